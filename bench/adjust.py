@@ -72,7 +72,7 @@ def _in_own_process(frames: int, ties_a_frame: int) -> dict[str, Any]:
 
 def run(frames: int, ties_a_frame: int) -> dict[str, Any]:
     """Make and adjust one block of about `frames` photos in this process."""
-    from flycam.adjust.bundle import adjust_block
+    from flycam.adjust.bundle_adjustment import adjust_block
     from tests.adjust.blocks import Scene, errors_m, make_block
 
     strips = max(round(math.sqrt(frames / 2.5)), 1)

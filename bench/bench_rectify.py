@@ -19,10 +19,10 @@ import time
 import cv2
 import numpy as np
 
-from flycam.geometry.footprint import footprint
-from flycam.geometry.grid import zoom_for_gsd
+from flycam.geometry.footprint import compute_footprint
+from flycam.geometry.grid import choose_zoom
 from flycam.geometry.occlusion import HorizonScan
-from flycam.geometry.rectify import SourceCoordinates, rectify, source_coordinates
+from flycam.geometry.orthorectification import SourceCoordinates, compute_source_coordinates, orthorectify
 from tests.geometry.scenes import LAT, camera, hills, mercator_map, pose, tiles_around
 
 REPEATS = 15
@@ -58,16 +58,16 @@ def measure(name: str, pitch_deg: float, relief_m: float, roughness: float) -> d
     """One scene: medians of interleaved repeats, and their ratio."""
     terrain, interior, to_work = hills(relief_m=relief_m, roughness=roughness), camera(), mercator_map()
     exterior = pose(terrain, agl_m=120.0, pitch_deg=pitch_deg)
-    print_ = footprint(interior, exterior, terrain)
-    z = zoom_for_gsd(print_.gsd_m, LAT)
+    print_ = compute_footprint(interior, exterior, terrain)
+    z = choose_zoom(print_.gsd_m, LAT)
     tiles = tiles_around(print_.bounds_m, z, to_work)
     pixels = cv2.resize(
         np.random.default_rng(0).integers(0, 255, (270, 480, 3), dtype=np.uint8), (1920, 1080)
     )
-    run = lambda: rectify(pixels, interior, exterior, terrain, tiles, to_work)  # noqa: E731  shorter than what it times
+    run = lambda: orthorectify(pixels, interior, exterior, terrain, tiles, to_work)  # noqa: E731  shorter than what it times
     result = run()
     valid = int(np.count_nonzero(result.quality))
-    bare = bare_remap(pixels, source_coordinates(interior, exterior, terrain, tiles, to_work))
+    bare = bare_remap(pixels, compute_source_coordinates(interior, exterior, terrain, tiles, to_work))
     pairs = [(milliseconds(run), milliseconds(bare)) for _ in range(REPEATS)]
     ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
     return {

@@ -9,12 +9,12 @@ import numpy as np
 from bench.change_judged import truth_on
 from bench.change_scenes import Scene, image_pair, kept
 from bench.logistic_fit import balanced, fit
-from flycam.analysis.cues import PIXEL_CUES, cues_of
-from flycam.analysis.evidence import planes_of
+from flycam.analysis.cell_features import PIXEL_FEATURES, compute_cell_features
+from flycam.analysis.change_evidence import compute_cell_planes
 from flycam.analysis.logistic import Logistic
-from flycam.analysis.relief import relief_of
-from flycam.analysis.workgrid import on_work_grid
-from flycam.drill.between import Confuser, work_of
+from flycam.analysis.terrain_relief import compute_relief
+from flycam.analysis.work_grid import to_work_grid
+from flycam.drill.date_changes import Confuser, normalise_field_work
 
 _OLD_CUES = ("green_before", "rough_before", "slope", "above_floor", "above_bed")
 _PER_SCENE, _MOST_CELLS = 3_000, 120_000
@@ -29,11 +29,15 @@ def cells_of(scene: Scene, folder: Path | None, step: str) -> tuple[np.ndarray, 
     step "water": the two cues of the old water are not known yet, and 0
     """
     pair = kept(scene, folder)
-    work = on_work_grid(image_pair(pair), None)
-    relief = relief_of(work.heights_m, work.cell_m)
-    planes = cues_of(work, relief)[0] if step == "water" else planes_of(work, relief).cues
+    work = to_work_grid(image_pair(pair), None)
+    relief = compute_relief(work.heights_m, work.cell_m)
+    planes = (
+        compute_cell_features(work, relief)[0] if step == "water" else compute_cell_planes(work, relief).cues
+    )
     change, old = truth_on(work, pair.change), truth_on(work, pair.old_water)
-    confuser = work_of(truth_on(work, pair.confuser))  # terraces weigh as the fields that they are
+    confuser = normalise_field_work(
+        truth_on(work, pair.confuser)
+    )  # terraces weigh as the fields that they are
     draw = np.random.default_rng([scene.seed, 7])
     confused = np.where(confuser > 0, _RIVER + confuser, _REST)
     group = np.where(change > 0, change, np.where(old > 0, _RIVER, confused))
@@ -46,7 +50,7 @@ def cells_of(scene: Scene, folder: Path | None, step: str) -> tuple[np.ndarray, 
             chosen.append(some)
             weights.append(np.full(len(some), len(places) / len(some)))
     at = np.concatenate(chosen)
-    cues = planes.reshape(len(PIXEL_CUES), -1)[:, at].T.copy()
+    cues = planes.reshape(len(PIXEL_FEATURES), -1)[:, at].T.copy()
     return cues, group.ravel()[at], np.concatenate(weights)
 
 
@@ -61,9 +65,9 @@ def cell_models(values: np.ndarray, group: np.ndarray, counts: np.ndarray, step:
     weights = np.sqrt(counts[some])
     soil = np.isin(group, [_RIVER + c for c in _SOIL])
     models = {}
-    changed = (("BARE", _SLIDE, PIXEL_CUES), ("FLOODED", _FLOOD, PIXEL_CUES))
+    changed = (("BARE", _SLIDE, PIXEL_FEATURES), ("FLOODED", _FLOOD, PIXEL_FEATURES))
     for name, number, cues in (("OLD_WATER", _RIVER, _OLD_CUES),) if step == "water" else changed:
-        columns = [PIXEL_CUES.index(cue) for cue in cues]
+        columns = [PIXEL_FEATURES.index(cue) for cue in cues]
         mild = np.where(soil, _SOIL_COUNTS * weights, weights) if name == "BARE" else weights
         shares = balanced(group == number, mild, 0.2)
         models[name] = fit(cues, values[:, columns], group == number, shares, products=True, ridge=3e-4)

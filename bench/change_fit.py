@@ -1,4 +1,5 @@
-"""Fit the coefficients of `flycam/analysis/fitted.py` on the development scenes, and on nothing else.
+"""Fit the coefficients of `flycam/analysis/detector_coefficients.py` on the development scenes, and on
+nothing else.
 
     python -m bench.change_fit --step water|cells|patches [--scenes FOLDER]   rewrites fitted.py
 
@@ -25,10 +26,10 @@ from bench.change_judged import Judged, patches_with_truth
 from bench.change_scenes import FITTED_CALM, FITTED_STORM, Scene
 from bench.change_validate import best_cut, held_out, quiet_cut, report
 from bench.change_weights import patch_weights
-from flycam.analysis import fitted
+from flycam.analysis import detector_coefficients
 from flycam.analysis.logistic import Logistic
 
-_FILE = Path(fitted.__file__)
+_FILE = Path(detector_coefficients.__file__)
 WRITTEN = (
     "LEAST_SCORE",
     "USUAL_SHARE",
@@ -112,7 +113,7 @@ def main() -> None:
     parser.add_argument("--step", choices=("water", "cells", "patches"), required=True)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    values = {name: getattr(fitted, name) for name in WRITTEN}
+    values = {name: getattr(detector_coefficients, name) for name in WRITTEN}
     with ProcessPoolExecutor(options.workers) as pool:
 
         def over(work: Callable, scenes: Iterable[Scene]) -> list:

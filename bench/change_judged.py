@@ -10,10 +10,14 @@ import numpy as np
 
 from bench.change_scenes import Scene, image_pair, kept
 from bench.change_scoring import OTHER
-from flycam.analysis.evidence import bare_patches, cell_evidence, flooded_patches
-from flycam.analysis.measures import Measured
-from flycam.analysis.objects import Patch
-from flycam.analysis.workgrid import WorkPair, on_work_grid
+from flycam.analysis.change_evidence import (
+    compute_cell_evidence,
+    extract_bare_patches,
+    extract_flooded_patches,
+)
+from flycam.analysis.patch_measures import PatchMeasures
+from flycam.analysis.patches import Patch
+from flycam.analysis.work_grid import WorkPair, to_work_grid
 
 _HALF = 0.5
 
@@ -29,9 +33,9 @@ class Judged:
     scene: Scene
     cell_m: float
     change: np.ndarray
-    bare: list[tuple[Patch, Measured]]
+    bare: list[tuple[Patch, PatchMeasures]]
     bare_is: list[tuple[bool, bool, bool]]
-    flooded: list[tuple[Patch, Measured]]
+    flooded: list[tuple[Patch, PatchMeasures]]
     flooded_is: list[tuple[bool, bool]]
 
     @property
@@ -47,11 +51,11 @@ def truth_on(work: WorkPair, values: np.ndarray) -> np.ndarray:
 def patches_with_truth(scene: Scene, folder: Path | None) -> Judged:
     """All patches that the cells of a scene make."""
     pair = kept(scene, folder)
-    seen = cell_evidence(on_work_grid(image_pair(pair), None))
+    seen = compute_cell_evidence(to_work_grid(image_pair(pair), None))
     change, confuser = truth_on(seen.work, pair.change), truth_on(seen.work, pair.confuser)
     real = np.isin(confuser, OTHER) | (change > 0)
     slides, floods = (_numbered((change == number) & seen.work.seen) for number in (1, 2))
-    bare, flooded = bare_patches(seen), flooded_patches(seen)
+    bare, flooded = extract_bare_patches(seen), extract_flooded_patches(seen)
     bare_is = []
     for patch, _ in bare:
         right, whole = _right_and_whole(patch, *slides)

@@ -21,13 +21,13 @@ from bench.change_real import WATERS, mountain_road, pasted, shares_named
 from bench.change_scenes import LOOKS, Scene, image_pair, kept
 from bench.change_scoring import KINDS, Found, Score, add_scene, found_of
 from bench.compare_changes import drawn_beside
-from flycam.analysis.change import detect
+from flycam.analysis.change_detection import detect_changes
 from tests.drill.topview import ViewPair
 
 
 def candidates_of(pair: ViewPair) -> list[Found]:
     """What flycam finds."""
-    return [found_of(c.kind, c.score, c.rings, pair.window.shape) for c in detect(image_pair(pair))]
+    return [found_of(c.kind, c.score, c.rings, pair.window.shape) for c in detect_changes(image_pair(pair))]
 
 
 def _scored(scene: Scene, pictures: Path | None, damage: Path | None) -> Score:

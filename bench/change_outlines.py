@@ -2,11 +2,11 @@
 
     python -m bench.change_outlines [--held-out] [--again] [--scenes FOLDER]
 
-Rewrites `RIM_M` of `flycam/analysis/fitted.py` from the development scenes with a storm, and prints how many
-true areas lie within one and two sigma on scenes left out of the fit. With --held-out nothing is fitted: it
-counts on the scenes whose seeds nobody looked at (`change_scenes.STORM`) what the program's constants give.
-With --again: every third development scene of 700 m, photographed once more after the storm on another day:
-how far two areas of one object differ when nothing grew.
+Rewrites `RIM_M` of `flycam/analysis/detector_coefficients.py` from the development scenes with a storm, and
+prints how many true areas lie within one and two sigma on scenes left out of the fit. With --held-out nothing
+is fitted: it counts on the scenes whose seeds nobody looked at (`change_scenes.STORM`) what the program's
+constants give. With --again: every third development scene of 700 m, photographed once more after the storm
+on another day: how far two areas of one object differ when nothing grew.
 
 Judged are candidates that are right (half of them on ground that changed in their way) and hold half of a
 true object at least, against all such objects that they hold: pieces of a larger object are counted apart.
@@ -29,11 +29,11 @@ from scipy.stats import spearmanr
 from bench.change_fit import WRITTEN, write
 from bench.change_scenes import DEVELOPMENT_STORM, STORM, Scene, image_pair, kept
 from bench.change_scoring import KINDS, LEAST_M2, found_of
-from flycam.analysis import fitted
-from flycam.analysis.change import detect
-from flycam.drill.between import drawn_between
-from flycam.drill.relief import CENTRE_M
-from flycam.drill.world import drill_world
+from flycam.analysis import detector_coefficients
+from flycam.analysis.change_detection import detect_changes
+from flycam.drill.date_changes import draw_date_changes
+from flycam.drill.valley import CENTRE_M
+from flycam.drill.world import build_drill_world
 from tests.drill.topview import ViewPair, drawn_air, photographed
 
 FOLDS = 10
@@ -80,7 +80,7 @@ def outlines_in(scene: Scene, pair: ViewPair) -> list[Outline]:
     }
     sizes = {kind: np.bincount(where.ravel()) for kind, where in labels.items()}
     out = []
-    for one in detect(image_pair(pair)):
+    for one in detect_changes(image_pair(pair)):
         if one.kind not in KINDS:
             continue
         drawn = found_of(one.kind, one.score, one.rings, pair.window.shape)
@@ -160,7 +160,7 @@ def report(outlines: Sequence[Outline], *, fit: bool) -> list[str]:
     lines = []
     for kind in KINDS:
         some = judged(outlines, kind)
-        sigmas, rims = left_out(some) if fit else (np.abs(some.off_m) / fitted.RIM_M[kind], [])
+        sigmas, rims = left_out(some) if fit else (np.abs(some.off_m) / detector_coefficients.RIM_M[kind], [])
         low, middle, high = np.quantile(some.off_m, (0.16, 0.5, 0.84))
         relative = np.quantile(np.abs(some.area_m2 / some.true_m2 - 1.0), (0.5, _ONE_SIGMA))
         lines += [
@@ -192,8 +192,8 @@ def again_of(scene: Scene, folder: Path | None) -> list[Outline]:
     """As `outlines_of`, of the same ground after the same storm photographed on another day."""
     pair, half, (east, north) = kept(scene, folder), scene.side_m / 2.0, CENTRE_M
     bounds = (east - half, north - half, east + half, north + half)
-    between = drawn_between(scene.seed, storm=scene.storm)
-    world = drill_world(
+    between = draw_date_changes(scene.seed, storm=scene.storm)
+    world = build_drill_world(
         bounds, scene.gsd_m, seed=scene.seed, relief_m=scene.relief_m, after=True, between=between
     )
     air = drawn_air(scene.seed + 500_009, first=False)
@@ -209,7 +209,7 @@ def alike(first: Sequence[Outline], again: Sequence[Outline]) -> list[str]:
         same = sorted(days[0].keys() & days[1].keys())
         one, other = (np.array([day[key] for key in same]).reshape(-1, 3) for day in days)
         off = [(some[:, 0] - some[:, 1]) / some[:, 2] for some in (one, other)]
-        sigma = np.hypot(one[:, 2], other[:, 2]) * fitted.RIM_M[kind]
+        sigma = np.hypot(one[:, 2], other[:, 2]) * detector_coefficients.RIM_M[kind]
         grown = np.abs(one[:, 0] - other[:, 0]) / sigma
         lines.append(
             f"{kind}: {len(same)} objects on both days; correlation of their errors {_ranked(*off):.2f} (by "
@@ -259,7 +259,7 @@ def main() -> None:
     print("\n".join(report(outlines, fit=not options.held_out)))
     if not options.held_out:
         rims = {kind: round(rim_m(judged(outlines, kind).off_m), 2) for kind in KINDS}
-        write({name: getattr(fitted, name) for name in WRITTEN} | {"RIM_M": rims})
+        write({name: getattr(detector_coefficients, name) for name in WRITTEN} | {"RIM_M": rims})
 
 
 if __name__ == "__main__":

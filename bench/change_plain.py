@@ -10,8 +10,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from flycam.drill.between import Confuser
-from flycam.drill.window import window_over
+from flycam.drill.cell_window import make_cell_window
+from flycam.drill.date_changes import Confuser
 from tests.drill.topview import TopView, ViewPair
 
 _FOREST, _MEADOW = np.array([44.0, 84.0, 40.0]), np.array([110.0, 140.0, 70.0])
@@ -26,7 +26,7 @@ _FLAT_M = 30.0
 def plain_pair(seed: int, side_m: float, gsd_m: float, *, storm: bool = True) -> ViewPair:
     """A valley before and after; without a storm only light and some fields differ."""
     draw = np.random.default_rng([seed, 99])
-    window = window_over((0.0, 0.0, side_m, side_m), gsd_m)
+    window = make_cell_window((0.0, 0.0, side_m, side_m), gsd_m)
     rows, cols = window.shape
     north, east = np.mgrid[0:rows, 0:cols] * window.cell_m - side_m / 2.0
     turn = draw.uniform(0.0, np.pi)

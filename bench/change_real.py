@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from bench.change_scoring import Found
-from flycam.drill.between import Confuser
-from flycam.drill.window import Window
+from flycam.drill.cell_window import CellWindow
+from flycam.drill.date_changes import Confuser
 from tests.drill.topview import TopView, ViewPair
 
 WATERS = {"learn": 0, "test": 1}
@@ -54,7 +54,7 @@ def mountain_road(damage: Path, half: str) -> tuple[ViewPair, np.ndarray]:
         TopView(rgb=np.clip(rgb, 0, 255).astype(np.uint8), seen=seen, clouded=nowhere, glinting=nowhere)
         for rgb in (old, after)
     ]
-    window = Window(cell_m=_ROAD_GSD_M, west_cell=0, north_cell=shape[0], shape=shape)
+    window = CellWindow(cell_m=_ROAD_GSD_M, west_cell=0, north_cell=shape[0], shape=shape)
     pair = ViewPair(
         seed=0,
         window=window,

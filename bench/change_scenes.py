@@ -10,7 +10,8 @@ Every seed draws another valley, sun, season, haze, clouds, fields, roads, misre
 Each place is one true top view before and after (tests.drill.topview), not a flight through `finish`.
 
 LOOKS of places: "plain", the drill's own; "fitted" and "aside", drawn from the two sets of ranges that do not
-meet (flycam.drill.look); "simple", of another renderer (change_plain.py). Nothing is fitted on the last two.
+meet (flycam.drill.appearance); "simple", of another renderer (change_plain.py). Nothing is fitted on the last
+two.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from pathlib import Path
 from bench import change_plain
 from bench.flights import ROOT
 from bench.kept import key_of, made_once
-from flycam.analysis.pair import ImagePair
-from flycam.drill.look import ASIDE, FITTED, PLAIN, drawn_look
-from flycam.drill.relief import CENTRE_M
+from flycam.analysis.image_pair import ImagePair
+from flycam.drill.appearance import FITTED_RANGES, HELD_OUT_RANGES, PLAIN_APPEARANCE, draw_appearance
+from flycam.drill.valley import CENTRE_M
 from tests.drill.topview import ViewPair, view_pair
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
-    """A square of `side_m` around the drill's centre, at `gsd_m`.
+    """A square of `measure_longer_side` around the drill's centre, at `compute_gsd_m`.
 
     relief_m: of the valley's sides; look: see above.
     """
@@ -62,11 +63,11 @@ class Scene:
             seed=self.seed,
             relief_m=self.relief_m,
             storm=self.storm,
-            look=PLAIN if self.look == "plain" else drawn_look(self.seed, _RANGES[self.look]),
+            look=PLAIN_APPEARANCE if self.look == "plain" else draw_appearance(self.seed, _RANGES[self.look]),
         )
 
 
-_RANGES = {"fitted": FITTED, "aside": ASIDE}
+_RANGES = {"fitted": FITTED_RANGES, "aside": HELD_OUT_RANGES}
 
 
 def _scenes(

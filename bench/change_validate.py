@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.change_judged import Judged
 from bench.change_scoring import LEAST_M2, expected_calibration_error
-from flycam.analysis.change import Told, Weights, told_apart
+from flycam.analysis.change_detection import DetectorWeights, ScoredPatch, classify_patches
 
 FOLDS = 10
 WANTED = {"landslide": (0.85, 0.75), "flood": (0.95, 0.85)}
@@ -59,26 +59,28 @@ class Worth:
         return self.right / max(self.shown, 1)
 
 
-def held_out(scenes: Sequence[Judged], weights_of: Callable[[Sequence[Judged]], Weights]) -> list[HeldOut]:
+def held_out(
+    scenes: Sequence[Judged], weights_of: Callable[[Sequence[Judged]], DetectorWeights]
+) -> list[HeldOut]:
     """Each scene judged by weights fitted on the other folds."""
     fold = np.random.default_rng(3).permutation(len(scenes)) % FOLDS
     out = []
     for number in range(FOLDS):
         weights = weights_of([s for s, f in zip(scenes, fold, strict=True) if f != number])
-        shown = {**weights.least_score, "landslide": _SHOWN_FROM, "other": _SHOWN_FROM}
-        every = replace(weights, least_score=dict.fromkeys(shown, _SHOWN_FROM))
+        shown = {**weights.min_score, "landslide": _SHOWN_FROM, "other": _SHOWN_FROM}
+        every = replace(weights, min_score=dict.fromkeys(shown, _SHOWN_FROM))
         for scene in (s for s, f in zip(scenes, fold, strict=True) if f == number):
             flooded = [one for one in _told(scene, every) if one.kind == "flood"]
-            rest = [one for one in _told(scene, replace(weights, least_score=shown)) if one.kind != "flood"]
+            rest = [one for one in _told(scene, replace(weights, min_score=shown)) if one.kind != "flood"]
             out.append(_against_truth(scene, [*flooded, *rest]))
     return out
 
 
-def _told(scene: Judged, weights: Weights) -> list[Told]:
-    return told_apart(scene.bare, scene.flooded, scene.shape, weights)
+def _told(scene: Judged, weights: DetectorWeights) -> list[ScoredPatch]:
+    return classify_patches(scene.bare, scene.flooded, scene.shape, weights)
 
 
-def _against_truth(scene: Judged, told: Sequence[Told]) -> HeldOut:
+def _against_truth(scene: Judged, told: Sequence[ScoredPatch]) -> HeldOut:
     bare = {id(what): is_so for (_, what), is_so in zip(scene.bare, scene.bare_is, strict=True)}
     wet = {id(what): is_so for (_, what), is_so in zip(scene.flooded, scene.flooded_is, strict=True)}
     labels = {

@@ -8,10 +8,10 @@ import numpy as np
 
 from bench.change_judged import Judged
 from bench.logistic_fit import fit
-from flycam.analysis import fitted
-from flycam.analysis.change import Weights, chosen
+from flycam.analysis import detector_coefficients
+from flycam.analysis.change_detection import DetectorWeights, choose_patches
 from flycam.analysis.logistic import Logistic
-from flycam.analysis.measures import MEASURES, Measured
+from flycam.analysis.patch_measures import MEASURES, PatchMeasures
 from flycam.frame.change import ChangeKind
 
 _CHOICE_RIDGE = 3e-3
@@ -20,7 +20,7 @@ _SCORE_RIDGE: dict[ChangeKind, float] = {
     ChangeKind.FLOOD: 3e-2,
     ChangeKind.OTHER: 1e-2,
 }
-Labelled = list[tuple[Measured, bool]]
+Labelled = list[tuple[PatchMeasures, bool]]
 _SLIDE_MEASURES = (
     "size", "evidence", "weak_evidence", "slope", "least_slope", "above_floor", "fall", "downhill", "stretch",
     "head", "foot", "runs_out", "level", "fills", "mixed_before", "box_fill", "solidity", "straight",
@@ -39,7 +39,7 @@ _FLOOD_MEASURES = (
 )  # fmt: skip
 
 
-def patch_weights(scenes: Sequence[Judged]) -> Weights:
+def patch_weights(scenes: Sequence[Judged]) -> DetectorWeights:
     """Fitted in turn: what is scored is what the choice among overlapping patches leaves."""
     bare = [(what, is_so) for s in scenes for (_, what), is_so in zip(s.bare, s.bare_is, strict=True)]
     wet = [(what, is_so) for s in scenes for (_, what), is_so in zip(s.flooded, s.flooded_is, strict=True)]
@@ -53,16 +53,18 @@ def patch_weights(scenes: Sequence[Judged]) -> Weights:
     left: dict[ChangeKind, Labelled] = {ChangeKind.LANDSLIDE: [], ChangeKind.FLOOD: [], ChangeKind.OTHER: []}
     for scene in scenes:
         verdicts = {id(what): is_so for (_, what), is_so in zip(scene.bare, scene.bare_is, strict=True)}
-        for kind, _, what in chosen(scene.bare, scene.shape, like, (ChangeKind.LANDSLIDE, ChangeKind.OTHER)):
+        for kind, _, what in choose_patches(
+            scene.bare, scene.shape, like, (ChangeKind.LANDSLIDE, ChangeKind.OTHER)
+        ):
             left[kind].append((what, verdicts[id(what)][0 if kind == ChangeKind.LANDSLIDE else 2]))
         wets = {id(what): is_so for (_, what), is_so in zip(scene.flooded, scene.flooded_is, strict=True)}
-        for kind, _, what in chosen(scene.flooded, scene.shape, like, (ChangeKind.FLOOD,)):
+        for kind, _, what in choose_patches(scene.flooded, scene.shape, like, (ChangeKind.FLOOD,)):
             left[kind].append((what, wets[id(what)][0]))
-    return Weights(
+    return DetectorWeights(
         like=like,
         right={kind: _of_patches(kind, rows, _SCORE_RIDGE[kind]) for kind, rows in left.items()},
         usual_share={k.value: round(float(np.mean([so for _, so in rows])), 4) for k, rows in left.items()},
-        least_score=fitted.LEAST_SCORE,
+        min_score=detector_coefficients.MIN_SCORE,
     )
 
 

@@ -21,20 +21,20 @@ from scipy.ndimage import gaussian_filter1d
 
 from bench.draped_film import Ground
 from bench.table import Row
-from flycam.drill.drill import DEM_MARGIN_M, bounds_of_all, takeoff_place
-from flycam.drill.flight import drill_camera
-from flycam.drill.metadata import takeoff_time
-from flycam.drill.noise import noise_of_time
-from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS, Valley
-from flycam.drill.terrain_model import terrain_model
-from flycam.drill.video_course import Course
-from flycam.drill.video_log import RATE_HZ, VideoTelemetry, measure_course, write_tlog
+from flycam.drill.flight import make_drill_camera
+from flycam.drill.photo_drill import DEM_MARGIN_M, compute_flights_bounds, find_takeoff_place
+from flycam.drill.photo_instruments import make_takeoff_time
+from flycam.drill.spatial_noise import generate_temporal_noise
+from flycam.drill.terrain_model import make_terrain_model
+from flycam.drill.valley import VERTICAL_DATUM, WORK_CRS, Valley
+from flycam.drill.video_course import VideoCourse
+from flycam.drill.video_telemetry import RATE_HZ, VideoTelemetry, simulate_telemetry, write_tlog
 from flycam.geodata.crs import to_lonlat, to_work
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.telemetry.mavlink import read_tlog
-from flycam.ingest.video.clock import ClockOffset, estimate_offset
-from flycam.ingest.video.motion import Motion, MotionMeter, ToldPoses
-from flycam.ingest.video.poses import settle
+from flycam.ingest.video.clock_offset import ClockOffset, estimate_offset
+from flycam.ingest.video.image_motion import ImageMotion, ImageMotionEstimator, LoggedPoses
+from flycam.ingest.video.video_poses import resolve_video_poses
 
 SEEDS = range(201, 209)
 WITHIN_S = 0.05
@@ -78,8 +78,8 @@ class Filmed:
     """The motions of a trial's film, and what its log tells."""
 
     trial: Trial
-    motions: list[Motion]
-    told: ToldPoses
+    motions: list[ImageMotion]
+    told: LoggedPoses
     camera: InteriorOrientation
 
 
@@ -124,22 +124,22 @@ def found_of(seed: int) -> ClockOffset:
 
 def film(trial: Trial) -> Filmed:
     """Fly, film and log a trial."""
-    valley, camera = Valley(seed=trial.seed, relief_m=trial.relief_m), drill_camera(SIZE_PX)
+    valley, camera = Valley(seed=trial.seed, relief_m=trial.relief_m), make_drill_camera(SIZE_PX)
     true, commanded = _courses(trial, valley)
     seconds = np.arange(0.0, SECONDS + 1.0)
-    west, south, east, north = bounds_of_all(valley, [true.exposures(seconds)], camera)
+    west, south, east, north = compute_flights_bounds(valley, [true.exposures(seconds)], camera)
     margin_m = 2.0 * DEM_MARGIN_M
     bounds = (west - margin_m, south - margin_m, east + margin_m, north + margin_m)
-    window, heights = dem = terrain_model(valley, bounds, POST_M)
+    window, heights = dem = make_terrain_model(valley, bounds, POST_M)
     ground = Ground(np.asarray(heights, np.float32), window.bounds[0], window.bounds[3], 0.4)
-    meter, motions = MotionMeter(), []
+    meter, motions = ImageMotionEstimator(), []
     for exposure in true.exposures(np.arange(0.0, SECONDS, 1.0 / FPS)):
         motion = meter.add(exposure.seconds, ground.seen(camera, exposure.exterior))
         motions += [motion] if motion else []
-    takeoff = takeoff_place(valley, dem)
+    takeoff = find_takeoff_place(valley, dem)
     lon, lat = to_lonlat(np.array([takeoff[:2]]), WORK_CRS)[0]
-    start = (takeoff_time(False) + timedelta(seconds=60.0)).astimezone(UTC)
-    logged = _thinned(measure_course(commanded, SECONDS, takeoff[2], trial.seed, 1.0), trial.rate_hz)
+    start = (make_takeoff_time(False) + timedelta(seconds=60.0)).astimezone(UTC)
+    logged = _thinned(simulate_telemetry(commanded, SECONDS, takeoff[2], trial.seed, 1.0), trial.rate_hz)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "flight.tlog"
         home = (float(lon), float(lat), takeoff[2])
@@ -149,11 +149,11 @@ def film(trial: Trial) -> Filmed:
     def terrain_at(lonlat: np.ndarray) -> tuple[np.ndarray, str]:
         return ground.height_m(to_work(lonlat, WORK_CRS)), VERTICAL_DATUM
 
-    poses = settle(log, terrain_at)
-    return Filmed(trial, motions, poses.told(round(start.timestamp() * 1e9)), camera)
+    poses = resolve_video_poses(log, terrain_at)
+    return Filmed(trial, motions, poses.logged_poses(round(start.timestamp() * 1e9)), camera)
 
 
-def _courses(trial: Trial, valley: Valley) -> tuple[Course, Course]:
+def _courses(trial: Trial, valley: Valley) -> tuple[VideoCourse, VideoCourse]:
     """The course as it is flown and filmed, and as its log tells it: with the camera where it was bid."""
     random = np.random.default_rng([trial.seed, 24])
     time_s = np.arange(-_PAD_S, SECONDS + _PAD_S + _STEP_S, _STEP_S)
@@ -178,11 +178,13 @@ def _courses(trial: Trial, valley: Valley) -> tuple[Course, Course]:
     azimuth = valley.azimuth_rad + course
     east = np.cumsum(speed * np.sin(azimuth)) * _STEP_S
     north = np.cumsum(speed * np.cos(azimuth)) * _STEP_S
-    here = np.array(valley.place(np.zeros(1), np.zeros(1))).ravel()
+    here = np.array(valley.to_work_crs(np.zeros(1), np.zeros(1))).ravel()
     place = np.stack([east - east.mean(), north - north.mean()], axis=1) + here
     height = _height_over(valley, place, random.uniform(80.0, 140.0))
-    gusts = noise_of_time(time_s, 14.0, (0.6, 0.6, 0.35), trial.seed, "gusts of a trial")
-    wobble = np.radians(noise_of_time(time_s, 5.0, (0.3, 0.3, 0.2), trial.seed, "wobble of a trial"))
+    gusts = generate_temporal_noise(time_s, 14.0, (0.6, 0.6, 0.35), trial.seed, "gusts of a trial")
+    wobble = np.radians(
+        generate_temporal_noise(time_s, 5.0, (0.3, 0.3, 0.2), trial.seed, "wobble of a trial")
+    )
     pitch = np.radians(trial.pitch_deg) + np.abs(wobble[:, 1])
     flown = {
         "valley": valley,
@@ -191,9 +193,9 @@ def _courses(trial: Trial, valley: Valley) -> tuple[Course, Course]:
         "strip": np.zeros(len(time_s), dtype=np.intp),
     }
     camera = np.stack([wobble[:, 0], pitch, wobble[:, 2]], axis=1)
-    told = Course(**flown, course_rad=yaw, camera_rad=camera)
+    told = VideoCourse(**flown, course_rad=yaw, camera_rad=camera)
     lagged = np.column_stack([_lagged(one, trial) for one in (yaw, *camera.T)])
-    return Course(**flown, course_rad=lagged[:, 0], camera_rad=lagged[:, 1:]), told
+    return VideoCourse(**flown, course_rad=lagged[:, 0], camera_rad=lagged[:, 1:]), told
 
 
 def _lagged(angle: np.ndarray, trial: Trial) -> np.ndarray:
@@ -213,7 +215,7 @@ def _lagged(angle: np.ndarray, trial: Trial) -> np.ndarray:
 def _height_over(valley: Valley, place: np.ndarray, above_m: float) -> np.ndarray:
     """Heights of the flight over places N×2: by the terrain, as smoothly as an aircraft flies."""
     low, high = place.min(axis=0) - 60.0, place.max(axis=0) + 60.0
-    window, heights = terrain_model(valley, (*low, *high), POST_M)
+    window, heights = make_terrain_model(valley, (*low, *high), POST_M)
     ground = Ground(np.asarray(heights, np.float32), window.bounds[0], window.bounds[3], 1.0)
     return gaussian_filter1d(ground.height_m(place), 4.0 / _STEP_S, mode="nearest") + above_m
 

@@ -1,4 +1,5 @@
-"""Row `compare-changes`: candidates of `flycam.analysis.change` and of peers on the scenes with truth.
+"""Row `compare-changes`: candidates of `flycam.analysis.change_detection` and of peers on the scenes with
+truth.
 
 The scenes and their seeds stand in `change_scenes.py`, what is counted in `change_scoring.py`.
 
@@ -32,7 +33,7 @@ from bench.change_scenes import (
 )
 from bench.change_scoring import KINDS, Found, Score, add_scene, found_of
 from bench.table import Row
-from flycam.analysis.change import detect
+from flycam.analysis.change_detection import detect_changes
 from tests.drill.topview import ViewPair
 
 OURS = "flycam"
@@ -79,7 +80,7 @@ def _scene(scene: Scene, peers: tuple[str, ...], pictures: Path | None) -> Scene
     cv2.setNumThreads(1)
     pair = kept(scene)
     began = time.process_time()
-    ours = [found_of(c.kind, c.score, c.rings, pair.window.shape) for c in detect(image_pair(pair))]
+    ours = [found_of(c.kind, c.score, c.rings, pair.window.shape) for c in detect_changes(image_pair(pair))]
     seconds = time.process_time() - began
     scores = {}
     for name, candidates in [(OURS, ours), *((peer, peer_candidates(peer, pair)) for peer in peers)]:

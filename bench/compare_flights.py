@@ -23,9 +23,9 @@ from bench.compare_registration import drill_folder
 from bench.flights import ROOT
 from bench.processes import FLYCAM, Finished, run_process
 from bench.table import Row
-from flycam.drill.between import drawn_between
-from flycam.drill.relief import WORK_CRS
-from flycam.geodata.crs import point_transform
+from flycam.drill.date_changes import draw_date_changes
+from flycam.drill.valley import WORK_CRS
+from flycam.geodata.crs import make_point_transform
 
 SEEDS, RELIEFS_M = (96_001, 96_002), (180.0, 130.0)
 GSD_M, PHOTOS, SIZE_PX, DEM_SHIFT_M = 0.15, (5, 9), (3000, 2250), 3.0
@@ -73,7 +73,7 @@ def _compared(seed: int, relief_m: float, data: Path) -> tuple[dict[str, Any], F
 
 def _drill(seed: int, relief_m: float, *, after: bool) -> Path:
     options = {"relief_m": relief_m, "gsd_m": GSD_M, "photos": PHOTOS, "size_px": SIZE_PX}
-    between = drawn_between(seed) if after else None
+    between = draw_date_changes(seed) if after else None
     return drill_folder("whole-", seed, after, DEM_SHIFT_M, options, truth_rasters=after, between=between)
 
 
@@ -99,7 +99,7 @@ def _of_kind(document: dict[str, Any], kind: str) -> np.ndarray:
 def _ground(shapes: Sequence[dict[str, Any]]) -> np.ndarray:
     """GeoJSON geometries in the work CRS."""
     made = np.array([shapely.geometry.shape(one) for one in shapes], dtype=object)
-    return shapely.make_valid(shapely.transform(made, point_transform("EPSG:4326", WORK_CRS)))
+    return shapely.make_valid(shapely.transform(made, make_point_transform("EPSG:4326", WORK_CRS)))
 
 
 def _shares(shapes: Sequence[shapely.Geometry], of: shapely.Geometry) -> np.ndarray:

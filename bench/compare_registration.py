@@ -26,18 +26,18 @@ from bench.flights import ROOT
 from bench.kept import key_of, made_once
 from bench.table import Row
 from bench.truth_patches import PATCH_M, PatchErrors, patch_errors
-from flycam.analysis.coregister import Registration, coregister, laid_on
-from flycam.drill.drill import write_drill
-from flycam.drill.relief import WORK_CRS
-from flycam.drill.terrain_model import typical_error
-from flycam.drill.truth import DrillTruth, read_truth
-from flycam.drill.world import drill_world
-from flycam.errors import NotRegistered
-from flycam.geodata.crs import point_transform
+from flycam.analysis.coregistration import Registration, coregister_images, resample_after
+from flycam.drill.ground_truth import DrillTruth, read_truth
+from flycam.drill.photo_drill import write_drill
+from flycam.drill.terrain_model import draw_typical_error
+from flycam.drill.valley import WORK_CRS
+from flycam.drill.world import build_drill_world
+from flycam.errors import CoregistrationFailed
+from flycam.geodata.crs import make_point_transform
 from flycam.geodata.geotiff import write_geotiff
-from flycam.mosaic.extent import OutputGrid
-from flycam.pipeline.change.compare_grid import common_grid
-from flycam.pipeline.change.compare_sides import PictureSide, laid
+from flycam.mosaic.output_grid import OutputGrid
+from flycam.pipeline.change.comparison_grid import build_common_grid
+from flycam.pipeline.change.image_sources import FileImageSource, read_source
 
 SEEDS = (31, 32)
 ELSEWHERE = range(40, 50)
@@ -128,10 +128,12 @@ def _other_places() -> Row:
     pairs = [(seed, other) for seed in SEEDS for other in ELSEWHERE]
     said = []
     for seed, other in pairs:
-        grid, before, after = _both(PictureSide(_view(other)), PictureSide(_mosaic(seed, True, "live")))
+        grid, before, after = _both(
+            FileImageSource(_view(other)), FileImageSource(_mosaic(seed, True, "live"))
+        )
         try:
-            coregister(*before, *after, gsd_m=grid.step_x, names=(f"valley {other}", f"flight {seed}"))
-        except NotRegistered as refused:
+            coregister_images(*before, *after, gsd_m=grid.step_x, names=(f"valley {other}", f"flight {seed}"))
+        except CoregistrationFailed as refused:
             said.append(str(refused))
     return Row(
         what="compare: pairs from different places refused",
@@ -156,7 +158,7 @@ def _view(seed: int) -> Path:
     }
 
     def paint(out: Path) -> None:
-        world = drill_world(
+        world = build_drill_world(
             asked["bounds"], asked["cell_m"], seed=seed, relief_m=asked["relief_m"], after=False
         )
         write_geotiff(out, world.rgb, world.window.transform, WORK_CRS)
@@ -165,12 +167,14 @@ def _view(seed: int) -> Path:
 
 
 def _judged(before: Path, after: Path, seed: int) -> Judged:
-    grid, (before_rgb, before_seen), (after_rgb, after_seen) = _both(PictureSide(before), PictureSide(after))
+    grid, (before_rgb, before_seen), (after_rgb, after_seen) = _both(
+        FileImageSource(before), FileImageSource(after)
+    )
     started = time.process_time()
-    registration = coregister(
+    registration = coregister_images(
         before_rgb, before_seen, after_rgb, after_seen, gsd_m=grid.step_x, names=("before", "after")
     )
-    rgb, seen = laid_on(registration, after_rgb, after_seen)
+    rgb, seen = resample_after(registration, after_rgb, after_seen)
     cpu_s = time.process_time() - started
     truths = _truth(seed, False), _truth(seed, True)
     with tempfile.TemporaryDirectory(dir=ROOT) as folder:
@@ -221,13 +225,13 @@ def _changed(folder: Path) -> shapely.Geometry:
     """What the storm changed, and a rim around it, in the work CRS."""
     document = json.loads((folder / "truth" / "changes.geojson").read_text(encoding="utf-8"))
     shapes = [shapely.geometry.shape(feature["geometry"]) for feature in document["features"]]
-    ground = shapely.transform(np.array(shapes, dtype=object), point_transform("EPSG:4326", WORK_CRS))
+    ground = shapely.transform(np.array(shapes, dtype=object), make_point_transform("EPSG:4326", WORK_CRS))
     return shapely.buffer(shapely.union_all(shapely.make_valid(ground)), _NEAR_CHANGE_M)
 
 
-def _both(before: PictureSide, after: PictureSide):
-    grid, _ = common_grid(before, after, WORK_CRS, None, "")
-    return grid, laid(before, grid, WORK_CRS), laid(after, grid, WORK_CRS)
+def _both(before: FileImageSource, after: FileImageSource):
+    grid, _ = build_common_grid(before, after, WORK_CRS, None, "")
+    return grid, read_source(before, grid, WORK_CRS), read_source(after, grid, WORK_CRS)
 
 
 def _write(path: Path, rgb: np.ndarray, seen: np.ndarray, grid: OutputGrid) -> None:
@@ -264,7 +268,7 @@ def drill_folder(
 
     options  of `write_drill`, which name the folder; unnamed: those that go with the seed
     """
-    error = typical_error(seed, dem_shift_m)
+    error = draw_typical_error(seed, dem_shift_m)
     asked = {
         "seed": seed,
         "after": after,

@@ -28,13 +28,13 @@ from bench.flights import (
     to_and_fro,
     yaw_along,
 )
-from flycam.drill.flight import drill_camera
-from flycam.drill.metadata import Measured
-from flycam.geodata.crs import convergence_and_scale, to_lonlat
+from flycam.drill.flight import make_drill_camera
+from flycam.drill.photo_instruments import MeasuredPose
+from flycam.geodata.crs import compute_convergence_and_scale, to_lonlat
 from flycam.geodata.geotiff import write_geotiff
-from flycam.geometry.camera import image_rays
+from flycam.geometry.camera import compute_image_rays
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
-from flycam.geometry.rotation import as_mat3, rotation_from_gimbal
+from flycam.geometry.rotation import rotation_from_gimbal, to_mat3
 
 _CENTRE_E, _CENTRE_N, _POST_M, _MARGIN_M = 500_000.0, 2_400_000.0, 10.0, 600.0
 _LATTICE_PX = 8
@@ -54,7 +54,9 @@ class _Drape:
         step = _LATTICE_PX
         cols, rows = -(-width // step) + 2, -(-height // step) + 2
         u, v = (((np.arange(n) - 0.5) * step - 0.5) for n in (cols, rows))
-        ray = image_rays(drill_camera(size_px), exterior, np.stack(np.meshgrid(u, v), -1).reshape(-1, 2))
+        ray = compute_image_rays(
+            make_drill_camera(size_px), exterior, np.stack(np.meshgrid(u, v), -1).reshape(-1, 2)
+        )
         centre = np.array(exterior.projection_centre_m)
         along = (centre[2] - hills(*centre[:2])) / -ray[:, 2]
         for _ in range(_CUT_STEPS):  # the hills are gentle: it comes to rest within a millimetre
@@ -94,7 +96,7 @@ def _photograph(folder: Path, source: BenchFlight, photos: int, per_strip: int) 
     with Image.open(next(iter(sorted(source.photos.iterdir())))) as first:
         size = first.size
     width, height = size
-    agl_m = GSD_M * drill_camera(size).focal_length_px[0]
+    agl_m = GSD_M * make_drill_camera(size).focal_length_px[0]
     strip, place = to_and_fro(photos, per_strip)
     east = _CENTRE_E + strip * _ACROSS * width * GSD_M
     north = _CENTRE_N + place * _ALONG * height * GSD_M
@@ -104,16 +106,16 @@ def _photograph(folder: Path, source: BenchFlight, photos: int, per_strip: int) 
     lonlat = to_lonlat(told[:, :2], WORK_CRS)
     turn = random.normal(size=true.shape) * (_YAW_DEG, _TILT_DEG, _TILT_DEG)
     gain = 1.0 + random.uniform(-_EXPOSURE, _EXPOSURE, size=photos)
-    camera = drill_camera(size)
+    camera = make_drill_camera(size)
 
     def one(number: int) -> None:
         cv2.setNumThreads(1)
         yaw = yaw_along(strip[number])
         angles = np.array([yaw, -89.0, 0.0])
-        convergence, scale = convergence_and_scale(WORK_CRS, *lonlat[number].tolist())
+        convergence, scale = compute_convergence_and_scale(WORK_CRS, *lonlat[number].tolist())
         exterior = ExteriorOrientation(
             projection_centre_m=tuple(true[number].tolist()),
-            rotation=as_mat3(rotation_from_gimbal(*np.radians(angles + turn[number]), convergence)),
+            rotation=to_mat3(rotation_from_gimbal(*np.radians(angles + turn[number]), convergence)),
             work_crs=WORK_CRS,
             vertical_datum="EGM96",
             grid_scale=scale,
@@ -121,7 +123,7 @@ def _photograph(folder: Path, source: BenchFlight, photos: int, per_strip: int) 
             sigma_attitude_rad=(0.01, 0.01, 0.01),
             source=PoseSource.GNSS,
         )
-        measured = Measured(
+        measured = MeasuredPose(
             lon_deg=float(lonlat[number, 0]),
             lat_deg=float(lonlat[number, 1]),
             absolute_m=float(told[number, 2]),

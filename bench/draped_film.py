@@ -16,17 +16,17 @@ import numpy as np
 
 from bench.draped import folded
 from bench.flights import ROOT
-from flycam.drill.drill import DEM_MARGIN_M, bounds_of_all, takeoff_place, write_ground
-from flycam.drill.flight import drill_camera
-from flycam.drill.metadata import takeoff_time
-from flycam.drill.relief import Valley
-from flycam.drill.staging import staged
-from flycam.drill.terrain_model import terrain_model
-from flycam.drill.video import VIDEO_NAME, write_camera
-from flycam.drill.video_course import VideoPlan, video_course
+from flycam.drill.flight import make_drill_camera
+from flycam.drill.photo_drill import DEM_MARGIN_M, compute_flights_bounds, find_takeoff_place, write_ground
+from flycam.drill.photo_instruments import make_takeoff_time
+from flycam.drill.staging import stage_folder
+from flycam.drill.terrain_model import make_terrain_model
+from flycam.drill.valley import Valley
+from flycam.drill.video_course import VideoPlan, make_video_course
+from flycam.drill.video_drill import VIDEO_NAME, write_video_camera
 from flycam.drill.video_encoder import VideoEncoder
-from flycam.drill.video_log import measure_course, write_subtitles
-from flycam.geometry.camera import image_rays
+from flycam.drill.video_telemetry import simulate_telemetry, write_subtitles
+from flycam.geometry.camera import compute_image_rays
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 
@@ -44,25 +44,25 @@ def draped_film(name: str, plan: VideoPlan, size_px: tuple[int, int], *, cell_m:
     folder = ROOT / f"draped-{name}-{what}"
     if not (folder / VIDEO_NAME).is_file():
         print(f"filming into {folder} …", flush=True)
-        with staged(folder) as staging:
-            _film(staging, plan, drill_camera(size_px), cell_m)
+        with stage_folder(folder) as staging:
+            _film(staging, plan, make_drill_camera(size_px), cell_m)
     return folder
 
 
 def _film(folder: Path, plan: VideoPlan, camera: InteriorOrientation, cell_m: float) -> None:
     valley = Valley(seed=_SEED)
-    course = video_course(valley, plan, camera, _SEED, False)
-    west, south, east, north = bounds_of_all(
+    course = make_video_course(valley, plan, camera, _SEED, False)
+    west, south, east, north = compute_flights_bounds(
         valley, [course.exposures(np.arange(0.0, plan.seconds + 1.0))], camera
     )
     margin_m = DEM_MARGIN_M
     bounds = (west - margin_m, south - margin_m, east + margin_m, north + margin_m)
-    window, heights = dem = terrain_model(valley, bounds, _POST_M)
-    takeoff = takeoff_place(valley, dem)
-    start = (takeoff_time(False) + timedelta(seconds=60.0)).astimezone(UTC)
-    told = measure_course(course, plan.seconds, takeoff[2], 100 * _SEED, 1.0)
+    window, heights = dem = make_terrain_model(valley, bounds, _POST_M)
+    takeoff = find_takeoff_place(valley, dem)
+    start = (make_takeoff_time(False) + timedelta(seconds=60.0)).astimezone(UTC)
+    told = simulate_telemetry(course, plan.seconds, takeoff[2], 100 * _SEED, 1.0)
     write_subtitles((folder / VIDEO_NAME).with_suffix(".srt"), told, plan.frame_s, start)
-    write_camera(camera, folder / "camera.json")
+    write_video_camera(camera, folder / "camera.json")
     write_ground(dem, valley, folder)
     ground = Ground(np.asarray(heights, np.float32), window.bounds[0], window.bounds[3], cell_m)
     with VideoEncoder(folder / VIDEO_NAME, camera.image_size_px, plan.fps, round(start.timestamp())) as out:
@@ -84,7 +84,7 @@ class Ground:
         step = _LATTICE_PX
         cols, rows = -(-width // step) + 2, -(-height // step) + 2
         u, v = (((np.arange(n) - 0.5) * step - 0.5) for n in (cols, rows))
-        ray = image_rays(camera, exterior, np.stack(np.meshgrid(u, v), -1).reshape(-1, 2))
+        ray = compute_image_rays(camera, exterior, np.stack(np.meshgrid(u, v), -1).reshape(-1, 2))
         centre = np.array(exterior.projection_centre_m)
         along = (centre[2] - self.height_m(centre[None, :2])) / -ray[:, 2]
         for _ in range(_CUT_STEPS):

@@ -18,21 +18,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flycam.adjust.block import Adjustment, Block, BlockFrame, TerrainPrior, Ties
-from flycam.adjust.bundle import adjust_block
-from flycam.adjust.strips import strips_of
-from flycam.drill.flight import Exposure, FlightPlan, block_bounds, drill_camera, fly
-from flycam.drill.metadata import measure
-from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS, Valley
-from flycam.drill.terrain_model import TerrainError, terrain_model, typical_error
-from flycam.drill.window import Window
-from flycam.drill.world import drill_world
-from flycam.geodata.crs import convergence_and_scale, to_work
-from flycam.geometry.camera import image_rays, in_image, project
-from flycam.geometry.expected_error import expected_error
+from flycam.adjust.bundle_adjustment import adjust_block
+from flycam.adjust.strips import assign_strips
+from flycam.drill.cell_window import CellWindow
+from flycam.drill.flight import Exposure, FlightPlan, compute_block_bounds, make_drill_camera, simulate_flight
+from flycam.drill.photo_instruments import simulate_measurements
+from flycam.drill.terrain_model import TerrainErrorModel, draw_typical_error, make_terrain_model
+from flycam.drill.valley import VERTICAL_DATUM, WORK_CRS, Valley
+from flycam.drill.world import build_drill_world
+from flycam.geodata.crs import compute_convergence_and_scale, to_work
+from flycam.geometry.camera import compute_image_rays, is_in_image, project
+from flycam.geometry.expected_error import compute_expected_error
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation
-from flycam.geometry.rotation import as_mat3, rotation_from_gimbal
-from flycam.geometry.terrain import TerrainGrid, cast_rays, heights_at
+from flycam.geometry.rotation import rotation_from_gimbal, to_mat3
+from flycam.geometry.terrain import TerrainGrid, cast_rays, interpolate_heights
 
 SIZE_PX, GSD_M = (660, 495), 0.3
 STRIPS, PER_STRIP = 3, 6
@@ -63,7 +63,7 @@ class Agreement:
     error_m, sigma_m   n×3, the frames' own
     shift_m 3
     ground  N: distances on level ground between where true and adjusted rays of the same pixels meet it, over
-            the sigma that `expected_error` gives the poses alone; the common shift (median) taken out
+            the sigma that `compute_expected_error` gives the poses alone; the common shift (median) taken out
     """
 
     frames: np.ndarray
@@ -98,7 +98,7 @@ def _on_the_ground(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Agreement.ground, and the common shift (east, north) taken out of it: pixels all over each picture,
     ground a flying height under each camera."""
-    camera = drill_camera(SIZE_PX)
+    camera = make_drill_camera(SIZE_PX)
     u, v = np.meshgrid(*(np.linspace(_RIM_PX, size - _RIM_PX, 6) for size in SIZE_PX))
     uv = np.stack([u.ravel(), v.ravel()], axis=-1)
     below = GSD_M * camera.focal_length_px[0]
@@ -106,12 +106,12 @@ def _on_the_ground(
     for k, (frame, one) in enumerate(zip(adjustment.frames, true, strict=True)):
         level = one.projection_centre_m[2] - below
         interior = adjustment.interiors[block.frames[k].camera]
-        here = _met(one, image_rays(camera, one, uv), level)
-        there = _met(frame.exterior, image_rays(interior, frame.exterior, uv), level + shift[2])
+        here = _met(one, compute_image_rays(camera, one, uv), level)
+        there = _met(frame.exterior, compute_image_rays(interior, frame.exterior, uv), level + shift[2])
         error.append((there - here)[:, :2])
         up = np.broadcast_to([0.0, 0.0, 1.0], there.shape)
         covariance = adjustment.frame_covariance[k]
-        sigma.append(expected_error(frame.exterior, there, up, np.zeros(len(there)), covariance))
+        sigma.append(compute_expected_error(frame.exterior, there, up, np.zeros(len(there)), covariance))
     every = np.concatenate(error)
     common = np.median(every, axis=0)
     return np.hypot(*(every - common).T) / np.concatenate(sigma), common
@@ -146,18 +146,18 @@ def drill_block(
     as_claimed: bool = False,
 ) -> tuple[Block, list[ExteriorOrientation]]:
     """The block of a flight of (strips, photos in each), and its true poses."""
-    valley, camera = Valley(seed=seed, relief_m=relief_m), drill_camera(SIZE_PX)
+    valley, camera = Valley(seed=seed, relief_m=relief_m), make_drill_camera(SIZE_PX)
     strips, per_strip = shape
     plan = FlightPlan(strips=strips, per_strip=per_strip, gsd_m=GSD_M)
-    exposures = fly(valley, plan, camera, seed, after=False)
-    bounds = block_bounds(valley, exposures, camera)
-    world = drill_world(bounds, _WORLD_CELL_M, seed=seed, relief_m=relief_m)
+    exposures = simulate_flight(valley, plan, camera, seed, after=False)
+    bounds = compute_block_bounds(valley, exposures, camera)
+    world = build_drill_world(bounds, _WORLD_CELL_M, seed=seed, relief_m=relief_m)
     top = _grid(world.window, world.surface_m, "truth")
     west, south, east, north = bounds
     wide = (west - _DEM_MARGIN_M, south - _DEM_MARGIN_M, east + _DEM_MARGIN_M, north + _DEM_MARGIN_M)
-    error = _claimed_error(seed) if as_claimed else typical_error(seed, DEM_SHIFT_M)
-    dem = _grid(*terrain_model(valley, wide, dem_post_m, error), "dem")
-    bare = _grid(*terrain_model(valley, wide, dem_post_m), "bare")
+    error = _claimed_error(seed) if as_claimed else draw_typical_error(seed, DEM_SHIFT_M)
+    dem = _grid(*make_terrain_model(valley, wide, dem_post_m, error), "dem")
+    bare = _grid(*make_terrain_model(valley, wide, dem_post_m), "bare")
     frames, prior = _measured(exposures, camera, seed, dem, bare), TerrainPrior(terrain=dem)
     if as_claimed:
         frames = _stating(frames, np.random.default_rng([seed, 99]))
@@ -170,10 +170,10 @@ def drill_block(
     return block, [e.exterior for e in exposures]
 
 
-def _claimed_error(seed: int) -> TerrainError:
+def _claimed_error(seed: int) -> TerrainErrorModel:
     """A shift drawn axis by axis, of the drill's size on the average."""
     east, north, up = np.random.default_rng([seed, 31, 2]).normal(size=3) * _DEM_AXIS_M
-    return TerrainError(shift_m=(float(east), float(north), float(up)), sigma_m=_DEM_LOCAL_M)
+    return TerrainErrorModel(shift_m=(float(east), float(north), float(up)), sigma_m=_DEM_LOCAL_M)
 
 
 def _stating(frames: list[BlockFrame], random: np.random.Generator) -> list[BlockFrame]:
@@ -197,20 +197,20 @@ def _measured(
 ) -> list[BlockFrame]:
     """The frames as ingest believes them: heights hang on the terrain model at the take-off."""
     takeoff = np.mean([e.exterior.projection_centre_m[:2] for e in exposures], axis=0)[None]
-    true_m, told_m = float(heights_at(bare, takeoff)[0]), float(heights_at(dem, takeoff)[0])
-    told = measure(exposures, true_m, seed, False, 1.0, YAW_STEP_DEG)
+    true_m, told_m = float(interpolate_heights(bare, takeoff)[0]), float(interpolate_heights(dem, takeoff)[0])
+    told = simulate_measurements(exposures, true_m, seed, False, 1.0, YAW_STEP_DEG)
     lonlat = np.array([(m.lon_deg, m.lat_deg) for m in told])
     places = np.column_stack([to_work(lonlat, WORK_CRS), [told_m + m.relative_m for m in told]])
     times = [int(e.seconds * 1e9) for e in exposures]
-    strips = strips_of(times, places)
+    strips = assign_strips(times, places)
     believed = replace(camera, sigma_focal_rel=_SIGMA_FOCAL, calibration_id="bench")
     frames = []
     for number, (one, place) in enumerate(zip(told, places, strict=True)):
-        convergence, scale = convergence_and_scale(WORK_CRS, one.lon_deg, one.lat_deg)
+        convergence, scale = compute_convergence_and_scale(WORK_CRS, one.lon_deg, one.lat_deg)
         angles = np.radians([one.yaw_deg, one.pitch_deg, one.roll_deg])
         exterior = ExteriorOrientation(
             projection_centre_m=(float(place[0]), float(place[1]), float(place[2])),
-            rotation=as_mat3(rotation_from_gimbal(*angles, convergence)),
+            rotation=to_mat3(rotation_from_gimbal(*angles, convergence)),
             work_crs=WORK_CRS,
             vertical_datum=VERTICAL_DATUM,
             grid_scale=scale,
@@ -242,7 +242,9 @@ def _ties(
     uv = random.uniform((5.0, 5.0), size - 6.0, size=(len(exposures), count, 2))
     points = np.concatenate(
         [
-            cast_rays(top, np.array(e.exterior.projection_centre_m), image_rays(camera, e.exterior, at))
+            cast_rays(
+                top, np.array(e.exterior.projection_centre_m), compute_image_rays(camera, e.exterior, at)
+            )
             for e, at in zip(exposures, uv, strict=True)
         ]
     )
@@ -250,8 +252,8 @@ def _ties(
     frame, track, seen_at = [], [], []
     for number, exposure in enumerate(exposures):
         image, _ = project(camera, exposure.exterior, points)
-        inside = np.flatnonzero(in_image(camera, image[:, 0], image[:, 1]))
-        rays = image_rays(camera, exposure.exterior, image[inside])
+        inside = np.flatnonzero(is_in_image(camera, image[:, 0], image[:, 1]))
+        rays = compute_image_rays(camera, exposure.exterior, image[inside])
         hits = cast_rays(top, np.array(exposure.exterior.projection_centre_m), rays)
         clear = inside[np.linalg.norm(hits - points[inside], axis=1) < _SAME_PLACE_M]
         frame.append(np.full(len(clear), number))
@@ -272,7 +274,7 @@ def _ties(
     )
 
 
-def _grid(window: Window, heights: np.ndarray, name: str) -> TerrainGrid:
+def _grid(window: CellWindow, heights: np.ndarray, name: str) -> TerrainGrid:
     # cells are centred on posts at whole multiples of the cell
     return TerrainGrid(
         heights_m=np.asarray(heights, np.float32),

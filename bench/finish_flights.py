@@ -26,10 +26,10 @@ from bench.flights import ROOT, exact_poses
 from bench.kept import code_of
 from bench.processes import FLYCAM, run_process
 from flycam.catalog.catalog import open_catalog
-from flycam.drill.drill import make_drill, write_drill
-from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS, Valley
-from flycam.drill.terrain_model import terrain_model, typical_error
-from flycam.drill.truth import DrillTruth, read_truth
+from flycam.drill.ground_truth import DrillTruth, read_truth
+from flycam.drill.photo_drill import make_drill, write_drill
+from flycam.drill.terrain_model import draw_typical_error, make_terrain_model
+from flycam.drill.valley import VERTICAL_DATUM, WORK_CRS, Valley
 from flycam.geodata.geotiff import write_geotiff
 from flycam.pipeline.workspace import Workspace
 from flycam.store.local import LocalStore
@@ -121,11 +121,11 @@ def prepared(flight: FinishFlight) -> FinishFlight:
     if not flight.dem.is_file():
         west, south, east, north = flight.truth.facts["world_bounds_m"]
         margin = _DEM_MARGIN_M
-        posts, heights = terrain_model(
+        posts, heights = make_terrain_model(
             Valley(seed=flight.seed, relief_m=flight.relief_m),
             (west - margin, south - margin, east + margin, north + margin),
             flight.dem_post_m,
-            typical_error(flight.seed, DEM_SHIFT_M),
+            draw_typical_error(flight.seed, DEM_SHIFT_M),
         )
         tags = {"VERTICAL_DATUM": VERTICAL_DATUM}
         write_geotiff(flight.dem, heights, posts.transform, WORK_CRS, nodata=-9999.0, tags=tags)

@@ -25,19 +25,19 @@ from bench.finish_flights import DEM_SHIFT_M, GSD_M, HOME, NAME, finished, opene
 from bench.finish_truth import frames_of
 from bench.table import Row
 from flycam.catalog.records import MosaicInfo
-from flycam.drill.drill import write_drill
-from flycam.drill.terrain_model import typical_error
-from flycam.drill.truth import DrillTruth, read_truth
-from flycam.frame.terraincodec import decode_terrain
-from flycam.geodata.crs import mercator_to_work
-from flycam.geometry.camera import image_rays, in_image, project
-from flycam.geometry.expected_error import expected_error, ground_at_large
-from flycam.geometry.grid import pixel_centres, range_bounds, single_tile_range
-from flycam.geometry.terrain import TerrainGrid, cast_rays, normals_at, surface_heights
-from flycam.mosaic.finishing import error_of_quality
-from flycam.mosaic.tilelog import read_tile
-from flycam.pipeline.coverage import main_mosaic
-from flycam.pipeline.terrain import recorded_terrain
+from flycam.drill.ground_truth import DrillTruth, read_truth
+from flycam.drill.photo_drill import write_drill
+from flycam.drill.terrain_model import draw_typical_error
+from flycam.frame.terrain_codec import decode_terrain
+from flycam.geodata.crs import fit_mercator_to_work
+from flycam.geometry.camera import compute_image_rays, is_in_image, project
+from flycam.geometry.expected_error import compute_expected_error, smooth_terrain
+from flycam.geometry.grid import compute_pixel_centres, get_range_bounds, make_tile_range
+from flycam.geometry.terrain import TerrainGrid, cast_rays, compute_normals, interpolate_heights_en
+from flycam.mosaic.finished_tiles import decode_error_m
+from flycam.mosaic.tile_log import read_tile
+from flycam.pipeline.coverage import get_main_mosaic
+from flycam.pipeline.terrain import load_recorded_terrain
 from flycam.pipeline.workspace import Workspace
 
 STRIPS, PER_STRIP = 3, 7
@@ -175,7 +175,7 @@ def _within(in_sigmas: np.ndarray) -> str:
 def _pixels_of(seed: int, relief_m: float, dem_post_m: float) -> Pixels:
     folder = HOME / f"pixels-s{seed}r{relief_m:.0f}-{STRIPS}x{PER_STRIP}"
     if not (folder / "truth" / "truth.json").is_file():
-        wrong = typical_error(seed, DEM_SHIFT_M)
+        wrong = draw_typical_error(seed, DEM_SHIFT_M)
         write_drill(
             folder,
             seed=seed,
@@ -214,36 +214,36 @@ def _of_tiles(workspace: Workspace, truth: DrillTruth, top: TerrainGrid) -> Iter
     frames, records = frames_of(workspace)
     by_id = {frame.frame_id: frame for frame in frames}
     record = workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
-    ground = recorded_terrain(workspace, record.dem_id)
-    at_large = ground_at_large(ground)
+    ground = load_recorded_terrain(workspace, record.dem_id)
+    at_large = smooth_terrain(ground)
     support = None if record.support_key is None else decode_terrain(workspace.store.get(record.support_key))
     for head in workspace.catalog.tiles.heads(mosaic.mosaic_id, mosaic.revision, z=mosaic.base_zoom):
         tile = read_tile(workspace.store, head)
-        tiles = single_tile_range(tile.tile_id)
-        to_work = mercator_to_work(ground.work_crs, range_bounds(tiles))
+        tiles = make_tile_range(tile.tile_id)
+        to_work = fit_mercator_to_work(ground.work_crs, get_range_bounds(tiles))
         row, col = np.mgrid[_EVERY_PX // 2 : 256 : _EVERY_PX, _EVERY_PX // 2 : 256 : _EVERY_PX]
-        stated = error_of_quality(tile.quality)
+        stated = decode_error_m(tile.quality)
         for number, frame_id in enumerate(tile.frames, start=1):
             mine = tile.source[row, col] == number
             if not mine.any():
                 continue
             frame = by_id[frame_id]
-            xy = to_work(pixel_centres(tiles, row[mine].astype(float), col[mine].astype(float)))
-            place = np.column_stack([xy, surface_heights(ground, xy[:, 0], xy[:, 1])])
+            xy = to_work(compute_pixel_centres(tiles, row[mine].astype(float), col[mine].astype(float)))
+            place = np.column_stack([xy, interpolate_heights_en(ground, xy[:, 0], xy[:, 1])])
             uv, _ = project(frame.interior, frame.exterior, place)
             true = truth.exteriors[records[frame_id].header.provenance.source_name]
-            rays = image_rays(truth.camera, true, uv)
+            rays = compute_image_rays(truth.camera, true, uv)
             hits = cast_rays(top, np.array(true.projection_centre_m), rays)
             seen = np.zeros(len(place), int)
             for one in frames:
                 at, depth = project(one.interior, one.exterior, place)
-                seen += in_image(one.interior, at[:, 0], at[:, 1]) & (depth > 0.0)
+                seen += is_in_image(one.interior, at[:, 0], at[:, 1]) & (depth > 0.0)
             sigma = np.full(len(place), np.nan)
             if support is not None:
-                sigma = surface_heights(support, xy[:, 0], xy[:, 1])
+                sigma = interpolate_heights_en(support, xy[:, 0], xy[:, 1])
             error = place[:, :2] - hits[:, :2]
             ray = place - np.array(frame.exterior.projection_centre_m)
-            normals = normals_at(at_large, np.clip(xy, at_large.bounds_m[:2], at_large.bounds_m[2:]))
+            normals = compute_normals(at_large, np.clip(xy, at_large.bounds_m[:2], at_large.bounds_m[2:]))
             yield (
                 xy,
                 error,
@@ -251,13 +251,13 @@ def _of_tiles(workspace: Workspace, truth: DrillTruth, top: TerrainGrid) -> Iter
                 np.where(np.isfinite(sigma), seen, -seen),
                 place[:, 2] - hits[:, 2],
                 ray[:, :2] / -ray[:, 2:],
-                expected_error(frame.exterior, place, normals, sigma, np.zeros((6, 6))),
+                compute_expected_error(frame.exterior, place, normals, sigma, np.zeros((6, 6))),
             )
 
 
 def _shown(workspace: Workspace) -> MosaicInfo:
     flight = workspace.catalog.flights.flight(NAME)
-    return main_mosaic(workspace, flight.flight_id)
+    return get_main_mosaic(workspace, flight.flight_id)
 
 
 def _true_surface(truth: DrillTruth) -> TerrainGrid:

@@ -9,7 +9,7 @@ from bench.finish_flights import FLIGHTS, FinishFlight, finished, prepared
 from bench.table import Row
 from bench.tie_blocks import tied
 from flycam.adjust.block import Block, TerrainPrior
-from flycam.adjust.bundle import adjust_block
+from flycam.adjust.bundle_adjustment import adjust_block
 
 
 def poses() -> list[Row]:

@@ -13,17 +13,21 @@ from bench.finish_flights import NAME, opened
 from bench.seams import Detail, Seams, fine_detail, seam_gradients
 from bench.truth_patches import patch_errors
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, RevisionFrame
-from flycam.drill.truth import DrillTruth
+from flycam.drill.ground_truth import DrillTruth
 from flycam.frame.frame import FrameHeader
 from flycam.frame.tile import MosaicTile
-from flycam.geometry.grid import single_tile_range
+from flycam.geometry.grid import make_tile_range
 from flycam.geometry.terrain import TerrainGrid
-from flycam.mosaic.finishing import error_of_quality
-from flycam.mosaic.tilelog import read_tile
-from flycam.pipeline.coverage import main_mosaic
-from flycam.pipeline.finish.originals import Originals
-from flycam.pipeline.laying.rectification import ground_view, patch_of, tiles_of
-from flycam.pipeline.terrain import recorded_terrain
+from flycam.mosaic.finished_tiles import decode_error_m
+from flycam.mosaic.tile_log import read_tile
+from flycam.pipeline.coverage import get_main_mosaic
+from flycam.pipeline.finish.photo_cache import PhotoCache
+from flycam.pipeline.orthorectification.rectification import (
+    compute_ground_view,
+    find_frame_tiles,
+    orthorectify_frame,
+)
+from flycam.pipeline.terrain import load_recorded_terrain
 from flycam.pipeline.workspace import Workspace
 
 _BLOCK_TILES = 8
@@ -88,7 +92,7 @@ def expected_errors_m(data: Path) -> tuple[float, float]:
     found = []
     with opened(data) as workspace:
         for tile in _tiles(workspace, _shown(workspace)):
-            error = error_of_quality(tile.quality)[::8, ::8]
+            error = decode_error_m(tile.quality)[::8, ::8]
             found.append(error[tile.source[::8, ::8] > 0])
     every = np.concatenate(found)
     return float(np.median(every)), float(np.percentile(every, 95))
@@ -118,9 +122,9 @@ class _Sources:
 
     def __init__(self, workspace: Workspace, mosaic: MosaicInfo) -> None:
         frames, records = frames_of(workspace)
-        self._originals = Originals(workspace, list(records.values()))
+        self._originals = PhotoCache(workspace, list(records.values()))
         record = workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
-        self._terrain: TerrainGrid = recorded_terrain(workspace, record.dem_id)
+        self._terrain: TerrainGrid = load_recorded_terrain(workspace, record.dem_id)
         self._zoom = mosaic.base_zoom
         self._headers: dict[str, FrameHeader] = {
             f.frame_id: replace(records[f.frame_id].header, interior=f.interior, exterior_prior=f.exterior)
@@ -132,14 +136,14 @@ class _Sources:
         frame_id = tile.frames[number - 1]
         header = self._headers[frame_id]
         exterior = header.exterior_prior
-        whole = tiles_of(ground_view(header, self._terrain), exterior.work_crs, self._zoom)
-        patch = patch_of(
+        whole = find_frame_tiles(compute_ground_view(header, self._terrain), exterior.work_crs, self._zoom)
+        patch = orthorectify_frame(
             header,
             exterior,
             self._originals.pixels(frame_id),
             self._terrain,
             whole,
-            single_tile_range(tile.tile_id),
+            make_tile_range(tile.tile_id),
         )
         gain = _blurred(tile.rgb) / np.maximum(_blurred(patch.rgb), 1.0)
         even = np.clip(patch.rgb * np.median(gain[tile.source == number]), 0, 255)
@@ -167,7 +171,7 @@ def _assembled(tiles: list[MosaicTile], numbers: dict[str, int]) -> tuple[np.nda
 
 def _shown(workspace: Workspace) -> MosaicInfo:
     flight = workspace.catalog.flights.flight(NAME)
-    return main_mosaic(workspace, flight.flight_id)
+    return get_main_mosaic(workspace, flight.flight_id)
 
 
 def _tiles(workspace: Workspace, mosaic: MosaicInfo) -> Iterator[MosaicTile]:
@@ -180,6 +184,6 @@ def frames_of(workspace: Workspace) -> tuple[list[RevisionFrame], dict[str, Fram
     """The frames of the revision on show, and all records of the flight in use by frame id."""
     mosaic = _shown(workspace)
     flight = workspace.catalog.flights.flight(NAME)
-    records = workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+    records = workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
     frames = workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)
     return frames, {record.frame_id: record for record in records}

@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from flycam.drill.drill import make_drill, write_drill
-from flycam.drill.flight import drill_camera
-from flycam.drill.metadata import Measured, exif_of, xmp_of
+from flycam.drill.flight import make_drill_camera
+from flycam.drill.photo_drill import make_drill, write_drill
+from flycam.drill.photo_instruments import MeasuredPose, make_exif, make_xmp
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.geotiff import write_geotiff
 from flycam.geometry.interior import InteriorOrientation
@@ -83,7 +83,7 @@ def true_coordinates(flight: BenchFlight, numbers: Sequence[int]) -> dict[int, n
         print(f"casting the true coordinates of {len(missing)} photos …", flush=True)
         drill = make_drill(**_options(flight.strips, flight.per_strip))
         for number in missing:
-            np.save(folder / f"{number}.part.npy", drill.coordinates_of(number))
+            np.save(folder / f"{number}.part.npy", drill.coordinates(number))
             (folder / f"{number}.part.npy").rename(folder / f"{number}.npy")
     return {number: np.load(folder / f"{number}.npy", mmap_mode="r") for number in numbers}
 
@@ -136,7 +136,7 @@ def taken_at(number: int, strip: int) -> datetime:
 
 
 def save_photo(
-    folder: Path, number: int, picture: np.ndarray, measured: Measured, camera: InteriorOrientation
+    folder: Path, number: int, picture: np.ndarray, measured: MeasuredPose, camera: InteriorOrientation
 ) -> None:
     """Write a photo (H×W×3 RGB) as a drone of the drill's camera would, with what it measured."""
     name = f"DJI_{number + 1:04d}.JPG"
@@ -144,8 +144,8 @@ def save_photo(
         folder / "photos" / name,
         format="JPEG",
         quality=90,
-        exif=exif_of(name, measured, camera),
-        xmp=xmp_of(measured, camera),
+        exif=make_exif(name, measured, camera),
+        xmp=make_xmp(measured, camera),
     )
 
 
@@ -154,7 +154,7 @@ _CENTRE_E, _CENTRE_N, _AGL_M, _POST_M = 500_000.0, 2_400_000.0, 120.0, 10.0
 
 def _write_long(folder: Path, pictures: list[np.ndarray], photos: int, per_strip: int) -> None:
     height_px, width_px = pictures[0].shape[:2]
-    camera = drill_camera((width_px, height_px))
+    camera = make_drill_camera((width_px, height_px))
     along, across = 0.25 * height_px * GSD_M, 0.35 * width_px * GSD_M
     strip, place = to_and_fro(photos, per_strip)
     east, north = _CENTRE_E + strip * across, _CENTRE_N + place * along
@@ -174,7 +174,7 @@ def _write_long(folder: Path, pictures: list[np.ndarray], photos: int, per_strip
             picture[:: -1 if lap % 2 else 1], alpha=1.0 - 0.02 * lap, beta=float(lap)
         )
         yaw_deg = yaw_along(strip[number])
-        measured = Measured(
+        measured = MeasuredPose(
             lon_deg=float(lonlat[number, 0]),
             lat_deg=float(lonlat[number, 1]),
             absolute_m=float(heights[number]),
@@ -205,7 +205,7 @@ def _options(strips: int, per_strip: int) -> dict[str, object]:
 def _drill_world() -> str:
     """A short hash of what the drill draws: a photo and its true coordinates, both tiny."""
     tiny = make_drill(seed=SEED, noise=0.0, gsd_m=8 * GSD_M, photos=(1, 2), size_px=(132, 99))
-    return hashlib.sha256(tiny.photo(1).tobytes() + tiny.coordinates_of(1).tobytes()).hexdigest()[:8]
+    return hashlib.sha256(tiny.photo(1).tobytes() + tiny.coordinates(1).tobytes()).hexdigest()[:8]
 
 
 def _forget(pattern: str, keep: str | None = None) -> None:

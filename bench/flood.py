@@ -25,7 +25,7 @@ import psutil
 
 from bench.bench_tiles import answer_of, make_house, open_house, request_for
 from bench.table import Row
-from flycam.serve.running import listen, serve
+from flycam.serve.server import open_listener, serve_until_stopped
 from flycam.serve.services import Services
 
 SECONDS = 6.0
@@ -75,9 +75,9 @@ SHAPES: dict[str, Shape] = {
 
 def serve_house(root: str, ready: Connection) -> None:
     """Process: the server."""
-    listener = listen("127.0.0.1", 0)
+    listener = open_listener("127.0.0.1", 0)
     ready.send(listener.getsockname()[1])
-    serve(Services(workspace=open_house(Path(root)), trusted_proxies=()), listener)
+    serve_until_stopped(Services(workspace=open_house(Path(root)), trusted_proxies=()), listener)
 
 
 def flood(port: int, parent: Connection) -> None:

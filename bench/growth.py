@@ -25,10 +25,10 @@ from bench.processes import serving
 from bench.table import Row
 from flycam.catalog.records import FrameRecord, MosaicInfo
 from flycam.frame.flight import Flight
-from flycam.frame.frame import flight_id_of, frame_id_of
+from flycam.frame.frame import derive_flight_id, derive_frame_id
 from flycam.frame.tile import MosaicTile, TileRecord
-from flycam.frame.tilecodec import content_hash, decode, encode
-from flycam.geometry.grid import TileId, TileRange, mercator_to_lonlat, range_bounds
+from flycam.frame.tile_codec import compute_content_hash, decode_tile, encode_tile
+from flycam.geometry.grid import TileId, TileRange, get_range_bounds, mercator_to_lonlat
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.serve.world import REAL, build_world
@@ -86,9 +86,9 @@ def measure() -> list[Row]:
 def _pattern(workspace: Workspace) -> _Pattern:
     (first, *_) = workspace.catalog.flights.flights(REAL)
     (mosaic,) = workspace.catalog.tiles.mosaics(first.flight_id)
-    frame = workspace.catalog.frames.of_flight(first.flight_id)[0]
-    tile = workspace.catalog.tiles.heads_of(mosaic.mosaic_id, 0, list(frame.tiles or ()))[_middle(frame)]
-    return _Pattern(first, frame, mosaic, tile, decode(workspace.store.get(tile.key), tile.tile_id))
+    frame = workspace.catalog.frames.list_for_flight(first.flight_id)[0]
+    tile = workspace.catalog.tiles.get_heads(mosaic.mosaic_id, 0, list(frame.tiles or ()))[_middle(frame)]
+    return _Pattern(first, frame, mosaic, tile, decode_tile(workspace.store.get(tile.key), tile.tile_id))
 
 
 def _grow(workspace: Workspace, pattern: _Pattern, have: int, want: int) -> dict[str, float]:
@@ -99,10 +99,13 @@ def _grow(workspace: Workspace, pattern: _Pattern, have: int, want: int) -> dict
         flight, frames, mosaic, lines = _flown(pattern, number)
         real = _real_tile(pattern, frames[_SHOWN])
         head = replace(
-            pattern.tile, mosaic_id=mosaic.mosaic_id, tile_id=real.tile_id, content_hash=content_hash(real)
+            pattern.tile,
+            mosaic_id=mosaic.mosaic_id,
+            tile_id=real.tile_id,
+            content_hash=compute_content_hash(real),
         )
-        head = replace(head, key=keys.tile(mosaic.mosaic_id, 0, real.tile_id, head.content_hash))
-        workspace.store.put(head.key, encode(real))
+        head = replace(head, key=keys.format_tile_key(mosaic.mosaic_id, 0, real.tile_id, head.content_hash))
+        workspace.store.put(head.key, encode_tile(real))
         lines = [head if line.tile_id == head.tile_id else line for line in lines]
         workspace.catalog.flights.put_flight(flight)
         began = time.perf_counter()
@@ -143,7 +146,7 @@ def _flown(pattern: _Pattern, number: int) -> tuple[Flight, list[FrameRecord], M
         hashlib.sha256(f"{number}:{photo}".encode()).hexdigest()
         for photo in range(PHOTOS_A_SIDE * PHOTOS_A_SIDE)
     ]
-    flight_id = flight_id_of([frame_id_of(one) for one in ids])
+    flight_id = derive_flight_id([derive_frame_id(one) for one in ids])
     frames = []
     for photo, sha256 in enumerate(ids):
         column, row = photo % PHOTOS_A_SIDE, photo // PHOTOS_A_SIDE
@@ -156,7 +159,7 @@ def _flown(pattern: _Pattern, number: int) -> tuple[Flight, list[FrameRecord], M
         )
         header = replace(
             pattern.frame.header,
-            frame_id=frame_id_of(sha256),
+            frame_id=derive_frame_id(sha256),
             captured_ns=pattern.frame.header.captured_ns + later_ns + photo * 2 * 10**9,
             provenance=replace(pattern.frame.header.provenance, source_sha256=sha256),
         )
@@ -194,7 +197,7 @@ def _with_parents(whole: TileRange, mosaic: MosaicInfo) -> list[TileId]:
 
 
 def _bounds(tiles: TileRange) -> tuple[float, float, float, float]:
-    west, south, east, north = range_bounds(tiles)
+    west, south, east, north = get_range_bounds(tiles)
     (left, bottom), (right, top) = mercator_to_lonlat([[west, south], [east, north]]).tolist()
     return left, bottom, right, top
 
@@ -217,9 +220,12 @@ def _asked(workspace: Workspace, root: Path, pattern: _Pattern, size: int, cost:
     def middle(turn: int) -> TileId:
         return _middle(flown[turn][1][_SHOWN])
 
-    timed("photos that touch a tile", lambda n: catalog.frames.touching(flown[n][0].flight_id, middle(n)))
+    timed(
+        "photos that touch a tile",
+        lambda n: catalog.frames.list_touching_tile(flown[n][0].flight_id, middle(n)),
+    )
     timed("one photo by its id", lambda n: catalog.frames.get(flown[n][1][7].frame_id))
-    timed("a flight's photos", lambda n: catalog.frames.of_flight(flown[n][0].flight_id))
+    timed("a flight's photos", lambda n: catalog.frames.list_for_flight(flown[n][0].flight_id))
     timed("a tile's head", lambda n: catalog.tiles.head(flown[n][2].mosaic_id, 0, middle(n)))
     timed("news of a mosaic", lambda n: catalog.tiles.log_since(flown[n][2].mosaic_id, 400))
     timed("the list of flights, a flight", lambda _: catalog.flights.flights(REAL), size)

@@ -28,9 +28,9 @@ from bench import orthority
 from bench.flights import GSD_M, BenchFlight, drill_flight, first_photos
 from bench.processes import FLYCAM, BenchBroken, Finished, run_process, startup
 from bench.table import Row
-from flycam.drill.truth import read_truth
+from flycam.drill.ground_truth import read_truth
 from flycam.geodata.crs import to_lonlat
-from flycam.geometry.grid import ground_pixel_m, zoom_for_gsd
+from flycam.geometry.grid import choose_zoom, compute_ground_pixel_m
 
 TIMES_FASTER = 12.0
 TIMES_FASTER_AS_TYPED, FIRST_WITHIN_S = 7.0, 3.0
@@ -151,7 +151,7 @@ def output_pixel_m(flight: BenchFlight) -> float:
     truth = read_truth(flight.folder)
     centre = next(iter(truth.exteriors.values())).projection_centre_m
     lat = float(to_lonlat([centre[:2]], truth.facts["work_crs"])[0, 1])
-    return ground_pixel_m(zoom_for_gsd(truth.facts["gsd_m"], lat), lat)
+    return compute_ground_pixel_m(choose_zoom(truth.facts["gsd_m"], lat), lat)
 
 
 def _round(flight: BenchFlight, oty: Path, pixel_m: float, folder: Path, cores: list[int]) -> Round:

@@ -17,7 +17,7 @@ import numpy as np
 from bench.flights import ROOT, drill_flight, long_flight
 from bench.processes import FLYCAM, run_process, startup
 from bench.table import Row
-from flycam.ingest.photo.photos import pixel_checks, read_all
+from flycam.ingest.photo.photo_reader import read_photos, read_pixel_checks
 
 METADATA_PER_S, CHECKS_PER_S = 1000.0, 20.0
 SIZE_PX = (3456, 2592)
@@ -28,11 +28,11 @@ def measure(strips: int, per_strip: int, photos: int, pictures: int) -> list[Row
     """Photos a second, as ratios of what is required."""
     flight = long_flight(drill_flight(strips, per_strip), photos, max(round(photos**0.5 * 0.8), 1))
     paths = sorted(flight.photos.iterdir())
-    read_all(paths)  # into the page cache
+    read_photos(paths)  # into the page cache
     whole = _inspect_s(flight.photos, flight.dem, photos)
     empty = startup([*FLYCAM, "--version"]).wall_s
     started = time.perf_counter()
-    read_all(paths)
+    read_photos(paths)
     reading = time.perf_counter() - started
     per_s = photos / (whole - empty)
     made = _nine_megapixels(pictures)
@@ -89,7 +89,7 @@ def _checks_per_s(paths: list[Path]) -> float:
         path.read_bytes()
     started = time.thread_time()
     for path in paths:
-        pixel_checks(path)
+        read_pixel_checks(path)
     spent = time.thread_time() - started
     cv2.setNumThreads(threads)
     return len(paths) / spent

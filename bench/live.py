@@ -25,20 +25,20 @@ from bench.processes import FLYCAM, Finished, run_process
 from bench.table import Row
 from bench.truth_patches import patch_errors
 from flycam.catalog.catalog import open_catalog
-from flycam.drill.truth import read_truth
-from flycam.drill.video import VIDEO_NAME, write_video_drill
+from flycam.drill.ground_truth import read_truth
 from flycam.drill.video_course import VideoPlan
-from flycam.frame.frame import picture_name
+from flycam.drill.video_drill import VIDEO_NAME, write_video_drill
+from flycam.frame.frame import format_video_frame_name
 from flycam.geometry.exterior import ExteriorOrientation
-from flycam.ingest.video.pictures import VideoPicture
-from flycam.pipeline.export import export_flight
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.recipe import live
+from flycam.ingest.video.video_source import VideoFrame
+from flycam.pipeline.live.live_inputs import LiveRequest
 from flycam.pipeline.live.registration import LiveRegistration
+from flycam.pipeline.live.workflow import orthorectify_video
+from flycam.pipeline.mosaic_export import export_flight
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Workspace
-from flycam.store.opening import open_store
+from flycam.store.store_url import open_store
 
 SEEDS = (1, 2, 3)
 SECONDS, FPS, SIZE_PX, GSD_M = 60.0, 15, (640, 360), 0.4
@@ -154,9 +154,9 @@ def _laid_by(
     """Errors of the same film laid in this process by poses of our own: pose_of(told, picture's name)."""
 
     def pose(
-        _self: LiveRegistration, picture: VideoPicture, told: ExteriorOrientation, *_: object, **__: object
+        _self: LiveRegistration, picture: VideoFrame, told: ExteriorOrientation, *_: object, **__: object
     ):
-        return pose_of(told, picture_name(VIDEO_NAME, picture.pts_ns))
+        return pose_of(told, format_video_frame_name(VIDEO_NAME, picture.pts_ns))
 
     with tempfile.TemporaryDirectory() as scratch, mock.patch.object(LiveRegistration, "pose", pose):
         root, video = Path(scratch), film / VIDEO_NAME
@@ -173,7 +173,7 @@ def _laid_by(
             camera=film / "camera.json",
             clock_offset_s=clock_offset_s,
         )
-        flight_id = live(workspace, request, Labels()).flight.flight_id
+        flight_id = orthorectify_video(workspace, request, FlightLabels()).flight.flight_id
         export_flight(workspace, flight_id, root / "live.tif")
         return _errors_m(root / "live.tif", film)
 

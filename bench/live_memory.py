@@ -21,11 +21,11 @@ from bench.draped_film import draped_film
 from bench.flights import ROOT
 from bench.processes import run_process
 from bench.table import Row
-from flycam.drill.video import VIDEO_NAME
 from flycam.drill.video_course import VideoPlan
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.recipe import live
+from flycam.drill.video_drill import VIDEO_NAME
+from flycam.pipeline.live.live_inputs import LiveRequest
+from flycam.pipeline.live.workflow import orthorectify_video
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
 from flycam.pipeline.terrain import register_dem
 
 MINUTES, FPS, SIZE_PX = 60, 4, (640, 360)
@@ -69,7 +69,7 @@ def _strips(minutes: int) -> int:
 
 def _fly(data: Path, film: Path) -> None:
     """Fly the film; say the size at every minute, and how many pictures lie on the map."""
-    from flycam.commands.house import opened
+    from flycam.commands.workspace import open_workspace
 
     me, sizes = psutil.Process(), []
 
@@ -80,12 +80,12 @@ def _fly(data: Path, film: Path) -> None:
             print(f"minute {len(sizes)}: {sizes[-1] / 1e6:.1f} MB", file=sys.stderr, flush=True)
 
     video = film / VIDEO_NAME
-    with opened(str(data)) as (workspace, _):
+    with open_workspace(str(data)) as (workspace, _):
         register_dem(workspace, film / "dem.tif", None)
         request = LiveRequest(
             video=str(video), telemetry=str(video.with_suffix(".srt")), camera=film / "camera.json"
         )
-        report = live(workspace, request, Labels(), look)
+        report = orthorectify_video(workspace, request, FlightLabels(), look)
     print(json.dumps({"bytes": sizes, "frames": report.new}))
 
 

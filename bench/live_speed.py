@@ -23,15 +23,15 @@ from bench.processes import FLYCAM, Finished, run_process
 from bench.table import Row
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import FrameStatus
-from flycam.drill.video import VIDEO_NAME, write_video_drill
 from flycam.drill.video_course import VideoPlan
-from flycam.geodata.crs import mercator_to_work
-from flycam.geometry.grid import range_bounds
-from flycam.geometry.rectify import source_coordinates
-from flycam.pipeline.laying.rectification import recorded_pose
-from flycam.pipeline.terrain import recorded_terrain
+from flycam.drill.video_drill import VIDEO_NAME, write_video_drill
+from flycam.geodata.crs import fit_mercator_to_work
+from flycam.geometry.grid import get_range_bounds
+from flycam.geometry.orthorectification import compute_source_coordinates
+from flycam.pipeline.orthorectification.rectification import get_recorded_pose
+from flycam.pipeline.terrain import load_recorded_terrain
 from flycam.pipeline.workspace import Workspace
-from flycam.store.opening import open_store
+from flycam.store.store_url import open_store
 
 SECONDS, FPS, SIZE_PX = 40.0, 30, (1920, 1080)
 PLAN = VideoPlan(seconds=SECONDS, fps=FPS, gsd_m=0.035, speed_mps=40.0, strips=6)
@@ -154,16 +154,16 @@ def _bare_remap_s(data: Path, film: Path, answer: dict) -> float:
     """Processor time of a remap of all pixels that the laid pictures have on the map: of some, times all."""
     store, catalog = open_store((data / "store").as_uri()), open_catalog(f"sqlite:///{data}/catalog.sqlite")
     workspace = Workspace(store=store, catalog=catalog, box="bench", cache_dir=data / "cache")
-    records = catalog.frames.of_flight(answer["flight_id"], FrameStatus.USED)
+    records = catalog.frames.list_for_flight(answer["flight_id"], FrameStatus.USED)
     _, picture = cv2.VideoCapture(str(film / VIDEO_NAME)).read()
     threads, took = cv2.getNumThreads(), []
     cv2.setNumThreads(1)
     for record in records[:: max(1, len(records) // _REMAPPED)]:
-        exterior, tiles, dem_id = recorded_pose(record)
-        terrain = recorded_terrain(workspace, dem_id)
-        plane = mercator_to_work(exterior.work_crs, range_bounds(tiles))
+        exterior, tiles, dem_id = get_recorded_pose(record)
+        terrain = load_recorded_terrain(workspace, dem_id)
+        plane = fit_mercator_to_work(exterior.work_crs, get_range_bounds(tiles))
         remap = bare_remap(
-            picture, source_coordinates(record.header.interior, exterior, terrain, tiles, plane)
+            picture, compute_source_coordinates(record.header.interior, exterior, terrain, tiles, plane)
         )
         took.append(statistics.median(milliseconds(remap) for _ in range(5)) / 1e3)
     cv2.setNumThreads(threads)

@@ -33,8 +33,8 @@ from bench.live_speed import (
 )
 from bench.processes import FLYCAM, BenchBroken
 from bench.table import Row
-from flycam.drill.truth import read_truth
-from flycam.drill.video import TELEMETRY_NAME, VIDEO_NAME
+from flycam.drill.ground_truth import read_truth
+from flycam.drill.video_drill import TELEMETRY_NAME, VIDEO_NAME
 from tests.ingest.streaming import replayed, rtsp_server, running, start_s_of
 from tests.ports import free_port
 

@@ -30,7 +30,7 @@ def fit(
         bias=0.0,
         weights=(0.0,) * len(cues),
     )
-    x = plain.standard(values)
+    x = plain.standardise(values)
     pairs = [(i, j) for i in range(len(cues)) for j in range(i, len(cues))] if products else []
     design = np.concatenate([x, *(x[:, i : i + 1] * x[:, j : j + 1] for i, j in pairs)], axis=1)
     sign = np.where(labels, 1.0, -1.0)

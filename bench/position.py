@@ -28,17 +28,23 @@ from bench.processes import FLYCAM, run_process
 from bench.table import Row
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import FrameStatus
-from flycam.drill.truth import DrillTruth, read_truth
+from flycam.drill.ground_truth import DrillTruth, read_truth
 from flycam.frame.frame import FrameHeader
 from flycam.frame.tile import MosaicTile
-from flycam.geodata.crs import mercator_to_work
-from flycam.geometry.camera import image_rays
-from flycam.geometry.grid import TILE_SIZE_PX, TileRange, pixel_centres, range_bounds, single_tile_range
-from flycam.geometry.rectify import source_coordinates
-from flycam.geometry.terrain import cast_rays, heights_at
-from flycam.mosaic.tilelog import read_tile
-from flycam.pipeline.coverage import main_mosaic
-from flycam.pipeline.terrain import recorded_terrain
+from flycam.geodata.crs import fit_mercator_to_work
+from flycam.geometry.camera import compute_image_rays
+from flycam.geometry.grid import (
+    TILE_SIZE_PX,
+    TileRange,
+    compute_pixel_centres,
+    get_range_bounds,
+    make_tile_range,
+)
+from flycam.geometry.orthorectification import compute_source_coordinates
+from flycam.geometry.terrain import cast_rays, interpolate_heights
+from flycam.mosaic.tile_log import read_tile
+from flycam.pipeline.coverage import get_main_mosaic
+from flycam.pipeline.terrain import load_recorded_terrain
 from flycam.pipeline.workspace import Workspace
 from flycam.store.local import LocalStore
 
@@ -102,20 +108,21 @@ def pixel_errors(flight: BenchFlight, truth: DrillTruth, data: Path, flight_id: 
         workspace = Workspace(
             store=LocalStore(data / "store"), catalog=catalog, box="bench", cache_dir=data / "cache"
         )
-        mosaic = main_mosaic(workspace, flight_id)
+        mosaic = get_main_mosaic(workspace, flight_id)
         records = {
-            r.header.provenance.source_name: r for r in catalog.frames.of_flight(flight_id, FrameStatus.USED)
+            r.header.provenance.source_name: r
+            for r in catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
         }
         heights = _Heights(truth)
         for number in numbers:
             record = records[names[number]]
             heads = catalog.tiles.heads(mosaic.mosaic_id, mosaic.revision, mosaic.base_zoom, record.tiles)
             tiles = [read_tile(workspace.store, head) for head in heads]
-            terrain = recorded_terrain(workspace, record.dem_id)
+            terrain = load_recorded_terrain(workspace, record.dem_id)
             found = _frame_errors(record.header, record.exterior, record.tiles, terrain, tiles, casts[number])
             for true, distance, against_ray in found:
                 bare = heights.above_ground(true) < ABOVE_GROUND_M
-                off = np.abs(heights_at(terrain, true[:, :2]) - true[:, 2])
+                off = np.abs(interpolate_heights(terrain, true[:, :2]) - true[:, 2])
                 known.append(distance[bare & (off < ABOVE_GROUND_M)])
                 ground.append(distance[bare])
                 everything.append(distance)
@@ -128,8 +135,8 @@ def _frame_errors(header: FrameHeader, exterior, frame_tiles: TileRange, terrain
     and error M against exact rays. The rays go the other way than rectification: from some of the places in
     the photo to the same DEM.
     """
-    to_work = mercator_to_work(exterior.work_crs, range_bounds(frame_tiles))
-    sampled = source_coordinates(header.interior, exterior, terrain, frame_tiles, to_work)
+    to_work = fit_mercator_to_work(exterior.work_crs, get_range_bounds(frame_tiles))
+    sampled = compute_source_coordinates(header.interior, exterior, terrain, frame_tiles, to_work)
     for tile in tiles:
         rows, cols = frame_tiles.window_px(tile.tile_id)
         # at the picture's border the map's fit to another cell may decide otherwise about a pixel
@@ -137,11 +144,11 @@ def _frame_errors(header: FrameHeader, exterior, frame_tiles: TileRange, terrain
         u, v = sampled.u[rows, cols][own], sampled.v[rows, cols][own]
         if not len(u):
             continue
-        said = to_work(pixel_centres(single_tile_range(tile.tile_id), *np.nonzero(own)))
+        said = to_work(compute_pixel_centres(make_tile_range(tile.tile_id), *np.nonzero(own)))
         true = _sample(cast, u, v)
         known = np.isfinite(true).all(axis=1)
         some = slice(None, None, RAY_EVERY)
-        rays = image_rays(header.interior, exterior, np.stack([u, v], -1)[some].astype(np.float64))
+        rays = compute_image_rays(header.interior, exterior, np.stack([u, v], -1)[some].astype(np.float64))
         hits = cast_rays(terrain, np.array(exterior.projection_centre_m), rays)[:, :2]
         met = np.isfinite(hits).all(axis=1)
         yield (

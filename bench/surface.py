@@ -21,15 +21,15 @@ import rasterio
 
 from bench.flights import ROOT
 from bench.table import Row
-from flycam.drill.drill import write_drill
-from flycam.drill.truth import DrillTruth, read_truth
-from flycam.geodata.crs import mercator_to_work, to_lonlat
-from flycam.geometry.camera import image_rays
-from flycam.geometry.grid import TileRange, lonlat_to_mercator, range_bounds, range_for_bounds
-from flycam.geometry.rectify import rectify, source_coordinates
-from flycam.geometry.terrain import TerrainGrid, cast_rays, surface_heights
-from flycam.surface.pictures import SurfaceView
-from flycam.surface.refine import refine_surface
+from flycam.drill.ground_truth import DrillTruth, read_truth
+from flycam.drill.photo_drill import write_drill
+from flycam.geodata.crs import fit_mercator_to_work, to_lonlat
+from flycam.geometry.camera import compute_image_rays
+from flycam.geometry.grid import TileRange, find_range_for_bounds, get_range_bounds, lonlat_to_mercator
+from flycam.geometry.orthorectification import compute_source_coordinates, orthorectify
+from flycam.geometry.terrain import TerrainGrid, cast_rays, interpolate_heights_en
+from flycam.surface.match_images import SurfaceView
+from flycam.surface.refinement import refine_surface
 from flycam.surface.surface import Surface
 
 GSD_M, SPACING_M = 0.15, 0.5
@@ -88,7 +88,7 @@ def measure_drill(drill: Drill, relief_m: float) -> list[Row]:
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as apart:
         surface, cpu, memory = apart.submit(refined, drill.folder).result()
     heights = height_figures(drill, surface)
-    ours = place_errors(drill, surface.for_rectification())
+    ours = place_errors(drill, surface.rectification_terrain())
     on_dem = place_errors(drill, drill.dem)
     median, p95 = BOUNDS[relief_m]
     name = f"surface of relief {relief_m:.0f} m, {len(drill.views)} photos"
@@ -185,7 +185,7 @@ def height_figures(drill: Drill, surface: Surface) -> dict[str, tuple[float, flo
     east = grid.origin_m[0] + grid.post_spacing_m[0] * np.arange(cols)
     north = grid.origin_m[1] - grid.post_spacing_m[1] * np.arange(rows)
     mesh = np.meshgrid(east, north)
-    top, bare = (surface_heights(t, *mesh) for t in (drill.top, drill.bare))
+    top, bare = (interpolate_heights_en(t, *mesh) for t in (drill.top, drill.bare))
     inside = _inside_block(drill, *mesh, grid.heights_m) & np.isfinite(top)
     off = np.abs(grid.heights_m - top)
     above = top - bare > _ABOVE_M
@@ -218,14 +218,14 @@ def _inside_block(drill: Drill, east: np.ndarray, north: np.ndarray, height: np.
 def place_errors(drill: Drill, terrain: TerrainGrid) -> Places:
     """Where a mosaic of the middle of the block lies, by quality alone, against where it should."""
     tiles = _middle_tiles(drill)
-    to_work = mercator_to_work(terrain.work_crs, range_bounds(tiles))
+    to_work = fit_mercator_to_work(terrain.work_crs, get_range_bounds(tiles))
     near = [v for v in drill.views if _near_middle(drill, v)]
     best = np.zeros(tiles.shape_px, np.uint16)
     mosaic = np.zeros((*tiles.shape_px, 3), np.uint8)
     source = np.full(tiles.shape_px, -1, np.int16)
     for number, view in enumerate(near):
         pixels = _pixels(drill.folder, view.frame_id)
-        made = rectify(pixels, view.interior, view.exterior, terrain, tiles, to_work)
+        made = orthorectify(pixels, view.interior, view.exterior, terrain, tiles, to_work)
         wins = made.quality > best
         source[wins], mosaic[wins] = number, made.rgb[wins]
         best = np.maximum(best, made.quality)
@@ -234,10 +234,10 @@ def place_errors(drill: Drill, terrain: TerrainGrid) -> Places:
     asked[::_EVERY_PX, ::_EVERY_PX] = True
     errors = []
     for number, view in enumerate(near):
-        where = source_coordinates(view.interior, view.exterior, terrain, tiles, to_work)
+        where = compute_source_coordinates(view.interior, view.exterior, terrain, tiles, to_work)
         mine = asked & (source == number) & where.valid
         uv = np.stack([where.u[mine], where.v[mine]], axis=-1).astype(np.float64)
-        rays = image_rays(view.interior, view.exterior, uv)
+        rays = compute_image_rays(view.interior, view.exterior, uv)
         hits = cast_rays(drill.top, np.array(view.exterior.projection_centre_m), rays)
         errors.append(np.hypot(hits[:, 0] - east[mine], hits[:, 1] - north[mine]))
     pixels_m = np.concatenate(errors)
@@ -295,11 +295,11 @@ def _middle_tiles(drill: Drill) -> TileRange:
     corners = _middle(drill) + _HALF_M * np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]])
     mercator = lonlat_to_mercator(to_lonlat(corners, drill.dem.work_crs))
     low, high = mercator.min(axis=0), mercator.max(axis=0)
-    return range_for_bounds(_ZOOM, (float(low[0]), float(low[1]), float(high[0]), float(high[1])))
+    return find_range_for_bounds(_ZOOM, (float(low[0]), float(low[1]), float(high[0]), float(high[1])))
 
 
 def _ground(tiles: TileRange, to_work) -> tuple[np.ndarray, np.ndarray]:
-    west, south, east, north = range_bounds(tiles)
+    west, south, east, north = get_range_bounds(tiles)
     rows, cols = tiles.shape_px
     x = west + (np.arange(cols) + 0.5) * (east - west) / cols
     y = north - (np.arange(rows) + 0.5) * (north - south) / rows

@@ -24,7 +24,7 @@ from bench.processes import FLYCAM, BenchBroken, run_process, serving
 from bench.table import Row
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import MosaicInfo
-from flycam.geometry.grid import ground_pixel_m
+from flycam.geometry.grid import compute_ground_pixel_m
 from tests.lines import ThinLine
 
 OVERVIEW_S, WHOLE_S, BYTES = 30.0, 300.0, 1.2
@@ -159,7 +159,7 @@ def pixels_of(data: Path) -> dict[int, float]:
         (mosaic,) = _live(catalog.tiles.mosaics())
         _, south, _, north = catalog.flights.flights()[0].bounds_lonlat_deg or (0.0, 0.0, 0.0, 0.0)
         zooms = range(mosaic.min_zoom, mosaic.base_zoom)
-        return {zoom: ground_pixel_m(zoom, (south + north) / 2) for zoom in zooms}
+        return {zoom: compute_ground_pixel_m(zoom, (south + north) / 2) for zoom in zooms}
 
 
 def _tiles(data: Path) -> dict[str, str]:

@@ -61,7 +61,7 @@ class _Line:
             },
         )
         self._session.send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
-        self.requests.listen(self._session)
+        self.requests.add_listener(self._session)
         self._session.on("Network.requestWillBeSent", self._sent)
         self._session.on("Network.loadingFinished", self._came)
 

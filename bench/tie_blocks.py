@@ -9,13 +9,13 @@ import numpy as np
 
 from bench.finish_flights import NAME, opened
 from flycam.adjust.block import BlockFrame, Ties
-from flycam.adjust.ties import as_read, find_ties
+from flycam.adjust.ties import apply_tie_turns, find_ties
 from flycam.catalog.records import FrameStatus
 from flycam.geometry.terrain import TerrainGrid
-from flycam.pipeline.executor import workers_here
-from flycam.pipeline.finish.block import block_frames, terrain_id
-from flycam.pipeline.finish.originals import Originals
-from flycam.pipeline.terrain import recorded_terrain
+from flycam.pipeline.executor import count_workers
+from flycam.pipeline.finish.adjustment_block import build_block_frames, select_terrain
+from flycam.pipeline.finish.photo_cache import PhotoCache
+from flycam.pipeline.terrain import load_recorded_terrain
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,14 +36,14 @@ def tied(data: Path) -> TieBlock:
     """The block of a data folder's flight, its ties sought in the photos as `flycam finish` seeks them."""
     with opened(data) as workspace:
         flight = workspace.catalog.flights.flight(NAME)
-        records = workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
-        frames = block_frames(records)
-        terrain = recorded_terrain(workspace, terrain_id(records, flight.dem_id))
-        originals = Originals(workspace, records)
+        records = workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
+        frames = build_block_frames(records)
+        terrain = load_recorded_terrain(workspace, select_terrain(records, flight.dem_id))
+        originals = PhotoCache(workspace, records)
         found = find_ties(
             frames,
             lambda number: originals.pixels(frames[number].frame_id),
             terrain,
-            workers=workers_here(),
+            workers=count_workers(),
         )
-    return TieBlock(frames=as_read(frames, found), ties=found.ties, terrain=terrain)
+    return TieBlock(frames=apply_tie_turns(frames, found), ties=found.ties, terrain=terrain)

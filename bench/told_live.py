@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flycam.cli import main as flycam
-from flycam.pipeline.live.laying import LiveLaying
-from flycam.pipeline.live.map import Laid
+from flycam.pipeline.live.live_map import MergedFrame
+from flycam.pipeline.live.live_orthorectifier import LiveOrthorectifier
 
 
 def told_live(out: Path) -> tuple[str | Path, ...]:
@@ -23,15 +23,15 @@ def told_live(out: Path) -> tuple[str | Path, ...]:
 
 def main() -> None:
     out, told = Path(sys.argv.pop(1)), list[tuple[int, int]]()
-    shown = LiveLaying._shown
+    shown = LiveOrthorectifier._shown
 
-    def noted(self: LiveLaying, laid: Sequence[Laid]) -> None:
+    def noted(self: LiveOrthorectifier, laid: Sequence[MergedFrame]) -> None:
         mosaic_id = f"{laid[0].record.flight_id}-{laid[0].record.header.layer}"
         line = self._workspace.catalog.tiles.last_seq(mosaic_id)
         told.extend((one.arrived_ns, line) for one in laid)
         shown(self, laid)
 
-    LiveLaying._shown = noted  # type: ignore[method-assign]
+    LiveOrthorectifier._shown = noted  # type: ignore[method-assign]
     try:
         flycam()
     finally:

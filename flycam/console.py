@@ -22,11 +22,11 @@ from typing import Any, NoReturn, TypeGuard
 import click
 
 from flycam.errors import Cancelled, FlycamError, OptionUnusable
-from flycam.frame.agreement import agreed
-from flycam.frame.secret_line import SecretLine
-from flycam.frame.spelling import to_json_line, to_visible
+from flycam.frame.pluralization import correct_singular
+from flycam.frame.secret_text import SecretText
+from flycam.frame.text_normalization import to_json_line, to_visible
 from flycam.messages import Bilingual, _, verbatim
-from flycam.outcomes import exit_code, sentence
+from flycam.outcomes import format_error, get_exit_code
 
 Answer = Mapping[str, Any]
 _BAR_CHARS = 24
@@ -72,7 +72,7 @@ _STAGES_VI = {
 """The stages that recipes report, as a Vietnamese terminal shows them."""
 
 
-class AnsweredWithTrouble(Exception):
+class PartialFailure(Exception):
     """A command that has an answer and yet does not end well: both are told, the exit code is the error's."""
 
     def __init__(self, answer: Answer, lines: Sequence[str], error: FlycamError) -> None:
@@ -92,7 +92,7 @@ class CommandGroup(click.Group):
             extra |= {"standalone_mode": False, "obj": tuple(words)}
             sys.exit(super().main(words, *more, **extra) or 0)
         except click.exceptions.NoArgsIsHelpError as error:
-            _say_lines(error.format_message())
+            _print_text(error.format_message())
             _fail(
                 OptionUnusable(_("a command is missing; they are listed above")),
                 as_json,
@@ -159,7 +159,7 @@ def _parameter(error: click.BadParameter) -> str:
     return hint if isinstance(hint, str) else " / ".join(hint)
 
 
-def command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[..., None]:
+def wrap_command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[..., None]:
     """Make a function that returns (JSON answer, lines for people) into the body of a click command.
 
     Adds --data and --json. A FlycamError becomes one sentence on stderr and its exit code; anything else is
@@ -174,36 +174,36 @@ def command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[..., N
             answer, lines = run(**options)
         except FlycamError as error:
             _fail(error, as_json)
-        except AnsweredWithTrouble as told:
-            _say(told.lines, as_json)
+        except PartialFailure as told:
+            _print_lines(told.lines, as_json)
             _fail(told.error, as_json, told.answer)
         except click.ClickException:
             raise
         except Exception as error:  # noqa: BLE001  the last line of defence: say it and end with code 1
-            _say_lines(traceback.format_exc())
+            _print_text(traceback.format_exc())
             _fail(error, as_json)
-        _say(lines, as_json)
+        _print_lines(lines, as_json)
         if as_json:
             click.echo(to_json_line(answer))
 
     return body
 
 
-def _say(lines: Sequence[str], as_json: bool) -> None:
+def _print_lines(lines: Sequence[str], as_json: bool) -> None:
     for line in lines:
-        if as_json and isinstance(line, SecretLine):
+        if as_json and isinstance(line, SecretText):
             continue  # once is enough: the answer has it
-        say(agreed(line), err=as_json)
+        print_line(correct_singular(line), err=as_json)
 
 
-def say(line: str, *, err: bool = True) -> None:
+def print_line(line: str, *, err: bool = True) -> None:
     """Print one line, with an escape in the place of each character that is not plain."""
     click.echo(to_visible(line), err=err)
 
 
-def _say_lines(text: str) -> None:
+def _print_text(text: str) -> None:
     for line in text.rstrip("\n").split("\n"):
-        say(line)
+        print_line(line)
 
 
 class _VisibleRecord(logging.LogRecord):
@@ -219,28 +219,28 @@ class _VisibleRecord(logging.LogRecord):
         return to_visible(super().getMessage())
 
 
-def _fail(error: BaseException, as_json: bool, answered: Answer = MappingProxyType({})) -> NoReturn:
-    code = exit_code(error)
-    say(f"flycam: {sentence(error, language())}")
+def _fail(error: BaseException, as_json: bool, answer: Answer = MappingProxyType({})) -> NoReturn:
+    code = get_exit_code(error)
+    print_line(f"flycam: {format_error(error, get_terminal_language())}")
     if as_json:
-        told = {"error": type(error).__name__, "sentence": sentence(error), "exit_code": code}
-        answer = {**answered, **told}
+        told = {"error": type(error).__name__, "sentence": format_error(error), "exit_code": code}
+        answer = {**answer, **told}
         click.echo(to_json_line(answer))
     sys.exit(code)
 
 
-def say_aside(english: str, vi: str) -> None:
+def print_notice(english: str, vi: str) -> None:
     """A sentence for whoever sits at the terminal, beside the progress."""
-    say(vi if language() == "vi" else english)
+    print_line(vi if get_terminal_language() == "vi" else english)
 
 
-def language() -> str:
+def get_terminal_language() -> str:
     """Vietnamese where the terminal speaks it, else English. The first of the names that is set decides."""
     spoken = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
     return "vi" if spoken.startswith("vi") else "en"
 
 
-def typed_words() -> tuple[str, ...]:
+def get_command_words() -> tuple[str, ...]:
     """The words of the command that runs, as they were given behind `flycam`."""
     words: tuple[str, ...] = click.get_current_context().find_root().obj or ()
     return words
@@ -256,7 +256,7 @@ class StopRequests:
     def __call__(self) -> bool:
         return self._asked.is_set()
 
-    def ask(self, *, by_kill: bool) -> None:
+    def request(self, *, by_kill: bool) -> None:
         """Ask to stop; who asks first is remembered."""
         if not self():
             self.by_kill = by_kill
@@ -264,7 +264,7 @@ class StopRequests:
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequests]:
+def watch_stop_requests() -> Iterator[StopRequests]:
     """Whether Ctrl-C or a polite kill has asked to stop, while this is open. The second stops at once."""
     asked = StopRequests()
     if threading.current_thread() is not threading.main_thread():
@@ -272,10 +272,10 @@ def stop_requests() -> Iterator[StopRequests]:
         return
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        asked.ask(by_kill=number == signal.SIGTERM)
+        asked.request(by_kill=number == signal.SIGTERM)
         signal.signal(number, before[signal.Signals(number)])
-        say("")
-        say_aside("stopping; once more to stop at once", "đang dừng; bấm lần nữa để dừng ngay")
+        print_line("")
+        print_notice("stopping; once more to stop at once", "đang dừng; bấm lần nữa để dừng ngay")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -285,7 +285,7 @@ def stop_requests() -> Iterator[StopRequests]:
             signal.signal(number, handler)
 
 
-def _is_told(done: int, total: int, before: int) -> bool:
+def _is_logged(done: int, total: int, before: int) -> bool:
     """Whether a log hears of it: a step of a stage without an end, else another quarter of it."""
     if not total:
         return done % _ENDLESS_STEP == 0
@@ -295,13 +295,13 @@ def _is_told(done: int, total: int, before: int) -> bool:
 class ProgressBar:
     """One line on a terminal; in a log one at each quarter of a stage, or now and then of one without end.
 
-    Listens as `Progress`.
+    Listens as `ImportProgress`.
     """
 
     def __init__(self) -> None:
         self._last = ("", -1, -1)
         self._terminal = sys.stderr.isatty()
-        self._words = _STAGES_VI if language() == "vi" else {}
+        self._words = _STAGES_VI if get_terminal_language() == "vi" else {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         before, self._last = self._last, (stage, done, total)
@@ -309,7 +309,7 @@ class ProgressBar:
             return
         words, of = self._words.get(stage, stage), f"{done}/{total}" if total else str(done)
         if not self._terminal:
-            if stage != before[0] or _is_told(done, total, before[1] if before[2] == total else 0):
+            if stage != before[0] or _is_logged(done, total, before[1] if before[2] == total else 0):
                 click.echo(f"{words} {of}", err=True)
         else:
             filled = _BAR_CHARS * done // max(total, 1) if total else 0

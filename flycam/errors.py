@@ -41,7 +41,7 @@ class SourceUnreadable(InputUnusable):
     """A file is truncated, empty, of another type, a bomb, or otherwise not readable."""
 
 
-class SourceUnforeseen(SourceUnreadable):
+class UnexpectedSource(SourceUnreadable):
     """A reader met in a file what nobody foresaw: to people it is unreadable, to tests an error of ours."""
 
 
@@ -57,11 +57,11 @@ class PositionMissing(InputUnusable):
     """No frame of the flight has a position and no log was given that could supply one."""
 
 
-class PhotosUnplaced(PositionMissing):
+class PhotosUnpositioned(PositionMissing):
     """Photos have positions, but something else that placing them takes is missing or wrong."""
 
 
-class FilmUnplaced(PositionMissing):
+class VideoUnpositioned(PositionMissing):
     """A film came without anything that says where it was filmed."""
 
 
@@ -89,19 +89,19 @@ class NotFound(InputUnusable):
     """A flight, frame, commune, revision or tile that was asked for does not exist."""
 
 
-class LetGo(InputUnusable):
+class OriginalPurged(InputUnusable):
     """An original that is needed was let go under a retention term; its record stays."""
 
 
-class ListChanged(InputUnusable):
+class DueListChanged(InputUnusable):
     """What was confirmed is not the list that stands now."""
 
 
-class EventKept(InputUnusable):
+class FlightBoundToEvent(InputUnusable):
     """A flight cannot leave its event: what was said of it there would lose its ground."""
 
 
-class RealDataHere(InputUnusable):
+class RealDataPresent(InputUnusable):
     """A drill was asked for in a house where something real is registered."""
 
 
@@ -119,7 +119,7 @@ class FrameRejected(FlycamError):
     reason_vi = "bị loại"
 
     @classmethod
-    def because(cls, error: FlycamError) -> Self:
+    def from_error(cls, error: FlycamError) -> Self:
         """One frame left out for what is said of its file, its lens or its log, in both languages."""
         return cls(error.message)
 
@@ -145,7 +145,7 @@ class LensUnknown(FrameRejected):
     reason_vi = "chưa biết ống kính; hãy cung cấp bằng --camera"
 
 
-class SightUnknown(FrameRejected):
+class AttitudeUnknown(FrameRejected):
     """Nothing says which way the camera of this frame looked."""
 
     reason = "no_sight"
@@ -211,11 +211,11 @@ class DuplicateFrame(FrameRejected):
 # -- store, catalogue, disk -------------------------------------------------------------------
 
 
-class StorageTrouble(FlycamError):
+class StorageFailed(FlycamError):
     """Disk, object store or database did not do what was asked; running again is safe."""
 
 
-class StoreUnavailable(StorageTrouble):
+class StoreUnavailable(StorageFailed):
     """The object store cannot be reached or does not answer in time."""
 
 
@@ -223,23 +223,23 @@ class PeerUnavailable(StoreUnavailable):
     """Another server does not answer over a line, or gets no further: that is no trouble of this house's."""
 
 
-class StoreDenied(StorageTrouble):
+class StoreDenied(StorageFailed):
     """The object store answers, but refuses access with these credentials."""
 
 
-class BucketMissing(StorageTrouble):
+class BucketMissing(StorageFailed):
     """The bucket named in FLYCAM_STORE does not exist."""
 
 
-class StoreConflict(StorageTrouble):
+class StoreConflict(StorageFailed):
     """A conditional write lost, or tiles of different epoch or base zoom were to be merged."""
 
 
-class DiskFull(StorageTrouble):
+class DiskFull(StorageFailed):
     """No space left for the write; nothing half-written stays visible."""
 
 
-class ObjectMissing(StorageTrouble):
+class ObjectMissing(StorageFailed):
     """A key that the catalogue names is not in the store."""
 
 
@@ -248,27 +248,27 @@ class RecordsMissing(ObjectMissing):
     anew."""
 
 
-class TileCorrupt(StorageTrouble):
+class TileCorrupt(StorageFailed):
     """A tile's bytes do not decode or do not match their content hash."""
 
 
-class NotWhole(StorageTrouble):
+class DataDamaged(StorageFailed):
     """Of what is kept something is lost or damaged, and nothing here can make it again."""
 
 
-class CatalogUnavailable(StorageTrouble):
+class CatalogUnavailable(StorageFailed):
     """The catalogue database cannot be opened, is locked too long, or has another schema."""
 
 
-class FlightBusy(StorageTrouble):
+class FlightBusy(StorageFailed):
     """Another process is writing this flight at this moment."""
 
 
-class ClusterUnavailable(StorageTrouble):
+class ClusterUnavailable(StorageFailed):
     """The cluster named in FLYCAM_CLUSTER does not answer, or has no worker that goes on."""
 
 
-class WorkerUnfit(StorageTrouble):
+class WorkerIncompatible(StorageFailed):
     """A worker of the cluster runs other software, or sees another store or catalogue."""
 
 
@@ -283,11 +283,11 @@ class ServerUntrusted(InputUnusable):
     """A server is not surely the one that is meant: its certificate is not believed. Nothing was sent."""
 
 
-class LeftOnCard(FlycamError):
+class UploadIncomplete(FlycamError):
     """A card was sent, but for some of its files: those are on the card alone."""
 
 
-class NotOffered(FlycamError):
+class FeatureDisabled(FlycamError):
     """This server was started without what was asked of it; asking again is no use."""
 
 
@@ -299,21 +299,21 @@ class Cancelled(FlycamError):
     """Somebody asked to stop. What was done is kept, and the same command goes on from there."""
 
 
-class RefusedByEvidence(FlycamError):
+class EvidenceInsufficient(FlycamError):
     """The answer would not be supported by the evidence, so none is given."""
 
 
-class NotRegistered(RefusedByEvidence):
+class CoregistrationFailed(EvidenceInsufficient):
     """Two pictures do not surely lie on each other, so nothing is said of what changed between them."""
 
 
-class NotLookedFor(RefusedByEvidence):
+class ComparisonUnsuitable(EvidenceInsufficient):
     """Two pictures by which no change can be told: that none is found does not mean that there is none."""
 
 
-class DraftOutdated(RefusedByEvidence):
+class DraftOutdated(EvidenceInsufficient):
     """A pack would say other things than the draft that was approved."""
 
 
-class LogContradicted(RefusedByEvidence):
+class FlightLogMismatch(EvidenceInsufficient):
     """A film turns otherwise than its log says: they are of two flights."""

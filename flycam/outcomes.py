@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from flycam import errors as e
 
-EXIT_DONE = 0
+EXIT_OK = 0
 EXIT_INTERNAL = 1
 EXIT_USAGE = 2
 EXIT_INPUT = 3
 EXIT_STORAGE = 4
 EXIT_REFUSED = 5
-EXIT_PART = 6  # done, but files are on the card alone: it must not be wiped
+EXIT_INCOMPLETE = 6  # done, but files are on the card alone: it must not be wiped
 EXIT_CANCELLED = 130  # as a shell says of a command that Ctrl-C stopped
 
 
@@ -35,21 +35,25 @@ OUTCOMES: dict[type[Exception], Outcome] = {
     e.StreamUnreadable: Outcome(EXIT_INPUT, 422, "No video comes", "Không nhận được video"),
     e.CalibrationMissing: Outcome(EXIT_INPUT, 422, "The camera is not known", "Chưa biết thông số máy ảnh"),
     e.PositionMissing: Outcome(EXIT_INPUT, 422, "The photos have no position", "Ảnh không có toạ độ"),
-    e.PhotosUnplaced: Outcome(EXIT_INPUT, 422, "No photo can be placed", "Không đặt được ảnh nào"),
-    e.FilmUnplaced: Outcome(EXIT_INPUT, 422, "The film has no position", "Chưa có vị trí của video"),
+    e.PhotosUnpositioned: Outcome(EXIT_INPUT, 422, "No photo can be placed", "Không đặt được ảnh nào"),
+    e.VideoUnpositioned: Outcome(EXIT_INPUT, 422, "The film has no position", "Chưa có vị trí của video"),
     e.TerrainMissing: Outcome(EXIT_INPUT, 422, "No terrain here", "Không có mô hình độ cao ở khu vực này"),
     e.CrsMissing: Outcome(EXIT_INPUT, 422, "No coordinate system", "Tệp không ghi hệ toạ độ"),
     e.DatumUnknown: Outcome(EXIT_INPUT, 422, "Height datum not known", "Chưa rõ hệ độ cao"),
     e.BoundaryInvalid: Outcome(EXIT_INPUT, 422, "No usable boundary", "Không có ranh giới dùng được"),
     e.LayerInvalid: Outcome(EXIT_INPUT, 422, "No usable layer", "Không có lớp dữ liệu dùng được"),
     e.NotFound: Outcome(EXIT_INPUT, 404, "Not found", "Không tìm thấy"),
-    e.LetGo: Outcome(EXIT_INPUT, 410, "Let go under the retention term", "Đã xoá theo thời hạn lưu giữ"),
-    e.ListChanged: Outcome(EXIT_INPUT, 409, "The list has changed", "Danh sách đã thay đổi"),
+    e.OriginalPurged: Outcome(
+        EXIT_INPUT, 410, "Let go under the retention term", "Đã xoá theo thời hạn lưu giữ"
+    ),
+    e.DueListChanged: Outcome(EXIT_INPUT, 409, "The list has changed", "Danh sách đã thay đổi"),
     e.NameTaken: Outcome(EXIT_INPUT, 409, "The name is taken", "Tên đã được dùng"),
-    e.EventKept: Outcome(EXIT_INPUT, 409, "The flight stays in its event", "Chuyến bay phải ở lại sự kiện"),
-    e.RealDataHere: Outcome(EXIT_INPUT, 409, "Something real is here", "Ở đây đã có dữ liệu thật"),
+    e.FlightBoundToEvent: Outcome(
+        EXIT_INPUT, 409, "The flight stays in its event", "Chuyến bay phải ở lại sự kiện"
+    ),
+    e.RealDataPresent: Outcome(EXIT_INPUT, 409, "Something real is here", "Ở đây đã có dữ liệu thật"),
     e.FrameRejected: Outcome(EXIT_INPUT, 422, "No frame can be used", "Không dùng được ảnh nào"),
-    e.StorageTrouble: Outcome(EXIT_STORAGE, 503, "Storage trouble", "Lỗi lưu trữ"),
+    e.StorageFailed: Outcome(EXIT_STORAGE, 503, "Storage trouble", "Lỗi lưu trữ"),
     e.StoreUnavailable: Outcome(EXIT_STORAGE, 503, "The store does not answer", "Kho lưu trữ không trả lời"),
     e.PeerUnavailable: Outcome(EXIT_STORAGE, 503, "The server does not answer", "Máy chủ không trả lời"),
     e.StoreDenied: Outcome(EXIT_STORAGE, 503, "The store denies access", "Kho lưu trữ từ chối truy cập"),
@@ -61,7 +65,7 @@ OUTCOMES: dict[type[Exception], Outcome] = {
     e.ObjectMissing: Outcome(EXIT_STORAGE, 503, "An object is missing", "Thiếu dữ liệu trong kho"),
     e.RecordsMissing: Outcome(EXIT_STORAGE, 409, "It has to be sent again", "Cần gửi lại"),
     e.TileCorrupt: Outcome(EXIT_STORAGE, 503, "A tile is damaged", "Mảnh bản đồ bị hỏng"),
-    e.NotWhole: Outcome(
+    e.DataDamaged: Outcome(
         EXIT_STORAGE, 503, "Not all that is kept is whole", "Dữ liệu lưu giữ không còn nguyên vẹn"
     ),
     e.CatalogUnavailable: Outcome(
@@ -71,12 +75,12 @@ OUTCOMES: dict[type[Exception], Outcome] = {
     e.ClusterUnavailable: Outcome(
         EXIT_STORAGE, 503, "The cluster does not answer", "Cụm máy tính không trả lời"
     ),
-    e.WorkerUnfit: Outcome(
+    e.WorkerIncompatible: Outcome(
         EXIT_STORAGE, 503, "A worker does not belong to this house", "Máy phụ không cùng hệ thống"
     ),
     e.AccessDenied: Outcome(EXIT_USAGE, 403, "Not allowed", "Không có quyền"),
-    e.LeftOnCard: Outcome(EXIT_PART, 409, "Keep the card", "Phải giữ thẻ nhớ"),
-    e.NotOffered: Outcome(
+    e.UploadIncomplete: Outcome(EXIT_INCOMPLETE, 409, "Keep the card", "Phải giữ thẻ nhớ"),
+    e.FeatureDisabled: Outcome(
         EXIT_USAGE, 404, "This server does not do that", "Máy chủ này không có chức năng đó"
     ),
     e.ServerUntrusted: Outcome(EXIT_INPUT, 422, "The server is not believed", "Chưa tin được máy chủ"),
@@ -84,35 +88,35 @@ OUTCOMES: dict[type[Exception], Outcome] = {
         EXIT_STORAGE, 503, "The sign-in service cannot be used", "Không dùng được dịch vụ đăng nhập"
     ),
     e.Cancelled: Outcome(EXIT_CANCELLED, 409, "Stopped", "Đã dừng"),
-    e.RefusedByEvidence: Outcome(EXIT_REFUSED, 409, "Refused by evidence", "Không đủ căn cứ để kết luận"),
+    e.EvidenceInsufficient: Outcome(EXIT_REFUSED, 409, "Refused by evidence", "Không đủ căn cứ để kết luận"),
 }
 
 
-def outcome_of(error: BaseException) -> Outcome:
+def get_outcome(error: BaseException) -> Outcome:
     """The nearest entry up the error's class tree; anything not in the table is internal."""
     return next((OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES), _INTERNAL)
 
 
-def exit_code(error: BaseException) -> int:
+def get_exit_code(error: BaseException) -> int:
     """Process exit code."""
-    return outcome_of(error).exit_code
+    return get_outcome(error).exit_code
 
 
-def http_status(error: BaseException) -> int:
+def get_http_status(error: BaseException) -> int:
     """HTTP status."""
-    return outcome_of(error).http_status
+    return get_outcome(error).http_status
 
 
-def sentence(error: BaseException, language: str = "en") -> str:
+def format_error(error: BaseException, language: str = "en") -> str:
     """Heading and the error's own sentence, in "vi" (English where it has none) or "en"."""
-    outcome = outcome_of(error)
+    outcome = get_outcome(error)
     heading = outcome.heading_vi if language == "vi" else outcome.heading_en
-    return f"{heading}: {detail(error, language)}"
+    return f"{heading}: {format_error_detail(error, language)}"
 
 
-def detail(error: BaseException, language: str = "en") -> str:
+def format_error_detail(error: BaseException, language: str = "en") -> str:
     """The error's own sentence, for whom the heading is said by somebody else. An internal error keeps its
     type's name."""
-    if outcome_of(error) is _INTERNAL:
+    if get_outcome(error) is _INTERNAL:
         return f"{type(error).__name__}: {error}"
     return getattr(error, "vi", None) or str(error) if language == "vi" else str(error)

@@ -44,13 +44,13 @@ from pathlib import Path
 
 from flycam.catalog.records import Role
 from flycam.errors import OptionUnusable
-from flycam.frame.moment import VIETNAM_NAME, zone_named
-from flycam.frame.spelling import seen
+from flycam.frame.text_normalization import strip_unprintable
+from flycam.frame.timestamp import VIETNAM_NAME, parse_zone
 from flycam.messages import _
+from flycam.pipeline.access.openid_client import ROLES, OpenIdClient, is_secure_url
 from flycam.pipeline.cluster.address import SchedulerAddress, parse_scheduler_address
-from flycam.pipeline.people.openid_client import ROLES, OpenIdClient, is_safe
 from flycam.pipeline.power import PowerMode
-from flycam.pipeline.trust import SYSTEM, Trust, fingerprint_of
+from flycam.pipeline.server_trust import SYSTEM_TRUST, ServerTrust, parse_fingerprint
 
 DEFAULT_DATA = "flycam-data"
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
@@ -79,7 +79,7 @@ class Settings:
     data_dir: Path
     store_url: str
     database_url: str
-    box: str
+    node_name: str
     operator: str | None
     layer_hosts: frozenset[str] = frozenset()
     letterhead: Path | None = None
@@ -91,7 +91,7 @@ class Settings:
     power: PowerMode = PowerMode.AUTO
     cluster: SchedulerAddress | None = None
     tls: TlsSettings = TlsSettings()  # frozen
-    trust: Trust = SYSTEM
+    trust: ServerTrust = SYSTEM_TRUST
     request_log: str | None = None
     cap_sender: str = ""
 
@@ -103,21 +103,22 @@ def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -
         data_dir=folder,
         store_url=environment.get("FLYCAM_STORE") or (folder / "store").as_uri(),
         database_url=environment.get("FLYCAM_DATABASE") or f"sqlite:///{folder / 'catalog.sqlite'}",
-        box=seen(environment.get("FLYCAM_BOX", "")) or socket.gethostname(),
-        operator=seen(environment.get("FLYCAM_OPERATOR", "")) or None,
+        node_name=strip_unprintable(environment.get("FLYCAM_BOX", "")) or socket.gethostname(),
+        operator=strip_unprintable(environment.get("FLYCAM_OPERATOR", "")) or None,
         letterhead=_file(environment, "FLYCAM_LETTERHEAD"),
         time_zone=_time_zone(environment.get("FLYCAM_TIME_ZONE", "").strip() or VIETNAM_NAME),
-        layer_hosts=_listed(environment, "FLYCAM_LAYER_HOSTS"),
-        audit_keys=frozenset(map(_audit_key, _listed(environment, "FLYCAM_AUDIT_KEYS"))),
+        layer_hosts=_parse_list(environment, "FLYCAM_LAYER_HOSTS"),
+        audit_keys=frozenset(map(_audit_key, _parse_list(environment, "FLYCAM_AUDIT_KEYS"))),
         openid=_openid(environment),
         power=_power(environment.get("FLYCAM_POWER") or PowerMode.AUTO),
         cluster=_cluster(environment),
-        trusted_proxies=tuple(sorted(map(_proxy, _listed(environment, "FLYCAM_TRUSTED_PROXIES")))) or None,
+        trusted_proxies=tuple(sorted(map(_proxy, _parse_list(environment, "FLYCAM_TRUSTED_PROXIES"))))
+        or None,
         tls=_tls(environment),
         trust=_trust(environment),
         cap_sender=_cap_sender(environment.get("FLYCAM_CAP_SENDER", "").strip()),
         request_log=environment.get("FLYCAM_REQUEST_LOG", "").strip() or None,
-        cors_origins=frozenset(map(_origin, _listed(environment, "FLYCAM_CORS_ORIGINS"))),
+        cors_origins=frozenset(map(_origin, _parse_list(environment, "FLYCAM_CORS_ORIGINS"))),
     )
 
 
@@ -130,12 +131,12 @@ def _power(text: str) -> PowerMode:
 
 def _time_zone(name: str) -> str:
     try:
-        zone_named(name)
+        parse_zone(name)
     except ValueError as error:
         raise OptionUnusable(
             _(
                 "FLYCAM_TIME_ZONE: {name}: no such zone here; give an IANA name such as {vietnam_name}",
-                name=seen(name)[:80],
+                name=strip_unprintable(name)[:80],
                 vietnam_name=VIETNAM_NAME,
             )
         ) from error
@@ -156,7 +157,7 @@ def _cap_sender(text: str) -> str:
     )
 
 
-def _listed(environment: Mapping[str, str], name: str) -> frozenset[str]:
+def _parse_list(environment: Mapping[str, str], name: str) -> frozenset[str]:
     return frozenset(filter(None, map(str.strip, environment.get(name, "").split(","))))
 
 
@@ -173,16 +174,16 @@ def _tls(environment: Mapping[str, str]) -> TlsSettings:
         raise OptionUnusable(_("FLYCAM_TLS: {word}: give on or off", word=word[:80]))
     return TlsSettings(
         is_on=word == "on",
-        names=_listed(environment, "FLYCAM_TLS_NAMES"),
+        names=_parse_list(environment, "FLYCAM_TLS_NAMES"),
         certificate=certificate,
         key=key,
     )
 
 
-def _trust(environment: Mapping[str, str]) -> Trust:
+def _trust(environment: Mapping[str, str]) -> ServerTrust:
     said = environment.get("FLYCAM_FINGERPRINT", "").strip()
-    fingerprint = fingerprint_of(said, "FLYCAM_FINGERPRINT") if said else None
-    return Trust(ca=_file(environment, "FLYCAM_CA"), fingerprint=fingerprint)
+    fingerprint = parse_fingerprint(said, "FLYCAM_FINGERPRINT") if said else None
+    return ServerTrust(ca=_file(environment, "FLYCAM_CA"), fingerprint=fingerprint)
 
 
 def _file(environment: Mapping[str, str], name: str) -> Path | None:
@@ -208,7 +209,7 @@ def _openid(environment: Mapping[str, str]) -> OpenIdClient | None:
         return None
     address = environment.get("FLYCAM_OIDC_ADDRESS", "").removesuffix("/")
     for name, value in (("FLYCAM_OIDC_ISSUER", issuer), ("FLYCAM_OIDC_ADDRESS", address)):
-        if not is_safe(value) or "?" in value:
+        if not is_secure_url(value) or "?" in value:
             raise OptionUnusable(
                 _(
                     "{name}: {value}: give an address such as https://id.laocai.gov.vn; http "
@@ -228,7 +229,7 @@ def _openid(environment: Mapping[str, str]) -> OpenIdClient | None:
         address=address,
         secret=environment.get("FLYCAM_OIDC_SECRET") or None,
         role_claim=environment.get("FLYCAM_OIDC_ROLE_CLAIM") or "groups",
-        roles=dict(map(_role_of_word, _listed(environment, "FLYCAM_OIDC_ROLES"))),
+        roles=dict(map(_role_of_word, _parse_list(environment, "FLYCAM_OIDC_ROLES"))),
         communes_claim=environment.get("FLYCAM_OIDC_COMMUNES_CLAIM") or None,
     )
 

@@ -33,7 +33,7 @@ class Requests:
 
     asked: dict[str, Request] = field(default_factory=dict)
 
-    def listen(self, session: CDPSession) -> None:
+    def add_listener(self, session: CDPSession) -> None:
         """Follow a page's network; its session has `Network.enable`d."""
         session.on("Network.requestWillBeSent", self.sent)
         session.on("Network.loadingFinished", self.ended)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from flycam.pipeline.cluster.address import SchedulerAddress
-from flycam.pipeline.cluster.fence import Turn
-from flycam.pipeline.cluster.worker import Order, move_in, perform
+from flycam.pipeline.cluster.fence import TaskAttempt
+from flycam.pipeline.cluster.worker import JobOrder, initialise_worker, run_task
 from flycam.pipeline.workspace import Workspace
 from tests.ports import free_port
 from tests.servers import _end, _start
@@ -77,11 +77,11 @@ class InThisProcess:
     """A cluster of one worker that is this very process: all but Dask."""
 
     def __init__(self, workspace: Workspace) -> None:
-        move_in(workspace)
+        initialise_worker(workspace)
         self.tasks = 0
 
-    def run(self, order: Order, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    def run(self, order: JobOrder, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         for number, task in enumerate(pickle.loads(pickle.dumps(tasks))):
             self.tasks += 1
-            turn = Turn(key=f"{order.key}-alone-{number}", number=1)
-            yield number, pickle.loads(pickle.dumps(perform(pickle.loads(pickle.dumps(order)), task, turn)))
+            turn = TaskAttempt(key=f"{order.key}-alone-{number}", number=1)
+            yield number, pickle.loads(pickle.dumps(run_task(pickle.loads(pickle.dumps(order)), task, turn)))

@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 from flycam.catalog.catalog import open_catalog
-from flycam.drill.drill import DrillReport, write_drill
-from flycam.drill.video import VideoDrillReport, write_video_drill
+from flycam.drill.photo_drill import DrillReport, write_drill
 from flycam.drill.video_course import VideoPlan
+from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from flycam.pipeline.batch import IngestReport, ingest
-from flycam.pipeline.boundaries import register_communes
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.laying.survey import SurveyRequest
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.recipe import LiveReport, live
+from flycam.pipeline.commune_boundaries import register_communes
+from flycam.pipeline.live.live_inputs import LiveRequest
+from flycam.pipeline.live.workflow import VideoReport, orthorectify_video
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.orthorectification.preflight import PreflightRequest
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Workspace
-from flycam.store.opening import open_store
+from flycam.store.store_url import open_store
 from tests.once import copied_once, made_once
 
 
@@ -85,7 +85,7 @@ class House:
 
     def ingest(self, photos: Path, name: str | None = None, **request: object) -> IngestReport:
         """Ingest a folder with default labels."""
-        return ingest(self.workspace, SurveyRequest(paths=(photos,), **request), Labels(name=name))  # type: ignore[arg-type]
+        return ingest(self.workspace, PreflightRequest(paths=(photos,), **request), FlightLabels(name=name))  # type: ignore[arg-type]
 
     def tiles(self, mosaic_id: str) -> dict[str, str]:
         """Content hash of the head of every tile."""
@@ -132,19 +132,19 @@ def _close(house: House) -> None:
 
 
 @pytest.fixture
-def make_filmed(film: VideoDrillReport, tmp_path: Path) -> Iterator[Callable[..., tuple[House, LiveReport]]]:
+def make_filmed(film: VideoDrillReport, tmp_path: Path) -> Iterator[Callable[..., tuple[House, VideoReport]]]:
     """Opens houses with the film on their map, laid undisturbed by its subtitles, and what was said of that:
     copies of one."""
     opened: list[House] = []
 
-    def lay(root: Path) -> LiveReport:
+    def lay(root: Path) -> VideoReport:
         house = _open(root, film)
         request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
-        report = live(house.workspace, request, Labels())
+        report = orthorectify_video(house.workspace, request, FlightLabels())
         _close(house)
         return report
 
-    def make(name: str = "filmed") -> tuple[House, LiveReport]:
+    def make(name: str = "filmed") -> tuple[House, VideoReport]:
         report = copied_once("filmed", lay, tmp_path / name)
         opened.append(_open(tmp_path / name))
         return opened[-1], report

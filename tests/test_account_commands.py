@@ -78,7 +78,7 @@ def test_what_ends_with_a_token_is_listed_before_and_told_after(run: Run, tmp_pa
     run("account", "add", "Tú", "--role", "viewer")
     lost = run("account", "token", "Lan", "--label", "máy bị mất")[1]
     with open_catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}") as catalog:
-        (held,) = [one for one in catalog.tokens.held(0) if one.token_id == lost["token_id"]]
+        (held,) = [one for one in catalog.tokens.list_valid(0) if one.token_id == lost["token_id"]]
         made = replace(held, token_id="token-b", account="Tú", secret_hash="b", made_with=lost["token_id"])
         catalog.tokens.put(made, AuditEntry(who="Lan", what="token", subject="token-b", detail="", at_ns=1))
     code, listed, _ = run("account", "tokens")

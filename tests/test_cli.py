@@ -22,10 +22,10 @@ from PIL import Image
 
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
-from flycam.drill.drill import DrillReport
-from flycam.frame.specialist import LayerKind
+from flycam.drill.photo_drill import DrillReport
+from flycam.frame.specialist_layer import LayerKind
 from flycam.geodata.raster import read_raster
-from flycam.pipeline.upload.sending import Sent
+from flycam.pipeline.upload.upload_client import UploadReport
 from tests.pipeline.impacted import add_roads_and_masts, add_things, impacted_house, point
 
 
@@ -224,18 +224,18 @@ def test_a_script_that_wipes_cards_learns_of_files_that_are_on_the_card_alone(
 ) -> None:
     """The files that went are told as ever; the code alone says that the card must stay."""
     why = (("a:b.JPG: this name has ':'", "a:b.JPG: tên có ':'"),)
-    sent = Sent(
+    sent = UploadReport(
         upload_id="u",
         files=6,
         bytes=60,
         sent_bytes=60,
         skipped=(),
-        passed_over=passed_over,
-        passed_over_said=why[:passed_over],
-        laid={"flight_id": "f", "name": "Bản Lầu", "frames": {"used": 6}},
+        skipped_count=passed_over,
+        skipped_reasons=why[:passed_over],
+        result={"flight_id": "f", "name": "Bản Lầu", "frames": {"used": 6}},
         seconds=1.0,
     )
-    monkeypatch.setattr("flycam.pipeline.upload.sending.send", lambda *_: sent)
+    monkeypatch.setattr("flycam.pipeline.upload.upload_client.send_card", lambda *_: sent)
     answer = run("upload", "http://127.0.0.1:9", card, LC_ALL="vi_VN.UTF-8")
     assert (answer.exit_code, answer.json["flight_id"], answer.json["files"]) == (code, "f", 6)
     assert answer.json.get("error") == ("LeftOnCard" if passed_over else None)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flycam.commands.going_on import _lasting, gone_on_with
+from flycam.commands.resumable_jobs import _strip_local_options, register_resumable_job
 from flycam.console import StopRequests
 from flycam.errors import Cancelled, FlightBusy, FlycamError, InputUnusable, StoreUnavailable
 from flycam.messages import Bilingual, verbatim
-from flycam.pipeline.under_way import left
+from flycam.pipeline.job_journal import list_interrupted_jobs
 from flycam.settings import Settings, read_settings
 
 AWAY = StoreUnavailable(verbatim(Bilingual("away", "mất liên lạc")))
@@ -22,7 +22,9 @@ STOPPED = Cancelled(verbatim(Bilingual("stopped", "đã dừng")))
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr("flycam.commands.going_on.typed_words", lambda: ("live", "--video", "x", "--json"))
+    monkeypatch.setattr(
+        "flycam.commands.resumable_jobs.get_command_words", lambda: ("live", "--video", "x", "--json")
+    )
     return read_settings({"FLYCAM_OPERATOR": "Lan"}, str(tmp_path / "data"))
 
 
@@ -30,7 +32,7 @@ def asked_by(*kinds: bool) -> StopRequests:
     """Stop requests in turn: by a polite kill, or by Ctrl-C."""
     asked = StopRequests()
     for by_kill in kinds:
-        asked.ask(by_kill=by_kill)
+        asked.request(by_kill=by_kill)
     return asked
 
 
@@ -42,13 +44,16 @@ def run(
     begun: bool = True,
 ) -> int:
     """A command that ends so; how many are to be gone on with afterwards."""
-    with pytest.raises(type(error)) if error else nullcontext(), gone_on_with(settings, asked) as progress:
-        assert left(settings.data_dir) == [], "somebody is at it"
+    with (
+        pytest.raises(type(error)) if error else nullcontext(),
+        register_resumable_job(settings, asked) as progress,
+    ):
+        assert list_interrupted_jobs(settings.data_dir) == [], "somebody is at it"
         if begun:
             progress("look", 0, 1)
         if error is not None:
             raise error
-    return len(left(settings.data_dir))
+    return len(list_interrupted_jobs(settings.data_dir))
 
 
 @pytest.mark.parametrize(
@@ -88,13 +93,13 @@ def test_what_was_told_at_once_is_left_to_whoever_gave_it_and_what_was_cut_befor
     settings: Settings, error: FlycamError
 ) -> None:
     assert run(settings, error, begun=False) == 0
-    with pytest.raises(BrokenPipeError), gone_on_with(settings):
+    with pytest.raises(BrokenPipeError), register_resumable_job(settings):
         raise BrokenPipeError
-    before = left(settings.data_dir)
-    with pytest.raises(type(error)), gone_on_with(settings):
+    before = list_interrupted_jobs(settings.data_dir)
+    with pytest.raises(type(error)), register_resumable_job(settings):
         raise error
-    assert left(settings.data_dir) == before
-    assert before[0].typed.words == ("live", "--video", "x") and before[0].typed.operator == "Lan"
+    assert list_interrupted_jobs(settings.data_dir) == before
+    assert before[0].command.words == ("live", "--video", "x") and before[0].command.operator == "Lan"
 
 
 def test_a_folder_that_is_gone_keeps_nobody_from_working(
@@ -103,10 +108,10 @@ def test_a_folder_that_is_gone_keeps_nobody_from_working(
     (tmp_path / "stick").mkdir()
     monkeypatch.chdir(tmp_path / "stick")
     (tmp_path / "stick").rmdir()
-    with gone_on_with(settings) as progress:
+    with register_resumable_job(settings) as progress:
         progress("look", 0, 1)
 
 
 def test_where_the_house_is_and_how_it_answers_is_not_of_the_command() -> None:
     words = ("ingest", "--data", "x", "/card", "--json", "--data=y", "--name", "A")
-    assert _lasting(words) == ("ingest", "/card", "--name", "A")
+    assert _strip_local_options(words) == ("ingest", "/card", "--name", "A")

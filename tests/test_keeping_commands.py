@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from flycam.answers.keeping import _KINDS
+from flycam.answers.integrity import _KINDS
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from flycam.errors import StoreUnavailable
 from flycam.messages import Bilingual, verbatim
-from flycam.pipeline.under_way import NO_ENDS
-from flycam.pipeline.upkeep.held import Kind
-from flycam.pipeline.withdraw import withdraw
+from flycam.pipeline.job_journal import RETRYABLE_ERRORS
+from flycam.pipeline.operations.inventory import InventoryKind
+from flycam.pipeline.withdrawal import withdraw_by_reference
 from flycam.pipeline.workspace import Progress, Workspace
 from tests.pipeline.finished_house import ingested, open_workspace
 from tests.pipeline.spoiled import close, copy_of, held, spoil
@@ -68,7 +68,10 @@ def run(data: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.mark.parametrize(
     ("recipe", "words"),
-    [("flycam.pipeline.upkeep.verify.verify", ()), ("flycam.pipeline.upkeep.backup.backup", ("saved",))],
+    [
+        ("flycam.pipeline.operations.verify.verify_objects", ()),
+        ("flycam.pipeline.operations.backup.save_backup", ("saved",)),
+    ],
 )
 def test_a_store_that_goes_away_in_mid_work_is_waited_for(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, words: tuple[str, ...]
@@ -97,7 +100,9 @@ def test_a_store_whose_disk_is_not_mounted_is_refused_until_it_is(
     (data / "store").mkdir()
     for words in (("ingest", drill.photos), ("dem", "list"), ("backup", tmp_path / "stick"), ("verify",)):
         answer = run(*words)
-        assert answer.exit_code == 4 and answer.json["error"] in {error.__name__ for error in NO_ENDS}
+        assert answer.exit_code == 4 and answer.json["error"] in {
+            error.__name__ for error in RETRYABLE_ERRORS
+        }
         assert "mount its disk" in answer.json["sentence"]
     assert "hãy gắn" in run("dem", "list", language="vi_VN.UTF-8").stderr
     assert not list((data / "store").iterdir())
@@ -135,8 +140,8 @@ def test_what_is_mended_ends_well_and_what_is_not_ends_with_4(
     run: Run, data: Path, drill: DrillReport
 ) -> None:
     house = open_workspace(data)
-    spoil(house, held(house, Kind.TILE)[0].key, "flipped")
-    photo = held(house, Kind.PHOTO)[0]
+    spoil(house, held(house, InventoryKind.TILE)[0].key, "flipped")
+    photo = held(house, InventoryKind.PHOTO)[0]
     mended = run("verify")
     assert mended.exit_code == 0 and mended.json["whole"] is True
     assert [(one["kind"], one["state"], one["mended"]) for one in mended.json["damaged"]] == [
@@ -184,7 +189,7 @@ def test_saved_and_put_back(run: Run, data: Path, drill: DrillReport, tmp_path: 
 
 
 def test_every_kind_of_object_has_a_name_that_people_read() -> None:
-    assert set(_KINDS) == {kind.value for kind in Kind}
+    assert set(_KINDS) == {kind.value for kind in InventoryKind}
 
 
 def test_the_audit_log(run: Run, data: Path) -> None:
@@ -279,7 +284,7 @@ def test_a_house_is_begun_by_what_a_new_machine_is_asked(
 def test_what_a_backup_lets_go_is_said(run: Run, data: Path, tmp_path: Path) -> None:
     run("backup", tmp_path / "saved")
     house = open_workspace(data)
-    withdraw(house, house.catalog.flights.flights()[0].flight_id, "thử", "UBND")
+    withdraw_by_reference(house, house.catalog.flights.flights()[0].flight_id, "thử", "UBND")
     close(house)
     again = run("backup", tmp_path / "saved")
     assert f"; {again.json['removed']} old ones removed" in again.stderr and again.json["removed"] > 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import Operator
 from tests.attack.test_disk import answered
 from tests.ports import free_port

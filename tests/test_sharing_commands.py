@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from flycam.answers.flights import of_flights
-from flycam.answers.sharing import of_masks
+from flycam.answers.access_policy import format_redactions
+from flycam.answers.flights import format_flights
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import FrameStatus
 from flycam.cli import flycam
-from flycam.frame.spelling import search_key
-from flycam.pipeline.people.accounts import invite_guest
+from flycam.frame.text_normalization import to_search_key
+from flycam.pipeline.access.accounts import invite_guest
 from tests.serve.world import REAL, World, make_world
 
 Run = Callable[..., tuple[int, dict[str, Any], str]]
@@ -110,11 +110,11 @@ def test_the_flights_of_a_house_are_listed(run: Run, house: tuple[World, Path]) 
     drill, after, _ = said["flights"]
     assert (drill["is_drill"], after["is_drill"]) == (True, False)
     assert (after["state"], after["revision"]) == ("ready", 0)
-    assert after["frames"] == len(catalog.frames.of_flight(world.after, FrameStatus.USED)) > 0
+    assert after["frames"] == len(catalog.frames.list_for_flight(world.after, FrameStatus.USED)) > 0
     storm = run("flights", "list", "--event", REAL)[1]["flights"]
     assert [one["flight_id"] for one in storm] == [world.after, world.before]
     assert run("flights", "list", "--event", "nobody")[0] == 3
-    _, lines = of_flights(catalog, REAL, "vi")
+    _, lines = format_flights(catalog, REAL, "vi")
     assert "10/09/2024 10:15  Bão số 3 (Yagi): Thung lũng Nậm Lúc – sau bão (" in lines[0]
 
 
@@ -152,7 +152,9 @@ def test_a_flight_is_called_otherwise(run: Run, house: tuple[World, Path]) -> No
 
 
 def test_a_part_of_a_photo_is_covered_listed_and_uncovered(run: Run, house: tuple[World, Path]) -> None:
-    photo = house[0].workspace.catalog.frames.of_flight(house[0].drill)[0].header.provenance.source_sha256
+    photo = (
+        house[0].workspace.catalog.frames.list_for_flight(house[0].drill)[0].header.provenance.source_sha256
+    )
     corners = ("--polygon", "10,10 60,10 60,40")
     code, made, _ = run("restricted", "mask", photo, *corners, "--reason", "victim")
     assert code == 0, made
@@ -162,7 +164,7 @@ def test_a_part_of_a_photo_is_covered_listed_and_uncovered(run: Run, house: tupl
     assert run("restricted", "mask", "0" * 64, *corners, "--reason", "home")[0] == 3
     assert run("restricted", "unmask", made["mask_id"])[1]["step"] == "taken_back"
     assert run("restricted", "unmask", "mask-none")[0] == 3
-    said = of_masks(house[0].workspace.catalog.redactions.lines(), "vi")[1]
+    said = format_redactions(house[0].workspace.catalog.redactions.lines(), "vi")[1]
     assert ["che: nạn nhân" in said[0], "đã bỏ che: nạn nhân" in said[1]] == [True, True]
 
 
@@ -189,7 +191,7 @@ def test_a_new_token_takes_back_the_links_that_the_old_one_made(run: Run, house:
     other, _ = invite_guest(workspace, 6.0, None, "Minh")
     assert run("user", "add", "Lan", "--role", "operator")[0] == 0
     now_ns = workspace.clock_ns()
-    hold = {one.guest_id for one in workspace.catalog.guests.all() if one.holds(now_ns)}
+    hold = {one.guest_id for one in workspace.catalog.guests.all() if one.is_valid(now_ns)}
     assert other.guest_id in hold and his.guest_id not in hold
     last = workspace.catalog.audit.last()
     assert last is not None and (last.what, last.subject) == ("guest revoked", his.guest_id)
@@ -225,7 +227,7 @@ def test_an_account_is_for_communes_by_name_or_code(run: Run, house: tuple[World
     assert accounts["Xã"].communes == (first, second)
     assert run("user", "add", "Xã", "--role", "operator")[1]["communes"] == [first, second], "a new token"
     assert run("user", "add", "Xã", "--communes", "all")[1]["communes"] == []
-    bare = search_key(name)
+    bare = to_search_key(name)
     for called in (bare, f"Xã {name}", f"XA {bare}"):
         assert run("user", "add", "Xã", "--communes", called)[1]["communes"] == [first]
     code, _, said = run("user", "add", "Khác", "--communes", f"{bare[:-1]}", language="vi_VN.UTF-8")

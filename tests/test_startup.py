@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flycam.commands import products, upkeep
-from flycam.drill.drill import DrillReport
-from flycam.pipeline.collect import DAY_S, GRACE_S
-from flycam.pipeline.finish.recipe import FinishRequest
+from flycam.commands import maintenance, products
+from flycam.drill.photo_drill import DrillReport
+from flycam.pipeline.finish.workflow import FinishRequest
+from flycam.pipeline.garbage_collection import DAY_S, GRACE_S
 
 _LATE = {"scipy", "typst", "fastapi", "uvicorn", "pymavlink", "minio", "psycopg", "dask", "distributed"}
 _UNUSED = {
@@ -65,7 +65,7 @@ def test_help_loads_no_recipe(words: list[str]) -> None:
 
 def test_inspect_loads_neither_server_nor_report(drill: DrillReport, tmp_path: Path) -> None:
     loaded = _loaded("inspect", drill.photos, "--dem", drill.dem, "--data", tmp_path / "data", "--no-pixels")
-    assert "flycam.pipeline.inspection" in loaded
+    assert "flycam.pipeline.preflight_report" in loaded
     assert loaded & (_UNUSED | {"sqlalchemy", "scipy", "pyogrio"}) == set()
 
 
@@ -77,8 +77,8 @@ def test_ingest_loads_neither_server_nor_adjustment(drill: DrillReport, tmp_path
 
 
 def test_defaults_in_the_help_are_the_recipes() -> None:
-    held_out = next(one for one in products.finish.params if one.name == "held_out_share")
-    grace = next(one for one in upkeep.collect.params if one.name == "grace_days")
+    held_out = next(one for one in products.finish_command.params if one.name == "held_out_share")
+    grace = next(one for one in maintenance.collect_command.params if one.name == "grace_days")
     assert (held_out.default, grace.default) == (FinishRequest().held_out_share, GRACE_S / DAY_S)
 
 
@@ -97,6 +97,6 @@ def test_a_command_that_is_done_does_not_search_its_modules_for_garbage() -> Non
 def test_a_server_without_a_sign_in_service_loads_nothing_that_speaks_to_one() -> None:
     words = [sys.executable, "-c", "import sys, flycam.serve.app; print(*sys.modules)"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert "flycam.serve.door.openid" in done.stdout.split()
-    not_needed = {"authlib", "joserfc", "cryptography", "flycam.pipeline.people.openid"}
+    assert "flycam.serve.auth.openid" in done.stdout.split()
+    not_needed = {"authlib", "joserfc", "cryptography", "flycam.pipeline.access.openid"}
     assert not not_needed & set(done.stdout.split())

@@ -47,10 +47,10 @@ class _Wrapper:
         self._after("put_if_absent", len(data), 0)
         return written
 
-    def settle(self, key: str, *, durable: bool = False) -> None:
+    def ensure_durable(self, key: str, *, durable: bool = False) -> None:
         """See ObjectStore.settle."""
         self._before("settle", key)
-        self.inner.settle(key, durable=durable)
+        self.inner.ensure_durable(key, durable=durable)
         self._after("settle", 0, 0)
 
     def get(self, key: str) -> bytes:
@@ -93,9 +93,9 @@ class _Wrapper:
         self.inner.delete(key)
         self._after("delete", 0, 0)
 
-    def room_bytes(self) -> int | None:
+    def free_bytes(self) -> int | None:
         """See ObjectStore.room_bytes; never disturbed."""
-        return self.inner.room_bytes()
+        return self.inner.free_bytes()
 
     def flush(self) -> None:
         """See ObjectStore.flush."""

@@ -94,7 +94,9 @@ class TerrainPrior:
     canopy_m: float = 8.0
 
     @classmethod
-    def stated(cls, terrain: TerrainGrid, sigma_m: tuple[float, float | None] | None) -> TerrainPrior:
+    def from_stated_sigma(
+        cls, terrain: TerrainGrid, sigma_m: tuple[float, float | None] | None
+    ) -> TerrainPrior:
         """With the (vertical, horizontal) sigma that is stated of the model; the default where none is."""
         usual = cls(terrain=terrain)
         if sigma_m is None:
@@ -188,7 +190,7 @@ class Adjustment:
     """
 
     accepted: bool
-    why: str
+    reason: str
     frames: Sequence[AdjustedFrame]
     interiors: Mapping[str, InteriorOrientation]
     accuracy: Accuracy
@@ -198,4 +200,4 @@ class Adjustment:
     used: NDArray[np.bool_]
     notes: tuple[str, ...] = ()
     frame_covariance: Floats | None = None
-    control_off_m: Floats | None = None
+    control_residual_m: Floats | None = None

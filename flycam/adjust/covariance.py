@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.adjust.block import Floats
-from flycam.adjust.ground_shift import ground_functional
-from flycam.adjust.normals import Model
-from flycam.adjust.reduction import Reduction
-from flycam.adjust.shared_heights import shared_errors
+from flycam.adjust.ground_shift import compute_ground_derivatives
+from flycam.adjust.normal_equations import LeastSquaresModel
+from flycam.adjust.reduced_system import ReducedSystem
+from flycam.adjust.shared_terrain_error import compute_shared_terrain_errors
 from flycam.adjust.unknowns import POSE_UNKNOWNS, Unknowns
 
 _CHUNK_PAIRS = 200_000
@@ -49,7 +49,7 @@ def _relative(frames: Floats, with_mean: Floats, mean: Floats) -> Floats:
     return relative
 
 
-def adjusted_variance(reduction: Reduction, by_frame: Floats, by_border: Floats) -> Floats:
+def compute_adjusted_variance(reduction: ReducedSystem, by_frame: Floats, by_border: Floats) -> Floats:
     """Variances n×6 of what stands in each frame's six observations after the adjustment.
 
     by_frame n×6×k, by_border n×6×m: the observations' derivatives. Frame and border go together: what a bias
@@ -65,12 +65,14 @@ def adjusted_variance(reduction: Reduction, by_frame: Floats, by_border: Floats)
     return known
 
 
-def full_covariance(reduction: Reduction, model: Model, unknowns: Unknowns) -> Covariance:
+def compute_full_covariance(
+    reduction: ReducedSystem, model: LeastSquaresModel, unknowns: Unknowns
+) -> Covariance:
     """Of frames, shift and points at these unknowns."""
     frames = _frames(reduction)
     with_mean = _of_poses(reduction, _mean_columns(reduction)[0])
     of_mean = with_mean[:, :3].mean(axis=0)
-    ground = ground_functional(
+    ground = compute_ground_derivatives(
         unknowns.centre, unknowns.rotation, unknowns.point, model.seen.frame, model.seen.point
     )
     with_ground = _of_poses(reduction, _columns(reduction, ground)[0])
@@ -81,19 +83,19 @@ def full_covariance(reduction: Reduction, model: Model, unknowns: Unknowns) -> C
         points=_points(reduction, model, of_mean),
         on_ground=_relative(frames, with_ground, of_ground),
     )
-    shared = shared_errors(reduction, model, unknowns)
+    shared = compute_shared_terrain_errors(reduction, model, unknowns)
     if shared is None:
         return found
     mean = _mean_centre(reduction)
     return replace(
         found,
-        frames=found.frames + shared.beside(mean),
-        shift=found.shift + shared.of(ground),
-        on_ground=found.on_ground + shared.beside(ground),
+        frames=found.frames + shared.frame_covariance(mean),
+        shift=found.shift + shared.mean_covariance(ground),
+        on_ground=found.on_ground + shared.frame_covariance(ground),
     )
 
 
-def _frames(reduction: Reduction) -> Floats:
+def _frames(reduction: ReducedSystem) -> Floats:
     """Covariance of every frame n×6×6."""
     count = reduction.factor.count
     each = np.arange(count)
@@ -104,12 +106,12 @@ def _frames(reduction: Reduction) -> Floats:
     return np.asarray(blocks[:, :POSE_UNKNOWNS, :POSE_UNKNOWNS], dtype=np.float64)
 
 
-def _mean_columns(reduction: Reduction) -> tuple[Floats, Floats]:
+def _mean_columns(reduction: ReducedSystem) -> tuple[Floats, Floats]:
     """Covariance of all frame unknowns (n·k×3) and border unknowns (m×3) with the mean centre."""
     return _columns(reduction, _mean_centre(reduction))
 
 
-def _mean_centre(reduction: Reduction) -> Floats:
+def _mean_centre(reduction: ReducedSystem) -> Floats:
     """Derivatives n×6×3 of the mean centre by the poses."""
     count = reduction.factor.count
     mean = np.zeros((count, POSE_UNKNOWNS, 3))
@@ -117,7 +119,7 @@ def _mean_centre(reduction: Reduction) -> Floats:
     return mean
 
 
-def _columns(reduction: Reduction, by_pose: Floats) -> tuple[Floats, Floats]:
+def _columns(reduction: ReducedSystem, by_pose: Floats) -> tuple[Floats, Floats]:
     """Covariance of all frame unknowns (n·k×3) and border unknowns (m×3) with three sums over frames, whose
     derivatives by their poses are n×6×3."""
     right = np.zeros((reduction.factor.count, reduction.factor.size, 3))
@@ -125,12 +127,12 @@ def _columns(reduction: Reduction, by_pose: Floats) -> tuple[Floats, Floats]:
     return reduction.solve(right.reshape(-1, 3), np.zeros((reduction.border.shape[1], 3)))
 
 
-def _of_poses(reduction: Reduction, columns: Floats) -> Floats:
+def _of_poses(reduction: ReducedSystem, columns: Floats) -> Floats:
     """Those of the poses, n×6×3, of columns n·k×3 of all frame unknowns."""
     return columns.reshape(reduction.factor.count, reduction.factor.size, 3)[:, :POSE_UNKNOWNS]
 
 
-def _points(reduction: Reduction, model: Model, shift: Floats) -> Floats:
+def _points(reduction: ReducedSystem, model: LeastSquaresModel, shift: Floats) -> Floats:
     """Variances Q×3 of points relative to the mean centre.
 
     A point follows the frames and the border by dp = -V^-1 (E' df + G' db) and has V^-1 of its own.
@@ -164,7 +166,7 @@ def _points(reduction: Reduction, model: Model, shift: Floats) -> Floats:
 
 
 def _through_frames(
-    reduction: Reduction, follow: Floats, frame: NDArray[np.int32], starts: NDArray[np.int64]
+    reduction: ReducedSystem, follow: Floats, frame: NDArray[np.int32], starts: NDArray[np.int64]
 ) -> Floats:
     """Sum over all pairs of a track's observations of K_i A^-1_ij K_j', its diagonal, Q×3."""
     total = np.zeros((len(starts) - 1, 3))
@@ -186,7 +188,7 @@ def _through_frames(
 
 
 def _pair_blocks(
-    reduction: Reduction, frame: NDArray[np.int32], later: NDArray[np.int64], edges: NDArray[np.int64]
+    reduction: ReducedSystem, frame: NDArray[np.int32], later: NDArray[np.int64], edges: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], Floats]:
     """Every pair of frames that occurs, as a sorted key, and its block of A^-1."""
     found = [
@@ -205,6 +207,6 @@ def _pairs(later: NDArray[np.int64], low: int, high: int) -> tuple[NDArray[np.in
     return one, one + np.arange(len(one)) - begin
 
 
-def _key(reduction: Reduction, one: NDArray[np.int32], two: NDArray[np.int32]) -> NDArray[np.int64]:
+def _key(reduction: ReducedSystem, one: NDArray[np.int32], two: NDArray[np.int32]) -> NDArray[np.int64]:
     key: NDArray[np.int64] = one.astype(np.int64) * reduction.factor.count + two
     return key

@@ -25,7 +25,7 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Poses:
+class PosesWithPriors:
     """Poses of F frames in metric world axes with the information of their priors.
 
     centre    F×3 metres; rotation F×3×3 world to camera
@@ -40,7 +40,7 @@ class Poses:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Matches:
+class RayMatches:
     """N matches: frames a and b (indices into Poses), unit rays N×3 in camera axes, pixels a radian."""
 
     a: Indices
@@ -51,7 +51,7 @@ class Matches:
     focal_b: Floats
 
 
-def world_rays(rotation: Floats, rays: Floats) -> Floats:
+def rotate_rays(rotation: Floats, rays: Floats) -> Floats:
     """Rays N×3 in camera axes to world axes; rotation 3×3 or N×3×3."""
     if rotation.ndim == 2:
         turned: Floats = rays @ rotation
@@ -60,7 +60,9 @@ def world_rays(rotation: Floats, rays: Floats) -> Floats:
     return each
 
 
-def misses(t: Floats, a: Floats, b: Floats, focal_a: Floats, focal_b: Floats) -> tuple[Floats, Floats]:
+def compute_sampson_distances(
+    t: Floats, a: Floats, b: Floats, focal_a: Floats, focal_b: Floats
+) -> tuple[Floats, Floats]:
     """Sampson distances N in pixels of rays a, b (N×3 unit, world axes) over bases t (N×3), and what divides
     the triple product t·(a×b) to give them (N)."""
     bt, ta = np.cross(b, t), np.cross(t, a)
@@ -71,15 +73,17 @@ def misses(t: Floats, a: Floats, b: Floats, focal_a: Floats, focal_b: Floats) ->
     return triple / divisor, divisor
 
 
-def misses_of(poses: Poses, matches: Matches) -> Floats:
+def compute_match_distances(poses: PosesWithPriors, matches: RayMatches) -> Floats:
     """Signed Sampson distances N in pixels of all matches."""
-    a = world_rays(poses.rotation[matches.a], matches.ray_a)
-    b = world_rays(poses.rotation[matches.b], matches.ray_b)
+    a = rotate_rays(poses.rotation[matches.a], matches.ray_a)
+    b = rotate_rays(poses.rotation[matches.b], matches.ray_b)
     t = poses.centre[matches.b] - poses.centre[matches.a]
-    return misses(t, a, b, matches.focal_a, matches.focal_b)[0]
+    return compute_sampson_distances(t, a, b, matches.focal_a, matches.focal_b)[0]
 
 
-def refine_poses(poses: Poses, matches: Matches, scales_px: tuple[float, ...]) -> Poses:
+def refine_poses(
+    poses: PosesWithPriors, matches: RayMatches, scales_px: tuple[float, ...]
+) -> PosesWithPriors:
     """Poses that make the matches meet, held by their priors; one Gauss-Newton step for each robust scale.
 
     Scales fall from the size of the priors' errors to that of the matches' (graduated non-convexity). One
@@ -90,10 +94,10 @@ def refine_poses(poses: Poses, matches: Matches, scales_px: tuple[float, ...]) -
     centre, rotation = poses.centre.copy(), poses.rotation.copy()
     prior = _prior_information(poses)
     for scale in scales_px:
-        a = world_rays(rotation[matches.a], matches.ray_a)
-        b = world_rays(rotation[matches.b], matches.ray_b)
+        a = rotate_rays(rotation[matches.a], matches.ray_a)
+        b = rotate_rays(rotation[matches.b], matches.ray_b)
         t = centre[matches.b] - centre[matches.a]
-        miss, divisor = misses(t, a, b, matches.focal_a, matches.focal_b)
+        miss, divisor = compute_sampson_distances(t, a, b, matches.focal_a, matches.focal_b)
         # e = t · (a × b); a turn d of frame a moves its ray by d × a, of frame b by d × b
         # a longer base alone moves no ray nearer: without this the base would shrink to nothing
         cross, length2 = np.cross(a, b), np.einsum("nk,nk->n", t, t)
@@ -105,7 +109,7 @@ def refine_poses(poses: Poses, matches: Matches, scales_px: tuple[float, ...]) -
         moved += step
         rotation = rotation @ np.swapaxes(rotation_from_angle_axis(step[:, :3]), -1, -2)
         centre = prior_centre + moved[:, 3:]
-    return Poses(
+    return PosesWithPriors(
         centre=centre,
         rotation=rotation,
         position_information=poses.position_information,
@@ -118,7 +122,7 @@ _NO_BASE_M2 = 1e-12
 _DENSE_FRAMES = 40
 
 
-def _prior_information(poses: Poses) -> Floats:
+def _prior_information(poses: PosesWithPriors) -> Floats:
     frames = len(poses.centre)
     information = np.zeros((frames, 6, 6))
     information[:, :3, :3] = poses.attitude_information
@@ -128,7 +132,7 @@ def _prior_information(poses: Poses) -> Floats:
 
 def _solve(
     frames: int,
-    matches: Matches,
+    matches: RayMatches,
     jacobian: Floats,
     weight: Floats,
     miss: Floats,
@@ -160,7 +164,7 @@ def _solve(
     return step
 
 
-def intersect(ca: Floats, a: Floats, cb: Floats, b: Floats) -> Floats:
+def intersect_rays(ca: Floats, a: Floats, cb: Floats, b: Floats) -> Floats:
     """Points N×3 nearest to both of two rays each (centres 3 or N×3, directions N×3); NaN if parallel."""
     t = cb - ca
     ab = np.einsum("nk,nk->n", a, b)

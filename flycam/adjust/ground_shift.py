@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.adjust.block import Floats
-from flycam.geometry.projection import turned_by
+from flycam.geometry.projection import compute_rotation_derivative
 
-_LEVELLEST = 0.2  # down part of a ray; a flatter view counts as this: its ground is too far to speak for all
+_MIN_DOWN = 0.2  # down part of a ray; a flatter view counts as this: its ground is too far to speak for all
 
 
-def ground_functional(
+def compute_ground_derivatives(
     centre: Floats,
     rotation: Floats,
     point: Floats,
@@ -40,12 +40,12 @@ def ground_functional(
         seen > 0, np.bincount(frame, height, minlength=count) / np.maximum(seen, 1), height.mean()
     )
     ray = rotation[:, 2]  # of the picture's middle, in world axes
-    down = np.minimum(ray[:, 2], -_LEVELLEST)
+    down = np.minimum(ray[:, 2], -_MIN_DOWN)
     away = (level - centre[:, 2]) / down
     in_camera = np.zeros((count, 3))
     in_camera[:, 2] = away
     # against the turn, as in geometry.expected_error: the picture's point stays, the camera turns
-    turned = -rotation.transpose(0, 2, 1) @ turned_by(in_camera)
+    turned = -rotation.transpose(0, 2, 1) @ compute_rotation_derivative(in_camera)
     moved = np.concatenate([np.broadcast_to(np.eye(3), (count, 3, 3)), turned], axis=2)
     on_ground = moved[:, :2] - (ray[:, :2] / down[:, None])[:, :, None] * moved[:, 2:]
     functional = np.zeros((count, 6, 3))

@@ -17,23 +17,25 @@ class Keyframe:
 
     number: int
     seconds: float
-    told: ExteriorOrientation
+    logged: ExteriorOrientation
     centre: Floats
     rotation: Floats
-    laid: ExteriorOrientation
+    map_pose: ExteriorOrientation
 
 
-def alike(one: ExteriorOrientation, other: ExteriorOrientation) -> bool:
+def is_comparable(one: ExteriorOrientation, other: ExteriorOrientation) -> bool:
     """Whether two poses are of one work CRS and height datum."""
     return (one.work_crs, one.vertical_datum) == (other.work_crs, other.vertical_datum)
 
 
-def pose_row(exterior: ExteriorOrientation) -> Floats:
+def to_pose_row(exterior: ExteriorOrientation) -> Floats:
     """Centre and rotation in one row of 12."""
     return np.array([*exterior.projection_centre_m, *np.ravel(exterior.rotation)])
 
 
-def few(frames: list[Keyframe], by: NDArray[np.int64]) -> tuple[list[Keyframe], NDArray[np.int64]]:
+def select_keyframes(
+    frames: list[Keyframe], by: NDArray[np.int64]
+) -> tuple[list[Keyframe], NDArray[np.int64]]:
     """Those of the frames that are meant, and which of these each means."""
     meant, which = np.unique(by, return_inverse=True)
     return [frames[k] for k in meant.tolist()], which

@@ -9,26 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.adjust.block import Floats, Indices
-from flycam.geometry.features import cell_of, even_choice
+from flycam.geometry.features import compute_cell_index, select_evenly
 from flycam.geometry.interior import InteriorOrientation
-from flycam.geometry.projection import image_points_with_slopes, lens_vector
-from flycam.geometry.seeking import TEMPLATE_PX, seek, templates_at
-from flycam.geometry.terrain import TerrainGrid, normals_at
+from flycam.geometry.projection import project_with_camera_derivatives, to_lens_vector
+from flycam.geometry.template_matching import TEMPLATE_PX, cut_templates, match_templates
+from flycam.geometry.terrain import TerrainGrid, compute_normals
 
 Bytes = NDArray[np.uint8]
 
 REACH_PX = 9
-_LEAST_LIKE, _LEAST_MARGIN = 0.7, 0.1
+_MIN_LIKENESS, _MIN_MARGIN = 0.7, 0.1
 _RIM_PX = 12.0
 _CORNERS, _CORNER_QUALITY = 500, 0.01
-_APART = 40  # corners stand at least this part of the picture's width apart
+_CORNER_SPACING_PART = 40  # corners stand at least this part of the picture's width apart
 _CELLS = 8
-_STEEPEST = 1.5
-_MOST_STRETCH, _LEAST_STRETCH = 3.0, 0.33
+_MAX_SLOPE = 1.5
+_MAX_STRETCH, _MIN_STRETCH = 3.0, 0.33
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Spot:
+class CameraStation:
     """Where a picture was taken: centre 3, rotation 3×3 (world to camera), scale of vertical differences."""
 
     interior: InteriorOrientation
@@ -38,7 +38,7 @@ class Spot:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class LandmarkMatches:
     """N landmarks found again in a picture: their numbers, rising, and where, N×2."""
 
     landmark: Indices
@@ -63,7 +63,9 @@ class Landmarks:
     def __len__(self) -> int:
         return len(self.point)
 
-    def seek(self, grey: Bytes, spot: Spot, terrain: TerrainGrid, recent: int, most: int) -> Found:
+    def find(
+        self, grey: Bytes, spot: CameraStation, terrain: TerrainGrid, recent: int, max_count: int
+    ) -> LandmarkMatches:
         """Landmarks found again in a picture, of up to `most` looked for: half of them last seen by frames
         numbered `recent` or higher, half of those that only earlier frames saw.
         """
@@ -75,25 +77,27 @@ class Landmarks:
         with np.errstate(invalid="ignore"):
             inside = ((uv > _RIM_PX) & (uv < np.array([width, height]) - 1.0 - _RIM_PX)).all(axis=1)
             stretch = np.abs(_determinant(affine))
-            inside &= (stretch < _MOST_STRETCH) & (stretch > _LEAST_STRETCH)
+            inside &= (stretch < _MAX_STRETCH) & (stretch > _MIN_STRETCH)
         parts = []
         for group in (inside & (last >= recent), inside & (last < recent)):
             rows = np.flatnonzero(group)
             # the newest first: what was seen just before looks most alike
-            parts.append(rows[even_choice(uv[rows], last[rows] * 1.0, (width, height), _CELLS, most // 2)])
+            parts.append(
+                rows[select_evenly(uv[rows], last[rows] * 1.0, (width, height), _CELLS, max_count // 2)]
+            )
         rows = np.sort(np.concatenate(parts))
-        sought = seek(grey, uv[rows], affine[rows], self._template[rows], REACH_PX)
-        good = (sought.likeness >= _LEAST_LIKE) & (sought.margin >= _LEAST_MARGIN)
-        return Found(landmark=rows[good].astype(np.int32), uv_px=sought.uv_px[good])
+        sought = match_templates(grey, uv[rows], affine[rows], self._template[rows], REACH_PX)
+        good = (sought.correlation >= _MIN_LIKENESS) & (sought.margin >= _MIN_MARGIN)
+        return LandmarkMatches(landmark=rows[good].astype(np.int32), uv_px=sought.uv_px[good])
 
-    def observe(self, frame: int, found: Found) -> None:
+    def add_observations(self, frame: int, found: LandmarkMatches) -> None:
         """Enter observations of a frame."""
         self.frame = np.concatenate([self.frame, np.full(len(found.landmark), frame, dtype=np.int32)])
         self.landmark = np.concatenate([self.landmark, found.landmark])
         self.uv_px = np.concatenate([self.uv_px, found.uv_px])
 
-    def begin(
-        self, frame: int, grey: Bytes, spot: Spot, terrain: TerrainGrid, uv: Floats, point: Floats
+    def add(
+        self, frame: int, grey: Bytes, spot: CameraStation, terrain: TerrainGrid, uv: Floats, point: Floats
     ) -> None:
         """New landmarks of a frame, seen at uv N×2, that stand at `point` N×3 as far as is known."""
         _, jacobian = _seen(spot, terrain, point)
@@ -103,11 +107,11 @@ class Landmarks:
         at = np.rint(uv[good])
         numbers = np.arange(len(self), len(self) + len(at), dtype=np.int32)
         self.point = np.concatenate([self.point, point[good]])
-        self._template = np.concatenate([self._template, templates_at(grey, at)])
+        self._template = np.concatenate([self._template, cut_templates(grey, at)])
         self._jacobian = np.concatenate([self._jacobian, jacobian[good]])
-        self.observe(frame, Found(landmark=numbers, uv_px=at))
+        self.add_observations(frame, LandmarkMatches(landmark=numbers, uv_px=at))
 
-    def sighted(
+    def within_bounds(
         self, bounds_m: tuple[float, float, float, float], seen_from: Floats, ray_rad: float
     ) -> tuple[Floats, Floats]:
         """Landmarks in (west, south, east, north) that were seen from two places: points N×3, and the sigma
@@ -145,10 +149,10 @@ class Landmarks:
         self.landmark = np.searchsorted(still, self.landmark[kept]).astype(np.int32)
 
 
-def corners(grey: Bytes, taken_px: Floats, most: int) -> Floats:
+def detect_corners(grey: Bytes, taken_px: Floats, max_count: int) -> Floats:
     """Up to `most` corners of a picture N×2 (whole pixels), spread evenly, away from places already taken."""
     height, width = grey.shape
-    apart = max(width // _APART, TEMPLATE_PX // 2)
+    apart = max(width // _CORNER_SPACING_PART, TEMPLATE_PX // 2)
     mask = np.zeros_like(grey)
     rim = int(_RIM_PX)
     mask[rim:-rim, rim:-rim] = 255
@@ -159,11 +163,11 @@ def corners(grey: Bytes, taken_px: Floats, most: int) -> Floats:
         return np.empty((0, 2))
     uv = np.rint(found[:, 0]).astype(np.float64)
     # cells that hold landmarks already are served last
-    load = np.bincount(cell_of(taken_px, (width, height), _CELLS), minlength=_CELLS**2)
-    cell = cell_of(uv, (width, height), _CELLS)
+    load = np.bincount(compute_cell_index(taken_px, (width, height), _CELLS), minlength=_CELLS**2)
+    cell = compute_cell_index(uv, (width, height), _CELLS)
     order = np.lexsort((np.arange(len(uv)), load[cell]))
     uv = uv[order]
-    chosen = even_choice(uv, -np.arange(len(uv), dtype=np.float64), (width, height), _CELLS, most)
+    chosen = select_evenly(uv, -np.arange(len(uv), dtype=np.float64), (width, height), _CELLS, max_count)
     return uv[chosen]
 
 
@@ -182,19 +186,19 @@ def _inverse(two: Floats) -> Floats:
     return inverse
 
 
-def _seen(spot: Spot, terrain: TerrainGrid, point: Floats) -> tuple[Floats, Floats]:
+def _seen(spot: CameraStation, terrain: TerrainGrid, point: Floats) -> tuple[Floats, Floats]:
     """Where landmarks N×3 lie in a picture, N×2, and how a step over the ground (east, north, along its
     slope) moves them, N×2×2 pixels a metre; NaN where they are not before the camera."""
     offset = point - spot.centre
     offset[:, 2] *= spot.scale
-    uv, by_camera = image_points_with_slopes(
-        spot.interior, lens_vector(spot.interior), offset @ spot.rotation.T
+    uv, by_camera = project_with_camera_derivatives(
+        spot.interior, to_lens_vector(spot.interior), offset @ spot.rotation.T
     )
     stretched = spot.rotation.copy()
     stretched[:, 2] *= spot.scale
     by_point = by_camera @ stretched
-    normal = normals_at(terrain, point[:, :2])
+    normal = compute_normals(terrain, point[:, :2])
     with np.errstate(invalid="ignore"):
         rise = np.nan_to_num(-normal[:, :2] / normal[:, 2:])
-    rise = np.clip(rise, -_STEEPEST, _STEEPEST)
+    rise = np.clip(rise, -_MAX_SLOPE, _MAX_SLOPE)
     return uv, by_point[:, :, :2] + by_point[:, :, 2:] * rise[:, None, :]

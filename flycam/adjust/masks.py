@@ -12,20 +12,20 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from flycam.adjust.match_views import MatchView
+from flycam.adjust.pair_matching import PairMatches
 from flycam.adjust.pairs import PairPlan
-from flycam.adjust.twoview import PairMatches
-from flycam.adjust.views import View
-from flycam.geometry.features import cell_of
+from flycam.geometry.features import compute_cell_index
 
 Bools = NDArray[np.bool_]
 
 CELLS = 16
 # A cell is judged by so many features that another frame could show, and masked if fewer than 4 % match.
-_LEAST_FEATURES = 6
-_LEAST_SHARE = 0.04
+_MIN_FEATURES = 6
+_MIN_SHARE = 0.04
 
 
-def restless_cells(views: Sequence[View], plan: PairPlan, matches: Sequence[PairMatches]) -> Bools:
+def mask_restless_cells(views: Sequence[MatchView], plan: PairPlan, matches: Sequence[PairMatches]) -> Bools:
     """frames×16×16: cells whose features lie on ground that other frames see, and match in none of them."""
     matched = [np.zeros(len(view.features), dtype=bool) for view in views]
     partners: list[list[int]] = [[] for _ in views]
@@ -42,28 +42,30 @@ def restless_cells(views: Sequence[View], plan: PairPlan, matches: Sequence[Pair
         shared = shapely.union_all([plan.outlines[other] for other in partners[number]])
         shapely.prepare(shared)
         could = shapely.contains_xy(shared, view.ground[:, 0], view.ground[:, 1])
-        cell = cell_of(view.features.uv_px, view.frame.interior.image_size_px, CELLS)
+        cell = compute_cell_index(view.features.uv_px, view.frame.interior.image_size_px, CELLS)
         possible = np.bincount(cell[could], minlength=CELLS * CELLS)
         did = np.bincount(cell[could & matched[number]], minlength=CELLS * CELLS)
-        cells[number] = (possible >= _LEAST_FEATURES) & (did < _LEAST_SHARE * possible)
+        cells[number] = (possible >= _MIN_FEATURES) & (did < _MIN_SHARE * possible)
     return cells.reshape(len(views), CELLS, CELLS)
 
 
-def plain_cells(views: Sequence[View]) -> Bools:
+def mask_plain_cells(views: Sequence[MatchView]) -> Bools:
     """frames×16×16: cells without a single salient point (still water, fog, a blown-out roof)."""
     cells = np.ones((len(views), CELLS * CELLS), dtype=bool)
     for number, view in enumerate(views):
-        cells[number, cell_of(view.features.uv_px, view.frame.interior.image_size_px, CELLS)] = False
+        cells[number, compute_cell_index(view.features.uv_px, view.frame.interior.image_size_px, CELLS)] = (
+            False
+        )
     return cells.reshape(len(views), CELLS, CELLS)
 
 
-def without(
-    views: Sequence[View], plan: PairPlan, matches: Sequence[PairMatches], masked: Bools
+def drop_masked_matches(
+    views: Sequence[MatchView], plan: PairPlan, matches: Sequence[PairMatches], masked: Bools
 ) -> list[PairMatches]:
     """The matches outside masked cells: the few that water gives are chance."""
     flat = masked.reshape(len(views), CELLS * CELLS)
     hidden = [
-        flat[k][cell_of(view.features.uv_px, view.frame.interior.image_size_px, CELLS)]
+        flat[k][compute_cell_index(view.features.uv_px, view.frame.interior.image_size_px, CELLS)]
         for k, view in enumerate(views)
     ]
     cleared = []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from flycam.adjust.block import BlockFrame
 from flycam.errors import FrameRejected
-from flycam.geometry.footprint import footprint
+from flycam.geometry.footprint import compute_footprint
 from flycam.geometry.terrain import TerrainGrid
 
 Floats = NDArray[np.float64]
@@ -45,7 +45,7 @@ def plan_pairs(
     frames: Sequence[BlockFrame],
     terrain: TerrainGrid,
     *,
-    least_share: float = 0.15,
+    min_share: float = 0.15,
     neighbours: int = 6,
     across: int = 4,
 ) -> PairPlan:
@@ -55,7 +55,7 @@ def plan_pairs(
     either asks. Outlines are grown by twice the error that the priors' sigmas make on the ground.
     """
     outlines, gsd, reasons = _outlines(frames, terrain)
-    a, b, share = _shared(outlines, least_share)
+    a, b, share = _shared(outlines, min_share)
     strip = np.array([frame.strip for frame in frames])
     place = np.array([frame.exterior.projection_centre_m for frame in frames]).reshape(-1, 3)
     # two photos from one place tie no depth: the base counts little, but it counts
@@ -82,7 +82,7 @@ def _outlines(
         outline: shapely.Geometry = shapely.Polygon()
         try:
             reach = _REACH_PER_HEIGHT * _height_over(frame, terrain)
-            seen = footprint(frame.interior, frame.exterior, terrain, reach, samples_per_edge=6)
+            seen = compute_footprint(frame.interior, frame.exterior, terrain, reach, samples_per_edge=6)
             gsd[number] = seen.gsd_m
             if len(seen.polygon_m) >= 3:
                 margin = _SIGMAS * _ground_error(frame, seen.height_above_ground_m)

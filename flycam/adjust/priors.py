@@ -24,11 +24,11 @@ import numpy as np
 
 from flycam.adjust.block import Floats, TerrainPrior
 from flycam.adjust.options import AdjustOptions
-from flycam.adjust.problem import Bools, FrameArrays, Problem
-from flycam.adjust.robust import cauchy, huber
+from flycam.adjust.problem import AdjustmentProblem, Bools, FrameArrays
+from flycam.adjust.robust_loss import cauchy, huber
 from flycam.adjust.unknowns import Layout, Unknowns
 from flycam.geometry.interior import InteriorOrientation
-from flycam.geometry.projection import lens_vector, turned_by
+from flycam.geometry.projection import compute_rotation_derivative, to_lens_vector
 from flycam.geometry.rotation import angle_axis_from_rotation
 
 NOISE_BEND = 3.0
@@ -40,7 +40,7 @@ _CANOPY_IN_SHIFT = 0.25
 _HEIGHT_OVER_PLAN = 2.0
 _BAROMETER_M = 2.0
 # of a take-off's variance, at least so much is of the flight alone: where it stood, what stood there
-_LEAST_OWN = 0.1
+_MIN_OWN_SHARE = 0.1
 _TURN = np.arange(6, 9)  # of a frame's unknowns
 
 
@@ -67,7 +67,7 @@ class PriorSigmas:
         """In the order of the border; a bias is counted from what it shares with the DEM."""
         own = self.bias.copy()
         shared = np.square(self.on_terrain * self.dem[2])
-        own[:, 2] = np.sqrt(np.maximum(own[:, 2] ** 2 - shared, _LEAST_OWN * own[:, 2] ** 2))
+        own[:, 2] = np.sqrt(np.maximum(own[:, 2] ** 2 - shared, _MIN_OWN_SHARE * own[:, 2] ** 2))
         return np.concatenate([x.ravel() for x in (own, self.boresight, self.yaw, self.lens, self.dem)])
 
     def shared(self, layout: Layout) -> Floats:
@@ -93,8 +93,8 @@ class PriorTerms:
     border_gradient: Floats
 
 
-def prior_sigmas(
-    problem: Problem, layout: Layout, terrain: TerrainPrior | None, options: AdjustOptions
+def make_prior_sigmas(
+    problem: AdjustmentProblem, layout: Layout, terrain: TerrainPrior | None, options: AdjustOptions
 ) -> PriorSigmas:
     """Sigmas from the frames, the cameras and the options; see AdjustOptions.noise_share for the split."""
     frames = problem.frames
@@ -127,14 +127,14 @@ def prior_sigmas(
     )
 
 
-def noise_residuals(problem: Problem, unknowns: Unknowns) -> tuple[Floats, Floats]:
+def compute_noise_residuals(problem: AdjustmentProblem, unknowns: Unknowns) -> tuple[Floats, Floats]:
     """Noise of the measured positions (metres) and attitudes (radians, camera axes), each n×3."""
     frames = problem.frames
     position = frames.centre - unknowns.centre - unknowns.bias[frames.session]
     return position, _turn(frames, unknowns) - _expected_turn(frames, unknowns)
 
 
-def noise_slopes(problem: Problem, unknowns: Unknowns) -> tuple[Floats, Floats]:
+def compute_noise_derivatives(problem: AdjustmentProblem, unknowns: Unknowns) -> tuple[Floats, Floats]:
     """Derivatives of (minus the position's noise, the attitude's noise) by the frame, n×6×k, and by the
     border, n×6×m.
     """
@@ -152,9 +152,9 @@ def noise_slopes(problem: Problem, unknowns: Unknowns) -> tuple[Floats, Floats]:
     return by_frame, by_border
 
 
-def prior_cost(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> float:
+def compute_prior_cost(problem: AdjustmentProblem, unknowns: Unknowns, sigmas: PriorSigmas) -> float:
     """Sum of rho over all priors."""
-    position, attitude = noise_residuals(problem, unknowns)
+    position, attitude = compute_noise_residuals(problem, unknowns)
     noise = huber(_squared(position, sigmas.position), NOISE_BEND).cost.sum()
     noise += huber(_squared(attitude, sigmas.attitude), NOISE_BEND).cost.sum()
     noise += np.sum(_turn_residuals(problem, unknowns, sigmas) ** 2)
@@ -163,10 +163,10 @@ def prior_cost(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> flo
     return float(noise + np.sum(z[~loose] ** 2) + cauchy(z[loose] ** 2, LOOSE_BEND).cost.sum())
 
 
-def prior_terms(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> PriorTerms:
+def compute_prior_terms(problem: AdjustmentProblem, unknowns: Unknowns, sigmas: PriorSigmas) -> PriorTerms:
     """The priors' part of the normal equations."""
     layout = unknowns.layout
-    position, attitude = noise_residuals(problem, unknowns)
+    position, attitude = compute_noise_residuals(problem, unknowns)
     residual = np.concatenate([-position, attitude], axis=-1)
     weight = np.concatenate(
         [
@@ -175,7 +175,7 @@ def prior_terms(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> Pr
         ],
         axis=-1,
     )
-    by_frame, by_border = noise_slopes(problem, unknowns)
+    by_frame, by_border = compute_noise_derivatives(problem, unknowns)
     weighted = by_frame.transpose(0, 2, 1) * weight[:, None, :]
     flat = by_border.reshape(-1, layout.size)
     shared = flat.T @ (flat * weight.reshape(-1, 1))
@@ -192,7 +192,7 @@ def prior_terms(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> Pr
         frame_blocks[:, _TURN, _TURN] += 1.0 / sigmas.turn**2
         frame_gradient[:, _TURN] += _turn_residuals(problem, unknowns, sigmas) / sigmas.turn
     return PriorTerms(
-        cost=prior_cost(problem, unknowns, sigmas),
+        cost=compute_prior_cost(problem, unknowns, sigmas),
         frame_blocks=frame_blocks,
         frame_border=weighted @ by_border,
         border=shared,
@@ -235,13 +235,13 @@ def _lens_sigmas(interior: InteriorOrientation, options: AdjustOptions) -> Float
     return np.array([focal, 0.0005, centre, centre, *distortion])
 
 
-def _turn_residuals(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> Floats:
+def _turn_residuals(problem: AdjustmentProblem, unknowns: Unknowns, sigmas: PriorSigmas) -> Floats:
     """How far the turns while rows were read are from what the neighbours told, in sigmas, n×3."""
     return (unknowns.turn - problem.frames.turn) / sigmas.turn
 
 
-def _border_residuals(problem: Problem, unknowns: Unknowns) -> Floats:
-    start = np.stack([lens_vector(c) for c in problem.cameras])
+def _border_residuals(problem: AdjustmentProblem, unknowns: Unknowns) -> Floats:
+    start = np.stack([to_lens_vector(c) for c in problem.cameras])
     parts = (unknowns.bias, unknowns.boresight, unknowns.yaw, unknowns.lens - start, unknowns.dem)
     return np.concatenate([x.ravel() for x in parts])
 
@@ -258,7 +258,7 @@ def _expected_turn(frames: FrameArrays, unknowns: Unknowns) -> Floats:
 
 def _turn_slope(turn: Floats) -> Floats:
     """Derivative of log(exp([w]x) exp([t]x)) by w at 0: the inverse left Jacobian, to fourth order in t."""
-    cross = -turned_by(turn)
+    cross = -compute_rotation_derivative(turn)
     slope: Floats = np.eye(3) - 0.5 * cross + cross @ cross / 12.0
     return slope
 

@@ -14,8 +14,8 @@ from flycam.adjust.block import Block, BlockFrame, ControlPoint, Floats, Indices
 from flycam.adjust.options import AdjustOptions
 from flycam.adjust.unknowns import POSE_UNKNOWNS, ROLLING_UNKNOWNS, Unknowns
 from flycam.geometry.interior import InteriorOrientation
-from flycam.geometry.projection import lens_vector
-from flycam.geometry.shutter import is_rolling, row_seconds
+from flycam.geometry.projection import to_lens_vector
+from flycam.geometry.rolling_shutter import compute_row_times, is_rolling
 
 Bools = NDArray[np.bool_]
 
@@ -96,7 +96,7 @@ class Observations:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
+class AdjustmentProblem:
     """All of a block that stays as it is while its unknowns move.
 
     origin           of the local coordinates
@@ -122,7 +122,7 @@ class Problem:
         return self.tracks + len(self.control)
 
 
-def problem_of(block: Block, options: AdjustOptions) -> Problem:
+def build_problem(block: Block, options: AdjustOptions) -> AdjustmentProblem:
     """Arrays of a block of at least one frame."""
     centres = np.array([f.exterior.projection_centre_m for f in block.frames])
     origin = np.round(centres.mean(axis=0))
@@ -131,7 +131,7 @@ def problem_of(block: Block, options: AdjustOptions) -> Problem:
     first = {f.camera: f.interior for f in reversed(block.frames)}
     cameras = [first[key] for key in keys]
     frames = _frame_arrays(block.frames, centres - origin, number, options)
-    return Problem(
+    return AdjustmentProblem(
         origin=origin,
         frames=frames,
         keys=keys,
@@ -144,7 +144,7 @@ def problem_of(block: Block, options: AdjustOptions) -> Problem:
     )
 
 
-def starting_values(problem: Problem) -> Unknowns:
+def make_starting_values(problem: AdjustmentProblem) -> Unknowns:
     """The priors as unknowns; points are not placed yet (NaN)."""
     frames = problem.frames
     return Unknowns(
@@ -154,13 +154,13 @@ def starting_values(problem: Problem) -> Unknowns:
         bias=np.zeros((int(frames.session.max()) + 1, 3)),
         boresight=np.zeros((len(problem.cameras), 3)),
         yaw=np.zeros(int(frames.strip.max()) + 1),
-        lens=np.stack([lens_vector(c) for c in problem.cameras]),
+        lens=np.stack([to_lens_vector(c) for c in problem.cameras]),
         dem=np.zeros(3),
         point=np.full((problem.points, 3), np.nan),
     )
 
 
-def chunks(seen: Observations) -> list[slice]:
+def split_chunks(seen: Observations) -> list[slice]:
     """Slices of about 60,000 observations that do not cut a point in two."""
     total, starts = len(seen), seen.starts
     if not total:
@@ -228,7 +228,7 @@ def _observations(
     moving = np.array([f.exterior.motion is not None for f in block.frames])[frame]
     for number, interior in enumerate(cameras):
         rows = moving & (frames.camera[frame] == number)
-        after[rows] = row_seconds(interior, uv[rows, 1])
+        after[rows] = compute_row_times(interior, uv[rows, 1])
     return Observations(
         frame=frame,
         point=point,

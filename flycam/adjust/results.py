@@ -8,28 +8,28 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flycam.adjust.block import Accuracy, AdjustedFrame, Adjustment, Block, Floats, FrameState
-from flycam.adjust.carried import carry
+from flycam.adjust.observation_selection import select_observations
 from flycam.adjust.options import AdjustOptions
+from flycam.adjust.prior_interpolation import interpolate_noise
 from flycam.adjust.priors import LOOSE_BEND
-from flycam.adjust.problem import Bools, Observations, Problem
-from flycam.adjust.robust import cauchy
-from flycam.adjust.selection import select
-from flycam.adjust.settling import Settled
-from flycam.adjust.sighting import image_residuals
+from flycam.adjust.problem import AdjustmentProblem, Bools, Observations
+from flycam.adjust.reprojection import compute_image_residuals
+from flycam.adjust.robust_loss import cauchy
+from flycam.adjust.solver import BlockSolution
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation
-from flycam.geometry.projection import with_lens
-from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis
+from flycam.geometry.projection import apply_lens_vector
+from flycam.geometry.rotation import rotation_from_angle_axis, to_mat3
 
 _CELLS = 8
 _NAN3 = (float("nan"),) * 3
 _NOTEWORTHY_SIGMAS = 3.0
 # of the prior's: less is rounding
-_LEAST_INFORMATION = 1e-3
+_MIN_INFORMATION = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fit:
+class BlockResiduals:
     """Residuals N×2 of all ties (NaN where rejected or not placed) and which of them took part."""
 
     residual: Floats
@@ -37,9 +37,13 @@ class Fit:
     held_out: Bools
 
 
-def fit_of(
-    problem: Problem, settled: Settled, held_out: Observations, options: AdjustOptions, ties: int
-) -> tuple[Fit, Floats]:
+def compute_block_residuals(
+    problem: AdjustmentProblem,
+    settled: BlockSolution,
+    held_out: Observations,
+    options: AdjustOptions,
+    ties: int,
+) -> tuple[BlockResiduals, Floats]:
     """Residuals of the observations used and of the held-out ones, whose points are placed now with the
     final poses and pass the same limit; and all points P×3 in local coordinates.
     """
@@ -47,21 +51,28 @@ def fit_of(
     used, held = np.zeros(ties, dtype=bool), np.zeros(ties, dtype=bool)
     unknowns, seen = settled.unknowns, settled.model.seen
     own = seen.tie >= 0
-    residual[seen.tie[own]] = image_residuals(problem, unknowns, seen)[own]
+    residual[seen.tie[own]] = compute_image_residuals(problem, unknowns, seen)[own]
     used[seen.tie[own]] = True
     point = unknowns.point.copy()
     if len(held_out):
-        chosen = select(problem, unknowns, held_out, settled.model.heights, options, settled.limit_px)
+        chosen = select_observations(
+            problem, unknowns, held_out, settled.model.heights, options, settled.limit_px
+        )
         rows = chosen.seen
-        residual[rows.tie] = image_residuals(problem, chosen.unknowns, rows)
+        residual[rows.tie] = compute_image_residuals(problem, chosen.unknowns, rows)
         held[rows.tie] = True
         placed = np.unique(rows.point)
         point[placed] = chosen.unknowns.point[placed]
-    return Fit(residual=residual, used=used, held_out=held), point
+    return BlockResiduals(residual=residual, used=used, held_out=held), point
 
 
-def adjusted(
-    block: Block, problem: Problem, settled: Settled, fit: Fit, point: Floats, options: AdjustOptions
+def make_adjustment(
+    block: Block,
+    problem: AdjustmentProblem,
+    settled: BlockSolution,
+    fit: BlockResiduals,
+    point: Floats,
+    options: AdjustOptions,
 ) -> Adjustment:
     """The accepted result."""
     frames = _frames(block, problem, settled, fit, options)
@@ -71,7 +82,7 @@ def adjusted(
     sigma[ids[tie]] = np.sqrt(settled.covariance.points[tie])
     return Adjustment(
         accepted=True,
-        why="",
+        reason="",
         frames=frames,
         interiors=_interiors(problem, settled, options),
         accuracy=_accuracy(problem, settled, fit),
@@ -84,7 +95,7 @@ def adjusted(
     )
 
 
-def _covariances(settled: Settled, frames: Sequence[AdjustedFrame]) -> Floats:
+def _covariances(settled: BlockSolution, frames: Sequence[AdjustedFrame]) -> Floats:
     """6×6 of each frame as places on the ground feel it, with what the frames' own sigmas are larger by than
     the solution's (frames that are carried)."""
     said = np.array([(*f.exterior.sigma_position_m, *f.exterior.sigma_attitude_rad) for f in frames])
@@ -93,14 +104,18 @@ def _covariances(settled: Settled, frames: Sequence[AdjustedFrame]) -> Floats:
     return np.asarray(settled.covariance.on_ground + more[:, :, None] * np.eye(6), dtype=np.float64)
 
 
-def kept_priors(
-    block: Block, problem: Problem, why: str, settled: Settled | None, fit: Fit | None
+def make_rejected_adjustment(
+    block: Block,
+    problem: AdjustmentProblem,
+    why: str,
+    settled: BlockSolution | None,
+    fit: BlockResiduals | None,
 ) -> Adjustment:
     """The priors as they were, with the reason; residuals are of what was tried, and nothing was moved."""
     count = len(block.ties.frame)
     return Adjustment(
         accepted=False,
-        why=why,
+        reason=why,
         frames=[
             AdjustedFrame(
                 frame_id=f.frame_id,
@@ -126,20 +141,24 @@ def _of_tried(accuracy: Accuracy) -> Accuracy:
 
 
 def _frames(
-    block: Block, problem: Problem, settled: Settled, fit: Fit, options: AdjustOptions
+    block: Block,
+    problem: AdjustmentProblem,
+    settled: BlockSolution,
+    fit: BlockResiduals,
+    options: AdjustOptions,
 ) -> list[AdjustedFrame]:
     ties = block.ties
     frame, residual = ties.frame[fit.used], fit.residual[fit.used]
     count = np.bincount(frame, minlength=len(block.frames))
     squared = np.bincount(frame, np.sum(residual**2, axis=-1), minlength=len(block.frames))
     cells = _cells(problem, frame, ties.uv_px[fit.used])
-    carried = carry(problem, settled.unknowns, count > 0)
+    carried = interpolate_noise(problem, settled.unknowns, count > 0)
     sigmas = settled.model.sigmas
     centre = settled.unknowns.centre - carried.noise[:, :3] + problem.origin
     rotation = rotation_from_angle_axis(carried.noise[:, 3:]) @ settled.unknowns.rotation
     variance = np.einsum("nii->ni", settled.covariance.frames).copy()
-    variance[:, :3] -= (1.0 - carried.left[:, :1]) * sigmas.position**2
-    variance[:, 3:] -= (1.0 - carried.left[:, 1:]) * sigmas.attitude**2
+    variance[:, :3] -= (1.0 - carried.variance_left[:, :1]) * sigmas.position**2
+    variance[:, 3:] -= (1.0 - carried.variance_left[:, 1:]) * sigmas.attitude**2
     sigma = np.sqrt(np.maximum(variance, 1e-16))
     result = []
     for i, before in enumerate(block.frames):
@@ -173,7 +192,7 @@ def _exterior(
     return replace(
         before,
         projection_centre_m=(float(centre[0]), float(centre[1]), float(centre[2])),
-        rotation=as_mat3(left @ right),
+        rotation=to_mat3(left @ right),
         sigma_position_m=(east, north, up),
         sigma_attitude_rad=(about_x, about_y, about_z),
         source=PoseSource.ADJUSTED,
@@ -182,7 +201,7 @@ def _exterior(
     )
 
 
-def _cells(problem: Problem, frame: np.ndarray, uv: Floats) -> Floats:
+def _cells(problem: AdjustmentProblem, frame: np.ndarray, uv: Floats) -> Floats:
     """How many cells of each frame's 8×8 grid hold an observation."""
     size = np.array([c.image_size_px for c in problem.cameras])[problem.frames.camera[frame]]
     cell = np.clip(np.floor((uv + 0.5) / size * _CELLS), 0, _CELLS - 1).astype(np.int64)
@@ -192,7 +211,7 @@ def _cells(problem: Problem, frame: np.ndarray, uv: Floats) -> Floats:
 
 
 def _interiors(
-    problem: Problem, settled: Settled, options: AdjustOptions
+    problem: AdjustmentProblem, settled: BlockSolution, options: AdjustOptions
 ) -> Mapping[str, InteriorOrientation]:
     if not options.self_calibration:
         return dict(zip(problem.keys, problem.cameras, strict=True))
@@ -201,14 +220,14 @@ def _interiors(
     for number, (key, interior) in enumerate(zip(problem.keys, problem.cameras, strict=True)):
         sigma = float(np.sqrt(settled.lens[number * width, number * width]))
         result[key] = replace(
-            with_lens(interior, settled.unknowns.lens[number]),
+            apply_lens_vector(interior, settled.unknowns.lens[number]),
             calibration_id=f"{interior.calibration_id} (adjusted)",
             sigma_focal_rel=sigma,
         )
     return result
 
 
-def _accuracy(problem: Problem, settled: Settled, fit: Fit) -> Accuracy:
+def _accuracy(problem: AdjustmentProblem, settled: BlockSolution, fit: BlockResiduals) -> Accuracy:
     moved = (settled.unknowns.centre - problem.frames.centre).mean(axis=0)
     sigma = np.sqrt(np.diag(settled.covariance.shift))
     return Accuracy(
@@ -228,7 +247,7 @@ def _rms(residual: Floats) -> float:
     return float(np.sqrt(np.mean(residual**2))) if residual.size else float("nan")
 
 
-def _notes(problem: Problem, settled: Settled) -> tuple[str, ...]:
+def _notes(problem: AdjustmentProblem, settled: BlockSolution) -> tuple[str, ...]:
     """What turned out other than the metadata said."""
     notes = []
     for number, key in enumerate(problem.keys):
@@ -247,7 +266,7 @@ def _notes(problem: Problem, settled: Settled) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _focal_contradiction(settled: Settled, number: int, key: str) -> str:
+def _focal_contradiction(settled: BlockSolution, number: int, key: str) -> str:
     """What to say where ties and terrain ask for another focal length than the calibration that held it.
 
     The block's own estimate is what is left when the prior's information w is taken out of the solution's:
@@ -257,7 +276,7 @@ def _focal_contradiction(settled: Settled, number: int, key: str) -> str:
     change, claimed = settled.unknowns.lens[number, 0], settled.claimed.lens[number, 0]
     weight = float(cauchy(np.square(change / claimed), LOOSE_BEND).weight) / claimed**2
     information = 1.0 / settled.lens[number * width, number * width] - weight
-    if information <= _LEAST_INFORMATION * weight:
+    if information <= _MIN_INFORMATION * weight:
         return ""
     own = change + weight * change / information
     sigma = float(np.sqrt(1.0 / information))
@@ -270,7 +289,7 @@ def _focal_contradiction(settled: Settled, number: int, key: str) -> str:
     )
 
 
-def with_control(result: Adjustment, problem: Problem, placed: Floats) -> Adjustment:
+def with_control_residuals(result: Adjustment, problem: AdjustmentProblem, placed: Floats) -> Adjustment:
     """The result with how far every control and check point lies from where its marks show it (`placed`,
     control points × 3, NaN where they cannot), and the RMS of that at the check points.
 
@@ -286,7 +305,7 @@ def with_control(result: Adjustment, problem: Problem, placed: Floats) -> Adjust
         for a in range(3)
     ]
     accuracy = replace(result.accuracy, check_m=(rms[0], rms[1], rms[2]))
-    return replace(result, accuracy=accuracy, control_off_m=off)
+    return replace(result, accuracy=accuracy, control_residual_m=off)
 
 
 _NO_ACCURACY = Accuracy(

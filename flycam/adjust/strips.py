@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _TURN_DEG = 35.0
-_LEAST_STEP_M = 1.5
+_MIN_STEP_M = 1.5
 _PAUSE_NS = 120_000_000_000
 
 
-def strips_of(
+def assign_strips(
     captured_ns: Sequence[int], positions_m: Floats, cameras: Sequence[str] | None = None
 ) -> list[int]:
     """Strip number of each of N frames, from 0 in order of time.
@@ -46,7 +46,7 @@ def _legs(times: list[int], xy: Floats) -> list[int]:
             leg, first = leg + 1, None
             leg_of_step.append(-1)
             continue
-        if np.hypot(east, north) >= _LEAST_STEP_M:
+        if np.hypot(east, north) >= _MIN_STEP_M:
             azimuth = float(np.degrees(np.arctan2(east, north)))
             if first is not None and abs((azimuth - first + 180.0) % 360.0 - 180.0) > _TURN_DEG:
                 leg, first = leg + 1, azimuth

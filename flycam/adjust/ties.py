@@ -13,28 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.adjust.block import BlockFrame, Ties
-from flycam.adjust.choosing import cells_pct, kept, observed, spread_over_frames
-from flycam.adjust.joining import meeting_tracks, settled_poses
-from flycam.adjust.masks import plain_cells, restless_cells, without
+from flycam.adjust.image_rotation import estimate_quarter_turns, rotate_frame, rotate_view
+from flycam.adjust.masks import drop_masked_matches, mask_plain_cells, mask_restless_cells
+from flycam.adjust.match_views import MatchView, compute_north_deg, drop_descriptors, make_match_view
+from flycam.adjust.pair_matching import HeightTolerance, PairMatches, match_pair
 from flycam.adjust.pairs import PairPlan, plan_pairs
-from flycam.adjust.resected import corrections, resected_view
-from flycam.adjust.sharpen import sharpen
-from flycam.adjust.tie_store import (
-    FeatureCache,
-    Nothing,
-    features_arrays,
-    features_from,
-    features_key,
-    matches_arrays,
-    matches_from,
-    pair_key,
+from flycam.adjust.resection import compute_corrections, resect_view
+from flycam.adjust.tie_cache import (
+    NullTieCache,
+    TieCache,
+    from_feature_arrays,
+    from_match_arrays,
+    make_features_key,
+    make_pair_key,
+    to_feature_arrays,
+    to_match_arrays,
 )
-from flycam.adjust.turned import quarter_turns, turned_frame, turned_view
-from flycam.adjust.twoview import PairMatches, Plausible, match_pair
-from flycam.adjust.views import View, north_deg, view_of, without_descriptors
+from flycam.adjust.tie_refinement import refine_ties
+from flycam.adjust.tie_selection import compute_cells_pct, filter_ties, make_ties, select_spread_ties
+from flycam.adjust.track_building import build_tracks, estimate_rough_poses
+from flycam.geometry.connected_components import label_components
 from flycam.geometry.exterior import ExteriorOrientation, Vec3
 from flycam.geometry.features import find_features
-from flycam.geometry.parts import connected_parts
 from flycam.geometry.terrain import TerrainGrid
 
 Bytes = NDArray[np.uint8]
@@ -52,10 +52,10 @@ class TieOptions:
     features: int = 3000
     neighbours: int = 6
     across: int = 4
-    least_share: float = 0.15
+    min_share: float = 0.15
     per_cell: int = 6
-    most_windows: int = 200_000
-    plausible: Plausible = field(default_factory=Plausible)
+    max_windows: int = 200_000
+    plausible: HeightTolerance = field(default_factory=HeightTolerance)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,14 +85,14 @@ class TieReport:
     resected: Mapping[int, ExteriorOrientation] = field(default_factory=dict)
 
 
-def as_read(frames: Sequence[BlockFrame], report: TieReport) -> tuple[BlockFrame, ...]:
+def apply_tie_turns(frames: Sequence[BlockFrame], report: TieReport) -> tuple[BlockFrame, ...]:
     """The frames that the ties belong to: as given, but turned where their pictures had been turned, and
     where their neighbours show them to have been taken.
 
     A frame without ties is believed no better than those were off that could be looked into.
     """
-    turned = [turned_frame(f, turn) for f, turn in zip(frames, report.turns, strict=True)]
-    off = [corrections(turned[number].exterior, pose) for number, pose in report.resected.items()]
+    turned = [rotate_frame(f, turn) for f, turn in zip(frames, report.turns, strict=True)]
+    off = [compute_corrections(turned[number].exterior, pose) for number, pose in report.resected.items()]
     off_m, off_rad = np.sqrt(np.square(off).mean(axis=0)) if off else (0.0, 0.0)
     read = []
     for number, frame in enumerate(turned):
@@ -112,7 +112,7 @@ def _widened(sigma: Vec3, by: float) -> Vec3:
     return x, y, z
 
 
-def silent(_stage: str, _done: int, _total: int) -> None:
+def ignore_progress(_stage: str, _done: int, _total: int) -> None:
     """No one to tell."""
 
 
@@ -122,9 +122,9 @@ def find_ties(
     terrain: TerrainGrid,
     *,
     options: TieOptions | None = None,
-    keep: FeatureCache | None = None,
+    keep: TieCache | None = None,
     workers: int = 2,
-    progress: Callable[[str, int, int], None] = silent,
+    progress: Callable[[str, int, int], None] = ignore_progress,
 ) -> TieReport:
     """Tie points of all frames, deterministic whatever the number of workers.
 
@@ -137,11 +137,11 @@ def find_ties(
     No flight raises: a frame without ties has its reason in the report. Raises what pixels_of raises.
     """
     options = options or TieOptions()
-    keep = Nothing() if keep is None else keep
-    seek = _Seek(terrain=terrain, options=options, keep=keep, workers=workers, progress=progress)
+    keep = NullTieCache() if keep is None else keep
+    seek = _TieSearch(terrain=terrain, options=options, keep=keep, workers=workers, progress=progress)
     views = _views(frames, pixels_of, seek)
     turns, known = _turns(views, seek)
-    views = [turned_view(view, turn, terrain) for view, turn in zip(views, turns, strict=True)]
+    views = [rotate_view(view, turn, terrain) for view, turn in zip(views, turns, strict=True)]
     plan = _plan([view.frame for view in views], seek)
     matches = _matches(views, plan, known, seek)
     # a picture of the same size can only have been turned by 180°: by 90° its recorded heading is wrong
@@ -152,15 +152,15 @@ def find_ties(
         if not found:
             break
         resected |= found
-    restless = restless_cells(views, plan, matches)
-    matches = without(views, plan, matches, restless)
-    poses = settled_poses(views, plan, matches)
-    views = [without_descriptors(view) for view in views]
-    seen = observed(views, meeting_tracks(views, plan, matches, poses))
-    many = spread_over_frames(seen, frames, round(_SURPLUS * options.per_cell))
-    sharp, alike = sharpen(many, views, poses, pixels_of, terrain, workers, progress, options.most_windows)
-    ties = spread_over_frames(kept(sharp, alike), frames, options.per_cell)
-    return _report(views, turns, plan, matches, ties, restless | plain_cells(views), resected)
+    restless = mask_restless_cells(views, plan, matches)
+    matches = drop_masked_matches(views, plan, matches, restless)
+    poses = estimate_rough_poses(views, plan, matches)
+    views = [drop_descriptors(view) for view in views]
+    seen = make_ties(views, build_tracks(views, plan, matches, poses))
+    many = select_spread_ties(seen, frames, round(_SURPLUS * options.per_cell))
+    sharp, alike = refine_ties(many, views, poses, pixels_of, terrain, workers, progress, options.max_windows)
+    ties = select_spread_ties(filter_ties(sharp, alike), frames, options.per_cell)
+    return _report(views, turns, plan, matches, ties, restless | mask_plain_cells(views), resected)
 
 
 _SURPLUS = 1.7
@@ -170,24 +170,28 @@ _AROUND = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Seek:
+class _TieSearch:
     """What every step of one search shares."""
 
     terrain: TerrainGrid
     options: TieOptions
-    keep: FeatureCache
+    keep: TieCache
     workers: int
     progress: Callable[[str, int, int], None]
 
 
-def _views(frames: Sequence[BlockFrame], pixels_of: Callable[[int], Bytes], seek: _Seek) -> list[View]:
-    def one(number: int) -> View:
-        return seen_in(frames[number], lambda: pixels_of(number), seek.terrain, seek.options, seek.keep)
+def _views(
+    frames: Sequence[BlockFrame], pixels_of: Callable[[int], Bytes], seek: _TieSearch
+) -> list[MatchView]:
+    def one(number: int) -> MatchView:
+        return make_view(frames[number], lambda: pixels_of(number), seek.terrain, seek.options, seek.keep)
 
     return _in_threads(one, range(len(frames)), "features", seek)
 
 
-def _turns(views: Sequence[View], seek: _Seek) -> tuple[list[int], dict[tuple[int, int], PairMatches]]:
+def _turns(
+    views: Sequence[MatchView], seek: _TieSearch
+) -> tuple[list[int], dict[tuple[int, int], PairMatches]]:
     """Quarter turns of each picture, told by neighbours in time; and the matches that hold already."""
     frames = [view.frame for view in views]
     plan = _plan(frames, seek)
@@ -195,24 +199,24 @@ def _turns(views: Sequence[View], seek: _Seek) -> tuple[list[int], dict[tuple[in
     found = _matches(views, links, {}, seek, stage="neighbours")
     pairs = list(zip(links.a.tolist(), links.b.tolist(), strict=True))
     failing = [pair for pair, m in zip(pairs, found, strict=True) if m.i.size == 0]
-    turns = quarter_turns(views, failing, seek.terrain, seek.options.plausible)
+    turns = estimate_quarter_turns(views, failing, seek.terrain, seek.options.plausible)
     known = {p: m for p, m in zip(pairs, found, strict=True) if not turns[p[0]] and not turns[p[1]]}
     return turns, known
 
 
 def _tried_again(
-    views: Sequence[View],
+    views: Sequence[MatchView],
     plan: PairPlan,
     matches: Sequence[PairMatches],
     pixels_of: Callable[[int], Bytes],
-    seek: _Seek,
-) -> tuple[list[View], PairPlan, list[PairMatches], dict[int, ExteriorOrientation]]:
+    seek: _TieSearch,
+) -> tuple[list[MatchView], PairPlan, list[PairMatches], dict[int, ExteriorOrientation]]:
     """Views, pairs and matches, photos apart from the block laid where it shows them; and their new poses."""
     inside = _largest_part(len(views), plan, matches)
 
-    def placed(number: int) -> View | None:
+    def placed(number: int) -> MatchView | None:
         around = [views[k] for k in _nearest(views[number], views, np.flatnonzero(inside))]
-        view = resected_view(views[number], around, pixels_of(number), seek.terrain)
+        view = resect_view(views[number], around, pixels_of(number), seek.terrain)
         if view is None:
             return None
         pairs = (match_pair(view, other, seek.terrain, seek.options.plausible) for other in around)
@@ -228,7 +232,7 @@ def _tried_again(
     pairs = zip(plan.a.tolist(), plan.b.tolist(), strict=True)
     known = {p: m for p, m in zip(pairs, matches, strict=True) if not moved.keys() & set(p)}
     # what is kept of the photos that moved was found from where they were recorded
-    found = _matches(now, again, known, replace(seek, keep=Nothing()))
+    found = _matches(now, again, known, replace(seek, keep=NullTieCache()))
     return now, again, found, {number: view.frame.exterior for number, view in moved.items()}
 
 
@@ -237,7 +241,7 @@ def _largest_part(count: int, plan: PairPlan, matches: Sequence[PairMatches]) ->
     tied = np.array([m.i.size > 0 for m in matches], dtype=bool)
     if not tied.any():
         return np.zeros(count, dtype=bool)
-    part = connected_parts(count, plan.a[tied], plan.b[tied])
+    part = label_components(count, plan.a[tied], plan.b[tied])
     inside: NDArray[np.bool_] = part == np.bincount(part).argmax()
     return inside
 
@@ -250,7 +254,7 @@ def _may_meet(plan: PairPlan, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return meets
 
 
-def _nearest(view: View, views: Sequence[View], among: NDArray[np.int64]) -> list[int]:
+def _nearest(view: MatchView, views: Sequence[MatchView], among: NDArray[np.int64]) -> list[int]:
     """The nearest in place, half of them, and in time: a receiver that jumped is told by the second."""
     away = [float(np.linalg.norm(views[k].centre - view.centre)) for k in among]
     later = [abs(views[k].frame.captured_ns - view.frame.captured_ns) for k in among]
@@ -270,16 +274,16 @@ def _only(plan: PairPlan, wanted: set[tuple[int, int]]) -> PairPlan:
 
 
 def _matches(
-    views: Sequence[View],
+    views: Sequence[MatchView],
     plan: PairPlan,
     known: Mapping[tuple[int, int], PairMatches],
-    seek: _Seek,
+    seek: _TieSearch,
     stage: str = "matches",
 ) -> list[PairMatches]:
     def one(pair: tuple[int, int]) -> PairMatches:
         if pair in known:
             return known[pair]
-        return matched(views[pair[0]], views[pair[1]], seek.terrain, seek.options, seek.keep)
+        return match_cached_pair(views[pair[0]], views[pair[1]], seek.terrain, seek.options, seek.keep)
 
     return _in_threads(one, list(zip(plan.a.tolist(), plan.b.tolist(), strict=True)), stage, seek)
 
@@ -289,7 +293,7 @@ Result = TypeVar("Result")
 
 
 def _in_threads(
-    work: Callable[[Item], Result], items: Sequence[Item], stage: str, seek: _Seek
+    work: Callable[[Item], Result], items: Sequence[Item], stage: str, seek: _TieSearch
 ) -> list[Result]:
     """Results in the order of the items, whatever the number of threads."""
     results: list[Result] = []
@@ -304,50 +308,52 @@ def _in_threads(
     return results
 
 
-def _plan(frames: Sequence[BlockFrame], seek: _Seek) -> PairPlan:
-    return pairs_of(frames, seek.terrain, seek.options)
+def _plan(frames: Sequence[BlockFrame], seek: _TieSearch) -> PairPlan:
+    return plan_tie_pairs(frames, seek.terrain, seek.options)
 
 
-def pairs_of(frames: Sequence[BlockFrame], terrain: TerrainGrid, options: TieOptions) -> PairPlan:
+def plan_tie_pairs(frames: Sequence[BlockFrame], terrain: TerrainGrid, options: TieOptions) -> PairPlan:
     """The pairs that are looked for ties in, from the priors alone."""
     return plan_pairs(
         frames,
         terrain,
-        least_share=options.least_share,
+        min_share=options.min_share,
         neighbours=options.neighbours,
         across=options.across,
     )
 
 
-def seen_in(
+def make_view(
     frame: BlockFrame,
     pixels: Callable[[], Bytes],
     terrain: TerrainGrid,
     options: TieOptions,
-    keep: FeatureCache,
-) -> View:
+    keep: TieCache,
+) -> MatchView:
     """A frame with its features, those that were kept or found now in its pixels (H×W×3 uint8 RGB)."""
-    found = features_from(keep.get(features_key(frame)))
+    found = from_feature_arrays(keep.get(make_features_key(frame)))
     if found is None:
         cv2.setNumThreads(1)
-        found = find_features(pixels(), most=options.features, up_deg=north_deg(frame))
-        keep.put(features_key(frame), features_arrays(found))
-    return view_of(frame, found, terrain)
+        found = find_features(pixels(), max_features=options.features, up_deg=compute_north_deg(frame))
+        keep.put(make_features_key(frame), to_feature_arrays(found))
+    return make_match_view(frame, found, terrain)
 
 
-def matched(a: View, b: View, terrain: TerrainGrid, options: TieOptions, keep: FeatureCache) -> PairMatches:
+def match_cached_pair(
+    a: MatchView, b: MatchView, terrain: TerrainGrid, options: TieOptions, keep: TieCache
+) -> PairMatches:
     """The matches of a pair, those that were kept or found now."""
-    key = pair_key(a.frame, b.frame)
-    found = matches_from(keep.get(key), (len(a.features), len(b.features)))
+    key = make_pair_key(a.frame, b.frame)
+    found = from_match_arrays(keep.get(key), (len(a.features), len(b.features)))
     if found is None:
         cv2.setNumThreads(1)
         found = match_pair(a, b, terrain, options.plausible)
-        keep.put(key, matches_arrays(found))
+        keep.put(key, to_match_arrays(found))
     return found
 
 
 def _report(
-    views: Sequence[View],
+    views: Sequence[MatchView],
     turns: Sequence[int],
     plan: PairPlan,
     matches: Sequence[PairMatches],
@@ -363,7 +369,7 @@ def _report(
         pairs_tied=sum(m.i.size > 0 for m in matches),
         features=tuple(len(view.features) for view in views),
         tracks=tuple(int(c) for c in count),
-        cells_pct=tuple(cells_pct(ties, [view.frame for view in views])),
+        cells_pct=tuple(compute_cells_pct(ties, [view.frame for view in views])),
         masked_pct=tuple(100.0 * float(m.mean()) for m in masked),
         reasons=_reasons(plan, matches, count),
         resected=dict(resected),

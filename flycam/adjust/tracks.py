@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.geometry.connected_components import label_components
 from flycam.geometry.features import rank_in_group
-from flycam.geometry.parts import connected_parts
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -23,7 +23,7 @@ _ROUNDS = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Observations:
+class TrackObservations:
     """Observations of tracks, sorted by (track, frame). track N, frame N, feature N (of that frame)."""
 
     track: Indices
@@ -33,7 +33,7 @@ class Observations:
 
 def join_tracks(
     features_of: Sequence[int], frame_a: Indices, frame_b: Indices, i: Indices, j: Indices, cosine: Floats
-) -> Observations:
+) -> TrackObservations:
     """Tracks from M matches: feature i of frame_a is feature j of frame_b, alike by `cosine`.
 
     features_of  number of features of each frame
@@ -42,7 +42,7 @@ def join_tracks(
     nodes = int(offset[-1])
     frame_of = np.repeat(np.arange(len(features_of)), np.diff(offset))
     u, v = offset[frame_a] + i, offset[frame_b] + j
-    label = connected_parts(nodes, u, v)
+    label = label_components(nodes, u, v)
     for _ in range(_ROUNDS):
         torn = _in_conflict(label, frame_of, nodes)[label[u]]
         if not torn.any():
@@ -50,19 +50,19 @@ def join_tracks(
         # a wrong link joins two points: the least alike third of a component's links goes, then we look again
         weak = torn & _least_third(label[u], cosine)
         u, v, cosine = u[~weak], v[~weak], cosine[~weak]
-        label = connected_parts(nodes, u, v)
+        label = label_components(nodes, u, v)
     clean = ~_in_conflict(label, frame_of, nodes)[label[u]]
     used = np.unique(np.concatenate([u[clean], v[clean]]))
-    return sorted_observations(label[used], frame_of[used], used - offset[frame_of[used]])
+    return sort_observations(label[used], frame_of[used], used - offset[frame_of[used]])
 
 
-def sorted_observations(track: Indices, frame: Indices, feature: Indices) -> Observations:
+def sort_observations(track: Indices, frame: Indices, feature: Indices) -> TrackObservations:
     """Observations in order, tracks numbered anew from 0; those with fewer than two are gone."""
     _, number, count = np.unique(track, return_inverse=True, return_counts=True)
     many = count[number] >= 2
     _, number = np.unique(track[many], return_inverse=True)
     order = np.lexsort((frame[many], number))
-    return Observations(
+    return TrackObservations(
         track=number[order].astype(np.int64), frame=frame[many][order], feature=feature[many][order]
     )
 
@@ -107,7 +107,9 @@ def intersect_tracks(track: Indices, centre: Floats, ray: Floats, tracks: int) -
     return points, widest
 
 
-def misses_of_points(track: Indices, centre: Floats, ray: Floats, focal_px: Floats, points: Floats) -> Floats:
+def compute_ray_errors_px(
+    track: Indices, centre: Floats, ray: Floats, focal_px: Floats, points: Floats
+) -> Floats:
     """Angles N between each ray and the direction to its track's point, in pixels; inf behind or unknown."""
     to = points[track] - centre
     distance = np.linalg.norm(to, axis=1)
@@ -116,7 +118,7 @@ def misses_of_points(track: Indices, centre: Floats, ray: Floats, focal_px: Floa
     return np.where(ahead, off * focal_px, np.inf)
 
 
-def thin(track: Indices, cell: Indices, worth: Floats, per_cell: int) -> Bools:
+def select_tracks(track: Indices, cell: Indices, worth: Floats, per_cell: int) -> Bools:
     """Which tracks to keep (bool, by number): every cell (frame and place in it) gets its `per_cell` best.
 
     track, cell  N, of each observation; worth  by track, larger is better. In rounds: every cell that has

@@ -88,7 +88,7 @@ class Unknowns:
         """Where the border's groups stand."""
         return Layout(sessions=len(self.bias), cameras=len(self.lens), strips=len(self.yaw))
 
-    def moved(self, frames: Floats, border: Floats, points: Floats) -> Unknowns:
+    def stepped(self, frames: Floats, border: Floats, points: Floats) -> Unknowns:
         """After a step: frames n×6 (centre, turn about the camera's axes) or n×9 (and turn a second), border,
         points P×3."""
         at = self.layout

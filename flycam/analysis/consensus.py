@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtrc
 
-from flycam.analysis.levels import WindowMatches
+from flycam.analysis.window_matching import WindowMatches
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Complex = NDArray[np.complex128]
 
-_MOST_SHIFTS, _PAIRS = 400, 800
-_MOST_TURN = 0.06  # of a similarity: radians, and change of scale
-_FAR_APART = 0.25  # of the ground's extent, two windows that propose a turn
+_MAX_SHIFTS, _PAIRS = 400, 800
+_MAX_TURN = 0.06  # of a similarity: radians, and change of scale
+_MIN_DISTANCE_SHARE = 0.25  # of the ground's extent, two windows that propose a turn
 _AFFINE_NEEDS = 12
 _ROUNDS = 5
 
@@ -40,18 +40,18 @@ def find_consensus(windows: WindowMatches, tolerance_px: float) -> Consensus:
     tolerance_px  how far a window that agrees may be off, full pixels
     """
     start = _most_followed(windows, tolerance_px)
-    agreed = off_px(windows, start) < tolerance_px
+    agreed = compute_residuals_px(windows, start) < tolerance_px
     affine = start
     for _ in range(_ROUNDS):
-        affine = fitted_affine(windows, agreed.astype(np.float64), start)
-        again = off_px(windows, affine) < tolerance_px
+        affine = fit_affine(windows, agreed.astype(np.float64), start)
+        again = compute_residuals_px(windows, affine) < tolerance_px
         if again.sum() < agreed.sum() or np.array_equal(again, agreed):
             break
         agreed = again
     return Consensus(affine=affine, agreed=agreed)
 
 
-def fitted_affine(windows: WindowMatches, weight: Floats, otherwise: Floats) -> Floats:
+def fit_affine(windows: WindowMatches, weight: Floats, otherwise: Floats) -> Floats:
     """The affine displacement (2×3) that fits windows best, weighted; only its shift where they are few or
     lie on a line; `otherwise` where nothing has weight."""
     used = weight > 1e-6
@@ -70,7 +70,7 @@ def fitted_affine(windows: WindowMatches, weight: Floats, otherwise: Floats) -> 
     return affine
 
 
-def by_chance(tried: float, share: float, risk: float) -> int:
+def count_chance_agreements(tried: float, share: float, risk: float) -> int:
     """How many of `tried` windows agree at most by chance, each with probability `share`; more than that
     comes with a probability below `risk` only."""
     counts = np.arange(int(tried) + 1)
@@ -84,7 +84,7 @@ def _most_followed(windows: WindowMatches, tolerance_px: float) -> Floats:
     goal = place + windows.displacement_px[:, 0] + 1j * windows.displacement_px[:, 1]
     middle = place.mean()
     place, goal = place - middle, goal - middle
-    few = chance.permutation(len(place))[:_MOST_SHIFTS]
+    few = chance.permutation(len(place))[:_MAX_SHIFTS]
     turns, moves = np.ones(few.size, np.complex128), (goal - place)[few]
     paired = _pairs(place, goal, chance)
     turns, moves = np.concatenate([turns, paired[0]]), np.concatenate([moves, paired[1]])
@@ -100,15 +100,15 @@ def _pairs(place: Complex, goal: Complex, chance: np.random.Generator) -> tuple[
     """Turns and moves that drawn pairs of windows propose, but for those that no map is off by."""
     one, two = chance.integers(0, len(place), (2, _PAIRS))
     apart = place[one] - place[two]
-    far = np.abs(apart) > max(_FAR_APART * float(np.ptp(np.abs(place))), 1e-9)
+    far = np.abs(apart) > max(_MIN_DISTANCE_SHARE * float(np.ptp(np.abs(place))), 1e-9)
     one, two, apart = one[far], two[far], apart[far]
     turn = (goal[one] - goal[two]) / apart
-    likely = np.abs(turn - 1.0) < _MOST_TURN
+    likely = np.abs(turn - 1.0) < _MAX_TURN
     one, turn = one[likely], turn[likely]
     return turn, goal[one] - turn * place[one]
 
 
-def off_px(windows: WindowMatches, affine: Floats) -> Floats:
+def compute_residuals_px(windows: WindowMatches, affine: Floats) -> Floats:
     """M: how far from where an affine move (2×3) expects it each window was found, full pixels."""
     expected = windows.place_px @ affine[:, :2].T + affine[:, 2]
     return np.asarray(np.hypot(*(windows.displacement_px - expected).T))

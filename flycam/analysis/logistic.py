@@ -11,7 +11,7 @@ Reals = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 _CHUNK_ROWS = 64
-_FARTHEST = 1.6
+_MAX_STANDARD = 1.6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +33,16 @@ class Logistic:
 
     def logits(self, values: Doubles) -> Doubles:
         """z of N×len(cues) values."""
-        x = self.standard(values)
+        x = self.standardise(values)
         z = self.bias + x @ np.array(self.weights)
         if self.products:
             z = z + np.einsum("ni,ij,nj->n", x, self._matrix(), x)
         return np.asarray(z, np.float64)
 
-    def standard(self, values: Doubles) -> Doubles:
+    def standardise(self, values: Doubles) -> Doubles:
         """x of N×len(cues) values."""
         x = (values - np.array(self.mean)) / np.array(self.spread)
-        return np.asarray(np.clip(x, -_FARTHEST, _FARTHEST), np.float64)
+        return np.asarray(np.clip(x, -_MAX_STANDARD, _MAX_STANDARD), np.float64)
 
     def logit_planes(self, planes: Reals) -> Reals:
         """z of each cell of len(cues)×H×W planes, a few rows at a time."""
@@ -53,7 +53,7 @@ class Logistic:
         out = np.empty((height, width), np.float32)
         for row in range(0, height, _CHUNK_ROWS):
             part = planes[:, row : row + _CHUNK_ROWS].reshape(count, -1)
-            x = np.clip((part - mean) / spread, -_FARTHEST, _FARTHEST)
+            x = np.clip((part - mean) / spread, -_MAX_STANDARD, _MAX_STANDARD)
             z = weights @ x + np.float32(self.bias)
             if self.products:
                 z += ((matrix @ x) * x).sum(axis=0)
@@ -67,6 +67,6 @@ class Logistic:
         return matrix
 
 
-def probability(logits: NDArray[np.floating]) -> NDArray[np.floating]:
+def to_probability(logits: NDArray[np.floating]) -> NDArray[np.floating]:
     """1 / (1 + exp(-z))."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))))

@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from flycam.geometry.parts import connected_parts
+from flycam.geometry.connected_components import label_components
 
 Shapes = NDArray[np.object_]
 Mask = NDArray[np.bool_]
@@ -24,7 +24,7 @@ _GRID_M = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Joined:
+class RoadAccess:
     """Of each place (N): whether any road comes near it, and whether one of those belongs to the main net,
     as the roads are drawn and as they are cut."""
 
@@ -41,13 +41,13 @@ class RoadNet:
     is_main: Mask
 
 
-def road_net(roads: Shapes) -> RoadNet:
+def build_road_net(roads: Shapes) -> RoadNet:
     """The net that roads (lines, metres of one plane) make as they are drawn."""
     pieces = _noded(roads)
     return RoadNet(pieces=pieces, is_main=_largest(pieces, np.ones(len(pieces), np.bool_)))
 
 
-def joined(net: RoadNet, cuts: Shapes, places: Shapes, reach_m: float) -> Joined:
+def find_road_access(net: RoadNet, cuts: Shapes, places: Shapes, reach_m: float) -> RoadAccess:
     """Places that roads join to the main net; cuts are areas (valid, the net's plane) that no road passes.
 
     After cutting, the main net is the largest part of what it was.
@@ -55,14 +55,14 @@ def joined(net: RoadNet, cuts: Shapes, places: Shapes, reach_m: float) -> Joined
     pieces, is_main = net.pieces, net.is_main
     has_road = np.zeros(len(places), np.bool_)
     if not len(pieces) or not len(places):
-        return Joined(has_road=has_road, before=has_road.copy(), after=has_road.copy())
+        return RoadAccess(has_road=has_road, before=has_road.copy(), after=has_road.copy())
     left, origin = (
         _without(pieces, shapely.union_all(cuts)) if len(cuts) else (pieces, np.arange(len(pieces)))
     )
     is_left_main = _largest(left, is_main[origin])
     has_road, before = _near(pieces, is_main, places, reach_m)
     _, after = _near(left, is_left_main, places, reach_m)
-    return Joined(has_road=has_road, before=before, after=after & before)
+    return RoadAccess(has_road=has_road, before=before, after=after & before)
 
 
 def _noded(roads: Shapes) -> Shapes:
@@ -88,7 +88,7 @@ def _largest(pieces: Shapes, among: Mask) -> Mask:
     ends = np.stack([_ends(pieces, 0), _ends(pieces, -1)])
     _, nodes = np.unique(ends, return_inverse=True)
     first, last = nodes.reshape(2, -1)
-    component = connected_parts(int(nodes.max()) + 1, first, last)[first]
+    component = label_components(int(nodes.max()) + 1, first, last)[first]
     length = np.bincount(component, weights=np.where(among, shapely.length(pieces), 0.0))
     return np.asarray(among & (component == length.argmax()))
 

@@ -28,16 +28,16 @@ Mask = NDArray[np.bool_]
 WINDOW_M = 5.0
 """Heights of posts nearer than this come from much the same pixels: their errors are shared."""
 
-_LEAST_KNOWN = 0.5
-_LEAST_BLOCKS = 8
-_SHORTEST_BLOCK_M, _LONGEST_BLOCK_M = 5.0, 25.0
+_MIN_KNOWN = 0.5
+_MIN_BLOCKS = 8
+_MIN_BLOCK_M, _MAX_BLOCK_M = 5.0, 25.0
 _SIGN_M, _RISE_M = 5.0, 4.0
-_SURE_SIGMAS, _LEAST_TOLD_M3 = 2.0, 0.5
-_ROUNDS, _TUKEY, _LEAST_SCALE_M = 12, 4.685, 0.02
+_SURE_SIGMAS, _MIN_REPORTED_M3 = 2.0, 0.5
+_ROUNDS, _TUKEY, _MIN_SCALE_M = 12, 4.685, 0.02
 _SIGMA_PER_MAD = 1.4826
 
 
-class NoVolume(StrEnum):
+class VolumeUnavailable(StrEnum):
     """Why two surfaces do not tell a volume."""
 
     LITTLE_KNOWN = "little_known"
@@ -47,7 +47,7 @@ class NoVolume(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Heights:
+class HeightPair:
     """Two dates' heights on one north-up grid of posts, float64 rows×cols, metres above whatever datums.
 
     known      bool rows×cols: measured on both dates; a height elsewhere is only good for a slope
@@ -94,23 +94,23 @@ class Volume:
     @property
     def has_gained(self) -> bool:
         """Whether any ground rose that makes a cubic metre, or may have."""
-        return self.gained_m3 + self.gained_sigma_m3 >= _LEAST_TOLD_M3
+        return self.gained_m3 + self.gained_sigma_m3 >= _MIN_REPORTED_M3
 
 
-def volume(heights: Heights, scar: Mask, stable: Mask) -> Volume | NoVolume:
+def compute_volume(heights: HeightPair, scar: Mask, stable: Mask) -> Volume | VolumeUnavailable:
     """Volume of a scar; scar, stable: bool rows×cols, the second unchanged ground around the first."""
     inside, around = scar & heights.known, stable & heights.known
-    if not scar.any() or inside.sum() < _LEAST_KNOWN * scar.sum():
-        return NoVolume.LITTLE_KNOWN
+    if not scar.any() or inside.sum() < _MIN_KNOWN * scar.sum():
+        return VolumeUnavailable.LITTLE_KNOWN
     side_m = _side_m(scar, heights.spacing_m)
     rises = _rises(heights.before_m, heights.spacing_m)
     difference = heights.after_m - heights.before_m
     usable = around & np.isfinite(rises).all(axis=0)
-    if _block_means(difference, usable, side_m / heights.spacing_m).size < _LEAST_BLOCKS:
-        return NoVolume.LITTLE_STABLE
+    if _block_means(difference, usable, side_m / heights.spacing_m).size < _MIN_BLOCKS:
+        return VolumeUnavailable.LITTLE_STABLE
     shift = _fitted_shift(difference[usable], rises[:, usable])
     change = difference - _explained(shift, np.nan_to_num(rises))
-    return _told(heights, change, inside, usable, shift)
+    return _classified_volume(heights, change, inside, usable, shift)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,7 +140,9 @@ def _split_of_nothing(change: Floats, usable: Mask, side_m: float, spacing_m: fl
     )
 
 
-def _told(heights: Heights, change: Floats, inside: Mask, usable: Mask, shift: Floats) -> Volume | NoVolume:
+def _classified_volume(
+    heights: HeightPair, change: Floats, inside: Mask, usable: Mask, shift: Floats
+) -> Volume | VolumeUnavailable:
     """Ground that fell and ground that rose are told apart by what most posts within a few metres did, so
     that the noise of posts, which is of both signs, counts as neither.
 
@@ -153,8 +155,8 @@ def _told(heights: Heights, change: Floats, inside: Mask, usable: Mask, shift: F
     fell = _fell(change, inside, spacing_m)
     rose = inside & ~fell
     sides = [_side_m(where, spacing_m) / spacing_m for where in (fell, rose, inside)]
-    if any(_block_means(change, usable, side).size < _LEAST_BLOCKS for side in sides):
-        return NoVolume.LITTLE_STABLE
+    if any(_block_means(change, usable, side).size < _MIN_BLOCKS for side in sides):
+        return VolumeUnavailable.LITTLE_STABLE
     nothing = _split_of_nothing(change, usable, _side_m(inside, spacing_m), spacing_m)
     unsure = inside & (np.abs(means) <= _SURE_SIGMAS * nothing.mean_sigma_m)
     made_up = nothing.each_m * float(unsure.sum()) * post_m2
@@ -183,7 +185,7 @@ def _fell(change: Floats, where: Mask, spacing_m: float) -> Mask:
 
 def _side_m(where: Mask, spacing_m: float) -> float:
     """Of pieces of unchanged ground as large as that."""
-    return float(np.clip(math.sqrt(where.sum()) * spacing_m, _SHORTEST_BLOCK_M, _LONGEST_BLOCK_M))
+    return float(np.clip(math.sqrt(where.sum()) * spacing_m, _MIN_BLOCK_M, _MAX_BLOCK_M))
 
 
 def _level_sigma(change: Floats, usable: Mask, side: float) -> float:
@@ -205,7 +207,7 @@ def _fitted_shift(difference: Floats, rises: Floats) -> Floats:
     shift = np.array([0.0, 0.0, float(np.median(difference))])
     for _ in range(_ROUNDS):
         left = difference - design @ shift
-        scale = max(_SIGMA_PER_MAD * float(np.median(np.abs(left))), _LEAST_SCALE_M)
+        scale = max(_SIGMA_PER_MAD * float(np.median(np.abs(left))), _MIN_SCALE_M)
         weights = np.clip(1.0 - (left / (_TUKEY * scale)) ** 2, 0.0, None)  # the root of Tukey's
         shift = np.linalg.lstsq(design * weights[:, None], difference * weights, rcond=None)[0]
     return shift
@@ -223,7 +225,7 @@ def _block_means(values: Floats, where: Mask, side: float) -> Floats:
     padded[0, : values.shape[0], : values.shape[1]] = where
     padded[1, : values.shape[0], : values.shape[1]] = np.where(where, values, 0.0)
     counts, sums = padded.reshape(2, rows // step, step, cols // step, step).sum(axis=(2, 4))
-    enough = counts >= _LEAST_KNOWN * step**2
+    enough = counts >= _MIN_KNOWN * step**2
     return np.asarray(sums[enough] / counts[enough], np.float64)
 
 

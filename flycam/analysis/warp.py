@@ -16,7 +16,7 @@ Singles = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lattice:
+class WarpLattice:
     """Nodes of a smooth field over a picture: node (r, c) stands at (c * step_px, r * step_px)."""
 
     rows: int
@@ -24,7 +24,7 @@ class Lattice:
     step_px: float
 
     @classmethod
-    def over(cls, shape: tuple[int, int], step_px: float) -> Lattice:
+    def from_shape(cls, shape: tuple[int, int], step_px: float) -> WarpLattice:
         """The nodes that a picture of `shape` (rows, columns) needs: every pixel lies between four."""
         rows, cols = (max(int(np.ceil((size - 1) / step_px)), 1) + 1 for size in shape)
         return cls(rows=rows, cols=cols, step_px=step_px)
@@ -39,20 +39,20 @@ class Warp:
     """
 
     affine: Floats
-    lattice: Lattice
+    lattice: WarpLattice
     nodes: Floats
 
     @classmethod
-    def still(cls, shape: tuple[int, int], step_px: float) -> Warp:
+    def identity(cls, shape: tuple[int, int], step_px: float) -> Warp:
         """Nothing moves."""
-        lattice = Lattice.over(shape, step_px)
+        lattice = WarpLattice.from_shape(shape, step_px)
         return cls(affine=np.zeros((2, 3)), lattice=lattice, nodes=np.zeros((lattice.rows, lattice.cols, 2)))
 
-    def at(self, points_px: Floats) -> Floats:
+    def displacement(self, points_px: Floats) -> Floats:
         """Displacements N×2 at places N×2 (column, row)."""
         points = np.asarray(points_px, dtype=np.float64)
         moved = points @ self.affine[:, :2].T + self.affine[:, 2]
-        corner, weight = corners(self.lattice, points)
+        corner, weight = find_lattice_corners(self.lattice, points)
         return np.asarray(moved + np.einsum("nk,nkd->nd", weight, self.nodes.reshape(-1, 2)[corner]))
 
     def positions(
@@ -77,7 +77,7 @@ class Warp:
         return found[0], found[1]
 
 
-def corners(lattice: Lattice, points_px: Floats) -> tuple[NDArray[np.int64], Floats]:
+def find_lattice_corners(lattice: WarpLattice, points_px: Floats) -> tuple[NDArray[np.int64], Floats]:
     """The four nodes around each of N places, counted row by row (N×4), and their bilinear weights (N×4).
 
     Places beyond the nodes take those of the rim.

@@ -7,21 +7,25 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flycam.answers.answered import Answered
-from flycam.frame.agreement import agreed
-from flycam.report.change_names import NO_VOLUME, THINGS, VOLUME_BASIS
-from flycam.report.numbers import area, plain
+from flycam.answers.output import Output
+from flycam.frame.pluralization import correct_singular
+from flycam.report.change_names import LAYER_KIND_NAMES, NO_VOLUME_REASONS, VOLUME_BASIS
+from flycam.report.number_format import format_area, replace_no_break_spaces
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.analysis.volume import Volume
-    from flycam.pipeline.change.commune_impact import Tally
+    from flycam.pipeline.change.affected_features import FeatureCount
+    from flycam.pipeline.change.commune_impact import ImpactTotals
     from flycam.pipeline.change.impact_report import ImpactReport
-    from flycam.pipeline.change.touched_things import Count
 
 
-def of_exported_changes(out: Path, count: int, language: str = "en") -> Answered:
+def format_exported_changes(out: Path, count: int, language: str = "en") -> Output:
     """path, changes."""
-    said = f"{count} thay đổi đã xác nhận" if language == "vi" else agreed(f"{count} confirmed changes")
+    said = (
+        f"{count} thay đổi đã xác nhận"
+        if language == "vi"
+        else correct_singular(f"{count} confirmed changes")
+    )
     lines = [f"{out}: {said}"]
     if not count:
         lines.append(
@@ -32,9 +36,9 @@ def of_exported_changes(out: Path, count: int, language: str = "en") -> Answered
     return {"path": str(out), "changes": count}, lines
 
 
-def of_impact(
+def format_impact(
     report: ImpactReport, answer: Mapping[str, Any], csv_out: Path | None, language: str = "en"
-) -> Answered:
+) -> Output:
     """event, drill, reach_m, layers[], changes[], communes[] (as `/api/changes/impact`), csv."""
     said = {"event": report.event.name, "drill": report.event.is_drill, **answer}
     return {**said, "csv": None if csv_out is None else str(csv_out)}, list(_lines(report, language))
@@ -57,11 +61,11 @@ def _lines(report: ImpactReport, language: str) -> Iterator[str]:
         yield from _tally(row.waiting, "chờ soát xét" if vi else "waiting", language)
     yield from _volumes(report, language)
     reach = report.impact.reach_m
-    near = ", ".join(f"{words[not vi]} {reach[kind]:g} m" for kind, words in THINGS.items())
+    near = ", ".join(f"{words[not vi]} {reach[kind]:g} m" for kind, words in LAYER_KIND_NAMES.items())
     yield ("tính là gần: " if vi else "near: within ") + near
     missing = [
         words[not vi]
-        for kind, words in THINGS.items()
+        for kind, words in LAYER_KIND_NAMES.items()
         if not any(x.kind is kind for x in report.impact.layers)
     ]
     if missing:
@@ -73,28 +77,31 @@ def _lines(report: ImpactReport, language: str) -> Iterator[str]:
         )
 
 
-def _tally(tally: Tally, how: str, language: str) -> Iterator[str]:
+def _tally(tally: ImpactTotals, how: str, language: str) -> Iterator[str]:
     if not (tally.changes or any(tally.counts.values())):
         return
     vi = language == "vi"
-    size = f"{tally.changes} {'thay đổi' if vi else 'changes'}, {plain(area(tally.area_m2, language))}"
-    yield f"  {how}: {agreed(size)}"
+    size = (
+        f"{tally.changes} {'thay đổi' if vi else 'changes'}, "
+        f"{replace_no_break_spaces(format_area(tally.area_m2, language))}"
+    )
+    yield f"  {how}: {correct_singular(size)}"
     for at in tally.roads_cut:
         lon, lat = at.lonlat_deg
-        name = at.thing.name or f"{at.layer.name} #{at.thing.number + 1}"
+        name = at.feature.name or f"{at.layer.name} #{at.feature.number + 1}"
         length = "" if at.under_m is None else f", {at.under_m:.0f} m"
         yield f"    {'đường bị cắt' if vi else 'road cut'}: {name}{length} ({lat:.6f}, {lon:.6f})"
-    for kind, words in THINGS.items():
+    for kind, words in LAYER_KIND_NAMES.items():
         count = tally.counts[kind]
         if count is None or not (count.inside or count.near):
             continue
         yield f"    {words[not vi]}: {_count(count, vi)}"
 
 
-def _count(count: Count, vi: bool) -> str:
+def _count(count: FeatureCount, vi: bool) -> str:
     """Where layers cover only a part, how many there are at the least; none at the least says nothing."""
     parts = ((count.inside, "trong vùng" if vi else "inside"), (count.near, "ở gần" if vi else "near"))
-    if count.is_whole:
+    if count.is_complete:
         return ", ".join(f"{number} {where}" for number, where in parts)
     least = "ít nhất" if vi else "at least"
     return ", ".join(f"{least} {number} {where}" for number, where in parts if number)
@@ -117,7 +124,7 @@ def _volumes(report: ImpactReport, language: str) -> Iterator[str]:
     if is_told:
         yield f"  {VOLUME_BASIS[0 if vi else 1]}"
     for why, count in without.most_common():
-        said = NO_VOLUME[why][0 if vi else 1]
+        said = NO_VOLUME_REASONS[why][0 if vi else 1]
         yield (
             f"sạt lở không tính được khối lượng: {count} ({said})"
             if vi

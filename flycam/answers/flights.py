@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 import shapely
 
-from flycam.answers.answered import Answer, Answered, warnings_of
-from flycam.frame.agreement import agreed
+from flycam.answers.output import Answer, Output, format_warnings
 from flycam.frame.flight import FlightState
-from flycam.frame.moment import minute_of
-from flycam.frame.spelling import as_typed
-from flycam.frame.warning import sentence
-from flycam.report.numbers import area, number, plain
+from flycam.frame.pluralization import correct_singular
+from flycam.frame.text_normalization import format_shell_command
+from flycam.frame.timestamp import format_minute
+from flycam.frame.warning import format_warning
+from flycam.report.number_format import format_area, format_number, replace_no_break_spaces
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.catalog import Catalog
     from flycam.catalog.records import Coverage
-    from flycam.ingest.doctor.diagnosis import Diagnosis, Problem, Rejection, ReliefZone
+    from flycam.ingest.preflight.diagnosis import Diagnosis, Problem, Rejection, ReliefZone
     from flycam.pipeline.batch import IngestReport
-    from flycam.pipeline.inspection import InspectionReport
-    from flycam.pipeline.withdraw import WithdrawReport
+    from flycam.pipeline.preflight_report import PreflightReport
+    from flycam.pipeline.withdrawal import WithdrawalReport
 
 
 _STATES = {
@@ -32,11 +32,11 @@ _STATES = {
 }
 
 
-def of_flights(catalog: Catalog, event_id: str | None = None, language: str = "en") -> Answered:
+def format_flights(catalog: Catalog, event_id: str | None = None, language: str = "en") -> Output:
     """flights[], newest first: flight_id, name, event, is_drill, state, first_ns, last_ns, frames (that lie
     on the map), gsd_m, revision (finished and on show; 0 the live mosaic, null without one)."""
     vi = language == "vi"
-    events, frames = {one.event_id: one for one in catalog.flights.events()}, catalog.frames.used()
+    events, frames = {one.event_id: one for one in catalog.flights.events()}, catalog.frames.count_used()
     mosaics = sorted(catalog.tiles.mosaics(), key=lambda one: one.revision)
     shown = {one.flight_id: one.revision for one in mosaics if one.published}
     flights, lines = [], []
@@ -56,22 +56,22 @@ def of_flights(catalog: Catalog, event_id: str | None = None, language: str = "e
                 "revision": revision,
             }
         )
-        said = f"{count} ảnh" if vi else agreed(f"{count} pictures")
+        said = f"{count} ảnh" if vi else correct_singular(f"{count} pictures")
         state = _STATES[one.state][vi]
         if revision:
             state += f", {'đã hoàn thiện, bản' if vi else 'finished, revision'} {revision}"
         lines.append(
-            f"{one.flight_id}  {minute_of(one.first_ns)}  {event.name}: {one.name} ({said}, {state})"
+            f"{one.flight_id}  {format_minute(one.first_ns)}  {event.name}: {one.name} ({said}, {state})"
         )
     return {"flights": flights}, lines or ["chưa có chuyến bay nào" if vi else "no flights yet"]
 
 
-def of_inspection(report: InspectionReport, language: str = "en") -> Answered:
+def format_inspection(report: PreflightReport, language: str = "en") -> Output:
     """frames, usable, camera, problems[], and more."""
-    seen, diagnosis = report.survey, report.survey.diagnosis
+    seen, diagnosis = report.preflight, report.preflight.diagnosis
     rejected = [*seen.unreadable, *diagnosis.rejected]
     answer = {
-        "frames": seen.read,
+        "frames": seen.photo_count,
         "usable": len(diagnosis.headers),
         "rejected": dict(sorted(Counter(one.reason for one in rejected).items())),
         "camera": diagnosis.camera,
@@ -80,7 +80,7 @@ def of_inspection(report: InspectionReport, language: str = "en") -> Answered:
         "vertical_datum": diagnosis.vertical_datum,
         "is_drill": diagnosis.is_drill,
         "takeoff": _takeoff(diagnosis),
-        "problems": problems_said(diagnosis),
+        "problems": describe_problems(diagnosis),
         "rejections": [_rejection(one) for one in rejected],
         "gaps": [
             {
@@ -114,7 +114,7 @@ def of_inspection(report: InspectionReport, language: str = "en") -> Answered:
     return answer, _inspection_lines(report, language)
 
 
-def problems_said(diagnosis: Diagnosis) -> list[Answer]:
+def describe_problems(diagnosis: Diagnosis) -> list[Answer]:
     """What the doctor found: code, severity, the sentence in both languages, frames."""
     return [
         {
@@ -147,7 +147,7 @@ def _named(problem: Problem, language: str = "en") -> str:
     return f"{problem.frames[0]}{more}: {said}"
 
 
-def _left_out(one: Rejection, language: str) -> str:
+def _format_rejection(one: Rejection, language: str) -> str:
     return f"  [loại] {one.message_vi}" if language == "vi" else f"  [left out] {one.message}"
 
 
@@ -171,14 +171,18 @@ def _takeoff(diagnosis: Diagnosis) -> Answer | None:
     }
 
 
-def _inspection_lines(report: InspectionReport, language: str) -> list[str]:
-    seen, diagnosis = report.survey, report.survey.diagnosis
+def _inspection_lines(report: PreflightReport, language: str) -> list[str]:
+    seen, diagnosis = report.preflight, report.preflight.diagnosis
     vi = language == "vi"
     count = len(diagnosis.headers)
-    usable = f"{count} trong {seen.read} ảnh dùng được" if vi else f"{count} of {seen.read} photos usable"
+    usable = (
+        f"{count} trong {seen.photo_count} ảnh dùng được"
+        if vi
+        else f"{count} of {seen.photo_count} photos usable"
+    )
     lines = [f"{usable} · {diagnosis.camera}"]
     lines += [_problem(problem, language) for problem in diagnosis.problems]
-    lines += [_left_out(one, language) for one in (*seen.unreadable, *diagnosis.rejected)]
+    lines += [_format_rejection(one, language) for one in (*seen.unreadable, *diagnosis.rejected)]
     lines += [f"  [sót] {gap.sentence_vi}" if vi else f"  [gap] {gap.sentence_en}" for gap in diagnosis.gaps]
     lines += [_zone(zone, language) for zone in diagnosis.relief]
     if report.refly:
@@ -196,65 +200,69 @@ def _zone(zone: ReliefZone, language: str) -> str:
     if vi:
         side = f", độ phủ ngang {overlap:.0%}" if overlap is not None else ""
         place = f"[{_ZONE_VI.get(zone.zone, zone.zone)}] mặt đất {low:.0f} đến {high:.0f} m"
-        return f"  {place}: cách mặt đất {above:.0f} m, GSD {number(gsd_cm, 1, 'vi')} cm{side}"
+        return f"  {place}: cách mặt đất {above:.0f} m, GSD {format_number(gsd_cm, 1, 'vi')} cm{side}"
     side = f", side overlap {overlap:.0%}" if overlap is not None else ""
     place = f"[{zone.zone}] ground {low:.0f} to {high:.0f} m"
     return f"  {place}: {above:.0f} m above ground, GSD {gsd_cm:.1f} cm{side}"
 
 
-def of_ingest(report: IngestReport, catalog: Catalog, language: str = "en") -> Answered:
+def format_ingest(report: IngestReport, catalog: Catalog, language: str = "en") -> Output:
     """flight_id, frames (`used` of those read; `in_flight`: all of its flight), gsd_m, communes, seconds."""
-    from flycam.pipeline.coverage import flown_on  # noqa: PLC0415  the recipe has loaded it
+    from flycam.pipeline.coverage import get_flight_date  # noqa: PLC0415  the recipe has loaded it
 
     boundaries = catalog.boundaries
-    names = {**boundaries.names(), **boundaries.names(flown_on(report.flight))}
+    names = {**boundaries.names(), **boundaries.names(get_flight_date(report.flight))}
     flight = report.flight
     answer = {
         "flight_id": flight.flight_id,
         "name": flight.name,
         "frames": {
-            "read": report.survey.read,
+            "read": report.preflight.photo_count,
             "used": report.used,
             "in_flight": report.in_flight,
             "rejected": report.rejected,
         },
         "new": report.new,
-        "relaid": report.relaid,
-        "mended": report.mended,
-        "notes": [sentence(one) for one in report.notes],
-        "notes_vi": [sentence(one, "vi") for one in report.notes],
+        "relaid": report.reprocessed,
+        "mended": report.repaired,
+        "notes": [format_warning(one) for one in report.notes],
+        "notes_vi": [format_warning(one, "vi") for one in report.notes],
         "gsd_m": round(flight.gsd_m, 4),
         "work_crs": flight.work_crs,
         "vertical_datum": flight.vertical_datum,
-        **warnings_of(flight.warnings),
-        "rejections": [_rejection(one) for one in report.left_out],
-        "problems": [_named(problem) for problem in report.survey.diagnosis.problems],
+        **format_warnings(flight.warnings),
+        "rejections": [_rejection(one) for one in report.rejections],
+        "problems": [_named(problem) for problem in report.preflight.diagnosis.problems],
         "communes": [_commune(one, names) for one in report.communes],
         "seconds": round(report.seconds, 3),
     }
-    problems = [p for p in report.survey.diagnosis.problems if p.code not in _SAID_BELOW]
-    lines = [_laid(report, language)]
+    problems = [p for p in report.preflight.diagnosis.problems if p.code not in _IN_FLIGHT_WARNINGS]
+    lines = [_format_used_frames(report, language)]
     lines += [_problem(one, language) for one in problems]
-    lines += [_left_out(one, language) for one in report.left_out]
-    lines += [f"  * {sentence(one, language)}" for one in report.notes]
-    lines += [f"  ! {sentence(one, language)}" for one in flight.warnings]
+    lines += [_format_rejection(one, language) for one in report.rejections]
+    lines += [f"  * {format_warning(one, language)}" for one in report.notes]
+    lines += [f"  ! {format_warning(one, language)}" for one in flight.warnings]
     lines += [
         f"  {names[one.commune_code]} ({one.commune_code}): "
-        f"{plain(area(one.covered_m2, language))}, {number(one.covered_pct, 1, language)} %"
+        f"{replace_no_break_spaces(format_area(one.covered_m2, language))}, "
+        f"{format_number(one.covered_pct, 1, language)} %"
         for one in report.communes
     ]
     return answer, lines
 
 
-def _laid(report: IngestReport, language: str) -> str:
+def _format_used_frames(report: IngestReport, language: str) -> str:
     flight, used, new = report.flight, report.in_flight, report.new
-    seconds = number(report.seconds, 1, language)
-    size = f"{number(flight.gsd_m * 100, 1, language)} cm, {seconds} {'giây' if language == 'vi' else 's'}"
+    seconds = format_number(report.seconds, 1, language)
+    size = (
+        f"{format_number(flight.gsd_m * 100, 1, language)} cm, {seconds} "
+        f"{'giây' if language == 'vi' else 's'}"
+    )
     counts = f"{used} ảnh, {new} ảnh mới" if language == "vi" else f"{used} frames, {new} new"
     return f"{flight.name} ({flight.flight_id}): {counts}, {size}"
 
 
-_SAID_BELOW = frozenset({"no_terrain", "terrain_elsewhere", "maybe_infrared"})
+_IN_FLIGHT_WARNINGS = frozenset({"no_terrain", "terrain_elsewhere", "maybe_infrared"})
 """What is among the warnings of the flight itself too: told once."""
 
 
@@ -268,7 +276,7 @@ def _commune(one: Coverage, names: Mapping[str, str]) -> Answer:
     }
 
 
-def of_withdrawal(report: WithdrawReport, language: str = "en") -> Answered:
+def format_withdrawal(report: WithdrawalReport, language: str = "en") -> Output:
     """tiles, how many frames, and the finished revisions that are not shown any more."""
     name = report.flight.name
     answer = {
@@ -285,7 +293,7 @@ def of_withdrawal(report: WithdrawReport, language: str = "en") -> Answered:
         else f"{frames} frames withdrawn from {name}, {tiles} tiles written"
     ]
     if report.retired:
-        which, again = ", ".join(map(str, report.retired)), as_typed("finish", name)
+        which, again = ", ".join(map(str, report.retired)), format_shell_command("finish", name)
         lines.append(
             f"bản hoàn thiện số {which} có các ảnh đó nên không hiển thị nữa; hãy chạy lại: {again}"
             if vi

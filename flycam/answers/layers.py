@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from flycam.answers.answered import Answered
-from flycam.frame.moment import minute_of
-from flycam.frame.specialist import is_stale
+from flycam.answers.output import Output
+from flycam.frame.specialist_layer import is_stale
+from flycam.frame.timestamp import format_minute
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.records import LayerRecord
-    from flycam.geodata.layers import LayerImport
+    from flycam.geodata.layer_file import LayerImport
 
 
-def of_layer(layer: LayerRecord, found: LayerImport, now_ns: int, language: str = "en") -> Answered:
+def format_layer(layer: LayerRecord, found: LayerImport, now_ns: int, language: str = "en") -> Output:
     """added, repaired, removed, and the layer."""
     answer = {
         "added": layer.features,
@@ -28,7 +28,7 @@ def of_layer(layer: LayerRecord, found: LayerImport, now_ns: int, language: str 
     return answer, [_line(layer, now_ns, language), *(f"  ! {sentence}" for sentence in said)]
 
 
-def of_layers(layers: Sequence[LayerRecord], now_ns: int, language: str = "en") -> Answered:
+def format_layers(layers: Sequence[LayerRecord], now_ns: int, language: str = "en") -> Output:
     """layers[]: by kind and name."""
     none = (
         "chưa có lớp nào; thêm bằng 'flycam layers add TỆP --kind LOẠI'"
@@ -39,7 +39,7 @@ def of_layers(layers: Sequence[LayerRecord], now_ns: int, language: str = "en") 
     return {"layers": [_layer(one, now_ns) for one in layers]}, lines or [none]
 
 
-def of_removed_layer(layer: LayerRecord, language: str = "en") -> Answered:
+def format_removed_layer(layer: LayerRecord, language: str = "en") -> Output:
     """layer_id, name."""
     en, vi = f"{layer.name} is off the map", f"đã bỏ lớp {layer.name} khỏi bản đồ"
     return {"layer_id": layer.layer_id, "name": layer.name}, [vi if language == "vi" else en]
@@ -68,7 +68,7 @@ def _line(layer: LayerRecord, now_ns: int, language: str) -> str:
     if layer.valid_ns is None:
         when = "không rõ thời điểm" if vi else "of an unknown time"
     else:
-        minute = minute_of(layer.valid_ns)
+        minute = format_minute(layer.valid_ns)
         when = f"số liệu lúc {minute}" if vi else f"as of {minute}"
     owner = f" ({layer.owner})" if layer.owner else ""
     count = f"{layer.features} đối tượng" if vi else f"{layer.features} features"

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flycam.answers.answered import Answered
-from flycam.frame.moment import minute_of
-from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
+from flycam.answers.output import Output
+from flycam.frame.timestamp import format_minute
+from flycam.report.mark_names import MARK_KIND_NAMES, MARK_STATUS_NAMES
 
 if TYPE_CHECKING:
-    from flycam.catalog.records import MarkLine
+    from flycam.catalog.records import MarkVersion
 
 
-def of_marks(lines: Sequence[MarkLine], language: str = "en") -> Answered:
+def format_marks(lines: Sequence[MarkVersion], language: str = "en") -> Output:
     """marks[]: as they stand, the newest first."""
     answer = {
         "marks": [
@@ -37,16 +37,16 @@ def of_marks(lines: Sequence[MarkLine], language: str = "en") -> Answered:
     return answer, [_line(one, 0 if vi else 1) for one in lines] or [none]
 
 
-def of_exported_marks(out: Path, count: int, language: str = "en") -> Answered:
+def format_exported_marks(out: Path, count: int, language: str = "en") -> Output:
     """path, lines."""
     said = f"{out}: {count} dấu" if language == "vi" else f"{out}: {count} marks"
     return {"path": str(out), "lines": count}, [said]
 
 
-def _line(one: MarkLine, k: int) -> str:
+def _line(one: MarkVersion, k: int) -> str:
     west, south, east, north = one.bounds_lonlat_deg
     place = f"{(south + north) / 2:.6f}, {(west + east) / 2:.6f}"
     note = one.note.replace("\n", " ")
-    kind, status = MARK_KINDS[one.kind][k], MARK_STATUSES[one.status][k]
-    words = f"{one.mark_id}  {minute_of(one.at_ns)}  {kind} ({status})  {place}"
+    kind, status = MARK_KIND_NAMES[one.kind][k], MARK_STATUS_NAMES[one.status][k]
+    words = f"{one.mark_id}  {format_minute(one.at_ns)}  {kind} ({status})  {place}"
     return f"{words}  {one.author}" + (f": {note}" if note else "")

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flycam.answers.answered import Answered
-from flycam.frame.agreement import agreed
-from flycam.frame.settlement import Access, RoadSays
-from flycam.report.settlement_names import ACCESS, ROADS_SAY
+from flycam.answers.output import Output
+from flycam.frame.pluralization import correct_singular
+from flycam.frame.settlement import Access, RoadStatus
+from flycam.report.settlement_names import ACCESS_NAMES, ROADS_SAY_NAMES
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
-    from flycam.catalog.settlements import SettlementLine
+    from flycam.catalog.settlements import SettlementVersion
 
 
-def of_settlements(found: Sequence[Mapping[str, Any]], reach_m: float, language: str = "en") -> Answered:
+def format_settlements(found: Sequence[Mapping[str, Any]], reach_m: float, language: str = "en") -> Output:
     """reach_m, settlements[] (as `/api/settlements`)."""
     which = 0 if language == "vi" else 1
     lines = [_line(one, which) for one in found]
@@ -26,7 +26,7 @@ def of_settlements(found: Sequence[Mapping[str, Any]], reach_m: float, language:
     return {"reach_m": reach_m, "settlements": list(found)}, lines or [none]
 
 
-def of_said(line: SettlementLine, language: str = "en") -> Answered:
+def format_settlement_access(line: SettlementVersion, language: str = "en") -> Output:
     """settlement_id, version, access, roads_said."""
     which = 0 if language == "vi" else 1
     answer = {
@@ -35,17 +35,19 @@ def of_said(line: SettlementLine, language: str = "en") -> Answered:
         "access": line.access.value,
         "roads_said": line.roads_said.value,
     }
-    return answer, [f"{line.name}: {ACCESS[line.access][which]} ({line.author})"]
+    return answer, [f"{line.name}: {ACCESS_NAMES[line.access][which]} ({line.author})"]
 
 
-def of_exported_settlements(out: Path, count: int, language: str = "en") -> Answered:
+def format_exported_settlements(out: Path, count: int, language: str = "en") -> Output:
     """path, settlements."""
-    said = f"{out}: {count} thôn, bản" if language == "vi" else agreed(f"{out}: {count} settlements")
+    said = (
+        f"{out}: {count} thôn, bản" if language == "vi" else correct_singular(f"{out}: {count} settlements")
+    )
     return {"path": str(out), "settlements": count}, [said]
 
 
 def _line(one: Mapping[str, Any], which: int) -> str:
     place = f" ({one['commune_name']})" if one["commune_name"] else ""
     said = f", {one['said_by']}, {one['said']}" if one["said_by"] else ""
-    roads = ROADS_SAY[RoadSays(one["roads_say"])][which]
-    return f"{one['name']}{place}: {ACCESS[Access(one['access'])][which]}{said}; {roads}"
+    roads = ROADS_SAY_NAMES[RoadStatus(one["roads_say"])][which]
+    return f"{one['name']}{place}: {ACCESS_NAMES[Access(one['access'])][which]}{said}; {roads}"

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 class Scope(StrEnum):
     """What a token reaches of all that its account's role may: everything; the map and its standards, to look
-    at; uploads; what boxes exchange. Which addresses these are: `serve.door.scopes`."""
+    at; uploads; what boxes exchange. Which addresses these are: `serve.auth.scopes`."""
 
     ALL = "all"
     MAP = "map"
@@ -39,7 +39,7 @@ class Token:
     revoked_ns: int | None = None
     made_with: str | None = None
 
-    def holds(self, now_ns: int) -> bool:
+    def is_valid(self, now_ns: int) -> bool:
         """Whether it opens anything."""
         return self.revoked_ns is None and (self.expires_ns is None or now_ns < self.expires_ns)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Table, Text
 
-from flycam.catalog.columns import key, metadata
+from flycam.catalog.columns import make_key_column, metadata
 
 # -- since schema 16 --------------------------------------------------------------------------------
 
 tokens = Table(
     "tokens",
     metadata,
-    key("token_id"),
+    make_key_column("token_id"),
     Column("account", Text, nullable=False, index=True),
     Column("label", Text, nullable=False),
     Column("scope", Text, nullable=False),
@@ -28,7 +28,7 @@ tokens = Table(
 one_time_codes = Table(
     "one_time_codes",
     metadata,
-    key("code_hash"),
+    make_key_column("code_hash"),
     Column("account", Text, nullable=False, index=True),
     Column("token_id", Text, nullable=False),
     Column("made_ns", BigInteger, nullable=False),

@@ -21,15 +21,15 @@ from flycam.errors import AccessDenied, InputUnusable
 from flycam.messages import _
 
 _TOKEN_BYTES = 32
-_CACHE_S = 2.0
+_CACHE_TTL_S = 2.0
 
 
-def new_token() -> str:
+def generate_token() -> str:
     """A fresh token, shown once to the person it is for."""
     return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
-def new_token_id() -> str:
+def generate_token_id() -> str:
     """A name for a token that is no secret."""
     return f"token-{secrets.token_hex(6)}"
 
@@ -54,7 +54,7 @@ class Accounts:
         self._is_empty = True
         self._read_at = float("-inf")
 
-    def put(self, account: Account, told: AuditEntry | None = None) -> None:
+    def put(self, account: Account, audit_entry: AuditEntry | None = None) -> None:
         """Write or overwrite an account. Its new token replaces all that it had; what was made with them and
         the guest links that it made end. A person of the sign-in service whose it was may come again.
 
@@ -62,23 +62,27 @@ class Accounts:
         """
         again = update(identities).where(identities.c.name == account.name).values(barred_ns=None)
         with self._database.write(alone_in=tables.audit_log) as connection:
-            connection.execute(self._database.upsert(tables.accounts), row_of(account))
-            ended = tokens.end_all(connection, account.name, account.created_ns)
-            tokens.put_first(connection, first_token_of(account))
+            connection.execute(self._database.upsert(tables.accounts), to_account_row(account))
+            ended = tokens.revoke_all(connection, account.name, account.created_ns)
+            tokens.insert_first_token(connection, derive_first_token(account))
             connection.execute(again)
-            if told is not None:
-                write_entries(connection, [told, *tokens.entries_of(ended, told)], self._database.audit_key)
+            if audit_entry is not None:
+                write_entries(
+                    connection,
+                    [audit_entry, *tokens.make_revocation_entries(ended, audit_entry)],
+                    self._database.audit_key,
+                )
         self.forget()
 
-    def put_first(self, account: Account, told: AuditEntry) -> None:
+    def put_first(self, account: Account, audit_entry: AuditEntry) -> None:
         """Enter the first account of the house, with the line of the audit log that tells of it: of several
         who try at once, one does. Raises AccessDenied (there is an account)."""
         with self._database.write(alone_in=tables.audit_log) as connection:
             if connection.execute(select(tables.accounts.c.name)).first() is not None:
-                raise account_exists()
-            connection.execute(tables.accounts.insert(), row_of(account))
-            tokens.put_first(connection, first_token_of(account))
-            write_entries(connection, [told], self._database.audit_key)
+                raise make_account_exists()
+            connection.execute(tables.accounts.insert(), to_account_row(account))
+            tokens.insert_first_token(connection, derive_first_token(account))
+            write_entries(connection, [audit_entry], self._database.audit_key)
         self.forget()
 
     def remove(self, name: str, who: str, at_ns: int) -> tuple[Account, Descendants]:
@@ -90,13 +94,15 @@ class Accounts:
         Raises NotFound, InputUnusable (the last administrator).
         """
         with self._database.write(alone_in=tables.audit_log) as connection:
-            account = _taken_away(connection, name)
-            ended = tokens.end_all(connection, name, at_ns)
+            account = _remove_account(connection, name)
+            ended = tokens.revoke_all(connection, name, at_ns)
             barred = update(identities).where(identities.c.name == name).values(barred_ns=at_ns)
             connection.execute(barred)
             detail = ", ".join([account.role, *account.communes])
             told = AuditEntry(who=who, what="user remove", subject=name, detail=detail, at_ns=at_ns)
-            write_entries(connection, [told, *tokens.entries_of(ended, told)], self._database.audit_key)
+            write_entries(
+                connection, [told, *tokens.make_revocation_entries(ended, told)], self._database.audit_key
+            )
         self.forget()
         return account, ended
 
@@ -104,9 +110,9 @@ class Accounts:
         """All accounts by name."""
         with self._database.read() as connection:
             query = select(tables.accounts).order_by(tables.accounts.c.name)
-            return [account_of(row) for row in connection.execute(query)]
+            return [parse_account_row(row) for row in connection.execute(query)]
 
-    def by_token(self, token: str) -> Account | None:
+    def find_by_token(self, token: str) -> Account | None:
         """The account of a token that holds, with the token's scope and end; None if no account has it."""
         secret_hash = hash_token(token)
         self._refresh()
@@ -126,15 +132,17 @@ class Accounts:
             return None
         with self._database.read() as connection:
             row = connection.execute(select(tables.accounts).where(tables.accounts.c.name == name)).first()
-            token = tokens.find_held(connection, time.time_ns(), token_id) if row and token_id else None
+            token = (
+                tokens.find_valid_token(connection, time.time_ns(), token_id) if row and token_id else None
+            )
         if row is None or (token_id and token is None):
             return None
-        account = account_of(row)
+        account = parse_account_row(row)
         if token is None or token.account == name:
             return account if token is None else _by(account, token)
         return replace(account, token_id=token.token_id, until_ns=token.expires_ns)
 
-    def holds(self, account: Account) -> bool:
+    def is_valid(self, account: Account) -> bool:
         """Whether it, and the token that it came with, hold at this very moment."""
         found = self.find(account.name, account.token_id)
         return found is not None and found.token_hash == account.token_hash
@@ -146,18 +154,18 @@ class Accounts:
 
     def _is_held(self, secret_hash: str) -> bool:
         with self._database.read() as connection:
-            return tokens.is_held(connection, time.time_ns(), secret_hash)
+            return tokens.is_token_valid(connection, time.time_ns(), secret_hash)
 
     def _refresh(self) -> None:
-        if time.monotonic() - self._read_at < _CACHE_S:
+        if time.monotonic() - self._read_at < _CACHE_TTL_S:
             return
         with self._lock:
-            if time.monotonic() - self._read_at < _CACHE_S:
+            if time.monotonic() - self._read_at < _CACHE_TTL_S:
                 return
             with self._database.read() as connection:
                 rows = connection.execute(select(tables.accounts))
-                known = {one.name: one for one in map(account_of, rows)}
-                held = tokens.held(connection, time.time_ns())
+                known = {one.name: one for one in map(parse_account_row, rows)}
+                held = tokens.list_valid_tokens(connection, time.time_ns())
             self._by_hash = {
                 one.secret_hash: _by(known[one.account], one) for one in held if one.account in known
             }
@@ -170,10 +178,10 @@ class Accounts:
             self._read_at = float("-inf")
 
 
-def _taken_away(connection: Connection, name: str) -> Account:
-    known = {one.name: one for one in map(account_of, connection.execute(select(tables.accounts)))}
+def _remove_account(connection: Connection, name: str) -> Account:
+    known = {one.name: one for one in map(parse_account_row, connection.execute(select(tables.accounts)))}
     if name not in known:
-        raise tokens.no_account(name)
+        raise tokens.make_account_not_found(name)
     if [one.name for one in known.values() if one.role is Role.ADMIN] == [name]:
         raise InputUnusable(
             _(
@@ -185,16 +193,16 @@ def _taken_away(connection: Connection, name: str) -> Account:
     return known[name]
 
 
-def account_exists() -> AccessDenied:
+def make_account_exists() -> AccessDenied:
     """Why no set-up code does anything."""
     return AccessDenied(
         _("there is an account already, so no set-up code is good any more; sign in, or ask an admin")
     )
 
 
-def first_token_of(account: Account) -> Token:
+def derive_first_token(account: Account) -> Token:
     """The token that comes with a new account, under the account's own hash."""
-    return tokens.first_token(new_token_id(), account.name, account.token_hash, account.created_ns)
+    return tokens.make_first_token(generate_token_id(), account.name, account.token_hash, account.created_ns)
 
 
 def _by(account: Account, token: Token) -> Account:
@@ -208,7 +216,7 @@ def _by(account: Account, token: Token) -> Account:
     )
 
 
-def row_of(account: Account) -> dict[str, Any]:
+def to_account_row(account: Account) -> dict[str, Any]:
     """As the table keeps it."""
     return {
         "name": account.name,
@@ -219,7 +227,7 @@ def row_of(account: Account) -> dict[str, Any]:
     }
 
 
-def account_of(row: Row[Any]) -> Account:
+def parse_account_row(row: Row[Any]) -> Account:
     """As the table keeps it."""
     return Account(
         name=row.name,

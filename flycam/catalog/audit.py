@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Row, func, select
 
 from flycam.catalog import tables
 from flycam.catalog.audit_key import AuditKey, SignedHead, Signer, is_signed
-from flycam.catalog.audit_proof import AuditCheck, Proving, Signatures
+from flycam.catalog.audit_verification import AuditCheck, AuditVerifier, Signatures
 from flycam.catalog.database import Database
-from flycam.catalog.records import AuditEntry, AuditLine
+from flycam.catalog.records import AuditEntry, AuditRecord
 
 _FIRST_DIGEST = "0" * 64
 _LINES_AT_ONCE = 1000
@@ -32,7 +32,7 @@ class Audit:
 
     def append(
         self, who: str, what: str, subject: str, detail: str = "", *, at_ns: int | None = None
-    ) -> AuditLine:
+    ) -> AuditRecord:
         """Add a line; on disk when this returns. `at_ns` is now unless given."""
         at = time.time_ns() if at_ns is None else at_ns
         entry = AuditEntry(who=who, what=what, subject=subject, detail=detail, at_ns=at)
@@ -40,14 +40,14 @@ class Audit:
             (line,) = write_entries(connection, [entry], self._database.audit_key)
         return line
 
-    def lines(self, since: int = 0, limit: int = _LINES_AT_ONCE) -> list[AuditLine]:
+    def lines(self, since: int = 0, limit: int = _LINES_AT_ONCE) -> list[AuditRecord]:
         """Lines after number `since`, in order, at most `limit`."""
         c = tables.audit_log.c
         query = select(tables.audit_log).where(c.seq > since).order_by(c.seq).limit(limit)
         with self._database.read() as connection:
             return [_line(row) for row in connection.execute(query)]
 
-    def last(self, what: str = "") -> AuditLine | None:
+    def last(self, what: str = "") -> AuditRecord | None:
         """The last line, or the last of one thing that was done. The number and digest of the last line, kept
         elsewhere, prove later that all before it stands."""
         c = tables.audit_log.c
@@ -76,9 +76,9 @@ class Audit:
 
     def verify(self) -> int | None:
         """Number of the first line that `prove` finds a fault with; None if the log is whole."""
-        return self.prove().first_bad
+        return self.verify_chain().first_bad
 
-    def prove(self, keys: Collection[str] = ()) -> AuditCheck:
+    def verify_chain(self, keys: Collection[str] = ()) -> AuditCheck:
         """Whether the log is whole: chain and signatures (`audit_proof`). About 0.5 ms a signed line.
 
         keys  public keys of boxes that this log came from; those of `AuditKey.known` are known too
@@ -86,7 +86,7 @@ class Audit:
         Lines cut off at the end together with their signatures leave no trace here: compare with a line's
         digest that was kept elsewhere (`signed_head`) to find that.
         """
-        proving = Proving(
+        proving = AuditVerifier(
             digest_of=lambda before, line: _digest(
                 before, line.seq, line.at_ns, line.who, line.what, line.subject, line.detail
             ),
@@ -100,15 +100,15 @@ class Audit:
         key = self._database.audit_key
         return None if key is None else key.read()
 
-    def _all(self) -> Iterator[tuple[list[AuditLine], Signatures]]:
+    def _all(self) -> Iterator[tuple[list[AuditRecord], Signatures]]:
         since = 0
         while lines := self.lines(since):
             yield lines, self._signatures(since, lines[-1].seq)
             since = lines[-1].seq
 
-    def _signatures(self, after: int, upto: int) -> dict[int, list[tuple[str, str]]]:
+    def _signatures(self, after: int, last: int) -> dict[int, list[tuple[str, str]]]:
         c = tables.audit_signatures.c
-        query = select(c.seq, c.signed_by, c.signature).where(c.seq > after, c.seq <= upto)
+        query = select(c.seq, c.signed_by, c.signature).where(c.seq > after, c.seq <= last)
         found: dict[int, list[tuple[str, str]]] = {}
         with self._database.read() as connection:
             for row in connection.execute(query):
@@ -123,18 +123,18 @@ class Audit:
 
 def write_entries(
     connection: Connection, entries: Sequence[AuditEntry], key: AuditKey | None
-) -> list[AuditLine]:
+) -> list[AuditRecord]:
     """Add lines within a transaction that is alone in the audit log (`Database.write`): what was done and the
     line that tells of it are on disk together, or neither is. Signed by `key`, where there is one."""
     c = tables.audit_log.c
     last = connection.execute(select(c.seq, c.digest).order_by(c.seq.desc()).limit(1)).first()
     seq, before = (last.seq, last.digest) if last is not None else (0, _FIRST_DIGEST)
-    signer = key.made(seq, before) if key is not None and entries else None
-    lines: list[AuditLine] = []
+    signer = key.get_or_create(seq, before) if key is not None and entries else None
+    lines: list[AuditRecord] = []
     for one in entries:
         seq += 1
         before = _digest(before, seq, one.at_ns, one.who, one.what, one.subject, one.detail)
-        lines.append(AuditLine(seq=seq, **asdict(one), digest=before))
+        lines.append(AuditRecord(seq=seq, **asdict(one), digest=before))
     if lines:
         connection.execute(tables.audit_log.insert(), [asdict(line) for line in lines])
     if signer is not None:
@@ -151,5 +151,5 @@ def _digest(before: str, *values: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _line(row: Row[Any]) -> AuditLine:
-    return AuditLine(**row._mapping)
+def _line(row: Row[Any]) -> AuditRecord:
+    return AuditRecord(**row._mapping)

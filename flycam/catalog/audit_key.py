@@ -17,10 +17,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flycam.errors import DiskFull, StorageTrouble
+from flycam.errors import DiskFull, StorageFailed
 from flycam.messages import _
-from flycam.store.room import FULL
-from flycam.store.syncing import make_folder, sync_path
+from flycam.store.disk_space import DISK_FULL_ERRNOS
+from flycam.store.fsync import make_folder, sync_path
 
 if TYPE_CHECKING:
     from Crypto.Signature.eddsa import EdDSASigScheme
@@ -47,7 +47,7 @@ class Signer:
         from Crypto.Signature import eddsa  # noqa: PLC0415  a command that writes no line need not load it
 
         key = eddsa.import_private_key(self.seed)
-        return eddsa.new(key, "rfc8032").sign(signed_bytes(seq, digest)).hex()
+        return eddsa.new(key, "rfc8032").sign(encode_signed_line(seq, digest)).hex()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +63,7 @@ class SignedHead:
     signature: str
 
     @property
-    def noted(self) -> str:
+    def head_argument(self) -> str:
         """As `flycam audit verify --head` takes it."""
         return f"{self.seq}:{self.digest}"
 
@@ -86,7 +86,7 @@ class AuditKey:
             self._signer = self._signer or self._kept()
             return self._signer
 
-    def made(self, last_seq: int, last_digest: str) -> Signer:
+    def get_or_create(self, last_seq: int, last_digest: str) -> Signer:
         """The key, made now where there is none: for a log whose last line is this one (0: none).
 
         The caller is alone in the log, so no two processes make one for it. Raises DiskFull, StorageTrouble.
@@ -107,7 +107,7 @@ class AuditKey:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StorageTrouble(
+            raise StorageFailed(
                 _(
                     "{path}: the key of the audit log cannot be read ({strerror}); give this "
                     "account the right to read it",
@@ -116,7 +116,7 @@ class AuditKey:
                 )
             ) from error
         except (ValueError, KeyError, TypeError) as error:
-            raise StorageTrouble(
+            raise StorageFailed(
                 _(
                     "{path}: is no key of an audit log as it was written; move it away and "
                     "keep it: a new key is made, and lines signed before are checked by "
@@ -139,7 +139,7 @@ class AuditKey:
             part.replace(self._path)
             sync_path(self._path.parent)
         except OSError as error:
-            kind = DiskFull if error.errno in FULL else StorageTrouble
+            kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
             raise kind(
                 _(
                     "{path}: the key of the audit log cannot be written ({strerror}), and "
@@ -151,7 +151,7 @@ class AuditKey:
             ) from error
 
 
-def signed_bytes(seq: int, digest: str) -> bytes:
+def encode_signed_line(seq: int, digest: str) -> bytes:
     """What is signed of a line. Its first words are of no other thing that is signed."""
     return f"flycam audit log\n{seq}:{digest}\n".encode()
 
@@ -159,7 +159,7 @@ def signed_bytes(seq: int, digest: str) -> bytes:
 def is_signed(public: str, seq: int, digest: str, signature: str) -> bool:
     """Whether a signature is one of this line by this key; what is no key or no signature is not."""
     try:
-        _verifier(public).verify(signed_bytes(seq, digest), bytes.fromhex(signature))
+        _verifier(public).verify(encode_signed_line(seq, digest), bytes.fromhex(signature))
     except ValueError:
         return False
     return True

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, Table, Text
 
-from flycam.catalog.columns import big_key, box, derive_postgis_geometry, key, metadata
+from flycam.catalog.columns import (
+    derive_postgis_geometry,
+    make_bigint_key_column,
+    make_box_columns,
+    make_key_column,
+    metadata,
+)
 
 # -- since schema 7 ---------------------------------------------------------------------------------
 
 layers = Table(
     "layers",
     metadata,
-    key("layer_id"),
+    make_key_column("layer_id"),
     Column("name", Text, nullable=False, unique=True),
     Column("kind", Text, nullable=False),
     Column("owner", Text, nullable=False),
@@ -27,13 +33,13 @@ layers = Table(
     Column("features", Integer, nullable=False),
     Column("troubles", Integer, nullable=False),
     Column("has_status", Boolean, nullable=False),
-    *box(),
+    *make_box_columns(),
 )
 
 layer_features = Table(
     "layer_features",
     metadata,
-    key("layer_id"),
+    make_key_column("layer_id"),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("name", Text, nullable=False),
     Column("owner", Text, nullable=False),
@@ -42,7 +48,7 @@ layer_features = Table(
     Column("is_trouble", Boolean, nullable=False),
     Column("valid_ns", BigInteger),
     Column("wkb", LargeBinary, nullable=False),
-    *box(),
+    *make_box_columns(),
     # what a search by rectangle asks for is all in the index: outlines are read only of what is answered
     Index("layer_features_box", "layer_id", "is_trouble", "number", "west", "south", "east", "north"),
 )
@@ -50,7 +56,7 @@ layer_features = Table(
 marks = Table(
     "marks",
     metadata,
-    key("mark_id"),
+    make_key_column("mark_id"),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("event_id", Text, nullable=False, index=True),
     Column("kind", Text, nullable=False),
@@ -60,7 +66,7 @@ marks = Table(
     Column("author", Text, nullable=False),
     Column("at_ns", BigInteger, nullable=False),
     Column("wkb", LargeBinary, nullable=False),
-    *box(),
+    *make_box_columns(),
 )
 
 derive_postgis_geometry(layer_features, "wkb")
@@ -71,7 +77,7 @@ derive_postgis_geometry(marks, "wkb")
 changes = Table(
     "changes",
     metadata,
-    key("change_id"),
+    make_key_column("change_id"),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("step_id", Text, nullable=False, index=True),
     Column("event_id", Text, nullable=False, index=True),
@@ -92,7 +98,7 @@ changes = Table(
     Column("wkb", LargeBinary, nullable=False),
     Column("error_m", Float(53)),  # since schema 17
     Column("scored_as", Text, nullable=False),  # since schema 21
-    *box(),
+    *make_box_columns(),
 )
 
 derive_postgis_geometry(changes, "wkb")
@@ -102,7 +108,7 @@ derive_postgis_geometry(changes, "wkb")
 briefings = Table(
     "briefings",
     metadata,
-    key("event_id"),
+    make_key_column("event_id"),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("places", Text, nullable=False),
     Column("author", Text, nullable=False),
@@ -114,13 +120,13 @@ briefings = Table(
 settlements = Table(
     "settlements",
     metadata,
-    key("event_id"),
-    key("settlement_id"),
+    make_key_column("event_id"),
+    make_key_column("settlement_id"),
     Column("version", Integer, primary_key=True, autoincrement=False),
     *(Column(name, Text, nullable=False) for name in ("name", "access", "roads_said", "note", "author")),
     Column("at_ns", BigInteger, nullable=False),
     Column("wkb", LargeBinary, nullable=False),
-    *box(),
+    *make_box_columns(),
 )
 
 derive_postgis_geometry(settlements, "wkb")
@@ -130,7 +136,7 @@ derive_postgis_geometry(settlements, "wkb")
 comparisons = Table(
     "comparisons",
     metadata,
-    key("comparison_id"),
+    make_key_column("comparison_id"),
     Column("event_id", Text, nullable=False, index=True),
     *(Column(name, Text, nullable=False) for name in ("before_shown", "after_shown", "author")),
     Column("rmse_m", Float(53), nullable=False),
@@ -138,7 +144,7 @@ comparisons = Table(
     Column("windows", LargeBinary, nullable=False),
     Column("wkb", LargeBinary, nullable=False),
     *(Column(name, Text, nullable=False) for name in ("doubts", "warnings")),  # since schema 20
-    *box(),
+    *make_box_columns(),
 )
 
 derive_postgis_geometry(comparisons, "wkb")
@@ -148,7 +154,7 @@ derive_postgis_geometry(comparisons, "wkb")
 packs = Table(
     "packs",
     metadata,
-    big_key("number"),
+    make_bigint_key_column("number"),
     Column("pack_id", Text, nullable=False, unique=True),
     Column("owner", Text, nullable=False),
     Column("account", Text, nullable=False),

@@ -14,13 +14,13 @@ from shapely.geometry.base import BaseGeometry
 from sqlalchemy import Row, Select, delete, func, select, update
 
 from flycam.catalog import tables
-from flycam.catalog.boundary_ends import settle_ends
-from flycam.catalog.boxes import box_values, do_touch, touches
+from flycam.catalog.boundary_validity import update_valid_to
+from flycam.catalog.bounding_boxes import is_touching, match_touching_boxes, to_box_columns
 from flycam.catalog.database import Database
 from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage
 from flycam.errors import BoundaryInvalid, NotFound
-from flycam.frame.made_up import MADE_UP_COMMUNES
-from flycam.frame.spelling import search_key, to_kept
+from flycam.frame.exercise_communes import EXERCISE_COMMUNE_CODES
+from flycam.frame.text_normalization import to_canonical_name, to_search_key
 from flycam.messages import _
 
 _SEARCH_LIMIT = 20
@@ -46,7 +46,7 @@ class Boundaries:
         with self._database.write(alone_in=tables.communes) as connection:
             if rows:
                 connection.execute(self._database.upsert(tables.communes), rows)
-            settle_ends(connection)
+            update_valid_to(connection)
 
     def communes(
         self, on_date: date | None = None, bounds: BoundsLonLat | None = None
@@ -54,10 +54,10 @@ class Boundaries:
         """Communes in force on a date (the latest without one), by code; those whose box touches `bounds`."""
         query = select(tables.communes).where(_in_force(on_date))
         if bounds is not None:
-            query = query.where(touches(tables.communes, bounds))
+            query = query.where(match_touching_boxes(tables.communes, bounds))
         return self._fetch(query.order_by(tables.communes.c.code))
 
-    def counted(
+    def list_countable(
         self, *, is_drill: bool, on_date: date | None = None, bounds: BoundsLonLat | None = None
     ) -> list[CommuneRecord]:
         """Communes in which an event's ground, marks and changes count, so that none counts twice where a
@@ -67,25 +67,25 @@ class Boundaries:
         or today's where none is then: who flies before the first boundaries that are known still has a
         commune to name.
         """
-        real = self._first_known(on_date, bounds, is_made_up=False)
-        made_up = self._first_known(on_date, None, is_made_up=True) if is_drill else []
+        real = self._first_known(on_date, bounds, is_synthetic=False)
+        made_up = self._first_known(on_date, None, is_synthetic=True) if is_drill else []
         if not made_up:
             return real
-        over = united(made_up)
+        over = union_communes(made_up)
         beneath = self._touching(over.bounds)
         counted = []
         for one in real:
             left = _left_of(one, over) if (one.code, one.valid_from) in beneath else one
             counted += [] if left is None else [left]
-        here = [bounds is None or do_touch(shapely.from_wkb(one.wkb).bounds, bounds) for one in made_up]
+        here = [bounds is None or is_touching(shapely.from_wkb(one.wkb).bounds, bounds) for one in made_up]
         return [*counted, *compress(made_up, here)]
 
-    def extent(self, on_date: date | None = None, without: Collection[str] = ()) -> BoundsLonLat | None:
+    def extent(self, on_date: date | None = None, exclude: Collection[str] = ()) -> BoundsLonLat | None:
         """(west, south, east, north) in degrees of the communes in force on a date, or the latest, but for
         those of the codes `without`."""
         c = tables.communes.c
         sides = func.min(c.west), func.min(c.south), func.max(c.east), func.max(c.north)
-        query = select(*sides).where(_in_force(on_date), c.code.not_in(without))
+        query = select(*sides).where(_in_force(on_date), c.code.not_in(exclude))
         with self._database.read() as connection:
             west, south, east, north = connection.execute(query).one()
         return None if west is None else (west, south, east, north)
@@ -144,7 +144,7 @@ class Boundaries:
         self, text: str, on_date: date | None = None, limit: int = _SEARCH_LIMIT
     ) -> list[CommuneRecord]:
         """Communes whose name contains the text, accents and case aside; names that begin with it first."""
-        key = search_key(text)
+        key = to_search_key(text)
         if not key:
             return []
         c = tables.communes.c
@@ -154,7 +154,7 @@ class Boundaries:
         begins = c.search_name.startswith(key, autoescape=True)
         return self._fetch(query.order_by(begins.desc(), c.search_name, c.code).limit(limit))
 
-    def at(self, lon_deg: float, lat_deg: float, on_date: date | None = None) -> CommuneRecord | None:
+    def find_at(self, lon_deg: float, lat_deg: float, on_date: date | None = None) -> CommuneRecord | None:
         """The commune that holds a point; None where no boundary is known."""
         candidates = self.communes(on_date, (lon_deg, lat_deg, lon_deg, lat_deg))
         point = shapely.Point(lon_deg, lat_deg)
@@ -193,14 +193,16 @@ class Boundaries:
             return [Coverage(**row._mapping) for row in rows]
 
     def _first_known(
-        self, on_date: date | None, bounds: BoundsLonLat | None, *, is_made_up: bool
+        self, on_date: date | None, bounds: BoundsLonLat | None, *, is_synthetic: bool
     ) -> list[CommuneRecord]:
         c = tables.communes.c
-        is_wanted = c.code.in_(MADE_UP_COMMUNES) if is_made_up else c.code.not_in(MADE_UP_COMMUNES)
+        is_wanted = (
+            c.code.in_(EXERCISE_COMMUNE_CODES) if is_synthetic else c.code.not_in(EXERCISE_COMMUNE_CODES)
+        )
         for day in dict.fromkeys((on_date, None)):
             query = select(tables.communes).where(_in_force(day), is_wanted)
             if bounds is not None:
-                query = query.where(touches(tables.communes, bounds))
+                query = query.where(match_touching_boxes(tables.communes, bounds))
             if found := self._fetch(query.order_by(c.code)):
                 return found
         return []
@@ -208,7 +210,7 @@ class Boundaries:
     def _touching(self, bounds: BoundsLonLat) -> set[tuple[str, date]]:
         """Code and date of every boundary whose box touches one, without reading the polygons."""
         c = tables.communes.c
-        query = select(c.code, c.valid_from).where(touches(tables.communes, bounds))
+        query = select(c.code, c.valid_from).where(match_touching_boxes(tables.communes, bounds))
         with self._database.read() as connection:
             return {(row.code, row.valid_from) for row in connection.execute(query)}
 
@@ -217,7 +219,7 @@ class Boundaries:
             return [_commune(row) for row in connection.execute(query)]
 
 
-def united(communes: Sequence[CommuneRecord]) -> BaseGeometry:
+def union_communes(communes: Sequence[CommuneRecord]) -> BaseGeometry:
     """The ground of all of them together, WGS 84."""
     return shapely.union_all([_ground(one) for one in communes])
 
@@ -267,16 +269,16 @@ def _row(commune: CommuneRecord) -> dict[str, Any]:
         raise _no_polygon(commune) from error
     if polygon.is_empty or polygon.geom_type not in ("Polygon", "MultiPolygon"):
         raise _no_polygon(commune)
-    name = to_kept(commune.name)
+    name = to_canonical_name(commune.name)
     return {
         "code": commune.code,
         "valid_from": commune.valid_from,
         "valid_to": None,
         "name": name,
-        "search_name": search_key(name),
+        "search_name": to_search_key(name),
         "wkb": commune.wkb,
         "area_m2": float(commune.area_m2),
-        **box_values(polygon.bounds),
+        **to_box_columns(polygon.bounds),
     }
 
 

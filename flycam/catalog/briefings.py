@@ -32,7 +32,7 @@ class BriefingPlace:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BriefingLine:
+class BriefingVersion:
     """The whole list as `author` left it at `at_ns`; the last version is the list."""
 
     event_id: str
@@ -48,7 +48,7 @@ class Briefings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def append(self, line: BriefingLine, told: AuditEntry) -> None:
+    def append(self, line: BriefingVersion, audit_entry: AuditEntry) -> None:
         """Add a list and what the audit log tells of it; version 1 is an event's first.
 
         Raises StoreConflict if somebody else has added that version.
@@ -64,7 +64,7 @@ class Briefings:
         try:
             with self._database.write(alone_in=audit_log) as connection:
                 connection.execute(briefings.insert(), row)
-                write_entries(connection, [told], self._database.audit_key)
+                write_entries(connection, [audit_entry], self._database.audit_key)
         except IntegrityError as error:
             raise StoreConflict(
                 _(
@@ -73,7 +73,7 @@ class Briefings:
                 )
             ) from error
 
-    def last(self, event_id: str) -> BriefingLine | None:
+    def last(self, event_id: str) -> BriefingVersion | None:
         """The list of an event; None where nobody made one."""
         c = briefings.c
         query = select(briefings).where(c.event_id == event_id).order_by(c.version.desc()).limit(1)
@@ -81,7 +81,7 @@ class Briefings:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
-        return BriefingLine(
+        return BriefingVersion(
             event_id=row.event_id,
             version=row.version,
             places=[

@@ -8,7 +8,6 @@ from types import TracebackType
 
 from flycam.catalog import snapshot
 from flycam.catalog.accounts import Accounts
-from flycam.catalog.airborne import AirborneFlights
 from flycam.catalog.audit import Audit
 from flycam.catalog.audit_key import AuditKey
 from flycam.catalog.boundaries import Boundaries
@@ -20,21 +19,22 @@ from flycam.catalog.flights import Flights
 from flycam.catalog.frames import Frames
 from flycam.catalog.guests import Guests
 from flycam.catalog.identities import Identities
-from flycam.catalog.kept_originals import KeptOriginals
-from flycam.catalog.layers import SpecialistLayers
+from flycam.catalog.live_flights import LiveFlightReports
 from flycam.catalog.marks import Marks
 from flycam.catalog.one_time_codes import OneTimeCodes
 from flycam.catalog.packs import Packs
 from flycam.catalog.placements import Placements
-from flycam.catalog.recordings import Recordings
 from flycam.catalog.redactions import Redactions
 from flycam.catalog.restrictions import Restrictions
 from flycam.catalog.retention import Retention
 from flycam.catalog.revisions import Revisions
 from flycam.catalog.settlements import Settlements
+from flycam.catalog.specialist_layers import SpecialistLayers
+from flycam.catalog.stored_originals import StoredOriginals
 from flycam.catalog.terrain import Terrain
 from flycam.catalog.tiles import Tiles
 from flycam.catalog.tokens import Tokens
+from flycam.catalog.video_segments import VideoSegments
 
 
 class Catalog:
@@ -46,8 +46,8 @@ class Catalog:
         self.frames = Frames(database)
         self.placements = Placements(database)
         self.tiles = Tiles(database)
-        self.airborne = AirborneFlights(database)
-        self.recordings = Recordings(database)
+        self.airborne = LiveFlightReports(database)
+        self.recordings = VideoSegments(database)
         self.revisions = Revisions(database)
         self.terrain = Terrain(database)
         self.boundaries = Boundaries(database)
@@ -64,7 +64,7 @@ class Catalog:
         self.restrictions = Restrictions(database)
         self.redactions = Redactions(database)
         self.retention = Retention(database)
-        self.kept_originals = KeptOriginals(database)
+        self.kept_originals = StoredOriginals(database)
         self.guests = Guests(database)
         self.identities = Identities(database)
         self.audit = Audit(database)
@@ -81,19 +81,19 @@ class Catalog:
 
     def save(self, path: Path) -> None:
         """Everything at this moment into one new file (`flycam.catalog.snapshot`)."""
-        snapshot.save(self._database, path)
+        snapshot.save_snapshot(self._database, path)
 
     def fill(self, path: Path) -> None:
         """Everything of such a file into this catalogue, which is empty: all or nothing."""
-        snapshot.fill(self._database, path)
+        snapshot.restore_snapshot(self._database, path)
 
     def is_empty(self) -> bool:
         """Whether nothing was ever entered."""
-        return snapshot.is_empty(self._database)
+        return snapshot.is_database_empty(self._database)
 
     def check(self) -> list[str]:
         """What the database finds wrong with its own file."""
-        return snapshot.check(self._database)
+        return snapshot.check_integrity(self._database)
 
     def close(self) -> None:
         """Give every connection back."""

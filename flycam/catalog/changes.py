@@ -11,11 +11,11 @@ from sqlalchemy.exc import IntegrityError
 
 from flycam.catalog.audit import write_entries
 from flycam.catalog.board_tables import changes
-from flycam.catalog.boxes import box_values, touches
-from flycam.catalog.change_line import ChangeLine
-from flycam.catalog.change_signing import Signature, is_its_own, signed
+from flycam.catalog.bounding_boxes import match_touching_boxes, to_box_columns
+from flycam.catalog.change_attribution import ChangeAttribution, derive_attribution, is_self_attributed
+from flycam.catalog.change_version import ChangeVersion
 from flycam.catalog.database import Database
-from flycam.catalog.flights import require_still_in
+from flycam.catalog.flights import require_in_event
 from flycam.catalog.records import AuditEntry, BoundsLonLat
 from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound, StoreConflict
@@ -29,7 +29,7 @@ class Changes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def append(self, lines: Sequence[ChangeLine], told: Sequence[AuditEntry] = ()) -> None:
+    def append(self, lines: Sequence[ChangeVersion], audit_entries: Sequence[AuditEntry] = ()) -> None:
         """Add the lines of one step and what the audit log tells of it, all or none; a change's version 1 is
         its first.
 
@@ -40,18 +40,18 @@ class Changes:
         try:
             with self._database.write(alone_in=audit_log) as connection:
                 connection.execute(changes.insert(), [_row(line) for line in lines])
-                write_entries(connection, told, self._database.audit_key)
+                write_entries(connection, audit_entries, self._database.audit_key)
         except IntegrityError as error:
             raise _decided_meanwhile(lines[0]) from error
 
     def add_new(
         self,
-        lines: Sequence[ChangeLine],
-        told: Callable[[int], AuditEntry] | None = None,
+        lines: Sequence[ChangeVersion],
+        make_audit_entry: Callable[[int], AuditEntry] | None = None,
         *,
-        replaced: Sequence[ChangeLine] = (),
-        replaced_told: Sequence[AuditEntry] = (),
-        of_flights: Collection[str] = (),
+        replaced: Sequence[ChangeVersion] = (),
+        replaced_audit_entries: Sequence[AuditEntry] = (),
+        flight_ids: Collection[str] = (),
     ) -> int:
         """Add first lines of changes that are not known yet, and what the audit log tells of so many; how
         many were not.
@@ -65,13 +65,16 @@ class Changes:
         c = changes.c
         try:
             with self._database.write(alone_in=audit_log) as connection:  # as `append`: one writer at a time
-                require_still_in(connection, of_flights, lines[0].event_id)
+                require_in_event(connection, flight_ids, lines[0].event_id)
                 ours = c.event_id.in_({line.event_id for line in lines})
                 known = set(connection.execute(select(c.change_id).where(ours, c.version == 1)).scalars())
                 rows = {one.change_id: _row(one) for one in lines if one.change_id not in known}
                 if rows:
                     connection.execute(changes.insert(), [*rows.values(), *map(_row, replaced)])
-                    entries = [*([told(len(rows))] if told else []), *replaced_told]
+                    entries = [
+                        *([make_audit_entry(len(rows))] if make_audit_entry else []),
+                        *replaced_audit_entries,
+                    ]
                     write_entries(connection, entries, self._database.audit_key)
         except IntegrityError as error:
             raise _decided_meanwhile(lines[0] if not replaced else replaced[0]) from error
@@ -84,7 +87,7 @@ class Changes:
         *,
         statuses: Collection[ChangeStatus] | None = None,
         until_ns: int | None = None,
-    ) -> list[ChangeLine]:
+    ) -> list[ChangeVersion]:
         """The last line of every change, the likeliest first, then the largest.
 
         statuses  only changes that stand so; None: all. until_ns: as they stood then (UTC), lines written
@@ -95,53 +98,55 @@ class Changes:
         if event_id is not None:
             query = query.where(c.event_id == event_id)
         if bounds is not None:
-            query = query.where(touches(changes, bounds))
+            query = query.where(match_touching_boxes(changes, bounds))
         if statuses is not None:
             query = query.where(c.status.in_([one.value for one in statuses]))
         drawn_first = func.coalesce(c.score, 1.0)
         return self._fetch(query.order_by(drawn_first.desc(), c.area_m2.desc(), c.change_id))
 
-    def last(self, change_ids: Sequence[str]) -> list[ChangeLine]:
+    def last(self, change_ids: Sequence[str]) -> list[ChangeVersion]:
         """The last line of each of these, in their order. Raises NotFound."""
         newest = _newest(changes.c.change_id.in_(change_ids))
         found = {line.change_id: line for line in self._fetch(newest)}
         for one in change_ids:
             if one not in found:
-                raise no_such_change(one)
+                raise make_change_not_found(one)
         return [found[one] for one in change_ids]
 
-    def history(self, change_id: str) -> list[ChangeLine]:
+    def history(self, change_id: str) -> list[ChangeVersion]:
         """All lines of a change, the first first. Raises NotFound."""
         c = changes.c
         found = self._fetch(select(changes).where(c.change_id == change_id).order_by(c.version))
         if not found:
-            raise no_such_change(change_id)
+            raise make_change_not_found(change_id)
         return found
 
-    def signatures(self, lines: Sequence[ChangeLine]) -> list[Signature]:
+    def list_attributions(self, lines: Sequence[ChangeVersion]) -> list[ChangeAttribution]:
         """Who decided and who wrote the note of each of these lines, by what came before it."""
-        histories = self.histories({one.change_id for one in lines if not is_its_own(one)})
+        histories = self.histories({one.change_id for one in lines if not is_self_attributed(one)})
         return [
-            signed([*(old for old in histories.get(one.change_id, ()) if old.version < one.version), one])
+            derive_attribution(
+                [*(old for old in histories.get(one.change_id, ()) if old.version < one.version), one]
+            )
             for one in lines
         ]
 
-    def histories(self, change_ids: Collection[str]) -> dict[str, list[ChangeLine]]:
+    def histories(self, change_ids: Collection[str]) -> dict[str, list[ChangeVersion]]:
         """All lines of each of these changes that there is, the first first."""
         c = changes.c
-        found: dict[str, list[ChangeLine]] = {}
+        found: dict[str, list[ChangeVersion]] = {}
         if change_ids:
             query = select(changes).where(c.change_id.in_(change_ids)).order_by(c.change_id, c.version)
             for line in self._fetch(query):
                 found.setdefault(line.change_id, []).append(line)
         return found
 
-    def step(self, step_id: str) -> list[ChangeLine]:
+    def step(self, step_id: str) -> list[ChangeVersion]:
         """The lines that one step wrote; none where there was no such step."""
         c = changes.c
         return self._fetch(select(changes).where(c.step_id == step_id).order_by(c.change_id))
 
-    def last_step(self, event_id: str, author: str) -> list[ChangeLine]:
+    def last_step(self, event_id: str, author: str) -> list[ChangeVersion]:
         """The lines of the last step that somebody wrote in an event, an undoing too; not the detector's."""
         c = changes.c
         last = (
@@ -162,7 +167,7 @@ class Changes:
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(changes)).scalar_one())
 
-    def _fetch(self, query: Select[Any]) -> list[ChangeLine]:
+    def _fetch(self, query: Select[Any]) -> list[ChangeVersion]:
         with self._database.read() as connection:
             return [_line(row) for row in connection.execute(query)]
 
@@ -176,7 +181,7 @@ def _newest(among: ColumnElement[bool]) -> Select[Any]:
     return select(changes).join(last, (c.change_id == last.c.change_id) & (c.version == last.c.last))
 
 
-def _decided_meanwhile(line: ChangeLine) -> StoreConflict:
+def _decided_meanwhile(line: ChangeVersion) -> StoreConflict:
     return StoreConflict(
         _(
             "{change_id}: somebody decided on this change a moment ago; look at it again",
@@ -185,7 +190,7 @@ def _decided_meanwhile(line: ChangeLine) -> StoreConflict:
     )
 
 
-def no_such_change(change_id: str) -> NotFound:
+def make_change_not_found(change_id: str) -> NotFound:
     """For what is not in the catalogue, and for what is not for whoever asks."""
     return NotFound(_("{change_id}: there is no such change; load the list again", change_id=change_id[:40]))
 
@@ -214,19 +219,19 @@ _PLAIN = (
 )
 
 
-def _row(line: ChangeLine) -> dict[str, Any]:
+def _row(line: ChangeVersion) -> dict[str, Any]:
     return {
         **{name: getattr(line, name) for name in _PLAIN},
         "action": line.action.value,
         "status": line.status.value,
         "kind": line.kind.value,
         "origins": json.dumps(line.origins),
-        **box_values(line.bounds_lonlat_deg),
+        **to_box_columns(line.bounds_lonlat_deg),
     }
 
 
-def _line(row: Row[Any]) -> ChangeLine:
-    return ChangeLine(
+def _line(row: Row[Any]) -> ChangeVersion:
+    return ChangeVersion(
         **{name: getattr(row, name) for name in _PLAIN},
         action=ChangeAction(row.action),
         status=ChangeStatus(row.status),

@@ -8,17 +8,17 @@ metadata = MetaData()
 _Big = BigInteger().with_variant(Integer, "sqlite")
 
 
-def key(name: str) -> Column[str]:
+def make_key_column(name: str) -> Column[str]:
     """A text that is the primary key, or a part of it."""
     return Column(name, Text, primary_key=True)
 
 
-def big_key(name: str) -> Column[int]:
+def make_bigint_key_column(name: str) -> Column[int]:
     """The same of 64-bit numbers."""
     return Column(name, _Big, primary_key=True, autoincrement=False)
 
 
-def box() -> list[Column[float]]:
+def make_box_columns() -> list[Column[float]]:
     """Sides of a bounding box, degrees."""
     return [Column(side, Float(53)) for side in ("west", "south", "east", "north")]
 

@@ -12,10 +12,10 @@ from sqlalchemy import Row, func, select, update
 
 from flycam.catalog.audit import write_entries
 from flycam.catalog.board_tables import comparisons
-from flycam.catalog.boxes import box_values
+from flycam.catalog.bounding_boxes import to_box_columns
 from flycam.catalog.database import Database
-from flycam.catalog.flights import require_still_in
-from flycam.catalog.pictures_shown import mosaics_of, pair_of
+from flycam.catalog.flights import require_in_event
+from flycam.catalog.image_reference import list_mosaic_ids, parse_source_pair
 from flycam.catalog.records import AuditEntry, BoundsLonLat
 from flycam.catalog.tables import audit_log
 
@@ -35,7 +35,7 @@ class Comparison:
     """Ground on which changes of one event were looked for between two pictures. Another area asked for is
     another comparison; together they are what was looked at.
 
-    before_shown, after_shown  as `ChangeLine` has them
+    before_shown, after_shown  as `ChangeVersion` has them
     rmse_m                     how well the two lie on each other
     author                     who had changes looked for, at `at_ns`
     wkb                        multipolygon, WGS 84; never more than was compared
@@ -60,12 +60,12 @@ class Comparison:
     @property
     def mosaics(self) -> tuple[str, ...]:
         """Ids of the mosaics that were compared; pictures have none."""
-        return mosaics_of(self.before_shown, self.after_shown)
+        return list_mosaic_ids(self.before_shown, self.after_shown)
 
     @property
     def pair(self) -> tuple[str, str]:
         """Between which two pictures, whatever their revisions."""
-        return pair_of(self.before_shown, self.after_shown)
+        return parse_source_pair(self.before_shown, self.after_shown)
 
 
 class Comparisons:
@@ -77,35 +77,39 @@ class Comparisons:
 
     def add(
         self,
-        some: Sequence[Comparison],
+        records: Sequence[Comparison],
         windows: Sequence[ComparedWindow] = (),
-        told: Callable[[int], AuditEntry] | None = None,
+        make_audit_entry: Callable[[int], AuditEntry] | None = None,
         *,
-        of_flights: Collection[str] = (),
+        flight_ids: Collection[str] = (),
     ) -> int:
         """Keep those that are not known yet, with what the audit log tells of so many; how many were not.
         windows: of the one that is added; what comes from another box has none. One that is known without
         doubts and warnings, for it came through a box before schema 20, takes those of the same that has.
         of_flights: flights that their event has; StoreConflict where one was moved out of it."""
-        if not some:
+        if not records:
             return 0
         c = comparisons.c
         with self._database.write(alone_in=audit_log) as connection:
-            require_still_in(connection, of_flights, some[0].event_id)
-            ids = {one.comparison_id for one in some}
+            require_in_event(connection, flight_ids, records[0].event_id)
+            ids = {one.comparison_id for one in records}
             known = set(connection.execute(select(c.comparison_id).where(c.comparison_id.in_(ids))).scalars())
-            new = {one.comparison_id: _row(one, windows) for one in some if one.comparison_id not in known}
+            new = {one.comparison_id: _row(one, windows) for one in records if one.comparison_id not in known}
             if new:
                 connection.execute(comparisons.insert(), list(new.values()))
-                write_entries(connection, [told(len(new))] if told else [], self._database.audit_key)
-            for one in some:
+                write_entries(
+                    connection,
+                    [make_audit_entry(len(new))] if make_audit_entry else [],
+                    self._database.audit_key,
+                )
+            for one in records:
                 if one.comparison_id in known and (one.doubts or one.warnings):
-                    is_bare = (c.doubts == _NONE_SAID) & (c.warnings == _NONE_SAID)
+                    is_bare = (c.doubts == _EMPTY_JSON) & (c.warnings == _EMPTY_JSON)
                     bare = update(comparisons).where(c.comparison_id == one.comparison_id, is_bare)
                     connection.execute(bare.values(**_remarks(one)))
         return len(new)
 
-    def of_event(self, event_id: str, until_ns: int | None = None) -> list[Comparison]:
+    def list_for_event(self, event_id: str, until_ns: int | None = None) -> list[Comparison]:
         """Every one of an event, the first first; until_ns: those that were made by then (UTC)."""
         c = comparisons.c
         plain = [column for column in c if column.name != "windows"]
@@ -130,12 +134,12 @@ class Comparisons:
     def stamp(self) -> int:
         """Grows with every one, and where doubts or warnings are filled in."""
         c = comparisons.c
-        said = func.count().filter((c.doubts != _NONE_SAID) | (c.warnings != _NONE_SAID))
+        said = func.count().filter((c.doubts != _EMPTY_JSON) | (c.warnings != _EMPTY_JSON))
         with self._database.read() as connection:
             return int(connection.execute(select(func.count() + said).select_from(comparisons)).scalar_one())
 
 
-_NONE_SAID = "[]"
+_EMPTY_JSON = "[]"
 _PLAIN = (
     "comparison_id",
     "event_id",
@@ -154,7 +158,7 @@ def _row(one: Comparison, windows: Sequence[ComparedWindow]) -> dict[str, Any]:
         **{name: getattr(one, name) for name in _PLAIN},
         "windows": zlib.compress(json.dumps(said, separators=(",", ":")).encode()),
         **_remarks(one),
-        **box_values(one.bounds_lonlat_deg),
+        **to_box_columns(one.bounds_lonlat_deg),
     }
 
 
@@ -176,10 +180,10 @@ def _comparison(row: Row[Any]) -> Comparison:
     return Comparison(
         **{name: getattr(row, name) for name in _PLAIN},
         bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
-        doubts=_said(row.doubts),
-        warnings=_said(row.warnings),
+        doubts=_parse_pairs(row.doubts),
+        warnings=_parse_pairs(row.warnings),
     )
 
 
-def _said(text: str) -> tuple[tuple[str, str], ...]:
+def _parse_pairs(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((english, vietnamese) for english, vietnamese in json.loads(text))

@@ -23,17 +23,23 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from flycam.catalog.audit_key import AuditKey
 from flycam.catalog.columns import metadata
-from flycam.catalog.schema_versions import ADDED_IN, FILLED_IN, SCHEMA_VERSION, SETTLED_IN, WIDENED_IN
-from flycam.catalog.session_lock import TURNS, SessionLock, busy
+from flycam.catalog.schema_versions import (
+    COLUMNS_ADDED,
+    DATA_MIGRATIONS,
+    SCHEMA_VERSION,
+    TABLE_BACKFILLS,
+    TABLES_ADDED,
+)
+from flycam.catalog.session_lock import CREATE_TURNS_TABLE, SessionLock, make_flight_busy
 from flycam.catalog.tables import schema_info
-from flycam.errors import CatalogUnavailable, DiskFull, StorageTrouble
+from flycam.errors import CatalogUnavailable, DiskFull, StorageFailed
 from flycam.messages import _
-from flycam.store.room import free_bytes
-from flycam.store.syncing import make_folder
+from flycam.store.disk_space import get_free_bytes
+from flycam.store.fsync import make_folder
 
 _BUSY_TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 10
-_ROOM_BYTES = 16 << 20  # with less, a disk counts as full
+_MIN_FREE_BYTES = 16 << 20  # with less, a disk counts as full
 _SCHEMA_LOCK = 0x666C7963616D  # "flycam": held while the schema is made, so that only one process makes it
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -64,13 +70,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent snapshot. Raises CatalogUnavailable."""
-        with self._translated(), self._engine.connect() as connection, connection.begin():
+        with self._translate_errors(), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """All that is read here is of one moment, however long it takes. Raises CatalogUnavailable."""
-        with self._translated(), self._engine.connect() as connection:
+        with self._translate_errors(), self._engine.connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
@@ -83,15 +89,15 @@ class Database:
         With `alone_in` nobody else writes that table until the transaction ends, so what is read there
         still holds when it is written. (SQLite has one writer at any time.)
         """
-        with self._translated(), self._engine.connect() as connection:
+        with self._translate_errors(), self._engine.connect() as connection:
             if self.is_sqlite:
                 connection.execution_options(flycam_write=True)
             with connection.begin():
                 if alone_in is not None:
-                    self.be_alone(connection, alone_in)
+                    self.lock_table(connection, alone_in)
                 yield connection
 
-    def be_alone(self, connection: Connection, table: Table) -> None:
+    def lock_table(self, connection: Connection, table: Table) -> None:
         """From here to the end of a transaction that was begun without (`write`): nobody else writes `table`.
         For one that writes long before it: all others who are alone there wait."""
         if not self.is_sqlite:
@@ -174,7 +180,7 @@ class Database:
             if not self.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCHEMA_LOCK})
                 connection.execute(text("CREATE EXTENSION IF NOT EXISTS postgis"))
-                connection.execute(text(TURNS))
+                connection.execute(text(CREATE_TURNS_TABLE))
             if not sqlalchemy.inspect(connection).has_table(schema_info.name):
                 metadata.create_all(connection, checkfirst=False)
                 connection.execute(schema_info.insert().values(name="version", value=SCHEMA_VERSION))
@@ -191,7 +197,7 @@ class Database:
             )
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except IntegrityError:
@@ -206,8 +212,8 @@ class Database:
 
     def _trouble(self, error: DBAPIError) -> Exception:
         said = " ".join(str(error.orig).split())
-        if "disk I/O error" in said and has_room(Path(self.place)):
-            return StorageTrouble(
+        if "disk I/O error" in said and has_free_space(Path(self.place)):
+            return StorageFailed(
                 _(
                     "{place}: the disk does not read or write ({said}), though it has room: "
                     "it may be dying; make a backup on another disk at once (flycam "
@@ -263,13 +269,13 @@ class Database:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise busy(name) from error
+                raise make_flight_busy(name) from error
             yield
 
     @contextmanager
     def _session_lock(self, name: str) -> Iterator[None]:
         lock = SessionLock(self._engine, name)
-        with self._translated():
+        with self._translate_errors():
             lock.take()
         with self._holding:
             self._held[name] = lock
@@ -281,10 +287,10 @@ class Database:
             lock.release()
 
 
-def has_room(path: Path) -> bool:
+def has_free_space(path: Path) -> bool:
     """Whether the disk of a catalogue's file has room left: then a write that failed has another reason."""
     try:
-        return free_bytes(path.parent) > _ROOM_BYTES
+        return get_free_bytes(path.parent) > _MIN_FREE_BYTES
     except OSError:
         return False
 
@@ -296,13 +302,13 @@ def _migrated(connection: Connection) -> int | None:
     if found is None or not 0 < found < SCHEMA_VERSION:
         return found
     for version in range(found + 1, SCHEMA_VERSION + 1):
-        metadata.create_all(connection, tables=list(ADDED_IN[version]), checkfirst=True)
-        if version in WIDENED_IN:
-            _widen(connection, *WIDENED_IN[version])
-        for statement in FILLED_IN.get(version, ()):
+        metadata.create_all(connection, tables=list(TABLES_ADDED[version]), checkfirst=True)
+        if version in COLUMNS_ADDED:
+            _widen(connection, *COLUMNS_ADDED[version])
+        for statement in TABLE_BACKFILLS.get(version, ()):
             connection.execute(text(statement))
-        if version in SETTLED_IN:
-            SETTLED_IN[version](connection)
+        if version in DATA_MIGRATIONS:
+            DATA_MIGRATIONS[version](connection)
     connection.execute(schema_info.update().where(of_version).values(value=SCHEMA_VERSION))
     return SCHEMA_VERSION
 
@@ -320,7 +326,7 @@ def _file_name(name: str) -> str:
     return f"{hashlib.sha256(name.encode()).hexdigest()}.lock"
 
 
-def file_of(url: str) -> Path | None:
+def parse_database_path(url: str) -> Path | None:
     """The file of the catalogue at a database address, whether it is there or not; None where a server keeps
     it. Raises CatalogUnavailable for what is no address."""
     parsed = _parse(url)

@@ -7,16 +7,16 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from flycam.catalog.boxes import box_of, box_values
+from flycam.catalog.bounding_boxes import parse_box, to_box_columns
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
-from flycam.frame.spelling import to_kept, to_visible
+from flycam.frame.text_normalization import to_canonical_name, to_visible
 
 
-def event_row(event: Event) -> dict[str, Any]:
+def to_event_row(event: Event) -> dict[str, Any]:
     """A row of the events."""
     return {
         "event_id": event.event_id,
-        "name": to_kept(event.name),
+        "name": to_canonical_name(event.name),
         "kind": event.kind.value,
         "is_drill": event.is_drill,
         "risk_level": event.risk_level,
@@ -25,8 +25,8 @@ def event_row(event: Event) -> dict[str, Any]:
     }
 
 
-def event_of(row: Row[Any]) -> Event:
-    """Inverse of `event_row`."""
+def parse_event_row(row: Row[Any]) -> Event:
+    """Inverse of `to_event_row`."""
     return Event(
         event_id=row.event_id,
         name=to_visible(row.name),  # of an older house, or of another box
@@ -38,11 +38,11 @@ def event_of(row: Row[Any]) -> Event:
     )
 
 
-def flight_row(flight: Flight) -> dict[str, Any]:
+def to_flight_row(flight: Flight) -> dict[str, Any]:
     """A row of the flights."""
     return {
         "flight_id": flight.flight_id,
-        "name": to_kept(flight.name),
+        "name": to_canonical_name(flight.name),
         "event_id": flight.event_id,
         "state": flight.state.value,
         "work_crs": flight.work_crs,
@@ -51,14 +51,14 @@ def flight_row(flight: Flight) -> dict[str, Any]:
         "gsd_m": float(flight.gsd_m),
         "first_ns": int(flight.first_ns),
         "last_ns": int(flight.last_ns),
-        **box_values(flight.bounds_lonlat_deg),
+        **to_box_columns(flight.bounds_lonlat_deg),
         "operator": flight.operator,
         "warnings": json.dumps(list(flight.warnings), ensure_ascii=False),
     }
 
 
-def flight_of(row: Row[Any]) -> Flight:
-    """Inverse of `flight_row`."""
+def parse_flight_row(row: Row[Any]) -> Flight:
+    """Inverse of `to_flight_row`."""
     return Flight(
         flight_id=row.flight_id,
         name=to_visible(row.name),  # of an older house, or of another box
@@ -70,7 +70,7 @@ def flight_of(row: Row[Any]) -> Flight:
         gsd_m=row.gsd_m,
         first_ns=row.first_ns,
         last_ns=row.last_ns,
-        bounds_lonlat_deg=box_of(row),
+        bounds_lonlat_deg=parse_box(row),
         operator=row.operator,
         warnings=_warnings_of(row.warnings),
     )

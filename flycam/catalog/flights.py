@@ -12,12 +12,12 @@ from sqlalchemy.exc import IntegrityError
 from flycam.catalog import tables
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.flight_rows import event_of, event_row, flight_of, flight_row
-from flycam.catalog.placement_rows import SET_ASIDE
+from flycam.catalog.flight_rows import parse_event_row, parse_flight_row, to_event_row, to_flight_row
+from flycam.catalog.placement_rows import SET_ASIDE_REASON
 from flycam.catalog.records import AuditEntry, FrameStatus
 from flycam.errors import NameTaken, NotFound, StoreConflict
 from flycam.frame.flight import Event, Flight, FlightState
-from flycam.frame.spelling import to_kept
+from flycam.frame.text_normalization import to_canonical_name
 from flycam.messages import _
 
 _IDS_AT_ONCE = 5000
@@ -33,7 +33,7 @@ class Flights:
         """Write or overwrite an event. Raises NameTaken if another event carries its name."""
         try:
             with self._database.write() as connection:
-                connection.execute(self._database.upsert(tables.events), event_row(event))
+                connection.execute(self._database.upsert(tables.events), to_event_row(event))
         except IntegrityError as error:
             raise NameTaken(
                 _("{name}: another event has this name; choose another", name=event.name)
@@ -47,14 +47,14 @@ class Flights:
             raise NotFound(
                 _("{ref}: no such event; name one that exists, or begin it with an ingest", ref=ref)
             )
-        return event_of(found)
+        return parse_event_row(found)
 
     def events(self) -> list[Event]:
         """All events, the latest first; those without a beginning last."""
         begins = tables.events.c.starts_ns
         query = select(tables.events).order_by(begins.is_(None), begins.desc(), tables.events.c.event_id)
         with self._database.read() as connection:
-            return [event_of(row) for row in connection.execute(query)]
+            return [parse_event_row(row) for row in connection.execute(query)]
 
     def put_flight(self, flight: Flight) -> None:
         """Write or overwrite a flight. Raises NameTaken if its name is another flight's name or id,
@@ -63,17 +63,17 @@ class Flights:
             with self._database.write(alone_in=tables.flights) as connection:
                 self._database.require_held(connection, flight.flight_id)
                 _require_no_id(connection, flight.name, flight.flight_id)
-                connection.execute(self._database.upsert(tables.flights), flight_row(flight))
+                connection.execute(self._database.upsert(tables.flights), to_flight_row(flight))
         except IntegrityError as error:
-            raise _taken(flight.name) from error
+            raise _make_name_taken(flight.name) from error
 
     def flight(self, ref: str) -> Flight:
         """The flight of this id or name; NotFound."""
         with self._database.read() as connection:
             found = _by_id_or_name(connection, tables.flights, tables.flights.c.flight_id, ref)
         if found is None:
-            raise no_such_flight(ref)
-        return flight_of(found)
+            raise make_flight_not_found(ref)
+        return parse_flight_row(found)
 
     def flights(self, event_id: str | None = None, state: FlightState | None = None) -> list[Flight]:
         """Flights, newest capture first; of one event or state if given."""
@@ -84,7 +84,7 @@ class Flights:
         if state is not None:
             query = query.where(c.state == state.value)
         with self._database.read() as connection:
-            return [flight_of(row) for row in connection.execute(query)]
+            return [parse_flight_row(row) for row in connection.execute(query)]
 
     def states(self) -> list[tuple[str, str]]:
         """(flight_id, state) of every flight, by id: what is quick to ask again and again."""
@@ -93,25 +93,25 @@ class Flights:
             rows = connection.execute(select(c.flight_id, c.state).order_by(c.flight_id))
             return [(row.flight_id, row.state) for row in rows]
 
-    def rename(self, flight_id: str, name: str, told: AuditEntry) -> Flight:
+    def rename(self, flight_id: str, name: str, audit_entry: AuditEntry) -> Flight:
         """Give a flight another label, with the audit log's line that tells of it. Raises NotFound, NameTaken
         and FlightBusy as `put_flight`."""
         try:
             # the log first, as `move` has it: two that begin at either end would wait for each other
             with self._database.write(alone_in=tables.audit_log) as connection:
-                self._database.be_alone(connection, tables.flights)
+                self._database.lock_table(connection, tables.flights)
                 self._database.require_held(connection, flight_id)
                 _require_no_id(connection, name, flight_id)
                 of_flight = tables.flights.c.flight_id == flight_id
-                renamed = update(tables.flights).where(of_flight).values(name=to_kept(name))
+                renamed = update(tables.flights).where(of_flight).values(name=to_canonical_name(name))
                 if not connection.execute(renamed).rowcount:
-                    raise no_such_flight(flight_id)
-                write_entries(connection, [told], self._database.audit_key)
+                    raise make_flight_not_found(flight_id)
+                write_entries(connection, [audit_entry], self._database.audit_key)
         except IntegrityError as error:
-            raise _taken(name) from error
+            raise _make_name_taken(name) from error
         return self.flight(flight_id)
 
-    def move(self, flight_id: str, event_id: str, told: AuditEntry) -> Flight:
+    def move(self, flight_id: str, event_id: str, audit_entry: AuditEntry) -> Flight:
         """Put a flight into another event, with the audit log's line that tells of it. Raises NotFound,
         FlightBusy as `put_flight`."""
         c = tables.flights.c
@@ -120,7 +120,7 @@ class Flights:
             connection.execute(
                 update(tables.flights).where(c.flight_id == flight_id).values(event_id=event_id)
             )
-            write_entries(connection, [told], self._database.audit_key)
+            write_entries(connection, [audit_entry], self._database.audit_key)
         return self.flight(flight_id)
 
     def flight_of_frames(self, frame_ids: Sequence[str]) -> str | None:
@@ -135,10 +135,10 @@ class Flights:
                     counts[flight_id] = counts.get(flight_id, 0) + count
         return min(counts, key=lambda flight_id: (-counts[flight_id], flight_id), default=None)
 
-    def holding(self, frame_ids: Sequence[str]) -> set[str]:
+    def find_by_frames(self, frame_ids: Sequence[str]) -> set[str]:
         """The flights that have one of these frames on the map, or had it there."""
         c = tables.frames.c
-        was_on_the_map = or_(c.status != FrameStatus.REJECTED.value, c.reason == SET_ASIDE)
+        was_on_the_map = or_(c.status != FrameStatus.REJECTED.value, c.reason == SET_ASIDE_REASON)
         found: set[str] = set()
         with self._database.read() as connection:
             for start in range(0, len(frame_ids), _IDS_AT_ONCE):
@@ -155,12 +155,12 @@ class Flights:
             yield
 
 
-def finishing(flight_id: str) -> str:
+def format_finish_lock(flight_id: str) -> str:
     """The lock of whoever finishes a flight: others may write its live revision meanwhile."""
     return f"finish-{flight_id}"
 
 
-def require_still_in(connection: Connection, flight_ids: Collection[str], event_id: str) -> None:
+def require_in_event(connection: Connection, flight_ids: Collection[str], event_id: str) -> None:
     """Within a transaction that is alone in the audit log, as `Flights.move` is: that these flights lie in an
     event until it ends. Raises StoreConflict."""
     c = tables.flights.c
@@ -176,12 +176,12 @@ def require_still_in(connection: Connection, flight_ids: Collection[str], event_
         )
 
 
-def no_such_flight(ref: str) -> NotFound:
+def make_flight_not_found(ref: str) -> NotFound:
     """For what is not in the catalogue, and for what is not for whoever asks."""
     return NotFound(_("{ref}: no such flight; give the id or the name that ingest printed", ref=ref))
 
 
-def _taken(name: str) -> NameTaken:
+def _make_name_taken(name: str) -> NameTaken:
     return NameTaken(
         _("{name}: another flight has this name; use its id, or choose another name with --name", name=name)
     )
@@ -191,9 +191,9 @@ def _require_no_id(connection: Connection, name: str, flight_id: str) -> None:
     """Where nobody else writes flights: that a flight's name is no other flight's id. Raises NameTaken."""
     ids = tables.flights.c.flight_id
     if connection.execute(select(ids).where(ids == name, ids != flight_id)).first() is not None:
-        raise _taken(name)
+        raise _make_name_taken(name)
 
 
 def _by_id_or_name(connection: Connection, table: Any, ids: Any, ref: str) -> Row[Any] | None:
-    query: Select[Any] = select(table).where(or_(ids == ref, table.c.name == to_kept(ref)))
+    query: Select[Any] = select(table).where(or_(ids == ref, table.c.name == to_canonical_name(ref)))
     return connection.execute(query.order_by((ids == ref).desc())).first()

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from flycam.catalog.records import BoundsLonLat, FrameRecord
 
 
-def footprints_of(frames: Iterable[FrameRecord]) -> NDArray[np.object_]:
+def parse_footprints(frames: Iterable[FrameRecord]) -> NDArray[np.object_]:
     """Valid polygons in WGS 84 degrees; frames without a footprint are left out."""
     return np.asarray(shapely.make_valid(_recorded(frames)), dtype=object)
 
 
-def bounds_of(frames: Iterable[FrameRecord]) -> BoundsLonLat | None:
+def compute_footprint_bounds(frames: Iterable[FrameRecord]) -> BoundsLonLat | None:
     """(west, south, east, north) in degrees around all footprints; None where there is none."""
     outlines = _recorded(frames)
     if not len(outlines):

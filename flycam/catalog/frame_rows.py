@@ -24,12 +24,12 @@ from flycam.geometry.grid import TileRange
 _WITHDRAWN_REASON = "withdrawn"
 
 
-def precedence(withdrawal: Withdrawal) -> tuple[int, str, str, str]:
+def rank_withdrawal(withdrawal: Withdrawal) -> tuple[int, str, str, str]:
     """Of two withdrawals of one frame the smaller is kept."""
     return (withdrawal.withdrawn_ns, withdrawal.authority, withdrawal.reason, withdrawal.flight_id)
 
 
-def withdrawal_values(withdrawal: Withdrawal) -> dict[str, Any]:
+def to_withdrawal_columns(withdrawal: Withdrawal) -> dict[str, Any]:
     """Columns of a frame's row that a withdrawal sets."""
     return {
         "status": FrameStatus.WITHDRAWN.value,
@@ -42,13 +42,13 @@ def _message(withdrawal: Withdrawal) -> str:
     return f"{withdrawal.reason} ({withdrawal.authority})"
 
 
-def withdrawals_of(connection: Connection, frame_ids: Sequence[str]) -> dict[str, Withdrawal]:
+def fetch_withdrawals(connection: Connection, frame_ids: Sequence[str]) -> dict[str, Withdrawal]:
     """Withdrawals of these frames, by frame."""
     query = select(tables.withdrawals).where(tables.withdrawals.c.frame_id.in_(frame_ids))
-    return {row.frame_id: withdrawal_of(row) for row in connection.execute(query)}
+    return {row.frame_id: parse_withdrawal_row(row) for row in connection.execute(query)}
 
 
-def withdrawal_of(row: Row[Any]) -> Withdrawal:
+def parse_withdrawal_row(row: Row[Any]) -> Withdrawal:
     """One withdrawal."""
     return Withdrawal(
         frame_id=row.frame_id,
@@ -59,7 +59,7 @@ def withdrawal_of(row: Row[Any]) -> Withdrawal:
     )
 
 
-def row_of(record: FrameRecord) -> dict[str, Any]:
+def to_frame_row(record: FrameRecord) -> dict[str, Any]:
     """A row of the frames."""
     header, tiles = record.header, record.tiles
     return {
@@ -77,13 +77,13 @@ def row_of(record: FrameRecord) -> dict[str, Any]:
         "dem_id": record.dem_id,
         "footprint_wkb": record.footprint_wkb,
         "gsd_m": None if record.gsd_m is None else float(record.gsd_m),
-        **tile_columns(tiles),
+        **to_tile_columns(tiles),
     }
 
 
-def amended(record: FrameRecord, gone: Mapping[str, Withdrawal]) -> FrameRecord:
+def apply_withdrawal(record: FrameRecord, withdrawals: Mapping[str, Withdrawal]) -> FrameRecord:
     """The record, withdrawn if a withdrawal names its frame."""
-    withdrawal = gone.get(record.frame_id)
+    withdrawal = withdrawals.get(record.frame_id)
     if withdrawal is None:
         return record
     return replace(
@@ -91,7 +91,7 @@ def amended(record: FrameRecord, gone: Mapping[str, Withdrawal]) -> FrameRecord:
     )
 
 
-def record_of(row: Row[Any]) -> FrameRecord:
+def parse_frame_row(row: Row[Any]) -> FrameRecord:
     """Inverse of `row_of`."""
     header = FrameHeader(
         frame_id=row.frame_id,
@@ -111,11 +111,11 @@ def record_of(row: Row[Any]) -> FrameRecord:
         dem_id=row.dem_id,
         footprint_wkb=row.footprint_wkb,
         gsd_m=row.gsd_m,
-        tiles=tiles_in(row),
+        tiles=parse_tile_columns(row),
     )
 
 
-def tile_columns(tiles: TileRange | None) -> dict[str, int | None]:
+def to_tile_columns(tiles: TileRange | None) -> dict[str, int | None]:
     """A rectangle of tiles as columns."""
     return {
         "tile_z": None if tiles is None else int(tiles.z),
@@ -126,8 +126,8 @@ def tile_columns(tiles: TileRange | None) -> dict[str, int | None]:
     }
 
 
-def tiles_in(row: Row[Any]) -> TileRange | None:
-    """Inverse of `tile_columns`."""
+def parse_tile_columns(row: Row[Any]) -> TileRange | None:
+    """Inverse of `to_tile_columns`."""
     if row.tile_z is None:
         return None
     return TileRange(

@@ -10,20 +10,20 @@ from sqlalchemy import Connection, Select, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
-from flycam.catalog.film_pictures import frame_of_original, note_pictures
 from flycam.catalog.frame_rows import (
-    amended,
-    precedence,
-    record_of,
-    row_of,
-    withdrawal_of,
-    withdrawal_values,
-    withdrawals_of,
+    apply_withdrawal,
+    fetch_withdrawals,
+    parse_frame_row,
+    parse_withdrawal_row,
+    rank_withdrawal,
+    to_frame_row,
+    to_withdrawal_columns,
 )
 from flycam.catalog.geometry_json import provenance_from_json
-from flycam.catalog.kept_originals import note_kept
-from flycam.catalog.placement_rows import as_placed, join_placements, placement_of, placements_of
+from flycam.catalog.original_frames import find_frame_id, record_video_frames
+from flycam.catalog.placement_rows import apply_placements, fetch_placements, join_placements, to_placement
 from flycam.catalog.records import FrameRecord, FrameStatus, Placement, Withdrawal
+from flycam.catalog.stored_originals import record_stored
 from flycam.errors import NotFound
 from flycam.frame.frame import Provenance
 from flycam.geometry.grid import TileId
@@ -45,7 +45,7 @@ class Frames:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, records: Iterable[FrameRecord], *, are_kept: bool = False) -> list[FrameRecord]:
+    def put(self, records: Iterable[FrameRecord], *, is_stored: bool = False) -> list[FrameRecord]:
         """Record frames; idempotent. Returns them as they stand, which is what must be rectified. Raises
         FlightBusy if this process held the lock of their flight and lost it: who has it now may be through
         with the flight, and nobody would lay what is recorded after.
@@ -60,26 +60,26 @@ class Frames:
                 self._database.require_held(connection, *sorted({record.flight_id for record in chunk}))
                 order.extend(record.frame_id for record in chunk)
                 standing.update(self._put_chunk(connection, chunk))
-                if are_kept:
+                if is_stored:
                     used = (one.header.provenance for one in chunk if one.status is FrameStatus.USED)
-                    note_kept(connection, self._database, (one.source_sha256 for one in used))
+                    record_stored(connection, self._database, (one.source_sha256 for one in used))
         return [standing[frame_id] for frame_id in order]
 
-    def of_flight(self, flight_id: str, status: FrameStatus | None = None) -> list[FrameRecord]:
+    def list_for_flight(self, flight_id: str, status: FrameStatus | None = None) -> list[FrameRecord]:
         """Frames of a flight in order of capture; of one status if given."""
         query = select(tables.frames).where(tables.frames.c.flight_id == flight_id)
         if status is not None:
             query = query.where(tables.frames.c.status == status.value)
         return self._fetch(query.order_by(tables.frames.c.captured_ns, tables.frames.c.frame_id))
 
-    def used(self) -> dict[str, int]:
+    def count_used(self) -> dict[str, int]:
         """How many frames lie on the map, by flight; none of a flight without one."""
         c = tables.frames.c
         query = select(c.flight_id, func.count()).where(c.status == FrameStatus.USED.value)
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query.group_by(c.flight_id))}
 
-    def newest_pictures(self, flight_id: str | None = None) -> dict[str, Provenance]:
+    def find_latest_originals(self, flight_id: str | None = None) -> dict[str, Provenance]:
         """By flight (of all, or of this one) where its picture is from that was captured last, whatever
         became of it; none of a flight before its first."""
         c, flight = tables.frames.c, tables.flights.c.flight_id
@@ -104,17 +104,17 @@ class Frames:
             )
         return found[0]
 
-    def of_original(self, sha256: str) -> FrameRecord:
+    def get_by_original(self, sha256: str) -> FrameRecord:
         """The frame of a photo, or of a film's picture, by the SHA-256 of the bytes that it is kept as;
         NotFound."""
         with self._database.read() as connection:
-            frame_id = frame_of_original(connection, sha256)
-        found = self.some([frame_id])
+            frame_id = find_frame_id(connection, sha256)
+        found = self.get_many([frame_id])
         if not found:
-            raise no_photo(sha256)
+            raise make_photo_not_found(sha256)
         return found[0]
 
-    def some(self, frame_ids: Sequence[str]) -> list[FrameRecord]:
+    def get_many(self, frame_ids: Sequence[str]) -> list[FrameRecord]:
         """Those of these frames that are on record."""
         found: list[FrameRecord] = []
         for start in range(0, len(frame_ids), _ROWS_AT_ONCE):
@@ -122,7 +122,9 @@ class Frames:
             found += self._fetch(select(tables.frames).where(tables.frames.c.frame_id.in_(part)))
         return found
 
-    def touching(self, flight_id: str, tile: TileId, status: FrameStatus | None = None) -> list[FrameRecord]:
+    def list_touching_tile(
+        self, flight_id: str, tile: TileId, status: FrameStatus | None = None
+    ) -> list[FrameRecord]:
         """Frames whose recorded tiles hold this base-zoom tile, of any status unless one is given."""
         c = tables.frames.c
         query = select(tables.frames).where(
@@ -145,17 +147,17 @@ class Frames:
         as `put` does.
         """
         earliest: dict[str, Withdrawal] = {}
-        for withdrawal in sorted(withdrawals, key=precedence):
+        for withdrawal in sorted(withdrawals, key=rank_withdrawal):
             earliest.setdefault(withdrawal.frame_id, withdrawal)
         if not earliest:
             return []
         with self._database.write(alone_in=tables.frames) as connection:
             flights = {one.flight_id for one in earliest.values() if one.flight_id}
             self._database.require_held(connection, *sorted(flights))
-            known = withdrawals_of(connection, list(earliest))
+            known = fetch_withdrawals(connection, list(earliest))
             for frame_id, withdrawal in sorted(earliest.items()):
                 before = known.get(frame_id)
-                if before is None or precedence(withdrawal) < precedence(before):
+                if before is None or rank_withdrawal(withdrawal) < rank_withdrawal(before):
                     self._withdraw_one(connection, withdrawal)
         return sorted(set(earliest) - set(known))
 
@@ -167,7 +169,7 @@ class Frames:
             of_flight = select(tables.frames.c.frame_id).where(tables.frames.c.flight_id == flight_id)
             query = query.where((c.flight_id == flight_id) | c.frame_id.in_(of_flight))
         with self._database.read() as connection:
-            return [withdrawal_of(row) for row in connection.execute(query)]
+            return [parse_withdrawal_row(row) for row in connection.execute(query)]
 
     def count_withdrawals(self) -> int:
         """How many frames are withdrawn; none ever comes back."""
@@ -176,33 +178,33 @@ class Frames:
 
     def _fetch(self, query: Select[Any]) -> list[FrameRecord]:
         with self._database.read() as connection:
-            return [record_of(row) for row in connection.execute(query)]
+            return [parse_frame_row(row) for row in connection.execute(query)]
 
     def _put_chunk(self, connection: Connection, chunk: Sequence[FrameRecord]) -> dict[str, FrameRecord]:
         ids = [record.frame_id for record in chunk]
         query = select(tables.frames).where(tables.frames.c.frame_id.in_(ids))
         kept = {
-            row.frame_id: record_of(row)
+            row.frame_id: parse_frame_row(row)
             for row in connection.execute(query)
             if row.status != FrameStatus.REJECTED.value and row.exterior is not None
         }
-        gone, placed = withdrawals_of(connection, ids), placements_of(connection, ids)
+        gone, placed = fetch_withdrawals(connection, ids), fetch_placements(connection, ids)
         fresh: dict[str, FrameRecord] = {}
         for record in chunk:
             if record.frame_id not in kept:
                 known = placed.get(record.frame_id)
                 laid = self._placed(connection, record, known) if known else record
-                fresh[record.frame_id] = amended(laid, gone)
+                fresh[record.frame_id] = apply_withdrawal(laid, gone)
         if fresh:
-            rows = [row_of(fresh[frame_id]) for frame_id in sorted(fresh)]
+            rows = [to_frame_row(fresh[frame_id]) for frame_id in sorted(fresh)]
             connection.execute(self._database.upsert(tables.frames), rows)
-            note_pictures(connection, self._database.insert(tables.film_pictures), fresh.values())
+            record_video_frames(connection, self._database.insert(tables.film_pictures), fresh.values())
         return fresh | kept
 
     def _placed(self, connection: Connection, record: FrameRecord, known: Sequence[Placement]) -> FrameRecord:
         """The record of a frame that was laid again before: here, or on a box that told of it."""
-        new = [placement_of(record)] if record.exterior is not None else []
-        return as_placed(record, join_placements(connection, self._database, known, new))
+        new = [to_placement(record)] if record.exterior is not None else []
+        return apply_placements(record, join_placements(connection, self._database, known, new))
 
     def _withdraw_one(self, connection: Connection, withdrawal: Withdrawal) -> None:
         row = {
@@ -216,10 +218,10 @@ class Frames:
         connection.execute(
             update(tables.frames)
             .where(tables.frames.c.frame_id == withdrawal.frame_id)
-            .values(**withdrawal_values(withdrawal))
+            .values(**to_withdrawal_columns(withdrawal))
         )
 
 
-def no_photo(sha256: str) -> NotFound:
+def make_photo_not_found(sha256: str) -> NotFound:
     """Of no flight here, or of none that may be told of."""
     return NotFound(_("{sha256}: no photo of any flight; take the hash from a pixel's card", sha256=sha256))

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from flycam.frame.frame import Provenance
-from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
+from flycam.geometry.exterior import CameraMotion, ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 
 
@@ -97,8 +97,8 @@ def exterior_from_json(text: str) -> ExteriorOrientation:
     )
 
 
-def _motion_of(value: dict[str, Any]) -> Motion:
-    return Motion(velocity_mps=tuple(value["velocity"]), turn_radps=tuple(value["turn"]))
+def _motion_of(value: dict[str, Any]) -> CameraMotion:
+    return CameraMotion(velocity_mps=tuple(value["velocity"]), turn_radps=tuple(value["turn"]))
 
 
 def provenance_to_json(provenance: Provenance) -> str:

@@ -18,7 +18,7 @@ from flycam.catalog.sharing_tables import guests
 from flycam.errors import NotFound
 from flycam.messages import _
 
-_CACHE_S = 2.0
+_CACHE_TTL_S = 2.0
 
 
 class Guests:
@@ -31,7 +31,7 @@ class Guests:
         self._by_hash: dict[str, Guest] = {}
         self._read_at = float("-inf")
 
-    def put(self, guest: Guest, told: AuditEntry | None = None) -> None:
+    def put(self, guest: Guest, audit_entry: AuditEntry | None = None) -> None:
         """Write a link, with the line of the audit log that tells of it."""
         row = {
             "guest_id": guest.guest_id,
@@ -46,7 +46,7 @@ class Guests:
         }
         with self._database.write(alone_in=tables.audit_log) as connection:
             connection.execute(self._database.upsert(guests), row)
-            write_entries(connection, [told] if told else [], self._database.audit_key)
+            write_entries(connection, [audit_entry] if audit_entry else [], self._database.audit_key)
         self._forget()
 
     def all(self) -> list[Guest]:
@@ -55,7 +55,7 @@ class Guests:
         with self._database.read() as connection:
             return [_guest(row) for row in connection.execute(query)]
 
-    def revoke(self, guest_id: str, at_ns: int, told: AuditEntry | None = None) -> Guest:
+    def revoke(self, guest_id: str, at_ns: int, audit_entry: AuditEntry | None = None) -> Guest:
         """Let a link open nothing any more, with the line of the audit log that tells of it; one that was
         revoked stays as it is. Raises NotFound."""
         of_it = guests.c.guest_id == guest_id
@@ -63,7 +63,7 @@ class Guests:
             still = update(guests).where(of_it, guests.c.revoked_ns.is_(None)).values(revoked_ns=at_ns)
             connection.execute(still)
             row = connection.execute(select(guests).where(of_it)).first()
-            write_entries(connection, [told] if told and row else [], self._database.audit_key)
+            write_entries(connection, [audit_entry] if audit_entry and row else [], self._database.audit_key)
         self._forget()
         if row is None:
             raise NotFound(
@@ -71,14 +71,14 @@ class Guests:
             )
         return _guest(row)
 
-    def by_secret(self, secret: str, now_ns: int) -> Guest | None:
+    def find_by_secret(self, secret: str, now_ns: int) -> Guest | None:
         """The link of a secret, if it holds now."""
         found = self._current().get(hash_token(secret))
-        return found if found is not None and found.holds(now_ns) else None
+        return found if found is not None and found.is_valid(now_ns) else None
 
     def _current(self) -> dict[str, Guest]:
         with self._lock:
-            if time.monotonic() - self._read_at >= _CACHE_S:
+            if time.monotonic() - self._read_at >= _CACHE_TTL_S:
                 self._by_hash = {one.secret_hash: one for one in self.all()}
                 self._read_at = time.monotonic()
             return self._by_hash

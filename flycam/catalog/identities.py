@@ -14,14 +14,14 @@ from itertools import count
 from sqlalchemy import Connection, select, update
 
 from flycam.catalog import tables
-from flycam.catalog.accounts import account_of, hash_token, new_token, row_of
+from flycam.catalog.accounts import generate_token, hash_token, parse_account_row, to_account_row
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
 from flycam.catalog.records import Account, AuditEntry
 from flycam.catalog.sharing_records import Person
 from flycam.catalog.sharing_tables import identities
 from flycam.errors import AccessDenied
-from flycam.frame.spelling import as_typed
+from flycam.frame.text_normalization import format_shell_command
 from flycam.messages import _
 
 
@@ -40,21 +40,23 @@ class Identities:
         """
         with self._database.write(alone_in=tables.audit_log) as connection:
             rows = connection.execute(select(tables.accounts))
-            accounts = {one.name: one for one in map(account_of, rows)}
+            accounts = {one.name: one for one in map(parse_account_row, rows)}
             if not accounts:
                 raise _no_administrator()
             before = _account_before(connection, person, accounts)
             account = before or _entered(connection, person, accounts, at_ns)
             account = replace(account, role=person.role, communes=person.communes)
             if account != before:
-                row = row_of(account)
+                row = to_account_row(account)
                 what = {"role": row["role"], "communes": row["communes"]}
                 its = tables.accounts.c.name == account.name
                 connection.execute(update(tables.accounts).where(its).values(what))
-                write_entries(connection, [_told(person, account, at_ns)], self._database.audit_key)
+                write_entries(
+                    connection, [_make_audit_entry(person, account, at_ns)], self._database.audit_key
+                )
         return account
 
-    def are_of(self, name: str) -> bool:
+    def is_external(self, name: str) -> bool:
         """Whether the account of this name is a person's of the sign-in service."""
         with self._database.read() as connection:
             asked = select(identities.c.name).where(identities.c.name == name)
@@ -68,13 +70,13 @@ def _entered(connection: Connection, person: Person, accounts: Collection[str], 
     account = Account(
         name=next(one for one in names if one not in taken),
         role=person.role,
-        token_hash=hash_token(new_token()),
+        token_hash=hash_token(generate_token()),
         created_ns=at_ns,
         communes=person.communes,
     )
     row = {"issuer": person.issuer, "subject": person.subject, "name": account.name, "first_ns": at_ns}
     connection.execute(identities.insert(), row)
-    connection.execute(tables.accounts.insert(), row_of(account))
+    connection.execute(tables.accounts.insert(), to_account_row(account))
     return account
 
 
@@ -86,7 +88,9 @@ def _account_before(connection: Connection, person: Person, accounts: dict[str, 
     if known is None:
         return None
     if known.barred_ns is not None or known.name not in accounts:
-        again = as_typed("user", "add", known.name)  # of the person's own choice, pasted by an administrator
+        again = format_shell_command(
+            "user", "add", known.name
+        )  # of the person's own choice, pasted by an administrator
         raise AccessDenied(
             _(
                 "{name}: this account was taken away; an administrator lets you in again with: {again}",
@@ -97,7 +101,7 @@ def _account_before(connection: Connection, person: Person, accounts: dict[str, 
     return accounts[known.name]
 
 
-def _told(person: Person, account: Account, at_ns: int) -> AuditEntry:
+def _make_audit_entry(person: Person, account: Account, at_ns: int) -> AuditEntry:
     detail = ", ".join([account.role, *account.communes, f"{person.subject} of {person.issuer}"])
     return AuditEntry(
         who=account.name, what="user by sign-in service", subject=account.name, detail=detail, at_ns=at_ns

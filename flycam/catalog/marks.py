@@ -9,9 +9,9 @@ from sqlalchemy.exc import IntegrityError
 
 from flycam.catalog import board_tables as tables
 from flycam.catalog.audit import write_entries
-from flycam.catalog.boxes import box_values, touches
+from flycam.catalog.bounding_boxes import match_touching_boxes, to_box_columns
 from flycam.catalog.database import Database
-from flycam.catalog.records import AuditEntry, BoundsLonLat, MarkLine
+from flycam.catalog.records import AuditEntry, BoundsLonLat, MarkVersion
 from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound, StoreConflict
 from flycam.frame.mark import MarkKind, MarkStatus
@@ -24,7 +24,7 @@ class Marks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def append(self, line: MarkLine, told: AuditEntry) -> None:
+    def append(self, line: MarkVersion, audit_entry: AuditEntry) -> None:
         """Add a line and what the audit log tells of it, both or neither; version 1 is the first.
 
         Raises StoreConflict if somebody else has added that one.
@@ -32,7 +32,7 @@ class Marks:
         try:
             with self._database.write(alone_in=audit_log) as connection:
                 connection.execute(tables.marks.insert(), _row(line))
-                write_entries(connection, [told], self._database.audit_key)
+                write_entries(connection, [audit_entry], self._database.audit_key)
         except IntegrityError as error:
             raise StoreConflict(
                 _(
@@ -48,7 +48,7 @@ class Marks:
         *,
         with_removed: bool = False,
         until_ns: int | None = None,
-    ) -> list[MarkLine]:
+    ) -> list[MarkVersion]:
         """The last line of every mark, the newest first; those that were removed only if asked for.
 
         until_ns  as they stood then (UTC): lines written later are passed over
@@ -62,17 +62,17 @@ class Marks:
         if event_id is not None:
             query = query.where(c.event_id == event_id)
         if bounds is not None:
-            query = query.where(touches(tables.marks, bounds))
+            query = query.where(match_touching_boxes(tables.marks, bounds))
         if not with_removed:
             query = query.where(c.status != MarkStatus.REMOVED.value)
         return self._fetch(query.order_by(c.at_ns.desc(), c.mark_id))
 
-    def history(self, mark_id: str) -> list[MarkLine]:
+    def history(self, mark_id: str) -> list[MarkVersion]:
         """All lines of a mark, the first first. Raises NotFound."""
         c = tables.marks.c
         found = self._fetch(select(tables.marks).where(c.mark_id == mark_id).order_by(c.version))
         if not found:
-            raise no_such_mark(mark_id)
+            raise make_mark_not_found(mark_id)
         return found
 
     def stamp(self) -> int:
@@ -80,17 +80,17 @@ class Marks:
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(tables.marks)).scalar_one())
 
-    def _fetch(self, query: Select[Any]) -> list[MarkLine]:
+    def _fetch(self, query: Select[Any]) -> list[MarkVersion]:
         with self._database.read() as connection:
             return [_line(row) for row in connection.execute(query)]
 
 
-def no_such_mark(mark_id: str) -> NotFound:
+def make_mark_not_found(mark_id: str) -> NotFound:
     """For what is not in the catalogue, and for what is not for whoever asks."""
     return NotFound(_("{mark_id}: there is no such mark; see 'flycam marks list'", mark_id=mark_id[:40]))
 
 
-def _row(line: MarkLine) -> dict[str, Any]:
+def _row(line: MarkVersion) -> dict[str, Any]:
     return {
         "mark_id": line.mark_id,
         "version": line.version,
@@ -102,12 +102,12 @@ def _row(line: MarkLine) -> dict[str, Any]:
         "author": line.author,
         "at_ns": line.at_ns,
         "wkb": line.wkb,
-        **box_values(line.bounds_lonlat_deg),
+        **to_box_columns(line.bounds_lonlat_deg),
     }
 
 
-def _line(row: Row[Any]) -> MarkLine:
-    return MarkLine(
+def _line(row: Row[Any]) -> MarkVersion:
+    return MarkVersion(
         mark_id=row.mark_id,
         version=row.version,
         event_id=row.event_id,

@@ -25,7 +25,7 @@ class OneTimeCodes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, code: OneTimeCode, told: AuditEntry) -> None:
+    def put(self, code: OneTimeCode, audit_entry: AuditEntry) -> None:
         """Enter a new code in place of the one before it, with the line of the audit log that tells of it.
 
         Raises NotFound (no such account).
@@ -36,7 +36,7 @@ class OneTimeCodes:
             tokens.require_account(connection, code.account)
             connection.execute(before.values(ended_ns=code.made_ns))
             connection.execute(one_time_codes.insert(), asdict(code))
-            write_entries(connection, [told], self._database.audit_key)
+            write_entries(connection, [audit_entry], self._database.audit_key)
 
     def spend(self, code_hash: str, at_ns: int) -> OneTimeCode:
         """Use a code of an account, once over all processes. Raises AccessDenied: in one sentence why not."""
@@ -46,11 +46,11 @@ class OneTimeCodes:
             connection.execute(update(one_time_codes).where(of_it).values(ended_ns=at_ns, is_used=True))
         return code
 
-    def spend_word(self, word: str, account: str, expires_ns: int, at_ns: int) -> bool:
+    def mark_spent(self, secret: str, account: str, expires_ns: int, at_ns: int) -> bool:
         """Note that a one-time link was used, or a session signed out: whether for the first time, over all
         processes."""
         used = OneTimeCode(
-            code_hash=hash_token(word),
+            code_hash=hash_token(secret),
             account=account,
             token_id="",
             made_ns=at_ns,
@@ -65,9 +65,9 @@ class OneTimeCodes:
                 connection.execute(one_time_codes.insert(), asdict(used))
         return is_first
 
-    def is_spent(self, word: str) -> bool:
+    def is_spent(self, secret: str) -> bool:
         """Whether a one-time link was used, or a session signed out."""
-        same = select(one_time_codes.c.code_hash).where(one_time_codes.c.code_hash == hash_token(word))
+        same = select(one_time_codes.c.code_hash).where(one_time_codes.c.code_hash == hash_token(secret))
         with self._database.read() as connection:
             return connection.execute(same).first() is not None
 

@@ -33,7 +33,7 @@ class PackState(StrEnum):
     FAILED = "failed"
 
 
-UNDER_WAY = frozenset({PackState.WAITING, PackState.MAKING})
+PENDING_STATES = frozenset({PackState.WAITING, PackState.MAKING})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,8 +50,8 @@ class Pack:
     flights_beside  other flights of which it shows pictures, where changes were found on them; known once
                  it is made
     withheld     what was withheld when it was begun, a word for each: withdrawn frames of `flights_seen`
-                 (ids), and all masks, wherever they lie, for flights grow (`masked_ground.words_of`); known
-                 once it is made
+                 (ids), and all masks, wherever they lie, for flights grow
+                 (`masked_ground.compute_redaction_fingerprints`); known once it is made
     ended_ns     when it was made or given up
     why          sentences in English and Vietnamese
     content_sha256  what it says, by which a draft and its final pack are compared; of one that is approved
@@ -91,8 +91,8 @@ class Pack:
         return (*self.flights, *self.flights_beside)
 
     @property
-    def is_under_way(self) -> bool:
-        return self.state in UNDER_WAY
+    def is_pending(self) -> bool:
+        return self.state in PENDING_STATES
 
 
 class Packs:
@@ -102,7 +102,7 @@ class Packs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, pack: Pack, told: AuditEntry) -> Pack:
+    def add(self, pack: Pack, audit_entry: AuditEntry) -> Pack:
         """Put one on record that was asked for, as it is from then on. Raises StoreConflict where its draft
         has a final one already, made or under way: whoever else approves it comes too late."""
         with self._database.write(alone_in=audit_log) as connection:
@@ -113,22 +113,22 @@ class Packs:
             last = connection.execute(select(func.max(_mine.c.number))).scalar()
             numbered = replace(pack, number=(last or 0) + 1)
             connection.execute(_mine.insert(), _row(numbered))
-            write_entries(connection, [told], self._database.audit_key)
+            write_entries(connection, [audit_entry], self._database.audit_key)
         return numbered
 
-    def begin(self, pack_id: str) -> None:
+    def mark_making(self, pack_id: str) -> None:
         """Say that it is being made."""
         self._change(pack_id, {"state": PackState.MAKING.value})
 
-    def keep(self, pack: Pack, told: AuditEntry) -> bool:
+    def mark_made(self, pack: Pack, audit_entry: AuditEntry) -> bool:
         """Name the file of one that is made, whose bytes are in the store; False where it was given up
         meanwhile, and has none."""
         named = ("ended_ns", "manifest_sha256", "content_sha256", "classification", "sha256", "size_bytes")
         values = {name: getattr(pack, name) for name in named}
         said = {"state": PackState.MADE.value, **_lists(pack)}
-        return self._change(pack.pack_id, {**values, **said}, told)
+        return self._change(pack.pack_id, {**values, **said}, audit_entry)
 
-    def give_up(self, pack_id: str, why: tuple[str, str], at_ns: int) -> None:
+    def mark_failed(self, pack_id: str, why: tuple[str, str], at_ns: int) -> None:
         """Say why one that is under way was not made; one that is not stays as it is."""
         english, vietnamese = why
         failed = {
@@ -139,13 +139,13 @@ class Packs:
         }
         self._change(pack_id, failed)
 
-    def let_go(self, pack_id: str, at_ns: int, told: AuditEntry | None = None) -> None:
+    def mark_deleted(self, pack_id: str, at_ns: int, audit_entry: AuditEntry | None = None) -> None:
         """Say that there is no file of it any more; its bytes are deleted after this."""
         still = update(_mine).where(_mine.c.pack_id == pack_id, _mine.c.let_go_ns.is_(None))
         with self._database.write(alone_in=audit_log) as connection:
             is_news = connection.execute(still.values(let_go_ns=at_ns)).rowcount > 0
-            if is_news and told is not None:
-                write_entries(connection, [told], self._database.audit_key)
+            if is_news and audit_entry is not None:
+                write_entries(connection, [audit_entry], self._database.audit_key)
 
     def all(self) -> list[Pack]:
         """Those that were not let go, the newest first."""
@@ -165,7 +165,7 @@ class Packs:
             return {row.pack_id: row.owner for row in connection.execute(query)}
 
     @contextmanager
-    def making(self) -> Iterator[str]:
+    def hold_maker_lock(self) -> Iterator[str]:
         """The name under which a server makes packs, its own until the block is left or its process dies."""
         for name in map("packs-{}".format, count()):
             with ExitStack() as stack:
@@ -179,7 +179,7 @@ class Packs:
     def orphans(self, maker: str) -> list[Pack]:
         """Packs under way that nobody makes: those of earlier servers by this name, which the caller holds,
         and of other names that nobody holds."""
-        under_way = [one for one in self.all() if one.is_under_way]
+        under_way = [one for one in self.all() if one.is_pending]
         dead = {name for name in {one.maker for one in under_way} if name == maker or self._is_free(name)}
         return [one for one in under_way if one.maker in dead]
 
@@ -190,14 +190,14 @@ class Packs:
         except FlightBusy:
             return False
 
-    def _change(self, pack_id: str, values: dict[str, Any], told: AuditEntry | None = None) -> bool:
+    def _change(self, pack_id: str, values: dict[str, Any], audit_entry: AuditEntry | None = None) -> bool:
         """Of one that is under way; False, and nothing is told, where it is not."""
-        states = [one.value for one in UNDER_WAY]
+        states = [one.value for one in PENDING_STATES]
         change = update(_mine).where(_mine.c.pack_id == pack_id, _mine.c.state.in_(states))
-        with self._database.write(alone_in=audit_log if told else None) as connection:
+        with self._database.write(alone_in=audit_log if audit_entry else None) as connection:
             is_done = connection.execute(change.values(values)).rowcount > 0
-            if is_done and told is not None:
-                write_entries(connection, [told], self._database.audit_key)
+            if is_done and audit_entry is not None:
+                write_entries(connection, [audit_entry], self._database.audit_key)
         return is_done
 
     def _found(self, query: Select[Any]) -> list[Pack]:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, select
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
-from flycam.catalog.frame_rows import tile_columns, tiles_in
+from flycam.catalog.frame_rows import parse_tile_columns, to_tile_columns
 from flycam.catalog.geometry_json import (
     exterior_from_json,
     exterior_to_json,
@@ -23,17 +23,17 @@ from flycam.catalog.geometry_json import (
     interior_to_json,
 )
 from flycam.catalog.records import FrameRecord, FrameStatus, Placement
-from flycam.frame.flight import is_plane
+from flycam.frame.flight import is_flat_datum
 from flycam.frame.frame import Layer
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 
-SET_ASIDE = "set_aside"
+SET_ASIDE_REASON = "set_aside"
 """Reason of a frame that was on the map and cannot be laid on the ground that is known now."""
 
 _IDS_AT_ONCE = 2000
 
 
-def placement_id(placement: Placement) -> str:
+def derive_placement_id(placement: Placement) -> str:
     """24 hex digits from frame, version, camera, pose, terrain and layer: the same on every box."""
     content = (
         placement.frame_id,
@@ -47,7 +47,7 @@ def placement_id(placement: Placement) -> str:
     return hashlib.sha256("\n".join(content).encode()).hexdigest()[:24]
 
 
-def rank(placement: Placement) -> tuple[int, bool, bool, str, str]:
+def rank_placement(placement: Placement) -> tuple[int, bool, bool, str, str]:
     """The order of a frame's placements; the greatest is in force. Total, and from content alone.
 
     Of one version terrain stands before a plane. Of two terrains the greater id does, which is the same for
@@ -55,20 +55,20 @@ def rank(placement: Placement) -> tuple[int, bool, bool, str, str]:
     """
     exterior, dem_id = placement.exterior, placement.dem_id or ""
     is_laid = exterior is not None
-    return (placement.version, is_laid, is_on_terrain(exterior), dem_id, placement_id(placement))
+    return (placement.version, is_laid, is_on_terrain(exterior), dem_id, derive_placement_id(placement))
 
 
 def is_on_terrain(exterior: ExteriorOrientation | None) -> bool:
     """Whether a pose is one above terrain that is known, and not above a plane."""
-    return exterior is not None and not is_plane(exterior.vertical_datum)
+    return exterior is not None and not is_flat_datum(exterior.vertical_datum)
 
 
-def in_force(placements: Sequence[Placement]) -> Placement:
+def select_current_placement(placements: Sequence[Placement]) -> Placement:
     """The greatest of a frame's placements (at least one)."""
-    return max(placements, key=rank)
+    return max(placements, key=rank_placement)
 
 
-def placement_of(record: FrameRecord, **trace: Any) -> Placement:
+def to_placement(record: FrameRecord, **trace: Any) -> Placement:
     """How a frame lies, from its record; `trace`: reason, authority, placed_ns (version if set aside)."""
     if record.exterior is None:
         return Placement(
@@ -88,14 +88,14 @@ def placement_of(record: FrameRecord, **trace: Any) -> Placement:
     )
 
 
-def was_on_the_map(record: FrameRecord) -> bool:
+def was_orthorectified(record: FrameRecord) -> bool:
     """Whether a frame is laid, or was before it was withdrawn or set aside."""
-    return record.status is not FrameStatus.REJECTED or record.reason == SET_ASIDE
+    return record.status is not FrameStatus.REJECTED or record.reason == SET_ASIDE_REASON
 
 
-def as_placed(record: FrameRecord, placements: Sequence[Placement]) -> FrameRecord:
+def apply_placements(record: FrameRecord, placements: Sequence[Placement]) -> FrameRecord:
     """The frame as the placement in force has it; a withdrawn one stays withdrawn."""
-    best = in_force(placements)
+    best = select_current_placement(placements)
     changes: dict[str, Any] = {
         "exterior": best.exterior,
         "dem_id": best.dem_id,
@@ -106,7 +106,7 @@ def as_placed(record: FrameRecord, placements: Sequence[Placement]) -> FrameReco
     if record.status is not FrameStatus.WITHDRAWN:
         used = best.exterior is not None
         changes["status"] = FrameStatus.USED if used else FrameStatus.REJECTED
-        changes["reason"] = "" if used else SET_ASIDE
+        changes["reason"] = "" if used else SET_ASIDE_REASON
         changes["message"] = "" if used else best.reason
     header = replace(record.header, layer=best.layer)
     if best.exterior is not None and best.interior is not None:
@@ -118,14 +118,14 @@ def as_placed(record: FrameRecord, placements: Sequence[Placement]) -> FrameReco
     return replace(record, **changes)
 
 
-def placements_of(connection: Connection, frame_ids: Sequence[str]) -> dict[str, list[Placement]]:
+def fetch_placements(connection: Connection, frame_ids: Sequence[str]) -> dict[str, list[Placement]]:
     """Known placements of these frames; frames that were laid once at most have no entry."""
     found: dict[str, list[Placement]] = {}
     for start in range(0, len(frame_ids), _IDS_AT_ONCE):
         some = list(frame_ids[start : start + _IDS_AT_ONCE])
         query = select(tables.placements).where(tables.placements.c.frame_id.in_(some))
         for row in connection.execute(query.order_by(tables.placements.c.placement_id)):
-            found.setdefault(row.frame_id, []).append(placement_from(row))
+            found.setdefault(row.frame_id, []).append(parse_placement_row(row))
     return found
 
 
@@ -133,24 +133,24 @@ def join_placements(
     connection: Connection, database: Database, known: Sequence[Placement], new: Sequence[Placement]
 ) -> list[Placement]:
     """The union of two sets of placements, in the table too. Of two traces of one the earlier is kept."""
-    joined = {placement_id(one): one for one in known}
+    joined = {derive_placement_id(one): one for one in known}
     changed: dict[str, Placement] = {}
     for one in new:
-        name = placement_id(one)
+        name = derive_placement_id(one)
         before = joined.get(name)
         if before is None or _trace(one) < _trace(before):
             joined[name] = changed[name] = one
     if changed:
-        rows = [placement_row(changed[name]) for name in sorted(changed)]
+        rows = [to_placement_row(changed[name]) for name in sorted(changed)]
         connection.execute(database.upsert(tables.placements), rows)
     return list(joined.values())
 
 
-def placement_row(placement: Placement) -> dict[str, Any]:
+def to_placement_row(placement: Placement) -> dict[str, Any]:
     """A row of the placements."""
     return {
         "frame_id": placement.frame_id,
-        "placement_id": placement_id(placement),
+        "placement_id": derive_placement_id(placement),
         "flight_id": placement.flight_id,
         "version": int(placement.version),
         "interior": None if placement.interior is None else interior_to_json(placement.interior),
@@ -158,7 +158,7 @@ def placement_row(placement: Placement) -> dict[str, Any]:
         "dem_id": placement.dem_id,
         "footprint_wkb": placement.footprint_wkb,
         "gsd_m": None if placement.gsd_m is None else float(placement.gsd_m),
-        **tile_columns(placement.tiles),
+        **to_tile_columns(placement.tiles),
         "reason": placement.reason,
         "authority": placement.authority,
         "placed_ns": int(placement.placed_ns),
@@ -166,8 +166,8 @@ def placement_row(placement: Placement) -> dict[str, Any]:
     }
 
 
-def placement_from(row: Row[Any]) -> Placement:
-    """Inverse of `placement_row`."""
+def parse_placement_row(row: Row[Any]) -> Placement:
+    """Inverse of `to_placement_row`."""
     return Placement(
         frame_id=row.frame_id,
         flight_id=row.flight_id,
@@ -177,7 +177,7 @@ def placement_from(row: Row[Any]) -> Placement:
         dem_id=row.dem_id,
         footprint_wkb=row.footprint_wkb,
         gsd_m=row.gsd_m,
-        tiles=tiles_in(row),
+        tiles=parse_tile_columns(row),
         reason=row.reason,
         authority=row.authority,
         placed_ns=row.placed_ns,

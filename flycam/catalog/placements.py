@@ -9,13 +9,13 @@ from sqlalchemy import Connection, select
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
-from flycam.catalog.frame_rows import record_of, row_of
+from flycam.catalog.frame_rows import parse_frame_row, to_frame_row
 from flycam.catalog.placement_rows import (
-    as_placed,
+    apply_placements,
+    fetch_placements,
     join_placements,
-    placement_from,
-    placement_of,
-    placements_of,
+    parse_placement_row,
+    to_placement,
 )
 from flycam.catalog.records import FrameRecord, Placement
 from flycam.errors import NotFound
@@ -45,8 +45,8 @@ class Placements:
         """
         with self._database.write(alone_in=tables.frames) as connection:
             self._database.require_held(connection, *sorted({record.flight_id for record in records}))
-            standing = _standing(connection, [record.frame_id for record in records])
-            known = placements_of(connection, list(standing))
+            standing = _fetch_current_frames(connection, [record.frame_id for record in records])
+            known = fetch_placements(connection, list(standing))
             answer = []
             for record in records:
                 before = standing.get(record.frame_id)
@@ -57,7 +57,7 @@ class Placements:
                             frame_id=record.frame_id,
                         )
                     )
-                placed = self._joined(connection, before, known.get(record.frame_id, []), [])
+                placed = self._merge(connection, before, known.get(record.frame_id, []), [])
                 version = 1 + max((one.version for one in placed), default=-1)
                 new = _next(record, version, reason, authority, at_ns)
                 placed = join_placements(connection, self._database, placed, [new])
@@ -70,38 +70,38 @@ class Placements:
         for placement in placements:
             by_frame.setdefault(placement.frame_id, []).append(placement)
         with self._database.write(alone_in=tables.frames) as connection:
-            standing = _standing(connection, list(by_frame))
-            known = placements_of(connection, list(by_frame))
+            standing = _fetch_current_frames(connection, list(by_frame))
+            known = fetch_placements(connection, list(by_frame))
             for frame_id, new in sorted(by_frame.items()):
                 before = standing.get(frame_id)
-                placed = self._joined(connection, before, known.get(frame_id, []), new)
+                placed = self._merge(connection, before, known.get(frame_id, []), new)
                 if before is not None:
                     self._follow(connection, before, placed)
 
-    def of_flight(self, flight_id: str) -> list[Placement]:
+    def list_for_flight(self, flight_id: str) -> list[Placement]:
         """All placements of frames of a flight that were laid again, by frame and version."""
         c = tables.placements.c
         query = select(tables.placements).where(c.flight_id == flight_id)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(c.frame_id, c.version, c.placement_id))
-            return [placement_from(row) for row in rows]
+            return [parse_placement_row(row) for row in rows]
 
-    def _joined(
+    def _merge(
         self,
         connection: Connection,
-        standing: FrameRecord | None,
+        current: FrameRecord | None,
         known: Sequence[Placement],
         new: Sequence[Placement],
     ) -> list[Placement]:
         """All placements of one frame: those in the table, that of its own row, and new ones."""
-        own = [placement_of(standing)] if standing is not None and standing.exterior is not None else []
+        own = [to_placement(current)] if current is not None and current.exterior is not None else []
         return join_placements(connection, self._database, known, [*own, *new])
 
     def _follow(
         self, connection: Connection, record: FrameRecord, placements: Sequence[Placement]
     ) -> FrameRecord:
-        record = as_placed(record, placements)
-        connection.execute(self._database.upsert(tables.frames), row_of(record))
+        record = apply_placements(record, placements)
+        connection.execute(self._database.upsert(tables.frames), to_frame_row(record))
         return record
 
 
@@ -110,13 +110,13 @@ def _next(record: FrameRecord, version: int, reason: str, authority: str, at_ns:
         reason = record.message
     else:
         record = replace(record, exterior=replace(record.exterior, version=version))
-    return placement_of(record, version=version, reason=reason, authority=authority, placed_ns=at_ns)
+    return to_placement(record, version=version, reason=reason, authority=authority, placed_ns=at_ns)
 
 
-def _standing(connection: Connection, frame_ids: Sequence[str]) -> dict[str, FrameRecord]:
+def _fetch_current_frames(connection: Connection, frame_ids: Sequence[str]) -> dict[str, FrameRecord]:
     found: dict[str, FrameRecord] = {}
     for start in range(0, len(frame_ids), _IDS_AT_ONCE):
         some = list(frame_ids[start : start + _IDS_AT_ONCE])
         query = select(tables.frames).where(tables.frames.c.frame_id.in_(some))
-        found.update((row.frame_id, record_of(row)) for row in connection.execute(query))
+        found.update((row.frame_id, parse_frame_row(row)) for row in connection.execute(query))
     return found

@@ -13,10 +13,10 @@ from enum import StrEnum
 from typing import Any
 
 from flycam.catalog.access_records import Scope
+from flycam.frame.exercise_communes import EXERCISE_COMMUNE_CODES
 from flycam.frame.frame import FrameHeader, Layer
-from flycam.frame.made_up import MADE_UP_COMMUNES
 from flycam.frame.mark import MarkKind, MarkStatus
-from flycam.frame.specialist import Condition, LayerKind
+from flycam.frame.specialist_layer import Condition, LayerKind
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.grid import TileRange
 from flycam.geometry.interior import InteriorOrientation
@@ -185,9 +185,9 @@ class CommuneRecord:
     valid_to: date | None = None
 
     @property
-    def is_made_up(self) -> bool:
+    def is_synthetic(self) -> bool:
         """Whether a drill brought it: there is no such commune."""
-        return self.code in MADE_UP_COMMUNES
+        return self.code in EXERCISE_COMMUNE_CODES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -241,7 +241,7 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AuditLine:
+class AuditRecord:
     """Who did what to which subject. Each line's digest covers the line before it.
 
     digest  hex SHA-256 over the previous digest and this line
@@ -359,7 +359,7 @@ class LayerFeatureRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MarkLine:
+class MarkVersion:
     """One line of a field mark's history; the last is how the mark stands.
 
     version       1, 2, … : who changes a mark says which line was seen

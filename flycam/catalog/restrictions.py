@@ -11,14 +11,14 @@ from sqlalchemy import Row, delete, or_, select
 
 from flycam.catalog import sharing_tables as tables
 from flycam.catalog.audit import write_entries
-from flycam.catalog.boxes import box_values
+from flycam.catalog.bounding_boxes import to_box_columns
 from flycam.catalog.database import Database
 from flycam.catalog.records import AuditEntry, Role
 from flycam.catalog.sharing_records import RestrictedArea
 from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound
 from flycam.frame.classification import Classification
-from flycam.frame.spelling import to_kept
+from flycam.frame.text_normalization import to_canonical_name
 from flycam.messages import _
 
 
@@ -28,22 +28,24 @@ class Restrictions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, area: RestrictedArea, told: AuditEntry | None = None) -> None:
+    def put(self, area: RestrictedArea, audit_entry: AuditEntry | None = None) -> None:
         """Write an area in place of the one with its id."""
         row = {
             "area_id": area.area_id,
-            "name": to_kept(area.name),
+            "name": to_canonical_name(area.name),
             "roles": " ".join(sorted(area.roles)),
             "sha256": area.sha256,
             "added_ns": area.added_ns,
             "wkb": area.wkb,
-            **box_values(area.bounds_lonlat_deg),
+            **to_box_columns(area.bounds_lonlat_deg),
         }
         with self._database.write(alone_in=audit_log) as connection:
             connection.execute(self._database.upsert(tables.restricted_areas), row)
-            write_entries(connection, [told] if told else [], self._database.audit_key)
+            write_entries(connection, [audit_entry] if audit_entry else [], self._database.audit_key)
 
-    def remove(self, ref: str, tell: Callable[[RestrictedArea], AuditEntry] | None = None) -> RestrictedArea:
+    def remove(
+        self, ref: str, make_audit_entry: Callable[[RestrictedArea], AuditEntry] | None = None
+    ) -> RestrictedArea:
         """Forget the area of this id or name. Raises NotFound."""
         c = tables.restricted_areas.c
         with self._database.write(alone_in=audit_log) as connection:
@@ -55,7 +57,9 @@ class Restrictions:
                 )
             connection.execute(delete(tables.restricted_areas).where(c.area_id == row.area_id))
             area = _area(row)
-            write_entries(connection, [tell(area)] if tell else [], self._database.audit_key)
+            write_entries(
+                connection, [make_audit_entry(area)] if make_audit_entry else [], self._database.audit_key
+            )
         return area
 
     def areas(self) -> list[RestrictedArea]:
@@ -65,13 +69,13 @@ class Restrictions:
             return [_area(row) for row in connection.execute(query)]
 
     def classify(
-        self, subject: str, level: Classification, at_ns: int, told: AuditEntry | None = None
+        self, subject: str, level: Classification, at_ns: int, audit_entry: AuditEntry | None = None
     ) -> None:
         """Say how widely a flight or a layer (its id) may be shown."""
         row = {"subject": subject, "level": level.value, "at_ns": at_ns}
         with self._database.write(alone_in=audit_log) as connection:
             connection.execute(self._database.upsert(tables.classifications), row)
-            write_entries(connection, [told] if told else [], self._database.audit_key)
+            write_entries(connection, [audit_entry] if audit_entry else [], self._database.audit_key)
 
     def levels(self) -> Mapping[str, Classification]:
         """The level of every subject of which one was said; of all others it is OPEN."""

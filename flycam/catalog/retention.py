@@ -18,14 +18,14 @@ from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
 from flycam.catalog.records import AuditEntry
 from flycam.catalog.retention_records import (
-    HoldLine,
-    LetGoLine,
-    Term,
+    HoldRecord,
+    PurgeRecord,
+    RetentionTerm,
     UploadedFile,
-    list_changed,
-    standing_holds,
+    make_due_list_changed,
+    select_active_holds,
 )
-from flycam.frame.retention import HoldStep, LetGoStep, RetainedKind
+from flycam.frame.retention import HoldStep, PurgeStep, RetainedKind
 
 _ROWS_AT_ONCE = 2000
 
@@ -39,7 +39,7 @@ class Retention:
 
     # -- terms ----------------------------------------------------------------------------------
 
-    def put_term(self, term: Term, entry: AuditEntry) -> None:
+    def put_term(self, term: RetentionTerm, entry: AuditEntry) -> None:
         """Set a term in place of the one of that subject and kind."""
         row = {**_values(mine.retention_terms, term), "kind": term.kind.value}
         with self._database.write(alone_in=tables.audit_log) as connection:
@@ -54,18 +54,18 @@ class Retention:
             connection.execute(gone)
             write_entries(connection, [entry], self._database.audit_key)
 
-    def terms(self) -> list[Term]:
+    def terms(self) -> list[RetentionTerm]:
         """Every term, the house's first."""
         c = mine.retention_terms.c
         with self._database.read() as connection:
             rows = connection.execute(select(mine.retention_terms).order_by(c.subject, c.kind))
-            return [Term(**{**_named(row), "kind": RetainedKind(row.kind)}) for row in rows]
+            return [RetentionTerm(**{**_named(row), "kind": RetainedKind(row.kind)}) for row in rows]
 
     # -- holds ----------------------------------------------------------------------------------
 
-    def add_holds(self, lines: Sequence[HoldLine], entries: Sequence[AuditEntry] = ()) -> list[HoldLine]:
+    def add_holds(self, lines: Sequence[HoldRecord], entries: Sequence[AuditEntry] = ()) -> list[HoldRecord]:
         """Add lines; those of them that were not here. `entries` are written only if one is new."""
-        rows = {(one.line_id, one.subject): hold_row(one) for one in lines}
+        rows = {(one.line_id, one.subject): to_hold_row(one) for one in lines}
         if not rows:
             return []
         c = mine.retention_holds.c
@@ -80,26 +80,26 @@ class Retention:
                 write_entries(connection, list(entries), self._database.audit_key)
         return new
 
-    def holds(self, subjects: Iterable[str] | None = None) -> list[HoldLine]:
+    def holds(self, subjects: Iterable[str] | None = None) -> list[HoldRecord]:
         """Every line, or those of these flights and events, the first first."""
         c = mine.retention_holds.c
         query = select(mine.retention_holds).order_by(c.at_ns, c.line_id, c.subject)
         if subjects is not None:
             query = query.where(c.subject.in_(list(subjects)))
         with self._database.read() as connection:
-            return [hold_of(row) for row in connection.execute(query)]
+            return [parse_hold_row(row) for row in connection.execute(query)]
 
     def held_flights(self) -> frozenset[str]:
         """Flights of which nothing is to be let go, for they or their events are held."""
-        subjects = [one.subject for one in standing_holds(self.holds())]
+        subjects = [one.subject for one in select_active_holds(self.holds())]
         of_events = select(tables.flights.c.flight_id).where(tables.flights.c.event_id.in_(subjects))
         with self._database.read() as connection:
             return frozenset((*subjects, *connection.execute(of_events).scalars()))
 
     # -- letting go -----------------------------------------------------------------------------
 
-    def let_go(
-        self, lines: Sequence[LetGoLine], subjects: Iterable[str], entries: Sequence[AuditEntry]
+    def record_purges(
+        self, lines: Sequence[PurgeRecord], subjects: Iterable[str], entries: Sequence[AuditEntry]
     ) -> None:
         """Record that originals are to be let go, all or none, with the audit log's lines.
 
@@ -108,12 +108,12 @@ class Retention:
         c = mine.retention_holds.c
         of_them = select(mine.retention_holds).where(c.subject.in_(list(subjects)))
         with self._database.write(alone_in=tables.audit_log) as connection:
-            if standing_holds(hold_of(row) for row in connection.execute(of_them)):
-                raise list_changed()
+            if select_active_holds(parse_hold_row(row) for row in connection.execute(of_them)):
+                raise make_due_list_changed()
             self._insert(connection, lines)
             write_entries(connection, entries, self._database.audit_key)
 
-    def learn(self, lines: Sequence[LetGoLine], entries: Sequence[AuditEntry] = ()) -> list[LetGoLine]:
+    def learn(self, lines: Sequence[PurgeRecord], entries: Sequence[AuditEntry] = ()) -> list[PurgeRecord]:
         """Add lines of letting go or lifting; those that were not here. `entries` are written only if one is
         new."""
         if not lines:
@@ -124,20 +124,20 @@ class Retention:
                 write_entries(connection, entries, self._database.audit_key)
         return new
 
-    def lines(self) -> list[LetGoLine]:
+    def lines(self) -> list[PurgeRecord]:
         """Every line of letting go, the first first."""
-        return self._fetch(select(mine.let_go))
+        return self._fetch(select(mine.purges))
 
-    def of_originals(self, hashes: Iterable[str]) -> list[LetGoLine]:
+    def list_for_originals(self, hashes: Iterable[str]) -> list[PurgeRecord]:
         """Lines of the originals of these SHA-256, the first first of every thousand or so."""
         asked = sorted(set(hashes))
         chunks = (asked[start : start + _ROWS_AT_ONCE] for start in range(0, len(asked), _ROWS_AT_ONCE))
-        every = select(mine.let_go)
-        return [one for some in chunks for one in self._fetch(every.where(mine.let_go.c.sha256.in_(some)))]
+        every = select(mine.purges)
+        return [one for some in chunks for one in self._fetch(every.where(mine.purges.c.sha256.in_(some)))]
 
-    def of_flight(self, flight_id: str) -> list[LetGoLine]:
+    def list_for_flight(self, flight_id: str) -> list[PurgeRecord]:
         """Lines of a flight's originals, the first first."""
-        return self._fetch(select(mine.let_go).where(mine.let_go.c.flight_id == flight_id))
+        return self._fetch(select(mine.purges).where(mine.purges.c.flight_id == flight_id))
 
     # -- what there is to be kept ---------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class Retention:
                 if said["source_sha256"]:
                     yield row.flight_id, said["source_sha256"], said["source_name"]
 
-    def names_photo(self, sha256: str) -> bool:
+    def has_original(self, sha256: str) -> bool:
         """Whether a frame on record is of this original (hex)."""
         c = tables.frames.c
         query = select(c.frame_id).where(c.provenance.contains(sha256, autoescape=True)).limit(1)
@@ -163,42 +163,42 @@ class Retention:
         with self._database.write() as connection:
             connection.execute(insert, _values(mine.upload_files, file))
 
-    def uploaded(self) -> list[UploadedFile]:
+    def list_uploaded(self) -> list[UploadedFile]:
         """All that uploads brought, the first first."""
         c = mine.upload_files.c
         with self._database.read() as connection:
             rows = connection.execute(select(mine.upload_files).order_by(c.came_ns, c.sha256))
             return [UploadedFile(**_named(row)) for row in rows]
 
-    def _insert(self, connection: Any, lines: Sequence[LetGoLine]) -> list[LetGoLine]:
+    def _insert(self, connection: Any, lines: Sequence[PurgeRecord]) -> list[PurgeRecord]:
         named = {(one.line_id, one.flight_id): one for one in lines}
-        insert = self._database.insert(mine.let_go)
+        insert = self._database.insert(mine.purges)
         insert = insert.on_conflict_do_nothing(index_elements=["line_id", "flight_id"])
-        new: list[LetGoLine] = []
+        new: list[PurgeRecord] = []
         ids = list(named)
         for start in range(0, len(ids), _ROWS_AT_ONCE):
             chunk = ids[start : start + _ROWS_AT_ONCE]
-            query = select(mine.let_go.c.line_id, mine.let_go.c.flight_id)
-            query = query.where(mine.let_go.c.line_id.in_([name for name, _ in chunk]))
+            query = select(mine.purges.c.line_id, mine.purges.c.flight_id)
+            query = query.where(mine.purges.c.line_id.in_([name for name, _ in chunk]))
             here = {tuple(row) for row in connection.execute(query)}
-            connection.execute(insert, [let_go_row(named[one]) for one in chunk])
+            connection.execute(insert, [to_purge_row(named[one]) for one in chunk])
             new += [named[one] for one in chunk if one not in here]
         return new
 
-    def _fetch(self, query: Select[Any]) -> list[LetGoLine]:
-        ordered = query.order_by(mine.let_go.c.at_ns, mine.let_go.c.line_id, mine.let_go.c.flight_id)
+    def _fetch(self, query: Select[Any]) -> list[PurgeRecord]:
+        ordered = query.order_by(mine.purges.c.at_ns, mine.purges.c.line_id, mine.purges.c.flight_id)
         with self._database.read() as connection:
-            return [let_go_of(row) for row in connection.execute(ordered)]
+            return [parse_purge_row(row) for row in connection.execute(ordered)]
 
 
-def hold_row(line: HoldLine) -> dict[str, Any]:
+def to_hold_row(line: HoldRecord) -> dict[str, Any]:
     """A row of the holds."""
     return {**_values(mine.retention_holds, line), "step": line.step.value}
 
 
-def hold_of(row: Row[Any]) -> HoldLine:
-    """Inverse of `hold_row`. Raises ValueError for a step that there is not."""
-    return HoldLine(
+def parse_hold_row(row: Row[Any]) -> HoldRecord:
+    """Inverse of `to_hold_row`. Raises ValueError for a step that there is not."""
+    return HoldRecord(
         hold_id=row.hold_id,
         step=HoldStep(row.step),
         subject=row.subject,
@@ -208,16 +208,16 @@ def hold_of(row: Row[Any]) -> HoldLine:
     )
 
 
-def let_go_row(line: LetGoLine) -> dict[str, Any]:
+def to_purge_row(line: PurgeRecord) -> dict[str, Any]:
     """A row of what was let go."""
-    return {**_values(mine.let_go, line), "step": line.step.value, "kind": line.kind.value}
+    return {**_values(mine.purges, line), "step": line.step.value, "kind": line.kind.value}
 
 
-def let_go_of(row: Row[Any]) -> LetGoLine:
-    """Inverse of `let_go_row`. Raises ValueError for a step or a kind that there is not."""
-    return LetGoLine(
+def parse_purge_row(row: Row[Any]) -> PurgeRecord:
+    """Inverse of `to_purge_row`. Raises ValueError for a step or a kind that there is not."""
+    return PurgeRecord(
         act_id=row.act_id,
-        step=LetGoStep(row.step),
+        step=PurgeStep(row.step),
         kind=RetainedKind(row.kind),
         sha256=row.sha256,
         flight_id=row.flight_id,

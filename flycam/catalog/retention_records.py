@@ -10,18 +10,18 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from flycam.errors import LetGo, ListChanged, NotFound
-from flycam.frame.moment import day_of
-from flycam.frame.retention import HoldStep, LetGoStep, RetainedKind
+from flycam.errors import DueListChanged, NotFound, OriginalPurged
+from flycam.frame.retention import HoldStep, PurgeStep, RetainedKind
+from flycam.frame.timestamp import format_day
 from flycam.messages import Bilingual, _
 from flycam.store import keys
 
-HOUSE = ""
+DEFAULT_SUBJECT = ""
 """The subject of a term that holds where an event has none of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Term:
+class RetentionTerm:
     """How long originals of a kind are kept.
 
     subject  an event's id, or HOUSE
@@ -37,7 +37,7 @@ class Term:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HoldLine:
+class HoldRecord:
     """One line of a hold's history. subject: the id of the flight or event of which nothing may be let go."""
 
     hold_id: str
@@ -54,7 +54,7 @@ class HoldLine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LetGoLine:
+class PurgeRecord:
     """One original let go under a term, or the lifting of that.
 
     act_id       of the confirmation that it was part of; a LIFTED line names the one that it takes back
@@ -66,7 +66,7 @@ class LetGoLine:
     """
 
     act_id: str
-    step: LetGoStep
+    step: PurgeStep
     kind: RetainedKind
     sha256: str
     flight_id: str
@@ -94,12 +94,14 @@ class UploadedFile:
     came_ns: int
 
 
-def key_of(kind: RetainedKind, sha256: str) -> str:
+def get_original_key(kind: RetainedKind, sha256: str) -> str:
     """Where the bytes of an original lie in the store."""
-    return keys.recording(sha256) if kind is RetainedKind.VIDEO else keys.evidence(sha256)
+    return (
+        keys.format_recording_key(sha256) if kind is RetainedKind.VIDEO else keys.format_original_key(sha256)
+    )
 
 
-def standing_holds(lines: Iterable[HoldLine]) -> list[HoldLine]:
+def select_active_holds(lines: Iterable[HoldRecord]) -> list[HoldRecord]:
     """Of all lines of some holds those that hold and that nobody released."""
     every = list(lines)
     released = {(one.hold_id, one.subject) for one in every if one.step is HoldStep.RELEASED}
@@ -107,35 +109,35 @@ def standing_holds(lines: Iterable[HoldLine]) -> list[HoldLine]:
     return [one for one in held if (one.hold_id, one.subject) not in released]
 
 
-def standing_let_go(lines: Iterable[LetGoLine]) -> dict[str, list[LetGoLine]]:
+def select_active_purges(lines: Iterable[PurgeRecord]) -> dict[str, list[PurgeRecord]]:
     """Of all lines those by which an original is let go and that nobody lifted, by its SHA-256."""
     every = list(lines)
-    lifted = {(one.act_id, one.sha256) for one in every if one.step is LetGoStep.LIFTED}
-    found: dict[str, list[LetGoLine]] = {}
+    lifted = {(one.act_id, one.sha256) for one in every if one.step is PurgeStep.LIFTED}
+    found: dict[str, list[PurgeRecord]] = {}
     for one in every:
-        if one.step is LetGoStep.LET_GO and (one.act_id, one.sha256) not in lifted:
+        if one.step is PurgeStep.PURGED and (one.act_id, one.sha256) not in lifted:
             found.setdefault(one.sha256, []).append(one)
     return found
 
 
-def let_go_said(line: LetGoLine, what: str = "") -> LetGo:
+def make_original_purged(line: PurgeRecord, what: str = "") -> OriginalPurged:
     """What to raise where an original is asked for that was let go. what: named instead of the original."""
     name, who = what or line.name or line.sha256, f"{line.author} ({line.box})"
-    return LetGo(
+    return OriginalPurged(
         _(
             "{name}: the original was let go under the retention term on {day} by {who}; "
             "its record and the map stay. Whoever still has the file asks an administrator: "
             "'flycam retention lift', then 'flycam verify --from CARD'",
             name=name,
-            day=Bilingual(day_of(line.at_ns), day_of(line.at_ns, "vi")),
+            day=Bilingual(format_day(line.at_ns), format_day(line.at_ns, "vi")),
             who=who,
         )
     )
 
 
-def list_changed() -> ListChanged:
+def make_due_list_changed() -> DueListChanged:
     """For who confirms a list that is not the one that stands now."""
-    return ListChanged(
+    return DueListChanged(
         _(
             "the list of originals that are due is not the one that was shown, and nothing "
             "was let go; look at it again ('flycam retention due') and confirm that"
@@ -143,12 +145,12 @@ def list_changed() -> ListChanged:
     )
 
 
-def no_such_hold(hold_id: str) -> NotFound:
+def make_hold_not_found(hold_id: str) -> NotFound:
     """For a hold that nobody made, or that was released."""
     return NotFound(
         _("{hold_id}: no such hold is in force; see 'flycam retention list'", hold_id=hold_id[:80])
     )
 
 
-def _id(*said: str) -> str:
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:24]
+def _id(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]

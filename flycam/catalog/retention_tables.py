@@ -5,15 +5,15 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
 
-from flycam.catalog.columns import key, metadata
+from flycam.catalog.columns import make_key_column, metadata
 
 # -- since schema 15 --------------------------------------------------------------------------------
 
 retention_terms = Table(
     "retention_terms",
     metadata,
-    key("subject"),
-    key("kind"),
+    make_key_column("subject"),
+    make_key_column("kind"),
     Column("days", Integer),
     Column("author", Text, nullable=False),
     Column("at_ns", BigInteger, nullable=False),
@@ -22,8 +22,8 @@ retention_terms = Table(
 retention_holds = Table(
     "retention_holds",
     metadata,
-    key("line_id"),
-    key("subject"),
+    make_key_column("line_id"),
+    make_key_column("subject"),
     Column("hold_id", Text, nullable=False, index=True),
     Column("step", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -31,11 +31,11 @@ retention_holds = Table(
     Column("at_ns", BigInteger, nullable=False),
 )
 
-let_go = Table(
+purges = Table(
     "let_go",
     metadata,
-    key("line_id"),
-    key("flight_id"),
+    make_key_column("line_id"),
+    make_key_column("flight_id"),
     Column("act_id", Text, nullable=False),
     Column("step", Text, nullable=False),
     Column("kind", Text, nullable=False),
@@ -52,7 +52,7 @@ let_go = Table(
 upload_files = Table(
     "upload_files",
     metadata,
-    key("sha256"),
+    make_key_column("sha256"),
     Column("name", Text, nullable=False),
     Column("event_id", Text, nullable=False),
     Column("came_ns", BigInteger, nullable=False),
@@ -60,4 +60,4 @@ upload_files = Table(
 
 # -- since schema 23 --------------------------------------------------------------------------------
 
-kept_originals = Table("kept_originals", metadata, key("sha256"))
+kept_originals = Table("kept_originals", metadata, make_key_column("sha256"))

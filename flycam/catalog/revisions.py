@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
-from flycam.catalog.flights import finishing
+from flycam.catalog.flights import format_finish_lock
 from flycam.catalog.geometry_json import (
     exterior_from_json,
     exterior_to_json,
@@ -24,13 +24,13 @@ from flycam.catalog.geometry_json import (
     interior_to_json,
 )
 from flycam.catalog.records import MosaicInfo, RevisionFrame, RevisionRecord, RevisionState
-from flycam.catalog.tile_rows import mosaic_row, show
+from flycam.catalog.tile_rows import show_revision, to_mosaic_row
 from flycam.errors import NotFound, StoreConflict
 from flycam.messages import _
 
 LIVE_REVISION = 0
 _IDS_AT_ONCE = 5000
-_GIVEN_UP = "given up before it was complete"
+_ABANDONED_REASON = "given up before it was complete"
 
 
 class Revisions:
@@ -53,13 +53,13 @@ class Revisions:
                 select(r.revision).where(building, r.inputs_hash == inputs_hash).order_by(r.revision.desc())
             ).scalar()
             others = update(tables.revisions).where(building, r.inputs_hash != inputs_hash)
-            connection.execute(others.values(state=RevisionState.RETIRED.value, why=_GIVEN_UP))
+            connection.execute(others.values(state=RevisionState.RETIRED.value, why=_ABANDONED_REASON))
             if found is not None:
                 return int(found)
             m = tables.mosaics.c
             last = select(func.max(m.revision)).where(m.mosaic_id == mosaic.mosaic_id)
             number = (connection.execute(last).scalar() or LIVE_REVISION) + 1
-            connection.execute(tables.mosaics.insert(), mosaic_row(replace(mosaic, revision=number)))
+            connection.execute(tables.mosaics.insert(), to_mosaic_row(replace(mosaic, revision=number)))
             record = RevisionRecord(
                 mosaic_id=mosaic.mosaic_id,
                 revision=number,
@@ -90,7 +90,9 @@ class Revisions:
         complete = replace(record, state=RevisionState.PUBLISHED, why="")
         with self._database.write(alone_in=tables.frames) as connection:
             found = _require(connection, record.mosaic_id, record.revision)
-            self._database.require_held(connection, finishing(_flight_of(connection, record.mosaic_id)))
+            self._database.require_held(
+                connection, format_finish_lock(_flight_of(connection, record.mosaic_id))
+            )
             withdrawn = _withdrawn_in(connection, record.mosaic_id, record.revision)
             if withdrawn or found.state is RevisionState.RETIRED:
                 what = f"{withdrawn} of its frames were withdrawn" if withdrawn else "it was retired"
@@ -99,7 +101,7 @@ class Revisions:
                     _("{name}: {what} while it was made; run finish again", name=name, what=what)
                 )
             connection.execute(self._database.upsert(tables.revisions), _row(complete))
-            show(connection, record.mosaic_id, record.revision)
+            show_revision(connection, record.mosaic_id, record.revision)
         return complete
 
     def put_reports(self, mosaic_id: str, revision: int, reports: Mapping[str, str]) -> None:
@@ -127,7 +129,7 @@ class Revisions:
                 _show_what_is_left(connection, mosaic_id)
         return gone
 
-    def of_mosaic(self, mosaic_id: str) -> list[RevisionRecord]:
+    def list_for_mosaic(self, mosaic_id: str) -> list[RevisionRecord]:
         """All revisions of a mosaic, oldest first."""
         c = tables.revisions.c
         query = select(tables.revisions).where(c.mosaic_id == mosaic_id).order_by(c.revision)
@@ -145,11 +147,11 @@ class Revisions:
         with self._database.read() as connection:
             return _require(connection, mosaic_id, revision)
 
-    def standing(self, mosaic_id: str, inputs_hash: str) -> RevisionRecord | None:
+    def find_by_inputs(self, mosaic_id: str, inputs_hash: str) -> RevisionRecord | None:
         """The newest complete revision that was made from these inputs, None if there is none."""
         made = [
             record
-            for record in self.of_mosaic(mosaic_id)
+            for record in self.list_for_mosaic(mosaic_id)
             if record.inputs_hash == inputs_hash and record.state is RevisionState.PUBLISHED
         ]
         return made[-1] if made else None
@@ -171,7 +173,7 @@ class Revisions:
             found = connection.execute(query).first()
         return None if found is None else _frame(found)
 
-    def holding(self, frame_ids: Sequence[str]) -> list[tuple[str, int, str]]:
+    def list_frame_uses(self, frame_ids: Sequence[str]) -> list[tuple[str, int, str]]:
         """(mosaic, revision, frame) of every use of these frames, of revisions in any state."""
         c = tables.revision_frames.c
         found: list[tuple[str, int, str]] = []
@@ -240,7 +242,7 @@ def _show_what_is_left(connection: Connection, mosaic_id: str) -> None:
     }
     if states.get(number) == RevisionState.RETIRED.value:
         complete = [one for one, state in states.items() if state == RevisionState.PUBLISHED.value]
-        show(connection, mosaic_id, max(complete, default=LIVE_REVISION))
+        show_revision(connection, mosaic_id, max(complete, default=LIVE_REVISION))
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -18,11 +18,11 @@ from flycam.catalog.board_tables import (
     packs,
     settlements,
 )
-from flycam.catalog.boundary_ends import part_drills_from_real
-from flycam.catalog.film_pictures import note_those_of_before
+from flycam.catalog.boundary_validity import separate_exercise_communes
+from flycam.catalog.original_frames import migrate_video_frames
 from flycam.catalog.retention_tables import (
     kept_originals,
-    let_go,
+    purges,
     retention_holds,
     retention_terms,
     upload_files,
@@ -48,7 +48,7 @@ from flycam.catalog.tables import (
 
 SCHEMA_VERSION = 27
 
-ADDED_IN: dict[int, tuple[Table, ...]] = {
+TABLES_ADDED: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
     3: (placements,),
     4: (dem_sigmas,),
@@ -62,7 +62,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     12: (audit_signatures,),
     13: (identities,),
     14: (redactions, redaction_grounds),
-    15: (retention_terms, retention_holds, let_go, upload_files),
+    15: (retention_terms, retention_holds, purges, upload_files),
     16: (tokens, one_time_codes),
     17: (comparisons,),
     18: (packs,),
@@ -78,7 +78,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 
-WIDENED_IN: dict[int, tuple[str, str, tuple[str, ...]]] = {
+COLUMNS_ADDED: dict[int, tuple[str, str, tuple[str, ...]]] = {
     4: (
         "placements",
         "layer",
@@ -122,7 +122,7 @@ WIDENED_IN: dict[int, tuple[str, str, tuple[str, ...]]] = {
 }
 """A table and the column that it got with a schema version, and how the rows there get it."""
 
-FILLED_IN: dict[int, tuple[str, ...]] = {
+TABLE_BACKFILLS: dict[int, tuple[str, ...]] = {
     16: (
         "INSERT INTO tokens (token_id, account, label, scope, secret_hash, made_by, made_ns) "
         "SELECT 'token-' || substr(token_hash, 1, 12), name, '', 'all', token_hash, name, created_ns "
@@ -132,8 +132,8 @@ FILLED_IN: dict[int, tuple[str, ...]] = {
 }
 """What tables that came with a schema version hold of those before."""
 
-SETTLED_IN: dict[int, Callable[[Connection], None]] = {
-    24: part_drills_from_real,
-    25: note_those_of_before,
+DATA_MIGRATIONS: dict[int, Callable[[Connection], None]] = {
+    24: separate_exercise_communes,
+    25: migrate_video_frames,
 }
 """What is worked out anew of what stands there, once, since a rule is another."""

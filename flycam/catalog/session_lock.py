@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from flycam.errors import FlightBusy
 from flycam.messages import _
 
-TURNS = "CREATE TABLE IF NOT EXISTS lock_turns (name TEXT PRIMARY KEY, turns BIGINT NOT NULL)"
+CREATE_TURNS_TABLE = "CREATE TABLE IF NOT EXISTS lock_turns (name TEXT PRIMARY KEY, turns BIGINT NOT NULL)"
 """How often each lock was taken. No part of the catalogue: a copy of it has no locks."""
 
 _NEXT_TURN = text(
@@ -37,7 +37,7 @@ _END_OLD = text(
     "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
     "AND pid = :pid AND ((classid::bigint << 32) | objid::bigint) = :key"
 )
-_MOST_TRIES, _PAUSE_S = 100, 0.05  # until the server has put an ended session away
+_MAX_TRIES, _PAUSE_S = 100, 0.05  # until the server has put an ended session away
 
 
 class SessionLock:
@@ -55,7 +55,7 @@ class SessionLock:
         session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             if not session.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key}).scalar():
-                raise busy(self.name)
+                raise make_flight_busy(self.name)
             self._turn = session.execute(_NEXT_TURN, {"name": self.name}).scalar_one()
             # until those are over that still write as its holders; what follows is not theirs
             session.execute(text("SELECT pg_advisory_lock(:key)"), {"key": self._writing})
@@ -98,7 +98,7 @@ class SessionLock:
         try:
             self._require_last(session)
             session.execute(_END_OLD, {"pid": self._pid, "key": self._key})
-            for __ in range(_MOST_TRIES):
+            for __ in range(_MAX_TRIES):
                 if session.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key}).scalar():
                     break
                 self._require_last(session)
@@ -118,7 +118,7 @@ class SessionLock:
             raise _lost(self.name)
 
 
-def busy(name: str) -> FlightBusy:
+def make_flight_busy(name: str) -> FlightBusy:
     """For a lock that another holds."""
     return FlightBusy(
         _(

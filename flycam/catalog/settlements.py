@@ -10,17 +10,17 @@ from sqlalchemy.exc import IntegrityError
 
 from flycam.catalog.audit import write_entries
 from flycam.catalog.board_tables import settlements
-from flycam.catalog.boxes import box_values
+from flycam.catalog.bounding_boxes import to_box_columns
 from flycam.catalog.database import Database
 from flycam.catalog.records import AuditEntry, BoundsLonLat
 from flycam.catalog.tables import audit_log
 from flycam.errors import StoreConflict
-from flycam.frame.settlement import Access, RoadSays
+from flycam.frame.settlement import Access, RoadStatus
 from flycam.messages import _
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SettlementLine:
+class SettlementVersion:
     """What `author` said of a settlement at `at_ns`; the last version of an event holds.
 
     version     1, 2, … : who says something new says which line was seen
@@ -33,7 +33,7 @@ class SettlementLine:
     version: int
     name: str
     access: Access
-    roads_said: RoadSays
+    roads_said: RoadStatus
     note: str
     author: str
     at_ns: int
@@ -47,7 +47,7 @@ class Settlements:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def append(self, line: SettlementLine, told: AuditEntry) -> None:
+    def append(self, line: SettlementVersion, audit_entry: AuditEntry) -> None:
         """Add a line and what the audit log tells of it; version 1 is the first.
 
         Raises StoreConflict if somebody else has added that version.
@@ -55,7 +55,7 @@ class Settlements:
         try:
             with self._database.write(alone_in=audit_log) as connection:
                 connection.execute(settlements.insert(), _row(line))
-                write_entries(connection, [told], self._database.audit_key)
+                write_entries(connection, [audit_entry], self._database.audit_key)
         except IntegrityError as error:
             raise StoreConflict(
                 _(
@@ -64,7 +64,7 @@ class Settlements:
                 )
             ) from error
 
-    def current(self, event_id: str, until_ns: int | None = None) -> list[SettlementLine]:
+    def current(self, event_id: str, until_ns: int | None = None) -> list[SettlementVersion]:
         """The last line of every settlement of an event, by id; until_ns: as they stood then (UTC)."""
         c = settlements.c
         lines = select(c.settlement_id, func.max(c.version).label("last")).where(c.event_id == event_id)
@@ -76,7 +76,7 @@ class Settlements:
         )
         return self._fetch(query.where(c.event_id == event_id).order_by(c.settlement_id))
 
-    def history(self, event_id: str, settlement_id: str) -> list[SettlementLine]:
+    def history(self, event_id: str, settlement_id: str) -> list[SettlementVersion]:
         """All that was said of a settlement in an event, the first first; nothing where nobody has."""
         c = settlements.c
         query = select(settlements).where(c.event_id == event_id, c.settlement_id == settlement_id)
@@ -87,7 +87,7 @@ class Settlements:
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(settlements)).scalar_one())
 
-    def _fetch(self, query: Select[Any]) -> list[SettlementLine]:
+    def _fetch(self, query: Select[Any]) -> list[SettlementVersion]:
         with self._database.read() as connection:
             return [_line(row) for row in connection.execute(query)]
 
@@ -95,19 +95,19 @@ class Settlements:
 _PLAIN = ("event_id", "settlement_id", "version", "name", "note", "author", "at_ns", "wkb")
 
 
-def _row(line: SettlementLine) -> dict[str, Any]:
+def _row(line: SettlementVersion) -> dict[str, Any]:
     return {
         **{name: getattr(line, name) for name in _PLAIN},
         "access": line.access.value,
         "roads_said": line.roads_said.value,
-        **box_values(line.bounds_lonlat_deg),
+        **to_box_columns(line.bounds_lonlat_deg),
     }
 
 
-def _line(row: Row[Any]) -> SettlementLine:
-    return SettlementLine(
+def _line(row: Row[Any]) -> SettlementVersion:
+    return SettlementVersion(
         **{name: getattr(row, name) for name in _PLAIN},
         access=Access(row.access),
-        roads_said=RoadSays(row.roads_said),
+        roads_said=RoadStatus(row.roads_said),
         bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
     )

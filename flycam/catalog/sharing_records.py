@@ -73,13 +73,13 @@ class Guest:
             event_id=self.event_id,
         )
 
-    def holds(self, now_ns: int) -> bool:
+    def is_valid(self, now_ns: int) -> bool:
         """Whether it opens anything."""
         return self.revoked_ns is None and now_ns < self.expires_ns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RedactionLine:
+class RedactionRecord:
     """One line of a redaction mask's history: it was made, or taken back. A grow-only set.
 
     frame_id  of the photo
@@ -104,12 +104,12 @@ class RedactionLine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RedactionGround:
+class RedactionFootprint:
     """The ground that a mask shows, as its photo lies in one way.
 
     line_id  of the line that made the mask; lay: as `masked_ground.Lay` names it
-    wkb      polygon, longitude and latitude degrees, with `masked_ground.MASK_MARGIN_M` around; empty where
-             the mask shows no ground
+    wkb      polygon, longitude and latitude degrees, with `masked_ground.REDACTION_MARGIN_M` around; empty
+             where the mask shows no ground
     """
 
     line_id: str

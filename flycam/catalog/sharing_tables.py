@@ -6,26 +6,26 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text
 
-from flycam.catalog.columns import box, key, metadata
+from flycam.catalog.columns import make_box_columns, make_key_column, metadata
 
 # -- since schema 10 --------------------------------------------------------------------------------
 
 restricted_areas = Table(
     "restricted_areas",
     metadata,
-    key("area_id"),
+    make_key_column("area_id"),
     Column("name", Text, nullable=False, unique=True),
     Column("roles", Text, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("added_ns", BigInteger, nullable=False),
     Column("wkb", LargeBinary, nullable=False),
-    *box(),
+    *make_box_columns(),
 )
 
 classifications = Table(
     "classifications",
     metadata,
-    key("subject"),
+    make_key_column("subject"),
     Column("level", Text, nullable=False),
     Column("at_ns", BigInteger, nullable=False),
 )
@@ -33,7 +33,7 @@ classifications = Table(
 guests = Table(
     "guests",
     metadata,
-    key("guest_id"),
+    make_key_column("guest_id"),
     Column("secret_hash", Text, nullable=False, unique=True),
     Column("event_id", Text, nullable=False),
     Column("communes", Text, nullable=False),
@@ -49,8 +49,8 @@ guests = Table(
 identities = Table(
     "identities",
     metadata,
-    key("issuer"),
-    key("subject"),
+    make_key_column("issuer"),
+    make_key_column("subject"),
     Column("name", Text, nullable=False, unique=True),
     Column("first_ns", BigInteger, nullable=False),
     Column("barred_ns", BigInteger),
@@ -61,7 +61,7 @@ identities = Table(
 redactions = Table(
     "redactions",
     metadata,
-    key("line_id"),
+    make_key_column("line_id"),
     Column("mask_id", Text, nullable=False, index=True),
     Column("step", Text, nullable=False),
     Column("frame_id", Text, nullable=False, index=True),
@@ -74,7 +74,7 @@ redactions = Table(
 redaction_grounds = Table(
     "redaction_grounds",
     metadata,
-    key("line_id"),
-    key("lay"),
+    make_key_column("line_id"),
+    make_key_column("lay"),
     Column("wkb", LargeBinary, nullable=False),
 )

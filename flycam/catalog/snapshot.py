@@ -14,13 +14,13 @@ from pathlib import Path
 from sqlalchemy import Connection, select
 
 from flycam.catalog.columns import metadata
-from flycam.catalog.database import Database, has_room
+from flycam.catalog.database import Database, has_free_space
 from flycam.catalog.tables import schema_info
 from flycam.errors import CatalogUnavailable, DiskFull, FlycamError
 from flycam.messages import _
 
 _ROWS_AT_ONCE = 5000
-_MADE_UP = """
+_COMPUTED_OBJECTS = """
     SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index') OR rootpage = 0
     UNION ALL
     SELECT tables.name FROM sqlite_master AS tables JOIN pragma_table_xinfo(tables.name) AS columns
@@ -29,7 +29,7 @@ _MADE_UP = """
 _TABLES = [table for table in metadata.sorted_tables if table is not schema_info]
 
 
-def save(database: Database, path: Path) -> None:
+def save_snapshot(database: Database, path: Path) -> None:
     """Write everything that the catalogue holds at this moment into a new file; others go on writing.
 
     Raises CatalogUnavailable (the database does not read whole, or the file cannot be written), DiskFull.
@@ -45,7 +45,7 @@ def save(database: Database, path: Path) -> None:
             saved.write() as target,
         ):
             _copy_rows(source, target)
-    settle(path)
+    merge_wal(path)
     with _file(path) as copy:
         said = _quick_check(copy)
     if said:
@@ -59,7 +59,7 @@ def save(database: Database, path: Path) -> None:
         )
 
 
-def settle(path: Path) -> None:
+def merge_wal(path: Path) -> None:
     """Make a catalogue's file complete in itself, without a log beside it, once nobody has it open.
 
     Raises CatalogUnavailable, DiskFull.
@@ -68,7 +68,7 @@ def settle(path: Path) -> None:
         copy.execute("PRAGMA journal_mode=DELETE")
 
 
-def fill(database: Database, path: Path) -> None:
+def restore_snapshot(database: Database, path: Path) -> None:
     """Put everything of a saved catalogue into this one, which is empty: all or nothing.
 
     A file of an older schema is widened, so give a copy. Raises CatalogUnavailable, DiskFull.
@@ -81,24 +81,24 @@ def fill(database: Database, path: Path) -> None:
         _copy_rows(source, target)
 
 
-def is_plain(path: Path) -> bool:
+def has_rows_only(path: Path) -> bool:
     """Whether a saved catalogue holds rows alone: no view, trigger or computed column, which could make up
     rows without end. Nothing is written, and no journal beside it is looked at."""
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(uri, uri=True)) as file:
-            return file.execute(_MADE_UP).fetchone() is None
+            return file.execute(_COMPUTED_OBJECTS).fetchone() is None
     except sqlite3.Error:
         return False
 
 
-def is_empty(database: Database) -> bool:
+def is_database_empty(database: Database) -> bool:
     """Whether nothing was ever entered."""
     with database.read() as connection:
         return all(connection.execute(select(table).limit(1)).first() is None for table in _TABLES)
 
 
-def check(database: Database) -> list[str]:
+def check_integrity(database: Database) -> list[str]:
     """What the database itself finds wrong with its file; nothing where it is whole, or watches itself."""
     if not database.is_sqlite:
         return []
@@ -137,7 +137,7 @@ def _file(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _trouble(path: Path, error: sqlite3.Error) -> FlycamError:
-    if "full" in str(error) or ("disk I/O" in str(error) and not has_room(path)):
+    if "full" in str(error) or ("disk I/O" in str(error) and not has_free_space(path)):
         return DiskFull(
             _(
                 "{path}: no space left for a copy of the catalogue ({error}); free some and run again",

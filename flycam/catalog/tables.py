@@ -9,14 +9,22 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Date, Float, Index, Integer, LargeBinary, Table, Text
 
-from flycam.catalog.columns import big_key, box, derive_postgis_geometry, key, metadata
+from flycam.catalog.columns import (
+    derive_postgis_geometry,
+    make_bigint_key_column,
+    make_box_columns,
+    make_key_column,
+    metadata,
+)
 
-schema_info = Table("schema_info", metadata, key("name"), Column("value", Integer, nullable=False))
+schema_info = Table(
+    "schema_info", metadata, make_key_column("name"), Column("value", Integer, nullable=False)
+)
 
 events = Table(
     "events",
     metadata,
-    key("event_id"),
+    make_key_column("event_id"),
     Column("name", Text, nullable=False, unique=True),
     Column("kind", Text, nullable=False),
     Column("is_drill", Boolean, nullable=False),
@@ -28,7 +36,7 @@ events = Table(
 flights = Table(
     "flights",
     metadata,
-    key("flight_id"),
+    make_key_column("flight_id"),
     Column("name", Text, nullable=False, unique=True),
     Column("event_id", Text, nullable=False, index=True),
     Column("state", Text, nullable=False),
@@ -38,7 +46,7 @@ flights = Table(
     Column("gsd_m", Float(53), nullable=False),
     Column("first_ns", BigInteger, nullable=False),
     Column("last_ns", BigInteger, nullable=False),
-    *box(),
+    *make_box_columns(),
     Column("operator", Text),
     Column("warnings", Text, nullable=False),
 )
@@ -46,7 +54,7 @@ flights = Table(
 frames = Table(
     "frames",
     metadata,
-    key("frame_id"),
+    make_key_column("frame_id"),
     Column("flight_id", Text, nullable=False),
     Column("captured_ns", BigInteger, nullable=False),
     Column("layer", Text, nullable=False),
@@ -71,14 +79,14 @@ frames = Table(
 film_pictures = Table(  # since schema 25
     "film_pictures",
     metadata,
-    key("source_sha256"),
+    make_key_column("source_sha256"),
     Column("frame_id", Text, nullable=False),
 )
 
 withdrawals = Table(
     "withdrawals",
     metadata,
-    key("frame_id"),
+    make_key_column("frame_id"),
     Column("flight_id", Text, nullable=False, index=True),
     Column("reason", Text, nullable=False),
     Column("authority", Text, nullable=False),
@@ -88,7 +96,7 @@ withdrawals = Table(
 mosaics = Table(
     "mosaics",
     metadata,
-    key("mosaic_id"),
+    make_key_column("mosaic_id"),
     Column("revision", Integer, primary_key=True, autoincrement=False),
     Column("flight_id", Text, nullable=False, index=True),
     Column("layer", Text, nullable=False),
@@ -100,7 +108,7 @@ mosaics = Table(
 tile_logs = Table(
     "tile_logs",
     metadata,
-    key("mosaic_id"),
+    make_key_column("mosaic_id"),
     Column("last_seq", BigInteger, nullable=False),
 )
 
@@ -109,8 +117,8 @@ _TILE_COLUMNS = ("origin", "epoch", "key", "content_hash")
 tile_log = Table(
     "tile_log",
     metadata,
-    key("mosaic_id"),
-    big_key("seq"),
+    make_key_column("mosaic_id"),
+    make_bigint_key_column("seq"),
     Column("revision", Integer, nullable=False),
     Column("z", Integer, nullable=False),
     Column("x", Integer, nullable=False),
@@ -123,7 +131,7 @@ tile_log = Table(
 tile_heads = Table(
     "tile_heads",
     metadata,
-    key("mosaic_id"),
+    make_key_column("mosaic_id"),
     *(Column(name, Integer, primary_key=True, autoincrement=False) for name in ("revision", "z", "x", "y")),
     Column("seq", BigInteger, nullable=False),
     *(Column(name, Text, nullable=False) for name in _TILE_COLUMNS),
@@ -134,14 +142,14 @@ tile_heads = Table(
 dems = Table(
     "dems",
     metadata,
-    key("dem_id"),
+    make_key_column("dem_id"),
     Column("name", Text, nullable=False),
     Column("path", Text, nullable=False),
     Column("key", Text),
     Column("sha256", Text, nullable=False),
     Column("crs", Text, nullable=False),
     Column("vertical_datum", Text, nullable=False),
-    *box(),
+    *make_box_columns(),
     Column("spacing_east_m", Float(53), nullable=False),
     Column("spacing_north_m", Float(53), nullable=False),
     Column("unit_m", Float(53), nullable=False),
@@ -151,21 +159,21 @@ dems = Table(
 communes = Table(
     "communes",
     metadata,
-    key("code"),
+    make_key_column("code"),
     Column("valid_from", Date, primary_key=True),
     Column("valid_to", Date),
     Column("name", Text, nullable=False),
     Column("search_name", Text, nullable=False),
     Column("wkb", LargeBinary, nullable=False),
     Column("area_m2", Float(53), nullable=False),
-    *box(),
+    *make_box_columns(),
 )
 
 coverage = Table(
     "coverage",
     metadata,
-    key("flight_id"),
-    key("commune_code"),
+    make_key_column("flight_id"),
+    make_key_column("commune_code"),
     Column("covered_m2", Float(53), nullable=False),
     Column("covered_pct", Float(53), nullable=False),
     Column("gsd_m", Float(53), nullable=False),
@@ -177,7 +185,7 @@ coverage = Table(
 accounts = Table(
     "accounts",
     metadata,
-    key("name"),
+    make_key_column("name"),
     Column("role", Text, nullable=False),
     Column("token_hash", Text, nullable=False, unique=True),
     Column("created_ns", BigInteger, nullable=False),
@@ -187,7 +195,7 @@ accounts = Table(
 audit_log = Table(
     "audit_log",
     metadata,
-    big_key("seq"),
+    make_bigint_key_column("seq"),
     Column("at_ns", BigInteger, nullable=False),
     Column("who", Text, nullable=False),
     Column("what", Text, nullable=False),
@@ -204,7 +212,7 @@ derive_postgis_geometry(communes, "wkb")
 revisions = Table(
     "revisions",
     metadata,
-    key("mosaic_id"),
+    make_key_column("mosaic_id"),
     Column("revision", Integer, primary_key=True, autoincrement=False),
     Column("made_ns", BigInteger, nullable=False),
     Column("inputs_hash", Text, nullable=False),
@@ -220,9 +228,9 @@ revisions = Table(
 revision_frames = Table(
     "revision_frames",
     metadata,
-    key("mosaic_id"),
+    make_key_column("mosaic_id"),
     Column("revision", Integer, primary_key=True, autoincrement=False),
-    key("frame_id"),
+    make_key_column("frame_id"),
     Column("exterior", Text, nullable=False),
     Column("interior", Text, nullable=False),
     Column("state", Text, nullable=False),
@@ -237,8 +245,8 @@ revision_frames = Table(
 placements = Table(
     "placements",
     metadata,
-    key("frame_id"),
-    key("placement_id"),
+    make_key_column("frame_id"),
+    make_key_column("placement_id"),
     Column("flight_id", Text, nullable=False, index=True),
     Column("version", Integer, nullable=False),
     Column("interior", Text),
@@ -258,7 +266,7 @@ placements = Table(
 dem_sigmas = Table(
     "dem_sigmas",
     metadata,
-    key("dem_id"),
+    make_key_column("dem_id"),
     Column("vertical_m", Float(53), nullable=False),
     Column("horizontal_m", Float(53)),
 )
@@ -268,7 +276,7 @@ dem_sigmas = Table(
 airborne = Table(
     "airborne",
     metadata,
-    key("flight_id"),
+    make_key_column("flight_id"),
     Column("event_id", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("run", Text, nullable=False),
@@ -282,7 +290,7 @@ airborne = Table(
 recordings = Table(
     "recordings",
     metadata,
-    key("sha256"),
+    make_key_column("sha256"),
     Column("flight_id", Text, nullable=False),
     Column("began_ns", BigInteger, nullable=False),
     Column("seconds", Float(53), nullable=False),
@@ -298,7 +306,7 @@ recordings = Table(
 audit_signatures = Table(
     "audit_signatures",
     metadata,
-    key("signature"),
+    make_key_column("signature"),
     Column("seq", BigInteger, nullable=False, index=True),
     Column("signed_by", Text, nullable=False),
 )

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, delete, select
 
 from flycam.catalog import tables
-from flycam.catalog.boxes import box_values
+from flycam.catalog.bounding_boxes import to_box_columns
 from flycam.catalog.database import Database
 from flycam.catalog.records import DemRecord
 from flycam.errors import NotFound
@@ -35,7 +35,7 @@ class Terrain:
             "sha256": dem.sha256,
             "crs": dem.crs,
             "vertical_datum": dem.vertical_datum,
-            **box_values(dem.bounds_lonlat_deg),
+            **to_box_columns(dem.bounds_lonlat_deg),
             "spacing_east_m": float(dem.post_spacing_m[0]),
             "spacing_north_m": float(dem.post_spacing_m[1]),
             "unit_m": float(dem.unit_m),

@@ -16,7 +16,7 @@ from flycam.geometry.grid import TileId
 _TILES_AT_ONCE = 5000
 
 
-def heads_of_tiles(
+def fetch_heads(
     connection: Connection, mosaic_id: str, revision: int, wanted: Sequence[TileId]
 ) -> dict[TileId, TileRecord]:
     """Heads of these tiles; tiles without one are left out."""
@@ -27,12 +27,12 @@ def heads_of_tiles(
         addresses = [(tile.z, tile.x, tile.y) for tile in wanted[start : start + _TILES_AT_ONCE]]
         query = select(tables.tile_heads).where(of_mosaic, tuple_(c.z, c.x, c.y).in_(addresses))
         for row in connection.execute(query):
-            record = tile_of(row)
+            record = parse_tile_row(row)
             found[record.tile_id] = record
     return found
 
 
-def show(connection: Connection, mosaic_id: str, revision: int) -> bool:
+def show_revision(connection: Connection, mosaic_id: str, revision: int) -> bool:
     """Move the pointer to this revision of the mosaic; False if there is none of that number."""
     c = tables.mosaics.c
     of_mosaic = update(tables.mosaics).where(c.mosaic_id == mosaic_id)
@@ -40,7 +40,7 @@ def show(connection: Connection, mosaic_id: str, revision: int) -> bool:
     return connection.execute(of_mosaic.where(c.revision == revision).values(published=True)).rowcount > 0
 
 
-def mosaic_row(mosaic: MosaicInfo) -> dict[str, Any]:
+def to_mosaic_row(mosaic: MosaicInfo) -> dict[str, Any]:
     """A new row; it is shown by `publish` only, so that at most one revision is."""
     return {
         "mosaic_id": mosaic.mosaic_id,
@@ -53,8 +53,8 @@ def mosaic_row(mosaic: MosaicInfo) -> dict[str, Any]:
     }
 
 
-def mosaic_of(row: Row[Any]) -> MosaicInfo:
-    """Inverse of `mosaic_row`."""
+def parse_mosaic_row(row: Row[Any]) -> MosaicInfo:
+    """Inverse of `to_mosaic_row`."""
     return MosaicInfo(
         mosaic_id=row.mosaic_id,
         flight_id=row.flight_id,
@@ -66,7 +66,7 @@ def mosaic_of(row: Row[Any]) -> MosaicInfo:
     )
 
 
-def tile_row(record: TileRecord) -> dict[str, Any]:
+def to_tile_row(record: TileRecord) -> dict[str, Any]:
     """A row of the log, and of the heads."""
     return {
         "mosaic_id": record.mosaic_id,
@@ -83,8 +83,8 @@ def tile_row(record: TileRecord) -> dict[str, Any]:
     }
 
 
-def tile_of(row: Row[Any]) -> TileRecord:
-    """Inverse of `tile_row`."""
+def parse_tile_row(row: Row[Any]) -> TileRecord:
+    """Inverse of `to_tile_row`."""
     return TileRecord(
         seq=row.seq,
         origin=row.origin,

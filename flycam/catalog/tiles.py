@@ -13,9 +13,16 @@ from sqlalchemy import Connection, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
-from flycam.catalog.flights import finishing
+from flycam.catalog.flights import format_finish_lock
 from flycam.catalog.records import MosaicInfo
-from flycam.catalog.tile_rows import heads_of_tiles, mosaic_of, mosaic_row, show, tile_of, tile_row
+from flycam.catalog.tile_rows import (
+    fetch_heads,
+    parse_mosaic_row,
+    parse_tile_row,
+    show_revision,
+    to_mosaic_row,
+    to_tile_row,
+)
 from flycam.errors import NotFound, StoreConflict
 from flycam.frame.tile import TileRecord
 from flycam.geometry.grid import TileId, TileRange
@@ -42,7 +49,7 @@ class Tiles:
             )
             found = connection.execute(query).first()
             if found is not None:
-                before = replace(mosaic_of(found), published=mosaic.published)
+                before = replace(parse_mosaic_row(found), published=mosaic.published)
                 if before != mosaic:
                     raise StoreConflict(
                         f"{mosaic.mosaic_id} revision {mosaic.revision}: opened before as "
@@ -51,7 +58,7 @@ class Tiles:
                         "open a new revision"
                     )
                 return
-            connection.execute(tables.mosaics.insert(), mosaic_row(mosaic))
+            connection.execute(tables.mosaics.insert(), to_mosaic_row(mosaic))
             if mosaic.published:
                 self._show(connection, mosaic.mosaic_id, mosaic.revision)
 
@@ -62,7 +69,7 @@ class Tiles:
         if flight_id is not None:
             query = query.where(c.flight_id == flight_id)
         with self._database.read() as connection:
-            return [mosaic_of(row) for row in connection.execute(query)]
+            return [parse_mosaic_row(row) for row in connection.execute(query)]
 
     def mosaic(self, mosaic_id: str, revision: int | None = None) -> MosaicInfo:
         """One revision; without `revision` the published one, else the newest. NotFound."""
@@ -73,8 +80,8 @@ class Tiles:
         with self._database.read() as connection:
             found = connection.execute(query.order_by(c.published.desc(), c.revision.desc())).first()
         if found is None:
-            raise no_such_mosaic(mosaic_id, revision)
-        return mosaic_of(found)
+            raise make_mosaic_not_found(mosaic_id, revision)
+        return parse_mosaic_row(found)
 
     def publish(self, mosaic_id: str, revision: int) -> None:
         """Move the pointer: this revision is shown from now on, in one step. NotFound, FlightBusy."""
@@ -110,9 +117,9 @@ class Tiles:
         mosaic_id, revision = _only_mosaic(records)
         with self._database.write() as connection:
             flight_id = self._check_zooms(connection, mosaic_id, revision, records)
-            self._database.require_held(connection, flight_id, finishing(flight_id))
+            self._database.require_held(connection, flight_id, format_finish_lock(flight_id))
             last = self._lock_log(connection, mosaic_id)
-            heads = heads_of_tiles(connection, mosaic_id, revision, [r.tile_id for r in records])
+            heads = fetch_heads(connection, mosaic_id, revision, [r.tile_id for r in records])
             fresh: list[TileRecord] = []
             answer: list[TileRecord] = []
             for record in records:
@@ -126,12 +133,12 @@ class Tiles:
             self._write(connection, mosaic_id, last, fresh)
         return answer
 
-    def say_again(self, mosaic_id: str, revision: int, tile_ids: Sequence[TileId]) -> list[TileRecord]:
+    def relog_heads(self, mosaic_id: str, revision: int, tile_ids: Sequence[TileId]) -> list[TileRecord]:
         """The heads of these tiles once more at the end of the log, the objects they were: for readers whose
         cursor went past them without the object. Tiles without a head are left out."""
         with self._database.write() as connection:
             last = self._lock_log(connection, mosaic_id)
-            heads = heads_of_tiles(connection, mosaic_id, revision, tile_ids)
+            heads = fetch_heads(connection, mosaic_id, revision, tile_ids)
             again = [replace(one, seq=last + number) for number, one in enumerate(heads.values(), 1)]
             self._write(connection, mosaic_id, last, again)
         return again
@@ -139,7 +146,7 @@ class Tiles:
     def head(self, mosaic_id: str, revision: int, tile: TileId) -> TileRecord | None:
         """The object that stands for a tile now; None if the tile is empty."""
         with self._database.read() as connection:
-            return heads_of_tiles(connection, mosaic_id, revision, [tile]).get(tile)
+            return fetch_heads(connection, mosaic_id, revision, [tile]).get(tile)
 
     def heads(
         self, mosaic_id: str, revision: int, z: int | None = None, tiles: TileRange | None = None
@@ -158,7 +165,7 @@ class Tiles:
                 c.y < tiles.y_stop,
             )
         with self._database.read() as connection:
-            return [tile_of(row) for row in connection.execute(query.order_by(c.z, c.y, c.x))]
+            return [parse_tile_row(row) for row in connection.execute(query.order_by(c.z, c.y, c.x))]
 
     def count(self, mosaic_id: str, revision: int) -> int:
         """How many tiles a mosaic revision has."""
@@ -168,17 +175,17 @@ class Tiles:
             found = connection.execute(heads.where(c.mosaic_id == mosaic_id, c.revision == revision))
             return int(found.scalar_one())
 
-    def heads_of(self, mosaic_id: str, revision: int, wanted: Sequence[TileId]) -> dict[TileId, TileRecord]:
+    def get_heads(self, mosaic_id: str, revision: int, wanted: Sequence[TileId]) -> dict[TileId, TileRecord]:
         """Heads of these tiles; tiles without one are left out."""
         with self._database.read() as connection:
-            return heads_of_tiles(connection, mosaic_id, revision, wanted)
+            return fetch_heads(connection, mosaic_id, revision, wanted)
 
     def log_since(self, mosaic_id: str, seq: int, limit: int = 1000) -> list[TileRecord]:
         """Log lines after `seq`, all revisions of the mosaic, in order, at most `limit`."""
         c = tables.tile_log.c
         query = select(tables.tile_log).where(c.mosaic_id == mosaic_id, c.seq > seq).order_by(c.seq)
         with self._database.read() as connection:
-            return [tile_of(row) for row in connection.execute(query.limit(limit))]
+            return [parse_tile_row(row) for row in connection.execute(query.limit(limit))]
 
     def last_seq(self, mosaic_id: str) -> int:
         """The number of the last line of a mosaic's log; 0 before the first."""
@@ -196,7 +203,7 @@ class Tiles:
         c = tables.mosaics.c
         query = select(c.flight_id).where(c.mosaic_id == mosaic_id).limit(1)
         for flight_id in connection.execute(query).scalars().all():
-            self._database.require_held(connection, flight_id, finishing(flight_id))
+            self._database.require_held(connection, flight_id, format_finish_lock(flight_id))
 
     def _lock_log(self, connection: Connection, mosaic_id: str) -> int:
         """Hold this mosaic's log until the transaction ends; returns its last seq."""
@@ -208,8 +215,8 @@ class Tiles:
         return int(connection.execute(query).scalar_one())
 
     def _show(self, connection: Connection, mosaic_id: str, revision: int) -> None:
-        if not show(connection, mosaic_id, revision):
-            raise no_such_mosaic(mosaic_id, revision)
+        if not show_revision(connection, mosaic_id, revision):
+            raise make_mosaic_not_found(mosaic_id, revision)
 
     def _check_zooms(
         self, connection: Connection, mosaic_id: str, revision: int, records: Sequence[TileRecord]
@@ -221,7 +228,7 @@ class Tiles:
         )
         found = connection.execute(query).first()
         if found is None:
-            raise no_such_mosaic(mosaic_id, revision)
+            raise make_mosaic_not_found(mosaic_id, revision)
         for record in records:
             if not found.min_zoom <= record.tile_id.z <= found.base_zoom:
                 raise ValueError(
@@ -232,14 +239,14 @@ class Tiles:
     def _write(self, connection: Connection, mosaic_id: str, last: int, fresh: list[TileRecord]) -> None:
         if not fresh:
             return
-        rows = [tile_row(record) for record in fresh]
+        rows = [to_tile_row(record) for record in fresh]
         connection.execute(tables.tile_log.insert(), rows)
         connection.execute(self._database.upsert(tables.tile_heads), rows)
         log = tables.tile_logs
         connection.execute(update(log).where(log.c.mosaic_id == mosaic_id).values(last_seq=last + len(fresh)))
 
 
-def no_such_mosaic(mosaic_id: str, revision: int | None = None) -> NotFound:
+def make_mosaic_not_found(mosaic_id: str, revision: int | None = None) -> NotFound:
     """For what is not there, and in the same words for what is not for whoever asks."""
     which = mosaic_id[:128] if revision is None else f"{mosaic_id[:128]} revision {revision}"
     return NotFound(_("{which}: no such mosaic; take the id from the flight's list", which=which))

@@ -21,7 +21,7 @@ from flycam.catalog.sharing_tables import guests
 from flycam.errors import InputUnusable, NotFound
 from flycam.messages import _
 
-MOST_HELD = 50
+MAX_TOKENS_PER_ACCOUNT = 50
 """Tokens that an account may hold at a time."""
 
 
@@ -31,37 +31,37 @@ class Tokens:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, token: Token, told: AuditEntry) -> None:
+    def put(self, token: Token, audit_entry: AuditEntry) -> None:
         """Enter a new token, with the line of the audit log that tells of it.
 
         Raises NotFound (no such account), InputUnusable (the account holds too many).
         """
         with self._database.write(alone_in=tables.audit_log) as connection:
             require_account(connection, token.account)
-            if len(held(connection, token.made_ns, token.account)) >= MOST_HELD:
+            if len(list_valid_tokens(connection, token.made_ns, token.account)) >= MAX_TOKENS_PER_ACCOUNT:
                 raise InputUnusable(
                     _(
                         "{account}: holds {most_held} tokens already; revoke what is not used any more",
                         account=token.account,
-                        most_held=MOST_HELD,
+                        most_held=MAX_TOKENS_PER_ACCOUNT,
                     )
                 )
-            connection.execute(tokens.insert(), row_of(token))
-            write_entries(connection, [told], self._database.audit_key)
+            connection.execute(tokens.insert(), to_token_row(token))
+            write_entries(connection, [audit_entry], self._database.audit_key)
 
-    def held(self, now_ns: int, account: str | None = None) -> list[Token]:
+    def list_valid(self, now_ns: int, account: str | None = None) -> list[Token]:
         """Those that hold, of one account or of all, by account, the oldest first."""
         with self._database.read() as connection:
-            return held(connection, now_ns, account)
+            return list_valid_tokens(connection, now_ns, account)
 
     def find_descendants(self, now_ns: int) -> dict[str, Descendants]:
         """What would end with each token that holds, by its id; with whom nothing would is left out."""
         with self._database.read() as connection:
-            known, links = held(connection, now_ns), _links_held(connection, now_ns)
+            known, links = list_valid_tokens(connection, now_ns), _links_held(connection, now_ns)
         made = {one.token_id: _find_made_with([one], known, links) for one in known}
         return {token_id: one for token_id, one in made.items() if one != Descendants()}
 
-    def revoke(self, token: Token, seal: str, told: AuditEntry) -> Descendants:
+    def revoke(self, token: Token, seal: str, audit_entry: AuditEntry) -> Descendants:
         """Let a token, and what was made with it, open nothing any more, with the lines of the audit log that
         tell of it.
 
@@ -70,11 +70,18 @@ class Tokens:
         c = tables.accounts.c
         sealed = update(tables.accounts).where(c.name == token.account, c.token_hash == token.secret_hash)
         with self._database.write(alone_in=tables.audit_log) as connection:
-            known, links = held(connection, told.at_ns), _links_held(connection, told.at_ns)
+            known, links = (
+                list_valid_tokens(connection, audit_entry.at_ns),
+                _links_held(connection, audit_entry.at_ns),
+            )
             ended = _find_made_with([token], known, links)
-            _end(connection, [token], ended, told.at_ns)
+            _end(connection, [token], ended, audit_entry.at_ns)
             connection.execute(sealed.values(token_hash=seal))
-            write_entries(connection, [told, *entries_of(ended, told)], self._database.audit_key)
+            write_entries(
+                connection,
+                [audit_entry, *make_revocation_entries(ended, audit_entry)],
+                self._database.audit_key,
+            )
         return ended
 
     def note_use(self, token_id: str, at_ns: int) -> None:
@@ -85,7 +92,7 @@ class Tokens:
             connection.execute(update(tokens).where(c.token_id == token_id, older).values(used_ns=at_ns))
 
 
-def held(connection: Connection, now_ns: int, account: str | None = None) -> list[Token]:
+def list_valid_tokens(connection: Connection, now_ns: int, account: str | None = None) -> list[Token]:
     """As `Tokens.held`, within a transaction."""
     c = tokens.c
     query = select(tokens).where(_holds(now_ns))
@@ -94,7 +101,7 @@ def held(connection: Connection, now_ns: int, account: str | None = None) -> lis
     return [_token(row) for row in connection.execute(query.order_by(c.account, c.made_ns, c.token_id))]
 
 
-def is_held(connection: Connection, now_ns: int, secret_hash: str) -> bool:
+def is_token_valid(connection: Connection, now_ns: int, secret_hash: str) -> bool:
     """Whether a token of this hash holds, within a transaction."""
     query = select(tokens.c.token_id).where(tokens.c.secret_hash == secret_hash, _holds(now_ns))
     return connection.execute(query).first() is not None
@@ -105,26 +112,26 @@ def _holds(now_ns: int) -> ColumnElement[bool]:
     return and_(c.revoked_ns.is_(None), or_(c.expires_ns.is_(None), c.expires_ns > now_ns))
 
 
-def find_held(connection: Connection, now_ns: int, token_id: str) -> Token | None:
+def find_valid_token(connection: Connection, now_ns: int, token_id: str) -> Token | None:
     """A token that holds, within a transaction."""
     row = connection.execute(select(tokens).where(tokens.c.token_id == token_id, _holds(now_ns))).first()
     return None if row is None else _token(row)
 
 
-def put_first(connection: Connection, token: Token) -> None:
+def insert_first_token(connection: Connection, token: Token) -> None:
     """Enter the token that comes with an account, within a transaction."""
     connection.execute(delete(tokens).where(tokens.c.secret_hash == token.secret_hash))
-    connection.execute(tokens.insert(), row_of(token))
+    connection.execute(tokens.insert(), to_token_row(token))
 
 
-def end_all(connection: Connection, account: str, at_ns: int) -> Descendants:
+def revoke_all(connection: Connection, account: str, at_ns: int) -> Descendants:
     """Let no token of an account, no code, and no guest link that it made open anything any more, within a
     transaction; what ended besides the account's own tokens."""
     c = one_time_codes.c
     codes = update(one_time_codes).where(c.account == account, c.ended_ns.is_(None))
     connection.execute(codes.values(ended_ns=at_ns))
-    known, links = held(connection, at_ns), _links_held(connection, at_ns)
-    own = held(connection, 0, account)  # those that have expired too: a clock may be set back
+    known, links = list_valid_tokens(connection, at_ns), _links_held(connection, at_ns)
+    own = list_valid_tokens(connection, 0, account)  # those that have expired too: a clock may be set back
     made = _find_made_with(own, known, links)
     guest_ids = {*made.guest_ids, *(one.guest_id for one in links if one.made_by == account)}
     ended = Descendants(tokens=made.tokens, guest_ids=tuple(sorted(guest_ids)))
@@ -166,23 +173,26 @@ def _links_held(connection: Connection, now_ns: int) -> Sequence[Row[Any]]:
     return connection.execute(query.order_by(c.guest_id)).all()
 
 
-def entries_of(ended: Descendants, why: AuditEntry) -> list[AuditEntry]:
+def make_revocation_entries(ended: Descendants, why: AuditEntry) -> list[AuditEntry]:
     """The lines that tell of what ended with what another line tells."""
     links = [
         AuditEntry(who=why.who, what="guest revoked", subject=one, detail="", at_ns=why.at_ns)
         for one in ended.guest_ids
     ]
-    return [*(entry_of(one, "token revoked", why.who, why.at_ns, one.scope) for one in ended.tokens), *links]
+    return [
+        *(make_token_entry(one, "token revoked", why.who, why.at_ns, one.scope) for one in ended.tokens),
+        *links,
+    ]
 
 
-def entry_of(token: Token, what: str, who: str, at_ns: int, detail: str) -> AuditEntry:
+def make_token_entry(token: Token, what: str, who: str, at_ns: int, detail: str) -> AuditEntry:
     """The line that tells of a token."""
     made_with = token.made_with and f"made with {token.made_with}"
     said = ", ".join(filter(None, [token.account, token.label, detail, made_with]))
     return AuditEntry(who=who, what=what, subject=token.token_id, detail=said, at_ns=at_ns)
 
 
-def first_token(token_id: str, account: str, secret_hash: str, made_ns: int) -> Token:
+def make_first_token(token_id: str, account: str, secret_hash: str, made_ns: int) -> Token:
     """The one that comes with an account."""
     return Token(
         token_id=token_id,
@@ -199,15 +209,15 @@ def require_account(connection: Connection, name: str) -> None:
     """Raise NotFound, within a transaction, where there is no account of this name."""
     known = select(tables.accounts.c.name).where(tables.accounts.c.name == name)
     if connection.execute(known).first() is None:
-        raise no_account(name)
+        raise make_account_not_found(name)
 
 
-def no_account(name: str) -> NotFound:
+def make_account_not_found(name: str) -> NotFound:
     """That there is no account of this name."""
     return NotFound(_("{name}: no such account; list them with: flycam user list", name=name[:80]))
 
 
-def row_of(token: Token) -> dict[str, Any]:
+def to_token_row(token: Token) -> dict[str, Any]:
     """As the table keeps it."""
     return {**asdict(token), "scope": token.scope.value}
 

@@ -6,17 +6,17 @@ import click
 
 from flycam.catalog.access_records import Scope
 from flycam.catalog.records import ACCOUNT_ROLES
-from flycam.commands.house import Result, opened, who_asks
-from flycam.console import command, language
+from flycam.commands.workspace import CommandOutput, get_operator_name, open_workspace
+from flycam.console import get_terminal_language, wrap_command
 
 
 @click.group()
-def account() -> None:
+def account_group() -> None:
     """Accounts, their tokens, and codes that let in once."""
 
 
 @click.group()
-def user() -> None:
+def user_group() -> None:
     """Accounts: as `account`."""
 
 
@@ -32,55 +32,59 @@ def user() -> None:
     "--communes",
     help="Communes that it is for (names or codes, commas between; all). Default: as before, else all.",
 )
-@command
-def user_add(*, data_dir: str | None, name: str, role: str, communes: str | None) -> Result:
+@wrap_command
+def add_account_command(*, data_dir: str | None, name: str, role: str, communes: str | None) -> CommandOutput:
     """Make an account; its token is shown once."""
-    from flycam.answers.house import of_account
-    from flycam.pipeline.people.accounts import add_user
+    from flycam.answers.node import format_account
+    from flycam.pipeline.access.accounts import add_user
 
-    with opened(data_dir, begins=True) as (workspace, _):
+    with open_workspace(data_dir, creates=True) as (workspace, _):
         account, token = add_user(workspace, name, role, communes)
-        return of_account(account, token, workspace.catalog.boundaries.names())
+        return format_account(account, token, workspace.catalog.boundaries.names())
 
 
 @click.command("list")
-@command
-def user_list(*, data_dir: str | None) -> Result:
+@wrap_command
+def list_accounts_command(*, data_dir: str | None) -> CommandOutput:
     """The accounts, their roles and communes."""
-    from flycam.answers.house import of_accounts
+    from flycam.answers.node import format_accounts
 
-    with opened(data_dir) as (workspace, _):
+    with open_workspace(data_dir) as (workspace, _):
         names = workspace.catalog.boundaries.names()
-        return of_accounts(workspace.catalog.accounts.all(), names, language())
+        return format_accounts(workspace.catalog.accounts.all(), names, get_terminal_language())
 
 
 @click.command("remove")
 @click.argument("name")
-@command
-def user_remove(*, data_dir: str | None, name: str) -> Result:
+@wrap_command
+def remove_account_command(*, data_dir: str | None, name: str) -> CommandOutput:
     """Take an account away: its tokens, what was made with them, its sessions and guest links end; what it
     did stays in the audit log."""
-    from flycam.answers.house import of_removed_account
-    from flycam.pipeline.people.accounts import remove_user
+    from flycam.answers.node import format_removed_account
+    from flycam.pipeline.access.accounts import remove_user
 
-    with opened(data_dir) as (workspace, _):
-        return of_removed_account(*remove_user(workspace, name), language())
+    with open_workspace(data_dir) as (workspace, _):
+        return format_removed_account(*remove_user(workspace, name), get_terminal_language())
 
 
-@account.command("code")
+@account_group.command("code")
 @click.argument("name", required=False)
-@command
-def account_code(*, data_dir: str | None, name: str | None) -> Result:
+@wrap_command
+def make_account_code_command(*, data_dir: str | None, name: str | None) -> CommandOutput:
     """A code to type into the sign-in form, good once: for NAME, or to make the first administrator."""
-    from flycam.answers.access import of_code
-    from flycam.pipeline.people.codes import make_code, make_setup_code
+    from flycam.answers.tokens import format_code
+    from flycam.pipeline.access.sign_in_codes import make_setup_code, make_sign_in_code
 
-    with opened(data_dir, begins=True) as (workspace, settings):
-        code = make_code(workspace, name, who_asks(settings)) if name else make_setup_code(workspace)
-        return of_code(code, name or "", language())
+    with open_workspace(data_dir, creates=True) as (workspace, settings):
+        code = (
+            make_sign_in_code(workspace, name, get_operator_name(settings))
+            if name
+            else make_setup_code(workspace)
+        )
+        return format_code(code, name or "", get_terminal_language())
 
 
-@account.command("token")
+@account_group.command("token")
 @click.argument("name")
 @click.option("--label", required=True, help='What it is for: "QGIS phòng bản đồ".')
 @click.option(
@@ -92,44 +96,48 @@ def account_code(*, data_dir: str | None, name: str | None) -> Result:
 )
 @click.option("--days", type=float, default=365.0, show_default=True, help="Until it expires.")
 @click.option("--for-ever", is_flag=True, help="It never expires.")
-@command
-def account_token(
+@wrap_command
+def make_account_token_command(
     *, data_dir: str | None, name: str, label: str, scope: str, days: float, for_ever: bool
-) -> Result:
+) -> CommandOutput:
     """Make a further token of an account; it is shown once."""
-    from flycam.answers.access import of_token
-    from flycam.pipeline.people.tokens import make_token
+    from flycam.answers.tokens import format_token
+    from flycam.pipeline.access.tokens import make_token
 
-    with opened(data_dir) as (workspace, settings):
-        who = who_asks(settings)
+    with open_workspace(data_dir) as (workspace, settings):
+        who = get_operator_name(settings)
         made, secret = make_token(workspace, name, label, Scope(scope), None if for_ever else days, who)
-        return of_token(made, secret, language())
+        return format_token(made, secret, get_terminal_language())
 
 
-@account.command("tokens")
+@account_group.command("tokens")
 @click.argument("name", required=False)
-@command
-def account_tokens(*, data_dir: str | None, name: str | None) -> Result:
+@wrap_command
+def show_account_tokens_command(*, data_dir: str | None, name: str | None) -> CommandOutput:
     """The tokens that hold, of one account or of all, and what would end with each."""
-    from flycam.answers.access import of_tokens
-    from flycam.pipeline.people.tokens import find_descendants, held_tokens
+    from flycam.answers.tokens import format_tokens
+    from flycam.pipeline.access.tokens import find_descendants, list_active_tokens
 
-    with opened(data_dir) as (workspace, _):
-        return of_tokens(held_tokens(workspace, name), find_descendants(workspace), language())
+    with open_workspace(data_dir) as (workspace, _):
+        return format_tokens(
+            list_active_tokens(workspace, name), find_descendants(workspace), get_terminal_language()
+        )
 
 
-@account.command("revoke")
+@account_group.command("revoke")
 @click.argument("token_id", metavar="TOKEN_ID")
-@command
-def account_revoke(*, data_dir: str | None, token_id: str) -> Result:
+@wrap_command
+def revoke_account_token_command(*, data_dir: str | None, token_id: str) -> CommandOutput:
     """Let one token (its id, as `account tokens` lists it) open nothing more, nor what was made with it."""
-    from flycam.answers.access import of_revoked
-    from flycam.pipeline.people.tokens import revoke_token
+    from flycam.answers.tokens import format_revoked_token
+    from flycam.pipeline.access.tokens import revoke_token
 
-    with opened(data_dir) as (workspace, settings):
-        return of_revoked(*revoke_token(workspace, token_id, who_asks(settings)), language())
+    with open_workspace(data_dir) as (workspace, settings):
+        return format_revoked_token(
+            *revoke_token(workspace, token_id, get_operator_name(settings)), get_terminal_language()
+        )
 
 
-for _command in (user_add, user_list, user_remove):
-    account.add_command(_command)
-    user.add_command(_command)
+for _command in (add_account_command, list_accounts_command, remove_account_command):
+    account_group.add_command(_command)
+    user_group.add_command(_command)

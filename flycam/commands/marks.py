@@ -6,39 +6,41 @@ from pathlib import Path
 
 import click
 
-from flycam.commands.house import FILE, Result, opened
-from flycam.console import command, language
+from flycam.commands.workspace import FILE_PATH, CommandOutput, open_workspace
+from flycam.console import get_terminal_language, wrap_command
 
 
 @click.group()
-def marks() -> None:
+def marks_group() -> None:
     """Field marks and search sectors; they are made on the map."""
 
 
-@marks.command("list")
+@marks_group.command("list")
 @click.option("--event", help="Only those of this event (name or id).")
-@command
-def marks_list(*, data_dir: str | None, event: str | None) -> Result:
+@wrap_command
+def list_marks_command(*, data_dir: str | None, event: str | None) -> CommandOutput:
     """Marks as they stand, the newest first."""
-    from flycam.answers.marks import of_marks
-    from flycam.pipeline.mark_export import marks_of
+    from flycam.answers.marks import format_marks
+    from flycam.pipeline.mark_export import list_event_marks
 
-    with opened(data_dir) as (workspace, _):
-        return of_marks(marks_of(workspace, event), language())
+    with open_workspace(data_dir) as (workspace, _):
+        return format_marks(list_event_marks(workspace, event), get_terminal_language())
 
 
-@marks.command("export")
-@click.argument("out", type=FILE)
+@marks_group.command("export")
+@click.argument("out", type=FILE_PATH)
 @click.option("--event", help="Only those of this event (name or id).")
 @click.option("--history", is_flag=True, help="Every line of every mark, removed ones too.")
-@command
-def marks_export(*, data_dir: str | None, out: Path, event: str | None, history: bool) -> Result:
+@wrap_command
+def export_marks_command(
+    *, data_dir: str | None, out: Path, event: str | None, history: bool
+) -> CommandOutput:
     """Write marks to OUT.geojson: WGS 84, with VN-2000 beside it."""
-    from flycam.answers.marks import of_exported_marks
+    from flycam.answers.marks import format_exported_marks
     from flycam.pipeline.mark_export import export_marks
-    from flycam.pipeline.upkeep.audit import on_record
+    from flycam.pipeline.operations.audit_check import record_audit_entry
 
-    with opened(data_dir, hands_out=True) as (workspace, _):
+    with open_workspace(data_dir, serves_originals=True) as (workspace, _):
         count = export_marks(workspace, out, event, history=history)
-        on_record(workspace, "export marks", event or "all", f"{out.name}, {count}")
-        return of_exported_marks(out, count, language())
+        record_audit_entry(workspace, "export marks", event or "all", f"{out.name}, {count}")
+        return format_exported_marks(out, count, get_terminal_language())

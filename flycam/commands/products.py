@@ -7,16 +7,16 @@ from typing import Any
 
 import click
 
-from flycam.commands.clustering import clustered
-from flycam.commands.going_on import gone_on_with
-from flycam.commands.house import FILE, Result, opened
-from flycam.console import AnsweredWithTrouble, ProgressBar, command, say_aside, stop_requests
-from flycam.console import language as spoken
+from flycam.commands.cluster import open_cluster
+from flycam.commands.resumable_jobs import register_resumable_job
+from flycam.commands.workspace import FILE_PATH, CommandOutput, open_workspace
+from flycam.console import PartialFailure, ProgressBar, print_notice, watch_stop_requests, wrap_command
+from flycam.console import get_terminal_language as spoken
 from flycam.errors import OptionUnusable
 from flycam.frame.frame import Layer
 from flycam.messages import _
 from flycam.report.pack_figures import PAPERS, Letterhead
-from flycam.report.words import LANGUAGES
+from flycam.report.texts import LANGUAGES
 
 
 @click.command()
@@ -45,41 +45,42 @@ from flycam.report.words import LANGUAGES
     type=click.FloatRange(min=0.0),
     help="How far off it may be itself, m (1 sigma; default: what an earlier flight says of itself).",
 )
-@click.option("--gcp", type=FILE, help="Ground control points, OpenDroneMap's gcp_list.txt.")
+@click.option("--gcp", type=FILE_PATH, help="Ground control points, OpenDroneMap's gcp_list.txt.")
 @click.option("--report/--no-report", default=True, help="Make the quality report, HTML and PDF.")
 @click.option("--redo", is_flag=True, help="A further revision, even if one of the same inputs stands.")
-@command
-def finish(*, data_dir: str | None, flight: str, reference: str | None, **options: Any) -> Result:
+@wrap_command
+def finish_command(
+    *, data_dir: str | None, flight: str, reference: str | None, **options: Any
+) -> CommandOutput:
     """A new revision to measure on: adjusted, even, without seams. Stopped or killed, run it again."""
-    from flycam.answers.finished import of_finish
-    from flycam.pipeline.finish.recipe import FinishRequest
-    from flycam.pipeline.finish.recipe import finish as finish_flight
-    from flycam.pipeline.finish.reference_flight import reference_map, reference_sigma_m
-    from flycam.pipeline.outlasting import outlasting
+    from flycam.answers.finish import format_finish
+    from flycam.pipeline.finish.reference_source import read_reference_sigma, resolve_reference_map
+    from flycam.pipeline.finish.workflow import FinishRequest, finish_flight
+    from flycam.pipeline.retry import retry_on_outage
 
     with (
-        opened(data_dir) as (house, settings),
-        clustered(house, settings) as workspace,
-        stop_requests() as asked_to_stop,
-        gone_on_with(settings, asked_to_stop) as begun,
+        open_workspace(data_dir) as (house, settings),
+        open_cluster(house, settings) as workspace,
+        watch_stop_requests() as asked_to_stop,
+        register_resumable_job(settings, asked_to_stop) as begun,
     ):
-        tied_to = None if reference is None else reference_map(workspace, flight, reference)
+        tied_to = None if reference is None else resolve_reference_map(workspace, flight, reference)
         if reference is not None and options["reference_sigma_m"] is None:
-            options["reference_sigma_m"] = reference_sigma_m(workspace, reference)
+            options["reference_sigma_m"] = read_reference_sigma(workspace, reference)
         request = FinishRequest(reference=tied_to, **options)
-        report = outlasting(
+        report = retry_on_outage(
             workspace,
             lambda progress: finish_flight(workspace, flight, request, progress, asked_to_stop),
             begun,
-            say_aside,
+            print_notice,
             asked_to_stop,
         )
-        return of_finish(report, spoken())
+        return format_finish(report, spoken())
 
 
 @click.command()
 @click.argument("flight")
-@click.argument("out", type=FILE)
+@click.argument("out", type=FILE_PATH)
 @click.option("--revision", type=click.Choice(["live", "final"]), help="Default: final if there is one.")
 @click.option("--commune", metavar="CODE", help="Clip to this commune.")
 @click.option("--crs", metavar="EPSG:n", help="Default: the flight's work CRS (UTM).")
@@ -90,10 +91,10 @@ def finish(*, data_dir: str | None, flight: str, reference: str | None, **option
 @click.option(
     "--figures", is_flag=True, help="Each pixel's expected error (m) and age (h) instead of its colour."
 )
-@click.option("--contours", type=FILE, help="Also its contour lines: .gpkg or .geojson.")
+@click.option("--contours", type=FILE_PATH, help="Also its contour lines: .gpkg or .geojson.")
 @click.option("--contour-interval", "interval_m", type=float, default=5.0, show_default=True, help="Metres.")
-@command
-def export(
+@wrap_command
+def export_command(
     *,
     data_dir: str | None,
     flight: str,
@@ -102,18 +103,18 @@ def export(
     contours: Path | None,
     interval_m: float,
     **options: Any,
-) -> Result:
+) -> CommandOutput:
     """A flight as a Cloud-Optimized GeoTIFF with mask."""
-    from flycam.answers.exported import of_export
-    from flycam.pipeline.export import export_contours, export_flight, export_surface
-    from flycam.pipeline.upkeep.audit import on_record
+    from flycam.answers.export import format_export
+    from flycam.pipeline.mosaic_export import export_contours, export_flight, export_surface
+    from flycam.pipeline.operations.audit_check import record_audit_entry
 
     whole = not options["figures"] and all(options[name] is None for name in ("commune", "crs", "gsd_m"))
     if dsm and not whole:
         raise OptionUnusable(
             _("--dsm is written whole, on its own posts: leave --commune, --crs, --gsd, --figures")
         )
-    with opened(data_dir, hands_out=True) as (workspace, __):
+    with open_workspace(data_dir, serves_originals=True) as (workspace, __):
         if contours is not None:
             export_contours(workspace, flight, contours, interval_m, revision=options["revision"])
         if dsm:
@@ -121,79 +122,85 @@ def export(
         else:
             exported = export_flight(workspace, flight, out, **options)
         files = [one.name for one in (out, contours) if one is not None]
-        on_record(workspace, "export", workspace.catalog.flights.flight(flight).flight_id, ", ".join(files))
-        return of_export(exported, spoken())
+        record_audit_entry(
+            workspace, "export", workspace.catalog.flights.flight(flight).flight_id, ", ".join(files)
+        )
+        return format_export(exported, spoken())
 
 
 @click.command()
 @click.argument("before")
 @click.argument("after")
-@click.option("--out", type=FILE, required=True, help="What changed: .gpkg (layer changes) or .geojson.")
-@click.option("--dem", type=FILE, help="Terrain to judge by (default: a flight's, else what is registered).")
-@click.option("--aoi", type=FILE, help="Polygons to stay inside, any CRS.")
+@click.option("--out", type=FILE_PATH, required=True, help="What changed: .gpkg (layer changes) or .geojson.")
+@click.option(
+    "--dem", type=FILE_PATH, help="Terrain to judge by (default: a flight's, else what is registered)."
+)
+@click.option("--aoi", type=FILE_PATH, help="Polygons to stay inside, any CRS.")
 @click.option("--event", help="Whose analyst decides (default: both flights'); two pictures may begin one.")
 @click.option("--review/--no-review", "for_review", default=True, help="Put them up for review on the map.")
-@command
-def compare(*, data_dir: str | None, before: str, after: str, out: Path, **options: Any) -> Result:
+@wrap_command
+def compare_command(
+    *, data_dir: str | None, before: str, after: str, out: Path, **options: Any
+) -> CommandOutput:
     """What changed from BEFORE to AFTER, each a flight or a GeoTIFF; code 5 where no change can be told."""
-    from flycam.analysis.change import detecting
-    from flycam.answers.compared import nothing_looked_for, of_compare
-    from flycam.pipeline.change.compare import compare as compare_sides
-    from flycam.pipeline.outlasting import outlasting
+    from flycam.analysis.change_detection import prepare_detection
+    from flycam.answers.comparison import build_not_searched_error, format_comparison
+    from flycam.pipeline.change.comparison import compare_sources as compare_sides
+    from flycam.pipeline.retry import retry_on_outage
 
     with (
-        opened(data_dir, begins=True, hands_out=True) as (workspace, settings),
-        gone_on_with(settings) as begun,
+        open_workspace(data_dir, creates=True, serves_originals=True) as (workspace, settings),
+        register_resumable_job(settings) as begun,
     ):
-        found = outlasting(
+        found = retry_on_outage(
             workspace,
             lambda progress: compare_sides(
-                workspace, before, after, out, detecting, progress=progress, **options
+                workspace, before, after, out, prepare_detection, progress=progress, **options
             ),
             begun,
-            say_aside,
+            print_notice,
         )
-        answered = of_compare(found, spoken())
-    if not found.looked_for:
-        raise AnsweredWithTrouble(*answered, nothing_looked_for(found.path.name))
+        answered = format_comparison(found, spoken())
+    if not found.is_detected:
+        raise PartialFailure(*answered, build_not_searched_error(found.path.name))
     return answered
 
 
 @click.command()
 @click.argument("flight")
-@click.argument("out", type=FILE, metavar="OUT.pdf|OUT.html")
+@click.argument("out", type=FILE_PATH, metavar="OUT.pdf|OUT.html")
 @click.option(
     "--language", type=click.Choice(LANGUAGES), default="vi", envvar="FLYCAM_LANGUAGE", show_default=True
 )
 @click.option("--revision", type=click.IntRange(min=1), help="Default: the one on show.")
 @click.option("--layer", type=click.Choice([layer.value for layer in Layer]), help="Default: the main one.")
-@command
-def report(
+@wrap_command
+def report_command(
     *, data_dir: str | None, flight: str, out: Path, language: str, revision: int | None, layer: str | None
-) -> Result:
+) -> CommandOutput:
     """The quality report of a finished flight: how far it can be trusted, and what was left out."""
-    from flycam.answers.finished import of_report
+    from flycam.answers.finish import format_report_file
     from flycam.pipeline.finish.quality_report import write_report
 
-    with opened(data_dir, hands_out=True) as (workspace, _):
+    with open_workspace(data_dir, serves_originals=True) as (workspace, _):
         wanted = None if layer is None else Layer(layer)
-        return of_report(write_report(workspace, flight, out, language, revision, wanted), spoken())
+        return format_report_file(write_report(workspace, flight, out, language, revision, wanted), spoken())
 
 
 @click.command()
 @click.argument("flights", nargs=-1, required=True, metavar="FLIGHT...")
-@click.option("--out", type=FILE, required=True, metavar="DIR", help="A new folder, or an older pack.")
+@click.option("--out", type=FILE_PATH, required=True, metavar="DIR", help="A new folder, or an older pack.")
 @click.option(
     "--language", type=click.Choice(LANGUAGES), default="vi", envvar="FLYCAM_LANGUAGE", show_default=True
 )
 @click.option("--paper", type=click.Choice(PAPERS), default=PAPERS[0], show_default=True)
-@click.option("--letterhead", type=FILE, help="JSON or YAML (default: FLYCAM_LETTERHEAD, else dots).")
+@click.option("--letterhead", type=FILE_PATH, help="JSON or YAML (default: FLYCAM_LETTERHEAD, else dots).")
 @click.option("--approved-by", default="", metavar="NAME", help="The leader who approved it (else a draft).")
 @click.option("--asked-by", default="", metavar="NAME", help="Who asked for it (default: the operator).")
 @click.option("--of-draft", default="", metavar="SHA256", help="Its content_sha256, where a draft was read.")
 @click.option("--as", "seen_by", default="", metavar="ACCOUNT", help="Only what that account may see.")
-@command
-def pack(
+@wrap_command
+def pack_command(
     *,
     data_dir: str | None,
     flights: tuple[str, ...],
@@ -205,14 +212,14 @@ def pack(
     asked_by: str,
     of_draft: str,
     seen_by: str,
-) -> Result:
+) -> CommandOutput:
     """The meeting pack: quick report, maps and data in a folder that opens from a USB stick."""
-    from flycam.answers.packed import of_pack
-    from flycam.pipeline.pack.letterhead import read_letterhead
-    from flycam.pipeline.pack.recipe import PackRequest
-    from flycam.pipeline.pack.recipe import pack as pack_flights
+    from flycam.answers.pack import format_pack
+    from flycam.pipeline.briefing_pack.letterhead import read_letterhead
+    from flycam.pipeline.briefing_pack.workflow import PackRequest
+    from flycam.pipeline.briefing_pack.workflow import write_briefing_pack as pack_flights
 
-    with opened(data_dir, hands_out=True) as (workspace, settings):
+    with open_workspace(data_dir, serves_originals=True) as (workspace, settings):
         given = letterhead or settings.letterhead
         request = PackRequest(
             flights=flights,
@@ -220,8 +227,8 @@ def pack(
             paper=paper,
             letterhead=Letterhead() if given is None else read_letterhead(given),
             approved_by=approved_by,
-            asked_by=asked_by,
+            requested_by=asked_by,
             of_draft=of_draft,
             seen_by=seen_by,
         )
-        return of_pack(pack_flights(workspace, request, out, ProgressBar()), spoken())
+        return format_pack(pack_flights(workspace, request, out, ProgressBar()), spoken())

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from flycam.commands.house import FILE, Result, opened, who_asks
-from flycam.console import command, language
+from flycam.commands.workspace import FILE_PATH, CommandOutput, get_operator_name, open_workspace
+from flycam.console import get_terminal_language, wrap_command
 from flycam.frame.settlement import Access
 
 _ACCESS = click.Choice([one.value for one in Access])
@@ -15,57 +15,61 @@ _REACH = click.option("--reach", type=float, help="Metres within which a road re
 
 
 @click.group()
-def settlements() -> None:
+def settlements_group() -> None:
     """Which settlements are reachable, isolated or unknown: proposed by cut roads, said by people."""
 
 
-@settlements.command("list")
+@settlements_group.command("list")
 @click.argument("event")
 @_REACH
-@command
-def settlements_list(*, data_dir: str | None, event: str, reach: float | None) -> Result:
+@wrap_command
+def list_settlements_command(*, data_dir: str | None, event: str, reach: float | None) -> CommandOutput:
     """How settlements stand in EVENT (name or id): those that roads propose to be isolated first."""
-    from flycam.answers.settlements import of_settlements
-    from flycam.pipeline.settlement_export import settlement_said
-    from flycam.pipeline.settlements import REACH_M, settlements_of
+    from flycam.answers.settlements import format_settlements
+    from flycam.pipeline.settlement_export import serialize_settlement
+    from flycam.pipeline.settlements import REACH_M, list_event_settlements
 
-    with opened(data_dir) as (workspace, _):
+    with open_workspace(data_dir) as (workspace, _):
         metres = REACH_M if reach is None else reach
-        found = settlements_of(workspace, workspace.catalog.flights.event(event), metres)
-        return of_settlements([settlement_said(one) for one in found], metres, language())
+        found = list_event_settlements(workspace, workspace.catalog.flights.event(event), metres)
+        return format_settlements(
+            [serialize_settlement(one) for one in found], metres, get_terminal_language()
+        )
 
 
-@settlements.command("set")
+@settlements_group.command("set")
 @click.argument("event")
 @click.argument("settlement")
 @click.argument("access", type=_ACCESS)
 @click.option("--note", default="", help="How it is known.")
 @click.option("--by", help="Who says so. Default: FLYCAM_OPERATOR, else who is logged in.")
-@command
-def settlements_set(
+@wrap_command
+def set_settlement_command(
     *, data_dir: str | None, event: str, settlement: str, access: str, note: str, by: str | None
-) -> Result:
+) -> CommandOutput:
     """Say whether SETTLEMENT (id, or a name that only one has) can be reached."""
-    from flycam.answers.settlements import of_said
-    from flycam.pipeline.settlements import SettlementAsked, say_access
+    from flycam.answers.settlements import format_settlement_access
+    from flycam.pipeline.settlements import AccessReport, report_access
 
-    with opened(data_dir) as (workspace, settings):
-        asked = SettlementAsked(event=event, settlement=settlement, access=Access(access), note=note)
-        line = say_access(workspace, asked, by or who_asks(settings))
-        return of_said(line, language())
+    with open_workspace(data_dir) as (workspace, settings):
+        asked = AccessReport(event=event, settlement=settlement, access=Access(access), note=note)
+        line = report_access(workspace, asked, by or get_operator_name(settings))
+        return format_settlement_access(line, get_terminal_language())
 
 
-@settlements.command("export")
-@click.argument("out", type=FILE)
+@settlements_group.command("export")
+@click.argument("out", type=FILE_PATH)
 @click.option("--event", required=True, help="Of this event (name or id).")
 @_REACH
-@command
-def settlements_export(*, data_dir: str | None, out: Path, event: str, reach: float | None) -> Result:
+@wrap_command
+def export_settlements_command(
+    *, data_dir: str | None, out: Path, event: str, reach: float | None
+) -> CommandOutput:
     """Write settlements to OUT: .csv, .geojson or .gpkg, WGS 84."""
-    from flycam.answers.settlements import of_exported_settlements
+    from flycam.answers.settlements import format_exported_settlements
     from flycam.pipeline.settlement_export import export_settlements
     from flycam.pipeline.settlements import REACH_M
 
-    with opened(data_dir, hands_out=True) as (workspace, _):
+    with open_workspace(data_dir, serves_originals=True) as (workspace, _):
         count = export_settlements(workspace, out, event, REACH_M if reach is None else reach)
-        return of_exported_settlements(out, count, language())
+        return format_exported_settlements(out, count, get_terminal_language())

@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 from shapely import transform
 from shapely.geometry import MultiPolygon, Polygon, mapping
 
-from flycam.drill.mark import DRILL_MARK
-from flycam.drill.noise import Floats
-from flycam.drill.relief import WORK_CRS, Valley
-from flycam.drill.window import Window
-from flycam.frame.made_up import DRILL_COMMUNES
+from flycam.drill.cell_window import CellWindow
+from flycam.drill.drill_mark import DRILL_MARK
+from flycam.drill.spatial_noise import Floats
+from flycam.drill.valley import WORK_CRS, Valley
+from flycam.frame.exercise_communes import EXERCISE_COMMUNES
 from flycam.geodata.crs import to_lonlat
 
 _REACH_M = 2200.0
 _STEP_M = 20.0
-_SMALLEST_CHANGE_M2 = 60.0
-_SMALLEST_HOLE_M2 = 30.0
+_MIN_CHANGE_M2 = 60.0
+_MIN_HOLE_M2 = 30.0
 _OUTLINE_M = 0.5
 CHANGE_KINDS = {1: "landslide", 2: "flood"}
 
 
-def communes_geojson(valley: Valley) -> str:
+def make_communes_geojson(valley: Valley) -> str:
     """Four communes: the river parts left from right, a crooked line across the valley up from down."""
     along = np.arange(-_REACH_M, _REACH_M + 1.0, _STEP_M)
     river = np.stack([along, valley.river_across(along)], -1)
@@ -35,14 +35,14 @@ def communes_geojson(valley: Valley) -> str:
     away = np.abs(across - centre_across)
     line = np.stack([centre_along + 60.0 * np.sin(away / 130.0) + 0.12 * away, across], -1)
     features = []
-    for number, (code, name, name_en) in enumerate(DRILL_COMMUNES):
+    for number, (code, name, name_en) in enumerate(EXERCISE_COMMUNES):
         left, down = number % 2 == 0, number < 2
         sign_across, sign_along = (1.0 if left else -1.0), (1.0 if down else -1.0)
         part_river = river[(river[:, 0] - centre_along) * sign_along > 0][:: 1 if down else -1]
         part_line = line[(line[:, 1] - centre_across) * sign_across > 0][:: 1 if left else -1]
         corner = np.array([[sign_along * _REACH_M, sign_across * _REACH_M]])
         ring = np.vstack([[[centre_along, centre_across]], part_river, corner, part_line[::-1]])
-        east, north = valley.place(ring[:, 0], ring[:, 1])
+        east, north = valley.to_work_crs(ring[:, 0], ring[:, 1])
         polygon = Polygon(np.stack([east, north], -1))
         properties = {
             "code": code,
@@ -57,7 +57,7 @@ def communes_geojson(valley: Valley) -> str:
     return _collection(features, "communes of a drill: made up")
 
 
-def changes_geojson(change: NDArray[np.uint8], window: Window) -> str:
+def make_changes_geojson(change: NDArray[np.uint8], window: CellWindow) -> str:
     """Outlines of the changed ground. `change` rows×columns: 0 none, else a key of CHANGE_KINDS."""
     features = []
     for number, kind in CHANGE_KINDS.items():
@@ -67,7 +67,7 @@ def changes_geojson(change: NDArray[np.uint8], window: Window) -> str:
     return _collection(features, "what the storm of a drill changed: exact")
 
 
-def _outlines(mask: NDArray[np.bool_], window: Window) -> list[Polygon]:
+def _outlines(mask: NDArray[np.bool_], window: CellWindow) -> list[Polygon]:
     """Polygons (work CRS) of a mask, specks and pinholes left out, largest first."""
     factor = max(round(_OUTLINE_M / window.cell_m), 1)
     small = cv2.resize(
@@ -88,13 +88,13 @@ def _outlines(mask: NDArray[np.bool_], window: Window) -> list[Polygon]:
             child = tree[0][child][0]
         shape = Polygon(_ring(contour, window, scale), holes).buffer(0)
         for part in getattr(shape, "geoms", [shape]):
-            if part.area >= _SMALLEST_CHANGE_M2:
-                kept = [ring for ring in part.interiors if Polygon(ring).area >= _SMALLEST_HOLE_M2]
+            if part.area >= _MIN_CHANGE_M2:
+                kept = [ring for ring in part.interiors if Polygon(ring).area >= _MIN_HOLE_M2]
                 polygons.append(Polygon(part.exterior, kept).simplify(0.4 * _OUTLINE_M))
     return sorted(polygons, key=lambda p: -p.area)
 
 
-def _ring(contour: NDArray[Any], window: Window, scale: Floats) -> Floats:
+def _ring(contour: NDArray[Any], window: CellWindow, scale: Floats) -> Floats:
     cells = (contour[:, 0, :] / 2.0 - 0.25 + 0.5) * scale - 0.5
     east = (window.west_cell + cells[:, 0]) * window.cell_m
     north = (window.north_cell - cells[:, 1]) * window.cell_m

@@ -9,26 +9,26 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.drill.noise import Floats
-from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS, Fields, Valley, valley_fields
-from flycam.drill.window import Bounds
+from flycam.drill.cell_window import Bounds
+from flycam.drill.spatial_noise import Floats
+from flycam.drill.valley import VERTICAL_DATUM, WORK_CRS, Valley, ValleyFields, build_valley_fields
 from flycam.errors import OptionUnusable
-from flycam.geodata.crs import convergence_and_scale, to_lonlat
-from flycam.geometry.camera import image_rays
-from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
+from flycam.geodata.crs import compute_convergence_and_scale, to_lonlat
+from flycam.geometry.camera import compute_image_rays
+from flycam.geometry.exterior import CameraMotion, ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.geometry.rotation import as_mat3, rotation_from_gimbal
+from flycam.geometry.rotation import rotation_from_gimbal, to_mat3
 from flycam.messages import _
 
 Follow = Literal["ground", "strip", "constant"]
 
-NADIR_DEG, FLATTEST_DEG = -90.0, -50.0
-_MOST_PHOTOS = 1000
-_COARSEST_M = 10.0
+NADIR_DEG, MAX_PITCH_DEG = -90.0, -50.0
+_MAX_PHOTOS = 1000
+_MAX_GSD_M = 10.0
 SIDE_OVERLAP = 0.65
 FORWARD_OVERLAP = 0.75
 SPEED_MPS = 9.0
-_SLOWEST_MPS, _FASTEST_MPS = 1.0, 40.0
+_SLOWEST_MPS, _MAX_SPEED_MPS = 1.0, 40.0
 _FOCAL_PER_WIDTH = 800.0 / 1320.0
 _BLOCK_MIDDLE_ACROSS_M = -15.0
 _SMOOTHING_M = 60.0
@@ -59,14 +59,14 @@ class Exposure:
 
 def require_speed(speed_mps: float) -> None:
     """Raises OptionUnusable for a speed at which no drill flies."""
-    if not _SLOWEST_MPS <= speed_mps <= _FASTEST_MPS:
+    if not _SLOWEST_MPS <= speed_mps <= _MAX_SPEED_MPS:
         raise OptionUnusable(
             _(
                 "speed {speed_mps:g}: a drill flies at {slowest_mps:g} to {fastest_mps:g} "
                 "m/s: choose a speed in between",
                 speed_mps=speed_mps,
                 slowest_mps=_SLOWEST_MPS,
-                fastest_mps=_FASTEST_MPS,
+                fastest_mps=_MAX_SPEED_MPS,
             )
         )
 
@@ -91,39 +91,39 @@ class FlightPlan:
     speed_mps: float = SPEED_MPS
 
     def __post_init__(self) -> None:
-        if not NADIR_DEG <= self.pitch_deg <= FLATTEST_DEG:
+        if not NADIR_DEG <= self.pitch_deg <= MAX_PITCH_DEG:
             raise OptionUnusable(
                 _(
                     "pitch {pitch_deg:g}: a drill looks down by {nadir_deg:g} (nadir) to "
                     "{flattest_deg:g} degrees: choose a pitch in between",
                     pitch_deg=self.pitch_deg,
                     nadir_deg=NADIR_DEG,
-                    flattest_deg=FLATTEST_DEG,
+                    flattest_deg=MAX_PITCH_DEG,
                 )
             )
         require_speed(self.speed_mps)
-        if not (1 <= self.strips <= _MOST_PHOTOS and 1 <= self.per_strip <= _MOST_PHOTOS):
+        if not (1 <= self.strips <= _MAX_PHOTOS and 1 <= self.per_strip <= _MAX_PHOTOS):
             raise OptionUnusable(
                 _(
                     "photos {strips} {per_strip}: a drill has 1 to {most_photos} strips of 1 "
                     "to {most_photos} photos: choose numbers in between",
                     strips=self.strips,
                     per_strip=self.per_strip,
-                    most_photos=_MOST_PHOTOS,
+                    most_photos=_MAX_PHOTOS,
                 )
             )
-        if not 0.0 < self.gsd_m <= _COARSEST_M:
+        if not 0.0 < self.gsd_m <= _MAX_GSD_M:
             raise OptionUnusable(
                 _(
                     "gsd {gsd_m:g}: a drill resolves the ground to {coarsest_m:g} m or finer: "
                     "give metres above 0",
                     gsd_m=self.gsd_m,
-                    coarsest_m=_COARSEST_M,
+                    coarsest_m=_MAX_GSD_M,
                 )
             )
 
 
-def drill_camera(image_size_px: tuple[int, int], readout_s: float = 0.0) -> InteriorOrientation:
+def make_drill_camera(image_size_px: tuple[int, int], readout_s: float = 0.0) -> InteriorOrientation:
     """The drill's camera: Brown-Conrady, principal point off the centre; its shutter is global without a
     readout."""
     width, height = image_size_px
@@ -140,13 +140,13 @@ def drill_camera(image_size_px: tuple[int, int], readout_s: float = 0.0) -> Inte
     )
 
 
-def fly(
+def simulate_flight(
     valley: Valley, plan: FlightPlan, camera: InteriorOrientation, seed: int, after: bool
 ) -> list[Exposure]:
     """True exposures in the order flown. Before and after the storm the plan is the same, the wind is not."""
     along, across, strip = _waypoints(plan, camera)
     ground = _flying_ground(valley, plan, along, across, strip)
-    east, north = valley.place(along, across)
+    east, north = valley.to_work_crs(along, across)
     wind = np.random.default_rng([seed, 11, int(after)])
     count = len(along)
     stray = wind.normal(size=(count, 3)) * _STRAY_M
@@ -161,7 +161,7 @@ def fly(
     # a gimbal does not look past nadir
     nod = np.abs(wobble[:, 1]) if plan.pitch_deg == NADIR_DEG else wobble[:, 1]
     return [
-        true_exposure(
+        make_true_exposure(
             k + 1,
             centres[k],
             lonlat[k],
@@ -176,7 +176,7 @@ def fly(
     ]
 
 
-def true_exposure(
+def make_true_exposure(
     number: int,
     centre_m: Floats,
     lonlat_deg: Floats,
@@ -186,7 +186,7 @@ def true_exposure(
     camera_rad: tuple[float, float, float],
     seconds: float,
     strip: int,
-    motion: Motion | None = None,
+    motion: CameraMotion | None = None,
 ) -> Exposure:
     """One exposure's truth. centre_m (3,) in the work CRS, lonlat_deg (2,) of the same place.
 
@@ -194,11 +194,11 @@ def true_exposure(
     camera_rad   the camera's turn away from the course, pitch, roll
     """
     turn, pitch, roll = (float(angle) for angle in camera_rad)
-    convergence, scale = convergence_and_scale(WORK_CRS, *lonlat_deg)
+    convergence, scale = compute_convergence_and_scale(WORK_CRS, *lonlat_deg)
     yaw = (azimuth_rad + convergence + course_rad + turn + math.pi) % (2.0 * math.pi) - math.pi
     exterior = ExteriorOrientation(
         projection_centre_m=(float(centre_m[0]), float(centre_m[1]), float(centre_m[2])),
-        rotation=as_mat3(rotation_from_gimbal(yaw, pitch, roll, convergence)),
+        rotation=to_mat3(rotation_from_gimbal(yaw, pitch, roll, convergence)),
         work_crs=WORK_CRS,
         vertical_datum=VERTICAL_DATUM,
         grid_scale=scale,
@@ -224,14 +224,14 @@ def _motions(
     ground: Floats,
     seconds: Floats,
     seed: list[int],
-) -> list[Motion]:
+) -> list[CameraMotion]:
     """How the aircraft moved and the camera turned at each exposure: along its strip, climbing with the
     ground it follows, in gusts and turns that are each exposure's own."""
     random = np.random.default_rng(seed)
     gusts = random.normal(size=(len(strip), 3)) * _GUST_MPS
     turns = np.radians(random.normal(size=(len(strip), 3)) * _TURN_DEG_S)
-    from_e, from_n = valley.place(np.zeros(2), np.zeros(2))
-    to_e, to_n = valley.place(np.ones(2), np.zeros(2))
+    from_e, from_n = valley.to_work_crs(np.zeros(2), np.zeros(2))
+    to_e, to_n = valley.to_work_crs(np.ones(2), np.zeros(2))
     ahead = np.array([to_e[0] - from_e[0], to_n[0] - from_n[0]]) * plan.speed_mps
     climb = np.zeros(len(strip))
     for number in range(plan.strips if plan.per_strip > 1 else 0):
@@ -240,7 +240,7 @@ def _motions(
     sign = np.where(strip % 2, -1.0, 1.0)
     velocity = np.column_stack([sign * ahead[0], sign * ahead[1], climb]) + gusts
     return [
-        Motion(
+        CameraMotion(
             velocity_mps=(float(v[0]), float(v[1]), float(v[2])),
             turn_radps=(float(w[0]), float(w[1]), float(w[2])),
         )
@@ -248,7 +248,7 @@ def _motions(
     ]
 
 
-def block_bounds(valley: Valley, exposures: list[Exposure], camera: InteriorOrientation) -> Bounds:
+def compute_block_bounds(valley: Valley, exposures: list[Exposure], camera: InteriorOrientation) -> Bounds:
     """Bounds (work CRS) of all ground the exposures see, with a margin.
 
     The frames' border rays walk down over the smooth ground; nothing is imaged outside.
@@ -257,12 +257,12 @@ def block_bounds(valley: Valley, exposures: list[Exposure], camera: InteriorOrie
     u, v = np.meshgrid(np.linspace(0, width - 1, 5), np.linspace(0, height - 1, 5))
     uv = np.stack([u.ravel(), v.ravel()], -1)
     centres = np.array([e.exterior.projection_centre_m for e in exposures])
-    rays = np.stack([image_rays(camera, e.exterior, uv) for e in exposures])
+    rays = np.stack([compute_image_rays(camera, e.exterior, uv) for e in exposures])
     highest = float(centres[:, 2].max() - 100.0) + 400.0
     reach = 1.5 * highest
     west, south = centres[:, :2].min(0) - reach
     east, north = centres[:, :2].max(0) + reach
-    fields = valley_fields(valley, (west, south, east, north))
+    fields = build_valley_fields(valley, (west, south, east, north))
     drops = np.linspace(1.0, 0.98 * reach, 600)[:, None, None]
     slope = rays[..., :2] / -rays[..., 2:]
     points = centres[None, :, None, :2] + slope[None] * drops[..., None]
@@ -288,11 +288,13 @@ def _flying_ground(
     valley: Valley, plan: FlightPlan, along: Floats, across: Floats, strip: NDArray[np.intp]
 ) -> Floats:
     """The ground height each exposure keeps its height above."""
-    east, north = valley.place(along, across)
+    east, north = valley.to_work_crs(along, across)
     pad = 3.0 * _SMOOTHING_M
     bounds = (east.min() - pad, north.min() - pad, east.max() + pad, north.max() + pad)
-    fields = valley_fields(valley, (float(bounds[0]), float(bounds[1]), float(bounds[2]), float(bounds[3])))
-    smooth = mean_ground(valley, fields, along, across)
+    fields = build_valley_fields(
+        valley, (float(bounds[0]), float(bounds[1]), float(bounds[2]), float(bounds[3]))
+    )
+    smooth = compute_mean_ground(valley, fields, along, across)
     if plan.follow == "ground":
         return smooth
     if plan.follow == "constant":
@@ -301,9 +303,9 @@ def _flying_ground(
     return np.asarray(means[strip])
 
 
-def mean_ground(valley: Valley, fields: Fields, along: Floats, across: Floats) -> Floats:
+def compute_mean_ground(valley: Valley, fields: ValleyFields, along: Floats, across: Floats) -> Floats:
     """Mean ground within a square around each point, so that the aircraft does not hop over every knoll."""
     reach = np.arange(-_SMOOTHING_M, _SMOOTHING_M + 1.0, _STEP_M)
     da, db = np.meshgrid(reach, reach)
-    east, north = valley.place(along[:, None] + da.ravel(), across[:, None] + db.ravel())
+    east, north = valley.to_work_crs(along[:, None] + da.ravel(), across[:, None] + db.ravel())
     return np.asarray(fields.sample("height", east, north).mean(1))

@@ -5,13 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.drill.between import Between
-from flycam.drill.cover import Cover
-from flycam.drill.noise import Singles, smooth_noise
-from flycam.drill.paint import LEAFY
-from flycam.drill.window import Window
+from flycam.drill.cell_window import CellWindow
+from flycam.drill.date_changes import DateChanges
+from flycam.drill.ground_colour import LEAFY
+from flycam.drill.land_cover import LandCover
+from flycam.drill.spatial_noise import Singles, generate_smooth_noise
 
-_SOIL = (Cover.PLOUGHED, Cover.SCAR, Cover.CUTTING, Cover.TRACK, Cover.YARD, Cover.GRAVEL)
+_SOIL = (
+    LandCover.PLOUGHED,
+    LandCover.SCAR,
+    LandCover.CUTTING,
+    LandCover.TRACK,
+    LandCover.YARD,
+    LandCover.GRAVEL,
+)
 # red, green, blue of leaves that have dried wholly, over those of fresh ones
 _DRY = np.array([1.42, 1.10, 1.12], np.float32)
 _FRESH = np.array([0.86, 1.04, 0.90], np.float32)
@@ -19,8 +26,8 @@ _WET_SOIL = 0.62
 _SHEDDING = 0.18
 
 
-def in_season(
-    albedo: Singles, cover: NDArray[np.uint8], parcel: Singles, window: Window, between: Between
+def apply_season(
+    albedo: Singles, cover: NDArray[np.uint8], parcel: Singles, window: CellWindow, between: DateChanges
 ) -> Singles:
     """Reflectance rows×columns×3 of one band on the after-date.
 
@@ -28,12 +35,12 @@ def in_season(
     come from, and are darker where it rained.
     """
     east, north, seed = window.eastings, window.northings, between.seed
-    drift = 0.25 * smooth_noise(east, north, 260.0, seed, "season") + between.season
+    drift = 0.25 * generate_smooth_noise(east, north, 260.0, seed, "season") + between.season
     leafy = np.isin(cover, LEAFY)
-    shed = leafy & (cover == Cover.CROWN) & (parcel * 17.0 % 1.0 < _SHEDDING * max(between.season, 0.0))
+    shed = leafy & (cover == LandCover.CROWN) & (parcel * 17.0 % 1.0 < _SHEDDING * max(between.season, 0.0))
     turned = np.clip(drift + np.where(shed, 1.2, 0.0), -1.0, 2.0)[..., None]
     leaves = np.where(turned > 0, _DRY ** np.maximum(turned, 0.0), _FRESH ** np.maximum(-turned, 0.0))
-    rock = smooth_noise(east, north, 95.0, seed, "rock")[..., None]
+    rock = generate_smooth_noise(east, north, 95.0, seed, "rock")[..., None]
     soils = np.exp(0.14 * rock * np.array([1.0, 0.75, 0.5], np.float32)) * _WET_SOIL**between.wetness
     factor = np.where(leafy[..., None], leaves, 1.0)
     factor = np.where(np.isin(cover, _SOIL)[..., None], soils, factor)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flycam.drill.truth import TRUTH_FILE
-from flycam.errors import DiskFull, InputUnusable, StorageTrouble
+from flycam.drill.ground_truth import TRUTH_FILE
+from flycam.errors import DiskFull, InputUnusable, StorageFailed
 from flycam.messages import Bilingual, _
 
 _FREE_MARGIN_BYTES = 1 << 20
@@ -26,7 +26,7 @@ _WHY_VI = {
 
 
 @contextmanager
-def staged(out: Path) -> Iterator[Path]:
+def stage_folder(out: Path) -> Iterator[Path]:
     """An empty folder beside `out` that takes its place when all went well; an older drill there is replaced.
 
     Raises InputUnusable where `out` holds something that is no drill, DiskFull or StorageTrouble where it
@@ -51,8 +51,8 @@ def staged(out: Path) -> Iterator[Path]:
         raise
 
 
-def _unmade(out: Path, error: OSError) -> StorageTrouble:
-    kind = DiskFull if error.errno == errno.ENOSPC else StorageTrouble
+def _unmade(out: Path, error: OSError) -> StorageFailed:
+    kind = DiskFull if error.errno == errno.ENOSPC else StorageFailed
     why_vi = _WHY_VI.get(error.errno or 0, "lỗi ổ đĩa")
     return kind(
         _(
@@ -63,12 +63,12 @@ def _unmade(out: Path, error: OSError) -> StorageTrouble:
     )
 
 
-def _trouble(out: Path, error: OSError) -> StorageTrouble:
+def _trouble(out: Path, error: OSError) -> StorageFailed:
     if error.errno == errno.ENOSPC or shutil.disk_usage(out.parent).free < _FREE_MARGIN_BYTES:
         return DiskFull(
             _("{out}: no space left on the disk: free some and run again; nothing was left behind", out=out)
         )
-    return StorageTrouble(
+    return StorageFailed(
         _(
             "{out}: cannot be written ({error}): check that the folder exists and is yours",
             out=out,

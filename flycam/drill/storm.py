@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.drill.cover import Cover
-from flycam.drill.noise import Floats, Singles, hash_unit, smooth_noise
-from flycam.drill.relief import FIELD_STEP_M, Fields, valley_fields
-from flycam.drill.window import Bounds, Window
+from flycam.drill.cell_window import Bounds, CellWindow
+from flycam.drill.land_cover import LandCover
+from flycam.drill.spatial_noise import Floats, Singles, generate_smooth_noise, hash_unit
+from flycam.drill.valley import FIELD_STEP_M, ValleyFields, build_valley_fields
 
 FLOOD_DEPTH_M = 3.4
 _START_STEP_M = 62.0
 _START_SLOPE = 0.72
 _STEP_M = 2.0
-_LONGEST_M = 320.0
-_FLATTEST = 0.16
+_MAX_PATH_M = 320.0
+_MIN_SLOPE = 0.16
 _FAR_M = -20.0
 _CUT_M = 2.2
 _PILE_M = 1.6
 
 
-def with_scars(fields: Fields, storm_over: Bounds | None = None) -> Fields:
+def with_scars(fields: ValleyFields, storm_over: Bounds | None = None) -> ValleyFields:
     """Add `scar` (metres inside a landslide, negative outside) and `moved` (metres of ground gained).
 
     A slide's size, and which slopes fail, come of the window that it is looked for in. storm_over: the window
@@ -33,7 +33,7 @@ def with_scars(fields: Fields, storm_over: Bounds | None = None) -> Fields:
     if storm_over is None:
         _slide(fields, scar, moved, _starts(fields), 0)
         return fields.with_values(scar=scar, moved=moved)
-    theirs = valley_fields(fields.valley, storm_over)
+    theirs = build_valley_fields(fields.valley, storm_over)
     starts = _starts(theirs)
     easts, norths = theirs.node_coordinates
     beyond = [
@@ -49,21 +49,21 @@ def with_scars(fields: Fields, storm_over: Bounds | None = None) -> Fields:
 
 
 def _slide(
-    fields: Fields, scar: Singles, moved: Singles, starts: list[tuple[float, float]], first: int
+    fields: ValleyFields, scar: Singles, moved: Singles, starts: list[tuple[float, float]], first: int
 ) -> None:
     """Lay slides from these heads into the fields, in place; numbered from `first`."""
     easts, norths = fields.node_coordinates
     for number, (east, north) in enumerate(starts, first):
-        path = flow_path(fields, east, north)
+        path = trace_flow_path(fields, east, north)
         share = np.linspace(0.0, 1.0, len(path))
         size = 0.75 + 0.6 * hash_unit(np.array([number]), np.array([3]), fields.valley.seed, "size")[0]
         width = size * (
             4.5 + 7.0 * np.minimum(share * 4.0, 1.0) + 7.0 * np.clip(share - 0.75, 0.0, 1.0) * 4.0
         )
-        spread_path(scar, moved, easts, norths, path, width, share)
+        widen_path(scar, moved, easts, norths, path, width, share)
 
 
-def _in_common(one: Fields, other: Fields) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def _in_common(one: ValleyFields, other: ValleyFields) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """The nodes that two have in common, as a window of each; empty where there are none."""
     spans = []
     for axis in (0, 1):
@@ -75,8 +75,12 @@ def _in_common(one: Fields, other: Fields) -> tuple[tuple[slice, slice], tuple[s
     return (rows, cols), (of_rows, of_cols)
 
 
-def after_storm(
-    height: Singles, cover: NDArray[np.uint8], fields: Fields, window: Window, flood_m: float = FLOOD_DEPTH_M
+def apply_storm(
+    height: Singles,
+    cover: NDArray[np.uint8],
+    fields: ValleyFields,
+    window: CellWindow,
+    flood_m: float = FLOOD_DEPTH_M,
 ) -> tuple[Singles, NDArray[np.uint8]]:
     """Height and cover of the ground of one band after the storm; `fields` carry the scars.
 
@@ -84,23 +88,23 @@ def after_storm(
     """
     east, north = window.eastings, window.northings
     seed = fields.valley.seed
-    along, _ = fields.valley.coordinates(east[None, :], north[:, None])
-    edge = 1.1 * smooth_noise(east, north, 7.0, seed, "scar edge") + 0.5 * smooth_noise(
+    along, _ = fields.valley.to_valley(east[None, :], north[:, None])
+    edge = 1.1 * generate_smooth_noise(east, north, 7.0, seed, "scar edge") + 0.5 * generate_smooth_noise(
         east, north, 2.2, seed, "scar fray"
     )
-    inside = fields.at("scar", east, north) + edge > 0.0
-    rubble = 0.12 * smooth_noise(east, north, 3.0, seed, "rubble")
-    failed = fields.at("height", east, north) + fields.at("moved", east, north) + rubble
+    inside = fields.interpolate("scar", east, north) + edge > 0.0
+    rubble = 0.12 * generate_smooth_noise(east, north, 3.0, seed, "rubble")
+    failed = fields.interpolate("height", east, north) + fields.interpolate("moved", east, north) + rubble
     height = np.where(inside, failed, height)
-    cover = np.where(inside, np.uint8(Cover.SCAR), cover)
+    cover = np.where(inside, np.uint8(LandCover.SCAR), cover)
     if flood_m <= 0.0:
         return height.astype(np.float32), cover
     level = np.asarray(fields.valley.river_height(along) + flood_m, np.float32)
-    low = (height < level) & (np.abs(fields.at("river", east, north)) < 120.0)
-    return np.where(low, level, height).astype(np.float32), np.where(low, np.uint8(Cover.FLOOD), cover)
+    low = (height < level) & (np.abs(fields.interpolate("river", east, north)) < 120.0)
+    return np.where(low, level, height).astype(np.float32), np.where(low, np.uint8(LandCover.FLOOD), cover)
 
 
-def _starts(fields: Fields, *, fails_somewhere: bool = True) -> list[tuple[float, float]]:
+def _starts(fields: ValleyFields, *, fails_somewhere: bool = True) -> list[tuple[float, float]]:
     """Heads of the slides: steep places, one candidate per square, never none on steep ground where it
     `fails_somewhere`."""
     easts, norths = fields.node_coordinates
@@ -122,7 +126,9 @@ def _starts(fields: Fields, *, fails_somewhere: bool = True) -> list[tuple[float
     return list(zip(east[fails].tolist(), north[fails].tolist(), strict=True))
 
 
-def flow_path(fields: Fields, east: float, north: float, longest_m: float = _LONGEST_M) -> Floats:
+def trace_flow_path(
+    fields: ValleyFields, east: float, north: float, longest_m: float = _MAX_PATH_M
+) -> Floats:
     """Path of a slide, K×2, from its head down the steepest slope with some momentum."""
     height = fields.values["height"]
     easts, norths = fields.node_coordinates
@@ -138,7 +144,7 @@ def flow_path(fields: Fields, east: float, north: float, longest_m: float = _LON
             np.array([around[:, :3].mean() - around[:, 4:].mean(), around[:3].mean() - around[4:].mean()])
             / 8.0
         )
-        if len(path) > 12 and np.hypot(*fall) < _FLATTEST:
+        if len(path) > 12 and np.hypot(*fall) < _MIN_SLOPE:
             break
         heading = 0.55 * heading + fall / max(float(np.hypot(*fall)), 1e-6)
         heading /= max(float(np.hypot(*heading)), 1e-6)
@@ -146,7 +152,7 @@ def flow_path(fields: Fields, east: float, north: float, longest_m: float = _LON
     return np.array(path)
 
 
-def spread_path(
+def widen_path(
     scar: Singles, moved: Singles, easts: Floats, norths: Floats, path: Floats, width: Floats, share: Floats
 ) -> None:
     """Widen a path into the fields, in place; only the nodes around it are touched."""

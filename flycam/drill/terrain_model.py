@@ -1,7 +1,7 @@
 """The terrain model an operator would have: ground posts from before the storm, without trees and houses.
 
 A real one is off: it stands some metres away from the ground it describes, and its heights err together over
-hundreds of metres. `TerrainError` says by how much; the drill's truth records it.
+hundreds of metres. `TerrainErrorModel` says by how much; the drill's truth records it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from flycam.drill.cover import ground_of
-from flycam.drill.noise import Singles, smooth_noise
-from flycam.drill.objects import houses_of
-from flycam.drill.relief import Valley, valley_fields
-from flycam.drill.stamps import lay_yards
-from flycam.drill.window import Bounds, Window, window_over
+from flycam.drill.cell_window import Bounds, CellWindow, make_cell_window
+from flycam.drill.land_cover import build_bare_ground
+from flycam.drill.object_stamps import draw_yards
+from flycam.drill.scene_objects import place_houses
+from flycam.drill.spatial_noise import Singles, generate_smooth_noise
+from flycam.drill.valley import Valley, build_valley_fields
 from flycam.errors import OptionUnusable
 from flycam.messages import _
 
-MOST_ERROR_M = 100.0
+MAX_ERROR_M = 100.0
 _PARTS = 4
 # a cubic B-spline field with nodes h apart has the autocorrelation exp(-d² / (2 · 8/12 · h²)), nearly
 _NODES_PER_LENGTH = math.sqrt(2.0 * 8.0 / 12.0)
@@ -29,7 +29,7 @@ _SIGMA_PER_SHIFT = 1.0 / 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TerrainError:
+class TerrainErrorModel:
     """What is wrong with a terrain model.
 
     shift_m   (east, north, up): every piece of ground is told this far from where it is
@@ -43,7 +43,7 @@ class TerrainError:
 
     def __post_init__(self) -> None:
         size = math.hypot(*self.shift_m)
-        if not (size <= MOST_ERROR_M and 0.0 <= self.sigma_m <= MOST_ERROR_M and 1.0 <= self.length_m < 1e5):
+        if not (size <= MAX_ERROR_M and 0.0 <= self.sigma_m <= MAX_ERROR_M and 1.0 <= self.length_m < 1e5):
             raise OptionUnusable(
                 _(
                     "terrain error of {size:g} m, sigma {sigma_m:g} m over {length_m:g} m: a "
@@ -51,47 +51,51 @@ class TerrainError:
                     size=size,
                     sigma_m=self.sigma_m,
                     length_m=self.length_m,
-                    most_error_m=MOST_ERROR_M,
+                    most_error_m=MAX_ERROR_M,
                 )
             )
 
 
-def typical_error(seed: int, size_m: float) -> TerrainError:
+def draw_typical_error(seed: int, size_m: float) -> TerrainErrorModel:
     """A shift of `size_m` in a direction of the sphere that the seed chooses, and a third of it as sigma."""
     size_m = abs(size_m)
     direction = np.random.default_rng([seed, 31]).normal(size=3)
     east, north, up = size_m * direction / np.linalg.norm(direction)
-    return TerrainError(shift_m=(float(east), float(north), float(up)), sigma_m=size_m * _SIGMA_PER_SHIFT)
+    return TerrainErrorModel(
+        shift_m=(float(east), float(north), float(up)), sigma_m=size_m * _SIGMA_PER_SHIFT
+    )
 
 
-def terrain_model(
-    valley: Valley, bounds: Bounds, post_m: float, error: TerrainError | None = None
-) -> tuple[Window, Singles]:
+def make_terrain_model(
+    valley: Valley, bounds: Bounds, post_m: float, error: TerrainErrorModel | None = None
+) -> tuple[CellWindow, Singles]:
     """Posts at multiples of `post_m` over `bounds`: the window (cells centred on posts) and its heights.
 
     A post is the mean of the ground around it, over three quarters of the post spacing: what a survey gives.
     With an `error`, post p holds ground(p - shift) + shift_up + correlated error(p).
     """
-    error = error or TerrainError()
-    posts = window_over(bounds, post_m)
+    error = error or TerrainErrorModel()
+    posts = make_cell_window(bounds, post_m)
     east_m, north_m, up_m = error.shift_m
     west, south, east, north = posts.bounds
     margin = post_m + max(abs(east_m), abs(north_m))
-    fine = window_over((west - margin, south - margin, east + margin, north + margin), post_m / _PARTS)
-    fields = valley_fields(valley, fine.bounds)
-    ground = ground_of(fields, fine)
+    fine = make_cell_window((west - margin, south - margin, east + margin, north + margin), post_m / _PARTS)
+    fields = build_valley_fields(valley, fine.bounds)
+    ground = build_bare_ground(fields, fine)
     height = ground.height.copy()
-    lay_yards(houses_of(fields, fine.bounds), fine, height, ground.cover)
+    draw_yards(place_houses(fields, fine.bounds), fine, height, ground.cover)
     mean = np.asarray(cv2.blur(height, (_PARTS - 1, _PARTS - 1)), np.float32)
     heights = _at_posts(mean, fine, posts, (east_m, north_m)) + np.float32(up_m)
     if error.sigma_m:
         wavelength = 2.0 * error.length_m / _NODES_PER_LENGTH
-        wrong = smooth_noise(posts.eastings, posts.northings, wavelength, valley.seed, "terrain error")
+        wrong = generate_smooth_noise(
+            posts.eastings, posts.northings, wavelength, valley.seed, "terrain error"
+        )
         heights += np.float32(error.sigma_m) * wrong
     return posts, np.ascontiguousarray(heights)
 
 
-def _at_posts(mean: Singles, fine: Window, posts: Window, shift_m: tuple[float, float]) -> Singles:
+def _at_posts(mean: Singles, fine: CellWindow, posts: CellWindow, shift_m: tuple[float, float]) -> Singles:
     """The fine heights at the posts, each taken `shift_m` before it; bilinear where that is between cells."""
     if shift_m == (0.0, 0.0):
         rows = fine.north_cell - _PARTS * (posts.north_cell - np.arange(posts.shape[0]))

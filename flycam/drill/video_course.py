@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from flycam.drill.flight import SPEED_MPS, Exposure, mean_ground, require_speed, true_exposure
-from flycam.drill.noise import Floats, noise_of_time
-from flycam.drill.relief import WORK_CRS, Valley, valley_fields
+from flycam.drill.flight import SPEED_MPS, Exposure, compute_mean_ground, make_true_exposure, require_speed
+from flycam.drill.spatial_noise import Floats, generate_temporal_noise
+from flycam.drill.valley import WORK_CRS, Valley, build_valley_fields
 from flycam.errors import OptionUnusable
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.interior import InteriorOrientation
 from flycam.messages import _
 
-SHORTEST_S, LONGEST_S = 5.0, 3600.0
+MIN_DURATION_S, MAX_DURATION_S = 5.0, 3600.0
 _SIDE_OVERLAP = 0.65
 _STRIP_PER_SPACING = 4.0 / 3.0
 _STEP_S = 0.02
@@ -52,14 +52,14 @@ class VideoPlan:
     speed_mps: float = SPEED_MPS
 
     def __post_init__(self) -> None:
-        if not SHORTEST_S <= self.seconds <= LONGEST_S:
+        if not MIN_DURATION_S <= self.seconds <= MAX_DURATION_S:
             raise OptionUnusable(
                 _(
                     "--seconds {seconds:g}: a drill films {shortest_s:g} to {longest_s:g} s: "
                     "choose a number in between",
                     seconds=self.seconds,
-                    shortest_s=SHORTEST_S,
-                    longest_s=LONGEST_S,
+                    shortest_s=MIN_DURATION_S,
+                    longest_s=MAX_DURATION_S,
                 )
             )
         require_speed(self.speed_mps)
@@ -76,8 +76,8 @@ class VideoPlan:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Course:
-    """Samples every `_STEP_S` from `_PAD_S` before the first picture to as long after the last one.
+class VideoCourse:
+    """Samples every `_STEP_DURATION_S` from `_PAD_S` before the first picture to as long after the last one.
 
     centre_m N×3 (work CRS), course_rad N (unwrapped, from the valley's azimuth), camera_rad N×3 (turn away
     from the course, pitch, roll), strip N (the strip flown, or turned from)
@@ -100,7 +100,7 @@ class Course:
         strips = self.strip[np.clip(np.searchsorted(self.time_s, times_s), 0, len(self.strip) - 1)]
         lonlat = to_lonlat(at[:, :2], WORK_CRS)
         return [
-            true_exposure(
+            make_true_exposure(
                 int(t + _PAD_S),
                 row[:3],
                 place,
@@ -123,21 +123,23 @@ class Course:
         return np.stack(moved, axis=1) / (2.0 * _STEP_S)
 
 
-def video_course(
+def make_video_course(
     valley: Valley, plan: VideoPlan, camera: InteriorOrientation, seed: int, after: bool
-) -> Course:
+) -> VideoCourse:
     """The course over the valley. Raises OptionUnusable where so many strips do not fit into the time."""
     time_s = np.arange(-_PAD_S, plan.seconds + _PAD_S + _STEP_S, _STEP_S)
     along, across, course, strip = _flown(plan, camera, time_s)
     ground = _ground_below(valley, time_s, along, across)
-    east, north = valley.place(along, across)
+    east, north = valley.to_work_crs(along, across)
     height = ground + plan.gsd_m * camera.focal_length_px[0]
     windy = 0.0 if plan.is_steady else 1.0
     number = 100 * seed + after
-    gusts = windy * noise_of_time(time_s, _GUST_S, _GUST_M, number, "video gusts")
-    wobble = windy * np.radians(noise_of_time(time_s, _WOBBLE_S, _WOBBLE_DEG, number, "video wobble"))
+    gusts = windy * generate_temporal_noise(time_s, _GUST_S, _GUST_M, number, "video gusts")
+    wobble = windy * np.radians(
+        generate_temporal_noise(time_s, _WOBBLE_S, _WOBBLE_DEG, number, "video wobble")
+    )
     nod = np.abs(wobble[:, 1] + math.radians(_NOD_DEG))
-    return Course(
+    return VideoCourse(
         valley=valley,
         time_s=time_s,
         centre_m=np.stack([east, north, height], axis=1) + gusts,
@@ -196,14 +198,14 @@ def _strips_that_fit_well(way_m: float, spacing_m: float, speed_mps: float) -> i
 def _ground_below(valley: Valley, time_s: Floats, along: Floats, across: Floats) -> Floats:
     """The smoothed ground height that the aircraft keeps its height above, at times (N)."""
     seldom = slice(None, None, round(_GROUND_STEP_S / _STEP_S))
-    east, north = valley.place(along, across)
+    east, north = valley.to_work_crs(along, across)
     bounds = (
         float(east.min() - _GROUND_PAD_M),
         float(north.min() - _GROUND_PAD_M),
         float(east.max() + _GROUND_PAD_M),
         float(north.max() + _GROUND_PAD_M),
     )
-    mean = mean_ground(valley, valley_fields(valley, bounds), along[seldom], across[seldom])
+    mean = compute_mean_ground(valley, build_valley_fields(valley, bounds), along[seldom], across[seldom])
     return np.asarray(
         gaussian_filter1d(np.interp(time_s, time_s[seldom], mean), _SMOOTH_S / _STEP_S, mode="nearest")
     )

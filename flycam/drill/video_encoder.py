@@ -18,16 +18,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.drill.metadata import DRILL_NAMESPACE
+from flycam.drill.photo_instruments import DRILL_NAMESPACE
 from flycam.errors import InputUnusable
-from flycam.frame.mp4 import find_box, with_creation_s
+from flycam.frame.mp4 import find_box, set_creation_s
 from flycam.messages import _
 
 PROGRAM = "gst-launch-1.0"
 PACKAGES = "gstreamer1.0-tools gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
 _BITS_PER_PIXEL = 0.25  # of the usual 0.3 to 0.9 of a drone, for pictures without its noise
 _CLOSE_S = 120.0
-_SAID_BYTES = 400
+_MAX_STDERR_BYTES = 400
 
 
 class VideoEncoder:
@@ -39,10 +39,10 @@ class VideoEncoder:
     def __init__(self, path: Path, size_px: tuple[int, int], fps: int, created_s: int) -> None:
         self._path, self._created_s = path, created_s
         width, height = size_px
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
         self._process = subprocess.Popen(  # noqa: S603  the program found on the path, no shell
             [
-                *(program(), "-q", "fdsrc", "fd=0", "!", "rawvideoparse", "format=i420"),
+                *(find_encoder_program(), "-q", "fdsrc", "fd=0", "!", "rawvideoparse", "format=i420"),
                 *(f"width={width}", f"height={height}", f"framerate={fps}/1"),
                 *("!", "openh264enc", "complexity=low", "usage-type=camera", "rate-control=quality"),
                 *(f"bitrate={round(_BITS_PER_PIXEL * width * height * fps)}", f"gop-size={fps}"),
@@ -51,7 +51,7 @@ class VideoEncoder:
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=self._said,
+            stderr=self._stderr,
         )
         self._pictures = cast(IO[bytes], self._process.stdin)
 
@@ -74,7 +74,7 @@ class VideoEncoder:
         finally:
             self._process.kill()
             self._process.wait()
-            self._said.close()
+            self._stderr.close()
 
     def _finish(self) -> None:
         try:
@@ -90,8 +90,8 @@ class VideoEncoder:
         _date(self._path, self._created_s)
 
     def _failed(self) -> InputUnusable:
-        self._said.seek(0)
-        said = " ".join(self._said.read(_SAID_BYTES).decode(errors="replace").split())
+        self._stderr.seek(0)
+        said = " ".join(self._stderr.read(_MAX_STDERR_BYTES).decode(errors="replace").split())
         return InputUnusable(
             _(
                 "{name}: the video encoder stopped ({said}): install {packages}",
@@ -107,7 +107,7 @@ def has_encoder() -> bool:
     return shutil.which(PROGRAM) is not None
 
 
-def program(option: str = "--video") -> str:
+def find_encoder_program(option: str = "--video") -> str:
     """Where the program lies. Raises InputUnusable, naming the option that needs it."""
     found = shutil.which(PROGRAM)
     if found is None:
@@ -133,6 +133,6 @@ def _date(path: Path, created_s: int) -> None:
         box = find_box(read_at, 0, path.stat().st_size, b"moov")
         if box is None:
             raise ValueError(f"{path}: the muxer wrote no movie header")
-        dated = with_creation_s(read_at(box[0], box[1] - box[0]), created_s)
+        dated = set_creation_s(read_at(box[0], box[1] - box[0]), created_s)
         file.seek(box[0])
         file.write(dated)

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from flycam.drill.truth import read_truth
-from flycam.drill.video import TELEMETRY_NAME, VIDEO_NAME
-from flycam.drill.video_encoder import program
+from flycam.drill.ground_truth import read_truth
+from flycam.drill.video_drill import TELEMETRY_NAME, VIDEO_NAME
+from flycam.drill.video_encoder import find_encoder_program
 from flycam.errors import NotFound, OptionUnusable, SourceUnreadable
 from flycam.messages import _
 
@@ -31,7 +31,7 @@ _FRAME_BYTES = {0xFE: 8, _MAVLINK_2: 12}  # of a packet besides its payload
 _SIGNATURE_BYTES = 13
 _LOOK_S = 0.5  # a wait is at most this long before a stop is noticed
 _END_S = 20.0
-_SAID_BYTES = 400
+_MAX_STDERR_BYTES = 400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,10 +40,10 @@ class StreamReport:
 
     packets: int
     video_s: float
-    whole: bool
+    complete: bool
 
 
-def address_of(option: str, text: str) -> Address:
+def parse_address(option: str, text: str) -> Address:
     """ "HOST:PORT" as socket address. Raises OptionUnusable."""
     host, __, port = text.removeprefix("udp://").rpartition(":")
     try:
@@ -77,7 +77,7 @@ def stream_drill(
     Raises NotFound where there is no filmed drill, InputUnusable without the sending program,
     SourceUnreadable where nothing can be sent there.
     """
-    start_s, seconds = _told(folder)
+    start_s, seconds = _read_timing(folder)
     packets = list(_packets((folder / TELEMETRY_NAME).read_bytes()))
     lead_s = max(0.0, start_s - packets[0][0]) if packets else 0.0
     begun_s = time.monotonic() + lead_s
@@ -91,16 +91,16 @@ def stream_drill(
                 if progress is not None:
                     progress(round(lead_s + min(at_s, seconds)), round(lead_s + seconds))
             if stopped():
-                return StreamReport(packets=sent, video_s=film.shown_s(begun_s, seconds), whole=False)
+                return StreamReport(packets=sent, video_s=film.shown_s(begun_s, seconds), complete=False)
             film.start_once(begun_s)
             if packet:
                 link.send(packet)
                 sent += 1
         film.finish()
-    return StreamReport(packets=sent, video_s=film.shown_s(begun_s, seconds), whole=True)
+    return StreamReport(packets=sent, video_s=film.shown_s(begun_s, seconds), complete=True)
 
 
-def _told(folder: Path) -> tuple[float, float]:
+def _read_timing(folder: Path) -> tuple[float, float]:
     """What the tlog's clock shows at film time 0 (UTC seconds), and the film's length in seconds."""
     truth = read_truth(folder)
     facts = truth.facts
@@ -159,9 +159,9 @@ class _Film:
 
     def __init__(self, path: Path, to: Address | None) -> None:
         self._path, self._to = path, to
-        self._program = program("--stream") if to is not None else ""
+        self._program = find_encoder_program("--stream") if to is not None else ""
         self._process: subprocess.Popen[bytes] | None = None
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
 
     def __enter__(self) -> _Film:
         return self
@@ -170,7 +170,7 @@ class _Film:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        self._said.close()
+        self._stderr.close()
 
     def start_once(self, at_s: float) -> None:
         """Start it when its moment (monotonic) has come; looks whether it still runs."""
@@ -185,7 +185,7 @@ class _Film:
                     *("udpsink", f"host={host}", f"port={port}", "sync=true"),
                 ],
                 stdout=subprocess.DEVNULL,
-                stderr=self._said,
+                stderr=self._stderr,
             )
         elif self._process.poll() not in (None, 0):
             raise self._failed()
@@ -206,8 +206,8 @@ class _Film:
         return 0.0 if self._process is None else min(max(time.monotonic() - begun_s, 0.0), seconds)
 
     def _failed(self) -> SourceUnreadable:
-        self._said.seek(0)
-        said = " ".join(self._said.read(_SAID_BYTES).decode(errors="replace").split())
+        self._stderr.seek(0)
+        said = " ".join(self._stderr.read(_MAX_STDERR_BYTES).decode(errors="replace").split())
         return SourceUnreadable(
             _(
                 "{name}: sending it stopped ({said}): check --stream and the network",

@@ -11,21 +11,27 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.drill.between import Between
-from flycam.drill.cover import Cover, ground_of
-from flycam.drill.farming import work_fields
-from flycam.drill.light import Sun, illuminate, lit_fraction
-from flycam.drill.look import PLAIN, Look
-from flycam.drill.noise import Singles
-from flycam.drill.objects import Houses, houses_of, trees_of
-from flycam.drill.paint import albedo
-from flycam.drill.relief import Fields, Valley, valley_fields
-from flycam.drill.season import in_season
-from flycam.drill.slides import unscathed, with_slides
-from flycam.drill.stamps import grow_trees, lay_yards, raise_houses
-from flycam.drill.storm import FLOOD_DEPTH_M, after_storm, with_scars
-from flycam.drill.window import Bounds, Window, window_over
-from flycam.drill.works import lay_roads, marked_houses, new_houses, new_roads, together
+from flycam.drill.appearance import PLAIN_APPEARANCE, Appearance
+from flycam.drill.cell_window import Bounds, CellWindow, make_cell_window
+from flycam.drill.construction import (
+    draw_new_roads,
+    mark_new_houses,
+    merge_houses,
+    place_new_houses,
+    plan_new_roads,
+)
+from flycam.drill.date_changes import DateChanges
+from flycam.drill.field_work import apply_field_work
+from flycam.drill.ground_colour import compute_albedo
+from flycam.drill.land_cover import LandCover, build_bare_ground
+from flycam.drill.landslides import with_drawn_slides, with_intact_slopes
+from flycam.drill.lighting import Sun, compute_lit_fraction, render_lit_ground
+from flycam.drill.object_stamps import draw_houses, draw_trees, draw_yards
+from flycam.drill.scene_objects import Houses, place_houses, place_trees
+from flycam.drill.season import apply_season
+from flycam.drill.spatial_noise import Singles
+from flycam.drill.storm import FLOOD_DEPTH_M, apply_storm, with_scars
+from flycam.drill.valley import Valley, ValleyFields, build_valley_fields
 
 _BAND_ROWS = 128
 _THREADS = 2
@@ -46,7 +52,7 @@ class DrillWorld:
     confuser   uint8: Confuser numbers, what else is different there; None of a plain drill
     """
 
-    window: Window
+    window: CellWindow
     valley: Valley
     after: bool
     sun: Sun
@@ -69,16 +75,16 @@ class _Bare:
     confuser: NDArray[np.uint8]
 
 
-def drill_world(
+def build_drill_world(
     bounds: Bounds,
     cell_m: float,
     *,
     seed: int = 1,
     relief_m: float = 180.0,
     after: bool = False,
-    between: Between | None = None,
+    between: DateChanges | None = None,
     storm_over: Bounds | None = None,
-    look: Look = PLAIN,
+    look: Appearance = PLAIN_APPEARANCE,
 ) -> DrillWorld:
     """Build the world over `bounds` (west, south, east, north in the work CRS) with cells of `cell_m`.
 
@@ -87,21 +93,21 @@ def drill_world(
     whose storm it is, without `between`; None: its own (`storm.with_scars`).
     look: of both dates, given alike for both.
     """
-    window = window_over(bounds, cell_m)
+    window = make_cell_window(bounds, cell_m)
     valley = Valley(seed=seed, relief_m=relief_m)
     between = between if after else None
-    fields = _failed(valley_fields(valley, window.bounds), after, between, storm_over)
-    houses = _standing(houses_of(fields, window.bounds), fields)
+    fields = _failed(build_valley_fields(valley, window.bounds), after, between, storm_over)
+    houses = _surviving_houses(place_houses(fields, window.bounds), fields)
     if between is not None:
-        built = _standing(new_houses(fields, window.bounds, houses, between), fields)
-        houses = together(houses, built)
+        built = _surviving_houses(place_new_houses(fields, window.bounds, houses, between), fields)
+        houses = merge_houses(houses, built)
     bare = _bare_ground(fields, window, houses, after, between)
     surface, top, parcel = bare.height.copy(), bare.cover.copy(), bare.parcel
     if look.trees:
-        grow_trees(trees_of(window, bare.cover, seed), window, bare.height, surface, top, parcel)
-    raise_houses(houses, window, bare.height, surface, top, parcel)
+        draw_trees(place_trees(window, bare.cover, seed), window, bare.height, surface, top, parcel)
+    draw_houses(houses, window, bare.height, surface, top, parcel)
     if between is not None:
-        marked_houses(bare.confuser, window, built)
+        mark_new_houses(bare.confuser, window, built)
         bare.confuser[bare.change > 0] = 0
     sun = between.sun if between is not None else SUN_AFTER if after else SUN_BEFORE
     new = (bare.confuser > 0) | (bare.change > 0)
@@ -120,51 +126,53 @@ def drill_world(
     )
 
 
-def _failed(fields: Fields, after: bool, between: Between | None, storm_over: Bounds | None = None) -> Fields:
+def _failed(
+    fields: ValleyFields, after: bool, between: DateChanges | None, storm_over: Bounds | None = None
+) -> ValleyFields:
     """The fields with the scars of a storm, if there was one."""
     if between is not None:
         if not between.slides:
-            return unscathed(fields)
-        return with_slides(fields, between.seed, between.grown_m, between.slim, between.failing)
+            return with_intact_slopes(fields)
+        return with_drawn_slides(fields, between.seed, between.grown_m, between.slim, between.failing)
     return with_scars(fields, storm_over) if after else fields
 
 
-def _standing(houses: Houses, fields: Fields) -> Houses:
+def _surviving_houses(houses: Houses, fields: ValleyFields) -> Houses:
     """The houses no landslide went through."""
     if "scar" not in fields.values:
         return houses
     keep = fields.sample("scar", houses.centre_m[:, 0], houses.centre_m[:, 1]) < -1.0
-    return houses.only(keep)
+    return houses.select(keep)
 
 
 def _bare_ground(
-    fields: Fields, window: Window, houses: Houses, after: bool, between: Between | None
+    fields: ValleyFields, window: CellWindow, houses: Houses, after: bool, between: DateChanges | None
 ) -> _Bare:
     """The ground under whatever stands on it: worked and built on first, then what the storm did to it."""
     height = np.empty(window.shape, np.float32)
     parcel = np.empty(window.shape, np.float32)
     cover = np.empty(window.shape, np.uint8)
     change, confuser = np.zeros(window.shape, np.uint8), np.zeros(window.shape, np.uint8)
-    roads = new_roads(fields, window.bounds, between) if between is not None else []
+    roads = plan_new_roads(fields, window.bounds, between) if between is not None else []
     flood_m = FLOOD_DEPTH_M if between is None else between.flood_m
 
-    def lay(rows: slice, band: Window) -> None:
-        part = ground_of(fields, band)
+    def lay(rows: slice, band: CellWindow) -> None:
+        part = build_bare_ground(fields, band)
         height[rows], cover[rows], parcel[rows] = part.height, part.cover, part.parcel
 
-    def work(rows: slice, band: Window, what: Between) -> None:
-        cover[rows], parcel[rows], worked = work_fields(cover[rows], parcel[rows], fields, band, what)
-        height[rows], cover[rows], built = lay_roads(height[rows], cover[rows], fields, band, roads)
+    def work(rows: slice, band: CellWindow, what: DateChanges) -> None:
+        cover[rows], parcel[rows], worked = apply_field_work(cover[rows], parcel[rows], fields, band, what)
+        height[rows], cover[rows], built = draw_new_roads(height[rows], cover[rows], fields, band, roads)
         confuser[rows] = np.where(built > 0, built, worked)
 
-    def storm(rows: slice, band: Window) -> None:
-        was_water = cover[rows] == Cover.WATER
-        height[rows], cover[rows] = after_storm(height[rows], cover[rows], fields, band, flood_m)
-        change[rows][cover[rows] == Cover.SCAR] = 1
-        change[rows][(cover[rows] == Cover.FLOOD) & ~was_water] = 2
+    def storm(rows: slice, band: CellWindow) -> None:
+        was_water = cover[rows] == LandCover.WATER
+        height[rows], cover[rows] = apply_storm(height[rows], cover[rows], fields, band, flood_m)
+        change[rows][cover[rows] == LandCover.SCAR] = 1
+        change[rows][(cover[rows] == LandCover.FLOOD) & ~was_water] = 2
 
     _by_bands(window, lay)
-    lay_yards(houses, window, height, cover)
+    draw_yards(houses, window, height, cover)
     if between is not None:
         _by_bands(window, partial(work, what=between))
     if after and (between is None or between.storm):
@@ -174,38 +182,38 @@ def _bare_ground(
 
 def _picture(
     valley: Valley,
-    window: Window,
+    window: CellWindow,
     surface: Singles,
     top: NDArray[np.uint8],
     parcel: Singles,
     sun: Sun,
-    between: Between | None,
+    between: DateChanges | None,
     new: NDArray[np.bool_],
-    look: Look,
+    look: Appearance,
 ) -> NDArray[np.uint8]:
     """The lit orthophoto, band by band; ground that is `new` since the other date has clods of its own."""
-    lit = lit_fraction(surface, window.cell_m, sun)
+    lit = compute_lit_fraction(surface, window.cell_m, sun)
     rgb = np.empty((*window.shape, 3), np.uint8)
 
-    def paint(rows: slice, band: Window) -> None:
+    def paint(rows: slice, band: CellWindow) -> None:
         framed = np.clip(np.arange(rows.start - 1, rows.stop + 1), 0, window.shape[0] - 1)
-        along, across = valley.coordinates(band.eastings[None, :], band.northings[:, None])
+        along, across = valley.to_valley(band.eastings[None, :], band.northings[:, None])
         place = (along.astype(np.float32), across.astype(np.float32))
-        bare = albedo(band, top[rows], parcel[rows], surface[rows], place, valley.seed, look)
+        bare = compute_albedo(band, top[rows], parcel[rows], surface[rows], place, valley.seed, look)
         if new[rows].any():
-            turned = albedo(
+            turned = compute_albedo(
                 band, top[rows], parcel[rows], surface[rows], place, valley.seed + _TURNED_OVER, look
             )
             bare[new[rows]] = turned[new[rows]]
         if between is not None:
-            bare = in_season(bare, top[rows], parcel[rows], band, between)
-        rgb[rows] = illuminate(bare, surface[framed], lit[framed], window.cell_m, sun, look.shading)
+            bare = apply_season(bare, top[rows], parcel[rows], band, between)
+        rgb[rows] = render_lit_ground(bare, surface[framed], lit[framed], window.cell_m, sun, look.shading)
 
     _by_bands(window, paint)
     return rgb
 
 
-def _by_bands(window: Window, work: Callable[[slice, Window], None]) -> None:
+def _by_bands(window: CellWindow, work: Callable[[slice, CellWindow], None]) -> None:
     """Run `work` on bands of rows, on a few threads; bands do not touch each other's rows."""
     starts = range(0, window.shape[0], _BAND_ROWS)
     bands = [window.band(start, start + _BAND_ROWS) for start in starts]

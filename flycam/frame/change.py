@@ -13,7 +13,7 @@ class ChangeKind(StrEnum):
     OTHER = "other"
 
 
-LOOKED_FOR = (ChangeKind.LANDSLIDE, ChangeKind.FLOOD)
+DETECTED_KINDS = (ChangeKind.LANDSLIDE, ChangeKind.FLOOD)
 """Kinds of damage that a comparison looks for. OTHER is what changed beside them, found or not: its ground is
 no measure of any damage, so it is never summed up."""
 
@@ -32,10 +32,10 @@ class ChangeStatus(StrEnum):
     REMOVED = "removed"
 
 
-CUTTING = frozenset({ChangeKind.LANDSLIDE, ChangeKind.FLOOD})
+ROAD_CUTTING_KINDS = frozenset({ChangeKind.LANDSLIDE, ChangeKind.FLOOD})
 """What cuts a road that it lies on."""
 
-FOUND = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.PROPOSED})
+POSITIVE_STATUSES = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.PROPOSED})
 """Where such a change lies something was found, also while it waits; what was rejected did nothing."""
 
 
@@ -51,8 +51,8 @@ class ChangeAction(StrEnum):
     UNDO = "undo"
 
 
-NOT_DECIDED = frozenset({ChangeAction.FOUND, ChangeAction.UNDO})
+UNDECIDED_ACTIONS = frozenset({ChangeAction.FOUND, ChangeAction.UNDO})
 """What is no decision of its own: the detector's find, and taking one back."""
 
-STANDING = frozenset({ChangeStatus.PROPOSED, ChangeStatus.ACCEPTED, ChangeStatus.REJECTED})
+REVIEWABLE_STATUSES = frozenset({ChangeStatus.PROPOSED, ChangeStatus.ACCEPTED, ChangeStatus.REJECTED})
 """Changes that can be decided on."""

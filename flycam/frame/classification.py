@@ -1,5 +1,5 @@
 """How widely a flight, a layer or a pack may be shown. Words, and which is the stricter; who may see a level
-is decided in `catalog.withholding`."""
+is decided in `catalog.access_policy`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _NAMES_VI = {
 }
 
 
-def classification_name(level: Classification, language: str = "vi") -> str:
+def format_classification(level: Classification, language: str = "vi") -> str:
     """What people call it."""
     return _NAMES_VI[level] if language == "vi" else level.value
 
 
-def strictest(levels: Iterable[Classification]) -> Classification:
+def find_strictest(levels: Iterable[Classification]) -> Classification:
     """What holds for all of them together; OPEN where there are none."""
     order = list(Classification)
     return max(levels, key=order.index, default=Classification.OPEN)

@@ -10,7 +10,7 @@ from flycam.frame.frame import Layer
 LOCAL_DATUM = "LOCAL"
 
 
-def is_plane(vertical_datum: str) -> bool:
+def is_flat_datum(vertical_datum: str) -> bool:
     """Whether heights of this datum mean that no terrain is known and the ground was taken as a plane.
 
     The one rule for every place that names the ground a map lies on.
@@ -87,6 +87,6 @@ class Flight:
     warnings: tuple[str, ...] = ()
 
 
-def live_mosaic_id(flight_id: str, layer: Layer) -> str:
+def derive_live_mosaic_id(flight_id: str, layer: Layer) -> str:
     """The id of a flight's live mosaic of one layer, the same on every box."""
     return f"{flight_id}-{layer.value}"

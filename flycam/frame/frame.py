@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.frame.spelling import to_visible
+from flycam.frame.text_normalization import to_visible
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 
@@ -52,7 +52,7 @@ class Provenance:
 class FrameHeader:
     """All of a frame except its pixels: small enough to hold thousands of.
 
-    frame_id     32 hex digits, derived from content (`frame_id_of`): stable when ingested again
+    frame_id     32 hex digits, derived from content (`derive_frame_id`): stable when ingested again
     captured_ns  UTC nanoseconds since 1970
     """
 
@@ -76,21 +76,21 @@ class Frame:
         return self.header.frame_id
 
 
-def frame_id_of(source_sha256: str, position: str = "") -> str:
+def derive_frame_id(source_sha256: str, position: str = "") -> str:
     """Frame id from the hash of the original bytes and, for video, the position (PTS) inside them."""
     return hashlib.sha256(f"{source_sha256}:{position}".encode()).hexdigest()[:32]
 
 
-def picture_name(video: str, pts_ns: int) -> str:
+def format_video_frame_name(video: str, pts_ns: int) -> str:
     """Name of one picture of a video: the video's without its ending, and the picture's time in it (ms)."""
     return f"{video.rpartition('.')[0] or video}-{round(pts_ns / 1e6):08d}.jpg"
 
 
-def picture_pts_ns(name: str) -> int:
+def parse_video_frame_pts_ns(name: str) -> int:
     """The time in its video of a picture with such a name, to the millisecond."""
     return int(name.removesuffix(".jpg").rpartition("-")[2]) * 1_000_000
 
 
-def flight_id_of(frame_ids: list[str]) -> str:
+def derive_flight_id(frame_ids: list[str]) -> str:
     """Flight id from the set of its first frames: 16 hex digits, independent of their order."""
     return hashlib.sha256("\n".join(sorted(set(frame_ids))).encode()).hexdigest()[:16]

@@ -27,16 +27,16 @@ class MarkStatus(StrEnum):
     REMOVED = "removed"
 
 
-UNRESOLVED = frozenset({MarkStatus.OPEN, MarkStatus.DOING})
+UNRESOLVED_STATUSES = frozenset({MarkStatus.OPEN, MarkStatus.DOING})
 """What somebody still has to see to."""
 
 
-def order_of(kind: MarkKind, status: MarkStatus) -> tuple[bool, bool, bool]:
+def rank_mark(kind: MarkKind, status: MarkStatus) -> tuple[bool, bool, bool]:
     """By which marks are sorted where they are told: people to be rescued before all else, what nobody has
     taken up before what somebody has, and behind all what is done."""
-    return status not in UNRESOLVED, kind is not MarkKind.RESCUE, status is not MarkStatus.OPEN
+    return status not in UNRESOLVED_STATUSES, kind is not MarkKind.RESCUE, status is not MarkStatus.OPEN
 
 
 def is_road_blocked(kind: MarkKind, status: MarkStatus) -> bool:
     """Whether a mark tells of a blocked road, also one that was only reported: not one that is over."""
-    return kind is MarkKind.BLOCKED and status in UNRESOLVED
+    return kind is MarkKind.BLOCKED and status in UNRESOLVED_STATUSES

@@ -21,31 +21,31 @@ EPOCH_1904_S = 2_082_844_800
 
 _HEAD = 8
 _LONG_HEAD = 16
-_MOST_BOXES = 10_000  # fragmented files have two for each fragment
-_MOST_SAMPLES = 1_000_000
+_MAX_BOXES = 10_000  # fragmented files have two for each fragment
+_MAX_SAMPLES = 1_000_000
 
 
 def find_box(read_at: ReadAt, start: int, end: int, kind: bytes) -> tuple[int, int] | None:
     """(start, end) of the content of the first box of a kind among those from `start` to `end`; None if there
     is none or a box does not fit into its place."""
-    return next(((at, to) for name, at, to in boxes(read_at, start, end) if name == kind), None)
+    return next(((at, to) for name, at, to in iterate_boxes(read_at, start, end) if name == kind), None)
 
 
-def is_whole(read_at: ReadAt, size: int) -> bool:
+def is_complete_movie(read_at: ReadAt, size: int) -> bool:
     """Whether a file of so many bytes holds a movie's header, and boxes up to its end: a recording that was
     cut off, or copied in part, does not."""
     kinds, reached = set(), 0
-    for name, _, end in boxes(read_at, 0, size):
+    for name, _, end in iterate_boxes(read_at, 0, size):
         kinds.add(name)
         reached = end
     return b"moov" in kinds and size - reached < _HEAD
 
 
-def boxes(read_at: ReadAt, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def iterate_boxes(read_at: ReadAt, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """(kind, start, end of the content) of the boxes from `start` to `end`, up to one that does not fit into
     its place."""
     at = start
-    for _ in range(_MOST_BOXES):
+    for _ in range(_MAX_BOXES):
         if at + _HEAD > end:
             return
         head = read_at(at, _LONG_HEAD)
@@ -74,14 +74,14 @@ class TrackSamples:
     end_s: NDArray[np.float64]
 
 
-def track_samples(moov: bytes, sample_format: bytes) -> TrackSamples | None:
+def parse_track_samples(moov: bytes, sample_format: bytes) -> TrackSamples | None:
     """The samples of the first track of a format ("gpmd"), from the content of the `moov` box; None: there is
     no such track, or its tables do not fit together."""
 
     def read_at(at: int, count: int) -> bytes:
         return moov[at : at + count]
 
-    for kind, start, end in boxes(read_at, 0, len(moov)):
+    for kind, start, end in iterate_boxes(read_at, 0, len(moov)):
         media = find_box(read_at, start, end, b"mdia") if kind == b"trak" else None
         header = find_box(read_at, *media, b"mdhd") if media else None
         place = media
@@ -89,7 +89,7 @@ def track_samples(moov: bytes, sample_format: bytes) -> TrackSamples | None:
             place = find_box(read_at, *place, inner) if place else None
         if place is None or header is None:
             continue
-        tables = {name: moov[at:to] for name, at, to in boxes(read_at, *place)}
+        tables = {name: moov[at:to] for name, at, to in iterate_boxes(read_at, *place)}
         if tables.get(b"stsd", b"")[12:16] == sample_format:
             return _samples(tables, moov[header[0] : header[1]])
     return None
@@ -100,10 +100,10 @@ def _samples(tables: dict[bytes, bytes], header: bytes) -> TrackSamples | None:
     sizes = tables.get(b"stsz", b"")
     count = int.from_bytes(sizes[8:12], "big")
     same = int.from_bytes(sizes[4:8], "big")
-    size = np.full(min(count, _MOST_SAMPLES), same) if same else _numbers(sizes[12:], ">u4")[:_MOST_SAMPLES]
+    size = np.full(min(count, _MAX_SAMPLES), same) if same else _numbers(sizes[12:], ">u4")[:_MAX_SAMPLES]
     wide = b"co64" in tables
     chunks = _numbers(tables.get(b"co64" if wide else b"stco", b"")[8:], ">u8" if wide else ">u4")
-    chunks = chunks[:_MOST_SAMPLES]
+    chunks = chunks[:_MAX_SAMPLES]
     runs = _rows(tables.get(b"stsc", b"")[8:], 3)
     times = _rows(tables.get(b"stts", b"")[8:], 2)
     if not scale or not count or len(size) != count or not len(chunks) or not len(runs):
@@ -111,7 +111,7 @@ def _samples(tables: dict[bytes, bytes], header: bytes) -> TrackSamples | None:
     if runs[0, 0] != 1 or (np.diff(runs[:, 0]) <= 0).any() or not 0 <= chunks.min() <= chunks.max() < 1 << 62:
         return None
     per_chunk = runs[np.searchsorted(runs[:, 0], np.arange(1, len(chunks) + 1), side="right") - 1, 1]
-    if max(per_chunk.sum(), times[:, 0].sum()) > _MOST_SAMPLES:  # before any of them is spread out
+    if max(per_chunk.sum(), times[:, 0].sum()) > _MAX_SAMPLES:  # before any of them is spread out
         return None
     chunk = np.repeat(np.arange(len(chunks)), per_chunk)[:count]
     duration = np.repeat(times[:, 1], times[:, 0])[:count] / scale
@@ -133,7 +133,7 @@ def _rows(data: bytes, width: int) -> NDArray[np.int64]:
     return _numbers(data[: len(data) // (4 * width) * 4 * width], ">u4").reshape(-1, width)
 
 
-def creation_s(moov: bytes) -> float | None:
+def parse_creation_s(moov: bytes) -> float | None:
     """When the movie was made, seconds since 1970 UTC, from the content of its `moov` box; None: not said."""
     box = _header(moov)
     if box is None or box[1] - box[0] < 12:
@@ -143,7 +143,7 @@ def creation_s(moov: bytes) -> float | None:
     return float(stamp) - EPOCH_1904_S if stamp > EPOCH_1904_S else None
 
 
-def with_creation_s(moov: bytes, utc_s: int) -> bytes:
+def set_creation_s(moov: bytes, utc_s: int) -> bytes:
     """The content of a `moov` box with its movie header dated anew; ValueError if it has none."""
     box = _header(moov)
     if box is None:

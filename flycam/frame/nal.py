@@ -17,7 +17,7 @@ _H265_VPS, _H265_SPS, _H265_PPS, _H265_DELIMITER = 32, 33, 34, 35
 _PROFILE_BYTES = 12  # general_profile_space to general_level_idc
 
 
-class Coding(StrEnum):
+class VideoCodec(StrEnum):
     """How pictures are coded."""
 
     H264 = "h264"
@@ -28,24 +28,24 @@ class Coding(StrEnum):
 class ParameterSets:
     """What a decoder needs before the first picture: units, VPS (H.265 only), SPS, PPS in this order."""
 
-    coding: Coding
+    coding: VideoCodec
     sets: tuple[bytes, ...]
 
     @property
     def sequence(self) -> tuple[bytes, ...]:
         """Those that say what video this is: size, profile. Another set of them is another video."""
-        picture = _H264_PPS if self.coding is Coding.H264 else _H265_PPS
-        return tuple(unit for unit in self.sets if kind_of(unit, self.coding) != picture)
+        picture = _H264_PPS if self.coding is VideoCodec.H264 else _H265_PPS
+        return tuple(unit for unit in self.sets if parse_unit_type(unit, self.coding) != picture)
 
     @property
     def configuration(self) -> bytes:
         """The content of the `avcC` or `hvcC` box."""
-        return _avcc(self.sets) if self.coding is Coding.H264 else _hvcc(self.sets)
+        return _avcc(self.sets) if self.coding is VideoCodec.H264 else _hvcc(self.sets)
 
 
-def codec_name(coding: Coding, configuration: bytes) -> str:
+def format_codec_name(coding: VideoCodec, configuration: bytes) -> str:
     """As browsers name it, such as avc1.64001F or hvc1.1.6.L93.B0, from the content of `avcC` or `hvcC`."""
-    if coding is Coding.H264:
+    if coding is VideoCodec.H264:
         return f"avc1.{configuration[1:4].hex().upper()}"
     profile = configuration[1 : 1 + _PROFILE_BYTES]
     space, tier, number = profile[0] >> 6, profile[0] >> 5 & 1, profile[0] & 31
@@ -59,7 +59,7 @@ def codec_name(coding: Coding, configuration: bytes) -> str:
     return ".".join(["hvc1", *parts, *(f"{byte:X}" for byte in profile[5:11].rstrip(b"\x00"))])
 
 
-def units_of(coded: bytes) -> list[bytes]:
+def split_units(coded: bytes) -> list[bytes]:
     """The units between start codes, without them."""
     units: list[bytes] = []
     at = coded.find(_START)
@@ -72,40 +72,42 @@ def units_of(coded: bytes) -> list[bytes]:
     return units
 
 
-def kind_of(unit: bytes, coding: Coding) -> int:
+def parse_unit_type(unit: bytes, coding: VideoCodec) -> int:
     """nal_unit_type."""
-    return unit[0] & 31 if coding is Coding.H264 else unit[0] >> 1 & 63
+    return unit[0] & 31 if coding is VideoCodec.H264 else unit[0] >> 1 & 63
 
 
-def parameter_sets(units: list[bytes], coding: Coding) -> ParameterSets | None:
+def extract_parameter_sets(units: list[bytes], coding: VideoCodec) -> ParameterSets | None:
     """The parameter sets among units; None unless all that are needed are there."""
-    needed = (_H264_SPS, _H264_PPS) if coding is Coding.H264 else (_H265_VPS, _H265_SPS, _H265_PPS)
-    by_kind = {kind: [unit for unit in units if kind_of(unit, coding) == kind] for kind in needed}
-    shortest = 4 if coding is Coding.H264 else 2
+    needed = (_H264_SPS, _H264_PPS) if coding is VideoCodec.H264 else (_H265_VPS, _H265_SPS, _H265_PPS)
+    by_kind = {kind: [unit for unit in units if parse_unit_type(unit, coding) == kind] for kind in needed}
+    shortest = 4 if coding is VideoCodec.H264 else 2
     if not all(by_kind.values()) or any(len(unit) < shortest for unit in by_kind[needed[-2]]):
         return None
-    if coding is Coding.H265 and any(len(_profile(unit)) < _PROFILE_BYTES for unit in by_kind[_H265_SPS]):
+    if coding is VideoCodec.H265 and any(len(_profile(unit)) < _PROFILE_BYTES for unit in by_kind[_H265_SPS]):
         return None
     found = [unit for kind in needed for unit in dict.fromkeys(by_kind[kind])]
     return ParameterSets(coding, tuple(found))
 
 
-def with_lengths(units: list[bytes], coding: Coding) -> bytes:
+def to_length_prefixed(units: list[bytes], coding: VideoCodec) -> bytes:
     """Units as MP4 holds them, each behind its length in four bytes; delimiters are left out."""
-    delimiter = _H264_DELIMITER if coding is Coding.H264 else _H265_DELIMITER
-    kept = (unit for unit in units if kind_of(unit, coding) != delimiter)
+    delimiter = _H264_DELIMITER if coding is VideoCodec.H264 else _H265_DELIMITER
+    kept = (unit for unit in units if parse_unit_type(unit, coding) != delimiter)
     return b"".join(struct.pack(">I", len(unit)) + unit for unit in kept)
 
 
 def _avcc(sets: tuple[bytes, ...]) -> bytes:
-    sps = [unit for unit in sets if kind_of(unit, Coding.H264) == _H264_SPS]
-    pps = [unit for unit in sets if kind_of(unit, Coding.H264) == _H264_PPS]
+    sps = [unit for unit in sets if parse_unit_type(unit, VideoCodec.H264) == _H264_SPS]
+    pps = [unit for unit in sets if parse_unit_type(unit, VideoCodec.H264) == _H264_PPS]
     head = bytes([1, *sps[0][1:4], 0xFF, 0xE0 | len(sps)])
     return head + _sized(sps) + bytes([len(pps)]) + _sized(pps)
 
 
 def _hvcc(sets: tuple[bytes, ...]) -> bytes:
-    by_kind = [(kind, [u for u in sets if kind_of(u, Coding.H265) == kind]) for kind in (32, 33, 34)]
+    by_kind = [
+        (kind, [u for u in sets if parse_unit_type(u, VideoCodec.H265) == kind]) for kind in (32, 33, 34)
+    ]
     # unknown: segmentation, parallelism, frame rate; 4:2:0 of 8 bits is written, decoders read the SPS
     head = b"\x01" + _profile(by_kind[1][1][0]) + bytes([0xF0, 0, 0xFC, 0xFD, 0xF8, 0xF8, 0, 0, 0x0F])
     arrays = (bytes([0x80 | kind]) + struct.pack(">H", len(units)) + _sized(units) for kind, units in by_kind)

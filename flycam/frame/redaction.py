@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-MOST_CORNERS = 200
+MAX_CORNERS = 200
 """Of a mask's outline."""
 
 
@@ -21,5 +21,5 @@ class RedactionStep(StrEnum):
     another box took it back, which takes nothing back here until an analyst here does."""
 
     MADE = "made"
-    TAKEN_BACK = "taken_back"
-    BACK_ASKED = "back_asked"
+    REVOKED = "taken_back"
+    REVOCATION_REQUESTED = "back_asked"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-MOST_DAYS = 36_500
+MAX_TERM_DAYS = 36_500
 """The longest term; whoever wants more keeps for ever."""
 
 
@@ -25,9 +25,9 @@ class HoldStep(StrEnum):
     RELEASED = "released"
 
 
-class LetGoStep(StrEnum):
+class PurgeStep(StrEnum):
     """What a line says of an original. LIFTED takes back one letting go, for good: its bytes may come back,
     and another letting go is another line."""
 
-    LET_GO = "let_go"
+    PURGED = "let_go"
     LIFTED = "lifted"

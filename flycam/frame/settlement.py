@@ -13,7 +13,7 @@ class Access(StrEnum):
     UNKNOWN = "unknown"
 
 
-class RoadSays(StrEnum):
+class RoadStatus(StrEnum):
     """What the roads and the confirmed changes on them say of a settlement; only CUT_OFF proposes anything.
 
     CUT_OFF    its roads led to the main net, and all that do are cut
@@ -30,6 +30,6 @@ class RoadSays(StrEnum):
     NO_LAYER = "no_layer"
 
     @property
-    def proposes(self) -> Access:
+    def proposed_access(self) -> Access:
         """That a road is not known to be cut does not make a place reachable."""
-        return Access.ISOLATED if self is RoadSays.CUT_OFF else Access.UNKNOWN
+        return Access.ISOLATED if self is RoadStatus.CUT_OFF else Access.UNKNOWN

@@ -44,7 +44,7 @@ class MosaicTile:
     quality  256×256 uint16; 0 = no data
     source   256×256 uint16: 0 = none, else 1 + index into `frames`
     frames   sorted frame ids that own at least one pixel here
-    epoch    see `epoch_of`
+    epoch    see `compute_epoch`
     """
 
     tile_id: TileId
@@ -75,7 +75,7 @@ class TileRecord:
     written_ns: int
 
 
-def epoch_of(amendments: Iterable[str]) -> str:
+def compute_epoch(amendments: Iterable[str]) -> str:
     """Epoch of a tile from the amendments (withdrawn frame ids, superseding poses) that touch it.
 
     Derived from content, so two boxes that learned the same withdrawals in another order agree, and an

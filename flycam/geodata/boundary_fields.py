@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import BoundaryInvalid
-from flycam.frame.spelling import search_key
-from flycam.geodata.vector_fields import column_key, has_text, texts, unscrambled
+from flycam.frame.text_normalization import to_search_key
+from flycam.geodata.vector_fields import has_text, read_texts, repair_mojibake, to_column_key
 from flycam.messages import Bilingual, _
 
 _CODE_COLUMNS = (
@@ -38,12 +38,12 @@ class BoundaryFields:
 
 def find_fields(columns: Mapping[str, NDArray[Any]], path: Path) -> BoundaryFields:
     """Pick the columns. Raises BoundaryInvalid if neither a code nor a name can be found, listing them."""
-    by_key = {column_key(column): column for column in reversed(list(columns))}
+    by_key = {to_column_key(column): column for column in reversed(list(columns))}
     code_column, name_column, area_column = (
         next((by_key[key] for key in wanted if key in by_key and has_text(columns[by_key[key]])), None)
         for wanted in (_CODE_COLUMNS, _NAME_COLUMNS, _AREA_COLUMNS)
     )
-    if code_column is None and "id" in by_key and all(t.isdigit() for t in texts(columns[by_key["id"]])):
+    if code_column is None and "id" in by_key and all(t.isdigit() for t in read_texts(columns[by_key["id"]])):
         code_column = by_key["id"]  # a number may be the official code; "a.1" is a feature's serial
     remarks: list[str] = []
     if code_column is None and name_column is None:
@@ -55,15 +55,15 @@ def find_fields(columns: Mapping[str, NDArray[Any]], path: Path) -> BoundaryFiel
                 listed=Bilingual(listed, listed_vi),
             )
         )
-    codes = texts(columns[code_column]) if code_column is not None else None
-    names = texts(columns[name_column]) if name_column is not None else None
+    codes = read_texts(columns[code_column]) if code_column is not None else None
+    names = read_texts(columns[name_column]) if name_column is not None else None
     if names is not None:
-        names = unscrambled(names, remarks, path)
+        names = repair_mojibake(names, remarks, path)
     if codes is None:
-        codes = tuple(search_key(name).replace(" ", "-") for name in names or ())
+        codes = tuple(to_search_key(name).replace(" ", "-") for name in names or ())
         remarks.append(f"{path.name}: has no column of codes; codes were made from the names")
     names = tuple(name or code for name, code in zip(names or codes, codes, strict=True))
-    codes = tuple(c or search_key(n).replace(" ", "-") for c, n in zip(codes, names, strict=True))
+    codes = tuple(c or to_search_key(n).replace(" ", "-") for c, n in zip(codes, names, strict=True))
     return BoundaryFields(
         codes=codes, names=names, declared=_numbers(columns, area_column, len(codes)), remarks=tuple(remarks)
     )

@@ -12,7 +12,7 @@ import yaml
 from flycam.errors import CalibrationMissing, SourceUnreadable
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.messages import _
-from flycam.store.regular import read_regular
+from flycam.store.regular_file import read_regular
 
 _MAX_BYTES, _MAX_NUMBERS = 1 << 18, 64
 _SIGMA_PIXELS, _SIGMA_MM, _SIGMA_HFOV = 0.002, 0.01, 0.02
@@ -46,7 +46,7 @@ _OpenCvLoader.add_constructor(
     lambda loader, node: loader.construct_mapping(cast(yaml.MappingNode, node), deep=True),
 )
 # libyaml is ten times faster, but it descends without a limit: only into files that are not hostile.
-_OUR_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BUNDLED_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load_camera_file(path: Path, image_size_px: tuple[int, int] | None = None) -> InteriorOrientation:
@@ -63,7 +63,7 @@ def load_camera_file(path: Path, image_size_px: tuple[int, int] | None = None) -
             _("{name}: holds no camera: give JSON or YAML with named values", name=path.name)
         )
     try:
-        return interior_from_mapping(values, image_size_px, f"operator:{path.name}")
+        return parse_interior(values, image_size_px, f"operator:{path.name}")
     except (ValueError, TypeError) as error:
         raise CalibrationMissing(
             _(
@@ -75,18 +75,18 @@ def load_camera_file(path: Path, image_size_px: tuple[int, int] | None = None) -
         ) from error
 
 
-def read_document(path: Path, *, is_ours: bool = False) -> Any:
+def read_document(path: Path, *, is_bundled: bool = False) -> Any:
     """What a JSON or YAML file holds; is_ours: one that came with flycam. Raises SourceUnreadable."""
     try:
         text = read_regular(path, _MAX_BYTES).decode("utf-8-sig").replace("%YAML:1.0", "", 1)
-        return yaml.load(text, Loader=_OUR_LOADER if is_ours else _OpenCvLoader)  # noqa: S506 - safe loaders
+        return yaml.load(text, Loader=_BUNDLED_LOADER if is_bundled else _OpenCvLoader)  # noqa: S506 - safe loaders
     except Exception as error:  # YAML's own makers of values raise whatever an odd one makes Python raise
         raise SourceUnreadable(
             _("{name}: cannot be read as JSON or YAML: check the file", name=path.name)
         ) from error
 
 
-def interior_from_mapping(
+def parse_interior(
     values: Mapping[str, Any], image_size_px: tuple[int, int] | None, calibration_id: str
 ) -> InteriorOrientation:
     """Interior orientation from named values. Raises ValueError that says which one is wrong."""
@@ -106,12 +106,12 @@ def interior_from_mapping(
     )
 
 
-def _image_size(values: Mapping[str, Any], given: tuple[int, int] | None) -> tuple[int, int]:
+def _image_size(values: Mapping[str, Any], image_size_px: tuple[int, int] | None) -> tuple[int, int]:
     width, height = _first(values, _WIDTH_KEYS), _first(values, _HEIGHT_KEYS)
     if width is None or height is None:
-        if given is None:
+        if image_size_px is None:
             raise ValueError("width and height are missing")
-        return given
+        return image_size_px
     return int(_number(width, "width", low=1.0)), int(_number(height, "height", low=1.0))
 
 

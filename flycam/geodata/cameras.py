@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from flycam.errors import CalibrationMissing
-from flycam.geodata.camera_file import interior_from_mapping, load_camera_file, read_document
-from flycam.geodata.models_path import models_dir
+from flycam.geodata.camera_file import load_camera_file, parse_interior, read_document
+from flycam.geodata.models_folder import find_models_dir
 from flycam.geometry.interior import InteriorOrientation
 from flycam.messages import _
 
-__all__ = ["KnownCamera", "known_cameras", "load_camera_file", "lookup_camera"]
+__all__ = ["KnownCamera", "load_camera_file", "load_known_cameras", "lookup_camera"]
 
 OTHER_LENS_LOG_RATIO = 0.2
 """Rounding in EXIF and the 16:9 ambiguity of 35 mm equivalents stay below 15 %; another lens is off more."""
@@ -77,7 +77,7 @@ def lookup_camera(
     wanted = _key(mode or "photo").partition(" ")
     fitting = [
         (rank, interior)
-        for camera in known_cameras()
+        for camera in load_known_cameras()
         if _key(model) in camera.models
         and (not camera.makers or _key(maker) in camera.makers)
         and camera.kind == wanted[0]
@@ -96,26 +96,26 @@ def lookup_camera(
 
 
 @lru_cache(maxsize=64)
-def bands_of(maker: str, model: str) -> frozenset[str]:
+def lookup_bands(maker: str, model: str) -> frozenset[str]:
     """Layers that a camera of this name is sold for, where its tags do not tell them apart; else empty."""
     return frozenset(
         band
-        for camera in known_cameras()
+        for camera in load_known_cameras()
         if _key(model) in camera.models and _key(maker) in camera.makers
         for band in camera.bands
     )
 
 
 @lru_cache(maxsize=1)
-def known_cameras() -> tuple[KnownCamera, ...]:
+def load_known_cameras() -> tuple[KnownCamera, ...]:
     """Every entry of `models/cameras`, in the order of file names. Raises CalibrationMissing."""
-    folder = models_dir() / "cameras"
+    folder = find_models_dir() / "cameras"
     return tuple(camera for path in sorted(folder.glob("*.yaml")) for camera in read_cameras(path))
 
 
 def read_cameras(path: Path) -> tuple[KnownCamera, ...]:
     """The entries of one file. Raises SourceUnreadable, CalibrationMissing naming the file and the entry."""
-    document = read_document(path, is_ours=True)
+    document = read_document(path, is_bundled=True)
     entries = document if isinstance(document, list) else [document]
     cameras = []
     for number, entry in enumerate(entries, start=1):
@@ -162,7 +162,7 @@ def _camera(values: Mapping[str, Any], calibration_id: str) -> KnownCamera:
         models=tuple(_key(m) for m in values["models"]),
         kind=str(values.get("kind", "photo")),
         mode=_key(str(values.get("mode", ""))),
-        interior=interior_from_mapping(numbers, None, calibration_id),
+        interior=parse_interior(numbers, None, calibration_id),
         zoom_range=(float(low), float(high)),
         bands=tuple(str(band) for band in values.get("bands") or ()),
         focal_mm=None if lenses is not None or values.get("focal_mm") is None else float(values["focal_mm"]),

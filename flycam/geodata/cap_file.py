@@ -13,14 +13,14 @@ from datetime import datetime
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from flycam.frame.moment import VIETNAM
-from flycam.geodata.xml_text import xml_text
+from flycam.frame.timestamp import VIETNAM
+from flycam.geodata.xml_text import escape_xml
 
 _NS = "urn:oasis:names:tc:emergency:cap:1.2"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CapPlace:
+class CapEvent:
     """One thing that happened: polygons in WGS 84 degrees, and words.
 
     event        what it is ("Sạt lở"); category of CAP: "Geo", "Met", "Other", …
@@ -38,8 +38,8 @@ class CapPlace:
     geocode: str
 
 
-def cap_alert(
-    identifier: str, sender: str, sent_ns: int, note: str, places: Sequence[CapPlace], *, is_drill: bool
+def encode_cap_alert(
+    identifier: str, sender: str, sent_ns: int, note: str, places: Sequence[CapEvent], *, is_drill: bool
 ) -> bytes:
     """One alert with an info for each place. status: Exercise for a drill, else Draft.
 
@@ -50,26 +50,26 @@ def cap_alert(
     infos = "".join(map(_info, places))
     text = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<alert xmlns="{_NS}"><identifier>{xml_text(identifier)}</identifier>'
+        f'<alert xmlns="{_NS}"><identifier>{escape_xml(identifier)}</identifier>'
         f"<sender>{_token(sender)}</sender><sent>{sent}</sent><status>{status}</status>"
-        f"<msgType>Alert</msgType><scope>Restricted</scope><restriction>{xml_text(note)}</restriction>"
-        f"<note>{xml_text(note)}</note>{infos}</alert>\n"
+        f"<msgType>Alert</msgType><scope>Restricted</scope><restriction>{escape_xml(note)}</restriction>"
+        f"<note>{escape_xml(note)}</note>{infos}</alert>\n"
     )
     return text.encode()
 
 
-def _info(one: CapPlace) -> str:
+def _info(one: CapEvent) -> str:
     polygons = "".join(f"<polygon>{_ring(part.exterior)}</polygon>" for part in shapely.get_parts(one.shape))
     code = (
-        f"<geocode><valueName>commune</valueName><value>{xml_text(one.geocode)}</value></geocode>"
+        f"<geocode><valueName>commune</valueName><value>{escape_xml(one.geocode)}</value></geocode>"
         if one.geocode
         else ""
     )
     return (
         f"<info><language>vi-VN</language><category>{one.category}</category>"
-        f"<event>{xml_text(one.event)}</event><urgency>Unknown</urgency><severity>Unknown</severity>"
-        f"<certainty>{one.certainty}</certainty><description>{xml_text(one.description)}</description>"
-        f"<area><areaDesc>{xml_text(one.area)}</areaDesc>{polygons}{code}</area></info>"
+        f"<event>{escape_xml(one.event)}</event><urgency>Unknown</urgency><severity>Unknown</severity>"
+        f"<certainty>{one.certainty}</certainty><description>{escape_xml(one.description)}</description>"
+        f"<area><areaDesc>{escape_xml(one.area)}</areaDesc>{polygons}{code}</area></info>"
     )
 
 
@@ -80,4 +80,4 @@ def _ring(ring: BaseGeometry) -> str:
 
 def _token(text: str) -> str:
     """Without what CAP forbids in a sender: spaces, commas, < and &."""
-    return xml_text("".join("-" if c.isspace() or c in ",<&" else c for c in text)) or "flycam"
+    return escape_xml("".join("-" if c.isspace() or c in ",<&" else c for c in text)) or "flycam"

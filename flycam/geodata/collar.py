@@ -22,11 +22,11 @@ from rasterio.windows import Window
 
 Mask = NDArray[np.bool_]
 
-_MOST_CELLS = 16_000_000  # up to there a cell is a pixel; above, memory decides
+_MAX_CELLS = 16_000_000  # up to there a cell is a pixel; above, memory decides
 _AT_ONCE_PX = 8_000_000
 # a hole is no smaller, and somewhere as wide both ways without a pixel of another colour: roofs are smaller,
 # and what else of a picture is as large is nowhere of one value
-_LEAST_HOLE_M2, _LEAST_HOLE_WIDTH_M = 400.0, 10.0
+_MIN_HOLE_M2, _MIN_HOLE_WIDTH_M = 400.0, 10.0
 # of 255: farther off than that is no ringing that looks black; a block of JPEG is 8 pixels, of its colour 16
 _NEARLY, _WORN_PX = 8, 16
 
@@ -83,7 +83,7 @@ def find_collar(source: rasterio.DatasetReader, bands: list[int], pixel_m: float
     dtype = np.dtype(source.dtypes[0])
     if not silent or dtype.kind != "u":
         return None
-    side = max(1, math.ceil(math.sqrt(source.width * source.height / _MOST_CELLS)))
+    side = max(1, math.ceil(math.sqrt(source.width * source.height / _MAX_CELLS)))
     cells = np.zeros((-(-source.height // side), -(-source.width // side)), np.bool_)
     holes = np.zeros_like(cells)
     for some, whole, nearly in _filled_cells(source, bands, (0, int(np.iinfo(dtype).max)), side):
@@ -132,8 +132,8 @@ def _unseen(whole: Mask, cell_m: float) -> tuple[Mask, Mask]:
     at_rim = np.zeros(count, np.bool_)
     for edge in (label[0], label[-1], label[:, 0], label[:, -1]):
         at_rim[edge] = True
-    is_large = np.bincount(label.ravel(), minlength=count) * cell_m**2 >= _LEAST_HOLE_M2
-    wide = np.ones((max(math.ceil(_LEAST_HOLE_WIDTH_M / cell_m), 1),) * 2, np.uint8)
+    is_large = np.bincount(label.ravel(), minlength=count) * cell_m**2 >= _MIN_HOLE_M2
+    wide = np.ones((max(math.ceil(_MIN_HOLE_WIDTH_M / cell_m), 1),) * 2, np.uint8)
     is_wide = np.zeros(count, np.bool_)
     is_wide[label[cv2.erode(whole.astype(np.uint8), wide).astype(np.bool_)]] = True
     is_hole = is_large & is_wide & ~at_rim

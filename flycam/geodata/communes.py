@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from flycam.errors import BoundaryInvalid
-from flycam.frame.spelling import search_key
+from flycam.frame.text_normalization import to_search_key
 from flycam.geodata.boundary_fields import BoundaryFields, find_fields
-from flycam.geodata.crs import WGS84, point_transform, work_crs_for
-from flycam.geodata.overlaps import pairwise_overlap_m2, polygons_only, resolve_overlaps
+from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
+from flycam.geodata.overlaps import keep_polygons, resolve_overlaps, sum_pairwise_overlap_m2
 from flycam.geodata.vector_file import read_polygon_layers
 from flycam.messages import _
 
@@ -43,11 +43,11 @@ class Commune:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ContestedGround:
+class ContestedArea:
     """Ground that several communes claimed, and who got it by which rule."""
 
     codes: tuple[str, ...]
-    given_to: str
+    assigned_to: str
     area_km2: float
     rule: str
 
@@ -71,7 +71,7 @@ class CommuneImport:
     remarks: tuple[str, ...]
     overlaps_km2: float
     overlaps_left_km2: float
-    contested: tuple[ContestedGround, ...]
+    contested: tuple[ContestedArea, ...]
 
 
 def read_communes(path: Path, valid_from: date | str) -> CommuneImport:
@@ -97,12 +97,12 @@ def read_communes(path: Path, valid_from: date | str) -> CommuneImport:
         raise BoundaryInvalid(
             _("{name}: holds no usable polygon: give a file of commune areas", name=path.name)
         )
-    communes = _in_square_kilometres(_joined_by_code(rough, remarks), remarks, path)
+    communes = _in_square_kilometres(_merge_by_code(rough, remarks), remarks, path)
     polygons = _array([c.polygon for c in communes])
     declared = [None if c.declared_area_km2 is None else c.declared_area_km2 * 1e6 for c in communes]
-    before = pairwise_overlap_m2(polygons, area_m2)
-    resolved, overlaps = resolve_overlaps(polygons, declared, area_m2)
-    areas = area_m2(resolved)
+    before = sum_pairwise_overlap_m2(polygons, compute_area_m2)
+    resolved, overlaps = resolve_overlaps(polygons, declared, compute_area_m2)
+    areas = compute_area_m2(resolved)
     return CommuneImport(
         communes=tuple(
             replace(c, polygon=resolved[k], area_km2=float(areas[k]) / 1e6)
@@ -120,11 +120,11 @@ def read_communes(path: Path, valid_from: date | str) -> CommuneImport:
         ),
         remarks=tuple(dict.fromkeys(remarks)),
         overlaps_km2=before / 1e6,
-        overlaps_left_km2=pairwise_overlap_m2(resolved, area_m2) / 1e6,
+        overlaps_left_km2=sum_pairwise_overlap_m2(resolved, compute_area_m2) / 1e6,
         contested=tuple(
-            ContestedGround(
+            ContestedArea(
                 codes=tuple(communes[k].code for k in o.claimants),
-                given_to=communes[o.owner].code,
+                assigned_to=communes[o.owner].code,
                 area_km2=o.area_m2 / 1e6,
                 rule=o.rule,
             )
@@ -133,7 +133,7 @@ def read_communes(path: Path, valid_from: date | str) -> CommuneImport:
     )
 
 
-def area_m2(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
+def compute_area_m2(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
     """Areas (N, m²) of WGS 84 geometries, each in the UTM zone of its own middle."""
     areas = np.zeros(len(geometries))
     boxes = shapely.bounds(geometries)
@@ -141,27 +141,30 @@ def area_m2(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
     groups: dict[str, list[int]] = defaultdict(list)
     for k, (lon, lat) in enumerate(middle.tolist()):
         if not math.isnan(lon):
-            groups[work_crs_for(lon, lat)].append(k)
+            groups[choose_work_crs(lon, lat)].append(k)
     for crs, members in groups.items():
-        areas[members] = shapely.area(shapely.transform(geometries[members], point_transform(WGS84, crs)))
+        areas[members] = shapely.area(
+            shapely.transform(geometries[members], make_point_transform(WGS84, crs))
+        )
     return areas
 
 
 def _mended(
     geometry: BaseGeometry | None, label: str, repaired: list[str], removed: list[str]
 ) -> BaseGeometry | None:
-    if geometry is None or polygons_only(geometry).is_empty:
+    if geometry is None or keep_polygons(geometry).is_empty:
         removed.append(f"{label}: has no area")
         return None
     if geometry.is_valid:  # a bow-tie's signed area may be zero, so area says nothing before this
-        return polygons_only(geometry)
+        return keep_polygons(geometry)
     reason = shapely.is_valid_reason(geometry)
-    mended = polygons_only(shapely.make_valid(geometry, method="structure", keep_collapsed=False))
+    mended = keep_polygons(shapely.make_valid(geometry, method="structure", keep_collapsed=False))
     if mended.is_empty:
         removed.append(f"{label}: boundary cannot be repaired ({reason})")
         return None
     repaired.append(
-        f"{label}: boundary repaired ({reason}); area now {area_m2(_array([mended]))[0] / 1e6:.3f} km²"
+        f"{label}: boundary repaired ({reason}); area now "
+        f"{compute_area_m2(_array([mended]))[0] / 1e6:.3f} km²"
     )
     return mended
 
@@ -171,7 +174,7 @@ def _commune(fields: BoundaryFields, row: int, polygon: BaseGeometry, since: dat
     return Commune(
         code=fields.codes[row],
         name=name,
-        search_name=search_key(name),
+        search_name=to_search_key(name),
         polygon=polygon,
         area_km2=0.0,
         declared_area_km2=fields.declared[row],
@@ -179,7 +182,7 @@ def _commune(fields: BoundaryFields, row: int, polygon: BaseGeometry, since: dat
     )
 
 
-def _joined_by_code(rough: list[Commune], remarks: list[str]) -> list[Commune]:
+def _merge_by_code(rough: list[Commune], remarks: list[str]) -> list[Commune]:
     """One commune a code, ascending; several features of one code are its parts."""
     by_code: dict[str, list[Commune]] = defaultdict(list)
     for commune in rough:
@@ -190,7 +193,7 @@ def _joined_by_code(rough: list[Commune], remarks: list[str]) -> list[Commune]:
         first = parts[0]
         if len(parts) > 1:
             remarks.append(f"{first.name} ({code}): {len(parts)} features joined into one")
-            first = replace(first, polygon=polygons_only(shapely.union_all([p.polygon for p in parts])))
+            first = replace(first, polygon=keep_polygons(shapely.union_all([p.polygon for p in parts])))
         communes.append(first)
     return communes
 
@@ -201,7 +204,9 @@ def _in_square_kilometres(communes: list[Commune], remarks: list[str], path: Pat
     known = np.isfinite(stated) & (stated > 0)
     if not known.any():
         return [replace(c, declared_area_km2=None) for c in communes]
-    ratio = float(np.median(area_m2(_array([c.polygon for c in communes]))[known] / 1e6 / stated[known]))
+    ratio = float(
+        np.median(compute_area_m2(_array([c.polygon for c in communes]))[known] / 1e6 / stated[known])
+    )
     factor = min(_UNIT_FACTORS_KM2, key=lambda f: abs(math.log(ratio / f)))
     if abs(math.log(ratio / factor)) > math.log(1.5):
         remarks.append(f"{path.name}: stated areas fit no unit and were not used")

@@ -23,9 +23,9 @@ from pyproj.network import set_network_enabled  # type: ignore[attr-defined]  # 
 from pyproj.transformer import TransformerGroup
 
 from flycam.errors import CrsMissing
-from flycam.geodata.vn2000 import nearest_zone
+from flycam.geodata.vn2000 import find_nearest_zone
 from flycam.geometry.grid import mercator_to_lonlat
-from flycam.geometry.planar import PlanarMap, fit_planar_map
+from flycam.geometry.planar_map import PlanarMap, fit_planar_map
 from flycam.messages import _
 
 Floats = NDArray[np.float64]
@@ -76,7 +76,7 @@ class CrsInfo:
     horizontal: str
 
 
-def names_file(text: str) -> bool:
+def has_file_reference(text: str) -> bool:
     """Whether a text that states a coordinate reference system, or holds one, names a grid or another file.
 
     PROJ opens what is named, wherever it lies; GDAL's does so as soon as it reads the text, so that a file is
@@ -91,7 +91,7 @@ def parse_crs(text: str) -> CRS:
 
     Raises CrsMissing if it is none of them, or names a file.
     """
-    if names_file(text):
+    if has_file_reference(text):
         raise CrsMissing(
             _(
                 "{text!r}: names a grid or another file, which is not opened: give the "
@@ -139,7 +139,7 @@ class ValidArea:
 
     bounds_deg: Bounds
 
-    def holds(self, bounds_deg: Bounds) -> bool:
+    def contains(self, bounds_deg: Bounds) -> bool:
         """Whether a rectangle of degrees lies inside."""
         west, south, east, north = self.bounds_deg
         inside = (
@@ -151,7 +151,7 @@ class ValidArea:
 
 
 @lru_cache(maxsize=256)
-def valid_area(text: str) -> ValidArea | None:
+def get_valid_area(text: str) -> ValidArea | None:
     """The area for which the register says a CRS holds; None where it says none (WKT, PROJ strings)."""
     area = parse_crs(text).area_of_use
     if area is None:
@@ -159,12 +159,12 @@ def valid_area(text: str) -> ValidArea | None:
     return ValidArea(bounds_deg=(area.west, area.south, area.east, area.north))
 
 
-def proj_here() -> str:
+def get_proj_version() -> str:
     """The version of PROJ by which coordinates are transformed."""
     return str(proj_version_str)
 
 
-def work_crs_for(lon_deg: float, lat_deg: float) -> str:
+def choose_work_crs(lon_deg: float, lat_deg: float) -> str:
     """The UTM zone of a place, "EPSG:326zz" north and "EPSG:327zz" south of the equator.
 
     The plain six-degree zones: the exceptions of Norway and Svalbard are not made. Raises ValueError for
@@ -176,7 +176,7 @@ def work_crs_for(lon_deg: float, lat_deg: float) -> str:
     return f"EPSG:{32600 + zone if lat_deg >= 0 else 32700 + zone}"
 
 
-def with_heights(crs: str, vertical_datum: str) -> str:
+def to_compound_crs(crs: str, vertical_datum: str) -> str:
     """A CRS ("EPSG:n") with the heights of a datum, as "EPSG:n+m"; as it is where no register has them so
     (of the ellipsoid in a plane, or above a place of one's own choice)."""
     code = _VERTICAL_CODES.get(vertical_datum)
@@ -184,12 +184,14 @@ def with_heights(crs: str, vertical_datum: str) -> str:
 
 
 def to_work(lonlat_deg: Floats, work_crs: str) -> Floats:
-    """WGS 84 degrees (N×2) to metres in `work_crs` (N×2); NaN where the point has no image. CrsMissing."""
+    """WGS 84 degrees (N×2) to metres in `select_comparison_crs` (N×2); NaN where the point has no image.
+    CrsMissing."""
     return transform_points(lonlat_deg, WGS84, work_crs)
 
 
 def to_lonlat(xy: Floats, work_crs: str) -> Floats:
-    """Coordinates in `work_crs` (N×2) to WGS 84 degrees (N×2); NaN where there is no image. CrsMissing."""
+    """Coordinates in `select_comparison_crs` (N×2) to WGS 84 degrees (N×2); NaN where there is no image.
+    CrsMissing."""
     return transform_points(xy, work_crs, WGS84)
 
 
@@ -218,7 +220,7 @@ def transform_points(xy: Floats, src_crs: str, dst_crs: str) -> Floats:
     return out
 
 
-def limited_accuracy_m(crs: str, lonlat_deg: Floats) -> float:
+def estimate_accuracy_m(crs: str, lonlat_deg: Floats) -> float:
     """By how many metres coordinates in a CRS may be off at a place (longitude, latitude) for the
     transformation alone, as the register says of the one used; 0 where that is a metre or less, or not said.
 
@@ -233,8 +235,8 @@ def limited_accuracy_m(crs: str, lonlat_deg: Floats) -> float:
     return stated if stated > _GOOD_M else 0.0
 
 
-def convergence_and_scale(work_crs: str, lon_deg: float, lat_deg: float) -> tuple[float, float]:
-    """Meridian convergence (radians) and point scale factor of `work_crs` at a place.
+def compute_convergence_and_scale(work_crs: str, lon_deg: float, lat_deg: float) -> tuple[float, float]:
+    """Meridian convergence (radians) and point scale factor of `select_comparison_crs` at a place.
 
     Convergence is the azimuth of grid north, positive east of true north: grid yaw = true yaw - convergence.
     Positive east of the central meridian on the northern half. Source: Snyder (USGS PP 1395) eqs. 8-12, 8-16,
@@ -245,8 +247,9 @@ def convergence_and_scale(work_crs: str, lon_deg: float, lat_deg: float) -> tupl
 
 
 @lru_cache(maxsize=64)
-def mercator_to_work(work_crs: str, mercator_bounds: Bounds) -> PlanarMap:
-    """Polynomial map from EPSG:3857 metres to `work_crs`, valid inside `mercator_bounds` (w, s, e, n).
+def fit_mercator_to_work(work_crs: str, mercator_bounds: Bounds) -> PlanarMap:
+    """Polynomial map from EPSG:3857 metres to `select_comparison_crs`, valid inside `mercator_bounds` (w, s,
+    e, n).
 
     Residual under a millimetre, carried in `residual_m`. Raises ValueError if the region is too large for
     one polynomial (some hundreds of kilometres), CrsMissing as `transform_points`.
@@ -254,17 +257,17 @@ def mercator_to_work(work_crs: str, mercator_bounds: Bounds) -> PlanarMap:
     return fit_planar_map(lambda xy: to_work(mercator_to_lonlat(xy), work_crs), mercator_bounds)
 
 
-def wgs84_points_to_vn2000(lonlat_deg: Floats, zone_crs: str | None = None) -> tuple[Floats, str]:
+def to_vn2000(lonlat_deg: Floats, zone_crs: str | None = None) -> tuple[Floats, str]:
     """WGS 84 degrees (N×2) to VN-2000 grid metres (N×2) and the zone's CRS.
 
     `zone_crs` None takes the zone nearest to the mean longitude. Uses VN2000_OPERATION.
     """
     lonlat = np.asarray(lonlat_deg, dtype=np.float64)
-    zone = zone_crs or nearest_zone(float(np.mean(lonlat[..., 0])))
+    zone = zone_crs or find_nearest_zone(float(np.mean(lonlat[..., 0])))
     return transform_points(lonlat, WGS84, zone), zone
 
 
-def point_transform(src_crs: str, dst_crs: str) -> Callable[[Floats], Floats]:
+def make_point_transform(src_crs: str, dst_crs: str) -> Callable[[Floats], Floats]:
     """`transform_points` with both CRSs bound: what shapely.transform and polynomial fits ask for."""
     return lambda xy: transform_points(xy, src_crs, dst_crs)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geodata.models_path import models_dir
+from flycam.geodata.models_folder import find_models_dir
 
 SIGMA_DEG = 0.6
 """Global 1-sigma of a declination by the model, crustal fields included (the report's error model) away from
@@ -40,7 +40,7 @@ class _Model:
     h_per_year: Floats
 
 
-def declination_deg(lonlat_deg: Floats, t_ns: int) -> Floats:
+def compute_declination_deg(lonlat_deg: Floats, t_ns: int) -> Floats:
     """Declination in degrees, N, positive where magnetic north lies east of true north.
 
     lonlat_deg  N×2 WGS 84 degrees, on the ground (a kilometre of height changes it by under 0.01°)
@@ -116,7 +116,7 @@ def _legendre(latitude: Floats) -> tuple[dict[tuple[int, int], Floats], dict[tup
 @lru_cache(maxsize=1)
 def _models() -> tuple[_Model, ...]:
     """The models that ship, oldest first."""
-    files = sorted((models_dir() / "geomagnetic").glob("*.cof"))
+    files = sorted((find_models_dir() / "geomagnetic").glob("*.cof"))
     return tuple(sorted((_read(path) for path in files), key=lambda m: m.epoch))
 
 

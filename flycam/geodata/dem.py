@@ -22,21 +22,21 @@ from flycam.geodata.crs import WGS84, describe_crs, to_lonlat, transform_points
 from flycam.geodata.dem_info import (
     DemInfo,
     apply_affine,
-    feet_evidence,
+    get_post_affine,
+    is_in_feet,
     open_dem,
-    post_affine,
     read_dem_info,
     read_heights,
 )
 from flycam.geodata.geoid import convert_height
-from flycam.geodata.resample import at_posts, bilinear, cubic
+from flycam.geodata.interpolation import interpolate_bilinear, interpolate_cubic, take_at_posts
 from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import Bilingual, _
 
 __all__ = [
     "DemInfo",
-    "coverage_fraction",
-    "feet_evidence",
+    "compute_coverage_fraction",
+    "is_in_feet",
     "load_terrain",
     "read_dem_info",
     "sample_heights",
@@ -79,12 +79,13 @@ class _Lattice:
 def load_terrain(
     dems: Sequence[DemInfo], work_crs: str, bounds_work: Bounds, datum: str | None = None
 ) -> TerrainGrid:
-    """Terrain over (xmin, ymin, xmax, ymax) of `work_crs`, from any number of files.
+    """Terrain over (xmin, ymin, xmax, ymax) of `select_comparison_crs`, from any number of files.
 
     The finest file decides the spacing and, unless `datum` is given, the vertical datum; where it has no
-    height the next finest fills in (of equal spacing: the earlier in `dems`). A file already in `work_crs`,
-    north up, keeps its own posts; others are interpolated by cubic convolution, bilinearly beside holes. What
-    no file knows is NaN: see `coverage_fraction`. The id of the result is that of the files it was made of.
+    height the next finest fills in (of equal spacing: the earlier in `dems`). A file already in
+    `select_comparison_crs`, north up, keeps its own posts; others are interpolated by cubic convolution,
+    bilinearly beside holes. What no file knows is NaN: see `compute_coverage_fraction`. The id of the result
+    is that of the files it was made of.
 
     Raises TerrainMissing if no file has a height inside, DatumUnknown if datums cannot be reconciled,
     SourceUnreadable if a registered file is gone or damaged, `DemInfo.trouble` of one that is needed.
@@ -123,7 +124,7 @@ def load_terrain(
     )
 
 
-def coverage_fraction(terrain: TerrainGrid) -> float:
+def compute_coverage_fraction(terrain: TerrainGrid) -> float:
     """Share of the grid's posts whose height is known, 0..1."""
     return float(np.isfinite(terrain.heights_m).mean())
 
@@ -155,7 +156,7 @@ def _lattices(dems: Sequence[DemInfo]) -> list[_Lattice]:
     groups: list[_Lattice] = []
     for dem in sorted(dems, key=lambda d: d.post_spacing_m):
         with open_dem(dem.file()) as source:
-            from_post = post_affine(source)
+            from_post = get_post_affine(source)
             member = _Member(dem=dem, col=0, row=0, cols=source.width, rows=source.height)
         for i, group in enumerate(groups):
             offset = _offset_on(group, dem, from_post)
@@ -252,8 +253,8 @@ def _interpolated(lattice: _Lattice, position: Floats, *, smooth: bool) -> Float
         return np.full(len(position), np.nan)
     row, col = position[:, 1] - row0, position[:, 0] - col0
     if np.array_equal(position, np.round(position)):
-        return at_posts(window, row, col)
-    return cubic(window, row, col) if smooth else bilinear(window, row, col)
+        return take_at_posts(window, row, col)
+    return interpolate_cubic(window, row, col) if smooth else interpolate_bilinear(window, row, col)
 
 
 def _read_window(lattice: _Lattice, position: Floats) -> tuple[NDArray[np.float32] | None, int, int]:

@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from flycam.errors import CrsMissing, DatumUnknown, FlycamError, SourceUnreadable, TerrainMissing
 from flycam.frame.flight import LOCAL_DATUM
-from flycam.geodata.crs import CrsInfo, describe_crs, to_lonlat, to_work, work_crs_for
+from flycam.geodata.crs import CrsInfo, choose_work_crs, describe_crs, to_lonlat, to_work
 from flycam.geodata.geoid import DATUMS
 from flycam.geodata.raster_source import list_raster_files, open_raster
 from flycam.messages import _
@@ -46,7 +46,7 @@ _NAMED_DATUMS = (
 )
 _DATUM_TAGS = ("VERTICAL_DATUM", "FLYCAM_VERTICAL_DATUM", "DATUM")
 _STRIP_POSTS = 1 << 22
-_Said = tuple[str, str]  # English, Vietnamese
+_BilingualText = tuple[str, str]  # English, Vietnamese
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +95,7 @@ def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
     path = Path(path)
     with open_dem(path) as source:
         crs = _crs_of(source, path)
-        warnings: list[_Said] = []
+        warnings: list[_BilingualText] = []
         resolved, datum_source = _datum_of(source, crs, path, datum, warnings)
         unit_m = _unit_of(source, crs, path, warnings)
         holes, strange, lowest, highest = _scan(source, unit_m)
@@ -129,7 +129,7 @@ def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
         )
 
 
-def dem_tags(path: Path) -> dict[str, str]:
+def read_dem_tags(path: Path) -> dict[str, str]:
     """What a terrain file says of itself, word for word. Raises SourceUnreadable."""
     with open_dem(path) as source:
         return dict(source.tags())
@@ -171,7 +171,7 @@ def read_heights(source: rasterio.DatasetReader, window: Window, unit_m: float) 
     return _read_checked(source, window, unit_m)[0]
 
 
-def post_affine(source: rasterio.DatasetReader) -> Affine:
+def get_post_affine(source: rasterio.DatasetReader) -> Affine:
     """From (column, row) with posts at integers to the file's CRS: the half-pixel shift is here only.
 
     GDAL hands out the corner of the corner pixel for "area" and "point" files alike; posts are pixel centres.
@@ -187,7 +187,7 @@ def apply_affine(affine: Affine, xy: NDArray[np.float64]) -> NDArray[np.float64]
     return np.stack(columns, axis=-1)
 
 
-def feet_evidence(dem_heights_m: NDArray[np.float64], other_heights_m: NDArray[np.float64]) -> bool:
+def is_in_feet(dem_heights_m: NDArray[np.float64], other_heights_m: NDArray[np.float64]) -> bool:
     """True if heights read as metres are feet, judged against other heights of the same places (N each).
 
     Evidence: the median ratio is 3.28 within 8 %, over heights of at least 100 m. Otherwise False: lower
@@ -214,20 +214,24 @@ def _crs_of(source: rasterio.DatasetReader, path: Path) -> CrsInfo:
 
 
 def _datum_of(
-    source: rasterio.DatasetReader, crs: CrsInfo, path: Path, asked: str | None, warnings: list[_Said]
+    source: rasterio.DatasetReader,
+    crs: CrsInfo,
+    path: Path,
+    requested_datum: str | None,
+    warnings: list[_BilingualText],
 ) -> tuple[str, str]:
-    if asked is not None and asked not in DATUMS:
+    if requested_datum is not None and requested_datum not in DATUMS:
         known = ", ".join(DATUMS)
         raise DatumUnknown(
             _(
                 "{name}: datum {asked!r} is not known: use one of {known}",
                 name=path.name,
-                asked=asked,
+                asked=requested_datum,
                 known=known,
             )
         )
     stated, stated_by = _stated_datum(source, crs, path)
-    if asked is None:
+    if requested_datum is None:
         if stated is None:
             raise DatumUnknown(
                 _(
@@ -237,11 +241,11 @@ def _datum_of(
                 )
             )
         return stated, stated_by
-    if stated is not None and stated != asked:
-        en = f"{path.name}: says {stated} ({stated_by}) but is used as {asked}, as you asked"
-        vi = f"{path.name}: tệp ghi {stated} nhưng được dùng theo {asked}, đúng như yêu cầu"
+    if stated is not None and stated != requested_datum:
+        en = f"{path.name}: says {stated} ({stated_by}) but is used as {requested_datum}, as you asked"
+        vi = f"{path.name}: tệp ghi {stated} nhưng được dùng theo {requested_datum}, đúng như yêu cầu"
         warnings.append((en, vi))
-    if asked == LOCAL_DATUM:
+    if requested_datum == LOCAL_DATUM:
         warnings.append(
             (
                 f"{path.name}: heights that nobody knows the zero of compare with no aircraft's: flights are "
@@ -252,7 +256,7 @@ def _datum_of(
                 "EGM96, EGM2008 hoặc ELLIPSOID",
             )
         )
-    return asked, "operator"
+    return requested_datum, "operator"
 
 
 def _stated_datum(source: rasterio.DatasetReader, crs: CrsInfo, path: Path) -> tuple[str | None, str]:
@@ -268,7 +272,9 @@ def _stated_datum(source: rasterio.DatasetReader, crs: CrsInfo, path: Path) -> t
     return None, ""
 
 
-def _unit_of(source: rasterio.DatasetReader, crs: CrsInfo, path: Path, warnings: list[_Said]) -> float:
+def _unit_of(
+    source: rasterio.DatasetReader, crs: CrsInfo, path: Path, warnings: list[_BilingualText]
+) -> float:
     word = (source.units[0] or "").strip().lower()
     unit_m = _FEET.get(word, 1.0)
     if not word and crs.vertical_unit_m is not None:
@@ -327,7 +333,7 @@ def _extent(source: rasterio.DatasetReader, crs: CrsInfo) -> tuple[Bounds, float
     """Outer posts in degrees, and the narrower step on the ground at the middle, rounded to a millimetre."""
     edge = np.linspace(0.0, 1.0, 21)
     cols, rows = edge * (source.width - 1), edge * (source.height - 1)
-    from_post = post_affine(source)
+    from_post = get_post_affine(source)
     ring_c = np.concatenate([cols, cols, np.full(21, cols[0]), np.full(21, cols[-1])])
     ring_r = np.concatenate([np.full(21, rows[0]), np.full(21, rows[-1]), rows, rows])
     ring = apply_affine(from_post, np.stack([ring_c, ring_r], axis=-1))
@@ -336,7 +342,7 @@ def _extent(source: rasterio.DatasetReader, crs: CrsInfo) -> tuple[Bounds, float
     east, north = lonlat.max(axis=0)
     mid = np.array([[source.width / 2.0, source.height / 2.0]]) + np.array([[0, 0], [1, 0], [0, 1]])
     centre = to_lonlat(apply_affine(from_post, mid), crs.text)
-    metres = to_work(centre, work_crs_for(float(centre[0, 0]), float(centre[0, 1])))
+    metres = to_work(centre, choose_work_crs(float(centre[0, 0]), float(centre[0, 1])))
     steps = np.hypot(*(metres[1:] - metres[0]).T)
     return (float(west), float(south), float(east), float(north)), round(float(steps.min()), 3)
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError
 from shapely.geometry.base import BaseGeometry
 
-from flycam.errors import OptionUnusable, StorageTrouble
-from flycam.frame.spelling import to_visible_lines
-from flycam.geodata.crs import WGS84, point_transform
+from flycam.errors import OptionUnusable, StorageFailed
+from flycam.frame.text_normalization import to_visible_lines
+from flycam.geodata.crs import WGS84, make_point_transform
 from flycam.messages import _
-from flycam.store.syncing import move_into_place
+from flycam.store.fsync import move_into_place
 
 Floats = NDArray[np.float64]
 _DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
@@ -66,7 +66,7 @@ def write_features(
     driver = _DRIVERS[path.suffix.lower()]
     options: dict[str, str] = {}
     if driver == "GeoJSON":
-        to_degrees = point_transform(crs, WGS84)
+        to_degrees = make_point_transform(crs, WGS84)
         layers = [layers[0]]
         options = _collection_members(members, to_degrees) if members else {}
     partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
@@ -89,7 +89,7 @@ def write_features(
             )
         move_into_place(partial, path)
     except (DataSourceError, DataLayerError, OSError) as error:
-        raise StorageTrouble(
+        raise StorageFailed(
             _("{path}: cannot be written ({error}); make room there and run again", path=path, error=error)
         ) from error
     finally:

@@ -3,8 +3,8 @@
 Undulation N is the height of the geoid above the WGS 84 ellipsoid: h = H + N (ellipsoidal height, height
 above the geoid). The grids lie in `models/geoid`: fine crops for Vietnam, read bilinearly as PROJ does, and
 coarse ones for the world, read by cubic convolution (Keys 1981, a = -1/2), whose error is stated by
-`undulation_sigma_m`. PROJ's own vertical transformations are not used: without its grids they return the
-height unchanged and say nothing, which at Lao Cai is wrong by 30.9 m.
+`estimate_undulation_sigma_m`. PROJ's own vertical transformations are not used: without its grids they return
+the height unchanged and say nothing, which at Lao Cai is wrong by 30.9 m.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from rasterio.errors import RasterioIOError
 
 from flycam.errors import DatumUnknown
 from flycam.frame.flight import LOCAL_DATUM
-from flycam.geodata.models_path import models_dir
+from flycam.geodata.interpolation import interpolate_bilinear, interpolate_cubic
+from flycam.geodata.models_folder import find_models_dir
 from flycam.geodata.raster_source import open_raster
-from flycam.geodata.resample import bilinear, cubic
 from flycam.messages import _
 
 Floats = NDArray[np.float64]
@@ -47,24 +47,25 @@ _FILES = {
 }
 
 
-def undulation_m(model: str, lonlat_deg: Floats) -> Floats:
+def interpolate_undulation_m(model: str, lonlat_deg: Floats) -> Floats:
     """Geoid height above the WGS 84 ellipsoid, metres, at WGS 84 degrees (N×2: lon, lat); shape N.
 
     `model` is "EGM96" or "EGM2008". Inside 100-118 E, 5-25 N from the fine crop, elsewhere from the coarse
-    world grid; `undulation_sigma_m` says how good either is. Raises DatumUnknown for another model, or for
-    coordinates that are not on the globe (NaN included): never a silent zero.
+    world grid; `estimate_undulation_sigma_m` says how good either is. Raises DatumUnknown for another model,
+    or for coordinates that are not on the globe (NaN included): never a silent zero.
     """
     lonlat = _checked(model, lonlat_deg)
     fine, world = _grids(model)
     inside = _inside(fine, lonlat)
     out = np.empty(len(lonlat))
-    out[inside] = bilinear(fine.values_m, *_position(fine, lonlat[inside]))
-    out[~inside] = cubic(world.values_m, *_position(world, lonlat[~inside]), wraps=True)
+    out[inside] = interpolate_bilinear(fine.values_m, *_position(fine, lonlat[inside]))
+    out[~inside] = interpolate_cubic(world.values_m, *_position(world, lonlat[~inside]), wraps=True)
     return out
 
 
-def undulation_sigma_m(model: str, lonlat_deg: Floats) -> Floats:
-    """1-sigma error of `undulation_m` against the model's full grid, metres; shape N. DatumUnknown."""
+def estimate_undulation_sigma_m(model: str, lonlat_deg: Floats) -> Floats:
+    """1-sigma error of `interpolate_undulation_m` against the model's full grid, metres; shape N.
+    DatumUnknown."""
     lonlat = _checked(model, lonlat_deg)
     fine, world = _grids(model)
     return np.where(_inside(fine, lonlat), fine.sigma_m, world.sigma_m)
@@ -98,9 +99,9 @@ def convert_height(height_m: Floats, lonlat_deg: Floats, from_datum: str, to_dat
             )
         )
     if from_datum != "ELLIPSOID":
-        heights = heights + undulation_m(from_datum, lonlat_deg)
+        heights = heights + interpolate_undulation_m(from_datum, lonlat_deg)
     if to_datum != "ELLIPSOID":
-        heights = heights - undulation_m(to_datum, lonlat_deg)
+        heights = heights - interpolate_undulation_m(to_datum, lonlat_deg)
     return heights
 
 
@@ -138,7 +139,7 @@ def _grids(model: str) -> tuple[_Grid, _Grid]:
 
 
 def _read(name: str, sigma_m: float) -> _Grid:
-    path = models_dir() / "geoid" / name
+    path = find_models_dir() / "geoid" / name
     try:
         with open_raster(path) as source:
             values = source.read(1).astype(np.float64) * source.scales[0]

@@ -20,10 +20,10 @@ from flycam.geodata.raster_source import open_raster
 from flycam.geometry.grid import (
     TILE_SIZE_PX,
     TileId,
-    grid_pixel_m,
-    ground_pixel_m,
+    compute_grid_pixel_m,
+    compute_ground_pixel_m,
+    get_tile_bounds,
     mercator_to_lonlat,
-    tile_bounds,
 )
 from flycam.messages import _
 
@@ -39,14 +39,14 @@ _GROUND_TONE = 0.89
 edge, however few opacities there are."""
 
 
-def hillshade_tile(dems: Sequence[DemInfo], tile: TileId) -> NDArray[np.uint8] | None:
+def render_hillshade_tile(dems: Sequence[DemInfo], tile: TileId) -> NDArray[np.uint8] | None:
     """Shaded relief of one tile, 256×256 numbers of `palette`; 0 where no terrain is known, None if nowhere.
 
     The finest file goes first and the next fills its holes. Below zoom 13 the relief is exaggerated, because
     averaging over wide pixels flattens slopes. Raises SourceUnreadable if a registered file is gone,
     `DemInfo.trouble` of one that is needed.
     """
-    west, south, east, north = tile_bounds(tile)
+    west, south, east, north = get_tile_bounds(tile)
     corners = mercator_to_lonlat(np.array([[west, south], [east, north]]))
     (lon0, lat0), (lon1, lat1) = corners.tolist()
     side = TILE_SIZE_PX + 2 * _FADE_PX
@@ -59,14 +59,14 @@ def hillshade_tile(dems: Sequence[DemInfo], tile: TileId) -> NDArray[np.uint8] |
     inner = np.s_[_FADE_PX - 1 : 1 - _FADE_PX, _FADE_PX - 1 : 1 - _FADE_PX]
     if np.isnan(heights[inner][1:-1, 1:-1]).all():
         return None
-    pixel_m = ground_pixel_m(tile.z, (lat0 + lat1) / 2.0)
+    pixel_m = compute_ground_pixel_m(tile.z, (lat0 + lat1) / 2.0)
     exaggeration = 1.0 + 0.3 * max(_FULL_RELIEF_ZOOM - tile.z, 0)
-    tone = hillshade_tone(heights[inner], pixel_m, exaggeration)
+    tone = compute_hillshade(heights[inner], pixel_m, exaggeration)
     share = _fade(np.isfinite(heights))[_FADE_PX:-_FADE_PX, _FADE_PX:-_FADE_PX]
     return _numbered(_GROUND_TONE + share * (tone - _GROUND_TONE), share)
 
 
-def palette() -> NDArray[np.uint8]:
+def make_palette() -> NDArray[np.uint8]:
     """256×4 RGBA: what the numbers of a tile stand for, one byte a pixel where RGBA has four."""
     colours = np.zeros((256, 4), dtype=np.uint8)
     share = np.arange(_TONES)[:, None] / (_TONES - 1)
@@ -95,7 +95,7 @@ def _fade(known: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray(share * share * (3.0 - 2.0 * share))
 
 
-def hillshade_tone(
+def compute_hillshade(
     heights_m: NDArray[np.float32], pixel_m: float, exaggeration: float = 1.0
 ) -> NDArray[np.float64]:
     """Shade (rows+2)×(cols+2) heights, one pixel of rim, to rows×cols tones from 0 (dark) to 1; NaN unknown.
@@ -126,10 +126,12 @@ def _rim_filled(heights: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _warped(dem: DemInfo, tile: TileId) -> NDArray[np.float32]:
     """Heights at the tile's pixels and `_FADE_PX` around, NaN unknown; GDAL keeps the memory bounded."""
-    pixel = grid_pixel_m(tile.z)
-    west, __, __, north = tile_bounds(tile)
+    pixel = compute_grid_pixel_m(tile.z)
+    west, __, __, north = get_tile_bounds(tile)
     size, rim = TILE_SIZE_PX + 2 * _FADE_PX, _FADE_PX * pixel
-    finer = dem.post_spacing_m < ground_pixel_m(tile.z, (dem.bounds_lonlat[1] + dem.bounds_lonlat[3]) / 2)
+    finer = dem.post_spacing_m < compute_ground_pixel_m(
+        tile.z, (dem.bounds_lonlat[1] + dem.bounds_lonlat[3]) / 2
+    )
     try:
         with (
             open_raster(dem.file()) as source,

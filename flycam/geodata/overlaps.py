@@ -36,7 +36,7 @@ class Overlap:
     rule: str
 
 
-def pairwise_overlap_m2(polygons: NDArray[np.object_], area_of: AreaOf) -> float:
+def sum_pairwise_overlap_m2(polygons: NDArray[np.object_], area_of: AreaOf) -> float:
     """Area that each two of N polygons share, summed over pairs: ground claimed thrice counts three times."""
     pieces = _pair_pieces(polygons, area_of)[2]
     return float(area_of(pieces).sum()) if len(pieces) else 0.0
@@ -63,11 +63,11 @@ def resolve_overlaps(
                 areas[loser] -= piece_m2
     resolved = polygons.copy()
     for loser, pieces in lost.items():
-        resolved[loser] = polygons_only(polygons[loser].difference(shapely.union_all(pieces)))
+        resolved[loser] = keep_polygons(polygons[loser].difference(shapely.union_all(pieces)))
     return resolved, tuple(overlaps)
 
 
-def polygons_only(geometry: BaseGeometry) -> BaseGeometry:
+def keep_polygons(geometry: BaseGeometry) -> BaseGeometry:
     """The polygon or multipolygon part of a geometry; an empty polygon if it has none."""
     if geometry.geom_type in ("Polygon", "MultiPolygon"):
         return geometry
@@ -84,7 +84,7 @@ def _pair_pieces(
     order = np.lexsort((j, i))
     i, j = i[order], j[order]
     shared = shapely.intersection(polygons[i], polygons[j])
-    pieces = np.array([polygons_only(g) for g in shared], dtype=object)
+    pieces = np.array([keep_polygons(g) for g in shared], dtype=object)
     if not len(pieces):
         return i, j, pieces
     real = area_of(pieces) > SLIVER_M2

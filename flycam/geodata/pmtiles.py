@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from flycam.geometry.grid import TileId
 
-WEBP = 4
+TILE_TYPE_WEBP = 4
 """The tile type of WebP."""
 
 _MAGIC, _VERSION = b"PMTiles", 3
@@ -32,7 +32,7 @@ _DEGREE = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DirectoryEntry:
     """A run of tiles that share their bytes; `run` 0: a leaf directory."""
 
     first: int
@@ -41,7 +41,7 @@ class Entry:
     run: int = 1
 
 
-def archive_ids(tiles: Sequence[TileId]) -> NDArray[np.int64]:
+def compute_archive_ids(tiles: Sequence[TileId]) -> NDArray[np.int64]:
     """The archive's number of each tile, N: all coarser zooms first, then its place on the Hilbert curve."""
     z, x, y = np.array([(one.z, one.x, one.y) for one in tiles], dtype=np.int64).reshape(-1, 3).T
     number = ((np.int64(1) << (2 * z)) - 1) // 3
@@ -56,9 +56,9 @@ def archive_ids(tiles: Sequence[TileId]) -> NDArray[np.int64]:
     return number
 
 
-def archive_order(tiles: Sequence[TileId]) -> list[TileId]:
+def sort_by_archive_id(tiles: Sequence[TileId]) -> list[TileId]:
     """Tiles in the order in which `write_pmtiles` takes them."""
-    return [tiles[place] for place in np.argsort(archive_ids(tiles), kind="stable")]
+    return [tiles[place] for place in np.argsort(compute_archive_ids(tiles), kind="stable")]
 
 
 def write_pmtiles(
@@ -67,22 +67,22 @@ def write_pmtiles(
     *,
     bounds_lonlat_deg: tuple[float, float, float, float],
     metadata: Mapping[str, object],
-    tile_type: int = WEBP,
+    tile_type: int = TILE_TYPE_WEBP,
 ) -> int:
-    """Write tiles (in `archive_order`, each once) with their metadata; how many there were.
+    """Write tiles (in `sort_by_archive_id`, each once) with their metadata; how many there were.
 
     bounds_lonlat_deg  (west, south, east, north) of what is imaged
 
     Equal tiles are kept once. Raises ValueError for tiles out of order, or none; OSError.
     """
-    entries: list[Entry] = []
+    entries: list[DirectoryEntry] = []
     zooms: set[int] = set()
     with path.open("wb") as file:
         file.write(bytes(_ROOM))
         size = addressed = 0
         kept: dict[bytes, tuple[int, int]] = {}
         for tile, data in tiles:
-            number = int(archive_ids([tile])[0])
+            number = int(compute_archive_ids([tile])[0])
             if entries and number < entries[-1].first + entries[-1].run:
                 raise ValueError(f"tile {tile} is out of the archive's order")
             digest = hashlib.sha256(data).digest()
@@ -123,7 +123,7 @@ def write_pmtiles(
     return addressed
 
 
-def directory(entries: Sequence[Entry]) -> bytes:
+def encode_directory(entries: Sequence[DirectoryEntry]) -> bytes:
     """A directory as it is kept, packed by gzip: counts, then each column of the entries."""
     columns = [len(entries)]
     columns += np.diff([one.first for one in entries], prepend=0).tolist()
@@ -136,29 +136,29 @@ def directory(entries: Sequence[Entry]) -> bytes:
     return gzip.compress(b"".join(map(_varint, columns)), mtime=0)
 
 
-def _append(entries: list[Entry], number: int, offset: int, length: int) -> None:
+def _append(entries: list[DirectoryEntry], number: int, offset: int, length: int) -> None:
     """Add a tile, to the run before it where it goes on with the same bytes."""
     if entries:
         last = entries[-1]
         if last.first + last.run == number and last.offset == offset:
-            entries[-1] = Entry(last.first, offset, length, last.run + 1)
+            entries[-1] = DirectoryEntry(last.first, offset, length, last.run + 1)
             return
-    entries.append(Entry(number, offset, length))
+    entries.append(DirectoryEntry(number, offset, length))
 
 
-def _directories(entries: Sequence[Entry]) -> tuple[bytes, bytes]:
+def _directories(entries: Sequence[DirectoryEntry]) -> tuple[bytes, bytes]:
     """The root directory, which fits its room, and the leaves that it names ("" where it needs none)."""
-    root = directory(entries)
+    root = encode_directory(entries)
     per_leaf = _LEAF_ENTRIES
     leaves = b""
     while len(root) > _ROOM - _HEADER.size:
         packed, named, at = [], [], 0
         for start in range(0, len(entries), per_leaf):
-            leaf = directory(entries[start : start + per_leaf])
-            named.append(Entry(entries[start].first, at, len(leaf), 0))
+            leaf = encode_directory(entries[start : start + per_leaf])
+            named.append(DirectoryEntry(entries[start].first, at, len(leaf), 0))
             packed.append(leaf)
             at += len(leaf)
-        root, leaves = directory(named), b"".join(packed)
+        root, leaves = encode_directory(named), b"".join(packed)
         per_leaf *= 2
     return root, leaves
 

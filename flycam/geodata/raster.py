@@ -26,7 +26,7 @@ from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from flycam.errors import CrsMissing, DiskFull, SourceUnreadable, StorageTrouble
+from flycam.errors import CrsMissing, DiskFull, SourceUnreadable, StorageFailed
 from flycam.geodata.crs import describe_crs, parse_crs
 from flycam.geodata.raster_source import open_raster
 from flycam.messages import _
@@ -58,7 +58,7 @@ class Raster:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Band:
+class BandDescription:
     """What a band of a file holds, as other programs list it.
 
     unit  "metre", "hour", "1" for a plain number; none: that of the heights, where the CRS has heights
@@ -82,7 +82,7 @@ class CogWriter:
         shape_px: tuple[int, int],
         transform: Sequence[float],
         crs: str,
-        bands: int | Sequence[Band] = 3,
+        bands: int | Sequence[BandDescription] = 3,
         dtype: str = "uint8",
         compress: str = "DEFLATE",
         tags: Mapping[str, str] | None = None,
@@ -196,7 +196,7 @@ def write_cog(
     crs: str,
     *,
     tags: Mapping[str, str] | None = None,
-    bands: Sequence[Band] = (),
+    bands: Sequence[BandDescription] = (),
     compress: str = "DEFLATE",
 ) -> None:
     """Write rows×cols×bands pixels and a rows×cols mask (nonzero = data) as a COG, whole or not at all.
@@ -270,13 +270,13 @@ def _check_last_block(path: Path) -> None:
         written.read_masks(1, window=window)
 
 
-def _trouble(path: Path, error: Exception) -> StorageTrouble:
+def _trouble(path: Path, error: Exception) -> StorageFailed:
     full = "No space left" in str(error) or getattr(error, "errno", None) == errno.ENOSPC
     try:
         disk = shutil.disk_usage(path.parent)
         full = full or (disk.total > 0 and disk.free < _FREE_MARGIN_BYTES)  # /proc and the like have no size
     except OSError:
-        return StorageTrouble(
+        return StorageFailed(
             _("{path}: the folder cannot be written: check that it exists and is yours", path=path)
         )
     if full:
@@ -286,6 +286,6 @@ def _trouble(path: Path, error: Exception) -> StorageTrouble:
                 path=path,
             )
         )
-    return StorageTrouble(
+    return StorageFailed(
         _("{path}: cannot be written there; choose another folder, one that is yours", path=path)
     )

@@ -32,11 +32,11 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 from rasterio.io import DatasetReader, MemoryFile
 
 from flycam.errors import SourceUnreadable
-from flycam.frame.spelling import is_plain
-from flycam.geodata.crs import names_file
+from flycam.frame.text_normalization import is_printable
+from flycam.geodata.crs import has_file_reference
 from flycam.geodata.gdal_drivers import NO_NETWORK, RASTER_DRIVERS
 from flycam.messages import _
-from flycam.store.regular import require_regular
+from flycam.store.regular_file import require_regular
 
 _MOSAIC = ".vrt"
 _MOSAIC_MARK = b"<vrtdataset"
@@ -59,10 +59,10 @@ _GEO_TEXT = 34737
 _MAX_TAGS = 65535
 _MAX_STATED_BYTES = 32 << 20
 _JPEG_2000 = b"\x00\x00\x00\x0cjP  "
-_KEPT_DRIVERS = ("COG", "MEM", "Memory", "VRT")
+_ALLOWED_DRIVERS = ("COG", "MEM", "Memory", "VRT")
 """For what is written, and outlines traced (Memory); a VRT is opened here alone, after it was checked."""
 
-_BESIDE = (".ovr", ".OVR", ".msk", ".MSK")
+_SIDECAR_SUFFIXES = (".ovr", ".OVR", ".msk", ".MSK")
 """Endings of overviews and masks that GDAL opens by itself, with whichever driver takes them."""
 
 _NAMING_DOMAINS = ("OVERVIEWS", "GEOLOCATION")
@@ -88,13 +88,13 @@ _DOMAINS = ("", "IMAGE_STRUCTURE", "IMAGERY")
 _Signature = tuple[tuple[int, int, int, int] | None, ...]
 
 
-def confine_rasters() -> None:
+def restrict_raster_drivers() -> None:
     """Take every other format, and the network, from rasterio's GDAL, for the whole process.
 
     Again is harmless, but not while a file of such a format is open: its driver goes with its memory.
     """
     with Env() as env:
-        strange = sorted(set(env.drivers()).difference(RASTER_DRIVERS, _KEPT_DRIVERS))
+        strange = sorted(set(env.drivers()).difference(RASTER_DRIVERS, _ALLOWED_DRIVERS))
     if not strange:
         return
     options = {**NO_NETWORK, "GDAL_VRT_ENABLE_PYTHON": "NO", "GDAL_SKIP": ",".join(strange)}
@@ -136,7 +136,7 @@ def _open_plain(path: Path) -> DatasetReader:
     require_regular(path.parent)  # what reads a satellite's metadata looks for names unlike its own
     _require_no_mosaic(path)
     _require_own_crs(path, (*_signature(path), _written(str(path.parent))))
-    for beside in (path.with_name(path.name + ending) for ending in _BESIDE):
+    for beside in (path.with_name(path.name + ending) for ending in _SIDECAR_SUFFIXES):
         if beside.exists():
             _require_plain(beside, path)
     source = DatasetReader(path, driver=list(RASTER_DRIVERS))
@@ -190,7 +190,7 @@ def _require_own_crs(path: Path, _: _Signature) -> None:
 def _states_file(stated: bytes) -> bool:
     """Return whether a system of coordinates within these bytes names a file, as text or as XML writes it."""
     text = stated.decode("latin-1")
-    return names_file(text) or names_file(unescape(text))
+    return has_file_reference(text) or has_file_reference(unescape(text))
 
 
 def _geo_texts(file: BinaryIO, head: bytes) -> Iterator[bytes]:
@@ -315,7 +315,7 @@ def _checked_mosaic(path: Path, _: _Signature) -> tuple[bytes, tuple[Path, ...]]
             if one.get("domain", "") not in _DOMAINS:
                 element.remove(one)
     stated = (text for element in root.iter() for text in (element.text or "", *element.attrib.values()))
-    if any(names_file(text) for text in stated):
+    if any(has_file_reference(text) for text in stated):
         raise _no_own_crs(path)
     sources = dict.fromkeys(source for element in root.iter() if (source := _source_of(path, element)))
     return tostring(root), tuple(sources)
@@ -333,7 +333,7 @@ def _source_of(path: Path, element: Element) -> Path | None:
         return None
     named = (path.parent / (element.text or "")).resolve()
     # GDAL reads the name out of XML again: what would not come out as it went in names another file
-    is_same = is_plain(name := str(named)) and name == name.strip()
+    is_same = is_printable(name := str(named)) and name == name.strip()
     if not (is_same and named.is_relative_to(path.parent)) or len(element):
         raise _no_mosaic(path)
     element.text, element.attrib = name, {"relativeToVRT": "0"}
@@ -350,7 +350,7 @@ def _require_source(path: Path, of: Path, _: _Signature) -> None:
 
 def _signature(path: Path) -> _Signature:
     """What is another once a file, or one that GDAL reads along with it, was written anew."""
-    return tuple(_written(f"{path}{ending}") for ending in ("", ".aux.xml", *_BESIDE))
+    return tuple(_written(f"{path}{ending}") for ending in ("", ".aux.xml", *_SIDECAR_SUFFIXES))
 
 
 def _written(path: str) -> tuple[int, int, int, int] | None:
@@ -393,4 +393,4 @@ def _no_mosaic(path: Path) -> SourceUnreadable:
     )
 
 
-confine_rasters()  # here, for an import comes before any thread has a file open
+restrict_raster_drivers()  # here, for an import comes before any thread has a file open

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.frame.spelling import search_key
+from flycam.frame.text_normalization import to_search_key
 
 
-def column_key(column: str) -> str:
+def to_column_key(column: str) -> str:
     """How columns are compared: "Mã xã", "ma_xa" and "MAXA" are one."""
-    return "".join(c for c in search_key(column) if c.isalnum())
+    return "".join(c for c in to_search_key(column) if c.isalnum())
 
 
 def has_text(values: NDArray[Any]) -> bool:
     """Whether any of a column's values says something."""
-    return any(texts(values))
+    return any(read_texts(values))
 
 
-def texts(values: NDArray[Any]) -> tuple[str, ...]:
+def read_texts(values: NDArray[Any]) -> tuple[str, ...]:
     """A column's values as text, NFC, single spaces; empty where there is none."""
     return tuple(_text(value) for value in values.tolist())
 
@@ -36,7 +36,7 @@ def _text(value: object) -> str:
     return " ".join(unicodedata.normalize("NFC", str(value)).split())
 
 
-def unscrambled(names: Sequence[str], remarks: list[str], path: Path) -> tuple[str, ...]:
+def repair_mojibake(names: Sequence[str], remarks: list[str], path: Path) -> tuple[str, ...]:
     """Undo UTF-8 that was read as Latin-1, which a Shapefile without .cpg always is."""
     mended = []
     for name in names:

@@ -15,14 +15,14 @@ from pyogrio._ogr import _register_drivers
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError
 
 from flycam.errors import BoundaryInvalid, CrsMissing, SourceUnreadable
-from flycam.geodata.crs import WGS84, point_transform
+from flycam.geodata.crs import WGS84, make_point_transform
 from flycam.geodata.gdal_drivers import NO_NETWORK, VECTOR_DRIVERS
-from flycam.geodata.vector_kind import checked_vector_file
+from flycam.geodata.vector_validation import open_checked_vector
 from flycam.messages import Bilingual, _
 
 Geometries = NDArray[np.object_]
 _GEOJSON = (".geojson", ".json")
-_MOST_LAYERS = 500
+_MAX_LAYERS = 500
 _READ_ERRORS = (
     DataSourceError, DataLayerError, FeatureError, FieldError, UnicodeDecodeError, OSError,
     shapely.GEOSException,
@@ -49,7 +49,7 @@ def read_polygon_layers(path: Path) -> list[VectorLayer]:
 
     Raises what `read_vector_layers` raises, and BoundaryInvalid if no layer holds a polygon.
     """
-    layers = read_vector_layers(path, passing_over=("Point", "Line"))
+    layers = read_vector_layers(path, skip_geometry_types=("Point", "Line"))
     layers = [layer for layer in layers if _polygonal(layer.geometries).any()]
     if not layers:
         raise BoundaryInvalid(_("{name}: holds no polygon: give a file of commune areas", name=path.name))
@@ -57,7 +57,7 @@ def read_polygon_layers(path: Path) -> list[VectorLayer]:
 
 
 def read_vector_layers(
-    path: Path, *, passing_over: tuple[str, ...] = (), most_features: int | None = None
+    path: Path, *, skip_geometry_types: tuple[str, ...] = (), max_features: int | None = None
 ) -> list[VectorLayer]:
     """Every layer with geometry, in the file's order, but for those whose geometry type has one of the words
     `passing_over`.
@@ -68,10 +68,10 @@ def read_vector_layers(
     path = Path(path)
     if not path.exists():
         raise SourceUnreadable(_("{path}: there is no such file: check the path", path=path))
-    confine_vectors()
-    with checked_vector_file(path) as checked:
+    restrict_vector_drivers()
+    with open_checked_vector(path) as checked:
         try:
-            return _read_layers(path, checked, passing_over, most_features)
+            return _read_layers(path, checked, skip_geometry_types, max_features)
         except _READ_ERRORS as error:
             raise SourceUnreadable(
                 _("{name}: cannot be read: give GeoJSON, GeoPackage, Shapefile or KML", name=path.name)
@@ -79,29 +79,29 @@ def read_vector_layers(
 
 
 def _read_layers(
-    path: Path, checked: Path, passing_over: tuple[str, ...], most_features: int | None
+    path: Path, checked: Path, skip_geometry_types: tuple[str, ...], max_features: int | None
 ) -> list[VectorLayer]:
     """As `read_vector_layers`, of what was made of a file; raises what GDAL raises besides."""
     kinds = {str(name): kind for name, kind in pyogrio.list_layers(checked) if kind is not None}
-    names = [name for name, kind in kinds.items() if not any(word in kind for word in passing_over)]
-    if len(names) > _MOST_LAYERS:  # each is looked for from the beginning of the file
+    names = [name for name, kind in kinds.items() if not any(word in kind for word in skip_geometry_types)]
+    if len(names) > _MAX_LAYERS:  # each is looked for from the beginning of the file
         raise SourceUnreadable(
             _(
                 "{name}: holds {count} layers, more than the {most_layers} taken: join them",
                 name=path.name,
                 count=len(names),
-                most_layers=_MOST_LAYERS,
+                most_layers=_MAX_LAYERS,
             )
         )
     infos = [pyogrio.read_info(checked, layer=name, force_feature_count=True) for name in names]
     if strange := {str(info["driver"]) for info in infos} - VECTOR_DRIVERS:
         raise DataSourceError(f"taken for {', '.join(sorted(strange))}")
-    if most_features is not None:
-        _check_count(path, sum(info["features"] for info in infos), most_features)
+    if max_features is not None:
+        _check_count(path, sum(info["features"] for info in infos), max_features)
     return [_read_layer(path, checked, name) for name in names]
 
 
-def confine_vectors() -> None:
+def restrict_vector_drivers() -> None:
     """Take every other format, and the network, from pyogrio's GDAL, for the whole process.
 
     Again is harmless.
@@ -115,14 +115,14 @@ def confine_vectors() -> None:
     _register_drivers()  # the list is looked at where formats are registered, and nowhere else
 
 
-def _check_count(path: Path, count: int, most: int) -> None:
-    if count > most:
+def _check_count(path: Path, count: int, max_count: int) -> None:
+    if count > max_count:
         raise SourceUnreadable(
             _(
                 "{name}: holds {count} features, more than the {most} taken: cut it to the province",
                 name=path.name,
                 count=count,
-                most=most,
+                most=max_count,
             )
         )
 
@@ -141,12 +141,12 @@ def _read_layer(path: Path, checked: Path, name: str) -> VectorLayer:
 
 
 def _to_degrees(path: Path, geometries: Geometries, crs: str) -> Geometries:
-    degrees = geometries if crs == WGS84 else shapely.transform(geometries, point_transform(crs, WGS84))
+    degrees = geometries if crs == WGS84 else shapely.transform(geometries, make_point_transform(crs, WGS84))
     xy = shapely.get_coordinates(degrees)
     if xy.size and not (np.isfinite(xy).all() and (np.abs(xy) <= (180.0, 90.0)).all()):
         x, y = shapely.get_coordinates(geometries)[0]
         if crs == WGS84 and path.suffix.lower() in _GEOJSON:
-            raise _taken_for_degrees(path, x, y)
+            raise _make_not_degrees(path, x, y)
         raise CrsMissing(
             _(
                 "{name}: coordinates such as {x:.1f}, {y:.1f} do not fit the coordinate "
@@ -175,7 +175,7 @@ def _without_crs(path: Path) -> CrsMissing:
     )
 
 
-def _taken_for_degrees(path: Path, x: float, y: float) -> CrsMissing:
+def _make_not_degrees(path: Path, x: float, y: float) -> CrsMissing:
     """GeoJSON of metres, or of latitudes first."""
     return CrsMissing(
         _(

@@ -65,14 +65,14 @@ _PROVINCES = (
 Codes 4927 to 4941 went from Hòa Bình to Hà Nội and are left out."""
 
 
-def province_of_commune(code: str) -> Province | None:
+def find_province(code: str) -> Province | None:
     """The province in which a commune's code was given; None for provinces not listed, and made-up codes."""
     if not (len(code) == 5 and code.isascii() and code.isdigit()):
         return None
     return next((one for one in _PROVINCES if one.first <= int(code) <= one.last), None)
 
 
-def zone_of_meridian(meridian_deg: float) -> str:
+def get_zone(meridian_deg: float) -> str:
     """The zone with this central meridian: "EPSG:9208" for 104.75. Raises KeyError where there is none."""
     return f"EPSG:{_ZONES[meridian_deg]}"
 
@@ -82,12 +82,12 @@ def has_meridian(meridian_deg: float) -> bool:
     return meridian_deg in _ZONES
 
 
-def nearest_zone(lon_deg: float) -> str:
+def find_nearest_zone(lon_deg: float) -> str:
     """The zone whose meridian is nearest, which near a province's border may be its neighbour's."""
-    return zone_of_meridian(min(_ZONES, key=lambda meridian: (abs(meridian - lon_deg), meridian)))
+    return get_zone(min(_ZONES, key=lambda meridian: (abs(meridian - lon_deg), meridian)))
 
 
-def central_meridian_deg(zone_crs: str) -> float:
+def get_central_meridian_deg(zone_crs: str) -> float:
     """Central meridian of a VN-2000 zone, degrees. Raises ValueError for another CRS."""
     for meridian, code in _ZONES.items():
         if zone_crs == f"EPSG:{code}":

@@ -15,8 +15,8 @@ Floats = NDArray[np.float64]
 
 _EDGE_POINTS = 9  # of each side: a side of the sheet is no straight line of the grid
 _LINE_POINTS = 17
-_FEWEST, _MOST = 4, 24  # lines across the shorter side, about; across the longer side, at most
-_LEAST_STEP_M = 10.0
+_MIN_LINES, _MAX_LINES = 4, 24  # lines across the shorter side, about; across the longer side, at most
+_MIN_STEP_M = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,9 @@ class GridLine:
     lonlat: Floats
 
 
-def grid_lines(bounds: tuple[float, float, float, float], zone_crs: str) -> tuple[float, list[GridLine]]:
+def compute_grid_lines(
+    bounds: tuple[float, float, float, float], zone_crs: str
+) -> tuple[float, list[GridLine]]:
     """The step in metres (1, 2 or 5 times a power of ten) and the lines that cross `bounds`.
 
     bounds    west, south, east, north in WGS 84 degrees
@@ -70,8 +72,8 @@ def _edge(bounds: tuple[float, float, float, float]) -> Floats:
 def _step_m(width_m: float, height_m: float) -> float:
     """The largest round step that gives the shorter side its lines, unless the longer would have too many."""
     shorter, longer = sorted((width_m, height_m))
-    step_m = max(_LEAST_STEP_M, _round_down(shorter / _FEWEST))
-    while longer / step_m > _MOST:
+    step_m = max(_MIN_STEP_M, _round_down(shorter / _MIN_LINES))
+    while longer / step_m > _MAX_LINES:
         step_m = _round_down(step_m * 2.5)
     return step_m
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.geometry.shutter import is_rolling, point_rates, row_seconds
+from flycam.geometry.rolling_shutter import compute_point_velocities, compute_row_times, is_rolling
 
 Floats = NDArray[np.float64]
 Scalars = float | Floats
@@ -34,7 +34,7 @@ _ROWS_BESIDE = 1.0
 _STEADY_ROW = 0.5
 
 
-class Posed(Protocol):
+class PoseLike(Protocol):
     """A pose as far as it places points: an `ExteriorOrientation`, or many frames' in arrays."""
 
     @property
@@ -57,17 +57,17 @@ def project(
     The depth is in the metres of `grid_scale` (true metres). Every row is seen at its own moment where the
     pose has a motion (`as_read`).
     """
-    place = camera_coordinates(exterior, *np.moveaxis(np.asarray(world_m, dtype=np.float64), -1, 0))
-    x, y, depth = as_read(interior, exterior, *place)
+    place = transform_to_camera(exterior, *np.moveaxis(np.asarray(world_m, dtype=np.float64), -1, 0))
+    x, y, depth = correct_rolling_shutter(interior, exterior, *place)
     with np.errstate(divide="ignore", invalid="ignore"):
         xn, yn = x / depth, y / depth
-        inside = (depth > 0.0) & (xn * xn + yn * yn <= valid_radius(interior) ** 2)
+        inside = (depth > 0.0) & (xn * xn + yn * yn <= compute_valid_radius(interior) ** 2)
     u, v = distort(interior, np.where(inside, xn, np.nan), np.where(inside, yn, np.nan))
     return np.stack([u, v], axis=-1), depth
 
 
-def camera_coordinates(
-    exterior: Posed, east: Floats, north: Floats, height: Floats
+def transform_to_camera(
+    exterior: PoseLike, east: Floats, north: Floats, height: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """World coordinates (any equal shape S, work CRS metres) to camera axes (x right, y down, z forward).
 
@@ -80,7 +80,7 @@ def camera_coordinates(
     return x, y, z
 
 
-def as_read(
+def correct_rolling_shutter(
     interior: InteriorOrientation, exterior: ExteriorOrientation, x: Floats, y: Floats, depth: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Points in camera axes (any equal shape) at the moment when the row they fall on was read.
@@ -88,12 +88,12 @@ def as_read(
     The same arrays where the shutter is not rolling or the pose has no motion. The row depends on the moment:
     two looks, and the line through them, element by element; what is left is below 1e-3 px for a drone (see
     the tests). Points that are not before the camera, or beyond the lens's monotone radius, stay where they
-    are. Model: `geometry.shutter`.
+    are. Model: `geometry.rolling_shutter`.
     """
     if not is_rolling(interior, exterior):
         return x, y, depth
-    dx, dy, dz = point_rates(exterior, x, y, depth)
-    limit = valid_radius(interior) ** 2
+    dx, dy, dz = compute_point_velocities(exterior, x, y, depth)
+    limit = compute_valid_radius(interior) ** 2
     latest = (0.5 + _ROWS_BESIDE) * abs(interior.readout_s or 0.0)
 
     def moment(t: Floats | float) -> Floats:
@@ -103,7 +103,7 @@ def as_read(
             xn, yn = (x + t * dx) / z, (y + t * dy) / z
             good = (z > 0.0) & (xn * xn + yn * yn <= limit)
             _, v = distort(interior, np.where(good, xn, np.nan), np.where(good, yn, np.nan))
-            return np.where(good, np.clip(row_seconds(interior, v), -latest, latest), t)
+            return np.where(good, np.clip(compute_row_times(interior, v), -latest, latest), t)
 
     first = moment(0.0)
     second = moment(first)
@@ -113,14 +113,14 @@ def as_read(
     return x + t * dx, y + t * dy, depth + t * dz
 
 
-def image_rays(interior: InteriorOrientation, exterior: ExteriorOrientation, uv: Floats) -> Floats:
+def compute_image_rays(interior: InteriorOrientation, exterior: ExteriorOrientation, uv: Floats) -> Floats:
     """Image points N×2 to unit directions N×3 in world axes and grid units, of the middle row's moment.
 
     `projection_centre + t * direction` walks straight in the work CRS (the vertical is already divided by
     grid_scale). NaN where the image point lies outside what the lens model can produce.
     """
     uv = np.asarray(uv, dtype=np.float64)
-    x, y, z = undistorted_directions(interior, uv[..., 0], uv[..., 1])
+    x, y, z = compute_ray_directions(interior, uv[..., 0], uv[..., 1])
     r = np.asarray(exterior.rotation)
     rays = np.stack([r[0, k] * x + r[1, k] * y + r[2, k] * z for k in range(3)], axis=-1)
     rays[..., 2] /= exterior.grid_scale
@@ -128,24 +128,24 @@ def image_rays(interior: InteriorOrientation, exterior: ExteriorOrientation, uv:
     return unit
 
 
-def sight_lines(
+def compute_viewing_rays(
     interior: InteriorOrientation, exterior: ExteriorOrientation, uv: Floats
 ) -> tuple[Floats, Floats]:
     """Where the camera stood when the rows of image points N×2 were read, and unit directions: both N×3.
 
-    The inverse of `project`: a point on the line falls on the image point. As `image_rays` otherwise; without
-    a motion the first is the projection centre everywhere. From p + t (w × p - R V) = s d the ray of p is
-    that of (1 + t [w]x)⁻¹ d from (1 + t [w]x)⁻¹ t R V.
+    The inverse of `project`: a point on the line falls on the image point. As `compute_image_rays` otherwise;
+    without a motion the first is the projection centre everywhere. From p + t (w × p - R V) = s d the ray of
+    p is that of (1 + t [w]x)⁻¹ d from (1 + t [w]x)⁻¹ t R V.
     """
     uv = np.asarray(uv, dtype=np.float64)
     centre = np.asarray(exterior.projection_centre_m)
     if not is_rolling(interior, exterior) or exterior.motion is None:
-        rays = image_rays(interior, exterior, uv)
+        rays = compute_image_rays(interior, exterior, uv)
         return np.broadcast_to(centre, rays.shape), rays
-    t = row_seconds(interior, uv[..., 1])[..., None, None]
+    t = compute_row_times(interior, uv[..., 1])[..., None, None]
     w, rotation = exterior.motion.turn_radps, np.asarray(exterior.rotation)
     stretch = np.array([1.0, 1.0, exterior.grid_scale])
-    direction = np.stack(undistorted_directions(interior, uv[..., 0], uv[..., 1]), axis=-1)
+    direction = np.stack(compute_ray_directions(interior, uv[..., 0], uv[..., 1]), axis=-1)
     cross = np.array([[0.0, -w[2], w[1]], [w[2], 0.0, -w[0]], [-w[1], w[0], 0.0]])
     back = np.linalg.inv(np.eye(3) + t * cross)
     travel = t[..., 0] * (rotation @ (np.asarray(exterior.motion.velocity_mps) * stretch))
@@ -180,7 +180,7 @@ def undistort(interior: InteriorOrientation, u: Floats, v: Floats) -> tuple[Floa
     return _brown_inverse(interior, xd, yd)
 
 
-def undistorted_directions(
+def compute_ray_directions(
     interior: InteriorOrientation, u: Floats, v: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Image points to (not normalised) directions in camera axes; a fisheye may look beyond 90°."""
@@ -196,7 +196,7 @@ def undistorted_directions(
 
 
 @lru_cache(maxsize=256)
-def valid_radius(interior: InteriorOrientation) -> float:
+def compute_valid_radius(interior: InteriorOrientation) -> float:
     """Largest normalised radius hypot(X, Y)/Z up to which the radial polynomial rises; inf if always.
 
     The smallest positive root of d(r * radial(r))/dr: 1 + 3 k1 s + 5 k2 s² + 7 k3 s³ (+ 9 k4 s⁴) = 0
@@ -210,7 +210,7 @@ def valid_radius(interior: InteriorOrientation) -> float:
     return float(np.tan(angle_or_radius)) if angle_or_radius < np.pi / 2 else _UNBOUNDED
 
 
-def scaled(interior: InteriorOrientation, new_size_px: tuple[int, int]) -> InteriorOrientation:
+def scale_interior(interior: InteriorOrientation, new_size_px: tuple[int, int]) -> InteriorOrientation:
     """The same camera for an image resized to (width, height); pixel corners, not centres, stay put."""
     sx = new_size_px[0] / interior.image_size_px[0]
     sy = new_size_px[1] / interior.image_size_px[1]
@@ -223,7 +223,7 @@ def scaled(interior: InteriorOrientation, new_size_px: tuple[int, int]) -> Inter
     )
 
 
-def in_image(interior: InteriorOrientation, u: Floats, v: Floats) -> NDArray[np.bool_]:
+def is_in_image(interior: InteriorOrientation, u: Floats, v: Floats) -> NDArray[np.bool_]:
     """Whether image points lie between the centres of the outermost pixels (NaN: no)."""
     width, height = interior.image_size_px
     inside: NDArray[np.bool_] = (u >= 0.0) & (u <= width - 1.0) & (v >= 0.0) & (v <= height - 1.0)
@@ -329,7 +329,7 @@ def _fisheye_angle(interior: InteriorOrientation, radius: Floats) -> Floats:
 
 def _brown_inverse(interior: InteriorOrientation, xd: Floats, yd: Floats) -> tuple[Floats, Floats]:
     lens = _BrownLens(interior)
-    limit = valid_radius(interior)
+    limit = compute_valid_radius(interior)
     x, y = xd.copy(), yd.copy()
     for _ in range(_NEWTON_STEPS):
         # a step beyond the monotone radius would fall into the polynomial's other branch

@@ -53,7 +53,7 @@ class WindowShifts:
         )
 
 
-def edge_directions(grey: Singles, valid: NDArray[np.bool_]) -> Complex:
+def compute_edge_directions(grey: Singles, valid: NDArray[np.bool_]) -> Complex:
     """H×W complex64: doubled gradient angle times its weight 0-1; 0 where not valid or flat.
 
     grey H×W float32; valid H×W bool, pixels with data. Pixels that see the rim of the data count as flat.
@@ -75,7 +75,8 @@ def edge_directions(grey: Singles, valid: NDArray[np.bool_]) -> Complex:
 def match_windows(
     first: Complex, second: Complex, centres_px: NDArray[np.int64], *, window_px: int, reach_px: int
 ) -> WindowShifts:
-    """Shifts of square windows of `first` against `second` (both from `edge_directions`, equal shapes).
+    """Shifts of square windows of `first` against `second` (both from `compute_edge_directions`, equal
+    shapes).
 
     centres_px  N×2 (column, row) of the windows, which must lie inside the picture with their search area:
                 else they come out as NaN

@@ -21,26 +21,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.camera import camera_coordinates
+from flycam.geometry.camera import transform_to_camera
 from flycam.geometry.exterior import ExteriorOrientation
-from flycam.geometry.grid import TILE_SIZE_PX, TileId, pixel_centres, single_tile_range
-from flycam.geometry.planar import PlanarMap
-from flycam.geometry.terrain import TerrainGrid, normals_at, surface_heights
+from flycam.geometry.grid import TILE_SIZE_PX, TileId, compute_pixel_centres, make_tile_range
+from flycam.geometry.planar_map import PlanarMap
+from flycam.geometry.terrain import TerrainGrid, compute_normals, interpolate_heights_en
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-UNKNOWN_M = 65.0
+UNKNOWN_ERROR_M = 65.0
 """Said of a place whose ground, or whose error, is not known: more than any error worth a map."""
 
 NODE_STEP_PX = 32
 _NODES = TILE_SIZE_PX // NODE_STEP_PX + 1
 _NODE_PX = np.arange(0, TILE_SIZE_PX + 1, NODE_STEP_PX, dtype=np.float64)
-_AT_LARGE_M = 10.0  # about the width of a crown: its sides are no slope of the ground
-_GRAZING = 0.1  # cosine between ray and normal; flatter views are as uncertain as this
+_SMOOTHING_M = 10.0  # about the width of a crown: its sides are no slope of the ground
+_MIN_INCIDENCE_COSINE = 0.1  # cosine between ray and normal; flatter views are as uncertain as this
 
 
-def pose_covariance(exterior: ExteriorOrientation) -> Floats:
+def compute_pose_covariance(exterior: ExteriorOrientation) -> Floats:
     """6×6 covariance of (east, north, up) in metres and of the turns about the camera's axes in radians.
 
     From the sigmas of a pose alone: as if its position and attitude were known independently of each other.
@@ -49,7 +49,7 @@ def pose_covariance(exterior: ExteriorOrientation) -> Floats:
     return np.asarray(np.diag(np.square(sigmas)), dtype=np.float64)
 
 
-def expected_error(
+def compute_expected_error(
     exterior: ExteriorOrientation,
     ground_m: Floats,
     normals: Floats,
@@ -60,7 +60,7 @@ def expected_error(
 
     normals         N×3, unit, upwards
     height_sigma_m  N, of the ground's height where the point lies
-    covariance      6×6 as `pose_covariance` gives it, which is also the default
+    covariance      6×6 as `compute_pose_covariance` gives it, which is also the default
     NaN where a point or its normal is.
     """
     variance, lean = _along_rays(exterior, ground_m, normals, covariance)
@@ -72,15 +72,17 @@ def _along_rays(
     exterior: ExteriorOrientation, ground_m: Floats, normals: Floats, covariance: Floats | None
 ) -> tuple[Floats, Floats]:
     """Variance (m²) that the pose leaves, and how much of a height's variance is added, N each."""
-    spread = pose_covariance(exterior) if covariance is None else covariance
+    spread = compute_pose_covariance(exterior) if covariance is None else covariance
     ray = ground_m - np.asarray(exterior.projection_centre_m)
     ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
-    towards = np.minimum(np.einsum("ni,ni->n", normals, ray), -_GRAZING)
-    camera = camera_coordinates(exterior, *np.moveaxis(ground_m, -1, 0))
+    towards = np.minimum(np.einsum("ni,ni->n", normals, ray), -_MIN_INCIDENCE_COSINE)
+    camera = transform_to_camera(exterior, *np.moveaxis(ground_m, -1, 0))
     moved = np.empty((len(ground_m), 3, 6))
     moved[:, :, :3] = np.eye(3)
     # of the picture's point, so against the turn: R' = exp([w]x) R takes a fixed image ray to R'^T r
-    moved[:, :, 3:] = -np.einsum("ki,nkj->nij", np.asarray(exterior.rotation), _turned_by(*camera))
+    moved[:, :, 3:] = -np.einsum(
+        "ki,nkj->nij", np.asarray(exterior.rotation), _compute_rotation_derivative(*camera)
+    )
     along = np.einsum("ni,nij->nj", normals, moved) / towards[:, None]
     on_ground = moved[:, :2] - ray[:, :2, None] * along[:, None, :]
     variance = np.einsum("nij,jk,nik->n", on_ground, spread, on_ground)
@@ -88,51 +90,52 @@ def _along_rays(
     return np.maximum(variance, 0.0), lean
 
 
-def tile_sigma(tile: TileId, to_work: PlanarMap, height_sigma: TerrainGrid) -> Singles:
+def compute_tile_height_sigma(tile: TileId, to_work: PlanarMap, height_sigma: TerrainGrid) -> Singles:
     """Sigma of the ground's height at the pixels of a tile, 256×256 float32 metres; NaN where not known.
 
     to_work       map from EPSG:3857 metres to the work CRS, valid over the tile
     height_sigma  a grid in the work CRS whose heights are sigmas
     """
     east, north = (_BETWEEN @ axis.reshape(_NODES, _NODES) @ _BETWEEN.T for axis in _nodes(tile, to_work).T)
-    return np.asarray(surface_heights(height_sigma, east, north), dtype=np.float32)
+    return np.asarray(interpolate_heights_en(height_sigma, east, north), dtype=np.float32)
 
 
-def tile_error(
+def compute_tile_error(
     exterior: ExteriorOrientation,
     tile: TileId,
     to_work: PlanarMap,
-    ground: TerrainGrid,
+    terrain: TerrainGrid,
     height_sigma_m: Singles,
     covariance: Floats | None = None,
 ) -> Singles:
-    """`expected_error` of a frame over a tile, 256×256 float32 metres; UNKNOWN_M where nothing is known.
+    """`compute_expected_error` of a frame over a tile, 256×256 float32 metres; UNKNOWN_M where nothing is
+    known.
 
     to_work         map from EPSG:3857 metres to the work CRS, valid over the tile
     ground          its height and slope at large: what stands on it is no slope that rays meet
-    height_sigma_m  256×256, as `tile_sigma` gives it
+    height_sigma_m  256×256, as `compute_tile_height_sigma` gives it
     Exact on a lattice of every 32nd pixel, variances linear between.
     """
     xy = _nodes(tile, to_work)
-    west, south, east, north = ground.bounds_m
+    west, south, east, north = terrain.bounds_m
     # a node beyond the ground's rim serves pixels within it, by the ground next to it
     inside = np.clip(xy, (west, south), (east, north))
-    places = np.column_stack([xy, surface_heights(ground, inside[:, 0], inside[:, 1])])
-    parts = _along_rays(exterior, places, normals_at(ground, inside), covariance)
+    places = np.column_stack([xy, interpolate_heights_en(terrain, inside[:, 0], inside[:, 1])])
+    parts = _along_rays(exterior, places, compute_normals(terrain, inside), covariance)
     known = np.isfinite(parts[0]) & np.isfinite(parts[1])
     variance, lean = (
         _BETWEEN @ np.where(known, part, unknown).reshape(_NODES, _NODES) @ _BETWEEN.T
-        for part, unknown in zip(parts, (UNKNOWN_M**2, 0.0), strict=True)
+        for part, unknown in zip(parts, (UNKNOWN_ERROR_M**2, 0.0), strict=True)
     )
     lean *= np.square(height_sigma_m)
     lean += variance
     error = np.sqrt(lean, out=lean)
-    return np.fmin(error, UNKNOWN_M, out=error).astype(np.float32)  # of NaN and a number, the number
+    return np.fmin(error, UNKNOWN_ERROR_M, out=error).astype(np.float32)  # of NaN and a number, the number
 
 
-def ground_at_large(terrain: TerrainGrid) -> TerrainGrid:
+def smooth_terrain(terrain: TerrainGrid) -> TerrainGrid:
     """The terrain averaged over some ten metres, on posts as far apart; itself where its posts are."""
-    step = int(_AT_LARGE_M / max(terrain.post_spacing_m))
+    step = int(_SMOOTHING_M / max(terrain.post_spacing_m))
     if step < 2 or min(terrain.heights_m.shape) < 2 * step:
         return terrain
     known = np.isfinite(terrain.heights_m)
@@ -156,10 +159,10 @@ def ground_at_large(terrain: TerrainGrid) -> TerrainGrid:
 def _nodes(tile: TileId, to_work: PlanarMap) -> Floats:
     """Work CRS places of a tile's nodes, row by row, N×2."""
     rows, cols = np.meshgrid(_NODE_PX, _NODE_PX, indexing="ij")
-    return to_work(pixel_centres(single_tile_range(tile), rows, cols).reshape(-1, 2))
+    return to_work(compute_pixel_centres(make_tile_range(tile), rows, cols).reshape(-1, 2))
 
 
-def _turned_by(x: Floats, y: Floats, z: Floats) -> Floats:
+def _compute_rotation_derivative(x: Floats, y: Floats, z: Floats) -> Floats:
     """N×3×3: how a point in camera axes moves with small turns about those axes."""
     none = np.zeros_like(x)
     columns = [[none, -z, y], [z, none, -x], [-y, x, none]]

@@ -19,7 +19,7 @@ class PoseSource(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Motion:
+class CameraMotion:
     """How a camera moved while the rows of its picture were read.
 
     velocity_mps  (east, north, up) of the projection centre, in the metres of the work CRS
@@ -61,4 +61,4 @@ class ExteriorOrientation:
     source: PoseSource
     version: int = 0
     height_on_terrain: bool = False
-    motion: Motion | None = None
+    motion: CameraMotion | None = None

@@ -20,7 +20,7 @@ Indices = NDArray[np.int64]
 
 # SIFT doubles the picture it is given: half a megapixel is searched as two. A picture of 1.3 megapixels has
 # nothing to find below its own pixels, so a quarter of it is enough; smaller ones are given more.
-_MOST_SEARCHED_PX, _LEAST_SEARCHED_PX = 0.5e6, 0.33e6
+_MAX_SEARCHED_PX, _MIN_SEARCHED_PX = 0.5e6, 0.33e6
 # The norm of a stored descriptor: products of two of them are whole numbers below 2^24, exact in float32, so
 # that a matrix product gives the same bits on any number of threads.
 DESCRIPTOR_NORM = 512.0
@@ -45,7 +45,7 @@ class Features:
         return len(self.uv_px)
 
 
-def no_features() -> Features:
+def make_empty_features() -> Features:
     """A picture without a salient point."""
     return Features(
         uv_px=np.empty((0, 2)),
@@ -55,7 +55,7 @@ def no_features() -> Features:
 
 
 def find_features(
-    pixels: Bytes, *, most: int = 4000, cells: int = 16, up_deg: float | None = None
+    pixels: Bytes, *, max_features: int = 4000, cells: int = 16, up_deg: float | None = None
 ) -> Features:
     """Up to `most` features of a picture H×W×3 (RGB) or H×W uint8.
 
@@ -65,25 +65,25 @@ def find_features(
     """
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
-    scale = search_scale((width, height))
+    scale = compute_search_scale((width, height))
     small_size = max(round(width * scale), 1), max(round(height * scale), 1)
     if min(small_size) < 32:
-        return no_features()
+        return make_empty_features()
     small = grey if scale == 1.0 else cv2.resize(grey, small_size, interpolation=cv2.INTER_AREA)
     # without the precise upscale every point lies a quarter of a small pixel too far right and down
     sift = cv2.SIFT.create(contrastThreshold=_CONTRAST, enable_precise_upscale=True)
     found = sift.detect(small)
     if not found:
-        return no_features()
+        return make_empty_features()
     ratio = np.array([width / small_size[0], height / small_size[1]])
     uv = (np.array([k.pt for k in found], dtype=np.float64) + 0.5) * ratio - 0.5
     response = np.array([k.response for k in found])
     usable = _one_each(uv, response) if up_deg is not None else np.arange(len(found))
     inside = ((uv > _BORDER_PX) & (uv < np.array([width, height]) - 1.0 - _BORDER_PX)).all(axis=1)
     usable = usable[inside[usable]]
-    chosen = usable[even_choice(uv[usable], response[usable], (width, height), cells, most)]
+    chosen = usable[select_evenly(uv[usable], response[usable], (width, height), cells, max_features)]
     if chosen.size == 0:
-        return no_features()
+        return make_empty_features()
     points = [found[i] for i in chosen]
     if up_deg is not None:
         for point in points:
@@ -92,18 +92,18 @@ def find_features(
     uv = (np.array([k.pt for k in kept], dtype=np.float64) + 0.5) * ratio - 0.5
     size = np.array([k.size for k in kept]) * ratio.mean()
     return Features(
-        uv_px=uv, size_px=size.astype(np.float32), descriptor=root_sift(np.asarray(raw, np.float32))
+        uv_px=uv, size_px=size.astype(np.float32), descriptor=compute_root_sift(np.asarray(raw, np.float32))
     )
 
 
-def search_scale(size_px: tuple[int, int]) -> float:
+def compute_search_scale(size_px: tuple[int, int]) -> float:
     """How much smaller than a picture (width, height) the one is that features are sought in; 1 at most."""
     pixels = float(size_px[0] * size_px[1])
-    searched = min(max(pixels / 4.0, _LEAST_SEARCHED_PX), _MOST_SEARCHED_PX)
+    searched = min(max(pixels / 4.0, _MIN_SEARCHED_PX), _MAX_SEARCHED_PX)
     return min(1.0, float(np.sqrt(searched / pixels)))
 
 
-def root_sift(raw: NDArray[np.float32]) -> Bytes:
+def compute_root_sift(raw: NDArray[np.float32]) -> Bytes:
     """SIFT descriptors N×128 to RootSIFT: square roots of the L1-normalised ones, as bytes."""
     total = np.maximum(raw.sum(axis=1, keepdims=True), 1e-6)
     rooted = np.sqrt(np.maximum(raw, 0.0) / total) * DESCRIPTOR_NORM
@@ -111,7 +111,7 @@ def root_sift(raw: NDArray[np.float32]) -> Bytes:
     return stored
 
 
-def turned_descriptors(descriptor: Bytes, quarters: int) -> Bytes:
+def rotate_descriptors(descriptor: Bytes, quarters: int) -> Bytes:
     """Descriptors N×128 as they were, had they been turned by `quarters` × 90° more (clockwise).
 
     OpenCV's order: 4 rows, 4 columns, 8 directions. A turn of the patch by 90° only permutes them.
@@ -121,17 +121,19 @@ def turned_descriptors(descriptor: Bytes, quarters: int) -> Bytes:
     return np.ascontiguousarray(turned.reshape(-1, 128))
 
 
-def even_choice(uv: Floats, response: Floats, size_px: tuple[int, int], cells: int, most: int) -> Indices:
+def select_evenly(
+    uv: Floats, response: Floats, size_px: tuple[int, int], cells: int, max_points: int
+) -> Indices:
     """Indices of up to `most` points N×2, taken from cells × cells in turn, strongest first in each."""
-    cell = cell_of(uv, size_px, cells)
+    cell = compute_cell_index(uv, size_px, cells)
     order = np.lexsort((uv[:, 1], uv[:, 0], -response, cell))
     rank = rank_in_group(cell[order])
     turn = np.lexsort((cell[order], rank))
-    chosen: Indices = order[turn[:most]]
+    chosen: Indices = order[turn[:max_points]]
     return chosen
 
 
-def cell_of(uv: Floats, size_px: tuple[int, int], cells: int) -> Indices:
+def compute_cell_index(uv: Floats, size_px: tuple[int, int], cells: int) -> Indices:
     """Cell number (row · cells + column) of image points N×2 in a picture (width, height)."""
     place = np.floor((uv + 0.5) * (cells / np.asarray(size_px, dtype=np.float64)))
     column, row = np.clip(place, 0, cells - 1).astype(np.int64).T

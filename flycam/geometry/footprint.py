@@ -11,10 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import FrameRejected, HorizonInView, OutsideTerrain
-from flycam.geometry.camera import distort, image_rays, in_image, sight_lines, valid_radius
+from flycam.geometry.camera import (
+    compute_image_rays,
+    compute_valid_radius,
+    compute_viewing_rays,
+    distort,
+    is_in_image,
+)
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
-from flycam.geometry.terrain import TerrainGrid, cast_rays, heights_at, lowest_height, max_pyramid
+from flycam.geometry.terrain import (
+    TerrainGrid,
+    build_max_pyramid,
+    cast_rays,
+    get_min_height,
+    interpolate_heights,
+)
 from flycam.messages import _
 
 Floats = NDArray[np.float64]
@@ -27,7 +39,7 @@ RANGE_PER_HEIGHT = 10.0
 RANGE_PER_NEAREST = 4.0
 MIN_RANGE_M = 500.0
 SIGMAS_BELOW = 2.0
-_LEAST_RANGE_M = 10.0
+_ABSOLUTE_MIN_RANGE_M = 10.0
 _FRAMES_AT_ONCE = 32
 
 
@@ -58,7 +70,9 @@ class Footprint:
     clipped: bool
 
 
-def view_range(interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid) -> float:
+def compute_mapping_range_m(
+    interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid
+) -> float:
     """Metres up to which ground is mapped by default; decision 0013.
 
     10 × the height above the lowest ground, but no farther than where a pixel covers 4 × the ground (in each
@@ -66,19 +80,19 @@ def view_range(interior: InteriorOrientation, exterior: ExteriorOrientation, ter
     least, but where that is flatter than twice the sigma of the tilt, and sky might be taken for ground. A
     frame that holds its plumb line is never cut by the second rule: 4 × the height is 76° off nadir.
     """
-    height = exterior.projection_centre_m[2] - lowest_height(terrain)
+    height = exterior.projection_centre_m[2] - get_min_height(terrain)
     if not np.isfinite(height):
         return MIN_RANGE_M
     nearest = height / max(_steepest(interior, exterior), 1.0 / RANGE_PER_HEIGHT)
     sigma = max(exterior.sigma_attitude_rad[:2])
     surely_below = height / (SIGMAS_BELOW * sigma) if sigma > 0.0 else np.inf
-    least = min(MIN_RANGE_M, max(surely_below, _LEAST_RANGE_M))
+    least = min(MIN_RANGE_M, max(surely_below, _ABSOLUTE_MIN_RANGE_M))
     return max(min(RANGE_PER_HEIGHT * height, RANGE_PER_NEAREST * nearest), least)
 
 
-def sight_range(exterior: ExteriorOrientation, terrain: TerrainGrid) -> float:
+def compute_search_range_m(exterior: ExteriorOrientation, terrain: TerrainGrid) -> float:
     """Metres up to which ground is looked for at all, to tell it from sky: 10 × the height, 500 at least."""
-    height = exterior.projection_centre_m[2] - lowest_height(terrain)
+    height = exterior.projection_centre_m[2] - get_min_height(terrain)
     return max(RANGE_PER_HEIGHT * height, MIN_RANGE_M) if np.isfinite(height) else MIN_RANGE_M
 
 
@@ -86,15 +100,15 @@ def sight_range(exterior: ExteriorOrientation, terrain: TerrainGrid) -> float:
 def _steepest(interior: InteriorOrientation, exterior: ExteriorOrientation) -> float:
     """Sine of the steepest ray's angle below the horizon: 1 if the picture holds the plumb line."""
     x, y, z = (-row[2] for row in exterior.rotation)  # the plumb line in camera axes
-    if z > 0.0 and np.hypot(x, y) <= z * valid_radius(interior):
+    if z > 0.0 and np.hypot(x, y) <= z * compute_valid_radius(interior):
         u, v = distort(interior, np.array([x / z]), np.array([y / z]))
-        if in_image(interior, u, v).all():
+        if is_in_image(interior, u, v).all():
             return 1.0
-    rays = image_rays(interior, exterior, _border_points(interior, 16))
+    rays = compute_image_rays(interior, exterior, _border_points(interior, 16))
     return float(np.fmax.reduce(-rays[:, 2], initial=0.0))
 
 
-def footprint(
+def compute_footprint(
     interior: InteriorOrientation,
     exterior: ExteriorOrientation,
     terrain: TerrainGrid,
@@ -103,16 +117,17 @@ def footprint(
 ) -> Footprint:
     """Cast the image's border and a coarse inner grid against the terrain.
 
-    Rays are cut at `max_range_m` (default `view_range`). Raises HorizonInView when half of the image or more
-    sees no ground within `sight_range` (or max_range_m), OutsideTerrain when no ray meets known terrain.
+    Rays are cut at `max_range_m` (default `compute_mapping_range_m`). Raises HorizonInView when half of the
+    image or more sees no ground within `compute_search_range_m` (or max_range_m), OutsideTerrain when no ray
+    meets known terrain.
     """
-    found = footprints([(interior, exterior)], terrain, max_range_m, samples_per_edge)[0]
+    found = compute_footprints([(interior, exterior)], terrain, max_range_m, samples_per_edge)[0]
     if isinstance(found, FrameRejected):
         raise found
     return found
 
 
-def footprints(
+def compute_footprints(
     frames: Sequence[tuple[InteriorOrientation, ExteriorOrientation]],
     terrain: TerrainGrid,
     max_range_m: float | None = None,
@@ -122,7 +137,7 @@ def footprints(
     found: list[Footprint | FrameRejected] = []
     for first in range(0, len(frames), _FRAMES_AT_ONCE):
         looks = [
-            _Look(*frame, terrain, max_range_m, samples_per_edge)
+            _FootprintRays(*frame, terrain, max_range_m, samples_per_edge)
             for frame in frames[first:][:_FRAMES_AT_ONCE]
         ]
         origins = np.concatenate([look.origins for look in looks])
@@ -133,7 +148,7 @@ def footprints(
     return found
 
 
-class _Look:
+class _FootprintRays:
     """One frame's rays: those of the border, then inner ones."""
 
     def __init__(
@@ -145,12 +160,14 @@ class _Look:
         samples_per_edge: int,
     ) -> None:
         self.interior, self.exterior, self.terrain = interior, exterior, terrain
-        self.reach_m = view_range(interior, exterior, terrain) if max_range_m is None else max_range_m
-        self.sight_m = sight_range(exterior, terrain) if max_range_m is None else max_range_m
+        self.reach_m = (
+            compute_mapping_range_m(interior, exterior, terrain) if max_range_m is None else max_range_m
+        )
+        self.sight_m = compute_search_range_m(exterior, terrain) if max_range_m is None else max_range_m
         border = _border_points(interior, samples_per_edge)
         self.border = len(border)
         self.uv = np.concatenate([border, _inner_points(interior)])
-        self.origins, self.rays = sight_lines(interior, exterior, self.uv)
+        self.origins, self.rays = compute_viewing_rays(interior, exterior, self.uv)
         self.centre = np.asarray(exterior.projection_centre_m)
 
     def footprint(self, points: Floats) -> Footprint | FrameRejected:
@@ -191,16 +208,14 @@ class _Look:
         )
 
 
-def looks_up(interior: InteriorOrientation, exterior: ExteriorOrientation) -> bool:
+def is_looking_up(interior: InteriorOrientation, exterior: ExteriorOrientation) -> bool:
     """Whether half of a frame looks above the level, so that `footprint` can only find ground on a slope that
     rises before it. Costs next to nothing."""
-    rays = image_rays(interior, exterior, _inner_points(interior))
+    rays = compute_image_rays(interior, exterior, _inner_points(interior))
     return bool(np.mean(rays[:, 2] >= 0.0) >= MAX_HORIZON_FRACTION)
 
 
-def ground_sample_distance(
-    interior: InteriorOrientation, exterior: ExteriorOrientation, points_m: Floats
-) -> Floats:
+def compute_gsd(interior: InteriorOrientation, exterior: ExteriorOrientation, points_m: Floats) -> Floats:
     """Side of a source pixel, in true metres across the line of sight, at ground points N×3.
 
     Distance over the mean focal length: exact on the axis of a pinhole, within a few percent elsewhere.
@@ -211,7 +226,7 @@ def ground_sample_distance(
     return gsd
 
 
-def overlap(polygon_a_m: Floats, polygon_b_m: Floats) -> float:
+def compute_overlap(polygon_a_m: Floats, polygon_b_m: Floats) -> float:
     """Share of polygon a (K×2) that lies in polygon b, 0..1, by their convex hulls."""
     offset = np.asarray(polygon_a_m, dtype=np.float64).mean(axis=0)
     hulls = [cv2.convexHull((np.asarray(p) - offset).astype(np.float32)) for p in (polygon_a_m, polygon_b_m)]
@@ -238,13 +253,13 @@ def _inner_points(interior: InteriorOrientation, per_side: int = 9) -> Floats:
 
 
 def _ground_height(terrain: TerrainGrid, centre: Floats, points: Floats, met: NDArray[np.bool_]) -> float:
-    below = float(heights_at(terrain, centre[None, :2])[0])
+    below = float(interpolate_heights(terrain, centre[None, :2])[0])
     if np.isfinite(below):
         return below
     if met.any():
         nearest = np.argmin(np.linalg.norm(points[met] - centre, axis=-1))
         return float(points[met][nearest, 2])
-    highest = float(max_pyramid(terrain)[-1].max())
+    highest = float(build_max_pyramid(terrain)[-1].max())
     return highest if np.isfinite(highest) else 0.0
 
 
@@ -262,4 +277,4 @@ def _central_gsd(
 ) -> float:
     centre = (np.asarray(interior.image_size_px) - 1.0) / 2.0
     nearest = int(np.argmin(np.linalg.norm(uv - centre, axis=-1)))
-    return float(ground_sample_distance(interior, exterior, points[nearest : nearest + 1])[0])
+    return float(compute_gsd(interior, exterior, points[nearest : nearest + 1])[0])

@@ -5,7 +5,7 @@ Lengths and areas are never measured on this grid: they are measured in the work
 
 Coordinates named `mercator` are EPSG:3857 metres. A *global pixel* (column, row) at zoom z counts from
 the north-west corner of the world; its centre is at +0.5 of its corner (the half-pixel shift between
-OpenCV's pixel centres at integers and GDAL's corners is written in `pixel_centres` only).
+OpenCV's pixel centres at integers and GDAL's corners is written in `compute_pixel_centres` only).
 
 Source of the formulas: OGC 17-083r4 (Two Dimensional Tile Matrix Set), WebMercatorQuad;
 Snyder, Map Projections (USGS PP 1395), eqs. 7-1, 7-2, 7-4 for the sphere.
@@ -117,26 +117,26 @@ class TileRange:
         )
 
 
-def single_tile_range(tile: TileId) -> TileRange:
+def make_tile_range(tile: TileId) -> TileRange:
     """The range that holds just `tile`."""
     return TileRange(z=tile.z, x_start=tile.x, y_start=tile.y, x_stop=tile.x + 1, y_stop=tile.y + 1)
 
 
-def grid_pixel_m(z: int) -> float:
+def compute_grid_pixel_m(z: int) -> float:
     """Side of a pixel at zoom `z` in grid (projected) metres."""
     return 2.0 * HALF_WORLD_M / float(TILE_SIZE_PX << z)
 
 
-def ground_pixel_m(z: int, lat_deg: float) -> float:
+def compute_ground_pixel_m(z: int, lat_deg: float) -> float:
     """Side of a pixel at zoom `z` in metres on the ground at latitude `lat_deg`."""
-    return grid_pixel_m(z) * math.cos(math.radians(lat_deg))
+    return compute_grid_pixel_m(z) * math.cos(math.radians(lat_deg))
 
 
-def zoom_for_gsd(gsd_m: float, lat_deg: float) -> int:
-    """The zoom whose ground pixel is nearest (in ratio) to `gsd_m`; ValueError unless gsd_m > 0."""
+def choose_zoom(gsd_m: float, lat_deg: float) -> int:
+    """The zoom whose ground pixel is nearest (in ratio) to `compute_gsd_m`; ValueError unless gsd_m > 0."""
     if not gsd_m > 0:
         raise ValueError(f"gsd_m must be positive, not {gsd_m}")
-    exact = math.log2(ground_pixel_m(0, lat_deg) / gsd_m)
+    exact = math.log2(compute_ground_pixel_m(0, lat_deg) / gsd_m)
     return min(max(round(exact), 0), MAX_ZOOM)
 
 
@@ -156,9 +156,9 @@ def mercator_to_lonlat(mercator_m: Floats) -> Floats:
     return np.stack([lon, lat], axis=-1)
 
 
-def range_bounds(tiles: TileRange) -> tuple[float, float, float, float]:
+def get_range_bounds(tiles: TileRange) -> tuple[float, float, float, float]:
     """(west, south, east, north) of the outer pixel edges, EPSG:3857 metres."""
-    side = grid_pixel_m(tiles.z) * TILE_SIZE_PX
+    side = compute_grid_pixel_m(tiles.z) * TILE_SIZE_PX
     return (
         tiles.x_start * side - HALF_WORLD_M,
         HALF_WORLD_M - tiles.y_stop * side,
@@ -167,15 +167,15 @@ def range_bounds(tiles: TileRange) -> tuple[float, float, float, float]:
     )
 
 
-def tile_bounds(tile: TileId) -> tuple[float, float, float, float]:
+def get_tile_bounds(tile: TileId) -> tuple[float, float, float, float]:
     """(west, south, east, north) of the tile's outer pixel edges, EPSG:3857 metres."""
-    return range_bounds(single_tile_range(tile))
+    return get_range_bounds(make_tile_range(tile))
 
 
-def range_for_bounds(z: int, bounds_m: tuple[float, float, float, float]) -> TileRange:
+def find_range_for_bounds(z: int, bounds_m: tuple[float, float, float, float]) -> TileRange:
     """The tiles of zoom `z` that touch the EPSG:3857 rectangle (west, south, east, north)."""
     west, south, east, north = bounds_m
-    side = grid_pixel_m(z) * TILE_SIZE_PX
+    side = compute_grid_pixel_m(z) * TILE_SIZE_PX
     last = (1 << z) - 1
 
     def clamp(value: float) -> int:
@@ -190,7 +190,7 @@ def range_for_bounds(z: int, bounds_m: tuple[float, float, float, float]) -> Til
     )
 
 
-def parent_range(tiles: TileRange) -> TileRange:
+def get_parent_range(tiles: TileRange) -> TileRange:
     """The tiles one zoom up that cover `tiles`."""
     return TileRange(
         z=tiles.z - 1,
@@ -201,9 +201,9 @@ def parent_range(tiles: TileRange) -> TileRange:
     )
 
 
-def tile_at(z: int, mercator_m: tuple[float, float]) -> tuple[TileId, int, int]:
+def find_tile_at(z: int, mercator_m: tuple[float, float]) -> tuple[TileId, int, int]:
     """Tile and (row, column) inside it of the pixel that holds an EPSG:3857 point."""
-    res = grid_pixel_m(z)
+    res = compute_grid_pixel_m(z)
     last = (TILE_SIZE_PX << z) - 1
     col = min(max(math.floor((mercator_m[0] + HALF_WORLD_M) / res), 0), last)
     row = min(max(math.floor((HALF_WORLD_M - mercator_m[1]) / res), 0), last)
@@ -211,19 +211,19 @@ def tile_at(z: int, mercator_m: tuple[float, float]) -> tuple[TileId, int, int]:
     return tile, row % TILE_SIZE_PX, col % TILE_SIZE_PX
 
 
-def pixel_centres(tiles: TileRange, rows_px: Floats, cols_px: Floats) -> Floats:
+def compute_pixel_centres(tiles: TileRange, rows_px: Floats, cols_px: Floats) -> Floats:
     """EPSG:3857 metres of array positions in a raster of `tiles.shape_px`.
 
     `rows_px` and `cols_px` are array positions with pixel centres at integers (any equal shape S);
     returns S×2 (x, y). Array position -0.5 is the outer edge of the range.
     """
-    res = grid_pixel_m(tiles.z)
+    res = compute_grid_pixel_m(tiles.z)
     x = -HALF_WORLD_M + (tiles.x_start * TILE_SIZE_PX + np.asarray(cols_px) + 0.5) * res
     y = HALF_WORLD_M - (tiles.y_start * TILE_SIZE_PX + np.asarray(rows_px) + 0.5) * res
     return np.stack([x, y], axis=-1)
 
 
-def along_the_ground(rows: Indices, cols: Indices) -> Indices:
+def order_along_morton_curve(rows: Indices, cols: Indices) -> Indices:
     """The order in which places of non-negative row and column lie along Morton's curve: neighbours come
     together, and each quadrant of a pyramid after the other."""
     return np.argsort(_spread_bits(rows) << 1 | _spread_bits(cols), kind="stable")

@@ -32,7 +32,8 @@ class InteriorOrientation:
     principal_point_px  (cx, cy), pixel centres at integers
     distortion          BROWN (k1, k2, p1, p2, k3); FISHEYE (k1, k2, k3, k4); PINHOLE ()
     readout_s           rolling-shutter readout of a full frame, 0 for a global shutter, None unknown;
-                        negative where the last row was read first (turned by 180°, `geometry.turning`)
+                        negative where the last row was read first (turned by 180°,
+                        `geometry.estimate_quarter_turns`)
     calibration_id      where the numbers come from, e.g. "file:DewarpData", "models:dji-fc300s",
                         "exif:focal35", "operator:camera.json"
     sigma_focal_rel     relative 1-sigma of the focal length

@@ -21,17 +21,17 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.cells import (
-    any_of,
-    extremes_of_four,
-    mean_of_four,
-    per_square,
-    per_tile,
-    reach_of,
-    touching_box,
+from flycam.geometry.cell_reductions import (
+    compute_corner_extremes,
+    compute_uv_bounds,
+    find_touching_cells,
+    flatten_cells,
+    interpolate_cell_centres,
+    reduce_any,
+    reduce_squares,
 )
-from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileRange, grid_pixel_m
-from flycam.geometry.sight import Sights, View
+from flycam.geometry.frame_view import FrameBatch, FrameView
+from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileRange, compute_grid_pixel_m
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -42,7 +42,7 @@ QUARTER_PX = 64
 QUARTERS = TILE_SIZE_PX // QUARTER_PX
 # With more quarters than this in want of a finer lattice, the whole tile gets it (one enlargement, not many),
 # but none finer than step 8.
-_MOST_QUARTERS = 5
+_MAX_QUARTERS = 5
 _TILE_STEP_PX = 8
 # Nodes evaluated together: intermediate arrays stay in the cache, and small, whatever range is asked for.
 _NODES_AT_ONCE = 70_000
@@ -91,7 +91,7 @@ class TileLattices:
 
 
 @dataclass(frozen=True, slots=True)
-class TilePlaces:
+class TilePositions:
     """Tiles of one zoom, or quarters of them: their columns and rows in the world's grid of squares of this
     side, the caller's number of each, and that of the frame which looks at it (T)."""
 
@@ -105,19 +105,19 @@ class TilePlaces:
     def __len__(self) -> int:
         return int(self.index.size)
 
-    def take(self, which: NDArray[np.bool_] | slice) -> TilePlaces:
+    def take(self, which: NDArray[np.bool_] | slice) -> TilePositions:
         """Some of the tiles."""
         x, y, index, frame = (one[which] for one in (self.x, self.y, self.index, self.frame))
-        return TilePlaces(self.z, self.side_px, x, y, index, frame)
+        return TilePositions(self.z, self.side_px, x, y, index, frame)
 
-    def quarters(self, which: NDArray[np.bool_]) -> TilePlaces:
+    def quarters(self, which: NDArray[np.bool_]) -> TilePositions:
         """Some of the tiles' quarters, T×4×4."""
         tile, row, column = np.nonzero(which)
         x, y = self.x[tile] * QUARTERS + column, self.y[tile] * QUARTERS + row
         index = (self.index[tile] * QUARTERS + row) * QUARTERS + column
-        return TilePlaces(self.z, QUARTER_PX, x, y, index, self.frame[tile])
+        return TilePositions(self.z, QUARTER_PX, x, y, index, self.frame[tile])
 
-    def joined(self, other: TilePlaces) -> TilePlaces:
+    def merge(self, other: TilePositions) -> TilePositions:
         """These and others of the same zoom and side, by their numbers."""
         order = np.argsort(np.concatenate([self.index, other.index]), kind="stable")
         x, y, index, frame = (
@@ -129,11 +129,11 @@ class TilePlaces:
                 (self.frame, other.frame),
             )
         )
-        return TilePlaces(self.z, self.side_px, x, y, index, frame)
+        return TilePositions(self.z, self.side_px, x, y, index, frame)
 
     def mercator(self, offset_px: Floats) -> tuple[Floats, Floats]:
         """EPSG:3857 abscissae T×1×N and ordinates T×N×1 at offsets from their north-west corners."""
-        res = grid_pixel_m(self.z)
+        res = compute_grid_pixel_m(self.z)
         x = (self.x[:, None] * self.side_px + offset_px) * res - HALF_WORLD_M
         y = HALF_WORLD_M - (self.y[:, None] * self.side_px + offset_px) * res
         return x[:, None, :], y[:, :, None]
@@ -185,7 +185,7 @@ class FrameLattices:
         every = (*self.tiles, *self.quarters)
         return sum(one.index.nbytes + sum(getattr(one, a).nbytes for a in _ARRAYS) for one in every)
 
-    def apart(self, counts: Sequence[int]) -> Iterator[FrameLattices]:
+    def split(self, counts: Sequence[int]) -> Iterator[FrameLattices]:
         """Those of each frame, numbered in its own tiles, of lattices of several frames numbered through.
 
         counts  how many tiles each frame has. Each shares the memory of all.
@@ -204,7 +204,7 @@ class FrameLattices:
             quarters = some(self.quarters, QUARTERS * QUARTERS, first, stop)
             yield FrameLattices(some(self.tiles, 1, first, stop), quarters)
 
-    def within(self, of: TileRange, tiles: TileRange, wanted: NDArray[np.bool_]) -> FrameLattices:
+    def restrict(self, source_range: TileRange, tiles: TileRange, wanted: NDArray[np.bool_]) -> FrameLattices:
         """Lattices that were made for the range `of`, less all but the wanted tiles (row by row) of another
         range, and numbered in that one."""
 
@@ -212,8 +212,11 @@ class FrameLattices:
             found = []
             for one in lattices:
                 tile, part = np.divmod(one.index, parts)
-                row, col = np.divmod(tile, of.shape_tiles[1])
-                row, col = row + (of.y_start - tiles.y_start), col + (of.x_start - tiles.x_start)
+                row, col = np.divmod(tile, source_range.shape_tiles[1])
+                row, col = (
+                    row + (source_range.y_start - tiles.y_start),
+                    col + (source_range.x_start - tiles.x_start),
+                )
                 rows, cols = tiles.shape_tiles
                 which = (row >= 0) & (row < rows) & (col >= 0) & (col < cols)
                 number = np.where(which, row * cols + col, 0)
@@ -225,28 +228,28 @@ class FrameLattices:
         return FrameLattices(some(self.tiles, 1), some(self.quarters, QUARTERS * QUARTERS))
 
 
-def lattices_of(
-    view: View, tiles: TileRange, tolerance_px: float, wanted: NDArray[np.bool_] | None = None
+def build_frame_lattices(
+    view: FrameView, tiles: TileRange, tolerance_px: float, wanted: NDArray[np.bool_] | None = None
 ) -> FrameLattices:
     """Lattices of all tiles that see the frame, coarse steps first; every tile comes once.
 
     wanted  which of the tiles (row by row) are asked for; None: all
     """
-    return _lattices_at(Sights([view]), _places_in([tiles], [wanted]), tolerance_px)
+    return _lattices_at(FrameBatch([view]), _places_in([tiles], [wanted]), tolerance_px)
 
 
-def lattices_together(
-    views: Sequence[View], tiles: Sequence[TileRange], tolerance_px: float
+def build_joint_lattices(
+    views: Sequence[FrameView], tiles: Sequence[TileRange], tolerance_px: float
 ) -> FrameLattices:
-    """As `lattices_of` each of some frames that are alike (`sight.alike`) over tiles of one zoom.
+    """As `build_frame_lattices` each of some frames that are alike (`sight.alike`) over tiles of one zoom.
 
     Numbered through the tiles of the first frame, then those of the second, and so on: see
     `FrameLattices.apart`.
     """
-    return _lattices_at(Sights(views), _places_in(tiles, [None] * len(tiles)), tolerance_px)
+    return _lattices_at(FrameBatch(views), _places_in(tiles, [None] * len(tiles)), tolerance_px)
 
 
-def _places_in(tiles: Sequence[TileRange], wanted: Sequence[NDArray[np.bool_] | None]) -> TilePlaces:
+def _places_in(tiles: Sequence[TileRange], wanted: Sequence[NDArray[np.bool_] | None]) -> TilePositions:
     """The tiles asked for of some frames' ranges, numbered through."""
     x, y, index, frame, first = [], [], [], [], 0
     for number, (one, asked) in enumerate(zip(tiles, wanted, strict=True)):
@@ -258,27 +261,27 @@ def _places_in(tiles: Sequence[TileRange], wanted: Sequence[NDArray[np.bool_] | 
         frame.append(np.full(within.size, number))
         first += len(one)
     every = (np.concatenate(parts) for parts in (x, y, index, frame))
-    return TilePlaces(tiles[0].z, TILE_SIZE_PX, *every)
+    return TilePositions(tiles[0].z, TILE_SIZE_PX, *every)
 
 
-def _lattices_at(sights: Sights, tiles: TilePlaces, tolerance_px: float) -> FrameLattices:
+def _lattices_at(sights: FrameBatch, tiles: TilePositions, tolerance_px: float) -> FrameLattices:
     due = dict.fromkeys(STEPS_PX, tiles.take(slice(0)))
     due[STEPS_PX[0]] = tiles
     due_quarters = {step: due[step].quarters(np.zeros((0, QUARTERS, QUARTERS), bool)) for step in STEPS_PX}
     found = FrameLattices([], [])
     for step in STEPS_PX:
         for places in _chunks(due[step], step):
-            good, verdict = lattice_of(sights, places, step, tolerance_px)
+            good, verdict = build_tile_lattices(sights, places, step, tolerance_px)
             found.tiles.extend([good] if good.index.size else [])
             for finer in _steps_in(verdict.next_step):
-                due[finer] = due[finer].joined(places.take(verdict.next_step == finer))
+                due[finer] = due[finer].merge(places.take(verdict.next_step == finer))
             for finer in _steps_in(verdict.quarters):
-                due_quarters[finer] = due_quarters[finer].joined(places.quarters(verdict.quarters == finer))
+                due_quarters[finer] = due_quarters[finer].merge(places.quarters(verdict.quarters == finer))
         for places in _chunks(due_quarters[step], step):
-            good, verdict = lattice_of(sights, places, step, tolerance_px)
+            good, verdict = build_tile_lattices(sights, places, step, tolerance_px)
             found.quarters.extend([good] if good.index.size else [])
             for finer in _steps_in(verdict.next_step):
-                due_quarters[finer] = due_quarters[finer].joined(places.take(verdict.next_step == finer))
+                due_quarters[finer] = due_quarters[finer].merge(places.take(verdict.next_step == finer))
     return found
 
 
@@ -287,25 +290,25 @@ def _steps_in(steps_px: Indices) -> list[int]:
     return [step for step in set(steps_px.ravel().tolist()) if step]
 
 
-def _chunks(places: TilePlaces, step_px: int) -> Iterator[TilePlaces]:
+def _chunks(places: TilePositions, step_px: int) -> Iterator[TilePositions]:
     at_once = max(1, _NODES_AT_ONCE // (places.side_px // step_px + 1) ** 2)
     for start in range(0, len(places), at_once):
         yield places.take(slice(start, start + at_once))
 
 
-def lattice_of(
-    sights: Sights, places: TilePlaces, step_px: int, tolerance_px: float
+def build_tile_lattices(
+    sights: FrameBatch, places: TilePositions, step_px: int, tolerance_px: float
 ) -> tuple[TileLattices, _Verdict]:
     """Lattices at one step of the places that touch the picture and are good enough, and what to do with each
     place."""
     count = places.side_px // step_px
     # offsets are of pixel corners: half a pixel less than those of pixel centres
     corner: Floats = np.arange(count + 1, dtype=np.float64) * step_px + (0.5 if step_px == 1 else 0.0)
-    nodes = sights.image_of(*places.mercator(corner), places.frame)
-    centres = sights.image_of(*places.mercator(corner[:-1] + 0.5 * step_px), places.frame)
+    nodes = sights.project(*places.mercator(corner), places.frame)
+    centres = sights.project(*places.mercator(corner[:-1] + 0.5 * step_px), places.frame)
     u, v = np.clip(nodes.u, -_FAR_PX, _FAR_PX), np.clip(nodes.v, -_FAR_PX, _FAR_PX)
     margin = sights.margin(nodes)
-    scale = _Scale(step_px, places.side_px, step_px * grid_pixel_m(places.z), tolerance_px)
+    scale = _Scale(step_px, places.side_px, step_px * compute_grid_pixel_m(places.z), tolerance_px)
     verdict = _judge(sights, scale, (u, v), (centres.u, centres.v), margin)
     keep = np.flatnonzero(verdict.keep)
     u, v, margin = u[keep], v[keep], margin[keep]
@@ -316,34 +319,34 @@ def lattice_of(
         map_uv=np.stack([u, v], axis=-1, dtype=np.float32, casting="same_kind"),
         quality=sights.quality(nodes.take(keep)),
         margin=margin.astype(np.float32),
-        box=touching_box(verdict.touches[keep]),
-        reach_uv=reach_of(u, v),
-        known=~any_of(np.isnan(u)),
-        hidden=per_tile(margin).min(axis=1) < 0.0,
+        box=find_touching_cells(verdict.touches[keep]),
+        reach_uv=compute_uv_bounds(u, v),
+        known=~reduce_any(np.isnan(u)),
+        hidden=flatten_cells(margin).min(axis=1) < 0.0,
         error_px=verdict.error_px[keep],
     )
     return lattices, verdict
 
 
 def _judge(
-    sights: Sights,
+    sights: FrameBatch,
     scale: _Scale,
     nodes: tuple[Floats, Floats],
     centres: tuple[Floats, Floats],
     margin: Floats,
 ) -> _Verdict:
     width, height = sights.interior.image_size_px
-    du, dv = (c - mean_of_four(n) for n, c in zip(nodes, centres, strict=True))
+    du, dv = (c - interpolate_cell_centres(n) for n, c in zip(nodes, centres, strict=True))
     error = np.sqrt(du * du + dv * dv)
     known = np.isfinite(error)
     slack = np.where(known, 2.0 * error, 0.0) + _TOUCH_PX
-    low_u, high_u = extremes_of_four(nodes[0])
-    low_v, high_v = extremes_of_four(nodes[1])
+    low_u, high_u = compute_corner_extremes(nodes[0])
+    low_v, high_v = compute_corner_extremes(nodes[1])
     touches = (low_u <= width - 1.0 + slack) & (high_u >= -slack)
     touches &= (low_v <= height - 1.0 + slack) & (high_v >= -slack)
     counts, broken = touches & known, np.zeros(touches.shape, dtype=bool)
     if margin.min(initial=0.0) < 0.0:
-        low_margin, high_margin = extremes_of_four(margin)
+        low_margin, high_margin = compute_corner_extremes(margin)
         counts &= high_margin >= 0.0
         if scale.cell_m > 0.5 * min(sights.terrain.post_spacing_m):
             broken |= touches & (low_margin < 0.0) & (high_margin >= 0.0)
@@ -360,20 +363,20 @@ def _verdict(
 ) -> _Verdict:
     """From cells to tiles: refine the whole if many quarters need it, else only those."""
     count = scale.side_px // QUARTER_PX
-    worst = per_square(error_px, count, np.maximum)
-    torn = per_square(broken, count, np.logical_or)
+    worst = reduce_squares(error_px, count, np.maximum)
+    torn = reduce_squares(broken, count, np.logical_or)
     wanting = np.where(torn, np.maximum(worst, np.nextafter(scale.tolerance_px, np.inf)), worst)
     if count == 1:
         next_step = _next_step(scale, wanting[:, 0, 0])
         quarters = np.zeros(wanting.shape, dtype=np.int64)
         keep = next_step == 0  # also one that sees nothing after all: its tile must learn that
     else:
-        ranked = np.sort(per_tile(wanting), axis=1)
-        next_step = np.maximum(_next_step(scale, ranked[:, -1 - _MOST_QUARTERS]), _TILE_STEP_PX)
-        next_step[(ranked[:, -1 - _MOST_QUARTERS] <= scale.tolerance_px) | (next_step >= scale.step_px)] = 0
+        ranked = np.sort(flatten_cells(wanting), axis=1)
+        next_step = np.maximum(_next_step(scale, ranked[:, -1 - _MAX_QUARTERS]), _TILE_STEP_PX)
+        next_step[(ranked[:, -1 - _MAX_QUARTERS] <= scale.tolerance_px) | (next_step >= scale.step_px)] = 0
         quarters = np.where((next_step == 0)[:, None, None], _next_step(scale, wanting), 0)
-        keep = any_of(touches) & (next_step == 0)
-    error = per_tile(np.where(quarters > 0, 0.0, worst)).max(axis=1)
+        keep = reduce_any(touches) & (next_step == 0)
+    error = flatten_cells(np.where(quarters > 0, 0.0, worst)).max(axis=1)
     return _Verdict(next_step, quarters, keep, error, touches)
 
 

@@ -21,7 +21,7 @@ _CHUNK = 1 << 12
 _NORM2 = DESCRIPTOR_NORM * DESCRIPTOR_NORM
 
 
-def close_pairs(points_a: Floats, points_b: Floats, radius: float) -> tuple[Indices, Indices]:
+def find_close_pairs(points_a: Floats, points_b: Floats, radius: float) -> tuple[Indices, Indices]:
     """Index pairs (i, j) no coordinate of which is farther than radius, sorted by i then j.
 
     Points N×D; NaN has no neighbours.
@@ -40,8 +40,8 @@ def close_pairs(points_a: Floats, points_b: Floats, radius: float) -> tuple[Indi
     return i[order], j[order]
 
 
-def mutual_best(
-    descriptor_a: Bytes, descriptor_b: Bytes, i: Indices, j: Indices, *, ratio: float, alike: float
+def match_mutual_best(
+    descriptor_a: Bytes, descriptor_b: Bytes, i: Indices, j: Indices, *, ratio: float, min_similarity: float
 ) -> tuple[Indices, Indices, Floats]:
     """Matches among candidate pairs (i, j): best of each other, by far, and alike.
 
@@ -53,12 +53,16 @@ def mutual_best(
         return i, j, np.empty(0)
     cosine = _cosines(descriptor_a, descriptor_b, i, j)
     distance2 = np.maximum(2.0 - 2.0 * cosine, 1e-9)
-    clear = _clearly_best(i, distance2, ratio) & _clearly_best(j, distance2, ratio) & (cosine >= alike)
+    clear = (
+        _clearly_best(i, distance2, ratio) & _clearly_best(j, distance2, ratio) & (cosine >= min_similarity)
+    )
     order = np.argsort(i[clear], kind="stable")
     return i[clear][order], j[clear][order], cosine[clear][order]
 
 
-def mutual_best_of_all(descriptor_a: Bytes, descriptor_b: Bytes, *, ratio: float) -> tuple[Indices, Indices]:
+def match_all_mutual_best(
+    descriptor_a: Bytes, descriptor_b: Bytes, *, ratio: float
+) -> tuple[Indices, Indices]:
     """Matches (i, j) among all pairs, best of each other and clearly better than the second; sorted by i."""
     if min(len(descriptor_a), len(descriptor_b)) < 2:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.terrain import TerrainGrid, cell_rises, steepest_rise, surface_heights
+from flycam.geometry.terrain import TerrainGrid, compute_cell_slopes, get_max_slope, interpolate_heights_en
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ _SECTORS = 64
 _NEAR_RINGS = 2
 
 
-def visibility_margin(terrain: TerrainGrid, centre_m: Floats, points_m: Floats) -> Floats:
+def compute_visibility_margin(terrain: TerrainGrid, centre_m: Floats, points_m: Floats) -> Floats:
     """How far ground points stand above the line of sight over what lies before them.
 
     centre_m (east, north, height); points_m N×3 on the terrain. Returns N metres: >= 0 visible, < 0
@@ -65,13 +65,13 @@ class SteepSlopes:
         self._reach_m = reach_m
         self._ring_m = max(terrain.post_spacing_m)
 
-    def spare(self, east: Floats, north: Floats, height: Floats) -> NDArray[np.bool_]:
+    def is_surely_visible(self, east: Floats, north: Floats, height: Floats) -> NDArray[np.bool_]:
         """Which of the points (equal shapes S, on the terrain) cannot be hidden; False proves nothing."""
         de, dn = east - self._centre[0], north - self._centre[1]
         distance = np.hypot(de, dn)
         with np.errstate(divide="ignore", invalid="ignore"):
             sight = (self._centre[2] - height) / distance
-        free: NDArray[np.bool_] = sight > steepest_rise(self._terrain)
+        free: NDArray[np.bool_] = sight > get_max_slope(self._terrain)
         if free.all():
             return free
         unsure = ~free  # directions are dear: only where they are asked for
@@ -119,7 +119,7 @@ def _falling_cells(
 ) -> tuple[Floats, Floats, Floats]:
     """Places (east and north of the camera) on cells within reach, 5×5 on each, and how steeply the cell may
     fall away from the camera there: at least `sight`."""
-    rises = cell_rises(terrain)
+    rises = compute_cell_slopes(terrain)
     (step_e, step_s), (rows, cols) = terrain.post_spacing_m, rises.shape[1:]
     west, north = terrain.origin_m[0] - centre_m[0], terrain.origin_m[1] - centre_m[1]
     first_row, last_row = (int(np.clip((north + k * reach_m) / step_s, 0, rows)) for k in (-1, 1))
@@ -175,7 +175,7 @@ class HorizonScan:
         self._tangents = np.full((1, 1), _OPEN)
 
     def margin(self, east: Floats, north: Floats, height: Floats) -> Floats:
-        """Margins (see `visibility_margin`) of points in three arrays of equal shape S."""
+        """Margins (see `compute_visibility_margin`) of points in three arrays of equal shape S."""
         de, dn = east - self._centre[0], north - self._centre[1]
         distance = np.hypot(de, dn)
         he, hn = self._heading
@@ -221,7 +221,7 @@ class HorizonScan:
         cosine, sine = np.cos(angle), np.sin(angle)
         east = ce + distance * (he * cosine - hn * sine)
         north = cn + distance * (hn * cosine + he * sine)
-        tangent = (surface_heights(self._terrain, east, north) - ch) / distance
+        tangent = (interpolate_heights_en(self._terrain, east, north) - ch) / distance
         tangent = np.where(np.isnan(tangent), _OPEN, tangent)
         self._tangents = np.full((rings + 1, last - first + 1), _OPEN)
         np.maximum.accumulate(tangent, axis=0, out=self._tangents[1:])

@@ -23,7 +23,7 @@ _SMALL_RADIUS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Projected:
+class ProjectedPoints:
     """N image points and their derivatives.
 
     uv        N×2; NaN where the point is not before the camera
@@ -36,13 +36,13 @@ class Projected:
     by_lens: Floats
 
 
-def lens_vector(interior: InteriorOrientation) -> Floats:
+def to_lens_vector(interior: InteriorOrientation) -> Floats:
     """The nine numbers of an interior orientation around itself: its focal length is the unit."""
     terms = (*interior.distortion, 0.0, 0.0, 0.0, 0.0, 0.0)[:5]
     return np.array([0.0, 0.0, *interior.principal_point_px, *terms])
 
 
-def with_lens(interior: InteriorOrientation, lens: Floats) -> InteriorOrientation:
+def apply_lens_vector(interior: InteriorOrientation, lens: Floats) -> InteriorOrientation:
     """`interior` moved to the nine numbers of `lens`; a PINHOLE with distortion becomes BROWN."""
     fx, fy = interior.focal_length_px
     model, terms = interior.model, tuple(float(x) for x in lens[4:])
@@ -60,7 +60,7 @@ def with_lens(interior: InteriorOrientation, lens: Floats) -> InteriorOrientatio
     )
 
 
-def image_points(interior: InteriorOrientation, lens: Floats, camera_m: Floats) -> Floats:
+def project_camera_points(interior: InteriorOrientation, lens: Floats, camera_m: Floats) -> Floats:
     """Points N×3 in camera axes to image points N×2; NaN where they are not before the camera."""
     x, y = _normalised(camera_m)
     distort = _fisheye if interior.model is LensModel.FISHEYE else _brown
@@ -69,8 +69,10 @@ def image_points(interior: InteriorOrientation, lens: Floats, camera_m: Floats) 
     return np.stack([fx * xd + lens[2], fy * yd + lens[3]], axis=-1)
 
 
-def image_points_with_derivatives(interior: InteriorOrientation, lens: Floats, camera_m: Floats) -> Projected:
-    """As `image_points`, with the derivatives by the camera coordinates and by the lens vector.
+def project_with_derivatives(
+    interior: InteriorOrientation, lens: Floats, camera_m: Floats
+) -> ProjectedPoints:
+    """As `project_camera_points`, with the derivatives by the camera coordinates and by the lens vector.
 
     Unlike `camera.project` no monotone radius is enforced: an adjustment steps through lenses that are not
     physical, and observations lie inside the picture.
@@ -79,7 +81,7 @@ def image_points_with_derivatives(interior: InteriorOrientation, lens: Floats, c
     fisheye = interior.model is LensModel.FISHEYE
     xd, yd = (_fisheye if fisheye else _brown)(lens[4:], x, y)
     terms = (_fisheye_terms if fisheye else _brown_terms)(lens[4:], x, y)
-    uv, by_camera = image_points_with_slopes(interior, lens, camera_m)
+    uv, by_camera = project_with_camera_derivatives(interior, lens, camera_m)
     focal = np.array(_focal(interior, lens))
 
     by_lens = np.zeros((len(x), 2, LENS_UNKNOWNS))
@@ -88,10 +90,10 @@ def image_points_with_derivatives(interior: InteriorOrientation, lens: Floats, c
     by_lens[:, 1, 1] = yd * interior.focal_length_px[1] * (1.0 + lens[0])
     by_lens[:, 0, 2] = by_lens[:, 1, 3] = 1.0
     by_lens[:, :, 4:] = terms * focal[:, None]
-    return Projected(uv=uv, by_camera=by_camera, by_lens=by_lens)
+    return ProjectedPoints(uv=uv, by_camera=by_camera, by_lens=by_lens)
 
 
-def image_points_with_slopes(
+def project_with_camera_derivatives(
     interior: InteriorOrientation, lens: Floats, camera_m: Floats
 ) -> tuple[Floats, Floats]:
     """Image points N×2 and their derivatives by the camera coordinates, N×2×3."""
@@ -107,7 +109,7 @@ def image_points_with_slopes(
     return np.stack([fx * xd + lens[2], fy * yd + lens[3]], axis=-1), by_camera
 
 
-def turned_by(camera_m: Floats) -> Floats:
+def compute_rotation_derivative(camera_m: Floats) -> Floats:
     """Derivative N×3×3 of exp([w]x) p by w at w = 0, for points N×3 in camera axes: -[p]x."""
     x, y, z = np.moveaxis(camera_m, -1, 0)
     result = np.zeros((*x.shape, 3, 3))

@@ -9,7 +9,7 @@ crowns and makes straight lines crooked.
 Against pictures: windows of 64 px of two finished flights were correlated with their source photos under
 the similarity of their neighbourhood. Correlation falls with this measure (Spearman -0.74 on Toledo, where
 the bound was chosen, -0.83 on Brighton Beach); of 77 and 92 % of the windows both say alike whether they are
-whole (correlation of 0.8 or more, `WHOLE_PX` or less).
+whole (correlation of 0.8 or more, `MAX_BEND_PX` or less).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 WINDOW_PX = 64
-WHOLE_PX = 1.0
+MAX_BEND_PX = 1.0
 """A window of `WINDOW_PX` pixels that is bent by no more is whole; chosen on Toledo."""
 
 
-def bend_m(east: Floats, north: Floats, height_m: Floats, centre_m: Floats) -> Floats:
+def measure_bend_m(east: Floats, north: Floats, height_m: Floats, centre_m: Floats) -> Floats:
     """RMS distance of windows of a rectified picture from their best similarity with what the camera saw,
     metres on the ground (W).
 

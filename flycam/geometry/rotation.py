@@ -151,7 +151,7 @@ def angle_axis_from_rotation(rotation: ArrayLike) -> Floats:
     return result
 
 
-def as_mat3(rotation: ArrayLike) -> Mat3:
+def to_mat3(rotation: ArrayLike) -> Mat3:
     """A 3×3 array as the nested tuple an `ExteriorOrientation` holds; ValueError unless it is a rotation."""
     r = np.asarray(rotation, dtype=np.float64)
     if r.shape != (3, 3) or not np.allclose(r @ r.T, np.eye(3), atol=1e-6) or np.linalg.det(r) < 0.0:

@@ -15,19 +15,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.geometry.frame_view import FrameView
 from flycam.geometry.grid import TILE_SIZE_PX, TileRange
 from flycam.geometry.lattice import QUARTER_PX, QUARTERS, STEPS_PX, FrameLattices, TileLattices
-from flycam.geometry.sight import View
 
 Bytes = NDArray[np.uint8]
 Indices = NDArray[np.int64]
 _Node = TypeVar("_Node", np.float32, np.uint16)
 
-NOWHERE_PX = -32000.0
+OUTSIDE_PX = -32000.0
 """An image coordinate outside every picture, for pixels that see nothing."""
 # Source pixels on each side that the widest kernel (Lanczos) weighs.
 _KERNEL_PX = 4
-_WHOLE = [0, TILE_SIZE_PX, 0, TILE_SIZE_PX]
+_FULL_EXTENT = [0, TILE_SIZE_PX, 0, TILE_SIZE_PX]
 
 
 def tile_window(tiles: TileRange, index: int) -> tuple[slice, slice]:
@@ -38,7 +38,7 @@ def tile_window(tiles: TileRange, index: int) -> tuple[slice, slice]:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class SampleWindow:
     """The part of one tile that touches the picture, enlarged: views into buffers that are used again.
 
     tile        which of the range's, row by row
@@ -104,7 +104,7 @@ class _Quarter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
+class _UvBounds:
     """Lowest and highest image coordinates (u, v) of the nodes of a tile; is_known: none of them is NaN."""
 
     low: list[float]
@@ -112,24 +112,24 @@ class _Looked:
     is_known: bool
 
     @classmethod
-    def of(cls, lattices: TileLattices, number: int) -> _Looked:
+    def of(cls, lattices: TileLattices, number: int) -> _UvBounds:
         """Of one tile or quarter."""
         low, high = lattices.reach_uv[number].tolist()
         return cls(low, high, bool(lattices.known[number]))
 
-    def joined(self, other: _Looked) -> _Looked:
+    def merge(self, other: _UvBounds) -> _UvBounds:
         """Of both."""
-        return _Looked(
+        return _UvBounds(
             [min(pair) for pair in zip(self.low, other.low, strict=True)],
             [max(pair) for pair in zip(self.high, other.high, strict=True)],
             self.is_known and other.is_known,
         )
 
 
-class Sampler:
+class LatticeSampler:
     """Enlarges lattices to pixels and samples the picture, with buffers that are used again."""
 
-    def __init__(self, view: View, pixels: Bytes, interpolation: int) -> None:
+    def __init__(self, view: FrameView, pixels: Bytes, interpolation: int) -> None:
         self._pixels = pixels
         self._interpolation = interpolation
         # a valid pixel never weighs what lies beside the picture, except where the kernel is wider
@@ -151,7 +151,7 @@ class Sampler:
         self.inside_px = 0
         self.visible_px = 0
 
-    def pieces(self, lattices: FrameLattices, extents: Indices) -> Iterator[Piece]:
+    def iterate_windows(self, lattices: FrameLattices, extents: Indices) -> Iterator[SampleWindow]:
         """Enlarge the lattices one tile after the other; tiles without a valid pixel are passed over.
 
         extents  for each tile of the range its pixels (first and stop row, first and stop column) outside
@@ -166,7 +166,7 @@ class Sampler:
 
     def _piece(
         self, tiles: TileLattices, number: int, quarters: list[_Quarter], extent: list[int]
-    ) -> Piece | None:
+    ) -> SampleWindow | None:
         """What is asked for of one tile. Its bytes do not depend on the extent: coordinates count from one
         place, and rows (which are enlarged each by itself) are left out, but not columns."""
         step = tiles.step_px
@@ -176,9 +176,9 @@ class Sampler:
         cols, crop_cols = _pixel_rows(col, last_col, step, extent[2:])
         if rows.start >= rows.stop or cols.start >= cols.stop:
             return None
-        looked = _Looked.of(tiles, number)
+        looked = _UvBounds.of(tiles, number)
         for one in quarters:
-            looked = looked.joined(_Looked.of(one.of, one.number))
+            looked = looked.merge(_UvBounds.of(one.of, one.number))
         source = self._source(looked)
         origin = source[:2]
         nodes, crop = (number, slice(row, end_row + 2), slice(col, last_col + 2)), (crop_rows, crop_cols)
@@ -199,11 +199,11 @@ class Sampler:
         valid = self._valid(map_uv, margin, origin, looked)
         if valid is not None and not valid.any():
             return None
-        if extent != _WHOLE:
+        if extent != _FULL_EXTENT:
             source = self._part(map_uv, origin, source)
-        return Piece(int(tiles.index[number]), rows, cols, origin, source, map_uv, quality, valid)
+        return SampleWindow(int(tiles.index[number]), rows, cols, origin, source, map_uv, quality, valid)
 
-    def write(self, piece: Piece, rgb: Bytes, quality: NDArray[np.uint16]) -> None:
+    def write(self, piece: SampleWindow, rgb: Bytes, quality: NDArray[np.uint16]) -> None:
         """Sample the picture into windows of the result, which are zero before."""
         height, width = quality.shape
         rgba = self._rgba[:height, :width]
@@ -222,7 +222,7 @@ class Sampler:
         cv2.copyTo(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB, dst=self._rgb[:height, :width]), piece.valid, rgb)
         cv2.copyTo(piece.quality, piece.valid, quality)
 
-    def _first(self, looked: _Looked) -> tuple[int, int]:
+    def _first(self, looked: _UvBounds) -> tuple[int, int]:
         """First column and row of the picture that is looked at, with room for the kernel."""
         left, top = (
             max(min(math.floor(low) - _KERNEL_PX, int(last)), 0)
@@ -230,7 +230,7 @@ class Sampler:
         )
         return left, top
 
-    def _source(self, looked: _Looked) -> tuple[int, int, int, int]:
+    def _source(self, looked: _UvBounds) -> tuple[int, int, int, int]:
         """The part of the picture that is looked at, with room for the kernel: left, top, right, bottom."""
         left, top = self._first(looked)
         right, bottom = (
@@ -248,7 +248,7 @@ class Sampler:
         )
         low = [max(one + first, 0.0) for one, first in zip(lows, origin, strict=True)]
         high = [one + first for one, first in zip(highs, origin, strict=True)]
-        left, top, right, bottom = self._source(_Looked(low, high, is_known=True))
+        left, top, right, bottom = self._source(_UvBounds(low, high, is_known=True))
         return max(left, source[0]), max(top, source[1]), min(right, source[2]), min(bottom, source[3])
 
     def _picture(self, source: tuple[int, int, int, int], origin: tuple[int, int]) -> Bytes:
@@ -272,7 +272,7 @@ class Sampler:
         map_uv: NDArray[np.float32],
         margin: NDArray[np.float32] | None,
         origin: tuple[int, int],
-        looked: _Looked,
+        looked: _UvBounds,
     ) -> Bytes | None:
         """Mask of the valid pixels, None if all are. Only sides of the picture that nodes lie beyond are
         looked at: interpolation stays between nodes."""
@@ -298,7 +298,7 @@ class Sampler:
         if margin is not None:
             valid &= margin >= 0.0
         if not looked.is_known:
-            cv2.patchNaNs(map_uv, NOWHERE_PX)  # not a coordinate that remap may be given
+            cv2.patchNaNs(map_uv, OUTSIDE_PX)  # not a coordinate that remap may be given
         self.visible_px += cv2.countNonZero(mask)
         return mask
 

@@ -54,7 +54,7 @@ class TerrainGrid:
         return east, north - (rows - 1) * step_s, east + (cols - 1) * step_e, north
 
 
-def flat_terrain(
+def make_flat_terrain(
     height_m: float, work_crs: str, vertical_datum: str, bounds_m: tuple[float, float, float, float]
 ) -> TerrainGrid:
     """A plane at one height over (west, south, east, north) of the work CRS, for flights without a DEM."""
@@ -69,13 +69,15 @@ def flat_terrain(
     )
 
 
-def heights_at(terrain: TerrainGrid, xy_m: Floats) -> Floats:
+def interpolate_heights(terrain: TerrainGrid, xy_m: Floats) -> Floats:
     """Bilinear heights at points N×2 of the work CRS; NaN outside the posts or in a cell not known."""
     xy = np.asarray(xy_m, dtype=np.float64)
-    return surface_heights(terrain, xy[..., 0], xy[..., 1])
+    return interpolate_heights_en(terrain, xy[..., 0], xy[..., 1])
 
 
-def nearest_posts(terrain: TerrainGrid, east: Floats, north: Floats) -> tuple[Indices, NDArray[np.bool_]]:
+def find_nearest_posts(
+    terrain: TerrainGrid, east: Floats, north: Floats
+) -> tuple[Indices, NDArray[np.bool_]]:
     """(post nearest to each place, counted row by row; whether it lies on the grid), of the arrays' shape.
 
     east, north  metres of the work CRS, two arrays of one shape. Beside the grid the post is 0.
@@ -87,8 +89,9 @@ def nearest_posts(terrain: TerrainGrid, east: Floats, north: Floats) -> tuple[In
     return np.where(inside, row * cols + col, 0).astype(np.int64), inside
 
 
-def surface_heights(terrain: TerrainGrid, east: Floats, north: Floats) -> Floats:
-    """As `heights_at`, for coordinates in two arrays of any equal shape S (no copies of the points)."""
+def interpolate_heights_en(terrain: TerrainGrid, east: Floats, north: Floats) -> Floats:
+    """As `interpolate_heights`, for coordinates in two arrays of any equal shape S (no copies of the
+    points)."""
     heights = terrain.heights_m
     rows, cols = heights.shape
     col = (east - terrain.origin_m[0]) * (1.0 / terrain.post_spacing_m[0])
@@ -117,7 +120,7 @@ def surface_heights(terrain: TerrainGrid, east: Floats, north: Floats) -> Floats
     return result
 
 
-def normals_at(terrain: TerrainGrid, xy_m: Floats) -> Floats:
+def compute_normals(terrain: TerrainGrid, xy_m: Floats) -> Floats:
     """Unit upward surface normals N×3 (east, north, up) at points N×2; NaN where the height is."""
     xy = np.asarray(xy_m, dtype=np.float64)
     row, col, s, q = _cell_coordinates(terrain, xy[..., 0], xy[..., 1])
@@ -129,7 +132,7 @@ def normals_at(terrain: TerrainGrid, xy_m: Floats) -> Floats:
     return unit
 
 
-def cell_rises(terrain: TerrainGrid) -> NDArray[np.float32]:
+def compute_cell_slopes(terrain: TerrainGrid) -> NDArray[np.float32]:
     """Rises per metre of each cell along its edges, 5×(rows-1)×(columns-1): smallest and largest to the east,
     smallest and largest to the north, steepest in any direction; NaN where the cell is not known. Kept.
 
@@ -147,15 +150,15 @@ def cell_rises(terrain: TerrainGrid) -> NDArray[np.float32]:
     return terrain._rises[0]
 
 
-def steepest_rise(terrain: TerrainGrid) -> float:
+def get_max_slope(terrain: TerrainGrid) -> float:
     """Largest rise per metre anywhere on the surface; inf if it has holes (what is in them?). Kept."""
     if not terrain._steepest:
-        steepest = float(cell_rises(terrain)[4].max())  # NaN if any is
+        steepest = float(compute_cell_slopes(terrain)[4].max())  # NaN if any is
         terrain._steepest.append(steepest if np.isfinite(steepest) else np.inf)
     return terrain._steepest[0]
 
 
-def lowest_height(terrain: TerrainGrid) -> float:
+def get_min_height(terrain: TerrainGrid) -> float:
     """Lowest known post; NaN if no post is known. Kept."""
     if not terrain._lowest:
         lowest = float(np.fmin.reduce(terrain.heights_m, axis=None))
@@ -175,14 +178,14 @@ def cast_rays(
     hit something that is not known: NaN. Exact within the bilinear patch; all rays advance together.
     """
     rays = _Rays(terrain, np.asarray(origin_m, dtype=np.float64), np.atleast_2d(directions), max_range_m)
-    top = len(max_pyramid(terrain)) - 1
+    top = len(build_max_pyramid(terrain)) - 1
     level = np.full(rays.active.size, top)
     while rays.active.size:
         level = rays.advance(level, top)
     return rays.points
 
 
-def max_pyramid(terrain: TerrainGrid) -> list[NDArray[np.float32]]:
+def build_max_pyramid(terrain: TerrainGrid) -> list[NDArray[np.float32]]:
     """Largest known post of every cell (level 0), then of 2×2 blocks, up to a single number. Kept.
 
     Cells with no known post are -inf: nothing there can stop a ray.
@@ -275,7 +278,7 @@ class _Rays:
 
     def _highest(self, level: Indices, row: Indices, col: Indices) -> Floats:
         highest = np.empty(level.size)
-        for depth, blocks in enumerate(max_pyramid(self.terrain)):
+        for depth, blocks in enumerate(build_max_pyramid(self.terrain)):
             here = level == depth
             highest[here] = blocks[row[here], col[here]]
         return highest

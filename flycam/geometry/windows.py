@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 
 
-def windows_around(grey: Bytes, uv_px: NDArray[np.float64], half_px: int) -> Bytes:
+def cut_windows(grey: Bytes, uv_px: NDArray[np.float64], half_px: int) -> Bytes:
     """Windows N×(2·half_px + 1)² around the pixels nearest to N×2 points; the edge is repeated."""
     height, width = grey.shape
     around = np.arange(-half_px, half_px + 1)

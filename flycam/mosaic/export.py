@@ -15,19 +15,25 @@ from shapely.geometry.base import BaseGeometry
 from flycam.catalog.records import MosaicInfo
 from flycam.geodata.crs import transform_points
 from flycam.geodata.raster import BLOCK_PX, CogWriter
-from flycam.geometry.grid import ground_pixel_m, mercator_to_lonlat
-from flycam.geometry.planar import Bounds
-from flycam.mosaic.extent import WGS84, OutputGrid, data_bounds, nothing_inside, output_grid
-from flycam.mosaic.outline import Outline
-from flycam.mosaic.resample import COLOURS, Seen, TileLook, TileReader, taken
-from flycam.mosaic.tilelog import TileLog
+from flycam.geometry.grid import compute_ground_pixel_m, mercator_to_lonlat
+from flycam.geometry.planar_map import Bounds
+from flycam.mosaic.output_grid import (
+    WGS84,
+    OutputGrid,
+    find_data_bounds,
+    make_disjoint_error,
+    make_output_grid,
+)
+from flycam.mosaic.polygon_mask import PolygonMask
+from flycam.mosaic.resampling import COLOURS, PixelsWithMask, TileDecoding, TileReader, resample_window
+from flycam.mosaic.tile_log import TileLog
 from flycam.store.base import ObjectStore
 
 _BLOCKS_EACH = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Exported:
+class ExportedCog:
     """What was written.
 
     bounds    (west, south, east, north) in `crs`
@@ -54,25 +60,26 @@ def export_cog(
     polygon: BaseGeometry | None = None,
     tags: Mapping[str, str] | None = None,
     compress: str = "DEFLATE",
-    look: TileLook = COLOURS,
+    decoding: TileDecoding = COLOURS,
     workers: int = 1,
-) -> Exported:
+) -> ExportedCog:
     """Write the mosaic (clipped to `polygon`, WGS 84 degrees, if given) as a COG with mask.
 
-    Pixels lie on multiples of `gsd_m` in `crs` (of the like number of degrees if `crs` is geographic), are
-    taken (`resample`) from the coarsest zoom that is not coarser than `gsd_m`, and are masked where less than
-    half of the ground around them has data. `compress` as in `CogWriter`; `look`: what of the tiles is
-    written instead of colours, and taken as it says. `workers` threads read and resample.
+    Pixels lie on multiples of `compute_gsd_m` in `crs` (of the like number of degrees if `crs` is
+    geographic), are taken (`resample`) from the coarsest zoom that is not coarser than `compute_gsd_m`, and
+    are masked where less than half of the ground around them has data. `compress` as in `CogWriter`; `look`:
+    what of the tiles is written instead of colours, and taken as it says. `workers` threads read and
+    resample.
 
     Raises NotFound if there is nothing to write (no tiles, or none inside the polygon), CrsMissing, DiskFull,
     StorageTrouble, ObjectMissing, TileCorrupt. Nothing half-written is left under `out_path`.
     """
-    extent = data_bounds(store, tile_log, mosaic)
-    grid = output_grid(extent, crs, gsd_m, polygon)
-    tiles = TileReader(store, tile_log, mosaic, source_zoom(gsd_m, extent, mosaic), look)
+    extent = find_data_bounds(store, tile_log, mosaic)
+    grid = make_output_grid(extent, crs, gsd_m, polygon)
+    tiles = TileReader(store, tile_log, mosaic, choose_source_zoom(gsd_m, extent, mosaic), decoding)
     outline = None
     if polygon is not None:
-        outline = Outline.of(polygon, lambda p: grid.to_pixels(transform_points(p, WGS84, crs)))
+        outline = PolygonMask.from_polygon(polygon, lambda p: grid.to_pixels(transform_points(p, WGS84, crs)))
     with CogWriter(
         out_path,
         shape_px=(grid.rows, grid.cols),
@@ -80,27 +87,29 @@ def export_cog(
         crs=crs,
         tags=tags,
         compress=compress,
-        bands=look.bands,
-        dtype=look.dtype,
-        overview_resampling="AVERAGE" if look.mixed else "NEAREST",
+        bands=decoding.bands,
+        dtype=decoding.dtype,
+        overview_resampling="AVERAGE" if decoding.mixed else "NEAREST",
     ) as out:
         if not _write_blocks(out, tiles, grid, crs, outline, workers):
-            raise nothing_inside()
-    return Exported(path=out_path, crs=crs, gsd_m=gsd_m, bounds=grid.bounds, shape_px=(grid.rows, grid.cols))
+            raise make_disjoint_error()
+    return ExportedCog(
+        path=out_path, crs=crs, gsd_m=gsd_m, bounds=grid.bounds, shape_px=(grid.rows, grid.cols)
+    )
 
 
 def _write_blocks(
-    out: CogWriter, tiles: TileReader, grid: OutputGrid, crs: str, outline: Outline | None, workers: int
+    out: CogWriter, tiles: TileReader, grid: OutputGrid, crs: str, outline: PolygonMask | None, workers: int
 ) -> bool:
     """Whether any pixel had data. A few blocks for each worker are in memory at a time."""
 
-    def seen(corner: tuple[int, int]) -> Seen:
+    def seen(corner: tuple[int, int]) -> PixelsWithMask:
         row, col = corner
         shape = (min(BLOCK_PX, grid.rows - row), min(BLOCK_PX, grid.cols - col))
         inside = None if outline is None else outline.mask(row, col, shape)
         if inside is not None and not inside.any():
             return np.zeros((*shape, tiles.look.count), tiles.look.dtype), inside
-        pixels, mask = taken(tiles, grid, crs, corner, shape)
+        pixels, mask = resample_window(tiles, grid, crs, corner, shape)
         if inside is not None:
             mask &= inside
         pixels[~mask] = 0 if tiles.look.mixed else np.nan  # a figure of 0 would be one
@@ -117,9 +126,9 @@ def _write_blocks(
     return found
 
 
-def source_zoom(gsd_m: float, extent: Bounds, mosaic: MosaicInfo) -> int:
-    """The coarsest zoom of a mosaic (over `extent`, Mercator) that is not coarser than `gsd_m`."""
+def choose_source_zoom(gsd_m: float, extent: Bounds, mosaic: MosaicInfo) -> int:
+    """The coarsest zoom of a mosaic (over `extent`, Mercator) that is not coarser than `compute_gsd_m`."""
     middle = np.array([[extent[0], (extent[1] + extent[3]) / 2]])
     latitude_deg = float(mercator_to_lonlat(middle)[0, 1])
-    exact = math.log2(ground_pixel_m(0, latitude_deg) / gsd_m)
+    exact = math.log2(compute_ground_pixel_m(0, latitude_deg) / gsd_m)
     return min(max(math.ceil(exact - 0.01), mosaic.min_zoom), mosaic.base_zoom)

@@ -43,7 +43,7 @@ class TileCanvas:
         self._frames: list[str] = []
 
     @classmethod
-    def of(cls, tile: MosaicTile, epoch: str) -> TileCanvas:
+    def from_tile(cls, tile: MosaicTile, epoch: str) -> TileCanvas:
         """A canvas that goes on from a stored tile (copied); StoreConflict if that has another epoch."""
         require_mergeable(tile.tile_id, epoch, tile)
         canvas = cls.__new__(cls)
@@ -54,9 +54,9 @@ class TileCanvas:
 
     def copy(self) -> TileCanvas:
         """The same state, to go another way."""
-        return TileCanvas.of(self.borrow(), self.epoch)
+        return TileCanvas.from_tile(self.borrow(), self.epoch)
 
-    def lay(self, rgb: Bytes, quality: Words, frame_id: str) -> bool:
+    def merge(self, rgb: Bytes, quality: Words, frame_id: str) -> bool:
         """Merge one frame's 256×256×3 `rgb` and 256×256 `quality`; True if a pixel changed."""
         wins = self._contest(rgb, quality, (frame_id,), None)
         if not cv2.countNonZero(wins):
@@ -65,7 +65,7 @@ class TileCanvas:
         self._take(wins, rgb, quality, np.full(_SHAPE, index, dtype=np.uint16))
         return True
 
-    def lay_tile(self, tile: MosaicTile) -> bool:
+    def merge_tile(self, tile: MosaicTile) -> bool:
         """Merge another state of the same tile; True if a pixel changed.
 
         Raises StoreConflict if the two are not states of the same base tile in the same epoch.
@@ -144,7 +144,7 @@ class TileCanvas:
         return [known[name] for name in names]
 
     def _compact(self) -> None:
-        self._source, frames = sorted_sources(self._source, self._frames)
+        self._source, frames = sort_sources(self._source, self._frames)
         self._frames = list(frames)
 
 
@@ -153,8 +153,8 @@ def merge_tiles(a: MosaicTile, b: MosaicTile) -> MosaicTile:
 
     Raises StoreConflict if they are not states of the same base tile in the same epoch.
     """
-    canvas = TileCanvas.of(a, a.epoch)
-    canvas.lay_tile(b)
+    canvas = TileCanvas.from_tile(a, a.epoch)
+    canvas.merge_tile(b)
     return canvas.freeze()
 
 
@@ -168,14 +168,14 @@ def merge_patch(tile: MosaicTile | None, patch: OrthoPatch, tile_id: TileId, epo
         canvas = TileCanvas(tile_id, epoch)
     else:
         require_mergeable(tile_id, epoch, tile)
-        canvas = TileCanvas.of(tile, epoch)
+        canvas = TileCanvas.from_tile(tile, epoch)
     if tile_id in patch.tiles:
         rows, cols = patch.tiles.window_px(tile_id)
-        canvas.lay(patch.rgb[rows, cols], patch.quality[rows, cols], patch.frame_id)
+        canvas.merge(patch.rgb[rows, cols], patch.quality[rows, cols], patch.frame_id)
     return canvas.freeze()
 
 
-def sorted_sources(source: Words, frames: Sequence[str]) -> tuple[Words, tuple[str, ...]]:
+def sort_sources(source: Words, frames: Sequence[str]) -> tuple[Words, tuple[str, ...]]:
     """Canonical provenance: `frames` reduced to those that own a pixel and sorted, `source` renumbered."""
     bins = len(frames) + 1
     owned = cv2.calcHist([source], [0], None, [bins], [0, bins]).ravel()[1:] > 0

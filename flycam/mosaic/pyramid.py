@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from flycam.frame.tile import MosaicTile
 from flycam.geometry.grid import TILE_SIZE_PX, TileId
-from flycam.mosaic.merge import PARENT_EPOCH, sorted_sources
+from flycam.mosaic.merge import PARENT_EPOCH, sort_sources
 
 _HALF = TILE_SIZE_PX // 2
 _SHAPE = (TILE_SIZE_PX, TILE_SIZE_PX)
@@ -36,7 +36,7 @@ class Quadrant:
     frames: tuple[str, ...]
 
 
-def quadrant_of(child: MosaicTile) -> Quadrant:
+def reduce_to_quadrant(child: MosaicTile) -> Quadrant:
     """Reduce a tile by two in each direction, by the rule at the head of this module."""
     key = cv2.merge([child.source, child.quality]).view("<u4")[..., 0]  # (quality << 16) | source
     rows = np.maximum(key[0::2], key[1::2])
@@ -66,15 +66,15 @@ def with_quadrants(parent: MosaicTile | None, parent_id: TileId, children: Itera
         at = _window(quadrant.tile_id, parent_id)
         rgb[at], quality[at] = quadrant.rgb, quadrant.quality
         source[at] = _renumbered(quadrant.source, quadrant.frames, place)
-    source, frames = sorted_sources(source, names)
+    source, frames = sort_sources(source, names)
     return MosaicTile(
         tile_id=parent_id, rgb=rgb, quality=quality, source=source, frames=frames, epoch=PARENT_EPOCH
     )
 
 
-def parent_of(parent_id: TileId, children: Iterable[MosaicTile]) -> MosaicTile:
+def make_parent_tile(parent_id: TileId, children: Iterable[MosaicTile]) -> MosaicTile:
     """The parent of up to four children (an absent child has no data); their order does not matter."""
-    return with_quadrants(None, parent_id, (quadrant_of(child) for child in children))
+    return with_quadrants(None, parent_id, (reduce_to_quadrant(child) for child in children))
 
 
 def _window(child_id: TileId, parent_id: TileId) -> tuple[slice, slice]:

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import splu
 
-from flycam.mosaic.overview import Bytes, Overview, Overviews, centred, offsets
-from flycam.mosaic.tone import KNEE, headroom, toned
+from flycam.mosaic.frame_overview import Bytes, FrameOverview, FrameOverviewCache, decode_offsets, to_centred
+from flycam.mosaic.highlights import KNEE, compress_highlights, find_headroom
 
 Floats = NDArray[np.float64]
 
@@ -78,7 +78,7 @@ class Radiometry:
     compared: int
     knee: float = KNEE
 
-    def corrected(self, frame_id: str, pixels: Bytes) -> Bytes:
+    def correct(self, frame_id: str, pixels: Bytes) -> Bytes:
         """The frame's source picture (H×W×3 uint8 RGB, any size) as the block's common camera would give it.
 
         A frame that the block does not know comes back as it is.
@@ -95,12 +95,12 @@ class Radiometry:
             gain = self._inverse_gain(number, (height, width), rows)
             light = np.asarray(cv2.subtract(pixels[rows], airlight, dtype=cv2.CV_32F), dtype=np.float32)
             light *= gain
-            result[rows] = cv2.convertScaleAbs(toned(light, peak, self.knee))
+            result[rows] = cv2.convertScaleAbs(compress_highlights(light, peak, self.knee))
         return result
 
-    def corrected_overview(self, number: int, overview: Overview) -> NDArray[np.float32]:
+    def correct_overview(self, number: int, overview: FrameOverview) -> NDArray[np.float32]:
         """H×W×3 float32 grey levels of an overview after correction; `number` is its row here."""
-        return toned(self.light(number, overview.rgb, overview.place), self.peak, self.knee)
+        return compress_highlights(self.light(number, overview.rgb, overview.place), self.peak, self.knee)
 
     def light(self, number: int, rgb: Bytes, place: Bytes) -> NDArray[np.float32]:
         """…×3 corrected pixels of frame `number`, before the shoulder: they may lie outside 0 to 255.
@@ -108,7 +108,7 @@ class Radiometry:
         place  …×2, as an overview has it
         """
         nodes = np.arange(256, dtype=np.uint8)
-        across, down = (offsets(n) for n in np.meshgrid(nodes, nodes))
+        across, down = (decode_offsets(n) for n in np.meshgrid(nodes, nodes))
         table = np.moveaxis(self._gain(number, across, down), 0, -1).astype(np.float32)
         light: NDArray[np.float32] = rgb - self.airlight[number].astype(np.float32)
         light *= table[place[..., 1], place[..., 0]]
@@ -142,7 +142,7 @@ class Radiometry:
         middle = (step - 1) / 2.0
         y = np.arange(first, last, dtype=np.float64) * step + middle
         x = np.arange(-1, -(-width // step) + 1, dtype=np.float64) * step + middle
-        gain = self._gain(number, *np.meshgrid(*centred(x, y, (width, height))))
+        gain = self._gain(number, *np.meshgrid(*to_centred(x, y, (width, height))))
         nodes = np.ascontiguousarray(np.moveaxis(gain, 0, -1).astype(np.float32))
         large = cv2.resize(
             nodes, (nodes.shape[1] * step, nodes.shape[0] * step), interpolation=cv2.INTER_LINEAR
@@ -151,7 +151,7 @@ class Radiometry:
         return np.asarray(large[top : top + rows.stop - rows.start, step : step + width], dtype=np.float32)
 
 
-def no_correction(frame_ids: tuple[str, ...], cameras: tuple[str, ...]) -> Radiometry:
+def make_identity_radiometry(frame_ids: tuple[str, ...], cameras: tuple[str, ...]) -> Radiometry:
     """A radiometry that leaves every picture as it is."""
     return Radiometry(
         frame_ids=frame_ids,
@@ -166,7 +166,7 @@ def no_correction(frame_ids: tuple[str, ...], cameras: tuple[str, ...]) -> Radio
 
 
 def solve_radiometry(
-    overviews: Overviews, progress: Callable[[int, int], None] = lambda done, total: None
+    overviews: FrameOverviewCache, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Radiometry:
     """Corrections from the overlaps of all overviews, each of which is asked for once."""
     samples = []
@@ -179,8 +179,8 @@ def solve_radiometry(
         looks.append(_look_of(overview))
         progress(number + 1, len(overviews))
     keys = sorted(set(cameras))
-    flat = no_correction(overviews.frame_ids, tuple(cameras))
-    footprints = _Footprints.of(samples)
+    flat = make_identity_radiometry(overviews.frame_ids, tuple(cameras))
+    footprints = _Footprints.from_samples(samples)
     pairs = _Pairs.among(
         _Samples.joined(samples), np.array([keys.index(c) for c in cameras], dtype=np.int64), footprints
     )
@@ -226,7 +226,7 @@ class _Samples:
         return order[np.unique(self.cell[order], return_index=True)[1]]
 
 
-def _samples_of(overview: Overview, number: int) -> _Samples:
+def _samples_of(overview: FrameOverview, number: int) -> _Samples:
     """Cells that lie wholly inside the data and hold no clipped pixel."""
     if overview.box.is_empty:
         nothing = np.empty(0, np.int64)
@@ -236,9 +236,9 @@ def _samples_of(overview: Overview, number: int) -> _Samples:
     good = overview.quality > 0
     good &= (overview.rgb.min(axis=2) >= _DARK) & (overview.rgb.max(axis=2) <= _BRIGHT)
     planes = np.zeros((*aligned.shape, _BANDS + 3), dtype=np.float32)
-    window = planes[overview.box.within(aligned)]
+    window = planes[overview.box.slices_in(aligned)]
     window[..., :_BANDS] = overview.rgb
-    window[..., _BANDS:-1] = offsets(overview.place)
+    window[..., _BANDS:-1] = decode_offsets(overview.place)
     window[..., -1] = good
     cells = planes.reshape(rows, _CELL_PX, cols, _CELL_PX, _BANDS + 3).mean(axis=(1, 3), dtype=np.float64)
     row, col = np.nonzero(cells[..., -1] == 1.0)
@@ -259,7 +259,7 @@ class _Footprints:
     axes: Floats
 
     @classmethod
-    def of(cls, samples: list[_Samples]) -> _Footprints:
+    def from_samples(cls, samples: list[_Samples]) -> _Footprints:
         """From the cells of each frame."""
         fits = np.zeros((len(samples), 3, 2))
         for fit, one in zip(fits, samples, strict=True):
@@ -420,7 +420,7 @@ def _anchored(
     )
 
 
-def _look_of(overview: Overview) -> tuple[Bytes, Bytes]:
+def _look_of(overview: FrameOverview) -> tuple[Bytes, Bytes]:
     """Every n-th pixel of a frame: N×3 colours and N×2 places."""
     seen = np.flatnonzero(overview.quality)
     chosen = seen[:: max(seen.size // _LOOK_PIXELS, 1)]
@@ -431,5 +431,5 @@ def _with_headroom(radiometry: Radiometry, looks: list[tuple[Bytes, Bytes]]) -> 
     """The block with the knee, and darkened by the factor, that keep it from saturating (see `tone`)."""
     before = np.concatenate([rgb.max(axis=1) for rgb, _ in looks])
     after = np.concatenate([radiometry.light(n, *look).max(axis=1) for n, look in enumerate(looks)])
-    knee, factor = headroom(before, after, radiometry.peak)
+    knee, factor = find_headroom(before, after, radiometry.peak)
     return replace(radiometry, knee=knee, log_gain=radiometry.log_gain - np.log(factor))

@@ -26,9 +26,17 @@ import cv2
 import numpy as np
 from scipy.ndimage import find_objects
 
-from flycam.geometry.grid import along_the_ground
-from flycam.mosaic.labels import Costs, LabelMap, View, energy, quality_of, try_frame, view_of
-from flycam.mosaic.overview import Box, Overviews, Words
+from flycam.geometry.grid import order_along_morton_curve
+from flycam.mosaic.frame_overview import FrameOverviewCache, PixelBox, Words
+from flycam.mosaic.label_map import (
+    LabelMap,
+    LabelView,
+    SeamCosts,
+    compute_energy,
+    lower_rim_quality,
+    make_label_view,
+    try_frame,
+)
 from flycam.mosaic.radiometry import Radiometry
 
 _COARSER = 4  # between the grid where seams are found and the one where they are refined
@@ -66,7 +74,7 @@ class SeamPlan:
     """
 
     z: int
-    box: Box
+    box: PixelBox
     frames: tuple[str, ...]
     owner: Words
     second: Words
@@ -75,7 +83,7 @@ class SeamPlan:
 
 
 def plan_seams(
-    overviews: Overviews,
+    overviews: FrameOverviewCache,
     radiometry: Radiometry,
     *,
     options: SeamOptions = SeamOptions(),
@@ -90,7 +98,7 @@ def plan_seams(
     small, boxes, zooms = [], [], set()
     for number in range(len(overviews)):
         overview = overviews[number]
-        small.append(view_of(overview, radiometry, number, reduce=_COARSER))
+        small.append(make_label_view(overview, radiometry, number, reduce=_COARSER))
         boxes.append(overview.box)
         zooms.add(overview.z)
     if len(zooms) != 1 or all(box.is_empty for box in boxes):
@@ -100,19 +108,19 @@ def plan_seams(
 
     coarse = _best([view.box for view in small], order, lambda n: small[n].quality)
     # a coarse pixel stands for 16 fine ones, a coarse edge for 4
-    heavy = Costs.of(options.nadir * _COARSER, options.length, options.difference)
-    energy_start = energy(coarse, small.__getitem__, heavy)
-    everywhere: list[Box | None] = [view.box for view in small]
+    heavy = SeamCosts.from_relative(options.nadir * _COARSER, options.length, options.difference)
+    energy_start = compute_energy(coarse, small.__getitem__, heavy)
+    everywhere: list[PixelBox | None] = [view.box for view in small]
     for _ in _sweeps(coarse, order, small.__getitem__, heavy, lambda: everywhere, 0, _COARSE_SWEEPS):
         progress(1, _STEPS)
-    energy_end = energy(coarse, small.__getitem__, heavy)
+    energy_end = compute_energy(coarse, small.__getitem__, heavy)
     small.clear()
 
     views = _Views(overviews, radiometry)
-    fine = _best(boxes, order, lambda n: quality_of(overviews[n]))
+    fine = _best(boxes, order, lambda n: lower_rim_quality(overviews[n]))
     _take_over(coarse, fine, overviews, order)
     progress(2, _STEPS)
-    light = Costs.of(options.nadir, options.length, options.difference)
+    light = SeamCosts.from_relative(options.nadir, options.length, options.difference)
     grounds = partial(_grounds, fine, len(order))
     for _ in _sweeps(fine, order, views.__getitem__, light, grounds, _REFINE_PX, _FINE_SWEEPS):
         progress(3, _STEPS)
@@ -125,15 +133,15 @@ def plan_seams(
 class _Views:
     """Views on the fine grid, the last used ones kept."""
 
-    def __init__(self, overviews: Overviews, radiometry: Radiometry) -> None:
+    def __init__(self, overviews: FrameOverviewCache, radiometry: Radiometry) -> None:
         self._overviews, self._radiometry = overviews, radiometry
-        self._kept: OrderedDict[int, View] = OrderedDict()
+        self._kept: OrderedDict[int, LabelView] = OrderedDict()
         self._bytes = 0
 
-    def __getitem__(self, number: int) -> View:
+    def __getitem__(self, number: int) -> LabelView:
         view = self._kept.get(number)
         if view is None:
-            view = view_of(self._overviews[number], self._radiometry, number)
+            view = make_label_view(self._overviews[number], self._radiometry, number)
             self._kept[number] = view
             self._bytes += _bytes_of(view)
             while self._bytes > _VIEWS_BYTES and len(self._kept) > 1:
@@ -142,34 +150,34 @@ class _Views:
         return view
 
 
-def _bytes_of(view: View) -> int:
+def _bytes_of(view: LabelView) -> int:
     return view.features.nbytes + view.quality.nbytes
 
 
 def _sweeps(
     labels: LabelMap,
     order: Sequence[int],
-    view: Callable[[int], View],
-    costs: Costs,
-    windows_now: Callable[[], list[Box | None]],
+    view: Callable[[int], LabelView],
+    costs: SeamCosts,
+    windows_now: Callable[[], list[PixelBox | None]],
     reach_px: int,
-    most: int,
+    max_sweeps: int,
 ) -> Iterator[int]:
     """Try every frame in its window, until nothing moves, in at most `most` sweeps; yields after each.
 
     A frame that took nothing is tried again only after something moved in its window: it would take nothing.
     """
     awake = np.ones(len(order), dtype=np.bool_)
-    for sweep in range(most):
+    for sweep in range(max_sweeps):
         windows = windows_now()
         edges = np.array([(w.row, w.col, w.row_stop, w.col_stop) if w else (0, 0, 0, 0) for w in windows])
         for number in order:
             window = windows[number]
             if window is None or not awake[number]:
                 continue
-            took = try_frame(labels, number, view, costs, window.grown(reach_px), reach_px)
+            took = try_frame(labels, number, view, costs, window.padded(reach_px), reach_px)
             if took is not None:
-                near = took.grown(reach_px + 1)
+                near = took.padded(reach_px + 1)
                 moved = (edges[:, 0] < near.row_stop) & (edges[:, 2] > near.row)
                 awake |= moved & (edges[:, 1] < near.col_stop) & (edges[:, 3] > near.col)
             # what it took it took at best; only with a longer reach there may be more to take
@@ -179,22 +187,22 @@ def _sweeps(
             return
 
 
-def _best(boxes: Sequence[Box], order: Sequence[int], quality: Callable[[int], Words]) -> LabelMap:
+def _best(boxes: Sequence[PixelBox], order: Sequence[int], quality: Callable[[int], Words]) -> LabelMap:
     held = [box for box in boxes if not box.is_empty]
     around = held[0]
     for box in held[1:]:
         around = around.union(box)
-    return LabelMap.of_best(around, ((n, boxes[n], quality(n)) for n in order if not boxes[n].is_empty))
+    return LabelMap.from_best(around, ((n, boxes[n], quality(n)) for n in order if not boxes[n].is_empty))
 
 
-def _along_the_ground(boxes: Sequence[Box]) -> list[int]:
+def _along_the_ground(boxes: Sequence[PixelBox]) -> list[int]:
     """Frame numbers so that neighbours come together: along Morton's curve through the boxes' middles."""
     rows = np.array([(b.row + b.row_stop) // 2 for b in boxes], dtype=np.int64)
     cols = np.array([(b.col + b.col_stop) // 2 for b in boxes], dtype=np.int64)
-    return [int(n) for n in along_the_ground(rows - rows.min(), cols - cols.min())]
+    return [int(n) for n in order_along_morton_curve(rows - rows.min(), cols - cols.min())]
 
 
-def _take_over(coarse: LabelMap, fine: LabelMap, overviews: Overviews, order: Sequence[int]) -> None:
+def _take_over(coarse: LabelMap, fine: LabelMap, overviews: FrameOverviewCache, order: Sequence[int]) -> None:
     """Give fine pixels the coarse owners, where those see them; elsewhere the best view keeps its ground."""
     rows = np.clip(np.arange(fine.box.row, fine.box.row_stop) // _COARSER - coarse.box.row, 0, None)
     cols = np.clip(np.arange(fine.box.col, fine.box.col_stop) // _COARSER - coarse.box.col, 0, None)
@@ -204,18 +212,18 @@ def _take_over(coarse: LabelMap, fine: LabelMap, overviews: Overviews, order: Se
         overview = overviews[number]
         if overview.box.is_empty:
             continue
-        at = overview.box.within(fine.box)
-        takes = (wanted[at] == number + 1) & (quality_of(overview) > 1)
+        at = overview.box.slices_in(fine.box)
+        takes = (wanted[at] == number + 1) & (lower_rim_quality(overview) > 1)
         fine.owner[at][takes] = number + 1
 
 
-def _grounds(labels: LabelMap, frames: int) -> list[Box | None]:
+def _grounds(labels: LabelMap, frames: int) -> list[PixelBox | None]:
     """The box around each frame's ground, None where it owns none."""
-    found: list[Box | None] = [None] * frames
+    found: list[PixelBox | None] = [None] * frames
     for number, place in enumerate(find_objects(labels.owner.astype(np.int32))):
         if place is not None:
             rows, cols = place
-            found[number] = Box(
+            found[number] = PixelBox(
                 row=labels.box.row + rows.start,
                 col=labels.box.col + cols.start,
                 row_stop=labels.box.row + rows.stop,
@@ -224,7 +232,7 @@ def _grounds(labels: LabelMap, frames: int) -> list[Box | None]:
     return found
 
 
-def _second(labels: LabelMap, overviews: Overviews, order: Sequence[int]) -> Words:
+def _second(labels: LabelMap, overviews: FrameOverviewCache, order: Sequence[int]) -> Words:
     """The best view of each pixel among all but its owner."""
     second = np.zeros_like(labels.owner)
     best = np.zeros_like(labels.best)
@@ -232,7 +240,7 @@ def _second(labels: LabelMap, overviews: Overviews, order: Sequence[int]) -> Wor
         overview = overviews[number]
         if overview.box.is_empty:
             continue
-        at, quality = overview.box.within(labels.box), quality_of(overview)
+        at, quality = overview.box.slices_in(labels.box), lower_rim_quality(overview)
         better = (quality > best[at]) & (labels.owner[at] != number + 1)
         best[at][better] = quality[better]
         second[at][better] = number + 1
@@ -252,7 +260,7 @@ def _plan(
     owner, other = planes
     return SeamPlan(
         z=z,
-        box=labels.box.grown(_RIM_PX),
+        box=labels.box.padded(_RIM_PX),
         frames=frames,
         owner=owner,
         second=np.where(other == owner, 0, other).astype(np.uint16),

@@ -24,16 +24,16 @@ from flycam.errors import StoreConflict
 from flycam.frame.tile import MosaicTile, OrthoPatch
 from flycam.geometry.grid import TileId
 from flycam.messages import _
-from flycam.mosaic.epochs import NO_AMENDMENTS, Amendments
-from flycam.mosaic.group import Change, GroupWriter, Published
-from flycam.mosaic.heads import with_ancestors
+from flycam.mosaic.amendments import NO_AMENDMENTS, Amendments
 from flycam.mosaic.merge import TileCanvas, require_zoom
-from flycam.mosaic.tilelog import TileLog, read_tile
+from flycam.mosaic.tile_groups import GroupWriter, PublishedCanvases, TileUpdate
+from flycam.mosaic.tile_heads import with_ancestors
+from flycam.mosaic.tile_log import TileLog, read_tile
 from flycam.store.base import ObjectStore
 
 _CANVAS_CACHE_TILES = 256  # 0.46 MB each: 120 MB
 _PLACED_AT_ONCE = 64  # finished tiles in one group: 30 MB, and ancestors are shared
-_FEWEST_PARENTS = 64  # of one group, down to the coarsest zoom, and those they were before
+_MIN_PARENTS = 64  # of one group, down to the coarsest zoom, and those they were before
 _EVICTED_PART = 4  # a quarter of the cache is written at once, so that ancestors are shared
 
 
@@ -86,12 +86,12 @@ class MosaicWriter:
             damaged=self._damaged,
             before_append=before_append,
             before_group=before_group,
-            cache_tiles=max(self._cache_tiles // 2, _FEWEST_PARENTS),
+            cache_tiles=max(self._cache_tiles // 2, _MIN_PARENTS),
         )
         self._behind = ThreadPoolExecutor(1, thread_name_prefix="group")
         self._leaving: dict[TileId, TileCanvas] = {}
         self._under_way: Future[int] | None = None
-        self._published: Published | None = None
+        self._published: PublishedCanvases | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +123,7 @@ class MosaicWriter:
                 quality = patch.quality[rows, cols]
                 if cv2.countNonZero(quality) == 0:
                     continue
-                if self._canvas(tile_id).lay(patch.rgb[rows, cols], quality, patch.frame_id):
+                if self._canvas(tile_id).merge(patch.rgb[rows, cols], quality, patch.frame_id):
                     self._dirty.add(tile_id)
                     changed += 1
                 self._evict()
@@ -153,7 +153,7 @@ class MosaicWriter:
             self._wait()
             if not self._dirty:
                 return 0
-            published = Published(
+            published = PublishedCanvases(
                 {tile_id: self._canvases[tile_id].copy() for tile_id in sorted(self._dirty)},
                 {tile_id: self._made_from[tile_id] for tile_id in self._dirty},
             )
@@ -185,11 +185,11 @@ class MosaicWriter:
         finally:
             self._leaving = {}
 
-    def _take_over(self, published: Published) -> None:
+    def _take_over(self, published: PublishedCanvases) -> None:
         """Go on from what was published: its heads, and what other writers had merged into its tiles."""
         self._made_from.update(published.made_from)
         for tile in published.others:
-            if self._canvases[tile.tile_id].lay_tile(tile):
+            if self._canvases[tile.tile_id].merge_tile(tile):
                 self._dirty.add(tile.tile_id)
 
     def flush(self) -> int:
@@ -197,14 +197,14 @@ class MosaicWriter:
         with self._lock:
             return self._write(sorted(self._dirty))
 
-    def refold(self, tile_ids: Iterable[TileId], patches: Iterable[OrthoPatch]) -> int:
+    def rebuild(self, tile_ids: Iterable[TileId], patches: Iterable[OrthoPatch]) -> int:
         """Write base tiles anew from `patches` alone, whatever they held: how a new epoch begins.
 
         All of them appear in the log together or not at all. `patches` may reach beyond the tiles (only
         these tiles are touched) and may hold what the amendments forbid (it is left out). A tile that never
         was, and on which nothing falls, is not written; a damaged one gets its object back even where its
         state is the one in the log. The tiles are in memory at once, so the caller chooses blocks (see
-        `flycam.mosaic.refold`). Returns the log lines appended.
+        `flycam.mosaic.rebuild`). Returns the log lines appended.
         """
         with self._lock:
             self.flush()
@@ -214,7 +214,7 @@ class MosaicWriter:
             folded = {tile_id: TileCanvas(tile_id, self._amendments.epoch(tile_id)) for tile_id in wanted}
             self._made_from.update((tile_id, self._groups.heads.hash_of(tile_id)) for tile_id in wanted)
             for patch in patches:
-                self._lay_on(folded, patch)
+                self._merge_into(folded, patch)
             never = {t for t, canvas in folded.items() if canvas.is_empty and self._made_from[t] is None}
             self._forget(never)
             wanted -= never
@@ -228,13 +228,13 @@ class MosaicWriter:
             self._evict()
             return lines
 
-    def _lay_on(self, canvases: Mapping[TileId, TileCanvas], patch: OrthoPatch) -> None:
+    def _merge_into(self, canvases: Mapping[TileId, TileCanvas], patch: OrthoPatch) -> None:
         require_zoom(patch, self._mosaic.base_zoom)
         if self._amendments.forbids(patch):
             return
         for tile_id in canvases.keys() & set(patch.tiles):
             rows, cols = patch.tiles.window_px(tile_id)
-            canvases[tile_id].lay(patch.rgb[rows, cols], patch.quality[rows, cols], patch.frame_id)
+            canvases[tile_id].merge(patch.rgb[rows, cols], patch.quality[rows, cols], patch.frame_id)
 
     def place(self, tiles: Iterable[MosaicTile]) -> int:
         """Make finished base tiles the heads of this revision, whatever it held; the log lines appended.
@@ -266,12 +266,12 @@ class MosaicWriter:
         self._wait()
         self._forget(by_id)
 
-        def group() -> list[Change]:
+        def group() -> list[TileUpdate]:
             return self._groups.with_parents(
                 list(by_id.values()), [self._groups.heads.hash_of(tile_id) for tile_id in by_id]
             )
 
-        written = self._groups.committed(
+        written = self._groups.commit(
             group, lambda: self._groups.heads.forget(with_ancestors(by_id, self._mosaic.min_zoom))
         )
         self._forget(by_id)
@@ -308,11 +308,11 @@ class MosaicWriter:
             if tile_id in self._leaving:
                 self._wait()
             epoch = self._amendments.epoch(tile_id)
-            head = self._groups.heads.of(tile_id)
+            head = self._groups.heads.head(tile_id)
             if head is None:
                 canvas = TileCanvas(tile_id, epoch)
             else:
-                canvas = TileCanvas.of(read_tile(self._store, head), epoch)
+                canvas = TileCanvas.from_tile(read_tile(self._store, head), epoch)
             self._canvases[tile_id] = canvas
             self._made_from[tile_id] = head.content_hash if head else None
         self._canvases.move_to_end(tile_id)
@@ -354,7 +354,7 @@ class MosaicWriter:
 
         also  gets the states of other writers that were merged in on the way
         """
-        written = self._groups.committed(
+        written = self._groups.commit(
             lambda: self._group(canvases, made_from),
             lambda: self._reconcile(canvases, made_from, replacing, [] if also is None else also),
         )
@@ -364,7 +364,7 @@ class MosaicWriter:
 
     def _group(
         self, canvases: Mapping[TileId, TileCanvas], made_from: Mapping[TileId, str | None]
-    ) -> list[Change]:
+    ) -> list[TileUpdate]:
         """The base tiles and ancestors that differ from the heads they were made from; finest first."""
         tiles = list(self._pool.map(TileCanvas.borrow, canvases.values()))
         return self._groups.with_parents(tiles, [made_from[tile_id] for tile_id in canvases])
@@ -379,7 +379,7 @@ class MosaicWriter:
         """After a refused append: look at the heads again and merge what others wrote into our tiles."""
         self._groups.heads.forget(with_ancestors(canvases, self._mosaic.min_zoom))
         for tile_id, canvas in canvases.items():
-            head = self._groups.heads.of(tile_id)
+            head = self._groups.heads.head(tile_id)
             if head is None or head.content_hash == made_from[tile_id]:
                 continue
             if replacing and head.epoch != canvas.epoch:
@@ -390,6 +390,6 @@ class MosaicWriter:
                     )
                 )
             theirs = read_tile(self._store, head)
-            canvas.lay_tile(theirs)
+            canvas.merge_tile(theirs)
             also.append(theirs)
             made_from[tile_id] = head.content_hash

@@ -6,7 +6,7 @@
 Bytes first, then the record that names them. Interrupted anywhere, the same command completes it: what was
 recorded is rectified again with the pose and terrain recorded for it, and merging twice changes nothing.
 Tiles of the flight that are lost or damaged are made again, and frames are laid again on terrain that came
-after them (`flycam.pipeline.laying.relay`).
+after them (`flycam.pipeline.orthorectification.reprocess_plan`).
 """
 
 from __future__ import annotations
@@ -21,52 +21,62 @@ import numpy as np
 from flycam.catalog.records import Coverage, FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import InputUnusable
 from flycam.frame.flight import Flight
-from flycam.frame.frame import flight_id_of
-from flycam.frame.warning import KEPT_NOW, MAYBE_INFRARED, MENDED, warning
+from flycam.frame.frame import derive_flight_id
+from flycam.frame.warning import MAYBE_INFRARED, ORIGINALS_ADDED, TILES_REPAIRED, encode_warning
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.doctor.diagnosis import Diagnosis, Rejection
-from flycam.ingest.doctor.layers import doubted_cameras
+from flycam.ingest.preflight.diagnosis import Diagnosis, Rejection
+from flycam.ingest.preflight.layers import find_infrared_suspects
 from flycam.messages import Bilingual, _
-from flycam.pipeline.cluster.squares import join_all
-from flycam.pipeline.coverage import boundaries_said, cover_communes
-from flycam.pipeline.evidence import keep
-from flycam.pipeline.freeing import watched
-from flycam.pipeline.ingest_spread import spread_frames
-from flycam.pipeline.laying.joining import finer_said, joined
-from flycam.pipeline.laying.known import (
-    in_their_layers,
-    keep_known,
-    let_go_warnings,
-    options_unused_said,
-    withdrawals_said,
-    without_let_go,
+from flycam.pipeline.cluster.tile_blocks import update_all_ancestors
+from flycam.pipeline.coverage import list_boundary_warnings, measure_coverage
+from flycam.pipeline.distributed_ingest import merge_frames_on_cluster
+from flycam.pipeline.eviction import enable_eviction
+from flycam.pipeline.original_store import store_original
+from flycam.pipeline.orthorectification.existing_photos import (
+    exclude_purged,
+    keep_recorded_layers,
+    list_purge_warnings,
+    list_unused_option_warnings,
+    list_withdrawal_warnings,
+    store_missing_originals,
 )
-from flycam.pipeline.laying.merging import Rejections, merge_frames
-from flycam.pipeline.laying.moving import (
-    carry_out_moves,
-    open_targets,
-    show_layers_in_use,
-    with_moves,
-)
-from flycam.pipeline.laying.opening import (
-    Labels,
-    Opened,
+from flycam.pipeline.orthorectification.flight_join import list_finer_photo_warnings, resolve_flight_to_join
+from flycam.pipeline.orthorectification.flight_session import (
+    FlightLabels,
+    FlightSession,
     close_flight,
-    flight_on_record,
+    find_flight,
     open_flight,
     open_mosaic,
-    state_of,
+    resolve_flight_state,
 )
-from flycam.pipeline.laying.planning import Planned, frame_record, ground_under, nothing_seen, planned_on
-from flycam.pipeline.laying.refolding import Refolded, live_mosaics, refold_mosaic
-from flycam.pipeline.laying.relay import Relay, carry_out, plan_relay
-from flycam.pipeline.laying.survey import Survey, SurveyRequest, survey
-from flycam.pipeline.outdated import outdated_said
-from flycam.pipeline.pictures import NO_EARLY_LOOKS, EarlyLooks, look_at
-from flycam.pipeline.terrain import names_here, registered_dems, terrain_beside
-from flycam.pipeline.trial import try_store
-from flycam.pipeline.workspace import Progress, Workspace, silent
+from flycam.pipeline.orthorectification.frame_merge import Rejections, merge_frames
+from flycam.pipeline.orthorectification.frame_plan import (
+    FrameFootprint,
+    build_frame_record,
+    load_terrain_under,
+    make_outside_terrain_error,
+    project_frames,
+)
+from flycam.pipeline.orthorectification.layer_moves import (
+    apply_layer_moves,
+    open_target_mosaics,
+    plan_layer_moves,
+    update_visible_layers,
+)
+from flycam.pipeline.orthorectification.preflight import PreflightRequest, PreflightResult, run_preflight
+from flycam.pipeline.orthorectification.reprocess_plan import (
+    ReprocessPlan,
+    apply_reprocess_plan,
+    plan_reprocess,
+)
+from flycam.pipeline.orthorectification.tile_rebuild import RebuildReport, list_live_mosaics, rebuild_mosaic
+from flycam.pipeline.outdated_revisions import list_outdated_warnings
+from flycam.pipeline.photo_checks import NO_PREFETCH, PixelCheckPrefetch, check_photos
+from flycam.pipeline.store_probe import check_store_writable
+from flycam.pipeline.terrain import extend_terrain, format_dem_names, load_registered_dems
+from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,54 +93,56 @@ class IngestReport:
     """
 
     flight: Flight
-    survey: Survey
+    preflight: PreflightResult
     used: int
     in_flight: int
     new: int
-    left_out: tuple[Rejection, ...]
+    rejections: tuple[Rejection, ...]
     communes: tuple[Coverage, ...]
     seconds: float
-    relaid: int = 0
-    mended: int = 0
+    reprocessed: int = 0
+    repaired: int = 0
     notes: tuple[str, ...] = ()
 
     @property
     def rejected(self) -> dict[str, int]:
         """Frames left out, by reason."""
-        return dict(sorted(Counter(one.reason for one in self.left_out).items()))
+        return dict(sorted(Counter(one.reason for one in self.rejections).items()))
 
 
 def ingest(
     workspace: Workspace,
-    request: SurveyRequest,
-    labels: Labels,
-    progress: Progress = silent,
+    request: PreflightRequest,
+    labels: FlightLabels,
+    progress: Progress = ignore_progress,
     *,
-    relay: bool = False,
+    reprocess: bool = False,
     into: str | None = None,
-    early: EarlyLooks = NO_EARLY_LOOKS,
+    prefetch: PixelCheckPrefetch = NO_PREFETCH,
 ) -> IngestReport:
     """Photos to a published live-quality mosaic; see the recipe above. Idempotent.
 
     relay  lay frames that are on the map again on the terrain of today, whatever it is
-    into   the flight that the photos join (id, name, or "auto"; see `flycam.pipeline.laying.joining`)
-    early  looks at the photos that were begun before
+    into   the flight that the photos join (id, name, or "auto"; see
+    `flycam.pipeline.orthorectification.flight_join`) early  looks at the photos that were begun before
 
     Raises InputUnusable when nothing of the input can be used, NameTaken, FlightBusy when another process
     writes this flight now, StorageTrouble when store, disk or database fail (run again).
     """
     started_ns = workspace.clock_ns()
-    workspace = watched(workspace)
-    workspace.require_room()
-    try_store(workspace)
-    dems = registered_dems(workspace)
-    seen = survey(request, dems, checks_of=lambda photos: look_at(photos, progress, early))
+    workspace = enable_eviction(workspace)
+    workspace.require_disk_space()
+    check_store_writable(workspace)
+    dems = load_registered_dems(workspace)
+    seen = run_preflight(request, dems, check_photos=lambda photos: check_photos(photos, progress, prefetch))
     _refuse_feet(seen.diagnosis, dems)
     flight_id = _flight_id(workspace, seen.diagnosis, into)
     with workspace.catalog.flights.lock(flight_id):
         if into is not None:  # it may have changed since
             _flight_id(workspace, seen.diagnosis, flight_id)
-        plan = _plan(workspace, request, seen, dems, flight_id, asked=relay, joins=into is not None)
+        plan = _plan(
+            workspace, request, seen, dems, flight_id, is_requested=reprocess, joins=into is not None
+        )
         opened = open_flight(
             workspace,
             flight_id,
@@ -138,45 +150,51 @@ def ingest(
             plan.terrain,
             labels,
             plan.terrain_names,
-            plan.again,
+            plan.reprocess,
             default_name=plan.frames[0].path.resolve().parent.name,
             work_crs=seen.diagnosis.work_crs,
             is_drill=seen.diagnosis.is_drill,
-            doubted=_doubted(seen),
+            doubted=_find_doubtful_cameras(seen),
         )
         _keep_inputs(workspace, request)
-        kept = keep_known(workspace, flight_id, plan.frames)
+        kept = store_missing_originals(workspace, flight_id, plan.frames)
         refolded = _amend(workspace, opened, plan, started_ns, progress)
         new = _merge(workspace, opened, plan, progress)
         unseen = Rejections(errors=list(seen.diagnosis.refused))
-        workspace.catalog.frames.put([*unseen.records(flight_id), *plan.rejections.records(flight_id)])
-        show_layers_in_use(workspace, flight_id)
-        changed = new > 0 or plan.again.is_due or refolded.lines > 0
-        communes = cover_communes(workspace, opened.flight, progress, changed=changed)
-        flight = close_flight(workspace, opened.flight, state_of(workspace, flight_id))
+        workspace.catalog.frames.put([*unseen.to_records(flight_id), *plan.rejections.to_records(flight_id)])
+        update_visible_layers(workspace, flight_id)
+        changed = new > 0 or plan.reprocess.is_due or refolded.lines > 0
+        communes = measure_coverage(workspace, opened.flight, progress, changed=changed)
+        flight = close_flight(workspace, opened.flight, resolve_flight_state(workspace, flight_id))
         workspace.catalog.audit.append(
             workspace.operator or workspace.box, "ingest", flight_id, f"{new} new frames", at_ns=started_ns
         )
     given = [*seen.diagnosis.headers, *(header for header, _ in seen.diagnosis.refused)]
-    used = {record.frame_id for record in workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)}
+    used = {
+        record.frame_id for record in workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
+    }
     return IngestReport(
         flight=flight,
-        survey=seen,
+        preflight=seen,
         used=len(used & {header.frame_id for header in given}),
         in_flight=len(used),
         new=new,
-        left_out=(*seen.unreadable, *seen.diagnosis.rejected, *plan.rejections.sentences(but=used)),
+        rejections=(
+            *seen.unreadable,
+            *seen.diagnosis.rejected,
+            *plan.rejections.to_rejections(except_ids=used),
+        ),
         communes=tuple(communes),
         seconds=(workspace.clock_ns() - started_ns) / 1e9,
-        relaid=len(plan.again.frames),
-        mended=refolded.mended,
+        reprocessed=len(plan.reprocess.frames),
+        repaired=refolded.repaired,
         notes=(
             *_notes(workspace, seen, opened, refolded),
-            *([warning(KEPT_NOW, photos=kept)] if kept else []),
-            *(finer_said(flight, plan.frames) if into is not None else ()),
-            *options_unused_said(workspace, flight_id, request, plan.frames),
-            *boundaries_said(workspace.catalog, flight),
-            *workspace.room.notes,
+            *([encode_warning(ORIGINALS_ADDED, photos=kept)] if kept else []),
+            *(list_finer_photo_warnings(flight, plan.frames) if into is not None else ()),
+            *list_unused_option_warnings(workspace, flight_id, request, plan.frames),
+            *list_boundary_warnings(workspace.catalog, flight),
+            *workspace.disk_space.notes,
         ),
     )
 
@@ -191,84 +209,95 @@ class _Plan:
 
     terrain: TerrainGrid
     terrain_names: str
-    frames: Sequence[Planned]
-    again: Relay
+    frames: Sequence[FrameFootprint]
+    reprocess: ReprocessPlan
     rejections: Rejections
 
 
 def _plan(
     workspace: Workspace,
-    request: SurveyRequest,
-    seen: Survey,
+    request: PreflightRequest,
+    seen: PreflightResult,
     dems: Sequence[DemInfo],
     flight_id: str,
     *,
-    asked: bool,
+    is_requested: bool,
     joins: bool,
 ) -> _Plan:
     """Only reads. Raises OutsideTerrain where no frame sees ground."""
-    terrain = ground_under(workspace, seen.diagnosis, dems)
+    terrain = load_terrain_under(workspace, seen.diagnosis, dems)
     if joins:
-        terrain = terrain_beside(workspace, dems, terrain, flight_on_record(workspace, flight_id))
-    frames, refused = planned_on(seen.diagnosis, terrain)
-    names = names_here(dems, terrain.bounds_m, terrain.work_crs)
+        terrain = extend_terrain(workspace, dems, terrain, find_flight(workspace, flight_id))
+    frames, refused = project_frames(seen.diagnosis, terrain)
+    names = format_dem_names(dems, terrain.bounds_m, terrain.work_crs)
     if not frames:
-        raise nothing_seen(seen, refused, names)
-    frames = without_let_go(workspace, frames)
-    frames = in_their_layers(workspace, flight_id, frames, request.layer)
-    again = plan_relay(
-        workspace, flight_id, seen.diagnosis.rejected, frames, refused, terrain, names, asked=asked
+        raise make_outside_terrain_error(seen, refused, names)
+    frames = exclude_purged(workspace, frames)
+    frames = keep_recorded_layers(workspace, flight_id, frames, request.layer)
+    again = plan_reprocess(
+        workspace,
+        flight_id,
+        seen.diagnosis.rejected,
+        frames,
+        refused,
+        terrain,
+        names,
+        is_requested=is_requested,
     )
     return _Plan(
         terrain=terrain,
         terrain_names=names,
         frames=frames,
-        again=with_moves(workspace, flight_id, frames, again),
+        reprocess=plan_layer_moves(workspace, flight_id, frames, again),
         rejections=Rejections(errors=refused),
     )
 
 
-def _amend(workspace: Workspace, opened: Opened, plan: _Plan, at_ns: int, progress: Progress) -> Refolded:
+def _amend(
+    workspace: Workspace, opened: FlightSession, plan: _Plan, at_ns: int, progress: Progress
+) -> RebuildReport:
     """Record what is laid again or moved, then make the tiles that are there what the recorded frames make
     them."""
     flight_id = opened.flight.flight_id
-    open_targets(workspace, opened.flight, plan.again)
-    carry_out(workspace, flight_id, plan.again, at_ns)
-    carry_out_moves(workspace, flight_id, plan.again, at_ns)
+    open_target_mosaics(workspace, opened.flight, plan.reprocess)
+    apply_reprocess_plan(workspace, flight_id, plan.reprocess, at_ns)
+    apply_layer_moves(workspace, flight_id, plan.reprocess, at_ns)
     paths = {frame.header.frame_id: frame.path for frame in plan.frames}
     done = [
-        refold_mosaic(
-            workspace, mosaic, progress, also=plan.again.tiles(mosaic.layer), paths=paths, check=True
+        rebuild_mosaic(
+            workspace, mosaic, progress, also=plan.reprocess.tiles(mosaic.layer), paths=paths, check=True
         )
-        for mosaic in live_mosaics(workspace, flight_id)
+        for mosaic in list_live_mosaics(workspace, flight_id)
     ]
-    return Refolded(lines=sum(one.lines for one in done), mended=sum(one.mended for one in done))
+    return RebuildReport(lines=sum(one.lines for one in done), repaired=sum(one.repaired for one in done))
 
 
-def _merge(workspace: Workspace, opened: Opened, plan: _Plan, progress: Progress) -> int:
+def _merge(workspace: Workspace, opened: FlightSession, plan: _Plan, progress: Progress) -> int:
     """Merge the frames that are not on the map, layer by layer; how many there were."""
     new = 0
     for layer in sorted({frame.header.layer for frame in plan.frames}):
         frames = [frame for frame in plan.frames if frame.header.layer == layer]
         mosaic = open_mosaic(workspace, opened.flight, layer, frames)
-        frames = [frame for frame in frames if frame.header.frame_id not in plan.again.held]
+        frames = [frame for frame in frames if frame.header.frame_id not in plan.reprocess.held]
         todo = list(_records(workspace, opened, mosaic, frames, plan.terrain))
-        merge = merge_frames if workspace.cluster is None else spread_frames
+        merge = merge_frames if workspace.cluster is None else merge_frames_on_cluster
         new += merge(workspace, mosaic, todo, plan.terrain, plan.rejections, progress)
         if opened.was_cut_short:
-            join_all(workspace, mosaic)
+            update_all_ancestors(workspace, mosaic)
     return new
 
 
-def _notes(workspace: Workspace, seen: Survey, opened: Opened, refolded: Refolded) -> tuple[str, ...]:
+def _notes(
+    workspace: Workspace, seen: PreflightResult, opened: FlightSession, refolded: RebuildReport
+) -> tuple[str, ...]:
     """What was done or not done besides."""
     flight_id = opened.flight.flight_id
     given = [*seen.diagnosis.headers, *(header for header, _ in seen.diagnosis.refused)]
-    withdrawn = withdrawals_said(workspace, flight_id, [header.frame_id for header in given])
-    mended = [warning(MENDED, tiles=refolded.mended)] if refolded.mended else []
+    withdrawn = list_withdrawal_warnings(workspace, flight_id, [header.frame_id for header in given])
+    mended = [encode_warning(TILES_REPAIRED, tiles=refolded.repaired)] if refolded.repaired else []
     shown = [one for one in workspace.catalog.tiles.mosaics(flight_id) if one.published]
-    older = outdated_said(workspace.catalog, shown)
-    let_go = let_go_warnings(workspace, given)
+    older = list_outdated_warnings(workspace.catalog, shown)
+    let_go = list_purge_warnings(workspace, given)
     return tuple(dict.fromkeys((*withdrawn, *let_go, *opened.notes, *mended, *older)))
 
 
@@ -278,7 +307,7 @@ def _refuse_feet(diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> None:
         if problem.code == "terrain_in_feet":
             centres = np.array([header.exterior_prior.projection_centre_m for header in diagnosis.headers])
             (west, south), (east, north) = centres[:, :2].min(axis=0), centres[:, :2].max(axis=0)
-            names = names_here(dems, (west, south, east, north), diagnosis.work_crs)
+            names = format_dem_names(dems, (west, south, east, north), diagnosis.work_crs)
             raise InputUnusable(
                 _(
                     "{names}: {sentence_en}",
@@ -294,32 +323,34 @@ def _flight_id(workspace: Workspace, diagnosis: Diagnosis, into: str | None) -> 
     frame_ids = [header.frame_id for header in diagnosis.headers]
     standing = workspace.catalog.flights.flight_of_frames(frame_ids)
     if into is not None:
-        return joined(workspace, into, diagnosis, standing)
-    return standing or flight_id_of(frame_ids)
+        return resolve_flight_to_join(workspace, into, diagnosis, standing)
+    return standing or derive_flight_id(frame_ids)
 
 
-def _doubted(seen: Survey) -> frozenset[str]:
+def _find_doubtful_cameras(seen: PreflightResult) -> frozenset[str]:
     """Cameras of this run whose colours may be near-infrared."""
     is_doubted = any(problem.code == MAYBE_INFRARED for problem in seen.diagnosis.problems)
-    return doubted_cameras(seen.photos) if is_doubted else frozenset()
+    return find_infrared_suspects(seen.photos) if is_doubted else frozenset()
 
 
-def _keep_inputs(workspace: Workspace, request: SurveyRequest) -> None:
+def _keep_inputs(workspace: Workspace, request: PreflightRequest) -> None:
     for path in (request.telemetry, request.camera):
         if path is not None:
-            keep(workspace, path)
+            store_original(workspace, path)
 
 
 def _records(
     workspace: Workspace,
-    opened: Opened,
+    opened: FlightSession,
     mosaic: MosaicInfo,
-    frames: Sequence[Planned],
+    frames: Sequence[FrameFootprint],
     terrain: TerrainGrid,
 ) -> Iterator[tuple[FrameRecord, Path]]:
     """What is to be merged: the record that stands in the catalogue, else a new one."""
     flight = opened.flight
-    standing = {record.frame_id: record for record in workspace.catalog.frames.of_flight(flight.flight_id)}
+    standing = {
+        record.frame_id: record for record in workspace.catalog.frames.list_for_flight(flight.flight_id)
+    }
     for frame in frames:
         record = standing.get(frame.header.frame_id)
         if record is not None and record.status is FrameStatus.WITHDRAWN:
@@ -330,6 +361,6 @@ def _records(
             continue
         work_crs, base_zoom = flight.work_crs, mosaic.base_zoom
         yield (
-            frame_record(frame, flight.flight_id, work_crs, base_zoom, terrain.dem_id),
+            build_frame_record(frame, flight.flight_id, work_crs, base_zoom, terrain.dem_id),
             frame.path,
         )

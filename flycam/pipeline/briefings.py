@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from flycam.catalog.briefings import BriefingLine, BriefingPlace
+from flycam.catalog.briefings import BriefingPlace, BriefingVersion
 from flycam.catalog.records import AuditEntry
 from flycam.errors import InputUnusable, NotFound, StoreConflict
-from flycam.frame.spelling import is_plain, seen
+from flycam.frame.text_normalization import is_printable, strip_unprintable
 from flycam.messages import _
 from flycam.pipeline.workspace import Workspace
 
-MOST_PLACES = 60
-NAME_LETTERS = 120
+MAX_PLACES = 60
+MAX_NAME_LENGTH = 120
 
-_VIEW_LETTERS = 8000
+_MAX_VIEW_LENGTH = 8000
 
 
 def write_briefing(
     workspace: Workspace, event_id: str, based_on: int, places: Sequence[BriefingPlace], who: str
-) -> BriefingLine:
+) -> BriefingVersion:
     """Make these the places of an event, in this order. The same again is no change.
 
     based_on  the version that was seen; 0 where there was none
     Raises InputUnusable (a view, a name, too many), NotFound (the event), StoreConflict (the list is not as
     it was seen).
     """
-    checked = _checked(places)
+    checked = _validate_places(places)
     if event_id not in {one.event_id for one in workspace.catalog.flights.events()}:
         raise NotFound(
             _(
@@ -43,7 +43,7 @@ def write_briefing(
         raise StoreConflict(
             _("{event_id}: somebody changed these places meanwhile; look at them again", event_id=event_id)
         )
-    line = BriefingLine(
+    line = BriefingVersion(
         event_id=event_id,
         version=based_on + 1,
         places=checked,
@@ -58,12 +58,12 @@ def write_briefing(
 
 def require_view(view: Mapping[str, str]) -> None:
     """Raises InputUnusable for words that no address of the map's page has."""
-    if sum(map(len, view.values())) > _VIEW_LETTERS:
+    if sum(map(len, view.values())) > _MAX_VIEW_LENGTH:
         raise InputUnusable(
             _("the view that is presented is too long for an address; present again from the map's page")
         )
     for word, said in view.items():
-        if not is_plain(said):
+        if not is_printable(said):
             raise InputUnusable(
                 _(
                     "the view that is presented ({word}) holds characters that no address of "
@@ -74,26 +74,26 @@ def require_view(view: Mapping[str, str]) -> None:
             )
 
 
-def _checked(places: Sequence[BriefingPlace]) -> list[BriefingPlace]:
-    if len(places) > MOST_PLACES:
+def _validate_places(places: Sequence[BriefingPlace]) -> list[BriefingPlace]:
+    if len(places) > MAX_PLACES:
         raise InputUnusable(
             _(
                 "the list holds more than {most_places} places; take some off the list",
-                most_places=MOST_PLACES,
+                most_places=MAX_PLACES,
             )
         )
-    return [_checked_place(number, one) for number, one in enumerate(places, 1)]
+    return [_validate_place(number, one) for number, one in enumerate(places, 1)]
 
 
-def _checked_place(number: int, place: BriefingPlace) -> BriefingPlace:
+def _validate_place(number: int, place: BriefingPlace) -> BriefingPlace:
     require_view(place.view)
-    name = seen(place.name)
-    if not name or len(name) > NAME_LETTERS:
+    name = strip_unprintable(place.name)
+    if not name or len(name) > MAX_NAME_LENGTH:
         raise InputUnusable(
             _(
                 "place {number}: give it a name of 1 to {name_letters} letters",
                 number=number,
-                name_letters=NAME_LETTERS,
+                name_letters=MAX_NAME_LENGTH,
             )
         )
     west, south, east, north = place.bounds

@@ -14,23 +14,30 @@ from threading import Lock
 import shapely
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.footprints import bounds_of
+from flycam.catalog.footprints import compute_footprint_bounds
 from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, FrameRecord, FrameStatus, MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import FlightBusy, NotFound
 from flycam.frame.flight import Flight
-from flycam.frame.moment import VIETNAM, house_zone
-from flycam.frame.warning import BOUNDARIES_LATER, NO_TERRAIN, brief, code_of, sentence, warning
-from flycam.geodata.warp import CAPTURED_TAG, DRILL_TAG
+from flycam.frame.timestamp import VIETNAM, get_local_zone
+from flycam.frame.warning import (
+    BOUNDARIES_LATER,
+    NO_TERRAIN,
+    encode_warning,
+    format_brief_warning,
+    format_warning,
+    parse_warning_code,
+)
+from flycam.geodata.reference_raster import CAPTURED_TAG, EXERCISE_TAG
 from flycam.messages import _
-from flycam.mosaic.clip import CoveredGround, coverage
+from flycam.mosaic.area_coverage import AreaCoverage, measure_area_coverage
 from flycam.mosaic.export import export_cog
-from flycam.pipeline.executor import workers_here
+from flycam.pipeline.executor import count_workers
 from flycam.pipeline.workspace import Progress, Workspace
 from flycam.store import keys
 
 
-def cover_communes(
+def measure_coverage(
     workspace: Workspace,
     flight: Flight,
     progress: Progress,
@@ -38,29 +45,29 @@ def cover_communes(
     changed: bool,
     again: Collection[str] = (),
 ) -> list[Coverage]:
-    """Measure every commune of the flight (`communes_of`); recorded, largest area first.
+    """Measure every commune of the flight (`list_flight_communes`); recorded, largest area first.
 
     Areas are measured in the flight's work CRS. A flight over several layers counts its colour mosaic.
-    Pictures are cut when they are asked for (`clip_of`). changed=False keeps those that were cut of the
+    Pictures are cut when they are asked for (`make_clip`). changed=False keeps those that were cut of the
     revision on show: only where no tile changed since, for a withdrawn frame must not stay; but not of the
     communes `again`."""
-    mosaic = main_mosaic(workspace, flight.flight_id)
+    mosaic = get_main_mosaic(workspace, flight.flight_id)
     frames = {
         record.frame_id: record
-        for record in workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+        for record in workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
     }
     communes = _communes_under(workspace, flight, frames.values())
-    covered = coverage(
+    covered = measure_area_coverage(
         workspace.store,
         workspace.catalog.tiles,
         mosaic,
         {commune.code: shapely.from_wkb(commune.wkb) for commune in communes},
         flight.work_crs,
-        workers=workers_here(),
+        workers=count_workers(),
     )
     standing = () if changed else workspace.catalog.boundaries.coverage(flight.flight_id)
     kept = {one.commune_code: one.clip_key for one in standing if one.commune_code not in again}
-    own = keys.product_prefix(mosaic.mosaic_id, mosaic.revision)
+    own = keys.format_product_prefix(mosaic.mosaic_id, mosaic.revision)
     measured = [
         replace(
             _covered(flight, commune, covered[commune.code], frames),
@@ -78,19 +85,19 @@ _cutting = Lock()
 """One clip at a time: each is made on all cores."""
 
 
-def clip_of(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, covered: Coverage) -> str:
+def make_clip(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, covered: Coverage) -> str:
     """Store key of a commune's part of the revision on show as a COG, made now where nobody asked before.
 
     Raises NotFound where less than a pixel of it is shown, FlightBusy where tiles change while it is made,
     and what `export_cog` raises."""
-    own = keys.product_prefix(mosaic.mosaic_id, mosaic.revision)
+    own = keys.format_product_prefix(mosaic.mosaic_id, mosaic.revision)
     with _cutting:
         rows = workspace.catalog.boundaries.coverage(flight.flight_id)
         now = next((one for one in rows if one.commune_code == covered.commune_code), covered)
         if now.clip_key is not None and now.clip_key.startswith(own):
             return now.clip_key
         seq = workspace.catalog.tiles.last_seq(mosaic.mosaic_id)
-        commune = commune_of(workspace.catalog, flight, covered.commune_code)
+        commune = get_flight_commune(workspace.catalog, flight, covered.commune_code)
         key = _clip(workspace, flight, mosaic, commune)
         workspace.store.flush()  # the catalogue names no clip that a power cut could still take away
         if not workspace.catalog.boundaries.put_clip(now, key, mosaic.mosaic_id, seq):
@@ -104,12 +111,12 @@ def clip_of(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, covered: C
         return key
 
 
-def main_mosaic(workspace: Workspace, flight_id: str, revision: int | None = None) -> MosaicInfo:
-    """As `main_mosaic_in`, of a workspace's catalogue."""
-    return main_mosaic_in(workspace.catalog, flight_id, revision)
+def get_main_mosaic(workspace: Workspace, flight_id: str, revision: int | None = None) -> MosaicInfo:
+    """As `select_main_mosaic`, of a workspace's catalogue."""
+    return select_main_mosaic(workspace.catalog, flight_id, revision)
 
 
-def main_mosaic_in(catalog: Catalog, flight_id: str, revision: int | None = None) -> MosaicInfo:
+def select_main_mosaic(catalog: Catalog, flight_id: str, revision: int | None = None) -> MosaicInfo:
     """The mosaic a flight is shown by: colour if there is one; of one revision, or the published one. Raises
     NotFound."""
     mosaics = [
@@ -130,26 +137,28 @@ def main_mosaic_in(catalog: Catalog, flight_id: str, revision: int | None = None
 def _communes_under(
     workspace: Workspace, flight: Flight, frames: Iterable[FrameRecord]
 ) -> list[CommuneRecord]:
-    bounds = bounds_of(frames)
-    return [] if bounds is None else communes_of(workspace.catalog, flight, bounds)
+    bounds = compute_footprint_bounds(frames)
+    return [] if bounds is None else list_flight_communes(workspace.catalog, flight, bounds)
 
 
-def communes_of(catalog: Catalog, flight: Flight, bounds: BoundsLonLat) -> list[CommuneRecord]:
+def list_flight_communes(catalog: Catalog, flight: Flight, bounds: BoundsLonLat) -> list[CommuneRecord]:
     """Communes in which a flight's ground counts (`Boundaries.counted`), in force on its day; today's where
     none there is recorded for that day.
 
     The rule of the map: who flies before the first boundaries that are known still has a commune to name.
-    `boundaries_said` tells from when those hold.
+    `list_boundary_warnings` tells from when those hold.
     """
     is_drill = catalog.flights.event(flight.event_id).is_drill
-    return catalog.boundaries.counted(is_drill=is_drill, on_date=flown_on(flight), bounds=bounds)
+    return catalog.boundaries.list_countable(
+        is_drill=is_drill, on_date=get_flight_date(flight), bounds=bounds
+    )
 
 
-def commune_of(catalog: Catalog, flight: Flight, code: str) -> CommuneRecord:
-    """The commune of this code among those of the flight (`communes_of`). Raises NotFound for another, where
-    its boundaries of the flight's day are not known and those of others around are."""
-    day, bounds = flown_on(flight), flight.bounds_lonlat_deg
-    here = [] if bounds is None else communes_of(catalog, flight, bounds)
+def get_flight_commune(catalog: Catalog, flight: Flight, code: str) -> CommuneRecord:
+    """The commune of this code among those of the flight (`list_flight_communes`). Raises NotFound for
+    another, where its boundaries of the flight's day are not known and those of others around are."""
+    day, bounds = get_flight_date(flight), flight.bounds_lonlat_deg
+    here = [] if bounds is None else list_flight_communes(catalog, flight, bounds)
     found = next((one for one in here if one.code == code), None)
     if found is not None:
         return found
@@ -157,14 +166,14 @@ def commune_of(catalog: Catalog, flight: Flight, code: str) -> CommuneRecord:
     return catalog.boundaries.commune(code, day if is_recorded else None)
 
 
-def boundaries_said(catalog: Catalog, flight: Flight) -> tuple[str, ...]:
+def list_boundary_warnings(catalog: Catalog, flight: Flight) -> tuple[str, ...]:
     """The warning of a flight whose communes are those of a later day."""
-    day, bounds = flown_on(flight), flight.bounds_lonlat_deg
-    communes = [] if bounds is None else communes_of(catalog, flight, bounds)
+    day, bounds = get_flight_date(flight), flight.bounds_lonlat_deg
+    communes = [] if bounds is None else list_flight_communes(catalog, flight, bounds)
     since = sorted({one.valid_from for one in communes if one.valid_from > day})
     if not since:
         return ()
-    said = warning(
+    said = encode_warning(
         BOUNDARIES_LATER,
         day=day.isoformat(),
         day_vi=f"{day:%d/%m/%Y}",
@@ -174,15 +183,15 @@ def boundaries_said(catalog: Catalog, flight: Flight) -> tuple[str, ...]:
     return (said,)
 
 
-def flown_on(flight: Flight) -> date:
+def get_flight_date(flight: Flight) -> date:
     """The day of the flight in the house's zone, which decides whose boundaries hold."""
-    return datetime.fromtimestamp(flight.first_ns / 1e9, house_zone()).date()
+    return datetime.fromtimestamp(flight.first_ns / 1e9, get_local_zone()).date()
 
 
 def _covered(
     flight: Flight,
     commune: CommuneRecord,
-    ground: CoveredGround,
+    ground: AreaCoverage,
     frames: dict[str, FrameRecord],
 ) -> Coverage:
     seen = [frames[frame_id] for frame_id in ground.frames if frame_id in frames]
@@ -212,17 +221,19 @@ def _clip(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, commune: Com
             crs=flight.work_crs,
             gsd_m=flight.gsd_m,
             polygon=shapely.from_wkb(commune.wkb),
-            tags=tags_of(workspace, flight, mosaic),
-            workers=workers_here(),
+            tags=build_geotiff_tags(workspace, flight, mosaic),
+            workers=count_workers(),
         )
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        key = keys.product(mosaic.mosaic_id, mosaic.revision, f"commune-{commune.code}.tif", digest)
+        key = keys.format_product_key(
+            mosaic.mosaic_id, mosaic.revision, f"commune-{commune.code}.tif", digest
+        )
         workspace.store.put_file(key, path)
     return key
 
 
-def tags_of(workspace: Workspace, flight: Flight, mosaic: MosaicInfo) -> dict[str, str]:
+def build_geotiff_tags(workspace: Workspace, flight: Flight, mosaic: MosaicInfo) -> dict[str, str]:
     """What every GeoTIFF of a flight says about itself; a drill is marked as one."""
     event = workspace.catalog.flights.event(flight.event_id)
     first, last = (datetime.fromtimestamp(ns / 1e9, VIETNAM) for ns in (flight.first_ns, flight.last_ns))
@@ -242,9 +253,13 @@ def tags_of(workspace: Workspace, flight: Flight, mosaic: MosaicInfo) -> dict[st
         "FLYCAM_TERRAIN": f"{dem_id or flight.dem_id} ({flight.vertical_datum})",
     }
     if event.is_drill:
-        tags[DRILL_TAG] = "DIỄN TẬP"
+        tags[EXERCISE_TAG] = "DIỄN TẬP"
     if flight.warnings:
-        said = flight.warnings if is_live else [one for one in flight.warnings if code_of(one) != NO_TERRAIN]
-        finished = [brief(one, finished=True) for one in flight.warnings if one not in said]
-        tags["FLYCAM_WARNINGS"] = " ".join([*map(sentence, said), *finished])
+        said = (
+            flight.warnings
+            if is_live
+            else [one for one in flight.warnings if parse_warning_code(one) != NO_TERRAIN]
+        )
+        finished = [format_brief_warning(one, finished=True) for one in flight.warnings if one not in said]
+        tags["FLYCAM_WARNINGS"] = " ".join([*map(format_warning, said), *finished])
     return tags

@@ -6,25 +6,25 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from flycam.analysis.change import detecting
-from flycam.drill.drill import write_drill
+from flycam.analysis.change_detection import prepare_detection
+from flycam.drill.photo_drill import write_drill
 from flycam.pipeline.batch import IngestReport, ingest
-from flycam.pipeline.boundaries import register_communes
-from flycam.pipeline.change.compare import Compared, compare
-from flycam.pipeline.finish.recipe import finish
-from flycam.pipeline.finish.report import FinishReport
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.laying.survey import SurveyRequest
-from flycam.pipeline.made_up import require_nothing_real
+from flycam.pipeline.change.comparison import ComparisonReport, compare_sources
+from flycam.pipeline.commune_boundaries import register_communes
+from flycam.pipeline.exercise_guard import require_no_real_data
+from flycam.pipeline.finish.finish_report import FinishReport
+from flycam.pipeline.finish.workflow import finish_flight
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.orthorectification.preflight import PreflightRequest
 from flycam.pipeline.terrain import register_dem
-from flycam.pipeline.workspace import Progress, Workspace, silent
+from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
 
 DEMO_EVENT = "Bão số 3 (diễn tập)"
 _STRIPS, _PHOTOS_A_STRIP = 4, 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Flown:
+class DemoFlight:
     """One flight of the demo, ingested and finished."""
 
     ingested: IngestReport
@@ -35,19 +35,19 @@ class Flown:
 class DemoReport:
     """The two flights of the demo, and what changed between them."""
 
-    before: Flown
-    after: Flown
-    compared: Compared
+    before: DemoFlight
+    after: DemoFlight
+    compared: ComparisonReport
 
 
-def run_demo(workspace: Workspace, progress: Progress = silent) -> DemoReport:
+def run_demo(workspace: Workspace, progress: Progress = ignore_progress) -> DemoReport:
     """Render, ingest, clip and finish a drill flight before and after its storm, and put up for review what
     changed.
 
     Run again, it changes nothing. Raises RealDataHere where anything real is registered, also while it is
     made.
     """
-    require_nothing_real(workspace)
+    require_no_real_data(workspace)
     workspace.cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="demo-", dir=workspace.cache_dir) as folder:
         flown = [
@@ -59,12 +59,12 @@ def run_demo(workspace: Workspace, progress: Progress = silent) -> DemoReport:
         ]
         progress("compare", 0, 1)
         before, after = (one.ingested.flight.flight_id for one in flown)
-        compared = compare(workspace, before, after, Path(folder) / "changes.gpkg", detecting)
+        compared = compare_sources(workspace, before, after, Path(folder) / "changes.gpkg", prepare_detection)
         progress("compare", 1, 1)
     return DemoReport(before=flown[0], after=flown[1], compared=compared)
 
 
-def _fly(workspace: Workspace, folder: Path, label: str, *, after: bool, progress: Progress) -> Flown:
+def _fly(workspace: Workspace, folder: Path, label: str, *, after: bool, progress: Progress) -> DemoFlight:
     drill = write_drill(
         folder,
         after=after,
@@ -72,13 +72,15 @@ def _fly(workspace: Workspace, folder: Path, label: str, *, after: bool, progres
         truth_rasters=False,
         progress=lambda done, total: progress("render", done, total),
     )
-    require_nothing_real(workspace)  # much may have come while it was rendered
+    require_no_real_data(workspace)  # much may have come while it was rendered
     register_dem(workspace, drill.dem)
     register_communes(workspace, drill.communes)
     ingested = ingest(
         workspace,
-        SurveyRequest(paths=(drill.photos,)),
-        Labels(name=label, event=DEMO_EVENT),
+        PreflightRequest(paths=(drill.photos,)),
+        FlightLabels(name=label, event=DEMO_EVENT),
         progress,
     )
-    return Flown(ingested=ingested, finished=finish(workspace, ingested.flight.flight_id, progress=progress))
+    return DemoFlight(
+        ingested=ingested, finished=finish_flight(workspace, ingested.flight.flight_id, progress=progress)
+    )

@@ -17,12 +17,12 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def workers_here() -> int:
+def count_workers() -> int:
     """One worker for each processor this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def ordered_map(
+def map_ordered(
     work: Callable[[Item], Result], items: Iterable[Item], workers: int, in_flight: int
 ) -> Iterator[Result]:
     """Yield work(item) in the order of items; at most `in_flight` results wait at any moment.
@@ -46,7 +46,7 @@ class Cluster(Protocol):
     """
 
     def run(self, order: Any, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        """Yield (number of the task, its result). order: a `cluster_worker.Order`.
+        """Yield (number of the task, its result). order: a `cluster_worker.JobOrder`.
 
         Raises what a task raised; ClusterUnavailable, WorkerUnfit.
         """

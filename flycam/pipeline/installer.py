@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
-from flycam.errors import InputUnusable, StorageTrouble
+from flycam.errors import InputUnusable, StorageFailed
 from flycam.messages import _
-from flycam.pipeline import stick_check
-from flycam.pipeline.stick_check import MANIFEST, sha256_of, wrong_in
-from flycam.pipeline.whole_folder import whole_folder
-from flycam.pipeline.workspace import Progress, silent
+from flycam.pipeline import installer_check
+from flycam.pipeline.atomic_folder import replace_folder
+from flycam.pipeline.installer_check import MANIFEST, find_damaged_files, hash_file
+from flycam.pipeline.workspace import Progress, ignore_progress
 
 WHEELS, LOCK, OWN_LOCK, SCRIPT, CHECK = "wheels", "run.lock", "flycam.lock", "install.sh", "check.py"
 _PACKAGE = Path(__file__).resolve().parent.parent
-_LEFT_OUT = frozenset({"INSTALLER", "REQUESTED", "direct_url.json", "RECORD"})
+_EXCLUDED_FILES = frozenset({"INSTALLER", "REQUESTED", "direct_url.json", "RECORD"})
 """What pip itself adds beside what a wheel brought."""
 
 Gather = Callable[[Path, Path], None]
@@ -44,12 +44,12 @@ class Installer:
 
 def write_installer(
     out: Path,
-    found_in: Path | None = None,
-    progress: Progress = silent,
+    wheel_dir: Path | None = None,
+    progress: Progress = ignore_progress,
     *,
     lock: Path | None = None,
     gather: Gather | None = None,
-    own: Callable[[Path], Path] | None = None,
+    build_wheel: Callable[[Path], Path] | None = None,
 ) -> Installer:
     """A folder that installs flycam on a machine of this kind without a network; there whole or not at all.
 
@@ -59,33 +59,33 @@ def write_installer(
 
     Raises InputUnusable (a wheel cannot be had, the page is not built), DiskFull, StorageTrouble.
     """
-    lock = lock or lock_file()
-    gather = gather or (lambda of, into: download(of, into, found_in))
-    with whole_folder(out, _stranger_in) as part:
+    lock = lock or find_lock_file()
+    gather = gather or (lambda of, into: download_wheels(of, into, wheel_dir))
+    with replace_folder(out, _find_foreign_file) as part:
         wheels = part / WHEELS
         wheels.mkdir()
         progress("wheels", 0, 2)
         gather(lock, wheels)
         progress("wheels", 1, 2)
-        ours = (own or own_wheel)(wheels)
+        ours = (build_wheel or build_own_wheel)(wheels)
         (part / LOCK).write_bytes(lock.read_bytes())
         version = ours.name.split("-")[1]
-        (part / OWN_LOCK).write_text(f"flycam=={version} --hash=sha256:{sha256_of(ours)}\n")
+        (part / OWN_LOCK).write_text(f"flycam=={version} --hash=sha256:{hash_file(ours)}\n")
         (part / SCRIPT).write_text(_script(version), encoding="utf-8")
-        (part / CHECK).write_bytes(Path(stick_check.__file__).read_bytes())
+        (part / CHECK).write_bytes(Path(installer_check.__file__).read_bytes())
         listed = sorted(one for one in part.rglob("*") if one.is_file())
-        lines = [f"{sha256_of(one)}  {one.relative_to(part).as_posix()}\n" for one in listed]
+        lines = [f"{hash_file(one)}  {one.relative_to(part).as_posix()}\n" for one in listed]
         (part / MANIFEST).write_text("".join(lines), encoding="ascii")
         size = sum(one.stat().st_size for one in listed)
         progress("wheels", 2, 2)
-    wrong = wrong_in(out)
+    wrong = find_damaged_files(out)
     if wrong:
-        raise StorageTrouble(_("{out}: is not what was written; try another stick", out=out / wrong[0]))
+        raise StorageFailed(_("{out}: is not what was written; try another stick", out=out / wrong[0]))
     count = sum(one.suffix == ".whl" for one in listed)
-    return Installer(path=out, wheels=count, size_bytes=size, manifest_sha256=sha256_of(out / MANIFEST))
+    return Installer(path=out, wheels=count, size_bytes=size, manifest_sha256=hash_file(out / MANIFEST))
 
 
-def lock_file() -> Path:
+def find_lock_file() -> Path:
     """The hash-locked requirements: inside the package in a wheel, beside it in a source tree."""
     for path in (_PACKAGE / LOCK, _PACKAGE.parent / "requirements" / LOCK):
         if path.is_file():
@@ -98,28 +98,28 @@ def lock_file() -> Path:
     )
 
 
-def download(lock: Path, wheels: Path, found_in: Path | None) -> None:
+def download_wheels(lock: Path, wheels: Path, wheel_dir: Path | None) -> None:
     """All wheels of a lock for this platform, each against its hash. Raises InputUnusable."""
-    source = [] if found_in is None else ["--no-index", "--find-links", str(_wheels_in(found_in))]
+    source = [] if wheel_dir is None else ["--no-index", "--find-links", str(_wheels_in(wheel_dir))]
     words = ["download", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "--no-deps"]
     _pip([*words, *source, "--require-hashes", "-r", str(lock), "-d", str(wheels)])
 
 
-def own_wheel(wheels: Path) -> Path:
+def build_own_wheel(wheels: Path) -> Path:
     """flycam's own wheel, with the built page: built in a source tree, packed again from what is installed.
     Raises InputUnusable."""
     if not (_PACKAGE / "serve" / "static" / "index.html").is_file():
         raise InputUnusable(_("{package}: the map's page is not built; run 'make map'", package=_PACKAGE))
     root = _PACKAGE.parent
     if not (root / "pyproject.toml").is_file():
-        return packed_again(distribution("flycam"), wheels)
+        return rebuild_wheel(distribution("flycam"), wheels)
     with tempfile.TemporaryDirectory(dir=wheels.parent) as name:
         _run(["-m", "hatchling", "build", "-t", "wheel", "-d", name], root)
         (built,) = Path(name).glob("*.whl")
         return built.replace(wheels / built.name)
 
 
-def packed_again(installed: Distribution, wheels: Path) -> Path:
+def rebuild_wheel(installed: Distribution, wheels: Path) -> Path:
     """The wheel that an installed package came from, but for its order and times.
 
     Raises StorageTrouble where a file is not as it was installed.
@@ -137,12 +137,12 @@ def packed_again(installed: Distribution, wheels: Path) -> Path:
     with zipfile.ZipFile(out, "w") as packed:
         for file in sorted(installed.files or [], key=str):
             is_ours = file.parts[0] != ".." and "__pycache__" not in file.parts and file.hash is not None
-            if not is_ours or (file.parts[0] == home and file.name in _LEFT_OUT):
+            if not is_ours or (file.parts[0] == home and file.name in _EXCLUDED_FILES):
                 continue
             data = Path(str(file.locate())).read_bytes()
             digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
             if file.hash and digest != file.hash.value:
-                raise StorageTrouble(
+                raise StorageFailed(
                     _("{file}: is not as it was installed; install flycam again", file=file.locate())
                 )
             packed.writestr(
@@ -196,7 +196,7 @@ def _run(words: list[str], folder: Path | None) -> None:
         )
 
 
-def _stranger_in(folder: Path) -> str | None:
+def _find_foreign_file(folder: Path) -> str | None:
     """A file that no installer writes."""
     ours = {LOCK, OWN_LOCK, SCRIPT, CHECK, MANIFEST}
     for one in folder.rglob("*"):

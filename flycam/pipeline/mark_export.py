@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flycam.catalog.records import MarkLine
+from flycam.catalog.records import MarkVersion
 from flycam.errors import NotFound, OptionUnusable
-from flycam.frame.spelling import to_json_line
+from flycam.frame.text_normalization import to_json_line
 from flycam.messages import _
-from flycam.pipeline.mark_words import mark_features
-from flycam.pipeline.whole_file import write_file
+from flycam.pipeline.atomic_file import write_file_atomically
+from flycam.pipeline.mark_geojson import build_mark_collection
 from flycam.pipeline.workspace import Workspace
 
 _SUFFIXES = (".geojson", ".json")
 
 
-def marks_of(workspace: Workspace, event: str | None, *, with_removed: bool = False) -> list[MarkLine]:
+def list_event_marks(
+    workspace: Workspace, event: str | None, *, with_removed: bool = False
+) -> list[MarkVersion]:
     """Marks as they stand, the newest first; of one event (name or id). Raises NotFound."""
     return workspace.catalog.marks.current(_event_id(workspace, event), with_removed=with_removed)
 
@@ -27,11 +29,11 @@ def export_marks(workspace: Workspace, out: Path, event: str | None = None, *, h
     """
     if out.suffix.lower() not in _SUFFIXES:
         raise OptionUnusable(_("{out}: give a name that ends in .geojson", out=out))
-    lines = marks_of(workspace, event, with_removed=history)
+    lines = list_event_marks(workspace, event, with_removed=history)
     if history:
         lines = [line for one in lines for line in workspace.catalog.marks.history(one.mark_id)]
-    collection = mark_features(lines, workspace.catalog.boundaries)
-    write_file(out, to_json_line(collection).encode())
+    collection = build_mark_collection(lines, workspace.catalog.boundaries)
+    write_file_atomically(out, to_json_line(collection).encode())
     return len(lines)
 
 

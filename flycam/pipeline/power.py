@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-LOOK_EVERY_S = 30.0
+POLL_INTERVAL_S = 30.0
 LOW_PERCENT = 50.0
 """On battery with less than this, who does not say otherwise works in low power."""
 
@@ -41,10 +41,10 @@ class Battery:
 
     percent: float
     is_in_use: bool
-    left_s: float | None
+    remaining_s: float | None
 
 
-def battery() -> Battery | None:
+def read_battery() -> Battery | None:
     """This machine's battery; None: it has none, or the system does not tell."""
     told = psutil.sensors_battery()
     if told is None:
@@ -53,14 +53,14 @@ def battery() -> Battery | None:
     return Battery(
         percent=float(told.percent),
         is_in_use=not told.power_plugged,
-        left_s=left_s if left_s >= 0 and not told.power_plugged else None,
+        remaining_s=left_s if left_s >= 0 and not told.power_plugged else None,
     )
 
 
-def is_low(mode: PowerMode, told: Battery | None) -> bool:
+def is_low(mode: PowerMode, battery: Battery | None) -> bool:
     """Whether to work in low power."""
     if mode is PowerMode.AUTO:
-        return told is not None and told.is_in_use and told.percent < LOW_PERCENT
+        return battery is not None and battery.is_in_use and battery.percent < LOW_PERCENT
     return mode is PowerMode.LOW
 
 
@@ -70,26 +70,26 @@ class Power:
     is_low   safe to ask from any thread; as of the last look
     """
 
-    def __init__(self, mode: PowerMode, look: Callable[[], Battery | None] = battery) -> None:
+    def __init__(self, mode: PowerMode, look: Callable[[], Battery | None] = read_battery) -> None:
         self._mode, self._look_at = mode, look
         self._cores: list[int] = []  # all of them, while it is low
         self.is_low = False
         self.battery: Battery | None = None
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Look once, and go over to one core, or back to all, where that has changed."""
         self.battery = self._look_at()
         low = is_low(self._mode, self.battery)
         if low == self.is_low:
             return
         if low:
-            self._cores = cores()
-            work_on(self._cores[:1])
+            self._cores = list_cores()
+            pin_to_cores(self._cores[:1])
         else:
-            work_on(self._cores)
+            pin_to_cores(self._cores)
         self.is_low = low
 
-    def let_go(self, pid: int) -> None:
+    def release_process(self, pid: int) -> None:
         """A process that was started just now may use all cores: it sees to its own power, and would never
         get back what it was born without."""
         if not self.is_low or not self._cores:
@@ -98,10 +98,10 @@ class Power:
             psutil.Process(pid).cpu_affinity(self._cores)
 
     @contextmanager
-    def obeyed(self, every_s: float = LOOK_EVERY_S) -> Iterator[Power]:
+    def monitor(self, every_s: float = POLL_INTERVAL_S) -> Iterator[Power]:
         """Looked at now, and where there is a battery to go by again and again until the end; then all cores
         are free as before."""
-        self.look()
+        self.poll()
         over = threading.Event()
         thread = threading.Thread(target=self._watch, args=(over, every_s), name="power", daemon=True)
         if self.battery is not None:
@@ -113,20 +113,20 @@ class Power:
             if thread.is_alive():
                 thread.join()
             if self.is_low:
-                work_on(self._cores)
+                pin_to_cores(self._cores)
 
     def _watch(self, over: threading.Event, every_s: float) -> None:
         while not over.wait(every_s):
-            self.look()
+            self.poll()
 
 
-def cores() -> list[int]:
+def list_cores() -> list[int]:
     """The cores that this process may use, in the system's numbers; none where it does not tell."""
     process = psutil.Process()
     return list(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else []
 
 
-def work_on(chosen: list[int]) -> None:
+def pin_to_cores(chosen: list[int]) -> None:
     """Keep every thread of this process, and all that it starts from now on, to these cores; nothing where
     the system has no such thing."""
     if not chosen:

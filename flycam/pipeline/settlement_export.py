@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 from flycam.errors import OptionUnusable
 from flycam.frame.flight import Event
-from flycam.frame.moment import iso
-from flycam.frame.spelling import plain_cell
+from flycam.frame.text_normalization import escape_cell
+from flycam.frame.timestamp import format_iso
 from flycam.geodata.crs import WGS84
 from flycam.geodata.feature_file import FeatureLayer, write_features
 from flycam.messages import _
-from flycam.pipeline.settlements import REACH_M, Settlement, settlements_of
-from flycam.pipeline.whole_file import write_file
+from flycam.pipeline.atomic_file import write_file_atomically
+from flycam.pipeline.settlements import REACH_M, Settlement, list_event_settlements
 from flycam.pipeline.workspace import Workspace
 
-Onto = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+PointTransform = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
-ENDINGS = (".csv", ".geojson", ".gpkg")
+SUFFIXES = (".csv", ".geojson", ".gpkg")
 _DRILL = "DIỄN TẬP"
 _COLUMNS = (
     *("settlement_id", "name", "commune", "commune_name", "access", "proposed", "roads_say"),
@@ -37,7 +37,7 @@ def _as_they_are(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return points
 
 
-def settlement_said(one: Settlement) -> dict[str, Any]:
+def serialize_settlement(one: Settlement) -> dict[str, Any]:
     """How one stands: `access` is what a person said, unknown where nobody has (`said_by` null); `proposed`
     what the cut roads propose beside it. version: 0 where nobody has said anything."""
     line = one.line
@@ -47,13 +47,13 @@ def settlement_said(one: Settlement) -> dict[str, Any]:
         "commune": one.commune,
         "commune_name": one.commune_name,
         "access": one.access.value,
-        "proposed": one.roads_say.proposes.value,
-        "roads_say": one.roads_say.value,
+        "proposed": one.road_evidence.proposed_access.value,
+        "roads_say": one.road_evidence.value,
         "version": line.version if line else 0,
         "said_by": line.author if line else None,
-        "said": iso(line.at_ns, "seconds") if line else None,
+        "said": format_iso(line.at_ns, "seconds") if line else None,
         "note": line.note if line else "",
-        "in_layer": one.is_layers,
+        "in_layer": one.is_from_layer,
         "lonlat": [round(one.shape.x, 7), round(one.shape.y, 7)],
     }
 
@@ -63,34 +63,34 @@ def export_settlements(workspace: Workspace, out: Path, event: str, reach_m: flo
 
     Raises OptionUnusable (another ending), NotFound, InputUnusable (a reach that is none), StorageTrouble.
     """
-    if out.suffix.lower() not in ENDINGS:
+    if out.suffix.lower() not in SUFFIXES:
         raise OptionUnusable(
-            _("{out}: give a name that ends in {endings}", out=out, endings=", ".join(ENDINGS))
+            _("{out}: give a name that ends in {endings}", out=out, endings=", ".join(SUFFIXES))
         )
     found = workspace.catalog.flights.event(event)
-    settlements = settlements_of(workspace, found, reach_m)
+    settlements = list_event_settlements(workspace, found, reach_m)
     if out.suffix.lower() == ".csv":
-        write_file(out, _csv(settlements, found))
+        write_file_atomically(out, _csv(settlements, found))
     else:
-        write_features(out, [settlement_layer([(found, one) for one in settlements])], crs=WGS84)
+        write_features(out, [build_settlement_layer([(found, one) for one in settlements])], crs=WGS84)
     return len(settlements)
 
 
-def settlement_layer(
-    settlements: Sequence[tuple[Event, Settlement]], onto: Onto = _as_they_are
+def build_settlement_layer(
+    settlements: Sequence[tuple[Event, Settlement]], transform: PointTransform = _as_they_are
 ) -> FeatureLayer:
     """Points, of WGS 84 taken `onto` another plane; the same columns where there is none."""
     rows = [_row(one, event) for event, one in settlements]
     shapes = np.empty(len(rows), dtype=object)
-    shapes[:] = [shapely.transform(one.shape, onto) for _, one in settlements]
+    shapes[:] = [shapely.transform(one.shape, transform) for _, one in settlements]
     fields = {name: np.array([row[name] for row in rows], dtype=object) for name in _COLUMNS}
     return FeatureLayer(name="settlements", kind="Point", shapes=shapes, fields=fields)
 
 
 def _row(one: Settlement, event: Event) -> dict[str, str]:
-    said = settlement_said(one)
+    said = serialize_settlement(one)
     drill = _DRILL if event.is_drill else ""
-    words = {**said, "in_layer": "yes" if one.is_layers else "no", "event": event.name, "drill": drill}
+    words = {**said, "in_layer": "yes" if one.is_from_layer else "no", "event": event.name, "drill": drill}
     return {name: "" if words[name] is None else str(words[name]) for name in _COLUMNS}
 
 
@@ -100,6 +100,6 @@ def _csv(settlements: Sequence[Settlement], event: Event) -> bytes:
     writer = csv.writer(out)
     writer.writerow([*_COLUMNS, "lon_deg", "lat_deg"])
     for one in settlements:
-        cells = map(plain_cell, _row(one, event).values())
+        cells = map(escape_cell, _row(one, event).values())
         writer.writerow([*cells, f"{one.shape.x:.7f}", f"{one.shape.y:.7f}"])
     return out.getvalue().encode("utf-8-sig")

@@ -18,27 +18,27 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from flycam.analysis.road_graph import RoadNet, joined, road_net
-from flycam.catalog.change_line import ChangeLine
+from flycam.analysis.road_graph import RoadNet, build_road_net, find_road_access
+from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
+from flycam.catalog.change_version import ChangeVersion
 from flycam.catalog.records import AuditEntry, LayerRecord
-from flycam.catalog.settlements import SettlementLine
-from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
+from flycam.catalog.settlements import SettlementVersion
 from flycam.errors import InputUnusable, NotFound, StoreConflict
-from flycam.frame.change import CUTTING, ChangeStatus
-from flycam.frame.classification import Classification, strictest
+from flycam.frame.change import ROAD_CUTTING_KINDS, ChangeStatus
+from flycam.frame.classification import Classification, find_strictest
 from flycam.frame.flight import Event
-from flycam.frame.settlement import Access, RoadSays
-from flycam.frame.specialist import LayerKind
-from flycam.geodata.crs import WGS84, point_transform, work_crs_for
-from flycam.geodata.layers import MOST_FEATURES
+from flycam.frame.settlement import Access, RoadStatus
+from flycam.frame.specialist_layer import LayerKind
+from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
+from flycam.geodata.layer_file import MAX_FEATURES
 from flycam.messages import _
-from flycam.pipeline.marks import plain_text
+from flycam.pipeline.mark_edits import validate_note
 from flycam.pipeline.workspace import Workspace
 
 REACH_M = 200.0
 """A road this near to a settlement is taken to reach it, where nobody says otherwise."""
 
-MOST_REACH_M = 5000.0
+MAX_REACH_M = 5000.0
 _DECIMALS = 5  # a metre: the same place again
 
 
@@ -57,9 +57,9 @@ class Settlement:
     shape: BaseGeometry
     commune: str
     commune_name: str
-    roads_say: RoadSays
-    line: SettlementLine | None
-    is_layers: bool = True
+    road_evidence: RoadStatus
+    line: SettlementVersion | None
+    is_from_layer: bool = True
 
     @property
     def access(self) -> Access:
@@ -68,14 +68,17 @@ class Settlement:
     @property
     def is_proposed(self) -> bool:
         """Whether the roads propose what nobody has said yet, or has said only before they were cut."""
-        if self.roads_say.proposes in (Access.UNKNOWN, self.access):
+        if self.road_evidence.proposed_access in (Access.UNKNOWN, self.access):
             return False
-        was_proposed = self.line is not None and self.line.roads_said.proposes is self.roads_say.proposes
+        was_proposed = (
+            self.line is not None
+            and self.line.roads_said.proposed_access is self.road_evidence.proposed_access
+        )
         return self.access is Access.UNKNOWN or not was_proposed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SettlementAsked:
+class AccessReport:
     """What somebody says. settlement: id, or a name that only one has; based_on: the version that was seen, 0
     where nobody had said anything, None: whatever it is."""
 
@@ -86,26 +89,26 @@ class SettlementAsked:
     based_on: int | None = None
 
 
-def settlements_of(
+def list_event_settlements(
     workspace: Workspace,
     event: Event,
     reach_m: float = REACH_M,
     until_ns: int | None = None,
-    withholding: Withholding = NOTHING_WITHHELD,
+    withholding: AccessPolicy = UNRESTRICTED,
 ) -> list[Settlement]:
     """Settlements of all layers, and others of which something was said: those proposed to be isolated first
     (again where a road was cut since somebody called them reachable), then those said to be; by commune and
     name. Without those of layers that are withheld, and elsewhere than in the communes of whoever asks; roads
     and changes count also where they are.
 
-    Raises InputUnusable for a reach that is none, or beyond `MOST_REACH_M`.
+    Raises InputUnusable for a reach that is none, or beyond `MAX_REACH_M`.
     """
-    if not 0.0 < reach_m <= MOST_REACH_M:
+    if not 0.0 < reach_m <= MAX_REACH_M:
         raise InputUnusable(
             _(
                 "reach {reach_m:g}: give metres up to {most_reach_m:.0f}",
                 reach_m=reach_m,
-                most_reach_m=MOST_REACH_M,
+                most_reach_m=MAX_REACH_M,
             )
         )
     said = {
@@ -118,16 +121,17 @@ def settlements_of(
         for line in workspace.catalog.changes.current(
             event.event_id, statuses=[ChangeStatus.ACCEPTED], until_ns=until_ns
         )
-        if line.kind in CUTTING
+        if line.kind in ROAD_CUTTING_KINDS
     ]
-    roads = _roads_say(workspace, list(places.values()), confirmed, reach_m)
+    roads = _evaluate_roads(workspace, list(places.values()), confirmed, reach_m)
     found = [
         (one, name, shape, says, True)
         for (one, (name, shape)), says in zip(places.items(), roads, strict=True)
     ]
     gone = [line for one, line in said.items() if one not in places]
     found += [
-        (line.settlement_id, line.name, shapely.from_wkb(line.wkb), RoadSays.NO_LAYER, False) for line in gone
+        (line.settlement_id, line.name, shapely.from_wkb(line.wkb), RoadStatus.NO_LAYER, False)
+        for line in gone
     ]
     homes = _homes(workspace, [shape for _, _, shape, _, _ in found], is_drill=event.is_drill)
     all_of = [
@@ -137,9 +141,9 @@ def settlements_of(
             shape=shape,
             commune=code,
             commune_name=commune,
-            roads_say=says,
+            road_evidence=says,
             line=said.get(one),
-            is_layers=is_layers,
+            is_from_layer=is_layers,
         )
         for (one, name, shape, says, is_layers), (code, commune) in zip(found, homes, strict=True)
     ]
@@ -148,9 +152,9 @@ def settlements_of(
     return sorted(mine, key=_urgency)
 
 
-def history_of(
-    workspace: Workspace, event: Event, settlement_id: str, withholding: Withholding = NOTHING_WITHHELD
-) -> list[SettlementLine]:
+def list_access_history(
+    workspace: Workspace, event: Event, settlement_id: str, withholding: AccessPolicy = UNRESTRICTED
+) -> list[SettlementVersion]:
     """All that was said of a settlement in an event, the first first; without what is withheld."""
     is_seen = _is_seen(workspace, withholding)
     return [
@@ -160,18 +164,18 @@ def history_of(
     ]
 
 
-def level_of(one: Settlement, levels: Mapping[str, Classification]) -> Classification:
+def get_settlement_classification(one: Settlement, levels: Mapping[str, Classification]) -> Classification:
     """The level of the layer that a settlement is of, also of a layer that was removed; levels: by id."""
-    return strictest(
+    return find_strictest(
         level
         for layer_id, level in levels.items()
         if level is not Classification.OPEN and _id_of(layer_id, one.name, one.shape) == one.settlement_id
     )
 
 
-def say_access(
-    workspace: Workspace, asked: SettlementAsked, who: str, withholding: Withholding = NOTHING_WITHHELD
-) -> SettlementLine:
+def report_access(
+    workspace: Workspace, report: AccessReport, who: str, withholding: AccessPolicy = UNRESTRICTED
+) -> SettlementVersion:
     """Write what a person says of a settlement. The same said again by the same person changes nothing.
 
     withholding: what is withheld from that person, to whom such a settlement is as one that is not there.
@@ -179,27 +183,27 @@ def say_access(
     Raises NotFound (event, settlement), InputUnusable (a name that several have), StoreConflict (somebody
     else said something since it was seen).
     """
-    event = workspace.catalog.flights.event(asked.event)
-    one = _named(settlements_of(workspace, event, withholding=withholding), asked.settlement)
-    note = plain_text(asked.note)
+    event = workspace.catalog.flights.event(report.event)
+    one = _named(list_event_settlements(workspace, event, withholding=withholding), report.settlement)
+    note = validate_note(report.note)
     last = one.line
-    is_same = last and (last.access, last.note, last.author) == (asked.access, note, who)
+    is_same = last and (last.access, last.note, last.author) == (report.access, note, who)
     if last and is_same and not one.is_proposed:  # said again past a road that was cut since, it is news
         return last
     version = last.version if last else 0
-    if asked.based_on is not None and asked.based_on != version:
+    if report.based_on is not None and report.based_on != version:
         raise StoreConflict(
             _("{name}: somebody said something of this settlement meanwhile; look at it again", name=one.name)
         )
     at_ns = workspace.clock_ns()
     west, south, east, north = (float(side) for side in one.shape.bounds)
-    line = SettlementLine(
+    line = SettlementVersion(
         event_id=event.event_id,
         settlement_id=one.settlement_id,
         version=version + 1,
         name=one.name,
-        access=asked.access,
-        roads_said=one.roads_say,
+        access=report.access,
+        roads_said=one.road_evidence,
         note=note,
         author=who,
         at_ns=at_ns,
@@ -223,7 +227,7 @@ def _places(workspace: Workspace, layers: Sequence[LayerRecord]) -> dict[str, tu
     """Name and place (a point) of every settlement of these layers, by id."""
     found: dict[str, tuple[str, BaseGeometry]] = {}
     for layer in layers:
-        for thing in workspace.catalog.layers.features(layer.layer_id, None, MOST_FEATURES)[0]:
+        for thing in workspace.catalog.layers.features(layer.layer_id, None, MAX_FEATURES)[0]:
             point = shapely.point_on_surface(shapely.from_wkb(thing.wkb))
             name = thing.name or f"{layer.name} #{thing.number + 1}"
             found.setdefault(_id_of(layer.layer_id, name, point), (name, point))
@@ -235,7 +239,7 @@ def _id_of(layer_id: str, name: str, point: BaseGeometry) -> str:
     return f"settlement-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
 
 
-def _is_seen(workspace: Workspace, withholding: Withholding) -> Callable[[str, str, BaseGeometry], bool]:
+def _is_seen(workspace: Workspace, withholding: AccessPolicy) -> Callable[[str, str, BaseGeometry], bool]:
     """Whether somebody may know of a settlement (id, name, place).
 
     A place that its layer has no longer is still known to be that layer's by its id. From whom any layer is
@@ -257,35 +261,35 @@ def _layers(workspace: Workspace, kind: LayerKind) -> list[LayerRecord]:
     return [layer for layer in workspace.catalog.layers.all() if layer.kind is kind]
 
 
-def _roads_say(
+def _evaluate_roads(
     workspace: Workspace,
     places: Sequence[tuple[str, BaseGeometry]],
-    confirmed: Sequence[ChangeLine],
+    confirmed: Sequence[ChangeVersion],
     reach_m: float,
-) -> list[RoadSays]:
+) -> list[RoadStatus]:
     """Of each place, in the metres of the zone in the middle of them."""
     if not places:
         return []
     points = np.array([shape for _, shape in places], dtype=object)
     west, south, east, north = shapely.total_bounds(points).tolist()
-    crs = work_crs_for((west + east) / 2.0, (south + north) / 2.0)
+    crs = choose_work_crs((west + east) / 2.0, (south + north) / 2.0)
     layers = _layers(workspace, LayerKind.ROAD)
     read = tuple((layer.layer_id, layer.refreshed_ns) for layer in layers)
     net = _net(_Net(place=workspace.catalog.place, layers=read, crs=crs, workspace=workspace))
     if not len(net.pieces):
-        return [RoadSays.NO_LAYER] * len(places)
+        return [RoadStatus.NO_LAYER] * len(places)
     cuts = shapely.from_wkb(np.array([line.wkb for line in confirmed], dtype=object))
-    onto = point_transform(WGS84, crs)
+    onto = make_point_transform(WGS84, crs)
     flat_cuts, flat_points = (shapely.transform(shapes, onto) for shapes in (cuts, points))
-    found = joined(net, shapely.make_valid(flat_cuts), flat_points, reach_m)
+    found = find_road_access(net, shapely.make_valid(flat_cuts), flat_points, reach_m)
     return [
-        RoadSays.NO_ROAD
+        RoadStatus.NO_ROAD
         if not has_road
-        else RoadSays.NOT_JOINED
+        else RoadStatus.NOT_JOINED
         if not before
-        else RoadSays.JOINED
+        else RoadStatus.JOINED
         if after
-        else RoadSays.CUT_OFF
+        else RoadStatus.CUT_OFF
         for has_road, before, after in zip(
             found.has_road.tolist(), found.before.tolist(), found.after.tolist(), strict=True
         )
@@ -303,16 +307,16 @@ class _Net:
 
 
 @lru_cache(maxsize=2)
-def _net(asked: _Net) -> RoadNet:
+def _net(key: _Net) -> RoadNet:
     """Roads that are drawn as areas join nothing. Kept, for a province's net takes seconds to make."""
     wkbs = [
         thing.wkb
-        for layer_id, _ in asked.layers
-        for thing in asked.workspace.catalog.layers.features(layer_id, None, MOST_FEATURES)[0]
+        for layer_id, _ in key.layers
+        for thing in key.workspace.catalog.layers.features(layer_id, None, MAX_FEATURES)[0]
     ]
     shapes = shapely.from_wkb(np.array(wkbs, dtype=object))
     lines = shapes[shapely.get_dimensions(shapes) == 1]
-    return road_net(shapely.transform(lines, point_transform(WGS84, asked.crs)))
+    return build_road_net(shapely.transform(lines, make_point_transform(WGS84, key.crs)))
 
 
 def _homes(workspace: Workspace, points: Sequence[BaseGeometry], *, is_drill: bool) -> list[tuple[str, str]]:
@@ -323,7 +327,7 @@ def _homes(workspace: Workspace, points: Sequence[BaseGeometry], *, is_drill: bo
     shapes = np.array(points, dtype=object)
     west, south, east, north = shapely.total_bounds(shapes).tolist()
     bounds = (west, south, east, north)
-    communes = workspace.catalog.boundaries.counted(is_drill=is_drill, bounds=bounds)
+    communes = workspace.catalog.boundaries.list_countable(is_drill=is_drill, bounds=bounds)
     if communes:
         tree = shapely.STRtree(shapely.from_wkb(np.array([one.wkb for one in communes], dtype=object)))
         for place, holder in zip(

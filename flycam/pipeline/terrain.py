@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 from flycam.catalog.records import DemRecord
-from flycam.errors import InputUnusable, NotFound, NotWhole, ObjectMissing, TerrainMissing, TileCorrupt
-from flycam.frame.flight import LOCAL_DATUM, Flight, is_plane
-from flycam.frame.terraincodec import decode_terrain, encode_terrain, with_content_id
-from flycam.geodata.crs import to_lonlat, to_work, work_crs_for
-from flycam.geodata.dem import feet_evidence, load_terrain, sample_heights
+from flycam.errors import DataDamaged, InputUnusable, NotFound, ObjectMissing, TerrainMissing, TileCorrupt
+from flycam.frame.flight import LOCAL_DATUM, Flight, is_flat_datum
+from flycam.frame.terrain_codec import assign_content_id, decode_terrain, encode_terrain
+from flycam.geodata.crs import choose_work_crs, to_lonlat, to_work
+from flycam.geodata.dem import is_in_feet, load_terrain, sample_heights
 from flycam.geodata.dem_info import DemInfo, read_dem_info
 from flycam.geodata.raster_source import is_mosaic
-from flycam.geometry.terrain import TerrainGrid, flat_terrain, heights_at
+from flycam.geometry.terrain import TerrainGrid, interpolate_heights, make_flat_terrain
 from flycam.messages import _
-from flycam.pipeline.dem_copies import dem_copy
-from flycam.pipeline.evidence import keep
+from flycam.pipeline.dem_cache import fetch_dem
+from flycam.pipeline.original_store import store_original
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 
@@ -32,7 +32,7 @@ Bounds = tuple[float, float, float, float]
 _LOOKUP_MARGIN_M = 500.0
 _METRES_A_DEGREE = 111_000.0
 _SHARE_STEPS = 120
-_SHORTEST_ID = 6
+_MIN_ID_LENGTH = 6
 _REACH_PER_HEIGHT = 8.0
 _MIN_REACH_M = 600.0
 _MAX_REACH_M = 20_000.0
@@ -51,14 +51,14 @@ def register_dem(
     A VRT only names other files, so it is used where it lies. Raises what `read_dem_info` raises.
     """
     info = read_dem_info(path, datum)
-    info = _compared(info, [dem for dem in registered_dems(workspace) if dem.dem_id != info.dem_id])
+    info = _compared(info, [dem for dem in load_registered_dems(workspace) if dem.dem_id != info.dem_id])
     in_place = is_mosaic(path)
-    sha256 = info.dem_id if in_place else keep(workspace, path)
+    sha256 = info.dem_id if in_place else store_original(workspace, path)
     record = DemRecord(
         dem_id=info.dem_id,
         name=path.name,
         path=str(info.path),
-        key=None if in_place else keys.evidence(sha256),
+        key=None if in_place else keys.format_original_key(sha256),
         sha256=sha256,
         crs=info.crs,
         vertical_datum=info.datum,
@@ -72,7 +72,9 @@ def register_dem(
     return workspace.catalog.terrain.dem(record.dem_id), info
 
 
-def stated_sigma(workspace: Workspace, places_m: Floats, work_crs: str) -> tuple[float, float | None] | None:
+def find_stated_sigma(
+    workspace: Workspace, places_m: Floats, work_crs: str
+) -> tuple[float, float | None] | None:
     """What the operator states of the finest registered terrain under a flight (see DemRecord.sigma_m); None
     if nothing is stated of it. places_m: N×2 in the work CRS."""
     lonlat = to_lonlat(places_m, work_crs)
@@ -93,7 +95,7 @@ def remove_dem(workspace: Workspace, ref: str) -> DemRecord:
     """
     dems = workspace.catalog.terrain.dems()
     found = [dem for dem in dems if dem.dem_id == ref] or [
-        dem for dem in dems if dem.name == ref or (len(ref) >= _SHORTEST_ID and dem.dem_id.startswith(ref))
+        dem for dem in dems if dem.name == ref or (len(ref) >= _MIN_ID_LENGTH and dem.dem_id.startswith(ref))
     ]
     if not found:
         raise NotFound(_("{ref}: no such terrain; 'flycam dem list' names what is registered", ref=ref))
@@ -115,7 +117,7 @@ def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
     said = list(info.warnings)
     for other in others:
         ours, theirs = _both_heights(info, other)
-        if feet_evidence(ours, theirs):
+        if is_in_feet(ours, theirs):
             raise InputUnusable(
                 _(
                     "{name}: its heights are 3.28 times those of {path_name}, so they are in "
@@ -125,7 +127,7 @@ def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
                     path_name=other.path.name,
                 )
             )
-        if feet_evidence(theirs, ours):
+        if is_in_feet(theirs, ours):
             said.append(
                 f"{other.path.name}: its heights are 3.28 times those of {info.path.name}, so they "
                 "are in feet, but it does not say so; take it off the list: flycam dem remove "
@@ -145,11 +147,11 @@ def _both_heights(one: DemInfo, other: DemInfo) -> tuple[Floats, Floats]:
     places = np.stack([lon.ravel(), lat.ravel()], axis=-1)
     try:
         return sample_heights([one], places)[0], sample_heights([other], places)[0]
-    except (InputUnusable, NotWhole):  # else nobody could add another file in place of a damaged one
+    except (InputUnusable, DataDamaged):  # else nobody could add another file in place of a damaged one
         return nothing
 
 
-def unknown_share(terrain: TerrainGrid, outlines_m: Sequence[Floats]) -> float:
+def compute_unknown_share(terrain: TerrainGrid, outlines_m: Sequence[Floats]) -> float:
     """Share (0..1) of the ground inside the outlines (K×2, work CRS) whose height is not known.
 
     Ground beyond the loaded terrain is not counted: only distant corners of oblique photos lie there.
@@ -162,13 +164,13 @@ def unknown_share(terrain: TerrainGrid, outlines_m: Sequence[Floats]) -> float:
     west, south, east, north = seen.bounds
     x, y = np.meshgrid(np.linspace(west, east, _SHARE_STEPS), np.linspace(south, north, _SHARE_STEPS))
     inside = shapely.contains_xy(seen, x, y)
-    heights = heights_at(terrain, np.stack([x[inside], y[inside]], axis=-1))
+    heights = interpolate_heights(terrain, np.stack([x[inside], y[inside]], axis=-1))
     return float(np.isnan(heights).mean()) if heights.size else 0.0
 
 
-def names_here(dems: Sequence[DemInfo], bounds_m: Bounds, work_crs: str) -> str:
+def format_dem_names(dems: Sequence[DemInfo], bounds_m: Bounds, work_crs: str) -> str:
     """File names of the terrain that touches a rectangle of the work CRS; "" if none does."""
-    west, south, east, north = lonlat_bounds(bounds_m, work_crs)
+    west, south, east, north = compute_lonlat_bounds(bounds_m, work_crs)
     here = [
         dem.path.name
         for dem in dems
@@ -180,19 +182,19 @@ def names_here(dems: Sequence[DemInfo], bounds_m: Bounds, work_crs: str) -> str:
     return ", ".join(sorted(set(here)))
 
 
-def registered_dems(workspace: Workspace, believed_s: float = 0.0) -> list[DemInfo]:
+def load_registered_dems(workspace: Workspace, failure_ttl_s: float = 0.0) -> list[DemInfo]:
     """Every terrain this house knows, finest first, each readable from a local file; what keeps one from that
     (`DemInfo.trouble`) is raised where ground on it is asked for, and nowhere else. believed_s: as for
-    `dem_copy`."""
+    `fetch_dem`."""
     records = sorted(workspace.catalog.terrain.dems(), key=lambda d: (d.post_spacing_m[0], -d.added_ns))
-    return [_info_of(workspace, record, believed_s) for record in records]
+    return [_info_of(workspace, record, failure_ttl_s) for record in records]
 
 
-def _info_of(workspace: Workspace, record: DemRecord, believed_s: float) -> DemInfo:
+def _info_of(workspace: Workspace, record: DemRecord, failure_ttl_s: float) -> DemInfo:
     trouble = None
     try:
-        path = dem_copy(workspace, record, believed_s)
-    except NotWhole as error:
+        path = fetch_dem(workspace, record, failure_ttl_s)
+    except DataDamaged as error:
         path, trouble = Path(record.name), error
     return DemInfo(
         dem_id=record.dem_id,
@@ -228,12 +230,12 @@ class TerrainLookup:
         if terrain is None:
             near = [dem for dem in self._dems if _reaches(dem, lonlat[usable])]
             return heights, near[0].datum if near else LOCAL_DATUM
-        heights[usable] = heights_at(terrain, to_work(lonlat[usable], terrain.work_crs))
+        heights[usable] = interpolate_heights(terrain, to_work(lonlat[usable], terrain.work_crs))
         return heights, terrain.vertical_datum
 
     def _terrain_over(self, lonlat: Floats) -> TerrainGrid | None:
         centre = np.median(lonlat, axis=0)
-        crs = self._loaded.work_crs if self._loaded else work_crs_for(float(centre[0]), float(centre[1]))
+        crs = self._loaded.work_crs if self._loaded else choose_work_crs(float(centre[0]), float(centre[1]))
         near = np.abs(lonlat - centre).max(axis=1) < 1.0  # a stray position must not ask for a continent
         xy = to_work(lonlat[near], crs)
         bounds = _grown((*xy.min(axis=0), *xy.max(axis=0)), _LOOKUP_MARGIN_M)
@@ -251,7 +253,7 @@ def _reaches(dem: DemInfo, lonlat: Floats) -> bool:
     return bool(((lonlat >= (west, south)) & (lonlat <= (east, north))).all(axis=1).any())
 
 
-def terrain_around(
+def load_terrain_around(
     workspace: Workspace | None,
     dems: Sequence[DemInfo],
     centres_m: Floats,
@@ -260,13 +262,13 @@ def terrain_around(
     datum: str,
     plane_height_m: float,
 ) -> TerrainGrid:
-    """`terrain_for_flight` as far as cameras at centres_m (N×3, work CRS and `datum`) can see."""
+    """`load_flight_terrain` as far as cameras at centres_m (N×3, work CRS and `datum`) can see."""
     below, _ = TerrainLookup(dems)(to_lonlat(centres_m[:, :2], work_crs))
     ground = np.where(np.isfinite(below), below, plane_height_m)
     height = float(np.median(centres_m[:, 2] - ground))
     reach = float(np.clip(_REACH_PER_HEIGHT * height, _MIN_REACH_M, _MAX_REACH_M))
     low, high = centres_m[:, :2].min(axis=0) - reach, centres_m[:, :2].max(axis=0) + reach
-    return terrain_for_flight(
+    return load_flight_terrain(
         workspace,
         dems,
         work_crs,
@@ -276,7 +278,7 @@ def terrain_around(
     )
 
 
-def terrain_for_flight(
+def load_flight_terrain(
     workspace: Workspace | None,
     dems: Sequence[DemInfo],
     work_crs: str,
@@ -289,17 +291,17 @@ def terrain_for_flight(
 
     Without a DEM: a plane at `plane_height_m` in the datum LOCAL. `workspace` None records nothing.
     """
-    if is_plane(datum):
-        terrain = flat_terrain(plane_height_m, work_crs, LOCAL_DATUM, bounds_m)
+    if is_flat_datum(datum):
+        terrain = make_flat_terrain(plane_height_m, work_crs, LOCAL_DATUM, bounds_m)
     else:
         terrain = load_terrain(dems, work_crs, bounds_m, datum)
-    terrain = with_content_id(terrain)
+    terrain = assign_content_id(terrain)
     if workspace is not None and not _is_recorded(workspace, terrain):
-        workspace.store.put(keys.terrain(terrain.dem_id), encode_terrain(terrain), durable=True)
+        workspace.store.put(keys.format_terrain_key(terrain.dem_id), encode_terrain(terrain), durable=True)
     return terrain
 
 
-def terrain_beside(
+def extend_terrain(
     workspace: Workspace, dems: Sequence[DemInfo], terrain: TerrainGrid, flight: Flight | None
 ) -> TerrainGrid:
     """The terrain for what joins a flight, of the ground that `terrain` holds and of the flight's own, so
@@ -307,20 +309,20 @@ def terrain_beside(
     if flight is None or flight.dem_id is None or flight.work_crs != terrain.work_crs:
         return terrain
     try:
-        own = recorded_terrain(workspace, flight.dem_id)
+        own = load_recorded_terrain(workspace, flight.dem_id)
     except (ObjectMissing, TileCorrupt):
         return terrain  # said where the flight's own frames are made again
     if own.vertical_datum != terrain.vertical_datum or _inside(own.bounds_m, terrain.bounds_m):
         return terrain
     plane_m = float(terrain.heights_m[0, 0])
-    if is_plane(terrain.vertical_datum) and plane_m != float(own.heights_m[0, 0]):
+    if is_flat_datum(terrain.vertical_datum) and plane_m != float(own.heights_m[0, 0]):
         return terrain
     one, other = own.bounds_m, terrain.bounds_m
     both = (min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3]))
-    if not is_plane(terrain.vertical_datum):
+    if not is_flat_datum(terrain.vertical_datum):
         # a hair within its outermost posts, on which the grid ends again
         both = _grown(both, -_HAIR_M)
-    return terrain_for_flight(
+    return load_flight_terrain(
         workspace, dems, terrain.work_crs, both, datum=terrain.vertical_datum, plane_height_m=plane_m
     )
 
@@ -328,33 +330,33 @@ def terrain_beside(
 def _is_recorded(workspace: Workspace, terrain: TerrainGrid) -> bool:
     """Whether the store holds these very posts: frames laid on them need them for ever."""
     try:
-        kept = recorded_terrain(workspace, terrain.dem_id)
+        kept = load_recorded_terrain(workspace, terrain.dem_id)
     except (ObjectMissing, TileCorrupt):
         return False
     return np.array_equal(kept.heights_m, terrain.heights_m, equal_nan=True)
 
 
-def keep_terrain(workspace: Workspace, terrain: TerrainGrid) -> str:
+def store_terrain(workspace: Workspace, terrain: TerrainGrid) -> str:
     """Record the terrain that a revision lies on; its id."""
-    key = keys.terrain(terrain.dem_id)
+    key = keys.format_terrain_key(terrain.dem_id)
     if workspace.store.exists(key):
-        workspace.store.settle(key, durable=True)
+        workspace.store.ensure_durable(key, durable=True)
     else:
         workspace.store.put(key, encode_terrain(terrain), durable=True)
     return terrain.dem_id
 
 
-def keep_ground(workspace: Workspace, ground: TerrainGrid) -> None:
+def store_frame_terrain(workspace: Workspace, terrain: TerrainGrid) -> None:
     """Record what one picture is laid on; the caller owes `store.flush`."""
-    workspace.store.put(keys.terrain(ground.dem_id), encode_terrain(ground), durable=False)
+    workspace.store.put(keys.format_terrain_key(terrain.dem_id), encode_terrain(terrain), durable=False)
 
 
-def recorded_terrain(workspace: Workspace, dem_id: str) -> TerrainGrid:
+def load_recorded_terrain(workspace: Workspace, dem_id: str) -> TerrainGrid:
     """The terrain that was recorded under an id. Raises ObjectMissing, TileCorrupt."""
-    return decode_terrain(workspace.store.get(keys.terrain(dem_id)))
+    return decode_terrain(workspace.store.get(keys.format_terrain_key(dem_id)))
 
 
-def lonlat_bounds(bounds_m: Bounds, work_crs: str) -> Bounds:
+def compute_lonlat_bounds(bounds_m: Bounds, work_crs: str) -> Bounds:
     """(west, south, east, north) degrees around a rectangle of the work CRS."""
     west, south, east, north = bounds_m
     edge = np.linspace(0.0, 1.0, 9)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flycam.pipeline.disk_space import DiskSpaceGuard, DiskVolume, list_disks
 from flycam.pipeline.power import Power, PowerMode
-from flycam.pipeline.room import Place, RoomWatch, places
 
 if TYPE_CHECKING:  # named here, made elsewhere: who opens no catalogue does not wait for its libraries
     from flycam.catalog.catalog import Catalog
@@ -43,20 +43,20 @@ class Workspace:
     power: Power = field(default_factory=lambda: Power(PowerMode.FULL))
     cluster: Cluster | None = None
     cap_sender: str = ""
-    room: RoomWatch = field(default_factory=RoomWatch)
+    disk_space: DiskSpaceGuard = field(default_factory=DiskSpaceGuard)
 
-    def places(self) -> list[Place]:
+    def list_disks(self) -> list[DiskVolume]:
         """The disks that this house writes to, as far as they can be told. Raises StorageTrouble."""
-        return places(self.store, self.catalog.folder)
+        return list_disks(self.store, self.catalog.folder)
 
-    def scarcest(self) -> Place | None:
+    def find_fullest_disk(self) -> DiskVolume | None:
         """The one with the least room; None where nobody can tell. Raises StorageTrouble."""
-        return min(self.places(), key=lambda one: one.free_bytes, default=None)
+        return min(self.list_disks(), key=lambda one: one.free_bytes, default=None)
 
-    def require_room(self, more_bytes: int = 0, *, holding: str | None = None) -> None:
+    def require_disk_space(self, more_bytes: int = 0, *, held_lock: str | None = None) -> None:
         """See `RoomWatch.require`. Raises DiskFull, StorageTrouble."""
-        self.room.require(self.scarcest, more_bytes, holding=holding)
+        self.disk_space.require_space(self.find_fullest_disk, more_bytes, held_lock=held_lock)
 
 
-def silent(_stage: str, _done: int, _total: int) -> None:
+def ignore_progress(_stage: str, _done: int, _total: int) -> None:
     """A progress listener that says nothing."""

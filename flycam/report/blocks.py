@@ -37,7 +37,7 @@ class Table:
     numeric: tuple[int, ...] = ()
 
 
-def without_empty(table: Table) -> Table:
+def drop_empty_columns(table: Table) -> Table:
     """The table without columns in which no row has a word: they take room from those that have."""
     kept = [number for number in range(len(table.head)) if any(row[number] for row in table.rows)]
     return Table(
@@ -57,14 +57,14 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plate:
+class FigureRow:
     """Pictures side by side; `columns` of them in a row on paper and on wide screens."""
 
     figures: tuple[Figure, ...]
     columns: int = 2
 
 
-Block = Heading | Paragraph | Facts | Table | Plate
+Block = Heading | Paragraph | Facts | Table | FigureRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flycam.frame.change import ChangeKind
-from flycam.frame.specialist import LayerKind
+from flycam.frame.specialist_layer import LayerKind
 
-CHANGE_KINDS: Mapping[ChangeKind, tuple[str, str]] = {
+CHANGE_KIND_NAMES: Mapping[ChangeKind, tuple[str, str]] = {
     ChangeKind.LANDSLIDE: ("Sạt lở", "Landslide"),
     ChangeKind.FLOOD: ("Ngập lụt", "Flood"),
     ChangeKind.OTHER: ("Thay đổi khác", "Other change"),
 }
 
-THINGS: Mapping[LayerKind, tuple[str, str]] = {
+LAYER_KIND_NAMES: Mapping[LayerKind, tuple[str, str]] = {
     LayerKind.ROAD: ("đường", "roads"),
     LayerKind.HOUSE: ("nhà", "houses"),
     LayerKind.SETTLEMENT: ("thôn, bản", "settlements"),
@@ -25,7 +25,7 @@ THINGS: Mapping[LayerKind, tuple[str, str]] = {
 }
 """What matters first comes first."""
 
-NO_SCORE: Mapping[str, tuple[str, str]] = {
+NO_SCORE_REASONS: Mapping[str, tuple[str, str]] = {
     "drawn": ("không có (vẽ tay)", "none (drawn by hand)"),
     "kind_changed": ("không có (người soát xét đã đổi loại)", "none (a person chose another kind)"),
     "no_terrain": ("không có (thiếu địa hình)", "none (no terrain)"),
@@ -40,7 +40,7 @@ VOLUME_BASIS = (
 )
 """On what every volume of a landslide depends: Vietnamese, English."""
 
-NO_VOLUME: Mapping[str, tuple[str, str]] = {
+NO_VOLUME_REASONS: Mapping[str, tuple[str, str]] = {
     "drawn": ("vẽ tay, không từ hai chuyến bay", "drawn by hand, of no two flights"),
     "picture": ("một bên là tệp ảnh, không có độ cao", "one side is a picture without heights"),
     "not_finished": (
@@ -60,4 +60,4 @@ NO_VOLUME: Mapping[str, tuple[str, str]] = {
         "too little unchanged ground around to lay one surface on the other",
     ),
 }
-"""Why a landslide's volume is not told, by `NoSurfaces` and `NoVolume`."""
+"""Why a landslide's volume is not told, by `NoSurfaces` and `VolumeUnavailable`."""

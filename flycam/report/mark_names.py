@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flycam.frame.mark import MarkKind, MarkStatus
 
-MARK_KINDS = {
+MARK_KIND_NAMES = {
     MarkKind.RESCUE: ("người cần cứu", "people to rescue"),
     MarkKind.BLOCKED: ("đường tắc", "road blocked"),
     MarkKind.CRACK: ("vết nứt", "crack"),
@@ -13,7 +13,7 @@ MARK_KINDS = {
     MarkKind.OTHER: ("dấu khác", "other"),
     MarkKind.SECTOR: ("khu vực tìm kiếm", "search sector"),
 }
-MARK_STATUSES = {
+MARK_STATUS_NAMES = {
     MarkStatus.OPEN: ("mới báo, chưa xác minh", "reported, not verified"),
     MarkStatus.DOING: ("đang xử lý", "being dealt with"),
     MarkStatus.DONE: ("đã xong", "done"),

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from flycam.frame.change import ChangeKind
 from flycam.frame.classification import Classification
 from flycam.frame.mark import MarkKind, MarkStatus
-from flycam.frame.settlement import Access, RoadSays
-from flycam.frame.specialist import LayerKind
+from flycam.frame.settlement import Access, RoadStatus
+from flycam.frame.specialist_layer import LayerKind
 
 PAPERS = ("a4", "a3")
 """Sizes of paper on which the quick report is set, the usual one first."""
@@ -82,7 +82,7 @@ class PackFlight:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PackBeside:
+class PackFurtherFlight:
     """A flight that is none of the pack's, on which changes are shown, or another revision of one that is;
     sources: the photos that it is made of and that no flight of the pack names, by time."""
 
@@ -115,7 +115,7 @@ class PackCount:
 
     inside: int
     near: int
-    is_whole: bool
+    is_complete: bool
 
 
 Counts = Mapping[LayerKind, PackCount | None]
@@ -162,7 +162,7 @@ class PackVolume:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PackSeen:
+class PackSeenPicture:
     """A picture that a change was found on, or drawn over: its flight, and when that ended; last_ns None: a
     file, or (name "") a flight that is gone or not to be shown, which stays empty.
 
@@ -192,11 +192,11 @@ class PackChange:
 
     number: int
     kind: ChangeKind
-    whole: PackSize
-    here: PackSize | None = None
+    full_size: PackSize
+    size_in_commune: PackSize | None = None
     volume: PackVolume | None = None
     is_drawn: bool = False
-    seen: tuple[PackSeen, PackSeen] | None = None
+    seen: tuple[PackSeenPicture, PackSeenPicture] | None = None
     doubts: tuple[tuple[str, str], ...] = ()
     note: str
     author: str
@@ -216,14 +216,14 @@ class PackSettlement:
     name: str
     commune: str
     access: Access
-    roads_say: RoadSays
+    road_evidence: RoadStatus
     note: str
     author: str
     at_ns: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PackTouched:
+class PackImpact:
     """What confirmed changes touch in one commune: how many changes, their ground in it, things by kind; what
     lies on each other once."""
 
@@ -278,7 +278,7 @@ class PackCommune:
     flights: tuple[int, ...]
     marks: tuple[PackMark, ...]
     changes: tuple[PackChange, ...]
-    touched: PackTouched | None
+    touched: PackImpact | None
     waiting: PackWaiting | None = None
     compared_pct: float | None = None
     troubles: tuple[PackTroubles, ...] = ()
@@ -339,29 +339,29 @@ class PackFigures:
     audit_key: str = ""
     audit_signature: str = ""
     classification: Classification = Classification.OPEN
-    asked_by: str = ""
-    telling: tuple[PackLayer, ...] = ()
-    beside: tuple[PackBeside, ...] = ()
+    requested_by: str = ""
+    layers_with_status: tuple[PackLayer, ...] = ()
+    further_flights: tuple[PackFurtherFlight, ...] = ()
     slides: Mapping[str, bytes] = field(default_factory=dict)
     is_national: bool = True
     is_covered: bool = False
 
 
-def is_one_person(asked_by: str, approved_by: str) -> bool:
+def has_one_signatory(requested_by: str, approved_by: str) -> bool:
     """Whether who asked for a pack approved it too, however the name was written."""
-    return _written(asked_by) == _written(approved_by)
+    return _written(requested_by) == _written(approved_by)
 
 
 def _written(name: str) -> str:
     return " ".join(unicodedata.normalize("NFC", name).casefold().split())
 
 
-def content_sha256(figures: PackFigures) -> str:
+def hash_content(figures: PackFigures) -> str:
     """What a pack says and shows, as one digest: the same for a draft and for the final pack that says no
     other thing, whenever they are made and whoever approved. The audit log grows with each, and does not
     count."""
     unsigned = replace(figures, audit_head="", audit_key="", audit_signature="")
-    said = replace(unsigned, version="", made_ns=0, approved_by="", asked_by="", pictures={}, slides={})
+    said = replace(unsigned, version="", made_ns=0, approved_by="", requested_by="", pictures={}, slides={})
     digest = hashlib.sha256(repr(said).encode())
     for name, picture in (*sorted(figures.pictures.items()), *sorted(figures.slides.items())):
         digest.update(f"{name} {hashlib.sha256(picture).hexdigest()}\n".encode())

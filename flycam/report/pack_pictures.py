@@ -18,8 +18,8 @@ from shapely.geometry.base import BaseGeometry
 
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
-Line = NDArray[np.float64]
-View = tuple[Bytes, Mask]
+PixelLine = NDArray[np.float64]
+ImageWithMask = tuple[Bytes, Mask]
 """H×W×3 colours, and where they show ground."""
 
 _JPEG_QUALITY = 88
@@ -36,17 +36,17 @@ _LOCATOR_LETTERS = 800.0  # it stands a third of a page wide, beside a map with 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Drawn:
+class MapOverlay:
     """What is drawn on a map: lines K×2 of (column, row), inside the picture or little beyond, and the number
     that stands at `label_px`; "" for none."""
 
-    lines: Sequence[Line]
+    lines: Sequence[PixelLine]
     label: str
     label_px: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Filled:
+class LocatorCommune:
     """A commune of a locator map: its polygons in pixels, whether ground of it is shown, whether a confirmed
     change lies in it, and its number; "" for none."""
 
@@ -56,10 +56,10 @@ class Filled:
     is_changed: bool
 
 
-def locator_jpeg(
+def draw_locator_map(
     size_px: tuple[int, int],
     pixel_m: float,
-    communes: Sequence[Filled],
+    communes: Sequence[LocatorCommune],
     frame_px: tuple[float, float, float, float],
     band_png: bytes | None = None,
 ) -> bytes:
@@ -79,7 +79,7 @@ def locator_jpeg(
     for one in communes:
         inside = one.shape.representative_point()
         at = (float(inside.x), float(inside.y))
-        _number(picture, Drawn(lines=(), label=one.label, label_px=at), unit, _WHITE)
+        _number(picture, MapOverlay(lines=(), label=one.label, label_px=at), unit, _WHITE)
     _frame(picture, frame_px, unit)
     _north(picture, unit)
     _scale_bar(picture, pixel_m, unit)
@@ -88,14 +88,14 @@ def locator_jpeg(
     return _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
-def map_jpeg(
+def draw_map(
     rgb: Bytes,
     shown: Mask,
     pixel_m: float,
-    boundaries: Sequence[Drawn] = (),
-    signs: Sequence[Drawn] = (),
+    boundaries: Sequence[MapOverlay] = (),
+    signs: Sequence[MapOverlay] = (),
     band_png: bytes | None = None,
-    changes: Sequence[Drawn] = (),
+    changes: Sequence[MapOverlay] = (),
 ) -> bytes:
     """A map as JPEG.
 
@@ -124,7 +124,9 @@ def map_jpeg(
     return _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
-def pair_jpeg(before: View, after: View, pixel_m: float, change: Drawn, band_png: bytes | None) -> bytes:
+def draw_pair(
+    before: ImageWithMask, after: ImageWithMask, pixel_m: float, change: MapOverlay, band_png: bytes | None
+) -> bytes:
     """The same ground at two dates as JPEG, before on the left, the change's outline on both; what was not
     imaged is hatched. Both views are of one size; pixel_m metres a pixel."""
     sides = []
@@ -141,7 +143,7 @@ def pair_jpeg(before: View, after: View, pixel_m: float, change: Drawn, band_png
     return _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
-def ground_png(rgb: Bytes, shown: Mask, band_png: bytes | None = None) -> bytes:
+def encode_ground_png(rgb: Bytes, shown: Mask, band_png: bytes | None = None) -> bytes:
     """A map as PNG with alpha 0 where nothing was imaged; a drill's band is laid over it, for the picture
     ends where its ground does."""
     picture = np.dstack([rgb[..., ::-1], shown.astype(np.uint8) * np.uint8(255)])
@@ -150,7 +152,7 @@ def ground_png(rgb: Bytes, shown: Mask, band_png: bytes | None = None) -> bytes:
     return _encoded(".png", np.ascontiguousarray(picture), [cv2.IMWRITE_PNG_COMPRESSION, 4])
 
 
-def size_px(picture: bytes) -> tuple[int, int]:
+def read_size_px(picture: bytes) -> tuple[int, int]:
     """(columns, rows) of a JPEG or PNG."""
     rows, cols = _decoded(picture).shape[:2]
     return int(cols), int(rows)
@@ -167,7 +169,7 @@ def _hatched(shape: tuple[int, ...]) -> Bytes:
     return np.where((rows + cols) % _HATCH_PX < _HATCH_WIDE_PX, _HATCH, _PAPER).astype(np.uint8)
 
 
-def _outline(picture: Bytes, drawn: Drawn, unit: float, colour: tuple[int, int, int]) -> None:
+def _outline(picture: Bytes, drawn: MapOverlay, unit: float, colour: tuple[int, int, int]) -> None:
     lines = [np.rint(line).astype(np.int32) for line in drawn.lines]
     if not lines:
         return  # the whole picture lies inside, or it is a point
@@ -175,7 +177,7 @@ def _outline(picture: Bytes, drawn: Drawn, unit: float, colour: tuple[int, int, 
         cv2.polylines(picture, lines, False, shade, max(round(width * unit), 1), cv2.LINE_AA)
 
 
-def _dot(picture: Bytes, sign: Drawn, unit: float) -> None:
+def _dot(picture: Bytes, sign: MapOverlay, unit: float) -> None:
     """A dot on the place itself, its number beside it, on the side where there is room."""
     rows, cols = picture.shape[:2]
     x, y = (round(value) for value in sign.label_px)
@@ -191,7 +193,7 @@ def _dot(picture: Bytes, sign: Drawn, unit: float) -> None:
     _write(picture, sign.label, (left, foot), size, unit, _WHITE, _RED)
 
 
-def _rings(shape: BaseGeometry) -> list[Line]:
+def _rings(shape: BaseGeometry) -> list[PixelLine]:
     polygons = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
     return [shapely.get_coordinates(ring) for part in polygons for ring in (part.exterior, *part.interiors)]
 
@@ -218,12 +220,14 @@ def _north(picture: Bytes, unit: float) -> None:
         cv2.polylines(picture, corners, True, _DARK, max(round(2 * unit), 1), cv2.LINE_AA)
 
 
-def _is_inside(picture: Bytes, drawn: Drawn) -> bool:
+def _is_inside(picture: Bytes, drawn: MapOverlay) -> bool:
     rows, cols = picture.shape[:2]
     return bool(0.0 <= drawn.label_px[0] < cols and 0.0 <= drawn.label_px[1] < rows)
 
 
-def _number(picture: Bytes, boundary: Drawn, unit: float, colour: tuple[int, int, int] = _YELLOW) -> None:
+def _number(
+    picture: Bytes, boundary: MapOverlay, unit: float, colour: tuple[int, int, int] = _YELLOW
+) -> None:
     if not boundary.label:
         return
     rows, cols = picture.shape[:2]

@@ -4,46 +4,54 @@ answers for it."""
 from __future__ import annotations
 
 from flycam.frame.flight import is_unnamed
-from flycam.frame.moment import minute_of, zone_at
+from flycam.frame.timestamp import format_minute, format_utc_offset
 from flycam.report.blocks import Paragraph
-from flycam.report.numbers import listed, period
-from flycam.report.pack_figures import PackFigures, is_one_person
-from flycam.report.pack_words import told
+from flycam.report.number_format import format_list, format_period
+from flycam.report.pack_figures import PackFigures, has_one_signatory
+from flycam.report.pack_texts import format_pack_text
 
 
-def about(figures: PackFigures, language: str) -> str:
+def format_subtitle(figures: PackFigures, language: str) -> str:
     """The line below the title."""
-    if named := _named(figures):
-        return told("about", language, events=", ".join(named))
-    return told("about_unnamed", language, period=period(first_ns(figures), last_ns(figures)))
+    if named := _list_event_names(figures):
+        return format_pack_text("about", language, events=", ".join(named))
+    return format_pack_text(
+        "about_unnamed", language, period=format_period(find_first_ns(figures), find_last_ns(figures))
+    )
 
 
-def events_said(figures: PackFigures, language: str) -> str:
+def format_events(figures: PackFigures, language: str) -> str:
     """As a slide has them: two at the most."""
-    named = _named(figures)
-    return listed(named, language, most=2) if named else told("unnamed", language)
+    named = _list_event_names(figures)
+    return format_list(named, language, max_parts=2) if named else format_pack_text("unnamed", language)
 
 
-def first_ns(figures: PackFigures) -> int:
+def find_first_ns(figures: PackFigures) -> int:
     """When the first picture was taken, UTC."""
     return min(one.first_ns for one in figures.flights)
 
 
-def last_ns(figures: PackFigures) -> int:
+def find_last_ns(figures: PackFigures) -> int:
     """When the newest was."""
     return max(one.last_ns for one in figures.flights)
 
 
-def approval(figures: PackFigures, language: str) -> Paragraph:
+def build_approval(figures: PackFigures, language: str) -> Paragraph:
     """Who asked for it and who approved it: a reader must see where that is one person."""
-    asked, name, at = figures.asked_by, figures.approved_by, minute_of(figures.made_ns)
-    zone = zone_at(figures.made_ns)
-    if name and is_one_person(asked, name):
-        return Paragraph(text=told("approved_alone", language, name=name, at=at, zone=zone), kind="care")
-    said = [told("approved", language, name=name, at=at, zone=zone) if name else told("draft_note", language)]
-    said += [told("asked_by", language, name=asked)] if asked else []
+    asked, name, at = figures.requested_by, figures.approved_by, format_minute(figures.made_ns)
+    zone = format_utc_offset(figures.made_ns)
+    if name and has_one_signatory(asked, name):
+        return Paragraph(
+            text=format_pack_text("approved_alone", language, name=name, at=at, zone=zone), kind="care"
+        )
+    said = [
+        format_pack_text("approved", language, name=name, at=at, zone=zone)
+        if name
+        else format_pack_text("draft_note", language)
+    ]
+    said += [format_pack_text("asked_by", language, name=asked)] if asked else []
     return Paragraph(text=" ".join(said), kind="good" if name else "bad")
 
 
-def _named(figures: PackFigures) -> list[str]:
+def _list_event_names(figures: PackFigures) -> list[str]:
     return [one for one in figures.events if not is_unnamed(one)]

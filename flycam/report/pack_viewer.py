@@ -13,14 +13,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from flycam.report.pack_content import PackDocument
-from flycam.report.pack_words import told
+from flycam.report.pack_texts import format_pack_text
 
 _STYLE = Path(__file__).with_name("pack_viewer.css")
 _SCRIPT = Path(__file__).with_name("pack_viewer.js")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shown:
+class ViewerPicture:
     """A picture of the page: its file, as the page names it, the name in the list and the line below it."""
 
     file: str
@@ -29,7 +29,10 @@ class Shown:
 
 
 def to_viewer(
-    document: PackDocument, pictures: Sequence[Shown], files: Sequence[str], unseen: Sequence[str] = ()
+    document: PackDocument,
+    pictures: Sequence[ViewerPicture],
+    files: Sequence[str],
+    unseen: Sequence[str] = (),
 ) -> bytes:
     """The page, UTF-8; `files` are offered for opening, `unseen` are confirmed changes without a picture of
     their own. At least one picture."""
@@ -37,7 +40,7 @@ def to_viewer(
 
 
 def _page(
-    document: PackDocument, pictures: Sequence[Shown], files: Sequence[str], unseen: Sequence[str]
+    document: PackDocument, pictures: Sequence[ViewerPicture], files: Sequence[str], unseen: Sequence[str]
 ) -> Iterator[str]:
     language = document.language
     mark = f"{document.mark} – " if document.mark else ""
@@ -48,11 +51,11 @@ def _page(
     for kind, text in (("mark", document.mark), ("draft", document.draft)):
         if text:
             yield f'<div class="{kind}">{escape(text)}</div>'
-    yield f"<main>\n<nav><h1>{escape(told('viewer_title', language))}</h1>"
+    yield f"<main>\n<nav><h1>{escape(format_pack_text('viewer_title', language))}</h1>"
     yield f"<p>{escape(document.about)}</p><p>{escape(document.footer)}</p>"
     approval = document.approval
     yield f'<p class="approval {approval.kind}">{escape(approval.text)}</p>'
-    yield f"<p>{escape(told('viewer_help', language))}</p>"
+    yield f"<p>{escape(format_pack_text('viewer_help', language))}</p>"
     yield from (f'<p class="approval {one.kind}">{escape(one.text)}</p>' for one in document.first)
     if document.covered:
         yield f"<p>{escape(document.covered)}</p>"
@@ -62,9 +65,9 @@ def _page(
             f"{escape(one.name)}</a>"
         )
     if unseen:
-        yield f"<p>{escape(told('viewer_unseen', language))}</p>"
+        yield f"<p>{escape(format_pack_text('viewer_unseen', language))}</p>"
         yield from (f'<p class="unseen">{escape(one)}</p>' for one in unseen)
-    yield f"<h2>{escape(told('viewer_files', language))}</h2>"
+    yield f"<h2>{escape(format_pack_text('viewer_files', language))}</h2>"
     yield from (f'<a href="{quote(name)}">{escape(name)}</a>' for name in files)
     first = pictures[0]
     yield "</nav>\n<figure>"

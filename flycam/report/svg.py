@@ -19,19 +19,21 @@ _BAR_SHARE = 0.22
 _NICE = (1.0, 2.0, 5.0)
 
 
-def data_uri(picture: bytes) -> str:
+def to_data_uri(picture: bytes) -> str:
     """A PNG, JPEG or SVG as an address that needs no other file."""
     kind = {b"\x89PNG": "png", b"\xff\xd8\xff\xe0": "jpeg"}.get(picture[:4], "svg+xml")
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
-def map_drawing(picture: bytes, size_px: tuple[int, int], pixel_m: float, marks: Iterable[str] = ()) -> bytes:
+def draw_map_svg(
+    picture: bytes, size_px: tuple[int, int], pixel_m: float, marks: Iterable[str] = ()
+) -> bytes:
     """A map of (columns, rows) with marks over it (in its pixels) and a scale bar below."""
     cols, rows = size_px
     unit = max(cols, rows) / 100.0
     foot = 6.5 * unit
     body = [
-        f'<image x="0" y="0" width="{cols}" height="{rows}" href="{data_uri(picture)}" '
+        f'<image x="0" y="0" width="{cols}" height="{rows}" href="{to_data_uri(picture)}" '
         'preserveAspectRatio="none"/>',
         *marks,
         _scale_bar(cols, rows + 1.2 * unit, unit, pixel_m),
@@ -39,13 +41,13 @@ def map_drawing(picture: bytes, size_px: tuple[int, int], pixel_m: float, marks:
     return _document(cols, rows + foot, body)
 
 
-def picture_drawing(picture: bytes, size_px: tuple[int, int]) -> bytes:
+def wrap_picture_svg(picture: bytes, size_px: tuple[int, int]) -> bytes:
     """A picture of (columns, rows) as it is: Typst is handed texts alone, of which an SVG is one."""
     cols, rows = size_px
-    return _document(cols, rows, [f'<image width="{cols}" height="{rows}" href="{data_uri(picture)}"/>'])
+    return _document(cols, rows, [f'<image width="{cols}" height="{rows}" href="{to_data_uri(picture)}"/>'])
 
 
-def circle(at: Sequence[float], radius: float, colour: str, *, hollow: bool = False) -> str:
+def draw_circle(at: Sequence[float], radius: float, colour: str, *, hollow: bool = False) -> str:
     """A dot with a white rim, or a ring."""
     x, y = at
     fill, stroke = ("none", colour) if hollow else (colour, "#ffffff")
@@ -55,7 +57,7 @@ def circle(at: Sequence[float], radius: float, colour: str, *, hollow: bool = Fa
     )
 
 
-def square(at: Sequence[float], radius: float, colour: str) -> str:
+def draw_square(at: Sequence[float], radius: float, colour: str) -> str:
     """A square with a white rim, as large as a circle of this radius."""
     x, y = at
     return (
@@ -64,7 +66,7 @@ def square(at: Sequence[float], radius: float, colour: str) -> str:
     )
 
 
-def triangle(at: Sequence[float], radius: float, colour: str) -> str:
+def draw_triangle(at: Sequence[float], radius: float, colour: str) -> str:
     """A triangle with a white rim."""
     x, y = at
     corners = f"{x:.1f},{y - 1.3 * radius:.1f} {x + 1.2 * radius:.1f},{y + radius:.1f} "
@@ -75,7 +77,7 @@ def triangle(at: Sequence[float], radius: float, colour: str) -> str:
     )
 
 
-def cross(at: Sequence[float], radius: float, colour: str) -> str:
+def draw_cross(at: Sequence[float], radius: float, colour: str) -> str:
     """A diagonal cross on white."""
     x, y = at
     path = f"M{x - radius:.1f} {y - radius:.1f}L{x + radius:.1f} {y + radius:.1f}"
@@ -86,13 +88,13 @@ def cross(at: Sequence[float], radius: float, colour: str) -> str:
     )
 
 
-def outline(points: Floats, width: float, colour: str) -> str:
+def draw_outline(points: Floats, width: float, colour: str) -> str:
     """A closed line through K×2 points."""
     corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return f'<polygon points="{corners}" fill="none" stroke="{colour}" stroke-width="{width:.2f}"/>'
 
 
-def arrow(start: Sequence[float], end: Sequence[float], width: float, colour: str) -> str:
+def draw_arrow(start: Sequence[float], end: Sequence[float], width: float, colour: str) -> str:
     """An arrow; one too short for a head is a line."""
     (x0, y0), (x1, y1) = start, end
     length = math.hypot(x1 - x0, y1 - y0)
@@ -107,7 +109,7 @@ def arrow(start: Sequence[float], end: Sequence[float], width: float, colour: st
     )
 
 
-def histogram(
+def draw_histogram(
     bars: Sequence[float], line: Sequence[float], edges: Sequence[str], colours: Sequence[str]
 ) -> bytes:
     """Shares as bars, with a second distribution as a stepped line (or none).

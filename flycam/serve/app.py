@@ -11,85 +11,85 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from flycam import __version__
-from flycam.serve import drilling, health, reference, site
-from flycam.serve.answering import failures
-from flycam.serve.answering.cors import Across
-from flycam.serve.answering.watching import RequestFigures, Watched
-from flycam.serve.boxes import commons, syncing
-from flycam.serve.door import accounts, authority, credentials, guests, openid
-from flycam.serve.door.admission import Door
-from flycam.serve.door.attempts import Attempts
-from flycam.serve.door.openings import Openings
-from flycam.serve.evidence import pixels, redactions, reports, retention, video
-from flycam.serve.packs import meeting_packs
-from flycam.serve.packs.packing import Packing
-from flycam.serve.services import Services
-from flycam.serve.situation import (
-    airborne,
-    arrival,
-    briefings,
+from flycam.serve import api_reference, drill_service, health, static_site
+from flycam.serve.api import (
+    bootstrap,
+    briefing_places,
     changes,
     commune_board,
     communes,
     coordinates,
-    events,
+    event_stream,
+    live_flights,
     marks,
     meeting,
-    restricted,
+    restricted_areas,
     settlements,
-    specialist,
+    specialist_layers,
 )
-from flycam.serve.situation.commune_troubles import CommuneTroubles
-from flycam.serve.situation.lookout import look_out
-from flycam.serve.situation.stamps import StampsKept
-from flycam.serve.situation.thing_names import ThingNames
-from flycam.serve.standards import kml, ogc, ogc_tiles, products, stac, wmts
-from flycam.serve.tiles import flights, imaged, terrain
-from flycam.serve.tiles.asked import AskedViews
-from flycam.serve.tiles.follower import Follower
-from flycam.serve.tiles.grounds import Grounds
+from flycam.serve.api.change_stamps import MapStampCache
+from flycam.serve.api.commune_troubles import CommuneTroubles
+from flycam.serve.api.feature_search import FeatureNameIndex
+from flycam.serve.api.live_flight_poller import poll_live_flights
+from flycam.serve.auth import certificate_authority, credentials, guests, openid, sign_in
+from flycam.serve.auth.attempts import Attempts
+from flycam.serve.auth.authenticator import Authenticator
+from flycam.serve.auth.download_log import DownloadLog
+from flycam.serve.evidence import pixels, quality_reports, redactions, retention, video
+from flycam.serve.http import errors
+from flycam.serve.http.cors import CorsApp
+from flycam.serve.http.request_metrics import MeteredApp, RequestMetrics
+from flycam.serve.packs import pack_routes
+from flycam.serve.packs.pack_queue import PackQueue
+from flycam.serve.services import Services
+from flycam.serve.standards import clips, kml, ogc, ogc_tiles, stac, wmts
+from flycam.serve.sync import reference_routes, step_routes
+from flycam.serve.tiles import flight_routes, outlines, terrain
+from flycam.serve.tiles.data_tiles import DataTileViews
+from flycam.serve.tiles.log_follower import TileLogFollower
+from flycam.serve.tiles.terrain_cache import TerrainCache
 from flycam.serve.tiles.tile_route import App, TileRoute
-from flycam.serve.tiles.views import ViewCache
-from flycam.serve.uploads import cards, tus
-from flycam.serve.uploads.reception import Reception
+from flycam.serve.tiles.tile_views import ViewCache
+from flycam.serve.uploads import tus, upload_routes
+from flycam.serve.uploads.upload_service import UploadService
 
 _ROUTERS = (
-    accounts,
-    airborne,
-    arrival,
-    authority,
-    briefings,
-    cards,
+    sign_in,
+    live_flights,
+    bootstrap,
+    certificate_authority,
+    briefing_places,
+    upload_routes,
     changes,
-    commons,
+    reference_routes,
     commune_board,
     communes,
     coordinates,
     credentials,
-    drilling,
-    events,
-    flights,
+    drill_service,
+    event_stream,
+    flight_routes,
     guests,
     health,
-    imaged,
+    outlines,
     kml,
     marks,
     meeting,
     ogc,
     ogc_tiles,
     openid,
-    meeting_packs,
+    pack_routes,
     pixels,
-    products,
+    clips,
     redactions,
-    reference,
-    reports,
-    restricted,
+    api_reference,
+    quality_reports,
+    restricted_areas,
     retention,
     settlements,
-    specialist,
+    specialist_layers,
     stac,
-    syncing,
+    step_routes,
     terrain,
     tus,
     video,
@@ -99,17 +99,19 @@ _ROUTERS = (
 
 def create_app(services: Services) -> App:
     """The ASGI application for these services: tiles first, everything else behind them."""
-    reception = Reception(services)
-    packing = Packing(services)
-    drill = drilling.Drilling(services)
-    follower = Follower(services.workspace.catalog, services.follow_s)
-    sky = airborne.Sky(services.workspace.catalog, services.follow_s)
+    reception = UploadService(services)
+    packing = PackQueue(services)
+    drill = drill_service.DrillService(services)
+    follower = TileLogFollower(services.workspace.catalog, services.follow_s)
+    sky = live_flights.LiveFlightFeed(services.workspace.catalog, services.follow_s)
 
     @asynccontextmanager
     async def lifespan(_api: FastAPI) -> AsyncIterator[None]:
         reception.start()
         packing.start()
-        looking = asyncio.create_task(look_out(sky, follower, services.follow_s, services.stopping.is_set))
+        looking = asyncio.create_task(
+            poll_live_flights(sky, follower, services.follow_s, services.stopping.is_set)
+        )
         yield
         looking.cancel()
         with suppress(asyncio.CancelledError):
@@ -127,42 +129,44 @@ def create_app(services: Services) -> App:
         redoc_url=None,
         lifespan=lifespan,
     )
-    door = Door(services)
+    door = Authenticator(services)
     cache = ViewCache(follower, services.view_cache_bytes)
-    grounds = Grounds(services.workspace.store)
-    asked = AskedViews(services.workspace, follower, cache, grounds)
-    route = TileRoute(site.Wrapping(cast(App, api)), door, follower, services.workspace.store, cache, asked)
-    _remember(api, services)
+    grounds = TerrainCache(services.workspace.store)
+    asked = DataTileViews(services.workspace, follower, cache, grounds)
+    route = TileRoute(
+        static_site.ResponseHeaders(cast(App, api)), door, follower, services.workspace.store, cache, asked
+    )
+    _create_caches(api, services)
     api.state.services = services
     api.state.door = door
     api.state.reception = reception
     api.state.packing = packing
     api.state.drilling = drill
-    api.state.attempts = {way: Attempts() for way in accounts.WayIn}
-    api.state.asking_service = asyncio.Semaphore(openid.ASKING_AT_ONCE)
-    api.state.openings = Openings()
+    api.state.attempts = {way: Attempts() for way in sign_in.SignInMethod}
+    api.state.asking_service = asyncio.Semaphore(openid.MAX_CONCURRENT_SIGN_INS)
+    api.state.openings = DownloadLog()
     api.state.follower = follower
     api.state.sky = sky
     api.state.meeting = meeting.Meeting(services.workspace.clock_ns)
-    api.state.stamps = StampsKept(services.workspace.catalog, services.follow_s / 2)
+    api.state.stamps = MapStampCache(services.workspace.catalog, services.follow_s / 2)
     api.state.grounds = grounds
     api.state.asked = asked
     api.state.tile_counts = route.counts
     figures = api.state.figures = CollectorRegistry()
-    health.tell_figures(figures, services, route.counts)
-    failures.install(api)
+    health.register_metrics(figures, services, route.counts)
+    errors.install_error_handlers(api)
     for room in _ROUTERS:
         api.include_router(room.router)
-    site.install(api, services.static_dir)
-    across = Across(route, services.origins) if services.origins else route
-    return Watched(across, RequestFigures(figures), services.request_log)
+    static_site.mount_static_site(api, services.static_dir)
+    across = CorsApp(route, services.origins) if services.origins else route
+    return MeteredApp(across, RequestMetrics(figures), services.request_log)
 
 
-def _remember(api: FastAPI, services: Services) -> None:
+def _create_caches(api: FastAPI, services: Services) -> None:
     """What is kept between requests, made of the house alone."""
-    api.state.arrivals = syncing.Arrivals(services)
-    api.state.shelf = commons.Shelf(services.workspace)
-    api.state.thing_names = ThingNames(services.workspace.catalog)
+    api.state.arrivals = step_routes.StepReceiver(services)
+    api.state.shelf = reference_routes.ReferenceFeedCache(services.workspace)
+    api.state.thing_names = FeatureNameIndex(services.workspace.catalog)
     api.state.commune_troubles = CommuneTroubles(services.workspace.catalog)
-    api.state.outlines = imaged.Outlines(services.workspace)
-    api.state.relief = terrain.Relief(services.workspace)
+    api.state.outlines = outlines.OutlineCache(services.workspace)
+    api.state.relief = terrain.HillshadeCache(services.workspace)

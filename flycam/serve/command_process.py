@@ -19,58 +19,58 @@ from flycam.pipeline.power import Power
 FLYCAM = (sys.executable, "-P", "-m", "flycam")
 """Begins a command; -P: no module is taken from the folder in which it runs, which may be a card."""
 
-END_S = 5.0
+TERMINATE_TIMEOUT_S = 5.0
 """How long a process that was asked to end is waited for."""
 
-_MOST_S = 3600.0  # one that hangs must not bar the others
-Why = tuple[str, str]
-TOO_LONG: Why = (
+_RUN_TIMEOUT_S = 3600.0  # one that hangs must not bar the others
+ReasonBilingual = tuple[str, str]
+TIMED_OUT: ReasonBilingual = (
     "it took longer than an hour and was ended; look what else keeps this machine busy, then ask again",
     "làm quá một giờ nên đã bị dừng; hãy xem máy chủ đang bận việc gì khác, rồi yêu cầu lại",
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class CommandResult:
     """What came of it: its exit code, its output, and what it told people. is_late: it took too long, and was
     ended for that."""
 
     code: int
-    said: str
-    told: str
-    is_late: bool = False
+    stdout: str
+    stderr: str
+    is_timed_out: bool = False
 
     @property
-    def answer(self) -> dict[str, Any]:
+    def json_answer(self) -> dict[str, Any]:
         """Its JSON; nothing where it said none."""
         try:
-            answer = json.loads(self.said.strip().splitlines()[-1])
+            answer = json.loads(self.stdout.strip().splitlines()[-1])
         except (IndexError, ValueError):
             return {}
         return answer if isinstance(answer, dict) else {}
 
-    def why(self, ended: Why) -> Why:
+    def describe_failure(self, ended: ReasonBilingual) -> ReasonBilingual:
         """The sentence of a command that failed, from its JSON and from what it told people; `ended` where it
         said nothing."""
-        if self.is_late:
-            return TOO_LONG
-        english = self.answer.get("sentence")
+        if self.is_timed_out:
+            return TIMED_OUT
+        english = self.json_answer.get("sentence")
         if english is None:
             return ended
-        lines = [line for line in self.told.splitlines() if line.startswith("flycam: ")]
+        lines = [line for line in self.stderr.splitlines() if line.startswith("flycam: ")]
         return str(english), lines[-1].removeprefix("flycam: ") if lines else str(english)
 
 
-def run(
+def run_command(
     command: Sequence[str],
     operator: str,
     power: Power,
     stop: threading.Event,
     *,
-    place: Path | None = None,
-    most_s: float | None = None,
+    working_dir: Path | None = None,
+    timeout_s: float | None = None,
     niceness: int = 0,
-) -> Ran:
+) -> CommandResult:
     """Run it in somebody's name, out of reach of a Ctrl-C at this server's terminal. Ends it once `stop` is
     set, or after `most_s` seconds (default: an hour). place: the folder in which it runs (default: this
     process's). Raises OSError where it cannot be begun."""
@@ -82,31 +82,31 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
-        cwd=place,
+        cwd=working_dir,
         start_new_session=True,
         encoding="utf-8",
         errors="replace",
     )
-    power.let_go(process.pid)
+    power.release_process(process.pid)
     if niceness:
         with suppress(OSError, AttributeError):  # it ended, or the system has no such thing
             os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
-    said, told, is_late = _waited_for(process, stop, _MOST_S if most_s is None else most_s)
-    return Ran(process.returncode, said, told, is_late)
+    said, told, is_late = _wait_for(process, stop, _RUN_TIMEOUT_S if timeout_s is None else timeout_s)
+    return CommandResult(process.returncode, said, told, is_late)
 
 
-def _waited_for(
-    process: subprocess.Popen[str], stop: threading.Event, most_s: float
+def _wait_for(
+    process: subprocess.Popen[str], stop: threading.Event, timeout_s: float
 ) -> tuple[str, str, bool]:
     """Its output and its errors, once it has ended or was made to; whether it was for being late."""
-    ends_s, is_asked_to_end, is_late = time.monotonic() + most_s, False, False
+    ends_s, is_asked_to_end, is_late = time.monotonic() + timeout_s, False, False
     try:
         while True:
             try:
                 return *process.communicate(timeout=0.2), is_late
             except subprocess.TimeoutExpired:
                 late_s = time.monotonic() - ends_s
-                if is_asked_to_end and late_s > END_S:
+                if is_asked_to_end and late_s > TERMINATE_TIMEOUT_S:
                     process.kill()
                 elif not is_asked_to_end and (stop.is_set() or late_s > 0.0):
                     process.terminate()

@@ -15,66 +15,66 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from flycam import __version__
-from flycam.catalog.withholding import Withholding
-from flycam.errors import StorageTrouble
-from flycam.serve.door.guard import Viewer, viewer
-from flycam.serve.packs.packing import Packing
-from flycam.serve.patience import ENDED
+from flycam.catalog.access_policy import AccessPolicy
+from flycam.errors import StorageFailed
+from flycam.serve.auth.guards import ViewerPrincipal, require_viewer
+from flycam.serve.connection_limits import ENDED_CONNECTIONS
+from flycam.serve.packs.pack_queue import PackQueue
 from flycam.serve.services import Services, ServicesHere
-from flycam.serve.tiles.offered import flights_here
 from flycam.serve.tiles.tile_route import TileCounts
+from flycam.serve.tiles.visible_flights import list_visible_flights
 from flycam.store import keys
-from flycam.store.room import LOW_BYTES
+from flycam.store.disk_space import LOW_SPACE_BYTES
 
 router = APIRouter()
 
 
 @router.get("/healthz")
-def healthz(services: ServicesHere) -> JSONResponse:
+def check_health(services: ServicesHere) -> JSONResponse:
     """200 when catalogue and store answer, else 503; names which of them does not, and nothing more."""
     checks = {"catalog": True, "store": True}
     try:
         services.workspace.catalog.flights.events()
-    except StorageTrouble:
+    except StorageFailed:
         checks["catalog"] = False
     try:
-        services.workspace.store.exists(keys.probe("does-not-exist"))
-    except StorageTrouble:
+        services.workspace.store.exists(keys.format_probe_key("does-not-exist"))
+    except StorageFailed:
         checks["store"] = False
     return JSONResponse(checks, status_code=200 if all(checks.values()) else 503)
 
 
-@router.get("/api/machine", dependencies=[Depends(viewer)])
-def machine(services: ServicesHere) -> dict[str, Any]:
+@router.get("/api/machine", dependencies=[Depends(require_viewer)])
+def get_machine_state(services: ServicesHere) -> dict[str, Any]:
     """battery: percent, in_use, left_s (null: not told), or null: none is told of; low_power; disk:
     free_bytes of the one with the least room, is_low (flights delete what can be made again), or null: nobody
     can tell."""
     power = services.workspace.power
     told = power.battery
-    battery = told and {"percent": round(told.percent), "in_use": told.is_in_use, "left_s": told.left_s}
-    place = services.workspace.scarcest()
-    disk = place and {"free_bytes": place.free_bytes, "is_low": place.free_bytes < LOW_BYTES}
+    battery = told and {"percent": round(told.percent), "in_use": told.is_in_use, "left_s": told.remaining_s}
+    place = services.workspace.find_fullest_disk()
+    disk = place and {"free_bytes": place.free_bytes, "is_low": place.free_bytes < LOW_SPACE_BYTES}
     return {"battery": battery, "low_power": power.is_low, "disk": disk}
 
 
 @router.get("/metrics")
-def metrics(request: Request, services: ServicesHere, visitor: Viewer) -> Response:
+def get_metrics(request: Request, services: ServicesHere, principal: ViewerPrincipal) -> Response:
     """Counters in Prometheus' text format. Flights and packs are those that whoever asks may know of."""
     of_house: CollectorRegistry = request.app.state.figures
     of_visitor = CollectorRegistry()
-    of_visitor.register(_Seen(services, request.app.state.packing, visitor.withholding))
+    of_visitor.register(_CatalogCollector(services, request.app.state.packing, principal.access_policy))
     text = generate_latest(of_house) + generate_latest(of_visitor)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-def tell_figures(registry: CollectorRegistry, services: Services, counts: TileCounts) -> None:
+def register_metrics(registry: CollectorRegistry, services: Services, counts: TileCounts) -> None:
     """Let a registry tell what is known of the house, worked out when it is asked."""
     ProcessCollector(registry=registry)
     Info("flycam_build", "The program that serves", registry=registry).info({"version": __version__})
-    registry.register(_House(services, counts))
+    registry.register(_NodeCollector(services, counts))
 
 
-class _House(Collector):
+class _NodeCollector(Collector):
     def __init__(self, services: Services, counts: TileCounts) -> None:
         self._services, self._counts = services, counts
 
@@ -86,7 +86,7 @@ class _House(Collector):
         ended = CounterMetricFamily(
             "flycam_connections_ended", "Connections ended, by what was too slow or too large", labels=["why"]
         )
-        for why, count in ENDED.items():
+        for why, count in ENDED_CONNECTIONS.items():
             ended.add_metric([why], count)
         yield ended
         if self._services.request_log is not None:
@@ -96,8 +96,8 @@ class _House(Collector):
 
     def _machine(self) -> Iterator[Metric]:
         place = None
-        with suppress(StorageTrouble):
-            place = self._services.workspace.scarcest()
+        with suppress(StorageFailed):
+            place = self._services.workspace.find_fullest_disk()
         if place is not None:
             yield GaugeMetricFamily(
                 "flycam_disk_free_bytes", "On the disk with the least room", place.free_bytes
@@ -107,17 +107,17 @@ class _House(Collector):
             yield GaugeMetricFamily("flycam_battery_percent", "Charge of the battery", battery.percent)
 
 
-class _Seen(Collector):
+class _CatalogCollector(Collector):
     """What lies in the catalogue, as one visitor sees it; where that does not answer, this alone is said."""
 
-    def __init__(self, services: Services, packing: Packing, sees: Withholding) -> None:
-        self._services, self._packing, self._sees = services, packing, sees
+    def __init__(self, services: Services, packing: PackQueue, sees: AccessPolicy) -> None:
+        self._services, self._packing, self._access_policy = services, packing, sees
 
     def collect(self) -> Iterator[Metric]:
         try:
-            flights = flights_here(self._services.workspace.catalog, self._sees)
+            flights = list_visible_flights(self._services.workspace.catalog, self._access_policy)
             packs = self._packing.all()
-        except StorageTrouble:
+        except StorageFailed:
             flights = None
         yield GaugeMetricFamily("flycam_catalog_up", "Whether the catalogue answers", flights is not None)
         if flights is not None:

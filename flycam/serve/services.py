@@ -12,30 +12,30 @@ from typing import Annotated, Any, Protocol
 from fastapi import Depends, Request
 
 from flycam.catalog.catalog import Catalog
-from flycam.pipeline.people.openid_client import OpenIdClient
+from flycam.pipeline.access.openid_client import OpenIdClient
 from flycam.pipeline.workspace import Workspace
-from flycam.serve.answering.request_log import RequestLog
+from flycam.serve.http.request_log import RequestLog
 from flycam.store.base import ObjectStore
 
 STATIC_DIR = Path(__file__).parent / "static"
-THIS_MACHINE = ("127.0.0.1", "::1")
+LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
 SESSION_KEY_BYTES = 32
 
 
-def new_session_key() -> bytes:
+def create_session_key() -> bytes:
     """A fresh secret."""
     return secrets.token_bytes(SESSION_KEY_BYTES)
 
 
 class SignInService(Protocol):
-    """The province's own, as `pipeline.people.openid` speaks to it, whose libraries are loaded only where
+    """The province's own, as `pipeline.access.openid` speaks to it, whose libraries are loaded only where
     there is one."""
 
     client: OpenIdClient
 
     def begin(self, state: str, nonce: str, verifier: str) -> str: ...
 
-    def claims(self, code: str, nonce: str, verifier: str) -> Mapping[str, Any]: ...
+    def fetch_claims(self, code: str, nonce: str, verifier: str) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Services:
 
     workspace: Workspace
     bound_to_loopback: bool = True
-    session_key: bytes = field(default_factory=new_session_key, repr=False)
+    session_key: bytes = field(default_factory=create_session_key, repr=False)
     static_dir: Path = STATIC_DIR
     view_cache_bytes: int = 128 << 20
     follow_s: float = 1.0
@@ -77,31 +77,31 @@ class Services:
     drill_command: tuple[str, ...] = ()
     sync_dir: Path | None = None
     openid: SignInService | None = None
-    trusted_proxies: tuple[str, ...] = THIS_MACHINE
+    trusted_proxies: tuple[str, ...] = LOOPBACK_ADDRESSES
     origins: frozenset[str] = frozenset()
     authority: bytes | None = None
     request_log: RequestLog | None = None
     stopping: threading.Event = field(default_factory=threading.Event, repr=False)
 
 
-def services_of(request: Request) -> Services:
+def get_services(request: Request) -> Services:
     """What the server behind a request works with."""
     services: Services = request.app.state.services
     return services
 
 
-ServicesHere = Annotated[Services, Depends(services_of)]
+ServicesHere = Annotated[Services, Depends(get_services)]
 
 
-def catalog_of(request: Request) -> Catalog:
+def get_catalog(request: Request) -> Catalog:
     """The catalogue behind a request."""
-    return services_of(request).workspace.catalog
+    return get_services(request).workspace.catalog
 
 
-def store_of(request: Request) -> ObjectStore:
+def get_store(request: Request) -> ObjectStore:
     """The object store behind a request."""
-    return services_of(request).workspace.store
+    return get_services(request).workspace.store
 
 
-CatalogHere = Annotated[Catalog, Depends(catalog_of)]
-StoreHere = Annotated[ObjectStore, Depends(store_of)]
+CatalogHere = Annotated[Catalog, Depends(get_catalog)]
+StoreHere = Annotated[ObjectStore, Depends(get_store)]

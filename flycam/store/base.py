@@ -36,7 +36,7 @@ class ObjectStore(Protocol):
         """Write only if the key is new; True if this call wrote it. Atomic between processes, and durable:
         who lost may rely on the winner's bytes."""
 
-    def settle(self, key: str, *, durable: bool = False) -> None:
+    def ensure_durable(self, key: str, *, durable: bool = False) -> None:
         """Rely on a key that is there, which somebody else may have put a moment ago and not flushed: as if
         its bytes were put again, with what `durable` means there."""
 
@@ -58,7 +58,7 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove; nothing happens if it is not there."""
 
-    def room_bytes(self) -> int | None:
+    def free_bytes(self) -> int | None:
         """Bytes that can still be put; None where nobody can tell."""
 
     def flush(self) -> None:

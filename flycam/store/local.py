@@ -18,18 +18,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from flycam.errors import DiskFull, ObjectMissing, StorageTrouble, StoreDenied, StoreUnavailable
+from flycam.errors import DiskFull, ObjectMissing, StorageFailed, StoreDenied, StoreUnavailable
 from flycam.messages import _
-from flycam.store.keys import KEY_BYTES, check_key, check_prefix, counts_by_its_name
-from flycam.store.mark import is_marked
-from flycam.store.regular import Hashed
-from flycam.store.room import FULL, free_bytes
-from flycam.store.scratch import SCRATCH_NAME, Scratch
-from flycam.store.syncing import make_folder, sync_filesystem, sync_path
+from flycam.store.disk_space import DISK_FULL_ERRNOS, get_free_bytes
+from flycam.store.fsync import make_folder, sync_filesystem, sync_path
+from flycam.store.keys import MAX_KEY_BYTES, check_key, check_prefix, is_marker
+from flycam.store.regular_file import HashCheckedFile
+from flycam.store.scratch_files import SCRATCH_NAME, Scratch
+from flycam.store.store_marker import has_marker
 
 _COPY_BLOCK = 1 << 20
 _FEW_FILES, _ROOM_BYTES = 64, 16 << 20
-_MOST_PENDING = 4096
+_MAX_PENDING = 4096
 _SYNC_SINGLY = 16
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -40,11 +40,11 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self._root = Path(root).absolute()
-        with self._translated(str(self._root)):
+        with self._translate_errors(str(self._root)):
             make_folder(self._root)
             # held open: the kernel reports a failed write-back to descriptors opened before it
             self._root_fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
-        self._is_marked = is_marked(self._root)
+        self._is_marked = has_marker(self._root)
         self._scratch = Scratch(self._root / SCRATCH_NAME)
         self._scratch.sweep()
         self._lock = threading.Lock()
@@ -66,7 +66,7 @@ class LocalStore:
         """See ObjectStore.put_file."""
 
         def copy(file: BinaryIO) -> None:
-            with Hashed(path, sha256) as source:
+            with HashCheckedFile(path, sha256) as source:
                 shutil.copyfileobj(source, file, _COPY_BLOCK)
 
         self._write(key, copy, durable=durable)
@@ -74,10 +74,10 @@ class LocalStore:
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """See ObjectStore.put_if_absent. Durable, so that whoever lost can rely on the winner's bytes."""
         target = self._path(key)
-        with self._translated(key), self._scratch.file() as temporary:
+        with self._translate_errors(key), self._scratch.file() as temporary:
             _fill(temporary, lambda file: file.write(data), durable=True)
             try:
-                self._into_place(temporary, target, os.link)
+                self._move_into_place(temporary, target, os.link)
             except FileExistsError:
                 self._forget_folders(target)
                 with suppress(FileNotFoundError):  # deleted again meanwhile
@@ -95,32 +95,32 @@ class LocalStore:
             self._sync_folders(target.parent)
         return True
 
-    def settle(self, key: str, *, durable: bool = False) -> None:
+    def ensure_durable(self, key: str, *, durable: bool = False) -> None:
         """See ObjectStore.settle."""
         target = self._path(key)
         self._forget_folders(target)
         if not durable:
-            self._owe(target)
+            self._queue_sync(target)
             return
-        with self._translated(key):
+        with self._translate_errors(key):
             self._sync_object(target)
 
     def get(self, key: str) -> bytes:
         """See ObjectStore.get."""
-        with self._translated(key):
+        with self._translate_errors(key):
             return self._path(key).read_bytes()
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """See ObjectStore.get_range."""
         if start < 0 or length < 0:
             raise ValueError(f"a range begins and ends at or after 0, not {start}+{length}")
-        with self._translated(key), self._path(key).open("rb") as file:
+        with self._translate_errors(key), self._path(key).open("rb") as file:
             file.seek(start)
             return file.read(length)
 
     def size(self, key: str) -> int:
         """See ObjectStore.size."""
-        with self._translated(key):
+        with self._translate_errors(key):
             found = self._path(key).stat()
         if not stat.S_ISREG(found.st_mode):
             raise ObjectMissing(
@@ -130,7 +130,7 @@ class LocalStore:
 
     def exists(self, key: str) -> bool:
         """See ObjectStore.exists."""
-        with self._translated(key):
+        with self._translate_errors(key):
             if self._path(key).is_file():
                 return True
             self._check_root()
@@ -140,7 +140,7 @@ class LocalStore:
         """See ObjectStore.list."""
         check_prefix(prefix)
         folder = prefix.rpartition("/")[0]
-        with self._translated(prefix):
+        with self._translate_errors(prefix):
             self._check_root()
         for key in self._walk(f"{folder}/" if folder else ""):
             if key.startswith(prefix):
@@ -151,7 +151,7 @@ class LocalStore:
     def delete(self, key: str) -> None:
         """See ObjectStore.delete. Folders that become empty go too."""
         path = self._path(key)
-        with self._translated(key):
+        with self._translate_errors(key):
             try:
                 path.unlink()
             except (FileNotFoundError, NotADirectoryError):
@@ -169,10 +169,10 @@ class LocalStore:
                 self._pending.add(folder)  # until it is synced, the name may come back
             return
 
-    def room_bytes(self) -> int | None:
+    def free_bytes(self) -> int | None:
         """See ObjectStore.room_bytes."""
-        with self._translated(str(self._root)):
-            return free_bytes(self._root)
+        with self._translate_errors(str(self._root)):
+            return get_free_bytes(self._root)
 
     def flush(self) -> None:
         """See ObjectStore.flush. One that is under way may hold what this caller put: it is waited for."""
@@ -180,7 +180,7 @@ class LocalStore:
             with self._lock:
                 pending, self._pending = self._pending, set()
             try:
-                with self._translated(str(self._root)):
+                with self._translate_errors(str(self._root)):
                     self._sync(pending)
             except BaseException:
                 with self._lock:
@@ -219,24 +219,24 @@ class LocalStore:
         target = self._path(key)
         # what counts by its name has none before its bytes are safe: a name with other bytes would be taken
         # for the evidence by whoever comes to store it again
-        has_to_be_whole = durable or counts_by_its_name(key)
-        with self._translated(key), self._scratch.file() as temporary:
+        has_to_be_whole = durable or is_marker(key)
+        with self._translate_errors(key), self._scratch.file() as temporary:
             _fill(temporary, fill, durable=has_to_be_whole)
-            self._into_place(temporary, target, os.replace)
+            self._move_into_place(temporary, target, os.replace)
             if durable:
                 self._sync_folders(target.parent)
                 return
-        self._owe(target)
+        self._queue_sync(target)
 
-    def _owe(self, target: Path) -> None:
+    def _queue_sync(self, target: Path) -> None:
         """Leave an object to the next flush."""
         with self._lock:
             self._pending.add(target)
-            crowded = len(self._pending) >= _MOST_PENDING
+            crowded = len(self._pending) >= _MAX_PENDING
         if crowded:
             self.flush()
 
-    def _into_place(self, temporary: Path, target: Path, move: Callable[[Path, Path], None]) -> None:
+    def _move_into_place(self, temporary: Path, target: Path, move: Callable[[Path, Path], None]) -> None:
         for attempt in itertools.count():
             try:
                 move(temporary, target)
@@ -264,12 +264,12 @@ class LocalStore:
         sync_path(folder)
         while folder != self._root and folder not in self._synced_folders:
             sync_path(folder.parent)
-            if len(self._synced_folders) < _MOST_PENDING:
+            if len(self._synced_folders) < _MAX_PENDING:
                 self._synced_folders.add(folder)
             folder = folder.parent
 
     def _walk(self, folder: str) -> Iterator[str]:
-        """The keys below a folder in their order; what lies deeper than `KEY_BYTES` reach is none."""
+        """The keys below a folder in their order; what lies deeper than `MAX_KEY_BYTES` reach is none."""
         waiting = [folder]
         while waiting:
             at = waiting.pop()
@@ -277,17 +277,17 @@ class LocalStore:
                 yield at
                 continue
             try:
-                with self._translated(at), os.scandir(self._root / at) as found:
+                with self._translate_errors(at), os.scandir(self._root / at) as found:
                     # a folder sorts as its keys do: with the '/' that follows its name
                     entries = sorted((e.name + "/" if e.is_dir() else e.name) for e in found)
             except ObjectMissing:
                 continue
             keys = [at + name for name in entries if not name.startswith(".")]  # scratch, the mark: no key
-            waiting += [key for key in reversed(keys) if len(os.fsencode(key)) <= KEY_BYTES]
+            waiting += [key for key in reversed(keys) if len(os.fsencode(key)) <= MAX_KEY_BYTES]
 
     def _is_there(self) -> bool:
         """Whether the folder is that of the store, and not a mount point whose disk was taken away."""
-        return is_marked(self._root) if self._is_marked else self._root.is_dir()
+        return has_marker(self._root) if self._is_marked else self._root.is_dir()
 
     def _check_root(self) -> None:
         if not self._is_there():
@@ -296,13 +296,13 @@ class LocalStore:
             )
 
     @contextmanager
-    def _translated(self, what: str) -> Iterator[None]:
+    def _translate_errors(self, what: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise self._trouble(what, error) from error
 
-    def _trouble(self, what: str, error: OSError) -> StorageTrouble:
+    def _trouble(self, what: str, error: OSError) -> StorageFailed:
         if error.errno == errno.ENOSPC and _holds_no_more_files(self._root):
             return DiskFull(
                 _(
@@ -313,7 +313,7 @@ class LocalStore:
                     root=self._root,
                 )
             )
-        if error.errno in FULL:
+        if error.errno in DISK_FULL_ERRNOS:
             return DiskFull(
                 _("{what}: no space left in {root}; free some and run again", what=what, root=self._root)
             )

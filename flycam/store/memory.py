@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flycam.errors import ObjectMissing
 from flycam.store.keys import check_key, check_prefix
-from flycam.store.regular import Hashed
+from flycam.store.regular_file import HashCheckedFile
 
 _COPY_BLOCK = 1 << 20
 
@@ -28,7 +28,7 @@ class MemoryStore:
 
     def put_file(self, key: str, path: Path, *, durable: bool = False, sha256: str | None = None) -> None:
         """See ObjectStore.put_file."""
-        with Hashed(path, sha256) as file:
+        with HashCheckedFile(path, sha256) as file:
             self.put(key, b"".join(iter(lambda: file.read(_COPY_BLOCK), b"")), durable=durable)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
@@ -37,7 +37,7 @@ class MemoryStore:
         with self._lock:
             return self._objects.setdefault(key, kept := bytes(data)) is kept
 
-    def settle(self, key: str, *, durable: bool = False) -> None:
+    def ensure_durable(self, key: str, *, durable: bool = False) -> None:
         """See ObjectStore.settle."""
 
     def get(self, key: str) -> bytes:
@@ -76,7 +76,7 @@ class MemoryStore:
         with self._lock:
             self._objects.pop(key, None)
 
-    def room_bytes(self) -> int | None:
+    def free_bytes(self) -> int | None:
         """See ObjectStore.room_bytes: memory is not measured."""
         return None
 

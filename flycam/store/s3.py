@@ -26,14 +26,14 @@ from flycam.errors import (
     DiskFull,
     InputUnusable,
     ObjectMissing,
-    StorageTrouble,
+    StorageFailed,
     StoreDenied,
     StoreUnavailable,
 )
 from flycam.messages import Bilingual, _
-from flycam.store.clocks import BELIEVED_FOR, clock_said
+from flycam.store.clock_skew import MAX_CLOCK_SKEW, describe_clock_skew
 from flycam.store.keys import check_key, check_prefix
-from flycam.store.regular import Hashed
+from flycam.store.regular_file import HashCheckedFile
 
 DEFAULT_THREADS = 16
 _CONNECT_TIMEOUT_S = 5.0
@@ -120,12 +120,12 @@ class S3Store:
 
     def put(self, key: str, data: bytes, *, durable: bool = False) -> None:
         """See ObjectStore.put."""
-        with self._translated(key):
+        with self._translate_errors(key):
             self._client.put_object(self._bucket, self._name(key), io.BytesIO(data), len(data), _CONTENT_TYPE)
 
     def put_file(self, key: str, path: Path, *, durable: bool = False, sha256: str | None = None) -> None:
         """See ObjectStore.put_file. Large files go in parts; a broken upload leaves no object."""
-        with self._translated(key), Hashed(path, sha256) as file:
+        with self._translate_errors(key), HashCheckedFile(path, sha256) as file:
             self._client.put_object(
                 self._bucket,
                 self._name(key),
@@ -139,8 +139,8 @@ class S3Store:
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """See ObjectStore.put_if_absent: a PUT with If-None-Match, which the client itself does not offer."""
         name = self._name(key)
-        with self._translated(key):
-            url = self._client.get_presigned_url("PUT", self._bucket, name, expires=BELIEVED_FOR)
+        with self._translate_errors(key):
+            url = self._client.get_presigned_url("PUT", self._bucket, name, expires=MAX_CLOCK_SKEW)
             # no automatic retry: a first try that was written but not answered would look like another's
             answer = self._http.request(
                 "PUT",
@@ -155,7 +155,7 @@ class S3Store:
                 raise _answer_error(answer)
         return True
 
-    def settle(self, key: str, *, durable: bool = False) -> None:
+    def ensure_durable(self, key: str, *, durable: bool = False) -> None:
         """See ObjectStore.settle: what is there was acknowledged."""
 
     def get(self, key: str) -> bytes:
@@ -176,7 +176,7 @@ class S3Store:
 
     def size(self, key: str) -> int:
         """See ObjectStore.size."""
-        with self._translated(key):
+        with self._translate_errors(key):
             size = self._client.stat_object(self._bucket, self._name(key)).size
         if size is None:
             raise StoreUnavailable(
@@ -195,17 +195,17 @@ class S3Store:
     def list(self, prefix: str) -> Iterator[str]:
         """See ObjectStore.list. Holds the names in memory: not every server lists in the order of S3."""
         check_prefix(prefix)
-        with self._translated(prefix):
+        with self._translate_errors(prefix):
             listing = self._client.list_objects(self._bucket, self._prefix + prefix, recursive=True)
             names = [found.object_name for found in listing if not found.is_dir]
         yield from sorted(name.removeprefix(self._prefix) for name in names if name is not None)
 
     def delete(self, key: str) -> None:
         """See ObjectStore.delete."""
-        with self._translated(key):
+        with self._translate_errors(key):
             self._client.remove_object(self._bucket, self._name(key))
 
-    def room_bytes(self) -> int | None:
+    def free_bytes(self) -> int | None:
         """See ObjectStore.room_bytes: the protocol does not tell."""
         return None
 
@@ -225,7 +225,7 @@ class S3Store:
         return self._prefix + key
 
     def _read(self, key: str, start: int, length: int) -> bytes:
-        with self._translated(key):
+        with self._translate_errors(key):
             answer = self._client.get_object(self._bucket, self._name(key), offset=start, length=length)
             try:
                 return bytes(answer.read())
@@ -234,13 +234,13 @@ class S3Store:
                 answer.release_conn()
 
     @contextmanager
-    def _translated(self, key: str) -> Iterator[None]:
+    def _translate_errors(self, key: str) -> Iterator[None]:
         try:
             yield
         except (MinioException, HTTPError) as error:
             raise self._trouble(key, error) from error
 
-    def _trouble(self, key: str, error: Exception) -> StorageTrouble:
+    def _trouble(self, key: str, error: Exception) -> StorageFailed:
         code, status = _code_and_status(error)
         if code == "InvalidRange" or status == 416:
             return _PastTheEnd(f"{key}: the range begins past the end")
@@ -252,7 +252,7 @@ class S3Store:
             return BucketMissing(
                 _("{place}: the bucket does not exist; create it, or name another", place=self._place)
             )
-        if status in (400, 401, 403) and (said := clock_said(error, code)) is not None:
+        if status in (400, 401, 403) and (said := describe_clock_skew(error, code)) is not None:
             return StoreDenied(_("{place}: {said}", place=self._place, said=Bilingual(said[0], said[1])))
         if code in _DENIED or status in (401, 403):
             return StoreDenied(
@@ -266,7 +266,11 @@ class S3Store:
                 _("{place}: no space left on the store; free some and run again", place=self._place)
             )
         return StoreUnavailable(
-            _("{place}: {error}; check that it is up and run again", place=self._place, error=_said(error))
+            _(
+                "{place}: {error}; check that it is up and run again",
+                place=self._place,
+                error=_format_error(error),
+            )
         )
 
     def _bucket_is_there(self) -> bool:
@@ -277,7 +281,7 @@ class S3Store:
             return True
 
 
-class _PastTheEnd(StorageTrouble):
+class _PastTheEnd(StorageFailed):
     """A range that begins at or after the object's end."""
 
 
@@ -333,7 +337,7 @@ def _code_and_status(error: Exception) -> tuple[str, int]:
     return "", 0
 
 
-def _said(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     if isinstance(error, S3Error):
         return f"{error.code} ({error.message})"
     reason = getattr(error, "reason", None) or error

@@ -55,7 +55,8 @@ class ContourLine:
     closed: bool
 
     def split(self, is_own: NDArray[np.bool_]) -> list[tuple[ContourLine, bool]]:
-        """Pieces along which `is_own` (K, of every point) is the same; neighbours share the point between."""
+        """Pieces along which `is_dsm_ground` (K, of every point) is the same; neighbours share the point
+        between."""
         changes = np.flatnonzero(is_own[1:] != is_own[:-1]) + 1
         if not changes.size:
             return [(self, bool(is_own[0]))]
@@ -67,7 +68,7 @@ class ContourLine:
         ]
 
 
-def contour_lines(terrain: TerrainGrid, interval_m: float, least_points: int = 2) -> list[ContourLine]:
+def trace_contour_lines(terrain: TerrainGrid, interval_m: float, min_points: int = 2) -> list[ContourLine]:
     """Contour lines at all multiples of an interval, rising; unknown posts end a line.
 
     Lines of fewer than `least_points` points are left out. Along a line the higher ground is on its right.
@@ -80,7 +81,7 @@ def contour_lines(terrain: TerrainGrid, interval_m: float, least_points: int = 2
     lines: list[ContourLine] = []
     for first, last in cells.bands():
         for number, points, closed in _band_lines(heights, interval_m, *cells.crossed(first, last)):
-            if len(points) >= least_points:
+            if len(points) >= min_points:
                 placed = _placed(terrain, points)
                 lines.append(ContourLine(height_m=number * interval_m, points_m=placed, closed=closed))
     return lines

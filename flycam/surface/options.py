@@ -24,8 +24,8 @@ class SurfaceOptions:
     window_posts: int = 5
     below_m: float = 10.0
     above_m: float = 25.0
-    least_agreement: float = 0.2
+    min_agreement: float = 0.2
     blend_m: float = 4.0
-    most_posts: int = 16_000_000
-    shelf_bytes: int = 300_000_000
+    max_posts: int = 16_000_000
+    cache_bytes: int = 300_000_000
     terrain_sigma_m: tuple[float, float] = (3.0, 5.0)

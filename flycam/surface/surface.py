@@ -9,16 +9,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.terrain import TerrainGrid, nearest_posts
-from flycam.surface.blocks import Posts
-from flycam.surface.contours import ContourLine, contour_lines
-from flycam.surface.filling import Finished, pull_push
+from flycam.geometry.terrain import TerrainGrid, find_nearest_posts
+from flycam.surface.contours import ContourLine, trace_contour_lines
+from flycam.surface.gap_filling import FilledHeights, pull_push
+from flycam.surface.post_grid import PostGrid
 
 Singles = NDArray[np.float32]
 
 _STRAIGHTEN_POSTS = 0.7
 # Lines of a few points are stones and leaves.
-_LEAST_LINE_POINTS = 8
+_MIN_LINE_POINTS = 8
 _HALF = 0.5
 
 
@@ -44,27 +44,28 @@ class Surface:
     terrain_sigma_m: Singles | None = None
     unagreed_sigma_m: Singles | None = None
     cover_m: float = float("nan")
-    laid_m: Singles | None = None
+    laying_m: Singles | None = None
 
     @property
     def supported_pct(self) -> float:
         """Share of the posts that have support, 0-100."""
         return 100.0 * float(self.support.mean())
 
-    def for_rectification(self) -> TerrainGrid:
-        """The heights to rectify on, with the edges of roofs drawn straight, for `geometry.rectify`.
+    def rectification_terrain(self) -> TerrainGrid:
+        """The heights to rectify on, with the edges of roofs drawn straight, for
+        `geometry.orthorectification`.
 
         A step that is off by one post here and there tears a roof's edge in the picture; a Gaussian of less
         than a post takes the teeth away. A median takes crowns away too: measured worse.
         """
-        laid = self.terrain.heights_m if self.laid_m is None else self.laid_m
+        laid = self.terrain.heights_m if self.laying_m is None else self.laying_m
         return _with_heights(self.terrain, _straightened(laid))
 
 
-def contours(
+def extract_contours(
     surface: Surface, interval_m: float, smooth_m: float = 1.0, within: NDArray[np.bool_] | None = None
 ) -> list[tuple[ContourLine, bool]]:
-    """Contour lines (`contour_lines`), each with whether it runs on the heights of the flight itself.
+    """Contour lines (`trace_contour_lines`), each with whether it runs on the heights of the flight itself.
 
     smooth_m  of a Gaussian over the heights (0: not); what is own is told by most of the posts around
     within    rows×cols: posts elsewhere are not contoured. None: all
@@ -79,17 +80,17 @@ def contours(
         terrain, own = _with_heights(terrain, np.asarray(smooth, np.float32)), np.asarray(share) > _HALF
     if within is not None:
         terrain = _with_heights(terrain, np.where(within, terrain.heights_m, np.float32(np.nan)))
-    lines = contour_lines(terrain, interval_m, _LEAST_LINE_POINTS)
+    lines = trace_contour_lines(terrain, interval_m, _MIN_LINE_POINTS)
     own_posts = np.asarray(own, np.bool_).reshape(-1)
     pieces: list[tuple[ContourLine, bool]] = []
     for line in lines:
-        post, _ = nearest_posts(terrain, line.points_m[:, 0], line.points_m[:, 1])
+        post, _ = find_nearest_posts(terrain, line.points_m[:, 0], line.points_m[:, 1])
         pieces += line.split(own_posts[post])
     return pieces
 
 
-def surface_of(
-    terrain: TerrainGrid, posts: Posts, ground_m: Singles, finished: Finished, laid_m: Singles
+def assemble_surface(
+    terrain: TerrainGrid, posts: PostGrid, ground_m: Singles, finished: FilledHeights, laying_m: Singles
 ) -> Surface:
     """Put a surface together from the terrain at the posts, what was finished over it, and what is laid on,
     over the terrain too."""
@@ -109,7 +110,7 @@ def surface_of(
         terrain_sigma_m=finished.terrain_sigma_m,
         unagreed_sigma_m=finished.unagreed_sigma_m,
         cover_m=finished.cover_m,
-        laid_m=np.asarray(ground_m + laid_m, np.float32),
+        laying_m=np.asarray(ground_m + laying_m, np.float32),
     )
 
 

@@ -27,17 +27,17 @@ Singles = NDArray[np.float32]
 # neighbours share as a share of that of the whole, and how far away they still share it.
 _FIELD_SHARE, LENGTH_M = 0.5, 200.0
 # One number a cell; a cell counts from this share of supported posts.
-_CELL_M, _MOST_CELLS = 24.0, 1500
-_LEAST_SHARE = 0.1
-_LEAST_CELLS = 6
-_LEAST_NOISE_M, _BEND = 0.3, 1.5
+_CELL_M, _MAX_CELLS = 24.0, 1500
+_MIN_SHARE = 0.1
+_MIN_CELLS = 6
+_MIN_NOISE_M, _BEND = 0.3, 1.5
 _ROUNDS = 12
 _ALIKE_M = 48.0
 _SLOPE_POSTS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Believed:
+class TerrainErrorPrior:
     """1-sigma of a terrain model before the flight says anything, metres: its height as a whole, how far
     aside it may stand."""
 
@@ -60,7 +60,7 @@ class TerrainCorrection:
 
 
 def correct_terrain(
-    dz_m: Singles, sigma_m: Singles, ground_m: Singles, spacing_m: float, believed: Believed
+    dz_m: Singles, sigma_m: Singles, ground_m: Singles, spacing_m: float, prior: TerrainErrorPrior
 ) -> TerrainCorrection:
     """Predict the terrain's error from the heights dz over it, where they have support.
 
@@ -71,22 +71,20 @@ def correct_terrain(
     """
     slopes = _slopes(ground_m, spacing_m)
     cells = _cells(dz_m, sigma_m, slopes, spacing_m)
-    if cells.height.size < _LEAST_CELLS:
-        before = np.sqrt(
-            believed.up_m**2 + believed.field_m**2 + believed.shift_m**2 * np.square(slopes).sum(axis=0)
-        )
+    if cells.height.size < _MIN_CELLS:
+        before = np.sqrt(prior.up_m**2 + prior.field_m**2 + prior.shift_m**2 * np.square(slopes).sum(axis=0))
         return TerrainCorrection(np.zeros_like(dz_m), before.astype(np.float32))
-    inside = _covariance(believed, cells.place, cells.slope, cells.place, cells.slope)
+    inside = _covariance(prior, cells.place, cells.slope, cells.place, cells.slope)
     noisy, weights = _fitted(inside, cells.height, _alike(cells))
     nodes, shape = cells.nodes, cells.shape
-    field = _field(believed, nodes, cells.place)
+    field = _field(prior, nodes, cells.place)
     # to every post: the smooth part between nodes, the shift by each post's own slope
     smooth = _to_posts((field @ weights).reshape(shape), cells.posts, dz_m.shape)
-    east, north = believed.shift_m**2 * (cells.slope.T @ weights)
-    up = believed.up_m**2 * weights.sum()
-    across = field + believed.up_m**2 + believed.shift_m**2 * (cells.node_slope @ cells.slope.T)
-    whole = believed.up_m**2 + believed.field_m**2
-    before = whole + believed.shift_m**2 * np.square(cells.node_slope).sum(axis=1)
+    east, north = prior.shift_m**2 * (cells.slope.T @ weights)
+    up = prior.up_m**2 * weights.sum()
+    across = field + prior.up_m**2 + prior.shift_m**2 * (cells.node_slope @ cells.slope.T)
+    whole = prior.up_m**2 + prior.field_m**2
+    before = whole + prior.shift_m**2 * np.square(cells.node_slope).sum(axis=1)
     left = before - np.einsum("ij,ji->i", across, np.linalg.solve(noisy, across.T))
     sigma = _to_posts(np.sqrt(np.maximum(left, 0.0)).reshape(shape), cells.posts, dz_m.shape)
     dz = smooth + np.float32(up) + np.float32(east) * slopes[0] + np.float32(north) * slopes[1]
@@ -125,8 +123,8 @@ def _cells(dz_m: Singles, sigma_m: Singles, slopes: Singles, spacing_m: float) -
     posts = max(round(_CELL_M / spacing_m), 1)
     while True:
         share = _squares(support.astype(np.float32), posts).mean(axis=-1)
-        used = share >= _LEAST_SHARE
-        if used.sum() <= _MOST_CELLS:
+        used = share >= _MIN_SHARE
+        if used.sum() <= _MAX_CELLS:
             break
         posts *= 2
     rows, cols = used.shape
@@ -160,14 +158,14 @@ def _squares(values: Singles, posts: int) -> Singles:
     return by_cell.reshape(rows, cols, posts * posts)
 
 
-def _field(believed: Believed, one: Floats, other: Floats) -> Floats:
+def _field(believed: TerrainErrorPrior, one: Floats, other: Floats) -> Floats:
     """Covariance of the height error that neighbours share."""
     square = np.square(one[:, None] - other[None]).sum(axis=-1)
     return np.asarray(believed.field_m**2 * np.exp(-square / LENGTH_M**2))
 
 
 def _covariance(
-    believed: Believed, one: Floats, one_slope: Floats, other: Floats, other_slope: Floats
+    believed: TerrainErrorPrior, one: Floats, one_slope: Floats, other: Floats, other_slope: Floats
 ) -> Floats:
     shift: Floats = believed.shift_m**2 * (one_slope @ other_slope.T)
     return _field(believed, one, other) + believed.up_m**2 + shift
@@ -190,7 +188,7 @@ def _fitted(covariance: Floats, height: Floats, alike: Floats) -> tuple[Floats, 
         weights = np.asarray(np.linalg.solve(noisy, height), np.float64)
         above = height - covariance @ weights
         under = -above[above < 0.0]
-        noise = max(1.4826 * float(np.median(under)) if under.size else 0.0, _LEAST_NOISE_M)
+        noise = max(1.4826 * float(np.median(under)) if under.size else 0.0, _MIN_NOISE_M)
         trust = np.square(np.minimum(_BEND * np.sqrt(variance) / np.maximum(above, 1e-6), 1.0))
     return noisy, weights
 

@@ -1,7 +1,7 @@
 """A bundle: an exchange as files on a stick. Written incrementally, read whole or not at all.
 
     write: cursor -> offer -> manifest and objects as one stream -> parts
-    read:  parts verified -> manifest -> `reading.read_exchange`
+    read:  parts verified -> manifest -> `reading.import_exchange`
 
 The stream is the length of the manifest (u64, little-endian), the manifest, then the objects in its order.
 """
@@ -18,36 +18,42 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flycam.errors import OptionUnusable, SourceUnreadable, TileCorrupt
-from flycam.frame.unpacking import json_in
+from flycam.frame.payload_decoding import parse_bounded_json
 from flycam.messages import _
-from flycam.mosaic.given import taken_of
+from flycam.mosaic.peer_tiles import read_peer_cursors
 from flycam.store import keys
-from flycam.store.regular import new_file, open_regular
-from flycam.store.syncing import move_into_place
-from flycam.sync.house import House
-from flycam.sync.manifest import Kind, Manifest, manifest_from_bytes, manifest_id, manifest_to_bytes
-from flycam.sync.offering import Offer, offer
-from flycam.sync.parts import (
+from flycam.store.fsync import move_into_place
+from flycam.store.regular_file import create_regular, open_regular
+from flycam.sync.bundle_parts import (
     FAT32_BYTES,
-    HEAD_BYTES,
-    Parts,
-    part_sizes,
+    PART_HEADER_BYTES,
+    BundleParts,
+    plan_part_sizes,
     require_no_folder,
     write_parts,
 )
-from flycam.sync.reading import Progress, read_exchange
-from flycam.sync.source import not_what_it_says
-from flycam.sync.taking import Hands, TakenIn, older_in
+from flycam.sync.exchange_import import ImportProgress, import_exchange
+from flycam.sync.exchange_merge import ApplyHooks, ApplyReport, find_outdated_mosaics
+from flycam.sync.manifest import (
+    ExchangeManifest,
+    ObjectKind,
+    compute_manifest_id,
+    decode_manifest,
+    encode_manifest,
+)
+from flycam.sync.node import Node
+from flycam.sync.offer import ExchangeOffer, build_offer
+from flycam.sync.source import build_hash_mismatch_error
 
 _LENGTH = struct.Struct("<Q")
 _RECEIPT = ".receipt.json"
-_SMALLEST_PART = 64 << 10
+_MIN_PART_BYTES = 64 << 10
 _MAX_RECEIPT_BYTES, _MAX_RECEIPT_VALUES = 16 << 20, 1 << 20
 _MAX_MANIFEST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BundleWritten:
+class BundleWriteReport:
     """What lies on the stick. written: parts that were not there already; readers: boxes by whose receipts
     the rest was left out; passed: keys of what is lost or damaged here and therefore not on it."""
 
@@ -59,19 +65,19 @@ class BundleWritten:
     parts: int
     written: int
     readers: tuple[str, ...] = ()
-    passed: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """How far a box took in another's logs. by: its name; cursor: the last line of each mosaic's."""
 
-    by: str
+    reader: str
     cursor: dict[str, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BundleRead:
+class BundleReadReport:
     """What came of a bundle.
 
     box      who gave it
@@ -82,20 +88,20 @@ class BundleRead:
     bundle_id: str
     box: str
     tiles: int
-    taken: TakenIn
+    applied: ApplyReport
     receipt: Path | None
     known: int = 0
 
 
 def write_bundle(
-    house: House,
+    node: Node,
     path: Path,
     *,
     receipt: Path | None = None,
-    whole: bool = False,
-    originals: bool = False,
+    full: bool = False,
+    includes_originals: bool = False,
     part_bytes: int = FAT32_BYTES,
-) -> BundleWritten:
+) -> BundleWriteReport:
     """Write what a peer lacks as a bundle at `path`; stopped anywhere, the same call goes on.
 
     receipt     the peer's last receipt; None: those beside `path`, of all boxes that read it
@@ -106,80 +112,82 @@ def write_bundle(
     another box of this name, DiskFull, StorageTrouble, ObjectMissing.
     """
     require_no_folder(path)
-    if part_bytes < _SMALLEST_PART:
+    if part_bytes < _MIN_PART_BYTES:
         raise OptionUnusable(
             _(
                 "--part-size {part_bytes}: parts hold at least {smallest_part} bytes; give a larger size",
                 part_bytes=part_bytes,
-                smallest_part=_SMALLEST_PART,
+                smallest_part=_MIN_PART_BYTES,
             )
         )
-    found = [] if whole else [receipt] if receipt is not None else receipts_beside(path)
-    receipts = [read_receipt(one, house.box) for one in found]
-    offered = offer(house, _common(one.cursor for one in receipts), originals=originals)
+    found = [] if full else [receipt] if receipt is not None else find_receipts(path)
+    receipts = [read_receipt(one, node.box) for one in found]
+    offered = build_offer(
+        node, _intersect_cursors(one.cursor for one in receipts), originals=includes_originals
+    )
     manifest = offered.manifest
-    said = manifest_to_bytes(manifest)
-    bundle_id = manifest_id(said)
-    sizes = _sizes(_LENGTH.size + len(said) + manifest.size_bytes, part_bytes)
+    said = encode_manifest(manifest)
+    bundle_id = compute_manifest_id(said)
+    sizes = _plan_part_sizes(_LENGTH.size + len(said) + manifest.size_bytes, part_bytes)
     written = write_parts(path, bundle_id, _stream(said, offered), sizes)
     kinds = [item.kind for item in manifest.items]
-    return BundleWritten(
+    return BundleWriteReport(
         bundle_id=bundle_id,
-        flights=kinds.count(Kind.RECORDS),
-        tiles=kinds.count(Kind.TILE),
-        originals=kinds.count(Kind.ORIGINAL),
-        size_bytes=sum(sizes) + len(sizes) * HEAD_BYTES,
+        flights=kinds.count(ObjectKind.RECORDS),
+        tiles=kinds.count(ObjectKind.TILE),
+        originals=kinds.count(ObjectKind.ORIGINAL),
+        size_bytes=sum(sizes) + len(sizes) * PART_HEADER_BYTES,
         parts=len(sizes),
         written=written,
-        readers=tuple(sorted({one.by for one in receipts})),
-        passed=offered.passed,
+        readers=tuple(sorted({one.reader for one in receipts})),
+        skipped=offered.skipped,
     )
 
 
 def read_bundle(
-    house: House,
+    node: Node,
     path: Path,
-    hands: Hands,
-    progress: Progress = lambda _stage, _done, _total: None,
-) -> BundleRead:
+    hooks: ApplyHooks,
+    progress: ImportProgress = lambda _stage, _done, _total: None,
+) -> BundleReadReport:
     """Take in the bundle at `path`, all of it verified before anything is written; idempotent.
 
     A receipt is left beside the bundle: `write_bundle` goes on from it. Raises SourceUnreadable (a part is
     missing, damaged or foreign; nothing was changed), StoreConflict (boxes of one name), FlightBusy,
     StorageTrouble (run again: it completes).
     """
-    with Parts(path) as parts:
-        manifest, start = _manifest(parts)
-        if manifest.box == house.box:
+    with BundleParts(path) as parts:
+        manifest, start = _read_manifest(parts)
+        if manifest.box == node.box:
             raise SourceUnreadable(
                 _(
                     "{path}: comes from a box called {box}, as this one is: a box does not "
                     "read its own bundle; if it is another box, give it a name of its own "
                     "with FLYCAM_BOX",
                     path=path,
-                    box=house.box,
+                    box=node.box,
                 )
             )
-        older = older_in(house, manifest)
-        taken = read_exchange(house, parts, manifest, start, hands, progress)
-    receipt = _leave_receipt(house, path, manifest.box)
-    tiles = [item.tile.mosaic_id for item in manifest.items if item.kind is Kind.TILE and item.tile]
-    return BundleRead(
+        older = find_outdated_mosaics(node, manifest)
+        taken = import_exchange(node, parts, manifest, start, hooks, progress)
+    receipt = _write_receipt(node, path, manifest.box)
+    tiles = [item.tile.mosaic_id for item in manifest.items if item.kind is ObjectKind.TILE and item.tile]
+    return BundleReadReport(
         bundle_id=parts.bundle_id,
         box=manifest.box,
         tiles=len(tiles),
-        taken=taken,
+        applied=taken,
         receipt=receipt,
         known=sum(one in older for one in tiles),
     )
 
 
-def receipt_path(path: Path, reader: str) -> Path:
+def locate_receipt(path: Path, reader: str) -> Path:
     """Where the receipt of the bundle at `path` lies that this box left."""
-    return path.with_name(f"{path.name}.{keys.box_id(reader)}{_RECEIPT}")
+    return path.with_name(f"{path.name}.{keys.derive_node_id(reader)}{_RECEIPT}")
 
 
-def receipts_beside(path: Path) -> list[Path]:
+def find_receipts(path: Path) -> list[Path]:
     """The receipts that boxes left beside the bundle at `path`."""
     if not path.parent.is_dir():
         return []
@@ -190,7 +198,7 @@ def receipts_beside(path: Path) -> list[Path]:
     )
 
 
-def _common(cursors: Iterable[Mapping[str, int]]) -> dict[str, int]:
+def _intersect_cursors(cursors: Iterable[Mapping[str, int]]) -> dict[str, int]:
     """What all these cursors have behind them."""
     first, *others = [*cursors] or [{}]
     return {
@@ -203,7 +211,7 @@ def read_receipt(path: Path, box: str) -> Receipt:
     """A receipt that a peer left for this box. SourceUnreadable, OptionUnusable."""
     try:
         with open_regular(path) as file:
-            values = json_in(file.read(_MAX_RECEIPT_BYTES), _MAX_RECEIPT_VALUES)
+            values = parse_bounded_json(file.read(_MAX_RECEIPT_BYTES), _MAX_RECEIPT_VALUES)
         giver, reader, cursor = values["of"], str(values["by"]), values["cursor"]
         if not all(isinstance(seq, int) and seq >= 0 for seq in cursor.values()):
             raise ValueError("a line number is none")
@@ -232,12 +240,12 @@ def read_receipt(path: Path, box: str) -> Receipt:
                 box=box,
             )
         )
-    return Receipt(by=reader, cursor=dict(cursor))
+    return Receipt(reader=reader, cursor=dict(cursor))
 
 
-def _sizes(total_bytes: int, part_bytes: int) -> list[int]:
+def _plan_part_sizes(total_bytes: int, part_bytes: int) -> list[int]:
     try:
-        return part_sizes(total_bytes, part_bytes)
+        return plan_part_sizes(total_bytes, part_bytes)
     except ValueError as error:
         raise OptionUnusable(
             _(
@@ -248,10 +256,10 @@ def _sizes(total_bytes: int, part_bytes: int) -> list[int]:
         ) from error
 
 
-def _stream(said: bytes, offered: Offer) -> Iterator[bytes]:
+def _stream(manifest_bytes: bytes, offered: ExchangeOffer) -> Iterator[bytes]:
     """The bundle's bytes. TileCorrupt if an object is not what the manifest says by now."""
-    yield _LENGTH.pack(len(said))
-    yield said
+    yield _LENGTH.pack(len(manifest_bytes))
+    yield manifest_bytes
     for item in offered.manifest.items:
         digest, size = hashlib.sha256(), 0
         for data in offered.blocks(item):
@@ -268,26 +276,26 @@ def _stream(said: bytes, offered: Offer) -> Iterator[bytes]:
             )
 
 
-def _manifest(parts: Parts) -> tuple[Manifest, int]:
+def _read_manifest(parts: BundleParts) -> tuple[ExchangeManifest, int]:
     """The manifest, and where the first object begins."""
     (length,) = _LENGTH.unpack(parts.read(0, _LENGTH.size))
     start = _LENGTH.size + length
     is_there = start <= parts.size_bytes and length <= _MAX_MANIFEST_BYTES
     said = parts.read(_LENGTH.size, length) if is_there else b""
-    manifest = manifest_from_bytes(said, str(parts.path))
-    if manifest_id(said) != parts.bundle_id or start + manifest.size_bytes != parts.size_bytes:
-        raise not_what_it_says(parts.path)
+    manifest = decode_manifest(said, str(parts.path))
+    if compute_manifest_id(said) != parts.bundle_id or start + manifest.size_bytes != parts.size_bytes:
+        raise build_hash_mismatch_error(parts.path)
     return manifest, start
 
 
-def _leave_receipt(house: House, path: Path, giver: str) -> Path | None:
+def _write_receipt(node: Node, path: Path, giver: str) -> Path | None:
     """How far the giver's logs were taken in, for its next bundle; None where the stick cannot be written."""
-    cursor = {mosaic_id: taken.seq for mosaic_id, taken in taken_of(house.store, giver).items()}
-    said = json.dumps({"of": giver, "by": house.box, "cursor": cursor}, sort_keys=True, ensure_ascii=False)
-    target = receipt_path(path, house.box)
+    cursor = {mosaic_id: taken.seq for mosaic_id, taken in read_peer_cursors(node.store, giver).items()}
+    said = json.dumps({"of": giver, "by": node.box, "cursor": cursor}, sort_keys=True, ensure_ascii=False)
+    target = locate_receipt(path, node.box)
     scratch = target.with_name(f"{target.name}.writing")
     try:
-        with new_file(scratch) as file:
+        with create_regular(scratch) as file:
             file.write(said.encode())
             with suppress(OSError):  # whoever writes the next bundle reads it; FAT has no modes
                 os.fchmod(file.fileno(), 0o644)

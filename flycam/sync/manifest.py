@@ -14,22 +14,22 @@ from enum import StrEnum
 from typing import Any
 
 from flycam.errors import SourceUnreadable
-from flycam.frame.unpacking import json_in
+from flycam.frame.payload_decoding import parse_bounded_json
 from flycam.geometry.grid import MAX_ZOOM, TileId
 from flycam.messages import _
-from flycam.sync.history import MARK_DIGITS
-from flycam.sync.names import hex_digits, segment, text
+from flycam.sync.log_digest import DIGEST_PREFIX_DIGITS
+from flycam.sync.name_checks import require_hex_digits, require_key_segment, require_text
 
 FORMAT, FORMAT_WITH_MASKS = 1, 2
 """The second is of what only a box may read that keeps to masks: one of before refuses it."""
 _MAX_SEQ = (1 << 63) - 1
 _MAX_VALUES = 12_000_000  # some million tiles
 
-Cursor = Mapping[str, int]
+LogCursor = Mapping[str, int]
 """Last line of each mosaic's log that was taken in; mosaics without an entry: none was."""
 
 
-class Kind(StrEnum):
+class ObjectKind(StrEnum):
     """What an object is; in the order in which kinds travel."""
 
     RECORDS = "records"
@@ -41,7 +41,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TileLine:
+class TileLogEntry:
     """The log line that an object is the state, or the early view, of."""
 
     mosaic_id: str
@@ -51,22 +51,22 @@ class TileLine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
+class ManifestItem:
     """One object. name: where a terrain or an original belongs (its id, its SHA-256), or the SHA-256 of the
     records that a change makes; tile: of tile or view.
 
     sha256  hex, of the bytes as they travel; size_bytes of them
     """
 
-    kind: Kind
+    kind: ObjectKind
     sha256: str
     size_bytes: int
     name: str = ""
-    tile: TileLine | None = None
+    tile: TileLogEntry | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stretch:
+class LogRange:
     """Lines since+1..until of one mosaic's log, with the digest of all lines up to either end.
 
     marks  the first MARK_DIGITS digits of the digest after each of the lines, in a row
@@ -84,12 +84,12 @@ class Stretch:
             return self.since_digest if seq == self.since else self.until_digest
         if not self.since < seq < self.until:
             return None
-        at = (seq - self.since - 1) * MARK_DIGITS
-        return self.marks[at : at + MARK_DIGITS]
+        at = (seq - self.since - 1) * DIGEST_PREFIX_DIGITS
+        return self.marks[at : at + DIGEST_PREFIX_DIGITS]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Manifest:
+class ExchangeManifest:
     """All of one exchange. box: who gives; stretches: by mosaic; items: in the order they travel.
 
     known       SHA-256 of records that came with an exchange before and hold for this one too
@@ -98,11 +98,11 @@ class Manifest:
     """
 
     box: str
-    stretches: Mapping[str, Stretch] = field(default_factory=dict)
-    items: tuple[Item, ...] = ()
-    known: tuple[str, ...] = ()
-    unfinished: frozenset[str] = frozenset()
-    masks: bool = False
+    log_ranges: Mapping[str, LogRange] = field(default_factory=dict)
+    items: tuple[ManifestItem, ...] = ()
+    known_records: tuple[str, ...] = ()
+    unfinished_mosaics: frozenset[str] = frozenset()
+    honours_redactions: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -112,34 +112,34 @@ class Manifest:
     @property
     def until(self) -> dict[str, int]:
         """The cursor of whoever has taken this in."""
-        return {mosaic_id: stretch.until for mosaic_id, stretch in self.stretches.items()}
+        return {mosaic_id: stretch.until for mosaic_id, stretch in self.log_ranges.items()}
 
 
-def manifest_to_bytes(manifest: Manifest) -> bytes:
+def encode_manifest(manifest: ExchangeManifest) -> bytes:
     """Canonical bytes."""
     values: dict[str, Any] = {
-        "format": FORMAT_WITH_MASKS if manifest.masks else FORMAT,
+        "format": FORMAT_WITH_MASKS if manifest.honours_redactions else FORMAT,
         "box": manifest.box,
         "stretches": {
             mosaic_id: [one.since, one.until, one.since_digest, one.until_digest, one.marks]
-            for mosaic_id, one in manifest.stretches.items()
+            for mosaic_id, one in manifest.log_ranges.items()
         },
-        "items": [_item_values(item) for item in manifest.items],
+        "items": [_encode_item(item) for item in manifest.items],
     }
-    if manifest.known:
-        values["known"] = list(manifest.known)
-    if manifest.unfinished:
-        values["unfinished"] = sorted(manifest.unfinished)
+    if manifest.known_records:
+        values["known"] = list(manifest.known_records)
+    if manifest.unfinished_mosaics:
+        values["unfinished"] = sorted(manifest.unfinished_mosaics)
     return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def manifest_from_bytes(data: bytes, place: str) -> Manifest:
-    """Inverse of `manifest_to_bytes`. `place` is the file to be named.
+def decode_manifest(data: bytes, place: str) -> ExchangeManifest:
+    """Inverse of `encode_manifest`. `place` is the file to be named.
 
     Raises SourceUnreadable if the bytes are no manifest of this format, whatever they hold.
     """
     try:
-        values = json_in(data, _MAX_VALUES)
+        values = parse_bounded_json(data, _MAX_VALUES)
         version = values["format"]
         if version not in (FORMAT, FORMAT_WITH_MASKS):
             raise SourceUnreadable(
@@ -151,13 +151,16 @@ def manifest_from_bytes(data: bytes, place: str) -> Manifest:
                     format_with_masks=FORMAT_WITH_MASKS,
                 )
             )
-        return Manifest(
-            box=text(values["box"]),
-            stretches={segment(mosaic_id): _stretch(*one) for mosaic_id, one in values["stretches"].items()},
-            items=tuple(_item(one) for one in values["items"]),
-            known=tuple(hex_digits(one, 64) for one in values.get("known", ())),
-            unfinished=frozenset(segment(one) for one in values.get("unfinished", ())),
-            masks=version == FORMAT_WITH_MASKS,
+        return ExchangeManifest(
+            box=require_text(values["box"]),
+            log_ranges={
+                require_key_segment(mosaic_id): _parse_log_range(*one)
+                for mosaic_id, one in values["stretches"].items()
+            },
+            items=tuple(_parse_item(one) for one in values["items"]),
+            known_records=tuple(require_hex_digits(one, 64) for one in values.get("known", ())),
+            unfinished_mosaics=frozenset(require_key_segment(one) for one in values.get("unfinished", ())),
+            honours_redactions=version == FORMAT_WITH_MASKS,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceUnreadable(
@@ -170,12 +173,12 @@ def manifest_from_bytes(data: bytes, place: str) -> Manifest:
         ) from error
 
 
-def manifest_id(data: bytes) -> str:
+def compute_manifest_id(data: bytes) -> str:
     """Hex SHA-256 of a manifest's bytes: the id of the exchange."""
     return hashlib.sha256(data).hexdigest()
 
 
-def _item_values(item: Item) -> dict[str, Any]:
+def _encode_item(item: ManifestItem) -> dict[str, Any]:
     values: dict[str, Any] = {"kind": item.kind.value, "sha256": item.sha256, "size": item.size_bytes}
     if item.name:
         values["name"] = item.name
@@ -185,51 +188,51 @@ def _item_values(item: Item) -> dict[str, Any]:
     return values
 
 
-def _item(values: Mapping[str, Any]) -> Item:
-    kind = Kind(values["kind"])
-    tile = _tile_line(*values["tile"]) if kind in (Kind.TILE, Kind.VIEW) else None
-    name = text(values.get("name", ""))
-    if kind is Kind.ORIGINAL:
-        hex_digits(name)
-    if kind is Kind.CHANGE:
-        hex_digits(name, 64)
-    if kind is Kind.TERRAIN:
-        segment(name)
-    return Item(
+def _parse_item(values: Mapping[str, Any]) -> ManifestItem:
+    kind = ObjectKind(values["kind"])
+    tile = _parse_tile_entry(*values["tile"]) if kind in (ObjectKind.TILE, ObjectKind.VIEW) else None
+    name = require_text(values.get("name", ""))
+    if kind is ObjectKind.ORIGINAL:
+        require_hex_digits(name)
+    if kind is ObjectKind.CHANGE:
+        require_hex_digits(name, 64)
+    if kind is ObjectKind.TERRAIN:
+        require_key_segment(name)
+    return ManifestItem(
         kind=kind,
-        sha256=hex_digits(values["sha256"], 64),
-        size_bytes=_count(values["size"]),
+        sha256=require_hex_digits(values["sha256"], 64),
+        size_bytes=_parse_count(values["size"]),
         name=name,
         tile=tile,
     )
 
 
-def _tile_line(mosaic_id: Any, z: Any, x: Any, y: Any, seq: Any, content_hash: Any) -> TileLine:
-    tile_id = TileId(z=_count(z), x=_count(x), y=_count(y))
+def _parse_tile_entry(mosaic_id: Any, z: Any, x: Any, y: Any, seq: Any, content_hash: Any) -> TileLogEntry:
+    tile_id = TileId(z=_parse_count(z), x=_parse_count(x), y=_parse_count(y))
     if tile_id.z > MAX_ZOOM or max(tile_id.x, tile_id.y) >> tile_id.z:
         raise ValueError(f"{tile_id} is no tile")
-    return TileLine(
-        mosaic_id=segment(mosaic_id),
+    return TileLogEntry(
+        mosaic_id=require_key_segment(mosaic_id),
         tile_id=tile_id,
-        seq=_count(seq),
-        content_hash=hex_digits(content_hash, 32),
+        seq=_parse_count(seq),
+        content_hash=require_hex_digits(content_hash, 32),
     )
 
 
-def _stretch(since: Any, until: Any, since_digest: Any, until_digest: Any, marks: Any) -> Stretch:
-    lines = _count(until) - _count(since)
+def _parse_log_range(since: Any, until: Any, since_digest: Any, until_digest: Any, marks: Any) -> LogRange:
+    lines = _parse_count(until) - _parse_count(since)
     if lines < 0:
         raise ValueError(f"a log from {since} to {until}")
-    return Stretch(
+    return LogRange(
         since=since,
         until=until,
-        since_digest=hex_digits(since_digest, 32),
-        until_digest=hex_digits(until_digest, 32),
-        marks=hex_digits(marks, lines * MARK_DIGITS) if lines else "",
+        since_digest=require_hex_digits(since_digest, 32),
+        until_digest=require_hex_digits(until_digest, 32),
+        marks=require_hex_digits(marks, lines * DIGEST_PREFIX_DIGITS) if lines else "",
     )
 
 
-def _count(value: Any) -> int:
+def _parse_count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_SEQ:
         raise ValueError(f"{value!r} is no count")
     return value

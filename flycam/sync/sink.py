@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from flycam.errors import StorageTrouble
+from flycam.errors import StorageFailed
 from flycam.messages import _
-from flycam.store.room import free_bytes
-from flycam.sync.commons import Thing
+from flycam.store.disk_space import get_free_bytes
+from flycam.sync.reference_feed import FeedItem
 
 COPIES = 2
 """Of a thing that came: as it came, and as evidence."""
 
 
-def room_in(folder: Path) -> int:
+def measure_free_bytes(folder: Path) -> int:
     """Bytes that can still be written in a folder, which need not be there yet. Raises StorageTrouble."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return free_bytes(folder)
+        return get_free_bytes(folder)
     except OSError as error:
-        raise _not_kept(folder, error) from error
+        raise _build_write_error(folder, error) from error
 
 
 class Sink:
     """Bytes of several things in a row, each into its own file."""
 
-    def __init__(self, things: Sequence[tuple[Thing, Path]], folder: Path) -> None:
+    def __init__(self, things: Sequence[tuple[FeedItem, Path]], folder: Path) -> None:
         self._things = list(things)
         self._folder = folder
 
@@ -43,11 +43,11 @@ class Sink:
                 if data or left <= 0:
                     self._things.pop(0)
         except OSError as error:
-            raise _not_kept(self._folder, error) from error
+            raise _build_write_error(self._folder, error) from error
 
 
-def _not_kept(folder: Path, error: OSError) -> StorageTrouble:
-    return StorageTrouble(
+def _build_write_error(folder: Path, error: OSError) -> StorageFailed:
+    return StorageFailed(
         _(
             "{folder}: what the server gives cannot be kept ({strerror}); make room there",
             folder=folder,

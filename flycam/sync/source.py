@@ -9,10 +9,10 @@ from typing import Protocol
 
 from flycam.errors import SourceUnreadable
 from flycam.messages import _
-from flycam.sync.manifest import Item, Manifest
+from flycam.sync.manifest import ExchangeManifest, ManifestItem
 
 
-class Source(Protocol):
+class ExchangeSource(Protocol):
     """Bytes that were found whole. path: what is named where they are not what they say."""
 
     @property
@@ -25,24 +25,24 @@ class Source(Protocol):
         """As `read`, some at a time."""
 
 
-def places(manifest: Manifest, start: int) -> Iterator[tuple[Item, int]]:
+def iterate_objects(manifest: ExchangeManifest, start: int) -> Iterator[tuple[ManifestItem, int]]:
     """Each object of an exchange and where its bytes begin; those of the first at `start`."""
     for item in manifest.items:
         yield item, start
         start += item.size_bytes
 
 
-def object_in(source: Source, item: Item, at: int, most_bytes: int) -> bytes:
+def read_object(source: ExchangeSource, item: ManifestItem, at: int, max_bytes: int) -> bytes:
     """An object's bytes. SourceUnreadable if they are others than the manifest says, or more than that."""
-    if item.size_bytes > most_bytes:
-        raise not_what_it_says(source.path)
+    if item.size_bytes > max_bytes:
+        raise build_hash_mismatch_error(source.path)
     data = source.read(at, item.size_bytes)
     if hashlib.sha256(data).hexdigest() != item.sha256:
-        raise not_what_it_says(source.path)
+        raise build_hash_mismatch_error(source.path)
     return data
 
 
-def not_what_it_says(path: Path) -> SourceUnreadable:
+def build_hash_mismatch_error(path: Path) -> SourceUnreadable:
     """What was read holds other bytes than its own list of contents says."""
     return SourceUnreadable(
         _(

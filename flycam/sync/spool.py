@@ -19,10 +19,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from flycam.errors import FlightBusy, StorageTrouble
+from flycam.errors import FlightBusy, StorageFailed
 from flycam.messages import _
-from flycam.store.room import RESERVED_BYTES, SPARE_BYTES, free_bytes, require_spare
-from flycam.store.syncing import move_into_place
+from flycam.store.disk_space import RESERVED_BYTES, SPARE_BYTES, get_free_bytes, require_free_space
+from flycam.store.fsync import move_into_place
 
 _SMALL_BYTES = 8 << 20
 """Steps up to this come while there is any room: records, among them withdrawals and masks, go in such."""
@@ -39,11 +39,11 @@ class Spool:
         self._taking = threading.Lock()
 
     @contextmanager
-    def taking(self) -> Iterator[None]:
+    def lock_for_import(self) -> Iterator[None]:
         """Held while a step of this sender is taken in: meanwhile no other begins, nor this one anew. Raises
         FlightBusy at once where one is: whoever sends asks again by itself, and holds no thread here."""
         if not self._taking.acquire(blocking=False):
-            raise _busy()
+            raise _build_busy_error()
         try:
             yield
         finally:
@@ -51,7 +51,7 @@ class Spool:
 
     def offset(self, sha256: str, size: int) -> int:
         """Where the step goes on; `size` if all came."""
-        if self.answer(sha256) is not None:
+        if self.find_answer(sha256) is not None:
             return size
         try:
             at = self._part(sha256).stat().st_size
@@ -66,14 +66,14 @@ class Spool:
         Raises FlightBusy where that would take bytes away that are being taken in, DiskFull where the rest of
         it would leave less room than flights need (a small one: than the catalogue needs), StorageTrouble.
         """
-        with self._lock, _told(self._folder):
+        with self._lock, _storage_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             left_free = RESERVED_BYTES if size <= _SMALL_BYTES else SPARE_BYTES
             self._require_room(size - at, left_free)
             part = self._part(sha256)
             here = part.stat().st_size if part.exists() else 0
             if self._taking.locked() and (at == 0 or not here):
-                raise _busy()
+                raise _build_busy_error()
             for other in self._folder.iterdir():
                 if other.name.partition(".")[0] != sha256:
                     other.unlink(missing_ok=True)
@@ -86,7 +86,7 @@ class Spool:
 
     def add(self, turn: int, sha256: str, data: bytes) -> bool:
         """Add bytes; False if a later attempt has the turn. Raises DiskFull, StorageTrouble."""
-        with self._lock, _told(self._folder):
+        with self._lock, _storage_errors(self._folder):
             if turn != self._turn:
                 return False
             self._require_room(len(data), self._left_free)
@@ -94,10 +94,10 @@ class Spool:
                 file.write(data)
             return True
 
-    def whole(self, sha256: str) -> Path | None:
+    def find_complete(self, sha256: str) -> Path | None:
         """The step's file if it is what its name says; else it goes, and None."""
         part = self._part(sha256)
-        with _told(self._folder):
+        with _storage_errors(self._folder):
             try:
                 with part.open("rb") as file:  # gigabytes of it, while others ask where theirs go on
                     if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
@@ -108,7 +108,7 @@ class Spool:
                 part.unlink(missing_ok=True)
             return None
 
-    def answer(self, sha256: str) -> dict[str, Any] | None:
+    def find_answer(self, sha256: str) -> dict[str, Any] | None:
         """What was answered when the step was taken in; None if it was not."""
         try:
             said = json.loads(self._done(sha256).read_bytes())
@@ -122,7 +122,7 @@ class Spool:
         if said.get("apart"):
             self.forget(sha256)
             return
-        with self._lock, _told(self._folder):
+        with self._lock, _storage_errors(self._folder):
             done = self._done(sha256)
             fresh = done.with_name(f"{done.name}.new")
             fresh.write_text(json.dumps(said), encoding="utf-8")
@@ -134,15 +134,15 @@ class Spool:
         with self._lock, suppress(OSError):
             self._part(sha256).unlink(missing_ok=True)
 
-    def require_spare(self, more_bytes: int) -> None:
+    def require_free_bytes(self, more_bytes: int) -> None:
         """Raise DiskFull where what a step brings would leave less room than flights need."""
-        with _told(self._folder):
+        with _storage_errors(self._folder):
             self._require_room(more_bytes, SPARE_BYTES)
 
     def _require_room(self, more_bytes: int, left_free: int) -> None:
         if more_bytes > 0:
-            free = free_bytes(self._folder)
-            require_spare(self._folder, free, more_bytes, "tự gửi tiếp", left_free)
+            free = get_free_bytes(self._folder)
+            require_free_space(self._folder, free, more_bytes, "tự gửi tiếp", left_free)
 
     def _part(self, sha256: str) -> Path:
         return self._folder / f"{sha256}.part"
@@ -151,11 +151,11 @@ class Spool:
         return self._folder / f"{sha256}.done"
 
 
-def _busy() -> FlightBusy:
+def _build_busy_error() -> FlightBusy:
     return FlightBusy(_("what this box sent before is still being taken in; it goes on by itself"))
 
 
-class _told:  # noqa: N801  used as a function
+class _storage_errors:  # noqa: N801  used as a function
     """Turns OSError into StorageTrouble that names the folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -166,7 +166,7 @@ class _told:  # noqa: N801  used as a function
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, OSError):
-            raise StorageTrouble(
+            raise StorageFailed(
                 _(
                     "{folder}: what comes in cannot be kept ({strerror}); make room there",
                     folder=self._folder,

@@ -12,20 +12,20 @@ import zstandard
 
 from flycam.errors import SourceUnreadable
 from flycam.messages import _
-from flycam.sync.inflating import inflated
-from flycam.sync.manifest import Manifest, manifest_from_bytes, manifest_to_bytes
-from flycam.sync.offering import Offer
+from flycam.sync.decompression import decompress_bounded
+from flycam.sync.manifest import ExchangeManifest, decode_manifest, encode_manifest
+from flycam.sync.offer import ExchangeOffer
 
 _LENGTH = struct.Struct("<I")
 _LEVEL = 9
 _MAX_MANIFEST_BYTES = 16 << 20
 
 
-class Step:
+class SyncStep:
     """One step, made when it is due. Its bytes may be read again from any place."""
 
-    def __init__(self, offered: Offer) -> None:
-        said = zstandard.ZstdCompressor(level=_LEVEL).compress(manifest_to_bytes(offered.manifest))
+    def __init__(self, offered: ExchangeOffer) -> None:
+        said = zstandard.ZstdCompressor(level=_LEVEL).compress(encode_manifest(offered.manifest))
         self._head = _LENGTH.pack(len(said)) + said
         self._offered = offered
         self.size_bytes = len(self._head) + offered.manifest.size_bytes
@@ -35,7 +35,7 @@ class Step:
         self.sha256 = digest.hexdigest()
 
     @property
-    def manifest(self) -> Manifest:
+    def manifest(self) -> ExchangeManifest:
         return self._offered.manifest
 
     def blocks(self, start: int) -> Iterator[bytes]:
@@ -51,13 +51,13 @@ class Step:
             yield from self._offered.blocks(item)
 
 
-def manifest_of_step(path: Path, place: str) -> tuple[Manifest, int]:
+def read_step_manifest(path: Path, place: str) -> tuple[ExchangeManifest, int]:
     """The manifest of a step in a file, and where its first object begins. SourceUnreadable."""
     try:
         with path.open("rb") as file:
             (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
             said = file.read(min(length, _MAX_MANIFEST_BYTES))
-        plain = inflated(said, _MAX_MANIFEST_BYTES)
+        plain = decompress_bounded(said, _MAX_MANIFEST_BYTES)
     except (struct.error, ValueError, zstandard.ZstdError) as error:
         raise SourceUnreadable(
             _(
@@ -66,4 +66,4 @@ def manifest_of_step(path: Path, place: str) -> tuple[Manifest, int]:
                 error=error,
             )
         ) from error
-    return manifest_from_bytes(plain, place), _LENGTH.size + length
+    return decode_manifest(plain, place), _LENGTH.size + length

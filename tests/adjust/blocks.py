@@ -8,16 +8,16 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from flycam.adjust.block import Block, BlockFrame, ControlPoint, TerrainPrior, Ties
-from flycam.geometry.camera import in_image, project
-from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
+from flycam.geometry.camera import is_in_image, project
+from flycam.geometry.exterior import CameraMotion, ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.rotation import (
-    as_mat3,
     gimbal_from_rotation,
     rotation_from_angle_axis,
     rotation_from_gimbal,
+    to_mat3,
 )
-from flycam.geometry.terrain import TerrainGrid, heights_at
+from flycam.geometry.terrain import TerrainGrid, interpolate_heights
 
 WORK_CRS, DATUM = "EPSG:32648", "EGM96"
 MIDDLE = np.array([400_000.0, 2_400_000.0])
@@ -95,7 +95,7 @@ def make_block(scene: Scene) -> tuple[Block, Truth]:
     xy, heading, strip = _flight_lines(scene, interior)
     half = float(np.abs(xy).max()) + 2.0 * (scene.height + scene.relief)
     ground = hills(half, scene.relief, scene.seed)
-    smooth = scene.height + np.array([float(heights_at(ground, (p + MIDDLE)[None])[0]) for p in xy])
+    smooth = scene.height + np.array([float(interpolate_heights(ground, (p + MIDDLE)[None])[0]) for p in xy])
     smooth = smooth.mean() + scene.stagger * (smooth - smooth.mean())
     centres = np.column_stack([xy + MIDDLE, smooth]) + random.normal(size=(len(xy), 3)) * (0.9, 0.9, 0.5)
     wobble = np.radians(random.normal(size=(len(xy), 3)) * (1.2, 0.9, 0.6))
@@ -191,7 +191,7 @@ def _ties(scene, random, interior, truth, velocity, ground, half):
     density = scene.ties_a_frame / (footprint * (1.0 - scene.dropped))
     count = int(density * np.prod(high - low))
     xy = random.uniform(low, high, size=(count, 2))
-    z = heights_at(ground, xy)
+    z = interpolate_heights(ground, xy)
     if scene.canopy:
         z = z + np.where(
             random.uniform(size=count) < 0.5, random.uniform(0.3, 1.0, count) * scene.canopy, 0.0
@@ -203,7 +203,9 @@ def _ties(scene, random, interior, truth, velocity, ground, half):
     for k, exterior in enumerate(truth):
         near = np.sort(np.array(tree.query_ball_point(centres[k, :2], reach), dtype=np.int64))
         image = _rolling_image(interior, exterior, points[near], velocity[k])
-        keep = in_image(interior, image[:, 0], image[:, 1]) & (random.uniform(size=len(near)) > scene.dropped)
+        keep = is_in_image(interior, image[:, 0], image[:, 1]) & (
+            random.uniform(size=len(near)) > scene.dropped
+        )
         frame.append(np.full(keep.sum(), k))
         point.append(near[keep])
         uv.append(image[keep])
@@ -266,7 +268,9 @@ def _measured(scene, random, interior, truth, velocity, strip):
                 exterior=replace(
                     prior,
                     source=PoseSource.GNSS,
-                    motion=Motion(velocity_mps=tuple(velocity[k].tolist())) if scene.readout_s else None,
+                    motion=CameraMotion(velocity_mps=tuple(velocity[k].tolist()))
+                    if scene.readout_s
+                    else None,
                 ),
             )
         )
@@ -287,7 +291,7 @@ def _exterior(centre, rotation, sigma_m, sigma_rad):
     u, _, vt = np.linalg.svd(np.asarray(rotation))
     return ExteriorOrientation(
         projection_centre_m=tuple(float(c) for c in centre),
-        rotation=as_mat3(u @ vt),
+        rotation=to_mat3(u @ vt),
         work_crs=WORK_CRS,
         vertical_datum=DATUM,
         grid_scale=0.9998,

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 
 from flycam.adjust.block import BlockFrame
-from flycam.adjust.strips import strips_of
-from flycam.geometry.camera import image_rays
+from flycam.adjust.strips import assign_strips
+from flycam.geometry.camera import compute_image_rays
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis, rotation_from_gimbal
+from flycam.geometry.rotation import rotation_from_angle_axis, rotation_from_gimbal, to_mat3
 from flycam.geometry.terrain import TerrainGrid, cast_rays
 
 SIZE = (480, 360)
@@ -76,7 +76,7 @@ def pose(place, yaw_deg: float, sigma=(1.5, 1.5, 3.0)) -> ExteriorOrientation:
     east, north, height = (float(p) for p in place)
     return ExteriorOrientation(
         projection_centre_m=(east, north, height),
-        rotation=as_mat3(rotation_from_gimbal(*np.radians([yaw_deg, -89.0, 0.0]))),
+        rotation=to_mat3(rotation_from_gimbal(*np.radians([yaw_deg, -89.0, 0.0]))),
         work_crs="EPSG:32648",
         vertical_datum="EGM96",
         grid_scale=0.9996,
@@ -90,7 +90,9 @@ def picture(exterior: ExteriorOrientation, terrain: TerrainGrid, ground: np.ndar
     """What the camera sees: every pixel's ray on the terrain, its colour, and a little noise."""
     v, u = np.mgrid[: SIZE[1], : SIZE[0]]
     uv = np.stack([u.ravel(), v.ravel()], axis=1).astype(np.float64)
-    points = cast_rays(terrain, np.array(exterior.projection_centre_m), image_rays(camera(), exterior, uv))
+    points = cast_rays(
+        terrain, np.array(exterior.projection_centre_m), compute_image_rays(camera(), exterior, uv)
+    )
     column = (points[:, 0] - (ORIGIN[0] - 400.0)) / PIXEL_M
     row = ((ORIGIN[1] + 400.0) - points[:, 1]) / PIXEL_M
     maps = (m.reshape(SIZE[1], SIZE[0]).astype(np.float32) for m in (column, row))
@@ -117,7 +119,7 @@ def flown(strips: int = 2, per_strip: int = 3, seed: int = 5, *, seen: bool = Tr
     pictures = [] if ground is None else [picture(e, terrain, ground, 100 + k) for k, e in enumerate(exact)]
     priors = [disturbed(e, rng) for e in exact]
     times = [k * 3_000_000_000 for k in range(len(exact))]
-    legs = strips_of(times, np.array(places))
+    legs = assign_strips(times, np.array(places))
     frames = [
         BlockFrame(
             frame_id=f"{k:032x}",
@@ -141,5 +143,5 @@ def disturbed(exact: ExteriorOrientation, rng: np.random.Generator) -> ExteriorO
     return replace(
         exact,
         projection_centre_m=(east, north, height),
-        rotation=as_mat3(tilt @ np.array(exact.rotation)),
+        rotation=to_mat3(tilt @ np.array(exact.rotation)),
     )

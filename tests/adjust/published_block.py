@@ -12,11 +12,11 @@ import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
 
 from flycam.adjust.block import Adjustment, Block, BlockFrame, TerrainPrior
-from flycam.adjust.bundle import adjust_block
+from flycam.adjust.bundle_adjustment import adjust_block
 from flycam.adjust.ties import find_ties
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation
-from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis
+from flycam.geometry.rotation import rotation_from_angle_axis, to_mat3
 from flycam.geometry.terrain import TerrainGrid
 from tests.geometry.published import odm_camera, read_dem, read_opk
 
@@ -107,7 +107,7 @@ def spoilt(frames: Sequence[BlockFrame], seed: int) -> list[BlockFrame]:
                 exterior=replace(
                     e,
                     projection_centre_m=tuple(float(c) for c in centre),
-                    rotation=as_mat3(turn @ np.asarray(e.rotation)),
+                    rotation=to_mat3(turn @ np.asarray(e.rotation)),
                 ),
             )
         )

@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from flycam.adjust.epipolar import Matches, Poses, intersect, misses_of, refine_poses
+from flycam.adjust.epipolar import (
+    PosesWithPriors,
+    RayMatches,
+    compute_match_distances,
+    intersect_rays,
+    refine_poses,
+)
 from flycam.geometry.rotation import rotation_from_angle_axis
 
 DOWN = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]])
@@ -30,17 +36,17 @@ def block(frames, points, seed, outliers=0.0, flat=False):
             b.append(np.full(points, m))
     joined = [np.concatenate(x) for x in (a, b, ra, rb)]
     focal = np.full(len(joined[0]), 800.0)
-    matches = Matches(
+    matches = RayMatches(
         a=joined[0], b=joined[1], ray_a=joined[2], ray_b=joined[3], focal_a=focal, focal_b=focal
     )
     off = rotation_from_angle_axis(rng.normal(0, [0.007, 0.007, 0.012], (frames, 3)))
-    prior = Poses(
+    prior = PosesWithPriors(
         centre=centre + rng.normal(0, 0.5, centre.shape),
         rotation=rotation @ np.swapaxes(off, 1, 2),
         position_information=np.full((frames, 3), 4.0),
         attitude_information=np.tile(np.diag([0.007**-2, 0.007**-2, 0.012**-2]), (frames, 1, 1)),
     )
-    exact = Poses(
+    exact = PosesWithPriors(
         centre=centre,
         rotation=rotation,
         position_information=prior.position_information,
@@ -54,15 +60,15 @@ SCALES = (24.0, 12.0, 6.0, 3.0, 2.0, 2.0)
 
 def test_exact_poses_leave_only_the_noise():
     exact, prior, matches = block(4, 200, 1)
-    assert np.median(np.abs(misses_of(exact, matches))) < 0.4
-    assert np.median(np.abs(misses_of(prior, matches))) > 3.0
+    assert np.median(np.abs(compute_match_distances(exact, matches))) < 0.4
+    assert np.median(np.abs(compute_match_distances(prior, matches))) > 3.0
 
 
 def test_a_pair_is_brought_together_whatever_the_ground():
     for flat in (False, True):
         _, prior, matches = block(2, 150, 2, outliers=0.25, flat=flat)
         found = refine_poses(prior, matches, SCALES)
-        assert np.median(np.abs(misses_of(found, matches))) < 0.6
+        assert np.median(np.abs(compute_match_distances(found, matches))) < 0.6
 
 
 def test_a_base_is_not_shrunk_and_rotations_stay_rotations():
@@ -77,9 +83,9 @@ def test_a_base_is_not_shrunk_and_rotations_stay_rotations():
 def test_a_block_of_many_is_solved_as_one_of_few():
     _, prior, matches = block(45, 60, 4, outliers=0.1)
     found = refine_poses(prior, matches, SCALES)
-    miss = np.abs(misses_of(found, matches))
+    miss = np.abs(compute_match_distances(found, matches))
     assert np.median(miss) < 0.6
-    assert np.median(np.abs(misses_of(prior, matches))) > 5 * np.median(miss)
+    assert np.median(np.abs(compute_match_distances(prior, matches))) > 5 * np.median(miss)
 
 
 def test_rays_meet_before_the_cameras_or_not_at_all():
@@ -87,14 +93,14 @@ def test_rays_meet_before_the_cameras_or_not_at_all():
     point = np.array([[3.0, 4.0, -50.0]])
     a, b = point - ca, point - cb
     a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
-    assert np.allclose(intersect(ca, a, cb, b), point)
-    assert np.isnan(intersect(ca, -a, cb, -b)).all()
-    assert np.isnan(intersect(ca, a, cb, a)).all()
+    assert np.allclose(intersect_rays(ca, a, cb, b), point)
+    assert np.isnan(intersect_rays(ca, -a, cb, -b)).all()
+    assert np.isnan(intersect_rays(ca, a, cb, a)).all()
 
 
 def test_photos_from_one_place_stay_where_they_are_and_break_nothing():
     _, prior, matches = block(3, 60, 2)
-    hover = Poses(
+    hover = PosesWithPriors(
         centre=np.zeros((3, 3)),
         rotation=prior.rotation,
         position_information=prior.position_information,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.adjust.ground_shift import ground_functional
+from flycam.adjust.ground_shift import compute_ground_derivatives
 from flycam.geometry.rotation import rotation_from_angle_axis, rotation_from_gimbal
 
 COUNT, GROUND_M = 5, 300.0
@@ -32,7 +32,7 @@ def test_the_functional_is_the_derivative_of_where_the_ground_is_seen(seed: int)
     centre, rotation = flown(seed)
     observed = np.arange(COUNT)
     point = np.column_stack([centre[:, :2], np.full(COUNT, GROUND_M)])
-    functional = ground_functional(centre, rotation, point, observed.astype(np.int32), observed)
+    functional = compute_ground_derivatives(centre, rotation, point, observed.astype(np.int32), observed)
     step = np.random.default_rng([seed, 1]).normal(size=(COUNT, 6)) * (1e-3, 1e-3, 1e-3, 1e-6, 1e-6, 1e-6)
     moved = [
         middle_of_ground(centre + sign * step[:, :3], rotation_from_angle_axis(sign * step[:, 3:]) @ rotation)
@@ -47,8 +47,8 @@ def test_the_functional_is_the_derivative_of_where_the_ground_is_seen(seed: int)
 def test_a_frame_without_points_looks_at_ground_as_high_as_the_others() -> None:
     centre, rotation = flown(3)
     point = np.array([[0.0, 0.0, GROUND_M]])
-    some = ground_functional(centre, rotation, point, np.array([1], np.int32), np.array([0]))
-    every = ground_functional(
+    some = compute_ground_derivatives(centre, rotation, point, np.array([1], np.int32), np.array([0]))
+    every = compute_ground_derivatives(
         centre, rotation, point, np.arange(COUNT, dtype=np.int32), np.zeros(COUNT, np.int64)
     )
     np.testing.assert_allclose(some, every)

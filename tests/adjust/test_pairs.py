@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from flycam.adjust.pairs import plan_pairs
-from flycam.geometry.rotation import as_mat3, rotation_from_gimbal
+from flycam.geometry.rotation import rotation_from_gimbal, to_mat3
 
 from .flown import ORIGIN, flown, pose
 
@@ -48,7 +48,7 @@ def test_a_photo_from_another_province_and_one_of_the_sky_have_no_pair_and_say_w
         frame_id="sky",
         exterior=replace(
             flight.frames[0].exterior,
-            rotation=as_mat3(rotation_from_gimbal(*np.radians([0.0, 10.0, 0.0]))),
+            rotation=to_mat3(rotation_from_gimbal(*np.radians([0.0, 10.0, 0.0]))),
         ),
     )
     plan = plan_pairs([*flight.frames, far, sky], flight.terrain)

@@ -18,7 +18,7 @@ def test_spoilt_poses_come_back(shared_data):
     published = published_block(shared_data)
     draws = [spoilt_and_back(published, seed) for seed in range(3)]
     for draw in draws:
-        assert draw.result.accepted, draw.result.why
+        assert draw.result.accepted, draw.result.reason
         assert draw.result.accuracy.reprojection_px < 1.0
     before_m, before_deg = _rms([d.before_m for d in draws]), _rms([d.before_deg for d in draws])
     after_m, after_deg = _rms([d.after_m for d in draws]), _rms([d.after_deg for d in draws])

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.adjust.strips import strips_of
+from flycam.adjust.strips import assign_strips
 
 SECOND = 1_000_000_000
 
@@ -22,7 +22,7 @@ def mower(strips, per_strip, noise, seed):
 @given(st.integers(1, 5), st.integers(3, 8), st.floats(0, 1.0), st.integers(0, 999))
 def test_a_mown_field_has_as_many_strips_as_were_flown(strips, per_strip, noise, seed):
     xy = mower(strips, per_strip, noise, seed)
-    got = strips_of([k * 2 * SECOND for k in range(len(xy))], xy)
+    got = assign_strips([k * 2 * SECOND for k in range(len(xy))], xy)
     assert got == [s for s in range(strips) for _ in range(per_strip)]
 
 
@@ -30,15 +30,15 @@ def test_frames_need_not_be_sorted_and_a_pause_or_another_camera_begins_anew():
     xy = mower(2, 4, 0.0, 0)
     times = [k * SECOND for k in range(8)]
     order = [5, 0, 7, 2, 1, 6, 3, 4]
-    mixed = strips_of([times[k] for k in order], xy[order])
+    mixed = assign_strips([times[k] for k in order], xy[order])
     assert [mixed[order.index(k)] for k in range(8)] == [0, 0, 0, 0, 1, 1, 1, 1]
     later = [t + (600 * SECOND if k >= 2 else 0) for k, t in enumerate(times[:4])]
-    assert strips_of(later, xy[:4]) == [0, 0, 1, 1]
-    assert strips_of(times[:4], xy[:4], ["a", "b", "a", "b"]) == [0, 1, 0, 1]
+    assert assign_strips(later, xy[:4]) == [0, 0, 1, 1]
+    assert assign_strips(times[:4], xy[:4], ["a", "b", "a", "b"]) == [0, 1, 0, 1]
 
 
 def test_hovering_and_single_frames_are_no_trouble():
-    assert strips_of([0], np.zeros((1, 3))) == [0]
-    assert strips_of([], np.zeros((0, 3))) == []
+    assert assign_strips([0], np.zeros((1, 3))) == [0]
+    assert assign_strips([], np.zeros((0, 3))) == []
     still = np.random.default_rng(0).normal(0, 0.2, (6, 2))
-    assert strips_of([k * SECOND for k in range(6)], still) == [0] * 6
+    assert assign_strips([k * SECOND for k in range(6)], still) == [0] * 6

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from flycam.adjust.image_rotation import rotate_frame
+from flycam.adjust.match_views import compute_unit_rays
 from flycam.adjust.ties import TieOptions, find_ties
-from flycam.adjust.tracks import intersect_tracks, misses_of_points
-from flycam.adjust.turned import turned_frame
-from flycam.adjust.views import unit_rays
+from flycam.adjust.tracks import compute_ray_errors_px, intersect_tracks
 from flycam.errors import FrameUnreadable
 
 from .flown import ORIGIN, flown, pose
@@ -32,11 +32,11 @@ def true_misses(flight, ties, frames=None):
     centre = np.empty_like(ray)
     for k, exact in enumerate(flight.exact):
         here = ties.frame == k
-        ray[here] = unit_rays(flight.frames[k], ties.uv_px[here]) @ np.array(exact.rotation)
+        ray[here] = compute_unit_rays(flight.frames[k], ties.uv_px[here]) @ np.array(exact.rotation)
         centre[here] = np.array(exact.projection_centre_m) * [1, 1, exact.grid_scale]
     track = ties.track.astype(np.int64)
     points, _ = intersect_tracks(track, centre, ray, ties.tracks)
-    return misses_of_points(track, centre, ray, np.full(track.size, 330.0), points)
+    return compute_ray_errors_px(track, centre, ray, np.full(track.size, 330.0), points)
 
 
 def test_ties_are_right_many_and_everywhere(flight, report):
@@ -97,7 +97,7 @@ def test_workers_and_a_run_that_was_killed_give_the_same_bytes(flight, report):
 
 def test_ties_are_the_same_however_few_windows_are_held(flight, report):
     few = find_ties(
-        flight.frames, flight.pixels_of, flight.terrain, options=replace(OPTIONS, most_windows=300)
+        flight.frames, flight.pixels_of, flight.terrain, options=replace(OPTIONS, max_windows=300)
     )
     np.testing.assert_array_equal(few.ties.frame, report.ties.frame)
     np.testing.assert_array_equal(few.ties.track, report.ties.track)
@@ -107,13 +107,13 @@ def test_ties_are_the_same_however_few_windows_are_held(flight, report):
 
 
 def test_a_picture_that_was_turned_is_found_and_tied(flight, report):
-    pictures = [p if k != 1 else np.ascontiguousarray(p[::-1, ::-1]) for k, p in enumerate(flight.pictures)]
+    pictures = [p if k != 1 else np.ascontiguousarray(p[::-1, ::-1]) for k, p in enumerate(flight.frames)]
     found = find_ties(flight.frames, pictures.__getitem__, flight.terrain, options=OPTIONS)
     assert list(found.turns) == [0, 2, 0, 0, 0, 0]
     assert min(found.tracks) >= 150
-    frames = [turned_frame(f, q) for f, q in zip(flight.frames, found.turns, strict=True)]
+    frames = [rotate_frame(f, q) for f, q in zip(flight.frames, found.turns, strict=True)]
     exact = [
-        e if k != 1 else replace(e, rotation=turned_frame(replace(f, exterior=e), 2).exterior.rotation)
+        e if k != 1 else replace(e, rotation=rotate_frame(replace(f, exterior=e), 2).exterior.rotation)
         for k, (f, e) in enumerate(zip(flight.frames, flight.exact, strict=True))
     ]
     turned = replace(flight, frames=frames, exact=exact)
@@ -124,7 +124,7 @@ def test_a_photo_from_elsewhere_has_no_tie_and_a_reason(flight):
     far = replace(
         flight.frames[0], frame_id="f" * 32, exterior=pose((ORIGIN[0] + 9e4, ORIGIN[1], 225.0), 0.0)
     )
-    pictures = [*flight.pictures[:3], flight.pictures[0]]
+    pictures = [*flight.frames[:3], flight.frames[0]]
     found = find_ties([*flight.frames[:3], far], pictures.__getitem__, flight.terrain, options=OPTIONS)
     assert found.tracks[3] == 0
     assert set(found.reasons) == {3}
@@ -133,13 +133,11 @@ def test_a_photo_from_elsewhere_has_no_tie_and_a_reason(flight):
 
 def test_water_gives_no_tie(flight):
     rng = np.random.default_rng(1)
-    waves = [
-        rng.integers(60, 90, p.shape[:2], dtype=np.uint8)[..., None].repeat(3, 2) for p in flight.pictures
-    ]
+    waves = [rng.integers(60, 90, p.shape[:2], dtype=np.uint8)[..., None].repeat(3, 2) for p in flight.frames]
     found = find_ties(flight.frames, waves.__getitem__, flight.terrain, options=OPTIONS)
     assert found.ties.tracks == 0
     assert set(found.reasons) == set(range(6))
-    still = [np.full_like(p, 70) for p in flight.pictures]
+    still = [np.full_like(p, 70) for p in flight.frames]
     found = find_ties(flight.frames, still.__getitem__, flight.terrain, options=OPTIONS)
     assert found.ties.tracks == 0
     assert set(found.masked_pct) == {100.0}
@@ -160,7 +158,7 @@ def test_a_wrong_focal_length_and_a_second_camera_still_tie(flight):
 
 
 def test_a_car_that_drives_is_no_tie(flight):
-    pictures = [p.copy() for p in flight.pictures]
+    pictures = [p.copy() for p in flight.frames]
     rng = np.random.default_rng(9)
     car = rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)
     where = {}

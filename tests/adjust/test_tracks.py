@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.adjust.tracks import intersect_tracks, join_tracks, misses_of_points, thin
+from flycam.adjust.tracks import compute_ray_errors_px, intersect_tracks, join_tracks, select_tracks
 
 
 def joined(features_of, links):
@@ -61,7 +61,7 @@ def test_every_cell_keeps_its_share_where_it_has_it(seed, per_cell):
     length = rng.integers(2, 5, tracks)
     track = np.repeat(np.arange(tracks), length)
     cell = np.concatenate([rng.permutation(20)[:n] for n in length])
-    chosen = thin(track, cell, rng.uniform(size=tracks), per_cell)
+    chosen = select_tracks(track, cell, rng.uniform(size=tracks), per_cell)
     there = np.array([np.unique(track[cell == c]).size for c in range(20)])
     held = np.array([chosen[np.unique(track[cell == c])].sum() for c in range(20)])
     assert np.all(held >= np.minimum(there, per_cell))
@@ -69,7 +69,7 @@ def test_every_cell_keeps_its_share_where_it_has_it(seed, per_cell):
 
 def test_the_longest_are_taken_first():
     track = np.array([0, 0, 1, 1, 1, 2, 2])
-    assert thin(track, np.zeros(7, dtype=np.int64), np.array([2.0, 3.0, 2.0]), 1).tolist() == [
+    assert select_tracks(track, np.zeros(7, dtype=np.int64), np.array([2.0, 3.0, 2.0]), 1).tolist() == [
         False,
         True,
         False,
@@ -86,6 +86,6 @@ def test_rays_of_a_point_meet_in_it_and_parallel_ones_nowhere():
     found, widest = intersect_tracks(track, centre, ray, 20)
     assert np.allclose(found, points, atol=1e-6)
     assert np.all(widest > 0.01)
-    assert np.all(misses_of_points(track, centre, ray, np.full(80, 800.0), found) < 1e-4)
+    assert np.all(compute_ray_errors_px(track, centre, ray, np.full(80, 800.0), found) < 1e-4)
     same = np.repeat(ray[:1], 2, axis=0)
     assert np.isnan(intersect_tracks(np.zeros(2, int), centre[:2], same, 1)[0]).all()

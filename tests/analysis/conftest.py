@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bench.change_scenes import image_pair
-from flycam.analysis.pair import ImagePair
-from flycam.drill.relief import CENTRE_M
+from flycam.analysis.image_pair import ImagePair
+from flycam.drill.valley import CENTRE_M
 from tests.drill.topview import ViewPair, view_pair
 
 _HALF_M = 200.0

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.analysis.consensus import by_chance, find_consensus, fitted_affine
-from flycam.analysis.levels import WindowMatches
+from flycam.analysis.consensus import count_chance_agreements, find_consensus, fit_affine
+from flycam.analysis.window_matching import WindowMatches
 
 
 def _evidence(place, displacement) -> WindowMatches:
@@ -42,18 +42,18 @@ def test_a_turned_and_scaled_move_is_found_among_wrong_windows(seed, scale, turn
 
 def test_windows_on_a_line_say_nothing_of_what_lies_beside_it():
     place = np.column_stack([np.linspace(0, 1000, 40), np.full(40, 300.0)])
-    affine = fitted_affine(_evidence(place, np.full((40, 2), 5.0)), np.ones(40), np.zeros((2, 3)))
+    affine = fit_affine(_evidence(place, np.full((40, 2), 5.0)), np.ones(40), np.zeros((2, 3)))
     assert np.allclose(affine, [[0, 0, 5], [0, 0, 5]])
 
 
 def test_nothing_weighed_leaves_things_as_they_were():
     before = np.arange(6.0).reshape(2, 3)
     windows = _evidence(np.zeros((3, 2)), np.zeros((3, 2)))
-    assert np.array_equal(fitted_affine(windows, np.zeros(3), before), before)
+    assert np.array_equal(fit_affine(windows, np.zeros(3), before), before)
 
 
 @pytest.mark.parametrize(("tried", "share"), [(50, 0.02), (400, 0.02), (400, 0.05)])
 def test_chance_brings_together_fewer_than_are_asked_for(tried, share):
-    least = by_chance(tried, share, 1e-9)
+    least = count_chance_agreements(tried, share, 1e-9)
     drawn = np.random.default_rng(4).binomial(tried, share, 100_000)
     assert tried * share < least < tried and drawn.max() <= least

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.analysis.logistic import Logistic, probability
+from flycam.analysis.logistic import Logistic, to_probability
 
 MODEL = Logistic(
     cues=("a", "b"),
@@ -20,7 +20,7 @@ def test_it_is_the_formula_of_its_docstring() -> None:
     x, y = (3.0 - 1.0) / 2.0, (-1.5 + 2.0) / 0.5
     z = 0.3 + 0.7 * x - 1.1 * y + 0.2 * x * x - 0.4 * x * y
     np.testing.assert_allclose(MODEL.logits(np.array([[3.0, -1.5]])), [z])
-    np.testing.assert_allclose(probability(np.array([z])), [1.0 / (1.0 + np.exp(-z))])
+    np.testing.assert_allclose(to_probability(np.array([z])), [1.0 / (1.0 + np.exp(-z))])
 
 
 @given(st.integers(1, 150), st.integers(1, 9), st.integers(0, 99))
@@ -41,5 +41,5 @@ def test_a_plain_model_has_no_products() -> None:
 
 
 def test_certainty_does_not_overflow() -> None:
-    low, high = probability(np.array([-1e6, 1e6]))
+    low, high = to_probability(np.array([-1e6, 1e6]))
     assert 0.0 < low < 1e-12 and 1.0 - 1e-12 < high <= 1.0

@@ -7,7 +7,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.analysis.road_graph import joined, road_net
+from flycam.analysis.road_graph import build_road_net, find_road_access
 
 MAIN = shapely.LineString([(0, 0), (10_000, 0)])
 SIDE = shapely.LineString([(3000, 0), (3000, 800)])
@@ -23,7 +23,7 @@ def shapes(*some: shapely.Geometry) -> np.ndarray:
 
 
 def of(roads: list[shapely.Geometry], cuts: list[shapely.Geometry], place: shapely.Point) -> tuple[bool, ...]:
-    found = joined(road_net(shapes(*roads)), shapes(*cuts), shapes(place), 200.0)
+    found = find_road_access(build_road_net(shapes(*roads)), shapes(*cuts), shapes(place), 200.0)
     return bool(found.has_road[0]), bool(found.before[0]), bool(found.after[0])
 
 
@@ -68,7 +68,7 @@ def test_a_net_cut_in_two_leaves_the_smaller_part_cut_off() -> None:
 
 def test_no_roads_and_no_places() -> None:
     assert of([], [CUT], VALLEY) == (False, False, False)
-    assert len(joined(road_net(shapes(MAIN)), shapes(), shapes(), 200.0).after) == 0
+    assert len(find_road_access(build_road_net(shapes(MAIN)), shapes(), shapes(), 200.0).after) == 0
 
 
 _COORD = st.integers(-50, 50).map(lambda n: 100.0 * n)
@@ -90,12 +90,12 @@ def test_cuts_only_take_away_and_order_does_not_matter(
     places: list[shapely.Geometry],
     random: object,
 ) -> None:
-    found = joined(road_net(shapes(*roads)), shapes(*cuts), shapes(*places), 200.0)
+    found = find_road_access(build_road_net(shapes(*roads)), shapes(*cuts), shapes(*places), 200.0)
     assert not (found.after & ~found.before).any()
     assert not (found.before & ~found.has_road).any()
-    uncut = joined(road_net(shapes(*roads)), shapes(), shapes(*places), 200.0)
+    uncut = find_road_access(build_road_net(shapes(*roads)), shapes(), shapes(*places), 200.0)
     assert (uncut.after == uncut.before).all()
     assert (uncut.before == found.before).all()
     random.shuffle(roads)  # type: ignore[attr-defined]
-    again = joined(road_net(shapes(*roads)), shapes(*cuts), shapes(*places), 200.0)
+    again = find_road_access(build_road_net(shapes(*roads)), shapes(*cuts), shapes(*places), 200.0)
     assert (again.has_road == found.has_road).all()

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, label
 
-from flycam.analysis.volume import Heights, NoVolume, Volume, volume
-from flycam.drill.relief import CENTRE_M, FIELD_STEP_M, Valley, valley_fields
-from flycam.drill.slides import with_slides
+from flycam.analysis.volume import HeightPair, Volume, VolumeUnavailable, compute_volume
+from flycam.drill.landslides import with_drawn_slides
+from flycam.drill.valley import CENTRE_M, FIELD_STEP_M, Valley, build_valley_fields
 
 SPACING_M, SIDE = 0.5, 400
 EAST, SOUTH = np.meshgrid(np.arange(SIDE) * SPACING_M, np.arange(SIDE) * SPACING_M)
@@ -31,9 +31,9 @@ def noise(seed: int, width_m: float, sigma_m: float) -> np.ndarray:
     return rough * (sigma_m / rough.std())
 
 
-def heights(seed: int) -> Heights:
+def heights(seed: int) -> HeightPair:
     after = hills(EAST - OFF_M[0], SOUTH + OFF_M[1]) + CHANGE_M + OFF_M[2]
-    return Heights(
+    return HeightPair(
         before_m=hills(EAST, SOUTH) + noise(seed, 1.2, SIGMA_M / np.sqrt(2.0)),
         after_m=after + noise(seed + 100, 1.2, SIGMA_M / np.sqrt(2.0)) + noise(seed + 200, 12.0, 0.15),
         known=np.ones((SIDE, SIDE), bool),
@@ -42,13 +42,13 @@ def heights(seed: int) -> Heights:
     )
 
 
-def told(found: Volume | NoVolume) -> Volume:
+def told(found: Volume | VolumeUnavailable) -> Volume:
     assert isinstance(found, Volume)
     return found
 
 
 def test_what_went_and_what_came_are_told_whatever_the_surfaces_lie_off_each_other() -> None:
-    one = told(volume(heights(1), SCAR, ~SCAR))
+    one = told(compute_volume(heights(1), SCAR, ~SCAR))
     east, north, up = one.shift_m
     assert east == pytest.approx(OFF_M[0], abs=0.25)
     # on one slope a step down it is as good as one up: only what both do to the heights can be told
@@ -60,7 +60,7 @@ def test_what_went_and_what_came_are_told_whatever_the_surfaces_lie_off_each_oth
 
 
 def test_sigmas_are_as_large_as_errors_are() -> None:
-    found = [told(volume(heights(seed), SCAR, ~SCAR)) for seed in range(2, 14)]
+    found = [told(compute_volume(heights(seed), SCAR, ~SCAR)) for seed in range(2, 14)]
     off = [(one.gained_m3 - one.lost_m3 - (GAINED_M3 - LOST_M3)) / one.net_sigma_m3 for one in found]
     assert 0.3 < np.sqrt(np.mean(np.square(off))) < 2.0
 
@@ -69,22 +69,22 @@ def test_what_neighbours_share_does_not_average_out() -> None:
     """Forty times as many posts have the same sigma where errors are wide; and where they are not, less."""
     narrow = replace(heights(1), after_m=hills(EAST, SOUTH) + noise(3, 1.2, 0.3))
     wide = replace(heights(1), after_m=hills(EAST, SOUTH) + noise(3, 25.0, 0.3))
-    sigmas = [told(volume(one, SCAR, ~SCAR)).level_sigma_m for one in (narrow, wide)]
+    sigmas = [told(compute_volume(one, SCAR, ~SCAR)).level_sigma_m for one in (narrow, wide)]
     assert sigmas[1] > 1.5 * sigmas[0]
 
 
 def test_only_what_is_known_on_both_dates_is_measured() -> None:
     half = replace(heights(1), known=EAST < 103.0)
-    one = told(volume(half, SCAR, ~SCAR))
+    one = told(compute_volume(half, SCAR, ~SCAR))
     assert one.measured_m2 == pytest.approx((SCAR & (EAST < 103.0)).sum() * SPACING_M**2)
     assert one.lost_m3 == pytest.approx(0.6 * LOST_M3, rel=0.1)
 
 
 def test_why_a_volume_is_not_told() -> None:
     seen = heights(1)
-    assert volume(replace(seen, known=EAST < 95.0), SCAR, ~SCAR) is NoVolume.LITTLE_KNOWN
-    assert volume(seen, SCAR, SCAR) is NoVolume.LITTLE_STABLE
-    assert volume(seen, np.zeros_like(SCAR), ~SCAR) is NoVolume.LITTLE_KNOWN
+    assert compute_volume(replace(seen, known=EAST < 95.0), SCAR, ~SCAR) is VolumeUnavailable.LITTLE_KNOWN
+    assert compute_volume(seen, SCAR, SCAR) is VolumeUnavailable.LITTLE_STABLE
+    assert compute_volume(seen, np.zeros_like(SCAR), ~SCAR) is VolumeUnavailable.LITTLE_KNOWN
 
 
 MIDDLE = (slice(100, 300), slice(100, 300))
@@ -108,14 +108,14 @@ def test_errors_that_neighbours_share_make_up_no_more_than_sigmas_say(
     truth = [abs(change[sign * change > 0].sum()) * SPACING_M**2 for sign in (-1, 1)]
     off, nothings = [], 0
     for rough in shared_noise:
-        flown = Heights(
+        flown = HeightPair(
             before_m=ground,
             after_m=ground + change + rough + 1.4,
             known=np.ones_like(scar),
             sigma_m=np.full(scar.shape, SHARED_M),
             spacing_m=SPACING_M,
         )
-        one = told(volume(flown, scar, ~scar))
+        one = told(compute_volume(flown, scar, ~scar))
         nothings += one.is_nothing
         off += [
             abs(one.lost_m3 - truth[0]) / one.lost_sigma_m3,
@@ -130,7 +130,7 @@ def test_slides_of_a_drill_whose_volumes_are_known(seed: int) -> None:
     """The largest that lies whole in the picture; the others are ground that vouches for nothing."""
     east, north = CENTRE_M
     bounds = (east - 200.0, north - 200.0, east + 200.0, north + 200.0)
-    fields = with_slides(valley_fields(Valley(seed=seed), bounds), seed)
+    fields = with_drawn_slides(build_valley_fields(Valley(seed=seed), bounds), seed)
     ground, moved, scar = (
         np.flipud(fields.values[name]).astype(np.float64) for name in ("height", "moved", "scar")
     )
@@ -140,14 +140,14 @@ def test_slides_of_a_drill_whose_volumes_are_known(seed: int) -> None:
     one = labels == max(inner, key=lambda number: (labels == number).sum())
     change = np.where(scar > 0.0, moved, 0.0)
     noisy = np.random.default_rng(seed).normal(0.0, 0.3, (2, *ground.shape))
-    flown = Heights(
+    flown = HeightPair(
         before_m=ground + noisy[0],
         after_m=ground + change + 1.4 + noisy[1],
         known=np.ones(ground.shape, bool),
         sigma_m=np.full(ground.shape, 0.3 * np.sqrt(2.0)),
         spacing_m=FIELD_STEP_M,
     )
-    found = told(volume(flown, one, scar < -FIELD_STEP_M))
+    found = told(compute_volume(flown, one, scar < -FIELD_STEP_M))
     lost, gained = (abs(change[one & (sign * change > 0)].sum()) * FIELD_STEP_M**2 for sign in (-1, 1))
     assert lost > 100.0 < gained
     assert found.lost_m3 == pytest.approx(lost, abs=3.0 * found.lost_sigma_m3)

@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.analysis.warp import Lattice, Warp
+from flycam.analysis.warp import Warp, WarpLattice
 
 
 def _warp(seed: int, shape=(200, 310), step=37.0) -> Warp:
     chance = np.random.default_rng(seed)
-    lattice = Lattice.over(shape, step)
+    lattice = WarpLattice.from_shape(shape, step)
     affine = np.column_stack([chance.normal(0, 0.01, (2, 2)), chance.normal(0, 20.0, 2)])
     return Warp(affine=affine, lattice=lattice, nodes=chance.normal(0, 2.0, (lattice.rows, lattice.cols, 2)))
 
@@ -25,19 +25,19 @@ def test_positions_of_a_window_are_those_of_its_points(seed, row, col, factor, d
     x, y = warp.positions(row, col, shape, factor)
     rows, cols = np.mgrid[row : row + shape[0], col : col + shape[1]]
     at = (np.stack([cols.ravel(), rows.ravel()], -1) + 0.5) * factor - 0.5
-    there = (at + warp.at(at) + 0.5) / factor - 0.5
+    there = (at + warp.displacement(at) + 0.5) / factor - 0.5
     assert np.allclose(np.stack([x.ravel(), y.ravel()], -1), there, atol=2e-3)
 
 
 def test_a_still_warp_moves_nothing():
-    warp = Warp.still((100, 80), 32.0)
+    warp = Warp.identity((100, 80), 32.0)
     x, y = warp.positions(3, 5, (7, 9))
     assert np.array_equal(x[0], np.arange(5, 14)) and np.array_equal(y[:, 0], np.arange(3, 10))
-    assert not warp.at(np.array([[0.0, 0.0], [79.0, 99.0], [500.0, -20.0]])).any()
+    assert not warp.displacement(np.array([[0.0, 0.0], [79.0, 99.0], [500.0, -20.0]])).any()
 
 
 @given(st.integers(1, 500), st.integers(1, 500), st.floats(5.0, 120.0))
 def test_every_pixel_lies_between_four_nodes(rows, cols, step):
-    lattice = Lattice.over((rows, cols), step)
+    lattice = WarpLattice.from_shape((rows, cols), step)
     assert lattice.rows >= 2 and lattice.cols >= 2
     assert (lattice.rows - 1) * step >= rows - 1 and (lattice.cols - 1) * step >= cols - 1

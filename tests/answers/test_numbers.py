@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flycam.answers.exported import of_export
-from flycam.answers.ground import of_communes, of_dems
+from flycam.answers.export import format_export
+from flycam.answers.terrain import format_communes, format_dems
 from flycam.catalog.records import DemRecord
 from flycam.geodata.communes import CommuneImport
-from flycam.mosaic.export import Exported
+from flycam.mosaic.export import ExportedCog
 
 DEM = DemRecord(
     dem_id="a" * 16,
@@ -21,7 +21,7 @@ DEM = DemRecord(
     vertical_datum="EGM2008",
     added_ns=0,
 )
-EXPORTED = Exported(
+EXPORTED = ExportedCog(
     path=Path("map.tif"), crs="EPSG:32648", gsd_m=0.0172, bounds=(0.0, 0.0, 1.0, 1.0), shape_px=(58, 58)
 )
 IMPORTED = CommuneImport(
@@ -36,12 +36,12 @@ IMPORTED = CommuneImport(
 
 
 def test_vietnamese_has_the_decimal_comma() -> None:
-    assert "0,0172 m mỗi điểm ảnh" in of_export(EXPORTED, "vi")[1][0]
-    assert "điểm cách 12,5 m" in of_dems([DEM], "vi")[1][0]
-    assert "1,25 km² chồng lấn" in of_communes(IMPORTED, "vi")[1][0]
+    assert "0,0172 m mỗi điểm ảnh" in format_export(EXPORTED, "vi")[1][0]
+    assert "điểm cách 12,5 m" in format_dems([DEM], "vi")[1][0]
+    assert "1,25 km² chồng lấn" in format_communes(IMPORTED, "vi")[1][0]
 
 
 def test_english_keeps_the_point() -> None:
-    assert "0.0172 m a pixel" in of_export(EXPORTED)[1][0]
-    assert "posts every 12.5 m" in of_dems([DEM])[1][0]
-    assert "1.25 km² claimed twice" in of_communes(IMPORTED)[1][0]
+    assert "0.0172 m a pixel" in format_export(EXPORTED)[1][0]
+    assert "posts every 12.5 m" in format_dems([DEM])[1][0]
+    assert "1.25 km² claimed twice" in format_communes(IMPORTED)[1][0]

@@ -19,8 +19,8 @@ from click.testing import CliRunner
 
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
-from flycam.drill.drill import DrillReport
-from flycam.store.opening import open_store
+from flycam.drill.photo_drill import DrillReport
+from flycam.store.store_url import open_store
 from tests.once import copied_once
 
 

@@ -16,11 +16,11 @@ import pytest
 
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import RevisionState
-from flycam.drill.drill import DrillReport
-from flycam.mosaic.tilelog import read_tile
-from flycam.pipeline.finish.state import StageFolder
+from flycam.drill.photo_drill import DrillReport
+from flycam.mosaic.tile_log import read_tile
+from flycam.pipeline.finish.stage_folder import StageFolder
 from flycam.store.base import ObjectStore
-from flycam.store.opening import open_store
+from flycam.store.store_url import open_store
 from tests.attack.commands import Operator
 
 STAGES = ("ties", "adjust", "surface", "overviews", "radiometry", "seams", "blend", "report", "communes")
@@ -188,7 +188,7 @@ def inspect(operator: Operator) -> tuple[int, int]:
     with open_catalog(address) as catalog, store_of(operator) as store:
         (flight,) = catalog.flights.flights()
         mosaic_id = f"{flight.flight_id}-colour"
-        revisions = catalog.revisions.of_mosaic(mosaic_id)
+        revisions = catalog.revisions.list_for_mosaic(mosaic_id)
         assert len(revisions) <= 1, "a killed run's number is taken up again"
         shown = catalog.tiles.mosaic(mosaic_id).revision
         tiles = 0

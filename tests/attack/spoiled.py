@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from flycam.drill.drill import Drill, DrillReport
-from flycam.drill.metadata import Measured, exif_of, xmp_of
-from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS
+from flycam.drill.photo_drill import Drill, DrillReport
+from flycam.drill.photo_instruments import MeasuredPose, make_exif, make_xmp
+from flycam.drill.valley import VERTICAL_DATUM, WORK_CRS
 from flycam.geodata.crs import to_lonlat, transform_points
 from flycam.geodata.geoid import convert_height
 
 
 def photos_retold(
-    drill: Drill, folder: Path, tell: Callable[[int, Measured], Measured] = lambda _, one: one
+    drill: Drill, folder: Path, tell: Callable[[int, MeasuredPose], MeasuredPose] = lambda _, one: one
 ) -> Path:
     """The drill's photos as they are, their metadata as `tell(number, measured)` and `drill.camera` say."""
     folder.mkdir(parents=True)
@@ -28,8 +28,8 @@ def photos_retold(
             folder / name,
             format="JPEG",
             quality=93,
-            exif=exif_of(name, measured, drill.camera),
-            xmp=xmp_of(measured, drill.camera),
+            exif=make_exif(name, measured, drill.camera),
+            xmp=make_xmp(measured, drill.camera),
         )
     return folder
 
@@ -58,7 +58,7 @@ class GroundPoint:
 
 def ground_points(drill: Drill) -> list[GroundPoint]:
     """Points seen in two photos at least, measured in the truth of the pixels."""
-    seen = [np.nan_to_num(drill.coordinates_of(number), nan=1e9) for number in range(len(drill.names))]
+    seen = [np.nan_to_num(drill.coordinates(number), nan=1e9) for number in range(len(drill.names))]
     height, width = seen[0].shape[:2]
     points = []
     for number in range(0, len(seen), 2):

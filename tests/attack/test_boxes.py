@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from flycam.catalog.catalog import open_catalog
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import Operator
 from tests.attack.exchanges import admitted, common, flight_of, masts
 from tests.attack.test_clocks import MakeClock, clock_of, completed, with_clock
@@ -55,7 +55,7 @@ def frames(operator: Operator) -> list[str]:
         return sorted(
             one.frame_id
             for flight in catalog.flights.flights()
-            for one in catalog.frames.of_flight(flight.flight_id)
+            for one in catalog.frames.list_for_flight(flight.flight_id)
         )
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from flycam.catalog.catalog import open_catalog
-from flycam.drill.drill import DrillReport
-from flycam.drill.video import VideoDrillReport
+from flycam.drill.photo_drill import DrillReport
+from flycam.drill.video_drill import VideoDrillReport
 from tests.attack.commands import MakeOperator, Operator, Said
 from tests.attack.exchanges import admitted, common, flight_of, kept, masts
 from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
@@ -251,4 +251,4 @@ def _frames(operator: Operator) -> list[str]:
     with open_catalog(f"sqlite:///{operator.data / 'catalog.sqlite'}") as catalog:
         (flight,) = catalog.flights.flights()
         out = {one.frame_id for one in catalog.frames.withdrawals(flight.flight_id)}
-        return sorted({one.frame_id for one in catalog.frames.of_flight(flight.flight_id)} - out)
+        return sorted({one.frame_id for one in catalog.frames.list_for_flight(flight.flight_id)} - out)

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import Operator, Said, remounted
 from tests.ports import free_port
 from tests.waiting import until

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import Operator
 from tests.attack.exchanges import admitted, flight_of, kept
 from tests.ports import free_port

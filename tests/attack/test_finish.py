@@ -19,10 +19,10 @@ import rasterio
 from affine import Affine
 
 from bench.truth_patches import PatchErrors, patch_errors
-from flycam.drill.drill import DrillReport, make_drill, write_drill
-from flycam.drill.flight import drill_camera
-from flycam.drill.metadata import Measured
-from flycam.drill.truth import read_truth
+from flycam.drill.flight import make_drill_camera
+from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import DrillReport, make_drill, write_drill
+from flycam.drill.photo_instruments import MeasuredPose
 from tests.attack.commands import Operator, Said, filled, remounted
 from tests.attack.spoiled import gcp_list, ground_points, photos_retold, turned_to_water
 
@@ -92,7 +92,7 @@ def _one_strip(flown: DrillReport, card: Path) -> tuple[Path, ...]:
 
 
 def _one_in_another_province(flown: DrillReport, card: Path) -> tuple[Path, ...]:
-    def moved(number: int, one: Measured) -> Measured:
+    def moved(number: int, one: MeasuredPose) -> MeasuredPose:
         return replace(one, lon_deg=one.lon_deg + 1.5) if number == 5 else one
 
     return (photos_retold(make_drill(**FLOWN), card, moved),)
@@ -112,7 +112,7 @@ def _two_flights_with_biases_and_cameras_of_their_own(flown: DrillReport, card: 
 
 
 def _focal_length_wrong_by_a_twentieth(flown: DrillReport, card: Path) -> tuple[str | Path, ...]:
-    camera = drill_camera((480, 360))
+    camera = make_drill_camera((480, 360))
     k1, k2, p1, p2, k3 = camera.distortion
     focal = {name: 1.05 * f for name, f in zip(("fx", "fy"), camera.focal_length_px, strict=True)}
     point = dict(zip(("cx", "cy"), camera.principal_point_px, strict=True))

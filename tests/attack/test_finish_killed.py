@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import Operator
 from tests.attack.killing import (
     STAGES,

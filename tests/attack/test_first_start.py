@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from flycam.drill.drill import DrillReport
-from flycam.drill.video import VideoDrillReport
+from flycam.drill.photo_drill import DrillReport
+from flycam.drill.video_drill import VideoDrillReport
 from tests.attack.commands import Operator
 from tests.attack.places import alone, start_in
 from tests.waiting import START_S, until

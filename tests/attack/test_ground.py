@@ -12,7 +12,7 @@ import pytest
 import rasterio
 import shapely
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from flycam.geodata.raster import read_raster
 from tests.attack.commands import Operator
 

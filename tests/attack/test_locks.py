@@ -17,7 +17,7 @@ import pytest
 
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import FrameStatus
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import Operator, Said
 from tests.attack.test_storage_away import tiles
 from tests.servers import PostgresServer
@@ -82,7 +82,7 @@ def written(operator: Operator) -> tuple[object, ...]:
         (flight,) = catalog.flights.flights()
         return (
             flight,
-            catalog.frames.of_flight(flight.flight_id),
+            catalog.frames.list_for_flight(flight.flight_id),
             catalog.tiles.last_seq(f"{flight.flight_id}-colour"),
             catalog.boundaries.coverage(flight.flight_id),
         )
@@ -91,7 +91,7 @@ def written(operator: Operator) -> tuple[object, ...]:
 def used(operator: Operator) -> list[str]:
     with open_catalog(operator.environment["FLYCAM_DATABASE"]) as catalog:
         (flight,) = catalog.flights.flights()
-        return [one.frame_id for one in catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)]
+        return [one.frame_id for one in catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)]
 
 
 def test_who_slept_through_a_restart_goes_on_where_nobody_else_wrote(

@@ -19,8 +19,8 @@ from click.testing import CliRunner
 
 from flycam.catalog.records import Role
 from flycam.cli import flycam
-from flycam.drill.drill import DrillReport
-from flycam.frame.spelling import is_plain
+from flycam.drill.photo_drill import DrillReport
+from flycam.frame.text_normalization import is_printable
 from flycam.serve.services import Services
 from flycam.store import keys
 from tests.attack.commands import MakeOperator, Operator
@@ -64,7 +64,7 @@ def test_no_command_takes_such_a_name(operator: Operator, drill: DrillReport, na
         said = operator(*typed)
         assert said.exit_code in (2, 3), door
         assert said.json["error"] in ("InputUnusable", "OptionUnusable"), door
-        assert is_plain(said.sentence) and all(map(is_plain, said.stderr.splitlines())), door
+        assert is_printable(said.sentence) and all(map(is_printable, said.stderr.splitlines())), door
     assert operator.flights() == []
 
 
@@ -96,7 +96,7 @@ def test_no_address_takes_such_a_name(url: str, name: str) -> None:
                 method, path, content=content, headers={"Content-Type": "application/json"}
             )
             assert answer.status_code == 422, (path, answer.text)
-            assert is_plain(answer.text), path
+            assert is_printable(answer.text), path
 
 
 def test_a_hostile_folder_gives_its_flight_a_name_that_is_plain(ready: Operator, card: Path) -> None:
@@ -105,8 +105,8 @@ def test_a_hostile_folder_gives_its_flight_a_name_that_is_plain(ready: Operator,
     photo.rename(folder / "DJI\x1b[2J\n\u202e.JPG")
     said = ready("ingest", folder)
     assert said.exit_code == 0 and said.json["frames"]["used"] == 6, "no photo is lost by its name"
-    assert is_plain(said.json["name"]) and said.json["name"].startswith("thẻ")
-    assert all(map(is_plain, said.stderr.splitlines()))
+    assert is_printable(said.json["name"]) and said.json["name"].startswith("thẻ")
+    assert all(map(is_printable, said.stderr.splitlines()))
 
 
 TEXTS = {"flights", "events", "communes", "layers", "layer_features", "dems", "tokens", "withdrawals"}
@@ -165,7 +165,7 @@ def test_names_that_an_older_house_holds_are_shown_and_never_raw(tmp_path: Path)
                 )
                 assert said.exception is None or isinstance(said.exception, SystemExit), words
                 lines = f"{said.stdout}{said.stderr}".rstrip("\n").split("\n")
-                assert all(map(is_plain, lines)), words
+                assert all(map(is_printable, lines)), words
                 shown += said.stdout
     assert r"\x1b]0;x\x07" in shown and r"\u001b" in shown
 
@@ -197,7 +197,7 @@ def test_no_command_repeats_raw_what_was_typed(
     for more in ([], arguments, *words, [f"--{bad}"]):
         said = CliRunner().invoke(flycam, [*path, *more, "--data", str(tmp_path / "house"), "--json"])
         assert said.exception is None or isinstance(said.exception, SystemExit), more
-        assert all(map(is_plain, said.output.rstrip("\n").split("\n"))), more
+        assert all(map(is_printable, said.output.rstrip("\n").split("\n"))), more
 
 
 def test_a_log_and_a_trace_hold_no_hidden_sign() -> None:
@@ -218,7 +218,7 @@ def test_a_log_and_a_trace_hold_no_hidden_sign() -> None:
         env={**os.environ, "LC_ALL": "C.UTF-8"},
     )
     lines = said.stderr.decode().rstrip("\n").split("\n")
-    assert all(map(is_plain, lines)) and sum("\\x1b[2J" in line for line in lines) == 3
+    assert all(map(is_printable, lines)) and sum("\\x1b[2J" in line for line in lines) == 3
     assert "flycam: fine" not in {line[:12] for line in lines[:2]}
 
 
@@ -308,7 +308,7 @@ def test_links_and_odd_names_cost_a_card_themselves_alone(
         assert said.exit_code == 0
         named = {one["name"] for one in said.json["rejections"]}
         assert named == {"shadow.JPG", r"DJI_\udcff\udc82.JPG"}
-        assert all(map(is_plain, said.stderr.splitlines()))
+        assert all(map(is_printable, said.stderr.splitlines()))
     assert said.json["frames"] == {"read": 7, "used": 5, "in_flight": 5, "rejected": {"unreadable": 2}}
 
 
@@ -319,7 +319,7 @@ def test_what_a_link_leads_to_mends_no_house(ready: Operator, card: Path, tmp_pa
     photo = sorted(card.iterdir())[0]
     moved = photo.rename(tmp_path / "elsewhere.jpg")
     photo.symlink_to(moved)
-    kept = ready.data / "store" / keys.evidence(hashlib.sha256(moved.read_bytes()).hexdigest())
+    kept = ready.data / "store" / keys.format_original_key(hashlib.sha256(moved.read_bytes()).hexdigest())
     kept.chmod(0o600)
     kept.unlink()
     for folder in (ready.data / "cache").rglob("*"):

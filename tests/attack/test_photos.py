@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from flycam.pipeline.batch import ingest
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.laying.survey import SurveyRequest
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.orthorectification.preflight import PreflightRequest
 from tests.attack.commands import Operator, Said, remounted, reworded
 from tests.houses import House
 
@@ -163,12 +163,12 @@ def test_photo_removed_while_ingest_runs(
         if stage == "rectify":
             last.unlink(missing_ok=True)
 
-    request = SurveyRequest(paths=(card,))
-    report = ingest(house.workspace, request, Labels(), pull)
+    request = PreflightRequest(paths=(card,))
+    report = ingest(house.workspace, request, FlightLabels(), pull)
     assert (report.used, report.rejected) == (5, {"unreadable": 1})
-    assert last.name in report.left_out[0].message
+    assert last.name in report.rejections[0].message
     last.write_bytes(bytes_of_last)
-    assert ingest(house.workspace, request, Labels()).used == 6
+    assert ingest(house.workspace, request, FlightLabels()).used == 6
 
 
 def test_thermal_beside_colour_never_blends(ready: Operator, card: Path, whole: Said) -> None:
@@ -200,7 +200,7 @@ def test_oblique_frame_in_parts_is_the_frame(
         photo.write_bytes(reworded(photo.read_bytes(), GimbalPitchDegree=pitch))
     at_once = ready("ingest", card).json["flight_id"]
     in_parts = make_operator("từng phần").with_ground(drill)
-    monkeypatch.setattr("flycam.pipeline.laying.rectification._MOST_TILES_AT_ONCE", 2)
-    monkeypatch.setattr("flycam.pipeline.laying.rectification._PART_TILES", 1)
+    monkeypatch.setattr("flycam.pipeline.orthorectification.rectification._MAX_TILES_AT_ONCE", 2)
+    monkeypatch.setattr("flycam.pipeline.orthorectification.rectification._PART_TILES", 1)
     assert in_parts("ingest", card).json["flight_id"] == at_once
     assert in_parts.tiles(at_once) == ready.tiles(at_once)

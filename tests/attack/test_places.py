@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import Operator
 from tests.attack.exchanges import admitted, common, flight_of, kept, masts
 from tests.attack.places import Link, two_places

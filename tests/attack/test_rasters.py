@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flycam.catalog.catalog import open_catalog
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import MakeOperator, Operator
 from tests.geodata.hostile_rasters import HOSTILE, counting_server, hostile_raster
 

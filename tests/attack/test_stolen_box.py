@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flycam.catalog.accounts import hash_token
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import Operator
 from tests.attack.exchanges import common
 from tests.attack.uploading import serving

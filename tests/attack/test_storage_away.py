@@ -25,8 +25,8 @@ import pytest
 
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import FrameRecord, FrameStatus
-from flycam.drill.drill import DrillReport
-from flycam.drill.video import VideoDrillReport
+from flycam.drill.photo_drill import DrillReport
+from flycam.drill.video_drill import VideoDrillReport
 from flycam.frame.flight import Flight, FlightState
 from flycam.store import keys
 from tests.attack.commands import Operator
@@ -216,7 +216,7 @@ def uploaded(trial: Trial) -> str:
     with store_of(operator) as store:
         for path in card.iterdir():
             data = path.read_bytes()
-            assert store.get(keys.evidence(hashlib.sha256(data).hexdigest())) == data
+            assert store.get(keys.format_original_key(hashlib.sha256(data).hexdigest())) == data
     assert len(tiles(operator)) == len(trial.flown.undisturbed["ingest"])
     return str(asked)
 
@@ -306,7 +306,7 @@ def _flight_of(house: Operator) -> tuple[Flight, list[FrameRecord]]:
     """The flight, and its frames on the map."""
     with open_catalog(house.environment["FLYCAM_DATABASE"]) as catalog:
         flight = catalog.flights.flight(NAME)
-        return flight, catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+        return flight, catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
 
 
 def _lies_since(house: Operator, ns: int) -> bool:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from flycam.drill.drill import DrillReport
-from flycam.drill.video import VideoDrillReport
+from flycam.drill.photo_drill import DrillReport
+from flycam.drill.video_drill import VideoDrillReport
 from tests.attack.commands import Operator
 from tests.attack.exchanges import common, flight_of, kept, masts
 from tests.attack.uploading import CuttingProxy, ServerProcess

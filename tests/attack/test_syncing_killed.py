@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import Operator
 from tests.attack.exchanges import common, flight_of, masts
 from tests.attack.uploading import ServerProcess

@@ -17,12 +17,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flycam.drill.drill import DrillReport
-from flycam.pipeline.upload import sending as upload_sending
-from flycam.pipeline.upload.card import Card, Sending
+from flycam.drill.photo_drill import DrillReport
+from flycam.pipeline.upload import upload_client as upload_sending
 from flycam.pipeline.upload.journal import Journal
+from flycam.pipeline.upload.memory_card import MemoryCard, UploadRequest
 from flycam.store import keys
-from flycam.store.room import SPARE_BYTES
+from flycam.store.disk_space import SPARE_BYTES
 from tests.attack.commands import Operator, remounted
 from tests.attack.uploading import CuttingProxy, NotingLine, ServerProcess, serving
 from tests.lines import ThinLine
@@ -43,7 +43,7 @@ def assert_kept(operator: Operator, card: Path) -> None:
     """Every photo is in the evidence store, byte for byte."""
     for path in card.iterdir():
         data = path.read_bytes()
-        kept = operator.data / "store" / keys.evidence(hashlib.sha256(data).hexdigest())
+        kept = operator.data / "store" / keys.format_original_key(hashlib.sha256(data).hexdigest())
         assert kept.read_bytes() == data, path.name
 
 
@@ -64,14 +64,16 @@ def test_cut_twenty_times_at_random(
     ready: Operator, card: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     total = padded(card, 3_000_000)
-    monkeypatch.setattr(upload_sending, "Line", NotingLine)
+    monkeypatch.setattr(upload_sending, "ServerConnection", NotingLine)
     monkeypatch.setattr(NotingLine, "acknowledged", {})
     monkeypatch.setattr(NotingLine, "sent_again", 0)
-    monkeypatch.setattr(upload_sending, "_LARGEST_CHUNK", 512 << 10)
+    monkeypatch.setattr(upload_sending, "_MAX_CHUNK", 512 << 10)
     with serving(ready) as server:
         proxy = CuttingProxy(server.port, total, cuts=20, seed=seed)
         try:
-            sent = upload_sending.send(Sending(url=f"http://127.0.0.1:{proxy.port}", paths=(card,)))
+            sent = upload_sending.send_card(
+                UploadRequest(url=f"http://127.0.0.1:{proxy.port}", paths=(card,))
+            )
         finally:
             proxy.close()
     assert proxy.cuts == 20
@@ -79,7 +81,7 @@ def test_cut_twenty_times_at_random(
     assert NotingLine.sent_again == 0
     assert_each_byte_once(ready, card)
     assert_kept(ready, card)
-    assert sent.laid["frames"]["used"] == 6
+    assert sent.result["frames"]["used"] == 6
 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(40, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
@@ -184,10 +186,10 @@ def test_the_disk_fills_up_and_has_room_again(
         "FLYCAM_DATABASE": f"sqlite:///{tmp_path / 'catalog.sqlite'}",
     }
     operator = Operator(disk, elsewhere).with_ground(drill)
-    sending = Sending(url="", paths=(card,))
+    sending = UploadRequest(url="", paths=(card,))
     with serving(operator) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         kind = {"Content-Type": "application/json"}
-        body = Card(sending).announcement()
+        body = MemoryCard(sending).build_announcement()
         assert client.post("/api/uploads", content=body, headers=kind).status_code == 200
         remounted(disk, f"size={SPARE_BYTES + 3_000_000}")
         sender = operator.start("upload", server.url, card)
@@ -207,7 +209,7 @@ def test_the_disk_fills_up_and_has_room_again(
         assert json.loads(stdout.splitlines()[-1])["frames"]["used"] == 6
     assert_each_byte_once(operator, card)
     for path in card.iterdir():
-        key = keys.evidence(hashlib.sha256(path.read_bytes()).hexdigest())
+        key = keys.format_original_key(hashlib.sha256(path.read_bytes()).hexdigest())
         assert (tmp_path / "store" / key).read_bytes() == path.read_bytes()
 
 

@@ -20,7 +20,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from bench.flights import ROOT, BenchFlight, drill_flight
 from bench.sync import OVERVIEW_M, counts_of, pixels_of
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from flycam.serve.services import STATIC_DIR
 from flycam.store import keys
 from tests.attack.commands import Operator
@@ -137,7 +137,7 @@ def _watched(
     page.wait_for_selector(".flight", state="attached", timeout=120_000)
     watch.note("its flight is listed")
     expect(page.locator(".flight").first).to_contain_text("Bản Lầu")
-    wait_for(lambda: sender.poll() is not None or kept(province, keys.early_prefix()))
+    wait_for(lambda: sender.poll() is not None or kept(province, keys.format_preview_prefix()))
     watch.note(f"views of coarse tiles have come, {tiles_given(province)} tiles")
     link.cut()  # nothing finer comes before these are drawn, and looked at
     until(lambda: watch.seen.get("early") == watch.look("early") and watch.seen["early"].share > 0.02)

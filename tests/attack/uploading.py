@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import httpx
 
-from flycam.pipeline.upload.line import Line, Reply
+from flycam.pipeline.upload.http_client import HttpReply, ServerConnection
 from tests.attack.commands import Operator
 from tests.ports import free_port
 from tests.waiting import ENOUGH_S, START_S, until
@@ -139,19 +139,19 @@ class CuttingProxy:
             one.close()
 
 
-class NotingLine(Line):
+class NotingLine(ServerConnection):
     """Notes of each file which bytes were acknowledged, and how often a byte was sent again after that."""
 
     acknowledged: ClassVar[dict[str, int]] = {}
     sent_again = 0
     bodies = 0
 
-    def once(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
+    def request_once(self, method: str, path: str, body: bytes | None = None, **headers: str) -> HttpReply:
         if method == "PATCH":
             NotingLine.bodies += 1
             at = int(headers["Upload_Offset"])
             NotingLine.sent_again += max(NotingLine.acknowledged.get(path, 0) - at, 0)
-        reply = super().once(method, path, body, **headers)
+        reply = super().request_once(method, path, body, **headers)
         if path.startswith("/files/") and "Upload-Offset" in reply.headers:
             at = int(reply.headers["Upload-Offset"])
             assert at >= NotingLine.acknowledged.get(path, 0), "an acknowledged byte was lost"

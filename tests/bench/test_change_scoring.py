@@ -5,8 +5,8 @@ import pytest
 
 from bench.change_peers import peer_candidates
 from bench.change_scoring import Score, add_scene, expected_calibration_error, found_of
-from flycam.drill.between import Confuser
-from flycam.drill.window import Window
+from flycam.drill.cell_window import CellWindow
+from flycam.drill.date_changes import Confuser
 from tests.drill.topview import TopView, ViewPair
 
 
@@ -22,7 +22,7 @@ def pair_of(change: np.ndarray, after: np.ndarray | None = None) -> ViewPair:
     changed = TopView(rgb=rgb if after is None else after, seen=~clear, clouded=clear, glinting=clear)
     return ViewPair(
         seed=1,
-        window=Window(cell_m=1.0, west_cell=0, north_cell=0, shape=change.shape),
+        window=CellWindow(cell_m=1.0, west_cell=0, north_cell=0, shape=change.shape),
         before=view,
         after=changed,
         heights_m=np.zeros(change.shape, np.float32),

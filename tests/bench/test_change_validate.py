@@ -5,7 +5,7 @@ import pytest
 
 from bench.change_validate import HeldOut, best_cut, quiet_cut, worth
 from bench.logistic_fit import fit
-from flycam.analysis.logistic import Logistic, probability
+from flycam.analysis.logistic import Logistic, to_probability
 
 
 def storm(*told: tuple[float, bool, dict[int, int]], sizes: dict[int, int]) -> HeldOut:
@@ -50,7 +50,7 @@ def test_a_fit_finds_the_weights_that_drew_the_labels() -> None:
     random = np.random.default_rng(5)
     values = random.normal(0.0, 1.0, (20_000, 2))
     drew = Logistic(cues=("a", "b"), mean=(0.0, 0.0), spread=(1.0, 1.0), bias=0.5, weights=(1.5, -0.8))
-    labels = random.random(len(values)) < probability(drew.logits(values))
+    labels = random.random(len(values)) < to_probability(drew.logits(values))
     model = fit(("a", "b"), values, labels, np.ones(len(values)), products=False, ridge=1e-6)
     np.testing.assert_allclose(model.weights, (1.5, -0.8), atol=0.1)
     assert model.bias == pytest.approx(0.5, abs=0.1)

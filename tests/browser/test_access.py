@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from flycam.catalog.access_records import Scope
 from flycam.catalog.records import Role
-from flycam.pipeline.people.codes import make_code, make_setup_code
-from flycam.pipeline.people.tokens import make_token
+from flycam.pipeline.access.sign_in_codes import make_setup_code, make_sign_in_code
+from flycam.pipeline.access.tokens import make_token
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES
@@ -106,7 +106,7 @@ def test_the_first_administrator_is_made_with_the_printed_code(
 
 
 def test_a_code_is_typed_once_where_a_token_is_too_long(page: Page, house: House) -> None:
-    code = make_code(house.workspace, "viewer", "test")
+    code = make_sign_in_code(house.workspace, "viewer", "test")
     page.goto(f"{house.url}/#lang=vi&event={REAL}")
     page.locator("#token").fill(code.lower().replace("-", " "))
     page.locator(".login button").click()
@@ -147,7 +147,7 @@ def test_tokens_are_made_shown_once_listed_and_revoked(
     row.get_by_role("button", name="Thu hồi").click()
     expect(row).to_have_count(0)
     expect(room.locator(".once-secret")).to_have_count(0)
-    held = house.workspace.catalog.tokens.held(0, "viewer")
+    held = house.workspace.catalog.tokens.list_valid(0, "viewer")
     assert [one.label for one in held] == [""], "and the others hold"
     room.get_by_role("button", name="Tạo mã vào một lần").click()
     expect(secret).to_have_value(CODE)

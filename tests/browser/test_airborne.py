@@ -21,13 +21,13 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from flycam.catalog.catalog import Catalog
-from flycam.drill.video import VideoDrillReport
-from flycam.frame.airborne import Airborne, Aircraft, LinkState, LonLat, Phase
+from flycam.drill.video_drill import VideoDrillReport
 from flycam.frame.flight import Event, EventKind
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.recipe import live
-from flycam.pipeline.workspace import silent
+from flycam.frame.live_flight import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport, LonLat
+from flycam.pipeline.live.live_inputs import LiveRequest
+from flycam.pipeline.live.workflow import orthorectify_video
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.workspace import ignore_progress
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled, until_seen
@@ -48,7 +48,9 @@ TAKEN_NS = 1_788_574_380_000_000_000  # 05/09/2026 09:13:00 in Việt Nam
 _ORANGE = np.array([255, 138, 0])
 
 
-def told(flight_id: str = "bay1", name: str = "Bay 1", place: LonLat = PLACE, **changes: object) -> Airborne:
+def told(
+    flight_id: str = "bay1", name: str = "Bay 1", place: LonLat = PLACE, **changes: object
+) -> LiveFlightReport:
     values: dict[str, object] = {
         "flight_id": flight_id,
         "event_id": REAL,
@@ -58,21 +60,21 @@ def told(flight_id: str = "bay1", name: str = "Bay 1", place: LonLat = PLACE, **
         "run": "a",
         "beat": 1,
         "told_ns": time.time_ns(),
-        "aircraft": Aircraft(lonlat_deg=place, heading_deg=45.0, above_m=120.0, age_s=0.1),
+        "aircraft": AircraftState(lonlat_deg=place, heading_deg=45.0, above_m=120.0, age_s=0.1),
         "track": (place, (place[0] + 0.001, place[1])),
         "picture_ns": TAKEN_NS,
         "picture_age_s": 0.1,
         "video": LinkState(silent_s=0.1, connections=1),
         "telemetry": LinkState(silent_s=0.1, connections=1),
     }
-    return Airborne(**(values | changes))  # type: ignore[arg-type]
+    return LiveFlightReport(**(values | changes))  # type: ignore[arg-type]
 
 
 class Teller:
     """Tells of flights as often as a live flight does; `say` changes what is told of one."""
 
     def __init__(self, catalog: Catalog) -> None:
-        self._catalog, self._told = catalog, dict[str, Airborne]()
+        self._catalog, self._told = catalog, dict[str, LiveFlightReport]()
         self._lock, self._over = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._tell, daemon=True)
 
@@ -84,7 +86,7 @@ class Teller:
         self._over.set()
         self._thread.join()
 
-    def say(self, report: Airborne) -> None:
+    def say(self, report: LiveFlightReport) -> None:
         with self._lock:
             self._told[report.flight_id] = report
 
@@ -145,9 +147,9 @@ def test_a_flight_is_drawn_with_the_age_of_its_picture_and_goes_when_it_has_ende
     until_seen(page, lambda: orange_near_the_middle(page) > 100)
     box, width = card.bounding_box(), page.viewport_size
     assert box is not None and width is not None and box["x"] + box["width"] <= width["width"]
-    teller.say(told(phase=Phase.CLOSING))
+    teller.say(told(phase=LiveFlightPhase.CLOSING))
     expect(card).to_contain_text("đang trải nốt")
-    teller.say(told(phase=Phase.ENDED))
+    teller.say(told(phase=LiveFlightPhase.ENDED))
     expect(card).to_contain_text("Đã bay xong")
     expect(card).not_to_contain_text("cách đây")
     until_seen(page, lambda: orange_near_the_middle(page) == 0)
@@ -317,13 +319,13 @@ def test_what_has_landed_is_one_line_below_what_is_in_the_air(
     open_page: OpenPage, teller: Teller, own_address: str
 ) -> None:
     page = open_page(link=f"lang=vi&{HERE}", url=own_address)
-    teller.say(told("a-landed", phase=Phase.ENDED))
+    teller.say(told("a-landed", phase=LiveFlightPhase.ENDED))
     expect(card_of(page, "a-landed").locator(".airborne-rows")).to_be_visible()
     teller.say(told("b-flies"))
     expect(page.locator(".airborne-card").first).to_have_attribute("data-airborne", "b-flies")
     expect(card_of(page, "a-landed").locator(".airborne-rows")).to_be_hidden()
     expect(card_of(page, "a-landed").locator(".airborne-state")).to_be_visible()
-    teller.say(told("b-flies", phase=Phase.ENDED))
+    teller.say(told("b-flies", phase=LiveFlightPhase.ENDED))
     expect(card_of(page, "a-landed").locator(".airborne-rows")).to_be_visible()
 
 
@@ -451,8 +453,8 @@ def test_a_video_link_that_is_cut_is_on_the_screen(
             is_drill=True,
             clock_offset_s=0.0,
         )
-        arguments = (house.workspace, request, Labels(), silent, over.is_set)
-        pilot = threading.Thread(daemon=True, target=live, args=arguments)
+        arguments = (house.workspace, request, FlightLabels(), ignore_progress, over.is_set)
+        pilot = threading.Thread(daemon=True, target=orthorectify_video, args=arguments)
         pilot.start()
         stack.callback(pilot.join, ENOUGH_S)
         stack.callback(over.set)

@@ -15,11 +15,11 @@ import shapely
 from click.testing import CliRunner
 from playwright.sync_api import Page, expect
 
-from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_version import ChangeVersion
 from flycam.catalog.records import Role
 from flycam.cli import flycam
-from flycam.frame.change import STANDING, ChangeAction, ChangeStatus
-from flycam.frame.specialist import LayerKind
+from flycam.frame.change import REVIEWABLE_STATUSES, ChangeAction, ChangeStatus
+from flycam.frame.specialist_layer import LayerKind
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled_compare, view_in_address
@@ -37,11 +37,11 @@ class Room:
     root: Path
     world: World
 
-    def standing(self) -> dict[str, ChangeLine]:
-        lines = self.world.workspace.catalog.changes.current(REAL, statuses=STANDING)
+    def standing(self) -> dict[str, ChangeVersion]:
+        lines = self.world.workspace.catalog.changes.current(REAL, statuses=REVIEWABLE_STATUSES)
         return {line.change_id: line for line in lines}
 
-    def line(self, change_id: str) -> ChangeLine:
+    def line(self, change_id: str) -> ChangeVersion:
         return self.world.workspace.catalog.changes.history(change_id)[-1]
 
 
@@ -98,7 +98,7 @@ def test_from_two_flights_to_the_meeting_pack(
     _pack(page, room, accepted, tmp_path, screenshots)
 
 
-def _a_village_beyond(room: Room, slide: ChangeLine, folder: Path) -> None:
+def _a_village_beyond(room: Room, slide: ChangeVersion, folder: Path) -> None:
     """A road that goes under the slide, and a village at its end."""
     _, south, _, north = slide.bounds_lonlat_deg
     inside = shapely.from_wkb(slide.wkb).representative_point()
@@ -116,7 +116,7 @@ def _choose(page: Page, change_id: str) -> None:
     view_in_address(page)
 
 
-def _decide(page: Page, room: Room, slide: ChangeLine) -> None:
+def _decide(page: Page, room: Room, slide: ChangeVersion) -> None:
     """The slide is accepted with a note; the likeliest other is rejected, taken back, and commented on."""
     _choose(page, slide.change_id)
     page.locator(".review [name=note]").fill("rõ vách trượt")
@@ -138,7 +138,7 @@ def _decide(page: Page, room: Room, slide: ChangeLine) -> None:
     page.locator(".review-count").click()
 
 
-def _redraw(page: Page, room: Room, change_id: str) -> ChangeLine:
+def _redraw(page: Page, room: Room, change_id: str) -> ChangeVersion:
     """The northernmost corner of the slide is dragged on."""
     before = room.line(change_id)
     _choose(page, change_id)
@@ -158,7 +158,7 @@ def _redraw(page: Page, room: Room, change_id: str) -> ChangeLine:
     return after
 
 
-def _accept_largest(page: Page, room: Room) -> ChangeLine:
+def _accept_largest(page: Page, room: Room) -> ChangeVersion:
     waiting = [one for one in room.standing().values() if one.status is ChangeStatus.PROPOSED]
     largest = max(waiting, key=lambda line: line.area_m2)
     _choose(page, largest.change_id)
@@ -167,7 +167,7 @@ def _accept_largest(page: Page, room: Room) -> ChangeLine:
     return largest
 
 
-def _draw(page: Page, room: Room) -> ChangeLine:
+def _draw(page: Page, room: Room) -> ChangeVersion:
     """What the program did not find is drawn, and stands without a candidate."""
     page.keyboard.press("n")
     box = page.locator(".compare").bounding_box()

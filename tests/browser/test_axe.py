@@ -12,10 +12,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from flycam.catalog.records import Role
 from flycam.frame.mark import MarkKind, MarkStatus
-from flycam.frame.specialist import LayerKind
-from flycam.pipeline.layers import LayerAsked, add_layer
-from flycam.pipeline.marks import MarkAsked, write_mark
-from flycam.pipeline.people.accounts import invite_guest
+from flycam.frame.specialist_layer import LayerKind
+from flycam.pipeline.access.accounts import invite_guest
+from flycam.pipeline.layer_registry import LayerRequest, add_layer
+from flycam.pipeline.mark_edits import MarkEdit, write_mark
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES
 from tests.browser.pages import click_map, open_doors, settled
@@ -46,9 +46,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     mast["geometry"] = {"type": "Point", "coordinates": list(PLACE)}
     file = root / "masts.geojson"
     file.write_text(json.dumps({"type": "FeatureCollection", "features": [mast]}), encoding="utf-8")
-    asked = LayerAsked(source=str(file), kind=LayerKind.MAST, name="Trạm BTS", owner="Viettel", valid_ns=1)
+    asked = LayerRequest(source=str(file), kind=LayerKind.MAST, name="Trạm BTS", owner="Viettel", valid_ns=1)
     add_layer(workspace, asked, "Lan")
-    mark = MarkAsked(
+    mark = MarkEdit(
         mark_id="mark-0123456789abcdef",
         based_on=0,
         event_id=REAL,

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 
 def test_a_box_on_its_battery_says_so_and_how_long(open_page: OpenPage, world: World) -> None:
     power = Power(PowerMode.FULL, lambda: Battery(17.0, True, 4500.0))
-    power.look()
+    power.poll()
     services = Services(workspace=replace(world.workspace, power=power))
     with running(services) as url:
         page = open_page(link="lang=vi", url=url)
@@ -34,8 +34,8 @@ def test_a_box_on_its_battery_says_so_and_how_long(open_page: OpenPage, world: W
 def test_a_box_whose_disk_is_nearly_full_says_so(
     open_page: OpenPage, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = int(world.workspace.store.room_bytes() or 0)
-    monkeypatch.setattr(health, "LOW_BYTES", free + (1 << 40))
+    free = int(world.workspace.store.free_bytes() or 0)
+    monkeypatch.setattr(health, "LOW_SPACE_BYTES", free + (1 << 40))
     with running(Services(workspace=world.workspace)) as url:
         page = open_page(link="lang=vi", url=url)
         expect(page.locator(".disk-room")).to_have_text(re.compile(r"Ổ đĩa còn [\d.,]+ GB"))

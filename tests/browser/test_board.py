@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import APIResponse, Page, Route, expect
 
-from flycam.catalog.records import MarkLine, Role
+from flycam.catalog.records import MarkVersion, Role
 from flycam.frame.mark import MarkKind, MarkStatus
-from flycam.frame.specialist import LayerKind
-from flycam.pipeline.layers import LayerAsked, add_layer, refresh_layer
-from flycam.pipeline.marks import MarkAsked, write_mark
+from flycam.frame.specialist_layer import LayerKind
+from flycam.pipeline.layer_registry import LayerRequest, add_layer, refresh_layer
+from flycam.pipeline.mark_edits import MarkEdit, write_mark
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
@@ -34,7 +34,7 @@ VIEW = f"map=17/{LAT - 0.0015}/{LON + 0.0042}"
 MAST = (LON + 0.0042, LAT - 0.0015)
 HOUR = 3600 * 10**9
 SCRIPT = "<script>alert(1)</script>"
-MARK = MarkAsked(
+MARK = MarkEdit(
     mark_id="mark-0123456789abcdef",
     based_on=0,
     event_id=REAL,
@@ -71,7 +71,7 @@ def put_masts(board: Board, status: str, age_ns: int = 0) -> None:
     path = board.folder / "masts.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
     valid_ns = board.workspace.clock_ns() - age_ns
-    asked = LayerAsked(
+    asked = LayerRequest(
         source=str(path), kind=LayerKind.MAST, name="Trạm BTS", owner="Viettel", valid_ns=valid_ns
     )
     add_layer(board.workspace, asked, "Lan")
@@ -144,7 +144,7 @@ def test_the_sign_of_trouble_is_told_without_its_colour(board: Board, open_page:
     assert (np.abs(bad - good) > 60).mean() > 0.2
 
 
-def _only(board: Board, event_id: str = REAL) -> MarkLine:
+def _only(board: Board, event_id: str = REAL) -> MarkVersion:
     (line,) = board.workspace.catalog.marks.current(event_id)
     return line
 
@@ -222,7 +222,7 @@ def test_a_thing_of_a_layer_is_found_by_its_name_without_accents(board: Board, o
     }
     path = board.folder / "thon.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
-    add_layer(board.workspace, LayerAsked(source=str(path), kind=LayerKind.SETTLEMENT, name="Thôn"), "Lan")
+    add_layer(board.workspace, LayerRequest(source=str(path), kind=LayerKind.SETTLEMENT, name="Thôn"), "Lan")
     page = open_page(link=f"lang=vi&event={REAL}&map=12/{LAT + 0.1}/{LON}", url=board.url)
     field = page.locator(".search input")
     field.fill("nam")

@@ -33,7 +33,7 @@ class Watched:
     def __post_init__(self) -> None:
         line = self.page.context.new_cdp_session(self.page)
         line.send("Network.enable")
-        self.requests.listen(line)
+        self.requests.add_listener(line)
         line.on("Network.loadingFinished", self._came)
 
     def _came(self, event: dict) -> None:

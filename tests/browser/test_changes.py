@@ -12,9 +12,9 @@ import pytest
 import shapely
 from playwright.sync_api import Dialog, Page, expect
 
-from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_version import ChangeVersion
 from flycam.catalog.records import Role
-from flycam.frame.change import STANDING, ChangeKind, ChangeStatus
+from flycam.frame.change import REVIEWABLE_STATUSES, ChangeKind, ChangeStatus
 from flycam.geometry.grid import lonlat_to_mercator
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
@@ -43,11 +43,11 @@ class Review:
     url: str
     world: World
 
-    def line(self, change_id: str) -> ChangeLine:
+    def line(self, change_id: str) -> ChangeVersion:
         return self.world.workspace.catalog.changes.history(change_id)[-1]
 
-    def standing(self) -> list[ChangeLine]:
-        return self.world.workspace.catalog.changes.current(REAL, statuses=STANDING)
+    def standing(self) -> list[ChangeVersion]:
+        return self.world.workspace.catalog.changes.current(REAL, statuses=REVIEWABLE_STATUSES)
 
     def statuses(self) -> list[str]:
         return [self.line(name).status.value for name in NAMES]

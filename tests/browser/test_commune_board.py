@@ -15,9 +15,9 @@ from playwright.sync_api import expect
 
 from flycam.catalog.records import CommuneRecord
 from flycam.frame.mark import MarkKind, MarkStatus
-from flycam.frame.moment import iso
-from flycam.frame.specialist import LayerKind
-from flycam.pipeline.marks import MarkAsked, write_mark
+from flycam.frame.specialist_layer import LayerKind
+from flycam.frame.timestamp import format_iso
+from flycam.pipeline.mark_edits import MarkEdit, write_mark
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, in_address, settled, wait_for_place, wait_for_zoom
@@ -53,7 +53,7 @@ def url(house: World) -> Iterator[str]:
 
 
 def _mark(world: World, number: int, kind: MarkKind) -> None:
-    asked = MarkAsked(
+    asked = MarkEdit(
         mark_id=f"mark-{number:08x}",
         based_on=0,
         event_id=REAL,
@@ -209,7 +209,7 @@ def test_a_flight_in_the_air_at_the_time_on_show_is_not_called_not_flown(
     url: str, house: World, open_page: OpenPage
 ) -> None:
     flight = house.workspace.catalog.flights.flight(house.before)
-    then = iso((flight.first_ns + flight.last_ns) // 2)
+    then = format_iso((flight.first_ns + flight.last_ns) // 2)
     page = open_page(link=f"lang=vi&event={REAL}&tab=board&asof={then}", url=url)
     rows = page.locator(".board tbody tr")
     expect(rows).to_have_count(5)

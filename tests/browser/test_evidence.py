@@ -11,16 +11,16 @@ import cv2
 import pytest
 import shapely
 from playwright.sync_api import expect
+from tests.serve.evidence.test_spots import PLANE, tilted
 
-from flycam.catalog.frame_rows import row_of
+from flycam.catalog.frame_rows import to_frame_row
 from flycam.catalog.tables import frames as frame_table
-from flycam.frame.terraincodec import encode_terrain
-from flycam.report.pack_said import age
+from flycam.frame.terrain_codec import encode_terrain
+from flycam.report.pack_phrases import format_age
 from flycam.serve.services import Services
 from flycam.store import keys
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, settled
-from tests.serve.evidence.test_spots import PLANE, tilted
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
 
@@ -32,7 +32,7 @@ FLOWN = f"map=17/{LAT}/{LON + 0.004}"
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[tuple[World, str]]:
     world = make_world(tmp_path)
-    world.workspace.store.put(keys.terrain(PLANE.dem_id), encode_terrain(PLANE))
+    world.workspace.store.put(keys.format_terrain_key(PLANE.dem_id), encode_terrain(PLANE))
     with world.workspace.catalog.frames._database.write() as connection:
         laid = frame_table.c.exterior.is_not(None)
         connection.execute(frame_table.update().where(laid).values(dem_id=PLANE.dem_id))
@@ -82,7 +82,7 @@ def test_the_card_tells_an_age_as_the_pack_does(open_page: OpenPage, world: Worl
     ):
         page.clock.set_fixed_time(captured + passed)
         page.reload()
-        said = age(then_ns, then_ns + int(passed.total_seconds()) * 10**9, "vi")
+        said = format_age(then_ns, then_ns + int(passed.total_seconds()) * 10**9, "vi")
         taken = page.locator(".card dt", has_text="Giờ chụp").locator("xpath=following-sibling::dd[1]")
         expect(taken).to_contain_text(f"{said} trước")
 
@@ -120,11 +120,11 @@ def test_the_newest_photo_from_the_side_is_a_button_on_the_card(
     expect(page.locator(".oblique-open")).to_have_count(0)
     frames = world.workspace.catalog.frames
     with frames._database.write() as connection:
-        for frame in frames.of_flight(world.after):
+        for frame in frames.list_for_flight(world.after):
             if frame.exterior is None:
                 continue
             around = shapely.box(LON, LAT - 0.006, LON + 0.012, LAT + 0.004).wkb  # it sees far to the north
-            row = row_of(replace(frame, exterior=tilted(frame.exterior, -40.0), footprint_wkb=around))
+            row = to_frame_row(replace(frame, exterior=tilted(frame.exterior, -40.0), footprint_wkb=around))
             mine = frame_table.c.frame_id == frame.frame_id
             seen = {name: row[name] for name in ("exterior", "footprint_wkb")}
             connection.execute(frame_table.update().where(mine).values(**seen))

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from flycam.serve.services import Services
-from flycam.serve.tiles.layers import LEGENDS, DataLayer
+from flycam.serve.tiles.data_layers import LEGENDS, DataLayer
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import click_map, settled
 from tests.serve.finished import finish_by_hand

@@ -12,10 +12,10 @@ from playwright.sync_api import Page, expect
 
 from flycam.analysis.volume import Volume
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
-from flycam.frame.specialist import LayerKind
-from flycam.pipeline.change.deciding import decide
-from flycam.pipeline.change.step_asked import StepAsked
-from flycam.pipeline.change.volume import volumes_of
+from flycam.frame.specialist_layer import LayerKind
+from flycam.pipeline.change.review import apply_review_step
+from flycam.pipeline.change.review_step import ReviewStep
+from flycam.pipeline.change.volume import compute_volumes
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, settled
@@ -93,7 +93,7 @@ def test_the_card_tells_how_much_came_down_or_why_that_is_not_known(
     expect(card).to_contain_text(said)
     expect(card).not_to_contain_text("sai số" if language == "vi" else "errors")
     lost = card.locator("dd", has_text="m³").inner_text().split("±")[0]
-    (volume,) = volumes_of(workspace, changes.last([SLIDE])).values()
+    (volume,) = compute_volumes(workspace, changes.last([SLIDE])).values()
     assert isinstance(volume, Volume)
     assert int("".join(filter(str.isdigit, lost))) == round(volume.lost_m3)
 
@@ -139,10 +139,10 @@ def test_a_confirmed_change_tells_on_its_card_what_it_touches(
 
 
 def test_the_card_names_who_confirmed_and_whose_the_note_is(open_page: OpenPage, house: House) -> None:
-    doubted = StepAsked(
+    doubted = ReviewStep(
         step_id="step-00000001", action=ChangeAction.COMMENT, changes={SLIDE: 1}, note="xem lại?"
     )
-    decide(house.world.workspace, doubted, "Hoa")
+    apply_review_step(house.world.workspace, doubted, "Hoa")
     facts = tap_slide(open_page, house).locator(".card dl").first
     expect(facts.locator("dd", has_text=FOUND.author)).to_have_count(1)
     expect(facts.locator("dd", has_text="Hoa")).to_have_text("xem lại?\nHoa")

@@ -23,9 +23,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from flycam.drill.truth import read_truth
-from flycam.drill.video import VideoDrillReport, write_video_drill
+from flycam.drill.ground_truth import read_truth
 from flycam.drill.video_course import VideoPlan
+from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled
 from tests.browser.test_airborne import WANTED_S, seconds_until_lost

@@ -16,12 +16,12 @@ import shapely
 from playwright.sync_api import expect
 
 from flycam.catalog.records import CommuneRecord, Role
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from flycam.frame.change import ChangeStatus
 from flycam.frame.flight import Event, EventKind
-from flycam.pipeline.boundaries import register_communes
+from flycam.pipeline.commune_boundaries import register_communes
 from flycam.pipeline.terrain import register_dem
-from flycam.report.numbers import area, plain
+from flycam.report.number_format import format_area, replace_no_break_spaces
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import (
@@ -731,7 +731,10 @@ def test_a_sliver_is_said_in_square_metres(open_page: OpenPage, tmp_path: Path) 
         expect(page.locator(".flight-detail")).to_contain_text("349 m²")
         expect(page.locator(".flight-detail")).to_contain_text("0,21 ha")
         assert not [cell for cell in cells if cell.startswith("0,0 ha")]
-    assert plain(area(349.4, "vi")) == "349 m²" and plain(area(2127.0, "vi")) == "0,21 ha"
+    assert (
+        replace_no_break_spaces(format_area(349.4, "vi")) == "349 m²"
+        and replace_no_break_spaces(format_area(2127.0, "vi")) == "0,21 ha"
+    )
 
 
 @pytest.mark.parametrize("size", ["office", "wall", "phone"])

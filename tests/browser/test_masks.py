@@ -15,9 +15,9 @@ import shapely
 from playwright.sync_api import Page, expect
 
 from flycam.catalog.records import FrameRecord, Role
-from flycam.catalog.redactions import standing
-from flycam.drill.drill import DrillReport
-from flycam.geometry.burning import GREY
+from flycam.catalog.redactions import select_active_redactions
+from flycam.drill.photo_drill import DrillReport
+from flycam.geometry.pixel_redaction import FILL_GREY
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
@@ -61,7 +61,7 @@ def at_card(open_page: OpenPage, house: House, role: Role, language: str = "vi")
     card = page.locator(".card")
     expect(card.locator("img")).to_be_visible()
     sha256 = str(card.locator("img").get_attribute("src"))
-    frames = house.workspace.catalog.frames.of_flight(flight.flight_id)
+    frames = house.workspace.catalog.frames.list_for_flight(flight.flight_id)
     return page, next(one for one in frames if one.header.provenance.source_sha256 in sha256)
 
 
@@ -97,7 +97,7 @@ def test_a_home_is_covered_and_uncovered_on_the_page(
     expect(room).to_contain_text("Chỉ người phân tích và quản trị bỏ che được.")
     assert not severe(page)
     page.screenshot(path=screenshots / "masks-covered.png")
-    (mask,) = standing(house.workspace.catalog.redactions.of_photo(photo.frame_id))
+    (mask,) = select_active_redactions(house.workspace.catalog.redactions.list_for_photo(photo.frame_id))
     size = np.array(photo.header.interior.image_size_px)
     corners = shapely.get_coordinates(shapely.from_wkb(mask.wkb))[:-1] / size
     assert np.abs(corners - drawn).max() < 0.01, "drawn where it was tapped"
@@ -106,7 +106,7 @@ def test_a_home_is_covered_and_uncovered_on_the_page(
         jpeg = httpx.get(f"{url}/api/evidence/{photo.header.provenance.source_sha256}", headers=headers)
     seen = cv2.imdecode(np.frombuffer(jpeg.content, np.uint8), cv2.IMREAD_COLOR)
     x, y = (np.array([0.2, 0.2]) * size).astype(int)
-    assert np.abs(seen[y, x].astype(int) - GREY).max() <= 16
+    assert np.abs(seen[y, x].astype(int) - FILL_GREY).max() <= 16
     page.keyboard.press("Escape")
     expect(room).to_have_count(0)
 
@@ -116,7 +116,7 @@ def test_a_home_is_covered_and_uncovered_on_the_page(
     theirs = analyst.get_by_role("dialog", name=re.compile("Cover a part of the photo"))
     theirs.get_by_role("button", name=re.compile("Uncover mask")).click()
     expect(theirs).to_contain_text("Nothing is covered on this photo.")
-    assert standing(house.workspace.catalog.redactions.of_photo(photo.frame_id)) == []
+    assert select_active_redactions(house.workspace.catalog.redactions.list_for_photo(photo.frame_id)) == []
 
 
 def test_who_only_looks_covers_nothing_and_opens_no_original(open_page: OpenPage, house: House) -> None:

@@ -11,7 +11,7 @@ import pytest
 import shapely
 from playwright.sync_api import Page, expect
 
-from flycam.geodata.crs import to_work, work_crs_for
+from flycam.geodata.crs import choose_work_crs, to_work
 from flycam.geometry.grid import lonlat_to_mercator, mercator_to_lonlat
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, on_screen, settled
@@ -72,7 +72,7 @@ def test_length_and_area_are_those_of_the_work_crs(open_page: OpenPage) -> None:
     settled(page)
     begin(page)
     expect(page.locator(".measure")).to_contain_text("Esc")
-    work = to_work(tap(page, CORNERS), work_crs_for(LON, LAT))
+    work = to_work(tap(page, CORNERS), choose_work_crs(LON, LAT))
     length, area = shapely.LineString(work).length, shapely.Polygon(work).area
     said = page.locator(".measure-length")
     assert number(said.inner_text()) == pytest.approx(length, rel=AGREES)

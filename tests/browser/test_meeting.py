@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from flycam.catalog.records import Role
 from flycam.frame.classification import Classification
-from flycam.pipeline.restricting import classify_flight
+from flycam.pipeline.access_restrictions import set_flight_classification
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, in_address, not_in_address, settled, settled_compare, touch, until_seen
@@ -440,7 +440,7 @@ def test_how_widely_it_may_be_shown_stands_on_the_wall_and_on_paper(
     open_page: OpenPage, tmp_path: Path
 ) -> None:
     world = make_world(tmp_path)
-    classify_flight(world.workspace, world.before, Classification.RESTRICTED, "Quản trị")
+    set_flight_classification(world.workspace, world.before, Classification.RESTRICTED, "Quản trị")
     with running(Services(workspace=world.workspace)) as url:
         page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&meet=on", url=url)
         expect(page.locator(".meeting-caption .level-badge")).to_have_text("HẠN CHẾ")  # of all in sight

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from flycam.catalog.records import Role
-from flycam.pipeline.people.openid import Provider
-from flycam.pipeline.people.openid_client import OpenIdClient
+from flycam.pipeline.access.openid import OpenIdProvider
+from flycam.pipeline.access.openid_client import OpenIdClient
 from flycam.serve.services import Services
 from tests.browser.pages import in_address, open_doors, wait_for_zoom
 from tests.ports import free_port
@@ -36,7 +36,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             address=f"http://127.0.0.1:{port}",
             roles={"to-bay": Role.OPERATOR},
         )
-        with running(Services(workspace=workspace, openid=Provider(client), follow_s=0.2), port) as address:
+        with running(
+            Services(workspace=workspace, openid=OpenIdProvider(client), follow_s=0.2), port
+        ) as address:
             yield address
 
 

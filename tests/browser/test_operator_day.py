@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from flycam.drill.drill import write_drill
+from flycam.drill.photo_drill import write_drill
 from tests.attack.commands import Operator
 from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
 from tests.attack.uploading import ServerProcess

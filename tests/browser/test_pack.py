@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from flycam.pipeline.pack.recipe import PackRequest, pack
-from flycam.report.words import DRILL_MARK
-from flycam.serve.packs.making import STOPPED
+from flycam.pipeline.briefing_pack.workflow import PackRequest, write_briefing_pack
+from flycam.report.texts import DRILL_MARK
+from flycam.serve.packs.pack_process import PACK_STOPPED
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.serve.running import running
@@ -86,7 +86,7 @@ def test_a_pack_whose_server_stopped_is_told_on_the_page_of_the_next(
     with running(again) as url:
         page = open_page(link=f"event={REAL}&lang=vi", url=url)
         told = page.locator(".pack-desk .warning")
-        expect(told).to_have_text(f"Thung lũng Nậm Lúc – sau bão · A4: {STOPPED[1]}")
+        expect(told).to_have_text(f"Thung lũng Nậm Lúc – sau bão · A4: {PACK_STOPPED[1]}")
         page.screenshot(path=screenshots / "pack-ended.png")
         card = page.locator(f'[data-flight="{world.after}"]')
         card.get_by_role("button", name="Gói họp").click()
@@ -98,7 +98,7 @@ def test_the_folder_opens_without_a_server(
 ) -> None:
     """By `file://`, as by double click: pictures change by key and by click, and can be zoomed."""
     out = tmp_path / "Gói họp #1 & 100%"
-    made = pack(world.workspace, PackRequest(flights=(world.drill,)), out)
+    made = write_briefing_pack(world.workspace, PackRequest(flights=(world.drill,)), out)
     for size in ("office", "phone"):
         width, height = SIZES[size]
         page = browser.new_page(viewport={"width": width, "height": height})

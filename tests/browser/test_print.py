@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from flycam.frame.mark import MarkKind, MarkStatus
-from flycam.geodata.crs import wgs84_points_to_vn2000
-from flycam.pipeline.marks import MarkAsked, write_mark
+from flycam.geodata.crs import to_vn2000
+from flycam.pipeline.mark_edits import MarkEdit, write_mark
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import hold, settled
 from tests.serve.world import DRILL, LAT, LON, REAL, World
@@ -55,7 +55,7 @@ def test_grid_and_scale_agree_with_each_other_and_with_the_coordinates(open_page
     paper_m = (px_b - px_a) * MM_PER_PX / 1000.0 * 2000.0
     # Web Mercator is no map of the ellipsoid: a third of a percent between north and east
     assert paper_m == pytest.approx(apart_m, rel=0.01)
-    middle, _ = wgs84_points_to_vn2000(np.array([MIDDLE]), "EPSG:9208")
+    middle, _ = to_vn2000(np.array([MIDDLE]), "EPSG:9208")
     at_middle = number(text_a) + (frame["width"] / share / 2 - px_a) / (px_b - px_a) * apart_m
     assert at_middle == pytest.approx(middle[0, 0], abs=1.5)
 
@@ -107,7 +107,7 @@ def marked(world: World) -> Iterator[None]:
     """Three kinds of marks in the middle of the sheet, for the legend."""
     kinds = (MarkKind.RESCUE, MarkKind.BLOCKED, MarkKind.CRACK)
     asked = [
-        MarkAsked(
+        MarkEdit(
             mark_id=f"mark-f0f0f00{n}", based_on=0, event_id=REAL, kind=kind, status=MarkStatus.OPEN,
             note="", places=[MIDDLE],
         )

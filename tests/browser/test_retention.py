@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from flycam.catalog.records import Role
 from flycam.frame.retention import RetainedKind
-from flycam.pipeline.upkeep.retention import hold, set_term
+from flycam.pipeline.operations.retention import place_hold, set_retention_term
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import on_screen, settled
@@ -44,9 +44,9 @@ def house(made: tuple[World, Path], tmp_path: Path) -> Iterator[House]:
     world = copied(made, tmp_path / "house")
     for role in (Role.OPERATOR, Role.ADMIN):
         add_account(world.workspace, role.value, role, f"{role.value}-token")
-    set_term(world.workspace, RetainedKind.PHOTO, 60, "Trần Thị Bưởi")
-    set_term(world.workspace, RetainedKind.VIDEO, 30, "Trần Thị Bưởi", REAL)
-    hold(world.workspace, "hold-0000000a", world.before, "cơ quan điều tra yêu cầu", "Minh")
+    set_retention_term(world.workspace, RetainedKind.PHOTO, 60, "Trần Thị Bưởi")
+    set_retention_term(world.workspace, RetainedKind.VIDEO, 30, "Trần Thị Bưởi", REAL)
+    place_hold(world.workspace, "hold-0000000a", world.before, "cơ quan điều tra yêu cầu", "Minh")
     with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
         yield House(world, url)
 
@@ -114,7 +114,7 @@ def test_a_list_that_changed_is_refused_and_shown_anew(open_page: OpenPage, hous
     page.get_by_role("button", name="Mời xem").click()
     section = page.locator(".sharing-desk section").nth(2)
     section.get_by_role("button", name="Xác nhận xoá").click()
-    hold(house.world.workspace, "hold-0000000b", house.world.after, "toà án", "Minh")
+    place_hold(house.world.workspace, "hold-0000000b", house.world.after, "toà án", "Minh")
     section.get_by_role("button", name="Xoá vĩnh viễn").click()
     expect(section.get_by_role("alert")).to_contain_text("chưa xoá gì")
     expect(section.locator(".due-list li")).to_have_count(0)

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from flycam.catalog.comparisons import ComparedWindow
 from flycam.frame.change import ChangeKind
-from flycam.frame.specialist import LayerKind
+from flycam.frame.specialist_layer import LayerKind
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, settled_compare
@@ -196,7 +196,7 @@ def test_why_two_pictures_are_doubtful_stands_at_their_head_and_with_each_candid
     open_page: OpenPage, review: Review, screenshots: Path
 ) -> None:
     catalog = review.world.workspace.catalog
-    (known,) = catalog.comparisons.of_event(REAL)
+    (known,) = catalog.comparisons.list_for_event(REAL)
     doubt = (
         "only 267 of 650 windows found agree on how the pictures lie, the others are up to 4.12 m off",
         "chỉ 267 trong 650 ô tìm thấy khớp vị trí, các ô khác lệch tới 4,12 m",

@@ -15,10 +15,10 @@ from playwright.sync_api import Page, expect
 from rasterio.transform import from_bounds
 from rasterio.warp import transform_bounds
 
-from flycam.catalog.pictures_shown import file_shown
+from flycam.catalog.image_reference import format_file_reference
 from flycam.frame.change import ChangeAction, ChangeStatus
 from flycam.frame.flight import Event, EventKind
-from flycam.geodata.picture_digest import picture_digest
+from flycam.geodata.raster_digest import compute_raster_digest
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled_compare
@@ -283,7 +283,9 @@ def test_pictures_in_files_are_seen_by_whoever_opens_them(
         _filled(tmp_path / "ngày 2" / "odm.tif", "EPSG:4326", (0, 0, 150), 200),
         _filled(tmp_path / "ngày 3" / "odm.tif", "EPSG:3405", (0, 90, 0)),
     ]
-    before, after, strange = (file_shown(one.name, picture_digest(one), one.parent.name) for one in files)
+    before, after, strange = (
+        format_file_reference(one.name, compute_raster_digest(one), one.parent.name) for one in files
+    )
     changes = review.world.workspace.catalog.changes
     for name, shown in ((NEITHER, before), (OTHER, strange)):
         pair = {"before_shown": shown, "after_shown": after}

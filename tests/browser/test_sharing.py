@@ -16,8 +16,8 @@ from playwright.sync_api import Page, Route, expect
 
 from flycam.catalog.records import Role
 from flycam.frame.classification import Classification
-from flycam.pipeline.people.accounts import invite_guest, revoke_guest
-from flycam.pipeline.restricting import add_area, classify_flight
+from flycam.pipeline.access.accounts import invite_guest, revoke_guest
+from flycam.pipeline.access_restrictions import add_restricted_area, set_flight_classification
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, in_address, open_doors, settled
@@ -46,8 +46,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     ring = [[WEST, south], [east, south], [east, NORTH], [WEST, NORTH], [WEST, south]]
     area = root / "area.geojson"
     area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")
-    add_area(world.workspace, area, "analyst,admin", f"Doanh trại {SCRIPT}", "admin")
-    classify_flight(world.workspace, world.before, Classification.INTERNAL, "admin")
+    add_restricted_area(world.workspace, area, "analyst,admin", f"Doanh trại {SCRIPT}", "admin")
+    set_flight_classification(world.workspace, world.before, Classification.INTERNAL, "admin")
     with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
         yield House(world, url)
 

@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from flycam.catalog.records import Role
-from flycam.frame.specialist import LayerKind
-from flycam.pipeline.layers import LayerAsked, add_layer
-from flycam.pipeline.pack.recipe import PackRequest, pack
+from flycam.frame.specialist_layer import LayerKind
+from flycam.pipeline.briefing_pack.workflow import PackRequest, write_briefing_pack
+from flycam.pipeline.layer_registry import LayerRequest, add_layer
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import click_map, settled
@@ -51,7 +51,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     path = root / "masts.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
     owner = f"Viettel {TAG}"
-    asked = LayerAsked(source=str(path), kind=LayerKind.MAST, name=LAYER, owner=owner, valid_ns=1)
+    asked = LayerRequest(source=str(path), kind=LayerKind.MAST, name=LAYER, owner=owner, valid_ns=1)
     add_layer(world.workspace, asked, "Lan")
     with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
         yield House(world, url)
@@ -103,7 +103,7 @@ def test_in_a_meeting_and_on_a_printed_sheet(open_page: OpenPage, house: House) 
 
 def test_in_the_page_of_a_pack(browser: Browser, house: House, tmp_path: Path) -> None:
     out = tmp_path / "pack"
-    pack(house.world.workspace, PackRequest(flights=(house.world.after,)), out)
+    write_briefing_pack(house.world.workspace, PackRequest(flights=(house.world.after,)), out)
     page = browser.new_page()
     page.goto((out / "index.html").as_uri())
     expect(page.locator("a[data-picture]", has_text=COMMUNE)).to_have_count(1)

@@ -11,7 +11,7 @@ import cv2
 import pytest
 from playwright.sync_api import Route, expect
 
-from flycam.frame.airborne import Airborne, LinkState
+from flycam.frame.live_flight import LinkState, LiveFlightReport
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, expect_painted, in_address, not_in_address, settled, until_seen
@@ -181,7 +181,7 @@ def test_what_is_in_the_air_is_live_or_lost_since(open_page: OpenPage, tmp_path:
 
     def tell(beat: int, video: LinkState) -> None:
         world.workspace.catalog.airborne.put(
-            Airborne(
+            LiveFlightReport(
                 flight_id="up",
                 event_id=REAL,
                 name="Đang bay",

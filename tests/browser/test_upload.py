@@ -19,10 +19,10 @@ from PIL.ExifTags import IFD
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from flycam.catalog.records import Role
-from flycam.drill.drill import DrillReport
-from flycam.drill.video import VideoDrillReport
-from flycam.pipeline.laying.opening import new_event
-from flycam.pipeline.upload.files import PROGRESS, write_json
+from flycam.drill.photo_drill import DrillReport
+from flycam.drill.video_drill import VideoDrillReport
+from flycam.pipeline.orthorectification.flight_session import make_event
+from flycam.pipeline.upload.upload_files import PROGRESS_FILE, write_json
 from flycam.serve.services import Services
 from tests.attack.commands import Operator
 from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
@@ -171,7 +171,7 @@ def test_what_a_flight_is_called_is_asked_before_its_photos_and_who_is_in_may_le
 ) -> None:
     workspace = make_workspace(tmp_path)
     add_account(workspace, "Lan", Role.OPERATOR, "the-token")
-    storm, now_ns = new_event("Bão số 3", is_drill=False), workspace.clock_ns()
+    storm, now_ns = make_event("Bão số 3", is_drill=False), workspace.clock_ns()
     workspace.catalog.flights.put_event(storm)
     workspace.catalog.flights.put_flight(flight(event_id=storm.event_id, first_ns=now_ns, last_ns=now_ns))
     with running(Services(workspace=workspace)) as url:
@@ -599,7 +599,7 @@ def test_the_last_step_is_not_full_before_all_of_it_is_done(browser: Browser, tm
         choose(page, card)
         expect(page.locator(".banner")).to_have_class("banner saved")
         (upload,) = httpx.get(f"{url}/api/uploads").json()
-        told = tmp_path / "uploads" / upload["upload_id"] / PROGRESS
+        told = tmp_path / "uploads" / upload["upload_id"] / PROGRESS_FILE
         last = page.locator(".stage").last
         shares = []
         for stage, word in (("rectify", "đang nắn ảnh 8/8"), ("communes", "đang tính diện tích theo xã 8/8")):

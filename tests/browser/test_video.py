@@ -12,22 +12,22 @@ from pathlib import Path
 import cv2
 import pytest
 from playwright.sync_api import Locator, expect
+from tests.ingest.video.test_recording import packets_of
 
-from flycam.drill.video import VideoDrillReport
-from flycam.frame.airborne import Phase
-from flycam.ingest.video.recording import Recorder, RecordingOrder
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.live.picture import small_jpeg
-from flycam.pipeline.live.recipe import live
+from flycam.drill.video_drill import VideoDrillReport
+from flycam.frame.live_flight import LiveFlightPhase
+from flycam.ingest.video.recorder import Recorder, RecordingOptions
 from flycam.pipeline.live.recording import StreamRecording
-from flycam.pipeline.workspace import silent
+from flycam.pipeline.live.thumbnail import encode_thumbnail
+from flycam.pipeline.live.workflow import orthorectify_video
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.workspace import ignore_progress
 from flycam.serve.services import Services
 from flycam.store import keys
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled, until_seen
 from tests.browser.test_airborne import HERE, Teller, card_of, told
 from tests.houses import House
-from tests.ingest.video.test_recording import packets_of
 from tests.pipeline.live.test_recording import asked_on_air
 from tests.serve.running import running
 from tests.serve.world import World, make_world
@@ -59,13 +59,13 @@ def record(world: World, film: Path, pictures: int, piece_s: float = 4.0, flight
     """A film's pictures recorded as a stream that ends now."""
     with StreamRecording(world.workspace) as recording:
         assert recording.order is not None
-        recorder = Recorder(replace(recording.order, piece_s=piece_s), SIZE_PX, lambda *_: None)
+        recorder = Recorder(replace(recording.order, segment_s=piece_s), SIZE_PX, lambda *_: None)
         packets = packets_of(film, pictures)
         began_ns = time.time_ns() - packets[-1].pts_ns
         for packet in packets:
             recorder.put(replace(packet, arrived_utc_ns=began_ns + packet.pts_ns))
         recorder.close(20.0)
-        recording.of_flight(flight_id)
+        recording.assign_flight(flight_id)
 
 
 def newest(world: World, film: Path, number: int, flight_id: str = "bay1") -> str:
@@ -73,8 +73,8 @@ def newest(world: World, film: Path, number: int, flight_id: str = "bay1") -> st
     video = cv2.VideoCapture(str(film))
     for _ in range(number + 1):
         _, bgr = video.read()
-    key = keys.newest_picture(flight_id, number)
-    world.workspace.store.put(key, small_jpeg(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)))
+    key = keys.format_latest_image_key(flight_id, number)
+    world.workspace.store.put(key, encode_thumbnail(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)))
     return key
 
 
@@ -149,7 +149,7 @@ def test_what_was_filmed_before_is_reached_with_the_slider_and_a_flight_that_end
 ) -> None:
     record(own_world, film.video, pictures=120)
     page = open_page(link=f"lang=vi&{HERE}", url=own_address)
-    teller.say(told(phase=Phase.ENDED, recorded_s=12.0))
+    teller.say(told(phase=LiveFlightPhase.ENDED, recorded_s=12.0))
     card = card_of(page, "bay1")
     card.get_by_role("button", name="Xem lại video").click()
     slider = card.locator(".video-pieces input")
@@ -167,7 +167,7 @@ def test_what_the_browser_cannot_play_is_said_and_can_be_downloaded(
     open_page: OpenPage, own_address: str, own_world: World, teller: Teller, film: VideoDrillReport
 ) -> None:
     record(own_world, film.video, pictures=40)
-    (piece,) = own_world.workspace.catalog.recordings.of_flight("bay1")
+    (piece,) = own_world.workspace.catalog.recordings.list_for_flight("bay1")
     own_world.workspace.catalog.recordings.put(
         replace(piece, sha256="0" * 64, flight_id="bay2", codec="hvc1.1.6.L120.90")
     )
@@ -194,14 +194,14 @@ def test_a_real_stream_is_seen_and_played_again_while_it_flies(
 ) -> None:  # fmt: skip
     """A real RTSP server, a real UDP link, a real browser."""
     monkeypatch.setattr(
-        "flycam.pipeline.live.recording.RecordingOrder",
-        lambda folder: RecordingOrder(folder=folder, piece_s=2.0),
+        "flycam.pipeline.live.recording.RecordingOptions",
+        lambda folder: RecordingOptions(folder=folder, segment_s=2.0),
     )
     house, over = make_house(film), threading.Event()
     with running(Services(workspace=house.workspace)) as url, asked_on_air(film) as (request, _):
         page = open_page(link="lang=vi", url=url, wait=False)
-        arguments = (house.workspace, request, Labels(), silent, over.is_set)
-        flight = threading.Thread(daemon=True, target=live, args=arguments)
+        arguments = (house.workspace, request, FlightLabels(), ignore_progress, over.is_set)
+        flight = threading.Thread(daemon=True, target=orthorectify_video, args=arguments)
         flight.start()
         try:
             card = page.locator(".airborne-card")

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 import shapely
 from playwright.sync_api import Browser, Page, expect
+from tests.serve.evidence.test_spots import PLANE
 
 from flycam.catalog.records import CommuneRecord, Role
 from flycam.catalog.tables import frames as frame_table
-from flycam.frame.specialist import LayerKind
-from flycam.frame.terraincodec import encode_terrain
-from flycam.geodata.crs import to_work, work_crs_for
+from flycam.frame.specialist_layer import LayerKind
+from flycam.frame.terrain_codec import encode_terrain
+from flycam.geodata.crs import choose_work_crs, to_work
 from flycam.store import keys
 from tests.attack.commands import Operator
 from tests.attack.uploading import ServerProcess
@@ -28,7 +29,6 @@ from tests.browser.conftest import SIZES
 from tests.browser.pages import click_map, expect_painted, settled, touch, until_seen, wait_for_place
 from tests.browser.test_measure import AGREES, begin, number, tap
 from tests.pipeline.impacted import add_things
-from tests.serve.evidence.test_spots import PLANE
 from tests.serve.world import LAT, LON, REAL, World, add_account, make_world, mean_colour_around
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -52,7 +52,7 @@ def room(tmp_path: Path) -> Iterator[Room]:
     root = tmp_path / "dữ liệu"
     world = make_world(root)
     workspace = world.workspace
-    workspace.store.put(keys.terrain(PLANE.dem_id), encode_terrain(PLANE))
+    workspace.store.put(keys.format_terrain_key(PLANE.dem_id), encode_terrain(PLANE))
     with workspace.catalog.frames._database.write() as connection:
         laid = frame_table.c.exterior.is_not(None)
         connection.execute(frame_table.update().where(laid).values(dem_id=PLANE.dem_id))
@@ -219,7 +219,7 @@ def _measure(page: Page, screenshots: Path) -> None:
     corners = [
         (SEEN[0] + dx, SEEN[1] + dy) for dx, dy in ((-0.001, -0.0005), (0.001, -0.0005), (0.001, 0.0005))
     ]
-    work = to_work(tap(page, tuple(corners)), work_crs_for(LON, LAT))
+    work = to_work(tap(page, tuple(corners)), choose_work_crs(LON, LAT))
     said = page.locator(".measure-length")
     assert number(said.inner_text()) == pytest.approx(shapely.LineString(work).length, rel=AGREES)
     area = shapely.Polygon(work).area

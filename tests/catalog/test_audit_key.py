@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from flycam.catalog.audit_key import AuditKey, Signer, is_public_key, is_signed, signed_bytes
+from flycam.catalog.audit_key import AuditKey, Signer, encode_signed_line, is_public_key, is_signed
 
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
 @pytest.fixture
 def signer(tmp_path: Path) -> Signer:
-    return AuditKey(tmp_path / "audit.key").made(0, "")
+    return AuditKey(tmp_path / "audit.key").get_or_create(0, "")
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine")
@@ -34,7 +34,7 @@ def test_openssl_takes_a_signature_for_good(signer: Signer, tmp_path: Path) -> N
 def test_a_signature_is_of_one_line_and_one_key(signer: Signer, tmp_path: Path) -> None:
     signature = signer.sign(17, DIGEST)
     assert is_signed(signer.public, 17, DIGEST, signature)
-    other = AuditKey(tmp_path / "other.key").made(0, "")
+    other = AuditKey(tmp_path / "other.key").get_or_create(0, "")
     assert not is_signed(other.public, 17, DIGEST, signature)
     assert not is_signed(signer.public, 18, DIGEST, signature)
     assert not is_signed(signer.public, 17, DIGEST[:-1] + "9", signature)
@@ -43,10 +43,10 @@ def test_a_signature_is_of_one_line_and_one_key(signer: Signer, tmp_path: Path) 
     for key in ("", "00" * 31, "zz" * 32):
         assert not is_signed(key, 17, DIGEST, signature) and not is_public_key(key)
     assert is_public_key(signer.public)
-    assert signed_bytes(1, "2") != signed_bytes(12, "")
+    assert encode_signed_line(1, "2") != encode_signed_line(12, "")
 
 
 def test_the_key_read_again_is_the_same(signer: Signer, tmp_path: Path) -> None:
-    assert AuditKey(tmp_path / "audit.key").made(5, DIGEST) == signer
+    assert AuditKey(tmp_path / "audit.key").get_or_create(5, DIGEST) == signer
     assert signer.seed.hex() not in repr(AuditKey(tmp_path / "audit.key"))
     assert AuditKey(tmp_path / "none.key").read() is None

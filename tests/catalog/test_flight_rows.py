@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.flight_rows import flight_of, flight_row
+from flycam.catalog.flight_rows import parse_flight_row, to_flight_row
 from flycam.frame.flight import Event, EventKind
 from tests.suites.catalog_suite import flight
 
@@ -23,8 +23,8 @@ from tests.suites.catalog_suite import flight
     ],
 )
 def test_a_row_that_a_box_of_before_took_in_as_it_came_is_read(kept: object, told: tuple[str, ...]) -> None:
-    row = SimpleNamespace(**flight_row(flight()) | {"warnings": json.dumps(kept)})
-    assert flight_of(cast("Any", row)).warnings == told
+    row = SimpleNamespace(**to_flight_row(flight()) | {"warnings": json.dumps(kept)})
+    assert parse_flight_row(cast("Any", row)).warnings == told
 
 
 def test_a_name_is_kept_visible_and_found_by_what_was_given(tmp_path: Path) -> None:

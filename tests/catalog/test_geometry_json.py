@@ -14,7 +14,7 @@ from flycam.catalog.geometry_json import (
     provenance_to_json,
 )
 from flycam.frame.frame import Provenance
-from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
+from flycam.geometry.exterior import CameraMotion, ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 
 _FLOAT = st.floats(allow_nan=False)
@@ -31,7 +31,7 @@ _EXTERIOR = st.builds(
     source=st.sampled_from(PoseSource),
     version=st.integers(0, 1000),
     height_on_terrain=st.booleans(),
-    motion=st.none() | st.builds(Motion, velocity_mps=_VECTOR, turn_radps=_VECTOR),
+    motion=st.none() | st.builds(CameraMotion, velocity_mps=_VECTOR, turn_radps=_VECTOR),
 )
 _INTERIOR = st.builds(
     InteriorOrientation,

@@ -135,7 +135,7 @@ def test_a_new_database_gets_postgis_with_its_tables(postgres_server: str) -> No
         connection.execute("CREATE DATABASE brand_new")
     with open_catalog(f"{postgres_server}/brand_new") as catalog:
         catalog.frames.put([frame(1)])
-        assert catalog.frames.of_flight("f1") == [frame(1)]
+        assert catalog.frames.list_for_flight("f1") == [frame(1)]
     with psycopg.connect(f"{postgres_server}/brand_new") as connection:
         assert connection.execute("SELECT count(geom) FROM frames").fetchone() == (1,)
 
@@ -160,7 +160,7 @@ def test_a_password_is_taken_from_where_postgresqls_own_programs_take_it(
     with open_catalog(address) as catalog:
         catalog.frames.put([frame(1)])
         with catalog.flights.lock("f1"):  # in a session of its own
-            assert catalog.frames.of_flight("f1") == [frame(1)]
+            assert catalog.frames.list_for_flight("f1") == [frame(1)]
     monkeypatch.setenv("PGPASSWORD", f"{GUARDED_PASSWORD}!")
     with pytest.raises(CatalogUnavailable) as caught:
         open_catalog(address)
@@ -233,4 +233,4 @@ def test_a_connection_the_server_closed_is_replaced(url: str) -> None:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-        assert catalog.frames.of_flight("f1") == [frame(1)]
+        assert catalog.frames.list_for_flight("f1") == [frame(1)]

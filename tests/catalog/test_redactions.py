@@ -14,25 +14,31 @@ import pytest
 import shapely
 import sqlalchemy
 
+from flycam.catalog.access_policies import AccessPolicies, load_access_policy
+from flycam.catalog.access_policy import AccessPolicy
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.masked_ground import MASK_MARGIN_M, Masks, MasksKept, lays_of, masks_of
+from flycam.catalog.geometry_margin import expand_geometry
 from flycam.catalog.records import Account, FrameRecord, MosaicInfo, Role
-from flycam.catalog.redactions import asked_back, standing
-from flycam.catalog.sharing_records import RedactionGround, RedactionLine
-from flycam.catalog.widening import wider
-from flycam.catalog.withholding import Withholding
-from flycam.catalog.withholdings import Withholdings, withholding_of
+from flycam.catalog.redacted_ground import (
+    REDACTION_MARGIN_M,
+    RedactedGround,
+    RedactedGroundCache,
+    iterate_ground_projections,
+    load_redacted_ground,
+)
+from flycam.catalog.redactions import select_active_redactions, select_revocation_requests
+from flycam.catalog.sharing_records import RedactionFootprint, RedactionRecord
 from flycam.errors import NotFound
 from flycam.frame.redaction import RedactionReason, RedactionStep
-from flycam.geometry.grid import lonlat_to_mercator, tile_at
+from flycam.geometry.grid import find_tile_at, lonlat_to_mercator
 from tests.suites.catalog_suite import finished, flight, frame, rejected, used
 
 HOME = shapely.Polygon([(10, 10), (40, 10), (40, 30), (10, 30)])
 GROUND = shapely.box(104.8, 21.9, 104.8001, 21.9001)
 
 
-def line(mask: int = 1, step: RedactionStep = RedactionStep.MADE, at_ns: int = 1) -> RedactionLine:
-    return RedactionLine(
+def line(mask: int = 1, step: RedactionStep = RedactionStep.MADE, at_ns: int = 1) -> RedactionRecord:
+    return RedactionRecord(
         mask_id=f"mask-{mask:08}",
         step=step,
         frame_id=frame(1).frame_id,
@@ -43,14 +49,14 @@ def line(mask: int = 1, step: RedactionStep = RedactionStep.MADE, at_ns: int = 1
     )
 
 
-LINES = [line(), line(2), line(step=RedactionStep.TAKEN_BACK, at_ns=5), line(1, at_ns=9)]
+LINES = [line(), line(2), line(step=RedactionStep.REVOKED, at_ns=5), line(1, at_ns=9)]
 """The first mask was taken back, and is told of once more by a box whose clock is later."""
 
 
 def all_it_may_show(photo: FrameRecord) -> bytes:
     """Its footprint, with the margin around."""
     assert photo.footprint_wkb is not None
-    return bytes(shapely.to_wkb(wider(shapely.from_wkb(photo.footprint_wkb), MASK_MARGIN_M)))
+    return bytes(shapely.to_wkb(expand_geometry(shapely.from_wkb(photo.footprint_wkb), REDACTION_MARGIN_M)))
 
 
 @contextmanager
@@ -81,7 +87,9 @@ def test_in_whatever_order_lines_come_the_same_masks_hold(tmp_path: Path) -> Non
             for one in order:
                 assert catalog.redactions.append([one]) == [one]
             assert catalog.redactions.append(order) == []
-            assert [one.mask_id for one in standing(catalog.redactions.lines())] == ["mask-00000002"]
+            assert [one.mask_id for one in select_active_redactions(catalog.redactions.lines())] == [
+                "mask-00000002"
+            ]
             assert len(catalog.redactions.history("mask-00000001")) == 3
 
 
@@ -92,28 +100,30 @@ def test_a_mask_that_nobody_drew_is_not_found(catalog: Catalog) -> None:
 
 def test_until_its_ground_is_known_all_that_the_photo_shows_is_withheld(catalog: Catalog) -> None:
     catalog.frames.put([frame(1)])
-    assert masks_of(catalog).photos == {}
+    assert load_redacted_ground(catalog).photos == {}
     catalog.redactions.append([line()])
     photo = catalog.frames.get(frame(1).frame_id)
-    assert masks_of(catalog).grounds == ((photo.frame_id, all_it_may_show(photo)),)
-    (lay,) = lays_of(catalog, photo)
+    assert load_redacted_ground(catalog).grounds == ((photo.frame_id, all_it_may_show(photo)),)
+    (lay,) = iterate_ground_projections(catalog, photo)
     wkb = shapely.to_wkb(GROUND)
-    catalog.redactions.put_grounds([RedactionGround(line_id=line().line_id, lay=lay.name, wkb=wkb)])
-    assert masks_of(catalog) == Masks({photo.frame_id: (line().wkb,)}, ((photo.frame_id, wkb),))
-    catalog.redactions.append([line(step=RedactionStep.TAKEN_BACK, at_ns=2)])
-    assert masks_of(catalog) == Masks({}, ())
+    catalog.redactions.put_footprints([RedactionFootprint(line_id=line().line_id, lay=lay.name, wkb=wkb)])
+    assert load_redacted_ground(catalog) == RedactedGround(
+        {photo.frame_id: (line().wkb,)}, ((photo.frame_id, wkb),)
+    )
+    catalog.redactions.append([line(step=RedactionStep.REVOKED, at_ns=2)])
+    assert load_redacted_ground(catalog) == RedactedGround({}, ())
 
 
 def test_a_photo_laid_otherwise_keeps_the_ground_of_before_and_waits_for_the_new(catalog: Catalog) -> None:
     catalog.frames.put([frame(1)])
     catalog.redactions.append([line()])
     photo = catalog.frames.get(frame(1).frame_id)
-    (lay,) = lays_of(catalog, photo)
+    (lay,) = iterate_ground_projections(catalog, photo)
     wkb = shapely.to_wkb(GROUND)
-    catalog.redactions.put_grounds([RedactionGround(line_id=line().line_id, lay=lay.name, wkb=wkb)])
+    catalog.redactions.put_footprints([RedactionFootprint(line_id=line().line_id, lay=lay.name, wkb=wkb)])
     (again,) = catalog.placements.supersede([photo], "other terrain", "Lan", 7)
-    assert [one.name for one in lays_of(catalog, again)] != [lay.name]
-    assert {wkb for _, wkb in masks_of(catalog).grounds} == {wkb, all_it_may_show(again)}
+    assert [one.name for one in iterate_ground_projections(catalog, again)] != [lay.name]
+    assert {wkb for _, wkb in load_redacted_ground(catalog).grounds} == {wkb, all_it_may_show(again)}
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -121,19 +131,19 @@ def test_analysts_and_administrators_alone_see_what_is_covered(catalog: Catalog,
     catalog.frames.put([frame(1)])
     catalog.redactions.append([line()])
     account = Account(name="x", role=role, token_hash="x", created_ns=0)
-    assert withholding_of(catalog, account).is_nothing is (role in (Role.ANALYST, Role.ADMIN))
+    assert load_access_policy(catalog, account).is_nothing is (role in (Role.ANALYST, Role.ADMIN))
 
 
 def test_masked_ground_is_withheld_at_every_door_as_a_restricted_area_is() -> None:
     wkb = shapely.to_wkb(GROUND)
-    area = Withholding(areas=[wkb])
-    mask = Withholding(masks=Masks({"p": (line().wkb,)}, (("p", wkb),)))
+    area = AccessPolicy(areas=[wkb])
+    mask = AccessPolicy(masks=RedactedGround({"p": (line().wkb,)}, (("p", wkb),)))
     point = lonlat_to_mercator(shapely.get_coordinates(GROUND.centroid))[0]
     for zoom in (9, 14, 19, 22):
-        tile, *_ = tile_at(zoom, (float(point[0]), float(point[1])))
-        theirs, mine = area.of_tile(tile), mask.of_tile(tile)
+        tile, *_ = find_tile_at(zoom, (float(point[0]), float(point[1])))
+        theirs, mine = area.get_tile_mask(tile), mask.get_tile_mask(tile)
         assert theirs is not None and np.array_equal(mine, theirs)
-    assert mask.holds_point(GROUND.centroid.x, GROUND.centroid.y)
+    assert mask.hides_point(GROUND.centroid.x, GROUND.centroid.y)
     beside = shapely.to_wkb(shapely.box(104.8002, 21.9, 104.8003, 21.9001))
     assert mask.touches(beside) and mask.touches(None)
     assert area.hides_drawing(wkb) and not mask.hides_drawing(wkb), "a landslide's outline shows no home"
@@ -142,27 +152,30 @@ def test_masked_ground_is_withheld_at_every_door_as_a_restricted_area_is() -> No
 
 def test_masks_count_from_near_and_are_burnt_into_photos_instead_of_hiding_them() -> None:
     wkb, far = shapely.to_wkb(GROUND), shapely.to_wkb(shapely.box(104.805, 21.9, 104.806, 21.901))
-    area = Withholding(areas=[wkb])
-    mask = Withholding(masks=Masks({"p": (line().wkb,)}, (("p", wkb),)))
+    area = AccessPolicy(areas=[wkb])
+    mask = AccessPolicy(masks=RedactedGround({"p": (line().wkb,)}, (("p", wkb),)))
     assert area.touches(far, 1000.0) and not mask.touches(far, 1000.0)
     assert area.hides_photo(wkb, None) and not mask.hides_photo(wkb, None)
     assert mask.hides_photo(None, None) and mask.hides_photo(None, GROUND.bounds)
     assert not mask.hides_photo(None, (104.805, 21.9, 104.806, 21.901))
-    assert mask.masks_on("p") and not mask.masks_on("q")
-    assert mask.masked_beside("p", wkb) is None and mask.masked_beside("q", far) is None
-    found = mask.masked_beside("q", wkb)
+    assert mask.get_redactions("p") and not mask.get_redactions("q")
+    assert (
+        mask.get_adjacent_redacted_ground("p", wkb) is None
+        and mask.get_adjacent_redacted_ground("q", far) is None
+    )
+    found = mask.get_adjacent_redacted_ground("q", wkb)
     assert found is not None and found.equals(GROUND)
 
 
 def test_what_was_made_under_one_set_of_masks_is_not_taken_for_another() -> None:
     wkb = shapely.to_wkb(GROUND)
     kinds = [
-        Masks({}, ()),
-        Masks({"p": (line().wkb,)}, ()),
-        Masks({"q": (line().wkb,)}, ()),
-        Masks({"p": (line().wkb,)}, (("p", wkb),)),
+        RedactedGround({}, ()),
+        RedactedGround({"p": (line().wkb,)}, ()),
+        RedactedGround({"q": (line().wkb,)}, ()),
+        RedactedGround({"p": (line().wkb,)}, (("p", wkb),)),
     ]
-    assert len({Withholding(masks=one).fingerprint for one in kinds}) == len(kinds)
+    assert len({AccessPolicy(masks=one).fingerprint for one in kinds}) == len(kinds)
 
 
 def test_a_line_has_one_id_wherever_it_is_written() -> None:
@@ -173,32 +186,32 @@ def test_a_line_has_one_id_wherever_it_is_written() -> None:
 def test_ground_that_another_box_tells_uncovers_nothing(catalog: Catalog) -> None:
     redactions, name = catalog.redactions, line().line_id
     redactions.append([line()])
-    empty = RedactionGround(line_id=name, lay="a", wkb=shapely.to_wkb(shapely.Polygon()))
-    redactions.learn_grounds([empty])
-    assert redactions.grounds([name]) == []
+    empty = RedactionFootprint(line_id=name, lay="a", wkb=shapely.to_wkb(shapely.Polygon()))
+    redactions.learn_footprints([empty])
+    assert redactions.list_footprints([name]) == []
     known = replace(empty, wkb=shapely.to_wkb(GROUND))
-    redactions.learn_grounds([known])
-    redactions.learn_grounds([replace(known, wkb=shapely.to_wkb(shapely.box(0, 0, 1, 1)))])
-    assert redactions.grounds([name]) == [known]
+    redactions.learn_footprints([known])
+    redactions.learn_footprints([replace(known, wkb=shapely.to_wkb(shapely.box(0, 0, 1, 1)))])
+    assert redactions.list_footprints([name]) == [known]
 
 
 def test_a_line_of_another_photo_takes_nothing_back(catalog: Catalog) -> None:
-    foreign = replace(line(step=RedactionStep.TAKEN_BACK, at_ns=9), frame_id=frame(2).frame_id)
+    foreign = replace(line(step=RedactionStep.REVOKED, at_ns=9), frame_id=frame(2).frame_id)
     catalog.redactions.append([line(), foreign])
-    assert standing(catalog.redactions.lines()) == [line()]
+    assert select_active_redactions(catalog.redactions.lines()) == [line()]
 
 
 def test_ground_that_is_no_ground_closes_no_door() -> None:
     bow = shapely.Polygon([(104.8, 21.9), (104.8001, 21.9001), (104.8001, 21.9), (104.8, 21.9001)])
     none = shapely.Polygon()
     grounds = tuple(("p", shapely.to_wkb(one)) for one in (bow, none, GROUND))
-    mask = Withholding(masks=Masks({}, grounds))
-    assert mask.holds_point(GROUND.centroid.x, GROUND.centroid.y)
+    mask = AccessPolicy(masks=RedactedGround({}, grounds))
+    assert mask.hides_point(GROUND.centroid.x, GROUND.centroid.y)
 
 
 def test_equal_ground_of_other_photos_is_another_rule() -> None:
     wkb = shapely.to_wkb(GROUND)
-    one, other = (Withholding(masks=Masks({}, ((name, wkb),))) for name in "pq")
+    one, other = (AccessPolicy(masks=RedactedGround({}, ((name, wkb),))) for name in "pq")
     assert one.fingerprint != other.fingerprint
 
 
@@ -207,12 +220,12 @@ def masked_photos(catalog: Catalog, count: int) -> None:
     catalog.frames.put([frame(number) for number in range(count)])
     for number in range(count):
         photo = catalog.frames.get(frame(number).frame_id)
-        (lay,) = lays_of(catalog, photo)
+        (lay,) = iterate_ground_projections(catalog, photo)
         lines = [replace(line(10 * number + n), frame_id=photo.frame_id) for n in range(3)]
         catalog.redactions.append(lines)
         wkb = shapely.to_wkb(GROUND)
-        catalog.redactions.put_grounds(
-            RedactionGround(line_id=one.line_id, lay=lay.name, wkb=wkb) for one in lines[:2]
+        catalog.redactions.put_footprints(
+            RedactionFootprint(line_id=one.line_id, lay=lay.name, wkb=wkb) for one in lines[:2]
         )
 
 
@@ -222,32 +235,32 @@ def test_however_many_masks_there_are_they_are_worked_out_in_six_reads_once_for_
 ) -> None:
     masked_photos(catalog, photos)
     now_s = 0.0
-    every = Withholdings(catalog, lambda: now_s)
+    every = AccessPolicies(catalog, lambda: now_s)
     with reads() as asked:
-        masks = masks_of(catalog)
+        masks = load_redacted_ground(catalog)
     assert len(asked) == 6
     assert len(masks.grounds) == 2 * photos
     kinds = [
         Account(name="x", role=role, token_hash="x", created_ns=0) for role in (Role.VIEWER, Role.OPERATOR)
     ]
     with reads() as asked:
-        first = [every.of(one) for one in kinds]
+        first = [every.get(one) for one in kinds]
     assert len(asked) == 2 * 3 + 6, "areas, levels and one look at the stamp each; masks once"
     now_s = 60.0
     with reads() as asked:
-        again = [every.of(one) for one in kinds]
+        again = [every.get(one) for one in kinds]
     assert len(asked) == 2 * 3
     assert all(one is other for one, other in zip(first, again, strict=True)), "no shape is made anew"
 
 
 def test_whatever_masks_follow_from_makes_them_be_worked_out_anew(catalog: Catalog) -> None:
-    kept = MasksKept(catalog)
-    seen = [kept.now()]
+    kept = RedactedGroundCache(catalog)
+    seen = [kept.get_current()]
 
     def is_another() -> bool:
-        seen.append(kept.now())
-        assert kept.now() is seen[-1]
-        assert seen[-1] == masks_of(catalog)
+        seen.append(kept.get_current())
+        assert kept.get_current() is seen[-1]
+        assert seen[-1] == load_redacted_ground(catalog)
         return seen[-1] is not seen[-2]
 
     catalog.redactions.append([line()])
@@ -257,9 +270,9 @@ def test_whatever_masks_follow_from_makes_them_be_worked_out_anew(catalog: Catal
     catalog.frames.put([frame(1)])
     assert is_another() and len(seen[-1].grounds) == 1
     photo = catalog.frames.get(frame(1).frame_id)
-    (lay,) = lays_of(catalog, photo)
+    (lay,) = iterate_ground_projections(catalog, photo)
     wkb = shapely.to_wkb(GROUND)
-    catalog.redactions.put_grounds([RedactionGround(line_id=line().line_id, lay=lay.name, wkb=wkb)])
+    catalog.redactions.put_footprints([RedactionFootprint(line_id=line().line_id, lay=lay.name, wkb=wkb)])
     assert is_another() and seen[-1].grounds == ((photo.frame_id, wkb),)
     catalog.placements.supersede([photo], "other terrain", "Lan", 7)
     assert is_another() and len(seen[-1].grounds) == 2
@@ -274,17 +287,17 @@ def test_whatever_masks_follow_from_makes_them_be_worked_out_anew(catalog: Catal
     assert is_another()
     catalog.revisions.retire_holding([photo.frame_id], "moved")
     assert is_another()
-    catalog.redactions.append([line(step=RedactionStep.TAKEN_BACK, at_ns=2)])
-    assert is_another() and seen[-1] == Masks({}, ())
+    catalog.redactions.append([line(step=RedactionStep.REVOKED, at_ns=2)])
+    assert is_another() and seen[-1] == RedactedGround({}, ())
 
 
 def test_a_finished_revision_that_uses_the_photo_waits_for_its_ground(catalog: Catalog) -> None:
     catalog.frames.put([frame(1), frame(2)])
     catalog.redactions.append([line()])
     photo = catalog.frames.get(frame(1).frame_id)
-    (lay,) = lays_of(catalog, photo)
+    (lay,) = iterate_ground_projections(catalog, photo)
     wkb = shapely.to_wkb(GROUND)
-    catalog.redactions.put_grounds([RedactionGround(line_id=line().line_id, lay=lay.name, wkb=wkb)])
+    catalog.redactions.put_footprints([RedactionFootprint(line_id=line().line_id, lay=lay.name, wkb=wkb)])
     mosaic = MosaicInfo(
         mosaic_id="m1", flight_id="f1", layer=photo.header.layer, base_zoom=20, min_zoom=18, published=False
     )
@@ -293,25 +306,30 @@ def test_a_finished_revision_that_uses_the_photo_waits_for_its_ground(catalog: C
         found = catalog.revisions.open(mosaic, f"hash-{number}", {}, 5)
         catalog.revisions.put_frames("m1", found, frames)
         catalog.revisions.publish(finished(found, inputs_hash=f"hash-{number}"))
-        known = {ground for _, ground in masks_of(catalog).grounds}
+        known = {ground for _, ground in load_redacted_ground(catalog).grounds}
         assert known == ({wkb} if number == 1 else {wkb, all_it_may_show(photo)})
-        names = {one.name for one in lays_of(catalog, photo)}
+        names = {one.name for one in iterate_ground_projections(catalog, photo)}
         assert len(names) == number
 
 
 def test_what_another_box_took_back_is_asked_for_and_holds(catalog: Catalog) -> None:
-    redactions, back = catalog.redactions, line(step=RedactionStep.TAKEN_BACK, at_ns=5)
+    redactions, back = catalog.redactions, line(step=RedactionStep.REVOKED, at_ns=5)
     (made,) = redactions.learn([line()])
     (asked,) = redactions.learn([line(), back])
-    assert asked == replace(back, step=RedactionStep.BACK_ASKED)
-    assert standing(redactions.lines()) == [made] and asked_back(redactions.lines()) == [asked]
+    assert asked == replace(back, step=RedactionStep.REVOCATION_REQUESTED)
+    assert select_active_redactions(redactions.lines()) == [made] and select_revocation_requests(
+        redactions.lines()
+    ) == [asked]
     assert redactions.learn([line(), back, asked]) == [], "told again it is no other"
     redactions.append([replace(back, author="Hoa", at_ns=9)])
-    assert standing(redactions.lines()) == [] and asked_back(redactions.lines()) == []
+    assert (
+        select_active_redactions(redactions.lines()) == []
+        and select_revocation_requests(redactions.lines()) == []
+    )
 
 
 def test_what_was_taken_back_here_and_comes_round_is_not_asked_for(catalog: Catalog) -> None:
-    back = line(step=RedactionStep.TAKEN_BACK, at_ns=5)
+    back = line(step=RedactionStep.REVOKED, at_ns=5)
     catalog.redactions.append([line(), back])
     assert catalog.redactions.learn([line(), back]) == []
-    assert standing(catalog.redactions.lines()) == []
+    assert select_active_redactions(catalog.redactions.lines()) == []

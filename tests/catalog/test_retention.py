@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.catalog.retention_records import (
-    HoldLine,
-    LetGoLine,
-    key_of,
-    let_go_said,
-    standing_holds,
-    standing_let_go,
+    HoldRecord,
+    PurgeRecord,
+    get_original_key,
+    make_original_purged,
+    select_active_holds,
+    select_active_purges,
 )
-from flycam.frame.retention import HoldStep, LetGoStep, RetainedKind
-from flycam.outcomes import http_status, sentence
+from flycam.frame.retention import HoldStep, PurgeStep, RetainedKind
+from flycam.outcomes import format_error, get_http_status
 from flycam.store import keys
 from tests.suites.retention_suite import GONE, HELD
 
@@ -30,18 +30,18 @@ holds = st.builds(
 let_go = st.builds(
     lambda act, step, sha256, box: replace(GONE, act_id=f"act-{act}", step=step, sha256=sha256 * 64, box=box),
     st.integers(0, 3),
-    st.sampled_from(LetGoStep),
+    st.sampled_from(PurgeStep),
     st.sampled_from("ab"),
     st.sampled_from(["box-1", "box-2"]),
 )
 
 
 @given(st.lists(holds, unique=True), st.randoms(use_true_random=False))
-def test_a_release_ends_its_hold_in_whatever_order_they_come(lines: list[HoldLine], random: Random) -> None:
+def test_a_release_ends_its_hold_in_whatever_order_they_come(lines: list[HoldRecord], random: Random) -> None:
     shuffled = lines[:]
     random.shuffle(shuffled)
-    standing = standing_holds(lines)
-    assert set(standing_holds(shuffled + lines)) == set(standing)
+    standing = select_active_holds(lines)
+    assert set(select_active_holds(shuffled + lines)) == set(standing)
     released = {(one.hold_id, one.subject) for one in lines if one.step is HoldStep.RELEASED}
     assert {(one.hold_id, one.subject) for one in standing}.isdisjoint(released)
     assert {(one.hold_id, one.subject) for one in lines} == released | {
@@ -50,23 +50,23 @@ def test_a_release_ends_its_hold_in_whatever_order_they_come(lines: list[HoldLin
 
 
 @given(st.lists(let_go, unique=True), st.randoms(use_true_random=False))
-def test_a_lifting_takes_back_its_own_letting_go_alone(lines: list[LetGoLine], random: Random) -> None:
+def test_a_lifting_takes_back_its_own_letting_go_alone(lines: list[PurgeRecord], random: Random) -> None:
     shuffled = lines[:]
     random.shuffle(shuffled)
-    standing = {one for some in standing_let_go(lines).values() for one in some}
-    assert {one for some in standing_let_go(shuffled).values() for one in some} == standing
-    lifted = {(one.act_id, one.sha256) for one in lines if one.step is LetGoStep.LIFTED}
-    gone = {one for one in lines if one.step is LetGoStep.LET_GO}
+    standing = {one for some in select_active_purges(lines).values() for one in some}
+    assert {one for some in select_active_purges(shuffled).values() for one in some} == standing
+    lifted = {(one.act_id, one.sha256) for one in lines if one.step is PurgeStep.LIFTED}
+    gone = {one for one in lines if one.step is PurgeStep.PURGED}
     assert standing == {one for one in gone if (one.act_id, one.sha256) not in lifted}
 
 
 def test_who_asks_for_it_is_told_when_and_by_whom_in_both_languages() -> None:
-    error = let_go_said(replace(GONE, at_ns=1_725_903_600 * 10**9))
-    assert http_status(error) == 410
-    assert "DJI_0001.JPG" in sentence(error) and "2024-09-10 by Lan (box-1)" in sentence(error)
-    assert "10/09/2024, người xác nhận: Lan (box-1)" in sentence(error, "vi")
+    error = make_original_purged(replace(GONE, at_ns=1_725_903_600 * 10**9))
+    assert get_http_status(error) == 410
+    assert "DJI_0001.JPG" in format_error(error) and "2024-09-10 by Lan (box-1)" in format_error(error)
+    assert "10/09/2024, người xác nhận: Lan (box-1)" in format_error(error, "vi")
 
 
 def test_a_piece_of_video_lies_beside_the_evidence() -> None:
-    assert key_of(RetainedKind.VIDEO, "a" * 64) == keys.recording("a" * 64)
-    assert key_of(RetainedKind.UPLOAD, "a" * 64) == keys.evidence("a" * 64)
+    assert get_original_key(RetainedKind.VIDEO, "a" * 64) == keys.format_recording_key("a" * 64)
+    assert get_original_key(RetainedKind.UPLOAD, "a" * 64) == keys.format_original_key("a" * 64)

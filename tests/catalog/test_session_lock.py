@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.flights import finishing
+from flycam.catalog.flights import format_finish_lock
 from flycam.catalog.records import Withdrawal
 from flycam.errors import FlightBusy
 from tests.servers import PostgresServer
@@ -156,9 +156,9 @@ def test_nothing_of_a_flight_is_written_by_one_whose_lock_another_had_since(
 
     def state() -> tuple[object, ...]:
         return (
-            catalog.frames.of_flight("f1"),
+            catalog.frames.list_for_flight("f1"),
             catalog.frames.withdrawals(),
-            catalog.placements.of_flight("f1"),
+            catalog.placements.list_for_flight("f1"),
             catalog.flights.flights(),
             catalog.boundaries.coverage("f1"),
             catalog.tiles.mosaics("f1"),
@@ -179,9 +179,9 @@ def test_a_revision_is_not_shown_by_one_whose_lock_another_took(
     catalog: Catalog, url: str, lose: EndSession
 ) -> None:
     number = catalog.revisions.open(MOSAIC, "inputs", {}, 0)
-    with catalog.flights.lock(finishing("f1")):
+    with catalog.flights.lock(format_finish_lock("f1")):
         lose()
-        with open_catalog(url) as other, other.flights.lock(finishing("f1")):
+        with open_catalog(url) as other, other.flights.lock(format_finish_lock("f1")):
             with pytest.raises(FlightBusy, match="finish-f1"):
                 catalog.revisions.publish(finished(number))
             assert not other.tiles.mosaic(MOSAIC.mosaic_id, number).published

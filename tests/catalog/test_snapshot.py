@@ -46,10 +46,10 @@ def test_filled_into_an_empty_one_all_or_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("saved.sqlite-*")), "complete in itself"
     with open_catalog(f"sqlite:///{tmp_path / 'b.sqlite'}") as other:
         other.fill(tmp_path / "saved.sqlite")
-        assert other.frames.of_flight("f1") == [frame(number) for number in range(20)]
+        assert other.frames.list_for_flight("f1") == [frame(number) for number in range(20)]
         with pytest.raises(Exception, match="UNIQUE"):
             other.fill(tmp_path / "saved.sqlite")
-        assert len(other.frames.of_flight("f1")) == 20
+        assert len(other.frames.list_for_flight("f1")) == 20
 
 
 def test_a_damaged_catalogue_is_neither_saved_nor_called_whole(tmp_path: Path) -> None:

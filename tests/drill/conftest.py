@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flycam.drill.drill import Drill, make_drill
+from flycam.drill.photo_drill import Drill, make_drill
 
 SMALL = {"gsd_m": 0.5, "photos": (2, 3), "size_px": (320, 240)}
 

@@ -8,9 +8,9 @@ from shapely import transform
 from shapely.geometry import shape
 from shapely.ops import unary_union
 
-from flycam.drill.boundaries import changes_geojson, communes_geojson
-from flycam.drill.relief import CENTRE_M, WORK_CRS, Valley
-from flycam.drill.window import window_over
+from flycam.drill.boundaries import make_changes_geojson, make_communes_geojson
+from flycam.drill.cell_window import make_cell_window
+from flycam.drill.valley import CENTRE_M, WORK_CRS, Valley
 from flycam.geodata.crs import to_work
 
 
@@ -20,7 +20,7 @@ def in_metres(geometry: dict) -> object:
 
 def test_communes_are_whole_marked_and_do_not_overlap() -> None:
     for seed in (1, 2, 3):
-        features = json.loads(communes_geojson(Valley(seed=seed)))["features"]
+        features = json.loads(make_communes_geojson(Valley(seed=seed)))["features"]
         assert len(features) == 4
         polygons = [in_metres(f["geometry"]) for f in features]
         assert all(p.is_valid for p in polygons)
@@ -35,14 +35,14 @@ def test_communes_are_whole_marked_and_do_not_overlap() -> None:
 
 
 def test_outlines_have_the_area_of_the_mask() -> None:
-    window = window_over((CENTRE_M[0], CENTRE_M[1], CENTRE_M[0] + 100, CENTRE_M[1] + 100), 0.25)
+    window = make_cell_window((CENTRE_M[0], CENTRE_M[1], CENTRE_M[0] + 100, CENTRE_M[1] + 100), 0.25)
     rows, cols = np.mgrid[0 : window.shape[0], 0 : window.shape[1]]
     change = np.zeros(window.shape, np.uint8)
     change[np.hypot(rows - 120, cols - 110) < 80] = 1
     change[np.hypot(rows - 120, cols - 110) < 30] = 0
     change[300:380, 200:390] = 2
     change[5:8, 300:303] = 1  # a speck
-    features = json.loads(changes_geojson(change, window))["features"]
+    features = json.loads(make_changes_geojson(change, window))["features"]
     assert [f["properties"]["kind"] for f in features] == ["landslide", "flood"]
     for feature, expected in zip(features, ((change == 1).sum() - 9, (change == 2).sum()), strict=True):
         area = in_metres(feature["geometry"]).area

@@ -5,29 +5,31 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from flycam.drill.flight import FlightPlan, Follow, block_bounds, drill_camera, fly
-from flycam.drill.relief import Valley, valley_fields
+from flycam.drill.flight import FlightPlan, Follow, compute_block_bounds, make_drill_camera, simulate_flight
+from flycam.drill.valley import Valley, build_valley_fields
 from flycam.errors import InputUnusable
-from flycam.geometry.camera import image_rays
+from flycam.geometry.camera import compute_image_rays
 
-VALLEY, CAMERA = Valley(seed=2), drill_camera((1320, 990))
+VALLEY, CAMERA = Valley(seed=2), make_drill_camera((1320, 990))
 
 
 def exposures(follow: Follow = "ground"):
-    return fly(VALLEY, FlightPlan(strips=3, per_strip=5, gsd_m=0.2, follow=follow), CAMERA, 2, False)
+    return simulate_flight(
+        VALLEY, FlightPlan(strips=3, per_strip=5, gsd_m=0.2, follow=follow), CAMERA, 2, False
+    )
 
 
 def heights_above_ground(flown) -> np.ndarray:
     centres = np.array([e.exterior.projection_centre_m for e in flown])
     low, high = centres.min(0) - 50, centres.max(0) + 50
-    fields = valley_fields(VALLEY, (low[0], low[1], high[0], high[1]))
+    fields = build_valley_fields(VALLEY, (low[0], low[1], high[0], high[1]))
     return centres[:, 2] - fields.sample("height", centres[:, 0], centres[:, 1])
 
 
 def test_strips_turn_and_overlap_as_planned() -> None:
     flown = exposures()
     centres = np.array([e.exterior.projection_centre_m for e in flown])
-    along, across = VALLEY.coordinates(centres[:, 0], centres[:, 1])
+    along, across = VALLEY.to_valley(centres[:, 0], centres[:, 1])
     strips = [[k for k, e in enumerate(flown) if e.strip == s] for s in range(3)]
     base = np.abs(np.diff(along[strips[0]])).mean()
     assert 1 - base / (0.2 * 990) == pytest.approx(0.75, abs=0.02)
@@ -59,10 +61,10 @@ def test_follow_chooses_what_is_kept_constant() -> None:
 
 def test_the_bounds_hold_all_ground_in_view() -> None:
     flown = exposures()
-    west, south, east, north = block_bounds(VALLEY, flown, CAMERA)
+    west, south, east, north = compute_block_bounds(VALLEY, flown, CAMERA)
     corners = np.array([[0, 0], [1319, 0], [0, 989], [1319, 989]], float)
     for e in flown:
-        rays = image_rays(CAMERA, e.exterior, corners)
+        rays = compute_image_rays(CAMERA, e.exterior, corners)
         ends = np.array(e.exterior.projection_centre_m) + rays / -rays[:, 2:] * 60.0
         assert (ends[:, 0] > west).all() and (ends[:, 0] < east).all()
         assert (ends[:, 1] > south).all() and (ends[:, 1] < north).all()
@@ -71,13 +73,13 @@ def test_the_bounds_hold_all_ground_in_view() -> None:
 
 def test_an_oblique_flight_looks_ahead_and_its_bounds_hold_what_it_sees() -> None:
     plan = FlightPlan(strips=2, per_strip=3, gsd_m=0.2, pitch_deg=-60.0)
-    flown = fly(VALLEY, plan, CAMERA, 2, False)
+    flown = simulate_flight(VALLEY, plan, CAMERA, 2, False)
     pitches = np.degrees([e.gimbal_rad[1] for e in flown])
     assert np.abs(pitches + 60.0).max() < 4.0
     axes = np.array([e.exterior.rotation for e in flown])[:, 2]  # camera z in the work CRS
     ahead = np.array([[np.sin(e.gimbal_rad[0]), np.cos(e.gimbal_rad[0])] for e in flown])
     assert np.einsum("ij,ij->i", axes[:, :2], ahead) == pytest.approx(0.5, abs=0.07)
-    west, south, east, north = block_bounds(VALLEY, flown, CAMERA)
+    west, south, east, north = compute_block_bounds(VALLEY, flown, CAMERA)
     middle = np.array([e.exterior.projection_centre_m for e in flown])[:, :2]
     assert east - west > np.ptp(middle[:, 0]) + 300 and north - south > np.ptp(middle[:, 1]) + 300
     with pytest.raises(InputUnusable, match="between"):

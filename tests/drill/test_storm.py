@@ -3,15 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flycam.drill.relief import CENTRE_M, Valley, valley_fields
 from flycam.drill.storm import with_scars
+from flycam.drill.valley import CENTRE_M, Valley, build_valley_fields
 
 AROUND = (CENTRE_M[0] - 400, CENTRE_M[1] - 400, CENTRE_M[0] + 400, CENTRE_M[1] + 400)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_slopes_fail_where_they_are_steep_and_run_downhill(seed: int) -> None:
-    calm = valley_fields(Valley(seed=seed), AROUND)
+    calm = build_valley_fields(Valley(seed=seed), AROUND)
     fields = with_scars(calm)
     inside = fields.values["scar"] > 0
     assert 0.004 < inside.mean() < 0.2
@@ -28,12 +28,12 @@ def test_a_storm_is_the_same_in_another_window(seed: int) -> None:
     """A film and the photos of one seed are laid on one map; slides are numbered by their window."""
     valley = Valley(seed=seed)
     shifted = (AROUND[0] + 150, AROUND[1] - 90, AROUND[2] + 260, AROUND[3] - 130)
-    here, other = with_scars(valley_fields(valley, AROUND)), valley_fields(valley, shifted)
+    here, other = with_scars(build_valley_fields(valley, AROUND)), build_valley_fields(valley, shifted)
     alone, told = with_scars(other), with_scars(other, AROUND)
     east, north = (np.arange(a + 1, b, 2.0) for a, b in ((shifted[0], AROUND[2]), (AROUND[1], shifted[3])))
     for name in ("scar", "moved"):
-        assert np.array_equal(told.at(name, east, north), here.at(name, east, north))
-    assert not np.array_equal(alone.at("moved", east, north), here.at("moved", east, north))
+        assert np.array_equal(told.interpolate(name, east, north), here.interpolate(name, east, north))
+    assert not np.array_equal(alone.interpolate("moved", east, north), here.interpolate("moved", east, north))
     if seed == 7:
         beyond = other.node_coordinates[0] > AROUND[2] + 20
         assert (told.values["scar"][:, beyond] > 0).any(), "and slopes fail beyond it"
@@ -41,4 +41,4 @@ def test_a_storm_is_the_same_in_another_window(seed: int) -> None:
 
 def test_a_window_of_gentle_ground_still_has_a_slide_to_find() -> None:
     small = (CENTRE_M[0] - 60, CENTRE_M[1] - 60, CENTRE_M[0] + 60, CENTRE_M[1] + 60)
-    assert (with_scars(valley_fields(Valley(seed=1, relief_m=40.0), small)).values["scar"] > 0).any()
+    assert (with_scars(build_valley_fields(Valley(seed=1, relief_m=40.0), small)).values["scar"] > 0).any()

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flycam.drill.drill import Drill
-from flycam.drill.relief import Valley
-from flycam.drill.terrain_model import TerrainError, terrain_model, typical_error
+from flycam.drill.photo_drill import Drill
+from flycam.drill.terrain_model import TerrainErrorModel, draw_typical_error, make_terrain_model
+from flycam.drill.valley import Valley
 
 
 def test_posts_follow_the_ground_and_know_no_trees(before: Drill) -> None:
@@ -25,18 +25,18 @@ VALLEY, BOUNDS = Valley(seed=4), (479_000.0, 2_421_500.0, 479_800.0, 2_422_200.0
 
 
 def test_a_shifted_terrain_tells_every_piece_of_ground_elsewhere() -> None:
-    _, true = terrain_model(VALLEY, BOUNDS, 10.0)
-    _, moved = terrain_model(VALLEY, BOUNDS, 10.0, TerrainError(shift_m=(20.0, -10.0, 2.5)))
+    _, true = make_terrain_model(VALLEY, BOUNDS, 10.0)
+    _, moved = make_terrain_model(VALLEY, BOUNDS, 10.0, TerrainErrorModel(shift_m=(20.0, -10.0, 2.5)))
     np.testing.assert_allclose(moved[1:, 2:], true[:-1, :-2] + 2.5, atol=1e-3)
-    _, between = terrain_model(VALLEY, BOUNDS, 10.0, TerrainError(shift_m=(3.0, 0.0, 0.0)))
+    _, between = make_terrain_model(VALLEY, BOUNDS, 10.0, TerrainErrorModel(shift_m=(3.0, 0.0, 0.0)))
     slope = np.gradient(true, 10.0, axis=1)
     found = -(between - true) / 3.0
     assert np.corrcoef(found.ravel(), slope.ravel())[0, 1] > 0.95
 
 
 def test_correlated_error_has_its_size_and_its_length() -> None:
-    window, true = terrain_model(VALLEY, BOUNDS, 10.0)
-    _, wrong = terrain_model(VALLEY, BOUNDS, 10.0, TerrainError(sigma_m=1.5, length_m=40.0))
+    window, true = make_terrain_model(VALLEY, BOUNDS, 10.0)
+    _, wrong = make_terrain_model(VALLEY, BOUNDS, 10.0, TerrainErrorModel(sigma_m=1.5, length_m=40.0))
     error = (wrong - true).astype(float)
     assert error.std() == pytest.approx(1.5, rel=0.15)
     assert abs(error.mean()) < 0.3
@@ -46,7 +46,7 @@ def test_correlated_error_has_its_size_and_its_length() -> None:
 
 
 def test_a_typical_error_has_its_length_and_follows_the_seed() -> None:
-    error = typical_error(3, 3.0)
+    error = draw_typical_error(3, 3.0)
     assert np.linalg.norm(error.shift_m) == pytest.approx(3.0)
     assert error.sigma_m == pytest.approx(1.0)
-    assert typical_error(3, 3.0) == error != typical_error(4, 3.0)
+    assert draw_typical_error(3, 3.0) == error != draw_typical_error(4, 3.0)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flycam.drill.cover import Cover
-from flycam.drill.relief import CENTRE_M
-from flycam.drill.world import DrillWorld, drill_world
+from flycam.drill.land_cover import LandCover
+from flycam.drill.valley import CENTRE_M
+from flycam.drill.world import DrillWorld, build_drill_world
 from tests.drill.topview import Air, drawn_air, photographed, view_pair
 
 AROUND = (CENTRE_M[0] - 150, CENTRE_M[1] - 150, CENTRE_M[0] + 150, CENTRE_M[1] + 150)
@@ -16,7 +16,7 @@ WIDE = (CENTRE_M[0] - 220, CENTRE_M[1] - 220, CENTRE_M[0] + 220, CENTRE_M[1] + 2
 
 @pytest.fixture(scope="module")
 def world() -> DrillWorld:
-    return drill_world(AROUND, 1.0, seed=5)
+    return build_drill_world(AROUND, 1.0, seed=5)
 
 
 def test_clear_air_shows_the_orthophoto(world: DrillWorld) -> None:
@@ -41,7 +41,7 @@ def test_haze_lifts_the_dark_and_shadows_of_clouds_darken_where_they_are_said(wo
 def test_the_sun_glints_on_water_only(world: DrillWorld) -> None:
     view = photographed(world, Air(glint=0.7), 5)
     assert view.glinting.any()
-    assert (world.cover[view.glinting] == Cover.WATER).all()
+    assert (world.cover[view.glinting] == LandCover.WATER).all()
 
 
 def test_what_a_registration_left_moves_the_picture_by_as_much(world: DrillWorld) -> None:
@@ -55,7 +55,7 @@ def test_trees_lean_and_bare_ground_does_not(world: DrillWorld) -> None:
     differs = np.abs(still.astype(int) - leaning).max(-1) > 3
     tall = world.surface_m - world.ground_m > 6.0
     assert differs[tall].mean() > 0.4
-    assert differs[world.cover == Cover.PADDY].mean() < 0.1
+    assert differs[world.cover == LandCover.PADDY].mean() < 0.1
 
 
 def test_holes_are_not_seen(world: DrillWorld) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from flycam.drill.drill import write_drill
-from flycam.drill.video import VideoDrillReport, write_video_drill
+from flycam.drill.photo_drill import write_drill
 from flycam.drill.video_course import VideoPlan
+from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from flycam.drill.video_encoder import has_encoder
-from flycam.drill.video_stream import StreamReport, address_of, stream_drill
+from flycam.drill.video_stream import StreamReport, parse_address, stream_drill
 from flycam.errors import NotFound, OptionUnusable
 from flycam.ingest.telemetry.mavlink import read_tlog
 
@@ -76,7 +76,7 @@ def test_both_are_sent_whole_at_their_own_speed(film: VideoDrillReport, tmp_path
         )
     packets = [data for _, data in link.came]
     stamped = film.telemetry.read_bytes()
-    assert report == StreamReport(packets=len(packets), video_s=_SECONDS, whole=True)
+    assert report == StreamReport(packets=len(packets), video_s=_SECONDS, complete=True)
     assert len(stamped) == sum(8 + len(packet) for packet in packets)
     again, at = tmp_path / "received.tlog", 0
     with again.open("wb") as out:
@@ -97,7 +97,7 @@ def test_a_stop_ends_it_and_one_stream_alone_can_be_asked_for(film: VideoDrillRe
         report = stream_drill(
             film.truth.parent, None, link.address, stopped=lambda: time.monotonic() > until_s
         )
-    assert not report.whole and report.video_s == 0.0
+    assert not report.complete and report.video_s == 0.0
     assert 0 < report.packets == len(link.came)
 
 
@@ -108,7 +108,7 @@ def test_what_is_no_filmed_drill_or_no_address_is_said(tmp_path: Path) -> None:
     write_drill(photos, photos=(1, 2), size_px=(96, 72), gsd_m=2.0, truth_rasters=False, workers=1)
     with pytest.raises(NotFound, match="--video"):
         stream_drill(photos, None, None)
-    assert address_of("--link", "udp://127.0.0.1:14550") == ("127.0.0.1", 14550)
+    assert parse_address("--link", "udp://127.0.0.1:14550") == ("127.0.0.1", 14550)
     for wrong in ("14550", ":14550", "127.0.0.1:", "127.0.0.1:70000", "127.0.0.1:x", "no host:5600"):
         with pytest.raises(OptionUnusable, match="HOST:PORT"):
-            address_of("--link", wrong)
+            parse_address("--link", wrong)

@@ -15,15 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.drill.between import Between, drawn_between
-from flycam.drill.cover import Cover
-from flycam.drill.look import PLAIN, Camera, Look
-from flycam.drill.noise import Singles, hash_unit, smooth_noise
-from flycam.drill.relief import Valley
-from flycam.drill.render import ENCODED, HAZE_COLOUR, LINEAR
-from flycam.drill.terrain_model import terrain_model, typical_error
-from flycam.drill.window import Bounds, Window
-from flycam.drill.world import DrillWorld, drill_world
+from flycam.drill.appearance import PLAIN_APPEARANCE, Appearance, CameraResponse
+from flycam.drill.cell_window import Bounds, CellWindow
+from flycam.drill.date_changes import DateChanges, draw_date_changes
+from flycam.drill.land_cover import LandCover
+from flycam.drill.rendering import ENCODED, HAZE_COLOUR, LINEAR
+from flycam.drill.spatial_noise import Singles, generate_smooth_noise, hash_unit
+from flycam.drill.terrain_model import draw_typical_error, make_terrain_model
+from flycam.drill.valley import Valley
+from flycam.drill.world import DrillWorld, build_drill_world
 
 _DEM_POST_M = 10.0
 _DEM_ERROR_M = 3.0
@@ -83,7 +83,7 @@ class ViewPair:
     """
 
     seed: int
-    window: Window
+    window: CellWindow
     before: TopView
     after: TopView
     heights_m: Singles
@@ -117,12 +117,14 @@ def view_pair(
     seed: int,
     relief_m: float = 180.0,
     storm: bool = True,
-    look: Look = PLAIN,
+    look: Appearance = PLAIN_APPEARANCE,
 ) -> ViewPair:
     """A place before and after with everything that `seed` draws; the same arguments, the same bytes."""
-    between = _in_look(drawn_between(seed, storm=storm), look)
-    old = drill_world(bounds, gsd_m, seed=seed, relief_m=relief_m, look=look)
-    new = drill_world(bounds, gsd_m, seed=seed, relief_m=relief_m, after=True, between=between, look=look)
+    between = _in_look(draw_date_changes(seed, storm=storm), look)
+    old = build_drill_world(bounds, gsd_m, seed=seed, relief_m=relief_m, look=look)
+    new = build_drill_world(
+        bounds, gsd_m, seed=seed, relief_m=relief_m, after=True, between=between, look=look
+    )
     return ViewPair(
         seed=seed,
         window=new.window,
@@ -131,11 +133,11 @@ def view_pair(
         heights_m=_known_heights(old.valley, old.window, seed),
         change=new.change,
         confuser=np.zeros_like(new.change) if new.confuser is None else new.confuser,
-        old_water=old.cover == Cover.WATER,
+        old_water=old.cover == LandCover.WATER,
     )
 
 
-def _in_look(between: Between, look: Look) -> Between:
+def _in_look(between: DateChanges, look: Appearance) -> DateChanges:
     """What changed, in the season and by the storm that a look asks for."""
     asked = {name: getattr(look, name) for name in ("sun", "season", "slim", "failing")}
     if between.storm:
@@ -143,23 +145,29 @@ def _in_look(between: Between, look: Look) -> Between:
     return replace(between, **{name: value for name, value in asked.items() if value is not None})
 
 
-def photographed(world: DrillWorld, air: Air, seed: int, camera: Camera = PLAIN.before) -> TopView:
+def photographed(
+    world: DrillWorld, air: Air, seed: int, camera: CameraResponse = PLAIN_APPEARANCE.before
+) -> TopView:
     """The orthophoto of a world as a flight in this air would show it."""
     east, north = world.window.eastings, world.window.northings
     moved, offsets = _moved(world, air, seed)
-    cloud = air.clouds / (1.0 + np.exp(-6.0 * (smooth_noise(east, north, 230.0, seed, "cloud") - 0.7)))
-    ripple = smooth_noise(east, north, 45.0, seed, "glint")
-    ripple += 0.4 * smooth_noise(east, north, 1.7, seed, "ripple")
-    wet = np.isin(world.cover, (Cover.WATER, Cover.FLOOD)).astype(np.float32)
+    cloud = air.clouds / (
+        1.0 + np.exp(-6.0 * (generate_smooth_noise(east, north, 230.0, seed, "cloud") - 0.7))
+    )
+    ripple = generate_smooth_noise(east, north, 45.0, seed, "glint")
+    ripple += 0.4 * generate_smooth_noise(east, north, 1.7, seed, "ripple")
+    wet = np.isin(world.cover, (LandCover.WATER, LandCover.FLOOD)).astype(np.float32)
     wet = np.asarray(cv2.remap(wet, *offsets, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
     glint = air.glint * wet * np.clip(ripple - 0.3, 0.0, 1.5)
-    haze = np.clip(air.haze * (1.0 + 0.45 * smooth_noise(east, north, 350.0, seed, "haze")), 0.0, 0.6)
+    haze = np.clip(
+        air.haze * (1.0 + 0.45 * generate_smooth_noise(east, north, 350.0, seed, "haze")), 0.0, 0.6
+    )
     linear = LINEAR[moved] * (1.0 - cloud[..., None] * _CLOUD_COLOUR) + glint[..., None]
-    uneven = 1.0 + air.uneven * smooth_noise(east, north, 120.0, seed, "uneven")
+    uneven = 1.0 + air.uneven * generate_smooth_noise(east, north, 120.0, seed, "uneven")
     linear = linear * (1.0 - haze[..., None]) + haze[..., None] * HAZE_COLOUR * (1.0 - 0.5 * cloud[..., None])
     linear *= np.array(air.gain, np.float32) * np.array(camera.gain, np.float32) * uneven[..., None]
     rgb = _developed(ENCODED[np.clip(linear * 4095.0, 0, 4095).astype(np.uint16)], camera)
-    seen = smooth_noise(east, north, 180.0, seed, "hole") < _above(air.holes)
+    seen = generate_smooth_noise(east, north, 180.0, seed, "hole") < _above(air.holes)
     return TopView(
         rgb=np.where(seen[..., None], _sensed(rgb, air, seed), 0).astype(np.uint8),
         seen=seen,
@@ -179,7 +187,7 @@ def _moved(world: DrillWorld, air: Air, seed: int) -> tuple[NDArray[np.uint8], t
     angle = 2.0 * np.pi * hash_unit(i, j, seed, "seen from")
     steep = air.lean * np.sqrt(hash_unit(i, j, seed, "how steep"))
     lean = np.minimum(above * steep, _MOST_LEAN_M / cell).astype(np.float32)
-    left = [air.shift_px * smooth_noise(east, north, 150.0, seed, f"left {axis}") for axis in "xy"]
+    left = [air.shift_px * generate_smooth_noise(east, north, 150.0, seed, f"left {axis}") for axis in "xy"]
     maps = (
         np.asarray(col + left[0] + lean * np.cos(angle), np.float32),
         np.asarray(row + left[1] + lean * np.sin(angle), np.float32),
@@ -187,7 +195,7 @@ def _moved(world: DrillWorld, air: Air, seed: int) -> tuple[NDArray[np.uint8], t
     return np.asarray(cv2.remap(world.rgb, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)), maps
 
 
-def _developed(rgb: NDArray[np.uint8], camera: Camera) -> NDArray[np.uint8]:
+def _developed(rgb: NDArray[np.uint8], camera: CameraResponse) -> NDArray[np.uint8]:
     """The camera's curve and saturation on encoded values."""
     if camera.gamma == 1.0 and camera.saturation == 1.0:
         return rgb
@@ -209,10 +217,10 @@ def _above(share: float) -> float:
     return NormalDist().inv_cdf(1.0 - share) if share > 0.0 else np.inf
 
 
-def _known_heights(valley: Valley, window: Window, seed: int) -> Singles:
+def _known_heights(valley: Valley, window: CellWindow, seed: int) -> Singles:
     """The terrain model's heights at the cells' centres."""
     west, south, east, north = window.bounds
     around = (west - 20.0, south - 20.0, east + 20.0, north + 20.0)
-    posts, heights = terrain_model(valley, around, _DEM_POST_M, typical_error(seed, _DEM_ERROR_M))
+    posts, heights = make_terrain_model(valley, around, _DEM_POST_M, draw_typical_error(seed, _DEM_ERROR_M))
     u, v = posts.to_cells(*np.meshgrid(window.eastings, window.northings))
     return np.asarray(cv2.remap(heights, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from tests.faults.works import Work, finishing, ingesting, withdrawing
 from tests.faults.works_between import handing, reading, receiving, uploading, writing
 from tests.faults.works_kept import comparing, filming, restoring, saving, verifying

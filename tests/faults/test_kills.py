@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from tests.faults.every_work import WORKS
 from tests.faults.killing import Kill, calm_run, kills
 

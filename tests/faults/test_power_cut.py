@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from tests.faults import kernel
 from tests.faults.cutting import cuts, watched
 from tests.faults.every_work import WORKS
 
-pytestmark = pytest.mark.skipif(kernel.why_not() is not None, reason=str(kernel.why_not()))
+pytestmark = pytest.mark.skipif(kernel.skip_reason() is not None, reason=str(kernel.skip_reason()))
 
 _IN_CI, _CUTS = {"ingest": 3, "backup": 2}, 100
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from flycam.errors import FlycamError
-from flycam.mosaic.tilelog import read_tile
+from flycam.mosaic.tile_log import read_tile
 from flycam.pipeline.batch import ingest
-from flycam.pipeline.boundaries import register_communes
-from flycam.pipeline.finish.recipe import finish
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.laying.survey import SurveyRequest
+from flycam.pipeline.commune_boundaries import register_communes
+from flycam.pipeline.finish.workflow import finish_flight
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.orthorectification.preflight import PreflightRequest
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Workspace
 from tests.pipeline.finished_house import NAME, QUICK, Finished, make_finished, open_workspace, tiles_of
@@ -73,11 +73,11 @@ def test_an_ingest_that_reads_rotten_objects_lays_nothing_wrong(
     sound = open_workspace(tmp_path)
     register_dem(sound, drill.dem)
     register_communes(sound, drill.communes)
-    request, rotten = SurveyRequest(paths=(drill.photos,)), Rotten(kind, 1)
+    request, rotten = PreflightRequest(paths=(drill.photos,)), Rotten(kind, 1)
     on_rot = replace(sound, store=CorruptingStore(sound.store, rotten))
-    error = said(lambda: ingest(on_rot, request, Labels(name=NAME)))
+    error = said(lambda: ingest(on_rot, request, FlightLabels(name=NAME)))
     is_sound(sound, calm.mosaic_id, 0, calm.live)
-    again = ingest(sound, request, Labels(name=NAME))
+    again = ingest(sound, request, FlightLabels(name=NAME))
     assert tiles_of(sound, calm.mosaic_id, 0) == calm.live
     assert again.used == drill.frames and all(one.covered_m2 > 0.0 for one in again.communes)
     print(f"ingest, {kind} rotten: {len(rotten.read)} read so; {type(error).__name__}")
@@ -89,11 +89,11 @@ def test_a_finish_that_reads_rotten_objects_publishes_nothing_wrong(
 ) -> None:
     sound, rotten = calm.copy(tmp_path / "house", finished=False), Rotten(kind, 2)
     on_rot = replace(sound, store=CorruptingStore(sound.store, rotten))
-    error = said(lambda: finish(on_rot, NAME, QUICK))
+    error = said(lambda: finish_flight(on_rot, NAME, QUICK))
     revision = revision_of(calm)
     expected = tiles_of(calm.workspace, calm.mosaic_id, revision)
     is_sound(sound, calm.mosaic_id, revision, expected)
-    finish(sound, NAME, QUICK)
+    finish_flight(sound, NAME, QUICK)
     assert tiles_of(sound, calm.mosaic_id, revision) == expected
     assert tiles_of(sound, calm.mosaic_id, 0) == calm.live
     print(f"finish, {kind} rotten: {len(rotten.read)} read so; {type(error).__name__}")
@@ -104,8 +104,8 @@ def test_on_a_slow_store_the_same_tiles_are_made(calm: Finished, drill: DrillRep
     slow = replace(sound, store=SlowStore(sound.store, delay_s=0.01, bytes_per_s=5e6))
     register_dem(slow, drill.dem)
     register_communes(slow, drill.communes)
-    report = ingest(slow, SurveyRequest(paths=(drill.photos,)), Labels(name=NAME))
+    report = ingest(slow, PreflightRequest(paths=(drill.photos,)), FlightLabels(name=NAME))
     assert report.used == drill.frames and tiles_of(sound, calm.mosaic_id, 0) == calm.live
-    finish(slow, NAME, QUICK)
+    finish_flight(slow, NAME, QUICK)
     revision = revision_of(calm)
     assert tiles_of(sound, calm.mosaic_id, revision) == tiles_of(calm.workspace, calm.mosaic_id, revision)

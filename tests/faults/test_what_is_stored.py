@@ -10,9 +10,9 @@ from flycam.store import keys
 from tests.faults import kernel
 from tests.faults.programs import outcomes, watched
 
-pytestmark = pytest.mark.skipif(kernel.why_not() is not None, reason=str(kernel.why_not()))
+pytestmark = pytest.mark.skipif(kernel.skip_reason() is not None, reason=str(kernel.skip_reason()))
 
-_KEY = keys.evidence("ab" * 32)
+_KEY = keys.format_original_key("ab" * 32)
 _PROGRAM = """
 from pathlib import Path
 from flycam.store.local import LocalStore
@@ -53,7 +53,7 @@ def test_what_is_durable_stays_also_in_a_store_that_is_new(tmp_path: Path) -> No
 def test_a_folder_made_later_beside_others_is_named_for_good_too(tmp_path: Path) -> None:
     again = "store.put('{other}', b'first', durable=True)\nstore.put("
     program = _PROGRAM.format(key=_KEY, durable=True).replace(
-        "store.put(", again.format(other=keys.evidence("cd" * 32))
+        "store.put(", again.format(other=keys.format_original_key("cd" * 32))
     )
     run = watched(tmp_path, program)
     assert outcomes(run, f"new/store/{_KEY}", len(run[0].lines)) == {b"photo" * 1000}

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from flycam.catalog.catalog import open_catalog
-from flycam.drill.drill import DrillReport
-from flycam.mosaic.tilelog import read_tile
-from flycam.store.opening import open_store
+from flycam.drill.photo_drill import DrillReport
+from flycam.mosaic.tile_log import read_tile
+from flycam.store.store_url import open_store
 from tests.attack.commands import Operator
 from tests.attack.uploading import ServerProcess
 
@@ -116,7 +116,7 @@ def withdrawing(drill: DrillReport, _scratch: Path) -> Work:
     def arguments(root: Path) -> tuple[object, ...]:
         with open_catalog(f"sqlite:///{root / 'data' / 'catalog.sqlite'}") as catalog:
             (flight,) = catalog.flights.flights()
-            frame = min(one.frame_id for one in catalog.frames.of_flight(flight.flight_id))
+            frame = min(one.frame_id for one in catalog.frames.list_for_flight(flight.flight_id))
         return "withdraw", frame, "--reason", "người dân yêu cầu"
 
     return Work("withdraw", lambda root: done(root, *card_of(drill)), arguments)

@@ -15,8 +15,8 @@ from zlib import crc32
 
 import httpx
 
-from flycam.drill.drill import DrillReport
-from flycam.pipeline.upload.card import Card, Sending
+from flycam.drill.photo_drill import DrillReport
+from flycam.pipeline.upload.memory_card import MemoryCard, UploadRequest
 from flycam.store import keys
 from tests.attack.commands import Operator
 from tests.attack.exchanges import common, flight_of, masts
@@ -173,9 +173,9 @@ class Uploading(Work):
             assert answer.status < 300, answer.read()
             return answer
 
-        card = Card(Sending(url=server.url, paths=(self.card,)))
+        card = MemoryCard(UploadRequest(url=server.url, paths=(self.card,)))
         begun = json.loads(
-            ask("POST", "/api/uploads", card.announcement(), Content_Type="application/json").read()
+            ask("POST", "/api/uploads", card.build_announcement(), Content_Type="application/json").read()
         )
         self.acknowledged.append(dict(known))
         for share in (0.3, 1.0):
@@ -230,7 +230,7 @@ class Uploading(Work):
         """Also each photo of the card, as it lies in the evidence store."""
         found = super().held(root)
         for photo in sorted(self.card.iterdir()):
-            key = keys.evidence(hashlib.sha256(photo.read_bytes()).hexdigest())
+            key = keys.format_original_key(hashlib.sha256(photo.read_bytes()).hexdigest())
             kept = root / "data" / "store" / key
             if kept.exists():
                 found[key] = hashlib.sha256(kept.read_bytes()).hexdigest()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.frame.mp4 import EPOCH_1904_S, creation_s, find_box, is_whole, with_creation_s
+from flycam.frame.mp4 import EPOCH_1904_S, find_box, is_complete_movie, parse_creation_s, set_creation_s
 
 
 def box(kind: bytes, content: bytes) -> bytes:
@@ -21,23 +21,23 @@ def header(seconds: int, is_long: bool) -> bytes:
 @given(st.integers(0, 2**31), st.integers(0, 2**31), st.booleans())
 def test_a_movie_dated_anew_says_so_and_changes_nothing_else(before: int, after: int, is_long: bool) -> None:
     moov = box(b"iods", b"xx") + header(before + EPOCH_1904_S, is_long) + box(b"trak", b"yyy")
-    dated = with_creation_s(moov, after)
-    assert creation_s(dated) == (after if after > 0 else None)
-    assert with_creation_s(dated, before) == moov
+    dated = set_creation_s(moov, after)
+    assert parse_creation_s(dated) == (after if after > 0 else None)
+    assert set_creation_s(dated, before) == moov
 
 
 def test_no_date_and_no_header_are_said() -> None:
-    assert creation_s(header(0, False)) is None
-    assert creation_s(box(b"trak", b"")) is None
+    assert parse_creation_s(header(0, False)) is None
+    assert parse_creation_s(box(b"trak", b"")) is None
     with pytest.raises(ValueError, match="header"):
-        with_creation_s(box(b"trak", b""), 1)
+        set_creation_s(box(b"trak", b""), 1)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_looked_through(data: bytes) -> None:
     found = find_box(lambda at, count: data[at : at + count], 0, len(data), b"moov")
     assert found is None or 8 <= found[0] <= found[1] <= len(data)
-    creation_s(data)
+    parse_creation_s(data)
 
 
 def test_a_long_box_and_one_to_the_end_are_found() -> None:
@@ -51,7 +51,7 @@ def test_a_film_that_is_cut_anywhere_is_not_whole(pixels: bytes, is_header_last:
     film = box(b"ftyp", b"isom") + (mdat + moov if is_header_last else moov + mdat)
 
     def stands(data: bytes) -> bool:
-        return is_whole(lambda at, count: data[at : at + count], len(data))
+        return is_complete_movie(lambda at, count: data[at : at + count], len(data))
 
     assert stands(film) and stands(film + b"\0" * 7), "cameras fill up"
     assert not stands(film[: -min(missing, len(moov if is_header_last else mdat) - 8)])

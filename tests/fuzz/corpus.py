@@ -16,19 +16,26 @@ import numpy as np
 import zstandard
 from pymavlink.dialects.v20 import ardupilotmega as mav
 
-from flycam.frame.fragments import Sample, fragment_of, head_of
-from flycam.frame.nal import Coding, ParameterSets, parameter_sets, units_of
-from flycam.frame.terraincodec import encode_terrain
+from flycam.frame.fragmented_mp4 import CodedSample, encode_fragment, encode_head
+from flycam.frame.nal import ParameterSets, VideoCodec, extract_parameter_sets, split_units
+from flycam.frame.terrain_codec import encode_terrain
 from flycam.frame.tile import MosaicTile
-from flycam.frame.tilecodec import encode
+from flycam.frame.tile_codec import encode_tile
 from flycam.geometry.grid import TileId
 from flycam.geometry.terrain import TerrainGrid
-from flycam.sync.commons import COMMON_FORMAT
-from flycam.sync.manifest import Item, Kind, Manifest, Stretch, manifest_id, manifest_to_bytes
-from flycam.sync.parts import PartHead, head_to_bytes
-from flycam.sync.record_changes import change_of
-from flycam.sync.records import compressed
-from flycam.sync.steps import STEP_FORMAT
+from flycam.sync.bundle_parts import PartHeader, encode_part_header
+from flycam.sync.flight_records import compress_records
+from flycam.sync.manifest import (
+    ExchangeManifest,
+    LogRange,
+    ManifestItem,
+    ObjectKind,
+    compute_manifest_id,
+    encode_manifest,
+)
+from flycam.sync.record_delta import compute_record_delta
+from flycam.sync.reference_feed import FEED_FORMAT
+from flycam.sync.step_planner import STEP_FORMAT
 from tests.ingest import handmade
 from tests.ingest.made_flights import LAT, LON
 from tests.ingest.telemetry import (
@@ -45,7 +52,7 @@ from tests.ingest.telemetry import (
 TILE = TileId(z=20, x=830_001, y=465_001)
 _HEX, _HALF = "ab" * 32, "cd" * 16
 _RECORDS = {"event": {}, "flight": {}, "mosaics": [], "frames": [], "placements": [], "withdrawals": []}
-BASE = compressed(json.dumps(_RECORDS, separators=(",", ":")).encode())
+BASE = compress_records(json.dumps(_RECORDS, separators=(",", ":")).encode())
 """Records that came before."""
 
 
@@ -190,7 +197,7 @@ def bundle() -> list[bytes]:
     """The first byte says what follows: 0 a part as it lies on the stick, else the stream that whole parts
     hold."""
     data = zstandard.ZstdCompressor().compress(b"{}")
-    said = manifest_to_bytes(_manifest(data))
+    said = encode_manifest(_manifest(data))
     payload = len(said).to_bytes(8, "little") + said + data
     return [b"\0" + part_of(payload), b"\1" + payload]
 
@@ -198,14 +205,14 @@ def bundle() -> list[bytes]:
 def part_of(payload: bytes) -> bytes:
     """The only part of a bundle, whole."""
     length = int.from_bytes(payload[:8], "little")
-    head = PartHead(
-        bundle_id=manifest_id(payload[8 : 8 + length]),
+    head = PartHeader(
+        bundle_id=compute_manifest_id(payload[8 : 8 + length]),
         number=1,
         count=1,
         size_bytes=len(payload),
         sha256=hashlib.sha256(payload).hexdigest(),
     )
-    return head_to_bytes(head) + payload
+    return encode_part_header(head) + payload
 
 
 def tus() -> list[bytes]:
@@ -219,18 +226,21 @@ def sync() -> list[bytes]:
     before it is compressed; 3 and 4 a question; 5 to 7 as 0 to 2, compressed; 8 a change of records
     before it is compressed, 9 compressed."""
     thing = ["terrain", "dem.tif", _HEX, 10, 1, {}]
-    listing = {"format": COMMON_FORMAT, "state": _HEX[:32], "box": "p", "things": [thing]}
+    listing = {"format": FEED_FORMAT, "state": _HEX[:32], "box": "p", "things": [thing]}
     question = {"format": STEP_FORMAT, "box": "field", "records": [_HEX], "terrain": [], "originals": []}
     plain = [
         json.dumps(_RECORDS).encode(),
-        manifest_to_bytes(_manifest(b"{}")),
+        encode_manifest(_manifest(b"{}")),
         json.dumps(listing).encode(),
         json.dumps({**question, "mosaics": ["f1-colour"], "views": {}}).encode(),
         json.dumps({**question, "mosaics": []}).encode(),
     ]
     packed = [zstandard.ZstdCompressor().compress(one) for one in plain[:3]]
-    more = compressed(json.dumps({**_RECORDS, "holds": [{}]}, separators=(",", ":")).encode())
-    changes = [json.dumps({"base": _HEX, "pieces": [[0, 3], "x", [1, 1]]}).encode(), change_of(more, BASE)]
+    more = compress_records(json.dumps({**_RECORDS, "holds": [{}]}, separators=(",", ":")).encode())
+    changes = [
+        json.dumps({"base": _HEX, "pieces": [[0, 3], "x", [1, 1]]}).encode(),
+        compute_record_delta(more, BASE),
+    ]
     return [bytes([kind]) + one for kind, one in enumerate([*plain, *packed, *changes])]
 
 
@@ -243,7 +253,7 @@ def tiles() -> list[bytes]:
     none = np.zeros_like(source)
     whole = MosaicTile(tile_id=TILE, rgb=rgb, quality=quality, source=source, frames=("a" * 32, "b" * 32))
     empty = MosaicTile(tile_id=TILE, rgb=np.zeros_like(rgb), quality=none, source=none, frames=())
-    return [encode(whole), encode(empty)]
+    return [encode_tile(whole), encode_tile(empty)]
 
 
 def terrain() -> list[bytes]:
@@ -267,13 +277,13 @@ def mp4() -> list[bytes]:
     movie = struct.pack(">IIIII", 0, 3_800_000_000, 3_800_000_000, 1000, 60_000) + bytes(80)
     moov = _box(b"moov", _box(b"mvhd", movie))
     sps, pps = bytes.fromhex("6742c01e da02 80bf e5"), bytes.fromhex("68ce3c80")
-    units = units_of(b"".join(b"\0\0\0\1" + one for one in (sps, pps, b"\x65" + bytes(40))))
-    parameters: ParameterSets | None = parameter_sets(units, Coding.H264)
+    units = split_units(b"".join(b"\0\0\0\1" + one for one in (sps, pps, b"\x65" + bytes(40))))
+    parameters: ParameterSets | None = extract_parameter_sets(units, VideoCodec.H264)
     assert parameters is not None
-    piece = head_of(parameters, (320, 180), 1_790_000_000)
+    piece = encode_head(parameters, (320, 180), 1_790_000_000)
     for number in (1, 2):
-        samples = [Sample((number - 1) * 6000, is_key=True, data=b"\0\0\0\4" + b"\x65abc")]
-        piece += fragment_of(number, samples, number * 6000)
+        samples = [CodedSample((number - 1) * 6000, is_key=True, data=b"\0\0\0\4" + b"\x65abc")]
+        piece += encode_fragment(number, samples, number * 6000)
     return [_box(b"ftyp", b"isom\0\0\2\0") + _box(b"mdat", bytes(9)) + moov, piece]
 
 
@@ -292,10 +302,12 @@ def _box(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(content), kind) + content
 
 
-def _manifest(data: bytes) -> Manifest:
-    item = Item(kind=Kind.RECORDS, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
-    stretch = Stretch(since=0, until=0, since_digest=_HALF, until_digest=_HALF, marks="")
-    return Manifest(box="field", stretches={"f1-colour": stretch}, items=(item,))
+def _manifest(data: bytes) -> ExchangeManifest:
+    item = ManifestItem(
+        kind=ObjectKind.RECORDS, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)
+    )
+    stretch = LogRange(since=0, until=0, since_digest=_HALF, until_digest=_HALF, marks="")
+    return ExchangeManifest(box="field", log_ranges={"f1-colour": stretch}, items=(item,))
 
 
 def _file(write: Callable[[Path], object]) -> bytes:

@@ -14,22 +14,22 @@ import zstandard
 from pyproj import CRS
 
 from flycam.catalog.catalog import open_catalog
-from flycam.errors import FlycamError, SourceUnforeseen
-from flycam.frame import tilecodec
-from flycam.frame.specialist import LayerKind
-from flycam.frame.terraincodec import decode_terrain
-from flycam.geodata.layers import read_layer
-from flycam.ingest.given.gcp import read_gcp
-from flycam.ingest.given.pose_files import read_poses
-from flycam.ingest.photo.photos import read_metadata
-from flycam.ingest.telemetry.files import read_flight_log
-from flycam.ingest.video.pictures import creation_ns, says_drill
-from flycam.ingest.video.pieces import understood
+from flycam.errors import FlycamError, UnexpectedSource
+from flycam.frame import tile_codec
+from flycam.frame.specialist_layer import LayerKind
+from flycam.frame.terrain_codec import decode_terrain
+from flycam.geodata.layer_file import read_layer
+from flycam.ingest.photo.photo_reader import read_metadata
+from flycam.ingest.poses.gcp import read_ground_control
+from flycam.ingest.poses.pose_files import read_poses
+from flycam.ingest.telemetry.log_files import read_flight_log
+from flycam.ingest.video.segments import read_segment
+from flycam.ingest.video.video_source import is_exercise_video, read_creation_ns
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.uploads import tus
 from flycam.store.memory import MemoryStore
-from flycam.sync import bundle, commons, desk, record_changes, records, step
-from flycam.sync.parts import Parts
+from flycam.sync import bundle, flight_records, record_delta, reference_feed, server, step
+from flycam.sync.bundle_parts import BundleParts
 from tests.fuzz.corpus import BASE, TILE, part_of
 
 Read = Callable[[bytes], None]
@@ -43,7 +43,7 @@ def _from_file(name: str, read: Callable[[Path], object]) -> Read:
         path.write_bytes(data)
         try:
             read(path)
-        except SourceUnforeseen:
+        except UnexpectedSource:
             raise  # people hear that the file is damaged; here it is an error of ours
         except FlycamError:
             pass
@@ -70,22 +70,22 @@ def _read_table(path: Path) -> None:
     read_poses(path, vertical_datum="EGM96")
 
 
-_read_gcp = _from_file("gcp_list.txt", read_gcp)
+_read_gcp = _from_file("gcp_list.txt", read_ground_control)
 
 
 def _read_bundle(data: bytes) -> None:
     path = _folder() / "field.fcb"
     path.write_bytes(data[1:] if data[:1] == b"\0" else part_of(data[1:]))
-    with suppress(FlycamError), Parts(path) as parts:
-        bundle._manifest(parts)
+    with suppress(FlycamError), BundleParts(path) as parts:
+        bundle._read_manifest(parts)
 
 
 def _read_headers(data: bytes) -> None:
     text = data.decode("latin-1")  # as a server hands headers on
     with suppress(FlycamError):
-        tus._metadata(text)
+        tus._parse_metadata(text)
     with suppress(FlycamError):
-        tus._checksum(text)
+        tus._parse_checksum(text)
 
 
 def _read_sync(data: bytes) -> None:
@@ -97,7 +97,7 @@ def _read_sync(data: bytes) -> None:
 
 
 def _read_tile(data: bytes) -> None:
-    for read in (tilecodec.decode, tilecodec.decode_picture, tilecodec.decode_mask):
+    for read in (tile_codec.decode_tile, tile_codec.decode_rgb, tile_codec.decode_mask):
         with suppress(FlycamError):
             read(data, TILE)
 
@@ -108,11 +108,11 @@ def _read_terrain(data: bytes) -> None:
 
 
 def _read_film(path: Path) -> None:
-    creation_ns(path)
-    says_drill(path)
+    read_creation_ns(path)
+    is_exercise_video(path)
     piece = path.with_name("1790000000000000000.mp4")
     piece.write_bytes(path.read_bytes())
-    understood(piece)
+    read_segment(piece)
 
 
 def _read_vector(data: bytes) -> None:
@@ -127,38 +127,38 @@ def _read_vector(data: bytes) -> None:
 
 
 def _read_records(body: bytes) -> None:
-    values = records.values_in(body, "records")
-    records.labels_in(values)
-    records.records_from_values(values, "records")
+    values = flight_records.decode_record_values(body, "records")
+    flight_records.read_record_labels(values)
+    flight_records.parse_flight_records(values, "records")
 
 
 def _read_change(body: bytes) -> None:
-    made = record_changes.records_of_change(body, lambda _sha256: BASE, "change")
-    records.records_from_bytes(made, "records")
+    made = record_delta.apply_record_delta(body, lambda _sha256: BASE, "change")
+    flight_records.decode_flight_records(made, "records")
 
 
 def _read_step(body: bytes) -> None:
     path = _folder() / "step"
     path.write_bytes(len(body).to_bytes(4, "little") + body)
-    step.manifest_of_step(path, "step")
+    step.read_step_manifest(path, "step")
 
 
 def _answer(body: bytes) -> None:
     with suppress(ValueError, RecursionError):  # the server refuses what is no JSON before
         question = json.loads(body)
         if isinstance(question, dict):
-            desk.answer(_house(), question, "1")
+            server.answer_inventory_query(_house(), question, "1")
 
 
 _READ_SYNC: tuple[Callable[[bytes], object], ...] = (
     _read_records,
     _read_step,
-    lambda body: commons.listing_from_bytes(body, "list"),
+    lambda body: reference_feed.decode_feed_listing(body, "list"),
     _answer,
     _answer,  # 4 stood for something that went: kept inputs go on meaning what they meant
     _read_records,
     _read_step,
-    lambda body: commons.listing_from_bytes(body, "list"),
+    lambda body: reference_feed.decode_feed_listing(body, "list"),
     _read_change,
     _read_change,
 )

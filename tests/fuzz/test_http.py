@@ -22,7 +22,7 @@ import httpx
 import psutil
 import pytest
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import Operator
 from tests.attack.uploading import ServerProcess
 from tests.fuzz.http_requests import make_bytes

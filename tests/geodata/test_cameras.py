@@ -9,7 +9,7 @@ import pytest
 
 from flycam.errors import CalibrationMissing
 from flycam.geodata import cameras
-from flycam.geodata.cameras import known_cameras, lookup_camera, read_cameras
+from flycam.geodata.cameras import load_known_cameras, lookup_camera, read_cameras
 
 ENTRY = """
 - maker: Maker
@@ -67,12 +67,12 @@ def one_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "maker-m1.yaml"
     path.write_text(ENTRY)
     entries = read_cameras(path)
-    monkeypatch.setattr(cameras, "known_cameras", lambda: entries)
+    monkeypatch.setattr(cameras, "load_known_cameras", lambda: entries)
 
 
 def test_every_entry_that_ships_is_a_camera_with_a_source() -> None:
-    assert len(known_cameras()) > 20
-    for camera in known_cameras():
+    assert len(load_known_cameras()) > 20
+    for camera in load_known_cameras():
         width, height = camera.interior.image_size_px
         assert camera.source, camera.interior.calibration_id
         assert camera.date
@@ -83,7 +83,7 @@ def test_every_entry_that_ships_is_a_camera_with_a_source() -> None:
 
 
 def test_every_entry_that_ships_is_found_under_each_of_its_names() -> None:
-    for camera in known_cameras():
+    for camera in load_known_cameras():
         for model in camera.models:
             lenses = camera.focal_mm_range
             found = lookup_camera(

@@ -7,7 +7,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.geodata.cap_file import CapPlace, cap_alert
+from flycam.geodata.cap_file import CapEvent, encode_cap_alert
 from tests.geodata.cap_schema import cap_faults
 
 HOLED = shapely.MultiPolygon(
@@ -19,8 +19,8 @@ HOLED = shapely.MultiPolygon(
 texts = st.text(max_size=30)
 
 
-def place(words: str = "Sạt lở", geocode: str = "99000", category: str = "Geo") -> CapPlace:
-    return CapPlace(
+def place(words: str = "Sạt lở", geocode: str = "99000", category: str = "Geo") -> CapEvent:
+    return CapEvent(
         shape=HOLED,
         event=words,
         category=category,
@@ -31,7 +31,7 @@ def place(words: str = "Sạt lở", geocode: str = "99000", category: str = "Ge
     )
 
 
-MESSAGE = cap_alert("flycam-1", "Lào Cai, box", 10**18, "Bản nháp", [place(), place()], is_drill=False)
+MESSAGE = encode_cap_alert("flycam-1", "Lào Cai, box", 10**18, "Bản nháp", [place(), place()], is_drill=False)
 
 
 @given(texts, texts, texts, st.booleans(), st.integers(0, 4 * 10**18))
@@ -39,8 +39,8 @@ def test_whatever_is_said_the_message_is_allowed(
     sender: str, words: str, geocode: str, is_drill: bool, sent_ns: int
 ) -> None:
     places = [place(words, geocode, category) for category in ("Geo", "Met", "Other")]
-    assert cap_faults(cap_alert("flycam-1", sender, sent_ns, words, places, is_drill=is_drill)) == []
-    assert cap_faults(cap_alert("flycam-1", sender, sent_ns, words, [], is_drill=is_drill)) == []
+    assert cap_faults(encode_cap_alert("flycam-1", sender, sent_ns, words, places, is_drill=is_drill)) == []
+    assert cap_faults(encode_cap_alert("flycam-1", sender, sent_ns, words, [], is_drill=is_drill)) == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from rasterio.windows import Window
 from flycam.geodata import collar
 from flycam.geodata.collar import Collar, find_collar
 from flycam.geodata.geotiff import write_geotiff
-from flycam.geodata.warp import ReferencePicture
+from flycam.geodata.reference_raster import ReferenceRaster
 
 CRS, WEST, NORTH, GSD_M = "EPSG:32648", 430_000.0, 2_400_000.0, 0.5
 
@@ -87,7 +87,7 @@ def test_a_hole_in_a_picture_of_degrees_is_judged_by_its_metres(tmp_path):
     values, _ = _holed(0, 50, 60)
     for step_deg, is_hole in ((GSD_M / 111_195.0, True), (GSD_M / 3 / 111_195.0, False)):
         write_geotiff(tmp_path / "a.tif", values, (step_deg, 0.0, 105.0, 0.0, -step_deg, 1.0), "EPSG:4326")
-        found = ReferencePicture(tmp_path / "a.tif").collar
+        found = ReferenceRaster(tmp_path / "a.tif").collar
         assert (found is not None) is is_hole
 
 
@@ -102,7 +102,7 @@ def test_a_picture_that_says_where_it_has_data_or_has_no_rim_has_no_collar(tmp_p
 
 
 def test_cells_of_a_large_picture_hold_all_of_its_collar_and_little_more(tmp_path, monkeypatch):
-    monkeypatch.setattr(collar, "_MOST_CELLS", 4_000)
+    monkeypatch.setattr(collar, "_MAX_CELLS", 4_000)
     values, ground = _turned(0, 301)
     found = _found(_file(tmp_path / "a.tif", values))
     assert found is not None and found.side_px == 5
@@ -131,9 +131,11 @@ def test_a_square_touches_the_collar_where_one_of_its_pixels_lies_in_it(step, si
 @pytest.mark.parametrize("step_m", [GSD_M, 2.6])
 def test_a_collar_is_not_valid_on_another_grid(tmp_path, step_m):
     values, ground = _turned(255)
-    picture = ReferencePicture(_file(tmp_path / "a.tif", values))
+    picture = ReferenceRaster(_file(tmp_path / "a.tif", values))
     side = int(150 / step_m)
-    laid = picture.over((WEST, NORTH - side * step_m, WEST + side * step_m, NORTH), (side, side), CRS)
+    laid = picture.warp_to_bounds(
+        (WEST, NORTH - side * step_m, WEST + side * step_m, NORTH), (side, side), CRS
+    )
     middles = ((np.arange(side) + 0.5) * step_m / GSD_M).astype(int)
     truth = ground[np.ix_(middles, middles)]
     assert not laid.valid[~truth].any()
@@ -143,8 +145,8 @@ def test_a_collar_is_not_valid_on_another_grid(tmp_path, step_m):
 
 def test_a_hole_is_not_valid_on_another_grid(tmp_path):
     values, hole = _holed(0, 50, 60)
-    picture = ReferencePicture(_file(tmp_path / "a.tif", values))
-    laid = picture.over((WEST, NORTH - 100.0, WEST + 100.0, NORTH), (200, 200), CRS)
+    picture = ReferenceRaster(_file(tmp_path / "a.tif", values))
+    laid = picture.warp_to_bounds((WEST, NORTH - 100.0, WEST + 100.0, NORTH), (200, 200), CRS)
     assert not laid.valid[hole].any() and laid.valid[~hole].mean() > 0.97
 
 

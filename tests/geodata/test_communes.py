@@ -15,8 +15,8 @@ import shapely
 from pyproj import Geod
 
 from flycam.errors import BoundaryInvalid, CrsMissing, SourceUnreadable
-from flycam.frame.spelling import search_key
-from flycam.geodata.communes import CommuneImport, area_m2, read_communes
+from flycam.frame.text_normalization import to_search_key
+from flycam.geodata.communes import CommuneImport, compute_area_m2, read_communes
 from flycam.geodata.crs import WGS84, transform_points
 
 SINCE = "2025-07-01"
@@ -113,7 +113,7 @@ def test_names_are_nfc_and_found_without_accents(tmp_path: Path) -> None:
     commune = read_communes(path, date(2025, 7, 1)).communes[0]
     assert commune.name == "Xã Đèo Gió"
     assert commune.code == "7"
-    assert commune.search_name == "xa deo gio" == search_key("XÃ  ĐÈO GIÓ")
+    assert commune.search_name == "xa deo gio" == to_search_key("XÃ  ĐÈO GIÓ")
 
 
 def test_a_self_crossing_commune_is_repaired_and_said(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_parts_of_one_code_are_joined_and_empties_left_out(tmp_path: Path) -> No
 @pytest.mark.parametrize("factor", [1.0, 100.0, 1e6])
 def test_stated_areas_in_km2_hectares_or_m2(tmp_path: Path, factor: float) -> None:
     features = [
-        ({"code": c, "name": n, "dien_tich": float(area_m2(np.array([g]))[0]) / 1e6 * factor}, g)
+        ({"code": c, "name": n, "dien_tich": float(compute_area_m2(np.array([g]))[0]) / 1e6 * factor}, g)
         for c, (n, g) in SQUARES.items()
     ]
     for commune in read_communes(geojson(tmp_path / "a.geojson", features), SINCE).communes:
@@ -198,7 +198,7 @@ def test_the_order_of_features_makes_no_difference(tmp_path: Path) -> None:
         stated = (
             {}
             if k % 5 == 0
-            else {"areaKm2": rng.uniform(0.8, 1.0) * float(area_m2(np.array([shape]))[0]) / 1e6}
+            else {"areaKm2": rng.uniform(0.8, 1.0) * float(compute_area_m2(np.array([shape]))[0]) / 1e6}
         )
         features.append(({"code": f"{k:03}", "name": f"Xã {k}", **stated}, shape))
     results = []
@@ -234,7 +234,7 @@ def test_lao_cai_has_99_communes_and_no_contested_ground_left(lao_cai: CommuneIm
     largest = lao_cai.contested[0]
     assert largest.codes == ("02647", "02683", "02746")
     assert largest.area_km2 == pytest.approx(3.488, abs=0.001)
-    assert (largest.given_to, largest.rule) == ("02647", "declared areas")
+    assert (largest.assigned_to, largest.rule) == ("02647", "declared areas")
     assert sum(c.area_km2 for c in lao_cai.contested[1:]) < 5e-5
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.geodata.declination import declination_deg
+from flycam.geodata.declination import compute_declination_deg
 
 
 def ns(year: int, month: int = 1) -> int:
@@ -20,26 +20,26 @@ def ns(year: int, month: int = 1) -> int:
 def test_the_models_published_test_values(year: int, expected: tuple[float, ...]) -> None:
     """Test values of the technical reports, on the ellipsoid: 80 N 0 E, 0 N 120 E, 80 S 240 E."""
     places = np.array([[0.0, 80.0], [120.0, 0.0], [240.0, -80.0]])
-    np.testing.assert_allclose(declination_deg(places, ns(year)), expected, atol=0.006)
+    np.testing.assert_allclose(compute_declination_deg(places, ns(year)), expected, atol=0.006)
 
 
 def test_north_of_vietnam() -> None:
-    (found,) = declination_deg(np.array([[104.0, 22.3]]), ns(2026, 9))
+    (found,) = compute_declination_deg(np.array([[104.0, 22.3]]), ns(2026, 9))
     assert -2.0 < found < -1.2
 
 
 def test_seneca_falls_is_far_from_true_north() -> None:
-    (found,) = declination_deg(np.array([[-76.9, 42.8]]), ns(2013, 6))
+    (found,) = compute_declination_deg(np.array([[-76.9, 42.8]]), ns(2013, 6))
     assert -12.5 < found < -11.0
 
 
 def test_a_clock_that_was_never_set_is_no_crash() -> None:
     place = np.array([[104.0, 22.3]])
-    assert declination_deg(place, 0) == declination_deg(place, ns(2010))
+    assert compute_declination_deg(place, 0) == compute_declination_deg(place, ns(2010))
 
 
 @given(st.floats(-180, 180), st.floats(-60, 60), st.sampled_from([2015, 2020, 2025]))
 def test_one_model_passes_into_the_next(lon: float, lat: float, year: int) -> None:
     place = np.array([[lon, lat]])
-    step = declination_deg(place, ns(year)) - declination_deg(place, ns(year) - 1_000_000_000)
+    step = compute_declination_deg(place, ns(year)) - compute_declination_deg(place, ns(year) - 1_000_000_000)
     assert abs((step[0] + 180) % 360 - 180) < 1.0

@@ -13,13 +13,13 @@ from flycam.errors import DatumUnknown, SourceUnreadable, TerrainMissing
 from flycam.geodata import dem as dem_module
 from flycam.geodata.crs import to_lonlat, to_work, transform_points
 from flycam.geodata.dem import (
-    coverage_fraction,
+    compute_coverage_fraction,
     load_terrain,
     read_dem_info,
     sample_heights,
 )
-from flycam.geodata.geoid import undulation_m
-from flycam.geometry.terrain import TerrainGrid, heights_at
+from flycam.geodata.geoid import interpolate_undulation_m
+from flycam.geometry.terrain import TerrainGrid, interpolate_heights
 from tests.geodata.dem_files import EAST, NORTH, ground, hills, write_dem
 
 UTM = "EPSG:32648"
@@ -50,7 +50,7 @@ def test_a_tilted_plane_has_its_height_at_the_pixel_centre(tmp_path: Path) -> No
     info = read_dem_info(write_dem(tmp_path / "dem.tif", plane), "EGM96")
     terrain = load_terrain([info], UTM, (EAST + 100, NORTH - 400, EAST + 400, NORTH - 100))
     at = np.array([[EAST + 203.7, NORTH - 255.1]])
-    assert heights_at(terrain, at)[0] == pytest.approx(1000.0 + 0.5 * (203.7 - 255.1), abs=1e-3)
+    assert interpolate_heights(terrain, at)[0] == pytest.approx(1000.0 + 0.5 * (203.7 - 255.1), abs=1e-3)
     heights, datum = sample_heights([info], to_lonlat(at, UTM))
     assert heights[0] == pytest.approx(1000.0 + 0.5 * (203.7 - 255.1), abs=1e-3)
     assert datum == "EGM96"
@@ -121,7 +121,7 @@ def test_a_hole_stays_nan_and_is_counted(tmp_path: Path) -> None:
     assert info.hole_fraction == pytest.approx(100 / 6400)
     terrain = load_terrain([info], UTM, BOUNDS)
     assert np.isnan(terrain.heights_m).sum() == 100
-    assert coverage_fraction(terrain) == pytest.approx(1 - 100 / terrain.heights_m.size)
+    assert compute_coverage_fraction(terrain) == pytest.approx(1 - 100 / terrain.heights_m.size)
 
 
 def test_partial_cover_is_nan_outside(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_heights_are_brought_to_one_datum(tmp_path: Path) -> None:
     terrain = load_terrain([info], UTM, BOUNDS, "EGM96")
     e, n = posts_of(terrain)
     lonlat = to_lonlat(np.stack([e.ravel(), n.ravel()], -1), UTM)
-    shift = undulation_m("EGM2008", lonlat) - undulation_m("EGM96", lonlat)
+    shift = interpolate_undulation_m("EGM2008", lonlat) - interpolate_undulation_m("EGM96", lonlat)
     assert terrain.vertical_datum == "EGM96"
     assert np.abs(terrain.heights_m.ravel() - (hills(e, n).ravel() + shift)).max() < 1e-3
     assert np.abs(shift).min() > 0.5
@@ -223,7 +223,7 @@ def test_srtm_summit_of_mount_washington(shared_data: Path) -> None:
     summit = to_work(np.array([[-71.3033, 44.2706]]), "EPSG:32619")[0]
     box = (summit[0] - 5000, summit[1] - 5000, summit[0] + 5000, summit[1] + 5000)
     terrain = load_terrain([info], "EPSG:32619", box)
-    assert coverage_fraction(terrain) == 1.0
+    assert compute_coverage_fraction(terrain) == 1.0
     at = np.unravel_index(np.argmax(terrain.heights_m), terrain.heights_m.shape)
     e, n = posts_of(terrain)
     assert 1900.0 < terrain.heights_m.max() < 1917.0
@@ -252,7 +252,7 @@ def test_the_dem_warped_to_utm_meets_its_own_posts(shared_data: Path) -> None:
     in_utm = transform_points(xy, info.crs, "EPSG:32735")
     box = (*in_utm.min(0) - 100, *in_utm.max(0) + 100)
     terrain = load_terrain([info], "EPSG:32735", box)
-    error = heights_at(terrain, in_utm) - heights[rows, cols]
+    error = interpolate_heights(terrain, in_utm) - heights[rows, cols]
     assert np.median(np.abs(error)) < 0.6
     assert np.percentile(np.abs(error), 95) < 3.0
     exact, _ = sample_heights([info], to_lonlat(in_utm, "EPSG:32735"))

@@ -10,7 +10,7 @@ import pytest
 import rasterio
 
 from flycam.errors import CrsMissing, DatumUnknown, SourceUnreadable, TerrainMissing
-from flycam.geodata.dem import feet_evidence, load_terrain
+from flycam.geodata.dem import is_in_feet, load_terrain
 from flycam.geodata.dem_info import read_dem_info
 from tests.geodata.dem_files import EAST, NORTH, ground, write_dem
 
@@ -88,10 +88,10 @@ def test_feet_that_nobody_states_show_against_other_heights() -> None:
     rng = np.random.default_rng(0)
     true = rng.uniform(150, 900, 40)
     noisy = true + rng.normal(0, 8, 40)
-    assert feet_evidence(true / 0.3048, noisy)
-    assert not feet_evidence(true, noisy)
-    assert not feet_evidence(np.array([30.0]), np.array([9.1]))
-    assert not feet_evidence(np.array([np.nan]), np.array([500.0]))
+    assert is_in_feet(true / 0.3048, noisy)
+    assert not is_in_feet(true, noisy)
+    assert not is_in_feet(np.array([30.0]), np.array([9.1]))
+    assert not is_in_feet(np.array([np.nan]), np.array([500.0]))
 
 
 def test_a_foot_map_without_a_height_unit_is_warned_about(tmp_path: Path) -> None:

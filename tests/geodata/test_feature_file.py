@@ -9,7 +9,7 @@ import pyogrio
 import pytest
 import shapely
 
-from flycam.errors import OptionUnusable, StorageTrouble
+from flycam.errors import OptionUnusable, StorageFailed
 from flycam.geodata.crs import transform_points
 from flycam.geodata.feature_file import FeatureLayer, write_features
 
@@ -84,7 +84,7 @@ def test_a_file_that_is_there_is_replaced_whole_or_stays(tmp_path):
     write_features(path, [_squares(3)], crs=CRS)
     write_features(path, [_squares(1)], crs=CRS)
     assert pyogrio.read_info(path)["features"] == 1
-    with pytest.raises(StorageTrouble):
+    with pytest.raises(StorageFailed):
         write_features(tmp_path / "nowhere" / "out.gpkg", [_squares(1)], crs=CRS)
 
 

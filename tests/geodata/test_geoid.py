@@ -25,11 +25,15 @@ points = st.tuples(st.floats(-180, 180), st.floats(-90, 90)).map(lambda p: np.ar
     ],
 )
 def test_published_undulations(model: str, lon: float, lat: float, metres: float) -> None:
-    assert geoid.undulation_m(model, np.array([[lon, lat]]))[0] == pytest.approx(metres, abs=1.5e-3)
+    assert geoid.interpolate_undulation_m(model, np.array([[lon, lat]]))[0] == pytest.approx(
+        metres, abs=1.5e-3
+    )
 
 
 def test_the_two_models_differ_by_more_than_a_metre_at_lao_cai() -> None:
-    difference = geoid.undulation_m("EGM96", LAO_CAI) - geoid.undulation_m("EGM2008", LAO_CAI)
+    difference = geoid.interpolate_undulation_m("EGM96", LAO_CAI) - geoid.interpolate_undulation_m(
+        "EGM2008", LAO_CAI
+    )
     assert 1.2 < difference[0] < 1.4
 
 
@@ -38,24 +42,24 @@ def test_the_world_grid_agrees_with_the_crop_within_its_stated_sigma(model: str)
     """Inside Vietnam both are known: the coarse grid's error there must be what it claims."""
     _, world = geoid._grids(model)
     lonlat = np.random.default_rng(1).uniform([100, 5], [118, 25], (20_000, 2))
-    coarse = geoid.cubic(world.values_m, *geoid._position(world, lonlat), wraps=True)
-    error = coarse - geoid.undulation_m(model, lonlat)
+    coarse = geoid.interpolate_cubic(world.values_m, *geoid._position(world, lonlat), wraps=True)
+    error = coarse - geoid.interpolate_undulation_m(model, lonlat)
     assert 0.2 * world.sigma_m < error.std() < 1.6 * world.sigma_m
     assert abs(error.mean()) < 0.1
 
 
 @pytest.mark.parametrize("model", geoid.GEOIDS)
 def test_outside_the_crop_the_sigma_says_so(model: str) -> None:
-    inside, outside = geoid.undulation_sigma_m(model, np.array([[105.0, 21.0], [25.0, -33.0]]))
+    inside, outside = geoid.estimate_undulation_sigma_m(model, np.array([[105.0, 21.0], [25.0, -33.0]]))
     assert inside <= 0.05 < 0.3 < outside
 
 
 def test_known_places_of_the_world_within_three_sigma() -> None:
     """EGM96: the low of the Indian Ocean, Iceland, and the date line from either side."""
-    low, high = geoid.undulation_m("EGM96", np.array([[78.75, 4.75], [-20.0, 65.0]]))
+    low, high = geoid.interpolate_undulation_m("EGM96", np.array([[78.75, 4.75], [-20.0, 65.0]]))
     assert low == pytest.approx(-106.5, abs=1.5)
     assert high == pytest.approx(66.0, abs=3.0)
-    west, east = geoid.undulation_m("EGM96", np.array([[-179.9999, 12.3], [179.9999, 12.3]]))
+    west, east = geoid.interpolate_undulation_m("EGM96", np.array([[-179.9999, 12.3], [179.9999, 12.3]]))
     assert west == pytest.approx(east, abs=1e-3)
 
 
@@ -94,7 +98,7 @@ def test_local_heights_stay_local() -> None:
 @pytest.mark.parametrize("lonlat", [(104.0, np.nan), (np.nan, 21.0), (104.0, 95.0), (9999.0, 21.0)])
 def test_never_a_silent_zero(lonlat: tuple[float, float]) -> None:
     with pytest.raises(DatumUnknown, match="check the coordinates"):
-        geoid.undulation_m("EGM96", np.array([lonlat]))
+        geoid.interpolate_undulation_m("EGM96", np.array([lonlat]))
 
 
 def test_an_unknown_datum_is_named() -> None:

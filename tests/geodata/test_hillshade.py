@@ -12,8 +12,8 @@ from flycam.errors import SourceUnreadable
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem import read_dem_info
 from flycam.geodata.dem_info import DemInfo
-from flycam.geodata.hillshade import hillshade_tile, hillshade_tone, palette
-from flycam.geometry.grid import TileId, lonlat_to_mercator, tile_at
+from flycam.geodata.hillshade import compute_hillshade, make_palette, render_hillshade_tile
+from flycam.geometry.grid import TileId, find_tile_at, lonlat_to_mercator
 from tests.conftest import REPOSITORY
 from tests.geodata.dem_files import EAST, NORTH, ground, write_dem
 
@@ -31,28 +31,31 @@ def slope(east: float, north: float) -> np.ndarray:
 
 def test_slopes_towards_the_north_west_are_bright() -> None:
     """A slope that faces the sun at its own angle is as bright as can be; its opposite is dark."""
-    facing, away, flat = (hillshade_tone(slope(e, n), 10.0) for e, n in ((0.7, -0.7), (-0.7, 0.7), (0, 0)))
+    facing, away, flat = (compute_hillshade(slope(e, n), 10.0) for e, n in ((0.7, -0.7), (-0.7, 0.7), (0, 0)))
     assert facing.min() >= 0.995
     assert away.max() < flat.min() < facing.min()
 
 
 def test_shade_depends_on_slope_not_on_height() -> None:
-    low, high = (hillshade_tone(slope(0.3, 0.1) + up, 10.0) for up in (0.0, 1000.0))
+    low, high = (compute_hillshade(slope(0.3, 0.1) + up, 10.0) for up in (0.0, 1000.0))
     np.testing.assert_allclose(low, high, atol=1e-4)
-    steep, exaggerated = hillshade_tone(slope(0.2, 0.2), 10.0), hillshade_tone(slope(0.1, 0.1), 10.0, 2.0)
+    steep, exaggerated = (
+        compute_hillshade(slope(0.2, 0.2), 10.0),
+        compute_hillshade(slope(0.1, 0.1), 10.0, 2.0),
+    )
     np.testing.assert_allclose(steep, exaggerated, atol=1e-4)
 
 
 def test_holes_are_unknown() -> None:
     heights = slope(0.2, 0.2)
     heights[10, 12] = np.nan
-    tone = hillshade_tone(heights, 10.0)
+    tone = compute_hillshade(heights, 10.0)
     assert np.isnan(tone[9, 11]) and np.isfinite(tone[20, 20])
     assert np.isnan(tone).sum() == 9
 
 
 def test_the_palette_runs_from_shadow_to_light_at_each_opacity() -> None:
-    colours = palette()
+    colours = make_palette()
     assert not colours[0].any()
     used = colours[1:256]
     assert set(used[:, 3].tolist()) == {51, 102, 153, 204, 255}
@@ -66,13 +69,13 @@ def tile_and_dem(tmp_path: Path) -> tuple[TileId, Path]:
     path = write_dem(tmp_path / "dem.tif", ground(400, 400))
     middle = to_lonlat(np.array([[EAST + 2000, NORTH - 2000]]), "EPSG:32648")
     x, y = lonlat_to_mercator(middle)[0].tolist()
-    return tile_at(15, (x, y))[0], path
+    return find_tile_at(15, (x, y))[0], path
 
 
 def shaded(dems: list[DemInfo], tile: TileId) -> np.ndarray:
-    numbers = hillshade_tile(dems, tile)
+    numbers = render_hillshade_tile(dems, tile)
     assert numbers is not None
-    return palette()[numbers]
+    return make_palette()[numbers]
 
 
 def test_shading_fades_where_the_known_terrain_ends_and_goes_on_across_tiles(
@@ -81,7 +84,7 @@ def test_shading_fades_where_the_known_terrain_ends_and_goes_on_across_tiles(
     tile, path = tile_and_dem
     dems = [read_dem_info(path, "EGM96")]
     north = tile
-    while (above := hillshade_tile(dems, TileId(z=tile.z, x=tile.x, y=north.y - 1))) is not None:
+    while (above := render_hillshade_tile(dems, TileId(z=tile.z, x=tile.x, y=north.y - 1))) is not None:
         north = TileId(z=tile.z, x=tile.x, y=north.y - 1)
         if not above.all():
             break
@@ -113,10 +116,10 @@ def test_neighbouring_tiles_continue_each_other(tile_and_dem: tuple[TileId, Path
 def test_beyond_the_terrain(tile_and_dem: tuple[TileId, Path]) -> None:
     tile, path = tile_and_dem
     dems = [read_dem_info(path, "EGM96")]
-    assert hillshade_tile(dems, TileId(z=tile.z, x=tile.x + 50, y=tile.y)) is None
-    assert hillshade_tile([], tile) is None
+    assert render_hillshade_tile(dems, TileId(z=tile.z, x=tile.x + 50, y=tile.y)) is None
+    assert render_hillshade_tile([], tile) is None
     wide = shaded(dems, TileId(z=12, x=tile.x >> 3, y=tile.y >> 3))
     assert 0 < (wide[..., 3] > 0).mean() < 1
     path.unlink()
     with pytest.raises(SourceUnreadable, match=r"^dem\.tif"):
-        hillshade_tile(dems, tile)
+        render_hillshade_tile(dems, tile)

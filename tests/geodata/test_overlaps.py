@@ -7,7 +7,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.geodata.overlaps import pairwise_overlap_m2, polygons_only, resolve_overlaps
+from flycam.geodata.overlaps import keep_polygons, resolve_overlaps, sum_pairwise_overlap_m2
 
 
 def boxes(*bounds: tuple[float, float, float, float]) -> np.ndarray:
@@ -30,7 +30,7 @@ def test_no_ground_is_claimed_twice_and_none_is_lost(polygons: np.ndarray, data:
         st.lists(st.one_of(st.none(), st.floats(10, 1600)), min_size=len(polygons), max_size=len(polygons))
     )
     resolved, overlaps = resolve_overlaps(polygons, stated, area)
-    assert pairwise_overlap_m2(resolved, area) == 0.0
+    assert sum_pairwise_overlap_m2(resolved, area) == 0.0
     union = shapely.union_all(polygons)
     assert abs(shapely.union_all(resolved).area - union.area) < 1e-6 * union.area
     assert abs(area(resolved).sum() - union.area) < 1e-6 * union.area + len(polygons)
@@ -57,7 +57,7 @@ def test_ground_that_three_claim_gets_one_owner() -> None:
     resolved, overlaps = resolve_overlaps(polygons, [200.0, 300.0, 400.0], area)
     assert area(resolved).tolist() == [200.0, 300.0, 400.0]
     assert [(o.claimants, o.owner) for o in overlaps] == [((0, 1, 2), 2)]
-    assert pairwise_overlap_m2(polygons, area) == 300.0
+    assert sum_pairwise_overlap_m2(polygons, area) == 300.0
 
 
 def test_without_stated_areas_the_lowest_code_keeps_it() -> None:
@@ -85,5 +85,5 @@ def test_polygons_only_drops_lines_and_points() -> None:
     mixed = shapely.GeometryCollection(
         [shapely.box(0, 0, 1, 1), shapely.LineString([(0, 0), (5, 5)]), shapely.Point(9, 9)]
     )
-    assert polygons_only(mixed).equals(shapely.box(0, 0, 1, 1))
-    assert polygons_only(shapely.Point(0, 0)).is_empty
+    assert keep_polygons(mixed).equals(shapely.box(0, 0, 1, 1))
+    assert keep_polygons(shapely.Point(0, 0)).is_empty

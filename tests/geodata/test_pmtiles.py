@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.geodata import pmtiles
-from flycam.geodata.pmtiles import archive_ids, archive_order, write_pmtiles
+from flycam.geodata.pmtiles import compute_archive_ids, sort_by_archive_id, write_pmtiles
 from flycam.geometry.grid import TileId
 
 BOUNDS = (104.79, 21.89, 104.81, 21.91)
@@ -38,7 +38,7 @@ def _tile(z: int, x: int, y: int) -> TileId:
     ],
 )
 def test_numbers_are_those_of_the_specification(tile: TileId, number: int) -> None:
-    assert archive_ids([tile]).tolist() == [number]
+    assert compute_archive_ids([tile]).tolist() == [number]
 
 
 @given(st.integers(1, 26), st.data())
@@ -46,8 +46,8 @@ def test_the_curve_never_jumps(zoom: int, data: st.DataObject) -> None:
     """Of four children three neighbours follow each other, and all four stand together."""
     last = (1 << (zoom - 1)) - 1
     x, y = data.draw(st.integers(0, last)), data.draw(st.integers(0, last))
-    children = archive_order(list(_tile(zoom - 1, x, y).children()))
-    numbers = archive_ids(children)
+    children = sort_by_archive_id(list(_tile(zoom - 1, x, y).children()))
+    numbers = compute_archive_ids(children)
     assert np.diff(numbers).tolist() == [1, 1, 1]
     steps = [abs(a.x - b.x) + abs(a.y - b.y) for a, b in pairwise(children)]
     assert steps == [1, 1, 1]
@@ -94,18 +94,18 @@ def _read(path: Path) -> tuple[dict[int, bytes], dict[str, object], tuple[int, .
 
 
 def test_what_went_in_is_read_back(tmp_path: Path) -> None:
-    tiles = archive_order([_tile(18, 207_000 + k % 40, 115_000 + k // 40) for k in range(800)])
+    tiles = sort_by_archive_id([_tile(18, 207_000 + k % 40, 115_000 + k // 40) for k in range(800)])
     given_bytes = {tile: b"same" if tile.x % 3 else f"{tile}".encode() for tile in tiles}
     path = tmp_path / "map.pmtiles"
     written = write_pmtiles(path, given_bytes.items(), bounds_lonlat_deg=BOUNDS, metadata={"name": "Nậm Lúc"})
     found, described, header = _read(path)
     assert written == 800 == len(found)
-    assert found == dict(zip(archive_ids(tiles).tolist(), given_bytes.values(), strict=True))
+    assert found == dict(zip(compute_archive_ids(tiles).tolist(), given_bytes.values(), strict=True))
     assert described == {"name": "Nậm Lúc"}
     addressed, entries, contents = header[:3]
     assert addressed == 800
     assert contents == len(set(given_bytes.values())) < entries < 800
-    assert header[3:9] == (1, 2, 1, pmtiles.WEBP, 18, 18)
+    assert header[3:9] == (1, 2, 1, pmtiles.TILE_TYPE_WEBP, 18, 18)
     assert header[9:13] == (1047900000, 218900000, 1048100000, 219100000)
 
 
@@ -113,12 +113,12 @@ def test_a_large_archive_has_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(pmtiles, "_LEAF_ENTRIES", 16)
     rng = np.random.default_rng(5)
     places = rng.choice(1 << 20, size=12_000, replace=False)
-    tiles = archive_order([_tile(20, int(p) & 1023, int(p) >> 10) for p in places])
+    tiles = sort_by_archive_id([_tile(20, int(p) & 1023, int(p) >> 10) for p in places])
     path = tmp_path / "map.pmtiles"
     pairs = [(tile, rng.bytes(1 + k % 50)) for k, tile in enumerate(tiles)]
     write_pmtiles(path, pairs, bounds_lonlat_deg=BOUNDS, metadata={})
     found, _, _ = _read(path)
-    assert found == dict(zip(archive_ids(tiles).tolist(), (data for _, data in pairs), strict=True))
+    assert found == dict(zip(compute_archive_ids(tiles).tolist(), (data for _, data in pairs), strict=True))
 
 
 def test_tiles_out_of_order_and_no_tile_are_refused(tmp_path: Path) -> None:

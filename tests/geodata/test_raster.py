@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from flycam.errors import CrsMissing, SourceUnreadable, StorageTrouble
+from flycam.errors import CrsMissing, SourceUnreadable, StorageFailed
 from flycam.geodata.raster import BLOCK_PX, CogWriter, read_raster, write_cog
 
 UTM = "EPSG:32648"
@@ -99,7 +99,7 @@ def test_a_disk_that_takes_no_more_is_a_typed_error_and_leaves_nothing(tmp_path:
     code = f"""
         import resource, signal, numpy as np
         from pathlib import Path
-        from flycam.errors import StorageTrouble
+        from flycam.errors import StorageFailed
         from flycam.geodata.raster import write_cog
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_kb * 1024}, {limit_kb * 1024}))
@@ -118,7 +118,7 @@ def test_a_disk_that_takes_no_more_is_a_typed_error_and_leaves_nothing(tmp_path:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(StorageTrouble, match="check that"):
+    with pytest.raises(StorageFailed, match="check that"):
         write_cog(tmp_path / "no" / "o.tif", np.ones((4, 4, 3), np.uint8), np.ones((4, 4)), TRANSFORM, UTM)
 
 

@@ -24,10 +24,10 @@ from flycam.errors import SourceUnreadable
 from flycam.geodata.crs import describe_crs
 from flycam.geodata.dem_info import read_dem_info
 from flycam.geodata.gdal_drivers import RASTER_DRIVERS
-from flycam.geodata.picture_digest import picture_digest
 from flycam.geodata.raster import read_raster, write_cog
+from flycam.geodata.raster_digest import compute_raster_digest
 from flycam.geodata.raster_source import open_raster
-from flycam.geodata.warp import ReferencePicture
+from flycam.geodata.reference_raster import ReferenceRaster
 from tests.geodata.dem_files import EAST, NORTH
 from tests.geodata.hostile_rasters import (
     HOSTILE,
@@ -46,7 +46,7 @@ with rasterio.Env() as env:
     print(*sorted(env.drivers()))
 """
 _XMP = '<Metadata domain="xml:XMP" format="xml"><x:a xmlns:x="adobe:ns:meta/"><x:b/></x:a></Metadata>'
-READERS = (lambda path: read_dem_info(path, "EGM96"), ReferencePicture, read_raster, picture_digest)
+READERS = (lambda path: read_dem_info(path, "EGM96"), ReferenceRaster, read_raster, compute_raster_digest)
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.geodata.crs import WGS84, transform_points
-from flycam.geodata.vn2000_grid import grid_lines
+from flycam.geodata.vn2000_grid import compute_grid_lines
 
 _ZONE = "EPSG:9208"
 
@@ -18,7 +18,7 @@ sizes = st.floats(2e-4, 0.5)
 @given(lon=st.floats(103.5, 106.0), lat=st.floats(20.0, 23.0), wide=sizes, high=sizes)
 def test_lines_lie_where_their_values_say(lon: float, lat: float, wide: float, high: float) -> None:
     bounds = (lon, lat, lon + wide, lat + high)
-    step_m, lines = grid_lines(bounds, _ZONE)
+    step_m, lines = compute_grid_lines(bounds, _ZONE)
     for line in lines:
         points = transform_points(line.lonlat, WGS84, _ZONE)
         along = points[:, 1 if line.axis == "x" else 0]
@@ -28,7 +28,7 @@ def test_lines_lie_where_their_values_say(lon: float, lat: float, wide: float, h
 
 @given(lon=st.floats(103.5, 106.0), lat=st.floats(20.0, 23.0), wide=sizes, high=sizes)
 def test_a_sheet_has_neither_few_nor_many(lon: float, lat: float, wide: float, high: float) -> None:
-    step_m, lines = grid_lines((lon, lat, lon + wide, lat + high), _ZONE)
+    step_m, lines = compute_grid_lines((lon, lat, lon + wide, lat + high), _ZONE)
     for axis in "xy":
         count = sum(line.axis == axis for line in lines)
         assert count <= 26
@@ -41,7 +41,7 @@ def test_a_sheet_has_neither_few_nor_many(lon: float, lat: float, wide: float, h
 
 def test_all_lines_across_the_sheet_are_there() -> None:
     bounds = (104.70, 22.30, 104.74, 22.33)
-    step_m, lines = grid_lines(bounds, _ZONE)
+    step_m, lines = compute_grid_lines(bounds, _ZONE)
     assert step_m == 500.0
     corners = transform_points(np.array([bounds[:2], bounds[2:]]), WGS84, _ZONE)
     y_m = [line.value_m for line in lines if line.axis == "y"]

@@ -12,9 +12,9 @@ import shapely
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flycam.geodata.cap_file import CapPlace, cap_alert
-from flycam.geodata.kml_file import Placemark, kmz
-from flycam.geodata.xml_text import xml_text
+from flycam.geodata.cap_file import CapEvent, encode_cap_alert
+from flycam.geodata.kmz_features import PolygonPlacemark, encode_kmz
+from flycam.geodata.xml_text import escape_xml
 
 SHAPE = shapely.MultiPolygon(
     [shapely.box(104.8, 21.9, 104.81, 21.91) - shapely.box(104.802, 21.902, 104.804, 21.904)]
@@ -32,24 +32,26 @@ def _kept(text: str) -> str:
 @given(texts)
 @example('<b>&amp;"\x00\ud800]]>')
 def test_text_is_read_back_as_it_was_written(text: str) -> None:
-    root = defusedxml.ElementTree.fromstring(f'<a b="{xml_text(text)}">{xml_text(text)}</a>')
+    root = defusedxml.ElementTree.fromstring(f'<a b="{escape_xml(text)}">{escape_xml(text)}</a>')
     assert (root.text or "") == _kept(text)
 
 
 @given(texts, texts)
 def test_a_kmz_is_read_whatever_names_say(title: str, note: str) -> None:
-    data = kmz(title, [Placemark(shape=SHAPE, name=note, values={"note": note}, colour="d1300b")])
+    data = encode_kmz(
+        title, [PolygonPlacemark(shape=SHAPE, name=note, values={"note": note}, colour="d1300b")]
+    )
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         root = defusedxml.ElementTree.fromstring(archive.read("doc.kml"))
     assert (root.findtext(f"{KML}Document/{KML}name") or "") == _kept(title)
     assert (root.findtext(f".//{KML}Data/{KML}value") or "") == _kept(note)
     assert len(root.findall(f".//{KML}innerBoundaryIs")) == 1
-    assert kmz(title, []) == kmz(title, []), "the same features, the same bytes"
+    assert encode_kmz(title, []) == encode_kmz(title, []), "the same features, the same bytes"
 
 
 @given(texts, texts, st.booleans())
 def test_cap_is_read_and_never_actual(sender: str, words: str, is_drill: bool) -> None:
-    place = CapPlace(
+    place = CapEvent(
         shape=SHAPE,
         event=words,
         category="Geo",
@@ -59,7 +61,7 @@ def test_cap_is_read_and_never_actual(sender: str, words: str, is_drill: bool) -
         geocode="",
     )
     root = defusedxml.ElementTree.fromstring(
-        cap_alert("flycam-1", sender, 0, words, [place], is_drill=is_drill)
+        encode_cap_alert("flycam-1", sender, 0, words, [place], is_drill=is_drill)
     )
     assert root.findtext(f"{CAP}status") == ("Exercise" if is_drill else "Draft")
     said = root.findtext(f"{CAP}sender", "")
@@ -69,7 +71,7 @@ def test_cap_is_read_and_never_actual(sender: str, words: str, is_drill: bool) -
 
 @pytest.mark.parametrize("is_drill", [False, True])
 def test_a_cap_polygon_has_latitude_first_and_is_closed(is_drill: bool) -> None:
-    place = CapPlace(
+    place = CapEvent(
         shape=SHAPE,
         event="Sạt lở",
         category="Geo",
@@ -78,7 +80,9 @@ def test_a_cap_polygon_has_latitude_first_and_is_closed(is_drill: bool) -> None:
         area="",
         geocode="1",
     )
-    root = defusedxml.ElementTree.fromstring(cap_alert("flycam-1", "box", 0, "", [place], is_drill=is_drill))
+    root = defusedxml.ElementTree.fromstring(
+        encode_cap_alert("flycam-1", "box", 0, "", [place], is_drill=is_drill)
+    )
     (ring,) = [one.text.split() for one in root.iter(f"{CAP}polygon")]
     assert ring[0] == ring[-1] and len(ring) == 5, "the hole is left out: the area named is never too small"
     assert all(21.8 < float(pair.split(",")[0]) < 22.0 for pair in ring)

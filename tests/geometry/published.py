@@ -10,14 +10,14 @@ import rasterio
 
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.geometry.rotation import as_mat3, rotation_from_opk
+from flycam.geometry.rotation import rotation_from_opk, to_mat3
 from flycam.geometry.terrain import TerrainGrid
 
 
 def exterior_of(xyz, rotation):
     return ExteriorOrientation(
         projection_centre_m=tuple(float(v) for v in xyz),
-        rotation=as_mat3(rotation),
+        rotation=to_mat3(rotation),
         work_crs="LOCAL",
         vertical_datum="LOCAL",
         sigma_position_m=(0.0, 0.0, 0.0),

@@ -11,11 +11,11 @@ import math
 import numpy as np
 
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
-from flycam.geometry.grid import TileRange, lonlat_to_mercator, mercator_to_lonlat, range_for_bounds
+from flycam.geometry.grid import TileRange, find_range_for_bounds, lonlat_to_mercator, mercator_to_lonlat
 from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.geometry.planar import PlanarMap, fit_planar_map
-from flycam.geometry.rotation import as_mat3, rotation_from_gimbal
-from flycam.geometry.terrain import TerrainGrid, surface_heights
+from flycam.geometry.planar_map import PlanarMap, fit_planar_map
+from flycam.geometry.rotation import rotation_from_gimbal, to_mat3
+from flycam.geometry.terrain import TerrainGrid, interpolate_heights_en
 
 WORK_CRS = "EPSG:32648"
 LON, LAT = 104.8, 21.9
@@ -101,11 +101,11 @@ def pose(
 ):
     """A pose above the ground at an offset from the scene's centre."""
     e, n = CENTRE[0] + offset[0], CENTRE[1] + offset[1]
-    ground = float(surface_heights(terrain, np.array([e]), np.array([n]))[0])
+    ground = float(interpolate_heights_en(terrain, np.array([e]), np.array([n]))[0])
     rotation = rotation_from_gimbal(*np.radians([yaw_deg, pitch_deg, roll_deg]))
     return ExteriorOrientation(
         projection_centre_m=(e, n, ground + agl_m),
-        rotation=as_mat3(rotation),
+        rotation=to_mat3(rotation),
         work_crs=WORK_CRS,
         vertical_datum="EGM96",
         grid_scale=scale,
@@ -127,4 +127,4 @@ def tiles_around(bounds_work, z: int, to_work: PlanarMap) -> TileRange:
     box = np.array([[west, south, 1], [east, south, 1], [west, north, 1], [east, north, 1]]) - [*CENTRE, 0]
     m = box @ inverse
     (x0, y0), (x1, y1) = m.min(axis=0) - 2.0, m.max(axis=0) + 2.0
-    return range_for_bounds(z, (x0, y0, x1, y1))
+    return find_range_for_bounds(z, (x0, y0, x1, y1))

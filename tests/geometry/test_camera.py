@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.geometry.camera import distort, image_rays, project, scaled, undistort, valid_radius
+from flycam.geometry.camera import (
+    compute_image_rays,
+    compute_valid_radius,
+    distort,
+    project,
+    scale_interior,
+    undistort,
+)
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from tests.geometry.scenes import camera, hills, pose
 
@@ -39,7 +46,7 @@ def image_points(interior, n=400, seed=0):
 def test_rays_project_back_to_their_pixels(name):
     interior, exterior = CAMERAS[name], pose(hills(), yaw_deg=40, pitch_deg=-60, roll_deg=5)
     uv = image_points(interior)
-    rays = image_rays(interior, exterior, uv)
+    rays = compute_image_rays(interior, exterior, uv)
     np.testing.assert_allclose(np.linalg.norm(rays, axis=1), 1.0)
     again, depth = project(interior, exterior, np.array(exterior.projection_centre_m) + 321.0 * rays)
     assert (depth > 0).all()
@@ -81,7 +88,7 @@ def test_zero_coefficients(model):
 )  # fmt: skip
 def test_undistort_inverts_distort(k1, k2, p1, p2, x, y):
     interior = replace(camera(), distortion=(k1, k2, p1, p2, 0.0))
-    if np.hypot(x, y) > 0.95 * valid_radius(interior):
+    if np.hypot(x, y) > 0.95 * compute_valid_radius(interior):
         return
     u, v = distort(interior, np.array([x]), np.array([y]))
     xy = undistort(interior, u, v)
@@ -90,7 +97,7 @@ def test_undistort_inverts_distort(k1, k2, p1, p2, x, y):
 
 def test_beyond_the_monotone_radius_there_is_no_pixel():
     interior = replace(camera(), distortion=(-0.3, 0.0, 0.0, 0.0, 0.0))
-    limit = valid_radius(interior)
+    limit = compute_valid_radius(interior)
     assert limit == pytest.approx(np.sqrt(1 / 0.9))
     exterior = pose(hills(), yaw_deg=0.0, scale=1.0)
     c = np.array(exterior.projection_centre_m)
@@ -115,14 +122,14 @@ def test_behind_the_camera_there_is_no_pixel():
 def test_fisheye_rays_may_look_beyond_ninety_degrees():
     wide = fisheye(focal_length_px=(400.0, 400.0), distortion=())
     exterior = pose(hills(), pitch_deg=-90.0)
-    ray = image_rays(wide, exterior, np.array([[801.0 + 400.0 * np.radians(100.0), 597.0]]))
+    ray = compute_image_rays(wide, exterior, np.array([[801.0 + 400.0 * np.radians(100.0), 597.0]]))
     assert ray[0, 2] == pytest.approx(np.cos(np.radians(80.0)), abs=1e-3)
 
 
 def test_grid_scale_bends_no_ray():
     """A point C + t d of the work CRS keeps its pixel for every t, whatever the scale factor."""
     interior, exterior = camera(), pose(hills(), pitch_deg=-50, scale=0.9996)
-    ray = image_rays(interior, exterior, np.array([[100.0, 900.0]]))
+    ray = compute_image_rays(interior, exterior, np.array([[100.0, 900.0]]))
     for t in (1.0, 77.0, 900.0):
         uv, _ = project(interior, exterior, np.array(exterior.projection_centre_m) + t * ray)
         np.testing.assert_allclose(uv, [[100.0, 900.0]], atol=1e-7)
@@ -130,7 +137,7 @@ def test_grid_scale_bends_no_ray():
 
 def test_scaled_keeps_the_corners():
     interior = camera(brown=False)
-    half = scaled(interior, (960, 540))
+    half = scale_interior(interior, (960, 540))
     x, y = np.array([0.31]), np.array([-0.2])
     u, v = distort(interior, x, y)
     np.testing.assert_allclose(distort(half, x, y), [(u + 0.5) / 2 - 0.5, (v + 0.5) / 2 - 0.5])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.geometry.correlation import edge_directions, match_windows
+from flycam.geometry.correlation import compute_edge_directions, match_windows
 
 SIZE = 320
 
@@ -41,8 +41,8 @@ def matched(first, second, **options):
     everywhere = np.ones((SIZE, SIZE), bool)
     centres = np.stack(np.meshgrid(np.arange(70, 251, 30), np.arange(70, 251, 30)), -1).reshape(-1, 2)
     return match_windows(
-        edge_directions(first, everywhere),
-        edge_directions(second, everywhere),
+        compute_edge_directions(first, everywhere),
+        compute_edge_directions(second, everywhere),
         centres,
         **{"window_px": 64, "reach_px": 20, **options},
     )
@@ -81,7 +81,7 @@ def test_windows_without_data_or_room_have_no_shift():
     first = ground(3)
     half = np.ones((SIZE, SIZE), bool)
     half[:, :160] = False
-    directions = edge_directions(first, half)
+    directions = compute_edge_directions(first, half)
     assert (directions[:, :160] == 0).all()
     found = match_windows(
         directions, directions, np.array([[80, 160], [240, 160], [5, 5]]), window_px=48, reach_px=16
@@ -93,7 +93,7 @@ def test_windows_without_data_or_room_have_no_shift():
 def test_one_window_alone_gives_what_it_gives_among_many():
     first, second = ground(4), moved(ground(4), (4.0, 1.0))
     everywhere = np.ones((SIZE, SIZE), bool)
-    a, b = edge_directions(first, everywhere), edge_directions(second, everywhere)
+    a, b = compute_edge_directions(first, everywhere), compute_edge_directions(second, everywhere)
     centres = np.array([[100, 100], [150, 130], [200, 220]])
     together = match_windows(a, b, centres, window_px=64, reach_px=12)
     alone = match_windows(a, b, centres[1:2], window_px=64, reach_px=12)

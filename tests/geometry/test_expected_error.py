@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from flycam.geometry.expected_error import (
     NODE_STEP_PX,
-    UNKNOWN_M,
-    expected_error,
-    ground_at_large,
-    pose_covariance,
-    tile_error,
-    tile_sigma,
+    UNKNOWN_ERROR_M,
+    compute_expected_error,
+    compute_pose_covariance,
+    compute_tile_error,
+    compute_tile_height_sigma,
+    smooth_terrain,
 )
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
-from flycam.geometry.grid import lonlat_to_mercator, pixel_centres, single_tile_range, tile_at
-from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis, rotation_from_gimbal
-from flycam.geometry.terrain import TerrainGrid, flat_terrain, normals_at, surface_heights
+from flycam.geometry.grid import compute_pixel_centres, find_tile_at, lonlat_to_mercator, make_tile_range
+from flycam.geometry.rotation import rotation_from_angle_axis, rotation_from_gimbal, to_mat3
+from flycam.geometry.terrain import TerrainGrid, compute_normals, interpolate_heights_en, make_flat_terrain
 from tests.geometry.scenes import CENTRE, LAT, LON, WORK_CRS, hills, mercator_map
 
 UP = np.array([[0.0, 0.0, 1.0]])
@@ -39,7 +39,7 @@ def pose(
     rotation = rotation_from_gimbal(math.radians(yaw_deg), math.radians(pitch_deg), 0.0)
     return ExteriorOrientation(
         projection_centre_m=(*at, height_m),
-        rotation=as_mat3(rotation),
+        rotation=to_mat3(rotation),
         work_crs=WORK_CRS,
         vertical_datum="EGM96",
         sigma_position_m=sigma_m,
@@ -50,20 +50,29 @@ def pose(
 
 def test_level_ground_straight_down() -> None:
     below = np.array([[0.0, 0.0, 0.0]])
-    assert expected_error(pose(sigma_m=(0.3, 0.4, 9.0)), below, UP, np.zeros(1)) == pytest.approx([0.5])
-    assert expected_error(pose(sigma_rad=(0.01, 0, 0)), below, UP, np.zeros(1)) == pytest.approx([1.2])
-    assert expected_error(pose(sigma_rad=(0, 0, 0.01)), below, UP, np.zeros(1)) == pytest.approx([0.0])
-    assert expected_error(pose(), below, UP, np.full(1, 5.0)) == pytest.approx([0.0]), "nothing leans here"
+    assert compute_expected_error(pose(sigma_m=(0.3, 0.4, 9.0)), below, UP, np.zeros(1)) == pytest.approx(
+        [0.5]
+    )
+    assert compute_expected_error(pose(sigma_rad=(0.01, 0, 0)), below, UP, np.zeros(1)) == pytest.approx(
+        [1.2]
+    )
+    assert compute_expected_error(pose(sigma_rad=(0, 0, 0.01)), below, UP, np.zeros(1)) == pytest.approx(
+        [0.0]
+    )
+    assert compute_expected_error(pose(), below, UP, np.full(1, 5.0)) == pytest.approx([0.0]), (
+        "nothing leans here"
+    )
 
 
 def test_what_is_not_known_of_the_height_leans_outwards() -> None:
     beside = np.array([[60.0, 0.0, 0.0], [0.0, -120.0, 0.0]])
     up = np.repeat(UP, 2, axis=0)
-    assert expected_error(pose(), beside, up, np.full(2, 5.0)) == pytest.approx([2.5, 5.0])
+    assert compute_expected_error(pose(), beside, up, np.full(2, 5.0)) == pytest.approx([2.5, 5.0])
     falls_away = np.array([[math.sin(0.2), 0.0, math.cos(0.2)]])  # up the slope means towards the camera
     faces = falls_away * [-1, 1, 1]
     level, away, facing = (
-        expected_error(pose(), beside[:1], normal, np.ones(1))[0] for normal in (UP, falls_away, faces)
+        compute_expected_error(pose(), beside[:1], normal, np.ones(1))[0]
+        for normal in (UP, falls_away, faces)
     )
     assert facing < level < away
 
@@ -99,26 +108,28 @@ def test_it_is_the_spread_of_errors_made_on_purpose(
     met = centres + t[:, None] * rays
     spread = math.sqrt(np.square(met[:, :2] - ground[:2]).sum(axis=1).mean())
 
-    said = expected_error(true, ground[None], normal[None], np.full(1, 0.7), covariance)[0]
+    said = compute_expected_error(true, ground[None], normal[None], np.full(1, 0.7), covariance)[0]
     assert said == pytest.approx(spread, rel=0.06)
 
 
 def test_a_tile_is_exact_at_its_nodes_and_linear_between() -> None:
     terrain = hills(post_m=40.0, size=120)
-    tile, _, _ = tile_at(19, tuple(lonlat_to_mercator(np.array([LON, LAT]))))
+    tile, _, _ = find_tile_at(19, tuple(lonlat_to_mercator(np.array([LON, LAT]))))
     to_work = mercator_map()
     exterior = replace(
         pose(sigma_m=(0.1, 0.1, 0.2), sigma_rad=(0.001, 0.001, 0.002)),
-        projection_centre_m=(*CENTRE, float(surface_heights(terrain, *map(np.array, CENTRE))) + 120.0),
+        projection_centre_m=(*CENTRE, float(interpolate_heights_en(terrain, *map(np.array, CENTRE))) + 120.0),
     )
-    sigma = flat_terrain(1.5, WORK_CRS, "EGM96", terrain.bounds_m)
-    error = tile_error(exterior, tile, to_work, terrain, tile_sigma(tile, to_work, sigma))
+    sigma = make_flat_terrain(1.5, WORK_CRS, "EGM96", terrain.bounds_m)
+    error = compute_tile_error(
+        exterior, tile, to_work, terrain, compute_tile_height_sigma(tile, to_work, sigma)
+    )
     assert error.shape == (256, 256)
     assert error.dtype == np.float32
     rows, cols = np.meshgrid([0.0, 64.0, 224.0], [32.0, 128.0], indexing="ij")
-    xy = to_work(pixel_centres(single_tile_range(tile), rows, cols).reshape(-1, 2))
-    ground = np.column_stack([xy, surface_heights(terrain, *xy.T)])
-    exact = expected_error(exterior, ground, normals_at(terrain, xy), np.full(6, 1.5))
+    xy = to_work(compute_pixel_centres(make_tile_range(tile), rows, cols).reshape(-1, 2))
+    ground = np.column_stack([xy, interpolate_heights_en(terrain, *xy.T)])
+    exact = compute_expected_error(exterior, ground, compute_normals(terrain, xy), np.full(6, 1.5))
     assert error[rows.astype(int), cols.astype(int)].ravel() == pytest.approx(exact, rel=1e-6)
     between = error[NODE_STEP_PX // 2, ::NODE_STEP_PX]
     variances = (error[0, ::32].astype(float) ** 2 + error[32, ::32].astype(float) ** 2) / 2
@@ -126,22 +137,22 @@ def test_a_tile_is_exact_at_its_nodes_and_linear_between() -> None:
 
 
 def test_what_is_not_known_is_said_to_be_far_off() -> None:
-    tile, _, _ = tile_at(19, tuple(lonlat_to_mercator(np.array([LON, LAT]))))
-    elsewhere = flat_terrain(0.0, WORK_CRS, "EGM96", (0.0, 0.0, 10.0, 10.0))
-    sigma_m = tile_sigma(tile, mercator_map(), elsewhere)
+    tile, _, _ = find_tile_at(19, tuple(lonlat_to_mercator(np.array([LON, LAT]))))
+    elsewhere = make_flat_terrain(0.0, WORK_CRS, "EGM96", (0.0, 0.0, 10.0, 10.0))
+    sigma_m = compute_tile_height_sigma(tile, mercator_map(), elsewhere)
     assert np.isnan(sigma_m).all()
-    error = tile_error(pose(), tile, mercator_map(), elsewhere, sigma_m)
-    assert (error == UNKNOWN_M).all()
+    error = compute_tile_error(pose(), tile, mercator_map(), elsewhere, sigma_m)
+    assert (error == UNKNOWN_ERROR_M).all()
 
 
 def test_a_height_that_is_worse_known_at_one_post_is_so_at_the_pixels_there() -> None:
     """Sigmas of heights change from post to post; a lattice of every 32nd pixel passed over them."""
-    tile, _, _ = tile_at(19, tuple(lonlat_to_mercator(np.array([LON, LAT]))))
+    tile, _, _ = find_tile_at(19, tuple(lonlat_to_mercator(np.array([LON, LAT]))))
     to_work = mercator_map()
     row, col = 100, 75  # between nodes
-    place = to_work(pixel_centres(single_tile_range(tile), np.array([row]), np.array([col])).reshape(-1, 2))[
-        0
-    ]
+    place = to_work(
+        compute_pixel_centres(make_tile_range(tile), np.array([row]), np.array([col])).reshape(-1, 2)
+    )[0]
     sigma = np.full((101, 101), np.float32(0.2))
     sigma[49:52, 49:52] = 3.0
     grid = TerrainGrid(
@@ -152,35 +163,41 @@ def test_a_height_that_is_worse_known_at_one_post_is_so_at_the_pixels_there() ->
         vertical_datum="EGM96",
         dem_id="sigma",
     )
-    sigma_m = tile_sigma(tile, to_work, grid)
+    sigma_m = compute_tile_height_sigma(tile, to_work, grid)
     assert sigma_m[row, col] == pytest.approx(3.0)
     assert sigma_m[row, col + 40] == pytest.approx(0.2)
     exterior = replace(pose(), projection_centre_m=(float(place[0]) - 60.0, float(place[1]), 120.0))
     west, south, east, north = grid.bounds_m
-    flat = flat_terrain(0.0, WORK_CRS, "EGM96", (west - 300.0, south - 300.0, east + 300.0, north + 300.0))
-    error = tile_error(exterior, tile, to_work, flat, sigma_m)
+    flat = make_flat_terrain(
+        0.0, WORK_CRS, "EGM96", (west - 300.0, south - 300.0, east + 300.0, north + 300.0)
+    )
+    error = compute_tile_error(exterior, tile, to_work, flat, sigma_m)
     assert error[row, col] == pytest.approx(3.0 * 60.0 / 120.0, rel=1e-2)
 
 
 def test_a_pixel_at_the_rim_of_the_ground_is_as_well_known_as_one_inside() -> None:
     """Nodes of its lattice may lie beyond: that is no reason to know nothing of the tile."""
-    tile, _, _ = tile_at(19, tuple(lonlat_to_mercator(np.array([LON, LAT]))))
+    tile, _, _ = find_tile_at(19, tuple(lonlat_to_mercator(np.array([LON, LAT]))))
     to_work = mercator_map()
     corners = to_work(
-        pixel_centres(single_tile_range(tile), np.array([0.0, 255.0]), np.array([0.0, 255.0])).reshape(-1, 2)
+        compute_pixel_centres(make_tile_range(tile), np.array([0.0, 255.0]), np.array([0.0, 255.0])).reshape(
+            -1, 2
+        )
     )
     (west, _), (east, _) = corners.min(axis=0), corners.max(axis=0)
     south, north = corners[:, 1].min() - 50.0, corners[:, 1].max() + 50.0
     middle = (west + east) / 2.0
-    ground = flat_terrain(0.0, WORK_CRS, "EGM96", (middle, south, east + 50.0, north))
-    sigma = flat_terrain(2.0, WORK_CRS, "EGM96", ground.bounds_m)
+    ground = make_flat_terrain(0.0, WORK_CRS, "EGM96", (middle, south, east + 50.0, north))
+    sigma = make_flat_terrain(2.0, WORK_CRS, "EGM96", ground.bounds_m)
     exterior = replace(pose(), projection_centre_m=(east + 60.0, float(corners[0, 1]), 120.0))
-    error = tile_error(exterior, tile, to_work, ground, tile_sigma(tile, to_work, sigma))
-    unknown = (error == UNKNOWN_M).mean(axis=0)
+    error = compute_tile_error(
+        exterior, tile, to_work, ground, compute_tile_height_sigma(tile, to_work, sigma)
+    )
+    unknown = (error == UNKNOWN_ERROR_M).mean(axis=0)
     assert unknown[:120] == pytest.approx(1.0)
     assert unknown[136:] == pytest.approx(0.0)
-    wide = flat_terrain(0.0, WORK_CRS, "EGM96", (west - 50.0, south, east + 50.0, north))
-    whole = tile_error(exterior, tile, to_work, wide, np.full((256, 256), np.float32(2.0)))
+    wide = make_flat_terrain(0.0, WORK_CRS, "EGM96", (west - 50.0, south, east + 50.0, north))
+    whole = compute_tile_error(exterior, tile, to_work, wide, np.full((256, 256), np.float32(2.0)))
     np.testing.assert_allclose(error[:, 136:], whole[:, 136:], rtol=1e-4)
 
 
@@ -196,18 +213,18 @@ def test_ground_at_large_has_the_slope_of_the_ground_and_not_of_what_stands_on_i
         vertical_datum="EGM96",
         dem_id="crowns",
     )
-    large = ground_at_large(terrain)
+    large = smooth_terrain(terrain)
     assert max(large.post_spacing_m) == pytest.approx(10.0)
     places = np.array([[x, y] for x in (40.0, 90.0, 150.0) for y in (60.0, 120.0)])
-    normals = normals_at(large, places)
+    normals = compute_normals(large, places)
     assert -normals[:, 0] / normals[:, 2] == pytest.approx(np.full(6, 0.5), abs=0.2)
-    assert surface_heights(large, *places.T) == pytest.approx(2000.0 + 0.5 * places[:, 0], abs=2.5)
+    assert interpolate_heights_en(large, *places.T) == pytest.approx(2000.0 + 0.5 * places[:, 0], abs=2.5)
     holed = replace(terrain, heights_m=np.where(east < 50, np.nan, heights).astype(np.float32))
-    assert np.isnan(surface_heights(ground_at_large(holed), np.array([20.0]), np.array([100.0]))).all()
-    assert ground_at_large(large) is large
+    assert np.isnan(interpolate_heights_en(smooth_terrain(holed), np.array([20.0]), np.array([100.0]))).all()
+    assert smooth_terrain(large) is large
 
 
 def test_the_covariance_of_sigmas_alone() -> None:
-    spread = pose_covariance(pose(sigma_m=(1, 2, 3), sigma_rad=(0.1, 0.2, 0.3)))
+    spread = compute_pose_covariance(pose(sigma_m=(1, 2, 3), sigma_rad=(0.1, 0.2, 0.3)))
     assert np.sqrt(np.diag(spread)) == pytest.approx([1, 2, 3, 0.1, 0.2, 0.3])
     assert np.count_nonzero(spread) == 6

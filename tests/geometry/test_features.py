@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from flycam.geometry.features import (
     DESCRIPTOR_NORM,
-    cell_of,
-    even_choice,
+    compute_cell_index,
     find_features,
     rank_in_group,
-    turned_descriptors,
+    rotate_descriptors,
+    select_evenly,
 )
 
 
@@ -30,16 +30,16 @@ def speckle(width=640, height=480, seed=3):
 def test_no_cell_is_given_a_second_while_another_waits_for_its_first(seed, points, most):
     rng = np.random.default_rng(seed)
     uv, response = rng.uniform(0, 100, (points, 2)), rng.uniform(size=points)
-    chosen = even_choice(uv, response, (100, 100), 4, most)
+    chosen = select_evenly(uv, response, (100, 100), 4, most)
     assert len(chosen) == min(points, most) == len(set(chosen.tolist()))
-    there = np.bincount(cell_of(uv, (100, 100), 4), minlength=16)
-    got = np.bincount(cell_of(uv[chosen], (100, 100), 4), minlength=16)
+    there = np.bincount(compute_cell_index(uv, (100, 100), 4), minlength=16)
+    got = np.bincount(compute_cell_index(uv[chosen], (100, 100), 4), minlength=16)
     assert np.all((got >= got.max() - 1) | (got == there))
 
 
 def test_the_strongest_of_a_cell_comes_first():
     uv = np.array([[10.0, 10.0], [11.0, 10.0], [90.0, 90.0]])
-    assert even_choice(uv, np.array([0.1, 0.9, 0.2]), (100, 100), 4, 2).tolist() == [1, 2]
+    assert select_evenly(uv, np.array([0.1, 0.9, 0.2]), (100, 100), 4, 2).tolist() == [1, 2]
 
 
 @given(st.lists(st.integers(0, 5)))
@@ -63,34 +63,34 @@ def test_a_blob_is_found_where_it_is_also_in_a_picture_that_is_searched_smaller(
 
 
 def test_features_lie_in_most_cells_and_their_descriptors_have_one_norm():
-    found = find_features(speckle(), most=500, up_deg=20.0)
+    found = find_features(speckle(), max_features=500, up_deg=20.0)
     assert len(found) == 500
-    assert len(np.unique(cell_of(found.uv_px, (640, 480), 8))) >= 60
+    assert len(np.unique(compute_cell_index(found.uv_px, (640, 480), 8))) >= 60
     norm = np.linalg.norm(found.descriptor.astype(float), axis=1)
     assert np.all(np.abs(norm - DESCRIPTOR_NORM) < 0.05 * DESCRIPTOR_NORM)
 
 
 def test_a_turned_picture_gives_the_turned_descriptors():
     picture = speckle()
-    straight = find_features(picture, most=4000, up_deg=30.0)
-    turned = find_features(np.ascontiguousarray(np.rot90(picture, -1)), most=4000, up_deg=30.0)
+    straight = find_features(picture, max_features=4000, up_deg=30.0)
+    turned = find_features(np.ascontiguousarray(np.rot90(picture, -1)), max_features=4000, up_deg=30.0)
     # clockwise by 90°: what was at (u, v) is at (height - 1 - v, u)
     place = np.stack([479.0 - straight.uv_px[:, 1], straight.uv_px[:, 0]], axis=1)
     distance = np.linalg.norm(place[:, None] - turned.uv_px[None], axis=2)
     near = distance.argmin(axis=1)
     same = distance.min(axis=1) < 0.05
     assert same.sum() > 300
-    expected = turned_descriptors(straight.descriptor, -1)[same].astype(float)
+    expected = rotate_descriptors(straight.descriptor, -1)[same].astype(float)
     seen = turned.descriptor[near[same]].astype(float)
     cosine = (expected * seen).sum(axis=1) / DESCRIPTOR_NORM**2
     assert np.median(cosine) > 0.98
 
 
 def test_four_quarter_turns_change_nothing():
-    found = find_features(speckle(), most=200, up_deg=0.0)
-    assert np.array_equal(turned_descriptors(found.descriptor, 4), found.descriptor)
-    once = turned_descriptors(found.descriptor, 1)
-    assert np.array_equal(turned_descriptors(once, -1), found.descriptor)
+    found = find_features(speckle(), max_features=200, up_deg=0.0)
+    assert np.array_equal(rotate_descriptors(found.descriptor, 4), found.descriptor)
+    once = rotate_descriptors(found.descriptor, 1)
+    assert np.array_equal(rotate_descriptors(once, -1), found.descriptor)
 
 
 def test_a_picture_without_texture_or_size_has_no_features():

@@ -13,15 +13,15 @@ from flycam.errors import HorizonInView, OutsideTerrain
 from flycam.geometry.camera import project
 from flycam.geometry.footprint import (
     RANGE_PER_NEAREST,
-    footprint,
-    footprints,
-    ground_sample_distance,
-    looks_up,
-    overlap,
-    sight_range,
-    view_range,
+    compute_footprint,
+    compute_footprints,
+    compute_gsd,
+    compute_mapping_range_m,
+    compute_overlap,
+    compute_search_range_m,
+    is_looking_up,
 )
-from flycam.geometry.terrain import flat_terrain, heights_at
+from flycam.geometry.terrain import interpolate_heights, make_flat_terrain
 from tests.geometry.scenes import CENTRE, WORK_CRS, camera, grid_of, hills, pose
 
 PLAIN = camera(width=1000, height=600, focal=1000.0, brown=False)
@@ -29,7 +29,7 @@ PLAIN = camera(width=1000, height=600, focal=1000.0, brown=False)
 
 def plane(half=5000.0, height=100.0):
     e, n = CENTRE
-    return flat_terrain(height, WORK_CRS, "LOCAL", (e - half, n - half, e + half, n + half))
+    return make_flat_terrain(height, WORK_CRS, "LOCAL", (e - half, n - half, e + half, n + half))
 
 
 def area(polygon):
@@ -38,7 +38,7 @@ def area(polygon):
 
 
 def test_nadir_over_a_plane_is_a_rectangle_of_known_size():
-    made = footprint(PLAIN, pose(plane(), agl_m=200.0, yaw_deg=0.0, scale=1.0), plane())
+    made = compute_footprint(PLAIN, pose(plane(), agl_m=200.0, yaw_deg=0.0, scale=1.0), plane())
     assert area(made.polygon_m) == pytest.approx(200.0 * 120.0, rel=1e-6)
     assert made.gsd_m == pytest.approx(0.2, rel=1e-2)
     assert made.height_above_ground_m == pytest.approx(200.0)
@@ -48,7 +48,7 @@ def test_nadir_over_a_plane_is_a_rectangle_of_known_size():
 
 def test_oblique_reaches_as_far_as_its_upper_edge_says():
     exterior = pose(plane(), agl_m=100.0, yaw_deg=0.0, pitch_deg=-45.0, scale=1.0)
-    made = footprint(PLAIN, exterior, plane())
+    made = compute_footprint(PLAIN, exterior, plane())
     # upper edge: row -0.5, principal point at row 296.5, so 297 px above the axis at focal 1000
     top = np.radians(45.0) - np.arctan(0.297)
     assert made.polygon_m[:, 1].max() - CENTRE[1] == pytest.approx(100.0 / np.tan(top), rel=1e-6)
@@ -64,8 +64,8 @@ def test_the_polygon_projects_onto_the_image_border(yaw, pitch, seed):
     terrain = hills(seed=seed, size=140)
     interior = camera()
     exterior = pose(terrain, agl_m=120.0, yaw_deg=yaw, pitch_deg=pitch)
-    made = footprint(interior, exterior, terrain)
-    points = np.column_stack([made.polygon_m, heights_at(terrain, made.polygon_m)])
+    made = compute_footprint(interior, exterior, terrain)
+    points = np.column_stack([made.polygon_m, interpolate_heights(terrain, made.polygon_m)])
     uv, _ = project(interior, exterior, points)
     known = np.isfinite(uv[:, 0])
     u, v = uv[known].T
@@ -76,7 +76,7 @@ def test_the_polygon_projects_onto_the_image_border(yaw, pitch, seed):
 
 def test_horizon_rays_are_cut_at_the_range_and_counted():
     exterior = pose(plane(), agl_m=100.0, pitch_deg=-12.0)
-    made = footprint(PLAIN, exterior, plane(), max_range_m=1500.0)
+    made = compute_footprint(PLAIN, exterior, plane(), max_range_m=1500.0)
     assert made.clipped
     assert 0.1 < made.horizon_fraction < 0.5
     assert np.linalg.norm(made.polygon_m - CENTRE, axis=1).max() <= 1500.0 + 1e-6
@@ -84,7 +84,7 @@ def test_horizon_rays_are_cut_at_the_range_and_counted():
 
 def test_a_picture_of_the_horizon_is_refused():
     with pytest.raises(HorizonInView, match="pitch"):
-        footprint(PLAIN, pose(plane(), pitch_deg=2.0), plane())
+        compute_footprint(PLAIN, pose(plane(), pitch_deg=2.0), plane())
 
 
 @given(st.floats(-90.0, 60.0), st.floats(-180.0, 180.0))
@@ -92,11 +92,11 @@ def test_a_picture_of_the_horizon_is_refused():
 def test_who_looks_up_sees_no_plane(pitch, roll):
     terrain = plane()
     exterior = pose(terrain, pitch_deg=pitch, roll_deg=roll)
-    if looks_up(camera(), exterior):
+    if is_looking_up(camera(), exterior):
         with pytest.raises(HorizonInView):
-            footprint(camera(), exterior, terrain)
-    assert not looks_up(camera(), pose(terrain, pitch_deg=-90.0))
-    assert looks_up(camera(), pose(terrain, pitch_deg=4.0))
+            compute_footprint(camera(), exterior, terrain)
+    assert not is_looking_up(camera(), pose(terrain, pitch_deg=-90.0))
+    assert is_looking_up(camera(), pose(terrain, pitch_deg=4.0))
 
 
 def test_ground_the_terrain_does_not_know_is_refused_and_half_of_it_is_clipped():
@@ -106,58 +106,58 @@ def test_ground_the_terrain_does_not_know_is_refused_and_half_of_it_is_clipped()
     centre = (CENTRE[0] + 2000.0, CENTRE[1], away.projection_centre_m[2])
     object.__setattr__(away, "projection_centre_m", centre)
     with pytest.raises(OutsideTerrain, match="DEM"):
-        footprint(camera(), away, terrain)
+        compute_footprint(camera(), away, terrain)
     edge = pose(terrain, offset=(170.0, 0.0))
-    assert footprint(camera(), edge, terrain).clipped
-    assert not footprint(camera(), exterior, terrain).clipped
+    assert compute_footprint(camera(), edge, terrain).clipped
+    assert not compute_footprint(camera(), exterior, terrain).clipped
 
 
 def test_a_hole_under_the_aircraft_is_survived():
     heights = hills(size=60).heights_m.copy()
     heights[28:32, 28:32] = np.nan
     terrain = grid_of(heights)
-    made = footprint(camera(), pose(hills(size=60)), terrain)
+    made = compute_footprint(camera(), pose(hills(size=60)), terrain)
     assert np.isfinite([made.gsd_m, made.height_above_ground_m]).all()
 
 
 def test_overlap():
     square = np.add([[0, 0], [10, 0], [10, 10], [0, 10]], [500000.0, 2400000.0])
-    assert overlap(square, square) == pytest.approx(1.0)
-    assert overlap(square, np.add(square, [4.0, 0.0])) == pytest.approx(0.6, abs=1e-4)
-    assert overlap(square, np.add(square, [20.0, 0.0])) == 0.0
+    assert compute_overlap(square, square) == pytest.approx(1.0)
+    assert compute_overlap(square, np.add(square, [4.0, 0.0])) == pytest.approx(0.6, abs=1e-4)
+    assert compute_overlap(square, np.add(square, [20.0, 0.0])) == 0.0
     small = (square - square[0]) * 0.5 + square[0]
-    assert overlap(small, square) == pytest.approx(1.0, abs=1e-4)
-    assert overlap(square, small) == pytest.approx(0.25, abs=1e-4)
-    assert overlap(square[:2], square) == 0.0
+    assert compute_overlap(small, square) == pytest.approx(1.0, abs=1e-4)
+    assert compute_overlap(square, small) == pytest.approx(0.25, abs=1e-4)
+    assert compute_overlap(square[:2], square) == 0.0
 
 
 def test_ground_sample_distance_is_range_over_focal_length():
     exterior = pose(plane(), agl_m=300.0, scale=1.0)
     below = np.array([[CENTRE[0], CENTRE[1], 100.0], [CENTRE[0] + 400.0, CENTRE[1], 100.0]])
-    np.testing.assert_allclose(ground_sample_distance(PLAIN, exterior, below), [0.3, 0.5])
+    np.testing.assert_allclose(compute_gsd(PLAIN, exterior, below), [0.3, 0.5])
 
 
 def test_view_range_follows_the_height_above_the_lowest_ground():
-    assert view_range(PLAIN, pose(plane(), agl_m=120.0), plane()) == 500.0
-    assert view_range(PLAIN, pose(plane(), agl_m=300.0), plane()) == pytest.approx(1200.0)
-    assert view_range(PLAIN, pose(plane(), agl_m=20.0), plane()) == 500.0
-    assert sight_range(pose(plane(), agl_m=120.0), plane()) == pytest.approx(1200.0)
+    assert compute_mapping_range_m(PLAIN, pose(plane(), agl_m=120.0), plane()) == 500.0
+    assert compute_mapping_range_m(PLAIN, pose(plane(), agl_m=300.0), plane()) == pytest.approx(1200.0)
+    assert compute_mapping_range_m(PLAIN, pose(plane(), agl_m=20.0), plane()) == 500.0
+    assert compute_search_range_m(pose(plane(), agl_m=120.0), plane()) == pytest.approx(1200.0)
 
 
 def test_a_low_view_ends_where_its_tilt_is_not_known_well_enough_to_tell_ground_from_sky():
     low = replace(pose(plane(), agl_m=2.5), sigma_attitude_rad=(0.05, 0.05, 0.05))
-    assert view_range(PLAIN, low, plane()) == pytest.approx(25.0)
-    assert view_range(PLAIN, replace(low, sigma_attitude_rad=(0.01, 0.01, 0.01)), plane()) == pytest.approx(
-        125.0
-    )
-    assert view_range(PLAIN, replace(low, sigma_attitude_rad=(0.0, 0.0, 0.0)), plane()) == 500.0
+    assert compute_mapping_range_m(PLAIN, low, plane()) == pytest.approx(25.0)
+    assert compute_mapping_range_m(
+        PLAIN, replace(low, sigma_attitude_rad=(0.01, 0.01, 0.01)), plane()
+    ) == pytest.approx(125.0)
+    assert compute_mapping_range_m(PLAIN, replace(low, sigma_attitude_rad=(0.0, 0.0, 0.0)), plane()) == 500.0
 
 
 @given(st.floats(-89.0, -20.0), st.floats(150.0, 400.0), st.floats(0.0, 360.0))
 def test_no_pixel_covers_more_than_four_times_the_ground_of_the_best(pitch, agl, yaw):
     exterior = pose(plane(), agl_m=agl, yaw_deg=yaw, pitch_deg=pitch, scale=1.0)
-    reach = view_range(PLAIN, exterior, plane())
-    made = footprint(PLAIN, exterior, plane())
+    reach = compute_mapping_range_m(PLAIN, exterior, plane())
+    made = compute_footprint(PLAIN, exterior, plane())
     ground = np.column_stack([made.polygon_m, np.full(len(made.polygon_m), 100.0)])
     distance = np.linalg.norm(ground - exterior.projection_centre_m, axis=1)
     assert np.linalg.norm(made.polygon_m - CENTRE, axis=1).max() <= reach * 1.001
@@ -170,8 +170,8 @@ def test_no_pixel_covers_more_than_four_times_the_ground_of_the_best(pitch, agl,
 
 def test_what_is_too_far_to_be_mapped_is_still_ground_and_no_sky():
     exterior = pose(plane(), agl_m=200.0, pitch_deg=-20.0)
-    made = footprint(PLAIN, exterior, plane())
-    far = footprint(PLAIN, exterior, plane(), max_range_m=2000.0)
+    made = compute_footprint(PLAIN, exterior, plane())
+    far = compute_footprint(PLAIN, exterior, plane(), max_range_m=2000.0)
     assert made.horizon_fraction == far.horizon_fraction
     assert made.clipped
     assert area(made.polygon_m) < 0.7 * area(far.polygon_m)
@@ -182,9 +182,9 @@ def test_many_frames_at_once_are_what_each_is_alone():
     terrain = hills(relief_m=250.0)
     poses = [pose(terrain, agl_m=120.0, yaw_deg=40.0 * k, pitch_deg=-90.0 + 8.0 * k) for k in range(8)]
     poses.append(pose(terrain, pitch_deg=10.0))
-    together = footprints([(PLAIN, one) for one in poses], terrain)
+    together = compute_footprints([(PLAIN, one) for one in poses], terrain)
     assert isinstance(together[-1], HorizonInView)
     for one, made in zip(poses[:-1], together, strict=False):
-        alone = footprint(PLAIN, one, terrain)
+        alone = compute_footprint(PLAIN, one, terrain)
         np.testing.assert_array_equal(made.polygon_m, alone.polygon_m)
         assert (made.bounds_m, made.gsd_m, made.clipped) == (alone.bounds_m, alone.gsd_m, alone.clipped)

@@ -23,22 +23,22 @@ def test_mercator_there_and_back(lon, lat):
 @given(zooms, st.floats(0, 0.999), st.floats(0, 0.999))
 def test_the_pixel_that_holds_a_pixel_s_centre_is_that_pixel(z, fx, fy):
     tile = grid.TileId(z=z, x=int(fx * 2**z), y=int(fy * 2**z))
-    centre = grid.pixel_centres(grid.single_tile_range(tile), np.array([200.0]), np.array([17.0]))[0]
-    assert grid.tile_at(z, (centre[0], centre[1])) == (tile, 200, 17)
+    centre = grid.compute_pixel_centres(grid.make_tile_range(tile), np.array([200.0]), np.array([17.0]))[0]
+    assert grid.find_tile_at(z, (centre[0], centre[1])) == (tile, 200, 17)
 
 
 def test_outer_edges_lie_half_a_pixel_outside_the_centres():
     tiles = grid.TileRange(z=12, x_start=3000, y_start=1700, x_stop=3002, y_stop=1701)
-    west, south, east, north = grid.range_bounds(tiles)
-    corners = grid.pixel_centres(tiles, np.array([-0.5, 255.5]), np.array([-0.5, 511.5]))
+    west, south, east, north = grid.get_range_bounds(tiles)
+    corners = grid.compute_pixel_centres(tiles, np.array([-0.5, 255.5]), np.array([-0.5, 511.5]))
     np.testing.assert_allclose(corners, [[west, north], [east, south]], atol=1e-6)
 
 
 @given(zooms, st.floats(0, 0.99), st.floats(0, 0.99))
 def test_children_cover_their_parent(z, fx, fy):
     tile = grid.TileId(z=z, x=int(fx * 2**z), y=int(fy * 2**z))
-    bounds = np.array([grid.tile_bounds(c) for c in tile.children()])
-    west, south, east, north = grid.tile_bounds(tile)
+    bounds = np.array([grid.get_tile_bounds(c) for c in tile.children()])
+    west, south, east, north = grid.get_tile_bounds(tile)
     np.testing.assert_allclose(
         [bounds[:, 0].min(), bounds[:, 1].min(), bounds[:, 2].max(), bounds[:, 3].max()],
         [west, south, east, north],
@@ -48,27 +48,27 @@ def test_children_cover_their_parent(z, fx, fy):
 
 
 def test_ground_pixel_is_grid_pixel_times_cosine_of_latitude():
-    assert grid.grid_pixel_m(0) == pytest.approx(156543.03392804097)
-    assert grid.ground_pixel_m(20, 60.0) == pytest.approx(grid.grid_pixel_m(20) / 2)
+    assert grid.compute_grid_pixel_m(0) == pytest.approx(156543.03392804097)
+    assert grid.compute_ground_pixel_m(20, 60.0) == pytest.approx(grid.compute_grid_pixel_m(20) / 2)
 
 
 @given(st.floats(0.01, 100.0), st.floats(-60, 60))
 def test_zoom_for_gsd_is_the_nearest_in_ratio(gsd, lat):
-    z = grid.zoom_for_gsd(gsd, lat)
-    assert abs(math.log2(grid.ground_pixel_m(z, lat) / gsd)) <= 0.5 + 1e-9
+    z = grid.choose_zoom(gsd, lat)
+    assert abs(math.log2(grid.compute_ground_pixel_m(z, lat) / gsd)) <= 0.5 + 1e-9
 
 
 def test_ranges():
-    tiles = grid.range_for_bounds(10, grid.tile_bounds(grid.TileId(z=10, x=5, y=6)))
+    tiles = grid.find_range_for_bounds(10, grid.get_tile_bounds(grid.TileId(z=10, x=5, y=6)))
     assert grid.TileId(z=10, x=5, y=6) in tiles
     a = grid.TileRange(z=5, x_start=2, y_start=2, x_stop=6, y_stop=4)
     b = grid.TileRange(z=5, x_start=4, y_start=3, x_stop=9, y_stop=9)
     both = a.intersection(b)
     assert set(both) == set(a) & set(b)
     assert len(both) == 2
-    assert {t.parent() for t in a} == set(grid.parent_range(a))
+    assert {t.parent() for t in a} == set(grid.get_parent_range(a))
     assert grid.TileRange(z=5, x_start=4, y_start=3, x_stop=4, y_stop=9).is_empty
     with pytest.raises(ValueError, match="zooms"):
-        a.intersection(grid.parent_range(a))
+        a.intersection(grid.get_parent_range(a))
     with pytest.raises(ValueError, match="positive"):
-        grid.zoom_for_gsd(0.0, 20.0)
+        grid.choose_zoom(0.0, 20.0)

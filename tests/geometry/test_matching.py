@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.geometry.features import DESCRIPTOR_NORM
-from flycam.geometry.matching import close_pairs, mutual_best, mutual_best_of_all
+from flycam.geometry.matching import find_close_pairs, match_all_mutual_best, match_mutual_best
 
 
 def descriptors(n, seed):
@@ -19,7 +19,7 @@ def test_close_pairs_are_those_of_every_pair(seed, n, m):
     rng = np.random.default_rng(seed)
     a, b = rng.uniform(size=(n, 2)), rng.uniform(size=(m, 2))
     a[rng.uniform(size=n) < 0.2] = np.nan
-    i, j = close_pairs(a, b, 0.3)
+    i, j = find_close_pairs(a, b, 0.3)
     with np.errstate(invalid="ignore"):
         expected = np.argwhere((np.abs(a[:, None] - b[None]) <= 0.3).all(axis=2))
     assert np.array_equal(np.stack([i, j], axis=1), expected)
@@ -42,26 +42,31 @@ def test_a_match_is_the_best_of_its_candidates_from_both_sides(seed, n, m):
             rivals = np.concatenate([np.delete(distance[r], c), np.delete(distance[:, c], r)])
             if np.isfinite(d) and cosine[r, c] >= 0.7 and np.all(d <= 0.9 * rivals):
                 expected.append((r, c))
-    ours = mutual_best(a, b, i, j, ratio=0.9, alike=0.7)
+    ours = match_mutual_best(a, b, i, j, ratio=0.9, min_similarity=0.7)
     assert list(zip(ours[0].tolist(), ours[1].tolist(), strict=True)) == expected
 
 
 def test_candidates_that_do_not_hold_the_true_one_give_none_that_is_unlike():
     a, b = descriptors(50, 1), descriptors(50, 2)
     i, j = np.nonzero(np.ones((50, 50), dtype=bool))
-    assert mutual_best(a, b, i, j, ratio=0.8, alike=0.88)[0].size == 0
+    assert match_mutual_best(a, b, i, j, ratio=0.8, min_similarity=0.88)[0].size == 0
 
 
 def test_all_pairs_find_a_permutation_and_leave_strangers():
     a = descriptors(60, 5)
     order = np.random.default_rng(1).permutation(60)
     b = np.concatenate([a[order], descriptors(20, 9)])
-    i, j = mutual_best_of_all(a, b, ratio=0.8)
+    i, j = match_all_mutual_best(a, b, ratio=0.8)
     assert i.tolist() == list(range(60))
     assert np.array_equal(order[j], i)
 
 
 def test_too_few_to_compare_give_nothing():
-    assert mutual_best_of_all(descriptors(1, 1), descriptors(9, 2), ratio=0.8)[0].size == 0
+    assert match_all_mutual_best(descriptors(1, 1), descriptors(9, 2), ratio=0.8)[0].size == 0
     none = np.empty(0, dtype=np.int64)
-    assert mutual_best(descriptors(3, 1), descriptors(3, 2), none, none, ratio=0.8, alike=0.8)[0].size == 0
+    assert (
+        match_mutual_best(descriptors(3, 1), descriptors(3, 2), none, none, ratio=0.8, min_similarity=0.8)[
+            0
+        ].size
+        == 0
+    )

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.geometry.occlusion import HorizonScan, SteepSlopes, visibility_margin
-from flycam.geometry.terrain import cast_rays, heights_at
+from flycam.geometry.occlusion import HorizonScan, SteepSlopes, compute_visibility_margin
+from flycam.geometry.terrain import cast_rays, interpolate_heights
 from tests.geometry.scenes import CENTRE, grid_of, hills
 
 POST = 10.0
@@ -23,7 +23,7 @@ def profile(heights_of_east, n=101, post=POST):
 def line_of_points(t, start, stop, count=400, north=3.0):
     east = np.linspace(start, stop, count)
     xy = np.column_stack([CENTRE[0] + east, np.full(count, CENTRE[1] + north)])
-    return east, np.column_stack([xy, heights_at(t, xy)])
+    return east, np.column_stack([xy, interpolate_heights(t, xy)])
 
 
 def test_the_shadow_of_a_ridge_is_that_of_similar_triangles():
@@ -31,7 +31,7 @@ def test_the_shadow_of_a_ridge_is_that_of_similar_triangles():
     t = profile(lambda e: 60.0 * np.maximum(1.0 - np.abs(e) / 30.0, 0.0))
     centre = np.array([CENTRE[0] - 200.0, CENTRE[1] + 3.0, 120.0])
     east, points = line_of_points(t, -190.0, 390.0)
-    margin = visibility_margin(t, centre, points)
+    margin = compute_visibility_margin(t, centre, points)
     hidden = (east > 0.0) & (east < 200.0)
     clear = np.minimum(np.abs(east), np.abs(east - 200.0)) > 0.6 * POST
     np.testing.assert_array_equal(margin[clear] < 0.0, hidden[clear])
@@ -45,7 +45,7 @@ def test_the_foot_of_a_cliff_is_hidden_from_above_its_edge():
     t = profile(lambda e: np.where(e <= 0.0, 100.0, 0.0))
     centre = np.array([CENTRE[0] - 80.0, CENTRE[1] + 3.0, 140.0])
     east, points = line_of_points(t, -300.0, 490.0)
-    margin = visibility_margin(t, centre, points)
+    margin = compute_visibility_margin(t, centre, points)
     hidden = (east > 0.0) & (east < 200.0)
     clear = np.minimum(np.abs(east), np.abs(east - 200.0)) > 0.6 * POST
     np.testing.assert_array_equal(margin[clear] < 0.0, hidden[clear])
@@ -55,16 +55,16 @@ def test_from_straight_above_nothing_is_hidden():
     t = profile(lambda e: 80.0 * np.sin(e / 25.0))
     centre = np.array([*CENTRE, 5000.0])
     _, points = line_of_points(t, -400.0, 400.0)
-    assert (visibility_margin(t, centre, points) >= 0.0).all()
+    assert (compute_visibility_margin(t, centre, points) >= 0.0).all()
 
 
 def test_holes_hide_nothing_and_are_not_seen():
     t = profile(lambda e: np.where(np.abs(e) < 25.0, np.nan, 0.0))
     centre = np.array([CENTRE[0] - 200.0, CENTRE[1], 50.0])
     _, points = line_of_points(t, 60.0, 300.0)
-    assert (visibility_margin(t, centre, points) >= 0.0).all()
-    assert np.isnan(visibility_margin(t, centre, np.array([[CENTRE[0], CENTRE[1], np.nan]]))).all()
-    beyond = SteepSlopes(t, tuple(centre), 600.0, 0.01).spare(*points.T)
+    assert (compute_visibility_margin(t, centre, points) >= 0.0).all()
+    assert np.isnan(compute_visibility_margin(t, centre, np.array([[CENTRE[0], CENTRE[1], np.nan]]))).all()
+    beyond = SteepSlopes(t, tuple(centre), 600.0, 0.01).is_surely_visible(*points.T)
     assert not beyond[points[:, 0] > CENTRE[0] + 30.0].any()
 
 
@@ -73,29 +73,29 @@ def test_holes_hide_nothing_and_are_not_seen():
 def test_against_exact_ray_casting(seed, above, roughness):
     rng = np.random.default_rng(seed)
     t = hills(seed=seed, relief_m=250.0, size=90, roughness=roughness)
-    ground = float(heights_at(t, np.array([CENTRE]))[0])
+    ground = float(interpolate_heights(t, np.array([CENTRE]))[0])
     centre = np.array([*CENTRE, ground + above])
     xy = np.array(CENTRE) + rng.uniform(-400, 400, (1500, 2))
-    points = np.column_stack([xy, heights_at(t, xy)])
+    points = np.column_stack([xy, interpolate_heights(t, xy)])
     hits = cast_rays(t, centre, points - centre)
     short = np.linalg.norm(hits - centre, axis=1) < np.linalg.norm(points - centre, axis=1) - 0.05
-    margin = visibility_margin(t, centre, points)
+    margin = compute_visibility_margin(t, centre, points)
     wrong = (margin < 0.0) != short
     # where the two differ the line of sight grazes the ground: by less than what a DEM of 10 m posts knows
     assert wrong.mean() < 0.04
     assert np.abs(margin[wrong]).max(initial=0.0) < 0.25 * POST
     assert ((margin < 0.0) & ~short).mean() < 0.002
     for reach, sight in ((600.0, 0.01), (600.0, 0.5), (150.0, 0.2)):
-        free = SteepSlopes(t, tuple(centre), reach, sight).spare(*points.T)
+        free = SteepSlopes(t, tuple(centre), reach, sight).is_surely_visible(*points.T)
         assert not (free & short).any()
 
 
 def test_the_scan_gives_the_same_bits_however_it_is_asked():
     t = hills(seed=4, relief_m=300.0)
-    centre = (*CENTRE, float(heights_at(t, np.array([CENTRE]))[0]) + 60.0)
+    centre = (*CENTRE, float(interpolate_heights(t, np.array([CENTRE]))[0]) + 60.0)
     rng = np.random.default_rng(0)
     xy = np.array(CENTRE) + rng.uniform(-500, 500, (300, 2))
-    points = np.column_stack([xy, heights_at(t, xy)])
+    points = np.column_stack([xy, interpolate_heights(t, xy)])
     whole = HorizonScan(t, centre, 800.0).margin(*points.T)
     grown = HorizonScan(t, centre, 800.0)
     for order in (slice(7, 9), slice(200, 300), slice(0, 300)):
@@ -109,14 +109,14 @@ def test_the_sight_line_may_start_outside_the_terrain():
     centre = np.array([CENTRE[0] - 700.0, CENTRE[1], 150.0])
     east, points = line_of_points(t, 50.0, 190.0, north=0.0)
     sight = 150.0 - 90.0 * (east + 700.0) / 700.0
-    assert visibility_margin(t, centre, points) == pytest.approx(-sight, abs=0.3)
+    assert compute_visibility_margin(t, centre, points) == pytest.approx(-sight, abs=0.3)
 
 
 def test_a_cliff_takes_the_proof_only_from_what_lies_behind_it():
     t = profile(lambda e: np.where(e > 100.0, 0.0, 60.0))
     centre = (*CENTRE, 160.0)
     east, points = line_of_points(t, -180.0, 180.0)
-    free = SteepSlopes(t, centre, 400.0, 0.3).spare(*points.T)
+    free = SteepSlopes(t, centre, 400.0, 0.3).is_surely_visible(*points.T)
     assert free[east < 85.0].all()
     assert not free[east > 115.0].any()
 
@@ -125,9 +125,11 @@ def test_a_cliff_takes_the_proof_only_from_what_lies_behind_it():
 @settings(max_examples=10, deadline=None)
 def test_what_cannot_be_hidden_is_said_alike_however_it_is_asked(seed, above):
     t = hills(seed=seed, relief_m=300.0, size=90)
-    centre = (*CENTRE, float(heights_at(t, np.array([CENTRE]))[0]) + above)
+    centre = (*CENTRE, float(interpolate_heights(t, np.array([CENTRE]))[0]) + above)
     xy = np.array(CENTRE) + np.random.default_rng(seed).uniform(-300, 300, (400, 2))
-    points = np.column_stack([xy, heights_at(t, xy)])
+    points = np.column_stack([xy, interpolate_heights(t, xy)])
     slopes = SteepSlopes(t, centre, 400.0, 0.3)
-    whole = slopes.spare(*points.T)
-    np.testing.assert_array_equal(np.concatenate([slopes.spare(*p[:, None]) for p in points]), whole)
+    whole = slopes.is_surely_visible(*points.T)
+    np.testing.assert_array_equal(
+        np.concatenate([slopes.is_surely_visible(*p[:, None]) for p in points]), whole
+    )

@@ -12,13 +12,13 @@ from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.projection import (
     LENS_UNKNOWNS,
-    image_points,
-    image_points_with_derivatives,
-    lens_vector,
-    turned_by,
-    with_lens,
+    apply_lens_vector,
+    compute_rotation_derivative,
+    project_camera_points,
+    project_with_derivatives,
+    to_lens_vector,
 )
-from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis
+from flycam.geometry.rotation import rotation_from_angle_axis, to_mat3
 
 STEPS = np.array([1e-6, 1e-6, 1e-3, 1e-3, 1e-6, 1e-6, 1e-6, 1e-6, 1e-6])
 
@@ -39,7 +39,7 @@ def lenses(draw):
         distortion=tuple(terms),
         calibration_id="test",
     )
-    moved = lens_vector(interior)
+    moved = to_lens_vector(interior)
     moved[:4] += np.array([0.05, 0.01, 5.0, 5.0]) * [draw(small) for _ in range(4)]
     if model is not LensModel.PINHOLE:
         moved[4 : 4 + count] += 0.01 * draw(small)
@@ -56,49 +56,47 @@ def test_the_moved_lens_is_the_camera_it_becomes(lens, camera_m):
     interior, moved = lens
     exterior = ExteriorOrientation(
         projection_centre_m=(0.0, 0.0, 0.0),
-        rotation=as_mat3(np.eye(3)),
+        rotation=to_mat3(np.eye(3)),
         work_crs="LOCAL",
         vertical_datum="LOCAL",
         sigma_position_m=(0.0,) * 3,
         sigma_attitude_rad=(0.0,) * 3,
         source=PoseSource.GNSS,
     )
-    expected, _ = project(with_lens(interior, moved), exterior, camera_m)
-    found = image_points(interior, moved, camera_m)
+    expected, _ = project(apply_lens_vector(interior, moved), exterior, camera_m)
+    found = project_camera_points(interior, moved, camera_m)
     known = np.isfinite(expected)
     np.testing.assert_allclose(found[known], expected[known], atol=1e-8)
-    np.testing.assert_allclose(
-        image_points_with_derivatives(interior, moved, camera_m).uv, found, rtol=0, atol=0
-    )
+    np.testing.assert_allclose(project_with_derivatives(interior, moved, camera_m).uv, found, rtol=0, atol=0)
 
 
 @given(lenses(), points)
 def test_derivatives_by_the_point_and_by_the_turn(lens, camera_m):
     interior, moved = lens
-    result = image_points_with_derivatives(interior, moved, camera_m)
+    result = project_with_derivatives(interior, moved, camera_m)
     for axis in range(3):
         step = np.zeros(3)
         step[axis] = 1e-4
-        slope = _slope(lambda s, d=step: image_points(interior, moved, camera_m + s * d), 1e-4)
+        slope = _slope(lambda s, d=step: project_camera_points(interior, moved, camera_m + s * d), 1e-4)
         np.testing.assert_allclose(result.by_camera[:, :, axis], slope, rtol=2e-5, atol=1e-5)
         turn = step * 1e-2
 
         def turned(s, d=turn):
-            return image_points(interior, moved, camera_m @ rotation_from_angle_axis(s * d).T)
+            return project_camera_points(interior, moved, camera_m @ rotation_from_angle_axis(s * d).T)
 
-        by_turn = result.by_camera @ turned_by(camera_m)
+        by_turn = result.by_camera @ compute_rotation_derivative(camera_m)
         np.testing.assert_allclose(by_turn[:, :, axis], _slope(turned, 1e-6), rtol=2e-5, atol=1e-3)
 
 
 @given(lenses(), points)
 def test_derivatives_by_the_lens(lens, camera_m):
     interior, moved = lens
-    result = image_points_with_derivatives(interior, moved, camera_m)
+    result = project_with_derivatives(interior, moved, camera_m)
     fisheye = interior.model is LensModel.FISHEYE
     for k in range(LENS_UNKNOWNS - (1 if fisheye else 0)):
         step = np.zeros(LENS_UNKNOWNS)
         step[k] = STEPS[k]
-        slope = _slope(lambda s, d=step: image_points(interior, moved + s * d, camera_m), STEPS[k])
+        slope = _slope(lambda s, d=step: project_camera_points(interior, moved + s * d, camera_m), STEPS[k])
         np.testing.assert_allclose(result.by_lens[:, :, k], slope, rtol=2e-5, atol=1e-4)
 
 
@@ -110,7 +108,9 @@ def test_a_point_behind_the_camera_has_no_image():
         principal_point_px=(50.0, 50.0),
         calibration_id="test",
     )
-    assert np.isnan(image_points(interior, lens_vector(interior), np.array([[1.0, 1.0, -5.0]]))).all()
+    assert np.isnan(
+        project_camera_points(interior, to_lens_vector(interior), np.array([[1.0, 1.0, -5.0]]))
+    ).all()
 
 
 @pytest.mark.parametrize("model", [LensModel.FISHEYE, LensModel.BROWN])
@@ -123,7 +123,7 @@ def test_the_middle_of_the_picture_is_no_special_place(model):
         distortion=(0.01, 0.0, 0.0, 0.0),
         calibration_id="test",
     )
-    result = image_points_with_derivatives(interior, lens_vector(interior), np.array([[0.0, 0.0, 10.0]]))
+    result = project_with_derivatives(interior, to_lens_vector(interior), np.array([[0.0, 0.0, 10.0]]))
     assert np.isfinite(result.by_camera).all() and np.isfinite(result.by_lens).all()
     np.testing.assert_allclose(result.by_camera[0], [[10.0, 0.0, 0.0], [0.0, 10.0, 0.0]], atol=1e-6)
 

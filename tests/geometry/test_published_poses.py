@@ -11,16 +11,16 @@ import pytest
 import rasterio
 import yaml
 
-from flycam.geometry.camera import image_rays, project
-from flycam.geometry.grid import TileRange, grid_pixel_m, range_for_bounds
+from flycam.geometry.camera import compute_image_rays, project
+from flycam.geometry.grid import TileRange, compute_grid_pixel_m, find_range_for_bounds
 from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.geometry.planar import PlanarMap
-from flycam.geometry.rectify import MAX_LATTICE_ERROR_PX, rectify
+from flycam.geometry.orthorectification import MAX_LATTICE_ERROR_PX, orthorectify
+from flycam.geometry.planar_map import PlanarMap
 from flycam.geometry.rotation import (
-    as_mat3,
     rotation_from_angle_axis,
     rotation_from_body,
     rotation_from_opk,
+    to_mat3,
 )
 from flycam.geometry.terrain import cast_rays
 from tests.geometry.published import odm_camera, read_dem, read_opk
@@ -86,7 +86,9 @@ def test_world_to_pixel_against_the_published_poses(flight, request):
     uv = np.stack(np.meshgrid(np.linspace(0, w - 1, 21), np.linspace(0, h - 1, 21)), -1).reshape(-1, 2)
     worst = 0.0
     for name, exterior in poses.items():
-        ground = cast_rays(dem, np.array(exterior.projection_centre_m), image_rays(interior, exterior, uv))
+        ground = cast_rays(
+            dem, np.array(exterior.projection_centre_m), compute_image_rays(interior, exterior, uv)
+        )
         known = np.isfinite(ground[:, 0])
         assert known.mean() > 0.5
         again, _ = project(interior, exterior, ground[known])
@@ -126,13 +128,13 @@ def plane_map(dem) -> tuple[PlanarMap, tuple[float, float]]:
 def orthos(flight, gsd_m):
     folder, interior, poses, dem = flight
     to_work, (cx, cy) = plane_map(dem)
-    z = round(np.log2(grid_pixel_m(0) / gsd_m))
+    z = round(np.log2(compute_grid_pixel_m(0) / gsd_m))
     west, south, east, north = dem.bounds_m
-    tiles: TileRange = range_for_bounds(z, (west - cx, south - cy, east - cx, north - cy))
+    tiles: TileRange = find_range_for_bounds(z, (west - cx, south - cy, east - cx, north - cy))
     for name, exterior in sorted(poses.items()):
         with rasterio.open(folder / f"{name}.tif") as source:
             pixels = np.ascontiguousarray(np.moveaxis(source.read([1, 2, 3]), 0, -1).astype(np.uint8))
-        yield name, rectify(pixels, interior, exterior, dem, tiles, to_work), grid_pixel_m(z)
+        yield name, orthorectify(pixels, interior, exterior, dem, tiles, to_work), compute_grid_pixel_m(z)
 
 
 def displacements(a, b, window=64, step=48):
@@ -188,7 +190,7 @@ def test_a_wrong_pose_would_be_seen(odm):
     name, other = sorted(poses)[:2]
     turned = replace(
         poses[name],
-        rotation=as_mat3(
+        rotation=to_mat3(
             rotation_from_opk(0, np.radians(1.5), 0) @ np.diag([1, -1, -1]) @ poses[name].rotation
         ),
     )

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.geometry.relief_displacement import bend_m
+from flycam.geometry.relief_displacement import measure_bend_m
 
 CENTRE = np.array([[30.0, -20.0, 150.0]])
 EAST, NORTH = (axis.reshape(1, -1) for axis in np.meshgrid(np.arange(16.0), np.arange(16.0)))
 
 
 def bend(height: np.ndarray, centre: np.ndarray = CENTRE) -> float:
-    return float(bend_m(EAST, NORTH, height, centre)[0])
+    return float(measure_bend_m(EAST, NORTH, height, centre)[0])
 
 
 @given(level=st.floats(-50.0, 100.0))

@@ -121,4 +121,4 @@ def test_all_notations_take_arrays_and_give_rotations():
 
 def test_a_mirror_is_not_a_rotation():
     with pytest.raises(ValueError, match="rotation"):
-        rot.as_mat3(np.diag([1, 1, -1]))
+        rot.to_mat3(np.diag([1, 1, -1]))

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.geometry.terrain import (
+    build_max_pyramid,
     cast_rays,
-    cell_rises,
-    flat_terrain,
-    heights_at,
-    max_pyramid,
-    normals_at,
+    compute_cell_slopes,
+    compute_normals,
+    interpolate_heights,
+    make_flat_terrain,
 )
 from tests.geometry.scenes import CENTRE, WORK_CRS, grid_of, hills
 
@@ -34,9 +34,9 @@ def test_heights_are_bilinear_and_exact_at_the_posts_rim_included():
     e, n = np.linspace(west, east, 20), np.linspace(north, south, 20)
     xy = np.stack(np.meshgrid(e, n), -1).reshape(-1, 2)
     inside = xy + np.clip(np.array(CENTRE) - xy, -1e-7, 1e-7)
-    np.testing.assert_allclose(heights_at(t, inside).reshape(20, 20), t.heights_m, atol=1e-3)
+    np.testing.assert_allclose(interpolate_heights(t, inside).reshape(20, 20), t.heights_m, atol=1e-3)
     middle = np.array([[(e[3] + e[4]) / 2, (n[7] + n[8]) / 2]])
-    assert heights_at(t, middle)[0] == pytest.approx(t.heights_m[7:9, 3:5].mean(), abs=1e-3)
+    assert interpolate_heights(t, middle)[0] == pytest.approx(t.heights_m[7:9, 3:5].mean(), abs=1e-3)
 
 
 def test_heights_outside_and_in_holes_are_unknown():
@@ -45,24 +45,26 @@ def test_heights_outside_and_in_holes_are_unknown():
     west, south, east, north = t.bounds_m
     hole = [west + 95.0, north - 95.0]
     beside = [west + 85.0, north - 85.0]
-    h = heights_at(t, np.array([[west - 0.1, south], [east + 5, north], hole, beside, [np.nan, 0.0]]))
+    h = interpolate_heights(
+        t, np.array([[west - 0.1, south], [east + 5, north], hole, beside, [np.nan, 0.0]])
+    )
     assert np.isnan(h[[0, 1, 2, 4]]).all()
     assert np.isfinite(h[3])
 
 
 def test_normals_and_slopes_of_a_plane():
     t = tilted(0.3, -0.2)
-    n = normals_at(t, np.array([[CENTRE[0] + 3, CENTRE[1] - 7]]))
+    n = compute_normals(t, np.array([[CENTRE[0] + 3, CENTRE[1] - 7]]))
     np.testing.assert_allclose(n[0], np.array([-0.3, 0.2, 1.0]) / np.sqrt(1.13), atol=1e-5)
-    for bound, rise in zip(cell_rises(t), (0.3, 0.3, -0.2, -0.2, np.hypot(0.3, 0.2)), strict=True):
+    for bound, rise in zip(compute_cell_slopes(t), (0.3, 0.3, -0.2, -0.2, np.hypot(0.3, 0.2)), strict=True):
         np.testing.assert_allclose(bound, rise, atol=1e-5)
 
 
 def test_flat_terrain():
-    t = flat_terrain(87.5, WORK_CRS, "LOCAL", (0.0, 0.0, 100.0, 50.0))
+    t = make_flat_terrain(87.5, WORK_CRS, "LOCAL", (0.0, 0.0, 100.0, 50.0))
     assert t.bounds_m == (0.0, 0.0, 100.0, 50.0)
     assert t.dem_id == "flat:87.5"
-    np.testing.assert_array_equal(heights_at(t, np.array([[0, 0], [100, 50], [33, 12]])), 87.5)
+    np.testing.assert_array_equal(interpolate_heights(t, np.array([[0, 0], [100, 50], [33, 12]])), 87.5)
     hit = cast_rays(t, np.array([50.0, 25.0, 187.5]), np.array([[0.1, 0.0, -1.0]]))
     np.testing.assert_allclose(hit, [[60.0, 25.0, 87.5]])
 
@@ -91,7 +93,7 @@ def test_rays_meet_a_plane_where_the_closed_form_says():
 def brute_first_hit(t, origin, d, step=0.2, reach=1500.0):
     ts = np.arange(0.0, reach, step)
     p = origin + d / np.linalg.norm(d) * ts[:, None]
-    below = np.flatnonzero(p[:, 2] < heights_at(t, p[:, :2]))
+    below = np.flatnonzero(p[:, 2] < interpolate_heights(t, p[:, :2]))
     return ts[below[0]] if below.size else None
 
 
@@ -110,11 +112,11 @@ def test_first_hit_against_brute_force(seed):
         expected = brute_first_hit(t, origin, ray)
         if expected is None:
             # a graze thinner than the brute force's step may be a hit all the same
-            assert np.isnan(hit[0]) or abs(heights_at(t, hit[None, :2])[0] - hit[2]) < 1e-3
+            assert np.isnan(hit[0]) or abs(interpolate_heights(t, hit[None, :2])[0] - hit[2]) < 1e-3
         else:
             at = np.linalg.norm(hit - origin)
             assert at <= expected + 1e-6
-            assert abs(heights_at(t, hit[None, :2])[0] - hit[2]) < 1e-3
+            assert abs(interpolate_heights(t, hit[None, :2])[0] - hit[2]) < 1e-3
             early = (
                 brute_first_hit(t, origin, ray, step=0.002, reach=at - 0.01) if at < expected - 0.21 else None
             )
@@ -166,7 +168,7 @@ def test_threads_that_ask_together_get_the_whole_pyramid() -> None:
 
             def ask(_, terrain=terrain, together=together):
                 together.wait()
-                return [level.shape for level in max_pyramid(terrain)]
+                return [level.shape for level in build_max_pyramid(terrain)]
 
             with ThreadPoolExecutor(6) as pool:
                 seen = list(pool.map(ask, range(6)))

@@ -168,7 +168,7 @@ def test_the_map_is_healthy_and_its_worker_writes_what_it_serves(
     client = Minio(
         store.endpoint.removeprefix("http://"), store.access_key, store.secret_key, secure=False, region="x"
     )
-    kept = client.stat_object(store.bucket, f"main/{keys.evidence(added['sha256'])}")
+    kept = client.stat_object(store.bucket, f"main/{keys.format_original_key(added['sha256'])}")
     assert kept.size == area.stat().st_size, "the bytes lie in the store"
     secret = services["map"]["environment"]["PGPASSWORD"]
     assert (

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.ingest.photo.judging import PixelChecks
 from flycam.ingest.photo.metadata import Angles, Dialect, PhotoMetadata
+from flycam.ingest.photo.pixel_checks import PixelChecks
 
 LON, LAT = 104.8, 21.9
 M_PER_DEG = 111_195.0

@@ -9,7 +9,7 @@ import numpy as np
 
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.rotation import rotation_from_gimbal
-from flycam.ingest.doctor.flying_height import Poses, estimate_flying_heights
+from flycam.ingest.preflight.flying_height import PoseEstimates, estimate_flying_heights
 
 SIZE = (320, 240)
 FOCAL_PX = 260.0
@@ -65,7 +65,7 @@ class Flight:
 
     def estimate(self, *, pairs=20, usable=None, sigma_m=0.5, told_m=None):
         n = len(self.true_xy)
-        poses = Poses(
+        poses = PoseEstimates(
             paths=[Path(f"{row}.png") for row in range(n)],
             interiors=[LENS] * n,
             xy_m=self.said_xy,
@@ -77,5 +77,5 @@ class Flight:
         )
         seen = np.ones(n, dtype=bool) if usable is None else usable
         return estimate_flying_heights(
-            poses, [np.arange(n)], seen, self.grey, most_pairs=pairs, told_m=told_m
+            poses, [np.arange(n)], seen, self.grey, max_pairs=pairs, stated_m=told_m
         )

@@ -18,10 +18,10 @@ import numpy as np
 import psutil
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
-from flycam.drill.truth import read_truth
-from flycam.drill.video import VideoDrillReport
+from flycam.drill.ground_truth import read_truth
+from flycam.drill.video_drill import VideoDrillReport
 from flycam.drill.video_encoder import VideoEncoder
-from flycam.frame.nal import Coding
+from flycam.frame.nal import VideoCodec
 from tests.ports import free_port
 from tests.waiting import ENOUGH_S, until
 
@@ -158,7 +158,7 @@ def on_air(
 
 
 @contextmanager
-def transport_stream(film: Path, port: int, coding: Coding = Coding.H264) -> Iterator[str]:
+def transport_stream(film: Path, port: int, coding: VideoCodec = VideoCodec.H264) -> Iterator[str]:
     """A film sent once as MPEG-TS over UDP at its own speed; the receiver's address."""
     command = [
         *("gst-launch-1.0", "-q", "filesrc", f"location={film}", "!", "qtdemux", "!", f"{coding.value}parse"),

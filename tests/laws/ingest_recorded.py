@@ -6,7 +6,7 @@ import sys
 import time
 
 from flycam.mosaic.writer import MosaicWriter
-from flycam.store.opening import open_store
+from flycam.store.store_url import open_store
 from tests.laws.recorded import MOSAIC, opened, patch
 
 

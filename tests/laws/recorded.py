@@ -15,12 +15,12 @@ from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.records import MosaicInfo
 from flycam.frame.frame import Layer
 from flycam.frame.tile import FIRST_EPOCH, MosaicTile, OrthoPatch
-from flycam.frame.tilecodec import content_hash
+from flycam.frame.tile_codec import compute_content_hash
 from flycam.geometry.grid import TileId, TileRange
-from flycam.mosaic.epochs import Amendments, Replaced
-from flycam.mosaic.pyramid import parent_of
-from flycam.mosaic.refold import refold, stale_tiles
-from flycam.mosaic.tilelog import TileLog, read_tile
+from flycam.mosaic.amendments import Amendments, ReplacedPlacements
+from flycam.mosaic.pyramid import make_parent_tile
+from flycam.mosaic.rebuild import find_stale_tiles, rebuild_stale_tiles
+from flycam.mosaic.tile_log import TileLog, read_tile
 from flycam.mosaic.writer import MosaicWriter
 from flycam.store.base import ObjectStore
 
@@ -109,7 +109,7 @@ def _blank() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _hashes(tiles: dict[TileId, MosaicTile]) -> dict[TileId, str]:
-    return {tile_id: content_hash(tile) for tile_id, tile in tiles.items()}
+    return {tile_id: compute_content_hash(tile) for tile_id, tile in tiles.items()}
 
 
 def _parent_hashes(tiles: dict[TileId, MosaicTile]) -> dict[TileId, str]:
@@ -117,7 +117,7 @@ def _parent_hashes(tiles: dict[TileId, MosaicTile]) -> dict[TileId, str]:
     for _ in range(ZOOM - MIN_ZOOM):
         parents = {tile_id.parent() for tile_id in tiles}
         tiles = {
-            p: parent_of(p, [tile for tile_id, tile in tiles.items() if tile_id.parent() == p])
+            p: make_parent_tile(p, [tile for tile_id, tile in tiles.items() if tile_id.parent() == p])
             for p in parents
         }
         found.update(_hashes(tiles))
@@ -137,9 +137,9 @@ def amendments(laid: Mapping[int, int], withdrawn: Iterable[int] = ()) -> Amendm
     return Amendments(
         withdrawn={frame_id(n): patch(n, version=laid.get(n, 0)).tiles for n in gone},
         replaced={
-            frame_id(n): Replaced(
-                stands=(version, f"dem-{version}"),
-                gone={f"{frame_id(n)}-{old}": patch(n, version=old).tiles for old in range(version)},
+            frame_id(n): ReplacedPlacements(
+                current=(version, f"dem-{version}"),
+                superseded={f"{frame_id(n)}-{old}": patch(n, version=old).tiles for old in range(version)},
             )
             for n, version in laid.items()
             if version > 0
@@ -168,9 +168,9 @@ def refolded(
 ) -> int:
     """The recipe: fold anew what is stale, and where frames came to lie that were not there before."""
     left, amended = in_force(numbers, laid, withdrawn), amendments(laid, withdrawn)
-    todo = {*stale_tiles(log, MOSAIC, amended), *(t for one in left for t in one.tiles)}
+    todo = {*find_stale_tiles(log, MOSAIC, amended), *(t for one in left for t in one.tiles)}
     with MosaicWriter(store, log, MOSAIC, origin="box", clock_ns=lambda: 0, amendments=amended) as writer:
-        return refold(
+        return rebuild_stale_tiles(
             writer, todo, lambda tiles: (p for p in left if not p.tiles.intersection(tiles).is_empty)
         )
 
@@ -182,14 +182,14 @@ def holding(store: ObjectStore, catalog: Catalog) -> dict[TileId, str]:
     for tile_id, tile in tiles.items():
         if tile_id.z < ZOOM:
             children = [tiles[child] for child in tile_id.children() if child in tiles]
-            assert content_hash(parent_of(tile_id, children)) == content_hash(tile)
-    return {tile_id: content_hash(tile) for tile_id, tile in tiles.items() if tile.frames}
+            assert compute_content_hash(make_parent_tile(tile_id, children)) == compute_content_hash(tile)
+    return {tile_id: compute_content_hash(tile) for tile_id, tile in tiles.items() if tile.frames}
 
 
 def stored(store: ObjectStore, catalog: Catalog) -> dict[TileId, str]:
     """Content hash of every head, each checked by reading its object."""
     found = {}
     for head in catalog.tiles.heads(MOSAIC.mosaic_id, MOSAIC.revision):
-        assert content_hash(read_tile(store, head)) == head.content_hash
+        assert compute_content_hash(read_tile(store, head)) == head.content_hash
         found[head.tile_id] = head.content_hash
     return found

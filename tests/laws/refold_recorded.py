@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from flycam.store.opening import open_store
+from flycam.store.store_url import open_store
 from tests.laws.recorded import opened, refolded
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flycam.mosaic.writer import MosaicWriter
 from flycam.store.memory import MemoryStore
-from flycam.store.opening import open_store
+from flycam.store.store_url import open_store
 from tests.laws.conftest import House
 from tests.laws.recorded import MOSAIC, folded, opened, patch, stored
 

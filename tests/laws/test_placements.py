@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from flycam.errors import StoreConflict
 from flycam.frame.tile import OrthoPatch, TileRecord
 from flycam.geometry.grid import TileId
-from flycam.mosaic.epochs import NO_AMENDMENTS, Amendments, Replaced
-from flycam.mosaic.mending import damaged_tiles, mend_parents
-from flycam.mosaic.refold import refold, stale_tiles
-from flycam.mosaic.tilelog import TileLog, read_tile
+from flycam.mosaic.amendments import NO_AMENDMENTS, Amendments, ReplacedPlacements
+from flycam.mosaic.rebuild import find_stale_tiles, rebuild_stale_tiles
+from flycam.mosaic.tile_log import TileLog, read_tile
+from flycam.mosaic.tile_repair import find_damaged_tiles, repair_parents
 from flycam.mosaic.writer import MosaicWriter
 from flycam.store.base import ObjectStore
 from flycam.store.memory import MemoryStore
-from flycam.store.opening import open_store
+from flycam.store.store_url import open_store
 from tests.laws.conftest import PROVINCE, House
 from tests.laws.recorded import (
     MOSAIC,
@@ -144,9 +144,13 @@ def test_a_frame_set_aside_leaves_no_pixel_until_it_is_laid_again(tmp_path: Path
     store, catalog = MemoryStore(), opened(f"sqlite:///{tmp_path}/c.db")
     merged(store, catalog.tiles, map(patch, NUMBERS))
     old = f"{frame_id(3)}-0"
-    aside = Amendments(replaced={frame_id(3): Replaced(stands=None, gone={old: patch(3).tiles})})
+    aside = Amendments(
+        replaced={frame_id(3): ReplacedPlacements(current=None, superseded={old: patch(3).tiles})}
+    )
     with writing(store, catalog.tiles, aside) as writer:
-        refold(writer, stale_tiles(catalog.tiles, MOSAIC, aside), lambda _: map(patch, NUMBERS))
+        rebuild_stale_tiles(
+            writer, find_stale_tiles(catalog.tiles, MOSAIC, aside), lambda _: map(patch, NUMBERS)
+        )
         assert writer.add(patch(3)) == writer.add(patch(3, version=1)) == 0
     left = [patch(n) for n in NUMBERS if n != 3]
     touched = {t for t in folded(left) if t.z == ZOOM}
@@ -169,7 +173,7 @@ def test_lost_and_damaged_objects_come_back_the_same(house: House, every: int) -
         store.delete(head.key)
         if number % 2:
             store.put(head.key, data[: len(data) // 2])
-    damaged = damaged_tiles(store, heads, lambda _: None)
+    damaged = find_damaged_tiles(store, heads, lambda _: None)
     assert damaged == [head.tile_id for head in heads[::every]]
     base = [tile_id for tile_id in damaged if tile_id.z == ZOOM]
     with MosaicWriter(
@@ -181,8 +185,8 @@ def test_lost_and_damaged_objects_come_back_the_same(house: House, every: int) -
         amendments=amendments(laid),
         damaged=base,
     ) as writer:
-        assert refold(writer, base, lambda _: in_force(NUMBERS, laid, ())) == 0
-    mend_parents(store, catalog.tiles, MOSAIC, damaged, origin="box", now_ns=0)
+        assert rebuild_stale_tiles(writer, base, lambda _: in_force(NUMBERS, laid, ())) == 0
+    repair_parents(store, catalog.tiles, MOSAIC, damaged, origin="box", now_ns=0)
     assert stored(store, catalog) == before
     assert catalog.tiles.last_seq(MOSAIC.mosaic_id) == last
 

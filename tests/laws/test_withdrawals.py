@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from flycam.errors import StoreConflict
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileId, TileRange
-from flycam.mosaic.epochs import NO_AMENDMENTS, Amendments
-from flycam.mosaic.refold import refold, stale_tiles
-from flycam.mosaic.tilelog import TileLog, read_tile
+from flycam.mosaic.amendments import NO_AMENDMENTS, Amendments
+from flycam.mosaic.rebuild import find_stale_tiles, rebuild_stale_tiles
+from flycam.mosaic.tile_log import TileLog, read_tile
 from flycam.mosaic.writer import MosaicWriter
 from flycam.store.base import ObjectStore
 from flycam.store.memory import MemoryStore
-from flycam.store.opening import open_store
+from flycam.store.store_url import open_store
 from tests.laws.conftest import House
 from tests.laws.recorded import MOSAIC, folded, frame_id, opened, patch, stored
 
@@ -50,7 +50,7 @@ def withdraw(store: ObjectStore, log: TileLog, gone: Amendments) -> int:
         return (p for p in map(patch, NUMBERS) if not p.tiles.intersection(tiles).is_empty)
 
     with writing(store, log, gone) as writer:
-        return refold(writer, stale_tiles(log, MOSAIC, gone), patches_of)
+        return rebuild_stale_tiles(writer, find_stale_tiles(log, MOSAIC, gone), patches_of)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

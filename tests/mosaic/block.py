@@ -9,9 +9,16 @@ import cv2
 import numpy as np
 
 from flycam.frame.tile import OrthoPatch
-from flycam.geometry.blocks import BLOCK_PX, blocks_within
 from flycam.geometry.grid import TILE_SIZE_PX, TileId, TileRange
-from flycam.mosaic.overview import Box, Overview, Overviews, offsets, overview_from, place_picture
+from flycam.geometry.quality_bounds import BLOCK_PX, crop_blocks
+from flycam.mosaic.frame_overview import (
+    FrameOverview,
+    FrameOverviewCache,
+    PixelBox,
+    decode_offsets,
+    make_frame_overview,
+    make_place_image,
+)
 
 BASE_ZOOM, SHRINK = 18, 2
 CORNER = TileId(z=BASE_ZOOM, x=4096, y=2048)
@@ -58,8 +65,8 @@ class Block:
             light[row - half - shot.rows[0] : row + half - shot.rows[0],
                   col - half - shot.cols[0] : col + half - shot.cols[0]] = (230.0, 40.0, 40.0)  # fmt: skip
         height, width = light.shape[:2]
-        place = place_picture((width, height))[..., :2]
-        at = offsets(place)
+        place = make_place_image((width, height))[..., :2]
+        at = decode_offsets(place)
         log = shot.falloff * np.square(at).sum(axis=2) + at @ np.float32(shot.slope)
         light *= np.array(shot.gain) * np.exp(log)[..., None]
         return np.clip(np.rint(light), 0, 255).astype(np.uint8), place[::-1, ::-1] if shot.turned else place
@@ -81,7 +88,7 @@ class Block:
             y_stop=((CORNER.y + rows - 1) >> shift) + 1,
         )
 
-    def overview(self, name: str) -> Overview:
+    def overview(self, name: str) -> FrameOverview:
         """The frame averaged over squares of the coarse grid."""
         shot = self.shots[name]
         rgb, place = self.picture(shot)
@@ -100,10 +107,10 @@ class Block:
             exterior_version=1,
             dem_id="d",
         )
-        return overview_from(patch, planes[2].astype(np.uint8), "camera")
+        return make_frame_overview(patch, planes[2].astype(np.uint8), "camera")
 
-    def overviews(self) -> Overviews:
-        return Overviews(list(self.shots), self.overview)
+    def overviews(self) -> FrameOverviewCache:
+        return FrameOverviewCache(list(self.shots), self.overview)
 
     def patch(
         self, name: str, tiles: TileRange, correct=lambda name, rgb: rgb, wanted: np.ndarray | None = None
@@ -122,7 +129,7 @@ class Block:
         part = np.s_[top : top + tiles.shape_px[0], left : left + tiles.shape_px[1]]
         rgb, quality = rgb[part], quality[part]
         if wanted is not None:
-            left_out = ~blocks_within(asked, wanted, tiles).repeat(BLOCK_PX, 0).repeat(BLOCK_PX, 1)
+            left_out = ~crop_blocks(asked, wanted, tiles).repeat(BLOCK_PX, 0).repeat(BLOCK_PX, 1)
             rgb[left_out], quality[left_out] = 0, 0
         return OrthoPatch(
             tiles=tiles,
@@ -133,11 +140,11 @@ class Block:
             dem_id="d",
         )
 
-    def box(self, zoom: int = BASE_ZOOM) -> Box:
+    def box(self, zoom: int = BASE_ZOOM) -> PixelBox:
         """Global pixels of the whole ground."""
         step = 1 << (BASE_ZOOM - zoom)
         row, col = CORNER.y * TILE_SIZE_PX // step, CORNER.x * TILE_SIZE_PX // step
-        return Box(
+        return PixelBox(
             row=row, col=col, row_stop=row + self.shape[0] // step, col_stop=col + self.shape[1] // step
         )
 

@@ -12,7 +12,13 @@ from flycam.catalog.records import MosaicInfo
 from flycam.frame.frame import Layer
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import to_work
-from flycam.geometry.grid import TileRange, lonlat_to_mercator, mercator_to_lonlat, pixel_centres, tile_at
+from flycam.geometry.grid import (
+    TileRange,
+    compute_pixel_centres,
+    find_tile_at,
+    lonlat_to_mercator,
+    mercator_to_lonlat,
+)
 from flycam.mosaic.writer import MosaicWriter
 from flycam.store.base import ObjectStore
 
@@ -38,12 +44,12 @@ def fine_colour_of(east_north: np.ndarray) -> np.ndarray:
 
 def patches(count: int = 3, colours: Callable[[np.ndarray], np.ndarray] = colour_of) -> list[OrthoPatch]:
     """Discs of 60 m radius side by side, 70 m apart, over the place."""
-    centre, *_ = tile_at(ZOOM, tuple(lonlat_to_mercator(np.array([[LON, LAT]]))[0]))
+    centre, *_ = find_tile_at(ZOOM, tuple(lonlat_to_mercator(np.array([[LON, LAT]]))[0]))
     tiles = TileRange(
         z=ZOOM, x_start=centre.x - 1, y_start=centre.y - 1, x_stop=centre.x + 3, y_stop=centre.y + 2
     )
     rows, cols = np.indices(tiles.shape_px)
-    at = to_work(mercator_to_lonlat(pixel_centres(tiles, rows, cols)), WORK_CRS)
+    at = to_work(mercator_to_lonlat(compute_pixel_centres(tiles, rows, cols)), WORK_CRS)
     middle = to_work(np.array([[LON, LAT]]), WORK_CRS)[0]
     found = []
     for number in range(count):

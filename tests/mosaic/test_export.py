@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rasterio.shutil import exists
+from tests.mosaic.test_clip import MIDDLE, square
 
 from flycam.catalog.catalog import Catalog
 from flycam.errors import CrsMissing, NotFound, ObjectMissing
 from flycam.geodata.crs import transform_points
 from flycam.geodata.raster import Raster, read_raster
-from flycam.geometry.grid import ground_pixel_m
+from flycam.geometry.grid import compute_ground_pixel_m
 from flycam.mosaic.export import export_cog
 from flycam.store.memory import MemoryStore
 from tests.mosaic.ground import LAT, MOSAIC, WORK_CRS, ZOOM, colour_of, fine_colour_of, written
-from tests.mosaic.test_clip import MIDDLE, square
 
 GSD = 0.5
 
@@ -72,7 +72,7 @@ def test_a_coarse_export_is_taken_from_the_parents(
     store, catalog = mosaic
     for head in catalog.tiles.heads(MOSAIC.mosaic_id, 0, z=ZOOM):
         store.delete(head.key)
-    coarse = 2.05 * ground_pixel_m(ZOOM, LAT)
+    coarse = 2.05 * compute_ground_pixel_m(ZOOM, LAT)
     done = export_cog(store, catalog.tiles, MOSAIC, tmp_path / "c.tif", crs=WORK_CRS, gsd_m=coarse)
     raster = read_raster(done.path)
     at = positions(raster)

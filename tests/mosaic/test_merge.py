@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from flycam.errors import StoreConflict
 from flycam.frame.tile import FIRST_EPOCH, MosaicTile, OrthoPatch
-from flycam.frame.tilecodec import content_hash
-from flycam.geometry.grid import TileId, TileRange, single_tile_range
+from flycam.frame.tile_codec import compute_content_hash
+from flycam.geometry.grid import TileId, TileRange, make_tile_range
 from flycam.mosaic import merge
 from flycam.mosaic.merge import PARENT_EPOCH, TileCanvas, merge_patch, merge_tiles
 
@@ -24,7 +24,7 @@ def patch(frame: str, seed: int, levels: int = 3) -> OrthoPatch:
     rgb = rng.integers(0, 2, (256, 256, 3)).astype(np.uint8) * 200
     rgb[quality == 0] = 0
     return OrthoPatch(
-        tiles=single_tile_range(TILE),
+        tiles=make_tile_range(TILE),
         rgb=rgb,
         quality=quality,
         frame_id=frame,
@@ -36,7 +36,7 @@ def patch(frame: str, seed: int, levels: int = 3) -> OrthoPatch:
 def state(*patches: OrthoPatch) -> MosaicTile:
     canvas = TileCanvas(TILE)
     for one in patches:
-        canvas.lay(one.rgb, one.quality, one.frame_id)
+        canvas.merge(one.rgb, one.quality, one.frame_id)
     return canvas.freeze()
 
 
@@ -77,9 +77,13 @@ def test_merging_is_commutative_associative_and_idempotent(
 ) -> None:
     x, y, z = state(*a), state(*b), state(*c)
     xy = merge_tiles(x, y)
-    assert content_hash(xy) == content_hash(merge_tiles(y, x)) == content_hash(state(*a, *b))
-    assert content_hash(merge_tiles(xy, z)) == content_hash(merge_tiles(x, merge_tiles(y, z)))
-    assert content_hash(merge_tiles(xy, x)) == content_hash(xy)
+    assert (
+        compute_content_hash(xy)
+        == compute_content_hash(merge_tiles(y, x))
+        == compute_content_hash(state(*a, *b))
+    )
+    assert compute_content_hash(merge_tiles(xy, z)) == compute_content_hash(merge_tiles(x, merge_tiles(y, z)))
+    assert compute_content_hash(merge_tiles(xy, x)) == compute_content_hash(xy)
 
 
 def test_only_frames_that_own_a_pixel_stay_in_the_table() -> None:
@@ -92,21 +96,21 @@ def test_only_frames_that_own_a_pixel_stay_in_the_table() -> None:
 def test_laying_says_whether_anything_changed() -> None:
     canvas = TileCanvas(TILE)
     one = patch("b", 1)
-    assert canvas.lay(one.rgb, one.quality, "b")
-    assert not canvas.lay(one.rgb, one.quality, "b")
-    assert not canvas.lay(one.rgb, one.quality, "a")
-    assert canvas.lay(one.rgb, one.quality, "c")
-    assert not canvas.lay(one.rgb, np.zeros_like(one.quality), "z")
+    assert canvas.merge(one.rgb, one.quality, "b")
+    assert not canvas.merge(one.rgb, one.quality, "b")
+    assert not canvas.merge(one.rgb, one.quality, "a")
+    assert canvas.merge(one.rgb, one.quality, "c")
+    assert not canvas.merge(one.rgb, np.zeros_like(one.quality), "z")
 
 
 def test_a_frozen_tile_does_not_change_with_its_canvas() -> None:
     canvas = TileCanvas(TILE)
-    canvas.lay(patch("a", 1).rgb, patch("a", 1).quality, "a")
+    canvas.merge(patch("a", 1).rgb, patch("a", 1).quality, "a")
     tile = canvas.freeze()
-    before = content_hash(tile)
-    canvas.lay(patch("b", 2).rgb, patch("b", 2).quality + 5, "b")
-    TileCanvas.of(tile, FIRST_EPOCH).lay(patch("b", 2).rgb, patch("b", 2).quality + 5, "b")
-    assert content_hash(tile) == before
+    before = compute_content_hash(tile)
+    canvas.merge(patch("b", 2).rgb, patch("b", 2).quality + 5, "b")
+    TileCanvas.from_tile(tile, FIRST_EPOCH).merge(patch("b", 2).rgb, patch("b", 2).quality + 5, "b")
+    assert compute_content_hash(tile) == before
 
 
 def test_a_patch_is_merged_through_its_window() -> None:
@@ -118,7 +122,9 @@ def test_a_patch_is_merged_through_its_window() -> None:
         rgb=np.hstack([one.rgb * 0, one.rgb]),
         quality=np.hstack([one.quality * 0, one.quality]),
     )
-    assert content_hash(merge_patch(None, shifted, TILE, FIRST_EPOCH)) == content_hash(state(one))
+    assert compute_content_hash(merge_patch(None, shifted, TILE, FIRST_EPOCH)) == compute_content_hash(
+        state(one)
+    )
     elsewhere = dataclasses.replace(TILE, x=TILE.x + 9)
     assert merge_patch(None, shifted, elsewhere, FIRST_EPOCH).frames == ()
 
@@ -128,7 +134,7 @@ def test_more_frames_than_the_index_can_hold_are_compacted(monkeypatch: pytest.M
     canvas = TileCanvas(TILE)
     rgb = np.zeros((256, 256, 3), np.uint8)
     for n in range(1, 40):
-        canvas.lay(rgb + n, np.full((256, 256), n, np.uint16), f"{n:03d}")
+        canvas.merge(rgb + n, np.full((256, 256), n, np.uint16), f"{n:03d}")
     tile = canvas.freeze()
     assert (tile.frames, int(tile.rgb[0, 0, 0])) == (("039",), 39)
 

@@ -12,11 +12,11 @@ import pytest
 from flycam.catalog.catalog import Catalog
 from flycam.errors import StoreConflict
 from flycam.frame.tile import MosaicTile
-from flycam.frame.tilecodec import content_hash
+from flycam.frame.tile_codec import compute_content_hash
 from flycam.geometry.grid import TileId
-from flycam.mosaic.epochs import Amendments
-from flycam.mosaic.pyramid import parent_of
-from flycam.mosaic.tilelog import read_tile
+from flycam.mosaic.amendments import Amendments
+from flycam.mosaic.pyramid import make_parent_tile
+from flycam.mosaic.tile_log import read_tile
 from flycam.mosaic.writer import MosaicWriter
 from flycam.store.base import ObjectStore
 from flycam.store.memory import MemoryStore
@@ -61,13 +61,13 @@ def test_placed_tiles_are_the_heads_and_their_parents_follow(catalog: Catalog) -
     with writer(store, catalog) as one:
         lines = one.place(iter(tiles))
     found = heads(catalog)
-    assert {t.tile_id: content_hash(t) for t in tiles}.items() <= found.items()
+    assert {t.tile_id: compute_content_hash(t) for t in tiles}.items() <= found.items()
     assert lines >= len(found)
     stored = {h.tile_id: read_tile(store, h) for h in catalog.tiles.heads(MOSAIC.mosaic_id, 1)}
     for tile_id, parent in stored.items():
         if tile_id.z < ZOOM:
             children = [stored[child] for child in tile_id.children() if child in stored]
-            assert content_hash(parent) == content_hash(parent_of(tile_id, children))
+            assert compute_content_hash(parent) == compute_content_hash(make_parent_tile(tile_id, children))
 
 
 def test_placing_again_writes_nothing(catalog: Catalog) -> None:
@@ -112,7 +112,7 @@ def test_a_placed_tile_replaces_what_was_there_also_when_another_writer_was_quic
     second.place([tile(0, 0, 200)])  # knows the head
     first.place([tile(0, 0, 3)])  # does not know that head any more
     last = tile(0, 0, 3)
-    assert heads(catalog)[last.tile_id] == content_hash(last)
+    assert heads(catalog)[last.tile_id] == compute_content_hash(last)
 
 
 def test_the_live_revision_is_not_touched(catalog: Catalog) -> None:

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.frame.tile import MosaicTile
-from flycam.frame.tilecodec import content_hash
+from flycam.frame.tile_codec import compute_content_hash
 from flycam.geometry.grid import TileId
-from flycam.mosaic.pyramid import parent_of, quadrant_of, with_quadrants
+from flycam.mosaic.pyramid import make_parent_tile, reduce_to_quadrant, with_quadrants
 
 PARENT = TileId(z=17, x=100_001, y=50_000)
 
@@ -49,7 +49,7 @@ def block(children: list[MosaicTile], r: int, c: int) -> list[tuple[int, str, np
 @given(seeds=st.lists(st.integers(0, 999), min_size=4, max_size=4), there=st.sets(st.integers(0, 3)))
 def test_each_parent_pixel_follows_the_stated_arithmetic(seeds: list[int], there: set[int]) -> None:
     children = [child(position, seeds[position]) for position in sorted(there)]
-    parent = parent_of(PARENT, children)
+    parent = make_parent_tile(PARENT, children)
     rng = np.random.default_rng(seeds[0])
     for r, c in rng.integers(0, 256, (150, 2)):
         pixels = block(children, r, c)
@@ -65,8 +65,8 @@ def test_each_parent_pixel_follows_the_stated_arithmetic(seeds: list[int], there
 
 def test_the_order_of_children_does_not_matter_and_opaque_equals_the_rule() -> None:
     children = [child(position, position, hole=0.0) for position in range(4)]
-    parent = parent_of(PARENT, children)
-    assert content_hash(parent) == content_hash(parent_of(PARENT, children[::-1]))
+    parent = make_parent_tile(PARENT, children)
+    assert compute_content_hash(parent) == compute_content_hash(make_parent_tile(PARENT, children[::-1]))
     wide = children[0].rgb.astype(int)
     mean = (wide[0::2, 0::2] + wide[1::2, 0::2] + wide[0::2, 1::2] + wide[1::2, 1::2] + 2) // 4
     assert np.array_equal(parent.rgb[:128, :128], mean)
@@ -77,11 +77,11 @@ def test_the_order_of_children_does_not_matter_and_opaque_equals_the_rule() -> N
 def test_replacing_a_quadrant_equals_making_the_parent_anew(old: int, new: int, position: int) -> None:
     before = [child(p, old + p) for p in range(4)]
     after = [*before[:position], child(position, new), *before[position + 1 :]]
-    replaced = with_quadrants(parent_of(PARENT, before), PARENT, [quadrant_of(after[position])])
-    assert content_hash(replaced) == content_hash(parent_of(PARENT, after))
+    replaced = with_quadrants(make_parent_tile(PARENT, before), PARENT, [reduce_to_quadrant(after[position])])
+    assert compute_content_hash(replaced) == compute_content_hash(make_parent_tile(PARENT, after))
 
 
 def test_a_strange_child_is_refused() -> None:
     stranger = dataclasses.replace(child(0, 1), tile_id=TileId(z=18, x=1, y=1))
     with pytest.raises(ValueError, match="not a child"):
-        parent_of(PARENT, [stranger])
+        make_parent_tile(PARENT, [stranger])

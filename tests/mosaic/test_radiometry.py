@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flycam.mosaic.overview import Overviews, offsets
-from flycam.mosaic.radiometry import Radiometry, no_correction, solve_radiometry
+from flycam.mosaic.frame_overview import FrameOverviewCache, decode_offsets
+from flycam.mosaic.radiometry import Radiometry, make_identity_radiometry, solve_radiometry
 from tests.mosaic.block import Block, Shot, strip
 
 GAINS = ((1.0, 1.0, 1.0), (1.12, 1.1, 1.08), (0.9, 0.92, 0.95), (1.05, 1.0, 0.97))
@@ -19,22 +19,22 @@ def shots(**options: object) -> list[Shot]:
     return [replace(shot, gain=gain, **options) for shot, gain in zip(strip(), GAINS, strict=True)]  # type: ignore[arg-type]
 
 
-def pair_differences(overviews: Overviews, radiometry: Radiometry) -> list[np.ndarray]:
+def pair_differences(overviews: FrameOverviewCache, radiometry: Radiometry) -> list[np.ndarray]:
     """For frames next to each other: median log difference of their overlap, corrected, 3 numbers."""
     found = []
     for number in range(len(overviews) - 1):
         one, two = overviews[number], overviews[number + 1]
         both = one.box.intersection(two.box)
-        a, b = both.within(one.box), both.within(two.box)
+        a, b = both.slices_in(one.box), both.slices_in(two.box)
         seen = (one.quality[a] > 0) & (two.quality[b] > 0)
-        left = radiometry.corrected_overview(number, one)[a][seen]
-        right = radiometry.corrected_overview(number + 1, two)[b][seen]
+        left = radiometry.correct_overview(number, one)[a][seen]
+        right = radiometry.correct_overview(number + 1, two)[b][seen]
         ratio = np.log(np.maximum(left, 1.0)) - np.log(np.maximum(right, 1.0))
         found.append(np.median(ratio, axis=0))
     return found
 
 
-def laid(block: Block, overviews: Overviews, radiometry: Radiometry) -> tuple[np.ndarray, ...]:
+def laid(block: Block, overviews: FrameOverviewCache, radiometry: Radiometry) -> tuple[np.ndarray, ...]:
     """What a mosaic shows, of each pixel of the frame nearest whose middle it lies: N×2 places (column and
     row, -0.5 to 0.5 over the block), N×3 levels of the photos, N×3 corrected."""
     box = block.box(overviews[0].z)
@@ -42,12 +42,12 @@ def laid(block: Block, overviews: Overviews, radiometry: Radiometry) -> tuple[np
     before, after = np.zeros((2, *box.shape, 3))
     for number in range(len(overviews)):
         one = overviews[number]
-        at = one.box.within(box)
-        r2 = np.where(one.quality > 0, np.square(offsets(one.place)).sum(axis=2), np.inf)
+        at = one.box.slices_in(box)
+        r2 = np.where(one.quality > 0, np.square(decode_offsets(one.place)).sum(axis=2), np.inf)
         takes = r2 < nearest[at]
         nearest[at][takes] = r2[takes]
         before[at][takes] = one.rgb[takes]
-        after[at][takes] = radiometry.corrected_overview(number, one)[takes]
+        after[at][takes] = radiometry.correct_overview(number, one)[takes]
     row, col = np.nonzero(np.isfinite(nearest))
     place = np.column_stack([col / np.ptp(col), row / np.ptp(row)]) - 0.5
     return place, before[row, col], after[row, col]
@@ -57,7 +57,7 @@ def worst(block: Block, corrected: bool) -> float:
     overviews = block.overviews()
     radiometry = solve_radiometry(overviews)
     if not corrected:
-        radiometry = no_correction(radiometry.frame_ids, radiometry.cameras)
+        radiometry = make_identity_radiometry(radiometry.frame_ids, radiometry.cameras)
     return max(float(np.abs(d).max()) for d in pair_differences(overviews, radiometry))
 
 
@@ -85,7 +85,7 @@ def test_full_pictures_are_corrected_like_overviews() -> None:
     radiometry = solve_radiometry(block.overviews())
     means = []
     for name in ("f0", "f1"):
-        picture = radiometry.corrected(name, block.picture(block.shots[name])[0])
+        picture = radiometry.correct(name, block.picture(block.shots[name])[0])
         shot = block.shots[name]
         # the ground that both see
         means.append(
@@ -103,7 +103,7 @@ def test_the_block_keeps_its_mean_colour() -> None:
     before = np.mean([overviews[n].rgb[overviews[n].quality > 0].mean(axis=0) for n in range(4)], axis=0)
     after = np.mean(
         [
-            radiometry.corrected_overview(n, overviews[n])[overviews[n].quality > 0].mean(axis=0)
+            radiometry.correct_overview(n, overviews[n])[overviews[n].quality > 0].mean(axis=0)
             for n in range(4)
         ],
         axis=0,
@@ -154,7 +154,7 @@ def test_pictures_that_brighten_towards_the_sun_leave_no_ramp() -> None:
         number = overviews.frame_ids.index(name)
         source, place = block.picture(block.shots[name])
         turned = np.s_[::-1, ::-1] if block.shots[name].turned else np.s_[:, :]
-        full = radiometry.corrected(name, np.ascontiguousarray(source[turned]))[turned].astype(float)
+        full = radiometry.correct(name, np.ascontiguousarray(source[turned]))[turned].astype(float)
         np.testing.assert_allclose(full, radiometry.light(number, source, place), atol=2.0)
 
 
@@ -183,8 +183,8 @@ def test_a_lone_frame_is_left_as_it_is() -> None:
     block = Block(strip(1))
     radiometry = solve_radiometry(block.overviews())
     picture = block.picture(block.shots["f0"])[0]
-    np.testing.assert_array_equal(radiometry.corrected("f0", picture), picture)
-    np.testing.assert_array_equal(radiometry.corrected("unknown", picture), picture)
+    np.testing.assert_array_equal(radiometry.correct("f0", picture), picture)
+    np.testing.assert_array_equal(radiometry.correct("unknown", picture), picture)
 
 
 def bright_block(soil: float) -> Block:
@@ -205,7 +205,7 @@ def test_bright_ground_is_not_blown_out(soil: float) -> None:
     block = bright_block(soil)
     radiometry = solve_radiometry(block.overviews())
     sources = {name: block.picture(shot)[0] for name, shot in block.shots.items()}
-    pictures = {name: radiometry.corrected(name, source) for name, source in sources.items()}
+    pictures = {name: radiometry.correct(name, source) for name, source in sources.items()}
     linear = [
         radiometry.light(n, source, block.picture(block.shots[name])[1])
         for n, (name, source) in enumerate(sources.items())
@@ -230,11 +230,11 @@ def test_bright_ground_is_not_blown_out(soil: float) -> None:
 
 def test_light_of_different_strength_is_shown_different() -> None:
     """A frame half as bright again: levels that would pass 255 stay in order, and apart."""
-    flat = no_correction(("f",), ("camera",))
+    flat = make_identity_radiometry(("f",), ("camera",))
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
-    np.testing.assert_array_equal(flat.corrected("f", ramp), ramp)
+    np.testing.assert_array_equal(flat.correct("f", ramp), ramp)
     lifted = replace(flat, log_gain=np.full((1, 3), -np.log(1.5)))
-    shown = lifted.corrected("f", ramp)[0, :, 0].astype(int)
+    shown = lifted.correct("f", ramp)[0, :, 0].astype(int)
     assert shown[-1] == 255
     assert (np.diff(shown) >= 0).all()
     np.testing.assert_array_equal(shown[:150], np.rint(np.arange(150) * 1.5))
@@ -255,7 +255,7 @@ def test_overviews_are_made_again_when_memory_is_short(memory: int) -> None:
         made.append(name)
         return block.overview(name)
 
-    overviews = Overviews(list(block.shots), counted, memory_bytes=memory)
+    overviews = FrameOverviewCache(list(block.shots), counted, memory_bytes=memory)
     first = [overviews[n].rgb for n in range(4)]
     again = [overviews[n].rgb for n in range(4)]
     for a, b in zip(first, again, strict=True):

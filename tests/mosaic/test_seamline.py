@@ -12,10 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from flycam.mosaic.expansion import WHOLLY, Looks, Window, difference, expand
-from flycam.mosaic.labels import Costs, LabelMap, energy, try_frame, view_of
-from flycam.mosaic.overview import Overviews
-from flycam.mosaic.radiometry import no_correction
+from flycam.mosaic.alpha_expansion import (
+    FULL_COST,
+    ExpansionWindow,
+    LabelFeatures,
+    compute_difference,
+    expand_label,
+)
+from flycam.mosaic.frame_overview import FrameOverviewCache
+from flycam.mosaic.label_map import LabelMap, SeamCosts, compute_energy, make_label_view, try_frame
+from flycam.mosaic.radiometry import make_identity_radiometry
 from flycam.mosaic.seamline import SeamOptions, SeamPlan, plan_seams
 from tests.mosaic.block import STEP, Block, Shot, strip
 
@@ -36,14 +42,14 @@ class World:
         self.owner = rng.integers(1, self.labels + 1, SHAPE).astype(np.uint16)
         self.length = 17
 
-    def looks(self, owner: np.ndarray, down: int = 0, right: int = 0) -> Looks:
+    def looks(self, owner: np.ndarray, down: int = 0, right: int = 0) -> LabelFeatures:
         rows, cols = np.indices(SHAPE)
         at = owner, rows + 1 + down, cols + 1 + right
-        return Looks(features=self.features[at], seen=self.seen[at])
+        return LabelFeatures(features=self.features[at], seen=self.seen[at])
 
-    def window(self, owner: np.ndarray) -> Window:
+    def window(self, owner: np.ndarray) -> ExpansionWindow:
         rows, cols = np.indices(SHAPE)
-        return Window(
+        return ExpansionWindow(
             owner=owner,
             own=self.looks(owner),
             beyond=(self.looks(owner, 0, 1), self.looks(owner, 1, 0)),
@@ -63,7 +69,7 @@ def test_an_expansion_is_the_best_of_all_expansions(seed: int) -> None:
     full = np.full(SHAPE, alpha, np.uint16)
     looks = world.looks(full)
     active = np.random.default_rng(seed).random(SHAPE) < 0.7
-    taken = expand(world.window(world.owner), alpha, looks, world.data[alpha], active)
+    taken = expand_label(world.window(world.owner), alpha, looks, world.data[alpha], active)
     free = np.argwhere(active & (world.owner != alpha) & looks.seen)
     assert not (taken & ~active).any()
 
@@ -91,13 +97,16 @@ def _mask(places: np.ndarray, choice: tuple[bool, ...]) -> np.ndarray:
 )
 def test_the_difference_is_a_metric(features: np.ndarray, seen: list[bool]) -> None:
     a, b, c = (
-        Looks(features=f, seen=np.array(s)) for f, s in zip(features, np.reshape(seen, (3, 5)), strict=True)
+        LabelFeatures(features=f, seen=np.array(s))
+        for f, s in zip(features, np.reshape(seen, (3, 5)), strict=True)
     )
-    np.testing.assert_array_equal(difference(a, b, FULL), difference(b, a, FULL))
+    np.testing.assert_array_equal(compute_difference(a, b, FULL), compute_difference(b, a, FULL))
     # rounding down to whole numbers may cost one
-    assert (difference(a, b, FULL) <= difference(a, c, FULL) + difference(c, b, FULL) + 1).all()
-    assert (difference(a, a, FULL)[np.array(a.seen)] == 0).all()
-    assert difference(a, b, FULL).max() <= WHOLLY
+    assert (
+        compute_difference(a, b, FULL) <= compute_difference(a, c, FULL) + compute_difference(c, b, FULL) + 1
+    ).all()
+    assert (compute_difference(a, a, FULL)[np.array(a.seen)] == 0).all()
+    assert compute_difference(a, b, FULL).max() <= FULL_COST
 
 
 def plan_of(shots: list[Shot], options: SeamOptions | None = None) -> tuple[Block, SeamPlan]:
@@ -105,7 +114,7 @@ def plan_of(shots: list[Shot], options: SeamOptions | None = None) -> tuple[Bloc
     overviews = block.overviews()
     cameras = ("camera",) * len(overviews)
     return block, plan_seams(
-        overviews, no_correction(overviews.frame_ids, cameras), options=options or SeamOptions()
+        overviews, make_identity_radiometry(overviews.frame_ids, cameras), options=options or SeamOptions()
     )
 
 
@@ -137,7 +146,7 @@ def test_every_pixel_seen_has_an_owner_and_owners_are_few_pieces() -> None:
     overviews = block.overviews()
     for number in range(len(overviews)):
         overview = overviews[number]
-        assert (plan.owner[overview.box.within(plan.box)][overview.quality > 0] > 0).all()
+        assert (plan.owner[overview.box.slices_in(plan.box)][overview.quality > 0] > 0).all()
     pieces = [
         cv2.connectedComponents((plan.owner == label).astype(np.uint8), connectivity=4)[0] - 1
         for label in range(1, len(plan.frames) + 1)
@@ -156,36 +165,36 @@ def test_the_plan_does_not_depend_on_how_much_memory_there_is() -> None:
     block = Block(strip())
     plans = []
     for memory in (1, 10**9):
-        overviews = Overviews(list(block.shots), block.overview, memory_bytes=memory)
-        plans.append(plan_seams(overviews, no_correction(overviews.frame_ids, ("camera",) * 4)))
+        overviews = FrameOverviewCache(list(block.shots), block.overview, memory_bytes=memory)
+        plans.append(plan_seams(overviews, make_identity_radiometry(overviews.frame_ids, ("camera",) * 4)))
     np.testing.assert_array_equal(plans[0].owner, plans[1].owner)
     np.testing.assert_array_equal(plans[0].second, plans[1].second)
 
 
 def test_a_block_without_frames_is_refused() -> None:
     with pytest.raises(ValueError, match="1 to"):
-        plan_seams(Overviews([], Block(strip(1)).overview), no_correction((), ()))
+        plan_seams(FrameOverviewCache([], Block(strip(1)).overview), make_identity_radiometry((), ()))
 
 
 def test_every_move_lowers_the_energy_of_the_whole_map() -> None:
     """What a window counts is all that a move changes: tried on the map as a whole, move by move."""
     block = Block([replace(shot, shift_px=4 * n) for n, shot in enumerate(strip())])
     overviews = block.overviews()
-    radiometry = no_correction(overviews.frame_ids, ("camera",) * 4)
-    views = [view_of(overviews[n], radiometry, n, reduce=4) for n in range(4)]
+    radiometry = make_identity_radiometry(overviews.frame_ids, ("camera",) * 4)
+    views = [make_label_view(overviews[n], radiometry, n, reduce=4) for n in range(4)]
     around = views[0].box
     for view in views[1:]:
         around = around.union(view.box)
-    labels = LabelMap.of_best(around, ((n, view.box, view.quality) for n, view in enumerate(views)))
-    costs = Costs.of(1.0, 0.03, 48.0)
-    energies = [energy(labels, views.__getitem__, costs)]
+    labels = LabelMap.from_best(around, ((n, view.box, view.quality) for n, view in enumerate(views)))
+    costs = SeamCosts.from_relative(1.0, 0.03, 48.0)
+    energies = [compute_energy(labels, views.__getitem__, costs)]
     for reach_px in (0, 3, 0):
         for number in range(4):
             before = labels.owner.copy()
             took = try_frame(labels, number, views.__getitem__, costs, views[number].box, reach_px)
-            energies.append(energy(labels, views.__getitem__, costs))
+            energies.append(compute_energy(labels, views.__getitem__, costs))
             changed = labels.owner != before
             assert (took is None) == (not changed.any())
-            assert took is None or changed[took.within(around)].sum() == changed.sum()
+            assert took is None or changed[took.slices_in(around)].sum() == changed.sum()
             assert (energies[-1] < energies[-2]) == bool(changed.any())
     assert energies[-1] < energies[0]

@@ -13,7 +13,7 @@ from flycam.errors import DiskFull, ObjectMissing, StoreConflict, StoreUnavailab
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileId, TileRange
 from flycam.messages import Bilingual, verbatim
-from flycam.mosaic.tilelog import read_tile
+from flycam.mosaic.tile_log import read_tile
 from flycam.mosaic.writer import MosaicWriter
 from flycam.store.base import ObjectStore
 from flycam.store.memory import MemoryStore

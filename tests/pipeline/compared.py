@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flycam.analysis.pair import ImagePair
+from flycam.analysis.image_pair import ImagePair
 from flycam.geodata.geotiff import write_geotiff
 
 CRS = "EPSG:32648"

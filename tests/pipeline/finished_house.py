@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flycam.catalog.catalog import open_catalog
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from flycam.pipeline.batch import ingest
-from flycam.pipeline.boundaries import register_communes
-from flycam.pipeline.finish.recipe import FinishRequest, finish
-from flycam.pipeline.finish.report import FinishReport
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.laying.survey import SurveyRequest
+from flycam.pipeline.commune_boundaries import register_communes
+from flycam.pipeline.finish.finish_report import FinishReport
+from flycam.pipeline.finish.workflow import FinishRequest, finish_flight
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.orthorectification.preflight import PreflightRequest
 from flycam.pipeline.terrain import register_dem
-from flycam.pipeline.workspace import Progress, Workspace, silent
-from flycam.store.opening import open_store
+from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
+from flycam.store.store_url import open_store
 
 NAME = "Bản Lầu"
 WHOLE, QUICK = FinishRequest(), FinishRequest(surface=False)
@@ -39,7 +39,7 @@ def ingested(root: Path, drill: DrillReport, photos: Path | None = None) -> Work
     workspace = open_workspace(root)
     register_dem(workspace, drill.dem)
     register_communes(workspace, drill.communes)
-    ingest(workspace, SurveyRequest(paths=(photos or drill.photos,)), Labels(name=NAME))
+    ingest(workspace, PreflightRequest(paths=(photos or drill.photos,)), FlightLabels(name=NAME))
     return workspace
 
 
@@ -71,7 +71,7 @@ def make_finished(folder: Path, drill: DrillReport, request: FinishRequest = WHO
     workspace.catalog.close()
     shutil.copytree(root, before)
     workspace = open_workspace(root)
-    report = finish(workspace, NAME, request)
+    report = finish_flight(workspace, NAME, request)
     return Finished(root=root, before=before, workspace=workspace, report=report, live=live)
 
 
@@ -83,8 +83,8 @@ def tiles_of(workspace: Workspace, mosaic_id: str, revision: int) -> dict[str, s
 
 def finish_quickly(
     workspace: Workspace,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
     cancelled: Callable[[], bool] = lambda: False,
     request: FinishRequest = QUICK,
 ) -> FinishReport:
-    return finish(workspace, NAME, request, progress, cancelled)
+    return finish_flight(workspace, NAME, request, progress, cancelled)

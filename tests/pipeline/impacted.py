@@ -10,12 +10,12 @@ from pathlib import Path
 
 import shapely
 
-from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_version import ChangeVersion
 from flycam.catalog.records import LayerRecord
 from flycam.frame.change import ChangeKind, ChangeStatus
 from flycam.frame.flight import Event, EventKind
-from flycam.frame.specialist import LayerKind
-from flycam.pipeline.layers import LayerAsked, add_layer
+from flycam.frame.specialist_layer import LayerKind
+from flycam.pipeline.layer_registry import LayerRequest, add_layer
 from flycam.pipeline.workspace import Workspace
 from tests.serve.world import LAT, LON, add_communes, make_workspace
 from tests.suites.change_suite import FOUND
@@ -45,7 +45,7 @@ def square(west_m: float, south_m: float, size_m: float) -> shapely.MultiPolygon
     return shapely.MultiPolygon([shapely.box(*corners[0], *corners[1])])
 
 
-def changed(change_id: str, shape: shapely.MultiPolygon, **more: object) -> ChangeLine:
+def changed(change_id: str, shape: shapely.MultiPolygon, **more: object) -> ChangeVersion:
     west, south, east, north = (float(side) for side in shape.bounds)
     return replace(
         FOUND,
@@ -73,7 +73,7 @@ def add_things(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
-    layer, _ = add_layer(workspace, LayerAsked(source=str(path), kind=kind, name=name), "Lan")
+    layer, _ = add_layer(workspace, LayerRequest(source=str(path), kind=kind, name=name), "Lan")
     return layer
 
 

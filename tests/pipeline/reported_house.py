@@ -9,11 +9,11 @@ import numpy as np
 import shapely
 
 from flycam.catalog.records import FrameStatus, RevisionFrame
-from flycam.frame.terraincodec import encode_terrain, with_content_id
+from flycam.frame.terrain_codec import assign_content_id, encode_terrain
 from flycam.geodata.crs import to_work
-from flycam.geometry.grid import tile_bounds
+from flycam.geometry.grid import get_tile_bounds
 from flycam.geometry.terrain import TerrainGrid
-from flycam.mosaic.tilelog import read_tile
+from flycam.mosaic.tile_log import read_tile
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
@@ -75,7 +75,7 @@ def _finish(workspace: Workspace, flight_id: str) -> dict[str, str]:
         workspace.store, catalog.tiles, mosaic, origin="test", clock_ns=workspace.clock_ns
     ) as writer:
         writer.place(finished_tile(read_tile(workspace.store, head)) for head in heads)
-    used = workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
+    used = workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
     outlines = [shapely.from_wkb(one.footprint_wkb) for one in used]
     centres = to_work(np.array([outline.centroid.coords[0] for outline in outlines]), "EPSG:32648")
     states = ["left_out", "weak", "carried", *["tied"] * (len(used) - 3)]
@@ -98,14 +98,14 @@ def _finish(workspace: Workspace, flight_id: str) -> dict[str, str]:
         )
     revisions.put_frames(mosaic_id, number, kept)
     ground = _hill(np.vstack([centres.min(axis=0) - 900.0, centres.max(axis=0) + 900.0]))
-    workspace.store.put(keys.terrain(ground.dem_id), encode_terrain(ground))
-    support = western_half(np.array([tile_bounds(head.tile_id) for head in heads]))
-    workspace.store.put(keys.terrain(support.dem_id), encode_terrain(support))
+    workspace.store.put(keys.format_terrain_key(ground.dem_id), encode_terrain(ground))
+    support = western_half(np.array([get_tile_bounds(head.tile_id) for head in heads]))
+    workspace.store.put(keys.format_terrain_key(support.dem_id), encode_terrain(support))
     name = used[0].header.provenance.source_name
     left_out = [{"name": name, "sentence": LEFT_OUT.format(name=name)}]
     stats = {**STATS, "frames": {"used": len(kept), "left_out": left_out}}
     record = replace(revisions.get(mosaic_id, number), dem_id=ground.dem_id, stats=stats)
-    record = replace(record, support_key=keys.terrain(support.dem_id))
+    record = replace(record, support_key=keys.format_terrain_key(support.dem_id))
     revisions.publish(record)
     return {state: one.header.provenance.source_name for one, state in zip(used, states, strict=True)}
 
@@ -114,7 +114,7 @@ def _hill(bounds: np.ndarray) -> TerrainGrid:
     (west, south), (east, north) = bounds
     rows, cols = int((north - south) / 20.0) + 2, int((east - west) / 20.0) + 2
     r, c = np.mgrid[0:rows, 0:cols]
-    return with_content_id(
+    return assign_content_id(
         TerrainGrid(
             heights_m=(20.0 * np.sin(r / 9.0) + 10.0 * np.cos(c / 7.0)).astype(np.float32),
             origin_m=(float(west), float(north)),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flycam.catalog.packs import Pack
 from flycam.catalog.records import AuditEntry
-from flycam.pipeline.upkeep.held import Held, Holdings, Kind
+from flycam.pipeline.operations.inventory import Inventory, InventoryItem, InventoryKind
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.pipeline.finished_house import open_workspace
@@ -46,15 +46,20 @@ def with_pack(workspace: Workspace) -> Workspace:
         pack_id="0123456789abcdef", owner="Lan", flights=("f1",), language="vi", asked_ns=1, maker="p"
     )
     pack = replace(workspace.catalog.packs.add(asked, told), sha256=hashlib.sha256(data).hexdigest())
-    workspace.store.put(keys.pack(pack.pack_id, pack.sha256), data, durable=True)
-    workspace.catalog.packs.keep(replace(pack, size_bytes=len(data)), told)
+    workspace.store.put(keys.format_pack_key(pack.pack_id, pack.sha256), data, durable=True)
+    workspace.catalog.packs.mark_made(replace(pack, size_bytes=len(data)), told)
     return workspace
 
 
-def held(workspace: Workspace, *kinds: Kind) -> list[Held]:
+def held(workspace: Workspace, *kinds: InventoryKind) -> list[InventoryItem]:
     """What a house holds, of these kinds."""
-    holdings = Holdings(workspace.catalog, workspace.store, workspace.box)
-    return [one for part in holdings.parts() for one in holdings.of(part) if one.kind in kinds or not kinds]
+    holdings = Inventory(workspace.catalog, workspace.store, workspace.box)
+    return [
+        one
+        for part in holdings.list_parts()
+        for one in holdings.list_items(part)
+        if one.kind in kinds or not kinds
+    ]
 
 
 def objects(workspace: Workspace) -> dict[str, bytes]:

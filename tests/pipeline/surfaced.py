@@ -9,14 +9,14 @@ import shapely
 
 from flycam.catalog.records import MosaicInfo
 from flycam.frame.frame import Layer
-from flycam.frame.terraincodec import encode_terrain, with_content_id
-from flycam.geodata.crs import WGS84, point_transform, work_crs_for
+from flycam.frame.terrain_codec import assign_content_id, encode_terrain
+from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
 from flycam.geometry.terrain import TerrainGrid
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.pipeline.impacted import place
 
-CRS = work_crs_for(*place(0, 0))
+CRS = choose_work_crs(*place(0, 0))
 DEPTH_M, SIGMA_M, POST_M = 2.0, 0.3, 1.0
 
 
@@ -25,7 +25,7 @@ def surface(
 ) -> tuple[str, str]:
     """Terrain's id and support's key of hills around a slide (WGS 84), before or after it `fell`, all of them
     1.7 m higher then. known: on "all" of it, or only in the "north"."""
-    flat = shapely.transform(slide, point_transform(WGS84, CRS))
+    flat = shapely.transform(slide, make_point_transform(WGS84, CRS))
     west, south, east, north = flat.bounds
     x, y = np.meshgrid(
         np.arange(west - 140.0, east + 140.0), np.arange(north + 140.0, south - 140.0, -POST_M)
@@ -37,7 +37,7 @@ def surface(
     if known == "north":
         sigma[y < north - 30.0] = np.nan
     grids = [
-        with_content_id(
+        assign_content_id(
             TerrainGrid(
                 heights_m=values.astype(np.float32),
                 origin_m=(float(x[0, 0]), float(y[0, 0])),
@@ -50,8 +50,8 @@ def surface(
         for values in (heights, sigma)
     ]
     for grid in grids:
-        workspace.store.put(keys.terrain(grid.dem_id), encode_terrain(grid))
-    return grids[0].dem_id, keys.terrain(grids[1].dem_id)
+        workspace.store.put(keys.format_terrain_key(grid.dem_id), encode_terrain(grid))
+    return grids[0].dem_id, keys.format_terrain_key(grids[1].dem_id)
 
 
 def finished(workspace: Workspace, mosaic_id: str, made: tuple[str, str] | None) -> str:

@@ -16,10 +16,10 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 
-from flycam.answers.flights import of_ingest
+from flycam.answers.flights import format_ingest
 from flycam.catalog.records import FrameStatus
-from flycam.drill.drill import DrillReport
-from flycam.drill.truth import read_truth
+from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import DrillReport
 from flycam.errors import (
     FlightBusy,
     NameTaken,
@@ -32,20 +32,27 @@ from flycam.errors import (
     TerrainMissing,
 )
 from flycam.frame.flight import FlightState
-from flycam.frame.warning import BOUNDARIES_LATER, CRS_ACCURACY, MAYBE_INFRARED, NO_TERRAIN, code_of, sentence
+from flycam.frame.warning import (
+    BOUNDARIES_LATER,
+    CRS_ACCURACY,
+    MAYBE_INFRARED,
+    NO_TERRAIN,
+    format_warning,
+    parse_warning_code,
+)
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import read_dem_info
-from flycam.ingest.doctor.diagnosis import Rejection
-from flycam.mosaic.tilelog import read_tile
+from flycam.ingest.preflight.diagnosis import Rejection
+from flycam.mosaic.tile_log import read_tile
 from flycam.pipeline.batch import ingest
-from flycam.pipeline.boundaries import register_communes
-from flycam.pipeline.coverage import flown_on
-from flycam.pipeline.export import export_flight
-from flycam.pipeline.inspection import inspect_flight
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.laying.survey import SurveyRequest
-from flycam.pipeline.terrain import register_dem, registered_dems
-from flycam.pipeline.trial import try_store
+from flycam.pipeline.commune_boundaries import register_communes
+from flycam.pipeline.coverage import get_flight_date
+from flycam.pipeline.mosaic_export import export_flight
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.orthorectification.preflight import PreflightRequest
+from flycam.pipeline.preflight_report import check_flight
+from flycam.pipeline.store_probe import check_store_writable
+from flycam.pipeline.terrain import load_registered_dems, register_dem
 from flycam.store import keys
 from tests.clips import cut_all
 from tests.houses import House
@@ -63,9 +70,9 @@ def test_flight_becomes_tiles_communes_and_evidence(drill: DrillReport, make_hou
     assert report.flight.vertical_datum == "EGM96"
     assert report.flight.warnings == ()
     assert report.communes and all(0 < c.covered_pct <= 100 and c.clip_key is None for c in report.communes)
-    for record in house.workspace.catalog.frames.of_flight(report.flight.flight_id):
-        assert house.workspace.store.exists(keys.evidence(record.header.provenance.source_sha256))
-        assert house.workspace.store.exists(keys.terrain(str(record.dem_id)))
+    for record in house.workspace.catalog.frames.list_for_flight(report.flight.flight_id):
+        assert house.workspace.store.exists(keys.format_original_key(record.header.provenance.source_sha256))
+        assert house.workspace.store.exists(keys.format_terrain_key(str(record.dem_id)))
     mosaic = house.workspace.catalog.tiles.mosaics(report.flight.flight_id)[0]
     zooms = {record.tile_id.z for record in house.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0)}
     assert zooms == set(range(mosaic.min_zoom, mosaic.base_zoom + 1))
@@ -78,17 +85,19 @@ def test_a_flight_before_the_first_boundaries_has_the_communes_of_today_and_says
     register_dem(house.workspace, drill.dem)
     register_communes(house.workspace, drill.communes, date(2050, 7, 1))
     report = house.ingest(drill.photos)
-    assert [code_of(note) for note in report.notes] == [BOUNDARIES_LATER]
-    assert "01/07/2050" in sentence(report.notes[0], "vi") and "2050-07-01" in sentence(report.notes[0])
-    answer, _ = of_ingest(report, house.workspace.catalog)
+    assert [parse_warning_code(note) for note in report.notes] == [BOUNDARIES_LATER]
+    assert "01/07/2050" in format_warning(report.notes[0], "vi") and "2050-07-01" in format_warning(
+        report.notes[0]
+    )
+    answer, _ = format_ingest(report, house.workspace.catalog)
     (first, *_) = answer["communes"]
     assert first["name"] and cut_all(house.workspace, report.flight.flight_id)
     exported = export_flight(house.workspace, report.flight.name, tmp_path / "a.tif", commune=first["code"])
-    assert [code_of(note) for note in exported.notes] == [BOUNDARIES_LATER]
+    assert [parse_warning_code(note) for note in exported.notes] == [BOUNDARIES_LATER]
     # boundaries of an older day end the exception
-    flown = flown_on(report.flight)
+    flown = get_flight_date(report.flight)
     register_communes(house.workspace, drill.communes, flown)
-    assert BOUNDARIES_LATER not in {code_of(note) for note in house.ingest(drill.photos).notes}
+    assert BOUNDARIES_LATER not in {parse_warning_code(note) for note in house.ingest(drill.photos).notes}
 
 
 def test_a_code_of_another_day_is_refused_with_its_date(drill: DrillReport, make_house: MakeHouse) -> None:
@@ -106,7 +115,9 @@ def test_each_pixel_names_its_frame(drill: DrillReport, make_house: MakeHouse) -
     house = make_house(drill)
     report = house.ingest(drill.photos)
     mosaic = house.workspace.catalog.tiles.mosaics(report.flight.flight_id)[0]
-    used = {record.frame_id for record in house.workspace.catalog.frames.of_flight(report.flight.flight_id)}
+    used = {
+        record.frame_id for record in house.workspace.catalog.frames.list_for_flight(report.flight.flight_id)
+    }
     named: set[str] = set()
     for head in house.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0, z=mosaic.base_zoom):
         tile = read_tile(house.workspace.store, head)
@@ -138,7 +149,7 @@ def test_card_completed_later_joins_its_flight(drill: DrillReport, card: Path, m
     photos = sorted(card.iterdir())
     late = [photo.rename(photo.parent.parent / photo.name) for photo in photos[2:4]]
     half = house.ingest(card)
-    assert half.survey.diagnosis.missing_names
+    assert half.preflight.diagnosis.missing_names
     for photo in late:
         photo.rename(card / photo.name)
     whole = house.ingest(card)
@@ -162,9 +173,9 @@ def test_frames_recorded_but_not_merged_are_merged_again(
             broken.ingest(drill.photos)
     catalog = broken.workspace.catalog
     assert catalog.flights.flight(flight_id).state is FlightState.INGESTING
-    assert len(catalog.frames.of_flight(flight_id, FrameStatus.USED)) == drill.frames
+    assert len(catalog.frames.list_for_flight(flight_id, FrameStatus.USED)) == drill.frames
     completed = broken.ingest(drill.photos)
-    assert [sentence(note) for note in completed.notes] == [
+    assert [format_warning(note) for note in completed.notes] == [
         f"An earlier ingest was interrupted when {drill.frames} photos were recorded; the flight is complete "
         "now."
     ]
@@ -183,8 +194,8 @@ def test_spoiled_photos_are_counted_and_the_rest_is_kept(
     report = make_house(drill).ingest(card)
     assert report.used == drill.frames - 1
     assert report.rejected == {"unreadable": 3}
-    assert {r.name for r in report.survey.unreadable} >= {"empty.jpg", "letter.jpg"}
-    said = {r.name: r.message_vi for r in report.survey.unreadable}
+    assert {r.name for r in report.preflight.unreadable} >= {"empty.jpg", "letter.jpg"}
+    said = {r.name: r.message_vi for r in report.preflight.unreadable}
     assert said["empty.jpg"] == f"{card / 'empty.jpg'}: tệp rỗng (0 byte); hãy chép lại từ thẻ nhớ"
     assert said["letter.jpg"].startswith(f"{card / 'letter.jpg'}: không phải ảnh JPEG, PNG hay TIFF; hãy ")
 
@@ -195,10 +206,10 @@ def test_a_system_that_is_reached_to_metres_only_is_said_of_an_export(
     house = make_house(drill)
     name = house.ingest(drill.photos).flight.name
     indian = export_flight(house.workspace, name, tmp_path / "indian.tif", crs="EPSG:3148")
-    assert CRS_ACCURACY in map(code_of, indian.notes)
-    assert all(" 44 m" in sentence(one, language) for one in indian.notes for language in ("vi", "en"))
+    assert CRS_ACCURACY in map(parse_warning_code, indian.notes)
+    assert all(" 44 m" in format_warning(one, language) for one in indian.notes for language in ("vi", "en"))
     vn2000 = export_flight(house.workspace, name, tmp_path / "vn2000.tif", crs="EPSG:9208")
-    assert CRS_ACCURACY not in map(code_of, vn2000.notes)
+    assert CRS_ACCURACY not in map(parse_warning_code, vn2000.notes)
 
 
 def test_photos_that_cannot_be_placed_are_told_by_reason(card: Path) -> None:
@@ -210,7 +221,7 @@ def test_photos_that_cannot_be_placed_are_told_by_reason(card: Path) -> None:
         Image.fromarray(pixels).save(path)  # without its EXIF
     photos[1].write_bytes(photos[0].read_bytes())
     with pytest.raises(PositionMissing) as caught:
-        inspect_flight(SurveyRequest(paths=(card,)), [])
+        check_flight(PreflightRequest(paths=(card,)), [])
     count, (first, copy, *_) = len(photos), [path.name for path in photos]
     english, vietnamese = str(caught.value).partition(": ")[2], (caught.value.vi or "").partition(": ")[2]
     assert re.findall(r"(\d+) such as ([^:]+):", english) == [(str(count - 1), first), ("1", copy)]
@@ -237,7 +248,7 @@ def test_a_log_of_another_flight_is_said_where_photos_hang_on_it(tmp_path: Path,
     """ "Give the flight log" is no answer to who gave one."""
     flight, log = shared_data / "flights" / "canberra_tlog", shared_data / "logs" / "arducopter_2016.bin"
     with pytest.raises(PositionMissing) as caught:
-        inspect_flight(SurveyRequest(paths=(flight,), telemetry=log), [])
+        check_flight(PreflightRequest(paths=(flight,), telemetry=log), [])
     said = str(caught.value)
     assert said.index("covers none of the 5 photos' times") < said.index("has no position")
     assert "arducopter_2016.bin" in str(caught.value.vi)
@@ -248,17 +259,17 @@ def test_a_photo_cut_off_is_refused_by_inspect_as_by_ingest(
 ) -> None:
     spoiled = sorted(card.iterdir())[1]
     spoiled.write_bytes(spoiled.read_bytes()[:-2000])
-    seen = inspect_flight(SurveyRequest(paths=(card,)), [], extra_dem=drill.dem).survey.diagnosis
+    seen = check_flight(PreflightRequest(paths=(card,)), [], extra_dem=drill.dem).preflight.diagnosis
     house = make_house(drill)
     report = house.ingest(card)
     sentence = f"{spoiled}: the JPEG is cut off before its end; copy it from the card again"
     sentence_vi = f"{spoiled}: tệp JPEG bị cụt phần cuối; hãy chép lại từ thẻ nhớ"
     left_out = Rejection(name=spoiled.name, reason="unreadable", message=sentence, message_vi=sentence_vi)
-    assert seen.rejected == report.left_out == (left_out,)
+    assert seen.rejected == report.rejections == (left_out,)
     assert len(seen.headers) == report.used == drill.frames - 1
     (said,) = [problem for problem in seen.problems if problem.code == "unreadable"]
     assert said.frames == (spoiled.name,) and said.sentence_en.startswith("1 photo cannot be read")
-    rejected = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.REJECTED)
+    rejected = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.REJECTED)
     assert [(one.reason, one.message) for one in rejected] == [("unreadable", sentence)]
 
 
@@ -274,13 +285,13 @@ def test_a_good_photo_is_kept_whose_name_a_black_one_bears_in_another_folder(
         photo.rename(card / f"{100 + k // half}MEDIA" / photos[k % half].name)
     name = photos[2].name
     _changed(card / black / name, np.zeros_like)
-    seen = inspect_flight(SurveyRequest(paths=(card,)), [], extra_dem=drill.dem).survey.diagnosis
+    seen = check_flight(PreflightRequest(paths=(card,)), [], extra_dem=drill.dem).preflight.diagnosis
     house = make_house(drill)
     report = house.ingest(card)
     told = {f"{black}/{name}": "lens_covered"}
     assert {one.name: one.reason for one in seen.rejected} == told
-    assert {one.name: one.reason for one in report.left_out} == told
-    assert report.left_out[0].message.startswith(f"{black}/{name}: ")
+    assert {one.name: one.reason for one in report.rejections} == told
+    assert report.rejections[0].message.startswith(f"{black}/{name}: ")
     (said,) = [problem for problem in seen.problems if problem.code == "lens_covered"]
     assert said.frames == (f"{black}/{name}",)
     assert len(seen.headers) == report.used == len(photos) - 1
@@ -298,13 +309,13 @@ def test_a_blurred_photo_and_a_covered_lens_are_left_out_as_inspect_says(
     for path, change in ((photos[1], _smeared), (photos[2], np.zeros_like)):
         _changed(path, change)
     house = make_house(drill)
-    seen = inspect_flight(SurveyRequest(paths=(card,)), [], extra_dem=drill.dem)
+    seen = check_flight(PreflightRequest(paths=(card,)), [], extra_dem=drill.dem)
     report = house.ingest(card)
-    told = {one.name: one.reason for one in seen.survey.diagnosis.rejected}
+    told = {one.name: one.reason for one in seen.preflight.diagnosis.rejected}
     assert told == {photos[1].name: "too_blurred", photos[2].name: "lens_covered"}
-    assert {one.name: one.reason for one in report.left_out} == told
+    assert {one.name: one.reason for one in report.rejections} == told
     assert report.used == len(photos) - 2
-    rejected = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.REJECTED)
+    rejected = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.REJECTED)
     assert {one.header.provenance.source_name: one.reason for one in rejected} == told
 
 
@@ -325,7 +336,7 @@ def test_the_operators_layer_is_the_mosaics(drill: DrillReport, make_house: Make
     report = house.ingest(drill.photos, layer=layer)
     mosaics = house.workspace.catalog.tiles.mosaics(report.flight.flight_id)
     assert [mosaic.layer.value for mosaic in mosaics] == [layer]
-    assert "layer_given" in {problem.code for problem in report.survey.diagnosis.problems}
+    assert "layer_given" in {problem.code for problem in report.preflight.diagnosis.problems}
 
 
 def test_terrain_that_misses_the_flight(drill: DrillReport, make_house: MakeHouse, tmp_path: Path) -> None:
@@ -344,8 +355,8 @@ def test_a_store_that_is_down_is_said_before_a_photo_is_looked_at(
     with pytest.raises(StoreUnavailable):
         ingest(
             replace(house.workspace, store=down),
-            SurveyRequest(paths=(drill.photos,)),
-            Labels(),
+            PreflightRequest(paths=(drill.photos,)),
+            FlightLabels(),
             lambda stage, _done, _total: told.append(stage),
         )
     assert told == [] and house.workspace.catalog.flights.flights() == []
@@ -353,12 +364,12 @@ def test_a_store_that_is_down_is_said_before_a_photo_is_looked_at(
 
 def test_trying_the_store_leaves_nothing_in_it(make_house: MakeHouse) -> None:
     house = make_house()
-    try_store(house.workspace)
+    check_store_writable(house.workspace)
     assert list(house.workspace.store.list("")) == []
     keeps_all = FaultyStore(
         house.workspace.store, lambda operation, _key: StoreDenied("no") if operation == "delete" else None
     )
-    try_store(replace(house.workspace, store=keeps_all))
+    check_store_writable(replace(house.workspace, store=keeps_all))
 
 
 def _with_hole(dem: Path, out: Path, share: float) -> Path:
@@ -375,30 +386,30 @@ def _with_hole(dem: Path, out: Path, share: float) -> Path:
 def test_photos_over_a_hole_of_the_terrain_are_not_called_usable(
     drill: DrillReport, make_house: MakeHouse, tmp_path: Path
 ) -> None:
-    request = SurveyRequest(paths=(drill.photos,))
+    request = PreflightRequest(paths=(drill.photos,))
     half = _with_hole(drill.dem, tmp_path / "half.tif", 0.5)
     house = make_house()
     register_dem(house.workspace, half, "EGM96")
-    report = inspect_flight(request, registered_dems(house.workspace), check_pixels=False)
+    report = check_flight(request, load_registered_dems(house.workspace), check_pixels=False)
     used = house.ingest(drill.photos)
-    assert len(report.survey.diagnosis.headers) == used.used
-    assert {one.name for one in report.survey.diagnosis.rejected} == {one.name for one in used.left_out}
+    assert len(report.preflight.diagnosis.headers) == used.used
+    assert {one.name for one in report.preflight.diagnosis.rejected} == {one.name for one in used.rejections}
     most = [read_dem_info(_with_hole(drill.dem, tmp_path / "most.tif", 0.98), "EGM96")]
     with pytest.raises((OutsideTerrain, TerrainMissing), match=r"most\.tif"):
-        inspect_flight(request, most, check_pixels=False)
+        check_flight(request, most, check_pixels=False)
 
 
 def test_terrain_of_elsewhere_is_looked_at_as_a_plane(
     drill: DrillReport, make_house: MakeHouse, tmp_path: Path
 ) -> None:
-    request = SurveyRequest(paths=(drill.photos,))
+    request = PreflightRequest(paths=(drill.photos,))
     with rasterio.open(drill.dem) as source:
         moved = source.transform.translation(500_000.0, 0.0) @ source.transform
         with rasterio.open(tmp_path / "far.tif", "w", **(source.profile | {"transform": moved})) as copy:
             copy.write(source.read(1), 1)
     far = [read_dem_info(tmp_path / "far.tif", "EGM96")]
-    plane = inspect_flight(request, [], check_pixels=False).survey.diagnosis
-    elsewhere = inspect_flight(request, far, check_pixels=False).survey.diagnosis
+    plane = check_flight(request, [], check_pixels=False).preflight.diagnosis
+    elsewhere = check_flight(request, far, check_pixels=False).preflight.diagnosis
     assert "terrain_elsewhere" in {problem.code for problem in elsewhere.problems}
     assert elsewhere.relief == plane.relief and elsewhere.relief
     assert elsewhere.relief[0].gsd_m[1] == pytest.approx(0.5, rel=0.3)
@@ -410,13 +421,15 @@ def test_a_doubt_about_infrared_stands_on_the_flight_until_the_operator_speaks(
 ) -> None:
     house, photos = make_house(), shared_data / "flights" / "seneca_fixed_wing"
     for report in (house.ingest(photos), house.ingest(photos)):
-        (doubt,) = [one for one in report.flight.warnings if code_of(one) == MAYBE_INFRARED]
-        assert "Canon PowerShot ELPH 300 HS" in sentence(doubt) and "Canon Canon" not in sentence(doubt)
-        assert "--layer infrared" in sentence(doubt, "vi")
+        (doubt,) = [one for one in report.flight.warnings if parse_warning_code(one) == MAYBE_INFRARED]
+        assert "Canon PowerShot ELPH 300 HS" in format_warning(doubt) and "Canon Canon" not in format_warning(
+            doubt
+        )
+        assert "--layer infrared" in format_warning(doubt, "vi")
     told = house.ingest(photos, layer="colour").flight.warnings
-    assert [code_of(one) for one in told] == [NO_TERRAIN]
+    assert [parse_warning_code(one) for one in told] == [NO_TERRAIN]
     told = make_house(name="right").ingest(photos, layer="infrared").flight.warnings
-    assert [code_of(one) for one in told] == [NO_TERRAIN]
+    assert [parse_warning_code(one) for one in told] == [NO_TERRAIN]
 
 
 def test_nothing_to_read_names_the_folder(make_house: MakeHouse, tmp_path: Path) -> None:
@@ -463,20 +476,20 @@ def test_photos_that_become_links_elsewhere_are_left_out_and_nothing_of_there_is
                 photo.unlink()
                 photo.symlink_to(secret)
 
-    report = ingest(house.workspace, SurveyRequest(paths=(card,)), Labels(), progress=swap)
+    report = ingest(house.workspace, PreflightRequest(paths=(card,)), FlightLabels(), progress=swap)
     lost = report.rejected.get("unreadable", 0)
     assert lost >= (len(swapped) if stage == "look" else 1)  # some were laid before
     assert (report.used, report.rejected) == (drill.frames - lost, {"unreadable": lost})
     store = house.workspace.store
     for key in store.list("evidence/"):
-        assert hashlib.sha256(store.get(key)).hexdigest() == keys.hash_in(key)
-    assert not store.exists(keys.evidence(hashlib.sha256(secret.read_bytes()).hexdigest()))
+        assert hashlib.sha256(store.get(key)).hexdigest() == keys.parse_hash(key)
+    assert not store.exists(keys.format_original_key(hashlib.sha256(secret.read_bytes()).hexdigest()))
 
 
 def test_drill_never_joins_a_real_event(drill: DrillReport, make_house: MakeHouse) -> None:
     house = make_house(drill)
-    request = SurveyRequest(paths=(drill.photos,))
-    report = ingest(house.workspace, request, Labels(event="DIỄN TẬP: bão"))
+    request = PreflightRequest(paths=(drill.photos,))
+    report = ingest(house.workspace, request, FlightLabels(event="DIỄN TẬP: bão"))
     assert house.workspace.catalog.flights.event(report.flight.event_id).is_drill
 
 
@@ -496,7 +509,7 @@ def test_poses_of_a_table_are_taken_as_they_are(
     report = house.ingest(drill.photos, telemetry=table)
     exact = read_truth(drill.photos.parent).exteriors
     assert report.used == drill.frames
-    for record in house.workspace.catalog.frames.of_flight(report.flight.flight_id):
+    for record in house.workspace.catalog.frames.list_for_flight(report.flight.flight_id):
         name = record.header.provenance.source_name
         centre = record.header.exterior_prior.projection_centre_m
         assert centre == pytest.approx(exact[name].projection_centre_m, abs=1e-3)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import rasterio
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from flycam.errors import FlightBusy
 from flycam.pipeline import coverage as coverage_module
-from flycam.pipeline.coverage import clip_of, main_mosaic
-from flycam.pipeline.withdraw import withdraw
+from flycam.pipeline.coverage import get_main_mosaic, make_clip
+from flycam.pipeline.withdrawal import withdraw_by_reference
 from flycam.pipeline.workspace import Workspace
 from tests.clips import cut_all
 from tests.houses import House
@@ -55,17 +55,17 @@ def test_a_clip_that_is_made_while_a_frame_is_withdrawn_is_not_handed_out(
     flight = house.ingest(drill.photos).flight
     workspace = house.workspace
     (first, *_) = workspace.catalog.boundaries.coverage(flight.flight_id)
-    frame = workspace.catalog.frames.of_flight(flight.flight_id)[0]
-    mosaic, cut = main_mosaic(workspace, flight.flight_id), coverage_module._clip
+    frame = workspace.catalog.frames.list_for_flight(flight.flight_id)[0]
+    mosaic, cut = get_main_mosaic(workspace, flight.flight_id), coverage_module._clip
 
     def withdrawn_meanwhile(*asked: object) -> str:
         key = cut(*asked)  # type: ignore[arg-type]
         monkeypatch.undo()
-        withdraw(workspace, frame.frame_id, "nhà dân", "UBND")
+        withdraw_by_reference(workspace, frame.frame_id, "nhà dân", "UBND")
         return key
 
     monkeypatch.setattr(coverage_module, "_clip", withdrawn_meanwhile)
     with pytest.raises(FlightBusy):
-        clip_of(workspace, flight, mosaic, first)
+        make_clip(workspace, flight, mosaic, first)
     assert all(one.clip_key is None for one in workspace.catalog.boundaries.coverage(flight.flight_id))
     assert cut_all(workspace, flight.flight_id)

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 import flycam.pipeline.demo as recipe
-from flycam.drill.drill import write_drill
+from flycam.drill.photo_drill import write_drill
 from flycam.frame.flight import FlightState
 from tests.houses import House
 
@@ -36,10 +36,10 @@ def test_the_demo_shows_two_finished_flights_and_run_again_changes_nothing(
     flights = house.workspace.catalog.flights.flights()
     assert len(flights) == 2
     assert {flight.event_id for flight in flights} == {first.before.ingested.flight.event_id}
-    assert first.compared.looked_for and first.compared.kept is not None
-    assert first.compared.kept.new == len(first.compared.changes) > 0
+    assert first.compared.is_detected and first.compared.enqueued is not None
+    assert first.compared.enqueued.new == len(first.compared.changes) > 0
     again = recipe.run_demo(house.workspace)
-    assert again.compared.kept is not None and again.compared.kept.new == 0
+    assert again.compared.enqueued is not None and again.compared.enqueued.new == 0
     for flown in (again.before, again.after):
         assert flown.ingested.new == 0
         assert not flown.finished.layers[0].new

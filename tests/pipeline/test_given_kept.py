@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flycam.pipeline.evidence import keep, keep_bytes
-from flycam.pipeline.upkeep.backup import backup
-from flycam.pipeline.upkeep.held import Held, Kind
-from flycam.pipeline.upkeep.readback import State, read_back
-from flycam.pipeline.upkeep.restore import restore
-from flycam.pipeline.upkeep.verify import VerifyRequest, verify
+from flycam.pipeline.operations.backup import save_backup
+from flycam.pipeline.operations.inventory import InventoryItem, InventoryKind
+from flycam.pipeline.operations.object_check import ObjectState, verify_object
+from flycam.pipeline.operations.restore import restore_backup
+from flycam.pipeline.operations.verify import VerifyRequest, verify_objects
+from flycam.pipeline.original_store import store_original, store_original_bytes
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.pipeline.spoiled import WAYS, held, spoil
@@ -27,16 +27,16 @@ def province(tmp_path: Path) -> Box:
     return here
 
 
-def given(workspace: Workspace) -> list[Held]:
-    return held(workspace, Kind.GIVEN)
+def given(workspace: Workspace) -> list[InventoryItem]:
+    return held(workspace, InventoryKind.GIVEN)
 
 
 def test_tiles_laid_and_cursors_are_held_and_whole(province: Box) -> None:
     store = province.workspace.store
     found = given(province.workspace)
-    assert {one.key for one in found} == set(store.list(keys.given_prefix()))
+    assert {one.key for one in found} == set(store.list(keys.format_sync_prefix()))
     assert {one.key.split("/")[1] for one in found} == {"tiles", "laid", "taken"}
-    assert {read_back(store, one).state for one in found} == {State.WHOLE}
+    assert {verify_object(store, one).state for one in found} == {ObjectState.WHOLE}
 
 
 @pytest.mark.parametrize("way", [way for way, change in WAYS.items() if change is not None])
@@ -45,14 +45,14 @@ def test_what_is_damaged_is_told_with_its_cure_and_comes_back_from_a_backup(
     province: Box, tmp_path: Path, way: str, part: str
 ) -> None:
     workspace = province.workspace
-    backup(workspace, tmp_path / "saved")
+    save_backup(workspace, tmp_path / "saved")
     one = next(one for one in given(workspace) if one.key.split("/")[1] == part)
     whole = workspace.store.get(one.key)
     spoil(workspace, one.key, way)
-    told = [damage for damage in verify(workspace).standing if damage.held.key == one.key]
-    assert [damage.state for damage in told] == [State.DAMAGED]
-    assert told[0].cure is not None and "bundle write --all" in told[0].cure.en
-    verify(workspace, VerifyRequest(source=tmp_path / "saved"))
+    told = [damage for damage in verify_objects(workspace).unrepaired if damage.item.key == one.key]
+    assert [damage.state for damage in told] == [ObjectState.DAMAGED]
+    assert told[0].advice is not None and "bundle write --all" in told[0].advice.en
+    verify_objects(workspace, VerifyRequest(source=tmp_path / "saved"))
     assert workspace.store.get(one.key) == whole
 
 
@@ -71,9 +71,9 @@ def test_a_backup_never_knows_of_more_lines_than_its_catalogue_has(
         here.read(later)
 
     monkeypatch.setattr(here.catalog, "save", saved_then_a_bundle_came)
-    backup(here.workspace, tmp_path / "saved")
+    save_backup(here.workspace, tmp_path / "saved")
     back = new_box(tmp_path, "province")
-    restore(back.workspace, tmp_path / "saved")
+    restore_backup(back.workspace, tmp_path / "saved")
     back.read(later)
     assert back.tiles() == here.tiles() == field.tiles()
 
@@ -84,11 +84,11 @@ def test_an_original_of_which_a_power_cut_left_the_name_is_kept_again(
 ) -> None:
     store, data = province.workspace.store, b"a photo"
     sha256 = hashlib.sha256(data).hexdigest()
-    store.put(keys.evidence(sha256), b"")
+    store.put(keys.format_original_key(sha256), b"")
     if as_file:
         photo = tmp_path / "photo.jpg"
         photo.write_bytes(data)
-        keep(province.workspace, photo, durable=False)
+        store_original(province.workspace, photo, durable=False)
     else:
-        keep_bytes(province.workspace, data, sha256)
-    assert store.get(keys.evidence(sha256)) == data
+        store_original_bytes(province.workspace, data, sha256)
+    assert store.get(keys.format_original_key(sha256)) == data

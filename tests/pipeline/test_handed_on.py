@@ -13,12 +13,12 @@ import rasterio
 import shapely
 from PIL import Image
 
-from flycam.catalog.sharing_records import RedactionGround, RedactionLine
+from flycam.catalog.sharing_records import RedactionFootprint, RedactionRecord
 from flycam.frame.redaction import RedactionReason, RedactionStep
-from flycam.frame.warning import MASKS_COVERED, warning
-from flycam.pipeline.export import export_flight
-from flycam.pipeline.pack.recipe import PackRequest, pack
-from flycam.report.pack_words import told
+from flycam.frame.warning import MASKS_COVERED, encode_warning
+from flycam.pipeline.briefing_pack.workflow import PackRequest, write_briefing_pack
+from flycam.pipeline.mosaic_export import export_flight
+from flycam.report.pack_texts import format_pack_text
 from tests.geodata.test_pmtiles import _read
 from tests.serve.secret import BARRACKS, Secret, is_magenta, make_secret
 
@@ -31,8 +31,8 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Secret:
 
 def cover(secret: Secret) -> None:
     """A mask on a photo, whose ground is the barracks'."""
-    frame = secret.workspace.catalog.frames.of_flight(secret.world.after)[0]
-    line = RedactionLine(
+    frame = secret.workspace.catalog.frames.list_for_flight(secret.world.after)[0]
+    line = RedactionRecord(
         mask_id="mask-00000001",
         step=RedactionStep.MADE,
         frame_id=frame.frame_id,
@@ -42,8 +42,8 @@ def cover(secret: Secret) -> None:
         wkb=shapely.to_wkb(shapely.box(1, 1, 9, 9)),
     )
     secret.workspace.catalog.redactions.append([line])
-    ground = RedactionGround(line_id=line.line_id, lay="theirs", wkb=shapely.to_wkb(BARRACKS))
-    secret.workspace.catalog.redactions.put_grounds([ground])
+    ground = RedactionFootprint(line_id=line.line_id, lay="theirs", wkb=shapely.to_wkb(BARRACKS))
+    secret.workspace.catalog.redactions.put_footprints([ground])
 
 
 def shown(folder: Path) -> dict[str, tuple[int, int]]:
@@ -81,7 +81,7 @@ def _export(secret: Secret, path: Path) -> tuple[int, int, tuple[str, ...]]:
 
 def _says_so(folder: Path) -> tuple[bool, bool]:
     """Whether the report, and the page, tell their reader of masks."""
-    said = told("covered", "vi")
+    said = format_pack_text("covered", "vi")
     with zipfile.ZipFile(folder / "bao-cao-nhanh.docx") as word:
         report = unescape(word.read("word/document.xml").decode())
     return said in report, said in unescape((folder / "index.html").read_text(encoding="utf-8"))
@@ -93,11 +93,11 @@ def test_what_masks_cover_is_in_no_file_that_is_handed_on(secret: Secret, tmp_pa
     request = PackRequest(flights=(secret.world.after,))
     before, after = tmp_path / "before", tmp_path / "after"
     # drawn while it is made: it holds from the next one on, and in no file of this one
-    notes = pack(secret.workspace, request, before, lambda *_: cover(secret)).notes
+    notes = write_briefing_pack(secret.workspace, request, before, lambda *_: cover(secret)).notes
     plain = shown(before)
     assert all(magenta > 100 for magenta, _ in plain.values()), plain
     assert not notes and _says_so(before) == (False, False)
-    notes = pack(secret.workspace, request, after).notes
+    notes = write_briefing_pack(secret.workspace, request, after).notes
     covered = shown(after)
     for kind, (magenta, any_) in covered.items():
         assert magenta < 0.01 * plain[kind][0], (kind, plain, covered)
@@ -106,7 +106,7 @@ def test_what_masks_cover_is_in_no_file_that_is_handed_on(secret: Secret, tmp_pa
     assert _says_so(after) == (True, True), "who reads it takes no hole for ground that was not imaged"
     left, rest, said = _export(secret, tmp_path / "after.tif")
     assert left == 0 and 0.2 * whole < rest < whole
-    assert said == notes == (warning(MASKS_COVERED),)
+    assert said == notes == (encode_warning(MASKS_COVERED),)
     for code, says_so in (("99002", True), ("99001", False)):  # that of the barracks, and one beside it
         clip = export_flight(secret.workspace, secret.world.after, tmp_path / f"{code}.tif", commune=code)
-        assert (warning(MASKS_COVERED) in clip.notes) is says_so
+        assert (encode_warning(MASKS_COVERED) in clip.notes) is says_so

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from flycam.errors import InputUnusable, StorageTrouble
+from flycam.errors import InputUnusable, StorageFailed
 from flycam.pipeline import installer
-from flycam.pipeline.installer import Installer, packed_again, write_installer
-from flycam.pipeline.stick_check import MANIFEST, sha256_of, wrong_in
+from flycam.pipeline.installer import Installer, rebuild_wheel, write_installer
+from flycam.pipeline.installer_check import MANIFEST, find_damaged_files, hash_file
 
 
 def wheel(folder: Path, name: str, body: str, script: str = "") -> Path:
@@ -46,13 +46,13 @@ def stick(tmp_path: Path) -> Installer:
     """A stick with two wheels: one that is locked, and flycam's, which needs it."""
     needed = wheel(tmp_path / "found", "needed", "WORD = 'from the stick'\n")
     lock = tmp_path / "run.lock"
-    lock.write_text(f"needed==1.0 --hash=sha256:{sha256_of(needed)}\n")
+    lock.write_text(f"needed==1.0 --hash=sha256:{hash_file(needed)}\n")
     says = "import needed\ndef main():\n    print(needed.WORD)\n"
     return write_installer(
         tmp_path / "stick",
         tmp_path / "found",
         lock=lock,
-        own=lambda wheels: wheel(wheels, "flycam", says, "flycam:main"),
+        build_wheel=lambda wheels: wheel(wheels, "flycam", says, "flycam:main"),
     )
 
 
@@ -70,7 +70,7 @@ def install(made: Installer, target: Path, **more: str) -> subprocess.CompletedP
 
 def test_it_installs_from_the_stick_alone(tmp_path: Path) -> None:
     made = stick(tmp_path)
-    assert made.wheels == 2 and wrong_in(made.path) == []
+    assert made.wheels == 2 and find_damaged_files(made.path) == []
     target = tmp_path / "a place" / "flycam"
     target.parent.mkdir()
     done = install(made, target)
@@ -111,7 +111,7 @@ def test_a_wheel_that_the_lock_does_not_know_is_not_installed(tmp_path: Path) ->
     made = stick(tmp_path)
     wheel(made.path / "wheels", "needed", "WORD = 'a stranger'\n")
     listed = sorted(one for one in made.path.rglob("*") if one.is_file() and one.name != MANIFEST)
-    lines = [f"{sha256_of(one)}  {one.relative_to(made.path).as_posix()}\n" for one in listed]
+    lines = [f"{hash_file(one)}  {one.relative_to(made.path).as_posix()}\n" for one in listed]
     (made.path / MANIFEST).write_text("".join(lines))
     done = install(made, tmp_path / "flycam")
     assert done.returncode != 0 and "DO NOT MATCH THE HASHES" in done.stderr
@@ -145,12 +145,14 @@ def test_a_stick_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "found").mkdir()
     with pytest.raises(InputUnusable, match=r"pip: ERROR.*needed.*--from"):
         write_installer(made.path, tmp_path / "found", lock=tmp_path / "run.lock")
-    assert wrong_in(made.path) == [] and sha256_of(made.path / MANIFEST) == before
+    assert find_damaged_files(made.path) == [] and hash_file(made.path / MANIFEST) == before
     again = write_installer(  # from another stick
         tmp_path / "second",
         made.path,
         lock=tmp_path / "run.lock",
-        own=lambda wheels: Path(shutil.copy(made.path / "wheels" / "flycam-1.0-py3-none-any.whl", wheels)),
+        build_wheel=lambda wheels: Path(
+            shutil.copy(made.path / "wheels" / "flycam-1.0-py3-none-any.whl", wheels)
+        ),
     )
     assert again.manifest_sha256 == before
     (made.path / "letter.txt").write_text("mine")
@@ -159,14 +161,14 @@ def test_a_stick_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_a_stick_that_reads_back_otherwise_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installer, "wrong_in", lambda _folder: ["run.lock"])
-    with pytest.raises(StorageTrouble, match=r"run\.lock: is not what was written"):
+    monkeypatch.setattr(installer, "find_damaged_files", lambda _folder: ["run.lock"])
+    with pytest.raises(StorageFailed, match=r"run\.lock: is not what was written"):
         stick(tmp_path)
 
 
 def test_an_installed_package_becomes_its_wheel_again(tmp_path: Path) -> None:
     """Installed once more, it is the same, file by file."""
-    packed = packed_again(distribution("click"), tmp_path)
+    packed = rebuild_wheel(distribution("click"), tmp_path)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
     subprocess.run([*command, "--target", str(tmp_path / "there"), str(packed)], check=True)
     said = distribution("click").files or []

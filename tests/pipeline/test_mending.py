@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from flycam.frame.tile import TileRecord
-from flycam.frame.warning import MENDED, code_of
-from flycam.mosaic.tilelog import read_tile
+from flycam.frame.warning import TILES_REPAIRED, parse_warning_code
+from flycam.mosaic.tile_log import read_tile
 from flycam.pipeline.terrain import register_dem
 from tests.houses import House
 
@@ -57,11 +57,11 @@ def test_made_again_by_the_same_ingest_under_the_same_keys(
     spoiled = choose(before)
     spoil(house, spoiled)
     report = house.ingest(drill.photos)
-    assert (report.mended, report.new) == (len(spoiled), 0)
-    assert [code_of(note) for note in report.notes] == [MENDED]
+    assert (report.repaired, report.new) == (len(spoiled), 0)
+    assert [parse_warning_code(note) for note in report.notes] == [TILES_REPAIRED]
     assert heads_of(house, flight_id) == before, "no line in the log: the states are the same"
     assert whole(house, flight_id)
-    assert house.ingest(drill.photos).mended == 0
+    assert house.ingest(drill.photos).repaired == 0
 
 
 def test_damage_and_frames_that_come_later_at_once(
@@ -85,7 +85,7 @@ def test_damage_and_new_terrain_at_once(drill: DrillReport, make_house: MakeHous
         flight_id = one.ingest(drill.photos).flight.flight_id
         register_dem(one.workspace, drill.dem)
     spoil(house, heads_of(house, flight_id))
-    assert house.ingest(drill.photos).relaid == calm.ingest(drill.photos).relaid == drill.frames
+    assert house.ingest(drill.photos).reprocessed == calm.ingest(drill.photos).reprocessed == drill.frames
     assert whole(house, flight_id)
     assert house.tiles(f"{flight_id}-colour") == calm.tiles(f"{flight_id}-colour")
 
@@ -117,5 +117,5 @@ def test_a_recorded_terrain_that_the_store_lost_or_spoiled_comes_back(
     if bad is not None:
         store.put(key, bad)
     spoil(house, heads_of(house, flight_id))
-    assert house.ingest(drill.photos).relaid == 0
+    assert house.ingest(drill.photos).reprocessed == 0
     assert store.get(key) == posts and whole(house, flight_id)

@@ -11,17 +11,17 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from flycam.pipeline.executor import workers_here
-from flycam.pipeline.power import Battery, Power, PowerMode, battery, cores, is_low, work_on
+from flycam.pipeline.executor import count_workers
+from flycam.pipeline.power import Battery, Power, PowerMode, is_low, list_cores, pin_to_cores, read_battery
 
 FULL, LOW = Battery(90.0, True, 7200.0), Battery(30.0, True, 2400.0)
 
 
 @pytest.fixture(autouse=True)
 def _all_cores() -> Iterator[None]:
-    before = cores()
+    before = list_cores()
     yield
-    work_on(before)
+    pin_to_cores(before)
 
 
 @pytest.mark.parametrize(
@@ -42,22 +42,22 @@ def test_when_power_is_low(mode: PowerMode, told: Battery | None, low: bool) -> 
 def test_one_core_while_the_battery_has_to_last_and_all_of_them_after() -> None:
     told = [FULL]
     power = Power(PowerMode.AUTO, lambda: told[0])
-    all_cores = cores()
-    with power.obeyed(every_s=3600.0):
-        assert not power.is_low and cores() == all_cores
+    all_cores = list_cores()
+    with power.monitor(every_s=3600.0):
+        assert not power.is_low and list_cores() == all_cores
         told[0] = LOW
-        power.look()
-        assert power.is_low and cores() == all_cores[:1] and workers_here() == 1
+        power.poll()
+        assert power.is_low and list_cores() == all_cores[:1] and count_workers() == 1
         told[0] = Battery(30.0, False, None)
         power.look()
-        assert not power.is_low and cores() == all_cores
+        assert not power.is_low and list_cores() == all_cores
         told[0] = LOW
         power.look()
-    assert cores() == all_cores
+    assert list_cores() == all_cores
 
 
 def test_every_thread_goes_over_and_what_is_started_then() -> None:
-    before, seen, go = cores(), [], threading.Event()
+    before, seen, go = list_cores(), [], threading.Event()
 
     def told() -> None:
         go.wait()
@@ -65,7 +65,7 @@ def test_every_thread_goes_over_and_what_is_started_then() -> None:
 
     thread = threading.Thread(target=told)
     thread.start()
-    work_on(before[:1])
+    pin_to_cores(before[:1])
     go.set()
     thread.join()
     started = subprocess.run(
@@ -79,18 +79,18 @@ def test_every_thread_goes_over_and_what_is_started_then() -> None:
 
 
 def test_what_is_started_in_low_power_may_have_all_cores_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = cores()
+    here = list_cores()
     if len(here) < 2:
         pytest.skip("one core alone")
     power = Power(PowerMode.LOW, lambda: None)
-    with power.obeyed(), subprocess.Popen(["sleep", "30"]) as child:
+    with power.monitor(), subprocess.Popen(["sleep", "30"]) as child:
         assert psutil.Process(child.pid).cpu_affinity() == here[:1]
-        power.let_go(child.pid)
+        power.release_process(child.pid)
         assert psutil.Process(child.pid).cpu_affinity() == here
         child.kill()
     with subprocess.Popen(["true"]) as child:
         child.wait()
-        power.let_go(child.pid)  # not low any more: nobody is touched
+        power.release_process(child.pid)  # not low any more: nobody is touched
 
 
 def test_it_looks_again_while_it_goes_on() -> None:
@@ -100,11 +100,11 @@ def test_it_looks_again_while_it_goes_on() -> None:
         looked.release()
         return FULL
 
-    with Power(PowerMode.AUTO, look).obeyed(every_s=0.01):
+    with Power(PowerMode.AUTO, look).monitor(every_s=0.01):
         for _ in range(3):
             assert looked.acquire(timeout=60.0)
 
 
 def test_this_machine_tells_or_does_not() -> None:
-    told = battery()
+    told = read_battery()
     assert told is None or 0.0 <= told.percent <= 100.0

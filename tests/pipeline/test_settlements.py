@@ -9,23 +9,23 @@ from pathlib import Path
 import pyogrio
 import pytest
 
+from flycam.catalog.access_policies import load_access_policy
+from flycam.catalog.access_policy import AccessPolicy
 from flycam.catalog.records import Account, Role
-from flycam.catalog.withholding import Withholding
-from flycam.catalog.withholdings import withholding_of
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, StoreConflict
 from flycam.frame.change import ChangeAction
 from flycam.frame.classification import Classification
-from flycam.frame.settlement import Access, RoadSays
-from flycam.frame.specialist import LayerKind
-from flycam.pipeline.change.deciding import decide
-from flycam.pipeline.change.step_asked import StepAsked
+from flycam.frame.settlement import Access, RoadStatus
+from flycam.frame.specialist_layer import LayerKind
+from flycam.pipeline.change.review import apply_review_step
+from flycam.pipeline.change.review_step import ReviewStep
 from flycam.pipeline.settlement_export import export_settlements
 from flycam.pipeline.settlements import (
+    AccessReport,
     Settlement,
-    SettlementAsked,
-    history_of,
-    say_access,
-    settlements_of,
+    list_access_history,
+    list_event_settlements,
+    report_access,
 )
 from flycam.pipeline.workspace import Workspace
 from tests.pipeline.impacted import FLOOD, SLIDE, add_things, impacted_house, line, point
@@ -52,48 +52,52 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def of(workspace: Workspace, event: str = "e1", reach_m: float = 200.0) -> dict[str, Settlement]:
-    found = settlements_of(workspace, workspace.catalog.flights.event(event), reach_m)
+    found = list_event_settlements(workspace, workspace.catalog.flights.event(event), reach_m)
     return {one.name: one for one in found}
 
 
 def says(workspace: Workspace, name: str, access: Access, who: str = "Lan", **more: object) -> None:
-    say_access(workspace, SettlementAsked(event="e1", settlement=name, access=access, **more), who)  # type: ignore[arg-type]
+    report_access(workspace, AccessReport(event="e1", settlement=name, access=access, **more), who)  # type: ignore[arg-type]
 
 
 def test_a_settlement_behind_a_confirmed_slide_is_proposed_and_stays_unknown(workspace: Workspace) -> None:
     found = of(workspace)
     above = found["Nậm Lúc Thượng"]
-    assert (above.roads_say, above.access, above.is_proposed) == (RoadSays.CUT_OFF, Access.UNKNOWN, True)
-    assert found["Nậm Lúc Hạ"].roads_say is RoadSays.JOINED
-    assert found["Bản Xa"].roads_say is RoadSays.JOINED, "its flood waits: nobody has confirmed it"
-    assert found["Bản Không Đường"].roads_say is RoadSays.NO_ROAD
+    assert (above.road_evidence, above.access, above.is_proposed) == (
+        RoadStatus.CUT_OFF,
+        Access.UNKNOWN,
+        True,
+    )
+    assert found["Nậm Lúc Hạ"].road_evidence is RoadStatus.JOINED
+    assert found["Bản Xa"].road_evidence is RoadStatus.JOINED, "its flood waits: nobody has confirmed it"
+    assert found["Bản Không Đường"].road_evidence is RoadStatus.NO_ROAD
     assert {one.access for one in found.values()} == {Access.UNKNOWN}
     assert next(iter(found)) == "Nậm Lúc Thượng", "what is proposed comes first"
     assert (above.commune, above.commune_name) == ("99002", "Mường Đăng")
 
 
 def test_nothing_is_ever_proposed_to_be_reachable() -> None:
-    assert {one.proposes for one in RoadSays} == {Access.ISOLATED, Access.UNKNOWN}
-    assert [one for one in RoadSays if one.proposes is Access.ISOLATED] == [RoadSays.CUT_OFF]
+    assert {one.proposed_access for one in RoadStatus} == {Access.ISOLATED, Access.UNKNOWN}
+    assert [one for one in RoadStatus if one.proposed_access is Access.ISOLATED] == [RoadStatus.CUT_OFF]
 
 
 def test_what_is_confirmed_or_undone_later_changes_what_is_proposed(workspace: Workspace) -> None:
-    decide(
-        workspace, StepAsked(step_id="step-00000001", action=ChangeAction.ACCEPT, changes={FLOOD: 1}), "Lan"
+    apply_review_step(
+        workspace, ReviewStep(step_id="step-00000001", action=ChangeAction.ACCEPT, changes={FLOOD: 1}), "Lan"
     )
-    assert of(workspace)["Bản Xa"].roads_say is RoadSays.CUT_OFF
-    decide(
-        workspace, StepAsked(step_id="step-00000002", action=ChangeAction.REJECT, changes={SLIDE: 1}), "Lan"
+    assert of(workspace)["Bản Xa"].road_evidence is RoadStatus.CUT_OFF
+    apply_review_step(
+        workspace, ReviewStep(step_id="step-00000002", action=ChangeAction.REJECT, changes={SLIDE: 1}), "Lan"
     )
-    assert of(workspace)["Nậm Lúc Thượng"].roads_say is RoadSays.JOINED
+    assert of(workspace)["Nậm Lúc Thượng"].road_evidence is RoadStatus.JOINED
 
 
 def test_what_was_reachable_and_is_cut_off_later_is_proposed_again(workspace: Workspace) -> None:
     says(workspace, "Bản Xa", Access.REACHABLE)
     says(workspace, "Nậm Lúc Thượng", Access.REACHABLE, note="đã thông đường tạm")
     assert not any(one.is_proposed for one in of(workspace).values()), "said with the cut in sight"
-    decide(
-        workspace, StepAsked(step_id="step-00000001", action=ChangeAction.ACCEPT, changes={FLOOD: 1}), "Lan"
+    apply_review_step(
+        workspace, ReviewStep(step_id="step-00000001", action=ChangeAction.ACCEPT, changes={FLOOD: 1}), "Lan"
     )
     found = of(workspace)
     assert [one.name for one in found.values() if one.is_proposed] == ["Bản Xa"]
@@ -108,7 +112,7 @@ def test_a_house_without_roads_and_a_reach_that_is_none(tmp_path: Path) -> None:
     bare = impacted_house(tmp_path / "bare")
     assert of(bare) == {}
     add_things(bare, tmp_path, "Thôn bản", LayerKind.SETTLEMENT, PLACES)
-    assert {one.roads_say for one in of(bare).values()} == {RoadSays.NO_LAYER}
+    assert {one.road_evidence for one in of(bare).values()} == {RoadStatus.NO_LAYER}
     for reach in (0.0, -1.0, float("nan"), 6000.0):
         with pytest.raises(InputUnusable) as failure:
             of(bare, reach_m=reach)
@@ -121,7 +125,7 @@ def test_a_word_is_signed_kept_and_in_the_audit_log(workspace: Workspace) -> Non
     one = of(workspace)["Nậm Lúc Thượng"]
     assert one.line is not None
     assert (one.access, one.line.author, one.line.version) == (Access.REACHABLE, "Minh", 2)
-    assert one.line.roads_said is RoadSays.CUT_OFF, "what the roads said then is kept beside it"
+    assert one.line.roads_said is RoadStatus.CUT_OFF, "what the roads said then is kept beside it"
     history = workspace.catalog.settlements.history("e1", one.settlement_id)
     assert [(line.access, line.author) for line in history] == [
         (Access.ISOLATED, "Lan"),
@@ -157,7 +161,7 @@ def test_what_was_said_outlives_the_layer(workspace: Workspace) -> None:
     layer = next(one for one in workspace.catalog.layers.all() if one.kind is LayerKind.SETTLEMENT)
     workspace.catalog.layers.remove(layer.layer_id)
     (left,) = of(workspace).values()
-    assert (left.name, left.access, left.is_layers) == ("Bản Xa", Access.ISOLATED, False)
+    assert (left.name, left.access, left.is_from_layer) == ("Bản Xa", Access.ISOLATED, False)
 
 
 @pytest.mark.parametrize("is_removed", [False, True])
@@ -175,15 +179,15 @@ def test_what_was_said_of_a_withheld_layers_place_stays_withheld(
         workspace.catalog.layers.put(secret, [])
     workspace.catalog.restrictions.classify(secret.layer_id, Classification.RESTRICTED, 1)
     viewer, analyst = (
-        withholding_of(workspace.catalog, Account(name=role, role=role, token_hash="", created_ns=0))
+        load_access_policy(workspace.catalog, Account(name=role, role=role, token_hash="", created_ns=0))
         for role in (Role.VIEWER, Role.ANALYST)
     )
     event = workspace.catalog.flights.event("e1")
     for sees, told in ((viewer, False), (analyst, True)):
-        names = {one.name for one in settlements_of(workspace, event, withholding=sees)}
+        names = {one.name for one in list_event_settlements(workspace, event, withholding=sees)}
         assert ("Kho 5" in names) is told
         assert names >= {name for name, _ in PLACES}
-        assert bool(history_of(workspace, event, secret_id, sees)) is told
+        assert bool(list_access_history(workspace, event, secret_id, sees)) is told
 
 
 def test_who_sees_an_open_layer_keeps_what_was_said_of_a_place_it_lost(
@@ -192,9 +196,9 @@ def test_who_sees_an_open_layer_keeps_what_was_said_of_a_place_it_lost(
     says(workspace, "Bản Xa", Access.ISOLATED)
     layer = next(one for one in workspace.catalog.layers.all() if one.kind is LayerKind.SETTLEMENT)
     workspace.catalog.layers.put(layer, [])
-    sees = Withholding(layers=frozenset({"another"}))
-    (left,) = settlements_of(workspace, workspace.catalog.flights.event("e1"), withholding=sees)
-    assert (left.name, left.is_layers) == ("Bản Xa", False)
+    sees = AccessPolicy(layers=frozenset({"another"}))
+    (left,) = list_event_settlements(workspace, workspace.catalog.flights.event("e1"), withholding=sees)
+    assert (left.name, left.is_from_layer) == ("Bản Xa", False)
 
 
 def test_exports_say_unknown_where_nobody_has_said(workspace: Workspace, tmp_path: Path) -> None:

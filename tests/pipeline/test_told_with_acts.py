@@ -12,11 +12,15 @@ from sqlalchemy.exc import DatabaseError
 
 from flycam.catalog.records import Role
 from flycam.frame.classification import Classification
-from flycam.frame.specialist import LayerKind
-from flycam.pipeline.layers import LayerAsked, add_layer, refresh_layer, remove_layer
-from flycam.pipeline.people.accounts import add_user, invite_guest, revoke_guest
-from flycam.pipeline.people.tokens import revoke_token
-from flycam.pipeline.restricting import add_area, classify_layer, remove_area
+from flycam.frame.specialist_layer import LayerKind
+from flycam.pipeline.access.accounts import add_user, invite_guest, revoke_guest
+from flycam.pipeline.access.tokens import revoke_token
+from flycam.pipeline.access_restrictions import (
+    add_restricted_area,
+    remove_restricted_area,
+    set_layer_classification,
+)
+from flycam.pipeline.layer_registry import LayerRequest, add_layer, refresh_layer, remove_layer
 from flycam.pipeline.workspace import Workspace
 from tests.serve.world import add_account, make_workspace
 
@@ -28,9 +32,11 @@ ACTS: dict[str, Act] = {
     "token revoked": lambda house, _: revoke_token(house, _token_of_lan(house), "Minh"),
     "guest link": lambda house, _: invite_guest(house, 1.0, None, "Lan"),
     "guest revoked": lambda house, _: revoke_guest(house, house.catalog.guests.all()[0].guest_id, "Lan"),
-    "restricted add": lambda house, files: add_area(house, files / "area.geojson", "admin", "Kho", "Minh"),
-    "restricted remove": lambda house, _: remove_area(house, "Doanh trại", "Minh"),
-    "classify": lambda house, _: classify_layer(house, "masts", Classification.RESTRICTED, "Minh"),
+    "restricted add": lambda house, files: add_restricted_area(
+        house, files / "area.geojson", "admin", "Kho", "Minh"
+    ),
+    "restricted remove": lambda house, _: remove_restricted_area(house, "Doanh trại", "Minh"),
+    "classify": lambda house, _: set_layer_classification(house, "masts", Classification.RESTRICTED, "Minh"),
     "layer add": lambda house, files: add_layer(house, _asked(files, "more"), "Minh"),
     "layer refresh": lambda house, files: refresh_layer(
         house, "masts", "Minh", source=str(files / "two.geojson")
@@ -49,7 +55,7 @@ def house(tmp_path: Path) -> Workspace:
     _write(tmp_path / "area.geojson", {"type": "Polygon", "coordinates": [box]})
     _write(tmp_path / "one.geojson", {"type": "Point", "coordinates": [104.3, 22.4]})
     _write(tmp_path / "two.geojson", {"type": "MultiPoint", "coordinates": [[104.3, 22.4], [104.4, 22.4]]})
-    add_area(made, tmp_path / "area.geojson", "analyst", "Doanh trại", "Minh")
+    add_restricted_area(made, tmp_path / "area.geojson", "analyst", "Doanh trại", "Minh")
     add_layer(made, _asked(tmp_path, "masts"), "Minh")
     return made
 
@@ -58,12 +64,14 @@ def _write(path: Path, geometry: dict[str, object]) -> None:
     path.write_text(json.dumps({"type": "Feature", "properties": {}, "geometry": geometry}))
 
 
-def _asked(files: Path, name: str) -> LayerAsked:
-    return LayerAsked(source=str(files / "one.geojson"), kind=LayerKind.MAST, name=name)
+def _asked(files: Path, name: str) -> LayerRequest:
+    return LayerRequest(source=str(files / "one.geojson"), kind=LayerKind.MAST, name=name)
 
 
 def _token_of_lan(house: Workspace) -> str:
-    return next(one.token_id for one in house.catalog.tokens.held(house.clock_ns()) if one.account == "Lan")
+    return next(
+        one.token_id for one in house.catalog.tokens.list_valid(house.clock_ns()) if one.account == "Lan"
+    )
 
 
 def _rows(tmp_path: Path) -> dict[str, list[tuple[object, ...]]]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from flycam.frame.change import ChangeKind
-from flycam.frame.specialist import LayerKind
+from flycam.frame.specialist_layer import LayerKind
 from flycam.report.pack_changes import _count, _table
 from flycam.report.pack_figures import PackChange, PackCount, PackRoad, PackSize
 
@@ -15,15 +15,15 @@ from flycam.report.pack_figures import PackChange, PackCount, PackRoad, PackSize
 @pytest.mark.parametrize(
     ("count", "english", "vietnamese"),
     [
-        (PackCount(inside=0, near=3, is_whole=True), "0 inside, 3 near", "0 trong vùng, 3 ở gần"),
-        (PackCount(inside=0, near=3, is_whole=False), "at least 3 near", "ít nhất 3 ở gần"),
+        (PackCount(inside=0, near=3, is_complete=True), "0 inside, 3 near", "0 trong vùng, 3 ở gần"),
+        (PackCount(inside=0, near=3, is_complete=False), "at least 3 near", "ít nhất 3 ở gần"),
         (
-            PackCount(inside=2, near=1, is_whole=False),
+            PackCount(inside=2, near=1, is_complete=False),
             "at least 2 inside, at least 1 near",
             "ít nhất 2 trong vùng, ít nhất 1 ở gần",
         ),
         (
-            PackCount(inside=0, near=0, is_whole=False),
+            PackCount(inside=0, near=0, is_complete=False),
             "none seen, the layers cover only a part",
             "chưa thấy, lớp chỉ phủ một phần",
         ),
@@ -49,17 +49,17 @@ def test_what_the_whole_change_touches_is_not_read_as_its_parts(
     whole = PackChange(
         number=1,
         kind=ChangeKind.LANDSLIDE,
-        whole=PackSize(area_m2=2000.0, error_m2=50.0),
+        full_size=PackSize(area_m2=2000.0, error_m2=50.0),
         note="",
         author="Lan",
         at_ns=0,
         lonlat_deg=(104.8, 21.9),
         vn2000=None,
         roads_cut=(PackRoad(name="ĐT 153", under_m=46.8),),
-        counts={**none, LayerKind.ROAD: PackCount(inside=1, near=0, is_whole=True)},
+        counts={**none, LayerKind.ROAD: PackCount(inside=1, near=0, is_complete=True)},
         layers=(),
     )
-    part = replace(whole, here=PackSize(area_m2=500.0, error_m2=20.0))
+    part = replace(whole, size_in_commune=PackSize(area_m2=500.0, error_m2=20.0))
     (of_all,), (of_part,) = (_table([one], language).rows for one in (whole, part))
     assert road in of_all[4] and of_whole not in of_all[4]
     assert of_part[4].startswith(of_whole) and road in of_part[4]

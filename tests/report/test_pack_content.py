@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.report import pack_words
-from flycam.report.pack_said import age
+from flycam.report import pack_texts
+from flycam.report.pack_phrases import format_age
 
 
 def test_words_say_the_same_values_in_both_languages() -> None:
-    for key, said in pack_words.PACK_WORDS.items():
+    for key, said in pack_texts.PACK_TEXTS.items():
         names = [set(re.findall(r"{(\w+)", text)) for text in said]
         assert names[0] == names[1], key
 
@@ -22,7 +22,7 @@ def test_words_say_the_same_values_in_both_languages() -> None:
 @given(st.integers(0, 10**8), st.integers(0, 10**6))
 def test_a_picture_never_grows_younger_nor_looks_newer_than_it_is(minutes: int, more: int) -> None:
     def said(count: int) -> tuple[int, str]:
-        number, unit = age(0, count * 60 * 10**9, "en").split()
+        number, unit = format_age(0, count * 60 * 10**9, "en").split()
         one = unit.removesuffix("s")
         return int(number) * {"minute": 1, "hour": 60, "day": 1440, "year": 525_600}[one], one
 
@@ -50,4 +50,4 @@ def test_a_picture_never_grows_younger_nor_looks_newer_than_it_is(minutes: int, 
     ],
 )
 def test_ages_are_rounded_up_as_on_the_page(passed: timedelta, told: str) -> None:
-    assert age(0, int(passed.total_seconds()) * 10**9, "en") == told
+    assert format_age(0, int(passed.total_seconds()) * 10**9, "en") == told

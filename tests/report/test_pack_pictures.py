@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from flycam.report.pack_paper import to_band
-from flycam.report.pack_pictures import Drawn, map_jpeg, pair_jpeg
-from flycam.report.words import DRILL_MARK
+from flycam.report.pack_pdf import to_drill_band
+from flycam.report.pack_pictures import MapOverlay, draw_map, draw_pair
+from flycam.report.texts import DRILL_MARK
 
 
 def test_what_was_not_flown_is_hatched_and_boundaries_are_drawn() -> None:
@@ -16,7 +16,7 @@ def test_what_was_not_flown_is_hatched_and_boundaries_are_drawn() -> None:
     line = np.array([[100.0, -9.0], [100.0, 309.0]])
     green = np.zeros((300, 400, 3), dtype=np.uint8)
     green[..., 1] = 160
-    jpeg = map_jpeg(green, shown, 0.5, [Drawn(lines=[line], label="1", label_px=(300.0, 150.0))])
+    jpeg = draw_map(green, shown, 0.5, [MapOverlay(lines=[line], label="1", label_px=(300.0, 150.0))])
     picture = cv2.imdecode(np.frombuffer(jpeg, dtype=np.uint8), cv2.IMREAD_COLOR)
     left, right = picture[20:100, 20:80], picture[20:100, 220:380]
     assert np.abs(left.astype(int) - [0, 160, 0]).max() < 30
@@ -33,13 +33,13 @@ def test_marks_stand_on_maps_where_they_are_and_not_beyond() -> None:
     corners = [[900.0, 150.0], [1140.0, 150.0], [1140.0, 360.0], [900.0, 360.0]]
     outline = np.array([*corners, corners[0]])
     signs = [
-        Drawn(lines=[], label="1", label_px=(300.0, 300.0)),
-        Drawn(lines=[outline], label="2", label_px=(1020.0, 255.0)),
-        Drawn(lines=[], label="3", label_px=(-120.0, 2100.0)),
+        MapOverlay(lines=[], label="1", label_px=(300.0, 300.0)),
+        MapOverlay(lines=[outline], label="2", label_px=(1020.0, 255.0)),
+        MapOverlay(lines=[], label="3", label_px=(-120.0, 2100.0)),
     ]
 
-    def reds(drawn: list[Drawn]) -> np.ndarray:
-        jpeg = map_jpeg(green, shown, 0.5, signs=drawn)
+    def reds(drawn: list[MapOverlay]) -> np.ndarray:
+        jpeg = draw_map(green, shown, 0.5, signs=drawn)
         picture = cv2.imdecode(np.frombuffer(jpeg, dtype=np.uint8), cv2.IMREAD_COLOR).astype(int)
         return picture[..., 2] - picture[..., 1] > 90
 
@@ -52,11 +52,11 @@ def test_marks_stand_on_maps_where_they_are_and_not_beyond() -> None:
 def test_the_mark_of_a_drill_stands_above_the_ground_and_hides_none_of_it() -> None:
     """Landslides at the upper rim of a pair were under it."""
     ground = np.random.default_rng(1).integers(0, 256, (9, 12, 3), dtype=np.uint8).repeat(60, 0).repeat(60, 1)
-    view, band = (ground, np.ones((540, 720), dtype=bool)), to_band(DRILL_MARK)
-    change = Drawn(lines=[], label="")
+    view, band = (ground, np.ones((540, 720), dtype=bool)), to_drill_band(DRILL_MARK)
+    change = MapOverlay(lines=[], label="")
     for plain, marked in (
-        (map_jpeg(*view, 0.5), map_jpeg(*view, 0.5, band_png=band)),
-        (pair_jpeg(view, view, 0.5, change, None), pair_jpeg(view, view, 0.5, change, band)),
+        (draw_map(*view, 0.5), draw_map(*view, 0.5, band_png=band)),
+        (draw_pair(view, view, 0.5, change, None), draw_pair(view, view, 0.5, change, band)),
     ):
         shown, under = (
             cv2.imdecode(np.frombuffer(jpeg, dtype=np.uint8), cv2.IMREAD_COLOR).astype(int)

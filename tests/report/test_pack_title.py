@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flycam.frame.flight import UNNAMED_EVENTS
-from flycam.report.pack_title import about, events_said
+from flycam.report.pack_title import format_events, format_subtitle
 
 NS = 1_757_000_000 * 10**9  # 04/09/2025 22:33 in Vietnam
 
@@ -20,12 +20,12 @@ def figures(*events: str) -> Any:
 @pytest.mark.parametrize("name", [name for names in UNNAMED_EVENTS.values() for name in names])
 def test_an_event_that_nobody_named_stands_on_no_title(name: str) -> None:
     for language in ("vi", "en"):
-        said = about(figures(name), language)
+        said = format_subtitle(figures(name), language)
         assert name not in said and "04/09/2025" in said and "survey" not in said
-    assert events_said(figures(name), "vi") == "Hình ảnh bay chụp"
+    assert format_events(figures(name), "vi") == "Hình ảnh bay chụp"
 
 
 def test_a_storm_stands_on_it_and_what_is_unnamed_beside_it_does_not() -> None:
-    said = about(figures("Bão số 3", "Bay chụp (survey)"), "vi")
+    said = format_subtitle(figures("Bão số 3", "Bay chụp (survey)"), "vi")
     assert said.endswith("– Bão số 3")
-    assert events_said(figures("Bão số 3", "Bay chụp"), "en") == "Bão số 3"
+    assert format_events(figures("Bão số 3", "Bay chụp"), "en") == "Bão số 3"

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from flycam.catalog.records import FrameStatus, RevisionFrame
-from flycam.frame.terraincodec import encode_terrain, with_content_id
+from flycam.frame.terrain_codec import assign_content_id, encode_terrain
 from flycam.frame.tile import MosaicTile, TileRecord
-from flycam.frame.tilecodec import content_hash, encode
-from flycam.geodata.crs import mercator_to_work
-from flycam.geometry.grid import TileId, tile_bounds
+from flycam.frame.tile_codec import compute_content_hash, encode_tile
+from flycam.geodata.crs import fit_mercator_to_work
+from flycam.geometry.grid import TileId, get_tile_bounds
 from flycam.geometry.terrain import TerrainGrid
-from flycam.mosaic.finishing import quality_of_error
-from flycam.mosaic.pyramid import parent_of
-from flycam.mosaic.tilelog import read_tile
+from flycam.mosaic.finished_tiles import encode_error_m
+from flycam.mosaic.pyramid import make_parent_tile
+from flycam.mosaic.tile_log import read_tile
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 
@@ -28,7 +28,7 @@ ERRORS_M = np.linspace(0.05, 6.0, 256, dtype=np.float32)
 def finished_tile(live: MosaicTile, darker: int = 1) -> MosaicTile:
     """The live tile with its colours halved `darker` times and errors that grow from west to east."""
     known = live.quality > 0
-    quality = np.where(known, quality_of_error(np.broadcast_to(ERRORS_M, (256, 256))), 0)
+    quality = np.where(known, encode_error_m(np.broadcast_to(ERRORS_M, (256, 256))), 0)
     return replace(live, rgb=live.rgb >> darker, quality=quality.astype(np.uint16))
 
 
@@ -46,7 +46,7 @@ def finish_by_hand(
     catalog, now = workspace.catalog, workspace.clock_ns()
     live = catalog.tiles.mosaic(f"{flight_id}-colour", 0)
     number = catalog.revisions.open(live, f"darker {darker}", options, now)
-    used = catalog.frames.of_flight(flight_id, FrameStatus.USED)
+    used = catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
     frames = [
         RevisionFrame(
             frame_id=one.frame_id,
@@ -67,8 +67,8 @@ def finish_by_hand(
     write_tiles(workspace, live.mosaic_id, number, tiles)
     if publish:
         record = catalog.revisions.get(live.mosaic_id, number)
-        support = western_half(np.array([tile_bounds(head.tile_id) for head in heads]))
-        key = keys.terrain(support.dem_id)
+        support = western_half(np.array([get_tile_bounds(head.tile_id) for head in heads]))
+        key = keys.format_terrain_key(support.dem_id)
         workspace.store.put(key, encode_terrain(support))
         stats = {"reprojection_px": 0.41, "shift_sigma_m": [0.8, 0.8, 1.2], "tie_points": 4321}
         catalog.revisions.publish(replace(record, stats=stats, support_key=key))
@@ -79,9 +79,9 @@ def write_tiles(workspace: Workspace, mosaic_id: str, number: int, tiles: Iterab
     """Write tiles of a revision: objects, then their log lines."""
     records = []
     for tile in tiles:
-        digest = content_hash(tile)
-        key = keys.tile(mosaic_id, number, tile.tile_id, digest)
-        workspace.store.put(key, encode(tile))
+        digest = compute_content_hash(tile)
+        key = keys.format_tile_key(mosaic_id, number, tile.tile_id, digest)
+        workspace.store.put(key, encode_tile(tile))
         records.append(
             TileRecord(
                 seq=0,
@@ -106,18 +106,20 @@ def add_parents(workspace: Workspace, mosaic_id: str, number: int) -> None:
         children: dict[TileId, list[MosaicTile]] = {}
         for head in tiles.heads(mosaic_id, number, z=zoom):
             children.setdefault(head.tile_id.parent(), []).append(read_tile(workspace.store, head))
-        write_tiles(workspace, mosaic_id, number, [parent_of(one, all_) for one, all_ in children.items()])
+        write_tiles(
+            workspace, mosaic_id, number, [make_parent_tile(one, all_) for one, all_ in children.items()]
+        )
 
 
 def western_half(bounds: np.ndarray) -> TerrainGrid:
     """A surface that is the flight's own in the western half of these Mercator rectangles."""
     (west, south), (east, north) = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
-    to_work = mercator_to_work("EPSG:32648", (west, south, east, north))
+    to_work = fit_mercator_to_work("EPSG:32648", (west, south, east, north))
     corners = to_work(np.array([[west, south], [west, north], [east, south], [east, north]]))
     (left, bottom), (right, top) = corners.min(axis=0) - 20.0, corners.max(axis=0) + 20.0
     sigma = np.full((int((top - bottom) / 10) + 2, int((right - left) / 10) + 2), 0.3, np.float32)
     sigma[:, sigma.shape[1] // 2 :] = np.nan
-    return with_content_id(
+    return assign_content_id(
         TerrainGrid(
             heights_m=sigma,
             origin_m=(left, top),

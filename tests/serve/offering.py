@@ -13,11 +13,11 @@ import numpy as np
 from flycam.catalog.records import Role
 from flycam.frame.flight import FlightState
 from flycam.frame.mark import MarkStatus
-from flycam.frame.specialist import LayerKind
+from flycam.frame.specialist_layer import LayerKind
 from flycam.geodata.crs import to_work
 from flycam.geodata.raster import write_cog
-from flycam.pipeline.layers import LayerAsked, add_layer
-from flycam.pipeline.marks import write_mark
+from flycam.pipeline.layer_registry import LayerRequest, add_layer
+from flycam.pipeline.mark_edits import write_mark
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.serve.finished import add_parents, finish_by_hand
@@ -79,7 +79,7 @@ def _boundary_that_ended(workspace: Workspace) -> None:
 def _finish_twice(world: World) -> None:
     catalog = world.workspace.catalog
     finish_by_hand(world.workspace, world.after)
-    frames = [one.frame_id for one in catalog.frames.of_flight(world.after)]
+    frames = [one.frame_id for one in catalog.frames.list_for_flight(world.after)]
     catalog.revisions.retire_holding(frames, "one of its frames was withdrawn")
     assert finish_by_hand(world.workspace, world.after, darker=2) == 2
     add_parents(world.workspace, f"{world.after}-colour", 2)
@@ -92,7 +92,7 @@ def _clip(world: World, root: Path) -> bytes:
     ((west, north),) = to_work(np.array([[LON, LAT]]), "EPSG:32648").tolist()
     rgb = np.full((64, 96, 3), (40, 80, 120), np.uint8)
     write_cog(path, rgb, np.full((64, 96), 255, np.uint8), (1.0, 0.0, west, 0.0, -1.0, north), "EPSG:32648")
-    key = keys.product(f"{world.after}-colour", 2, "99000.tif", "0123456789abcdef")
+    key = keys.format_product_key(f"{world.after}-colour", 2, "99000.tif", "0123456789abcdef")
     world.workspace.store.put(key, path.read_bytes())
     covered = catalog.boundaries.coverage(world.after)
     catalog.boundaries.put_coverage(
@@ -112,6 +112,6 @@ def _layer(workspace: Workspace, root: Path) -> str:
     path = root / "lines.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
     valid_ns = ns("2024-09-09 00:00")
-    add_layer(workspace, LayerAsked(source=str(path), kind=LayerKind.POWER, valid_ns=valid_ns), "Lan")
+    add_layer(workspace, LayerRequest(source=str(path), kind=LayerKind.POWER, valid_ns=valid_ns), "Lan")
     (layer,) = workspace.catalog.layers.all()
     return layer.layer_id

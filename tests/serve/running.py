@@ -7,14 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flycam.serve.encrypting import Encryption
-from flycam.serve.running import MapServer, server_for
+from flycam.serve.server import MapServer, create_server
 from flycam.serve.services import Services
+from flycam.serve.tls import TlsCertificate
 from tests.waiting import ENOUGH_S, until
 
 
 @contextmanager
-def running(services: Services, port: int = 0, encryption: Encryption | None = None) -> Iterator[str]:
+def running(services: Services, port: int = 0, encryption: TlsCertificate | None = None) -> Iterator[str]:
     """The server's address, "http://127.0.0.1:PORT"; a port given is that of a server started again."""
     with running_server(services, port, encryption) as (url, _):
         yield url
@@ -22,7 +22,7 @@ def running(services: Services, port: int = 0, encryption: Encryption | None = N
 
 @contextmanager
 def running_server(
-    services: Services, port: int = 0, encryption: Encryption | None = None
+    services: Services, port: int = 0, encryption: TlsCertificate | None = None
 ) -> Iterator[tuple[str, MapServer]]:
     """The same, and the server itself."""
     listener = socket.socket()
@@ -30,7 +30,7 @@ def running_server(
     listener.bind(("127.0.0.1", port))
     listener.listen(64)
     port = listener.getsockname()[1]
-    server = server_for(services, "127.0.0.1", port, encryption)
+    server = create_server(services, "127.0.0.1", port, encryption)
     server.config.timeout_graceful_shutdown = 1  # a page that still listens to /events is not waited for
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

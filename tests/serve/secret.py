@@ -19,19 +19,19 @@ import cv2
 import numpy as np
 import shapely
 from PIL import Image
+from tests.serve.api.test_airborne import TOLD
 
-from flycam.catalog.recordings import RecordedPiece
 from flycam.catalog.records import ACCOUNT_ROLES
+from flycam.catalog.video_segments import VideoSegment
 from flycam.geodata.crs import to_work
 from flycam.geodata.raster import write_cog
 from flycam.geometry.grid import lonlat_to_mercator
-from flycam.pipeline.marks import add_photo, write_mark
+from flycam.pipeline.mark_edits import add_mark_photo, write_mark
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.serve import world as worlds
 from tests.serve.evidence.test_video import keep_piece
 from tests.serve.offering import Offering, make_offering
-from tests.serve.situation.test_airborne import TOLD
 from tests.serve.world import LAT, LON, World, add_account, rescue_asked
 
 WORD = b"what the camera saw over the barracks"
@@ -53,7 +53,7 @@ class Secret:
     """The house; `piece` is of the video of the flight that `offering` shows."""
 
     offering: Offering
-    piece: RecordedPiece
+    piece: VideoSegment
 
     @property
     def workspace(self) -> Workspace:
@@ -128,7 +128,7 @@ def _clip(offering: Offering, root: Path) -> None:
     ((west, north),) = to_work(np.array([[LON, LAT]]), "EPSG:32648").tolist()
     rgb = np.full((64, 96, 3), (255, 0, 255), np.uint8)
     write_cog(path, rgb, np.full((64, 96), 255, np.uint8), (1.0, 0.0, west, 0.0, -1.0, north), "EPSG:32648")
-    key = keys.product(offering.mosaic, 2, "99000.tif", "fedcba9876543210")
+    key = keys.format_product_key(offering.mosaic, 2, "99000.tif", "fedcba9876543210")
     offering.workspace.store.put(key, path.read_bytes())
     flight_id = offering.world.after
     covered = [
@@ -142,14 +142,14 @@ def _mark(workspace: Workspace) -> None:
     middle = BARRACKS.centroid
     asked = rescue_asked(MARK, (middle.x, middle.y))
     write_mark(workspace, asked, "Lan")
-    add_photo(workspace, MARK, 1, _magenta_jpeg(), "Lan")
+    add_mark_photo(workspace, MARK, 1, _magenta_jpeg(), "Lan")
 
 
-def _film(offering: Offering) -> RecordedPiece:
+def _film(offering: Offering) -> VideoSegment:
     """A piece of video of the flight, which is in the air still and has just seen the barracks."""
     world, workspace = offering.world, offering.workspace
     now_ns = workspace.clock_ns()
-    key = keys.newest_picture(world.after, now_ns)
+    key = keys.format_latest_image_key(world.after, now_ns)
     workspace.store.put(key, _magenta_jpeg())
     told = replace(TOLD, flight_id=world.after, told_ns=now_ns, picture_key=key, picture_ns=now_ns)
     workspace.catalog.airborne.put(told)

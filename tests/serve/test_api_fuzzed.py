@@ -100,7 +100,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 def _ids(offering: Offering) -> tuple[object, ...]:
-    world, frames = offering.world, offering.workspace.catalog.frames.of_flight(offering.world.after)
+    world, frames = offering.world, offering.workspace.catalog.frames.list_for_flight(offering.world.after)
     photo = frames[0].header.provenance.source_sha256
     return (world.before, world.after, world.drill, offering.mosaic, offering.layer, photo, *NAMES)
 

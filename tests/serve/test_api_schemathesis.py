@@ -21,9 +21,9 @@ from schemathesis.generation import GenerationMode
 
 from flycam.catalog.access_records import Scope
 from flycam.catalog.records import ACCOUNT_ROLES, Role
-from flycam.pipeline.people.accounts import invite_guest
-from flycam.pipeline.people.tokens import make_token
-from flycam.serve.door.admission import GUEST_COOKIE
+from flycam.pipeline.access.accounts import invite_guest
+from flycam.pipeline.access.tokens import make_token
+from flycam.serve.auth.authenticator import GUEST_COOKIE
 from flycam.serve.services import Services
 from tests.serve.offering import OPEN_MARK, make_offering
 from tests.serve.running import running
@@ -60,7 +60,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         headers[f"scope {scope.value}"] = {"Authorization": f"Bearer {token}"}
     guest, secret = invite_guest(workspace, 6.0, None, f"người {Role.ADMIN.value}")
     headers[Role.GUEST.value] = {"Cookie": f"{GUEST_COOKIE}={secret}"}
-    frames = workspace.catalog.frames.of_flight(world.after)
+    frames = workspace.catalog.frames.list_for_flight(world.after)
     photo = frames[0].header.provenance.source_sha256
     ids = (
         *(world.before, world.after, world.drill, offering.mosaic, offering.layer, photo, REAL, OPEN_MARK),

@@ -9,20 +9,20 @@ import pytest
 
 from flycam.pipeline.power import Power, PowerMode
 from flycam.serve import command_process
-from flycam.serve.command_process import TOO_LONG, run
+from flycam.serve.command_process import TIMED_OUT, run_command
 
 SLEEPS = (sys.executable, "-c", "import time; time.sleep(600)")
 ENDED = ("it ended", "đã dừng")
 
 
 def test_one_that_took_too_long_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_process, "_MOST_S", 0.0)
-    ran = run(SLEEPS, "admin", Power(PowerMode.FULL), threading.Event())
-    assert ran.code != 0 and ran.why(ENDED) == TOO_LONG
+    monkeypatch.setattr(command_process, "_RUN_TIMEOUT_S", 0.0)
+    ran = run_command(SLEEPS, "admin", Power(PowerMode.FULL), threading.Event())
+    assert ran.code != 0 and ran.describe_failure(ENDED) == TIMED_OUT
 
 
 def test_one_that_ends_with_its_server_is_not_late() -> None:
     stop = threading.Event()
     stop.set()
-    ran = run(SLEEPS, "admin", Power(PowerMode.FULL), stop)
-    assert ran.code != 0 and ran.why(ENDED) == ENDED
+    ran = run_command(SLEEPS, "admin", Power(PowerMode.FULL), stop)
+    assert ran.code != 0 and ran.describe_failure(ENDED) == ENDED

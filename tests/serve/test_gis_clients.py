@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, grid_pixel_m, lonlat_to_mercator
+from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, compute_grid_pixel_m, lonlat_to_mercator
 from tests.serve.offering import OPEN_MARK, POLES, VIEWER, Offering
 from tests.serve.world import DRILL, LAT, LON, REAL
 
@@ -91,13 +91,13 @@ def test_clients_ask_only_where_the_limits_say_that_something_is(offered_at: str
     wmts = library("owslib.wmts").WebMapTileService(f"{offered_at}/wmts", headers=_TOKEN)
     deepest = max(map(int, (told := _limits(wmts, offering))))
     last = told[str(deepest)]
-    side_m = TILE_SIZE_PX * grid_pixel_m(deepest)
+    side_m = TILE_SIZE_PX * compute_grid_pixel_m(deepest)
     west, east = (side_m * col - HALF_WORLD_M for col in (last.mintilecol, last.maxtilecol + 1))
     north, south = (HALF_WORLD_M - side_m * row for row in (last.mintilerow, last.maxtilerow + 1))
     document = f"WMTS:{offered_at}/wmts/1.0.0/WMTSCapabilities.xml,layer={offering.mosaic}"
     seen = gdal_picture(document)
     left, bottom, right, top = seen["bounds"]
-    assert seen["res"] == pytest.approx([grid_pixel_m(deepest)] * 2)
+    assert seen["res"] == pytest.approx([compute_grid_pixel_m(deepest)] * 2)
     assert west - 1e-3 <= left < right <= east + 1e-3
     assert south - 1e-3 <= bottom < top <= north + 1e-3
     asked = {"layer": offering.mosaic, "tilematrixset": "WebMercatorQuad", "format": "image/png"}

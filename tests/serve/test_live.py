@@ -9,11 +9,11 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from flycam.drill.video import VideoDrillReport
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.live.flow import LAYING
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.recipe import LiveReport, live
+from flycam.drill.video_drill import VideoDrillReport
+from flycam.pipeline.live.frame_pipeline import PROGRESS_STAGE
+from flycam.pipeline.live.live_inputs import LiveRequest
+from flycam.pipeline.live.workflow import VideoReport, orthorectify_video
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
 from flycam.serve.services import Services
 from tests.houses import House
 from tests.serve.running import running
@@ -29,17 +29,17 @@ def test_tiles_reach_a_screen_while_the_aircraft_still_films(
     """The film goes on past each of three pictures once the screen has heard of tiles as often, and ends once
     all was looked at."""
     house, heard, looked = make_house(film), list[int](), threading.Event()
-    reports: list[LiveReport] = []
+    reports: list[VideoReport] = []
 
     def hold(stage: str, done: int, _of: int) -> None:
-        if stage == LAYING and done in _AT:
+        if stage == PROGRESS_STAGE and done in _AT:
             until(lambda: len(heard) > _AT.index(done))
-        if stage == LAYING and done > _AT[-1]:
+        if stage == PROGRESS_STAGE and done > _AT[-1]:
             assert looked.wait(ENOUGH_S)
 
     def fly() -> None:
         request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
-        reports.append(live(house.workspace, request, Labels(), hold))
+        reports.append(orthorectify_video(house.workspace, request, FlightLabels(), hold))
 
     with (
         running(Services(workspace=house.workspace, follow_s=0.05)) as url,

@@ -26,11 +26,11 @@ from PIL import Image
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import CommuneRecord, Role
 from flycam.frame.classification import Classification
-from flycam.frame.specialist import LayerKind
-from flycam.pipeline.people.accounts import add_user, invite_guest
-from flycam.pipeline.restricting import classify_flight, classify_layer
+from flycam.frame.specialist_layer import LayerKind
+from flycam.pipeline.access.accounts import add_user, invite_guest
+from flycam.pipeline.access_restrictions import set_flight_classification, set_layer_classification
 from flycam.serve.app import _ROUTERS
-from flycam.serve.door.admission import GUEST_COOKIE
+from flycam.serve.auth.authenticator import GUEST_COOKIE
 from flycam.serve.services import Services
 from tests.pipeline.impacted import add_things, changed, square
 from tests.serve.running import running
@@ -133,11 +133,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     _, key = invite_guest(workspace, 6.0, None, "người operator")
     headers[GUEST] = {"Cookie": f"{GUEST_COOKIE}={key}"}
     catalog.flights.put_flight(replace(catalog.flights.flight(world.after), name=f"Sau bão {HIDDEN}"))
-    classify_flight(workspace, world.after, Classification.RESTRICTED, "Quản trị")
-    classify_flight(workspace, world.drill, Classification.INTERNAL, "Quản trị")
+    set_flight_classification(workspace, world.after, Classification.RESTRICTED, "Quản trị")
+    set_flight_classification(workspace, world.drill, Classification.INTERNAL, "Quản trị")
     masts = [(f"YBI {HIDDEN}", shapely.Point(LON + 0.001, LAT - 0.001))]
     layer = add_things(workspace, root / "masts", f"masts {HIDDEN_LAYER}", LayerKind.MAST, masts)
-    classify_layer(workspace, layer.layer_id, Classification.RESTRICTED, "Quản trị")
+    set_layer_classification(workspace, layer.layer_id, Classification.RESTRICTED, "Quản trị")
     shown = {OPEN: f"{world.before}-colour@0", RESTRICTED: f"{world.after}-colour@2"}
     for number, (kind, change_id) in enumerate(CHANGES.items()):
         one = changed(change_id, square(0, 0, 50 + number), event_id=REAL, after_shown=shown[kind])
@@ -182,7 +182,7 @@ def _things(
 
 
 def _of_flight(secret: Secret, flight: str) -> dict[str, list[str]]:
-    frames = secret.workspace.catalog.frames.of_flight(flight)
+    frames = secret.workspace.catalog.frames.list_for_flight(flight)
     photos = sorted({one.header.provenance.source_sha256 for one in frames})
     mosaic = f"{flight}-colour"
     revisions = ("r0", "r2") if flight == secret.world.after else ("r0",)

@@ -22,24 +22,29 @@ import pytest
 import shapely
 from PIL import Image
 
+from flycam.catalog.access_policy import UNRESTRICTED
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import Role
-from flycam.catalog.withholding import NOTHING_WITHHELD
 from flycam.frame.classification import Classification
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.geometry.grid import (
     TileId,
+    compute_pixel_centres,
+    find_range_for_bounds,
     lonlat_to_mercator,
+    make_tile_range,
     mercator_to_lonlat,
-    pixel_centres,
-    range_for_bounds,
-    single_tile_range,
 )
-from flycam.pipeline.marks import MarkAsked, write_mark
-from flycam.pipeline.people.accounts import add_user
-from flycam.pipeline.restricting import add_area, classify_flight, classify_layer, remove_area
+from flycam.pipeline.access.accounts import add_user
+from flycam.pipeline.access_restrictions import (
+    add_restricted_area,
+    remove_restricted_area,
+    set_flight_classification,
+    set_layer_classification,
+)
+from flycam.pipeline.mark_edits import MarkEdit, write_mark
 from flycam.serve.services import Services
-from flycam.sync.commons import NAME_DIGITS, commons_of
+from flycam.sync.reference_feed import ITEM_NAME_DIGITS, build_feed
 from tests.serve.running import running
 from tests.serve.secret import BARRACKS, MARK, TOKENS, Secret, make_secret, shows_secret
 from tests.serve.world import BASE_ZOOM, DRILL, LAT, LON, MIN_ZOOM, REAL
@@ -62,7 +67,7 @@ def restrict(house: Secret, root: Path, roles: str = "admin", name: str = "Doanh
     path = root / "barracks.geojson"
     feature = {"type": "Feature", "properties": {}, "geometry": json.loads(shapely.to_geojson(BARRACKS))}
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
-    add_area(house.workspace, path, roles, name, "Quản trị")
+    add_restricted_area(house.workspace, path, roles, name, "Quản trị")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +83,9 @@ def by(role: Role) -> dict[str, str]:
 def tiles() -> list[TileId]:
     """Those that hold some of the barracks, of every zoom."""
     bounds = shapely.transform(BARRACKS, lonlat_to_mercator).bounds
-    return [tile for zoom in (MIN_ZOOM, 13, 16, 17, BASE_ZOOM) for tile in range_for_bounds(zoom, bounds)]
+    return [
+        tile for zoom in (MIN_ZOOM, 13, 16, 17, BASE_ZOOM) for tile in find_range_for_bounds(zoom, bounds)
+    ]
 
 
 def known(secret: Secret) -> dict[str, list[object]]:
@@ -89,7 +96,7 @@ def known(secret: Secret) -> dict[str, list[object]]:
     photos = [
         frame.header.provenance.source_sha256
         for one in (world.before, world.after)
-        for frame in catalog.frames.of_flight(one)
+        for frame in catalog.frames.list_for_flight(one)
     ]
     names: dict[str, list[object]] = {
         "mosaic_id": [*mosaics],
@@ -114,7 +121,7 @@ def known(secret: Secret) -> dict[str, list[object]]:
         "matrix_set": ["WebMercatorQuad"],
         "tileMatrixSetId": ["WebMercatorQuad"],
         "kind": ["html", "pdf"],
-        "of": [one.sha256[:NAME_DIGITS] for one in commons_of(secret.workspace, NOTHING_WITHHELD).things],
+        "of": [one.sha256[:ITEM_NAME_DIGITS] for one in build_feed(secret.workspace, UNRESTRICTED).items],
         "knows": [None, "masks"],
         "west": [LON],
         "south": [LAT],
@@ -217,14 +224,14 @@ def viewer(at: str) -> Iterator[httpx.Client]:
 def base_tile() -> TileId:
     """A tile of the base zoom with the barracks' middle."""
     middle = shapely.transform(BARRACKS.centroid, lonlat_to_mercator)
-    (tile,) = range_for_bounds(BASE_ZOOM, (middle.x, middle.y, middle.x, middle.y))
+    (tile,) = find_range_for_bounds(BASE_ZOOM, (middle.x, middle.y, middle.x, middle.y))
     return tile
 
 
 def within(tile: TileId) -> np.ndarray:
     """256×256, where centres of pixels lie in the barracks."""
     rows, columns = np.mgrid[0:256, 0:256]
-    centres = pixel_centres(single_tile_range(tile), rows, columns)
+    centres = compute_pixel_centres(make_tile_range(tile), rows, columns)
     ground = shapely.transform(BARRACKS, lonlat_to_mercator)
     return shapely.contains_xy(ground, centres[..., 0], centres[..., 1])
 
@@ -278,7 +285,7 @@ def test_what_one_browser_keeps_is_asked_for_anew_by_who_signs_in_next(
 def test_photos_of_the_ground_are_refused_with_a_sentence_and_others_are_given(
     viewer: httpx.Client, secret: Secret
 ) -> None:
-    frames = secret.workspace.catalog.frames.of_flight(secret.world.after)
+    frames = secret.workspace.catalog.frames.list_for_flight(secret.world.after)
     said = {}
     for frame in frames:
         touches = frame.footprint_wkb is None or shapely.from_wkb(frame.footprint_wkb).intersects(BARRACKS)
@@ -298,7 +305,7 @@ def test_a_pixel_of_it_is_refused_and_one_beside_it_is_told(viewer: httpx.Client
         picture = viewer.get(f"/tiles/{secret.offering.mosaic}/{tile}.png", headers=by(Role.ADMIN)).content
         flown = np.asarray(Image.open(io.BytesIO(picture)).convert("RGBA"))[..., 3] > 0
         rows, columns = np.nonzero(flown & (within(tile) == inside))
-        middle = pixel_centres(single_tile_range(tile), rows[-1:], columns[-1:])
+        middle = compute_pixel_centres(make_tile_range(tile), rows[-1:], columns[-1:])
         places.append(mercator_to_lonlat(middle)[0].tolist())
     for (lon, lat), is_inside in zip(places, (True, False), strict=True):
         asked = {"flight": secret.world.after, "lon": lon, "lat": lat}
@@ -351,16 +358,16 @@ def test_levels_and_areas_hold_at_once_and_are_lifted_at_once(tmp_path: Path) ->
             )
 
     assert told()[:2] == (200, 200)
-    classify_flight(workspace, flight, Classification.RESTRICTED, "Quản trị")
-    classify_layer(workspace, house.offering.layer, Classification.RESTRICTED, "Quản trị")
+    set_flight_classification(workspace, flight, Classification.RESTRICTED, "Quản trị")
+    set_layer_classification(workspace, house.offering.layer, Classification.RESTRICTED, "Quản trị")
     tiled, found, listed = told()
     assert (tiled, found) == (404, 404) and not {flight, house.offering.layer} & listed
-    classify_flight(workspace, flight, Classification.INTERNAL, "Quản trị")
-    classify_layer(workspace, house.offering.layer, Classification.OPEN, "Quản trị")
+    set_flight_classification(workspace, flight, Classification.INTERNAL, "Quản trị")
+    set_layer_classification(workspace, house.offering.layer, Classification.OPEN, "Quản trị")
     tiled, found, listed = told()
     assert (tiled, found) == (200, 200) and {flight, house.offering.layer} <= listed
     restrict(house, tmp_path)
-    remove_area(workspace, "Doanh trại", "Quản trị")
+    remove_restricted_area(workspace, "Doanh trại", "Quản trị")
     said = [(line.what, line.who) for line in workspace.catalog.audit.lines() if "Quản trị" in line.who]
     assert [what for what, _ in said] == ["classify"] * 4 + ["restricted add", "restricted remove"]
 
@@ -396,7 +403,7 @@ def test_an_account_of_a_commune_sees_no_pixel_beyond_it_and_those_within(
                 for answer in (client.get(path), client.get(path, headers=by(Role.ADMIN)))
             )
             rows, columns = np.mgrid[0:256, 0:256]
-            centres = pixel_centres(single_tile_range(tile), rows, columns)
+            centres = compute_pixel_centres(make_tile_range(tile), rows, columns)
             inside = shapely.contains_xy(mercator, centres[..., 0], centres[..., 1])
             assert (mine[~inside] == 0).all()
             deep = cv2.erode(inside.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
@@ -412,7 +419,7 @@ def test_an_account_of_a_commune_is_told_of_nothing_beyond_it(
     house, url, ground = scoped
     places = {True: ground.representative_point(), False: shapely.Point(LON + 0.5, LAT + 0.5)}
     for inside, place in places.items():
-        asked = MarkAsked(
+        asked = MarkEdit(
             mark_id=f"mark-{int(inside):08}1", based_on=0, event_id=REAL, kind=MarkKind.RESCUE,
             status=MarkStatus.OPEN, note="", places=[(place.x, place.y)],
         )  # fmt: skip
@@ -429,7 +436,7 @@ def test_an_account_of_a_commune_is_told_of_nothing_beyond_it(
         assert client.get("/api/marks/mark-000000011").status_code == 200
         board = client.get("/api/board", params={"event": REAL}).json()["communes"]
         assert len(board) == 1
-        for frame in house.workspace.catalog.frames.of_flight(house.world.after):
+        for frame in house.workspace.catalog.frames.list_for_flight(house.world.after):
             if not frame.footprint_wkb or not ground.contains(shapely.from_wkb(frame.footprint_wkb)):
                 photo = frame.header.provenance.source_sha256
                 assert client.get(f"/api/evidence/{photo}").status_code == 403

@@ -12,21 +12,21 @@ import httpx
 import pytest
 import shapely
 
+from flycam.catalog.access_policies import load_access_policy
+from flycam.catalog.access_policy import AccessPolicy
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import Account, Role
 from flycam.catalog.sharing_records import RestrictedArea
-from flycam.catalog.withholding import Withholding
-from flycam.catalog.withholdings import withholding_of
 from flycam.frame.change import ChangeAction, ChangeStatus
 from flycam.frame.classification import Classification
-from flycam.frame.specialist import LayerKind
-from flycam.pipeline.pack.scene import scene_of
-from flycam.pipeline.people.accounts import add_user
-from flycam.pipeline.restricting import classify_flight
+from flycam.frame.specialist_layer import LayerKind
+from flycam.pipeline.access.accounts import add_user
+from flycam.pipeline.access_restrictions import set_flight_classification
+from flycam.pipeline.briefing_pack.contents import gather_contents
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services
-from flycam.sync.commons import Common, commons_of
-from flycam.sync.inflating import inflated
+from flycam.sync.decompression import decompress_bounded
+from flycam.sync.reference_feed import ReferenceKind, build_feed
 from tests.pipeline.impacted import add_things, changed, impacted_house, point, square
 from tests.serve.running import running
 from tests.serve.world import REAL, World, add_account, make_world
@@ -58,7 +58,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
             changed(ON_PICTURE, square(0, 0, 70), before_shown="2019.tif", after_shown="x@1.tif", **accepted),
         ]
     )
-    classify_flight(workspace, made.after, Classification.RESTRICTED, "Quản trị")
+    set_flight_classification(workspace, made.after, Classification.RESTRICTED, "Quản trị")
     return made
 
 
@@ -117,19 +117,19 @@ def test_the_board_counts_what_it_may_tell(world: World, client: httpx.Client) -
         changes.append([replace(apart, version=apart.version + 1, status=ChangeStatus.REPLACED)])
 
 
-def seen_by(workspace: Workspace, role: Role) -> Withholding:
-    return withholding_of(workspace.catalog, Account(name="x", role=role, token_hash="x", created_ns=0))
+def seen_by(workspace: Workspace, role: Role) -> AccessPolicy:
+    return load_access_policy(workspace.catalog, Account(name="x", role=role, token_hash="x", created_ns=0))
 
 
 def test_a_pack_for_a_viewer_is_without_it(world: World) -> None:
-    scene = scene_of(world.workspace, [world.before], seen_by(world.workspace, Role.VIEWER))
-    assert {one.impact.line.change_id for one in scene.patches} == OPEN_TO_ALL
+    scene = gather_contents(world.workspace, [world.before], seen_by(world.workspace, Role.VIEWER))
+    assert {one.impact.line.change_id for one in scene.changes} == OPEN_TO_ALL
 
 
 def test_a_box_is_given_nothing_of_it(world: World) -> None:
-    commons = commons_of(world.workspace, seen_by(world.workspace, Role.BOX))
-    given = [commons.held[one.sha256] for one in commons.things if one.kind is Common.CHANGES]
-    lines = [line for data in given for line in json.loads(inflated(data, 1 << 20))["lines"]]
+    commons = build_feed(world.workspace, seen_by(world.workspace, Role.BOX))
+    given = [commons.payloads[one.sha256] for one in commons.items if one.kind is ReferenceKind.CHANGES]
+    lines = [line for data in given for line in json.loads(decompress_bounded(data, 1 << 20))["lines"]]
     assert {line["change_id"] for line in lines} == OPEN_TO_ALL
 
 

@@ -35,17 +35,17 @@ from flycam.catalog.sharing_records import RestrictedArea
 from flycam.frame.classification import Classification
 from flycam.frame.redaction import RedactionReason
 from flycam.frame.retention import RetainedKind
-from flycam.frame.specialist import LayerKind
-from flycam.pipeline.laying.redacting import MaskAsked, make_mask
-from flycam.pipeline.marks import write_mark
-from flycam.pipeline.people.accounts import add_user, invite_guest
-from flycam.pipeline.people.codes import make_code
-from flycam.pipeline.people.tokens import make_token
-from flycam.pipeline.restricting import classify_flight
-from flycam.pipeline.upkeep.retention import hold
+from flycam.frame.specialist_layer import LayerKind
+from flycam.pipeline.access.accounts import add_user, invite_guest
+from flycam.pipeline.access.sign_in_codes import make_sign_in_code
+from flycam.pipeline.access.tokens import make_token
+from flycam.pipeline.access_restrictions import set_flight_classification
+from flycam.pipeline.mark_edits import write_mark
+from flycam.pipeline.operations.retention import place_hold
+from flycam.pipeline.orthorectification.redaction import RedactionRequest, add_redaction
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.app import _ROUTERS
-from flycam.serve.door.admission import COOKIE, GUEST_COOKIE
+from flycam.serve.auth.authenticator import COOKIE, GUEST_COOKIE
 from flycam.serve.services import Services
 from tests.pipeline.impacted import add_things, changed, square
 from tests.serve.running import running
@@ -88,7 +88,7 @@ class House:
         return self.world.workspace
 
     def photo(self, flight_id: str) -> str:
-        frames = self.workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
+        frames = self.workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
         return frames[0].header.provenance.source_sha256
 
 
@@ -374,7 +374,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         asked = {"flights": [world.before]}
         ids["pack"] = httpx.put(f"{url}/api/packs", json=asked, headers=headers["admin"]).json()["pack_id"]
         assert httpx.put(f"{url}/api/meeting", json=view(), headers=by).status_code == 200
-        make_code(workspace, "viewer", "admin")
+        make_sign_in_code(workspace, "viewer", "admin")
         yield House(url, root, world, headers, ids)
 
 
@@ -393,12 +393,14 @@ def _fill(world: World, root: Path) -> None:
     add_things(
         workspace, root, "Thôn", LayerKind.SETTLEMENT, [("Bản Lùng Phình", shapely.Point(LON, LAT - 0.001))]
     )
-    frame = catalog.frames.of_flight(world.after, FrameStatus.USED)[-1]
+    frame = catalog.frames.list_for_flight(world.after, FrameStatus.USED)[-1]
     corners = [(100.0, 100.0), (200.0, 100.0), (200.0, 200.0)]
-    mask = MaskAsked(mask_id=MASK, frame_id=frame.frame_id, reason=RedactionReason.HOME, corners=corners)
-    make_mask(workspace, mask, "operator")
-    hold(workspace, HOLD, REAL, "điều tra", "admin")
-    classify_flight(workspace, world.after, Classification.RESTRICTED, "admin")
+    mask = RedactionRequest(
+        redaction_id=MASK, frame_id=frame.frame_id, reason=RedactionReason.HOME, corners=corners
+    )
+    add_redaction(workspace, mask, "operator")
+    place_hold(workspace, HOLD, REAL, "điều tra", "admin")
+    set_flight_classification(workspace, world.after, Classification.RESTRICTED, "admin")
     ground = square(-5100, -100, 300)
     catalog.restrictions.put(
         RestrictedArea(
@@ -425,7 +427,7 @@ def call(house: House, caller: str, address: tuple[str, str], asked: Asked) -> h
 def state_of(house: House) -> dict[str, object]:
     """All that is on record, the times tokens were used last aside, and what lies beside it; once no pack is
     under way: what becomes of one is written by the house, and by nobody who calls."""
-    while any(one.is_under_way for one in house.world.workspace.catalog.packs.all()):
+    while any(one.is_pending for one in house.world.workspace.catalog.packs.all()):
         time.sleep(0.05)
     with sqlite3.connect(house.root / "catalog.sqlite") as connection:
         names = [row[0] for row in connection.execute("select name from sqlite_master where type = 'table'")]

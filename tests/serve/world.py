@@ -29,26 +29,33 @@ from flycam.catalog.records import (
     Role,
 )
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
-from flycam.frame.frame import FrameHeader, Layer, Provenance, flight_id_of, frame_id_of, picture_name
+from flycam.frame.frame import (
+    FrameHeader,
+    Layer,
+    Provenance,
+    derive_flight_id,
+    derive_frame_id,
+    format_video_frame_name,
+)
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.tile import OrthoPatch
-from flycam.frame.warning import NO_TERRAIN, warning
+from flycam.frame.warning import NO_TERRAIN, encode_warning
 from flycam.geodata.crs import to_work
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.grid import (
     TileRange,
-    ground_pixel_m,
+    compute_ground_pixel_m,
+    compute_pixel_centres,
+    find_range_for_bounds,
+    get_range_bounds,
     lonlat_to_mercator,
     mercator_to_lonlat,
-    pixel_centres,
-    range_bounds,
-    range_for_bounds,
 )
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.mosaic.writer import MosaicWriter
-from flycam.pipeline.film_frames import FILM_CAMERA, stream_name
-from flycam.pipeline.marks import MarkAsked
+from flycam.pipeline.mark_edits import MarkEdit
 from flycam.pipeline.terrain import register_dem
+from flycam.pipeline.video_frames import VIDEO_CAMERA, format_stream_name
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from flycam.store.local import LocalStore
@@ -138,7 +145,7 @@ def build_world(root: Path) -> World:
         "Thung lũng Nậm Lúc – trước bão",
         "2024-08-20 02:10",
         shift=(0, 0),
-        warnings=(warning(NO_TERRAIN),),
+        warnings=(encode_warning(NO_TERRAIN),),
         datum="LOCAL",
     )
     after = add_flight(
@@ -178,7 +185,7 @@ def add_flight(
     """Six photos in two strips, merged by the real writer. Returns the flight's id."""
     centre = lonlat_to_mercator(np.array([[LON, LAT]]))[0]
     x, y = float(centre[0]), float(centre[1])
-    first = range_for_bounds(BASE_ZOOM, (x, y, x, y))
+    first = find_range_for_bounds(BASE_ZOOM, (x, y, x, y))
     shots = []
     for number in range(6):
         column, row = number % 3, number // 3
@@ -191,10 +198,10 @@ def add_flight(
         )
         photo = _photo_bytes(tiles, storm, f"{name}{number}")
         sha256 = hashlib.sha256(photo).hexdigest()
-        workspace.store.put(keys.evidence(sha256), photo, durable=True)
+        workspace.store.put(keys.format_original_key(sha256), photo, durable=True)
         shots.append((tiles, sha256, ns(began) + number * 4 * 10**9))
-    ids = [frame_id_of(sha256) for _, sha256, _ in shots]
-    flight_id = flight_id_of(ids)
+    ids = [derive_frame_id(sha256) for _, sha256, _ in shots]
+    flight_id = derive_flight_id(ids)
     outlines = [_outline(tiles) for tiles, _, _ in shots]
     whole = shapely.union_all(outlines)
     flight = Flight(
@@ -294,7 +301,7 @@ def _patch(tiles: TileRange, frame_id: str, storm: bool) -> OrthoPatch:
     rows, cols = tiles.shape_px
     r, c = np.mgrid[0:rows, 0:cols]
     quality = _quality(tiles)
-    rgb = colour_at(pixel_centres(tiles, r, c), storm)
+    rgb = colour_at(compute_pixel_centres(tiles, r, c), storm)
     rgb[quality == 0] = 0
     return OrthoPatch(
         tiles=tiles, rgb=rgb, quality=quality, frame_id=frame_id, exterior_version=0, dem_id="dem"
@@ -303,13 +310,13 @@ def _patch(tiles: TileRange, frame_id: str, storm: bool) -> OrthoPatch:
 
 def _photo_bytes(tiles: TileRange, storm: bool, salt: str) -> bytes:
     r, c = np.mgrid[0 : tiles.shape_px[0] : 2, 0 : tiles.shape_px[1] : 2]
-    picture = cv2.resize(colour_at(pixel_centres(tiles, r, c), storm), _CAMERA.image_size_px)
+    picture = cv2.resize(colour_at(compute_pixel_centres(tiles, r, c), storm), _CAMERA.image_size_px)
     jpeg = cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes()
     return jpeg + salt.encode()  # bytes after the end marker keep every photo its own
 
 
 def _outline(tiles: TileRange) -> shapely.Polygon:
-    west, south, east, north = range_bounds(tiles)
+    west, south, east, north = get_range_bounds(tiles)
     inset = 0.06 * (east - west)
     corners = np.array(
         [
@@ -344,7 +351,7 @@ def _record(
         source=PoseSource.GNSS,
     )
     header = FrameHeader(
-        frame_id=frame_id_of(sha256),
+        frame_id=derive_frame_id(sha256),
         captured_ns=at_ns,
         layer=Layer.COLOUR,
         interior=_CAMERA,
@@ -473,12 +480,12 @@ def _write_dem(path: Path) -> Path:
 
 
 def pixel_side_m() -> float:
-    return ground_pixel_m(BASE_ZOOM, LAT)
+    return compute_ground_pixel_m(BASE_ZOOM, LAT)
 
 
-def rescue_asked(mark_id: str, place: tuple[float, float], note: str = "") -> MarkAsked:
+def rescue_asked(mark_id: str, place: tuple[float, float], note: str = "") -> MarkEdit:
     """Somebody to be rescued there, as it is first asked to be marked."""
-    return MarkAsked(
+    return MarkEdit(
         mark_id=mark_id,
         based_on=0,
         event_id=REAL,
@@ -492,12 +499,12 @@ def rescue_asked(mark_id: str, place: tuple[float, float], note: str = "") -> Ma
 def stream_into(world: World, flight_id: str) -> None:
     """One more frame of a flight, its newest: a picture of a stream, of which nothing is laid."""
     frames = world.workspace.catalog.frames
-    newest = max(frames.of_flight(flight_id), key=lambda one: one.header.captured_ns)
-    name = picture_name(stream_name(newest.header.captured_ns), 4_000_000_000)
-    provenance = replace(newest.header.provenance, source_name=name, camera=FILM_CAMERA)
+    newest = max(frames.list_for_flight(flight_id), key=lambda one: one.header.captured_ns)
+    name = format_video_frame_name(format_stream_name(newest.header.captured_ns), 4_000_000_000)
+    provenance = replace(newest.header.provenance, source_name=name, camera=VIDEO_CAMERA)
     header = replace(
         newest.header,
-        frame_id=frame_id_of(name),
+        frame_id=derive_frame_id(name),
         captured_ns=newest.header.captured_ns + 10**9,
         provenance=provenance,
     )

@@ -10,11 +10,11 @@ _TILE = TileId(z=20, x=1, y=2)
 
 def test_every_key_that_is_spelled_is_one_that_every_store_holds() -> None:
     spelled = [
-        keys.evidence("ab" * 32),
-        keys.recording("ab" * 32),
-        keys.tile("m1", 3, _TILE, "cd" * 16),
-        keys.product("m1", 0, "90001-Bản Đôn.tif", "ef" * 16),
-        keys.product("m1", 0, "README", "ef" * 16),
+        keys.format_original_key("ab" * 32),
+        keys.format_recording_key("ab" * 32),
+        keys.format_tile_key("m1", 3, _TILE, "cd" * 16),
+        keys.format_product_key("m1", 0, "90001-Bản Đôn.tif", "ef" * 16),
+        keys.format_product_key("m1", 0, "README", "ef" * 16),
     ]
     for key in spelled:
         keys.check_key(key)
@@ -22,9 +22,9 @@ def test_every_key_that_is_spelled_is_one_that_every_store_holds() -> None:
 
 
 def test_a_tile_and_a_product_end_in_their_content_hash() -> None:
-    assert keys.tile("m1", 3, _TILE, "h1") == "mosaics/m1/r3/20/1/2-h1.tile"
-    assert keys.tile("m1", 3, _TILE, "h1").startswith(keys.mosaic_prefix("m1"))
-    assert keys.product("m1", 0, "clip.tif", "h1") == "products/m1/r0/clip-h1.tif"
+    assert keys.format_tile_key("m1", 3, _TILE, "h1") == "mosaics/m1/r3/20/1/2-h1.tile"
+    assert keys.format_tile_key("m1", 3, _TILE, "h1").startswith(keys.format_mosaic_prefix("m1"))
+    assert keys.format_product_key("m1", 0, "clip.tif", "h1") == "products/m1/r0/clip-h1.tif"
 
 
 def test_the_limits_of_a_key() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from flycam.errors import DiskFull, ObjectMissing, StoreUnavailable
 from flycam.store import local
-from flycam.store.keys import KEY_BYTES
+from flycam.store.keys import MAX_KEY_BYTES
 from flycam.store.local import LocalStore
 from tests.store.processes import kill_a_writer
 from tests.suites.store_suite import StoreSuite
@@ -313,7 +313,7 @@ def test_a_flush_after_a_delete_syncs_the_root_and_nothing_above_it(
 def test_a_flush_ends_where_no_more_folders_are_remembered(
     store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "_MOST_PENDING", 0)
+    monkeypatch.setattr(local, "_MAX_PENDING", 0)
     synced: list[Path] = []
 
     def note(path: Path) -> None:
@@ -378,7 +378,7 @@ def test_who_finds_an_object_that_another_has_not_flushed_syncs_it(
     finder = LocalStore(root)
     store.put("evidence/ab/abcd", b"x")
     synced.clear()
-    finder.settle("evidence/ab/abcd", durable=durable)
+    finder.ensure_durable("evidence/ab/abcd", durable=durable)
     asked = [root / "evidence" / "ab" / "abcd", root / "evidence" / "ab", root / "evidence", root]
     assert synced == (asked if durable else [])
     finder.flush()
@@ -399,7 +399,7 @@ def test_open_files_do_not_grow(store: LocalStore) -> None:
 
 def test_folders_deeper_than_any_key_are_not_gone_into(store: LocalStore, tmp_path: Path) -> None:
     """Where a folder of keys holds a thousand others in one another, as a backup's may that others wrote."""
-    longest = "/".join(["d"] * 512)[: KEY_BYTES - 1]
+    longest = "/".join(["d"] * 512)[: MAX_KEY_BYTES - 1]
     store.put("a/x", b"1")
     store.put(longest, b"2")
     store.put("e", b"3")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from minio import time as client_time
 
-from flycam.errors import BucketMissing, InputUnusable, StorageTrouble, StoreDenied, StoreUnavailable
+from flycam.errors import BucketMissing, InputUnusable, StorageFailed, StoreDenied, StoreUnavailable
 from flycam.store.base import ObjectStore
 from flycam.store.s3 import S3Store
 from tests.servers import S3Server
@@ -30,7 +30,7 @@ class TestS3Store(StoreSuite):
     pass
 
 
-def _every_operation(store: ObjectStore, tmp_path: Path, expected: type[StorageTrouble], place: str) -> None:
+def _every_operation(store: ObjectStore, tmp_path: Path, expected: type[StorageFailed], place: str) -> None:
     (tmp_path / "f").write_bytes(b"x")
     for operation in (
         lambda: store.put("a/b", b"x"),
@@ -152,7 +152,7 @@ def test_prefixes_do_not_see_each_other(s3_server: S3Server, s3_url: str) -> Non
 
 _WRITER = """
 import random, sys
-from flycam.store.opening import open_store
+from flycam.store.store_url import open_store
 store = open_store(sys.argv[1])
 for i in range(10_000):
     store.put(f"t/{i}", random.Random(i).randbytes(300_000))

@@ -14,7 +14,7 @@ from flycam.catalog.accounts import hash_token
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.records import Account, AuditEntry, Role
 from flycam.catalog.sharing_records import Guest
-from flycam.catalog.tokens import MOST_HELD
+from flycam.catalog.tokens import MAX_TOKENS_PER_ACCOUNT
 from flycam.errors import AccessDenied, InputUnusable, NotFound
 
 DAY_NS = 86_400 * 10**9
@@ -55,11 +55,11 @@ class AccessSuite:
         catalog.accounts.put(LAN)
         catalog.tokens.put(GIS, told())
         catalog.accounts.forget()
-        found = catalog.accounts.by_token("gis")
+        found = catalog.accounts.find_by_token("gis")
         assert found == replace(LAN, scope=Scope.MAP, token_hash=GIS.secret_hash)
         assert (found.token_id, found.until_ns) == (GIS.token_id, GIS.expires_ns)
-        assert catalog.accounts.by_token("first") == LAN
-        assert [one.label for one in catalog.tokens.held(NOW_NS)] == ["", "QGIS"]
+        assert catalog.accounts.find_by_token("first") == LAN
+        assert [one.label for one in catalog.tokens.list_valid(NOW_NS)] == ["", "QGIS"]
         assert catalog.accounts.find("Lan") == LAN
         assert catalog.accounts.find("Lan", GIS.token_id) == found
         for nobody in (("Tú",), ("La\0n",), ("Lan", "token-none"), ("Lan", "\0")):
@@ -70,12 +70,14 @@ class AccessSuite:
         catalog.tokens.put(GIS, told())
         catalog.tokens.revoke(GIS, hash_token("seal"), told("token revoked"))
         catalog.accounts.forget()
-        assert catalog.accounts.by_token("gis") is None and catalog.accounts.by_token("first") == LAN
+        assert (
+            catalog.accounts.find_by_token("gis") is None and catalog.accounts.find_by_token("first") == LAN
+        )
         assert catalog.accounts.all() == [LAN], "what seals the other sessions stays"
-        (first,) = catalog.tokens.held(NOW_NS)
+        (first,) = catalog.tokens.list_valid(NOW_NS)
         catalog.tokens.revoke(first, hash_token("seal"), told("token revoked"))
         catalog.accounts.forget()
-        assert catalog.accounts.by_token("first") is None
+        assert catalog.accounts.find_by_token("first") is None
         assert catalog.accounts.all() == [replace(LAN, token_hash=hash_token("seal"))]
         assert [one.what for one in catalog.audit.lines()] == ["token", "token revoked", "token revoked"]
 
@@ -83,8 +85,8 @@ class AccessSuite:
         catalog.accounts.put(LAN)
         catalog.tokens.put(replace(GIS, expires_ns=time.time_ns() - 1), told())
         catalog.accounts.forget()
-        assert catalog.accounts.by_token("gis") is None
-        assert [one.label for one in catalog.tokens.held(time.time_ns(), "Lan")] == [""]
+        assert catalog.accounts.find_by_token("gis") is None
+        assert [one.label for one in catalog.tokens.list_valid(time.time_ns(), "Lan")] == [""]
 
     def test_a_new_first_token_and_a_removal_end_all_of_them(self, catalog: Catalog) -> None:
         catalog.accounts.put(LAN)
@@ -92,7 +94,7 @@ class AccessSuite:
         catalog.tokens.put(GIS, told())
         catalog.codes.put(CODE, told("sign-in code"))
         catalog.accounts.put(replace(LAN, token_hash=hash_token("new")))
-        assert [catalog.accounts.by_token(one) is None for one in ("first", "gis", "new")] == [
+        assert [catalog.accounts.find_by_token(one) is None for one in ("first", "gis", "new")] == [
             True,
             True,
             False,
@@ -101,9 +103,9 @@ class AccessSuite:
             catalog.codes.spend(CODE.code_hash, NOW_NS)
         catalog.tokens.put(replace(GIS, token_id="t2", secret_hash=hash_token("gis2")), told())
         catalog.accounts.remove("Lan", "Minh", NOW_NS)
-        assert [one.account for one in catalog.tokens.held(NOW_NS)] == ["Minh"]
+        assert [one.account for one in catalog.tokens.list_valid(NOW_NS)] == ["Minh"]
         catalog.accounts.put(LAN)
-        assert catalog.accounts.by_token("gis2") is None, "nor with a new account of the same name"
+        assert catalog.accounts.find_by_token("gis2") is None, "nor with a new account of the same name"
 
     def test_what_was_made_with_a_token_ends_with_it_in_turn(self, catalog: Catalog) -> None:
         first, minhs = self.fill_with_descendants(catalog)
@@ -114,11 +116,11 @@ class AccessSuite:
             "t1": {"tokens": ["t2"], "guests": ["g2"]},
             "t2": {"tokens": [], "guests": ["g2"]},
         }
-        (stolen,) = [one for one in catalog.tokens.held(NOW_NS) if one.token_id == first]
+        (stolen,) = [one for one in catalog.tokens.list_valid(NOW_NS) if one.token_id == first]
         ended = catalog.tokens.revoke(stolen, hash_token("seal"), told("token revoked"))
         assert ended.ids == {"tokens": ["t1", "t2"], "guests": ["g1", "g2", "g4"]}, "g4: may be its"
-        assert {one.token_id for one in catalog.tokens.held(NOW_NS)} == {minhs, "t3"}
-        assert {one.guest_id for one in catalog.guests.all() if one.holds(NOW_NS)} == {"g3"}
+        assert {one.token_id for one in catalog.tokens.list_valid(NOW_NS)} == {minhs, "t3"}
+        assert {one.guest_id for one in catalog.guests.all() if one.is_valid(NOW_NS)} == {"g3"}
         lines = [(one.what, one.subject, one.detail) for one in catalog.audit.lines()][-6:]
         assert [one[:2] for one in lines] == [
             ("token revoked", "x"),
@@ -138,7 +140,7 @@ class AccessSuite:
             assert [one.token_id for one in ended.tokens] == ["t1", "t2"]
         else:
             catalog.accounts.put(replace(LAN, token_hash=hash_token("new")), told("user add"))
-        held = {one.token_id for one in catalog.tokens.held(NOW_NS)}
+        held = {one.token_id for one in catalog.tokens.list_valid(NOW_NS)}
         assert minhs in held and held.isdisjoint({first, "t1", "t2"}) and len(held) == 3 - is_removed
         assert ("token revoked", "t1") in [(one.what, one.subject) for one in catalog.audit.lines()]
 
@@ -147,7 +149,7 @@ class AccessSuite:
         which is Lan's, no token is known. Ids of the first tokens of Lan and Minh."""
         for account in (LAN, replace(LAN, name="Minh", token_hash=hash_token("minh"))):
             catalog.accounts.put(account)
-        lans, minhs = (one.token_id for one in catalog.tokens.held(NOW_NS))
+        lans, minhs = (one.token_id for one in catalog.tokens.list_valid(NOW_NS))
         for name, made_with in (("t1", lans), ("t2", "t1"), ("t3", None)):
             one = replace(GIS, token_id=name, account="Minh", secret_hash=name, made_with=made_with)
             catalog.tokens.put(one, told())
@@ -176,15 +178,15 @@ class AccessSuite:
         catalog.accounts.put(replace(LAN, name="Minh", token_hash=hash_token("minh")))
         catalog.tokens.put(GIS, told())
         found = catalog.accounts.find("Minh", GIS.token_id)
-        assert found is not None and catalog.accounts.holds(found)
+        assert found is not None and catalog.accounts.is_valid(found)
         assert (found.name, found.token_hash) == ("Minh", hash_token("minh"))
         assert (found.token_id, found.until_ns) == (GIS.token_id, GIS.expires_ns)
         catalog.tokens.revoke(GIS, hash_token("seal"), told("token revoked"))
-        assert catalog.accounts.find("Minh", GIS.token_id) is None and not catalog.accounts.holds(found)
+        assert catalog.accounts.find("Minh", GIS.token_id) is None and not catalog.accounts.is_valid(found)
 
     def test_a_word_is_spent_once_and_known_to_be(self, catalog: Catalog) -> None:
         assert not catalog.codes.is_spent("word")
-        spent = [catalog.codes.spend_word("word", "Lan", NOW_NS + DAY_NS, NOW_NS) for _ in range(2)]
+        spent = [catalog.codes.mark_spent("word", "Lan", NOW_NS + DAY_NS, NOW_NS) for _ in range(2)]
         assert spent == [True, False] and catalog.codes.is_spent("word") and not catalog.codes.is_spent("w")
 
     def test_tokens_and_links_of_the_twenty_fifth_schema_are_of_no_known_token(
@@ -196,7 +198,7 @@ class AccessSuite:
             self.tamper(url, f"ALTER TABLE {table} DROP COLUMN made_with")
         self.tamper(url, "UPDATE schema_info SET value = 25")
         with open_catalog(url) as newer:
-            assert {one.made_with for one in newer.tokens.held(NOW_NS)} == {None}
+            assert {one.made_with for one in newer.tokens.list_valid(NOW_NS)} == {None}
             assert {one.made_with for one in newer.guests.all()} == {None} and len(newer.guests.all()) == 4
             newer.tokens.put(replace(GIS, made_with="t1"), told())
             assert newer.tokens.find_descendants(NOW_NS)["t1"].ids["tokens"] == [GIS.token_id]
@@ -205,18 +207,18 @@ class AccessSuite:
         with pytest.raises(NotFound, match="Lan"):
             catalog.tokens.put(GIS, told())
         catalog.accounts.put(LAN)
-        for number in range(MOST_HELD - 1):
+        for number in range(MAX_TOKENS_PER_ACCOUNT - 1):
             catalog.tokens.put(replace(GIS, token_id=f"t{number}", secret_hash=f"{number}"), told())
         with pytest.raises(InputUnusable, match="revoke"):
             catalog.tokens.put(GIS, told())
-        assert len(catalog.audit.lines()) == MOST_HELD - 1, "what is refused is not told as done"
+        assert len(catalog.audit.lines()) == MAX_TOKENS_PER_ACCOUNT - 1, "what is refused is not told as done"
 
     def test_the_last_use_only_moves_on(self, catalog: Catalog) -> None:
         catalog.accounts.put(LAN)
         catalog.tokens.put(GIS, told())
         for at_ns in (NOW_NS + 5, NOW_NS + 3):
             catalog.tokens.note_use(GIS.token_id, at_ns)
-        used = {one.token_id: one.used_ns for one in catalog.tokens.held(NOW_NS, "Lan")}
+        used = {one.token_id: one.used_ns for one in catalog.tokens.list_valid(NOW_NS, "Lan")}
         assert used.pop(GIS.token_id) == NOW_NS + 5 and set(used.values()) == {None}
 
     def test_of_many_who_would_be_the_first_at_once_one_is(self, catalog: Catalog) -> None:
@@ -231,7 +233,7 @@ class AccessSuite:
         with ThreadPoolExecutor(8) as pool:
             assert sum(pool.map(tried, [f"người {n}" for n in range(8)])) == 1
         (first,) = catalog.accounts.all()
-        (held,) = catalog.tokens.held(NOW_NS)
+        (held,) = catalog.tokens.list_valid(NOW_NS)
         assert (held.account, held.secret_hash) == (first.name, first.token_hash)
         assert [one.what for one in catalog.audit.lines()] == ["user add"]
 
@@ -264,12 +266,12 @@ class AccessSuite:
         ):
             self.tamper(url, statement)
         with open_catalog(url) as newer:
-            assert [newer.accounts.by_token(one) for one in ("first", "tú")] == [LAN, tu]
-            held = newer.tokens.held(NOW_NS)
+            assert [newer.accounts.find_by_token(one) for one in ("first", "tú")] == [LAN, tu]
+            held = newer.tokens.list_valid(NOW_NS)
             assert [(one.account, one.label, one.scope, one.expires_ns) for one in held] == [
                 ("Lan", "", Scope.ALL, None),
                 ("Tú", "", Scope.ALL, None),
             ]
             newer.tokens.revoke(held[0], hash_token("seal"), told("token revoked"))
         with open_catalog(url) as again:
-            assert [again.accounts.by_token(one) for one in ("first", "tú")] == [None, tu]
+            assert [again.accounts.find_by_token(one) for one in ("first", "tú")] == [None, tu]

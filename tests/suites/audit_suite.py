@@ -10,9 +10,9 @@ import pytest
 
 from flycam.catalog.audit import _digest
 from flycam.catalog.audit_key import AuditKey, Signer
-from flycam.catalog.audit_proof import Fault
+from flycam.catalog.audit_verification import AuditFault
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.errors import StorageTrouble
+from flycam.errors import StorageFailed
 
 
 class AuditSuite:
@@ -44,64 +44,64 @@ class AuditSuite:
         with open_catalog(url, key) as catalog:
             assert catalog.audit.key() == "" and catalog.audit.signed_head() is None
             lines = _written(catalog, 3)
-            check = catalog.audit.prove()
+            check = catalog.audit.verify_chain()
             assert (check.first_bad, check.fault) == (None, None)
             (signed,) = check.signed_by
             assert (signed.key, signed.is_known) == (catalog.audit.key(), True)
             assert (signed.first, signed.last, signed.lines) == (1, 3, 3)
             head = catalog.audit.signed_head()
-            assert head is not None and head.noted == f"3:{lines[-1]}" and head.key == signed.key
+            assert head is not None and head.head_argument == f"3:{lines[-1]}" and head.key == signed.key
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         with open_catalog(url, key) as again:
             _written(again, 1)
-            assert [one.lines for one in again.audit.prove().signed_by] == [4]
+            assert [one.lines for one in again.audit.verify_chain().signed_by] == [4]
 
     def test_a_chain_written_anew_is_found_by_its_signatures(self, url: str, key: Path) -> None:
         with open_catalog(url, key) as catalog:
             _written(catalog, 5)
             self.write_anew(catalog, url, 3)
             with open_catalog(url) as unsigned:
-                assert unsigned.audit.prove(()).fault is Fault.FORGED, "without the key too"
-            assert _found(catalog) == (3, Fault.FORGED)
+                assert unsigned.audit.verify_chain(()).fault is AuditFault.FORGED, "without the key too"
+            assert _found(catalog) == (3, AuditFault.FORGED)
             _written(catalog, 1)
-            assert _found(catalog) == (3, Fault.FORGED), "what is signed later does not heal it"
+            assert _found(catalog) == (3, AuditFault.FORGED), "what is signed later does not heal it"
             self.tamper(url, "DELETE FROM audit_signatures WHERE seq >= 3")
-            assert _found(catalog) == (3, Fault.UNSIGNED)
+            assert _found(catalog) == (3, AuditFault.UNSIGNED)
             self.tamper(url, "DELETE FROM audit_signatures")
-            assert _found(catalog) == (1, Fault.UNSIGNED)
+            assert _found(catalog) == (1, AuditFault.UNSIGNED)
 
     def test_lines_of_a_stranger_are_found_and_those_of_another_box_may_be_known(
         self, url: str, key: Path, tmp_path: Path
     ) -> None:
         with open_catalog(url, key) as catalog:
             _written(catalog, 5)
-            stranger = AuditKey(tmp_path / "stranger.key").made(0, "")
+            stranger = AuditKey(tmp_path / "stranger.key").get_or_create(0, "")
             self.write_anew(catalog, url, 4, stranger)
-            assert _found(catalog) == (4, Fault.UNKNOWN)
-            assert catalog.audit.prove([stranger.public]).first_bad is None
+            assert _found(catalog) == (4, AuditFault.UNKNOWN)
+            assert catalog.audit.verify_chain([stranger.public]).first_bad is None
         with open_catalog(url, key, [stranger.public]) as catalog:
-            assert [one.is_known for one in catalog.audit.prove().signed_by] == [True, True]
+            assert [one.is_known for one in catalog.audit.verify_chain().signed_by] == [True, True]
 
     def test_lines_cut_off_are_found_by_the_signatures_left(self, url: str, key: Path) -> None:
         with open_catalog(url, key) as catalog:
             _written(catalog, 5)
             self.tamper(url, "DELETE FROM audit_log WHERE seq >= 4")
-            assert _found(catalog) == (4, Fault.CHANGED)
+            assert _found(catalog) == (4, AuditFault.CHANGED)
             _written(catalog, 1)  # and the log can still be written
-            assert _found(catalog) == (4, Fault.FORGED)
+            assert _found(catalog) == (4, AuditFault.FORGED)
 
     def test_what_was_written_before_the_key_is_pinned_by_it(self, url: str, key: Path) -> None:
         with open_catalog(url) as catalog:
             _written(catalog, 3)
-            assert catalog.audit.prove().signed_by == ()
+            assert catalog.audit.verify_chain().signed_by == ()
         with open_catalog(url, key) as catalog:
             assert catalog.audit.verify() is None
             _written(catalog, 2)
-            (signed,) = catalog.audit.prove().signed_by
+            (signed,) = catalog.audit.verify_chain().signed_by
             assert (signed.first, signed.last) == (4, 5)
             self.tamper(url, "DELETE FROM audit_signatures")
             self.write_anew(catalog, url, 2)
-            assert _found(catalog) == (3, Fault.CHANGED)
+            assert _found(catalog) == (3, AuditFault.CHANGED)
 
     def test_a_log_that_came_from_another_box_goes_on_under_this_ones_key(
         self, url: str, key: Path, tmp_path: Path
@@ -111,7 +111,7 @@ class AuditSuite:
             first = catalog.audit.key()
         with open_catalog(url, key) as catalog:
             _written(catalog, 2)
-            check = catalog.audit.prove()
+            check = catalog.audit.verify_chain()
             assert check.first_bad is None
             assert [(one.key, one.first, one.last, one.is_known) for one in check.signed_by] == [
                 (first, 1, 2, False),
@@ -119,7 +119,7 @@ class AuditSuite:
             ]
             self.tamper(url, "DELETE FROM audit_log WHERE seq >= 2")
             self.tamper(url, "DELETE FROM audit_signatures WHERE seq >= 2")
-            assert _found(catalog) == (2, Fault.CHANGED), "the key knows that there were two"
+            assert _found(catalog) == (2, AuditFault.CHANGED), "the key knows that there were two"
 
     def test_many_at_once_are_signed_by_one_key(self, url: str, key: Path) -> None:
         with (
@@ -129,13 +129,13 @@ class AuditSuite:
         ):
             both = (catalog, other)
             list(pool.map(lambda i: both[i % 2].audit.append("a", "see", str(i)), range(20)))
-            check = catalog.audit.prove()
+            check = catalog.audit.verify_chain()
             assert (check.first_bad, [one.lines for one in check.signed_by]) == (None, [20])
 
     def test_where_no_key_can_be_kept_nothing_is_written(self, url: str, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with open_catalog(url, tmp_path / "file" / "audit.key") as catalog:
-            with pytest.raises(StorageTrouble, match=r"audit\.key"):
+            with pytest.raises(StorageFailed, match=r"audit\.key"):
                 _written(catalog, 1)
             assert catalog.audit.lines() == []
 
@@ -146,7 +146,7 @@ class AuditSuite:
         path = tmp_path / "audit.key"
         path.write_bytes(spoilt)
         with open_catalog(url, path) as catalog:
-            with pytest.raises(StorageTrouble, match=r"audit\.key.*move it away"):
+            with pytest.raises(StorageFailed, match=r"audit\.key.*move it away"):
                 _written(catalog, 1)
             assert catalog.audit.lines() == [] and path.read_bytes() == spoilt
 
@@ -155,6 +155,6 @@ def _written(catalog: Catalog, count: int) -> list[str]:
     return [catalog.audit.append("bưởi", "withdraw", f"frame {i}", "nhà dân").digest for i in range(count)]
 
 
-def _found(catalog: Catalog) -> tuple[int | None, Fault | None]:
-    check = catalog.audit.prove()
+def _found(catalog: Catalog) -> tuple[int | None, AuditFault | None]:
+    check = catalog.audit.verify_chain()
     return check.first_bad, check.fault

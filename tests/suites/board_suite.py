@@ -13,10 +13,10 @@ import pytest
 import shapely
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.records import AuditEntry, LayerFeatureRecord, LayerRecord, MarkLine
+from flycam.catalog.records import AuditEntry, LayerFeatureRecord, LayerRecord, MarkVersion
 from flycam.errors import NotFound, StoreConflict
 from flycam.frame.mark import MarkKind, MarkStatus
-from flycam.frame.specialist import Condition, LayerKind
+from flycam.frame.specialist_layer import Condition, LayerKind
 
 LAYER = LayerRecord(
     layer_id="layer-1",
@@ -33,7 +33,7 @@ LAYER = LayerRecord(
     has_status=True,
     bounds_lonlat_deg=(104.0, 21.0, 104.3, 21.0),
 )
-LINE = MarkLine(
+LINE = MarkVersion(
     mark_id="mark-00000001",
     version=1,
     event_id="e1",
@@ -48,7 +48,7 @@ LINE = MarkLine(
 )
 
 
-def mark_told(line: MarkLine) -> AuditEntry:
+def mark_told(line: MarkVersion) -> AuditEntry:
     """What the audit log tells of a line of a mark."""
     return AuditEntry(who=line.author, what="mark", subject=line.mark_id, detail="", at_ns=line.at_ns)
 

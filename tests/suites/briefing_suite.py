@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from flycam.catalog.briefings import BriefingLine, BriefingPlace
+from flycam.catalog.briefings import BriefingPlace, BriefingVersion
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.records import AuditEntry
 from flycam.errors import StoreConflict
@@ -20,7 +20,7 @@ BRIDGE = BriefingPlace(
     name="Cầu sập “Nậm Lúc”", view={"map": "17/21.9/104.8", "asof": ""}, bounds=(104.8, 21.9, 104.81, 21.91)
 )
 SCHOOL = BriefingPlace(name="Trường học", view={"cmp": "a/b"}, bounds=(104.5, 21.5, 104.51, 21.52))
-FIRST = BriefingLine(event_id="e1", version=1, places=[BRIDGE, SCHOOL], author="Lan", at_ns=5)
+FIRST = BriefingVersion(event_id="e1", version=1, places=[BRIDGE, SCHOOL], author="Lan", at_ns=5)
 TOLD = AuditEntry(who="Lan", what="places", subject="e1", detail="version 1: 2 places", at_ns=5)
 
 

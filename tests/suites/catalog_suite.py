@@ -28,10 +28,9 @@ import pytest
 import shapely
 
 from flycam.catalog import accounts, boundaries
-from flycam.catalog.accounts import hash_token, new_token
+from flycam.catalog.accounts import generate_token, hash_token
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.placement_rows import SET_ASIDE
-from flycam.catalog.recordings import RecordedPiece
+from flycam.catalog.placement_rows import SET_ASIDE_REASON
 from flycam.catalog.records import (
     Account,
     AuditEntry,
@@ -48,6 +47,7 @@ from flycam.catalog.records import (
     Withdrawal,
 )
 from flycam.catalog.sharing_records import Guest, Person, RestrictedArea
+from flycam.catalog.video_segments import VideoSegment
 from flycam.errors import (
     AccessDenied,
     BoundaryInvalid,
@@ -57,10 +57,10 @@ from flycam.errors import (
     NotFound,
     StoreConflict,
 )
-from flycam.frame.airborne import Airborne, Aircraft, LinkState, Phase
 from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
-from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of
+from flycam.frame.frame import FrameHeader, Layer, Provenance, derive_frame_id
+from flycam.frame.live_flight import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport
 from flycam.frame.tile import TileRecord
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.grid import TileId, TileRange
@@ -100,7 +100,7 @@ def photo_of(number: int) -> bytes:
 
 def frame(number: int, flight_id: str = "f1", **changes: object) -> FrameRecord:
     header = FrameHeader(
-        frame_id=frame_id_of(f"{flight_id}-{number}"),
+        frame_id=derive_frame_id(f"{flight_id}-{number}"),
         captured_ns=STORM_NS + number * SECOND,
         layer=Layer.COLOUR,
         interior=INTERIOR,
@@ -159,7 +159,7 @@ def flight(flight_id: str = "f1", name: str = "Bản Lầu sáng", **changes: ob
     return Flight(**(values | changes))  # type: ignore[arg-type]
 
 
-AIRBORNE = Airborne(
+AIRBORNE = LiveFlightReport(
     flight_id="f1",
     event_id="e-asked",
     name="Bay trực tiếp",
@@ -168,7 +168,7 @@ AIRBORNE = Airborne(
     run="a1",
     beat=7,
     told_ns=STORM_NS + 1,
-    aircraft=Aircraft(lonlat_deg=(104.8, 21.9), heading_deg=359.5, above_m=120.0, age_s=0.1),
+    aircraft=AircraftState(lonlat_deg=(104.8, 21.9), heading_deg=359.5, above_m=120.0, age_s=0.1),
     track=((104.79, 21.9), (104.8, 21.9)),
     footprint=((104.79, 21.89), (104.81, 21.89), (104.8, 21.91), (104.79, 21.89)),
     picture_ns=STORM_NS,
@@ -295,27 +295,27 @@ class CatalogSuite(ABC):
         rejected = frame(2, status=FrameStatus.REJECTED, reason="too_blurred", exterior=None)
         catalog.frames.put([frame(1), rejected, frame(5, "f2"), frame(4, "f2")])
         newest = {"f1": rejected.header.provenance, "f2": frame(5, "f2").header.provenance}
-        assert catalog.frames.newest_pictures() == newest, "of the third there is none yet"
-        assert catalog.frames.newest_pictures("f2") == {"f2": newest["f2"]}
-        assert catalog.frames.newest_pictures("f3") == {}
-        assert catalog.frames.used() == {"f1": 1, "f2": 2}
+        assert catalog.frames.find_latest_originals() == newest, "of the third there is none yet"
+        assert catalog.frames.find_latest_originals("f2") == {"f2": newest["f2"]}
+        assert catalog.frames.find_latest_originals("f3") == {}
+        assert catalog.frames.count_used() == {"f1": 1, "f2": 2}
 
     def test_a_frame_is_found_by_its_original(self, catalog: Catalog, url: str) -> None:
         """A film's picture too, whose id is not of its hash; in an older catalogue as well."""
         picture, photo = frame(1), frame(2)
         of_picture, of_photo = (one.header.provenance.source_sha256 for one in (picture, photo))
-        photo = replace(photo, header=replace(photo.header, frame_id=frame_id_of(of_photo)))
+        photo = replace(photo, header=replace(photo.header, frame_id=derive_frame_id(of_photo)))
         catalog.flights.put_flight(flight())
         catalog.frames.put([picture, photo])
         catalog.close()
 
         def found(one: Catalog) -> list[str]:
-            return [one.frames.of_original(sha256).frame_id for sha256 in (of_picture, of_photo)]
+            return [one.frames.get_by_original(sha256).frame_id for sha256 in (of_picture, of_photo)]
 
         with open_catalog(url) as same:
             assert found(same) == [picture.frame_id, photo.frame_id]
             with pytest.raises(NotFound, match="no photo of any flight"):
-                same.frames.of_original("0" * 64)
+                same.frames.get_by_original("0" * 64)
         for statement in ("DROP TABLE film_pictures", "UPDATE schema_info SET value = 24"):
             self.tamper(url, statement)
         with open_catalog(url) as newer:
@@ -366,13 +366,13 @@ class CatalogSuite(ABC):
         assert catalog.flights.flight_of_frames([*ids[:2], *others[:2]]) == "f1"
         assert catalog.flights.flight_of_frames(["unknown"]) is None
         assert catalog.flights.flight_of_frames([]) is None
-        assert catalog.flights.holding([*ids[:1], *others[:1], "unknown"]) == {"f1", "f2"}
-        assert catalog.flights.holding([]) == set()
+        assert catalog.flights.find_by_frames([*ids[:1], *others[:1], "unknown"]) == {"f1", "f2"}
+        assert catalog.flights.find_by_frames([]) == set()
 
     def test_a_frame_that_never_lay_on_the_map_holds_no_flight(self, catalog: Catalog) -> None:
-        catalog.frames.put([rejected(1), replace(rejected(2), reason=SET_ASIDE)])
-        assert catalog.flights.holding([rejected(1).frame_id]) == set()
-        assert catalog.flights.holding([rejected(2).frame_id]) == {"f1"}
+        catalog.frames.put([rejected(1), replace(rejected(2), reason=SET_ASIDE_REASON)])
+        assert catalog.flights.find_by_frames([rejected(1).frame_id]) == set()
+        assert catalog.flights.find_by_frames([rejected(2).frame_id]) == {"f1"}
 
     def test_a_flight_is_written_by_one_at_a_time(self, catalog: Catalog, url: str) -> None:
         with open_catalog(url) as other:
@@ -408,10 +408,10 @@ class CatalogSuite(ABC):
     def test_frames_come_back_exactly(self, catalog: Catalog) -> None:
         records = [rejected(3), frame(2), frame(1)]
         assert catalog.frames.put(iter(records)) == records
-        assert catalog.frames.of_flight("f1") == [frame(1), frame(2), rejected(3)], "by time of capture"
+        assert catalog.frames.list_for_flight("f1") == [frame(1), frame(2), rejected(3)], "by time of capture"
         assert catalog.frames.get(frame(2).frame_id) == frame(2)
-        assert catalog.frames.of_flight("f1", FrameStatus.REJECTED) == [rejected(3)]
-        assert catalog.frames.of_flight("f2") == []
+        assert catalog.frames.list_for_flight("f1", FrameStatus.REJECTED) == [rejected(3)]
+        assert catalog.frames.list_for_flight("f2") == []
         assert catalog.frames.put([]) == []
         with pytest.raises(NotFound, match="nothing"):
             catalog.frames.get("nothing")
@@ -420,7 +420,7 @@ class CatalogSuite(ABC):
         records = [frame(i) for i in range(10)]
         catalog.frames.put(records)
         assert catalog.frames.put([*records, *records]) == [*records, *records]
-        assert catalog.frames.of_flight("f1") == records
+        assert catalog.frames.list_for_flight("f1") == records
 
     def test_the_pose_first_used_stays(self, catalog: Catalog) -> None:
         catalog.frames.put([frame(1)])
@@ -432,17 +432,17 @@ class CatalogSuite(ABC):
     def test_a_rejected_frame_may_be_used_later(self, catalog: Catalog) -> None:
         catalog.frames.put([rejected(1)])
         assert catalog.frames.put([frame(1)]) == [frame(1)]
-        assert catalog.frames.of_flight("f1") == [frame(1)]
+        assert catalog.frames.list_for_flight("f1") == [frame(1)]
 
     def test_frames_that_touch_a_tile(self, catalog: Catalog) -> None:
         catalog.frames.put([*(frame(i) for i in range(10)), rejected(11), frame(5, "f2")])
-        touched = catalog.frames.touching("f1", TileId(z=20, x=5, y=103))
+        touched = catalog.frames.list_touching_tile("f1", TileId(z=20, x=5, y=103))
         assert touched == [frame(i) for i in (2, 3, 4, 5)]
-        assert catalog.frames.touching("f1", TileId(z=20, x=5, y=104)) == []
-        assert catalog.frames.touching("f1", TileId(z=19, x=5, y=103)) == []
+        assert catalog.frames.list_touching_tile("f1", TileId(z=20, x=5, y=104)) == []
+        assert catalog.frames.list_touching_tile("f1", TileId(z=19, x=5, y=103)) == []
         catalog.frames.withdraw([withdrawal(3)])
-        assert len(catalog.frames.touching("f1", TileId(z=20, x=5, y=103))) == 4
-        used = catalog.frames.touching("f1", TileId(z=20, x=5, y=103), FrameStatus.USED)
+        assert len(catalog.frames.list_touching_tile("f1", TileId(z=20, x=5, y=103))) == 4
+        used = catalog.frames.list_touching_tile("f1", TileId(z=20, x=5, y=103), FrameStatus.USED)
         assert used == [frame(i) for i in (2, 4, 5)]
 
     def test_a_withdrawn_frame_stays_withdrawn_whichever_came_first(self, catalog: Catalog) -> None:
@@ -490,7 +490,7 @@ class CatalogSuite(ABC):
         together = threading.Barrier(2)
         with ThreadPoolExecutor(2) as pool:
             one, other = pool.map(put, [1, 2])
-        stored = catalog.frames.of_flight("f1")
+        stored = catalog.frames.list_for_flight("f1")
         assert sorted(one, key=lambda r: r.header.captured_ns) == stored
         assert sorted(other, key=lambda r: r.header.captured_ns) == stored
 
@@ -508,12 +508,12 @@ class CatalogSuite(ABC):
             for i in range(50):
                 catalog.frames.put([frame(i)])
             withdrawing.result()
-        assert {f.status for f in catalog.frames.of_flight("f1")} == {FrameStatus.WITHDRAWN}
+        assert {f.status for f in catalog.frames.list_for_flight("f1")} == {FrameStatus.WITHDRAWN}
 
     def test_many_frames(self, catalog: Catalog) -> None:
         records = [frame(i) for i in range(5000)]
         catalog.frames.put(records)
-        assert catalog.frames.of_flight("f1") == records
+        assert catalog.frames.list_for_flight("f1") == records
 
     # -- mosaics and the tile log ------------------------------------------------------------
 
@@ -562,7 +562,7 @@ class CatalogSuite(ABC):
         made = catalog.revisions.publish(finished(1))
         assert made == replace(finished(1), state=RevisionState.PUBLISHED)
         assert catalog.revisions.get("m1", 1) == made
-        assert catalog.revisions.of_mosaic("m1") == catalog.revisions.all() == [made]
+        assert catalog.revisions.list_for_mosaic("m1") == catalog.revisions.all() == [made]
         by_id = sorted(held, key=lambda one: one.frame_id)
         assert repr(catalog.revisions.frames("m1", 1)) == repr(by_id), "NaN is no equal of itself"
         assert catalog.revisions.frame("m1", 1, used(1).frame_id) == used(1)
@@ -574,18 +574,18 @@ class CatalogSuite(ABC):
         catalog.tiles.put_mosaic(MOSAIC)
         number = catalog.revisions.open(MOSAIC, "hash-a", {}, STORM_NS)
         assert catalog.tiles.mosaic("m1").revision == 0
-        assert catalog.revisions.standing("m1", "hash-a") is None
+        assert catalog.revisions.find_by_inputs("m1", "hash-a") is None
         catalog.revisions.publish(finished(number))
         assert [m.published for m in catalog.tiles.mosaics("f1")] == [False, True]
-        assert catalog.revisions.standing("m1", "hash-a") == catalog.revisions.get("m1", number)
-        assert catalog.revisions.standing("m1", "hash-b") is None
+        assert catalog.revisions.find_by_inputs("m1", "hash-a") == catalog.revisions.get("m1", number)
+        assert catalog.revisions.find_by_inputs("m1", "hash-b") is None
 
     def test_an_interrupted_revision_goes_on_under_its_number(self, catalog: Catalog) -> None:
         catalog.tiles.put_mosaic(MOSAIC)
         assert catalog.revisions.open(MOSAIC, "hash-a", {}, STORM_NS) == 1
         assert catalog.revisions.open(MOSAIC, "hash-a", {}, STORM_NS + 1) == 1
         assert catalog.revisions.open(MOSAIC, "hash-b", {}, STORM_NS) == 2, "other inputs: another number"
-        given_up, going_on = catalog.revisions.of_mosaic("m1")
+        given_up, going_on = catalog.revisions.list_for_mosaic("m1")
         assert (given_up.state, going_on.state) == (RevisionState.RETIRED, RevisionState.BUILDING)
         with pytest.raises(StoreConflict, match="run finish again"):
             catalog.revisions.publish(finished(1))
@@ -606,7 +606,7 @@ class CatalogSuite(ABC):
         assert [one.revision for one in retire([used(1).frame_id], "nhà dân")] == [1]
         assert catalog.tiles.mosaic("m1").revision == 0, "else the live one"
         assert retire([used(1).frame_id], "nhà dân") == []
-        assert [one.why for one in catalog.revisions.of_mosaic("m1")] == ["nhà dân"] * 3 + [""]
+        assert [one.why for one in catalog.revisions.list_for_mosaic("m1")] == ["nhà dân"] * 3 + [""]
 
     def test_a_frame_withdrawn_while_a_revision_is_made_keeps_it_from_being_shown(
         self, catalog: Catalog
@@ -657,20 +657,20 @@ class CatalogSuite(ABC):
         ):
             self.tamper(url, statement)
         with open_catalog(url) as newer:
-            assert newer.frames.of_flight("f1") == [frame(1)]
+            assert newer.frames.list_for_flight("f1") == [frame(1)]
             newer.tiles.put_mosaic(MOSAIC)
             assert newer.revisions.open(MOSAIC, "hash-a", {}, STORM_NS) == 1
-            assert newer.placements.of_flight("f1") == []
+            assert newer.placements.list_for_flight("f1") == []
             assert newer.terrain.dems() == []
-            assert newer.airborne.since(0) == []
-            assert newer.recordings.of_flight("f1") == []
+            assert newer.airborne.list_since(0) == []
+            assert newer.recordings.list_for_flight("f1") == []
             assert newer.layers.all() == newer.marks.current() == newer.changes.current() == []
-            assert newer.comparisons.of_event("e1") == newer.packs.all() == []
+            assert newer.comparisons.list_for_event("e1") == newer.packs.all() == []
             assert newer.briefings.last("e1") is None
             assert newer.restrictions.areas() == [] and newer.restrictions.levels() == {}
             assert newer.accounts.all() == [lan] and newer.guests.all() == []
             assert newer.settlements.current("e1") == []
-            assert newer.kept_originals.among(["a" * 64]) == set()
+            assert newer.kept_originals.filter_known(["a" * 64]) == set()
             person = Person(issuer="https://id", subject="1", name="Tú", role=Role.VIEWER)
             assert newer.identities.sign_in(person, STORM_NS).name == "Tú"
         with open_catalog(url) as again:
@@ -701,7 +701,7 @@ class CatalogSuite(ABC):
         catalog.frames.put([thermal, frame(2)])
         again = [replace(one, dem_id="dem-2") for one in (thermal, frame(2))]
         catalog.placements.supersede(again, "laid on dem-2", "Bưởi", STORM_NS)
-        before = catalog.placements.of_flight("f1")
+        before = catalog.placements.list_for_flight("f1")
         catalog.close()
         for statement in (
             "ALTER TABLE placements DROP COLUMN layer",
@@ -709,18 +709,18 @@ class CatalogSuite(ABC):
         ):
             self.tamper(url, statement)
         with open_catalog(url) as newer:
-            assert newer.placements.of_flight("f1") == before
+            assert newer.placements.list_for_flight("f1") == before
             layers = {(one.frame_id, one.layer) for one in before}
             assert layers == {(thermal.frame_id, Layer.THERMAL), (frame(2).frame_id, Layer.COLOUR)}
 
     def test_a_report_of_a_live_flight_takes_the_place_of_the_one_before(self, catalog: Catalog) -> None:
         catalog.airborne.put(AIRBORNE)
-        assert catalog.airborne.since(AIRBORNE.told_ns) == [AIRBORNE]
+        assert catalog.airborne.list_since(AIRBORNE.told_ns) == [AIRBORNE]
         newer = replace(
             AIRBORNE,
             beat=8,
             told_ns=AIRBORNE.told_ns + SECOND,
-            phase=Phase.ENDED,
+            phase=LiveFlightPhase.ENDED,
             aircraft=None,
             footprint=(),
             failure=("disk full", "đầy ổ đĩa"),
@@ -728,10 +728,10 @@ class CatalogSuite(ABC):
         other = replace(AIRBORNE, flight_id="f2", name="Bay 2", told_ns=AIRBORNE.told_ns - SECOND)
         catalog.airborne.put(other)
         catalog.airborne.put(newer)
-        assert catalog.airborne.since(0) == [newer, other]
-        assert catalog.airborne.since(AIRBORNE.told_ns) == [newer]
-        catalog.airborne.forget_before(AIRBORNE.told_ns)
-        assert catalog.airborne.since(0) == [newer]
+        assert catalog.airborne.list_since(0) == [newer, other]
+        assert catalog.airborne.list_since(AIRBORNE.told_ns) == [newer]
+        catalog.airborne.delete_before(AIRBORNE.told_ns)
+        assert catalog.airborne.list_since(0) == [newer]
 
     def test_a_report_of_an_older_program_that_does_not_tell_of_matching_is_read(
         self, catalog: Catalog, url: str
@@ -740,12 +740,12 @@ class CatalogSuite(ABC):
         catalog.close()
         self.tamper(url, """UPDATE airborne SET report = replace(report, ',"is_matching":false', '')""")
         with open_catalog(url) as newer:
-            assert newer.airborne.since(0) == [AIRBORNE]
+            assert newer.airborne.list_since(0) == [AIRBORNE]
 
     def test_recorded_video_is_named_with_its_flight_and_the_oldest_goes_first(
         self, catalog: Catalog
     ) -> None:
-        first = RecordedPiece(
+        first = VideoSegment(
             sha256="a" * 64,
             flight_id="f1",
             began_ns=STORM_NS,
@@ -758,26 +758,26 @@ class CatalogSuite(ABC):
         other = replace(first, sha256="c" * 64, flight_id="f2", began_ns=STORM_NS + 5 * SECOND)
         for piece in (second, other, first, second):
             catalog.recordings.put(piece)
-        assert catalog.recordings.of_flight("f1") == [first, second]
-        assert catalog.recordings.beyond(15_000_000_000) == []
-        assert catalog.recordings.beyond(14_999_999_999) == [first]
-        assert catalog.recordings.beyond(0) == [first, other, second]
-        catalog.recordings.let_go(first.sha256, STORM_NS + 60 * SECOND)
-        catalog.recordings.let_go(first.sha256, STORM_NS + 90 * SECOND)
-        assert catalog.recordings.of_flight("f1")[0] == replace(first, let_go_ns=STORM_NS + 60 * SECOND)
-        assert catalog.recordings.beyond(9_999_999_999) == [other]
+        assert catalog.recordings.list_for_flight("f1") == [first, second]
+        assert catalog.recordings.list_excess(15_000_000_000) == []
+        assert catalog.recordings.list_excess(14_999_999_999) == [first]
+        assert catalog.recordings.list_excess(0) == [first, other, second]
+        catalog.recordings.mark_deleted(first.sha256, STORM_NS + 60 * SECOND)
+        catalog.recordings.mark_deleted(first.sha256, STORM_NS + 90 * SECOND)
+        assert catalog.recordings.list_for_flight("f1")[0] == replace(first, let_go_ns=STORM_NS + 60 * SECOND)
+        assert catalog.recordings.list_excess(9_999_999_999) == [other]
         assert first.ended_ns == second.began_ns
-        assert [catalog.recordings.seconds_kept(one) for one in ("f1", "f2", "f3")] == [10.0, 10.0, 0.0]
+        assert [catalog.recordings.sum_stored_seconds(one) for one in ("f1", "f2", "f3")] == [10.0, 10.0, 0.0]
 
     def test_a_live_flight_bears_the_name_on_record_and_is_gone_once_it_is_withdrawn(
         self, catalog: Catalog
     ) -> None:
         catalog.airborne.put(AIRBORNE)
         catalog.flights.put_flight(flight("f1"))
-        (told,) = catalog.airborne.since(0)
+        (told,) = catalog.airborne.list_since(0)
         assert (told.name, told.event_id) == (flight("f1").name, flight("f1").event_id)
         catalog.flights.put_flight(flight("f1", state=FlightState.WITHDRAWN))
-        assert catalog.airborne.since(0) == []
+        assert catalog.airborne.list_since(0) == []
 
     def test_a_first_append_makes_heads_and_log_lines(self, catalog: Catalog) -> None:
         catalog.tiles.put_mosaic(MOSAIC)
@@ -803,8 +803,8 @@ class CatalogSuite(ABC):
         some = TileRange(z=20, x_start=800_001, y_start=450_000, x_stop=800_003, y_stop=450_002)
         assert catalog.tiles.heads("m1", 0, tiles=some) == [base[1], base[2], base[8], base[9]]
         wanted = [base[5].tile_id, parent.tile_id, TileId(z=20, x=1, y=1)]
-        assert catalog.tiles.heads_of("m1", 0, wanted) == {r.tile_id: r for r in (base[5], parent)}
-        assert catalog.tiles.heads_of("m1", 0, []) == {}
+        assert catalog.tiles.get_heads("m1", 0, wanted) == {r.tile_id: r for r in (base[5], parent)}
+        assert catalog.tiles.get_heads("m1", 0, []) == {}
 
     def test_an_append_over_a_head_that_moved_changes_nothing(self, catalog: Catalog) -> None:
         catalog.tiles.put_mosaic(MOSAIC)
@@ -833,7 +833,7 @@ class CatalogSuite(ABC):
         catalog.tiles.put_mosaic(MOSAIC)
         first, second = catalog.tiles.append([tile(1, "a"), tile(2, "b")], {})
         absent = tile(3, "c").tile_id
-        again = catalog.tiles.say_again(MOSAIC.mosaic_id, 0, [first.tile_id, absent])
+        again = catalog.tiles.relog_heads(MOSAIC.mosaic_id, 0, [first.tile_id, absent])
         assert again == [replace(first, seq=second.seq + 1)]
         assert catalog.tiles.head(MOSAIC.mosaic_id, 0, first.tile_id) == again[0]
         assert catalog.tiles.log_since(MOSAIC.mosaic_id, second.seq) == again
@@ -988,7 +988,7 @@ class CatalogSuite(ABC):
         catalog.boundaries.put_communes([*OLD_COMMUNES, made_up])
 
         def counted(*, is_drill: bool, **given: Any) -> dict[str, CommuneRecord]:
-            return {one.code: one for one in catalog.boundaries.counted(is_drill=is_drill, **given)}
+            return {one.code: one for one in catalog.boundaries.list_countable(is_drill=is_drill, **given)}
 
         real, drill = counted(is_drill=False), counted(is_drill=True)
         assert list(real) == ["90001", "90002", "90003"]
@@ -1020,17 +1020,19 @@ class CatalogSuite(ABC):
             return ground(one)
 
         monkeypatch.setattr(boundaries, "_ground", listened)
-        assert len(catalog.boundaries.counted(is_drill=True)) == 4
+        assert len(catalog.boundaries.list_countable(is_drill=True)) == 4
         assert worked_out == {"90001", "DT001"}
 
     def test_a_commune_wholly_beneath_a_drills_does_not_count_in_drills(self, catalog: Catalog) -> None:
         made_up = commune("DT001", "Nậm Diễn Tập", (103.9, 20.9, 104.500001, 21.6), REFORM)
         catalog.boundaries.put_communes([*OLD_COMMUNES, made_up])
-        codes = [one.code for one in catalog.boundaries.counted(is_drill=True)]
+        codes = [one.code for one in catalog.boundaries.list_countable(is_drill=True)]
         assert "90001" not in codes and "DT001" in codes
         wider = replace(made_up, wkb=shapely.to_wkb(shapely.box(104.0, 21.0, 104.4999999, 21.4999999)))
         catalog.boundaries.put_communes([wider])
-        assert "90001" not in [one.code for one in catalog.boundaries.counted(is_drill=True)], "but a rim"
+        assert "90001" not in [one.code for one in catalog.boundaries.list_countable(is_drill=True)], (
+            "but a rim"
+        )
 
     def test_a_catalogue_of_the_22nd_schema_gets_back_what_a_drill_ended(
         self, catalog: Catalog, url: str
@@ -1063,7 +1065,7 @@ class CatalogSuite(ABC):
         ):
             self.tamper(url, statement)
         with open_catalog(url) as newer:
-            assert "90001" in [one.code for one in newer.boundaries.counted(is_drill=False)]
+            assert "90001" in [one.code for one in newer.boundaries.list_countable(is_drill=False)]
             assert newer.boundaries.commune("90001").valid_to is None
             codes = {one: [row.commune_code for row in newer.boundaries.coverage(one)] for one in flights}
         assert codes == {
@@ -1085,10 +1087,10 @@ class CatalogSuite(ABC):
         assert catalog.boundaries.names() == {c.code: c.name for c in OLD_COMMUNES}
         touching = catalog.boundaries.communes(bounds=(104.1, 21.4, 104.2, 21.6))
         assert [c.code for c in touching] == ["90001", "90003"]
-        at = catalog.boundaries.at(104.7, 21.2)
+        at = catalog.boundaries.find_at(104.7, 21.2)
         assert at is not None
         assert at.name == "Mường Hoa"
-        assert catalog.boundaries.at(104.7, 21.7) is None
+        assert catalog.boundaries.find_at(104.7, 21.7) is None
 
     @pytest.mark.parametrize(
         ("typed", "found"),
@@ -1150,7 +1152,7 @@ class CatalogSuite(ABC):
 
     def test_accounts_are_known_by_their_token(self, catalog: Catalog, url: str) -> None:
         assert catalog.accounts.is_empty()
-        tokens = [new_token() for _ in range(3)]
+        tokens = [generate_token() for _ in range(3)]
         accounts = [
             Account(name=f"người {i}", role=role, token_hash=hash_token(token), created_ns=STORM_NS)
             for i, (token, role) in enumerate(zip(tokens, Role, strict=False))
@@ -1158,15 +1160,15 @@ class CatalogSuite(ABC):
         for account in accounts:
             catalog.accounts.put(account)
         assert catalog.accounts.all() == accounts
-        assert [catalog.accounts.by_token(token) for token in tokens] == accounts
+        assert [catalog.accounts.find_by_token(token) for token in tokens] == accounts
         for wrong in ("", "x", tokens[0][:-1], hash_token(tokens[0]), "\udcff"):
-            assert catalog.accounts.by_token(wrong) is None
+            assert catalog.accounts.find_by_token(wrong) is None
         renewed = replace(accounts[0], token_hash=hash_token("renewed"))
         catalog.accounts.put(renewed)
-        assert catalog.accounts.by_token(tokens[0]) is None
-        assert catalog.accounts.by_token("renewed") == renewed
+        assert catalog.accounts.find_by_token(tokens[0]) is None
+        assert catalog.accounts.find_by_token("renewed") == renewed
         catalog.accounts.remove("người 1", "test", 0)
-        assert catalog.accounts.by_token(tokens[1]) is None
+        assert catalog.accounts.find_by_token(tokens[1]) is None
         with pytest.raises(NotFound, match="người 1"):
             catalog.accounts.remove("người 1", "test", 0)
         assert not catalog.accounts.is_empty()
@@ -1194,7 +1196,10 @@ class CatalogSuite(ABC):
         before = catalog.audit.lines()
         gone, ended = catalog.accounts.remove("Lan", "Minh", STORM_NS + 1)
         assert (gone.name, gone.role, ended.guest_ids) == ("Lan", Role.OPERATOR, ("guest-1",))
-        assert {one.guest_id for one in catalog.guests.all() if one.holds(STORM_NS)} == {"guest-2", "guest-3"}
+        assert {one.guest_id for one in catalog.guests.all() if one.is_valid(STORM_NS)} == {
+            "guest-2",
+            "guest-3",
+        }
         told = catalog.audit.lines()
         assert told[: len(before)] == before and catalog.audit.verify() is None
         assert [(one.who, one.what, one.subject, one.detail) for one in told[len(before) :]] == [
@@ -1269,7 +1274,7 @@ class CatalogSuite(ABC):
             communes=("02 947", "99000"),
         )
         catalog.accounts.put(scoped)
-        assert catalog.accounts.all() == [scoped] == [catalog.accounts.by_token("x")]
+        assert catalog.accounts.all() == [scoped] == [catalog.accounts.find_by_token("x")]
 
     def test_restricted_areas_and_levels_are_kept_replaced_and_forgotten(
         self, catalog: Catalog, url: str
@@ -1309,37 +1314,37 @@ class CatalogSuite(ABC):
             expires_ns=STORM_NS + 100,
         )
         catalog.guests.put(guest)
-        assert catalog.guests.by_secret("secret", STORM_NS) == guest == catalog.guests.all()[0]
-        assert catalog.guests.by_secret("secret", STORM_NS + 100) is None
-        assert catalog.guests.by_secret(hash_token("secret"), STORM_NS) is None
+        assert catalog.guests.find_by_secret("secret", STORM_NS) == guest == catalog.guests.all()[0]
+        assert catalog.guests.find_by_secret("secret", STORM_NS + 100) is None
+        assert catalog.guests.find_by_secret(hash_token("secret"), STORM_NS) is None
         with open_catalog(url) as other:
             revoked = other.guests.revoke("guest-1", STORM_NS + 1)
             assert other.guests.revoke("guest-1", STORM_NS + 2) == revoked
             assert revoked.revoked_ns == STORM_NS + 1
             with pytest.raises(NotFound, match="guest-2"):
                 other.guests.revoke("guest-2", STORM_NS)
-        until(lambda: catalog.guests.by_secret("secret", STORM_NS) is None)
+        until(lambda: catalog.guests.find_by_secret("secret", STORM_NS) is None)
 
     def test_a_token_made_elsewhere_lets_in_though_all_were_read_a_moment_ago(
         self, catalog: Catalog, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(accounts, "_CACHE_S", math.inf)
-        token = new_token()
-        assert catalog.accounts.by_token(token) is None
+        monkeypatch.setattr(accounts, "_CACHE_TTL_S", math.inf)
+        token = generate_token()
+        assert catalog.accounts.find_by_token(token) is None
         with open_catalog(url) as other:
             made = Account(name="a", role=Role.VIEWER, token_hash=hash_token(token), created_ns=STORM_NS)
             other.accounts.put(made)
-        assert catalog.accounts.by_token(token) == made
+        assert catalog.accounts.find_by_token(token) == made
 
     def test_an_account_taken_away_elsewhere_is_refused_soon(self, catalog: Catalog, url: str) -> None:
-        token = new_token()
+        token = generate_token()
         catalog.accounts.put(
             Account(name="a", role=Role.VIEWER, token_hash=hash_token(token), created_ns=STORM_NS)
         )
-        assert catalog.accounts.by_token(token) is not None
+        assert catalog.accounts.find_by_token(token) is not None
         with open_catalog(url) as other:
             other.accounts.remove("a", "test", 0)
-        until(lambda: catalog.accounts.by_token(token) is None)
+        until(lambda: catalog.accounts.find_by_token(token) is None)
 
     def test_the_audit_log_is_a_chain(self, catalog: Catalog, url: str) -> None:
         lines = [catalog.audit.append("bưởi", "withdraw", f"frame {i}", "nhà dân") for i in range(5)]
@@ -1368,14 +1373,14 @@ class CatalogSuite(ABC):
             catalog.tiles.put_mosaic(MOSAIC)
             catalog.tiles.append([tile(0, "a")], {})
         with open_catalog(url) as catalog:
-            assert catalog.frames.of_flight("f1") == [frame(1)]
+            assert catalog.frames.list_for_flight("f1") == [frame(1)]
             assert catalog.tiles.last_seq("m1") == 1
 
     def test_several_processes_open_a_new_catalogue_at_once(self, url: str) -> None:
         with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
             assert list(pool.map(_open_and_put, [url] * 3, range(3))) == [True] * 3
         with open_catalog(url) as catalog:
-            assert len(catalog.frames.of_flight("f1")) == 3
+            assert len(catalog.frames.list_for_flight("f1")) == 3
 
     def test_threads_share_a_catalogue(self, catalog: Catalog) -> None:
         def work(i: int) -> bool:
@@ -1384,7 +1389,7 @@ class CatalogSuite(ABC):
 
         with ThreadPoolExecutor(8) as pool:
             assert all(pool.map(work, range(64)))
-        assert len(catalog.frames.of_flight("f1")) == 64
+        assert len(catalog.frames.list_for_flight("f1")) == 64
 
     def test_a_failure_inside_leaves_nothing(self, catalog: Catalog) -> None:
         def records() -> Iterator[FrameRecord]:
@@ -1393,7 +1398,7 @@ class CatalogSuite(ABC):
 
         with pytest.raises(RuntimeError, match="card"):
             catalog.frames.put(records())
-        assert catalog.frames.of_flight("f1") == []
+        assert catalog.frames.list_for_flight("f1") == []
 
     @abstractmethod
     def tamper(self, url: str, statement: str) -> None:
@@ -1409,7 +1414,7 @@ def _count_up(url: str, origin: str, together: Barrier, told: SimpleQueue[int]) 
         together.wait()
         for _ in range(_ROUNDS):
             while True:
-                heads = catalog.tiles.heads_of("m1", 0, [tile(i, "").tile_id for i in range(_TILES)])
+                heads = catalog.tiles.get_heads("m1", 0, [tile(i, "").tile_id for i in range(_TILES)])
                 expected = {tile_id: head.content_hash for tile_id, head in heads.items()}
                 records = []
                 for i in range(_TILES):

@@ -13,12 +13,12 @@ import pytest
 import shapely
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_version import ChangeVersion
 from flycam.catalog.records import AuditEntry
 from flycam.errors import NotFound, StoreConflict
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 
-FOUND = ChangeLine(
+FOUND = ChangeVersion(
     change_id="change-00000001",
     version=1,
     step_id="found-1",
@@ -47,7 +47,7 @@ FOUND = ChangeLine(
 TOLD = AuditEntry(who="Lan", what="change", subject="change-00000001", detail="đã xem", at_ns=6)
 
 
-def decided(line: ChangeLine, status: ChangeStatus, **more: object) -> ChangeLine:
+def decided(line: ChangeVersion, status: ChangeStatus, **more: object) -> ChangeVersion:
     said = {"step_id": "step-1", "action": ChangeAction.ACCEPT, "at_ns": line.at_ns + 1, **more}
     return replace(line, version=line.version + 1, status=status, **said)  # type: ignore[arg-type]
 
@@ -137,13 +137,18 @@ class ChangeSuite:
         gone = decided(FOUND, ChangeStatus.REPLACED, action=ChangeAction.FOUND)
         catalog.changes.append([decided(FOUND, ChangeStatus.ACCEPTED)])
         with pytest.raises(StoreConflict):
-            catalog.changes.add_new([heir], lambda _count: TOLD, replaced=[gone], replaced_told=[TOLD])
+            catalog.changes.add_new(
+                [heir], lambda _count: TOLD, replaced=[gone], replaced_audit_entries=[TOLD]
+            )
         assert [one.change_id for one in catalog.changes.current()] == [FOUND.change_id]
         assert [one.what for one in catalog.audit.lines()] == []
         behind = replace(gone, version=3)
         told = replace(TOLD, detail="thay")
         assert (
-            catalog.changes.add_new([heir], lambda _count: TOLD, replaced=[behind], replaced_told=[told]) == 1
+            catalog.changes.add_new(
+                [heir], lambda _count: TOLD, replaced=[behind], replaced_audit_entries=[told]
+            )
+            == 1
         )
         assert catalog.changes.history(FOUND.change_id)[-1] == behind
         assert [one.detail for one in catalog.audit.lines()] == ["đã xem", "thay"]

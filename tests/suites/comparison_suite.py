@@ -51,14 +51,14 @@ class ComparisonSuite:
 
     def test_each_is_kept_once_with_its_windows(self, catalog: Catalog) -> None:
         known = catalog.comparisons
-        assert (known.of_event("e1"), known.events(), known.stamp()) == ([], set(), 0)
+        assert (known.list_for_event("e1"), known.events(), known.stamp()) == ([], set(), 0)
         assert known.add([COMPARED], WINDOWS, _told) == 1
         assert known.add([COMPARED], [], _told) == 0, "the same again"
         later = replace(COMPARED, comparison_id="compared-2", at_ns=9, doubts=SAID[:1], warnings=SAID)
         other = replace(COMPARED, comparison_id="compared-3", event_id="e2")
         assert known.add([later, COMPARED, other]) == 2
-        assert known.of_event("e1") == [COMPARED, later]
-        assert known.of_event("e1", until_ns=8) == [COMPARED], "as it stood then"
+        assert known.list_for_event("e1") == [COMPARED, later]
+        assert known.list_for_event("e1", until_ns=8) == [COMPARED], "as it stood then"
         assert (known.events(), known.stamp()) == ({"e1", "e2"}, 4)
         assert known.windows("compared-1") == WINDOWS
         assert known.windows("compared-2") == known.windows("compared-9") == []
@@ -70,10 +70,10 @@ class ComparisonSuite:
         known.add([COMPARED], WINDOWS)
         stamp = known.stamp()
         assert known.add([whole], [], _told) == 0
-        assert known.of_event("e1") == [whole] and known.windows("compared-1") == WINDOWS
+        assert known.list_for_event("e1") == [whole] and known.windows("compared-1") == WINDOWS
         assert known.stamp() > stamp, "other boxes are told"
         known.add([COMPARED, replace(whole, doubts=SAID[1:], warnings=())])
-        assert known.of_event("e1") == [whole], "what is on record stays"
+        assert known.list_for_event("e1") == [whole], "what is on record stays"
         assert catalog.audit.lines() == []
 
     def test_a_catalogue_of_the_sixteenth_schema_keeps_its_changes_and_takes_comparisons(
@@ -94,7 +94,7 @@ class ComparisonSuite:
             newer.comparisons.add([COMPARED], WINDOWS)
         with open_catalog(url) as again:
             assert again.changes.history(sure.change_id) == [sure]
-            assert again.comparisons.of_event("e1") == [COMPARED]
+            assert again.comparisons.list_for_event("e1") == [COMPARED]
             assert again.comparisons.windows("compared-1") == WINDOWS
 
     def test_a_catalogue_of_the_twentieth_schema_tells_which_kind_each_score_is_of(
@@ -129,10 +129,10 @@ class ComparisonSuite:
             self.tamper(url, statement)
         newer_one = replace(COMPARED, comparison_id="compared-2", at_ns=9, doubts=SAID)
         with open_catalog(url) as newer:
-            assert newer.comparisons.of_event("e1") == [COMPARED], "of those before nothing is known"
+            assert newer.comparisons.list_for_event("e1") == [COMPARED], "of those before nothing is known"
             newer.comparisons.add([newer_one])
         with open_catalog(url) as again:
-            assert again.comparisons.of_event("e1") == [COMPARED, newer_one]
+            assert again.comparisons.list_for_event("e1") == [COMPARED, newer_one]
             assert again.comparisons.windows("compared-1") == WINDOWS
 
 

@@ -68,7 +68,7 @@ class PackSuite:
             replace(ASKED, pack_id="00000000000000bb", approved_by="Thắm", draft_id=draft.pack_id),
             told("pack approved"),
         )
-        catalog.packs.begin(final.pack_id)
+        catalog.packs.mark_making(final.pack_id)
         made = replace(
             final,
             state=PackState.MADE,
@@ -80,8 +80,8 @@ class PackSuite:
             sha256="z" * 64,
             size_bytes=5_000_000_000,
         )
-        assert catalog.packs.keep(made, told("pack kept"))
-        catalog.packs.give_up(draft.pack_id, WHY, 8)
+        assert catalog.packs.mark_made(made, told("pack kept"))
+        catalog.packs.mark_failed(draft.pack_id, WHY, 8)
         failed = replace(draft, state=PackState.FAILED, ended_ns=8, why=WHY)
         with open_catalog(url) as again:
             assert again.packs.all() == [made, failed], "the newest first"
@@ -95,18 +95,18 @@ class PackSuite:
 
     def test_what_ended_stays_as_it_ended(self, catalog: Catalog) -> None:
         pack = catalog.packs.add(ASKED, told("pack asked"))
-        catalog.packs.give_up(pack.pack_id, WHY, 8)
-        catalog.packs.give_up(pack.pack_id, ("another", "khác"), 9)
-        catalog.packs.begin(pack.pack_id)
-        assert not catalog.packs.keep(replace(pack, sha256="z" * 64), told("pack kept"))
+        catalog.packs.mark_failed(pack.pack_id, WHY, 8)
+        catalog.packs.mark_failed(pack.pack_id, ("another", "khác"), 9)
+        catalog.packs.mark_making(pack.pack_id)
+        assert not catalog.packs.mark_made(replace(pack, sha256="z" * 64), told("pack kept"))
         assert catalog.packs.all() == [replace(pack, state=PackState.FAILED, ended_ns=8, why=WHY)]
         assert said(catalog) == ["pack asked"], "of what was not kept nothing is told"
 
     def test_what_was_let_go_is_told_of_no_more_and_stays_on_record(self, catalog: Catalog) -> None:
         pack = catalog.packs.add(ASKED, told("pack asked"))
-        catalog.packs.keep(replace(pack, ended_ns=7), told("pack kept"))
+        catalog.packs.mark_made(replace(pack, ended_ns=7), told("pack kept"))
         for at_ns in (8, 9):
-            catalog.packs.let_go(pack.pack_id, at_ns, told("pack let go"))
+            catalog.packs.mark_deleted(pack.pack_id, at_ns, told("pack let go"))
         assert catalog.packs.all() == []
         gone = catalog.packs.find(pack.pack_id)
         assert gone == replace(pack, state=PackState.MADE, ended_ns=7, let_go_ns=8)
@@ -120,20 +120,20 @@ class PackSuite:
         assert len(catalog.packs.all()) == 1
 
     def test_each_server_makes_packs_under_a_name_of_its_own(self, catalog: Catalog, url: str) -> None:
-        with open_catalog(url) as other, catalog.packs.making() as mine:
-            with other.packs.making() as theirs:
+        with open_catalog(url) as other, catalog.packs.hold_maker_lock() as mine:
+            with other.packs.hold_maker_lock() as theirs:
                 assert mine != theirs
                 catalog.packs.add(replace(ASKED, maker=theirs), told("pack asked"))
                 assert catalog.packs.orphans(mine) == [], "it is being made"
             assert [one.pack_id for one in catalog.packs.orphans(mine)] == [ASKED.pack_id]
-            with other.packs.making() as again:
+            with other.packs.hold_maker_lock() as again:
                 assert again == theirs
                 assert [one.pack_id for one in other.packs.orphans(again)] == [ASKED.pack_id]
 
     def test_packs_of_a_server_that_was_killed_are_nobodys(self, catalog: Catalog, url: str) -> None:
         died = subprocess.run([sys.executable, "-c", DIES, url], check=False, env={**os.environ})
         assert died.returncode == -signal.SIGKILL
-        with catalog.packs.making() as mine:
+        with catalog.packs.hold_maker_lock() as mine:
             (left,) = catalog.packs.orphans(mine)
         assert (left.pack_id, left.state) == (ASKED.pack_id, PackState.WAITING)
 
@@ -153,7 +153,7 @@ class PackSuite:
         """Of those nobody knows which other flights they show."""
         pack = catalog.packs.add(ASKED, told("pack asked"))
         made = replace(pack, state=PackState.MADE, ended_ns=7, flights_beside=("f0",))
-        catalog.packs.keep(made, told("pack kept"))
+        catalog.packs.mark_made(made, told("pack kept"))
         catalog.close()
         for statement in (
             "ALTER TABLE packs DROP COLUMN flights_beside",
@@ -168,7 +168,7 @@ class PackSuite:
         """Of those nobody knows what was withheld when they were begun: what is, closes them."""
         pack = catalog.packs.add(ASKED, told("pack asked"))
         made = replace(pack, state=PackState.MADE, ended_ns=7, withheld=("00000000000000aa",))
-        catalog.packs.keep(made, told("pack kept"))
+        catalog.packs.mark_made(made, told("pack kept"))
         catalog.close()
         for statement in ("ALTER TABLE packs DROP COLUMN withheld", "UPDATE schema_info SET value = 20"):
             self.tamper(url, statement)
@@ -185,11 +185,11 @@ class PackSuite:
         first = catalog.packs.add(finals[0], told("pack approved"))
         with pytest.raises(StoreConflict, match="approved already"):
             catalog.packs.add(finals[1], told("pack approved"))
-        catalog.packs.give_up(first.pack_id, WHY, 8)
+        catalog.packs.mark_failed(first.pack_id, WHY, 8)
         second = catalog.packs.add(finals[1], told("pack approved"))
-        catalog.packs.keep(replace(second, ended_ns=9), told("pack kept"))
+        catalog.packs.mark_made(replace(second, ended_ns=9), told("pack kept"))
         with pytest.raises(StoreConflict):
             catalog.packs.add(finals[2], told("pack approved"))
-        catalog.packs.let_go(second.pack_id, 10)
+        catalog.packs.mark_deleted(second.pack_id, 10)
         catalog.packs.add(finals[2], told("pack approved"))
         assert said(catalog).count("pack approved") == 3

@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.placement_rows import in_force, placement_id, placement_of
+from flycam.catalog.placement_rows import derive_placement_id, select_current_placement, to_placement
 from flycam.catalog.records import FrameRecord, FrameStatus, Placement, Withdrawal
 from flycam.errors import NotFound
 from flycam.frame.frame import Layer
@@ -48,7 +48,7 @@ def set_aside(number: int, message: str = "sees no known ground") -> FrameRecord
 
 
 def boxes_of(placements: list[Placement]) -> list[str]:
-    return sorted(placement_id(one) for one in placements)
+    return sorted(derive_placement_id(one) for one in placements)
 
 
 class PlacementSuite:
@@ -62,7 +62,7 @@ class PlacementSuite:
 
     def test_a_frame_laid_once_has_no_trace(self, catalog: Catalog) -> None:
         catalog.frames.put([frame(1)])
-        assert catalog.placements.of_flight("f1") == []
+        assert catalog.placements.list_for_flight("f1") == []
 
     def test_a_frame_laid_again_is_as_the_record_says_and_the_old_pose_stays_known(
         self, catalog: Catalog
@@ -73,14 +73,14 @@ class PlacementSuite:
         assert (now.dem_id, now.gsd_m, now.status) == ("dem-2", 0.9, FrameStatus.USED)
         assert now.exterior is not None and now.exterior.version == 2, "above the first, which was 1"
         assert now.header.exterior_prior == replace(now.exterior, version=0)
-        first, second = catalog.placements.of_flight("f1")
+        first, second = catalog.placements.list_for_flight("f1")
         assert (first.exterior, first.dem_id, first.tiles) == (
             frame(1).exterior,
             frame(1).dem_id,
             frame(1).tiles,
         )
         assert (first.reason, first.authority, first.placed_ns) == ("", "", 0)
-        assert second == placement_of(
+        assert second == to_placement(
             now, reason="laid on dem-2", authority="Bưởi", placed_ns=STORM_NS + SECOND
         )
         assert catalog.frames.get(frame(2).frame_id) == frame(2)
@@ -91,7 +91,7 @@ class PlacementSuite:
         assert catalog.frames.put([frame(1)]) == [now]
         (again,) = self.supersede(catalog, laid(1, "dem-1", 700.0))
         assert again.exterior is not None and again.exterior.version == 3
-        assert len(catalog.placements.of_flight("f1")) == 3
+        assert len(catalog.placements.list_for_flight("f1")) == 3
 
     def test_a_frame_set_aside_comes_back_only_by_being_laid_again(self, catalog: Catalog) -> None:
         catalog.frames.put([frame(1)])
@@ -129,9 +129,9 @@ class PlacementSuite:
         moved = replace(first, header=replace(first.header, layer=Layer.INFRARED))
         (now,) = self.supersede(catalog, moved)
         assert (now.header.layer, now.dem_id, now.tiles) == (Layer.INFRARED, first.dem_id, first.tiles)
-        before, after = catalog.placements.of_flight("f1")
+        before, after = catalog.placements.list_for_flight("f1")
         assert (before.layer, after.layer) == (Layer.COLOUR, Layer.INFRARED)
-        assert placement_id(before) != placement_id(replace(before, layer=Layer.INFRARED))
+        assert derive_placement_id(before) != derive_placement_id(replace(before, layer=Layer.INFRARED))
         (stored,) = catalog.frames.put([first])
         assert stored == now == catalog.frames.get(FRAME), "nor does putting it move it back"
         again = laid(1, "dem-2", 900.0)
@@ -142,7 +142,7 @@ class PlacementSuite:
 
     def test_boxes_that_move_a_frame_to_two_layers_agree_in_which_it_is(self, catalog: Catalog) -> None:
         moves = [
-            placement_of(
+            to_placement(
                 replace(laid(1, "dem-1", 700.0), exterior=replace(EXTERIOR, version=2)),
                 reason=layer.value,
                 authority="box",
@@ -160,17 +160,17 @@ class PlacementSuite:
                     catalog.frames.put([mine])
                 else:
                     catalog.placements.learn([replace(one, flight_id=flight_id, frame_id=frame_id)])
-            best = in_force(catalog.placements.of_flight(flight_id))
+            best = select_current_placement(catalog.placements.list_for_flight(flight_id))
             record = catalog.frames.get(frame_id)
             assert record.header.layer is best.layer
-            seen.add(len(catalog.placements.of_flight(flight_id)))
+            seen.add(len(catalog.placements.list_for_flight(flight_id)))
         assert seen == {4}, "the first, and three moves"
 
     def test_boxes_that_learn_the_same_in_another_order_agree(self, catalog: Catalog) -> None:
         """Whatever the order and the number of times, and whether the frame came first or last."""
         first = frame(1)
         others = [
-            placement_of(
+            to_placement(
                 replace(laid(1, dem, height), exterior=replace(EXTERIOR, version=version)),
                 reason=dem,
                 authority=box,
@@ -203,8 +203,8 @@ class PlacementSuite:
                 else:
                     catalog.frames.put([mine])
             record = catalog.frames.get(mine.frame_id)
-            known = catalog.placements.of_flight(flight_id)
-            assert in_force(known).version == 3
+            known = catalog.placements.list_for_flight(flight_id)
+            assert select_current_placement(known).version == 3
             assert len(known) == 5
             assert {one.reason: one.placed_ns for one in known if one.reason == "dem-2"} == {"dem-2": 3}
             seen.add((record.status, record.dem_id, record.gsd_m, tuple(one.reason for one in known)[:1]))
@@ -214,6 +214,6 @@ class PlacementSuite:
         catalog.frames.put([frame(1)])
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda i: self.supersede(catalog, laid(1, f"dem-{i}", 900.0 + i)), range(8)))
-        known = catalog.placements.of_flight("f1")
+        known = catalog.placements.list_for_flight("f1")
         assert [one.version for one in known] == list(range(1, 10))
         assert catalog.frames.get(FRAME).dem_id == known[-1].dem_id

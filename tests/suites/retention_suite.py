@@ -14,27 +14,27 @@ import pytest
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.records import AuditEntry, FrameStatus
 from flycam.catalog.retention_records import (
-    HOUSE,
-    HoldLine,
-    LetGoLine,
-    Term,
+    DEFAULT_SUBJECT,
+    HoldRecord,
+    PurgeRecord,
+    RetentionTerm,
     UploadedFile,
-    standing_holds,
-    standing_let_go,
+    select_active_holds,
+    select_active_purges,
 )
-from flycam.errors import ListChanged
+from flycam.errors import DueListChanged
 from flycam.frame.flight import Event, EventKind
-from flycam.frame.retention import HoldStep, LetGoStep, RetainedKind
+from flycam.frame.retention import HoldStep, PurgeStep, RetainedKind
 from tests.suites.catalog_suite import flight, frame
 
-TERM = Term(subject=HOUSE, kind=RetainedKind.PHOTO, days=30, author="Lan", at_ns=5)
-HELD = HoldLine(
+TERM = RetentionTerm(subject=DEFAULT_SUBJECT, kind=RetainedKind.PHOTO, days=30, author="Lan", at_ns=5)
+HELD = HoldRecord(
     hold_id="hold-00000001", step=HoldStep.HELD, subject="f1", reason="vụ án", author="Lan", at_ns=7
 )
 RELEASED = replace(HELD, step=HoldStep.RELEASED, reason="xong", author="Minh", at_ns=9)
-GONE = LetGoLine(
+GONE = PurgeRecord(
     act_id="act-1",
-    step=LetGoStep.LET_GO,
+    step=PurgeStep.PURGED,
     kind=RetainedKind.PHOTO,
     sha256="a" * 64,
     flight_id="f1",
@@ -44,7 +44,7 @@ GONE = LetGoLine(
     box="box-1",
     at_ns=11,
 )
-LIFTED = replace(GONE, step=LetGoStep.LIFTED, reason="toà án hỏi", author="Minh", at_ns=13)
+LIFTED = replace(GONE, step=PurgeStep.LIFTED, reason="toà án hỏi", author="Minh", at_ns=13)
 AGAIN = replace(GONE, act_id="act-2", at_ns=17)
 TOLD = AuditEntry(who="Lan", what="retention", subject="f1", detail="said", at_ns=5)
 
@@ -84,7 +84,7 @@ class RetentionSuite:
             for one in renamed:
                 assert retention.add_holds([one], [TOLD]) == [one]
                 assert retention.add_holds([one], [TOLD]) == []
-            held = standing_holds(retention.holds())
+            held = select_active_holds(retention.holds())
             assert [one.hold_id for one in held if one in renamed] == [f"hold-00000002{number}"]
         assert len(catalog.audit.lines()) == len(lines) * 6, "once for each line that is new"
         for number, some in enumerate(permutations([GONE, LIFTED, AGAIN])):
@@ -93,7 +93,7 @@ class RetentionSuite:
             for one in mine:
                 assert retention.learn([one], [TOLD]) == [one]
             assert retention.learn(mine, [TOLD]) == []
-            assert standing_let_go(retention.of_originals([sha256])) == {
+            assert select_active_purges(retention.list_for_originals([sha256])) == {
                 sha256: [replace(AGAIN, sha256=sha256)]
             }
 
@@ -102,7 +102,9 @@ class RetentionSuite:
         other = replace(AGAIN, flight_id="f2", sha256="b" * 64, kind=RetainedKind.VIDEO)
         assert retention.learn([GONE, other]) == [GONE, other]
         assert retention.lines() == [GONE, other]
-        assert retention.of_flight("f2") == [other] == retention.of_originals(["b" * 64, "c" * 64])
+        assert (
+            retention.list_for_flight("f2") == [other] == retention.list_for_originals(["b" * 64, "c" * 64])
+        )
         assert retention.learn([]) == [] == retention.add_holds([])
         retention.add_holds([HELD, replace(HELD, subject="yagi")])
         assert retention.holds(["yagi"]) == [replace(HELD, subject="yagi")]
@@ -111,11 +113,11 @@ class RetentionSuite:
     def test_what_is_held_by_then_is_not_let_go_nor_said_to_be(self, catalog: Catalog) -> None:
         retention = catalog.retention
         retention.add_holds([HELD])
-        with pytest.raises(ListChanged):
-            retention.let_go([GONE], {"f1", "yagi"}, [TOLD])
+        with pytest.raises(DueListChanged):
+            retention.record_purges([GONE], {"f1", "yagi"}, [TOLD])
         assert retention.lines() == [] == catalog.audit.lines()
         retention.add_holds([RELEASED])
-        retention.let_go([GONE, AGAIN], {"f1", "yagi"}, [TOLD, TOLD])
+        retention.record_purges([GONE, AGAIN], {"f1", "yagi"}, [TOLD, TOLD])
         assert retention.lines() == [GONE, AGAIN] and len(catalog.audit.lines()) == 2
 
     def test_a_held_event_holds_its_flights(self, catalog: Catalog) -> None:
@@ -134,23 +136,23 @@ class RetentionSuite:
             for flight_id, one in zip(("f1", "f2"), of.values(), strict=True)
         }
         assert set(catalog.retention.photos()) == expected
-        assert all(catalog.retention.names_photo(one.source_sha256) for one in of.values())
-        assert not catalog.retention.names_photo("a" * 64)
+        assert all(catalog.retention.has_original(one.source_sha256) for one in of.values())
+        assert not catalog.retention.has_original("a" * 64)
 
     def test_of_what_an_upload_brought_the_first_time_counts(self, catalog: Catalog) -> None:
         first = UploadedFile(sha256="a" * 64, name="DJI_0001.MP4", event_id="yagi", came_ns=5)
         catalog.retention.note_uploaded(first)
         catalog.retention.note_uploaded(replace(first, came_ns=9))
-        assert catalog.retention.uploaded() == [first]
+        assert catalog.retention.list_uploaded() == [first]
 
     def test_originals_that_were_here_are_known(self, catalog: Catalog) -> None:
         kept, rejected = catalog.kept_originals, replace(frame(2), status=FrameStatus.REJECTED)
         sha256 = [one.header.provenance.source_sha256 for one in (frame(0), frame(1), rejected, frame(3))]
         catalog.frames.put([frame(0)])
-        assert kept.among(sha256) == set(), "another box's records say nothing of their photos"
-        catalog.frames.put([frame(0), frame(1), rejected], are_kept=True)
-        assert kept.among([*sha256, *sha256]) == set(sha256[:2])
+        assert kept.filter_known(sha256) == set(), "another box's records say nothing of their photos"
+        catalog.frames.put([frame(0), frame(1), rejected], is_stored=True)
+        assert kept.filter_known([*sha256, *sha256]) == set(sha256[:2])
         kept.note(sha256)
         kept.note(sha256)
         kept.note([])
-        assert kept.among(sha256) == set(sha256) and kept.among(["f" * 64]) == set()
+        assert kept.filter_known(sha256) == set(sha256) and kept.filter_known(["f" * 64]) == set()

@@ -14,17 +14,17 @@ import shapely
 
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.records import AuditEntry
-from flycam.catalog.settlements import SettlementLine
+from flycam.catalog.settlements import SettlementVersion
 from flycam.errors import StoreConflict
-from flycam.frame.settlement import Access, RoadSays
+from flycam.frame.settlement import Access, RoadStatus
 
-FIRST = SettlementLine(
+FIRST = SettlementVersion(
     event_id="e1",
     settlement_id="settlement-1",
     version=1,
     name="Nậm Lúc “Thượng”",
     access=Access.ISOLATED,
-    roads_said=RoadSays.CUT_OFF,
+    roads_said=RoadStatus.CUT_OFF,
     note="gọi trưởng bản",
     author="Lan",
     at_ns=5,

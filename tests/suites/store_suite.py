@@ -150,7 +150,7 @@ class StoreSuite:
     @pytest.mark.parametrize("durable", [False, True])
     def test_what_is_settled_is_what_it_was(self, store: ObjectStore, durable: bool) -> None:
         store.put("a/b", b"x")
-        store.settle("a/b", durable=durable)
+        store.ensure_durable("a/b", durable=durable)
         store.flush()
         assert store.get("a/b") == b"x"
         assert list(store.list("")) == ["a/b"]
@@ -194,7 +194,7 @@ class StoreSuite:
                 w.result()
 
     def test_room_is_a_number_of_bytes_or_not_known(self, store: ObjectStore) -> None:
-        room = store.room_bytes()
+        room = store.free_bytes()
         assert room is None or room > 0
 
     def test_threads_do_not_mix_their_objects(self, store: ObjectStore) -> None:

@@ -9,11 +9,11 @@ from functools import cache
 import cv2
 import numpy as np
 
-from flycam.geometry.camera import sight_lines
-from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
+from flycam.geometry.camera import compute_viewing_rays
+from flycam.geometry.exterior import CameraMotion, ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.terrain import TerrainGrid, cast_rays
-from flycam.surface.pictures import SurfaceView
+from flycam.surface.match_images import SurfaceView
 
 CAMERA = InteriorOrientation(
     model=LensModel.BROWN,
@@ -91,7 +91,7 @@ def scene(bare: bool = False, texture: float = 40.0, moved_m: float = 0.0, speed
                 (e, n, 100.0 + HEIGHT_M), 0.02 * (col - 1.5), 0.03 * (row - 1), 0.4 * row
             )
             if speed_mps:
-                flown = Motion(
+                flown = CameraMotion(
                     velocity_mps=((-1.0) ** row * speed_mps, 0.0, 0.0), turn_radps=(0.0, 0.0, 0.01)
                 )
                 exterior = replace(exterior, motion=flown)
@@ -123,7 +123,7 @@ def _looking_down(
 def _picture(truth: TerrainGrid, view: SurfaceView, pattern: np.ndarray, seed: int) -> np.ndarray:
     width, height = CAMERA.image_size_px
     u, v = np.meshgrid(np.arange(width, dtype=float), np.arange(height, dtype=float))
-    stood, rays = sight_lines(view.interior, view.exterior, np.stack([u.ravel(), v.ravel()], -1))
+    stood, rays = compute_viewing_rays(view.interior, view.exterior, np.stack([u.ravel(), v.ravel()], -1))
     hits = cast_rays(truth, stood, rays)
     col, row = (hits[:, 0] + 96.0) * 6.0, (96.0 - hits[:, 1] + 0.7 * hits[:, 2] - 70.0) * 6.0
     maps = [np.nan_to_num(m).astype(np.float32).reshape(height, width) for m in (col, row)]

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from flycam.geometry.terrain import TerrainGrid
 from flycam.surface import contours
-from flycam.surface.contours import contour_lines
+from flycam.surface.contours import trace_contour_lines
 
 
 def grid(heights, spacing=2.0):
@@ -36,7 +36,7 @@ def area(points):
 
 
 def test_a_cone_gives_one_closed_circle_a_level():
-    lines = contour_lines(grid(cone()), 5.0)
+    lines = trace_contour_lines(grid(cone()), 5.0)
     circles = [line for line in lines if 31.0 < line.height_m < 50.0]
     assert [line.height_m for line in circles] == [35.0, 40.0, 45.0]
     for line in circles:
@@ -48,7 +48,7 @@ def test_a_cone_gives_one_closed_circle_a_level():
 
 def test_a_slope_gives_straight_open_lines():
     heights = np.broadcast_to(np.arange(12.0), (9, 12)) + 0.5
-    lines = contour_lines(grid(heights), 1.0)
+    lines = trace_contour_lines(grid(heights), 1.0)
     assert len(lines) == 11
     for line in lines:
         assert not line.closed
@@ -60,7 +60,7 @@ def test_unknown_ground_ends_a_line():
     heights = np.broadcast_to(np.arange(12.0), (9, 12)) + 0.5
     heights = heights.copy()
     heights[4, 5:7] = np.nan
-    lines = [line for line in contour_lines(grid(heights), 1.0) if line.height_m == 6.0]
+    lines = [line for line in trace_contour_lines(grid(heights), 1.0) if line.height_m == 6.0]
     assert sorted(len(line.points_m) for line in lines) == [4, 4]
 
 
@@ -70,7 +70,7 @@ def test_unknown_ground_ends_a_line():
 )
 @settings(max_examples=60, deadline=None)
 def test_every_line_keeps_to_its_level_and_uses_each_crossing_once(heights, interval):
-    lines = contour_lines(grid(heights, spacing=1.0), interval)
+    lines = trace_contour_lines(grid(heights, spacing=1.0), interval)
     for line in lines:
         row, col = 5000.0 - line.points_m[:, 1], line.points_m[:, 0] - 1000.0
         r, c = np.floor(row).astype(int), np.floor(col).astype(int)
@@ -86,9 +86,9 @@ def test_every_line_keeps_to_its_level_and_uses_each_crossing_once(heights, inte
 
 
 def test_bands_of_levels_give_the_same_lines(monkeypatch):
-    whole = contour_lines(grid(cone()), 0.5)
+    whole = trace_contour_lines(grid(cone()), 0.5)
     monkeypatch.setattr(contours, "_CELLS_AT_ONCE", 50)
-    banded = contour_lines(grid(cone()), 0.5)
+    banded = trace_contour_lines(grid(cone()), 0.5)
     assert [line.height_m for line in banded] == [line.height_m for line in whole]
     for one, other in zip(banded, whole, strict=True):
         np.testing.assert_array_equal(one.points_m, other.points_m)
@@ -96,4 +96,4 @@ def test_bands_of_levels_give_the_same_lines(monkeypatch):
 
 def test_an_interval_that_is_not_positive_is_refused():
     with pytest.raises(ValueError, match="positive"):
-        contour_lines(grid(cone()), 0.0)
+        trace_contour_lines(grid(cone()), 0.0)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.surface.height_sigma import agreed_sigma, scatter, unagreed_sigma
+from flycam.surface.height_sigma import estimate_agreed_sigma, estimate_unagreed_sigma, measure_scatter
 
 SIDE, SPACING = 40, 0.5
 
@@ -32,7 +32,7 @@ ROUGH = np.random.default_rng(4).normal(size=(SIDE, SIDE)).astype(np.float32)
 
 
 def one(found: Swept, heights: np.ndarray = LEVEL) -> float:
-    return float(agreed_sigma(found, heights, SPACING)[SIDE // 2, SIDE // 2])
+    return float(estimate_agreed_sigma(found, heights, SPACING)[SIDE // 2, SIDE // 2])
 
 
 def test_pairs_of_views_are_what_noise_falls_with() -> None:
@@ -60,16 +60,16 @@ def test_nothing_that_makes_a_height_better_makes_its_sigma_larger(
 
 def test_a_step_is_uncertain_on_both_sides_of_it() -> None:
     step = np.where(np.arange(SIDE) < SIDE // 2, 0.0, 8.0)[None].repeat(SIDE, axis=0).astype(np.float32)
-    sigma = agreed_sigma(swept(views=8), step, SPACING)[SIDE // 2]
+    sigma = estimate_agreed_sigma(swept(views=8), step, SPACING)[SIDE // 2]
     assert sigma[SIDE // 2 - 1] > 2.0
     assert sigma[SIDE // 2 + 1] > 2.0
     assert sigma[3] < 0.2
 
 
 def test_where_no_two_views_were_compared_nothing_is_said() -> None:
-    assert np.isnan(unagreed_sigma(swept(views=1), ROUGH, SPACING)).all()
-    assert np.isfinite(unagreed_sigma(swept(views=2), ROUGH, SPACING)).all()
+    assert np.isnan(estimate_unagreed_sigma(swept(views=1), ROUGH, SPACING)).all()
+    assert np.isfinite(estimate_unagreed_sigma(swept(views=2), ROUGH, SPACING)).all()
 
 
 def test_scatter_of_noise_is_its_sigma() -> None:
-    assert np.median(scatter(3.0 * ROUGH, 6.0, SPACING)) == pytest.approx(3.0, rel=0.1)
+    assert np.median(measure_scatter(3.0 * ROUGH, 6.0, SPACING)) == pytest.approx(3.0, rel=0.1)

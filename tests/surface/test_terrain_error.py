@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.surface.terrain_error import Believed, correct_terrain
+from flycam.surface.terrain_error import TerrainErrorPrior, correct_terrain
 
 SPACING = 4.0
-BELIEVED = Believed(up_m=3.0, shift_m=5.0)
+BELIEVED = TerrainErrorPrior(up_m=3.0, shift_m=5.0)
 SIDE = 150  # posts: 600 m
 
 

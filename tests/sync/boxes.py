@@ -11,21 +11,21 @@ import shapely
 
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawal
-from flycam.catalog.sharing_records import RedactionGround, RedactionLine
-from flycam.frame.flight import Event, EventKind, Flight, FlightState, live_mosaic_id
+from flycam.catalog.sharing_records import RedactionFootprint, RedactionRecord
+from flycam.frame.flight import Event, EventKind, Flight, FlightState, derive_live_mosaic_id
 from flycam.frame.frame import Layer
 from flycam.frame.redaction import RedactionReason, RedactionStep
 from flycam.frame.tile import MosaicTile, OrthoPatch, TileRecord
 from flycam.geometry.grid import TileId, TileRange
-from flycam.mosaic.amending import recorded_amendments
-from flycam.mosaic.epochs import Amendments
+from flycam.mosaic.amendment_records import load_amendments
+from flycam.mosaic.amendments import Amendments
 from flycam.mosaic.merge import TileCanvas, merge_patch
-from flycam.mosaic.refold import refold, stale_tiles
-from flycam.mosaic.tilelog import read_tile
+from flycam.mosaic.rebuild import find_stale_tiles, rebuild_stale_tiles
+from flycam.mosaic.tile_log import read_tile
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.workspace import Workspace
 from flycam.store.memory import MemoryStore
-from flycam.sync.bundle import BundleRead, read_bundle, write_bundle
+from flycam.sync.bundle import BundleReadReport, read_bundle, write_bundle
 from tests.laws.recorded import MIN_ZOOM, ZOOM, patch
 from tests.suites.catalog_suite import flight, frame
 
@@ -67,7 +67,7 @@ def rectangle_of(tile_id: TileId) -> TileRange:
 def mosaic_of(flight_id: str) -> MosaicInfo:
     """The live mosaic of a flight."""
     return MosaicInfo(
-        mosaic_id=live_mosaic_id(flight_id, Layer.COLOUR),
+        mosaic_id=derive_live_mosaic_id(flight_id, Layer.COLOUR),
         flight_id=flight_id,
         layer=Layer.COLOUR,
         base_zoom=ZOOM,
@@ -78,9 +78,9 @@ def mosaic_of(flight_id: str) -> MosaicInfo:
 MOSAIC = mosaic_of("f1")
 
 
-def masked(number: int, step: RedactionStep = RedactionStep.MADE, at_ns: int = 1) -> RedactionLine:
+def masked(number: int, step: RedactionStep = RedactionStep.MADE, at_ns: int = 1) -> RedactionRecord:
     """A mask on frame `number`, or the line that takes it back."""
-    return RedactionLine(
+    return RedactionRecord(
         mask_id=f"mask-{number:08}",
         step=step,
         frame_id=record(number).frame_id,
@@ -91,15 +91,15 @@ def masked(number: int, step: RedactionStep = RedactionStep.MADE, at_ns: int = 1
     )
 
 
-def ground_of(line: RedactionLine, west: float = 104.8) -> RedactionGround:
+def ground_of(line: RedactionRecord, west: float = 104.8) -> RedactionFootprint:
     """What it shows, as its photo lies there."""
     ground = shapely.box(west, 21.9, west + 1e-4, 21.9001)
-    return RedactionGround(line_id=line.line_id, lay="theirs", wkb=shapely.to_wkb(ground))
+    return RedactionFootprint(line_id=line.line_id, lay="theirs", wkb=shapely.to_wkb(ground))
 
 
 @dataclass(frozen=True)
 class Box:
-    """One box; it can fold again what it laid itself. Its own hands for `flycam.sync.taking`."""
+    """One box; it can fold again what it laid itself. Its own hands for `flycam.sync.exchange_merge`."""
 
     workspace: Workspace
     numbers: set[int] = field(default_factory=set)
@@ -144,9 +144,11 @@ class Box:
         )
         self.catalog.frames.withdraw([gone])
         mosaic = mosaic_of(flight_id)
-        amendments = recorded_amendments(self.catalog, mosaic)
+        amendments = load_amendments(self.catalog, mosaic)
         with self._writer(flight_id) as writer:
-            refold(writer, stale_tiles(self.catalog.tiles, mosaic, amendments), self._patches(flight_id))
+            rebuild_stale_tiles(
+                writer, find_stale_tiles(self.catalog.tiles, mosaic, amendments), self._patches(flight_id)
+            )
 
     def write(self, folder: Path, since: Path | None = None) -> Path:
         """A bundle of what this box knows."""
@@ -154,7 +156,7 @@ class Box:
         write_bundle(self.workspace, path, receipt=since)
         return path
 
-    def read(self, path: Path) -> BundleRead:
+    def read(self, path: Path) -> BundleReadReport:
         """Take in a bundle."""
         return read_bundle(self.workspace, path, self)
 
@@ -167,7 +169,7 @@ class Box:
         """The state that a head names."""
         return read_tile(self.workspace.store, head)
 
-    def fold(self, mosaic: MosaicInfo, amendments: Amendments) -> Callable[[TileId], MosaicTile]:
+    def rebuild_tiles(self, mosaic: MosaicInfo, amendments: Amendments) -> Callable[[TileId], MosaicTile]:
         """What this box's own frames make of a tile."""
 
         patches = self._patches(mosaic.flight_id)
@@ -182,20 +184,20 @@ class Box:
         assert mosaic.base_zoom == ZOOM
         return of
 
-    def withdrawn(self, flight: Flight) -> None:
+    def on_withdrawn(self, flight: Flight) -> None:
         """Nothing beside the tiles shows a frame."""
 
-    def arriving(self, flight: Flight) -> None:
+    def on_arriving(self, flight: Flight) -> None:
         """Remember it."""
         self.arrived.append(flight.flight_id)
 
-    def settled(self, flight: Flight) -> None:
+    def on_settled(self, flight: Flight) -> None:
         """Remember it."""
         self.settled_flights.append(flight.flight_id)
 
     def _patches(self, flight_id: str) -> Callable[[TileRange], Iterable[OrthoPatch]]:
         """Patches of the frames of a flight that were laid here, as they lie by now."""
-        used = self.catalog.frames.of_flight(flight_id, FrameStatus.USED)
+        used = self.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
         patches = [laid(one) for one in used if NUMBERS[one.frame_id] in self.numbers]
         return lambda tiles: (one for one in patches if not one.tiles.intersection(tiles).is_empty)
 
@@ -206,7 +208,7 @@ class Box:
             mosaic_of(flight_id),
             origin=self.workspace.box,
             clock_ns=lambda: 0,
-            amendments=recorded_amendments(self.catalog, mosaic_of(flight_id)),
+            amendments=load_amendments(self.catalog, mosaic_of(flight_id)),
         )
 
 

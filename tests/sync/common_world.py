@@ -12,18 +12,18 @@ import rasterio
 import shapely
 from rasterio.transform import from_origin
 
-from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_version import ChangeVersion
 from flycam.catalog.records import CommuneRecord, LayerFeatureRecord, LayerRecord, Role
 from flycam.catalog.sharing_records import RestrictedArea
 from flycam.frame.change import ChangeAction, ChangeStatus
-from flycam.frame.specialist import Condition, LayerKind
-from flycam.pipeline.receiving import Receiving
+from flycam.frame.specialist_layer import Condition, LayerKind
+from flycam.pipeline.sync_hooks import SyncApplyHooks
 from flycam.pipeline.terrain import register_dem
 from flycam.store import keys
-from flycam.sync.fetching import Fetcher, Got
-from flycam.sync.limits import Limits, Sent
-from flycam.sync.sending import Sender
-from flycam.sync.sink import room_in
+from flycam.sync.client import Sender
+from flycam.sync.reference_client import FetchReport, ReferenceFetcher
+from flycam.sync.sink import measure_free_bytes
+from flycam.sync.transfer import SyncReport, TransferLimits
 from tests.suites.board_suite import LAYER
 from tests.suites.change_suite import FOUND
 from tests.suites.comparison_suite import COMPARED
@@ -66,8 +66,8 @@ def commune(code: str, name: str, west: float = 104.8) -> CommuneRecord:
 
 
 def decision(
-    before: ChangeLine, step: str, at_ns: int, status: ChangeStatus = ChangeStatus.ACCEPTED
-) -> ChangeLine:
+    before: ChangeVersion, step: str, at_ns: int, status: ChangeStatus = ChangeStatus.ACCEPTED
+) -> ChangeVersion:
     """The line of somebody's decision after another."""
     action = ChangeAction.ACCEPT if status is ChangeStatus.ACCEPTED else ChangeAction.REJECT
     return replace(
@@ -128,21 +128,21 @@ def furnish(province: Box, folder: Path) -> None:
 
 
 def exchange(
-    box: Box, wire: Wire, folder: Path, free: Callable[[Path], int] = room_in, **limits: object
-) -> tuple[Got, Sent]:
+    box: Box, wire: Wire, folder: Path, free: Callable[[Path], int] = measure_free_bytes, **limits: object
+) -> tuple[FetchReport, SyncReport]:
     """One round, both ways. free: bytes left in a folder."""
-    limited = Limits(**limits)  # type: ignore[arg-type]
-    back = Fetcher(
+    limited = TransferLimits(**limits)  # type: ignore[arg-type]
+    back = ReferenceFetcher(
         box.workspace,
         wire,
-        Receiving(box.workspace),
+        SyncApplyHooks(box.workspace),
         folder / "way",
         limited,
         sleep=lambda _s: None,
         free=free,
     )
     sender = Sender(box.workspace, wire, limited, back=back, sleep=lambda _s: None)
-    sender.round()
+    sender.run_round()
     return back.got, sender.sent
 
 
@@ -168,4 +168,4 @@ def evidence_is_whole(box: Box) -> bool:
         *(one.sha256 for one in catalog.restrictions.areas()),
         *(one.sha256 for one in catalog.terrain.dems()),
     ]
-    return all(box.workspace.store.exists(keys.evidence(one)) for one in named)
+    return all(box.workspace.store.exists(keys.format_original_key(one)) for one in named)

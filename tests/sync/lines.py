@@ -10,15 +10,15 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from flycam.catalog.withholding import NOTHING_WITHHELD
+from flycam.catalog.access_policy import UNRESTRICTED
 from flycam.errors import FlycamError
-from flycam.outcomes import http_status
-from flycam.sync.commons import NAME_DIGITS, commons_of, listing_to_bytes, state_of
-from flycam.sync.desk import answer, take_step
-from flycam.sync.knows import KNOWS, QUERY, known_of
-from flycam.sync.limits import Limits, Sent
-from flycam.sync.sending import Sender
+from flycam.outcomes import get_http_status
+from flycam.sync.capabilities import CAPABILITIES, CAPABILITIES_QUERY, parse_capabilities
+from flycam.sync.client import Sender
+from flycam.sync.reference_feed import ITEM_NAME_DIGITS, build_feed, compute_feed_state, encode_feed_listing
+from flycam.sync.server import answer_inventory_query, import_step
 from flycam.sync.spool import Spool
+from flycam.sync.transfer import SyncReport, TransferLimits
 from tests.sync.boxes import Box
 
 
@@ -47,28 +47,28 @@ class Wire:
         self._spool = Spool(folder / "spool")
         self._cuts = list(cuts)
         self._on_step = on_step
-        self.sees = NOTHING_WITHHELD
+        self.sees = UNRESTRICTED
         self.is_old = False  # a server of before there were masks
         self.requests = 0
         self.bytes = 0
         self.bytes_back = 0
         self.unreadable = ""  # SHA-256 of a thing that the province lists and cannot read
 
-    def once(
+    def request_once(
         self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, **headers: str
     ) -> Said:
         self.requests += 1
         try:
             return self._answer(method, path, body, headers)
         except FlycamError as error:
-            if http_status(error) != 409:
+            if get_http_status(error) != 409:
                 raise
             return Said(409, {"error": type(error).__name__})
 
-    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Said:
-        return self.patiently(lambda: self.once(method, path, body, **headers))
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Said:
+        return self.call_with_retries(lambda: self.request_once(method, path, body, **headers))
 
-    def patiently(self, send: Callable[[], Said]) -> Said:
+    def call_with_retries(self, send: Callable[[], Said]) -> Said:
         for _ in range(1000):
             try:
                 return send()
@@ -76,7 +76,7 @@ class Wire:
                 continue
         raise AssertionError("cut for ever")
 
-    def receive(self, method: str, path: str, hear: Callable[[bytes], None], most_bytes: int) -> Said:
+    def download(self, method: str, path: str, hear: Callable[[bytes], None], most_bytes: int) -> Said:
         """Things that the province holds in common, in blocks, cut as what is sent is."""
         self.requests += 1
         asked = re.fullmatch(
@@ -85,8 +85,8 @@ class Wire:
         )
         assert asked is not None, path
         house = self._province.workspace
-        commons = commons_of(house, self.sees, () if self.is_old else KNOWS)
-        by_name = {one.sha256[:NAME_DIGITS]: one for one in commons.things}
+        commons = build_feed(house, self.sees, () if self.is_old else CAPABILITIES)
+        by_name = {one.sha256[:ITEM_NAME_DIGITS]: one for one in commons.items}
         names = asked[1].replace("%2C", ",").split(",")
         if not all(name in by_name for name in names):
             return Said(409)
@@ -108,30 +108,30 @@ class Wire:
             raise Cut
         return Said(200)
 
-    def said(self, reply: Said) -> str:
+    def get_error_message(self, reply: Said) -> str:
         return str(reply.json)
 
-    def say(self, why: str) -> None:
+    def report_wait(self, why: str) -> None:
         raise AssertionError(why)
 
     def _answer(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Said:
         house = self._province.workspace
         if path == "/api/sync":
             question = json.loads(body)
-            word = state_of(house, self.sees, () if self.is_old else known_of(question))
-            said = {**answer(house, question, "test"), "common": word}
+            word = compute_feed_state(house, self.sees, () if self.is_old else parse_capabilities(question))
+            said = {**answer_inventory_query(house, question, "test"), "common": word}
             if self.is_old:
                 del said["knows"]
             return Said(200, json.loads(json.dumps(said)))
-        if path == f"/api/sync/common?{QUERY}":
-            commons = commons_of(house, self.sees, () if self.is_old else KNOWS)
-            return Said(200, body=listing_to_bytes(house, commons))
+        if path == f"/api/sync/common?{CAPABILITIES_QUERY}":
+            commons = build_feed(house, self.sees, () if self.is_old else CAPABILITIES)
+            return Said(200, body=encode_feed_listing(house, commons))
         sha256 = re.fullmatch(r"/api/sync/steps/([0-9a-f]{64})", path)
         assert sha256 is not None
         name, size = sha256[1], int(headers["Upload_Length"])
         if method == "HEAD":
             return Said(200, None, {"Upload-Offset": str(self._spool.offset(name, size))})
-        known = self._spool.answer(name)
+        known = self._spool.find_answer(name)
         if known is not None:
             return Said(200, known)
         turn = self._spool.begin(name, int(headers["Upload_Offset"]))
@@ -148,13 +148,13 @@ class Wire:
             assert self._spool.add(turn, name, block)
         if (at := self._spool.offset(name, size)) < size:
             return Said(409, {"error": "Refused"}, {"Upload-Offset": str(at)})
-        file = self._spool.whole(name)
+        file = self._spool.find_complete(name)
         assert file is not None
-        taken = take_step(house, file, self._province)
+        taken = import_step(house, file, self._province)
         self._on_step()
         said = {
             "lines": taken.lines,
-            "apart": [one.told for one in taken.apart],
+            "apart": [one.summary for one in taken.conflicts],
         }
         self._spool.finish(name, said)
         return Said(200, said)
@@ -165,8 +165,8 @@ def batched(data: bytes, size: int = 512) -> Iterable[bytes]:
     return (data[at : at + size] for at in range(0, len(data), size))
 
 
-def sync(box: Box, wire: Wire, **limits: Any) -> Sent:
+def sync(box: Box, wire: Wire, **limits: Any) -> SyncReport:
     """One round."""
-    sender = Sender(box.workspace, wire, Limits(**limits), sleep=lambda _s: None)
-    sender.round()
+    sender = Sender(box.workspace, wire, TransferLimits(**limits), sleep=lambda _s: None)
+    sender.run_round()
     return sender.sent

@@ -12,25 +12,25 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flycam.answers.synced import of_bundle_written
+import flycam.sync.offer
+from flycam.answers.sync import format_bundle_written
 from flycam.catalog.records import FrameStatus
-from flycam.catalog.retention_records import HoldLine
+from flycam.catalog.retention_records import HoldRecord
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable, StoreConflict, StoreUnavailable
 from flycam.frame.flight import FlightState
+from flycam.frame.payload_decoding import parse_bounded_json
 from flycam.frame.retention import HoldStep
-from flycam.frame.unpacking import json_in
 from flycam.store import keys
 from flycam.store.memory import MemoryStore
 from flycam.sync import bundle as bundles
-import flycam.sync.offering
-from flycam.sync import parts, reading, records
-from flycam.sync.bundle import read_bundle, receipt_path, write_bundle
-from flycam.sync.manifest import Kind
-from flycam.sync.offering import offer
-from flycam.sync.parts import part_path
-from flycam.sync.records import FlightRecords, records_to_bytes
-from flycam.sync.takeable import require_takeable
-from flycam.sync.unread import Unread
+from flycam.sync import bundle_parts, exchange_import, flight_records
+from flycam.sync.bundle import locate_receipt, read_bundle, write_bundle
+from flycam.sync.bundle_parts import locate_part
+from flycam.sync.flight_records import FlightRecords, encode_flight_records
+from flycam.sync.import_checks import require_importable
+from flycam.sync.manifest import ObjectKind
+from flycam.sync.offer import build_offer
+from flycam.sync.unreadable_records import UnreadableFlight
 from tests.sync.boxes import MOSAIC, alone, new_box, record
 from tests.sync.lines import Wire, sync
 
@@ -110,7 +110,7 @@ def test_the_next_bundle_holds_only_what_is_new(tmp_path: Path) -> None:
     box.lay({0, 1})
     first = box.write(tmp_path)
     receipt = province.read(first).receipt
-    assert receipt == receipt_path(first, "province")
+    assert receipt == locate_receipt(first, "province")
     box.lay({5})
     second = tmp_path / "second.fcb"
     fresh = write_bundle(box.workspace, second, receipt=receipt)
@@ -125,7 +125,7 @@ def test_a_stick_with_records_of_an_older_box_is_read(
     """As boxes wrote them before there were classifications, masks and terms: rows of none of these."""
 
     def older(records: FlightRecords) -> bytes:
-        said = zstandard.ZstdDecompressor().decompress(records_to_bytes(records))
+        said = zstandard.ZstdDecompressor().decompress(encode_flight_records(records))
         values = {name: one for name, one in json.loads(said).items() if name in OLDEST}
         assert set(values) == OLDEST
         return zstandard.ZstdCompressor().compress(json.dumps(values).encode())
@@ -133,7 +133,7 @@ def test_a_stick_with_records_of_an_older_box_is_read(
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1})
     with monkeypatch.context() as patch:
-        patch.setattr(flycam.sync.offering, "records_to_bytes", older)
+        patch.setattr(flycam.sync.offer, "encode_flight_records", older)
         stick = box.write(tmp_path)
     province.read(stick)
     assert province.tiles() == alone(tmp_path, {0, 1})
@@ -154,13 +154,13 @@ def test_a_bundle_whose_predecessor_is_missing_is_refused_and_changes_nothing(tm
 
 
 def test_a_missing_part_leaves_the_old_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundles, "_SMALLEST_PART", 1000)
+    monkeypatch.setattr(bundles, "_MIN_PART_BYTES", 1000)
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1, 2, 3})
     path = tmp_path / "out.fcb"
     report = write_bundle(box.workspace, path, part_bytes=4000)
     assert report.parts > 1
-    last = part_path(path, report.parts)
+    last = locate_part(path, report.parts)
     data = last.read_bytes()
     last.unlink()
     with pytest.raises(SourceUnreadable, match=last.name):
@@ -177,7 +177,7 @@ def test_a_missing_part_leaves_the_old_state(tmp_path: Path, monkeypatch: pytest
 def test_a_stick_that_is_pulled_out_while_it_is_read_leaves_the_old_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, at: int
 ) -> None:
-    monkeypatch.setattr(bundles, "_SMALLEST_PART", 1000)
+    monkeypatch.setattr(bundles, "_MIN_PART_BYTES", 1000)
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1, 2, 3})
     stick, pulled = tmp_path / f"stick-{next(_numbers)}", tmp_path / f"pulled-{next(_numbers)}"
@@ -208,26 +208,26 @@ def test_two_boxes_of_one_name_are_told_apart(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0})
     province.read(box.write(tmp_path))
-    manifest = offer(box.workspace, {}).manifest
-    (mosaic_id, stretch), *_ = manifest.stretches.items()
-    forged = replace(manifest, stretches={mosaic_id: replace(stretch, until_digest="1" * 32)})
+    manifest = build_offer(box.workspace, {}).manifest
+    (mosaic_id, stretch), *_ = manifest.log_ranges.items()
+    forged = replace(manifest, log_ranges={mosaic_id: replace(stretch, until_digest="1" * 32)})
     box.lay({5})
-    longer = offer(box.workspace, {}).manifest
+    longer = build_offer(box.workspace, {}).manifest
     other = replace(
         longer,
         items=(),
-        stretches={
+        log_ranges={
             mosaic_id: replace(
-                longer.stretches[mosaic_id], marks="1" * len(longer.stretches[mosaic_id].marks)
+                longer.log_ranges[mosaic_id], marks="1" * len(longer.log_ranges[mosaic_id].marks)
             )
         },
     )
-    require_takeable(province.workspace, replace(longer, items=()), [], "x.fcb")
+    require_importable(province.workspace, replace(longer, items=()), [], "x.fcb")
     with pytest.raises(StoreConflict, match="two boxes carry this name"):
-        require_takeable(province.workspace, other, [], "x.fcb")
-    require_takeable(province.workspace, replace(manifest, items=()), [], "x.fcb")
+        require_importable(province.workspace, other, [], "x.fcb")
+    require_importable(province.workspace, replace(manifest, items=()), [], "x.fcb")
     with pytest.raises(StoreConflict, match=r"two boxes carry this name .*FLYCAM_BOX"):
-        require_takeable(province.workspace, replace(forged, items=()), [], "x.fcb")
+        require_importable(province.workspace, replace(forged, items=()), [], "x.fcb")
 
 
 def test_a_receipt_for_more_than_there_is_tells_a_clone(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_receipt_for_more_than_there_is_tells_a_clone(tmp_path: Path) -> None:
     province.read(path)
     with pytest.raises(StoreConflict, match="FLYCAM_BOX"):
         write_bundle(clone.workspace, path)
-    assert write_bundle(clone.workspace, path, whole=True).tiles
+    assert write_bundle(clone.workspace, path, full=True).tiles
 
 
 @pytest.mark.parametrize("carry", ["stick", "line"])
@@ -249,23 +249,23 @@ def test_a_flight_whose_records_do_not_read_stays_out_and_holds_up_no_other(
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1})
     box.lay({6}, "f2")
-    spoiled = HoldLine(
+    spoiled = HoldRecord(
         hold_id="hold-1\n", step=HoldStep.HELD, subject="f2", reason="vụ án", author="Lan", at_ns=1
     )
     box.catalog.retention.add_holds([spoiled])
 
     def handed_on() -> list[str]:
         if carry == "line":
-            return [one["sentence"] for one in sync(box, Wire(province, tmp_path)).apart.values()]
-        return [one.sentence for one in province.read(box.write(tmp_path)).taken.apart]
+            return [one["sentence"] for one in sync(box, Wire(province, tmp_path)).conflicts.values()]
+        return [one.sentence for one in province.read(box.write(tmp_path)).applied.conflicts]
 
     for _ in range(2):  # and again: nothing of it is taken for known
         (said,) = handed_on()
         assert said.startswith("bay f2: what field says of this flight does not read")
         assert province.tiles() == box.tiles() != {}
         assert [one.flight_id for one in province.catalog.flights.flights()] == ["f1"]
-        assert list(province.workspace.store.list(keys.given_prefix())) != []
-    monkeypatch.setattr(records, "_is_said", lambda _words: True)  # a later flycam reads it
+        assert list(province.workspace.store.list(keys.format_sync_prefix())) != []
+    monkeypatch.setattr(flight_records, "_is_single_line", lambda _words: True)  # a later flycam reads it
     assert handed_on() == []
     assert province.tiles("f2") == box.tiles("f2") != {}
 
@@ -279,26 +279,26 @@ def test_records_that_do_not_read_are_parsed_once(tmp_path: Path, monkeypatch: p
 
     def parse(data: bytes, most_values: int) -> Any:
         parsed.extend([data] if data[:1] == b"{" else [])
-        return json_in(data, most_values)
+        return parse_bounded_json(data, most_values)
 
     def refuse(_values: object) -> None:
         raise ValueError("of a later flycam")
 
-    monkeypatch.setattr(records, "json_in", parse)
-    monkeypatch.setattr(records, "event_of", refuse)
-    (left_out,) = province.read(path).taken.apart
-    assert isinstance(left_out, Unread) and left_out.flight_id == "f1"
+    monkeypatch.setattr(flight_records, "parse_bounded_json", parse)
+    monkeypatch.setattr(flight_records, "parse_event_row", refuse)
+    (left_out,) = province.read(path).applied.conflicts
+    assert isinstance(left_out, UnreadableFlight) and left_out.flight_id == "f1"
     assert len(parsed) == 1
 
 
 def test_a_tile_that_the_records_do_not_describe_is_refused(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0})
-    manifest = offer(box.workspace, {}).manifest
+    manifest = build_offer(box.workspace, {}).manifest
     with pytest.raises(
         SourceUnreadable, match=r"x\.fcb: holds tile .* which its own records do not describe"
     ):
-        require_takeable(province.workspace, manifest, [], "x.fcb")
+        require_importable(province.workspace, manifest, [], "x.fcb")
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -344,7 +344,7 @@ def test_labels_stay_and_what_is_known_of_a_flight_is_joined(tmp_path: Path) -> 
     province.read(box.write(tmp_path))
     flight = province.catalog.flights.flight("f1")
     assert (flight.name, flight.state) == ("Bản Lầu chiều", FlightState.READY)
-    assert {one.frame_id for one in province.catalog.frames.of_flight("f1")} == {
+    assert {one.frame_id for one in province.catalog.frames.list_for_flight("f1")} == {
         record(0).frame_id,
         record(1).frame_id,
     }
@@ -356,8 +356,8 @@ def test_parts_that_are_too_small_are_refused(
 ) -> None:
     box = new_box(tmp_path, "field")
     box.lay({0})
-    monkeypatch.setattr(parts, "_MAX_PARTS", 2)
-    monkeypatch.setattr(bundles, "_SMALLEST_PART", 1000)
+    monkeypatch.setattr(bundle_parts, "_MAX_PARTS", 2)
+    monkeypatch.setattr(bundles, "_MIN_PART_BYTES", 1000)
     with pytest.raises(OptionUnusable, match="give a larger size"):
         write_bundle(box.workspace, tmp_path / "out.fcb", part_bytes=part_bytes)
     assert not (tmp_path / "out.fcb").exists()
@@ -373,13 +373,13 @@ def test_a_stick_that_several_boxes_read_goes_on_from_what_all_of_them_have(tmp_
     write_bundle(box.workspace, path)
     with pytest.raises(SourceUnreadable, match="write this one again with --all"):
         late.read(path)
-    write_bundle(box.workspace, path, whole=True)
+    write_bundle(box.workspace, path, full=True)
     late.read(path)
     box.lay({1})
     written = write_bundle(box.workspace, path)  # `one` never saw the frame before this one
     assert written.readers == ("late", "one")
-    assert "theo biên nhận" in of_bundle_written(written, path, "vi")[1][1]
-    assert "what these have by their receipts: late, one;" in of_bundle_written(written, path)[1][1]
+    assert "theo biên nhận" in format_bundle_written(written, path, "vi")[1][1]
+    assert "what these have by their receipts: late, one;" in format_bundle_written(written, path)[1][1]
     for reader in (one, late):
         reader.read(path)
         assert reader.tiles() == box.tiles()
@@ -394,12 +394,12 @@ def test_what_is_damaged_of_what_was_given_is_made_whole_by_a_bundle_of_all(
     box.lay({0, 1})
     province.read(box.write(tmp_path))
     store = province.workspace.store
-    given = [key for key in store.list(keys.given_prefix()) if key.split("/")[1] == part]
+    given = [key for key in store.list(keys.format_sync_prefix()) if key.split("/")[1] == part]
     whole = {key: store.get(key) for key in given}
     for key in given:
         store.put(key, spoiled)
     path = tmp_path / "all.fcb"
-    write_bundle(box.workspace, path, whole=True)
+    write_bundle(box.workspace, path, full=True)
     province.read(path)
     assert {key: store.get(key) for key in given} == whole
 
@@ -413,12 +413,12 @@ def test_a_tile_that_is_not_whole_does_not_spoil_the_stick(tmp_path: Path) -> No
     whole = store.get(spoiled.key)
     store.put(spoiled.key, whole[:-40] + bytes(40))
     path = tmp_path / "stick.fcb"
-    assert write_bundle(box.workspace, path).passed == (spoiled.key,)
+    assert write_bundle(box.workspace, path).skipped == (spoiled.key,)
     province.read(path)
     assert set(box.tiles()) - set(province.tiles()) >= {str(spoiled.tile_id)}
-    assert write_bundle(box.workspace, path).passed == (spoiled.key,), "it is owed still"
+    assert write_bundle(box.workspace, path).skipped == (spoiled.key,), "it is owed still"
     store.put(spoiled.key, whole)
-    assert write_bundle(box.workspace, path).passed == ()
+    assert write_bundle(box.workspace, path).skipped == ()
     province.read(path)
     assert province.tiles() == box.tiles()
 
@@ -428,7 +428,7 @@ def test_a_list_of_how_frames_lay_that_does_not_read_holds_nothing_up(tmp_path: 
     box.lay({0, 1})
     province.read(box.write(tmp_path))
     store = province.workspace.store
-    for key in list(store.list(keys.given_laid_prefix())):
+    for key in list(store.list(keys.format_peer_placements_prefix())):
         store.put(key, b"")
     box.withdraw(0)
     province.read(box.write(tmp_path))
@@ -443,9 +443,9 @@ def test_more_than_a_flight_needs_is_refused_before_it_is_in_memory(
     box.lay({0})
     path = box.write(tmp_path)
     if named == "most":
-        monkeypatch.setattr(reading, "_MAX_BYTES", dict.fromkeys(Kind, 10))
+        monkeypatch.setattr(exchange_import, "_MAX_BYTES", dict.fromkeys(ObjectKind, 10))
     else:
-        monkeypatch.setattr(reading, "_MAX_INFLATED_BYTES", 10)
+        monkeypatch.setattr(exchange_import, "_MAX_INFLATED_BYTES", 10)
     with pytest.raises(SourceUnreadable, match="write it again"):
         province.read(path)
     assert list(province.workspace.store.list("")) == []
@@ -457,10 +457,10 @@ def test_a_link_on_the_stick_leads_to_no_other_file(tmp_path: Path) -> None:
     other = tmp_path / "diary.txt"
     other.write_text("mine")
     path = tmp_path / "stick.fcb"
-    for name in (path, receipt_path(path, "province")):
+    for name in (path, locate_receipt(path, "province")):
         name.with_name(f"{name.name}.writing").symlink_to(other)
     write_bundle(box.workspace, path)
-    assert province.read(path).receipt == receipt_path(path, "province")
+    assert province.read(path).receipt == locate_receipt(path, "province")
     assert other.read_text() == "mine"
     assert not path.is_symlink()
-    assert not receipt_path(path, "province").is_symlink()
+    assert not locate_receipt(path, "province").is_symlink()

@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flycam.cli import flycam
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from flycam.errors import StoreUnavailable
 from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.workspace import Progress
-from flycam.sync import sending
-from flycam.sync.limits import Sent
+from flycam.sync import client
+from flycam.sync.transfer import SyncReport
 
 
 def call(data: Path, *arguments: object, language: str = "C") -> Result:
@@ -79,7 +79,7 @@ def test_a_sync_outlasts_its_own_store(tmp_path: Path, monkeypatch: pytest.Monke
         """A sender whose store goes away in its first round."""
 
         def __init__(self, _house: Any, _line: Any, _limits: Any, progress: Progress, **_how: Any) -> None:
-            self._progress, self.sent = progress, Sent()
+            self._progress, self.sent = progress, SyncReport()
 
         def round(self) -> None:
             rounds.append(1)
@@ -87,7 +87,7 @@ def test_a_sync_outlasts_its_own_store(tmp_path: Path, monkeypatch: pytest.Monke
             if len(rounds) == 1:
                 raise StoreUnavailable(verbatim(Bilingual("s3: no answer; run again", "s3: không trả lời")))
 
-    monkeypatch.setattr(sending, "Sender", Unlucky)
+    monkeypatch.setattr(client, "Sender", Unlucky)
     done = call(tmp_path / "field", "sync", "http://127.0.0.1:9", "--once")
     assert done.exit_code == 0, done.stderr
     assert len(rounds) == 2

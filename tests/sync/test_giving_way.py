@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from flycam.store import keys
-from flycam.sync import sending, steps
-from flycam.sync.limits import Limits, Sent
-from flycam.sync.manifest import Kind
-from flycam.sync.whole import Readable
+from flycam.sync import client, step_planner
+from flycam.sync.integrity import IntegrityFilter
+from flycam.sync.manifest import ObjectKind
+from flycam.sync.transfer import SyncReport, TransferLimits
 from tests.suites.catalog_suite import photo_of
 from tests.sync.boxes import Box, new_box, record
 from tests.sync.lines import Said, Wire, sync
@@ -24,7 +24,7 @@ from tests.sync.lines import Said, Wire, sync
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps of a tile or two."""
     for name in ("_FIRST_BYTES", "_LEAST_BYTES", "_MOST_BYTES"):
-        monkeypatch.setattr(sending, name, 4 << 10)
+        monkeypatch.setattr(client, name, 4 << 10)
 
 
 def photographed(box: Box, numbers: set[int], flight_id: str = "f1") -> list[str]:
@@ -35,13 +35,13 @@ def photographed(box: Box, numbers: set[int], flight_id: str = "f1") -> list[str
         name = record(number).header.provenance.source_sha256
         data = photo_of(number)
         assert hashlib.sha256(data).hexdigest() == name
-        box.workspace.store.put(keys.evidence(name), data)
+        box.workspace.store.put(keys.format_original_key(name), data)
         names.append(name)
     return names
 
 
 def kinds_taken(
-    box: Box, province: Box, folder: Path, meanwhile: dict[Kind, Callable[[], None]]
+    box: Box, province: Box, folder: Path, meanwhile: dict[ObjectKind, Callable[[], None]]
 ) -> list[str]:
     """What each step held that was taken in; what is given happens once, after the first of a kind."""
     taken: list[str] = []
@@ -56,8 +56,8 @@ def kinds_taken(
             return said
 
     last: list[Any] = []
-    sender = sending.Sender(
-        box.workspace, Watched(province, folder), Limits(originals=True), sleep=lambda _s: None
+    sender = client.Sender(
+        box.workspace, Watched(province, folder), TransferLimits(originals=True), sleep=lambda _s: None
     )
     send = sender._send
 
@@ -66,14 +66,14 @@ def kinds_taken(
         return send(step)
 
     sender._send = noted  # type: ignore[method-assign]
-    sender.round()
+    sender.run_round()
     return taken
 
 
 def test_a_withdrawal_waits_for_no_photo_and_no_tile(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     photographed(box, {0, 1, 2, 3})
-    happens = {Kind.TILE: lambda: box.withdraw(0), Kind.ORIGINAL: lambda: box.withdraw(1)}
+    happens = {ObjectKind.TILE: lambda: box.withdraw(0), ObjectKind.ORIGINAL: lambda: box.withdraw(1)}
     taken = kinds_taken(box, province, tmp_path, happens)
     first_tile = next(n for n, one in enumerate(taken) if "tile" in one)
     assert "change" in taken[first_tile + 1]
@@ -85,7 +85,7 @@ def test_a_withdrawal_waits_for_no_photo_and_no_tile(tmp_path: Path) -> None:
 def test_a_flight_that_was_laid_goes_before_the_photos(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     names = photographed(box, {0, 1, 2})
-    taken = kinds_taken(box, province, tmp_path, {Kind.ORIGINAL: lambda: box.lay({5}, "f2")})
+    taken = kinds_taken(box, province, tmp_path, {ObjectKind.ORIGINAL: lambda: box.lay({5}, "f2")})
     first_photo = taken.index("original")
     assert "records" in taken[first_photo + 1]
     assert taken[-1] == "original"
@@ -98,13 +98,13 @@ def test_photos_are_asked_for_some_at_a_time_and_read_when_they_are_due(
 ) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     names = photographed(box, {0, 1, 2, 3, 4})
-    province.workspace.store.put(keys.evidence(names[1]), photo_of(1))
-    monkeypatch.setattr(steps, "_ASKED_AT_ONCE", 2)
+    province.workspace.store.put(keys.format_original_key(names[1]), photo_of(1))
+    monkeypatch.setattr(step_planner, "_MAX_QUERY_NAMES", 2)
     asked: list[tuple[int, int]] = []
     read: list[tuple[str, int]] = []
-    whole = Readable.has_original
+    whole = IntegrityFilter.has_original
 
-    def watched(self: Readable, sha256: str) -> bool:
+    def watched(self: IntegrityFilter, sha256: str) -> bool:
         read.append((sha256, len(list(province.workspace.store.list("evidence/")))))
         return whole(self, sha256)
 
@@ -115,14 +115,14 @@ def test_photos_are_asked_for_some_at_a_time_and_read_when_they_are_due(
                 asked.append((photos, len(province.tiles())))
             return super().ask(method, path, body, **headers)
 
-    monkeypatch.setattr(Readable, "has_original", watched)
+    monkeypatch.setattr(IntegrityFilter, "has_original", watched)
     sent = sync(box, Watched(province, tmp_path), originals=True)
     assert [photos for photos, _ in asked] == [0, 2, 2, 1]
     tiles = [tiles for _, tiles in asked]
     assert tiles[0] == 0 and tiles[1] == tiles[-1] > 0  # what is seen goes before any question about photos
     assert sent.originals == 4
     assert [count for _, count in read] == [1, 2, 3, 4]  # each once those before it were there
-    assert all(province.workspace.store.exists(keys.evidence(one)) for one in names)
+    assert all(province.workspace.store.exists(keys.format_original_key(one)) for one in names)
     assert sync(box, Wire(province, tmp_path), originals=True).steps == 0
 
 
@@ -140,7 +140,7 @@ def test_a_withdrawal_waits_for_nothing_that_comes_back(tmp_path: Path) -> None:
         def begin(self, said: Mapping[str, Any]) -> None:
             """Nothing is kept of it."""
 
-        def some(self, target: int, sent: Sent) -> bool:
+        def some(self, target: int, sent: SyncReport) -> bool:
             assert target > 0
             self.steps_before.append(sent.steps)
             if len(self.steps_before) == 1:
@@ -148,10 +148,10 @@ def test_a_withdrawal_waits_for_nothing_that_comes_back(tmp_path: Path) -> None:
             return len(self.steps_before) < 9
 
     back = Back()
-    sender = sending.Sender(
-        box.workspace, Wire(province, tmp_path), Limits(), back=back, sleep=lambda _s: None
+    sender = client.Sender(
+        box.workspace, Wire(province, tmp_path), TransferLimits(), back=back, sleep=lambda _s: None
     )
-    sender.round()
+    sender.run_round()
     assert back.steps_before[0] == 0
     assert back.steps_before[1] > 0
     assert len(back.steps_before) == 9
@@ -165,13 +165,13 @@ def test_photos_that_the_budget_left_no_room_to_ask_about_are_left(
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     names = photographed(box, {0, 1, 2})
     sync(box, Wire(province, tmp_path))
-    monkeypatch.setattr(steps, "_ASKED_AT_ONCE", 1)
+    monkeypatch.setattr(step_planner, "_MAX_QUERY_NAMES", 1)
     spent = sync(box, Wire(province, tmp_path), originals=True, budget_bytes=2_300)
     assert (spent.originals, spent.ended_by) == (0, "budget")
     assert spent.left_bytes == sum(len(photo_of(number)) for number in range(3))
     assert spent.sent_bytes <= 2_300
     for name, number in zip(names, range(3), strict=True):
-        province.workspace.store.put(keys.evidence(name), photo_of(number))
+        province.workspace.store.put(keys.format_original_key(name), photo_of(number))
     assert sync(box, Wire(province, tmp_path), originals=True).ended_by == ""
 
 

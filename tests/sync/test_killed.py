@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from flycam.catalog.catalog import open_catalog
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from flycam.geometry.grid import TileId
-from flycam.mosaic.tilelog import read_tile
-from flycam.store.opening import open_store
+from flycam.mosaic.tile_log import read_tile
+from flycam.store.store_url import open_store
 
 _TRIALS = {"test": 3, "soak": 40}
 

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from flycam.errors import SourceUnreadable
 from flycam.geometry.grid import TileId
 from flycam.sync.manifest import (
-    Item,
-    Kind,
-    Manifest,
-    Stretch,
-    TileLine,
-    manifest_from_bytes,
-    manifest_id,
-    manifest_to_bytes,
+    ExchangeManifest,
+    LogRange,
+    ManifestItem,
+    ObjectKind,
+    TileLogEntry,
+    compute_manifest_id,
+    decode_manifest,
+    encode_manifest,
 )
 
 hexes = st.binary(min_size=32, max_size=32).map(bytes.hex)
@@ -27,17 +27,21 @@ tile_ids = st.integers(0, 22).flatmap(
     lambda z: st.builds(TileId, z=st.just(z), x=st.integers(0, (1 << z) - 1), y=st.integers(0, (1 << z) - 1))
 )
 tile_lines = st.builds(
-    TileLine, mosaic_id=mosaic_ids, tile_id=tile_ids, seq=st.integers(1, 1 << 40), content_hash=halves
+    TileLogEntry, mosaic_id=mosaic_ids, tile_id=tile_ids, seq=st.integers(1, 1 << 40), content_hash=halves
 )
 items = st.one_of(
-    st.builds(Item, kind=st.just(Kind.TILE), sha256=hexes, size_bytes=sizes, tile=tile_lines),
-    st.builds(Item, kind=st.just(Kind.RECORDS), sha256=hexes, size_bytes=sizes),
+    st.builds(ManifestItem, kind=st.just(ObjectKind.TILE), sha256=hexes, size_bytes=sizes, tile=tile_lines),
+    st.builds(ManifestItem, kind=st.just(ObjectKind.RECORDS), sha256=hexes, size_bytes=sizes),
     st.builds(
-        Item, kind=st.sampled_from([Kind.TERRAIN, Kind.ORIGINAL]), sha256=hexes, size_bytes=sizes, name=hexes
+        ManifestItem,
+        kind=st.sampled_from([ObjectKind.TERRAIN, ObjectKind.ORIGINAL]),
+        sha256=hexes,
+        size_bytes=sizes,
+        name=hexes,
     ),
 )
 stretches = st.builds(
-    lambda since, more, a, b: Stretch(
+    lambda since, more, a, b: LogRange(
         since=since, until=since + more, since_digest=a, until_digest=b, marks=(b * 2)[: more * 8]
     ),
     st.integers(0, 1 << 30),
@@ -46,7 +50,7 @@ stretches = st.builds(
     halves,
 )
 manifests = st.builds(
-    Manifest,
+    ExchangeManifest,
     box=st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable()),
     stretches=st.dictionaries(mosaic_ids, stretches),
     items=st.lists(items, max_size=6).map(tuple),
@@ -54,20 +58,22 @@ manifests = st.builds(
 
 
 @given(manifests)
-def test_a_manifest_is_read_back_as_it_was(manifest: Manifest) -> None:
-    said = manifest_to_bytes(manifest)
-    assert manifest_from_bytes(said, "x.fcb") == manifest
-    assert manifest_id(said) == manifest_id(manifest_to_bytes(manifest_from_bytes(said, "x.fcb")))
+def test_a_manifest_is_read_back_as_it_was(manifest: ExchangeManifest) -> None:
+    said = encode_manifest(manifest)
+    assert decode_manifest(said, "x.fcb") == manifest
+    assert compute_manifest_id(said) == compute_manifest_id(encode_manifest(decode_manifest(said, "x.fcb")))
 
 
 @given(manifests, st.data())
-def test_a_byte_that_changed_is_another_manifest_or_none(manifest: Manifest, data: st.DataObject) -> None:
-    said = manifest_to_bytes(manifest)
+def test_a_byte_that_changed_is_another_manifest_or_none(
+    manifest: ExchangeManifest, data: st.DataObject
+) -> None:
+    said = encode_manifest(manifest)
     at = data.draw(st.integers(0, len(said) - 1))
     harmed = said[:at] + bytes([said[at] ^ data.draw(st.integers(1, 255))]) + said[at + 1 :]
-    assert manifest_id(harmed) != manifest_id(said)
+    assert compute_manifest_id(harmed) != compute_manifest_id(said)
     try:
-        manifest_from_bytes(harmed, "x.fcb")
+        decode_manifest(harmed, "x.fcb")
     except SourceUnreadable as error:
         assert "x.fcb" in str(error)
 
@@ -79,18 +85,20 @@ def test_a_byte_that_changed_is_another_manifest_or_none(manifest: Manifest, dat
 ).map(lambda values: json.dumps(values).encode())))  # fmt: skip
 def test_anything_else_is_refused_by_the_name_of_its_file(data: bytes) -> None:
     with pytest.raises(SourceUnreadable, match=r"x\.fcb"):
-        manifest_from_bytes(data, "x.fcb")
+        decode_manifest(data, "x.fcb")
 
 
 @pytest.mark.parametrize("name", ["../../etc", "a/b", "", ".hidden", "x\x00y"])
 def test_a_name_that_climbs_out_of_its_folder_is_refused(name: str) -> None:
-    line = TileLine(mosaic_id=name, tile_id=TileId(z=1, x=0, y=0), seq=1, content_hash="0" * 32)
-    manifest = Manifest(box="b", items=(Item(kind=Kind.TILE, sha256="0" * 64, size_bytes=1, tile=line),))
+    line = TileLogEntry(mosaic_id=name, tile_id=TileId(z=1, x=0, y=0), seq=1, content_hash="0" * 32)
+    manifest = ExchangeManifest(
+        box="b", items=(ManifestItem(kind=ObjectKind.TILE, sha256="0" * 64, size_bytes=1, tile=line),)
+    )
     with pytest.raises(SourceUnreadable):
-        manifest_from_bytes(manifest_to_bytes(manifest), "x.fcb")
+        decode_manifest(encode_manifest(manifest), "x.fcb")
 
 
 def test_another_version_is_named_with_the_cure() -> None:
-    values = json.loads(manifest_to_bytes(Manifest(box="b"))) | {"format": 3}
+    values = json.loads(encode_manifest(ExchangeManifest(box="b"))) | {"format": 3}
     with pytest.raises(SourceUnreadable, match=r"another version of flycam .*bring both boxes"):
-        manifest_from_bytes(json.dumps(values).encode(), "x.fcb")
+        decode_manifest(json.dumps(values).encode(), "x.fcb")

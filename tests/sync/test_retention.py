@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from flycam.catalog.retention_records import LetGoLine, standing_holds, standing_let_go
+from flycam.catalog.retention_records import PurgeRecord, select_active_holds, select_active_purges
 from flycam.frame.flight import FlightState
-from flycam.frame.retention import HoldStep, LetGoStep, RetainedKind
-from flycam.pipeline.upkeep.retention import confirm, due_list
+from flycam.frame.retention import HoldStep, PurgeStep, RetainedKind
+from flycam.pipeline.operations.retention import confirm_purge, list_due_originals
 from flycam.store import keys
-from flycam.sync.desk import answer
-from flycam.sync.offering import original_items
-from flycam.sync.records import records_of
-from flycam.sync.steps import STEP_FORMAT
+from flycam.sync.flight_records import read_flight_records
+from flycam.sync.offer import iterate_original_items
+from flycam.sync.server import answer_inventory_query
+from flycam.sync.step_planner import STEP_FORMAT
 from tests.suites.catalog_suite import flight
 from tests.suites.retention_suite import HELD
 from tests.sync.boxes import EVENT, Box, new_box, record
@@ -26,8 +26,8 @@ def sha_of(number: int) -> str:
     return record(number).header.provenance.source_sha256
 
 
-def line(number: int, box: str, step: LetGoStep = LetGoStep.LET_GO, act: str = "act") -> LetGoLine:
-    return LetGoLine(
+def line(number: int, box: str, step: PurgeStep = PurgeStep.PURGED, act: str = "act") -> PurgeRecord:
+    return PurgeRecord(
         act_id=f"{act}-{box}",
         step=step,
         kind=RetainedKind.PHOTO,
@@ -35,7 +35,7 @@ def line(number: int, box: str, step: LetGoStep = LetGoStep.LET_GO, act: str = "
         flight_id="f1",
         name=f"{number}.jpg",
         list_digest="d",
-        reason="" if step is LetGoStep.LET_GO else "toà án hỏi",
+        reason="" if step is PurgeStep.PURGED else "toà án hỏi",
         author="Hùng",
         box=box,
         at_ns=3,
@@ -43,7 +43,7 @@ def line(number: int, box: str, step: LetGoStep = LetGoStep.LET_GO, act: str = "
 
 
 def has(box: Box, number: int) -> bool:
-    return box.workspace.store.exists(keys.evidence(sha_of(number)))
+    return box.workspace.store.exists(keys.format_original_key(sha_of(number)))
 
 
 def keeping(folder: Path, name: str, numbers: set[int], flight_id: str = "f1") -> Box:
@@ -51,24 +51,24 @@ def keeping(folder: Path, name: str, numbers: set[int], flight_id: str = "f1") -
     box = new_box(folder, name)
     box.lay(numbers, flight_id)
     for number in numbers:
-        box.workspace.store.put(keys.evidence(sha_of(number)), f"photo {number}".encode())
+        box.workspace.store.put(keys.format_original_key(sha_of(number)), f"photo {number}".encode())
     return box
 
 
 def test_what_a_box_let_go_is_due_at_another_and_goes_when_it_is_confirmed_there(tmp_path: Path) -> None:
     field, province = keeping(tmp_path, "field", {1, 2}), keeping(tmp_path, "province", {1, 2})
-    field.catalog.retention.let_go([line(1, "field")], ["f1"], [])
-    field.workspace.store.delete(keys.evidence(sha_of(1)))
+    field.catalog.retention.record_purges([line(1, "field")], ["f1"], [])
+    field.workspace.store.delete(keys.format_original_key(sha_of(1)))
     province.read(field.write(tmp_path))
     assert has(province, 1) and has(province, 2), "nothing vanishes by another box's word"
-    seen = due_list(province.workspace)
-    assert [(one.claim.sha256, one.told_by) for one in seen.originals] == [(sha_of(1), "field")]
+    seen = list_due_originals(province.workspace)
+    assert [(one.claim.sha256, one.ordered_by) for one in seen.originals] == [(sha_of(1), "field")]
     assert [one.what for one in province.catalog.audit.lines()] == ["let go elsewhere"]
-    assert confirm(province.workspace, seen.digest, "Lan").done.originals == 1
+    assert confirm_purge(province.workspace, seen.digest, "Lan").purge.originals == 1
     assert not has(province, 1) and has(province, 2)
     before = field.tiles()
     field.read(province.write(tmp_path))
-    assert field.tiles() == before and due_list(field.workspace).originals == ()
+    assert field.tiles() == before and list_due_originals(field.workspace).originals == ()
     assert {one.box for one in field.catalog.retention.lines()} == {"field", "province"}
 
 
@@ -80,7 +80,7 @@ def test_lines_of_three_boxes_make_the_same_in_whatever_order(tmp_path: Path) ->
         box.catalog.retention.learn([line(1, name)])
         box.catalog.retention.add_holds([replace(HELD, hold_id=f"hold-{name}")])
         told.append(box)
-    told[2].catalog.retention.learn([line(1, "a", LetGoStep.LIFTED), line(2, "c")])
+    told[2].catalog.retention.learn([line(1, "a", PurgeStep.LIFTED), line(2, "c")])
     told[1].catalog.retention.add_holds([replace(HELD, hold_id="hold-a", step=HoldStep.RELEASED)])
     bundles = [one.write(tmp_path) for one in told]
     for order in permutations(bundles):
@@ -88,12 +88,12 @@ def test_lines_of_three_boxes_make_the_same_in_whatever_order(tmp_path: Path) ->
         for path in (*order, order[0]):
             house.read(path)
         retention = house.catalog.retention
-        gone = standing_let_go(retention.lines())
+        gone = select_active_purges(retention.lines())
         assert {sha: sorted(one.box for one in some) for sha, some in gone.items()} == {
             sha_of(1): ["b", "c"],
             sha_of(2): ["c"],
         }
-        assert sorted(one.hold_id for one in standing_holds(retention.holds())) == ["hold-b", "hold-c"]
+        assert sorted(one.hold_id for one in select_active_holds(retention.holds())) == ["hold-b", "hold-c"]
         assert house.catalog.audit.verify() is None
 
 
@@ -103,7 +103,7 @@ def test_a_hold_whose_reason_holds_a_letter_that_nobody_sees_is_handed_on(tmp_pa
     pasted = replace(HELD, reason="Hồ\u200b sơ vụ\u00ad án")
     field.catalog.retention.add_holds([pasted])
     province.read(field.write(tmp_path))
-    assert standing_holds(province.catalog.retention.holds()) == [pasted]
+    assert select_active_holds(province.catalog.retention.holds()) == [pasted]
     assert province.tiles() == field.tiles() != {}
 
 
@@ -116,7 +116,7 @@ def test_a_hold_follows_a_flight_into_another_event_and_under_another_id(tmp_pat
     field.catalog.retention.add_holds([HELD, replace(HELD, hold_id="hold-event", subject=EVENT.event_id)])
     field.catalog.retention.learn([line(1, "field")])
     house.read(field.write(tmp_path))
-    held = {(one.hold_id, one.subject) for one in standing_holds(house.catalog.retention.holds())}
+    held = {(one.hold_id, one.subject) for one in select_active_holds(house.catalog.retention.holds())}
     assert held == {(HELD.hold_id, "f9"), ("hold-event", EVENT.event_id), ("hold-event", "f9")}
     assert [one.flight_id for one in house.catalog.retention.lines()] == ["f9"]
     field.read(house.write(tmp_path))
@@ -131,10 +131,12 @@ def test_an_original_that_was_let_go_anywhere_is_handed_on_by_nobody(tmp_path: P
     (f1,) = box.catalog.flights.flights()
 
     def handed_on() -> set[str]:
-        return {one.name for one in original_items(box.workspace, records_of(box.catalog, f1))}
+        return {
+            one.name for one in iterate_original_items(box.workspace, read_flight_records(box.catalog, f1))
+        }
 
     assert handed_on() == {sha_of(2)}
-    box.catalog.retention.learn([line(1, let_go_at, LetGoStep.LIFTED)])
+    box.catalog.retention.learn([line(1, let_go_at, PurgeStep.LIFTED)])
     assert handed_on() == {sha_of(1), sha_of(2)}
 
 
@@ -150,4 +152,4 @@ def test_an_original_that_was_let_go_is_not_asked_for_over_a_line(tmp_path: Path
         "originals": [sha_of(1), sha_of(2)],
         "mosaics": [],
     }
-    assert answer(house.workspace, question, "1")["originals"] == [sha_of(2)]
+    assert answer_inventory_query(house.workspace, question, "1")["originals"] == [sha_of(2)]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from flycam.errors import DiskFull, FlightBusy, StorageTrouble
-from flycam.store.room import RESERVED_BYTES, SPARE_BYTES
-from flycam.store.syncing import move_into_place
+from flycam.errors import DiskFull, FlightBusy, StorageFailed
+from flycam.store.disk_space import RESERVED_BYTES, SPARE_BYTES
+from flycam.store.fsync import move_into_place
 from flycam.sync import spool as spools
 from flycam.sync.spool import Spool
 
@@ -27,7 +27,7 @@ def test_a_step_goes_on_where_it_was_cut(tmp_path: Path) -> None:
     turn = again.begin(NAME, 5)
     assert turn is not None
     assert again.add(turn, NAME, DATA[5:])
-    path = again.whole(NAME)
+    path = again.find_complete(NAME)
     assert path is not None
     assert path.read_bytes() == DATA
 
@@ -35,9 +35,9 @@ def test_a_step_goes_on_where_it_was_cut(tmp_path: Path) -> None:
 def test_an_answer_that_was_lost_is_given_again(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     spool.begin(NAME, 0)
-    assert spool.answer(NAME) is None
+    assert spool.find_answer(NAME) is None
     spool.finish(NAME, {"lines": 3})
-    assert Spool(tmp_path).answer(NAME) == {"lines": 3}
+    assert Spool(tmp_path).find_answer(NAME) == {"lines": 3}
     assert spool.offset(NAME, len(DATA)) == len(DATA)
     other = hashlib.sha256(b"next").hexdigest()
     spool.begin(other, 0)
@@ -50,13 +50,13 @@ def test_an_answer_that_a_power_cut_emptied_is_none(tmp_path: Path) -> None:
     spool.finish(NAME, {"lines": 3})
     (tmp_path / f"{NAME}.done").write_bytes(b"")
     again = Spool(tmp_path)
-    assert again.answer(NAME) is None
+    assert again.find_answer(NAME) is None
     assert again.offset(NAME, len(DATA)) == 0
     turn = again.begin(NAME, 0)
     assert turn is not None
     assert again.add(turn, NAME, DATA)
     again.finish(NAME, {"lines": 3})
-    assert again.answer(NAME) == {"lines": 3}
+    assert again.find_answer(NAME) == {"lines": 3}
     assert [one.name for one in tmp_path.iterdir()] == [f"{NAME}.done"]
 
 
@@ -85,7 +85,7 @@ def test_the_last_attempt_has_the_turn(tmp_path: Path) -> None:
     assert second is not None
     assert not spool.add(first, NAME, b"late")
     assert spool.add(second, NAME, DATA[4:])
-    assert spool.whole(NAME) is not None
+    assert spool.find_complete(NAME) is not None
 
 
 def test_bytes_that_are_not_what_they_are_named_go(tmp_path: Path) -> None:
@@ -93,14 +93,14 @@ def test_bytes_that_are_not_what_they_are_named_go(tmp_path: Path) -> None:
     turn = spool.begin(NAME, 0)
     assert turn is not None
     assert spool.add(turn, NAME, b"x" * len(DATA))
-    assert spool.whole(NAME) is None
+    assert spool.find_complete(NAME) is None
     assert spool.offset(NAME, len(DATA)) == 0
     assert spool.offset(NAME, 3) == 0
 
 
 def test_a_folder_that_cannot_be_is_storage_trouble(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageTrouble, match="make room"):
+    with pytest.raises(StorageFailed, match="make room"):
         Spool(tmp_path / "file" / "box").begin(NAME, 0)
 
 
@@ -109,8 +109,8 @@ def test_a_step_that_is_being_taken_in_loses_no_byte_to_another_attempt(tmp_path
     turn = spool.begin(NAME, 0)
     assert turn is not None
     assert spool.add(turn, NAME, DATA)
-    with spool.taking():
-        path = spool.whole(NAME)
+    with spool.lock_for_import():
+        path = spool.find_complete(NAME)
         assert path is not None
         for name, at in ((NAME, 0), (hashlib.sha256(b"next").hexdigest(), 0)):
             with pytest.raises(FlightBusy, match="being taken in"):
@@ -122,14 +122,14 @@ def test_a_step_that_is_being_taken_in_loses_no_byte_to_another_attempt(tmp_path
 
 def test_what_is_taken_in_for_long_holds_no_request_for_ever(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    with spool.taking(), pytest.raises(FlightBusy), spool.taking():
+    with spool.lock_for_import(), pytest.raises(FlightBusy), spool.lock_for_import():
         pass
-    with spool.taking():
+    with spool.lock_for_import():
         pass
 
 
 def test_a_step_whose_file_is_gone_is_sent_again(tmp_path: Path) -> None:
-    assert Spool(tmp_path).whole(NAME) is None
+    assert Spool(tmp_path).find_complete(NAME) is None
 
 
 @pytest.mark.parametrize(("most_small", "floor"), [(0, SPARE_BYTES), (len(DATA), RESERVED_BYTES)])
@@ -138,7 +138,7 @@ def test_the_last_of_the_room_is_not_taken(
 ) -> None:
     monkeypatch.setattr(spools, "_SMALL_BYTES", most_small)
     free = [floor + len(DATA) - 1]
-    monkeypatch.setattr(spools, "free_bytes", lambda _folder: free[0])
+    monkeypatch.setattr(spools, "get_free_bytes", lambda _folder: free[0])
     spool = Spool(tmp_path)
     with pytest.raises(DiskFull, match="free some there"):
         spool.begin(NAME, 0, len(DATA))
@@ -158,10 +158,10 @@ def test_what_needs_room_waits_for_more_than_a_small_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = Spool(tmp_path)
-    monkeypatch.setattr(spools, "free_bytes", lambda _folder: 900 << 20)
+    monkeypatch.setattr(spools, "get_free_bytes", lambda _folder: 900 << 20)
     assert spool.begin(NAME, 0, 2000) is not None, "a withdrawal"
-    spool.require_spare(0)
+    spool.require_free_bytes(0)
     with pytest.raises(DiskFull, match="stay free for flights"):
-        spool.require_spare(1)
+        spool.require_free_bytes(1)
     with pytest.raises(DiskFull):
         spool.begin(NAME, 0, 9 << 20)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import shapely
 
+from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
 from flycam.catalog.records import FrameStatus, Withdrawal
-from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
-from flycam.sync.commons import Common, commons_of, state_of
-from flycam.sync.fetching import Fetcher, Got
-from flycam.sync.knows import KNOWS, MASKS
-from flycam.sync.limits import Limits
-from flycam.sync.sending import Sender
+from flycam.sync.capabilities import CAPABILITIES, MASKS
+from flycam.sync.client import Sender
+from flycam.sync.reference_client import FetchReport, ReferenceFetcher
+from flycam.sync.reference_feed import ReferenceKind, build_feed, compute_feed_state
+from flycam.sync.transfer import TransferLimits
 from tests.sync.boxes import Box, alone, new_box, record
 from tests.sync.lines import Wire
 
@@ -22,10 +22,12 @@ from tests.sync.lines import Wire
 class Recipes(Box):
     """A box that gets things from a server, too; nothing else comes in these tests."""
 
-    def terrain(self, sha256: str, name: str, datum: str, sigma_m: tuple[float, float | None] | None) -> None:
+    def register_terrain(
+        self, sha256: str, name: str, datum: str, sigma_m: tuple[float, float | None] | None
+    ) -> None:
         raise AssertionError(name)
 
-    def masked(self) -> None:
+    def compute_redaction_grounds(self) -> None:
         raise AssertionError
 
 
@@ -33,9 +35,9 @@ def field(tmp_path: Path, name: str = "field") -> Recipes:
     return Recipes(new_box(tmp_path, name).workspace)
 
 
-def both_ways(box: Recipes, wire: Wire, folder: Path) -> Got:
-    back = Fetcher(box.workspace, wire, box, folder / "way", Limits(), sleep=lambda _s: None)
-    Sender(box.workspace, wire, Limits(), back=back, sleep=lambda _s: None).round()
+def both_ways(box: Recipes, wire: Wire, folder: Path) -> FetchReport:
+    back = ReferenceFetcher(box.workspace, wire, box, folder / "way", TransferLimits(), sleep=lambda _s: None)
+    Sender(box.workspace, wire, TransferLimits(), back=back, sleep=lambda _s: None).run_round()
     return back.got
 
 
@@ -61,13 +63,13 @@ def test_it_leaves_the_map_of_the_box_that_flew_it_and_its_tiles_agree(tmp_path:
     both_ways(box, Wire(province, tmp_path), tmp_path)
     withdraw_at(province, 0)
     got = both_ways(box, Wire(province, tmp_path), tmp_path)
-    assert got.things == {"withdrawn": 1} and got.kept == []
+    assert got.item_counts == {"withdrawn": 1} and got.conflicts == []
     assert gone(box) == {record(0).frame_id}
     assert box.tiles() == alone(tmp_path, {0, 1, 2}, [0])
     assert province.tiles() == box.tiles()
     (said,) = [one for one in box.catalog.audit.lines() if one.what == "withdraw"]
     assert said.who == "province" and "nạn nhân (lan)" in said.detail
-    assert both_ways(box, Wire(province, tmp_path), tmp_path).things == {}, "once"
+    assert both_ways(box, Wire(province, tmp_path), tmp_path).item_counts == {}, "once"
 
 
 def test_a_photo_that_comes_later_is_withdrawn_then(tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ def test_a_photo_that_comes_later_is_withdrawn_then(tmp_path: Path) -> None:
     withdraw_at(province, 0, "f9")
     both_ways(box, Wire(province, tmp_path), tmp_path)
     box.lay({0})
-    used = {one.frame_id for one in box.catalog.frames.of_flight("f1", FrameStatus.USED)}
+    used = {one.frame_id for one in box.catalog.frames.list_for_flight("f1", FrameStatus.USED)}
     assert used == {record(1).frame_id}
 
 
@@ -88,19 +90,19 @@ def test_a_flight_that_is_being_written_holds_nothing_else_up_and_has_its_turn(t
     withdraw_at(province, 7, "f2")
     with box.catalog.flights.lock("f1"):
         got = both_ways(box, Wire(province, tmp_path), tmp_path)
-    assert (got.things, [one.name for one in got.kept]) == ({"withdrawn": 1}, ["f1"])
+    assert (got.item_counts, [one.name for one in got.conflicts]) == ({"withdrawn": 1}, ["f1"])
     assert gone(box) == {record(7).frame_id}
-    assert both_ways(box, Wire(province, tmp_path), tmp_path).kept == []
+    assert both_ways(box, Wire(province, tmp_path), tmp_path).conflicts == []
     assert gone(box) == {record(0).frame_id, record(7).frame_id}
 
 
 def test_a_box_of_before_is_not_told_and_its_word_stays_the_same(tmp_path: Path) -> None:
     province = new_box(tmp_path, "province")
-    before = state_of(province.workspace, NOTHING_WITHHELD, (MASKS,))
+    before = compute_feed_state(province.workspace, UNRESTRICTED, (MASKS,))
     withdraw_at(province, 0)
-    assert state_of(province.workspace, NOTHING_WITHHELD, (MASKS,)) == before
-    assert commons_of(province.workspace, NOTHING_WITHHELD, (MASKS,)).things == ()
-    assert state_of(province.workspace, NOTHING_WITHHELD, KNOWS) != before
+    assert compute_feed_state(province.workspace, UNRESTRICTED, (MASKS,)) == before
+    assert build_feed(province.workspace, UNRESTRICTED, (MASKS,)).items == ()
+    assert compute_feed_state(province.workspace, UNRESTRICTED, CAPABILITIES) != before
 
 
 def test_a_box_of_some_communes_is_told_of_what_lies_there_alone(tmp_path: Path) -> None:
@@ -110,9 +112,9 @@ def test_a_box_of_some_communes_is_told_of_what_lies_there_alone(tmp_path: Path)
         withdraw_at(province, number)
     ground = shapely.from_wkb(record(0).footprint_wkb)
     there, elsewhere = (
-        commons_of(province.workspace, Withholding(within=shapely.to_wkb(one))).things
+        build_feed(province.workspace, AccessPolicy(within=shapely.to_wkb(one))).items
         for one in (ground.envelope, shapely.box(0, 0, 1, 1))
     )
-    assert [one.kind for one in there] == [Common.WITHDRAWN] and elsewhere == ()
-    (whole,) = commons_of(province.workspace, NOTHING_WITHHELD).things
+    assert [one.kind for one in there] == [ReferenceKind.WITHDRAWN] and elsewhere == ()
+    (whole,) = build_feed(province.workspace, UNRESTRICTED).items
     assert whole.size_bytes > there[0].size_bytes

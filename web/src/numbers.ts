@@ -35,7 +35,7 @@ export function formatGsd(gsdM: number): string {
   return gsdM < 1 ? `${formatNumber(gsdM * 100, gsdM < 0.1 ? 1 : 0)} cm` : `${formatNumber(gsdM, 1)} m`;
 }
 
-/** Hectares, or square metres below a tenth of one, as packs and commands write areas (`report.numbers.area`); `errorM2`: one sigma, never written as none. */
+/** Hectares, or square metres below a tenth of one, as packs and commands write areas (`report.number_format.format_area`); `errorM2`: one sigma, never written as none. */
 export function formatAreaM2(areaM2: number, errorM2: number | null = null): string {
   const [unit, ofUnit, digits] = areaM2 < 1000 ? (["m²", 1, 0] as const) : (["ha", 10_000, 2] as const);
   const size = formatNumber(areaM2 / ofUnit, digits);

@@ -22,7 +22,7 @@ _AUTEL_THERMAL_NAME = re.compile(r"^(IRX?|MIX)_\d+\.(jpe?g|tiff?|irg)$", re.IGNO
 _DETECTOR_SIZES = {(640, 512), (1280, 1024), (336, 256), (320, 256)}
 """Sizes of microbolometers, which no colour camera of these makers writes. Several cameras give their
 colour and their thermal pictures the same model name, so the size decides."""
-_LARGEST_THERMAL_PX = 1280
+_MAX_THERMAL_PX = 1280
 
 NIGHT_EV100 = 3.0
 """Exposure value at ISO 100 below which the scene is night. Full daylight is 15, overcast 12, sunset 9,
@@ -30,14 +30,14 @@ a lit street at night 4 or 5, ground under a full moon -3 (ISO 2720 light values
 unlit country is night."""
 
 
-def scene_ev100(f_number: float | None, exposure_s: float | None, iso: float | None) -> float | None:
+def compute_ev100(f_number: float | None, exposure_s: float | None, iso: float | None) -> float | None:
     """Exposure value at ISO 100, log2(N²/t) - log2(ISO/100); None if a part is missing."""
     if not f_number or not exposure_s or not iso:
         return None
     return math.log2(f_number * f_number / exposure_s) - math.log2(iso / 100.0)
 
 
-def band_of(
+def classify_band(
     *,
     name: str,
     maker: str,
@@ -61,7 +61,7 @@ def band_of(
 
 def _looks_thermal(name: str, maker: str, model: str, size_px: tuple[int, int]) -> bool:
     """By the camera where the maker does not say: model, detector size, file name."""
-    if max(size_px) > _LARGEST_THERMAL_PX:
+    if max(size_px) > _MAX_THERMAL_PX:
         return False
     if _THERMAL_MODEL.search(model):
         return True

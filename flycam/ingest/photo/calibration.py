@@ -4,7 +4,7 @@
 2  the file's own calibration: DewarpData (DJI, Skydio), Pix4D's words, CalibratedFocalLength
 3  `models/cameras`, for the maker, model, picture size and zoom, where the file states nothing else
 4  what the file states: field of view, focal length on a known pixel pitch, 35 mm equivalent, with its sigma
-5  where nobody names it, the flight's own pictures (`flycam.ingest.doctor.unnamed_lens`)
+5  where nobody names it, the flight's own pictures (`flycam.ingest.preflight.unknown_camera`)
 
 The file comes first in 3, too: an entry that is a fifth off what it states is another lens's. Elsewise a
 calibration of several units is closer than a stated figure, which is rounded and knows no distortion.
@@ -23,7 +23,7 @@ import numpy as np
 
 from flycam.errors import CalibrationMissing
 from flycam.geodata.cameras import lookup_camera
-from flycam.geometry.camera import scaled
+from flycam.geometry.camera import scale_interior
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.messages import Bilingual, _
@@ -43,7 +43,7 @@ _SAME_SHAPE, _SAME_WIDTH, _OFF_CENTRE = 0.02, 0.03, 0.05
 _COUNTS_CORNERS = 0.51  # DJI's middle of a picture is half its width, Skydio's half a pixel less
 
 
-def interior_for(
+def resolve_interior(
     metadata: PhotoMetadata, camera_override: InteriorOrientation | None = None
 ) -> InteriorOrientation:
     """Interior orientation of one photo; `calibration_id` says where the numbers come from.
@@ -52,7 +52,7 @@ def interior_for(
     says its shutter was mechanical has none. Raises CalibrationMissing naming the file and the cure.
     """
     if camera_override is not None:
-        return fitted_to(camera_override, metadata)
+        return fit_interior_to_photo(camera_override, metadata)
     known = _known_camera(metadata)
     interior = _from_file(metadata, known) or known or _as_stated(metadata)
     if interior is None:
@@ -90,7 +90,7 @@ def _known_camera(metadata: PhotoMetadata) -> InteriorOrientation | None:
     # makers disagree on whether the 35 mm equivalent counts the digital zoom
     stated_whole = [None] if focal_px is None else [focal_px / zoom, focal_px]
     whole = next((lens for stated_px in stated_whole if (lens := known(1.0, stated_px)) is not None), None)
-    return zoomed(whole, zoom) if whole is not None else None
+    return apply_digital_zoom(whole, zoom) if whole is not None else None
 
 
 def _from_file(metadata: PhotoMetadata, known: InteriorOrientation | None) -> InteriorOrientation | None:
@@ -106,7 +106,7 @@ def _from_file(metadata: PhotoMetadata, known: InteriorOrientation | None) -> In
     if own is None and (straight or known is None or not known.distortion):
         own = _from_calibrated_focal(metadata) or pix4d
     zoom = metadata.digital_zoom or 1.0
-    return zoomed(own, zoom) if own is not None and zoom > 1.0 else own
+    return apply_digital_zoom(own, zoom) if own is not None and zoom > 1.0 else own
 
 
 def _as_stated(metadata: PhotoMetadata) -> InteriorOrientation | None:
@@ -123,13 +123,13 @@ def _with_readout(
     return interior
 
 
-def zoomed(interior: InteriorOrientation, zoom: float) -> InteriorOrientation:
+def apply_digital_zoom(interior: InteriorOrientation, zoom: float) -> InteriorOrientation:
     """The same lens behind a digital zoom: the middle of the picture enlarged `zoom` times to its size.
 
     Distortion acts on directions and stays; the principal point moves away from the centre. Makers round
     the factor, so the focal length is worth 2 % at best.
     """
-    centre = image_centre(interior.image_size_px)
+    centre = compute_image_centre(interior.image_size_px)
     focal, point = interior.focal_length_px, interior.principal_point_px
     return replace(
         interior,
@@ -143,12 +143,12 @@ def zoomed(interior: InteriorOrientation, zoom: float) -> InteriorOrientation:
     )
 
 
-def image_centre(size_px: tuple[int, int]) -> tuple[float, float]:
+def compute_image_centre(size_px: tuple[int, int]) -> tuple[float, float]:
     """Centre of a picture (cx, cy) with pixel centres at integers."""
     return (size_px[0] - 1) / 2.0, (size_px[1] - 1) / 2.0
 
 
-def fitted_to(interior: InteriorOrientation, metadata: PhotoMetadata) -> InteriorOrientation:
+def fit_interior_to_photo(interior: InteriorOrientation, metadata: PhotoMetadata) -> InteriorOrientation:
     """The operator's camera at this photo's size: the same, or a plain resize of the same picture.
 
     Raises CalibrationMissing where the sides have another ratio (a crop cannot be told from the file).
@@ -169,7 +169,7 @@ def fitted_to(interior: InteriorOrientation, metadata: PhotoMetadata) -> Interio
                 have_2=have[1],
             )
         )
-    return scaled(interior, size)
+    return scale_interior(interior, size)
 
 
 def _calibrated_picture(metadata: PhotoMetadata) -> tuple[float, tuple[float, float]] | None:
@@ -182,13 +182,13 @@ def _calibrated_picture(metadata: PhotoMetadata) -> tuple[float, tuple[float, fl
     width, height = metadata.image_size_px
     centre, full = metadata.calibrated_centre_px, metadata.exif_size_px
     if centre is None or min(centre) <= 0:
-        return 1.0, image_centre((width, height))
+        return 1.0, compute_image_centre((width, height))
     shape = min(_SENSOR_SHAPES, key=lambda one: abs(one - centre[1] / centre[0]))
     if height / width > shape * (1.0 + _SAME_SHAPE):
         return None
     widths = [2.0 * centre[0], *((full[0],) if full is not None else ()), width]
     described = [one for one in widths if abs(one / widths[0] - 1.0) < _SAME_WIDTH][-1]
-    scale, middle = width / described, image_centre((width, height))
+    scale, middle = width / described, compute_image_centre((width, height))
     is_crop = height / width < shape * (1.0 - _SAME_SHAPE)
     sides = described, described * (shape if is_crop else height / width)
     off = (one - (side - 1.0) / 2.0 for one, side in zip(centre, sides, strict=True))
@@ -238,8 +238,8 @@ def _from_pix4d(metadata: PhotoMetadata) -> InteriorOrientation | None:
     width, height = metadata.image_size_px
     scale = width / metadata.exif_size_px[0] if metadata.exif_size_px is not None else 1.0
     if lens.focal_mm is None:
-        focal, distortion = fisheye_of(lens.affine_px[0] * scale, lens.polynomial)
-        sigma, model, centre = SIGMA_PIX4D, LensModel.FISHEYE, image_centre((width, height))
+        focal, distortion = convert_pix4d_fisheye(lens.affine_px[0] * scale, lens.polynomial)
+        sigma, model, centre = SIGMA_PIX4D, LensModel.FISHEYE, compute_image_centre((width, height))
     else:
         density = metadata.focal_plane_px_per_mm
         px_per_mm = density * scale if density is not None else width / (2.0 * lens.centre_mm[0])
@@ -248,7 +248,7 @@ def _from_pix4d(metadata: PhotoMetadata) -> InteriorOrientation | None:
         distortion = (r1, r2, t1, t2, r3) if any(lens.distortion) else ()
         model = LensModel.BROWN if distortion else LensModel.PINHOLE
         centre = (lens.centre_mm[0] * px_per_mm - 0.5, lens.centre_mm[1] * px_per_mm - 0.5)
-        middle = image_centre((width, height))
+        middle = compute_image_centre((width, height))
         if max(abs(centre[0] - middle[0]), abs(centre[1] - middle[1])) > _OFF_CENTRE * width:
             centre = middle  # of another picture: a crop, or another pitch
     if not _plausible(focal, metadata):
@@ -264,7 +264,7 @@ def _from_pix4d(metadata: PhotoMetadata) -> InteriorOrientation | None:
     )
 
 
-def fisheye_of(affine_px: float, polynomial: tuple[float, ...]) -> tuple[float, tuple[float, ...]]:
+def convert_pix4d_fisheye(affine_px: float, polynomial: tuple[float, ...]) -> tuple[float, tuple[float, ...]]:
     """(focal length in pixels, k1 to k4 of LensModel.FISHEYE) of Pix4D's fisheye.
 
     Pix4D: radius = affine × Σ pᵢ (2θ/π)ⁱ ("Internal and external camera parameters"). The odd polynomial in
@@ -338,7 +338,7 @@ def _pinhole(metadata: PhotoMetadata, f_px: float, calibration_id: str, sigma: f
         model=LensModel.PINHOLE,
         image_size_px=metadata.image_size_px,
         focal_length_px=(f_px, f_px),
-        principal_point_px=image_centre(metadata.image_size_px),
+        principal_point_px=compute_image_centre(metadata.image_size_px),
         calibration_id=calibration_id,
         sigma_focal_rel=sigma,
     )

@@ -18,14 +18,21 @@ from pathlib import Path
 
 from flycam import MAX_PIXELS
 from flycam.errors import SourceUnreadable
-from flycam.ingest.photo.head import MAX_BLOCK_BYTES, MAX_PARTS, XMP_ID, Kind, PhotoHead, ReadAt
-from flycam.ingest.photo.png_head import walk_png
+from flycam.ingest.photo.photo_head import (
+    MAX_BLOCK_BYTES,
+    MAX_PARTS,
+    XMP_ID,
+    ContainerKind,
+    PhotoHead,
+    ReadAt,
+)
+from flycam.ingest.photo.png_head import read_png_head
 from flycam.ingest.photo.tiff import TiffReader
 from flycam.messages import Bilingual, _
-from flycam.store.regular import open_regular
+from flycam.store.regular_file import open_regular
 
 HEAD_BYTES = 64 * 1024
-MOST_SCANS = 100
+MAX_SCANS = 100
 """Of a JPEG: cameras write one, programs that make it progressive about ten. Each may take as long to decode
 as the whole picture, and as few as 31 bytes of the file."""
 
@@ -47,24 +54,24 @@ _TAG_WIDTH, _TAG_HEIGHT, _TAG_BITS, _TAG_SAMPLES = 256, 257, 258, 277
 _TAG_XMP, _TAG_DNG_VERSION = 700, 50706
 _TAG_MODEL_PIXEL_SCALE, _TAG_MODEL_TIE_POINT = 33550, 33922
 
-_MOST_EXPANSION = {Kind.JPEG: 3300, Kind.PNG: 1100, Kind.TIFF: 3000}
+_MAX_EXPANSION = {ContainerKind.JPEG: 3300, ContainerKind.PNG: 1100, ContainerKind.TIFF: 3000}
 """Bytes of pixels that one byte of file can become at most: a JPEG block of 64 pixels takes at least some
 bits, deflate packs 1032:1, LZW about 2500:1. A file that declares more is cut off or a bomb."""
 
 
-def kind_of(head: bytes) -> Kind | None:
+def detect_container(head: bytes) -> ContainerKind | None:
     """Kind of a photo by its first 16 bytes, None if it is no photo that flycam reads."""
     if head.startswith(_SOI):
-        return Kind.JPEG
+        return ContainerKind.JPEG
     if head.startswith(_PNG_SIGNATURE):
-        return Kind.PNG
+        return ContainerKind.PNG
     if head.startswith(_TIFF_SIGNATURES):
-        return Kind.TIFF
+        return ContainerKind.TIFF
     return None
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[FileIO]:
+def open_photo(path: Path) -> Iterator[FileIO]:
     """The file open for unbuffered reading. Raises SourceUnreadable naming the file and the cure."""
     try:
         with open_regular(path) as file:
@@ -79,7 +86,7 @@ def opened(path: Path) -> Iterator[FileIO]:
         ) from error
 
 
-def head_of(file: FileIO, path: Path) -> PhotoHead:
+def read_head(file: FileIO, path: Path) -> PhotoHead:
     """Container facts of an open unbuffered file; `path` is used in messages only.
 
     `PhotoHead.exif` reads lazily: it must be used while the file is open. Raises SourceUnreadable naming the
@@ -90,7 +97,7 @@ def head_of(file: FileIO, path: Path) -> PhotoHead:
     return _head(first, size, _reader(file.fileno(), first, size), path)
 
 
-def head_in(data: bytes, path: Path) -> PhotoHead:
+def parse_head(data: bytes, path: Path) -> PhotoHead:
     """As `head_of`, of a whole file in memory."""
 
     def read_at(offset: int, length: int) -> bytes:
@@ -104,14 +111,16 @@ def _head(first: bytes, size: int, read_at: ReadAt, path: Path) -> PhotoHead:
         raise SourceUnreadable(
             _("{path}: the file is empty (0 bytes); copy it from the card again", path=path)
         )
-    kind = kind_of(first)
+    kind = detect_container(first)
     if kind is None:
-        en, vi = _what_it_is_instead(first)
+        en, vi = _describe_foreign_file(first)
         raise SourceUnreadable(
             _("{path}: {en}; give flycam the photos themselves", path=path, en=Bilingual(en, vi))
         )
     head = PhotoHead(kind=kind, size_bytes=size)
-    {Kind.JPEG: _walk_jpeg, Kind.PNG: walk_png, Kind.TIFF: _walk_tiff}[kind](read_at, head, path)
+    {ContainerKind.JPEG: _walk_jpeg, ContainerKind.PNG: read_png_head, ContainerKind.TIFF: _walk_tiff}[kind](
+        read_at, head, path
+    )
     _refuse_impossible_size(head, path)
     return head
 
@@ -127,7 +136,7 @@ def _reader(descriptor: int, first: bytes, size: int) -> ReadAt:
     return read_at
 
 
-def _what_it_is_instead(first: bytes) -> tuple[str, str]:
+def _describe_foreign_file(first: bytes) -> tuple[str, str]:
     """In English and in Vietnamese."""
     if first.startswith(_BIG_TIFF_SIGNATURES):
         return (
@@ -163,7 +172,7 @@ def _refuse_impossible_size(head: PhotoHead, path: Path) -> None:
                 max_pixels=MAX_PIXELS // 1000000,
             )
         )
-    if decoded > _MOST_EXPANSION[head.kind] * head.size_bytes:
+    if decoded > _MAX_EXPANSION[head.kind] * head.size_bytes:
         raise SourceUnreadable(
             _(
                 "{path}: declares {width}×{height} pixels, more than its {size_bytes} bytes "
@@ -214,13 +223,13 @@ def _walk_jpeg(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
 def has_too_many_scans(data: bytes) -> bool:
     """Return whether a JPEG has more than MOST_SCANS scans, as a decoder would find them; False for what is
     none."""
-    marks = islice(_SCAN.finditer(data), MOST_SCANS + 1)  # `bytes.count` takes three times as long
-    if not data.startswith(_SOI) or sum(1 for _ in marks) <= MOST_SCANS:  # other pictures in it count too
+    marks = islice(_SCAN.finditer(data), MAX_SCANS + 1)  # `bytes.count` takes three times as long
+    if not data.startswith(_SOI) or sum(1 for _ in marks) <= MAX_SCANS:  # other pictures in it count too
         return False
     scans, offset = 0, 2
     while (mark := _MARKER.search(data, offset)) is not None and mark[1] != b"\xd9":
         scans += mark[1] == b"\xda"
-        if scans > MOST_SCANS:
+        if scans > MAX_SCANS:
             return True
         offset = mark.end() + int.from_bytes(data[mark.end() : mark.end() + 2], "big")
     return False
@@ -238,7 +247,7 @@ def _take_segment(code: int, read_at: ReadAt, offset: int, length: int, head: Ph
             block = read_at(offset + 6, length - 6)
             if len(block) < length - 6:
                 head.remarks.append("the EXIF block is cut off")
-            head.exif = TiffReader.over(block)
+            head.exif = TiffReader.from_bytes(block)
             if head.exif is None:
                 head.remarks.append("the EXIF block is damaged: ignored")
         elif start == XMP_ID:
@@ -249,7 +258,7 @@ def _take_segment(code: int, read_at: ReadAt, offset: int, length: int, head: Ph
 
 
 def _walk_tiff(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
-    reader = TiffReader.at(read_at)
+    reader = TiffReader.from_reader(read_at)
     if reader is None:
         raise SourceUnreadable(
             _("{path}: the TIFF is cut off inside its header; copy it from the card again", path=path)

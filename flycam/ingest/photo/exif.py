@@ -28,12 +28,12 @@ _DIRECTION_REF, _DIRECTION, _GPS_DATE, _GPS_ERROR = 0x10, 0x11, 0x1D, 0x1F
 _TIME = re.compile(r"(\d{4})[:/-](\d{2})[:/-](\d{2})[ T](\d{2}):(\d{2}):(\d{2})")
 _DATE = re.compile(r"(\d{4})[:/-](\d{2})[:/-](\d{2})")
 _ZONE = re.compile(r"[+-]\d{2}:\d{2}")
-_MOST_ERROR_M = 1000.0  # more is a place told by a mobile network, or rubbish
+_MAX_ERROR_M = 1000.0  # more is a place told by a mobile network, or rubbish
 _MM_PER_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 
 
 @dataclass(kw_only=True, slots=True)
-class ExifFacts:
+class ExifMetadata:
     """EXIF values in the units of their names; None or "" where the file does not say."""
 
     maker: str = ""
@@ -64,9 +64,9 @@ class ExifFacts:
     remarks: list[str] = field(default_factory=list)
 
 
-def read_exif(reader: TiffReader) -> ExifFacts:
+def read_exif(reader: TiffReader) -> ExifMetadata:
     """Facts of an EXIF block; never raises on what the block holds."""
-    facts = ExifFacts()
+    facts = ExifMetadata()
     main = reader.directory(reader.first_directory)
     if not len(main):
         facts.remarks.append("the EXIF block is damaged: ignored")
@@ -84,7 +84,7 @@ def read_exif(reader: TiffReader) -> ExifFacts:
     return facts
 
 
-def _read_exposure(details: Directory, facts: ExifFacts) -> None:
+def _read_exposure(details: Directory, facts: ExifMetadata) -> None:
     facts.exposure_s = _positive(details.number(_EXPOSURE))
     facts.f_number = _positive(details.number(_F_NUMBER))
     facts.iso = _positive(details.number(_ISO))
@@ -101,17 +101,17 @@ def _read_exposure(details: Directory, facts: ExifFacts) -> None:
         facts.focal_plane_px_per_mm = density / unit
 
 
-def _read_times(main: Directory, details: Directory, facts: ExifFacts) -> None:
+def _read_times(main: Directory, details: Directory, facts: ExifMetadata) -> None:
     taken = details.text(_TAKEN)
     fraction = details.text(_SUBSEC_TAKEN)
     if not taken:
         taken, fraction = main.text(_DATE_TIME), details.text(_SUBSEC)
-    facts.taken_text = time_text(taken, fraction)
+    facts.taken_text = format_exif_time(taken, fraction)
     zone = details.text(_OFFSET_TAKEN) or details.text(_OFFSET)
     facts.taken_offset = zone if _ZONE.fullmatch(zone) else None
 
 
-def time_text(stamp: str, fraction: str = "") -> str | None:
+def format_exif_time(stamp: str, fraction: str = "") -> str | None:
     """ "2026:09:08 07:05:03" and "25" to "2026-09-08T07:05:03.250"; None if it is no time."""
     match = _TIME.match(stamp)
     if match is None:
@@ -125,7 +125,7 @@ def time_text(stamp: str, fraction: str = "") -> str | None:
     return f"{moment.isoformat()}.{digits.ljust(3, '0')}"
 
 
-def _read_position(gps: Directory, facts: ExifFacts) -> None:
+def _read_position(gps: Directory, facts: ExifMetadata) -> None:
     facts.lat_deg = _degrees(gps.numbers(_LAT), gps.text(_LAT_REF), 90.0, facts)
     facts.lon_deg = _degrees(gps.numbers(_LON), gps.text(_LON_REF), 180.0, facts)
     if facts.lat_deg is None or facts.lon_deg is None:
@@ -139,18 +139,18 @@ def _read_position(gps: Directory, facts: ExifFacts) -> None:
         facts.direction_deg = direction
         facts.direction_reference = gps.text(_DIRECTION_REF).upper()[:1] or None
     error_m = _positive(gps.number(_GPS_ERROR))
-    if error_m is not None and error_m <= _MOST_ERROR_M:
+    if error_m is not None and error_m <= _MAX_ERROR_M:
         facts.horizontal_error_m = error_m
     day, clock = _DATE.match(gps.text(_GPS_DATE)), gps.numbers(_GPS_TIME)
     if day is not None and len(clock) == 3 and all(0 <= part < 60 for part in clock):
         second, micro = divmod(int(clock[2] * 1_000_000 + 0.001), 1_000_000)
-        facts.gps_time_text = time_text(
+        facts.gps_time_text = format_exif_time(
             f"{day[1]}:{day[2]}:{day[3]} {int(clock[0]):02d}:{int(clock[1]):02d}:{second:02d}",
             f"{micro:06d}".rstrip("0"),
         )
 
 
-def _degrees(parts: tuple[float, ...], reference: str, limit: float, facts: ExifFacts) -> float | None:
+def _degrees(parts: tuple[float, ...], reference: str, limit: float, facts: ExifMetadata) -> float | None:
     """Degrees, minutes, seconds with a hemisphere letter to signed degrees within ±limit."""
     if not parts or len(parts) > 3:
         return None
@@ -184,7 +184,7 @@ _DJI_NOTE = {
     11: "camera_roll",
 }
 _TYPE_FLOAT = 11
-_MOST_NOTE_TAGS = 64  # fewer than 256: a count reads so in one byte order only
+_MAX_NOTE_TAGS = 64  # fewer than 256: a count reads so in one byte order only
 
 
 def read_dji_note(note: bytes) -> dict[str, float]:
@@ -199,7 +199,7 @@ def read_dji_note(note: bytes) -> dict[str, float]:
         return {}
     for order in "<>":
         count = struct.unpack_from(order + "H", note)[0]
-        if 0 < count <= _MOST_NOTE_TAGS and len(note) >= 2 + 12 * count:
+        if 0 < count <= _MAX_NOTE_TAGS and len(note) >= 2 + 12 * count:
             return _note_floats(note[2 : 2 + 12 * count], order)
     return {}
 

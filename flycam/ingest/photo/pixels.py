@@ -17,12 +17,21 @@ from numpy.typing import NDArray
 
 from flycam import MAX_PIXELS
 from flycam.errors import FrameUnreadable, SourceUnreadable
-from flycam.ingest.photo.container import MOST_SCANS, has_too_many_scans, head_in, opened
-from flycam.ingest.photo.head import Kind, PhotoHead
-from flycam.ingest.photo.judging import PixelChecks, Pixels, judge
+from flycam.ingest.photo.container import MAX_SCANS, has_too_many_scans, open_photo, parse_head
+from flycam.ingest.photo.photo_head import ContainerKind, PhotoHead
+from flycam.ingest.photo.pixel_checks import PixelChecks, Pixels, check_pixels
 from flycam.messages import _
 
-__all__ = ["Photo", "PixelChecks", "Pixels", "decoded", "load", "open_pixels", "photo_in", "pixel_checks"]
+__all__ = [
+    "Photo",
+    "PixelChecks",
+    "Pixels",
+    "decode_photo",
+    "load_photo",
+    "open_pixels",
+    "parse_photo",
+    "read_pixel_checks",
+]
 
 MAX_FILE_BYTES = 1 << 30
 STRETCH_PERCENTILES = (0.5, 99.5)
@@ -49,19 +58,19 @@ def open_pixels(path: Path, orientation: int = 1, bands: tuple[int, int, int] | 
     band) is stretched from its 0.5th to its 99.5th percentile, a function of this photo alone.
     Raises FrameUnreadable naming the file: cut off, damaged, a bomb, or a kind of pixel not known.
     """
-    return decoded(load(path), orientation, bands)
+    return decode_photo(load_photo(path), orientation, bands)
 
 
-def decoded(photo: Photo, orientation: int = 1, bands: tuple[int, int, int] | None = None) -> Pixels:
+def decode_photo(photo: Photo, orientation: int = 1, bands: tuple[int, int, int] | None = None) -> Pixels:
     """Pixels of a photo that was read, as `open_pixels` gives them. Raises FrameUnreadable."""
-    if photo.head.kind is Kind.JPEG:
+    if photo.head.kind is ContainerKind.JPEG:
         picture = _decode(photo, cv2.IMREAD_COLOR_RGB)
     else:
         picture = _in_file_order(_decode(photo, cv2.IMREAD_UNCHANGED))
     return _turned(np.ascontiguousarray(_three_bands(picture, bands, photo.path)), orientation)
 
 
-def decoded_jpeg(data: bytes, path: Path) -> Pixels:
+def decode_jpeg(data: bytes, path: Path) -> Pixels:
     """Pixels of a JPEG that was made here: the same as `open_pixels` gives of a file of these bytes.
 
     path  names it in errors. Raises FrameUnreadable.
@@ -74,27 +83,27 @@ def decoded_jpeg(data: bytes, path: Path) -> Pixels:
     return np.asarray(picture, np.uint8)
 
 
-def load(path: Path) -> Photo:
-    """Read a photo whole, once. Raises FrameUnreadable as `photo_in`, or where it cannot be read."""
+def load_photo(path: Path) -> Photo:
+    """Read a photo whole, once. Raises FrameUnreadable as `parse_photo`, or where it cannot be read."""
     try:
-        with opened(path) as file:
+        with open_photo(path) as file:
             if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
                 raise FrameUnreadable(
                     _("{path}: is larger than 1 GB; it is no photo of a drone, remove it", path=path)
                 )
             data = file.readall()
     except SourceUnreadable as error:
-        raise FrameUnreadable.because(error) from error
-    return photo_in(data, path)
+        raise FrameUnreadable.from_error(error) from error
+    return parse_photo(data, path)
 
 
-def photo_in(data: bytes, path: Path) -> Photo:
+def parse_photo(data: bytes, path: Path) -> Photo:
     """Take bytes for a photo that a decoder may be given: of no more pixels than a camera has, nor of such
     bytes that each takes seconds. Raises FrameUnreadable, also where it is not complete."""
     try:
-        head = head_in(data, path)
+        head = parse_head(data, path)
     except SourceUnreadable as error:
-        raise FrameUnreadable.because(error) from error
+        raise FrameUnreadable.from_error(error) from error
     if not _is_complete(head, data):
         raise FrameUnreadable(
             _(
@@ -103,13 +112,13 @@ def photo_in(data: bytes, path: Path) -> Photo:
                 kind=head.kind,
             )
         )
-    if head.kind is Kind.JPEG and has_too_many_scans(data):
+    if head.kind is ContainerKind.JPEG and has_too_many_scans(data):
         raise FrameUnreadable(
             _(
                 "{path}: is a JPEG of more than {most_scans} scans, which no camera writes, "
                 "so it is not decoded; remove it from the folder",
                 path=path,
-                most_scans=MOST_SCANS,
+                most_scans=MAX_SCANS,
             )
         )
     return Photo(path, head, data)
@@ -120,9 +129,9 @@ def _is_complete(head: PhotoHead, data: bytes) -> bool:
 
     OpenCV's PNG reader believes a chunk's length before it looks for the bytes, and would reserve 4 GB.
     """
-    if head.kind is Kind.JPEG:
+    if head.kind is ContainerKind.JPEG:
         return head.scan_offset > 0 and data.rfind(b"\xff\xd9", head.scan_offset) >= 0
-    return head.chunks_whole
+    return head.has_all_chunks
 
 
 def _decode(photo: Photo, mode: int) -> NDArray[np.generic]:
@@ -201,20 +210,20 @@ def _turned(picture: Pixels, orientation: int) -> Pixels:
     return picture if turn is None else np.asarray(cv2.rotate(picture, turn), np.uint8)
 
 
-def pixel_checks(path: Path) -> PixelChecks:
+def read_pixel_checks(path: Path) -> PixelChecks:
     """Sharpness, exposure and lens cap of one photo from a decode at a quarter of its size.
 
     Raises FrameUnreadable as `open_pixels`.
     """
-    return judge(_reduced_grey(load(path), 4))
+    return check_pixels(_reduced_grey(load_photo(path), 4))
 
 
-def grey_of_side(path: Path, side_px: int) -> Pixels:
+def read_grey(path: Path, side_px: int) -> Pixels:
     """A grey picture H×W uint8 of one photo, rows as stored, its longer side `side_px` or the photo's own.
 
     Raises FrameUnreadable as `open_pixels`.
     """
-    photo = load(path)
+    photo = load_photo(path)
     longest = max(photo.head.size_px)
     times = next((one for one in (8, 4, 2) if longest >= one * side_px), 1)
     grey = _reduced_grey(photo, times)
@@ -235,7 +244,7 @@ _GREY_JPEG = {
 
 def _reduced_grey(photo: Photo, times: int) -> Pixels:
     """A grey picture `times` (1, 2, 4 or 8) smaller: of a JPEG no more than that is decoded."""
-    if photo.head.kind is Kind.JPEG:
+    if photo.head.kind is ContainerKind.JPEG:
         return np.asarray(_decode(photo, _GREY_JPEG[times]), np.uint8)
     full = _three_bands(_in_file_order(_decode(photo, cv2.IMREAD_UNCHANGED)), None, photo.path)
     grey = cv2.cvtColor(np.ascontiguousarray(full), cv2.COLOR_RGB2GRAY)

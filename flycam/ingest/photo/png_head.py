@@ -7,18 +7,18 @@ import zlib
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.photo.head import MAX_BLOCK_BYTES, MAX_PARTS, XMP_ID, PhotoHead, ReadAt
+from flycam.ingest.photo.photo_head import MAX_BLOCK_BYTES, MAX_PARTS, XMP_ID, PhotoHead, ReadAt
 from flycam.ingest.photo.tiff import TiffReader
 from flycam.messages import _
 
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 
-def walk_png(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
+def read_png_head(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
     """Fill `head` from the chunks up to IEND, or to the first that no PNG has there. Raises SourceUnreadable
     if even the header, which comes first and once, is cut off."""
     offset = 8
-    head.chunks_whole = False
+    head.has_all_chunks = False
     for __ in range(MAX_PARTS):
         lead = read_at(offset, 8)
         if len(lead) < 8:
@@ -35,11 +35,11 @@ def walk_png(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
                 width, height, bits, colour = struct.unpack_from(">IIBB", header)
                 head.size_px, head.bits, head.channels = (width, height), bits, _CHANNELS.get(colour, 0)
         elif name == b"eXIf" and head.exif is None and length <= MAX_BLOCK_BYTES:
-            head.exif = TiffReader.over(read_at(body, length))
+            head.exif = TiffReader.from_bytes(read_at(body, length))
         elif name in (b"tEXt", b"zTXt", b"iTXt") and length <= MAX_BLOCK_BYTES:
             _take_png_text(name, read_at(body, length), head)
         elif name == b"IEND":
-            head.chunks_whole = True
+            head.has_all_chunks = True
             break
         offset = body + length + 4
     if head.size_px == (0, 0):
@@ -61,7 +61,7 @@ def _take_png_text(chunk: bytes, body: bytes, head: PhotoHead) -> None:
         if block.startswith(XMP_ID):
             head.xmp.append(block[len(XMP_ID) :])
         elif head.exif is None:
-            head.exif = TiffReader.over(block.removeprefix(b"Exif\x00\x00"))
+            head.exif = TiffReader.from_bytes(block.removeprefix(b"Exif\x00\x00"))
 
 
 def _inflate(data: bytes) -> bytes:

@@ -11,7 +11,7 @@ import math
 import struct
 from collections.abc import Callable
 
-from flycam.frame.spelling import is_plain, seen
+from flycam.frame.text_normalization import is_printable, strip_unprintable
 
 MAX_ENTRIES = 1024
 MAX_VALUE_BYTES = 2 * 1024 * 1024
@@ -96,7 +96,7 @@ class Directory:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
             text = data.decode("latin-1")
-        return text if is_plain(text) else seen(text)
+        return text if is_printable(text) else strip_unprintable(text)
 
 
 class TiffReader:
@@ -110,12 +110,12 @@ class TiffReader:
         self.first_directory = first_directory
 
     @classmethod
-    def over(cls, block: bytes) -> TiffReader | None:
+    def from_bytes(cls, block: bytes) -> TiffReader | None:
         """Reader over bytes in memory; None if they do not begin with a TIFF header."""
-        return cls.at(lambda offset, length: block[offset : offset + length] if offset >= 0 else b"")
+        return cls.from_reader(lambda offset, length: block[offset : offset + length] if offset >= 0 else b"")
 
     @classmethod
-    def at(cls, read_at: Callable[[int, int], bytes]) -> TiffReader | None:
+    def from_reader(cls, read_at: Callable[[int, int], bytes]) -> TiffReader | None:
         """Reader over `read_at(offset, length) -> bytes`, which returns fewer bytes past the end."""
         header = read_at(0, 8)
         if len(header) < 8 or header[:4] not in (b"II*\x00", b"MM\x00*"):

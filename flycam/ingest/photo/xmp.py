@@ -18,11 +18,11 @@ from xml.etree.ElementTree import Element, ParseError  # types only; parsing is 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from flycam.frame.spelling import is_plain, seen
+from flycam.frame.text_normalization import is_printable, strip_unprintable
 
 MAX_PACKET_BYTES = 1024 * 1024
 MAX_VALUE_CHARACTERS = 4096
-_LONGEST_ADDRESS = 200  # of a namespace: longer than any that is known
+_MAX_NAMESPACE_CHARACTERS = 200  # of a namespace: longer than any that is known
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _PREFIXES = {
@@ -56,7 +56,7 @@ def read_xmp(packets: list[bytes]) -> tuple[dict[str, str], list[str]]:
     for packet in packets:
         found, remark = _read_packet(packet)
         for name, text in found.items():
-            values.setdefault(name, text if is_plain(text) else seen(text))
+            values.setdefault(name, text if is_printable(text) else strip_unprintable(text))
         if remark:
             remarks.append(remark)
     return values, remarks
@@ -116,7 +116,7 @@ def _keep(values: dict[str, str], tag: str, text: str) -> None:
 
 
 def _prefix_of(address: str) -> str:
-    return _known_prefix(address) if len(address) <= _LONGEST_ADDRESS else _UNKNOWN
+    return _known_prefix(address) if len(address) <= _MAX_NAMESPACE_CHARACTERS else _UNKNOWN
 
 
 @lru_cache(maxsize=256)

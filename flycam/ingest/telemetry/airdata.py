@@ -17,10 +17,10 @@ import numpy as np
 
 from flycam.errors import SourceUnreadable
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
-from flycam.ingest.telemetry.flight_log import FlightLog, require_few, strictly_increasing
+from flycam.ingest.telemetry.flight_log import FlightLog, require_bounded_log, sort_samples
 from flycam.messages import _
 
-_MOST_BYTES = 512 << 20
+_MAX_BYTES = 512 << 20
 _FIRST_COLUMN = "time(millisecond)"
 _UNITS = {
     "feet": 0.3048,
@@ -30,7 +30,7 @@ _UNITS = {
     "millisecond": 1e-3,
 }  # metres, seconds
 _GAP_S, _GAP_STEPS = 1.0, 2.5
-_LONGEST_S, _LATEST_S = 1e6, 4e9  # of a flight; UTC, the year 2096
+_MAX_FLIGHT_S, _LATEST_S = 1e6, 4e9  # of a flight; UTC, the year 2096
 _WANTED = (
     "time",
     "datetime",
@@ -50,7 +50,7 @@ _WANTED = (
 _NEEDED = 4  # of those above
 
 
-def looks_like_airdata(head: str) -> bool:
+def is_airdata(head: str) -> bool:
     """Whether text begins as AirData's table does."""
     return head.removeprefix("\ufeff").lstrip().lower().startswith(_FIRST_COLUMN)
 
@@ -59,7 +59,7 @@ def read_airdata(path: Path) -> FlightLog:
     """Track and exposures of an AirData CSV. Raises SourceUnreadable where it dates or places no row."""
     rows = _rows(path)
     t, utc, lat, lon = rows[:, :_NEEDED].T
-    dated = (t >= 0) & (t < _LONGEST_S) & ~((utc < 0) | (utc > _LATEST_S))
+    dated = (t >= 0) & (t < _MAX_FLIGHT_S) & ~((utc < 0) | (utc > _LATEST_S))
     rows = rows[dated & ((lat != 0) | (lon != 0)) & (np.abs(lat) <= 90.0) & (np.abs(lon) <= 180.0)]
     offsets = rows[:, 1] - rows[:, 0]
     if not np.isfinite(offsets).any():
@@ -78,7 +78,7 @@ def read_airdata(path: Path) -> FlightLog:
     return FlightLog(
         name=path.name,
         track=TelemetryTrack(
-            samples=strictly_increasing([_sample(row, path.name) for row in rows.tolist()]), max_gap_s=gap_s
+            samples=sort_samples([_sample(row, path.name) for row in rows.tolist()]), max_gap_s=gap_s
         ),
         clock="UTC by AirData",
         camera_events=tuple(_sample(row, f"{path.name} isPhoto") for row in rows[taken].tolist()),
@@ -87,7 +87,7 @@ def read_airdata(path: Path) -> FlightLog:
 
 def _rows(path: Path) -> np.ndarray:
     """N×14 float64 of `_WANTED` in seconds, metres and degrees, datetime in seconds UTC; NaN where absent."""
-    if path.stat().st_size > _MOST_BYTES:
+    if path.stat().st_size > _MAX_BYTES:
         raise SourceUnreadable(
             _("{path}: is larger than any flight's table: cut it to this flight", path=path)
         )
@@ -106,7 +106,7 @@ def _rows(path: Path) -> np.ndarray:
                 )
             for row in table:
                 found.append([_value(row, at, by) for at, by in columns])
-                require_few(path, len(found))
+                require_bounded_log(path, len(found))
     except (OSError, csv.Error) as error:
         raise SourceUnreadable(
             _("{path}: is damaged ({error}): download the CSV again", path=path, error=error)

@@ -23,8 +23,8 @@ from flycam.ingest.telemetry.flight_log import (
     FlightLog,
     Home,
     interpolate_angles,
-    require_few,
-    strictly_increasing,
+    require_bounded_log,
+    sort_samples,
 )
 from flycam.messages import _
 
@@ -40,7 +40,7 @@ _NEEDED = {
     "CAM": ("GPSTime", "GPSWeek", "Lat", "Lng", "Alt"),
     "ORGN": ("Type", "Lat", "Lng", "Alt"),
 }
-_WELCOME = {"GPS": ("RelHomeAlt",), "POS": ("RelHomeAlt",), "CAM": ("RelAlt", "Yaw", "Pitch", "Roll")}
+_OPTIONAL = {"GPS": ("RelHomeAlt",), "POS": ("RelHomeAlt",), "CAM": ("RelAlt", "Yaw", "Pitch", "Roll")}
 # a column's older names, first choice first, and how many of what it counts now one of them is
 _OLD_NAMES = {
     "Yaw": {"Y": 1.0},
@@ -51,8 +51,8 @@ _OLD_NAMES = {
     "GWk": {"Week": 1.0},
     "RelHomeAlt": {"RelAlt": 1.0},
 }
-_LARGEST = 1e15  # of any number: 30 years of microseconds
-_LATEST_S = 4e9  # UTC of a fix: the year 2096
+_MAX_NUMBER = 1e15  # of any number: 30 years of microseconds
+_MAX_UTC_S = 4e9  # UTC of a fix: the year 2096
 _HOME_TYPES = (1, 2)
 _HEAD = b"\xa3\x95"
 _FMT_TYPE = 0x80
@@ -64,7 +64,7 @@ _LETTERS = {
     **{"c": ("h", 100.0), "C": ("H", 100.0), "e": ("i", 100.0), "E": ("I", 100.0)},
     **{"a": ("64s", 0.0), "n": ("4s", 0.0), "N": ("16s", 0.0), "Z": ("64s", 0.0)},
 }
-_LONGEST_LINE = 4096
+_MAX_LINE_BYTES = 4096
 
 
 def read_dataflash(path: Path) -> FlightLog:
@@ -79,7 +79,7 @@ def read_dataflash(path: Path) -> FlightLog:
         )
     return FlightLog(
         name=path.name,
-        track=TelemetryTrack(samples=strictly_increasing(samples), max_gap_s=MAX_GAP_S),
+        track=TelemetryTrack(samples=sort_samples(samples), max_gap_s=MAX_GAP_S),
         clock="GPS time of the autopilot, 18 leap seconds taken off",
         camera_events=tuple(_events(by_type["CAM"], path.name)),
         home=_home(by_type["ORGN"]),
@@ -88,15 +88,15 @@ def read_dataflash(path: Path) -> FlightLog:
 
 def _read(path: Path) -> dict[str, Table]:
     """The usable messages of each kind in file order: what is needed of them is there, as numbers."""
-    columns = {kind: (*needed, *_WELCOME.get(kind, ())) for kind, needed in _NEEDED.items()}
+    columns = {kind: (*needed, *_OPTIONAL.get(kind, ())) for kind, needed in _NEEDED.items()}
     found = {kind: array("d") for kind in _NEEDED}
 
     def take(kind: str, values: Sequence[float]) -> None:
         needed = values[: len(_NEEDED[kind])]
-        if all(abs(value) < _LARGEST for value in needed):
-            found[kind].extend(value if abs(value) < _LARGEST else np.nan for value in values)
+        if all(abs(value) < _MAX_NUMBER for value in needed):
+            found[kind].extend(value if abs(value) < _MAX_NUMBER else np.nan for value in values)
             rows = len(found[kind]) // len(values)
-            require_few(path, samples=0 if kind == "ATT" else rows, rows=rows)
+            require_bounded_log(path, samples=0 if kind == "ATT" else rows, rows=rows)
 
     try:
         with path.open("rb") as file:
@@ -105,7 +105,7 @@ def _read(path: Path) -> dict[str, Table]:
                     _read_binary(data, columns, take)
             else:
                 file.seek(0)
-                _read_text(iter(lambda: file.readline(_LONGEST_LINE), b""), columns, take)
+                _read_text(iter(lambda: file.readline(_MAX_LINE_BYTES), b""), columns, take)
     except OSError as error:
         raise SourceUnreadable(
             _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
@@ -172,18 +172,18 @@ def _number(word: str) -> float:
         return np.nan
 
 
-def _places(said: Sequence[str], wanted: Sequence[str]) -> list[tuple[int, float]]:
+def _places(columns: Sequence[str], wanted: Sequence[str]) -> list[tuple[int, float]]:
     """Where each wanted column stands, under its name or an old one, and the factor to its unit; NaN where
     it is not."""
-    where = {name: place for place, name in enumerate(said)}
+    where = {name: place for place, name in enumerate(columns)}
     names = [{name: 1.0, **_OLD_NAMES.get(name, {})} for name in wanted]
     return [next(((where[n], by) for n, by in one.items() if n in where), (0, np.nan)) for one in names]
 
 
 def _utc_offset(gps: Table, path: Path) -> float:
     """UTC minus time since boot, seconds: the median over fixes (a fix is stamped late, never early)."""
-    found = gps_time.utc_s(gps["GWk"], gps["GMS"]) - gps["TimeUS"] / 1e6
-    offsets = found[(gps["Status"] >= 3) & (gps["GWk"] > 1000) & (np.abs(found) < _LATEST_S)]
+    found = gps_time.to_utc_s(gps["GWk"], gps["GMS"]) - gps["TimeUS"] / 1e6
+    offsets = found[(gps["Status"] >= 3) & (gps["GWk"] > 1000) & (np.abs(found) < _MAX_UTC_S)]
     if not offsets.size:
         raise SourceUnreadable(
             _(
@@ -235,7 +235,7 @@ def _track(by_type: dict[str, Table], offset_s: float, origin: str) -> list[Tele
 def _events(cameras: Table, origin: str) -> Iterator[TelemetrySample]:
     """Every exposure that names a place."""
     placed = _placed(cameras)
-    for i, t in enumerate(gps_time.utc_s(placed["GPSWeek"], placed["GPSTime"])):
+    for i, t in enumerate(gps_time.to_utc_s(placed["GPSWeek"], placed["GPSTime"])):
         yield TelemetrySample(
             t_utc_ns=round(t * 1e9),
             lon_deg=float(placed["Lng"][i]),

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
-from flycam.ingest.telemetry.quaternions import in_gap
+from flycam.ingest.telemetry.quaternions import is_in_gap
 from flycam.messages import _
 
 Floats = NDArray[np.float64]
 
-MOST_SAMPLES = 1_000_000
+MAX_SAMPLES = 1_000_000
 """Positions or exposures of a log: 5 hours of 50 a second."""
-MOST_ROWS = 3_000_000
+MAX_ROWS = 3_000_000
 """Messages of one kind in an aircraft's own log, or of all kinds over a link: 3 hours of 250 a second."""
 
 
@@ -50,16 +50,16 @@ class FlightLog:
     camera_events: tuple[TelemetrySample, ...] = ()
     home: Home | None = None
     remarks: tuple[tuple[str, str], ...] = ()
-    film_zero_ns: int | None = None
-    film_zero_sigma_s: float = float("nan")
+    video_zero_ns: int | None = None
+    video_zero_sigma_s: float = float("nan")
 
 
-def require_few(path: Path, samples: int, rows: int = 0) -> None:
+def require_bounded_log(path: Path, samples: int, rows: int = 0) -> None:
     """Raise SourceUnreadable where a log holds more than can be of one flight: what is held of it is bounded.
 
     samples  positions or exposures so far; rows: messages
     """
-    count, most = (samples, MOST_SAMPLES) if samples > MOST_SAMPLES else (rows, MOST_ROWS)
+    count, most = (samples, MAX_SAMPLES) if samples > MAX_SAMPLES else (rows, MAX_ROWS)
     if count > most:
         raise SourceUnreadable(
             _(
@@ -70,7 +70,7 @@ def require_few(path: Path, samples: int, rows: int = 0) -> None:
         )
 
 
-def strictly_increasing(samples: list[TelemetrySample]) -> tuple[TelemetrySample, ...]:
+def sort_samples(samples: list[TelemetrySample]) -> tuple[TelemetrySample, ...]:
     """Samples in order of time, of equal stamps the first."""
     ordered = sorted(samples, key=lambda s: s.t_utc_ns)
     kept: list[TelemetrySample] = []
@@ -92,5 +92,5 @@ def interpolate_angles(t: Floats, known_t: Floats, angles_deg: Floats, max_gap: 
     unwrapped = np.degrees(np.unwrap(np.radians(angles_deg), axis=0))
     columns = [np.interp(t, known_t, column, left=np.nan, right=np.nan) for column in unwrapped.T]
     found = (np.stack(columns, axis=1) + 180.0) % 360.0 - 180.0
-    found[in_gap(t, known_t, max_gap)] = np.nan
+    found[is_in_gap(t, known_t, max_gap)] = np.nan
     return found

@@ -22,17 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
-from flycam.frame.moment import EARLIEST_NS, LATEST_NS
-from flycam.frame.mp4 import TrackSamples, creation_s, find_box, track_samples
+from flycam.frame.mp4 import TrackSamples, find_box, parse_creation_s, parse_track_samples
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
-from flycam.ingest.telemetry.flight_log import FlightLog, require_few, strictly_increasing
+from flycam.frame.timestamp import EARLIEST_NS, LATEST_NS
+from flycam.ingest.telemetry.flight_log import FlightLog, require_bounded_log, sort_samples
 from flycam.messages import _
 
 Floats = NDArray[np.float64]
 
 MAX_GAP_S = 2.5
-_MOST_MOOV_BYTES, _MOST_PAYLOAD_BYTES = 64 << 20, 4 << 20
-_DEEPEST = 6
+_MAX_MOOV_BYTES, _MAX_PAYLOAD_BYTES = 64 << 20, 4 << 20
+_MAX_DEPTH = 6
 _NUMBERS = {
     "b": "i1", "B": "u1", "d": ">f8", "f": ">f4", "j": ">i8", "J": ">u8", "l": ">i4", "L": ">u4", "s": ">i2",
     "S": ">u2",
@@ -52,7 +52,7 @@ _FIXES = {0: "no_fix", 2: "2d", 3: "3d"}
 
 
 @dataclass(slots=True)
-class Stream:
+class GpmfStream:
     """One key's rows, payload by payload.
 
     rows     of each payload N×C in the units stated, `count` in all; payloads: their numbers
@@ -77,17 +77,17 @@ class Stream:
 
 def read_gpmf(path: Path) -> FlightLog:
     """The flight that a film's GPMF telemetry tells. Raises SourceUnreadable where they tell none."""
-    streams: dict[str, Stream] = {}
+    streams: dict[str, GpmfStream] = {}
     try:
         with path.open("rb") as file:
             created_s, track = _track(path, file.fileno())
             for number in range(len(track.size)):
                 size = int(track.size[number])
-                if size > _MOST_PAYLOAD_BYTES:
+                if size > _MAX_PAYLOAD_BYTES:
                     continue
                 file.seek(int(track.offset[number]))
-                gather(file.read(size), number, streams)
-                require_few(path, *_counts(streams))
+                gather_payload(file.read(size), number, streams)
+                require_bounded_log(path, *_counts(streams))
     except OSError as error:
         raise SourceUnreadable(
             _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
@@ -104,9 +104,9 @@ def read_gpmf(path: Path) -> FlightLog:
     return found
 
 
-def gather(payload: bytes, number: int, streams: dict[str, Stream]) -> None:
+def gather_payload(payload: bytes, number: int, streams: dict[str, GpmfStream]) -> None:
     """Add what a payload tells to the streams used. What does not fit into its place is passed over."""
-    _walk(payload, number, streams, _DEEPEST)
+    _walk(payload, number, streams, _MAX_DEPTH)
 
 
 def _track(path: Path, descriptor: int) -> tuple[float | None, TrackSamples]:
@@ -116,8 +116,8 @@ def _track(path: Path, descriptor: int) -> tuple[float | None, TrackSamples]:
         return os.pread(descriptor, count, at)
 
     box = find_box(read_at, 0, path.stat().st_size, b"moov")
-    moov = read_at(box[0], box[1] - box[0]) if box and box[1] - box[0] <= _MOST_MOOV_BYTES else b""
-    track = track_samples(moov, b"gpmd")
+    moov = read_at(box[0], box[1] - box[0]) if box and box[1] - box[0] <= _MAX_MOOV_BYTES else b""
+    track = parse_track_samples(moov, b"gpmd")
     if track is None:
         raise SourceUnreadable(
             _(
@@ -126,10 +126,10 @@ def _track(path: Path, descriptor: int) -> tuple[float | None, TrackSamples]:
                 path=path,
             )
         )
-    return creation_s(moov), track
+    return parse_creation_s(moov), track
 
 
-def _counts(streams: dict[str, Stream]) -> tuple[int, int]:
+def _counts(streams: dict[str, GpmfStream]) -> tuple[int, int]:
     """Positions, and rows of all kinds: an accelerometer's are many, and small."""
     places = max((streams[key].count for key in _PLACES if key in streams), default=0)
     return places, sum(one.count for one in streams.values()) // _ROWS_AS_ONE
@@ -148,7 +148,7 @@ def _triples(data: bytes) -> Iterator[tuple[str, str, int, int, bytes]]:
         at += 8 + -(-length // 4) * 4
 
 
-def _walk(data: bytes, number: int, streams: dict[str, Stream], deepest: int) -> None:
+def _walk(data: bytes, number: int, streams: dict[str, GpmfStream], deepest: int) -> None:
     about: dict[str, bytes] = {}
     scale, shape = np.ones(1), ""
     for key, kind, size, count, value in _triples(data):
@@ -164,7 +164,7 @@ def _walk(data: bytes, number: int, streams: dict[str, Stream], deepest: int) ->
         elif key in _TRACKS and count and (kind in _NUMBERS or kind == _COMPLEX):
             rows = _rows(value, kind, shape, size, count)
             if rows.size and len(scale) in (1, rows.shape[1]) and scale.all():
-                stream = streams.setdefault(key, Stream())
+                stream = streams.setdefault(key, GpmfStream())
                 if not stream.rows or stream.rows[0].shape[1] == rows.shape[1]:
                     stream.rows.append(rows / scale)
                     stream.count += len(rows)
@@ -184,7 +184,7 @@ def _rows(value: bytes, kind: str, shape: str, size: int, count: int) -> Floats:
     return np.stack([packed[name].astype(np.float64) for name in layout.names or ()], axis=1)
 
 
-def _film_s(stream: Stream, track: TrackSamples) -> Floats:
+def _film_s(stream: GpmfStream, track: TrackSamples) -> Floats:
     """When each row was taken, seconds of the film: a payload's rows lie evenly in its time, of which the
     last payload fills a part."""
     usual = float(np.median([len(rows) for rows in stream.rows]))
@@ -195,7 +195,7 @@ def _film_s(stream: Stream, track: TrackSamples) -> Floats:
     return np.concatenate(times)
 
 
-def _of_drone(name: str, streams: dict[str, Stream], track: TrackSamples) -> FlightLog | None:
+def _of_drone(name: str, streams: dict[str, GpmfStream], track: TrackSamples) -> FlightLog | None:
     """By the drone's own position and system time; None: there are none.
 
     Its clock against the film's: each row came within its payload's time, and all of them leave little room.
@@ -250,7 +250,7 @@ def _of_drone(name: str, streams: dict[str, Stream], track: TrackSamples) -> Fli
 
 
 def _drone_angles(
-    streams: dict[str, Stream], boot_s: Floats, zero_s: float, track: TrackSamples
+    streams: dict[str, GpmfStream], boot_s: Floats, zero_s: float, track: TrackSamples
 ) -> tuple[Floats, Floats]:
     """N×3 yaw, pitch, roll (degrees) of the drone and of its camera at N times of the drone's clock; NaN
     where nothing tells them."""
@@ -280,7 +280,7 @@ def _drone_angles(
 
 
 def _of_camera(
-    name: str, streams: dict[str, Stream], track: TrackSamples, created_s: float | None
+    name: str, streams: dict[str, GpmfStream], track: TrackSamples, created_s: float | None
 ) -> FlightLog | None:
     """By the camera's GPS; None: it has none, or no time."""
     stream = streams.get("GPS9") or streams.get("GPS5")
@@ -335,11 +335,11 @@ def _log(
         return None
     return FlightLog(
         name=name,
-        track=TelemetryTrack(samples=strictly_increasing(samples), max_gap_s=MAX_GAP_S),
+        track=TelemetryTrack(samples=sort_samples(samples), max_gap_s=MAX_GAP_S),
         clock=clock,
         remarks=remarks,
-        film_zero_ns=round(zero_s * 1e9),
-        film_zero_sigma_s=sigma_s,
+        video_zero_ns=round(zero_s * 1e9),
+        video_zero_sigma_s=sigma_s,
     )
 
 

@@ -13,13 +13,13 @@ _FIRST, _SINCE_S = 14.0, np.array([1_230_768_000.0, 1_341_100_800.0, 1_435_708_8
 2017 (IERS Bulletin C)."""
 
 
-def leap_seconds(utc: NDArray[np.float64]) -> NDArray[np.float64]:
+def compute_leap_seconds(utc: NDArray[np.float64]) -> NDArray[np.float64]:
     """Seconds that GPS time runs ahead of UTC at times in seconds UTC since 1970."""
     ahead: NDArray[np.float64] = _FIRST + np.searchsorted(_SINCE_S, utc, side="right").astype(np.float64)
     return ahead
 
 
-def utc_s(week: NDArray[np.float64], ms_of_week: NDArray[np.float64]) -> NDArray[np.float64]:
+def to_utc_s(week: NDArray[np.float64], ms_of_week: NDArray[np.float64]) -> NDArray[np.float64]:
     """Seconds UTC since 1970 of a week, counted on beyond 1023, and its milliseconds."""
     gps = GPS_EPOCH_S + week * WEEK_S + ms_of_week / 1e3
-    return gps - leap_seconds(gps - leap_seconds(gps))
+    return gps - compute_leap_seconds(gps - compute_leap_seconds(gps))

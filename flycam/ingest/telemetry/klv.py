@@ -18,22 +18,22 @@ from pathlib import Path
 import numpy as np
 
 from flycam.errors import SourceUnreadable
-from flycam.frame.moment import EARLIEST_NS, LATEST_NS
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
-from flycam.ingest.telemetry.flight_log import FlightLog, require_few, strictly_increasing
-from flycam.ingest.telemetry.klv_fields import TIME_TAG, KlvFields, fields_of
-from flycam.ingest.telemetry.klv_universal import SET_KEY, length_at, local_tags
+from flycam.frame.timestamp import EARLIEST_NS, LATEST_NS
+from flycam.ingest.telemetry.flight_log import FlightLog, require_bounded_log, sort_samples
+from flycam.ingest.telemetry.klv_fields import TIME_TAG, KlvFields, decode_fields
+from flycam.ingest.telemetry.klv_universal import SET_KEY, decode_ber_length, to_local_tags
 from flycam.messages import _
 
 UNIVERSAL_KEY = bytes.fromhex("060e2b34020b01010e01030101000000")
 MAX_GAP_S = 2.5
-_LONGEST = 65_536
-_LONGEST_TAG = 4  # bytes; the standard's last tag has two
+_MAX_PACKET_BYTES = 65_536
+_MAX_TAG_BYTES = 4  # bytes; the standard's last tag has two
 _CHUNK = 1 << 20
 _CHECKSUM_TAG = 1
 _ANY_KEY = re.compile(b"|".join(map(re.escape, (UNIVERSAL_KEY, SET_KEY))))
 _BATCH = 1024  # packets turned into numbers at once
-_LEAST_CHECKED = 0.05
+_MIN_CHECKED_SHARE = 0.05
 """Share of positions with a right checksum under which the encoder reckons it otherwise: one in 65,536 is
 right by chance."""
 
@@ -70,7 +70,7 @@ class PacketSplitter:
     counts: Counter[str] = field(default_factory=Counter)
     doubted: dict[str, list[dict[int, bytes]]] = field(default_factory=dict)
     _held: bytes = b""
-    _to_read_again: int = _LONGEST
+    _to_read_again: int = _MAX_PACKET_BYTES
 
     def feed(self, piece: bytes) -> list[dict[int, bytes]]:
         """The packets that `piece` completes."""
@@ -88,8 +88,8 @@ class PacketSplitter:
                 return packets
             start = found_key.start()
             self.counts["stray_bytes"] += start - at
-            head = length_at(data, start + len(UNIVERSAL_KEY))
-            if head is None or head[0] > _LONGEST:
+            head = decode_ber_length(data, start + len(UNIVERSAL_KEY))
+            if head is None or head[0] > _MAX_PACKET_BYTES:
                 if head is None and len(data) - start < len(UNIVERSAL_KEY) + 9:
                     self._held = data[start:]
                     return packets
@@ -120,14 +120,14 @@ class PacketSplitter:
 
     def _packet(self, packet: bytes, value_at: int) -> dict[int, bytes] | None:
         if packet.startswith(SET_KEY):  # which has no checksum
-            tags = local_tags(packet[value_at:])
+            tags = to_local_tags(packet[value_at:])
             self.counts["malformed" if tags is None else "packets"] += 1
             return tags
-        tags = local_set(packet[value_at:])
+        tags = parse_local_set(packet[value_at:])
         if tags is None:
             self.counts["malformed"] += 1
             return None
-        if tags.get(_CHECKSUM_TAG) == checksum(packet[:-2]).to_bytes(2, "big"):
+        if tags.get(_CHECKSUM_TAG) == compute_checksum(packet[:-2]).to_bytes(2, "big"):
             self.counts["packets"] += 1
             return tags
         why = "checksum" if _CHECKSUM_TAG in tags else "no_checksum"
@@ -136,19 +136,19 @@ class PacketSplitter:
         return None
 
 
-def checksum(data: bytes) -> int:
+def compute_checksum(data: bytes) -> int:
     """ST 0601 checksum of a packet without its last two bytes: big-endian 16-bit words summed, mod 2¹⁶."""
     values = np.frombuffer(data, dtype=np.uint8).astype(np.int64)
     return int((values[0::2].sum() * 256 + values[1::2].sum()) & 0xFFFF)
 
 
-def local_set(value: bytes) -> dict[int, bytes] | None:
+def parse_local_set(value: bytes) -> dict[int, bytes] | None:
     """Tag to value of a local set, of equal tags the last; None if its lengths do not add up, or a tag is
     longer than any."""
     tags: dict[int, bytes] = {}
     at = 0
     while at < len(value):
-        tag, longest = 0, at + _LONGEST_TAG
+        tag, longest = 0, at + _MAX_TAG_BYTES
         while True:
             if at >= min(len(value), longest):
                 return None
@@ -157,7 +157,7 @@ def local_set(value: bytes) -> dict[int, bytes] | None:
             tag = tag << 7 | byte & 0x7F
             if byte < 0x80:
                 break
-        head = length_at(value, at)
+        head = decode_ber_length(value, at)
         if head is None or head[1] + head[0] > len(value):
             return None
         tags[tag] = value[head[1] : head[1] + head[0]]
@@ -166,7 +166,8 @@ def local_set(value: bytes) -> dict[int, bytes] | None:
 
 
 class KlvSamples:
-    """Samples of one metadata stream that comes in pieces. What is held of it is bounded by `require_few`.
+    """Samples of one metadata stream that comes in pieces. What is held of it is bounded by
+    `require_bounded_log`.
 
     Packets whose checksum is wrong, or missing, are used where next to none that tells a position has a
     right one: then it is the encoder's way, and no damage.
@@ -206,14 +207,14 @@ class KlvSamples:
             (
                 why
                 for why in ("", "no_checksum", "checksum")
-                if len(by_check.get(why, ())) > _LEAST_CHECKED * count
+                if len(by_check.get(why, ())) > _MIN_CHECKED_SHARE * count
             ),
             "",
         )
         if used:
             counts[f"{used}_used"] = counts.pop(used)
         samples = by_check.get(used, [])
-        ordered = strictly_increasing(samples)
+        ordered = sort_samples(samples)
         counts["time_not_increasing"] = len(samples) - len(ordered)
         return ordered, counts
 
@@ -222,10 +223,10 @@ class KlvSamples:
         packets, self._packets[why] = self._packets[why], []
         samples = self._samples.setdefault(why, [])
         counts: Counter[str] = Counter()
-        samples += samples_of(fields_of(packets), self._path.name, counts)
+        samples += make_samples(decode_fields(packets), self._path.name, counts)
         if not why:  # of the others nothing is said but that
             self._counts += counts
-        require_few(self._path, sum(map(len, self._samples.values())))
+        require_bounded_log(self._path, sum(map(len, self._samples.values())))
 
 
 def read_klv(path: Path) -> FlightLog:
@@ -241,7 +242,10 @@ def read_klv(path: Path) -> FlightLog:
         ) from error
     ordered, counts = samples.finish()
     if not ordered:
-        why = "; ".join(english for english, _ in remarks_on(counts)) or "no packet of ST 0601 or MISB 0104"
+        why = (
+            "; ".join(english for english, _ in make_packet_remarks(counts))
+            or "no packet of ST 0601 or MISB 0104"
+        )
         raise SourceUnreadable(
             _(
                 "{path}: holds no position ({why}): give the metadata stream of this flight",
@@ -249,15 +253,15 @@ def read_klv(path: Path) -> FlightLog:
                 why=why,
             )
         )
-    return klv_log(path, ordered, remarks_on(counts))
+    return make_klv_log(path, ordered, make_packet_remarks(counts))
 
 
-def klv_log(
+def make_klv_log(
     path: Path,
     samples: tuple[TelemetrySample, ...],
     remarks: Sequence[tuple[str, str]],
-    film_zero_ns: int | None = None,
-    film_zero_sigma_s: float = math.nan,
+    video_zero_ns: int | None = None,
+    video_zero_sigma_s: float = math.nan,
 ) -> FlightLog:
     """Samples of a metadata stream as the log of a flight; film_zero: see `FlightLog`."""
     return FlightLog(
@@ -265,12 +269,12 @@ def klv_log(
         track=TelemetryTrack(samples=samples, max_gap_s=MAX_GAP_S),
         clock="UTC of the sensor (ST 0601 tag 2)",
         remarks=tuple(remarks),
-        film_zero_ns=film_zero_ns,
-        film_zero_sigma_s=film_zero_sigma_s,
+        video_zero_ns=video_zero_ns,
+        video_zero_sigma_s=video_zero_sigma_s,
     )
 
 
-def remarks_on(counts: Counter[str]) -> list[tuple[str, str]]:
+def make_packet_remarks(counts: Counter[str]) -> list[tuple[str, str]]:
     """What is to be said of packets counted by reason, (English, Vietnamese)."""
     return [
         (f"{counts[why]} {english}", f"{counts[why]} {vietnamese}")
@@ -279,7 +283,7 @@ def remarks_on(counts: Counter[str]) -> list[tuple[str, str]]:
     ]
 
 
-def samples_of(fields: KlvFields, origin: str, counts: Counter[str]) -> list[TelemetrySample]:
+def make_samples(fields: KlvFields, origin: str, counts: Counter[str]) -> list[TelemetrySample]:
     """One sample per packet with a time and a place; the others are counted.
 
     The height is that above mean sea level (tag 15) where it is there, else above the ellipsoid (tag 75).

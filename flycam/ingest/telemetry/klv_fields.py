@@ -85,7 +85,7 @@ class KlvFields:
         return len(self.t_ns)
 
 
-def fields_of(packets: Sequence[dict[int, bytes]]) -> KlvFields:
+def decode_fields(packets: Sequence[dict[int, bytes]]) -> KlvFields:
     """All packets' numbers. A value of another size than the standard's counts as not there."""
     column = {tag: _unsigned(packets, tag, *how) for tag, how in _UNSIGNED.items()}
     column |= {tag: _signed(packets, tag, *how) for tag, how in _SIGNED.items()}
@@ -99,11 +99,11 @@ def fields_of(packets: Sequence[dict[int, bytes]]) -> KlvFields:
     offsets = np.stack([np.stack([column[tag + 1], column[tag]], axis=1) for tag in (26, 28, 30, 32)], axis=1)
     full = np.stack([np.stack([column[tag + 1], column[tag]], axis=1) for tag in (82, 84, 86, 88)], axis=1)
     lonlat = np.stack([column[14], column[13]], axis=1)
-    gimbal = world_gimbal(body, sensor)
+    gimbal = to_world_gimbal(body, sensor)
     down = np.where(
         np.isfinite(column[15]) & np.isfinite(column[25]), column[15] - column[25], column[75] - column[78]
     )
-    towards = gimbal_towards(lonlat, centre, down, body[:, 0])
+    towards = compute_gimbal_towards(lonlat, centre, down, body[:, 0])
     times, known = _integers(packets, TIME_TAG, 8, signed=False)
     return KlvFields(
         t_ns=np.where(known & (times < 2**53), times, 0) * 1000,
@@ -124,7 +124,7 @@ def fields_of(packets: Sequence[dict[int, bytes]]) -> KlvFields:
     )
 
 
-def tag_value(tag: int, number: float) -> bytes | None:
+def encode_tag(tag: int, number: float) -> bytes | None:
     """The value bytes of a tag for a number in degrees or metres; None where no value of it says that."""
     if not math.isfinite(number):
         return None
@@ -139,7 +139,7 @@ def tag_value(tag: int, number: float) -> bytes | None:
     return steps.to_bytes(size, "big") if 0 <= steps <= most else None
 
 
-def world_gimbal(body_deg: Floats, sensor_deg: Floats) -> Floats:
+def to_world_gimbal(body_deg: Floats, sensor_deg: Floats) -> Floats:
     """N×3 platform (heading, pitch, roll), N×3 sensor (azimuth, elevation, roll) to N×3 yaw, pitch, roll.
 
     ST 0601 turns the sensor inside the platform: Rz(heading) Ry(pitch) Rx(roll) Rz(azimuth) Ry(elevation)
@@ -152,7 +152,9 @@ def world_gimbal(body_deg: Floats, sensor_deg: Floats) -> Floats:
     return np.where(known[:, None], np.degrees(gimbal_from_rotation(turned)), np.nan)
 
 
-def gimbal_towards(lonlat: Floats, centre_lonlat: Floats, down_m: Floats, heading_deg: Floats) -> Floats:
+def compute_gimbal_towards(
+    lonlat: Floats, centre_lonlat: Floats, down_m: Floats, heading_deg: Floats
+) -> Floats:
     """N×3 yaw, pitch, roll (degrees) of sensors that look from N×2 longitudes, latitudes at others, so much
     lower. They do not roll; one that looks nearly straight down is turned as the aircraft heads.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 
-from flycam.ingest.telemetry.klv_fields import TIME_TAG, tag_value
+from flycam.ingest.telemetry.klv_fields import TIME_TAG, encode_tag
 
 SET_KEY = bytes.fromhex("060e2b34020101010e01010201010000")
 _KEY = 16
@@ -43,13 +43,13 @@ _TAGS = {
 }
 
 
-def local_tags(value: bytes) -> dict[int, bytes] | None:
+def to_local_tags(value: bytes) -> dict[int, bytes] | None:
     """Tag to value bytes as ST 0601 has them, of the content of a universal set; None if its lengths do not
     add up. Items that flycam does not use, or whose value is out of the tag's range, are left out."""
     tags: dict[int, bytes] = {}
     at = 0
     while at < len(value):
-        head = length_at(value, at + _KEY)
+        head = decode_ber_length(value, at + _KEY)
         if head is None or head[1] + head[0] > len(value):
             return None
         length, start = head
@@ -58,13 +58,13 @@ def local_tags(value: bytes) -> dict[int, bytes] | None:
         if tag == TIME_TAG:
             tags[tag] = item
         elif tag is not None and length in _FLOATS:
-            written = tag_value(tag, struct.unpack(_FLOATS[length], item)[0])
+            written = encode_tag(tag, struct.unpack(_FLOATS[length], item)[0])
             if written is not None:
                 tags[tag] = written
     return tags
 
 
-def length_at(data: bytes, at: int) -> tuple[int, int] | None:
+def decode_ber_length(data: bytes, at: int) -> tuple[int, int] | None:
     """(length, where the value starts) of a BER length; None if it is cut off or of an unknown size."""
     if at >= len(data):
         return None

@@ -1,7 +1,7 @@
 """MAVLink telemetry logs (.tlog): a 64-bit big-endian time in microseconds before every packet.
 
-`Link` sorts messages by aircraft, from a file here or from a live link; `mavlink_aircraft` makes a flight log
-of one aircraft's; `mavlink_clock` says what time a message is of.
+`AircraftRegistry` sorts messages by aircraft, from a file here or from a live link; `mavlink_aircraft` makes
+a flight log of one aircraft's; `mavlink_clock` says what time a message is of.
 Source: MAVLink common message definitions; the tlog layout is described in the MAVLink developer guide.
 """
 
@@ -20,8 +20,8 @@ import numpy as np
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.telemetry.flight_log import FlightLog, require_few
-from flycam.ingest.telemetry.mavlink_aircraft import EARLIEST_US, LATEST_US, WANTED, Aircraft
+from flycam.ingest.telemetry.flight_log import FlightLog, require_bounded_log
+from flycam.ingest.telemetry.mavlink_aircraft import EARLIEST_US, LATEST_US, WANTED, MavlinkAircraft
 from flycam.messages import _
 
 _DAY_S = 86_400.0
@@ -32,18 +32,18 @@ _NUMBERS = frozenset(number for number, kind in mavlink.mavlink_map.items() if k
 
 
 @dataclass(slots=True)
-class Link:
+class AircraftRegistry:
     """Every aircraft heard on one link, by its system id."""
 
-    aircraft: dict[int, Aircraft] = field(default_factory=dict)
+    aircraft: dict[int, MavlinkAircraft] = field(default_factory=dict)
 
     def add(self, arrival_s: float, message: Any) -> None:
         """Gives a message to its aircraft. arrival_s: the receiver's UTC."""
         if message.get_type() in WANTED:
             system = int(message.get_srcSystem())
-            self.aircraft.setdefault(system, Aircraft(system)).add(arrival_s, message)
+            self.aircraft.setdefault(system, MavlinkAircraft(system)).add(arrival_s, message)
 
-    def flying(self) -> list[Aircraft]:
+    def active_aircraft(self) -> list[MavlinkAircraft]:
         """Those that send positions, the one that sends most first: ground stations send none."""
         placed = [a for a in self.aircraft.values() if a.positions]
         return sorted(placed, key=lambda a: (-a.positions, a.system))
@@ -51,16 +51,16 @@ class Link:
 
 def read_tlog(path: Path) -> FlightLog:
     """The aircraft that reports most in a tlog. Raises SourceUnreadable if none reports a position."""
-    return next(iter(read_tlog_aircraft(path, most=1).values()))
+    return next(iter(read_tlog_aircraft(path, max_count=1).values()))
 
 
-def read_tlog_aircraft(path: Path, most: int | None = None) -> dict[int, FlightLog]:
+def read_tlog_aircraft(path: Path, max_count: int | None = None) -> dict[int, FlightLog]:
     """Every aircraft of a tlog by its system id, or the `most` busiest; SourceUnreadable if there is none.
 
     Each log's remarks say what was left out and which other aircraft the file holds.
     """
-    link, corrupt = _heard(path)
-    flying = link.flying()
+    link, corrupt = _collect_aircraft(path)
+    flying = link.active_aircraft()
     if not flying and corrupt:
         raise SourceUnreadable(
             _(
@@ -80,7 +80,7 @@ def read_tlog_aircraft(path: Path, most: int | None = None) -> dict[int, FlightL
             )
         )
     logs: dict[int, FlightLog] = {}
-    for aircraft in flying[:most]:
+    for aircraft in flying[:max_count]:
         log = aircraft.flight_log(path.name)
         told = list(log.remarks)
         others = [a for a in flying if a is not aircraft]
@@ -105,9 +105,9 @@ def read_tlog_aircraft(path: Path, most: int | None = None) -> dict[int, FlightL
     return logs
 
 
-def _heard(path: Path) -> tuple[Link, int]:
+def _collect_aircraft(path: Path) -> tuple[AircraftRegistry, int]:
     """The file's messages by aircraft; how many carried an impossible time or one a day from the rest."""
-    link, stamps, corrupt = Link(), array("d"), 0
+    link, stamps, corrupt = AircraftRegistry(), array("d"), 0
     for stamp_s, message in _messages(path):
         if not EARLIEST_US < stamp_s * 1e6 < LATEST_US:
             corrupt += 1
@@ -117,7 +117,7 @@ def _heard(path: Path) -> tuple[Link, int]:
         stamps.append(stamp_s)
         link.add(stamp_s, message)
         positions = link.aircraft[message.get_srcSystem()].positions
-        require_few(path, samples=positions, rows=len(stamps))
+        require_bounded_log(path, samples=positions, rows=len(stamps))
     middle = float(np.median(stamps)) if stamps else 0.0
     for aircraft in link.aircraft.values():
         for rows in aircraft.rows.values():
@@ -186,7 +186,7 @@ def _size_and_number(data: mmap.mmap, at: int) -> tuple[int, int]:
     return _HEAD_BYTES + head[1] + 2 + signature, int.from_bytes(head[7:], "little")
 
 
-def _others(used: Aircraft, others: list[Aircraft]) -> tuple[str, str]:
+def _others(used: MavlinkAircraft, others: list[MavlinkAircraft]) -> tuple[str, str]:
     names = ", ".join(f"{a.system} ({a.positions} positions)" for a in others)
     ten = ", ".join(f"{a.system} ({a.positions} vị trí)" for a in others)
     return (

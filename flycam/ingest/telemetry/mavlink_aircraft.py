@@ -13,28 +13,28 @@ from typing import Any
 import numpy as np
 
 from flycam.errors import SourceUnreadable, TelemetryGap
-from flycam.frame.moment import EARLIEST_NS, LATEST_NS
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
-from flycam.ingest.telemetry.flight_log import FlightLog, Home, strictly_increasing
+from flycam.frame.timestamp import EARLIEST_NS, LATEST_NS
+from flycam.ingest.telemetry.flight_log import FlightLog, Home, sort_samples
 from flycam.ingest.telemetry.mavlink_camera import (
-    body_at,
-    centre_at,
-    field_of_view_at,
-    fix_at,
-    gimbal_at,
-    terrain_at,
+    find_fixes,
+    interpolate_body,
+    interpolate_centre,
+    interpolate_field_of_view,
+    interpolate_gimbal,
+    interpolate_terrain,
 )
 from flycam.ingest.telemetry.mavlink_clock import (
     BootClock,
     Remark,
     Row,
-    boot_clock,
-    last_boot,
-    live_only,
-    of_voice,
-    one_voice,
+    estimate_boot_clock,
+    filter_sender,
+    select_busiest_sender,
+    select_last_boot,
+    select_live_rows,
 )
-from flycam.ingest.telemetry.quaternions import yaw_pitch_roll
+from flycam.ingest.telemetry.quaternions import to_yaw_pitch_roll
 from flycam.messages import _
 
 MAX_GAP_S = 2.5
@@ -71,7 +71,7 @@ _LASTING_KEPT = 64
 
 
 @dataclass(slots=True)
-class Aircraft:
+class MavlinkAircraft:
     """Messages of one system id, by type, with the receiver's UTC (s) at which each arrived."""
 
     system: int
@@ -93,13 +93,13 @@ class Aircraft:
                 rows[-_LASTING_KEPT:] if name in _LASTING else [r for r in rows if r[0] >= arrival_s]
             )
 
-    def since(self, arrival_s: float) -> Aircraft:
+    def copy_since(self, arrival_s: float) -> MavlinkAircraft:
         """A copy of what arrived from then on; home, camera and clock whole."""
         rows = {
             name: rows[0 if name in _LASTING else bisect_left(rows, arrival_s, key=_arrival_s) :]
             for name, rows in self.rows.items()
         }
-        return Aircraft(self.system, rows)
+        return MavlinkAircraft(self.system, rows)
 
     @property
     def positions(self) -> int:
@@ -109,11 +109,11 @@ class Aircraft:
     def flight_log(self, name: str) -> FlightLog:
         """Track, camera events and home. Raises SourceUnreadable if no position was sent live."""
         remarks: list[Remark] = []
-        mine, voice_s = one_voice(self.rows["GLOBAL_POSITION_INT"])
+        mine, voice_s = select_busiest_sender(self.rows["GLOBAL_POSITION_INT"])
         if voice_s is not None:
-            remarks.append(_two_voices(self.system, self.positions - len(mine)))
-        rows = {kind: of_voice(found, voice_s) for kind, found in self.rows.items()}
-        positions, replayed = live_only(last_boot(mine))
+            remarks.append(_duplicate_system_remark(self.system, self.positions - len(mine)))
+        rows = {kind: filter_sender(found, voice_s) for kind, found in self.rows.items()}
+        positions, replayed = select_live_rows(select_last_boot(mine))
         remarks += replayed
         if not positions:
             raise SourceUnreadable(
@@ -123,9 +123,9 @@ class Aircraft:
                     name=name,
                 )
             )
-        clock = boot_clock(positions)
+        clock = estimate_boot_clock(positions)
         track = TelemetryTrack(
-            samples=strictly_increasing(_samples(positions, clock, rows, name)), max_gap_s=MAX_GAP_S
+            samples=sort_samples(_samples(positions, clock, rows, name)), max_gap_s=MAX_GAP_S
         )
         other_ns = _autopilot_shift(rows["SYSTEM_TIME"], clock)
         if other_ns is not None and abs(other_ns) > 5e9:
@@ -149,11 +149,11 @@ def _samples(
     positions: list[Row], clock: BootClock, rows: dict[str, list[Row]], origin: str
 ) -> list[TelemetrySample]:
     t = clock.boot_s
-    body = body_at(t, rows, MAX_GAP_S)
-    gimbal = gimbal_at(t, clock, rows, body[:, 0], MAX_GAP_S)
-    fov = field_of_view_at(t, rows, MAX_GAP_S)
-    centre = centre_at(t, rows, MAX_GAP_S)
-    ground, fix = terrain_at(t, clock, rows), fix_at(t, clock, rows)
+    body = interpolate_body(t, rows, MAX_GAP_S)
+    gimbal = interpolate_gimbal(t, clock, rows, body[:, 0], MAX_GAP_S)
+    fov = interpolate_field_of_view(t, rows, MAX_GAP_S)
+    centre = interpolate_centre(t, rows, MAX_GAP_S)
+    ground, fix = interpolate_terrain(t, clock, rows), find_fixes(t, clock, rows)
     return [
         TelemetrySample(
             t_utc_ns=round(clock.utc_s[i] * 1e9),
@@ -186,7 +186,7 @@ def _samples(
 def _autopilot_shift(times: list[Row], clock: BootClock) -> int | None:
     """The autopilot's own UTC minus the clock used, ns; None if it never knew."""
     known = [
-        m.time_unix_usec / 1e6 - float(clock.utc(m.time_boot_ms / 1e3))
+        m.time_unix_usec / 1e6 - float(clock.to_utc(m.time_boot_ms / 1e3))
         for _, m in times
         if m.time_unix_usec > EARLIEST_US and clock.boot_s[0] <= m.time_boot_ms / 1e3 <= clock.boot_s[-1]
     ]
@@ -218,7 +218,7 @@ def _camera_events(
 
 def _event_ns(utc_us: int, boot_s: float, clock: BootClock) -> int:
     """A camera's stamp: UTC where the autopilot knew it, else time since boot."""
-    return int(utc_us) * 1000 if utc_us > EARLIEST_US else round(float(clock.utc(boot_s)) * 1e9)
+    return int(utc_us) * 1000 if utc_us > EARLIEST_US else round(float(clock.to_utc(boot_s)) * 1e9)
 
 
 def _feedback(m: Any, clock: BootClock, origin: str) -> TelemetrySample:
@@ -269,7 +269,7 @@ def _captured(m: Any, clock: BootClock, track: TelemetryTrack, origin: str) -> T
     try:
         around = track.pose_at(event.t_utc_ns)
     except TelemetryGap:
-        yaw, pitch, roll = (float(a) for a in yaw_pitch_roll(m.q)[0])
+        yaw, pitch, roll = (float(a) for a in to_yaw_pitch_roll(m.q)[0])
         return replace(event, yaw_deg=yaw, pitch_deg=pitch, roll_deg=roll)
     return replace(
         _with_gimbal(event, track),
@@ -287,7 +287,7 @@ def _home(messages: list[Row]) -> Home | None:
     return None
 
 
-def _two_voices(system: int, dropped: int) -> Remark:
+def _duplicate_system_remark(system: int, dropped: int) -> Remark:
     return (
         f"two aircraft answer as system {system}: {dropped} positions of the one that sends less are not "
         "used; give each aircraft a number of its own (SYSID_THISMAV, MAV_SYS_ID)",

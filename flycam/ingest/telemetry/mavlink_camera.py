@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.ingest.telemetry.flight_log import interpolate_angles
-from flycam.ingest.telemetry.mavlink_clock import BootClock, Row, boot_s_of
+from flycam.ingest.telemetry.mavlink_clock import BootClock, Row, extract_boot_s
 from flycam.ingest.telemetry.quaternions import (
-    gimbal_yaw_in_world,
-    in_gap,
     interpolate_quaternions,
-    yaw_pitch_roll,
+    is_in_gap,
+    to_world_gimbal_yaw,
+    to_yaw_pitch_roll,
 )
 
 Floats = NDArray[np.float64]
@@ -38,17 +38,17 @@ _FIXES = {
 }
 
 
-def body_at(boot_s: Floats, rows: dict[str, list[Row]], max_gap_s: float) -> Floats:
+def interpolate_body(boot_s: Floats, rows: dict[str, list[Row]], max_gap_s: float) -> Floats:
     """N×3 aircraft yaw, pitch, roll in degrees from ATTITUDE, else ATTITUDE_QUATERNION."""
     euler, quaternions = rows["ATTITUDE"], rows["ATTITUDE_QUATERNION"]
     if euler:
         known = np.degrees([(m.yaw, m.pitch, m.roll) for _, m in euler])
-        return interpolate_angles(boot_s, *_in_order(boot_s_of(euler), known), max_gap_s)
+        return interpolate_angles(boot_s, *_in_order(extract_boot_s(euler), known), max_gap_s)
     q = [(m.q1, m.q2, m.q3, m.q4) for _, m in quaternions]
-    return _turned(boot_s, boot_s_of(quaternions), q, max_gap_s)
+    return _turned(boot_s, extract_boot_s(quaternions), q, max_gap_s)
 
 
-def gimbal_at(
+def interpolate_gimbal(
     boot_s: Floats, clock: BootClock, rows: dict[str, list[Row]], heading_deg: Floats, max_gap_s: float
 ) -> Floats:
     """N×3 gimbal yaw, pitch, roll in the world, degrees; NaN where no message tells.
@@ -56,33 +56,33 @@ def gimbal_at(
     heading_deg  N, the aircraft's yaw at the same times, for yaws that count from the nose
     """
     if device := rows["GIMBAL_DEVICE_ATTITUDE_STATUS"]:
-        times = boot_s_of(device)
+        times = extract_boot_s(device)
         angles = _turned(boot_s, times, [m.q for _, m in device], max_gap_s)
         order = np.argsort(times, kind="stable")
         last = np.clip(np.searchsorted(times[order], boot_s, side="right") - 1, 0, None)
         flags = np.array([m.flags for _, m in device])[order][last]
-        return np.column_stack([gimbal_yaw_in_world(angles[:, 0], flags, heading_deg), angles[:, 1:]])
+        return np.column_stack([to_world_gimbal_yaw(angles[:, 0], flags, heading_deg), angles[:, 1:]])
     if mount := rows["MOUNT_ORIENTATION"]:
         # MAVLink 1 and old senders leave yaw_absolute 0; an absolute yaw is never 0 all through a flight
         from_nose = not any(getattr(m, "yaw_absolute", 0.0) for _, m in mount)
         known = np.array([(m.yaw if from_nose else m.yaw_absolute, m.pitch, m.roll) for _, m in mount])
-        angles = interpolate_angles(boot_s, *_in_order(boot_s_of(mount), known), max_gap_s)
+        angles = interpolate_angles(boot_s, *_in_order(extract_boot_s(mount), known), max_gap_s)
         return _from_nose(angles, heading_deg) if from_nose else angles
     if status := rows["MOUNT_STATUS"]:
-        times = clock.boot(np.array([stamp for stamp, _ in status]))
+        times = clock.to_boot(np.array([stamp for stamp, _ in status]))
         known = np.array([(m.pointing_c, m.pointing_a, m.pointing_b) for _, m in status]) / 100.0
         return _from_nose(interpolate_angles(boot_s, *_in_order(times, known), max_gap_s), heading_deg)
     view = rows["CAMERA_FOV_STATUS"]
-    return _turned(boot_s, boot_s_of(view), [m.q for _, m in view], max_gap_s)
+    return _turned(boot_s, extract_boot_s(view), [m.q for _, m in view], max_gap_s)
 
 
-def field_of_view_at(boot_s: Floats, rows: dict[str, list[Row]], max_gap_s: float) -> Floats:
+def interpolate_field_of_view(boot_s: Floats, rows: dict[str, list[Row]], max_gap_s: float) -> Floats:
     """N×2 horizontal, vertical degrees: CAMERA_FOV_STATUS, else CAMERA_INFORMATION's lens and sensor."""
     view = rows["CAMERA_FOV_STATUS"]
     if view:
         known = np.array([(m.hfov, m.vfov) for _, m in view], dtype=np.float64)
         known[known <= 0] = np.nan
-        return interpolate_angles(boot_s, *_in_order(boot_s_of(view), known), max_gap_s)
+        return interpolate_angles(boot_s, *_in_order(extract_boot_s(view), known), max_gap_s)
     told = [
         (m.sensor_size_h, m.sensor_size_v, m.focal_length)
         for _, m in rows["CAMERA_INFORMATION"]
@@ -95,27 +95,27 @@ def field_of_view_at(boot_s: Floats, rows: dict[str, list[Row]], max_gap_s: floa
     return np.tile(np.where(fov > 0, fov, np.nan), (len(boot_s), 1))
 
 
-def centre_at(boot_s: Floats, rows: dict[str, list[Row]], max_gap_s: float) -> Floats:
+def interpolate_centre(boot_s: Floats, rows: dict[str, list[Row]], max_gap_s: float) -> Floats:
     """N×3 longitude, latitude, height (EGM96) of the picture's middle on the ground: CAMERA_FOV_STATUS."""
     view = [row for row in rows["CAMERA_FOV_STATUS"] if row[1].lat_image != _UNKNOWN_PLACE]
     known = [(m.lon_image / 1e7, m.lat_image / 1e7, m.alt_image / 1e3) for _, m in view]
-    return _linear(boot_s, boot_s_of(view), np.array(known, dtype=np.float64).reshape(-1, 3), max_gap_s)
+    return _linear(boot_s, extract_boot_s(view), np.array(known, dtype=np.float64).reshape(-1, 3), max_gap_s)
 
 
-def terrain_at(boot_s: Floats, clock: BootClock, rows: dict[str, list[Row]]) -> Floats:
+def interpolate_terrain(boot_s: Floats, clock: BootClock, rows: dict[str, list[Row]]) -> Floats:
     """N heights of the ground below (EGM96) from TERRAIN_REPORT, which carries no time but its arrival."""
     reports = [row for row in rows["TERRAIN_REPORT"] if row[1].spacing > 0]
-    times = clock.boot(np.array([stamp for stamp, _ in reports], dtype=np.float64))
+    times = clock.to_boot(np.array([stamp for stamp, _ in reports], dtype=np.float64))
     known = np.array([m.terrain_height for _, m in reports], dtype=np.float64).reshape(-1, 1)
     return _linear(boot_s, times, known, _STEP_S)[:, 0]
 
 
-def fix_at(boot_s: Floats, clock: BootClock, rows: dict[str, list[Row]]) -> list[str]:
+def find_fixes(boot_s: Floats, clock: BootClock, rows: dict[str, list[Row]]) -> list[str]:
     """The last fix that GPS_RAW_INT reported before each time, "unknown" if that is 5 s ago."""
     reports = rows["GPS_RAW_INT"]
     if not reports:
         return ["unknown"] * len(boot_s)
-    times = np.maximum.accumulate(clock.boot(np.array([stamp for stamp, _ in reports])))
+    times = np.maximum.accumulate(clock.to_boot(np.array([stamp for stamp, _ in reports])))
     last = np.searchsorted(times, boot_s, side="right") - 1
     fresh = (last >= 0) & (boot_s - times[last] <= _STEP_S)
     return [
@@ -133,7 +133,7 @@ def _turned(
     boot_s: Floats, times: Floats, quaternions: Sequence[Sequence[float]], max_gap_s: float
 ) -> Floats:
     known = np.array(quaternions, dtype=np.float64).reshape(-1, 4)
-    return yaw_pitch_roll(interpolate_quaternions(boot_s, *_in_order(times, known), max_gap_s))
+    return to_yaw_pitch_roll(interpolate_quaternions(boot_s, *_in_order(times, known), max_gap_s))
 
 
 def _linear(boot_s: Floats, times: Floats, known: Floats, max_gap_s: float) -> Floats:
@@ -142,7 +142,7 @@ def _linear(boot_s: Floats, times: Floats, known: Floats, max_gap_s: float) -> F
         return np.full((len(boot_s), known.shape[1]), np.nan)
     times, known = _in_order(times, known)
     found = np.stack([np.interp(boot_s, times, c, left=np.nan, right=np.nan) for c in known.T], axis=1)
-    found[in_gap(boot_s, times, max_gap_s)] = np.nan
+    found[is_in_gap(boot_s, times, max_gap_s)] = np.nan
     return found
 
 

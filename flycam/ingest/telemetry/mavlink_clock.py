@@ -22,7 +22,7 @@ _REBOOT_S = 5.0
 _RATE_SPAN = 15
 _RATE_TOLERANCE = 2.0
 _HELD_UP_S = 1.0  # a radio, or a busy receiver, holds packets up for so long and then gives them at once
-_VOICES = 3
+_MAX_SENDERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +32,26 @@ class BootClock:
     boot_s: Floats
     utc_s: Floats
 
-    def utc(self, boot_s: Floats | float) -> Floats:
+    def to_utc(self, boot_s: Floats | float) -> Floats:
         """UTC seconds at boot times; beyond the ends the nearest offset goes on."""
         return np.asarray(boot_s) + np.interp(boot_s, self.boot_s, self.utc_s - self.boot_s)
 
-    def boot(self, utc_s: Floats | float) -> Floats:
+    def to_boot(self, utc_s: Floats | float) -> Floats:
         """Boot times at UTC seconds, as `utc` the other way round."""
         return np.asarray(utc_s) - np.interp(utc_s, self.utc_s, self.utc_s - self.boot_s)
 
 
-def boot_s_of(rows: list[Row]) -> Floats:
+def extract_boot_s(rows: list[Row]) -> Floats:
     """Seconds since boot that the rows' messages carry."""
     return np.array([m.time_boot_ms for _, m in rows], dtype=np.float64) / 1e3
 
 
-def boot_clock(positions: list[Row]) -> BootClock:
+def estimate_boot_clock(positions: list[Row]) -> BootClock:
     """Boot time plus the least delay within a second, so that jitter goes and slow drift stays.
 
     positions  in order of time since boot
     """
-    boot = boot_s_of(positions)
+    boot = extract_boot_s(positions)
     delay = np.array([stamp for stamp, _ in positions]) - boot
     low = np.searchsorted(boot, boot - _DELAY_WINDOW_S)
     high = np.searchsorted(boot, boot + _DELAY_WINDOW_S, side="right")
@@ -59,14 +59,14 @@ def boot_clock(positions: list[Row]) -> BootClock:
     return BootClock(boot, boot + least)
 
 
-def one_voice(positions: list[Row]) -> tuple[list[Row], float | None]:
+def select_busiest_sender(positions: list[Row]) -> tuple[list[Row], float | None]:
     """Positions of the aircraft that speaks most, where several share a system id.
 
     Time since boot that goes back once is a reboot; back and forth it is two autopilots. Each position goes
     to the voice whose time since boot ran on as the receiver's did. Second: that voice's arrival minus boot
     time (s), None where there is but one.
     """
-    if (np.diff(boot_s_of(positions)) < -_REBOOT_S).sum() < _VOICES:
+    if (np.diff(extract_boot_s(positions)) < -_REBOOT_S).sum() < _MAX_SENDERS:
         return positions, None
     voices: list[list[Row]] = []
     for row in positions:
@@ -76,10 +76,10 @@ def one_voice(positions: list[Row]) -> tuple[list[Row], float | None]:
         else:
             mine.append(row)
     most = max(voices, key=len)
-    return most, float(np.median(np.array([stamp for stamp, _ in most]) - boot_s_of(most)))
+    return most, float(np.median(np.array([stamp for stamp, _ in most]) - extract_boot_s(most)))
 
 
-def of_voice(rows: list[Row], offset_s: float | None) -> list[Row]:
+def filter_sender(rows: list[Row], offset_s: float | None) -> list[Row]:
     """The rows that one voice sent, told by arrival minus boot time; all where there is but one voice."""
     if offset_s is None or not rows or not hasattr(rows[0][1], "time_boot_ms"):
         return rows
@@ -91,19 +91,19 @@ def _strays(last: Row, row: Row) -> float:
     return float(abs((row[1].time_boot_ms - last[1].time_boot_ms) / 1e3 - (row[0] - last[0])))
 
 
-def last_boot(positions: list[Row]) -> list[Row]:
+def select_last_boot(positions: list[Row]) -> list[Row]:
     """Positions since the last reboot, in order of time since boot."""
-    back = np.flatnonzero(np.diff(boot_s_of(positions)) < -_REBOOT_S)
+    back = np.flatnonzero(np.diff(extract_boot_s(positions)) < -_REBOOT_S)
     rows = positions[int(back[-1]) + 1 if back.size else 0 :]
     return sorted(rows, key=lambda row: row[1].time_boot_ms)
 
 
-def live_only(rows: list[Row]) -> tuple[list[Row], list[Remark]]:
+def select_live_rows(rows: list[Row]) -> tuple[list[Row], list[Remark]]:
     """Positions that arrived at the rate at which they were made; empty if none did.
 
     rows  in order of time since boot
     """
-    arrival, boot = np.array([stamp for stamp, _ in rows]), boot_s_of(rows)
+    arrival, boot = np.array([stamp for stamp, _ in rows]), extract_boot_s(rows)
     k = min(_RATE_SPAN, max(len(rows) - 1, 1) // 2)
     if k < 1:
         return rows, []

@@ -22,23 +22,23 @@ from urllib.parse import urlsplit
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flycam.errors import OptionUnusable, SourceUnreadable
-from flycam.frame.address import shown
+from flycam.frame.safe_url import strip_url_credentials
 from flycam.ingest.telemetry.flight_log import FlightLog
-from flycam.ingest.telemetry.mavlink import Link
-from flycam.ingest.telemetry.mavlink_record import MavlinkRecord
-from flycam.ingest.telemetry.serial_line import DEFAULT_BAUD, SerialLine, is_speed
+from flycam.ingest.telemetry.mavlink import AircraftRegistry
+from flycam.ingest.telemetry.serial_port import DEFAULT_BAUD, SerialPort, is_supported_baud
 from flycam.ingest.telemetry.steady_clock import SteadyClock
+from flycam.ingest.telemetry.tlog_writer import TlogWriter
 from flycam.messages import _
 
 _DATAGRAM_BYTES = 65_536
 _LOOK_S = 0.2
 _FORGET_EVERY_S = 5.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.5, 8.0
 _KEY_BYTES, _SIGNATURE_BYTES = 32, 6
 _SERIAL = "serial:"
 # a peer that lost its power says no goodbye: after five seconds of silence it is asked three times, so that
 # the link is opened again some ten seconds after
-_ASK_WHETHER_THERE = (
+_HEARTBEAT_PROBE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2),
@@ -59,7 +59,7 @@ class LinkHealth:
     messages: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     connections: int = 0
-    heard_ns: int | None = None
+    last_packet_ns: int | None = None
     unwritten: int = 0
     remarks: list[tuple[str, str]] = field(default_factory=list)
 
@@ -102,14 +102,18 @@ class MavlinkLink:
         record: Path | None = None,
         clock_s: Callable[[], float] | None = None,
     ) -> None:
-        self._name, self._keep_s, self._clock_s = shown(url), keep_s, clock_s or SteadyClock().now_s
+        self._name, self._keep_s, self._clock_s = (
+            strip_url_credentials(url),
+            keep_s,
+            clock_s or SteadyClock().now_s,
+        )
         self._address = _parsed(url)
         self._key = key
-        self._record = None if record is None else MavlinkRecord(record, self._not_written)
-        self._link = Link()
+        self._record = None if record is None else TlogWriter(record, self._not_written)
+        self._link = AircraftRegistry()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._socket: socket.socket | SerialLine | None = None
+        self._socket: socket.socket | SerialPort | None = None
         self._thread = threading.Thread(target=self._listen, name="mavlink", daemon=True)
         self._forgot_s = 0.0
         self.health = LinkHealth()
@@ -148,22 +152,22 @@ class MavlinkLink:
     def aircraft(self) -> list[int]:
         """System ids that send positions, the busiest first."""
         with self._lock:
-            return [one.system for one in self._link.flying()]
+            return [one.system for one in self._link.active_aircraft()]
 
     @property
     def silent_s(self) -> float:
         """Seconds since the last believed packet; infinite before the first."""
-        heard_ns = self.health.heard_ns
+        heard_ns = self.health.last_packet_ns
         return float("inf") if heard_ns is None else (time.monotonic_ns() - heard_ns) / 1e9
 
     def log(self, system: int | None = None, last_s: float = float("inf")) -> FlightLog | None:
         """The log of one aircraft (default: the busiest) over what is remembered, or of the last seconds of
         it; None: no position yet."""
         with self._lock:
-            flying = [one for one in self._link.flying() if system in (None, one.system)]
+            flying = [one for one in self._link.active_aircraft() if system in (None, one.system)]
             if not flying:
                 return None
-            aircraft = flying[0].since(self._clock_s() - last_s)
+            aircraft = flying[0].copy_since(self._clock_s() - last_s)
         try:
             return aircraft.flight_log(self._name)
         except SourceUnreadable:
@@ -175,7 +179,7 @@ class MavlinkLink:
             if self._socket is None:
                 if self._stopped.wait(pause_s):
                     break
-                pause_s = min(2.0 * pause_s, _LONGEST_PAUSE_S)
+                pause_s = min(2.0 * pause_s, _MAX_PAUSE_S)
                 self._reopen()
                 continue
             if self._drain(self._socket):
@@ -184,7 +188,7 @@ class MavlinkLink:
         if self._record is not None:
             self._record.close()
 
-    def _drain(self, link: socket.socket | SerialLine) -> bool:
+    def _drain(self, link: socket.socket | SerialPort) -> bool:
         """Everything that comes over one opened link, until it ends; whether anything came."""
         self.health.connections += 1
         parser, heard = _parser(self._key), False
@@ -216,7 +220,7 @@ class MavlinkLink:
                     self.health.refused[_reason(message)] += 1
                     continue
                 self.health.messages += 1
-                self.health.heard_ns = time.monotonic_ns()
+                self.health.last_packet_ns = time.monotonic_ns()
                 self._link.add(arrival_s, message)
                 believed.append(message)
             if arrival_s - self._forgot_s > _FORGET_EVERY_S:
@@ -228,15 +232,15 @@ class MavlinkLink:
             for message in believed:
                 self._record.write(arrival_s, bytes(message.get_msgbuf()))
 
-    def _not_written(self, lost: int, said: tuple[str, str] | None) -> None:
+    def _not_written(self, lost: int, reason: tuple[str, str] | None) -> None:
         self.health.unwritten = lost
-        if said is not None and said not in self.health.remarks:
-            self.health.remarks.append(said)
+        if reason is not None and reason not in self.health.remarks:
+            self.health.remarks.append(reason)
 
-    def _opened(self) -> socket.socket | SerialLine:
+    def _opened(self) -> socket.socket | SerialPort:
         address = self._address
         if isinstance(address, _Serial):
-            return SerialLine(address.path, address.baud, _LOOK_S)
+            return SerialPort(address.path, address.baud, _LOOK_S)
         if isinstance(address, _Udp):
             link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             try:
@@ -245,8 +249,8 @@ class MavlinkLink:
                 link.close()
                 raise
         else:
-            link = socket.create_connection((address.host, address.port), timeout=_LONGEST_PAUSE_S)
-            for level, option, value in _ASK_WHETHER_THERE:
+            link = socket.create_connection((address.host, address.port), timeout=_MAX_PAUSE_S)
+            for level, option, value in _HEARTBEAT_PROBE:
                 link.setsockopt(level, option, value)
         link.settimeout(_LOOK_S)
         return link
@@ -275,7 +279,7 @@ class _SignedOnly(mavlink.MAVLink):  # type: ignore[misc]
         return bool(super().check_signature(msgbuf, srcSystem, srcComponent))
 
 
-def key_of(text: str) -> bytes:
+def parse_signing_key(text: str) -> bytes:
     """A signing key: 64 hex digits, or a passphrase, whose SHA-256 it is, as ground stations have it."""
     try:
         key = bytes.fromhex(text.strip())
@@ -299,9 +303,9 @@ def _reason(message: Any) -> str:
     return "noise" if "prefix" in said else "damaged"
 
 
-def is_link(given: str) -> bool:
+def is_link(address: str) -> bool:
     """Whether this is the address of a link, not a file."""
-    return "://" in given or given.startswith(_SERIAL)
+    return "://" in address or address.startswith(_SERIAL)
 
 
 def _parsed(url: str) -> _Udp | _Tcp | _Serial:
@@ -321,7 +325,7 @@ def _parsed(url: str) -> _Udp | _Tcp | _Serial:
 def _serial(url: str) -> _Serial:
     path, colon, baud = url.removeprefix(_SERIAL).partition(":")
     path = "/" + path.lstrip("/") if path.startswith("/") else path
-    if not path or (colon and not (baud.isdecimal() and is_speed(int(baud)))):
+    if not path or (colon and not (baud.isdecimal() and is_supported_baud(int(baud)))):
         raise _no_link(url)
     return _Serial(Path(path), int(baud) if baud else DEFAULT_BAUD)
 
@@ -330,6 +334,6 @@ def _no_link(url: str) -> OptionUnusable:
     return OptionUnusable(
         _(
             "{url}: is no MAVLink link: give udp://:14550, tcp://HOST:5760 or serial:/dev/ttyUSB0:57600",
-            url=shown(url),
+            url=strip_url_credentials(url),
         )
     )

@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 _YAW_LOCK, _YAW_IN_VEHICLE_FRAME, _YAW_IN_EARTH_FRAME = 16, 32, 64
 
 
-def yaw_pitch_roll(quaternions: ArrayLike) -> Floats:
+def to_yaw_pitch_roll(quaternions: ArrayLike) -> Floats:
     """Quaternions N×4 (w, x, y, z; body to north-east-down) to N×3 yaw, pitch, roll in degrees.
 
     NaN where a quaternion is zero or not finite, which is how autopilots say that they do not know. At the
@@ -31,7 +31,7 @@ def yaw_pitch_roll(quaternions: ArrayLike) -> Floats:
     return np.where(known[:, None], angles, np.nan)
 
 
-def gimbal_yaw_in_world(yaw_deg: ArrayLike, flags: ArrayLike, heading_deg: ArrayLike) -> Floats:
+def to_world_gimbal_yaw(yaw_deg: ArrayLike, flags: ArrayLike, heading_deg: ArrayLike) -> Floats:
     """A gimbal device's yaw clockwise from north, degrees, by the flags sent with it.
 
     The flags name the frame; a device that names none measures from north exactly when its yaw is locked
@@ -60,11 +60,11 @@ def interpolate_quaternions(t: Floats, known_t: Floats, quaternions: ArrayLike, 
     same_side = np.where((q[1:] * q[:-1]).sum(axis=1) < 0, -1.0, 1.0)
     q = q * np.concatenate([[1.0], np.cumprod(same_side)])[:, None]
     found = np.stack([np.interp(t, known_t, column, left=np.nan, right=np.nan) for column in q.T], axis=1)
-    found[in_gap(t, known_t, max_gap)] = np.nan
+    found[is_in_gap(t, known_t, max_gap)] = np.nan
     return found
 
 
-def in_gap(t: Floats, known_t: Floats, max_gap: float) -> NDArray[np.bool_]:
+def is_in_gap(t: Floats, known_t: Floats, max_gap: float) -> NDArray[np.bool_]:
     """Which of N times lie between two known times further apart than max_gap."""
     right = np.clip(np.searchsorted(known_t, t), 1, len(known_t) - 1)
     exact = known_t[np.clip(np.searchsorted(known_t, t), 0, len(known_t) - 1)] == t

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from flycam.frame.moment import EARLIEST_NS
+from flycam.frame.timestamp import EARLIEST_NS
 
 _SET_NS = 2_000_000_000
 

@@ -13,7 +13,10 @@ import numpy as np
 NAN = float("nan")
 _FIRST_YEAR, _LAST_YEAR = 2005, 2100
 UNKNOWN = (NAN, NAN, NAN)
-_LONGEST, _LONGEST_START = 1 << 16, 256  # characters of a cue, and of the lines that begin it
+_MAX_CUE_CHARACTERS, _MAX_HEADER_CHARACTERS = (
+    1 << 16,
+    256,
+)  # characters of a cue, and of the lines that begin it
 
 # Every repetition has a bound: a file may be one line of anything.
 _NUMBER = r"[-+]?\d{1,12}(?:\.\d{1,18})?"
@@ -34,7 +37,7 @@ _BARE = re.compile(_NUMBER)
 
 
 @dataclass(frozen=True, slots=True)
-class Cue:
+class SubtitleCue:
     """place: (longitude, latitude) if `named`, else the two coordinates in the file's order; None: absent."""
 
     video_ms: int | None
@@ -55,7 +58,7 @@ class Cue:
     speed_mps: float
 
 
-def cues_of(pieces: Iterable[str]) -> Iterator[Cue]:
+def parse_cues(pieces: Iterable[str]) -> Iterator[SubtitleCue]:
     """Every cue of a subtitle text, in the file's order; of one longer than any the beginning. Never holds
     more than that and a piece."""
     held = ""
@@ -65,13 +68,13 @@ def cues_of(pieces: Iterable[str]) -> Iterator[Cue]:
         for start, following in pairwise(starts):
             yield _cue(start, held[start.end() : following.start()])
         if starts:  # the last may go on in the next piece
-            held = held[starts[-1].start() :][:_LONGEST]
+            held = held[starts[-1].start() :][:_MAX_CUE_CHARACTERS]
         else:
-            held = held[max(held.rfind("\n", 0, -_LONGEST_START), 0) :][:_LONGEST]
+            held = held[max(held.rfind("\n", 0, -_MAX_HEADER_CHARACTERS), 0) :][:_MAX_CUE_CHARACTERS]
     yield from (_cue(start, held[start.end() :]) for start in _START.finditer(held))
 
 
-def order_evidence(cues: list[Cue]) -> str:
+def detect_order_evidence(cues: list[SubtitleCue]) -> str:
     """How the longitude can be told: "named", "range", "distance" (to home, as stated) or by "dialect"."""
     bare = [cue for cue in cues if cue.place is not None and not cue.named]
     if not bare:
@@ -82,7 +85,7 @@ def order_evidence(cues: list[Cue]) -> str:
     return "distance" if _by_distance(bare) is not None else "dialect"
 
 
-def lon_first(cues: list[Cue], evidence: str) -> bool:
+def is_lon_first(cues: list[SubtitleCue], evidence: str) -> bool:
     """Whether the first of two unnamed coordinates is the longitude."""
     bare = [cue for cue in cues if cue.place is not None and not cue.named]
     if evidence == "range":
@@ -93,7 +96,7 @@ def lon_first(cues: list[Cue], evidence: str) -> bool:
     return True
 
 
-def _by_distance(cues: list[Cue]) -> bool | None:
+def _by_distance(cues: list[SubtitleCue]) -> bool | None:
     """True: longitude first, False: latitude first, by which order gives the stated distance to home."""
     known = [
         c for c in cues if c.home is not None and np.isfinite(c.home_distance_m) and c.home_distance_m > 20
@@ -109,7 +112,7 @@ def _by_distance(cues: list[Cue]) -> bool | None:
     return None if min(off) > 0.1 or max(off) < 2 * min(off) else off[0] < off[1]
 
 
-def _cue(start: re.Match[str], body: str) -> Cue:
+def _cue(start: re.Match[str], body: str) -> SubtitleCue:
     hours, minutes, seconds, fraction = start.groups()
     video_ms = None
     if hours is not None:
@@ -130,7 +133,7 @@ def _cue(start: re.Match[str], body: str) -> Cue:
     absolute = said.get("abs_alt") or said.get("altitude") or (third if "." in third else "nan")
     barometer = said.get("barometer") or said.get("hb") or _first_number(calls.get("BAROMETER", ""))
     relative = float(said.get("rel_alt") or barometer)
-    return Cue(
+    return SubtitleCue(
         video_ms=video_ms,
         wall_ns=_wall_ns(body),
         place=place,
@@ -150,9 +153,9 @@ def _cue(start: re.Match[str], body: str) -> Cue:
     )
 
 
-def _named_place(said: dict[str, str]) -> tuple[float, float] | None:
-    lon = said.get("longitude") or said.get("longtitude")
-    lat = said.get("latitude")
+def _named_place(values: dict[str, str]) -> tuple[float, float] | None:
+    lon = values.get("longitude") or values.get("longtitude")
+    lat = values.get("latitude")
     return None if lon is None or lat is None else (float(lon), float(lat))
 
 
@@ -177,8 +180,8 @@ def _yaw_pitch_roll(text: str) -> tuple[float, float, float]:
     return yaw, pitch, roll
 
 
-def _gimbal(said: dict[str, str]) -> tuple[float, float, float]:
-    return float(said.get("gb_yaw", "nan")), float(said["gb_pitch"]), float(said.get("gb_roll", "nan"))
+def _gimbal(values: dict[str, str]) -> tuple[float, float, float]:
+    return float(values.get("gb_yaw", "nan")), float(values["gb_pitch"]), float(values.get("gb_roll", "nan"))
 
 
 def _focal_35mm(text: str | None) -> float:

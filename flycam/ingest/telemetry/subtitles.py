@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
-from flycam.ingest.telemetry.flight_log import FlightLog, Home, require_few
-from flycam.ingest.telemetry.subtitle_cues import Cue, cues_of, lon_first, order_evidence
+from flycam.ingest.telemetry.flight_log import FlightLog, Home, require_bounded_log
+from flycam.ingest.telemetry.subtitle_cues import SubtitleCue, detect_order_evidence, is_lon_first, parse_cues
 from flycam.messages import _
-from flycam.store.regular import reads_foreign
+from flycam.store.regular_file import guard_foreign_reader
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_MOST_BYTES = 256 << 20
+_MAX_BYTES = 256 << 20
 _PIECE = 1 << 18  # characters
 _GAP_S, _GAP_STEPS = 1.0, 2.5
 
@@ -80,7 +80,7 @@ class Subtitles:
         return len(self.video_ms)
 
     @property
-    def fresh(self) -> NDArray[np.bool_]:
+    def is_new_position(self) -> NDArray[np.bool_]:
         """N, True where the position is new: many aircraft repeat one fix over several pictures."""
         moved = np.any(np.diff(self.lonlat, axis=0) != 0, axis=1)
         return np.concatenate([np.ones(min(1, len(self)), dtype=bool), moved])
@@ -149,18 +149,18 @@ class Subtitles:
         return tuple(said)
 
 
-def looks_like_subtitles(head: bytes) -> bool:
+def is_subtitle_file(head: bytes) -> bool:
     """Whether the first bytes of a file are those of a subtitle file."""
     return _START.search(_decode(head)) is not None
 
 
-@reads_foreign
+@guard_foreign_reader
 def read_subtitles(path: Path) -> Subtitles:
     """Every usable cue of a DJI subtitle file. Raises SourceUnreadable if there is no cue to read, or more
     than of any film."""
     try:
         size = path.stat().st_size
-        if size > _MOST_BYTES:
+        if size > _MAX_BYTES:
             raise SourceUnreadable(
                 _(
                     "{path}: {size} MiB is more than any subtitle file: check what it is",
@@ -171,10 +171,10 @@ def read_subtitles(path: Path) -> Subtitles:
         with path.open("rb") as file:
             encoding = _encoding(file.read(2))
         with path.open(encoding=encoding, errors="replace") as text:
-            cues: list[Cue] = []
-            for cue in cues_of(iter(lambda: text.read(_PIECE), "")):
+            cues: list[SubtitleCue] = []
+            for cue in parse_cues(iter(lambda: text.read(_PIECE), "")):
                 cues.append(cue)
-                require_few(path, len(cues))
+                require_bounded_log(path, len(cues))
     except OSError as error:
         raise SourceUnreadable(
             _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
@@ -215,13 +215,13 @@ def _encoding(head: bytes) -> str:
     return "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 
-def _table(cues: list[Cue], name: str) -> Subtitles:
+def _table(cues: list[SubtitleCue], name: str) -> Subtitles:
     dropped: Counter[str] = Counter()
     somewhere = any(cue.place is not None for cue in cues)
     timed_by = "video" if any(cue.video_ms is not None for cue in cues) else "aircraft"
-    order = order_evidence(cues)
-    first = lon_first(cues, order)
-    rows: list[tuple[Cue, tuple[float, float], int]] = []
+    order = detect_order_evidence(cues)
+    first = is_lon_first(cues, order)
+    rows: list[tuple[SubtitleCue, tuple[float, float], int]] = []
     start_ns = next((cue.wall_ns for cue in cues if cue.wall_ns), 0)
     last_ms = -1
     for cue in cues:

@@ -30,13 +30,13 @@ _CHUNK = 1 << 20
 _PRIVATE_1, _METADATA = 0xBD, 0xFC
 _VIDEO = range(0xE0, 0xF0)
 _HEAD_PACKETS = 4  # of a picture: its parameter sets and what is said of it come before its slices
-_LONGEST_PES = 1 << 18
+_MAX_PES_BYTES = 1 << 18
 _CELL_HEAD = 5
 _KLV = b"\x06\x0e\x2b\x34"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pes:
+class PesPacket:
     """One PES packet.
 
     payload   of metadata all, without AU cell heads; of a picture its beginning
@@ -52,7 +52,7 @@ class Pes:
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenPes:
     """A PES packet whose end has not come; `length` is what it says, 0: until the next begins."""
 
     is_picture: bool
@@ -68,7 +68,7 @@ class _Open:
         self.length = 6 + stated if stated else 0
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         if self.is_picture:
             return self.packets == _HEAD_PACKETS
         return 0 < self.length <= len(self.data)
@@ -79,13 +79,13 @@ def is_transport_stream(head: bytes) -> bool:
     return any(_is_in_step(head, before, stride) for stride, before in _LAYOUTS)
 
 
-def seconds_between(pts: int, later_pts: int) -> float:
+def compute_pts_interval_s(pts: int, later_pts: int) -> float:
     """From one PTS to another, at most 13 hours away either way: they count modulo 2³³."""
     ticks = (later_pts - pts + _PTS_PERIOD // 2) % _PTS_PERIOD - _PTS_PERIOD // 2
     return ticks / PTS_HZ
 
 
-def packetized_streams(path: Path) -> Iterator[Pes]:
+def read_pes_packets(path: Path) -> Iterator[PesPacket]:
     """PES packets of all metadata streams and of the first video stream, in the order of their ends.
 
     Those that lost a packet on the way are left out. Raises OSError.
@@ -149,13 +149,13 @@ class _Demuxer:
     """Fed transport packets; what is held is one bounded PES packet for each stream."""
 
     def __init__(self) -> None:
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, _OpenPes] = {}
         self._is_metadata = np.zeros(1 << 13, dtype=bool)
         self._video_pid = -1
         self._since_begin = _HEAD_PACKETS
         self._near_pts: int | None = None
 
-    def feed(self, rows: NDArray[np.uint8]) -> Iterator[Pes]:
+    def feed(self, rows: NDArray[np.uint8]) -> Iterator[PesPacket]:
         pid = (rows[:, 1].astype(np.int64) & 0x1F) << 8 | rows[:, 2]
         control = rows[:, 3] >> 4 & 3
         at = 4 + np.where(control & 2, 1 + rows[:, 4].astype(np.int64), 0)
@@ -176,7 +176,7 @@ class _Demuxer:
         for row in np.flatnonzero(is_taken):
             yield from self._add(int(pid[row]), rows[row], int(at[row]), begins=bool(begins[row]))
 
-    def finish(self) -> Iterator[Pes]:
+    def finish(self) -> Iterator[PesPacket]:
         for pid in sorted(self._open):
             yield from self._close(pid)
 
@@ -192,12 +192,12 @@ class _Demuxer:
         found[rows[since < _HEAD_PACKETS]] = True
         return found
 
-    def _add(self, pid: int, packet: NDArray[np.uint8], at: int, *, begins: bool) -> Iterator[Pes]:
+    def _add(self, pid: int, packet: NDArray[np.uint8], at: int, *, begins: bool) -> Iterator[PesPacket]:
         data, counter = packet[at:].tobytes(), int(packet[3]) & 0x0F
         before = self._open.get(pid)
         if begins:
             yield from self._close(pid)
-            opened = _Open(
+            opened = _OpenPes(
                 pid == self._video_pid, data[3] == _METADATA, self._near_pts, bytearray(data), counter
             )
             self._open[pid] = opened
@@ -205,16 +205,16 @@ class _Demuxer:
                 self._near_pts = pts
         elif before is None or counter == before.counter:
             return  # its beginning was lost; or a packet sent twice
-        elif counter != (before.counter + 1) % 16 or len(before.data) > _LONGEST_PES:
+        elif counter != (before.counter + 1) % 16 or len(before.data) > _MAX_PES_BYTES:
             del self._open[pid]
             return
         else:
             before.data += data
             before.counter, before.packets = counter, before.packets + 1
-        if self._open[pid].is_whole:
+        if self._open[pid].is_complete:
             yield from self._close(pid)
 
-    def _close(self, pid: int) -> Iterator[Pes]:
+    def _close(self, pid: int) -> Iterator[PesPacket]:
         done = self._open.pop(pid, None)
         if done is None:
             return
@@ -224,7 +224,7 @@ class _Demuxer:
             payload = _unwrapped(payload)
         is_cut = not done.is_picture and len(done.data) < done.length
         if payload and not is_cut:
-            yield Pes(
+            yield PesPacket(
                 pid=pid,
                 is_picture=done.is_picture,
                 pts=_pts(data),

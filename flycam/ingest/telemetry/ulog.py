@@ -15,16 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable, TelemetryGap
-from flycam.frame.moment import EARLIEST_NS, LATEST_NS
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
+from flycam.frame.timestamp import EARLIEST_NS, LATEST_NS
 from flycam.ingest.telemetry.flight_log import (
     FlightLog,
     Home,
     interpolate_angles,
-    require_few,
-    strictly_increasing,
+    require_bounded_log,
+    sort_samples,
 )
-from flycam.ingest.telemetry.quaternions import gimbal_yaw_in_world, interpolate_quaternions, yaw_pitch_roll
+from flycam.ingest.telemetry.quaternions import (
+    interpolate_quaternions,
+    to_world_gimbal_yaw,
+    to_yaw_pitch_roll,
+)
 from flycam.ingest.telemetry.ulog_topics import Records, ULogTopics, is_number, read_topics
 from flycam.messages import _
 
@@ -61,8 +65,8 @@ def read_ulog(path: Path) -> FlightLog:
     home = _home(_first(topics, "home_position"))
     fused, captures = _first(topics, "vehicle_global_position"), _first(topics, "camera_capture")
     triggers = _first(topics, "camera_trigger")
-    require_few(path, max(map(len, (fused if len(fused) else gps, captures, triggers))))
-    samples = strictly_increasing(_track(topics, gps, offset_us, home, path.name))
+    require_bounded_log(path, max(map(len, (fused if len(fused) else gps, captures, triggers))))
+    samples = sort_samples(_track(topics, gps, offset_us, home, path.name))
     if not samples:
         raise SourceUnreadable(_("{path}: holds no position: give the log of the flight itself", path=path))
     track = TelemetryTrack(samples=samples, max_gap_s=MAX_GAP_S)
@@ -161,7 +165,7 @@ def _attitude_at(t: Floats, rows: Records) -> Floats:
     if not len(rows):
         return np.full((len(t), 3), np.nan)
     known_t = rows["timestamp"].astype(np.float64)
-    return yaw_pitch_roll(interpolate_quaternions(t, known_t, rows["q"], MAX_GAP_S * 1e6))
+    return to_yaw_pitch_roll(interpolate_quaternions(t, known_t, rows["q"], MAX_GAP_S * 1e6))
 
 
 def _gimbal_at(t: Floats, topics: ULogTopics, heading_deg: Floats) -> Floats:
@@ -169,9 +173,9 @@ def _gimbal_at(t: Floats, topics: ULogTopics, heading_deg: Floats) -> Floats:
     device = _first(topics, "gimbal_device_attitude_status")
     if len(device):
         known_t = device["timestamp"].astype(np.float64)
-        angles = yaw_pitch_roll(interpolate_quaternions(t, known_t, device["q"], MAX_GAP_S * 1e6))
+        angles = to_yaw_pitch_roll(interpolate_quaternions(t, known_t, device["q"], MAX_GAP_S * 1e6))
         which = np.clip(np.searchsorted(device["timestamp"], t), 0, len(device) - 1)
-        yaw = gimbal_yaw_in_world(angles[:, 0], device["device_flags"][which], heading_deg)
+        yaw = to_world_gimbal_yaw(angles[:, 0], device["device_flags"][which], heading_deg)
         return np.column_stack([yaw, angles[:, 1:]])
     mount = _first(topics, "mount_orientation")
     if len(mount):
@@ -205,7 +209,9 @@ def _events(
         good = captures[captures["result"] == 1]
         failed = len(captures) - len(good)
         told = [(f"{failed} captures failed in the camera", f"{failed} lần chụp máy ảnh báo lỗi")]
-        return _once(good, [_captured(m, offset_us, track, origin) for m in good]), told if failed else []
+        return _unique_sequences(
+            good, [_captured(m, offset_us, track, origin) for m in good]
+        ), told if failed else []
     triggers = _first(topics, "camera_trigger")
     if _has(triggers, ("feedback",)) and (triggers["feedback"] != 0).any():
         triggers = triggers[triggers["feedback"] != 0]  # the shutter itself, not the command to it
@@ -218,7 +224,7 @@ def _events(
             continue
     lost = len(triggers) - len(placed)
     told = [(f"{lost} triggers lie where the log has no position", f"{lost} lần chụp không có vị trí")]
-    return _once(triggers[rows], placed), told if lost else []
+    return _unique_sequences(triggers[rows], placed), told if lost else []
 
 
 def _captured(m: np.void, offset_us: int, track: TelemetryTrack, origin: str) -> TelemetrySample:
@@ -239,7 +245,7 @@ def _captured(m: np.void, offset_us: int, track: TelemetryTrack, origin: str) ->
     try:
         around = track.pose_at(t_ns)
     except TelemetryGap:
-        yaw, pitch, roll = (float(a) for a in yaw_pitch_roll(m["q"])[0])
+        yaw, pitch, roll = (float(a) for a in to_yaw_pitch_roll(m["q"])[0])
         return replace(bare, yaw_deg=yaw, pitch_deg=pitch, roll_deg=roll)
     return replace(
         around,
@@ -251,7 +257,7 @@ def _captured(m: np.void, offset_us: int, track: TelemetryTrack, origin: str) ->
     )
 
 
-def _once(rows: Records, samples: list[TelemetrySample]) -> tuple[TelemetrySample, ...]:
+def _unique_sequences(rows: Records, samples: list[TelemetrySample]) -> tuple[TelemetrySample, ...]:
     """Of equal sequence numbers the first, in order of the numbers."""
     if not len(rows):
         return ()

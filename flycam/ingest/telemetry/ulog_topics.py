@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
-from flycam.frame.moment import LATEST_NS
-from flycam.ingest.telemetry.flight_log import require_few
+from flycam.frame.timestamp import LATEST_NS
+from flycam.ingest.telemetry.flight_log import require_bounded_log
 from flycam.messages import _
 
 MAGIC = b"ULog\x01\x12\x35"
@@ -41,9 +41,9 @@ _TYPES = {
     "char": "S1",
 }
 _FIELD = re.compile(r"([A-Za-z_]\w*)(?:\[(\d+)\])?\s+(\w+)")
-_MOST_NESTED = 8
-_MOST_BYTES = 0xFFFF  # of a message, by its 16-bit size: no record is longer, whatever its description says
-_MOST_FORMATS = 4096  # PX4 writes some 300
+_MAX_NESTED = 8
+_MAX_BYTES = 0xFFFF  # of a message, by its 16-bit size: no record is longer, whatever its description says
+_MAX_FORMATS = 4096  # PX4 writes some 300
 _LATEST_US = LATEST_NS // 1000  # simulations stamp with UTC, aircraft with time since boot
 
 Records = NDArray[np.void]
@@ -145,7 +145,7 @@ class _Scan:
         elif kind == "F":
             text = self._data[at : at + size].decode("ascii", errors="replace")
             name, _, body = text.partition(":")
-            if len(self._formats) < _MOST_FORMATS:
+            if len(self._formats) < _MAX_FORMATS:
                 self._formats[name] = body
         elif kind == "A" and size > 3:
             name = self._data[at + 3 : at + size].decode("ascii", errors="replace")
@@ -167,7 +167,7 @@ class _Scan:
             self._faults["odd_size"] += 1
         else:
             packed += row[: dtype.itemsize]
-            require_few(self._path, samples=0, rows=len(packed) // dtype.itemsize)
+            require_bounded_log(self._path, samples=0, rows=len(packed) // dtype.itemsize)
 
     def _records(self, name: str, packed: bytearray) -> Records:
         dtype = self._dtypes[name]
@@ -184,7 +184,7 @@ class _Scan:
         layout: list[tuple[str, str] | tuple[str, str, tuple[int]]] = []
         for kind, count, field in self._fields(name):
             size = self._size(kind)
-            if size * max(count, 1) > _MOST_BYTES:
+            if size * max(count, 1) > _MAX_BYTES:
                 return _UNDESCRIBED
             if kind not in _TYPES:
                 layout.append((field, f"V{size * max(count, 1)}"))
@@ -196,7 +196,7 @@ class _Scan:
             dtype = np.dtype(layout)
         except ValueError:  # two fields of one name
             return _UNDESCRIBED
-        is_sound = dtype.itemsize <= _MOST_BYTES and is_number(dtype, "timestamp")
+        is_sound = dtype.itemsize <= _MAX_BYTES and is_number(dtype, "timestamp")
         return dtype if is_sound else _UNDESCRIBED
 
     def _size(self, kind: str, depth: int = 1) -> int:
@@ -204,12 +204,12 @@ class _Scan:
         others deeper than any log does."""
         if kind in _TYPES:
             return np.dtype(_TYPES[kind]).itemsize
-        if depth > _MOST_NESTED:
-            return _MOST_BYTES + 1
+        if depth > _MAX_NESTED:
+            return _MAX_BYTES + 1
         if kind not in self._sizes:
-            self._sizes[kind] = _MOST_BYTES + 1  # while it is asked for from inside itself
+            self._sizes[kind] = _MAX_BYTES + 1  # while it is asked for from inside itself
             sizes = (self._size(inner, depth + 1) * max(count, 1) for inner, count, _ in self._fields(kind))
-            self._sizes[kind] = min(sum(sizes), _MOST_BYTES + 1)
+            self._sizes[kind] = min(sum(sizes), _MAX_BYTES + 1)
         return self._sizes[kind]
 
     def _fields(self, name: str) -> list[tuple[str, int, str]]:

@@ -16,19 +16,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import Cancelled
-from flycam.frame.address import shown
-from flycam.ingest.video.address import WAITED_S, as_opened, is_waited_at, not_here, too_large, unreadable
-from flycam.ingest.video.decoding import DecodingOrder, decode
-from flycam.ingest.video.receiving import READ_TIMEOUT_MS
+from flycam.frame.safe_url import strip_url_credentials
+from flycam.ingest.video.decoder_process import DecodingRequest, run_decoder
+from flycam.ingest.video.stream_address import (
+    LISTEN_TIMEOUT_S,
+    is_listen_address,
+    make_listen_error,
+    make_open_error,
+    make_resolution_error,
+    to_open_arguments,
+)
+from flycam.ingest.video.stream_receiver import READ_TIMEOUT_MS
 from flycam.messages import _
 
-_MOST_SLOTS, _RING_BYTES = 4, 128 << 20
+_MAX_SLOTS, _RING_BYTES = 4, 128 << 20
 _LOOK_S = 0.2
 _OPEN_SLACK_S, STALL_S = 30.0, READ_TIMEOUT_MS / 1e3 + 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedFrame:
     """One picture.
 
     pts_ns      the container's time of it
@@ -43,10 +50,10 @@ class Decoded:
     pixels: NDArray[np.uint8]
 
 
-def fitting(most: int, most_bytes: int, size_px: tuple[int, int]) -> int:
+def count_fitting_frames(max_count: int, max_bytes: int, size_px: tuple[int, int]) -> int:
     """Return how many pictures (width, height) of RGB fit into some bytes: `most` at the most, two at the
     least, for one is written while another is read."""
-    return max(2, min(most, most_bytes // (size_px[0] * size_px[1] * 3)))
+    return max(2, min(max_count, max_bytes // (size_px[0] * size_px[1] * 3)))
 
 
 class Decoder:
@@ -63,14 +70,16 @@ class Decoder:
 
     def __init__(
         self,
-        order: DecodingOrder,
+        order: DecodingRequest,
         open_s: float | None = None,
         stall_s: float = STALL_S,
         stopped: threading.Event | None = None,
     ) -> None:
         self._order, self._stall_s = order, stall_s
-        waited_s = WAITED_S if is_waited_at(order.url) else 0.0
-        self._open_s = waited_s + as_opened(order.url)[2] / 1e3 + _OPEN_SLACK_S if open_s is None else open_s
+        waited_s = LISTEN_TIMEOUT_S if is_listen_address(order.url) else 0.0
+        self._open_s = (
+            waited_s + to_open_arguments(order.url)[2] / 1e3 + _OPEN_SLACK_S if open_s is None else open_s
+        )
         self._stopped = stopped or threading.Event()
         self._ring: SharedMemory | None = None
         self._slots = 0
@@ -82,7 +91,9 @@ class Decoder:
         self.remarks: list[tuple[str, str]] = []
         context = multiprocessing.get_context("spawn")
         self._pipe, far = context.Pipe()
-        self._process = context.Process(target=decode, args=(order, far), daemon=True, name="flycam-decoder")
+        self._process = context.Process(
+            target=run_decoder, args=(order, far), daemon=True, name="flycam-decoder"
+        )
         self._process.start()
         far.close()
 
@@ -95,18 +106,18 @@ class Decoder:
         """Wait until the video is open. Raises SourceUnreadable naming it, Cancelled where `stopped` is set
         before."""
         try:
-            said = self._heard(self._open_s)
+            said = self._receive_message(self._open_s)
             if said is None and self._stopped.is_set():
                 raise _stopped_before(self._order.url)
             if said is not None and said[0] == "not here":
-                raise not_here(self._order.url, int(said[1]))
+                raise make_listen_error(self._order.url, int(said[1]))
             if said is not None and said[0] == "too large":
-                raise too_large(self._order.url, int(said[1]), int(said[2]))
+                raise make_resolution_error(self._order.url, int(said[1]), int(said[2]))
             if said is None or said[0] != "opened":
-                raise unreadable(self._order.url, self.ending or str(said[1]) if said else self.ending)
+                raise make_open_error(self._order.url, self.ending or str(said[1]) if said else self.ending)
             _, width, height, self.fps, self.duration_s, self.opened_ns = said
             self.size_px = (width, height)
-            self._slots = fitting(_MOST_SLOTS, _RING_BYTES, self.size_px)
+            self._slots = count_fitting_frames(_MAX_SLOTS, _RING_BYTES, self.size_px)
             self._ring = SharedMemory(create=True, size=self._slots * width * height * 3)
             self._pipe.send(self._ring.name)
         except BaseException:
@@ -119,14 +130,14 @@ class Decoder:
     ) -> None:
         self._end()
 
-    def pictures(self) -> Iterator[Decoded]:
+    def frames(self) -> Iterator[DecodedFrame]:
         """The pictures as they come, copied out of the ring."""
         assert self._ring is not None, "enter the decoder first"  # noqa: S101  a mistake in the code
         width, height = self.size_px
         for slot in range(self._slots):
-            if not self._told(slot):
+            if not self._receive_slot(slot):
                 return
-        while (said := self._heard(self._stall_s)) is not None:
+        while (said := self._receive_message(self._stall_s)) is not None:
             kind, *rest = said
             if kind != "picture":
                 self.ending = str(rest[0])
@@ -135,19 +146,19 @@ class Decoder:
             shared = np.ndarray(
                 (height, width, 3), np.uint8, self._ring.buf, offset=slot * width * height * 3
             )
-            decoded = Decoded(pts_ns, arrived_ns, newest_ns, shared.copy())
+            decoded = DecodedFrame(pts_ns, arrived_ns, newest_ns, shared.copy())
             del shared
-            self._told(slot)
+            self._receive_slot(slot)
             yield decoded
 
-    def _told(self, slot: int) -> bool:
+    def _receive_slot(self, slot: int) -> bool:
         try:
             self._pipe.send(slot)
         except OSError:
             return self._process.is_alive()  # it has said its last word, which is still to be heard
         return True
 
-    def _heard(self, seconds: float) -> tuple[Any, ...] | None:
+    def _receive_message(self, seconds: float) -> tuple[Any, ...] | None:
         """The process's next message; None, with the reason in `ending`, if it is stuck or gone."""
         try:
             until_s = time.monotonic() + seconds
@@ -164,10 +175,10 @@ class Decoder:
             self.ending = "its decoder died"
         return None
 
-    def _note(self, reason: str, count: int, said: tuple[str, str] | None) -> None:
+    def _note(self, reason: str, count: int, sentence: tuple[str, str] | None) -> None:
         self.lost[reason] = count
-        if said is not None:
-            self.remarks.append(said)
+        if sentence is not None:
+            self.remarks.append(sentence)
 
     def _end(self) -> None:
         self._process.kill()
@@ -181,5 +192,8 @@ class Decoder:
 
 def _stopped_before(url: str) -> Cancelled:
     return Cancelled(
-        _("{url}: stopped before any video came; the same command waits for it again", url=shown(url))
+        _(
+            "{url}: stopped before any video came; the same command waits for it again",
+            url=strip_url_credentials(url),
+        )
     )

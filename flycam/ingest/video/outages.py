@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_LEAST_S = 2.0
-_PICTURES_MISSED = 3.0  # of a stream of few pictures a second
+_MIN_OUTAGE_S = 2.0
+_MIN_FRAMES_MISSED = 3.0  # of a stream of few pictures a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Outages:
     seconds: float = 0.0
     last_s: float = 0.0
 
-    def said(self, name: str) -> tuple[tuple[str, str], ...]:
+    def remarks(self, name: str) -> tuple[tuple[str, str], ...]:
         """Of the stream of this name, (English, Vietnamese); nothing where it was never lost."""
         said = []
         if self.count:
@@ -40,26 +40,26 @@ class Outages:
         return tuple(said)
 
 
-class OutageCount:
+class OutageCounter:
     """Fed when pictures of a stream came, over all its connections."""
 
     def __init__(self) -> None:
         self._newest_ns: int | None = None
         self._least_ns = 0
-        self._told = Outages()
+        self._outages = Outages()
 
     def add(self, came_ns: int, fps: float) -> None:
         """When the newest picture came, monotonic; fps: of the stream, 0 unknown."""
-        least_s = max(_LEAST_S, _PICTURES_MISSED / fps) if fps > 0.0 else _LEAST_S
+        least_s = max(_MIN_OUTAGE_S, _MIN_FRAMES_MISSED / fps) if fps > 0.0 else _MIN_OUTAGE_S
         self._least_ns = round(least_s * 1e9)
         if self._newest_ns is not None and came_ns - self._newest_ns >= self._least_ns:
             seconds = (came_ns - self._newest_ns) / 1e9
-            self._told = Outages(self._told.count + 1, self._told.seconds + seconds)
+            self._outages = Outages(self._outages.count + 1, self._outages.seconds + seconds)
         self._newest_ns = came_ns
 
-    def told(self, stopped_ns: int | None = None) -> Outages:
+    def outages(self, stopped_ns: int | None = None) -> Outages:
         """By now; stopped_ns: when the stream was stopped, None: it was not."""
-        told, newest_ns = self._told, self._newest_ns
+        told, newest_ns = self._outages, self._newest_ns
         if stopped_ns is None or newest_ns is None or stopped_ns - newest_ns < self._least_ns:
             return told
         return Outages(told.count, told.seconds, (stopped_ns - newest_ns) / 1e9)

@@ -15,25 +15,25 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from flycam.catalog.boundaries import Boundaries, united
-from flycam.catalog.change_line import ChangeLine
-from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, MarkLine
+from flycam.catalog.boundaries import Boundaries, union_communes
+from flycam.catalog.change_version import ChangeVersion
+from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, MarkVersion
 from flycam.frame.change import ChangeStatus
 from flycam.frame.flight import Flight
-from flycam.frame.mark import UNRESOLVED, MarkKind
-from flycam.geodata.crs import WGS84, point_transform
-from flycam.pipeline.change.places import Together, together_in, touched_by
+from flycam.frame.mark import UNRESOLVED_STATUSES, MarkKind
+from flycam.geodata.crs import WGS84, make_point_transform
+from flycam.pipeline.change.change_overlap import ChangeTotals, find_touched_communes, sum_changes_by_commune
 
 _SLIVER_SHARE = 0.005
 """Of a flight's outline: less than that beyond a boundary is the simplification of the outline."""
 
 
-_LEAST_COMPARED = 0.001
+_MIN_COMPARED = 0.001
 """Of a commune, or of the ground that was compared: less than both is how finely its boundary is drawn."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FlownGround:
+class FlightCoverage:
     """What one flight shows.
 
     outline_wkb  around it, WGS 84; None: nothing is known to be shown yet
@@ -76,28 +76,28 @@ class CommuneRow:
     flights: int = 0
     marks: Mapping[MarkKind, int] = field(default_factory=dict)
     changes: int | None = None
-    waiting: Together | None = None
+    waiting: ChangeTotals | None = None
     compared_pct: float | None = None
-    aloft: tuple[str, ...] = ()
-    under_way: tuple[str, ...] = ()
+    flying_flights: tuple[str, ...] = ()
+    unfinished_flights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LookedAt:
+class ComparedGround:
     """Where changes were looked for (WGS 84), and all that stand there, accepted or waiting, told or not."""
 
     ground: BaseGeometry
-    standing: Sequence[ChangeLine]
+    changes: Sequence[ChangeVersion]
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    flight: FlownGround
+    flight: FlightCoverage
     last_ns: int
     share_pct: float
 
 
-def board_communes(
+def select_board_communes(
     boundaries: Boundaries,
     flights: Sequence[Flight],
     compared: BaseGeometry | None = None,
@@ -112,7 +112,7 @@ def board_communes(
               which nothing was (a rehearsal with real aircraft) none of its own. What was flown is listed.
     compared  ground (WGS 84) on which changes were looked for, also between pictures of no flight: likewise
     """
-    counted = boundaries.counted(is_drill=is_drill, on_date=on_date)
+    counted = boundaries.list_countable(is_drill=is_drill, on_date=on_date)
     imaged: list[BaseGeometry] = [
         shapely.box(*one.bounds_lonlat_deg) for one in flights if one.bounds_lonlat_deg is not None
     ]
@@ -120,23 +120,23 @@ def board_communes(
         imaged.append(compared)
     if not is_drill or not imaged:
         return counted
-    own = [one for one in counted if one.is_made_up]
-    over = united(own)
+    own = [one for one in counted if one.is_synthetic]
+    over = union_communes(own)
     if shapely.covers(over, imaged).all():
         return own
     if not shapely.intersects(over, imaged).any():
-        return [one for one in counted if not one.is_made_up]
+        return [one for one in counted if not one.is_synthetic]
     return counted
 
 
-def commune_board(
+def build_commune_board(
     communes: Sequence[CommuneRecord],
-    flown: Sequence[FlownGround],
-    marks: Iterable[MarkLine],
+    coverages: Sequence[FlightCoverage],
+    marks: Iterable[MarkVersion],
     aloft: Mapping[str, tuple[float, float]],
-    under_way: Sequence[FlownGround] = (),
-    changes: Sequence[ChangeLine] = (),
-    compared: LookedAt | None = None,
+    unfinished: Sequence[FlightCoverage] = (),
+    changes: Sequence[ChangeVersion] = (),
+    compared: ComparedGround | None = None,
 ) -> list[CommuneRow]:
     """A row for each commune, in their order. aloft: where flights in the air are, longitude and latitude;
     under_way: flights that were not over, as they ended; changes: as they stand, that are told; compared:
@@ -147,18 +147,18 @@ def commune_board(
     """
     shapes = shapely.from_wkb(np.array([one.wkb for one in communes], dtype=object))
     tree = shapely.STRtree(shapes)
-    seen = _seen_by_commune(communes, shapes, tree, flown)
+    seen = _seen_by_commune(communes, shapes, tree, coverages)
     marked = _marks_by_commune(tree, marks, len(communes))
     over = _aloft_by_commune(tree, aloft, len(communes))
     confirmed, waiting = (
-        together_in([one for one in changes if one.status is status], tree)
+        sum_changes_by_commune([one for one in changes if one.status is status], tree)
         for status in (ChangeStatus.ACCEPTED, ChangeStatus.PROPOSED)
     )
     # never none for want of a change alone: that a false alarm was rejected does not tell what was looked at
     changed = [None if one is None else one.count for one in confirmed]
     shares = _compared_pct(shapes, compared)
-    nothing = _without_any(tree, compared, len(communes))
-    begun = _seen_by_commune(communes, shapes, tree, under_way)
+    nothing = _find_communes_without_changes(tree, compared, len(communes))
+    begun = _seen_by_commune(communes, shapes, tree, unfinished)
     rows = [
         CommuneRow(
             code=commune.code,
@@ -169,15 +169,15 @@ def commune_board(
             changes=0 if changed[n] is None and shares[n] is not None and nothing[n] else changed[n],
             waiting=waiting[n],
             compared_pct=shares[n],
-            aloft=tuple(over[n]),
-            under_way=tuple(one.flight.flight_id for one in begun[n]),
+            flying_flights=tuple(over[n]),
+            unfinished_flights=tuple(one.flight.flight_id for one in begun[n]),
         )
         for n, (commune, shape) in enumerate(zip(communes, shapes, strict=True))
     ]
     return [_imaged(row, shapes[n], seen[n]) for n, row in enumerate(rows)]
 
 
-def imaged_of_all(rows: Sequence[CommuneRow]) -> float | None:
+def compute_imaged_share(rows: Sequence[CommuneRow]) -> float | None:
     """Of the ground of all communes together what was imaged, 0-100: how many of them hold a picture says
     nothing of that. None: no commune."""
     whole_m2 = sum(row.area_m2 for row in rows)
@@ -185,7 +185,10 @@ def imaged_of_all(rows: Sequence[CommuneRow]) -> float | None:
 
 
 def _seen_by_commune(
-    communes: Sequence[CommuneRecord], shapes: np.ndarray, tree: shapely.STRtree, flown: Sequence[FlownGround]
+    communes: Sequence[CommuneRecord],
+    shapes: np.ndarray,
+    tree: shapely.STRtree,
+    flown: Sequence[FlightCoverage],
 ) -> list[list[_Seen]]:
     """Which flights imaged each commune. Where boundaries are newer than what was measured, outlines tell."""
     seen: list[list[_Seen]] = [[] for _ in communes]
@@ -228,16 +231,16 @@ def _imaged(row: CommuneRow, shape: BaseGeometry, seen: Sequence[_Seen]) -> Comm
 
 def _share_pct(shape: BaseGeometry, outlines: Sequence[BaseGeometry], work_crs: str) -> float:
     """Of a commune's area (0-100) within the outlines' union, measured in the work CRS; all are WGS 84."""
-    onto = point_transform(WGS84, work_crs)
+    onto = make_point_transform(WGS84, work_crs)
     commune = shapely.transform(shape, onto)
     ground = shapely.union_all([shapely.transform(one, onto) for one in outlines])
     return float(100.0 * shapely.intersection(commune, ground).area / commune.area)
 
 
 def _marks_by_commune(
-    tree: shapely.STRtree, marks: Iterable[MarkLine], count: int
+    tree: shapely.STRtree, marks: Iterable[MarkVersion], count: int
 ) -> list[Mapping[MarkKind, int]]:
-    open_marks = [one for one in marks if one.status in UNRESOLVED]
+    open_marks = [one for one in marks if one.status in UNRESOLVED_STATUSES]
     counts: list[Counter[MarkKind]] = [Counter() for _ in range(count)]
     if open_marks:
         places = shapely.from_wkb(np.array([one.wkb for one in open_marks], dtype=object))
@@ -247,22 +250,24 @@ def _marks_by_commune(
     return list(counts)
 
 
-def _compared_pct(shapes: np.ndarray, compared: LookedAt | None) -> list[float | None]:
-    """Of each commune, 0-100; degrees of one small shape will do. None: none (`_LEAST_COMPARED`)."""
+def _compared_pct(shapes: np.ndarray, compared: ComparedGround | None) -> list[float | None]:
+    """Of each commune, 0-100; degrees of one small shape will do. None: none (`_MIN_COMPARED`)."""
     if compared is None or compared.ground.is_empty:
         return [None] * len(shapes)
     whole, compared_area = shapely.area(shapes), compared.ground.area
     inside = shapely.area(shapely.intersection(shapely.make_valid(shapes), compared.ground))
     return [
-        float(100.0 * part / all_of_it) if part > _LEAST_COMPARED * min(all_of_it, compared_area) else None
+        float(100.0 * part / all_of_it) if part > _MIN_COMPARED * min(all_of_it, compared_area) else None
         for part, all_of_it in zip(inside.tolist(), whole.tolist(), strict=True)
     ]
 
 
-def _without_any(tree: shapely.STRtree, compared: LookedAt | None, count: int) -> list[bool]:
+def _find_communes_without_changes(
+    tree: shapely.STRtree, compared: ComparedGround | None, count: int
+) -> list[bool]:
     """Communes in which nothing stands, told or not, be it a sliver of it: only there is none known to be
     there."""
-    held = touched_by([] if compared is None else compared.standing, tree)
+    held = find_touched_communes([] if compared is None else compared.changes, tree)
     return [n not in held for n in range(count)]
 
 

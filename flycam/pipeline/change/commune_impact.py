@@ -10,18 +10,23 @@ import numpy as np
 import shapely
 
 from flycam.catalog.boundaries import Boundaries
-from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.change_version import ChangeVersion
 from flycam.catalog.records import CommuneRecord
 from flycam.frame.change import ChangeStatus
-from flycam.frame.specialist import LayerKind
-from flycam.pipeline.change.cut_roads import cut_once
-from flycam.pipeline.change.impact import ChangeImpact, counted
-from flycam.pipeline.change.places import divided, own_ground, place_numbers
-from flycam.pipeline.change.touched_things import Count, Touched, length_cut, named_once
+from flycam.frame.specialist_layer import LayerKind
+from flycam.pipeline.change.affected_features import (
+    AffectedFeature,
+    FeatureCount,
+    deduplicate_by_name,
+    measure_road_cut,
+)
+from flycam.pipeline.change.change_overlap import compute_own_ground, divide_by_commune, label_places
+from flycam.pipeline.change.impact import ChangeImpact, count_features
+from flycam.pipeline.change.road_cuts import deduplicate_road_cuts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tally:
+class ImpactTotals:
     """Of some changes in one commune.
 
     changes    that touch it, those that lie on each other once: one across a border counts in both
@@ -33,8 +38,8 @@ class Tally:
 
     changes: int
     area_m2: float
-    counts: Mapping[LayerKind, Count | None]
-    roads_cut: tuple[Touched, ...]
+    counts: Mapping[LayerKind, FeatureCount | None]
+    roads_cut: tuple[AffectedFeature, ...]
     road_cut_m: float
 
 
@@ -47,11 +52,11 @@ class CommuneImpact:
 
     code: str
     name: str
-    confirmed: Tally
-    waiting: Tally
+    confirmed: ImpactTotals
+    waiting: ImpactTotals
 
 
-def impact_by_commune(
+def sum_impact_by_commune(
     communes: Sequence[CommuneRecord], changes: Sequence[ChangeImpact]
 ) -> list[CommuneImpact]:
     """A row for each of the communes that holds ground of a change or a thing that is touched, the most
@@ -59,7 +64,7 @@ def impact_by_commune(
     outlines = shapely.make_valid(shapely.from_wkb(np.array([one.wkb for one in communes], dtype=object)))
     codes = [one.code for one in communes]
     confirmed, waiting = (
-        _standing(outlines, codes, [one for one in changes if one.line.status is status])
+        _group_changes(outlines, codes, [one for one in changes if one.line.status is status])
         for status in (ChangeStatus.ACCEPTED, ChangeStatus.PROPOSED)
     )
     names = {one.code: one.name for one in communes}
@@ -75,7 +80,7 @@ def impact_by_commune(
     return sorted(rows, key=lambda row: (-row.confirmed.area_m2, -row.waiting.area_m2, row.code))
 
 
-def communes_around(
+def find_communes_around(
     boundaries: Boundaries, changes: Sequence[ChangeImpact], *, is_drill: bool
 ) -> list[CommuneRecord]:
     """The communes of today around changes of an event and all that they touch; a drill's in a drill."""
@@ -85,11 +90,11 @@ def communes_around(
     boxes += [(*at.lonlat_deg, *at.lonlat_deg) for one in changes for at in one.touched]
     west, south = np.min(boxes, axis=0)[:2].tolist()
     east, north = np.max(boxes, axis=0)[2:].tolist()
-    return boundaries.counted(is_drill=is_drill, bounds=(west, south, east, north))
+    return boundaries.list_countable(is_drill=is_drill, bounds=(west, south, east, north))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Standing:
+class _ChangeGroup:
     """Changes that stand one way, and of each, by commune or thing:
 
     shares   which part of its ground (0-1) lies in which commune
@@ -104,34 +109,36 @@ class _Standing:
     own: Sequence[Mapping[str, float]]
     holders: Sequence[Sequence[str]]
     places: Sequence[int]
-    cut: Sequence[Sequence[Touched]]
+    cut: Sequence[Sequence[AffectedFeature]]
 
     @property
     def codes(self) -> set[str]:
         return {code for some in (*self.shares, *self.holders) for code in some}
 
 
-def _standing(outlines: np.ndarray, codes: Sequence[str], changes: Sequence[ChangeImpact]) -> _Standing:
+def _group_changes(
+    outlines: np.ndarray, codes: Sequence[str], changes: Sequence[ChangeImpact]
+) -> _ChangeGroup:
     lines = [one.line for one in changes]
     shapes = shapely.make_valid(shapely.from_wkb(np.array([line.wkb for line in lines], dtype=object)))
     own = shapes.copy()
-    for number, ground in enumerate(own_ground(lines)):
+    for number, ground in enumerate(compute_own_ground(lines)):
         own[number] = shapes[number] if ground is None else ground
     areas = shapely.area(shapes)
-    return _Standing(
+    return _ChangeGroup(
         changes=changes,
         shares=_shares(outlines, codes, lines, shapes, areas),
         own=_shares(outlines, codes, lines, own, areas),
         holders=_holders(outlines, codes, changes),
-        places=place_numbers(lines),
-        cut=cut_once(changes),
+        places=label_places(lines),
+        cut=deduplicate_road_cuts(changes),
     )
 
 
-def _tally(code: str, some: _Standing) -> Tally:
+def _tally(code: str, some: _ChangeGroup) -> ImpactTotals:
     """A change counts for the things it touches in a commune also where its own ground lies beside it."""
     here, touched, places = [], [], set()
-    roads: list[Touched] = []
+    roads: list[AffectedFeature] = []
     area_m2, road_cut_m = 0.0, 0.0
     for n, one in enumerate(some.changes):
         if not (code in some.shares[n] or code in some.holders[n]):
@@ -144,12 +151,12 @@ def _tally(code: str, some: _Standing) -> Tally:
         touched.append(inside)
         keys = {(at.key, at.lonlat_deg) for at in inside}
         cut = [at for at in some.cut[n] if (at.key, at.lonlat_deg) in keys]
-        roads += named_once(cut)
-        road_cut_m += length_cut(cut)
-    return Tally(
+        roads += deduplicate_by_name(cut)
+        road_cut_m += measure_road_cut(cut)
+    return ImpactTotals(
         changes=len(places),
         area_m2=area_m2,
-        counts={kind: counted(kind, here, touched) for kind in LayerKind},
+        counts={kind: count_features(kind, here, touched) for kind in LayerKind},
         roads_cut=tuple(roads),
         road_cut_m=road_cut_m,
     )
@@ -158,7 +165,7 @@ def _tally(code: str, some: _Standing) -> Tally:
 def _shares(
     outlines: np.ndarray,
     codes: Sequence[str],
-    lines: Sequence[ChangeLine],
+    lines: Sequence[ChangeVersion],
     shapes: np.ndarray,
     areas: np.ndarray,
 ) -> list[dict[str, float]]:
@@ -172,7 +179,7 @@ def _shares(
     areas_of_all = enumerate(zip(shares, lines, shapes, areas.tolist(), strict=True))
     for number, (share, line, shape, area) in areas_of_all:
         around = holders[of == number].tolist()
-        held, outside = divided(shape, outlines[around], area, line.area_m2)
+        held, outside = divide_by_commune(shape, outlines[around], area, line.area_m2)
         for holder, part in held:
             share[codes[around[holder]]] = part.area / area
         if outside is not None:

@@ -16,20 +16,26 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from flycam.analysis.touching import touching
+from flycam.analysis.proximity import find_proximity_pairs
 from flycam.analysis.volume import Volume
-from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
+from flycam.catalog.change_version import ChangeVersion
 from flycam.catalog.records import BoundsLonLat, LayerFeatureRecord, LayerRecord
-from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import OptionUnusable
-from flycam.frame.change import CUTTING
-from flycam.frame.specialist import LayerKind
-from flycam.geodata.crs import WGS84, point_transform, work_crs_for
-from flycam.geodata.layers import MOST_FEATURES
+from flycam.frame.change import ROAD_CUTTING_KINDS
+from flycam.frame.specialist_layer import LayerKind
+from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
+from flycam.geodata.layer_file import MAX_FEATURES
 from flycam.messages import _
-from flycam.pipeline.change.touched_things import Count, Touched, count_of, length_cut, named_once
-from flycam.pipeline.change.volume import WhyNot, volumes_of
-from flycam.pipeline.terrain import lonlat_bounds
+from flycam.pipeline.change.affected_features import (
+    AffectedFeature,
+    FeatureCount,
+    count_affected,
+    deduplicate_by_name,
+    measure_road_cut,
+)
+from flycam.pipeline.change.volume import VolumeFailure, compute_volumes
+from flycam.pipeline.terrain import compute_lonlat_bounds
 from flycam.pipeline.workspace import Workspace
 
 REACH_M: Mapping[LayerKind, float] = {
@@ -44,12 +50,12 @@ REACH_M: Mapping[LayerKind, float] = {
 }
 """How near counts as touched, where nobody says otherwise: a convention, and told with every answer."""
 
-MOST_REACH_M = 5000.0
+MAX_REACH_M = 5000.0
 
-_BESIDE_M = 100.0
+_SEARCH_MARGIN_M = 100.0
 """A layer covers so much around the rectangle of its things too: a mast that stands alone has none."""
 
-LEAST_CUT_M = 1.0
+MIN_CUT_M = 1.0
 """Of a road under a change: less is how finely outlines are drawn."""
 
 
@@ -60,30 +66,32 @@ class ChangeImpact:
     volume  of a landslide what came down, or why that is not told; None of all other changes
     """
 
-    line: ChangeLine
-    touched: tuple[Touched, ...]
+    line: ChangeVersion
+    touched: tuple[AffectedFeature, ...]
     layers: tuple[LayerRecord, ...]
-    volume: Volume | WhyNot | None = None
+    volume: Volume | VolumeFailure | None = None
 
     @property
-    def cut(self) -> tuple[Touched, ...]:
+    def cut(self) -> tuple[AffectedFeature, ...]:
         """What of layers of roads lies under it, as many times as layers hold it; of a change that is not
         confirmed: would lie."""
-        return tuple(one for one in self.touched if _is_cut(one)) if self.line.kind in CUTTING else ()
+        return (
+            tuple(one for one in self.touched if _is_cut(one)) if self.line.kind in ROAD_CUTTING_KINDS else ()
+        )
 
     @property
-    def roads_cut(self) -> tuple[Touched, ...]:
+    def roads_cut(self) -> tuple[AffectedFeature, ...]:
         """Roads under it, what has one name in several layers once."""
-        return named_once(self.cut)
+        return deduplicate_by_name(self.cut)
 
     @property
     def road_cut_m(self) -> float:
         """Length of road under it, as far as roads are lines."""
-        return length_cut(self.cut)
+        return measure_road_cut(self.cut)
 
-    def count(self, kind: LayerKind) -> Count | None:
+    def count(self, kind: LayerKind) -> FeatureCount | None:
         """How many things of a kind; None: no layer of that kind covers the change."""
-        return counted(kind, [self], [self.touched])
+        return count_features(kind, [self], [self.touched])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,17 +107,17 @@ class Impact:
     reach_m: Mapping[LayerKind, float]
 
 
-def impact_of(
+def compute_impact(
     workspace: Workspace,
-    lines: Sequence[ChangeLine],
+    lines: Sequence[ChangeVersion],
     distance_m: float | None = None,
-    withholding: Withholding = NOTHING_WITHHELD,
+    withholding: AccessPolicy = UNRESTRICTED,
 ) -> Impact:
     """What changes do; distance_m: within it things of every kind count, None: `REACH_M`. withholding: layers
     that whoever asks must not get, and things beyond the communes of whoever asks, are as if they were not
     there.
 
-    Raises OptionUnusable for a distance that is none, or beyond `MOST_REACH_M`.
+    Raises OptionUnusable for a distance that is none, or beyond `MAX_REACH_M`.
     """
     reach = _reach(distance_m)
     layers = [one for one in workspace.catalog.layers.all() if not withholding.hides_layer(one.layer_id)]
@@ -117,13 +125,13 @@ def impact_of(
     zones: dict[str, list[int]] = {}
     for number, shape in enumerate(shapes):
         middle = shape.representative_point()
-        zones.setdefault(work_crs_for(middle.x, middle.y), []).append(number)
-    ground = _Ground(workspace=workspace, withholding=withholding)
+        zones.setdefault(choose_work_crs(middle.x, middle.y), []).append(number)
+    ground = _VisibleFeatures(workspace=workspace, withholding=withholding)
     found: dict[int, ChangeImpact] = {}
     for crs, members in zones.items():
         some = [lines[number] for number in members]
         found |= zip(members, _in_zone(ground, some, shapes[members], layers, reach, crs), strict=True)
-    volumes = volumes_of(workspace, lines)
+    volumes = compute_volumes(workspace, lines)
     return Impact(
         changes=tuple(
             replace(found[number], volume=volumes.get(line.change_id)) for number, line in enumerate(lines)
@@ -133,82 +141,84 @@ def impact_of(
     )
 
 
-def counted(
-    kind: LayerKind, changes: Sequence[ChangeImpact], touched: Sequence[Sequence[Touched]]
-) -> Count | None:
+def count_features(
+    kind: LayerKind, changes: Sequence[ChangeImpact], touched: Sequence[Sequence[AffectedFeature]]
+) -> FeatureCount | None:
     """Things of a kind among those `touched` by each of the changes, each once; None: no layer of the kind
     covers any of the changes."""
     covered = [any(layer.kind is kind for layer in one.layers) for one in changes]
-    return count_of(kind, touched, is_covered=all(covered)) if any(covered) else None
+    return count_affected(kind, touched, is_covered=all(covered)) if any(covered) else None
 
 
 def _reach(distance_m: float | None) -> dict[LayerKind, float]:
     if distance_m is None:
         return dict(REACH_M)
-    if not 0.0 <= distance_m <= MOST_REACH_M:  # NaN neither
+    if not 0.0 <= distance_m <= MAX_REACH_M:  # NaN neither
         raise OptionUnusable(
             _(
                 "--distance {distance_m:g}: give metres from 0 to {most_reach_m:.0f}",
                 distance_m=distance_m,
-                most_reach_m=MOST_REACH_M,
+                most_reach_m=MAX_REACH_M,
             )
         )
     return dict.fromkeys(LayerKind, distance_m)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Ground:
+class _VisibleFeatures:
     """What whoever asks may know of."""
 
     workspace: Workspace
-    withholding: Withholding
+    withholding: AccessPolicy
 
-    def things(self, layer: LayerRecord, boxes: Sequence[BoundsLonLat]) -> list[LayerFeatureRecord]:
+    def features(self, layer: LayerRecord, boxes: Sequence[BoundsLonLat]) -> list[LayerFeatureRecord]:
         """Things of a layer in the rectangle around those boxes that it meets."""
         met = np.array([box for box in boxes if _meet(layer.bounds_lonlat_deg, box)])
         if not len(met):
             return []
         low, high = met.min(axis=0), met.max(axis=0)
         bounds = float(low[0]), float(low[1]), float(high[2]), float(high[3])
-        found = self.workspace.catalog.layers.features(layer.layer_id, bounds, MOST_FEATURES)[0]
+        found = self.workspace.catalog.layers.features(layer.layer_id, bounds, MAX_FEATURES)[0]
         return [one for one in found if not self.withholding.is_outside(one.wkb)]
 
 
 def _in_zone(
-    ground: _Ground,
-    lines: Sequence[ChangeLine],
+    ground: _VisibleFeatures,
+    lines: Sequence[ChangeVersion],
     shapes: np.ndarray,
     layers: Sequence[LayerRecord],
     reach: Mapping[LayerKind, float],
     crs: str,
 ) -> list[ChangeImpact]:
     """Of changes whose metres are those of one CRS."""
-    onto, back = point_transform(WGS84, crs), point_transform(crs, WGS84)
+    onto, back = make_point_transform(WGS84, crs), make_point_transform(crs, WGS84)
     areas = _sound(shapely.transform(shapes, onto))
-    boxes = {kind: [_around(area, max(reach[kind], _BESIDE_M), crs) for area in areas] for kind in LayerKind}
+    boxes = {
+        kind: [_around(area, max(reach[kind], _SEARCH_MARGIN_M), crs) for area in areas] for kind in LayerKind
+    }
     covering = [
         tuple(one for one in layers if _meet(one.bounds_lonlat_deg, boxes[one.kind][number]))
         for number in range(len(lines))
     ]
-    touched: list[list[Touched]] = [[] for _ in lines]
+    touched: list[list[AffectedFeature]] = [[] for _ in lines]
     for layer in layers:
-        things = ground.things(layer, boxes[layer.kind])
+        things = ground.features(layer, boxes[layer.kind])
         geometries = shapely.from_wkb(np.array([one.wkb for one in things], dtype=object))
         flat = _sound(shapely.transform(geometries, onto))
-        pairs = touching(areas, flat, np.full(len(things), reach[layer.kind]))
+        pairs = find_proximity_pairs(areas, flat, np.full(len(things), reach[layer.kind]))
         places = back(pairs.place_m) if len(pairs.place_m) else pairs.place_m
         for number, thing, distance, under, (lon, lat) in zip(
             pairs.areas.tolist(),
-            pairs.things.tolist(),
+            pairs.features.tolist(),
             pairs.distance_m.tolist(),
             pairs.under_m.tolist(),
             places.tolist(),
             strict=True,
         ):
             touched[number].append(
-                Touched(
+                AffectedFeature(
                     layer=layer,
-                    thing=things[thing],
+                    feature=things[thing],
                     distance_m=distance,
                     under_m=None if math.isnan(under) else under,
                     lonlat_deg=(lon, lat),
@@ -239,13 +249,13 @@ def _sound(shapes: np.ndarray) -> np.ndarray:
 def _around(area: BaseGeometry, reach_m: float, crs: str) -> BoundsLonLat:
     """The rectangle of degrees that holds all within reach."""
     west, south, east, north = area.bounds
-    return lonlat_bounds((west - reach_m, south - reach_m, east + reach_m, north + reach_m), crs)
+    return compute_lonlat_bounds((west - reach_m, south - reach_m, east + reach_m, north + reach_m), crs)
 
 
 def _meet(one: BoundsLonLat, other: BoundsLonLat) -> bool:
     return one[0] <= other[2] and one[2] >= other[0] and one[1] <= other[3] and one[3] >= other[1]
 
 
-def _is_cut(one: Touched) -> bool:
-    is_long = one.under_m is None or one.under_m >= LEAST_CUT_M
+def _is_cut(one: AffectedFeature) -> bool:
+    is_long = one.under_m is None or one.under_m >= MIN_CUT_M
     return one.layer.kind is LayerKind.ROAD and one.is_inside and is_long

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flycam.catalog.change_line import ChangeLine
-from flycam.catalog.pictures_shown import PictureShown, file_shown, picture_of
+from flycam.catalog.change_version import ChangeVersion
+from flycam.catalog.image_reference import ImageReference, format_file_reference, parse_image_reference
 from flycam.errors import NotFound, OptionUnusable
-from flycam.frame.change import FOUND
+from flycam.frame.change import POSITIVE_STATUSES
 from flycam.frame.flight import Event
-from flycam.geodata.picture_digest import picture_digest
+from flycam.geodata.raster_digest import compute_raster_digest
 from flycam.messages import _
-from flycam.pipeline.change.commune_impact import CommuneImpact, communes_around, impact_by_commune
-from flycam.pipeline.change.impact import Impact, impact_of
+from flycam.pipeline.change.commune_impact import CommuneImpact, find_communes_around, sum_impact_by_commune
+from flycam.pipeline.change.impact import Impact, compute_impact
 from flycam.pipeline.workspace import Workspace
 
 
@@ -29,7 +29,9 @@ class ImpactReport:
     at_ns: int
 
 
-def impact_report(workspace: Workspace, refs: Sequence[str], distance_m: float | None = None) -> ImpactReport:
+def build_impact_report(
+    workspace: Workspace, refs: Sequence[str], distance_m: float | None = None
+) -> ImpactReport:
     """refs: an event (name or id), or two sides that were compared (flight's name or id, picture's name).
 
     Raises NotFound, OptionUnusable (a distance that is none; changes of several events between two sides).
@@ -37,23 +39,25 @@ def impact_report(workspace: Workspace, refs: Sequence[str], distance_m: float |
     changes = workspace.catalog.changes
     if len(refs) == 1:
         event = workspace.catalog.flights.event(refs[0])
-        lines = changes.current(event.event_id, statuses=FOUND)
+        lines = changes.current(event.event_id, statuses=POSITIVE_STATUSES)
     else:
         before, after = refs
-        lines = _between(workspace, before, after, changes.current(statuses=FOUND))
+        lines = _between(workspace, before, after, changes.current(statuses=POSITIVE_STATUSES))
         event = _only_event(workspace, lines)
-    impact = impact_of(workspace, lines, distance_m)
-    communes = communes_around(workspace.catalog.boundaries, impact.changes, is_drill=event.is_drill)
+    impact = compute_impact(workspace, lines, distance_m)
+    communes = find_communes_around(workspace.catalog.boundaries, impact.changes, is_drill=event.is_drill)
     return ImpactReport(
         event=event,
         impact=impact,
-        communes=tuple(impact_by_commune(communes, impact.changes)),
+        communes=tuple(sum_impact_by_commune(communes, impact.changes)),
         names=workspace.catalog.boundaries.names(),
         at_ns=workspace.clock_ns(),
     )
 
 
-def _between(workspace: Workspace, before: str, after: str, lines: Sequence[ChangeLine]) -> list[ChangeLine]:
+def _between(
+    workspace: Workspace, before: str, after: str, lines: Sequence[ChangeVersion]
+) -> list[ChangeVersion]:
     """Those that were found between two flights (id or name, any revision) or pictures (path, or name).
 
     Raises NotFound where there is none: the two were not compared, or that was not put up for review.
@@ -62,7 +66,8 @@ def _between(workspace: Workspace, before: str, after: str, lines: Sequence[Chan
     found = [
         line
         for line in lines
-        if is_before(picture_of(line.before_shown)) and is_after(picture_of(line.after_shown))
+        if is_before(parse_image_reference(line.before_shown))
+        and is_after(parse_image_reference(line.after_shown))
     ]
     if not found:
         raise NotFound(
@@ -76,7 +81,7 @@ def _between(workspace: Workspace, before: str, after: str, lines: Sequence[Chan
     return found
 
 
-def _shown_by(workspace: Workspace, ref: str) -> Callable[[PictureShown], bool]:
+def _shown_by(workspace: Workspace, ref: str) -> Callable[[ImageReference], bool]:
     """Whether a picture is what a side is called in changes: a flight's mosaics; a file that is here by its
     bytes (of an old record by its name), one that is not here by its name, all that were called so."""
     try:
@@ -85,13 +90,13 @@ def _shown_by(workspace: Workspace, ref: str) -> Callable[[PictureShown], bool]:
         path = Path(ref)
         if not path.is_file():
             return lambda one: path.name in (one.source, one.file_name)
-        named = file_shown(path.name, picture_digest(path)), path.name
+        named = format_file_reference(path.name, compute_raster_digest(path)), path.name
         return lambda one: one.source in named
     mosaics = {mosaic.mosaic_id for mosaic in workspace.catalog.tiles.mosaics(flight.flight_id)}
     return lambda one: one.source in mosaics
 
 
-def _only_event(workspace: Workspace, lines: Sequence[ChangeLine]) -> Event:
+def _only_event(workspace: Workspace, lines: Sequence[ChangeVersion]) -> Event:
     """A drill's changes never stand beside real ones."""
     events = sorted({line.event_id for line in lines})
     if len(events) > 1:

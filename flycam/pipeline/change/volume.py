@@ -21,22 +21,22 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from flycam.analysis.volume import Floats, Heights, NoVolume, Volume, volume
-from flycam.catalog.change_line import ChangeLine
-from flycam.catalog.pictures_shown import picture_of
+from flycam.analysis.volume import Floats, HeightPair, Volume, VolumeUnavailable, compute_volume
+from flycam.catalog.change_version import ChangeVersion
+from flycam.catalog.image_reference import parse_image_reference
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import NotFound, ObjectMissing, TileCorrupt
-from flycam.frame.change import FOUND, STANDING, ChangeKind
-from flycam.frame.terraincodec import decode_terrain
-from flycam.geodata.crs import WGS84, point_transform
-from flycam.geometry.terrain import TerrainGrid, nearest_posts, surface_heights
-from flycam.pipeline.terrain import recorded_terrain
+from flycam.frame.change import POSITIVE_STATUSES, REVIEWABLE_STATUSES, ChangeKind
+from flycam.frame.terrain_codec import decode_terrain
+from flycam.geodata.crs import WGS84, make_point_transform
+from flycam.geometry.terrain import TerrainGrid, find_nearest_posts, interpolate_heights_en
+from flycam.pipeline.terrain import load_recorded_terrain
 from flycam.pipeline.workspace import Workspace
 
 _AROUND_M = 80.0
 _NEAR_CHANGE_M = 4.0
-_MOST_POSTS = 1_500_000
-_REMEMBERED = 2_000
+_MAX_POSTS = 1_500_000
+_MAX_CACHED = 2_000
 
 
 class NoSurfaces(StrEnum):
@@ -52,11 +52,11 @@ class NoSurfaces(StrEnum):
     """one of the two flights was finished without a surface of its own, or that is gone"""
 
 
-WhyNot = NoSurfaces | NoVolume
+VolumeFailure = NoSurfaces | VolumeUnavailable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Named:
+class _SurfaceKeys:
     """A finished revision's surface by the names of its objects, under which nothing else is ever written."""
 
     terrain_id: str
@@ -72,49 +72,51 @@ class _Surface:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Made:
+class _VolumeInputs:
     """All that a volume is made of: the scar, the surfaces, outlines around of what changed, or may have, and
     of what an analyst rejected."""
 
     scar_wkb: bytes
-    before: _Named
-    after: _Named
+    before: _SurfaceKeys
+    after: _SurfaceKeys
     changed_wkb: tuple[bytes, ...]
     rejected_wkb: tuple[bytes, ...]
 
 
-class _Remembered:
+class _VolumeCache:
     """Volumes of the last scars that were asked for, from any thread."""
 
     def __init__(self) -> None:
-        self._told: OrderedDict[_Made, Volume | NoVolume] = OrderedDict()
+        self._told: OrderedDict[_VolumeInputs, Volume | VolumeUnavailable] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, made: _Made) -> Volume | NoVolume | None:
+    def get(self, made: _VolumeInputs) -> Volume | VolumeUnavailable | None:
         with self._lock:
             if made in self._told:
                 self._told.move_to_end(made)
             return self._told.get(made)
 
-    def put(self, made: _Made, told: Volume | NoVolume) -> None:
+    def put(self, made: _VolumeInputs, volume: Volume | VolumeUnavailable) -> None:
         with self._lock:
-            self._told[made] = told
-            while len(self._told) > _REMEMBERED:
+            self._told[made] = volume
+            while len(self._told) > _MAX_CACHED:
                 self._told.popitem(last=False)
 
 
-_remembered = _Remembered()
+_remembered = _VolumeCache()
 
 
-def volumes_of(workspace: Workspace, lines: Sequence[ChangeLine]) -> dict[str, Volume | WhyNot]:
+def compute_volumes(
+    workspace: Workspace, lines: Sequence[ChangeVersion]
+) -> dict[str, Volume | VolumeFailure]:
     """Of every landslide among changes, by its id: the volume, or why none is told.
 
     Ground of any change around is no stable ground for another, nor is what was rejected: a volume does not
     move by a decision on its neighbour. Only where too little is left without it, rejected ground counts as
     stable, and a volume is told that was none before.
     """
-    told: dict[str, Volume | WhyNot] = {}
-    pairs: dict[tuple[_Named, _Named], list[ChangeLine]] = {}
+    told: dict[str, Volume | VolumeFailure] = {}
+    pairs: dict[tuple[_SurfaceKeys, _SurfaceKeys], list[ChangeVersion]] = {}
     for line in (one for one in lines if one.kind is ChangeKind.LANDSLIDE):
         before, after = (_named(workspace, shown) for shown in (line.before_shown, line.after_shown))
         if isinstance(before, NoSurfaces):
@@ -131,16 +133,16 @@ def volumes_of(workspace: Workspace, lines: Sequence[ChangeLine]) -> dict[str, V
 
 def _of_pair(
     workspace: Workspace,
-    pair: tuple[_Named, _Named],
-    slides: Sequence[ChangeLine],
+    pair: tuple[_SurfaceKeys, _SurfaceKeys],
+    slides: Sequence[ChangeVersion],
     around: Mapping[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]],
-) -> dict[str, Volume | WhyNot]:
+) -> dict[str, Volume | VolumeFailure]:
     """Of slides between the same two surfaces, which are read once, and only where one is not remembered."""
-    told: dict[str, Volume | WhyNot] = {}
+    told: dict[str, Volume | VolumeFailure] = {}
     surfaces: list[_Surface | NoSurfaces] = []
     for line in slides:
         changed, rejected = around[line.change_id]
-        made = _Made(
+        made = _VolumeInputs(
             scar_wkb=line.wkb, before=pair[0], after=pair[1], changed_wkb=changed, rejected_wkb=rejected
         )
         if (known := _remembered.get(made)) is not None:
@@ -158,9 +160,9 @@ def _of_pair(
     return told
 
 
-def _named(workspace: Workspace, shown: str) -> _Named | NoSurfaces:
+def _named(workspace: Workspace, shown: str) -> _SurfaceKeys | NoSurfaces:
     """What a side of a comparison has of heights."""
-    picture = picture_of(shown)
+    picture = parse_image_reference(shown)
     if not picture.source:
         return NoSurfaces.DRAWN
     if picture.revision is None:
@@ -174,37 +176,37 @@ def _named(workspace: Workspace, shown: str) -> _Named | NoSurfaces:
     measured = record.stats.get("surface")
     if record.support_key is None or measured is None:
         return NoSurfaces.NO_SURFACE
-    return _Named(terrain_id=measured["terrain_id"], support_key=record.support_key)
+    return _SurfaceKeys(terrain_id=measured["terrain_id"], support_key=record.support_key)
 
 
-def _surface(workspace: Workspace, named: _Named) -> _Surface | NoSurfaces:
+def _surface(workspace: Workspace, named: _SurfaceKeys) -> _Surface | NoSurfaces:
     """Its bytes; none where they are gone or damaged: the change stands without."""
     try:
         return _Surface(
-            terrain=recorded_terrain(workspace, named.terrain_id),
+            terrain=load_recorded_terrain(workspace, named.terrain_id),
             sigma=decode_terrain(workspace.store.get(named.support_key)),
         )
     except (ObjectMissing, TileCorrupt):
         return NoSurfaces.NO_SURFACE
 
 
-def _computed(made: _Made, before: _Surface, after: _Surface) -> Volume | NoVolume:
+def _computed(made: _VolumeInputs, before: _Surface, after: _Surface) -> Volume | VolumeUnavailable:
     """On the posts of the later surface; the work CRS is its flight's."""
     crs = after.terrain.work_crs
-    onto = point_transform(WGS84, crs)
+    onto = make_point_transform(WGS84, crs)
     scar = shapely.make_valid(shapely.transform(shapely.from_wkb(made.scar_wkb), onto))
     east, north, spacing = _posts(after.terrain, scar)
     heights = _both_heights(before, after, east, north, spacing)
     shapely.prepare(scar)
     inside = shapely.contains_xy(scar, east, north)
-    told: Volume | NoVolume = NoVolume.LITTLE_STABLE
+    told: Volume | VolumeUnavailable = VolumeUnavailable.LITTLE_STABLE
     for some in dict.fromkeys(((*made.changed_wkb, *made.rejected_wkb), made.changed_wkb)):
         around = np.asarray(shapely.from_wkb(np.array(some, dtype=object)))
         changed = shapely.make_valid(shapely.transform(around, onto))
         near = shapely.union_all(shapely.buffer(np.append(changed, scar), _NEAR_CHANGE_M))
         shapely.prepare(near)
-        told = volume(heights, inside, ~shapely.contains_xy(near, east, north))
-        if told is not NoVolume.LITTLE_STABLE:
+        told = compute_volume(heights, inside, ~shapely.contains_xy(near, east, north))
+        if told is not VolumeUnavailable.LITTLE_STABLE:
             break
     return told
 
@@ -213,46 +215,52 @@ def _posts(terrain: TerrainGrid, scar: BaseGeometry) -> tuple[Floats, Floats, fl
     """East and north (rows×cols each) of posts around a scar, and their distance: the surface's own, wider
     apart where those would be too many."""
     west, south, east, north = shapely.box(*scar.bounds).buffer(_AROUND_M).bounds
-    spacing = max(*terrain.post_spacing_m, math.sqrt((east - west) * (north - south) / _MOST_POSTS))
+    spacing = max(*terrain.post_spacing_m, math.sqrt((east - west) * (north - south) / _MAX_POSTS))
     grid = np.meshgrid(np.arange(west, east, spacing), np.arange(north, south, -spacing))
     return grid[0], grid[1], spacing
 
 
 def _both_heights(
     before: _Surface, after: _Surface, east: Floats, north: Floats, spacing_m: float
-) -> Heights:
+) -> HeightPair:
     """Both surfaces at the same places; a height is known where the nearest post is the surface's own."""
     heights, sigmas = [], []
     for one in (before, after):
         x, y = east, north
         if one.terrain.work_crs != after.terrain.work_crs:
-            across = point_transform(after.terrain.work_crs, one.terrain.work_crs)
+            across = make_point_transform(after.terrain.work_crs, one.terrain.work_crs)
             x, y = np.moveaxis(across(np.stack([east, north], axis=-1).reshape(-1, 2)), -1, 0)
             x, y = x.reshape(east.shape), y.reshape(east.shape)
-        post, is_on = nearest_posts(one.sigma, x, y)
+        post, is_on = find_nearest_posts(one.sigma, x, y)
         sigmas.append(np.where(is_on, one.sigma.heights_m.reshape(-1)[post], np.nan))
-        heights.append(np.asarray(surface_heights(one.terrain, x, y), np.float64))
+        heights.append(np.asarray(interpolate_heights_en(one.terrain, x, y), np.float64))
     sigma = np.hypot(*sigmas)
     known = np.isfinite(sigma) & np.isfinite(heights[0]) & np.isfinite(heights[1])
-    return Heights(before_m=heights[0], after_m=heights[1], known=known, sigma_m=sigma, spacing_m=spacing_m)
+    return HeightPair(
+        before_m=heights[0], after_m=heights[1], known=known, sigma_m=sigma, spacing_m=spacing_m
+    )
 
 
 def _changed_around(
-    workspace: Workspace, slides: Sequence[ChangeLine]
+    workspace: Workspace, slides: Sequence[ChangeVersion]
 ) -> dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]]:
     """By slide outlines near it of all that changed, or may have, and of what was rejected. One look into the
     catalogue for each event."""
     reach = 2.0 * _AROUND_M / 100_000.0  # of a degree, more than enough
     around: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {}
     for event_id in sorted({line.event_id for line in slides}):
-        standing = workspace.catalog.changes.current(event_id, statuses=STANDING)
+        standing = workspace.catalog.changes.current(event_id, statuses=REVIEWABLE_STATUSES)
         tree = shapely.STRtree([shapely.box(*one.bounds_lonlat_deg) for one in standing])
         for line in (one for one in slides if one.event_id == event_id):
             west, south, east, north = line.bounds_lonlat_deg
             near = tree.query(shapely.box(west - reach, south - reach, east + reach, north + reach))
             found, rejected = (
                 tuple(
-                    sorted(one.wkb for one in map(standing.__getitem__, near) if (one.status in FOUND) is so)
+                    sorted(
+                        one.wkb
+                        for one in map(standing.__getitem__, near)
+                        if (one.status in POSITIVE_STATUSES) is so
+                    )
                 )
                 for so in (True, False)
             )

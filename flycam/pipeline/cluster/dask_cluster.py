@@ -27,32 +27,32 @@ from distributed.security import Security
 from flycam.errors import ClusterUnavailable, FlycamError, OptionUnusable, StoreDenied
 from flycam.messages import _
 from flycam.pipeline.cluster.address import SchedulerAddress, bracket_host
-from flycam.pipeline.cluster.fence import Turn, note_turn
-from flycam.pipeline.cluster.handing_out import HandingOut
-from flycam.pipeline.cluster.software import software_here
+from flycam.pipeline.cluster.fence import TaskAttempt, note_attempt
+from flycam.pipeline.cluster.software_version import describe_software
+from flycam.pipeline.cluster.task_queue import TaskQueue
 from flycam.pipeline.cluster.worker import (
-    Order,
-    Seen,
-    move_in,
-    other_catalog,
-    other_store,
-    perform,
-    require_same,
-    seen_here,
+    JobOrder,
+    WorkerInfo,
+    initialise_worker,
+    inspect_worker,
+    make_other_catalog_error,
+    make_other_store_error,
+    require_same_software,
+    run_task,
 )
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from flycam.store.base import ObjectStore
 
-PATIENCE_S, CONNECT_S = 60.0, 30.0
+WORKER_TIMEOUT_S, CONNECT_TIMEOUT_S = 60.0, 30.0
 """How long a run waits for a worker when there is none, and a worker for its scheduler; a run for that."""
 
-_LOOK_S = 1.0
+_POLL_INTERVAL_S = 1.0
 _WAIT_S = 0.02
-_FETCH_S = 10.0
-_MOST_MISSED = 4
-_DEEP = 3  # tasks in hand for each thread
-_MOST_DEATHS = 4
+_FETCH_TIMEOUT_S = 10.0
+_MAX_MISSED = 4
+_TASKS_PER_THREAD = 3  # tasks in hand for each thread
+_MAX_DEATHS = 4
 _LEAVING = "closing-worker"  # what a worker tells the scheduler that is asked to stop
 
 # only Dask's own defaults: a setting in the environment or a file could open ports, load programs, or take
@@ -85,7 +85,7 @@ class DaskCluster:
         self._store = store
         self._patience_s = patience_s
 
-    def run(self, order: Order, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    def run(self, order: JobOrder, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         """See `Cluster`. Neighbouring tasks go to one worker, for they read the same photos; each has a few
         in hand. What a worker has that is gone is given to another; all that was not finished is cancelled at
         an error."""
@@ -95,34 +95,34 @@ class DaskCluster:
         """Raise WorkerUnfit unless every worker runs this software and reads what is written into this store
         and this catalogue, ClusterUnavailable where there is no worker."""
         token = uuid.uuid4().hex
-        key = keys.probe(f"cluster-{token}")
+        key = keys.format_probe_key(f"cluster-{token}")
         workspace.store.put(key, token.encode())
         try:
             self._client.wait_for_workers(1, timeout=self._patience_s)
             who = workspace.operator or workspace.box
             line = workspace.catalog.audit.append(who, "cluster", self._address, token)
             answers: dict[str, Any] = self._client.run(
-                seen_here, key, (line.seq, line.digest), on_error="return"
+                inspect_worker, key, (line.seq, line.digest), on_error="return"
             )
         except (TimeoutError, OSError) as error:
-            raise no_worker(self._address) from error
+            raise make_no_worker_error(self._address) from error
         finally:
-            with suppress(StoreDenied):  # as `try_store`
+            with suppress(StoreDenied):  # as `check_store_writable`
                 workspace.store.delete(key)
         # one that is gone answers so; what goes wrong at a worker is typed there
         here = {at: answer for at, answer in answers.items() if not isinstance(answer, OSError)}
         if not here:
-            raise no_worker(self._address)
+            raise make_no_worker_error(self._address)
         for address, answer in here.items():
             if isinstance(answer, FlycamError):
                 raise answer
-            if not isinstance(answer, Seen):  # such as of a module that its flycam does not have yet
-                require_same(address, f"{type(answer).__name__}: {answer}", software_here())
-            require_same(answer.who, answer.software, software_here())
+            if not isinstance(answer, WorkerInfo):  # such as of a module that its flycam does not have yet
+                require_same_software(address, f"{type(answer).__name__}: {answer}", describe_software())
+            require_same_software(answer.who, answer.software, describe_software())
             if answer.found != token.encode():
-                raise other_store(answer.who)
+                raise make_other_store_error(answer.who)
             if not answer.has_line:
-                raise other_catalog(answer.who)
+                raise make_other_catalog_error(answer.who)
 
 
 class _Run:
@@ -138,13 +138,13 @@ class _Run:
         address: str,
         store: ObjectStore,
         patience_s: float,
-        order: Order,
+        order: JobOrder,
         tasks: Sequence[Any],
     ) -> None:
         self._client, self._address, self._store = client, address, store
         self._patience_s, self._order, self._tasks = patience_s, order, tasks
         self._name = f"{order.job.__name__}-{uuid.uuid4().hex[:12]}"
-        self._left = HandingOut(len(tasks))
+        self._left = TaskQueue(len(tasks))
         self._turns: Counter[int] = Counter()
         self._deaths: Counter[int] = Counter()
         self._in_hand: dict[Future, _InHand] = {}  # in the order in which they were handed out
@@ -170,7 +170,7 @@ class _Run:
     def _look(self) -> None:
         """Who is there now. Raises ClusterUnavailable where nobody has been for too long."""
         now_s = time.monotonic()
-        if now_s - self._looked_s < _LOOK_S:
+        if now_s - self._looked_s < _POLL_INTERVAL_S:
             return
         before, self._threads = self._threads, self._threads_now()
         for worker in before.keys() - self._threads.keys():
@@ -178,16 +178,16 @@ class _Run:
         if self._threads:
             self._alone_s = 0.0
         elif self._looked_s > 0.0:  # what whoever takes the results does meanwhile is not waiting
-            self._alone_s += min(now_s - self._looked_s, 2.0 * _LOOK_S)
+            self._alone_s += min(now_s - self._looked_s, 2.0 * _POLL_INTERVAL_S)
         if self._alone_s > self._patience_s:
-            raise no_worker(self._address)
+            raise make_no_worker_error(self._address)
         self._looked_s = now_s
 
     def _hand_out(self) -> None:
         """Each worker as many tasks as it has threads; more, so that it need not wait for the next, while
         there are plenty."""
         held = Counter(one.worker for one in self._in_hand.values())
-        for deep in range(1, _DEEP + 1):
+        for deep in range(1, _TASKS_PER_THREAD + 1):
             if deep > 1 and len(self._left) <= sum(self._threads.values()):
                 return
             for worker, threads in self._threads.items():
@@ -200,12 +200,12 @@ class _Run:
 
     def _give(self, number: int, worker: str) -> None:
         if self._client.status != "running":
-            raise no_scheduler(self._address)
+            raise make_no_scheduler_error(self._address)
         self._turns[number] += 1
-        turn = Turn(key=f"{self._order.key}-{self._name}-{number}", number=self._turns[number])
-        note_turn(self._store, turn)
+        turn = TaskAttempt(key=f"{self._order.key}-{self._name}-{number}", number=self._turns[number])
+        note_attempt(self._store, turn)
         future = self._client.submit(
-            perform,
+            run_task,
             self._order,
             self._tasks[number],
             turn,
@@ -221,18 +221,18 @@ class _Run:
         for future in [one for one in self._in_hand if one.done()]:
             one = self._in_hand[future]
             try:
-                result = future.result(timeout=_FETCH_S)
+                result = future.result(timeout=_FETCH_TIMEOUT_S)
             except KilledWorker:
                 del self._in_hand[future]
-                self._left.give_back(one.number)
+                self._left.requeue(one.number)
                 self._accuse([one.number])
                 continue
             except FutureCancelledError as error:
-                raise no_scheduler(self._address) from error
+                raise make_no_scheduler_error(self._address) from error
             except (OSError, TimeoutError) as error:  # of the connection: a worker's own are typed there
                 one.missed += 1
-                if one.missed >= _MOST_MISSED:
-                    raise no_scheduler(self._address) from error
+                if one.missed >= _MAX_MISSED:
+                    raise make_no_scheduler_error(self._address) from error
                 continue
             del self._in_hand[future]
             yield one.number, result
@@ -242,9 +242,9 @@ class _Run:
         same task."""
         lost = [future for future, one in self._in_hand.items() if one.worker == worker]
         numbers = [self._in_hand.pop(future).number for future in lost]
-        self._left.gone(worker)
+        self._left.remove_worker(worker)
         for number in numbers:
-            self._left.give_back(number)
+            self._left.requeue(number)
         with suppress(Exception):  # nobody may be there to be told
             self._client.cancel(lost)
         if not self._has_left(worker):
@@ -253,13 +253,13 @@ class _Run:
     def _accuse(self, numbers: Sequence[int]) -> None:
         """A worker died at these tasks. Raises ClusterUnavailable where it is one too many."""
         self._deaths.update(numbers)
-        if any(self._deaths[number] >= _MOST_DEATHS for number in numbers):
+        if any(self._deaths[number] >= _MAX_DEATHS for number in numbers):
             raise ClusterUnavailable(
                 _(
                     "{address}: one piece of work ended {most_deaths} workers one after the "
                     "other; look at their memory, then run again",
                     address=self._address,
-                    most_deaths=_MOST_DEATHS,
+                    most_deaths=_MAX_DEATHS,
                 )
             )
 
@@ -276,8 +276,8 @@ class _Run:
             if self._client.status == "running":
                 return dict(sorted(self._client.nthreads().items()))
         except (OSError, TimeoutError) as error:
-            raise no_scheduler(self._address) from error
-        raise no_scheduler(self._address)
+            raise make_no_scheduler_error(self._address) from error
+        raise make_no_scheduler_error(self._address)
 
 
 class _NoPages:
@@ -296,25 +296,25 @@ class _Worker(_NoPages, Worker):  # type: ignore[misc]
 
 
 @contextmanager
-def connected(
+def connect_cluster(
     address: SchedulerAddress,
     workspace: Workspace,
     *,
-    connect_s: float = CONNECT_S,
-    patience_s: float = PATIENCE_S,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    timeout_s: float = WORKER_TIMEOUT_S,
 ) -> Iterator[DaskCluster]:
     """The cluster whose scheduler answers there, its workers looked at.
 
     Raises ClusterUnavailable where none answers or there is no worker, WorkerUnfit, OptionUnusable.
     """
-    software_here()  # as it is now: a run may take hours
-    where, security = str(address), security_for(address)
+    describe_software()  # as it is now: a run may take hours
+    where, security = str(address), build_security(address)
     try:
-        client = Client(where, timeout=connect_s, security=security, set_as_default=False)
+        client = Client(where, timeout=connect_timeout_s, security=security, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
-        raise no_scheduler(where) from error
+        raise make_no_scheduler_error(where) from error
     with client:
-        cluster = DaskCluster(client, where, workspace.store, patience_s)
+        cluster = DaskCluster(client, where, workspace.store, timeout_s)
         cluster.check(workspace)
         yield cluster
 
@@ -326,7 +326,7 @@ def serve_worker(
     threads: int,
     is_scheduler: bool = False,
     ready: Callable[[], None] = lambda: None,
-    patience_s: float = PATIENCE_S,
+    patience_s: float = WORKER_TIMEOUT_S,
 ) -> None:
     """Work off tasks in `threads` threads until SIGTERM or Ctrl-C; is_scheduler: be the scheduler as well,
     without a house nothing else.
@@ -334,7 +334,7 @@ def serve_worker(
     Raises ClusterUnavailable where no scheduler answers within the patience, or it went away, OptionUnusable.
     """
     if workspace is not None:
-        move_in(workspace)
+        initialise_worker(workspace)
     asyncio.run(_serve(workspace, address, threads, is_scheduler, ready, patience_s))
 
 
@@ -349,7 +349,7 @@ async def _serve(
     asked_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
-    where, security = str(address), security_for(address)
+    where, security = str(address), build_security(address)
     async with AsyncExitStack() as stack:
         ends = [asyncio.ensure_future(asked_to_stop.wait())]
         if is_scheduler:
@@ -380,12 +380,12 @@ async def _serve(
                 )
                 await stack.enter_async_context(worker)
             except (OSError, RuntimeError) as error:
-                raise no_scheduler(where) from error
+                raise make_no_scheduler_error(where) from error
             ends.append(asyncio.ensure_future(worker.finished()))
         ready()
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not asked_to_stop.is_set():
-            raise no_scheduler(where)
+            raise make_no_scheduler_error(where)
 
 
 async def _host_towards(address: SchedulerAddress, patience_s: float) -> str:
@@ -404,10 +404,10 @@ async def _host_towards(address: SchedulerAddress, patience_s: float) -> str:
         except OSError:
             if time.monotonic() > last_s:
                 raise
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_INTERVAL_S)
 
 
-def security_for(address: SchedulerAddress) -> Security:
+def build_security(address: SchedulerAddress) -> Security:
     """Raises OptionUnusable where the file is not what lets a machine into a cluster."""
     if address.certificate is None:
         return Security(require_encryption=False)
@@ -442,7 +442,7 @@ def _not_listening(address: str, why: BaseException) -> OptionUnusable:
     )
 
 
-def no_scheduler(address: str) -> ClusterUnavailable:
+def make_no_scheduler_error(address: str) -> ClusterUnavailable:
     """What to raise where the scheduler does not answer."""
     return ClusterUnavailable(
         _(
@@ -454,7 +454,7 @@ def no_scheduler(address: str) -> ClusterUnavailable:
     )
 
 
-def no_worker(address: str) -> ClusterUnavailable:
+def make_no_worker_error(address: str) -> ClusterUnavailable:
     """What to raise where a scheduler has nobody who works."""
     return ClusterUnavailable(
         _(

@@ -10,7 +10,7 @@ from flycam.store.base import ObjectStore
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Turn:
+class TaskAttempt:
     """One handing out of a task. number: which it is, from 1 on; key: where the number of a later one is
     written before it is handed out."""
 
@@ -18,10 +18,10 @@ class Turn:
     number: int
 
 
-def note_turn(store: ObjectStore, turn: Turn) -> None:
+def note_attempt(store: ObjectStore, attempt: TaskAttempt) -> None:
     """Let whoever has the task from an earlier turn know. Raises StorageTrouble."""
-    if turn.number > 1:
-        store.put(turn.key, str(turn.number).encode())
+    if attempt.number > 1:
+        store.put(attempt.key, str(attempt.number).encode())
 
 
 class Fence:
@@ -33,10 +33,10 @@ class Fence:
     given  the key of what the run handed over, which goes when the run ends
     """
 
-    def __init__(self, store: ObjectStore, given: str, turn: Turn) -> None:
-        self._store, self._given, self._turn = store, given, turn
+    def __init__(self, store: ObjectStore, given: str, attempt: TaskAttempt) -> None:
+        self._store, self._given, self._turn = store, given, attempt
 
-    def require(self) -> None:
+    def require_current(self) -> None:
         """Raise FlightBusy unless the task is still in the hand of who asks."""
         if not self._store.exists(self._given) or self._latest() != self._turn.number:
             raise FlightBusy(

@@ -23,14 +23,14 @@ from flycam.errors import (
     DiskFull,
     NotFound,
     ObjectMissing,
-    StorageTrouble,
-    WorkerUnfit,
+    StorageFailed,
+    WorkerIncompatible,
 )
 from flycam.messages import _
-from flycam.pipeline.cluster.fence import Fence, Turn
-from flycam.pipeline.cluster.software import software_here
+from flycam.pipeline.cluster.fence import Fence, TaskAttempt
+from flycam.pipeline.cluster.software_version import describe_software
 from flycam.pipeline.workspace import Workspace
-from flycam.store.room import FULL
+from flycam.store.disk_space import DISK_FULL_ERRNOS
 
 Work = Callable[[Any, Fence], Any]
 """Works off a task; the fence is asked before anything is written that another's writing would not undo."""
@@ -41,15 +41,15 @@ Job = Callable[[Workspace, Any], Work]
 LogLine = tuple[int, str]
 """Number and digest of a line of an audit log."""
 
-_JOBS_KEPT = 2  # photos and terrain hang on them
-_HOUSES: list[Workspace] = []
+_MAX_JOBS = 2  # photos and terrain hang on them
+_WORKSPACES: list[Workspace] = []
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Order:
+class JobOrder:
     """What the tasks of one job have in common.
 
-    software       of who gave it (`software_here`)
+    software       of who gave it (`describe_software`)
     line           of the giver's audit log, which must be in the worker's; None of a log that is empty
     flight_id      that must be in the worker's catalogue
     box, operator  in whose name tiles are written
@@ -66,19 +66,19 @@ class Order:
     sha256: str
 
 
-def who_here() -> str:
+def describe_process() -> str:
     """This process as its operator finds it again."""
     return f"{socket.gethostname()}, process {os.getpid()}"
 
 
-def move_in(workspace: Workspace) -> None:
+def initialise_worker(workspace: Workspace) -> None:
     """Work off tasks in this house from now on; one for each process. What software that is, is settled."""
-    software_here()
-    _HOUSES[:] = [workspace]
+    describe_software()
+    _WORKSPACES[:] = [workspace]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class WorkerInfo:
     """What a worker answers at the start: who it is, its software, what its store has under the key (None:
     nothing), and whether its audit log has the line."""
 
@@ -88,7 +88,7 @@ class Seen:
     has_line: bool
 
 
-def seen_here(key: str, line: LogLine) -> Seen:
+def inspect_worker(key: str, line: LogLine) -> WorkerInfo:
     """See `Seen`. Raises StorageTrouble."""
     with _named():
         house = _house()
@@ -96,15 +96,18 @@ def seen_here(key: str, line: LogLine) -> Seen:
             found = house.store.get(key)
         except ObjectMissing:
             found = None
-        return Seen(
-            who=who_here(), software=software_here(), found=found, has_line=has_line(house.catalog, line)
+        return WorkerInfo(
+            who=describe_process(),
+            software=describe_software(),
+            found=found,
+            has_line=has_audit_line(house.catalog, line),
         )
 
 
-def perform(order: Order, task: Any, turn: Turn) -> Any:
+def run_task(order: JobOrder, task: Any, attempt: TaskAttempt) -> Any:
     """Work off one task. Raises WorkerUnfit, StorageTrouble, and what the task raises."""
     with _named():
-        return _jobs.of(order)(task, Fence(_house().store, order.key, turn))
+        return _jobs.of(order)(task, Fence(_house().store, order.key, attempt))
 
 
 @contextmanager
@@ -116,21 +119,21 @@ def _named() -> Iterator[None]:
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         said = f"{type(error).__name__}: {what}"
-        kind = DiskFull if error.errno in FULL else StorageTrouble
+        kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
         raise kind(
             _(
                 "{who_here}: {said}; look at that machine's disk, memory and network, then "
                 "run again. What is done is kept",
-                who_here=who_here(),
+                who_here=describe_process(),
                 said=said,
             )
         ) from error
 
 
-def require_same(who: str, theirs: str, ours: str) -> None:
+def require_same_software(who: str, theirs: str, ours: str) -> None:
     """Raise WorkerUnfit unless a worker runs the same software: tiles would not be the same bytes."""
     if theirs != ours:
-        raise WorkerUnfit(
+        raise WorkerIncompatible(
             _(
                 "{who}: runs {theirs}, and this command {ours}; install the same on every "
                 "machine and start 'flycam worker' again",
@@ -141,9 +144,9 @@ def require_same(who: str, theirs: str, ours: str) -> None:
         )
 
 
-def other_store(who: str) -> WorkerUnfit:
+def make_other_store_error(who: str) -> WorkerIncompatible:
     """What to raise where a worker does not find what was written for it."""
-    return WorkerUnfit(
+    return WorkerIncompatible(
         _(
             "{who}: does not see this store; give it the same FLYCAM_STORE. A folder is good "
             "only where every worker has the very same one, otherwise use S3",
@@ -152,9 +155,9 @@ def other_store(who: str) -> WorkerUnfit:
     )
 
 
-def other_catalog(who: str) -> WorkerUnfit:
+def make_other_catalog_error(who: str) -> WorkerIncompatible:
     """What to raise where a worker does not find what was written into the catalogue."""
-    return WorkerUnfit(
+    return WorkerIncompatible(
         _(
             "{who}: does not see this catalogue; give it the same FLYCAM_DATABASE "
             "(PostgreSQL where the machines are several)",
@@ -163,28 +166,28 @@ def other_catalog(who: str) -> WorkerUnfit:
     )
 
 
-def has_line(catalog: Catalog, line: LogLine) -> bool:
+def has_audit_line(catalog: Catalog, line: LogLine) -> bool:
     """Whether a catalogue's audit log has this very line. Its digest covers all lines before it: a catalogue
     of another house never has it, nor a copy made before it was written."""
     seq, digest = line
     return any(one.digest == digest for one in catalog.audit.lines(since=seq - 1, limit=1))
 
 
-def last_line(catalog: Catalog) -> LogLine | None:
+def read_last_audit_line(catalog: Catalog) -> LogLine | None:
     """The last line of a catalogue's audit log."""
     last = catalog.audit.last()
     return None if last is None else (last.seq, last.digest)
 
 
 def _house() -> Workspace:
-    if not _HOUSES:
+    if not _WORKSPACES:
         raise ClusterUnavailable(
             _(
                 "{who_here}: this worker was not started by 'flycam worker' and has no house; start it so",
-                who_here=who_here(),
+                who_here=describe_process(),
             )
         )
-    return _HOUSES[0]
+    return _WORKSPACES[0]
 
 
 class _Jobs:
@@ -192,34 +195,34 @@ class _Jobs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._jobs: OrderedDict[Order, Work] = OrderedDict()
+        self._jobs: OrderedDict[JobOrder, Work] = OrderedDict()
 
-    def of(self, order: Order) -> Work:
+    def of(self, order: JobOrder) -> Work:
         with self._lock:
             if order not in self._jobs:
                 self._jobs[order] = _begun(order)
             self._jobs.move_to_end(order)
-            while len(self._jobs) > _JOBS_KEPT:
+            while len(self._jobs) > _MAX_JOBS:
                 self._jobs.popitem(last=False)
             return self._jobs[order]
 
 
-def _begun(order: Order) -> Work:
-    who = who_here()
-    require_same(who, software_here(), order.software)
+def _begun(order: JobOrder) -> Work:
+    who = describe_process()
+    require_same_software(who, describe_software(), order.software)
     house = replace(_house(), box=order.box, operator=order.operator, cluster=None)
     try:
         data = house.store.get(order.key)
     except ObjectMissing as error:
-        raise other_store(who) from error
+        raise make_other_store_error(who) from error
     if hashlib.sha256(data).hexdigest() != order.sha256:
-        raise other_store(who)
-    if order.line is not None and not has_line(house.catalog, order.line):
-        raise other_catalog(who)
+        raise make_other_store_error(who)
+    if order.line is not None and not has_audit_line(house.catalog, order.line):
+        raise make_other_catalog_error(who)
     try:
         house.catalog.flights.flight(order.flight_id)
     except NotFound as error:
-        raise other_catalog(who) from error
+        raise make_other_catalog_error(who) from error
     return order.job(house, pickle.loads(data))  # noqa: S301 - its hash came from who gave the order
 
 

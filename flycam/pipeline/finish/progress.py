@@ -36,7 +36,7 @@ class WorkAhead:
     report: bool
 
 
-def costs_of(work: WorkAhead) -> dict[str, float]:
+def estimate_costs(work: WorkAhead) -> dict[str, float]:
     """About the seconds of two cores by stage, in the order in which they run; parts after the dot.
 
     The rates were read off runs of 15 drill photos of 0.3 MP, 95 of 1.3 MP, and 18 real ones of 9 MP. Only
@@ -60,7 +60,7 @@ def costs_of(work: WorkAhead) -> dict[str, float]:
     return {stage: cost for stage, cost in costs.items() if cost > 0.0}
 
 
-def cost_of_communes(tiles: int) -> float:
+def estimate_commune_cost(tiles: int) -> float:
     """Of measuring and clipping the communes, in the same unit."""
     return 0.3 + 0.004 * tiles
 
@@ -93,7 +93,7 @@ class FinishProgress:
         self.seconds: dict[str, tuple[float, float]] = {}
         self._keep: Callable[[Mapping[str, tuple[float, float]]], None] = lambda _: None
 
-    def go_on_from(
+    def resume_from(
         self,
         seconds: Mapping[str, tuple[float, float]],
         keep: Callable[[Mapping[str, tuple[float, float]]], None],

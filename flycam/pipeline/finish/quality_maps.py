@@ -18,34 +18,34 @@ from flycam.catalog.records import MosaicInfo
 from flycam.errors import FrameRejected
 from flycam.frame.frame import FrameHeader
 from flycam.frame.tile import MosaicTile
-from flycam.geodata.crs import mercator_to_work, point_transform
-from flycam.geodata.hillshade import hillshade_tone
+from flycam.geodata.crs import fit_mercator_to_work, make_point_transform
+from flycam.geodata.hillshade import compute_hillshade
 from flycam.geometry.grid import (
     HALF_WORLD_M,
     TILE_SIZE_PX,
     TileId,
-    grid_pixel_m,
-    ground_pixel_m,
-    pixel_centres,
-    single_tile_range,
+    compute_grid_pixel_m,
+    compute_ground_pixel_m,
+    compute_pixel_centres,
+    make_tile_range,
 )
-from flycam.geometry.planar import PlanarMap, fit_planar_map
-from flycam.geometry.relief_displacement import WINDOW_PX, bend_m
-from flycam.geometry.terrain import TerrainGrid, surface_heights
-from flycam.mosaic.extent import MERCATOR, OutputGrid, data_bounds, output_grid
-from flycam.mosaic.finishing import error_of_quality
-from flycam.mosaic.own_ground import is_own
-from flycam.mosaic.resample import TileReader, resampled
-from flycam.mosaic.tilelog import read_tile
-from flycam.pipeline.laying.rectification import ground_views
+from flycam.geometry.planar_map import PlanarMap, fit_planar_map
+from flycam.geometry.relief_displacement import WINDOW_PX, measure_bend_m
+from flycam.geometry.terrain import TerrainGrid, interpolate_heights_en
+from flycam.mosaic.dsm_share import is_dsm_ground
+from flycam.mosaic.finished_tiles import decode_error_m
+from flycam.mosaic.output_grid import MERCATOR, OutputGrid, find_data_bounds, make_output_grid
+from flycam.mosaic.resampling import TileReader, resample_colours
+from flycam.mosaic.tile_log import read_tile
+from flycam.pipeline.orthorectification.rectification import compute_ground_views
 from flycam.pipeline.workspace import Progress, Workspace
-from flycam.report.planes import MapPlanes
+from flycam.report.map_planes import MapPlanes
 
 _LONG_SIDE_PX = 900
-_FINEST_M = 0.01
-_LEAST_GAP_PX = 9
+_MIN_PIXEL_M = 0.01
+_MIN_GAP_PX = 9
 # Smooth heights stand where they are farther than this from the measured ones.
-_APART_M = 1.0
+_SPACING_M = 1.0
 _NODES = 8  # of a window along its side
 
 Mask = NDArray[np.bool_]
@@ -70,24 +70,26 @@ def gather_maps(
     shape = (grid.rows, grid.cols)
     x, y = grid.centres(0, 0, shape)
     mercator = _mercator(grid, terrain.work_crs)
-    reach = TILE_SIZE_PX * grid_pixel_m(mosaic.base_zoom)
+    reach = TILE_SIZE_PX * compute_grid_pixel_m(mosaic.base_zoom)
     low, high = mercator.min(axis=(0, 1)) - reach, mercator.max(axis=(0, 1)) + reach
-    to_work = mercator_to_work(terrain.work_crs, (low[0], low[1], high[0], high[1]))
+    to_work = fit_mercator_to_work(terrain.work_crs, (low[0], low[1], high[0], high[1]))
     windows = _Windows(headers, terrain, to_work)
     error, bend = _tile_figures(workspace, mosaic, mercator, windows, progress)
     shown = np.isfinite(error)
     zoom = _zoom_for(grid, mosaic, workspace)
     reader = TileReader(workspace.store, workspace.catalog.tiles, mosaic, zoom)
-    rgb, _ = resampled(reader, grid, terrain.work_crs, (0, 0), shape)
+    rgb, _ = resample_colours(reader, grid, terrain.work_crs, (0, 0), shape)
     east, north = np.meshgrid(x, y)
     own = np.zeros(shape, dtype=np.bool_)
     if support is not None:
-        own = is_own(support, east, north)
+        own = is_dsm_ground(support, east, north)
     smooth = np.zeros(shape, dtype=np.bool_)
     if measured is not None:
         with np.errstate(invalid="ignore"):
-            apart = surface_heights(terrain, east, north) - surface_heights(measured, east, north)
-            smooth = np.abs(apart) > _APART_M
+            apart = interpolate_heights_en(terrain, east, north) - interpolate_heights_en(
+                measured, east, north
+            )
+            smooth = np.abs(apart) > _SPACING_M
     gaps, gaps_m2 = _holes(shown, grid.step_x * grid.step_y)
     return MapPlanes(
         west=grid.west,
@@ -108,23 +110,23 @@ def gather_maps(
 
 def _grid_over(workspace: Workspace, mosaic: MosaicInfo, work_crs: str) -> OutputGrid:
     """Over the mosaic's data, `_LONG_SIDE_PX` long."""
-    extent = data_bounds(workspace.store, workspace.catalog.tiles, mosaic)
-    rough = output_grid(extent, work_crs, (extent[2] - extent[0] + extent[3] - extent[1]) / 200.0, None)
+    extent = find_data_bounds(workspace.store, workspace.catalog.tiles, mosaic)
+    rough = make_output_grid(extent, work_crs, (extent[2] - extent[0] + extent[3] - extent[1]) / 200.0, None)
     west, south, east, north = rough.bounds
     side_m = max(east - west, north - south)
-    return output_grid(extent, work_crs, max(side_m / _LONG_SIDE_PX, _FINEST_M), None)
+    return make_output_grid(extent, work_crs, max(side_m / _LONG_SIDE_PX, _MIN_PIXEL_M), None)
 
 
 def _mercator(grid: OutputGrid, work_crs: str) -> Floats:
     """Mercator metres of the grid's pixel centres, rows×cols×2."""
     x, y = grid.centres(0, 0, (grid.rows, grid.cols))
-    return fit_planar_map(point_transform(work_crs, MERCATOR), grid.bounds).grid(x, y)
+    return fit_planar_map(make_point_transform(work_crs, MERCATOR), grid.bounds).grid(x, y)
 
 
 def _zoom_for(grid: OutputGrid, mosaic: MosaicInfo, workspace: Workspace) -> int:
     bounds = workspace.catalog.flights.flight(mosaic.flight_id).bounds_lonlat_deg
     latitude = (bounds[1] + bounds[3]) / 2 if bounds else 0.0
-    exact = math.log2(ground_pixel_m(0, latitude) / grid.step_x)
+    exact = math.log2(compute_ground_pixel_m(0, latitude) / grid.step_x)
     return min(max(math.ceil(exact - 0.01), mosaic.min_zoom), mosaic.base_zoom)
 
 
@@ -145,9 +147,9 @@ class _Windows:
         unknown = (np.nan,) * 3
         centres = np.array([unknown, *(self._centre_m.get(one, unknown) for one in tile.frames)])
         shown = centres[tile.source[middle, middle].ravel()]
-        place = self._to_work(pixel_centres(single_tile_range(tile.tile_id), self._rows, self._cols))
+        place = self._to_work(compute_pixel_centres(make_tile_range(tile.tile_id), self._rows, self._cols))
         east, north = place[..., 0], place[..., 1]
-        bends = bend_m(east, north, surface_heights(self._terrain, east, north), shown)
+        bends = measure_bend_m(east, north, interpolate_heights_en(self._terrain, east, north), shown)
         step = WINDOW_PX / _NODES
         pixel_m = np.hypot(east[:, 1] - east[:, 0], north[:, 1] - north[:, 0]) / step
         side = TILE_SIZE_PX // WINDOW_PX
@@ -159,7 +161,7 @@ def _tile_figures(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Expected error, and bend of the window, where the points fall on base tiles; NaN where the map shows
     nothing. Tile by tile."""
-    size = grid_pixel_m(mosaic.base_zoom)
+    size = compute_grid_pixel_m(mosaic.base_zoom)
     col = np.floor((mercator[..., 0].ravel() + HALF_WORLD_M) / size).astype(np.int64)
     row = np.floor((HALF_WORLD_M - mercator[..., 1].ravel()) / size).astype(np.int64)
     tile_x, tile_y = col // TILE_SIZE_PX, row // TILE_SIZE_PX
@@ -177,7 +179,7 @@ def _tile_figures(
         if head is not None:
             tile = read_tile(workspace.store, head)
             at = row[members] % TILE_SIZE_PX, col[members] % TILE_SIZE_PX
-            error[members] = error_of_quality(tile.quality[at])
+            error[members] = decode_error_m(tile.quality[at])
             bend[members] = windows.bends_px(tile)[at[0] // WINDOW_PX, at[1] // WINDOW_PX]
         progress("report", done, len(groups))
     error[~np.isfinite(error)] = np.nan
@@ -187,7 +189,7 @@ def _tile_figures(
 
 def _overlap(headers: Sequence[FrameHeader], terrain: TerrainGrid, grid: OutputGrid) -> NDArray[np.int32]:
     count = np.zeros((grid.rows, grid.cols), dtype=np.int32)
-    for view in ground_views(headers, terrain):
+    for view in compute_ground_views(headers, terrain):
         if not isinstance(view, FrameRejected):
             seen = np.zeros(count.shape, dtype=np.uint8)
             cv2.fillPoly(seen, [np.rint(grid.to_pixels(view.footprint.polygon_m) - 0.5).astype(np.int32)], 1)
@@ -199,8 +201,8 @@ def _relief(terrain: TerrainGrid, grid: OutputGrid) -> Floats:
     """Shading of the terrain at the grid's pixels, one more of them all round for its slopes."""
     x = grid.west + (np.arange(-1, grid.cols + 1) + 0.5) * grid.step_x
     y = grid.north - (np.arange(-1, grid.rows + 1) + 0.5) * grid.step_y
-    heights = surface_heights(terrain, *np.meshgrid(x, y)).astype(np.float32)
-    return hillshade_tone(heights, grid.step_x)
+    heights = interpolate_heights_en(terrain, *np.meshgrid(x, y)).astype(np.float32)
+    return compute_hillshade(heights, grid.step_x)
 
 
 def _holes(shown: Mask, pixel_m2: float) -> tuple[tuple[Floats, ...], tuple[float, ...]]:
@@ -211,7 +213,7 @@ def _holes(shown: Mask, pixel_m2: float) -> tuple[tuple[Floats, ...], tuple[floa
     for part in range(1, parts):
         left, top, width, height, pixels = facts[part].tolist()
         at_edge = left == 0 or top == 0 or left + width == cols or top + height == rows
-        if at_edge or pixels < _LEAST_GAP_PX:
+        if at_edge or pixels < _MIN_GAP_PX:
             continue
         window = (labels[top : top + height, left : left + width] == part).astype(np.uint8)
         outlines, _ = cv2.findContours(window, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from flycam.catalog.footprints import footprints_of
+from flycam.catalog.footprints import parse_footprints
 from flycam.catalog.records import (
     FrameRecord,
     FrameStatus,
@@ -28,29 +28,40 @@ from flycam.catalog.records import (
 )
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import InputUnusable, NotFound
-from flycam.frame.flight import Flight, is_plane
+from flycam.frame.flight import Flight, is_flat_datum
 from flycam.frame.frame import Layer
-from flycam.frame.spelling import as_typed
-from flycam.frame.terraincodec import decode_terrain
-from flycam.geometry.grid import ground_pixel_m
-from flycam.geometry.relief_displacement import WHOLE_PX
+from flycam.frame.terrain_codec import decode_terrain
+from flycam.frame.text_normalization import format_shell_command
+from flycam.geometry.grid import compute_ground_pixel_m
+from flycam.geometry.relief_displacement import MAX_BEND_PX
 from flycam.messages import _
-from flycam.pipeline.coverage import boundaries_said, communes_of, flown_on, main_mosaic
+from flycam.pipeline.atomic_file import write_file_atomically
+from flycam.pipeline.coverage import (
+    get_flight_date,
+    get_main_mosaic,
+    list_boundary_warnings,
+    list_flight_communes,
+)
 from flycam.pipeline.finish.quality_maps import gather_maps
-from flycam.pipeline.terrain import recorded_terrain
-from flycam.pipeline.whole_file import write_file
-from flycam.pipeline.workspace import Progress, Workspace, silent
-from flycam.report.content import document
-from flycam.report.figures import ERROR_BOUNDS_M, ErrorFigures, FrameLine, ReportFigures, WindowFigures
-from flycam.report.paper import to_pdf
-from flycam.report.pictures import draw
-from flycam.report.planes import MapPlanes
-from flycam.report.raster import classes_of
-from flycam.report.screen import to_html
-from flycam.report.words import LANGUAGES
+from flycam.pipeline.terrain import load_recorded_terrain
+from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
+from flycam.report.html import to_html
+from flycam.report.map_images import classify_values
+from flycam.report.map_planes import MapPlanes
+from flycam.report.pdf import to_pdf
+from flycam.report.report_content import build_report_document
+from flycam.report.report_figures import (
+    ERROR_BOUNDS_M,
+    ErrorFigures,
+    FrameResult,
+    ReportFigures,
+    WindowFigures,
+)
+from flycam.report.report_pictures import draw_report_pictures
+from flycam.report.texts import LANGUAGES
 from flycam.store import keys
 
-KINDS = {"html": to_html, "pdf": to_pdf}
+REPORT_WRITERS = {"html": to_html, "pdf": to_pdf}
 _THIN_VIEWS = 3
 _HASH_DIGITS = 24
 
@@ -66,7 +77,7 @@ class ReportFile:
     bytes: int
 
 
-def report_of(
+def get_report(
     workspace: Workspace,
     ref: str,
     language: str,
@@ -85,7 +96,7 @@ def report_of(
     record, __ = _finished(workspace, flight, revision, layer)
     key = record.reports.get(f"{language}.{kind}")
     if key is None:
-        made_by = as_typed("report", flight.name, "OUT.pdf")
+        made_by = format_shell_command("report", flight.name, "OUT.pdf")
         raise NotFound(
             _(
                 "{name}: revision {revision} has no report yet; make it with: {made_by}",
@@ -109,10 +120,10 @@ def write_report(
 
     Boundaries that were imported since, and words that were mended, are therefore in it.
 
-    Raises InputUnusable for another suffix, NotFound as `report_of`, and StorageTrouble.
+    Raises InputUnusable for another suffix, NotFound as `get_report`, and StorageTrouble.
     """
     kind = out.suffix.lower().removeprefix(".")
-    if kind not in KINDS:
+    if kind not in REPORT_WRITERS:
         raise InputUnusable(_("{name}: a report is a .pdf or an .html file; name it so", name=out.name))
     flight = workspace.catalog.flights.flight(ref)
     record, mosaic = _finished(workspace, flight, revision, layer)
@@ -120,8 +131,8 @@ def write_report(
     workspace.catalog.revisions.put_reports(mosaic.mosaic_id, mosaic.revision, reports)
     for key in set(record.reports.values()) - set(reports.values()):
         workspace.store.delete(key)
-    data = report_of(workspace, ref, language, kind, record.revision, mosaic.layer)
-    write_file(out, data)
+    data = get_report(workspace, ref, language, kind, record.revision, mosaic.layer)
+    write_file_atomically(out, data)
     return ReportFile(path=out, flight=flight, revision=record.revision, language=language, bytes=len(data))
 
 
@@ -130,28 +141,30 @@ def make_reports(
     flight: Flight,
     mosaic: MosaicInfo,
     record: RevisionRecord,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
 ) -> tuple[dict[str, str], ReportFigures]:
     """Make all reports of a revision and keep them: store keys by language and kind ("vi.html"), and the
     figures that they state."""
     kept = workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)
     records = [
         one
-        for one in workspace.catalog.frames.of_flight(flight.flight_id)
+        for one in workspace.catalog.frames.list_for_flight(flight.flight_id)
         if one.header.layer is mosaic.layer
     ]
     planes = _planes(workspace, mosaic, record, records, kept, progress)
     figures = gather_figures(workspace, flight, mosaic, record, records, kept, planes)
-    drawn = draw(figures, planes)
+    drawn = draw_report_pictures(figures, planes)
     made = {}
     for language in LANGUAGES:
-        said = document(figures, planes, drawn, language)
-        for kind, write in KINDS.items():
+        said = build_report_document(figures, planes, drawn, language)
+        for kind, write in REPORT_WRITERS.items():
             data = write(said)
             digest = hashlib.sha256(data).hexdigest()[:_HASH_DIGITS]
-            key = keys.product(mosaic.mosaic_id, mosaic.revision, f"report-{language}.{kind}", digest)
+            key = keys.format_product_key(
+                mosaic.mosaic_id, mosaic.revision, f"report-{language}.{kind}", digest
+            )
             if workspace.store.exists(key):
-                workspace.store.settle(key, durable=True)
+                workspace.store.ensure_durable(key, durable=True)
             else:
                 workspace.store.put(key, data, durable=True)
             made[f"{language}.{kind}"] = key
@@ -170,14 +183,14 @@ def gather_figures(
     """All that the report says, without words."""
     catalog = workspace.catalog
     event = catalog.flights.event(flight.event_id)
-    terrain = None if record.dem_id is None else recorded_terrain(workspace, record.dem_id)
-    is_bare_plane = is_plane(flight.vertical_datum) and record.support_key is None
+    terrain = None if record.dem_id is None else load_recorded_terrain(workspace, record.dem_id)
+    is_bare_plane = is_flat_datum(flight.vertical_datum) and record.support_key is None
     held = {one.frame_id for one in kept}
     gsds = [one.gsd_m for one in records if one.frame_id in held and one.gsd_m is not None] or [flight.gsd_m]
     shown = planes.shown
     views = planes.overlap[shown]
     classes = np.bincount(
-        classes_of(planes.error_m[shown], ERROR_BOUNDS_M), minlength=len(ERROR_BOUNDS_M) + 1
+        classify_values(planes.error_m[shown], ERROR_BOUNDS_M), minlength=len(ERROR_BOUNDS_M) + 1
     )
     error = _error_over(planes, shown)
     return ReportFigures(
@@ -197,9 +210,9 @@ def gather_figures(
         stats=record.stats,
         frames=_frame_lines(record, records, kept),
         communes=_communes(workspace, flight, [one for one in records if one.frame_id in held]),
-        boundaries=boundaries_said(workspace.catalog, flight),
+        boundaries=list_boundary_warnings(workspace.catalog, flight),
         frame_gsd_m=(min(gsds), float(np.median(gsds)), max(gsds)),
-        pixel_m=ground_pixel_m(mosaic.base_zoom, _latitude(flight)),
+        pixel_m=compute_ground_pixel_m(mosaic.base_zoom, _latitude(flight)),
         post_m=None if terrain is None or is_bare_plane else terrain.post_spacing_m[0],
         own_pct=_own_pct(record, planes),
         error=error or ErrorFigures(median_m=float("nan"), p95_m=float("nan")),
@@ -238,15 +251,15 @@ def _planes(
     support = None
     if record.support_key is not None:
         support = decode_terrain(workspace.store.get(record.support_key))
-    terrain = recorded_terrain(workspace, record.dem_id)
+    terrain = load_recorded_terrain(workspace, record.dem_id)
     measured_id = (record.stats.get("surface") or {}).get("terrain_id")
-    measured = None if measured_id is None else recorded_terrain(workspace, measured_id)
+    measured = None if measured_id is None else load_recorded_terrain(workspace, measured_id)
     return gather_maps(workspace, mosaic, headers, terrain, support, measured, progress)
 
 
 def _frame_lines(
     record: RevisionRecord, records: Sequence[FrameRecord], kept: Sequence[RevisionFrame]
-) -> tuple[FrameLine, ...]:
+) -> tuple[FrameResult, ...]:
     """Every photo of the layer by name, as the revision used it or why it did not."""
     used = {one.frame_id: one for one in kept}
     frames = record.stats.get("frames") or {}
@@ -256,7 +269,7 @@ def _frame_lines(
     return tuple(sorted(lines, key=lambda line: (line.name, line.state)))
 
 
-def _frame_line(one: FrameRecord, used: RevisionFrame | None, said: dict[str, str]) -> FrameLine:
+def _frame_line(one: FrameRecord, used: RevisionFrame | None, reasons: dict[str, str]) -> FrameResult:
     name = one.header.provenance.source_name
     prior = one.exterior
     if used is not None:
@@ -265,10 +278,10 @@ def _frame_line(one: FrameRecord, used: RevisionFrame | None, said: dict[str, st
         if prior is not None:
             east, north, up = (np.array(centre) - np.array(prior.projection_centre_m)).tolist()
             shift = (east, north, up)
-        return FrameLine(
+        return FrameResult(
             name=name,
             state=used.state,
-            sentence=said.get(name, ""),
+            sentence=reasons.get(name, ""),
             centre=centre,
             shift_m=shift,
             ties=used.ties,
@@ -278,10 +291,10 @@ def _frame_line(one: FrameRecord, used: RevisionFrame | None, said: dict[str, st
     pose = prior or one.header.exterior_prior
     centre = pose.projection_centre_m
     if one.status is FrameStatus.USED:
-        return FrameLine(name=name, state="left_out", sentence=said.get(name, ""), centre=centre)
+        return FrameResult(name=name, state="left_out", sentence=reasons.get(name, ""), centre=centre)
     state = "withdrawn" if one.status is FrameStatus.WITHDRAWN else "rejected"
     reason = "withdrawn" if state == "withdrawn" else one.reason
-    return FrameLine(name=name, state=state, reason=reason, sentence=one.message, centre=centre)
+    return FrameResult(name=name, state=state, reason=reason, sentence=one.message, centre=centre)
 
 
 def _error_over(planes: MapPlanes, ground: np.ndarray) -> ErrorFigures | None:
@@ -297,11 +310,11 @@ def _windows_over(planes: MapPlanes) -> WindowFigures | None:
     known = np.isfinite(planes.bend_px)
     if not known.any():
         return None
-    whole, smooth = planes.bend_px[known] <= WHOLE_PX, planes.smooth[known]
+    whole, smooth = planes.bend_px[known] <= MAX_BEND_PX, planes.smooth[known]
     return WindowFigures(
-        whole_pct=100.0 * float(whole.mean()),
+        intact_pct=100.0 * float(whole.mean()),
         smooth_pct=100.0 * float(smooth.mean()),
-        smooth_whole_pct=100.0 * float(whole[smooth].mean()) if smooth.any() else None,
+        smooth_intact_pct=100.0 * float(whole[smooth].mean()) if smooth.any() else None,
     )
 
 
@@ -316,13 +329,13 @@ def _communes(workspace: Workspace, flight: Flight, records: Sequence[FrameRecor
     boundaries = workspace.catalog.boundaries
     rows = sorted(boundaries.coverage(flight.flight_id), key=lambda row: (-row.covered_m2, row.commune_code))
     if rows:
-        names = {**boundaries.names(), **boundaries.names(flown_on(flight))}
+        names = {**boundaries.names(), **boundaries.names(get_flight_date(flight))}
         return tuple(names.get(row.commune_code, row.commune_code) for row in rows)
-    footprints = footprints_of(records)
+    footprints = parse_footprints(records)
     if not len(footprints) or flight.bounds_lonlat_deg is None:
         return ()
     ground = shapely.union_all(footprints)
-    flown = communes_of(workspace.catalog, flight, flight.bounds_lonlat_deg)
+    flown = list_flight_communes(workspace.catalog, flight, flight.bounds_lonlat_deg)
     shares = [(-shapely.from_wkb(one.wkb).intersection(ground).area, one.name) for one in flown]
     return tuple(name for less, name in sorted(shares) if less < 0.0)
 
@@ -335,7 +348,7 @@ def _latitude(flight: Flight) -> float:
 def _finished(
     workspace: Workspace, flight: Flight, revision: int | None, layer: Layer | None = None
 ) -> tuple[RevisionRecord, MosaicInfo]:
-    mosaic = main_mosaic(workspace, flight.flight_id)
+    mosaic = get_main_mosaic(workspace, flight.flight_id)
     if layer is not None and layer is not mosaic.layer:
         shown = workspace.catalog.tiles.mosaics(flight.flight_id)
         others = [one for one in shown if one.published and one.layer is layer]

@@ -14,47 +14,47 @@ import numpy as np
 
 from flycam.adjust import block as nouns
 from flycam.adjust.block import Adjustment, Block, BlockFrame, ControlPoint, TerrainPrior
-from flycam.adjust.bundle import AdjustOptions, adjust_block
+from flycam.adjust.bundle_adjustment import AdjustOptions, adjust_block
 from flycam.adjust.ties import TieReport, find_ties
 from flycam.catalog.records import FrameRecord, MosaicInfo
 from flycam.errors import OutsideTerrain
-from flycam.frame.flight import Flight, is_plane
-from flycam.frame.terraincodec import with_content_id
-from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
+from flycam.frame.flight import Flight, is_flat_datum
+from flycam.frame.terrain_codec import assign_content_id
+from flycam.geometry.exterior import CameraMotion, ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.terrain import TerrainGrid
-from flycam.mosaic.overview import Overview, Overviews, seen_alone
+from flycam.mosaic.frame_overview import FrameOverview, FrameOverviewCache, keep_unshared_ground
 from flycam.mosaic.radiometry import Radiometry, solve_radiometry
 from flycam.mosaic.seamline import SeamPlan, plan_seams
-from flycam.pipeline.cluster.spread import Spread
-from flycam.pipeline.executor import ordered_map
-from flycam.pipeline.finish.originals import Originals
-from flycam.pipeline.finish.overviews import make_overview, overview_shrink
-from flycam.pipeline.finish.placing import Placed
-from flycam.pipeline.finish.progress import FinishProgress
-from flycam.pipeline.finish.spread import (
+from flycam.pipeline.cluster.cluster_run import ClusterRun
+from flycam.pipeline.executor import map_ordered
+from flycam.pipeline.finish.distributed_stages import (
     OVERVIEW_KINDS,
-    FeatureFiles,
+    FeatureFileCache,
     OverviewJob,
-    overview_name,
-    overviews_by_workers,
-    seek_by_workers,
-    sweep_by_workers,
+    find_features_on_cluster,
+    format_overview_name,
+    make_overviews_on_cluster,
+    sweep_on_cluster,
 )
-from flycam.pipeline.finish.state import StageFolder
+from flycam.pipeline.finish.overviews import choose_overview_shrink, make_overview
+from flycam.pipeline.finish.photo_cache import PhotoCache
+from flycam.pipeline.finish.placement import PlacedFrame
+from flycam.pipeline.finish.progress import FinishProgress
+from flycam.pipeline.finish.stage_folder import StageFolder
+from flycam.surface.match_images import SurfaceView
 from flycam.surface.options import SurfaceOptions
-from flycam.surface.pictures import SurfaceView
-from flycam.surface.refine import refine_surface
+from flycam.surface.refinement import refine_surface
 from flycam.surface.surface import Surface
 
-_TIE_KINDS = (TieReport, nouns.Ties, ExteriorOrientation, Motion, PoseSource)
+_TIE_KINDS = (TieReport, nouns.Ties, ExteriorOrientation, CameraMotion, PoseSource)
 _ADJUSTMENT_KINDS = (
     Adjustment,
     nouns.AdjustedFrame,
     nouns.Accuracy,
     nouns.FrameState,
     ExteriorOrientation,
-    Motion,
+    CameraMotion,
     PoseSource,
     InteriorOrientation,
     LensModel,
@@ -64,7 +64,7 @@ _POSTS_PER_PIXEL = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
+class FinishRun:
     """What every stage of one layer's run works with.
 
     records, frames  one a frame, in the same order
@@ -79,41 +79,41 @@ class Run:
     records: Sequence[FrameRecord]
     frames: Sequence[BlockFrame]
     terrain: TerrainGrid
-    originals: Originals
+    originals: PhotoCache
     folder: StageFolder
     progress: FinishProgress
     workers: int = 2
     terrain_sigma_m: tuple[float, float | None] | None = None
-    spread: Spread | None = None
+    cluster_run: ClusterRun | None = None
 
     @property
     def terrain_prior(self) -> TerrainPrior:
         """The terrain with what is believed of it."""
-        return TerrainPrior.stated(self.terrain, self.terrain_sigma_m)
+        return TerrainPrior.from_stated_sigma(self.terrain, self.terrain_sigma_m)
 
 
-def tie(run: Run) -> TieReport:
+def find_tie_points(run: FinishRun) -> TieReport:
     """Tie points between the frames, from their full-size pixels."""
 
     def make() -> TieReport:
-        if run.spread is not None:
+        if run.cluster_run is not None:
             with run.progress.stage("features"):
-                seek_by_workers(run.spread, run.frames, run.records, run.terrain, progress)
+                find_features_on_cluster(run.cluster_run, run.frames, run.records, run.terrain, progress)
         return find_ties(
             run.frames,
             lambda number: run.originals.pixels(run.frames[number].frame_id),
             run.terrain,
-            keep=FeatureFiles(run.folder if run.spread is None else run.spread.stages),
+            keep=FeatureFileCache(run.folder if run.cluster_run is None else run.cluster_run.stages),
             workers=run.workers,
             progress=progress,
         )
 
     with run.progress.stage("ties") as progress:
-        return run.folder.made("ties", _TIE_KINDS, make)
+        return run.folder.load_or_make("ties", _TIE_KINDS, make)
 
 
-def adjust(
-    run: Run,
+def run_adjustment(
+    run: FinishRun,
     ties: nouns.Ties,
     options: AdjustOptions,
     control: Sequence[ControlPoint],
@@ -121,13 +121,15 @@ def adjust(
     name: str = "adjust",
 ) -> Adjustment:
     """Poses, cameras and common shift that explain ties, control and priors best; or the priors, and why."""
-    prior = None if is_plane(run.terrain.vertical_datum) else run.terrain_prior
+    prior = None if is_flat_datum(run.terrain.vertical_datum) else run.terrain_prior
     block = Block(frames=run.frames, ties=ties, terrain=prior, control=control)
     with run.progress.stage("adjust") as progress:
-        return run.folder.made(name, _ADJUSTMENT_KINDS, lambda: adjust_block(block, options, progress))
+        return run.folder.load_or_make(
+            name, _ADJUSTMENT_KINDS, lambda: adjust_block(block, options, progress)
+        )
 
 
-def ground(run: Run, adjustment: Adjustment, spacing_m: float) -> Surface | None:
+def derive_surface(run: FinishRun, adjustment: Adjustment, spacing_m: float) -> Surface | None:
     """The ground as the frames show it; None where none of them sees the terrain."""
 
     def make() -> Surface | None:
@@ -143,11 +145,13 @@ def ground(run: Run, adjustment: Adjustment, spacing_m: float) -> Surface | None
                 options=SurfaceOptions(terrain_sigma_m=(believed[2], believed[0])),
                 workers=run.workers,
                 progress=progress,
-                elsewhere=None if run.spread is None else partial(sweep_by_workers, run.spread, run.records),
+                elsewhere=None
+                if run.cluster_run is None
+                else partial(sweep_on_cluster, run.cluster_run, run.records),
             )
         except OutsideTerrain:
             return None
-        named = with_content_id(surface.terrain)
+        named = assign_content_id(surface.terrain)
         return replace(surface, terrain=named)
 
     views = [
@@ -160,55 +164,57 @@ def ground(run: Run, adjustment: Adjustment, spacing_m: float) -> Surface | None
         if frame.state is not nouns.FrameState.CARRIED
     ]
     with run.progress.stage("surface") as progress:
-        return run.folder.made("surface", _SURFACE_KINDS, make)
+        return run.folder.load_or_make("surface", _SURFACE_KINDS, make)
 
 
-def overviews(run: Run, placed: Sequence[Placed], terrain: TerrainGrid) -> Overviews:
+def make_overviews(run: FinishRun, placed: Sequence[PlacedFrame], terrain: TerrainGrid) -> FrameOverviewCache:
     """The frames as seen from afar: all made now and kept, read again when they are asked for. One that could
     not be tied shows no ground but its own: it neither takes any from tied ones nor is evened out by them."""
     by_id = {one.frame_id: one for one in placed}
-    shrink = min(overview_shrink(one.header.interior.image_size_px) for one in placed)
-    coarse = _coarser(terrain, _POSTS_PER_PIXEL * run.flight.gsd_m * 2.0**shrink)
+    shrink = min(choose_overview_shrink(one.header.interior.image_size_px) for one in placed)
+    coarse = _coarsen_terrain(terrain, _POSTS_PER_PIXEL * run.flight.gsd_m * 2.0**shrink)
 
-    def make(frame_id: str) -> Overview:
+    def make(frame_id: str) -> FrameOverview:
         pixels = run.originals.pixels(frame_id)
         one = by_id[frame_id]
         return make_overview(one.header, one.exterior, pixels, coarse, one.tiles, shrink, one.camera)
 
-    def whole(frame_id: str) -> Overview:
-        name = overview_name(frame_id)
-        return run.folder.made(name, OVERVIEW_KINDS, lambda: by_worker(name) or make(frame_id))
+    def whole(frame_id: str) -> FrameOverview:
+        name = format_overview_name(frame_id)
+        return run.folder.load_or_make(name, OVERVIEW_KINDS, lambda: by_worker(name) or make(frame_id))
 
-    def of_frame(frame_id: str) -> Overview:
+    def of_frame(frame_id: str) -> FrameOverview:
         own = by_id[frame_id]
         if not own.is_untied:
             return whole(frame_id)
         beside = (one for one in placed if not (one.is_untied or one.tiles.intersection(own.tiles).is_empty))
-        return seen_alone(whole(frame_id), (whole(one.frame_id) for one in beside))
+        return keep_unshared_ground(whole(frame_id), (whole(one.frame_id) for one in beside))
 
-    def by_worker(name: str) -> Overview | None:
-        return None if run.spread is None else run.spread.stages.load(name, OVERVIEW_KINDS)
+    def by_worker(name: str) -> FrameOverview | None:
+        return None if run.cluster_run is None else run.cluster_run.stages.load(name, OVERVIEW_KINDS)
 
     ids = [one.frame_id for one in placed]
     with run.progress.stage("overviews") as progress:
-        if run.spread is not None:
-            overviews_by_workers(run.spread, OverviewJob(run.records, placed, coarse, shrink), progress)
-        for done, _ in enumerate(ordered_map(whole, ids, run.workers, 2 * run.workers), 1):
+        if run.cluster_run is not None:
+            make_overviews_on_cluster(
+                run.cluster_run, OverviewJob(run.records, placed, coarse, shrink), progress
+            )
+        for done, _ in enumerate(map_ordered(whole, ids, run.workers, 2 * run.workers), 1):
             progress("overviews", done, len(ids))
-    return Overviews(ids, of_frame)
+    return FrameOverviewCache(ids, of_frame)
 
 
-def even_out(run: Run, seen: Overviews) -> Radiometry:
+def balance_radiometry(run: FinishRun, overviews: FrameOverviewCache) -> Radiometry:
     """Exposure, vignetting and haze of the block."""
     with run.progress.stage("radiometry") as progress:
-        return run.folder.made(
+        return run.folder.load_or_make(
             "radiometry",
             (Radiometry,),
-            lambda: solve_radiometry(seen, lambda done, total: progress("radiometry", done, total)),
+            lambda: solve_radiometry(overviews, lambda done, total: progress("radiometry", done, total)),
         )
 
 
-def _coarser(terrain: TerrainGrid, spacing_m: float) -> TerrainGrid:
+def _coarsen_terrain(terrain: TerrainGrid, spacing_m: float) -> TerrainGrid:
     """Every n-th post of a terrain that is finer than `spacing_m`: enough for a picture as coarse as that."""
     step = max(int(spacing_m / max(terrain.post_spacing_m)), 1)
     heights = terrain.heights_m[::step, ::step]
@@ -220,11 +226,13 @@ def _coarser(terrain: TerrainGrid, spacing_m: float) -> TerrainGrid:
     )
 
 
-def plan(run: Run, seen: Overviews, radiometry: Radiometry) -> SeamPlan:
+def plan_seamlines(run: FinishRun, overviews: FrameOverviewCache, radiometry: Radiometry) -> SeamPlan:
     """Which frame owns which ground."""
     with run.progress.stage("seams") as progress:
-        return run.folder.made(
+        return run.folder.load_or_make(
             "seams",
             (SeamPlan,),
-            lambda: plan_seams(seen, radiometry, progress=lambda done, total: progress("seams", done, total)),
+            lambda: plan_seams(
+                overviews, radiometry, progress=lambda done, total: progress("seams", done, total)
+            ),
         )

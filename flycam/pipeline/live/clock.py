@@ -13,19 +13,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.video.clock import REACH_S, ClockOffset, estimate_offset, unknown_offset
-from flycam.ingest.video.log_turns import Turns, compared_turns
-from flycam.ingest.video.motion import Motion, MotionMeter, ToldPoses
-from flycam.ingest.video.pictures import VideoPicture
+from flycam.ingest.video.clock_offset import REACH_S, ClockOffset, estimate_offset, make_unknown_offset
+from flycam.ingest.video.image_motion import ImageMotion, ImageMotionEstimator, LoggedPoses
+from flycam.ingest.video.turn_comparison import TurnComparison, compare_turns
+from flycam.ingest.video.video_source import VideoFrame
 
-TOLD_SIGMA_S, SHARED_SIGMA_S = 0.05, 0.02
-FIRST_LOOK_S, LOOK_EVERY_S, _LOOK_SELDOM_S = 15.0, 5.0, 30.0
-MOST_MOTIONS = 1500  # motions remembered: two and a half minutes
-LONGEST_WAIT_S = 60.0
+STATED_SIGMA_S, SHARED_SIGMA_S = 0.05, 0.02
+FIRST_ESTIMATE_S, ESTIMATE_INTERVAL_S, _RARE_ESTIMATE_INTERVAL_S = 15.0, 5.0, 30.0
+MAX_MOTIONS = 1500  # motions remembered: two and a half minutes
+MAX_WAIT_S = 60.0
 DRIFT_SIGMA = 1e-4
 """Seconds a second by which two quartz clocks drift apart, where the motions do not tell it better."""
 
-TWICE = 2.0
+IMPROVEMENT_FACTOR = 2.0
 """Times as well an offset is known by which pictures are laid in place of another that is in doubt."""
 
 _SAME_S = 1.5
@@ -47,7 +47,7 @@ class LiveClock:
 
     def __init__(
         self,
-        told: Callable[[], ToldPoses],
+        told: Callable[[], LoggedPoses],
         interior: InteriorOrientation,
         *,
         given_s: float | None = None,
@@ -56,10 +56,10 @@ class LiveClock:
         reach_s: float = REACH_S,
     ) -> None:
         self._told, self._interior = told, interior
-        self._before = before or unknown_offset(reach_s=reach_s)
+        self._before = before or make_unknown_offset(reach_s=reach_s)
         self._reach_s = reach_s
-        self._meter = MotionMeter()
-        self._motions: deque[Motion] = deque(maxlen=MOST_MOTIONS)
+        self._meter = ImageMotionEstimator()
+        self._motions: deque[ImageMotion] = deque(maxlen=MAX_MOTIONS)
         self._began_s: float | None = None
         self._since_s: float | None = None
         self.breaks = 0
@@ -68,22 +68,22 @@ class LiveClock:
         self._looked_s = float("-inf")
         self._is_fixed = given_s is not None or is_shared
         self._is_over = False
-        self._turns: Turns | None = None
+        self._turns: TurnComparison | None = None
         self.offset = self._before
         self.is_settled = self._is_fixed
         if given_s is not None:
-            self.offset = ClockOffset(given_s, TOLD_SIGMA_S)
+            self.offset = ClockOffset(given_s, STATED_SIGMA_S)
         elif is_shared:
             self.offset = ClockOffset(0.0, SHARED_SIGMA_S)
 
-    def remember(self, motions: Iterable[Motion]) -> None:
+    def remember(self, motions: Iterable[ImageMotion]) -> None:
         """What was seen of the video before any picture came here."""
         self._motions.extend(motions)
         if self._motions:
             self._began_s = self._since_s = self._motions[0].first_s
             self._look_at(self._motions[-1].second_s)
 
-    def add(self, picture: VideoPicture) -> None:
+    def add(self, picture: VideoFrame) -> None:
         """Measure a picture's motion and, now and then, what all of it says. Where the clock is known
         beforehand, no longer than until the log is judged."""
         if self._is_over or (self._is_fixed and self.is_judged):
@@ -98,8 +98,8 @@ class LiveClock:
         if motion is not None:
             self._motions.append(motion)
         is_seen = self.offset.is_known and self._is_since_jump and not self._is_fixed
-        every_s = _LOOK_SELDOM_S if is_seen else LOOK_EVERY_S
-        sees_enough = now_s - self._since_s >= FIRST_LOOK_S or now_s - self._began_s >= LONGEST_WAIT_S
+        every_s = _RARE_ESTIMATE_INTERVAL_S if is_seen else ESTIMATE_INTERVAL_S
+        sees_enough = now_s - self._since_s >= FIRST_ESTIMATE_S or now_s - self._began_s >= MAX_WAIT_S
         if sees_enough and now_s - self._looked_s >= every_s:
             self._look_at(now_s)
 
@@ -109,7 +109,7 @@ class LiveClock:
         self._look(max(self._looked_s, self._motions[-1].second_s if self._motions else -math.inf))
 
     @property
-    def turns(self) -> Turns:
+    def turns(self) -> TurnComparison:
         """The turns of the pictures remembered beside those the log tells; anew with every look. A clock that
         was seen is looked for once more: it may be known wrongly, which is no fault of the log."""
         if self._turns is None:
@@ -117,7 +117,7 @@ class LiveClock:
             if self._is_fixed:
                 around_s, reach_s = self.offset.offset_s, _SAME_S
             motions = list(self._motions)
-            self._turns = compared_turns(motions, self._told(), self._interior, around_s, reach_s)
+            self._turns = compare_turns(motions, self._told(), self._interior, around_s, reach_s)
         return self._turns
 
     @property
@@ -125,17 +125,17 @@ class LiveClock:
         """Whether no later motion tells more of whether the log is the film's: its turns are enough, and as
         the log says, or as many motions are remembered as ever are."""
         turns = self.turns
-        return (turns.is_enough and not turns.contradict) or len(self._motions) >= MOST_MOTIONS
+        return (turns.is_enough and not turns.is_contradiction) or len(self._motions) >= MAX_MOTIONS
 
     def _forget(self, pts_ns: int) -> None:
         """The video's time has jumped, or is dated otherwise: what was seen before tells nothing of the clock
         from here on. Its offset stands until another is known, as well as anything is known of it."""
         self._motions.clear()
-        self._meter = MotionMeter()
+        self._meter = ImageMotionEstimator()
         self._since_s = None
         if self._known is not None:
             sigma_s = math.hypot(self._grown(self._known, pts_ns / 1e9).sigma_s, _JUMP_SIGMA_S)
-            self._known = ClockOffset(self.log_s(pts_ns) - pts_ns / 1e9, sigma_s, pts_ns / 1e9)
+            self._known = ClockOffset(self.to_log_s(pts_ns) - pts_ns / 1e9, sigma_s, pts_ns / 1e9)
             self.offset, self._is_since_jump = self._known, False
         else:
             self.offset = self._before
@@ -145,7 +145,7 @@ class LiveClock:
         self._looked_s = now_s
         self._look(now_s)
         waited_s = now_s - (now_s if self._began_s is None else self._began_s)
-        self.is_settled |= self.offset.is_known or waited_s >= LONGEST_WAIT_S
+        self.is_settled |= self.offset.is_known or waited_s >= MAX_WAIT_S
 
     def _look(self, now_s: float) -> None:
         """Estimate from the motions remembered; where they tell nothing, what was known stands."""
@@ -162,19 +162,19 @@ class LiveClock:
             if stands is None or _tells_more(found, stands, now_s):
                 self._known = stands = found
         # pictures laid by one offset fit each other, if in doubt: it stays until one is found that is better
-        better = 1.0 if self._is_over else TWICE
+        better = 1.0 if self._is_over else IMPROVEMENT_FACTOR
         if stands is not None:
             self.offset = stands
         elif better * found.sigma_s < self.offset.sigma_s:
             self.offset = found
 
-    def _forget_before(self, told: ToldPoses) -> None:
+    def _forget_before(self, log_poses: LoggedPoses) -> None:
         """Motions from before a log begins, by any offset, say nothing and would outvote those that do: an
         aircraft's log begins anew with its battery, a link is remembered for minutes."""
-        if not len(told.time_s):
+        if not len(log_poses.time_s):
             return
         latest_s = self._before.offset_s + self._reach_s
-        while self._motions and self._motions[0].second_s + latest_s < told.time_s[0]:
+        while self._motions and self._motions[0].second_s + latest_s < log_poses.time_s[0]:
             self._motions.popleft()
 
     def _grown(self, known: ClockOffset, now_s: float) -> ClockOffset:
@@ -182,13 +182,15 @@ class LiveClock:
         drifted_s = min(known.drift_sigma, DRIFT_SIGMA) * abs(now_s - known.at_s)
         return replace(known, sigma_s=min(math.hypot(known.sigma_s, drifted_s), self._before.sigma_s))
 
-    def log_s(self, pts_ns: int) -> float:
+    def to_log_s(self, pts_ns: int) -> float:
         """A picture's time on the log's clock."""
-        return self.offset.log_s(pts_ns / 1e9)
+        return self.offset.to_log_s(pts_ns / 1e9)
 
 
 def _tells_more(found: ClockOffset, stands: ClockOffset, now_s: float) -> bool:
     """Whether an offset found now is to be laid by in place of one that stands: it is known as well, or the
     two cannot both be true."""
     both_s = math.hypot(found.sigma_s, stands.sigma_s)
-    return found.sigma_s <= stands.sigma_s or abs(found.log_s(now_s) - stands.log_s(now_s)) > 3.0 * both_s
+    return (
+        found.sigma_s <= stands.sigma_s or abs(found.to_log_s(now_s) - stands.to_log_s(now_s)) > 3.0 * both_s
+    )

@@ -18,33 +18,33 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from flycam.catalog.recordings import RecordedPiece
+from flycam.catalog.video_segments import VideoSegment
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable
-from flycam.ingest.video.pieces import end_unfinished, finished_pieces, understood
-from flycam.ingest.video.recording import RecordingOrder
+from flycam.ingest.video.recorder import RecordingOptions
+from flycam.ingest.video.segments import close_unfinished_segments, list_finished_segments, read_segment
 from flycam.messages import _
-from flycam.pipeline.cache_names import RECORDINGS, RECORDINGS_DAMAGED
-from flycam.pipeline.evidence import keep
-from flycam.pipeline.held_folder import hold, nobody_in
+from flycam.pipeline.cache_layout import DAMAGED_RECORDINGS_DIR, RECORDINGS_DIR
+from flycam.pipeline.folder_lock import lock_folder, probe_folder_lock
+from flycam.pipeline.original_store import store_original
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
-from flycam.store.syncing import move_into_place
+from flycam.store.fsync import move_into_place
 
 KEEP_GB = 40.0
 """About eleven hours of an aircraft's 8 Mbit/s."""
 
 _FLIGHT = "flight"
-_LOOK_S, _AGAIN_S = 0.5, 5.0
+_LOOK_S, _RETRY_INTERVAL_S = 0.5, 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordingSummary:
     """What is kept of a stream: pieces, seconds and bytes of it; pieces of any flight let go for it."""
 
     pieces: int = 0
     seconds: float = 0.0
     size_bytes: int = 0
-    let_go: int = 0
+    deleted_pieces: int = 0
 
 
 class StreamRecording:
@@ -56,13 +56,13 @@ class StreamRecording:
     """
 
     def __init__(
-        self, workspace: Workspace, keep_gb: float = KEEP_GB, order: RecordingOrder | None = None
+        self, workspace: Workspace, keep_gb: float = KEEP_GB, order: RecordingOptions | None = None
     ) -> None:
         if not 0.0 <= keep_gb < float("inf"):
             raise OptionUnusable(_("--keep-video {keep_gb:g}: give gigabytes, 0 or more", keep_gb=keep_gb))
         self._workspace, self._most_bytes = workspace, round(keep_gb * 1e9)
-        folder = workspace.cache_dir / RECORDINGS / secrets.token_hex(8)
-        planned = replace(order, folder=folder) if order is not None else RecordingOrder(folder=folder)
+        folder = workspace.cache_dir / RECORDINGS_DIR / secrets.token_hex(8)
+        planned = replace(order, folder=folder) if order is not None else RecordingOptions(folder=folder)
         self.order = planned if self._most_bytes else None
         self._folder = folder
         self._flight_id: str | None = None
@@ -71,7 +71,7 @@ class StreamRecording:
         self._thread = threading.Thread(target=self._keep_on, name="recording", daemon=True)
         self._trouble: tuple[str, str] | None = None
         self._damaged: list[tuple[str, str]] = []
-        self.kept = Recorded()
+        self.kept = RecordingSummary()
 
     def __enter__(self) -> Self:
         """Make the folder; where it cannot be made nothing is recorded, and that is said."""
@@ -79,10 +79,10 @@ class StreamRecording:
             return self
         try:
             self._folder.mkdir(parents=True)
-            self._lock_fd = hold(self._folder)
+            self._lock_fd = lock_folder(self._folder)
         except OSError as error:
             self.order = None
-            self._trouble = _said(error, self._folder)
+            self._trouble = _describe_error(error, self._folder)
         return self
 
     def __exit__(
@@ -100,7 +100,7 @@ class StreamRecording:
         """What is damaged, and what keeps the rest from being kept at this moment."""
         return (*self._damaged, *([] if self._trouble is None else [self._trouble]))
 
-    def of_flight(self, flight_id: str) -> None:
+    def assign_flight(self, flight_id: str) -> None:
         """From now on pieces are kept, as this flight's."""
         if self.order is None:
             return
@@ -112,24 +112,24 @@ class StreamRecording:
             move_into_place(part, flight)  # whose it is must survive a power cut, as the pieces do
         self._thread.start()
 
-    def close(self) -> Recorded:
+    def close(self) -> RecordingSummary:
         """The stream is closed: keep the rest. Done again, it changes nothing."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
         if self._lock_fd >= 0:
             with suppress(OSError):
-                end_unfinished(self._folder)
+                close_unfinished_segments(self._folder)
             self._keep_all()
             os.close(self._lock_fd)
             self._lock_fd = -1
         return self.kept
 
     def _keep_on(self) -> None:
-        left_before(self._workspace, self._damaged)
+        recover_recordings(self._workspace, self._damaged)
         while not self._over.wait(_LOOK_S):
             if not self._keep_all():
-                self._over.wait(_AGAIN_S)
+                self._over.wait(_RETRY_INTERVAL_S)
 
     def _keep_all(self) -> bool:
         """Keep every whole piece, then let go what is too much; False, and said, where that is not possible
@@ -137,45 +137,45 @@ class StreamRecording:
         try:
             if self._flight_id is not None:
                 for piece in _kept(self._workspace, self._folder, self._flight_id, self._damaged):
-                    self.kept = Recorded(
+                    self.kept = RecordingSummary(
                         self.kept.pieces + 1,
                         self.kept.seconds + piece.seconds,
                         self.kept.size_bytes + piece.size_bytes,
-                        self.kept.let_go + self._let_go(),
+                        self.kept.deleted_pieces + self._delete_oldest(),
                     )
             if self._over.is_set():
                 _cleared(self._folder)
         except (OSError, FlycamError) as error:
-            self._trouble = _said(error, self._folder)
+            self._trouble = _describe_error(error, self._folder)
             return False
         self._trouble = None
         return True
 
-    def _let_go(self) -> int:
+    def _delete_oldest(self) -> int:
         """Give the room of the oldest pieces back; how many there were."""
         held = self._workspace.catalog.retention.held_flights()
-        too_much = self._workspace.catalog.recordings.beyond(self._most_bytes, but=held)
+        too_much = self._workspace.catalog.recordings.list_excess(self._most_bytes, exclude=held)
         for piece in too_much:
             # the line first: a reader is told, and finds no object missing
-            self._workspace.catalog.recordings.let_go(piece.sha256, self._workspace.clock_ns())
-            self._workspace.store.delete(keys.recording(piece.sha256))
+            self._workspace.catalog.recordings.mark_deleted(piece.sha256, self._workspace.clock_ns())
+            self._workspace.store.delete(keys.format_recording_key(piece.sha256))
         return len(too_much)
 
 
-def left_before(workspace: Workspace, damaged: list[tuple[str, str]] | None = None) -> int:
+def recover_recordings(workspace: Workspace, damaged: list[tuple[str, str]] | None = None) -> int:
     """Keep what programs that died have left; how many pieces. What cannot be kept waits.
 
     damaged  gets a sentence (English, Vietnamese) on each piece that is, which is set aside
     """
     count, said = 0, [] if damaged is None else damaged
-    root = workspace.cache_dir / RECORDINGS
+    root = workspace.cache_dir / RECORDINGS_DIR
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        with suppress(OSError, FlycamError), nobody_in(folder) as free:
+        with suppress(OSError, FlycamError), probe_folder_lock(folder) as free:
             if not free:
                 continue
             flight = folder / _FLIGHT
             if flight.is_file():
-                end_unfinished(folder)
+                close_unfinished_segments(folder)
                 flight_id = flight.read_text(encoding="utf-8").strip("\x00 \n")
                 if not flight_id:
                     _set_aside(workspace, folder, said)
@@ -187,20 +187,20 @@ def left_before(workspace: Workspace, damaged: list[tuple[str, str]] | None = No
 
 def _kept(
     workspace: Workspace, folder: Path, flight_id: str, damaged: list[tuple[str, str]]
-) -> Iterator[RecordedPiece]:
-    for path in finished_pieces(folder):
+) -> Iterator[VideoSegment]:
+    for path in list_finished_segments(folder):
         try:
-            piece = understood(path)
+            piece = read_segment(path)
         except SourceUnreadable as error:
-            aside = workspace.cache_dir / RECORDINGS_DAMAGED / f"{flight_id}-{path.name}"
+            aside = workspace.cache_dir / DAMAGED_RECORDINGS_DIR / f"{flight_id}-{path.name}"
             aside.parent.mkdir(parents=True, exist_ok=True)
             path.rename(aside)
             english, vi = (one.replace(str(path), str(aside)) for one in (str(error), error.vi or str(error)))
             damaged.append((english, vi))
             continue
         if piece is not None:
-            recorded = RecordedPiece(
-                sha256=keep(workspace, path, key_of=keys.recording),
+            recorded = VideoSegment(
+                sha256=store_original(workspace, path, key_of=keys.format_recording_key),
                 flight_id=flight_id,
                 began_ns=piece.began_ns,
                 seconds=piece.seconds,
@@ -215,8 +215,8 @@ def _kept(
 
 def _set_aside(workspace: Workspace, folder: Path, damaged: list[tuple[str, str]]) -> None:
     """Pieces of which a power cut took whose they are: beside those that are damaged, and said."""
-    for path in finished_pieces(folder):
-        aside = workspace.cache_dir / RECORDINGS_DAMAGED / f"{folder.name}-{path.name}"
+    for path in list_finished_segments(folder):
+        aside = workspace.cache_dir / DAMAGED_RECORDINGS_DIR / f"{folder.name}-{path.name}"
         aside.parent.mkdir(parents=True, exist_ok=True)
         path.rename(aside)
         damaged.append(
@@ -236,7 +236,7 @@ def _cleared(folder: Path) -> None:
     folder.rmdir()
 
 
-def _said(error: Exception, folder: Path) -> tuple[str, str]:
+def _describe_error(error: Exception, folder: Path) -> tuple[str, str]:
     if isinstance(error, FlycamError):
         why, why_vi = str(error), error.vi or str(error)
     else:

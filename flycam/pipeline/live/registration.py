@@ -10,24 +10,25 @@ from __future__ import annotations
 
 from collections import Counter
 
-from flycam.adjust.registered import Registered
-from flycam.adjust.registration import Registrar
-from flycam.frame.terraincodec import with_content_id
+from flycam.adjust.incremental_registration import Registrar
+from flycam.adjust.registration_result import RegistrationResult
+from flycam.frame.terrain_codec import assign_content_id
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.video.pictures import VideoPicture
-from flycam.surface.lifted import Bounds, lifted
+from flycam.ingest.video.video_source import VideoFrame
+from flycam.surface.raised_terrain import Bounds, raise_terrain
 
 HURRIED = "hurried"
 """Why a frame has no evidence of its own: pictures queued up behind it."""
 
-_BESIDE_M = 30.0  # what stands there leans into the picture
-_WIDEST_M = 1500.0  # an oblique picture's horizon is left as it is: the posts are kept with every picture
+_MARGIN_M = 30.0  # what stands there leans into the picture
+_MAX_WIDTH_M = 1500.0  # an oblique picture's horizon is left as it is: the posts are kept with every picture
 
 
 class LiveRegistration:
-    """Asked for the pose of each picture in order of time, and told what became of it: `laid` or `left_out`.
+    """Asked for the pose of each picture in order of time, and told what became of it: `laid` or
+    `list_unused_photos`.
 
     fitted    frames laid by their own evidence; by_log: those that were not, by reason
     """
@@ -37,18 +38,18 @@ class LiveRegistration:
         self._registrar = Registrar(interior)
         self.fitted = 0
         self.by_log: Counter[str] = Counter()
-        self._newest: Registered | None = None
+        self._newest: RegistrationResult | None = None
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """What comes is not fitted to what was laid by now: another clock tells of it."""
         self._registrar, self._newest = Registrar(self._interior), None
 
     def pose(
         self,
-        picture: VideoPicture,
-        told: ExteriorOrientation,
+        picture: VideoFrame,
+        log_pose: ExteriorOrientation,
         terrain: TerrainGrid,
-        lies: ExteriorOrientation | None = None,
+        current_pose: ExteriorOrientation | None = None,
         *,
         hurried: bool = False,
     ) -> ExteriorOrientation:
@@ -61,11 +62,11 @@ class LiveRegistration:
         seconds = picture.pts_ns / 1e9
         if hurried:
             self._newest = None
-            return self._registrar.expected(told, seconds)
-        self._newest = registered = self._registrar.add(picture.pixels, told, seconds, terrain)
-        if lies is not None:
-            self._registrar.laid(lies)
-            return lies
+            return self._registrar.predict_pose(log_pose, seconds)
+        self._newest = registered = self._registrar.add(picture.pixels, log_pose, seconds, terrain)
+        if current_pose is not None:
+            self._registrar.set_map_pose(current_pose)
+            return current_pose
         return registered.pose
 
     def ground(
@@ -78,26 +79,26 @@ class LiveRegistration:
         """
         (west, south, east, north), (x, y, _) = seen_m, centre_m
         bounds = (
-            min(west, x) - _BESIDE_M,
-            min(south, y) - _BESIDE_M,
-            max(east, x) + _BESIDE_M,
-            max(north, y) + _BESIDE_M,
+            min(west, x) - _MARGIN_M,
+            min(south, y) - _MARGIN_M,
+            max(east, x) + _MARGIN_M,
+            max(north, y) + _MARGIN_M,
         )
-        if max(bounds[2] - bounds[0], bounds[3] - bounds[1]) > _WIDEST_M:
+        if max(bounds[2] - bounds[0], bounds[3] - bounds[1]) > _MAX_WIDTH_M:
             return terrain
-        ground = lifted(terrain, *self._registrar.sighted(bounds), bounds)
-        return terrain if ground is terrain else with_content_id(ground, made_of=terrain.dem_id)
+        ground = raise_terrain(terrain, *self._registrar.within_bounds(bounds), bounds)
+        return terrain if ground is terrain else assign_content_id(ground, source_dem_id=terrain.dem_id)
 
-    def laid(self) -> None:
+    def mark_placed(self) -> None:
         """The picture asked for last lies on the map by its answer."""
         if self._newest is None:
             self.by_log[HURRIED] += 1
-        elif self._newest.refusal is None:
+        elif self._newest.failure is None:
             self.fitted += 1
         else:
-            self.by_log[self._newest.refusal.value] += 1
+            self.by_log[self._newest.failure.value] += 1
 
-    def left_out(self) -> None:
+    def mark_rejected(self) -> None:
         """The picture asked for last does not come onto the map: nothing is fitted to it."""
         if self._newest is not None:
-            self._registrar.take_back()
+            self._registrar.forget_newest()

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.doctor.clock import capture_times
-from flycam.ingest.photo.card_files import beside, is_subtitles
+from flycam.ingest.photo.file_kinds import find_sidecar_logs, is_subtitles
 from flycam.ingest.photo.metadata import PhotoMetadata
-from flycam.ingest.video.pictures import creation_ns
+from flycam.ingest.preflight.capture_time import resolve_capture_times
+from flycam.ingest.video.video_source import read_creation_ns
 
 _AROUND_NS = 10 * 60 * 10**9  # by so much a camera's clock may be off, and a log begin late
 
@@ -34,38 +34,38 @@ class CardLogs:
         self._spans: dict[str, Span | None] = {}
         self.unreadable: list[SourceUnreadable] = []
 
-    def of_photos(self, photos: Sequence[PhotoMetadata]) -> str | None:
+    def find_photo_log(self, photos: Sequence[PhotoMetadata]) -> str | None:
         """The log for photos that lack a place or angles: the one written while most of them were taken, or
         the only one there is. None where there is none, or they need none."""
-        if not any(map(_lacks, photos)):
+        if not any(map(_is_incomplete, photos)):
             return None
         logs = [log for log in self._logs if self._span(log) is not None]
         if len(logs) <= 1:
             return logs[0] if logs else None
-        times, _ = capture_times(photos)
+        times, _ = resolve_capture_times(photos)
         inside = {log: self._inside(log, times) for log in logs}
         best = max(logs, key=lambda log: inside[log])
         return best if inside[best] else None
 
-    def of_film(self, film: str) -> Iterator[str]:
+    def find_video_logs(self, video: str) -> Iterator[str]:
         """The logs that may tell where a film was filmed, the likeliest first: under its own name, what the
         film itself holds, then those written while it was begun, or the only one there is. Raises
         SourceUnreadable of the film."""
-        own = beside(film, self._logs)
+        own = find_sidecar_logs(video, self._logs)
         yield from own
-        if self._holds_telemetry(film):
-            yield film
+        if self._holds_telemetry(video):
+            yield video
         others = [log for log in self._logs if log not in own and self._span(log) is not None]
         if len(others) <= 1:
             yield from others
             return
-        began_ns = creation_ns(self._card / film)
+        began_ns = read_creation_ns(self._card / video)
         if began_ns is not None:
-            apart = {log: self._apart_ns(log, began_ns) for log in others}
+            apart = {log: self._distance_ns(log, began_ns) for log in others}
             yield from sorted((log for log in others if apart[log] <= _AROUND_NS), key=lambda log: apart[log])
 
     def _holds_telemetry(self, film: str) -> bool:
-        from flycam.ingest.telemetry.files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
+        from flycam.ingest.telemetry.log_files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
 
         try:
             return bool(read_flight_log(self._card / film).track.samples)
@@ -76,7 +76,7 @@ class CardLogs:
         first, last = self._span(log) or (0, 0)
         return int(((times_ns >= first - _AROUND_NS) & (times_ns <= last + _AROUND_NS)).sum())
 
-    def _apart_ns(self, log: str, at_ns: int) -> int:
+    def _distance_ns(self, log: str, at_ns: int) -> int:
         first, last = self._span(log) or (0, 0)
         return max(first - at_ns, at_ns - last, 0)
 
@@ -89,7 +89,7 @@ class CardLogs:
         return self._spans[log]
 
     def _read(self, log: str) -> Span | None:
-        from flycam.ingest.telemetry.files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
+        from flycam.ingest.telemetry.log_files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
 
         self._note(log)
         try:
@@ -100,14 +100,14 @@ class CardLogs:
         return (samples[0].t_utc_ns, samples[-1].t_utc_ns) if samples else None
 
 
-def likely_log(film: str, logs: Sequence[str]) -> str | None:
+def guess_video_log(video: str, logs: Sequence[str]) -> str | None:
     """The log that a film will probably be laid by, told by names alone; None: nothing says where it was
     filmed."""
     others = [log for log in logs if not is_subtitles(log)]
-    return next(iter([*beside(film, logs), *others]), None)
+    return next(iter([*find_sidecar_logs(video, logs), *others]), None)
 
 
-def _lacks(photo: PhotoMetadata) -> bool:
+def _is_incomplete(photo: PhotoMetadata) -> bool:
     """Whether a photo does not say where it was taken, or where it looked."""
     has_place = photo.lat_deg is not None or photo.xmp_lat_deg is not None
     angles = (photo.gimbal, photo.camera, photo.aircraft)

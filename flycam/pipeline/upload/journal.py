@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-Line = tuple[str, int, str]
+JournalLine = tuple[str, int, str]
 """(word, number of the file, value)"""
 
 
@@ -21,15 +21,15 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Raises OSError."""
         self._path = path
-        self.lines: list[Line] = []
+        self.lines: list[JournalLine] = []
         self._end = 0
         if path.exists():
             data = path.read_bytes()
-            for line, end in _whole_lines(data):
+            for line, end in _read_complete_lines(data):
                 self.lines.append(line)
                 self._end = end
 
-    def append(self, lines: Iterable[Line]) -> None:
+    def append(self, lines: Iterable[JournalLine]) -> None:
         """Add lines; returns when they survive a power cut. Raises OSError: then none of them stands."""
         data = b"".join(_encoded(line) for line in lines)
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -44,12 +44,12 @@ class Journal:
         self._end += len(data)
 
 
-def _encoded(line: Line) -> bytes:
+def _encoded(line: JournalLine) -> bytes:
     body = f"{line[0]} {line[1]} {line[2]}".encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
-def _whole_lines(data: bytes) -> Iterator[tuple[Line, int]]:
+def _read_complete_lines(data: bytes) -> Iterator[tuple[JournalLine, int]]:
     """Every line up to the first that is not whole, with where it ends."""
     start = 0
     while (end := data.find(b"\n", start)) >= 0:

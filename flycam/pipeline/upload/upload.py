@@ -13,26 +13,31 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from flycam.ingest.photo.card_files import FileKind, kind_of
-from flycam.pipeline.upload.choice import NOTHING, PassedOver, UploadFile, damaged
-from flycam.pipeline.upload.files import (
-    JOURNAL,
-    MANIFEST,
-    no_such_upload,
-    require_room,
-    storage_trouble,
-    write_json,
+from flycam.ingest.photo.file_kinds import FileKind, detect_file_kind
+from flycam.pipeline.upload.file_selection import (
+    NO_SKIPPED_FILES,
+    SkippedFiles,
+    UploadFile,
+    make_damaged_file_error,
 )
 from flycam.pipeline.upload.journal import Journal
-from flycam.store.room import free_bytes
+from flycam.pipeline.upload.upload_files import (
+    JOURNAL_FILE,
+    MANIFEST_FILE,
+    make_storage_error,
+    make_upload_not_found,
+    require_upload_space,
+    write_json,
+)
+from flycam.store.disk_space import get_free_bytes
 
-ARRIVED, STORED, _DAMAGED, _LAID = "at", "stored", "damaged", "laid"
+ARRIVED, STORED, _DAMAGED, _PROCESSED = "at", "stored", "damaged", "laid"
 _HEADS_AT_ONCE = 16  # files open at once for one request
-_STALE_S = 3.0  # a writer that has brought nothing for so long is given up for the next
+_STALE_TIMEOUT_S = 3.0  # a writer that has brought nothing for so long is given up for the next
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Manifest:
+class UploadManifest:
     """What an upload is to bring.
 
     label        folder that the files lie in, which names the flight where `name` does not
@@ -49,36 +54,36 @@ class Manifest:
     event: str | None
     telemetry: str | None
     files: tuple[UploadFile, ...]
-    passed_over: PassedOver = NOTHING
+    passed_over: SkippedFiles = NO_SKIPPED_FILES
 
-    def numbers_of(self, kind: FileKind) -> list[int]:
+    def list_numbers(self, kind: FileKind) -> list[int]:
         """The files of one kind; what `telemetry` names is a log, whatever its name promises."""
         return [n for n, one in enumerate(self.files) if self._kind(one.path) is kind]
 
-    def paths_of(self, kind: FileKind) -> list[str]:
+    def list_paths(self, kind: FileKind) -> list[str]:
         """As `numbers_of`, their paths."""
-        return [self.files[number].path for number in self.numbers_of(kind)]
+        return [self.files[number].path for number in self.list_numbers(kind)]
 
     def _kind(self, path: str) -> FileKind | None:
-        return FileKind.LOG if path == self.telemetry else kind_of(path)
+        return FileKind.LOG if path == self.telemetry else detect_file_kind(path)
 
     def write(self, folder: Path) -> None:
         """Durably and whole. Raises OSError."""
-        write_json(folder / MANIFEST, asdict(self))
+        write_json(folder / MANIFEST_FILE, asdict(self))
 
     @staticmethod
-    def read(folder: Path) -> Manifest:
+    def read(folder: Path) -> UploadManifest:
         """What a newer server wrote besides is left out. Raises OSError, ValueError, KeyError, TypeError."""
-        said = _known(Manifest, json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+        said = _known(UploadManifest, json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8")))
         files = tuple(UploadFile(**_known(UploadFile, one)) for one in said["files"])
         over = said.get("passed_over", {"count": 0, "said": []})  # none in one that an older server wrote
-        passed_over = PassedOver(count=over["count"], said=tuple((en, vi) for en, vi in over["said"]))
-        return Manifest(**{**said, "files": files, "passed_over": passed_over})
+        passed_over = SkippedFiles(count=over["count"], said=tuple((en, vi) for en, vi in over["said"]))
+        return UploadManifest(**{**said, "files": files, "passed_over": passed_over})
 
 
-def _known(kind: type[Manifest | UploadFile], said: dict[str, Any]) -> dict[str, Any]:
+def _known(kind: type[UploadManifest | UploadFile], values: dict[str, Any]) -> dict[str, Any]:
     names = {one.name for one in fields(kind)}
-    return {name: value for name, value in said.items() if name in names}
+    return {name: value for name, value in values.items() if name in names}
 
 
 class Upload:
@@ -90,13 +95,13 @@ class Upload:
     def __init__(self, folder: Path) -> None:
         """Open one that is there. Raises OSError, ValueError, KeyError, TypeError where it is damaged."""
         self.folder = folder
-        self.manifest = Manifest.read(folder)
+        self.manifest = UploadManifest.read(folder)
         self.lock = threading.RLock()
         # one is held while a file goes to the evidence store: its path must not change. Films have their
         # own, for they take so long that no photo of the card shall wait for them
         self.reading, self.reading_films = threading.Lock(), threading.Lock()
-        self.numbers = {kind: self.manifest.numbers_of(kind) for kind in FileKind}
-        self._journal = Journal(folder / JOURNAL)
+        self.numbers = {kind: self.manifest.list_numbers(kind) for kind in FileKind}
+        self._journal = Journal(folder / JOURNAL_FILE)
         self._writers: dict[int, Writer] = {}
         self.offsets = [0] * len(self.manifest.files)
         self.stored: dict[int, str] = {}
@@ -110,14 +115,14 @@ class Upload:
                 self.stored[number] = value
             elif word == _DAMAGED:
                 self.damaged.add(number)
-            elif word == _LAID:
+            elif word == _PROCESSED:
                 self.is_laid = True
         self._journal.lines.clear()
         if self.is_laid:
             shutil.rmtree(folder / "card", ignore_errors=True)  # what a kill left
         self.touched_s = self.manifest.created_s  # when something arrived last
         with suppress(FileNotFoundError):
-            self.touched_s = max(self.touched_s, (folder / JOURNAL).stat().st_mtime)
+            self.touched_s = max(self.touched_s, (folder / JOURNAL_FILE).stat().st_mtime)
 
     @property
     def upload_id(self) -> str:
@@ -131,7 +136,7 @@ class Upload:
     def path(self, number: int) -> Path:
         """Where a file's bytes lie. Raises NotFound for a number nobody announced."""
         if not 0 <= number < len(self.manifest.files):
-            raise no_such_upload()
+            raise make_upload_not_found()
         return self.card / self.manifest.files[number].path
 
     def size(self, number: int) -> int:
@@ -160,10 +165,12 @@ class Upload:
         return len(self.stored) == len(self.manifest.files)
 
     @property
-    def on_card_alone(self) -> PassedOver:
+    def missing_files(self) -> SkippedFiles:
         """What is not here, or not whole, each with its name and the cure: the card stays."""
-        broken = PassedOver.of([damaged(self.manifest.files[number].path) for number in sorted(self.damaged)])
-        return self.manifest.passed_over.and_also(broken)
+        broken = SkippedFiles.from_errors(
+            [make_damaged_file_error(self.manifest.files[number].path) for number in sorted(self.damaged)]
+        )
+        return self.manifest.passed_over.combine(broken)
 
     @property
     def has_photos_saved(self) -> bool:
@@ -171,17 +178,17 @@ class Upload:
         films = set(self.numbers[FileKind.FILM])
         return all(n in self.stored or n in films for n in range(len(self.manifest.files)))
 
-    def unstored(self, *, films: bool) -> list[int]:
+    def list_unstored(self, *, videos: bool) -> list[int]:
         """Files that are whole and not in the evidence store yet: films, or all others."""
         asked = set(self.numbers[FileKind.FILM])
         whole = [n for n, file in enumerate(self.manifest.files) if self.offsets[n] == file.size]
-        return [n for n in whole if n not in self.stored and (n in asked) is films]
+        return [n for n in whole if n not in self.stored and (n in asked) is videos]
 
-    def reading_of(self, number: int) -> threading.Lock:
+    def get_reading_lock(self, number: int) -> threading.Lock:
         """Held while this file goes to the evidence store."""
         return self.reading_films if number in self.numbers[FileKind.FILM] else self.reading
 
-    def announce_again(self, name: str | None, event: str | None, passed_over: PassedOver) -> None:
+    def update_announcement(self, name: str | None, event: str | None, passed_over: SkippedFiles) -> None:
         """The flight's name and event as they are wished now, if they are and it is not on the map yet; and
         what the card holds besides. Raises StorageTrouble."""
         with self.lock:
@@ -193,7 +200,7 @@ class Upload:
             try:
                 wished.write(self.folder)
             except OSError as error:
-                raise storage_trouble(self.folder, error) from error
+                raise make_storage_error(self.folder, error) from error
             self.manifest = wished
 
     def note_stored(self, number: int, sha256: str, *, is_damaged: bool = False) -> None:
@@ -204,10 +211,10 @@ class Upload:
             self.damaged.add(number)
         self.stored[number] = sha256
 
-    def note_laid(self) -> None:
+    def note_processed(self) -> None:
         """Write that the flight is on the map; its bytes are in the evidence store and go from here."""
         with self.lock:  # also around the folder: given up and announced again, it would be another's
-            self._note([(_LAID, 0, "-")])
+            self._note([(_PROCESSED, 0, "-")])
             self.is_laid = True
             shutil.rmtree(self.folder / "card", ignore_errors=True)
 
@@ -223,7 +230,7 @@ class Upload:
         """Begin the time anew after which it is forgotten, also after a restart. now_s: since 1970."""
         self.touched_s = now_s
         with suppress(OSError):
-            os.utime(self.folder / JOURNAL, (now_s, now_s))
+            os.utime(self.folder / JOURNAL_FILE, (now_s, now_s))
 
     def end(self) -> None:
         """Nothing is written any more, by whoever still holds this upload: its folder is about to go, and the
@@ -237,11 +244,11 @@ class Upload:
     def _note(self, lines: Sequence[tuple[str, int, str]]) -> None:
         with self.lock:
             if self.is_gone:
-                raise no_such_upload()
+                raise make_upload_not_found()
             try:
                 self._journal.append(lines)
             except OSError as error:
-                raise storage_trouble(self.folder, error) from error
+                raise make_storage_error(self.folder, error) from error
 
     def writer(self, number: int, offset: int) -> Writer | None:
         """Whoever adds to a file from now on; None while another does, or where `offset` is not its end.
@@ -253,7 +260,7 @@ class Upload:
         self.release_stale(number)  # before the lock: a writer is locked first, the upload after it
         with self.lock:
             if self.is_gone:
-                raise no_such_upload()
+                raise make_upload_not_found()
             if number in self._writers or self.offsets[number] != offset:
                 return None
             writer = self._writers[number] = Writer(self, number, path, offset)
@@ -276,7 +283,7 @@ class Upload:
             finally:
                 for one in writers:
                     one.drop()
-                    self.forget(one)
+                    self.release_writer(one)
 
     def is_written(self, number: int) -> bool:
         """Whether somebody adds to a file at this moment."""
@@ -290,10 +297,10 @@ class Upload:
     def release_stale(self, number: int) -> None:
         """Let a writer go that has brought nothing for a while. Raises StorageTrouble."""
         writer = self._writers.get(number)
-        if writer is not None and time.monotonic() - writer.heard_s > _STALE_S:
+        if writer is not None and time.monotonic() - writer.heard_s > _STALE_TIMEOUT_S:
             writer.close()
 
-    def forget(self, writer: Writer) -> None:
+    def release_writer(self, writer: Writer) -> None:
         """A writer is done."""
         with self.lock:
             if self._writers.get(writer.number) is writer:
@@ -314,15 +321,15 @@ class Writer:
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
         except OSError as error:
-            raise storage_trouble(path, error) from error
+            raise make_storage_error(path, error) from error
 
     @property
-    def room(self) -> int:
+    def remaining_bytes(self) -> int:
         """Bytes that still fit into what was announced."""
         return self._upload.size(self.number) - self._at
 
     @property
-    def waiting(self) -> int:
+    def uncommitted_bytes(self) -> int:
         """Bytes written and not committed."""
         return self._at - self._committed
 
@@ -335,12 +342,12 @@ class Writer:
             self.heard_s = time.monotonic()
             try:
                 # it was looked at when the card was announced: others have written since
-                require_room(self._upload.folder, free_bytes(self._upload.folder), len(data))
+                require_upload_space(self._upload.folder, get_free_bytes(self._upload.folder), len(data))
                 done = 0
                 while done < len(data):
                     done += os.pwrite(self._fd, data[done:], self._at + done)
             except OSError as error:
-                raise storage_trouble(self._upload.folder, error) from error
+                raise make_storage_error(self._upload.folder, error) from error
             self._at += len(data)
             return True
 
@@ -361,7 +368,7 @@ class Writer:
             finally:
                 self._open = False
                 os.close(self._fd)
-                self._upload.forget(self)
+                self._upload.release_writer(self)
 
     def seal(self) -> int:
         """Sync what was written and let the file itself go, but not its place: nobody else adds before this
@@ -372,7 +379,7 @@ class Writer:
             try:
                 os.fsync(self._fd)
             except OSError as error:
-                raise storage_trouble(self._upload.folder, error) from error
+                raise make_storage_error(self._upload.folder, error) from error
             self._open = False
             os.close(self._fd)
             return self._at
@@ -387,7 +394,7 @@ class Writer:
             try:
                 os.fsync(self._fd)
             except OSError as error:
-                raise storage_trouble(self._upload.folder, error) from error
+                raise make_storage_error(self._upload.folder, error) from error
             self._upload.note_arrived([(self.number, self._at)])
             self._committed = self._at
         return self._committed

@@ -12,7 +12,7 @@ import shapely
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.frames import no_photo
+from flycam.catalog.frames import make_photo_not_found
 from flycam.catalog.records import (
     BoundsLonLat,
     FrameRecord,
@@ -24,70 +24,75 @@ from flycam.catalog.records import (
 )
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import AccessDenied, FrameRejected, FrameUnreadable, NotFound, ObjectMissing
-from flycam.frame.flight import is_plane, live_mosaic_id
+from flycam.frame.flight import derive_live_mosaic_id, is_flat_datum
 from flycam.frame.frame import Layer
-from flycam.frame.moment import iso
 from flycam.frame.tile import NO_SOURCE
-from flycam.frame.tilecodec import decode
+from flycam.frame.tile_codec import decode_tile
+from flycam.frame.timestamp import format_iso
 from flycam.geodata.crs import to_work
-from flycam.geometry.grid import ground_pixel_m, lonlat_to_mercator, tile_at
+from flycam.geometry.grid import compute_ground_pixel_m, find_tile_at, lonlat_to_mercator
 from flycam.messages import _
-from flycam.mosaic.finishing import error_of_quality
-from flycam.mosaic.given import has_given
-from flycam.mosaic.live_error import live_error_m
-from flycam.mosaic.own_ground import is_own
-from flycam.pipeline.evidence import let_go_among, require_not_let_go
-from flycam.pipeline.laying.rectification import ground_view
-from flycam.pipeline.veils import veil_over
+from flycam.mosaic.dsm_share import is_dsm_ground
+from flycam.mosaic.finished_tiles import decode_error_m
+from flycam.mosaic.live_error import estimate_live_error_m
+from flycam.mosaic.peer_tiles import has_peer_tiles
+from flycam.pipeline.original_store import find_purged, require_not_purged
+from flycam.pipeline.orthorectification.rectification import compute_ground_view
+from flycam.pipeline.tile_masks import compute_tile_mask
 from flycam.pipeline.workspace import Workspace
-from flycam.serve.answering.until import parse_until
-from flycam.serve.answering.wording import Json, geometry
-from flycam.serve.door.admission import Visitor
-from flycam.serve.door.guard import Guest, Operator, Viewer
-from flycam.serve.door.openings import Openings
-from flycam.serve.evidence.covered import (
-    COVERED_HEADERS,
+from flycam.serve.auth.authenticator import Principal
+from flycam.serve.auth.download_log import DownloadLog
+from flycam.serve.auth.guards import GuestPrincipal, OperatorPrincipal, ViewerPrincipal
+from flycam.serve.evidence.photo_points import find_newest_oblique, locate_in_photo
+from flycam.serve.evidence.redacted_photos import (
     PREVIEW_SIDE_PX,
-    covered_jpeg,
-    covering_of,
-    preview_jpeg,
+    REDACTED_HEADERS,
+    encode_preview_jpeg,
+    encode_redacted_jpeg,
+    find_photo_redaction,
 )
-from flycam.serve.evidence.spots import newest_oblique, spot_of
+from flycam.serve.http.json_values import Json, to_geojson_geometry
+from flycam.serve.http.time_parameters import parse_until
 from flycam.serve.services import ServicesHere
-from flycam.serve.tiles.grounds import Grounds
-from flycam.serve.tiles.offered import flight_here, revision_on_show, withheld_from
-from flycam.serve.tiles.ranges import SHA256, PartHere, beyond_the_end, bytes_answer
+from flycam.serve.tiles.byte_ranges import (
+    SHA256_PATTERN,
+    RangeHere,
+    build_unsatisfiable_response,
+    stream_object,
+)
+from flycam.serve.tiles.terrain_cache import TerrainCache
+from flycam.serve.tiles.visible_flights import build_withheld_error, find_shown_revision, find_visible_flight
 from flycam.store import keys
 
 router = APIRouter()
 
 _PREVIEW_LIMIT_BYTES = 64 << 20
-_TYPES = {
+_MEDIA_TYPES = {
     b"\xff\xd8\xff": "image/jpeg",
     b"\x89PNG": "image/png",
     b"II*\x00": "image/tiff",
     b"MM\x00*": "image/tiff",
 }
-_TOLD_TO_GUESTS = frozenset(
+_GUEST_FIELDS = frozenset(
     {"flight_id", "layer", "captured", "gsd_m", "pixel_m", "sigma_m", "ground", "revision", "finished"}
 )
 """What a meeting's caption needs: when, how sharp, how far off; all else is null to them."""
-_SHA256 = Path(pattern=SHA256)
+_SHA256 = Path(pattern=SHA256_PATTERN)
 
 
-def _grounds_of(request: Request) -> Grounds:
-    grounds: Grounds = request.app.state.grounds
+def _grounds_of(request: Request) -> TerrainCache:
+    grounds: TerrainCache = request.app.state.grounds
     return grounds
 
 
-GroundsHere = Annotated[Grounds, Depends(_grounds_of)]
+TerrainCacheHere = Annotated[TerrainCache, Depends(_grounds_of)]
 
 
 @router.get("/api/pixel")
-def pixel(
+def get_pixel_source(
     services: ServicesHere,
-    grounds: GroundsHere,
-    visitor: Guest,
+    grounds: TerrainCacheHere,
+    principal: GuestPrincipal,
     *,
     flight: Annotated[str, Query(max_length=200)],
     lon: Annotated[float, Query(ge=-180, le=180)],
@@ -98,53 +103,55 @@ def pixel(
     """Which photo gave the pixel at a place, when, how sharp, and how far off it may be.
 
     Of the revision on show unless one is named; null where the flight imaged nothing. Guests are told when,
-    how sharp and how far off: no photo, nobody's name. `let_go` says when and by whom the photo's original
+    how sharp and how far off: no photo, nobody's name. `purges` says when and by whom the photo's original
     was let go under a retention term, null while it is kept.
     """
     catalog, store = services.workspace.catalog, services.workspace.store
-    sees = visitor.withholding
-    found = flight_here(catalog, flight, sees)
-    if sees.holds_point(lon, lat):
-        raise withheld_from(f"{lat:.6f}, {lon:.6f}", visitor.name)
-    mosaic = _mosaic_on_show(catalog, found.flight_id, layer)
+    sees = principal.access_policy
+    found = find_visible_flight(catalog, flight, sees)
+    if sees.hides_point(lon, lat):
+        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
+    mosaic = _find_shown_mosaic(catalog, found.flight_id, layer)
     if mosaic is None:
         return None
-    mosaic = revision_on_show(catalog, mosaic, revision)
+    mosaic = find_shown_revision(catalog, mosaic, revision)
     x, y = lonlat_to_mercator(np.array([[lon, lat]]))[0]
-    tile_id, row, column = tile_at(mosaic.base_zoom, (float(x), float(y)))
+    tile_id, row, column = find_tile_at(mosaic.base_zoom, (float(x), float(y)))
     head = catalog.tiles.head(mosaic.mosaic_id, mosaic.revision, tile_id)
     if head is None:
         return None
-    veil = veil_over(tile_id, sees)
+    veil = compute_tile_mask(tile_id, sees)
     if veil is not None and veil.hidden[row, column]:
-        raise withheld_from(f"{lat:.6f}, {lon:.6f}", visitor.name)
-    tile = decode(store.get(head.key), tile_id, head.content_hash)
+        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
+    tile = decode_tile(store.get(head.key), tile_id, head.content_hash)
     source = int(tile.source[row, column])
     if source == NO_SOURCE:
         return None
     frame = catalog.frames.get(tile.frames[source - 1])
     answer = {
         "layer": mosaic.layer.value,
-        "pixel_m": ground_pixel_m(mosaic.base_zoom, lat),
-        "spot": spot_of(grounds, frame.header.interior, frame.exterior, frame.dem_id, (lon, lat)),
-        "ground": "plane" if is_plane(found.vertical_datum) else "dem",
-        **_frame(frame),
-        "let_go": _let_go(services.workspace, frame),
+        "pixel_m": compute_ground_pixel_m(mosaic.base_zoom, lat),
+        "spot": locate_in_photo(grounds, frame.header.interior, frame.exterior, frame.dem_id, (lon, lat)),
+        "ground": "plane" if is_flat_datum(found.vertical_datum) else "dem",
+        **_describe_frame(frame),
+        "let_go": _describe_purge(services.workspace, frame),
     }
     if mosaic.revision == LIVE_REVISION:
-        error = live_error_m(frame, tile_id)
+        error = estimate_live_error_m(frame, tile_id)
         sigma_m = None if error is None else float(error[row, column])
-        return _told_to(visitor, {**answer, "revision": LIVE_REVISION, "sigma_m": sigma_m, "finished": None})
-    error_m = float(error_of_quality(tile.quality[row : row + 1, column : column + 1])[0, 0])
-    finished = _finished(catalog, grounds, mosaic, frame, (lon, lat))
-    return _told_to(visitor, {**answer, "revision": mosaic.revision, "sigma_m": error_m, **finished})
+        return _filter_for(
+            principal, {**answer, "revision": LIVE_REVISION, "sigma_m": sigma_m, "finished": None}
+        )
+    error_m = float(decode_error_m(tile.quality[row : row + 1, column : column + 1])[0, 0])
+    finished = _describe_finished_pixel(catalog, grounds, mosaic, frame, (lon, lat))
+    return _filter_for(principal, {**answer, "revision": mosaic.revision, "sigma_m": error_m, **finished})
 
 
 @router.get("/api/oblique")
-def oblique(
+def get_oblique_photo(
     services: ServicesHere,
-    grounds: GroundsHere,
-    visitor: Viewer,
+    grounds: TerrainCacheHere,
+    principal: ViewerPrincipal,
     *,
     event: Annotated[str, Query(max_length=200)],
     lon: Annotated[float, Query(ge=-180, le=180)],
@@ -155,36 +162,38 @@ def oblique(
     degrees below the horizon), with the place's spot in it; null where there is none, or none that this
     visitor may see."""
     catalog = services.workspace.catalog
-    sees, until_ns = visitor.withholding, parse_until(until)
-    if sees.holds_point(lon, lat):
-        raise withheld_from(f"{lat:.6f}, {lon:.6f}", visitor.name)
+    sees, until_ns = principal.access_policy, parse_until(until)
+    if sees.hides_point(lon, lat):
+        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
     flights = [
         one
         for one in catalog.flights.flights(catalog.flights.event(event).event_id)
-        if not sees.hides_whole(one) and one.bounds_lonlat_deg and _holds(one.bounds_lonlat_deg, lon, lat)
+        if not sees.hides_flight_entirely(one)
+        and one.bounds_lonlat_deg
+        and _contains(one.bounds_lonlat_deg, lon, lat)
     ]
     frames = (
         frame
         for one in flights
-        for frame in _laid_over(catalog, one.flight_id, (lon, lat))
+        for frame in _iterate_frames_at(catalog, one.flight_id, (lon, lat))
         if (until_ns is None or frame.header.captured_ns <= until_ns)
         and not sees.hides_photo(frame.footprint_wkb, one.bounds_lonlat_deg)
     )
-    found = newest_oblique(frames, (lon, lat))
+    found = find_newest_oblique(frames, (lon, lat))
     if found is None:
         return None
-    spot = spot_of(grounds, found.header.interior, found.exterior, found.dem_id, (lon, lat))
-    return {**_frame(found), "spot": spot}
+    spot = locate_in_photo(grounds, found.header.interior, found.exterior, found.dem_id, (lon, lat))
+    return {**_describe_frame(found), "spot": spot}
 
 
 @router.get("/api/evidence/{sha256}")
-def photo(
+def get_photo(
     sha256: Annotated[str, _SHA256],
     request: Request,
     services: ServicesHere,
-    grounds: GroundsHere,
-    visitor: Operator,
-    part: PartHere,
+    grounds: TerrainCacheHere,
+    principal: OperatorPrincipal,
+    part: RangeHere,
 ) -> Response:
     """The original photo, byte for byte, for operators and above; ranges are honoured. Who opened it is
     written to the audit log, whatever the range.
@@ -192,68 +201,72 @@ def photo(
     Where a mask holds from the visitor: its pixels alone, whole, as a JPEG with the mask burnt in. Gone (410)
     where it was let go under a retention term."""
     catalog, store = services.workspace.catalog, services.workspace.store
-    frame = _frame_behind(catalog, sha256, visitor)
-    key = keys.evidence(sha256)
-    size = _size_of(services.workspace, frame)
-    start, stop = part.of(size, sha256)
+    frame = _find_photo_frame(catalog, sha256, principal)
+    key = keys.format_original_key(sha256)
+    size = _measure_photo(services.workspace, frame)
+    start, stop = part.resolve(size, sha256)
     if start >= stop:
-        return beyond_the_end(size)
-    openings: Openings = request.app.state.openings
-    openings.note(catalog.audit, visitor.name, frame)
-    covering = covering_of(frame, grounds, visitor)
+        return build_unsatisfiable_response(size)
+    openings: DownloadLog = request.app.state.openings
+    openings.note(catalog.audit, principal.name, frame)
+    covering = find_photo_redaction(frame, grounds, principal)
     if covering is not None:
         return Response(
-            covered_jpeg(store.get(key), frame, covering), media_type="image/jpeg", headers=COVERED_HEADERS
+            encode_redacted_jpeg(store.get(key), frame, covering),
+            media_type="image/jpeg",
+            headers=REDACTED_HEADERS,
         )
-    return bytes_answer(
+    return stream_object(
         store,
         key,
         size,
         (start, stop),
         name=frame.header.provenance.source_name,
         etag=sha256,
-        media_type=_media_type(store.get_range(key, 0, 4)),
+        media_type=_detect_media_type(store.get_range(key, 0, 4)),
     )
 
 
 @router.get("/api/evidence/{sha256}/preview")
-def preview(
+def get_photo_preview(
     sha256: Annotated[str, _SHA256],
     services: ServicesHere,
-    grounds: GroundsHere,
-    visitor: Viewer,
+    grounds: TerrainCacheHere,
+    principal: ViewerPrincipal,
     known: Annotated[str, Header(alias="if-none-match")] = "",
 ) -> Response:
     """The photo reduced to a small JPEG, its pixels alone, with the masks burnt in that hold from the
     visitor. A browser asks each time, for that may be more by then."""
-    frame = _frame_behind(services.workspace.catalog, sha256, visitor)
+    frame = _find_photo_frame(services.workspace.catalog, sha256, principal)
     name = frame.header.provenance.source_name
-    if _size_of(services.workspace, frame) > _PREVIEW_LIMIT_BYTES:
+    if _measure_photo(services.workspace, frame) > _PREVIEW_LIMIT_BYTES:
         raise FrameUnreadable(_("{name}: too large for a preview; open the original", name=name))
-    covering = covering_of(frame, grounds, visitor)
-    headers = COVERED_HEADERS if covering else {**COVERED_HEADERS, "ETag": f'"{sha256}.{PREVIEW_SIDE_PX}"'}
+    covering = find_photo_redaction(frame, grounds, principal)
+    headers = REDACTED_HEADERS if covering else {**REDACTED_HEADERS, "ETag": f'"{sha256}.{PREVIEW_SIDE_PX}"'}
     if headers.get("ETag", "none of it") in known:
         return Response(status_code=304, headers=headers)
-    jpeg = preview_jpeg(services.workspace.store.get(keys.evidence(sha256)), frame, covering)
+    jpeg = encode_preview_jpeg(
+        services.workspace.store.get(keys.format_original_key(sha256)), frame, covering
+    )
     return Response(jpeg, media_type="image/jpeg", headers=headers)
 
 
-def _told_to(visitor: Visitor, said: Json) -> Json:
+def _filter_for(principal: Principal, details: Json) -> Json:
     """What is known of a pixel; null to guests where it is not for them."""
-    if visitor.may(Role.VIEWER):
-        return said
-    return {name: value if name in _TOLD_TO_GUESTS else None for name, value in said.items()}
+    if principal.has_role(Role.VIEWER):
+        return details
+    return {name: value if name in _GUEST_FIELDS else None for name, value in details.items()}
 
 
-def _size_of(workspace: Workspace, frame: FrameRecord) -> int:
+def _measure_photo(workspace: Workspace, frame: FrameRecord) -> int:
     """Bytes of a photo. LetGo; NotFound for one of another box, of which only the map came here;
     ObjectMissing."""
     provenance, store = frame.header.provenance, workspace.store
-    require_not_let_go(workspace, provenance.source_sha256)
+    require_not_purged(workspace, provenance.source_sha256)
     try:
-        return store.size(keys.evidence(provenance.source_sha256))
+        return store.size(keys.format_original_key(provenance.source_sha256))
     except ObjectMissing as error:
-        if not has_given(store, live_mosaic_id(frame.flight_id, frame.header.layer)):
+        if not has_peer_tiles(store, derive_live_mosaic_id(frame.flight_id, frame.header.layer)):
             raise
         raise NotFound(
             _(
@@ -264,16 +277,16 @@ def _size_of(workspace: Workspace, frame: FrameRecord) -> int:
         ) from error
 
 
-def _let_go(workspace: Workspace, frame: FrameRecord) -> Json | None:
-    line = let_go_among(workspace, [frame.header.provenance.source_sha256]).get(
+def _describe_purge(workspace: Workspace, frame: FrameRecord) -> Json | None:
+    line = find_purged(workspace, [frame.header.provenance.source_sha256]).get(
         frame.header.provenance.source_sha256
     )
-    return None if line is None else {"at": iso(line.at_ns), "by": line.author, "box": line.box}
+    return None if line is None else {"at": format_iso(line.at_ns), "by": line.author, "box": line.box}
 
 
-def _finished(
+def _describe_finished_pixel(
     catalog: Catalog,
-    grounds: Grounds,
+    grounds: TerrainCache,
     mosaic: MosaicInfo,
     frame: FrameRecord,
     lonlat: tuple[float, float],
@@ -285,7 +298,7 @@ def _finished(
     if record.support_key is not None:
         support = grounds.grid(record.support_key)
         ((east, north),) = to_work(np.array([lonlat]), support.work_crs)
-        own = is_own(support, np.array([east]), np.array([north]))[0]
+        own = is_dsm_ground(support, np.array([east]), np.array([north]))[0]
         lies = {"ground": "own" if own else "corrected"}
     return {
         "pose_source": used.exterior.source.value if used else None,
@@ -295,49 +308,51 @@ def _finished(
             "shift_sigma_m": record.stats.get("shift_sigma_m"),
         },
         **lies,
-        **_spot(grounds, record, used, lonlat),
-        **_footprint(grounds, record, used, frame),
+        **_locate_in_photo(grounds, record, used, lonlat),
+        **_compute_photo_outline(grounds, record, used, frame),
     }
 
 
-def _spot(
-    grounds: Grounds, record: RevisionRecord, used: RevisionFrame | None, lonlat: tuple[float, float]
+def _locate_in_photo(
+    grounds: TerrainCache, record: RevisionRecord, used: RevisionFrame | None, lonlat: tuple[float, float]
 ) -> Json:
     """Where the place lies in the photo as the revision laid it; nothing where that is not known."""
     if used is None or record.dem_id is None:
         return {}
-    return {"spot": spot_of(grounds, used.interior, used.exterior, record.dem_id, lonlat)}
+    return {"spot": locate_in_photo(grounds, used.interior, used.exterior, record.dem_id, lonlat)}
 
 
-def _footprint(
-    grounds: Grounds, record: RevisionRecord, used: RevisionFrame | None, frame: FrameRecord
+def _compute_photo_outline(
+    grounds: TerrainCache, record: RevisionRecord, used: RevisionFrame | None, frame: FrameRecord
 ) -> Json:
     """The photo's outline on the ground as the revision laid it; nothing where that is not known."""
     if used is None or record.dem_id is None:
         return {}
-    terrain = grounds.grid(keys.terrain(record.dem_id))
+    terrain = grounds.grid(keys.format_terrain_key(record.dem_id))
     laid = replace(frame.header, interior=used.interior, exterior_prior=used.exterior)
     try:
-        view = ground_view(laid, terrain)
+        view = compute_ground_view(laid, terrain)
     except FrameRejected:
         return {}
-    return {"footprint": geometry(shapely.to_wkb(view.outline_lonlat))[0]}
+    return {"footprint": to_geojson_geometry(shapely.to_wkb(view.outline_lonlat))[0]}
 
 
-def _laid_over(catalog: Catalog, flight_id: str, lonlat: tuple[float, float]) -> Iterator[FrameRecord]:
+def _iterate_frames_at(
+    catalog: Catalog, flight_id: str, lonlat: tuple[float, float]
+) -> Iterator[FrameRecord]:
     """Used frames of a flight whose tiles hold a place: few of a thousand."""
     ((x, y),) = lonlat_to_mercator(np.array([lonlat])).tolist()
     for mosaic in catalog.tiles.mosaics(flight_id):
-        tile_id, _, _ = tile_at(mosaic.base_zoom, (x, y))
-        yield from catalog.frames.touching(flight_id, tile_id, FrameStatus.USED)
+        tile_id, _, _ = find_tile_at(mosaic.base_zoom, (x, y))
+        yield from catalog.frames.list_touching_tile(flight_id, tile_id, FrameStatus.USED)
 
 
-def _holds(bounds: BoundsLonLat, lon: float, lat: float) -> bool:
+def _contains(bounds: BoundsLonLat, lon: float, lat: float) -> bool:
     west, south, east, north = bounds
     return west <= lon <= east and south <= lat <= north
 
 
-def _mosaic_on_show(catalog: Catalog, flight_id: str, layer: Layer | None) -> MosaicInfo | None:
+def _find_shown_mosaic(catalog: Catalog, flight_id: str, layer: Layer | None) -> MosaicInfo | None:
     shown = [mosaic for mosaic in catalog.tiles.mosaics(flight_id) if mosaic.published]
     if layer is not None:
         shown = [mosaic for mosaic in shown if mosaic.layer is layer]
@@ -345,34 +360,34 @@ def _mosaic_on_show(catalog: Catalog, flight_id: str, layer: Layer | None) -> Mo
     return shown[0] if shown else None
 
 
-def _frame(frame: FrameRecord) -> Json:
+def _describe_frame(frame: FrameRecord) -> Json:
     provenance = frame.header.provenance
     return {
         "flight_id": frame.flight_id,
         "frame_id": frame.frame_id,
         "source_name": provenance.source_name,
         "source_sha256": provenance.source_sha256,
-        "captured": iso(frame.header.captured_ns),
+        "captured": format_iso(frame.header.captured_ns),
         "camera": provenance.camera,
         "operator": provenance.operator,
         "settled": list(provenance.settled),
         "gsd_m": frame.gsd_m,
         "pose_source": frame.exterior.source.value if frame.exterior else None,
-        "footprint": geometry(frame.footprint_wkb)[0] if frame.footprint_wkb else None,
+        "footprint": to_geojson_geometry(frame.footprint_wkb)[0] if frame.footprint_wkb else None,
     }
 
 
-def _frame_behind(catalog: Catalog, sha256: str, visitor: Visitor) -> FrameRecord:
+def _find_photo_frame(catalog: Catalog, sha256: str, principal: Principal) -> FrameRecord:
     """The photo's frame. Only photos are handed out: a withdrawn one to administrators alone, and none to
     those from whom any ground in it is withheld, masked ground aside (`covered`)."""
-    frame = catalog.frames.of_original(sha256)
-    sees = visitor.withholding
-    if not sees.is_nothing and sees.hides_whole(catalog.flights.flight(frame.flight_id)):
-        raise no_photo(sha256)
+    frame = catalog.frames.get_by_original(sha256)
+    sees = principal.access_policy
+    if not sees.is_nothing and sees.hides_flight_entirely(catalog.flights.flight(frame.flight_id)):
+        raise make_photo_not_found(sha256)
     flight_box = None if sees.is_nothing else catalog.flights.flight(frame.flight_id).bounds_lonlat_deg
     if sees.hides_photo(frame.footprint_wkb, flight_box):
-        raise withheld_from(frame.header.provenance.source_name, visitor.name)
-    if frame.status is FrameStatus.WITHDRAWN and not visitor.may(Role.ADMIN):
+        raise build_withheld_error(frame.header.provenance.source_name, principal.name)
+    if frame.status is FrameStatus.WITHDRAWN and not principal.has_role(Role.ADMIN):
         raise AccessDenied(
             _(
                 "{source_name}: this photo was withdrawn; ask an administrator for it",
@@ -382,6 +397,6 @@ def _frame_behind(catalog: Catalog, sha256: str, visitor: Visitor) -> FrameRecor
     return frame
 
 
-def _media_type(head: bytes) -> str:
-    found = (kind for magic, kind in _TYPES.items() if head.startswith(magic))
+def _detect_media_type(head: bytes) -> str:
+    found = (kind for magic, kind in _MEDIA_TYPES.items() if head.startswith(magic))
     return next(found, "application/octet-stream")

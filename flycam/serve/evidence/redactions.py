@@ -15,87 +15,100 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.frames import no_photo
+from flycam.catalog.frames import make_photo_not_found
 from flycam.catalog.records import FrameRecord
-from flycam.catalog.redactions import asked_back, standing
-from flycam.catalog.sharing_records import RedactionLine
-from flycam.frame.moment import iso
-from flycam.frame.redaction import MOST_CORNERS, RedactionReason, RedactionStep
-from flycam.pipeline.laying.redacting import MaskAsked, make_mask, take_back_mask
-from flycam.serve.answering.wording import Json
-from flycam.serve.door.admission import Visitor
-from flycam.serve.door.guard import Analyst, Operator
-from flycam.serve.door.routing import GuardedRoute
+from flycam.catalog.redactions import select_active_redactions, select_revocation_requests
+from flycam.catalog.sharing_records import RedactionRecord
+from flycam.frame.redaction import MAX_CORNERS, RedactionReason, RedactionStep
+from flycam.frame.timestamp import format_iso
+from flycam.pipeline.orthorectification.redaction import RedactionRequest, add_redaction, revoke_redaction
+from flycam.serve.auth.authenticator import Principal
+from flycam.serve.auth.guards import AnalystPrincipal, OperatorPrincipal
+from flycam.serve.auth.routing import GuardedRoute
+from flycam.serve.http.json_values import Json
 from flycam.serve.services import CatalogHere, ServicesHere
-from flycam.serve.tiles.offered import withheld_from
-from flycam.serve.tiles.ranges import SHA256
+from flycam.serve.tiles.byte_ranges import SHA256_PATTERN
+from flycam.serve.tiles.visible_flights import build_withheld_error
 
 router = APIRouter(route_class=GuardedRoute)
 
-_MADE = RedactionStep.MADE
+_REDACTION_MADE = RedactionStep.MADE
 
 
-class Mask(BaseModel):
+class RedactionBody(BaseModel):
     """A mask as it is to be. photo: SHA-256 of the original; corners: [x, y] in its own pixels, in order."""
 
-    photo: Annotated[str, Field(pattern=SHA256)]
+    photo: Annotated[str, Field(pattern=SHA256_PATTERN)]
     reason: RedactionReason
-    corners: Annotated[list[tuple[float, float]], Field(min_length=3, max_length=MOST_CORNERS)]
+    corners: Annotated[list[tuple[float, float]], Field(min_length=3, max_length=MAX_CORNERS)]
 
 
 @router.get("/api/redactions")
-def masks(catalog: CatalogHere, visitor: Operator, photo: Annotated[str, Query(pattern=SHA256)]) -> Json:
+def list_photo_redactions(
+    catalog: CatalogHere, principal: OperatorPrincipal, photo: Annotated[str, Query(pattern=SHA256_PATTERN)]
+) -> Json:
     """Masks of a photo that hold: `size` of the photo in pixels, and `masks[]`, the first drawn first, each
     with `asked_back[]`: by whom on another box it was taken back, and when."""
-    frame = _photo(catalog, photo, visitor)
+    frame = _find_photo(catalog, photo, principal)
     width, height = frame.header.interior.image_size_px
-    lines = catalog.redactions.of_photo(frame.frame_id)
-    asked = asked_back(lines)
-    return {"size": [width, height], "masks": [_told(one, asked) for one in standing(lines)]}
+    lines = catalog.redactions.list_for_photo(frame.frame_id)
+    asked = select_revocation_requests(lines)
+    return {
+        "size": [width, height],
+        "masks": [_describe_redaction(one, asked) for one in select_active_redactions(lines)],
+    }
 
 
 @router.put("/api/redactions/{mask_id}")
-def put_mask(mask_id: str, mask: Mask, visitor: Operator, services: ServicesHere) -> Json:
+def put_redaction(
+    mask_id: str, mask: RedactionBody, principal: OperatorPrincipal, services: ServicesHere
+) -> Json:
     """Draw a mask. The caller makes the id, "mask-" and 8 to 40 hex digits: the same sent twice is drawn
     once."""
-    frame = _photo(services.workspace.catalog, mask.photo, visitor)
-    asked = MaskAsked(mask_id=mask_id, frame_id=frame.frame_id, reason=mask.reason, corners=mask.corners)
-    return _told(make_mask(services.workspace, asked, visitor.name))
+    frame = _find_photo(services.workspace.catalog, mask.photo, principal)
+    asked = RedactionRequest(
+        redaction_id=mask_id, frame_id=frame.frame_id, reason=mask.reason, corners=mask.corners
+    )
+    return _describe_redaction(add_redaction(services.workspace, asked, principal.name))
 
 
 @router.delete("/api/redactions/{mask_id}")
-def take_back(mask_id: str, visitor: Analyst, services: ServicesHere) -> Json:
+def withdraw_redaction(mask_id: str, principal: AnalystPrincipal, services: ServicesHere) -> Json:
     """Take a mask back, for good."""
     catalog = services.workspace.catalog
-    for frame_id in {one.frame_id for one in catalog.redactions.history(mask_id) if one.step is _MADE}:
-        _may_have(catalog, catalog.frames.get(frame_id), visitor)
-    return _told(take_back_mask(services.workspace, mask_id, visitor.name))
+    for frame_id in {
+        one.frame_id for one in catalog.redactions.history(mask_id) if one.step is _REDACTION_MADE
+    }:
+        _require_may_redact(catalog, catalog.frames.get(frame_id), principal)
+    return _describe_redaction(revoke_redaction(services.workspace, mask_id, principal.name))
 
 
-def _photo(catalog: Catalog, sha256: str, visitor: Visitor) -> FrameRecord:
-    frame = catalog.frames.of_original(sha256)
-    _may_have(catalog, frame, visitor)
+def _find_photo(catalog: Catalog, sha256: str, principal: Principal) -> FrameRecord:
+    frame = catalog.frames.get_by_original(sha256)
+    _require_may_redact(catalog, frame, principal)
     return frame
 
 
-def _may_have(catalog: Catalog, frame: FrameRecord, visitor: Visitor) -> None:
+def _require_may_redact(catalog: Catalog, frame: FrameRecord, principal: Principal) -> None:
     """Raises NotFound, AccessDenied for a photo that this visitor may not have, nor cover then."""
-    flight, sees = catalog.flights.flight(frame.flight_id), visitor.withholding
-    if sees.hides_whole(flight):
-        raise no_photo(frame.header.provenance.source_sha256)
+    flight, sees = catalog.flights.flight(frame.flight_id), principal.access_policy
+    if sees.hides_flight_entirely(flight):
+        raise make_photo_not_found(frame.header.provenance.source_sha256)
     if sees.hides_photo(frame.footprint_wkb, flight.bounds_lonlat_deg):
-        raise withheld_from(frame.header.provenance.source_name, visitor.name)
+        raise build_withheld_error(frame.header.provenance.source_name, principal.name)
 
 
-def _told(line: RedactionLine, asked: Iterable[RedactionLine] = ()) -> Json:
+def _describe_redaction(line: RedactionRecord, withdrawal_requests: Iterable[RedactionRecord] = ()) -> Json:
     return {
         "mask_id": line.mask_id,
         "step": line.step.value,
         "reason": line.reason.value,
         "author": line.author,
-        "at": iso(line.at_ns),
+        "at": format_iso(line.at_ns),
         "corners": shapely.get_coordinates(shapely.from_wkb(line.wkb))[:-1].tolist(),
         "asked_back": [
-            {"author": one.author, "at": iso(one.at_ns)} for one in asked if one.mask_id == line.mask_id
+            {"author": one.author, "at": format_iso(one.at_ns)}
+            for one in withdrawal_requests
+            if one.mask_id == line.mask_id
         ],
     }

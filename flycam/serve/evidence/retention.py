@@ -12,139 +12,143 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from flycam.catalog.retention_records import HOUSE, HoldLine, Term
+from flycam.catalog.retention_records import DEFAULT_SUBJECT, HoldRecord, RetentionTerm
 from flycam.errors import AccessDenied
-from flycam.frame.moment import iso
-from flycam.frame.retention import MOST_DAYS, RetainedKind
+from flycam.frame.retention import MAX_TERM_DAYS, RetainedKind
+from flycam.frame.timestamp import format_iso
 from flycam.messages import _
-from flycam.pipeline.upkeep.retention import (
-    Due,
-    as_house,
-    confirm,
-    due_list,
-    hold,
-    holds_in_force,
-    names_of,
-    release,
-    set_term,
+from flycam.pipeline.operations.retention import (
+    DueOriginal,
+    confirm_purge,
+    list_active_holds,
+    list_due_originals,
+    list_flight_and_event_names,
+    place_hold,
+    release_hold,
+    reset_event_term,
+    set_retention_term,
 )
-from flycam.serve.answering.wording import Json
-from flycam.serve.door.guard import Admin
-from flycam.serve.door.routing import GuardedRoute
+from flycam.serve.auth.guards import AdminPrincipal
+from flycam.serve.auth.routing import GuardedRoute
+from flycam.serve.http.json_values import Json
 from flycam.serve.services import ServicesHere
 
 router = APIRouter(route_class=GuardedRoute)
 
 
-class TermAsked(BaseModel):
+class RetentionTermBody(BaseModel):
     """How long originals of a kind are kept. days: null for ever; event: its id or name, null for the house;
     as_house: what the house says holds for that event again."""
 
     kind: RetainedKind
-    days: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None
+    days: Annotated[int, Field(ge=1, le=MAX_TERM_DAYS)] | None
     event: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     as_house: bool = False
 
 
-class HoldAsked(BaseModel):
+class RetentionHoldBody(BaseModel):
     """What is held (a flight or an event, id or name), and why."""
 
     subject: Annotated[str, Field(min_length=1, max_length=200)]
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
-class Confirmation(BaseModel):
+class RetentionConfirmation(BaseModel):
     """The digest of the list that was shown."""
 
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{24}$")]
 
 
 @router.get("/api/retention")
-def retention(_: Admin, services: ServicesHere) -> Json:
+def get_retention(_: AdminPrincipal, services: ServicesHere) -> Json:
     """Terms, holds in force, and what is due today by kind and flight, with the digest that confirms it.
 
     `begun`: originals whose letting go was confirmed and is not done: confirming completes it.
     """
     workspace = services.workspace
-    names = names_of(workspace.catalog)
-    due = due_list(workspace)
+    names = list_flight_and_event_names(workspace.catalog)
+    due = list_due_originals(workspace)
     return {
-        "terms": [_term(one, names) for one in workspace.catalog.retention.terms()],
-        "holds": [_hold(one, names) for one in holds_in_force(workspace.catalog)],
+        "terms": [_describe_term(one, names) for one in workspace.catalog.retention.terms()],
+        "holds": [_describe_hold(one, names) for one in list_active_holds(workspace.catalog)],
         "due": {
             "digest": due.digest,
             "originals": len(due.originals),
             "begun": due.begun,
-            "groups": [_group(some, names) for some in due.groups],
+            "groups": [_describe_due_group(some, names) for some in due.groups],
         },
     }
 
 
 @router.put("/api/retention/terms")
-def put_term(asked: TermAsked, visitor: Admin, services: ServicesHere) -> list[Json]:
+def put_retention_term(
+    body: RetentionTermBody, principal: AdminPrincipal, services: ServicesHere
+) -> list[Json]:
     """Set or forget a term; the terms as they are then."""
     workspace = services.workspace
-    if asked.as_house and asked.event is not None:
-        as_house(workspace, asked.kind, asked.event, visitor.name)
+    if body.as_house and body.event is not None:
+        reset_event_term(workspace, body.kind, body.event, principal.name)
     else:
-        set_term(workspace, asked.kind, asked.days, visitor.name, asked.event)
-    names = names_of(workspace.catalog)
-    return [_term(one, names) for one in workspace.catalog.retention.terms()]
+        set_retention_term(workspace, body.kind, body.days, principal.name, body.event)
+    names = list_flight_and_event_names(workspace.catalog)
+    return [_describe_term(one, names) for one in workspace.catalog.retention.terms()]
 
 
 @router.put("/api/retention/holds/{hold_id}")
-def put_hold(hold_id: str, asked: HoldAsked, visitor: Admin, services: ServicesHere) -> Json:
+def put_retention_hold(
+    hold_id: str, body: RetentionHoldBody, principal: AdminPrincipal, services: ServicesHere
+) -> Json:
     """Hold a flight or an event. The caller makes the id, "hold-" and 8 to 40 hex digits: the same sent
     twice is one hold."""
-    line = hold(services.workspace, hold_id, asked.subject, asked.reason, visitor.name)
-    return _hold(line, names_of(services.workspace.catalog))
+    line = place_hold(services.workspace, hold_id, body.subject, body.reason, principal.name)
+    return _describe_hold(line, list_flight_and_event_names(services.workspace.catalog))
 
 
 @router.delete("/api/retention/holds/{hold_id}")
-def end_hold(
+def end_retention_hold(
     hold_id: str,
-    visitor: Admin,
+    principal: AdminPrincipal,
     services: ServicesHere,
     reason: Annotated[str, Query(min_length=1, max_length=500)],
 ) -> Json:
     """Release a hold, for good."""
-    line = release(services.workspace, hold_id, reason, visitor.name)
-    return _hold(line, names_of(services.workspace.catalog))
+    line = release_hold(services.workspace, hold_id, reason, principal.name)
+    return _describe_hold(line, list_flight_and_event_names(services.workspace.catalog))
 
 
 @router.put("/api/retention/confirmed")
-def put_confirmed(asked: Confirmation, visitor: Admin, services: ServicesHere) -> Json:
+def confirm_retention(body: RetentionConfirmation, principal: AdminPrincipal, services: ServicesHere) -> Json:
     """Let go of what stands on the list of this digest, or complete what was begun of it. 409 if another list
     stands by now."""
-    if visitor.account is None:
+    if principal.account is None:
         raise AccessDenied(
             _(
                 "originals are let go by an administrator with a name: make an account "
                 "('flycam user add NAME --role admin'), sign in and confirm again"
             )
         )
-    done = confirm(services.workspace, asked.digest, visitor.name)
+    done = confirm_purge(services.workspace, body.digest, principal.name)
     return {
         "digest": done.digest,
         "confirmed": done.confirmed,
-        "let_go": done.done.originals,
-        "bytes": done.done.size_bytes,
-        "waiting": list(done.done.waiting),
+        "let_go": done.purge.originals,
+        "bytes": done.purge.size_bytes,
+        "waiting": list(done.purge.waiting),
     }
 
 
-def _term(term: Term, names: Mapping[str, str]) -> Json:
+def _describe_term(term: RetentionTerm, names: Mapping[str, str]) -> Json:
     return {
         "kind": term.kind.value,
         "days": term.days,
-        "event_id": None if term.subject == HOUSE else term.subject,
-        "event": None if term.subject == HOUSE else names.get(term.subject, term.subject),
+        "event_id": None if term.subject == DEFAULT_SUBJECT else term.subject,
+        "event": None if term.subject == DEFAULT_SUBJECT else names.get(term.subject, term.subject),
         "by": term.author,
-        "at": iso(term.at_ns),
+        "at": format_iso(term.at_ns),
     }
 
 
-def _hold(line: HoldLine, names: Mapping[str, str]) -> Json:
+def _describe_hold(line: HoldRecord, names: Mapping[str, str]) -> Json:
     return {
         "hold_id": line.hold_id,
         "step": line.step.value,
@@ -152,11 +156,11 @@ def _hold(line: HoldLine, names: Mapping[str, str]) -> Json:
         "name": names.get(line.subject, line.subject),
         "reason": line.reason,
         "by": line.author,
-        "at": iso(line.at_ns),
+        "at": format_iso(line.at_ns),
     }
 
 
-def _group(due: Sequence[Due], names: Mapping[str, str]) -> Json:
+def _describe_due_group(due: Sequence[DueOriginal], names: Mapping[str, str]) -> Json:
     first = due[0]
     return {
         "kind": first.claim.kind.value,
@@ -165,7 +169,7 @@ def _group(due: Sequence[Due], names: Mapping[str, str]) -> Json:
         "event": names.get(first.claim.event_id) or None,
         "originals": len(due),
         "days": first.days,
-        "told_by": first.told_by or None,
-        "since": iso(min(one.since_ns for one in due)),
+        "told_by": first.ordered_by or None,
+        "since": format_iso(min(one.since_ns for one in due)),
         "names": [one.claim.name for one in due[:3]],
     }

@@ -11,21 +11,26 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from flycam.catalog.access_policy import AccessPolicy
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.recordings import RecordedPiece
 from flycam.catalog.records import Role
-from flycam.catalog.withheld import withheld
-from flycam.catalog.withholding import Withholding
+from flycam.catalog.video_segments import VideoSegment
+from flycam.catalog.withdrawn_times import find_withdrawn_times
 from flycam.errors import AccessDenied, NotFound
-from flycam.frame.moment import iso
+from flycam.frame.timestamp import format_iso
 from flycam.messages import _
-from flycam.pipeline.evidence import require_not_let_go
-from flycam.serve.answering.wording import Json
-from flycam.serve.door.guard import Viewer
-from flycam.serve.door.openings import Openings
+from flycam.pipeline.original_store import require_not_purged
+from flycam.serve.auth.download_log import DownloadLog
+from flycam.serve.auth.guards import ViewerPrincipal
+from flycam.serve.http.json_values import Json
 from flycam.serve.services import CatalogHere, ServicesHere
-from flycam.serve.tiles.offered import withheld_from
-from flycam.serve.tiles.ranges import SHA256, PartHere, beyond_the_end, bytes_answer
+from flycam.serve.tiles.byte_ranges import (
+    SHA256_PATTERN,
+    RangeHere,
+    build_unsatisfiable_response,
+    stream_object,
+)
+from flycam.serve.tiles.visible_flights import build_withheld_error
 from flycam.store import keys
 
 router = APIRouter()
@@ -35,10 +40,10 @@ _FLIGHT_ID = Path(max_length=200)
 
 
 @router.get("/api/video/{flight_id}")
-def pieces(
+def list_video_pieces(
     flight_id: Annotated[str, _FLIGHT_ID],
     catalog: CatalogHere,
-    visitor: Viewer,
+    principal: ViewerPrincipal,
     *,
     last_s: Annotated[float | None, Query(gt=0)] = None,
 ) -> list[Json]:
@@ -46,16 +51,16 @@ def pieces(
 
     `url` is null for one that was let go for room, or is not shown to this visitor (`withheld`).
     """
-    found = _recorded(catalog, flight_id, visitor.withholding)
+    found = _find_recorded_pieces(catalog, flight_id, principal.access_policy)
     if found and last_s is not None:
         since_ns = found[-1].ended_ns - round(last_s * 1e9)
         found = [piece for piece in found if piece.ended_ns > since_ns]
-    hidden = set() if visitor.may(Role.ADMIN) else _hidden(catalog, flight_id, found)
-    if _is_barred(catalog, flight_id, visitor.withholding):
+    hidden = set() if principal.has_role(Role.ADMIN) else _find_withdrawn_pieces(catalog, flight_id, found)
+    if _is_barred(catalog, flight_id, principal.access_policy):
         hidden = {piece.sha256 for piece in found}
     return [
         {
-            "began": iso(piece.began_ns),
+            "began": format_iso(piece.began_ns),
             "seconds": round(piece.seconds, 3),
             "pictures": piece.pictures,
             "bytes": piece.size_bytes,
@@ -72,78 +77,85 @@ def pieces(
 
 
 @router.get("/api/video/{flight_id}/{sha256}.mp4", response_class=Response)
-def piece(
+def get_video_piece(
     flight_id: Annotated[str, _FLIGHT_ID],
-    sha256: Annotated[str, SHA256],
+    sha256: Annotated[str, SHA256_PATTERN],
     request: Request,
     services: ServicesHere,
-    visitor: Viewer,
-    part: PartHere,
+    principal: ViewerPrincipal,
+    part: RangeHere,
 ) -> Response:
     """One piece, byte for byte as it was recorded; ranges are honoured, and who opened it is audited. Gone
     (410) where it was let go under a retention term."""
     catalog, store = services.workspace.catalog, services.workspace.store
     found = next(
-        (one for one in _recorded(catalog, flight_id, visitor.withholding) if one.sha256 == sha256), None
+        (
+            one
+            for one in _find_recorded_pieces(catalog, flight_id, principal.access_policy)
+            if one.sha256 == sha256
+        ),
+        None,
     )
     if found is None:
-        raise _not_kept(sha256)
-    if not visitor.may(Role.ADMIN) and sha256 in _hidden(catalog, flight_id, [found]):
+        raise _build_not_kept_error(sha256)
+    if not principal.has_role(Role.ADMIN) and sha256 in _find_withdrawn_pieces(catalog, flight_id, [found]):
         raise AccessDenied(
             _("{sha256}: what this video shows was withdrawn; ask an administrator for it", sha256=sha256)
         )
-    if _is_barred(catalog, flight_id, visitor.withholding):
-        raise withheld_from(f"video {flight_id}", visitor.name)
-    require_not_let_go(services.workspace, sha256)
+    if _is_barred(catalog, flight_id, principal.access_policy):
+        raise build_withheld_error(f"video {flight_id}", principal.name)
+    require_not_purged(services.workspace, sha256)
     if found.let_go_ns is not None:
-        raise _not_kept(sha256)
-    key = keys.recording(sha256)
-    start, stop = part.of(found.size_bytes, sha256)
+        raise _build_not_kept_error(sha256)
+    key = keys.format_recording_key(sha256)
+    start, stop = part.resolve(found.size_bytes, sha256)
     if start >= stop:
-        return beyond_the_end(found.size_bytes)
-    openings: Openings = request.app.state.openings
-    openings.note_video(catalog.audit, visitor.name, found)
-    return bytes_answer(
+        return build_unsatisfiable_response(found.size_bytes)
+    openings: DownloadLog = request.app.state.openings
+    openings.note_video(catalog.audit, principal.name, found)
+    return stream_object(
         store,
         key,
         found.size_bytes,
         (start, stop),
-        name=f"{iso(found.began_ns)}.mp4",
+        name=f"{format_iso(found.began_ns)}.mp4",
         etag=sha256,
         media_type="video/mp4",
     )
 
 
-def _not_kept(sha256: str) -> NotFound:
+def _build_not_kept_error(sha256: str) -> NotFound:
     return NotFound(
         _("{sha256}: this video is not kept (any more); take one from the flight's list", sha256=sha256)
     )
 
 
-def _hidden(catalog: Catalog, flight_id: str, found: list[RecordedPiece]) -> set[str]:
+def _find_withdrawn_pieces(catalog: Catalog, flight_id: str, found: list[VideoSegment]) -> set[str]:
     """Hashes of the pieces that show what was withdrawn."""
-    gone = withheld(catalog, flight_id)
-    return {piece.sha256 for piece in found if gone.shows(piece.began_ns, piece.ended_ns)}
+    gone = find_withdrawn_times(catalog, flight_id)
+    return {piece.sha256 for piece in found if gone.overlaps(piece.began_ns, piece.ended_ns)}
 
 
-def _recorded(catalog: Catalog, flight_id: str, sees: Withholding) -> list[RecordedPiece]:
+def _find_recorded_pieces(
+    catalog: Catalog, flight_id: str, access_policy: AccessPolicy
+) -> list[VideoSegment]:
     """Of a flight that is not for this visitor none, as of one that is not there."""
     try:
-        if sees.hides_whole(catalog.flights.flight(flight_id)):
+        if access_policy.hides_flight_entirely(catalog.flights.flight(flight_id)):
             return []
     except NotFound:  # a live flight that has laid nothing yet
-        if sees.hides_flight(flight_id):
+        if access_policy.hides_flight(flight_id):
             return []
-    return catalog.recordings.of_flight(flight_id)
+    return catalog.recordings.list_for_flight(flight_id)
 
 
-def _is_barred(catalog: Catalog, flight_id: str, sees: Withholding) -> bool:
+def _is_barred(catalog: Catalog, flight_id: str, access_policy: AccessPolicy) -> bool:
     """Whether a flight's video is withheld: all of it, where the flight came near withheld ground, for a
     camera that looks ahead sees farther than what is laid on the map."""
-    if sees.is_nothing:
+    if access_policy.is_nothing:
         return False
     try:
         flight = catalog.flights.flight(flight_id)
     except NotFound:
         return True  # a live flight that has laid nothing yet: nobody knows what it shows
-    return sees.touches_box(flight.bounds_lonlat_deg, _AROUND_M)
+    return access_policy.touches_box(flight.bounds_lonlat_deg, _AROUND_M)

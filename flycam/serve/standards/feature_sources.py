@@ -10,32 +10,38 @@ from typing import Protocol
 import shapely
 from fastapi import Request
 
-from flycam.catalog.boxes import around, both
+from flycam.catalog.access_policy import AccessPolicy
+from flycam.catalog.bounding_boxes import intersect_boxes, union_boxes
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.records import BoundsLonLat, CommuneRecord, LayerFeatureRecord, LayerRecord, MarkLine
-from flycam.catalog.withholding import Withholding
+from flycam.catalog.records import BoundsLonLat, CommuneRecord, LayerFeatureRecord, LayerRecord, MarkVersion
 from flycam.errors import NotFound
-from flycam.frame.flight import Event, Flight, is_plane
+from flycam.frame.flight import Event, Flight, is_flat_datum
 from flycam.frame.mark import MarkStatus
-from flycam.frame.moment import VIETNAM, iso, ns_of
+from flycam.frame.timestamp import VIETNAM, format_iso, to_utc_ns
 from flycam.messages import _
-from flycam.pipeline.mark_words import mark_feature
-from flycam.serve.answering.rectangle import fitting
-from flycam.serve.answering.wording import Json
-from flycam.serve.door.guard import withholding_of
-from flycam.serve.situation.communes import commune_properties
-from flycam.serve.situation.specialist import thing_properties
-from flycam.serve.standards.asked_for import Wanted, touching, within
-from flycam.serve.tiles.imaged import outline_on_show
-from flycam.serve.tiles.offered import bounds_of, events_by_id, flights_on_map, is_near, titled
+from flycam.pipeline.mark_geojson import build_mark_feature
+from flycam.serve.api.communes import build_commune_properties
+from flycam.serve.api.specialist_layers import build_feature_properties
+from flycam.serve.auth.guards import get_access_policy
+from flycam.serve.http.bounds import take_fitting_outlines
+from flycam.serve.http.json_values import Json
+from flycam.serve.standards.query_params import FeatureQuery, is_within_period, test_touching
+from flycam.serve.tiles.outlines import get_shown_outline
+from flycam.serve.tiles.visible_flights import (
+    format_title,
+    get_flight_bounds,
+    is_near,
+    list_flights_on_map,
+    read_events_by_id,
+)
 
-Ends = tuple[int | None, int | None]
+TimeSpan = tuple[int | None, int | None]
 
 _ROWS_AT_ONCE = 5000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Thing:
+class SourceFeature:
     """One feature: its name within its collection, its shape (WKB, lon/lat), what is told of it, and from
     when to when it was so (UTC ns; None: open or not known)."""
 
@@ -47,15 +53,15 @@ class Thing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
+class FeaturePage:
     """Things of a page; how many there are in all (None: nobody counted); where the next page begins."""
 
-    things: Sequence[Thing]
-    matched: int | None
+    features: Sequence[SourceFeature]
+    matched_count: int | None
     next_offset: int | None
 
 
-class Source(Protocol):
+class FeatureSource(Protocol):
     """One collection of features."""
 
     @property
@@ -65,13 +71,13 @@ class Source(Protocol):
     @property
     def description(self) -> str: ...
 
-    def extent(self) -> tuple[BoundsLonLat | None, Ends | None]:
+    def extent(self) -> tuple[BoundsLonLat | None, TimeSpan | None]:
         """The rectangle around all, and the time they span; None where nothing is known."""
 
-    def page(self, wanted: Wanted) -> Page:
+    def page(self, wanted: FeatureQuery) -> FeaturePage:
         """The things that are wanted."""
 
-    def one(self, name: str) -> Thing:
+    def get_feature(self, name: str) -> SourceFeature:
         """The thing of this name. Raises NotFound."""
 
 
@@ -84,51 +90,53 @@ class FlightSource:
 
     def __init__(self, request: Request, catalog: Catalog) -> None:
         self._request, self._catalog = request, catalog
-        self._sees = withholding_of(request)
+        self._access_policy = get_access_policy(request)
 
-    def extent(self) -> tuple[BoundsLonLat | None, Ends | None]:
-        flights = flights_on_map(self._catalog, self._sees)
-        return around([bounds_of(one) for one in flights]), _span(
+    def extent(self) -> tuple[BoundsLonLat | None, TimeSpan | None]:
+        flights = list_flights_on_map(self._catalog, self._access_policy)
+        return union_boxes([get_flight_bounds(one) for one in flights]), _compute_span(
             [(one.first_ns, one.last_ns) for one in flights]
         )
 
-    def page(self, wanted: Wanted) -> Page:
+    def page(self, wanted: FeatureQuery) -> FeaturePage:
         flights = [
             one
-            for one in flights_on_map(self._catalog, self._sees)
-            if within(one.first_ns, one.last_ns, wanted.period) and is_near(one, wanted.box)
+            for one in list_flights_on_map(self._catalog, self._access_policy)
+            if is_within_period(one.first_ns, one.last_ns, wanted.period)
+            and is_near(one, wanted.bounding_box)
         ]
-        events = events_by_id(self._catalog)
+        events = read_events_by_id(self._catalog)
         if wanted.bounds is not None:  # whether it touches only its outline can tell
-            return _chosen([self._thing(one, events) for one in flights], wanted)
+            return _page_of_all([self._thing(one, events) for one in flights], wanted)
         page = flights[wanted.offset : wanted.offset + wanted.limit]
-        return _cut([self._thing(one, events) for one in page], wanted, len(flights))
+        return _cut_page([self._thing(one, events) for one in page], wanted, len(flights))
 
-    def one(self, name: str) -> Thing:
+    def get_feature(self, name: str) -> SourceFeature:
         flight = next(
-            (one for one in flights_on_map(self._catalog, self._sees) if one.flight_id == name), None
+            (one for one in list_flights_on_map(self._catalog, self._access_policy) if one.flight_id == name),
+            None,
         )
         if flight is None:
-            raise _nothing(name, self.name)
-        return self._thing(flight, events_by_id(self._catalog))
+            raise _build_not_found(name, self.name)
+        return self._thing(flight, read_events_by_id(self._catalog))
 
-    def _thing(self, flight: Flight, events: dict[str, Event]) -> Thing:
+    def _thing(self, flight: Flight, events: dict[str, Event]) -> SourceFeature:
         event = events[flight.event_id]
-        outline = outline_on_show(self._request, self._catalog, flight)
-        return Thing(
+        outline = get_shown_outline(self._request, self._catalog, flight)
+        return SourceFeature(
             name=flight.flight_id,
-            wkb=outline or shapely.to_wkb(shapely.box(*bounds_of(flight))),
+            wkb=outline or shapely.to_wkb(shapely.box(*get_flight_bounds(flight))),
             properties={
-                "name": titled(flight.name, event),
+                "name": format_title(flight.name, event),
                 "event_id": event.event_id,
-                "event": titled(event.name, event),
+                "event": format_title(event.name, event),
                 "is_drill": event.is_drill,
                 "state": flight.state.value,
-                "first": iso(flight.first_ns),
-                "last": iso(flight.last_ns),
+                "first": format_iso(flight.first_ns),
+                "last": format_iso(flight.last_ns),
                 "gsd_m": flight.gsd_m,
                 "operator": flight.operator,
-                "ground": "plane" if is_plane(flight.vertical_datum) else "dem",
+                "ground": "plane" if is_flat_datum(flight.vertical_datum) else "dem",
             },
             first_ns=flight.first_ns,
             last_ns=flight.last_ns,
@@ -145,21 +153,25 @@ class CommuneSource:
     def __init__(self, catalog: Catalog) -> None:
         self._boundaries = catalog.boundaries
 
-    def extent(self) -> tuple[BoundsLonLat | None, Ends | None]:
+    def extent(self) -> tuple[BoundsLonLat | None, TimeSpan | None]:
         return self._boundaries.extent(), None
 
-    def page(self, wanted: Wanted) -> Page:
+    def page(self, wanted: FeatureQuery) -> FeaturePage:
         if wanted.bounds is None and wanted.period is None:  # the outlines of the other pages stay unread
             codes = list(self._boundaries.names())
             page = codes[wanted.offset : wanted.offset + wanted.limit]
-            return _cut([_commune(self._boundaries.commune(one)) for one in page], wanted, len(codes))
-        return _chosen([_commune(one) for one in self._boundaries.communes(bounds=wanted.box)], wanted)
+            return _cut_page(
+                [_commune_feature(self._boundaries.commune(one)) for one in page], wanted, len(codes)
+            )
+        return _page_of_all(
+            [_commune_feature(one) for one in self._boundaries.communes(bounds=wanted.bounding_box)], wanted
+        )
 
-    def one(self, name: str) -> Thing:
+    def get_feature(self, name: str) -> SourceFeature:
         commune = self._boundaries.commune(name)
         if commune.valid_to is not None:
-            raise _nothing(name, self.name)
-        return _commune(commune)
+            raise _build_not_found(name, self.name)
+        return _commune_feature(commune)
 
 
 class MarkSource:
@@ -169,153 +181,165 @@ class MarkSource:
     title = "Dấu thực địa, khu tìm kiếm / Field marks"
     description = "Field marks and search sectors as they stand; those taken off the map are not among them."
 
-    def __init__(self, catalog: Catalog, sees: Withholding) -> None:
-        self._catalog, self._sees = catalog, sees
+    def __init__(self, catalog: Catalog, sees: AccessPolicy) -> None:
+        self._catalog, self._access_policy = catalog, sees
 
-    def extent(self) -> tuple[BoundsLonLat | None, Ends | None]:
+    def extent(self) -> tuple[BoundsLonLat | None, TimeSpan | None]:
         marks = self._current(None)
-        return around([one.bounds_lonlat_deg for one in marks]), _span(
+        return union_boxes([one.bounds_lonlat_deg for one in marks]), _compute_span(
             [(one.at_ns, one.at_ns) for one in marks]
         )
 
-    def page(self, wanted: Wanted) -> Page:
-        events = events_by_id(self._catalog)
-        marks = self._current(wanted.box)
-        return _chosen([_mark(one, events) for one in marks], wanted)
+    def page(self, wanted: FeatureQuery) -> FeaturePage:
+        events = read_events_by_id(self._catalog)
+        marks = self._current(wanted.bounding_box)
+        return _page_of_all([_mark_feature(one, events) for one in marks], wanted)
 
-    def one(self, name: str) -> Thing:
+    def get_feature(self, name: str) -> SourceFeature:
         line = self._catalog.marks.history(name)[-1]
-        if line.status is MarkStatus.REMOVED or self._sees.is_outside(line.wkb):
-            raise _nothing(name, self.name)
-        return _mark(line, events_by_id(self._catalog))
+        if line.status is MarkStatus.REMOVED or self._access_policy.is_outside(line.wkb):
+            raise _build_not_found(name, self.name)
+        return _mark_feature(line, read_events_by_id(self._catalog))
 
-    def _current(self, bounds: BoundsLonLat | None) -> list[MarkLine]:
+    def _current(self, bounds: BoundsLonLat | None) -> list[MarkVersion]:
         found = self._catalog.marks.current(bounds=bounds)
-        return [one for one in found if not self._sees.is_outside(one.wkb)]
+        return [one for one in found if not self._access_policy.is_outside(one.wkb)]
 
 
 class LayerSource:
     """The things of one specialist layer, those in trouble first."""
 
-    def __init__(self, catalog: Catalog, layer: LayerRecord, now_ns: int, sees: Withholding) -> None:
-        self._sees = sees
+    def __init__(self, catalog: Catalog, layer: LayerRecord, now_ns: int, sees: AccessPolicy) -> None:
+        self._access_policy = sees
         self._layers, self._layer, self._now_ns = catalog.layers, layer, now_ns
         self.name = layer.layer_id
         self.title = layer.name
         of = f" of {layer.owner}" if layer.owner else ""
         self.description = f"Specialist layer{of}: {layer.kind.value}."
 
-    def extent(self) -> tuple[BoundsLonLat | None, Ends | None]:
+    def extent(self) -> tuple[BoundsLonLat | None, TimeSpan | None]:
         valid_ns = self._layer.valid_ns
         return self._layer.bounds_lonlat_deg, None if valid_ns is None else (None, valid_ns)
 
-    def page(self, wanted: Wanted) -> Page:
+    def page(self, wanted: FeatureQuery) -> FeaturePage:
         """A page may hold fewer than its limit, for only boxes are compared where the things lie; but not
         none while there is a next one, where clients stop: then what comes after is read many rows at a time,
         however small the page."""
-        box, offset, rows = both(wanted.box, self._sees.within_box), wanted.offset, wanted.limit
-        is_whole = wanted.bounds is None and wanted.period is None and self._sees.is_nothing
+        box, offset, rows = (
+            intersect_boxes(wanted.bounding_box, self._access_policy.visible_bounds),
+            wanted.offset,
+            wanted.limit,
+        )
+        is_whole = wanted.bounds is None and wanted.period is None and self._access_policy.is_nothing
         while True:
             found, matched = self._layers.features(self._layer.layer_id, box, rows, offset)
             chosen = self._chosen(found, wanted)
-            kept = fitting([found[n] for n in chosen[: wanted.limit]])
+            kept = take_fitting_outlines([found[n] for n in chosen[: wanted.limit]])
             kept = kept or [found[n] for n in chosen[:1]]
             offset += chosen[len(kept)] if len(kept) < len(chosen) else len(found)
             is_last = not found or offset >= matched
             if kept or is_last:
-                return Page(
-                    things=[self._thing(one) for one in kept],
-                    matched=matched if is_whole else None,
+                return FeaturePage(
+                    features=[self._thing(one) for one in kept],
+                    matched_count=matched if is_whole else None,
                     next_offset=None if is_last else offset,
                 )
             rows = max(wanted.limit, _ROWS_AT_ONCE)
 
-    def _chosen(self, found: Sequence[LayerFeatureRecord], wanted: Wanted) -> list[int]:
+    def _chosen(self, found: Sequence[LayerFeatureRecord], wanted: FeatureQuery) -> list[int]:
         """Which of the rows are wanted, and for the visitor."""
         wkbs = [one.wkb for one in found]
-        are_outside, touched = self._sees.are_outside(wkbs), touching(wkbs, wanted.area)
+        are_outside, touched = self._access_policy.are_outside(wkbs), test_touching(wkbs, wanted.query_area)
         return [
             n
             for n, one in enumerate(found)
-            if touched[n] and not are_outside[n] and within(one.valid_ns, one.valid_ns, wanted.period)
+            if touched[n]
+            and not are_outside[n]
+            and is_within_period(one.valid_ns, one.valid_ns, wanted.period)
         ]
 
-    def one(self, name: str) -> Thing:
+    def get_feature(self, name: str) -> SourceFeature:
         if not (name.isascii() and name.isdecimal() and len(name) < 10):
-            raise _nothing(name, self.name)
+            raise _build_not_found(name, self.name)
         found = self._layers.feature(self._layer.layer_id, int(name))
-        if self._sees.is_outside(found.wkb):
-            raise _nothing(name, self.name)
+        if self._access_policy.is_outside(found.wkb):
+            raise _build_not_found(name, self.name)
         return self._thing(found)
 
-    def _thing(self, one: LayerFeatureRecord) -> Thing:
-        told = thing_properties(self._layer, one, self._now_ns)
-        return Thing(
+    def _thing(self, one: LayerFeatureRecord) -> SourceFeature:
+        told = build_feature_properties(self._layer, one, self._now_ns)
+        return SourceFeature(
             name=str(one.number), wkb=one.wkb, properties=told, first_ns=one.valid_ns, last_ns=one.valid_ns
         )
 
 
-def sources(request: Request, catalog: Catalog, now_ns: int) -> list[Source]:
+def list_feature_sources(request: Request, catalog: Catalog, now_ns: int) -> list[FeatureSource]:
     """Every collection of features that there is for this visitor."""
-    sees = withholding_of(request)
-    fixed: list[Source] = [FlightSource(request, catalog), CommuneSource(catalog), MarkSource(catalog, sees)]
+    sees = get_access_policy(request)
+    fixed: list[FeatureSource] = [
+        FlightSource(request, catalog),
+        CommuneSource(catalog),
+        MarkSource(catalog, sees),
+    ]
     layers = [one for one in catalog.layers.all() if not sees.hides_layer(one.layer_id)]
     return [*fixed, *(LayerSource(catalog, one, now_ns, sees) for one in layers)]
 
 
-def _commune(commune: CommuneRecord) -> Thing:
-    return Thing(
+def _commune_feature(commune: CommuneRecord) -> SourceFeature:
+    return SourceFeature(
         name=commune.code,
         wkb=commune.wkb,
-        properties=commune_properties(commune),
+        properties=build_commune_properties(commune),
         first_ns=_midnight_ns(commune.valid_from),
         last_ns=_midnight_ns(commune.valid_to) - 1 if commune.valid_to else None,
     )
 
 
 def _midnight_ns(day: date) -> int:
-    return ns_of(datetime(day.year, day.month, day.day, tzinfo=VIETNAM))
+    return to_utc_ns(datetime(day.year, day.month, day.day, tzinfo=VIETNAM))
 
 
-def _mark(line: MarkLine, events: dict[str, Event]) -> Thing:
+def _mark_feature(line: MarkVersion, events: dict[str, Event]) -> SourceFeature:
     event = events.get(line.event_id)
-    drill = {"is_drill": event.is_drill, "event": titled(event.name, event)} if event else {}
-    return Thing(
+    drill = {"is_drill": event.is_drill, "event": format_title(event.name, event)} if event else {}
+    return SourceFeature(
         name=line.mark_id,
         wkb=line.wkb,
-        properties={**mark_feature(line, None)["properties"], **drill},
+        properties={**build_mark_feature(line, None)["properties"], **drill},
         first_ns=line.at_ns,
         last_ns=line.at_ns,
     )
 
 
-def _chosen(things: Sequence[Thing], wanted: Wanted) -> Page:
+def _page_of_all(things: Sequence[SourceFeature], wanted: FeatureQuery) -> FeaturePage:
     """The page of things that are all at hand."""
-    found = _filtered(things, wanted)
-    return _cut(found[wanted.offset : wanted.offset + wanted.limit], wanted, len(found))
+    found = _filter_features(things, wanted)
+    return _cut_page(found[wanted.offset : wanted.offset + wanted.limit], wanted, len(found))
 
 
-def _filtered(things: Sequence[Thing], wanted: Wanted) -> list[Thing]:
-    timely = [one for one in things if within(one.first_ns, one.last_ns, wanted.period)]
-    touched = touching([one.wkb for one in timely], wanted.area)
+def _filter_features(things: Sequence[SourceFeature], wanted: FeatureQuery) -> list[SourceFeature]:
+    timely = [one for one in things if is_within_period(one.first_ns, one.last_ns, wanted.period)]
+    touched = test_touching([one.wkb for one in timely], wanted.query_area)
     return [one for one, is_inside in zip(timely, touched, strict=True) if is_inside]
 
 
-def _cut(things: Sequence[Thing], wanted: Wanted, matched: int) -> Page:
+def _cut_page(things: Sequence[SourceFeature], wanted: FeatureQuery, matched: int) -> FeaturePage:
     """A page of things from `wanted.offset` on, ended early where their outlines grow too large."""
-    kept = fitting(things) or list(things[:1])
+    kept = take_fitting_outlines(things) or list(things[:1])
     reached = wanted.offset + len(kept)
-    return Page(things=kept, matched=matched, next_offset=reached if kept and reached < matched else None)
+    return FeaturePage(
+        features=kept, matched_count=matched, next_offset=reached if kept and reached < matched else None
+    )
 
 
-def _span(times: Sequence[tuple[int, int]]) -> Ends | None:
+def _compute_span(times: Sequence[tuple[int, int]]) -> TimeSpan | None:
     if not times:
         return None
     first, last = zip(*times, strict=True)
     return min(first), max(last)
 
 
-def _nothing(name: str, source: str) -> NotFound:
+def _build_not_found(name: str, source: str) -> NotFound:
     return NotFound(
         _(
             "{name}: {source} has no such feature; see /ogc/collections/{source}/items",

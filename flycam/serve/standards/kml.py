@@ -22,22 +22,27 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import BoundsLonLat, MosaicInfo
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
-from flycam.frame.moment import EARLIEST_NS, iso, minute_of, zone_at
-from flycam.geodata.kml_shapes import FOOT, HEAD
-from flycam.geometry.grid import MAX_ZOOM, TileId, mercator_to_lonlat, tile_bounds
+from flycam.frame.timestamp import EARLIEST_NS, format_iso, format_minute, format_utc_offset
+from flycam.geodata.kml_geometry import KML_FOOT, KML_HEAD
+from flycam.geometry.grid import MAX_ZOOM, TileId, get_tile_bounds, mercator_to_lonlat
 from flycam.messages import _
-from flycam.serve.answering.links import base_of, part
-from flycam.serve.answering.quad import limits
-from flycam.serve.door.guard import viewer, withholding_of
+from flycam.serve.auth.guards import get_access_policy, require_viewer
+from flycam.serve.http.links import get_base_url, quote_path_segment
+from flycam.serve.http.tile_matrix import iterate_tile_limits
 from flycam.serve.services import CatalogHere
-from flycam.serve.standards.asked_for import Name
-from flycam.serve.standards.xml_words import escape
-from flycam.serve.tiles.imaged import outline_on_show
-from flycam.serve.tiles.offered import bounds_of, flights_on_map, shown_mosaic, titled
+from flycam.serve.standards.query_params import NamePath
+from flycam.serve.standards.xml_text import escape_text
+from flycam.serve.tiles.outlines import get_shown_outline
+from flycam.serve.tiles.visible_flights import (
+    find_shown_mosaic,
+    format_title,
+    get_flight_bounds,
+    list_flights_on_map,
+)
 
-router = APIRouter(dependencies=[Depends(viewer)])
+router = APIRouter(dependencies=[Depends(require_viewer)])
 
-KML = "application/vnd.google-earth.kml+xml"
+KML_MEDIA_TYPE = "application/vnd.google-earth.kml+xml"
 _STYLES = "".join(
     f'<Style id="{name}"><LineStyle><color>{colour}</color><width>2</width></LineStyle>'
     "<PolyStyle><fill>0</fill></PolyStyle></Style>"
@@ -46,33 +51,33 @@ _STYLES = "".join(
 _REFRESH_S = 60
 _APPEARS_PX, _GONE_PX = 128, 2048
 """Side on the screen from which a tile is drawn, and up to which one that has children stays."""
-_MOST_ROOTS = 4
+_MAX_ROOTS = 4
 _MINUTE_NS = 60 * 10**9
 _Number = Annotated[int, Path(ge=0, lt=1 << MAX_ZOOM)]
 
 
 @router.get("/kml", response_class=Response)
-def flights(request: Request, catalog: CatalogHere) -> Response:
+def get_flights_kml(request: Request, catalog: CatalogHere) -> Response:
     """Flights on the map by event: an outline with its times, and the mosaic on show as one comes in."""
-    base = base_of(request)
+    base = get_base_url(request)
     folders = "".join(_folder(request, catalog, event, base) for event in catalog.flights.events())
-    return _kml(f"{HEAD}<name>flycam</name><open>1</open>{_STYLES}{folders}{FOOT}", "flycam.kml")
+    return _kml(f"{KML_HEAD}<name>flycam</name><open>1</open>{_STYLES}{folders}{KML_FOOT}", "flycam.kml")
 
 
 @router.get("/kml/link.kml", response_class=Response)
-def live(request: Request) -> Response:
+def get_live_kml_link(request: Request) -> Response:
     """A link to `/kml` that asks again every minute: the file to hand out."""
     link = (
         "<NetworkLink><name>flycam</name><open>1</open><Link>"
-        f"<href>{escape(base_of(request))}kml</href><refreshMode>onInterval</refreshMode>"
+        f"<href>{escape_text(get_base_url(request))}kml</href><refreshMode>onInterval</refreshMode>"
         f"<refreshInterval>{_REFRESH_S}</refreshInterval></Link></NetworkLink>"
     )
-    return _kml(f"{HEAD}<name>flycam</name>{link}{FOOT}", "flycam-link.kml")
+    return _kml(f"{KML_HEAD}<name>flycam</name>{link}{KML_FOOT}", "flycam-link.kml")
 
 
 @router.get("/kml/{mosaic_id}/{z}/{x}/{y}.kml", response_class=Response)
-def node(
-    mosaic_id: Name,
+def get_tile_kml(
+    mosaic_id: NamePath,
     z: Annotated[int, Path(ge=0, le=MAX_ZOOM)],
     x: _Number,
     y: _Number,
@@ -80,54 +85,59 @@ def node(
     catalog: CatalogHere,
 ) -> Response:
     """One tile of the mosaic on show as a ground overlay, and links to those of its children that exist."""
-    mosaic, flight = shown_mosaic(catalog, mosaic_id, withholding_of(request))
+    mosaic, flight = find_shown_mosaic(catalog, mosaic_id, get_access_policy(request))
     tile = TileId(z=z, x=x, y=y)
     if not _exists(catalog, mosaic, tile):
         raise NotFound(_("{tile}: the mosaic has no such tile; see /kml", tile=tile))
-    base = base_of(request)
+    base = get_base_url(request)
     children = [one for one in tile.children() if z < mosaic.base_zoom and _exists(catalog, mosaic, one)]
     links = "".join(_node_link(mosaic, one, base) for one in children)
     overlay = _overlay(mosaic, flight, tile, base, has_children=bool(children))
-    return _kml(f"{HEAD}{overlay}{links}{FOOT}", f"{z}-{x}-{y}.kml")
+    return _kml(f"{KML_HEAD}{overlay}{links}{KML_FOOT}", f"{z}-{x}-{y}.kml")
 
 
 def _folder(request: Request, catalog: Catalog, event: Event, base: str) -> str:
-    shown = flights_on_map(catalog, withholding_of(request), event.event_id)
+    shown = list_flights_on_map(catalog, get_access_policy(request), event.event_id)
     if not shown:
         return ""
     inside = "".join(_flight(request, catalog, one, event, base) for one in shown)
-    return f"<Folder><name>{escape(titled(event.name, event))}</name>{inside}</Folder>"
+    return f"<Folder><name>{escape_text(format_title(event.name, event))}</name>{inside}</Folder>"
 
 
 def _flight(request: Request, catalog: Catalog, flight: Flight, event: Event, base: str) -> str:
-    outline = outline_on_show(request, catalog, flight)
-    shape = shapely.from_wkb(outline) if outline else shapely.box(*bounds_of(flight))
+    outline = get_shown_outline(request, catalog, flight)
+    shape = shapely.from_wkb(outline) if outline else shapely.box(*get_flight_bounds(flight))
     links = "".join(
-        f"<Folder><name>{escape(mosaic.layer.value)}</name>"
+        f"<Folder><name>{escape_text(mosaic.layer.value)}</name>"
         f"{''.join(_roots(catalog, mosaic, flight, base))}</Folder>"
         for mosaic in catalog.tiles.mosaics(flight.flight_id)
         if mosaic.published
     )
-    name = escape(titled(flight.name, event))
+    name = escape_text(format_title(flight.name, event))
     return (
         f"<Folder><name>{name}</name>"
-        f"<Placemark><name>{name}</name><description>{escape(_told(flight))}</description>"
-        f"<TimeSpan><begin>{iso(flight.first_ns)}</begin><end>{iso(flight.last_ns)}</end></TimeSpan>"
+        f"<Placemark><name>{name}</name><description>{escape_text(_describe_flight(flight))}</description>"
+        f"<TimeSpan><begin>{format_iso(flight.first_ns)}</begin><end>{format_iso(flight.last_ns)}</end></TimeSpan>"
         f"<styleUrl>#{'drill' if event.is_drill else 'real'}</styleUrl>"
         f"<MultiGeometry>{''.join(map(_polygon, _polygons(shape)))}</MultiGeometry></Placemark>"
         f"{links}</Folder>"
     )
 
 
-def _told(flight: Flight) -> str:
+def _describe_flight(flight: Flight) -> str:
     """When and how sharp, as people here read it: Vietnam's clock, centimetres."""
-    first, last = minute_of(flight.first_ns), minute_of(flight.last_ns)
-    return f"{first} – {last} ({zone_at(flight.first_ns, flight.last_ns)}) · GSD {flight.gsd_m * 100:.0f} cm"
+    first, last = format_minute(flight.first_ns), format_minute(flight.last_ns)
+    return (
+        f"{first} – {last} ({format_utc_offset(flight.first_ns, flight.last_ns)}) · GSD "
+        f"{flight.gsd_m * 100:.0f} cm"
+    )
 
 
 def _roots(catalog: Catalog, mosaic: MosaicInfo, flight: Flight, base: str) -> Iterator[str]:
     """Links to the tiles with which the pyramid begins: the deepest zoom at which a few hold all of it."""
-    few = [tiles for tiles in limits(mosaic, bounds_of(flight)) if len(tiles) <= _MOST_ROOTS]
+    few = [
+        tiles for tiles in iterate_tile_limits(mosaic, get_flight_bounds(flight)) if len(tiles) <= _MAX_ROOTS
+    ]
     for tile in few[-1] if few else ():
         if _exists(catalog, mosaic, tile):
             yield _node_link(mosaic, tile, base)
@@ -140,7 +150,7 @@ def _exists(catalog: Catalog, mosaic: MosaicInfo, tile: TileId) -> bool:
 def _node_link(mosaic: MosaicInfo, tile: TileId, base: str) -> str:
     return (
         f"<NetworkLink><name>{tile}</name>{_region(tile, -1)}<Link>"
-        f"<href>{escape(base)}kml/{part(mosaic.mosaic_id)}/{tile}.kml</href>"
+        f"<href>{escape_text(base)}kml/{quote_path_segment(mosaic.mosaic_id)}/{tile}.kml</href>"
         "<viewRefreshMode>onRegion</viewRefreshMode></Link></NetworkLink>"
     )
 
@@ -150,7 +160,7 @@ def _overlay(mosaic: MosaicInfo, flight: Flight, tile: TileId, base: str, *, has
     return (
         f"<GroundOverlay><name>{tile}</name>{_region(tile, _GONE_PX if has_children else -1)}"
         f"<drawOrder>{_order(flight, tile.z)}</drawOrder>"
-        f"<Icon><href>{escape(base)}tiles/{part(mosaic.mosaic_id)}/{tile}.png</href></Icon>"
+        f"<Icon><href>{escape_text(base)}tiles/{quote_path_segment(mosaic.mosaic_id)}/{tile}.png</href></Icon>"
         f"<LatLonBox><north>{north!r}</north><south>{south!r}</south><east>{east!r}</east><west>{west!r}</west>"
         "</LatLonBox></GroundOverlay>"
     )
@@ -173,7 +183,7 @@ def _region(tile: TileId, gone_px: int) -> str:
 
 def _edges(tile: TileId) -> BoundsLonLat:
     """West, south, east, north of a tile in degrees."""
-    x0, y0, x1, y1 = tile_bounds(tile)
+    x0, y0, x1, y1 = get_tile_bounds(tile)
     (west, south), (east, north) = mercator_to_lonlat(np.array([[x0, y0], [x1, y1]])).tolist()
     return west, south, east, north
 
@@ -195,4 +205,4 @@ def _ring(ring: BaseGeometry) -> str:
 
 def _kml(text: str, name: str) -> Response:
     headers = {"Content-Disposition": f'inline; filename="{name}"'}
-    return Response(text, media_type=KML, headers=headers)
+    return Response(text, media_type=KML_MEDIA_TYPE, headers=headers)

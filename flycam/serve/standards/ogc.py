@@ -15,23 +15,41 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import BoundsLonLat, MosaicInfo
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
-from flycam.frame.moment import iso
+from flycam.frame.timestamp import format_iso
 from flycam.messages import _
-from flycam.serve.answering.links import GEOJSON, JSON, OPENAPI, base_of, here, link, part
-from flycam.serve.answering.wording import Json, feature, iso_or_none
-from flycam.serve.door.guard import withholding_of
+from flycam.serve.api.specialist_layers import Now
+from flycam.serve.auth.guards import get_access_policy
+from flycam.serve.http.json_values import Json, format_iso_or_none, to_geojson_feature
+from flycam.serve.http.links import (
+    GEOJSON,
+    JSON,
+    OPENAPI,
+    build_current_url,
+    build_link,
+    get_base_url,
+    quote_path_segment,
+)
 from flycam.serve.services import CatalogHere
-from flycam.serve.situation.specialist import Now
-from flycam.serve.standards.asked_for import Name, PageWanted, standard_router
-from flycam.serve.standards.feature_sources import Ends, Source, Thing, sources
-from flycam.serve.tiles.offered import bounds_of, events_by_id, shown_mosaics, titled
+from flycam.serve.standards.feature_sources import (
+    FeatureSource,
+    SourceFeature,
+    TimeSpan,
+    list_feature_sources,
+)
+from flycam.serve.standards.query_params import FeatureQueryHere, NamePath, create_standard_router
+from flycam.serve.tiles.visible_flights import (
+    format_title,
+    get_flight_bounds,
+    iterate_shown_mosaics,
+    read_events_by_id,
+)
 
 
-def json_only(_f: Annotated[Literal["json"] | None, Query(alias="f")] = None) -> None:
+def accept_json_only(_f: Annotated[Literal["json"] | None, Query(alias="f")] = None) -> None:
     """There is one encoding; clients that ask for it by name are not turned away."""
 
 
-router = standard_router("/ogc", "OGC API", json_only)
+router = create_standard_router("/ogc", "OGC API", accept_json_only)
 
 CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 TILESETS = "http://www.opengis.net/def/rel/ogc/1.0/tilesets-map"
@@ -53,94 +71,106 @@ _CONFORMS = (
 
 
 @router.get("")
-def landing(request: Request) -> Json:
+def get_ogc_landing(request: Request) -> Json:
     """What there is behind `/ogc`, by links."""
-    base = base_of(request)
+    base = get_base_url(request)
     here_ = f"{base}ogc"
     return {
         "title": "flycam",
         "description": "Bản đồ ảnh bay chụp / drone mosaics, flights, communes, field marks and layers.",
         "links": [
-            link("self", here_),
-            link("service-desc", f"{base}api/openapi.json", OPENAPI),
-            link("service-doc", f"{base}api/docs", "text/html"),
-            link("conformance", f"{here_}/conformance"),
-            link("data", f"{here_}/collections"),
-            link(SCHEMES, f"{here_}/tileMatrixSets"),
+            build_link("self", here_),
+            build_link("service-desc", f"{base}api/openapi.json", OPENAPI),
+            build_link("service-doc", f"{base}api/docs", "text/html"),
+            build_link("conformance", f"{here_}/conformance"),
+            build_link("data", f"{here_}/collections"),
+            build_link(SCHEMES, f"{here_}/tileMatrixSets"),
         ],
     }
 
 
 @router.get("/conformance")
-def conformance() -> Json:
+def get_ogc_conformance() -> Json:
     """Which classes of the standards are met."""
     return {"conformsTo": list(_CONFORMS)}
 
 
 @router.get("/collections")
-def collections(request: Request, catalog: CatalogHere, now_ns: Now) -> Json:
+def list_ogc_collections(request: Request, catalog: CatalogHere, now_ns: Now) -> Json:
     """Every collection: features first, then the mosaic on show of every flight and layer, as map tiles."""
-    base = base_of(request)
-    described = [_of_features(one, base) for one in sources(request, catalog, now_ns)]
-    events = events_by_id(catalog)
-    mosaics = [_of_tiles(*pair, events, base) for pair in shown_mosaics(catalog, withholding_of(request))]
-    return {"links": [link("self", f"{base}ogc/collections")], "collections": [*described, *mosaics]}
+    base = get_base_url(request)
+    described = [
+        _describe_feature_collection(one, base) for one in list_feature_sources(request, catalog, now_ns)
+    ]
+    events = read_events_by_id(catalog)
+    mosaics = [
+        _describe_tile_collection(*pair, events, base)
+        for pair in iterate_shown_mosaics(catalog, get_access_policy(request))
+    ]
+    return {"links": [build_link("self", f"{base}ogc/collections")], "collections": [*described, *mosaics]}
 
 
 @router.get("/collections/{collection_id}")
-def collection(collection_id: Name, request: Request, catalog: CatalogHere, now_ns: Now) -> Json:
+def get_ogc_collection(collection_id: NamePath, request: Request, catalog: CatalogHere, now_ns: Now) -> Json:
     """One collection: its extent, and where its items or tiles are."""
-    base = base_of(request)
-    source = next((one for one in sources(request, catalog, now_ns) if one.name == collection_id), None)
+    base = get_base_url(request)
+    source = next(
+        (one for one in list_feature_sources(request, catalog, now_ns) if one.name == collection_id), None
+    )
     if source is not None:
-        return _of_features(source, base)
-    for mosaic, flight in shown_mosaics(catalog, withholding_of(request)):
+        return _describe_feature_collection(source, base)
+    for mosaic, flight in iterate_shown_mosaics(catalog, get_access_policy(request)):
         if mosaic.mosaic_id == collection_id:
-            return _of_tiles(mosaic, flight, events_by_id(catalog), base)
-    raise _no_collection(collection_id)
+            return _describe_tile_collection(mosaic, flight, read_events_by_id(catalog), base)
+    raise _build_no_collection_error(collection_id)
 
 
 @router.get("/collections/{collection_id}/items")
-def items(
-    collection_id: Name, wanted: PageWanted, request: Request, catalog: CatalogHere, now_ns: Now
+def list_ogc_items(
+    collection_id: NamePath, wanted: FeatureQueryHere, request: Request, catalog: CatalogHere, now_ns: Now
 ) -> JSONResponse:
     """A page of features as GeoJSON, and the link to the next. Where nobody has counted, `numberMatched` is
     left out."""
-    source = _source(collection_id, request, catalog, now_ns)
+    source = _find_source(collection_id, request, catalog, now_ns)
     page = source.page(wanted)
-    base = base_of(request)
-    links = [link("self", here(request), GEOJSON), link("collection", _address(base, source.name))]
+    base = get_base_url(request)
+    links = [
+        build_link("self", build_current_url(request), GEOJSON),
+        build_link("collection", _address(base, source.name)),
+    ]
     if page.next_offset is not None:
-        links.append(link("next", here(request, offset=page.next_offset), GEOJSON))
-    counted = {} if page.matched is None else {"numberMatched": page.matched}
+        links.append(build_link("next", build_current_url(request, offset=page.next_offset), GEOJSON))
+    counted = {} if page.matched_count is None else {"numberMatched": page.matched_count}
     body = {
         "type": "FeatureCollection",
-        "features": [_feature(one, source.name, base) for one in page.things],
+        "features": [_feature(one, source.name, base) for one in page.features],
         "links": links,
-        "timeStamp": iso(now_ns, "seconds"),
+        "timeStamp": format_iso(now_ns, "seconds"),
         **counted,
-        "numberReturned": len(page.things),
+        "numberReturned": len(page.features),
     }
     return JSONResponse(body, media_type=GEOJSON)
 
 
 @router.get("/collections/{collection_id}/items/{feature_id}")
-def item(
-    collection_id: Name, feature_id: Name, request: Request, catalog: CatalogHere, now_ns: Now
+def get_ogc_item(
+    collection_id: NamePath, feature_id: NamePath, request: Request, catalog: CatalogHere, now_ns: Now
 ) -> JSONResponse:
     """One feature as GeoJSON."""
-    source = _source(collection_id, request, catalog, now_ns)
-    return JSONResponse(_feature(source.one(feature_id), source.name, base_of(request)), media_type=GEOJSON)
+    source = _find_source(collection_id, request, catalog, now_ns)
+    return JSONResponse(
+        _feature(source.get_feature(feature_id), source.name, get_base_url(request)), media_type=GEOJSON
+    )
 
 
-def _source(name: str, request: Request, catalog: Catalog, now_ns: int) -> Source:
-    found = next((one for one in sources(request, catalog, now_ns) if one.name == name), None)
+def _find_source(name: str, request: Request, catalog: Catalog, now_ns: int) -> FeatureSource:
+    found = next((one for one in list_feature_sources(request, catalog, now_ns) if one.name == name), None)
     if found is None:
-        raise _no_collection(name)
+        raise _build_no_collection_error(name)
     return found
 
 
-def _of_features(source: Source, base: str) -> Json:
+def _describe_feature_collection(source: FeatureSource, base: str) -> Json:
     address = _address(base, source.name)
     return {
         "id": source.name,
@@ -149,53 +179,57 @@ def _of_features(source: Source, base: str) -> Json:
         "itemType": "feature",
         "crs": [CRS84],
         **_extent(*source.extent()),
-        "links": [link("self", address), link("items", f"{address}/items", GEOJSON)],
+        "links": [build_link("self", address), build_link("items", f"{address}/items", GEOJSON)],
     }
 
 
-def _of_tiles(mosaic: MosaicInfo, flight: Flight, events: dict[str, Event], base: str) -> Json:
+def _describe_tile_collection(
+    mosaic: MosaicInfo, flight: Flight, events: dict[str, Event], base: str
+) -> Json:
     address = _address(base, mosaic.mosaic_id)
     return {
         "id": mosaic.mosaic_id,
-        "title": f"{titled(flight.name, events[flight.event_id])} ({mosaic.layer.value})",
+        "title": f"{format_title(flight.name, events[flight.event_id])} ({mosaic.layer.value})",
         "description": f"Mosaic, revision {mosaic.revision}, GSD {flight.gsd_m:.3f} m.",
         # clients take what does not say otherwise for features; GDAL's driver looks at the second word alone
         "itemType": "map",
         "layerDataType": "Raster",
         "crs": [CRS84],
-        **_extent(bounds_of(flight), (flight.first_ns, flight.last_ns)),
+        **_extent(get_flight_bounds(flight), (flight.first_ns, flight.last_ns)),
         "links": [
-            link("self", address),
-            link(TILESETS, f"{address}/map/tiles"),
-            link("alternate", f"{base}tilejson/{part(mosaic.mosaic_id)}", JSON, "TileJSON"),
+            build_link("self", address),
+            build_link(TILESETS, f"{address}/map/tiles"),
+            build_link(
+                "alternate", f"{base}tilejson/{quote_path_segment(mosaic.mosaic_id)}", JSON, "TileJSON"
+            ),
         ],
     }
 
 
-def _extent(bounds: BoundsLonLat | None, ends: Ends | None) -> Json:
+def _extent(bounds: BoundsLonLat | None, ends: TimeSpan | None) -> Json:
     """The `extent` member; nothing where nothing is known."""
     extent: Json = {}
     if bounds is not None:
         extent["spatial"] = {"bbox": [list(bounds)], "crs": CRS84}
     if ends is not None:
-        extent["temporal"] = {"interval": [[iso_or_none(one) for one in ends]]}
+        extent["temporal"] = {"interval": [[format_iso_or_none(one) for one in ends]]}
     return {"extent": extent} if extent else {}
 
 
-def _feature(thing: Thing, collection: str, base: str) -> Json:
+def _feature(thing: SourceFeature, collection: str, base: str) -> Json:
     address = _address(base, collection)
     links: Iterable[Json] = (
-        link("self", f"{address}/items/{part(thing.name)}", GEOJSON),
-        link("collection", address),
+        build_link("self", f"{address}/items/{quote_path_segment(thing.name)}", GEOJSON),
+        build_link("collection", address),
     )
-    return {**feature(thing.wkb, thing.properties), "id": thing.name, "links": list(links)}
+    return {**to_geojson_feature(thing.wkb, thing.properties), "id": thing.name, "links": list(links)}
 
 
 def _address(base: str, collection: str) -> str:
-    return f"{base}ogc/collections/{part(collection)}"
+    return f"{base}ogc/collections/{quote_path_segment(collection)}"
 
 
-def _no_collection(name: str) -> NotFound:
+def _build_no_collection_error(name: str) -> NotFound:
     return NotFound(
         _("{name}: there is no such collection of features; see /ogc/collections", name=name[:80])
     )

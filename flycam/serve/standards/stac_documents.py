@@ -8,25 +8,31 @@ from dataclasses import dataclass
 import shapely
 from fastapi import Request
 
+from flycam.catalog.access_policy import AccessPolicy
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
-from flycam.catalog.withholding import Withholding
 from flycam.frame.flight import Event, Flight
-from flycam.frame.moment import iso
-from flycam.serve.answering.links import GEOJSON, JSON, link, part
-from flycam.serve.answering.quad import limits
-from flycam.serve.answering.wording import Json, geometry, iso_or_none
-from flycam.serve.standards.products import COG, clips_of, is_clip_withheld
-from flycam.serve.tiles.imaged import outline_of
-from flycam.serve.tiles.offered import bounds_of, events_by_id, flights_on_map, on_offer, titled
+from flycam.frame.timestamp import format_iso
+from flycam.serve.http.json_values import Json, format_iso_or_none, to_geojson_geometry
+from flycam.serve.http.links import GEOJSON, JSON, build_link, quote_path_segment
+from flycam.serve.http.tile_matrix import iterate_tile_limits
+from flycam.serve.standards.clips import COG_MEDIA_TYPE, is_clip_withheld, list_clips
+from flycam.serve.tiles.outlines import get_revision_outline
+from flycam.serve.tiles.visible_flights import (
+    format_title,
+    get_flight_bounds,
+    iterate_offered_mosaics,
+    list_flights_on_map,
+    read_events_by_id,
+)
 
-VERSION = "1.0.0"
+STAC_VERSION = "1.0.0"
 _WEB_MAPS = "https://stac-extensions.github.io/web-map-links/v1.2.0/schema.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Offered:
+class OfferedRevision:
     """One revision of a flight's mosaic, as an item will tell it."""
 
     event: Event
@@ -39,37 +45,39 @@ class Offered:
         return f"{self.mosaic.mosaic_id}-r{self.mosaic.revision}"
 
 
-def offered(catalog: Catalog, sees: Withholding, event_id: str | None = None) -> list[Offered]:
+def list_offered_revisions(
+    catalog: Catalog, access_policy: AccessPolicy, event_id: str | None = None
+) -> list[OfferedRevision]:
     """Every revision that may be shown, newest capture first, of a flight the newest revision first."""
-    events = events_by_id(catalog)
+    events = read_events_by_id(catalog)
     return [
-        Offered(event=events[flight.event_id], flight=flight, mosaic=mosaic)
-        for flight in flights_on_map(catalog, sees, event_id)
-        for mosaic in sorted(on_offer(catalog, flight), key=lambda one: -one.revision)
+        OfferedRevision(event=events[flight.event_id], flight=flight, mosaic=mosaic)
+        for flight in list_flights_on_map(catalog, access_policy, event_id)
+        for mosaic in sorted(iterate_offered_mosaics(catalog, flight), key=lambda one: -one.revision)
     ]
 
 
-def outline(request: Request, catalog: Catalog, one: Offered) -> bytes:
+def find_revision_outline(request: Request, catalog: Catalog, one: OfferedRevision) -> bytes:
     """The ground that it shows, WKB; its flight's box where it shows none."""
-    found = outline_of(request, catalog, one.flight, one.mosaic)
-    return found or shapely.to_wkb(shapely.box(*bounds_of(one.flight)))
+    found = get_revision_outline(request, catalog, one.flight, one.mosaic)
+    return found or shapely.to_wkb(shapely.box(*get_flight_bounds(one.flight)))
 
 
-def collection_of(event: Event, flights: Sequence[Flight], base: str) -> Json:
+def build_stac_collection(event: Event, flights: Sequence[Flight], base: str) -> Json:
     """The collection of an event with these flights, of which there is at least one."""
-    west, south, east, north = zip(*(bounds_of(one) for one in flights), strict=True)
+    west, south, east, north = zip(*(get_flight_bounds(one) for one in flights), strict=True)
     first, last = min(one.first_ns for one in flights), max(one.last_ns for one in flights)
-    here = f"{base}stac/collections/{part(event.event_id)}"
+    here = f"{base}stac/collections/{quote_path_segment(event.event_id)}"
     return {
         "type": "Collection",
-        "stac_version": VERSION,
+        "stac_version": STAC_VERSION,
         "id": event.event_id,
-        "title": titled(event.name, event),
-        "description": titled(event.name, event),
+        "title": format_title(event.name, event),
+        "description": format_title(event.name, event),
         "license": "proprietary",
         "extent": {
             "spatial": {"bbox": [[min(west), min(south), max(east), max(north)]]},
-            "temporal": {"interval": [[iso(first), iso(last)]]},
+            "temporal": {"interval": [[format_iso(first), format_iso(last)]]},
         },
         "summaries": {
             "gsd": {
@@ -77,20 +85,26 @@ def collection_of(event: Event, flights: Sequence[Flight], base: str) -> Json:
                 "maximum": max(one.gsd_m for one in flights),
             }
         },
-        "links": [*_up(base, f"{base}stac"), link("self", here), link("items", f"{here}/items", GEOJSON)],
+        "links": [
+            *_build_parent_links(base, f"{base}stac"),
+            build_link("self", here),
+            build_link("items", f"{here}/items", GEOJSON),
+        ],
     }
 
 
-def item_of(catalog: Catalog, one: Offered, outline_wkb: bytes, base: str, sees: Withholding) -> Json:
+def build_stac_item(
+    catalog: Catalog, one: OfferedRevision, outline_wkb: bytes, base: str, access_policy: AccessPolicy
+) -> Json:
     """The item of a revision: the ground it shows, its times, the addresses of its tiles, and of the clipped
     maps and reports that may be had. `outline_wkb` is `outline` of it."""
     event, flight, mosaic = one.event, one.flight, one.mosaic
-    shape, bounds = geometry(outline_wkb)
-    collection = f"{base}stac/collections/{part(event.event_id)}"
-    title = f"{titled(flight.name, event)} ({mosaic.layer.value}, {_kind(mosaic)})"
+    shape, bounds = to_geojson_geometry(outline_wkb)
+    collection = f"{base}stac/collections/{quote_path_segment(event.event_id)}"
+    title = f"{format_title(flight.name, event)} ({mosaic.layer.value}, {_kind(mosaic)})"
     return {
         "type": "Feature",
-        "stac_version": VERSION,
+        "stac_version": STAC_VERSION,
         "stac_extensions": [_WEB_MAPS],
         "id": one.name,
         "collection": event.event_id,
@@ -99,8 +113,8 @@ def item_of(catalog: Catalog, one: Offered, outline_wkb: bytes, base: str, sees:
         "properties": {
             "title": title,
             "datetime": None,
-            "start_datetime": iso(flight.first_ns),
-            "end_datetime": iso(flight.last_ns),
+            "start_datetime": format_iso(flight.first_ns),
+            "end_datetime": format_iso(flight.last_ns),
             "gsd": flight.gsd_m,
             "flycam:flight_id": flight.flight_id,
             "flycam:layer": mosaic.layer.value,
@@ -109,14 +123,14 @@ def item_of(catalog: Catalog, one: Offered, outline_wkb: bytes, base: str, sees:
             "flycam:is_drill": event.is_drill,
             "flycam:state": flight.state.value,
             "flycam:vertical_datum": flight.vertical_datum,
-            "flycam:event_starts": iso_or_none(event.starts_ns),
-            **_made(catalog, mosaic),
+            "flycam:event_starts": format_iso_or_none(event.starts_ns),
+            **_describe_provenance(catalog, mosaic),
         },
-        "assets": _assets(catalog, one, base, sees),
+        "assets": _assets(catalog, one, base, access_policy),
         "links": [
-            *_up(base, collection),
-            link("self", f"{collection}/items/{part(one.name)}", GEOJSON),
-            link("collection", collection),
+            *_build_parent_links(base, collection),
+            build_link("self", f"{collection}/items/{quote_path_segment(one.name)}", GEOJSON),
+            build_link("collection", collection),
             *_web_maps(mosaic, base, title),
         ],
     }
@@ -124,17 +138,17 @@ def item_of(catalog: Catalog, one: Offered, outline_wkb: bytes, base: str, sees:
 
 def _web_maps(mosaic: MosaicInfo, base: str, title: str) -> Iterator[Json]:
     """Links of the extension for web maps; WMTS knows the revision on show alone."""
-    address = part(mosaic.mosaic_id)
+    address = quote_path_segment(mosaic.mosaic_id)
     tiles = f"{base}tiles/{address}/{{z}}/{{x}}/{{y}}.png?revision={mosaic.revision}"
-    yield link("xyz", tiles, "image/png", title)
-    yield link("tilejson", f"{base}tilejson/{address}?revision={mosaic.revision}", JSON, title)
+    yield build_link("xyz", tiles, "image/png", title)
+    yield build_link("tilejson", f"{base}tilejson/{address}?revision={mosaic.revision}", JSON, title)
     if mosaic.published:
-        yield link("wmts", f"{base}wmts", "image/png", title, **{"wmts:layer": mosaic.mosaic_id})
+        yield build_link("wmts", f"{base}wmts", "image/png", title, **{"wmts:layer": mosaic.mosaic_id})
 
 
-def _assets(catalog: Catalog, one: Offered, base: str, sees: Withholding) -> Json:
+def _assets(catalog: Catalog, one: OfferedRevision, base: str, access_policy: AccessPolicy) -> Json:
     mosaic = one.mosaic
-    address, number = part(mosaic.mosaic_id), mosaic.revision
+    address, number = quote_path_segment(mosaic.mosaic_id), mosaic.revision
     assets: Json = {
         "tilejson": {
             "href": f"{base}tilejson/{address}?revision={number}",
@@ -143,7 +157,7 @@ def _assets(catalog: Catalog, one: Offered, base: str, sees: Withholding) -> Jso
             "roles": ["visual", "tiles"],
         }
     }
-    small = [tiles for tiles in limits(mosaic, bounds_of(one.flight)) if len(tiles) == 1]
+    small = [tiles for tiles in iterate_tile_limits(mosaic, get_flight_bounds(one.flight)) if len(tiles) == 1]
     if small:
         tile = f"{small[-1].z}/{small[-1].x_start}/{small[-1].y_start}"
         assets["thumbnail"] = {
@@ -152,27 +166,27 @@ def _assets(catalog: Catalog, one: Offered, base: str, sees: Withholding) -> Jso
             "roles": ["thumbnail"],
         }
     names = catalog.boundaries.names()
-    for covered in clips_of(catalog, mosaic):
-        if is_clip_withheld(catalog, covered, sees):
+    for covered in list_clips(catalog, mosaic):
+        if is_clip_withheld(catalog, covered, access_policy):
             continue
         code = covered.commune_code
         assets[f"cog-{code}"] = {
-            "href": f"{base}cog/{address}/{number}/{part(code)}.tif",
-            "type": COG,
+            "href": f"{base}cog/{address}/{number}/{quote_path_segment(code)}.tif",
+            "type": COG_MEDIA_TYPE,
             "title": f"{names.get(code, code)} ({code})",
             "roles": ["data", "visual"],
             "gsd": covered.gsd_m,
         }
-    if sees.touches_box(one.flight.bounds_lonlat_deg):
+    if access_policy.touches_box(one.flight.bounds_lonlat_deg):
         return assets
     return {**assets, **_reports(catalog, one, base)}
 
 
-def _reports(catalog: Catalog, one: Offered, base: str) -> Json:
+def _reports(catalog: Catalog, one: OfferedRevision, base: str) -> Json:
     if one.mosaic.revision == LIVE_REVISION:
         return {}
     record = catalog.revisions.get(one.mosaic.mosaic_id, one.mosaic.revision)
-    address = f"{base}api/flights/{part(one.flight.flight_id)}/report"
+    address = f"{base}api/flights/{quote_path_segment(one.flight.flight_id)}/report"
     asked = f"kind=pdf&layer={one.mosaic.layer.value}&revision={one.mosaic.revision}"
     return {
         f"report-{language}": {
@@ -186,15 +200,15 @@ def _reports(catalog: Catalog, one: Offered, base: str) -> Json:
     }
 
 
-def _made(catalog: Catalog, mosaic: MosaicInfo) -> Json:
+def _describe_provenance(catalog: Catalog, mosaic: MosaicInfo) -> Json:
     if mosaic.revision == LIVE_REVISION:
         return {}
-    return {"created": iso(catalog.revisions.get(mosaic.mosaic_id, mosaic.revision).made_ns)}
+    return {"created": format_iso(catalog.revisions.get(mosaic.mosaic_id, mosaic.revision).made_ns)}
 
 
 def _kind(mosaic: MosaicInfo) -> str:
     return "not finished" if mosaic.revision == LIVE_REVISION else f"finished, revision {mosaic.revision}"
 
 
-def _up(base: str, parent: str) -> list[Json]:
-    return [link("root", f"{base}stac"), link("parent", parent)]
+def _build_parent_links(base: str, parent: str) -> list[Json]:
+    return [build_link("root", f"{base}stac"), build_link("parent", parent)]

@@ -10,22 +10,28 @@ from collections.abc import Iterator, Mapping
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from flycam.catalog.access_policy import AccessPolicy
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import MosaicInfo
-from flycam.catalog.withholding import Withholding
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
-from flycam.frame.moment import iso
-from flycam.frame.tilecodec import ViewFormat
+from flycam.frame.tile_codec import ViewFormat
+from flycam.frame.timestamp import format_iso
 from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileId
-from flycam.serve.answering.quad import QUAD, Matrix, limits
-from flycam.serve.door.guard import Sees, viewer, withholding_of
+from flycam.serve.auth.guards import AccessPolicyHere, get_access_policy, require_viewer
+from flycam.serve.http.tile_matrix import TILE_MATRIX_SET, TileMatrix, iterate_tile_limits
 from flycam.serve.services import CatalogHere
-from flycam.serve.standards.xml_words import escape, quoteattr
-from flycam.serve.tiles.offered import bounds_of, events_by_id, shown_mosaic, shown_mosaics, titled
-from flycam.serve.tiles.tile_answers import is_within_limits, tile_answer
+from flycam.serve.standards.xml_text import escape_text, quote_attribute
+from flycam.serve.tiles.tile_responses import build_tile_response, is_within_limits
+from flycam.serve.tiles.visible_flights import (
+    find_shown_mosaic,
+    format_title,
+    get_flight_bounds,
+    iterate_shown_mosaics,
+    read_events_by_id,
+)
 
-router = APIRouter(dependencies=[Depends(viewer)])
+router = APIRouter(dependencies=[Depends(require_viewer)])
 
 _FORMATS = {one.value: one for one in (ViewFormat.PNG, ViewFormat.WEBP)}
 
@@ -37,43 +43,47 @@ _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 @router.get("/wmts", response_class=Response)
-def wmts(request: Request, catalog: CatalogHere, sees: Sees) -> Response:
+def answer_wmts_kvp(request: Request, catalog: CatalogHere, access_policy: AccessPolicyHere) -> Response:
     """WMTS 1.0.0 by key-value pairs: GetCapabilities (also without any), and GetTile."""
     asked = {name.lower(): value for name, value in request.query_params.items()}
     if asked.get("service", "WMTS").upper() != "WMTS":
-        return _refused("InvalidParameterValue", "service", "only WMTS is served here")
+        return _build_exception_report("InvalidParameterValue", "service", "only WMTS is served here")
     wanted = asked.get("request", "GetCapabilities").lower()
     if wanted == "getcapabilities":
-        return _xml(capabilities(catalog, str(request.base_url), sees))
+        return _xml(build_wmts_capabilities(catalog, str(request.base_url), access_policy))
     if wanted != "gettile":
-        return _refused("OperationNotSupported", "request", "ask for GetCapabilities or GetTile")
+        return _build_exception_report(
+            "OperationNotSupported", "request", "ask for GetCapabilities or GetTile"
+        )
     return _tile(request, catalog, asked)
 
 
 @router.get("/wmts/1.0.0/WMTSCapabilities.xml", response_class=Response)
-def wmts_document(request: Request, catalog: CatalogHere, sees: Sees) -> Response:
+def get_wmts_capabilities(
+    request: Request, catalog: CatalogHere, access_policy: AccessPolicyHere
+) -> Response:
     """The capabilities of WMTS 1.0.0 at the address that clients of its REST binding know."""
-    return _xml(capabilities(catalog, str(request.base_url), sees))
+    return _xml(build_wmts_capabilities(catalog, str(request.base_url), access_policy))
 
 
-def capabilities(catalog: Catalog, base: str, sees: Withholding) -> str:
+def build_wmts_capabilities(catalog: Catalog, base: str, access_policy: AccessPolicy) -> str:
     """The capabilities document; `base` is the server's own address, with a slash at its end."""
-    events, shown = events_by_id(catalog), list(shown_mosaics(catalog, sees))
+    events, shown = read_events_by_id(catalog), list(iterate_shown_mosaics(catalog, access_policy))
     layers = [_layer(mosaic, flight, events[flight.event_id], base) for mosaic, flight in shown]
     deepest = max((mosaic.base_zoom for mosaic, _ in shown), default=0)
     grid = (
-        f"<TileMatrixSet><ows:Identifier>{QUAD}</ows:Identifier>"
+        f"<TileMatrixSet><ows:Identifier>{TILE_MATRIX_SET}</ows:Identifier>"
         "<ows:SupportedCRS>urn:ogc:def:crs:EPSG::3857</ows:SupportedCRS>"
         "<WellKnownScaleSet>urn:ogc:def:wkss:OGC:1.0:GoogleMapsCompatible</WellKnownScaleSet>"
-        f"{''.join(_matrix(Matrix(z)) for z in range(deepest + 1))}</TileMatrixSet>"
+        f"{''.join(_matrix(TileMatrix(z)) for z in range(deepest + 1))}</TileMatrixSet>"
     )
     contents = f"<Contents>{''.join(layers)}{grid}</Contents>"
-    document = quoteattr(f"{base}wmts/1.0.0/WMTSCapabilities.xml")
+    document = quote_attribute(f"{base}wmts/1.0.0/WMTSCapabilities.xml")
     return f"{_HEAD}{_operations(base)}{contents}<ServiceMetadataURL xlink:href={document}/></Capabilities>"
 
 
 def _operations(base: str) -> str:
-    address = quoteattr(f"{base}wmts?")
+    address = quote_attribute(f"{base}wmts?")
     get = (
         f'<ows:DCP><ows:HTTP><ows:Get xlink:href={address}><ows:Constraint name="GetEncoding">'
         "<ows:AllowedValues><ows:Value>KVP</ows:Value></ows:AllowedValues></ows:Constraint></ows:Get>"
@@ -84,28 +94,29 @@ def _operations(base: str) -> str:
 
 
 def _layer(mosaic: MosaicInfo, flight: Flight, event: Event, base: str) -> str:
-    bounds = west, south, east, north = bounds_of(flight)
-    title = f"{titled(flight.name, event)} ({mosaic.layer.value})"
+    bounds = west, south, east, north = get_flight_bounds(flight)
+    title = f"{format_title(flight.name, event)} ({mosaic.layer.value})"
     formats = "".join(f"<Format>{kind}</Format>" for kind in _FORMATS)
     templates = "".join(
         f'<ResourceURL format="{kind}" resourceType="tile" template='
-        f"{quoteattr(f'{base}tiles/{mosaic.mosaic_id}/{{TileMatrix}}/{{TileCol}}/{{TileRow}}{suffix}')}/>"
+        f"{quote_attribute(f'{base}tiles/{mosaic.mosaic_id}/{{TileMatrix}}/{{TileCol}}/{{TileRow}}{suffix}')}/>"
         for kind, suffix in (("image/png", ".png"), ("image/webp", ".webp"))
     )
     return (
-        f"<Layer><ows:Title>{escape(title)}</ows:Title>"
-        f"<ows:Abstract>{escape(f'{iso(flight.first_ns)} – {iso(flight.last_ns)}')}</ows:Abstract>"
+        f"<Layer><ows:Title>{escape_text(title)}</ows:Title>"
+        "<ows:Abstract>"
+        f"{escape_text(f'{format_iso(flight.first_ns)} – {format_iso(flight.last_ns)}')}</ows:Abstract>"
         f"<ows:WGS84BoundingBox><ows:LowerCorner>{west:.7f} {south:.7f}</ows:LowerCorner>"
         f"<ows:UpperCorner>{east:.7f} {north:.7f}</ows:UpperCorner></ows:WGS84BoundingBox>"
-        f"<ows:Identifier>{escape(mosaic.mosaic_id)}</ows:Identifier>"
+        f"<ows:Identifier>{escape_text(mosaic.mosaic_id)}</ows:Identifier>"
         f'<Style isDefault="true"><ows:Identifier>default</ows:Identifier></Style>{formats}'
-        f"<TileMatrixSetLink><TileMatrixSet>{QUAD}</TileMatrixSet><TileMatrixSetLimits>"
+        f"<TileMatrixSetLink><TileMatrixSet>{TILE_MATRIX_SET}</TileMatrixSet><TileMatrixSetLimits>"
         f"{''.join(_limits(mosaic, bounds))}</TileMatrixSetLimits></TileMatrixSetLink>{templates}</Layer>"
     )
 
 
 def _limits(mosaic: MosaicInfo, bounds: tuple[float, float, float, float]) -> Iterator[str]:
-    for tiles in limits(mosaic, bounds):
+    for tiles in iterate_tile_limits(mosaic, bounds):
         yield (
             f"<TileMatrixLimits><TileMatrix>{tiles.z}</TileMatrix><MinTileRow>{tiles.y_start}</MinTileRow>"
             f"<MaxTileRow>{tiles.y_stop - 1}</MaxTileRow><MinTileCol>{tiles.x_start}</MinTileCol>"
@@ -113,7 +124,7 @@ def _limits(mosaic: MosaicInfo, bounds: tuple[float, float, float, float]) -> It
         )
 
 
-def _matrix(matrix: Matrix) -> str:
+def _matrix(matrix: TileMatrix) -> str:
     return (
         f"<TileMatrix><ows:Identifier>{matrix.zoom}</ows:Identifier>"
         f"<ScaleDenominator>{matrix.scale_denominator!r}</ScaleDenominator>"
@@ -123,31 +134,39 @@ def _matrix(matrix: Matrix) -> str:
     )
 
 
-def _tile(request: Request, catalog: Catalog, asked: Mapping[str, str]) -> Response:
+def _tile(request: Request, catalog: Catalog, parameters: Mapping[str, str]) -> Response:
     """GetTile: the tile itself, or an exception that says which parameter is wrong."""
     names = ("layer", "tilematrix", "tilecol", "tilerow")
-    missing = next((name for name in names if not asked.get(name)), None)
+    missing = next((name for name in names if not parameters.get(name)), None)
     if missing:
-        return _refused("MissingParameterValue", missing, f"{missing} is missing")
-    if asked.get("tilematrixset", QUAD) != QUAD:
-        return _refused("InvalidParameterValue", "tilematrixset", f"the only one is {QUAD}")
-    numbers = [asked[name] for name in names[1:]]
+        return _build_exception_report("MissingParameterValue", missing, f"{missing} is missing")
+    if parameters.get("tilematrixset", TILE_MATRIX_SET) != TILE_MATRIX_SET:
+        return _build_exception_report(
+            "InvalidParameterValue", "tilematrixset", f"the only one is {TILE_MATRIX_SET}"
+        )
+    numbers = [parameters[name] for name in names[1:]]
     if not all(one.isascii() and one.isdecimal() and len(one) < 10 for one in numbers):
-        return _refused("InvalidParameterValue", "tilematrix", "see the capabilities for what there is")
-    wanted = _FORMATS.get(asked.get("format", "image/png"))
+        return _build_exception_report(
+            "InvalidParameterValue", "tilematrix", "see the capabilities for what there is"
+        )
+    wanted = _FORMATS.get(parameters.get("format", "image/png"))
     if wanted is None:
-        return _refused("InvalidParameterValue", "format", f"ask for {' or '.join(_FORMATS)}")
-    if not _is_plain(asked["layer"]):
-        return _refused("InvalidParameterValue", "layer", "see the capabilities for what there is")
+        return _build_exception_report("InvalidParameterValue", "format", f"ask for {' or '.join(_FORMATS)}")
+    if not _is_plain(parameters["layer"]):
+        return _build_exception_report(
+            "InvalidParameterValue", "layer", "see the capabilities for what there is"
+        )
     try:
-        mosaic, flight = shown_mosaic(catalog, asked["layer"], withholding_of(request))
+        mosaic, flight = find_shown_mosaic(catalog, parameters["layer"], get_access_policy(request))
     except NotFound as error:
-        return _refused("InvalidParameterValue", "layer", str(error))
+        return _build_exception_report("InvalidParameterValue", "layer", str(error))
     z, x, y = map(int, numbers)
     tile_id = TileId(z=z, x=x, y=y)
     if not is_within_limits(mosaic, flight, tile_id):
-        return _refused("TileOutOfRange", "tilerow", "see the TileMatrixSetLimits of the layer")
-    return tile_answer(request, mosaic, tile_id, wanted)
+        return _build_exception_report(
+            "TileOutOfRange", "tilerow", "see the TileMatrixSetLimits of the layer"
+        )
+    return build_tile_response(request, mosaic, tile_id, wanted)
 
 
 def _is_plain(name: str) -> bool:
@@ -158,11 +177,12 @@ def _xml(text: str, status: int = 200) -> Response:
     return Response(text, status, media_type="application/xml")
 
 
-def _refused(code: str, where: str, what: str) -> Response:
+def _build_exception_report(code: str, where: str, what: str) -> Response:
     """An exception report as OGC 06-121r3 has it."""
     return _xml(
         '<?xml version="1.0" encoding="UTF-8"?><ExceptionReport xmlns="http://www.opengis.net/ows/1.1" '
-        f'version="1.1.0"><Exception exceptionCode="{code}" locator="{where}"><ExceptionText>{escape(what)}'
+        f'version="1.1.0"><Exception exceptionCode="{code}" '
+        f'locator="{where}"><ExceptionText>{escape_text(what)}'
         "</ExceptionText></Exception></ExceptionReport>",
         501 if code == "OperationNotSupported" else 400,
     )

@@ -11,28 +11,28 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from PIL import Image
 
 from flycam.catalog.records import DemRecord
-from flycam.errors import StorageTrouble
-from flycam.frame.moment import iso
-from flycam.geodata.hillshade import hillshade_tile, palette
+from flycam.errors import StorageFailed
+from flycam.frame.timestamp import format_iso
+from flycam.geodata.hillshade import make_palette, render_hillshade_tile
 from flycam.geometry.grid import TileId
-from flycam.pipeline.dem_copies import A_WHILE_S
-from flycam.pipeline.made_up import is_made_up_dem
-from flycam.pipeline.terrain import registered_dems
+from flycam.pipeline.dem_cache import FAILURE_TTL_S
+from flycam.pipeline.exercise_guard import is_exercise_dem
+from flycam.pipeline.terrain import load_registered_dems
 from flycam.pipeline.workspace import Workspace
-from flycam.serve.answering.wording import Json
-from flycam.serve.door.guard import guest
+from flycam.serve.auth.guards import require_guest
+from flycam.serve.http.json_values import Json
 from flycam.serve.services import ServicesHere
-from flycam.serve.tiles.views import EMPTY
+from flycam.serve.tiles.tile_views import EMPTY_VIEW
 
-router = APIRouter(dependencies=[Depends(guest)])
+router = APIRouter(dependencies=[Depends(require_guest)])
 
 MIN_ZOOM, MAX_ZOOM = 6, 16
 _HEADERS = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
-_KEPT_TILES = 1024
+_MAX_TILES = 1024
 _PNG_LEVEL = 6
 
 
-class Relief:
+class HillshadeCache:
     """Hillshade PNGs of the registered DEMs, kept in bounded memory. Safe to use from several threads."""
 
     def __init__(self, workspace: Workspace) -> None:
@@ -56,15 +56,15 @@ class Relief:
         with self._lock:
             if dem_ids == self._dem_ids:  # else it may show the ground as it was before one was added
                 self._pictures[tile_id] = made
-            if len(self._pictures) > _KEPT_TILES:
+            if len(self._pictures) > _MAX_TILES:
                 self._pictures.popitem(last=False)
         return made
 
     def _make(self, tile_id: TileId) -> bytes:
-        numbers = hillshade_tile(registered_dems(self._workspace, A_WHILE_S), tile_id)
+        numbers = render_hillshade_tile(load_registered_dems(self._workspace, FAILURE_TTL_S), tile_id)
         if numbers is None:
-            return EMPTY.data
-        picture, colours = Image.fromarray(numbers, "P"), palette()
+            return EMPTY_VIEW.data
+        picture, colours = Image.fromarray(numbers, "P"), make_palette()
         picture.putpalette(colours[:, :3].tobytes())
         out = io.BytesIO()
         picture.save(out, "PNG", compress_level=_PNG_LEVEL, transparency=colours[:, 3].tobytes())
@@ -72,7 +72,7 @@ class Relief:
 
 
 @router.get("/api/terrain")
-def terrain(services: ServicesHere) -> list[Json]:
+def list_terrain(services: ServicesHere) -> list[Json]:
     """Registered DEMs with their datums. is_drill: made up; null where its file cannot be read now."""
     workspace = services.workspace
     return [
@@ -83,7 +83,7 @@ def terrain(services: ServicesHere) -> list[Json]:
             "crs": dem.crs,
             "bounds": dem.bounds_lonlat_deg,
             "post_spacing_m": dem.post_spacing_m,
-            "added": iso(dem.added_ns),
+            "added": format_iso(dem.added_ns),
             "is_drill": _is_drill(workspace, dem),
         }
         for dem in workspace.catalog.terrain.dems()
@@ -92,18 +92,18 @@ def terrain(services: ServicesHere) -> list[Json]:
 
 def _is_drill(workspace: Workspace, dem: DemRecord) -> bool | None:
     try:
-        return is_made_up_dem(workspace, dem, A_WHILE_S)
-    except StorageTrouble:  # a store that is away keeps nobody from hearing what is registered
+        return is_exercise_dem(workspace, dem, FAILURE_TTL_S)
+    except StorageFailed:  # a store that is away keeps nobody from hearing what is registered
         return None
 
 
 @router.get("/api/hillshade/{z}/{x}/{y}")
-def hillshade(
+def get_hillshade_tile(
     request: Request,
     z: Annotated[int, Path(ge=MIN_ZOOM, le=MAX_ZOOM)],
     x: Annotated[int, Path(ge=0, lt=1 << MAX_ZOOM)],
     y: Annotated[int, Path(ge=0, lt=1 << MAX_ZOOM)],
 ) -> Response:
     """One tile of terrain shading, PNG; transparent where no terrain is known."""
-    relief: Relief = request.app.state.relief
+    relief: HillshadeCache = request.app.state.relief
     return Response(relief.picture(TileId(z=z, x=x, y=y)), media_type="image/png", headers=_HEADERS)

@@ -22,19 +22,26 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from flycam.catalog.access_policy import AccessPolicy
 from flycam.catalog.records import Role
-from flycam.catalog.withholding import Withholding
 from flycam.errors import FlycamError, NotFound
 from flycam.geometry.grid import MAX_ZOOM, TileId
 from flycam.messages import _
-from flycam.serve.answering.failures import answer_to, denied
-from flycam.serve.answering.watching import ACCOUNT
-from flycam.serve.door.admission import Door, Headers, Visitor
-from flycam.serve.door.guard import role_missing
-from flycam.serve.door.scopes import beyond
-from flycam.serve.tiles.asked import ON_SHOW, Asked, AskedViews, asked_of
-from flycam.serve.tiles.follower import Follower, Watched
-from flycam.serve.tiles.views import EMPTY, SUFFIXES, Message, View, ViewCache, read_view
+from flycam.serve.auth.authenticator import Authenticator, Headers, Principal
+from flycam.serve.auth.guards import build_role_error
+from flycam.serve.auth.scopes import build_scope_error
+from flycam.serve.http.errors import build_error_response, build_sign_in_response
+from flycam.serve.http.request_metrics import ACCOUNT_SCOPE_KEY
+from flycam.serve.tiles.data_tiles import PUBLISHED_VIEW, DataTileViews, TileQuery, parse_tile_query
+from flycam.serve.tiles.log_follower import TileLogFollower, WatchedMosaic
+from flycam.serve.tiles.tile_views import (
+    EMPTY_VIEW,
+    FORMAT_BY_SUFFIX,
+    Message,
+    TileView,
+    ViewCache,
+    load_view,
+)
 from flycam.store.base import ObjectStore
 
 Scope = MutableMapping[str, Any]
@@ -44,8 +51,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PREFIX = "/tiles/"
 _PATH = re.compile(r"/tiles/([0-9A-Za-z._-]{1,128})/(\d{1,2})/(\d{1,8})/(\d{1,8})(\.png|\.webp|)")
-_LOOKS_APART_S = 0.05
-_SHORT_BYTES = 64  # of a query: what a page asks with; what is longer is nobody's habit, and not kept
+_MIN_READ_INTERVAL_S = 0.05
+_MAX_CACHED_QUERY_BYTES = (
+    64  # of a query: what a page asks with; what is longer is nobody's habit, and not kept
+)
 _NO_BODY: Message = {"type": "http.response.body", "body": b""}
 
 
@@ -66,19 +75,19 @@ class TileRoute:
     def __init__(
         self,
         app: App,
-        door: Door,
-        follower: Follower,
+        door: Authenticator,
+        follower: TileLogFollower,
         store: ObjectStore,
         cache: ViewCache,
-        asked_views: AskedViews,
+        asked_views: DataTileViews,
     ) -> None:
         self._app = app
         self._door = door
         self._follower = follower
         self._store = store
         self._cache = cache
-        self._asked_views = asked_views
-        self._making: dict[tuple[str, int, int], asyncio.Future[View]] = {}
+        self._data_views = asked_views
+        self._making: dict[tuple[str, int, int], asyncio.Future[TileView]] = {}
         self.counts = TileCounts()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -93,50 +102,55 @@ class TileRoute:
     async def _serve(self, scope: Scope, send: Send) -> None:
         headers, path = scope["headers"], scope["path"]
         try:
-            visitor = await self._door.visitor_soon(scope)
-            scope[ACCOUNT] = visitor.name if visitor is not None else None
+            visitor = await self._door.authenticate_async(scope)
+            scope[ACCOUNT_SCOPE_KEY] = visitor.name if visitor is not None else None
             if visitor is None or not visitor.sees_tiles:
                 self.counts.refused += 1
-                await _send_answer(send, _refusal(visitor, scope))
+                await _send_answer(send, _build_refusal(visitor, scope))
                 return
             query = scope["query_string"]
-            asked, version, believed = (_kept_words if len(query) <= _SHORT_BYTES else _words)(query)
-            withholding = visitor.withholding
-            if asked is None and not withholding.is_nothing and _concerns(withholding, path):
-                asked = ON_SHOW
+            asked, version, believed = (
+                _parse_query_cached if len(query) <= _MAX_CACHED_QUERY_BYTES else _parse_query
+            )(query)
+            withholding = visitor.access_policy
+            if asked is None and not withholding.is_nothing and _is_affected(withholding, path):
+                asked = PUBLISHED_VIEW
             if asked is not None:
-                view, is_settled = await asyncio.to_thread(self._make_asked, path, asked, withholding), False
+                view, is_settled = (
+                    await asyncio.to_thread(self._make_data_view, path, asked, withholding),
+                    False,
+                )
             else:
                 mosaic_id = path[len(_PREFIX) : path.find("/", len(_PREFIX))]
-                told = self._follower.told(mosaic_id)
+                told = self._follower.get_watched(mosaic_id)
                 kept = self._cache.get(path)
                 if (
                     kept is None
                     or told is None
                     or self._follower.is_due
-                    or _is_beyond(told, version, believed)
-                    or self._follower.told(mosaic_id) is not told
+                    or _is_newer(told, version, believed)
+                    or self._follower.get_watched(mosaic_id) is not told
                 ):
-                    view, told = await self._slow(path, version, believed)
-                    is_settled = view.seq <= version and not _is_beyond(told, version, believed)
+                    view, told = await self._make_view(path, version, believed)
+                    is_settled = view.seq <= version and not _is_newer(told, version, believed)
                 else:
                     self.counts.hits += 1
                     view, is_settled = kept, kept.seq <= version
         except FlycamError as error:
             self.counts.failed += 1
-            await _send_answer(send, answer_to(error, scope))
+            await _send_answer(send, build_error_response(error, scope))
             return
-        head, body = self._answer(visitor, view, headers, is_settled)
+        head, body = self._build_answer(visitor, view, headers, is_settled)
         await send(head)
         await send(body if scope["method"] == "GET" else _NO_BODY)
 
-    def _answer(
-        self, visitor: Visitor, view: View, headers: Headers, is_settled: bool
+    def _build_answer(
+        self, visitor: Principal, view: TileView, headers: Headers, is_settled: bool
     ) -> tuple[Message, Message]:
         """Head and body. What is settled never changes under its address, but for what may be withheld of it
         from an account."""
         has_account = visitor.account is not None
-        known = _known(headers)
+        known = _read_etags(headers)
         if known and view.etag in known:
             self.counts.unchanged += 1
             return view.unchanged_briefly if is_settled and has_account else view.unchanged, _NO_BODY
@@ -144,17 +158,17 @@ class TileRoute:
             return view.revalidated, view.body
         return view.brief if has_account else view.immutable, view.body
 
-    def _make_asked(self, path: str, asked: Asked, withholding: Withholding) -> View:
-        mosaic_id, tile_id, suffix = _parse(path)
-        return self._asked_views.view(path, mosaic_id, tile_id, asked, SUFFIXES[suffix], withholding)
+    def _make_data_view(self, path: str, asked: TileQuery, withholding: AccessPolicy) -> TileView:
+        mosaic_id, tile_id, suffix = _parse_path(path)
+        return self._data_views.view(path, mosaic_id, tile_id, asked, FORMAT_BY_SUFFIX[suffix], withholding)
 
-    async def _slow(self, path: str, version: int, believed: int) -> tuple[View, Watched]:
+    async def _make_view(self, path: str, version: int, believed: int) -> tuple[TileView, WatchedMosaic]:
         """Read the log, then make the view unless it is kept; and the mosaic as it was known before that.
         Equal requests at one time share the work, where they know the same of the mosaic."""
-        mosaic_id, tile_id, suffix = _parse(path)
+        mosaic_id, tile_id, suffix = _parse_path(path)
         told = await self._read_log(mosaic_id, version, believed)
         view = self._cache.get(path)
-        if view is not None and self._follower.told(mosaic_id) is told:
+        if view is not None and self._follower.get_watched(mosaic_id) is told:
             self.counts.hits += 1
             return view, told
         key = (path, told.seq, told.info.revision)
@@ -165,62 +179,62 @@ class TileRoute:
             making.add_done_callback(lambda _: self._making.pop(key, None))
         return await asyncio.shield(making), told
 
-    async def _read_log(self, mosaic_id: str, version: int, believed: int) -> Watched:
+    async def _read_log(self, mosaic_id: str, version: int, believed: int) -> WatchedMosaic:
         """The mosaic as it is known, after a look at the log where one is due. What is not known yet is
         looked for in its own log alone, by all who ask at one time together and then not for a moment:
         whoever makes versions up costs others nothing."""
-        told = self._follower.told(mosaic_id)
+        told = self._follower.get_watched(mosaic_id)
         if told is None:
-            return await asyncio.to_thread(self._follower.watch, mosaic_id)
-        if _is_beyond(told, version, believed):
+            return await asyncio.to_thread(self._follower.watch_mosaic, mosaic_id)
+        if _is_newer(told, version, believed):
             asked = time.monotonic()
-            await asyncio.sleep(self._follower.looked_at(mosaic_id) + _LOOKS_APART_S - asked)
-            await asyncio.to_thread(self._follower.read_one, mosaic_id, asked)
+            await asyncio.sleep(self._follower.get_last_read_s(mosaic_id) + _MIN_READ_INTERVAL_S - asked)
+            await asyncio.to_thread(self._follower.read_mosaic_log, mosaic_id, asked)
         elif self._follower.is_due:
             await asyncio.to_thread(self._follower.read_if_due)
-        return self._follower.told(mosaic_id) or told
+        return self._follower.get_watched(mosaic_id) or told
 
-    def _make(self, path: str, told: Watched, tile_id: TileId, suffix: str) -> View:
+    def _make(self, path: str, told: WatchedMosaic, tile_id: TileId, suffix: str) -> TileView:
         head = self._follower.head(told, tile_id)
-        view = EMPTY if head is None else read_view(self._store, head, SUFFIXES[suffix])
+        view = EMPTY_VIEW if head is None else load_view(self._store, head, FORMAT_BY_SUFFIX[suffix])
         self._cache.keep(path, view, told)
         self.counts.made += 1
         return view
 
 
-def _refusal(visitor: Visitor | None, scope: Scope) -> tuple[Message, Message]:
+def _build_refusal(principal: Principal | None, scope: Scope) -> tuple[Message, Message]:
     """What is said to whoever may not have this tile: a token for other things is not a wrong one."""
-    if visitor is None:
-        return denied(scope)
-    if visitor.account is not None and not visitor.reaches("GET", scope["path"]):
-        return answer_to(beyond(visitor.name, visitor.account.scope), scope)
-    return answer_to(role_missing(visitor, Role.GUEST), scope)
+    if principal is None:
+        return build_sign_in_response(scope)
+    if principal.account is not None and not principal.can_reach("GET", scope["path"]):
+        return build_error_response(build_scope_error(principal.name, principal.account.scope), scope)
+    return build_error_response(build_role_error(principal, Role.GUEST), scope)
 
 
-def _concerns(withholding: Withholding, path: str) -> bool:
+def _is_affected(withholding: AccessPolicy, path: str) -> bool:
     """Whether a tile is another one for this visitor than for others, or none."""
-    mosaic_id, tile_id, _ = _kept_place(path)
+    mosaic_id, tile_id, _ = _parse_path_cached(path)
     return withholding.hides_mosaic(mosaic_id) or withholding.touches_tile(tile_id)
 
 
-class _Words(NamedTuple):
+class _TileAddressQuery(NamedTuple):
     """What the query of a tile's address says: what is asked for beside the picture on show, and the log line
     and the revision that the reader knows of it; -1 where none is named."""
 
-    asked: Asked | None
+    tile_query: TileQuery | None
     version: int
-    believed: int
+    revision: int
 
 
-def _words(query: bytes) -> _Words:
-    return _Words(asked_of(query), _version(query), _believed(query))
+def _parse_query(query: bytes) -> _TileAddressQuery:
+    return _TileAddressQuery(parse_tile_query(query), _parse_version(query), _parse_revision(query))
 
 
-_kept_words = lru_cache(maxsize=1024)(_words)
+_parse_query_cached = lru_cache(maxsize=1024)(_parse_query)
 """The tiles of a mosaic are asked for in the same words until it moves."""
 
 
-def _known(headers: Headers) -> bytes:
+def _read_etags(headers: Headers) -> bytes:
     """The pictures that the reader has (If-None-Match)."""
     for name, value in headers:
         if name == b"if-none-match":
@@ -228,7 +242,7 @@ def _known(headers: Headers) -> bytes:
     return b""
 
 
-def _version(query: bytes) -> int:
+def _parse_version(query: bytes) -> int:
     """The log line in `v=…`; -1 if none is named."""
     if query[:2] != b"v=":
         return -1
@@ -236,19 +250,19 @@ def _version(query: bytes) -> int:
     return int(digits) if digits.isdigit() and len(digits) < 18 else -1
 
 
-def _believed(query: bytes) -> int:
+def _parse_revision(query: bytes) -> int:
     """The revision in `…&r=…`; -1 if none is named."""
     _, found, rest = query.partition(b"&r=")
     digits = rest.partition(b"&")[0]
     return int(digits) if found and digits.isdigit() and len(digits) < 10 else -1
 
 
-def _is_beyond(told: Watched, version: int, believed: int) -> bool:
+def _is_newer(watched: WatchedMosaic, version: int, believed: int) -> bool:
     """Whether a reader knows another line or revision of a mosaic than the server was told; -1: no matter."""
-    return version > told.seq or (believed != told.info.revision and believed >= 0)
+    return version > watched.seq or (believed != watched.info.revision and believed >= 0)
 
 
-def _parse(path: str) -> tuple[str, TileId, str]:
+def _parse_path(path: str) -> tuple[str, TileId, str]:
     match = _PATH.fullmatch(path)
     if match is None:
         raise NotFound(_("{path}: not a tile; ask for /tiles/MOSAIC/Z/X/Y", path=path))
@@ -266,7 +280,7 @@ def _parse(path: str) -> tuple[str, TileId, str]:
     return mosaic_id, tile_id, suffix
 
 
-_kept_place = lru_cache(maxsize=8192)(_parse)
+_parse_path_cached = lru_cache(maxsize=8192)(_parse_path)
 """Of all that is asked by whoever something is withheld from; addresses that are none are not kept."""
 
 

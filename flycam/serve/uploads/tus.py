@@ -14,23 +14,26 @@ from email.utils import formatdate
 
 from fastapi import APIRouter, Request, Response
 
-from flycam.errors import DiskFull, InputUnusable, StorageTrouble
+from flycam.errors import DiskFull, InputUnusable, StorageFailed
 from flycam.messages import _
-from flycam.pipeline.upload.choice import MAX_FILM_BYTES, UploadFile
+from flycam.pipeline.upload.file_selection import MAX_VIDEO_BYTES, UploadFile
 from flycam.pipeline.upload.upload import Upload, Writer
-from flycam.serve.answering.bodies import bytes_said, parts_of, too_large
-from flycam.serve.answering.failures import Refused
-from flycam.serve.door.guard import Operator, operator
-from flycam.serve.uploads.reception import Reception
+from flycam.serve.auth.guards import OperatorPrincipal, require_operator
+from flycam.serve.http.errors import Refused
+from flycam.serve.http.request_bodies import build_too_large_error, iterate_body, read_byte_count_header
+from flycam.serve.uploads.upload_service import UploadService
 
-VERSION = "1.0.0"
-BODY = "application/offset+octet-stream"
+TUS_VERSION = "1.0.0"
+TUS_BODY_TYPE = "application/offset+octet-stream"
 _ALGORITHMS = ("sha256", "sha1")
 _WRITE_BYTES = 256 << 10
 _COMMIT_BYTES = 8 << 20
 _COMMIT_S = 2.0
 _NO_PARTS = {
-    "requestBody": {"content": {BODY: {"schema": {"type": "string", "format": "binary"}}}, "required": True}
+    "requestBody": {
+        "content": {TUS_BODY_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+        "required": True,
+    }
 }
 
 
@@ -38,56 +41,56 @@ router = APIRouter()
 
 
 @router.options("/files", status_code=204, response_class=Response)
-def abilities() -> Response:
+def get_tus_capabilities() -> Response:
     """What this server can do."""
     return Response(
         status_code=204,
         headers={
-            "Tus-Version": VERSION,
+            "Tus-Version": TUS_VERSION,
             "Tus-Extension": "creation,checksum,expiration",
-            "Tus-Max-Size": str(MAX_FILM_BYTES),
+            "Tus-Max-Size": str(MAX_VIDEO_BYTES),
             "Tus-Checksum-Algorithm": ",".join(_ALGORITHMS),
         },
     )
 
 
 @router.post("/files", status_code=201, response_class=Response)
-def create(request: Request, visitor: Operator) -> Response:
+def create_tus_upload(request: Request, principal: OperatorPrincipal) -> Response:
     """Announce one file. Upload-Metadata: `filename`; with `upload` (an id of `POST /api/uploads`) it is the
     file of that upload under this path, else an upload of its own, another one each time: name and size do
     not tell two photos apart."""
     _check_version(request)
-    said = _metadata(request.headers.get("upload-metadata", ""))
-    size = bytes_said(request, "upload-length")
-    if size > MAX_FILM_BYTES:
-        raise too_large(MAX_FILM_BYTES)
-    reception: Reception = request.app.state.reception
+    said = _parse_metadata(request.headers.get("upload-metadata", ""))
+    size = read_byte_count_header(request, "upload-length")
+    if size > MAX_VIDEO_BYTES:
+        raise build_too_large_error(MAX_VIDEO_BYTES)
+    reception: UploadService = request.app.state.reception
     path = said.get("filename", "")
     if "upload" in said:
-        upload = reception.of(said["upload"], visitor)
+        upload = reception.find_upload(said["upload"], principal)
     else:
-        upload = reception.open(visitor, [UploadFile(path=path, size=size, modified_ms=0)], is_new=True)
+        upload = reception.open(principal, [UploadFile(path=path, size=size, modified_ms=0)], is_new=True)
     numbers = [n for n, file in enumerate(upload.manifest.files) if (file.path, file.size) == (path, size)]
     if not numbers:
         raise InputUnusable(_("no file of this name and size was announced for the upload"))
-    headers = {**_expires(reception, upload), "Location": f"/files/{upload.upload_id}/{numbers[0]}"}
+    headers = {**_expiry_header(reception, upload), "Location": f"/files/{upload.upload_id}/{numbers[0]}"}
     return Response(status_code=201, headers=headers)
 
 
 @router.head("/files/{upload_id}/{number}", response_class=Response)
-def standing(upload_id: str, number: int, request: Request, visitor: Operator) -> Response:
+def get_tus_offset(upload_id: str, number: int, request: Request, principal: OperatorPrincipal) -> Response:
     """How far a file is."""
     _check_version(request)
-    reception: Reception = request.app.state.reception
-    upload = reception.of(upload_id, visitor)
+    reception: UploadService = request.app.state.reception
+    upload = reception.find_upload(upload_id, principal)
     upload.path(number)
     upload.release_stale(number)
     headers = {
         "Upload-Offset": str(upload.offsets[number]),
         "Upload-Length": str(upload.size(number)),
-        "Upload-Metadata": f"filename {_encoded(upload.manifest.files[number].path)}",
+        "Upload-Metadata": f"filename {_encode_metadata(upload.manifest.files[number].path)}",
         "Cache-Control": "no-store",
-        **_expires(reception, upload),
+        **_expiry_header(reception, upload),
     }
     return Response(headers=headers)
 
@@ -98,40 +101,42 @@ def standing(upload_id: str, number: int, request: Request, visitor: Operator) -
     response_class=Response,
     openapi_extra=_NO_PARTS,
 )
-async def add(upload_id: str, number: int, request: Request, visitor: Operator) -> Response:
+async def append_tus_bytes(
+    upload_id: str, number: int, request: Request, principal: OperatorPrincipal
+) -> Response:
     """Add bytes at Upload-Offset. With Upload-Checksum they count whole and checked or not at all (460);
     without, what came before a cut counts. 409 where the offset is not the file's end,
     423 while another adds."""
     _check_version(request)
-    if request.headers.get("content-type") != BODY:
-        raise Refused(415, f"send the bytes as {BODY}", f"hãy gửi dữ liệu dạng {BODY}")
-    reception: Reception = request.app.state.reception
-    upload = await asyncio.to_thread(reception.of, upload_id, visitor)
-    offset = bytes_said(request, "upload-offset")
-    check = _checksum(request.headers.get("upload-checksum"))
+    if request.headers.get("content-type") != TUS_BODY_TYPE:
+        raise Refused(415, f"send the bytes as {TUS_BODY_TYPE}", f"hãy gửi dữ liệu dạng {TUS_BODY_TYPE}")
+    reception: UploadService = request.app.state.reception
+    upload = await asyncio.to_thread(reception.find_upload, upload_id, principal)
+    offset = read_byte_count_header(request, "upload-offset")
+    check = _parse_checksum(request.headers.get("upload-checksum"))
     upload.path(number)
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > upload.size(number) - offset:
-        raise too_large(max(upload.size(number) - offset, 0))
-    with reception.place(visitor):
+        raise build_too_large_error(max(upload.size(number) - offset, 0))
+    with reception.place(principal):
         writer = await asyncio.to_thread(upload.writer, number, offset)
         if writer is None:
-            raise _not_now(upload, number)
+            raise _build_locked_error(upload, number)
         writer.keeps_parts = check is None
         try:
             await _receive(request, writer, check)
-            await asyncio.to_thread(operator, request)
+            await asyncio.to_thread(require_operator, request)
             at = await asyncio.to_thread(writer.commit)
         except DiskFull:
             raise  # what came before is kept, and gone on from once there is room
-        except StorageTrouble:
+        except StorageFailed:
             await asyncio.to_thread(writer.drop)
             raise
         finally:
             await asyncio.to_thread(writer.close)
     if at == upload.size(number) or not offset:
         reception.wake()
-    return Response(status_code=204, headers={"Upload-Offset": str(at), **_expires(reception, upload)})
+    return Response(status_code=204, headers={"Upload-Offset": str(at), **_expiry_header(reception, upload)})
 
 
 async def _receive(request: Request, writer: Writer, check: tuple[str, bytes] | None) -> None:
@@ -140,9 +145,9 @@ async def _receive(request: Request, writer: Writer, check: tuple[str, bytes] | 
     held = bytearray()
     committed_s = time.monotonic()
     try:
-        async for part in parts_of(request):
-            if len(held) + len(part) > writer.room:
-                raise too_large(writer.room)
+        async for part in iterate_body(request):
+            if len(held) + len(part) > writer.remaining_bytes:
+                raise build_too_large_error(writer.remaining_bytes)
             held += part
             if digest is not None:
                 digest.update(part)
@@ -150,8 +155,10 @@ async def _receive(request: Request, writer: Writer, check: tuple[str, bytes] | 
             if len(held) < _WRITE_BYTES and not is_late:
                 continue
             await _write(writer, held)
-            await asyncio.to_thread(operator, request)  # a token or a role may be taken away meanwhile
-            if check is None and (is_late or writer.waiting >= _COMMIT_BYTES):
+            await asyncio.to_thread(
+                require_operator, request
+            )  # a token or a role may be taken away meanwhile
+            if check is None and (is_late or writer.uncommitted_bytes >= _COMMIT_BYTES):
                 await asyncio.to_thread(writer.commit)
                 committed_s = time.monotonic()
     finally:
@@ -171,7 +178,7 @@ async def _write(writer: Writer, held: bytearray) -> None:
     held.clear()
 
 
-def _not_now(upload: Upload, number: int) -> Refused:
+def _build_locked_error(upload: Upload, number: int) -> Refused:
     if upload.is_written(number):
         return Refused(423, "another sends this file now", "nơi khác đang gửi tệp này", {"Retry-After": "3"})
     at = upload.offsets[number]
@@ -183,22 +190,22 @@ def _not_now(upload: Upload, number: int) -> Refused:
     )
 
 
-def _expires(reception: Reception, upload: Upload) -> dict[str, str]:
-    at_s = reception.uploads.expires_s(upload)
+def _expiry_header(reception: UploadService, upload: Upload) -> dict[str, str]:
+    at_s = reception.uploads.get_expiry(upload)
     return {} if at_s is None else {"Upload-Expires": formatdate(at_s, usegmt=True)}
 
 
 def _check_version(request: Request) -> None:
-    if request.headers.get("tus-resumable") != VERSION:
+    if request.headers.get("tus-resumable") != TUS_VERSION:
         raise Refused(
             412,
-            f"say the protocol's version: Tus-Resumable: {VERSION}",
-            f"hãy ghi phiên bản giao thức: Tus-Resumable: {VERSION}",
-            {"Tus-Version": VERSION},
+            f"say the protocol's version: Tus-Resumable: {TUS_VERSION}",
+            f"hãy ghi phiên bản giao thức: Tus-Resumable: {TUS_VERSION}",
+            {"Tus-Version": TUS_VERSION},
         )
 
 
-def _checksum(text: str | None) -> tuple[str, bytes] | None:
+def _parse_checksum(text: str | None) -> tuple[str, bytes] | None:
     """(algorithm, digest). Raises Refused 400."""
     if text is None:
         return None
@@ -216,7 +223,7 @@ def _checksum(text: str | None) -> tuple[str, bytes] | None:
     return name, digest
 
 
-def _metadata(text: str) -> dict[str, str]:
+def _parse_metadata(text: str) -> dict[str, str]:
     """Upload-Metadata: `key base64, key base64, …`. Raises Refused 400."""
     said: dict[str, str] = {}
     for pair in filter(None, text.split(",")):
@@ -232,5 +239,5 @@ def _metadata(text: str) -> dict[str, str]:
     return said
 
 
-def _encoded(text: str) -> str:
+def _encode_metadata(text: str) -> str:
     return base64.b64encode(text.encode()).decode()

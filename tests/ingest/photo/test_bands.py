@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flycam.ingest.photo.bands import band_of, scene_ev100
+from flycam.ingest.photo.bands import classify_band, compute_ev100
 
 
 def band(**given: object) -> str:
@@ -17,7 +17,7 @@ def band(**given: object) -> str:
         "band_name": "",
         "ev100": 13.0,
     }
-    return band_of(**{**plain, **given})  # type: ignore[arg-type]
+    return classify_band(**{**plain, **given})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,6 @@ def test_layers(given: dict[str, object], layer: str) -> None:
 
 
 def test_exposure_value_of_the_sunny_sixteen_rule() -> None:
-    assert scene_ev100(16.0, 1 / 125, 100) == pytest.approx(15.0, abs=0.1)
-    assert scene_ev100(16.0, 1 / 125, 400) == pytest.approx(13.0, abs=0.1)
-    assert scene_ev100(None, 1 / 125, 100) is None
+    assert compute_ev100(16.0, 1 / 125, 100) == pytest.approx(15.0, abs=0.1)
+    assert compute_ev100(16.0, 1 / 125, 400) == pytest.approx(13.0, abs=0.1)
+    assert compute_ev100(None, 1 / 125, 100) is None

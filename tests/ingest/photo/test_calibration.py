@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.errors import CalibrationMissing
-from flycam.geodata.cameras import known_cameras
-from flycam.geometry.camera import valid_radius
+from flycam.geodata.cameras import load_known_cameras
+from flycam.geometry.camera import compute_valid_radius
 from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.ingest.photo.calibration import interior_for
+from flycam.ingest.photo.calibration import resolve_interior
 from flycam.ingest.photo.metadata import Dewarp, Dialect, FieldOfView, PhotoMetadata, Pix4dLens
-from flycam.ingest.photo.photos import read_metadata
+from flycam.ingest.photo.photo_reader import read_metadata
 
 DEWARP = Dewarp(
     calibrated_on="2022-06-08",
@@ -66,11 +66,11 @@ ALL = {
 
 def test_the_order_of_trust() -> None:
     sources = [
-        (interior_for(photo(**ALL), operator()), "operator:camera.json"),
-        (interior_for(photo(**ALL)), "file:DewarpData"),
-        (interior_for(photo(**{**ALL, "dewarp": None})), "models:dji-mavic-3"),
-        (interior_for(photo(**{**ALL, "model": "?", "dewarp": None})), "file:CalibratedFocalLength"),
-        (interior_for(photo(focal35_mm=24.0)), "exif:35 mm equivalent"),
+        (resolve_interior(photo(**ALL), operator()), "operator:camera.json"),
+        (resolve_interior(photo(**ALL)), "file:DewarpData"),
+        (resolve_interior(photo(**{**ALL, "dewarp": None})), "models:dji-mavic-3"),
+        (resolve_interior(photo(**{**ALL, "model": "?", "dewarp": None})), "file:CalibratedFocalLength"),
+        (resolve_interior(photo(focal35_mm=24.0)), "exif:35 mm equivalent"),
     ]
     for interior, expected in sources:
         assert interior.calibration_id.startswith(expected)
@@ -79,7 +79,7 @@ def test_the_order_of_trust() -> None:
 
 
 def test_dewarp_offsets_are_from_the_centre() -> None:
-    interior = interior_for(photo(**ALL))
+    interior = resolve_interior(photo(**ALL))
     assert interior.model is LensModel.BROWN
     assert interior.principal_point_px == (2639.5 + 7.0, 1977.5 - 8.0)
     assert interior.focal_length_px == (3713.29, 3712.0)
@@ -87,14 +87,14 @@ def test_dewarp_offsets_are_from_the_centre() -> None:
 
 
 def test_pixels_already_straight_are_a_pinhole() -> None:
-    interior = interior_for(photo(**{**ALL, "dewarped": True}))
+    interior = resolve_interior(photo(**{**ALL, "dewarped": True}))
     assert interior.model is LensModel.PINHOLE
     assert interior.distortion == ()
     assert interior.focal_length_px == (3713.29, 3712.0)
 
 
 def test_a_resized_photo_scales_its_calibration() -> None:
-    small = interior_for(
+    small = resolve_interior(
         photo(**{**ALL, "image_size_px": (1320, 989), "calibrated_centre_px": (2640.0, 1978.0)})
     )
     assert small.focal_length_px[0] == pytest.approx(3713.29 / 4)
@@ -102,91 +102,94 @@ def test_a_resized_photo_scales_its_calibration() -> None:
 
 
 def test_digital_zoom_enlarges_the_middle_of_the_picture() -> None:
-    interior = interior_for(photo(**ALL, digital_zoom=2.0))
+    interior = resolve_interior(photo(**ALL, digital_zoom=2.0))
     assert interior.focal_length_px == (2 * 3713.29, 2 * 3712.0)
     assert interior.principal_point_px == (2639.5 + 14.0, 1977.5 - 16.0)
     assert interior.distortion == (-0.11, 0.015, -0.0001, 0.0002, -0.027)
     assert interior.sigma_focal_rel >= 0.02
     known = {"maker": "DJI", "model": "FC6310", "image_size_px": (5472, 3648)}
-    plain, near = interior_for(photo(**known)), interior_for(photo(**known, digital_zoom=1.5))
+    plain, near = resolve_interior(photo(**known)), resolve_interior(photo(**known, digital_zoom=1.5))
     assert near.focal_length_px[0] == pytest.approx(1.5 * plain.focal_length_px[0])
 
 
 def test_a_mechanical_shutter_has_no_readout() -> None:
     given = {"maker": "DJI", "model": "FC6310", "image_size_px": (5472, 3648)}
-    assert interior_for(photo(**given)).readout_s == pytest.approx(0.033)
-    assert interior_for(photo(**given, shutter_type="Mechanical")).readout_s == 0.0
+    assert resolve_interior(photo(**given)).readout_s == pytest.approx(0.033)
+    assert resolve_interior(photo(**given, shutter_type="Mechanical")).readout_s == 0.0
 
 
 def test_the_readout_comes_from_models_whatever_gave_the_lens() -> None:
     given = {"maker": "DJI", "model": "FC3582", "image_size_px": (4032, 3024), "calibrated_focal_px": 2900.0}
-    interior = interior_for(photo(**given))
+    interior = resolve_interior(photo(**given))
     assert interior.calibration_id == "file:CalibratedFocalLength"
     assert interior.readout_s == pytest.approx(0.026)
 
 
 def test_another_lens_on_a_known_camera_is_noticed() -> None:
     mavic = {"maker": "DJI", "model": "M3E", "image_size_px": (5280, 3956)}
-    assert interior_for(photo(**mavic, focal35_mm=24.0)).calibration_id.startswith("models:")
-    other = interior_for(photo(**mavic, focal35_mm=48.0))
+    assert resolve_interior(photo(**mavic, focal35_mm=24.0)).calibration_id.startswith("models:")
+    other = resolve_interior(photo(**mavic, focal35_mm=48.0))
     assert other.calibration_id == "exif:35 mm equivalent"
 
 
 def test_a_lens_that_is_changed_or_zooms_is_told_by_the_photo() -> None:
     p1 = {"maker": "DJI", "model": "ZenmuseP1", "image_size_px": (8192, 5460)}
     for focal in (24.0, 35.0, 50.0):
-        interior = interior_for(photo(**p1, focal_mm=focal, focal35_mm=focal))
+        interior = resolve_interior(photo(**p1, focal_mm=focal, focal35_mm=focal))
         assert interior.calibration_id == f"models:dji-zenmuse#6 at {focal:g} mm"
         assert interior.focal_length_px[0] == pytest.approx(focal / 35.9 * 8192)
     h20t = {"maker": "DJI", "model": "ZH20T", "image_size_px": (5184, 3888)}
-    near = interior_for(photo(**h20t, focal_mm=34.15, focal35_mm=158.5))
+    near = resolve_interior(photo(**h20t, focal_mm=34.15, focal35_mm=158.5))
     assert near.focal_length_px[0] == pytest.approx(34.15 / 7.46 * 5184)
 
 
 def test_wide_and_tele_of_one_model_are_told_by_the_focal_length() -> None:
     m3t = {"maker": "DJI", "model": "M3T", "image_size_px": (4000, 3000)}
-    wide, tele = interior_for(photo(**m3t, focal35_mm=24.0)), interior_for(photo(**m3t, focal35_mm=162.0))
+    wide, tele = (
+        resolve_interior(photo(**m3t, focal35_mm=24.0)),
+        resolve_interior(photo(**m3t, focal35_mm=162.0)),
+    )
     assert wide.focal_length_px[0] == pytest.approx(2737, abs=1)
     assert tele.focal_length_px[0] == pytest.approx(18_800)
     m30 = {"maker": "DJI", "model": "M30T", "image_size_px": (4000, 3000)}
-    assert interior_for(photo(**m30, focal_mm=4.5, focal35_mm=24.0)).calibration_id.endswith("#7")
-    assert interior_for(photo(**m30, focal_mm=40.0, focal35_mm=215.0)).calibration_id.endswith("at 40 mm")
+    assert resolve_interior(photo(**m30, focal_mm=4.5, focal35_mm=24.0)).calibration_id.endswith("#7")
+    assert resolve_interior(photo(**m30, focal_mm=40.0, focal35_mm=215.0)).calibration_id.endswith("at 40 mm")
 
 
 @pytest.mark.parametrize("focal35", [24.0, 48.0])
 def test_makers_disagree_whether_the_35mm_equivalent_counts_the_zoom(focal35: float) -> None:
     given = {"maker": "DJI", "model": "FC3582", "image_size_px": (4032, 3024)}
-    interior = interior_for(photo(**given, focal35_mm=focal35, digital_zoom=2.0))
+    interior = resolve_interior(photo(**given, focal35_mm=focal35, digital_zoom=2.0))
     assert interior.calibration_id == "models:dji-mini-3#2 ×2"
     assert interior.focal_length_px[0] == pytest.approx(2 * 2894.0)
 
 
 def test_an_operators_camera_of_another_shape_is_refused() -> None:
     with pytest.raises(CalibrationMissing, match=r"a\.jpg: is 5280×3956 .* picture size$"):
-        interior_for(photo(), operator((4000, 2250)))
+        resolve_interior(photo(), operator((4000, 2250)))
 
 
 def test_an_operators_camera_is_scaled_to_a_resized_photo() -> None:
-    interior = interior_for(photo(image_size_px=(2640, 1978)), operator())
+    interior = resolve_interior(photo(image_size_px=(2640, 1978)), operator())
     assert interior.image_size_px == (2640, 1978)
     assert interior.focal_length_px[0] == pytest.approx(1500.0)
 
 
 def test_nothing_known_names_the_file_and_the_cure() -> None:
     with pytest.raises(CalibrationMissing, match=r"^a\.jpg: .*--camera FILE$"):
-        interior_for(photo(maker="Acme", model="Flyer"))
+        resolve_interior(photo(maker="Acme", model="Flyer"))
 
 
 def test_a_camera_that_no_tag_names_is_unknown_in_vietnamese_too() -> None:
     with pytest.raises(CalibrationMissing) as caught:
-        interior_for(photo(maker="", model=""))
+        resolve_interior(photo(maker="", model=""))
     assert "(an unknown camera)" in str(caught.value)
     assert "(máy ảnh chưa rõ)" in str(caught.value.vi)
 
 
 @given(st.floats(15, 200), st.sampled_from([(4000, 3000), (3000, 4000), (6000, 4000), (4000, 2250)]))
 def test_the_35mm_equivalent_is_a_ratio_of_diagonals(f35: float, size: tuple[int, int]) -> None:
-    interior = interior_for(photo(image_size_px=size, focal35_mm=f35))
+    interior = resolve_interior(photo(image_size_px=size, focal35_mm=f35))
     long_side = max(size)
     short_side = long_side * 3 / 4 if size == (4000, 2250) else min(size)
     assert interior.focal_length_px[0] / math.hypot(long_side, short_side) == pytest.approx(
@@ -196,18 +199,18 @@ def test_the_35mm_equivalent_is_a_ratio_of_diagonals(f35: float, size: tuple[int
 
 def test_pixel_pitch_of_a_photo_reduced_after_the_flight() -> None:
     given = {"focal_mm": 4.3, "focal_plane_px_per_mm": 645.41, "exif_size_px": (4000, 3000)}
-    interior = interior_for(photo(image_size_px=(3600, 2700), **given))
+    interior = resolve_interior(photo(image_size_px=(3600, 2700), **given))
     assert interior.focal_length_px[0] == pytest.approx(4.3 * 645.41 * 0.9)
 
 
 def test_every_shipped_camera_is_valid_to_its_corners_and_says_its_source() -> None:
-    cameras = known_cameras()
+    cameras = load_known_cameras()
     assert len(cameras) >= 40
     for camera in cameras:
         interior = camera.interior
         (fx, fy), (cx, cy) = interior.focal_length_px, interior.principal_point_px
         corner = math.hypot((cx + 0.5) / fx, (cy + 0.5) / fy)
-        assert valid_radius(interior) > corner, camera.models
+        assert compute_valid_radius(interior) > corner, camera.models
         assert 0.0 < interior.sigma_focal_rel <= 0.05, camera.models
         assert len(camera.source) > 10, camera.models
         field = 2 * math.degrees(math.atan(interior.image_size_px[0] / 2 / fx))
@@ -221,7 +224,7 @@ def test_dewarp_data_against_a_bundle_adjustment(shared_data: Path) -> None:
     path = next(iter(folder.rglob("100_0005_0018.tif")))
     shots = json.loads(next(iter(folder.rglob("reconstruction.json"))).read_text())
     adjusted = next(iter(shots[0]["cameras"].values()))
-    interior = interior_for(read_metadata(path))
+    interior = resolve_interior(read_metadata(path))
     width, height = interior.image_size_px
     assert interior.calibration_id == "file:DewarpData"
     for found, key in zip(interior.focal_length_px, ("focal_x", "focal_y"), strict=True):
@@ -236,7 +239,7 @@ def test_dewarp_data_against_a_bundle_adjustment(shared_data: Path) -> None:
 def test_brightons_camera_is_the_published_one_at_its_picture_size(shared_data: Path) -> None:
     path = next((shared_data / "flights" / "brighton_beach").rglob("*.JPG"))
     metadata = read_metadata(path)
-    interior = interior_for(metadata)
+    interior = resolve_interior(metadata)
     assert (metadata.model, interior.image_size_px) == ("FC300S", metadata.image_size_px)
     assert interior.calibration_id.startswith("models:dji-fc300#")
     per_width = interior.focal_length_px[0] / metadata.image_size_px[0]
@@ -265,7 +268,7 @@ SKYDIO = {
 @pytest.mark.parametrize("size", [(4056, 3040), (4056, 2282), (1500, 844), (2028, 1520)])
 def test_an_optical_centre_off_the_middle_goes_with_crop_and_resize(size: tuple[int, int]) -> None:
     """Skydio's centre is measured: 1.67 px right of the middle of 4056, 0.77 px below that of 3040."""
-    interior = interior_for(
+    interior = resolve_interior(
         photo(**SKYDIO, image_size_px=size, exif_size_px=(4056, size[1] * 4056 // size[0]))
     )
     scale = size[0] / 4056
@@ -294,23 +297,25 @@ def test_an_optical_centre_off_the_middle_goes_with_crop_and_resize(size: tuple[
 def test_thermal_cores_have_a_lens(
     maker: str, model: str, size: tuple[int, int], focal_mm: float | None, focal_px: float
 ) -> None:
-    interior = interior_for(photo(maker=maker, model=model, image_size_px=size, focal_mm=focal_mm))
+    interior = resolve_interior(photo(maker=maker, model=model, image_size_px=size, focal_mm=focal_mm))
     assert interior.focal_length_px[0] == pytest.approx(focal_px, rel=0.002)
 
 
 def test_a_lens_of_other_millimetres_is_another_lens() -> None:
     """A FLIR core with 25 mm is not given the 9 mm of most."""
     given = {"maker": "DJI", "model": "FLIR", "image_size_px": (640, 512)}
-    assert interior_for(photo(**given, focal_mm=25.0)).focal_length_px[0] == pytest.approx(25.0 / 0.017)
+    assert resolve_interior(photo(**given, focal_mm=25.0)).focal_length_px[0] == pytest.approx(25.0 / 0.017)
     with pytest.raises(CalibrationMissing):
-        interior_for(photo(maker="Teledyne FLIR", model="Boson 640", image_size_px=(640, 512), focal_mm=40.0))
+        resolve_interior(
+            photo(maker="Teledyne FLIR", model="Boson 640", image_size_px=(640, 512), focal_mm=40.0)
+        )
 
 
 def test_a_thermal_picture_is_not_given_the_colour_cameras_calibration() -> None:
     given = {**SKYDIO, "model": "X2 Narrow", "image_size_px": (640, 512)}
-    assert interior_for(photo(**given)).calibration_id.startswith("models:skydio")
+    assert resolve_interior(photo(**given)).calibration_id.startswith("models:skydio")
     with pytest.raises(CalibrationMissing):
-        interior_for(photo(**{**given, "model": "?"}))
+        resolve_interior(photo(**{**given, "model": "?"}))
 
 
 @pytest.mark.parametrize(
@@ -322,15 +327,15 @@ def test_a_thermal_picture_is_not_given_the_colour_cameras_calibration() -> None
     ],
 )
 def test_a_field_of_view_is_a_focal_length(view: FieldOfView, focal_px: float) -> None:
-    interior = interior_for(photo(field_of_view_deg=view, focal35_mm=24.0))
+    interior = resolve_interior(photo(field_of_view_deg=view, focal35_mm=24.0))
     assert interior.calibration_id == "file:field of view"
     assert interior.focal_length_px[0] == pytest.approx(focal_px)
 
 
 def test_a_field_of_view_tells_another_lens_than_the_tables() -> None:
     known = {"maker": "DJI", "model": "FC6310", "image_size_px": (5472, 3648)}
-    same = interior_for(photo(**known, field_of_view_deg=FieldOfView(horizontal_deg=73.0)))
-    other = interior_for(photo(**known, field_of_view_deg=FieldOfView(horizontal_deg=40.0)))
+    same = resolve_interior(photo(**known, field_of_view_deg=FieldOfView(horizontal_deg=73.0)))
+    other = resolve_interior(photo(**known, field_of_view_deg=FieldOfView(horizontal_deg=40.0)))
     assert same.calibration_id.startswith("models:")
     assert other.calibration_id == "file:field of view"
 
@@ -338,8 +343,8 @@ def test_a_field_of_view_tells_another_lens_than_the_tables() -> None:
 def test_pix4ds_perspective_lens_by_pixel_pitch_or_by_its_middle() -> None:
     lens = Pix4dLens(focal_mm=4.0, centre_mm=(2.4, 1.8), distortion=(0.2, -0.3, 0.25, 0.004, 0.0002))
     given = {"image_size_px": (4800, 3600), "exif_size_px": (4800, 3600), "pix4d_lens": lens}
-    pitched = interior_for(photo(**given, focal_plane_px_per_mm=1000.0))
-    middle = interior_for(photo(**given))
+    pitched = resolve_interior(photo(**given, focal_plane_px_per_mm=1000.0))
+    middle = resolve_interior(photo(**given))
     assert pitched.focal_length_px[0] == middle.focal_length_px[0] == pytest.approx(4000.0)
     assert pitched.sigma_focal_rel < middle.sigma_focal_rel
     assert pitched.principal_point_px == pytest.approx((2399.5, 1799.5))
@@ -350,8 +355,8 @@ def test_a_lens_that_states_no_distortion_does_not_take_it_from_a_known_one() ->
     """Parrot writes zeros, and Anafi's wide pictures are bent as the table says."""
     lens = Pix4dLens(focal_mm=4.0, centre_mm=(3.0, 2.25), distortion=(0.0,) * 5)
     given = {"maker": "Parrot", "image_size_px": (5344, 4016), "pix4d_lens": lens}
-    assert interior_for(photo(**given, model="Anafi")).calibration_id.startswith("models:parrot")
-    assert interior_for(photo(**given, model="?")).calibration_id == "file:Camera pinhole"
+    assert resolve_interior(photo(**given, model="Anafi")).calibration_id.startswith("models:parrot")
+    assert resolve_interior(photo(**given, model="?")).calibration_id == "file:Camera pinhole"
 
 
 @pytest.mark.parametrize(
@@ -360,7 +365,7 @@ def test_a_lens_that_states_no_distortion_does_not_take_it_from_a_known_one() ->
 )
 def test_a_pix4d_fisheye_becomes_the_odd_polynomial(affine: float, polynomial: tuple[float, ...]) -> None:
     lens = Pix4dLens(affine_px=(affine, 0.0, 0.0, affine), polynomial=polynomial)
-    interior = interior_for(photo(pix4d_lens=lens, image_size_px=(1280, 960)))
+    interior = resolve_interior(photo(pix4d_lens=lens, image_size_px=(1280, 960)))
     assert interior.model is LensModel.FISHEYE
     theta = np.radians(np.array([10.0, 40.0, 70.0]))
     want = affine * np.polynomial.polynomial.polyval(theta * 2 / np.pi, polynomial)
@@ -379,7 +384,7 @@ def test_a_pix4d_fisheye_becomes_the_odd_polynomial(affine: float, polynomial: t
 def test_real_photos_of_other_makers_have_a_lens(
     shared_data: Path, name: str, lens: str, focal_px: float
 ) -> None:
-    interior = interior_for(read_metadata(shared_data / "makers" / name))
+    interior = resolve_interior(read_metadata(shared_data / "makers" / name))
     assert interior.calibration_id.startswith(lens)
     assert interior.focal_length_px[0] == pytest.approx(focal_px, abs=0.5)
 
@@ -387,7 +392,7 @@ def test_real_photos_of_other_makers_have_a_lens(
 def test_a_horizon_is_where_a_skydio_says_it_is(shared_data: Path) -> None:
     """The foot of the mountains, 10 km away, is seen in row 307 of 844."""
     found = read_metadata(shared_data / "makers" / "skydio-catilina.jpg")
-    interior = interior_for(found)
+    interior = resolve_interior(found)
     pitch = found.gimbal.pitch_deg
     assert pitch is not None
     row = interior.principal_point_px[1] + interior.focal_length_px[1] * math.tan(math.radians(pitch))

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from flycam.ingest.photo.exif import ExifFacts, read_dji_note, read_exif, time_text
+from flycam.ingest.photo.exif import ExifMetadata, format_exif_time, read_dji_note, read_exif
 from flycam.ingest.photo.tiff import TiffReader
 from tests.ingest.handmade import dji_note, exif_block, gps_of
 
 ORDERS = pytest.mark.parametrize("order", ["<", ">"])
 
 
-def facts(block: bytes) -> ExifFacts:
-    reader = TiffReader.over(block)
+def facts(block: bytes) -> ExifMetadata:
+    reader = TiffReader.from_bytes(block)
     assert reader is not None
     return read_exif(reader)
 
@@ -98,7 +98,7 @@ def test_gps_time_keeps_its_fraction_and_never_rounds_to_sixty() -> None:
     ["0000:00:00 00:00:00", "2026:02:30 10:00:00", "2026:13:01 10:00:00", "    :  :     :  :  ", "now", ""],
 )
 def test_times_that_are_none(stamp: str) -> None:
-    assert time_text(stamp) is None
+    assert format_exif_time(stamp) is None
 
 
 def test_date_time_stands_in_for_original() -> None:

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from flycam.errors import FrameUnreadable, SourceUnreadable
-from flycam.ingest.photo.container import MOST_SCANS
-from flycam.ingest.photo.judging import judge, sharpness_of
-from flycam.ingest.photo.photos import find_photos
-from flycam.ingest.photo.pixels import open_pixels, pixel_checks
-from flycam.pipeline.mark_photo import as_kept
+from flycam.ingest.photo.container import MAX_SCANS
+from flycam.ingest.photo.photo_reader import find_photos
+from flycam.ingest.photo.pixel_checks import check_pixels, measure_sharpness
+from flycam.ingest.photo.pixels import open_pixels, read_pixel_checks
+from flycam.pipeline.mark_photo import convert_mark_photo
 from tests.ingest.handmade import exif_block, ground, jpeg, segment, written
 
 FORMATS = [("a.png", {}), ("a.tif", {}), ("b.tif", {"compression": "tiff_lzw"})]
@@ -102,7 +102,7 @@ def test_sixteen_bits_of_colour_lose_their_low_byte(tmp_path: Path) -> None:
 # -- bad files ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reader", [open_pixels, pixel_checks])
+@pytest.mark.parametrize("reader", [open_pixels, read_pixel_checks])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_a_truncated_jpeg_is_refused(tmp_path: Path, reader, share: float) -> None:
     whole = jpeg(ground(300, 400))
@@ -167,7 +167,7 @@ def _png_of_two_heads(first: tuple[int, int], second: tuple[int, int]) -> bytes:
     return b"".join([b"\x89PNG\r\n\x1a\n", heads[0], _chunk(b"IDAT", rows), heads[1], _chunk(b"IEND", b"")])
 
 
-@pytest.mark.parametrize("reader", [open_pixels, pixel_checks])
+@pytest.mark.parametrize("reader", [open_pixels, read_pixel_checks])
 @pytest.mark.parametrize("kind", ["zero", "second SOI", "second SOF", "two IHDR"])
 def test_of_a_head_that_says_two_sizes_nothing_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader, kind: str
@@ -196,25 +196,25 @@ def _of_scans(count: int) -> bytes:
 
 
 def test_a_jpeg_of_too_many_scans_is_refused(tmp_path: Path) -> None:
-    assert open_pixels(written(tmp_path, "a.jpg", _of_scans(MOST_SCANS))).shape == (64, 64, 3)
-    with pytest.raises(FrameUnreadable, match=str(MOST_SCANS)):
-        open_pixels(written(tmp_path, "b.jpg", _of_scans(MOST_SCANS + 1)))
-    hidden = _of_scans(MOST_SCANS + 1)
+    assert open_pixels(written(tmp_path, "a.jpg", _of_scans(MAX_SCANS))).shape == (64, 64, 3)
+    with pytest.raises(FrameUnreadable, match=str(MAX_SCANS)):
+        open_pixels(written(tmp_path, "b.jpg", _of_scans(MAX_SCANS + 1)))
+    hidden = _of_scans(MAX_SCANS + 1)
     at = hidden.index(b"\xff\xda", hidden.index(b"\xff\xda") + 2)
     hidden = hidden[:at] + segment(0xFE, b"\xff\xd9") + hidden[at:]  # in a comment it is no end
-    with pytest.raises(FrameUnreadable, match=str(MOST_SCANS)):
+    with pytest.raises(FrameUnreadable, match=str(MAX_SCANS)):
         open_pixels(written(tmp_path, "c.jpg", hidden))
     with pytest.raises(SourceUnreadable):
-        as_kept(_of_scans(MOST_SCANS + 1))
+        convert_mark_photo(_of_scans(MAX_SCANS + 1))
 
 
 def test_what_looks_like_scans_behind_the_picture_or_in_its_head_is_none(tmp_path: Path) -> None:
-    many = b"\xff\xda" * (2 * MOST_SCANS)
+    many = b"\xff\xda" * (2 * MAX_SCANS)
     plain = jpeg(ground())
     behind = written(tmp_path, "a.jpg", plain + many + b"\xff\xd9")
     before = written(tmp_path, "b.jpg", plain[:2] + segment(0xEC, many) + plain[2:])
     assert open_pixels(behind).shape == open_pixels(before).shape == (60, 80, 3)
-    assert as_kept(before.read_bytes())
+    assert convert_mark_photo(before.read_bytes())
 
 
 def test_opencv_itself_refuses_more_pixels_than_a_photo_has() -> None:
@@ -275,7 +275,7 @@ KERNELS = [np.ones((1, 7)) / 7, np.ones((7, 1)) / 7, np.ones((7, 7)) / 49, np.ey
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_motion_and_focus_blur_lower_the_sharpness(kernel: np.ndarray) -> None:
     sharp = scene()
-    assert sharpness_of(cv2.filter2D(sharp, -1, kernel)) < 0.5 * sharpness_of(sharp)
+    assert measure_sharpness(cv2.filter2D(sharp, -1, kernel)) < 0.5 * measure_sharpness(sharp)
 
 
 @given(st.floats(0.3, 1.0), st.integers(0, 40))
@@ -283,23 +283,23 @@ def test_motion_and_focus_blur_lower_the_sharpness(kernel: np.ndarray) -> None:
 def test_sharpness_does_not_depend_on_contrast_or_brightness(gain: float, offset: int) -> None:
     plain = scene()
     other = np.clip(np.rint(plain * gain) + offset * gain, 0, 255).astype(np.uint8)
-    assert sharpness_of(other) == pytest.approx(sharpness_of(plain), rel=0.1)
+    assert measure_sharpness(other) == pytest.approx(measure_sharpness(plain), rel=0.1)
 
 
 def test_a_lens_cap_and_a_black_frame_are_seen() -> None:
     rng = np.random.default_rng(3)
     cap = np.clip(rng.normal(6, 2, (120, 160)), 0, 255).astype(np.uint8)
-    assert judge(cap).lens_covered
-    assert judge(np.zeros((120, 160), np.uint8)).lens_covered
-    assert judge(np.full((120, 160), 200, np.uint8)).lens_covered
-    assert not judge(scene()).lens_covered
-    assert not judge(scene() // 5).lens_covered
+    assert check_pixels(cap).lens_covered
+    assert check_pixels(np.zeros((120, 160), np.uint8)).lens_covered
+    assert check_pixels(np.full((120, 160), 200, np.uint8)).lens_covered
+    assert not check_pixels(scene()).lens_covered
+    assert not check_pixels(scene() // 5).lens_covered
 
 
 def test_exposure_fractions() -> None:
     grey = np.full((10, 10), 100, np.uint8)
     grey[:2], grey[9:] = 0, 255
-    checks = judge(grey)
+    checks = check_pixels(grey)
     assert checks.dark_fraction == pytest.approx(0.2)
     assert checks.bright_fraction == pytest.approx(0.1)
     assert checks.mean == pytest.approx(0.7 * 100 + 0.1 * 255)
@@ -308,7 +308,7 @@ def test_exposure_fractions() -> None:
 def test_reduced_decode_of_every_kind(tmp_path: Path) -> None:
     picture = Image.fromarray(np.repeat(scene()[:, :, None], 3, axis=2))
     sizes = {
-        pixel_checks(saved(tmp_path, name, picture, **options)).reduced_size_px
+        read_pixel_checks(saved(tmp_path, name, picture, **options)).reduced_size_px
         for name, options in [("a.jpg", {"quality": 90}), *FORMATS]
     }
     assert sizes == {(160, 120)}
@@ -317,9 +317,9 @@ def test_reduced_decode_of_every_kind(tmp_path: Path) -> None:
 @pytest.mark.real
 def test_real_photos_stand_apart_from_their_blurred_selves(shared_data: Path, tmp_path: Path) -> None:
     paths = find_photos([shared_data / "flights" / "brighton_beach"])
-    sharp = [pixel_checks(path) for path in paths[:6]]
+    sharp = [read_pixel_checks(path) for path in paths[:6]]
     assert not any(checks.lens_covered for checks in sharp)
     pixels = open_pixels(paths[0])
     smeared = cv2.filter2D(pixels, -1, np.ones((1, 25), np.float32) / 25)
-    blurred = pixel_checks(written(tmp_path, "a.jpg", jpeg(smeared)))
+    blurred = read_pixel_checks(written(tmp_path, "a.jpg", jpeg(smeared)))
     assert blurred.sharpness < 0.6 * min(checks.sharpness for checks in sharp)

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.given.pose_files import holds_poses
-from flycam.ingest.telemetry.files import read_flight_log
+from flycam.ingest.poses.pose_files import has_poses
+from flycam.ingest.telemetry.log_files import read_flight_log
 
 FEET = (
     "time(millisecond),datetime(utc),latitude,longitude,height_above_takeoff(feet),"
@@ -48,7 +48,7 @@ def table(path, header=FEET, feet=0.3048, mph=0.44704, rows=80):
 )
 def test_a_flight_in_feet_or_metres(tmp_path, header, feet, mph):
     path = table(tmp_path / "Flight-AirData.csv", header, feet, mph)
-    assert not holds_poses(path)
+    assert not has_poses(path)
     log = read_flight_log(path)
     assert len(log.track.samples) == 77  # three before the first fix
     sample = log.track.pose_at(round((T0 + 4.0) * 1e9 + 5e7))

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymavlink.dialects.v20 import ardupilotmega as mav
 
-from flycam.errors import SourceUnforeseen, SourceUnreadable, TelemetryGap
-from flycam.ingest.telemetry import files, flight_log
+from flycam.errors import SourceUnreadable, TelemetryGap, UnexpectedSource
+from flycam.ingest.telemetry import flight_log, log_files
 from flycam.ingest.telemetry.dataflash import read_dataflash
-from flycam.ingest.telemetry.files import read_flight_log
-from flycam.ingest.telemetry.gps_time import GPS_EPOCH_S, WEEK_S, utc_s
+from flycam.ingest.telemetry.gps_time import GPS_EPOCH_S, WEEK_S, to_utc_s
+from flycam.ingest.telemetry.log_files import read_flight_log
 from tests.ingest.made_flights import LAT, LON
 
 T0 = 1_758_333_600.0
@@ -287,7 +287,7 @@ def test_a_log_of_2014_to_2016_counts_milliseconds(tmp_path):
     ("week", "leap"), [(1304, 14), (1513, 15), (1700, 16), (1905, 17), (1930, 17), (1931, 18), (2400, 18)]
 )
 def test_gps_time_runs_ahead_by_the_leap_seconds_of_its_day(week, leap):
-    (found,) = utc_s(np.array([week]), np.array([0.0]))
+    (found,) = to_utc_s(np.array([week]), np.array([0.0]))
     assert found == GPS_EPOCH_S + week * WEEK_S - leap
 
 
@@ -405,7 +405,7 @@ def test_what_nobody_foresaw_in_a_log_is_said_of_the_log(tmp_path, monkeypatch):
     """One odd file ends no ingest with an internal error; that the disk fails is not said of the file."""
     path = dataflash(tmp_path / "a.log")
     for raised, said in (
-        (KeyError("x"), SourceUnforeseen),
+        (KeyError("x"), UnexpectedSource),
         (OSError(5, "I/O"), OSError),
         (MemoryError(), MemoryError),
     ):
@@ -413,9 +413,9 @@ def test_what_nobody_foresaw_in_a_log_is_said_of_the_log(tmp_path, monkeypatch):
         def fails(_path, raised=raised):
             raise raised
 
-        monkeypatch.setattr(files, "read_dataflash", fails)
+        monkeypatch.setattr(log_files, "read_dataflash", fails)
         with pytest.raises(said) as caught:
             read_flight_log(path)
-        if said is SourceUnforeseen:
+        if said is UnexpectedSource:
             assert str(path) in str(caught.value) and str(path) in caught.value.vi
             assert isinstance(caught.value.__cause__, KeyError)

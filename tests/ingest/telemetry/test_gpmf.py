@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import FlycamError, SourceUnreadable
-from flycam.frame.mp4 import EPOCH_1904_S, track_samples
-from flycam.ingest.telemetry.files import read_flight_log
-from flycam.ingest.telemetry.gpmf import Stream, gather
-from flycam.ingest.video.log import read_video_log
-from flycam.ingest.video.pictures import creation_ns
+from flycam.frame.mp4 import EPOCH_1904_S, parse_track_samples
+from flycam.ingest.telemetry.gpmf import GpmfStream, gather_payload
+from flycam.ingest.telemetry.log_files import read_flight_log
+from flycam.ingest.video.video_log import read_video_log
+from flycam.ingest.video.video_source import read_creation_ns
 from tests.ingest.telemetry.made_gpmf import film, nested, numbers, scale, triple
 
 BEGAN_S = 1_780_000_000.0  # 2026-05-28 20:26:40 UTC
@@ -50,14 +50,14 @@ def written(path: Path, data: bytes) -> Path:
 @pytest.mark.real
 def test_a_real_drone_tells_its_flight_in_its_film(shared_data: Path) -> None:
     path = shared_data / "video" / "karma.mp4"
-    log = read_video_log(path, creation_ns(path), path)
+    log = read_video_log(path, read_creation_ns(path), path)
     samples = log.log.track.samples
     assert len(samples) == 47 and log.is_own
     first, last = samples[0], samples[-1]
     assert (first.lat_deg, first.lon_deg) == pytest.approx((33.12537, -117.33106), abs=1e-5)  # a coast
     assert 1.5 < first.relative_height_m < 3.0 and first.height_m == pytest.approx(15.71, abs=0.01)
     # the film's own time of creation, which a drone on another clock does not know, is met to the second
-    assert abs(log.zero_ns - (creation_ns(path) or 0)) < 1_000_000_000
+    assert abs(log.zero_ns - (read_creation_ns(path) or 0)) < 1_000_000_000
     assert last.speed_mps == pytest.approx(8.3, abs=0.1)
     assert last.yaw_deg == pytest.approx(-29.8, abs=0.3)
 
@@ -80,7 +80,7 @@ def test_its_camera_looks_where_the_pictures_have_the_horizon(shared_data: Path)
 def test_a_cameras_gps_is_timed_by_its_own_stamps_in_the_film(tmp_path: Path) -> None:
     path = written(tmp_path / "a.mp4", film([gps5(k) for k in range(6)], per_chunk=4))
     log = read_flight_log(path)
-    assert log.film_zero_ns == pytest.approx(BEGAN_S * 1e9, abs=1e6)
+    assert log.video_zero_ns == pytest.approx(BEGAN_S * 1e9, abs=1e6)
     assert len(log.track.samples) == 6 * 18
     one = log.track.pose_at(round((BEGAN_S + 3.25) * 1e9))
     assert one.lon_deg == pytest.approx(104.8 + 3.25e-4, abs=1e-8)
@@ -92,14 +92,14 @@ def test_moments_without_a_fix_do_not_time_the_film_and_are_marked(tmp_path: Pat
     lost = b"150101000000.000"
     payloads = [gps5(k, fix=0 if k < 3 else 3, stamp=lost if k < 3 else None) for k in range(6)]
     log = read_flight_log(written(tmp_path / "a.mp4", film(payloads)))
-    assert log.film_zero_ns == pytest.approx(BEGAN_S * 1e9, abs=1e6)
+    assert log.video_zero_ns == pytest.approx(BEGAN_S * 1e9, abs=1e6)
     assert [one.fix for one in log.track.samples[:: 3 * 18]] == ["no_fix", "3d"]
 
 
 def test_without_any_fix_the_cameras_clock_dates_it(tmp_path: Path) -> None:
     payloads = [gps5(k, fix=0) for k in range(3)]
     path = written(tmp_path / "a.mp4", film(payloads, created_1904_s=round(BEGAN_S) + EPOCH_1904_S))
-    assert read_flight_log(path).film_zero_ns == round(BEGAN_S * 1e9)
+    assert read_flight_log(path).video_zero_ns == round(BEGAN_S * 1e9)
     with pytest.raises(SourceUnreadable, match="no position with a time"):
         read_flight_log(written(tmp_path / "b.mp4", film(payloads)))
 
@@ -116,7 +116,7 @@ def test_gps9_has_its_time_and_fix_in_each_row(tmp_path: Path) -> None:
         return nested("DEVC", nested("STRM", by, numbers("GPS9", "lllllllSS", rows)))
 
     log = read_flight_log(written(tmp_path / "a.mp4", film([payload(k) for k in range(4)])))
-    assert log.film_zero_ns == pytest.approx(BEGAN_S * 1e9, abs=2e6)
+    assert log.video_zero_ns == pytest.approx(BEGAN_S * 1e9, abs=2e6)
     assert log.track.samples[0].fix == "3d"
 
 
@@ -133,14 +133,14 @@ def test_a_film_without_telemetry_is_said_to_be_that(tmp_path: Path) -> None:
 @settings(deadline=None)
 @given(data=st.binary(max_size=400), seed=st.integers(0, 2**32))
 def test_no_payload_breaks_it(data: bytes, seed: int) -> None:
-    streams: dict[str, Stream] = {}
-    gather(data, 0, streams)
-    gather(b"DEVC\0\x04\xff\xff" + data, 0, streams)
+    streams: dict[str, GpmfStream] = {}
+    gather_payload(data, 0, streams)
+    gather_payload(b"DEVC\0\x04\xff\xff" + data, 0, streams)
     draw, spoiled = random.Random(seed), bytearray(gps5(1))
     for _ in range(5):
         spoiled[draw.randrange(len(spoiled))] = draw.randrange(256)
-    gather(bytes(spoiled), 0, streams)
-    gather(nested("DEVC", nested("STRM", data + bytes(-len(data) % 4))), 0, streams)
+    gather_payload(bytes(spoiled), 0, streams)
+    gather_payload(nested("DEVC", nested("STRM", data + bytes(-len(data) % 4))), 0, streams)
 
 
 @settings(deadline=None, max_examples=50)
@@ -159,7 +159,7 @@ def test_no_tables_break_it(tmp_path_factory: pytest.TempPathFactory, seed: int)
 def test_tables_that_claim_more_than_any_film_has_cost_nothing() -> None:
     data = film([gps5(k) for k in range(3)])
     moov = data[data.index(b"moov") + 4 :]
-    assert track_samples(moov, b"gpmd") is not None
+    assert parse_track_samples(moov, b"gpmd") is not None
     for kind in (b"stts", b"stsc"):
         at = moov.index(kind) + (12 if kind == b"stts" else 16)
-        assert track_samples(moov[:at] + b"\xff\xff\xff\xff" + moov[at + 4 :], b"gpmd") is None
+        assert parse_track_samples(moov[:at] + b"\xff\xff\xff\xff" + moov[at + 4 :], b"gpmd") is None

@@ -11,20 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable, TelemetryGap
-from flycam.geodata.geoid import undulation_m
-from flycam.ingest.doctor.flight_table import flight_table
-from flycam.ingest.doctor.log_match import fill_from_log
+from flycam.geodata.geoid import interpolate_undulation_m
+from flycam.ingest.preflight.flight_table import build_flight_table
+from flycam.ingest.preflight.log_match import fill_from_log
 from flycam.ingest.telemetry import flight_log
-from flycam.ingest.telemetry.files import read_flight_log
 from flycam.ingest.telemetry.klv import (
     UNIVERSAL_KEY,
     PacketSplitter,
-    checksum,
-    local_set,
+    compute_checksum,
+    make_samples,
+    parse_local_set,
     read_klv,
-    samples_of,
 )
-from flycam.ingest.telemetry.klv_fields import fields_of, gimbal_towards, world_gimbal
+from flycam.ingest.telemetry.klv_fields import compute_gimbal_towards, decode_fields, to_world_gimbal
+from flycam.ingest.telemetry.log_files import read_flight_log
 from tests.ingest.made_flights import LAT, LON, photo
 
 T0_US = 1_758_333_600_000_000
@@ -38,7 +38,7 @@ def packet(t_us: int = T0_US, *, spoil: bool = False, **tags: bytes) -> bytes:
     body += b"\x01\x02"
     length = len(body) + 2
     head = UNIVERSAL_KEY + (bytes([length]) if length < 128 else b"\x81" + bytes([length]))
-    return head + body + struct.pack(">H", checksum(head + body) ^ (0x0101 if spoil else 0))
+    return head + body + struct.pack(">H", compute_checksum(head + body) ^ (0x0101 if spoil else 0))
 
 
 def angle(degrees: float, span: float) -> bytes:
@@ -61,7 +61,7 @@ def test_the_standards_own_example_to_the_last_digit(shared_data):
     data = (shared_data / "klv" / "DynamicOnlyMISMMSPacketData.bin").read_bytes()
     packets, counts = split(data)
     assert counts == {"packets": 1}
-    fields = fields_of(packets)
+    fields = decode_fields(packets)
     assert fields.t_ns[0] == 1_231_798_102_000_000_000  # 2009-01-12 22:08:22
     assert fields.version[0] == 6
     np.testing.assert_allclose(fields.lonlat[0], [128.426759042045, 60.1768229669783], rtol=0, atol=1e-12)
@@ -94,7 +94,7 @@ def test_the_real_flight_has_407_good_packets(shared_data):
 def test_the_composed_gimbal_looks_where_the_real_packets_say_the_picture_lies(shared_data):
     """Frame centre and slant range are the maker's own: the sensor turned in the platform must meet them."""
     packets, _ = split((shared_data / "klv" / "Cheyenne.bin").read_bytes())
-    fields = fields_of(packets)
+    fields = decode_fields(packets)
     north, east = (np.radians(fields.centre_lonlat - fields.lonlat) * 6_371_008.8).T[::-1]
     east = east * np.cos(np.radians(fields.lonlat[:, 1]))
     down = fields.height_msl_m - fields.centre_msl_m
@@ -211,7 +211,7 @@ def test_no_bytes_break_the_splitter(data):
     splitter = PacketSplitter()
     splitter.feed(UNIVERSAL_KEY + data)
     splitter.finish()
-    local_set(data)
+    parse_local_set(data)
 
 
 def test_a_stream_without_packets_holds_no_memory():
@@ -235,12 +235,12 @@ def test_packets_that_claim_one_another_are_not_begun_anew_each():
 
 def test_a_tag_longer_than_any_is_no_tag():
     """A tag of the whole value, in seven bits a byte, took time of the square of its length."""
-    assert local_set(b"\x81\x00\x01\x07") == {128: b"\x07"}
-    assert local_set(b"\xff" * 8 + b"\x01\x00") is None
+    assert parse_local_set(b"\x81\x00\x01\x07") == {128: b"\x07"}
+    assert parse_local_set(b"\xff" * 8 + b"\x01\x00") is None
 
 
 def test_a_file_of_more_positions_than_any_flight_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(flight_log, "MOST_SAMPLES", 5)
+    monkeypatch.setattr(flight_log, "MAX_SAMPLES", 5)
     path = tmp_path / "a.klv"
     path.write_bytes(b"".join(packet(T0_US + k, **here(k)) for k in range(6)))
     with pytest.raises(SourceUnreadable, match=r"a\.klv.*5"):
@@ -249,10 +249,11 @@ def test_a_file_of_more_positions_than_any_flight_is_refused(tmp_path, monkeypat
 
 def test_sentinels_and_values_of_another_size_are_unknown():
     lowest = b"\x80\x00\x00\x00"
-    fields = fields_of(
+    fields = decode_fields(
         [
-            local_set(packet(t13=lowest, t14=lowest, t6=b"\x80\x00", t7=b"\x80\x00", t90=lowest)[17:]) or {},
-            local_set(packet(t13=b"\x01", t15=b"\x01\x02\x03", t26=b"\x80\x00")[17:]) or {},
+            parse_local_set(packet(t13=lowest, t14=lowest, t6=b"\x80\x00", t7=b"\x80\x00", t90=lowest)[17:])
+            or {},
+            parse_local_set(packet(t13=b"\x01", t15=b"\x01\x02\x03", t26=b"\x80\x00")[17:]) or {},
         ]
     )
     for column in (fields.lonlat, fields.body, fields.height_msl_m, fields.corners, fields.gimbal):
@@ -264,7 +265,7 @@ def test_ends_of_the_ranges():
         {13: b"\x7f\xff\xff\xff", 14: b"\x80\x00\x00\x01", 15: b"\x00\x00", 5: b"\xff\xff", 16: b"\xff\xff"},
         {6: b"\x7f\xff", 7: b"\x80\x01", 15: b"\xff\xff", 21: b"\xff\xff\xff\xff"},
     ]
-    fields = fields_of(sets)
+    fields = decode_fields(sets)
     assert fields.lonlat[0].tolist() == [-180.0, 90.0]
     assert fields.height_msl_m.tolist() == [-900.0, 19_000.0]
     assert (fields.body[0, 0], fields.fov[0, 0]) == (360.0, 180.0)
@@ -277,21 +278,21 @@ def test_corners_are_offsets_from_the_centre_unless_they_are_sent_in_full():
         {23: angle(21.9, 90), 24: angle(104.8, 180), 26: b"\x7f\xff", 27: b"\x80\x01"},
         {82: angle(22.0, 90), 83: angle(105.0, 180)},
     ]
-    corners = fields_of(sets).corners
+    corners = decode_fields(sets).corners
     np.testing.assert_allclose(corners[0, 0], [104.8 - 0.075, 21.9 + 0.075], atol=1e-7)
     np.testing.assert_allclose(corners[1, 0], [105.0, 22.0], atol=1e-7)
 
 
 @given(heading=st.floats(0, 359), azimuth=st.floats(0, 359), elevation=st.floats(-85, 0))
 def test_a_level_platform_adds_its_heading_only(heading, azimuth, elevation):
-    found = world_gimbal(np.array([[heading, 0.0, 0.0]]), np.array([[azimuth, elevation, 0.0]]))[0]
+    found = to_world_gimbal(np.array([[heading, 0.0, 0.0]]), np.array([[azimuth, elevation, 0.0]]))[0]
     assert (found[0] - heading - azimuth + 180.0) % 360.0 - 180.0 == pytest.approx(0.0, abs=1e-6)
     assert found[1:] == pytest.approx([elevation, 0.0], abs=1e-6)
 
 
 def test_a_sensor_looking_down_from_a_banked_platform():
     # right wing 10 degrees down: what looks out of the belly looks 10 degrees to the left of straight down
-    found = world_gimbal(np.array([[0.0, 0.0, 10.0]]), np.array([[0.0, -90.0, 0.0]]))[0]
+    found = to_world_gimbal(np.array([[0.0, 0.0, 10.0]]), np.array([[0.0, -90.0, 0.0]]))[0]
     assert found[1] == pytest.approx(-80.0, abs=1e-6)
     assert found[0] == pytest.approx(-90.0, abs=1e-6)
 
@@ -299,7 +300,7 @@ def test_a_sensor_looking_down_from_a_banked_platform():
 def test_a_live_packet_by_itself_is_a_sample():
     packets, _ = split(packet(**here()))
     counts: Counter[str] = Counter()
-    (sample,) = samples_of(fields_of(packets), "link", counts)
+    (sample,) = make_samples(decode_fields(packets), "link", counts)
     assert sample.lon_deg == pytest.approx(104.8, abs=1e-7)
     assert sample.t_utc_ns == T0_US * 1000
     assert +counts == {}
@@ -322,10 +323,10 @@ def test_a_height_above_the_ellipsoid_becomes_one_above_the_sea(tmp_path):
     place = {"t13": angle(LAT, 90), "t14": angle(LON, 180), "t75": b"\x10\x00"}
     path = tmp_path / "a.klv"
     path.write_bytes(packet(T0_US, **place) + packet(T0_US + 10**6, **place))
-    table = flight_table([photo()], np.array([T0_US * 1000 + 10**8]))
+    table = build_flight_table([photo()], np.array([T0_US * 1000 + 10**8]))
     filled, _ = fill_from_log(table, read_flight_log(path))
     ellipsoidal = -900.0 + 0x1000 * 19_900.0 / 65_535
-    undulation = undulation_m("EGM96", np.array([[LON, LAT]]))[0]
+    undulation = interpolate_undulation_m("EGM96", np.array([[LON, LAT]]))[0]
     assert filled.absolute_m[0] == pytest.approx(ellipsoidal - undulation, abs=1e-3)
     assert abs(undulation) > 20.0
 
@@ -340,7 +341,7 @@ def test_a_transport_stream_without_metadata_is_said_to_be_that(tmp_path):
 def test_a_sensor_whose_angles_are_not_sent_looks_at_the_frames_centre():
     lonlat = np.array([[104.8, 21.9]] * 4)
     centre = lonlat + np.array([[0.01, 0.0], [0.0, -0.01], [0.0, 1e-5], [np.nan, 0.0]])
-    found = gimbal_towards(lonlat, centre, np.full(4, 1000.0), np.full(4, 33.0))
+    found = compute_gimbal_towards(lonlat, centre, np.full(4, 1000.0), np.full(4, 33.0))
     east_m = np.radians(0.01) * 6_371_008.8 * np.cos(np.radians(21.9))
     assert found[0] == pytest.approx([90.0, -np.degrees(np.arctan2(1000.0, east_m)), 0.0])
     assert found[1, 0] == pytest.approx(180.0)
@@ -351,8 +352,8 @@ def test_a_sensor_whose_angles_are_not_sent_looks_at_the_frames_centre():
 @pytest.mark.real
 def test_it_looks_there_as_a_real_flights_own_angles_do(shared_data):
     packets, _ = split((shared_data / "klv" / "Cheyenne.bin").read_bytes())
-    sent = fields_of(packets)
-    without = fields_of([{t: v for t, v in one.items() if t not in (18, 19, 20)} for one in packets])
+    sent = decode_fields(packets)
+    without = decode_fields([{t: v for t, v in one.items() if t not in (18, 19, 20)} for one in packets])
     off = (without.gimbal - sent.gimbal + 180.0) % 360.0 - 180.0
     assert np.abs(np.median(off[:, :2], axis=0)).max() < 0.1
     assert np.percentile(np.abs(off[:, :2]), 90) < 0.5

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.telemetry.files import read_flight_log
-from flycam.ingest.telemetry.klv_fields import fields_of
-from flycam.ingest.telemetry.klv_universal import SET_KEY, local_tags
+from flycam.ingest.telemetry.klv_fields import decode_fields
+from flycam.ingest.telemetry.klv_universal import SET_KEY, to_local_tags
+from flycam.ingest.telemetry.log_files import read_flight_log
 from tests.ingest.telemetry.made_streams import PRIVATE, pes, picture, stream
 from tests.ingest.telemetry.test_klv import T0_US
 
@@ -85,9 +85,9 @@ def test_it_is_read_inside_its_film_too(tmp_path: Path) -> None:
 
 def test_what_the_range_of_a_tag_does_not_hold_is_unknown() -> None:
     value = universal(**{**FLIGHT, "lat": 91.0, "height": 30_000.0, "roll": float("nan")})
-    tags = local_tags(value[19:])
+    tags = to_local_tags(value[19:])
     assert tags is not None
-    fields = fields_of([tags])
+    fields = decode_fields([tags])
     assert np.isnan([fields.lonlat[0, 1], fields.height_msl_m[0], fields.body[0, 2]]).all()
     assert fields.lonlat[0, 0] == pytest.approx(104.8)
 
@@ -102,6 +102,6 @@ def test_without_a_position_it_is_refused_in_one_sentence(tmp_path: Path) -> Non
 @given(cut=st.integers(0, 300), junk=st.binary(max_size=40))
 def test_lengths_that_do_not_add_up_are_malformed(cut: int, junk: bytes) -> None:
     body = universal(**FLIGHT)[19:]
-    found = local_tags(body[:cut] + junk)
+    found = to_local_tags(body[:cut] + junk)
     assert found is None or set(found) <= {2, 5, 13, 14, 15, 16, 17, 21, 23, 24, 25, 90, 91}
-    assert local_tags(body[: len(body) - 1]) is None
+    assert to_local_tags(body[: len(body) - 1]) is None

@@ -7,8 +7,8 @@ import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mav
 
 from flycam.errors import SourceUnreadable, TelemetryGap
-from flycam.ingest.telemetry.mavlink import Link, read_tlog, read_tlog_aircraft
-from flycam.ingest.telemetry.mavlink_aircraft import Aircraft
+from flycam.ingest.telemetry.mavlink import AircraftRegistry, read_tlog, read_tlog_aircraft
+from flycam.ingest.telemetry.mavlink_aircraft import MavlinkAircraft
 from tests.ingest.made_flights import LAT, LON
 from tests.ingest.telemetry.test_flight_logs import T0, east, flight, position, write_tlog
 from tests.ingest.telemetry.test_ulog import turned
@@ -189,11 +189,11 @@ def test_two_aircraft_with_one_system_id_do_not_mix(tmp_path, mavlink):
 def test_a_link_fed_message_by_message_gives_what_the_file_gives(tmp_path, mavlink):
     rows = with_messages(mavlink, lambda k: device(mavlink, k, 64))
     log = read_tlog(write_tlog(tmp_path / "a.tlog", rows))
-    link = Link()
+    link = AircraftRegistry()
     for arrival, message, _ in rows:
         message.pack(mavlink)
         link.add(int(arrival * 1e6) / 1e6, message)
-    (aircraft,) = link.flying()
+    (aircraft,) = link.active_aircraft()
     live = aircraft.flight_log("a.tlog")
     at = round((T0 + 30.1) * 1e9)
     ours, theirs = live.track.pose_at(at), log.track.pose_at(at)
@@ -203,7 +203,7 @@ def test_a_link_fed_message_by_message_gives_what_the_file_gives(tmp_path, mavli
 
 
 def test_a_live_aircraft_forgets_the_past_but_not_its_home(mavlink):
-    aircraft = Aircraft(1)
+    aircraft = MavlinkAircraft(1)
     home = mavlink.home_position_encode(
         int(LAT * 1e7), int(LON * 1e7), 300_000, 0, 0, 0, [1, 0, 0, 0], 0, 0, 0
     )

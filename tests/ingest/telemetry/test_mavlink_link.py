@@ -13,11 +13,11 @@ import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flycam.errors import OptionUnusable, SourceUnreadable
-from flycam.ingest.telemetry.mavlink_link import MavlinkLink, key_of
+from flycam.ingest.telemetry.mavlink_link import MavlinkLink, parse_signing_key
 from tests.ports import free_port
 from tests.waiting import ENOUGH_S, until
 
-KEY = key_of("đường dây nóng")
+KEY = parse_signing_key("đường dây nóng")
 
 
 class Aircraft:
@@ -90,7 +90,7 @@ def test_aircraft_on_one_link_are_kept_apart() -> None:
 
 def test_with_a_key_only_signed_new_packets_are_believed() -> None:
     link, port = udp_link(key=KEY)
-    genuine, forger, unsigned = Aircraft(1, KEY), Aircraft(1, key_of("wrong")), Aircraft(1)
+    genuine, forger, unsigned = Aircraft(1, KEY), Aircraft(1, parse_signing_key("wrong")), Aircraft(1)
     packets = [genuine.position(k) for k in range(4)]
     with link:
         sent_to(port, packets[:2])
@@ -208,8 +208,8 @@ def test_addresses_that_are_none_and_ports_that_are_taken_are_said() -> None:
 
 
 def test_a_key_is_hex_or_a_passphrase() -> None:
-    assert key_of("00" * 32) == bytes(32)
-    assert len(KEY) == 32 and key_of("ab") != bytes.fromhex("ab")
+    assert parse_signing_key("00" * 32) == bytes(32)
+    assert len(KEY) == 32 and parse_signing_key("ab") != bytes.fromhex("ab")
 
 
 def test_a_disk_that_takes_nothing_does_not_stop_the_link(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable, TelemetryGap
-from flycam.ingest.given.pose_files import holds_poses
+from flycam.ingest.poses.pose_files import has_poses
 from flycam.ingest.telemetry import flight_log, subtitles
-from flycam.ingest.telemetry.files import read_flight_log
+from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.ingest.telemetry.subtitles import read_subtitle_log, read_subtitles
 
 NAN = float("nan")
@@ -159,7 +159,7 @@ def test_the_gimbal_of_a_phantom_and_that_a_longitude_comes_first(shared_data):
 @pytest.mark.real
 def test_positions_repeated_over_several_pictures_are_told(shared_data):
     table = read_subtitles(shared_data / "srt" / "classic" / "MAVIC3.srt")
-    assert int(table.fresh.sum()) == 1699  # 246 s at 50 pictures a second
+    assert int(table.is_new_position.sum()) == 1699  # 246 s at 50 pictures a second
 
 
 @pytest.mark.real
@@ -252,7 +252,7 @@ def test_byte_order_marks_and_line_ends(tmp_path, encoding):
 
 
 def test_subtitles_are_not_taken_for_a_table_of_poses(tmp_path):
-    assert not holds_poses(write(tmp_path, one("[latitude: 21.9] [longitude: 104.8]")))
+    assert not has_poses(write(tmp_path, one("[latitude: 21.9] [longitude: 104.8]")))
 
 
 @pytest.mark.parametrize("body", [b"", b"\0" * 4096, b"a text without a cue\n" * 50, b"1\n"])
@@ -316,7 +316,7 @@ def test_cues_are_the_same_in_whatever_pieces_the_file_is_read(tmp_path, monkeyp
 
 
 def test_more_cues_than_of_any_film_are_refused_before_they_are_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(flight_log, "MOST_SAMPLES", 1000)
+    monkeypatch.setattr(flight_log, "MAX_SAMPLES", 1000)
     path = tmp_path / "a.SRT"
     path.write_text("00:00:00,000 --> 0\n" * 50_000)
     tracemalloc.start()

@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.ingest.telemetry.transport_stream import (
-    Pes,
+    PesPacket,
+    compute_pts_interval_s,
     is_transport_stream,
-    packetized_streams,
-    seconds_between,
+    read_pes_packets,
 )
 from tests.ingest.telemetry.made_streams import METADATA, PRIVATE, cells, packets, pes, picture, stream
 
 
-def demuxed(data: bytes, folder: Path) -> list[Pes]:
+def demuxed(data: bytes, folder: Path) -> list[PesPacket]:
     path = folder / "film.ts"
     path.write_bytes(data)
-    return list(packetized_streams(path))
+    return list(read_pes_packets(path))
 
 
 def metadata(data: bytes, folder: Path) -> list[tuple[int, int | None, bytes]]:
@@ -85,8 +85,8 @@ def test_foreign_bytes_in_between_cost_no_more_than_they_hit(tmp_path: Path) -> 
 
 
 def test_times_go_on_over_the_end_of_their_count() -> None:
-    assert seconds_between(2**33 - 90_000, 90_000) == 2.0
-    assert seconds_between(90_000, 2**33 - 90_000) == -2.0
+    assert compute_pts_interval_s(2**33 - 90_000, 90_000) == 2.0
+    assert compute_pts_interval_s(90_000, 2**33 - 90_000) == -2.0
 
 
 @settings(deadline=None, max_examples=60)

@@ -13,12 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable, TelemetryGap
-from flycam.ingest.doctor.inspect import diagnose
-from flycam.ingest.photo.photos import read_all
-from flycam.ingest.photo.search import find_photos
+from flycam.ingest.photo.photo_reader import read_photos
+from flycam.ingest.photo.photo_search import find_photos
+from flycam.ingest.preflight.check import diagnose
 from flycam.ingest.telemetry import flight_log
-from flycam.ingest.telemetry.files import read_flight_log
-from flycam.ingest.telemetry.quaternions import gimbal_yaw_in_world, interpolate_quaternions, yaw_pitch_roll
+from flycam.ingest.telemetry.log_files import read_flight_log
+from flycam.ingest.telemetry.quaternions import (
+    interpolate_quaternions,
+    to_world_gimbal_yaw,
+    to_yaw_pitch_roll,
+)
 from flycam.ingest.telemetry.ulog import read_ulog
 from flycam.ingest.telemetry.ulog_topics import read_topics
 from tests.ingest.made_flights import LAT, LON, canberra_camera, flat
@@ -356,7 +360,7 @@ def test_padding_that_the_file_leaves_out_takes_no_room(tmp_path):
 
 
 def test_more_records_than_of_any_flight_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(flight_log, "MOST_ROWS", 30)
+    monkeypatch.setattr(flight_log, "MAX_ROWS", 30)
     writer = Writer()
     flight(writer, seconds=4)
     with pytest.raises(SourceUnreadable, match=r"a\.ulg.*30"):
@@ -389,12 +393,12 @@ def test_interpolated_turns_are_right_near_nadir():
     """Two readings of one attitude with yaw and roll both half a turn round."""
     q = [turned(10.0, -89.9, 0.0), turned(-170.0, -89.9, 180.0)]
     middle = interpolate_quaternions(np.array([0.5]), np.array([0.0, 1.0]), q, 2.0)
-    yaw, pitch, roll = yaw_pitch_roll(middle)[0]
+    yaw, pitch, roll = to_yaw_pitch_roll(middle)[0]
     assert pitch == pytest.approx(-90.0, abs=0.2)
     assert (yaw + roll - 10.0 + 180.0) % 360.0 - 180.0 == pytest.approx(0.0, abs=0.1)
     assert np.isnan(interpolate_quaternions(np.array([0.5]), np.array([0.0, 1.0]), q, 0.9)).all()
-    assert np.isnan(yaw_pitch_roll([0.0, 0.0, 0.0, 0.0])).all()
-    assert gimbal_yaw_in_world(170.0, 32, 30.0) == pytest.approx(-160.0)
+    assert np.isnan(to_yaw_pitch_roll([0.0, 0.0, 0.0, 0.0])).all()
+    assert to_world_gimbal_yaw(170.0, 32, 30.0) == pytest.approx(-160.0)
 
 
 @pytest.mark.real
@@ -434,7 +438,7 @@ def test_photos_take_their_place_from_a_ulog_as_from_the_tlog_of_the_same_flight
         writer.row("vehicle_attitude", us, turned(s.yaw_deg, s.pitch_deg, s.roll_deg))
     ulog = read_flight_log(writer.save(tmp_path / "flight.ulg"))
     interior = canberra_camera(folder)
-    photos, _ = read_all(find_photos([folder]))
+    photos, _ = read_photos(find_photos([folder]))
     centres = []
     for log in (tlog, ulog):
         found = diagnose(photos, interior_for=lambda p: interior, terrain_at=flat(592.0), track=log)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from flycam.frame.nal import Coding
-from flycam.ingest.video.pictures import VideoSource
-from flycam.ingest.video.recording import RecordingOrder
-from tests.ingest import streaming
 from tests.ingest.video.test_recording import numbers, pieces_in
+
+from flycam.frame.nal import VideoCodec
+from flycam.ingest.video.recorder import RecordingOptions
+from flycam.ingest.video.video_source import VideoSource
+from tests.ingest import streaming
 from tests.ports import free_port
 
 
@@ -23,7 +23,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_film_comes_whole_in_order_with_its_times(film: Path) -> None:
     with VideoSource(str(film)) as source:
-        pictures = list(source.pictures())
+        pictures = list(source.frames())
     assert [streaming.number_of(picture.pixels) for picture in pictures] == list(range(240))
     np.testing.assert_allclose([p.pts_ns for p in pictures], np.arange(240) * 1e9 / 30, atol=1e3)
     assert not source.health.dropped.total() and not source.health.remarks
@@ -31,13 +31,13 @@ def test_a_film_comes_whole_in_order_with_its_times(film: Path) -> None:
 
 def test_mpeg_ts_over_udp_is_followed_and_recorded(film: Path, tmp_path: Path) -> None:
     port = free_port(socket.SOCK_DGRAM)
-    order = RecordingOrder(folder=tmp_path)
+    order = RecordingOptions(folder=tmp_path)
     with (
-        streaming.transport_stream(film, port, Coding.H265) as url,
+        streaming.transport_stream(film, port, VideoCodec.H265) as url,
         VideoSource(url, recording=order) as source,
     ):
         seen = []
-        for picture in source.pictures():
+        for picture in source.frames():
             seen.append(streaming.number_of(picture.pixels))
             if len(seen) == 90:
                 break

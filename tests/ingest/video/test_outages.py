@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flycam.ingest.video.outages import OutageCount, Outages
-from flycam.ingest.video.pictures import VideoPicture, VideoSource
+from flycam.ingest.video.outages import OutageCounter, Outages
+from flycam.ingest.video.video_source import VideoFrame, VideoSource
 from tests.ingest import streaming
 from tests.ports import free_port
 from tests.waiting import ENOUGH_S, until
@@ -57,9 +57,9 @@ def test_a_lost_stream_is_as_old_as_its_last_picture_and_its_loss_is_counted(
     aircraft, back = Aircraft(sent[0], _SECONDS, port), Aircraft(sent[1], 20.0 * _SECONDS, port)
     first = threading.Thread(target=aircraft.fly, daemon=True)
     first.start()
-    seen: list[VideoPicture] = []
+    seen: list[VideoFrame] = []
     with VideoSource(f"udp://127.0.0.1:{port}") as source:
-        taking = threading.Thread(target=lambda: [seen.append(p) for p in source.pictures()], daemon=True)
+        taking = threading.Thread(target=lambda: [seen.append(p) for p in source.frames()], daemon=True)
         taking.start()
         first.join(ENOUGH_S)
         last = round(_SECONDS * _FPS) - 1
@@ -84,27 +84,27 @@ def test_a_lost_stream_is_as_old_as_its_last_picture_and_its_loss_is_counted(
 
 
 def test_what_ends_a_stream_is_no_outage_and_is_said() -> None:
-    count = OutageCount()
+    count = OutageCounter()
     for second in (0, 1, 2, 30, 31, 43, 44):
         count.add(second * SECOND, fps=30.0)
-    assert count.told() == count.told(stopped_ns=45 * SECOND) == Outages(2, 40.0)
-    told = count.told(stopped_ns=54 * SECOND)
+    assert count.outages() == count.outages(stopped_ns=45 * SECOND) == Outages(2, 40.0)
+    told = count.outages(stopped_ns=54 * SECOND)
     assert told == Outages(2, 40.0, 10.0)
-    (lost, lost_vi), (last, last_vi) = told.said("udp://@:5600")
+    (lost, lost_vi), (last, last_vi) = told.remarks("udp://@:5600")
     assert "2 times, 40 s" in lost and "2 lần, tổng cộng 40 giây" in lost_vi
     assert "last 10 s" in last and "10 giây cuối" in last_vi
-    assert Outages().said("udp://@:5600") == ()
+    assert Outages().remarks("udp://@:5600") == ()
 
 
 def test_a_stream_of_few_pictures_is_not_lost_between_them() -> None:
-    count = OutageCount()
+    count = OutageCounter()
     for second in (0, 4, 8, 20):
         count.add(second * SECOND, fps=0.5)
-    assert count.told() == Outages(1, 12.0)
+    assert count.outages() == Outages(1, 12.0)
 
 
 def test_a_film_has_no_outages(tmp_path: Path) -> None:
     film = streaming.write_film(tmp_path / "film.mp4", pictures=10)
     with VideoSource(str(film)) as source:
-        assert len(list(source.pictures())) == 10
+        assert len(list(source.frames())) == 10
     assert source.outages is None and source.remarks == ()

@@ -11,9 +11,15 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import Cancelled, StreamUnreadable
-from flycam.ingest.video.address import is_waited_at, not_here, unreadable, waited_for, why_not_here
-from flycam.ingest.video.pictures import VideoSource
-from flycam.outcomes import exit_code, sentence
+from flycam.ingest.video.stream_address import (
+    find_listen_error,
+    is_listen_address,
+    make_listen_error,
+    make_open_error,
+    make_waiting_remark,
+)
+from flycam.ingest.video.video_source import VideoSource
+from flycam.outcomes import format_error, get_exit_code
 from tests.ingest import streaming
 from tests.ports import free_port
 
@@ -34,7 +40,7 @@ def test_an_aircraft_that_begins_late_is_waited_for_over_udp(tmp_path: Path) -> 
     sender.start()
     try:
         with VideoSource(f"udp://@:{port}") as source:
-            numbers = [streaming.number_of(one.pixels) for one in islice(source.pictures(), 30)]
+            numbers = [streaming.number_of(one.pixels) for one in islice(source.frames(), 30)]
     finally:
         over.set()
         sender.join(10.0)
@@ -52,7 +58,7 @@ def test_an_address_with_a_password_is_not_said_by_the_video_library(
     said = "".join(capfd.readouterr())
     assert _SECRET not in said and "127.0.0.1:9" not in said
     assert _SECRET not in f"{raised.value} {raised.value.vi}"
-    assert "original" not in str(raised.value) and "tệp" not in sentence(raised.value, "vi")
+    assert "original" not in str(raised.value) and "tệp" not in format_error(raised.value, "vi")
 
 
 @pytest.mark.parametrize("address", ["udp://@:{}", "rtmp://:{}/live/bay1"])
@@ -61,7 +67,7 @@ def test_what_opens_can_be_stopped(address: str) -> None:
     threading.Timer(2.0, source.stop).start()
     with pytest.raises(Cancelled, match="stopped before any video came") as raised, source:
         pass
-    assert exit_code(raised.value) == 130
+    assert get_exit_code(raised.value) == 130
 
 
 def test_a_port_that_is_taken_is_said_at_once() -> None:
@@ -78,23 +84,28 @@ def test_a_port_that_is_taken_is_said_at_once() -> None:
 
 def test_what_keeps_an_address_from_being_listened_at_is_told() -> None:
     with socket.create_server(("", 0)) as other:
-        assert why_not_here(f"rtmp://:{other.getsockname()[1]}/live/x") is not None
+        assert find_listen_error(f"rtmp://:{other.getsockname()[1]}/live/x") is not None
     port = free_port(socket.SOCK_DGRAM)
-    assert why_not_here(f"udp://@:{port}") is None and why_not_here(f"udp://127.0.0.1:{port}?x=1") is None
+    assert (
+        find_listen_error(f"udp://@:{port}") is None
+        and find_listen_error(f"udp://127.0.0.1:{port}?x=1") is None
+    )
     for url in ("udp://@", "udp://@:no", "udp://@:99999", "udp://no-such-machine.invalid:5600"):
-        error = why_not_here(url)
+        error = find_listen_error(url)
         assert error is not None
-        said = not_here(url, error.errno or 0)
+        said = make_listen_error(url, error.errno or 0)
         assert "cannot be listened at" in str(said) and "hãy ghi như udp://@:5600" in (said.vi or "")
 
 
 def test_what_is_waited_for_is_said_with_where_and_how_long() -> None:
     for url in ("udp://@:5600", "udp://127.0.0.1:5600", "rtmp://:1935/live/khoa"):
-        assert is_waited_at(url)
-        english, vi = waited_for(url)
+        assert is_listen_address(url)
+        english, vi = make_waiting_remark(url)
         assert "12 hours" in english and "Ctrl-C" in english and "12 giờ" in vi and "khoa" not in english
-    assert "nobody sent video here" in str(unreadable("udp://@:5600", "why"))
-    assert not is_waited_at("rtsp://127.0.0.1:554/live") and not is_waited_at("tcp://127.0.0.1:5600")
+    assert "nobody sent video here" in str(make_open_error("udp://@:5600", "why"))
+    assert not is_listen_address("rtsp://127.0.0.1:554/live") and not is_listen_address(
+        "tcp://127.0.0.1:5600"
+    )
 
 
 @pytest.mark.parametrize(("url", "longest_s"), [("udp://@:5600", 1.0), ("rtsp://127.0.0.1/live", 8.0)])

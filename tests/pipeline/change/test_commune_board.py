@@ -13,18 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.catalog.boundaries import Boundaries
-from flycam.catalog.change_line import ChangeLine
-from flycam.catalog.records import CommuneRecord, Coverage, MarkLine
+from flycam.catalog.change_version import ChangeVersion
+from flycam.catalog.records import CommuneRecord, Coverage, MarkVersion
 from flycam.frame.change import ChangeStatus
 from flycam.frame.flight import Flight
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.geodata.crs import to_work
 from flycam.pipeline.change.commune_board import (
-    FlownGround,
-    LookedAt,
-    board_communes,
-    commune_board,
-    imaged_of_all,
+    ComparedGround,
+    FlightCoverage,
+    build_commune_board,
+    compute_imaged_share,
+    select_board_communes,
 )
 from tests.serve.world import make_workspace
 from tests.suites.catalog_suite import flight
@@ -49,10 +49,10 @@ def _commune(column: int, row: int) -> CommuneRecord:
 COMMUNES = [_commune(column, row) for column in range(3) for row in range(2)]
 
 
-def _flight(name: str, place: tuple[float, float], size: float, last_ns: int) -> FlownGround:
+def _flight(name: str, place: tuple[float, float], size: float, last_ns: int) -> FlightCoverage:
     west, south = LON + place[0], LAT + place[1]
     box = shapely.box(west, south, west + size, south + size)
-    return FlownGround(flight_id=name, last_ns=last_ns, work_crs=WORK_CRS, outline_wkb=shapely.to_wkb(box))
+    return FlightCoverage(flight_id=name, last_ns=last_ns, work_crs=WORK_CRS, outline_wkb=shapely.to_wkb(box))
 
 
 places = st.tuples(st.floats(-0.02, 0.07), st.floats(-0.02, 0.05))
@@ -64,11 +64,13 @@ flights = st.lists(
 
 
 @given(flights, st.randoms(use_true_random=False))
-def test_the_order_in_which_flights_are_told_changes_nothing(flown: list[FlownGround], random) -> None:
+def test_the_order_in_which_flights_are_told_changes_nothing(flown: list[FlightCoverage], random) -> None:
     mixed = list(flown)
     random.shuffle(mixed)
     for one, other in zip(
-        commune_board(COMMUNES, flown, (), {}), commune_board(COMMUNES, mixed, (), {}), strict=True
+        build_commune_board(COMMUNES, flown, (), {}),
+        build_commune_board(COMMUNES, mixed, (), {}),
+        strict=True,
     ):
         assert one.newest_flight == other.newest_flight
         assert one.imaged_pct == pytest.approx(other.imaged_pct) or one.imaged_pct is other.imaged_pct is None
@@ -80,17 +82,22 @@ def test_a_picture_in_every_commune_is_not_all_of_their_ground() -> None:
         _flight(f"flight{n}", (column * SIDE, row * SIDE), SIDE / 10, n)
         for n, (column, row) in enumerate((column, row) for column in range(3) for row in range(2))
     ]
-    rows = commune_board(COMMUNES, corners, (), {})
+    rows = build_commune_board(COMMUNES, corners, (), {})
     assert all(row.imaged_pct is not None for row in rows)
-    assert imaged_of_all(rows) == pytest.approx(1.0, rel=0.01)
+    assert compute_imaged_share(rows) == pytest.approx(1.0, rel=0.01)
     large = [replace(rows[0], area_m2=9 * rows[0].area_m2), *rows[1:3]]
-    assert imaged_of_all([replace(large[0], imaged_pct=100.0), *large[1:]]) == pytest.approx(82.0, rel=0.01)
-    assert imaged_of_all([]) is None and imaged_of_all(commune_board(COMMUNES, [], (), {})) == 0.0
+    assert compute_imaged_share([replace(large[0], imaged_pct=100.0), *large[1:]]) == pytest.approx(
+        82.0, rel=0.01
+    )
+    assert (
+        compute_imaged_share([]) is None
+        and compute_imaged_share(build_commune_board(COMMUNES, [], (), {})) == 0.0
+    )
 
 
 @given(flights)
-def test_a_share_is_that_of_the_union_or_none_at_all(flown: list[FlownGround]) -> None:
-    rows = commune_board(COMMUNES, flown, (), {})
+def test_a_share_is_that_of_the_union_or_none_at_all(flown: list[FlightCoverage]) -> None:
+    rows = build_commune_board(COMMUNES, flown, (), {})
     outlines = [shapely.from_wkb(one.outline_wkb) for one in flown]
     for commune, row in zip(COMMUNES, rows, strict=True):
         shape = shapely.from_wkb(commune.wkb)
@@ -110,14 +117,14 @@ def test_one_flight_tells_what_was_measured_when_it_was_laid() -> None:
     measured = Coverage(
         flight_id="f", commune_code="00", covered_m2=2e6, covered_pct=41.5, gsd_m=0.1, first_ns=1, last_ns=7
     )
-    flight = FlownGround(
+    flight = FlightCoverage(
         flight_id="f",
         last_ns=9,
         work_crs=WORK_CRS,
         outline_wkb=_flight("f", (0.0, 0.0), 0.01, 9).outline_wkb,
         coverage=[measured],
     )
-    row = next(one for one in commune_board(COMMUNES, [flight], (), {}) if one.code == "00")
+    row = next(one for one in build_commune_board(COMMUNES, [flight], (), {}) if one.code == "00")
     assert (row.imaged_pct, row.newest_ns) == (41.5, 7)
 
 
@@ -128,21 +135,21 @@ def test_the_share_is_measured_in_the_work_crs() -> None:
     commune = CommuneRecord(
         code="t", name="t", valid_from=date(2025, 7, 1), wkb=shapely.to_wkb(tall), area_m2=1.0
     )
-    flight = FlownGround(
+    flight = FlightCoverage(
         flight_id="f", last_ns=1, work_crs=WORK_CRS, outline_wkb=shapely.to_wkb(north), coverage=()
     )
 
     def area(shape: shapely.Polygon) -> float:
         return shapely.transform(shape, lambda lonlat: to_work(lonlat, WORK_CRS)).area
 
-    row = commune_board([commune], [flight], (), {})[0]
+    row = build_commune_board([commune], [flight], (), {})[0]
     assert row.imaged_pct == pytest.approx(100 * area(north) / area(tall), abs=0.05)
     assert row.imaged_pct != pytest.approx(50.0, abs=0.3)
 
 
 def test_a_sector_counts_in_every_commune_that_it_touches_and_a_done_mark_in_none() -> None:
-    def mark(number: int, kind: MarkKind, status: MarkStatus, shape: object) -> MarkLine:
-        return MarkLine(
+    def mark(number: int, kind: MarkKind, status: MarkStatus, shape: object) -> MarkVersion:
+        return MarkVersion(
             mark_id=f"mark-{number:08x}",
             version=1,
             event_id="e",
@@ -164,7 +171,7 @@ def test_a_sector_counts_in_every_commune_that_it_touches_and_a_done_mark_in_non
         mark(3, MarkKind.RESCUE, MarkStatus.DONE, point),
         mark(4, MarkKind.RESCUE, MarkStatus.REMOVED, point),
     ]
-    counts = {row.code: dict(row.marks) for row in commune_board(COMMUNES, [], marks, {})}
+    counts = {row.code: dict(row.marks) for row in build_commune_board(COMMUNES, [], marks, {})}
     assert counts["00"] == {MarkKind.SECTOR: 1, MarkKind.RESCUE: 1}
     assert counts["10"] == {MarkKind.SECTOR: 1}
     assert counts["20"] == counts["01"] == {}
@@ -172,10 +179,10 @@ def test_a_sector_counts_in_every_commune_that_it_touches_and_a_done_mark_in_non
 
 def test_without_communes_there_are_no_rows() -> None:
     flight = _flight("f", (0, 0), 0.01, 1)
-    assert commune_board([], [flight], (), {"f": (LON, LAT)}) == []
+    assert build_commune_board([], [flight], (), {"f": (LON, LAT)}) == []
 
 
-def _change(name: str, status: ChangeStatus, west: float, size: float = 0.004) -> ChangeLine:
+def _change(name: str, status: ChangeStatus, west: float, size: float = 0.004) -> ChangeVersion:
     box = shapely.box(LON + west, LAT + 0.004, LON + west + size, LAT + 0.008)
     return replace(FOUND, change_id=name, status=status, wkb=shapely.to_wkb(box))
 
@@ -188,11 +195,11 @@ def test_confirmed_changes_are_counted_and_nothing_is_said_where_nobody_decided(
         _change("d", ChangeStatus.REPLACED, 0.004),
         _change("e", ChangeStatus.PROPOSED, 2 * SIDE + 0.004),
     ]
-    rows = {one.code: one.changes for one in commune_board(COMMUNES, [], (), {}, changes=changes)}
+    rows = {one.code: one.changes for one in build_commune_board(COMMUNES, [], (), {}, changes=changes)}
     assert (rows["00"], rows["10"]) == (2, 1), "one across the border counts in both"
     assert rows["20"] is rows["01"] is None, "what waits is no finding, and neither is silence"
     rejected = [_change("c", ChangeStatus.REJECTED, 0.004)]
-    rows = {one.code: one.changes for one in commune_board(COMMUNES, [], (), {}, changes=rejected)}
+    rows = {one.code: one.changes for one in build_commune_board(COMMUNES, [], (), {}, changes=rejected)}
     assert rows["00"] is None, "one false alarm does not tell that nothing else is there"
 
 
@@ -202,7 +209,7 @@ def test_a_change_found_twice_counts_once_and_what_only_touches_not_at_all() -> 
         _change("b", ChangeStatus.ACCEPTED, 0.005),
         _change("c", ChangeStatus.ACCEPTED, SIDE - 0.00399),  # a four hundredth of it lies beyond the border
     ]
-    rows = {one.code: one.changes for one in commune_board(COMMUNES, [], (), {}, changes=changes)}
+    rows = {one.code: one.changes for one in build_commune_board(COMMUNES, [], (), {}, changes=changes)}
     assert (rows["00"], rows["10"]) == (2, None)
 
 
@@ -215,19 +222,21 @@ def test_where_a_sliver_of_a_change_lies_nobody_knows_of_none() -> None:
         wkb=shapely.to_wkb(shapely.MultiPolygon([whole])),
         area_m2=9_000.0,
     )
-    looked_at = LookedAt(ground=ground, standing=[sliver])
-    told = commune_board(COMMUNES, [], (), {}, changes=[sliver], compared=looked_at)
+    looked_at = ComparedGround(ground=ground, changes=[sliver])
+    told = build_commune_board(COMMUNES, [], (), {}, changes=[sliver], compared=looked_at)
     rows = {one.code: one for one in told}
     assert (rows["00"].changes, rows["10"].changes) == (1, None)
     large = replace(sliver, area_m2=300_000.0)
-    told = commune_board(COMMUNES, [], (), {}, changes=[large], compared=looked_at)
+    told = build_commune_board(COMMUNES, [], (), {}, changes=[large], compared=looked_at)
     assert {one.code: one for one in told}["10"].changes == 1
 
 
 def test_a_little_that_was_compared_of_a_large_commune_is_told() -> None:
     """It was taken for the boundary's own roughness, and "compared" was not said."""
     ground = shapely.box(LON + 0.001, LAT + 0.001, LON + 0.001 + SIDE / 50, LAT + 0.001 + SIDE / 50)
-    (row, *others) = commune_board(COMMUNES, [], (), {}, compared=LookedAt(ground=ground, standing=[]))
+    (row, *others) = build_commune_board(
+        COMMUNES, [], (), {}, compared=ComparedGround(ground=ground, changes=[])
+    )
     assert row.changes == 0 and row.compared_pct == pytest.approx(0.04)
     assert all(one.compared_pct is None for one in others)
 
@@ -235,19 +244,20 @@ def test_a_little_that_was_compared_of_a_large_commune_is_told() -> None:
 def test_none_found_is_told_from_nobody_looked() -> None:
     waits = _change("e", ChangeStatus.PROPOSED, SIDE + 0.004)
     ground = shapely.box(LON, LAT, LON + 2 * SIDE, LAT + SIDE / 2)
-    looked_at = LookedAt(ground=ground, standing=[waits])
-    rows = {one.code: one for one in commune_board(COMMUNES, [], (), {}, compared=looked_at)}
+    looked_at = ComparedGround(ground=ground, changes=[waits])
+    rows = {one.code: one for one in build_commune_board(COMMUNES, [], (), {}, compared=looked_at)}
     assert (rows["00"].changes, rows["00"].compared_pct) == (0, pytest.approx(50.0))
     assert (rows["10"].changes, rows["10"].compared_pct) == (None, pytest.approx(50.0)), "a candidate waits"
     assert (rows["20"].changes, rows["20"].compared_pct) == (None, None)
     assert rows["01"].compared_pct is None, "no more than its boundary was touched"
     confirmed = [_change("a", ChangeStatus.ACCEPTED, 0.004)]
-    looked_at = LookedAt(ground=ground, standing=confirmed)
+    looked_at = ComparedGround(ground=ground, changes=confirmed)
     rows = {
-        one.code: one for one in commune_board(COMMUNES, [], (), {}, changes=confirmed, compared=looked_at)
+        one.code: one
+        for one in build_commune_board(COMMUNES, [], (), {}, changes=confirmed, compared=looked_at)
     }
     assert (rows["00"].changes, rows["10"].changes, rows["20"].changes) == (1, 0, None)
-    hidden = {one.code: one for one in commune_board(COMMUNES, [], (), {}, compared=looked_at)}
+    hidden = {one.code: one for one in build_commune_board(COMMUNES, [], (), {}, compared=looked_at)}
     assert hidden["00"].changes is None, "what is withheld is not told as nothing"
 
 
@@ -301,14 +311,14 @@ def test_the_board_of_a_drill_loses_no_ground_that_was_flown(
     """A flight whose box touched a drill's commune was told to be over that alone, and a commune that shares
     ground with it stood nowhere."""
     flights = _over(*boxes)
-    board = board_communes(rehearsed, flights, is_drill=True)
+    board = select_board_communes(rehearsed, flights, is_drill=True)
     assert {one.code for one in board} == listed
-    counted = {one.code: one for one in rehearsed.counted(is_drill=True)}
+    counted = {one.code: one for one in rehearsed.list_countable(is_drill=True)}
     assert all(one == counted[one.code] for one in board), "with the ground that counts elsewhere"
     ground = shapely.union_all([shapely.from_wkb(one.wkb) for one in board])
     for one in flights:
         assert ground.buffer(1e-9).covers(shapely.box(*one.bounds_lonlat_deg))
-        inside = rehearsed.counted(is_drill=True, bounds=one.bounds_lonlat_deg)
+        inside = rehearsed.list_countable(is_drill=True, bounds=one.bounds_lonlat_deg)
         box = shapely.box(*one.bounds_lonlat_deg)
         covered = {c.code for c in inside if shapely.from_wkb(c.wkb).intersection(box).area > 0.0}
         assert covered <= listed, "what a flight covers stands on the board"
@@ -318,17 +328,19 @@ def test_a_drill_that_was_begun_from_pictures_lists_the_communes_they_were_compa
     rehearsed: Boundaries,
 ) -> None:
     """It listed every commune of the country, for no flight was over any."""
-    own = next(one for one in rehearsed.counted(is_drill=True) if one.is_made_up)
+    own = next(one for one in rehearsed.list_countable(is_drill=True) if one.is_synthetic)
     ground = shapely.from_wkb(own.wkb).representative_point().buffer(1e-4)
-    assert all(one.is_made_up for one in board_communes(rehearsed, [], ground, is_drill=True))
-    real = next(one for one in rehearsed.counted(is_drill=True) if not one.is_made_up)
+    assert all(one.is_synthetic for one in select_board_communes(rehearsed, [], ground, is_drill=True))
+    real = next(one for one in rehearsed.list_countable(is_drill=True) if not one.is_synthetic)
     beside = shapely.from_wkb(real.wkb).representative_point().buffer(1e-4)
-    assert not any(one.is_made_up for one in board_communes(rehearsed, [], beside, is_drill=True))
-    assert board_communes(rehearsed, [], shapely.Polygon(), is_drill=True) == rehearsed.counted(is_drill=True)
+    assert not any(one.is_synthetic for one in select_board_communes(rehearsed, [], beside, is_drill=True))
+    assert select_board_communes(rehearsed, [], shapely.Polygon(), is_drill=True) == rehearsed.list_countable(
+        is_drill=True
+    )
 
 
 def test_a_real_events_board_knows_no_communes_of_a_drill(rehearsed: Boundaries) -> None:
-    assert board_communes(rehearsed, _over((0.1, 0.1, 0.2, 0.2)), is_drill=False) == sorted(
-        rehearsed.counted(is_drill=False), key=lambda one: one.code
+    assert select_board_communes(rehearsed, _over((0.1, 0.1, 0.2, 0.2)), is_drill=False) == sorted(
+        rehearsed.list_countable(is_drill=False), key=lambda one: one.code
     )
-    assert len(rehearsed.counted(is_drill=False)) == len(COMMUNES)
+    assert len(rehearsed.list_countable(is_drill=False)) == len(COMMUNES)

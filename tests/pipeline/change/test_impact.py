@@ -14,21 +14,26 @@ import pyogrio
 import pytest
 import shapely
 
-from flycam.answers.changes import of_impact
-from flycam.catalog.pictures_shown import file_shown
+from flycam.answers.changes import format_impact
+from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
+from flycam.catalog.image_reference import format_file_reference
 from flycam.catalog.records import CommuneRecord
-from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import NotFound, OptionUnusable
 from flycam.frame.change import ChangeStatus
-from flycam.frame.specialist import LayerKind
-from flycam.geodata.picture_digest import picture_digest
-from flycam.pipeline.change.commune_board import commune_board
-from flycam.pipeline.change.commune_impact import CommuneImpact, communes_around, impact_by_commune
-from flycam.pipeline.change.export import export_changes
-from flycam.pipeline.change.impact import ChangeImpact, impact_of
-from flycam.pipeline.change.impact_report import ImpactReport, impact_report
-from flycam.pipeline.change.impact_words import COUNT_COLUMNS, commune_csv, impact_answer, road_names
-from flycam.pipeline.change.touched_things import Count
+from flycam.frame.specialist_layer import LayerKind
+from flycam.geodata.raster_digest import compute_raster_digest
+from flycam.pipeline.change.affected_features import FeatureCount
+from flycam.pipeline.change.change_export import export_changes
+from flycam.pipeline.change.commune_board import build_commune_board
+from flycam.pipeline.change.commune_impact import CommuneImpact, find_communes_around, sum_impact_by_commune
+from flycam.pipeline.change.impact import ChangeImpact, compute_impact
+from flycam.pipeline.change.impact_report import ImpactReport, build_impact_report
+from flycam.pipeline.change.impact_tables import (
+    COUNT_COLUMNS,
+    format_commune_csv,
+    format_road_names,
+    serialize_impact,
+)
 from flycam.pipeline.workspace import Workspace
 from tests.analysis.ground import ground
 from tests.pipeline.compared import picture
@@ -54,26 +59,26 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def of(workspace: Workspace, distance_m: float | None = None) -> dict[str, ChangeImpact]:
-    report = impact_report(workspace, ["e1"], distance_m)
+    report = build_impact_report(workspace, ["e1"], distance_m)
     return {one.line.change_id: one for one in report.impact.changes}
 
 
 def test_a_road_is_cut_by_name_with_its_length_under_the_slide_and_where(workspace: Workspace) -> None:
     found = of(workspace)
     (road,) = found[SLIDE].roads_cut
-    assert road.thing.name == "ĐT 153"
+    assert road.feature.name == "ĐT 153"
     assert road.under_m == pytest.approx(100.0, rel=0.01)
     assert road.lonlat_deg == pytest.approx(place(50, 50), abs=1e-5)
     # one that ends ten metres before the slide is near, and not cut
-    assert found[SLIDE].count(LayerKind.ROAD) == Count(inside=1, near=1)
-    assert [one.thing.name for one in found[FLOOD].roads_cut] == ["ĐT 153"], "would be, while it waits"
+    assert found[SLIDE].count(LayerKind.ROAD) == FeatureCount(inside=1, near=1)
+    assert [one.feature.name for one in found[FLOOD].roads_cut] == ["ĐT 153"], "would be, while it waits"
     assert "change-00000003" not in found, "what was rejected did nothing"
 
 
 def test_other_changes_cut_no_road(workspace: Workspace) -> None:
     ploughed = changed("change-00000009", square(0, 0, 100), kind="other", status=ChangeStatus.ACCEPTED)
-    (one,) = impact_of(workspace, [ploughed]).changes
-    assert (one.roads_cut, one.count(LayerKind.ROAD)) == ((), Count(inside=1, near=1))
+    (one,) = compute_impact(workspace, [ploughed]).changes
+    assert (one.roads_cut, one.count(LayerKind.ROAD)) == ((), FeatureCount(inside=1, near=1))
 
 
 @pytest.mark.parametrize(
@@ -103,28 +108,28 @@ def test_where_no_layer_of_houses_covers_the_ground_nobody_says_none(
     houses = [("a", point(10, 10)), ("b", point(60, 60)), ("c", point(-20, 50)), ("d", point(900, 900))]
     add_things(workspace, tmp_path, "Nhà", LayerKind.HOUSE, [*houses, ("e", point(-300, -300))])
     found = of(workspace)
-    assert found[SLIDE].count(LayerKind.HOUSE) == Count(inside=2, near=1)
-    assert found[FLOOD].count(LayerKind.HOUSE) == Count(inside=0, near=0), "covered, and there is none"
+    assert found[SLIDE].count(LayerKind.HOUSE) == FeatureCount(inside=2, near=1)
+    assert found[FLOOD].count(LayerKind.HOUSE) == FeatureCount(inside=0, near=0), "covered, and there is none"
 
 
 def test_the_same_houses_in_two_layers_count_once(workspace: Workspace, tmp_path: Path) -> None:
     houses = [("a", point(10, 10)), ("b", point(60, 60))]
     add_things(workspace, tmp_path, "Nhà địa chính", LayerKind.HOUSE, houses)
     add_things(workspace, tmp_path, "Nhà OSM", LayerKind.HOUSE, houses[:1])
-    assert of(workspace)[SLIDE].count(LayerKind.HOUSE) == Count(inside=2, near=0)
+    assert of(workspace)[SLIDE].count(LayerKind.HOUSE) == FeatureCount(inside=2, near=0)
 
 
 def houses_at(*places: tuple[float, float]) -> list[tuple[str, shapely.Geometry]]:
     return [("", point(*one)) for one in places]
 
 
-def house_counts(workspace: Workspace, *shapes: shapely.MultiPolygon) -> Count | None:
+def house_counts(workspace: Workspace, *shapes: shapely.MultiPolygon) -> FeatureCount | None:
     """Of confirmed changes in one commune."""
     changes = [
         changed(f"change-0000001{number}", shape, status=ChangeStatus.ACCEPTED)
         for number, shape in enumerate(shapes)
     ]
-    (row,) = by_commune(workspace, impact_of(workspace, changes).changes)
+    (row,) = by_commune(workspace, compute_impact(workspace, changes).changes)
     return row.confirmed.counts[LayerKind.HOUSE]
 
 
@@ -134,7 +139,7 @@ def test_two_districts_layers_each_count_where_they_lie(workspace: Workspace, tm
     add_things(workspace, tmp_path, "Nhà huyện A", LayerKind.HOUSE, [*mine, ("", point(700, 700))])
     add_things(workspace, tmp_path, "Nhà huyện B", LayerKind.HOUSE, [*theirs, ("", point(-700, -700))])
     found = house_counts(workspace, square(0, 0, 100), square(400, 0, 100))
-    assert found == Count(inside=18, near=0)
+    assert found == FeatureCount(inside=18, near=0)
 
 
 def test_houses_under_two_changes_count_once_whichever_layer_tells(
@@ -145,26 +150,28 @@ def test_houses_under_two_changes_count_once_whichever_layer_tells(
     add_things(workspace, tmp_path, "Nhà A", LayerKind.HOUSE, houses_at(*shared, (10, 10), (12, 10)))
     add_things(workspace, tmp_path, "Nhà B", LayerKind.HOUSE, houses_at(*shared, (190, 90)))
     found = house_counts(workspace, square(0, 0, 100), square(20, 0, 180))
-    assert found == Count(inside=11, near=0)
+    assert found == FeatureCount(inside=11, near=0)
 
 
 def test_who_is_there_for_one_commune_is_told_of_no_thing_beyond_it(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     add_things(workspace, tmp_path, "Nhà", LayerKind.HOUSE, houses_at((10, 10), (575, 90), (665, 90)))
-    within = Withholding(within=workspace.catalog.boundaries.commune("99002").wkb)
+    within = AccessPolicy(within=workspace.catalog.boundaries.commune("99002").wkb)
     lines = workspace.catalog.changes.current("e1", statuses=[ChangeStatus.ACCEPTED])
     everybody, mine = (
-        impact_of(workspace, lines, 5000.0, withholding).changes[0]
-        for withholding in (NOTHING_WITHHELD, within)
+        compute_impact(workspace, lines, 5000.0, withholding).changes[0]
+        for withholding in (UNRESTRICTED, within)
     )
-    assert everybody.count(LayerKind.HOUSE) == Count(inside=1, near=2)
-    assert mine.count(LayerKind.HOUSE) == Count(inside=1, near=1)
-    assert {one.thing.name for one in mine.roads_cut} == {"ĐT 153"}, "a road that comes in stands"
+    assert everybody.count(LayerKind.HOUSE) == FeatureCount(inside=1, near=2)
+    assert mine.count(LayerKind.HOUSE) == FeatureCount(inside=1, near=1)
+    assert {one.feature.name for one in mine.roads_cut} == {"ĐT 153"}, "a road that comes in stands"
 
 
 def by_commune(workspace: Workspace, changes: Sequence[ChangeImpact]) -> list[CommuneImpact]:
-    return impact_by_commune(communes_around(workspace.catalog.boundaries, changes, is_drill=False), changes)
+    return sum_impact_by_commune(
+        find_communes_around(workspace.catalog.boundaries, changes, is_drill=False), changes
+    )
 
 
 def test_things_count_in_the_commune_where_they_are_touched(workspace: Workspace, tmp_path: Path) -> None:
@@ -173,12 +180,12 @@ def test_things_count_in_the_commune_where_they_are_touched(workspace: Workspace
     workspace.catalog.changes.append([across])
     houses = [("tây", point(575, 90)), ("đông", point(665, 90)), ("ngoài", point(-3000, 90))]
     add_things(workspace, tmp_path, "Nhà", LayerKind.HOUSE, houses)
-    found = impact_of(workspace, [across]).changes
+    found = compute_impact(workspace, [across]).changes
     rows = {row.code: row for row in by_commune(workspace, found)}
     assert sorted(rows) == ["99002", "99003"]
     for row in rows.values():
         assert row.confirmed.changes == 1
-        assert row.confirmed.counts[LayerKind.HOUSE] == Count(inside=1, near=0)
+        assert row.confirmed.counts[LayerKind.HOUSE] == FeatureCount(inside=1, near=0)
         assert row.waiting.changes == 0
     assert sum(row.confirmed.area_m2 for row in rows.values()) == pytest.approx(10_000.0)
     assert rows["99002"].confirmed.area_m2 == pytest.approx(5_000.0, rel=0.05)
@@ -187,12 +194,12 @@ def test_things_count_in_the_commune_where_they_are_touched(workspace: Workspace
 def test_a_sliver_counts_in_no_commune_by_things_touched_nor_on_the_board(workspace: Workspace) -> None:
     # a two-hundredth of it lies beyond the border, 620 m east
     line = changed("change-00000004", square(520.5, 0, 100), status=ChangeStatus.ACCEPTED)
-    (row,) = by_commune(workspace, impact_of(workspace, [line]).changes)
-    communes = communes_around(
-        workspace.catalog.boundaries, impact_of(workspace, [line]).changes, is_drill=False
+    (row,) = by_commune(workspace, compute_impact(workspace, [line]).changes)
+    communes = find_communes_around(
+        workspace.catalog.boundaries, compute_impact(workspace, [line]).changes, is_drill=False
     )
     assert len(communes) == 2, "the change does reach into the other"
-    board = {one.code: one.changes for one in commune_board(communes, [], (), {}, changes=[line])}
+    board = {one.code: one.changes for one in build_commune_board(communes, [], (), {}, changes=[line])}
     assert {code for code, count in board.items() if count} == {row.code}
 
 
@@ -210,7 +217,7 @@ def test_slivers_in_two_communes_are_not_beyond_known_boundaries(workspace: Work
         )
         for number, (west, east) in enumerate(strips)
     ]
-    rows = impact_by_commune(communes, impact_of(workspace, [line]).changes)
+    rows = sum_impact_by_commune(communes, compute_impact(workspace, [line]).changes)
     assert "" not in {one.code for one in rows}
     (row,) = [one for one in rows if one.confirmed.changes]
     assert (row.code, row.confirmed.area_m2) == ("00000", pytest.approx(9850.0, rel=0.001))
@@ -221,27 +228,27 @@ def test_a_slide_confirmed_twice_counts_once_by_commune(workspace: Workspace) ->
     grown = changed("change-00000007", square(50, 0, 100), status=ChangeStatus.ACCEPTED)
     neighbour = changed("change-00000008", square(152, 0, 20), status=ChangeStatus.ACCEPTED)
     lines = [*workspace.catalog.changes.last([SLIDE]), again, grown, replace(neighbour, area_m2=400.0)]
-    (row,) = by_commune(workspace, impact_of(workspace, lines).changes)
+    (row,) = by_commune(workspace, compute_impact(workspace, lines).changes)
     assert row.confirmed.changes == 2
     assert row.confirmed.area_m2 == pytest.approx(15_400.0, rel=0.001)
     assert row.confirmed.road_cut_m == pytest.approx(150.0, rel=0.01)
-    assert road_names(row.confirmed.roads_cut) == "ĐT 153"
+    assert format_road_names(row.confirmed.roads_cut) == "ĐT 153"
     assert sum(at.under_m or 0.0 for at in row.confirmed.roads_cut) == pytest.approx(150.0, rel=0.01)
 
 
 def test_ground_beyond_known_boundaries_has_a_row_of_its_own(workspace: Workspace) -> None:
     beyond = changed("change-00000005", square(9000, 0, 100), status=ChangeStatus.ACCEPTED)
-    (row,) = by_commune(workspace, impact_of(workspace, [beyond]).changes)
+    (row,) = by_commune(workspace, compute_impact(workspace, [beyond]).changes)
     assert (row.code, row.name, row.confirmed.changes) == ("", "", 1)
 
 
 def report(workspace: Workspace) -> ImpactReport:
-    return impact_report(workspace, ["Bão e1"])
+    return build_impact_report(workspace, ["Bão e1"])
 
 
 def test_the_table_keeps_what_waits_apart_and_leaves_empty_what_nobody_knows(workspace: Workspace) -> None:
     said = report(workspace)
-    rows = list(csv.DictReader(io.StringIO(commune_csv(said.communes).decode("utf-8-sig"))))
+    rows = list(csv.DictReader(io.StringIO(format_commune_csv(said.communes).decode("utf-8-sig"))))
     assert [(row["commune"], row["status"], row["changes"]) for row in rows] == [
         ("99002", "accepted", "1"),
         ("99002", "proposed", "1"),
@@ -253,7 +260,7 @@ def test_the_table_keeps_what_waits_apart_and_leaves_empty_what_nobody_knows(wor
 
 def test_the_answer_says_whose_and_how_old_the_layers_are(workspace: Workspace) -> None:
     said = report(workspace)
-    answer = impact_answer(said.impact, said.communes, said.names, said.at_ns)
+    answer = serialize_impact(said.impact, said.communes, said.names, said.at_ns)
     assert {(one["name"], one["valid"], one["stale"]) for one in answer["layers"]} == {
         ("Đường", None, True),
         ("Trạm BTS", None, True),
@@ -268,13 +275,13 @@ def test_the_answer_says_whose_and_how_old_the_layers_are(workspace: Workspace) 
 
 def test_between_two_flights_or_pictures(workspace: Workspace) -> None:
     # the changes were found between mosaics m1 and m2, which are pictures' names to this house
-    assert len(impact_report(workspace, ["m1", "m2"]).impact.changes) == 2
+    assert len(build_impact_report(workspace, ["m1", "m2"]).impact.changes) == 2
     with pytest.raises(NotFound) as failure:
-        impact_report(workspace, ["m2", "m1"])
+        build_impact_report(workspace, ["m2", "m1"])
     assert failure.value.vi
     workspace.catalog.changes.append([changed("change-00000006", square(0, 0, 100), event_id="e2")])
     with pytest.raises(OptionUnusable) as unsure:
-        impact_report(workspace, ["m1", "m2"])
+        build_impact_report(workspace, ["m1", "m2"])
     assert "Bão e2" in unsure.value.vi
 
 
@@ -285,17 +292,17 @@ def test_between_files_of_one_name_those_of_the_very_file_are_told(
     for number in (1, 2, 3):
         (tmp_path / f"d{number}").mkdir()
         files.append(picture(tmp_path / f"d{number}" / "odm.tif", ground(number, 32)))
-    shown = [file_shown(one.name, picture_digest(one)) for one in files]
+    shown = [format_file_reference(one.name, compute_raster_digest(one)) for one in files]
     for number, after in enumerate(shown[1:]):
         found = changed(f"change-0000001{number}", square(0, 0, 100))
         workspace.catalog.changes.append([replace(found, before_shown=shown[0], after_shown=after)])
-    of_second = impact_report(workspace, [str(one) for one in files[:2]]).impact.changes
+    of_second = build_impact_report(workspace, [str(one) for one in files[:2]]).impact.changes
     assert [one.line.after_shown for one in of_second] == [shown[1]]
-    assert len(impact_report(workspace, ["odm.tif", "odm.tif"]).impact.changes) == 2
+    assert len(build_impact_report(workspace, ["odm.tif", "odm.tif"]).impact.changes) == 2
 
 
 def test_an_event_without_changes_and_a_house_without_layers(workspace: Workspace, tmp_path: Path) -> None:
-    empty = impact_report(workspace, ["e2"])
+    empty = build_impact_report(workspace, ["e2"])
     assert (empty.impact.changes, empty.communes) == ((), ())
     bare = impacted_house(tmp_path / "bare")
     found = of(bare)[SLIDE]
@@ -320,13 +327,13 @@ def test_where_layers_cover_a_part_it_is_said_that_there_may_be_more(
     beyond = changed("change-00000012", square(400, 0, 100), status=ChangeStatus.ACCEPTED)
     workspace.catalog.changes.append([beyond])
     said = report(workspace)
-    rows = list(csv.DictReader(io.StringIO(commune_csv(said.communes).decode("utf-8-sig"))))
+    rows = list(csv.DictReader(io.StringIO(format_commune_csv(said.communes).decode("utf-8-sig"))))
     accepted = next(row for row in rows if row["status"] == "accepted")
     assert (accepted["house_inside"], accepted["at_least"]) == ("2", "mast, school, house")
     assert all(set(row["at_least"].split(", ")) <= {"", *LayerKind} for row in rows)
-    answer = impact_answer(said.impact, said.communes, said.names, said.at_ns)
+    answer = serialize_impact(said.impact, said.communes, said.names, said.at_ns)
     for language, house in (("en", "houses: at least 2 inside"), ("vi", "nhà: ít nhất 2 trong vùng")):
-        lines = [one.strip().lower() for one in of_impact(said, answer, None, language)[1]]
+        lines = [one.strip().lower() for one in format_impact(said, answer, None, language)[1]]
         assert house in lines, "none near at the least says nothing"
 
 
@@ -345,10 +352,10 @@ def test_a_road_in_two_layers_is_cut_once(workspace: Workspace, tmp_path: Path) 
     add_things(workspace, tmp_path, "Đường OSM", LayerKind.ROAD, [("ĐT 153", line((-200, 52), (900, 52)))])
     said = report(workspace)
     one = next(one for one in said.impact.changes if one.line.change_id == SLIDE)
-    assert [at.thing.name for at in one.roads_cut] == ["ĐT 153"]
+    assert [at.feature.name for at in one.roads_cut] == ["ĐT 153"]
     assert one.road_cut_m == pytest.approx(100.0, rel=0.01)
     confirmed = next(row.confirmed for row in said.communes if row.code == "99002")
-    assert [at.thing.name for at in confirmed.roads_cut] == ["ĐT 153"]
+    assert [at.feature.name for at in confirmed.roads_cut] == ["ĐT 153"]
     assert confirmed.road_cut_m == pytest.approx(100.0, rel=0.01)
     export_changes(workspace, tmp_path / "a.csv", "e1")
     (row,) = csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig")))
@@ -358,7 +365,7 @@ def test_a_road_in_two_layers_is_cut_once(workspace: Workspace, tmp_path: Path) 
 def test_a_road_without_a_name_in_two_layers_is_told_once(workspace: Workspace, tmp_path: Path) -> None:
     for name, north in (("Đường OSM", 20), ("Đường xã", 22)):
         add_things(workspace, tmp_path, name, LayerKind.ROAD, [("", line((-200, north), (900, north)))])
-    assert [at.thing.name for at in of(workspace)[SLIDE].roads_cut].count("") == 1
+    assert [at.feature.name for at in of(workspace)[SLIDE].roads_cut].count("") == 1
 
 
 def test_a_road_that_only_one_layer_names_is_told_and_its_length_not_added(
@@ -366,7 +373,7 @@ def test_a_road_that_only_one_layer_names_is_told_and_its_length_not_added(
 ) -> None:
     add_things(workspace, tmp_path, "Đường xã", LayerKind.ROAD, [("Liên thôn", line((20, -200), (20, 60)))])
     one = of(workspace)[SLIDE]
-    assert {at.thing.name for at in one.roads_cut} == {"ĐT 153", "Liên thôn"}
+    assert {at.feature.name for at in one.roads_cut} == {"ĐT 153", "Liên thôn"}
     assert one.road_cut_m == pytest.approx(100.0, rel=0.01), "two layers may hold one road"
 
 
@@ -375,5 +382,5 @@ def test_a_road_drawn_as_an_area_is_cut_at_a_length_nobody_knows(
 ) -> None:
     strip = shapely.box(*place(-50, 70), *place(300, 76))
     add_things(workspace, tmp_path, "Mặt đường", LayerKind.ROAD, [("QL 279", strip)])
-    cut = {one.thing.name: one.under_m for one in of(workspace)[SLIDE].roads_cut}
+    cut = {one.feature.name: one.under_m for one in of(workspace)[SLIDE].roads_cut}
     assert cut["QL 279"] is None

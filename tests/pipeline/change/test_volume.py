@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import shapely
 
-from flycam.analysis.volume import NoVolume, Volume
-from flycam.answers.changes import of_impact
-from flycam.catalog.change_line import ChangeLine
+from flycam.analysis.volume import Volume, VolumeUnavailable
+from flycam.answers.changes import format_impact
+from flycam.catalog.change_version import ChangeVersion
 from flycam.frame.change import ChangeKind, ChangeStatus
 from flycam.pipeline.change import volume as volume_module
-from flycam.pipeline.change.export import export_changes
-from flycam.pipeline.change.impact_report import impact_report
-from flycam.pipeline.change.impact_words import impact_answer
-from flycam.pipeline.change.volume import NoSurfaces, WhyNot, volumes_of
+from flycam.pipeline.change.change_export import export_changes
+from flycam.pipeline.change.impact_report import build_impact_report
+from flycam.pipeline.change.impact_tables import serialize_impact
+from flycam.pipeline.change.volume import NoSurfaces, VolumeFailure, compute_volumes
 from flycam.pipeline.workspace import Workspace
-from flycam.report.change_names import NO_VOLUME
+from flycam.report.change_names import NO_VOLUME_REASONS
 from tests.pipeline.impacted import SLIDE, changed, impacted_house, square
 from tests.pipeline.surfaced import DEPTH_M, SIGMA_M, finished, surface
 
@@ -41,12 +41,12 @@ def workspace(tmp_path: Path) -> Workspace:
     return one
 
 
-def slide_of(workspace: Workspace, **more: object) -> ChangeLine:
+def slide_of(workspace: Workspace, **more: object) -> ChangeVersion:
     return replace(workspace.catalog.changes.last([SLIDE])[0], **more)  # type: ignore[arg-type]
 
 
-def told(workspace: Workspace, line: ChangeLine) -> Volume | WhyNot:
-    return volumes_of(workspace, [line])[line.change_id]
+def told(workspace: Workspace, line: ChangeVersion) -> Volume | VolumeFailure:
+    return compute_volumes(workspace, [line])[line.change_id]
 
 
 def test_two_finished_flights_tell_what_came_down(workspace: Workspace) -> None:
@@ -63,7 +63,7 @@ def test_other_ground_that_changed_vouches_for_nothing(workspace: Workspace) -> 
     """Were the whole neighbourhood one great slide, nothing would be left to lay one date on the other."""
     around = changed("change-0000000a", square(-150, -150, 400), status=ChangeStatus.PROPOSED)
     workspace.catalog.changes.append([around])
-    assert told(workspace, slide_of(workspace)) is NoVolume.LITTLE_STABLE
+    assert told(workspace, slide_of(workspace)) is VolumeUnavailable.LITTLE_STABLE
     workspace.catalog.changes.append([replace(around, version=2, step_id="s9", status=ChangeStatus.REJECTED)])
     assert isinstance(told(workspace, slide_of(workspace)), Volume)
 
@@ -94,10 +94,10 @@ def test_why_no_volume_is_told(workspace: Workspace) -> None:
         ("m2@0", NoSurfaces.NOT_FINISHED),
         (bare, NoSurfaces.NO_SURFACE),
         ("m9@1", NoSurfaces.NO_SURFACE),
-        (part, NoVolume.LITTLE_KNOWN),
+        (part, VolumeUnavailable.LITTLE_KNOWN),
     ):
         assert told(workspace, slide_of(workspace, after_shown=shown)) is why
-    assert volumes_of(workspace, [slide_of(workspace, kind=ChangeKind.FLOOD)]) == {}
+    assert compute_volumes(workspace, [slide_of(workspace, kind=ChangeKind.FLOOD)]) == {}
 
 
 def test_what_was_told_is_remembered_until_something_of_it_changes(workspace: Workspace) -> None:
@@ -126,7 +126,7 @@ def test_slides_of_one_pair_are_looked_around_once(
     changes = type(workspace.catalog.changes)
     current, surface_of = changes.current, volume_module._surface
 
-    def looked(self: object, *args: object, **more: object) -> list[ChangeLine]:
+    def looked(self: object, *args: object, **more: object) -> list[ChangeVersion]:
         asked.append("changes")
         return current(self, *args, **more)  # type: ignore[arg-type]
 
@@ -136,24 +136,24 @@ def test_slides_of_one_pair_are_looked_around_once(
 
     monkeypatch.setattr(changes, "current", looked)
     monkeypatch.setattr(volume_module, "_surface", read)
-    assert all(isinstance(one, Volume) for one in volumes_of(workspace, slides).values())
+    assert all(isinstance(one, Volume) for one in compute_volumes(workspace, slides).values())
     assert asked == ["changes", "surface", "surface"]
 
 
 def test_every_reason_has_words() -> None:
-    assert set(NO_VOLUME) == {*NoSurfaces, *NoVolume}
-    assert all(vi and en and vi != en for vi, en in NO_VOLUME.values())
+    assert set(NO_VOLUME_REASONS) == {*NoSurfaces, *VolumeUnavailable}
+    assert all(vi and en and vi != en for vi, en in NO_VOLUME_REASONS.values())
 
 
 def test_the_answer_the_command_and_the_file_tell_it(workspace: Workspace, tmp_path: Path) -> None:
-    report = impact_report(workspace, ["e1"])
-    answer = impact_answer(report.impact, report.communes, report.names, report.at_ns)
+    report = build_impact_report(workspace, ["e1"])
+    answer = serialize_impact(report.impact, report.communes, report.names, report.at_ns)
     by_id = {one["change_id"]: one for one in answer["changes"]}
     volume = by_id[SLIDE]["volume"]
     assert volume["lost_m3"] == pytest.approx(LOST_M3, rel=0.03)
     assert (by_id[SLIDE]["no_volume"], by_id["change-00000002"]["volume"]) == (None, None)
     for language, word in (("vi", "khối lượng mất"), ("en", "lost")):
-        lines = of_impact(report, answer, None, language)[1]
+        lines = format_impact(report, answer, None, language)[1]
         assert any(word in one and f"{volume['lost_m3']}" in one for one in lines)
 
     out = tmp_path / "changes.csv"
@@ -166,4 +166,4 @@ def test_the_answer_the_command_and_the_file_tell_it(workspace: Workspace, tmp_p
     # no ground of it rose: "0 ± 0" would say more than anybody knows
     assert (volume["gained_m3"], volume["gained_sigma_m3"]) == (0, 0)
     assert (row["gained_m3"], row["gained_sigma_m3"]) == ("", "")
-    assert not any("gained" in one for one in of_impact(report, answer, None, "en")[1])
+    assert not any("gained" in one for one in format_impact(report, answer, None, "en")[1])

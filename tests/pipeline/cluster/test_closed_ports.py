@@ -22,10 +22,14 @@ from distributed.security import Security
 
 from flycam.cli import flycam
 from flycam.errors import ClusterUnavailable, OptionUnusable
-from flycam.outcomes import EXIT_USAGE, exit_code
-from flycam.pipeline.authority import certified, make_member_certificate, network_addresses
+from flycam.outcomes import EXIT_USAGE, get_exit_code
+from flycam.pipeline.certificate_authority import (
+    issue_server_certificate,
+    list_network_addresses,
+    make_member_certificate,
+)
 from flycam.pipeline.cluster.address import SchedulerAddress
-from flycam.pipeline.cluster.dask_cluster import connected, no_scheduler, security_for
+from flycam.pipeline.cluster.dask_cluster import build_security, connect_cluster, make_no_scheduler_error
 from tests.clusters import RunningCluster, running_cluster
 from tests.pipeline.finished_house import open_workspace
 
@@ -48,7 +52,7 @@ def listening(process: subprocess.Popen[bytes]) -> list[tuple[str, int]]:
 
 def network_host() -> str:
     """An address of this machine that others could reach; loopback where it has no network."""
-    found = (one for one in sorted(network_addresses()) if not ip_address(one).is_loopback)
+    found = (one for one in sorted(list_network_addresses()) if not ip_address(one).is_loopback)
     return next(found, "127.0.0.1")
 
 
@@ -128,7 +132,7 @@ def dask_address(cluster: RunningCluster, protocol: str, port: int) -> str:
 
 def test_whoever_has_the_file_runs_there(over_tls: RunningCluster) -> None:
     """What the next tests try is what would work."""
-    inside = security_for(over_tls.address).get_connection_args("client")
+    inside = build_security(over_tls.address).get_connection_args("client")
     (_, port) = listening(over_tls.processes[1])[0]
     assert run_there(dask_address(over_tls, "tls", port), inside) == over_tls.processes[1].pid
 
@@ -140,7 +144,9 @@ def test_a_stranger_runs_nothing(
     """Over TCP; with a file of another cluster; with the certificate and key of this house's HTTPS."""
     connection: dict[str, object] = {}
     if who != "plain":
-        file = members[1] if who == "foreign" else certified(tmp_path / "tls", ["127.0.0.1"]).path
+        file = (
+            members[1] if who == "foreign" else issue_server_certificate(tmp_path / "tls", ["127.0.0.1"]).path
+        )
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # strangers ask for no proof
         context.load_cert_chain(file)
@@ -169,7 +175,9 @@ def test_a_member_believes_no_scheduler_of_another_cluster(
         other = SchedulerAddress(host=address.host, port=address.port, certificate=certificate)
         with (
             pytest.raises(ClusterUnavailable),
-            connected(other, open_workspace(tmp_path / str(certificate is None)), connect_s=5.0),
+            connect_cluster(
+                other, open_workspace(tmp_path / str(certificate is None)), connect_timeout_s=5.0
+            ),
         ):
             pass
     environment = {
@@ -180,22 +188,22 @@ def test_a_member_believes_no_scheduler_of_another_cluster(
     }
     command = [sys.executable, "-m", "flycam", "worker", "--threads", "1"]
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
-    assert done.returncode == exit_code(no_scheduler("")), done.stderr
+    assert done.returncode == get_exit_code(make_no_scheduler_error("")), done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_a_browser_facing_certificate_of_the_same_authority_does_not_let_in(tmp_path: Path) -> None:
     """Even where somebody names the map's own file in FLYCAM_CLUSTER_CERTIFICATE: it is no client's."""
-    file = certified(tmp_path / "tls", ["127.0.0.1"]).path
+    file = issue_server_certificate(tmp_path / "tls", ["127.0.0.1"]).path
     with running_cluster(tmp_path / "cluster", {}, workers=0, certificate=file) as cluster:
-        inside = security_for(cluster.address).get_connection_args("client")
+        inside = build_security(cluster.address).get_connection_args("client")
         with pytest.raises(OSError):
             run_there(str(cluster.address), inside)
 
 
 def test_the_file_is_made_by_one_command_and_kept_from_others(tmp_path: Path) -> None:
     data, file = tmp_path / "data", tmp_path / "member.pem"
-    certified(data / "tls", ["127.0.0.1"])
+    issue_server_certificate(data / "tls", ["127.0.0.1"])
 
     def make(at: Path) -> dict[str, str]:
         words = ["worker", "--make-certificate", str(at), "--data", str(data), "--json"]
@@ -207,19 +215,19 @@ def test_the_file_is_made_by_one_command_and_kept_from_others(tmp_path: Path) ->
     assert file.stat().st_mode & 0o777 == 0o600
     assert (data / "cluster").stat().st_mode & 0o777 == 0o700
     assert (data / "cluster" / "authority.pem").stat().st_mode & 0o777 == 0o600
-    assert first["authority"] != certified(data / "tls", ["127.0.0.1"]).fingerprint
+    assert first["authority"] != issue_server_certificate(data / "tls", ["127.0.0.1"]).fingerprint
     assert make(file) == first and file.read_bytes() == kept, "again: nothing is made anew"
     another = make(tmp_path / "another.pem")
     assert another["authority"] == first["authority"]
     address = SchedulerAddress(host="127.0.0.1", port=1, certificate=file)
-    assert isinstance(security_for(address), Security)
+    assert isinstance(build_security(address), Security)
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(b"of a flight")
     assert make(photo)["exit_code"] == EXIT_USAGE and photo.read_bytes() == b"of a flight"
     with pytest.raises(OptionUnusable):
-        security_for(SchedulerAddress(host="127.0.0.1", port=1, certificate=photo))
+        build_security(SchedulerAddress(host="127.0.0.1", port=1, certificate=photo))
     with pytest.raises(OptionUnusable):
-        security_for(SchedulerAddress(host="127.0.0.1", port=1, certificate=tmp_path / "nowhere.pem"))
+        build_security(SchedulerAddress(host="127.0.0.1", port=1, certificate=tmp_path / "nowhere.pem"))
 
 
 def test_an_address_that_is_not_this_machines_is_said(members: tuple[Path, Path], tmp_path: Path) -> None:

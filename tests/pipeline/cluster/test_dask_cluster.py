@@ -19,24 +19,24 @@ from distributed import Client
 
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
-from flycam.drill.drill import DrillReport, write_drill
-from flycam.errors import ClusterUnavailable, WorkerUnfit
+from flycam.drill.photo_drill import DrillReport, write_drill
+from flycam.errors import ClusterUnavailable, WorkerIncompatible
 from flycam.outcomes import EXIT_USAGE
-from flycam.pipeline.authority import make_member_certificate
 from flycam.pipeline.batch import ingest
-from flycam.pipeline.boundaries import register_communes
+from flycam.pipeline.certificate_authority import make_member_certificate
 from flycam.pipeline.cluster.address import SchedulerAddress
-from flycam.pipeline.cluster.dask_cluster import connected, security_for
+from flycam.pipeline.cluster.cluster_run import ClusterRun
+from flycam.pipeline.cluster.dask_cluster import build_security, connect_cluster
 from flycam.pipeline.cluster.fence import Fence
-from flycam.pipeline.cluster.spread import Spread
-from flycam.pipeline.cluster.squares import square_zoom
-from flycam.pipeline.finish.recipe import finish
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.laying.survey import SurveyRequest
+from flycam.pipeline.cluster.tile_blocks import choose_block_zoom
+from flycam.pipeline.commune_boundaries import register_communes
+from flycam.pipeline.finish.workflow import finish_flight
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.orthorectification.preflight import PreflightRequest
 from flycam.pipeline.terrain import register_dem
-from flycam.pipeline.workspace import Progress, Workspace, silent
+from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
 from flycam.store import keys
-from flycam.store.opening import open_store
+from flycam.store.store_url import open_store
 from tests.clusters import RunningCluster, running_cluster
 from tests.pipeline.finished_house import NAME, QUICK, open_workspace, tiles_of
 
@@ -66,15 +66,15 @@ def alone(flight: DrillReport, tmp_path_factory: pytest.TempPathFactory) -> Alon
     workspace = open_workspace(tmp_path_factory.mktemp("alone"))
     mosaic_id = ingested(workspace, flight)
     live = tiles_of(workspace, mosaic_id, 0)
-    finish(workspace, NAME, QUICK)
+    finish_flight(workspace, NAME, QUICK)
     return Alone(live, tiles_of(workspace, mosaic_id, 1))
 
 
-def ingested(workspace: Workspace, flight: DrillReport, progress: Progress = silent) -> str:
+def ingested(workspace: Workspace, flight: DrillReport, progress: Progress = ignore_progress) -> str:
     """The mosaic's id."""
     register_dem(workspace, flight.dem)
     register_communes(workspace, flight.communes)
-    report = ingest(workspace, SurveyRequest(paths=(flight.photos,)), Labels(name=NAME), progress)
+    report = ingest(workspace, PreflightRequest(paths=(flight.photos,)), FlightLabels(name=NAME), progress)
     assert report.used == report.new == 12
     return f"{report.flight.flight_id}-colour"
 
@@ -107,20 +107,20 @@ def province(tmp_path: Path, s3_url: str, postgres_url: str) -> Iterator[Provinc
 def test_two_workers_make_the_same_tiles_as_one_process(
     province: Province, flight: DrillReport, alone: Alone
 ) -> None:
-    with connected(province.cluster.address, province.workspace) as cluster:
+    with connect_cluster(province.cluster.address, province.workspace) as cluster:
         workspace = replace(province.workspace, cluster=cluster)
         mosaic_id = ingested(workspace, flight)
         assert tiles_of(workspace, mosaic_id, 0) == alone.live
-        report = finish(workspace, NAME, QUICK)
+        report = finish_flight(workspace, NAME, QUICK)
     assert report.layers[0].new
     assert tiles_of(workspace, mosaic_id, 1) == alone.finished
     lines = workspace.catalog.tiles.log_since(mosaic_id, 0, 10_000)
     assert {line.origin for line in lines} == {"province"}
-    zoom = square_zoom(workspace.catalog.tiles.mosaic(mosaic_id))
+    zoom = choose_block_zoom(workspace.catalog.tiles.mosaic(mosaic_id))
     assert len(workspace.catalog.tiles.heads(mosaic_id, 0, z=zoom)) > 1  # something was shared out
     base = [line.tile_id for line in lines if line.revision == 0 and line.tile_id.z == lines[0].tile_id.z]
     assert len(base) == len(set(base))  # no tile by two workers
-    assert not list(workspace.store.list(keys.spread_prefix(report.flight.flight_id)))
+    assert not list(workspace.store.list(keys.format_cluster_run_prefix(report.flight.flight_id)))
 
 
 @pytest.mark.s3
@@ -133,8 +133,8 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(
     _, first, second = province.cluster.processes
     address = province.cluster.address
     with (
-        connected(province.cluster.address, province.workspace) as cluster,
-        Client(str(address), security=security_for(address), set_as_default=False) as scheduler,
+        connect_cluster(province.cluster.address, province.workspace) as cluster,
+        Client(str(address), security=build_security(address), set_as_default=False) as scheduler,
     ):
         workspace = replace(province.workspace, cluster=cluster)
         worker = {pid: where for where, pid in scheduler.run(os.getpid).items()}[first.pid]
@@ -161,7 +161,7 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(
                 second.kill()
                 second.wait()
 
-        finish(workspace, NAME, QUICK, kill)
+        finish_flight(workspace, NAME, QUICK, kill)
     assert second.poll() == -signal.SIGKILL
     assert third.poll() is None
     assert tiles_of(workspace, mosaic_id, 1) == alone.finished
@@ -188,15 +188,15 @@ def test_workers_of_another_house_are_refused_before_anything_is_done(
     with running_cluster(tmp_path / "cluster", house, workers=0) as running:
         with (
             pytest.raises(ClusterUnavailable, match="no worker; start 'flycam worker'"),
-            connected(running.address, workspace, patience_s=1.0),
+            connect_cluster(running.address, workspace, timeout_s=1.0),
         ):
             pass
         stranger = running.start("--threads", "1", FLYCAM_STORE=(tmp_path / "other").as_uri())
         with (
             pytest.raises(
-                WorkerUnfit, match="does not see this store; give it the same FLYCAM_STORE"
+                WorkerIncompatible, match="does not see this store; give it the same FLYCAM_STORE"
             ) as told,
-            connected(running.address, workspace),
+            connect_cluster(running.address, workspace),
         ):
             pass
         assert told.value.vi is not None
@@ -204,8 +204,10 @@ def test_workers_of_another_house_are_refused_before_anything_is_done(
         stranger.wait()
         running.start("--threads", "1", FLYCAM_DATABASE=f"sqlite:///{tmp_path / 'other.sqlite'}")
         with (
-            pytest.raises(WorkerUnfit, match="does not see this catalogue; give it the same FLYCAM_DATABASE"),
-            connected(running.address, workspace),
+            pytest.raises(
+                WorkerIncompatible, match="does not see this catalogue; give it the same FLYCAM_DATABASE"
+            ),
+            connect_cluster(running.address, workspace),
         ):
             pass
         running.processes[-1].kill()
@@ -219,7 +221,7 @@ def test_workers_of_another_house_are_refused_before_anything_is_done(
 
         with (
             pytest.raises(ClusterUnavailable, match="no scheduler answers there"),
-            connected(running.address, workspace) as cluster,
+            connect_cluster(running.address, workspace) as cluster,
         ):
             ingested(replace(workspace, cluster=cluster), flight, part)
     assert ingested(workspace, flight)  # goes on without a cluster
@@ -267,11 +269,11 @@ def test_five_workers_that_leave_one_after_the_other_end_no_run(
     workspace, flight_id, house = small_house
     with (
         running_cluster(tmp_path / "cluster", house, workers=1) as running,
-        connected(running.address, workspace) as cluster,
+        connect_cluster(running.address, workspace) as cluster,
     ):
-        spread = Spread(workspace=workspace, cluster=cluster, flight_id=flight_id, run="ingest-test")
+        spread = ClusterRun(workspace=workspace, cluster=cluster, flight_id=flight_id, run="ingest-test")
         found = []
-        for number, result in spread.work_off(slow_numbers, None, range(60)):
+        for number, result in spread.run_tasks(slow_numbers, None, range(60)):
             found.append((number, result))
             if len(found) % 10 == 0 and len(found) < 60:
                 left = running.processes[-1]
@@ -290,11 +292,11 @@ def test_work_that_ends_its_workers_ends_the_run_and_is_said(
     workspace, flight_id, house = small_house
     with (
         running_cluster(tmp_path / "cluster", house, workers=4) as running,
-        connected(running.address, workspace) as cluster,
+        connect_cluster(running.address, workspace) as cluster,
     ):
-        spread = Spread(workspace=workspace, cluster=cluster, flight_id=flight_id, run="ingest-test")
+        spread = ClusterRun(workspace=workspace, cluster=cluster, flight_id=flight_id, run="ingest-test")
         with pytest.raises(ClusterUnavailable, match="ended 4 workers one after the other"):
-            list(spread.work_off(fatal, None, [0]))
+            list(spread.run_tasks(fatal, None, [0]))
         assert [one.wait(60) for one in running.processes[1:]] == [-signal.SIGKILL] * 4
 
 
@@ -304,7 +306,7 @@ def test_no_scheduler_is_said_with_the_cure(tmp_path: Path) -> None:
         address = SchedulerAddress(host="127.0.0.1", port=nobody.getsockname()[1])
         with (
             pytest.raises(ClusterUnavailable, match="start 'flycam worker --scheduler'"),
-            connected(address, open_workspace(tmp_path), connect_s=1.0),
+            connect_cluster(address, open_workspace(tmp_path), connect_timeout_s=1.0),
         ):
             pass
 

@@ -14,42 +14,42 @@ import pytest
 
 from flycam.catalog.audit import Audit
 from flycam.catalog.catalog import open_catalog
-from flycam.errors import DiskFull, FlightBusy, StorageTrouble, WorkerUnfit
-from flycam.pipeline.cluster import software as cluster_software
-from flycam.pipeline.cluster.fence import Fence, Turn, note_turn
-from flycam.pipeline.cluster.spread import Spread
+from flycam.errors import DiskFull, FlightBusy, StorageFailed, WorkerIncompatible
+from flycam.pipeline.cluster import software_version as cluster_software
+from flycam.pipeline.cluster.cluster_run import ClusterRun
+from flycam.pipeline.cluster.fence import Fence, TaskAttempt, note_attempt
 from flycam.pipeline.cluster.worker import (
-    Order,
-    has_line,
-    last_line,
-    move_in,
-    perform,
-    seen_here,
+    JobOrder,
+    has_audit_line,
+    initialise_worker,
+    inspect_worker,
+    read_last_audit_line,
+    run_task,
 )
 from flycam.pipeline.workspace import Workspace
 from flycam.store.memory import MemoryStore
 from tests.pipeline.finished_house import open_workspace
 
-TURN = Turn(key="cluster/f/r/given-0-turns-0", number=1)
+TURN = TaskAttempt(key="cluster/f/r/given-0-turns-0", number=1)
 
 
 class Orders:
     """A cluster that works nothing off: it keeps the orders."""
 
     def __init__(self) -> None:
-        self.given: list[Order] = []
+        self.given: list[JobOrder] = []
 
-    def run(self, order: Order, tasks: object) -> Any:
+    def run(self, order: JobOrder, tasks: object) -> Any:
         del tasks
         self.given.append(order)
         return iter(())
 
 
-def order_of(workspace: Workspace, job: Callable[..., Any]) -> Order:
+def order_of(workspace: Workspace, job: Callable[..., Any]) -> JobOrder:
     """What this house gives its workers."""
     orders = Orders()
-    spread = Spread(workspace=workspace, cluster=orders, flight_id="f", run="r")
-    list(spread.work_off(job, None, [0]))
+    spread = ClusterRun(workspace=workspace, cluster=orders, flight_id="f", run="r")
+    list(spread.run_tasks(job, None, [0]))
     return orders.given[0]
 
 
@@ -79,20 +79,20 @@ def test_a_copy_of_the_catalogue_made_before_is_another_house(
     with_flight(workspace, monkeypatch)  # it once held this card
     line = workspace.catalog.audit.append("Lan", "cluster", "tcp://x")
     other = open_catalog(f"sqlite:///{copy}")
-    assert has_line(other, (1, workspace.catalog.audit.lines()[0].digest))
-    assert not has_line(other, (line.seq, line.digest))
+    assert has_audit_line(other, (1, workspace.catalog.audit.lines()[0].digest))
+    assert not has_audit_line(other, (line.seq, line.digest))
     order = order_of(workspace, said)
-    assert order.line == last_line(workspace.catalog) == (line.seq, line.digest)
+    assert order.line == read_last_audit_line(workspace.catalog) == (line.seq, line.digest)
 
-    move_in(replace(workspace, catalog=other))
-    assert not seen_here("probe/x", (line.seq, line.digest)).has_line
-    with pytest.raises(WorkerUnfit, match="give it the same FLYCAM_DATABASE") as told:
-        perform(order, ValueError("it went on"), TURN)
+    initialise_worker(replace(workspace, catalog=other))
+    assert not inspect_worker("probe/x", (line.seq, line.digest)).has_line
+    with pytest.raises(WorkerIncompatible, match="give it the same FLYCAM_DATABASE") as told:
+        run_task(order, ValueError("it went on"), TURN)
     assert told.value.vi is not None
-    move_in(workspace)
-    assert seen_here("probe/x", (line.seq, line.digest)).has_line
+    initialise_worker(workspace)
+    assert inspect_worker("probe/x", (line.seq, line.digest)).has_line
     with pytest.raises(ValueError, match="it went on"):
-        perform(order, ValueError("it went on"), TURN)
+        run_task(order, ValueError("it went on"), TURN)
 
 
 def test_an_own_log_that_goes_on_alike_has_not_the_line(tmp_path: Path) -> None:
@@ -103,11 +103,11 @@ def test_an_own_log_that_goes_on_alike_has_not_the_line(tmp_path: Path) -> None:
     for house in houses:
         house.catalog.audit.append("Lan", "ingest", "f", at_ns=1)
     one, other = (house.catalog for house in houses)
-    first = last_line(one)
-    assert first is not None and has_line(other, first)
+    first = read_last_audit_line(one)
+    assert first is not None and has_audit_line(other, first)
     line = one.audit.append("Lan", "cluster", "tcp://x", "a token", at_ns=2)
     other.audit.append("Lan", "cluster", "tcp://x", "another", at_ns=2)
-    assert not has_line(other, (line.seq, line.digest))
+    assert not has_audit_line(other, (line.seq, line.digest))
 
 
 @pytest.mark.parametrize(
@@ -115,16 +115,16 @@ def test_an_own_log_that_goes_on_alike_has_not_the_line(tmp_path: Path) -> None:
     [
         (
             PermissionError(errno.EACCES, "Permission denied", "/x/y"),
-            StorageTrouble,
+            StorageFailed,
             "/x/y: Permission denied",
         ),
         (OSError(errno.ENOSPC, "No space left on device"), DiskFull, "No space left"),
-        (ConnectionResetError("peer gone"), StorageTrouble, "ConnectionResetError: peer gone"),
+        (ConnectionResetError("peer gone"), StorageFailed, "ConnectionResetError: peer gone"),
     ],
 )
 def test_what_a_workers_disk_or_line_does_not_do_is_typed_with_its_cause(
     error: OSError,
-    kind: type[StorageTrouble],
+    kind: type[StorageFailed],
     words: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -132,9 +132,9 @@ def test_what_a_workers_disk_or_line_does_not_do_is_typed_with_its_cause(
     workspace = open_workspace(tmp_path)
     with_flight(workspace, monkeypatch)
     order = order_of(workspace, said)
-    move_in(workspace)
+    initialise_worker(workspace)
     with pytest.raises(kind, match=words) as told:
-        perform(order, error, TURN)
+        run_task(order, error, TURN)
     assert told.value.vi is not None and told.value.__cause__ is error
     assert pickle.loads(pickle.dumps(told.value)).vi == told.value.vi  # as it comes home
 
@@ -143,38 +143,38 @@ def test_what_a_workers_disk_or_line_does_not_do_is_typed_with_its_cause(
 
     monkeypatch.setattr(Audit, "lines", broken)
     with pytest.raises(kind, match=words):
-        seen_here("probe/x", (1, ""))
+        inspect_worker("probe/x", (1, ""))
 
 
 def test_software_is_what_the_worker_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster_software.software_here.cache_clear()
-    move_in(open_workspace(tmp_path))
+    cluster_software.describe_software.cache_clear()
+    initialise_worker(open_workspace(tmp_path))
     monkeypatch.setattr(numpy, "__version__", "99")  # another version installed while it works
-    assert "numpy 99" not in cluster_software.software_here()
-    cluster_software.software_here.cache_clear()
-    assert "numpy 99" in cluster_software.software_here()
+    assert "numpy 99" not in cluster_software.describe_software()
+    cluster_software.describe_software.cache_clear()
+    assert "numpy 99" in cluster_software.describe_software()
     monkeypatch.undo()
-    cluster_software.software_here.cache_clear()
+    cluster_software.describe_software.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["numpy", "OpenCV", "scipy", "zstd", "rasterio", "GDAL", "PROJ", "GEOS"])
 def test_all_that_decides_bytes_is_in_it(name: str) -> None:
-    assert f", {name} " in cluster_software.software_here()
+    assert f", {name} " in cluster_software.describe_software()
 
 
 def test_a_turn_that_was_given_on_and_a_run_that_ended_are_behind_the_fence() -> None:
     store = MemoryStore()
     store.put("cluster/f/r/given-0", b"x")
-    first, second = (Turn(key="cluster/f/r/given-0-a-7", number=number) for number in (1, 2))
-    note_turn(store, first)
+    first, second = (TaskAttempt(key="cluster/f/r/given-0-a-7", number=number) for number in (1, 2))
+    note_attempt(store, first)
     assert list(store.list("cluster/")) == ["cluster/f/r/given-0"]  # most tasks are given out once
-    Fence(store, "cluster/f/r/given-0", first).require()
-    note_turn(store, second)
+    Fence(store, "cluster/f/r/given-0", first).require_current()
+    note_attempt(store, second)
     with pytest.raises(FlightBusy, match="given to another worker") as told:
-        Fence(store, "cluster/f/r/given-0", first).require()
+        Fence(store, "cluster/f/r/given-0", first).require_current()
     assert told.value.vi is not None
-    Fence(store, "cluster/f/r/given-0", second).require()
+    Fence(store, "cluster/f/r/given-0", second).require_current()
     store.delete("cluster/f/r/given-0")
     store.delete(second.key)
     with pytest.raises(FlightBusy):
-        Fence(store, "cluster/f/r/given-0", first).require()
+        Fence(store, "cluster/f/r/given-0", first).require_current()

@@ -11,9 +11,14 @@ from flycam.adjust.block import TerrainPrior
 from flycam.catalog.records import MosaicInfo
 from flycam.errors import InputUnusable
 from flycam.frame.frame import Layer
-from flycam.geometry.terrain import TerrainGrid, flat_terrain, heights_at
-from flycam.pipeline.finish.block import block_frames, inputs_hash, one_system, terrain_id
-from flycam.pipeline.finish.tiles import height_sigma
+from flycam.geometry.terrain import TerrainGrid, interpolate_heights, make_flat_terrain
+from flycam.pipeline.finish.adjustment_block import (
+    build_block_frames,
+    hash_block_inputs,
+    require_common_crs,
+    select_terrain,
+)
+from flycam.pipeline.finish.tile_blending import compute_height_sigma
 from flycam.surface.surface import Surface
 from tests.suites.catalog_suite import EXTERIOR, SECOND, STORM_NS, frame
 
@@ -33,34 +38,34 @@ def records(count: int = 6, step_m: float = 20.0, step_s: float = 2.0):
 
 def test_the_block_has_the_recorded_poses_and_where_rows_are_read_one_by_one_the_motion() -> None:
     made = records()
-    block = block_frames(made)
+    block = build_block_frames(made)
     assert [one.frame_id for one in block] == [one.frame_id for one in made]
     assert [one.exterior for one in block] == [one.exterior for one in made]
     assert len({one.camera for one in block}) == 1
     lens = replace(made[0].header.interior, readout_s=0.03)
     rolling = [replace(r, header=replace(r.header, interior=lens)) for r in made]
-    for one, record in zip(block_frames(rolling), rolling, strict=True):
+    for one, record in zip(build_block_frames(rolling), rolling, strict=True):
         motion = one.exterior.motion
         assert motion is not None
         assert motion.velocity_mps == pytest.approx((0.0, 10.0, 0.0))
         assert replace(one.exterior, motion=None) == record.exterior
-    assert {one.exterior.motion for one in block_frames(rolling, rolling_shutter=False)} == {None}
+    assert {one.exterior.motion for one in build_block_frames(rolling, rolling_shutter=False)} == {None}
 
 
 def test_the_hash_is_of_all_that_decides_and_of_nothing_else() -> None:
     made = records()
     options = {"surface": True, "gsd_m": None}
-    known = inputs_hash(MOSAIC, made, "dem-1", options)
-    assert inputs_hash(MOSAIC, made[::-1], "dem-1", dict(reversed(options.items()))) == known
+    known = hash_block_inputs(MOSAIC, made, "dem-1", options)
+    assert hash_block_inputs(MOSAIC, made[::-1], "dem-1", dict(reversed(options.items()))) == known
     moved = replace(EXTERIOR, projection_centre_m=(1.0, 2.0, 3.0))
     lens = replace(made[0].header.interior, focal_length_px=(3001.0, 3001.0))
     others = [
-        inputs_hash(MOSAIC, made[:-1], "dem-1", options),
-        inputs_hash(MOSAIC, [replace(made[0], exterior=moved), *made[1:]], "dem-1", options),
-        inputs_hash(MOSAIC, made, "dem-2", options),
-        inputs_hash(MOSAIC, made, "dem-1", options | {"surface": False}),
-        inputs_hash(replace(MOSAIC, base_zoom=21), made, "dem-1", options),
-        inputs_hash(
+        hash_block_inputs(MOSAIC, made[:-1], "dem-1", options),
+        hash_block_inputs(MOSAIC, [replace(made[0], exterior=moved), *made[1:]], "dem-1", options),
+        hash_block_inputs(MOSAIC, made, "dem-2", options),
+        hash_block_inputs(MOSAIC, made, "dem-1", options | {"surface": False}),
+        hash_block_inputs(replace(MOSAIC, base_zoom=21), made, "dem-1", options),
+        hash_block_inputs(
             MOSAIC,
             [replace(made[0], header=replace(made[0].header, interior=lens)), *made[1:]],
             "dem-1",
@@ -72,17 +77,17 @@ def test_the_hash_is_of_all_that_decides_and_of_nothing_else() -> None:
 
 def test_the_terrain_is_the_flight_s_if_a_frame_lies_on_it() -> None:
     made = [replace(r, dem_id="a" if n else "b") for n, r in enumerate(records())]
-    assert terrain_id(made, "b") == "b"
-    assert terrain_id(made, "c") == "a"
+    assert select_terrain(made, "b") == "b"
+    assert select_terrain(made, "c") == "a"
     of_a_film = [replace(r, dem_id=f"c-{n}") for n, r in enumerate(records())]
-    assert terrain_id(of_a_film, "c") == terrain_id(of_a_film, "d") == "c"
+    assert select_terrain(of_a_film, "c") == select_terrain(of_a_film, "d") == "c"
 
 
 def test_poses_in_two_systems_are_no_block() -> None:
     made = records(2)
     other = replace(made[1], exterior=replace(EXTERIOR, vertical_datum="EGM2008"))
     with pytest.raises(InputUnusable, match=r"DJI_0001\.JPG: its pose is in .* EGM2008"):
-        one_system([made[0], other])
+        require_common_crs([made[0], other])
 
 
 def test_heights_are_known_less_well_beside_the_surface_s_support() -> None:
@@ -105,17 +110,21 @@ def test_heights_are_known_less_well_beside_the_surface_s_support() -> None:
         unagreed_sigma_m=np.where(compared, np.float32(1.2), np.float32(np.nan)),
         cover_m=6.0,
     )
-    row = height_sigma(terrain, surface, prior).heights_m[20]
+    row = compute_height_sigma(terrain, surface, prior).heights_m[20]
     assert row[:10] == pytest.approx(0.2)
     assert row[10:20] == pytest.approx(np.hypot(0.5, 1.2)), "views were compared and did not agree"
     assert row[20:] == pytest.approx(np.hypot(0.5, 6.0)), "the corrected terrain and what stands on it"
     bald = replace(surface, cover_m=0.1)
-    assert height_sigma(terrain, bald, prior).heights_m[20, 40] == pytest.approx(np.hypot(0.5, 32.0**0.5))
+    assert compute_height_sigma(terrain, bald, prior).heights_m[20, 40] == pytest.approx(
+        np.hypot(0.5, 32.0**0.5)
+    )
     unsaid = replace(surface, terrain_sigma_m=None)
     model = np.hypot(3.0, 32.0**0.5)
-    assert height_sigma(terrain, unsaid, prior).heights_m[20, 40] == pytest.approx(model)
-    assert heights_at(height_sigma(terrain, None, prior), np.array([[5.0, 5.0]])) == pytest.approx(
-        [41.0**0.5]
-    )
-    plane = flat_terrain(100.0, "EPSG:32648", "LOCAL", (0.0, 0.0, 10.0, 10.0))
-    assert heights_at(height_sigma(plane, None, prior), np.array([[5.0, 5.0]])) == pytest.approx([30.0])
+    assert compute_height_sigma(terrain, unsaid, prior).heights_m[20, 40] == pytest.approx(model)
+    assert interpolate_heights(
+        compute_height_sigma(terrain, None, prior), np.array([[5.0, 5.0]])
+    ) == pytest.approx([41.0**0.5])
+    plane = make_flat_terrain(100.0, "EPSG:32648", "LOCAL", (0.0, 0.0, 10.0, 10.0))
+    assert interpolate_heights(
+        compute_height_sigma(plane, None, prior), np.array([[5.0, 5.0]])
+    ) == pytest.approx([30.0])

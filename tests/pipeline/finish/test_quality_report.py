@@ -14,33 +14,43 @@ import numpy as np
 import pytest
 import typst
 
-from flycam.adjust.bundle import NO_TIES
-from flycam.adjust.gate import Evidence, objection
-from flycam.answers.finished import of_report
+from flycam.adjust.acceptance import HeldOutEvidence, find_objection
+from flycam.adjust.bundle_adjustment import NO_TIES
+from flycam.answers.finish import format_report_file
 from flycam.catalog.records import FrameStatus
-from flycam.errors import InputUnusable, NotFound, StorageTrouble
-from flycam.frame.moment import minute_of
-from flycam.frame.terraincodec import decode_terrain, encode_terrain, with_content_id
-from flycam.frame.warning import BOUNDARIES_LATER, warning
-from flycam.mosaic.own_ground import own_ground_pct
-from flycam.pipeline.finish import control, reference
+from flycam.errors import InputUnusable, NotFound, StorageFailed
+from flycam.frame.terrain_codec import assign_content_id, decode_terrain, encode_terrain
+from flycam.frame.timestamp import format_minute
+from flycam.frame.warning import BOUNDARIES_LATER, encode_warning
+from flycam.mosaic.dsm_share import compute_dsm_pct
+from flycam.pipeline.finish import ground_control, reference_tie
 from flycam.pipeline.finish import quality_report as report
-from flycam.pipeline.finish.control_judging import cannot_follow, far_control, not_followed
-from flycam.pipeline.finish.quality_report import make_reports, report_of, write_report
-from flycam.pipeline.finish.reference import ReferenceTie
-from flycam.pipeline.laying.retired import drop_retired_reports
-from flycam.report import words
+from flycam.pipeline.finish.control_evaluation import (
+    check_control_shift,
+    describe_refused_reference,
+    describe_unfollowed_points,
+)
+from flycam.pipeline.finish.quality_report import get_report, make_reports, write_report
+from flycam.pipeline.finish.reference_tie import ReferenceTie
+from flycam.pipeline.orthorectification.retired_products import drop_retired_reports
+from flycam.report import texts
 from flycam.report.blocks import Facts, Table
-from flycam.report.content import document, verdict
-from flycam.report.figures import ERROR_BOUNDS_M, ErrorFigures, FrameLine, ReportFigures
-from flycam.report.heard import translated
-from flycam.report.numbers import area, measure, number, percent, period
-from flycam.report.paper import sources, to_pdf
-from flycam.report.photo_lists import reason_of
-from flycam.report.pictures import draw
-from flycam.report.planes import MapPlanes
-from flycam.report.raster import ERROR_COLOURS, SURFACE_COLOURS
-from flycam.serve.tiles.layers import LEGENDS, DataLayer
+from flycam.report.log_translation import translate_log_sentence
+from flycam.report.map_images import ERROR_COLOURS, SURFACE_COLOURS
+from flycam.report.map_planes import MapPlanes
+from flycam.report.number_format import (
+    format_area,
+    format_number,
+    format_percent,
+    format_period,
+    format_quantity,
+)
+from flycam.report.pdf import build_report_sources, to_pdf
+from flycam.report.photo_lists import format_rejection_reason
+from flycam.report.report_content import build_report_document, describe_verdict
+from flycam.report.report_figures import ERROR_BOUNDS_M, ErrorFigures, FrameResult, ReportFigures
+from flycam.report.report_pictures import draw_report_pictures
+from flycam.serve.tiles.data_layers import LEGENDS, DataLayer
 from flycam.store import keys
 from tests.pipeline.reported_house import STATS, Reported, make_reported
 from tests.serve.world import make_workspace
@@ -61,7 +71,7 @@ def _gathered(house: Reported, flight_id: str) -> tuple[ReportFigures, MapPlanes
     flight = workspace.catalog.flights.flight(flight_id)
     record, mosaic = report._finished(workspace, flight, None)
     kept = workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)
-    records = workspace.catalog.frames.of_flight(flight_id)
+    records = workspace.catalog.frames.list_for_flight(flight_id)
     planes = report._planes(workspace, mosaic, record, records, kept, lambda *_: None)
     return report.gather_figures(workspace, flight, mosaic, record, records, kept, planes), planes
 
@@ -79,7 +89,7 @@ def _page(house: Reported, flight_id: str, language: str, tmp_path: Path) -> byt
 
 
 def test_every_word_has_both_languages_with_the_same_gaps() -> None:
-    for key, said in words.WORDS.items():
+    for key, said in texts.REPORT_TEXTS.items():
         assert said.vi.strip() and said.en.strip(), key
         names = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in said]
         assert names[0] == names[1], key
@@ -138,10 +148,10 @@ def test_windows_are_judged_where_the_map_shows_a_photo(gathered: tuple[ReportFi
     known = np.isfinite(planes.bend_px)
     assert known.any() and not known[~planes.shown].any()
     assert figures.windows is not None
-    assert figures.windows.whole_pct == pytest.approx(100.0 * float((planes.bend_px[known] <= 1.0).mean()))
-    assert figures.windows.whole_pct > 50.0
-    assert (figures.windows.smooth_pct, figures.windows.smooth_whole_pct) == (0.0, None)
-    said = document(figures, planes, draw(figures, planes), "en")
+    assert figures.windows.intact_pct == pytest.approx(100.0 * float((planes.bend_px[known] <= 1.0).mean()))
+    assert figures.windows.intact_pct > 50.0
+    assert (figures.windows.smooth_pct, figures.windows.smooth_intact_pct) == (0.0, None)
+    said = build_report_document(figures, planes, draw_report_pictures(figures, planes), "en")
     facts = next(block for block in said.blocks if isinstance(block, Facts))
     assert any(name == "Shapes kept as in the photos" for name, _ in facts.rows)
 
@@ -151,17 +161,17 @@ def test_smooth_heights_are_told_from_measured_ones(house: Reported) -> None:
     flight = workspace.catalog.flights.flight(house.real)
     record, mosaic = report._finished(workspace, flight, None)
     kept = workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)
-    records = workspace.catalog.frames.of_flight(house.real)
-    ground = decode_terrain(workspace.store.get(keys.terrain(record.dem_id)))
-    raised = with_content_id(replace(ground, heights_m=ground.heights_m + 2.0))
-    workspace.store.put(keys.terrain(raised.dem_id), encode_terrain(raised))
+    records = workspace.catalog.frames.list_for_flight(house.real)
+    ground = decode_terrain(workspace.store.get(keys.format_terrain_key(record.dem_id)))
+    raised = assign_content_id(replace(ground, heights_m=ground.heights_m + 2.0))
+    workspace.store.put(keys.format_terrain_key(raised.dem_id), encode_terrain(raised))
     stats = {**record.stats, "surface": {**record.stats["surface"], "terrain_id": raised.dem_id}}
     told = replace(record, stats=stats)
     planes = report._planes(workspace, mosaic, told, records, kept, lambda *_: None)
     figures = report.gather_figures(workspace, flight, mosaic, told, records, kept, planes)
     assert np.array_equal(planes.smooth, planes.shown)
     assert figures.windows is not None and figures.windows.smooth_pct == pytest.approx(100.0)
-    assert figures.windows.smooth_whole_pct == figures.windows.whole_pct
+    assert figures.windows.smooth_intact_pct == figures.windows.intact_pct
 
 
 def test_the_colours_of_the_map_are_those_of_the_error_layer() -> None:
@@ -179,15 +189,17 @@ def test_beside_its_own_surface_a_flight_lies_on_neither_plane_nor_model(
 ) -> None:
     figures, planes = gathered
     flat = replace(figures, vertical_datum="LOCAL", post_m=0.2)
-    said = document(flat, planes, draw(flat, planes), "en")
+    said = build_report_document(flat, planes, draw_report_pictures(flat, planes), "en")
     facts = dict(next(block for block in said.blocks if isinstance(block, Facts)).rows)
     assert "the rest carried on from it (no DEM); posts every 0.20" in facts["Ground it is rectified on"]
     assert "terrain model" not in " ".join([*facts, *facts.values()])
     assert "  on ground carried on or corrected from it" in facts
-    assert "on a plane" not in " ".join([*facts, *facts.values(), verdict(flat, "en")])
+    assert "on a plane" not in " ".join([*facts, *facts.values(), describe_verdict(flat, "en")])
     bare = replace(flat, post_m=None, stats={**flat.stats, "surface": None})
     assert ("Ground it is rectified on", "a plane, no DEM") in next(
-        block for block in document(bare, planes, draw(bare, planes), "en").blocks if isinstance(block, Facts)
+        block
+        for block in build_report_document(bare, planes, draw_report_pictures(bare, planes), "en").blocks
+        if isinstance(block, Facts)
     ).rows
 
 
@@ -196,46 +208,49 @@ def test_every_frame_that_is_weak_or_missing_is_named_with_its_reason(
     house: Reported, language: str, tmp_path: Path
 ) -> None:
     text = _text(_page(house, house.real, language, tmp_path))
-    rejected = house.workspace.catalog.frames.of_flight(house.real, FrameStatus.REJECTED)
+    rejected = house.workspace.catalog.frames.list_for_flight(house.real, FrameStatus.REJECTED)
     assert rejected
     for one in rejected:
         name = one.header.provenance.source_name
-        assert f"{name} {words.say('state_rejected', language)}" in text
-        assert words.say(f"reason_{one.reason}", language) in text
+        assert f"{name} {texts.format_text('state_rejected', language)}" in text
+        assert texts.format_text(f"reason_{one.reason}", language) in text
     for state in ("weak", "carried", "left_out"):
         why = "reason_left_out" if state == "left_out" else f"{state}_why"
-        said = f"{house.names[state]} {words.say(f'state_{state}', language)} {words.say(why, language)}"
+        said = (
+            f"{house.names[state]} {texts.format_text(f'state_{state}', language)} "
+            f"{texts.format_text(why, language)}"
+        )
         assert said in text
     assert "misses the terrain" in text if language == "en" else "misses" not in text
 
 
 def test_photos_are_counted_once(gathered: tuple[ReportFigures, MapPlanes], house: Reported) -> None:
     figures, _ = gathered
-    everything = house.workspace.catalog.frames.of_flight(house.real)
+    everything = house.workspace.catalog.frames.list_for_flight(house.real)
     assert len(figures.frames) == len(everything)
     assert figures.count("tied", "weak", "carried") == 5
     assert figures.count("left_out") == 1
     assert figures.count("rejected") == len(everything) - 6
-    assert "Photos used: 5 of 7; left out: " in verdict(figures, "en")
+    assert "Photos used: 5 of 7; left out: " in describe_verdict(figures, "en")
 
 
 def test_a_drill_is_marked_on_every_page(house: Reported, tmp_path: Path) -> None:
     assert "DIỄN TẬP" in _text(_page(house, house.drill, "en", tmp_path))
     assert "DIỄN TẬP" not in _text(_page(house, house.real, "vi", tmp_path))
     figures, planes = _gathered(house, house.drill)
-    said = document(figures, planes, draw(figures, planes), "vi")
-    assert said.mark == words.DRILL_MARK
-    pages = _svg_pages(sources(said))
+    said = build_report_document(figures, planes, draw_report_pictures(figures, planes), "vi")
+    assert said.mark == texts.DRILL_MARK
+    pages = _svg_pages(build_report_sources(said))
     assert len(pages) >= 2
     marks = [page.count('fill="#7a0f6b"') for page in pages]
     assert all(marks)  # the mark's own ground, in the header of every page
-    unmarked = _svg_pages(sources(document(*_with_planes(house.real, house), "vi")))
+    unmarked = _svg_pages(build_report_sources(build_report_document(*_with_planes(house.real, house), "vi")))
     assert not any('fill="#7a0f6b"' in page for page in unmarked)
 
 
 def _with_planes(flight_id: str, house: Reported) -> tuple[ReportFigures, MapPlanes, dict[str, bytes]]:
     figures, planes = _gathered(house, flight_id)
-    return figures, planes, draw(figures, planes)
+    return figures, planes, draw_report_pictures(figures, planes)
 
 
 def _svg_pages(files: dict[str, bytes]) -> list[str]:
@@ -247,8 +262,8 @@ def _svg_pages(files: dict[str, bytes]) -> list[str]:
 def test_paper_says_what_the_screen_says(house: Reported, language: str, tmp_path: Path) -> None:
     """All text of the typeset pages comes from the document; a template that drops a block would lose it."""
     figures, planes, drawn = _with_planes(house.real, house)
-    said = document(figures, planes, drawn, language)
-    files = sources(said)
+    said = build_report_document(figures, planes, drawn, language)
+    files = build_report_sources(said)
     probe = dict(files)
     probe["main.typ"] += b"\n#context [#metadata(counter(page).final().first()) <pages>]"
     pages = int(typst.query(probe, "<pages>", field="value", one=True, ignore_system_fonts=True))
@@ -258,7 +273,7 @@ def test_paper_says_what_the_screen_says(house: Reported, language: str, tmp_pat
     assert to_pdf(said).startswith(b"%PDF-")
     headings = typst.query(files, "heading", ignore_system_fonts=True)
     for key in ("facts", "left_out", "weak_list", "notes", "pictures"):
-        assert words.say(key, language) in headings
+        assert texts.format_text(key, language) in headings
     figures_set = typst.query(files, "image", ignore_system_fonts=True)
     for name in drawn:
         assert f"{name}.svg" in figures_set
@@ -276,7 +291,7 @@ def test_the_same_revision_has_the_same_bytes(house: Reported, tmp_path: Path) -
         language, kind = name.split(".")
         write_report(workspace, house.real, tmp_path / name, language)
         assert (tmp_path / name).read_bytes() == workspace.store.get(key)
-        assert report_of(workspace, house.real, language, kind, mosaic.revision) == workspace.store.get(key)
+        assert get_report(workspace, house.real, language, kind, mosaic.revision) == workspace.store.get(key)
 
 
 def test_a_page_needs_no_other_file_and_no_script(house: Reported, tmp_path: Path) -> None:
@@ -284,7 +299,7 @@ def test_a_page_needs_no_other_file_and_no_script(house: Reported, tmp_path: Pat
     assert "<script" not in page
     addresses = re.findall(r'(?:src|href)="([^"]{1,30})|url\(([^)]{1,30})', page)
     assert addresses and all("".join(one).startswith("data:image/") for one in addresses)
-    assert minute_of(_gathered(house, house.real)[0].made_ns) in page
+    assert format_minute(_gathered(house, house.real)[0].made_ns) in page
 
 
 def test_priors_that_were_kept_are_not_to_be_measured_on(gathered: tuple[ReportFigures, MapPlanes]) -> None:
@@ -293,9 +308,9 @@ def test_priors_that_were_kept_are_not_to_be_measured_on(gathered: tuple[ReportF
     why += "the priors are kept"
     nowhere = [None, None, None]
     kept = _changed(figures, accepted=False, why=why, shift_m=nowhere, shift_sigma_m=nowhere)
-    assert verdict(kept, "en").startswith("Do not measure on this map")
-    assert "shifted by" not in verdict(kept, "en")
-    blocks = document(kept, planes, draw(kept, planes), "vi").blocks
+    assert describe_verdict(kept, "en").startswith("Do not measure on this map")
+    assert "shifted by" not in describe_verdict(kept, "en")
+    blocks = build_report_document(kept, planes, draw_report_pictures(kept, planes), "vi").blocks
     assert any("chỉ 45% điểm liên kết khớp" in getattr(block, "text", "") for block in blocks)
     told = [name for block in blocks if isinstance(block, Facts) for name, _ in block.rows]
     assert "Đã dời cả khối" not in told
@@ -311,14 +326,14 @@ def test_the_verdict_follows_the_error(gathered: tuple[ReportFigures, MapPlanes]
         (3.0, 9.0, "Do not measure"),
     ]:
         changed = _changed(figures, error=ErrorFigures(median_m=median, p95_m=p95))
-        assert verdict(changed, "en").startswith(begins)
+        assert describe_verdict(changed, "en").startswith(begins)
 
 
 def test_control_takes_the_unknown_shift_back(gathered: tuple[ReportFigures, MapPlanes]) -> None:
     control = {"said": [], "points": 6, "reference": None}
     figures = _changed(gathered[0], control=control)
-    assert "no reference map" not in verdict(figures, "en")
-    said = document(figures, gathered[1], draw(figures, gathered[1]), "en")
+    assert "no reference map" not in describe_verdict(figures, "en")
+    said = build_report_document(figures, gathered[1], draw_report_pictures(figures, gathered[1]), "en")
     facts = next(block.rows for block in said.blocks if hasattr(block, "rows") and not hasattr(block, "head"))
     assert ("Absolute control", "6 ground control points") in facts
 
@@ -336,15 +351,15 @@ def test_why_a_rolling_shutter_was_left_alone_is_said_and_nothing_of_a_global_on
     gathered: tuple[ReportFigures, MapPlanes], told: object, key: str | None
 ) -> None:
     figures, planes = _changed(gathered[0], rolling_shutter=told), gathered[1]
-    drawn = draw(figures, planes)
-    for language in words.LANGUAGES:
+    drawn = draw_report_pictures(figures, planes)
+    for language in texts.LANGUAGES:
         rows = [
             row
-            for block in document(figures, planes, drawn, language).blocks
+            for block in build_report_document(figures, planes, drawn, language).blocks
             for row in getattr(block, "rows", ())
         ]
-        said = [row[1] for row in rows if row[0] == words.say("shutter", language)]
-        assert said == ([] if key is None else [words.say(key, language)])
+        said = [row[1] for row in rows if row[0] == texts.format_text("shutter", language)]
+        assert said == ([] if key is None else [texts.format_text(key, language)])
 
 
 def test_photos_of_an_unknown_readout_are_said_beside_those_that_were_corrected(
@@ -352,11 +367,13 @@ def test_photos_of_an_unknown_readout_are_said_beside_those_that_were_corrected(
 ) -> None:
     told = {"asked": True, "frames": 5, "unknown": 3, "readout_ms": 33.0, "most_px": 1.5}
     figures, planes = _changed(gathered[0], rolling_shutter=told), gathered[1]
-    for language in words.LANGUAGES:
-        blocks = document(figures, planes, draw(figures, planes), language).blocks
+    for language in texts.LANGUAGES:
+        blocks = build_report_document(
+            figures, planes, draw_report_pictures(figures, planes), language
+        ).blocks
         rows = [row for block in blocks for row in getattr(block, "rows", ())]
-        (said,) = [row[1] for row in rows if row[0] == words.say("shutter", language)]
-        assert said.endswith(words.say("shutter_others", language, count=3))
+        (said,) = [row[1] for row in rows if row[0] == texts.format_text("shutter", language)]
+        assert said.endswith(texts.format_text("shutter_others", language, count=3))
 
 
 def _changed(figures: ReportFigures, error: ErrorFigures | None = None, **stats: object) -> ReportFigures:
@@ -378,28 +395,30 @@ def test_what_the_adjustment_says_is_said_in_vietnamese() -> None:
         {"after_px": 3.0},
         {"position_sigmas": 99.0},
     ):
-        said = objection(Evidence(**{**base, **change}))
+        said = find_objection(HeldOutEvidence(**{**base, **change}))
         assert said
         _assert_said_in_both(said)
     _assert_said_in_both(NO_TIES)
-    assert translated("something new", "vi") == "something new"
+    assert translate_log_sentence("something new", "vi") == "something new"
 
 
 def _assert_said_in_both(said: str) -> None:
     for language in ("vi", "en"):
-        assert translated(said, language) != said
-        assert "priors" not in translated(said, language)
+        assert translate_log_sentence(said, language) != said
+        assert "priors" not in translate_log_sentence(said, language)
 
 
 def test_why_a_photo_has_no_tie_point_is_said(gathered: tuple[ReportFigures, MapPlanes]) -> None:
     figures, planes = gathered
     water, unheard = (
-        FrameLine(name=name, state="carried", sentence=why)
+        FrameResult(name=name, state="carried", sentence=why)
         for name, why in (("a.jpg", "most of it is water, moves or is plain"), ("b.jpg", "brand new"))
     )
     figures = replace(figures, frames=(*figures.frames, water, unheard))
     for language, said in (("vi", "phần lớn ảnh là mặt nước"), ("en", "mostly water")):
-        tables = [b for b in document(figures, planes, {}, language).blocks if isinstance(b, Table)]
+        tables = [
+            b for b in build_report_document(figures, planes, {}, language).blocks if isinstance(b, Table)
+        ]
         rows = {row[0]: row[2] for table in tables for row in table.rows}
         assert rows["a.jpg"].startswith(said)
         assert ("brand new" in rows["b.jpg"]) == (language == "en")
@@ -409,49 +428,54 @@ def test_what_control_says_is_said_in_vietnamese() -> None:
     """No English tail: each sentence that control and reference say has its translation, values kept."""
     centres = np.array([[500000.0, 2400000.0]])
     said: list[str] = []
-    control._near(Path("a.txt"), "EPSG:32648", centres[:, ::-1], "EPSG:32648", centres, said)
-    control._heights(np.array([np.nan]), centres, "EPSG:32648", "EGM96", None, said, said)
-    control._heights(np.array([5.0]), centres, "EPSG:32648", "LOCAL", None, said, said)
+    ground_control._near(Path("a.txt"), "EPSG:32648", centres[:, ::-1], "EPSG:32648", centres, said)
+    ground_control._heights(np.array([np.nan]), centres, "EPSG:32648", "EGM96", None, said, said)
+    ground_control._heights(np.array([5.0]), centres, "EPSG:32648", "LOCAL", None, said, said)
     for above in (2.3, -2.3):
         said += [
-            control._off_terrain(above, "EGM96", {"EGM96": abs(above), "EGM2008": other})
+            ground_control._off_terrain(above, "EGM96", {"EGM96": abs(above), "EGM2008": other})
             for other in (0.9, 3.6)
         ]
     picture = SimpleNamespace(path=Path("ortho.2023.tif"))
     refused = [
-        reference._refused(picture, 9, 0, 0, "none of the ground looks alike in both").why,  # type: ignore[arg-type]
-        reference._refused(picture, 9, 5, 3, "only 3 of 9 windows agree on one shift").why,  # type: ignore[arg-type]
+        reference_tie._refused(picture, 9, 0, 0, "none of the ground looks alike in both").why,  # type: ignore[arg-type]
+        reference_tie._refused(picture, 9, 5, 3, "only 3 of 9 windows agree on one shift").why,  # type: ignore[arg-type]
     ]
     tie = ReferenceTie(
         control=(), tried=9, found=8, agreed=6, shift_m=(1.0, 0.0), spread_m=0.1, why="9 windows"
     )
-    refused.append(cannot_follow(picture.path.name, tie))
+    refused.append(describe_refused_reference(picture.path.name, tie))
     claimed = np.array([1.5, 1.5])
-    far = [far_control("gcp.txt", np.array([east, 0.0]), claimed)[1] for east in (150.0, 6.0)]
+    far = [check_control_shift("gcp.txt", np.array([east, 0.0]), claimed)[1] for east in (150.0, 6.0)]
     assert "not used" in far[0] and "moved onto them" in far[1]
     point = SimpleNamespace(name="P2", sigma_m=(0.03, 0.03, np.inf))
     block = SimpleNamespace(control_off_m=np.array([[40.1, 0.0, 0.0]] * 2))
-    off = not_followed("gcp.txt", [point, point], block, 0.05)  # type: ignore[arg-type,list-item]
+    off = describe_unfollowed_points("gcp.txt", [point, point], block, 0.05)  # type: ignore[arg-type,list-item]
     alone = "each place that agrees is seen by one photo alone, which cannot place it"
-    refused += [*far, off, reference._refused(picture, 9, 8, 6, alone).why]  # type: ignore[arg-type]
+    refused += [*far, off, reference_tie._refused(picture, 9, 8, 6, alone).why]  # type: ignore[arg-type]
     assert len(said) == 7
     for sentence in (*said, *refused):
-        vietnamese = translated(sentence, "vi")
+        vietnamese = translate_log_sentence(sentence, "vi")
         assert not re.search(r"\b(the|of|and|not|were)\b", vietnamese), vietnamese
-    assert "ortho.2023.tif" in translated(refused[1], "vi") and "3 trong 9" in translated(refused[1], "vi")
+    assert "ortho.2023.tif" in translate_log_sentence(
+        refused[1], "vi"
+    ) and "3 trong 9" in translate_log_sentence(refused[1], "vi")
 
 
 def test_a_reason_that_has_no_words_is_not_shown_as_its_key() -> None:
-    assert reason_of(FrameLine(name="a.jpg", state="rejected", reason="brand_new"), "vi") == "lý do khác"
-    assert reason_of(FrameLine(name="a.jpg", state="rejected", reason="set_aside"), "vi").startswith(
-        "không trải"
+    assert (
+        format_rejection_reason(FrameResult(name="a.jpg", state="rejected", reason="brand_new"), "vi")
+        == "lý do khác"
     )
+    assert format_rejection_reason(
+        FrameResult(name="a.jpg", state="rejected", reason="set_aside"), "vi"
+    ).startswith("không trải")
 
 
 def test_one_is_not_written_as_many() -> None:
-    assert words.say("control_points", "en", count=1) == "1 ground control point"
-    assert words.say("control_points", "en", count=2) == "2 ground control points"
-    assert words.say("control_points", "vi", count=1) == "1 điểm khống chế mặt đất"
+    assert texts.format_text("control_points", "en", count=1) == "1 ground control point"
+    assert texts.format_text("control_points", "en", count=2) == "2 ground control points"
+    assert texts.format_text("control_points", "vi", count=1) == "1 điểm khống chế mặt đất"
 
 
 def test_boundaries_imported_after_the_flight_are_in_the_report(house: Reported, tmp_path: Path) -> None:
@@ -467,12 +491,12 @@ def test_a_report_made_anew_leaves_no_old_one_behind(house: Reported, tmp_path: 
     shutil.copytree(house.root, tmp_path / "house")
     workspace = make_workspace(tmp_path / "house")
     record, mosaic = report._finished(workspace, workspace.catalog.flights.flight(house.real), None)
-    old = keys.product(mosaic.mosaic_id, 1, "report-vi.html", "0" * 24)
+    old = keys.format_product_key(mosaic.mosaic_id, 1, "report-vi.html", "0" * 24)
     workspace.store.put(old, b"old")
     workspace.catalog.revisions.put_reports(mosaic.mosaic_id, record.revision, {"vi.html": old})
     write_report(workspace, house.real, tmp_path / "report.html")
     assert not workspace.store.exists(old)
-    assert report_of(workspace, house.real, "vi", "html") == (tmp_path / "report.html").read_bytes()
+    assert get_report(workspace, house.real, "vi", "html") == (tmp_path / "report.html").read_bytes()
 
 
 def test_a_withdrawn_frame_takes_the_objects_of_its_report_along(house: Reported, tmp_path: Path) -> None:
@@ -482,7 +506,7 @@ def test_a_withdrawn_frame_takes_the_objects_of_its_report_along(house: Reported
     record, mosaic = report._finished(workspace, workspace.catalog.flights.flight(house.real), None)
     kept = workspace.catalog.revisions.get(mosaic.mosaic_id, record.revision).reports
     assert len(kept) == 4 and all(workspace.store.exists(key) for key in kept.values())
-    used = workspace.catalog.frames.of_flight(house.real, FrameStatus.USED)
+    used = workspace.catalog.frames.list_for_flight(house.real, FrameStatus.USED)
     workspace.catalog.revisions.retire_holding([used[-1].frame_id], "a face")
     assert drop_retired_reports(workspace, house.real) == 4
     assert not any(workspace.store.exists(key) for key in kept.values())
@@ -497,18 +521,23 @@ def test_command_and_report_say_one_share_of_own_surface(house: Reported) -> Non
     record, mosaic = report._finished(workspace, workspace.catalog.flights.flight(house.real), None)
     assert record.support_key is not None
     support = decode_terrain(workspace.store.get(record.support_key))
-    measured = own_ground_pct(workspace.store, workspace.catalog.tiles, mosaic, support)
+    measured = compute_dsm_pct(workspace.store, workspace.catalog.tiles, mosaic, support)
     assert measured == pytest.approx(100.0 * float(planes.own[planes.shown].mean()), abs=2.0)
 
 
 def test_numbers_are_written_as_each_language_writes_them() -> None:
-    assert number(1234567.891, 2, "vi") == "1.234.567,89"
-    assert number(1234567.891, 2, "en") == "1,234,567.89"
-    assert number(None, 2, "vi") == "không rõ"
-    assert measure(float("nan"), "m", "en") == "unknown"
-    assert measure(12.345, "m", "vi") == "12,3\N{NO-BREAK SPACE}m"
-    assert number(-0.001, 2, "en") == "0.00"
-    kept_together = [area(999.0, "en"), area(12345.0, "vi"), percent(0.4, "en"), percent(100.0, "vi")]
+    assert format_number(1234567.891, 2, "vi") == "1.234.567,89"
+    assert format_number(1234567.891, 2, "en") == "1,234,567.89"
+    assert format_number(None, 2, "vi") == "không rõ"
+    assert format_quantity(float("nan"), "m", "en") == "unknown"
+    assert format_quantity(12.345, "m", "vi") == "12,3\N{NO-BREAK SPACE}m"
+    assert format_number(-0.001, 2, "en") == "0.00"
+    kept_together = [
+        format_area(999.0, "en"),
+        format_area(12345.0, "vi"),
+        format_percent(0.4, "en"),
+        format_percent(100.0, "vi"),
+    ]
     assert [text.split("\N{NO-BREAK SPACE}") for text in kept_together] == [
         ["999", "m²"],
         ["1,23", "ha"],
@@ -519,15 +548,15 @@ def test_numbers_are_written_as_each_language_writes_them() -> None:
 
 def test_times_are_those_of_vietnam() -> None:
     late = 1725904800 * 10**9  # 2024-09-09 18:00 UTC
-    assert minute_of(late) == "10/09/2024 01:00"
-    assert period(late, late + 600 * 10**9) == "10/09/2024 01:00 – 01:10 (UTC+7)"
+    assert format_minute(late) == "10/09/2024 01:00"
+    assert format_period(late, late + 600 * 10**9) == "10/09/2024 01:00 – 01:10 (UTC+7)"
 
 
 def test_refusals_name_what_is_wrong_and_the_cure(house: Reported, tmp_path: Path) -> None:
     workspace = house.workspace
     with pytest.raises(InputUnusable, match=r"\.pdf or an \.html"):
         write_report(workspace, house.real, tmp_path / "report.docx")
-    with pytest.raises(StorageTrouble, match="choose another place"):
+    with pytest.raises(StorageFailed, match="choose another place"):
         write_report(workspace, house.real, tmp_path / "nowhere" / "report.pdf")
     with pytest.raises(NotFound):
         write_report(workspace, house.real, tmp_path / "report.pdf", "vi", 99)
@@ -541,13 +570,13 @@ def test_a_withdrawn_frame_takes_its_report_along(house: Reported, tmp_path: Pat
     workspace = make_workspace(tmp_path / "house")
     out = tmp_path / "report.pdf"
     written = write_report(workspace, house.real, out, "en")
-    answer, (line,) = of_report(written)
+    answer, (line,) = format_report_file(written)
     assert (answer["revision"], answer["language"]) == (1, "en") and answer["bytes"] == out.stat().st_size
     assert str(out) in line
-    used = workspace.catalog.frames.of_flight(house.real, FrameStatus.USED)
+    used = workspace.catalog.frames.list_for_flight(house.real, FrameStatus.USED)
     workspace.catalog.revisions.retire_holding([used[-1].frame_id], "a face")
     with pytest.raises(NotFound):
-        report_of(workspace, house.real, "en", "pdf", 1)
+        get_report(workspace, house.real, "en", "pdf", 1)
 
 
 @pytest.mark.parametrize(
@@ -561,12 +590,12 @@ def test_communes_by_boundaries_of_a_later_day_say_so(
     gathered: tuple[ReportFigures, MapPlanes], language: str, said: str
 ) -> None:
     figures, planes = gathered
-    later = warning(
+    later = encode_warning(
         BOUNDARIES_LATER, day="2024-09-10", day_vi="10/09/2024", since="2025-07-01", since_vi="01/07/2025"
     )
     for boundaries in ((), (later,)):
         asked = replace(figures, communes=("Nậm Lúc",), boundaries=boundaries)
-        blocks = document(asked, planes, draw(asked, planes), language).blocks
+        blocks = build_report_document(asked, planes, draw_report_pictures(asked, planes), language).blocks
         rows = next(block for block in blocks if isinstance(block, Facts)).rows
         (line,) = [value for _, value in rows if "Nậm Lúc" in value]
         assert (said in line) == bool(boundaries)

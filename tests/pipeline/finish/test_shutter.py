@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flycam.answers.finished import of_finish
+from flycam.answers.finish import format_finish
 from flycam.catalog.geometry_json import exterior_from_json, exterior_to_json
 from flycam.catalog.records import FrameStatus, RevisionFrame
-from flycam.drill.drill import write_drill
-from flycam.drill.truth import DrillTruth, read_truth
-from flycam.frame.warning import READOUT_UNKNOWN, code_of
+from flycam.drill.ground_truth import DrillTruth, read_truth
+from flycam.drill.photo_drill import write_drill
+from flycam.frame.warning import READOUT_UNKNOWN, parse_warning_code
 from flycam.pipeline.batch import ingest
-from flycam.pipeline.finish.originals import Originals
-from flycam.pipeline.finish.readout import readouts_said
-from flycam.pipeline.finish.recipe import FinishRequest, finish
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.laying.rectification import patch_of
-from flycam.pipeline.laying.survey import SurveyRequest
-from flycam.pipeline.terrain import recorded_terrain, register_dem
+from flycam.pipeline.finish.photo_cache import PhotoCache
+from flycam.pipeline.finish.readout_warnings import collect_readout_warnings
+from flycam.pipeline.finish.workflow import FinishRequest, finish_flight
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.orthorectification.preflight import PreflightRequest
+from flycam.pipeline.orthorectification.rectification import orthorectify_frame
+from flycam.pipeline.terrain import load_recorded_terrain, register_dem
 from flycam.pipeline.workspace import Workspace
 from tests.pipeline.finished_house import NAME, QUICK, open_workspace
 
@@ -54,12 +54,12 @@ def flown(tmp_path_factory: pytest.TempPathFactory) -> Flown:
     workspace = open_workspace(house)
     register_dem(workspace, drill.dem)
     camera = folder / "drill" / "camera.json"
-    ingest(workspace, SurveyRequest(paths=(drill.photos,), camera=camera), Labels(name=NAME))
+    ingest(workspace, PreflightRequest(paths=(drill.photos,), camera=camera), FlightLabels(name=NAME))
     return Flown(workspace, read_truth(folder / "drill"), drill.photos)
 
 
 def finished(flown: Flown, request: FinishRequest) -> tuple[list[RevisionFrame], object]:
-    report = finish(flown.workspace, NAME, request)
+    report = finish_flight(flown.workspace, NAME, request)
     assert report.main is not None
     return flown.workspace.catalog.revisions.frames(report.main.mosaic_id, report.main.revision), report
 
@@ -91,7 +91,7 @@ def test_the_motion_is_found_recorded_and_said_and_the_flight_lies_better(flown:
         ("en", "rolling shutter taken into account in 15"),
         ("vi", "màn trập cuốn cho 15 ảnh"),
     ):
-        assert any(words in line for line in of_finish(report, language)[1])  # type: ignore[arg-type]
+        assert any(words in line for line in format_finish(report, language)[1])  # type: ignore[arg-type]
     plain, other = finished(flown, OFF)
     assert other.main.revision != report.main.revision  # type: ignore[attr-defined]
     assert {one.exterior.motion for one in plain} == {None}
@@ -104,35 +104,37 @@ def test_the_motion_is_found_recorded_and_said_and_the_flight_lies_better(flown:
 @pytest.mark.soak
 def test_a_readout_that_nobody_knows_is_said_and_stays_said(tmp_path: Path, flown: Flown) -> None:
     workspace = open_workspace(tmp_path)
-    ingest(workspace, SurveyRequest(paths=(flown.photos,)), Labels(name=NAME))
-    report = finish(workspace, NAME, QUICK)
+    ingest(workspace, PreflightRequest(paths=(flown.photos,)), FlightLabels(name=NAME))
+    report = finish_flight(workspace, NAME, QUICK)
     assert report.main is not None and report.main.stats["rolling_shutter"]["unknown"] == 15
     for language, key in (("en", "warnings"), ("vi", "warnings_vi")):
-        answer, lines = of_finish(report, language)
+        answer, lines = format_finish(report, language)
         (said,) = [one for one in answer[key] if "readout_s" in one]
         assert "15" in said and "--relay" in said and f"  ! {said}" in lines
     shown = [workspace.catalog.tiles.mosaic(report.main.mosaic_id)]
-    assert [code_of(one) for one in readouts_said(workspace.catalog, shown)] == [READOUT_UNKNOWN]
-    assert readouts_said(workspace.catalog, [replace(shown[0], revision=0)]) == ()
-    left_out = finish(workspace, NAME, OFF)
-    assert not [one for one in of_finish(left_out)[0]["warnings"] if "readout_s" in one], "as asked"
+    assert [parse_warning_code(one) for one in collect_readout_warnings(workspace.catalog, shown)] == [
+        READOUT_UNKNOWN
+    ]
+    assert collect_readout_warnings(workspace.catalog, [replace(shown[0], revision=0)]) == ()
+    left_out = finish_flight(workspace, NAME, OFF)
+    assert not [one for one in format_finish(left_out)[0]["warnings"] if "readout_s" in one], "as asked"
 
 
 def test_what_is_recorded_makes_the_same_bytes_again(flown: Flown) -> None:
     """A pose read back from its text lays the photo to the byte; without its motion it lies elsewhere."""
     frames, _ = finished(flown, QUICK)
-    used = flown.workspace.catalog.frames.of_flight(
+    used = flown.workspace.catalog.frames.list_for_flight(
         flown.workspace.catalog.flights.flight(NAME).flight_id, FrameStatus.USED
     )
     record = used[7]
     one = next(f for f in frames if f.frame_id == record.frame_id)
     assert record.dem_id is not None and record.tiles is not None
-    terrain = recorded_terrain(flown.workspace, record.dem_id)
-    pixels = Originals(flown.workspace, used).pixels(record.frame_id)
+    terrain = load_recorded_terrain(flown.workspace, record.dem_id)
+    pixels = PhotoCache(flown.workspace, used).pixels(record.frame_id)
     header = replace(record.header, interior=one.interior)
 
     def patch(exterior):
-        return patch_of(header, exterior, pixels, terrain, record.tiles)
+        return orthorectify_frame(header, exterior, pixels, terrain, record.tiles)
 
     first, again = patch(one.exterior), patch(exterior_from_json(exterior_to_json(one.exterior)))
     assert (first.rgb == again.rgb).all() and (first.quality == again.quality).all()
@@ -143,7 +145,7 @@ def test_what_is_recorded_makes_the_same_bytes_again(flown: Flown) -> None:
 
 def test_the_live_mosaic_takes_every_picture_as_made_at_one_moment(flown: Flown) -> None:
     """Decision 0017: whatever the readout."""
-    records = flown.workspace.catalog.frames.of_flight(
+    records = flown.workspace.catalog.frames.list_for_flight(
         flown.workspace.catalog.flights.flight(NAME).flight_id, FrameStatus.USED
     )
     assert {one.header.interior.readout_s for one in records} == {0.08}

@@ -11,36 +11,36 @@ from dataclasses import replace
 import pytest
 
 from flycam.catalog.catalog import open_catalog
-from flycam.drill.video import VideoDrillReport
+from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import CatalogUnavailable, StoreUnavailable
 from flycam.frame.flight import FlightState
 from flycam.messages import Bilingual, verbatim
-from flycam.pipeline.boundaries import register_communes
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.laying.refolding import live_mosaics
-from flycam.pipeline.live.flow import LAYING
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.recipe import LiveReport, live
+from flycam.pipeline.commune_boundaries import register_communes
+from flycam.pipeline.live.frame_pipeline import PROGRESS_STAGE
+from flycam.pipeline.live.live_inputs import LiveRequest
+from flycam.pipeline.live.workflow import VideoReport, orthorectify_video
+from flycam.pipeline.operations.verify import verify_objects
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.orthorectification.tile_rebuild import list_live_mosaics
 from flycam.pipeline.terrain import register_dem
-from flycam.pipeline.upkeep.verify import verify
-from flycam.pipeline.workspace import Workspace, silent
+from flycam.pipeline.workspace import Workspace, ignore_progress
 from tests.houses import House
 from tests.servers import PostgresServer
 from tests.unreliable_stores import FaultyStore
 
 MakeHouse = Callable[..., House]
-MakeFilmed = Callable[..., tuple[House, LiveReport]]
+MakeFilmed = Callable[..., tuple[House, VideoReport]]
 
 _AWAY_S = 3.0
 
 
-def flown(workspace: Workspace, film: VideoDrillReport) -> LiveReport:
+def flown(workspace: Workspace, film: VideoDrillReport) -> VideoReport:
     request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
-    return live(workspace, request, Labels(), silent)
+    return orthorectify_video(workspace, request, FlightLabels(), ignore_progress)
 
 
-def tiles(workspace: Workspace, report: LiveReport) -> dict[str, str]:
-    (mosaic,) = live_mosaics(workspace, report.flight.flight_id)
+def tiles(workspace: Workspace, report: VideoReport) -> dict[str, str]:
+    (mosaic,) = list_live_mosaics(workspace, report.flight.flight_id)
     heads = workspace.catalog.tiles.heads(mosaic.mosaic_id, 0)
     return {str(head.tile_id): head.content_hash for head in heads}
 
@@ -84,7 +84,7 @@ def test_a_store_that_is_away_for_a_while_holds_a_flight_up_and_changes_nothing_
     assert report.flight.state is FlightState.READY
     assert tiles(house, report) == tiles(calm.workspace, undisturbed)
     assert any("were away for" in english for english, _ in report.remarks)
-    assert verify(house).standing == []
+    assert verify_objects(house).unrepaired == []
 
 
 @pytest.mark.slow
@@ -124,7 +124,7 @@ def test_a_real_database_that_crashes_in_flight_and_comes_back(
     crashed: list[float] = []
 
     def crash(stage: str, done: int, _of: int) -> None:
-        if stage == LAYING and done >= 120 and not crashed:
+        if stage == PROGRESS_STAGE and done >= 120 and not crashed:
             crashed.append(time.monotonic())
             postgres_cluster.crash()
             time.sleep(_AWAY_S)
@@ -135,9 +135,9 @@ def test_a_real_database_that_crashes_in_flight_and_comes_back(
         workspace = replace(house, catalog=catalog)
         register_dem(workspace, film.dem)
         register_communes(workspace, film.communes)
-        report = live(workspace, request, Labels(), crash)
+        report = orthorectify_video(workspace, request, FlightLabels(), crash)
         assert crashed
         assert report.flight.state is FlightState.READY
         assert tiles(workspace, report) == tiles(calm.workspace, undisturbed)
         assert any("were away for" in english for english, _ in report.remarks)
-        assert verify(workspace).standing == []
+        assert verify_objects(workspace).unrepaired == []

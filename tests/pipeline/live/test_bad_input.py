@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
-from flycam.answers.filmed import of_live
-from flycam.drill.truth import read_truth
-from flycam.drill.video import VideoDrillReport
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.recipe import LiveReport, live
-from flycam.pipeline.workspace import silent
+from flycam.answers.video import format_live
+from flycam.drill.ground_truth import read_truth
+from flycam.drill.video_drill import VideoDrillReport
+from flycam.pipeline.live.live_inputs import LiveRequest
+from flycam.pipeline.live.workflow import VideoReport, orthorectify_video
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.workspace import ignore_progress
 from tests.houses import House
 
 MakeHouse = Callable[..., House]
@@ -33,16 +33,18 @@ def flown(
     log: Path,
     stopped: Callable[[], bool] = lambda: False,
     **changes: Any,
-) -> LiveReport:
+) -> VideoReport:
     request = LiveRequest(video=str(film.video), telemetry=str(log), camera=film.camera)
     if log.suffix == ".tlog":
         request = replace(request, clock_offset_s=read_truth(film.truth.parent).facts["clock_offset_s"])
-    return live(house.workspace, replace(request, **changes), Labels(), silent, stopped)
+    return orthorectify_video(
+        house.workspace, replace(request, **changes), FlightLabels(), ignore_progress, stopped
+    )
 
 
-def laid_s(house: House, report: LiveReport) -> list[float]:
+def laid_s(house: House, report: VideoReport) -> list[float]:
     """When the frames on the map were taken, seconds of the film."""
-    records = house.workspace.catalog.frames.of_flight(report.flight.flight_id)
+    records = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id)
     used = [one for one in records if one.exterior is not None]
     began_ns = min(one.header.captured_ns for one in used)
     return [(one.header.captured_ns - began_ns) / 1e9 for one in used]
@@ -105,7 +107,7 @@ def test_a_log_silent_for_half_a_second_is_bridged_for_five_it_is_counted(
     report = flown(house, film, gap)
     assert 40 <= report.dropped["telemetry_gap"] <= 55  # ten pictures a second
     assert 0.5 * whole.used < report.used < whole.used
-    assert any("the log says nothing of" in line for line in of_live(report)[1])
+    assert any("the log says nothing of" in line for line in format_live(report)[1])
     assert max(laid_s(house, report)) > BAD_TO_S  # and goes on behind it
 
 
@@ -118,9 +120,9 @@ def test_a_gimbal_that_sweeps_to_the_horizon_is_counted_and_comes_back(
     house = make_house(film)
     report = flown(house, film, subtitles(film, tmp_path / "up.srt", up))
     assert 3 <= report.dropped["horizon_in_view"] <= 8  # tried once a second, not thirty times
-    assert "look at the horizon" in " ".join(of_live(report)[1])
+    assert "look at the horizon" in " ".join(format_live(report)[1])
     assert max(laid_s(house, report)) > BAD_TO_S
-    refused = house.workspace.catalog.frames.of_flight(report.flight.flight_id)
+    refused = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id)
     assert sum(one.reason == "horizon_in_view" for one in refused) == report.dropped["horizon_in_view"]
 
 
@@ -191,7 +193,7 @@ def test_what_is_noticed_of_the_log_is_on_the_screen_while_it_flies(
     bare = [one for one in packets(film) if not one[1].get_type().startswith("GIMBAL")]
     log, house = tlog(tmp_path / "bare.tlog", bare), make_house(film)
     airborne = house.workspace.catalog.airborne
-    flown(house, film, log, lambda: any(one.remarks for one in airborne.since(0)), is_realtime=True)
-    (told,) = airborne.since(0)
+    flown(house, film, log, lambda: any(one.remarks for one in airborne.list_since(0)), is_realtime=True)
+    (told,) = airborne.list_since(0)
     assert any("says nothing of a gimbal" in english for english, _ in told.remarks)
     assert any("không ghi góc gimbal" in vietnamese for _, vietnamese in told.remarks)

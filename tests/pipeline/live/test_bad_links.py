@@ -13,12 +13,12 @@ import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flycam.catalog.records import FrameStatus
-from flycam.drill.video import VideoDrillReport
-from flycam.frame.left_out import left_out_said
-from flycam.ingest.telemetry.mavlink_link import key_of
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.recipe import LiveReport, live
+from flycam.drill.video_drill import VideoDrillReport
+from flycam.frame.rejection_reasons import format_rejection_counts
+from flycam.ingest.telemetry.mavlink_link import parse_signing_key
+from flycam.pipeline.live.live_inputs import LiveRequest
+from flycam.pipeline.live.workflow import VideoReport, orthorectify_video
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
 from tests.houses import House
 from tests.ingest.streaming import rtsp_server
 from tests.pipeline.live.test_bad_input import packets
@@ -40,7 +40,7 @@ class Ether:
         self._messages = list(packets(film))
         self._to = ("127.0.0.1", port)
         self._signer, self._liar = (mavlink.MAVLink(None, srcSystem=1, srcComponent=1) for _ in range(2))
-        self._signer.signing.secret_key = key_of(_PASSPHRASE)
+        self._signer.signing.secret_key = parse_signing_key(_PASSPHRASE)
         self._signer.signing.sign_outgoing = True
         self._signer.signing.timestamp = int((time.time() - 1_420_070_400) * 1e5)
         self.false = 0
@@ -66,7 +66,7 @@ class Ether:
                         self.false += 1
 
 
-def flown(house: House, film: VideoDrillReport, key: Path | None) -> tuple[LiveReport, int]:
+def flown(house: House, film: VideoDrillReport, key: Path | None) -> tuple[VideoReport, int]:
     port, over, came = free_port(socket.SOCK_DGRAM), threading.Event(), [0]
     ether, played = Ether(film, port), threading.Event()
 
@@ -86,10 +86,10 @@ def flown(house: House, film: VideoDrillReport, key: Path | None) -> tuple[LiveR
             clock_offset_s=0.0,
         )
         until_s = time.monotonic() + 2.0 * ENOUGH_S
-        report = live(
+        report = orthorectify_video(
             house.workspace,
             request,
-            Labels(),
+            FlightLabels(),
             lambda _, done, __: came.append(done),
             lambda: came[-1] > _SEEN or time.monotonic() > until_s,
         )
@@ -109,9 +109,9 @@ def test_what_is_unsigned_or_repeated_is_counted_and_moves_no_frame(
     assert report.used >= 3
     assert 0.5 * false <= report.dropped["bad_signature"] <= false
     assert "jump" not in report.dropped
-    (told,) = house.workspace.catalog.airborne.since(0)
+    (told,) = house.workspace.catalog.airborne.list_since(0)
     assert 0.5 * false <= told.left_out["bad_signature"] <= false  # the link is counted until it is closed
-    assert "packets without a valid signature" in left_out_said(told.left_out)
-    frames = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED)
+    assert "packets without a valid signature" in format_rejection_counts(told.left_out)
+    frames = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.USED)
     north = np.array([one.exterior.projection_centre_m[1] for one in frames if one.exterior is not None])
     assert len(north) == report.used and np.ptp(north) < 2_000.0

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
-from flycam.answers.filmed import of_live
-from flycam.drill.truth import read_truth
-from flycam.drill.video import VideoDrillReport, write_video_drill
+from flycam.answers.video import format_live
+from flycam.drill.ground_truth import read_truth
 from flycam.drill.video_course import VideoPlan
+from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from flycam.errors import PositionMissing, SourceUnreadable
 from flycam.frame.telemetry import TelemetrySample
-from flycam.ingest.telemetry.files import read_flight_log
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.recipe import LiveReport, live
-from flycam.pipeline.workspace import silent
+from flycam.ingest.telemetry.log_files import read_flight_log
+from flycam.pipeline.live.live_inputs import LiveRequest
+from flycam.pipeline.live.workflow import VideoReport, orthorectify_video
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.workspace import ignore_progress
 from tests.houses import House
 from tests.ingest.telemetry.test_klv import angle, packet
 from tests.pipeline.live.test_bad_input import flown, laid_s, packets, subtitles, tlog
@@ -62,13 +62,13 @@ def klv(film: VideoDrillReport, path: Path, **spoiled: Callable[[int], bool]) ->
     return path
 
 
-def by_klv(house: House, film: VideoDrillReport, log: Path) -> LiveReport:
+def by_klv(house: House, film: VideoDrillReport, log: Path) -> VideoReport:
     return flown(house, film, log, clock_offset_s=read_truth(film.truth.parent).facts["clock_offset_s"])
 
 
-def said_of(report: LiveReport) -> str:
+def said_of(report: VideoReport) -> str:
     """All that an operator reads."""
-    return "\n".join((*of_live(report)[1], *of_live(report, "vi")[1]))
+    return "\n".join((*format_live(report)[1], *format_live(report, "vi")[1]))
 
 
 def test_packets_of_a_wrong_checksum_or_of_1970_are_counted_and_the_others_believed(
@@ -174,7 +174,7 @@ def test_a_camera_whose_clock_was_never_set_is_dated_by_the_log(
     unset.write_bytes(movie[:at] + struct.pack(">I", 2_082_844_800 + 60) + movie[at + 4 :])  # 1970
     dated = flown(make_house(film, "dated"), film, film.telemetry)
     request = LiveRequest(video=str(unset), telemetry=str(film.telemetry), camera=film.camera)
-    report = live(make_house(film, "unset").workspace, request, Labels(), silent)
+    report = orthorectify_video(make_house(film, "unset").workspace, request, FlightLabels(), ignore_progress)
     assert report.used >= dated.used - 1
     assert abs(report.flight.first_ns - dated.flight.first_ns) < 10e9
     assert "dated by" in said_of(report)

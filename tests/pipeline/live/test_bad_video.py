@@ -9,17 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.answers.filmed import of_live
+from flycam.answers.video import format_live
 from flycam.catalog.records import FrameStatus
-from flycam.drill.video import VideoDrillReport
+from flycam.drill.video_drill import VideoDrillReport
 from flycam.drill.video_encoder import VideoEncoder
-from flycam.frame.frame import picture_pts_ns
+from flycam.frame.frame import parse_video_frame_pts_ns
 from flycam.frame.mp4 import find_box
-from flycam.ingest.video.pictures import creation_ns
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.recipe import LiveReport, live
-from flycam.pipeline.workspace import silent
+from flycam.ingest.video.video_source import read_creation_ns
+from flycam.pipeline.live.live_inputs import LiveRequest
+from flycam.pipeline.live.workflow import VideoReport, orthorectify_video
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.workspace import ignore_progress
 from tests.houses import House
 from tests.ingest import streaming
 
@@ -29,20 +29,20 @@ GREEN = (0, 135, 0)
 SPOILED = range(80, 100)
 
 
-def flown(house: House, film: VideoDrillReport, video: Path) -> LiveReport:
+def flown(house: House, film: VideoDrillReport, video: Path) -> VideoReport:
     request = LiveRequest(video=str(video), telemetry=str(film.subtitles), camera=film.camera)
-    return live(house.workspace, request, Labels(), silent)
+    return orthorectify_video(house.workspace, request, FlightLabels(), ignore_progress)
 
 
-def laid_numbers(house: House, report: LiveReport, fps: int = 10) -> list[int]:
+def laid_numbers(house: House, report: VideoReport, fps: int = 10) -> list[int]:
     """Which pictures of the film lie on the map."""
-    records = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED)
-    return [round(picture_pts_ns(one.header.provenance.source_name) * fps / 1e9) for one in records]
+    records = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.USED)
+    return [round(parse_video_frame_pts_ns(one.header.provenance.source_name) * fps / 1e9) for one in records]
 
 
 def with_green(film: VideoDrillReport, path: Path) -> Path:
     """The film anew, some of its pictures half green as of a decoder that lacks data, one of them wholly."""
-    source, created_ns = cv2.VideoCapture(str(film.video)), creation_ns(film.video)
+    source, created_ns = cv2.VideoCapture(str(film.video)), read_creation_ns(film.video)
     assert created_ns is not None
     with VideoEncoder(path, (320, 180), 10, created_ns // 10**9) as encoder:
         number = 0
@@ -61,7 +61,9 @@ def test_green_pictures_are_counted_as_torn_and_their_neighbours_are_laid(
     house = make_house(film)
     report = flown(house, film, with_green(film, tmp_path / "green.mp4"))
     assert report.dropped["torn"] >= 10
-    assert "torn" in "\n".join(of_live(report)[1]) and "bị vỡ hình" in "\n".join(of_live(report, "vi")[1])
+    assert "torn" in "\n".join(format_live(report)[1]) and "bị vỡ hình" in "\n".join(
+        format_live(report, "vi")[1]
+    )
     laid = laid_numbers(house, report)
     assert not set(laid) & set(SPOILED)
     assert min(laid) < SPOILED[0] and sum(number > SPOILED[-1] for number in laid) >= 4
@@ -82,7 +84,7 @@ def test_a_card_that_lost_bytes_of_the_film_keeps_what_can_be_decoded(
     house = make_house(film)
     report = flown(house, film, torn)
     assert 180 < report.decoded <= 200 and report.dropped["broken"] == 200 - report.decoded
-    said = "\n".join((*of_live(report)[1], *of_live(report, "vi")[1]))
+    said = "\n".join((*format_live(report)[1], *format_live(report, "vi")[1]))
     assert "could not be decoded" in said and "không giải mã được" in said
     assert report.used >= 8 and max(laid_numbers(house, report)) > 170
 
@@ -116,7 +118,7 @@ def test_a_film_whose_times_go_back_is_laid_once_and_the_rest_counted(
     house = make_house(film, "twice")
     report = flown(house, film, twice)
     assert report.dropped["pts_backwards"] >= 190
-    said = "\n".join((*of_live(report)[1], *of_live(report, "vi")[1]))
+    said = "\n".join((*format_live(report)[1], *format_live(report, "vi")[1]))
     assert "bear a time that goes backwards" in said and "mốc thời gian lùi lại" in said
     assert abs(report.used - alone.used) <= 1
     assert len(set(laid_numbers(house, report))) == report.used

@@ -7,22 +7,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.ingest.video.test_clock import CAMERA, flight, motions_between
 
-from flycam.ingest.video.clock import ClockOffset, estimate_offset, unknown_offset
-from flycam.ingest.video.motion import Motion, ToldPoses
-from flycam.ingest.video.pictures import VideoPicture
+from flycam.ingest.video.clock_offset import ClockOffset, estimate_offset, make_unknown_offset
+from flycam.ingest.video.image_motion import ImageMotion, LoggedPoses
+from flycam.ingest.video.video_source import VideoFrame
 from flycam.pipeline.live import clock as live_clock
 from flycam.pipeline.live.clock import DRIFT_SIGMA, LiveClock
-from tests.ingest.video.test_clock import CAMERA, flight, motions_between
 
 FPS = 10
 
 
-def silent() -> ToldPoses:
+def silent() -> LoggedPoses:
     return since(flight(1, turns=False), float("inf"))
 
 
-def since(poses: ToldPoses, from_s: float) -> ToldPoses:
+def since(poses: LoggedPoses, from_s: float) -> LoggedPoses:
     """A log that begins then."""
     kept = poses.time_s >= from_s
     names = ("time_s", "centre_m", "rotation", "above_m")
@@ -35,45 +35,45 @@ class Meter:
     def __init__(self) -> None:
         self._last_s: float | None = None
 
-    def add(self, now_s: float, _pixels: object) -> Motion | None:
+    def add(self, now_s: float, _pixels: object) -> ImageMotion | None:
         last_s, self._last_s = self._last_s, now_s
-        return None if last_s is None else Motion(last_s, now_s, (0.0, 0.0, 0.0))
+        return None if last_s is None else ImageMotion(last_s, now_s, (0.0, 0.0, 0.0))
 
 
-def picture(at_s: float, breaks: int) -> VideoPicture:
+def picture(at_s: float, breaks: int) -> VideoFrame:
     at_ns = round(at_s * 1e9)
     pixels = np.zeros((4, 4, 3), np.uint8)
-    return VideoPicture(pts_ns=at_ns, t_utc_ns=at_ns, arrived_ns=at_ns, pixels=pixels, breaks=breaks)
+    return VideoFrame(pts_ns=at_ns, t_utc_ns=at_ns, arrived_ns=at_ns, pixels=pixels, breaks=breaks)
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[Motion]]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[ImageMotion]]:
     """The motions of every look; the clock is known where they are many and of one stretch of time."""
-    looks: list[list[Motion]] = []
+    looks: list[list[ImageMotion]] = []
 
-    def estimate(motions: Sequence[Motion], *_: object) -> ClockOffset:
+    def estimate(motions: Sequence[ImageMotion], *_: object) -> ClockOffset:
         looks.append(list(motions))
         if len(motions) < 20 * FPS:
-            return unknown_offset()
+            return make_unknown_offset()
         return ClockOffset(1.0 if motions[0].first_s < 40.0 else 1.25, 0.02, drift=1e-4, motions=len(motions))
 
     monkeypatch.setattr(live_clock, "estimate_offset", estimate)
-    monkeypatch.setattr(live_clock, "MotionMeter", Meter)
+    monkeypatch.setattr(live_clock, "ImageMotionEstimator", Meter)
     return looks
 
 
 def test_after_a_jump_older_motions_are_forgotten_and_the_offset_stands_until_another_is_known(
-    asked: list[list[Motion]],
+    asked: list[list[ImageMotion]],
 ) -> None:
     clock = LiveClock(silent, None)  # type: ignore[arg-type]  what `asked` does not look at
     for n in range(30 * FPS):
         clock.add(picture(n / FPS, 0))
     assert (clock.offset.offset_s, clock.offset.is_known, clock.is_settled) == (1.0, True, True)
     sigma_s = clock.offset.sigma_s
-    before_s, looked = clock.log_s(45 * 10**9), len(asked)
+    before_s, looked = clock.to_log_s(45 * 10**9), len(asked)
     clock.add(picture(45.0, 1))
     assert (clock.offset.offset_s, clock.offset.drift) == (pytest.approx(1.0, abs=0.01), 0.0)
-    assert clock.log_s(45 * 10**9) == pytest.approx(before_s)
+    assert clock.to_log_s(45 * 10**9) == pytest.approx(before_s)
     assert sigma_s < clock.offset.sigma_s and clock.offset.is_known
     for n in range(1, 18 * FPS):
         clock.add(picture(45.0 + n / FPS, 1))
@@ -86,7 +86,7 @@ def test_after_a_jump_older_motions_are_forgotten_and_the_offset_stands_until_an
 
 
 def test_a_jump_before_the_clock_is_known_makes_nobody_wait_longer(
-    asked: list[list[Motion]],
+    asked: list[list[ImageMotion]],
 ) -> None:
     clock = LiveClock(silent, None)  # type: ignore[arg-type]  what `asked` does not look at
     for n in range(76 * FPS):
@@ -99,10 +99,10 @@ def test_a_jump_before_the_clock_is_known_makes_nobody_wait_longer(
 class Replayed:
     """Sees the motions given, each as its second picture comes."""
 
-    def __init__(self, motions: Sequence[Motion]) -> None:
+    def __init__(self, motions: Sequence[ImageMotion]) -> None:
         self._by_time = {round(one.second_s * FPS): one for one in motions}
 
-    def add(self, now_s: float, _pixels: object) -> Motion | None:
+    def add(self, now_s: float, _pixels: object) -> ImageMotion | None:
         return self._by_time.get(round(now_s * FPS))
 
 
@@ -113,13 +113,13 @@ def test_a_log_that_begins_anew_leaves_the_clock_known_and_the_old_motions_are_f
     seen = motions_between(poses, 0.0, 100.0, offset_s=1.5, noise=0.1)
     looks: list[tuple[float, ClockOffset]] = []
 
-    def looked(motions: Sequence[Motion], *given: object) -> ClockOffset:
+    def looked(motions: Sequence[ImageMotion], *given: object) -> ClockOffset:
         found = estimate_offset(motions, *given)  # type: ignore[arg-type]
         looks.append((motions[0].second_s, found))
         return found
 
     monkeypatch.setattr(live_clock, "estimate_offset", looked)
-    monkeypatch.setattr(live_clock, "MotionMeter", lambda: Replayed(seen))
+    monkeypatch.setattr(live_clock, "ImageMotionEstimator", lambda: Replayed(seen))
     told = [poses]
     clock = LiveClock(lambda: told[0], CAMERA)
     found = []
@@ -143,7 +143,7 @@ def test_what_was_known_stands_over_a_straight_line_and_its_sigma_grows_with_the
     bends = flight(5, turns=True, seconds=60.0)
     line_s = np.arange(0.1, 300.0, 0.1)
     step = bends.centre_m[-1] - bends.centre_m[-2]
-    poses = ToldPoses(
+    poses = LoggedPoses(
         time_s=np.concatenate([bends.time_s, bends.time_s[-1] + line_s]),
         centre_m=np.concatenate([bends.centre_m, bends.centre_m[-1] + step * (line_s / 0.1)[:, None]]),
         rotation=np.concatenate([bends.rotation, np.repeat(bends.rotation[-1:], len(line_s), 0)]),
@@ -151,7 +151,7 @@ def test_what_was_known_stands_over_a_straight_line_and_its_sigma_grows_with_the
         max_gap_s=1.0,
     )
     seen = motions_between(poses, 0.0, 300.0, offset_s=1.5)
-    monkeypatch.setattr(live_clock, "MotionMeter", lambda: Replayed(seen))
+    monkeypatch.setattr(live_clock, "ImageMotionEstimator", lambda: Replayed(seen))
     clock, sigmas = LiveClock(lambda: poses, CAMERA), []
     for n in range(300 * FPS):
         clock.add(picture(n / FPS, 0))
@@ -159,7 +159,7 @@ def test_what_was_known_stands_over_a_straight_line_and_its_sigma_grows_with_the
     assert clock.offset.is_known and abs(clock.offset.offset_s - 1.5) <= 3.0 * clock.offset.sigma_s
     assert clock.offset.at_s < 150.0, "by what was seen of the bends"
     assert sigmas[230 * FPS] < sigmas[-1] <= sigmas[100 * FPS] + DRIFT_SIGMA * 300.0
-    assert clock.log_s(299 * 10**9) == pytest.approx(300.5, abs=0.2)
+    assert clock.to_log_s(299 * 10**9) == pytest.approx(300.5, abs=0.2)
     known = clock.offset
     clock.settle()
     assert clock.offset.is_known and clock.offset.offset_s == known.offset_s
@@ -171,12 +171,12 @@ def test_what_was_known_stands_over_a_straight_line_and_its_sigma_grows_with_the
 def test_a_worse_offset_replaces_a_better_one_only_where_they_cannot_both_be_true(
     monkeypatch: pytest.MonkeyPatch, later_s: float, sigma_s: float, kept_s: float
 ) -> None:
-    def estimate(motions: Sequence[Motion], *_: object) -> ClockOffset:
+    def estimate(motions: Sequence[ImageMotion], *_: object) -> ClockOffset:
         is_later = motions[-1].second_s > 30.0
         return ClockOffset(later_s, sigma_s) if is_later else ClockOffset(1.0, 0.02)
 
     monkeypatch.setattr(live_clock, "estimate_offset", estimate)
-    monkeypatch.setattr(live_clock, "MotionMeter", Meter)
+    monkeypatch.setattr(live_clock, "ImageMotionEstimator", Meter)
     clock = LiveClock(silent, None)  # type: ignore[arg-type]  `estimate` does not look at it
     for n in range(80 * FPS):
         clock.add(picture(n / FPS, 0))
@@ -189,12 +189,12 @@ def test_an_offset_in_doubt_stays_until_one_is_twice_as_well_known_or_the_film_i
     """What was laid by it is laid again with each that follows."""
     found = {20: ClockOffset(1.0, 1.0), 30: ClockOffset(1.2, 0.8), 40: ClockOffset(1.3, 0.4)}
 
-    def estimate(motions: Sequence[Motion], *_: object) -> ClockOffset:
+    def estimate(motions: Sequence[ImageMotion], *_: object) -> ClockOffset:
         until_s = next((one for one in found if motions[-1].second_s <= one), None)
         return ClockOffset(1.35, 0.35) if until_s is None else found[until_s]
 
     monkeypatch.setattr(live_clock, "estimate_offset", estimate)
-    monkeypatch.setattr(live_clock, "MotionMeter", Meter)
+    monkeypatch.setattr(live_clock, "ImageMotionEstimator", Meter)
     clock = LiveClock(silent, None)  # type: ignore[arg-type]  `estimate` does not look at it
     by: list[float] = []
     for n in range(55 * FPS):

@@ -12,23 +12,23 @@ import pytest
 
 from flycam.catalog.flights import Flights
 from flycam.catalog.records import FrameStatus
-from flycam.drill.video import VideoDrillReport
-from flycam.errors import FlycamError, StorageTrouble
+from flycam.drill.video_drill import VideoDrillReport
+from flycam.errors import FlycamError, StorageFailed
 from flycam.frame.flight import FlightState
-from flycam.ingest.video.pictures import VideoSource
+from flycam.ingest.video.video_source import VideoSource
 from flycam.mosaic.writer import MosaicWriter
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.live import laying as live_laying
-from flycam.pipeline.live import recipe as live_module
-from flycam.pipeline.live.flow import LAYING
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.laying import LiveLaying
-from flycam.pipeline.live.merging import Merger
-from flycam.pipeline.live.news import LiveNews
-from flycam.pipeline.live.publishing import Publisher
-from flycam.pipeline.live.recipe import live
+from flycam.pipeline.live import live_orthorectifier as live_laying
+from flycam.pipeline.live import workflow as live_module
+from flycam.pipeline.live.frame_pipeline import PROGRESS_STAGE
+from flycam.pipeline.live.live_inputs import LiveRequest
+from flycam.pipeline.live.live_orthorectifier import LiveOrthorectifier
+from flycam.pipeline.live.merge_thread import MergeThread
+from flycam.pipeline.live.publisher import Publisher
 from flycam.pipeline.live.recording import StreamRecording
-from flycam.pipeline.workspace import silent
+from flycam.pipeline.live.status_reporter import StatusReporter
+from flycam.pipeline.live.workflow import orthorectify_video
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.workspace import ignore_progress
 from tests.houses import House, StopAfter
 
 MakeHouse = Callable[..., House]
@@ -38,12 +38,12 @@ WRITERS = ("publishing", "merging", "coding", "laying", "group", "tiles", "news"
 
 STEPS: list[tuple[object, str]] = [
     (live_module, "keep_given"),
-    (LiveNews, "follow"),
-    (LiveNews, "close"),
+    (StatusReporter, "follow"),
+    (StatusReporter, "close"),
     (VideoSource, "stop"),
     (VideoSource, "close"),
-    (LiveLaying, "close"),
-    (Merger, "close"),
+    (LiveOrthorectifier, "close"),
+    (MergeThread, "close"),
     (Publisher, "close"),
     (MosaicWriter, "flush"),
     (live_laying, "cover_communes"),
@@ -68,7 +68,7 @@ def failing_once(owner: object, name: str, monkeypatch: pytest.MonkeyPatch, lock
         if failed or not lock.is_held:
             return as_ever(*args, **options)
         failed.append(name)
-        raise StorageTrouble(f"{name} failed for this test")
+        raise StorageFailed(f"{name} failed for this test")
 
     monkeypatch.setattr(owner, name, step)
     return failed
@@ -98,15 +98,17 @@ def test_the_lock_is_given_back_once_nobody_writes_any_more(
 ) -> None:
     house = make_house(film)
     request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
-    told_of = replace(request, is_realtime=owner is LiveNews)  # of films read as fast as they go nothing is
-    lock, stop = watched_lock(monkeypatch), StopAfter(LAYING, _ENOUGH)
+    told_of = replace(
+        request, is_realtime=owner is StatusReporter
+    )  # of films read as fast as they go nothing is
+    lock, stop = watched_lock(monkeypatch), StopAfter(PROGRESS_STAGE, _ENOUGH)
     failed = failing_once(owner, name, monkeypatch, lock)
     with pytest.raises(FlycamError, match=f"{name} failed for this test"):
-        live(house.workspace, told_of, Labels(), stop.progress, stop.stopped)
+        orthorectify_video(house.workspace, told_of, FlightLabels(), stop.progress, stop.stopped)
     assert failed and lock.alive and not any(lock.alive)
-    again = live(house.workspace, request, Labels(), silent)
+    again = orthorectify_video(house.workspace, request, FlightLabels(), ignore_progress)
     assert again.flight.state is FlightState.READY
-    used = house.workspace.catalog.frames.of_flight(again.flight.flight_id, FrameStatus.USED)
+    used = house.workspace.catalog.frames.list_for_flight(again.flight.flight_id, FrameStatus.USED)
     assert len(used) == again.used >= 2 and not any(lock.alive)
 
 
@@ -115,11 +117,11 @@ def test_an_abandoned_end_waits_for_who_writes_even_where_letting_go_fails(
 ) -> None:
     house = make_house(film)
     lock = watched_lock(monkeypatch)
-    failing_once(LiveLaying, "close", monkeypatch, lock)
-    failing_once(Merger, "abandon", monkeypatch, lock)
+    failing_once(LiveOrthorectifier, "close", monkeypatch, lock)
+    failing_once(MergeThread, "abandon", monkeypatch, lock)
     request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
-    with pytest.raises(StorageTrouble):
-        live(house.workspace, request, Labels(), silent)
+    with pytest.raises(StorageFailed):
+        orthorectify_video(house.workspace, request, FlightLabels(), ignore_progress)
     left = lock.alive[0]
     assert not any(one.startswith(("publishing", "group", "tiles")) for one in left)
 
@@ -132,7 +134,7 @@ def test_what_a_recording_lacks_at_its_end_is_raised_over_a_flight_that_is_whole
     monkeypatch.setattr(StreamRecording, "is_on", property(lambda _recording: True))
     failing_once(StreamRecording, "close", monkeypatch, lock)
     request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
-    with pytest.raises(StorageTrouble, match="close failed for this test"):
-        live(house.workspace, request, Labels(), silent)
+    with pytest.raises(StorageFailed, match="close failed for this test"):
+        orthorectify_video(house.workspace, request, FlightLabels(), ignore_progress)
     (flight,) = house.workspace.catalog.flights.flights()
     assert flight.state is FlightState.READY and not any(lock.alive)

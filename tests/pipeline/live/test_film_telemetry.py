@@ -11,18 +11,18 @@ import pytest
 from shapely import from_wkb
 
 from flycam.catalog.records import FrameStatus
-from flycam.drill.truth import read_truth
-from flycam.drill.video import VideoDrillReport
+from flycam.drill.ground_truth import read_truth
+from flycam.drill.video_drill import VideoDrillReport
 from flycam.drill.video_encoder import PROGRAM
 from flycam.errors import TerrainMissing
 from flycam.geodata.crs import to_lonlat
-from flycam.ingest.telemetry.files import read_flight_log
-from flycam.ingest.telemetry.transport_stream import PTS_HZ, packetized_streams
-from flycam.ingest.video.pictures import creation_ns
-from flycam.pipeline.film_inspection import inspect_film
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.recipe import LiveReport, live
+from flycam.ingest.telemetry.log_files import read_flight_log
+from flycam.ingest.telemetry.transport_stream import PTS_HZ, read_pes_packets
+from flycam.ingest.video.video_source import read_creation_ns
+from flycam.pipeline.live.live_inputs import LiveRequest
+from flycam.pipeline.live.workflow import VideoReport, orthorectify_video
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.video_summary import inspect_video
 from tests.houses import House
 from tests.ingest.telemetry.made_streams import METADATA, PRIVATE, cells, packets, pes
 from tests.pipeline.live.test_bad_input import flown
@@ -35,8 +35,8 @@ def with_metadata(film: VideoDrillReport, path: Path) -> Path:
     """The film as a transport stream, with its log as synchronous metadata; a second stream says nothing."""
     line = f"filesrc location={film.video} ! qtdemux ! h264parse ! mpegtsmux ! filesink location={path}"
     subprocess.run([PROGRAM, "-q", *line.split()], check=True, timeout=60)
-    first_pts = next(one.pts for one in packetized_streams(path) if one.is_picture) or 0
-    created_ns, truth = creation_ns(film.video) or 0, read_truth(film.truth.parent)
+    first_pts = next(one.pts for one in read_pes_packets(path) if one.is_picture) or 0
+    created_ns, truth = read_creation_ns(film.video) or 0, read_truth(film.truth.parent)
     began_ns = created_ns + round(truth.facts["clock_offset_s"] * 1e9)
     told = []
     for k, one in enumerate(read_flight_log(film.telemetry).track.samples):
@@ -49,9 +49,9 @@ def with_metadata(film: VideoDrillReport, path: Path) -> Path:
     return path
 
 
-def laid(house: House, film: Path, **more: object) -> LiveReport:
+def laid(house: House, film: Path, **more: object) -> VideoReport:
     request = LiveRequest(video=str(film), telemetry=str(film), **more)  # type: ignore[arg-type]
-    return live(house.workspace, request, Labels())
+    return orthorectify_video(house.workspace, request, FlightLabels())
 
 
 def test_a_transport_stream_is_laid_by_the_metadata_in_it_as_by_its_log_with_the_true_clock(
@@ -63,21 +63,21 @@ def test_a_transport_stream_is_laid_by_the_metadata_in_it_as_by_its_log_with_the
     whole = flown(make_house(film, "log"), film, film.telemetry, clock_offset_s=offset_s)
     assert report.clock.is_known and report.clock.sigma_s <= 0.02
     assert abs(report.used - whole.used) <= 1 and report.used >= 8
-    began = read_flight_log(path).film_zero_ns or 0
-    created_ns = creation_ns(film.video) or 0
+    began = read_flight_log(path).video_zero_ns or 0
+    created_ns = read_creation_ns(film.video) or 0
     assert abs(began - created_ns - offset_s * 1e9) < 5e6
     assert abs(report.flight.first_ns - began) < 5e6  # its pictures bear the metadata's UTC
 
 
 @pytest.mark.real
 def test_what_a_real_film_is_and_where_it_was_filmed_is_told(shared_data: Path) -> None:
-    seen = inspect_film(shared_data / "video" / "h265_klv.ts", None)
+    seen = inspect_video(shared_data / "video" / "h265_klv.ts", None)
     assert (seen.size_px, len(seen.samples)) == ((160, 120), 30)
     assert seen.median("lat_deg") == pytest.approx(60.1765, abs=1e-3)
     assert np.isfinite(seen.median("gimbal_pitch_deg"))
-    assert seen.film_log is not None and seen.film_log.is_shared
-    silent = inspect_film(shared_data / "video" / "h264_no_klv.ts", None)
-    assert silent.log is None and silent.untold is not None and silent.untold.vi
+    assert seen.video_log is not None and seen.video_log.is_shared
+    silent = inspect_video(shared_data / "video" / "h264_no_klv.ts", None)
+    assert silent.log is None and silent.error is not None and silent.error.vi
 
 
 @pytest.mark.real
@@ -90,7 +90,7 @@ def test_of_a_real_film_that_holds_the_horizon_the_ground_nearby_is_laid_and_no_
     # horizon's motion tells it is kept
     assert report.used >= 3
     assert (report.clock.offset_s, report.clock.is_known) == (0.0, True)
-    for record in house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED):
+    for record in house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.USED):
         assert record.exterior is not None and record.footprint_wkb is not None
         lon, lat = to_lonlat(np.array([record.exterior.projection_centre_m[:2]]), report.flight.work_crs)[0]
         west, south, east, north = from_wkb(record.footprint_wkb).bounds

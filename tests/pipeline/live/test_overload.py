@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from flycam.catalog.records import FrameStatus
-from flycam.drill.video import VideoDrillReport
-from flycam.ingest.video.latest import Latest
-from flycam.mosaic.tilelog import read_tile
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.laying.refolding import live_mosaics
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.queue import LayingQueue
-from flycam.pipeline.live.recipe import LiveReport, live
-from flycam.pipeline.workspace import silent
+from flycam.drill.video_drill import VideoDrillReport
+from flycam.ingest.video.bounded_queue import BoundedQueue
+from flycam.mosaic.tile_log import read_tile
+from flycam.pipeline.live.frame_queue import FrameQueue
+from flycam.pipeline.live.live_inputs import LiveRequest
+from flycam.pipeline.live.workflow import VideoReport, orthorectify_video
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.orthorectification.tile_rebuild import list_live_mosaics
+from flycam.pipeline.workspace import ignore_progress
 from tests.houses import House
 
 MakeHouse = Callable[..., House]
@@ -26,9 +26,9 @@ LOSS = 0.1
 turns and on slopes, 6.5 % with a quarter of the pictures."""
 
 
-def shown(house: House, report: LiveReport) -> dict[tuple[int, int], np.ndarray]:
+def shown(house: House, report: VideoReport) -> dict[tuple[int, int], np.ndarray]:
     """Which pixels of each base tile show something."""
-    (mosaic,) = live_mosaics(house.workspace, report.flight.flight_id)
+    (mosaic,) = list_live_mosaics(house.workspace, report.flight.flight_id)
     heads = house.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0, z=mosaic.base_zoom)
     tiles = {(head.tile_id.x, head.tile_id.y): read_tile(house.workspace.store, head) for head in heads}
     return {where: tile.quality > 0 for where, tile in tiles.items()}
@@ -38,20 +38,23 @@ def shown(house: House, report: LiveReport) -> dict[tuple[int, int], np.ndarray]
 @pytest.mark.slow
 def test_under_overload_pictures_are_left_out_and_ground_is_not(
     film: VideoDrillReport,
-    make_filmed: Callable[..., tuple[House, LiveReport]],
+    make_filmed: Callable[..., tuple[House, VideoReport]],
     make_house: MakeHouse,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
     (calm_house, calm), house = make_filmed("calm"), make_house(film, "late")
     # late from the first picture to the last, on any machine; what a full queue drops: test_live_queue
-    monkeypatch.setattr(LayingQueue, "late_s", property(lambda _queue: 60.0))
+    monkeypatch.setattr(FrameQueue, "late_s", property(lambda _queue: 60.0))
     # no picture is lost before it is chosen or not: of that a slow machine would lose more than this one
-    monkeypatch.setattr("flycam.ingest.video.pictures.Latest", lambda most, **_: Latest(most, waits=True))
+    monkeypatch.setattr(
+        "flycam.ingest.video.video_source.BoundedQueue",
+        lambda most, **_: BoundedQueue(most, is_blocking=True),
+    )
     hurried = LiveRequest(
         video=request.video, telemetry=request.telemetry, camera=request.camera, is_realtime=True
     )
-    late = live(house.workspace, hurried, Labels(), silent)
+    late = orthorectify_video(house.workspace, hurried, FlightLabels(), ignore_progress)
     calm_ground, ground = shown(calm_house, calm), shown(house, late)
     whole = sum(int(tile.sum()) for tile in calm_ground.values())
     there = sum(int((tile & ground[at]).sum()) for at, tile in calm_ground.items() if at in ground)
@@ -62,5 +65,5 @@ def test_under_overload_pictures_are_left_out_and_ground_is_not(
     assert late.used < 0.5 * calm.used
     assert late.dropped.get("no_time", 0) == 0
     assert there >= (1.0 - LOSS) * whole
-    frames = house.workspace.catalog.frames.of_flight(late.flight.flight_id, FrameStatus.USED)
+    frames = house.workspace.catalog.frames.list_for_flight(late.flight.flight_id, FrameStatus.USED)
     assert len(frames) == late.used

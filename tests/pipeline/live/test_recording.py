@@ -19,28 +19,28 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tests.ingest.video.test_recording import packets_of
 
-from flycam.catalog.recordings import RecordedPiece
-from flycam.drill.video import VideoDrillReport
+from flycam.catalog.video_segments import VideoSegment
+from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import OptionUnusable
-from flycam.frame.airborne import Phase
 from flycam.frame.flight import FlightState
-from flycam.ingest.video.pictures import VideoPicture
-from flycam.ingest.video.recording import Recorder, RecordingOrder
-from flycam.pipeline.cache_names import RECORDINGS, RECORDINGS_DAMAGED
-from flycam.pipeline.collect import collect
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.live import picture as live_picture
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.picture import NewestPicture
-from flycam.pipeline.live.recipe import LiveReport, live
-from flycam.pipeline.live.recording import StreamRecording, left_before
-from flycam.pipeline.live.scratch import left_heard
-from flycam.pipeline.workspace import silent
+from flycam.frame.live_flight import LiveFlightPhase
+from flycam.ingest.video.recorder import Recorder, RecordingOptions
+from flycam.ingest.video.video_source import VideoFrame
+from flycam.pipeline.cache_layout import DAMAGED_RECORDINGS_DIR, RECORDINGS_DIR
+from flycam.pipeline.garbage_collection import collect_garbage
+from flycam.pipeline.live import thumbnail as live_picture
+from flycam.pipeline.live.live_inputs import LiveRequest
+from flycam.pipeline.live.recording import StreamRecording, recover_recordings
+from flycam.pipeline.live.scratch_folder import recover_link_logs
+from flycam.pipeline.live.thumbnail import ThumbnailPublisher
+from flycam.pipeline.live.workflow import VideoReport, orthorectify_video
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.workspace import ignore_progress
 from flycam.store import keys
 from tests.houses import House
 from tests.ingest.streaming import BEGUN_S, SIZE_PX, OnAir, on_air, write_film
-from tests.ingest.video.test_recording import packets_of
 from tests.ports import free_port
 from tests.unreliable_stores import FullStore
 from tests.waiting import ENOUGH_S, until
@@ -63,16 +63,18 @@ def asked_on_air(film: VideoDrillReport) -> Iterator[tuple[LiveRequest, OnAir]]:
         yield request, air
 
 
-def flown(house: House, film: VideoDrillReport) -> LiveReport:
+def flown(house: House, film: VideoDrillReport) -> VideoReport:
     with asked_on_air(film) as (request, air):
-        return live(house.workspace, request, Labels(), silent, lambda: air.seconds > 13.0)
+        return orthorectify_video(
+            house.workspace, request, FlightLabels(), ignore_progress, lambda: air.seconds > 13.0
+        )
 
 
 @pytest.fixture
 def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "flycam.pipeline.live.recording.RecordingOrder",
-        lambda folder: RecordingOrder(folder=folder, piece_s=2.0),
+        "flycam.pipeline.live.recording.RecordingOptions",
+        lambda folder: RecordingOptions(folder=folder, segment_s=2.0),
     )
 
 
@@ -85,19 +87,19 @@ def test_the_video_of_a_live_flight_is_evidence_named_with_the_flight(
     report = flown(house, film)
     assert report.flight.state is FlightState.READY and report.used >= 3
     workspace = house.workspace
-    pieces = workspace.catalog.recordings.of_flight(report.flight.flight_id)
+    pieces = workspace.catalog.recordings.list_for_flight(report.flight.flight_id)
     assert report.recorded is not None and report.recorded.pieces == len(pieces) >= 4
     assert report.recorded.seconds == pytest.approx(sum(one.seconds for one in pieces))
-    assert report.recorded.seconds > 7.0 and report.recorded.let_go == 0
+    assert report.recorded.seconds > 7.0 and report.recorded.deleted_pieces == 0
     for piece in pieces:
-        data = workspace.store.get(keys.recording(piece.sha256))
+        data = workspace.store.get(keys.format_recording_key(piece.sha256))
         assert hashlib.sha256(data).hexdigest() == piece.sha256 and len(data) == piece.size_bytes
-    frames = workspace.catalog.frames.of_flight(report.flight.flight_id)
+    frames = workspace.catalog.frames.list_for_flight(report.flight.flight_id)
     times = [one.header.captured_ns for one in frames]
     assert min(times) > pieces[0].began_ns - 0.3e9 and max(times) < pieces[-1].ended_ns + 1e9
-    assert list((workspace.cache_dir / RECORDINGS).iterdir()) == []
-    collect(workspace, grace_s=0.0)
-    assert all(workspace.store.exists(keys.recording(piece.sha256)) for piece in pieces)
+    assert list((workspace.cache_dir / RECORDINGS_DIR).iterdir()) == []
+    collect_garbage(workspace, grace_s=0.0)
+    assert all(workspace.store.exists(keys.format_recording_key(piece.sha256)) for piece in pieces)
 
 
 @pytest.mark.slow
@@ -112,9 +114,9 @@ def test_a_store_that_takes_no_video_does_not_stop_the_map_and_the_next_flight_k
     assert report.flight.state is FlightState.READY and report.used >= 3
     assert report.recorded is not None and report.recorded.pieces == 0
     assert [english for english, _ in report.remarks if "waits in" in english and "no space left" in english]
-    assert left_before(house.workspace) >= 4
-    assert len(house.workspace.catalog.recordings.of_flight(report.flight.flight_id)) >= 4
-    assert left_before(house.workspace) == 0
+    assert recover_recordings(house.workspace) >= 4
+    assert len(house.workspace.catalog.recordings.list_for_flight(report.flight.flight_id)) >= 4
+    assert recover_recordings(house.workspace) == 0
 
 
 @pytest.mark.slow
@@ -127,15 +129,15 @@ def test_what_a_killed_program_recorded_is_kept_by_the_next(
         words += ["--camera", str(film.camera), "--clock-offset", "0", "--data", str(house.root)]
         with subprocess.Popen([sys.executable, "-m", "flycam", *words], stderr=subprocess.DEVNULL) as process:
             until(lambda: laid(house, BEFORE_S))
-            assert left_before(house.workspace) == 0, "somebody records there"
-            assert left_heard(house.workspace) == 0, "somebody flies there"
+            assert recover_recordings(house.workspace) == 0, "somebody records there"
+            assert recover_link_logs(house.workspace) == 0, "somebody flies there"
             os.kill(process.pid, signal.SIGKILL)
-    until(lambda: left_before(house.workspace) > 0)  # its decoder notices late that it is alone
-    assert left_heard(house.workspace) == 1  # and what the aircraft said
-    (told,) = house.workspace.catalog.airborne.since(0)
-    pieces = house.workspace.catalog.recordings.of_flight(told.flight_id)
+    until(lambda: recover_recordings(house.workspace) > 0)  # its decoder notices late that it is alone
+    assert recover_link_logs(house.workspace) == 1  # and what the aircraft said
+    (told,) = house.workspace.catalog.airborne.list_since(0)
+    pieces = house.workspace.catalog.recordings.list_for_flight(told.flight_id)
     assert sum(piece.seconds for piece in pieces) > 2.0
-    assert all(house.workspace.store.exists(keys.recording(piece.sha256)) for piece in pieces)
+    assert all(house.workspace.store.exists(keys.format_recording_key(piece.sha256)) for piece in pieces)
 
 
 BEFORE_S = 4.0
@@ -143,8 +145,10 @@ BEFORE_S = 4.0
 
 def laid(house: House, seconds: float) -> bool:
     """Whether a flight in the air has pictures on the map that span so many seconds."""
-    flying = [one for one in house.workspace.catalog.airborne.since(0) if one.phase is Phase.FLYING]
-    frames = [f for one in flying for f in house.workspace.catalog.frames.of_flight(one.flight_id)]
+    flying = [
+        one for one in house.workspace.catalog.airborne.list_since(0) if one.phase is LiveFlightPhase.FLYING
+    ]
+    frames = [f for one in flying for f in house.workspace.catalog.frames.list_for_flight(one.flight_id)]
     times = [frame.header.captured_ns for frame in frames]
     return bool(times) and (max(times) - min(times)) / 1e9 >= seconds
 
@@ -174,7 +178,7 @@ def test_the_command_says_what_was_recorded_and_records_nothing_where_it_shall_n
                 said, _ = process.communicate(timeout=ENOUGH_S)
         answer = json.loads(said.splitlines()[-1])
         assert answer["frames"] >= 1
-        kept = house.workspace.catalog.recordings.of_flight(answer["flight_id"])
+        kept = house.workspace.catalog.recordings.list_for_flight(answer["flight_id"])
         if expected:
             assert (
                 answer["recorded"]["pieces"] == len(kept) >= 1
@@ -184,8 +188,8 @@ def test_the_command_says_what_was_recorded_and_records_nothing_where_it_shall_n
             assert answer["recorded"] is None and kept == []
 
 
-def piece(number: int, flight_id: str = "f1", size: int = 100) -> RecordedPiece:
-    return RecordedPiece(
+def piece(number: int, flight_id: str = "f1", size: int = 100) -> VideoSegment:
+    return VideoSegment(
         sha256=f"{number:064x}",
         flight_id=flight_id,
         began_ns=number * 10**10,
@@ -198,11 +202,11 @@ def piece(number: int, flight_id: str = "f1", size: int = 100) -> RecordedPiece:
 
 def left(house: House, name: str, flight_id: str | None, began_ns: int, film: Path) -> Path:
     """A folder as a program that died leaves it, with a piece of a film that nobody closed."""
-    folder = house.workspace.cache_dir / RECORDINGS / name
+    folder = house.workspace.cache_dir / RECORDINGS_DIR / name
     folder.mkdir(parents=True)
     if flight_id is not None:
         (folder / "flight").write_text(flight_id)
-    recorder = Recorder(RecordingOrder(folder=folder, piece_s=60.0), SIZE_PX, lambda *_: None)
+    recorder = Recorder(RecordingOptions(folder=folder, segment_s=60.0), SIZE_PX, lambda *_: None)
     for packet in packets_of(film):
         recorder.put(replace(packet, arrived_utc_ns=began_ns + packet.pts_ns))
     recorder.close(10.0)
@@ -220,8 +224,8 @@ def test_more_than_is_to_be_kept_lets_the_oldest_of_all_flights_go(
     catalog, store = house.workspace.catalog, house.workspace.store
     for number in (1, 2, 3):
         catalog.recordings.put(piece(number, size=4_000))
-        store.put(keys.recording(piece(number).sha256), b"x" * 4_000)
-    given = keys.evidence(piece(1).sha256)  # what somebody downloaded and gave to `live --video`
+        store.put(keys.format_recording_key(piece(number).sha256), b"x" * 4_000)
+    given = keys.format_original_key(piece(1).sha256)  # what somebody downloaded and gave to `live --video`
     store.put(given, b"x" * 4_000)
     film = write_film(tmp_path / "film.mp4", pictures=60)
     recording = StreamRecording(house.workspace, keep_gb=14_000 / 1e9)
@@ -231,12 +235,12 @@ def test_more_than_is_to_be_kept_lets_the_oldest_of_all_flights_go(
         for packet in packets_of(film):
             recorder.put(packet)
         recorder.close(10.0)
-        recording.of_flight("f2")
-    (new,) = catalog.recordings.of_flight("f2")
-    assert 1_000 < new.size_bytes < 9_000 and recording.kept.let_go == 1 and recording.remarks == ()
-    old = catalog.recordings.of_flight("f1")
+        recording.assign_flight("f2")
+    (new,) = catalog.recordings.list_for_flight("f2")
+    assert 1_000 < new.size_bytes < 9_000 and recording.kept.deleted_pieces == 1 and recording.remarks == ()
+    old = catalog.recordings.list_for_flight("f1")
     assert [one.let_go_ns is None for one in old] == [False, True, True]
-    assert [store.exists(keys.recording(one.sha256)) for one in old] == [False, True, True]
+    assert [store.exists(keys.format_recording_key(one.sha256)) for one in old] == [False, True, True]
     assert store.exists(given)
     assert replace(old[0], let_go_ns=None) == piece(1, size=4_000)  # what it was stays known
 
@@ -248,11 +252,11 @@ def test_what_was_left_is_kept_once_and_what_belongs_to_no_flight_goes(
     film = write_film(tmp_path / "film.mp4", pictures=60)
     left(house, "a", "f7", BEGUN_S * 10**9, film)
     left(house, "b", None, BEGUN_S * 10**9 + 7, film)
-    assert left_before(house.workspace) == 1 and left_before(house.workspace) == 0
-    (kept,) = house.workspace.catalog.recordings.of_flight("f7")
+    assert recover_recordings(house.workspace) == 1 and recover_recordings(house.workspace) == 0
+    (kept,) = house.workspace.catalog.recordings.list_for_flight("f7")
     assert (kept.began_ns, kept.pictures) == (BEGUN_S * 10**9, 45)  # the last fragment was torn
     assert kept.seconds == pytest.approx(1.5, abs=0.01)
-    assert list((house.workspace.cache_dir / RECORDINGS).iterdir()) == []
+    assert list((house.workspace.cache_dir / RECORDINGS_DIR).iterdir()) == []
 
 
 def test_a_piece_that_a_power_cut_damaged_is_set_aside_and_said_and_the_others_are_kept(
@@ -262,22 +266,22 @@ def test_a_piece_that_a_power_cut_damaged_is_set_aside_and_said_and_the_others_a
     film = write_film(tmp_path / "film.mp4", pictures=60)
     for name, flight_id in (("a", "f7"), ("b", "f8")):
         left(house, name, flight_id, BEGUN_S * 10**9, film)
-    (path,) = (house.workspace.cache_dir / RECORDINGS / "a").glob("*.part")
+    (path,) = (house.workspace.cache_dir / RECORDINGS_DIR / "a").glob("*.part")
     whole = path.read_bytes()
     at = whole.index(b"trun")
     damaged = whole[:at] + bytes(40) + whole[at + 40 :]
     path.write_bytes(damaged)
     said: list[tuple[str, str]] = []
-    assert left_before(house.workspace, said) == 1 and left_before(house.workspace, said) == 0
-    assert house.workspace.catalog.recordings.of_flight("f7") == []
-    assert len(house.workspace.catalog.recordings.of_flight("f8")) == 1
-    aside = house.workspace.cache_dir / RECORDINGS_DAMAGED / f"f7-{BEGUN_S * 10**9}.mp4"
+    assert recover_recordings(house.workspace, said) == 1 and recover_recordings(house.workspace, said) == 0
+    assert house.workspace.catalog.recordings.list_for_flight("f7") == []
+    assert len(house.workspace.catalog.recordings.list_for_flight("f8")) == 1
+    aside = house.workspace.cache_dir / DAMAGED_RECORDINGS_DIR / f"f7-{BEGUN_S * 10**9}.mp4"
     os.utime(aside, (0, 0))
-    collect(house.workspace, grace_s=0.0)
+    collect_garbage(house.workspace, grace_s=0.0)
     assert aside.read_bytes() == damaged
     ((english, vietnamese),) = said
     assert str(aside) in english and str(aside) in vietnamese
-    assert list((house.workspace.cache_dir / RECORDINGS).iterdir()) == []
+    assert list((house.workspace.cache_dir / RECORDINGS_DIR).iterdir()) == []
 
 
 def test_what_somebody_records_is_left_alone_and_not_collected(make_house: MakeHouse, tmp_path: Path) -> None:
@@ -285,21 +289,21 @@ def test_what_somebody_records_is_left_alone_and_not_collected(make_house: MakeH
     folder = left(house, "a", "f7", BEGUN_S * 10**9, write_film(tmp_path / "film.mp4", pictures=60))
     held = os.open(folder, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_SH)
-    assert left_before(house.workspace) == 0
+    assert recover_recordings(house.workspace) == 0
     os.utime(folder, (0, 0))
     for path in folder.iterdir():
         os.utime(path, (0, 0))
-    collect(house.workspace, grace_s=0.0)
+    collect_garbage(house.workspace, grace_s=0.0)
     os.close(held)
-    assert left_before(house.workspace) == 1
+    assert recover_recordings(house.workspace) == 1
 
 
 def test_a_folder_that_cannot_be_made_records_nothing_and_says_so(make_house: MakeHouse) -> None:
     house = make_house()
     house.workspace.cache_dir.mkdir(parents=True, exist_ok=True)
-    (house.workspace.cache_dir / RECORDINGS).write_text("in the way")
+    (house.workspace.cache_dir / RECORDINGS_DIR).write_text("in the way")
     with StreamRecording(house.workspace) as recording:
-        recording.of_flight("f1")
+        recording.assign_flight("f1")
         assert not recording.is_on and "waits in" in recording.remarks[0][0]
 
 
@@ -315,17 +319,17 @@ def test_the_newest_picture_is_small_and_takes_the_place_of_those_before(
     monkeypatch.setattr(live_picture, "_EVERY_S", 0.05)
     house, newest = make_house(), [None]
     store = house.workspace.store
-    store.put(keys.newest_picture("long-ago", 1), b"old")
+    store.put(keys.format_latest_image_key("long-ago", 1), b"old")
     pixels = np.zeros((720, 1280, 3), np.uint8)
     pixels[..., 0] = 200
-    with NewestPicture(house.workspace, "f1", lambda: newest[0]) as shown:
+    with ThumbnailPublisher(house.workspace, "f1", lambda: newest[0]) as shown:
         time.sleep(0.2)
         assert shown.key is None
         for number in range(12):
-            newest[0] = VideoPicture(pts_ns=number, t_utc_ns=number, arrived_ns=0, pixels=pixels)
-            until(lambda number=number: shown.key == keys.newest_picture("f1", number))
+            newest[0] = VideoFrame(pts_ns=number, t_utc_ns=number, arrived_ns=0, pixels=pixels)
+            until(lambda number=number: shown.key == keys.format_latest_image_key("f1", number))
         key = shown.key
-    assert key == keys.newest_picture("f1", 11)
+    assert key == keys.format_latest_image_key("f1", 11)
     jpeg = store.get(key)
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (360, 640, 3) and picture[5, 5, 2] > 180 > 60 > picture[5, 5, 0]

@@ -10,46 +10,46 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flycam.answers.filmed import of_live
-from flycam.catalog.placement_rows import as_placed, placement_of
+from flycam.answers.video import format_live
+from flycam.catalog.placement_rows import apply_placements, to_placement
 from flycam.catalog.records import FrameRecord, FrameStatus
-from flycam.drill.video import VideoDrillReport
+from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import FrameUnreadable, OutsideTerrain
-from flycam.frame.left_out import unfitted_said
+from flycam.frame.rejection_reasons import format_unregistered_counts
 from flycam.geometry.exterior import PoseSource
-from flycam.ingest.video.pictures import VideoPicture
+from flycam.ingest.video.video_source import VideoFrame
 from flycam.messages import Bilingual, verbatim
-from flycam.pipeline.finish.block import block_frames, prior_pose
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.laying.refolding import live_mosaics, refold_mosaic
-from flycam.pipeline.live import laying as live_laying
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.laying import LiveLaying
-from flycam.pipeline.live.recipe import LiveReport, live
+from flycam.pipeline.finish.adjustment_block import build_block_frames, derive_prior_pose
+from flycam.pipeline.live import live_orthorectifier as live_laying
+from flycam.pipeline.live.live_inputs import LiveRequest
+from flycam.pipeline.live.live_orthorectifier import LiveOrthorectifier
 from flycam.pipeline.live.registration import HURRIED, LiveRegistration
-from flycam.pipeline.terrain import recorded_terrain
-from flycam.pipeline.workspace import silent
+from flycam.pipeline.live.workflow import VideoReport, orthorectify_video
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.orthorectification.tile_rebuild import list_live_mosaics, rebuild_mosaic
+from flycam.pipeline.terrain import load_recorded_terrain
+from flycam.pipeline.workspace import ignore_progress
 from tests.houses import House
 
 MakeHouse = Callable[..., House]
 
 
-def flown(house: House, film: VideoDrillReport) -> LiveReport:
+def flown(house: House, film: VideoDrillReport) -> VideoReport:
     request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
-    return live(house.workspace, request, Labels(), silent)
+    return orthorectify_video(house.workspace, request, FlightLabels(), ignore_progress)
 
 
-def used(house: House, report: LiveReport) -> list[FrameRecord]:
-    return house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED)
+def used(house: House, report: VideoReport) -> list[FrameRecord]:
+    return house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.USED)
 
 
 @pytest.fixture
-def laid(film: VideoDrillReport, make_house: MakeHouse) -> tuple[House, LiveReport]:
+def laid(film: VideoDrillReport, make_house: MakeHouse) -> tuple[House, VideoReport]:
     house = make_house(film)
     return house, flown(house, film)
 
 
-def test_a_frame_lies_where_it_fits_and_keeps_what_the_log_told(laid: tuple[House, LiveReport]) -> None:
+def test_a_frame_lies_where_it_fits_and_keeps_what_the_log_told(laid: tuple[House, VideoReport]) -> None:
     house, report = laid
     records = used(house, report)
     fitted = [one for one in records if one.exterior.source is PoseSource.REGISTERED]
@@ -57,37 +57,37 @@ def test_a_frame_lies_where_it_fits_and_keeps_what_the_log_told(laid: tuple[Hous
     assert report.fitted + sum(report.by_log.values()) == report.new == len(records)
     for record in records:
         assert record.header.exterior_prior.source is PoseSource.GNSS
-        assert prior_pose(record) == record.header.exterior_prior  # what `finish` begins from
+        assert derive_prior_pose(record) == record.header.exterior_prior  # what `finish` begins from
     assert any(one.exterior.rotation != one.header.exterior_prior.rotation for one in fitted)
-    priors = [frame.exterior.projection_centre_m for frame in block_frames(records)]
+    priors = [frame.exterior.projection_centre_m for frame in build_block_frames(records)]
     assert priors == [one.header.exterior_prior.projection_centre_m for one in records]
 
 
-def test_replay_from_the_records_gives_the_same_tiles(laid: tuple[House, LiveReport]) -> None:
+def test_replay_from_the_records_gives_the_same_tiles(laid: tuple[House, VideoReport]) -> None:
     house, report = laid
-    (mosaic,) = live_mosaics(house.workspace, report.flight.flight_id)
+    (mosaic,) = list_live_mosaics(house.workspace, report.flight.flight_id)
     before = house.tiles(mosaic.mosaic_id)
     everywhere = [one.tiles for one in used(house, report)]
-    assert refold_mosaic(house.workspace, mosaic, silent, also=everywhere, check=True).lines == 0
+    assert rebuild_mosaic(house.workspace, mosaic, ignore_progress, also=everywhere, check=True).lines == 0
     assert house.tiles(mosaic.mosaic_id) == before
 
 
-def test_a_placement_learned_elsewhere_leaves_the_log_s_pose(laid: tuple[House, LiveReport]) -> None:
+def test_a_placement_learned_elsewhere_leaves_the_log_s_pose(laid: tuple[House, VideoReport]) -> None:
     house, report = laid
     record = next(one for one in used(house, report) if one.exterior.source is PoseSource.REGISTERED)
-    assert as_placed(record, [placement_of(record)]) == record
+    assert apply_placements(record, [to_placement(record)]) == record
     again = replace(record, exterior=replace(record.header.exterior_prior, version=1))
-    placed = as_placed(record, [placement_of(record), placement_of(again)])
-    assert placed.exterior == again.exterior and prior_pose(placed).version == 1
+    placed = apply_placements(record, [to_placement(record), to_placement(again)])
+    assert placed.exterior == again.exterior and derive_prior_pose(placed).version == 1
 
 
-def test_it_is_said_how_many_were_fitted_and_why_others_were_not(laid: tuple[House, LiveReport]) -> None:
+def test_it_is_said_how_many_were_fitted_and_why_others_were_not(laid: tuple[House, VideoReport]) -> None:
     _, report = laid
-    answer, lines = of_live(report)
+    answer, lines = format_live(report)
     assert (answer["fitted"], answer["by_log"]) == (report.fitted, report.by_log)
     assert any(f"{report.fitted} frames fitted to those before" in line for line in lines)
-    _, lines_vi = of_live(replace(report, by_log={"few": 2, HURRIED: 1}), "vi")
-    said = unfitted_said({"few": 2, HURRIED: 1}, "vi")
+    _, lines_vi = format_live(replace(report, by_log={"few": 2, HURRIED: 1}), "vi")
+    said = format_unregistered_counts({"few": 2, HURRIED: 1}, "vi")
     assert any(said in line and "đặt theo nhật ký" in line for line in lines_vi)
     assert "few" not in said and HURRIED not in said
 
@@ -95,35 +95,40 @@ def test_it_is_said_how_many_were_fitted_and_why_others_were_not(laid: tuple[Hou
 def test_hurried_pictures_are_laid_without_a_look_and_counted(
     film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lay = LiveLaying.lay
+    lay = LiveOrthorectifier.orthorectify
 
-    def hurried(self: LiveLaying, picture: VideoPicture, told, **_: bool) -> bool:
+    def hurried(self: LiveOrthorectifier, picture: VideoFrame, told, **_: bool) -> bool:
         return lay(self, picture, told, hurried=True)
 
-    monkeypatch.setattr(LiveLaying, "lay", hurried)
+    monkeypatch.setattr(LiveOrthorectifier, "lay", hurried)
     house = make_house(film)
     report = flown(house, film)
     assert report.fitted == 0 and report.by_log == {HURRIED: report.new}
     assert all(one.exterior == one.header.exterior_prior for one in used(house, report))
 
 
-def test_what_lies_on_the_map_is_not_counted_again(laid: tuple[House, LiveReport]) -> None:
+def test_what_lies_on_the_map_is_not_counted_again(laid: tuple[House, VideoReport]) -> None:
     house, report = laid
     record = used(house, report)[0]
     registration = LiveRegistration(record.header.interior)
     width, height = record.header.interior.image_size_px
-    picture = VideoPicture(
+    picture = VideoFrame(
         pts_ns=0, t_utc_ns=0, arrived_ns=0, pixels=np.zeros((height, width, 3), dtype=np.uint8)
     )
-    terrain = recorded_terrain(house.workspace, record.dem_id)
-    lies = registration.pose(picture, prior_pose(record), terrain, record.exterior)
+    terrain = load_recorded_terrain(house.workspace, record.dem_id)
+    lies = registration.pose(picture, derive_prior_pose(record), terrain, record.exterior)
     assert lies == record.exterior and registration.fitted == 0 and not registration.by_log
 
 
 def test_a_frame_that_is_left_out_is_neither_counted_nor_fitted_to(
     film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code, pose, registrars, numbers = live_laying.coded_jpeg, LiveRegistration.pose, [], iter(range(1000))
+    code, pose, registrars, numbers = (
+        live_laying.encode_frame_jpeg,
+        LiveRegistration.pose,
+        [],
+        iter(range(1000)),
+    )
 
     def unreadable(pixels: np.ndarray, name: str) -> object:
         if next(numbers) % 3 == 2:
@@ -136,7 +141,7 @@ def test_a_frame_that_is_left_out_is_neither_counted_nor_fitted_to(
         registrars[:] = [self._registrar]
         return pose(self, *arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(live_laying, "coded_jpeg", unreadable)
+    monkeypatch.setattr(live_laying, "encode_frame_jpeg", unreadable)
     monkeypatch.setattr(LiveRegistration, "pose", seen)
     report = flown(make_house(film), film)
     assert report.dropped["unreadable"] >= 2 and report.fitted
@@ -161,7 +166,7 @@ def test_who_looks_at_the_sky_is_not_fitted_to_anything(
     house = make_house(film)
     request = LiveRequest(video=str(film.video), telemetry=str(up), camera=film.camera)
     with pytest.raises(OutsideTerrain, match="look at the horizon"):
-        live(house.workspace, request, Labels(), silent)
+        orthorectify_video(house.workspace, request, FlightLabels(), ignore_progress)
     assert not looked
 
 
@@ -170,14 +175,14 @@ def test_the_ground_of_a_picture_is_looked_for_once_and_once_more_where_it_is_li
 ) -> None:
     house = make_house(film)
     looked: list[int] = []
-    view = live_laying.ground_view
+    view = live_laying.compute_ground_view
 
     def counted(*arguments: object) -> object:
         looked.append(1)
         return view(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(live_laying, "ground_view", counted)
+    monkeypatch.setattr(live_laying, "compute_ground_view", counted)
     report = flown(house, film)
-    records = house.workspace.catalog.frames.of_flight(report.flight.flight_id)
+    records = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id)
     lifted = sum(record.dem_id != report.flight.dem_id for record in records)
     assert len(looked) == report.new + lifted and lifted > 0

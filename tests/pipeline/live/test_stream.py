@@ -14,20 +14,20 @@ import numpy as np
 import pytest
 
 from flycam.catalog.records import FrameStatus
-from flycam.drill.truth import read_truth
-from flycam.drill.video import VideoDrillReport, write_video_drill
+from flycam.drill.ground_truth import read_truth
 from flycam.drill.video_course import VideoPlan
+from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from flycam.drill.video_stream import stream_drill
 from flycam.errors import FlycamError, OptionUnusable, PositionMissing
 from flycam.frame.flight import FlightState
-from flycam.frame.frame import picture_name
+from flycam.frame.frame import format_video_frame_name
 from flycam.ingest.photo.pixels import open_pixels
-from flycam.pipeline.evidence import local_copy
-from flycam.pipeline.laying.opening import Labels
-from flycam.pipeline.live import telemetry as live_telemetry
-from flycam.pipeline.live.given import LiveRequest
-from flycam.pipeline.live.recipe import LiveReport, live
-from flycam.pipeline.workspace import silent
+from flycam.pipeline.live import live_telemetry as live_telemetry
+from flycam.pipeline.live.live_inputs import LiveRequest
+from flycam.pipeline.live.workflow import VideoReport, orthorectify_video
+from flycam.pipeline.original_store import fetch_local_copy
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
+from flycam.pipeline.workspace import ignore_progress
 from tests.houses import House
 from tests.ingest.streaming import OnAir, is_listening, on_air, rtsp_server
 from tests.ports import free_port
@@ -51,13 +51,13 @@ def exact_film(tmp_path_factory: pytest.TempPathFactory) -> VideoDrillReport:
     )
 
 
-def seen_for_long(house: House, request: LiveRequest, air: OnAir) -> LiveReport:
+def seen_for_long(house: House, request: LiveRequest, air: OnAir) -> VideoReport:
     """A stream laid until so many of its pictures were seen, or it was in the air for long."""
     came: list[int] = []
-    return live(
+    return orthorectify_video(
         house.workspace,
         request,
-        Labels(),
+        FlightLabels(),
         lambda _, done, __: came.append(done),
         lambda: (came[-1] if came else 0) > _SEEN or air.seconds > ENOUGH_S,
     )
@@ -75,7 +75,9 @@ def test_a_stream_and_a_link_become_a_flight_with_the_clock_found(
             camera=exact_film.camera,
             is_drill=True,
         )
-        report = live(house.workspace, request, Labels(), silent, lambda: air.seconds > 26.0)
+        report = orthorectify_video(
+            house.workspace, request, FlightLabels(), ignore_progress, lambda: air.seconds > 26.0
+        )
     assert report.flight.state is FlightState.READY and report.used >= 6
     assert report.clock.is_known and abs(report.clock.offset_s) < 5.0
     told_m, laid_m = _off(house, report, exact_film)
@@ -91,10 +93,12 @@ def test_a_stream_whose_lens_nobody_names_is_laid_once_its_motion_tells_it(
     house, link_port = make_house(exact_film), free_port(socket.SOCK_DGRAM)
     with on_air(exact_film, link_port, after_s=1.0) as air:
         request = LiveRequest(video=air.url, telemetry=f"udp://127.0.0.1:{link_port}", is_drill=True)
-        report = live(house.workspace, request, Labels(), silent, lambda: air.seconds > 28.0)
+        report = orthorectify_video(
+            house.workspace, request, FlightLabels(), ignore_progress, lambda: air.seconds > 28.0
+        )
     assert report.flight.state is FlightState.READY and report.used >= 6
     assert any("field of view was estimated" in english for english, _ in report.remarks)
-    records = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED)
+    records = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.USED)
     began_ns = min(one.header.captured_ns for one in records)
     first_s = (began_ns - report.flight.first_ns) / 1e9
     lens = records[0].header.interior
@@ -159,7 +163,7 @@ def test_the_password_of_a_camera_that_does_not_answer_is_not_said(
     for video, telemetry in given:
         request = LiveRequest(video=video, telemetry=telemetry, camera=exact_film.camera)
         with pytest.raises(FlycamError, match=r"127\.0\.0\.1|live") as raised:
-            live(house.workspace, request, Labels())
+            orthorectify_video(house.workspace, request, FlightLabels())
         assert _SECRET not in f"{raised.value} {raised.value.vi}"
     assert _SECRET not in "".join(capfd.readouterr())
 
@@ -187,10 +191,10 @@ def test_a_command_room_rehearses_on_what_the_drill_sends(
         camera=exact_film.camera,
         is_drill=True,
     )
-    report = live(
+    report = orthorectify_video(
         house.workspace,
         request,
-        Labels(),
+        FlightLabels(),
         lambda stage, _, total: totals.add(total) if stage == "live" else None,
         lambda: bool(begun) and time.monotonic() > begun[0] + 32.0,
     )
@@ -202,19 +206,21 @@ def test_a_command_room_rehearses_on_what_the_drill_sends(
     assert np.median(told_m) < 0.15
 
 
-def _off(house: House, report: LiveReport, film: VideoDrillReport) -> tuple[np.ndarray, np.ndarray]:
+def _off(house: House, report: VideoReport, film: VideoDrillReport) -> tuple[np.ndarray, np.ndarray]:
     """How far each frame was told, and was laid, from where its picture was truly taken, level metres: the
     picture itself tells which of the film it is."""
     truth, video, pictures = read_truth(film.truth.parent), cv2.VideoCapture(str(film.video)), []
     while (read := video.read())[0]:
         pictures.append(cv2.cvtColor(read[1], cv2.COLOR_BGR2GRAY).astype(np.int16))
     off = []
-    for record in house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED):
+    for record in house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.USED):
         provenance = record.header.provenance
-        kept = open_pixels(local_copy(house.workspace, provenance.source_sha256, provenance.source_name))
+        kept = open_pixels(
+            fetch_local_copy(house.workspace, provenance.source_sha256, provenance.source_name)
+        )
         grey = cv2.cvtColor(kept, cv2.COLOR_RGB2GRAY).astype(np.int16)
         number = int(np.argmin([np.abs(grey - one).mean() for one in pictures]))
-        true = truth.exteriors[picture_name(film.video.name, round(number / _FPS * 1e9))]
+        true = truth.exteriors[format_video_frame_name(film.video.name, round(number / _FPS * 1e9))]
         off.append(
             [
                 np.hypot(*np.subtract(pose.projection_centre_m, true.projection_centre_m)[:2])
@@ -234,10 +240,10 @@ def test_a_link_that_tells_nothing_and_a_stream_without_a_link_are_said(
         video=str(exact_film.video), telemetry="udp://127.0.0.1:14999", camera=exact_film.camera
     )
     with pytest.raises(OptionUnusable, match="recorded"):
-        live(house.workspace, request, Labels())
+        orthorectify_video(house.workspace, request, FlightLabels())
     with rtsp_server(exact_film.video, free_port()) as url:
         port = free_port(socket.SOCK_DGRAM)
         silent_link = LiveRequest(video=url, telemetry=f"udp://127.0.0.1:{port}", camera=exact_film.camera)
         with pytest.raises(PositionMissing, match="no position"):
-            live(house.workspace, silent_link, Labels())
+            orthorectify_video(house.workspace, silent_link, FlightLabels())
     assert house.workspace.catalog.flights.flights() == []

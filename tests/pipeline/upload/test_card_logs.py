@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flycam.pipeline.upload.card_logs import CardLogs
 from tests.ingest.telemetry.test_klv_film import film
+
+from flycam.pipeline.upload.card_logs import CardLogs
 
 
 def test_what_a_film_holds_itself_comes_after_the_log_of_its_name_and_before_others(tmp_path: Path) -> None:
@@ -13,5 +14,5 @@ def test_what_a_film_holds_itself_comes_after_the_log_of_its_name_and_before_oth
     (tmp_path / "b.mp4").write_bytes(b"\0\0\0\x10ftypmp42\0\0\0\0")
     logs = CardLogs(tmp_path, ["a.srt", "x.klv"], lambda _: None)
     (tmp_path / "x.klv").write_bytes(b"no log")
-    assert list(logs.of_film("a.ts")) == ["a.srt", "a.ts"]
-    assert list(logs.of_film("b.mp4")) == []
+    assert list(logs.find_video_logs("a.ts")) == ["a.srt", "a.ts"]
+    assert list(logs.find_video_logs("b.mp4")) == []

@@ -10,8 +10,8 @@ import httpx
 import numpy as np
 
 from flycam.catalog.records import FrameStatus, Role
-from flycam.geometry.burning import GREY
-from flycam.pipeline.live.recipe import LiveReport
+from flycam.geometry.pixel_redaction import FILL_GREY
+from flycam.pipeline.live.workflow import VideoReport
 from flycam.serve.services import Services
 from tests.houses import House
 from tests.serve.running import running
@@ -21,7 +21,7 @@ ROLES = {role: {"Authorization": f"Bearer {role.value}"} for role in (Role.OPERA
 
 
 def test_a_pixel_leads_to_its_picture_which_is_opened_and_masked(
-    make_filmed: Callable[..., tuple[House, LiveReport]],
+    make_filmed: Callable[..., tuple[House, VideoReport]],
 ) -> None:
     house, report = make_filmed()
     workspace, flight = house.workspace, report.flight
@@ -47,11 +47,11 @@ def test_a_pixel_leads_to_its_picture_which_is_opened_and_masked(
         told = client.get(f"/api/redactions?photo={sha256}", headers=ROLES[Role.OPERATOR]).json()
         assert [one["mask_id"] for one in told["masks"]] == ["mask-0000000f"]
     (line,) = workspace.catalog.redactions.lines()
-    used = workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+    used = workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
     assert line.frame_id in {one.frame_id for one in used}
     with running(Services(workspace=workspace)) as url, httpx.Client(base_url=url, timeout=60) as client:
         covered = client.get(f"/api/evidence/{sha256}", headers=ROLES[Role.OPERATOR])
         pixels = cv2.imdecode(np.frombuffer(covered.content, np.uint8), cv2.IMREAD_COLOR)
-        assert (np.abs(pixels[70:110, 110:190].astype(int) - GREY) <= 16).all()
+        assert (np.abs(pixels[70:110, 110:190].astype(int) - FILL_GREY) <= 16).all()
         whole = client.get(f"/api/evidence/{sha256}", headers=ROLES[Role.ADMIN])
         assert hashlib.sha256(whole.content).hexdigest() == sha256

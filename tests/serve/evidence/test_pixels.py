@@ -14,20 +14,20 @@ import pytest
 import shapely
 
 from flycam.catalog.records import Role, Withdrawal
-from flycam.frame.terraincodec import encode_terrain, with_content_id
+from flycam.frame.terrain_codec import assign_content_id, encode_terrain
 from flycam.geodata.crs import to_lonlat, to_work
 from flycam.geometry.grid import (
     TileId,
+    compute_pixel_centres,
+    find_tile_at,
     lonlat_to_mercator,
+    make_tile_range,
     mercator_to_lonlat,
-    pixel_centres,
-    single_tile_range,
-    tile_at,
 )
-from flycam.geometry.terrain import flat_terrain
-from flycam.mosaic.live_error import live_error_m
-from flycam.mosaic.tilelog import read_tile
-from flycam.serve.door.openings import WINDOW_S, Openings
+from flycam.geometry.terrain import make_flat_terrain
+from flycam.mosaic.live_error import estimate_live_error_m
+from flycam.mosaic.tile_log import read_tile
+from flycam.serve.auth.download_log import DOWNLOAD_WINDOW_S, DownloadLog
 from flycam.serve.services import Services
 from flycam.store import keys
 from tests.serve.finished import finish_by_hand
@@ -41,7 +41,7 @@ def some_pixels(world: World, flight: str) -> Iterator[tuple[float, float, str |
     for head in world.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0, z=BASE_ZOOM)[::5]:
         tile = read_tile(world.workspace.store, head)
         for row, column in ((3, 250), (128, 128), (200, 17)):
-            at = pixel_centres(single_tile_range(head.tile_id), np.array([row]), np.array([column]))
+            at = compute_pixel_centres(make_tile_range(head.tile_id), np.array([row]), np.array([column]))
             lon, lat = mercator_to_lonlat(at)[0]
             source = int(tile.source[row, column])
             yield float(lon), float(lat), tile.frames[source - 1] if source else None
@@ -71,8 +71,10 @@ def test_the_footprint_of_a_finished_pixel_is_the_photos_as_the_revision_laid_it
     asked = {"flight": world.after, "lon": lon, "lat": lat}
     with running(Services(workspace=world.workspace)) as url:
         recorded = httpx.get(f"{url}/api/pixel", params=asked).json()["footprint"]
-        plane = with_content_id(flat_terrain(100.0, "EPSG:32648", "EGM96", (465e3, 2410e3, 495e3, 2440e3)))
-        world.workspace.store.put(keys.terrain(plane.dem_id), encode_terrain(plane))
+        plane = assign_content_id(
+            make_flat_terrain(100.0, "EPSG:32648", "EGM96", (465e3, 2410e3, 495e3, 2440e3))
+        )
+        world.workspace.store.put(keys.format_terrain_key(plane.dem_id), encode_terrain(plane))
         catalog.revisions.publish(replace(catalog.revisions.get(mosaic, number), dem_id=plane.dem_id))
         laid = httpx.get(f"{url}/api/pixel", params=asked).json()["footprint"]
         live = httpx.get(f"{url}/api/pixel", params={**asked, "revision": 0}).json()["footprint"]
@@ -95,33 +97,35 @@ def test_ground_not_flown_has_no_photo(client: httpx.Client, world: World) -> No
 
 def test_a_live_pixels_error_grows_with_attitude_and_off_nadir_with_height(world: World) -> None:
     """Against the drawn-out sum: on level ground a height off by dz moves a pixel by dz tan(off nadir)."""
-    frame = world.workspace.catalog.frames.of_flight(world.after)[0]
+    frame = world.workspace.catalog.frames.list_for_flight(world.after)[0]
     pose = frame.exterior
     assert pose is not None and frame.gsd_m is not None
     east, north, _ = pose.projection_centre_m
     below_m = frame.gsd_m * frame.header.interior.focal_length_px[0]
     lonlat = to_lonlat(np.array([[east, north]]), pose.work_crs)
     x, y = lonlat_to_mercator(lonlat)[0]
-    tile, row, column = tile_at(BASE_ZOOM, (float(x), float(y)))
+    tile, row, column = find_tile_at(BASE_ZOOM, (float(x), float(y)))
     calm = replace(pose, sigma_attitude_rad=(0.0, 0.0, 0.0))
     tall = replace(calm, sigma_position_m=(*pose.sigma_position_m[:2], 40.9))
-    nadir = live_error_m(frame, tile)
+    nadir = estimate_live_error_m(frame, tile)
     assert nadir is not None
     # 1.5 m east and north, 0.01 rad about two axes at 0.52 m x 500 px = 260 m
     assert nadir[row, column] == pytest.approx(np.sqrt(2 * 1.5**2 + 2 * 2.6**2), rel=0.02)
     away = TileId(z=BASE_ZOOM, x=tile.x + 1, y=tile.y)
-    off = live_error_m(replace(frame, exterior=tall), away)
+    off = estimate_live_error_m(replace(frame, exterior=tall), away)
     assert off is not None
-    at = pixel_centres(single_tile_range(away), np.array([row]), np.array([column]))
+    at = compute_pixel_centres(make_tile_range(away), np.array([row]), np.array([column]))
     there = to_work(mercator_to_lonlat(at), pose.work_crs)[0]
     tan = np.hypot(*(there - (east, north))) / below_m
     assert off[row, column] == pytest.approx(np.sqrt(2 * 1.5**2 + (40.9 * tan) ** 2), rel=0.03)
-    assert live_error_m(replace(frame, exterior=None), tile) is None
+    assert estimate_live_error_m(replace(frame, exterior=None), tile) is None
 
 
 def a_photo(world: World, number: int = 0) -> tuple[str, bytes]:
-    sha256 = world.workspace.catalog.frames.of_flight(world.after)[number].header.provenance.source_sha256
-    return sha256, world.workspace.store.get(keys.evidence(sha256))
+    sha256 = world.workspace.catalog.frames.list_for_flight(world.after)[
+        number
+    ].header.provenance.source_sha256
+    return sha256, world.workspace.store.get(keys.format_original_key(sha256))
 
 
 def test_the_original_comes_back_byte_for_byte(client: httpx.Client, world: World) -> None:
@@ -171,17 +175,17 @@ def test_opening_is_on_record_whatever_the_range_and_a_download_in_pieces_is_one
         for start in range(0, 40, 10):
             client.get(f"/api/evidence/{second}", headers={"Range": f"bytes={start}-{start + 9}"})
         client.get(f"/api/evidence/{second}", headers={"Range": f"bytes={len(data) * 9}-"})
-    frames = world.workspace.catalog.frames.of_flight(world.after)
+    frames = world.workspace.catalog.frames.list_for_flight(world.after)
     opened = [line.subject for line in world.workspace.catalog.audit.lines() if line.what == "photo opened"]
     assert opened == [frames[0].frame_id, frames[1].frame_id]
 
 
 def test_a_photo_opened_again_later_is_written_again(world: World) -> None:
-    audit, frames = world.workspace.catalog.audit, world.workspace.catalog.frames.of_flight(world.after)
+    audit, frames = world.workspace.catalog.audit, world.workspace.catalog.frames.list_for_flight(world.after)
     now = [0.0]
-    openings = Openings(clock=lambda: now[0])
+    openings = DownloadLog(clock=lambda: now[0])
     before = len(audit.lines())
-    for now[0] in (0.0, WINDOW_S - 1, WINDOW_S, WINDOW_S + 1):
+    for now[0] in (0.0, DOWNLOAD_WINDOW_S - 1, DOWNLOAD_WINDOW_S, DOWNLOAD_WINDOW_S + 1):
         openings.note(audit, "Lan", frames[0])
     openings.note(audit, "Minh", frames[0])
     openings.note(audit, "Lan", frames[1])
@@ -195,7 +199,7 @@ def test_only_photos_of_flights_are_handed_out(client: httpx.Client, name: str) 
 
 def test_a_terrain_file_is_no_photo(client: httpx.Client, world: World) -> None:
     dem = world.workspace.catalog.terrain.dems()[0]
-    assert world.workspace.store.exists(keys.evidence(dem.sha256))
+    assert world.workspace.store.exists(keys.format_original_key(dem.sha256))
     assert client.get(f"/api/evidence/{dem.sha256}").status_code == 404
 
 
@@ -205,7 +209,7 @@ def test_a_withdrawn_photo_is_shown_to_administrators_only_and_opening_is_on_rec
     add_account(world.workspace, "Lan", Role.ANALYST, "lan")
     add_account(world.workspace, "Quản trị", Role.ADMIN, "admin")
     sha256, _ = a_photo(world)
-    frame = catalog.frames.of_flight(world.after)[0]
+    frame = catalog.frames.list_for_flight(world.after)[0]
     withdrawal = Withdrawal(
         frame_id=frame.frame_id, flight_id=world.after, reason="victim", authority="UBND", withdrawn_ns=1
     )
@@ -227,10 +231,10 @@ def test_a_photo_of_another_box_is_said_to_be_there(tmp_path: Path, is_given: bo
     world = make_world(tmp_path)
     sha256, _ = a_photo(world)
     store = world.workspace.store
-    store.delete(keys.evidence(sha256))
+    store.delete(keys.format_original_key(sha256))
     if is_given:
         tile = TileId(z=20, x=1, y=1)
-        store.put(keys.given_tile("0" * 16, 1, f"{world.after}-colour", tile, "0" * 32), b"a tile")
+        store.put(keys.format_peer_tile_key("0" * 16, 1, f"{world.after}-colour", tile, "0" * 32), b"a tile")
     with running(Services(workspace=world.workspace)) as url, httpx.Client(base_url=url) as client:
         for path in (f"/api/evidence/{sha256}", f"/api/evidence/{sha256}/preview"):
             answer = client.get(path, headers={"Accept-Language": "vi"})

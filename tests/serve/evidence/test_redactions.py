@@ -12,14 +12,14 @@ import pytest
 import shapely
 
 from flycam.catalog.records import FrameRecord, Role
-from flycam.drill.drill import DrillReport
+from flycam.drill.photo_drill import DrillReport
 from flycam.geodata.crs import to_lonlat
-from flycam.geometry.burning import GREY
 from flycam.geometry.camera import project
-from flycam.geometry.grid import lonlat_to_mercator, tile_at
-from flycam.geometry.seen_ground import ground_points
-from flycam.pipeline.laying.redacting import settle_masked_ground
-from flycam.pipeline.terrain import recorded_terrain
+from flycam.geometry.grid import find_tile_at, lonlat_to_mercator
+from flycam.geometry.monoplotting import project_polygon_to_ground
+from flycam.geometry.pixel_redaction import FILL_GREY
+from flycam.pipeline.orthorectification.redaction import update_redaction_footprints
+from flycam.pipeline.terrain import load_recorded_terrain
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services
 from tests.pipeline.finished_house import ingested
@@ -44,7 +44,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Itera
     for role in (Role.VIEWER, Role.OPERATOR, Role.ANALYST, Role.ADMIN):
         add_account(workspace, role.value, role, role.value)
     (flight,) = workspace.catalog.flights.flights()
-    photos = [one for one in workspace.catalog.frames.of_flight(flight.flight_id) if one.exterior]
+    photos = [one for one in workspace.catalog.frames.list_for_flight(flight.flight_id) if one.exterior]
     with running(Services(workspace=workspace)) as url, httpx.Client(base_url=url, timeout=60) as client:
 
         def ask(role: Role, method: str, path: str, **more: object) -> httpx.Response:
@@ -70,7 +70,7 @@ def pixels_of(answer: httpx.Response) -> np.ndarray:
 
 
 def is_grey(pixels: np.ndarray) -> np.ndarray:
-    return (np.abs(pixels[..., :3].astype(int) - GREY) <= 16).all(axis=-1)
+    return (np.abs(pixels[..., :3].astype(int) - FILL_GREY) <= 16).all(axis=-1)
 
 
 def share_changed(mine: np.ndarray, theirs: np.ndarray) -> float:
@@ -82,12 +82,12 @@ def test_a_home_is_covered_in_its_photo_in_others_and_on_the_map(house: House) -
     photo, ask = house.photos[0], house.ask
     width, height = photo.header.interior.image_size_px
     others = {one.frame_id: one for one in house.photos[1:]}
-    terrain = recorded_terrain(house.workspace, str(photo.dem_id))
+    terrain = load_recorded_terrain(house.workspace, str(photo.dem_id))
     assert photo.exterior is not None
 
     def middle_of(x: float, y: float) -> np.ndarray:
         spot = np.array([[x - 4, y - 4], [x + 4, y - 4], [x + 4, y + 4], [x - 4, y + 4]])
-        return ground_points(spot, photo.header.interior, photo.exterior, terrain)[0].mean(axis=0)
+        return project_polygon_to_ground(spot, photo.header.interior, photo.exterior, terrain)[0].mean(axis=0)
 
     # a home that a second photo shows too
     home, other, at = next(
@@ -139,7 +139,7 @@ def test_a_home_is_covered_in_its_photo_in_others_and_on_the_map(house: House) -
             assert now(role, f"/api/evidence/{sha_of(photo)}").content == before.content
         ground = to_lonlat(middle_of(x, y)[None, :2], photo.exterior.work_crs)
         mosaic = house.workspace.catalog.tiles.mosaics(photo.flight_id)[0]
-        tile, row, column = tile_at(mosaic.base_zoom, tuple(lonlat_to_mercator(ground)[0]))
+        tile, row, column = find_tile_at(mosaic.base_zoom, tuple(lonlat_to_mercator(ground)[0]))
         path = f"/tiles/{mosaic.mosaic_id}/{tile}.png"
         mine, theirs = pixels_of(now(Role.VIEWER, path)), pixels_of(now(Role.ADMIN, path))
         assert (mine[row, column] == 0).all() and theirs[row, column].any()
@@ -184,9 +184,9 @@ def test_what_cannot_be_a_mask_is_refused(house: House, change: dict[str, object
 
 
 def test_ground_is_worked_out_once_and_is_a_part_of_what_the_photo_shows(house: House) -> None:
-    assert settle_masked_ground(house.workspace) == 0
+    assert update_redaction_footprints(house.workspace) == 0
     for line in house.workspace.catalog.redactions.lines():
-        for ground in house.workspace.catalog.redactions.grounds([line.line_id]):
+        for ground in house.workspace.catalog.redactions.list_footprints([line.line_id]):
             shape = shapely.from_wkb(ground.wkb)
             footprint = house.workspace.catalog.frames.get(line.frame_id).footprint_wkb
             assert footprint is not None and shapely.from_wkb(footprint).intersects(shape)

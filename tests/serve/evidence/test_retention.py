@@ -12,7 +12,7 @@ import pytest
 
 from flycam.catalog.records import FrameStatus, Role
 from flycam.frame.retention import RetainedKind
-from flycam.pipeline.upkeep.retention import set_term
+from flycam.pipeline.operations.retention import set_retention_term
 from flycam.serve.services import Services
 from flycam.store import keys
 from tests.serve.evidence.test_pixels import some_pixels
@@ -39,7 +39,7 @@ class House:
     ask: Ask
 
     def photos(self, flight_id: str) -> list[str]:
-        frames = self.world.workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
+        frames = self.world.workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
         return [one.header.provenance.source_sha256 for one in frames]
 
 
@@ -91,7 +91,7 @@ def test_what_is_due_is_seen_confirmed_and_gone(house: House) -> None:
     done = ask(Role.ADMIN, "PUT", "/api/retention/confirmed", json={"digest": now["due"]["digest"]}).json()
     assert (done["confirmed"], done["let_go"], done["waiting"]) == (6, 6, []) and done["bytes"] > 0
     for sha256 in house.photos(world.after):
-        assert not world.workspace.store.exists(keys.evidence(sha256))
+        assert not world.workspace.store.exists(keys.format_original_key(sha256))
         for door in (f"/api/evidence/{sha256}", f"/api/evidence/{sha256}/preview"):
             gone = ask(Role.OPERATOR, "GET", door, params={"lang": "vi"})
             assert gone.status_code == 410
@@ -110,7 +110,7 @@ def test_a_pixels_card_says_that_its_photo_was_let_go_and_the_map_stays(house: H
     asked: dict[str, str | float] = {"flight": world.after, "lon": lon, "lat": lat}
     before = house.ask(Role.VIEWER, "GET", "/api/pixel", params=asked).json()
     assert before["let_go"] is None
-    set_term(world.workspace, RetainedKind.PHOTO, 60, "Lan", REAL)
+    set_retention_term(world.workspace, RetainedKind.PHOTO, 60, "Lan", REAL)
     digest = house.ask(Role.ADMIN, "GET", "/api/retention").json()["due"]["digest"]
     house.ask(Role.ADMIN, "PUT", "/api/retention/confirmed", json={"digest": digest})
     after = house.ask(Role.VIEWER, "GET", "/api/pixel", params=asked).json()
@@ -145,7 +145,7 @@ def test_an_event_goes_back_to_the_houses_term(house: House) -> None:
 
 def test_who_came_in_without_an_account_confirms_nothing(made: tuple[World, Path], tmp_path: Path) -> None:
     world = copied(made, tmp_path / "house")
-    set_term(world.workspace, RetainedKind.PHOTO, 1, "Lan")
+    set_retention_term(world.workspace, RetainedKind.PHOTO, 1, "Lan")
     with (
         running(Services(workspace=world.workspace)) as url,
         httpx.Client(base_url=url, timeout=60) as client,

@@ -10,23 +10,23 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.serve.api.test_airborne import TOLD
 
-from flycam.catalog.recordings import RecordedPiece
 from flycam.catalog.records import Role, Withdrawal
+from flycam.catalog.video_segments import VideoSegment
 from flycam.frame.flight import FlightState
 from flycam.serve.services import Services
 from flycam.store import keys
 from tests.serve.running import running
-from tests.serve.situation.test_airborne import TOLD
 from tests.serve.world import World, add_account, make_world
 
 SECOND = 1_000_000_000
 
 
-def keep_piece(world: World, flight_id: str, began_ns: int, data: bytes) -> RecordedPiece:
+def keep_piece(world: World, flight_id: str, began_ns: int, data: bytes) -> VideoSegment:
     sha256 = hashlib.sha256(data).hexdigest()
-    world.workspace.store.put(keys.recording(sha256), data)
-    piece = RecordedPiece(
+    world.workspace.store.put(keys.format_recording_key(sha256), data)
+    piece = VideoSegment(
         sha256=sha256,
         flight_id=flight_id,
         began_ns=began_ns,
@@ -40,10 +40,10 @@ def keep_piece(world: World, flight_id: str, began_ns: int, data: bytes) -> Reco
 
 
 @pytest.fixture
-def filmed(tmp_path: Path) -> tuple[World, list[RecordedPiece]]:
+def filmed(tmp_path: Path) -> tuple[World, list[VideoSegment]]:
     """Four pieces, ten seconds each, of the world's second flight; its first photo is of the third."""
     world = make_world(tmp_path)
-    frame = world.workspace.catalog.frames.of_flight(world.after)[0]
+    frame = world.workspace.catalog.frames.list_for_flight(world.after)[0]
     began_ns = frame.header.captured_ns - 25 * SECOND
     pieces = [
         keep_piece(world, world.after, began_ns + k * 10 * SECOND, bytes([k]) * (2_000_000 + k))
@@ -53,7 +53,7 @@ def filmed(tmp_path: Path) -> tuple[World, list[RecordedPiece]]:
 
 
 @pytest.fixture
-def client(filmed: tuple[World, list[RecordedPiece]]) -> Iterator[httpx.Client]:
+def client(filmed: tuple[World, list[VideoSegment]]) -> Iterator[httpx.Client]:
     world, _ = filmed
     add_account(world.workspace, "Lan", Role.VIEWER, "lan")
     add_account(world.workspace, "Quản trị", Role.ADMIN, "admin")
@@ -65,7 +65,7 @@ LAN, ADMIN = ({"Authorization": f"Bearer {name}"} for name in ("lan", "admin"))
 
 
 def test_the_last_seconds_are_listed_and_each_piece_comes_back_whole_and_in_ranges(
-    client: httpx.Client, filmed: tuple[World, list[RecordedPiece]]
+    client: httpx.Client, filmed: tuple[World, list[VideoSegment]]
 ) -> None:
     world, pieces = filmed
     every = client.get(f"/api/video/{world.after}", headers=LAN).json()
@@ -87,7 +87,7 @@ def test_the_last_seconds_are_listed_and_each_piece_comes_back_whole_and_in_rang
 
 
 def test_who_has_no_account_sees_neither_list_nor_video_nor_picture(
-    client: httpx.Client, filmed: tuple[World, list[RecordedPiece]]
+    client: httpx.Client, filmed: tuple[World, list[VideoSegment]]
 ) -> None:
     world, pieces = filmed
     for path in (
@@ -99,26 +99,26 @@ def test_who_has_no_account_sees_neither_list_nor_video_nor_picture(
 
 
 def test_what_was_let_go_is_listed_and_said_to_be_gone(
-    client: httpx.Client, filmed: tuple[World, list[RecordedPiece]]
+    client: httpx.Client, filmed: tuple[World, list[VideoSegment]]
 ) -> None:
     world, pieces = filmed
-    world.workspace.catalog.recordings.let_go(pieces[0].sha256, 1)
+    world.workspace.catalog.recordings.mark_deleted(pieces[0].sha256, 1)
     first, second, *_ = client.get(f"/api/video/{world.after}", headers=LAN).json()
     assert (first["let_go"], first["url"], second["let_go"]) == (True, None, False)
     gone = client.get(f"/api/video/{world.after}/{pieces[0].sha256}.mp4", headers=LAN)
     assert gone.status_code == 404 and "không còn giữ" in gone.text
     # a hash of another kind of evidence, or of another flight, is no video of this one
-    photo = world.workspace.catalog.frames.of_flight(world.after)[0].header.provenance.source_sha256
+    photo = world.workspace.catalog.frames.list_for_flight(world.after)[0].header.provenance.source_sha256
     for flight_id, sha256 in ((world.after, photo), (world.before, pieces[1].sha256)):
         assert client.get(f"/api/video/{flight_id}/{sha256}.mp4", headers=LAN).status_code == 404
 
 
 def test_what_shows_a_withdrawn_picture_is_for_administrators(
-    client: httpx.Client, filmed: tuple[World, list[RecordedPiece]]
+    client: httpx.Client, filmed: tuple[World, list[VideoSegment]]
 ) -> None:
     world, pieces = filmed
     catalog = world.workspace.catalog
-    frame = catalog.frames.of_flight(world.after)[0]
+    frame = catalog.frames.list_for_flight(world.after)[0]
     catalog.frames.withdraw(
         [
             Withdrawal(
@@ -139,11 +139,11 @@ def test_what_shows_a_withdrawn_picture_is_for_administrators(
 
 
 def test_the_newest_picture_that_was_withdrawn_is_for_administrators(
-    client: httpx.Client, filmed: tuple[World, list[RecordedPiece]]
+    client: httpx.Client, filmed: tuple[World, list[VideoSegment]]
 ) -> None:
     world, _ = filmed
     workspace, catalog = world.workspace, world.workspace.catalog
-    frame = catalog.frames.of_flight(world.after)[0]
+    frame = catalog.frames.list_for_flight(world.after)[0]
     told = replace(TOLD, flight_id=world.after, told_ns=workspace.clock_ns())
     catalog.frames.withdraw(
         [
@@ -154,7 +154,7 @@ def test_the_newest_picture_that_was_withdrawn_is_for_administrators(
         ]
     )  # fmt: skip
     for beat, (after_s, seen) in enumerate(((-5, 200), (-1, 403), (0, 403), (1, 403), (5, 200))):
-        key = keys.newest_picture(world.after, frame.header.captured_ns + after_s * SECOND)
+        key = keys.format_latest_image_key(world.after, frame.header.captured_ns + after_s * SECOND)
         workspace.store.put(key, b"\xff\xd8")
         catalog.airborne.put(replace(told, beat=beat, picture_key=key))
         time.sleep(1.2)  # the sky is looked at once a second
@@ -165,7 +165,7 @@ def test_the_newest_picture_that_was_withdrawn_is_for_administrators(
 
 
 def test_the_newest_picture_has_another_address_each_time_and_goes_with_its_flight(
-    client: httpx.Client, filmed: tuple[World, list[RecordedPiece]]
+    client: httpx.Client, filmed: tuple[World, list[VideoSegment]]
 ) -> None:
     world, _ = filmed
     workspace = world.workspace
@@ -173,7 +173,7 @@ def test_the_newest_picture_has_another_address_each_time_and_goes_with_its_flig
     assert client.get(f"/api/airborne/{world.after}/picture", headers=LAN).status_code == 404
     addresses = []
     for taken_ns, data in ((11, b"\xff\xd8one"), (12, b"\xff\xd8two")):
-        key = keys.newest_picture(world.after, taken_ns)
+        key = keys.format_latest_image_key(world.after, taken_ns)
         workspace.store.put(key, data)
         workspace.catalog.airborne.put(replace(told, beat=taken_ns, picture_key=key))
         time.sleep(1.2)  # the sky is looked at once a second

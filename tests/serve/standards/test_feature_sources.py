@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from flycam.catalog.access_policy import UNRESTRICTED
 from flycam.catalog.records import BoundsLonLat, LayerFeatureRecord
-from flycam.catalog.withholding import NOTHING_WITHHELD
-from flycam.frame.moment import ns_of
-from flycam.frame.specialist import LayerKind
-from flycam.pipeline.layers import LayerAsked, add_layer
-from flycam.serve.standards.asked_for import Wanted
+from flycam.frame.specialist_layer import LayerKind
+from flycam.frame.timestamp import to_utc_ns
+from flycam.pipeline.layer_registry import LayerRequest, add_layer
 from flycam.serve.standards.feature_sources import LayerSource
+from flycam.serve.standards.query_params import FeatureQuery
 from tests.serve.world import LAT, LON, make_workspace
 
 DIAGONALS = 5
@@ -32,17 +32,17 @@ def test_no_page_is_empty_while_there_is_a_next_one(tmp_path: Path) -> None:
     path = tmp_path / "lines.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
     workspace = make_workspace(tmp_path / "house")
-    add_layer(workspace, LayerAsked(source=str(path), kind=LayerKind.POWER), "Lan")
+    add_layer(workspace, LayerRequest(source=str(path), kind=LayerKind.POWER), "Lan")
     (layer,) = workspace.catalog.layers.all()
-    source = LayerSource(workspace.catalog, layer, 0, NOTHING_WITHHELD)
+    source = LayerSource(workspace.catalog, layer, 0, UNRESTRICTED)
     bounds = (LON + 0.18, LAT, LON + 0.2, LAT + 0.02)
     for limit in (1, 2, 3, 100):
         found, offset = [], 0
         while offset is not None:
-            page = source.page(Wanted(bounds=bounds, period=None, limit=limit, offset=offset))
-            assert page.things or page.next_offset is None
-            assert len(page.things) <= limit
-            found += [thing.name for thing in page.things]
+            page = source.page(FeatureQuery(bounds=bounds, period=None, limit=limit, offset=offset))
+            assert page.features or page.next_offset is None
+            assert len(page.features) <= limit
+            found += [thing.name for thing in page.features]
             offset = page.next_offset
         assert sorted(found) == [str(DIAGONALS), str(DIAGONALS + 2)]
 
@@ -63,7 +63,7 @@ def test_a_small_page_of_what_is_rare_takes_few_questions(
     path = tmp_path / "masts.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
     workspace = make_workspace(tmp_path / "house")
-    add_layer(workspace, LayerAsked(source=str(path), kind=LayerKind.MAST), "Lan")
+    add_layer(workspace, LayerRequest(source=str(path), kind=LayerKind.MAST), "Lan")
     (layer,) = workspace.catalog.layers.all()
     asked, read = 0, workspace.catalog.layers.features
 
@@ -75,11 +75,11 @@ def test_a_small_page_of_what_is_rare_takes_few_questions(
         return read(layer_id, bounds, limit, offset)
 
     monkeypatch.setattr(workspace.catalog.layers, "features", counted)
-    source = LayerSource(workspace.catalog, layer, 0, NOTHING_WITHHELD)
-    period = (ns_of(datetime(2024, 8, 31, tzinfo=UTC)), ns_of(datetime(2024, 9, 2, tzinfo=UTC)))
+    source = LayerSource(workspace.catalog, layer, 0, UNRESTRICTED)
+    period = (to_utc_ns(datetime(2024, 8, 31, tzinfo=UTC)), to_utc_ns(datetime(2024, 9, 2, tzinfo=UTC)))
     found: list[str] = []
     offset: int | None = 0
     while offset is not None:
-        page = source.page(Wanted(bounds=None, period=period, limit=1, offset=offset))
-        found, offset = [*found, *(one.name for one in page.things)], page.next_offset
+        page = source.page(FeatureQuery(bounds=None, period=period, limit=1, offset=offset))
+        found, offset = [*found, *(one.name for one in page.features)], page.next_offset
     assert found == ["4", "3"] and asked <= 6

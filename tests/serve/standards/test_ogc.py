@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from flycam.geometry.grid import TileId
-from flycam.serve.answering import rectangle
+from flycam.serve.http import bounds
 from tests.serve.offering import ENDED, OPEN_MARK, POLES, REMOVED_MARK, Offering
 from tests.serve.world import BASE_ZOOM, LAT, LON, MIN_ZOOM
 
@@ -130,7 +130,7 @@ def test_pages_hold_each_feature_once(
 def test_a_page_ends_where_its_outlines_grow_too_large(
     reader: httpx.Client, offering: Offering, monkeypatch: pytest.MonkeyPatch, collection: str
 ) -> None:
-    monkeypatch.setattr(rectangle, "MOST_OUTLINE_BYTES", 50)
+    monkeypatch.setattr(bounds, "MAX_OUTLINE_BYTES", 50)
     name = offering.layer if collection == "layer" else collection
     pages = paged(reader, f"/ogc/collections/{name}/items")
     count = {"flights": 2, "communes": 4, "layer": POLES + 1}[collection]

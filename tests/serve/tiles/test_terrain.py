@@ -12,20 +12,20 @@ import pytest
 import shapely
 
 from flycam.catalog.records import CommuneRecord
-from flycam.drill.drill import DrillReport
-from flycam.geometry.grid import TileId, lonlat_to_mercator, tile_at
-from flycam.pipeline.boundaries import register_communes
+from flycam.drill.photo_drill import DrillReport
+from flycam.geometry.grid import TileId, find_tile_at, lonlat_to_mercator
+from flycam.pipeline.commune_boundaries import register_communes
 from flycam.pipeline.terrain import register_dem
 from flycam.serve.services import Services
-from flycam.serve.tiles.terrain import Relief
-from flycam.serve.tiles.views import EMPTY
+from flycam.serve.tiles.terrain import HillshadeCache
+from flycam.serve.tiles.tile_views import EMPTY_VIEW
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, make_workspace
 
 
 def shaded(client: httpx.Client, z: int, lon: float, lat: float) -> np.ndarray:
     x, y = lonlat_to_mercator(np.array([[lon, lat]]))[0]
-    tile, _, _ = tile_at(z, (float(x), float(y)))
+    tile, _, _ = find_tile_at(z, (float(x), float(y)))
     response = client.get(f"/api/hillshade/{tile}")
     assert response.headers["content-type"] == "image/png"
     assert len(response.content) < 256 * 256  # a byte a pixel before compression
@@ -67,19 +67,19 @@ def test_shading_begun_before_a_dem_was_added_is_not_kept(
     workspace, known = make_workspace(tmp_path / "house"), make_workspace(tmp_path / "known")
     west, south, east, north = register_dem(known, drill.dem)[0].bounds_lonlat_deg
     x, y = lonlat_to_mercator(np.array([[(west + east) / 2, (south + north) / 2]]))[0]
-    tile_id, _, _ = tile_at(13, (float(x), float(y)))
-    relief, real = Relief(workspace), Relief._make
+    tile_id, _, _ = find_tile_at(13, (float(x), float(y)))
+    relief, real = HillshadeCache(workspace), HillshadeCache._make
 
-    def then_added(self: Relief, asked: TileId) -> bytes:
+    def then_added(self: HillshadeCache, asked: TileId) -> bytes:
         made = real(self, asked)
         monkeypatch.undo()
         register_dem(workspace, drill.dem)
         self.picture(asked.parent())
         return made
 
-    monkeypatch.setattr(Relief, "_make", then_added)
-    assert relief.picture(tile_id) == EMPTY.data
-    assert relief.picture(tile_id) == Relief(known).picture(tile_id) != EMPTY.data
+    monkeypatch.setattr(HillshadeCache, "_make", then_added)
+    assert relief.picture(tile_id) == EMPTY_VIEW.data
+    assert relief.picture(tile_id) == HillshadeCache(known).picture(tile_id) != EMPTY_VIEW.data
 
 
 def test_zooms_outside_the_base_map_are_refused(client: httpx.Client) -> None:

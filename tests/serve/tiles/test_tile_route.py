@@ -19,7 +19,7 @@ import pytest
 from flycam.catalog.records import MosaicInfo, Role
 from flycam.frame.frame import Layer
 from flycam.frame.tile import OrthoPatch
-from flycam.geometry.grid import TileId, TileRange, pixel_centres, single_tile_range
+from flycam.geometry.grid import TileId, TileRange, compute_pixel_centres, make_tile_range
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.app import create_app
@@ -46,7 +46,7 @@ def write(workspace: Workspace, value: int, quality: int, mosaic_id: str = "m", 
     if half:
         weight[:, 128:] = 0
     patch = OrthoPatch(
-        tiles=single_tile_range(TILE),
+        tiles=make_tile_range(TILE),
         rgb=np.where(weight[..., None] > 0, np.uint8(value), np.uint8(0)) * np.ones(3, np.uint8),
         quality=weight,
         frame_id=f"{value:032x}",
@@ -76,7 +76,7 @@ def test_a_tile_shows_the_ground_that_was_flown(client: httpx.Client, world: Wor
         rgba = picture(response)
         seen = rgba[..., 3] > 0
         rows, cols = np.mgrid[0:256, 0:256]
-        truth = colour_at(pixel_centres(single_tile_range(head.tile_id), rows, cols), storm=True)
+        truth = colour_at(compute_pixel_centres(make_tile_range(head.tile_id), rows, cols), storm=True)
         difference = np.abs(rgba[..., :3].astype(int) - truth)[seen]
         assert difference.mean() < 12, head.tile_id
         checked += int(seen.sum())
@@ -354,10 +354,12 @@ def test_a_tile_that_is_kept_is_answered_in_few_calls(workspace: Workspace) -> N
 
 def test_words_that_nobody_asks_with_again_are_not_kept(client: httpx.Client, world: World) -> None:
     path = f"/tiles/{world.mosaic_of(world.after).mosaic_id}/18/1/1"
-    before = tile_route._kept_words.cache_info().currsize
+    before = tile_route._parse_query_cached.cache_info().currsize
     for number in range(5):
         assert client.get(f"{path}?v=1&x={number}{'y' * 5000}").status_code == 200
-    assert tile_route._kept_words.cache_info().currsize == before
+    assert tile_route._parse_query_cached.cache_info().currsize == before
     for _ in range(2):
         assert client.get(f"{path}?v=1&x=short").status_code == 200
-    assert tile_route._kept_words.cache_info().currsize == before + 1, "what is asked with again is kept"
+    assert tile_route._parse_query_cached.cache_info().currsize == before + 1, (
+        "what is asked with again is kept"
+    )

@@ -46,7 +46,7 @@ export function layerOf({ source, maxResolution }: Opened): ImageLayer<ImageSour
   return new ImageLayer({ source, maxResolution, zIndex: Z.mosaics });
 }
 
-/** As `compare` has it (`geodata.picture_digest`): of the digest of the bytes, its first eight digits. */
+/** As `compare` has it (`geodata.raster_digest`): of the digest of the bytes, its first eight digits. */
 async function digestOf(file: Blob): Promise<string> {
   const { plainSha256, sha256OfBlob } = await import("../upload/sha256");
   const digest = plainSha256(await sha256OfBlob(file));

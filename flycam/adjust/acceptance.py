@@ -1,0 +1,101 @@
+"""Is the adjusted block better than its priors? By evidence the adjustment did not fit: held-out tracks.
+
+If not, the priors stand: nobody may end with a worse map for having asked for a better one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flycam.adjust.block import Floats
+from flycam.adjust.priors import PriorSigmas, compute_noise_residuals
+from flycam.adjust.problem import AdjustmentProblem, Observations
+from flycam.adjust.reprojection import compute_image_residuals
+from flycam.adjust.triangulation import triangulate
+from flycam.adjust.unknowns import Unknowns
+
+_MIN_OBSERVATIONS = 12
+_MIN_KEPT = 0.25
+_NO_WORSE = 1.02
+_MAX_SIGMAS = 6.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOutEvidence:
+    """Median image residuals (px, length) at held-out tracks with the priors and with the adjusted poses,
+    the share of observations that fit, and the typical corrections in sigmas of what was claimed.
+    """
+
+    before_px: float
+    after_px: float
+    kept: float
+    position_sigmas: float
+    attitude_sigmas: float
+    observations: int
+
+
+def compare_held_out(
+    problem: AdjustmentProblem,
+    before: Unknowns,
+    after: Unknowns,
+    held_out: Observations,
+    used: int,
+    offered: int,
+    claimed: PriorSigmas,
+    tied: np.ndarray,
+) -> HeldOutEvidence:
+    """Compare the block before and after at observations that took no part (too few: at those used)."""
+    frames = problem.frames
+    bias = np.linalg.norm(after.bias / claimed.bias, axis=-1) / np.sqrt(3.0)
+    noise, _ = compute_noise_residuals(problem, after)
+    moved = np.linalg.norm(noise[tied] / np.maximum(frames.sigma_position[tied], 1e-3), axis=-1)
+    turn = np.einsum("nij,nkj->nik", after.rotation, frames.rotation)[tied]
+    angle = np.arccos(np.clip((np.trace(turn, axis1=1, axis2=2) - 1.0) / 2.0, -1.0, 1.0))
+    widest = np.linalg.norm(frames.sigma_attitude[tied], axis=-1)
+    position = float(np.median(moved)) / np.sqrt(3.0) if moved.size else 0.0
+    if all(point.check for point in problem.control):
+        # with control on the ground a bias is no surprise: a wrong datum is what control is for
+        position = max(position, float(bias.max()))
+    return HeldOutEvidence(
+        before_px=_median_px(problem, before, held_out),
+        after_px=_median_px(problem, after, held_out),
+        kept=used / max(offered, 1),
+        position_sigmas=position,
+        attitude_sigmas=float(np.median(angle / np.maximum(widest, 1e-9))) if angle.size else 0.0,
+        observations=used,
+    )
+
+
+def find_objection(evidence: HeldOutEvidence) -> str:
+    """Why the priors must stand, or nothing."""
+    e = evidence
+    if e.observations < _MIN_OBSERVATIONS:
+        return f"only {e.observations} tie point observations could be used: the priors are kept"
+    if e.kept < _MIN_KEPT:
+        return (
+            f"only {e.kept:.0%} of the tie point observations fit one block: they contradict each other, "
+            "the priors are kept"
+        )
+    if not e.after_px <= _NO_WORSE * e.before_px:
+        return (
+            f"held-out tie points fit no better than before ({e.after_px:.2f} px against "
+            f"{e.before_px:.2f} px): the priors are kept"
+        )
+    if e.position_sigmas > _MAX_SIGMAS or e.attitude_sigmas > _MAX_SIGMAS:
+        return (
+            f"the block would move frames by {e.position_sigmas:.0f} (position) and {e.attitude_sigmas:.0f} "
+            "(attitude) times their stated accuracy: the priors are kept; check their datum and heading"
+        )
+    return ""
+
+
+def _median_px(problem: AdjustmentProblem, unknowns: Unknowns, seen: Observations) -> float:
+    if not len(seen):
+        return float("nan")
+    placed = triangulate(problem, unknowns, seen, refine=True)
+    residual = compute_image_residuals(problem, replace(unknowns, point=placed.point), seen)
+    length: Floats = np.linalg.norm(residual, axis=-1)
+    # a point that cannot be seen at all is as wrong as can be
+    return float(np.median(np.where(np.isfinite(length), length, 1e6)))

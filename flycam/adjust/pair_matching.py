@@ -1,0 +1,300 @@
+"""Matches of one pair of frames: found near where the priors put them, then near where each other puts them.
+
+First look: strong features only, within the error of the priors on the ground. What the pair agrees on gives
+its relative pose. Second look: every feature, in a narrow band along its epipolar line, as long as the ground
+may stand above or below the terrain. What does not meet, or stands where no ground can, is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust.epipolar import (
+    PosesWithPriors,
+    RayMatches,
+    compute_match_distances,
+    intersect_rays,
+    refine_poses,
+    rotate_rays,
+)
+from flycam.adjust.match_views import MatchView
+from flycam.geometry.matching import find_close_pairs, match_all_mutual_best, match_mutual_best
+from flycam.geometry.terrain import TerrainGrid, interpolate_heights_en
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+_FIRST = 1200
+_PLENTY = 40
+_WIDER = 2.0
+_MIN_MATCHES = 12
+_FIXED = 1e12
+_BLURRED = 1.2
+_MIN_PLAUSIBLE_SHARE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeightTolerance:
+    """How far ground may stand from the terrain model, metres: a scar below, canopy, houses, masts above."""
+
+    below_m: float = 15.0
+    above_m: float = 45.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairMatches:
+    """Verified matches of a pair: feature i of one frame is feature j of the other.
+
+    miss_px  signed epipolar distances; sigma_px their robust spread
+    tried    features of the first frame that had any candidate (so that what never matches can be seen)
+    """
+
+    i: Indices
+    j: Indices
+    cosine: Floats
+    miss_px: Floats
+    sigma_px: float
+    reason: str = ""
+
+
+def _none(reason: str) -> PairMatches:
+    nothing = np.empty(0, dtype=np.int64)
+    return PairMatches(
+        i=nothing,
+        j=nothing,
+        cosine=np.empty(0),
+        miss_px=np.empty(0),
+        sigma_px=float("nan"),
+        reason=reason,
+    )
+
+
+def match_pair(a: MatchView, b: MatchView, terrain: TerrainGrid, plausible: HeightTolerance) -> PairMatches:
+    """Verified matches of two views; empty, with the reason, where there are too few to trust."""
+    if min(len(a.features), len(b.features)) < _MIN_MATCHES:
+        return _none("too little texture")
+    i, j = _first_matches(a, b, plausible)
+    if i.size < _MIN_MATCHES:
+        return _none("nothing alike where the poses put it")
+    unit = max(a.unit_px, b.unit_px)
+    poses = refine_poses(_relative(a, b), _matches(a, b, i, j), tuple(unit * s for s in (24, 12, 6, 3, 2, 2)))
+    miss = compute_match_distances(poses, _matches(a, b, i, j))
+    sigma = _spread(miss, unit)
+    near = np.abs(miss) < 3.0 * sigma
+    if near.sum() < _MIN_MATCHES:
+        return _none("no common geometry")
+    level = _level(a, b, poses, i[near], j[near], terrain)
+    # with the base reversed the same planes meet, but behind the cameras: a picture turned upside down
+    standing = _stands(a, b, poses, i[near], j[near], terrain, level, plausible)
+    if standing.mean() < _MIN_PLAUSIBLE_SHARE:
+        return _none("what matches lies where no ground can be")
+    i, j, cosine = _guided_matches(a, b, poses, level, sigma, plausible)
+    if i.size < _MIN_MATCHES:
+        return _none("too few matches")
+    poses = refine_poses(poses, _matches(a, b, i, j), tuple(unit * s for s in (3, 2, 1.5, 1.5)))
+    miss = compute_match_distances(poses, _matches(a, b, i, j))
+    sigma = _spread(miss, unit)
+    if sigma > _BLURRED * unit:
+        return _none("matches that agree on nothing")
+    good = (np.abs(miss) < 3.0 * sigma) & _stands(a, b, poses, i, j, terrain, level, plausible)
+    if good.sum() < _MIN_MATCHES:
+        return _none("too few matches meet")
+    return PairMatches(i=i[good], j=j[good], cosine=cosine[good], miss_px=miss[good], sigma_px=sigma)
+
+
+def _spread(miss: Floats, unit: float) -> float:
+    """Robust sigma of the misses, of those that may be right at all."""
+    small = np.abs(miss)[np.abs(miss) < 6.0 * unit]
+    return float(np.clip(1.4826 * np.median(small), 0.3 * unit, 1.5 * unit)) if small.size else unit
+
+
+def _along(a: MatchView, b: MatchView) -> tuple[Floats, float]:
+    """Horizontal unit vector of the base, and the base over the height: metres a metre of height moves."""
+    base = (b.centre - a.centre)[:2]
+    length = float(np.linalg.norm(base))
+    direction = base / length if length > 1e-6 else np.array([1.0, 0.0])
+    return direction, length / max(min(a.height_m, b.height_m), 1.0)
+
+
+def _first_matches(a: MatchView, b: MatchView, plausible: HeightTolerance) -> tuple[Indices, Indices]:
+    pa, pb = normalise_ground_points(a, b, plausible)
+    i, j = find_close_pairs(pa[:_FIRST], pb[:_FIRST], 1.0)
+    i, j, _ = match_mutual_best(
+        a.features.descriptor, b.features.descriptor, i, j, ratio=0.8, min_similarity=0.8
+    )
+    i, j = filter_affine_matches(pa, pb, i, j)
+    if i.size >= _PLENTY:
+        return i, j
+    # grass and leaves repeat within any radius: only what is unlike all else in the picture is sure
+    i, j = match_all_mutual_best(a.features.descriptor, b.features.descriptor, ratio=0.8)
+    return filter_affine_matches(pa, pb, i, j)
+
+
+def normalise_ground_points(a: MatchView, b: MatchView, plausible: HeightTolerance) -> tuple[Floats, Floats]:
+    """Ground points of both views, scaled so that those that may be the same lie within 1 of each other.
+
+    Across the base the reach is 2.5 sigma of the priors; along it heights over the terrain add parallax.
+    """
+    direction, slope = _along(a, b)
+    across_m = 2.5 * float(np.hypot(a.ground_sigma_m, b.ground_sigma_m))
+    up = b.frame.exterior.sigma_position_m[2] + plausible.above_m / 2.0
+    along_m = across_m + slope * up
+    frame = np.stack([direction / along_m, np.array([-direction[1], direction[0]]) / across_m], axis=1)
+    origin = 0.5 * (a.centre + b.centre)[:2]
+    return (a.ground[:, :2] - origin) @ frame, (b.ground[:, :2] - origin) @ frame
+
+
+def filter_affine_matches(
+    pa: Floats, pb: Floats, i: Indices, j: Indices, reach: float = _WIDER
+) -> tuple[Indices, Indices]:
+    """Those matches within reach that one affine map of the ground explains, up to parallax of heights."""
+    near = np.linalg.norm(pa[i] - pb[j], axis=1) < reach
+    i, j = i[near], j[near]
+    if i.size < _MIN_MATCHES:
+        return i[:0], j[:0]
+    _, agreed = cv2.estimateAffine2D(
+        pa[i], pb[j], method=cv2.RANSAC, ransacReprojThreshold=0.15, maxIters=1000, confidence=0.999
+    )
+    if agreed is None:
+        return i[:0], j[:0]
+    kept = agreed.reshape(-1) != 0
+    return i[kept], j[kept]
+
+
+def _relative(a: MatchView, b: MatchView) -> PosesWithPriors:
+    """Both poses: the first fixed, the second with the errors of both."""
+    position = [1.0 / (np.square(a_) + np.square(b_)) for a_, b_ in zip(_sigma(a), _sigma(b), strict=True)]
+    attitude = np.linalg.inv(_attitude_covariance(a) + _attitude_covariance(b))
+    return PosesWithPriors(
+        centre=np.stack([a.centre, b.centre]),
+        rotation=np.stack([a.rotation, b.rotation]),
+        position_information=np.stack([np.full(3, _FIXED), np.array(position)]),
+        attitude_information=np.stack([_FIXED * np.eye(3), attitude]),
+    )
+
+
+def _sigma(view: MatchView) -> Floats:
+    sigma: Floats = np.maximum(np.asarray(view.frame.exterior.sigma_position_m), 0.02)
+    return sigma
+
+
+def _attitude_covariance(view: MatchView) -> Floats:
+    variance = np.square(np.maximum(view.frame.exterior.sigma_attitude_rad, 1e-4))
+    covariance: Floats = view.rotation.T @ (variance[:, None] * view.rotation)
+    return covariance
+
+
+def _matches(a: MatchView, b: MatchView, i: Indices, j: Indices) -> RayMatches:
+    return RayMatches(
+        a=np.zeros(i.size, dtype=np.int64),
+        b=np.ones(i.size, dtype=np.int64),
+        ray_a=a.rays[i],
+        ray_b=b.rays[j],
+        focal_a=np.full(i.size, a.focal_px),
+        focal_b=np.full(i.size, b.focal_px),
+    )
+
+
+def _heights(
+    a: MatchView, b: MatchView, poses: PosesWithPriors, i: Indices, j: Indices, terrain: TerrainGrid
+) -> tuple[Floats, Floats, Bools]:
+    """Heights of matches over the terrain (NaN where not known), their sigma for one unit of error, and
+    whether the rays meet before the cameras at all."""
+    ra, rb = rotate_rays(poses.rotation[0], a.rays[i]), rotate_rays(poses.rotation[1], b.rays[j])
+    points = intersect_rays(poses.centre[0], ra, poses.centre[1], rb)
+    scale = a.frame.exterior.grid_scale
+    over = points[:, 2] / scale - interpolate_heights_en(terrain, points[:, 0], points[:, 1])
+    distance = np.linalg.norm(points - poses.centre[0], axis=1)
+    angle = np.linalg.norm(np.cross(ra, rb), axis=1)
+    sigma = distance * max(a.unit_px, b.unit_px) / a.focal_px / np.maximum(angle, 1e-6)
+    return over, sigma, np.isfinite(points[:, 0])
+
+
+def _level(
+    a: MatchView, b: MatchView, poses: PosesWithPriors, i: Indices, j: Indices, terrain: TerrainGrid
+) -> float:
+    """Where the pair puts the ground over the terrain: the sum of errors in height of priors and model."""
+    over, sigma, _ = _heights(a, b, poses, i, j, terrain)
+    known = np.isfinite(over)
+    if not known.any():
+        return 0.0
+    prior = max(a.frame.exterior.sigma_position_m[2], 3.0)
+    trust = prior**2 / (prior**2 + np.median(sigma[known]) ** 2)
+    return float(trust * np.median(over[known]))
+
+
+def _stands(
+    a: MatchView,
+    b: MatchView,
+    poses: PosesWithPriors,
+    i: Indices,
+    j: Indices,
+    terrain: TerrainGrid,
+    level: float,
+    plausible: HeightTolerance,
+) -> Bools:
+    over, sigma, met = _heights(a, b, poses, i, j, terrain)
+    room = 3.0 * sigma
+    inside = (over - level > -plausible.below_m - room) & (over - level < plausible.above_m + room)
+    stands: Bools = met & (inside | ~np.isfinite(over))
+    return stands
+
+
+def _guided_matches(
+    a: MatchView, b: MatchView, poses: PosesWithPriors, level: float, sigma: float, plausible: HeightTolerance
+) -> tuple[Indices, Indices, Floats]:
+    """All features of a, each in its band of b: the same epipolar plane, as far along it as ground may stand.
+
+    A direction is written as (turn, reach): the angle of its plane around the base, and its angle from the
+    base. A match has the same turn in both frames, wherever the epipoles lie and whatever the lens.
+    """
+    base = poses.centre[1] - poses.centre[0]
+    turn_a, _ = _around(base, a.rays @ a.rotation)
+    turn_b, reach_b = _around(base, b.rays @ poses.rotation[1])
+    above = min(plausible.above_m, 0.6 * (a.height_m - level))
+    rays = a.rays @ a.rotation
+    with np.errstate(divide="ignore", invalid="ignore"):
+        climb = rays / rays[:, 2:]
+    to_low = a.ground + climb * (level - plausible.below_m) - poses.centre[1]
+    to_high = a.ground + climb * (level + above) - poses.centre[1]
+    _, low = _around(base, to_low)
+    _, high = _around(base, to_high)
+    middle, half = 0.5 * (low + high), 0.5 * np.abs(high - low)
+    gate = 3.0 * sigma / b.focal_px
+    room = float(np.nanpercentile(half, 98.0)) + gate if np.isfinite(half).any() else gate
+    inside = (middle > np.nanmin(reach_b) - room) & (middle < np.nanmax(reach_b) + room)
+    here = np.flatnonzero(inside & np.isfinite(turn_a))
+    scale = 1.0 / np.array([gate / _side(reach_b), room])
+    i, j = find_close_pairs(
+        np.stack([turn_a[here], middle[here]], axis=1) * scale,
+        np.stack([turn_b, reach_b], axis=1) * scale,
+        1.0,
+    )
+    i = here[i]
+    near = np.abs(reach_b[j] - middle[i]) <= half[i] + gate
+    near &= np.abs(turn_a[i] - turn_b[j]) * np.sin(reach_b[j]) <= gate
+    return match_mutual_best(
+        a.features.descriptor, b.features.descriptor, i[near], j[near], ratio=0.85, min_similarity=0.88
+    )
+
+
+def _around(base: Floats, to: Floats) -> tuple[Floats, Floats]:
+    """Turn around the base (0 straight down) and angle from it, radians, of directions N×3."""
+    length = float(np.linalg.norm(base))
+    axis = base / length if length > 1e-3 else np.array([1.0, 0.0, 0.0])
+    plumb = np.array([1.0, 0.0, 0.0] if abs(axis[2]) > 0.99 else [0.0, 0.0, -1.0])
+    down = plumb - axis * (axis @ plumb)
+    down /= np.linalg.norm(down)
+    side = np.cross(axis, down)
+    x, y, z = to @ down, to @ side, to @ axis
+    return np.arctan2(y, x), np.arctan2(np.hypot(x, y), z)
+
+
+def _side(reach: Floats) -> float:
+    """The smallest sine of an angle from the base that a frame sees, not below 0.2 (the epipole itself)."""
+    return max(float(np.nanpercentile(np.sin(reach), 2.0)), 0.2)

@@ -1,0 +1,58 @@
+"""Did the aircraft fly on while its photos were read, or stop for each of them? The ties tell.
+
+Positions and times say how fast it came from one photo to the next, not whether it stood still in between.
+Both are tried on the same observations with the same weights and the same freedom to turn; what explains
+them with the smaller sum of squared sigmas, priors included, is what happened. Standing still must be the
+better by a clear step, for most flights fly on. Over level ground both leave nearly the same map, and nothing
+tells them apart: the flight is then taken to fly on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from flycam.adjust.block import Block, BlockFrame
+from flycam.adjust.levenberg_marquardt import minimise
+from flycam.adjust.nested_dissection import plan_elimination
+from flycam.adjust.normal_equations import LeastSquaresModel
+from flycam.adjust.reduced_system import compute_coupling
+from flycam.adjust.solver import BlockSolution
+
+STATIONARY_NOTE = (
+    "the aircraft stood still while its photos were read: its speed from one to the next was left out"
+)
+
+_ITERATIONS = 15
+_TOLERANCE = 0.1
+# of squared sigmas: five sigmas
+_CLEARLY = 25.0
+
+
+def is_stationary(settled: BlockSolution) -> bool:
+    """Whether a block that was settled with its frames' velocities is explained better without them."""
+    frames = settled.model.problem.frames
+    if not frames.velocity.any():
+        return False
+    still = replace(settled.model.problem, frames=replace(frames, velocity=np.zeros_like(frames.velocity)))
+    resting = replace(settled.model, problem=still)
+    return _least_cost(resting, settled) < _least_cost(settled.model, settled) - _CLEARLY
+
+
+def _least_cost(model: LeastSquaresModel, settled: BlockSolution) -> float:
+    centres = model.problem.frames.centre[:, :2]
+    plan = plan_elimination(compute_coupling(model, len(centres)), centres)
+    return minimise(model, settled.unknowns, plan, iterations=_ITERATIONS, tolerance=_TOLERANCE).cost
+
+
+def remove_velocities(block: Block) -> Block:
+    """The block with frames that stand still while they are read, though they may turn."""
+    return replace(block, frames=tuple(_resting(frame) for frame in block.frames))
+
+
+def _resting(frame: BlockFrame) -> BlockFrame:
+    if frame.exterior.motion is None:
+        return frame
+    motion = replace(frame.exterior.motion, velocity_mps=(0.0, 0.0, 0.0))
+    return replace(frame, exterior=replace(frame.exterior, motion=motion))

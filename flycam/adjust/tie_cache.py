@@ -1,0 +1,98 @@
+"""Features and matches as plain arrays, so that a run that was killed finds again what it had found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust.block import BlockFrame
+from flycam.adjust.pair_matching import PairMatches
+from flycam.geometry.features import Features
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+class TieCache(Protocol):
+    """Where features and matches of an earlier, interrupted run are found again. Keys are plain names.
+
+    Whoever keeps it forgets everything when frames, poses, terrain or options change. Called by threads.
+    """
+
+    def get(self, key: str) -> Arrays | None:
+        """Arrays kept under a key, or None."""
+
+    def put(self, key: str, arrays: Arrays) -> None:
+        """Keep arrays under a key: whole or not at all."""
+
+
+class NullTieCache:
+    """Keeps nothing."""
+
+    def get(self, key: str) -> Arrays | None:
+        return None
+
+    def put(self, key: str, arrays: Arrays) -> None:
+        return None
+
+
+def make_features_key(frame: BlockFrame) -> str:
+    """Key of a frame's features."""
+    return f"features-{frame.frame_id}"
+
+
+def make_pair_key(a: BlockFrame, b: BlockFrame) -> str:
+    """Key of a pair's matches; how each picture was turned belongs to it."""
+    turned = "-".join(frame.camera.rpartition(":turned")[2] for frame in (a, b) if ":turned" in frame.camera)
+    return f"pair-{a.frame_id}-{b.frame_id}" + (f"-turned-{turned}" if turned else "")
+
+
+def to_feature_arrays(features: Features) -> dict[str, NDArray[Any]]:
+    """Features as arrays."""
+    return {"uv_px": features.uv_px, "size_px": features.size_px, "descriptor": features.descriptor}
+
+
+def from_feature_arrays(arrays: Arrays | None) -> Features | None:
+    """Features out of kept arrays; None where they are missing or of another form."""
+    if arrays is None or not {"uv_px", "size_px", "descriptor"} <= set(arrays):
+        return None
+    uv, size, descriptor = (np.asarray(arrays[k]) for k in ("uv_px", "size_px", "descriptor"))
+    if uv.shape != (len(size), 2) or descriptor.shape != (len(size), 128):
+        return None
+    return Features(
+        uv_px=uv.astype(np.float64), size_px=size.astype(np.float32), descriptor=descriptor.astype(np.uint8)
+    )
+
+
+def to_match_arrays(matches: PairMatches) -> dict[str, NDArray[Any]]:
+    """Matches of a pair as arrays; the reason as UTF-8."""
+    return {
+        "i": matches.i,
+        "j": matches.j,
+        "cosine": matches.cosine,
+        "miss_px": matches.miss_px,
+        "sigma_px": np.array([matches.sigma_px]),
+        "reason": np.frombuffer(matches.reason.encode(), dtype=np.uint8),
+    }
+
+
+def from_match_arrays(arrays: Arrays | None, max_features: tuple[int, int]) -> PairMatches | None:
+    """Matches out of kept arrays; None where they are missing or name features that are not there."""
+    if arrays is None or not {"i", "j", "cosine", "miss_px", "sigma_px", "reason"} <= set(arrays):
+        return None
+    i, j = np.asarray(arrays["i"], dtype=np.int64), np.asarray(arrays["j"], dtype=np.int64)
+    if (
+        i.shape != j.shape
+        or max(i.max(initial=-1) - max_features[0], j.max(initial=-1) - max_features[1]) >= 0
+    ):
+        return None
+    return PairMatches(
+        i=i,
+        j=j,
+        cosine=np.asarray(arrays["cosine"], dtype=np.float64),
+        miss_px=np.asarray(arrays["miss_px"], dtype=np.float64),
+        sigma_px=float(np.asarray(arrays["sigma_px"], dtype=np.float64)[0]),
+        reason=np.asarray(arrays["reason"], dtype=np.uint8).tobytes().decode(),
+    )

@@ -1,0 +1,76 @@
+"""Whether a picture has the colours by which changes are told: grey, infrared and night have none.
+
+What grew and what slid differ in the ratios of their bands. Where a picture has no such ratios, or those of
+other light than the sun's, everything seems to have changed, and surely so: nothing is looked for there.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+_CELL_M = 2.0
+_WHOLLY = 250  # of 255
+_MIN_CELLS = 50
+_DARK_LIGHT = 40.0
+_MIN_LIGHT = 20.0
+_MIN_SPREAD = 0.02
+# of colour flights and pictures under 0.5 % is pink, of an infrared camera's flight some 40 % (6 to 75 %)
+_PINK, _MAX_PINK = 0.10, 0.25
+_BLUE = 0.12
+
+
+class ColourFault(StrEnum):
+    """Why changes cannot be told by a picture's colours.
+
+    GREY    panchromatic, thermal, or one tint all over
+    UNREAL  what grows is pink, or most ground blue, as where a band is infrared
+    DARK    night
+    """
+
+    GREY = "grey"
+    UNREAL = "unreal"
+    DARK = "dark"
+
+
+def find_colour_fault(rgb: Picture, seen: Mask, gsd_m: float) -> ColourFault | None:
+    """What is wrong with the colours of a picture H×W×3 where `seen` (H×W); None also of too little ground.
+
+    Judged on cells of 2 m, so that noise of pixels is no colour, and by percentiles, so that an inscription
+    or a roof is none either. Shares of red less green and of blue less green leave out how bright a place
+    is: their spread is 0 in a grey picture whatever its tint.
+    """
+    cells = _cells(rgb, seen, gsd_m)
+    if len(cells) < _MIN_CELLS:
+        return None
+    light = cells.mean(axis=1)
+    if np.percentile(light, 95) < _DARK_LIGHT:
+        return ColourFault.DARK
+    lit = cells[light >= _MIN_LIGHT]
+    red, green, blue = (lit / lit.sum(axis=1, keepdims=True)).T
+    shares = np.stack([red - green, blue - green])
+    low, high = np.percentile(shares, (5, 95), axis=1)
+    if (high - low).max() < _MIN_SPREAD:
+        return ColourFault.GREY
+    redder, bluer = shares
+    # red earth lies above green in red too, but never in blue
+    pink = (redder > _PINK) & (bluer > 0.0)
+    if pink.mean() > _MAX_PINK or np.median(bluer) > _BLUE:
+        return ColourFault.UNREAL
+    return None
+
+
+def _cells(rgb: Picture, seen: Mask, gsd_m: float) -> NDArray[np.float64]:
+    """Mean (red, green, blue) of each cell that is wholly seen, N×3."""
+    rows, cols = seen.shape
+    cell = max(_CELL_M / gsd_m, 1.0)
+    size = max(round(cols / cell), 1), max(round(rows / cell), 1)
+    means = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    whole = cv2.resize(seen.astype(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA) > _WHOLLY
+    return np.asarray(means[whole], np.float64)

@@ -1,0 +1,323 @@
+"""AFTER laid onto BEFORE: found, judged by windows that had no part in it, and refused where it is not sure.
+
+    levels     both pictures thinned, coarse to fine
+    consensus  at the coarsest, the one affine move that most windows agree on, up to `reach_m` away
+    warp       level by level, as smooth a field as held-back windows support
+    judgement  at the finest, the error at windows, each left out of the field that it judges
+
+Compared are directions of edges (`geometry.correlation`): neither light nor exposure nor colour counts. What
+changed does not agree with its surroundings and is outvoted; windows that agree are the stable ground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.analysis import coregistration_errors
+from flycam.analysis.consensus import compute_residuals_px, count_chance_agreements, find_consensus
+from flycam.analysis.coregistration_errors import Names
+from flycam.analysis.warp import Warp, WarpLattice
+from flycam.analysis.warp_fitting import WarpFit, choose_stiffness, find_supported_windows, fit_warp
+from flycam.analysis.window_matching import (
+    WINDOW_PX,
+    PyramidLevel,
+    WindowMatches,
+    halve_level,
+    match_level_windows,
+    reduce_image,
+)
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Picture = NDArray[np.uint8]
+Progress = Callable[[str, int, int], None]
+
+REACH_M = 25.0
+"""How far AFTER may lie off BEFORE, in each direction: a live mosaic laid by its log alone is metres to some
+10 m off, a satellite scene as much."""
+
+_OVERLAPPING_PX = WINDOW_PX // 2
+_MAX_FINEST_PX = 16_000_000  # sub-pixel matching at half resolution is as good as the change needs
+_COARSE_REACH_PX = 20
+_MIN_SIDE_PX = 192  # of the coarsest level
+_COARSE_TOLERANCE_PX = 3.0
+_MIDDLE_REACH_PX, _FINE_REACH_PX = 8, 6
+_COARSE_LIKE_PX, _MIDDLE_LIKE_PX, _FINE_LIKE_PX = 3.0, 2.0, 1.5  # neighbours that support each other
+_COARSE_MARGIN, _FINE_MARGIN = 0.5, 1.0  # wrong windows among these fall anywhere, and consensus is asked for
+_MIN_WINDOWS, _MIN_SHARE = 12, 0.2
+_RISK = 1e-9
+_FOLDS = 5
+_GATE_SIGMAS, _MIN_GATE_PX, _MAX_GATE_PX = 3.0, 1.0, 3.0
+_STRIP_ROWS, _BLOCK_COLS = 512, 8192
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Registration:
+    """How AFTER lies on BEFORE. Pixels are those of the common grid, metres those of its CRS.
+
+    warp         from places of BEFORE to places of AFTER
+    windows      the evidence, M windows of the finest level compared; factor, its thinning
+    agreed       M: windows that agree with a field made without them: stable ground
+    residual_px  M×2: each window minus that field; NaN where nothing was found for sure
+    shift_m      (east, north) by which AFTER lay off BEFORE, median over stable ground
+    rmse_m, p95_m   length of those residuals over the windows that agree, so never above `gate_m`
+    found_p95_m  the same over all windows found for sure: changes, steps of a live mosaic, wrong fields too
+    gate_m       how far off a window may be and still agree
+    stiffness    of the field (`smoothing`) where the finest level made it; None: an affine map was all that
+                 its evidence supports, or the field is that of a coarser level
+    """
+
+    warp: Warp
+    windows: WindowMatches
+    factor: int
+    agreed: Mask
+    residual_px: Floats
+    shift_m: tuple[float, float]
+    rmse_m: float
+    p95_m: float
+    found_p95_m: float
+    gate_m: float
+    stiffness: float | None
+    gsd_m: float
+
+    @property
+    def found(self) -> int:
+        """Windows found for sure, whether they agree or not."""
+        return int(np.isfinite(self.residual_px[:, 0]).sum())
+
+    @property
+    def agreed_share(self) -> float:
+        """Of the windows found, those that agree: 0 to 1."""
+        return float(self.agreed.sum()) / max(self.found, 1)
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether more than an affine map was applied."""
+        return bool(self.warp.nodes.any())
+
+    def stable(self, shape: tuple[int, int]) -> Mask:
+        """H×W: ground that certainly did not change, the windows that agree."""
+        mask = np.zeros(shape, np.bool_)
+        half = WINDOW_PX * self.factor // 2
+        for col, row in np.rint(self.windows.place_px[self.agreed]).astype(int):
+            mask[max(row - half, 0) : row + half, max(col - half, 0) : col + half] = True
+        return mask
+
+
+def coregister_images(
+    before_rgb: Picture,
+    before_seen: Mask,
+    after_rgb: Picture,
+    after_seen: Mask,
+    *,
+    gsd_m: float,
+    names: Names,
+    reach_m: float = REACH_M,
+    progress: Progress = lambda *_: None,
+) -> Registration:
+    """How AFTER lies on BEFORE, both laid on one grid by their coordinates.
+
+    before_rgb, after_rgb uint8 H×W×3; before_seen, after_seen bool H×W; gsd_m the side of a pixel. reach_m
+    is how far off AFTER may lie. Raises NotRegistered where the evidence is too poor, saying why.
+    """
+    common = int(np.count_nonzero(before_seen & after_seen))
+    if not common:
+        raise coregistration_errors.make_no_overlap_error(names)
+    levels = _pyramid(before_rgb, before_seen, after_rgb, after_seen, gsd_m, reach_m)
+    finest = levels[0]
+    least = _MIN_WINDOWS * (WINDOW_PX * finest.factor) ** 2
+    if common < least:
+        sharp_m = gsd_m * float(np.sqrt(common / least))
+        raise coregistration_errors.make_little_overlap_error(names, common * gsd_m**2, gsd_m, sharp_m)
+    steps = len(levels) + 1
+    progress("coregister", 0, steps)
+    warp = _placed(levels[-1], gsd_m, reach_m, names)
+    for done, level in enumerate(reversed(levels[1:-1]), start=1):
+        progress("coregister", done, steps)
+        warp = _refined(level, warp)
+    progress("coregister", steps - 1, steps)
+    registration = _judged(finest, warp, gsd_m, reach_m, names)
+    progress("coregister", steps, steps)
+    return registration
+
+
+def resample_after(registration: Registration, after_rgb: Picture, after_seen: Mask) -> tuple[Picture, Mask]:
+    """The after picture (H×W×3, H×W) as it looks from BEFORE's grid: cubic, block by block; seen only where
+    all that a pixel is made of was."""
+    shape = after_seen.shape
+    rgb, seen = np.zeros_like(after_rgb), np.zeros(shape, np.bool_)
+    for top in range(0, shape[0], _STRIP_ROWS):
+        for left in range(0, shape[1], _BLOCK_COLS):
+            here = (
+                slice(top, min(top + _STRIP_ROWS, shape[0])),
+                slice(left, min(left + _BLOCK_COLS, shape[1])),
+            )
+            block = here[0].stop - top, here[1].stop - left
+            x, y = registration.warp.positions(top, left, block)
+            # cut out what the block looks at first: cv2.remap takes 32,767 pixels
+            rows, cols = _sampled_slice(y, shape[0]), _sampled_slice(x, shape[1])
+            at = x - np.float32(cols.start), y - np.float32(rows.start)
+            rgb[here] = cv2.remap(after_rgb[rows, cols], *at, cv2.INTER_CUBIC)
+            data = cv2.erode(
+                after_seen[rows, cols].astype(np.uint8) * np.uint8(255), np.ones((3, 3), np.uint8)
+            )
+            seen[here] = cv2.remap(data, *at, cv2.INTER_LINEAR) == 255
+    return rgb, seen
+
+
+def _sampled_slice(positions: NDArray[np.float32], size: int) -> slice:
+    """What of an axis of `size` pixels is needed to sample at positions; one pixel where they lie beyond."""
+    first = int(np.clip(np.floor(positions.min()) - 3, 0, size - 1))
+    return slice(first, int(np.clip(np.ceil(positions.max()) + 4, first + 1, size)))
+
+
+def _pyramid(
+    before_rgb: Picture,
+    before_seen: Mask,
+    after_rgb: Picture,
+    after_seen: Mask,
+    gsd_m: float,
+    reach_m: float,
+) -> list[PyramidLevel]:
+    """Levels from the finest that is compared to the one on which `reach_m` is some 20 pixels."""
+    rows, cols = before_seen.shape
+    factor = 1
+    while rows * cols > _MAX_FINEST_PX * factor**2:
+        factor *= 2
+    before, seen_before = reduce_image(before_rgb, before_seen, factor)
+    after, seen_after = reduce_image(after_rgb, after_seen, factor)
+    level = PyramidLevel(
+        factor=factor, before=before, after=after, before_seen=seen_before, after_seen=seen_after
+    )
+    levels = [level]
+    while (
+        2 * level.factor * gsd_m <= reach_m / _COARSE_REACH_PX * 1.5 and min(level.shape) >= 2 * _MIN_SIDE_PX
+    ):
+        level = halve_level(level)
+        levels.append(level)
+    return levels
+
+
+def _placed(level: PyramidLevel, gsd_m: float, reach_m: float, names: Names) -> Warp:
+    """The field about the affine move at the coarsest level; refused where chance explains as much."""
+    still = Warp.identity(
+        (level.shape[0] * level.factor, level.shape[1] * level.factor), WINDOW_PX * level.factor
+    )
+    reach_px = max(int(np.ceil(reach_m / (gsd_m * level.factor))), _FINE_REACH_PX)
+    spacing = _OVERLAPPING_PX
+    windows = match_level_windows(level, still, reach_px=reach_px, spacing_px=spacing)
+    clear = windows.select_clear(_COARSE_MARGIN)
+    # windows overlap: neighbours are not witnesses of their own
+    witnesses = (spacing / WINDOW_PX) ** 2
+    if clear.sum() * witnesses < 2.0:
+        raise coregistration_errors.make_no_match_error(names, len(windows), int(clear.sum()), reach_m)
+    tolerance = _COARSE_TOLERANCE_PX * level.factor
+    consensus = find_consensus(windows.take(clear), tolerance)
+    agreed = int(consensus.agreed.sum())
+    share = np.pi * _COARSE_TOLERANCE_PX**2 / (2.0 * reach_px + 1.0) ** 2
+    if agreed * witnesses <= count_chance_agreements(clear.sum() * witnesses, share, _RISK):
+        raise coregistration_errors.make_no_consensus_error(names, int(clear.sum()), agreed, reach_m)
+    return _fit(
+        level,
+        windows,
+        Warp(affine=consensus.affine, lattice=still.lattice, nodes=still.nodes),
+        clear & (compute_residuals_px(windows, consensus.affine) < reach_px * level.factor / 2.0),
+        spacing,
+        _COARSE_LIKE_PX,
+    ).warp
+
+
+def _refined(level: PyramidLevel, warp: Warp) -> Warp:
+    """The field as one level shows it; as it was where too few windows say anything."""
+    windows = match_level_windows(level, warp, reach_px=_MIDDLE_REACH_PX, spacing_px=_OVERLAPPING_PX)
+    clear = windows.select_clear(_FINE_MARGIN)
+    if clear.sum() < _MIN_WINDOWS:
+        return warp
+    return _fit(level, windows, warp, clear, _OVERLAPPING_PX, _MIDDLE_LIKE_PX).warp
+
+
+def _judged(level: PyramidLevel, warp: Warp, gsd_m: float, reach_m: float, names: Names) -> Registration:
+    """The field at the finest level, and its error at windows, each left out of the field that it judges."""
+    windows = match_level_windows(level, warp, reach_px=_FINE_REACH_PX, spacing_px=WINDOW_PX)
+    clear = windows.select_clear(_FINE_MARGIN)
+    if clear.sum() < _MIN_WINDOWS:
+        raise coregistration_errors.make_no_match_error(names, len(windows), int(clear.sum()), reach_m)
+    fit = _fit(level, windows, warp, clear, WINDOW_PX, _FINE_LIKE_PX)
+    residual = _left_out(level, windows, fit, clear)
+    gate = level.factor * float(
+        np.clip(_GATE_SIGMAS * fit.spread_px / level.factor, _MIN_GATE_PX, _MAX_GATE_PX)
+    )
+    off = np.hypot(*residual.T)
+    agreed = clear & (off < gate)
+    share = np.pi * (gate / level.factor) ** 2 / (2.0 * _FINE_REACH_PX + 1.0) ** 2
+    least = max(
+        _MIN_WINDOWS, _MIN_SHARE * clear.sum(), count_chance_agreements(float(clear.sum()), share, _RISK)
+    )
+    if agreed.sum() < least:
+        raise coregistration_errors.make_no_consensus_error(
+            names, int(clear.sum()), int(agreed.sum()), reach_m
+        )
+    east, south = np.median(fit.warp.displacement(windows.place_px[agreed]), axis=0) * gsd_m
+    return Registration(
+        warp=fit.warp,
+        windows=windows,
+        factor=level.factor,
+        agreed=agreed,
+        residual_px=residual,
+        shift_m=(float(east), -float(south)),
+        rmse_m=float(np.sqrt(np.mean(off[agreed] ** 2))) * gsd_m,
+        p95_m=float(np.percentile(off[agreed], 95)) * gsd_m,
+        found_p95_m=float(np.percentile(off[clear], 95)) * gsd_m,
+        gate_m=gate * gsd_m,
+        stiffness=fit.stiffness,
+        gsd_m=gsd_m,
+    )
+
+
+def _left_out(level: PyramidLevel, windows: WindowMatches, fit: WarpFit, found: Mask) -> Floats:
+    """M×2: each window found minus the field made without it; NaN where nothing was found.
+
+    Such a field is made as the one that is applied was: of the same stiffness, from the same windows but for
+    a fold of them. A field that a coarser level made is judged as it is: none of these windows had a part.
+    """
+    residual = np.full((len(windows), 2), np.nan)
+    residual[found] = fit.residual_px[found]
+    if not fit.made_from.any():
+        return residual
+    fold = np.random.default_rng(2).permutation(len(windows)) % _FOLDS
+    for number in range(_FOLDS):
+        judges, makers = found & (fold == number), fit.made_from & (fold != number)
+        others = fit_warp(windows, fit.warp.lattice, fit.warp, level.factor, fit.stiffness, makers)
+        residual[judges] = others.residual_px[judges]
+    return residual
+
+
+def _fit(
+    level: PyramidLevel, windows: WindowMatches, warp: Warp, used: Mask, spacing_px: int, like_px: float
+) -> WarpFit:
+    """The field through those of the `used` windows of a level that support each other; as it was where they
+    are too few."""
+    side = float(WINDOW_PX * level.factor)
+    used = find_supported_windows(windows, used, warp, side, like_px * level.factor)
+    if used.sum() < _MIN_WINDOWS:
+        return WarpFit(
+            warp=warp,
+            made_from=np.zeros(len(windows), np.bool_),
+            stiffness=None,
+            residual_px=windows.displacement_px - warp.displacement(windows.place_px),
+            spread_px=float(level.factor),
+        )
+    lattice = WarpLattice.from_shape(_full(level), float(spacing_px * level.factor))
+    stiffness = choose_stiffness(windows, lattice, warp, level.factor, used)
+    return fit_warp(windows, lattice, warp, level.factor, stiffness, used)
+
+
+def _full(level: PyramidLevel) -> tuple[int, int]:
+    """(rows, columns) of the common grid that a level covers."""
+    rows, cols = level.shape
+    return rows * level.factor, cols * level.factor

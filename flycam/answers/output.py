@@ -1,0 +1,21 @@
+"""The shape of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from flycam.frame.warning import format_warning
+
+Answer = Mapping[str, Any]
+Output = tuple[Answer, Sequence[str]]
+"""One object for programs, and lines for people."""
+
+
+def format_warnings(notes: Iterable[str]) -> dict[str, list[str]]:
+    """warnings, warnings_vi: what `flycam.frame.warning` keeps, in words."""
+    kept = list(notes)
+    return {
+        "warnings": [format_warning(one) for one in kept],
+        "warnings_vi": [format_warning(one, "vi") for one in kept],
+    }

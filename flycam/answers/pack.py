@@ -1,0 +1,38 @@
+"""What a meeting pack holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flycam.answers.output import Output, format_warnings
+from flycam.frame.warning import format_warning
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.pipeline.briefing_pack.workflow import PackReport
+
+
+def format_pack(made: PackReport, language: str = "en") -> Output:
+    """files[] (paths, the manifest last), out, flights[], flights_seen[], communes[], drill, draft, …"""
+    answer = {
+        "files": [str(path) for path in made.files],
+        "out": str(made.out),
+        "flights": list(made.flights),
+        "flights_seen": list(made.flights_seen),
+        "communes": list(made.communes),
+        "drill": made.is_drill,
+        "draft": made.is_draft,
+        "classification": made.classification.value,
+        "manifest_sha256": made.manifest_sha256,
+        "content_sha256": made.content_sha256,
+        "seconds": round(made.seconds, 3),
+        **format_warnings(made.notes),
+    }
+    page = made.out / "index.html"
+    if language == "vi":
+        said = f"{made.out}: {len(made.files)} tệp, {len(made.communes)} xã; mở {page} để xem"
+        draft = "  dự thảo: khi lãnh đạo phê duyệt, chạy lại với --approved-by 'HỌ TÊN'"
+    else:
+        said = f"{made.out}: files: {len(made.files)}, communes: {len(made.communes)}; open {page}"
+        draft = "  a draft: once a leader has approved it, run again with --approved-by 'NAME'"
+    notes = [f"  ! {format_warning(one, language)}" for one in made.notes]
+    return answer, [said, *([draft] if made.is_draft else []), *notes]

@@ -1,0 +1,90 @@
+"""On which day each boundary of a commune ends. Those that exist and those that a drill made up lie on one
+ground, and none of the ones ends any of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import shapely
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from flycam.catalog import tables
+from flycam.catalog.bounding_boxes import parse_box
+from flycam.frame.exercise_communes import EXERCISE_COMMUNE_CODES
+
+
+@dataclass(frozen=True)
+class _Edition:
+    code: str
+    valid_from: date
+    valid_to: date | None
+    polygon: Any
+
+
+def update_valid_to(connection: Connection) -> None:
+    """Write the day on which each boundary ends, where another stands; two at once would not see each other's
+    boundaries."""
+    c = tables.communes.c
+    query = select(c.code, c.valid_from, c.valid_to, c.wkb)
+    editions = [
+        _Edition(row.code, row.valid_from, row.valid_to, shapely.from_wkb(row.wkb))
+        for row in connection.execute(query)
+    ]
+    if not editions:
+        return
+    changed = [
+        {"a_code": e.code, "a_date": e.valid_from, "an_end": end}
+        for is_made_up in (False, True)
+        for e, end in _ends([one for one in editions if (one.code in EXERCISE_COMMUNE_CODES) is is_made_up])
+        if e.valid_to != end
+    ]
+    if changed:
+        statement = update(tables.communes).where(
+            c.code == bindparam("a_code"), c.valid_from == bindparam("a_date")
+        )
+        connection.execute(statement.values(valid_to=bindparam("an_end")), changed)
+
+
+def separate_exercise_communes(connection: Connection) -> None:
+    """In a catalogue of before schema 24, where a drill's boundaries ended real ones, these ended a drill's,
+    and flights covered communes of both: ends are settled, and what real flights cover of a drill's communes
+    is taken off the list, as is what flights wholly over a drill's communes cover of others."""
+    update_valid_to(connection)
+    c, covered = tables.communes.c, tables.coverage.c
+    is_made_up = covered.commune_code.in_(EXERCISE_COMMUNE_CODES)
+    of_its_event = tables.events.c.event_id == tables.flights.c.event_id
+    flights = select(tables.flights, tables.events.c.is_drill).join(tables.events, of_its_event)
+    made_up = connection.execute(select(c.wkb).where(c.code.in_(EXERCISE_COMMUNE_CODES))).scalars()
+    over = shapely.union_all([shapely.make_valid(shapely.from_wkb(wkb)) for wkb in made_up])
+    if over.is_empty:
+        return
+    for row in connection.execute(flights):
+        box = parse_box(row)
+        if not row.is_drill:
+            of_the_other = is_made_up
+        elif box is not None and over.covers(shapely.box(*box)):
+            of_the_other = ~is_made_up
+        else:
+            continue
+        connection.execute(delete(tables.coverage).where(covered.flight_id == row.flight_id, of_the_other))
+
+
+def _ends(editions: Sequence[_Edition]) -> list[tuple[_Edition, date | None]]:
+    """Each with the first day on which its code, or a polygon over its inner point, supersedes it."""
+    polygons = np.array([e.polygon for e in editions], dtype=object)
+    inner = shapely.point_on_surface(polygons)
+    later: list[list[date]] = [[] for _ in editions]
+    points, holders = shapely.STRtree(polygons).query(inner, predicate="within")
+    for point, holder in zip(points.tolist(), holders.tolist(), strict=True):
+        later[point].append(editions[holder].valid_from)
+    dates_of_code: dict[str, list[date]] = {}
+    for edition in editions:
+        dates_of_code.setdefault(edition.code, []).append(edition.valid_from)
+    return [
+        (e, min((d for d in (*dates, *dates_of_code[e.code]) if d > e.valid_from), default=None))
+        for e, dates in zip(editions, later, strict=True)
+    ]

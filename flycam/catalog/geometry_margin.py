@@ -1,0 +1,24 @@
+"""Shapes in degrees, made wider by metres."""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+_METRES_PER_DEGREE = 111_320.0
+
+
+def expand_geometry(shape: BaseGeometry, margin_m: float) -> BaseGeometry:
+    """A geometry in degrees with a margin: at least so wide on the ground everywhere."""
+    if margin_m <= 0.0 or shape.is_empty:
+        return shape
+    _, south, _, north = shape.bounds
+    shrink = float(np.cos(np.radians(min(max(abs(south), abs(north)), 85.0))))
+    return shape.buffer(margin_m / (_METRES_PER_DEGREE * shrink), quad_segs=4)
+
+
+def repair_geometry(wkb: bytes) -> BaseGeometry:
+    """A geometry that can be worked with, whatever was stored: one that cannot would close every door."""
+    shape = shapely.from_wkb(wkb)
+    return shape if shape.is_valid else shapely.make_valid(shape)

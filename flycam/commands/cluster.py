@@ -1,0 +1,106 @@
+"""Several machines: `worker`, and the cluster that `ingest` and `finish` run over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from flycam.commands.workspace import FILE_PATH, CommandOutput, create_private_folder, open_workspace
+from flycam.console import get_terminal_language as spoken
+from flycam.console import print_line, wrap_command
+from flycam.errors import OptionUnusable
+from flycam.messages import _
+from flycam.settings import read_settings
+
+if TYPE_CHECKING:
+    from flycam.pipeline.workspace import Workspace
+    from flycam.settings import Settings
+
+_AUTHORITY = "cluster"  # folder under DATA
+
+
+@contextmanager
+def open_cluster(workspace: Workspace, settings: Settings) -> Iterator[Workspace]:
+    """The house with the cluster of FLYCAM_CLUSTER, if any. Raises ClusterUnavailable, WorkerUnfit."""
+    if settings.cluster is None:
+        yield workspace
+        return
+    from flycam.pipeline.cluster.dask_cluster import connect_cluster
+
+    with connect_cluster(settings.cluster, workspace) as cluster:
+        yield replace(workspace, cluster=cluster)
+
+
+@click.command()
+@click.option("--threads", type=click.IntRange(min=0), help="Photos worked on at once (default: processors).")
+@click.option("--scheduler", "is_scheduler", is_flag=True, help="Also be the scheduler; on one machine only.")
+@click.option(
+    "--make-certificate",
+    "file",
+    type=FILE_PATH,
+    help="Write the file that lets machines into a cluster, and end.",
+)
+@wrap_command
+def worker_command(
+    *, data_dir: str | None, threads: int | None, is_scheduler: bool, file: Path | None
+) -> CommandOutput:
+    """Work for the ingests and finishes of other machines (FLYCAM_CLUSTER) until stopped."""
+    from flycam.commands.memory_allocation import limit_to_one_arena
+    from flycam.pipeline.executor import count_workers
+
+    if file is not None:
+        return _make_certificate(data_dir, file)
+    limit_to_one_arena()
+    count = count_workers() if threads is None else threads
+    address = read_settings(os.environ, data_dir).cluster
+    if address is None:
+        raise OptionUnusable(
+            _(
+                "FLYCAM_CLUSTER: give the scheduler's address such as tls://10.0.0.5:8786, or "
+                "on one machine tcp://127.0.0.1:8786"
+            )
+        )
+    from flycam.pipeline.cluster.dask_cluster import serve_worker
+
+    with ExitStack() as stack:
+        workspace = None  # who only shares out needs no house, nor its keys
+        if count > 0:  # it may start before what it works for
+            workspace, __ = stack.enter_context(open_workspace(data_dir, creates=True))
+        serve_worker(
+            workspace,
+            address,
+            threads=count,
+            is_scheduler=is_scheduler,
+            ready=lambda: print_line(_describe_worker(str(address), count, is_scheduler)),
+        )
+    return {"cluster": str(address), "threads": count}, []
+
+
+def _make_certificate(data_dir: str | None, file: Path) -> CommandOutput:
+    """The authority stays here, under DATA; the file goes to every machine."""
+    from flycam.pipeline.certificate_authority import make_member_certificate
+
+    folder = read_settings(os.environ, data_dir).data_dir
+    create_private_folder(folder)
+    fingerprint = make_member_certificate(folder / _AUTHORITY, file)
+    line = (
+        f"{file}: copy it to every machine of the cluster and name it in FLYCAM_CLUSTER_CERTIFICATE; whoever "
+    )
+    line += "has it can run any program on all of them"
+    if spoken() == "vi":
+        line = f"{file}: hãy chép sang mọi máy của cụm và ghi vào FLYCAM_CLUSTER_CERTIFICATE; ai có tệp này "
+        line += "cũng chạy được mọi chương trình trên các máy đó"
+    return {"certificate": str(file), "authority": fingerprint}, [line]
+
+
+def _describe_worker(address: str, threads: int, is_scheduler: bool) -> str:
+    if spoken() == "vi":
+        also = "điều phối và " if is_scheduler else ""
+        return f"{address}: {also}làm việc với {threads} luồng; Ctrl-C để dừng"
+    return f"{address}: {'scheduler, ' if is_scheduler else ''}working in {threads} threads; Ctrl-C ends it"

@@ -1,0 +1,228 @@
+"""The map, and what it can do: `serve`, `demo`."""
+
+from __future__ import annotations
+
+import webbrowser
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from flycam.commands.upload import UPLOADS_FOLDER
+from flycam.commands.workspace import FILE_PATH, SECRET_FILE, CommandOutput, open_workspace
+from flycam.console import ProgressBar, get_terminal_language, print_line, print_notice, wrap_command
+from flycam.errors import AccessDenied, OptionUnusable, StorageFailed
+from flycam.frame.loopback import is_loopback
+from flycam.messages import _
+from flycam.pipeline.server_trust import AUTHORITY_PATH
+from flycam.settings import Settings, TlsSettings
+
+if TYPE_CHECKING:
+    from flycam.frame.flight import Flight
+    from flycam.pipeline.workspace import Workspace
+    from flycam.serve.services import SignInService
+    from flycam.serve.tls import TlsCertificate
+
+
+_ALL_NETWORKS = ("0.0.0.0", "::")  # noqa: S104  compared with, not listened on
+_NOT_ENCRYPTED = "not encrypted: who listens on this network reads tokens and pictures; --tls encrypts"
+_NOT_ENCRYPTED_VI = "không mã hoá: ai nghe trên mạng này đọc được mã truy cập và ảnh; thêm --tls để mã hoá"
+PORT = click.IntRange(1, 65_535)
+_PACKS_FOLDER = "packs"
+_UPLOADS_FOLDER = "arriving"
+_TLS_FOLDER = "tls"
+
+
+@click.command()
+@click.option("--port", type=PORT, default=8000, show_default=True)
+@click.option("--no-serve", is_flag=True, help="Only run the job.")
+@wrap_command
+def demo_command(*, data_dir: str | None, port: int, no_serve: bool) -> CommandOutput:
+    """The whole main job on a drill flight before and after a storm, then the map."""
+    from flycam.answers.drill import format_demo
+    from flycam.pipeline.demo import run_demo
+
+    with open_workspace(data_dir, creates=True) as (workspace, settings):
+        url = f"http://127.0.0.1:{port}/"
+        answer, lines = format_demo(run_demo(workspace, ProgressBar()), url, get_terminal_language())
+        if not no_serve:
+            for line in lines:
+                print_line(line)
+            webbrowser.open(answer["url"])
+            _serve(workspace, settings, "127.0.0.1", port)
+        return answer, lines
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=PORT, default=8000, show_default=True)
+@click.option("--tls", is_flag=True, help="Over HTTPS, by an authority of this box's own (FLYCAM_TLS=on).")
+@click.option("--certificate", type=FILE_PATH, help="Over HTTPS by this certificate instead (PEM).")
+@click.option("--key", type=SECRET_FILE, help="Its key, if not in the same file (PEM).")
+@click.option("--request-log", metavar="FILE|-", help="A line of JSON for each request (FLYCAM_REQUEST_LOG).")
+@wrap_command
+def serve_command(
+    *,
+    data_dir: str | None,
+    host: str,
+    port: int,
+    tls: bool,
+    certificate: Path | None,
+    key: Path | None,
+    request_log: str | None,
+) -> CommandOutput:
+    """The map and the API."""
+    with open_workspace(data_dir, creates=True, waits=True) as (workspace, read):
+        settings = replace(read, request_log=request_log or read.request_log)
+        asked = settings.tls
+        if certificate is not None or key is not None:
+            asked = replace(asked, certificate=certificate, key=key)
+        elif tls:
+            asked = replace(asked, is_on=True, certificate=None, key=None)
+        _serve(workspace, settings, host, port, _load_certificate(asked, settings.data_dir, host))
+        return {}, []
+
+
+def _load_certificate(tls: TlsSettings, data_dir: Path, host: str) -> TlsCertificate | None:
+    """What is loaded for it is loaded where it is asked for. Raises OptionUnusable, StorageTrouble."""
+    if tls.certificate is not None:
+        from flycam.serve.tls import ExternalTlsCertificate
+
+        return ExternalTlsCertificate(tls.certificate, tls.key)
+    if tls.key is not None:
+        raise OptionUnusable(_("{key}: is a key without a certificate; give --certificate too", key=tls.key))
+    if not tls.is_on:
+        return None
+    from flycam.serve.tls import OwnTlsCertificate
+
+    return OwnTlsCertificate(data_dir / _TLS_FOLDER, host, tls.names)
+
+
+def _list_addresses(host: str, port: int, encryption: TlsCertificate | None) -> list[str]:
+    """Where others reach the map, and by what they believe that it is this one."""
+
+    vi = get_terminal_language() == "vi"
+    scheme = "https" if encryption else "http"
+    urls = [
+        f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}" for name in _list_reachable_hosts(host)
+    ]
+    url, word = urls[0], "bản đồ" if vi else "map"
+    said = [f"{word}: {url}/   ({'bấm Ctrl-C để dừng' if vi else 'Ctrl-C stops'})"]
+    said += [f"{word}: {one}/" for one in urls[1:]]
+    if encryption is None:
+        return said if is_loopback(host) else [*said, _NOT_ENCRYPTED_VI if vi else _NOT_ENCRYPTED]
+    said.append(f"{'dấu vân tay' if vi else 'fingerprint'} SHA-256: {encryption.fingerprint}")
+    if encryption.authority is not None:
+        word = "chứng chỉ để máy khác tin máy này" if vi else "certificate by which others believe this box"
+        said.append(f"{word}: {url}{AUTHORITY_PATH}")
+        said.append(f"{'dùng được dưới tên' if vi else 'good for'}: {', '.join(sorted(encryption.names))}")
+    return said
+
+
+def _list_reachable_hosts(host: str) -> list[str]:
+    """What may be typed elsewhere to come here: addresses of the networks where all are listened on."""
+    if host not in _ALL_NETWORKS:
+        return [host]
+    from flycam.pipeline.certificate_authority import list_network_addresses
+
+    here = sorted(
+        (one for one in list_network_addresses() if not is_loopback(one)), key=lambda one: ":" in one
+    )
+    return here or ["127.0.0.1"]
+
+
+def _serve(
+    workspace: Workspace, settings: Settings, host: str, port: int, encryption: TlsCertificate | None = None
+) -> None:
+    from flycam.pipeline.live.interrupted_streams import complete_interrupted_in_background
+    from flycam.serve.auth.sessions import read_key
+    from flycam.serve.command_process import FLYCAM
+    from flycam.serve.http.request_log import RequestLog
+    from flycam.serve.job_resumer import resume_jobs
+    from flycam.serve.server import open_listener
+    from flycam.serve.server import serve_until_stopped as serve_map
+    from flycam.serve.services import LOOPBACK_ADDRESSES, Services
+
+    request_log = RequestLog(settings.request_log) if settings.request_log else None
+    listener = open_listener(host, port)
+    for said in _list_addresses(host, port, encryption):
+        print_line(said)
+    key = read_key(settings.data_dir / "session.key")
+    services = Services(
+        workspace=workspace,
+        bound_to_loopback=is_loopback(host),
+        session_key=key,
+        uploads_dir=settings.data_dir / UPLOADS_FOLDER,
+        openid=load_sign_in_service(settings),
+        origins=settings.cors_origins,
+        trusted_proxies=settings.trusted_proxies or LOOPBACK_ADDRESSES,
+        upload_work=(*FLYCAM, "upload-work", "--data", str(settings.data_dir)),
+        sync_dir=settings.data_dir / _UPLOADS_FOLDER,
+        packs_dir=settings.data_dir / _PACKS_FOLDER,
+        authority=None if encryption is None else encryption.authority,
+        request_log=request_log,
+        pack_command=(*FLYCAM, "pack", "--data", str(settings.data_dir)),
+        drill_command=(*FLYCAM, "demo", "--no-serve", "--json", "--data", str(settings.data_dir)),
+    )
+    _print_admission(workspace, is_loopback(host))
+    try:
+        with (
+            complete_interrupted_in_background(workspace, _print_completed),
+            resume_jobs(
+                settings.data_dir, workspace.power, print_notice, lambda: _print_unfinished(workspace)
+            ),
+        ):
+            serve_map(services, listener, encryption)
+    finally:
+        if request_log is not None:
+            request_log.close()
+
+
+def _print_unfinished(workspace: Workspace) -> None:
+    """What a kill or a power cut left and nobody goes on with by itself, with the commands that complete it.
+    A store that is away keeps no map from being served: then nothing is said."""
+    from flycam.pipeline.operations.interrupted_flights import list_interrupted_flights
+
+    vi = get_terminal_language() == "vi"
+    with suppress(StorageFailed):
+        for one in list_interrupted_flights(workspace):
+            print_line(one.sentence_vi if vi else one.sentence_en)
+
+
+def _print_admission(workspace: Workspace, is_on_loopback: bool) -> None:
+    """Whoever has an account; without any, whoever sits at the machine, or where others reach the map how the
+    first is made: a code of a start before is good no more."""
+    from flycam.answers.tokens import format_admission, format_setup_code
+    from flycam.pipeline.access.sign_in_codes import make_setup_code
+
+    accounts = len(workspace.catalog.accounts.all())
+    if accounts or is_on_loopback:
+        print_line(format_admission(accounts, get_terminal_language()))
+        return
+    try:
+        print_line(format_setup_code(make_setup_code(workspace), get_terminal_language()))
+    except StorageFailed as error:  # the map is served all the same
+        print_line((get_terminal_language() == "vi" and error.vi) or str(error))
+    except AccessDenied:
+        return  # somebody made an account meanwhile
+
+
+def _print_completed(flight: Flight) -> None:
+    """That the flight of a stream whose program died is whole now."""
+    said = (
+        f"{flight.name}: chương trình nhận luồng video đã bị ngắt; nay đã hoàn tất tới chỗ ghi được"
+        if get_terminal_language() == "vi"
+        else f"{flight.name}: the program that received its stream had died; completed as far as it was seen"
+    )
+    print_line(said)
+
+
+def load_sign_in_service(settings: Settings) -> SignInService | None:
+    """What speaks to it is loaded where one is configured."""
+    if settings.openid is None:
+        return None
+    from flycam.pipeline.access.openid import OpenIdProvider
+
+    return OpenIdProvider(settings.openid)

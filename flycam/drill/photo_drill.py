@@ -1,0 +1,369 @@
+"""A rehearsal flight with known truth: planned, rendered, written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from flycam.drill.boundaries import make_changes_geojson, make_communes_geojson
+from flycam.drill.cell_window import Bounds, CellWindow, make_cell_window
+from flycam.drill.date_changes import DateChanges
+from flycam.drill.drill_mark import DRILL_MARK, DRILL_TAG
+from flycam.drill.flight import (
+    NADIR_DEG,
+    SPEED_MPS,
+    Exposure,
+    FlightPlan,
+    Follow,
+    compute_block_bounds,
+    make_drill_camera,
+    simulate_flight,
+)
+from flycam.drill.ground_truth import TRUTH_FILE, format_truth, write_camera, write_poses
+from flycam.drill.photo_instruments import (
+    MeasuredPose,
+    make_exif,
+    make_xmp,
+    simulate_measurements,
+    simulate_yaw_steps,
+)
+from flycam.drill.rendering import Renderer, Weather, prepare_renderer
+from flycam.drill.spatial_noise import Floats, Singles
+from flycam.drill.staging import stage_folder
+from flycam.drill.terrain_model import TerrainErrorModel, make_terrain_model
+from flycam.drill.valley import VERTICAL_DATUM, WORK_CRS, Valley
+from flycam.drill.world import DrillWorld, build_drill_world
+from flycam.errors import OptionUnusable
+from flycam.geodata.crs import to_lonlat
+from flycam.geodata.geotiff import write_geotiff
+from flycam.geometry.interior import InteriorOrientation
+from flycam.messages import _
+
+DEM_MARGIN_M = 250.0
+CELLS_PER_PIXEL = 0.75
+MAX_RELIEF_M = 3000.0
+MAX_NOISE = 100.0
+MAX_SEED = 999_999
+USUAL_PHOTOS, USUAL_SIZE_PX = (5, 7), (1320, 990)
+_MAX_READOUT_MS = 250.0
+_JPEG_QUALITY = 93
+_THIRD_DATE = ("days", "grown_m")
+TAGS = {"VERTICAL_DATUM": VERTICAL_DATUM, DRILL_TAG: DRILL_MARK}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drill:
+    """A flight over a world, in memory.
+
+    takeoff_m    (east, north, height of the true ground)
+    dem          posts and heights of the terrain model, wrong by `dem_error`
+    yaw_step_deg 1-sigma of the gimbal's yaw error per strip
+    """
+
+    seed: int
+    after: bool
+    noise: float
+    yaw_step_deg: float
+    plan: FlightPlan
+    valley: Valley
+    camera: InteriorOrientation
+    exposures: list[Exposure]
+    measured: list[MeasuredPose]
+    between: DateChanges | None
+    takeoff_m: tuple[float, float, float]
+    dem: tuple[CellWindow, Singles]
+    dem_error: TerrainErrorModel
+    renderer: Renderer
+
+    @property
+    def names(self) -> list[str]:
+        return [f"DJI_{e.number:04d}.JPG" for e in self.exposures]
+
+    def photo(self, number: int) -> NDArray[np.uint8]:
+        """Pixels of the `number`-th exposure (from 0), H×W×3 uint8 RGB, before JPEG."""
+        return self.renderer.photo(self.exposures[number])
+
+    def coordinates(self, number: int) -> Floats:
+        """True (east, north, height) that each pixel of the `number`-th exposure shows, H×W×3 float64."""
+        return self.renderer.coordinates(self.exposures[number])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrillReport:
+    """What write_drill wrote: the number of photos, and where things are; `camera` with a rolling shutter."""
+
+    frames: int
+    photos: Path
+    dem: Path
+    communes: Path
+    truth: Path
+    camera: Path | None = None
+
+
+def require_in_range(name: str, value: float, minimum: float, maximum: float, unit: str) -> None:
+    """Raise OptionUnusable for a value outside of its limits."""
+    if not minimum <= value <= maximum:
+        raise OptionUnusable(
+            _(
+                "{name} {value:g}: a drill takes {least:g} to {most:g}{unit}: choose a value in between",
+                name=name,
+                value=value,
+                least=minimum,
+                most=maximum,
+                unit=unit,
+            )
+        )
+
+
+def make_drill(
+    *,
+    seed: int = 1,
+    after: bool = False,
+    relief_m: float = 180.0,
+    noise: float = 1.0,
+    gsd_m: float = 0.2,
+    photos: tuple[int, int] = USUAL_PHOTOS,
+    size_px: tuple[int, int] = USUAL_SIZE_PX,
+    dem_post_m: float = 10.0,
+    dem_shift_m: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    dem_error_m: float = 0.0,
+    dem_error_length_m: float = 200.0,
+    follow: Follow = "ground",
+    pitch_deg: float = NADIR_DEG,
+    yaw_step_deg: float = 0.0,
+    readout_ms: float = 0.0,
+    speed_mps: float = SPEED_MPS,
+    weather: Weather | None = None,
+    between: DateChanges | None = None,
+) -> Drill:
+    """Build the world and the flight over it; the same arguments give the same bytes.
+
+    photos   (strips, photos per strip), side overlap 65 %, forward 75 %
+    noise    factor on the errors of the metadata; 0 writes exact poses
+    gsd_m    on ground at the height flown, seen from straight above; the world is built a quarter finer
+    dem_shift_m, dem_error_m, dem_error_length_m   what is wrong with the terrain model: see TerrainError
+    pitch_deg     of the gimbal, -90 (nadir) to -50
+    yaw_step_deg  1-sigma of the gimbal's yaw error, another in each strip
+    readout_ms    of a rolling shutter: each row is rendered from where the aircraft then was; 0: all at once
+    speed_mps     over the ground; the time between photos goes with it
+    between       what else changed since the other flight; only of a flight `after`
+    Raises OptionUnusable for a value that is none.
+    """
+    require_in_range("yaw step", yaw_step_deg, 0.0, 90.0, " degrees")
+    require_in_range("relief", relief_m, 0.0, MAX_RELIEF_M, " m")
+    require_in_range("noise", noise, 0.0, MAX_NOISE, "")
+    require_in_range("seed", seed, 0, MAX_SEED, "")
+    require_in_range("readout", readout_ms, 0.0, _MAX_READOUT_MS, " ms")
+    valley, camera = Valley(seed=seed, relief_m=relief_m), make_drill_camera(size_px, readout_ms / 1000.0)
+    strips, per_strip = photos
+    plan = FlightPlan(
+        strips=strips,
+        per_strip=per_strip,
+        gsd_m=gsd_m,
+        follow=follow,
+        pitch_deg=pitch_deg,
+        speed_mps=speed_mps,
+    )
+    error = TerrainErrorModel(shift_m=dem_shift_m, sigma_m=dem_error_m, length_m=dem_error_length_m)
+    bounds = _world_bounds(valley, plan, camera, seed)
+    west, south, east, north = bounds
+    dem_bounds = (west - DEM_MARGIN_M, south - DEM_MARGIN_M, east + DEM_MARGIN_M, north + DEM_MARGIN_M)
+    dem = make_terrain_model(valley, dem_bounds, dem_post_m, error)
+    world = build_drill_world(
+        bounds, CELLS_PER_PIXEL * gsd_m, seed=seed, relief_m=relief_m, after=after, between=between
+    )
+    exposures = simulate_flight(valley, plan, camera, seed, after)
+    takeoff = find_takeoff_place(
+        valley, dem if error == TerrainErrorModel() else make_terrain_model(valley, dem_bounds, dem_post_m)
+    )
+    return Drill(
+        seed=seed,
+        after=after,
+        noise=noise,
+        yaw_step_deg=yaw_step_deg,
+        plan=plan,
+        valley=valley,
+        camera=camera,
+        exposures=exposures,
+        measured=simulate_measurements(
+            exposures,
+            takeoff[2],
+            seed,
+            after,
+            noise,
+            yaw_step_deg,
+            between.days if after and between is not None else 0,
+        ),
+        between=between if after else None,
+        takeoff_m=takeoff,
+        dem=dem,
+        dem_error=error,
+        renderer=prepare_renderer(world, camera, seed + 100 * after, weather),
+    )
+
+
+def write_drill(
+    out: Path,
+    *,
+    truth_rasters: bool = True,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> DrillReport:
+    """Write a drill (see make_drill for `options`) into the folder `out`; it appears whole or not at all.
+
+    photos/*.JPG, dem.tif, communes.geojson, truth/ (poses.csv, truth.json, ortho.tif, surface.tif and, after
+    the storm, changes.geojson); with a rolling shutter also camera.json, for `--camera`. A folder that holds
+    an older drill is replaced. Raises InputUnusable where `out` holds something else, DiskFull or
+    StorageTrouble where it cannot be written.
+    progress(done, all) is called as photos are written.
+    """
+    with stage_folder(Path(out)) as staging:
+        drill = make_drill(**options)
+        (staging / "photos").mkdir()
+        (staging / "truth").mkdir()
+        _write_photos(drill, staging / "photos", workers or min(os.cpu_count() or 1, 8), progress)
+        write_ground(drill.dem, drill.valley, staging)
+        if drill.camera.readout_s:
+            write_camera(staging / "camera.json", drill.camera)
+        _write_truth(drill, staging / "truth", truth_rasters)
+    return DrillReport(
+        frames=len(drill.exposures),
+        photos=out / "photos",
+        dem=out / "dem.tif",
+        communes=out / "communes.geojson",
+        truth=out / "truth",
+        camera=out / "camera.json" if drill.camera.readout_s else None,
+    )
+
+
+def _write_photos(
+    drill: Drill, folder: Path, workers: int, progress: Callable[[int, int], None] | None
+) -> None:
+    count = len(drill.exposures)
+
+    def write(number: int) -> None:
+        name, measured = drill.names[number], drill.measured[number]
+        Image.fromarray(drill.photo(number)).save(
+            folder / name,
+            format="JPEG",
+            quality=_JPEG_QUALITY,
+            exif=make_exif(name, measured, drill.camera),
+            xmp=make_xmp(measured, drill.camera),
+        )
+
+    with ThreadPoolExecutor(workers) as pool:
+        for done, __ in enumerate(pool.map(write, range(count)), start=1):
+            if progress is not None:
+                progress(done, count)
+
+
+def write_ground(dem: tuple[CellWindow, Singles], valley: Valley, folder: Path) -> None:
+    """dem.tif and communes.geojson."""
+    posts, heights = dem
+    write_geotiff(folder / "dem.tif", heights, posts.transform, WORK_CRS, nodata=-9999.0, tags=TAGS)
+    (folder / "communes.geojson").write_text(make_communes_geojson(valley), encoding="utf-8")
+
+
+def _write_truth(drill: Drill, folder: Path, rasters: bool) -> None:
+    world = drill.renderer.world
+    window = world.window
+    lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
+    facts = {
+        "seed": drill.seed,
+        "after": drill.after,
+        "noise": drill.noise,
+        "relief_m": drill.valley.relief_m,
+        "gsd_m": drill.plan.gsd_m,
+        "work_crs": WORK_CRS,
+        "vertical_datum": VERTICAL_DATUM,
+        "takeoff": {"lon_deg": float(lon), "lat_deg": float(lat), "height_m": drill.takeoff_m[2]},
+        "world_bounds_m": window.bounds,
+        "cell_m": window.cell_m,
+        **_unusual(drill),
+    }
+    (folder / TRUTH_FILE.name).write_text(
+        format_truth(drill.names, drill.exposures, drill.camera, facts), encoding="utf-8"
+    )
+    write_poses(folder / "poses.csv", drill.names, drill.exposures)
+    write_world(world, folder, rasters)
+
+
+def write_world(world: DrillWorld, folder: Path, rasters: bool) -> None:
+    """What the storm changed, and with `rasters` ortho.tif, surface.tif, cover.tif, and confuser.tif if there
+    is more that changed."""
+    window = world.window
+    if world.after:
+        (folder / "changes.geojson").write_text(make_changes_geojson(world.change, window), encoding="utf-8")
+    if rasters:
+        write_geotiff(folder / "ortho.tif", world.rgb, window.transform, WORK_CRS, tags=TAGS)
+        both = np.stack([world.surface_m, world.ground_m], -1)
+        names = ("surface: top of everything", "ground: bare")
+        write_geotiff(folder / "surface.tif", both, window.transform, WORK_CRS, tags=TAGS, names=names)
+        write_geotiff(folder / "cover.tif", world.cover, window.transform, WORK_CRS, tags=TAGS)
+        if world.confuser is not None:
+            write_geotiff(folder / "confuser.tif", world.confuser, window.transform, WORK_CRS, tags=TAGS)
+
+
+def _unusual(drill: Drill) -> dict[str, Any]:
+    """Facts of what only some drills have, so that the usual drill's truth keeps its bytes."""
+    facts: dict[str, Any] = {}
+    if drill.plan.pitch_deg != NADIR_DEG:
+        facts["pitch_deg"] = drill.plan.pitch_deg
+    if drill.yaw_step_deg:
+        facts["yaw_steps_deg"] = simulate_yaw_steps(
+            drill.exposures, drill.seed, drill.after, drill.yaw_step_deg
+        )
+    if drill.plan.speed_mps != SPEED_MPS:
+        facts["speed_mps"] = drill.plan.speed_mps
+    if drill.between is not None:
+        said = asdict(drill.between)
+        facts["between"] = {name: said[name] for name in said if said[name] or name not in _THIRD_DATE}
+    if drill.dem_error != TerrainErrorModel():
+        facts["dem_error"] = asdict(drill.dem_error)
+    return facts
+
+
+def _world_bounds(valley: Valley, plan: FlightPlan, camera: InteriorOrientation, seed: int) -> Bounds:
+    """The same world before and after the storm, although the wind differs."""
+    return compute_flights_bounds(
+        valley, [simulate_flight(valley, plan, camera, seed, after) for after in (False, True)], camera
+    )
+
+
+def compute_world_bounds(valley: Valley, gsd_m: float, photos: tuple[int, int] = USUAL_PHOTOS) -> Bounds:
+    """Bounds of the world of a drill of so many photos (strips, photos per strip), all else as usual."""
+    strips, per_strip = photos
+    plan = FlightPlan(strips=strips, per_strip=per_strip, gsd_m=gsd_m)
+    bounds = _world_bounds(valley, plan, make_drill_camera(USUAL_SIZE_PX), valley.seed)
+    return make_cell_window(bounds, CELLS_PER_PIXEL * gsd_m).bounds
+
+
+def compute_flights_bounds(
+    valley: Valley, flights: list[list[Exposure]], camera: InteriorOrientation
+) -> Bounds:
+    """Bounds (work CRS) of all ground that some flights see, with a margin."""
+    boxes = np.array([compute_block_bounds(valley, exposures, camera) for exposures in flights])
+    west, south = boxes[:, :2].min(0)
+    east, north = boxes[:, 2:].max(0)
+    return (float(west), float(south), float(east), float(north))
+
+
+def find_takeoff_place(valley: Valley, dem: tuple[CellWindow, Singles]) -> tuple[float, float, float]:
+    """A paddy on the valley floor, at a post of the terrain model, so that both agree on its height."""
+    along = np.array(-20.0)
+    east, north = valley.to_work_crs(along, valley.river_across(along) - 38.0)
+    col, row = (int(np.rint(x)) for x in dem[0].to_cells(east, north))
+    return (
+        (dem[0].west_cell + col) * dem[0].cell_m,
+        (dem[0].north_cell - row) * dem[0].cell_m,
+        float(dem[1][row, col]),
+    )

@@ -1,0 +1,113 @@
+"""A point in time as people and files write it, in UTC nanoseconds."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+VIETNAM = timezone(timedelta(hours=7))
+VIETNAM_NAME = "Asia/Ho_Chi_Minh"
+EARLIEST_NS, LATEST_NS = 1_104_537_600_000_000_000, 4_102_444_800_000_000_000
+"""2005 and 2100: a clock that tells another time was never set, for before nobody flew with cameras."""
+
+_NS = 1_000_000_000
+_MAX_DAYS = 106_000
+_DAY_FIRST = re.compile(
+    r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(?:[ T,]+(\d{1,2})[:h](\d{2})(?::(\d{2}))?)?", re.ASCII
+)
+_HOUR_FIRST = re.compile(
+    r"(\d{1,2})[:h](\d{2})(?::(\d{2}))?[ ,]+(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})", re.ASCII
+)
+
+
+class _LocalZone:
+    """In whose time people here read and write: Vietnam's, unless the house's settings name another zone."""
+
+    zone: tzinfo = VIETNAM
+    name = VIETNAM_NAME
+
+
+def set_local_zone(name: str) -> None:
+    """Let times of this process be those of a zone (`parse_zone`)."""
+    _LocalZone.zone, _LocalZone.name = parse_zone(name), name
+
+
+def parse_zone(name: str) -> tzinfo:
+    """A zone by its IANA name. Raises ValueError for an unknown one."""
+    try:
+        return VIETNAM if name == VIETNAM_NAME else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(name) from error
+
+
+def get_local_zone() -> tzinfo:
+    """In which times are said and read."""
+    return _LocalZone.zone
+
+
+def get_local_zone_name() -> str:
+    """Its IANA name."""
+    return _LocalZone.name
+
+
+def format_utc_offset(*moments_ns: int) -> str:
+    """How far that is off UTC at some moments: "UTC+7"; of a zone that changes its clocks "UTC-6, UTC-5"."""
+    offsets = {
+        datetime.fromtimestamp(ns // _NS, _LocalZone.zone).utcoffset() or timedelta() for ns in moments_ns
+    }
+    return ", ".join(_offset(offset) for offset in sorted(offsets))
+
+
+def _offset(offset: timedelta) -> str:
+    hours, minutes = divmod(round(abs(offset.total_seconds()) / 60), 60)
+    return f"UTC{'-' if offset < timedelta() else '+'}{hours}" + (f":{minutes:02}" if minutes else "")
+
+
+def to_utc_ns(moment: datetime) -> int:
+    """UTC nanoseconds; a time without a zone is the house's. OverflowError outside 1678 to 2262."""
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=_LocalZone.zone)
+    since = aware - datetime(1970, 1, 1, tzinfo=UTC)
+    if not -_MAX_DAYS < since.days < _MAX_DAYS:
+        raise OverflowError(f"{moment}: nanoseconds of 64 bits end before")
+    return (since.days * 86_400 + since.seconds) * _NS + since.microseconds * 1000
+
+
+def format_iso(ns: int, timespec: str = "milliseconds") -> str:
+    """UTC nanoseconds as "2024-09-10T03:15:00.000Z"; `timespec` as of `datetime.isoformat`. What is finer is
+    cut off."""
+    moment = datetime.fromtimestamp(ns // 1_000_000 / 1000, UTC)
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def format_day(ns: int, language: str = "en") -> str:
+    """The house's day of UTC nanoseconds: "2024-09-10", in "vi" "10/09/2024"."""
+    moment = datetime.fromtimestamp(ns // _NS, _LocalZone.zone)
+    return f"{moment:%d/%m/%Y}" if language == "vi" else f"{moment:%Y-%m-%d}"
+
+
+def format_minute(ns: int) -> str:
+    """UTC nanoseconds as people read them, whatever their language: "10/09/2024 10:15" in the house's
+    zone."""
+    return f"{datetime.fromtimestamp(ns // _NS, _LocalZone.zone):%d/%m/%Y %H:%M}"
+
+
+def find_midnight_ns(ns: int) -> int:
+    """When the house's day began to which UTC nanoseconds belong."""
+    return to_utc_ns(datetime.fromtimestamp(ns // _NS, _LocalZone.zone).replace(hour=0, minute=0, second=0))
+
+
+def parse_timestamp(text: str) -> int | None:
+    """UTC nanoseconds of "2024-09-10T03:15Z", "2024-09-10 10:15", "10/09/2024", "10/09/2024 10:15" or
+    "10:15 10/09/2024"; without a zone it is the house's. None if it is none of them."""
+    words = text.strip()
+    try:
+        if found := _DAY_FIRST.fullmatch(words):
+            day, month, year, hour, minute, second = (int(part or 0) for part in found.groups())
+            return to_utc_ns(datetime(year, month, day, hour, minute, second))
+        if found := _HOUR_FIRST.fullmatch(words):
+            hour, minute, second, day, month, year = (int(part or 0) for part in found.groups())
+            return to_utc_ns(datetime(year, month, day, hour, minute, second))
+        return to_utc_ns(datetime.fromisoformat(words.replace("/", "-")))
+    except (ValueError, OverflowError):
+        return None

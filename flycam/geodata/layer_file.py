@@ -1,0 +1,250 @@
+"""Specialist layers (power lines, masts, roads …) from a file: who owns what, how it stands, and since when.
+
+Columns are found whatever they are called; what a file does not say is left unsaid, never guessed. Format
+page: docs/formats/layers.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from flycam.errors import LayerInvalid
+from flycam.frame.pluralization import correct_singular
+from flycam.frame.specialist_layer import Condition, LayerKind, parse_condition
+from flycam.frame.text_normalization import strip_unprintable
+from flycam.frame.timestamp import parse_timestamp
+from flycam.geodata.vector_fields import has_text, read_texts, repair_mojibake, to_column_key
+from flycam.geodata.vector_file import Geometries, VectorLayer, read_vector_layers
+from flycam.geodata.vector_validation import has_network_link
+from flycam.messages import Bilingual, _
+
+MAX_FEATURES = 300_000
+"""A province has some 250,000 houses; more is another country, or a file gone wrong."""
+
+_LETTERS = 200
+_NAMED = 3
+
+_NAME_COLUMNS = (
+    "ten", "tendoituong", "tenduong", "tencongtrinh", "tentram", "tentruong", "tensong", "tenthon", "tenban",
+    "name", "label", "title", "sohieu", "maso", "matram", "ref", "code", "id",
+)  # fmt: skip
+_OWNER_COLUMNS = (
+    "chusohuu", "chuquan", "donvi", "donviquanly", "quanly", "coquan", "nhamang", "owner", "operator",
+)  # fmt: skip
+_STATUS_COLUMNS = (
+    "tinhtrang", "trangthai", "hientrang", "status", "state", "condition",
+)  # fmt: skip
+_TIME_COLUMNS = (
+    "thoidiem", "thoigian", "capnhat", "ngaycapnhat", "gio", "ngay", "validtime", "valid", "updated",
+    "updatedat", "lastupdate", "timestamp", "datetime", "date", "time",
+)  # fmt: skip
+
+_POINT, _LINE, _AREA = "point", "line", "area"
+_SHAPE_OF = {0: _POINT, 4: _POINT, 1: _LINE, 2: _LINE, 5: _LINE, 3: _AREA, 6: _AREA}
+_FITTING: Mapping[LayerKind, frozenset[str]] = {
+    LayerKind.MAST: frozenset({_POINT, _AREA}),
+    LayerKind.SCHOOL: frozenset({_POINT, _AREA}),
+    LayerKind.HOUSE: frozenset({_POINT, _AREA}),
+    LayerKind.SETTLEMENT: frozenset({_POINT, _AREA}),
+    LayerKind.ROAD: frozenset({_LINE, _AREA}),
+}
+"""What things of a kind can be drawn as; of the other kinds, all."""
+
+_SHAPES = {_POINT: ("points", "điểm"), _LINE: ("lines", "đường"), _AREA: ("areas", "vùng")}
+
+Remark = tuple[str, str]
+"""Something to be said of a file, in English and in Vietnamese."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerFeature:
+    """One thing of a layer. Empty text and None: the file does not say.
+
+    status     the owner's own words; `condition` is what they come to
+    valid_ns   when it stood so
+    geometry   WGS 84 degrees, valid
+    """
+
+    name: str
+    owner: str
+    status: str
+    condition: Condition
+    valid_ns: int | None
+    geometry: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerImport:
+    """What a file became: its features in the file's order, and what was done to them."""
+
+    features: tuple[LayerFeature, ...]
+    repaired: int
+    removed: int
+    remarks: tuple[Remark, ...]
+
+
+def read_layer(path: Path, kind: LayerKind, *, max_features: int = MAX_FEATURES) -> LayerImport:
+    """Read and repair a layer: GeoJSON, GeoPackage, Shapefile or KML in any CRS.
+
+    Raises SourceUnreadable, CrsMissing, LayerInvalid (nothing in it, or nothing that can be of this kind).
+    """
+    path = Path(path)
+    remarks: list[Remark] = []
+    features: list[LayerFeature] = []
+    repaired: list[str] = []
+    removed: list[str] = []
+    layers = read_vector_layers(path, max_features=max_features)
+    linked = has_network_link(path)  # only now: nothing is unpacked before it was looked at
+    if linked:
+        en = f"{path.name}: points elsewhere (NetworkLink), which is not followed: what lies there is missing"
+        vi = f"{path.name}: tệp trỏ tới nơi khác (NetworkLink); flycam không tải theo, phần đó chưa có"
+        remarks.append((en, vi))
+    for layer in layers:
+        features += _features_of(layer, path, repaired, removed, remarks)
+    if not features:
+        raise _empty(path, linked=linked)
+    _check_kind(path, kind, features)
+    if repaired:
+        remarks.append(_counted(repaired, "with edges that cross: repaired", "tự cắt, đã sửa hình"))
+    if removed:
+        remarks.append(
+            _counted(removed, "without a usable geometry: left out", "không có hình dùng được, đã bỏ")
+        )
+    return LayerImport(
+        features=tuple(features),
+        repaired=len(repaired),
+        removed=len(removed),
+        remarks=tuple(dict.fromkeys(remarks)),
+    )
+
+
+def _features_of(
+    layer: VectorLayer, path: Path, repaired: list[str], removed: list[str], remarks: list[Remark]
+) -> list[LayerFeature]:
+    said = _Columns(layer.fields, len(layer.geometries), path, remarks)
+    geometries, was_repaired = _mended(layer.geometries)
+    usable = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
+    features = []
+    for row in range(len(geometries)):
+        label = said.names[row] or f"#{row + 1}"
+        if not usable[row]:
+            removed.append(label)
+            continue
+        if was_repaired[row]:
+            repaired.append(label)
+        features.append(
+            LayerFeature(
+                name=said.names[row],
+                owner=said.owners[row],
+                status=said.statuses[row],
+                condition=parse_condition(said.statuses[row]),
+                valid_ns=said.moments[row],
+                geometry=geometries[row],
+            )
+        )
+    return features
+
+
+def _mended(geometries: Geometries) -> tuple[Geometries, NDArray[np.bool_]]:
+    """Valid geometries (N; empty where nothing of the same sort was left) and which were mended."""
+    broken = ~shapely.is_valid(geometries) & ~shapely.is_missing(geometries)
+    mended = geometries.copy()
+    mended[broken] = shapely.make_valid(geometries[broken], method="structure", keep_collapsed=False)
+    return mended, broken & ~shapely.is_empty(mended)
+
+
+class _Columns:
+    """Name, owner, status and time of each feature of a layer."""
+
+    def __init__(
+        self, fields: Mapping[str, NDArray[Any]], count: int, path: Path, remarks: list[Remark]
+    ) -> None:
+        self._by_key = {to_column_key(column): values for column, values in reversed(list(fields.items()))}
+        self._count = count
+        scrambled: list[str] = []
+        self.names = self._text(_NAME_COLUMNS, scrambled, path)
+        self.owners = self._text(_OWNER_COLUMNS, scrambled, path)
+        self.statuses = self._text(_STATUS_COLUMNS, scrambled, path)
+        self.moments = self._moments()
+        if scrambled:
+            remarks.append(
+                (
+                    f"{path.name}: text was UTF-8 although the file does not say so, and was read as such",
+                    f"{path.name}: chữ trong tệp là UTF-8 tuy tệp không ghi; đã đọc theo UTF-8",
+                )
+            )
+
+    def _column(self, wanted: tuple[str, ...]) -> NDArray[Any] | None:
+        found = (self._by_key[key] for key in wanted if key in self._by_key)
+        return next((values for values in found if has_text(values)), None)
+
+    def _text(self, wanted: tuple[str, ...], scrambled: list[str], path: Path) -> tuple[str, ...]:
+        values = self._column(wanted)
+        if values is None:
+            return ("",) * self._count
+        return tuple(_short(text) for text in repair_mojibake(read_texts(values), scrambled, path))
+
+    def _moments(self) -> tuple[int | None, ...]:
+        values = self._column(_TIME_COLUMNS)
+        if values is None:
+            return (None,) * self._count
+        return tuple(parse_timestamp(text) for text in read_texts(values))
+
+
+def _short(text: str) -> str:
+    """No control characters, and no novel in a column of names."""
+    printable = strip_unprintable(text)
+    return printable if len(printable) <= _LETTERS else printable[: _LETTERS - 1] + "…"
+
+
+def _check_kind(path: Path, kind: LayerKind, features: list[LayerFeature]) -> None:
+    """Raise LayerInvalid if nothing of a file can be of its kind: masts are not lines."""
+    fitting = _FITTING.get(kind)
+    if fitting is None:
+        return
+    shapes = {_SHAPE_OF.get(int(one), _AREA) for one in shapely.get_type_id([f.geometry for f in features])}
+    if shapes & fitting:
+        return
+    held, held_vi = (", ".join(_SHAPES[shape][k] for shape in sorted(shapes)) for k in (0, 1))
+    wanted, wanted_vi = (
+        either.join(_SHAPES[shape][k] for shape in sorted(fitting))
+        for k, either in enumerate((" or ", " hoặc "))
+    )
+    raise LayerInvalid(
+        _(
+            "{name}: holds {held} only, but --kind {kind} is drawn as {wanted}: give the kind that it is",
+            name=path.name,
+            held=Bilingual(held, held_vi),
+            kind=kind,
+            wanted=Bilingual(wanted, wanted_vi),
+        )
+    )
+
+
+def _empty(path: Path, *, linked: bool) -> LayerInvalid:
+    if linked:
+        return LayerInvalid(
+            _(
+                "{name}: holds nothing but a link elsewhere (NetworkLink): open that and save it as KML",
+                name=path.name,
+            )
+        )
+    return LayerInvalid(
+        _("{name}: holds no feature with a place: give a file of points, lines or areas", name=path.name)
+    )
+
+
+def _counted(labels: list[str], english: str, vietnamese: str) -> Remark:
+    """How many, and the first few by name."""
+    more = ", …" if len(labels) > _NAMED else ""
+    first = ", ".join(labels[:_NAMED]) + more
+    return correct_singular(
+        f"{len(labels)} features {english} ({first})"
+    ), f"{len(labels)} đối tượng {vietnamese} ({first})"

@@ -1,0 +1,278 @@
+"""Any georeferenced picture laid onto another grid, window by window: a reference map, another programme's
+orthomosaic, a satellite scene.
+
+Coordinates go through `crs` (named datum transformations, VN-2000 included), never through the raster
+library's own choice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from flycam.errors import CrsMissing, SourceUnreadable
+from flycam.frame.timestamp import EARLIEST_NS, LATEST_NS, parse_timestamp
+from flycam.geodata.collar import Collar, find_collar
+from flycam.geodata.crs import describe_crs, make_point_transform
+from flycam.geodata.raster_source import open_raster
+from flycam.geometry.grid import TileRange, get_range_bounds, mercator_to_lonlat
+from flycam.geometry.planar_map import Bounds
+from flycam.messages import _
+
+Floats = NDArray[np.float64]
+
+RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg"})
+"""What a name ends with that is a picture's, and no flight's."""
+
+EXERCISE_TAG = "FLYCAM_DRILL"
+"""Tag of a GeoTIFF that shows a rehearsal, nothing real."""
+
+CAPTURED_TAG = "FLYCAM_CAPTURED"
+"""Tag of a GeoTIFF that says when its first and its last photo were taken."""
+
+_LATTICE_PX = 32
+_MARGIN_PX = 2
+_MERCATOR = "EPSG:3857"
+_DEGREE_M = 111_195.0  # of a sphere of 6,371 km
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WarpedWindow:
+    """A window of a picture on another grid: rgb H×W×3 uint8, valid H×W bool."""
+
+    rgb: NDArray[np.uint8]
+    valid: NDArray[np.bool_]
+
+
+def _read_captured_ns(source: Any) -> int | None:
+    """Of an open file: the last photo of what flycam exported; as satellites' products tell it (UTC); else
+    the date of the TIFF itself, which has no zone and is taken for Vietnam's. None where that clock was never
+    set."""
+    captured = source.tags().get(CAPTURED_TAG, "").rpartition(" - ")[2].removesuffix(" UTC+7")
+    acquired = source.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "")
+    dated = source.tags().get("TIFFTAG_DATETIME", "").replace(":", "-", 2)
+    taken = parse_timestamp(captured or (f"{acquired}Z" if acquired else dated))
+    return taken if taken is not None and EARLIEST_NS <= taken <= LATEST_NS else None
+
+
+class ReferenceRaster:
+    """A georeferenced picture of one (grey) or three and more bands, opened once, read by window.
+
+    gsd_m  its pixel on the ground, bounds_lonlat (west, south, east, north)
+    collar  its rim and holes that were never imaged, where the file itself does not say so (`collar`)
+    is_drill  the file says that it is one of a rehearsal (`EXERCISE_TAG`, as exports of drills do)
+    taken_ns  UTC, when the file says that it was taken, or else made; None: it says neither
+
+    Raises SourceUnreadable, CrsMissing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        try:
+            with open_raster(self.path) as source:
+                if source.crs is None or source.transform.is_identity:
+                    raise CrsMissing(
+                        _(
+                            "{name}: does not say where it lies (no coordinate reference "
+                            "system): write it into the file, e.g. with gdal_edit -a_srs "
+                            "EPSG:32648",
+                            name=self.path.name,
+                        )
+                    )
+                self.crs = describe_crs(source.crs.to_wkt()).text
+                self._size = (source.width, source.height)
+                self._to_pixel: Affine = ~source.transform
+                self._bands = [1, 2, 3] if source.count >= 3 else [1]
+                self._stretch = _stretch_of(source, self._bands)
+                self.is_drill = EXERCISE_TAG in source.tags()
+                self.taken_ns = _read_captured_ns(source)
+                rim = _rim(source.transform, *self._size)
+        except RasterioError as error:
+            raise SourceUnreadable(
+                _(
+                    "{name}: cannot be read as a georeferenced picture: copy it again, or give a GeoTIFF",
+                    name=self.path.name,
+                )
+            ) from error
+        self._from_lonlat: Callable[[Floats], Floats] = make_point_transform("EPSG:4326", self.crs)
+        lonlat = make_point_transform(self.crs, "EPSG:4326")(rim)
+        (west, south), (east, north) = lonlat.min(axis=0), lonlat.max(axis=0)
+        self.bounds_lonlat = (float(west), float(south), float(east), float(north))
+        across = np.radians(east - west) * 6_371_000.0 * np.cos(np.radians((south + north) / 2.0))
+        self.gsd_m = float(across) / self._size[0]
+        self.collar = _collar_of(self.path, self._bands, self._middle_m())
+
+    def warp_to_tiles(self, tiles: TileRange) -> WarpedWindow:
+        """The picture over a range of tiles; valid False beside it and where it has no data.
+
+        Raises SourceUnreadable where the file is damaged or cut off.
+        """
+        return self._warp(
+            get_range_bounds(tiles), tiles.shape_px, lambda xy: self._from_lonlat(mercator_to_lonlat(xy))
+        )
+
+    def warp_to_bounds(self, bounds: Bounds, shape: tuple[int, int], crs: str) -> WarpedWindow:
+        """The picture over a rectangle (west, south, east, north) of a CRS, in `shape` (rows, columns).
+
+        Raises as `onto`, and CrsMissing.
+        """
+        return self._warp(bounds, shape, make_point_transform(crs, self.crs))
+
+    def pixel_m(self, crs: str) -> float:
+        """Side of a square as large as its middle pixel, in metres of a projected CRS. Raises CrsMissing."""
+        (a, b), (c, d) = self._middle_pixel(crs)
+        # nine figures: where it lies costs the rest
+        return float(f"{np.sqrt(abs(a * d - b * c)):.9g}")
+
+    def _middle_m(self) -> float:
+        """As `pixel_m`, on a sphere, in whichever zone it lies; infinite where it lies nowhere on earth."""
+        (a, b), (c, d) = self._middle_pixel("EPSG:4326")
+        across = math.cos(math.radians(self.bounds_lonlat[1] + self.bounds_lonlat[3]) / 2.0)
+        side_m = _DEGREE_M * math.sqrt(abs(a * d - b * c) * abs(across))
+        return side_m if math.isfinite(side_m) else math.inf
+
+    def _middle_pixel(self, crs: str) -> Floats:
+        """Its sides, to the next column and to the next row, in a CRS: 2×2."""
+        middle = np.array(self._size) / 2.0
+        corners = middle + np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
+        there = ~self._to_pixel
+        at = make_point_transform(self.crs, crs)(
+            np.stack(_apply(there, corners[:, 0], corners[:, 1]), axis=-1)
+        )
+        return np.asarray(at[1:] - at[0], np.float64)
+
+    def _warp(
+        self, bounds: Bounds, shape: tuple[int, int], to_source: Callable[[Floats], Floats]
+    ) -> WarpedWindow:
+        columns, rows = self._source_pixels(bounds, shape, to_source)
+        window = _window(columns, rows, self._size)
+        if window is None:
+            return WarpedWindow(rgb=np.zeros((*shape, 3), np.uint8), valid=np.zeros(shape, bool))
+        pixels, mask, step = self._read(window, columns, rows)
+        u = ((columns - window.col_off + 0.5) / step - 0.5).astype(np.float32)
+        v = ((rows - window.row_off + 0.5) / step - 0.5).astype(np.float32)
+        rgb = cv2.remap(pixels, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        seen = cv2.remap(mask, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        return WarpedWindow(rgb=np.asarray(rgb, np.uint8), valid=np.asarray(seen == 255))
+
+    def _source_pixels(
+        self, bounds: Bounds, shape: tuple[int, int], to_source: Callable[[Floats], Floats]
+    ) -> tuple[Floats, Floats]:
+        """Pixel coordinates (centres at integers) in the picture of every pixel of a grid.
+
+        to_source  from coordinates of the grid (N×2) to those of the picture's CRS
+        """
+        height, width = shape
+        west, south, east, north = bounds
+        nodes_x = np.linspace(0.0, width, max(width // _LATTICE_PX, 1) + 1)
+        nodes_y = np.linspace(0.0, height, max(height // _LATTICE_PX, 1) + 1)
+        x, y = np.meshgrid(west + nodes_x / width * (east - west), north - nodes_y / height * (north - south))
+        points = to_source(np.stack([x, y], -1).reshape(-1, 2))
+        cols, rows = _apply(self._to_pixel, points[:, 0], points[:, 1])
+        step_x, step_y = width / (len(nodes_x) - 1), height / (len(nodes_y) - 1)
+        u, v = np.meshgrid((np.arange(width) + 0.5) / step_x, (np.arange(height) + 0.5) / step_y)
+        here = (u.astype(np.float32), v.astype(np.float32))
+        # float32 nodes would round far from the corner: what is interpolated counts from the first node
+        found = []
+        for values in (cols - 0.5, rows - 0.5):
+            nodes = values.reshape(x.shape)
+            local = cv2.remap((nodes - nodes[0, 0]).astype(np.float32), *here, cv2.INTER_LINEAR)
+            found.append(np.asarray(local, np.float64) + nodes[0, 0])
+        return found[0], found[1]
+
+    def _read(
+        self, window: Window, columns: Floats, rows: Floats
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
+        """Pixels and mask of a window, thinned (averaged) by a whole number, and that number.
+
+        A broken one would put every mean up to half a pixel beside its place. The last pixels of the file
+        that do not fill a mean are left out.
+        """
+        step = max(1, int(min(_step(columns, rows, axis) for axis in (0, 1))))
+        shape = (max(window.height // step, 1), max(window.width // step, 1))
+        whole = Window(window.col_off, window.row_off, shape[1] * step, shape[0] * step)
+        try:
+            with open_raster(self.path) as source:
+                thin = {"window": whole, "resampling": Resampling.average}
+                values = source.read(self._bands, out_shape=(len(self._bands), *shape), **thin)
+                mask = source.dataset_mask(out_shape=shape, **thin)
+        except RasterioError as error:
+            raise _damaged(self.path) from error
+        if self.collar is not None:
+            mask[self.collar.touches(whole, step)] = 0
+        low, high = self._stretch
+        scaled = np.clip((values.astype(np.float32) - low) * (255.0 / (high - low)), 0.0, 255.0)
+        pixels = np.moveaxis(np.nan_to_num(scaled).astype(np.uint8), 0, -1)
+        if pixels.shape[2] == 1:
+            pixels = np.repeat(pixels, 3, axis=2)
+        return np.ascontiguousarray(pixels), mask, step
+
+
+def _collar_of(path: Path, bands: list[int], pixel_m: float) -> Collar | None:
+    try:
+        with open_raster(path) as source:
+            return find_collar(source, bands, pixel_m)
+    except RasterioError as error:
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> SourceUnreadable:
+    return SourceUnreadable(_("{name}: is damaged or cut off; copy it again and run again", name=path.name))
+
+
+def _stretch_of(source: rasterio.DatasetReader, bands: list[int]) -> tuple[float, float]:
+    """Values that become 0 and 255: the type's own for bytes, else those of a thinned look, all bands alike.
+
+    Counted from nothing up to what 1 % of the values exceed, so that a colour stays the same share of red,
+    green and blue (a common offset taken off would paint it); from what 1 % lie below only where values are
+    negative, or where all of them lie in the upper half (degrees, heights).
+    """
+    if source.dtypes[0] == "uint8":
+        return 0.0, 255.0
+    shape = (len(bands), min(source.height, 512), min(source.width, 512))
+    look = source.read(bands, out_shape=shape, masked=True).compressed().astype(np.float64)
+    look = look[np.isfinite(look)]
+    if not look.size:
+        return 0.0, 1.0
+    low, high = (float(value) for value in np.percentile(look, [1.0, 99.0]))
+    if 0.0 <= low <= 0.5 * high:
+        low = 0.0
+    return low, max(high, low + 1e-9)
+
+
+def _rim(transform: Affine, width: int, height: int) -> Floats:
+    edge = np.linspace(0.0, 1.0, 9)
+    cols = np.concatenate([edge * width, edge * width, np.zeros(9), np.full(9, width)])
+    rows = np.concatenate([np.zeros(9), np.full(9, height), edge * height, edge * height])
+    x, y = _apply(transform, cols, rows)
+    return np.stack([x, y], axis=-1)
+
+
+def _apply(affine: Affine, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
+
+
+def _window(columns: Floats, rows: Floats, size: tuple[int, int]) -> Window | None:
+    left, right = int(np.floor(columns.min())) - _MARGIN_PX, int(np.ceil(columns.max())) + _MARGIN_PX + 1
+    top, bottom = int(np.floor(rows.min())) - _MARGIN_PX, int(np.ceil(rows.max())) + _MARGIN_PX + 1
+    left, top, right, bottom = max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])
+    return Window(left, top, right - left, bottom - top) if left < right and top < bottom else None
+
+
+def _step(columns: Floats, rows: Floats, axis: int) -> float:
+    """Source pixels from one pixel of the grid to the next along an axis, in whichever direction they lie."""
+    steps = max(columns.shape[axis] - 1, 1)
+    along = (float(at.take(-1, axis).mean()) - float(at.take(0, axis).mean()) for at in (columns, rows))
+    return float(math.hypot(*along) / steps)

@@ -1,0 +1,520 @@
+"""How high each photo was taken, in the datum of the terrain it will be laid on.
+
+By default the height is the aircraft's height above take-off plus the ground at take-off. An altitude that
+calls itself absolute is believed only after a check against the terrain; one that turns out to be the height
+above take-off is used as such. Whatever is written, the motion of the pictures has the last word: a reading
+that they contradict by a fifth would be a map of the wrong scale, and gives way to the height that they show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+
+from flycam.frame.flight import LOCAL_DATUM, is_flat_datum
+from flycam.geodata.geoid import convert_height
+from flycam.ingest.photo.metadata import Dialect
+from flycam.ingest.preflight.diagnosis import Problem, Severity, Takeoff, TerrainAt
+from flycam.ingest.preflight.flight_table import Bools, FlightTable, Floats, Index
+from flycam.ingest.preflight.flying_height import FlyingHeights, make_unknown_heights
+from flycam.ingest.preflight.sortie_heights import CLEARANCE_M, SortieHeights
+from flycam.ingest.preflight.takeoff import (
+    SIGMA_GNSS_HEIGHT_M,
+    StatedTakeoff,
+    assume_plane_takeoff,
+    find_takeoff,
+)
+
+RTK_SINGLE, RTK_FLOAT, RTK_FIXED = 16, 34, 50
+SIGMA_BARO_M = 1.0
+SIGMA_BARO_SCALE = 0.015
+"""A barometer set to the standard atmosphere errs by (T - T0) / T0: 1.5 % of the height for 4 kelvin."""
+
+_SAME_M = 1.0
+_MAX_AGL_M = 3000.0
+_MAX_RELATIVE_M = 1500.0
+_MIN_CONSISTENT_SHARE = 0.9
+_CONTRADICTED = 1.2
+_SURE_SIGMAS = 2.0
+_SOME = 0.25
+"""Photos that a reading is wrong for, beyond which it is wrong as such."""
+_M_PER_DEG = 111_195.0
+
+
+class HeightMode(StrEnum):
+    """Which of the heights a photo carries is used."""
+
+    AUTO = "auto"
+    RELATIVE = "relative"
+    ABSOLUTE = "absolute"
+    EXIF = "exif"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraHeights:
+    """height_m N in `datum` (NaN: not known), sigma_m N, above_ground_m N (NaN: terrain not known);
+    on_terrain N: counted from ground whose height was read off the terrain; from_pictures N: that above the
+    ground which the pictures show."""
+
+    height_m: Floats
+    sigma_m: Floats
+    above_ground_m: Floats
+    on_terrain: Bools
+    from_images: Bools
+    datum: str
+    takeoffs: tuple[Takeoff, ...]
+
+
+NO_TERRAIN = "no_terrain"
+TERRAIN_DISJOINT = "terrain_elsewhere"
+TERRAIN_HOLE = "terrain_hole"
+TERRAIN_PARTIAL = "terrain_partial"
+
+
+def resolve_heights(
+    table: FlightTable,
+    sorties: list[Index],
+    terrain_at: TerrainAt | None,
+    *,
+    mode: HeightMode = HeightMode.AUTO,
+    takeoff: StatedTakeoff = None,
+    home_lonlat: tuple[float, float] | None = None,
+    seen: FlyingHeights | None = None,
+) -> tuple[CameraHeights, list[Problem]]:
+    """Heights of all photos, sortie by sortie; terrain that lies elsewhere counts as none.
+
+    seen  heights above ground that the pictures show; None: they were not looked at
+    Raises DatumUnknown where a datum cannot be converted.
+    """
+    seen = make_unknown_heights(len(table)) if seen is None else seen
+    problems = _exposed_exif(table)
+    if problems and mode is not HeightMode.EXIF:
+        table = replace(table, exif_m=np.full(len(table), np.nan))
+    relative = table.relative_m
+    if terrain_at is None:
+        heights, found = _on_a_plane(table, sorties, relative, takeoff, seen)
+        return heights, problems + found
+    ground, datum = terrain_at(table.lonlat)
+    elsewhere = is_flat_datum(datum) and bool(np.isnan(ground).all())
+    problems += _terrain_elsewhere() if elsewhere else _without_ground(table, np.isnan(ground))
+    if elsewhere:
+        heights, found = _on_a_plane(table, sorties, relative, takeoff, seen)
+        return heights, problems + [one for one in found if one.code != NO_TERRAIN]
+    absolute = _absolute_heights(table, datum, mode)
+    pictured = _on_the_ground(table, seen, terrain_at)
+    height, sigma = np.full(len(table), np.nan), np.full(len(table), np.nan)
+    on_terrain, from_pictures = np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
+    takeoffs: list[Takeoff] = []
+    for rows in sorties:
+        sortie = _Sortie(table, rows, relative, absolute, ground, terrain_at, pictured)
+        result = sortie.settle(mode, takeoff, home_lonlat)
+        height[rows], sigma[rows], from_pictures[rows] = result.height_m, result.sigma_m, result.from_pictures
+        on_terrain[rows] = result.from_pictures | any(one.is_on_terrain for one in result.takeoffs)
+        takeoffs += result.takeoffs
+        problems += result.problems
+    return (
+        CameraHeights(
+            height_m=height,
+            sigma_m=sigma,
+            above_ground_m=height - ground,
+            on_terrain=on_terrain,
+            from_images=from_pictures,
+            datum=datum,
+            takeoffs=tuple(takeoffs),
+        ),
+        problems,
+    )
+
+
+@dataclass(frozen=True)
+class _ImageHeights:
+    """What the pictures say, N: heights in the terrain's datum and their sigma (NaN: nothing), the ground
+    that those count from, and whether the very photo was looked at."""
+
+    height_m: Floats
+    sigma_m: Floats
+    ground_m: Floats
+    measured: Bools
+
+    def at(self, rows: Index) -> _ImageHeights:
+        """Of some photos."""
+        return _ImageHeights(
+            self.height_m[rows], self.sigma_m[rows], self.ground_m[rows], self.measured[rows]
+        )
+
+    def contradicts(self, height: Floats) -> Bools:
+        """Where heights N would make a map whose scale is off by more than a fifth, and surely so."""
+        above, shown = height - self.ground_m, self.height_m - self.ground_m
+        with np.errstate(invalid="ignore"):
+            off = (above > _CONTRADICTED * shown) | (_CONTRADICTED * above < shown)
+            sure: Bools = off & (np.abs(above - shown) > _SURE_SIGMAS * self.sigma_m) & self.measured
+        return sure
+
+    def prevails(self, height: Floats, share: float) -> bool:
+        """Whether more than a share of the photos that were looked at contradict heights N."""
+        judged = self.measured & np.isfinite(self.height_m)
+        return bool(judged.any() and self.contradicts(height)[judged].mean() > share)
+
+    def replace(self, settled: _HeightReading, names: tuple[str, ...], *, is_word: bool) -> _HeightReading:
+        """A reading, with the pictures' heights where they contradict it or where it has none.
+
+        is_word  the operator gave it: where it buries photos it is a slip, and theirs to mend
+        """
+        known, read = np.isfinite(self.height_m), np.isfinite(settled.height_m)
+        missing, against = known & ~read, self.contradicts(settled.height_m)
+        problems, takeoffs = settled.problems, settled.takeoffs
+        if self.prevails(settled.height_m, _SOME):  # of one mould: a step between neighbours is a seam
+            against = known & read
+            problems = [one for one in problems if one.severity is not Severity.INFO]
+            takeoffs = [] if against.all() else takeoffs
+        if is_word:
+            against = against & (settled.height_m > self.ground_m)
+        laid = missing | against
+        if not laid.any():
+            return settled
+        said = [
+            tell(
+                tuple(name for name, one in zip(names, rows.tolist(), strict=True) if one),
+                (self.height_m - self.ground_m)[rows],
+                self.sigma_m[rows],
+                (settled.height_m - self.ground_m)[rows],
+            )
+            for rows, tell in ((against, _contradicted), (missing, _image_height_problem))
+            if rows.any()
+        ]
+        return _HeightReading(
+            np.where(laid, self.height_m, settled.height_m),
+            np.where(laid, self.sigma_m, settled.sigma_m),
+            takeoffs,
+            [*problems, *said],
+            laid,
+        )
+
+
+def _on_the_ground(table: FlightTable, seen: FlyingHeights, terrain_at: TerrainAt) -> _ImageHeights:
+    """Heights above the ground that each picture shows, on the terrain there."""
+    across = np.cos(np.radians(table.lonlat[:, 1:]))
+    shown = table.lonlat + seen.visible_m / _M_PER_DEG / np.hstack([across, np.ones_like(across)])
+    ground = np.full(len(table), np.nan)
+    known = np.isfinite(shown).all(axis=1)
+    if known.any():
+        ground[known], _ = terrain_at(shown[known])
+    return _ImageHeights(ground + seen.above_ground_m, seen.sigma_m, ground, seen.measured)
+
+
+def _terrain_elsewhere() -> list[Problem]:
+    return [
+        Problem(
+            code=TERRAIN_DISJOINT,
+            severity=Severity.WARNING,
+            sentence_en="The registered terrain lies elsewhere: under these photos the ground is taken as a "
+            "plane at take-off height, so slopes and ridges will be displaced on the map; add terrain of "
+            "that place with flycam dem add.",
+            sentence_vi="Mô hình địa hình đã nạp là của nơi khác: dưới các ảnh này, mặt đất được coi là mặt "
+            "phẳng ngang điểm cất cánh, nên sườn dốc và đỉnh núi sẽ bị lệch trên bản đồ; hãy nạp DEM của nơi "
+            "đó bằng flycam dem add.",
+        )
+    ]
+
+
+def _without_ground(table: FlightTable, unknown: Bools) -> list[Problem]:
+    """Terrain is registered, but not under these photos."""
+    if not unknown.any():
+        return []
+    count, total = int(unknown.sum()), len(table)
+    return [
+        Problem(
+            code=TERRAIN_HOLE if unknown.all() else TERRAIN_PARTIAL,
+            severity=Severity.ERROR if unknown.all() else Severity.WARNING,
+            sentence_en=f"The registered terrain has no height under {count} of {total} photos: add terrain "
+            "of that place with flycam dem add.",
+            sentence_vi=f"Mô hình địa hình đã nạp không có độ cao dưới {count} trong {total} ảnh: hãy nạp "
+            "DEM của nơi đó bằng flycam dem add.",
+            frames=table.names_of(unknown),
+        )
+    ]
+
+
+def _exposed_exif(table: FlightTable) -> list[Problem]:
+    """An EXIF altitude that equals the height above take-off is exposed as no altitude above sea."""
+    relative, exif = table.relative_m, table.exif_m
+    both = np.isfinite(relative) & np.isfinite(exif)
+    if both.sum() < 1 or np.median(np.abs(exif - relative)[both]) > _SAME_M:
+        return []
+    if np.isfinite(table.absolute_m).any() and np.nanmedian(np.abs(table.absolute_m - exif)) < _SAME_M:
+        return []
+    return [
+        Problem(
+            code="exif_altitude_is_relative",
+            severity=Severity.INFO,
+            sentence_en=f"EXIF altitude equals the height above take-off (median difference "
+            f"{float(np.median((exif - relative)[both])):+.1f} m over {int(both.sum())} photos): it is not "
+            "read as height above sea.",
+            sentence_vi=f"Độ cao EXIF trùng với độ cao so với điểm cất cánh (chênh trung vị "
+            f"{float(np.median((exif - relative)[both])):+.1f} m trên {int(both.sum())} ảnh): không coi là "
+            "độ cao so với mực nước biển.",
+        )
+    ]
+
+
+def _absolute_heights(table: FlightTable, datum: str, mode: HeightMode) -> Floats:
+    """Absolute heights in the terrain's datum: the maker's own field, else EXIF where there is none.
+
+    RTK solutions and senseFly's EXIF are ellipsoidal; everything else is taken as EGM96.
+    """
+    rtk = table.rtk_flag >= RTK_FLOAT
+    sensefly = np.array([p.dialect is Dialect.SENSEFLY for p in table.photos], dtype=bool)
+    from_exif = np.isnan(table.absolute_m) | (mode is HeightMode.EXIF)
+    if mode is HeightMode.ABSOLUTE:
+        from_exif &= np.isnan(table.absolute_m)
+    raw = np.where(from_exif, table.exif_m, table.absolute_m)
+    ellipsoidal = rtk | (from_exif & sensefly)
+    if is_flat_datum(datum):
+        return np.full(len(table), np.nan) if mode is HeightMode.AUTO else raw
+    out = raw.copy()
+    for mask, source in ((ellipsoidal, "ELLIPSOID"), (~ellipsoidal, "EGM96")):
+        if mask.any():
+            out[mask] = convert_height(raw[mask], table.lonlat[mask], source, datum)
+    return out
+
+
+def _completed(relative: Floats, absolute: Floats) -> Floats:
+    """Heights above take-off of one sortie; a few that are missing follow from the absolute ones."""
+    base = absolute - relative
+    if not np.isfinite(base).any():
+        return relative
+    return np.where(np.isfinite(relative), relative, absolute - np.nanmedian(base))
+
+
+@dataclass(frozen=True)
+class _HeightReading:
+    """A reading of one sortie's heights, N; from_pictures: which of them are the pictures' own."""
+
+    height_m: Floats
+    sigma_m: Floats
+    takeoffs: list[Takeoff]
+    problems: list[Problem]
+    from_pictures: Bools | bool = False
+
+
+class _Sortie:
+    """One sortie's heights with the terrain under them."""
+
+    def __init__(
+        self,
+        table: FlightTable,
+        rows: Index,
+        relative: Floats,
+        absolute: Floats,
+        ground: Floats,
+        terrain_at: TerrainAt,
+        pictured: _ImageHeights,
+    ) -> None:
+        self.ground, self.terrain_at, self.pictured = ground[rows], terrain_at, pictured.at(rows)
+        self.rtk_fixed = table.rtk_flag[rows] == RTK_FIXED
+        self.rtk_std_m = table.rtk_std_m[rows, 2]
+        self.part = SortieHeights(
+            names=tuple(table.names[i] for i in rows),
+            lonlat=table.lonlat[rows],
+            relative_m=_completed(relative[rows], absolute[rows]),
+            absolute_m=absolute[rows],
+            is_rtk=bool(self.rtk_fixed.mean() > _MIN_CONSISTENT_SHARE),
+        )
+
+    def settle(
+        self, mode: HeightMode, takeoff: StatedTakeoff, home_lonlat: tuple[float, float] | None
+    ) -> _HeightReading:
+        """The first reading that nothing contradicts; where the pictures contradict it, theirs."""
+        readings = self._readings(mode, takeoff, home_lonlat)
+        first = next(readings)
+        chosen = first
+        is_word = takeoff is not None or mode is not HeightMode.AUTO
+        if self._is_against(first) and not is_word:
+            chosen = next((one for one in readings if not self._is_against(one)), first)
+        return self.pictured.replace(chosen, self.part.names, is_word=is_word)
+
+    def _readings(
+        self, mode: HeightMode, takeoff: StatedTakeoff, home_lonlat: tuple[float, float] | None
+    ) -> Iterator[_HeightReading]:
+        """Ways to read the written heights, the likeliest first; at least one."""
+        if mode in (HeightMode.ABSOLUTE, HeightMode.EXIF):
+            yield self._absolute([])
+            return
+        clears = self._clears(self.part.absolute_m)
+        if mode is HeightMode.AUTO and self.part.is_rtk and clears:
+            yield self._absolute([self._accepted("rtk_altitude_accepted")])
+        has_relative = np.isfinite(self.part.relative_m).mean() > 0.5
+        if has_relative or mode is HeightMode.RELATIVE:
+            yield self._relative(self.part, takeoff, home_lonlat, [])
+        if mode is HeightMode.RELATIVE:
+            return
+        if clears:
+            yield self._absolute([self._accepted("altitude_accepted")])
+        if not has_relative:
+            yield from self._above_takeoff(takeoff, home_lonlat)
+            yield self._absolute([])
+
+    def _is_against(self, reading: _HeightReading) -> bool:
+        """Whether the pictures contradict a reading."""
+        return self.pictured.prevails(reading.height_m, _SOME)
+
+    def _clears(self, height: Floats) -> bool:
+        """Whether nearly all photos would stand above the ground, and not absurdly high."""
+        above = (height - self.ground)[np.isfinite(height - self.ground)]
+        return bool(
+            above.size and ((above > CLEARANCE_M) & (above < _MAX_AGL_M)).mean() > _MIN_CONSISTENT_SHARE
+        )
+
+    def _absolute(self, problems: list[Problem]) -> _HeightReading:
+        fixed, plain = np.nan_to_num(self.rtk_std_m, nan=0.1), np.fmax(self.rtk_std_m, SIGMA_GNSS_HEIGHT_M)
+        sigma = np.where(self.rtk_fixed, fixed, plain)
+        return _HeightReading(self.part.absolute_m, sigma, [], problems)
+
+    def _relative(
+        self,
+        part: SortieHeights,
+        takeoff: StatedTakeoff,
+        home_lonlat: tuple[float, float] | None,
+        problems: list[Problem],
+    ) -> _HeightReading:
+        found, said = find_takeoff(part, self.terrain_at, takeoff, home_lonlat)
+        height = found.height_m + part.relative_m
+        sigma = np.sqrt(found.sigma_m**2 + SIGMA_BARO_M**2 + (SIGMA_BARO_SCALE * part.relative_m) ** 2)
+        return _HeightReading(height, sigma, [found], problems + said)
+
+    def _above_takeoff(
+        self, takeoff: StatedTakeoff, home_lonlat: tuple[float, float] | None
+    ) -> Iterator[_HeightReading]:
+        """An altitude that would lie under the ground may be a height above take-off."""
+        written = self.part.absolute_m
+        below = float(np.nanmedian(self.ground - written)) if np.isfinite(written).any() else np.nan
+        if not (below > 0.0 and np.nanmedian(written) < _MAX_RELATIVE_M):
+            return
+        as_relative = replace(self.part, relative_m=written, absolute_m=np.full_like(written, np.nan))
+        settled = self._relative(as_relative, takeoff, home_lonlat, [_above_takeoff(below)])
+        if self._clears(settled.height_m):
+            yield settled
+
+    def _accepted(self, code: str) -> Problem:
+        above = (self.part.absolute_m - self.ground)[np.isfinite(self.ground)]
+        low, high = np.nanpercentile(above, [5.0, 95.0])
+        return Problem(
+            code=code,
+            severity=Severity.INFO,
+            sentence_en=f"Absolute altitude from {self.part.names[0]} on is accepted: it stands {low:.0f} to "
+            f"{high:.0f} m above the terrain.",
+            sentence_vi=f"Độ cao tuyệt đối từ {self.part.names[0]} trở đi được chấp nhận: cao hơn địa hình "
+            f"{low:.0f} đến {high:.0f} m.",
+        )
+
+
+def _above_takeoff(below: float) -> Problem:
+    return Problem(
+        code="altitude_is_above_takeoff",
+        severity=Severity.WARNING,
+        sentence_en=f"The altitude that calls itself absolute lies {below:.0f} m under the ground: it is "
+        "read as height above take-off.",
+        sentence_vi=f"Độ cao gọi là tuyệt đối lại thấp hơn mặt đất {below:.0f} m: hiểu là độ cao so với "
+        "điểm cất cánh.",
+    )
+
+
+def _image_height_problem(names: tuple[str, ...], shown: Floats, sigma: Floats, _: Floats) -> Problem:
+    low, middle, high = np.percentile(shown, [5.0, 50.0, 95.0])
+    error = float(np.median(sigma))
+    return Problem(
+        code="height_from_pictures",
+        severity=Severity.WARNING,
+        sentence_en=f"{len(names)} photos do not say how high above the ground they were taken: that is "
+        f"found from how the ground moves in the pictures between their positions, {middle:.0f} ± "
+        f"{error:.0f} m ({low:.0f} to {high:.0f} m).",
+        sentence_vi=f"{len(names)} ảnh không ghi độ cao so với mặt đất: độ cao được tính từ độ dịch của hình "
+        f"ảnh giữa các vị trí chụp, {middle:.0f} ± {error:.0f} m ({low:.0f} đến {high:.0f} m).",
+        frames=names,
+    )
+
+
+def _contradicted(names: tuple[str, ...], shown: Floats, sigma: Floats, read: Floats) -> Problem:
+    written, middle, error = float(np.median(read)), float(np.median(shown)), float(np.median(sigma))
+    return Problem(
+        code="height_contradicted",
+        severity=Severity.WARNING,
+        sentence_en=f"{len(names)} photos from {names[0]} on stand {written:.0f} m above the ground by their "
+        f"altitudes, but the ground moves in them as seen from {middle:.0f} ± {error:.0f} m: that height is "
+        "used.",
+        sentence_vi=f"{len(names)} ảnh từ {names[0]} trở đi theo độ cao đã ghi thì cách mặt đất "
+        f"{written:.0f} m, nhưng hình ảnh dịch chuyển như khi chụp từ {middle:.0f} ± {error:.0f} m: dùng độ "
+        "cao này.",
+        frames=names,
+    )
+
+
+def _on_a_plane(
+    table: FlightTable, sorties: list[Index], relative: Floats, takeoff: StatedTakeoff, seen: FlyingHeights
+) -> tuple[CameraHeights, list[Problem]]:
+    """No terrain: a plane at take-off, height 0 of a LOCAL datum; the plane of the ground itself for photos
+    whose height above it only the pictures show."""
+    height, sigma = np.full(len(table), np.nan), np.full(len(table), np.nan)
+    from_pictures = np.zeros(len(table), dtype=bool)
+    takeoffs: list[Takeoff] = []
+    problems: list[Problem] = []
+    pictured = _ImageHeights(seen.above_ground_m, seen.sigma_m, np.zeros(len(table)), seen.measured)
+    absolute = np.where(np.isfinite(table.absolute_m), table.absolute_m, table.exif_m)
+    given = float(takeoff) if isinstance(takeoff, float | int) else None
+    reference: float | None = given
+    for rows in sorties:
+        part = SortieHeights(
+            names=tuple(table.names[i] for i in rows),
+            lonlat=table.lonlat[rows],
+            relative_m=relative[rows],
+            absolute_m=absolute[rows],
+        )
+        base = part.absolute_m - part.relative_m
+        if np.isfinite(base).any():
+            reference = float(np.nanmedian(base)) if reference is None else reference
+        found = assume_plane_takeoff(part, reference if given is None else None)
+        from_absolute = part.absolute_m - given if given is not None else np.full(len(rows), np.nan)
+        read = np.where(np.isfinite(part.relative_m), found.height_m + part.relative_m, from_absolute)
+        doubt = np.hypot(SIGMA_GNSS_HEIGHT_M, SIGMA_BARO_SCALE * np.nan_to_num(read))
+        reading = _HeightReading(read, doubt, [found], [])
+        laid = pictured.at(rows).replace(reading, part.names, is_word=given is not None)
+        height[rows], sigma[rows], from_pictures[rows] = laid.height_m, laid.sigma_m, laid.from_pictures
+        takeoffs.append(found)
+        problems += laid.problems
+    return (
+        CameraHeights(
+            height_m=height,
+            sigma_m=sigma,
+            above_ground_m=height.copy(),
+            on_terrain=np.zeros(len(table), dtype=bool),
+            from_images=from_pictures,
+            datum=LOCAL_DATUM,
+            takeoffs=tuple(takeoffs),
+        ),
+        [_no_terrain(np.isnan(height)), *problems],
+    )
+
+
+def _no_terrain(unknown: Bools) -> Problem:
+    if unknown.all():
+        return Problem(
+            code="height_unknown",
+            severity=Severity.ERROR,
+            sentence_en="No terrain is registered, the photos say no height above take-off, and their "
+            "pictures have too little in common to find it: register a DEM (flycam dem add) or give "
+            "--takeoff with the ground's height.",
+            sentence_vi="Chưa có mô hình địa hình, ảnh không ghi độ cao so với điểm cất cánh, và các ảnh có "
+            "quá ít điểm chung để tính độ cao bay: hãy nạp DEM (flycam dem add) hoặc nhập --takeoff là độ "
+            "cao mặt đất.",
+        )
+    return Problem(
+        code=NO_TERRAIN,
+        severity=Severity.WARNING,
+        sentence_en="No terrain is registered: the ground is taken as a plane at take-off height, so "
+        "slopes and ridges will be displaced on the map; register a DEM (flycam dem add).",
+        sentence_vi="Chưa có mô hình địa hình: coi mặt đất là mặt phẳng ngang điểm cất cánh, nên sườn dốc "
+        "và đỉnh núi sẽ bị lệch trên bản đồ; hãy nạp DEM (flycam dem add).",
+    )

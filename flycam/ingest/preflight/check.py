@@ -1,0 +1,423 @@
+"""The metadata doctor: what is this flight, what is wrong with it, and how each doubt is settled.
+
+`diagnose` turns what photos say about themselves into headers that are ready to rectify. Evidence beats
+convention; every decision becomes one sentence; no photo is dropped without a reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from shapely.geometry.base import BaseGeometry
+
+from flycam.errors import CalibrationMissing, FrameRejected, LensUnknown
+from flycam.frame.flight import is_flat_datum
+from flycam.frame.frame import FrameHeader
+from flycam.frame.telemetry import TelemetryTrack
+from flycam.geodata.crs import choose_work_crs, to_work
+from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.photo.display_names import make_display_names
+from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.ingest.photo.pixel_checks import Checks, PixelChecks
+from flycam.ingest.photo.remarks import REMARKS_VI
+from flycam.ingest.preflight.altitude import CameraHeights, HeightMode, resolve_heights
+from flycam.ingest.preflight.attitude import resolve_attitude, resolve_nose_cameras
+from flycam.ingest.preflight.capture_time import resolve_capture_times
+from flycam.ingest.preflight.coverage import assess_coverage
+from flycam.ingest.preflight.diagnosis import (
+    Diagnosis,
+    Problem,
+    Rejection,
+    Severity,
+    Takeoff,
+    TerrainAt,
+)
+from flycam.ingest.preflight.duplicates import (
+    IdentifyPhoto,
+    compute_content_identity,
+    find_duplicates,
+    identify_photos,
+)
+from flycam.ingest.preflight.edited_photos import detect_sideways_photos, find_interior
+from flycam.ingest.preflight.file_numbering import find_missing_files
+from flycam.ingest.preflight.flight_table import Bools, FlightTable, Floats, Index, build_flight_table
+from flycam.ingest.preflight.flying_height import (
+    FlyingHeights,
+    GreyOf,
+    PoseEstimates,
+    estimate_flying_heights,
+    make_unknown_heights,
+)
+from flycam.ingest.preflight.frame_headers import (
+    ResolvedFlight,
+    build_headers,
+    compute_grid_convergence,
+    estimate_position_sigma,
+)
+from flycam.ingest.preflight.heading import SIGMA_COURSE_YAW_DEG
+from flycam.ingest.preflight.layers import assign_layer
+from flycam.ingest.preflight.log_match import fill_from_log, to_flight_log
+from flycam.ingest.preflight.position import resolve_positions
+from flycam.ingest.preflight.rotation_check import correct_rotations
+from flycam.ingest.preflight.sorties import compute_course, split_sorties
+from flycam.ingest.preflight.takeoff import StatedTakeoff
+from flycam.ingest.preflight.unknown_camera import estimate_interiors, guess_interior
+from flycam.ingest.preflight.usable_photos import UsablePhotos, select_usable_photos
+from flycam.ingest.telemetry.flight_log import FlightLog
+
+_ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+_UNSEEN_EN = ", and their pixels, which may show it, were not looked at"
+_UNSEEN_VI = ", và chưa xem điểm ảnh để ước lượng"
+
+InteriorFor = Callable[[PhotoMetadata], InteriorOrientation]
+
+
+def diagnose(
+    photos: Sequence[PhotoMetadata],
+    *,
+    interior_for: InteriorFor,
+    terrain_at: TerrainAt | None = None,
+    track: FlightLog | TelemetryTrack | None = None,
+    height_mode: str = "auto",
+    takeoff: StatedTakeoff = None,
+    clock_offset_s: float | None = None,
+    identify: IdentifyPhoto = compute_content_identity,
+    checks: Checks | None = None,
+    area_of_interest: BaseGeometry | None = None,
+    operator: str | None = None,
+    layer: str | None = None,
+    grey_of: GreyOf | None = None,
+) -> Diagnosis:
+    """Settle a flight's metadata.
+
+    photos           of one flight, any order; several cameras and several sorties may be mixed
+    interior_for     gives the interior orientation of one photo or raises CalibrationMissing
+    terrain_at       heights of the ground and their datum; None: a plane at take-off
+    track            the flight's log (`telemetry_files.read_flight_log`) for photos that lack something
+    height_mode      "auto", "relative", "absolute", "exif"
+    takeoff          the operator's word: height in metres (terrain's datum) or (lon, lat) degrees
+    clock_offset_s   telemetry stamp minus photo time; None: found from the evidence
+    identify         hex SHA-256 standing for a photo's bytes; `compute_quick_identity` for inspection only
+    checks           what a look at the pixels gave, if they were looked at
+    area_of_interest lon/lat polygon that was to be flown; None: the flown area itself
+    layer            the operator's word on what the pixels show; None: what tags and names say
+    grey_of          small grey pictures, by which heights are judged and found; None: written heights alone
+
+    Returns headers + rejected = photos. Raises ValueError for an unknown height mode, DatumUnknown where an
+    altitude cannot be brought to the terrain's datum, SourceUnreadable if a file vanished.
+    """
+    book = _FindingLog()
+    table = _table(assign_layer(photos, layer, book.problems), book)
+    table = _without_copies(table, identify, book)
+    table, home = _with_log(table, track, clock_offset_s, book)
+    table = book.kept(resolve_positions(table))
+    table = book.kept(resolve_nose_cameras(table))
+    asked = _HeightOptions(terrain_at, HeightMode(height_mode), takeoff, home, checks or {}, grey_of)
+    table, interiors = _with_lenses(table, interior_for, asked, book)
+    if not len(table):
+        return _nothing_usable(photos, book)
+    flight = _settle(table, interiors, asked, book)
+    if is_flat_datum(flight.heights.datum):  # terrain that lies elsewhere is none
+        terrain_at = None
+    usable = select_usable_photos(flight, checks or {})
+    book.add(usable.rejected, usable.problems)
+    flight, said = correct_rotations(flight, usable.keep, checks or {}, terrain_at)
+    book.add(problems=said)
+    identities, changed = _identified(flight.table, np.flatnonzero(usable.keep).tolist(), identify)
+    book.add(changed)
+    keep = np.isin(np.arange(len(flight.table)), list(identities))
+    survey = assess_coverage(flight, keep, terrain_at, area_of_interest)
+    missing, said = find_missing_files([photo.path for photo in photos])
+    book.add(problems=[*said, *survey.problems])
+    headers = build_headers(flight, identities, book.problems, operator)
+    return Diagnosis(
+        headers=headers,
+        rejected=tuple(book.rejected),
+        problems=book.in_order(),
+        camera=_camera_name(table.photos),
+        work_crs=flight.work_crs,
+        vertical_datum=flight.heights.datum,
+        takeoff=_longest(flight.heights.takeoffs),
+        takeoffs=flight.heights.takeoffs,
+        gaps=survey.gaps,
+        relief=survey.relief,
+        missing_names=missing,
+        refused=_refused(flight, usable, book, identify, operator),
+        is_drill=any(photo.is_drill for photo in table.photos),
+        paths=_paths(headers, table, keep),
+    )
+
+
+@dataclass
+class _FindingLog:
+    """Where rejections and sentences gather on the way."""
+
+    rejected: list[Rejection] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, rejected: Sequence[Rejection] = (), problems: Sequence[Problem] = ()) -> None:
+        self.rejected += rejected
+        self.problems += problems
+
+    def kept(self, settled: tuple[FlightTable, Sequence[Rejection], Sequence[Problem]]) -> FlightTable:
+        """Note what a step refused and said; the table it kept."""
+        table, rejected, problems = settled
+        self.add(rejected, problems)
+        return table
+
+    def in_order(self) -> tuple[Problem, ...]:
+        """Most severe first, else as they were found."""
+        return tuple(sorted(self.problems, key=lambda p: _ORDER[p.severity]))
+
+
+def _table(photos: Sequence[PhotoMetadata], book: _FindingLog) -> FlightTable:
+    """Columns of all photos, in order of time."""
+    times, said = resolve_capture_times(photos)
+    book.add(problems=[*said, *_remarks(photos)])
+    return _in_order(build_flight_table(photos, times))
+
+
+def _in_order(table: FlightTable) -> FlightTable:
+    """Rows by capture time, then by name."""
+    rows = sorted(range(len(table)), key=lambda i: (table.t_ns[i], table.photos[i].name))
+    return table.take(np.array(rows, dtype=np.intp))
+
+
+def _without_copies(table: FlightTable, identify: IdentifyPhoto, book: _FindingLog) -> FlightTable:
+    kept, refused, said = find_duplicates(table, identify)
+    book.add(refused, said)
+    return table.take(np.array(kept, dtype=np.intp))
+
+
+def _with_log(
+    table: FlightTable,
+    track: FlightLog | TelemetryTrack | None,
+    clock_offset_s: float | None,
+    book: _FindingLog,
+) -> tuple[FlightTable, tuple[float, float] | None]:
+    """The table with what the flight's log adds, and the (lon, lat) of the log's home position."""
+    if track is None:
+        return table, None
+    log = to_flight_log(track)
+    table, said = fill_from_log(table, log, clock_offset_s)
+    book.add(problems=said)
+    home = log.home
+    return _in_order(table), (home.lon_deg, home.lat_deg) if home is not None else None
+
+
+@dataclass(frozen=True)
+class _HeightOptions:
+    """What heights are settled by, beside the photos' metadata."""
+
+    terrain_at: TerrainAt | None
+    mode: HeightMode
+    takeoff: StatedTakeoff
+    home_lonlat: tuple[float, float] | None
+    checks: Checks
+    grey_of: GreyOf | None
+
+
+def _settle(
+    table: FlightTable, interiors: Sequence[InteriorOrientation], options: _HeightOptions, book: _FindingLog
+) -> ResolvedFlight:
+    """Attitude and heights of photos whose position and lens are known."""
+    centre = np.median(table.lonlat, axis=0)
+    work_crs = choose_work_crs(float(centre[0]), float(centre[1]))
+    sorties = split_sorties(table)
+    attitude, said = resolve_attitude(table, compute_course(table.lonlat, table.t_ns, sorties))
+    book.add(problems=said)
+    convergence, scale = compute_grid_convergence(work_crs, table.lonlat)
+    xy_m, rotations = to_work(table.lonlat, work_crs), attitude.rotations(convergence)
+    poses = PoseEstimates(
+        paths=[photo.path for photo in table.photos],
+        interiors=interiors,
+        xy_m=xy_m / scale[:, None],
+        rotations=rotations,
+        position_sigma_m=estimate_position_sigma(table)[0],
+        attitude_sigma_deg=attitude.sigma_deg,
+    )
+    heights, seen, said = _settle_heights(table, sorties, poses, options)
+    book.add(problems=said)
+    attitude, fitted = attitude.with_turned_headings(seen.turn_deg)
+    if fitted:
+        rotations = attitude.rotations(convergence)
+        book.add(problems=[_headings_fitted([table.names[row] for row in fitted], seen.turn_deg[fitted])])
+    return ResolvedFlight(
+        table=table,
+        interiors=interiors,
+        work_crs=work_crs,
+        xy_m=xy_m,
+        attitude=attitude,
+        heights=heights,
+        rotations=rotations,
+        scale=scale,
+    )
+
+
+_GLANCE_PAIRS, _LOOK_PAIRS = 6, 96
+"""Pairs of photos that written heights are held against, and that heights are found from."""
+
+
+def _settle_heights(
+    table: FlightTable, sorties: list[Index], poses: PoseEstimates, options: _HeightOptions
+) -> tuple[CameraHeights, FlyingHeights, list[Problem]]:
+    """Heights that the pictures do not contradict, and what those say: after a glance at some, or a look at
+    many where they alone say something."""
+    usable = np.array([isinstance(options.checks.get(path), PixelChecks) for path in poses.paths], dtype=bool)
+
+    def settled(seen: FlyingHeights) -> tuple[CameraHeights, list[Problem]]:
+        return resolve_heights(
+            table,
+            sorties,
+            options.terrain_at,
+            mode=options.mode,
+            takeoff=options.takeoff,
+            home_lonlat=options.home_lonlat,
+            seen=seen,
+        )
+
+    seen = make_unknown_heights(len(table))
+    heights, said = settled(seen)
+    if options.grey_of is None or not usable.any():
+        return heights, seen, said
+    is_needed = (
+        np.isnan(heights.height_m).all() or (poses.attitude_sigma_deg[:, 0] >= SIGMA_COURSE_YAW_DEG).any()
+    )
+    for pairs in (_LOOK_PAIRS,) if is_needed else (_GLANCE_PAIRS, _LOOK_PAIRS):
+        told_m = heights.above_ground_m if pairs == _GLANCE_PAIRS else None
+        seen = estimate_flying_heights(
+            poses, sorties, usable, options.grey_of, max_pairs=pairs, stated_m=told_m
+        )
+        heights, said = settled(seen)
+        if not heights.from_images.any():
+            break
+    return heights, seen, said
+
+
+def _headings_fitted(names: Sequence[str], turn_deg: Floats) -> Problem:
+    most = float(np.abs(turn_deg[:, 0]).max())
+    return Problem(
+        code="headings_from_pictures",
+        severity=Severity.INFO,
+        sentence_en=f"{len(names)} photos of vague heading were turned to fit their neighbours' pictures, by "
+        f"up to {most:.0f}°: their heading is taken as known to ± {SIGMA_COURSE_YAW_DEG:.0f}°.",
+        sentence_vi=f"{len(names)} ảnh có hướng không chắc được xoay cho khớp hình ảnh của ảnh bên cạnh, "
+        f"nhiều nhất {most:.0f}°: coi như hướng biết đến ± {SIGMA_COURSE_YAW_DEG:.0f}°.",
+        frames=tuple(names),
+    )
+
+
+def _with_lenses(
+    table: FlightTable,
+    interior_for: InteriorFor,
+    options: _HeightOptions,
+    book: _FindingLog,
+) -> tuple[FlightTable, list[InteriorOrientation]]:
+    """Rows whose lens is named, or shows in the pixels, and the lens of each."""
+    interiors: list[InteriorOrientation] = []
+    unnamed: dict[int, CalibrationMissing] = {}
+    sideways = detect_sideways_photos(table.photos).tolist()
+    for row, photo in enumerate(table.photos):
+        try:
+            interiors.append(find_interior(photo, sideways[row], interior_for))
+        except CalibrationMissing as error:
+            unnamed[row] = error
+            interiors.append(guess_interior(photo.image_size_px))
+    if unnamed and options.checks:
+        rows = np.isin(np.arange(len(table)), list(unnamed))
+        # pictures tell the height by the lens or the lens by the height, not both
+        trial = _settle(table, interiors, replace(options, grey_of=None), _FindingLog())
+        found, said = estimate_interiors(trial, rows, options.checks, options.terrain_at)
+        book.add(problems=said)
+        for row, lens in found.items():
+            interiors[row] = lens
+            del unnamed[row]
+    if unnamed:
+        names = tuple(table.names[row] for row in unnamed)
+        unseen = ("", "") if options.checks else (_UNSEEN_EN, _UNSEEN_VI)
+        problem = Problem(
+            code="calibration_missing",
+            severity=Severity.ERROR,
+            sentence_en=f"{len(unnamed)} photos do not say what lens took them{unseen[0]}:"
+            " give it with --camera.",
+            sentence_vi=f"{len(unnamed)} ảnh không cho biết ống kính{unseen[1]}: hãy nhập bằng --camera.",
+            frames=names,
+        )
+        unknown = [
+            Rejection.from_error(name, LensUnknown.from_error(error))
+            for name, error in zip(names, unnamed.values(), strict=True)
+        ]
+        book.add(unknown, [problem])
+    kept = [row for row in range(len(table)) if row not in unnamed]
+    return table.take(np.array(kept, dtype=np.intp)), [interiors[row] for row in kept]
+
+
+def _refused(
+    flight: ResolvedFlight,
+    usable: UsablePhotos,
+    book: _FindingLog,
+    identify: IdentifyPhoto,
+    operator: str | None,
+) -> tuple[tuple[FrameHeader, FrameRejected], ...]:
+    """Headers of the photos with a pose but no usable picture, each with its error."""
+    # who cannot be identified is rejected already, for its picture
+    identities, _ = _identified(flight.table, sorted(usable.without_image), identify)
+    headers = build_headers(flight, identities, book.problems, operator)
+    return tuple(zip(headers, (usable.without_image[row] for row in sorted(identities)), strict=True))
+
+
+def _identified(
+    table: FlightTable, rows: Sequence[int], identify: IdentifyPhoto
+) -> tuple[dict[int, str], list[Rejection]]:
+    """Only photos that are used are identified: that reads them whole."""
+    return identify_photos({row: table.photos[row] for row in rows}, table.names, identify)
+
+
+def _paths(headers: Sequence[FrameHeader], table: FlightTable, keep: Bools) -> dict[str, str]:
+    used = [photo for photo, kept in zip(table.photos, keep, strict=True) if kept]
+    return {header.frame_id: str(photo.path) for header, photo in zip(headers, used, strict=True)}
+
+
+def _remarks(photos: Sequence[PhotoMetadata]) -> list[Problem]:
+    """What the reader noticed, one problem per kind of remark."""
+    by_text: dict[str, list[str]] = {}
+    for photo, name in zip(photos, make_display_names(photos), strict=True):
+        for remark in photo.remarks:
+            by_text.setdefault(remark, []).append(name)
+    return [
+        Problem(
+            code="remark",
+            severity=Severity.INFO,
+            sentence_en=f"{len(names)} photos: {text}.",
+            sentence_vi=f"{len(names)} ảnh: {REMARKS_VI.get(text, text)}.",
+            frames=tuple(names),
+        )
+        for text, names in by_text.items()
+    ]
+
+
+def _camera_name(photos: Sequence[PhotoMetadata]) -> str:
+    counted = Counter(p.camera_name or "unknown camera" for p in photos)
+    (name, _), *rest = counted.most_common()
+    return name if not rest else f"{name} and {len(rest)} more"
+
+
+def _longest(takeoffs: tuple[Takeoff, ...]) -> Takeoff | None:
+    return max(takeoffs, key=lambda t: len(t.frames), default=None)
+
+
+def _nothing_usable(photos: Sequence[PhotoMetadata], book: _FindingLog) -> Diagnosis:
+    return Diagnosis(
+        headers=(),
+        rejected=tuple(book.rejected),
+        problems=book.in_order(),
+        camera=_camera_name(photos) if photos else "",
+        work_crs="",
+        vertical_datum="",
+        takeoff=None,
+        is_drill=any(p.is_drill for p in photos),
+    )

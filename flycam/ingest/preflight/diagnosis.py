@@ -1,0 +1,166 @@
+"""What the metadata doctor hands on: settled headers, rejections, and each decision in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely import Polygon
+
+from flycam.errors import FrameRejected
+from flycam.frame.frame import FrameHeader
+from flycam.frame.pluralization import correct_singular
+
+Floats = NDArray[np.float64]
+
+TerrainAt = Callable[[Floats], tuple[Floats, str]]
+"""lon/lat degrees N×2 -> (heights N in metres, NaN where unknown; their vertical datum)."""
+
+
+class Severity(StrEnum):
+    """INFO: settled, nothing to do. WARNING: usable, but look. ERROR: something is lost or unusable."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One finding or decision. `frames` names the files it concerns; empty means the whole flight."""
+
+    code: str
+    severity: Severity
+    sentence_en: str
+    sentence_vi: str
+    frames: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sentence_en", correct_singular(self.sentence_en))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejection:
+    """One photo left out; made from its error (`of`), whose class holds the counting key."""
+
+    name: str
+    reason: str
+    message: str
+    message_vi: str = ""
+
+    @classmethod
+    def from_error(cls, name: str, error: FrameRejected) -> Rejection:
+        """The photo's name goes first where the sentence does not hold it."""
+        sentence, vi = str(error), error.vi or error.reason_vi
+        return cls(
+            name=name,
+            reason=error.reason,
+            message=sentence if name in sentence else f"{name}: {sentence}",
+            message_vi=vi if f"{name}: " in vi else f"{name}: {vi}",
+        )
+
+
+_ON_TERRAIN = frozenset({"operator_point", "home_position", "terrain_and_altitude", "terrain"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Takeoff:
+    """Height of the take-off point of one sortie, in the datum of the terrain (LOCAL without terrain).
+
+    how     "operator", "operator_point", "home_position", "terrain_and_altitude", "altitude", "terrain",
+            "plane" (no terrain: height 0 of a LOCAL datum), "pictures" (no terrain: the plane that photos of
+            given poses see)
+    frames  names of the sortie's photos
+    """
+
+    height_m: float
+    sigma_m: float
+    datum: str
+    how: str
+    frames: tuple[str, ...] = ()
+
+    @property
+    def is_on_terrain(self) -> bool:
+        """Whether the height was read off the terrain, and is wrong together with it."""
+        return self.how in _ON_TERRAIN
+
+
+class GapKind(StrEnum):
+    """HOLE: no photo sees this ground. BREAK: a strip lost shots; the ground may still be seen thinly."""
+
+    HOLE = "hole"
+    BREAK = "break"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gap:
+    """Ground to refly.
+
+    polygon_lonlat  WGS 84 degrees; area_m2 and length_m are measured in the work CRS
+    between         names of the photos before and after (BREAK), or ()
+    missing         how many shots are missing (BREAK), 0 for HOLE
+    seen_by         fewest photos that see its ground (0 for HOLE); None if footprints are not known
+    """
+
+    kind: GapKind
+    polygon_lonlat: Polygon
+    area_m2: float
+    length_m: float = 0.0
+    between: tuple[str, str] | tuple[()] = ()
+    missing: int = 0
+    seen_by: int | None = None
+    sentence_en: str = ""
+    sentence_vi: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReliefZone:
+    """What the flight achieves over one class of ground ("summit", "slope", "valley").
+
+    Heights in metres of the terrain's datum; overlap as the number of photos that see a point of ground;
+    side_overlap as the fraction of a footprint shared with the neighbouring strip.
+    """
+
+    zone: str
+    ground_m: tuple[float, float]
+    photos: int
+    height_above_ground_m: tuple[float, float, float]
+    gsd_m: tuple[float, float, float]
+    views: tuple[float, float]
+    side_overlap: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diagnosis:
+    """Everything the pipeline and `flycam inspect` need to know of a flight before pixels are read.
+
+    headers          ready to rectify, in order of capture time
+    rejected         photos that cannot be used, each with its reason; headers + rejected = photos read
+    refused          those of them with a pose but no usable picture, to be recorded with their error
+    problems         findings and decisions, most severe first
+    camera           maker, model and number of photos of the main camera
+    vertical_datum   datum of every header's exterior; "LOCAL" when there is no terrain
+    takeoff          of the longest sortie; `takeoffs` holds one per sortie
+    gaps             ground to refly; relief: figures per summit, slope and valley (needs terrain)
+    missing_names    files that the numbering says should exist
+    is_drill         the photos carry flycam's drill mark
+    paths            frame id -> the file it was read from
+    """
+
+    headers: tuple[FrameHeader, ...]
+    rejected: tuple[Rejection, ...]
+    problems: tuple[Problem, ...]
+    camera: str
+    work_crs: str
+    vertical_datum: str
+    takeoff: Takeoff | None
+    takeoffs: tuple[Takeoff, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    relief: tuple[ReliefZone, ...] = ()
+    missing_names: tuple[str, ...] = ()
+    refused: tuple[tuple[FrameHeader, FrameRejected], ...] = ()
+    is_drill: bool = False
+    paths: dict[str, str] = field(default_factory=dict)

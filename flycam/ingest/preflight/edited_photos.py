@@ -1,0 +1,190 @@
+"""Photos that went through a viewer or an editor after the flight: they may be turned, cropped or resized.
+
+A viewer that turns a picture writes the pixels anew and leaves the angles in XMP as they were. The tag of the
+software that wrote the file last tells that it happened, never what was done: that is asked of the pixels
+(`ingest.preflight.rotation_check`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.quarter_turns import rotate_interior
+from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.ingest.preflight.diagnosis import Problem, Severity
+from flycam.ingest.preflight.flight_table import Bools
+
+_EDITORS = re.compile(
+    r"photo ?viewer|windows photo|microsoft.*photo|photo ?gallery|^photos\b|picasa|irfan|\bpreview\b"
+    r"|lightroom|photoshop|camera raw|gimp|acdsee|xnview|faststone|paint|snapseed|google|darktable"
+    r"|rawtherapee|capture one|digikam|imagemagick|graphicsmagick|affinity|pixelmator|luminar|dxo|zoner"
+    r"|photoscape|nomacs|gwenview|shotwell|eog|honeyview|jpegtran|canva|polarr|vsco|ashampoo|corel|aperture",
+    re.IGNORECASE,
+)
+_RELEASE = re.compile(r"\bv?[\d.]+\w*|\b[0-9a-f]{8,}\b", re.IGNORECASE)
+_SHAPE = 0.01  # of width over height
+
+
+def detect_edited_photos(photos: Sequence[PhotoMetadata]) -> Bools:
+    """True where the software tag names a viewer or editor, or is not what most photos of the camera carry.
+
+    Two releases of one firmware on a card are an update, not an edit. A tag that all photos share is the
+    camera's own, whatever it is called, unless it is a known editor's.
+    """
+    usual = _usual_software(photos)
+    return np.array([_is_edited(photo.software, usual[_camera(photo)]) for photo in photos], dtype=bool)
+
+
+def detect_sideways_photos(photos: Sequence[PhotoMetadata]) -> Bools:
+    """True where a picture is as high as most of its camera's are wide, and as wide as they are high."""
+    sizes: dict[tuple[str, ...], Counter[tuple[int, int]]] = {}
+    for photo in photos:
+        sizes.setdefault(_camera(photo), Counter())[photo.image_size_px] += 1
+    return np.array(
+        [
+            photo.image_size_px[0] != photo.image_size_px[1]
+            and sizes[_camera(photo)][photo.image_size_px[::-1]] > sizes[_camera(photo)][photo.image_size_px]
+            for photo in photos
+        ],
+        dtype=bool,
+    )
+
+
+def find_interior(
+    photo: PhotoMetadata, sideways: bool, interior_for: Callable[[PhotoMetadata], InteriorOrientation]
+) -> InteriorOrientation:
+    """The interior orientation of a photo; of a sideways one, the camera's turned by 90° (or 270°: later).
+
+    Raises what `resolve_interior` raises.
+    """
+    if not sideways:
+        return interior_for(photo)
+    exif = photo.exif_size_px
+    upright = replace(
+        photo,
+        image_size_px=photo.image_size_px[::-1],
+        exif_size_px=exif[::-1] if exif is not None and _same_way(exif, photo.image_size_px) else exif,
+    )
+    return rotate_interior(interior_for(upright), 1)
+
+
+def report_edits(
+    photos: Sequence[PhotoMetadata], names: Sequence[str], edited: Bools, settled: Bools
+) -> list[Problem]:
+    """Sentences on edited photos: those whose pixels were compared with their neighbours', and the others."""
+    problems = []
+    untouched = [photo for photo, is_edited in zip(photos, edited.tolist(), strict=True) if not is_edited]
+    for code, rows, severity, en, vi in (
+        (
+            "edited",
+            edited & settled,
+            Severity.INFO,
+            "whether they were turned was settled by comparing their pixels with their neighbours'",
+            "đã so sánh hình với các ảnh bên cạnh để biết ảnh có bị xoay hay không",
+        ),
+        (
+            "edited_unsettled",
+            edited & ~settled,
+            Severity.WARNING,
+            "they may be turned or cropped and no neighbour has enough in common with them to tell, so"
+            " they are laid as their metadata say: look at them on the map, or give the originals",
+            "có thể đã bị xoay hoặc cắt nhưng không có ảnh bên cạnh nào đủ chi tiết chung để kiểm tra,"
+            " nên được trải theo siêu dữ liệu: hãy xem lại trên bản đồ hoặc dùng ảnh gốc trong thẻ nhớ",
+        ),
+    ):
+        if not rows.any():
+            continue
+        chosen = [photo for photo, is_meant in zip(photos, rows.tolist(), strict=True) if is_meant]
+        software = _listed(photo.software for photo in chosen)
+        cameras = {_camera(photo) for photo in chosen}
+        others = _listed(
+            photo.software for photo in untouched if photo.software and _camera(photo) in cameras
+        )
+        problems.append(
+            Problem(
+                code=code,
+                severity=severity,
+                sentence_en=f"{len(chosen)} photos were saved by {software}"
+                + (f", the others by {others}" if others else "")
+                + f": {en}.",
+                sentence_vi=f"{len(chosen)} ảnh đã được lưu lại bằng {software}"
+                + (f", các ảnh khác bằng {others}" if others else "")
+                + f": {vi}.",
+                frames=tuple(names[row] for row in np.flatnonzero(rows).tolist()),
+            )
+        )
+    return [*problems, *_cropped(photos, names, edited)]
+
+
+def _cropped(photos: Sequence[PhotoMetadata], names: Sequence[str], edited: Bools) -> list[Problem]:
+    """Edited photos of another shape than most of their camera's, and less long: a crop moves the principal
+    point. A camera's own wide pictures are as long as its others.
+    """
+    sizes: dict[tuple[str, ...], Counter[tuple[int, int]]] = {}
+    for photo in photos:
+        sizes.setdefault(_camera(photo), Counter())[photo.image_size_px] += 1
+    usual = {camera: counted.most_common(1)[0][0] for camera, counted in sizes.items()}
+    cropped = tuple(
+        name
+        for photo, name, is_edited in zip(photos, names, edited.tolist(), strict=True)
+        if is_edited
+        and max(photo.image_size_px) < max(usual[_camera(photo)])
+        and abs(_shape(photo.image_size_px) / _shape(usual[_camera(photo)]) - 1.0) > _SHAPE
+    )
+    if not cropped:
+        return []
+    return [
+        Problem(
+            code="cropped",
+            severity=Severity.WARNING,
+            sentence_en=f"{len(cropped)} edited photos have another shape than the rest of their camera's:"
+            " they were cropped, so their middle is not the lens's and they lie off by as much; give the"
+            " originals.",
+            sentence_vi=f"{len(cropped)} ảnh đã chỉnh sửa có tỉ lệ khung hình khác các ảnh cùng máy: ảnh đã"
+            " bị cắt nên vị trí sẽ lệch; hãy dùng ảnh gốc.",
+            frames=cropped,
+        )
+    ]
+
+
+def _is_edited(software: str, usual: str) -> bool:
+    if not software:
+        return False
+    if _EDITORS.search(software):
+        return True
+    return bool(usual) and _RELEASE.sub("", software) != _RELEASE.sub("", usual)
+
+
+def _usual_software(photos: Sequence[PhotoMetadata]) -> dict[tuple[str, ...], str]:
+    """What most photos of each camera carry; "" where no tag is on more than half of them."""
+    counted: dict[tuple[str, ...], Counter[str]] = {}
+    for photo in photos:
+        counted.setdefault(_camera(photo), Counter())[photo.software] += 1
+    return {
+        camera: (software if 2 * count > counts.total() else "")
+        for camera, counts in counted.items()
+        for software, count in counts.most_common(1)
+    }
+
+
+def _camera(photo: PhotoMetadata) -> tuple[str, ...]:
+    return photo.maker, photo.model, photo.serial, photo.band
+
+
+def _shape(size_px: tuple[int, int]) -> float:
+    """Long side over short side."""
+    return max(size_px) / max(min(size_px), 1)
+
+
+def _same_way(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    return (a[0] > a[1]) == (b[0] > b[1])
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(set(names)))

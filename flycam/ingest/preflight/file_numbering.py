@@ -1,0 +1,86 @@
+"""A half-copied card: file numbers that are missing between others of the same series."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.ingest.preflight.diagnosis import Problem, Severity
+
+_COUNTER = re.compile(r"^(?P<head>.*?)(?P<number>\d{3,5})(?P<tail>(?:_[A-Za-z]+)?\.\w+)$")
+_DATED = re.compile(r"\d{8,14}[_-]?")
+_MAX_GAP = 200
+_ROLL_OVER = (999, 9999)
+
+
+def parse_counters(names: Sequence[str]) -> NDArray[np.int64]:
+    """The camera's counter in each file name (N int64), -1 where there is none."""
+    matches = [_COUNTER.match(name) for name in names]
+    return np.array([-1 if m is None else int(m["number"]) for m in matches], dtype=np.int64)
+
+
+def find_missing_files(paths: Sequence[Path]) -> tuple[tuple[str, ...], list[Problem]]:
+    """Names of files that the numbering says should exist, and the sentence.
+
+    Series are told apart by what stands before the counter (a date in it is a pattern, not a name), by what
+    stands after it, and by folder, unless no number occurs in two: then the camera counted on, or a card was
+    sorted into folders. A jump of over 200, or the roll-over after 999 or 9999, begins a new series.
+    """
+    missing: list[str] = []
+    ranges: list[str] = []
+    for (folder, pattern, tail, width), members in _series(paths).items():
+        for before, after in _jumps(members):
+            head = folder + pattern.replace("#", "*")
+            gone = [f"{head}{n:0{width}d}{tail}" for n in range(before + 1, after)]
+            missing += gone
+            ranges.append(gone[0] if len(gone) == 1 else f"{gone[0]} to {gone[-1]}")
+    if not missing:
+        return (), []
+    shown = ", ".join(ranges[:8]) + (f" and {len(ranges) - 8} more" if len(ranges) > 8 else "")
+    shown_vi = shown.replace(" to ", " đến ").replace(" and ", " và ").replace(" more", " chỗ khác")
+    return tuple(missing), [
+        Problem(
+            code="numbers_missing",
+            severity=Severity.WARNING,
+            sentence_en=f"{len(missing)} file numbers are missing in {len(ranges)} places ({shown}): if "
+            "the card was copied in part, copy the rest and ingest again; what is there is used.",
+            sentence_vi=f"Thiếu {len(missing)} số tệp ở {len(ranges)} chỗ ({shown_vi}): nếu mới chép một "
+            "phần thẻ nhớ, hãy chép nốt rồi nhập lại; phần đã có vẫn được dùng.",
+        )
+    ]
+
+
+def _series(paths: Sequence[Path]) -> dict[tuple[str, str, str, int], list[tuple[str, int]]]:
+    """Members (what stands before the number, number) by (folder/ or "", pattern, what follows, digits)."""
+    cards: dict[tuple[str, str, int], dict[Path, list[tuple[str, int]]]] = {}
+    for path in sorted(set(paths), key=lambda path: (path.name, path)):
+        match = _COUNTER.match(path.name)
+        if match is None:
+            continue
+        head, number, tail = match["head"], match["number"], match["tail"]
+        folders = cards.setdefault((_DATED.sub("#", head), tail, len(number)), {})
+        folders.setdefault(path.parent, []).append((head, int(number)))
+    series: dict[tuple[str, str, str, int], list[tuple[str, int]]] = {}
+    for key, folders in cards.items():
+        times = Counter(pair for members in folders.values() for pair in members)
+        if max(times.values()) == 1:
+            series["", *key] = sorted(times)
+        else:
+            series |= {(f"{folder.name}/", *key): members for folder, members in folders.items()}
+    return series
+
+
+def _jumps(members: list[tuple[str, int]]) -> list[tuple[int, int]]:
+    """(number before, number after) of each hole, in the order in which the camera counted.
+
+    Sorted by name: with a date in the name that is the order of time, so that a counter which rolls over or
+    starts again does not make a hole.
+    """
+    numbers = [n for _, n in members]
+    return [(a, b) for a, b in pairwise(numbers) if 1 < b - a <= _MAX_GAP and a not in _ROLL_OVER]

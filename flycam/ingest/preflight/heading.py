@@ -1,0 +1,299 @@
+"""Heading: which yaw to believe, and what to do where there is none.
+
+Every rule takes and returns plain columns in degrees, clockwise from true north, and says in one sentence
+what it decided and on which numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flycam.ingest.preflight.diagnosis import Problem, Severity
+from flycam.ingest.preflight.flight_table import (
+    Bools,
+    FlightTable,
+    Floats,
+    compute_circular_mean_deg,
+    wrap_degrees,
+)
+from flycam.ingest.preflight.sorties import GroundCourse
+
+SIGMA_GIMBAL_YAW_DEG = 1.5
+SIGMA_BODY_YAW_DEG = 3.0
+_BEND_DEG = 20.0
+_MIN_SWINGS = 4
+SIGMA_COURSE_YAW_DEG = 8.0
+SIGMA_TURN_YAW_DEG = 30.0
+"""Of a course where the aircraft turned, or after a pause."""
+SIGMA_DIRECTION_DEG = 5.0
+
+_AGREE_DEG = 20.0
+_FOLLOWS = 0.9
+_MIN_EVIDENCE = 4
+_LOCK_DEG = 1.0
+_MAGNETIC_WITHIN_DEG = 1.5
+
+
+def resolve_yaw(
+    gimbal_yaw: Floats, flight_yaw: Floats, course: GroundCourse, fixed: Bools
+) -> tuple[Floats, Floats, list[Problem]]:
+    """Gimbal against flight yaw, decided by which of them turns with the course over ground.
+
+    Returns the chosen yaw N, its sigma N (degrees), and the sentence with the numbers.
+    """
+    sigma = np.where(fixed, SIGMA_BODY_YAW_DEG, SIGMA_GIMBAL_YAW_DEG)
+    chosen = np.where(np.isfinite(gimbal_yaw), gimbal_yaw, flight_yaw)
+    borrowed = ~fixed & ~np.isfinite(gimbal_yaw) & np.isfinite(flight_yaw)
+    problems = [_borrowed_yaw(int(borrowed.sum()))] if borrowed.any() else []
+    sigma = np.where(borrowed, SIGMA_BODY_YAW_DEG, sigma)
+    both = ~fixed & np.isfinite(gimbal_yaw) & np.isfinite(flight_yaw)
+    offset, steady = compute_circular_mean_deg((gimbal_yaw - flight_yaw)[both])
+    if both.sum() < _MIN_EVIDENCE or (abs(offset) < _AGREE_DEG and steady > _FOLLOWS):
+        return chosen, sigma, problems
+    evidence = both & course.straight
+    g_mean, g_follow = compute_circular_mean_deg((gimbal_yaw - course.course_deg)[evidence])
+    f_mean, f_follow = compute_circular_mean_deg((flight_yaw - course.course_deg)[evidence])
+    _, one_way = compute_circular_mean_deg(course.course_deg[evidence])
+    strips = evidence.sum() >= _MIN_EVIDENCE
+    gimbal_follows, flight_follows = strips and g_follow > _FOLLOWS, strips and f_follow > _FOLLOWS
+    if gimbal_follows and flight_follows:
+        use_flight = abs(f_mean) + _AGREE_DEG < abs(g_mean)
+        decided = one_way < _FOLLOWS or abs(abs(f_mean) - abs(g_mean)) > 45.0
+    else:
+        use_flight = flight_follows and not gimbal_follows
+        decided = gimbal_follows or flight_follows
+    relative = False
+    if use_flight and not gimbal_follows:
+        small = float(np.median(np.abs(wrap_degrees(gimbal_yaw[both]))))
+        relative = 0.05 < small < 45.0
+    if use_flight:
+        turned = flight_yaw + gimbal_yaw if relative else flight_yaw
+        chosen = np.where(both, wrap_degrees(turned), chosen)
+        sigma = np.where(both, SIGMA_BODY_YAW_DEG, sigma)
+    problems.append(
+        _yaw_sentence(
+            use_flight=bool(use_flight),
+            relative=relative,
+            decided=bool(decided),
+            offset=offset,
+            gimbal=(g_mean, g_follow),
+            flight=(f_mean, f_follow),
+            count=int(evidence.sum()),
+        )
+    )
+    return chosen, sigma, problems
+
+
+def _borrowed_yaw(count: int) -> Problem:
+    return Problem(
+        code="yaw_from_aircraft",
+        severity=Severity.INFO,
+        sentence_en=f"{count} photos carry a gimbal pitch but no gimbal yaw: the aircraft's yaw is used.",
+        sentence_vi=f"{count} ảnh có pitch nhưng không có yaw của gimbal: dùng yaw của máy bay.",
+    )
+
+
+def _yaw_sentence(
+    *,
+    use_flight: bool,
+    relative: bool,
+    decided: bool,
+    offset: float,
+    gimbal: tuple[float, float],
+    flight: tuple[float, float],
+    count: int,
+) -> Problem:
+    numbers_en = (
+        f"over {count} photos on straight strips gimbal yaw stands {gimbal[0]:+.0f}° to the course "
+        f"(agreement {gimbal[1]:.2f} of 1), flight yaw {flight[0]:+.0f}° ({flight[1]:.2f})"
+    )
+    numbers_vi = (
+        f"trên {count} ảnh của các đường bay thẳng, yaw gimbal lệch {gimbal[0]:+.0f}° so với hướng bay "
+        f"thực (độ khớp {gimbal[1]:.2f}/1), yaw máy bay lệch {flight[0]:+.0f}° ({flight[1]:.2f})"
+    )
+    if not decided:
+        choice_en = "the evidence does not decide, gimbal yaw is kept"
+        choice_vi = "chưa đủ bằng chứng, giữ yaw của gimbal"
+    elif relative:
+        choice_en = "gimbal yaw is relative to the aircraft, the sum of both is used"
+        choice_vi = "yaw gimbal là góc so với máy bay, dùng tổng hai góc"
+    elif use_flight:
+        choice_en, choice_vi = "flight yaw is used", "dùng yaw của máy bay"
+    else:
+        choice_en, choice_vi = "gimbal yaw is used", "dùng yaw của gimbal"
+    return Problem(
+        code="yaw_choice",
+        severity=Severity.INFO if decided else Severity.WARNING,
+        sentence_en=f"Gimbal and flight yaw differ by {offset:+.0f}°: {numbers_en}; {choice_en}.",
+        sentence_vi=f"Yaw gimbal và yaw máy bay khác nhau {offset:+.0f}°: {numbers_vi}; {choice_vi}.",
+    )
+
+
+def resolve_gimbal_lock(
+    yaw: Floats, pitch: Floats, flight_yaw: Floats, fixed: Bools, names: tuple[str, ...]
+) -> tuple[Floats, Bools, list[Problem]]:
+    """At pitch -90 a gimbal's yaw may jump: single frames that leave the flight's usual offset to the
+    aircraft by over 20 degrees get that offset. Returns yaw N, which were changed N, the sentence."""
+    offset = wrap_degrees(yaw - flight_yaw)
+    usual, steady = compute_circular_mean_deg(offset[~fixed])
+    near = ~fixed & (np.abs(pitch + 90.0) < _LOCK_DEG) & np.isfinite(offset)
+    jumped = near & (np.abs(wrap_degrees(offset - usual)) > _AGREE_DEG)
+    if not jumped.any() or steady < 0.5 or jumped.sum() > 0.25 * max(int(near.sum()), 1):
+        return yaw, np.zeros(len(yaw), dtype=bool), []
+    worst = float(np.max(np.abs(wrap_degrees(offset - usual)[jumped])))
+    settled = np.where(jumped, wrap_degrees(flight_yaw + usual), yaw)
+    count = int(jumped.sum())
+    return (
+        settled,
+        jumped,
+        [
+            Problem(
+                code="gimbal_lock",
+                severity=Severity.INFO,
+                sentence_en=f"{count} nadir photos have a gimbal yaw up to {worst:.0f}° off the flight's "
+                f"usual {usual:+.0f}° to the aircraft (gimbal lock at -90°): aircraft yaw {usual:+.0f}° is "
+                "used for them.",
+                sentence_vi=f"{count} ảnh thẳng đứng có yaw gimbal lệch tới {worst:.0f}° so với mức thường "
+                f"{usual:+.0f}° (khoá gimbal ở -90°): dùng yaw máy bay {usual:+.0f}° cho các ảnh đó.",
+                frames=tuple(n for n, j in zip(names, jumped, strict=True) if j),
+            )
+        ],
+    )
+
+
+def resolve_heading_offset(
+    yaw: Floats, course: GroundCourse, declination_deg: float
+) -> tuple[Floats, list[Problem]]:
+    """Magnetic against true north: the heading stands off the course by the same angle both ways.
+
+    A heading from magnetic north stands off by minus the declination of the place: the sentence says whether
+    that explains what was found.
+    Wind turns the nose to opposite sides on opposite strips; a compass error does not. Only flights with
+    strips both ways can tell, and only an offset over 3 degrees and three standard errors is taken off.
+    """
+    usable = course.straight & np.isfinite(yaw)
+    difference = wrap_degrees(yaw - course.course_deg)
+    main, _ = compute_circular_mean_deg(course.course_deg[usable] * 2.0)
+    along = np.cos(np.radians(course.course_deg - main / 2.0))
+    there, back = usable & (along > 0.9), usable & (along < -0.9)
+    if min(there.sum(), back.sum()) < _MIN_EVIDENCE:
+        return yaw, []
+    (a, ra), (b, rb) = (
+        compute_circular_mean_deg(difference[there]),
+        compute_circular_mean_deg(difference[back]),
+    )
+    offset, _ = compute_circular_mean_deg(np.array([a, b]))
+    spread = np.degrees(np.sqrt(-2.0 * np.log(np.clip(min(ra, rb), 1e-9, 1.0))))
+    error = float(spread / np.sqrt(min(there.sum(), back.sum())))
+    crab = float(abs(wrap_degrees(np.asarray(a - b)))) / 2.0
+    if min(ra, rb) < _FOLLOWS or not max(3.0, 3.0 * error, crab) < abs(offset) < 30.0:
+        return yaw, []
+    why_en, why_vi = _why_off(offset, error, declination_deg)
+    return wrap_degrees(yaw - offset), [
+        Problem(
+            code="heading_offset",
+            severity=Severity.WARNING,
+            sentence_en=f"Headings stand {offset:+.1f}° ± {error:.1f}° off the course on strips both ways "
+            f"({a:+.1f}° and {b:+.1f}°): {why_en}; {offset:+.1f}° was taken off.",
+            sentence_vi=f"Hướng mũi lệch {offset:+.1f}° ± {error:.1f}° so với hướng bay thực ở cả hai "
+            f"chiều ({a:+.1f}° và {b:+.1f}°): {why_vi}; đã trừ {offset:+.1f}°.",
+        )
+    ]
+
+
+def _why_off(offset: float, error: float, declination_deg: float) -> tuple[str, str]:
+    """What stands behind a heading that is `offset` off true north, in English and Vietnamese."""
+    here = f"{declination_deg:+.1f}°"
+    if abs(offset + declination_deg) >= max(_MAGNETIC_WITHIN_DEG, 3.0 * error):
+        return (
+            f"the compass is off, for declination here is {here}",
+            f"la bàn lệch, vì độ từ thiên ở đây là {here}",
+        )
+    return (
+        f"magnetic north was taken for true (declination here is {here})",
+        f"bắc từ bị coi là bắc thực (độ từ thiên ở đây là {here})",
+    )
+
+
+def fill_yaw_from_direction(
+    yaw: Floats, sigma: Floats, table: FlightTable, declination_deg: float
+) -> tuple[Floats, Floats, list[Problem]]:
+    """Photos without any yaw take EXIF GPSImgDirection; what is from magnetic north is brought to true."""
+    filled = ~np.isfinite(yaw) & np.isfinite(table.direction)
+    if not filled.any():
+        return yaw, sigma, []
+    from_magnetic = filled & np.array([photo.direction_reference == "M" for photo in table.photos])
+    magnetic = int(from_magnetic.sum())
+    true_north = wrap_degrees(table.direction + np.where(from_magnetic, declination_deg, 0.0))
+    return (
+        np.where(filled, true_north, yaw),
+        np.where(filled, SIGMA_DIRECTION_DEG, sigma),
+        [
+            Problem(
+                code="yaw_from_exif_direction",
+                severity=Severity.WARNING,
+                sentence_en=f"{int(filled.sum())} photos carry only an image direction ({magnetic} of "
+                f"them from magnetic north, corrected by {declination_deg:+.1f}°): it is used "
+                f"(± {SIGMA_DIRECTION_DEG:.0f}°).",
+                sentence_vi=f"{int(filled.sum())} ảnh chỉ có hướng ảnh ({magnetic} ảnh theo bắc "
+                f"từ, đã hiệu chỉnh {declination_deg:+.1f}°): dùng hướng này (± {SIGMA_DIRECTION_DEG:.0f}°).",
+                frames=table.names_of(filled),
+            )
+        ],
+    )
+
+
+def fill_yaw_from_course(
+    yaw: Floats, sigma: Floats, course: GroundCourse, names: tuple[str, ...]
+) -> tuple[Floats, Floats, list[Problem]]:
+    """Photos without any yaw take the course over ground, with a wide sigma, wider in turns."""
+    filled = ~np.isfinite(yaw) & np.isfinite(course.rough_deg)
+    if not filled.any():
+        return yaw, sigma, []
+    doubt = np.where(course.bent, SIGMA_TURN_YAW_DEG, SIGMA_COURSE_YAW_DEG)
+    return (
+        np.where(filled, course.rough_deg, yaw),
+        np.where(filled, doubt, sigma),
+        [
+            Problem(
+                code="yaw_from_course",
+                severity=Severity.WARNING,
+                sentence_en=f"{int(filled.sum())} photos carry no heading: the course over ground is used "
+                f"(± {SIGMA_COURSE_YAW_DEG:.0f}°, in turns ± {SIGMA_TURN_YAW_DEG:.0f}°).",
+                sentence_vi=f"{int(filled.sum())} ảnh không có hướng: dùng hướng bay thực "
+                f"(± {SIGMA_COURSE_YAW_DEG:.0f}°, chỗ vòng ± {SIGMA_TURN_YAW_DEG:.0f}°).",
+                frames=tuple(n for n, f in zip(names, filled, strict=True) if f),
+            )
+        ],
+    )
+
+
+def widen_unsteady_yaw(
+    yaw: Floats, sigma: Floats, course: GroundCourse, fixed: Bools, names: tuple[str, ...]
+) -> tuple[Floats, list[Problem]]:
+    """Larger sigmas where the aircraft's yaw swings against its course from photo to photo. Degrees, N.
+
+    Wind makes a steady angle between the two, which cancels from one photo to the next; what is left is
+    swinging of a light aircraft, of which the yaw written may be a second old. Its robust spread (1.48 times
+    the median, by the root of two since two yaws enter) is the sigma, if twice that of a steady aircraft.
+    """
+    step, bend = wrap_degrees(np.diff(yaw)), wrap_degrees(np.diff(course.course_deg))
+    swing = np.abs(wrap_degrees(step - bend))
+    usable = fixed[1:] & fixed[:-1] & np.isfinite(swing) & (np.abs(bend) < _BEND_DEG)
+    if usable.sum() < _MIN_SWINGS:
+        return sigma, []
+    spread = float(np.median(swing[usable])) * 1.4826 / float(np.sqrt(2.0))
+    widened = fixed & (2.0 * sigma < spread)
+    if not widened.any():
+        return sigma, []
+    return np.where(widened, spread, sigma), [
+        Problem(
+            code="unsteady_yaw",
+            severity=Severity.INFO,
+            sentence_en=f"{int(widened.sum())} photos: the aircraft's yaw swings against its course by"
+            f" {spread:.0f}° from photo to photo, so heading is taken as known to ± {spread:.0f}° only.",
+            sentence_vi=f"{int(widened.sum())} ảnh: hướng mũi máy bay dao động {spread:.0f}° so với hướng bay"
+            f" giữa các ảnh, nên hướng chỉ được coi là chính xác đến ± {spread:.0f}°.",
+            frames=tuple(name for name, wide in zip(names, widened.tolist(), strict=True) if wide),
+        )
+    ]

@@ -1,0 +1,115 @@
+"""Unreadable and blurred photos and covered lenses, told from the rest of the flight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from flycam.errors import FrameRejected, FrameUnreadable, LensCovered, TooBlurred
+from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.ingest.photo.pixel_checks import SMOOTH, Checks, PixelChecks
+from flycam.ingest.preflight.diagnosis import Problem, Severity
+from flycam.messages import _
+
+BLURRED_SHARE = 0.25
+"""A photo this far below the median sharpness of its camera is rejected; below twice that it is mentioned."""
+_MIN_COMPARED = 5
+_MIN_USUAL_SHARPNESS = 0.02  # a flight that is all smear has nothing to be compared with
+
+
+def reject_bad_images(
+    photos: Sequence[PhotoMetadata], names: Sequence[str], checks: Checks
+) -> tuple[dict[int, FrameRejected], list[Problem]]:
+    """Rows without a usable picture, each with its error; sentences. What was not checked is kept.
+
+    names  what the sentences call the photos (`naming.told_apart`)
+    """
+    if not checks:
+        return {}, []
+    looks = [checks.get(photo.path) for photo in photos]
+    unread = {row: look for row, look in enumerate(looks) if isinstance(look, FrameUnreadable)}
+    seen = [look if isinstance(look, PixelChecks) else None for look in looks]
+    covered = np.array([look is not None and look.lens_covered for look in seen], dtype=bool)
+    ratio = _sharpness_ratio(photos, seen)
+    blurred = ~covered & (ratio < BLURRED_SHARE)
+    soft = ~covered & ~blurred & (ratio < 2.0 * BLURRED_SHARE)
+    refused: dict[int, FrameRejected] = {
+        **unread,
+        **{
+            i: LensCovered(_("{names}: holds no picture: take off the lens cap", names=names[i]))
+            for i in np.flatnonzero(covered).tolist()
+        },
+    }
+    for i in np.flatnonzero(blurred).tolist():
+        percent = ratio[i] * 100
+        refused[i] = TooBlurred(
+            _(
+                "{names}: has {percent:.0f} % of the flight's usual sharpness: fly slower there",
+                names=names[i],
+                percent=percent,
+            )
+        )
+    is_unread = np.zeros(len(photos), dtype=bool)
+    is_unread[list(unread)] = True
+    cases = (
+        (
+            is_unread,
+            "unreadable",
+            "cannot be read, so left out; the reason stands with each",
+            "không đọc được, bị loại; lý do ghi ở từng ảnh",
+        ),
+        (
+            covered,
+            "lens_covered",
+            "hold no picture (lens cap, or black) and are left out",
+            "không có hình (nắp ống kính hoặc đen), bị loại",
+        ),
+        (
+            blurred,
+            "blurred",
+            "are far less sharp than the rest and are left out",
+            "mờ hơn hẳn các ảnh khác, bị loại",
+        ),
+        (
+            soft,
+            "soft",
+            "are clearly less sharp than the rest but are used",
+            "kém nét hơn rõ rệt nhưng vẫn dùng",
+        ),
+    )
+    problems = [
+        Problem(
+            code=code,
+            severity=Severity.INFO if code == "soft" else Severity.WARNING,
+            sentence_en=f"{int(mask.sum())} photos {en}.",
+            sentence_vi=f"{int(mask.sum())} ảnh {vi}.",
+            frames=tuple(names[i] for i in np.flatnonzero(mask).tolist()),
+        )
+        for mask, code, en, vi in cases
+        if mask.any()
+    ]
+    return refused, problems
+
+
+def _sharpness_ratio(photos: Sequence[PhotoMetadata], seen: Sequence[PixelChecks | None]) -> np.ndarray:
+    """Sharpness above that of a smear, over the median of the camera and layer; NaN where not comparable.
+
+    A picture smeared over many pixels still has the sharpness `SMOOTH`. Smears of 25 pixels came to 0.1 to
+    0.3 of the usual on brighton_beach, seneca_fixed_wing and drills; no sharp photo there lay below 0.7.
+    """
+    ratio = np.full(len(photos), np.nan)
+    groups: dict[tuple[str, str, str, tuple[int, int]], list[tuple[int, float]]] = {}
+    for row, (photo, look) in enumerate(zip(photos, seen, strict=True)):
+        if look is not None and not look.lens_covered:
+            group = (photo.maker, photo.model, photo.band, photo.image_size_px)
+            groups.setdefault(group, []).append((row, look.sharpness))
+    for members in groups.values():
+        rows = [row for row, _ in members]
+        if len(rows) < _MIN_COMPARED:
+            continue
+        sharpness = np.array([value for _, value in members])
+        usual = float(np.median(sharpness)) - SMOOTH
+        if usual > _MIN_USUAL_SHARPNESS:
+            ratio[rows] = np.maximum(sharpness - SMOOTH, 0.0) / usual
+    return ratio

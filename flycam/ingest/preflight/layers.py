@@ -1,0 +1,86 @@
+"""Which layer photos belong to: by their tags, by the operator's word, and where one should ask.
+
+A camera with its infrared filter taken out writes the same tags as one that has it. Such cameras are known
+(`bands` in models/cameras); their photos stay colour until the operator says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from flycam.frame.frame import Layer
+from flycam.geodata.cameras import lookup_bands
+from flycam.ingest.photo.display_names import make_display_names
+from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.ingest.preflight.diagnosis import Problem, Severity
+
+LAYER_NAMES_VI = {
+    Layer.COLOUR: "màu",
+    Layer.INFRARED: "hồng ngoại",
+    Layer.THERMAL: "nhiệt",
+    Layer.NIGHT: "ban đêm",
+}
+
+
+MAYBE_INFRARED = "maybe_infrared"
+
+
+def assign_layer(
+    photos: Sequence[PhotoMetadata], layer: str | None, problems: list[Problem]
+) -> Sequence[PhotoMetadata]:
+    """The photos, all of the operator's `layer` if one is given; what is to be said is added to `problems`.
+
+    Raises ValueError for a layer that does not exist.
+    """
+    if layer is None:
+        problems += _suspected_infrared(photos)
+        return photos
+    wanted = Layer(layer)
+    changed = tuple(
+        name for photo, name in zip(photos, make_display_names(photos), strict=True) if photo.band != wanted
+    )
+    problems.append(
+        Problem(
+            code="layer_given",
+            severity=Severity.INFO,
+            sentence_en=f"All photos are {wanted} by the operator's word; the tags of {len(changed)} of "
+            f"{len(photos)} say otherwise.",
+            sentence_vi=f"Tất cả ảnh được xếp vào lớp {LAYER_NAMES_VI[wanted]} theo lời người vận hành; thẻ "
+            f"của {len(changed)} trong {len(photos)} ảnh ghi khác.",
+            frames=changed,
+        )
+    )
+    return [replace(photo, band=wanted.value) for photo in photos]
+
+
+def find_infrared_suspects(photos: Sequence[PhotoMetadata]) -> frozenset[str]:
+    """Cameras whose photos may be near-infrared although nothing says so."""
+    return frozenset(photo.camera_name for photo in photos if _is_doubted(photo))
+
+
+def _is_doubted(photo: PhotoMetadata) -> bool:
+    return photo.band == Layer.COLOUR and Layer.INFRARED in lookup_bands(photo.maker, photo.model)
+
+
+def _suspected_infrared(photos: Sequence[PhotoMetadata]) -> list[Problem]:
+    """Colour photos of cameras that are also sold for near-infrared, one sentence a camera."""
+    by_camera: dict[str, list[str]] = {}
+    for photo, name in zip(photos, make_display_names(photos), strict=True):
+        if _is_doubted(photo):
+            by_camera.setdefault(photo.model, []).append(name)
+    return [
+        Problem(
+            code=MAYBE_INFRARED,
+            severity=Severity.WARNING,
+            sentence_en=f"{len(names)} photos come from a {camera}, which mapping aircraft carry with a "
+            "colour or a near-infrared filter, and no tag says which: they are taken as colour; if plants "
+            "look red or violet, ingest them with --layer infrared, which also moves photos that are on the "
+            "map already.",
+            sentence_vi=f"{len(names)} ảnh chụp bằng {camera}, loại máy ảnh có thể gắn kính lọc màu hoặc "
+            "cận hồng ngoại, không có thẻ ghi rõ: coi là ảnh màu; nếu cây cối có màu đỏ hoặc tím, hãy nạp "
+            "với --layer infrared; ảnh đã có trên bản đồ cũng được chuyển sang lớp đó.",
+            frames=tuple(names),
+        )
+        for camera, names in by_camera.items()
+    ]

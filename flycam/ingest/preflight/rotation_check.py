@@ -1,0 +1,212 @@
+"""Pictures that lie turned against their own metadata, found by their pixels and read as they lie.
+
+Every photo is asked, not only those whose tags tell of an editor: its thumbnail, laid on the ground by its
+pose, must show what its neighbours show there. One that does so only turned by 180° (or, standing upright on
+a card of lying ones, by 90° or 270°) lies turned. Its camera is turned with it
+(`geometry.estimate_quarter_turns`), so that nothing after this needs to know: rays go through the pixels of
+the file as is.
+
+Pixels show that picture and heading disagree, not which of them is wrong. That somebody turned the picture is
+said only where its heading was measured and a tag, or its shape, tells of another program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.geometry.quarter_turns import rotate_exterior
+from flycam.geometry.thumbnail_similarity import ALL_WINDOWS, QUICK_WINDOWS, count_agreeing_windows
+from flycam.ingest.photo.pixel_checks import Checks, PixelChecks
+from flycam.ingest.preflight.diagnosis import Problem, Severity, TerrainAt
+from flycam.ingest.preflight.edited_photos import detect_edited_photos, detect_sideways_photos, report_edits
+from flycam.ingest.preflight.flight_table import Bools
+from flycam.ingest.preflight.frame_headers import ResolvedFlight
+from flycam.ingest.preflight.ortho_thumbnails import OrthoThumbnails, make_exterior, rotate_thumbnail_interior
+
+Votes = NDArray[np.int64]
+
+_AS_READ = 4
+"""Windows that two photos must have in common for both to count as confirmed."""
+_MIN_WINDOWS_EDITED, _MIN_WINDOWS = 4, 8
+_TIMES = 4
+_QUICK_NEIGHBOURS, _NEIGHBOURS = 2, 4
+_MAX_UNSURE = 64
+
+
+def correct_rotations(
+    flight: ResolvedFlight, keep: Bools, checks: Checks, terrain_at: TerrainAt | None
+) -> tuple[ResolvedFlight, list[Problem]]:
+    """The flight with the cameras of turned pictures turned, and what was found.
+
+    keep    rows that can be laid; checks with thumbnails: without them nothing can be settled, and photos
+            that went through an editor are only named
+    """
+    photos = flight.table.photos
+    edited, sideways = detect_edited_photos(photos), detect_sideways_photos(photos)
+    thumbnails = [
+        check.thumbnail if kept and isinstance(check := checks.get(photo.path), PixelChecks) else None
+        for photo, kept in zip(photos, keep.tolist(), strict=True)
+    ]
+    quarters = np.zeros(len(photos), dtype=np.int64)
+    votes = np.zeros((len(photos), 4), dtype=np.int64)
+    sure = np.zeros(len(photos), dtype=bool)
+    for band in sorted({photo.band for photo in photos}):
+        of_band = (row for row, photo in enumerate(photos) if photo.band == band)
+        rows = np.array([row for row in of_band if thumbnails[row] is not None], dtype=np.intp)
+        if len(rows) > 1:
+            shown = [t for row in rows if (t := thumbnails[row]) is not None]
+            ground = OrthoThumbnails(flight, rows, sideways, shown, terrain_at)
+            turns = ((1, 3, 0) if s else (0, 2) for s in sideways[rows].tolist())
+            judged = _RotationVote(ground, list(turns), (edited | sideways)[rows]).judge()
+            quarters[rows], votes[rows], sure[rows] = judged
+    problems = [
+        *report_edits(photos, flight.table.names, edited, sure),
+        *_rotation_problems(flight, quarters, votes, edited | sideways),
+        *_unsure(flight, sideways & ~sure & keep),
+    ]
+    return _turned(flight, quarters, sideways), problems
+
+
+def _turned(flight: ResolvedFlight, quarters: Votes, sideways: Bools) -> ResolvedFlight:
+    if not quarters.any():
+        return flight
+    rotations, interiors = flight.rotations.copy(), list(flight.interiors)
+    for row in np.flatnonzero(quarters).tolist():
+        turn = int(quarters[row])
+        rotations[row] = rotate_exterior(make_exterior(flight, row), turn).rotation
+        interiors[row] = rotate_thumbnail_interior(interiors[row], turn, bool(sideways[row]))
+    return replace(flight, rotations=rotations, interiors=interiors)
+
+
+@dataclass
+class _RotationVote:
+    """Which turn makes each picture agree with its neighbours.
+
+    turns      quarter turns that are possible for each
+    suspected  True where something else tells of a turn: less evidence will do
+    """
+
+    ground: OrthoThumbnails
+    turns: list[tuple[int, ...]]
+    suspected: Bools
+
+    def judge(self) -> tuple[Votes, Votes, Bools]:
+        """Quarter turns N, windows that agree for each turn N×4, and where anything is sure."""
+        n = len(self.ground)
+        self._known: dict[int, int] = {}
+        self._windows: dict[tuple[int, int, int, int], int] = {}
+        for i in range(n):
+            self._confirm(i)
+        votes = np.zeros((n, 4), dtype=np.int64)
+        doubtful = [i for i in range(n) if i not in self._known]
+        first = self._first_candidates(doubtful)
+        self._decide(first, votes)
+        if any(self._known.get(i) and not self.suspected[i] for i in first):
+            self._decide([i for i in doubtful if i not in set(first)], votes)
+        quarters = np.array([self._known.get(i, 0) for i in range(n)], dtype=np.int64)
+        return quarters, votes, np.isin(np.arange(n), list(self._known))
+
+    def _confirm(self, i: int) -> None:
+        """Tick off photos that agree as their metadata say: most flights end here."""
+        if i in self._known or 0 not in self.turns[i]:
+            return
+        for j in self.ground.find_neighbours(i, _QUICK_NEIGHBOURS):
+            if 0 in self.turns[j] and self._agreement(i, 0, j, 0, QUICK_WINDOWS) >= _AS_READ:
+                self._known[i] = self._known[j] = 0
+                return
+
+    def _first_candidates(self, doubtful: Sequence[int]) -> list[int]:
+        """All that are suspected, and of the others a bounded choice: over forest nothing agrees at all."""
+        others = [i for i in doubtful if not self.suspected[i]]
+        step = max(1, -(-len(others) // _MAX_UNSURE))
+        return sorted([*(i for i in doubtful if self.suspected[i]), *others[::step]])
+
+    def _decide(self, asked: Sequence[int], votes: Votes) -> None:
+        for i in asked:
+            for j in self.ground.find_neighbours(i, _NEIGHBOURS):
+                possible = (self._known[j],) if j in self._known else self.turns[j]
+                for own in self.turns[i]:
+                    votes[i, own] += max(self._agreement(i, own, j, q, ALL_WINDOWS) for q in possible)
+            best = int(votes[i].argmax())
+            others = int(np.delete(votes[i], best).max())
+            least = _MIN_WINDOWS_EDITED if self.suspected[i] else _MIN_WINDOWS
+            if votes[i, best] >= max(least, _TIMES * others):
+                self._known[i] = best
+
+    def _agreement(self, i: int, turn_i: int, j: int, turn_j: int, most: int) -> int:
+        if i > j:
+            i, turn_i, j, turn_j = j, turn_j, i, turn_i
+        key = (i, 4 * turn_i + turn_j, j, most)
+        if key not in self._windows:
+            a, b = self.ground.orthorectify(i, turn_i), self.ground.orthorectify(j, turn_j)
+            self._windows[key] = count_agreeing_windows(a, b, most)
+        return self._windows[key]
+
+
+def _rotation_problems(
+    flight: ResolvedFlight, quarters: Votes, votes: Votes, saved_again: Bools
+) -> list[Problem]:
+    guessed = flight.attitude.course_only
+    problems = []
+    for turn in (1, 2, 3):
+        for code, rows, en, vi in (
+            (
+                "heading_guessed_wrong",
+                guessed,
+                "{n} photos state no heading, and the course taken for it is off by {by}°",
+                "{n} ảnh không ghi hướng, và hướng bay dùng thay bị lệch {by}°",
+            ),
+            (
+                "turned",
+                ~guessed & saved_again,
+                "{n} of the photos were turned by {by}° clockwise after they were taken",
+                "{n} ảnh đã bị xoay {by}° theo chiều kim đồng hồ sau khi chụp",
+            ),
+            (
+                "turned",
+                ~guessed & ~saved_again,
+                "{n} of the photos lie turned by {by}° clockwise against the heading in their tags, which"
+                " name no other program",
+                "{n} ảnh bị xoay {by}° theo chiều kim đồng hồ so với hướng ghi trong thẻ; thẻ không ghi phần"
+                " mềm nào khác",
+            ),
+        ):
+            chosen = rows & (quarters == turn)
+            if not chosen.any():
+                continue
+            told = {"n": int(chosen.sum()), "by": 90 * turn}
+            found, as_written = int(votes[chosen, turn].sum()), int(votes[chosen, 0].sum())
+            problems.append(
+                Problem(
+                    code=code,
+                    severity=Severity.INFO,
+                    sentence_en=f"{en.format(**told)} ({found} places match the neighbouring photos only when"
+                    f" they are turned back, {as_written} as they are); flycam has turned them back, nothing"
+                    " is lost.",
+                    sentence_vi=f"{vi.format(**told)} ({found} chỗ chỉ khớp với các ảnh bên cạnh khi xoay"
+                    f" lại, {as_written} chỗ khớp khi để nguyên); flycam đã xoay lại, không mất dữ liệu.",
+                    frames=flight.table.names_of(chosen),
+                )
+            )
+    return problems
+
+
+def _unsure(flight: ResolvedFlight, unsure: Bools) -> list[Problem]:
+    if not unsure.any():
+        return []
+    count = int(unsure.sum())
+    return [
+        Problem(
+            code="sideways",
+            severity=Severity.WARNING,
+            sentence_en=f"{count} photos stand upright where their camera's others lie, and show too"
+            " little in common with their neighbours to tell which way: look at them on the map.",
+            sentence_vi=f"{count} ảnh đặt dọc trong khi các ảnh cùng máy đặt ngang, và không đủ chi tiết"
+            " chung với các ảnh bên cạnh để biết chiều xoay: hãy xem lại trên bản đồ.",
+            frames=flight.table.names_of(unsure),
+        )
+    ]

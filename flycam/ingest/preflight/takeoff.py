@@ -1,0 +1,195 @@
+"""How high the take-off point lies, from whatever knows something about it, with its sigma.
+
+The first photo is never taken for the take-off: a card may begin anywhere. What is known: the operator's
+word; the log's HOME_POSITION; the aircraft's own absolute minus relative height, which a consumer receiver
+gets wrong by up to 15 m; and the terrain within reach of the sortie's first and last photos.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flycam.frame.flight import LOCAL_DATUM
+from flycam.ingest.preflight.diagnosis import Problem, Severity, Takeoff, TerrainAt
+from flycam.ingest.preflight.flight_table import Floats
+from flycam.ingest.preflight.sortie_heights import CLEARANCE_M, SortieHeights
+from flycam.ingest.preflight.unit_check import check_terrain_units
+
+SIGMA_OPERATOR_M = 1.0
+SIGMA_TERRAIN_M = 3.0
+SIGMA_GNSS_HEIGHT_M = 8.0
+SIGMA_RTK_HEIGHT_M = 0.3
+_REACH_M = (60.0, 400.0)
+_RINGS = 6
+_SPOKES = 16
+_DISAGREE = 2.5
+_HOME_RANGE_M = 15_000.0
+_MAX_USEFUL_SIGMA_M = 15.0
+"""What a consumer receiver gets wrong at worst: a comparison less certain than that confirms nothing."""
+
+
+StatedTakeoff = float | tuple[float, float] | None
+"""The operator's word: a height in the terrain's datum, or (lon, lat) degrees of the take-off point."""
+
+
+def find_takeoff(
+    sortie: SortieHeights,
+    terrain_at: TerrainAt,
+    stated: StatedTakeoff = None,
+    home_lonlat: tuple[float, float] | None = None,
+) -> tuple[Takeoff, list[Problem]]:
+    """Height and sigma of the sortie's take-off in the terrain's datum, and how it was found.
+
+    `given` beats `home_lonlat`, which beats the estimate. The estimate takes the more certain of (a) the
+    aircraft's absolute minus relative height and (b) the terrain within reach, after both were compared;
+    a contradiction beyond 2.5 sigma is reported and (b) then wins, since (a) is known to jump. Ground that
+    stands higher than an aircraft flew over it raises the height.
+    """
+    if isinstance(stated, float | int):
+        _, datum = terrain_at(sortie.lonlat[:1])
+        return _takeoff(sortie, float(stated), SIGMA_OPERATOR_M, datum, "operator"), []
+    home = home_lonlat if home_lonlat is not None and _is_near(home_lonlat, sortie) else None
+    point = stated if stated is not None else home
+    if point is None:
+        return _estimate(sortie, terrain_at)
+    heights, datum = terrain_at(np.array([point], dtype=np.float64))
+    if np.isfinite(heights[0]):
+        how = "operator_point" if stated is not None else "home_position"
+        return _takeoff(sortie, float(heights[0]), SIGMA_TERRAIN_M, datum, how), []
+    found, problems = _estimate(sortie, terrain_at)
+    return found, [_off_terrain(point), *problems]
+
+
+def _is_near(lonlat: tuple[float, float], sortie: SortieHeights) -> bool:
+    """Whether a home can be this sortie's: a log of another place must not lend its home."""
+    east, north = (np.median(sortie.lonlat, axis=0) - lonlat) * 111_195.0
+    return bool(np.hypot(east * np.cos(np.radians(lonlat[1])), north) < _HOME_RANGE_M)
+
+
+def assume_plane_takeoff(sortie: SortieHeights, reference_base_m: float | None) -> Takeoff:
+    """Without terrain: height 0 of a LOCAL datum for the first sortie; others by their zero's difference."""
+    base = _base(sortie)
+    known = reference_base_m is not None and np.isfinite(base)
+    height = base - reference_base_m if known and reference_base_m is not None else 0.0
+    return _takeoff(sortie, float(height), SIGMA_GNSS_HEIGHT_M, LOCAL_DATUM, "plane")
+
+
+def _base(sortie: SortieHeights) -> float:
+    difference = sortie.absolute_m - sortie.relative_m
+    known = difference[np.isfinite(difference)]
+    return float(np.median(known)) if known.size else float("nan")
+
+
+def _takeoff(sortie: SortieHeights, height: float, sigma: float, datum: str, how: str) -> Takeoff:
+    return Takeoff(height_m=height, sigma_m=sigma, datum=datum, how=how, frames=sortie.names)
+
+
+def _estimate(sortie: SortieHeights, terrain_at: TerrainAt) -> tuple[Takeoff, list[Problem]]:
+    around, datum = _terrain_within_reach(sortie, terrain_at)
+    ground, ground_sigma = _middle_and_sigma(around)
+    base, base_sigma = _base(sortie), SIGMA_RTK_HEIGHT_M if sortie.is_rtk else SIGMA_GNSS_HEIGHT_M
+    problems: list[Problem] = []
+    both = np.isfinite(base) and np.isfinite(ground)
+    disagree = both and bool(abs(base - ground) > _DISAGREE * np.hypot(base_sigma, ground_sigma))
+    use_ground = disagree or ground_sigma < base_sigma if both else bool(np.isfinite(ground))
+    if both:
+        sigmas = base_sigma, ground_sigma
+        problems.append(_compared(sortie, base, ground, sigmas, disagree=disagree, use_ground=use_ground))
+    problems += check_terrain_units(sortie, around, base, terrain_at(sortie.lonlat)[0])
+    height, sigma = (ground, ground_sigma) if use_ground else (base, base_sigma)
+    how = ("terrain_and_altitude" if both else "terrain") if use_ground else "altitude"
+    if not np.isfinite(height):
+        return _takeoff(sortie, float("nan"), float("nan"), datum, how), problems
+    lowest = _lowest_possible(sortie, terrain_at)
+    if lowest > height:
+        problems.append(_raised(sortie, height, lowest))
+        sigma = float(np.hypot(sigma, lowest - height))
+        height = lowest
+    return _takeoff(sortie, height, sigma, datum, how), problems
+
+
+def _terrain_within_reach(sortie: SortieHeights, terrain_at: TerrainAt) -> tuple[Floats, str]:
+    """Known heights of the ground within reach of the first and last photo, and their datum: the aircraft
+    climbs about as far as it travels, so reach is three relative heights, from 60 to 400 m."""
+    first = sortie.relative_m[[0, -1]]
+    reach = np.clip(3.0 * np.nan_to_num(first, nan=100.0), *_REACH_M)
+    angle = np.linspace(0.0, 2.0 * np.pi, _SPOKES, endpoint=False)
+    fraction = np.sqrt((np.arange(_RINGS) + 0.5) / _RINGS)
+    disc = np.stack([np.outer(fraction, np.cos(angle)), np.outer(fraction, np.sin(angle))], -1).reshape(-1, 2)
+    metres_per_deg = 111_195.0 * np.array([np.cos(np.radians(sortie.lonlat[0, 1])), 1.0])
+    ends = sortie.lonlat[[0, -1]]
+    points = (ends[:, None] + reach[:, None, None] * disc / metres_per_deg).reshape(-1, 2)
+    heights, datum = terrain_at(points)
+    return heights[np.isfinite(heights)], datum
+
+
+def _middle_and_sigma(heights: Floats) -> tuple[float, float]:
+    """Median and 1-sigma; NaN of none."""
+    if not heights.size:
+        return float("nan"), float("nan")
+    low, middle, high = np.percentile(heights, [16.0, 50.0, 84.0])
+    return float(middle), float(np.hypot((high - low) / 2.0, SIGMA_TERRAIN_M))
+
+
+def _lowest_possible(sortie: SortieHeights, terrain_at: TerrainAt) -> float:
+    """The lowest take-off that keeps nearly all photos (98 %) clear of the ground below them."""
+    ground, _ = terrain_at(sortie.lonlat)
+    need = ground - sortie.relative_m
+    need = need[np.isfinite(need)]
+    return float(np.percentile(need, 98.0)) + CLEARANCE_M if need.size else float("-inf")
+
+
+def _off_terrain(point: tuple[float, float]) -> Problem:
+    place = f"{point[0]:.5f}, {point[1]:.5f}"
+    return Problem(
+        code="takeoff_off_terrain",
+        severity=Severity.WARNING,
+        sentence_en=f"The take-off point {place} lies outside the known terrain: its height is estimated.",
+        sentence_vi=f"Điểm cất cánh {place} nằm ngoài vùng có địa hình: độ cao của nó được ước lượng.",
+    )
+
+
+def _compared(
+    sortie: SortieHeights,
+    base: float,
+    ground: float,
+    sigmas: tuple[float, float],
+    *,
+    disagree: bool,
+    use_ground: bool,
+) -> Problem:
+    """What both say, whether that is a confirmation, and which of them is taken."""
+    difference, sigma = base - ground, float(np.hypot(*sigmas))
+    if disagree:
+        tail_en = f"{abs(difference) / sigma:.1f} sigma apart, so the absolute altitude is not believed"
+        tail_vi = f"chênh {abs(difference) / sigma:.1f} sigma, nên không tin độ cao tuyệt đối"
+    elif sigma > _MAX_USEFUL_SIGMA_M:
+        tail_en = "too uncertain for one to confirm the other"
+        tail_vi = "sai số quá lớn nên không kiểm tra được lẫn nhau"
+    else:
+        tail_en, tail_vi = "they agree within their errors", "khớp nhau trong sai số"
+    taken, taken_sigma = (ground, sigmas[1]) if use_ground else (base, sigmas[0])
+    from_en, from_vi = ("the terrain", "địa hình") if use_ground else ("the altitudes", "độ cao đã ghi")
+    tail_en += f"; taken from {from_en}: {taken:.1f} ± {taken_sigma:.1f} m"
+    tail_vi += f"; lấy theo {from_vi}: {taken:.1f} ± {taken_sigma:.1f} m"
+    return Problem(
+        code="altitude_off" if disagree else "takeoff_estimated",
+        severity=Severity.WARNING if disagree else Severity.INFO,
+        sentence_en=f"Take-off ({len(sortie.names)} photos from {sortie.names[0]}): absolute minus "
+        f"relative height says {base:.1f} m, terrain within reach {ground:.1f} m, difference "
+        f"{difference:+.1f} ± {sigma:.1f} m: {tail_en}.",
+        sentence_vi=f"Điểm cất cánh ({len(sortie.names)} ảnh từ {sortie.names[0]}): độ cao tuyệt đối trừ "
+        f"tương đối cho {base:.1f} m, địa hình quanh đó {ground:.1f} m, chênh {difference:+.1f} ± "
+        f"{sigma:.1f} m: {tail_vi}.",
+    )
+
+
+def _raised(sortie: SortieHeights, height: float, lowest: float) -> Problem:
+    return Problem(
+        code="takeoff_raised",
+        severity=Severity.WARNING,
+        sentence_en=f"A take-off at {height:.1f} m would put photos from {sortie.names[0]} on under the "
+        f"ground: it was raised to {lowest:.1f} m; give --takeoff for a surer height.",
+        sentence_vi=f"Nếu cất cánh ở {height:.1f} m thì ảnh từ {sortie.names[0]} trở đi nằm dưới mặt đất: "
+        f"nâng lên {lowest:.1f} m; hãy nhập --takeoff để chắc chắn hơn.",
+    )

@@ -1,0 +1,353 @@
+"""The difference between a video's clock and its log's, from the pictures' own motion against the track.
+
+A gimbal follows the angles in its log late, by a time that nobody tells. Turns of the pictures therefore show
+the clock less that lag; the clock itself is in the way that the aircraft flies, seen by the camera: in a turn
+that is not yet flown, or flown already, the ground runs aslant. Both are looked for together, the lag a
+nuisance: every offset within reach is tried with a usual lag, then offsets and lags around the likeliest.
+
+At each the motion that the log tells is compared with the seen one, both on one lattice of time and within
+one band of frequencies: what is too fast for the log's rate, or so slow that relief and drifting sensors make
+it, tells nothing. The camera's heading between samples is the log's, put right by the turns seen. The gains
+of flight (height above ground) and of turns about level axes (lens) are left free, so are a small angle of
+heading and a small lean of the camera, which in a turn moves the picture as a wrong lag does. What is left
+over gives each pair its likelihood, with as many independent motions as the correlation of what is left
+leaves; the spread of all offsets so weighed is the sigma. On a straight line at constant speed every offset
+is as likely as another, and the sigma says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.video.image_motion import ImageMotion, LoggedPoses, predict_flow
+
+Floats = NDArray[np.float64]
+Shifts = NDArray[np.complex128]
+Series = NDArray[Any]  # floats, or shifts as u + iv
+Seconds = TypeVar("Seconds", float, Floats)
+
+REACH_S = 5.0
+KNOWN_SIGMA_S = 0.2
+"""An offset with a larger sigma is no number to lay pictures by."""
+
+_COARSE_S, _NEAR_S, _FINE_S = 0.1, 0.05, 0.01
+_NEAR_REACH_S, _FINE_REACH_S = 0.3, 0.06
+_LAGS_S, _USUAL_LAG = np.arange(-0.1, 0.501, 0.05), 6
+_MEASURED = 0.5  # of logs tell the angles that the gimbal has: no lag; the others those that it is bid
+_LAG_CHANCE = np.where(np.abs(_LAGS_S) < 1e-9, _MEASURED, (1.0 - _MEASURED) / (len(_LAGS_S) - 1))
+_STEP_S = 0.1
+_MIN_SIGMAS_S, _LOG_STEPS = 0.25, 0.5  # the band's fast end: of a Gaussian
+_SLOW_S = 2.5
+_MIN_MOTIONS = 30
+_MIN_SHARE, _MIN_WEIGHT = 0.6, 0.5
+_MAX_GAIN = 1.3
+_HEADING_RAD, _LEAN_RAD = np.radians(1.5), np.radians(0.5)  # what a gimbal's angles are known to
+_OUTLIER, _NEIGHBOURS = 6.0, 5
+_SEPARABLE_S = 0.1  # beyond, clock and lag rest on what was assumed of lags, not on the pictures
+_MIN_SIGMA_S = 0.005  # a picture's own exposure and readout, a log's rounding
+_MAX_DRIFT, _DRIFTS = 1e-3, 41
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ClockOffset:
+    """offset_s: telemetry stamp minus video time at `at_s` (video time); drift: its change, seconds a second.
+
+    sigma_s, drift_sigma  1-sigma; where sigma_s is over KNOWN_SIGMA_S the offset is not known
+    motions               measured motions that it rests on
+    """
+
+    offset_s: float
+    sigma_s: float
+    at_s: float = 0.0
+    drift: float = 0.0
+    drift_sigma: float = float("inf")
+    motions: int = 0
+
+    @property
+    def is_known(self) -> bool:
+        return self.sigma_s <= KNOWN_SIGMA_S
+
+    def to_log_s(self, video_s: Seconds) -> Seconds:
+        """Times of the video on the log's clock."""
+        return video_s + self.offset_s + self.drift * (video_s - self.at_s)
+
+
+def make_unknown_offset(around_s: float = 0.0, reach_s: float = REACH_S) -> ClockOffset:
+    """Nothing is known but that it lies within reach of `around_s`."""
+    return ClockOffset(around_s, float(reach_s / np.sqrt(3.0)))
+
+
+def estimate_offset(
+    motions: Sequence[ImageMotion],
+    poses: LoggedPoses,
+    interior: InteriorOrientation,
+    prior: ClockOffset | None = None,
+    reach_s: float = REACH_S,
+) -> ClockOffset:
+    """The offset within `reach_s` of what was known before, with its sigma and drift; that itself where the
+    motions tell less.
+
+    motions  in order of time, video time; poses in the log's time
+    before   None: nothing but that it lies within reach of 0
+    """
+    prior = prior or make_unknown_offset(reach_s=reach_s)
+    if len(motions) < _MIN_MOTIONS or len(poses.time_s) < 2:
+        return prior
+    around_s = prior.offset_s
+    fit = _Fit(motions, poses, interior)
+    coarse = around_s + np.arange(-reach_s, reach_s + _COARSE_S / 2.0, _COARSE_S)
+    best = fit.most_likely(coarse, _USUAL_LAG)
+    if best is None:
+        return prior
+    # what turns show is the clock less the lag: that difference is sharp, and looked for finely
+    turned = best - _LAGS_S[_USUAL_LAG]
+    turned, lag = fit.nearest(turned + np.arange(-_NEAR_REACH_S, _NEAR_REACH_S + 1e-9, _NEAR_S))
+    fit.weigh(turned + _LAGS_S[lag], lag)
+    turned, lag = fit.nearest(turned + np.arange(-_FINE_REACH_S, _FINE_REACH_S + 1e-9, _FINE_S))
+    fit.weigh(turned + _LAGS_S[lag], lag)
+    fine = turned + np.arange(-_FINE_REACH_S, _FINE_REACH_S + 1e-9, _FINE_S)
+    near = [(fine + _LAGS_S[k], fit.log_likelihood(fine + _LAGS_S[k], k)) for k in range(len(_LAGS_S))]
+    far = coarse[np.abs(coarse - best) > _NEAR_REACH_S]
+    widths = np.repeat(_FINE_S * _LAG_CHANCE, len(fine))
+    offset, sigma = _mean_and_spread(
+        np.concatenate([*(one for one, _ in near), far]),
+        np.concatenate([*(one for _, one in near), fit.log_likelihood(far, _USUAL_LAG)]),
+        np.concatenate([widths, np.full(len(far), _COARSE_S)]),
+    )
+    if sigma > _SEPARABLE_S:
+        sigma *= 2.0
+    if sigma >= prior.sigma_s:
+        return prior
+    found = ClockOffset(offset, max(sigma, _MIN_SIGMA_S), fit.middle_s, motions=len(motions))
+    return _with_drift(found, fit, lag) if found.is_known else found
+
+
+class _Fit:
+    """Seen motions against told ones, on a lattice of N times `_STEP_DURATION_S` apart."""
+
+    def __init__(
+        self, motions: Sequence[ImageMotion], poses: LoggedPoses, interior: InteriorOrientation
+    ) -> None:
+        first, second = (np.array([getattr(m, name) for m in motions]) for name in ("first_s", "second_s"))
+        rate = np.array([m.rate for m in motions])
+        used = ~_strangers(rate)
+        self._begin_s = np.arange(first[0], second[-1] - _STEP_S + 1e-6, _STEP_S)
+        self.middle_s = float(self._begin_s.mean()) + _STEP_S / 2.0
+        seen = _Grown(first[used], second[used], rate[used])
+        self._seen, self._weight = seen.between(self._begin_s, self._begin_s + _STEP_S)
+        step_s = float(np.median(np.diff(poses.time_s)))
+        fast_s = max(_MIN_SIGMAS_S, _LOG_STEPS * step_s)
+        self._least_correlated = 2.0 * np.sqrt(np.pi) * fast_s / _STEP_S
+        self._band = _Band(len(self._begin_s), fast_s / _STEP_S, _SLOW_S / _STEP_S)
+        leans_px = interior.focal_length_px[0] * _LEAN_RAD
+        self._sureness = np.array([0.0, 0.0, _HEADING_RAD, leans_px, leans_px])
+        self._sureness[2:] **= -2.0
+        self._logged = [_Grown(*predict_flow(poses, interior, lag)) for lag in _LAGS_S]
+        self._scale = np.ones(3)
+        self._together = np.full(3, self._least_correlated)
+
+    def log_likelihood(self, offsets: Floats, lag: int, drift: float = 0.0) -> Floats:
+        """Of K offsets at `middle_s` with the lag of a number, and a drift, but for a constant; -inf where
+        the log does not reach."""
+        parts = [self._left(some, lag, drift) for some in _split(offsets)]
+        left, known, assumed = (np.concatenate(one) for one in zip(*parts, strict=True))
+        count = known.sum(axis=1)
+        power = (left**2).sum(axis=1) / np.maximum(count, 1)[:, None]
+        found = -0.5 * (count[:, None] / self._together * np.log(np.maximum(power, 1e-18))).sum(axis=1)
+        found -= assumed
+        usable = self._weight.sum() * _MIN_SHARE
+        return np.where(count >= usable, found, -np.inf)
+
+    def most_likely(self, offsets: Floats, lag: int) -> float | None:
+        """The likeliest of some offsets, with what is left there for its measure; None where the log reaches
+        none of them."""
+        best = None
+        for _ in range(2):
+            likelihood = self.log_likelihood(offsets, lag)
+            if not np.isfinite(likelihood).any():
+                return None
+            best = float(offsets[np.argmax(likelihood)])
+            self.weigh(best, lag)
+        return best
+
+    def nearest(self, turned: Floats) -> tuple[float, int]:
+        """Of offsets less lag, and of the lags, the likeliest pair: (offset less lag, number of the lag)."""
+        likelihood = np.array([self.log_likelihood(turned + lag, k) for k, lag in enumerate(_LAGS_S)])
+        lag, at = np.unravel_index(int(np.argmax(likelihood)), likelihood.shape)
+        return float(turned[at]), int(lag)
+
+    def weigh(self, offset: float, lag: int) -> None:
+        """Take what is left at an offset for the measure of each component, and of how it is correlated."""
+        left, known, _ = self._left(np.array([offset]), lag)
+        left = left[0][known[0]]
+        self._scale = np.maximum(left.std(axis=0), 1e-9)
+        self._together = np.array([max(_correlated(one), self._least_correlated) for one in left.T])
+
+    def _left(
+        self, offsets: Floats, lag: int, drift: float = 0.0
+    ) -> tuple[Floats, NDArray[np.bool_], Floats]:
+        """What the log does not explain at K offsets: K×N×3 (turn; the middle's shift u, v); where it is
+        known, K×N; and minus the log-chance of what was assumed for it, K."""
+        shift = offsets[:, None] + drift * (self._begin_s - self.middle_s)
+        told, covered = self._logged[lag].between(self._begin_s + shift, self._begin_s + _STEP_S + shift)
+        weight = np.where(covered > 0.99, self._weight, 0.0)
+        flown, swung = told[..., 0] + 1j * told[..., 1], told[..., 2] + 1j * told[..., 3]
+        turn = self._seen[:, 2] - told[..., 4]
+        heading = np.cumsum(turn * weight, axis=1) * _STEP_S
+        band = self._band.of(weight)
+        heading = band.quick(heading - 0.5 * _STEP_S * turn * weight)
+        flown = flown * np.exp(1j * np.clip(heading, -1.0, 1.0))
+        seen, flown, swung = (
+            band.within(one) for one in (self._seen[:, 0] + 1j * self._seen[:, 1], flown, swung)
+        )
+        seen_turn, told_turn = (band.within(one) for one in (self._seen[:, 2], told[..., 4]))
+        shift_left, assumed = self._unexplained(seen, flown, swung, told_turn)
+        power = np.maximum((told_turn**2).sum(axis=1), 1e-12)
+        gain = np.clip((seen_turn * told_turn).sum(axis=1) / power, 0.0, _MAX_GAIN)
+        turn_left = seen_turn - gain[:, None] * told_turn
+        return np.stack([turn_left, shift_left.real, shift_left.imag], axis=-1), band.known, assumed
+
+    def _unexplained(self, seen: Shifts, flown: Shifts, swung: Shifts, turn: Floats) -> tuple[Shifts, Floats]:
+        """Of shifts K×N (u + iv) what neither flight nor swinging about level axes makes, nor a turn about an
+        axis that leans from the one told: by least squares over both components as well as they are known.
+        And minus the logarithm of the chance of what had to be assumed for it, K."""
+        columns = [flown, swung, 1j * flown, turn + 0j, 1j * turn]
+        design, wanted = _stacked(np.stack(columns, axis=-1), self._scale), _stacked(seen, self._scale)
+        normal = np.matmul(design.transpose(0, 2, 1), design) / self._least_correlated
+        normal += np.diag(self._sureness)
+        normal += np.eye(5) * (1e-9 * np.einsum("kii->k", normal) + 1e-12)[:, None, None]  # never singular
+        right = np.einsum("kij,ki->kj", design, wanted) / self._least_correlated
+        gains = np.linalg.solve(normal, right[..., None])[..., 0]
+        gains[:, :2] = np.clip(gains[:, :2], 0.0, _MAX_GAIN)
+        left: Shifts = seen - sum(gains[:, [k]] * one for k, one in enumerate(columns))
+        return left, 0.5 * (gains**2 * self._sureness).sum(axis=1)
+
+
+class _Grown:
+    """Rates of N stretches of time as sums, to be asked for their means between any two times."""
+
+    def __init__(self, first_s: Floats, second_s: Floats, rate: Floats) -> None:
+        known: NDArray[np.bool_] = np.asarray(np.isfinite(rate).all(axis=1))
+        length = second_s - first_s
+        # between two stretches that do not join nothing is known
+        self._edges_s = np.stack([first_s, second_s], axis=1).ravel()
+        grows = np.column_stack([np.where(known[:, None], rate, 0.0), known]) * length[:, None]
+        self._sums = np.cumsum(np.stack([np.zeros_like(grows), grows], axis=1).reshape(-1, grows.shape[1]), 0)
+
+    def between(self, first_s: Floats, second_s: Floats) -> tuple[Floats, Floats]:
+        """Mean rates between times (any shape), one more axis; and the share of them that is known."""
+        grown = np.stack(
+            [
+                np.interp(second_s, self._edges_s, column) - np.interp(first_s, self._edges_s, column)
+                for column in self._sums.T
+            ],
+            axis=-1,
+        )
+        known = grown[..., -1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = np.where(known[..., None] > 1e-9, grown[..., :-1] / known[..., None], 0.0)
+        return rate, np.clip(known / (second_s - first_s), 0.0, 1.0)
+
+
+class _Band:
+    """Gaussians of two widths (lattice steps) over N samples, as weighted means of what is known."""
+
+    def __init__(self, length: int, fast: float, slow: float) -> None:
+        self._size = 1 << int(np.ceil(np.log2(2 * length)))
+        at = np.minimum(np.arange(self._size), self._size - np.arange(self._size))
+        self._fast, self._slow = (np.fft.fft(np.exp(-0.5 * (at / width) ** 2)) for width in (fast, slow))
+        self._full = float(np.exp(-0.5 * (at / fast) ** 2).sum())
+        self._length = length
+        self._weight = self._of_fast = self._of_slow = np.empty(0)
+        self.known = np.empty(0, dtype=bool)
+
+    def of(self, weight: Floats) -> _Band:
+        """This, for values known by weights K×N."""
+        self._weight = weight
+        self._of_fast, self._of_slow = (
+            np.maximum(self._smooth(weight, kernel).real, 1e-9) for kernel in (self._fast, self._slow)
+        )
+        self.known = self._of_fast > _MIN_WEIGHT * self._full
+        return self
+
+    def quick(self, values: Floats) -> Floats:
+        """Values K×N less their slow part."""
+        slow = self._smooth(values * self._weight, self._slow).real
+        found: Floats = values - slow / self._of_slow
+        return found
+
+    def within(self, values: Series) -> Series:
+        """The part of values (K×N or N) between the two widths, about its mean; 0 where it is not known."""
+        weighed = values * self._weight
+        part: Series = self._smooth(weighed, self._fast) / self._of_fast
+        part -= self._smooth(weighed, self._slow) / self._of_slow
+        if not np.iscomplexobj(values):
+            part = part.real
+        count = np.maximum(self.known.sum(axis=1), 1)
+        mean = (part * self.known).sum(axis=1) / count
+        found: Series = (part - mean[:, None]) * self.known
+        return found
+
+    def _smooth(self, values: Series, kernel: Shifts) -> Shifts:
+        spectrum = np.fft.fft(values, self._size, axis=-1) * kernel
+        found: Shifts = np.fft.ifft(spectrum, axis=-1)[..., : self._length]
+        return found
+
+
+def _stacked(shift: Shifts, scale: Floats) -> Floats:
+    """Complex K×N… as real K×2N…, each component over what is left of it at best."""
+    return np.concatenate([shift.real / scale[1], shift.imag / scale[2]], axis=1)
+
+
+def _split(offsets: Floats) -> list[Floats]:
+    return np.split(offsets, range(_AT_ONCE, len(offsets), _AT_ONCE))
+
+
+def _strangers(rate: Floats) -> NDArray[np.bool_]:
+    """Which of N motions their neighbours do not bear out (Hampel 1974): at a turn the whole neighbourhood
+    stands out, which is the signal."""
+    padded = np.pad(rate, ((_NEIGHBOURS, _NEIGHBOURS), (0, 0)), mode="edge")
+    window = np.lib.stride_tricks.sliding_window_view(padded, 2 * _NEIGHBOURS + 1, axis=0)
+    apart = np.abs(rate - np.median(window, axis=-1))
+    spread = 1.4826 * np.median(apart, axis=0)
+    off = (apart > _OUTLIER * np.maximum(spread, 1e-6)).any(axis=1)
+    found: NDArray[np.bool_] = off & ~np.roll(off, 1) & ~np.roll(off, -1)
+    return found
+
+
+def _with_drift(found: ClockOffset, fit: _Fit, lag: int) -> ClockOffset:
+    """The offset with its drift, where that is three sigmas or more."""
+    drifts = np.linspace(-_MAX_DRIFT, _MAX_DRIFT, _DRIFTS)
+    offset = np.array([found.offset_s])
+    likelihood = np.array([fit.log_likelihood(offset, lag, drift)[0] for drift in drifts])
+    drift, sigma = _mean_and_spread(drifts, likelihood, np.ones(_DRIFTS))
+    sigma = max(sigma, float(drifts[1] - drifts[0]))
+    return replace(found, drift=drift if abs(drift) > 3.0 * sigma else 0.0, drift_sigma=sigma)
+
+
+def _mean_and_spread(values: Floats, log_likelihood: Floats, widths: Floats) -> tuple[float, float]:
+    """Of values by their likelihood; each stands for a stretch of its width."""
+    chance = widths * np.exp(log_likelihood - log_likelihood.max())
+    chance /= chance.sum()
+    mean = float(chance @ values)
+    return mean, float(np.sqrt(chance @ (values - mean) ** 2))
+
+
+def _correlated(values: Floats) -> float:
+    """How many neighbours of a series count as one, at least 1: integrated autocorrelation (Sokal 1997)."""
+    centred = values - values.mean()
+    length = len(centred)
+    spectrum = np.fft.rfft(centred, 2 * length)
+    correlation = np.fft.irfft(spectrum * spectrum.conj())[:length]
+    if correlation[0] <= 0.0:
+        return float(length)
+    correlation /= correlation[0]
+    end = int(np.argmax(correlation < 0.0)) or length
+    return float(max(1.0, 2.0 * correlation[:end].sum() - 1.0))

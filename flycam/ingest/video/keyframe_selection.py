@@ -1,0 +1,160 @@
+"""Which pictures of a video become frames of the mosaic: those that bring new ground, of them the sharpest.
+
+New ground is told by the log: how far the ground under the middle of the last chosen picture has moved in
+the view. Once a share of the view is new a window opens; its sharpest picture is chosen when it closes. Where
+pictures come when they come nobody waits for that: in its second half one as sharp as usual is taken at
+once, and only a blurred one waits for a better. Torn, green and covered pictures, and those far less sharp
+than the rest, are passed over and counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.photo.pixel_checks import check_pixels
+from flycam.ingest.video.image_motion import LoggedPoses, convert_to_grey, predict_rates
+from flycam.ingest.video.video_source import VideoFrame
+
+OPENS_AT, CLOSES_AT = 0.12, 0.22
+"""Shares of the view that are new: from the first on a picture may be chosen, at the second one is."""
+
+_MAX_WINDOW_S = 0.25
+_HALF, _NEAR_END, _USUAL = 0.5, 0.6, 0.9  # of a window; of the flight's median sharpness
+_RETRY_INTERVAL_S = 1.0  # of a view that meets no ground: where it is laid it is said why not
+_REMEMBERED = 60
+_TOO_BLURRED = 0.25  # of the flight's median sharpness, as of photos
+_GREEN_FROM, _GREEN_TO = (0, 129, 0), (6, 141, 6)  # of 8-bit YUV (0, 0, 0), as coders round it
+_GREEN_SHARE, _SPARSE = 0.03, 8
+
+
+@dataclass(frozen=True, slots=True)
+class KeyframeCandidate:
+    """A picture that may be chosen. share: of its view that is new."""
+
+    picture: VideoFrame
+    log_s: float
+    sharpness: float
+    share: float
+
+
+class KeyframeSelector:
+    """Fed every picture in order, gives back those to be laid.
+
+    passed_over  pictures in an open window that were not chosen for what they show, by reason: "torn",
+                 "lens_covered", "too_blurred"; and all of whose moment the log is silent: "telemetry_gap"
+    opens_at, closes_at  shares of the view that are new, as the constants; may be changed at any time
+    share        of the view that was new of the picture chosen last
+    is_eager     a picture as sharp as usual is not waited with to the window's end
+    """
+
+    def __init__(self, interior: InteriorOrientation, *, is_eager: bool = False) -> None:
+        self._interior, self._is_eager = interior, is_eager
+        self.opens_at, self.closes_at = OPENS_AT, CLOSES_AT
+        self.share = 1.0
+        self._last_s: float | None = None
+        self._opened_s: float | None = None
+        self._best: KeyframeCandidate | None = None
+        self._sharpness: deque[float] = deque(maxlen=_REMEMBERED)
+        self.passed_over: Counter[str] = Counter()
+
+    def add(self, picture: VideoFrame, logged: LoggedPoses, log_s: float) -> VideoFrame | None:
+        """The picture chosen by now, this one or one before it, if any.
+
+        log_s  the picture's time on the clock of `told`
+        """
+        share = self._new_share(logged, log_s)
+        if share is None or share < (self._within(_HALF) if self._is_eager else self.opens_at):
+            return None
+        if self._opened_s is None:
+            self._opened_s = log_s
+        considered = self._consider(picture, log_s, share)
+        if considered is not None and self._is_taken_at_once(considered):
+            self._best = considered
+            return self._chosen()
+        closes = share >= self.closes_at or log_s - self._opened_s >= _MAX_WINDOW_S or self._last_s is None
+        return self._chosen() if closes else None
+
+    def flush(self) -> VideoFrame | None:
+        """What waits in an open window when the video is over."""
+        return self._chosen()
+
+    def _new_share(self, logged: LoggedPoses, log_s: float) -> float | None:
+        """Share of the view that the last chosen picture did not show; None where the log is silent."""
+        if self._last_s is None:
+            return 1.0
+        elapsed = log_s - self._last_s
+        if elapsed <= 0.0:
+            return None
+        rate = predict_rates(logged, self._interior, np.array([self._last_s]), np.array([log_s]))[0]
+        if not np.isfinite(rate).all():
+            return self._after_silence(logged, log_s, elapsed)
+        return compute_new_share(rate * elapsed, self._interior.image_size_px)
+
+    def _after_silence(self, logged: LoggedPoses, log_s: float, elapsed: float) -> float | None:
+        """All is new once the log speaks again after a gap that the last choice lies behind, or the view
+        comes back from the horizon."""
+        if not np.isfinite(logged.interpolate(np.array([log_s]))[0]).all():
+            self.passed_over["telemetry_gap"] += 1
+            return None
+        return 1.0 if elapsed >= _RETRY_INTERVAL_S else None
+
+    def _consider(self, picture: VideoFrame, log_s: float, share: float) -> KeyframeCandidate | None:
+        """The picture as it may be chosen, which is remembered if it is the best so far; None: it may not."""
+        if is_torn(picture.pixels):
+            self.passed_over["torn"] += 1
+            return None
+        checks = check_pixels(convert_to_grey(picture.pixels)[0])
+        if checks.lens_covered:
+            self.passed_over["lens_covered"] += 1
+            return None
+        self._sharpness.append(checks.sharpness)
+        if checks.sharpness < _TOO_BLURRED * float(np.median(self._sharpness)):
+            self.passed_over["too_blurred"] += 1
+            return None
+        one = KeyframeCandidate(picture, log_s, checks.sharpness, share)
+        if self._best is None or one.sharpness > self._best.sharpness:
+            self._best = one
+        return one
+
+    def _is_taken_at_once(self, one: KeyframeCandidate) -> bool:
+        is_due = self._is_eager and one.share >= self._within(_NEAR_END)
+        return is_due and one.sharpness >= _USUAL * float(np.median(self._sharpness))
+
+    def _within(self, part: float) -> float:
+        """The share of the view that is new once a part of the window is over."""
+        return self.opens_at + part * (self.closes_at - self.opens_at)
+
+    def _chosen(self) -> VideoFrame | None:
+        """The best of the window, which is closed; none good enough: the window stays open."""
+        best = self._best
+        if best is None:
+            return None
+        self._last_s, self.share = best.log_s, best.share
+        self._opened_s, self._best = None, None
+        return best.picture
+
+
+def compute_new_share(moved: NDArray[np.float64], size_px: tuple[int, int]) -> float:
+    """Share of a view that is new after a shift (u, v) px and a turn (rad) of the picture, `moved` (3,).
+
+    A turned view shows new corners: of a rectangle turned by a small angle about its middle the share
+    |sin(angle)| · (w² + h²) / (4 w h) is new.
+    """
+    width, height = size_px
+    kept = max(0.0, 1.0 - abs(moved[0]) / width) * max(0.0, 1.0 - abs(moved[1]) / height)
+    corners = abs(np.sin(moved[2])) * (width**2 + height**2) / (4.0 * width * height)
+    return float(1.0 - kept * max(0.0, 1.0 - corners))
+
+
+def is_torn(pixels: NDArray[np.uint8]) -> bool:
+    """Whether part of a picture (H×W×3 RGB) is the flat green of a decoder that lacks data: YUV all zero."""
+    size = (-(-pixels.shape[1] // _SPARSE), -(-pixels.shape[0] // _SPARSE))
+    sparse = cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST)
+    green = cv2.inRange(sparse, _GREEN_FROM, _GREEN_TO)
+    return cv2.countNonZero(green) > _GREEN_SHARE * green.size

@@ -1,0 +1,173 @@
+"""A flight log beside a video: which clock it shares with it, and where to look for their difference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from flycam.ingest.telemetry.flight_log import FlightLog
+from flycam.ingest.telemetry.log_files import read_flight_log
+from flycam.ingest.telemetry.subtitles import Subtitles, is_subtitle_file, read_subtitles
+from flycam.ingest.video.clock_offset import REACH_S, ClockOffset, make_unknown_offset
+
+_HEAD_BYTES = 4096
+_LENGTH_S, _LENGTH_SHARE = 3.0, 0.05  # a cue a second, the last one cut off
+_ZONES_S = 26 * 3600.0  # between the easternmost and the westernmost clock
+_QUARTER_S, _SAME_S = 900.0, 30.0
+_SHARED_SIGMA_S, _MAX_SIGMAS = 0.05, 2.5  # of a film's own telemetry against its pictures
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoLog:
+    """A log, and the zero from which its times are counted in seconds.
+
+    zero_ns    the log's stamp that would belong to PTS 0 if the clocks agreed: the video's time of creation;
+               of a video that states none the log's first stamp; 0 for subtitles, on the video's own time
+    is_shared  the log is timed by the video itself
+    utc_base_ns  UTC ns of the log's zero: 0 where its stamps are UTC; of subtitles the aircraft's clock at
+               PTS 0, which may be local time; None where they name no date
+    base_s     what is added to an offset against zero_ns to report it against the video's time
+    is_own     read out of the video itself
+    reach_s    how far zero_ns may be off; None: the video may have been filmed at any time of the log
+    """
+
+    log: FlightLog
+    zero_ns: int
+    is_shared: bool
+    base_s: float
+    utc_base_ns: int | None = 0
+    is_own: bool = False
+    reach_s: float | None = REACH_S
+
+    def utc_ns(self, t_ns: int) -> int:
+        """UTC of a time of the log's clock; where it names no date since 1970 as if the film began then."""
+        return t_ns + (self.utc_base_ns or 0)
+
+    def describe_dating(self, video: str) -> tuple[str, str]:
+        """How the pictures of a video that states no time of creation are dated, (English, Vietnamese)."""
+        if self.utc_base_ns is None:
+            return (
+                f"{video}: neither it nor {self.log.name} says on what day it was filmed: its pictures bear "
+                "no date; give the flight log",
+                f"{video}: cả video lẫn {self.log.name} đều không ghi ngày quay nên ảnh không có ngày giờ "
+                "đúng; hãy đưa nhật ký bay",
+            )
+        if self.is_shared:
+            return (
+                f"{video}: states no time of creation that can be: its pictures are dated by the aircraft's "
+                f"clock in {self.log.name}, which may be local time",
+                f"{video}: không ghi giờ quay hợp lý nên ảnh lấy giờ theo đồng hồ máy bay trong "
+                f"{self.log.name}, có thể là giờ địa phương",
+            )
+        return (
+            f"{video}: states no time of creation that can be: its pictures are dated by {self.log.name}",
+            f"{video}: không ghi giờ quay hợp lý nên ảnh lấy giờ theo {self.log.name}",
+        )
+
+    def find_doubts(self, video_s: float, created_ns: int | None) -> tuple[tuple[str, str], ...]:
+        """Why these may be the subtitles of another film than one of so many seconds (0: not known) that says
+        it was begun then, (English, Vietnamese). None of a log whose clock is looked for: it says so itself.
+        """
+        if not self.is_shared or self.is_own or not self.log.track.samples:
+            return ()
+        said = []
+        told_s = self.log.track.samples[-1].t_utc_ns / 1e9
+        if video_s > 0.0 and abs(told_s - video_s) > _LENGTH_S + _LENGTH_SHARE * video_s:
+            said.append(
+                (
+                    f"its cues reach to {told_s:.0f} s, the film to {video_s:.0f} s",
+                    f"phụ đề kéo dài đến giây {told_s:.0f}, video đến giây {video_s:.0f}",
+                )
+            )
+        began_ns = self.utc_base_ns
+        if began_ns is None or created_ns is None or _can_be_one((created_ns - began_ns) / 1e9, video_s):
+            return tuple(said)
+        shown, stated = (datetime.fromtimestamp(ns / 1e9, UTC) for ns in (began_ns, created_ns))
+        said.append(
+            (
+                f"its clock showed {shown:%Y-%m-%d %H:%M:%S} as the film began, the film says "
+                f"{stated:%Y-%m-%d %H:%M:%S} UTC, which no time zone explains",
+                f"lúc bắt đầu quay, phụ đề ghi {shown:%H:%M:%S %d/%m/%Y} còn video ghi "
+                f"{stated:%H:%M:%S %d/%m/%Y} UTC, không múi giờ nào giải thích được",
+            )
+        )
+        return tuple(said)
+
+    def initial_search(self, video_s: float) -> tuple[ClockOffset, float]:
+        """What is known of the offset before any motion is seen, and how far from it to look; video_s: length
+        of the video, 0: not known."""
+        if self.is_own and math.isfinite(self.log.video_zero_sigma_s):
+            return ClockOffset(0.0, self.log.video_zero_sigma_s), self.reach_s or REACH_S
+        if self.reach_s is not None:
+            return make_unknown_offset(0.0, self.reach_s), self.reach_s
+        samples = self.log.track.samples
+        spare = max((samples[-1].t_utc_ns - samples[0].t_utc_ns) / 1e9 - video_s, 0.0) if samples else 0.0
+        reach_s = spare / 2.0 + REACH_S
+        return make_unknown_offset(spare / 2.0, reach_s), reach_s
+
+    def to_reported(self, offset: ClockOffset) -> ClockOffset:
+        """Telemetry stamp minus video time (creation + PTS; without creation: since the first picture)."""
+        return replace(offset, offset_s=offset.offset_s + self.base_s)
+
+    def from_reported(self, offset_s: float) -> float:
+        """The offset against zero_ns of one that is given as reported."""
+        return offset_s - self.base_s
+
+
+def read_video_log(path: Path, created_ns: int | None, video: Path | None = None) -> VideoLog:
+    """The log of a video that says it was begun at created_ns, UTC; `path` may be the video itself, whose
+    telemetry then says it better. Raises SourceUnreadable."""
+    if _is_subtitles(path):
+        table = read_subtitles(path)
+        log = FlightLog(
+            name=path.name,
+            track=table.video_track(),
+            clock="time of the video",
+            home=table.home,
+            remarks=table.remarks(),
+        )
+        return VideoLog(log=log, zero_ns=0, is_shared=True, base_s=0.0, utc_base_ns=_began_ns(table))
+    log = read_flight_log(path)
+    if log.video_zero_ns is not None and video is not None and path.samefile(video):
+        sigma_s = log.video_zero_sigma_s
+        return VideoLog(
+            log=log,
+            zero_ns=log.video_zero_ns,
+            is_shared=sigma_s <= _SHARED_SIGMA_S,
+            base_s=0.0,
+            is_own=True,
+            reach_s=_MAX_SIGMAS * sigma_s,
+        )
+    if created_ns is not None:
+        return VideoLog(log=log, zero_ns=created_ns, is_shared=False, base_s=0.0)
+    first_ns = log.track.samples[0].t_utc_ns if log.track.samples else 0
+    return VideoLog(log=log, zero_ns=first_ns, is_shared=False, base_s=first_ns / 1e9, reach_s=None)
+
+
+def _can_be_one(difference_s: float, video_s: float) -> bool:
+    """Whether two clocks so far apart (a film's time of creation less what its subtitles' clock showed as it
+    began) can have been one: in time zones of whole quarter hours, the creation written as the film began or
+    as it ended."""
+    if abs(difference_s) > _ZONES_S + video_s:
+        return False
+    return bool((difference_s + _SAME_S) % _QUARTER_S <= video_s + 2.0 * _SAME_S)
+
+
+def _began_ns(table: Subtitles) -> int | None:
+    """The aircraft's clock at PTS 0; cues come late or early by a picture or two, their median does not."""
+    dated = table.wall_ns > 0
+    if not dated.any():
+        return None
+    return int(np.median(table.wall_ns[dated] - table.video_ms[dated] * 1_000_000))
+
+
+def _is_subtitles(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return is_subtitle_file(file.read(_HEAD_BYTES))
+    except OSError:
+        return False  # the reader of logs says why

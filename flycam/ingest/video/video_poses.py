@@ -1,0 +1,382 @@
+"""From a log's samples to the camera's pose at any moment of a video, with its sigmas.
+
+Heights: relative height above the ground at home (else at the log's first place, if that is near the ground),
+by the terrain; without either the absolute height, brought to the terrain's datum; without terrain a plane at
+home.
+Angles: the gimbal's; else the aircraft's, for a camera that looks out of its belly.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.errors import PoseRejected, PositionMissing, TerrainMissing
+from flycam.frame.flight import LOCAL_DATUM, is_flat_datum
+from flycam.frame.rejection_reasons import format_rejection_counts
+from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
+from flycam.geodata.crs import choose_work_crs, compute_convergence_and_scale, to_work
+from flycam.geodata.geoid import convert_height
+from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.rotation import to_mat3
+from flycam.ingest.preflight.altitude import SIGMA_BARO_M, SIGMA_BARO_SCALE
+from flycam.ingest.preflight.attitude import SIGMA_BODY_DEG, SIGMA_GIMBAL_DEG, Attitude
+from flycam.ingest.preflight.diagnosis import TerrainAt
+from flycam.ingest.preflight.frame_headers import SIGMA_GNSS_M, SIGMA_RTK_FIXED_M
+from flycam.ingest.preflight.heading import SIGMA_BODY_YAW_DEG
+from flycam.ingest.preflight.takeoff import SIGMA_GNSS_HEIGHT_M, SIGMA_TERRAIN_M
+from flycam.ingest.telemetry.flight_log import FlightLog
+from flycam.ingest.video.image_motion import LoggedPoses
+from flycam.messages import Bilingual, _
+
+Floats = NDArray[np.float64]
+
+SIGMA_GIMBAL_YAW_DEG = 1.5
+_MAX_SPEED_MPS = 90.0
+_GAP_STEPS, _MAX_GAP_S = 1.5, 2.0  # a log of one sample a second is no row of gaps where one comes late
+_FROZEN_S, _MOVING_MPS = 1.5, 3.0
+_GIMBAL_LATE_S = 1.0
+_SPEED_OVER_NS = 1_000_000_000  # subtitles repeat a place in several cues
+_NEAR_GROUND_M = 15.0
+_BEYOND_M = 500.0
+_NO_FIX = ("none", "no_fix")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoPoses:
+    """A log made ready for a video; `settle` makes it.
+
+    track        samples that can be believed, in the log's clock
+    work_crs, vertical_datum  of the poses; home_m the height that relative heights count from, NaN: absolute
+                 heights are used
+    sigma_home_m of that height; ground_m of the ground below each sample, NaN unknown
+    not_believed  samples that are not, by their time: "no_fix", "jump", "frozen"; left_out counts them
+    """
+
+    track: TelemetryTrack
+    work_crs: str
+    vertical_datum: str
+    home_m: float
+    sigma_home_m: float
+    ground_m: Floats
+    rejected_samples: Mapping[int, str]
+
+    @property
+    def rejected(self) -> Counter[str]:
+        """Samples not believed, by reason."""
+        return Counter(self.rejected_samples.values())
+
+    @property
+    def tells_camera(self) -> bool:
+        """Whether most samples that tell any angles tell the camera's own, not the aircraft's alone."""
+        own = [_has_gimbal(s) for s in self.track.samples if _has_angles(s)]
+        return sum(own) > len(own) / 2
+
+    def remarks(self, name: str) -> tuple[tuple[str, str], ...]:
+        """What is to be said of the log of this name, (English, Vietnamese)."""
+        if any(_has_gimbal(sample) for sample in self.track.samples):
+            return ()
+        return (
+            (
+                f"{name}: says nothing of a gimbal: the camera is taken to look straight down out of the "
+                "aircraft, and its places are worth less",
+                f"{name}: không ghi góc gimbal: coi như máy ảnh gắn cứng dưới bụng, nhìn thẳng xuống, nên vị "
+                "trí ảnh kém chính xác hơn",
+            ),
+        )
+
+    def exterior_at(self, t_ns: int, sigma_t_s: float) -> ExteriorOrientation:
+        """The pose at a time of the log's clock, known to sigma_t_s seconds.
+
+        Raises TelemetryGap where the log is silent, PoseRejected where it tells no attitude.
+        """
+        sample = self.track.pose_at(self._within(t_ns, sigma_t_s))
+        angles, sigma_deg, is_fixed = _angles_of(sample)
+        convergence, scale = compute_convergence_and_scale(self.work_crs, sample.lon_deg, sample.lat_deg)
+        attitude = Attitude(
+            angles_deg=angles[None],
+            sigma_deg=np.array([sigma_deg]),
+            fixed_mount=np.array([is_fixed]),
+            course_only=np.array([False]),
+        )
+        rotations = attitude.rotations(np.array([convergence]))
+        east, north = to_work(np.array([[sample.lon_deg, sample.lat_deg]]), self.work_crs)[0]
+        height, sigma_height = self._height_of(sample)
+        speed = sample.speed_mps if isfinite(sample.speed_mps) else self._speed_at(sample.t_utc_ns)
+        is_rtk = sample.fix == "rtk_fixed"
+        sigma_xy = float(np.hypot(SIGMA_RTK_FIXED_M if is_rtk else SIGMA_GNSS_M, speed * sigma_t_s))
+        sigma_rad = attitude.sigma_camera_rad(rotations)[0]
+        return ExteriorOrientation(
+            projection_centre_m=(float(east), float(north), height),
+            rotation=to_mat3(rotations[0]),
+            work_crs=self.work_crs,
+            vertical_datum=self.vertical_datum,
+            grid_scale=scale,
+            sigma_position_m=(sigma_xy, sigma_xy, sigma_height),
+            sigma_attitude_rad=(float(sigma_rad[0]), float(sigma_rad[1]), float(sigma_rad[2])),
+            source=PoseSource.RTK if is_rtk else PoseSource.GNSS,
+        )
+
+    def logged_poses(self, zero_ns: int) -> LoggedPoses:
+        """Poses for predicting the pictures' motion; times in seconds since zero_ns of the log's clock."""
+        samples = [s for s in self.track.samples if _has_angles(s)]
+        if not samples:
+            return LoggedPoses(
+                time_s=np.empty(0),
+                centre_m=np.empty((0, 3)),
+                rotation=np.empty((0, 3, 3)),
+                above_m=np.empty(0),
+                max_gap_s=self.track.max_gap_s,
+            )
+        settled = [_angles_of(s) for s in samples]
+        lonlat = _places(samples)
+        middle = lonlat[len(lonlat) // 2]
+        convergence, _ = compute_convergence_and_scale(self.work_crs, float(middle[0]), float(middle[1]))
+        attitude = Attitude(
+            angles_deg=np.array([angles for angles, _, _ in settled]),
+            sigma_deg=np.array([sigma for _, sigma, _ in settled]),
+            fixed_mount=np.array([fixed for _, _, fixed in settled]),
+            course_only=np.zeros(len(settled), dtype=bool),
+        )
+        heights = np.array([self._height_of(s)[0] for s in samples])
+        ground = np.interp(
+            [s.t_utc_ns for s in samples], [s.t_utc_ns for s in self.track.samples], self.ground_m
+        )
+        above = heights - ground
+        relative = np.array([s.relative_height_m for s in samples])
+        return LoggedPoses(
+            time_s=np.array([(s.t_utc_ns - zero_ns) / 1e9 for s in samples]),
+            centre_m=np.column_stack([to_work(lonlat, self.work_crs), heights]),
+            rotation=attitude.rotations(np.full(len(samples), convergence)),
+            above_m=np.where(np.isfinite(above), above, relative),
+            max_gap_s=self.track.max_gap_s,
+        )
+
+    def extended_with(self, samples: Sequence[TelemetrySample], terrain_at: TerrainAt | None) -> VideoPoses:
+        """With those samples of the last seconds that are newer, and that an aircraft can have reached.
+
+        What is left out here is not counted, for it is not settled: a longer look at the log may believe it.
+        """
+        kept, _ = filter_believable(samples)
+        newer: list[TelemetrySample] = []
+        last = self.track.samples[-1]
+        for sample in kept:
+            if sample.t_utc_ns > last.t_utc_ns and _follows(last, sample):
+                newer.append(sample)
+                last = sample
+        if not newer:
+            return self
+        ground = terrain_at(_places(newer))[0] if terrain_at else np.full(len(newer), np.nan)
+        track = TelemetryTrack(samples=(*self.track.samples, *newer), max_gap_s=self.track.max_gap_s)
+        return replace(self, track=track, ground_m=np.concatenate([self.ground_m, ground]))
+
+    def after(self, t_ns: int) -> VideoPoses:
+        """The samples after a time of the log's clock."""
+        first = bisect_right(self.track.samples, t_ns, key=lambda one: one.t_utc_ns)
+        track = TelemetryTrack(samples=self.track.samples[first:], max_gap_s=self.track.max_gap_s)
+        return replace(self, track=track, ground_m=self.ground_m[first:])
+
+    def _within(self, t_ns: int, sigma_t_s: float) -> int:
+        """A time, or the track's end where it lies beyond by no more than it is known to: of a film whose own
+        log begins with its first picture."""
+        samples, sigma_ns = self.track.samples, round(sigma_t_s * 1e9)
+        nearest_ns = min(max(t_ns, samples[0].t_utc_ns), samples[-1].t_utc_ns) if samples else t_ns
+        return nearest_ns if abs(nearest_ns - t_ns) <= sigma_ns else t_ns
+
+    def _speed_at(self, t_ns: int) -> float:
+        """Of a log that tells none: the way between its places a second before and after, m/s."""
+        samples = self.track.samples
+        first, last = (
+            min(bisect_right(samples, t_ns + by_ns, key=lambda one: one.t_utc_ns), len(samples) - 1)
+            for by_ns in (-_SPEED_OVER_NS, _SPEED_OVER_NS)
+        )
+        first = max(first - 1, 0)
+        elapsed_s = (samples[last].t_utc_ns - samples[first].t_utc_ns) / 1e9
+        way_m = float(np.linalg.norm(np.diff(_metres((samples[first], samples[last])), axis=0)))
+        return way_m / elapsed_s if elapsed_s > 0.0 else 0.0
+
+    def _height_of(self, sample: TelemetrySample) -> tuple[float, float]:
+        """Height in vertical_datum and its sigma, metres."""
+        if np.isfinite(self.home_m):
+            relative = sample.relative_height_m
+            sigma = np.sqrt(self.sigma_home_m**2 + SIGMA_BARO_M**2 + (SIGMA_BARO_SCALE * relative) ** 2)
+            return self.home_m + relative, float(sigma)
+        place = np.array([[sample.lon_deg, sample.lat_deg]])
+        height = np.array([sample.height_m])
+        return (
+            float(convert_height(height, place, sample.height_datum, self.vertical_datum)[0]),
+            SIGMA_GNSS_HEIGHT_M,
+        )
+
+
+def resolve_video_poses(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPoses:
+    """Poses of a log on the terrain known. Raises PositionMissing where it has no place that can be believed,
+    or no height; TerrainMissing where it tells heights above sea and no terrain is known."""
+    kept, not_believed = filter_believable(log.track.samples)
+    if len(kept) < 2:
+        left_out = Counter(not_believed.values())
+        raise PositionMissing(
+            _(
+                "{name}: no two of its {count} positions can be believed ({left_out}): give "
+                "the log of this flight, with a GNSS fix",
+                name=log.name,
+                count=len(log.track.samples),
+                left_out=Bilingual(
+                    format_rejection_counts(left_out) or "there are none",
+                    format_rejection_counts(left_out, "vi") or "không có mẫu nào",
+                ),
+            )
+        )
+    lonlat = _places(kept)
+    middle = np.median(lonlat, axis=0)
+    ground, datum = terrain_at(lonlat) if terrain_at else (np.full(len(kept), np.nan), LOCAL_DATUM)
+    home_m, sigma_m = _home(log, kept, terrain_at, datum)
+    if not np.isfinite(home_m):
+        if not all(s.height_datum in ("EGM96", "ELLIPSOID") for s in kept):
+            raise PositionMissing(
+                _(
+                    "{name}: says no height above take-off, and its heights above sea have no "
+                    "datum: give another log of this flight",
+                    name=log.name,
+                )
+            )
+        if is_flat_datum(datum):
+            raise TerrainMissing(
+                _(
+                    "{name}: its heights are above sea, and without terrain nothing says how "
+                    "far below the ground lies: give terrain of that place with --dem",
+                    name=log.name,
+                )
+            )
+    step_s = float(np.median(np.diff([s.t_utc_ns for s in kept]))) / 1e9
+    gap_s = max(log.track.max_gap_s, min(_GAP_STEPS * step_s, _MAX_GAP_S))
+    return VideoPoses(
+        track=TelemetryTrack(samples=tuple(kept), max_gap_s=gap_s),
+        work_crs=choose_work_crs(float(middle[0]), float(middle[1])),
+        vertical_datum=datum,
+        home_m=home_m,
+        sigma_home_m=sigma_m,
+        ground_m=ground,
+        rejected_samples=not_believed,
+    )
+
+
+def trim_unfinished(samples: Sequence[TelemetrySample]) -> Sequence[TelemetrySample]:
+    """Of a log that is still being told: less the newest samples whose gimbal's word has yet to come.
+
+    They would be taken for a camera that is fixed to the aircraft. A gimbal silent for longer has fallen
+    silent.
+    """
+    for back in range(len(samples), 0, -1):
+        if _has_gimbal(samples[back - 1]):
+            waited_s = (samples[-1].t_utc_ns - samples[back - 1].t_utc_ns) / 1e9
+            return samples[:back] if waited_s <= _GIMBAL_LATE_S else samples
+    return samples
+
+
+def filter_believable(samples: Iterable[TelemetrySample]) -> tuple[list[TelemetrySample], dict[int, str]]:
+    """Samples with a fix, that neither jump nor stand still while they say they move; why not the others, by
+    their time.
+
+    Of two places that no aircraft flies between in time, the one nearer to most of the flight is believed.
+    """
+    why: dict[int, str] = {}
+    fixed = []
+    for sample in samples:
+        if sample.fix in _NO_FIX or not (isfinite(sample.lon_deg) and isfinite(sample.lat_deg)):
+            why[sample.t_utc_ns] = "no_fix"
+        else:
+            fixed.append(sample)
+    if not fixed:
+        return [], why
+    metres, times = _metres(fixed), np.array([s.t_utc_ns for s in fixed]) / 1e9
+    jumps = _jumps(metres, times)
+    frozen = _frozen(metres, times, np.array([s.speed_mps for s in fixed])) & ~jumps
+    for reason, out in (("jump", jumps), ("frozen", frozen)):
+        why.update((fixed[k].t_utc_ns, reason) for k in np.flatnonzero(out))
+    return [s for s, out in zip(fixed, jumps | frozen, strict=True) if not out], why
+
+
+def _follows(first: TelemetrySample, second: TelemetrySample) -> bool:
+    """Whether an aircraft can fly from one place to the other in time."""
+    metres = _metres((first, second))
+    seconds = max((second.t_utc_ns - first.t_utc_ns) / 1e9, 1e-3)
+    return float(np.linalg.norm(metres[1] - metres[0])) <= _MAX_SPEED_MPS * seconds
+
+
+def _jumps(metres: Floats, times: Floats) -> NDArray[np.bool_]:
+    """Which of N places belong to another run than the longest: runs end where no aircraft could follow."""
+    speed = np.linalg.norm(np.diff(metres, axis=0), axis=1) / np.maximum(np.diff(times), 1e-3)
+    run = np.concatenate([[0], np.cumsum(speed > _MAX_SPEED_MPS)])
+    if run[-1] == 0:
+        return np.zeros(len(metres), dtype=bool)
+    longest = metres[run == np.bincount(run).argmax()]
+    centre = np.median(longest, axis=0)
+    reach = float(np.linalg.norm(longest - centre, axis=1).max())
+    # other runs of the same flight lie where it flew; what jumped lies beyond
+    return np.asarray(np.linalg.norm(metres - centre, axis=1) > 2.0 * reach + _BEYOND_M, bool)
+
+
+def _frozen(metres: Floats, times: Floats, speed_mps: Floats) -> NDArray[np.bool_]:
+    """Which of N places repeat the one before for longer than any receiver, while the speed says moving."""
+    same = np.concatenate([[False], (np.diff(metres, axis=0) == 0.0).all(axis=1)])
+    run = np.cumsum(~same)
+    first, last = np.searchsorted(run, run), np.searchsorted(run, run, side="right") - 1
+    too_long = times[last] - times[first] > _FROZEN_S
+    return np.asarray(same & too_long & (np.nan_to_num(speed_mps) > _MOVING_MPS), bool)
+
+
+def _home(
+    log: FlightLog, kept: Sequence[TelemetrySample], terrain_at: TerrainAt | None, datum: str
+) -> tuple[float, float]:
+    """The height in `datum` from which relative heights count, and its sigma; NaN where they do not serve."""
+    if not all(np.isfinite(s.relative_height_m) for s in kept):
+        return float("nan"), float("nan")
+    if is_flat_datum(datum) or terrain_at is None:
+        return 0.0, SIGMA_BARO_M
+    if log.home is not None:
+        place = (log.home.lon_deg, log.home.lat_deg)
+    elif kept[0].relative_height_m < _NEAR_GROUND_M:
+        place = (kept[0].lon_deg, kept[0].lat_deg)
+    else:
+        return float("nan"), float("nan")
+    ground, _ = terrain_at(np.array([place]))
+    return float(ground[0]), SIGMA_TERRAIN_M
+
+
+def _has_gimbal(sample: TelemetrySample) -> bool:
+    return all(map(isfinite, (sample.gimbal_yaw_deg, sample.gimbal_pitch_deg, sample.gimbal_roll_deg)))
+
+
+def _has_angles(sample: TelemetrySample) -> bool:
+    return bool(_has_gimbal(sample) or np.isfinite((sample.yaw_deg, sample.pitch_deg, sample.roll_deg)).all())
+
+
+def _angles_of(sample: TelemetrySample) -> tuple[Floats, tuple[float, float], bool]:
+    """(yaw, pitch, roll) degrees, sigmas (heading, tilt) degrees, and whether they are the aircraft's."""
+    gimbal = np.array([sample.gimbal_yaw_deg, sample.gimbal_pitch_deg, sample.gimbal_roll_deg])
+    if np.isfinite(gimbal).all():
+        least = float(np.nan_to_num(sample.sigma_gimbal_deg))
+        return gimbal, (max(SIGMA_GIMBAL_YAW_DEG, least), max(SIGMA_GIMBAL_DEG, least)), False
+    body = np.array([sample.yaw_deg, sample.pitch_deg, sample.roll_deg])
+    if np.isfinite(body).all():
+        return body, (SIGMA_BODY_YAW_DEG, SIGMA_BODY_DEG), True
+    raise PoseRejected(_("the log tells neither gimbal nor aircraft angles here"))
+
+
+def _places(samples: Sequence[TelemetrySample]) -> Floats:
+    return np.array([(s.lon_deg, s.lat_deg) for s in samples], dtype=np.float64)
+
+
+def _metres(samples: Sequence[TelemetrySample]) -> Floats:
+    """Places on a sphere's tangent plane, N×2 metres: good enough to tell a jump."""
+    lonlat = _places(samples)
+    scale = 6_371_008.8 * np.radians(1.0) * np.array([np.cos(np.radians(np.median(lonlat[:, 1]))), 1.0])
+    metres: Floats = (lonlat - np.median(lonlat, axis=0)) * scale
+    return metres

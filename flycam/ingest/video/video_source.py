@@ -1,0 +1,377 @@
+"""Pictures of a video, file or stream, each with its time: what dies is started again, what is late dropped.
+
+Time of a picture: the container's time of creation plus its PTS; where no creation is stated (and on a
+stream, whose PTS begins anywhere) see `VideoFrame`. A stream that ends, stalls or dies is
+opened again with growing pauses; a file is not.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.errors import Cancelled, SourceUnreadable
+from flycam.frame.mp4 import find_box, parse_creation_s
+from flycam.frame.safe_url import strip_url_credentials
+from flycam.frame.timestamp import EARLIEST_NS
+from flycam.ingest.telemetry.steady_clock import SteadyClock
+from flycam.ingest.video.bounded_queue import BoundedQueue
+from flycam.ingest.video.decoder import STALL_S, DecodedFrame, Decoder, count_fitting_frames
+from flycam.ingest.video.decoder_process import DecodingRequest
+from flycam.ingest.video.outages import OutageCounter, Outages
+from flycam.ingest.video.recorder import RecordingOptions
+from flycam.ingest.video.stream_address import is_listen_address
+from flycam.ingest.video.stream_time import StreamTime
+from flycam.messages import _
+
+_QUEUE, _QUEUE_BYTES = 8, 256 << 20
+_MAX_MOOV_BYTES = 64 << 20
+_CUT_S = 2.0  # by which a film is shorter than it says
+_DRILL_MARK = b"urn:flycam:drill:"
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.5, 8.0
+_MAX_DEAF_S = 1.0  # where nobody is called: what is sent meanwhile is lost
+STREAM_SCHEMES = ("rtsp", "udp", "srt", "rtmp", "tcp", "http", "https")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoFrame:
+    """One picture.
+
+    pts_ns      the container's time; on a stream, since it was opened here
+    t_utc_ns    when it was taken by the camera's clock; by the receiver's on a stream; of a file that names
+                no time of creation pts_ns alone, which counts from its first picture
+    arrived_ns  monotonic time of its arrival here, for measuring how late its tiles are
+    pixels      H×W×3 uint8 RGB, rows as the sensor read them
+    breaks      how often the stream's own time had jumped by then, or its dating was mended: times on two
+                sides of a break are not apart by what the pictures are
+    """
+
+    pts_ns: int
+    t_utc_ns: int
+    arrived_ns: int
+    pixels: NDArray[np.uint8]
+    breaks: int = 0
+
+
+@dataclass(slots=True)
+class VideoHealth:
+    """What happened on the way, to be shown: pictures dropped by reason, sentences, and connections made.
+
+    reasons: "overrun" (nobody took it in time), "undecoded" (came faster than it could be decoded),
+    "broken" (could not be decoded), "pts_backwards"; "unrecorded" is only missing in the recording
+    arrived_ns  monotonic time at which the last picture came, decoded or not; None: none was decoded yet
+    """
+
+    dropped: Counter[str] = field(default_factory=Counter)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+    connections: int = 0
+    arrived_ns: int | None = None
+
+
+class VideoSource:
+    """Iterate over `pictures()` inside the context.
+
+    url            a file's path, or an address (rtsp://, udp:// with MPEG-TS, …)
+    is_realtime    a file is played at its own speed, what is not taken in time is dropped; a stream always
+    recording      how a stream is recorded as it comes; None: it is not
+    clock          by which a stream is dated
+    size_px        (width, height), known inside the context, as fps and duration_s (0 unknown)
+    began_ns       UTC at which it was opened here
+    created_ns     UTC of the first picture as the file states it; None where it does not, and for streams
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        is_realtime: bool = False,
+        open_s: float | None = None,
+        stall_s: float = STALL_S,
+        recording: RecordingOptions | None = None,
+        clock: SteadyClock | None = None,
+    ) -> None:
+        self.url, self.is_stream = url, is_stream(url)
+        clock = clock or SteadyClock()
+        self._open_s, self._stall_s = open_s, stall_s
+        self._drops = is_realtime or self.is_stream
+        self._order = DecodingRequest(
+            url=url,
+            is_paced=is_realtime and not self.is_stream,
+            zero_utc_ns=clock.zero_ns,
+            recording=recording if self.is_stream else None,
+        )
+        self._queue: BoundedQueue[VideoFrame] = BoundedQueue(_QUEUE, is_blocking=not self._drops)
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._decoder: Decoder | None = None
+        self._error: BaseException | None = None
+        self._last_pts_ns = -1
+        self._lost_before: Counter[str] = Counter()
+        self._breaks_before = 0
+        self._put_back: deque[VideoFrame] = deque()
+        self._outages = OutageCounter()
+        self._stopped_ns: int | None = None
+        self.began_ns = self._began_ns = 0
+        self.health = VideoHealth()
+        self.size_px = (0, 0)
+        self.fps, self.duration_s = 0.0, 0.0
+        self.created_ns = None if self.is_stream else read_creation_ns(Path(url))
+
+    @property
+    def name(self) -> str:
+        """As `make_video_name` the video."""
+        return make_video_name(self.url)
+
+    @property
+    def is_undated(self) -> bool:
+        """Whether this is a file without a time of creation: then a log alone tells when it was filmed."""
+        return not self.is_stream and self.created_ns is None
+
+    @property
+    def outages(self) -> Outages | None:
+        """Of a stream by now; None: this is a file."""
+        return self._outages.outages(self._stopped_ns) if self.is_stream else None
+
+    @property
+    def remarks(self) -> tuple[tuple[str, str], ...]:
+        """What was noticed by now, (English, Vietnamese)."""
+        outages = self.outages
+        return (*self.health.remarks, *(outages.remarks(self.name) if outages else ()))
+
+    @property
+    def decoder_pid(self) -> int | None:
+        """Of the process that decodes now, or did last."""
+        return self._decoder.pid if self._decoder else None
+
+    def __enter__(self) -> VideoSource:
+        """Open the video. Raises SourceUnreadable where it cannot be, Cancelled if it is stopped before."""
+        decoder = Decoder(self._order, self._open_s, self._stall_s, self._stopped)
+        self._decoder = decoder.__enter__()
+        self.size_px, self.fps = decoder.size_px, decoder.fps
+        self._queue.most = count_fitting_frames(_QUEUE, _QUEUE_BYTES, self.size_px)
+        self.duration_s = decoder.duration_s
+        self._began_ns = decoder.opened_ns
+        self.began_ns = self._order.zero_utc_ns + decoder.opened_ns
+        self._thread = threading.Thread(target=self._pump, name="video", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop, and wait until the decoder's process is gone."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+    def stop(self) -> None:
+        """Let `pictures` end after what waits already, or the opening."""
+        self._stopped_ns = self._stopped_ns or time.monotonic_ns()
+        self._stopped.set()
+        self._queue.close()
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """Pictures in order of time, until the file ends or `stop` is called. Asked again, the next ones."""
+        while (picture := self._next()) is not None:
+            yield picture
+        self.health.dropped["overrun"] = self._queue.dropped
+        if self._error is not None:
+            raise self._error
+
+    def put_back(self, frames: Iterable[VideoFrame]) -> None:
+        """Give these again before those to come; oldest first."""
+        self._put_back.extend(frames)
+
+    def _next(self) -> VideoFrame | None:
+        return self._put_back.popleft() if self._put_back else self._queue.get()
+
+    def _pump(self) -> None:
+        """In a thread of its own: from one decoder after the other into the queue."""
+        decoder, pause_s = self._decoder, _FIRST_PAUSE_S
+        try:
+            while not self._stopped.is_set():
+                if decoder is not None:
+                    self._decoder = decoder
+                    self.health.connections += 1
+                    if self._drain(decoder):
+                        pause_s = _FIRST_PAUSE_S
+                if not self.is_stream or self._stopped.wait(pause_s):
+                    return
+                pause_s = min(2.0 * pause_s, self._longest_pause_s)
+                decoder = self._opened_again()
+        except BaseException as error:  # noqa: BLE001  raised where the pictures are taken
+            self._error = error
+        finally:
+            self._queue.close()
+
+    def _drain(self, decoder: Decoder) -> bool:
+        """All pictures of one run of the decoder; whether there were any."""
+        count, times = 0, StreamTime(self._last_pts_ns)
+        try:
+            for decoded in decoder.frames():
+                self._note_lost(decoder)
+                count += 1
+                pts_ns = decoded.pts_ns
+                if self.is_stream:
+                    pts_ns = times.add(decoded.pts_ns, decoded.arrived_ns - self._began_ns)
+                    self._note_jumps(times)
+                if pts_ns <= self._last_pts_ns:
+                    self.health.dropped["pts_backwards"] += 1
+                    continue
+                self._last_pts_ns = pts_ns
+                self._note_came(decoded)
+                if not self._queue.put(self._picture(pts_ns, decoded, times.breaks)):
+                    return count > 0
+                self.health.dropped["overrun"] = self._queue.dropped
+                if self._stopped.is_set():
+                    return True
+        finally:
+            decoder.__exit__(None, None, None)
+            self._note_lost(decoder)
+            self._lost_before += decoder.lost
+            self._breaks_before += times.breaks
+        self._note_broken(decoder, count)
+        self._remark(decoder.ending, count)
+        return count > 0
+
+    @property
+    def _longest_pause_s(self) -> float:
+        return _MAX_DEAF_S if is_listen_address(self.url) else _MAX_PAUSE_S
+
+    def _note_came(self, decoded: DecodedFrame) -> None:
+        """A stream is not silent for being decoded late, nor heard for what a decoder had kept back."""
+        self.health.arrived_ns = decoded.newest_ns if self.is_stream else time.monotonic_ns()
+        if self.is_stream:
+            self._outages.add(decoded.newest_ns, self.fps)
+
+    def _note_broken(self, decoder: Decoder, count: int) -> None:
+        """An MP4 or MOV file says how many pictures it holds: those that never came were damaged, or cut
+        off."""
+        is_whole = not decoder.ending and not self._stopped.is_set()
+        missing = round(self.duration_s * self.fps) - count
+        if not is_whole or missing <= 0 or self.is_stream or _movie_header(Path(self.url)) is None:
+            return
+        self.health.dropped["broken"] = max(self.health.dropped["broken"], missing)
+        came_s = self._last_pts_ns / 1e9
+        if self.duration_s - came_s > _CUT_S:
+            self.health.remarks.append(
+                (
+                    f"{self.name}: cut short: its pictures end after {came_s:.0f} of {self.duration_s:.0f} "
+                    "s; copy it from the card again if it is whole there",
+                    f"{self.name}: bị cụt: chỉ có hình đến giây {came_s:.0f} trong {self.duration_s:.0f}; "
+                    "hãy chép lại từ thẻ nhớ nếu ở đó còn đủ",
+                )
+            )
+
+    def _note_lost(self, decoder: Decoder) -> None:
+        """What was lost before it came here, of this connection and those before it."""
+        for reason, count in decoder.lost.items():
+            self.health.dropped[reason] = self._lost_before[reason] + count
+        self.health.remarks += [said for said in decoder.remarks if said not in self.health.remarks]
+        decoder.remarks.clear()
+
+    def _picture(self, pts_ns: int, decoded: DecodedFrame, breaks: int) -> VideoFrame:
+        begin_ns = self.began_ns if self.is_stream else (self.created_ns or 0)
+        arrived_ns = decoded.arrived_ns if self.is_stream else time.monotonic_ns()
+        return VideoFrame(
+            pts_ns=pts_ns,
+            t_utc_ns=begin_ns + pts_ns,
+            arrived_ns=arrived_ns,
+            pixels=decoded.pixels,
+            breaks=self._breaks_before + breaks,
+        )
+
+    def _note_jumps(self, times: StreamTime) -> None:
+        said = (
+            f"{self.name}: the stream's own time jumped, or stood still; from there on pictures are timed by "
+            "when they came",
+            f"{self.name}: mốc thời gian trong luồng video bị nhảy hoặc đứng lại; từ đó ảnh lấy giờ theo lúc "
+            "nhận được",
+        )
+        if times.jumps and said not in self.health.remarks:
+            self.health.remarks.append(said)
+
+    def _opened_again(self) -> Decoder | None:
+        decoder = Decoder(self._order, self._open_s, self._stall_s, self._stopped)
+        try:
+            decoder.__enter__()
+        except (SourceUnreadable, Cancelled):
+            return None
+        if decoder.size_px == self.size_px:
+            return decoder
+        decoder.__exit__(None, None, None)
+        raise SourceUnreadable(
+            _(
+                "{name}: came back with pictures of {size_px}×{decoder_size_px} after "
+                "{size_px_2}×{size_px_3}: start again with the camera of the new size",
+                name=self.name,
+                size_px=decoder.size_px[0],
+                decoder_size_px=decoder.size_px[1],
+                size_px_2=self.size_px[0],
+                size_px_3=self.size_px[1],
+            )
+        )
+
+    def _remark(self, ending: str, count: int) -> None:
+        if ending:
+            self.health.remarks.append(
+                (
+                    f"{self.name}: after {count} pictures {ending}",
+                    f"{self.name}: sau {count} khung hình, luồng giải mã dừng",
+                )
+            )
+
+
+def is_stream(url: str) -> bool:
+    """Whether this is the address of a stream, not a file."""
+    scheme, found, _ = url.partition("://")
+    return bool(found) and scheme.lower() in STREAM_SCHEMES
+
+
+def make_video_name(url: str) -> str:
+    """As everybody may know a video: a file's name, a stream's address without what opens it."""
+    return strip_url_credentials(url) if is_stream(url) else Path(strip_url_credentials(url)).name
+
+
+def read_creation_ns(path: Path) -> int | None:
+    """When an MP4 or MOV file says that it was begun, UTC ns; None: another container, not said, or before
+    any aircraft filmed: by a camera whose clock was never set."""
+    moov = _movie_header(path)
+    seconds = parse_creation_s(moov) if moov is not None else None
+    return None if seconds is None or seconds * 1e9 < EARLIEST_NS else round(seconds * 1e9)
+
+
+def is_exercise_video(path: Path) -> bool:
+    """Whether an MP4 or MOV file says of itself that it is a rehearsal's."""
+    return _DRILL_MARK in (_movie_header(path) or b"")
+
+
+def _movie_header(path: Path) -> bytes | None:
+    """The content of the file's `moov` box. Raises SourceUnreadable where it cannot be opened."""
+    try:
+        with path.open("rb") as file:
+
+            def read_at(at: int, count: int) -> bytes:
+                file.seek(at)
+                return file.read(count)
+
+            box = find_box(read_at, 0, path.stat().st_size, b"moov")
+            if box is None or box[1] - box[0] > _MAX_MOOV_BYTES:
+                return None
+            return read_at(box[0], box[1] - box[0])
+    except OSError as error:
+        raise SourceUnreadable(
+            _(
+                "{path}: cannot be opened ({strerror}): check the path",
+                path=strip_url_credentials(str(path)),
+                strerror=error.strerror,
+            )
+        ) from error

@@ -1,0 +1,183 @@
+"""Groups of tiles with their ancestors into the store and the log, all or none of a group.
+
+A group is written as: encode, `store.put`, `store.flush`, and last one `append` that carries the base tiles
+*and all their ancestors*. So at every moment, a power cut included, each parent named in the log is the
+function of the children named in the log.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from flycam.catalog.records import MosaicInfo
+from flycam.errors import StoreConflict
+from flycam.frame.tile import MosaicTile, TileRecord
+from flycam.frame.tile_codec import compute_content_hash, encode_tile
+from flycam.geometry.grid import TileId
+from flycam.messages import _
+from flycam.mosaic.merge import TileCanvas
+from flycam.mosaic.pyramid import Quadrant, reduce_to_quadrant, with_quadrants
+from flycam.mosaic.tile_heads import TileHeads
+from flycam.mosaic.tile_log import TileLog
+from flycam.mosaic.tile_repair import rebuild_parent
+from flycam.store import keys
+from flycam.store.base import ObjectStore
+
+_MAX_ATTEMPTS = 25
+_PARENT_CACHE_TILES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class TileUpdate:
+    """A tile state to be written, and the head (content hash) it was made from: what the append expects."""
+
+    tile: MosaicTile
+    content_hash: str
+    made_from: str | None
+
+
+@dataclass(slots=True)
+class PublishedCanvases:
+    """Copies of tiles being written while patches go on being merged into the tiles themselves.
+
+    made_from  the heads they were made from, brought up to date as they are written
+    others     states of other writers that were merged into the copies, and have to be into the tiles
+    """
+
+    canvases: dict[TileId, TileCanvas]
+    made_from: dict[TileId, str | None]
+    others: list[MosaicTile] = field(default_factory=list)
+
+
+class GroupWriter:
+    """Writes groups of base tiles of one mosaic revision, one group at a time.
+
+    pool  threads that hash, encode and put
+    cache_tiles  ancestors kept in memory
+    before_group, before_append  as of `MosaicWriter`
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        tile_log: TileLog,
+        mosaic: MosaicInfo,
+        pool: ThreadPoolExecutor,
+        *,
+        origin: str,
+        clock_ns: Callable[[], int],
+        damaged: Collection[TileId],
+        before_append: Callable[[], None],
+        before_group: Callable[[], None] = lambda: None,
+        cache_tiles: int = _PARENT_CACHE_TILES,
+    ) -> None:
+        self._store = store
+        self._log = tile_log
+        self._mosaic = mosaic
+        self._pool = pool
+        self._origin = origin
+        self._clock_ns = clock_ns
+        self._damaged = damaged
+        self._before_append = before_append
+        self._before_group = before_group
+        self._cache_tiles = cache_tiles
+        self._parents: OrderedDict[str, MosaicTile] = OrderedDict()
+        self.heads = TileHeads(tile_log, mosaic.mosaic_id, mosaic.revision)
+
+    def commit(
+        self, group_now: Callable[[], list[TileUpdate]], look_again: Callable[[], None]
+    ) -> list[TileUpdate]:
+        """Commit a group, made anew after a look at the heads whenever others moved one; what was written."""
+        for __ in range(_MAX_ATTEMPTS):
+            group = group_now()
+            try:
+                self._commit(group)
+            except StoreConflict:
+                look_again()
+                continue
+            return group
+        raise StoreConflict(
+            _(
+                "mosaic {mosaic_id}: others changed its tiles {max_attempts} times in a row "
+                "while they were being written; run again",
+                mosaic_id=self._mosaic.mosaic_id,
+                max_attempts=_MAX_ATTEMPTS,
+            )
+        )
+
+    def with_parents(self, tiles: Sequence[MosaicTile], made_from: Sequence[str | None]) -> list[TileUpdate]:
+        """Those of these base tiles that differ from the heads named, and their ancestors; finest first."""
+        group: list[TileUpdate] = []
+        for zoom in range(self._mosaic.base_zoom, self._mosaic.min_zoom - 1, -1):
+            changes = map(TileUpdate, tiles, self._pool.map(compute_content_hash, tiles), made_from)
+            fresh = [change for change in changes if change.content_hash != change.made_from]
+            group.extend(fresh)
+            if zoom > self._mosaic.min_zoom:
+                tiles, made_from = self._parents_of([change.tile for change in fresh])
+        return group
+
+    def _parents_of(self, children: list[MosaicTile]) -> tuple[list[MosaicTile], list[str | None]]:
+        """Parents with the quadrants of changed children replaced, and the heads they were made from."""
+        by_parent: dict[TileId, list[Future[Quadrant]]] = {}
+        for child in children:
+            by_parent.setdefault(child.tile_id.parent(), []).append(
+                self._pool.submit(reduce_to_quadrant, child)
+            )
+        parents: list[MosaicTile] = []
+        made_from: list[str | None] = []
+        for parent_id, quadrants in by_parent.items():
+            head = self.heads.head(parent_id)
+            old = self._stored_parent(head) if head else None
+            parents.append(with_quadrants(old, parent_id, (q.result() for q in quadrants)))
+            made_from.append(head.content_hash if head else None)
+        return parents, made_from
+
+    def _stored_parent(self, head: TileRecord) -> MosaicTile:
+        # The cache is by content hash, so a head that moved is never answered from it.
+        if head.content_hash not in self._parents:
+            return rebuild_parent(self._store, self.heads.head, head, self._mosaic.base_zoom, self._damaged)
+        self._parents.move_to_end(head.content_hash)
+        return self._parents[head.content_hash]
+
+    def _commit(self, group: list[TileUpdate]) -> None:
+        if not group:
+            return
+        self._before_group()
+        records = list(self._pool.map(self.put, group))
+        self._store.flush()
+        self._before_append()
+        expected = {change.tile.tile_id: change.made_from for change in group}
+        self.heads.learn(self._log.append(records, expected))
+        for change in group:
+            if change.tile.tile_id.z != self._mosaic.base_zoom:
+                self._parents[change.content_hash] = change.tile
+        while len(self._parents) > self._cache_tiles:
+            self._parents.popitem(last=False)
+
+    def restore(self, tiles: Iterable[MosaicTile]) -> None:
+        """Put the objects of tiles whose state came out as the log has it: no line is due for them."""
+        changes = [TileUpdate(tile, digest := compute_content_hash(tile), digest) for tile in tiles]
+        same = [one for one in changes if one.content_hash == self.heads.hash_of(one.tile.tile_id)]
+        for change in sorted(same, key=lambda one: one.tile.tile_id):
+            self.put(change)
+        if same:
+            self._store.flush()
+
+    def put(self, change: TileUpdate) -> TileRecord:
+        mosaic, tile = self._mosaic, change.tile
+        key = keys.format_tile_key(mosaic.mosaic_id, mosaic.revision, tile.tile_id, change.content_hash)
+        self._store.put(key, encode_tile(tile))
+        return TileRecord(
+            seq=0,
+            origin=self._origin,
+            mosaic_id=mosaic.mosaic_id,
+            revision=mosaic.revision,
+            epoch=tile.epoch,
+            tile_id=tile.tile_id,
+            key=key,
+            content_hash=change.content_hash,
+            written_ns=self._clock_ns(),
+        )

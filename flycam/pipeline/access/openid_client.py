@@ -1,0 +1,54 @@
+"""How this house is known to the province's own sign-in service (OpenID Connect), as it was configured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from flycam.catalog.records import Role
+from flycam.frame.loopback import is_loopback
+from flycam.frame.text_normalization import is_printable
+
+CALLBACK_PATH = "/openid/callback"
+ROLES = (Role.VIEWER, Role.OPERATOR, Role.ANALYST, Role.ADMIN)
+"""Those that a service may give, the least first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenIdClient:
+    """Which service, as whom, and what its words about a person mean here.
+
+    issuer          its address, exactly as it names itself
+    secret          None: a client without one; the exchange is bound by PKCE in any case
+    address         of the map as browsers call it, "https://map.laocai.gov.vn"
+    role_claim      the claim that holds a word or words; of claims in claims "realm_access.roles"
+    roles           which of these words gives which role here; the greatest holds, without any: viewer
+    communes_claim  the claim that names the communes of a person; None: everybody is for all of them
+    """
+
+    issuer: str
+    client_id: str
+    address: str
+    secret: str | None = field(default=None, repr=False)
+    role_claim: str = "groups"
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    communes_claim: str | None = None
+
+    @property
+    def redirect_uri(self) -> str:
+        return f"{self.address}{CALLBACK_PATH}"
+
+
+def is_secure_url(address: str) -> bool:
+    """Whether secrets may go there: https, or this machine itself; no password in it, nothing behind the
+    path."""
+    try:
+        place = urlsplit(address)
+        place.port  # noqa: B018  # raises for what is no number
+    except ValueError:
+        return False
+    plain = is_printable(address) and not any(one.isspace() or one == "\\" for one in address)
+    if not plain or not place.hostname or "@" in place.netloc or place.fragment:
+        return False
+    return place.scheme == "https" or (place.scheme == "http" and is_loopback(place.hostname))

@@ -1,0 +1,93 @@
+"""Restricted areas into the catalogue and out of it, and how widely flights and layers may be shown."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import shapely
+
+from flycam.catalog.records import ACCOUNT_ROLES, AuditEntry, LayerRecord, Role
+from flycam.catalog.sharing_records import RestrictedArea
+from flycam.errors import OptionUnusable
+from flycam.frame.classification import Classification
+from flycam.frame.flight import Flight
+from flycam.frame.text_normalization import to_visible, validate_name
+from flycam.messages import _
+from flycam.pipeline.original_store import store_original
+from flycam.pipeline.preflight_report import read_area_of_interest
+from flycam.pipeline.workspace import Workspace
+
+_MAX_NAME_LENGTH = 100
+
+
+def add_restricted_area(
+    workspace: Workspace, path: Path, roles: str, name: str | None, who: str
+) -> RestrictedArea:
+    """Withhold the polygons of a file from everybody but some roles ("analyst,admin").
+
+    The same name again takes the place of what was there. Raises OptionUnusable, and what
+    `read_area_of_interest` raises.
+    """
+    called = validate_name(name or to_visible(path.stem), _MAX_NAME_LENGTH, option="--name")
+    seen_by = _roles(roles)
+    ground = read_area_of_interest(path)
+    west, south, east, north = ground.bounds
+    area = RestrictedArea(
+        area_id=f"area-{hashlib.sha256(called.encode()).hexdigest()[:12]}",
+        name=called,
+        roles=seen_by,
+        sha256=store_original(workspace, path),
+        added_ns=workspace.clock_ns(),
+        wkb=shapely.to_wkb(ground),
+        bounds_lonlat_deg=(west, south, east, north),
+    )
+    detail = f"{area.name}: for {', '.join(sorted(area.roles))} only, sha256 {area.sha256}"
+    workspace.catalog.restrictions.put(
+        area, _make_audit_entry(who, "restricted add", area.area_id, detail, area.added_ns)
+    )
+    return area
+
+
+def remove_restricted_area(workspace: Workspace, ref: str, who: str) -> RestrictedArea:
+    """Withhold an area no longer; its file stays as evidence. Raises NotFound."""
+    now_ns = workspace.clock_ns()
+    return workspace.catalog.restrictions.remove(
+        ref, lambda area: _make_audit_entry(who, "restricted remove", area.area_id, area.name, now_ns)
+    )
+
+
+def set_flight_classification(workspace: Workspace, ref: str, level: Classification, who: str) -> Flight:
+    """Say how widely a flight (id or name) may be shown. Raises NotFound."""
+    flight = workspace.catalog.flights.flight(ref)
+    _classify(workspace, flight.flight_id, flight.name, level, who)
+    return flight
+
+
+def set_layer_classification(workspace: Workspace, ref: str, level: Classification, who: str) -> LayerRecord:
+    """The same of a specialist layer. Raises NotFound."""
+    layer = workspace.catalog.layers.get(ref)
+    _classify(workspace, layer.layer_id, layer.name, level, who)
+    return layer
+
+
+def _classify(workspace: Workspace, subject: str, name: str, level: Classification, who: str) -> None:
+    now_ns = workspace.clock_ns()
+    told = _make_audit_entry(who, "classify", subject, f"{name}: {level}", now_ns)
+    workspace.catalog.restrictions.classify(subject, level, now_ns, told)
+
+
+def _make_audit_entry(who: str, what: str, subject: str, detail: str, at_ns: int) -> AuditEntry:
+    return AuditEntry(who=who, what=what, subject=subject, detail=detail, at_ns=at_ns)
+
+
+def _roles(text: str) -> frozenset[Role]:
+    """The roles of "analyst,admin". A guest can be none of them: what guests see is not restricted."""
+    names = {one.strip().lower() for one in text.split(",") if one.strip()}
+    known = {role.value: role for role in ACCOUNT_ROLES}
+    if not names or names - set(known):
+        listed = ", ".join(known)
+        raise OptionUnusable(
+            _("--roles {text}: give some of {listed}, with commas between", text=text[:60], listed=listed)
+        )
+    return frozenset(known[one] for one in names)

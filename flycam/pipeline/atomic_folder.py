@@ -1,0 +1,113 @@
+"""A folder that is there whole or not at all: written beside its place, and renamed when it is done."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from flycam.errors import DiskFull, InputUnusable, StorageFailed
+from flycam.messages import _
+from flycam.pipeline.folder_lock import lock_folder, probe_folder_lock
+from flycam.store.disk_space import DISK_FULL_ERRNOS
+from flycam.store.fsync import sync_filesystem, sync_path
+
+
+@contextmanager
+def replace_folder(out: Path, find_foreign_file: Callable[[Path], str | None]) -> Iterator[Path]:
+    """A new folder to write into; it becomes `out` when the block ends, in place of an older one.
+
+    stranger_in  names something in a folder that an older one does not hold: that is never replaced
+
+    What a killed run left is taken away. Between the two renames of a replacement a reader may find none for
+    a moment; a program killed there leaves the older one aside, and the next run puts it back.
+    Raises InputUnusable (not a place for a folder), DiskFull, StorageTrouble; whatever the block raises.
+    """
+    try:
+        place = out.expanduser().resolve()  # a link stays, and what it leads to is replaced
+        if place.name:
+            _recover_interrupted(place, find_foreign_file)
+        _require_replaceable(out, place, find_foreign_file)
+        part = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.part")
+        part.mkdir()
+        held = lock_folder(part)
+        try:
+            yield part
+            _require_replaceable(out, place, find_foreign_file)  # minutes have gone, and people work in there
+            sync_filesystem(held)
+            _exchange(part, place, find_foreign_file)
+        finally:
+            os.close(held)
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
+        raise kind(
+            _(
+                "{out}: cannot be written ({strerror}); make room there or choose another place",
+                out=out,
+                strerror=error.strerror,
+            )
+        ) from error
+
+
+def _recover_interrupted(place: Path, find_foreign_file: Callable[[Path], str | None]) -> None:
+    """Take away what killed runs left beside the place, and put back what they had set aside."""
+    if not place.parent.is_dir():
+        return
+    aside = _aside(place)
+    if aside.is_dir() and not place.exists():
+        aside.rename(place)
+    _delete_replaced(aside, find_foreign_file)
+    for beside in place.parent.iterdir():
+        if beside.name.startswith(f".{place.name}.") and beside.name.endswith(".part") and beside.is_dir():
+            with probe_folder_lock(beside) as is_free:
+                if is_free:
+                    shutil.rmtree(beside, ignore_errors=True)
+
+
+def _require_replaceable(out: Path, place: Path, find_foreign_file: Callable[[Path], str | None]) -> None:
+    if not place.parent.is_dir():
+        raise InputUnusable(
+            _("{out}: the folder it would lie in does not exist; create it or choose another place", out=out)
+        )
+    if place.exists() and not place.is_dir():
+        raise InputUnusable(_("{out}: is a file; give the name of a folder", out=out))
+    stranger = None
+    if place.is_dir():
+        stranger = find_foreign_file(place) if place.name else "/"
+    if stranger is not None:
+        raise InputUnusable(
+            _(
+                "{out}: holds other things ({stranger}), not replaced; move them away or give a new folder",
+                out=out,
+                stranger=stranger,
+            )
+        )
+
+
+def _exchange(part: Path, place: Path, find_foreign_file: Callable[[Path], str | None]) -> None:
+    aside = _aside(place)
+    if place.exists():
+        place.rename(aside)
+    part.rename(place)
+    with suppress(OSError):  # some file systems of sticks sync no folders
+        sync_path(place.parent)  # before the older one goes
+    _delete_replaced(aside, find_foreign_file)
+
+
+def _delete_replaced(aside: Path, find_foreign_file: Callable[[Path], str | None]) -> None:
+    """Delete an older folder that was set aside; what was put into it at the last moment stays, under a name
+    that nobody takes away."""
+    if not aside.is_dir():
+        return
+    if find_foreign_file(aside) is None:
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        aside.rename(aside.with_name(f"{aside.name.lstrip('.')}-{uuid.uuid4().hex[:8]}"))
+
+
+def _aside(place: Path) -> Path:
+    return place.with_name(f".{place.name}.old")

@@ -1,0 +1,389 @@
+"""What a meeting pack shows: flights, the communes under them, the field marks of their events; all of it as
+whoever asks for the pack may see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
+from flycam.catalog.change_attribution import ChangeAttribution, format_quoted_note
+from flycam.catalog.change_version import ChangeVersion
+from flycam.catalog.flights import make_flight_not_found
+from flycam.catalog.records import (
+    CommuneRecord,
+    FrameRecord,
+    FrameStatus,
+    LayerRecord,
+    MarkVersion,
+    MosaicInfo,
+)
+from flycam.catalog.revisions import LIVE_REVISION
+from flycam.errors import AccessDenied, NotFound, OptionUnusable
+from flycam.frame.change import ChangeStatus
+from flycam.frame.flight import Event, Flight, FlightState
+from flycam.frame.mark import rank_mark
+from flycam.geodata.crs import WEB_MERCATOR, WGS84, make_point_transform
+from flycam.geometry.grid import lonlat_to_mercator
+from flycam.geometry.planar_map import Bounds
+from flycam.messages import _
+from flycam.mosaic.mosaic_footprint import trace_mosaic_footprint
+from flycam.pipeline.briefing_pack.image_pairs import PackImage, Pair, find_image_pairs
+from flycam.pipeline.change.change_overlap import find_commune_overlaps
+from flycam.pipeline.change.commune_board import CommuneRow, FlightCoverage, build_commune_board
+from flycam.pipeline.change.comparison_store import find_compared_ground
+from flycam.pipeline.change.impact import ChangeImpact, compute_impact
+from flycam.pipeline.coverage import get_main_mosaic, list_flight_communes
+from flycam.pipeline.layer_troubles import LayerTroubles, list_layer_troubles
+from flycam.pipeline.settlements import Settlement, list_event_settlements
+from flycam.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShownFlight:
+    """A flight as it is on show.
+
+    frames  that its mosaic is made of, by time
+    ground  polygons that it shows, Web Mercator metres
+    """
+
+    flight: Flight
+    event: Event
+    mosaic: MosaicInfo
+    frames: tuple[FrameRecord, ...]
+    ground: BaseGeometry
+
+    @property
+    def extent(self) -> Bounds:
+        """The rectangle around its ground, Web Mercator metres."""
+        west, south, east, north = self.ground.bounds
+        return west, south, east, north
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShownCommune:
+    """A commune of which ground is shown.
+
+    row            as the board has it, of these flights and of the changes that the scene holds; compared: in
+                   their events
+    shown_by       indices of the flights that show it, the newest first
+    shape, ground  its outline, and the part that is shown, Web Mercator metres
+    """
+
+    commune: CommuneRecord
+    row: CommuneRow
+    shown_by: tuple[int, ...]
+    shape: BaseGeometry
+    ground: BaseGeometry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShownMark:
+    """A field mark; places: indices of the communes that it touches, as the board counts it.
+
+    shape  a point or a sector's outline, WGS 84 degrees
+    """
+
+    line: MarkVersion
+    shape: BaseGeometry
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShownChange:
+    """A confirmed change that touches ground that is shown, and what it touches; places: indices of the
+    communes that it lies in.
+
+    signature  who confirmed it, when, and whose its note is
+    shape      its outline, WGS 84 degrees
+    pair       the pictures that it was found on, or drawn over; None: it was drawn over none that were named
+    """
+
+    impact: ChangeImpact
+    signature: ChangeAttribution
+    shape: BaseGeometry
+    places: tuple[int, ...]
+    pair: Pair | None
+
+    @property
+    def attributed_note(self) -> str:
+        """Its note, under the name of whoever wrote it where that is not who confirmed the change."""
+        return format_quoted_note(self.impact.line.note, self.signature.note_by, self.signature.decided_by)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackContents:
+    """All of it, in the order in which it is numbered from 1: flights by time, the newest first; communes by
+    what is shown of them, the largest first; marks as they are told (`rank_mark`), then by the first commune
+    that they touch, the newest first; confirmed changes, the largest first.
+
+    changes_elsewhere  how many the same events have beside those, on ground that is not shown
+    waiting            changes on ground that is shown that nobody has decided on yet
+    waiting_elsewhere  how many beside those
+    settlements        in those communes, each with the event of which it was said
+    troubles           what layers say to be in trouble in those communes
+    telling            layers there that say how things stand, whether or not anything is in trouble
+    """
+
+    flights: tuple[ShownFlight, ...]
+    communes: tuple[ShownCommune, ...]
+    marks: tuple[ShownMark, ...]
+    changes: tuple[ShownChange, ...]
+    changes_elsewhere: int
+    waiting: tuple[ChangeVersion, ...]
+    waiting_elsewhere: int
+    settlements: tuple[tuple[Event, Settlement], ...]
+    troubles: tuple[LayerTroubles, ...]
+    layers: tuple[LayerRecord, ...]
+
+    @property
+    def is_drill(self) -> bool:
+        return self.flights[0].event.is_drill
+
+    @property
+    def work_crs(self) -> str:
+        """In which areas and maps are measured: that of the newest flight."""
+        return self.flights[0].flight.work_crs
+
+    @property
+    def flights_seen(self) -> tuple[Flight, ...]:
+        """Its own, and those that changes are shown on."""
+        seen = [side.flight for side in self.flights]
+        seen += [
+            view.flight for patch in self.changes for view in patch.pair or () if isinstance(view, PackImage)
+        ]
+        return tuple({one.flight_id: one for one in seen}.values())
+
+    @property
+    def ground(self) -> BaseGeometry:
+        """All that is shown, Web Mercator metres."""
+        return shapely.union_all([side.ground for side in self.flights])
+
+    @property
+    def extent(self) -> Bounds:
+        """The rectangle around all that is shown, Web Mercator metres."""
+        west, south, east, north = np.array([side.extent for side in self.flights]).T
+        return float(west.min()), float(south.min()), float(east.max()), float(north.max())
+
+
+def gather_contents(
+    workspace: Workspace, refs: Sequence[str], withholding: AccessPolicy = UNRESTRICTED
+) -> PackContents:
+    """The flights, each once, and what belongs to them; without what is withheld.
+
+    Raises NotFound (no such flight, withdrawn, nothing on its map), AccessDenied (a flight of which a part is
+    withheld), OptionUnusable (a drill beside a real flight), ObjectMissing, TileCorrupt, StorageTrouble.
+    """
+    sides = _sides(workspace, refs, withholding)
+    confirmed, elsewhere = _changes(workspace, sides, ChangeStatus.ACCEPTED, withholding)
+    waiting, waiting_elsewhere = _changes(workspace, sides, ChangeStatus.PROPOSED, withholding)
+    places = _places(workspace, sides, waiting, withholding)
+    return PackContents(
+        flights=tuple(sides),
+        communes=tuple(places),
+        marks=tuple(_signs(workspace, sides, places, withholding)),
+        changes=tuple(_patches(workspace, confirmed, places, withholding)),
+        changes_elsewhere=elsewhere,
+        waiting=tuple(waiting),
+        waiting_elsewhere=waiting_elsewhere,
+        settlements=tuple(_settlements(workspace, sides, places, withholding)),
+        troubles=tuple(
+            list_layer_troubles(workspace.catalog, [place.commune for place in places], withholding)
+        ),
+        layers=tuple(_telling(workspace, places, withholding)),
+    )
+
+
+def measure_area(ground: BaseGeometry, work_crs: str) -> float:
+    """Area of polygons in Web Mercator, measured in the work CRS."""
+    return float(shapely.transform(ground, make_point_transform(WEB_MERCATOR, work_crs)).area)
+
+
+def _sides(workspace: Workspace, refs: Sequence[str], sees: AccessPolicy) -> list[ShownFlight]:
+    flights = {
+        one.flight_id: one for one in (_require_unwithheld_flight(workspace, ref, sees) for ref in refs)
+    }
+    sides = [_side(workspace, flight) for flight in flights.values()]
+    if len({side.event.is_drill for side in sides}) > 1:
+        drills = ", ".join(side.flight.name for side in sides if side.event.is_drill)
+        raise OptionUnusable(
+            _(
+                "{drills}: a drill, and never stands in one pack with real flights; make two packs",
+                drills=drills,
+            )
+        )
+    return sorted(sides, key=lambda side: (-side.flight.last_ns, side.flight.flight_id))
+
+
+def _require_unwithheld_flight(workspace: Workspace, ref: str, sees: AccessPolicy) -> Flight:
+    """A flight of which nothing is withheld: packs are of whole flights."""
+    flight = workspace.catalog.flights.flight(ref)
+    if sees.hides_flight(flight.flight_id):
+        raise make_flight_not_found(ref)
+    if sees.touches_box(flight.bounds_lonlat_deg):
+        raise AccessDenied(
+            _("{name}: shows ground that is withheld from whoever asks; leave it out", name=flight.name)
+        )
+    return flight
+
+
+def _side(workspace: Workspace, flight: Flight) -> ShownFlight:
+    if flight.state is FlightState.WITHDRAWN:
+        raise NotFound(_("{name}: this flight was withdrawn; leave it out", name=flight.name))
+    mosaic = get_main_mosaic(workspace, flight.flight_id)
+    ground, __ = trace_mosaic_footprint(workspace.store, workspace.catalog.tiles, mosaic)
+    if ground.is_empty:
+        raise NotFound(
+            _(
+                "{name}: there is nothing on its map; ingest photos of it first, or leave it out",
+                name=flight.name,
+            )
+        )
+    return ShownFlight(
+        flight=flight,
+        event=workspace.catalog.flights.event(flight.event_id),
+        mosaic=mosaic,
+        frames=list_mosaic_frames(workspace, mosaic),
+        ground=ground,
+    )
+
+
+def list_mosaic_frames(workspace: Workspace, mosaic: MosaicInfo) -> tuple[FrameRecord, ...]:
+    """What a finished revision holds, or all that the live one is made of."""
+    used = [
+        one
+        for one in workspace.catalog.frames.list_for_flight(mosaic.flight_id, FrameStatus.USED)
+        if one.header.layer is mosaic.layer
+    ]
+    if mosaic.revision > LIVE_REVISION:
+        kept = {one.frame_id for one in workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)}
+        used = [one for one in used if one.frame_id in kept]
+    return tuple(sorted(used, key=lambda one: (one.header.captured_ns, one.frame_id)))
+
+
+def _places(
+    workspace: Workspace, sides: Sequence[ShownFlight], changes: Sequence[ChangeVersion], sees: AccessPolicy
+) -> list[ShownCommune]:
+    """Communes of which ground is shown, as the board has it; boundaries of the newest flight's day."""
+    looked_at = find_compared_ground(workspace.catalog, sorted({side.event.event_id for side in sides}), sees)
+    flown = [_flown(workspace, side) for side in sides]
+    whole = shapely.union_all([side.ground for side in sides])
+    bounds = shapely.transform(shapely.box(*whole.bounds), make_point_transform(WEB_MERCATOR, WGS84)).bounds
+    communes = list_flight_communes(workspace.catalog, sides[0].flight, bounds)
+    showing = [build_commune_board(communes, [one], (), {}) for one in flown]
+    places = []
+    rows = build_commune_board(communes, flown, (), {}, changes=changes, compared=looked_at)
+    for number, row in enumerate(rows):
+        shape = shapely.transform(shapely.from_wkb(communes[number].wkb), lonlat_to_mercator)
+        place = ShownCommune(
+            commune=communes[number],
+            row=row,
+            shown_by=tuple(n for n, rows in enumerate(showing) if row.imaged_pct is not None),
+            shape=shape,
+            ground=shape.intersection(whole),
+        )
+        if place.shown_by and place.ground.area > 0.0:  # less than a pixel of the outlines is no page
+            places.append(place)
+    return sorted(places, key=lambda one: (-one.ground.area, one.commune.code))
+
+
+def _flown(workspace: Workspace, side: ShownFlight) -> FlightCoverage:
+    outline = shapely.transform(side.ground, make_point_transform(WEB_MERCATOR, WGS84))
+    return FlightCoverage(
+        flight_id=side.flight.flight_id,
+        last_ns=side.flight.last_ns,
+        work_crs=side.flight.work_crs,
+        outline_wkb=shapely.to_wkb(outline),
+        coverage=workspace.catalog.boundaries.coverage(side.flight.flight_id),
+    )
+
+
+def _signs(
+    workspace: Workspace, sides: Sequence[ShownFlight], places: Sequence[ShownCommune], sees: AccessPolicy
+) -> list[ShownMark]:
+    """Marks that whoever asks may see, each with every commune that it touches."""
+    outlines = shapely.STRtree([shapely.from_wkb(place.commune.wkb) for place in places])
+    signs = []
+    for event_id in dict.fromkeys(side.event.event_id for side in sides):
+        for line in workspace.catalog.marks.current(event_id):
+            if sees.is_outside(line.wkb):
+                continue
+            shape = shapely.from_wkb(line.wkb)
+            touched = sorted(outlines.query(shape, predicate="intersects").tolist())
+            signs.append(ShownMark(line=line, shape=shape, places=tuple(touched)))
+    none = (len(places),)
+    return sorted(signs, key=lambda one: (rank_mark(one.line.kind, one.line.status), one.places or none))
+
+
+def _changes(
+    workspace: Workspace, sides: Sequence[ShownFlight], status: ChangeStatus, sees: AccessPolicy
+) -> tuple[list[ChangeVersion], int]:
+    """Changes of the flights' events that stand so, on ground that is shown, the largest first; how many
+    others there are."""
+    event_ids = dict.fromkeys(side.event.event_id for side in sides)
+    standing = [
+        line
+        for event_id in event_ids
+        for line in workspace.catalog.changes.current(event_id, statuses=[status])
+        if not sees.hides_change(line)
+    ]
+    whole = shapely.union_all([side.ground for side in sides])
+    lines = [
+        line
+        for line in standing
+        if whole.intersects(shapely.transform(shapely.from_wkb(line.wkb), lonlat_to_mercator))
+    ]
+    lines.sort(key=lambda line: (-line.area_m2, line.change_id))
+    return lines, len(standing) - len(lines)
+
+
+def _patches(
+    workspace: Workspace, lines: Sequence[ChangeVersion], places: Sequence[ShownCommune], sees: AccessPolicy
+) -> list[ShownChange]:
+    """Confirmed changes, with the communes that they lie in and what they touch."""
+    outlines = shapely.STRtree([shapely.from_wkb(place.commune.wkb) for place in places])
+    holders: list[list[int]] = [[] for _ in lines]
+    for number, place in find_commune_overlaps(lines, outlines):
+        holders[number].append(place)
+    return [
+        ShownChange(
+            impact=impact,
+            signature=signature,
+            shape=shapely.from_wkb(impact.line.wkb),
+            places=tuple(sorted(held)),
+            pair=pair,
+        )
+        for impact, signature, held, pair in zip(
+            compute_impact(workspace, lines, withholding=sees).changes,
+            workspace.catalog.changes.list_attributions(lines),
+            holders,
+            find_image_pairs(workspace, lines, sees),
+            strict=True,
+        )
+    ]
+
+
+def _settlements(
+    workspace: Workspace, sides: Sequence[ShownFlight], places: Sequence[ShownCommune], sees: AccessPolicy
+) -> Iterator[tuple[Event, Settlement]]:
+    """Of the flights' events, those that lie in a commune of which ground is shown."""
+    outlines = shapely.union_all([shapely.from_wkb(place.commune.wkb) for place in places])
+    for event in {side.event.event_id: side.event for side in sides}.values():
+        for one in list_event_settlements(workspace, event, withholding=sees):
+            if outlines.intersects(one.shape):
+                yield event, one
+
+
+def _telling(
+    workspace: Workspace, places: Sequence[ShownCommune], sees: AccessPolicy
+) -> Iterator[LayerRecord]:
+    """Layers with words on how things stand whose rectangle meets a commune of which ground is shown."""
+    outlines = shapely.union_all([shapely.from_wkb(place.commune.wkb) for place in places])
+    for layer in workspace.catalog.layers.all():
+        is_there = layer.has_status and outlines.intersects(shapely.box(*layer.bounds_lonlat_deg))
+        if is_there and not sees.hides_layer(layer.layer_id):
+            yield layer

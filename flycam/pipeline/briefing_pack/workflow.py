@@ -1,0 +1,261 @@
+"""The meeting pack: what a command room hands out, in one folder that opens from a USB stick.
+
+flights -> what each shows -> communes under it, marks in them -> maps
+figures + maps -> quick report as PDF and DOCX, pictures for the screen, a page for any browser
+tiles -> PMTiles · outlines -> GeoPackage · both -> KMZ
+hashes of all of it -> manifest -> the folder, whole or not at all -> a line in the audit log
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flycam.catalog.access_policies import load_access_policy, load_export_policy
+from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
+from flycam.errors import DraftOutdated, NotFound, OptionUnusable
+from flycam.frame.classification import Classification
+from flycam.frame.text_normalization import normalize_name, strip_unprintable
+from flycam.frame.warning import MASKS_COVERED, encode_warning
+from flycam.messages import _
+from flycam.pipeline.atomic_folder import replace_folder
+from flycam.pipeline.briefing_pack.contents import gather_contents
+from flycam.pipeline.briefing_pack.locator_map import draw_locator
+from flycam.pipeline.briefing_pack.maps import draw_maps
+from flycam.pipeline.briefing_pack.pack_figures import gather_pack_figures
+from flycam.pipeline.briefing_pack.pack_files import (
+    MANIFEST,
+    find_foreign_file,
+    write_geopackage,
+    write_hash_manifest,
+    write_pack_kmz,
+    write_source_list,
+    write_tile_archive,
+)
+from flycam.pipeline.briefing_pack.pair_maps import draw_image_pairs
+from flycam.pipeline.tile_masks import MaskOverlay
+from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
+from flycam.report.blocks import FigureRow
+from flycam.report.pack_changes import format_change, name_change_picture
+from flycam.report.pack_content import PackDocument, build_pack_document
+from flycam.report.pack_docx import to_docx
+from flycam.report.pack_figures import Letterhead, PackFigures, hash_content
+from flycam.report.pack_pdf import to_drill_band, to_pack_pdf, to_slides
+from flycam.report.pack_phrases import LOCATOR, OVERVIEW, name_commune_picture
+from flycam.report.pack_texts import format_pack_text
+from flycam.report.pack_viewer import ViewerPicture, to_viewer
+from flycam.report.texts import DRILL_MARK
+
+PAGE_FILE = "index.html"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackRequest:
+    """What is asked for.
+
+    paper        size of the PDF's pages: "a4" or "a3"
+    approved_by  the leader who approved it; "": it is a draft, and says so on every page
+    asked_by     who asked for it; "": whoever is at this machine
+    of_draft     what the draft says that was approved (`PackReport.hash_content`); "": nobody read one
+    seen_by      the account for whom it is made: what is withheld from that is not in it; "": everything is
+    """
+
+    flights: tuple[str, ...]
+    language: str = "vi"
+    paper: str = "a4"
+    letterhead: Letterhead = field(default_factory=Letterhead)
+    approved_by: str = ""
+    requested_by: str = ""
+    of_draft: str = ""
+    seen_by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackReport:
+    """What was written: paths of the files, the manifest last, and what it holds.
+
+    flights_seen  ids of its flights and of those that it shows beside them, where changes were found on them
+    notes         as `flycam.frame.warning` keeps them
+    """
+
+    out: Path
+    files: tuple[Path, ...]
+    flights: tuple[str, ...]
+    flights_seen: tuple[str, ...]
+    communes: tuple[str, ...]
+    is_drill: bool
+    is_draft: bool
+    classification: Classification
+    manifest_sha256: str
+    content_sha256: str
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+def write_briefing_pack(
+    workspace: Workspace, request: PackRequest, out: Path, progress: Progress = ignore_progress
+) -> PackReport:
+    """Write the meeting pack of some flights into the folder `out`, in place of an older pack there.
+
+    Raises NotFound, AccessDenied (a flight of which a part is withheld), OptionUnusable (a drill beside a
+    real flight), DraftOutdated (it would say other things than the draft that was approved), InputUnusable
+    (no place for a folder), DiskFull, StorageTrouble, ObjectMissing, TileCorrupt.
+    Nothing half-written is left to be seen.
+    """
+    began = time.monotonic()
+    approved_by = _leader(request.approved_by)
+    scene = gather_contents(workspace, request.flights, _withheld_from(workspace, request.seen_by))
+    cover = MaskOverlay(load_export_policy(workspace.catalog))
+    with replace_folder(out, find_foreign_file) as folder:
+        band = to_drill_band(DRILL_MARK) if scene.is_drill else None
+        maps = draw_maps(workspace, scene, cover, band, progress)
+        scene, pairs, pair_slides = draw_image_pairs(workspace, scene, cover, band, progress)
+        place = draw_locator(workspace, scene, band)
+        pictures = {**maps.pictures, **pairs, **({LOCATOR: place} if place else {})}
+        figures = gather_pack_figures(
+            workspace,
+            scene,
+            pictures,
+            request.letterhead,
+            approved_by,
+            request.requested_by,
+            {**maps.slides, **pair_slides},
+            is_covered=cover.has_covered,
+        )
+        content = hash_content(figures)
+        if request.of_draft not in ("", content):
+            raise _make_outdated_error()
+        for number, side in enumerate(scene.flights, 1):
+            name = format_pack_text("file_tiles", request.language, number=number)
+            write_tile_archive(workspace, side, folder / name, cover, progress)
+        write_geopackage(folder / format_pack_text("file_vectors", request.language), figures, scene)
+        write_pack_kmz(
+            workspace, folder / format_pack_text("file_earth", request.language), scene, cover, band
+        )
+        write_source_list(folder / format_pack_text("file_sources", request.language), figures)
+        _write_documents(folder, figures, request, progress)
+        digest = write_hash_manifest(folder)
+        written = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    files = [path for path in written if path.name != MANIFEST]
+    seen = [one.flight_id for one in scene.flights_seen]
+    _tell_audit(workspace, figures, seen, digest)
+    return PackReport(
+        out=out,
+        files=tuple(out / path for path in [*files, Path(MANIFEST)]),
+        flights=tuple(one.flight_id for one in figures.flights),
+        flights_seen=tuple(seen),
+        communes=tuple(one.name for one in figures.communes),
+        is_drill=figures.is_drill,
+        is_draft=not approved_by,
+        classification=figures.classification,
+        manifest_sha256=digest,
+        content_sha256=content,
+        seconds=time.monotonic() - began,
+        notes=(encode_warning(MASKS_COVERED),) if cover.has_covered else (),
+    )
+
+
+def _write_documents(folder: Path, figures: PackFigures, request: PackRequest, progress: Progress) -> None:
+    """The quick report, the pictures for the screen, and the page that shows maps without a server."""
+    document = build_pack_document(figures, request.language)
+    report, slides, maps = (
+        folder / format_pack_text(f"file_{one}", request.language) for one in ("report", "slides", "maps")
+    )
+    report.with_suffix(".pdf").write_bytes(to_pack_pdf(document, request.paper))
+    progress("documents", 1, 4)
+    report.with_suffix(".docx").write_bytes(to_docx(document))
+    progress("documents", 2, 4)
+    slides.mkdir()
+    for number, slide in enumerate(to_slides(document), 1):
+        (slides / f"{number:02}.png").write_bytes(slide)
+    progress("documents", 3, 4)
+    maps.mkdir()
+    for name, picture in document.pictures.items():
+        (maps / f"{name}.jpg").write_bytes(picture)
+    offered = sorted(path.name for path in folder.iterdir() if path.is_file())
+    shown = _list_page_images(figures, document)
+    (folder / PAGE_FILE).write_bytes(
+        to_viewer(document, shown, offered, _list_changes_without_images(figures, document))
+    )
+    progress("documents", 4, 4)
+
+
+def _list_page_images(figures: PackFigures, document: PackDocument) -> Sequence[ViewerPicture]:
+    """The maps and pairs of the page, with the captions that they have in the report."""
+    captions = {
+        figure.picture: figure.caption
+        for block in document.blocks
+        if isinstance(block, FigureRow)
+        for figure in block.figures
+    }
+    names = {OVERVIEW: format_pack_text("viewer_overview", document.language)}
+    names |= {name_commune_picture(one.number): f"{one.number}. {one.name}" for one in figures.communes}
+    changes = {
+        name_change_picture(one.number): format_change(figures, one, document.language)
+        for one in figures.changes
+    }
+    names |= {name: said for name, said in changes.items() if name in captions}
+    if LOCATOR in captions:
+        names[LOCATOR] = format_pack_text("viewer_locator", document.language)
+    return [
+        ViewerPicture(
+            file=f"{format_pack_text('file_maps', document.language)}/{picture}.jpg",
+            name=name,
+            caption=captions[picture],
+        )
+        for picture, name in names.items()
+    ]
+
+
+def _list_changes_without_images(figures: PackFigures, document: PackDocument) -> list[str]:
+    """Confirmed changes of which the page has no picture before and after."""
+    return [
+        format_change(figures, one, document.language)
+        for one in figures.changes
+        if name_change_picture(one.number) not in document.pictures
+    ]
+
+
+def _make_outdated_error() -> DraftOutdated:
+    return DraftOutdated(
+        _(
+            "what this meeting pack shows has changed since its draft was made: ask for a "
+            "new draft, look at it and approve that one"
+        )
+    )
+
+
+def _withheld_from(workspace: Workspace, name: str) -> AccessPolicy:
+    """What an account must not get. Raises NotFound: of an account that is gone nobody knows what that is."""
+    if not name:
+        return UNRESTRICTED
+    account = next((one for one in workspace.catalog.accounts.all() if one.name == name), None)
+    if account is None:
+        raise NotFound(_("{name}: there is no such account; see 'flycam user list'", name=name))
+    return load_access_policy(workspace.catalog, account)
+
+
+def _leader(name: str) -> str:
+    """The leader's name as it is written. Raises OptionUnusable for a name of spaces."""
+    said = normalize_name(strip_unprintable(name))
+    if name and not said:
+        raise OptionUnusable(
+            _("--approved-by: give the name of the leader who approved the pack, or leave it out")
+        )
+    return said
+
+
+def _tell_audit(workspace: Workspace, figures: PackFigures, seen: Sequence[str], digest: str) -> None:
+    """Who exported what (every flight of which there are pictures in it), who approved it, and the hash by
+    which this very pack is known again."""
+    said = f"approved by {figures.approved_by}" if figures.approved_by else "draft"
+    said += f", asked for by {figures.requested_by}" if figures.requested_by else ""
+    workspace.catalog.audit.append(
+        workspace.operator or workspace.box,
+        "pack",
+        " ".join(seen),
+        f"{said}, {figures.classification}; {MANIFEST} {digest}",
+        at_ns=figures.made_ns,
+    )

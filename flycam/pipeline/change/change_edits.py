@@ -1,0 +1,65 @@
+"""Lines of changes that come of others: of another kind, on other ground; what of a line still holds then,
+and what was only true of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import shapely
+from scipy.spatial import cKDTree
+
+from flycam.analysis.position_error import interpolate_error
+from flycam.catalog.change_version import ChangeVersion
+from flycam.catalog.comparisons import ComparedWindow
+from flycam.frame.change import ChangeKind
+from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
+from flycam.pipeline.change.change_outlines import MeasuredOutline
+
+
+def change_kind(line: ChangeVersion, kind: ChangeKind) -> ChangeVersion:
+    """The line as of a kind; the detector's score stays that of the kind that it took it for."""
+    if line.score is None or kind is line.kind:
+        return replace(line, kind=kind)
+    scored_as = line.scored_as or line.kind.value
+    return replace(line, kind=kind, scored_as="" if scored_as == kind.value else scored_as)
+
+
+def change_outline(line: ChangeVersion, ground: MeasuredOutline) -> ChangeVersion:
+    """The line on other ground: a person's outline, of which the detector said nothing."""
+    west, south, east, north = (float(side) for side in ground.shape.bounds)
+    return replace(
+        line,
+        score=None,
+        scored_as="",
+        area_m2=ground.area_m2,
+        length_m=ground.length_m,
+        slope_deg=ground.slope_deg,
+        commune=ground.commune,
+        wkb=shapely.to_wkb(ground.shape),
+        bounds_lonlat_deg=(west, south, east, north),
+    )
+
+
+def estimate_position_error(line: ChangeVersion, windows: Sequence[ComparedWindow]) -> ChangeVersion:
+    """The line with how surely it lies where it lies now, by the windows of the comparison that it was found
+    by; without any (it came from another box) nobody knows."""
+    agreed = [one for one in windows if one.state == "agreed" and one.residual_m is not None]
+    if not agreed:
+        return replace(line, tie_m=None, error_m=None)
+    middle = shapely.from_wkb(line.wkb).representative_point()
+    onto = make_point_transform(WGS84, choose_work_crs(middle.x, middle.y))
+    place = onto(np.array([(middle.x, middle.y)]))
+    everywhere = onto(np.array([one.lonlat_deg for one in windows]))
+    there = onto(np.array([one.lonlat_deg for one in agreed]))
+    squared = np.array([one.residual_m or 0.0 for one in agreed]) ** 2
+    error = interpolate_error(there, squared, _side_m(everywhere), place)
+    return replace(line, tie_m=float(cKDTree(there).query(place)[0][0]), error_m=float(error[0]))
+
+
+def _side_m(places: np.ndarray) -> float:
+    """Of a window, metres: they lie side by side (places N×2, the middles of all that were looked for)."""
+    if len(places) < 2:
+        return 0.0
+    return float(np.median(cKDTree(places).query(places, k=2)[0][:, 1]))

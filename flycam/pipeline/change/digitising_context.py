@@ -1,0 +1,96 @@
+"""Outlines that a person drew: over which two pictures, and how much of them lies on ground that these do not
+show.
+
+Shares of small shapes: degrees will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from flycam.catalog.access_policy import AccessPolicy
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.change_version import ChangeVersion
+from flycam.catalog.comparisons import Comparison
+from flycam.catalog.image_reference import list_mosaic_ids, parse_image_reference
+from flycam.errors import InputUnusable
+from flycam.frame.flight import Event
+from flycam.messages import _
+from flycam.pipeline.change.change_outlines import DECIMALS, to_valid_shapes
+from flycam.pipeline.change.comparison_store import ComparisonReader, list_visible_comparisons, unite_ground
+
+_MIN_UNCOMPARED_SHARE = 0.02  # of an outline: kept ground is drawn in by a pixel, and its rim is smoothed
+
+
+def require_event_images(
+    catalog: Catalog, ref: str, over: tuple[str, str], withholding: AccessPolicy
+) -> None:
+    """Raise InputUnusable where either of two pictures (before, after) is none of an event's (id or name)
+    that whoever draws may see; NotFound, of the event."""
+    event = catalog.flights.event(ref)
+    known = list_drawable_images(catalog, event, withholding)
+    strange = next((one for one in over if one not in known), None)
+    if strange is None:
+        return
+    if not strange:
+        raise InputUnusable(_("name both pictures that it was drawn over, or neither"))
+    raise InputUnusable(
+        _(
+            "{strange}: is no picture of {name}; show two of its flights beside each other and draw it anew",
+            strange=strange[:60],
+            name=event.name,
+        )
+    )
+
+
+def list_drawable_images(catalog: Catalog, event: Event, withholding: AccessPolicy) -> set[str]:
+    """Over which pictures changes of an event may be drawn: revisions of the mosaics of its flights, and what
+    changes of it were looked for on (files, and mosaics of flights before it); none that is withheld, and
+    none of a drill in a real event."""
+    compared: list[Comparison | ChangeVersion] = [
+        *list_visible_comparisons(catalog, event.event_id, withholding)
+    ]
+    compared += [one for one in catalog.changes.current(event.event_id) if not withholding.hides_change(one)]
+    shown = {name for one in compared for name in (one.before_shown, one.after_shown)}
+    looked_on = set(list_mosaic_ids(*shown))
+    mixing = {one.event_id for one in catalog.flights.events() if one.is_drill and not event.is_drill}
+    flown = {
+        one.flight_id: one.event_id
+        for one in catalog.flights.flights()
+        if one.event_id not in mixing and not withholding.hides_flight_entirely(one)
+    }
+    mosaics = {
+        f"{one.mosaic_id}@{one.revision}"
+        for one in catalog.tiles.mosaics()
+        if one.flight_id in flown
+        and (flown[one.flight_id] == event.event_id or one.mosaic_id in looked_on)
+        and not withholding.hides_mosaic(one.mosaic_id)
+    }
+    files = {one for one in shown if one and parse_image_reference(one).revision is None}
+    return mosaics | files
+
+
+def is_same_outline(outline: BaseGeometry, line: ChangeVersion) -> bool:
+    """Whether an outline is that of a line, to the millimetre, by whichever corner it begins."""
+    shapes = shapely.normalize([outline, shapely.from_wkb(line.wkb)])
+    return bool(shapely.equals_exact(shapes[0], shapes[1], tolerance=1.5 * 10.0**-DECIMALS))
+
+
+def compute_uncompared_shares(reader: ComparisonReader, lines: Sequence[ChangeVersion]) -> list[float | None]:
+    """Of each line what of its outline was not compared between its two pictures (not imaged on both, under a
+    cloud, beyond the area asked for), 0 to 1; of outlines that people drew, where that is told at all and is
+    more than their rim. A detector's own lies on compared ground."""
+    shares: list[float | None] = [None] * len(lines)
+    drawn = [number for number, one in enumerate(lines) if one.score is None]
+    for number, shape in zip(drawn, to_valid_shapes([lines[number] for number in drawn]), strict=True):
+        line = lines[number]
+        here = [one for one in reader(line.event_id) if one.pair == line.pair]
+        if not here:
+            continue
+        share = 1.0 - float(shapely.intersection(shape, unite_ground(here)).area / shape.area)
+        if share >= _MIN_UNCOMPARED_SHARE:
+            shares[number] = share
+    return shares

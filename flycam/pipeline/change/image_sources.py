@@ -1,0 +1,258 @@
+"""What is compared: a flight as the house shows it, or a picture in a file, each laid on any grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.image_reference import format_file_reference
+from flycam.catalog.revisions import LIVE_REVISION
+from flycam.errors import NotFound, SourceUnreadable
+from flycam.frame.flight import Flight, is_flat_datum
+from flycam.frame.text_normalization import format_decimal_comma
+from flycam.frame.timestamp import format_minute
+from flycam.geodata.crs import WEB_MERCATOR, WGS84, make_point_transform
+from flycam.geodata.raster_digest import compute_raster_digest
+from flycam.geodata.reference_raster import RASTER_SUFFIXES, ReferenceRaster
+from flycam.geometry.planar_map import Bounds
+from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import _
+from flycam.mosaic.export import choose_source_zoom
+from flycam.mosaic.output_grid import OutputGrid, find_data_bounds, transform_bounds
+from flycam.mosaic.resampling import TileReader, resample_colours
+from flycam.pipeline.coverage import get_main_mosaic
+from flycam.pipeline.terrain import load_recorded_terrain
+from flycam.pipeline.workspace import Workspace
+
+MaskedImage = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+BilingualText = tuple[str, str]
+"""A remark in English and in Vietnamese."""
+
+_BLOCK_PX = 1024
+_MIN_COLLAR_SHARE = 0.001  # of a picture: less is a few pixels, and nothing to speak of
+
+
+class ImageSource(Protocol):
+    """One of the two that are compared.
+
+    name    as sentences call it
+    shown   which pixels these are, as it stands on record (`catalog.image_reference`)
+    flight  the flight, None for a picture
+    file    the picture's file, None for a flight
+    is_live  whether it is a flight that was not finished: its photos lie off each other by metres
+    is_drill  whether it is of a rehearsal: what is found on it must stand beside nothing real
+    remarks  what the reader has to know of it
+    """
+
+    name: str
+    shown: str
+    flight: Flight | None
+    file: Path | None
+    is_live: bool
+    is_drill: bool
+    remarks: tuple[BilingualText, ...]
+
+    def gsd_m(self, crs: str) -> float:
+        """Side of its pixel, metres of a projected CRS."""
+
+    def bounds(self, crs: str) -> Bounds:
+        """(west, south, east, north) around its data in a CRS."""
+
+    def read_window(
+        self, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]
+    ) -> MaskedImage:
+        """(rgb, seen) of a window of a grid in a CRS; rgb is anything where nothing is seen."""
+
+    def release(self) -> None:
+        """Forget what was read for windows: no more are asked for now."""
+
+    def terrain(self) -> TerrainGrid | None:
+        """The terrain it was laid on, in the CRS of its flight, if that is known and no plane."""
+
+
+def select_event_flights(sources: tuple[ImageSource, ImageSource], event_id: str) -> frozenset[str]:
+    """Ids of the sides that are flights and lay in an event when they were opened."""
+    flights = (side.flight for side in sources)
+    return frozenset(one.flight_id for one in flights if one is not None and one.event_id == event_id)
+
+
+class FlightImageSource:
+    """A flight's published revision: the finished one, else live."""
+
+    file: Path | None = None
+    remarks: tuple[BilingualText, ...] = ()
+
+    def __init__(self, workspace: Workspace, ref: str) -> None:
+        self.flight: Flight | None = workspace.catalog.flights.flight(ref)
+        self.name = self.flight.name
+        self._workspace, self._known = workspace, self.flight
+        self._mosaic = get_main_mosaic(workspace, self._known.flight_id)
+        self._extent = find_data_bounds(workspace.store, workspace.catalog.tiles, self._mosaic)
+        self.is_live = self._mosaic.revision == LIVE_REVISION
+        self.is_drill = workspace.catalog.flights.event(self._known.event_id).is_drill
+        self.shown = f"{self._mosaic.mosaic_id}@{self._mosaic.revision}"
+        self._tiles: dict[int, TileReader] = {}
+
+    def gsd_m(self, crs: str) -> float:
+        """As ingested."""
+        return self._known.gsd_m
+
+    def bounds(self, crs: str) -> Bounds:
+        """Read off the masks."""
+        return transform_bounds(self._extent, make_point_transform(WEB_MERCATOR, crs))
+
+    def read_window(
+        self, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]
+    ) -> MaskedImage:
+        """As `flycam export` writes it at this pixel: from the parents where the grid is coarser.
+
+        Raises ObjectMissing, TileCorrupt.
+        """
+        return resample_colours(self._reader(grid.step_x), grid, crs, corner, shape)
+
+    def release(self) -> None:
+        """Its decoded tiles."""
+        self._tiles.clear()
+
+    def _reader(self, gsd_m: float) -> TileReader:
+        zoom = choose_source_zoom(gsd_m, self._extent, self._mosaic)
+        if zoom not in self._tiles:
+            workspace = self._workspace
+            self._tiles[zoom] = TileReader(workspace.store, workspace.catalog.tiles, self._mosaic, zoom)
+        return self._tiles[zoom]
+
+    def terrain(self) -> TerrainGrid | None:
+        """The finished revision's own surface, else what the flight was laid on, in the flight's work CRS.
+
+        Raises ObjectMissing, TileCorrupt.
+        """
+        flight, dem_id = self._known, self._known.dem_id
+        if is_flat_datum(flight.vertical_datum):
+            return None
+        if not self.is_live:
+            record = self._workspace.catalog.revisions.get(self._mosaic.mosaic_id, self._mosaic.revision)
+            dem_id = record.dem_id or dem_id
+        return load_recorded_terrain(self._workspace, dem_id)
+
+
+class FileImageSource:
+    """A georeferenced picture in a file, of any CRS and pixel size; on record by its bytes, for programs call
+    every orthophoto the same."""
+
+    flight: Flight | None = None
+    file: Path | None
+    is_live = False
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self.file = path.resolve()
+        self._picture = ReferenceRaster(path)
+        self.is_drill = self._picture.is_drill
+        taken_ns = self._picture.taken_ns
+        taken = "" if taken_ns is None else format_minute(taken_ns)
+        self.shown = format_file_reference(
+            path.name, compute_raster_digest(path), self.file.parent.name, taken
+        )
+        collar = self._picture.collar
+        self.remarks: tuple[BilingualText, ...] = ()
+        if collar is not None:
+            rim = [_unseen_rim(self.name, collar.rim_share)] if collar.rim_share >= _MIN_COLLAR_SHARE else []
+            holes = [_unseen_holes(self.name, collar.hole_share)] if collar.hole_share else []
+            self.remarks = (*rim, *holes)
+
+    def gsd_m(self, crs: str) -> float:
+        """Of its middle."""
+        return self._picture.pixel_m(crs)
+
+    def bounds(self, crs: str) -> Bounds:
+        """Of its rim, data or not."""
+        return transform_bounds(self._picture.bounds_lonlat, make_point_transform(WGS84, crs))
+
+    def read_window(
+        self, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]
+    ) -> MaskedImage:
+        """Averaged where it is finer than the grid. Raises SourceUnreadable where the file is damaged."""
+        west, north = grid.west + corner[1] * grid.step_x, grid.north - corner[0] * grid.step_y
+        laid = self._picture.warp_to_bounds(
+            (west, north - shape[0] * grid.step_y, west + shape[1] * grid.step_x, north), shape, crs
+        )
+        return laid.rgb, laid.valid
+
+    def release(self) -> None:
+        """Nothing is kept."""
+
+    def terrain(self) -> TerrainGrid | None:
+        """Nobody says."""
+        return None
+
+
+def open_image_pair(workspace: Workspace, before: str, after: str) -> tuple[ImageSource, ImageSource]:
+    """Both, each by a name that tells it from the other: two files of one name are called by their folders
+    too. Raises as `open_image_source`."""
+    sides = open_image_source(workspace, before), open_image_source(workspace, after)
+    if sides[0].name == sides[1].name:
+        for side in sides:
+            if side.file is not None:
+                side.name = f"{side.file.parent.name}/{side.file.name}"
+    return sides
+
+
+def open_image_source(workspace: Workspace, ref: str) -> ImageSource:
+    """A flight by id or name, or a picture by its path. Raises NotFound, SourceUnreadable, CrsMissing."""
+    path = Path(ref)
+    if path.is_file():
+        return FileImageSource(path)
+    if path.suffix.lower() in RASTER_SUFFIXES:
+        raise SourceUnreadable(
+            _("{ref}: there is no such file: check the path, or give a flight's name", ref=ref)
+        )
+    try:
+        return FlightImageSource(workspace, ref)
+    except NotFound as error:
+        raise NotFound(
+            _(
+                "{ref}: neither a flight with a mosaic nor a GeoTIFF ({error}); name one or the other",
+                ref=ref,
+                error=error,
+            )
+        ) from error
+
+
+def _unseen_rim(name: str, share: float) -> BilingualText:
+    percent = f"{100.0 * share:.1f}"
+    return (
+        f"{name}: does not say where it has no data; its black or white rim ({percent} % of it) is taken for "
+        "ground that was not imaged",
+        f"{name}: tệp không ghi chỗ nào không có dữ liệu; viền đen hoặc trắng "
+        f"({format_decimal_comma(percent)} % "
+        "ảnh) được coi là đất chưa chụp",
+    )
+
+
+def _unseen_holes(name: str, share: float) -> BilingualText:
+    percent = f"{100.0 * share:.2g}"
+    return (
+        f"{name}: does not say where it has no data; what is exactly black or white inside it and larger "
+        f"than a roof ({percent} % of it) is taken for ground that was not imaged; if it is ground, write "
+        "a mask or a nodata value into the file",
+        f"{name}: tệp không ghi chỗ nào không có dữ liệu; các mảng đen hoặc trắng tuyệt đối bên trong, rộng "
+        f"hơn một mái nhà ({format_decimal_comma(percent)} % ảnh), được coi là đất chưa chụp; nếu đó "
+        "là mặt đất, "
+        "hãy ghi mặt nạ hoặc giá trị nodata vào tệp",
+    )
+
+
+def read_source(side: ImageSource, grid: OutputGrid, crs: str) -> MaskedImage:
+    """A side over a whole grid, block by block: rgb H×W×3 uint8, seen H×W bool."""
+    rgb = np.zeros((grid.rows, grid.cols, 3), np.uint8)
+    seen = np.zeros((grid.rows, grid.cols), np.bool_)
+    for row in range(0, grid.rows, _BLOCK_PX):
+        for col in range(0, grid.cols, _BLOCK_PX):
+            shape = (min(_BLOCK_PX, grid.rows - row), min(_BLOCK_PX, grid.cols - col))
+            here = (slice(row, row + shape[0]), slice(col, col + shape[1]))
+            rgb[here], seen[here] = side.read_window(grid, crs, (row, col), shape)
+    side.release()
+    return rgb, seen

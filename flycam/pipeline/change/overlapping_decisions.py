@@ -1,0 +1,38 @@
+"""What was decided on the ground of a change that waits. Of other two pictures a place comes up again, and
+whoever looks at it has to know that somebody has decided there.
+
+Shares of small shapes: degrees will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import shapely
+
+from flycam.catalog.change_version import ChangeVersion
+from flycam.frame.change import ChangeStatus
+from flycam.pipeline.change.change_outlines import to_valid_shapes
+from flycam.pipeline.change.change_overlap import are_same_place
+
+DECIDED = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.REJECTED})
+
+
+def find_overlapping_decisions(
+    lines: Sequence[ChangeVersion], decided: Sequence[ChangeVersion]
+) -> dict[str, list[ChangeVersion]]:
+    """By the id of each of `lines` that waits: those decided on, of its event and whatever their kind, that
+    share a tenth of the smaller of the two with it, the last decided first. Without any: not in it."""
+    waiting = [line for line in lines if line.status is ChangeStatus.PROPOSED]
+    if not waiting or not decided:
+        return {}
+    shapes, others = to_valid_shapes(waiting), to_valid_shapes(decided)
+    one, other = shapely.STRtree(others).query(shapes, predicate="intersects")
+    lies_on = are_same_place(shapes[one], others[other])
+    found: dict[str, list[ChangeVersion]] = {}
+    for number, its in zip(one[lies_on].tolist(), other[lies_on].tolist(), strict=True):
+        if decided[its].event_id == waiting[number].event_id:
+            found.setdefault(waiting[number].change_id, []).append(decided[its])
+    return {
+        name: sorted(some, key=lambda line: (-line.at_ns, line.change_id)) for name, some in found.items()
+    }

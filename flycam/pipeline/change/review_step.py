@@ -1,0 +1,94 @@
+"""What somebody asks for who decides on changes, and what of that could never be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from flycam.errors import InputUnusable
+from flycam.frame.change import ChangeAction, ChangeKind
+from flycam.frame.pluralization import correct_singular
+from flycam.messages import Bilingual, _, verbatim
+from flycam.pipeline.change.change_outlines import Outline
+
+MAX_CHANGES_PER_STEP = 500
+
+_STEP_ID = re.compile(r"step-[0-9a-f]{8,40}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReviewStep:
+    """What somebody decides.
+
+    step_id   made by whoever asks ("step-" and 8 to 40 hex digits), so that asking twice decides once
+    changes   what it is decided on: the version that was seen, by change
+    event_id  of a change that is drawn; all others keep theirs
+    kind      what it is; None: as it was taken for. A change that is drawn needs one
+    outlines  one to draw or redraw
+    undoes    the step to undo
+    before, after  of a change that is drawn the two pictures of its event that it was drawn over, as
+              `ChangeVersion` has them; both or neither
+    """
+
+    step_id: str
+    action: ChangeAction
+    changes: Mapping[str, int] = field(default_factory=dict)
+    event_id: str = ""
+    kind: ChangeKind | None = None
+    note: str = ""
+    outlines: Sequence[Outline] = ()
+    undoes: str = ""
+    before: str = ""
+    after: str = ""
+
+
+_COUNTS: dict[ChangeAction, tuple[range, range]] = {
+    ChangeAction.ACCEPT: (range(1, MAX_CHANGES_PER_STEP + 1), range(1)),
+    ChangeAction.REJECT: (range(1, MAX_CHANGES_PER_STEP + 1), range(1)),
+    ChangeAction.COMMENT: (range(1, 2), range(1)),
+    ChangeAction.REDRAW: (range(1, 2), range(1, 2)),
+    ChangeAction.DRAW: (range(1), range(1, 2)),
+    ChangeAction.UNDO: (range(1), range(1)),
+}
+"""How many changes, and how many outlines, each is decided on with."""
+
+
+def require_valid_step(step: ReviewStep) -> None:
+    """Raise InputUnusable for a step that no change could take."""
+    if not _STEP_ID.fullmatch(step.step_id):
+        raise InputUnusable(
+            _("{step_id!r}: a step's id is 'step-' and 8 to 40 hex digits", step_id=step.step_id[:60])
+        )
+    if step.action not in _COUNTS:
+        raise InputUnusable(
+            _("{action}: is not for people to say; draw the change instead", action=step.action)
+        )
+    changes, outlines = _COUNTS[step.action]
+    if len(step.changes) not in changes or len(step.outlines) not in outlines:
+        raise InputUnusable(
+            verbatim(
+                Bilingual(
+                    correct_singular(
+                        f"{step.action}: takes {_format_counts(changes)} changes and "
+                        f"{_format_counts(outlines)} outlines"
+                    ),
+                    f"{step.action}: cần {_format_counts(changes)} thay đổi và "
+                    f"{_format_counts(outlines)} đường bao",
+                )
+            )
+        )
+    if bool(step.undoes) != (step.action is ChangeAction.UNDO):
+        raise InputUnusable(_("undoing names the step that it undoes, nothing else does"))
+    if step.action is ChangeAction.DRAW and step.kind is None:
+        raise InputUnusable(_("say what the change is: landslide, flood or other"))
+    if (step.before or step.after) and step.action is not ChangeAction.DRAW:
+        raise InputUnusable(
+            _("the two pictures are told of what is drawn; all else keeps those that it was found on")
+        )
+    if step.action is ChangeAction.COMMENT and not step.note:
+        raise InputUnusable(_("a note has words; write them"))
+
+
+def _format_counts(counts: range) -> str:
+    return str(counts.start) if len(counts) == 1 else f"{counts.start}-{counts.stop - 1}"

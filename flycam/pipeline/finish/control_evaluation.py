@@ -1,0 +1,142 @@
+"""Absolute control held against a flight's own evidence: what is not used, what somebody should look into.
+
+Control is believed to centimetres, so a list of another zone, a point under another's name or a map of
+another year would move a whole block without a trace. The receiver's own claim, and the marks themselves,
+say when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust.block import Accuracy, Adjustment, BlockFrame, ControlPoint
+from flycam.pipeline.finish.ground_control import ResolvedControl, format_names
+from flycam.pipeline.finish.reference_tie import ReferenceTie
+
+_WARNING_SIGMAS = 3.0
+_IMPOSSIBLE_M, _IMPOSSIBLE_SIGMAS = 30.0, 20.0  # no receiver errs by so much and claims so little
+_OFF_M, _OFF_PIXELS = 0.3, 4.0
+
+
+def select_tied_points(points: Sequence[ControlPoint], tied: Sequence[bool]) -> tuple[ControlPoint, ...]:
+    """Points with what tied frames alone see of them; without those that none of them sees."""
+    kept = []
+    for point in points:
+        rows = [row for row, number in enumerate(point.frames) if tied[number]]
+        if rows:
+            held = tuple(point.frames[row] for row in rows)
+            kept.append(replace(point, frames=held, uv_px=np.asarray(point.uv_px)[rows]))
+    return tuple(kept)
+
+
+def restrict_to_tied(
+    name: str, settled: ResolvedControl, frames: Sequence[BlockFrame], tied: Sequence[bool]
+) -> ResolvedControl:
+    """Control by its marks on tied frames alone, the same object where all are: a photo that hangs on nothing
+    says nothing of a point. Points that lose all of theirs are said."""
+    loose = {number for point in settled.points for number in point.frames if not tied[number]}
+    if not loose:
+        return settled
+    points = select_tied_points(settled.points, tied)
+    lost = {point.name for point in settled.points} - {point.name for point in points}
+    photos = format_names({frames[number].source_name for number in loose})
+    said = f"{name}: marks on photos that could not be tied to others were left out ({photos})."
+    doubt = (
+        f"{name}: {len(lost)} control points are marked only on photos that could not be tied to others and "
+        f"hold nothing ({format_names(lost)}): mark them on tied photos too."
+    )
+    doubts = [doubt] if lost else []
+    return replace(
+        settled,
+        points=points,
+        notes=(*settled.notes, said, *doubts),
+        doubts=(*settled.doubts, *doubts),
+    )
+
+
+def validate_control(
+    name: str,
+    settled: ResolvedControl,
+    frames: Sequence[BlockFrame],
+    adjustment: Adjustment,
+    gsd_m: float,
+) -> ResolvedControl:
+    """Control points as the block adjusted onto them bears them out: none where they stand where no receiver
+    errs to; doubts said. name: of their list; frames with their priors."""
+    stated_m = np.median([frame.exterior.sigma_position_m[:2] for frame in frames], axis=0)
+    usable, far = check_control_shift(name, np.array(adjustment.accuracy.shift_m[:2]), stated_m)
+    off = describe_unfollowed_points(name, settled.points, adjustment, gsd_m) if usable else ""
+    doubts = [doubt for doubt in (far, off) if doubt]
+    return replace(
+        settled,
+        points=settled.points if usable else (),
+        notes=(*settled.notes, *doubts),
+        doubts=(*settled.doubts, *doubts),
+    )
+
+
+def check_control_shift(
+    name: str, shift_m: NDArray[np.float64], stated_m: NDArray[np.float64]
+) -> tuple[bool, str]:
+    """Whether control that moved the block by `shift_m` (east, north) from where receivers put it, which
+    claim ± stated_m, can be true; and what is to be said of it, "" for nothing."""
+    distance, times = float(np.hypot(*shift_m)), float(np.hypot(*(shift_m / np.maximum(stated_m, 1e-3))))
+    if times <= _WARNING_SIGMAS:
+        return True, ""
+    what = (
+        f"{name}: the control points stand {distance:.1f} m from where this flight's own positions put the "
+        f"block, {times:.1f} times what those are uncertain by (± {float(stated_m.max()):.1f} m)"
+    )
+    if distance > _IMPOSSIBLE_M and times > _IMPOSSIBLE_SIGMAS:
+        return False, (
+            f"{what}: they are not used; check their coordinate system, its zone, and which point is which."
+        )
+    return True, f"{what}: the block was moved onto them; check the map at a place you know."
+
+
+def describe_unfollowed_points(
+    name: str, points: Sequence[ControlPoint], adjustment: Adjustment, gsd_m: float
+) -> str:
+    """What to say of points whose marks show them elsewhere than they are said to be, in plan alone where
+    they have no height; "" where there is none."""
+    if adjustment.control_residual_m is None:
+        return ""
+    off_m = np.where(np.isfinite([point.sigma_m for point in points]), adjustment.control_residual_m, 0.0)
+    far_m = np.nan_to_num(np.linalg.norm(off_m, axis=1))
+    chosen = [k for k in np.argsort(-far_m, kind="stable") if far_m[k] > max(_OFF_M, _OFF_PIXELS * gsd_m)]
+    if not chosen:
+        return ""
+    named = ", ".join(f"{points[k].name}: {far_m[k]:.1f} m" for k in chosen[:3])
+    return (
+        f"{name}: {len(chosen)} of {len(points)} control points lie elsewhere than their marks show them "
+        f"({named}{' …' if len(chosen) > 3 else ''}); correct or remove them."
+    )
+
+
+def describe_refused_reference(name: str, tie: ReferenceTie) -> str:
+    """What to say of a reference that agrees with itself, while the block moved onto it is refused."""
+    return (
+        f"{name}: {tie.agreed} of {tie.found} windows agree, but this flight's ties, heights and cameras "
+        "contradict a block that lies on it: the block was not moved onto it; check the reference's place "
+        "and its date."
+    )
+
+
+def describe_reference_shift(name: str, shift_m: tuple[float, float], accuracy: Accuracy) -> str:
+    """What to say of a reference that stands farther from where the flight put its block than either axis's
+    sigma explains (the distance counts in sigmas of both axes); nothing where it does not."""
+    sigma = np.array(accuracy.shift_sigma_m[:2])
+    if not (np.isfinite(sigma).all() and (sigma > 0.0).all()):
+        return ""
+    times = float(np.hypot(*(np.array(shift_m) / sigma)))
+    if times <= _WARNING_SIGMAS:
+        return ""
+    return (
+        f"{name}: it stands {np.hypot(*shift_m):.1f} m from where this flight's own positions put the block, "
+        f"{times:.1f} times what those are uncertain by (± {float(sigma.max()):.1f} m): the block was moved "
+        "onto it; check the map at a place you know."
+    )

@@ -1,0 +1,279 @@
+"""Ground control points to control of the block: axes, datum and marks settled by evidence, and said.
+
+A list made in the field has its lies: latitude before longitude, ellipsoidal heights where the flight counts
+from the geoid, marks on photos that are not in the flight. What the terrain and the cameras' own positions
+can decide is decided; what is left out is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust.block import BlockFrame, ControlPoint
+from flycam.errors import InputUnusable
+from flycam.frame.flight import is_flat_datum
+from flycam.geodata.crs import describe_crs, estimate_accuracy_m, to_lonlat, to_work, transform_points
+from flycam.geodata.geoid import convert_height
+from flycam.geometry.terrain import TerrainGrid, interpolate_heights
+from flycam.ingest.poses.crs_accuracy import format_crs_accuracy
+from flycam.ingest.poses.gcp import GroundControl, GroundMark, read_ground_control
+from flycam.messages import Bilingual, _
+from flycam.pipeline.finish.mark_scale import estimate_mark_scale
+from flycam.report.number_format import format_number
+
+Floats = NDArray[np.float64]
+
+_MAX_DISTANCE_M = 3000.0
+_SIGMA_XY_M, _SIGMA_Z_M, _SIGMA_PX = 0.03, 0.05, 1.0
+_SAME_DATUM_M = 8.0
+_EVERY_CHECK = 5
+_MIN_FOR_CHECKS = 10
+_MIN_POINTS = 3
+_WORTH_SAYING_M, _CLEARLY_NEARER = 1.0, 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedControl:
+    """Control for the block, and what was decided or left out: sentences for the report; doubts are those of
+    them that somebody should look into; crs_sigma_m: of all points together, by their system's transformation
+    (radial)."""
+
+    points: Sequence[ControlPoint]
+    notes: Sequence[str]
+    doubts: Sequence[str] = ()
+    crs_sigma_m: float = 0.0
+
+
+def resolve_ground_control(
+    path: Path, frames: Sequence[BlockFrame], terrain: TerrainGrid | None
+) -> ResolvedControl:
+    """Read an OpenDroneMap list and settle it against a flight.
+
+    Of ten points and more every fifth is kept as check point. Raises SourceUnreadable, CrsMissing;
+    InputUnusable where no mark lies on a photo of the flight, no point near it, or the marks were made on
+    pictures of another size.
+    """
+    control = read_ground_control(path)
+    said: list[str] = []
+    doubts: list[str] = []
+    marks = _on_photos(control, frames, doubts)
+    if not marks:
+        raise InputUnusable(
+            _(
+                "{name}: none of its photos is in this flight ({value}); check the photo names in the list",
+                name=path.name,
+                value=format_names({m.photo for m in control.marks}),
+            )
+        )
+    names = sorted({mark.point for mark, _ in marks})
+    first = {name: next(mark for mark, _ in marks if mark.point == name) for name in names}
+    listed = np.array([(first[name].x, first[name].y, first[name].z) for name in names])
+    exterior = frames[0].exterior
+    centres = np.array([frame.exterior.projection_centre_m[:2] for frame in frames])
+    xy = _near(path, control.crs, listed[:, :2], exterior.work_crs, centres, said)
+    crs_sigma_m = estimate_accuracy_m(control.crs, to_lonlat(centres[:1], exterior.work_crs)[0])
+    if crs_sigma_m:
+        doubts.append(format_crs_accuracy(path.name, crs_sigma_m))
+    heights, sigma_z = _heights(
+        listed[:, 2], xy, exterior.work_crs, exterior.vertical_datum, terrain, said, doubts
+    )
+    points = []
+    for row, name in enumerate(names):
+        if not np.isfinite(xy[row]).all():
+            continue
+        seen = {frame: mark.uv_px for mark, frame in marks if mark.point == name}
+        known = bool(np.isfinite(heights[row]))
+        points.append(
+            ControlPoint(
+                name=name,
+                position_m=(
+                    float(xy[row, 0]),
+                    float(xy[row, 1]),
+                    float(heights[row]) if known else 0.0,
+                ),
+                sigma_m=(_SIGMA_XY_M, _SIGMA_XY_M, sigma_z if known else float("inf")),
+                frames=tuple(sorted(seen)),
+                uv_px=np.array([seen[frame] for frame in sorted(seen)]),
+                sigma_px=_SIGMA_PX,
+                check=len(names) >= _MIN_FOR_CHECKS and row % _EVERY_CHECK == _EVERY_CHECK - 1,
+            )
+        )
+    _refuse_scaled(path, estimate_mark_scale(points, frames, terrain))
+    if len(points) < _MIN_POINTS:
+        doubts.append(
+            f"{path.name}: only {len(points)} control points can be used: they hold the place of the block "
+            f"and hardly its turn and scale, and nothing checks them; {_MIN_POINTS} and more, far apart, "
+            "do."
+        )
+    return ResolvedControl(
+        points=tuple(points), notes=(*said, *doubts), doubts=tuple(doubts), crs_sigma_m=crs_sigma_m
+    )
+
+
+def _refuse_scaled(path: Path, scale: float | None) -> None:
+    if scale is not None:
+        raise InputUnusable(
+            _(
+                "{name}: its marks were made on pictures {scale} times as large as this "
+                "flight's photos; mark the points on the photos themselves, or give the "
+                "positions in their pixels",
+                name=path.name,
+                scale=Bilingual(f"{scale:.2f}", format_number(scale, 2, "vi")),
+            )
+        )
+
+
+def _on_photos(
+    control: GroundControl, frames: Sequence[BlockFrame], notes: list[str]
+) -> list[tuple[GroundMark, int]]:
+    """Marks with the index of their frame: by file name, else without suffix; marks elsewhere are said."""
+    by_name = {PurePath(frame.source_name).name.lower(): k for k, frame in enumerate(frames)}
+    by_stem = {PurePath(name).stem: k for name, k in by_name.items()}
+    found, absent, outside = [], set(), set()
+    for mark in control.marks:
+        name = PurePath(mark.photo.replace("\\", "/")).name.lower()
+        frame = by_name.get(name, by_stem.get(PurePath(name).stem))
+        if frame is None:
+            absent.add(mark.photo)
+            continue
+        width, height = frames[frame].interior.image_size_px
+        if not (-0.5 <= mark.uv_px[0] <= width - 0.5 and -0.5 <= mark.uv_px[1] <= height - 0.5):
+            outside.add(f"{mark.point} in {mark.photo}")
+            continue
+        found.append((mark, frame))
+    if absent:
+        notes.append(
+            f"{control.path.name}: marks on {len(absent)} photos that are not in this flight were left out "
+            f"({format_names(absent)})."
+        )
+    if outside:
+        notes.append(
+            f"{control.path.name}: {len(outside)} marks lie outside their picture and were left out "
+            f"({format_names(outside)}); were they made on photos of another size?"
+        )
+    return found
+
+
+def _near(path: Path, crs: str, listed: Floats, work_crs: str, centres: Floats, notes: list[str]) -> Floats:
+    """Points in the work CRS, N×2; NaN for those far from the flight. Axes are swapped where that is so."""
+    as_written, swapped = (_to_work(points, crs, work_crs) for points in (listed, listed[:, ::-1]))
+    near = [_distances(points, centres) <= _MAX_DISTANCE_M for points in (as_written, swapped)]
+    xy, here = as_written, near[0]
+    if near[1].sum() > near[0].sum():
+        xy, here = swapped, near[1]
+        notes.append(
+            f"{path.name}: its axes are written the other way round (north before east); taken as such, for "
+            "only so do the points lie under this flight."
+        )
+    if not here.any():
+        raise InputUnusable(
+            _(
+                "{name}: no point lies within {reach_m:.0f} km of this flight, in either "
+                "order of axes; check the coordinate system in its first line ({crs})",
+                name=path.name,
+                reach_m=_MAX_DISTANCE_M / 1000,
+                crs=crs[:60],
+            )
+        )
+    if not here.all():
+        notes.append(f"{path.name}: {int((~here).sum())} points lie far from this flight and were left out.")
+    return np.where(here[:, None], xy, np.nan)
+
+
+def _to_work(points: Floats, crs: str, work_crs: str) -> Floats:
+    if describe_crs(crs).is_geographic:
+        on_globe = (np.abs(points[:, 0]) <= 180.0) & (np.abs(points[:, 1]) <= 90.0)
+        points = np.where(on_globe[:, None], points, np.nan)
+    out = np.full(points.shape, np.nan)
+    usable = np.isfinite(points).all(axis=1)
+    if usable.any():
+        lonlat = transform_points(points[usable], crs, "EPSG:4326")
+        sane = np.isfinite(lonlat).all(axis=1) & (np.abs(lonlat[:, 1]) < 84.0)
+        moved = np.full(lonlat.shape, np.nan)
+        moved[sane] = to_work(lonlat[sane], work_crs)
+        out[usable] = moved
+    return out
+
+
+def _distances(points: Floats, centres: Floats) -> Floats:
+    distance = np.hypot(*np.moveaxis(points[:, None] - centres[None], -1, 0)).min(axis=1)
+    return np.where(np.isfinite(distance), distance, np.inf)
+
+
+def _heights(
+    listed: Floats,
+    xy: Floats,
+    work_crs: str,
+    datum: str,
+    terrain: TerrainGrid | None,
+    notes: list[str],
+    doubts: list[str],
+) -> tuple[Floats, float]:
+    """Heights in the flight's datum (NaN: not used) and their sigma, decided against the terrain."""
+    usable = np.isfinite(listed) & np.isfinite(xy).all(axis=1)
+    if not usable.any():
+        notes.append("The control points have no heights: they hold the plane only.")
+        return np.full(listed.shape, np.nan), _SIGMA_Z_M
+    if is_flat_datum(datum) or terrain is None or terrain.dem_id.startswith("flat:"):
+        notes.append(
+            "The heights of the control points are not used: this flight has no terrain whose datum could "
+            "be compared; register one with 'flycam dem add'."
+        )
+        return np.full(listed.shape, np.nan), _SIGMA_Z_M
+    ground = interpolate_heights(terrain, xy)
+    lonlat = to_lonlat(np.where(usable[:, None], xy, 0.0), work_crs)
+    candidates = {}
+    for name in (datum, *(d for d in ("ELLIPSOID", "EGM2008", "EGM96") if d != datum)):
+        heights = np.full(listed.shape, np.nan)
+        heights[usable] = convert_height(listed[usable], lonlat[usable], name, datum)
+        off = float(np.nanmedian(heights - ground)) if np.isfinite(heights - ground).any() else np.nan
+        candidates[name] = (heights, abs(off))
+    # the flight's own datum unless another explains the heights clearly better
+    best = datum
+    if not candidates[datum][1] <= _SAME_DATUM_M:
+        best = min(candidates, key=lambda name: np.nan_to_num(candidates[name][1], nan=np.inf))
+    heights, off = candidates[best]
+    if not off <= _SAME_DATUM_M:
+        doubts.append(
+            f"The heights of the control points are {off:.0f} m off the terrain in every datum that was "
+            "tried and are not used: they hold the plane only."
+        )
+        return np.full(listed.shape, np.nan), _SIGMA_Z_M
+    if best != datum:
+        notes.append(
+            f"The heights of the control points fit the terrain as {best} heights, not as {datum}, and were "
+            "converted."
+        )
+    above = float(np.nanmedian(heights - ground))
+    if abs(above) > _WORTH_SAYING_M:
+        doubts.append(_off_terrain(above, best, {name: off for name, (_, off) in candidates.items()}))
+    return heights, _SIGMA_Z_M
+
+
+def _off_terrain(above: float, datum: str, offs: Mapping[str, float]) -> str:
+    """That heights which are used stand off the terrain, and whether another datum would explain it better:
+    EGM96 and EGM2008 differ by a metre and more in these mountains."""
+    side = "above" if above > 0.0 else "below"
+    nearest = min(offs, key=lambda name: np.nan_to_num(offs[name], nan=np.inf))
+    better = nearest != datum and offs[nearest] < _CLEARLY_NEARER * abs(above)
+    if better:
+        return (
+            f"The control points lie {abs(above):.1f} m {side} the terrain model (median) and are taken as "
+            f"{datum} heights; as {nearest} heights they would lie {offs[nearest]:.1f} m from it: check the "
+            "datum they were measured in."
+        )
+    return (
+        f"The control points lie {abs(above):.1f} m {side} the terrain model (median) and are taken as "
+        f"{datum} heights: check the datum they were measured in, unless the model is known to be off."
+    )
+
+
+def format_names(names: set[str]) -> str:
+    """The first three of some names."""
+    listed = sorted(names)
+    return ", ".join(listed[:3]) + (" …" if len(listed) > 3 else "")

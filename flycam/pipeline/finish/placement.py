@@ -1,0 +1,142 @@
+"""Frames laid where the adjustment put them: pose, lens and tiles on the ground they are rectified on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from flycam.adjust.block import Adjustment, BlockFrame, FrameState
+from flycam.catalog.records import FrameRecord, RevisionFrame
+from flycam.errors import FrameRejected
+from flycam.frame.frame import FrameHeader
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.geometry.grid import TileRange
+from flycam.geometry.rolling_shutter import estimate_motion_px
+from flycam.geometry.terrain import TerrainGrid
+from flycam.pipeline.orthorectification.rectification import GroundView, compute_ground_view, find_frame_tiles
+
+Floats = NDArray[np.float64]
+
+PRIOR_STATE = "prior"
+"""State of a frame whose pose is the recorded one, because nothing better was found."""
+
+_ALONE_SHARE = 0.1
+"""A photo that could not be tied is laid if no tied one sees at least this share of its ground."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlacedFrame:
+    """One frame ready to be rectified.
+
+    header      with the adjusted interior and exterior
+    camera      key of the lens it shares with others
+    tiles       base-zoom tiles its patch may touch
+    covariance  6×6 of its pose relative to the block, None: only its sigmas are known
+    rows_px     by how much its first or last row would be off were it a picture of one moment; 0: it is one
+    kept        what the catalogue records of it
+    """
+
+    header: FrameHeader
+    camera: str
+    tiles: TileRange
+    covariance: Floats | None
+    rows_px: float
+    kept: RevisionFrame
+
+    @property
+    def frame_id(self) -> str:
+        return self.header.frame_id
+
+    @property
+    def exterior(self) -> ExteriorOrientation:
+        return self.header.exterior_prior
+
+    @property
+    def is_untied(self) -> bool:
+        """Whether nothing in the pictures bears its pose out, as that of others is."""
+        return self.kept.state == FrameState.CARRIED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlacementResult:
+    """All frames to be laid; (name, why in English, in Vietnamese) of those that see no known ground, or
+    that could not be tied while others are that see theirs."""
+
+    frames: tuple[PlacedFrame, ...]
+    rejected: tuple[tuple[str, str, str], ...]
+
+
+def _rows_px(header: FrameHeader, view: GroundView) -> float:
+    range_m = view.footprint.gsd_m * 0.5 * sum(header.interior.focal_length_px)
+    return estimate_motion_px(header.interior, header.exterior_prior, range_m)
+
+
+def place_frames(
+    records: Sequence[FrameRecord],
+    block: Sequence[BlockFrame],
+    adjustment: Adjustment,
+    terrain: TerrainGrid,
+    base_zoom: int,
+) -> PlacementResult:
+    """Lay every frame with its adjusted pose and lens; a frame that sees no known ground is left out, and so
+    is one that could not be tied where tied ones see its ground: nobody knows that it shows what is there."""
+    placed: list[PlacedFrame] = []
+    outlines: list[shapely.Polygon] = []
+    left_out: list[tuple[str, str, str]] = []
+    covariances = adjustment.frame_covariance
+    for number, (record, before, after) in enumerate(zip(records, block, adjustment.frames, strict=True)):
+        interior = adjustment.interiors[before.camera]
+        header = replace(record.header, interior=interior, exterior_prior=after.exterior)
+        try:
+            view = compute_ground_view(header, terrain)
+        except FrameRejected as error:
+            name = record.header.provenance.source_name
+            left_out.append((name, str(error), error.vi or error.reason_vi))
+            continue
+        outlines.append(view.outline_lonlat)
+        placed.append(
+            PlacedFrame(
+                header=header,
+                camera=before.camera,
+                tiles=find_frame_tiles(view, after.exterior.work_crs, base_zoom),
+                covariance=None if covariances is None else covariances[number],
+                rows_px=_rows_px(header, view),
+                kept=RevisionFrame(
+                    frame_id=record.frame_id,
+                    exterior=after.exterior,
+                    interior=interior,
+                    state=after.state.value if adjustment.accepted else PRIOR_STATE,
+                    ties=after.ties,
+                    rms_px=after.rms_px,
+                    cells_pct=after.cells_pct,
+                ),
+            )
+        )
+    known = shapely.union_all(
+        [outline for one, outline in zip(placed, outlines, strict=True) if not one.is_untied]
+    )
+    needed = [
+        not one.is_untied or outline.difference(known).area > _ALONE_SHARE * outline.area
+        for one, outline in zip(placed, outlines, strict=True)
+    ]
+    left_out += [
+        (one.header.provenance.source_name, _SHOWN_BY_OTHERS, _SHOWN_BY_OTHERS_VI)
+        for one, is_needed in zip(placed, needed, strict=True)
+        if not is_needed
+    ]
+    frames = tuple(one for one, is_needed in zip(placed, needed, strict=True) if is_needed)
+    return PlacementResult(frames=frames, rejected=tuple(left_out))
+
+
+_SHOWN_BY_OTHERS = (
+    "could not be tied to the photos around it, which show the same ground: where it was really taken is not "
+    "known"
+)
+_SHOWN_BY_OTHERS_VI = (
+    "không liên kết được với các ảnh xung quanh, mà các ảnh đó đã phủ cùng mặt đất: không rõ ảnh thật sự "
+    "được chụp ở đâu"
+)

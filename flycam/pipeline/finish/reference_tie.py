@@ -1,0 +1,288 @@
+"""Tying a block to a reference map: an earlier revision, another programme's orthomosaic, a satellite scene.
+
+Each frame, rectified with the poses at hand, is compared with the reference window by window where it looks
+nearly straight down. Windows that agree with each other tell how the block should move; what does not agree
+(another season, a new landslide, cloud) is outvoted, and if too little agrees the reference is not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust.block import BlockFrame, ControlPoint
+from flycam.adjust.reference_control import make_reference_control
+from flycam.errors import InputUnusable
+from flycam.frame.tile import OrthoPatch
+from flycam.geodata.crs import to_lonlat, to_work
+from flycam.geodata.reference_raster import ReferenceRaster
+from flycam.geometry.correlation import compute_edge_directions, match_windows
+from flycam.geometry.grid import (
+    TileRange,
+    choose_zoom,
+    compute_ground_pixel_m,
+    compute_pixel_centres,
+    find_range_for_bounds,
+    lonlat_to_mercator,
+    mercator_to_lonlat,
+)
+from flycam.geometry.terrain import TerrainGrid, interpolate_heights
+from flycam.messages import _
+from flycam.pipeline.workspace import Progress, ignore_progress
+
+Floats = NDArray[np.float64]
+PatchMaker = Callable[[int, TileRange], OrthoPatch]
+
+_WINDOW_PX, _SPACING_PX = 64, 40
+_MAX_FRAMES, _MAX_WINDOWS = 150, 12_000
+_MAX_REACH_PX = 100  # finer pixels make the search dearer by their square, and the tie hardly better
+_MAX_VOTERS = 2000
+_MAX_OFF_NADIR_TAN = 0.35  # tangent of the angle off the vertical: heights that are wrong shift little
+_MIN_MARGIN = 6.0
+_MIN_WINDOWS, _MIN_SHARE = 12, 0.15
+_AGREE_SIGMAS, _AGREE_M = 3.0, 0.6
+_ROUNDS = 4
+_SAME_PLACE_M = 1.0
+_MAP_SIGMA_M = 0.15  # what a map's own points are off from each other
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceTie:
+    """What a reference says about a block.
+
+    control   for the next adjustment; empty where the evidence is too poor
+    tried     windows compared, found: matched clearly, agreed: those that agree with each other
+    shift_m   median (east, north) of the reference minus the block; spread_m of single windows about the fit
+    why       one sentence for the report
+    """
+
+    control: Sequence[ControlPoint]
+    tried: int
+    found: int
+    agreed: int
+    shift_m: tuple[float, float]
+    spread_m: float
+    why: str
+
+
+def open_reference(path: Path, centres_m: Floats, work_crs: str) -> ReferenceRaster:
+    """Open a reference for a flight whose cameras stood at centres_m N×2 (work CRS).
+
+    Raises SourceUnreadable, CrsMissing; InputUnusable if it does not cover any of them.
+    """
+    picture = ReferenceRaster(path)
+    west, south, east, north = picture.bounds_lonlat
+    lonlat = to_lonlat(centres_m, work_crs)
+    inside = (lonlat >= (west, south)).all(axis=1) & (lonlat <= (east, north)).all(axis=1)
+    if not inside.any():
+        raise InputUnusable(
+            _(
+                "{name}: does not cover this flight (it lies at {west:.4f} to {east:.4f} E, "
+                "{south:.4f} to {north:.4f} N, the flight at {lon:.4f} E, "
+                "{lat:.4f} N); give a map of the same ground",
+                name=path.name,
+                west=west,
+                east=east,
+                south=south,
+                north=north,
+                lon=lonlat[:, 0].mean(),
+                lat=lonlat[:, 1].mean(),
+            )
+        )
+    return picture
+
+
+def match_reference(
+    picture: ReferenceRaster,
+    frames: Sequence[BlockFrame],
+    make_patch: PatchMaker,
+    terrain: TerrainGrid,
+    *,
+    reach_m: float,
+    progress: Progress = ignore_progress,
+) -> ReferenceTie:
+    """Compare frames with a reference and turn what agrees into control points.
+
+    frames    with the poses to be judged; patch_of(index, tiles) rectifies one of them onto tiles of any zoom
+    terrain   the ground they are rectified on; reach_m the largest shift to look for
+    """
+    lat = float(to_lonlat(_centre(frames[0])[None, :2], frames[0].exterior.work_crs)[0, 1])
+    zoom = choose_zoom(max(picture.gsd_m, reach_m / _MAX_REACH_PX), lat)
+    reach_px = max(int(np.ceil(reach_m / compute_ground_pixel_m(zoom, lat))), 4)
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), _MAX_FRAMES)).astype(int))
+    seen = []
+    for done, k in enumerate(chosen, start=1):
+        found = _compare(
+            picture, frames[k], make_patch, int(k), terrain, zoom, reach_px, _MAX_WINDOWS // len(chosen)
+        )
+        seen.append(found)
+        progress("reference", done, len(chosen))
+    places, shifts, sigmas = (np.concatenate([one[i] for one in seen]) for i in (0, 1, 2))
+    tried = sum(one[3] for one in seen)
+    if not len(places):
+        return _refused(picture, tried, 0, 0, "none of the ground looks alike in both")
+    agree, spread = _consensus(places[:, :2], shifts)
+    agreed = int(agree.sum())
+    if agreed < _MIN_WINDOWS or agreed < _MIN_SHARE * tried or agreed < len(places) / 2:
+        why = f"only {agreed} of {tried} windows agree on one shift"
+        return _refused(picture, tried, len(places), agreed, why)
+    sigma = np.hypot(np.hypot(sigmas[agree], spread), _MAP_SIGMA_M)
+    control = make_reference_control(
+        frames, *_one_a_place(places[agree], shifts[agree], sigma), name=picture.path.name
+    )
+    if not control:
+        why = "each place that agrees is seen by one photo alone, which cannot place it"
+        return _refused(picture, tried, len(places), agreed, why)
+    east, north = np.median(shifts[agree], axis=0)
+    return ReferenceTie(
+        control=tuple(control),
+        tried=tried,
+        found=len(places),
+        agreed=agreed,
+        shift_m=(float(east), float(north)),
+        spread_m=spread,
+        why=(
+            f"{picture.path.name}: {agreed} of {tried} windows agree; the block was "
+            f"{np.hypot(east, north):.2f} m off it, single windows scatter by {spread:.2f} m."
+        ),
+    )
+
+
+def _compare(
+    picture: ReferenceRaster,
+    frame: BlockFrame,
+    patch_of: PatchMaker,
+    index: int,
+    terrain: TerrainGrid,
+    zoom: int,
+    reach_px: int,
+    most: int,
+) -> tuple[Floats, Floats, Floats, int]:
+    """Places N×3, shifts N×2 and sigmas N (metres, work CRS) of one frame, and the windows tried: at most
+    `most`, all over it."""
+    none = (np.empty((0, 3)), np.empty((0, 2)), np.empty(0), 0)
+    crs, centre = frame.exterior.work_crs, _centre(frame)
+    pixel_m = compute_ground_pixel_m(zoom, float(to_lonlat(centre[None, :2], crs)[0, 1]))
+    ground = float(interpolate_heights(terrain, centre[None, :2])[0])
+    radius = _MAX_OFF_NADIR_TAN * (centre[2] - ground)
+    if not (np.isfinite(radius) and radius > 0.0):
+        return none
+    tiles = _tiles_around(centre[:2], crs, radius + reach_px * pixel_m, zoom)
+    patch, laid = patch_of(index, tiles), picture.warp_to_tiles(tiles)
+    ours, theirs = (cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) for rgb in (patch.rgb, laid.rgb))
+    windows = _windows(tiles, patch.quality > 0, laid.valid, reach_px)
+    middle = _ground(tiles, windows, crs)
+    windows = _thinned(windows[np.hypot(*(middle - centre[:2]).T) <= radius], most)
+    if not len(windows):
+        return none
+    shifts = match_windows(
+        compute_edge_directions(ours, patch.quality > 0),
+        compute_edge_directions(theirs, laid.valid),
+        windows,
+        window_px=_WINDOW_PX,
+        reach_px=reach_px,
+    )
+    clear = np.isfinite(shifts.shift_px[:, 0]) & (shifts.margin >= _MIN_MARGIN)
+    here = _ground(tiles, windows[clear], crs)
+    there = _ground(tiles, windows[clear] + shifts.shift_px[clear], crs)
+    heights = interpolate_heights(terrain, here)
+    known = np.isfinite(heights)
+    places = np.column_stack([here, heights])[known]
+    return places, (there - here)[known], (shifts.sigma_px[clear] * pixel_m)[known], len(windows)
+
+
+def _centre(frame: BlockFrame) -> Floats:
+    return np.array(frame.exterior.projection_centre_m)
+
+
+def _tiles_around(centre: Floats, crs: str, radius_m: float, zoom: int) -> TileRange:
+    corners = centre + radius_m * np.array([(-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)])
+    mercator = lonlat_to_mercator(to_lonlat(corners, crs))
+    (west, south), (east, north) = mercator.min(axis=0), mercator.max(axis=0)
+    return find_range_for_bounds(zoom, (float(west), float(south), float(east), float(north)))
+
+
+def _windows(
+    tiles: TileRange, ours: NDArray[np.bool_], theirs: NDArray[np.bool_], reach_px: int
+) -> NDArray[np.int64]:
+    """Centres (column, row) of windows with data in both pictures, the search area within the tiles.
+
+    They stand on a grid of the whole world, so windows of neighbouring frames fall on the same places.
+    """
+    height, width = tiles.shape_px
+    room = _WINDOW_PX // 2 + reach_px + 1
+    first_col, first_row = -(tiles.x_start * 256) % _SPACING_PX, -(tiles.y_start * 256) % _SPACING_PX
+    cols = np.arange(first_col, width, _SPACING_PX)
+    rows = np.arange(first_row, height, _SPACING_PX)
+    cols, rows = (
+        axis[(axis >= room) & (axis < size - room)] for axis, size in ((cols, width), (rows, height))
+    )
+    centres = np.stack(np.meshgrid(cols, rows), axis=-1).reshape(-1, 2)
+    share = cv2.blur((ours & theirs).astype(np.float32), (_WINDOW_PX, _WINDOW_PX))
+    return np.asarray(centres[share[centres[:, 1], centres[:, 0]] > 0.9], dtype=np.int64)
+
+
+def _thinned(rows: NDArray[Any], most: int) -> NDArray[Any]:
+    """At most so many of the rows, evenly."""
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)])
+
+
+def _ground(tiles: TileRange, at_px: NDArray[Any], crs: str) -> Floats:
+    """(column, row) N×2 to work CRS metres."""
+    at = np.asarray(at_px, dtype=np.float64)
+    return to_work(mercator_to_lonlat(compute_pixel_centres(tiles, at[:, 1], at[:, 0])), crs)
+
+
+def _consensus(places: Floats, shifts: Floats) -> tuple[NDArray[np.bool_], float]:
+    """Windows that agree with one affine field of shifts, and their scatter about it (one coordinate).
+
+    It starts from the densest place among the shifts, not from their mean: half of them may be wrong.
+    """
+    voters = _thinned(shifts, _MAX_VOTERS)
+    near = np.hypot(*np.moveaxis(voters[:, None] - voters[None], -1, 0)) < _AGREE_M
+    start = voters[int(near.sum(axis=1).argmax())]
+    off = np.hypot(*(shifts - start).T)
+    agree = off < 3.0 * _AGREE_M
+    scale = max(float(np.abs(places - places.mean(axis=0)).max()), 1.0)
+    design = np.column_stack([np.ones(len(places)), (places - places.mean(axis=0)) / scale])
+    spread = _AGREE_M
+    for __ in range(_ROUNDS):
+        if agree.sum() < 2 * design.shape[1]:
+            fit = np.broadcast_to(np.median(shifts[agree], axis=0), shifts.shape)
+        else:
+            fit = design @ np.linalg.lstsq(design[agree], shifts[agree], rcond=None)[0]
+        residual = np.hypot(*(shifts - fit).T)
+        spread = max(1.4826 * float(np.median(residual[agree])) / 1.18, 0.02)
+        agree = residual < max(_AGREE_SIGMAS * spread, _AGREE_M)
+    return agree, spread
+
+
+def _one_a_place(places: Floats, shifts: Floats, sigmas: Floats) -> tuple[Floats, Floats, Floats]:
+    """Windows of several frames at the same place become one, with their mean shift and best sigma."""
+    _, place = np.unique(np.rint(places[:, :2] / _SAME_PLACE_M), axis=0, return_inverse=True)
+    count = np.bincount(place)
+    means = [np.bincount(place, weights=column) / count for column in (*places.T, *shifts.T)]
+    best = np.full(len(count), np.inf)
+    np.minimum.at(best, place, sigmas)
+    return np.stack(means[:3], -1), np.stack(means[3:], -1), best
+
+
+def _refused(picture: ReferenceRaster, tried: int, found: int, agreed: int, why: str) -> ReferenceTie:
+    return ReferenceTie(
+        control=(),
+        tried=tried,
+        found=found,
+        agreed=agreed,
+        shift_m=(float("nan"), float("nan")),
+        spread_m=float("nan"),
+        why=(
+            f"{picture.path.name}: not used as reference, for {why}; another season or another place? The "
+            "absolute position stays that of the aircraft's GNSS."
+        ),
+    )

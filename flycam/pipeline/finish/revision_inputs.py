@@ -1,0 +1,80 @@
+"""What the stages of a run made, and what of it is kept for good beside the tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flycam.adjust.ties import TieReport
+from flycam.catalog.records import MosaicInfo
+from flycam.frame.terrain_codec import assign_content_id
+from flycam.geometry.grid import TileId
+from flycam.geometry.terrain import TerrainGrid
+from flycam.mosaic.radiometry import Radiometry
+from flycam.mosaic.seamline import SeamPlan
+from flycam.mosaic.tile_repair import repair_parents
+from flycam.pipeline.finish.controlled_adjustment import ControlledAdjustment
+from flycam.pipeline.finish.placement import PlacementResult
+from flycam.pipeline.finish.stages import FinishRun
+from flycam.pipeline.finish.tile_blending import blend_tiles
+from flycam.pipeline.workspace import Workspace
+from flycam.surface.surface import Surface
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RevisionInputs:
+    """All that the tiles of a revision are made of.
+
+    surface  None: not asked for, or not to be had
+    terrain  that the frames are rectified on: the surface's, else the one they were recorded on
+    """
+
+    ties: TieReport
+    controlled: ControlledAdjustment
+    surface: Surface | None
+    terrain: TerrainGrid
+    placing: PlacementResult
+    radiometry: Radiometry
+    seams: SeamPlan
+
+
+def write_revision_tiles(
+    workspace: Workspace,
+    run: FinishRun,
+    mosaic: MosaicInfo,
+    inputs: RevisionInputs,
+    damaged: Sequence[TileId] = (),
+) -> int:
+    """Write the tiles of a revision that its log does not name, and those base tiles again whose objects are
+    damaged; log lines."""
+    return blend_tiles(
+        workspace,
+        run,
+        mosaic,
+        inputs.seams,
+        inputs.radiometry,
+        inputs.placing.frames,
+        inputs.terrain,
+        inputs.surface,
+        again=damaged,
+    )
+
+
+def repair_overview_tiles(workspace: Workspace, mosaic: MosaicInfo, damaged: Sequence[TileId]) -> None:
+    """Make the parents among these tiles again, once the base tiles below them are whole."""
+    repair_parents(
+        workspace.store,
+        workspace.catalog.tiles,
+        mosaic,
+        damaged,
+        origin=workspace.box,
+        now_ns=workspace.clock_ns(),
+    )
+
+
+def build_support_grid(surface: Surface) -> TerrainGrid:
+    """Where a surface is the flight's own, as a grid of its sigmas; NaN elsewhere."""
+    sigma = np.where(surface.support, surface.sigma_m, np.float32(np.nan))
+    return assign_content_id(replace(surface.terrain, heights_m=sigma, dem_id="support"))

@@ -1,0 +1,42 @@
+"""A flight's other name, on purpose: photos and films that join one never change it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flycam.catalog.flights import format_finish_lock
+from flycam.catalog.records import AuditEntry
+from flycam.frame.flight import Flight
+from flycam.frame.text_normalization import validate_name
+from flycam.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlightRename:
+    """A flight as it is called now, and its former name, which is the same where it was called so already."""
+
+    flight: Flight
+    former: str
+
+
+def rename_flight(workspace: Workspace, ref: str, name: str, who: str) -> FlightRename:
+    """Call a flight (id or name) otherwise; on record in the audit log.
+
+    Raises NotFound; InputUnusable for no name; NameTaken where another flight has it; FlightBusy while it is
+    laid, finished or in the air.
+    """
+    flights = workspace.catalog.flights
+    called = validate_name(name)
+    flight_id = flights.flight(ref).flight_id
+    with flights.lock(flight_id), flights.lock(format_finish_lock(flight_id)):
+        flight = flights.flight(flight_id)
+        if flight.name == called:
+            return FlightRename(flight=flight, former=called)
+        told = AuditEntry(
+            who=who,
+            what="flight renamed",
+            subject=flight_id,
+            detail=f"{flight.name} -> {called}",
+            at_ns=workspace.clock_ns(),
+        )
+        return FlightRename(flight=flights.rename(flight_id, called, told), former=flight.name)

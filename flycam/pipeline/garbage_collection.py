@@ -1,0 +1,208 @@
+"""Collecting what nothing refers to any more: old tile states, tiles of retired revisions, old clips of
+communes, and local copies that can be fetched or made again.
+
+Evidence (photos, logs, terrain, boundaries) is never collected, nor anything younger than the grace: whoever
+read a key a moment ago (a screen, a sync over a thin link) still finds its object. A state counts as old from
+the moment that the log has another for its tile, or that its revision was retired. What the log never named
+is left alone: another catalogue may share the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flycam.catalog.records import MosaicInfo
+from flycam.errors import FlightBusy, ObjectMissing, OptionUnusable
+from flycam.frame.flight import Flight
+from flycam.geometry.grid import TileId
+from flycam.messages import _
+from flycam.pipeline.cluster.cluster_run import FINISH, INGEST, delete_prefix
+from flycam.pipeline.stale_files import (
+    delete_path,
+    find_retirement_times,
+    find_stale_copies,
+    find_stale_stage_folders,
+    measure_disk_usage,
+)
+from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
+from flycam.store import keys
+
+DAY_S = 86_400.0
+GRACE_S = 7 * DAY_S
+"""Longer than a field box is away from its province."""
+
+_LINES_AT_ONCE = 5000
+_CLIP_PREFIX = "commune-"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CollectReport:
+    """What was collected (or, on a dry run, would be).
+
+    tiles, clips, freed_bytes  objects deleted, and their size
+    local_bytes                of stage files of runs nobody went on with, and of copies in the cache folder
+    waiting                    old objects that are still within the grace
+    busy                       flights that were being written, and so were left for the next time
+    """
+
+    tiles: int = 0
+    clips: int = 0
+    freed_bytes: int = 0
+    local_bytes: int = 0
+    within_grace: int = 0
+    busy: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class StaleObjects:
+    """Keys in the store of a flight's old tile states and clips; how many old ones are within the grace."""
+
+    tiles: list[str] = field(default_factory=list)
+    clips: list[str] = field(default_factory=list)
+    within_grace: int = 0
+
+
+def collect_garbage(
+    workspace: Workspace,
+    *,
+    grace_s: float = GRACE_S,
+    dry_run: bool = False,
+    progress: Progress = ignore_progress,
+) -> CollectReport:
+    """Delete old tile states and old clips of every flight; withdrawn ones included. Run again, it goes on.
+
+    Raises OptionUnusable for a negative grace, StorageTrouble.
+    """
+    if not grace_s >= 0.0:
+        raise OptionUnusable(
+            _("--grace-days {grace_s:g}: give a number of days, 0 or more", grace_s=grace_s / DAY_S)
+        )
+    old_ns = workspace.clock_ns() - int(grace_s * 1e9)
+    # whatever the grace, a process that is at work this moment keeps the copies it reads
+    old_copies_ns = workspace.clock_ns() - int(max(grace_s, DAY_S) * 1e9)
+    tiles = clips = freed = waiting = local = 0
+    busy: list[str] = []
+    flights = workspace.catalog.flights.flights()
+    for count, flight in enumerate(flights, start=1):
+        try:
+            with workspace.catalog.flights.lock(flight.flight_id):
+                found = find_stale_objects(workspace, flight, old_ns)
+                freed += sum(
+                    delete_object(workspace, key, dry_run=dry_run) for key in (*found.tiles, *found.clips)
+                )
+                freed += _remove_cluster_leftovers(workspace, flight, INGEST, dry_run)
+        except FlightBusy:
+            busy.append(flight.name)
+            continue
+        tiles, clips = tiles + len(found.tiles), clips + len(found.clips)
+        waiting += found.within_grace
+        local += _local(workspace, flight, old_copies_ns, dry_run)
+        progress("collect", count, len(flights))
+    local += sum(_remove(path, dry_run) for path in find_stale_copies(workspace, old_copies_ns))
+    if (tiles or clips) and not dry_run:
+        workspace.catalog.audit.append(
+            workspace.operator or workspace.box,
+            "collect",
+            workspace.box,
+            f"{tiles} tile states, {clips} clips, {freed} bytes",
+            at_ns=workspace.clock_ns(),
+        )
+    return CollectReport(
+        tiles=tiles,
+        clips=clips,
+        freed_bytes=freed,
+        local_bytes=local,
+        within_grace=waiting,
+        busy=tuple(busy),
+    )
+
+
+def _local(workspace: Workspace, flight: Flight, old_ns: int, dry_run: bool) -> int:
+    """Stage files of a flight, unless it is being finished."""
+    try:
+        with workspace.catalog.flights.lock(f"finish-{flight.flight_id}"):
+            folders = list(find_stale_stage_folders(workspace, flight.flight_id, old_ns))
+            freed = _remove_cluster_leftovers(workspace, flight, FINISH, dry_run)
+            return freed + sum(_remove(folder, dry_run) for folder in folders)
+    except FlightBusy:
+        return 0
+
+
+def _remove_cluster_leftovers(workspace: Workspace, flight: Flight, runs: str, dry_run: bool) -> int:
+    """What runs over a cluster that were cut short left in the store, whatever its age: it is made again.
+
+    Only while the lock of such a run is held.
+    """
+    return delete_prefix(
+        workspace.store, keys.format_cluster_run_prefix(flight.flight_id) + runs, dry_run=dry_run
+    )
+
+
+def _remove(path: Path, dry_run: bool) -> int:
+    return measure_disk_usage(path) if dry_run else delete_path(path)
+
+
+def find_stale_objects(workspace: Workspace, flight: Flight, old_ns: int) -> StaleObjects:
+    """What of a flight is old since `old_ns` (UTC ns) at the latest. Only while nothing writes its tiles."""
+    found = StaleObjects()
+    mosaics = workspace.catalog.tiles.mosaics(flight.flight_id)
+    clips_in_use = {one.clip_key for one in workspace.catalog.boundaries.coverage(flight.flight_id)}
+    for mosaic_id in sorted({mosaic.mosaic_id for mosaic in mosaics}):
+        replaced_ns, last_ns = _find_replacement_times(workspace, mosaic_id)
+        for key in workspace.store.list(keys.format_mosaic_prefix(mosaic_id)):
+            if key not in replaced_ns:
+                continue
+            if replaced_ns[key] <= old_ns:
+                found.tiles.append(key)
+            else:
+                found.within_grace += 1
+        # clips are cut anew right after the tiles have changed
+        old = [key for key in _clips(workspace, mosaics, mosaic_id) if key not in clips_in_use]
+        if last_ns <= old_ns:
+            found.clips += old
+        else:
+            found.within_grace += len(old)
+    return found
+
+
+def _find_replacement_times(workspace: Workspace, mosaic_id: str) -> tuple[dict[str, int], int]:
+    """When each old state's key was replaced or retired (UTC ns), and when the last line was written."""
+    standing: dict[tuple[int, TileId], str] = {}
+    replaced: dict[str, int] = {}
+    last: dict[int, int] = {}
+    seq = 0
+    while lines := workspace.catalog.tiles.log_since(mosaic_id, seq, _LINES_AT_ONCE):
+        for line in lines:
+            tile = (line.revision, line.tile_id)
+            before = standing.get(tile)
+            if before is not None:
+                replaced[before] = line.written_ns
+            standing[tile] = line.key
+            replaced.pop(line.key, None)
+            last[line.revision] = max(last.get(line.revision, 0), line.written_ns)
+        seq = lines[-1].seq
+    retired = find_retirement_times(workspace, mosaic_id, last)
+    for (revision, __), key in standing.items():
+        if revision in retired:
+            replaced[key] = retired[revision]
+    return replaced, max(last.values(), default=0)
+
+
+def _clips(workspace: Workspace, mosaics: list[MosaicInfo], mosaic_id: str) -> Iterator[str]:
+    for mosaic in mosaics:
+        if mosaic.mosaic_id == mosaic_id:
+            prefix = keys.format_product_prefix(mosaic_id, mosaic.revision)
+            yield from workspace.store.list(prefix + _CLIP_PREFIX)
+
+
+def delete_object(workspace: Workspace, key: str, *, dry_run: bool) -> int:
+    """The bytes that its going gives back; 0 if it is gone."""
+    try:
+        size = workspace.store.size(key)
+    except ObjectMissing:
+        return 0
+    if not dry_run:
+        workspace.store.delete(key)
+    return size

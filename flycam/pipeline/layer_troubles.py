@@ -1,0 +1,75 @@
+"""What owners of specialist layers say to be in trouble, commune by commune: dead masts, blocked roads.
+
+A layer says how a thing stood at its own time; whether that still holds nobody knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import BoundsLonLat, CommuneRecord, LayerFeatureRecord, LayerRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerTroubles:
+    """Things of one layer in one commune that are in trouble, by name; place: the commune's index.
+
+    valid_ns  when the newest of them stood so; None: nobody says of when any is
+    """
+
+    commune_index: int
+    layer: LayerRecord
+    features: tuple[LayerFeatureRecord, ...]
+    valid_ns: int | None
+
+
+def list_layer_troubles(
+    catalog: Catalog, communes: Sequence[CommuneRecord], withholding: AccessPolicy = UNRESTRICTED
+) -> list[LayerTroubles]:
+    """Commune by commune, layers in their order (by kind and name); a line through several communes is in
+    each. Layers that whoever asks must not get, and things beyond the communes of whoever asks, are as if
+    they were not there."""
+    if not communes:
+        return []
+    shapes = shapely.from_wkb(np.array([one.wkb for one in communes], dtype=object))
+    west, south, east, north = (float(side) for side in shapely.total_bounds(shapes))
+    tree = shapely.STRtree(shapes)
+    found = [
+        some
+        for layer in catalog.layers.all()
+        if layer.troubles and not withholding.hides_layer(layer.layer_id)
+        for some in _of_layer(catalog, layer, tree, (west, south, east, north), withholding)
+    ]
+    return sorted(found, key=lambda one: one.commune_index)
+
+
+def _of_layer(
+    catalog: Catalog,
+    layer: LayerRecord,
+    tree: shapely.STRtree,
+    bounds: BoundsLonLat,
+    withholding: AccessPolicy,
+) -> Iterable[LayerTroubles]:
+    # trouble comes first
+    first, _ = catalog.layers.features(layer.layer_id, bounds, layer.troubles)
+    things = [one for one in first if one.condition.is_trouble and not withholding.is_outside(one.wkb)]
+    if not things:
+        return
+    shapes = shapely.from_wkb(np.array([one.wkb for one in things], dtype=object))
+    by_place: dict[int, list[LayerFeatureRecord]] = {}
+    for thing, place in zip(*(some.tolist() for some in tree.query(shapes, "intersects")), strict=True):
+        by_place.setdefault(place, []).append(things[thing])
+    for place, some in by_place.items():
+        dated = [one.valid_ns for one in some if one.valid_ns is not None]
+        yield LayerTroubles(
+            commune_index=place,
+            layer=layer,
+            features=tuple(sorted(some, key=lambda one: (not one.name, one.name, one.number))),
+            valid_ns=max(dated, default=layer.valid_ns),
+        )

@@ -1,0 +1,111 @@
+"""Flights of streams whose program was killed: made whole as far as they were seen, by whoever comes next.
+
+A film is given again, and its flight completed by that (`live.standing`). A stream does not come again: its
+flight would be shown for ever as one that is being laid. Nobody lays it whose lock can be had.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from flycam.catalog.records import FrameRecord, FrameStatus
+from flycam.errors import Cancelled, FlightBusy, FlycamError
+from flycam.frame.flight import Flight, FlightState
+from flycam.messages import _
+from flycam.pipeline.coverage import measure_coverage
+from flycam.pipeline.orthorectification.flight_session import close_flight, find_flight, resolve_flight_state
+from flycam.pipeline.orthorectification.tile_rebuild import has_original, list_live_mosaics, rebuild_mosaic
+from flycam.pipeline.video_frames import is_stream_frame
+from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
+
+_LAST = 32
+"""Frames whose tiles may be missing: those of two groups that were being shown, and some."""
+
+_NICENESS = 10
+
+
+def complete_interrupted_streams(workspace: Workspace, progress: Progress = ignore_progress) -> list[Flight]:
+    """Complete what killed programs left; the flights that were. What cannot be completed now waits.
+
+    Raises what `progress` raises, and CatalogUnavailable.
+    """
+    ended = []
+    for flight in workspace.catalog.flights.flights():
+        if flight.state is not FlightState.INGESTING:
+            continue
+        try:
+            with workspace.catalog.flights.lock(flight.flight_id):
+                ended += _complete_flight(workspace, flight.flight_id, progress)
+        except FlightBusy:  # it is being laid
+            continue
+        except Cancelled:
+            raise
+        except FlycamError:  # a store that is full, evidence that is gone: the next one tries again
+            continue
+    return ended
+
+
+@contextmanager
+def complete_interrupted_in_background(
+    workspace: Workspace, on_completed: Callable[[Flight], None] = lambda _flight: None
+) -> Iterator[None]:
+    """`complete_interrupted_streams` in a thread of its own beside the block, behind all else that runs;
+    given up when the block is left. ended: told of each flight that was completed, in that thread."""
+    over = threading.Event()
+    thread = threading.Thread(
+        target=_complete_in_thread, args=(workspace, over.is_set, on_completed), name="abandoned", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _complete_in_thread(
+    workspace: Workspace, is_over: Callable[[], bool], ended: Callable[[Flight], None]
+) -> None:
+    def heed(_stage: str, _done: int, _of: int) -> None:
+        if is_over():
+            raise Cancelled(_("given up: the next one goes on"))
+
+    with suppress(OSError, AttributeError):  # of this thread alone, on Linux
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+    with suppress(FlycamError):
+        for flight in complete_interrupted_streams(workspace, heed):
+            ended(flight)
+
+
+def _complete_flight(workspace: Workspace, flight_id: str, progress: Progress) -> list[Flight]:
+    """The flight made whole, if it is one of a stream; its lock is held."""
+    flight = find_flight(workspace, flight_id)
+    frames = workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
+    if flight is None or flight.state is not FlightState.INGESTING:
+        return []  # whoever held the lock before has ended it
+    if not frames or not all(map(is_stream_frame, frames)):
+        return []
+    if not any(has_original(workspace, one) for one in frames[-_LAST:]):
+        return []  # another box flies it, and says when it ended
+    _rebuild_last_tiles(workspace, flight_id, frames, progress)
+    measure_coverage(workspace, flight, progress, changed=True)
+    ended = close_flight(workspace, flight, resolve_flight_state(workspace, flight_id))
+    workspace.catalog.airborne.end(flight_id, workspace.clock_ns())
+    who = workspace.operator or workspace.box
+    workspace.catalog.audit.append(
+        who, "live ended", flight_id, f"{len(frames)} frames", at_ns=workspace.clock_ns()
+    )
+    return [ended]
+
+
+def _rebuild_last_tiles(
+    workspace: Workspace, flight_id: str, frames: list[FrameRecord], progress: Progress
+) -> None:
+    """A frame's record precedes its tiles: those of the last ones are folded, and what a power cut took."""
+    last = sorted(frames, key=lambda record: record.header.captured_ns)[-_LAST:]
+    for mosaic in list_live_mosaics(workspace, flight_id):
+        tiles = [one.tiles for one in last if one.tiles is not None and one.header.layer == mosaic.layer]
+        rebuild_mosaic(workspace, mosaic, progress, also=tiles, check=True)

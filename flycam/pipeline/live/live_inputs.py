@@ -1,0 +1,252 @@
+"""What an operator gives to a live flight: opened, its lens and ground settled, kept as evidence."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flycam.errors import CalibrationMissing, Cancelled, OptionUnusable, PositionMissing, SourceUnreadable
+from flycam.frame.flight import Flight
+from flycam.frame.safe_url import strip_url_credentials
+from flycam.geodata.camera_file import load_camera_file, parse_interior
+from flycam.geodata.dem_info import DemInfo
+from flycam.geometry.camera import scale_interior
+from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.photo.photo_reader import compute_sha256
+from flycam.ingest.telemetry.mavlink_link import MavlinkLink, is_link, parse_signing_key
+from flycam.ingest.telemetry.steady_clock import SteadyClock
+from flycam.ingest.video.recorder import RecordingOptions
+from flycam.ingest.video.stream_address import is_listen_address, make_waiting_remark
+from flycam.ingest.video.video_log import read_video_log
+from flycam.ingest.video.video_poses import VideoPoses
+from flycam.ingest.video.video_source import VideoSource, is_exercise_video, is_stream, make_video_name
+from flycam.messages import _
+from flycam.pipeline.live.live_orthorectifier import TerrainSource
+from flycam.pipeline.live.live_telemetry import LinkedTelemetry, RecordedTelemetry, Telemetry
+from flycam.pipeline.live.recording import KEEP_GB
+from flycam.pipeline.live.scratch_folder import LINK_LOG_FILE
+from flycam.pipeline.live.stream_addresses import check_addresses
+from flycam.pipeline.live.stream_stop import stop_stream_when
+from flycam.pipeline.live.terrain_source import FixedTerrain, MovingTerrain
+from flycam.pipeline.live.wait_notice import (
+    NoticeListener,
+    announce_wait,
+    describe_telemetry_wait,
+    ignore_notice,
+)
+from flycam.pipeline.original_store import store_original
+from flycam.pipeline.terrain import TerrainLookup, extend_terrain, format_dem_names, load_terrain_around
+from flycam.pipeline.video_frames import VideoIdentity, format_stream_name
+from flycam.pipeline.workspace import Workspace
+
+_SAME_SHAPE = 0.02
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveRequest:
+    """What the operator gave.
+
+    video, telemetry  files of one flight, the same one where it tells both, or a stream and a MAVLink link
+    mavlink_key       file with the key that the link's packets are signed with
+    is_drill          a stream that is a rehearsal; files say it themselves
+    camera            a camera file; hfov_deg in its place the horizontal field of view; neither: the log says
+    clock_offset_s    telemetry stamp minus video time (container's creation + PTS; without creation: since
+                      the first picture); None: found from the pictures
+    is_realtime       play the file at its own speed
+    is_recorded       a stream is recorded as it comes; keep_gb: how much recorded video is kept in all
+    into              the flight (id or name) that the film joins; None: it is a flight of its own
+    called            what the film is called, if not as its file; card: what the card is called it lies on
+    relay             pictures that are on the map are laid again, by this log and on the terrain of today
+    """
+
+    video: str
+    telemetry: str
+    camera: Path | None = None
+    hfov_deg: float | None = None
+    clock_offset_s: float | None = None
+    is_realtime: bool = False
+    mavlink_key: Path | None = None
+    is_drill: bool = False
+    is_recorded: bool = True
+    keep_gb: float = KEEP_GB
+    into: str | None = None
+    video_name: str | None = None
+    card: str | None = None
+    reprocess: bool = False
+
+
+def format_log_name(telemetry: str) -> str:
+    """What tells where a video was filmed, as sentences name it: a file's name, a link without secrets."""
+    return strip_url_credentials(telemetry) if is_link(telemetry) else Path(telemetry).name
+
+
+def open_live_inputs(
+    request: LiveRequest,
+    dems: Sequence[DemInfo],
+    scratch: Path,
+    stack: ExitStack,
+    stopped: Callable[[], bool],
+    recording: RecordingOptions | None = None,
+    say: NoticeListener = ignore_notice,
+) -> tuple[VideoSource, Telemetry]:
+    """The video and what tells where it was filmed: both recorded, or both live.
+
+    Raises Cancelled where it is `stopped` before both are here; say: told what is waited for.
+    """
+    check_addresses(request.video, request.telemetry)
+    has_link = is_link(request.telemetry)
+    if has_link != is_stream(request.video):
+        given = (
+            f"--video {strip_url_credentials(request.video)} --telemetry "
+            f"{strip_url_credentials(request.telemetry)}"
+        )
+        raise OptionUnusable(
+            _(
+                "{given}: one is live, the other recorded: give a stream with a link, or two files",
+                given=given,
+            )
+        )
+    terrain_at = TerrainLookup(dems) if dems else None
+    if not has_link:
+        source = VideoSource(request.video, is_realtime=request.is_realtime)
+        log = read_video_log(Path(request.telemetry), source.created_ns, Path(request.video))
+        if log.is_own:  # a camera's clock may be local time, or never set
+            source.created_ns = log.zero_ns
+        stack.enter_context(source)
+        return source, RecordedTelemetry(log, terrain_at)
+    key = None if request.mavlink_key is None else parse_signing_key(_secret(request.mavlink_key))
+    clock = SteadyClock()
+    heard = MavlinkLink(request.telemetry, key=key, record=scratch / LINK_LOG_FILE, clock_s=clock.now_s)
+    link = stack.enter_context(heard)
+    source = VideoSource(request.video, recording=recording, clock=clock)
+    said = make_waiting_remark(request.video) if is_listen_address(request.video) else None
+    with stop_stream_when(source, stopped), announce_wait(said, say):
+        stack.enter_context(source)
+    linked = LinkedTelemetry(link, terrain_at, source.began_ns, clock)
+    with announce_wait(describe_telemetry_wait(request.telemetry), say):
+        _wait(linked, strip_url_credentials(request.telemetry), stopped)
+    return source, linked
+
+
+def _wait(linked: LinkedTelemetry, name: str, stopped: Callable[[], bool]) -> None:
+    try:
+        linked.wait(stopped)
+    except PositionMissing as error:
+        if not stopped():
+            raise
+        raise Cancelled(
+            _(
+                "{name}: stopped before the aircraft told its position; the same command begins again",
+                name=name,
+            )
+        ) from error
+
+
+def build_video_identity(
+    request: LiveRequest, source: VideoSource, interior: InteriorOrientation, work_crs: str
+) -> VideoIdentity:
+    """What is the same for every picture; a stream has its address and beginning for an id."""
+    if source.is_stream:
+        stream_id = hashlib.sha256(f"{source.name}|{source.began_ns}".encode()).hexdigest()
+        name = format_stream_name(source.began_ns)
+    else:
+        stream_id, name = compute_sha256(Path(request.video)), request.video_name or Path(request.video).name
+    return VideoIdentity(
+        stream_id=stream_id,
+        name=name,
+        interior=interior,
+        is_drill=request.is_drill or (not source.is_stream and is_exercise_video(Path(request.video))),
+        work_crs=work_crs,
+        card=request.card,
+    )
+
+
+def create_terrain_source(
+    workspace: Workspace,
+    dems: Sequence[DemInfo],
+    telemetry: Telemetry,
+    joins: Flight | None,
+    *,
+    is_stream: bool,
+) -> TerrainSource:
+    """Terrain under a recorded flight, all of it at once; under a live one around where it is.
+
+    joins  the flight that a film joins, whose ground it then holds as well; None: it is one of its own
+    """
+    if is_stream:
+        return MovingTerrain(workspace, dems, telemetry.poses)
+    poses = telemetry.poses
+    terrain = load_terrain_around(
+        workspace,
+        dems,
+        telemetry.log_poses.centre_m,
+        poses.work_crs,
+        datum=poses.vertical_datum,
+        plane_height_m=float(np.nan_to_num(poses.home_m)),
+    )
+    terrain = extend_terrain(workspace, dems, terrain, joins)
+    return FixedTerrain(terrain, format_dem_names(dems, terrain.bounds_m, terrain.work_crs))
+
+
+def store_live_inputs(workspace: Workspace, request: LiveRequest) -> None:
+    """The files given, as evidence."""
+    for given in dict.fromkeys((request.video, request.telemetry)):
+        if not is_link(given):
+            store_original(workspace, Path(given))
+
+
+def _secret(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceUnreadable(
+            _(
+                "{path}: the signing key cannot be read: give a text file with 64 hex digits or a passphrase",
+                path=path,
+            )
+        ) from error
+
+
+def resolve_interior_orientation(
+    request: LiveRequest, poses: VideoPoses, size_px: tuple[int, int]
+) -> InteriorOrientation:
+    """The lens for pictures of this size: the operator's, else the field of view the log states."""
+    if request.camera is not None:
+        interior = load_camera_file(request.camera, size_px)
+        if interior.image_size_px == size_px:
+            return interior
+        (width, height), (own_width, own_height) = size_px, interior.image_size_px
+        if abs((width / height) / (own_width / own_height) - 1.0) > _SAME_SHAPE:
+            raise CalibrationMissing(
+                _(
+                    "{name}: is of pictures of {own_width}×{own_height}, the video's are "
+                    "{width}×{height}, of another shape: give the camera of the video's mode",
+                    name=request.camera.name,
+                    own_width=own_width,
+                    own_height=own_height,
+                    width=width,
+                    height=height,
+                )
+            )
+        return scale_interior(interior, size_px)
+    stated = [s.hfov_deg for s in poses.track.samples if np.isfinite(s.hfov_deg)]
+    hfov_deg = request.hfov_deg if request.hfov_deg is not None else float(np.median(stated or [np.nan]))
+    if not np.isfinite(hfov_deg):
+        raise CalibrationMissing(
+            _(
+                "{video}: nothing says what lens filmed it: give --camera or --hfov",
+                video=make_video_name(request.video),
+            )
+        )
+    source = "operator:--hfov" if request.hfov_deg is not None else "telemetry:hfov"
+    try:
+        return parse_interior({"hfov_deg": hfov_deg}, size_px, source)
+    except ValueError as error:
+        raise OptionUnusable(
+            _("--hfov {hfov_deg:g}: {error}: give degrees between 1 and 179", hfov_deg=hfov_deg, error=error)
+        ) from error

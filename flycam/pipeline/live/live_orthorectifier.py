@@ -1,0 +1,463 @@
+"""Pictures of a video laid as they come: into one flight, through the one write path, for every reader.
+
+A picture becomes a frame like any photo: a JPEG kept as evidence under its SHA-256, read back before it is
+laid, with the pose and terrain on record. So replay, withdrawal, finish and export know no difference. It is
+laid by the pose that fits it to those before (`live.registration`); its prior is what the log tells. While
+the clock between video and log is not known it is laid in doubt, with the sigma that this deserves, and laid
+again once the clock is known better.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.records import FrameRecord, FrameStatus
+from flycam.errors import FrameRejected, NotFound, OptionUnusable, OriginalPurged
+from flycam.frame.flight import Flight
+from flycam.frame.frame import (
+    FrameHeader,
+    Layer,
+    Provenance,
+    derive_frame_id,
+    format_video_frame_name,
+    parse_video_frame_pts_ns,
+)
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.geometry.footprint import is_looking_up
+from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.photo.pixels import open_pixels
+from flycam.ingest.video.clock_offset import ClockOffset
+from flycam.ingest.video.video_source import VideoFrame
+from flycam.messages import _
+from flycam.pipeline.coverage import measure_coverage
+from flycam.pipeline.live.frame_jpeg import EncodedFrame, encode_frame_jpeg
+from flycam.pipeline.live.ingested_intervals import IngestedIntervals
+from flycam.pipeline.live.live_map import LiveMap, MergedFrame
+from flycam.pipeline.live.live_telemetry import PoseAt
+from flycam.pipeline.live.merge_thread import MergeThread
+from flycam.pipeline.live.registration import LiveRegistration
+from flycam.pipeline.live.retry_policy import RetryPolicy
+from flycam.pipeline.live.uncertain_frames import UncertainFrames
+from flycam.pipeline.original_store import fetch_local_copy, store_original_bytes
+from flycam.pipeline.orthorectification.flight_session import (
+    FlightLabels,
+    FlightSession,
+    close_flight,
+    find_flight,
+    list_unused_label_notes,
+    open_flight,
+    resolve_flight_state,
+)
+from flycam.pipeline.orthorectification.frame_merge import Rejections
+from flycam.pipeline.orthorectification.frame_plan import FrameFootprint, build_frame_record
+from flycam.pipeline.orthorectification.rectification import (
+    GroundView,
+    compute_ground_view,
+    get_recorded_pose,
+)
+from flycam.pipeline.orthorectification.reprocess_plan import ReprocessPlan, apply_reprocess_plan
+from flycam.pipeline.orthorectification.tile_rebuild import list_live_mosaics, rebuild_mosaic
+from flycam.pipeline.terrain import store_frame_terrain
+from flycam.pipeline.video_frames import VIDEO_CAMERA, VideoIdentity
+from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
+from flycam.store import keys
+
+_WHY = "laid again by a clock that is known better"
+
+
+class TerrainSource(Protocol):
+    """names: of the files that the terrain is made of."""
+
+    names: str
+
+    def terrain_at(self, centre_m: tuple[float, float, float]) -> TerrainGrid:
+        """The recorded terrain for a camera at (east, north, height) of the work CRS."""
+
+
+class LiveOrthorectifier:
+    """Lays pictures into the flight of one film, which is opened by the first that can be laid.
+
+    Inside the context, which the caller leaves before he gives the flight's lock back: whatever goes wrong
+    before `close` is through, nothing of this is still writing then.
+
+    Frames that are on the map stay as they lie: `flycam.pipeline.live.existing_frames` has seen to them
+    before.
+
+    new         frames that this run laid, and readers see; relaid: those of them that it laid again
+    late_ms     of each, from its arrival until readers see it; first_shown_ns: when the first was (monotonic)
+    laid_ns     when the newest picture on the map was taken, UTC; None: there is none
+    notes       what is to be said of the way the flight was opened, as `flycam.frame.warning` keeps it
+    rejections  frames that could not be laid
+    registration  what fits frames to each other, and counts
+    patience    with store and database, while they are away
+    withdrawn   ids of chosen pictures that were withdrawn; filmed_before: how many chosen pictures show what
+                frames on record show
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        flight_id: str,
+        video: VideoIdentity,
+        ground: TerrainSource,
+        labels: FlightLabels,
+        retry_policy: RetryPolicy | None = None,
+    ) -> None:
+        self.patience = retry_policy or RetryPolicy(workspace.clock_ns)
+        self._workspace, self._flight_id, self._film = workspace, flight_id, video
+        self._ground, self._labels = ground, labels
+        self._open: LiveMap | None = None
+        self._opens: Callable[[FlightSession], LiveMap]
+        self._is_closed = False
+        self._doubts = UncertainFrames(video, flight_id)
+        # a picture is made a JPEG, and read back, while it is fitted to those before
+        self._coding = ThreadPoolExecutor(1, thread_name_prefix="coding")
+        self._merger = MergeThread()
+        standing = workspace.catalog.frames.list_for_flight(flight_id)
+        self._standing = {record.frame_id: record for record in standing}
+        mine = video.select_frames(flight_id, standing)
+        self._filmed = IngestedIntervals(mine)
+        self.rejections = Rejections()
+        self.registration = LiveRegistration(video.interior)
+        self.withdrawn: set[str] = set()
+        self.filmed_before = 0
+        self.new = self.reprocessed = 0
+        self.late_ms: list[float] = []
+        self.first_shown_ns: int | None = None
+        self.notes: tuple[str, ...] = ()
+        on_map = (one.header.captured_ns for one in mine if one.status is FrameStatus.USED)
+        self.laid_ns = max(on_map, default=None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Let go of what `close` did not write."""
+        if not self._is_closed:
+            self._abandon()
+
+    def orthorectify(
+        self,
+        picture: VideoFrame,
+        log_pose: ExteriorOrientation,
+        *,
+        hurried: bool = False,
+        doubt_s: float | None = None,
+    ) -> bool:
+        """Rectify, record and merge one picture, whose tiles are then written behind; whether it was laid.
+        Raises what storage does.
+
+        told     its pose by the log; hurried: others wait, so it is not fitted by its own evidence
+        doubt_s  sigma of the clock it is laid by, where that is not known: the flight says so from now on
+        """
+        frame_id = derive_frame_id(self._film.stream_id, f"pts:{picture.pts_ns}")
+        record = self._standing.get(frame_id)
+        if record is not None and record.status is FrameStatus.WITHDRAWN:
+            self.withdrawn.add(frame_id)
+            return False
+        if record is not None and record.status is FrameStatus.USED:
+            self._recall(picture, log_pose, record)
+            return False
+        if record is None and self._filmed.contains(picture.pts_ns):
+            self.filmed_before += 1
+            return False
+        if self._open is None:
+            self.patience(lambda: self._check_lies_nowhere_else(frame_id))
+        name = format_video_frame_name(self._film.name, picture.pts_ns)
+        header = FrameHeader(
+            frame_id=frame_id,
+            captured_ns=picture.t_utc_ns,
+            layer=Layer.COLOUR,
+            interior=self._film.interior,
+            exterior_prior=log_pose,
+            provenance=Provenance(
+                source_name=name, source_sha256="", camera=VIDEO_CAMERA, film=self._film.stream_id
+            ),
+        )
+        coded: Future[EncodedFrame] | None = None
+        try:
+            terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
+            if is_looking_up(self._film.interior, log_pose):
+                compute_ground_view(header, terrain)  # who sees no ground need not be fitted to it
+            coded = self._coding.submit(encode_frame_jpeg, picture.pixels, name)
+            pose = self.registration.pose(picture, log_pose, terrain, hurried=hurried)
+            try:
+                lay = partial(self._store_frame, pose, header, coded, terrain, picture, doubt_s)
+                laid = self.patience(lay)
+            except FrameRejected:
+                self.registration.mark_rejected()
+                raise
+        except FrameRejected as error:
+            if coded is not None:
+                coded.cancel()
+            self.rejections.add(header, error)
+            return False
+        self.registration.mark_placed()
+        self._merger.add(laid)
+        return True
+
+    def _check_lies_nowhere_else(self, frame_id: str) -> None:
+        """Raise OptionUnusable where the film lies in another flight: a frame is in one alone."""
+        catalog = self._workspace.catalog
+        try:
+            record = catalog.frames.get(frame_id)
+        except NotFound:
+            return
+        if record.flight_id == self._flight_id or record.status is FrameStatus.REJECTED:
+            return
+        name = catalog.flights.flight(record.flight_id).name
+        raise OptionUnusable(
+            _(
+                "{name}: this film lies in the flight {flight} already, and stays there; give "
+                "--flight {flight_id}",
+                name=self._film.name,
+                flight=name,
+                flight_id=record.flight_id,
+            )
+        )
+
+    def _store_frame(
+        self,
+        pose: ExteriorOrientation,
+        header: FrameHeader,
+        coded: Future[EncodedFrame],
+        terrain: TerrainGrid,
+        picture: VideoFrame,
+        doubt_s: float | None,
+    ) -> Callable[[], None]:
+        """Keep a picture that is laid by this pose; what merges it. Raises FrameRejected."""
+        view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
+        # only now: who sees no ground need not be kept
+        data, sha256, kept = coded.result()
+        store_original_bytes(self._workspace, data, sha256)
+        header = replace(header, provenance=replace(header.provenance, source_sha256=sha256))
+        # a name alone: the picture lies in the evidence store
+        planned = FrameFootprint(header=header, view=view, path=Path(header.provenance.source_name))
+        opened = self._opened(planned, terrain)
+        if doubt_s is not None:
+            self._doubts.add(header, doubt_s, picture.breaks)
+            opened.update_flight(
+                self._workspace, self._doubts.add_warning
+            )  # now: a program that is killed says nothing
+        if ground is not terrain:
+            store_frame_terrain(self._workspace, ground)
+        record = replace(self._record(planned, opened, ground.dem_id), exterior=pose)
+        return partial(self._merge, opened, MergedFrame(record, picture.arrived_ns), kept, ground)
+
+    def _seen(self, header: FrameHeader, terrain: TerrainGrid) -> tuple[GroundView, TerrainGrid]:
+        """What a picture sees by its pose for the map, and the ground to lay it on. Raises FrameRejected."""
+        view = compute_ground_view(header, terrain)
+        centre_m = header.exterior_prior.projection_centre_m
+        ground = self.registration.ground(view.footprint.bounds_m, centre_m, terrain)
+        if ground is terrain:
+            return view, terrain
+        try:
+            return compute_ground_view(header, ground), ground
+        except FrameRejected:  # it sees past the part that was lifted
+            return view, terrain
+
+    def _recall(self, picture: VideoFrame, log_pose: ExteriorOrientation, record: FrameRecord) -> None:
+        """Let a frame that lies on the map be known to those that come, as if it had been laid just now; its
+        picture and its ground are put back where they were lost."""
+        with suppress(FrameRejected):
+            terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
+            pose = self.registration.pose(picture, log_pose, terrain, get_recorded_pose(record)[0])
+            header = replace(record.header, exterior_prior=pose)
+            self.patience(partial(self._put_back, picture, header, str(record.dem_id), terrain))
+
+    def _put_back(self, picture: VideoFrame, header: FrameHeader, dem_id: str, terrain: TerrainGrid) -> None:
+        """Only what is the very same: a tile is not made of others."""
+        store, sha256 = self._workspace.store, header.provenance.source_sha256
+        if not store.exists(keys.format_original_key(sha256)):
+            data, found, _ = encode_frame_jpeg(picture.pixels, header.provenance.source_name)
+            if found == sha256:
+                with suppress(OriginalPurged):
+                    store_original_bytes(self._workspace, data, sha256)
+                store.flush()
+        if not store.exists(keys.format_terrain_key(dem_id)):
+            _, ground = self._seen(header, terrain)
+            if ground.dem_id == dem_id:
+                store_frame_terrain(self._workspace, ground)
+                store.flush()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What went wrong with what is merged already, as soon as it did; None: nothing."""
+        return self._merger.error or (self._open.publisher.error if self._open is not None else None)
+
+    @property
+    def drop_counts(self) -> Counter[str]:
+        """Chosen pictures that are not laid, by reason."""
+        reasons = Counter(error.reason for _, error in self.rejections.errors)
+        return reasons + Counter(withdrawn=len(self.withdrawn), filmed_before=self.filmed_before)
+
+    def close(self, warnings: Sequence[str], progress: Progress) -> Flight | None:
+        """Write what is left, cover the communes, show the flight as complete; None if nothing is laid.
+
+        warnings  what else the flight is to say for ever
+        """
+        self._coding.shutdown()
+        self._merger.close()
+        if self._open is not None:
+            self._open.publisher.close()
+            self._open.stack.close()
+        self._is_closed = True
+        if self._open is None:
+            return self._find_unchanged_flight()
+        opened = self._open
+        catalog = self._workspace.catalog
+        used = self.patience(partial(catalog.frames.list_for_flight, self._flight_id, FrameStatus.USED))
+        on_map = {record.frame_id for record in used}
+        refused = self.rejections.to_records(self._flight_id)
+        self.patience(partial(catalog.frames.put, [one for one in refused if one.frame_id not in on_map]))
+        flight = opened.flight.flight
+        flight = replace(flight, warnings=tuple(dict.fromkeys((*flight.warnings, *warnings))))
+        cover = partial(measure_coverage, self._workspace, flight, progress, changed=self.new > 0)
+        self.patience(cover)
+        return self.patience(
+            lambda: close_flight(
+                self._workspace, flight, resolve_flight_state(self._workspace, self._flight_id)
+            )
+        )
+
+    def _find_unchanged_flight(self) -> Flight | None:
+        """The flight to which nothing was laid; None: there is none."""
+        standing = self.patience(partial(find_flight, self._workspace, self._flight_id))
+        if standing is None:
+            return None
+        self.notes = self.patience(partial(list_unused_label_notes, self._workspace, standing, self._labels))
+        return standing
+
+    def reprocess(self, clock: ClockOffset, breaks: int, pose_at: PoseAt, *, is_over: bool = False) -> None:
+        """Lay the frames that lie in doubt again where the clock is known now, or twice as well as it was
+        when they were laid; those to come are fitted to them as they lie then. Raises what storage does.
+
+        Frames from before a jump of the video's time stay as they lie, and so do those of which the log tells
+        nothing any more: the flight says it.
+
+        breaks   how often the video's time had jumped in the pictures that the clock is of; pose_at: by it
+        is_over  no picture comes any more; until then those to come wait, and the newest alone are laid again
+        """
+        told: dict[str, ExteriorOrientation] = {}
+        for frame_id, pts_ns in self._doubts.select_due(clock, breaks, is_over=is_over).items():
+            with suppress(FrameRejected):
+                told[frame_id] = pose_at(pts_ns)
+        if not told or self._open is None:
+            return
+        opened = self._open
+        self._merger.close()
+        opened.publisher.close()
+        opened.stack.close()
+        of_flight = partial(self._workspace.catalog.frames.list_for_flight, self._flight_id, FrameStatus.USED)
+        records = {one.frame_id: one for one in self.patience(of_flight)}
+        self.registration.reset()
+        again: list[FrameRecord] = []
+        for frame_id, pose in told.items():
+            with suppress(FrameRejected):
+                again.append(self._placed_again(records[frame_id], pose, opened))
+        relay = ReprocessPlan(frames=tuple(again))
+        carried = partial(
+            apply_reprocess_plan, self._workspace, self._flight_id, relay, self._workspace.clock_ns(), _WHY
+        )
+        self.patience(carried)
+        for mosaic in list_live_mosaics(self._workspace, self._flight_id):
+            also = relay.tiles(mosaic.layer)
+            self.patience(partial(rebuild_mosaic, self._workspace, mosaic, ignore_progress, also=also))
+        self.reprocessed += len(again)
+        self._doubts.mark_reprocessed(again, clock)
+        self._merger = MergeThread()
+        self._open = self._opens(opened.flight)
+        self._open.update_flight(self._workspace, self._doubts.add_warning)
+
+    def _placed_again(
+        self, record: FrameRecord, log_pose: ExteriorOrientation, opened: LiveMap
+    ) -> FrameRecord:
+        """A frame that lies on the map as it is to lie by another pose of the log. Raises FrameRejected."""
+        provenance, header = record.header.provenance, replace(record.header, exterior_prior=log_pose)
+        sha256, name = provenance.source_sha256, provenance.source_name
+        copy = self.patience(partial(fetch_local_copy, self._workspace, sha256, name))
+        pts_ns, taken_ns = parse_video_frame_pts_ns(name), header.captured_ns
+        picture = VideoFrame(pts_ns=pts_ns, t_utc_ns=taken_ns, arrived_ns=0, pixels=open_pixels(copy))
+        terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
+        pose = self.registration.pose(picture, log_pose, terrain)
+        try:
+            view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
+        except FrameRejected:
+            self.registration.mark_rejected()
+            raise
+        if ground is not terrain:
+            self.patience(partial(store_frame_terrain, self._workspace, ground))
+        planned = FrameFootprint(header=header, view=view, path=Path(name))
+        return replace(self._record(planned, opened, ground.dem_id), exterior=pose)
+
+    def _abandon(self) -> None:
+        """Wait for who is writing, and write nothing of what waits: an error is on its way. What one step of
+        this raises keeps none of the others from being done."""
+        opened, error = self._open, RuntimeError("abandoned")
+        with ExitStack() as steps:  # the last is done first
+            if opened is not None:
+                steps.callback(opened.stack.__exit__, RuntimeError, error, None)
+            steps.callback(self._merger.abandon)
+            if opened is not None:
+                steps.callback(opened.publisher.abandon)  # who merges may wait for it
+            steps.callback(self._coding.shutdown, cancel_futures=True)
+            steps.callback(self.patience.give_up)  # who waits for the store would keep this waiting
+
+    def _opened(self, planned: FrameFootprint, terrain: TerrainGrid) -> LiveMap:
+        if self._open is None:
+            flight = open_flight(
+                self._workspace,
+                self._flight_id,
+                [planned],
+                terrain,
+                self._labels,
+                self._ground.names,
+                default_name=self._film.title,
+                work_crs=self._film.work_crs,
+                is_drill=self._film.is_drill,
+            )
+            self._opens = partial(
+                LiveMap.open, self._workspace, first=planned, on_shown=self._shown, retry_policy=self.patience
+            )
+            self._open = self._opens(flight)
+            self.notes = flight.notes
+            self._doubts.start(flight.flight)
+        return self._open
+
+    def _record(self, planned: FrameFootprint, opened: LiveMap, dem_id: str) -> FrameRecord:
+        work_crs, base_zoom = opened.flight.flight.work_crs, opened.base_zoom
+        return build_frame_record(planned, self._flight_id, work_crs, base_zoom, dem_id)
+
+    def _merge(
+        self, opened: LiveMap, frame: MergedFrame, pixels: NDArray[np.uint8], terrain: TerrainGrid
+    ) -> None:
+        """In the merger's thread: merge a frame where it can win; its tiles are written by the publisher."""
+        opened.records.add(frame.record)
+        for patch in opened.claims.make_patches(frame.record, pixels, terrain):
+            self.patience(partial(opened.writer.add, patch))
+        opened.publisher.add(frame)
+
+    def _shown(self, frames: Sequence[MergedFrame]) -> None:
+        """In the publisher's thread: readers see these now."""
+        assert self._open is not None  # noqa: S101  its publisher calls
+        now_ns = time.monotonic_ns()  # the log names them already
+        self.patience(partial(self._open.extend_flight, self._workspace, [one.record for one in frames]))
+        self.first_shown_ns = self.first_shown_ns or now_ns
+        self.late_ms.extend((now_ns - one.arrived_ns) / 1e6 for one in frames)
+        self.new += len(frames)
+        taken_ns = max(one.record.header.captured_ns for one in frames)
+        self.laid_ns = max(taken_ns, self.laid_ns or taken_ns)

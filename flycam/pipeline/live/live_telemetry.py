@@ -1,0 +1,296 @@
+"""What a flight's log says by now: all of it where it was recorded, more with every second of a link."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from flycam.errors import PositionMissing, SourceUnreadable, TelemetryGap
+from flycam.frame.telemetry import TelemetrySample
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.ingest.preflight.diagnosis import TerrainAt
+from flycam.ingest.telemetry.flight_log import Home
+from flycam.ingest.telemetry.mavlink_link import MavlinkLink
+from flycam.ingest.telemetry.steady_clock import SteadyClock
+from flycam.ingest.video.clock_offset import REACH_S, ClockOffset, make_unknown_offset
+from flycam.ingest.video.image_motion import LoggedPoses
+from flycam.ingest.video.video_log import VideoLog
+from flycam.ingest.video.video_poses import VideoPoses, resolve_video_poses, trim_unfinished
+from flycam.messages import _
+
+_SETTLE_S, _FOLLOW_S = 2.0, 0.1
+_NUMBERS = re.compile(r"[\d.,]+")  # remarks that differ in these alone are of one kind
+_RECENT_S = 8.0  # of which the last is the same as of the whole log: clocks are settled within a second
+_FIRST_POSITION_S = 30.0
+
+
+PoseAt = Callable[[int], ExteriorOrientation]
+"""The pose at a time (PTS, ns) of a film; raises FrameRejected where the log tells none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinkStatus:
+    """The log's last word.
+
+    sample       the newest place that can be believed, None: none by then; age_s: seconds since
+    silent_s     seconds since anything came that is of this log, None: nothing yet
+    connections  times that its link was opened
+    """
+
+    sample: TelemetrySample | None
+    age_s: float
+    silent_s: float | None
+    connections: int
+
+
+class Telemetry(Protocol):
+    """poses, told: by now, times of `told` in seconds since zero_ns of the log's clock."""
+
+    poses: VideoPoses
+    log_poses: LoggedPoses
+    zero_ns: int
+    is_shared: bool
+
+    def refresh(self) -> None:
+        """Take in what came since."""
+
+    def covers(self, log_s: float) -> bool:
+        """Whether all that will be known of a moment is known."""
+
+    def status_at(self, log_s: float | None) -> LinkStatus:
+        """What is known of the aircraft by a moment of the film, which a link does not ask for: by now."""
+
+    def estimate_initial_offset(self, video_s: float) -> tuple[ClockOffset, float]:
+        """What is known of the clock offset before any motion is seen, and how far from it to look."""
+
+    def to_reported(self, offset: ClockOffset) -> ClockOffset:
+        """An offset against the video's own time."""
+
+    def from_reported(self, offset_s: float) -> float:
+        """The offset against zero_ns of one that is given as reported."""
+
+    def utc_ns(self, t_ns: int) -> int:
+        """UTC of a time of the log's clock."""
+
+    def describe_dating(self, video: str) -> tuple[str, str]:
+        """How the pictures of a video without a time of creation are dated, (English, Vietnamese)."""
+
+    def doubts(self, video_s: float, created_ns: int | None) -> tuple[tuple[str, str], ...]:
+        """Why it may be of another film, (English, Vietnamese), see `VideoLog.doubts`."""
+
+    def remarks(self) -> tuple[tuple[str, str], ...]:
+        """What was noticed, (English, Vietnamese)."""
+
+    def count_rejected_samples(self) -> Counter[str]:
+        """Samples and packets not believed, by reason."""
+
+
+class RecordedTelemetry:
+    """A whole log. Raises PositionMissing, or SourceUnreadable of one that tells no attitude at all."""
+
+    def __init__(self, log: VideoLog, terrain_at: TerrainAt | None) -> None:
+        self.poses = resolve_video_poses(log.log, terrain_at)
+        self.log_poses = self.poses.logged_poses(log.zero_ns)
+        if not len(self.log_poses.time_s):
+            raise SourceUnreadable(
+                _(
+                    "{name}: tells where the aircraft was, not where its camera looked (no "
+                    "angles of a gimbal or of the aircraft): give the flight log (.tlog, "
+                    ".bin, .ulg), or subtitles with them",
+                    name=log.log.name,
+                )
+            )
+        self._remarks = (*log.log.remarks, *self.poses.remarks(log.log.name))
+        self.zero_ns, self.is_shared = log.zero_ns, log.is_shared
+        self.utc_ns, self.describe_dating, self.doubts = log.utc_ns, log.describe_dating, log.find_doubts
+        self.estimate_initial_offset, self.to_reported, self.from_reported = (
+            log.initial_search,
+            log.to_reported,
+            log.from_reported,
+        )
+
+    def refresh(self) -> None:
+        """Nothing more comes."""
+
+    def covers(self, log_s: float) -> bool:
+        """Always: what is not there never will be."""
+        return True
+
+    def status_at(self, log_s: float | None) -> LinkStatus:
+        """As if it came with the film: the last sample before that moment, or the place between two."""
+        if log_s is None:
+            return LinkStatus(sample=None, age_s=0.0, silent_s=None, connections=1)
+        t_ns, track = self.zero_ns + round(log_s * 1e9), self.poses.track
+        before = bisect_right(track.samples, t_ns, key=lambda one: one.t_utc_ns)
+        if before == 0:
+            return LinkStatus(sample=None, age_s=0.0, silent_s=None, connections=1)
+        age_s = (t_ns - track.samples[before - 1].t_utc_ns) / 1e9
+        try:
+            sample = track.pose_at(t_ns)
+        except TelemetryGap:
+            return LinkStatus(sample=track.samples[before - 1], age_s=age_s, silent_s=age_s, connections=1)
+        return LinkStatus(sample=sample, age_s=0.0, silent_s=age_s, connections=1)
+
+    def remarks(self) -> tuple[tuple[str, str], ...]:
+        """The reader's, and of its poses."""
+        return self._remarks
+
+    def count_rejected_samples(self) -> Counter[str]:
+        """Of the whole log."""
+        return self.poses.rejected
+
+
+class LinkedTelemetry:
+    """The last minutes of a link. `wait` first: there is no pose before the aircraft is heard.
+
+    All that is remembered is settled every `_SETTLE_S`, which says what can be believed; in between what
+    comes follows on it at once, or pictures would wait for their pose.
+    """
+
+    is_shared = False
+
+    def __init__(
+        self,
+        link: MavlinkLink,
+        terrain_at: TerrainAt | None,
+        zero_ns: int,
+        clock: SteadyClock | None = None,
+    ) -> None:
+        self._link, self._terrain_at, self.zero_ns = link, terrain_at, zero_ns
+        self._clock = clock or SteadyClock()
+        self._settled_s = self._followed_s = float("-inf")
+        self._settling = threading.Lock()
+        self._not_believed: Mapping[int, str] = {}
+        self._forgotten: Counter[str] = Counter()  # samples not believed that the link has forgotten
+        self._noticed: dict[str, tuple[str, str]] = {}
+        self._home: Home | None = None
+        self._of_poses: tuple[tuple[str, str], ...] = ()
+        self.poses: VideoPoses
+        self.log_poses: LoggedPoses
+
+    def wait(self, stopped: Callable[[], bool]) -> None:
+        """Until poses can be told. Raises PositionMissing if there are none in time."""
+        until_s = time.monotonic() + _FIRST_POSITION_S
+        while not self._settled():
+            if stopped() or time.monotonic() > until_s:
+                refused = ", ".join(f"{n} {why}" for why, n in sorted(self._link.health.refused.items()))
+                heard = f"{self._link.health.messages} packets came, {refused or 'none'} were refused"
+                raise PositionMissing(
+                    _(
+                        "the MAVLink link told no position in {first_position_s:.0f} s "
+                        "({heard}): check the link, its key, and that the aircraft has a fix",
+                        first_position_s=_FIRST_POSITION_S,
+                        heard=heard,
+                    )
+                )
+            time.sleep(_FOLLOW_S)
+
+    def refresh(self) -> None:
+        """Take in what came since; not while another thread does."""
+        now_s = time.monotonic()
+        if now_s - self._followed_s < _FOLLOW_S or not self._settling.acquire(blocking=False):
+            return
+        try:
+            if now_s - self._settled_s >= _SETTLE_S:
+                self._settled()
+            else:
+                self._follow()
+        finally:
+            self._settling.release()
+
+    def covers(self, log_s: float) -> bool:
+        """Whether a later sample has come."""
+        return bool(len(self.log_poses.time_s) and log_s <= self.log_poses.time_s[-1])
+
+    def status_at(self, _log_s: float | None) -> LinkStatus:
+        """By now: its samples bear this machine's time."""
+        sample = self.poses.track.samples[-1]
+        silent_s = self._link.silent_s
+        return LinkStatus(
+            sample=sample,
+            age_s=max(0.0, (self._clock.now_ns() - sample.t_utc_ns) / 1e9),
+            silent_s=silent_s if np.isfinite(silent_s) else None,
+            connections=self._link.health.connections,
+        )
+
+    def estimate_initial_offset(self, video_s: float) -> tuple[ClockOffset, float]:
+        """Both clocks are the receiver's: the difference is how late the video comes."""
+        return make_unknown_offset(), REACH_S
+
+    def to_reported(self, offset: ClockOffset) -> ClockOffset:
+        """As it is: the video's time is the receiver's."""
+        return offset
+
+    def from_reported(self, offset_s: float) -> float:
+        """As it is."""
+        return offset_s
+
+    def doubts(self, _video_s: float, _created_ns: int | None) -> tuple[tuple[str, str], ...]:
+        """None: it is told now, and so is the film."""
+        return ()
+
+    def utc_ns(self, t_ns: int) -> int:
+        """As it is: the receiver's clock is UTC."""
+        return t_ns
+
+    def describe_dating(self, video: str) -> tuple[str, str]:
+        """By the receiver."""
+        return f"{video}: dated by this machine's clock", f"{video}: ảnh lấy giờ theo đồng hồ máy này"
+
+    def remarks(self) -> tuple[tuple[str, str], ...]:
+        """All that was noticed so far, of a kind the newest."""
+        clock = self._clock.remarks()
+        return (*dict(self._noticed).values(), *self._of_poses, *self._link.health.remarks, *clock)
+
+    def count_rejected_samples(self) -> Counter[str]:
+        """Packets that were refused, or are missing in the record, and samples that were not believed, those
+        forgotten included."""
+        # copies first, in one step: their own threads go on counting
+        forgotten, health = dict(self._forgotten), self._link.health
+        refused = Counter(dict(health.refused)) + Counter(unwritten=health.unwritten)
+        return refused + Counter(forgotten) + self.poses.rejected
+
+    def _follow(self) -> None:
+        self._followed_s = time.monotonic()
+        log = self._link.log(last_s=_RECENT_S)
+        if log is None:
+            return
+        last_ns = self.poses.track.samples[-1].t_utc_ns
+        poses = self.poses.extended_with(trim_unfinished(log.track.samples), self._terrain_at)
+        if poses is not self.poses:
+            told = self.log_poses.extended_with(poses.after(last_ns).logged_poses(self.zero_ns))
+            self.poses, self.log_poses = poses, told
+
+    def _settled(self) -> bool:
+        self._settled_s = self._followed_s = time.monotonic()
+        log = self._link.log()
+        if log is None:
+            return False
+        samples = tuple(trim_unfinished(log.track.samples))
+        if len(samples) < 2:
+            return False
+        log = replace(log, track=replace(log.track, samples=samples), home=log.home or self._home)
+        try:
+            poses = resolve_video_poses(log, self._terrain_at)
+        except PositionMissing:
+            return False
+        told = poses.logged_poses(self.zero_ns)
+        if not np.isfinite(told.centre_m).any():
+            return False
+        if log.home is None and np.isfinite(poses.home_m):  # it stood there, which the link will forget
+            first = poses.track.samples[0]
+            self._home = Home(lon_deg=first.lon_deg, lat_deg=first.lat_deg, height_m=float("nan"))
+        first_ns = samples[0].t_utc_ns
+        self._forgotten.update(why for t_ns, why in self._not_believed.items() if t_ns < first_ns)
+        self._not_believed = poses.rejected_samples
+        self._noticed.update((_NUMBERS.sub("#", english), (english, vi)) for english, vi in log.remarks)
+        self.poses, self.log_poses, self._of_poses = poses, told, poses.remarks(log.name)
+        return True

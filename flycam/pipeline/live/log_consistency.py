@@ -1,0 +1,162 @@
+"""Whether a film and its log are of one flight: by length and clock, by how both turn, and by the places
+where its pictures lie already.
+
+A film is looked through before any of it is laid: for its clock in full, where that is known until its turns
+are enough to judge the log by. A log that the film's turns contradict is refused, for the map would show the
+wrong ground. It is doubted only, and the flight says so for ever, where the operator vouches for it with a
+clock offset, where the log tells the aircraft's angles alone (a gimbal may turn by itself), and where
+pictures come when they come: what is in the air is shown, for nobody can give another log now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.records import FrameRecord
+from flycam.errors import Cancelled, FlightLogMismatch, SourceUnreadable
+from flycam.frame.video_warnings import format_log_warning
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.ingest.video.turn_comparison import TurnComparison
+from flycam.ingest.video.video_source import VideoSource
+from flycam.messages import Bilingual, _
+from flycam.pipeline.live.clock import ESTIMATE_INTERVAL_S, LiveClock
+from flycam.pipeline.live.frame_pipeline import count_frames
+from flycam.pipeline.live.live_inputs import LiveRequest, format_log_name
+from flycam.pipeline.live.live_telemetry import Telemetry
+from flycam.pipeline.video_frames import VideoIdentity
+from flycam.pipeline.workspace import Progress
+
+BilingualText = tuple[str, str]
+
+_MAX_SIGMAS = 3.0
+
+
+def measure_video_motion(
+    request: LiveRequest,
+    clock: LiveClock,
+    telemetry: Telemetry,
+    progress: Progress,
+    stopped: Callable[[], bool],
+) -> None:
+    """A film's motion measured before any of it is laid: no later time knows its clock better.
+
+    Raises LogContradicted where it is of another flight than its log; Cancelled where it is `stopped`.
+    """
+    video = Path(request.video)
+    needs_all = not clock.is_settled
+    looked_s = 0.0
+    # a film that breaks off tells what it told by then; what it is worth is said where it is laid
+    with VideoSource(str(video)) as source, suppress(SourceUnreadable):
+        for done, picture in enumerate(source.frames(), start=1):
+            clock.add(picture)
+            progress("clock", done, count_frames(source, done))
+            if stopped():
+                raise Cancelled(
+                    _(
+                        "{name}: stopped before anything was laid; the same command begins again",
+                        name=video.name,
+                    )
+                )
+            if not needs_all and picture.pts_ns / 1e9 - looked_s >= ESTIMATE_INTERVAL_S:
+                looked_s = picture.pts_ns / 1e9
+                if clock.is_judged:
+                    break
+    clock.settle()
+    if request.clock_offset_s is None and telemetry.poses.tells_camera and clock.turns.is_contradiction:
+        raise _contradicted(video.name, format_log_name(request.telemetry), clock.turns)
+
+
+def list_log_doubts(
+    request: LiveRequest, video: VideoIdentity, source: VideoSource, telemetry: Telemetry, clock: LiveClock
+) -> list[str]:
+    """What the flight says of a film for ever whose log may be of another."""
+    why = (*telemetry.doubts(source.duration_s, source.created_ns), *list_turn_doubts(clock))
+    if not why:
+        return []
+    english, vietnamese = ("; ".join(said) for said in zip(*why, strict=True))
+    log, of = format_log_name(request.telemetry), video.stream_id
+    return [format_log_warning(video.name, of, log, english, vietnamese, is_stream=source.is_stream)]
+
+
+def list_turn_doubts(clock: LiveClock) -> tuple[BilingualText, ...]:
+    """That the pictures turn otherwise than the log says, (English, Vietnamese); else nothing."""
+    turns = clock.turns
+    return (_counted(turns),) if turns.is_contradiction else ()
+
+
+def require_same_poses(
+    video: str, log: str, on_map: Sequence[FrameRecord], now: Sequence[ExteriorOrientation]
+) -> None:
+    """Raise LogContradicted where a log tells other poses of a film's pictures than those they lie by on the
+    map: of most of them farther off, or turned more, than three sigmas of both allow. A log of a like flight
+    passes by its turns, and two logs in one map are worse than either.
+
+    now  the poses by this log, of the same pictures
+    """
+    before = [record.header.exterior_prior for record in on_map]
+    if not before:
+        return
+    apart_m = np.linalg.norm(_centres(before) - _centres(now), axis=1)
+    within_m = np.hypot(_sigmas(before, "sigma_position_m"), _sigmas(now, "sigma_position_m"))
+    turned_rad = _turned(before, now)
+    within_rad = np.hypot(_sigmas(before, "sigma_attitude_rad"), _sigmas(now, "sigma_attitude_rad"))
+    is_apart = (apart_m > _MAX_SIGMAS * within_m) | (turned_rad > _MAX_SIGMAS * within_rad)
+    if 2 * is_apart.sum() <= len(before):
+        return
+    metres, degrees = float(np.median(apart_m)), float(np.degrees(np.median(turned_rad)))
+    raise FlightLogMismatch(
+        _(
+            "{log}: tells other places than those that {count} pictures of {film} lie by on "
+            "the map ({is_apart} of them beyond all doubt, by {metres:.0f} m and "
+            "{degrees:.0f}° on the whole); nothing was changed: give the log they were laid "
+            "by, or add --relay if this one is right",
+            log=log,
+            count=len(before),
+            film=video,
+            is_apart=is_apart.sum(),
+            metres=metres,
+            degrees=degrees,
+        )
+    )
+
+
+def _centres(poses: Sequence[ExteriorOrientation]) -> NDArray[np.float64]:
+    return np.array([pose.projection_centre_m[:2] for pose in poses])
+
+
+def _sigmas(poses: Sequence[ExteriorOrientation], of: str) -> NDArray[np.float64]:
+    """The larger one of each pose's first two."""
+    return np.array([max(getattr(pose, of)[:2]) for pose in poses])
+
+
+def _turned(before: Sequence[ExteriorOrientation], now: Sequence[ExteriorOrientation]) -> NDArray[np.float64]:
+    """The angles (rad) between the poses' axes of view."""
+    axes, others = (np.array([pose.rotation[2] for pose in poses]) for poses in (before, now))
+    turned: NDArray[np.float64] = np.arccos(np.clip((axes * others).sum(axis=1), -1.0, 1.0))
+    return turned
+
+
+def _counted(turns: TurnComparison) -> BilingualText:
+    return (
+        f"in {turns.differing} of {turns.count} turns the pictures turn otherwise than it says",
+        f"{turns.differing}/{turns.count} lần đổi hướng trong video khác với nhật ký",
+    )
+
+
+def _contradicted(video: str, log: str, turns: TurnComparison) -> FlightLogMismatch:
+    english, vietnamese = _counted(turns)
+    return FlightLogMismatch(
+        _(
+            "{log}: is not the log of {video}: {why}; nothing was laid: give this film's "
+            "own log or subtitles; if you are sure of it, add --clock-offset, and the map "
+            "bears a warning",
+            log=log,
+            video=video,
+            why=Bilingual(english, vietnamese),
+        )
+    )

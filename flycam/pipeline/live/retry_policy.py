@@ -1,0 +1,152 @@
+"""A live flight whose store or database is away for a while: waited for, said, and gone on with.
+
+What is asked of them is asked again after pauses that grow, so what comes after it waits: the merged pictures
+that nobody sees yet, those behind them, the queue of chosen ones; all of them bounded (`live.publishing`,
+`live.queue`). The stream's recording goes on, on this machine's disk. Only what may pass by itself is waited
+for; a full disk or a refused key is raised at once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from flycam.errors import CatalogUnavailable, StoreUnavailable
+from flycam.frame.timestamp import VIETNAM
+from flycam.pipeline.live.wait_notice import NoticeListener, ignore_notice
+
+MAX_OUTAGE_S = 1800.0
+"""Given up after so long: an aircraft is down again by then, and its recording waits on the disk."""
+
+STOP_TIMEOUT_S = 10.0
+"""So long it is waited still once somebody asked to stop."""
+
+TRANSIENT_ERRORS = (StoreUnavailable, CatalogUnavailable)
+"""What may pass by itself."""
+
+_FIRST_PAUSE_S, _MAX_PAUSE_S, _LOOK_S = 0.25, 5.0, 0.2
+
+Answer = TypeVar("Answer")
+
+
+class RetryPolicy:
+    """Call it with what asks store or database; it may be asked again. Safe between threads.
+
+    clock_ns  UTC, for what is said; stopped: whether somebody asked to stop
+    say       told when they go away, and when they are back
+    away_s    how long they were away by now, in all
+    """
+
+    def __init__(
+        self,
+        clock_ns: Callable[[], int] = time.time_ns,
+        stopped: Callable[[], bool] = lambda: False,
+        longest_s: float = MAX_OUTAGE_S,
+        clock_s: Callable[[], float] = time.monotonic,
+        say: NoticeListener = ignore_notice,
+    ) -> None:
+        self._say = say
+        self._clock_ns, self._stopped, self._longest_s, self._clock_s = clock_ns, stopped, longest_s, clock_s
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._since_s = 0.0
+        self._why: tuple[str, str] = ("", "")
+        self.away_s = 0.0
+        self._first_ns = 0
+
+    def __call__(self, ask: Callable[[], Answer]) -> Answer:
+        """What `ask` gives, once it does. Raises what it raised last once it is given up, and at once what
+        does not pass by itself."""
+        try:
+            return ask()
+        except TRANSIENT_ERRORS as error:
+            self._begin(error)
+        try:
+            return self._again(ask)
+        finally:
+            self._end()
+
+    def give_up(self) -> None:
+        """Wait no more, whoever waits: the flight ends."""
+        self._over.set()
+
+    @property
+    def is_away(self) -> bool:
+        """Whether anybody waits now."""
+        return self._waiting > 0
+
+    @property
+    def messages(self) -> tuple[tuple[str, str], ...]:
+        """That they are away, since when and why, or were; (English, Vietnamese). Nothing if all was well."""
+        with self._lock:
+            if not self._first_ns:
+                return ()
+            since = datetime.fromtimestamp(self._first_ns / 1e9, UTC)
+            at, at_vi = f"{since:%H:%M:%S} UTC", f"{since.astimezone(VIETNAM):%H:%M:%S}"
+            if self._waiting:
+                return (
+                    (
+                        f"store or database away since {at}: pictures wait, the recording goes on "
+                        f"({self._why[0]})",
+                        f"kho lưu trữ hoặc cơ sở dữ liệu mất liên lạc từ {at_vi}: ảnh đang chờ, video vẫn "
+                        f"được ghi ({self._why[1]})",
+                    ),
+                )
+            return (
+                (
+                    f"store or database were away for {self.away_s:.0f} s, first at {at}; the flight went on "
+                    "after",
+                    f"kho lưu trữ hoặc cơ sở dữ liệu đã mất liên lạc {self.away_s:.0f} giây, lần đầu lúc "
+                    f"{at_vi}; sau đó chuyến bay tiếp tục",
+                ),
+            )
+
+    def _again(self, ask: Callable[[], Answer]) -> Answer:
+        began_s, pause_s, asked_to_stop_s = self._clock_s(), _FIRST_PAUSE_S, None
+        while True:
+            until_s = self._clock_s() + pause_s
+            while (now_s := self._clock_s()) < until_s and not self._over.wait(min(_LOOK_S, until_s - now_s)):
+                if asked_to_stop_s is None and self._stopped():
+                    asked_to_stop_s = now_s
+            try:
+                return ask()
+            except TRANSIENT_ERRORS as error:
+                now_s = self._clock_s()
+                is_long = now_s - began_s >= self._longest_s
+                is_stopped = asked_to_stop_s is not None and now_s - asked_to_stop_s >= STOP_TIMEOUT_S
+                if self._over.is_set() or is_long or is_stopped:
+                    self._over.set()
+                    raise
+                with self._lock:
+                    self._why = str(error), error.vi or str(error)
+            pause_s = min(2.0 * pause_s, _MAX_PAUSE_S)
+
+    def _begin(self, error: StoreUnavailable | CatalogUnavailable) -> None:
+        if self._over.is_set():
+            raise error
+        with self._lock:
+            if not self._waiting:
+                self._since_s = self._clock_s()
+            self._first_ns = self._first_ns or self._clock_ns()
+            self._why = str(error), error.vi or str(error)
+            self._waiting += 1
+            is_first = self._waiting == 1
+        if is_first:
+            self._tell()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._waiting -= 1
+            is_last = not self._waiting
+            if is_last:
+                self.away_s += self._clock_s() - self._since_s
+        if is_last:
+            self._tell()
+
+    def _tell(self) -> None:
+        for english, vi in self.messages:
+            self._say(english, vi)

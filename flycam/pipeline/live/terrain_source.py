@@ -1,0 +1,60 @@
+"""The terrain under an aircraft: of a recorded flight all of it, of a live one what is around it by now."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from flycam.geodata.dem_info import DemInfo
+from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.video.video_poses import VideoPoses
+from flycam.pipeline.terrain import format_dem_names, load_flight_terrain
+from flycam.pipeline.workspace import Workspace
+
+_AROUND_M, _LEAVES_M = 5000.0, 2500.0
+
+
+class FixedTerrain:
+    """One terrain under all of a flight."""
+
+    def __init__(self, terrain: TerrainGrid, names: str) -> None:
+        self.terrain, self.names = terrain, names
+
+    def terrain_at(self, _centre_m: tuple[float, float, float]) -> TerrainGrid:
+        """The same everywhere."""
+        return self.terrain
+
+
+class MovingTerrain:
+    """names: of the terrain files under the first place. Safe to ask from several threads."""
+
+    def __init__(self, workspace: Workspace, dems: Sequence[DemInfo], poses: VideoPoses) -> None:
+        self._workspace, self._dems, self._poses = workspace, dems, poses
+        self._terrain: TerrainGrid | None = None
+        self._loaded_at = (0.0, 0.0)
+        self._loading = threading.Lock()
+        self.names = ""
+
+    def terrain_at(self, centre_m: tuple[float, float, float]) -> TerrainGrid:
+        """The terrain for a camera at (east, north, height)."""
+        with self._loading:
+            return self._under(*centre_m[:2])
+
+    def _under(self, east: float, north: float) -> TerrainGrid:
+        if self._terrain is None or math.dist(self._loaded_at, (east, north)) > _LEAVES_M:
+            self._terrain = load_flight_terrain(
+                self._workspace,
+                self._dems,
+                self._poses.work_crs,
+                (east - _AROUND_M, north - _AROUND_M, east + _AROUND_M, north + _AROUND_M),
+                datum=self._poses.vertical_datum,
+                plane_height_m=float(np.nan_to_num(self._poses.home_m)),
+            )
+            self._loaded_at = (east, north)  # where it cannot be loaded, the next picture asks again
+            self.names = self.names or format_dem_names(
+                self._dems, self._terrain.bounds_m, self._terrain.work_crs
+            )
+        return self._terrain

@@ -1,0 +1,51 @@
+"""Where a picture of a film can still win a pixel: only there it is made (decision 0012).
+
+Unlike photos, pictures to come are not known: one is settled against those that were laid before. So more is
+made than of a flight of photos, and nothing twice: the tiles come out the same to the last byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flycam.catalog.records import FrameRecord
+from flycam.frame.tile import OrthoPatch
+from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.photo.pixel_checks import Pixels
+from flycam.pipeline.orthorectification.rectification import (
+    FrameGeometry,
+    compute_frame_quality_bounds,
+    get_recorded_pose,
+    orthorectify_frame,
+    split_tiles,
+)
+from flycam.pipeline.orthorectification.visibility import VisibilitySolver
+
+_MAX_TILES = 8192  # whose promises are remembered: 5 MB
+
+
+class LiveVisibility:
+    """Of the pictures laid by one run. Promises are remembered of the tiles filmed last: on ground filmed
+    again much later all is made."""
+
+    def __init__(self) -> None:
+        self._claims = VisibilitySolver()
+
+    def make_patches(self, record: FrameRecord, pixels: Pixels, terrain: TerrainGrid) -> Iterator[OrthoPatch]:
+        """What a picture can win against those asked for before, in parts of bounded size; each has to be
+        merged."""
+        exterior, tiles, _ = get_recorded_pose(record)
+        size_px = (pixels.shape[1], pixels.shape[0])
+        ((bounds, lattices),) = compute_frame_quality_bounds(
+            [FrameGeometry(record.header, exterior, size_px, terrain, tiles)]
+        )
+        self._claims.add_frame(record.frame_id, tiles, bounds)
+        claim = self._claims.solve(record.frame_id)
+        self._claims.remove_frame(record.frame_id)
+        self._claims.forget_tiles(_MAX_TILES)
+        for part in split_tiles(claim.tiles) if claim.tiles else ():
+            if (on := claim.crop(part)) is not None:
+                wanted, blocks = on
+                yield orthorectify_frame(
+                    record.header, exterior, pixels, terrain, tiles, wanted, blocks, lattices
+                )

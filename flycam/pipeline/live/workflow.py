@@ -1,0 +1,388 @@
+"""From an aircraft's video and its log to a flight on the map, picture by picture.
+
+    open video and log -> camera -> poses -> terrain -> clock -> complete, re-lay -> select -> lay -> communes
+    -> ready
+
+A file is looked through for its clock first, then worked through as fast as it goes, and nothing of it is
+dropped. Played at its own speed (`--realtime`) it is what a stream would be: who is late loses the oldest,
+counted by reason, and pictures chosen before the clocks' difference is known are laid in doubt and laid
+again once it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from flycam.catalog.records import FrameStatus
+from flycam.errors import OutsideTerrain
+from flycam.frame.flight import Flight
+from flycam.frame.rejection_reasons import format_rejection_counts
+from flycam.frame.video_warnings import format_clock_warning
+from flycam.frame.warning import format_warning
+from flycam.geodata.dem_info import DemInfo
+from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.video.clock_offset import ClockOffset
+from flycam.ingest.video.outages import Outages
+from flycam.ingest.video.video_poses import VideoPoses
+from flycam.ingest.video.video_source import VideoSource, is_stream, make_video_name
+from flycam.messages import Bilingual, _
+from flycam.pipeline.eviction import enable_eviction
+from flycam.pipeline.live.clock import LiveClock
+from flycam.pipeline.live.existing_frames import ExistingFramesReport, reconcile_existing_frames
+from flycam.pipeline.live.frame_pipeline import FramePipeline, interpolate_pose
+from flycam.pipeline.live.interior_orientation import estimate_interior_orientation
+from flycam.pipeline.live.interrupted_streams import complete_interrupted_in_background
+from flycam.pipeline.live.live_inputs import (
+    LiveRequest,
+    build_video_identity,
+    create_terrain_source,
+    format_log_name,
+    open_live_inputs,
+    store_live_inputs,
+)
+from flycam.pipeline.live.live_orthorectifier import LiveOrthorectifier, TerrainSource
+from flycam.pipeline.live.live_telemetry import Telemetry
+from flycam.pipeline.live.log_consistency import list_log_doubts, measure_video_motion
+from flycam.pipeline.live.recording import RecordingSummary, StreamRecording
+from flycam.pipeline.live.retry_policy import RetryPolicy
+from flycam.pipeline.live.scratch_folder import open_scratch_folder
+from flycam.pipeline.live.status_reporter import StatusReporter
+from flycam.pipeline.live.terrain_source import FixedTerrain
+from flycam.pipeline.live.wait_notice import NoticeListener, ignore_notice
+from flycam.pipeline.orthorectification.existing_photos import list_withdrawal_warnings
+from flycam.pipeline.orthorectification.flight_join import resolve_flight_for_video
+from flycam.pipeline.orthorectification.flight_session import FlightLabels, require_free_name
+from flycam.pipeline.terrain import load_registered_dems
+from flycam.pipeline.video_frames import VideoIdentity
+from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoReport:
+    """What became of a video.
+
+    decoded, chosen     pictures decoded; of them those for the map
+    used, new           frames on the map; those of them laid by this run
+    relaid              frames that were laid again: of those on the map before, and of those laid in doubt
+    latency_ms          (p50, p95) from a picture's arrival to its tiles in the log; NaN if nothing was laid
+    first_tile_s        from the first picture whose pose could be told to the first tiles in the log
+    first_ground_s      from the first picture that came, in doubt or not
+    dropped             pictures and samples left out, by reason
+    clock               the offset as reported: against the video's own time
+    remarks             what was noticed on the way, (English, Vietnamese)
+    recorded            what is kept of a stream as it came; None: it was not recorded
+    fitted              frames laid by this run that were fitted to those before by their own evidence
+    by_log              those that were not, by reason (see `flycam.pipeline.live.registration`)
+    outages             times without pictures of a stream; None: it was a film
+    """
+
+    flight: Flight
+    decoded: int
+    used: int
+    new: int
+    latency_ms: tuple[float, float]
+    dropped: dict[str, int]
+    clock: ClockOffset
+    remarks: tuple[tuple[str, str], ...]
+    seconds: float
+    first_tile_s: float = float("nan")
+    first_ground_s: float = float("nan")
+    reprocessed: int = 0
+    chosen: int = 0
+    recorded: RecordingSummary | None = None
+    fitted: int = 0
+    by_log: Mapping[str, int] = field(default_factory=dict)
+    outages: Outages | None = None
+
+
+def orthorectify_video(
+    workspace: Workspace,
+    request: LiveRequest,
+    labels: FlightLabels,
+    progress: Progress = ignore_progress,
+    stopped: Callable[[], bool] = _never,
+    say: NoticeListener = ignore_notice,
+) -> VideoReport:
+    """A video and its log to a published flight; see the recipe above. A film given again changes nothing,
+    unless more is known of its clock or its log now; a stream is a new flight.
+
+    stopped  asked with every picture: when it says so, the flight ends there and is shown as it is
+    say      told what is waited for before the first picture, and that store or database are away
+
+    Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given, LogContradicted where the
+    log is of another flight, or tells other places than those the film lies at; NotFound, OptionUnusable for
+    a flight that it cannot join; NameTaken, of a stream before it is opened; OutsideTerrain where no picture
+    could be laid; FlightBusy, StorageTrouble; Cancelled where it is stopped before anything came.
+    SourceUnreadable also where a stream came back with pictures of another size: what was seen before is laid
+    and shown, and its flight complete.
+    """
+    started_ns = workspace.clock_ns()
+    workspace = enable_eviction(workspace)
+    workspace.require_disk_space()
+    if is_stream(request.video) and labels.name is not None and request.into is None:
+        require_free_name(workspace, labels.name)
+    with ExitStack() as stack:
+        stack.enter_context(complete_interrupted_in_background(workspace))
+        opened = _opened(workspace, request, progress, stopped, say, stack)
+        if not opened.is_timely:
+            measure_video_motion(request, opened.clock, opened.telemetry, progress, stopped)
+        stack.enter_context(workspace.catalog.flights.lock(opened.flight_id))
+        opened.recording.assign_flight(opened.flight_id)
+        patience = RetryPolicy(workspace.clock_ns, stopped, say=say)
+        ground = patience(lambda: _ground(workspace, request, opened))
+        news = _news(workspace, opened, ground, labels, stack)
+        standing = _settled(workspace, request, opened, ground, progress)
+        laying = stack.enter_context(
+            LiveOrthorectifier(workspace, opened.flight_id, opened.video, ground, labels, patience)
+        )
+        patience(lambda: store_live_inputs(workspace, request))
+        flow = opened.flow_to(laying, lambda: workspace.power.is_low)
+        if news is not None:
+            news.follow(flow, laying, standing.notes)
+        flow.run(progress, stopped)
+        if news is not None:
+            news.close()
+        opened.source.close()
+        flight = laying.close(opened.log_doubts(request), progress)
+        recorded = opened.recording.close() if opened.recording.is_on else None  # the map is waited for
+        if flight is None:
+            raise flow.broken_by or _make_nothing_placed_error(request, laying, flow.drop_counts)
+        patience(lambda: _audit(workspace, request, opened.flight_id, laying.new, started_ns))
+        if flow.broken_by is not None:
+            raise flow.broken_by  # the flight is complete as far as it was seen
+        return patience(
+            lambda: _report(workspace, opened, standing, flow, laying, flight, recorded, started_ns)
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Opened:
+    """What a flight is made of before its first picture is laid.
+
+    is_timely    pictures come when they come: who is late loses some
+    lens_said    what is to be said of the lens
+    """
+
+    dems: Sequence[DemInfo]
+    recording: StreamRecording
+    source: VideoSource
+    telemetry: Telemetry
+    video: VideoIdentity
+    flight_id: str
+    clock: LiveClock
+    is_timely: bool
+    lens_remarks: tuple[tuple[str, str], ...]
+
+    def flow_to(self, laying: LiveOrthorectifier, is_sparing: Callable[[], bool]) -> FramePipeline:
+        """Of the pictures, through the clock, to their laying."""
+        return FramePipeline(
+            self.source,
+            self.telemetry,
+            self.clock,
+            self.video.interior,
+            laying,
+            drops=self.is_timely,
+            is_sparing=is_sparing,
+        )
+
+    def log_doubts(self, request: LiveRequest) -> list[str]:
+        """What the flight says of a film for ever whose log may be of another."""
+        return list_log_doubts(request, self.video, self.source, self.telemetry, self.clock)
+
+
+def _opened(
+    workspace: Workspace,
+    request: LiveRequest,
+    progress: Progress,
+    stopped: Callable[[], bool],
+    say: NoticeListener,
+    stack: ExitStack,
+) -> _Opened:
+    dems = load_registered_dems(workspace)
+    scratch = stack.enter_context(open_scratch_folder(workspace))
+    recording = stack.enter_context(_recording(workspace, request))
+    source, telemetry = open_live_inputs(request, dems, scratch, stack, stopped, recording.order, say)
+    lens = estimate_interior_orientation(request, source, telemetry, dems, progress, stopped)
+    film = build_video_identity(request, source, lens.interior, telemetry.poses.work_crs)
+    joins = _joined(workspace, request.into, film, telemetry.poses)
+    clock = _clock(request, telemetry, lens.interior, source)
+    clock.remember(lens.motions)
+    return _Opened(
+        dems=dems,
+        recording=recording,
+        source=source,
+        telemetry=telemetry,
+        video=film,
+        flight_id=film.flight_id if joins is None else joins.flight_id,
+        clock=clock,
+        is_timely=request.is_realtime or source.is_stream,
+        lens_remarks=lens.remarks,
+    )
+
+
+def _joined(workspace: Workspace, ref: str | None, video: VideoIdentity, poses: VideoPoses) -> Flight | None:
+    """The flight that the film joins; None: it is one of its own."""
+    return None if ref is None else resolve_flight_for_video(workspace, ref, video, poses.vertical_datum)
+
+
+def _ground(workspace: Workspace, request: LiveRequest, opened: _Opened) -> TerrainSource:
+    """Under the flight's lock: whoever held it before may have changed the flight that is to be joined."""
+    ref = None if request.into is None else opened.flight_id
+    joins = _joined(workspace, ref, opened.video, opened.telemetry.poses)
+    return create_terrain_source(
+        workspace, opened.dems, opened.telemetry, joins, is_stream=opened.source.is_stream
+    )
+
+
+def _news(
+    workspace: Workspace, opened: _Opened, ground: TerrainSource, labels: FlightLabels, stack: ExitStack
+) -> StatusReporter | None:
+    """What is told of the flight while it flies; of a file that is read as fast as it goes nothing is in the
+    air."""
+    if not opened.is_timely:
+        return None
+    told = StatusReporter(
+        workspace,
+        opened.flight_id,
+        opened.video,
+        labels,
+        opened.source,
+        opened.telemetry,
+        opened.clock,
+        ground,
+        opened.recording,
+    )
+    return stack.enter_context(told)
+
+
+def _settled(
+    workspace: Workspace, request: LiveRequest, opened: _Opened, ground: TerrainSource, progress: Progress
+) -> ExistingFramesReport:
+    """The frames that are on the map already, completed or laid again where more is known now."""
+    fixed = ground if opened.clock.is_settled and isinstance(ground, FixedTerrain) else None
+    return reconcile_existing_frames(
+        workspace,
+        opened.flight_id,
+        opened.video,
+        request,
+        partial(interpolate_pose, opened.telemetry, opened.clock.offset),
+        fixed,
+        [*_warnings(opened.video, opened.clock, opened.telemetry.poses), *opened.log_doubts(request)],
+        progress,
+    )
+
+
+def _report(
+    workspace: Workspace,
+    opened: _Opened,
+    existing: ExistingFramesReport,
+    flow: FramePipeline,
+    laying: LiveOrthorectifier,
+    flight: Flight,
+    recorded: RecordingSummary | None,
+    started_ns: int,
+) -> VideoReport:
+    return VideoReport(
+        flight=flight,
+        decoded=flow.decoded,
+        used=len(workspace.catalog.frames.list_for_flight(opened.flight_id, FrameStatus.USED)),
+        new=laying.new,
+        latency_ms=flow.latency_ms,
+        first_tile_s=flow.first_tile_s,
+        first_ground_s=flow.first_ground_s,
+        dropped=dict(sorted((flow.drop_counts + opened.telemetry.count_rejected_samples()).items())),
+        clock=opened.telemetry.to_reported(opened.clock.offset),
+        remarks=_remarks(workspace, opened, existing, laying),
+        seconds=(workspace.clock_ns() - started_ns) / 1e9,
+        reprocessed=existing.reprocessed + laying.reprocessed,
+        chosen=flow.chosen,
+        recorded=recorded,
+        fitted=laying.registration.fitted,
+        by_log=dict(sorted(laying.registration.by_log.items())),
+        outages=opened.source.outages,
+    )
+
+
+def _audit(workspace: Workspace, request: LiveRequest, flight_id: str, new: int, started_ns: int) -> None:
+    who, log = workspace.operator or workspace.box, format_log_name(request.telemetry)
+    workspace.catalog.audit.append(who, "live", flight_id, f"{new} frames by {log}", at_ns=started_ns)
+
+
+def _remarks(
+    workspace: Workspace, opened: _Opened, existing: ExistingFramesReport, laying: LiveOrthorectifier
+) -> tuple[tuple[str, str], ...]:
+    """What was noticed on the way, (English, Vietnamese)."""
+    source, telemetry = opened.source, opened.telemetry
+    withdrawn = list_withdrawal_warnings(workspace, opened.flight_id, laying.withdrawn)
+    return (
+        *opened.lens_remarks,
+        *source.remarks,
+        *opened.recording.remarks,
+        *laying.patience.messages,
+        *telemetry.remarks(),
+        *([telemetry.describe_dating(opened.video.name)] if source.is_undated else []),
+        *_describe_notes([*existing.notes, *laying.notes, *withdrawn, *workspace.disk_space.notes]),
+    )
+
+
+def _recording(workspace: Workspace, request: LiveRequest) -> StreamRecording:
+    """Of a stream; a file is evidence itself."""
+    wanted = request.is_recorded and is_stream(request.video)
+    return StreamRecording(workspace, request.keep_gb if wanted else 0.0)
+
+
+def _clock(
+    request: LiveRequest, telemetry: Telemetry, interior: InteriorOrientation, source: VideoSource
+) -> LiveClock:
+    asked = request.clock_offset_s
+    before, reach_s = telemetry.estimate_initial_offset(source.duration_s)
+    return LiveClock(
+        lambda: telemetry.log_poses,
+        interior,
+        given_s=None if asked is None else telemetry.from_reported(asked),
+        is_shared=telemetry.is_shared,
+        before=before,
+        reach_s=reach_s,
+    )
+
+
+def _warnings(video: VideoIdentity, clock: LiveClock, poses: VideoPoses) -> list[str]:
+    """What the flight says of a film for ever where its clocks' difference stayed unknown."""
+    if clock.offset.is_known:
+        return []
+    sigma_s = clock.offset.sigma_s
+    speeds = [s.speed_mps for s in poses.track.samples if np.isfinite(s.speed_mps)]
+    metres = round(float(np.median(speeds)) * sigma_s) if speeds else 0
+    return [format_clock_warning(video.name, video.stream_id, sigma_s, metres)]
+
+
+def _describe_notes(notes: Sequence[str]) -> list[tuple[str, str]]:
+    return [(format_warning(one), format_warning(one, "vi")) for one in dict.fromkeys(notes)]
+
+
+def _make_nothing_placed_error(
+    request: LiveRequest, laying: LiveOrthorectifier, dropped: Counter[str]
+) -> OutsideTerrain:
+    said, said_vi = format_rejection_counts(dropped), format_rejection_counts(dropped, "vi")
+    first = next((error for _, error in laying.rejections.errors), None)
+    why = f"; the first: {first}" if first else ""
+    name = make_video_name(request.video)
+    return OutsideTerrain(
+        _(
+            "{name}: none of its pictures can be laid ({said}){why}: check that the log is "
+            "of this flight, and --clock-offset",
+            name=name,
+            said=Bilingual(said or "none was chosen", said_vi or "chưa chọn được hình nào"),
+            why=why,
+        )
+    )

@@ -1,0 +1,320 @@
+"""A flight, one commune of it, or the ground it lies on, as a Cloud-Optimized GeoTIFF."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from flycam.catalog.access_policies import load_export_policy
+from flycam.catalog.access_policy import UNRESTRICTED
+from flycam.catalog.records import MosaicInfo, RevisionState
+from flycam.catalog.revisions import LIVE_REVISION
+from flycam.errors import CrsMissing, InputUnusable, NotFound, OptionUnusable
+from flycam.frame.flight import Flight
+from flycam.frame.terrain_codec import decode_terrain
+from flycam.frame.tile_codec import decode_tile
+from flycam.frame.timestamp import format_iso
+from flycam.frame.warning import CRS_ACCURACY, CRS_OUTSIDE, MASKS_COVERED, encode_warning
+from flycam.geodata.crs import (
+    WEB_MERCATOR,
+    describe_crs,
+    estimate_accuracy_m,
+    get_valid_area,
+    make_point_transform,
+    to_compound_crs,
+)
+from flycam.geodata.line_file import Numbers, write_lines
+from flycam.geodata.raster import BandDescription, write_cog
+from flycam.geometry.grid import TileId, lonlat_to_mercator
+from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import _
+from flycam.mosaic.export import ExportedCog, export_cog
+from flycam.mosaic.mosaic_footprint import trace_mosaic_footprint
+from flycam.mosaic.pixel_attributes import compute_pixel_attributes
+from flycam.mosaic.polygon_mask import PolygonMask
+from flycam.mosaic.resampling import COLOURS, PixelsWithMask, TileDecoding
+from flycam.pipeline.coverage import (
+    build_geotiff_tags,
+    get_flight_commune,
+    get_main_mosaic,
+    list_boundary_warnings,
+)
+from flycam.pipeline.executor import count_workers
+from flycam.pipeline.orthorectification.flight_session import check_gsd
+from flycam.pipeline.terrain import load_recorded_terrain
+from flycam.pipeline.tile_masks import MaskOverlay
+from flycam.pipeline.workspace import Workspace
+from flycam.surface.surface import Surface, extract_contours
+
+MAX_EXPORT_GSD_M = 1000.0
+
+
+def export_flight(
+    workspace: Workspace,
+    ref: str,
+    out: Path,
+    *,
+    revision: str | None = None,
+    commune: str | None = None,
+    crs: str | None = None,
+    gsd_m: float | None = None,
+    with_figures: bool = False,
+    for_release: bool = True,
+) -> ExportedCog:
+    """Write a flight's mosaic to `out`. Defaults: the published revision, work CRS and GSD of the flight.
+
+    revision "live" or "final"; commune a code, clips to its boundary on the day of the flight, or today's
+    where none is recorded for that day. figures: not the colours but what is known of each pixel, its
+    expected error (metres, 1 sigma, horizontal) and its age (hours, to now), two float32 bands, NaN where not
+    known. is_handed_on: no data where a mask covers; a file that stays in the house is whole.
+
+    Raises NotFound (flight, commune, revision, or nothing imaged there),
+    OptionUnusable, InputUnusable, DiskFull. A CRS that is not meant for this place is used; that, and
+    boundaries of another day, are said in the notes.
+    """
+    flight = workspace.catalog.flights.flight(ref)
+    mosaic = get_main_mosaic(workspace, flight.flight_id, _revision(workspace, flight, revision))
+    notes: tuple[str, ...] = ()
+    if crs is not None:
+        _require_crs(crs)
+        notes = _list_crs_notes(crs, flight)
+    if gsd_m is not None:
+        check_gsd(gsd_m, flight.gsd_m, MAX_EXPORT_GSD_M)
+    require_output_path(out)
+    _require_geotiff(out)
+    polygon = None
+    if commune is not None:
+        polygon = shapely.from_wkb(get_flight_commune(workspace.catalog, flight, commune).wkb)
+        notes = (*notes, *list_boundary_warnings(workspace.catalog, flight))
+    look = _figures(workspace, mosaic) if with_figures else COLOURS
+    cover = MaskOverlay(load_export_policy(workspace.catalog) if for_release else UNRESTRICTED)
+    within = None if polygon is None else shapely.transform(polygon, lonlat_to_mercator)
+    exported = export_cog(
+        workspace.store,
+        workspace.catalog.tiles,
+        mosaic,
+        out,
+        crs=crs or flight.work_crs,
+        gsd_m=gsd_m or flight.gsd_m,
+        polygon=polygon,
+        tags=build_geotiff_tags(workspace, flight, mosaic),
+        decoding=cover.wrap_reader(look, within),
+        workers=count_workers(),
+    )
+    if cover.has_covered:
+        notes = (*notes, encode_warning(MASKS_COVERED))
+    return replace(exported, notes=notes)
+
+
+def _figures(workspace: Workspace, mosaic: MosaicInfo) -> TileDecoding:
+    """Error and age of each pixel instead of its colour."""
+    now_ns = workspace.clock_ns()
+    finished = mosaic.revision != LIVE_REVISION
+    frame_of = lru_cache(maxsize=None)(workspace.catalog.frames.get)
+
+    def figures(data: bytes, tile_id: TileId) -> PixelsWithMask:
+        tile = decode_tile(data, tile_id)
+        return compute_pixel_attributes(tile, frame_of, finished=finished, now_ns=now_ns), tile.quality > 0
+
+    bands = (
+        BandDescription(holds="expected error, m, 1 sigma, horizontal", unit="metre"),
+        BandDescription(holds=f"age, hours before {format_iso(now_ns)}", unit="hour"),
+    )
+    return TileDecoding(decode=figures, bands=bands, dtype="float32", mixed=False)
+
+
+def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str | None = None) -> ExportedCog:
+    """Write the ground that a finished revision lies on: heights, and where they are the flight's own.
+
+    Two float32 bands on the posts of the surface, in the flight's work CRS with the heights of its datum:
+    height in metres, and 1 where it is the flight's own surface, 0 where it was carried on from that or is
+    the terrain (or the plane that stood in for one) as the flight corrected it. No data where the revision
+    shows no ground. A post is the centre of a pixel. Raises NotFound (no finished revision, or none with a
+    surface), InputUnusable, DiskFull, ObjectMissing, TileCorrupt.
+    """
+    flight = workspace.catalog.flights.flight(ref)
+    require_output_path(out)
+    _require_geotiff(out)
+    terrain, support, mosaic = _surface_of(workspace, flight, revision)
+    heights = terrain.heights_m
+    own = np.isfinite(support.heights_m)
+    known = np.isfinite(heights) & (own | _find_imaged_posts(workspace, mosaic, terrain))
+    bands = np.stack([np.where(known, heights, np.float32(0)), own.astype(np.float32)], axis=-1)
+    (west, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
+    crs = to_compound_crs(terrain.work_crs, terrain.vertical_datum)
+    write_cog(
+        out,
+        bands,
+        known,
+        (step_e, 0.0, west - step_e / 2.0, 0.0, -step_s, north + step_s / 2.0),
+        crs,
+        tags=build_geotiff_tags(workspace, flight, mosaic),
+        bands=(
+            BandDescription(holds=f"height, m, {terrain.vertical_datum}", unit="metre"),
+            BandDescription(holds="1 = own surface, 0 = carried on or corrected from the flight", unit="1"),
+        ),
+    )
+    rows, cols = heights.shape
+    left, top = west - step_e / 2.0, north + step_s / 2.0
+    return ExportedCog(
+        path=out,
+        crs=crs,
+        gsd_m=step_e,
+        bounds=(left, top - rows * step_s, left + cols * step_e, top),
+        shape_px=(rows, cols),
+    )
+
+
+def export_contours(
+    workspace: Workspace, ref: str, out: Path, interval_m: float, *, revision: str | None = None
+) -> int:
+    """Write contour lines of the ground that a finished revision shows; how many.
+
+    GeoPackage in the flight's work CRS or GeoJSON, by the file's suffix; layer "contours", attributes
+    "height_m" (the flight's datum) and "own", 1 along the flight's own surface and 0 where it was carried on
+    or corrected. Raises as `export_surface`, OptionUnusable, StorageTrouble.
+    """
+    flight = workspace.catalog.flights.flight(ref)
+    require_output_path(out)
+    if not 0.0 < interval_m <= 1000.0:
+        raise OptionUnusable(
+            _("--contour-interval {interval_m:g}: give metres, above 0 and up to 1000", interval_m=interval_m)
+        )
+    terrain, support, mosaic = _surface_of(workspace, flight, revision)
+    sigma = support.heights_m
+    own = np.isfinite(sigma)
+    within = own | _find_imaged_posts(workspace, mosaic, terrain)
+    pieces = extract_contours(Surface(terrain=terrain, support=own, sigma_m=sigma), interval_m, within=within)
+    fields: dict[str, Numbers] = {
+        "height_m": np.array([line.height_m for line, _ in pieces], dtype=np.float64),
+        "own": np.array([is_own for _, is_own in pieces], dtype=np.int32),
+    }
+    write_lines(out, [line.points_m for line, _ in pieces], fields, crs=terrain.work_crs, layer="contours")
+    return len(pieces)
+
+
+def _find_imaged_posts(workspace: Workspace, mosaic: MosaicInfo, terrain: TerrainGrid) -> NDArray[np.bool_]:
+    """Posts at which the revision shows ground, rows×cols."""
+    ground, _ = trace_mosaic_footprint(workspace.store, workspace.catalog.tiles, mosaic)
+    to_work = make_point_transform(WEB_MERCATOR, terrain.work_crs)
+    (west, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
+
+    def to_pixels(mercator: NDArray[np.float64]) -> NDArray[np.float64]:
+        east_m, north_m = np.moveaxis(to_work(mercator), -1, 0)
+        return np.stack([(east_m - west) / step_e + 0.5, (north - north_m) / step_s + 0.5], axis=-1)
+
+    rows, cols = terrain.heights_m.shape
+    return PolygonMask.from_polygon(ground, to_pixels).mask(0, 0, (rows, cols))
+
+
+def _surface_of(
+    workspace: Workspace, flight: Flight, revision: str | None
+) -> tuple[TerrainGrid, TerrainGrid, MosaicInfo]:
+    """Terrain and support of the newest finished revision, and its mosaic."""
+    number = _revision(workspace, flight, revision or "final")
+    mosaic = get_main_mosaic(workspace, flight.flight_id, number)
+    if mosaic.revision == LIVE_REVISION:
+        raise NotFound(
+            _(
+                "{name}: it is not finished, and lies on the terrain model as registered; run "
+                "'flycam finish' for a surface of its own",
+                name=flight.name,
+            )
+        )
+    record = workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
+    measured = record.stats.get("surface")
+    if record.support_key is None or measured is None:
+        raise NotFound(
+            _(
+                "{name}: its revision {revision} has no surface of its own; run 'flycam "
+                "finish --surface' (where the poses could not be adjusted there is none)",
+                name=flight.name,
+                revision=mosaic.revision,
+            )
+        )
+    support = decode_terrain(workspace.store.get(record.support_key))
+    return load_recorded_terrain(workspace, measured["terrain_id"]), support, mosaic
+
+
+def _require_crs(text: str) -> None:
+    try:
+        describe_crs(text)
+    except CrsMissing as error:
+        raise OptionUnusable(
+            _(
+                "--crs {text}: not a coordinate reference system that is known here: give one as EPSG:number",
+                text=text,
+            )
+        ) from error
+
+
+def _list_crs_notes(crs: str, flight: Flight) -> tuple[str, ...]:
+    """What is to be said where the register does not have a CRS hold at a flight, or reach it exactly."""
+    area, bounds = get_valid_area(crs), flight.bounds_lonlat_deg
+    if bounds is None:
+        return ()
+    if area is None or area.contains(bounds):
+        accuracy_m = estimate_accuracy_m(crs, np.array(bounds).reshape(2, 2).mean(axis=0))
+        return (encode_warning(CRS_ACCURACY, crs=crs, accuracy=f"{accuracy_m:.0f}"),) if accuracy_m else ()
+    west, south, east, north = area.bounds_deg
+    said = encode_warning(
+        CRS_OUTSIDE,
+        crs=crs,
+        zone=f"{_degrees(west, 'W', 'E')}-{_degrees(east, 'W', 'E')}, "
+        f"{_degrees(south, 'S', 'N')}-{_degrees(north, 'S', 'N')}",
+        place=f"{_degrees((bounds[0] + bounds[2]) / 2, 'W', 'E')}, "
+        f"{_degrees((bounds[1] + bounds[3]) / 2, 'S', 'N')}",
+        fitting=flight.work_crs,
+    )
+    return (said,)
+
+
+def _degrees(value: float, negative: str, positive: str) -> str:
+    return f"{abs(value):.2f}".rstrip("0").rstrip(".") + f"°{negative if value < 0 else positive}"
+
+
+def require_output_path(out: Path) -> None:
+    """Raise InputUnusable where a file cannot be put: a folder has that name, or its own does not exist."""
+    if out.is_dir():
+        raise InputUnusable(
+            _("{out}: is a folder; add a file's name, such as {out_2}", out=out, out_2=out / "map.tif")
+        )
+    if not out.resolve().parent.is_dir():
+        raise InputUnusable(_("{out}: its folder does not exist; create it or choose another place", out=out))
+
+
+def _require_geotiff(out: Path) -> None:
+    """Other programs believe a file's suffix: a GeoTIFF named .jpg opens nowhere."""
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise OptionUnusable(
+            _("{out}: the map is written as GeoTIFF; give a file's name that ends in .tif", out=out)
+        )
+
+
+def _revision(workspace: Workspace, flight: Flight, wanted: str | None) -> int | None:
+    """None: the one on show. "final": the one on show if it is finished, else the newest complete one."""
+    if wanted is None:
+        return None
+    if wanted == "live":
+        return LIVE_REVISION
+    shown = get_main_mosaic(workspace, flight.flight_id)
+    if shown.revision > LIVE_REVISION:
+        return shown.revision
+    complete = [
+        record.revision
+        for record in workspace.catalog.revisions.list_for_mosaic(shown.mosaic_id)
+        if record.state is RevisionState.PUBLISHED
+    ]
+    if not complete:
+        raise NotFound(
+            _(
+                "{name}: this flight has no finished revision; run 'flycam finish', or give --revision live",
+                name=flight.name,
+            )
+        )
+    return max(complete)

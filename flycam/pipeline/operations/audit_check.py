@@ -1,0 +1,85 @@
+"""The audit log, proven whole: what `flycam audit verify` and the scrub say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from flycam.catalog.audit_key import SignedHead
+from flycam.catalog.audit_verification import AuditCheck, AuditFault
+from flycam.errors import DataDamaged
+from flycam.messages import Bilingual, _
+from flycam.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditVerification:
+    """The audit log: its last line with its signature, what was found, this box's public key ("": none)."""
+
+    head: SignedHead | None
+    check: AuditCheck
+    key: str
+
+    @property
+    def first_bad(self) -> int | None:
+        """Number of the first line with a fault; None: the log is whole."""
+        return self.check.first_bad
+
+
+def record_audit_entry(workspace: Workspace, what: str, subject: str, detail: str = "") -> None:
+    """Write into the audit log what somebody did on this box. Raises CatalogUnavailable."""
+    who = workspace.operator or workspace.box
+    workspace.catalog.audit.append(who, what, subject, detail, at_ns=workspace.clock_ns())
+
+
+def verify_audit_log(
+    workspace: Workspace, known_head: tuple[int, str] | None = None, keys: Collection[str] = ()
+) -> AuditVerification:
+    """Whether the audit log is whole.
+
+    kept  number and digest (or its first digits) of a line, noted elsewhere before: that line must still be
+          what it was, which also finds a log that was cut off
+    keys  public keys (64 hex digits) of other boxes whose lines are known to be theirs
+    """
+    audit = workspace.catalog.audit
+    check = audit.verify_chain(keys)
+    if check.first_bad is None and known_head is not None:
+        number, digest = known_head
+        line = next(iter(audit.lines(since=number - 1, limit=1)), None)
+        if line is None or line.seq != number or not line.digest.startswith(digest.lower()):
+            check = AuditCheck(first_bad=number, fault=AuditFault.CHANGED, signed_by=check.signed_by)
+    return AuditVerification(head=audit.signed_head(), check=check, key=audit.key())
+
+
+def make_audit_error(proof: AuditVerification) -> DataDamaged | None:
+    """What there is to say of a log that is not whole."""
+    number, fault = proof.check.first_bad, proof.check.fault
+    if number is None or fault is None:
+        return None
+    english, vietnamese = _DESCRIPTIONS[fault]
+    return DataDamaged(_("audit log: line {number} {why}", number=number, why=Bilingual(english, vietnamese)))
+
+
+_KEEP = (
+    "so nothing from there on is proven; keep this house as it is, and compare with the last backup",
+    "từ đó trở đi không còn bảo đảm; hãy giữ nguyên hiện trạng và so với bản sao lưu gần nhất",
+)
+_DESCRIPTIONS = {
+    AuditFault.CHANGED: (f"is missing or was changed, {_KEEP[0]}", f"bị mất hoặc đã bị sửa, {_KEEP[1]}"),
+    AuditFault.FORGED: (
+        f"is not what was signed: it was written anew, {_KEEP[0]}",
+        f"không khớp chữ ký: đã bị ghi lại, {_KEEP[1]}",
+    ),
+    AuditFault.UNSIGNED: (
+        f"is not signed, although this box signs every line, {_KEEP[0]}",
+        f"không có chữ ký dù máy này ký mọi dòng, {_KEEP[1]}",
+    ),
+    AuditFault.UNKNOWN: (
+        "is signed by a key that this box does not know; if another box writes into this database, name the "
+        "key that it prints in FLYCAM_AUDIT_KEYS; if none does, keep this house as it is, and compare with "
+        "the last backup",
+        "được ký bằng khoá mà máy này không biết; nếu có máy khác cùng ghi vào cơ sở dữ liệu này, hãy ghi "
+        "khoá máy đó in ra vào FLYCAM_AUDIT_KEYS; nếu không, hãy giữ nguyên hiện trạng và so với bản sao "
+        "lưu gần nhất",
+    ),
+}

@@ -1,0 +1,196 @@
+"""What is derived of a flight made again by the writers that made it: tiles, clips, reports.
+
+Live base tiles are folded again from the evidence, parents from their children, tiles of the finished
+revision on show by the same `finish`. Nothing is made of a photo that is not whole itself: another picture
+under a tile would be worse than a hole that is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+
+from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord
+from flycam.errors import DataDamaged, EvidenceInsufficient, FlightBusy, InputUnusable
+from flycam.frame.flight import Flight
+from flycam.geometry.grid import TileId
+from flycam.mosaic.tile_repair import DAMAGE, repair_parents
+from flycam.pipeline.coverage import measure_coverage
+from flycam.pipeline.finish.finish_request import restore_request
+from flycam.pipeline.finish.layer_jobs import plan_layer_jobs
+from flycam.pipeline.finish.quality_report import make_reports
+from flycam.pipeline.finish.workflow import finish_flight
+from flycam.pipeline.operations.inventory import InventoryItem, InventoryKind, find_current_item
+from flycam.pipeline.operations.object_check import ObjectState, ReadResult, verify_object
+from flycam.pipeline.operations.original_repair import OriginalRepairer
+from flycam.pipeline.original_store import fetch_local_copy
+from flycam.pipeline.orthorectification.tile_rebuild import (
+    find_flight_purged_here,
+    find_remote_photos,
+    rebuild_mosaic,
+)
+from flycam.pipeline.workspace import Progress, Workspace
+
+_LIVE = 0
+_REPAIR_ERRORS = (*DAMAGE, DataDamaged, InputUnusable, EvidenceInsufficient)  # NotFound is an InputUnusable
+"""What making something again raises where it is made of things that are not whole."""
+
+_Mosaic = tuple[str, int]
+
+
+class FlightRepairer:
+    """Mends one flight. busy: keys that could not be looked at, for another process writes the flight."""
+
+    def __init__(
+        self, workspace: Workspace, flight: Flight, originals: OriginalRepairer, progress: Progress
+    ) -> None:
+        self._workspace = workspace
+        self._flight = flight
+        self._originals = originals
+        self._progress = progress
+        self.busy: frozenset[str] = frozenset()
+
+    def repair(self, bad: Sequence[ReadResult]) -> list[ReadResult]:
+        """Make again what can be made again; those that are still bad.
+
+        Tiles first, then what is cut from them and said of them.
+        """
+        try:
+            self._tiles([read.item for read in bad])
+            self._clips([read.item.name for read in bad if read.item.kind is InventoryKind.CLIP])
+            self._reports([read.item for read in bad if read.item.kind is InventoryKind.REPORT])
+        except FlightBusy:
+            self.busy = frozenset(read.item.key for read in bad)
+            return list(bad)
+        return [read for read in bad if not self._is_intact_now(read.item)]
+
+    def _tiles(self, bad: Sequence[InventoryItem]) -> None:
+        damaged: dict[_Mosaic, list[TileId]] = {}
+        for held in bad:
+            if held.tile is not None:
+                which = held.tile.mosaic_id, held.tile.revision
+                damaged.setdefault(which, []).append(held.tile.tile_id)
+        for (mosaic_id, revision), tiles in damaged.items():
+            mosaic = self._workspace.catalog.tiles.mosaic(mosaic_id, revision)
+            with self._workspace.catalog.flights.lock(self._flight.flight_id):
+                if revision == _LIVE:
+                    self._live(mosaic, tiles)
+                else:
+                    _try(partial(self._parents, mosaic, tiles))
+            if revision != _LIVE and any(tile.z == mosaic.base_zoom for tile in tiles):
+                _try(partial(self._finished, mosaic))
+
+    def _live(self, mosaic: MosaicInfo, tiles: Sequence[TileId]) -> None:
+        """Fold again what every photo that touches it is there for, and the parents above only such tiles.
+
+        Where another box gave tiles, photos that only it has are not needed: what it gave is joined.
+        """
+        base = [tile for tile in tiles if tile.z == mosaic.base_zoom]
+        can_fold = self._folding(mosaic)
+        hopeless = {tile for tile in base if not can_fold(tile)}
+        above = find_ancestors(hopeless)
+        known = [tile for tile in tiles if tile not in hopeless and tile not in above]
+
+        def fold() -> None:
+            done = rebuild_mosaic(self._workspace, mosaic, self._progress, known=known)
+            if done.lines:  # not what it was, as after a withdrawal that was cut short
+                self._cover(changed=True)
+
+        if known:
+            _try(fold)
+
+    def _folding(self, mosaic: MosaicInfo) -> Callable[[TileId], bool]:
+        """Whether a base tile can be folded again as it was; what is true of all of it is asked once."""
+        elsewhere = find_remote_photos(self._workspace, self._flight.flight_id)
+        gone = find_flight_purged_here(self._workspace, self._flight.flight_id)
+
+        def can_fold(tile: TileId) -> bool:
+            frames = self._workspace.catalog.frames.list_touching_tile(
+                self._flight.flight_id, tile, FrameStatus.USED
+            )
+            if any(one.header.provenance.source_sha256 in gone for one in frames):
+                return False  # it would be made of less than it showed
+            return all(
+                self._originals.can_rebuild(one) or one.header.provenance.source_sha256 in elsewhere
+                for one in frames
+                if one.header.layer == mosaic.layer
+            )
+
+        return can_fold
+
+    def _parents(self, mosaic: MosaicInfo, tiles: Sequence[TileId]) -> None:
+        base = {tile for tile in tiles if tile.z == mosaic.base_zoom}
+        above = find_ancestors(base)
+        repair_parents(
+            self._workspace.store,
+            self._workspace.catalog.tiles,
+            mosaic,
+            [tile for tile in tiles if tile not in base and tile not in above],
+            origin=self._workspace.box,
+            now_ns=self._workspace.clock_ns(),
+        )
+
+    def _finished(self, mosaic: MosaicInfo) -> None:
+        """The same `finish` again, where it would mend this very revision and change nothing else."""
+        workspace = self._workspace
+        shown = workspace.catalog.tiles.mosaic(mosaic.mosaic_id)
+        record = workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
+        used = workspace.catalog.frames.list_for_flight(self._flight.flight_id, FrameStatus.USED)
+        if shown.revision != mosaic.revision or not all(map(self._originals.can_rebuild, used)):
+            return
+        request = restore_request(
+            record.options, lambda sha256, name: fetch_local_copy(workspace, sha256, name)
+        )
+        for job in plan_layer_jobs(workspace, self._flight, request):
+            standing = workspace.catalog.revisions.find_by_inputs(job.mosaic.mosaic_id, job.digest)
+            on_show = workspace.catalog.tiles.mosaic(job.mosaic.mosaic_id).revision
+            if not job.skip_reason and (standing is None or standing.revision != on_show):
+                return
+        finish_flight(workspace, self._flight.flight_id, request, self._progress)
+
+    def _clips(self, communes: Sequence[str]) -> None:
+        if communes:
+            with self._workspace.catalog.flights.lock(self._flight.flight_id):
+                _try(partial(self._cover, changed=False, again=communes))
+
+    def _cover(self, *, changed: bool, again: Sequence[str] = ()) -> None:
+        measure_coverage(self._workspace, self._flight, self._progress, changed=changed, again=again)
+
+    def _reports(self, bad: Sequence[InventoryItem]) -> None:
+        lost = {held.key for held in bad}
+        finished = [one for one in self._mosaics() if lost and one.revision != _LIVE]
+        for mosaic in finished:
+            record = self._workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
+            if lost & set(record.reports.values()):
+                _try(partial(self._report, mosaic, record, lost))
+
+    def _mosaics(self) -> list[MosaicInfo]:
+        return self._workspace.catalog.tiles.mosaics(self._flight.flight_id)
+
+    def _report(self, mosaic: MosaicInfo, record: RevisionRecord, lost: set[str]) -> None:
+        for key in lost & set(record.reports.values()):
+            self._workspace.store.delete(key)
+        made, _ = make_reports(self._workspace, self._flight, mosaic, record, self._progress)
+        self._workspace.catalog.revisions.put_reports(mosaic.mosaic_id, mosaic.revision, made)
+
+    def _is_intact_now(self, item: InventoryItem) -> bool:
+        """Whether what stands in its place reads whole, or nobody names it any more: a tile may have changed,
+        a clip have another hash, a revision been retired while the house was read."""
+        now = find_current_item(self._workspace.catalog, item)
+        return now is None or verify_object(self._workspace.store, now).state is ObjectState.WHOLE
+
+
+def find_ancestors(tiles: Iterable[TileId]) -> set[TileId]:
+    """Every tile that any of these lies under."""
+    found: set[TileId] = set()
+    for tile in tiles:
+        while tile.z > 0 and (tile := tile.parent()) not in found:
+            found.add(tile)
+    return found
+
+
+def _try(make: Callable[[], object]) -> None:
+    """Where it is made of things that are not whole it is not made, and stays on the list."""
+    with suppress(*_REPAIR_ERRORS):
+        make()

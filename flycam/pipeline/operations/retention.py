@@ -1,0 +1,382 @@
+"""Retention: how long originals of homes and victims are kept, what is held, what is due, who confirms it.
+
+    terms, holds ─ what is on record ─ what is due today ─ a named administrator confirms that very list
+    ─ recorded ─ let go (`flycam.pipeline.operations.purge`)
+
+No clock deletes anything. What is due stands on a list that changes at midnight in Vietnam, or when a term or
+a hold does; who confirms it names its digest, so what is let go is what was seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import AuditEntry
+from flycam.catalog.retention_records import (
+    DEFAULT_SUBJECT,
+    HoldRecord,
+    PurgeRecord,
+    RetentionTerm,
+    make_due_list_changed,
+    make_hold_not_found,
+    select_active_holds,
+    select_active_purges,
+)
+from flycam.errors import InputUnusable, NotFound, OptionUnusable
+from flycam.frame.retention import MAX_TERM_DAYS, HoldStep, PurgeStep, RetainedKind
+from flycam.frame.text_normalization import strip_unprintable
+from flycam.frame.timestamp import find_midnight_ns
+from flycam.messages import _
+from flycam.pipeline.operations.purge import (
+    PurgeReport,
+    RetentionClaim,
+    complete_purge,
+    is_retained,
+    list_claims,
+    list_originals,
+)
+from flycam.pipeline.workspace import Workspace
+
+_DAY_NS = 86_400 * 10**9
+_MAX_REASON_LENGTH = 500
+_HOLD_ID = re.compile(r"hold-[0-9a-f]{8,40}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DueOriginal:
+    """One original that may be let go.
+
+    claim     what it is, and whose
+    days      the term that it is past; None: it is due because another box let it go
+    since_ns  since when it is due, UTC
+    told_by   the box that let it go; "" of a term here
+    """
+
+    claim: RetentionClaim
+    days: int | None
+    since_ns: int
+    ordered_by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetentionRules:
+    """By what an original is due.
+
+    terms   days by subject and kind; None: for ever
+    held    ids of flights and events of which nothing is let go
+    let_go  the lines by which originals are let go, by SHA-256
+    today_ns  when this day began, UTC; box: this one's name
+    """
+
+    terms: Mapping[tuple[str, RetainedKind], int | None]
+    held_ids: Collection[str]
+    purged: Mapping[str, Sequence[PurgeRecord]]
+    today_ns: int
+    box: str
+
+    def is_purge_begun(self, claims: Sequence[RetentionClaim]) -> bool:
+        """Whether the letting go of an original was confirmed here already."""
+        return any(one.box == self.box for one in self.purged.get(claims[0].sha256, ()))
+
+    def due(self, claim: RetentionClaim) -> DueOriginal | None:
+        """A claim as it stands on today's list; None while it is not due."""
+        own, house = (claim.event_id, claim.kind), (DEFAULT_SUBJECT, claim.kind)
+        days = self.terms[own] if own in self.terms else self.terms.get(house)
+        if days is not None and claim.ended_ns + days * _DAY_NS <= self.today_ns:
+            return DueOriginal(claim=claim, days=days, since_ns=claim.ended_ns + days * _DAY_NS)
+        told = self.purged.get(claim.sha256, ())
+        if not told:
+            return None
+        first = min(told, key=lambda one: (one.at_ns, one.line_id))
+        return DueOriginal(claim=claim, days=None, since_ns=first.at_ns, ordered_by=first.box)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DueList:
+    """What is due today. begun: originals whose letting go was confirmed and is not done yet."""
+
+    originals: tuple[DueOriginal, ...]
+    begun: int = 0
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        named = sorted(
+            {f"{one.claim.kind} {one.claim.sha256} {one.claim.flight_id}" for one in self.originals}
+        )
+        object.__setattr__(self, "digest", hashlib.sha256("\n".join(named).encode()).hexdigest()[:24])
+
+    @property
+    def groups(self) -> list[list[DueOriginal]]:
+        """What is due together: of one kind, flight, event and term, told by one box; in the list's order."""
+        found: dict[tuple[object, ...], list[DueOriginal]] = {}
+        for one in self.originals:
+            claim = one.claim
+            alike = claim.kind, claim.flight_id, claim.event_id, one.days, one.ordered_by
+            found.setdefault(alike, []).append(one)
+        return list(found.values())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PurgeConfirmation:
+    """What came of a confirmation. confirmed: originals on the list, 0 where it had been confirmed before."""
+
+    digest: str
+    confirmed: int
+    purge: PurgeReport
+
+
+def set_retention_term(
+    workspace: Workspace, kind: RetainedKind, days: int | None, who: str, event: str | None = None
+) -> RetentionTerm:
+    """Keep originals of a kind so many days, None: for ever; of one event (id or name), else of the house.
+
+    Raises OptionUnusable, NotFound.
+    """
+    if days is not None and not 1 <= days <= MAX_TERM_DAYS:
+        raise OptionUnusable(
+            _(
+                "{days} days: a term has 1 to {most_days} days, or is 'forever'",
+                days=days,
+                most_days=MAX_TERM_DAYS,
+            )
+        )
+    subject = DEFAULT_SUBJECT if event is None else workspace.catalog.flights.event(event).event_id
+    term = RetentionTerm(subject=subject, kind=kind, days=days, author=who, at_ns=workspace.clock_ns())
+    said = "for ever" if days is None else f"{days} days"
+    entry = _entry(term.at_ns, who, "retention term", subject or workspace.box, f"{kind}: {said}")
+    workspace.catalog.retention.put_term(term, entry)
+    return term
+
+
+def reset_event_term(workspace: Workspace, kind: RetainedKind, event: str, who: str) -> None:
+    """Keep originals of an event as long as those of the house. Raises NotFound."""
+    subject = workspace.catalog.flights.event(event).event_id
+    entry = _entry(workspace.clock_ns(), who, "retention term", subject, f"{kind}: as the house")
+    workspace.catalog.retention.remove_term(subject, kind, entry)
+
+
+def place_hold(workspace: Workspace, hold_id: str, ref: str, reason: str, who: str) -> HoldRecord:
+    """Let nothing go of a flight or an event (id or name). The caller makes the id, "hold-" and 8 to 40 hex
+    digits: the same again is one hold.
+
+    Raises NotFound, InputUnusable without a reason or with an id that is another's.
+    """
+    if not _HOLD_ID.fullmatch(hold_id):
+        raise InputUnusable(
+            _("{hold_id!r}: a hold's id is 'hold-' and 8 to 40 hex digits", hold_id=hold_id[:40])
+        )
+    subject = _flight_or_event(workspace.catalog, ref)
+    said = _reason(ref, reason)
+    known = [one for one in workspace.catalog.retention.holds() if one.hold_id == hold_id]
+    for one in select_active_holds(known):
+        if (one.subject, one.reason) == (subject, said):
+            return one
+    if known:
+        raise InputUnusable(
+            _("{hold_id}: another hold has this id, or it was released; make a new one", hold_id=hold_id)
+        )
+    line = HoldRecord(
+        hold_id=hold_id,
+        step=HoldStep.HELD,
+        subject=subject,
+        reason=said,
+        author=who,
+        at_ns=workspace.clock_ns(),
+    )
+    entry = _entry(line.at_ns, who, "retention hold", subject, f"{hold_id}: {said}")
+    workspace.catalog.retention.add_holds([line], [entry])
+    return line
+
+
+def release_hold(workspace: Workspace, hold_id: str, reason: str, who: str) -> HoldRecord:
+    """End a hold, for good. Raises NotFound, InputUnusable without a reason."""
+    said = _reason(hold_id, reason)
+    mine = [one for one in list_active_holds(workspace.catalog) if one.hold_id == hold_id]
+    if not mine:
+        raise make_hold_not_found(hold_id)
+    now_ns = workspace.clock_ns()
+    lines = [
+        HoldRecord(
+            hold_id=hold_id,
+            step=HoldStep.RELEASED,
+            subject=one.subject,
+            reason=said,
+            author=who,
+            at_ns=now_ns,
+        )
+        for one in mine
+    ]
+    entry = _entry(now_ns, who, "retention release", mine[0].subject, f"{hold_id}: {said}")
+    workspace.catalog.retention.add_holds(lines, [entry])
+    return lines[0]
+
+
+def list_due_originals(workspace: Workspace) -> DueList:
+    """What may be let go today; reads only. Keeps some 500 bytes an original in memory."""
+    catalog = workspace.catalog
+    rules = RetentionRules(
+        terms={(one.subject, one.kind): one.days for one in catalog.retention.terms()},
+        held_ids=frozenset(one.subject for one in list_active_holds(catalog)),
+        purged=select_active_purges(catalog.retention.lines()),
+        today_ns=find_midnight_ns(workspace.clock_ns()),
+        box=workspace.box,
+    )
+    if not rules.purged and all(days is None for days in rules.terms.values()):
+        return DueList(originals=())
+    here = list_originals(workspace.store)
+    claims = {key: some for key, some in list_claims(catalog).items() if key in here}
+    begun = sum(rules.is_purge_begun(some) for some in claims.values())
+    return DueList(originals=tuple(select_due(claims.values(), rules)), begun=begun)
+
+
+def select_due(claimed: Iterable[Sequence[RetentionClaim]], rules: RetentionRules) -> list[DueOriginal]:
+    """Of originals, each with all that claim it, what is due, in order.
+
+    An original is due when all that claim it are past their term, or another box let it go, and none of them
+    is held or still being laid.
+    """
+    found: list[DueOriginal] = []
+    for claims in claimed:
+        if rules.is_purge_begun(claims) or any(is_retained(claim, rules.held_ids) for claim in claims):
+            continue
+        due = [rules.due(claim) for claim in claims]
+        if all(due):
+            found += [one for one in due if one is not None]
+    return sorted(found, key=lambda one: (one.claim.kind, one.claim.flight_id, one.claim.sha256))
+
+
+def list_flight_and_event_names(catalog: Catalog) -> dict[str, str]:
+    """What flights and events are called, by id."""
+    flights = {one.flight_id: one.name for one in catalog.flights.flights()}
+    return flights | {one.event_id: one.name for one in catalog.flights.events()}
+
+
+def list_active_holds(catalog: Catalog) -> list[HoldRecord]:
+    """The holds that nobody released, the first first."""
+    return select_active_holds(catalog.retention.holds())
+
+
+def confirm_purge(workspace: Workspace, digest: str, who: str) -> PurgeConfirmation:
+    """Let go of what stands on the list of this digest: recorded first, then deleted.
+
+    Killed anywhere, the same again completes it. Raises ListChanged if another list stands now,
+    StorageTrouble (run again).
+    """
+    shown, retention = list_due_originals(workspace), workspace.catalog.retention
+    confirmed = 0
+    if shown.digest == digest:
+        confirmed = _record(workspace, shown, who)
+    elif all((one.list_digest, one.box) != (digest, workspace.box) for one in retention.lines()):
+        raise make_due_list_changed()
+    return PurgeConfirmation(digest=digest, confirmed=confirmed, purge=complete_purge(workspace, who))
+
+
+def _record(workspace: Workspace, shown: DueList, who: str) -> int:
+    """Write down that these originals are to be let go; how many there are. Raises ListChanged where one of
+    them is held by now."""
+    now_ns = workspace.clock_ns()
+    act_id = hashlib.sha256(f"{shown.digest}\n{workspace.box}\n{now_ns}".encode()).hexdigest()[:24]
+    lines = [
+        PurgeRecord(
+            act_id=act_id,
+            step=PurgeStep.PURGED,
+            kind=one.claim.kind,
+            sha256=one.claim.sha256,
+            flight_id=one.claim.flight_id,
+            name=one.claim.name,
+            list_digest=shown.digest,
+            author=who,
+            box=workspace.box,
+            at_ns=now_ns,
+        )
+        for one in shown.originals
+    ]
+    if lines:
+        subjects = {due.claim.flight_id for due in shown.originals}
+        subjects |= {due.claim.event_id for due in shown.originals}
+        entries = _make_confirmation_entries(lines, shown.digest, who, now_ns)
+        workspace.catalog.retention.record_purges(lines, subjects - {""}, entries)
+    return len(lines)
+
+
+def lift_purge(workspace: Workspace, ref: str, reason: str, who: str) -> list[PurgeRecord]:
+    """Take back that originals were let go, of a flight (id or name) or of one original (SHA-256): their
+    bytes may come back then, from a card or a backup. Raises NotFound, InputUnusable without a reason."""
+    said = _reason(ref, reason)
+    retention = workspace.catalog.retention
+    try:
+        found = retention.list_for_flight(workspace.catalog.flights.flight(ref).flight_id)
+    except NotFound:
+        found = retention.list_for_originals([ref])
+    now_ns = workspace.clock_ns()
+    lines = [
+        PurgeRecord(
+            act_id=one.act_id,
+            step=PurgeStep.LIFTED,
+            kind=one.kind,
+            sha256=one.sha256,
+            flight_id=one.flight_id,
+            name=one.name,
+            list_digest=one.list_digest,
+            reason=said,
+            author=who,
+            box=workspace.box,
+            at_ns=now_ns,
+        )
+        for some in select_active_purges(found).values()
+        for one in some
+    ]
+    if not lines:
+        raise NotFound(
+            _("{ref}: nothing of it was let go; give a flight, or the SHA-256 of an original", ref=ref[:80])
+        )
+    entry = _entry(now_ns, who, "retention lift", ref, f"{len(lines)} originals: {said}")
+    retention.learn(lines, [entry])
+    return lines
+
+
+def _make_confirmation_entries(
+    lines: list[PurgeRecord], digest: str, who: str, at_ns: int
+) -> list[AuditEntry]:
+    """The confirmation, and what it lets go of each flight."""
+    by_flight: dict[tuple[str, RetainedKind], list[str]] = {}
+    for one in lines:
+        by_flight.setdefault((one.flight_id, one.kind), []).append(one.sha256)
+    entries = [_entry(at_ns, who, "retention confirm", digest, f"{len(lines)} originals")]
+    for (flight_id, kind), some in sorted(by_flight.items()):
+        named = hashlib.sha256("\n".join(sorted(some)).encode()).hexdigest()
+        said = f"{len(some)} {kind}, sha256 of their hashes {named}, list {digest}"
+        entries.append(_entry(at_ns, who, "let go", flight_id or kind.value, said))
+    return entries
+
+
+def _flight_or_event(catalog: Catalog, ref: str) -> str:
+    try:
+        return catalog.flights.flight(ref).flight_id
+    except NotFound:
+        pass
+    try:
+        return catalog.flights.event(ref).event_id
+    except NotFound:
+        raise NotFound(_("{ref}: no such flight or event; give an id or a name", ref=ref[:80])) from None
+
+
+def _reason(what: str, reason: str) -> str:
+    said = strip_unprintable(reason)
+    if not 0 < len(said) <= _MAX_REASON_LENGTH:
+        raise InputUnusable(
+            _(
+                "{what}: needs a reason of 1 to {reason_letters} letters",
+                what=what,
+                reason_letters=_MAX_REASON_LENGTH,
+            )
+        )
+    return said
+
+
+def _entry(at_ns: int, who: str, what: str, subject: str, detail: str) -> AuditEntry:
+    return AuditEntry(who=who, what=what, subject=subject, detail=detail, at_ns=at_ns)

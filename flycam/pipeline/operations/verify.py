@@ -1,0 +1,259 @@
+"""The scrub: everything that the house holds is read back and held against its hash.
+
+    holdings -> parts, the longest unread first -> read each object -> mend -> read again -> tick the part off
+
+What can be made again is made again by the writers that made it; originals come back from a card, a folder or
+a backup that still has them (`upkeep.verify_originals`). The rest is listed, each with its cure.
+Killed anywhere, the next run reads what was not ticked off first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from flycam.errors import DataDamaged, NotFound, OptionUnusable
+from flycam.messages import _, ngettext
+from flycam.pipeline.executor import count_workers, map_ordered
+from flycam.pipeline.garbage_collection import DAY_S
+from flycam.pipeline.operations.audit_check import AuditVerification, make_audit_error, verify_audit_log
+from flycam.pipeline.operations.flight_repair import FlightRepairer
+from flycam.pipeline.operations.inventory import (
+    Inventory,
+    InventoryItem,
+    InventoryKind,
+    InventoryPart,
+    was_purged,
+)
+from flycam.pipeline.operations.object_check import ObjectState, ReadResult, verify_object
+from flycam.pipeline.operations.original_repair import OriginalRepairer
+from flycam.pipeline.operations.progress_counter import ProgressCounter
+from flycam.pipeline.operations.repair_advice import RepairAdvice, choose_advice
+from flycam.pipeline.operations.verify_ledger import VerifyLedger
+from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
+from flycam.store import keys
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyRequest:
+    """What is to be read, and what may be done.
+
+    since_s  leave out what was read back whole within so many seconds; None: nothing
+    share    of all parts (0 to 1), those that were not read for longest
+    source   a card, a folder or a backup from which lost and damaged objects are put back
+    mend     make again what can be made again
+    """
+
+    since_s: float | None = None
+    share: float = 1.0
+    source: Path | None = None
+    repair: bool = True
+
+
+VERIFY_ALL = VerifyRequest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Damage:
+    """An object that was lost or damaged. flight: the name of its flight; cure: None once it is mended."""
+
+    item: InventoryItem
+    state: ObjectState
+    flight: str
+    advice: RepairAdvice | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyReport:
+    """What was read, and how it was found.
+
+    left       parts that were not read, because less was asked for
+    let_go     originals that were let go here under a retention term: they are not lost
+    catalogue  what the database found wrong with its own file
+    """
+
+    objects: int
+    size: int
+    parts: int
+    left: int
+    purged: int
+    damages: tuple[Damage, ...]
+    catalogue: tuple[str, ...]
+    audit: AuditVerification
+    seconds: float
+
+    @property
+    def unrepaired(self) -> list[Damage]:
+        """What is still lost or damaged."""
+        return [one for one in self.damages if one.advice is not None]
+
+    @property
+    def error(self) -> DataDamaged | None:
+        """What there is to say to whoever waits for the exit code."""
+        if self.unrepaired:
+            count, first = len(self.unrepaired), self.unrepaired[0].item.key
+            return DataDamaged(
+                ngettext(
+                    "{count} object is lost or damaged (the first: {first}); each is listed with its cure",
+                    "{count} objects are lost or damaged (the first: {first}); each is listed with its cure",
+                    count,
+                    first=first,
+                )
+            )
+        if self.catalogue:
+            return DataDamaged(
+                _(
+                    "the catalogue's file is damaged ({catalogue}); restore the last backup",
+                    catalogue=self.catalogue[0],
+                )
+            )
+        return make_audit_error(self.audit)
+
+
+def verify_objects(
+    workspace: Workspace, request: VerifyRequest = VERIFY_ALL, progress: Progress = ignore_progress
+) -> VerifyReport:
+    """Read everything back, mend what can be mended, and say how the rest stands; see the recipe above.
+
+    Memory: a few blocks of 4 MB, one tile a worker, and about 500 bytes a photo; mending takes what the
+    writers take. Raises OptionUnusable, StorageTrouble (store or database do not answer; run again: it goes
+    on).
+    """
+    began_ns = workspace.clock_ns()
+    _check(request)
+    catalogue, audit = tuple(workspace.catalog.check()), verify_audit_log(workspace)
+    holdings = Inventory(workspace.catalog, workspace.store, workspace.box)
+    ledger = VerifyLedger(workspace.cache_dir, began_ns)
+    every = holdings.list_parts()
+    parts = _due(every, ledger, request, began_ns)
+    originals = OriginalRepairer(workspace, request.source)
+    damages: list[Damage] = []
+    tally = ProgressCounter("verify", sum(map(holdings.estimate_size, parts)), progress)
+    for part in parts:
+        bad, here = _found(_read(workspace, holdings.list_items(part), tally))
+        if request.repair:  # of those that an older flycam put there nothing is noted yet
+            workspace.catalog.kept_originals.note(here)
+        found = _repair(workspace, part, bad, originals, request, progress)
+        damages += found
+        if all(one.advice is None for one in found):
+            ledger.mark_read(part, workspace.clock_ns())
+    tally.finish()
+    report = VerifyReport(
+        objects=tally.done,
+        size=tally.size,
+        parts=len(parts),
+        left=len(every) - len(parts),
+        purged=len(holdings.let_go),
+        damages=tuple(damages),
+        catalogue=catalogue,
+        audit=audit,
+        seconds=(workspace.clock_ns() - began_ns) / 1e9,
+    )
+    if damages and request.repair:
+        _record(workspace, report)
+    return report
+
+
+def _read(
+    workspace: Workspace, objects: Iterable[InventoryItem], tally: ProgressCounter
+) -> Iterator[ReadResult]:
+    """Read objects back in several threads, a bounded number of them at a time."""
+    workers = count_workers()
+    for read in map_ordered(partial(verify_object, workspace.store), objects, workers, 4 * workers):
+        tally.count(read.size)
+        yield read
+
+
+def _found(reads: Iterable[ReadResult]) -> tuple[list[ReadResult], list[str]]:
+    """What is lost or damaged, and of which photos (SHA-256) bytes are here."""
+    bad: list[ReadResult] = []
+    here: list[str] = []
+    for read in reads:
+        if read.state is not ObjectState.WHOLE:
+            bad.append(read)
+        if read.item.kind is InventoryKind.PHOTO and read.state is not ObjectState.LOST:
+            here.append(keys.parse_hash(read.item.key))
+    return bad, here
+
+
+def _check(request: VerifyRequest) -> None:
+    if not 0.0 < request.share <= 1.0:
+        raise OptionUnusable(_("--share {share:g}: give a part of 1, such as 0.1", share=request.share))
+    if request.since_s is not None and not request.since_s >= 0.0:
+        raise OptionUnusable(
+            _("--since {since_s:g}: give a number of days, 0 or more", since_s=request.since_s / DAY_S)
+        )
+    if request.source is not None and not request.source.is_dir():
+        raise OptionUnusable(
+            _(
+                "--from {source}: there is no such folder; give a card, a folder or a backup",
+                source=request.source,
+            )
+        )
+
+
+def _due(
+    parts: Sequence[InventoryPart], ledger: VerifyLedger, request: VerifyRequest, now_ns: int
+) -> list[InventoryPart]:
+    """The parts to be read, those that were not for longest; originals before what is made of them."""
+    due = ledger.sort_oldest_first(parts)
+    if request.since_s is not None:
+        old_ns = now_ns - int(request.since_s * 1e9)
+        due = [part for part in due if ledger.get_read_time(part) < old_ns]
+    return sorted(due[: math.ceil(request.share * len(parts))], key=lambda part: part.flight is not None)
+
+
+def _repair(
+    workspace: Workspace,
+    part: InventoryPart,
+    bad: Sequence[ReadResult],
+    originals: OriginalRepairer,
+    request: VerifyRequest,
+    progress: Progress,
+) -> list[Damage]:
+    """What was found bad in a part, each mended or with its cure."""
+    bad = [read for read in bad if not was_purged(workspace, read.item)]
+    if not bad:
+        return []
+    busy: frozenset[str] = frozenset()
+    left = list(bad)
+    if request.repair:
+        left = [read for read in left if not originals.restore(read)]
+        if part.flight is not None and left:
+            mender = FlightRepairer(workspace, part.flight, originals, progress)
+            left = mender.repair(left)
+            busy = mender.busy
+    cures = {
+        read.item.key: choose_advice(read.item, is_busy=read.item.key in busy, was_tried=request.repair)
+        for read in left
+    }
+    return [
+        Damage(
+            item=read.item,
+            state=read.state,
+            flight=_flight_name(workspace, read.item),
+            advice=cures.get(read.item.key),
+        )
+        for read in bad
+    ]
+
+
+def _flight_name(workspace: Workspace, item: InventoryItem) -> str:
+    try:
+        return workspace.catalog.flights.flight(item.flight_id).name if item.flight_id else ""
+    except NotFound:
+        return item.flight_id
+
+
+def _record(workspace: Workspace, report: VerifyReport) -> None:
+    mended = len(report.damages) - len(report.unrepaired)
+    workspace.catalog.audit.append(
+        workspace.operator or workspace.box,
+        "verify",
+        workspace.box,
+        f"{mended} objects made again or put back, {len(report.unrepaired)} still lost or damaged",
+        at_ns=workspace.clock_ns(),
+    )

@@ -1,0 +1,225 @@
+"""Evidence: original bytes, kept under their SHA-256 before anything that refers to them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flycam.catalog.retention_records import (
+    PurgeRecord,
+    get_original_key,
+    make_original_purged,
+    select_active_purges,
+)
+from flycam.errors import (
+    DataDamaged,
+    DiskFull,
+    FrameUnreadable,
+    ObjectMissing,
+    SourceUnreadable,
+    StorageFailed,
+)
+from flycam.ingest.photo.photo_reader import compute_sha256
+from flycam.ingest.photo.pixels import Pixels, decode_photo, load_photo
+from flycam.messages import _
+from flycam.pipeline.cache_layout import ORIGINALS_DIR
+from flycam.pipeline.workspace import Workspace
+from flycam.store import keys
+from flycam.store.base import ObjectStore
+from flycam.store.disk_space import DISK_FULL_ERRNOS
+from flycam.store.fsync import move_into_place
+from flycam.store.regular_file import make_file_changed
+
+if TYPE_CHECKING:
+    from flycam.catalog.catalog import Catalog
+
+_BLOCK_BYTES = 16 << 20
+
+
+def store_original(
+    workspace: Workspace,
+    path: Path,
+    sha256: str | None = None,
+    *,
+    durable: bool = True,
+    key_of: Callable[[str], str] = keys.format_original_key,
+    before_put: Callable[[], None] = lambda: None,
+) -> str:
+    """Store the file's bytes and return their SHA-256. Nothing is written twice, and nothing under a hash
+    that it has not. Raises LetGo for what was let go under a retention term; DiskFull where it would take
+    what is reserved for the catalogue; SourceUnreadable for a file that is gone, or is another by now.
+
+    before_put  called where bytes are about to be written; what it raises keeps them out
+
+    durable=False: they survive a power cut only after `store.flush`, which the caller owes before anything
+    refers to them.
+    """
+    try:
+        digest = sha256 or compute_sha256(path)
+        key = key_of(digest)
+        if _is_kept(workspace.store, key):
+            workspace.store.ensure_durable(key, durable=durable)  # who put it may owe its flush still
+        else:
+            require_not_purged(workspace, digest)
+            before_put()
+            workspace.require_disk_space(path.stat().st_size)
+            workspace.store.put_file(key, path, durable=durable, sha256=digest)
+    except (FileNotFoundError, StorageFailed) as error:
+        if path.exists():
+            raise
+        raise SourceUnreadable(
+            _("{path}: the file disappeared while it was read; put it back and run again", path=path)
+        ) from error
+    return digest
+
+
+def store_original_bytes(workspace: Workspace, data: bytes, sha256: str, *, durable: bool = False) -> None:
+    """Store bytes made here (a picture of a video) under their SHA-256; unless durable the caller owes
+    `store.flush`. Raises LetGo as `keep` does."""
+    key = keys.format_original_key(sha256)
+    if _is_kept(workspace.store, key):
+        workspace.store.ensure_durable(key, durable=durable)
+    else:
+        require_not_purged(workspace, sha256)
+        workspace.require_disk_space(len(data))
+        workspace.store.put(key, data, durable=durable)
+
+
+def store_and_decode_original(
+    workspace: Workspace, path: Path, sha256: str, *, durable: bool = False
+) -> Pixels:
+    """Return a photo's pixels, and keep the very bytes that they were decoded from: it is read once, so that
+    what lies under its name a moment later is neither laid nor kept.
+
+    Raises FrameUnreadable, also where the bytes have another hash by now: nothing is kept then; LetGo as
+    `keep` does.
+    """
+    photo = load_photo(path)
+    if hashlib.sha256(photo.data).hexdigest() != sha256:
+        raise FrameUnreadable.from_error(make_file_changed(path.name))
+    pixels = decode_photo(photo)
+    store_original_bytes(workspace, photo.data, sha256, durable=durable)
+    return pixels
+
+
+def require_not_purged(workspace: Workspace, sha256: str) -> None:
+    """Raise LetGo for an original that does not come back by itself, as `find_purged` finds it."""
+    for line in find_purged(workspace, [sha256]).values():
+        raise make_original_purged(line)
+
+
+def find_purged(workspace: Workspace, hashes: Iterable[str]) -> dict[str, PurgeRecord]:
+    """Of these originals (SHA-256) those that cannot be had here any more, and by which line: that was let go
+    was confirmed here, or on another box and the bytes never were here."""
+    catalog, store = workspace.catalog, workspace.store
+    standing = select_active_purges(catalog.retention.list_for_originals(hashes))
+    own = select_locally_purged(catalog, workspace.box, standing)
+    others = {sha256: lines for sha256, lines in standing.items() if sha256 not in own}
+    lay_here = catalog.kept_originals.filter_known(others)
+    return own | {
+        sha256: lines[0]
+        for sha256, lines in others.items()
+        if sha256 not in lay_here
+        and not any(store.exists(get_original_key(one.kind, sha256)) for one in lines)
+    }
+
+
+def select_locally_purged(
+    catalog: Catalog, box: str, purged: Mapping[str, Sequence[PurgeRecord]]
+) -> dict[str, PurgeRecord]:
+    """Of originals (SHA-256) with the lines that let them go those that were let go by this house, and by
+    which: also under a name that it had before, for one that is put back on another machine has that one's.
+    """
+    lines = [one for some in purged.values() for one in some]
+    is_plain = all(one.box == box for one in lines)
+    names = {box} if is_plain else {box, *catalog.tiles.origins()}
+    return {one.sha256: one for one in reversed(lines) if one.box in names}
+
+
+def find_flight_purged(workspace: Workspace, flight_id: str) -> dict[str, PurgeRecord]:
+    """As `find_purged`, of all originals of a flight."""
+    lines = workspace.catalog.retention.list_for_flight(flight_id)
+    return find_purged(workspace, {one.sha256 for one in lines}) if lines else {}
+
+
+def _is_kept(store: ObjectStore, key: str) -> bool:
+    """Whether bytes lie under a key: a power cut before `flush` may leave a file's name with none."""
+    try:
+        return store.size(key) > 0
+    except ObjectMissing:
+        return False
+
+
+def fetch_local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
+    """A local file with the evidence's bytes under its own name, for libraries that want a path.
+
+    Fetched once, atomically, if they are whole; formats such as SRTM's HGT are known by their file's name.
+    Raises NotWhole, and what the store raises.
+    """
+    folder = workspace.cache_dir / ORIGINALS_DIR / sha256
+    target = folder / Path(name).name
+    if not target.exists():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _fetch(workspace, sha256, target)
+        except OSError as error:
+            raise make_copy_error(name, folder, error) from error
+    return target
+
+
+def make_copy_error(name: str, folder: Path, error: OSError) -> StorageFailed:
+    """What to raise where a copy that a library reads cannot be written."""
+    kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
+    return kind(
+        _(
+            "{name}: no copy of it can be kept in {folder} ({strerror}); free some there and run again",
+            name=name,
+            folder=folder,
+            strerror=error.strerror,
+        )
+    )
+
+
+def read_verified_original(workspace: Workspace, sha256: str, name: str) -> bytes:
+    """An original's bytes, held against their hash. Raises NotWhole, and what the store raises."""
+    data = workspace.store.get(keys.format_original_key(sha256))
+    _require_intact(hashlib.sha256(data).hexdigest(), sha256, name)
+    return data
+
+
+def _require_intact(found: str, sha256: str, name: str) -> None:
+    if found != sha256:
+        raise DataDamaged(
+            _(
+                "{name}: its bytes in the store are not those that were kept (SHA-256 "
+                "{sha256}…), and nothing is made of them; look with: flycam verify",
+                name=name,
+                sha256=sha256[:12],
+            )
+        )
+
+
+def _fetch(workspace: Workspace, sha256: str, target: Path) -> None:
+    handle, temporary = tempfile.mkstemp(dir=target.parent)
+    digest = hashlib.sha256()
+    try:
+        with os.fdopen(handle, "wb") as out:
+            for block in stream_blocks(workspace.store, keys.format_original_key(sha256)):
+                digest.update(block)
+                out.write(block)
+        _require_intact(digest.hexdigest(), sha256, target.name)  # nobody asks that of the copy again
+        move_into_place(Path(temporary), target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def stream_blocks(store: ObjectStore, key: str, max_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:
+    """An object piece by piece, in bounded memory. Raises ObjectMissing, StorageTrouble."""
+    size = store.size(key)
+    for start in range(0, size, max_bytes):
+        yield store.get_range(key, start, min(max_bytes, size - start))

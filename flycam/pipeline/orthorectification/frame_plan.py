@@ -1,0 +1,104 @@
+"""Frames with their ground, before their pixels are read, and the records that come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import shapely
+
+from flycam.catalog.records import FrameRecord, FrameStatus
+from flycam.errors import FrameRejected, OutsideTerrain
+from flycam.frame.frame import FrameHeader
+from flycam.geodata.dem_info import DemInfo
+from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.preflight.diagnosis import Diagnosis
+from flycam.messages import Bilingual, _
+from flycam.pipeline.orthorectification.preflight import PreflightResult
+from flycam.pipeline.orthorectification.rectification import (
+    GroundView,
+    compute_ground_views,
+    find_frame_tiles,
+)
+from flycam.pipeline.terrain import load_terrain_around
+from flycam.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameFootprint:
+    """One frame with its ground, before its pixels are read."""
+
+    header: FrameHeader
+    view: GroundView
+    path: Path
+
+
+def load_terrain_under(
+    workspace: Workspace | None, diagnosis: Diagnosis, dems: Sequence[DemInfo]
+) -> TerrainGrid:
+    """The terrain that a settled flight is laid on, as far as its photos can see; see `load_terrain_around`.
+
+    `workspace` None records nothing.
+    """
+    centres = np.array([header.exterior_prior.projection_centre_m for header in diagnosis.headers])
+    plane = diagnosis.takeoff.height_m if diagnosis.takeoff else 0.0
+    return load_terrain_around(
+        workspace,
+        dems,
+        centres,
+        diagnosis.work_crs,
+        datum=diagnosis.vertical_datum,
+        plane_height_m=plane,
+    )
+
+
+def project_frames(
+    diagnosis: Diagnosis, terrain: TerrainGrid
+) -> tuple[list[FrameFootprint], list[tuple[FrameHeader, FrameRejected]]]:
+    """(frames that see ground, with it; the others, each with its error), in the order of the diagnosis."""
+    planned: list[FrameFootprint] = []
+    refused: list[tuple[FrameHeader, FrameRejected]] = []
+    for header, view in zip(diagnosis.headers, compute_ground_views(diagnosis.headers, terrain), strict=True):
+        if isinstance(view, FrameRejected):
+            refused.append((header, view))
+        else:
+            planned.append(
+                FrameFootprint(header=header, view=view, path=Path(diagnosis.paths[header.frame_id]))
+            )
+    return planned, refused
+
+
+def make_outside_terrain_error(
+    seen: PreflightResult, refused: Sequence[tuple[FrameHeader, FrameRejected]], terrain_names: str
+) -> OutsideTerrain:
+    """What to say when no photo can be laid on the ground."""
+    header, first = refused[0]
+    known = f" (terrain here: {terrain_names})" if terrain_names else ""
+    known_vi = f" (địa hình ở đây: {terrain_names})" if terrain_names else ""
+    return OutsideTerrain(
+        _(
+            "none of the {read} photos sees ground that is known{known}; the first, {source_name}: {first}",
+            read=seen.photo_count,
+            known=Bilingual(known, known_vi),
+            source_name=header.provenance.source_name,
+            first=Bilingual(first, first.vi or first.reason_vi),
+        )
+    )
+
+
+def build_frame_record(
+    frame: FrameFootprint, flight_id: str, work_crs: str, base_zoom: int, dem_id: str
+) -> FrameRecord:
+    """A frame as it is laid on a recorded terrain with the pose that the doctor settled."""
+    return FrameRecord(
+        header=frame.header,
+        flight_id=flight_id,
+        status=FrameStatus.USED,
+        exterior=frame.header.exterior_prior,
+        dem_id=dem_id,
+        footprint_wkb=shapely.to_wkb(frame.view.outline_lonlat),
+        gsd_m=frame.view.footprint.gsd_m,
+        tiles=find_frame_tiles(frame.view, work_crs, base_zoom),
+    )

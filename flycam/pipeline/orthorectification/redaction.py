@@ -1,0 +1,192 @@
+"""Redaction masks drawn on photos and taken back, and the ground that they show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import shapely
+
+from flycam.catalog.records import AuditEntry, FrameRecord
+from flycam.catalog.redacted_ground import REDACTION_MARGIN_M, GroundProjection, iterate_ground_projections
+from flycam.catalog.redactions import select_active_redactions
+from flycam.catalog.sharing_records import RedactionFootprint, RedactionRecord
+from flycam.errors import (
+    InputUnusable,
+    NotFound,
+    ObjectMissing,
+    OptionUnusable,
+    StoreConflict,
+    TileCorrupt,
+)
+from flycam.frame.redaction import MAX_CORNERS, RedactionReason, RedactionStep
+from flycam.geodata.crs import to_lonlat
+from flycam.geometry.monoplotting import MAX_ERROR_M, project_polygon_to_ground
+from flycam.messages import _
+from flycam.pipeline.terrain import load_recorded_terrain
+from flycam.pipeline.workspace import Workspace
+
+_MASK_ID = re.compile(r"mask-[0-9a-f]{8,40}")
+_MIN_AREA_PX = 4.0
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RedactionRequest:
+    """A mask as somebody draws it.
+
+    mask_id  made by whoever asks ("mask-" and 8 to 40 hex digits), so that asking twice draws once
+    corners  (x, y) in the photo's own pixels, in order, corners of pixels at integers
+    """
+
+    redaction_id: str
+    frame_id: str
+    reason: RedactionReason
+    corners: Sequence[Point]
+
+
+def add_redaction(workspace: Workspace, request: RedactionRequest, who: str) -> RedactionRecord:
+    """Withhold a part of a photo, and the ground that it shows. The same asked again changes nothing.
+
+    Raises InputUnusable (an id or a polygon that cannot be), NotFound (the photo), StoreConflict (another
+    mask has the id).
+    """
+    if not _MASK_ID.fullmatch(request.redaction_id):
+        raise InputUnusable(
+            _("{mask_id!r}: a mask's id is 'mask-' and 8 to 40 hex digits", mask_id=request.redaction_id[:40])
+        )
+    frame = workspace.catalog.frames.get(request.frame_id)
+    line = RedactionRecord(
+        mask_id=request.redaction_id,
+        step=RedactionStep.MADE,
+        frame_id=frame.frame_id,
+        reason=request.reason,
+        author=who,
+        at_ns=workspace.clock_ns(),
+        wkb=shapely.to_wkb(_polygon(request.corners, frame)),
+    )
+    if there := _written(workspace, line):
+        update_redaction_footprints(workspace, [there])  # who drew it may have been cut off before
+        return there
+    told = _make_audit_entry(line, "mask made", frame.header.provenance.source_name)
+    workspace.catalog.redactions.append([line], {line.line_id: told})
+    update_redaction_footprints(workspace, [line])
+    return line
+
+
+def revoke_redaction(workspace: Workspace, mask_id: str, who: str) -> RedactionRecord:
+    """Withhold it no longer, for good; its lines stay on record. Again changes nothing. Raises NotFound."""
+    lines = workspace.catalog.redactions.history(mask_id)
+    now_ns = workspace.clock_ns()
+    back = [
+        replace(one, step=RedactionStep.REVOKED, author=who, at_ns=now_ns)
+        for one in select_active_redactions(lines)
+    ]
+    told = {one.line_id: _make_audit_entry(one, "mask taken back", one.frame_id) for one in back}
+    workspace.catalog.redactions.append(back, told)
+    return (back or [one for one in lines if one.step is RedactionStep.REVOKED])[0]
+
+
+def update_redaction_footprints(workspace: Workspace, lines: Iterable[RedactionRecord] | None = None) -> int:
+    """Work out the ground of masks (None: of all) in every way in which their photos lie and for which that
+    was not done; how many were. Where terrain is missing here, or damaged, it stays open, and all that the
+    photo shows stays withheld.
+    """
+    redactions = workspace.catalog.redactions
+    held = select_active_redactions(redactions.lines() if lines is None else lines)
+    known = {(one.line_id, one.lay) for one in redactions.list_footprints(line.line_id for line in held)}
+    found = [
+        RedactionFootprint(line_id=line.line_id, lay=lay.name, wkb=wkb)
+        for line in held
+        for lay in _list_placements(workspace, line)
+        if (line.line_id, lay.name) not in known and (wkb := _ground_wkb(workspace, line, lay)) is not None
+    ]
+    redactions.put_footprints(found)
+    return len(found)
+
+
+def parse_corners(text: str) -> list[Point]:
+    """Corners of "x,y x,y x,y". Raises OptionUnusable."""
+    try:
+        pairs = [tuple(map(float, one.split(","))) for one in text.split()]
+        return [(x, y) for x, y in pairs]
+    except ValueError as error:
+        raise OptionUnusable(
+            _('--polygon {text}: give corners in pixels of the photo as "X,Y X,Y X,Y"', text=text[:60])
+        ) from error
+
+
+def _list_placements(workspace: Workspace, line: RedactionRecord) -> list[GroundProjection]:
+    try:
+        return list(
+            iterate_ground_projections(workspace.catalog, workspace.catalog.frames.get(line.frame_id))
+        )
+    except NotFound:
+        return []
+
+
+def _ground_wkb(workspace: Workspace, line: RedactionRecord, lay: GroundProjection) -> bytes | None:
+    """The ground under a mask (lon/lat) with MASK_MARGIN_M around; None where its terrain is not here, or its
+    place not known."""
+    if lay.dem_id is None:
+        return None
+    try:
+        terrain = load_recorded_terrain(workspace, lay.dem_id)
+    except (ObjectMissing, TileCorrupt):
+        return None
+    polygon = shapely.get_coordinates(shapely.from_wkb(line.wkb))[:-1]
+    points, error_m = project_polygon_to_ground(polygon, lay.interior, lay.exterior, terrain)
+    if (error_m >= MAX_ERROR_M).any():
+        return None  # nobody knows where that is
+    ground = shapely.Polygon()
+    if len(points):
+        hull = shapely.MultiPoint(points[:, :2]).convex_hull.buffer(REDACTION_MARGIN_M)
+        ground = shapely.transform(hull, lambda xy: to_lonlat(xy, lay.exterior.work_crs))
+    wkb: bytes = shapely.to_wkb(ground)
+    return wkb
+
+
+def _polygon(corners: Sequence[Point], frame: FrameRecord) -> shapely.Polygon:
+    size = frame.header.interior.image_size_px
+    name = frame.header.provenance.source_name
+    if not 3 <= len(corners) <= MAX_CORNERS or not np.isfinite(corners).all():
+        raise InputUnusable(
+            _(
+                "{name}: a mask has 3 to {most_corners} corners; draw it again",
+                name=name,
+                most_corners=MAX_CORNERS,
+            )
+        )
+    polygon = shapely.Polygon(np.clip(np.asarray(corners, dtype=np.float64), 0.0, size))
+    if not polygon.is_valid or polygon.area < _MIN_AREA_PX:
+        raise InputUnusable(
+            _(
+                "{name}: the mask's outline crosses itself, or holds nothing of the photo; draw it again",
+                name=name,
+            )
+        )
+    return polygon
+
+
+def _written(workspace: Workspace, line: RedactionRecord) -> RedactionRecord | None:
+    """The line that drew this very mask before. Raises StoreConflict where its id is another's,
+    InputUnusable where it was taken back."""
+    try:
+        lines = workspace.catalog.redactions.history(line.mask_id)
+    except NotFound:
+        return None
+    before = next((one for one in lines if one.step is RedactionStep.MADE), lines[0])
+    if not select_active_redactions(lines):
+        raise InputUnusable(_("{mask_id}: this mask was taken back; draw another", mask_id=line.mask_id))
+    if replace(before, author=line.author, at_ns=line.at_ns) != line:
+        raise StoreConflict(_("{mask_id}: another mask has this id; draw it again", mask_id=line.mask_id))
+    return before
+
+
+def _make_audit_entry(line: RedactionRecord, what: str, photo: str) -> AuditEntry:
+    return AuditEntry(
+        who=line.author, what=what, subject=line.mask_id, detail=f"{photo}: {line.reason}", at_ns=line.at_ns
+    )

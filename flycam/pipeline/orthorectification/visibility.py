@@ -1,0 +1,174 @@
+"""Who can win what, settled before a pixel is read.
+
+Quality is geometry: pose, terrain and lens bound it on every block of 32×32 pixels. The best lower bound of
+all frames is a promise: a frame whose upper bound lies below it cannot win there and need not be made. With
+overlaps of 75 % and 65 % a frame is so made on a fifth of its ground, and the mosaic is the same to the last
+byte. A promise holds only if its frame is merged: without one that turns out unreadable, settle again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.geometry.grid import TileId, TileRange
+from flycam.geometry.quality_bounds import BLOCKS, QualityBounds
+
+Bools = NDArray[np.bool_]
+QualityWords = NDArray[np.uint16]
+_NOTHING = np.zeros((BLOCKS, BLOCKS), dtype=np.uint16)
+_FORGET_EVERY = 32
+
+
+@dataclass(frozen=True, slots=True)
+class WinningBlocks:
+    """The tiles of a frame on which it can win a pixel, each with its 8×8 blocks where it can."""
+
+    blocks: Mapping[TileId, Bools]
+
+    def __bool__(self) -> bool:
+        return bool(self.blocks)
+
+    def union(self, other: WinningBlocks) -> WinningBlocks:
+        """What is claimed here or there."""
+        both = dict(other.blocks)
+        for tile, blocks in self.blocks.items():
+            both[tile] = blocks | both[tile] if tile in both else blocks
+        return WinningBlocks(both)
+
+    @property
+    def tiles(self) -> TileRange | None:
+        """The smallest range that holds the claimed tiles; None for no tile."""
+        return compute_tile_range(self.blocks) if self.blocks else None
+
+    def subtract(self, other: WinningBlocks) -> WinningBlocks:
+        """What is claimed here and not there."""
+        left = {
+            tile: blocks & ~other.blocks[tile] if tile in other.blocks else blocks
+            for tile, blocks in self.blocks.items()
+        }
+        return WinningBlocks({tile: blocks for tile, blocks in left.items() if blocks.any()})
+
+    def select_central(self, tiles: TileRange, max_tiles: int) -> WinningBlocks:
+        """What is claimed on up to `most` tiles, those in the middle of `tiles`."""
+        x, y = tiles.x_start + tiles.x_stop - 1, tiles.y_start + tiles.y_stop - 1
+        near = sorted(self.blocks, key=lambda tile: (2 * tile.x - x) ** 2 + (2 * tile.y - y) ** 2)
+        return WinningBlocks({tile: self.blocks[tile] for tile in near[:max_tiles]})
+
+    def crop(self, tiles: TileRange) -> tuple[TileRange, Bools] | None:
+        """The smallest range of claimed tiles within `tiles`, and its blocks (8·rows×8·columns); None for
+        no tile."""
+        here = [tile for tile in self.blocks if tile in tiles]
+        if not here:
+            return None
+        found = compute_tile_range(here)
+        rows, cols = found.shape_tiles
+        wanted = np.zeros((rows, BLOCKS, cols, BLOCKS), dtype=bool)
+        for tile in here:
+            wanted[tile.y - found.y_start, :, tile.x - found.x_start] = self.blocks[tile]
+        return found, wanted.reshape(rows * BLOCKS, cols * BLOCKS)
+
+
+NO_BLOCKS = WinningBlocks({})
+
+
+def compute_tile_range(tiles: Collection[TileId]) -> TileRange:
+    """The smallest range that holds some tiles (one at least) of one zoom."""
+    x, y = [tile.x for tile in tiles], [tile.y for tile in tiles]
+    zoom = next(iter(tiles)).z
+    return TileRange(z=zoom, x_start=min(x), y_start=min(y), x_stop=max(x) + 1, y_stop=max(y) + 1)
+
+
+class VisibilitySolver:
+    """Gathers the bounds of frames, then says what each of them claims.
+
+    In memory are the promises of every tile (128 bytes) and the bounds of frames where they still can win:
+    with every 32 frames what was outdone meanwhile is forgotten, so that far ground of oblique views does
+    not pile up.
+    """
+
+    def __init__(self) -> None:
+        self._promised: dict[TileId, QualityWords] = {}
+        self._highest: dict[str, dict[TileId, QualityWords]] = {}
+        self._fresh: list[str] = []
+
+    def add_frame(self, frame_id: str, tiles: TileRange, bounds: QualityBounds) -> None:
+        """Add a frame with the bounds of its quality on `tiles`."""
+        columns = tiles.shape_tiles[1]
+        highest = self._highest[frame_id] = {}
+        for place, low, high in zip(bounds.index.tolist(), bounds.lowest, bounds.highest, strict=True):
+            row, column = divmod(place, columns)
+            tile = TileId(z=tiles.z, x=tiles.x_start + column, y=tiles.y_start + row)
+            highest[tile] = high
+            self._promised[tile] = np.maximum(self._promised.pop(tile, _NOTHING), low)
+        self._fresh.append(frame_id)
+        if len(self._fresh) >= _FORGET_EVERY:
+            self._forget_outdone(self._fresh)
+            self._fresh = self._fresh[_FORGET_EVERY // 2 :]
+
+    def remove_frame(self, frame_id: str) -> None:
+        """Let go of a frame's bounds; what it promised stands."""
+        self._highest.pop(frame_id, None)
+
+    def forget_tiles(self, max_tiles: int) -> None:
+        """Let go of what was promised on all but the `most` tiles that were promised last: a frame that comes
+        there claims more than it can win."""
+        for tile in list(islice(self._promised, max(len(self._promised) - max_tiles, 0))):
+            del self._promised[tile]
+
+    def solve(self, frame_id: str) -> WinningBlocks:
+        """What a frame can win against the frames entered so far."""
+        highest = self._highest.get(frame_id, {})
+        blocks = {tile: self._winnable(tile, high) for tile, high in highest.items()}
+        return WinningBlocks({tile: wins for tile, wins in blocks.items() if wins.any()})
+
+    def _winnable(self, tile: TileId, highest: QualityWords) -> Bools:
+        wins: Bools = (highest > 0) & (highest >= self._promised.get(tile, _NOTHING))
+        return wins
+
+    def _forget_outdone(self, frame_ids: Iterable[str]) -> None:
+        for frame_id in frame_ids:
+            highest = self._highest.get(frame_id)
+            if highest is None:
+                continue
+            self._highest[frame_id] = {
+                t: high for t, high in highest.items() if self._winnable(t, high).any()
+            }
+
+
+class TileCountdown:
+    """Counts how many frames may still come to each tile, so that finished tiles can be written.
+
+    finished  claimed tiles to which nothing more comes
+    """
+
+    def __init__(self, frames: Iterable[TileRange]) -> None:
+        self._left = Counter(tile for tiles in frames for tile in tiles)
+        self._claimed: set[TileId] = set()
+        self.finished: list[TileId] = []
+
+    def settle(self, tiles: Iterable[TileId], claim: WinningBlocks) -> None:
+        """A frame that may touch these tiles claims no others than those of its claim.
+
+        Told of a frame as soon as anything is known, and again, of what it claimed then, when it claims less.
+        """
+        self._claimed.update(claim.blocks)
+        self._pass(tile for tile in tiles if tile not in claim.blocks)
+
+    def mark_merged(self, claim: WinningBlocks) -> None:
+        """A claim is laid."""
+        self._pass(claim.blocks)
+
+    def _pass(self, tiles: Iterable[TileId]) -> None:
+        for tile in tiles:
+            self._left[tile] -= 1
+            if self._left[tile] <= 0:
+                del self._left[tile]
+                if tile in self._claimed:
+                    self._claimed.discard(tile)
+                    self.finished.append(tile)

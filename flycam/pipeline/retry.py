@@ -1,0 +1,101 @@
+"""A recipe whose store or database goes away in mid-work: waited for, said, and the recipe begun again.
+
+A recipe goes on where it was cut: what was recorded is not made anew. So it is the whole of it that is called
+again, once both answer, and nothing in it need know. Meanwhile it holds no lock. Only what may pass by itself
+is waited for, and only once the work has begun: a wrong address is told at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from flycam.errors import CatalogUnavailable, PeerUnavailable, StoreUnavailable
+from flycam.frame.timestamp import VIETNAM
+from flycam.pipeline.live.retry_policy import TRANSIENT_ERRORS, RetryPolicy
+from flycam.pipeline.live.wait_notice import NoticeListener, ignore_notice
+from flycam.pipeline.store_probe import check_store_writable
+from flycam.pipeline.workspace import Progress, Workspace
+
+MAX_OUTAGE_S = 3600.0
+"""Each time they are away; a person looks after a store that is longer gone."""
+
+_MAX_RETRIES, _LONG_S = 3, 60.0
+"""So often in a row it is begun again, and fails within so long, though both answer: then it is something
+else."""
+
+_PAUSE_S = 1.0
+
+Report = TypeVar("Report")
+
+
+def retry_on_outage(
+    workspace: Workspace,
+    work: Callable[[Progress], Report],
+    progress: Progress,
+    say: NoticeListener = ignore_notice,
+    stopped: Callable[[], bool] = lambda: False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Report:
+    """What `work` reports, begun again as often as store or database went away in it.
+
+    work     given whom to tell its progress; it can be called again after it failed
+    say      told that they are away, and that it goes on
+    stopped  asked while they are away: once it says so, they are waited for a few seconds more
+
+    Raises what `work` raises; StoreUnavailable and CatalogUnavailable before its first progress, after an
+    hour, where somebody asked to stop, and where both answer and it fails all the same; PeerUnavailable.
+    """
+    begun = ProgressProbe(progress)
+    in_vain = 0
+    while True:
+        began_s = time.monotonic()
+        try:
+            return work(begun)
+        except TRANSIENT_ERRORS as error:
+            in_vain = 0 if time.monotonic() - began_s > _LONG_S else in_vain
+            is_ours = not isinstance(error, PeerUnavailable)
+            if not is_ours or not begun.is_so or in_vain >= _MAX_RETRIES or stopped():
+                raise
+            say(*_describe_outage(workspace.clock_ns(), error))
+        patience = RetryPolicy(workspace.clock_ns, stopped, MAX_OUTAGE_S)
+        sleep(_PAUSE_S)  # a server that was just ended may answer once more
+        patience(lambda: _probe_services(workspace))
+        in_vain = 0 if patience.away_s else in_vain + 1
+        say(*_describe_recovery(patience.away_s + _PAUSE_S))
+
+
+class ProgressProbe:
+    """Hears whether a work has told any progress, or any of one stage."""
+
+    def __init__(self, progress: Progress, stage: str | None = None) -> None:
+        self._progress, self._stage, self.is_so = progress, stage, False
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        self.is_so |= self._stage in (None, stage)
+        self._progress(stage, done, total)
+
+
+def _probe_services(workspace: Workspace) -> None:
+    workspace.catalog.flights.events()
+    check_store_writable(workspace)
+
+
+def _describe_outage(now_ns: int, error: StoreUnavailable | CatalogUnavailable) -> tuple[str, str]:
+    since = datetime.fromtimestamp(now_ns / 1e9, UTC)
+    since_vi = since.astimezone(VIETNAM)
+    return (
+        f"store or database away since {since:%H:%M:%S} UTC: what is done is kept, and it goes on once they "
+        f"are back ({error})",
+        f"kho lưu trữ hoặc cơ sở dữ liệu mất liên lạc từ {since_vi:%H:%M:%S}: phần đã làm được giữ "
+        f"lại, sẽ làm tiếp khi có lại ({error.vi or error})",
+    )
+
+
+def _describe_recovery(away_s: float) -> tuple[str, str]:
+    return (
+        f"store and database answer again after {away_s:.0f} s: it goes on",
+        f"kho lưu trữ và cơ sở dữ liệu đã trả lời lại sau {away_s:.0f} giây: làm tiếp",
+    )

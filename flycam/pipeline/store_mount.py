@@ -1,0 +1,89 @@
+"""A store in a folder whose disk is not mounted: refused before anything is written beneath its mount point.
+
+After a power cut a service may start before an external disk is there. The folder is then absent, or holds
+nothing of this house (an empty mount point; a new disk's lost+found; what was written beneath one once), and
+what is recorded as kept in it would lie on the system's disk, out of sight once the other is mounted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from flycam.catalog.catalog import Catalog
+from flycam.errors import StoreUnavailable
+from flycam.messages import _
+from flycam.pipeline.live.wait_notice import NoticeListener
+from flycam.store import keys
+from flycam.store.store_marker import has_marker, write_marker
+from flycam.store.store_url import parse_store_folder
+
+_POLL_INTERVAL_S = 2.0
+_MOSAICS, _LINES = 4, 8
+"""So many of the newest and of the oldest mosaics are looked for, by the newest lines of their logs."""
+
+
+def require_store_mounted(store_url: str, catalog: Catalog, *, is_new: bool = False) -> None:
+    """Raise StoreUnavailable where most of what the catalogue names is not in a store's folder; where it is,
+    the folder is marked from now on. Where the catalogue names nothing yet it is let pass, and not marked:
+    whether its disk is in cannot be told. Nothing is asked of a store that is no folder.
+
+    is_new  the store begins anew, on purpose: what it had is lost
+    """
+    root = parse_store_folder(store_url)
+    if root is None or has_marker(root):
+        return
+    with suppress(OSError):  # the store itself says in its words what stands in the way
+        if root.exists() and not root.is_dir():
+            return
+        if is_new:
+            write_marker(root)
+            return
+        is_there = [any((root / key).is_file() for key in some) for some in _named(catalog)]
+        if not is_there:
+            return
+        if 2 * sum(is_there) < len(is_there):  # some may lie beneath a mount point
+            raise StoreUnavailable(
+                _(
+                    "{root}: what the catalogue names is not in this store: mount its disk, "
+                    "and it goes on; if that disk is lost, put back what there is of it: "
+                    "flycam verify --from DIR (a backup, a card, or an empty folder to begin "
+                    "anew)",
+                    root=root,
+                )
+            )
+        write_marker(root)
+
+
+def wait_for_store_mount(
+    store_url: str, catalog: Catalog, say: NoticeListener, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Return once `require_store_mounted` has nothing to say; what it says is told once."""
+    is_said = False
+    while True:
+        try:
+            require_store_mounted(store_url, catalog)
+        except StoreUnavailable as error:
+            if not is_said:
+                say(f"waiting: {error}", f"đang chờ: {error.vi}")
+                is_said = True
+            sleep(_POLL_INTERVAL_S)
+        else:
+            return
+
+
+def _named(catalog: Catalog) -> Iterator[list[str]]:
+    """For each terrain and layer on record, and the newest and oldest mosaics, keys that only the store has;
+    of a mosaic its newest tiles and photo. None in a new house."""
+    yield from ([dem.key] for dem in catalog.terrain.dems() if dem.key is not None)
+    yield from ([keys.format_original_key(layer.sha256)] for layer in catalog.layers.all())
+    begun = {one.flight_id: one.first_ns for one in catalog.flights.flights()}
+    every = {one.mosaic_id: one.flight_id for one in catalog.tiles.mosaics()}
+    by_age = sorted(every, key=lambda name: (begun.get(every[name], 0), name))
+    laid = [(name, end) for name in by_age if (end := catalog.tiles.last_seq(name))]
+    for name, end in {*laid[:_MOSAICS], *laid[-_MOSAICS:]}:
+        tiles = [line.key for line in catalog.tiles.log_since(name, max(end - _LINES, 0))]
+        newest = catalog.frames.find_latest_originals(every[name]).get(every[name])
+        sha256 = "" if newest is None else newest.source_sha256
+        yield [*tiles, *([keys.format_original_key(sha256)] if sha256 else ())]

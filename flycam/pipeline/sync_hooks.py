@@ -1,0 +1,71 @@
+"""What this box does beside taking in another one's tiles: the hands of `flycam.sync.exchange_merge`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from flycam.catalog.records import MosaicInfo
+from flycam.errors import SourceUnreadable
+from flycam.frame.flight import Flight
+from flycam.frame.tile import MosaicTile
+from flycam.geodata.raster_source import is_mosaic
+from flycam.geometry.grid import TileId
+from flycam.messages import _
+from flycam.mosaic.amendments import Amendments
+from flycam.pipeline.coverage import measure_coverage
+from flycam.pipeline.original_store import fetch_local_copy
+from flycam.pipeline.orthorectification.layer_moves import update_visible_layers
+from flycam.pipeline.orthorectification.redaction import update_redaction_footprints
+from flycam.pipeline.orthorectification.retired_products import delete_live_thumbnails, drop_retired_reports
+from flycam.pipeline.orthorectification.tile_rebuild import make_tile_rebuilder
+from flycam.pipeline.terrain import register_dem
+from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
+
+
+class SyncApplyHooks:
+    """Own photos folded again, what shows withdrawn frames let go, communes measured."""
+
+    def __init__(self, workspace: Workspace, progress: Progress = ignore_progress) -> None:
+        self._workspace = workspace
+        self._progress = progress
+
+    def rebuild_tiles(self, mosaic: MosaicInfo, amendments: Amendments) -> Callable[[TileId], MosaicTile]:
+        """Gives the state of a base tile from the photos in this store alone."""
+        return make_tile_rebuilder(self._workspace, mosaic, amendments)
+
+    def register_terrain(
+        self, sha256: str, name: str, datum: str, sigma_m: tuple[float, float | None] | None
+    ) -> None:
+        """Enter a terrain file that is evidence here, read as one that is added here is; where it is known
+        already nothing of it changes. Raises InputUnusable."""
+        if is_mosaic(Path(name)):  # which would be used where it lies
+            raise SourceUnreadable(
+                _(
+                    "{name}: is a VRT, which only names files of the box that it came from: "
+                    "add the terrain there as GeoTIFF or HGT",
+                    name=name,
+                )
+            )
+        if all(dem.sha256 != sha256 for dem in self._workspace.catalog.terrain.dems()):
+            register_dem(self._workspace, fetch_local_copy(self._workspace, sha256, name), datum, sigma_m)
+
+    def compute_redaction_grounds(self) -> None:
+        """Masks came from the server: laid on the ground as their photos lie here."""
+        update_redaction_footprints(self._workspace)
+
+    def on_withdrawn(self, flight: Flight) -> None:
+        """Reports of retired revisions, and a live flight's newest picture."""
+        drop_retired_reports(self._workspace, flight.flight_id)
+        delete_live_thumbnails(self._workspace, flight.flight_id)
+
+    def on_arriving(self, flight: Flight) -> None:
+        """Layers that came into use are shown, and masks laid on the ground as their photos lie here."""
+        update_redaction_footprints(self._workspace)
+        update_visible_layers(self._workspace, flight.flight_id)
+
+    def on_settled(self, flight: Flight) -> None:
+        """The same once all is there, and its communes measured."""
+        update_redaction_footprints(self._workspace)
+        update_visible_layers(self._workspace, flight.flight_id)
+        measure_coverage(self._workspace, flight, self._progress, changed=True)

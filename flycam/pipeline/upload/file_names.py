@@ -1,0 +1,72 @@
+"""Which files an upload may bring, and under which names: nothing a client says becomes a path unread."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from flycam.errors import InputUnusable
+from flycam.frame.text_normalization import is_printable, to_visible
+from flycam.ingest.photo.file_kinds import detect_file_kind
+from flycam.messages import Bilingual, _
+
+MAX_NAME_BYTES = 200
+MAX_DEPTH = 8
+_MAX_PATH_BYTES = 800
+_SHOWN_CHARS = 60
+
+
+def validate_path(text: str) -> str:
+    """A file's path inside its upload as it will lie on the disk: NFC, parts joined by "/".
+
+    Raises InputUnusable for whatever could mean a place outside the upload, a hidden file, or a name that a
+    disk cannot hold. Names are refused, not mended: two that are mended alike would be one file.
+    """
+    path = unicodedata.normalize("NFC", text)
+    parts = path.split("/")
+    if len(parts) > MAX_DEPTH or len(path.encode("utf-8", "replace")) > _MAX_PATH_BYTES:
+        raise make_name_error(text, "is too long or too deep", "quá dài hoặc nằm quá sâu")
+    for part in parts:
+        if not part or part.startswith(".") or part != part.strip():
+            raise make_name_error(text, "holds an empty or hidden part", "có phần trống hoặc ẩn")
+        if len(part.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+            raise make_name_error(text, "is too long", "quá dài")
+        if any(_is_unsafe(letter) for letter in part):
+            raise make_name_error(text, "holds a sign no file name may hold", "có ký tự không được phép")
+    return path
+
+
+def validate_card_path(text: str) -> str:
+    """As `validate_path`, of a file that is worked on. Raises InputUnusable for what is neither photo, film
+    nor flight log by its name."""
+    path = validate_path(text)
+    if detect_file_kind(path) is None:
+        raise make_name_error(
+            text,
+            "is no photo (JPEG, PNG, TIFF), film (MP4, MOV) or flight log (archives are not unpacked)",
+            "không phải ảnh (JPEG, PNG, TIFF), video (MP4, MOV) hay nhật ký bay (không nhận tệp nén)",
+        )
+    return path
+
+
+def format_label(text: str) -> str:
+    """A folder's name made of what the operator calls the flight, or of a folder's name; may be empty."""
+    letters = (" " if _is_unsafe(c) or c == "/" else c for c in unicodedata.normalize("NFC", text))
+    whole = " ".join("".join(letters).split()).strip(". ")
+    return whole.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(". ")
+
+
+def make_name_error(text: str, why: str, why_vi: str) -> InputUnusable:
+    """A name that is not taken, as it can be shown, with the reason and the cure."""
+    shown = to_visible(text[:_SHOWN_CHARS])
+    return InputUnusable(
+        _(
+            "{shown}: this name {why}; rename the file or leave it out",
+            shown=shown,
+            why=Bilingual(why, why_vi),
+        )
+    )
+
+
+def _is_unsafe(letter: str) -> bool:
+    """What no name holds: what nobody sees, and what Windows forbids."""
+    return letter in '\\:*?"<>|' or not is_printable(letter)

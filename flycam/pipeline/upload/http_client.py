@@ -1,0 +1,356 @@
+"""A line to a server that is cut, silent, or under another address in a minute: ask until it answers."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NameResolutionError
+
+from flycam.errors import AccessDenied, Cancelled, InputUnusable, NotFound, OptionUnusable, PeerUnavailable
+from flycam.frame.payload_decoding import parse_bounded_json
+from flycam.messages import Bilingual, _, verbatim
+from flycam.pipeline.server_trust import SYSTEM_TRUST, ServerTrust
+from flycam.pipeline.tls_client import build_pool_arguments, list_causes, require_plain, require_trusted
+
+TUS_HEADERS = {"Tus-Resumable": "1.0.0"}
+_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 10.0, 60.0
+_TIMEOUT = urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S)
+_FIRST_WAIT_S, _MAX_WAIT_S = 0.25, 10.0
+_MAX_ATTEMPT_S = 90.0  # one request and the pause before it; of more than that this process slept
+_RETRY_STATUSES = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
+_UNAVAILABLE_STATUSES = frozenset(
+    {500, 502, 503, 504}
+)  # what stands before the server answers, or all it can say is that
+_DONE = 200
+_BLOCK = 4 << 10
+_CONNECTIONS = 8
+MAX_ANSWER_BYTES, MAX_VALUES = 64 << 20, 4 << 20
+_THIN_BUFFER = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 << 10)]
+
+Note = Callable[[str], None]
+
+
+class ConnectionLost(Exception):
+    """No answer came; what became of the request is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """What a server answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON; None where it is none."""
+        try:
+            return parse_bounded_json(self.body, MAX_VALUES)
+        except ValueError:
+            return None
+
+
+def _read_body(answer: urllib3.BaseHTTPResponse) -> bytes:
+    """Read the body of an answer, MAX_ANSWER_BYTES at most. Raises LineDown."""
+    try:
+        body = answer.read(MAX_ANSWER_BYTES + 1)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        answer.close()
+        raise ConnectionLost(str(error)) from error
+    if len(body) > MAX_ANSWER_BYTES:
+        answer.close()
+        raise ConnectionLost(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+    answer.release_conn()
+    return body
+
+
+class _Answer(HTTPResponse):
+    """An answer, all of whose head is there in time: the library's own wait is for the next bytes, and begins
+    anew with each of them, and with each "100 Continue".
+
+    head_s  within which it must be
+    """
+
+    head_s = _READ_TIMEOUT_S
+
+    def __init__(self, sock: socket.socket, *args: Any, **named: Any) -> None:
+        super().__init__(sock, *args, **named)
+        self._line = sock
+        self._ends_s = time.monotonic() + self.head_s
+
+    def begin(self) -> None:
+        ends = threading.Timer(self.head_s, self._shut)
+        ends.daemon = True
+        ends.start()
+        broke: Exception | None = None
+        try:
+            super().begin()
+        except (HTTPException, OSError) as error:
+            broke = error
+        finally:
+            ends.cancel()
+        self._require_time()  # what is shut is read as a line that broke, or as all of the head
+        if broke is not None:
+            raise broke
+
+    def _read_status(self) -> Any:
+        self._require_time()  # what had come before it was shut is read on
+        return super()._read_status()  # type: ignore[misc]
+
+    def _require_time(self) -> None:
+        if time.monotonic() > self._ends_s:
+            raise TimeoutError("no answer")
+
+    def _shut(self) -> None:
+        with suppress(OSError):  # it is closed
+            self._line.shutdown(socket.SHUT_RDWR)
+
+
+def _pools_of(head_s: float) -> dict[str, Any]:
+    """Return the library's pools by scheme, whose answers have a head within so many seconds."""
+    within = {"response_class": type("_Answer", (_Answer,), {"head_s": head_s})}
+    kinds = {
+        "http": (urllib3.HTTPConnectionPool, HTTPConnection),
+        "https": (urllib3.HTTPSConnectionPool, HTTPSConnection),
+    }
+    return {
+        scheme: type(pool.__name__, (pool,), {"ConnectionCls": type(kind.__name__, (kind,), within)})
+        for scheme, (pool, kind) in kinds.items()
+    }
+
+
+class ServerConnection:
+    """Requests to one server. Safe between threads."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        patience_s: float,
+        language: str,
+        note: Note,
+        *,
+        is_thin: bool = False,
+        trust: ServerTrust = SYSTEM_TRUST,
+    ) -> None:
+        """language: in which the server is to say what is wrong; note: hears why it waits, each reason
+        once; is_thin: little is handed to the system at once, so that what it was handed has soon left;
+        trust: whom to believe that he is the server. Raises OptionUnusable for no address."""
+        parts = urlsplit(url)
+        is_page = parts.path.endswith(".html") or parts.query or parts.fragment
+        if parts.scheme not in ("http", "https") or not parts.hostname or is_page:
+            example = f"{parts.scheme}://{parts.netloc}" if is_page else "http://192.168.1.20:8000"
+            raise OptionUnusable(
+                _(
+                    "{url}: give the server's address as in its map, without a page, such as {example}",
+                    url=url,
+                    example=example,
+                )
+            )
+        self.url = url.rstrip("/")
+        self._patience_s = patience_s
+        self._language = language
+        self._note = note
+        self._noted = ""
+        self._stopped = threading.Event()
+        self._has_answered = False
+        self._heard_s = time.monotonic()
+        self._headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **TUS_HEADERS}
+        self._trust = trust
+        self._thin = _THIN_BUFFER if is_thin else []
+        self._opening = threading.Lock()
+        self._opened: urllib3.PoolManager | None = None
+
+    def request_once(
+        self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, **headers: str
+    ) -> HttpReply:
+        """One request; a body in parts needs a Content_Length. Raises LineDown; Cancelled after `stop`; and
+        for what asking again does not mend AccessDenied, NotFound, InputUnusable."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = self._send(method, path, body, named)
+        return self._good(HttpReply(answer.status, answer.headers, _read_body(answer)))
+
+    def download(self, method: str, path: str, hear: Callable[[bytes], None], most_bytes: int) -> HttpReply:
+        """As `once`, but the body of a good answer (200) goes to `hear` block by block as it comes, the first
+        of them empty: it has begun. What is more than `most_bytes` is not read. LineDown also where it ends
+        early: what came before was heard."""
+        answer = self._send(method, path, None, {})
+        try:
+            if answer.status != _DONE:
+                return self._good(HttpReply(answer.status, answer.headers, _read_body(answer)))
+            hear(b"")
+            for block in answer.stream(_BLOCK):
+                self._heard_s = time.monotonic()
+                if most_bytes <= 0:
+                    answer.close()
+                    break
+                hear(block[:most_bytes])
+                most_bytes -= len(block)
+            return HttpReply(answer.status, answer.headers, b"")
+        except urllib3.exceptions.HTTPError as error:
+            answer.close()
+            raise ConnectionLost(str(error)) from error
+        finally:
+            answer.release_conn()
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] | None,
+        headers: Mapping[str, str],
+    ) -> urllib3.BaseHTTPResponse:
+        """The server's answer, its body unread. Raises Cancelled, LineDown, ServerUntrusted (also
+        where http meets a server that speaks TLS)."""
+        if self._stopped.is_set():
+            raise Cancelled(_("run the same command to go on"))
+        try:
+            answer = self._pool().request(
+                method,
+                f"{self.url}{path}{'&' if '?' in path else '?'}lang={self._language}",
+                body=body,
+                headers={**self._headers, **headers},
+                redirect=False,
+                preload_content=False,
+                decode_content=False,  # nothing packed was asked for, and it may unpack to any size
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            require_trusted(self.url, error, self._trust)
+            if not self._has_answered:
+                require_plain(self.url, error)
+            raise ConnectionLost(str(error)) from error
+        self._has_answered = True
+        if answer.status not in _UNAVAILABLE_STATUSES:
+            self._heard_s = time.monotonic()
+        return answer
+
+    def _pool(self) -> urllib3.PoolManager:
+        """Connections to a server that is believed; whom it shows itself to be is asked when first it is
+        there."""
+        with self._opening:
+            if self._opened is None:
+                opened = urllib3.PoolManager(
+                    maxsize=_CONNECTIONS,
+                    retries=False,
+                    timeout=_TIMEOUT,
+                    socket_options=[*HTTPConnection.default_socket_options, *self._thin],
+                    **build_pool_arguments(self.url, self._trust),
+                )
+                head_s = min(max(self._patience_s, _CONNECT_TIMEOUT_S), _READ_TIMEOUT_S)
+                opened.pool_classes_by_scheme = _pools_of(head_s)
+                self._opened = opened
+            return self._opened
+
+    def _good(self, reply: HttpReply) -> HttpReply:
+        """The answer, unless it says what asking again does not mend."""
+        if reply.status == 401:
+            raise AccessDenied(
+                _(
+                    "{reply}; give the token with --token-file or FLYCAM_TOKEN",
+                    reply=self.get_error_message(reply),
+                )
+            )
+        if reply.status == 403:
+            raise AccessDenied(self.get_error_message(reply))
+        if reply.status == 404:
+            raise NotFound(self.get_error_message(reply))
+        if reply.status == 405:
+            raise InputUnusable(
+                _(
+                    "{url}: does not take this (HTTP 405): give the server's address as in "
+                    "its map, and bring both to the same version if it is that",
+                    url=self.url,
+                )
+            )
+        if reply.status in (400, 411, 412, 413, 415, 422) or 300 <= reply.status < 400:
+            raise InputUnusable(self.get_error_message(reply))
+        return reply
+
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> HttpReply:
+        """As `once`, again and again until an answer comes. Raises PeerUnavailable when patience ends."""
+        return self.call_with_retries(lambda: self.request_once(method, path, body, **headers))
+
+    def call_with_retries(self, send: Callable[[], HttpReply]) -> HttpReply:
+        """Call `send` until it gives an answer that is not "later".
+
+        Raises PeerUnavailable when patience ends, which time that this process slept does not count into. A
+        server that is full or busy is waited for; one that does not serve is as one that does not answer.
+        """
+        wait_s, tried_s = _FIRST_WAIT_S, time.monotonic()
+        served_s = tried_s  # what it says before a request that it cannot serve is no service
+        while True:
+            why = ""
+            try:
+                reply = send()
+                if reply.status not in _RETRY_STATUSES:
+                    return reply
+                why = self.get_error_message(reply)
+                if reply.status not in _UNAVAILABLE_STATUSES:
+                    served_s = time.monotonic()
+            except ConnectionLost as error:
+                why, served_s = f"{self.url}: {self._cause(error)}", max(served_s, self._heard_s)
+            self.report_wait(why)
+            now_s = time.monotonic()
+            slept_s = max(now_s - tried_s - _MAX_ATTEMPT_S, 0.0)
+            self._heard_s, tried_s = min(self._heard_s + slept_s, now_s), now_s
+            served_s = min(served_s + slept_s, now_s)
+            if now_s - min(served_s, self._heard_s) > self._patience_s:
+                raise self._make_timeout_error(why)
+            self._stopped.wait(wait_s)
+            wait_s = min(2.0 * wait_s, _MAX_WAIT_S)
+
+    def _make_timeout_error(self, why: str) -> PeerUnavailable:
+        said = f"{self.url}: no answer, or out of service, for {self._patience_s:.0f} s ({why}); "
+        vi = f"{self.url}: không trả lời hoặc ngừng phục vụ đã {self._patience_s:.0f} giây ({why}); "
+        if not self._has_answered:
+            said += (
+                "nothing was sent this time: check the address and the line, then run the same command again"
+            )
+            vi += "lần này chưa gửi được gì: hãy kiểm tra địa chỉ và đường truyền rồi chạy lại cùng lệnh"
+        else:
+            said += "what was sent is kept there: run the same command again"
+            vi += "phần đã gửi vẫn được giữ ở đó: hãy chạy lại cùng lệnh"
+        return PeerUnavailable(verbatim(Bilingual(said, vi)))
+
+    def _cause(self, error: ConnectionLost) -> str:
+        """The first cause, without the objects that libraries name before it."""
+        if any(isinstance(one, socket.gaierror | NameResolutionError) for one in list_causes(error)):
+            if self._language == "vi":
+                return "không tìm ra máy chủ tên này"
+            return "no server of this name is found"
+        said = (str(one).rpartition(": ")[2].strip("\"') ") for one in reversed(list_causes(error)))
+        return next(filter(None, said), "no answer")
+
+    def stop(self) -> None:
+        """No more requests: those that wait for another try give up."""
+        self._stopped.set()
+
+    def report_wait(self, why: str) -> None:
+        """Note why it is waited, unless that was the last thing said."""
+        if why != self._noted:
+            self._noted = why
+            self._note(why)
+
+    def report_server_wait(self, state: Mapping[str, Any]) -> None:
+        """Note what holds an upload up on the server, if something does."""
+        if waits_for := state["waits_for"]:
+            self.report_wait(
+                f"{self.url}: {waits_for['sentence_vi' if self._language == 'vi' else 'sentence']}"
+            )
+
+    def get_error_message(self, reply: HttpReply) -> str:
+        """The server's own sentence."""
+        said = reply.json
+        message = said.get("detail") or said.get("message") if isinstance(said, dict) else None
+        return f"{self.url}: {message or f'HTTP {reply.status}'}"

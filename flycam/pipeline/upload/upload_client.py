@@ -1,0 +1,304 @@
+"""`flycam upload`: a card to a server, heads first, each byte until it is acknowledged.
+
+Nothing is kept on this side. The server knows the card by its files' names, sizes and times, so the same
+command goes on where an earlier one ended, whatever ended it, also when the server has another address now.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable
+from flycam.ingest.photo.file_kinds import FileKind
+from flycam.ingest.photo.photo_reader import compute_sha256
+from flycam.messages import Bilingual, _
+from flycam.pipeline.upload.http_client import ConnectionLost, HttpReply, ServerConnection
+from flycam.pipeline.upload.memory_card import CardFile, JsonObject, MemoryCard, UploadRequest, pack_heads
+from flycam.pipeline.workspace import Progress, ignore_progress
+
+_FIRST_CHUNK, _MIN_CHUNK, _MAX_CHUNK = 512 << 10, 64 << 10, 8 << 20
+_QUICK_S, _SLOW_S = 1.5, 6.0
+_SENDERS = 4
+_ORDER = (FileKind.LOG, FileKind.PHOTO, FileKind.FILM)  # photos are laid before the films are here
+_POLL_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UploadReport:
+    """What came of it.
+
+    sent_bytes   acknowledged in this run
+    skipped      what is no photo, film or log, with the reason
+    passed_over  how many files are on the card alone, for their name or size, or as they cannot be read;
+                 passed_over_said: of the first of them the sentence, in English and Vietnamese, that names
+                 the file and the cure
+    laid         as `flycam ingest` answers
+    look         what the heads said, as the server's `look` answers; None: it never said
+    """
+
+    upload_id: str
+    files: int
+    bytes: int
+    sent_bytes: int
+    skipped: tuple[tuple[Path, str], ...]
+    skipped_count: int
+    skipped_reasons: tuple[tuple[str, str], ...]
+    result: JsonObject
+    seconds: float
+    preview: JsonObject | None = None
+
+
+def send_card(
+    sending: UploadRequest,
+    progress: Progress = ignore_progress,
+    on_preview: Callable[[JsonObject], None] = lambda _look: None,
+    on_note: Callable[[str], None] = lambda _why: None,
+) -> UploadReport:
+    """Send a card and wait until it is on the map there. `told` gets what the heads say, early, and again
+    where a flight log that came later says more; `note` why it is waited.
+
+    Raises SourceUnreadable where no photo is found, AccessDenied, ServerUntrusted, InputUnusable (also where
+    the flight cannot be laid: then the files are safe there), StoreUnavailable when the line stays dead.
+    """
+    began = time.monotonic()
+    card = MemoryCard(sending)
+    line = ServerConnection(
+        sending.url, sending.token, sending.retry_timeout_s, sending.language, on_note, trust=sending.trust
+    )
+    said = line.request(
+        "POST", "/api/uploads", card.build_announcement(), Content_Type="application/json"
+    ).json
+    upload_id = str(said["upload_id"])
+    parts = card.list_files(said)
+    here = sum(part.offset for part in parts)
+    tell = _Teller(line, upload_id, on_preview)
+    if not said["saved"]:
+        parts = _send_log(line, upload_id, card, parts)
+        parts = _send_heads(line, upload_id, parts, progress)
+        _send_rest(line, upload_id, parts, progress, tell)
+        _check_saved(line, upload_id, parts, progress, tell)
+    laid = _wait_for_map(line, upload_id, progress, tell)
+    total = sum(part.size for part in parts)
+    return UploadReport(
+        upload_id=upload_id,
+        files=len(parts),
+        bytes=total,
+        sent_bytes=total - here if not said["saved"] else 0,
+        skipped=card.skipped,
+        skipped_count=len(card.passed_over)
+        + said.get("passed_over", 0),  # an older server says nothing of it
+        skipped_reasons=(
+            *((str(one), one.vi or str(one)) for one in card.passed_over),
+            *((one["sentence"], one["sentence_vi"]) for one in said.get("passed_over_said", ())),
+        ),
+        result=laid,
+        seconds=time.monotonic() - began,
+        preview=tell.look,
+    )
+
+
+def read_token(path: Path) -> str:
+    """The token in a file. Raises OptionUnusable."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionUnusable(
+            _("{path}: the access token cannot be read; write it there as one line", path=path)
+        ) from error
+
+
+def _send_log(
+    line: ServerConnection, upload_id: str, card: MemoryCard, parts: list[CardFile]
+) -> list[CardFile]:
+    """The flight's log before all else, whole: without it photos may have no place to be looked at."""
+    reached: dict[int, int] = {}
+    for part in parts:
+        if part.path == card.log:
+            _send_file(line, upload_id, part, reached)
+    return [_advance_offset(part, reached) for part in parts]
+
+
+def _advance_offset(part: CardFile, reached: Mapping[int, int]) -> CardFile:
+    return replace(part, offset=reached.get(part.number, part.offset))
+
+
+def _send_heads(
+    line: ServerConnection, upload_id: str, parts: list[CardFile], progress: Progress
+) -> list[CardFile]:
+    """The first bytes of all photos that have none there, many in one request."""
+    reached: dict[int, int] = {}
+    photos = [part for part in parts if part.kind is FileKind.PHOTO]
+    done = sum(part.offset > 0 for part in photos)
+    for numbers, body in pack_heads([part for part in photos if not part.offset]):
+        reply = line.request(
+            "POST",
+            f"/api/uploads/{upload_id}/heads",
+            body,
+            Content_Type="application/vnd.flycam.heads",
+            Content_Encoding="gzip",
+        )
+        reached.update(zip(reply.json["numbers"], reply.json["offsets"], strict=True))
+        done += len(numbers)
+        progress("heads", done, len(photos))
+    return [_advance_offset(part, reached) for part in parts]
+
+
+def _send_rest(
+    line: ServerConnection,
+    upload_id: str,
+    parts: list[CardFile],
+    progress: Progress,
+    tell: Callable[[], None],
+) -> None:
+    """All other bytes, several files at a time: logs, photos, films, of each in order of their numbers."""
+    total = sum(part.size for part in parts)
+    reached = {part.number: part.offset for part in parts}
+    with ThreadPoolExecutor(_SENDERS, thread_name_prefix="send") as pool:
+        running: set[Future[None]] = {
+            pool.submit(_send_file, line, upload_id, part, reached)
+            for part in sorted(parts, key=lambda part: _ORDER.index(part.kind))
+            if part.offset < part.size
+        }
+        try:
+            while True:
+                done, running = wait(running, _POLL_S)
+                for one in done:
+                    one.result()
+                progress("send", sum(reached.values()) >> 10, total >> 10)
+                tell()
+                if not running:
+                    return
+        except BaseException:
+            line.stop()  # else the pool would wait for whole files
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class _Teller:
+    """Tells what the heads say as soon as the server knows; look: what was told last."""
+
+    def __init__(self, line: ServerConnection, upload_id: str, told: Callable[[JsonObject], None]) -> None:
+        self._line = line
+        self._where = f"/api/uploads/{upload_id}/look"
+        self._told = told
+        self.look: JsonObject | None = None
+
+    def __call__(self) -> None:
+        if self.look is not None and not self.look.get("awaits_logs"):
+            return
+        try:
+            look = self._line.request_once("GET", self._where)
+        except (ConnectionLost, NotFound):
+            return
+        if look.status != 200:
+            return
+        is_news = self.look is None or _drop_timestamps(self.look) != _drop_timestamps(look.json)
+        self.look = look.json
+        if is_news:
+            self._told(look.json)
+
+
+def _drop_timestamps(look: JsonObject) -> JsonObject:
+    """Without what differs each time that the same heads are looked at."""
+    return {key: value for key, value in look.items() if key not in ("awaits_logs", "seconds")}
+
+
+def _send_file(line: ServerConnection, upload_id: str, part: CardFile, reached: dict[int, int]) -> None:
+    """One file from where it is to its end, in pieces as large as the line carries in some seconds."""
+    where = f"/files/{upload_id}/{part.number}"
+    chunk, at = _FIRST_CHUNK, part.offset
+    with part.open() as file:
+        while at < part.size:
+            data = os.pread(file.fileno(), min(chunk, part.size - at), at)
+            if not data:
+                raise SourceUnreadable(
+                    _("{path}: became shorter while it was sent; run the same command again", path=part.path)
+                )
+            began = time.monotonic()
+            try:
+                reply: HttpReply | None = _patch(line, where, data, at)
+            except ConnectionLost:
+                reply = None
+            took = time.monotonic() - began
+            if reply is not None and reply.status == 204:
+                at = int(reply.headers["Upload-Offset"])
+                chunk = min(2 * chunk, _MAX_CHUNK) if took < _QUICK_S else chunk
+            else:
+                at = int(line.request("HEAD", where).headers["Upload-Offset"])
+            if reply is None or took > _SLOW_S:
+                chunk = max(chunk // 2, _MIN_CHUNK)
+            elif reply.status == 423:
+                time.sleep(_POLL_S)  # an older connection of ours that the server still believes in
+            elif reply.status not in (204, 409, 460):
+                line.report_wait(
+                    line.get_error_message(reply)
+                )  # such as a full disk, which somebody there must mend
+                time.sleep(_POLL_S)
+            reached[part.number] = at
+
+
+def _patch(line: ServerConnection, where: str, data: bytes, at: int) -> HttpReply:
+    digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    return line.request_once(
+        "PATCH",
+        where,
+        data,
+        Content_Type="application/offset+octet-stream",
+        Upload_Offset=str(at),
+        Upload_Checksum=f"sha256 {digest}",
+    )
+
+
+def _check_saved(
+    line: ServerConnection,
+    upload_id: str,
+    parts: list[CardFile],
+    progress: Progress,
+    tell: Callable[[], None],
+) -> None:
+    """Wait until all is in the evidence store there, and compare its hashes with the files here."""
+    while not (said := line.request("GET", f"/api/uploads/{upload_id}").json)["saved"]:
+        progress("keep", said["stored"], len(parts))
+        tell()
+        line.report_server_wait(said)
+        time.sleep(_POLL_S)
+    progress("keep", len(parts), len(parts))
+    kept = line.request("GET", f"/api/uploads/{upload_id}/files").json["parts"]
+    for part, there in zip(parts, kept, strict=True):
+        if compute_sha256(part.path) != there["sha256"]:
+            raise InputUnusable(
+                _(
+                    "{path}: changed while it was sent: the server holds other bytes; check "
+                    "the card and send the folder again",
+                    path=part.path,
+                )
+            )
+
+
+def _wait_for_map(
+    line: ServerConnection, upload_id: str, progress: Progress, tell: Callable[[], None]
+) -> JsonObject:
+    while True:
+        said: JsonObject = line.request("GET", f"/api/uploads/{upload_id}").json
+        tell()
+        laid = said["laid"]
+        if said["stage"] == "laid":
+            return dict(laid or {})
+        if said["stage"] == "failed":
+            raise InputUnusable(
+                _(
+                    "all files are safe on the server, but: {laid}",
+                    laid=Bilingual(laid["sentence"], laid["sentence_vi"]),
+                )
+            )
+        if at := said["progress"]:
+            progress(at["stage"], at["done"], at["total"])
+        line.report_server_wait(said)
+        time.sleep(_POLL_S)

@@ -1,0 +1,90 @@
+"""A place in the coordinates that Vietnamese maps are printed in: VN-2000, in the zone of its province."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flycam.catalog.boundaries import Boundaries
+from flycam.geodata.crs import to_vn2000
+from flycam.geodata.vn2000 import find_nearest_zone, find_province, get_central_meridian_deg, get_zone
+from flycam.geodata.vn2000_grid import GridLine, compute_grid_lines
+
+# the mainland, its islands and Hoang Sa and Truong Sa: beyond, VN-2000 is not used
+_WEST, _SOUTH, _EAST, _NORTH = 102.0, 6.0, 118.0, 23.5
+_MAX_WIDTH_DEG = 3.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vn2000Position:
+    """X north and Y east in metres in a 3-degree zone; `province` None where the zone is only the nearest."""
+
+    x_north_m: float
+    y_east_m: float
+    crs: str
+    central_meridian_deg: float
+    province: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vn2000Grid:
+    """Lines of the grid of one zone, `step_m` apart; `province` as in NationalPlace."""
+
+    crs: str
+    central_meridian_deg: float
+    province: str | None
+    step_m: float
+    lines: list[GridLine]
+
+
+def locate_in_vn2000(boundaries: Boundaries, lon_deg: float, lat_deg: float) -> Vn2000Position | None:
+    """The place in VN-2000; None outside Vietnam.
+
+    The zone is that of the province, by the commune whose boundary holds the place; where no boundary is
+    known, or its province's meridian is not, that of the nearest meridian.
+    """
+    found = _zone_at(boundaries, lon_deg, lat_deg)
+    if found is None:
+        return None
+    zone, province = found
+    points, _ = to_vn2000(np.array([[lon_deg, lat_deg]]), zone)
+    east, north = points[0].tolist()
+    return Vn2000Position(
+        x_north_m=round(north, 2),
+        y_east_m=round(east, 2),
+        crs=zone,
+        central_meridian_deg=get_central_meridian_deg(zone),
+        province=province,
+    )
+
+
+def build_vn2000_grid(boundaries: Boundaries, bounds: tuple[float, float, float, float]) -> Vn2000Grid | None:
+    """The grid over west, south, east, north (degrees), in the zone of the middle; None outside Vietnam, and
+    for more than a zone is wide."""
+    west, south, east, north = bounds
+    if not (0.0 < east - west <= _MAX_WIDTH_DEG and 0.0 < north - south <= _MAX_WIDTH_DEG):
+        return None
+    found = _zone_at(boundaries, (west + east) / 2.0, (south + north) / 2.0)
+    if found is None:
+        return None
+    zone, province = found
+    step_m, lines = compute_grid_lines(bounds, zone)
+    return Vn2000Grid(
+        crs=zone,
+        central_meridian_deg=get_central_meridian_deg(zone),
+        province=province,
+        step_m=step_m,
+        lines=lines,
+    )
+
+
+def _zone_at(boundaries: Boundaries, lon_deg: float, lat_deg: float) -> tuple[str, str | None] | None:
+    """The zone a place is mapped in and the province that says so; None outside Vietnam."""
+    if not (_WEST <= lon_deg <= _EAST and _SOUTH <= lat_deg <= _NORTH):
+        return None
+    commune = boundaries.find_at(lon_deg, lat_deg)
+    province = find_province(commune.code) if commune else None
+    if province is None:
+        return find_nearest_zone(lon_deg), None
+    return get_zone(province.meridian_deg), province.name

@@ -1,0 +1,70 @@
+"""What several parts of a meeting pack say alike: how old a picture is, how far off, how much is shown."""
+
+from __future__ import annotations
+
+from flycam.frame.classification import Classification, format_classification
+from flycam.report.number_format import format_area, format_number, format_percent
+from flycam.report.pack_figures import PackFigures, PackFlight
+from flycam.report.pack_texts import format_pack_text
+
+OVERVIEW, LOCATOR = "overview", "locator"
+_MINUTE_NS = 60 * 10**9
+
+
+def format_classification_prefix(figures: PackFigures, language: str) -> str:
+    """What stands before the rest of a line where the pack is not for everybody: "HẠN CHẾ · "."""
+    if figures.classification is Classification.OPEN:
+        return ""
+    return f"{format_classification(figures.classification, language).upper()} · "
+
+
+def name_commune_picture(number: int) -> str:
+    """The name of the picture of the commune of this number."""
+    return f"commune-{number}"
+
+
+def format_age(then_ns: int, now_ns: int, language: str) -> str:
+    """From one moment to a later one, in the largest unit of which there are two; as the page says it
+    (`formatAge`): rounded up, so that nothing looks newer than it is, but for years, which are those that are
+    complete and stand beside their date."""
+    passed_ns = max(now_ns - then_ns, 0)
+    minutes = passed_ns // _MINUTE_NS
+    if minutes < 120:
+        return format_pack_text("age_minutes", language, count=max(-(-passed_ns // _MINUTE_NS), 1))
+    if minutes < 48 * 60:
+        return format_pack_text("age_hours", language, count=-(-minutes // 60))
+    days = -(-minutes // (24 * 60))
+    if days <= 2 * 365:
+        return format_pack_text("age_days", language, count=days)
+    return format_pack_text("age_years", language, count=days * 4 // 1461)
+
+
+def format_imaged(figures: PackFigures, language: str) -> str:
+    """Ground shown of the communes and its share of theirs, or where none is known, at all."""
+    if figures.communes_pct is None:
+        return format_area(figures.imaged_m2, language)
+    inside = format_area(sum(one.imaged_m2 for one in figures.communes), language)
+    return format_pack_text(
+        "share_of_communes", language, area=inside, pct=format_percent(figures.communes_pct, language)
+    )
+
+
+def format_flight_error(one: PackFlight, language: str) -> str:
+    """A flight's expected error on the ground, or why nobody knows it."""
+    if one.error_m is None:
+        said = format_pack_text("error_live" if one.revision == 0 else "error_unreported", language)
+    else:
+        median, p95 = (_within(value, language) for value in one.error_m)
+        said = format_pack_text("error_of", language, median=median, p95=p95)
+        if one.shift_m is None:
+            said = f"{said} ({format_pack_text('shift_unknown', language)})"
+        elif one.shift_m > 0.0:
+            said = (
+                f"{said} ({format_pack_text('shift_in_it', language, shift=_within(one.shift_m, language))})"
+            )
+    return f"{said}; {format_pack_text('on_plane', language)}" if one.on_plane else said
+
+
+def _within(value_m: float, language: str) -> str:
+    """An expected error with as many decimals as captions on the page have."""
+    return f"± {format_number(value_m, 2 if value_m < 1.0 else 1, language)}\N{NO-BREAK SPACE}m"

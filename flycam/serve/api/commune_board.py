@@ -1,0 +1,162 @@
+"""`/api/board`: every commune with what was imaged of it, what is marked in it, and who flies over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Annotated
+
+import shapely
+from fastapi import APIRouter, Depends, Query, Request
+
+from flycam.catalog.access_policy import AccessPolicy
+from flycam.catalog.catalog import Catalog
+from flycam.frame.flight import Flight, FlightState
+from flycam.pipeline.change.change_geojson import serialize_waiting
+from flycam.pipeline.change.commune_board import (
+    CommuneRow,
+    FlightCoverage,
+    build_commune_board,
+    compute_imaged_share,
+    select_board_communes,
+)
+from flycam.pipeline.change.comparison_store import find_compared_ground
+from flycam.serve.api.commune_troubles import CommuneTroubles
+from flycam.serve.api.live_flights import LiveFlight, LiveFlightFeed, LiveState, get_live_feed
+from flycam.serve.auth.guards import AccessPolicyHere, require_viewer
+from flycam.serve.http.json_values import Json, format_iso_or_none
+from flycam.serve.http.time_parameters import parse_until
+from flycam.serve.services import CatalogHere
+from flycam.serve.tiles.outlines import get_shown_outline
+from flycam.serve.tiles.visible_flights import list_visible_flights
+
+router = APIRouter(dependencies=[Depends(require_viewer)])
+
+
+@router.get("/api/board")
+def get_commune_board(
+    request: Request,
+    catalog: CatalogHere,
+    sky: Annotated[LiveFlightFeed, Depends(get_live_feed)],
+    access_policy: AccessPolicyHere,
+    event: Annotated[str, Query(max_length=200)],
+    on: date | None = None,
+    until: datetime | None = None,
+) -> Json:
+    """The communes in force on a date (those of today where none is known for it), as an event stands: a
+    drill's in drills only, and those alone where all of it was flown over them.
+
+    `imaged_pct` null: not flown; beside `communes`: of the ground of all of them together. `waiting`: changes
+    that nobody has decided on yet, by kind, with their ground in it; null: none. `changes` counts confirmed
+    ones, those that lie on each other once; 0: none stands on what was compared of it (`compared_pct`);
+    null: none is confirmed there, which does not mean that nothing changed. With `until` (without a zone it
+    is Vietnam's) only flights count whose last picture was taken by then, marks and changes as they stood
+    then.
+    `under_way` names flights over a commune that had begun by then and were not over: whether they had imaged
+    it yet is not told, so it is not to be called unflown. `aloft` names flights in the air over a commune
+    now: of an earlier time none. `troubles`: how many things of which layer their owner says to be in
+    trouble; null of an earlier time, for layers are kept as they were read last.
+    """
+    found = catalog.flights.event(event)
+    event_id = found.event_id
+    here = list_visible_flights(catalog, access_policy, event_id)
+    flights = [one for one in here if one.state is not FlightState.WITHDRAWN]
+    until_ns = parse_until(until)
+    compared = find_compared_ground(catalog, [event_id], access_policy, until_ns)
+    communes = select_board_communes(
+        catalog.boundaries, flights, compared.ground, on, is_drill=found.is_drill
+    )
+    if not access_policy.is_nothing:
+        communes = [one for one in communes if not access_policy.is_outside(_find_inner_point(one.wkb))]
+    over, begun = _split_by_time(flights, until_ns)
+    changed = catalog.changes.current(event_id, until_ns=until_ns)
+    rows = build_commune_board(
+        communes,
+        [_get_flown_ground(request, catalog, one) for one in over],
+        catalog.marks.current(event_id, until_ns=until_ns),
+        _find_live_positions(sky, event_id, access_policy) if until_ns is None else {},
+        [_get_flown_ground(request, catalog, one) for one in begun],
+        [one for one in changed if not access_policy.hides_change(one)],
+        compared,
+    )
+    known: CommuneTroubles = request.app.state.commune_troubles
+    troubles = [None] * len(rows) if until_ns is not None else known.count_troubles(communes, access_policy)
+    valid_from = max((one.valid_from.isoformat() for one in communes), default=None)
+    return {
+        "event_id": event_id,
+        "valid_from": valid_from,
+        "imaged_pct": compute_imaged_share(rows),
+        "communes": [_describe_row(one, some) for one, some in zip(rows, troubles, strict=True)],
+    }
+
+
+def _find_inner_point(wkb: bytes) -> bytes:
+    """A place within a commune: its neighbours' boundaries touch its own."""
+    point: bytes = shapely.to_wkb(shapely.from_wkb(wkb).representative_point())
+    return point
+
+
+def _split_by_time(flights: Sequence[Flight], until_ns: int | None) -> tuple[list[Flight], list[Flight]]:
+    """Flights whose last picture was taken by a time (None: now), and those that were under way then."""
+    if until_ns is None:
+        return list(flights), []
+    begun = [one for one in flights if one.first_ns <= until_ns]
+    return [one for one in begun if one.last_ns <= until_ns], [one for one in begun if one.last_ns > until_ns]
+
+
+def _get_flown_ground(request: Request, catalog: Catalog, flight: Flight) -> FlightCoverage:
+    return FlightCoverage(
+        flight_id=flight.flight_id,
+        last_ns=flight.last_ns,
+        work_crs=flight.work_crs,
+        outline_wkb=get_shown_outline(request, catalog, flight),
+        coverage=catalog.boundaries.coverage(flight.flight_id),
+    )
+
+
+def _find_live_positions(
+    sky: LiveFlightFeed, event_id: str, access_policy: AccessPolicy
+) -> dict[str, tuple[float, float]]:
+    """Where live flights of the event look, else are: those too of which nothing is heard any more, and
+    neither those that have landed nor films played again."""
+    now_s = sky.now_s()
+    flights = [
+        one
+        for one in sky.read_flights()
+        if one.report.event_id == event_id
+        and not one.report.is_recording
+        and not access_policy.hides_flight(one.report.flight_id)
+    ]
+    places = {
+        one.report.flight_id: _find_position(one)
+        for one in flights
+        if one.get_state(now_s) is not LiveState.ENDED
+    }
+    return {flight_id: place for flight_id, place in places.items() if place is not None}
+
+
+def _find_position(one: LiveFlight) -> tuple[float, float] | None:
+    if len(one.report.footprint) > 2:
+        middle = shapely.Polygon(one.report.footprint).centroid
+        return middle.x, middle.y
+    return one.report.aircraft.lonlat_deg if one.report.aircraft else None
+
+
+def _describe_row(row: CommuneRow, troubles: list[Json] | None) -> Json:
+    return {
+        "code": row.code,
+        "name": row.name,
+        "bounds": [round(side, 6) for side in row.bounds_lonlat_deg],
+        "imaged_pct": row.imaged_pct,
+        "newest": format_iso_or_none(row.newest_ns),
+        "newest_flight": row.newest_flight,
+        "newest_pct": row.newest_pct,
+        "flights": row.flights,
+        "marks": {kind.value: count for kind, count in sorted(row.marks.items())},
+        "changes": row.changes,
+        "waiting": serialize_waiting(row.waiting),
+        "compared_pct": row.compared_pct,
+        "aloft": row.flying_flights,
+        "under_way": row.unfinished_flights,
+        "troubles": troubles,
+    }

@@ -1,0 +1,235 @@
+"""`/api/meeting`: who presents, and what everybody who follows looks at. Told at once by `/events`.
+
+It is of this moment and of this server only: nothing of it is kept. A presenter's page says every few seconds
+that it is there; when it has been silent for long, nobody presents any more. Who presents is an account with
+its page: the page's word alone, which all who follow are told, makes nobody the presenter.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import shapely
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field, StringConstraints
+
+from flycam.catalog.records import Role
+from flycam.errors import StoreConflict
+from flycam.frame.timestamp import format_iso
+from flycam.messages import _
+from flycam.pipeline.briefings import require_view
+from flycam.serve.auth.authenticator import Principal
+from flycam.serve.auth.guards import GuestPrincipal, OperatorPrincipal
+from flycam.serve.auth.routing import GuardedRoute
+from flycam.serve.http.json_values import Json
+from flycam.serve.services import get_services
+
+router = APIRouter(route_class=GuardedRoute)
+
+PRESENTER_TIMEOUT_S = 150.0
+"""After so long without a word of the presenter's page the presentation is over. Browsers let a page that is
+hidden speak once a minute: one such word may be lost."""
+
+ViewWord = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[a-z]+$")]
+DegreesValue = Annotated[float, Field(ge=-180.0, le=180.0)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Presentation:
+    """What is presented.
+
+    version  grows with every word of a presenter, also of another one
+    screen   the page that presents, by a word of its own making
+    since_ns when this presenter began
+    view     what the page's address says of it: the same words, so that any page can show it
+    bounds   ground on the presenter's screen: west, south, east, north in degrees
+    """
+
+    version: int
+    presenter: str
+    screen: str
+    since_ns: int
+    view: Mapping[str, str]
+    bounds: tuple[float, float, float, float]
+
+    def is_shown_by(self, who: str, screen: str) -> bool:
+        """Whether this is what an account shows on a screen of its own."""
+        return (self.presenter, self.screen) == (who, screen)
+
+
+class Meeting:
+    """The one presentation of a server. Safe to use from several threads."""
+
+    def __init__(self, clock_ns: Callable[[], int], clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_ns, self._clock_s = clock_ns, clock_s
+        self._lock = threading.Lock()
+        self._shown: Presentation | None = None
+        self._version = clock_ns() // 1_000_000  # grows beyond what a server said before it was started again
+        self._last_report_s = 0.0
+        self._listeners: list[Callable[[], object]] = []
+
+    def get_current(self) -> Presentation | None:
+        """What is presented now; None: nothing."""
+        with self._lock:
+            return self._get_current()
+
+    def show(
+        self,
+        who: str,
+        screen: str,
+        view: Mapping[str, str],
+        bounds: tuple[float, float, float, float],
+        *,
+        take: bool,
+    ) -> tuple[Presentation, bool]:
+        """Show a view; (what is shown now, whether until now nobody presented, or another did).
+
+        Another is another account, and another screen of the same. Raises StoreConflict where another
+        presents and it is not taken over.
+        """
+        with self._lock:
+            before = self._get_current()
+            is_same = before is not None and before.is_shown_by(who, screen)
+            if before is not None and not is_same and not take:
+                raise StoreConflict(
+                    _("{presenter} presents now; take over first", presenter=before.presenter)
+                )
+            self._last_report_s = self._clock_s()
+            if before is not None and is_same and (before.view, before.bounds) == (view, bounds):
+                return before, False
+            self._version += 1
+            shown = self._shown = Presentation(
+                version=self._version,
+                presenter=who,
+                screen=screen,
+                since_ns=before.since_ns if before is not None and is_same else self._clock_ns(),
+                view=view,
+                bounds=bounds,
+            )
+        self._notify()
+        return shown, not is_same
+
+    def end(self, who: str, screen: str, *, for_another: bool = False) -> bool:
+        """Whether this screen of theirs presented until now, or somebody's for whom they may end it; nobody
+        does then."""
+        with self._lock:
+            shown = self._get_current()
+            if shown is None or shown.screen != screen or not (for_another or shown.presenter == who):
+                return False
+            self._shown = None
+        self._notify()
+        return True
+
+    def _get_current(self) -> Presentation | None:
+        """What is presented, with the lock held."""
+        if self._shown is not None and self._clock_s() - self._last_report_s > PRESENTER_TIMEOUT_S:
+            self._shown = None
+        return self._shown
+
+    def add_listener(self, listener: Callable[[], object]) -> Callable[[], None]:
+        """Call `listener` when something else is shown; returns what ends it."""
+        with self._lock:
+            self._listeners = [*self._listeners, listener]
+
+        def stop() -> None:
+            with self._lock:
+                self._listeners = [one for one in self._listeners if one is not listener]
+
+        return stop
+
+    def _notify(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+
+class PresentedViewBody(BaseModel):
+    """What a presenter's page shows. view: words of its address; take: although another presents."""
+
+    screen: Annotated[str, Field(min_length=8, max_length=40, pattern=r"^[0-9a-f]+$")]
+    view: Annotated[dict[ViewWord, str], Field(max_length=20)]
+    bounds: tuple[DegreesValue, DegreesValue, DegreesValue, DegreesValue]
+    take: bool = False
+
+
+def _get_meeting(request: Request) -> Meeting:
+    meeting: Meeting = request.app.state.meeting
+    return meeting
+
+
+MeetingHere = Annotated[Meeting, Depends(_get_meeting)]
+
+
+@router.get("/api/meeting")
+def get_presentation(meeting: MeetingHere, principal: GuestPrincipal) -> Json | None:
+    """What is presented, and by whom since when; null: nothing, or nothing that is for whoever asks."""
+    return describe_presentation(filter_presentation(meeting.get_current(), principal))
+
+
+@router.put("/api/meeting")
+def present_view(
+    view: PresentedViewBody, meeting: MeetingHere, principal: OperatorPrincipal, request: Request
+) -> Json | None:
+    """Present a view, and go on presenting it (409: somebody else presents, and `take` is not said)."""
+    require_view(view.view)
+    shown = meeting.get_current()
+    if not view.take and shown is not None and filter_presentation(shown, principal) is None:
+        raise StoreConflict(_("somebody presents now; take over first"))
+    shown, is_new = meeting.show(principal.name, view.screen, view.view, view.bounds, take=view.take)
+    if is_new:
+        _audit(request, principal.name, "presents", view.screen)
+    return describe_presentation(shown)
+
+
+@router.delete("/api/meeting")
+def end_presentation(
+    meeting: MeetingHere,
+    principal: OperatorPrincipal,
+    request: Request,
+    screen: Annotated[str, Query(min_length=8, max_length=40)],
+) -> dict[str, bool]:
+    """End one's own presentation on a screen, an administrator anybody's; nothing happens where another
+    presents by now."""
+    ended = meeting.end(principal.name, screen, for_another=principal.has_role(Role.ADMIN))
+    if ended:
+        _audit(request, principal.name, "presents no more", screen)
+    return {"ended": ended}
+
+
+def filter_presentation(shown: Presentation | None, principal: Principal) -> Presentation | None:
+    """What is presented, for who may know of it: of the event that they are guests of, on ground of the
+    communes that they are there for."""
+    if shown is None or not is_visible_to(principal, shown.view.get("event", ""), shown.bounds):
+        return None
+    return shown
+
+
+def is_visible_to(principal: Principal, event_id: str, bounds: tuple[float, float, float, float]) -> bool:
+    """Whether a view of an event ("": nobody said which) that shows this ground is for a visitor."""
+    only = principal.account.event_id if principal.account else ""
+    if only and only != event_id:
+        return False
+    return principal.access_policy.is_nothing or not principal.access_policy.is_outside(
+        shapely.to_wkb(shapely.box(*bounds))
+    )
+
+
+def describe_presentation(shown: Presentation | None) -> Json | None:
+    """As `/api/meeting` and the event `meeting` say it."""
+    if shown is None:
+        return None
+    return {
+        "version": shown.version,
+        "presenter": shown.presenter,
+        "screen": shown.screen,
+        "since": format_iso(shown.since_ns),
+        "view": dict(shown.view),
+        "bounds": list(shown.bounds),
+    }
+
+
+def _audit(request: Request, who: str, what: str, screen: str) -> None:
+    get_services(request).workspace.catalog.audit.append(who, what, screen)

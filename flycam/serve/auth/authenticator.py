@@ -1,0 +1,341 @@
+"""Who is at the door: a bearer token, a session cookie, or nobody.
+
+Open access is granted only while no account exists *and* the server is bound to loopback *and* the request
+came straight from a program on this machine (`is_local_request`): not through a proxy that publishes the
+port, and not from a page of another site, or one that points a name of its own at 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, MutableMapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from starlette.datastructures import Headers as NamedHeaders
+
+from flycam.catalog.access_policies import AccessPolicies
+from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
+from flycam.catalog.access_records import Scope
+from flycam.catalog.accounts import Accounts
+from flycam.catalog.records import Account, Role
+from flycam.catalog.sharing_records import Guest
+from flycam.frame.loopback import is_loopback, parse_ip
+from flycam.serve.auth import scopes, sessions
+from flycam.serve.auth.token_usage import TokenUsage
+from flycam.serve.http.same_origin import is_same_origin
+from flycam.serve.services import Services
+
+COOKIE = "flycam"
+GUEST_COOKIE = "flycam_guest"
+"""Of whoever opened a guest link; a session goes before it, so that nobody is signed out by a link."""
+_CACHE_S, _REFUSED_S = 2.0, 0.25
+_UNKNOWN = (float("-inf"), None)
+_CACHE_ENTRIES = 4096
+_ROLE_RANKS = {role: rank for rank, role in enumerate(Role)}
+
+MAX_CREDENTIAL_BYTES = 4096
+"""A browser's largest cookie. What is longer lets nobody in, and is not looked up."""
+_SHORT_BYTES = 256
+"""So long are tokens, and the cookies of a browser that has no others: these are remembered as they are."""
+_CONNECTION_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_ESTABLISHED = "01"
+_IPV4_MAPPED_PREFIX = bytes(10) + b"\xff\xff"
+"""Before an address of IPv4 that is spelled in IPv6."""
+SAME_USER_STATE_KEY = "is_of_this_user"
+"""In the state of a request: what says so of the program behind its connection. Asked once for each
+connection: another one may be of whoever has the same port next."""
+_MAX_COOKIES = 4
+"""Of one name, as where a browser has one for the host and another for its domain."""
+_CREDENTIAL_HEADERS = frozenset({b"authorization", b"cookie"})
+_PROXY_HEADERS = frozenset(
+    (
+        "forwarded",
+        "via",
+        "x-real-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "fly-client-ip",
+        "x-original-host",
+        "x-host",
+    )
+)
+"""Headers of whoever hands a request on, besides all that begin with x-forwarded-."""
+
+Headers = Iterable[tuple[bytes, bytes]]
+HttpScope = MutableMapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks, and what is withheld from them. `account` is None in open access, which may do everything.
+
+    token_id    of the token that they came with, or by which somebody let them in; "": of none
+    sees_tiles  whether tiles are for this role and for this token, whichever tile
+    is_viewer   whether they have a viewer's role at least
+    """
+
+    account: Account | None
+    access_policy: AccessPolicy
+    name: str = field(init=False, compare=False)
+    token_id: str = field(init=False, compare=False)
+    sees_tiles: bool = field(init=False, compare=False)
+    is_viewer: bool = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # known once for all that is asked within the moments for which the door remembers them
+        object.__setattr__(self, "name", self.account.name if self.account else "local")
+        object.__setattr__(self, "token_id", self.account.token_id if self.account else "")
+        object.__setattr__(self, "sees_tiles", self.has_role(Role.GUEST) and self.can_reach("GET", "/tiles"))
+        object.__setattr__(self, "is_viewer", self.has_role(Role.VIEWER))
+
+    def has_role(self, role: Role) -> bool:
+        """Whether this visitor has at least this role."""
+        return self.account is None or _ROLE_RANKS[self.account.role] >= _ROLE_RANKS[role]
+
+    def can_reach(self, method: str, path: str) -> bool:
+        """Whether the token that this visitor came with is for this address."""
+        return scopes.is_in_scope(self.account.scope if self.account else Scope.ALL, method, path)
+
+
+_LOCAL_PRINCIPAL = Principal(None, UNRESTRICTED)
+
+
+class Authenticator:
+    """Checks credentials. An answer is kept two seconds for the very same credential, so that tiles ask no
+    catalogue; a refusal a quarter of one. Of a credential that is long the SHA-256 is kept."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._answers: dict[bytes, tuple[float, Principal | None]] = {}
+        self._asking: dict[bytes, asyncio.Future[Principal | None]] = {}
+        self._lock = threading.Lock()
+        self._withholdings = AccessPolicies(services.workspace.catalog)
+        self._uses = TokenUsage(services.workspace)
+
+    @property
+    def _accounts(self) -> Accounts:
+        return self._services.workspace.catalog.accounts
+
+    def authenticate(self, scope: HttpScope) -> Principal | None:
+        """Who sent this request; None if nobody who may come in."""
+        key, credential = read_credential(scope["headers"])
+        good_until_s, found = self._answers.get(key, _UNKNOWN)
+        if time.monotonic() >= good_until_s:
+            found = self._look_up(key, credential)
+        return found if found is not _LOCAL_PRINCIPAL or is_local_request(scope) else None
+
+    async def authenticate_async(self, scope: HttpScope) -> Principal | None:
+        """As `visitor`, from an event loop, which waits for no catalogue: what is known is said at once, all
+        else is looked up in a thread, once for all who ask the same meanwhile."""
+        key, credential = read_credential(scope["headers"])
+        good_until_s, found = self._answers.get(key, _UNKNOWN)
+        if time.monotonic() >= good_until_s:
+            asking = self._asking.get(key)
+            if asking is None:
+                asking = asyncio.ensure_future(asyncio.to_thread(self._look_up, key, credential))
+                self._asking[key] = asking
+                asking.add_done_callback(lambda _: self._asking.pop(key, None))
+            found = await asyncio.shield(asking)
+        return found if found is not _LOCAL_PRINCIPAL or is_local_request(scope) else None
+
+    def _look_up(self, key: bytes, credential: bytes) -> Principal | None:
+        found = self._check(credential.decode("latin-1"))
+        good_until_s = time.monotonic() + (_REFUSED_S if found is None else _CACHE_S)
+        with self._lock:
+            if len(self._answers) >= _CACHE_ENTRIES:
+                self._answers.clear()
+            self._answers[key] = (good_until_s, found)
+        return found
+
+    def find_account_by_token(self, token: str) -> Account | None:
+        """The account of a token."""
+        return self._accounts.find_by_token(token)
+
+    def create_principal(self, account: Account) -> Principal:
+        """The visitor that an account makes. Raises CatalogUnavailable."""
+        return Principal(account, self._withholdings.get(account))
+
+    def create_session(self, account: Account, seconds: int = sessions.SESSION_TTL_S) -> str:
+        """Cookie value of a new session that lasts so long, and no longer than the token that opened it."""
+        expires_s = int(time.time()) + seconds
+        return sessions.sign_value(self._services.session_key, sessions.SESSION_KIND, account, expires_s)
+
+    def guest(self, secret: str) -> Guest | None:
+        """The guest link of a secret, while it holds."""
+        workspace = self._services.workspace
+        return workspace.catalog.guests.find_by_secret(secret, workspace.clock_ns())
+
+    def get_seconds_left(self, guest: Guest) -> int:
+        """So long the cookie of whoever opened a guest link lasts: no longer than the link."""
+        left_s = (guest.expires_ns - self._services.workspace.clock_ns()) // 10**9
+        return int(max(left_s, 0))
+
+    def create_link(self, name: str, token_id: str = "") -> str | None:
+        """Code of a one-time link for an account, good for 15 minutes; None if there is no such name.
+
+        token_id  of the token by which its maker came, with which the link and its session end; "": of none
+        """
+        account = self._accounts.find(name, token_id)
+        if account is None:
+            return None
+        expires_s = int(time.time()) + sessions.LINK_TTL_S
+        return sessions.sign_value(self._services.session_key, sessions.LINK_KIND, account, expires_s)
+
+    def use_link_code(self, code: str) -> Account | None:
+        """The account a link opens, once over all processes; None if it is spent, expired or not ours."""
+        opened = self._verify_signed_value(sessions.LINK_KIND, code)
+        if opened is None:
+            return None
+        workspace = self._services.workspace
+        codes = workspace.catalog.codes
+        ends_ns = opened.expires_s * 10**9
+        is_first = codes.mark_spent(code, opened.account.name, ends_ns, workspace.clock_ns())
+        return opened.account if is_first else None
+
+    def end_sessions(self, cookies: str) -> None:
+        """Let the sessions of a Cookie header open nothing any more: here at once, in other processes when
+        what they remember is old."""
+        workspace = self._services.workspace
+        codes, ended = workspace.catalog.codes, set[str]()
+        for word in _iterate_cookies(COOKIE, cookies):
+            opened = self._verify_signed_value(sessions.SESSION_KIND, word)
+            if opened is not None:
+                name, ends_ns = opened.account.name, opened.expires_s * 10**9
+                if codes.mark_spent(word, name, ends_ns, workspace.clock_ns()):
+                    ended.add(name)
+        with self._lock:  # of others all is remembered: anybody may ask for this, as often as they like
+            kept = {key: one for key, one in self._answers.items() if not (one[1] and one[1].name in ended)}
+            self._answers = kept
+
+    def _check(self, credential: str) -> Principal | None:
+        """Whom a credential lets in; in a house that is open `_LOCAL_PRINCIPAL`, for requests from here
+        alone."""
+        account: Account | None = None
+        if credential[:7].lower() == "bearer ":
+            account = self._accounts.find_by_token(credential[7:].strip())
+        elif credential:
+            account = self._find_account_by_cookie(credential)
+        if account is not None:
+            self._uses.note(account.token_id)
+            return self.create_principal(account)
+        return _LOCAL_PRINCIPAL if self._services.bound_to_loopback and self._accounts.is_empty() else None
+
+    def _find_account_by_cookie(self, header: str) -> Account | None:
+        codes = self._services.workspace.catalog.codes
+        for word in _iterate_cookies(COOKIE, header):
+            opened = self._verify_signed_value(sessions.SESSION_KIND, word)
+            if opened is not None and not codes.is_spent(word):
+                return opened.account
+        guests = map(self.guest, _iterate_cookies(GUEST_COOKIE, header))
+        return next((guest.account for guest in guests if guest is not None), None)
+
+    def _verify_signed_value(self, kind: str, word: str) -> sessions.VerifiedToken | None:
+        """What a word says, if what sealed it holds."""
+        name, token_id = sessions.read_claimed_account(word)
+        account = self._accounts.find(name, token_id) if name else None
+        if account is None:
+            return None
+        return sessions.verify_signed_value(self._services.session_key, kind, word, account, time.time())
+
+
+def is_local_request(scope: HttpScope) -> bool:
+    """Whether a program on this machine sent this request straight here, by a name of this machine.
+
+    A proxy on this machine is one too, and what it hands on is anybody's: most say so in a header, an older
+    nginx that is told nothing but an address speaks HTTP/1.0, as no browser does, and a newer one, which says
+    nothing at all, runs as another user.
+    """
+    headers = NamedHeaders(scope=scope)
+    client = scope.get("client")
+    if client is None or not is_loopback(client[0]) or scope["http_version"] == "1.0":
+        return False
+    names = [name.replace("_", "-") for name in headers]
+    if any(name in _PROXY_HEADERS or name.startswith(("x-forwarded-", "x-envoy-")) for name in names):
+        return False
+    whose = scope.get("state", {}).get(SAME_USER_STATE_KEY)
+    if whose is None or not whose():
+        return False
+    host = headers.get("host", "")
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    return is_loopback(name.strip("[]")) and is_same_origin(headers)
+
+
+def is_same_user(line: socket.socket) -> bool:
+    """Return whether the program at the other end of an accepted connection runs as the user that this one
+    runs as: it has the other end open now, and so has this one.
+
+    By the kernel's table of connections (proc_net_tcp in its documentation), which knows those of this
+    machine alone; True where there is none (not Linux).
+    """
+    tables = [one for one in _CONNECTION_TABLES if one.exists()]
+    if not tables:
+        return True
+    try:
+        there, here = _format_table_addresses(line.getpeername()), _format_table_addresses(line.getsockname())
+        rows = (row.split() for table in tables for row in table.read_text(encoding="ascii").splitlines())
+        # what nobody has open any more is root's to the kernel, in each such state
+        open_rows = (row for row in rows if row[3] == _ESTABLISHED and row[9] != "0")
+        user = next((row[7] for row in open_rows if row[1] in there and row[2] in here), None)
+        # while this end is open the row cannot be of who had the port after the program that asks
+        is_open = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == int(_ESTABLISHED, 16)
+    except OSError:  # it is closed
+        return False
+    return is_open and user == str(os.geteuid())
+
+
+def _format_table_addresses(end: tuple[Any, ...]) -> set[str]:
+    """Address and port as the kernel's tables have them: words of 32 bits in the machine's order, in hex. An
+    end of IPv4 may stand in that of IPv6 too, and a socket of IPv6 may have one of IPv4."""
+    ip = parse_ip(end[0])
+    packed = [ip.packed, *([_IPV4_MAPPED_PREFIX + ip.packed] if ip.version == 4 else [])]
+    return {f"{_format_hex_words(one)}:{end[1]:04X}" for one in packed}
+
+
+def _format_hex_words(packed: bytes) -> str:
+    words = (packed[at : at + 4] for at in range(0, len(packed), 4))
+    return "".join(f"{int.from_bytes(one, sys.byteorder):08X}" for one in words)
+
+
+def read_credential(headers: Headers) -> tuple[bytes, bytes]:
+    """The Authorization, else the Cookie header, of one that is too long our own cookies; before it the key
+    under which the door remembers it."""
+    credential = b""
+    for name, value in headers:
+        if name in _CREDENTIAL_HEADERS and (name == b"authorization" or not credential):
+            credential = value
+    if len(credential) <= _SHORT_BYTES:
+        return credential, credential
+    if len(credential) > MAX_CREDENTIAL_BYTES:
+        credential = _keep_own_cookies(credential)
+    return sha256(credential).digest(), credential
+
+
+def _keep_own_cookies(credential: bytes) -> bytes:
+    """What is ours of a browser's cookies: others on the same host may fill many times the room of one. Empty
+    where that is too long still."""
+    header = credential.decode("latin-1")
+    ours = [f"{name}={value}" for name in (COOKIE, GUEST_COOKIE) for value in _iterate_cookies(name, header)]
+    shortened = "; ".join(ours).encode("latin-1")
+    return shortened if len(shortened) <= MAX_CREDENTIAL_BYTES else b""
+
+
+def _iterate_cookies(name: str, header: str) -> Iterator[str]:
+    """Of this name the first few: a browser sends one, and each is looked up. Searched for: to split a header
+    of anybody's takes many times as long."""
+    named, at, found = f"{name}=", -1, 0
+    while found < _MAX_COOKIES and (at := header.find(named, at + 1)) >= 0:
+        if at == 0 or header.endswith((";", "; "), 0, at):
+            found += 1
+            value = header[at + len(named) :].partition(";")[0].strip()
+            if value:
+                yield value

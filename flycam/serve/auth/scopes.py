@@ -1,0 +1,59 @@
+"""Which addresses a token of a scope reaches: a short list for each, and nothing else, whatever its role.
+
+A scope narrows what the account may; it never widens it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flycam.catalog.access_records import Scope
+from flycam.errors import AccessDenied
+from flycam.messages import Bilingual, _
+
+_READ_METHODS = frozenset({"GET", "HEAD"})
+_SEARCH = "/stac/search"
+"""A search of the standard, which is a POST where the question is long."""
+
+_WRITABLE_PATHS: Mapping[Scope, tuple[str, ...]] = {
+    Scope.MAP: ("/tiles", "/tilejson", "/wmts", "/ogc", "/stac", "/cog", "/kml"),
+    Scope.UPLOADS: ("/api/uploads", "/files"),
+    Scope.SYNC: ("/api/sync",),
+}
+_READABLE_PATHS: Mapping[Scope, frozenset[str]] = {
+    Scope.MAP: frozenset({"/api/session"}),
+    Scope.UPLOADS: frozenset({"/api/session", "/api/events"}),
+    Scope.SYNC: frozenset({"/api/session"}),
+}
+_SCOPE_MESSAGES: Mapping[Scope, tuple[str, str]] = {
+    Scope.MAP: ("looking at the map from a GIS program", "xem bản đồ từ phần mềm GIS"),
+    Scope.UPLOADS: ("uploads", "tải ảnh lên"),
+    Scope.SYNC: ("flycam sync", "lệnh flycam sync"),
+}
+
+
+def is_in_scope(scope: Scope, method: str, path: str) -> bool:
+    """Whether a token of this scope may ask this of this address."""
+    if scope is Scope.ALL:
+        return True
+    if method in _READ_METHODS and path in _READABLE_PATHS[scope]:
+        return True
+    is_under = any(path == one or path.startswith(f"{one}/") for one in _WRITABLE_PATHS[scope])
+    return is_under and (scope is not Scope.MAP or method in _READ_METHODS or path == _SEARCH)
+
+
+def build_scope_error(name: str, scope: Scope) -> AccessDenied:
+    """What is said to whoever asks for what the token does not reach."""
+    said, said_vi = _SCOPE_MESSAGES[scope]
+    return AccessDenied(
+        _(
+            "{name}: this token is for {said} only; take one for everything, or sign in as yourself",
+            name=name,
+            said=Bilingual(said, said_vi),
+        )
+    )
+
+
+def can_sign_in(scope: Scope) -> bool:
+    """Whether a browser may come in by such a token: one for uploads has a page of its own."""
+    return scope in (Scope.ALL, Scope.UPLOADS)

@@ -1,0 +1,352 @@
+"""What a connection may cost before its request is known: bytes, time, and how many an address holds.
+
+The head of a request, the lines around the parts of its body, and the reading of an answer are bounded here;
+bodies themselves in `answering.bodies`. Without it whoever sends a header that never ends, a letter a minute,
+or asks for a film and never reads it, holds the event loop or a connection for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any, NoReturn
+
+import httptools
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+HEAD_TIMEOUT_S = 20.0
+"""From the connection, or the answer before, to the last line of a head. Behind it idle connections are
+ended sooner (uvicorn's keep-alive, 5 s)."""
+MAX_HEAD_BYTES = 64 << 10
+MAX_LINE_BYTES = 8 << 10
+"""Of the target, of each header but the cookies, and of a line around the parts of a body: what reads these
+splits, decodes or copies them on the event loop."""
+MAX_HEADER_FIELDS = 100
+"""Headers of a request, and names in its query: each costs a call, however short it is."""
+MAX_COOKIES = 256
+"""Browsers keep 180 of one host, of 4 KB each, and send them in one header."""
+MAX_PIPELINED = 16
+"""Requests sent ahead of their answers; browsers send none."""
+MIN_CHUNK_BYTES = 8
+"""Bytes of a body for each byte of the lines around its chunks, beyond MAX_LINE_BYTES: a chunk of one byte
+costs as much as one of a megabyte."""
+_AROUND_CHUNK_BYTES = len(b"1\r\n\r\n")
+MAX_UNREAD_BYTES = 64 << 20
+"""Of a body that goes on behind its answer: who sends all of it and reads then would not learn why it was
+refused. Our own senders send 8 MiB at once, others a whole photo or the beginning of a film."""
+READER_TIMEOUT_S = 60.0
+MIN_READER_BYTES = 48 << 10
+"""So much of what waits to be sent must have gone within READER_S: a line of 8 kbit/s carries it."""
+MAX_CONNECTIONS_PER_NETWORK = 256
+"""Connections of one network (`to_client_network`): a room of twenty browsers opens half as many."""
+_IPV6_SITE_BITS = 64
+_LOCAL_IPV6_NETWORKS = (ip_network("fe80::/10"), ip_network("fc00::/7"))
+"""Link-local and unique-local addresses: all of a building have one /64."""
+
+ENDED_CONNECTIONS: Counter[str] = Counter(
+    dict.fromkeys(
+        (
+            "body behind its answer",
+            "handshake",
+            "head",
+            "large head",
+            "no HTTP",
+            "pipelined requests",
+            "reader",
+            "too many connections",
+            "upgrade with a body",
+        ),
+        0,
+    )
+)
+"""Connections of this process that were ended, by what was too slow or too large; `/metrics` tells."""
+
+
+def to_client_network(address: str) -> str:
+    """Return the network that one household or office has out on the internet: of IPv6 the /64. Else the
+    address itself: also of a local network's own (fe80::, fd00::), where everybody is in one /64, and one who
+    guesses would bar all others."""
+    ip = _parse_ip(address)
+    if ip is None:
+        return address
+    if ip.version == 4 or any(ip in one for one in _LOCAL_IPV6_NETWORKS):
+        return str(ip)
+    prefix = int(ip) >> _IPV6_SITE_BITS << _IPV6_SITE_BITS
+    return str(ip.ipv4_mapped or ip_network((prefix, _IPV6_SITE_BITS)))
+
+
+def _parse_ip(address: str) -> IPv4Address | IPv6Address | None:
+    """Parse an address, without the interface behind "%"; None for what is none."""
+    try:
+        return ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+
+
+class Connections:
+    """Count the open connections of one server, in all and by network."""
+
+    def __init__(self, max_open: int, proxies: Iterable[str]) -> None:
+        """Count at most `max_open`; proxies: addresses and networks, behind which many people are one."""
+        self._max_open = max_open
+        self._proxies = [ip_network(one, strict=False) for one in proxies]
+        self._open = 0
+        self._by_network: Counter[str] = Counter()
+
+    def admit(self, address: str) -> bool:
+        """Count one more connection and return True; where there are too many return False."""
+        network = to_client_network(address)
+        if self._open >= self._max_open:
+            return False
+        if self._by_network[network] >= MAX_CONNECTIONS_PER_NETWORK and not self._is_proxy(address):
+            return False
+        self._open += 1
+        self._by_network[network] += 1
+        return True
+
+    def release(self, address: str) -> None:
+        """Forget a connection that was admitted."""
+        network = to_client_network(address)
+        self._open -= 1
+        self._by_network[network] -= 1
+        if not self._by_network[network]:
+            del self._by_network[network]
+
+    def _is_proxy(self, address: str) -> bool:
+        ip = _parse_ip(address)
+        return ip is not None and any(ip in one for one in self._proxies)
+
+
+class _LimitExceeded(Exception):
+    """A bound was passed in the middle of what the parser was given; the connection is ended already."""
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """HTTP/1.1 as uvicorn speaks it, with an end to waiting."""
+
+    def __init__(self, release: Callable[[], None], **kwargs: Any) -> None:
+        """release: called once when the connection is lost."""
+        super().__init__(**kwargs)
+        self._release = release
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._reader_timer: asyncio.TimerHandle | None = None
+        self._cycles: list[RequestResponseCycle] = []
+        """Requests that are not answered yet; uvicorn knows the last one alone."""
+        self._head_bytes = 0
+        self._is_head = True
+        self._is_last = self._is_ended = False
+        self._around_bytes = 0
+        """Of this request, that were no body."""
+        self._line_bytes = 0
+        """Since the last of its body: httptools copies an unfinished line with each piece of it."""
+        self._body_bytes = self._unread_bytes = self._chunks = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_timer(self._head_timer)
+        self._cancel_timer(self._reader_timer)
+        self._release()
+        self._notify_disconnect()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_last or self.transport.is_closing():
+            return
+        self._around_bytes += len(data)
+        self._line_bytes += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        is_long_line = self._line_bytes > MAX_LINE_BYTES and not self._is_head
+        if is_long_line or self._around_bytes > MAX_HEAD_BYTES + self._body_bytes // MIN_CHUNK_BYTES:
+            self._end("large head")
+
+    def send_400_response(self, msg: str) -> None:
+        if not self.transport.is_closing():  # a bound that was passed ends the parsing as garbage does
+            ENDED_CONNECTIONS["no HTTP"] += 1
+            super().send_400_response(msg)
+            self._await_reader()
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._exceed("pipelined requests")
+        self._head_bytes = self._around_bytes = 0
+        self._body_bytes = self._unread_bytes = self._chunks = 0
+        self._is_head = True
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > MAX_LINE_BYTES or self.url.count(b"&") > MAX_HEADER_FIELDS:
+            self._refuse(
+                414,
+                f"the address is longer than {MAX_LINE_BYTES} bytes or names more than "
+                f"{MAX_HEADER_FIELDS} values",
+                f"địa chỉ dài quá {MAX_LINE_BYTES} byte hoặc có hơn {MAX_HEADER_FIELDS} giá trị",
+            )
+        self._count_head_bytes(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_head_bytes(name, value)
+        if not self._is_head:
+            return  # a trailer: it would join the headers that the door has read already
+        if len(self.headers) >= MAX_HEADER_FIELDS:
+            self._exceed("large head")
+        super().on_header(name, value)
+        is_cookie = self.headers[-1][0] == b"cookie"
+        if value.count(b";") > MAX_COOKIES if is_cookie else len(value) > MAX_LINE_BYTES:
+            self._refuse(
+                431,
+                f"a header is longer than {MAX_LINE_BYTES} bytes, or holds more than {MAX_COOKIES} cookies",
+                f"một dòng đầu yêu cầu dài quá {MAX_LINE_BYTES} byte hoặc có hơn {MAX_COOKIES} cookie",
+            )
+
+    def on_headers_complete(self) -> None:
+        self._cancel_timer(self._head_timer)
+        self._is_head = False
+        self._line_bytes = 0
+        if self.url[:1] != b"/":
+            self._apply_target_host()
+        super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self._decline_upgrade()
+        self._cycles = [*(one for one in self._cycles if not one.response_complete), self.cycle]
+
+    def on_body(self, body: bytes) -> None:
+        self._around_bytes -= len(body)
+        self._body_bytes += len(body)
+        self._line_bytes = 0
+        super().on_body(body)
+        if self.cycle.response_complete:
+            self._unread_bytes += len(body)
+            if self._unread_bytes > MAX_UNREAD_BYTES:
+                self._exceed("body behind its answer")
+
+    def on_chunk_header(self) -> None:
+        """Count one more chunk, within the piece that the parser was given: it may hold 40 000 of them."""
+        self._chunks += 1
+        allowed = MAX_LINE_BYTES + self._body_bytes // MIN_CHUNK_BYTES
+        if self._chunks * _AROUND_CHUNK_BYTES > allowed:
+            self._exceed("large head")
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._await_reader()
+        elif self.cycle.response_complete:
+            self._await_head()  # what is left of a body that was refused is waited for no longer than that
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._await_reader()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        self._cancel_timer(self._reader_timer)
+        super().resume_writing()
+        if self.transport.is_closing():
+            self._await_reader()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Start on a request, unless its connection is ended before that: by what came with it."""
+
+        async def answer(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+            if not cycle.disconnected:
+                await app(scope, receive, send)
+
+        super()._start_asgi_task(cycle, answer)
+
+    def _apply_target_host(self) -> None:
+        """Believe `GET http://host/…` before the Host line (RFC 9112, 3.2.2); uvicorn drops what it names."""
+        target = httptools.parse_url(self.url)
+        name = target.host or b""
+        host = (b"[%b]" % name if b":" in name else name) + (b":%d" % target.port if target.port else b"")
+        lines = [one for one in self.headers if one[0] == b"host"]
+        if len(lines) < 2:  # two are refused, whatever the target says
+            self.headers[:] = [(b"host", host), *(one for one in self.headers if one[0] != b"host")]
+
+    def _decline_upgrade(self) -> None:
+        """Answer a request to go on in another protocol in this one, and read nothing behind it.
+
+        The parser takes what follows for another request, its body too: whoever shares this connection by way
+        of a proxy would get the answer to that.
+        """
+        if any(name in (b"transfer-encoding", b"content-length") for name, _ in self.headers):
+            self._exceed("upgrade with a body")
+        self.cycle.keep_alive = False
+        self._is_last = True
+
+    def _await_head(self) -> None:
+        self._cancel_timer(self._head_timer)
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._end, "head")
+
+    def _await_reader(self) -> None:
+        """Wait until what is to be sent has gone: of a connection that is closing, too, which no further
+        answer would find paused."""
+        if self.transport.is_closing():
+            self._cancel_timer(self._head_timer)  # no head is waited for any more, and slow readers longer
+        self._cancel_timer(self._reader_timer)
+        waiting_bytes = self.transport.get_write_buffer_size()
+        self._reader_timer = self.loop.call_later(READER_TIMEOUT_S, self._check_reader, waiting_bytes)
+
+    def _check_reader(self, waited_bytes: int) -> None:
+        if waited_bytes - self.transport.get_write_buffer_size() >= MIN_READER_BYTES:
+            self._await_reader()  # an answer of megabytes, on a thin line
+        else:
+            self._end("reader")
+
+    def _count_head_bytes(self, *parts: bytes) -> None:
+        self._head_bytes += sum(map(len, parts))
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._exceed("large head")
+
+    def _refuse(self, status: int, english: str, vi: str) -> NoReturn:
+        """End the connection from within the parser, and say why where no other answer is under way, whose
+        place this would take."""
+        if any(not one.response_complete for one in self._cycles):
+            self._exceed("large head")
+        ENDED_CONNECTIONS["large head"] += 1
+        said = f"{vi}\n{english}\n".encode()
+        lines = (
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(said)),
+            (b"connection", b"close"),
+        )
+        head = b"".join(b"%b: %b\r\n" % line for line in (*self.server_state.default_headers, *lines))
+        self.transport.write(STATUS_LINE[status] + head + b"\r\n" + said)
+        self.transport.close()
+        self._await_reader()
+        raise _LimitExceeded(english)
+
+    def _exceed(self, why: str) -> NoReturn:
+        """End the connection from within the parser, which then reads no further."""
+        self._end(why)
+        raise _LimitExceeded(why)
+
+    def _end(self, why: str) -> None:
+        """Count and abort; also what is closing, for that waits for whoever never reads."""
+        if self._is_ended:
+            return
+        self._is_ended = True
+        ENDED_CONNECTIONS[why] += 1
+        self._notify_disconnect()
+        self.transport.abort()
+
+    def _notify_disconnect(self) -> None:
+        """Let the application know that nobody is there: what it writes to a closed connection raises."""
+        for cycle in self._cycles:
+            cycle.disconnected = True
+            cycle.message_event.set()
+
+    def _cancel_timer(self, timer: asyncio.TimerHandle | None) -> None:
+        if timer is not None:
+            timer.cancel()

@@ -1,0 +1,153 @@
+"""`/api/drill`: a house without flights makes itself a drill to look at, by a process of its own.
+
+Only where nothing real is registered: a drill brings made-up ground and communes with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+
+from flycam.errors import DiskFull, FeatureDisabled
+from flycam.messages import _
+from flycam.pipeline.exercise_guard import require_no_real_data
+from flycam.pipeline.workspace import Workspace
+from flycam.serve.auth.authenticator import Principal
+from flycam.serve.auth.guards import AdminPrincipal
+from flycam.serve.command_process import TERMINATE_TIMEOUT_S, ReasonBilingual, run_command
+from flycam.serve.http.json_values import Json
+from flycam.serve.http.same_origin import CROSS_SITE_REQUEST, require_same_origin
+from flycam.serve.services import Services
+from flycam.store.disk_space import SPARE_BYTES
+
+router = APIRouter()
+
+_ENDED: ReasonBilingual = (
+    "the program that made the drill ended without a word; ask again, or run 'flycam demo --no-serve'",
+    "chương trình lập bản diễn tập dừng đột ngột; hãy thử lại, hoặc chạy 'flycam demo --no-serve'",
+)
+DRILL_BYTES = 512 << 20
+"""More than its photos, their originals in the store and its maps take, also while it is made."""
+_LOG = logging.getLogger("flycam.serve")
+
+
+class DrillState(StrEnum):
+    """NONE: nobody asked for one since this server started; FAILED: `why` says why not."""
+
+    NONE = "none"
+    MAKING = "making"
+    MADE = "made"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class _DrillProgress:
+    state: DrillState = DrillState.NONE
+    why: ReasonBilingual = ("", "")
+
+
+class DrillService:
+    """The drill that this server makes. `ask_to_stop` and `stop` after serving: what is half done the next
+    one completes."""
+
+    def __init__(self, services: Services) -> None:
+        self._workspace = services.workspace
+        self._command = services.drill_command
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._progress = _DrillProgress()
+
+    @property
+    def progress(self) -> _DrillProgress:
+        """How far it is."""
+        return self._progress
+
+    def begin(self, visitor: Principal) -> None:
+        """Make one, if none is on its way. Raises RealDataHere, NotOffered, StorageTrouble, DiskFull."""
+        require_no_real_data(self._workspace)
+        if not self._command:
+            raise FeatureDisabled(_("this server makes no drill; run 'flycam demo --no-serve' on it"))
+        with self._lock:
+            if self._progress.state is DrillState.MAKING:
+                return
+            require_drill_space(self._workspace)
+            self._workspace.catalog.audit.append(visitor.name, "drill asked", "")
+            self._progress = _DrillProgress(DrillState.MAKING)
+            self._thread = threading.Thread(target=self._run, args=(visitor.name,), name="drill", daemon=True)
+            self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Let the work end, without waiting for it."""
+        self._stop.set()
+
+    def stop(self) -> None:
+        """End the work."""
+        self.ask_to_stop()
+        if self._thread is not None:
+            self._thread.join(2 * TERMINATE_TIMEOUT_S)
+
+    def _run(self, operator: str) -> None:
+        try:
+            why = self._make_drill(operator)
+        except Exception:  # noqa: BLE001  whatever it is, the page must hear that it is over
+            _LOG.exception("drill")
+            why = _ENDED
+        self._progress = (
+            _DrillProgress(DrillState.MADE) if why is None else _DrillProgress(DrillState.FAILED, why)
+        )
+
+    def _make_drill(self, operator: str) -> ReasonBilingual | None:
+        ran = run_command(self._command, operator, self._workspace.power, self._stop)
+        return None if ran.code == 0 else ran.describe_failure(_ENDED)
+
+
+def require_drill_space(workspace: Workspace) -> None:
+    """Raise DiskFull, with the cure, where a drill would take what is left free for flights."""
+    place = workspace.find_fullest_disk()
+    if place is None or place.free_bytes >= SPARE_BYTES + DRILL_BYTES:
+        return
+    gb, gb_free = (SPARE_BYTES + DRILL_BYTES) / 1e9, place.free_bytes / 1e9
+    raise DiskFull(
+        _(
+            "{name}: {gb_free:.1f} GB are left and making a drill needs {gb:.1f} GB; free "
+            "some there ('flycam collect'), or make it on another disk: flycam demo --data "
+            "FOLDER",
+            name=place.name,
+            gb_free=gb_free,
+            gb=gb,
+        )
+    )
+
+
+def _get_drill_service(request: Request) -> DrillService:
+    drilling: DrillService = request.app.state.drilling
+    return drilling
+
+
+DrillServiceHere = Annotated[DrillService, Depends(_get_drill_service)]
+
+
+@router.post("/api/drill", status_code=202)
+def start_drill(request: Request, drilling: DrillServiceHere, principal: AdminPrincipal) -> Json:
+    """Begin to make a drill (administrators only); the same asked again while it is made is the same drill.
+    409: a real flight, terrain or commune is here. 404: this server makes none. 507: no room for one."""
+    require_same_origin(request, CROSS_SITE_REQUEST)
+    drilling.begin(principal)
+    return _describe_progress(drilling)
+
+
+@router.get("/api/drill")
+def get_drill_state(drilling: DrillServiceHere, _: AdminPrincipal) -> Json:
+    """How far it is: none, making, made, failed (with `sentence`, `sentence_vi`)."""
+    return _describe_progress(drilling)
+
+
+def _describe_progress(drilling: DrillService) -> Json:
+    standing = drilling.progress
+    return {"state": standing.state.value, "sentence": standing.why[0], "sentence_vi": standing.why[1]}

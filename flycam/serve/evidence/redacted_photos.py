@@ -1,0 +1,233 @@
+"""Photos as they go to those from whom redaction masks hold: pixels alone, with the masks burnt in.
+
+What else the file holds (its own thumbnail, positions, a second picture behind the first) may show what the
+mask covers, and is left out. What cannot be covered is not handed out.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from flycam.catalog.records import FrameRecord
+from flycam.errors import FrameUnreadable, ObjectMissing, TileCorrupt
+from flycam.geodata.crs import to_work
+from flycam.geometry.monoplotting import project_image_grid, trace_cell_rays
+from flycam.geometry.pixel_redaction import redact_pixels
+from flycam.geometry.terrain import TerrainGrid, interpolate_heights
+from flycam.ingest.photo.pixels import parse_photo
+from flycam.messages import _
+from flycam.serve.auth.authenticator import Principal
+from flycam.serve.tiles.terrain_cache import TerrainCache
+from flycam.serve.tiles.visible_flights import build_withheld_error
+from flycam.store import keys
+
+Pixels = NDArray[np.uint8]
+
+REDACTED_HEADERS = {
+    "Cache-Control": "private, no-cache",
+    "Vary": "Authorization, Cookie",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Headers of a photo with masks burnt in: a browser asks anew each time, for masks come and go."""
+
+PREVIEW_SIDE_PX = 720
+_LARGE_PX = 2000
+_DECODE_FULL = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_DECODE_REDUCED = cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_IGNORE_ORIENTATION
+_ORIGINAL_QUALITY, _PREVIEW_QUALITY = 92, 78
+_MARGIN_CELLS = 3
+_RISES_M, _NEAR_M = 20.0, 200.0
+_CONCURRENT_PHOTOS = threading.BoundedSemaphore(
+    2
+)  # a photo of 48 megapixels takes 300 MB while it is covered
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRedaction:
+    """What is burnt into a photo: polygons (shares of width and height), and cells over the picture."""
+
+    polygons: tuple[NDArray[np.float64], ...]
+    cells: NDArray[np.bool_] | None
+
+
+def find_photo_redaction(
+    frame: FrameRecord, grounds: TerrainCache, principal: Principal
+) -> PhotoRedaction | None:
+    """What masks hold of a photo from a visitor; None: nothing.
+
+    Its own masks as they were drawn, and the ground that masks on other photos show, as far as this one shows
+    it. Raises AccessDenied where nobody can say which part of it that is.
+    """
+    sees = principal.access_policy
+    size = np.asarray(frame.header.interior.image_size_px, dtype=np.float64)
+    polygons = tuple(
+        shapely.get_coordinates(shapely.from_wkb(one)) / size for one in sees.get_redactions(frame.frame_id)
+    )
+    beside = sees.get_adjacent_redacted_ground(frame.frame_id, frame.footprint_wkb)
+    cells = None if beside is None else _find_cells_showing(frame, beside, grounds, principal)
+    if not polygons and (cells is None or not cells.any()):
+        return None
+    return PhotoRedaction(polygons, cells)
+
+
+def encode_redacted_jpeg(data: bytes, frame: FrameRecord, covering: PhotoRedaction) -> bytes:
+    """A photo at its full size as a JPEG, covered. FrameUnreadable for what is no picture to OpenCV."""
+    with _CONCURRENT_PHOTOS:
+        picture = _decode_photo(data, _DECODE_FULL, frame)
+        if picture is None:
+            raise _build_not_redactable_error(frame)
+        return _encode_jpeg(redact_pixels(picture, covering.polygons, covering.cells), _ORIGINAL_QUALITY)
+
+
+def encode_preview_jpeg(data: bytes, frame: FrameRecord, covering: PhotoRedaction | None) -> bytes:
+    """A photo reduced to a small JPEG, covered. Raises FrameUnreadable for what is no picture to OpenCV."""
+    is_large = max(frame.header.interior.image_size_px) > _LARGE_PX
+    picture = _decode_photo(data, _DECODE_REDUCED, frame) if is_large else None
+    if picture is None:
+        picture = _decode_photo(data, _DECODE_FULL, frame)
+    if picture is None:
+        raise _build_no_preview_error(frame)
+    scale = min(1.0, PREVIEW_SIDE_PX / max(picture.shape[:2]))
+    if scale < 1:
+        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        picture = small.astype(np.uint8, copy=False)
+    if covering is not None:
+        picture = redact_pixels(picture, covering.polygons, covering.cells)
+    return _encode_jpeg(picture, _PREVIEW_QUALITY)
+
+
+def _find_cells_showing(
+    frame: FrameRecord, ground: BaseGeometry, grounds: TerrainCache, principal: Principal
+) -> NDArray[np.bool_]:
+    """Cells of a photo that may show some ground (lon/lat). AccessDenied where nobody can say."""
+    if frame.exterior is None or frame.dem_id is None:
+        raise build_withheld_error(frame.header.provenance.source_name, principal.name)
+    try:
+        terrain = grounds.grid(keys.format_terrain_key(frame.dem_id))
+    except (ObjectMissing, TileCorrupt) as error:
+        raise build_withheld_error(frame.header.provenance.source_name, principal.name) from error
+    work_crs = frame.exterior.work_crs
+    lattice = project_image_grid(frame.header.interior, frame.exterior, terrain)
+    wanted = shapely.transform(ground, lambda lonlat: to_work(lonlat, work_crs))
+    cells = find_cells_on(lattice, wanted)
+    if cells is None:
+        raise build_withheld_error(frame.header.provenance.source_name, principal.name)
+    unknown = find_unmapped_ground(wanted, terrain)
+    if unknown.is_empty:
+        return cells
+    tracks = trace_cell_rays(frame.header.interior, frame.exterior, terrain, cells.shape)
+    return cells | find_cells_towards(lattice, tracks, unknown, estimate_heights_beyond(terrain, unknown))
+
+
+def find_unmapped_ground(area: BaseGeometry, terrain: TerrainGrid) -> BaseGeometry:
+    """Those parts of some ground (work CRS) whose height the terrain does not know everywhere."""
+    parts = shapely.get_parts(area)
+    known = [np.isfinite(interpolate_heights(terrain, shapely.get_coordinates(one))).all() for one in parts]
+    return shapely.union_all([one for one, is_known in zip(parts, known, strict=True) if not is_known])
+
+
+def find_cells_towards(
+    lattice: NDArray[np.float64],
+    tracks: NDArray[np.float64],
+    wanted: BaseGeometry,
+    heights_m: tuple[float, float],
+) -> NDArray[np.bool_]:
+    """Cells that meet no mapped ground and look through where some lies that nobody has mapped: each may show
+    it.
+
+    heights_m  between which that ground lies, and what stands on it
+    """
+    meets = np.isfinite(_cell_corners(lattice)[..., 0]).any(axis=2)
+    looks = ~meets & np.isfinite(tracks).all(axis=(2, 3))
+    cells = np.zeros(meets.shape, dtype=np.bool_)
+    start, stop = tracks[looks][:, 0], tracks[looks][:, 1]
+    level_m = np.maximum(np.linalg.norm((stop - start)[:, :2], axis=1), 1e-6)
+    ahead, slope = (stop - start)[:, :2] / level_m[:, None], (stop - start)[:, 2] / level_m
+    lines = shapely.linestrings(np.stack([start[:, :2], stop[:, :2]], axis=1))
+    found = np.zeros(len(lines), dtype=np.bool_)
+    for part in shapely.get_parts(wanted):
+        middle = shapely.get_coordinates(part.centroid)[0]
+        around_m = float(np.linalg.norm(shapely.get_coordinates(part) - middle, axis=1).max())
+        along_m = np.einsum("ni,ni->n", middle - start[:, :2], ahead)
+        over = [start[:, 2] + slope * np.maximum(along_m + side * around_m, 0.0) for side in (-1.0, 1.0)]
+        passes = (np.maximum(*over) >= heights_m[0]) & (np.minimum(*over) <= heights_m[1])
+        found |= passes & shapely.intersects(lines, part)
+    cells[looks] = found
+    return cells
+
+
+def estimate_heights_beyond(terrain: TerrainGrid, wanted: BaseGeometry) -> tuple[float, float]:
+    """Between which heights ground that is not mapped may lie, with what stands on it: as the mapped ground
+    does within _NEAR_M of it (all of it, where there is none), and _RISES_M more either way."""
+    west, south, east, north = shapely.bounds(shapely.buffer(wanted, _NEAR_M))
+    (left, top), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
+    rows = slice(max(int((top - north) / step_s), 0), max(int((top - south) / step_s) + 2, 0))
+    columns = slice(max(int((west - left) / step_e), 0), max(int((east - left) / step_e) + 2, 0))
+    near = terrain.heights_m[rows, columns]
+    known = near if np.isfinite(near).any() else terrain.heights_m
+    return float(np.nanmin(known)) - _RISES_M, float(np.nanmax(known)) + _RISES_M
+
+
+def find_cells_on(lattice: NDArray[np.float64], wanted: BaseGeometry) -> NDArray[np.bool_] | None:
+    """Cells of a picture that may show some ground (work CRS): by where their corners lie; and beside them
+    those of which nobody knows what ground they show. None where that is all of them."""
+    shapely.prepare(wanted)
+    corners = _cell_corners(lattice)[..., :2]
+    met = np.isfinite(corners[..., 0])
+    cells = np.zeros(met.shape[:2], dtype=np.bool_)
+    rows, columns = np.nonzero(met.any(axis=2))
+    if not rows.size:
+        return None
+    some = [corners[row, column][met[row, column]] for row, column in zip(rows, columns, strict=True)]
+    hulls = shapely.convex_hull([shapely.MultiPoint(one) for one in some])
+    cells[rows, columns] = shapely.intersects(hulls, wanted)
+    return cells | (~met.any(axis=2) & _grow_cells(cells))
+
+
+def _grow_cells(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cells and those around them: what stands on masked ground rises before the sky, or before what nobody
+    has mapped, where no ray says that it is there."""
+    around = np.ones((2 * _MARGIN_CELLS + 1, 2 * _MARGIN_CELLS + 1), np.uint8)
+    return cv2.dilate(cells.astype(np.uint8), around).astype(np.bool_)
+
+
+def _cell_corners(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each cell its corners: rows × columns × 4 × 3."""
+    return np.stack([lattice[:-1, :-1], lattice[:-1, 1:], lattice[1:, :-1], lattice[1:, 1:]], axis=2)
+
+
+def _decode_photo(data: bytes, flags: int, frame: FrameRecord) -> Pixels | None:
+    try:
+        parse_photo(data, Path(frame.header.provenance.source_name))  # other boxes give originals too
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except (FrameUnreadable, cv2.error):
+        return None
+    return None if picture is None else picture.astype(np.uint8, copy=False)
+
+
+def _encode_jpeg(picture: Pixels, quality: int) -> bytes:
+    _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return jpeg.tobytes()
+
+
+def _build_no_preview_error(frame: FrameRecord) -> FrameUnreadable:
+    name = frame.header.provenance.source_name
+    return FrameUnreadable(_("{name}: no preview can be made; open the original", name=name))
+
+
+def _build_not_redactable_error(frame: FrameRecord) -> FrameUnreadable:
+    name = frame.header.provenance.source_name
+    return FrameUnreadable(
+        _(
+            "{name}: a part of this photo is masked, and this kind of file cannot be covered; ask an analyst",
+            name=name,
+        )
+    )

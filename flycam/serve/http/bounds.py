@@ -1,0 +1,41 @@
+"""The rectangle that a request asks for, and how many outlines one answer holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Protocol, TypeVar
+
+from flycam.catalog.records import BoundsLonLat
+from flycam.errors import InputUnusable
+from flycam.messages import _
+
+MAX_OUTLINE_BYTES = 32 << 20
+"""Of one answer: two million corners."""
+
+
+class _Outlined(Protocol):
+    @property
+    def wkb(self) -> bytes: ...
+
+
+HasOutline = TypeVar("HasOutline", bound=_Outlined)
+
+
+def take_fitting_outlines(things: Sequence[HasOutline]) -> list[HasOutline]:
+    """The first of them, as many as one answer holds outlines of."""
+    sizes = accumulate(len(one.wkb) for one in things)
+    return [one for one, size in zip(things, sizes, strict=True) if size <= MAX_OUTLINE_BYTES]
+
+
+def parse_bounds(text: str | None) -> BoundsLonLat | None:
+    """ "west,south,east,north" in degrees; InputUnusable if it is anything else."""
+    if text is None:
+        return None
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputUnusable(_("bounds={text}: give west,south,east,north in degrees", text=text)) from error
+    if not (west <= east and south <= north):
+        raise InputUnusable(_("bounds={text}: west must not exceed east, nor south north", text=text))
+    return west, south, east, north

@@ -1,0 +1,141 @@
+"""Bodies of requests: never larger than what is expected, never waited for without an end.
+
+How large a JSON body may be stands at its route (`openapi_extra=bounded(…)`, else MAX_BYTES), where clients
+read it too; what takes other bodies counts for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from functools import partial
+from typing import Any
+
+from fastapi import Request
+
+from flycam.frame.payload_decoding import parse_bounded_json
+from flycam.serve.http.errors import Refused
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MAX_BODY_BYTES = 256 << 10
+"""Of a route that names no other bound: a polygon of ten thousand corners fits."""
+MAX_SIGN_IN_BYTES = 4 << 10
+"""Of a route that anybody may call."""
+MAX_LARGE_BYTES = 4 << 20
+"""Of a route that takes pictures, heads of photos, or the names of a card's files."""
+MAX_JSON_VALUES = 1 << 18
+"""Values in a JSON body: each takes some 100 bytes of memory."""
+IDLE_TIMEOUT_S = 30.0
+"""Longest wait for the next part of a body."""
+MIN_BYTES_PER_S = 256.0
+"""On the whole, IDLE_S aside: whoever sends a byte now and then is not waited for as long as he likes."""
+_SHORT_BYTES = 32 << 10
+"""Of JSON that is parsed on the event loop, within a millisecond."""
+
+
+class ClientDisconnected(Refused):
+    """The client is gone in the middle of its body; nobody is there to read the answer."""
+
+    def __init__(self) -> None:
+        super().__init__(400, "the line was cut", "đường truyền bị đứt")
+
+
+def build_too_large_error(max_bytes: int) -> Refused:
+    """413."""
+    return Refused(
+        413,
+        f"the request is larger than the {max_bytes} bytes that fit here",
+        f"yêu cầu lớn hơn {max_bytes} byte cho phép",
+    )
+
+
+def build_too_slow_error() -> Refused:
+    """408."""
+    return Refused(
+        408,
+        f"nothing, or next to nothing, came for {IDLE_TIMEOUT_S:.0f} s: ask where to go on, then send "
+        "the rest",
+        f"không nhận được gì, hoặc gần như không, trong {IDLE_TIMEOUT_S:.0f} giây: hãy hỏi lại vị trí "
+        "rồi gửi tiếp",
+    )
+
+
+def read_byte_count_header(request: Request, name: str) -> int:
+    """A number of bytes in a header. Raises Refused 400."""
+    said = request.headers.get(name, "")
+    if not (said.isascii() and said.isdigit() and len(said) < 16):
+        raise Refused(400, f"{name}: must be a whole number of bytes", f"{name}: phải là số byte nguyên")
+    return int(said)
+
+
+class BodyReader:
+    """Waits for the parts of one body: IDLE_S for each, and IDLE_S beyond what all of them take at
+    LEAST_BYTES_S. What is done with a part between two waits is not held against who sends."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._left_s = IDLE_TIMEOUT_S
+
+    async def receive_part(self) -> Message:
+        """The next part. Raises Refused 408."""
+        began_s = time.monotonic()
+        try:
+            message = await asyncio.wait_for(self._receive(), max(min(self._left_s, IDLE_TIMEOUT_S), 0.0))
+        except TimeoutError as error:
+            raise build_too_slow_error() from error
+        self._left_s += len(message.get("body", b"")) / MIN_BYTES_PER_S - (time.monotonic() - began_s)
+        return message
+
+
+async def iterate_body(request: Request) -> AsyncIterator[bytes]:
+    """A body as it comes. Raises LineCut, and Refused 408 where it comes too slowly (`BodyReader`)."""
+    pace = BodyReader(request.receive)
+    more = True
+    while more:
+        message = await pace.receive_part()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        more = message.get("more_body", False)
+        if body := message.get("body", b""):
+            yield body
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Wait for a whole body. Raises LineCut, Refused 408 and 413."""
+    length = request.headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > max_bytes:
+        raise build_too_large_error(max_bytes)
+    body = bytearray()
+    async for part in iterate_body(request):
+        body += part
+        if len(body) > max_bytes:
+            raise build_too_large_error(max_bytes)
+    return bytes(body)
+
+
+def limit_body(max_bytes: int) -> dict[str, Any]:
+    """Give a route's JSON body this bound, in the description of the interface."""
+    return {"x-max-bytes": max_bytes}
+
+
+class ReadRequest(Request):
+    """A request whose body was read, and whose JSON is counted before it is parsed."""
+
+    def __init__(self, request: Request, body: bytes) -> None:
+        super().__init__(request.scope, request.receive)
+        self._read = body
+
+    async def body(self) -> bytes:
+        """Return the body."""
+        return self._read
+
+    async def json(self) -> Any:
+        """Parse the body, a large one in a thread. Raises ValueError."""
+        parse = partial(parse_bounded_json, self._read, MAX_JSON_VALUES)
+        return await asyncio.to_thread(parse) if len(self._read) > _SHORT_BYTES else parse()

@@ -1,0 +1,175 @@
+"""Every request, counted and timed by the template of its address, and told to the log where there is one."""
+
+from __future__ import annotations
+
+import re
+import time
+from bisect import bisect_left
+from collections.abc import Awaitable, Iterator, MutableMapping
+from itertools import accumulate
+from operator import countOf, itemgetter
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from flycam.frame.timestamp import format_iso
+from flycam.serve.http.errors import Refused, build_error_response
+from flycam.serve.http.request_bodies import App, Receive, Scope, Send
+from flycam.serve.http.request_log import RequestLog
+
+ACCOUNT_SCOPE_KEY = "flycam.account"
+"""Where in a request's scope the name of whoever was let in is kept, by each door."""
+TILE_TEMPLATE = "/tiles/{mosaic}/{z}/{x}/{y}"
+_FILE = "/{file}"
+_NAME = itemgetter(0)
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_BUCKETS_S = (0.005, 0.02, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+
+
+class RequestMetrics(Collector):
+    """What `/metrics` tells of requests. Names of addresses are templates: there are as many as routes.
+
+    Noted by the event loop alone, in plain numbers, and put into the exposition's words only when somebody
+    asks: the library's own counters lock and look up at each note, a tenth of what a tile costs.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.running = 0
+        self._times: dict[tuple[str, str, int], _DurationHistogram] = {}
+        registry.register(self)
+
+    def note(self, method: str, address: str, status: int, seconds: float) -> None:
+        """One that ended; status 0: cut off before it was answered."""
+        times = self._times.get((method, address, status))
+        if times is None:
+            known = method if method in _METHODS else "other"
+            times = self._times.setdefault((known, address, status), _DurationHistogram())
+        times.note(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """As the exposition format wants them (https://prometheus.io/docs/instrumenting/exposition_formats)."""
+        requests = CounterMetricFamily(
+            "flycam_http_requests", "Requests by address and status", labels=["method", "address", "status"]
+        )
+        by_address: dict[str, _DurationHistogram] = {}
+        for (method, address, status), times in list(self._times.items()):
+            requests.add_metric([method, address, str(status)], times.count)
+            by_address.setdefault(address, _DurationHistogram()).add(times)
+        yield requests
+        seconds = HistogramMetricFamily(
+            "flycam_http_request_seconds",
+            "From the head of a request to the end of its answer",
+            labels=["address"],
+        )
+        for address, times in by_address.items():
+            seconds.add_metric([address], *times.expose())
+        yield seconds
+        yield GaugeMetricFamily("flycam_http_requests_running", "Requests under way", self.running)
+
+
+class _DurationHistogram:
+    """Durations of requests that are alike, by bucket."""
+
+    __slots__ = ("_counts", "_sum_s")
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(_BUCKETS_S) + 1)
+        self._sum_s = 0.0
+
+    def note(self, seconds: float) -> None:
+        self._counts[bisect_left(_BUCKETS_S, seconds)] += 1
+        self._sum_s += seconds
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return sum(self._counts)
+
+    def add(self, others: _DurationHistogram) -> None:
+        """Count those of others as well."""
+        self._counts = [mine + more for mine, more in zip(self._counts, others._counts, strict=True)]
+        self._sum_s += others._sum_s
+
+    def expose(self) -> tuple[list[tuple[str, float]], float]:
+        """(upper bound as text, how many within it) of each bucket; seconds in all."""
+        bounds = [*(str(bound) for bound in _BUCKETS_S), "+Inf"]
+        within = accumulate(self._counts)
+        return [(bound, float(count)) for bound, count in zip(bounds, within, strict=True)], self._sum_s
+
+
+class MeteredApp:
+    """The application, with all that is asked of it seen; what names two hosts does not reach it."""
+
+    def __init__(self, app: App, figures: RequestMetrics, log: RequestLog | None) -> None:
+        self._app, self._figures, self._log = app, figures, log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = size = 0
+
+        def send_seen(message: MutableMapping[str, Any]) -> Awaitable[None]:
+            nonlocal status, size
+            if not status and message["type"] == "http.response.start":
+                status = message["status"]
+            elif log is not None:
+                size += len(message.get("body", b""))
+            return send(message)
+
+        refusal = _find_host_error(scope)
+        log = self._log
+        at_ns, began_s = 0 if log is None else time.time_ns(), time.perf_counter()
+        self._figures.running += 1
+        try:
+            if refusal is None:
+                await self._app(scope, receive, send_seen)
+            else:
+                for message in build_error_response(refusal, scope):
+                    await send_seen(message)
+        finally:
+            seconds = time.perf_counter() - began_s
+            self._figures.running -= 1
+            address = find_address_template(scope)
+            self._figures.note(scope["method"], address, status, seconds)
+            if log is not None:
+                log.note(
+                    {
+                        "time": format_iso(at_ns),
+                        "method": scope["method"],
+                        "address": address,
+                        "status": status or None,
+                        "ms": round(1e3 * seconds, 1),
+                        "bytes": size,
+                        "account": scope.get(ACCOUNT_SCOPE_KEY),
+                        "from": (scope.get("client") or (None,))[0],
+                    }
+                )
+
+
+def _find_host_error(scope: Scope) -> Refused | None:
+    """Return why a request is none, whatever it asks for; None if it is one."""
+    hosts = countOf(map(_NAME, scope["headers"]), b"host")
+    if hosts > 1 or (hosts == 0 and scope["http_version"] != "1.0"):
+        # RFC 9112, 3.2: whoever hands on the one line may have been asked by the other
+        return Refused(
+            400,
+            "the request names no host, or two: send one Host line; a proxy must replace it, not add one",
+            "yêu cầu không có hoặc có hai dòng Host: chỉ gửi một dòng; máy trung gian phải thay, không thêm",
+        )
+    if _CONTROL.search(scope["path"]):
+        # a route's pattern ends before a last line end, a proxy's rule for the address does not
+        return Refused(400, "the address holds control characters", "địa chỉ có ký tự điều khiển")
+    return None
+
+
+def find_address_template(scope: Scope) -> str:
+    """The template of a request's address, which holds nothing that whoever asks has written."""
+    path: str = scope["path"]
+    if path.startswith("/tiles/"):
+        return TILE_TEMPLATE
+    route = scope.get("route")
+    return str(getattr(route, "path", "") or _FILE)

@@ -1,0 +1,49 @@
+"""Whether a form that lets somebody in, or a request without a body, was sent by a page of our own.
+
+A page of another site could send it too, and the browser would come back signed in as somebody whom that site
+chose. A request without a body needs nobody's leave to be sent either. Browsers say whose page it was;
+programs say nothing, and need no cookie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from fastapi import Request
+
+from flycam.errors import AccessDenied
+from flycam.messages import Bilingual, verbatim
+
+FORM_HEADERS = {"Referrer-Policy": "same-origin"}
+"""Headers of a page whose form is checked: without it browsers send "null", as from another site's page."""
+
+CROSS_SITE_REQUEST = (
+    "this was asked by a page of another site: open this server's own page and press the button there",
+    "yêu cầu này do trang khác gửi: hãy mở trang của chính máy chủ này rồi bấm nút ở đó",
+)
+"""What to say where nobody signs in."""
+
+_SIGN_IN = (
+    "this sign-in was sent by a page of another site: open the link itself, and press its button",
+    "yêu cầu đăng nhập này do trang khác gửi: hãy mở chính liên kết rồi bấm nút trên trang đó",
+)
+_SAME_ORIGIN_VALUES = ("same-origin", "none")
+
+
+def require_same_origin(request: Request, message: tuple[str, str] = _SIGN_IN) -> None:
+    """Raise AccessDenied for a request that a page of another site sent. why: in English and Vietnamese."""
+    if not is_same_origin(request.headers):
+        raise AccessDenied(verbatim(Bilingual(message[0], message[1])))
+
+
+def is_same_origin(headers: Mapping[str, str]) -> bool:
+    """Whether no page of another site sent a request with these headers."""
+    said, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if said is not None:
+        return said in _SAME_ORIGIN_VALUES
+    # over http browsers say no more than this
+    try:
+        return origin is None or urlsplit(origin).netloc == headers.get("host")
+    except ValueError:  # no address: "http://[x"
+        return False

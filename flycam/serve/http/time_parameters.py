@@ -1,0 +1,24 @@
+"""The moment by which a request asks how things stood."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flycam.errors import InputUnusable
+from flycam.frame.timestamp import to_utc_ns
+from flycam.messages import _
+
+_MILLISECOND_NS = 1_000_000
+
+
+def parse_until(until: datetime | None) -> int | None:
+    """UTC nanoseconds of the end of the millisecond asked for, since times are told to the millisecond,
+    cut off; without a zone it is Vietnam's. None: now. Raises InputUnusable if it is too far from now."""
+    if until is None:
+        return None
+    try:
+        return to_utc_ns(until) // _MILLISECOND_NS * _MILLISECOND_NS + _MILLISECOND_NS - 1
+    except OverflowError as error:
+        raise InputUnusable(
+            _("until={until}: that is too far from now; give a day of the event", until=until.isoformat())
+        ) from error

@@ -1,0 +1,157 @@
+"""Commands that a kill or a power cut left on this machine are gone on with beside a server that starts."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from flycam.pipeline.job_journal import (
+    RETRYABLE_ERRORS,
+    InputState,
+    InterruptedJob,
+    finish_job,
+    list_interrupted_jobs,
+    update_tries,
+)
+from flycam.pipeline.power import Power
+from flycam.serve.command_process import FLYCAM, CommandResult, ReasonBilingual, run_command
+
+MAX_TRIES = 3
+"""So often a command is begun again by itself; one that was cut each time may be what cuts it."""
+
+RETRY_INTERVAL_S = 60.0
+"""What could not be gone on with is looked at again: a store that comes up after this server, a card."""
+
+_NICENESS = 10
+"""Behind the map and what is flown now."""
+
+_COMMAND_ENDED: ReasonBilingual = (
+    "it ended without a word; give it again by hand to see why",
+    "lệnh dừng đột ngột; hãy chạy lại bằng tay để xem lý do",
+)
+Announce = Callable[[str, str], None]
+
+
+@contextmanager
+def resume_jobs(
+    data_dir: Path, power: Power, announce: Announce, done: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Go on with what was left, one command after the other, each a process of its own, beside the block;
+    what has not ended with the block is gone on with at the next start.
+
+    say   told in English and Vietnamese what is gone on with and what came of it, in a thread of its own
+    done  called once all of it was looked at, if the block is still open
+    """
+    resumed = _JobResumer(data_dir, power, announce)
+    thread = threading.Thread(target=resumed.run, args=(done,), name="resuming", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        resumed.stop.set()
+        thread.join()
+
+
+class _JobResumer:
+    """What was left in a house; says each thing once."""
+
+    def __init__(self, data_dir: Path, power: Power, say: Announce) -> None:
+        self.stop = threading.Event()
+        self._data_dir = data_dir
+        self._power = power
+        self._say = say
+        self._announced: set[tuple[str, str]] = set()
+
+    def run(self, done: Callable[[], None]) -> None:
+        """Until nothing is left, or `stop` is set."""
+        is_first = True
+        while not self.stop.is_set() and (waiting := list_interrupted_jobs(self._data_dir)):
+            for one in waiting:
+                if not self.stop.is_set():
+                    self._resume_job(one)
+            if is_first and not self.stop.is_set():
+                done()
+                is_first = False
+            if list_interrupted_jobs(self._data_dir):
+                self.stop.wait(RETRY_INTERVAL_S)
+        if is_first and not self.stop.is_set():
+            done()
+
+    def _tell(self, english: str, vi: str) -> None:
+        if (english, vi) not in self._announced:
+            self._announced.add((english, vi))
+            self._say(english, vi)
+
+    def _resume_job(self, one: InterruptedJob) -> None:
+        command, place = str(one.command), one.command.working_dir
+        given = one.command.check_inputs()
+        if one.command.tries >= MAX_TRIES:
+            finish_job(one.entry)
+            self._tell(
+                f"{command} was cut {MAX_TRIES} times more while it went on by itself; give it by hand, "
+                f"in {place}",
+                f"{command} đã bị ngắt thêm {MAX_TRIES} lần khi tự làm tiếp; hãy chạy bằng tay, trong "
+                f"{place}",
+            )
+        elif given is InputState.OTHERS:
+            finish_job(one.entry)
+            self._tell(
+                f"{command} was cut off, and other files lie there now: it is not gone on with; give it "
+                "again where its files are",
+                f"{command} bị ngắt giữa chừng, nay ở đó là các tệp khác nên không làm tiếp; hãy chạy lại "
+                "ở nơi có đúng các tệp",
+            )
+        elif given is InputState.NOT_THERE or not place.is_dir():
+            self._tell(
+                f"{command} was cut off, and its files are not there: put the card in, and it goes on by "
+                "itself",
+                f"{command} bị ngắt giữa chừng và không thấy các tệp của nó: hãy cắm lại thẻ, lệnh sẽ tự "
+                "làm tiếp",
+            )
+        else:
+            self._run_job(one)
+
+    def _run_job(self, one: InterruptedJob) -> None:
+        command, tries = str(one.command), one.command.tries
+        try:
+            one = update_tries(one, tries + 1)
+        except OSError:  # a full disk: looked at again
+            return
+        self._tell(
+            f"{command} was cut off (a kill, a power cut): going on with it",
+            f"{command} bị ngắt giữa chừng (mất điện hoặc bị dừng): đang làm tiếp",
+        )
+        name, *words = one.command.words
+        try:
+            ran = run_command(
+                (*FLYCAM, name, "--data", str(self._data_dir), "--json", *words),
+                one.command.operator,
+                self._power,
+                self.stop,
+                working_dir=one.command.working_dir,
+                timeout_s=math.inf,
+                niceness=_NICENESS,
+            )
+        except OSError:  # no memory, no descriptor: looked at again
+            return
+        is_no_end = ran.json_answer.get("error") in {
+            one.__name__ for one in RETRYABLE_ERRORS
+        }  # and no cut either
+        if self.stop.is_set() or is_no_end:
+            with suppress(OSError):
+                update_tries(one, tries)
+        elif ran.code >= 0:
+            finish_job(one.entry)
+        self._tell_end(command, ran)
+
+    def _tell_end(self, command: str, ran: CommandResult) -> None:
+        if self.stop.is_set():
+            return
+        if ran.code == 0:
+            self._tell(f"{command} is complete", f"{command} đã hoàn tất")
+        else:
+            english, vi = ran.describe_failure(_COMMAND_ENDED)
+            self._tell(f"{command} did not end well: {english}", f"{command} không xong: {vi}")

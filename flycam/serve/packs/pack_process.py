@@ -1,0 +1,83 @@
+"""One meeting pack made by a process of its own, its folder packed up, and why one could not be made."""
+
+from __future__ import annotations
+
+import threading
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flycam.catalog.packs import Pack
+from flycam.errors import StorageFailed
+from flycam.outcomes import format_error
+from flycam.pipeline.power import Power
+from flycam.serve.command_process import ReasonBilingual, run_command
+
+PACK_STOPPED: ReasonBilingual = (
+    "the server stopped before this meeting pack was made: ask for it again",
+    "máy chủ đã dừng trước khi lập xong gói họp này: hãy yêu cầu lại",
+)
+PACK_ENDED: ReasonBilingual = (
+    "the program that made the meeting pack ended without a word; ask again, or run 'flycam pack'",
+    "chương trình lập gói họp dừng đột ngột; hãy thử lại, hoặc dùng lệnh 'flycam pack'",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PackResult:
+    """What the command said of the folder that it wrote; "": nothing. flights_seen: all of which it shows
+    pictures."""
+
+    manifest_sha256: str = ""
+    content_sha256: str = ""
+    classification: str = ""
+    flights_seen: tuple[str, ...] = ()
+
+
+def make_pack(
+    command: Sequence[str], pack: Pack, requested_by: str, out: Path, power: Power, stop: threading.Event
+) -> PackResult | ReasonBilingual:
+    """Let the command write a pack into the folder `out`; or why it did not. Ends it once `stop` is set."""
+    options = [*command, *_build_options(pack, requested_by, out), "--", *pack.flights]
+    ran = run_command(options, pack.owner, power, stop)
+    if ran.code != 0:
+        return ran.describe_failure(PACK_ENDED)
+    said = ran.json_answer
+    return PackResult(
+        manifest_sha256=str(said.get("manifest_sha256", "")),
+        content_sha256=str(said.get("content_sha256", "")),
+        classification=str(said.get("classification", "")),
+        flights_seen=tuple(map(str, said.get("flights_seen", ()))),
+    )
+
+
+def _build_options(pack: Pack, requested_by: str, out: Path) -> list[str]:
+    options = ["--out", str(out), "--language", pack.language, "--json", "--paper", pack.paper]
+    options.append(f"--asked-by={requested_by}")
+    if pack.approved_by:
+        options += [f"--approved-by={pack.approved_by}", f"--of-draft={pack.content_sha256}"]
+    if pack.account:
+        options.append(f"--as={pack.account}")
+    return options
+
+
+def zip_folder(folder: Path, path: Path) -> None:
+    """The folder as one file; its pictures are packed already. Files of a clock at 1970 are of 1980 in it."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
+        for one in sorted(folder.rglob("*")):
+            archive.write(one, one.relative_to(folder.parent))
+
+
+def describe_pack_failure(error: Exception) -> ReasonBilingual:
+    """Of one that an error kept from being made or stored."""
+    if isinstance(error, StorageFailed):
+        return format_error(error), format_error(error, "vi")
+    return _describe_disk_error(error) if isinstance(error, OSError) else PACK_ENDED
+
+
+def _describe_disk_error(error: OSError) -> ReasonBilingual:
+    return (
+        f"the meeting pack could not be kept on the server ({error.strerror}); make room there",
+        "không lưu được gói họp trên máy chủ; hãy giải phóng bớt ổ đĩa",
+    )

@@ -1,0 +1,225 @@
+"""Meeting packs over HTTP: asked for, looked after, approved, fetched as one ZIP.
+
+What is asked for is a draft, of whoever asked. Somebody with an account who may judge (analysts,
+administrators) looks at it and approves it: it is made anew with that name on the paper, the approval is in
+the audit log, and from then on whoever may see all that is in it can fetch it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.packs import Pack, PackState
+from flycam.catalog.records import Role
+from flycam.errors import AccessDenied, NotFound, StoreConflict
+from flycam.frame.flight import Flight
+from flycam.frame.timestamp import format_iso
+from flycam.messages import _
+from flycam.report.pack_figures import has_one_signatory
+from flycam.report.pack_texts import format_pack_text
+from flycam.serve.auth.authenticator import Principal
+from flycam.serve.auth.download_log import DownloadLog
+from flycam.serve.auth.guards import AnalystPrincipal, OperatorPrincipal, ViewerPrincipal
+from flycam.serve.auth.routing import GuardedRoute
+from flycam.serve.http.json_values import Json, format_iso_or_none
+from flycam.serve.packs.pack_queue import PackQueue, build_no_pack_error
+from flycam.serve.services import CatalogHere, StoreHere
+from flycam.serve.tiles.byte_ranges import RangeHere, build_unsatisfiable_response, stream_object
+from flycam.serve.tiles.visible_flights import build_withheld_error, find_visible_flight
+
+router = APIRouter(route_class=GuardedRoute)
+
+_MAX_FLIGHTS = 20
+
+
+class PackRequestBody(BaseModel):
+    """Flights (ids or names) of one pack, its language, and the paper of its quick report."""
+
+    flights: Annotated[
+        list[Annotated[str, Field(max_length=200)]], Field(min_length=1, max_length=_MAX_FLIGHTS)
+    ]
+    language: Literal["vi", "en"] = "vi"
+    paper: Literal["a4", "a3"] = "a4"
+
+
+def _get_pack_queue(request: Request) -> PackQueue:
+    packing: PackQueue = request.app.state.packing
+    return packing
+
+
+PackQueueHere = Annotated[PackQueue, Depends(_get_pack_queue)]
+
+
+@router.put("/api/packs", status_code=202)
+def request_pack(
+    body: PackRequestBody, catalog: CatalogHere, packing: PackQueueHere, principal: OperatorPrincipal
+) -> Json:
+    """Begin to make a pack. The same asked again while it is made is the same pack."""
+    flights = [_require_visible_flight(catalog, ref, principal).flight_id for ref in body.flights]
+    pack = packing.request_pack(principal, list(dict.fromkeys(flights)), body.language, body.paper)
+    return _describe_one_pack(packing, pack, principal)
+
+
+@router.get("/api/packs")
+def list_packs(catalog: CatalogHere, packing: PackQueueHere, principal: ViewerPrincipal) -> list[Json]:
+    """Those that whoever asks may fetch or approve, the newest first: one's own, approved ones, and for
+    analysts and administrators the drafts of others."""
+    told = packing.all()
+    askers, approved = packing.find_requesters(told), _find_approved_drafts(told)
+    return [
+        _describe_pack(one, askers[one.pack_id], principal, has_final=one.pack_id in approved)
+        for one in told
+        if _can_reach(catalog, one, principal)
+    ]
+
+
+@router.get("/api/packs/{pack_id}")
+def get_pack_state(
+    pack_id: str, catalog: CatalogHere, packing: PackQueueHere, principal: ViewerPrincipal
+) -> Json:
+    """How far it is: waiting, making, made, failed (with `sentence`, `sentence_vi`)."""
+    return _describe_one_pack(packing, _find_reachable_pack(catalog, packing, pack_id, principal), principal)
+
+
+@router.put("/api/packs/{pack_id}/approved", status_code=202)
+def approve_pack(
+    pack_id: str, catalog: CatalogHere, packing: PackQueueHere, principal: AnalystPrincipal
+) -> Json:
+    """Approve a draft that is made, under the name of one's account: begins to make the final pack (409: it
+    is not made, or approved already). What was approved is told in the audit log by the draft's hash; where
+    that is no longer what there is to say, the final pack is not made, and says so. Whoever asked for it may
+    approve it too (decision 0039): then the log, the list and the paper say that it was one person."""
+    draft = _find_reachable_pack(catalog, packing, pack_id, principal)
+    if principal.account is None:
+        raise AccessDenied(
+            _(
+                "a pack is approved by somebody with a name: make an account ('flycam user "
+                "add NAME --role analyst'), sign in and approve it again"
+            )
+        )
+    if draft.state is not PackState.MADE or draft.approved_by:
+        raise StoreConflict(_("this meeting pack is no draft that is made: look at the list of packs again"))
+    packing.file(draft)  # what is handed out no more is not approved either
+    final = packing.request_pack(principal, draft.flights, draft.language, draft.paper, draft)
+    return _describe_one_pack(packing, final, principal)
+
+
+@router.get("/api/packs/{pack_id}/file", response_class=Response)
+def get_pack_file(
+    pack_id: str,
+    request: Request,
+    catalog: CatalogHere,
+    store: StoreHere,
+    packing: PackQueueHere,
+    principal: ViewerPrincipal,
+    part: RangeHere,
+) -> Response:
+    """The folder as one ZIP; ranges are honoured. Who took it away is written to the audit log."""
+    pack = _find_reachable_pack(catalog, packing, pack_id, principal)
+    for flight_id in pack.flights_seen:  # what is withheld may be more by now
+        _require_visible_flight(catalog, flight_id, principal)
+    _require_same_rules(pack, principal)
+    key = packing.file(pack)
+    size = store.size(key)
+    start, stop = part.resolve(size, pack.sha256)
+    if start >= stop:
+        return build_unsatisfiable_response(size)
+    openings: DownloadLog = request.app.state.openings
+    openings.note_export(catalog.audit, principal.name, "pack fetched", " ".join(pack.flights_seen), pack_id)
+    return stream_object(
+        store,
+        key,
+        size,
+        (start, stop),
+        name=f"{format_pack_text('file_pack', pack.language)}-{pack.flights[0]}-{pack.language}.zip",
+        etag=pack.sha256,
+        media_type="application/zip",
+        is_saved=True,
+    )
+
+
+def _require_visible_flight(catalog: Catalog, ref: str, principal: Principal) -> Flight:
+    """A flight of which nothing is withheld from the visitor: a pack is of whole flights. Raises NotFound,
+    AccessDenied."""
+    flight = find_visible_flight(catalog, ref, principal.access_policy)
+    if principal.access_policy.touches_box(flight.bounds_lonlat_deg):
+        raise build_withheld_error(flight.name, principal.name)
+    return flight
+
+
+def _require_same_rules(pack: Pack, principal: Principal) -> None:
+    """A pack holds what whoever asked for it might see then. Raises NotFound where that is no longer what the
+    visitor may see."""
+    sees = principal.access_policy
+    if not sees.is_nothing and sees.fingerprint != pack.rules:
+        raise NotFound(_("what you may see has changed since this meeting pack was made: ask for a new one"))
+
+
+def _find_reachable_pack(catalog: Catalog, packing: PackQueue, pack_id: str, principal: Principal) -> Pack:
+    """A pack that the visitor may know of. Raises NotFound, and AccessDenied of drafts for those who make
+    none."""
+    pack = packing.get(pack_id)
+    if not _can_reach(catalog, pack, principal):
+        if not principal.has_role(Role.OPERATOR) and not pack.approved_by:
+            raise AccessDenied(
+                _(
+                    "{name}: this meeting pack is a draft; it can be fetched once it is approved",
+                    name=principal.name,
+                )
+            )
+        raise build_no_pack_error()
+    return pack
+
+
+def _can_reach(catalog: Catalog, pack: Pack, principal: Principal) -> bool:
+    """One's own; for administrators all; for others who see all that is in it: what is approved, and for
+    those who may approve it what is not."""
+    if pack.owner == principal.name or principal.has_role(Role.ADMIN):
+        return True
+    is_shown = bool(pack.approved_by) and pack.state is PackState.MADE
+    if not is_shown and not principal.has_role(Role.ANALYST):
+        return False
+    try:
+        for flight_id in pack.flights_seen:
+            _require_visible_flight(catalog, flight_id, principal)
+        _require_same_rules(pack, principal)
+    except (NotFound, AccessDenied):
+        return False
+    return True
+
+
+def _describe_one_pack(packing: PackQueue, pack: Pack, principal: Principal) -> Json:
+    has_final = pack.pack_id in _find_approved_drafts(packing.all())
+    return _describe_pack(pack, packing.find_requesters([pack])[pack.pack_id], principal, has_final=has_final)
+
+
+def _find_approved_drafts(packs: Sequence[Pack]) -> set[str]:
+    """Ids of drafts that have a final pack among these, made or under way."""
+    return {one.draft_id for one in packs if one.draft_id and one.state is not PackState.FAILED}
+
+
+def _describe_pack(pack: Pack, requested_by: str, principal: Principal, *, has_final: bool) -> Json:
+    """`has_final`: of a draft: it was approved, and its final pack is made or under way. `has_one_signatory`:
+    who asked approved it too; of a draft, would approve it if that is whoever looks."""
+    return {
+        "pack_id": pack.pack_id,
+        "state": pack.state.value,
+        "flights": list(pack.flights),
+        "language": pack.language,
+        "paper": pack.paper,
+        "owner": pack.owner,
+        "asked_by": requested_by,
+        "approved_by": pack.approved_by or None,
+        "has_final": has_final,
+        "is_one_person": has_one_signatory(requested_by, pack.approved_by or principal.name),
+        "asked": format_iso(pack.asked_ns),
+        "made": format_iso_or_none(pack.ended_ns if pack.state is PackState.MADE else None),
+        "size": pack.size_bytes,
+        "sentence": pack.why[0],
+        "sentence_vi": pack.why[1],
+    }

@@ -1,0 +1,186 @@
+"""Serve until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+from collections.abc import Coroutine
+from contextlib import ExitStack
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from flycam.errors import FlycamError, OptionUnusable
+from flycam.messages import _
+from flycam.serve.app import create_app
+from flycam.serve.auth.authenticator import SAME_USER_STATE_KEY, is_same_user
+from flycam.serve.connection_limits import ENDED_CONNECTIONS, HEAD_TIMEOUT_S, BoundedHttpProtocol, Connections
+from flycam.serve.services import Services
+
+if TYPE_CHECKING:  # its library is loaded only where the map is served over HTTPS
+    from flycam.serve.tls import TlsCertificate
+
+_TICKS_PER_CERTIFICATE_CHECK = 600
+"""Ticks of uvicorn, a tenth of a second each, between looks at whether the certificate is still right."""
+_MAX_OPEN_FILES = 16384
+_SPARE_FILES = 256
+"""Handles left for files and the database when connections have taken all others."""
+_ACCEPT_RETRY_S = 0.1
+_log = logging.getLogger(__name__)
+
+
+class MapServer(uvicorn.Server):
+    """Ends open event streams before it waits for its connections to close, and shows a new certificate where
+    the machine has another address, or the old one's end comes near, without a restart.
+
+    It accepts connections itself: uvicorn's listener tells of one only when its TLS handshake is done, and
+    those that never begin it would be counted nowhere.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        services: Services,
+        connections: Connections,
+        encryption: TlsCertificate | None,
+    ) -> None:
+        super().__init__(config)
+        self._services = services
+        self._connections = connections
+        self._encryption = encryption
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def renew(self) -> None:
+        """Show whoever connects from now on the certificate as it is now."""
+        encryption, context = self._encryption, self.config.ssl
+        if encryption is None or context is None:
+            return
+        try:
+            if encryption.is_renewed():
+                context.load_cert_chain(encryption.certificate, encryption.key)
+        except (FlycamError, OSError) as error:
+            _log.warning("the certificate stays as it is: %s", error)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_PER_CERTIFICATE_CHECK == _TICKS_PER_CERTIFICATE_CHECK - 1:
+            await asyncio.to_thread(self.renew)
+        return await super().on_tick(counter)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._services.stopping.clear()  # the same house may be served again
+        await super().startup([])
+        for listener in sockets or []:
+            listener.setblocking(False)
+            listener.listen(self.config.backlog)
+            self._keep(self._accept(listener))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._services.stopping.set()
+        for task in self._tasks:
+            task.cancel()
+        await super().shutdown(sockets)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                line, peer = await loop.sock_accept(listener)
+            except OSError:  # no handle is left, or whoever came is gone
+                await asyncio.sleep(_ACCEPT_RETRY_S)
+                continue
+            if self._connections.admit(peer[0]):
+                self._keep(self._begin(line, peer[0]))
+            else:
+                ENDED_CONNECTIONS["too many connections"] += 1
+                line.close()
+
+    async def _begin(self, line: socket.socket, address: str) -> None:
+        """Speak HTTP on a connection that was admitted, after its TLS handshake where there is one."""
+        release = ExitStack()
+        release.callback(self._connections.release, address)
+        whose = {SAME_USER_STATE_KEY: cache(partial(is_same_user, line))}
+        protocol = BoundedHttpProtocol(
+            release.close,
+            config=self.config,
+            server_state=self.server_state,
+            app_state={**self.lifespan.state, **whose},
+        )
+        tls = self.config.ssl
+        try:
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: protocol, line, ssl=tls, ssl_handshake_timeout=HEAD_TIMEOUT_S if tls else None
+            )
+        except OSError:  # also of no TLS, and of none in time
+            ENDED_CONNECTIONS["handshake"] += 1
+            release.close()
+            line.close()
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def create_server(
+    services: Services, host: str, port: int, encryption: TlsCertificate | None = None
+) -> MapServer:
+    """A uvicorn server of one process; encryption: over HTTPS. Tiles are too many for an access log:
+    `/metrics` counts them."""
+    config = uvicorn.Config(
+        create_app(services),
+        host=host,
+        port=port,
+        ws="none",  # there is none to speak to, and its handshakes are bounded nowhere
+        access_log=False,
+        log_level="error",  # a warning for each piece of garbage fills the log: `/metrics` counts them
+        server_header=False,
+        # of every answer, tiles too: another site's page may read what CORS opens to it, and embed nothing
+        headers=[("Cross-Origin-Resource-Policy", "same-origin")],
+        proxy_headers=True,
+        forwarded_allow_ips=list(services.trusted_proxies),
+        timeout_graceful_shutdown=3,
+        ssl_certfile=None if encryption is None else encryption.certificate,
+        ssl_keyfile=None if encryption is None else encryption.key,
+    )
+    connections = Connections(_raise_open_files() - _SPARE_FILES, services.trusted_proxies)
+    return MapServer(config, services, connections, encryption)
+
+
+def _raise_open_files() -> int:
+    """Let this process open as many files as it may, and return how many that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return _MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def open_listener(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises OptionUnusable where none can, or another does already."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        why = str(error.strerror).partition(" (")[0]  # Python repeats the address behind it
+        raise OptionUnusable(
+            _(
+                "{host}, port {port}: cannot be listened on ({why}); is a map served there "
+                "already? choose another --port or --host",
+                host=host,
+                port=port,
+                why=why,
+            )
+        ) from error
+
+
+def serve_until_stopped(
+    services: Services, listener: socket.socket, encryption: TlsCertificate | None = None
+) -> None:
+    """Serve on a socket that listens until SIGINT or SIGTERM."""
+    host, port = listener.getsockname()[:2]
+    create_server(services, host, port, encryption).run(sockets=[listener])

@@ -1,0 +1,207 @@
+"""What a request of the OGC and STAC interfaces asks for: rectangle, period, page. Anything else is a 400.
+
+Sources: OGC 17-069r4 (API Features, part 1) 7.15.2 to 7.15.5 (limit, bbox, datetime), 7.15.1 and
+`/req/core/query-param-unknown`; STAC API 1.0.0, item search.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+import numpy as np
+import shapely
+from fastapi import APIRouter, Depends, Path, Query, Request
+from shapely.geometry.base import BaseGeometry
+
+from flycam.catalog.records import BoundsLonLat
+from flycam.frame.timestamp import to_utc_ns
+from flycam.serve.auth.guards import require_viewer
+from flycam.serve.auth.routing import GuardedRoute
+from flycam.serve.http.errors import Refused
+
+DEFAULT_LIMIT, MOST = 100, 1000
+"""Features of a page where nobody asks, and at most."""
+MAX_OFFSET = 100_000_000
+"""Where a page may begin at most."""
+_OPEN_PERIOD_NS = -(2**63), 2**63 - 1
+_OPEN_ENDS = ("", "..")
+_DAY_NS = 86_400 * 10**9
+_RFC3339 = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2}:\d{2}(?:\.(\d{1,6}))?(?:Z|[+-]\d{2}:\d{2}))?", re.ASCII
+)
+"""RFC 3339, 5.6: a time without its zone is none. A day alone is taken too."""
+
+NamePath = Annotated[str, Path(max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+"""The id of something in an address; PostgreSQL takes no NUL."""
+PeriodNs = tuple[int, int]
+"""First and last nanosecond (UTC), both inside."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureQuery:
+    """Which features: those that intersect `bounds` and `period` (None: all), `limit` from `offset` on.
+
+    bounds  west, south, east, north in degrees; over the 180th meridian west is greater than east
+    """
+
+    bounds: BoundsLonLat | None = None
+    period: PeriodNs | None = None
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+
+    @property
+    def bounding_box(self) -> BoundsLonLat | None:
+        """A rectangle around what is wanted that lies on one side of the 180th meridian."""
+        if self.bounds is None or self.bounds[0] <= self.bounds[2]:
+            return self.bounds
+        return -180.0, self.bounds[1], 180.0, self.bounds[3]
+
+    @property
+    def query_area(self) -> BaseGeometry | None:
+        """The rectangle itself: in two parts where it goes over the 180th meridian."""
+        if self.bounds is None:
+            return None
+        west, south, east, north = self.bounds
+        if west <= east:
+            return shapely.box(*self.bounds)
+        return shapely.union(shapely.box(west, south, 180, north), shapely.box(-180, south, east, north))
+
+
+def create_standard_router(prefix: str, tag: str, *checks: Callable[..., None]) -> APIRouter:
+    """A router of one standard: for viewers and above, unknown parameters refused."""
+    return APIRouter(
+        route_class=GuardedRoute,
+        prefix=prefix,
+        tags=[tag],
+        dependencies=[Depends(one) for one in (require_viewer, require_known_parameters, *checks)],
+        responses={400: {"description": "A parameter is not known or cannot be read"}},
+    )
+
+
+def build_bad_request(what: str, vi: str) -> Refused:
+    """400."""
+    return Refused(400, what, vi)
+
+
+def require_known_parameters(request: Request) -> None:
+    """Refuse parameters that the description of the interface does not name: who misspells `bbox` must not
+    take everything for an answer."""
+    operation = request.app.openapi()["paths"][request.scope["route"].path][request.method.lower()]
+    known = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"}
+    for name in request.query_params:
+        if name not in known and name != "lang":
+            raise build_bad_request(
+                f"{name[:60]}: there is no such parameter here, only: {', '.join(sorted(known)) or '–'}",
+                f"{name[:60]}: không có tham số này, chỉ có: {', '.join(sorted(known)) or '–'}",
+            )
+
+
+def parse_feature_query(
+    bbox: Annotated[str | None, Query(max_length=200)] = None,
+    datetime: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1)] = DEFAULT_LIMIT,
+    offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
+) -> FeatureQuery:
+    """The page that a query asks for. bbox: west,south,east,north in degrees (or with heights between);
+    datetime: a moment or an interval of RFC 3339, with ".." where it is open. A limit above the greatest is
+    taken as that."""
+    return FeatureQuery(
+        bounds=None if bbox is None else parse_bbox(bbox),
+        period=None if datetime is None else parse_period(datetime),
+        limit=min(limit, MOST),
+        offset=offset,
+    )
+
+
+FeatureQueryHere = Annotated[FeatureQuery, Depends(parse_feature_query)]
+
+
+def parse_bbox(text: str) -> BoundsLonLat:
+    """(west, south, east, north) of "w,s,e,n"."""
+    try:
+        return to_bbox([float(part) for part in text.split(",")])
+    except ValueError as error:
+        raise _build_bbox_error(text) from error
+
+
+def to_bbox(numbers: Sequence[float]) -> BoundsLonLat:
+    """(west, south, east, north) of four numbers, or of six with heights, which are passed over."""
+    if len(numbers) == 6:
+        numbers = [*numbers[:2], *numbers[3:5]]
+    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
+        raise _build_bbox_error(",".join(map(str, numbers)))
+    west, south, east, north = numbers
+    if not (min(west, east) >= -180 and max(west, east) <= 180 and -90 <= south <= north <= 90):
+        raise _build_bbox_error(",".join(map(str, numbers)))
+    return west, south, east, north
+
+
+def parse_period(text: str) -> PeriodNs:
+    """The period of a moment or an interval "a/b" of RFC 3339, either end open (".." or nothing).
+
+    A moment is as long as it is written: a day without a time is the whole UTC day (as STAC clients write
+    it), a second its billion nanoseconds.
+    """
+    first, slash, last = text.partition("/")
+    if not slash:
+        return _moment(text)
+    start = _OPEN_PERIOD_NS[0] if first in _OPEN_ENDS else _moment(first)[0]
+    end = _OPEN_PERIOD_NS[1] if last in _OPEN_ENDS else _moment(last)[1]
+    if start > end or (first in _OPEN_ENDS and last in _OPEN_ENDS):
+        raise _build_datetime_error(text)
+    return start, end
+
+
+def _moment(text: str) -> PeriodNs:
+    found = _RFC3339.fullmatch(text.strip().upper())
+    if found is None:
+        raise _build_datetime_error(text)
+    day, time, fraction = found.groups()
+    try:
+        start = to_utc_ns(
+            datetime.fromisoformat(found[0]) if time else datetime.fromisoformat(f"{day}T00:00Z")
+        )
+    except (ValueError, OverflowError) as error:
+        raise _build_datetime_error(text) from error
+    return start, start + (10 ** (9 - len(fraction or "")) if time else _DAY_NS) - 1
+
+
+def test_touching(wkbs: Sequence[bytes], area: BaseGeometry | None) -> list[bool]:
+    """Which of the geometries (WKB, lon/lat) share at least a point with the area: all without one."""
+    if area is None or not wkbs:
+        return [True] * len(wkbs)
+    found: list[bool] = np.asarray(shapely.intersects(shapely.from_wkb(wkbs), area)).tolist()
+    return found
+
+
+def is_within_period(first_ns: int | None, last_ns: int | None, period: PeriodNs | None) -> bool:
+    """Whether what lasted from first to last (None: open on that side) shares a moment with a period.
+
+    What has no time at all does, as the standard wants it (`/req/core/fc-time-response`, C).
+    """
+    if period is None:
+        return True
+    start = _OPEN_PERIOD_NS[0] if first_ns is None else first_ns
+    end = _OPEN_PERIOD_NS[1] if last_ns is None else last_ns
+    return start <= period[1] and end >= period[0]
+
+
+def _build_bbox_error(text: str) -> Refused:
+    return build_bad_request(
+        f"bbox={text[:80]}: give west,south,east,north in degrees, none beyond the world's edge",
+        f"bbox={text[:80]}: hãy ghi tây,nam,đông,bắc bằng độ, không vượt quá mép thế giới",
+    )
+
+
+def _build_datetime_error(text: str) -> Refused:
+    return build_bad_request(
+        f"datetime={text[:80]}: give a moment such as 2024-09-10T03:15:00Z, or two with / between "
+        "(.. where it is open)",
+        f"datetime={text[:80]}: hãy ghi thời điểm như 2024-09-10T03:15:00Z, hoặc hai thời điểm cách "
+        "nhau bằng / (.. là để ngỏ)",
+    )

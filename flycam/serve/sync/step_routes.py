@@ -1,0 +1,225 @@
+"""`/api/sync`: what field boxes hand on over a line (docs/formats/sync.md).
+
+A box asks what is lacking here, then sends one step after the other; a step that was cut goes on at the byte,
+and is answered when it was taken in. Only these addresses are open to a box's token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Request, Response
+
+from flycam import __version__
+from flycam.catalog.records import Role
+from flycam.errors import AccessDenied, FlightBusy, RecordsMissing, SourceUnreadable, StoreConflict
+from flycam.messages import _
+from flycam.pipeline.sync_hooks import SyncApplyHooks
+from flycam.serve.auth.authenticator import Principal
+from flycam.serve.auth.guards import NodeOrAdminPrincipal, require_node
+from flycam.serve.auth.routing import GuardedRoute
+from flycam.serve.http.errors import Refused
+from flycam.serve.http.request_bodies import (
+    MAX_LARGE_BYTES,
+    build_too_large_error,
+    iterate_body,
+    limit_body,
+    read_byte_count_header,
+)
+from flycam.serve.services import Services, get_services
+from flycam.serve.sync.reference_routes import get_reference_cache
+from flycam.store import keys
+from flycam.sync.capabilities import parse_capabilities
+from flycam.sync.exchange_merge import ApplyReport
+from flycam.sync.manifest import ObjectKind
+from flycam.sync.name_checks import require_hex_digits
+from flycam.sync.node_identity import NodeIdentities
+from flycam.sync.server import answer_inventory_query, import_step
+from flycam.sync.spool import Spool
+from flycam.sync.step import read_step_manifest
+
+MAX_STEP_BYTES = 4 << 30
+_WRITE_BYTES = 64 << 10
+_BODY = "application/octet-stream"
+_OCTETS = {
+    "requestBody": {"content": {_BODY: {"schema": {"type": "string", "format": "binary"}}}, "required": True}
+}
+
+
+_MAX_CONCURRENT_IMPORTS = 2
+"""Steps that are taken in at a time, whatever box they are of, in threads of their own: those that all
+requests share look up who asks for a tile, and make it."""
+_LARGE_KINDS = (ObjectKind.TILE, ObjectKind.TERRAIN, ObjectKind.ORIGINAL)
+"""What waits for room, however small its step."""
+
+router = APIRouter(route_class=GuardedRoute)
+
+
+class StepReceiver:
+    """What is on its way in, by sender."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._spools: dict[str, Spool] = {}
+        self._audited: set[tuple[str, str]] = set()
+        self._speakers = NodeIdentities(services.workspace)
+        self._taking = ThreadPoolExecutor(_MAX_CONCURRENT_IMPORTS, "taking-in")
+
+    async def run_in_turn(self, take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Call `take` in a thread when it has its turn, and return what it does."""
+        return await asyncio.get_running_loop().run_in_executor(self._taking, take)
+
+    def get_spool(self, visitor: Principal) -> Spool:
+        """The visitor's own. Raises NotFound where this server takes none."""
+        folder = self._services.sync_dir
+        if folder is None:
+            raise Refused(404, "this server takes in no steps", "máy chủ này không nhận đồng bộ")
+        return self._spools.setdefault(visitor.name, Spool(folder / keys.derive_node_id(visitor.name)))
+
+    def require_node_name(self, visitor: Principal, name: str) -> None:
+        """Raise AccessDenied where a box's account speaks in another box's name; an administrator, and open
+        access, may speak for any."""
+        if visitor.account is not None and visitor.account.role is Role.BOX:
+            self._speakers.require(visitor.name, name)
+
+    def take(self, visitor: Principal, path: Path) -> ApplyReport:
+        """Take in a step that came whole. Raises as `import_step`, AccessDenied, and DiskFull where it is
+        more than records and overview and would leave less room than flights need."""
+        workspace = self._services.workspace
+        manifest, _ = read_step_manifest(path, "line")
+        self.get_spool(visitor).require_free_bytes(
+            sum(one.size_bytes for one in manifest.items if one.kind in _LARGE_KINDS)
+        )
+        speaks = partial(self.require_node_name, visitor)
+        return import_step(workspace, path, SyncApplyHooks(workspace), visitor.name, speaks)
+
+    def audit_visit(self, visitor: Principal, name: str) -> None:
+        """Into the audit log that a box came, once for as long as this server runs."""
+        if (visitor.name, name) not in self._audited:
+            self._audited.add((visitor.name, name))
+            self._services.workspace.catalog.audit.append(visitor.name, "sync", name)
+
+
+@router.post("/api/sync", openapi_extra=limit_body(MAX_LARGE_BYTES))
+def query_missing_objects(
+    question: Annotated[dict[str, Any], Body()], request: Request, principal: NodeOrAdminPrincipal
+) -> dict[str, Any]:
+    """What of the things that a box asks about is not here, how far its logs were taken in, and the word for
+    what there is for it here (`/api/sync/common`)."""
+    arrivals = _get_receiver(request)
+    speaks = partial(arrivals.require_node_name, principal)
+    said = answer_inventory_query(get_services(request).workspace, question, __version__, speaks)
+    arrivals.audit_visit(principal, str(question["box"]))
+    word = get_reference_cache(request).state(principal.access_policy, parse_capabilities(question))
+    return {**said, "common": word}
+
+
+@router.head("/api/sync/steps/{sha256}", response_class=Response)
+def get_step_offset(sha256: str, request: Request, principal: NodeOrAdminPrincipal) -> Response:
+    """Where a step goes on: Upload-Offset, of Upload-Length."""
+    size = read_byte_count_header(request, "upload-length")
+    at = _get_receiver(request).get_spool(principal).offset(_require_sha256(sha256), size)
+    return Response(headers={"Upload-Offset": str(at), "Cache-Control": "no-store"})
+
+
+@router.put("/api/sync/steps/{sha256}", openapi_extra=_OCTETS)
+async def append_step_bytes(sha256: str, request: Request, principal: NodeOrAdminPrincipal) -> dict[str, Any]:
+    """Bytes of a step from Upload-Offset on; answered when all of Upload-Length came and was taken in.
+
+    409 where the step goes on at another byte, what it counts on has to be asked for anew, or something of
+    this box is being taken in; 460 where the bytes came changed.
+    """
+    arrivals = _get_receiver(request)
+    spool = arrivals.get_spool(principal)
+    at, size = (
+        read_byte_count_header(request, "upload-offset"),
+        read_byte_count_header(request, "upload-length"),
+    )
+    if not at <= size <= MAX_STEP_BYTES:
+        raise build_too_large_error(MAX_STEP_BYTES)
+    said = await asyncio.to_thread(spool.find_answer, _require_sha256(sha256))
+    if said is not None:
+        return said
+    turn = await asyncio.to_thread(spool.begin, sha256, at, size)
+    if turn is None:
+        raise _build_offset_conflict(spool.offset(sha256, size))
+    at = await _receive(request, spool, turn, sha256, at, size)
+    if at < size:
+        raise _build_offset_conflict(at)
+    await asyncio.to_thread(require_node, request)
+    with spool.lock_for_import():
+        return await arrivals.run_in_turn(partial(_import_received_step, arrivals, principal, spool, sha256))
+
+
+async def _receive(request: Request, spool: Spool, turn: int, sha256: str, at: int, size: int) -> int:
+    """The body into the spool; how far the step is. What came before a cut counts."""
+    held = bytearray()
+
+    async def write() -> None:
+        nonlocal at
+        if held and not await asyncio.to_thread(spool.add, turn, sha256, bytes(held)):
+            raise FlightBusy(_("another attempt goes on with this step; it is asked again by itself"))
+        at += len(held)
+        held.clear()
+
+    try:
+        async for part in iterate_body(request):
+            held += part
+            if at + len(held) > size:
+                held.clear()
+                raise build_too_large_error(size)
+            if len(held) >= _WRITE_BYTES:
+                await write()
+                await asyncio.to_thread(require_node, request)  # a token may be taken away meanwhile
+    finally:
+        await write()
+    return at
+
+
+def _import_received_step(
+    arrivals: StepReceiver, principal: Principal, spool: Spool, sha256: str
+) -> dict[str, Any]:
+    if (said := spool.find_answer(sha256)) is not None:
+        return said
+    path = spool.find_complete(sha256)
+    if path is None:
+        raise Refused(460, "the bytes came changed: send them again", "dữ liệu bị sai: hãy gửi lại")
+    try:
+        taken = arrivals.take(principal, path)
+    except (AccessDenied, RecordsMissing, SourceUnreadable, StoreConflict):
+        spool.forget(sha256)
+        raise
+    said = {
+        "flights": list(taken.flights),
+        "lines": taken.lines,
+        "apart": [one.summary for one in taken.conflicts],
+        "unnamed": list(taken.unreferenced),
+    }
+    spool.finish(sha256, said)
+    return said
+
+
+def _build_offset_conflict(at: int) -> Refused:
+    return Refused(
+        409,
+        f"this step goes on at byte {at}",
+        f"cần gửi tiếp từ byte {at}",
+        {"Upload-Offset": str(at)},
+    )
+
+
+def _require_sha256(sha256: str) -> str:
+    try:
+        return require_hex_digits(sha256, 64)
+    except ValueError as error:
+        raise Refused(400, "a step is named by its SHA-256", "tên bước phải là mã SHA-256") from error
+
+
+def _get_receiver(request: Request) -> StepReceiver:
+    arrivals: StepReceiver = request.app.state.arrivals
+    return arrivals

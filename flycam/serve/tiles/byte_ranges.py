@@ -1,0 +1,104 @@
+"""Evidence byte for byte, with the ranges that a browser asks for (RFC 9110, 14.2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Response
+from fastapi.responses import StreamingResponse
+
+from flycam.frame.text_normalization import is_printable
+from flycam.store.base import ObjectStore
+
+SHA256_PATTERN = "^[0-9a-f]{64}$"
+"""What a path parameter that is a hash looks like."""
+
+BRIEF_CACHE_HEADERS = {"Cache-Control": "private, max-age=300", "Vary": "Authorization, Cookie"}
+"""Headers of a small picture that a browser may keep for whoever is signed in, not for who signs in next."""
+
+_CHUNK_BYTES = 1 << 20
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")  # Python reads no number of thousands of digits
+
+
+@dataclass(frozen=True, slots=True)
+class RangeRequest:
+    """What a request says of the part that it wants: its headers Range and If-Range."""
+
+    range_header: str | None
+    if_range: str | None
+
+    def resolve(self, size: int, etag: str) -> tuple[int, int]:
+        """(start, stop) in bytes. All of it where the header is not one plain range, or where it is to be a
+        part of something else: If-Range names another tag, or a date, and none is told (RFC 9110, 13.1.5)."""
+        is_this = self.if_range is None or self.if_range.strip() == f'"{etag}"'
+        match = _RANGE.fullmatch(self.range_header.strip()) if self.range_header and is_this else None
+        if match is None or match.groups() == ("", ""):
+            return 0, size
+        first, last = match.groups()
+        if not first:
+            return max(0, size - int(last)), size
+        return int(first), min(size, int(last) + 1 if last else size)
+
+
+def _read_range_request(
+    range_header: Annotated[str | None, Header(alias="range")] = None,
+    if_range: Annotated[str | None, Header()] = None,
+) -> RangeRequest:
+    return RangeRequest(range_header, if_range)
+
+
+RangeHere = Annotated[RangeRequest, Depends(_read_range_request)]
+
+
+def build_unsatisfiable_response(size: int) -> Response:
+    """The answer to a range that holds no byte."""
+    return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+
+
+def stream_object(
+    store: ObjectStore,
+    key: str,
+    size: int,
+    byte_range: tuple[int, int],
+    *,
+    name: str,
+    etag: str,
+    media_type: str,
+    is_saved: bool = False,
+) -> Response:
+    """An object of the store, or the part of it (start, stop) that was asked for. is_saved: browsers put it
+    into a file instead of showing it."""
+    start, stop = byte_range
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Length": str(stop - start),
+        "Content-Disposition": f'{"attachment" if is_saved else "inline"}; filename="{_to_ascii_name(name)}"',
+        "Cache-Control": "private, no-cache",
+        "ETag": f'"{etag}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    is_whole = (start, stop) == (0, size)
+    if not is_whole:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    return StreamingResponse(
+        _iterate_bytes(store, key, start, stop),
+        status_code=200 if is_whole else 206,
+        headers=headers,
+        media_type=media_type,
+    )
+
+
+def _iterate_bytes(store: ObjectStore, key: str, start: int, stop: int) -> Iterator[bytes]:
+    while start < stop:
+        chunk = store.get_range(key, start, min(_CHUNK_BYTES, stop - start))
+        if not chunk:
+            return
+        start += len(chunk)
+        yield chunk
+
+
+def _to_ascii_name(name: str) -> str:
+    return "".join(c if c.isascii() and is_printable(c) and c not in '"\\' else "_" for c in name)

@@ -1,0 +1,156 @@
+"""Follows the tile logs: which seq has been seen of each mosaic, and which tiles moved.
+
+Other processes write while this one serves. What is kept in memory is true only as far as the log has been
+read, so every reader here works behind this cursor.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import MosaicInfo
+from flycam.frame.tile import TileRecord
+from flycam.geometry.grid import TileId
+
+_LOG_BATCH = 1000
+_MAX_MOVED_LINES = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedMosaic:
+    """A mosaic whose log is followed: the revision on show and the last line seen."""
+
+    info: MosaicInfo
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class MovedTiles:
+    """News of a mosaic. tiles: (tile, seq) of each head that moved; None: treat all of them as moved."""
+
+    mosaic_id: str
+    seq: int
+    tiles: tuple[tuple[TileId, int], ...] | None
+
+
+Listener = Callable[[MovedTiles], None]
+
+
+class TileLogFollower:
+    """One cursor per mosaic, shared by all readers of this process. Safe to use from several threads."""
+
+    def __init__(self, catalog: Catalog, period_s: float) -> None:
+        self._catalog = catalog
+        self._period_s = period_s
+        self._lock = threading.Lock()
+        self._watched: dict[str, WatchedMosaic] = {}
+        self._watched_by_id: dict[str, WatchedMosaic] = {}
+        self._looked_at: dict[str, float] = {}
+        self._listeners: list[Listener] = []
+        self._read_at = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the logs should be looked at before anything kept in memory is believed."""
+        return time.monotonic() - self._read_at > self._period_s  # written out: asked for each tile
+
+    def _is_older(self, seconds: float) -> bool:
+        """Whether the logs were last looked at longer ago."""
+        return time.monotonic() - self._read_at > seconds
+
+    def is_newest(self, watched: WatchedMosaic) -> bool:
+        """Whether nothing newer was seen of the mosaic; listeners may not have heard of what was."""
+        return self._watched.get(watched.info.mosaic_id) is watched
+
+    def get_watched(self, mosaic_id: str) -> WatchedMosaic | None:
+        """A mosaic as all listeners know it: what they keep is true up to there. None: it is not watched.
+        The same object until there is news."""
+        return self._watched_by_id.get(mosaic_id)
+
+    def add_listener(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with all news; returns what ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def watch_mosaic(self, mosaic_id: str) -> WatchedMosaic:
+        """Begin to follow a mosaic, if that is new. Raises NotFound, CatalogUnavailable."""
+        watched = self._watched.get(mosaic_id)
+        if watched is None:
+            seq = self._catalog.tiles.last_seq(mosaic_id)
+            watched = WatchedMosaic(self._catalog.tiles.mosaic(mosaic_id), seq)
+            with self._lock:
+                watched = self._watched.setdefault(mosaic_id, watched)
+                self._watched_by_id.setdefault(mosaic_id, watched)
+        return watched
+
+    def head(self, watched: WatchedMosaic, tile_id: TileId) -> TileRecord | None:
+        """The object that stands for a tile now; None where nothing was flown."""
+        return self._catalog.tiles.head(watched.info.mosaic_id, watched.info.revision, tile_id)
+
+    def read_if_due(self, within_s: float | None = None) -> None:
+        """Look at the logs of all watched mosaics unless that was done a moment ago, or within_s seconds."""
+        within_s = self._period_s if within_s is None else within_s
+        if self._is_older(within_s):
+            self.read(unless_within_s=within_s)
+
+    def read(self, *, unless_within_s: float | None = None) -> None:
+        """Look at the logs of all watched mosaics now. Raises CatalogUnavailable."""
+        with self._lock:
+            began = time.monotonic()
+            if unless_within_s is not None and not self._is_older(unless_within_s):
+                return
+            self._notify(self._watched)
+            # Listeners are told before readers may believe that nothing is due.
+            self._read_at = began
+
+    def read_flights(self, flight_ids: Collection[str]) -> None:
+        """Look at the logs of these flights' mosaics now, of those that are watched, and at no others.
+        Raises CatalogUnavailable."""
+        with self._lock:
+            self._notify([key for key, one in self._watched.items() if one.info.flight_id in flight_ids])
+
+    def read_mosaic_log(self, mosaic_id: str, since: float) -> None:
+        """Look at the log of one mosaic that is watched, unless such a look was begun at `since` or later
+        (`time.monotonic`): many who want to know more at one time share it. Raises CatalogUnavailable."""
+        with self._lock:
+            began = time.monotonic()
+            if self.get_last_read_s(mosaic_id) >= since:
+                return
+            self._notify([mosaic_id])
+            self._looked_at[mosaic_id] = began
+
+    def get_last_read_s(self, mosaic_id: str) -> float:
+        """When `read_one` last began to look at its log (`time.monotonic`); -inf: never."""
+        return self._looked_at.get(mosaic_id, -math.inf)
+
+    def _notify(self, mosaic_ids: Iterable[str]) -> None:
+        """What moved of these, to the listeners. Whoever calls holds the lock."""
+        seen = ((mosaic_id, self._watched[mosaic_id]) for mosaic_id in mosaic_ids)
+        news = [one for mosaic_id, watched in seen if (one := self._find_moved(mosaic_id, watched))]
+        # Before listeners are told: nothing read of a mosaic as it was is kept once they forgot it.
+        self._watched.update({moved.mosaic_id: now for moved, now in news})
+        for moved, _ in news:
+            for listener in list(self._listeners):
+                listener(moved)
+        self._watched_by_id.update({moved.mosaic_id: now for moved, now in news})
+
+    def _find_moved(self, mosaic_id: str, watched: WatchedMosaic) -> tuple[MovedTiles, WatchedMosaic] | None:
+        """What moved, and the mosaic as it was found: another revision is told by what is compared here."""
+        last = self._catalog.tiles.last_seq(mosaic_id)
+        info = self._catalog.tiles.mosaic(mosaic_id)
+        if info.revision != watched.info.revision or last - watched.seq > _MAX_MOVED_LINES:
+            return MovedTiles(mosaic_id, last, None), WatchedMosaic(info, last)
+        if last == watched.seq:
+            return None
+        tiles: dict[TileId, int] = {}
+        seq = watched.seq
+        while lines := self._catalog.tiles.log_since(mosaic_id, seq, _LOG_BATCH):
+            shown = (line for line in lines if line.revision == info.revision)
+            tiles.update({line.tile_id: line.seq for line in shown})
+            seq = lines[-1].seq
+        return MovedTiles(mosaic_id, seq, tuple(tiles.items())), WatchedMosaic(info, seq)

@@ -1,0 +1,161 @@
+"""Outline of the ground that a flight's picture shows: of its live mosaic, and of each finished revision."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import shapely
+from fastapi import APIRouter, Depends, Request
+from shapely import MultiPolygon, Polygon
+from shapely.geometry.base import BaseGeometry
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
+from flycam.catalog.revisions import LIVE_REVISION
+from flycam.frame.flight import Flight, FlightState
+from flycam.geodata.crs import WEB_MERCATOR, WGS84, make_point_transform
+from flycam.mosaic.mosaic_footprint import trace_mosaic_footprint
+from flycam.mosaic.tile_repair import DAMAGE
+from flycam.pipeline.workspace import Workspace
+from flycam.serve.auth.guards import AccessPolicyHere, require_guest
+from flycam.serve.http.json_values import Json, to_geojson_collection, to_geojson_feature
+from flycam.serve.services import CatalogHere
+from flycam.serve.tiles.coverage_gaps import compute_imaged_ground, compute_min_gap_m2
+from flycam.serve.tiles.visible_flights import iterate_offered_mosaics, list_visible_flights
+
+router = APIRouter(dependencies=[Depends(require_guest)])
+
+_TOLERANCE_SHARE = 0.02
+"""Of a median footprint's side: below what anyone sees of the outline on a screen."""
+_TOLERANCE_PX = 1.0
+"""Of the pixels that a finished revision is traced on, whose corners nobody wants to see."""
+
+
+def compute_imaged_outline(frames: Sequence[FrameRecord], work_crs: str) -> bytes | None:
+    """Polygons in WGS 84 (WKB) around all ground in the frames' footprints; None without footprints.
+
+    Simplified by a fiftieth of the median footprint's side, and without the slivers that `find_coverage_gaps`
+    leaves out too. A flight over two separate places has two polygons.
+    """
+    footprints, whole = compute_imaged_ground(frames, work_crs)
+    if whole.is_empty:
+        return None
+    tolerance_m = _TOLERANCE_SHARE * float(np.sqrt(np.median(shapely.area(footprints))))
+    return _outline(whole, tolerance_m, compute_min_gap_m2(footprints), work_crs)
+
+
+def _outline(ground_m: BaseGeometry, tolerance_m: float, smallest_m2: float, work_crs: str) -> bytes | None:
+    """Ground of the work CRS as WKB in WGS 84, simplified, without holes and islands below a size."""
+    simple = shapely.simplify(ground_m, tolerance_m, preserve_topology=True)
+    parts = [
+        Polygon(part.exterior, [ring for ring in part.interiors if Polygon(ring).area >= smallest_m2])
+        for part in shapely.get_parts(simple)
+        if isinstance(part, Polygon) and part.area >= smallest_m2
+    ]
+    if not parts:
+        return None
+    outline = parts[0] if len(parts) == 1 else MultiPolygon(parts)
+    written: bytes = shapely.to_wkb(shapely.transform(outline, make_point_transform(work_crs, WGS84)))
+    return written
+
+
+class OutlineCache:
+    """Outlines by mosaic and revision, made again once tiles moved. Safe to use from several threads."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._kept: dict[tuple[str, int], tuple[int, bytes | None]] = {}
+        self._lock = threading.Lock()
+
+    def get_outline(self, flight: Flight, mosaic: MosaicInfo, seq: int) -> bytes | None:
+        """The outline (WKB) of a mosaic revision as of the log line `seq`; None where it shows nothing.
+
+        A live mosaic grows with its frames and is drawn by their footprints. A finished one lies where its
+        adjusted poses put it, which only its pixels know. Raises what reading its tiles raises.
+        """
+        key = mosaic.mosaic_id, mosaic.revision
+        with self._lock:
+            made_at, outline = self._kept.get(key, (-1, None))
+        if made_at == seq:
+            return outline
+        made = self._compute_live if mosaic.revision == LIVE_REVISION else self._compute_finished
+        outline = made(flight, mosaic)
+        with self._lock:
+            self._kept[key] = (seq, outline)
+        return outline
+
+    def _compute_live(self, flight: Flight, mosaic: MosaicInfo) -> bytes | None:
+        return compute_imaged_outline(self._read_frames(flight, mosaic), flight.work_crs)
+
+    def _compute_finished(self, flight: Flight, mosaic: MosaicInfo) -> bytes | None:
+        tiles = self._workspace.catalog.tiles
+        try:
+            ground, pixel_m = trace_mosaic_footprint(self._workspace.store, tiles, mosaic)
+        except DAMAGE:
+            # the tile is drawn as a hole until it is mended; all other outlines must not go with it
+            return self._compute_live(flight, mosaic)
+        ground = shapely.transform(ground, make_point_transform(WEB_MERCATOR, flight.work_crs))
+        footprints, _ = compute_imaged_ground(self._read_frames(flight, mosaic), flight.work_crs)
+        smallest_m2 = compute_min_gap_m2(footprints) if len(footprints) else 0.0
+        return _outline(ground, _TOLERANCE_PX * pixel_m, smallest_m2, flight.work_crs)
+
+    def _read_frames(self, flight: Flight, mosaic: MosaicInfo) -> list[FrameRecord]:
+        used = self._workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
+        return [frame for frame in used if frame.header.layer == mosaic.layer]
+
+
+@router.get("/api/outlines")
+def list_outlines(
+    request: Request, catalog: CatalogHere, access_policy: AccessPolicyHere, event: str | None = None
+) -> Json:
+    """Ground that each flight's pictures show, as GeoJSON: what lies outside was not flown by it.
+
+    A feature for the live mosaic (revision 0) of each layer and for each finished revision that may be shown;
+    `on_show` marks the one that is drawn where nobody chose another.
+    """
+    event_id = catalog.flights.event(event).event_id if event else None
+    known: OutlineCache = request.app.state.outlines
+    here = list_visible_flights(catalog, access_policy, event_id)
+    shown = [one for one in here if one.state is not FlightState.WITHDRAWN]
+    drawn = [
+        (mosaic, known.get_outline(one, mosaic, _find_log_line(catalog, mosaic)))
+        for one in shown
+        for mosaic in iterate_offered_mosaics(catalog, one)
+    ]
+    return to_geojson_collection(
+        to_geojson_feature(wkb, _properties(mosaic)) for mosaic, wkb in drawn if wkb is not None
+    )
+
+
+def _find_log_line(catalog: Catalog, mosaic: MosaicInfo) -> int:
+    """The log line that an outline is good for; the tiles of a finished revision stay as they are."""
+    return catalog.tiles.last_seq(mosaic.mosaic_id) if mosaic.revision == LIVE_REVISION else 0
+
+
+def _properties(mosaic: MosaicInfo) -> Json:
+    return {
+        "flight_id": mosaic.flight_id,
+        "mosaic_id": mosaic.mosaic_id,
+        "layer": mosaic.layer.value,
+        "revision": mosaic.revision,
+        "on_show": mosaic.published,
+    }
+
+
+def get_revision_outline(
+    request: Request, catalog: Catalog, flight: Flight, mosaic: MosaicInfo
+) -> bytes | None:
+    """Around all that one revision of a flight's mosaic shows; None where it shows nothing."""
+    known: OutlineCache = request.app.state.outlines
+    return known.get_outline(flight, mosaic, _find_log_line(catalog, mosaic))
+
+
+def get_shown_outline(request: Request, catalog: Catalog, flight: Flight) -> bytes | None:
+    """Around all that a flight shows where nobody chose: the revisions on show of all its layers."""
+    shown = [one for one in catalog.tiles.mosaics(flight.flight_id) if one.published]
+    drawn = [get_revision_outline(request, catalog, flight, one) for one in shown]
+    found = [shapely.from_wkb(wkb) for wkb in drawn if wkb is not None]
+    written: bytes | None = shapely.to_wkb(shapely.union_all(found)) if found else None
+    return written

@@ -1,0 +1,56 @@
+"""From the address of a store to the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from flycam.errors import InputUnusable
+from flycam.messages import Bilingual, _
+from flycam.store.base import ObjectStore
+from flycam.store.local import LocalStore
+from flycam.store.memory import MemoryStore
+
+_HOW = "write file:///FOLDER or s3://bucket/prefix?endpoint=http://HOST:PORT"
+_HOW_VI = "hãy ghi file:///THƯ_MỤC hoặc s3://bucket/tiền_tố?endpoint=http://MÁY:CỔNG"
+
+
+def open_store(url: str) -> ObjectStore:
+    """The store at an address: `file:///FOLDER`, `s3://bucket/prefix?endpoint=…`, or `memory:` (tests).
+
+    Raises InputUnusable for an address that is none; a store that is down is found at its first use.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:  # a bracket that opens no IPv6 address
+        raise _no_address(url) from error
+    if parts.scheme == "file":
+        return LocalStore(_folder(url, parts))
+    if parts.scheme == "s3":
+        from flycam.store.s3 import S3Store  # noqa: PLC0415  its client only where it is asked for
+
+        return S3Store.from_url(url)
+    if parts.scheme == "memory":
+        return MemoryStore()
+    raise _no_address(url)
+
+
+def parse_store_folder(url: str) -> Path | None:
+    """The folder of the store at an address, None where it is none. Raises InputUnusable as `open_store`."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise _no_address(url) from error
+    return _folder(url, parts) if parts.scheme == "file" else None
+
+
+def _folder(url: str, parts: SplitResult) -> Path:
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise InputUnusable(
+            _("{url}: the folder of a store is absolute; {how}", url=url, how=Bilingual(_HOW, _HOW_VI))
+        )
+    return Path(unquote(parts.path))
+
+
+def _no_address(url: str) -> InputUnusable:
+    return InputUnusable(_("{url}: no address of a store; {how}", url=url, how=Bilingual(_HOW, _HOW_VI)))

@@ -1,0 +1,140 @@
+"""Which heights are believed, and what stands between: outliers go, gaps close, the rim is blended into the
+terrain as the flight corrects it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.surface.height_sigma import (
+    SweepAgreement,
+    estimate_agreed_sigma,
+    estimate_unagreed_sigma,
+    measure_scatter,
+)
+from flycam.surface.options import SurfaceOptions
+from flycam.surface.terrain_error import TerrainErrorPrior, correct_terrain
+
+Singles = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+# Pieces of surface smaller than this, apart from their surroundings in height, are mistakes.
+_SPECKLE_M2, _SPECKLE_STEP_M = 6.0, 0.8
+_CENTIMETRES = 20.0  # units of the speckle filter: 5 cm in an int16
+_MIN_MARGIN = 0.05
+_MIN_TRUST = 0.25
+# Without support heights are averaged over this, and only used where they differ by no more.
+_AROUND_M, _MAX_ROUGH_M = 1.5, 1.0
+# Posts that a mean of what stands on the ground is told from.
+_ENOUGH_POSTS = 1000
+
+
+class SweepHeights(SweepAgreement, Protocol):
+    """What a sweep found (see `refine.Sweep`)."""
+
+    @property
+    def dz_m(self) -> Singles: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FilledHeights:
+    """dz over the terrain, support, sigma (NaN without support), sigma of the terrain as it was corrected,
+    what views that did not agree add to it (NaN where none were compared): rows×cols each; and the RMS height
+    of what stands on the ground, NaN where too little of it was seen."""
+
+    dz_m: Singles
+    support: Bools
+    sigma_m: Singles
+    terrain_sigma_m: Singles
+    unagreed_sigma_m: Singles
+    cover_m: float
+
+
+def fill_heights(
+    found: SweepHeights, base_m: Singles, ground_m: Singles, spacing_m: float, options: SurfaceOptions
+) -> FilledHeights:
+    """Believe, smooth, fill and blend what the fine sweep found over the terrain ground_m, from base_m on."""
+    with np.errstate(invalid="ignore"):
+        support: Bools = (found.agreement >= options.min_agreement) & (found.margin >= _MIN_MARGIN)
+    dz = np.where(np.isnan(found.dz_m), np.float32(0.0), found.dz_m) + base_m
+    dz = np.asarray(cv2.medianBlur(dz.astype(np.float32), 3), np.float32)
+    support &= _not_speckles(dz, support, spacing_m)
+    sigma = np.where(support, estimate_agreed_sigma(found, dz, spacing_m), np.float32(np.nan))
+    unagreed = estimate_unagreed_sigma(found, dz, spacing_m)
+    up_m, shift_m = options.terrain_sigma_m
+    terrain = correct_terrain(dz, sigma, ground_m, spacing_m, TerrainErrorPrior(up_m=up_m, shift_m=shift_m))
+    cover_m = _cover(dz - terrain.dz_m, found.views >= 2)
+    trust = _trust(found, dz - terrain.dz_m, support, spacing_m, options.min_agreement)
+    dz = _blended(dz, support, trust, terrain.dz_m, spacing_m, options.blend_m)
+    return FilledHeights(dz, support, sigma, terrain.sigma_m, unagreed, cover_m)
+
+
+def _cover(above_m: Singles, compared: Bools) -> float:
+    """RMS of how far the heights that views were compared at stand above the corrected terrain."""
+    seen = above_m[compared & np.isfinite(above_m)]
+    if seen.size < _ENOUGH_POSTS:
+        return float("nan")
+    return float(np.sqrt(np.mean(np.square(np.maximum(seen, 0.0), dtype=np.float64))))
+
+
+def _not_speckles(dz: Singles, support: Bools, spacing_m: float) -> Bools:
+    """Support without pieces that are small and apart."""
+    away = -32768
+    scaled = np.clip(dz * _CENTIMETRES, -32000, 32000).astype(np.int16)
+    scaled[~support] = away
+    cv2.filterSpeckles(scaled, away, int(_SPECKLE_M2 / spacing_m**2), int(_SPECKLE_STEP_M * _CENTIMETRES))
+    return np.asarray(scaled != away, np.bool_)
+
+
+def _trust(
+    found: SweepHeights, above_m: Singles, support: Bools, spacing_m: float, min_agreement: float
+) -> Singles:
+    """How far a post's height is used, rows×cols 0 … 1: fully with support; with less agreement by its share,
+    where the heights around it lie together.
+
+    A height with little agreement is still where the semi-global sum of all that was seen has its minimum:
+    on drills it was measured nearer the truth than the terrain at every agreement. Over leaves in the wind
+    and water it is noise, and noise stands up in spikes that hide the ground from every frame.
+    """
+    rough = measure_scatter(above_m, _AROUND_M, spacing_m, min_posts=3)
+    share = np.clip(np.nan_to_num(found.agreement) / np.float32(min_agreement), 0.0, 1.0)
+    return np.where(support, 1.0, share * (rough < _MAX_ROUGH_M)).astype(np.float32)
+
+
+def _blended(
+    dz: Singles, support: Bools, trust: Singles, corrected_m: Singles, spacing_m: float, blend_m: float
+) -> Singles:
+    """dz in the support. Around it the mean of what is trusted nearby; from there over into the corrected
+    terrain with the distance."""
+    looked: Bools = trust >= _MIN_TRUST
+    if not looked.any():
+        return corrected_m
+    away = cv2.distanceTransform((~looked).astype(np.uint8), cv2.DIST_L2, 5) * np.float32(spacing_m)
+    share = np.clip(1.0 - away / np.float32(blend_m), 0.0, 1.0)
+    share = share * share * (3.0 - 2.0 * share)
+    wide = (0, 0), _AROUND_M / spacing_m
+    weight = np.asarray(cv2.GaussianBlur(trust, *wide, borderType=cv2.BORDER_REPLICATE), np.float32)
+    total = cv2.GaussianBlur(trust * (dz - corrected_m), *wide, borderType=cv2.BORDER_REPLICATE)
+    mean = np.asarray(total / np.maximum(weight, 1e-6), np.float32)
+    near = pull_push(mean, np.minimum(weight * np.float32(2.0), np.float32(1.0)))
+    return np.where(support, dz, corrected_m + near * share).astype(np.float32)
+
+
+def pull_push(values: Singles, trust: Singles | Bools) -> Singles:
+    """Values as they are where trust is 1, smoothly carried on where it is 0, by its share between (Gortler
+    et al., The Lumigraph, 1996; normalised convolution of Knutsson and Westin, CVPR 1993)."""
+    weight = trust.astype(np.float32)
+    sums, weights = [np.where(weight > 0.0, values * weight, np.float32(0.0))], [weight]
+    while min(weights[-1].shape) > 1 and weights[-1].min() < 1.0:
+        sums.append(np.asarray(cv2.pyrDown(sums[-1]), np.float32))
+        weights.append(np.asarray(cv2.pyrDown(weights[-1]), np.float32))
+    filled = sums[-1] / np.maximum(weights[-1], 1e-6)
+    for total, share in zip(reversed(sums[:-1]), reversed(weights[:-1]), strict=True):
+        coarser = cv2.resize(filled, total.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        believed = np.minimum(share * 4.0, 1.0)
+        filled = total / np.maximum(share, 1e-6) * believed + coarser * (1.0 - believed)
+    return np.where(weight == 1.0, values, filled).astype(np.float32)

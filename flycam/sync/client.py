@@ -1,0 +1,400 @@
+"""The giving end of a line: one round of asking what a peer lacks and sending it, step by step.
+
+Nothing is kept on this side: the peer's cursor says where to go on. A step that was cut goes on at the byte
+that the peer says; one whose answer was lost is answered again.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from flycam.errors import InputUnusable, NotFound, ObjectMissing, StoreConflict
+from flycam.messages import _
+from flycam.sync.backoff import (
+    MAX_REFUSALS,
+    MIN_BUSY_PAUSE_S,
+    Backoff,
+    build_no_progress_error,
+    build_not_flycam_error,
+)
+from flycam.sync.capabilities import HEADS
+from flycam.sync.deduplication import assume_all_missing
+from flycam.sync.deferred_inventory import DeferredInventory, to_request_body
+from flycam.sync.local_changes import LocalChanges
+from flycam.sync.log_tail import LogPosition
+from flycam.sync.manifest import ObjectKind
+from flycam.sync.missing_objects import MissingObjects, parse_missing_objects
+from flycam.sync.node import Node
+from flycam.sync.peer_connection import PeerConnection, PeerResponse, ReturnChannel
+from flycam.sync.redactions import explain_held_back
+from flycam.sync.step import SyncStep
+from flycam.sync.step_planner import StepPlanner
+from flycam.sync.transfer import REQUEST_OVERHEAD_BYTES, SyncReport, TransferLimits, compute_budget_left
+
+_STEPS = "/api/sync/steps"
+_FIRST_BYTES, _LEAST_BYTES, _MOST_BYTES = 48 << 10, 16 << 10, 8 << 20
+_STEP_DURATION_S = 8.0  # so much of the line in one step: a round trip to a satellite is little of it
+_BLOCK = 4 << 10
+_MIN_RESUMABLE_BYTES = 256 << 10
+_INVENTORY_TTL_S = 3600.0
+"""So long the peer's word on terrain and photos is taken: a flight in the air has more with each round."""
+_MAX_DELTAS_REFUSED = 2
+"""One may be to records that rotted there; a peer that makes others of changes gets whole records."""
+_DONE, _CONFLICT, _FULL = 200, 409, 507
+_RESTART_CODES = ("RecordsMissing", "Refused")  # the second of a server of before
+
+
+class _StepInterrupted(Exception):
+    """Why the rest of a step is not sent: "budget", or "" where something goes first that needs less room."""
+
+
+class Sender:
+    """Sends what a house knows to one peer, within limits; goes_on: whether rounds go on with what is new;
+    back: what comes from the peer meanwhile. The peer's first look is not held up by it: it takes turns with
+    tiles. passed_over: told each key that is lost or damaged here, once."""
+
+    def __init__(
+        self,
+        house: Node,
+        line: PeerConnection,
+        limits: TransferLimits,
+        progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None,
+        *,
+        goes_on: bool = False,
+        back: ReturnChannel | None = None,
+        passed_over: Callable[[str], None] = lambda _key: None,
+        clock_s: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._node = house
+        self._back = back
+        self._on_skipped = passed_over
+        self._line = line
+        self._limits = limits
+        self._progress = progress
+        self._clock_s = clock_s
+        self._sleep = sleep
+        self._step_bytes = _FIRST_BYTES
+        self._due_s = clock_s()
+        self._news = LocalChanges(house.catalog, goes_on=goes_on, clock_s=clock_s)
+        self._reached: dict[str, LogPosition] = {}
+        self._changes_refused = 0
+        self._later = DeferredInventory()
+        self._queried_s = 0.0
+        self._round_bytes = 0  # of tiles and photos sent since it was asked
+        self.sent = SyncReport()
+
+    def run_round(self) -> None:
+        """All that the peer lacks as of now; what came of it is in `sent`.
+
+        Raises AccessDenied (token), InputUnusable (another version), StoreConflict (two boxes of one name, or
+        one that went back), PeerUnavailable when the line stays dead or the peer gets no further; run again:
+        it goes on.
+        """
+        in_vain = Backoff()
+        while not self._run_round():
+            if in_vain.note_refusal((self.sent.steps, self._news.stamp)) > MAX_REFUSALS:
+                raise build_no_progress_error(self._line.url)
+            self._sleep(max(in_vain.pause_s, MIN_BUSY_PAUSE_S))
+
+    def has_local_changes(self) -> bool:
+        """Whether there is something new here since the last round began; nobody is asked."""
+        return self._news.has_any()
+
+    def _run_round(self) -> bool:
+        """False where it has to be asked anew: the peer has let go of what a step counted on, the log moved
+        on while it was sent and a tile was collected, or there is news here that goes first."""
+        self._news.begin()
+        has_tiles = not self._limits.metered
+        has_originals = self._limits.originals and has_tiles
+        giver = StepPlanner(
+            self._node,
+            originals=has_originals,
+            reached=self._reached,
+            record_changes=self._changes_refused < _MAX_DELTAS_REFUSED,
+        )
+        lacking = self._query_missing(giver)
+        tile_bytes, self._round_bytes, self.sent.ended_by = giver.tile_bytes(), 0, ""
+        heads = (
+            partial(self._query_missing_heads, giver) if HEADS in lacking.capabilities else assume_all_missing
+        )
+        steps = giver.steps(
+            lacking, self._target, lambda: self._step_budget, heads=heads, has_tiles=has_tiles
+        )
+        self._note_left(tile_bytes)
+        while True:
+            if self._is_budget_spent(0) and self.sent.left_bytes:
+                self.sent.ended_by = "budget"
+                return True
+            try:
+                step = next(steps, None)
+            except ObjectMissing:
+                if giver.is_current():
+                    raise
+                return False
+            finally:
+                self._report_skipped(giver)
+            if step is None:
+                break
+            if self._is_budget_spent(step.size_bytes) and not self._goes_in_parts(step):
+                self.sent.ended_by = "budget"
+                return True
+            if self._news.is_ahead_of(step):
+                return False
+            taken = self._send(step)
+            if taken is None:
+                return self.sent.ended_by == "budget"
+            self._count(step, taken, giver)
+            if self._back is not None and any(one.kind is ObjectKind.TILE for one in step.manifest.items):
+                self._back.fetch_some(self._target(), self.sent)
+            lacking_bytes = self._note_left(tile_bytes - giver.left_out_bytes)
+            self._progress("sync", self._round_bytes >> 10, lacking_bytes >> 10)
+        has_more = self._back is not None
+        while self._back is not None and has_more:
+            has_more = self._back.fetch_some(self._target(), self.sent)
+            if self._news.has_urgent():  # what was withdrawn there is to go up from here
+                return False
+        if self._later.is_truncated:
+            self.sent.ended_by = "budget"
+        elif self._limits.metered and self.sent.left_bytes:
+            self.sent.ended_by = "metered"
+        elif not self.sent.conflicts:
+            self.sent.left_bytes = 0
+        return True
+
+    def _query_missing(self, giver: StepPlanner) -> MissingObjects:
+        """What the peer says that it lacks; about terrain and photos it is asked when they are due."""
+        question, peer = giver.build_query(), self.sent.peer
+        said = self._query(question)
+        if self.sent.peer != peer or self._clock_s() - self._queried_s > _INVENTORY_TTL_S:
+            self._later, self._queried_s = DeferredInventory(), self._clock_s()
+        lacking = parse_missing_objects(said, self._line.url)
+        if self._back is not None:
+            self._back.begin(said)
+        giver.note_missing(lacking)
+        for flight in giver.held_back:
+            self.sent.conflicts[flight.flight_id] = explain_held_back(flight, self._line.url)
+        self._later.begin(giver)
+        return self._later.query_due(lacking, giver, question, self._query_deferred, self._is_budget_spent)
+
+    def _query_missing_heads(
+        self, giver: StepPlanner, mosaic_id: str, heads: Sequence[str]
+    ) -> Collection[str]:
+        """As the peer says; without room in the budget to ask, all of them."""
+        question = giver.build_heads_query(mosaic_id, heads)
+        if self._is_budget_spent(len(to_request_body(question))):
+            return heads
+        return self._query_deferred(question).heads.get(mosaic_id, heads)
+
+    def _query_deferred(self, question: Mapping[str, object]) -> MissingObjects:
+        return parse_missing_objects(self._query(question), self._line.url)
+
+    def _note_left(self, tile_bytes: int) -> int:
+        """Put down how much is left; how much was known to be lacking in this round. tile_bytes: of tiles
+        that the peer lacked as it began."""
+        lacking = tile_bytes + self._later.missing_bytes
+        self.sent.left_bytes = max(lacking - self._round_bytes, 0) + self._later.unqueried_bytes
+        return lacking
+
+    def _report_skipped(self, giver: StepPlanner) -> None:
+        for key in giver.readable.skipped:
+            if key not in self.sent.skipped:
+                self.sent.skipped[key] = None
+                self._on_skipped(key)
+
+    def _query(self, question: Mapping[str, object]) -> Any:
+        body = to_request_body(question)
+        no_flycam = Backoff()
+        try:
+            while True:
+                reply = self._line.request("POST", "/api/sync", body, Content_Type="application/json")
+                self.sent.sent_bytes += len(body) + REQUEST_OVERHEAD_BYTES
+                if isinstance(reply.json, dict):
+                    break
+                self._wait_for_flycam(reply, no_flycam)
+        except NotFound as error:
+            raise InputUnusable(
+                _(
+                    "{url}: the server there takes in nothing over a line: it is older than "
+                    "this flycam; bring it to the same version, or carry a stick (flycam "
+                    "bundle write)",
+                    url=self._line.url,
+                )
+            ) from error
+        said = reply.json
+        self.sent.peer = said.get("box", "")
+        return said
+
+    def _send(self, step: SyncStep) -> dict[str, Any] | None:
+        """A step until it is taken in; the peer's answer. None where it has to be asked anew, or the budget
+        is used up."""
+        began, bytes_before = self._clock_s(), self.sent.sent_bytes
+        tries, is_full = 0, False
+        turned_away = Backoff()
+
+        def attempt() -> PeerResponse:
+            nonlocal tries, is_full
+            if is_full and self._news.has_urgent():
+                raise _StepInterrupted("")
+            reply = ask()
+            is_full = reply.status == _FULL
+            return reply
+
+        def ask() -> PeerResponse:
+            nonlocal tries
+            tries += 1
+            at = 0
+            if self._is_budget_spent(0):
+                raise _StepInterrupted("budget")
+            if tries > 1 or step.size_bytes > _MIN_RESUMABLE_BYTES or self._is_budget_spent(step.size_bytes):
+                self.sent.sent_bytes += REQUEST_OVERHEAD_BYTES
+                reply = self._line.request_once(
+                    "HEAD", f"{_STEPS}/{step.sha256}", Upload_Length=str(step.size_bytes)
+                )
+                if reply.status != _DONE or "Upload-Offset" not in reply.headers:
+                    return reply  # what came there is not known, and from byte 0 it would go
+                at = int(reply.headers["Upload-Offset"])
+            return self._send_part(step, at)
+
+        while True:
+            try:
+                reply = self._line.call_with_retries(attempt)
+            except _StepInterrupted as why:
+                self.sent.ended_by = str(why)
+                return None
+            if reply.status == _DONE:
+                if isinstance(reply.json, dict):
+                    break
+                self._wait_for_flycam(reply, turned_away)
+                continue
+            if reply.status == _CONFLICT and self._needs_restart(reply):
+                self._changes_refused += any(one.kind is ObjectKind.CHANGE for one in step.manifest.items)
+                return None
+            if reply.status == _CONFLICT and "Upload-Offset" in reply.headers:
+                at = int(reply.headers["Upload-Offset"])
+                if turned_away.note_refusal(at) > MAX_REFUSALS:
+                    raise build_no_progress_error(self._line.url)
+                self._sleep(turned_away.pause_s)
+                continue
+            self._line.report_wait(self._line.get_error_message(reply))
+            self._sleep(MIN_BUSY_PAUSE_S)
+        took_s = self._clock_s() - began
+        if tries == 1:
+            self._step_bytes = _next_bytes((self.sent.sent_bytes - bytes_before) / max(took_s, 1e-3))
+        else:
+            self._step_bytes = max(self._step_bytes // 2, _LEAST_BYTES)
+        return dict(reply.json)
+
+    def _send_part(self, step: SyncStep, at: int) -> PeerResponse:
+        """A step from a byte on, or as much of it as the budget holds. Raises _StepEnds."""
+        rest = max(step.size_bytes - at, 0)
+        some = min(rest, self._budget_left - REQUEST_OVERHEAD_BYTES)
+        if some < rest and (some <= 0 or not self._goes_in_parts(step)):
+            raise _StepInterrupted("budget")
+        self.sent.sent_bytes += REQUEST_OVERHEAD_BYTES
+        reply = self._line.request_once(
+            "PUT",
+            f"{_STEPS}/{step.sha256}",
+            self._throttle(step.blocks(at), some),
+            Content_Type="application/octet-stream",
+            Content_Length=str(some),
+            Upload_Offset=str(at),
+            Upload_Length=str(step.size_bytes),
+        )
+        if some < rest:
+            raise _StepInterrupted("budget")
+        return reply
+
+    def _needs_restart(self, reply: PeerResponse) -> bool:
+        """Whether a conflict is that the peer is to be asked anew; raises where no asking helps."""
+        if "Upload-Offset" in reply.headers:  # elsewhere
+            return False
+        error = reply.json.get("error") if isinstance(reply.json, dict) else None
+        if error in _RESTART_CODES:
+            return True
+        if error == "StoreConflict":
+            raise StoreConflict(self._line.get_error_message(reply))
+        if error not in (None, "FlightBusy"):  # asking again mends nothing
+            raise InputUnusable(self._line.get_error_message(reply))
+        return False
+
+    def _wait_for_flycam(self, reply: PeerResponse, no_flycam: Backoff) -> None:
+        """Wait after an answer that is no flycam's, until it came too often."""
+        if no_flycam.note_refusal("no flycam") > MAX_REFUSALS:
+            raise build_not_flycam_error(self._line.url)
+        self._line.report_wait(self._line.get_error_message(reply))
+        self._sleep(max(no_flycam.pause_s, MIN_BUSY_PAUSE_S))
+
+    def _count(self, step: SyncStep, said: Mapping[str, Any], giver: StepPlanner) -> None:
+        kinds = [item.kind for item in step.manifest.items]
+        self.sent.steps += 1
+        self.sent.tiles += kinds.count(ObjectKind.TILE)
+        self.sent.views += kinds.count(ObjectKind.VIEW)
+        self.sent.originals += kinds.count(ObjectKind.ORIGINAL) - len(said.get("unnamed", ()))
+        some = sum(
+            item.size_bytes
+            for item in step.manifest.items
+            if item.kind in (ObjectKind.TILE, ObjectKind.ORIGINAL)
+        )
+        self.sent.tile_bytes += some
+        self._round_bytes += some
+        self._later.note_sent(step.manifest.items)
+        for one in said.get("apart", ()):
+            giver.conflicts.add(one["flight_id"])
+            self.sent.conflicts[one["flight_id"]] = one
+
+    def _target(self) -> int:
+        """About how many bytes a step is to have."""
+        limits = self._limits
+        most = self._step_bytes
+        if limits.rate_bytes_s is not None:
+            most = min(most, max(int(limits.rate_bytes_s * _STEP_DURATION_S), _LEAST_BYTES))
+        return min(most, self._step_budget)
+
+    def _goes_in_parts(self, step: SyncStep) -> bool:
+        """Whether a part of a step helps: where the next run, which asks for what the peer has by then, makes
+        the same one and goes on with it. So the smallest budget gets on."""
+        return not self.sent.steps or all(one.kind is ObjectKind.ORIGINAL for one in step.manifest.items)
+
+    @property
+    def _budget_left(self) -> int:
+        """Bytes that are left of the budget."""
+        return compute_budget_left(self._limits, self.sent)
+
+    @property
+    def _step_budget(self) -> int:
+        """What a step may have of that, beside its requests and its manifest. The first of a run knows no
+        budget: it may go in parts."""
+        if not self.sent.steps:
+            return sys.maxsize
+        return max((self._budget_left - 2 * REQUEST_OVERHEAD_BYTES) * 7 // 8, 1)
+
+    def _is_budget_spent(self, more: int) -> bool:
+        return more + REQUEST_OVERHEAD_BYTES > self._budget_left
+
+    def _throttle(self, blocks: Iterable[bytes], most: int) -> Iterator[bytes]:
+        """The first `most` bytes, no faster than the rate; counted as they are handed on."""
+        rate = self._limits.rate_bytes_s
+        for block in blocks:
+            for start in range(0, len(block), _BLOCK):
+                some = block[start : start + min(_BLOCK, most)]
+                if not some:
+                    return
+                most -= len(some)
+                if rate is not None:
+                    now = self._clock_s()
+                    self._due_s = max(self._due_s, now) + len(some) / rate
+                    self._sleep(max(self._due_s - now - _BLOCK / rate, 0.0))
+                self.sent.sent_bytes += len(some)
+                self.sent.step_bytes += len(some)
+                yield some
+
+
+def _next_bytes(bytes_s: float) -> int:
+    """As much as the line carries in _STEP_S, as a power of two, so that runs cut alike."""
+    most = min(max(int(bytes_s * _STEP_DURATION_S), _LEAST_BYTES), _MOST_BYTES)
+    return 1 << (most.bit_length() - 1)

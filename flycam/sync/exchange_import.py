@@ -1,0 +1,306 @@
+"""An exchange read, whatever brought it: every object verified, kept, then taken in.
+
+every object verified -> where each flight belongs here -> objects kept -> `taking.merge_exchange`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from flycam.catalog.retention_records import select_active_purges
+from flycam.errors import SourceUnreadable, StorageFailed, TileCorrupt
+from flycam.frame.terrain_codec import decode_terrain, encode_terrain
+from flycam.frame.tile_codec import decode_tile
+from flycam.geometry.grid import TileId
+from flycam.messages import _
+from flycam.mosaic.peer_tiles import put_peer_placements, put_peer_state
+from flycam.mosaic.previews import decode_preview
+from flycam.store import keys
+from flycam.sync.decompression import read_decompressed_size
+from flycam.sync.delta_expansion import read_previous_records
+from flycam.sync.exchange_merge import (
+    ApplyHooks,
+    ApplyReport,
+    PreviewImages,
+    find_outdated_mosaics,
+    merge_exchange,
+)
+from flycam.sync.flight_matching import FlightConflict, FlightMatch, match_flight
+from flycam.sync.flight_records import (
+    FlightRecords,
+    decode_flight_records,
+    decode_record_values,
+    parse_flight_records,
+)
+from flycam.sync.import_checks import require_importable
+from flycam.sync.manifest import ExchangeManifest, ManifestItem, ObjectKind
+from flycam.sync.node import Node
+from flycam.sync.placement_map import map_frame_placements
+from flycam.sync.source import ExchangeSource, build_hash_mismatch_error, iterate_objects, read_object
+from flycam.sync.unreadable_records import UnreadableFlight, describe_unreadable_records
+
+_MAX_INFLATED_BYTES = 1 << 30  # records of all flights, which are in memory together
+_MAX_BYTES = {
+    ObjectKind.RECORDS: 1 << 26,
+    ObjectKind.VIEW: 1 << 20,
+    ObjectKind.TILE: 32 << 20,
+    ObjectKind.TERRAIN: 320 << 20,
+}
+"""The largest object that is read in one piece; no other kind is: changes were made whole before."""
+
+ImportProgress = Callable[[str, int, int], None]
+"""Stage, how much of it is done, of how much."""
+
+
+def import_exchange(
+    node: Node,
+    source: ExchangeSource,
+    manifest: ExchangeManifest,
+    start: int,
+    hooks: ApplyHooks,
+    progress: ImportProgress,
+    *,
+    account: str = "",
+) -> ApplyReport:
+    """Take in an exchange whose first object begins at `start`; all is verified before anything is written.
+
+    account  that brought it over a line, for the audit log; "" for a stick
+    Raises as `require_importable` and `merge_exchange` do, and SourceUnreadable for an object that is not
+    what the manifest says, RecordsMissing for records that are said to be known here and are not, DiskFull
+    before what is kept for the catalogue would be taken.
+    """
+    known = list(_read_known_records(node, manifest))
+    verified = _verify_exchange(source, manifest, start, progress)
+    verified.records.extend(known)
+    left = frozenset(name for one in verified.unreadable for name in one.mosaics)
+    require_importable(node, manifest, verified.records, str(source.path), left)
+    unnamed = _find_unreferenced_originals(node, manifest, verified.records)
+    homes = [match_flight(node.catalog, one) for one in verified.records]
+    here = _select_mosaics(node, manifest, homes)
+    left_out = unnamed.union(_find_purged_originals(node, manifest, verified))
+    _store_objects(node, source, manifest, start, here, left_out, progress, account)
+    _store_placements(node, manifest, here, verified)
+    node.store.flush()
+    come = {item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL}
+    node.catalog.kept_originals.note(come - left_out)
+    taken = merge_exchange(node, manifest, homes, hooks, verified.views, account)
+    return replace(
+        taken, conflicts=(*taken.conflicts, *verified.unreadable), unreferenced=tuple(sorted(unnamed))
+    )
+
+
+def _read_known_records(node: Node, manifest: ExchangeManifest) -> Iterator[FlightRecords]:
+    """Records that came before. RecordsMissing."""
+    for sha256 in manifest.known_records:
+        yield decode_flight_records(read_previous_records(node, manifest.box, sha256), manifest.box)
+
+
+@dataclass(frozen=True, slots=True)
+class _VerifiedExchange:
+    """What an exchange holds that is needed in memory. inflated: bytes of each flight's records; epochs: of
+    the tiles that come, by mosaic there; views: early views, by mosaic there; unread: flights whose records
+    do not read."""
+
+    records: list[FlightRecords] = field(default_factory=list)
+    record_sizes: list[int] = field(default_factory=list)
+    epochs: dict[str, dict[TileId, str]] = field(default_factory=dict)
+    views: PreviewImages = field(default_factory=dict)
+    unreadable: list[UnreadableFlight] = field(default_factory=list)
+
+
+def _verify_exchange(
+    source: ExchangeSource, manifest: ExchangeManifest, start: int, progress: ImportProgress
+) -> _VerifiedExchange:
+    """Every object read once and held against its hash, records, tiles and terrain opened."""
+    verified = _VerifiedExchange()
+    for done, (item, at) in enumerate(iterate_objects(manifest, start), start=1):
+        if item.kind is ObjectKind.ORIGINAL:
+            for __ in _read_original(source, item, at):
+                pass
+        else:
+            _decode_object(source.path, manifest.box, item, _read_object(source, item, at), verified)
+        progress("verify", done, len(manifest.items))
+    return verified
+
+
+def _decode_object(
+    path: Path, box: str, item: ManifestItem, data: bytes, verified: _VerifiedExchange
+) -> None:
+    """Enter what an object says; each must be what its name says."""
+    try:
+        if item.kind is ObjectKind.RECORDS:
+            verified.record_sizes.append(read_decompressed_size(data))
+            if sum(verified.record_sizes) > _MAX_INFLATED_BYTES:
+                raise build_hash_mismatch_error(path)
+            values = decode_record_values(data, str(path))
+            try:
+                verified.records.append(parse_flight_records(values, str(path)))
+            except SourceUnreadable as error:
+                verified.unreadable.append(describe_unreadable_records(box, item.sha256, values, error))
+        elif item.tile is not None and item.kind is ObjectKind.VIEW:
+            decode_preview(data, item.tile.tile_id)
+            verified.views.setdefault(item.tile.mosaic_id, {})[item.tile.tile_id] = (
+                item.tile.content_hash,
+                data,
+            )
+        elif item.tile is not None:
+            tile = decode_tile(data, item.tile.tile_id, item.tile.content_hash)
+            verified.epochs.setdefault(item.tile.mosaic_id, {})[tile.tile_id] = tile.epoch
+        elif decode_terrain(data).dem_id != item.name:
+            raise build_hash_mismatch_error(path)
+    except TileCorrupt as error:
+        raise build_hash_mismatch_error(path) from error
+
+
+def _select_mosaics(
+    node: Node, manifest: ExchangeManifest, homes: Iterable[FlightMatch | FlightConflict]
+) -> dict[str, str]:
+    """The mosaics there that bring what is not here yet or what is in force here, and what each is here.
+
+    What is in force is put again, for it may be damaged here; what an older bundle holds was let go.
+    """
+    older = find_outdated_mosaics(node, manifest)
+    belonging = {
+        there: at for one in homes if isinstance(one, FlightMatch) for there, at in one.mosaics.items()
+    }
+    return {there: at for there, at in belonging.items() if there not in older}
+
+
+def _find_purged_originals(
+    node: Node, manifest: ExchangeManifest, verified: _VerifiedExchange
+) -> Collection[str]:
+    """Originals (SHA-256) that are not taken in: that they were let go is known here, or comes with them."""
+    come = [item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL]
+    told = [line for one in verified.records for line in one.purges]
+    return select_active_purges([*node.catalog.retention.list_for_originals(come), *told]).keys()
+
+
+def _find_unreferenced_originals(
+    node: Node, manifest: ExchangeManifest, records: Iterable[FlightRecords]
+) -> frozenset[str]:
+    """Originals (SHA-256) that no record names, here or among what comes: nobody would ever look at them, and
+    nothing deletes them. Boxes of before send those of flights that stay apart."""
+    named = {frame.header.provenance.source_sha256 for one in records for frame in one.frames}
+    come = {item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL} - named
+    return frozenset(one for one in come if not node.catalog.retention.has_original(one))
+
+
+def _store_objects(
+    node: Node,
+    source: ExchangeSource,
+    manifest: ExchangeManifest,
+    start: int,
+    here: Mapping[str, str],
+    left_out: Collection[str],
+    progress: ImportProgress,
+    account: str,
+) -> None:
+    """Objects into the store, looked at again, for the stick may have changed; the caller owes `flush` before
+    anything refers to them.
+
+    left_out  originals (SHA-256) that are not kept; account: as of `import_exchange`
+    """
+    for done, (item, at) in enumerate(iterate_objects(manifest, start), start=1):
+        line = item.tile
+        if line is not None and item.kind is ObjectKind.TILE and line.mosaic_id in here:
+            log = keys.derive_log_id(manifest.box, line.mosaic_id)
+            data = _read_object(source, item, at)
+            node.require_disk_space(item.size_bytes)
+            put_peer_state(
+                node.store, log, line.seq, here[line.mosaic_id], line.tile_id, data, line.content_hash
+            )
+        elif item.kind is ObjectKind.TERRAIN:
+            _store_terrain(node, item, _read_object(source, item, at), manifest.box, account)
+        elif (
+            item.kind is ObjectKind.ORIGINAL
+            and item.name not in left_out
+            and not _is_stored(node, keys.format_original_key(item.name))
+        ):
+            _store_original(node, source, item, at)
+        progress("keep", done, len(manifest.items))
+
+
+def _is_stored(node: Node, key: str) -> bool:
+    """Whether an object is here, and stays through a power cut whoever put it."""
+    if not node.store.exists(key):
+        return False
+    node.store.ensure_durable(key, durable=True)
+    return True
+
+
+def _store_terrain(node: Node, item: ManifestItem, data: bytes, giver: str, account: str) -> None:
+    """Put a recorded terrain where none lies, or a damaged one. One that reads stays, for frames were laid on
+    its posts, which its id does not tell: the audit log says that others came under it.
+    """
+    key = keys.format_terrain_key(item.name)
+    here = node.store.get(key) if _is_stored(node, key) else b""
+    if here == data:
+        return
+    with suppress(TileCorrupt):
+        recorded = decode_terrain(here)
+        if recorded.dem_id == item.name:
+            if encode_terrain(recorded) != encode_terrain(decode_terrain(data)):
+                said = f"told by {giver}: other posts than are recorded here, which stay"
+                node.catalog.audit.append(
+                    account or giver, "terrain refused", item.name, said, at_ns=node.clock_ns()
+                )
+            return
+    node.require_disk_space(item.size_bytes)
+    node.store.put(key, data, durable=True)
+
+
+def _store_placements(
+    node: Node, manifest: ExchangeManifest, here: Mapping[str, str], verified: _VerifiedExchange
+) -> None:
+    """How the giver had laid the frames in the tiles that came, beside them; the caller owes `flush`."""
+    for one in verified.records:
+        for mosaic in one.mosaics:
+            epochs = verified.epochs.get(mosaic.mosaic_id)
+            if epochs and mosaic.mosaic_id in here:
+                log, until = (
+                    keys.derive_log_id(manifest.box, mosaic.mosaic_id),
+                    manifest.until[mosaic.mosaic_id],
+                )
+                put_peer_placements(node.store, log, until, map_frame_placements(one, mosaic, epochs))
+
+
+def _store_original(node: Node, source: ExchangeSource, item: ManifestItem, at: int) -> None:
+    """An original under its SHA-256. Raises DiskFull, StorageTrouble, SourceUnreadable."""
+    node.require_disk_space(2 * item.size_bytes)  # a copy of it for a moment
+    folder = node.cache_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder) as scratch:
+            for data in _read_original(source, item, at):
+                scratch.write(data)
+            scratch.flush()
+            node.store.put_file(keys.format_original_key(item.name), Path(scratch.name), durable=True)
+    except OSError as error:
+        raise StorageFailed(
+            _(
+                "{folder}: no copy of a photo can be kept there ({strerror}); free some and "
+                "run again, it goes on",
+                folder=folder,
+                strerror=error.strerror,
+            )
+        ) from error
+
+
+def _read_object(source: ExchangeSource, item: ManifestItem, at: int) -> bytes:
+    """An object's bytes. SourceUnreadable if they are others than the manifest says."""
+    return read_object(source, item, at, _MAX_BYTES.get(item.kind, -1))
+
+
+def _read_original(source: ExchangeSource, item: ManifestItem, at: int) -> Iterator[bytes]:
+    """An original's bytes, some at a time. SourceUnreadable, at the end, if they are others than it says."""
+    digest = hashlib.sha256()
+    for data in source.blocks(at, item.size_bytes):
+        digest.update(data)
+        yield data
+    if not digest.hexdigest() == item.sha256 == item.name:
+        raise build_hash_mismatch_error(source.path)

@@ -1,0 +1,372 @@
+"""The receiving side: a verified exchange into store, catalogue and log.
+
+    objects (nothing refers to them) -> for each flight, held for writing: records, withdrawals among them
+        -> states joined into heads -> what follows from them -> the cursors of its logs
+
+Each step may be repeated, and what was begun shows nothing that is not right, so an exchange that is cut
+short is taken in whole by the next attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from flycam.catalog.records import FrameStatus, MosaicInfo, Withdrawal
+from flycam.errors import FlightBusy
+from flycam.frame.flight import Flight
+from flycam.frame.tile import MosaicTile
+from flycam.geometry.grid import TileId
+from flycam.messages import _
+from flycam.mosaic.amendment_records import load_amendments
+from flycam.mosaic.amendments import Amendments
+from flycam.mosaic.peer_merge import merge_peer_tiles
+from flycam.mosaic.peer_tiles import PeerCursor, PeerTiles, advance_cursor, read_cursors, read_peer_cursors
+from flycam.mosaic.previews import mark_previews, merge_previews, remove_previews
+from flycam.mosaic.rebuild import find_stale_tiles
+from flycam.store import keys
+from flycam.sync.flight_matching import FlightConflict, FlightMatch, match_flight
+from flycam.sync.flight_records import FlightRecords
+from flycam.sync.manifest import ExchangeManifest, ObjectKind
+from flycam.sync.node import Node
+from flycam.sync.record_import import (
+    import_flight_records,
+    record_redactions,
+    record_withdrawals,
+    update_flight_state,
+)
+from flycam.sync.unreadable_records import UnreadableFlight
+
+
+class ApplyHooks(Protocol):
+    """What only the recipes of this box can do; each is called while the flight is held for writing, and may
+    be called again."""
+
+    def rebuild_tiles(self, mosaic: MosaicInfo, amendments: Amendments) -> Callable[[TileId], MosaicTile]:
+        """Gives the state of a base tile from the photos in this box's own store. Needed where a frame was
+        withdrawn or laid again: what these photos show under its pixels is nowhere else."""
+
+    def on_withdrawn(self, flight: Flight) -> None:
+        """Let go what shows frames of this flight that are withdrawn by now, beside its tiles."""
+
+    def on_arriving(self, flight: Flight) -> None:
+        """As `settled`, where more of this flight is to come at once: what is quick of it."""
+
+    def on_settled(self, flight: Flight) -> None:
+        """Tiles and records of this flight changed: measure its communes, show the layers in use."""
+
+
+PreviewImages = dict[str, dict[TileId, tuple[str, bytes]]]
+"""Early views by mosaic there and tile: the content hash of the tile there, the picture."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApplyReport:
+    """What an exchange changed.
+
+    flights  ids here of those that it speaks of
+    lines    appended to tile logs here
+    apart    flights that could not be joined with what is here, or do not read, and why
+    unnamed  originals (SHA-256) that no flight here names: they were passed over
+    """
+
+    flights: tuple[str, ...]
+    lines: int
+    conflicts: tuple[FlightConflict | UnreadableFlight, ...] = ()
+    unreferenced: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _ReceivedTiles:
+    """Tiles that came for one mosaic here. log: whose; until: where it ends."""
+
+    log: str = ""
+    until: int = 0
+    tile_ids: frozenset[TileId] = field(default_factory=frozenset)
+
+
+_NO_TILES = _ReceivedTiles()
+
+
+def find_log_advances(node: Node, manifest: ExchangeManifest) -> dict[str, PeerCursor]:
+    """Where each log ends that goes beyond what was taken in of it, by mosaic there."""
+    known = read_peer_cursors(node.store, manifest.box)
+    return {
+        mosaic_id: PeerCursor(seq=stretch.until, digest=stretch.until_digest)
+        for mosaic_id, stretch in sorted(manifest.log_ranges.items())
+        if mosaic_id not in known or known[mosaic_id].seq < stretch.until
+    }
+
+
+def find_outdated_mosaics(node: Node, manifest: ExchangeManifest) -> frozenset[str]:
+    """The mosaics there of which more was taken in before than this exchange tells."""
+    known = read_peer_cursors(node.store, manifest.box)
+    return frozenset(
+        there for there, seq in manifest.until.items() if there in known and seq < known[there].seq
+    )
+
+
+def merge_exchange(
+    node: Node,
+    manifest: ExchangeManifest,
+    matches: Sequence[FlightMatch | FlightConflict],
+    hooks: ApplyHooks,
+    views: PreviewImages | None = None,
+    account: str = "",
+) -> ApplyReport:
+    """Records, states, early views and cursors of an exchange whose objects are in the store (`given.give`).
+
+    account  that brought it over a line, for the audit log; "" for a stick
+    Raises FlightBusy if a flight is being written here, StorageTrouble; run again: it completes.
+    """
+    taking = _ExchangeMerge(node, manifest, hooks, views or {}, account)
+    flights, lines, apart = set(), 0, []
+    for one in matches:
+        if isinstance(one, FlightConflict):
+            apart.append(one)
+        else:
+            flights.add(one.flight_id)
+            lines += taking.merge_flight(one)
+        lines += taking.apply_foreign_withdrawals(one)
+    return ApplyReport(flights=tuple(sorted(flights)), lines=lines, conflicts=tuple(apart))
+
+
+def apply_withdrawals(node: Node, withdrawals: Sequence[Withdrawal], hooks: ApplyHooks, giver: str) -> int:
+    """Frames that a server withdrew, taken out here too; the log lines appended. Idempotent.
+
+    Raises FlightBusy if a flight that holds one is being written here, StorageTrouble.
+    """
+    return _ExchangeMerge(node, ExchangeManifest(box=giver), hooks, {}, giver).apply_withdrawals(withdrawals)
+
+
+class _ExchangeMerge:
+    """One exchange being taken in. What was taken in before is asked anew for each flight that is held."""
+
+    def __init__(
+        self, house: Node, manifest: ExchangeManifest, hands: ApplyHooks, views: PreviewImages, account: str
+    ) -> None:
+        self._node = house
+        self._manifest = manifest
+        self._giver = manifest.box
+        self._hooks = hands
+        self._views = views
+        self._account = account
+        self._known: dict[str, int] = {}
+        self._tiles: dict[str, set[TileId]] = {}
+        self._grounds = {item.name for item in manifest.items if item.kind is ObjectKind.TERRAIN}
+        for item in manifest.items:
+            if item.kind is ObjectKind.TILE and item.tile is not None:
+                self._tiles.setdefault(item.tile.mosaic_id, set()).add(item.tile.tile_id)
+
+    def merge_flight(self, home: FlightMatch) -> int:
+        """One flight's records, tiles and cursors; the log lines appended."""
+        house = self._node
+        with house.catalog.flights.lock(home.flight_id):
+            _require_still_matched(house, home)
+            ahead = self._find_flight_advances(home)
+            if self._has_new_withdrawals(home):
+                self._clear_previews(home.flight_id)
+            flight = import_flight_records(house, home.records, self._giver, self._account)
+            came = {
+                home.mosaics[there]: self._collect_received(there, taken) for there, taken in ahead.items()
+            }
+            is_whole = not self._manifest.unfinished_mosaics.intersection(home.mosaics)
+            lines = self._merge_states(flight, came)
+            lines += self._store_previews(flight, home)
+            if is_whole:
+                lines += self._delete_flight_previews(home)
+                flight = update_flight_state(house, flight, home.records)
+            if home.records.withdrawals:
+                self._hooks.on_withdrawn(flight)
+            if not is_whole:
+                self._hooks.on_arriving(flight)
+            elif lines or ahead:
+                self._hooks.on_settled(flight)
+            for there, taken in ahead.items():
+                advance_cursor(house.store, self._giver, there, taken)
+                self._known[keys.derive_log_id(self._giver, there)] = taken.seq
+            self._delete_superseded(came)
+        return lines
+
+    def apply_foreign_withdrawals(self, one: FlightMatch | FlightConflict) -> int:
+        """Frames that these records withdraw and that lie in other flights here; the log lines appended."""
+        withdrawals = one.records.withdrawals
+        if isinstance(one, FlightMatch):
+            return self._rebuild_without(withdrawals, but_in={one.flight_id})
+        record_withdrawals(
+            self._node, withdrawals, self._giver, self._account
+        )  # whatever holds them, or will
+        self._redact_elsewhere(one.records)
+        return self._rebuild_without(withdrawals)
+
+    def apply_withdrawals(self, withdrawals: Sequence[Withdrawal]) -> int:
+        """Frames withdrawn wherever they lie, or will lie, here; the log lines appended."""
+        with ExitStack() as held:
+            for flight_id in sorted(self._find_flights_holding(withdrawals)):
+                held.enter_context(self._node.catalog.flights.lock(flight_id))
+            record_withdrawals(self._node, withdrawals, self._giver, self._account)
+        return self._rebuild_without(withdrawals)
+
+    def _find_flights_holding(self, withdrawals: Sequence[Withdrawal]) -> set[str]:
+        return self._node.catalog.flights.find_by_frames([each.frame_id for each in withdrawals])
+
+    def _rebuild_without(self, withdrawals: Sequence[Withdrawal], but_in: Collection[str] = ()) -> int:
+        house, lines = self._node, 0
+        for flight_id in sorted(self._find_flights_holding(withdrawals) - set(but_in)):
+            with house.catalog.flights.lock(flight_id):
+                self._known = read_cursors(house.store)
+                flight = house.catalog.flights.flight(flight_id)
+                self._clear_previews(flight_id)
+                appended = self._merge_states(flight, {})
+                self._hooks.on_withdrawn(flight)
+                if appended:
+                    self._hooks.on_settled(flight)
+                lines += appended
+        return lines
+
+    def _redact_elsewhere(self, records: FlightRecords) -> None:
+        """Masks of a flight that stays apart hold on its photos in other flights here, and on its ground."""
+        if not records.redactions:
+            return
+        house = self._node
+        record_redactions(house, records, self._giver, self._account)
+        photos = sorted({line.frame_id for line in records.redactions})
+        for flight_id in sorted(house.catalog.flights.find_by_frames(photos)):
+            with house.catalog.flights.lock(flight_id):
+                self._hooks.on_arriving(house.catalog.flights.flight(flight_id))
+
+    def _find_flight_advances(self, home: FlightMatch) -> dict[str, PeerCursor]:
+        """Which logs of a flight go beyond what was taken in: looked at while the flight is held, for another
+        process may have taken one in, and states it moved to must not be left out, nor the cursor moved back.
+        """
+        self._known = read_cursors(self._node.store)
+        ahead = find_log_advances(self._node, self._manifest)
+        return {there: taken for there, taken in ahead.items() if there in home.mosaics}
+
+    def _collect_received(self, there: str, taken: PeerCursor) -> _ReceivedTiles:
+        return _ReceivedTiles(
+            log=keys.derive_log_id(self._giver, there),
+            until=taken.seq,
+            tile_ids=frozenset(self._tiles.get(there, ())),
+        )
+
+    def _merge_states(self, flight: Flight, came: Mapping[str, _ReceivedTiles]) -> int:
+        """States that came into the heads; where the epoch changed, all given before and this box's own too.
+
+        came  by mosaic here. Returns the log lines appended.
+        """
+        return sum(
+            self._merge_mosaic(mosaic, came.get(mosaic.mosaic_id, _NO_TILES))
+            for mosaic in self._node.catalog.tiles.mosaics(flight.flight_id)
+            if mosaic.revision == 0
+        )
+
+    def _merge_mosaic(self, mosaic: MosaicInfo, came: _ReceivedTiles) -> int:
+        house = self._node
+        amendments = load_amendments(house.catalog, mosaic)
+        stale = set(find_stale_tiles(house.catalog.tiles, mosaic, amendments)) | self._find_placeable_tiles(
+            mosaic
+        )
+        given = PeerTiles(house.store, mosaic.mosaic_id, {**self._known, came.log: came.until})
+        own = self._hooks.rebuild_tiles(mosaic, amendments) if stale else None
+
+        def states_of(tile_id: TileId) -> list[MosaicTile]:
+            if own is not None and tile_id in stale:
+                return [*given.states(tile_id, amendments), own(tile_id)]
+            return given.states(tile_id, amendments, came.log)
+
+        return merge_peer_tiles(
+            house.store,
+            house.catalog.tiles,
+            mosaic,
+            {*came.tile_ids, *stale},
+            states_of,
+            amendments=amendments,
+            origin=house.box,
+            clock_ns=house.clock_ns,
+        )
+
+    def _find_placeable_tiles(self, mosaic: MosaicInfo) -> set[TileId]:
+        """Base tiles here of photos that are here and whose ground came with this exchange: since its records
+        came they could not be laid."""
+        if not self._grounds:
+            return set()
+        catalog, store = self._node.catalog, self._node.store
+        under = {
+            tile_id
+            for one in catalog.frames.list_for_flight(mosaic.flight_id, FrameStatus.USED)
+            if one.dem_id in self._grounds and one.header.layer == mosaic.layer
+            if store.exists(keys.format_original_key(one.header.provenance.source_sha256))
+            for tile_id in one.tiles or ()
+        }
+        heads = catalog.tiles.heads(mosaic.mosaic_id, 0, z=mosaic.base_zoom) if under else ()
+        return under.intersection(head.tile_id for head in heads)
+
+    def _store_previews(self, flight: Flight, home: FlightMatch) -> int:
+        """Early views into parents whose children are still to come; the log lines appended.
+
+        None where something is withdrawn here that the giver does not know of: its views may show it.
+        """
+        house = self._node
+        here = {one.frame_id for one in house.catalog.frames.withdrawals(flight.flight_id)}
+        is_known = here <= {one.frame_id for one in home.records.withdrawals}
+        lines = 0
+        for there, views in self._views.items():
+            if there not in home.mosaics:
+                continue
+            mosaic = house.catalog.tiles.mosaic(home.mosaics[there], 0)
+            log = keys.derive_log_id(self._giver, there)
+            digests = {tile_id: digest for tile_id, (digest, _) in views.items()}
+            mark_previews(house.store, mosaic.mosaic_id, log, digests)
+            house.store.flush()
+            if is_known:
+                lines += merge_previews(
+                    house.store,
+                    house.catalog.tiles,
+                    mosaic,
+                    {tile_id: data for tile_id, (_, data) in views.items()},
+                    origin=house.box,
+                    clock_ns=house.clock_ns,
+                )
+        return lines
+
+    def _delete_flight_previews(self, home: FlightMatch) -> int:
+        """Nothing of the views that the giver's logs gave of a flight is left; the tiles written."""
+        return sum(
+            self._clear_mosaic_previews(home.mosaics[there], keys.derive_log_id(self._giver, there))
+            for there in home.mosaics
+        )
+
+    def _has_new_withdrawals(self, home: FlightMatch) -> bool:
+        known = {one.frame_id for one in self._node.catalog.frames.withdrawals(home.flight_id)}
+        return any(one.frame_id not in known for one in home.records.withdrawals)
+
+    def _clear_previews(self, flight_id: str) -> None:
+        """Nothing of any early view of a flight is left: it may show what is withdrawn now."""
+        for mosaic in self._node.catalog.tiles.mosaics(flight_id):
+            if mosaic.revision == 0:
+                self._clear_mosaic_previews(mosaic.mosaic_id, None)
+
+    def _clear_mosaic_previews(self, mosaic_id: str, done: str | None) -> int:
+        house = self._node
+        mosaic = house.catalog.tiles.mosaic(mosaic_id, 0)
+        return remove_previews(
+            house.store, house.catalog.tiles, mosaic, origin=house.box, clock_ns=house.clock_ns, done=done
+        )
+
+    def _delete_superseded(self, came: Mapping[str, _ReceivedTiles]) -> None:
+        """States that a later one of the same log stands for; only once the cursor says so."""
+        for mosaic_id, one in came.items():
+            given = PeerTiles(self._node.store, mosaic_id, self._known)
+            for tile_id in sorted(one.tile_ids):
+                given.delete_older(tile_id, one.log)
+
+
+def _require_still_matched(node: Node, home: FlightMatch) -> None:
+    """An ingest may have made a flight of the same photos since the exchange was looked at."""
+    now = match_flight(node.catalog, home.records)
+    if isinstance(now, FlightConflict) or now.flight_id != home.flight_id:
+        name = home.records.flight.name
+        raise FlightBusy(_("{name}: its photos were being ingested at this moment; run again", name=name))

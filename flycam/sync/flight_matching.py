@@ -1,0 +1,156 @@
+"""Which flight here another box's flight is.
+
+On each box a photo lies in one flight. Two boxes that read one card at different times (half of it, all of
+it) made two flights of it; here they are one, as when a card is ingested again: the flight that holds one of
+the photos already. Where that cannot be, the flight stays apart: only its withdrawals come in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.placement_rows import was_orthorectified
+from flycam.catalog.records import MosaicInfo
+from flycam.catalog.retention_records import HoldRecord
+from flycam.errors import NotFound
+from flycam.frame.flight import Flight, derive_live_mosaic_id
+from flycam.sync.conflict_reports import describe_conflict
+from flycam.sync.flight_records import FlightRecords
+
+_MAX_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlightMatch:
+    """A flight that is new here, or joins one that is.
+
+    records  as they are to be learnt here
+    mosaics  id here of each of its live mosaics, by the id there
+    """
+
+    records: FlightRecords
+    mosaics: Mapping[str, str]
+
+    @property
+    def flight_id(self) -> str:
+        """The flight's id here."""
+        return self.records.flight.flight_id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlightConflict:
+    """A flight that cannot be joined with what is here, and why. records: as they came, but for the flight
+    here that its withdrawals are entered under, so that they travel on with it."""
+
+    records: FlightRecords
+    sentence: str
+    sentence_vi: str
+
+    @property
+    def summary(self) -> dict[str, str]:
+        """As answers and reports tell it."""
+        flight = self.records.flight
+        return describe_conflict(flight.flight_id, flight.name, self.sentence, self.sentence_vi)
+
+
+def match_flight(catalog: Catalog, received: FlightRecords) -> FlightMatch | FlightConflict:
+    """Where a flight belongs by what the catalogue holds now."""
+    laid = [record.frame_id for record in received.frames if was_orthorectified(record)]
+    holders = catalog.flights.find_by_frames(laid) | {received.flight.flight_id}
+    here = [one for one in (find_flight_by_id(catalog, each) for each in sorted(holders)) if one is not None]
+    if len(here) > 1:
+        return _make_conflict(received, here[0], *_explain_several_flights(received.flight, here))
+    target = here[0] if here else received.flight
+    if target.work_crs != received.flight.work_crs:
+        return _make_conflict(received, target, *_explain_crs_mismatch(received.flight, target))
+    live = {one.layer: one for one in catalog.tiles.mosaics(target.flight_id) if one.revision == 0}
+    for mosaic in received.mosaics:
+        known = live.get(mosaic.layer)
+        if known is not None and known.base_zoom != mosaic.base_zoom:
+            return _make_conflict(received, target, *_explain_zoom_mismatch(received.flight, mosaic, known))
+    mosaics = {one.mosaic_id: derive_live_mosaic_id(target.flight_id, one.layer) for one in received.mosaics}
+    return FlightMatch(records=_relabel_records(received, target, mosaics), mosaics=mosaics)
+
+
+def find_flight_by_id(catalog: Catalog, flight_id: str) -> Flight | None:
+    """The flight of this id, None if there is none; another's name may look like it."""
+    try:
+        found = catalog.flights.flight(flight_id)
+    except NotFound:
+        return None
+    return found if found.flight_id == flight_id else None
+
+
+def _relabel_records(received: FlightRecords, target: Flight, mosaics: Mapping[str, str]) -> FlightRecords:
+    """The records under another flight's id; its own withdrawals too, so that they travel on with it."""
+    flight_id = target.flight_id
+    return replace(
+        received,
+        flight=replace(received.flight, flight_id=flight_id),
+        mosaics=tuple(
+            replace(one, flight_id=flight_id, mosaic_id=mosaics[one.mosaic_id]) for one in received.mosaics
+        ),
+        frames=tuple(replace(one, flight_id=flight_id) for one in received.frames),
+        placements=tuple(replace(one, flight_id=flight_id) for one in received.placements),
+        withdrawals=tuple(replace(one, flight_id=flight_id) for one in received.withdrawals),
+        holds=tuple(_rewrite_holds(received, target)),
+        purges=tuple(replace(one, flight_id=flight_id) for one in received.purges),
+    )
+
+
+def _rewrite_holds(received: FlightRecords, target: Flight) -> Iterator[HoldRecord]:
+    """Holds as they are to be here: where the flight belongs to another event, one on its event there holds
+    the flight as well."""
+    for line in received.holds:
+        if line.subject == received.flight.flight_id:
+            yield replace(line, subject=target.flight_id)
+        else:
+            yield line
+            if target.event_id != received.flight.event_id:
+                yield replace(line, subject=target.flight_id)
+
+
+def _make_conflict(received: FlightRecords, here: Flight, sentence: str, vi: str) -> FlightConflict:
+    withdrawals = tuple(replace(one, flight_id=here.flight_id) for one in received.withdrawals)
+    return FlightConflict(
+        records=replace(received, withdrawals=withdrawals), sentence=sentence, sentence_vi=vi
+    )
+
+
+def _explain_several_flights(received: Flight, here: Sequence[Flight]) -> tuple[str, str]:
+    names = ", ".join(one.name for one in here[:_MAX_NAMES_SHOWN])
+    return (
+        f"{received.name}: its photos lie in {len(here)} flights here ({names}), which cannot become one; it"
+        " stays out, but for what it withdraws: with an empty data folder (--data), read this box first and"
+        " the others after it",
+        f"{received.name}: ảnh của chuyến này nằm trong {len(here)} chuyến bay ở đây ({names}), không "
+        "gộp được; "
+        "chỉ nhận các ảnh bị rút: hãy dùng thư mục dữ liệu trống (--data), đọc gói của máy này trước rồi mới "
+        "đến các máy khác",
+    )
+
+
+def _explain_crs_mismatch(received: Flight, here: Flight) -> tuple[str, str]:
+    return (
+        f"{received.name}: laid in {received.work_crs}, here in {here.work_crs}: they cannot be "
+        "merged; it stays"
+        " out, but for what it withdraws: ingest its photos into an empty data folder (--data) with the same"
+        " options as here, and share that",
+        f"{received.name}: nắn trong hệ {received.work_crs}, ở đây là {here.work_crs}, không ghép "
+        "được; chỉ nhận "
+        "các ảnh bị rút: hãy nạp lại ảnh vào thư mục dữ liệu trống (--data) với cùng tuỳ chọn như ở đây rồi "
+        "chia sẻ lại",
+    )
+
+
+def _explain_zoom_mismatch(received: Flight, mosaic: MosaicInfo, known: MosaicInfo) -> tuple[str, str]:
+    return (
+        f"{received.name}: its map there has zoom {mosaic.base_zoom}, here {known.base_zoom}: pixels of two"
+        " sizes cannot be merged; it stays out, but for what it withdraws: on one of the boxes ingest its"
+        " photos into an empty data folder (--data) with the other's --gsd, and share that",
+        f"{received.name}: bản đồ bên kia ở mức phóng {mosaic.base_zoom}, ở đây là {known.base_zoom}, không "
+        "ghép được; chỉ nhận các ảnh bị rút: trên một trong hai máy hãy nạp lại ảnh vào thư mục dữ liệu "
+        "trống (--data) với --gsd của máy kia rồi chia sẻ lại",
+    )

@@ -1,0 +1,94 @@
+"""Frozen records as JSON values and back, each value held against the type that its field names.
+
+Times and numbers stay as they are, bytes travel in base64, dates as ISO 8601, sets sorted. What comes from
+another box is looked at field by field before the catalogue sees it.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import math
+import types
+from collections.abc import Collection, Mapping
+from datetime import date
+from enum import Enum
+from functools import lru_cache
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import shapely
+
+_T = TypeVar("_T")
+_MAX_INTEGER = 1 << 63  # of either database
+
+
+def to_values(record: Any) -> dict[str, Any]:
+    """Field by field; `from_values` gives an equal record again."""
+    return {one.name: _encode_value(getattr(record, one.name)) for one in dataclasses.fields(record)}
+
+
+def from_values(kind: type[_T], values: Mapping[str, Any], since: Collection[str] = ()) -> _T:
+    """A record of this dataclass. Raises KeyError, TypeError or ValueError for anything else; geometry (a
+    field called `wkb`) must read. since: fields that boxes of before did not know, and may not tell."""
+    hints: Mapping[str, Any] = _hints(kind)  # type: ignore[arg-type]
+    fields = {
+        one.name: _decode_value(hints[one.name], values[one.name])
+        for one in dataclasses.fields(kind)  # type: ignore[arg-type]
+        if one.name in values or one.name not in since
+    }
+    if "wkb" in fields and shapely.from_wkb(fields["wkb"]).is_empty:
+        raise ValueError("a shape without ground")
+    return kind(**fields)
+
+
+@lru_cache(maxsize=32)
+def _hints(kind: type) -> Mapping[str, Any]:
+    return get_type_hints(kind)
+
+
+def _encode_value(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, frozenset):
+        return sorted(_encode_value(one) for one in value)
+    if isinstance(value, tuple):
+        return [_encode_value(one) for one in value]
+    return value
+
+
+def _decode_value(hint: Any, value: Any) -> Any:
+    """A value of the type that a hint names."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        (one,) = (some for some in inner if some is not type(None))
+        return None if value is None else _decode_value(one, value)
+    if origin in (tuple, frozenset):
+        if not isinstance(value, list):
+            raise TypeError(f"{value!r:.40} is no list")
+        if origin is frozenset or inner[-1] is ...:
+            return origin(_decode_value(inner[0], one) for one in value)
+        return tuple(_decode_value(one, some) for one, some in zip(inner, value, strict=True))
+    return _decode_plain(hint, value)
+
+
+def _decode_plain(hint: Any, value: Any) -> Any:
+    if hint is float and type(value) in (int, float) and math.isfinite(value):
+        return float(value)
+    if hint is int and type(value) is int and -_MAX_INTEGER <= value < _MAX_INTEGER:
+        return value
+    if hint is bool and type(value) is bool:
+        return value
+    if type(value) is str:
+        if hint is str:
+            return value
+        if hint is bytes:
+            return base64.b64decode(value, validate=True)
+        if hint is date:
+            return date.fromisoformat(value)
+        if isinstance(hint, type) and issubclass(hint, Enum):
+            return hint(value)
+    raise TypeError(f"{value!r:.40} is no {getattr(hint, '__name__', hint)}")

@@ -1,0 +1,67 @@
+"""Masks between boxes: what of them is taken in, what is held back from a box that does not keep to them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import shapely
+
+from flycam.catalog.access_policy import AccessPolicy
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.redacted_ground import load_redacted_ground
+from flycam.catalog.sharing_records import RedactionFootprint, RedactionRecord
+from flycam.frame.flight import Flight
+from flycam.frame.redaction import MAX_CORNERS
+from flycam.sync.conflict_reports import describe_conflict
+
+
+def find_flights_showing_redacted(catalog: Catalog, flights: Iterable[Flight]) -> tuple[Flight, ...]:
+    """Of these flights those that show what masks cover: by their photos, or by their ground."""
+    masks = load_redacted_ground(catalog)
+    if not masks.photos:
+        return ()
+    withheld = AccessPolicy(masks=masks)
+    masked = {one.flight_id for one in catalog.frames.get_many(list(masks.photos))}
+    return tuple(
+        one for one in flights if one.flight_id in masked or withheld.touches_box(one.bounds_lonlat_deg)
+    )
+
+
+def explain_held_back(flight: Flight, peer: str) -> dict[str, str]:
+    """Why nothing that shows a flight goes to a box that does not keep to masks, as `apart` tells it."""
+    return describe_conflict(
+        flight.flight_id,
+        flight.name,
+        f"{flight.name}: shows what masks cover (homes, victims), and the flycam at {peer} is too"
+        " old to cover it: none of its pictures are sent; bring that one to the same version",
+        f"{flight.name}: có phần bị che (nhà dân, nạn nhân) mà flycam ở {peer} là phiên bản"
+        " cũ, không biết che: không gửi hình nào của chuyến bay này; hãy nâng cấp bên đó lên cùng phiên bản",
+    )
+
+
+def require_valid_redactions(lines: Iterable[RedactionRecord]) -> None:
+    """Raise ValueError for what nobody can have drawn: anything else would fail at every door later."""
+    for line in lines:
+        shape = shapely.from_wkb(line.wkb)
+        if not (
+            isinstance(shape, shapely.Polygon)
+            and shape.is_valid
+            and shape.area > 0.0
+            and not shape.interiors
+            and len(shape.exterior.coords) <= MAX_CORNERS + 1
+            and min(shape.bounds) >= 0.0
+        ):
+            raise ValueError(f"{line.mask_id} is no mask")
+
+
+def require_valid_redaction_grounds(
+    grounds: Iterable[RedactionFootprint], lines: Collection[RedactionRecord]
+) -> None:
+    """Raise ValueError for ground that is none, or of no mask among these."""
+    known = {one.line_id for one in lines}
+    for one in grounds:
+        shape = shapely.from_wkb(one.wkb)
+        if shape.geom_type not in ("Polygon", "MultiPolygon") or not shape.is_valid:
+            raise ValueError(f"{one.line_id} has ground that is none")
+        if one.line_id not in known:
+            raise ValueError(f"{one.line_id} has ground and is no mask")

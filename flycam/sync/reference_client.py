@@ -1,0 +1,396 @@
+"""The way back: what a server holds in common, fetched some at a time and taken in as each thing is whole.
+
+What came of a thing lies in a file under its SHA-256, whose length is where it goes on after a cut or a stop.
+Nothing is acknowledged, so nothing is lost: what is not on record here is asked for again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from flycam.errors import FlightBusy, InputUnusable, NotFound, StorageFailed, StoreUnavailable
+from flycam.store import keys
+from flycam.store.disk_space import RESERVED_BYTES, SPARE_BYTES
+from flycam.sync.capabilities import CAPABILITIES_QUERY
+from flycam.sync.node import Node
+from flycam.sync.peer_connection import PeerConnection
+from flycam.sync.reference_feed import (
+    ITEM_NAME_DIGITS,
+    MAX_FEED_ITEMS_PER_REQUEST,
+    URGENT_KINDS,
+    FeedItem,
+    ReferenceKind,
+    decode_feed_listing,
+)
+from flycam.sync.reference_import import ReferenceApplyHooks, ReferenceConflict, ReferenceImporter
+from flycam.sync.reference_ledger import ReferenceLedger
+from flycam.sync.sink import COPIES, Sink, measure_free_bytes
+from flycam.sync.transfer import REQUEST_OVERHEAD_BYTES, SyncReport, TransferLimits, compute_budget_left
+
+_MAX_RESTARTS = 3
+_MAX_DAMAGED = 3
+_WARY, _STALLED = 2, 5
+_CONFLICT, _INTERNAL = 409, 500
+
+
+@dataclass(kw_only=True, slots=True)
+class FetchReport:
+    """What came of the way back. things: by kind; left_bytes: of what is still there; metered_bytes: those of
+    them that a metered line leaves for another; kept: what was not taken in, and why."""
+
+    item_counts: dict[str, int] = field(default_factory=dict)
+    left_bytes: int = 0
+    metered_bytes: int = 0
+    conflicts: list[ReferenceConflict] = field(default_factory=list)
+
+
+class ReferenceFetcher:
+    """Fetches for one house from one server, within limits that count both ways.
+
+    folder  holds what is on its way; it may be thrown away
+    """
+
+    def __init__(
+        self,
+        house: Node,
+        line: PeerConnection,
+        hands: ReferenceApplyHooks,
+        folder: Path,
+        limits: TransferLimits,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock_s: Callable[[], float] = time.monotonic,
+        free: Callable[[Path], int] = measure_free_bytes,
+    ) -> None:
+        self._node = house
+        self._line = line
+        self._hands = hands
+        self._folder = folder
+        self._limits = limits
+        self._sleep, self._clock_s, self._free = sleep, clock_s, free
+        self._due_s = clock_s()
+        self._peer = self._state = ""
+        self._ledger: ReferenceLedger | None = None
+        self._missing: list[FeedItem] = []
+        self._events: dict[str, list[FeedItem]] = {}
+        self._learner: ReferenceImporter | None = None
+        self._skipped_bytes = self._metered_bytes = 0
+        self._left: tuple[str, int] = ("", 0)
+        self._here: set[str] = set()
+        self._spoiled: dict[str, int] = {}
+        self._stalled: dict[str, int] = {}
+        self._together = MAX_FEED_ITEMS_PER_REQUEST
+        self._has_news = self._has_unread = False
+        self.got = FetchReport()
+
+    def begin(self, said: Mapping[str, Any]) -> None:
+        """Hear what the server answered to a question: its word for all that it holds in common, by which it
+        is known whether there is anything new. A server of before says none."""
+        state, peer = said.get("common"), said.get("box")
+        self._missing, self._skipped_bytes, self._metered_bytes = [], 0, 0
+        self._has_news = False
+        self._stalled.clear()
+        self._together = MAX_FEED_ITEMS_PER_REQUEST
+        if isinstance(state, str) and isinstance(peer, str) and peer:
+            self._peer, self._ledger = peer, ReferenceLedger(self._node.store, peer)
+            self._has_news = state not in (self._ledger.state, self._left[0])
+            if state == self._left[0]:
+                self._skipped_bytes = self._metered_bytes = self._left[1]
+            self._clear_conflicts({peer})
+        self._update_left_bytes(0)
+
+    def fetch_some(self, target: int, sent: SyncReport) -> bool:
+        """Fetch about so many bytes more, and take in what is whole; whether there is more to fetch now.
+
+        Where it cannot be kept here, that is said, and is all of it until the next question: the way up needs
+        no room. Raises what the line raises.
+        """
+        try:
+            return self._fetch_some(target, sent)
+        except StoreUnavailable:
+            raise  # the line, or the store that the way up reads from too
+        except StorageFailed as error:
+            self.got.conflicts.append(ReferenceConflict(self._peer, str(error), error.vi or str(error)))
+            self._missing, self._has_news = [], False
+            return False
+
+    def _fetch_some(self, target: int, sent: SyncReport) -> bool:
+        if self._ledger is None or not (self._has_news or self._missing):
+            return False
+        room = min(target, self._room(sent))
+        if room <= 0:
+            sent.ended_by = "budget"
+            return False
+        if self._has_news:
+            self._fetch_listing(self._ledger, sent)
+        was_asked = self._fetch_once(self._ledger, room, sent)
+        if was_asked:
+            self._import_complete(self._ledger)
+        self._update_conflicts()
+        self._update_left_bytes(sum(one.size_bytes - self._offset(one) for one in self._missing))
+        return bool(self._missing) and was_asked
+
+    # -- the list ---------------------------------------------------------------------------------
+
+    def _fetch_listing(self, ledger: ReferenceLedger, sent: SyncReport) -> None:
+        """What the server holds, and of it what is not here."""
+        self._has_news = False
+        self._update_conflicts()
+        try:
+            reply = self._line.request("GET", f"/api/sync/common?{CAPABILITIES_QUERY}")
+        except NotFound:
+            return  # its word came from a server that was replaced by an older one meanwhile
+        self._count(len(reply.body), sent)
+        self._state, things = decode_feed_listing(reply.body, self._line.url)
+        self._learner = ReferenceImporter(self._node, self._hands, self._peer, ledger)
+        self._learner.hide_removed_layers(things)
+        self._events, self._has_unread = {}, False
+        for thing in things:
+            if thing.kind is ReferenceKind.CHANGES:
+                self._events.setdefault(_event_of(thing), []).append(thing)
+        lacking = [one for one in things if ledger.get_sha256(one.kind, one.name) != one.sha256]
+        events = {_event_of(one) for one in lacking if one.kind is ReferenceKind.CHANGES}
+        # an event is taken in whole: what came of it before is looked at again, and may be damaged by now
+        others = [one for name in events for one in self._events[name] if one not in lacking]
+        kept = self._node.store.exists
+        self._here = {one.sha256 for one in (*lacking, *others) if kept(keys.format_original_key(one.sha256))}
+        lacking += [one for one in others if one.sha256 not in self._here]
+        self._metered_bytes = 0
+        skipped = self._select_deferred(lacking)
+        self._skipped_bytes = sum(one.size_bytes for one in skipped)
+        self._missing = [one for one in lacking if one not in skipped]
+        self._import_complete(ledger)
+
+    def _select_deferred(self, lacking: Sequence[FeedItem]) -> list[FeedItem]:
+        """What waits for room here, for a full disk would stop flights too, or for a line that does not cost.
+        What must not be shown leaves only the catalogue's room free."""
+        left: list[FeedItem] = []
+        free = self._free(self._folder) if lacking else 0
+        for thing in lacking:
+            if self._limits.metered and thing.kind is ReferenceKind.TERRAIN:
+                left.append(thing)
+                self._metered_bytes += thing.size_bytes
+                continue
+            needed = 0 if thing.sha256 in self._here else COPIES * thing.size_bytes - self._offset(thing)
+            spare = RESERVED_BYTES if thing.kind in URGENT_KINDS else SPARE_BYTES
+            if needed <= max(free - spare, 0):
+                free -= needed
+                continue
+            left.append(thing)
+            mb, mb_free = (needed + spare) / 1e6, free / 1e6
+            self.got.conflicts.append(
+                ReferenceConflict(
+                    thing.name,
+                    f"{thing.name}: {thing.kind} of {self._peer} waits for room: it takes {mb:.0f} MB free in"
+                    f" {self._folder}, and {mb_free:.0f} MB are; make room there",
+                    f"{thing.name}: dữ liệu từ {self._peer} chờ chỗ trống: cần {mb:.0f} MB trong"
+                    f" {self._folder}, chỉ còn {mb_free:.0f} MB; hãy giải phóng bớt",
+                )
+            )
+        return left
+
+    def _finish_round(self, ledger: ReferenceLedger) -> None:
+        """All is on record here, unless something was left for another line, or did not read."""
+        if not self._has_unread:
+            with suppress(OSError):
+                for one in self._parts_folder.iterdir():
+                    one.unlink()
+        if not self._has_unread and not self._skipped_bytes:
+            ledger.note_state(self._state)
+        elif not self._has_unread and self._skipped_bytes == self._metered_bytes:
+            self._left = (self._state, self._skipped_bytes)  # the list need not come again for these
+
+    # -- bytes ------------------------------------------------------------------------------------
+
+    def _fetch_once(self, ledger: ReferenceLedger, room: int, sent: SyncReport) -> bool:
+        """One answer of the server, through as many cuts as it takes; whether there was anything to ask."""
+        for _ in range(_MAX_RESTARTS):
+            if not self._select_next(room):
+                return False
+            reply = self._line.call_with_retries(lambda: self._attempt(ledger, room, sent))
+            if reply.status != _CONFLICT:
+                break
+            self._fetch_listing(ledger, sent)  # what it holds is another by now
+        return True
+
+    def _attempt(self, ledger: ReferenceLedger, room: int, sent: SyncReport) -> Any:
+        """One request; what the attempts before it brought whole is taken in first."""
+        self._import_complete(ledger)
+        if max(self._stalled.values(), default=0) >= _WARY:
+            self._together = 1  # it may be another one of the same answer that cannot be read there
+        room = min(room, self._room(sent))
+        some = self._select_next(room) if room > 0 else []
+        if not some:
+            return _Nothing
+        first, at = some[0].sha256, self._offset(some[0])
+        names = ",".join(one.sha256[:ITEM_NAME_DIGITS] for one in some)
+        path = f"/api/sync/common/things?of={quote(names)}&at={at}&most={room}&{CAPABILITIES_QUERY}"
+        sink = Sink([(one, self._part_path(one)) for one in some], self._parts_folder)
+        self._count(0, sent)
+
+        def hear(data: bytes) -> None:
+            if not data:  # it has begun; a byte that comes says that it does not break off at once
+                self._stalled[first] = self._stalled.get(first, 0) + 1
+                return
+            self._stalled.pop(first, None)
+            sink.add(data)
+            self._count_body(len(data), sent)
+
+        reply = self._line.download("GET", path, hear, room)
+        if reply.status == _INTERNAL:  # where nothing was sent yet when the reading failed
+            self._stalled[first] = self._stalled.get(first, 0) + 1
+            return _Nothing if self._stalled[first] >= _STALLED else reply
+        return reply
+
+    def _select_next(self, room: int) -> list[FeedItem]:
+        """The next things that are not whole here, as many as may fit."""
+        found: list[FeedItem] = []
+        for thing in self._missing:
+            left = thing.size_bytes - self._offset(thing)
+            if left > 0 and thing.sha256 not in self._here:
+                if found and self._offset(thing):
+                    break  # an answer begins within its first thing only
+                found.append(thing)
+                room -= left
+                if room <= 0 or len(found) >= self._together:
+                    break
+        return found
+
+    def _import_complete(self, ledger: ReferenceLedger) -> None:
+        """Take in every thing that is whole here; of changes an event's at once. When nothing is lacking that
+        is on record too."""
+        for thing in list(self._missing):
+            if thing not in self._missing:
+                continue
+            if thing.kind is ReferenceKind.CHANGES:
+                self._import_event(_event_of(thing))
+            elif self._is_here(thing):
+                self._import_items([thing])
+        self._pass_over_damaged()
+        if not self._missing:
+            self._finish_round(ledger)
+
+    def _import_event(self, event_id: str) -> None:
+        groups = self._events[event_id]
+        if all(self._is_here(thing) for thing in groups):
+            self._import_items(groups)
+
+    def _is_here(self, thing: FeedItem) -> bool:
+        """Whether a thing's bytes are evidence here; they are put there when they are whole."""
+        if thing.sha256 not in self._here and self._is_complete(thing):
+            self._node.store.put_file(
+                keys.format_original_key(thing.sha256), self._part_path(thing), durable=True
+            )
+            self._here.add(thing.sha256)
+        return thing.sha256 in self._here
+
+    def _import_items(self, things: Sequence[FeedItem]) -> None:
+        """Take in; what cannot be is said, and holds nothing else up."""
+        learner = self._learner
+        assert learner is not None  # noqa: S101  `_list` has made it
+        new = [one for one in self._missing if one in things]
+        self._missing = [one for one in self._missing if one not in things]
+        try:
+            learner.import_items(things)
+            self._clear_conflicts({one.name for one in new})
+            for one in new:
+                self.got.item_counts[one.kind.value] = self.got.item_counts.get(one.kind.value, 0) + 1
+        except (InputUnusable, FlightBusy) as error:  # or it has its turn once the flight is not written
+            self._has_unread = True
+            learner.kept.append(ReferenceConflict(things[0].name, str(error), error.vi or str(error)))
+
+    def _clear_conflicts(self, names: set[str]) -> None:
+        """What was said of these in a round before is over."""
+        self.got.conflicts = [one for one in self.got.conflicts if one.name not in names]
+
+    def _update_left_bytes(self, lacking_bytes: int) -> None:
+        """What is still there: what is lacking, and what was left for later."""
+        self.got.left_bytes = lacking_bytes + self._skipped_bytes
+        self.got.metered_bytes = self._metered_bytes
+
+    def _update_conflicts(self) -> None:
+        """What was not taken in, each once."""
+        if self._learner is not None:
+            kept = (*self.got.conflicts, *self._learner.kept)
+            self.got.conflicts = list({one.name: one for one in kept}.values())
+
+    def _is_complete(self, thing: FeedItem) -> bool:
+        """Whether a thing's file is what its SHA-256 says; one that is long enough and is not goes."""
+        part = self._part_path(thing)
+        if self._offset(thing) < thing.size_bytes:
+            return False
+        with part.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == thing.sha256:
+                return True
+        part.unlink()
+        self._spoiled[thing.sha256] = self._spoiled.get(thing.sha256, 0) + 1
+        return False
+
+    def _pass_over_damaged(self) -> None:
+        """A thing that comes changed again and again, or of which answers begin and bring no byte, is damaged
+        there: the others do not wait for it."""
+        for thing in [one for one in self._missing if self._is_damaged(one)]:
+            self._has_unread = True
+            self._missing.remove(thing)
+            self._stalled.pop(thing.sha256, None)
+            self._together = MAX_FEED_ITEMS_PER_REQUEST
+            self.got.conflicts.append(
+                ReferenceConflict(
+                    thing.name,
+                    f"{thing.name}: does not come whole from {self._peer}: it breaks off, or has other bytes"
+                    " than its SHA-256 says; run 'flycam verify' there",
+                    f"{thing.name}: dữ liệu từ {self._peer} bị đứt giữa chừng hoặc không khớp mã SHA-256; hãy"
+                    " chạy 'flycam verify' ở bên đó",
+                )
+            )
+
+    def _is_damaged(self, thing: FeedItem) -> bool:
+        spoiled, stalled = self._spoiled.get(thing.sha256, 0), self._stalled.get(thing.sha256, 0)
+        return spoiled >= _MAX_DAMAGED or stalled >= _STALLED
+
+    def _offset(self, thing: FeedItem) -> int:
+        try:
+            return min(self._part_path(thing).stat().st_size, thing.size_bytes)
+        except FileNotFoundError:
+            return 0
+
+    @property
+    def _parts_folder(self) -> Path:
+        return self._folder / keys.derive_node_id(self._peer)
+
+    def _part_path(self, thing: FeedItem) -> Path:
+        return self._parts_folder / f"{thing.sha256}.part"
+
+    # -- limits -----------------------------------------------------------------------------------
+
+    def _room(self, sent: SyncReport) -> int:
+        return compute_budget_left(self._limits, sent) - 2 * REQUEST_OVERHEAD_BYTES
+
+    def _count(self, body: int, sent: SyncReport) -> None:
+        sent.received_bytes += body + REQUEST_OVERHEAD_BYTES
+
+    def _count_body(self, length: int, sent: SyncReport) -> None:
+        sent.received_bytes += length
+        rate = self._limits.rate_bytes_s
+        if rate is not None:
+            now = self._clock_s()
+            self._due_s = max(self._due_s, now) + length / rate
+            self._sleep(max(self._due_s - now, 0.0))
+
+
+class _NothingToAsk:
+    status = 200
+
+
+_Nothing = _NothingToAsk()
+
+
+def _event_of(thing: FeedItem) -> str:
+    return thing.name.partition("/")[0]

@@ -1,0 +1,410 @@
+"""What a server holds in common for boxes: restricted areas, masks, withdrawals, confirmed changes, layers,
+communes, terrain.
+
+Each is a thing with a name, its bytes under their SHA-256 and a moment; the bytes of equal records are equal,
+also after a restart. What is withheld from whoever asks is left out before a thing is made, so its hash tells
+nothing of it either. Format: docs/formats/sync.md, decision 0025.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import PurePath
+from typing import Any
+
+import shapely
+import zstandard
+
+from flycam.catalog.access_policy import AccessPolicy
+from flycam.catalog.change_version import ChangeVersion
+from flycam.catalog.records import CommuneRecord, LayerFeatureRecord, LayerRecord, Withdrawal
+from flycam.catalog.sharing_records import RedactionFootprint, RedactionRecord
+from flycam.errors import ObjectMissing, SourceUnreadable
+from flycam.frame.change import ChangeStatus
+from flycam.frame.payload_decoding import parse_bounded_json
+from flycam.frame.redaction import RedactionStep
+from flycam.frame.safe_url import strip_url_credentials
+from flycam.messages import _
+from flycam.store import keys
+from flycam.sync.capabilities import CAPABILITIES, MASKS, WITHDRAWALS
+from flycam.sync.change_decisions import select_confirmed_lines
+from flycam.sync.comparison_feed import list_shared_comparisons
+from flycam.sync.decompression import decompress_bounded
+from flycam.sync.name_checks import require_hex_digits, require_text
+from flycam.sync.node import Node
+from flycam.sync.record_values import to_values
+
+FEED_FORMAT = 1
+ITEM_NAME_DIGITS = 16
+"""So much of a thing's SHA-256 names it in a request."""
+MAX_FEED_ITEMS_PER_REQUEST = 32
+"""So many may be asked for at once."""
+_LEVEL = 9
+MAX_FEED_ITEM_BYTES, MAX_THING_VALUES = 1 << 28, 12_000_000
+"""Of one thing, inflated; terrain is a file of any size."""
+_MAX_LISTING_BYTES, _MAX_LISTING_VALUES = 16 << 20, 1 << 20
+_MAX_TERRAIN_BYTES = 1 << 30
+_COMMUNE_GROUPS = 16  # of communes of one day: one that is redrawn brings its group again, not all
+_STEPS_PER_GROUP = 32  # of changes, about: a decision brings the last of these groups again
+_BLOCK = 1 << 20
+_DAY_NS = 86_400 * 10**9
+_SMALL_BITS = 3
+
+
+class ReferenceKind(StrEnum):
+    """What a thing is."""
+
+    AREA = "area"
+    MASK = "mask"
+    WITHDRAWN = "withdrawn"
+    CHANGES = "changes"
+    LAYER = "layer"
+    COMMUNES = "communes"
+    TERRAIN = "terrain"
+
+
+URGENT_KINDS = (ReferenceKind.AREA, ReferenceKind.MASK, ReferenceKind.WITHDRAWN)
+"""What must not be shown: it goes before all else."""
+_REQUIRED_CAPABILITIES = {ReferenceKind.MASK: MASKS, ReferenceKind.WITHDRAWN: WITHDRAWALS}
+"""What is told to those alone that say so; a box of before would not read the list."""
+_NO_FLIGHT = "0"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeedItem:
+    """One thing. name: an id within its kind; of changes the event's id, "/" and the first step's, or the
+    comparison's; of masks their photo's frame; of withdrawals the flight's id there.
+
+    at_ns  when it was made or decided, UTC; said: of terrain its file's name, datum and stated sigmas
+    """
+
+    kind: ReferenceKind
+    name: str
+    sha256: str
+    size_bytes: int
+    at_ns: int
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceFeed:
+    """All that one who asks may have. state: the server's word for it; held: bytes by SHA-256, of terrain
+    none: its file lies in the store."""
+
+    state: str
+    items: tuple[FeedItem, ...]
+    payloads: Mapping[str, bytes]
+
+    def blocks(self, house: Node, thing: FeedItem, start: int) -> Iterator[bytes]:
+        """A thing's bytes from `start` on. ObjectMissing if the store lost its file."""
+        data = self.payloads.get(thing.sha256)
+        for at in range(start, thing.size_bytes, _BLOCK):
+            length = min(_BLOCK, thing.size_bytes - at)
+            if data is None:
+                yield house.store.get_range(keys.format_original_key(thing.sha256), at, length)
+            else:
+                yield data[at : at + length]
+
+
+def compute_feed_state(node: Node, access_policy: AccessPolicy, knows: Collection[str] = CAPABILITIES) -> str:
+    """A word, 32 hex digits, that is another one whenever what may be had is; quickly found. A file of
+    terrain that is lost, or put back, makes another. knows: what who asks keeps to, and can read."""
+    catalog = node.catalog
+    layers = catalog.layers.stamp()
+    levels = catalog.restrictions.levels()
+    said: tuple[object, ...] = (
+        FEED_FORMAT,
+        access_policy.fingerprint,
+        layers,
+        [levels.get(layer_id, "") for layer_id, _ in layers],
+        [(one.area_id, one.sha256, sorted(one.roles), one.added_ns) for one in catalog.restrictions.areas()],
+        catalog.changes.stamp(),
+        catalog.comparisons.stamp(),
+        catalog.boundaries.stamp(),
+        sorted(
+            (one.name, one.sha256, one.size_bytes, sorted(one.metadata.items()))
+            for one in _iterate_terrain(node)
+        ),
+    )
+    if MASKS in knows and (
+        masked := [(name, values) for name, _, values in _iterate_redactions(node, access_policy)]
+    ):
+        said = (*said, masked)
+    if WITHDRAWALS in knows and (withdrawn := node.catalog.frames.count_withdrawals()):
+        said = (*said, WITHDRAWALS, withdrawn)
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:32]
+
+
+def build_feed(
+    node: Node, access_policy: AccessPolicy, knows: Collection[str] = CAPABILITIES
+) -> ReferenceFeed:
+    """All that may be had by whoever this is withheld from, in the order in which it travels. knows: as of
+    `state_of`."""
+    state = compute_feed_state(node, access_policy, knows)
+    made: list[tuple[FeedItem, bytes]] = []
+    for kind, make in _MAKERS.items():
+        if kind in _REQUIRED_CAPABILITIES and _REQUIRED_CAPABILITIES[kind] not in knows:
+            continue
+        for name, at_ns, values in make(node, access_policy):
+            data = _compress_values(values)
+            sha256 = hashlib.sha256(data).hexdigest()
+            made.append(
+                (FeedItem(kind=kind, name=name, sha256=sha256, size_bytes=len(data), at_ns=at_ns), data)
+            )
+    things = [*(thing for thing, _ in made), *_iterate_terrain(node)]
+    return ReferenceFeed(state, sort_feed_items(things), {thing.sha256: data for thing, data in made})
+
+
+def sort_feed_items(things: Iterable[FeedItem]) -> tuple[FeedItem, ...]:
+    """As they travel: what must not be shown before all else, then the small ones first, of one size (eight
+    times as large is another) the newest."""
+    return tuple(
+        sorted(
+            things,
+            key=lambda one: (
+                one.kind not in URGENT_KINDS,
+                one.size_bytes.bit_length() // _SMALL_BITS,
+                -one.at_ns,
+                one.kind,
+                one.name,
+            ),
+        )
+    )
+
+
+def encode_feed_listing(node: Node, commons: ReferenceFeed) -> bytes:
+    """The list of things, compressed."""
+    return _compress_values(
+        {
+            "format": FEED_FORMAT,
+            "box": node.box,
+            "state": commons.state,
+            "things": [
+                [one.kind.value, one.name, one.sha256, one.size_bytes, one.at_ns, dict(one.metadata)]
+                for one in commons.items
+            ],
+        }
+    )
+
+
+def decode_feed_listing(data: bytes, place: str) -> tuple[str, tuple[FeedItem, ...]]:
+    """(state, things) of a list. SourceUnreadable for anything else; `place` is named."""
+    try:
+        values = parse_bounded_json(decompress_bounded(data, _MAX_LISTING_BYTES), _MAX_LISTING_VALUES)
+        if values["format"] != FEED_FORMAT:
+            raise ValueError(f"format {values['format']!r:.20}")
+        things = tuple(_parse_feed_item(*one) for one in values["things"])
+        return require_hex_digits(values["state"], 32), things
+    except (ValueError, KeyError, TypeError, AttributeError, zstandard.ZstdError) as error:
+        raise SourceUnreadable(
+            _(
+                "{place}: its list of what it holds in common does not read ({error}); bring "
+                "both boxes to the same version",
+                place=place,
+                error=error,
+            )
+        ) from error
+
+
+def _compress_values(values: Mapping[str, Any]) -> bytes:
+    said = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(said.encode())
+
+
+def _parse_feed_item(
+    kind: Any, name: Any, sha256: Any, size_bytes: Any, at_ns: Any, metadata: Any
+) -> FeedItem:
+    if (
+        type(size_bytes) is not int
+        or type(at_ns) is not int
+        or size_bytes <= 0
+        or not isinstance(metadata, dict)
+    ):
+        raise ValueError(f"{name!r:.60} of {size_bytes!r:.20} bytes")
+    kind = ReferenceKind(kind)
+    if kind is not ReferenceKind.TERRAIN and size_bytes > MAX_FEED_ITEM_BYTES:
+        raise ValueError(f"{name!r:.60} of {size_bytes!r:.20} bytes")
+    return FeedItem(
+        kind=kind,
+        name=require_text(name),
+        sha256=require_hex_digits(sha256, 64),
+        size_bytes=size_bytes,
+        at_ns=at_ns,
+        metadata=metadata,
+    )
+
+
+_FeedEntries = Iterator[tuple[str, int, Mapping[str, Any]]]
+
+
+def _iterate_areas(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
+    for area in node.catalog.restrictions.areas():
+        if not access_policy.is_outside(area.wkb):
+            yield area.area_id, area.added_ns, {"area": to_values(area)}
+
+
+def _iterate_redactions(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
+    """The masks of each photo, those taken back too, with the ground they show; not of ground that lies
+    beyond the communes that whoever asks is there for. What other boxes ask for stays here."""
+    photos: dict[str, list[RedactionRecord]] = {}
+    for line in node.catalog.redactions.lines():
+        if line.step is not RedactionStep.REVOCATION_REQUESTED:
+            photos.setdefault(line.frame_id, []).append(line)
+    known: dict[str, list[RedactionFootprint]] = {}
+    every = [line.line_id for lines in photos.values() for line in lines]
+    for one in node.catalog.redactions.list_footprints(every):
+        if not shapely.from_wkb(one.wkb).is_empty:
+            known.setdefault(one.line_id, []).append(one)
+    for frame_id, lines in sorted(photos.items()):
+        grounds = [one for line in lines for one in known.get(line.line_id, ())]
+        if grounds and all(access_policy.is_outside(one.wkb) for one in grounds):
+            continue
+        values = {
+            "lines": [to_values(one) for one in lines],
+            "grounds": [to_values(one) for one in grounds],
+        }
+        yield frame_id, max(one.at_ns for one in lines), values
+
+
+def _iterate_withdrawals(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
+    """Frames that were taken out, those of each flight together; none of ground that lies beyond the communes
+    that whoever asks is there for, and to such a one none of which the ground is not known."""
+    frames = node.catalog.frames
+    flights: dict[str, list[Withdrawal]] = {}
+    for one in frames.withdrawals():
+        flights.setdefault(one.flight_id, []).append(one)
+    for flight_id, some in sorted(flights.items()):
+        told = some if access_policy.visible_bounds is None else _filter_by_ground(node, some, access_policy)
+        if told:
+            said = {"withdrawals": [to_values(one) for one in told]}
+            yield flight_id or _NO_FLIGHT, max(one.withdrawn_ns for one in told), said
+
+
+def _filter_by_ground(
+    node: Node, some: Sequence[Withdrawal], access_policy: AccessPolicy
+) -> list[Withdrawal]:
+    known = node.catalog.frames.get_many([one.frame_id for one in some])
+    inside = {
+        one.frame_id for one in known if one.footprint_wkb and not access_policy.is_outside(one.footprint_wkb)
+    }
+    return [one for one in some if one.frame_id in inside]
+
+
+def _iterate_layers(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
+    """A layer's features as whoever asks may see them, with how widely it may be shown."""
+    for layer in node.catalog.layers.all():
+        if access_policy.hides_layer(layer.layer_id):
+            continue
+        found, _ = node.catalog.layers.features(layer.layer_id, None, _MAX_TERRAIN_BYTES)
+        features = sorted(
+            (one for one in found if not access_policy.is_outside(one.wkb)), key=lambda one: one.number
+        )
+        if not features:
+            continue
+        level = node.catalog.restrictions.level(layer.layer_id)
+        yield (
+            layer.layer_id,
+            layer.refreshed_ns,
+            {
+                "layer": to_values(_redact_layer(layer, features)),
+                "features": [to_values(one) for one in features],
+                "level": level.value,
+            },
+        )
+
+
+def _redact_layer(layer: LayerRecord, features: Sequence[LayerFeatureRecord]) -> LayerRecord:
+    """The layer as these features make it; neither the folders of this machine nor a key in an address are
+    anybody's business."""
+    west, south, east, north = zip(*(one.bounds_lonlat_deg for one in features), strict=True)
+    address = layer.source.startswith(("http://", "https://"))
+    return replace(
+        layer,
+        source=strip_url_credentials(layer.source) if address else PurePath(layer.source).name,
+        features=len(features),
+        troubles=sum(one.condition.is_trouble for one in features),
+        has_status=any(one.status for one in features),
+        bounds_lonlat_deg=(min(west), min(south), max(east), max(north)),
+    )
+
+
+def _iterate_communes(node: Node, _sees: AccessPolicy) -> _FeedEntries:
+    groups: dict[str, list[CommuneRecord]] = {}
+    for one in node.catalog.boundaries.editions():
+        group = hashlib.sha256(one.code.encode()).digest()[0] % _COMMUNE_GROUPS
+        groups.setdefault(f"{one.valid_from.isoformat()}/{group}", []).append(one)
+    for name, some in groups.items():
+        # until when a boundary holds, and how it is searched for, each catalogue settles itself
+        plain = [replace(one, valid_to=None, search_name="") for one in some]
+        at_ns = some[0].valid_from.toordinal() * _DAY_NS
+        yield name, at_ns, {"communes": [to_values(one) for one in plain]}
+
+
+def _iterate_changes(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
+    """Decisions that anybody may see, in the order they were made, some together: of what came before, only
+    the last group is another one after a decision. Then each ground that was compared, a thing of its own."""
+    changes = node.catalog.changes
+    events = {one.event_id: one for one in node.catalog.flights.events()}
+    for event_id in sorted((changes.events() | node.catalog.comparisons.events()) & events.keys()):
+        steps: dict[tuple[int, str], list[ChangeVersion]] = {}
+        standing = set()
+        for now in changes.current(event_id):
+            history = changes.history(now.change_id)
+            if not any(access_policy.hides_change(line) for line in history):
+                for line in select_confirmed_lines(history):
+                    steps.setdefault((line.at_ns, line.step_id), []).append(line)
+                if now.status is ChangeStatus.ACCEPTED:
+                    standing.add(now.change_id)
+        event = to_values(events[event_id])
+        for some in _group_steps(sorted(steps)):
+            lines = [to_values(line) for step in some for line in steps[step]]
+            yield f"{event_id}/{some[0][1]}", some[-1][0], {"event": event, "lines": lines}
+        for one in list_shared_comparisons(node, event_id, standing, access_policy):
+            said = {"event": event, "lines": [], "compared": [to_values(one)]}
+            yield f"{event_id}/{one.comparison_id}", one.at_ns, said
+
+
+def _group_steps(steps: Sequence[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    """Steps in groups that end where a step's name says so: a later step changes no group but the last."""
+    group: list[tuple[int, str]] = []
+    for step in steps:
+        group.append(step)
+        if hashlib.sha256(step[1].encode()).digest()[0] % _STEPS_PER_GROUP == 0:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+_MAKERS: Mapping[ReferenceKind, Callable[[Node, AccessPolicy], _FeedEntries]] = {
+    ReferenceKind.AREA: _iterate_areas,
+    ReferenceKind.MASK: _iterate_redactions,
+    ReferenceKind.WITHDRAWN: _iterate_withdrawals,
+    ReferenceKind.CHANGES: _iterate_changes,
+    ReferenceKind.LAYER: _iterate_layers,
+    ReferenceKind.COMMUNES: _iterate_communes,
+}
+
+
+def _iterate_terrain(node: Node) -> Iterator[FeedItem]:
+    """Files of terrain as they were registered; what lies in place (a VRT names other files) stays here."""
+    for dem in node.catalog.terrain.dems():
+        if dem.key is None:
+            continue
+        try:
+            size = node.store.size(dem.key)
+        except ObjectMissing:
+            continue  # `flycam verify` tells of it
+        said = {"name": dem.name, "datum": dem.vertical_datum, "sigma": dem.sigma_m}
+        yield FeedItem(
+            kind=ReferenceKind.TERRAIN,
+            name=dem.dem_id,
+            sha256=dem.sha256,
+            size_bytes=size,
+            at_ns=dem.added_ns,
+            metadata=said,
+        )

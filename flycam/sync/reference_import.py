@@ -1,0 +1,384 @@
+"""What a server holds in common, taken in here: the bytes first, as evidence, then the records they hold.
+
+What was not touched here since it came is replaced. What this box decided itself stays unless the server
+decided later: layers, areas and changes by their time, boundaries, which have none, stay. Either way it is
+said, and in the audit log (decision 0025).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any, Protocol
+
+import shapely
+import zstandard
+
+from flycam.catalog.change_version import ChangeVersion
+from flycam.catalog.comparisons import Comparison
+from flycam.catalog.records import AuditEntry, CommuneRecord, LayerFeatureRecord, LayerRecord, Withdrawal
+from flycam.catalog.sharing_records import RedactionFootprint, RedactionRecord, RestrictedArea
+from flycam.errors import ObjectMissing, SourceUnreadable
+from flycam.frame.classification import Classification, find_strictest
+from flycam.frame.flight import Event
+from flycam.frame.payload_decoding import parse_bounded_json
+from flycam.frame.redaction import RedactionStep
+from flycam.messages import _
+from flycam.store import keys
+from flycam.sync.change_decisions import merge_change_histories
+from flycam.sync.decompression import decompress_bounded
+from flycam.sync.exchange_merge import ApplyHooks, apply_withdrawals
+from flycam.sync.name_checks import require_key_segment, require_text
+from flycam.sync.node import Node
+from flycam.sync.record_import import record_event
+from flycam.sync.record_values import from_values
+from flycam.sync.redactions import require_valid_redaction_grounds, require_valid_redactions
+from flycam.sync.reference_feed import MAX_FEED_ITEM_BYTES, MAX_THING_VALUES, FeedItem, ReferenceKind
+from flycam.sync.reference_ledger import ReferenceLedger
+
+_HIDDEN_LEVEL = "hidden"
+_OPTIONAL_FIELDS = ("error_m", "scored_as", "doubts", "warnings")  # what boxes of before did not tell
+
+
+class ReferenceApplyHooks(ApplyHooks, Protocol):
+    """What only the recipes of this box can do."""
+
+    def register_terrain(
+        self, sha256: str, name: str, datum: str, sigma_m: tuple[float, float | None] | None
+    ) -> None:
+        """Enter a terrain file that is evidence here; where it is known already nothing of it changes.
+        Raises InputUnusable."""
+
+    def compute_redaction_grounds(self) -> None:
+        """Masks came: work out the ground that they show here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceConflict:
+    """Something that was not taken in, and why."""
+
+    name: str
+    sentence: str
+    sentence_vi: str
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownLayer:
+    """A layer as it is known by what was entered: the file's SHA-256, and when."""
+
+    id: str
+    name: str
+    sha256: str
+    at_ns: int
+
+
+class ReferenceImporter:
+    """Takes in the things of one server; each may be taken in again, which changes nothing."""
+
+    def __init__(self, house: Node, hands: ReferenceApplyHooks, peer: str, ledger: ReferenceLedger) -> None:
+        self._node = house
+        self._catalog = house.catalog
+        self._hooks = hands
+        self._peer = peer
+        self._ledger = ledger
+        self.kept: list[ReferenceConflict] = []
+
+    def import_items(self, things: Sequence[FeedItem]) -> None:
+        """Things of one kind whose bytes are evidence here; of changes all groups of an event at once.
+
+        Raises InputUnusable where one is not what it says, StorageTrouble.
+        """
+        try:
+            if things[0].kind is ReferenceKind.CHANGES:
+                self._import_changes(things)
+            else:
+                for thing in things:
+                    _IMPORTERS[thing.kind](self, thing)
+        except (KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as error:
+            raise _build_unreadable_error(things[0].name, error) from error
+        for thing in things:
+            self._ledger.note(thing.kind, thing.name, thing.sha256)
+
+    def hide_removed_layers(self, things: Sequence[FeedItem]) -> None:
+        """Layers that came from this server and are not for this box any more, untouched here since: shown to
+        analysts and administrators only. Nothing is taken away; an area that is not listed stays in force."""
+        listed = {one.name for one in things if one.kind is ReferenceKind.LAYER}
+        for layer in self._catalog.layers.all():
+            is_theirs = layer.sha256 == self._ledger.get_sha256(ReferenceKind.LAYER, layer.layer_id)
+            is_hidden = layer.sha256 == self._ledger.get_sha256(
+                _HIDDEN_LEVEL, layer.layer_id
+            )  # who lifts it here lifts it
+            if is_theirs and layer.layer_id not in listed and not is_hidden:
+                self._classify(layer, Classification.RESTRICTED, "is not for this box any more")
+                self._ledger.note(_HIDDEN_LEVEL, layer.layer_id, layer.sha256)
+                self._report_conflict(
+                    layer.name,
+                    f"{layer.name}: {self._peer} does not give this layer any more; it is shown to analysts"
+                    " and administrators only: 'flycam layers classify' changes that",
+                    f"{layer.name}: {self._peer} không còn cấp lớp này; chỉ còn phân tích viên và quản trị"
+                    " viên xem được, đổi lại bằng 'flycam layers classify'",
+                )
+
+    # -- one kind each ----------------------------------------------------------------------------
+
+    def _import_terrain(self, thing: FeedItem) -> None:
+        said, name = thing.metadata, require_text(thing.metadata["name"])
+        if PurePath(name).name != name or name == "..":
+            raise ValueError(f"{name!r:.60} is no file's name")
+        sigma_m = None
+        if said["sigma"] is not None:
+            vertical_m, horizontal_m = said["sigma"]
+            sigma_m = float(vertical_m), None if horizontal_m is None else float(horizontal_m)
+        self._hooks.register_terrain(thing.sha256, name, require_text(said["datum"]), sigma_m)
+
+    def _import_area(self, thing: FeedItem) -> None:
+        values = self._values(thing.sha256, thing.name)
+        came = replace(from_values(RestrictedArea, values["area"]), sha256=thing.sha256)
+        _require_name(thing, came.area_id)
+        alike = [
+            one
+            for one in self._catalog.restrictions.areas()
+            if one.area_id == came.area_id or one.name == came.name
+        ]
+        theirs = (thing.sha256, self._ledger.get_sha256(thing.kind, thing.name))
+        own = [one for one in alike if one.sha256 not in theirs]
+        if not own and all(one.sha256 != thing.sha256 for one in alike):
+            self._import_restriction(came, thing)
+        for one in own:
+            both = merge_restricted_areas(one, came)
+            if both is not one:
+                self._import_restriction(both, thing)
+            if both is not one or not _is_as_strict(came, one):
+                self._report_merged_area(one.name)
+
+    def _import_redactions(self, thing: FeedItem) -> None:
+        """Masks of a photo hold here as there; what was taken back there is so here: who is there decides for
+        its boxes."""
+        values = self._values(thing.sha256, thing.name)
+        lines = [from_values(RedactionRecord, one) for one in values["lines"]]
+        grounds = [from_values(RedactionFootprint, one) for one in values["grounds"]]
+        if any(one.frame_id != thing.name or one.step is RedactionStep.REVOCATION_REQUESTED for one in lines):
+            raise build_item_mismatch_error(thing)
+        require_valid_redactions(lines)
+        require_valid_redaction_grounds(grounds, lines)
+        redactions = self._catalog.redactions
+        for line in redactions.append(lines):
+            what = "mask made" if line.step is RedactionStep.MADE else "mask taken back"
+            self._audit(what, line.mask_id, f"{line.frame_id}: {line.reason} ({line.author})", thing)
+        redactions.learn_footprints(grounds)
+        self._hooks.compute_redaction_grounds()
+
+    def _import_withdrawals(self, thing: FeedItem) -> None:
+        """What was withdrawn there is withdrawn here, as by a stick."""
+        values = self._values(thing.sha256, thing.name)
+        came = [from_values(Withdrawal, one) for one in values["withdrawals"]]
+        for one in came:
+            require_key_segment(one.frame_id)
+            if one.flight_id:
+                require_key_segment(one.flight_id)
+        apply_withdrawals(self._node, came, self._hooks, self._peer)
+
+    def _import_restriction(self, area: RestrictedArea, thing: FeedItem) -> None:
+        west, south, east, north = shapely.from_wkb(area.wkb).bounds
+        self._catalog.restrictions.put(replace(area, bounds_lonlat_deg=(west, south, east, north)))
+        detail = f"{area.name}: for {', '.join(sorted(area.roles))} only"
+        self._audit("restricted add", area.area_id, detail, thing)
+
+    def _report_merged_area(self, name: str) -> None:
+        self._report_conflict(
+            name,
+            f"{name}: this box and {self._peer} each decided on this restricted area; what either of them"
+            " hides stays hidden here until somebody takes it away: 'flycam restricted remove'",
+            f"{name}: trạm này và {self._peer} đều quy định vùng hạn chế này; nơi nào một bên che thì ở đây"
+            " vẫn che cho đến khi có người gỡ bỏ: 'flycam restricted remove'",
+        )
+
+    def _import_layer(self, thing: FeedItem) -> None:
+        values = self._values(thing.sha256, thing.name)
+        came = replace(from_values(LayerRecord, values["layer"]), sha256=thing.sha256)
+        features = [from_values(LayerFeatureRecord, one) for one in values["features"]]
+        level = Classification(values["level"])
+        _require_name(thing, came.layer_id)
+        here = map(_entered_layer, self._catalog.layers.all())
+        if not self._is_newer(thing, _entered_layer(came), here, "layer", "lớp dữ liệu"):
+            return
+        self._classify(came, level, "as there")  # before a feature of it is here
+        self._catalog.layers.put(came, features)
+        self._audit("layer add", came.layer_id, f"{came.name}: {came.kind}, {len(features)}", thing)
+
+    def _import_communes(self, thing: FeedItem) -> None:
+        values = self._values(thing.sha256, thing.name)
+        came = [from_values(CommuneRecord, one) for one in values["communes"]]
+        here = {(one.code, one.valid_from): one for one in self._catalog.boundaries.editions()}
+        theirs = self._previous_boundaries(thing)
+        taken = []
+        for one in came:
+            at = one.code, one.valid_from
+            if at not in here or _is_alike(here[at], one) or _is_alike(here[at], theirs.get(at)):
+                taken.append(one)
+            else:
+                self._report_kept_local(f"{one.code} {one.name}", "boundary", "ranh giới")
+        new = [one for one in taken if not _is_alike(here.get((one.code, one.valid_from)), one)]
+        if new:
+            self._catalog.boundaries.put_communes(new)
+            self._audit("communes add", thing.name, f"{len(new)} boundaries", thing)
+
+    def _previous_boundaries(self, thing: FeedItem) -> dict[tuple[str, Any], CommuneRecord]:
+        """Boundaries as this server told them before, by code and date."""
+        before = self._ledger.get_sha256(thing.kind, thing.name)
+        if not before:
+            return {}
+        try:
+            values = self._values(before, thing.name)
+        except ObjectMissing:
+            return {}
+        records = (from_values(CommuneRecord, one) for one in values["communes"])
+        return {(one.code, one.valid_from): one for one in records}
+
+    def _import_changes(self, things: Sequence[FeedItem]) -> None:
+        """All that a server says of an event's changes, decision by decision, behind the decisions here.
+
+        A decision is known by its change and step. One here that is later than what comes holds, and what
+        comes of that change, or in one step with it, waits for a later decision there.
+        """
+        said = [self._values(thing.sha256, thing.name) for thing in things]
+        event = from_values(Event, said[0]["event"])
+        require_key_segment(event.event_id)
+        came = [
+            from_values(ChangeVersion, one, _OPTIONAL_FIELDS) for values in said for one in values["lines"]
+        ]
+        grounds = [
+            from_values(Comparison, one, _OPTIONAL_FIELDS) for it in said for one in it.get("compared", ())
+        ]
+        if {*(one.event_id for one in came), *(one.event_id for one in grounds)} - {event.event_id}:
+            raise build_item_mismatch_error(things[0])
+        record_event(self._node, event, self._peer)
+        current = {one.change_id for one in self._catalog.changes.current(event.event_id)}
+        histories = {one: self._catalog.changes.history(one) for one in current}
+        new, held = merge_change_histories(histories, came)
+        if new:
+            told = AuditEntry(
+                who=self._peer,
+                what="changes",
+                subject=event.event_id,
+                detail=f"told by {self._peer}: {len(new)} decisions",
+                at_ns=self._node.clock_ns(),
+            )
+            self._catalog.changes.append(new, [told])
+        self._catalog.comparisons.add(grounds)
+        for change_id in held:
+            self._report_kept_local(change_id, "change", "thay đổi")
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _values(self, sha256: str, name: str) -> Any:
+        try:
+            data = self._node.store.get(keys.format_original_key(sha256))
+            return parse_bounded_json(decompress_bounded(data, MAX_FEED_ITEM_BYTES), MAX_THING_VALUES)
+        except (ValueError, zstandard.ZstdError) as error:
+            raise _build_unreadable_error(name, error) from error
+
+    def _is_newer(
+        self, thing: FeedItem, came: _KnownLayer, here: Iterable[_KnownLayer], what: str, what_vi: str
+    ) -> bool:
+        """Whether what came takes the place of all that has its id or name here; said where that stays."""
+        for one in here:
+            if one.id != came.id and one.name != came.name:
+                continue
+            if one.sha256 == thing.sha256:
+                return False
+            if one.id != came.id or not self._is_superseded_by(thing, one, came):
+                self._report_kept_local(came.name, what, what_vi)
+                return False
+        return True
+
+    def _is_superseded_by(self, thing: FeedItem, one: _KnownLayer, came: _KnownLayer) -> bool:
+        """Whether what is here came as it is from this server, or is the older."""
+        return one.sha256 == self._ledger.get_sha256(thing.kind, thing.name) or came.at_ns > one.at_ns
+
+    def _classify(self, layer: LayerRecord, level: Classification, why: str) -> None:
+        """The stricter of both holds, as of flights."""
+        here = self._catalog.restrictions.level(layer.layer_id)
+        if (strict := find_strictest((here, level))) is not here:
+            now_ns = self._node.clock_ns()
+            self._catalog.restrictions.classify(layer.layer_id, strict, now_ns)
+            said = f"told by {self._peer}: {layer.name}: {strict}, {why}"
+            self._catalog.audit.append(self._peer, "classify", layer.layer_id, said, at_ns=now_ns)
+
+    def _audit(self, what: str, subject: str, detail: str, thing: FeedItem) -> None:
+        said = f"told by {self._peer}: {detail}, sha256 {thing.sha256}"
+        self._catalog.audit.append(self._peer, what, subject, said, at_ns=self._node.clock_ns())
+
+    def _report_kept_local(self, name: str, what: str, what_vi: str) -> None:
+        self._report_conflict(
+            name,
+            f"{name}: this box has a {what} of its own here and keeps it; {self._peer} has another. To take"
+            " that one, decide so here, or have it entered there again",
+            f"{name}: trạm này có {what_vi} riêng và giữ nguyên; bên {self._peer} khác. Muốn dùng bản bên đó,"
+            " hãy quyết định tại đây, hoặc nhập lại bên đó",
+        )
+
+    def _report_conflict(self, name: str, sentence: str, sentence_vi: str) -> None:
+        self.kept.append(ReferenceConflict(name, sentence, sentence_vi))
+
+
+_IMPORTERS = {
+    ReferenceKind.AREA: ReferenceImporter._import_area,
+    ReferenceKind.MASK: ReferenceImporter._import_redactions,
+    ReferenceKind.WITHDRAWN: ReferenceImporter._import_withdrawals,
+    ReferenceKind.LAYER: ReferenceImporter._import_layer,
+    ReferenceKind.COMMUNES: ReferenceImporter._import_communes,
+    ReferenceKind.TERRAIN: ReferenceImporter._import_terrain,
+}
+
+
+def _is_alike(one: CommuneRecord | None, other: CommuneRecord | None) -> bool:
+    if one is None or other is None:
+        return False
+    return (one.name, one.wkb, one.area_m2) == (other.name, other.wkb, other.area_m2)
+
+
+def merge_restricted_areas(here: RestrictedArea, received: RestrictedArea) -> RestrictedArea:
+    """`here`, hiding all that either hides: the ground of both, from all who may not see one of them. `here`
+    itself where that adds nothing."""
+    if _is_as_strict(here, received):
+        return here
+    ground = shapely.union(shapely.from_wkb(here.wkb), shapely.from_wkb(received.wkb))
+    return replace(here, roles=here.roles & received.roles, wkb=shapely.to_wkb(ground))
+
+
+def _is_as_strict(one: RestrictedArea, other: RestrictedArea) -> bool:
+    """Whether one hides all that the other hides."""
+    return one.roles <= other.roles and bool(
+        shapely.covers(shapely.from_wkb(one.wkb), shapely.from_wkb(other.wkb))
+    )
+
+
+def _entered_layer(layer: LayerRecord) -> _KnownLayer:
+    return _KnownLayer(layer.layer_id, layer.name, layer.sha256, layer.refreshed_ns)
+
+
+def _require_name(thing: FeedItem, name: str) -> None:
+    """Ids become names here. Raises SourceUnreadable."""
+    try:
+        if require_key_segment(name) != thing.name:
+            raise ValueError("it is another's")
+    except (TypeError, ValueError) as error:
+        raise _build_unreadable_error(thing.name, error) from error
+
+
+def build_item_mismatch_error(thing: FeedItem) -> SourceUnreadable:
+    """A thing holds something else than its list says."""
+    return _build_unreadable_error(thing.name, ValueError("it is of something else"))
+
+
+def _build_unreadable_error(name: str, error: Exception) -> SourceUnreadable:
+    return SourceUnreadable(
+        _(
+            "{name}: what the server holds in common does not read here ({error}); bring "
+            "both boxes to the same version",
+            name=name,
+            error=error,
+        )
+    )

@@ -1,0 +1,52 @@
+"""Records of a flight that cannot be taken in: it stays out, is named, and holds up no other flight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flycam.errors import SourceUnreadable
+from flycam.frame.text_normalization import to_visible
+from flycam.sync.conflict_reports import describe_conflict
+from flycam.sync.flight_records import read_record_labels
+
+_MAX_SHOWN_LETTERS = 80
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnreadableFlight:
+    """A flight whose records do not read. sha256: of them; mosaics: ids of those that they describe."""
+
+    sha256: str
+    flight_id: str
+    name: str
+    mosaics: frozenset[str]
+    sentence: str
+    sentence_vi: str
+
+    @property
+    def summary(self) -> dict[str, str]:
+        """As answers and reports tell it."""
+        return describe_conflict(self.flight_id, self.name, self.sentence, self.sentence_vi)
+
+
+def describe_unreadable_records(
+    box: str, sha256: str, values: Any, error: SourceUnreadable
+) -> UnreadableFlight:
+    """What can be said of them by their values. Raises the error where not even the flight is named: nothing
+    else would be missed."""
+    labels = read_record_labels(values)
+    if labels is None:
+        raise error
+    flight_id, name, mosaics = labels
+    name, why = to_visible(name)[:_MAX_SHOWN_LETTERS], str(error.__cause__ or error)
+    return UnreadableFlight(
+        sha256=sha256,
+        flight_id=flight_id,
+        name=name,
+        mosaics=mosaics,
+        sentence=f"{name}: what {box} says of this flight does not read ({why}); it stays out: bring both "
+        "boxes to one version",
+        sentence_vi=f"{name}: không đọc được dữ liệu mà {box} gửi về chuyến bay này nên chưa nhận; hãy cài "
+        "cùng phiên bản cho hai máy",
+    )

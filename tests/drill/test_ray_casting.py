@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from flycam.drill.cell_window import CellWindow
+from flycam.drill.ray_casting import build_height_field, cast_image_rays, interpolate_height
+
+CENTRE = (0.0, 0.0, 60.0)
+
+
+def window(cells: int, cell_m: float) -> CellWindow:
+    half = cells // 2
+    return CellWindow(cell_m=cell_m, west_cell=-half, north_cell=half, shape=(2 * half + 1, 2 * half + 1))
+
+
+def pinhole_rays(width: int, height: int, focal: float, tilt: float = 0.0) -> np.ndarray:
+    u, v = np.meshgrid(np.arange(width) - (width - 1) / 2, np.arange(height) - (height - 1) / 2)
+    rays = np.stack([u, -v, np.full(u.shape, -focal)], -1)
+    c, s = np.cos(tilt), np.sin(tilt)
+    return rays @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T
+
+
+def first_below(surface, rays: np.ndarray, step: float) -> np.ndarray:
+    """Brute force: heights in tiny steps, the first at which a ray is below the surface."""
+    z = np.arange(CENTRE[2], surface.bottom_m - 3 * step, -step)
+    slope = rays[..., :2] / -rays[..., 2:]
+    drop = (CENTRE[2] - z)[:, None, None]
+    ground = interpolate_height(surface, slope[None, ..., 0] * drop, slope[None, ..., 1] * drop)
+    below = ground >= z[:, None, None]
+    return np.where(below.any(0), z[below.argmax(0)], np.nan)
+
+
+def test_a_plane_is_hit_where_algebra_says() -> None:
+    grid = window(600, 0.5)
+    plane = 5.0 + 0.3 * grid.eastings[None, :] - 0.2 * grid.northings[:, None]
+    surface = build_height_field(grid, plane.astype(np.float32))
+    rays = pinhole_rays(61, 47, 50.0)
+    points = cast_image_rays(surface, CENTRE, rays)
+    along = (5.0 - CENTRE[2]) / (rays[..., 2] - 0.3 * rays[..., 0] + 0.2 * rays[..., 1])
+    np.testing.assert_allclose(points, np.array(CENTRE) + rays * along[..., None], atol=2e-3)
+
+
+@settings(max_examples=12, deadline=None, phases=[Phase.generate])
+@given(st.integers(0, 10_000), st.floats(0.0, 0.5))
+def test_the_first_hit_is_found(seed: int, tilt: float) -> None:
+    grid = window(240, 0.5)
+    random = np.random.default_rng(seed)
+    heights = np.zeros(grid.shape, np.float32)
+    for _ in range(25):  # blocks with vertical walls
+        row, col = random.integers(0, 200, 2)
+        rows, cols = random.integers(4, 40, 2)
+        heights[row : row + rows, col : col + cols] = random.uniform(0, 20)
+    surface = build_height_field(grid, heights)
+    rays = pinhole_rays(20, 15, 22.0, tilt)
+    points = cast_image_rays(surface, CENTRE, rays)
+    expected = first_below(surface, rays, 0.02)
+    both = np.isfinite(points[..., 2]) & np.isfinite(expected)
+    assert (np.isfinite(points[..., 2]) == np.isfinite(expected)).mean() > 0.95
+    # a ray may pass what it grazes, never what it would hit with every edge shaved off by a cell
+    shaved = build_height_field(grid, cv2.erode(heights, np.ones((3, 3), np.uint8)))
+    deepest = first_below(shaved, rays, 0.02)
+    assert not (points[..., 2] < deepest - 0.05)[both].any()
+    # and what it says it hit before the brute force did, it did hit: the brute force samples too
+    early = both & (points[..., 2] > expected + 0.05)
+    gap = np.abs(points[..., 2] - interpolate_height(surface, points[..., 0], points[..., 1]))
+    assert (gap[early] < 0.1).all()
+    assert (np.abs(points[..., 2] - expected) > 0.05)[both].mean() < 0.05
+    slope = rays[..., :2] / -rays[..., 2:]
+    drop = CENTRE[2] - points[..., 2:]
+    np.testing.assert_allclose(points[..., :2], slope * drop, atol=1e-9)  # a hit lies on its ray
+
+
+def test_hits_lie_on_the_surface() -> None:
+    grid = window(400, 0.3)
+    random = np.random.default_rng(0)
+    heights = (3.0 * random.random(grid.shape)).astype(np.float32)
+    surface = build_height_field(grid, heights)
+    points = cast_image_rays(surface, CENTRE, pinhole_rays(80, 60, 80.0))
+    gap = np.abs(points[..., 2] - interpolate_height(surface, points[..., 0], points[..., 1]))
+    assert np.nanpercentile(gap, 99) < 1e-3
+    assert np.nanmax(gap) < 0.1
+
+
+@pytest.mark.parametrize("upwards", [0.0, 0.4])
+def test_rays_at_or_above_the_horizon_and_beyond_the_world_hit_nothing(upwards: float) -> None:
+    grid = window(100, 0.5)
+    surface = build_height_field(grid, np.zeros(grid.shape, np.float32))
+    rays = np.array([[[1.0, 0.0, upwards], [10.0, 0.0, -1.0], [0.1, 0.0, -1.0]]])
+    points = cast_image_rays(surface, CENTRE, rays)
+    assert np.isnan(points[0, :2]).any(-1).all()
+    np.testing.assert_allclose(points[0, 2], (6.0, 0.0, 0.0), atol=1e-6)

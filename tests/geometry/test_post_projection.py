@@ -1,0 +1,172 @@
+"""Rectification over fine posts: exact where it looks, the lattice's picture, nothing through a wall."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from tests.geometry.test_rectify import SMALL, TO_WORK, ground_of, middle_tile, picture, tiles_of
+
+from flycam.geometry.camera import is_in_image, project
+from flycam.geometry.frame_view import FrameView
+from flycam.geometry.grid import TileRange, make_tile_range
+from flycam.geometry.orthorectification import compute_source_coordinates, create_post_view, orthorectify
+from flycam.geometry.post_projection import has_fine_posts
+from flycam.geometry.quality_bounds import compute_quality_bounds
+from flycam.geometry.terrain import TerrainGrid, cast_rays, interpolate_heights_en
+from tests.geometry.scenes import CENTRE, camera, pose
+
+
+def fine(terrain_height, spacing=1.0, half=160):
+    """Posts `spacing` apart around the scenes' centre, from a function of eastings and northings."""
+    axis = spacing * np.arange(-half, half + 1)
+    east, north = np.meshgrid(CENTRE[0] + axis, CENTRE[1] - axis)
+    return TerrainGrid(
+        heights_m=terrain_height(east - CENTRE[0], north - CENTRE[1]).astype(np.float32),
+        origin_m=(CENTRE[0] - spacing * half, CENTRE[1] + spacing * half),
+        post_spacing_m=(spacing, spacing),
+        work_crs="EPSG:32648",
+        vertical_datum="EGM96",
+        dem_id="fine",
+    )
+
+
+def waves(east, north):
+    return 300.0 + 6.0 * np.sin(east / 17.0) * np.cos(north / 23.0) + 0.1 * east
+
+
+def house(east, north):
+    return 300.0 + 15.0 * ((np.abs(east - 25.0) < 12.0) & (np.abs(north) < 12.0))
+
+
+@pytest.mark.parametrize("pitch", [-90.0, -60.0])
+def test_every_seen_pixel_is_where_exact_projection_puts_it(pitch):
+    terrain = fine(waves)
+    exterior = pose(terrain, agl_m=100.0, pitch_deg=pitch)
+    assert has_fine_posts(SMALL, exterior, terrain)
+    tiles = tiles_of(SMALL, exterior, terrain)
+    where = compute_source_coordinates(SMALL, exterior, terrain, tiles, TO_WORK)
+    exact, _ = project(SMALL, exterior, ground_of(tiles, terrain).reshape(-1, 3))
+    off = np.hypot(where.u.ravel() - exact[:, 0], where.v.ravel() - exact[:, 1])[where.valid.ravel()]
+    assert off.size > 10_000
+    assert np.max(off) < 0.2
+
+
+@pytest.mark.parametrize("focal_px", [350.0, 1400.0, 3000.0])
+def test_posts_just_fine_enough_err_little_on_steep_ground(focal_px):
+    """Ridges of 45 degrees, posts as far apart as still counts as fine: below the camera the bound at the
+    middle of cells, towards the corners of a wide picture somewhat more."""
+    interior = camera(width=480, height=360, focal=focal_px, brown=False)
+    terrain = fine(lambda east, _: 300.0 + np.abs((east + 16.0) % 32.0 - 16.0), spacing=4.0)
+    heights = np.linspace(40.0, 2000.0, 400)
+    high = next(p for p in (pose(terrain, agl_m=h) for h in heights) if has_fine_posts(interior, p, terrain))
+    tiles = tiles_of(interior, high, terrain, z=20)
+    where = compute_source_coordinates(interior, high, terrain, tiles, TO_WORK)
+    exact, _ = project(interior, high, ground_of(tiles, terrain).reshape(-1, 3))
+    off = np.hypot(where.u.ravel() - exact[:, 0], where.v.ravel() - exact[:, 1])[where.valid.ravel()]
+    assert off.size > 1_000
+    assert 0.02 < np.max(off) < 0.15
+
+
+def test_a_tile_alone_has_the_bytes_it_has_among_others():
+    terrain = fine(waves)
+    exterior = pose(terrain, agl_m=100.0, pitch_deg=-70.0)
+    tiles = tiles_of(SMALL, exterior, terrain)
+    whole = orthorectify(picture(SMALL), SMALL, exterior, terrain, tiles, TO_WORK)
+    tile = middle_tile(tiles)
+    alone = orthorectify(picture(SMALL), SMALL, exterior, terrain, make_tile_range(tile), TO_WORK)
+    rows, cols = tiles.window_px(tile)
+    assert (whole.rgb[rows, cols] == alone.rgb).all()
+    assert (whole.quality[rows, cols] == alone.quality).all()
+    assert (alone.quality > 0).any()
+
+
+def test_ground_behind_a_house_is_left_empty():
+    terrain = fine(house)
+    exterior = pose(terrain, agl_m=60.0, pitch_deg=-90.0)
+    tiles = tiles_of(SMALL, exterior, terrain, z=20)
+    where = compute_source_coordinates(SMALL, exterior, terrain, tiles, TO_WORK)
+    ground = ground_of(tiles, terrain)[::3, ::3]
+    centre = np.array(exterior.projection_centre_m)
+    hits = cast_rays(terrain, centre, (ground - centre).reshape(-1, 3)).reshape(ground.shape)
+    uv, _ = project(SMALL, exterior, ground.reshape(-1, 3))
+    inside = is_in_image(SMALL, uv[:, 0], uv[:, 1]).reshape(ground.shape[:2])
+    hidden = (np.linalg.norm(hits - ground, axis=-1) > 0.5).astype(np.uint8)
+    # the edge of what is hidden is a smooth line, within two posts of the true one
+    posts = np.ones((11, 11), np.uint8)
+    surely_hidden = inside & (cv2.erode(hidden, posts) > 0)
+    surely_seen = inside & (cv2.dilate(hidden, posts) == 0)
+    valid = where.valid[::3, ::3]
+    assert surely_hidden.sum() > 50
+    assert not valid[surely_hidden].any()
+    assert valid[surely_seen].mean() > 0.999
+
+
+def test_as_if_nothing_hid_it_all_ground_in_the_picture_is_seen_at_the_same_places():
+    terrain = fine(house)
+    exterior = pose(terrain, agl_m=60.0, pitch_deg=-90.0)
+    tiles = tiles_of(SMALL, exterior, terrain, z=20)
+    posts = create_post_view(SMALL, exterior, terrain, TO_WORK)
+    assert posts is not None
+    hidden = 0
+    for usual, open_ in zip(posts.tiles(tiles), posts.without_occlusion().tiles(tiles), strict=True):
+        assert usual.index == open_.index
+        np.testing.assert_array_equal(usual.u, open_.u)
+        np.testing.assert_array_equal(usual.v, open_.v)
+        assert (open_.seen == open_.inside).all()
+        assert (open_.quality[usual.seen] == usual.quality[usual.seen]).all()
+        hidden += int((open_.seen & ~usual.seen).sum())
+    assert hidden > 50
+
+
+def test_unknown_posts_and_what_lies_beyond_them_stay_empty():
+    terrain = fine(waves)
+    heights = terrain.heights_m.copy()
+    heights[150:170, 150:170] = np.nan
+    terrain = replace(terrain, heights_m=heights)
+    exterior = pose(fine(waves), agl_m=100.0, pitch_deg=-90.0)
+    tiles = tiles_of(SMALL, exterior, fine(waves))
+    where = compute_source_coordinates(SMALL, exterior, terrain, tiles, TO_WORK)
+    ground = ground_of(tiles, terrain)
+    known = np.isfinite(interpolate_heights_en(terrain, ground[..., 0], ground[..., 1]))
+    assert not where.valid[~known].any()
+    assert where.valid.any()
+
+
+def test_wanted_blocks_are_the_same_as_in_the_whole_and_tiles_without_are_left_out():
+    terrain = fine(waves)
+    exterior = pose(terrain, agl_m=100.0, pitch_deg=-90.0)
+    tiles: TileRange = tiles_of(SMALL, exterior, terrain)
+    pixels, (rows, cols) = picture(SMALL), tiles.shape_tiles
+    whole = orthorectify(pixels, SMALL, exterior, terrain, tiles, TO_WORK)
+    wanted = np.zeros((8 * rows, 8 * cols), dtype=bool)
+    assert not orthorectify(pixels, SMALL, exterior, terrain, tiles, TO_WORK, wanted=wanted).quality.any()
+    at = tiles.window_px(middle_tile(tiles))
+    top, left = at[0].start // 32, at[1].start // 32
+    wanted[top + 2 : top + 5, left + 1], wanted[top + 6, left + 3 : left + 7] = True, True
+    part = orthorectify(pixels, SMALL, exterior, terrain, tiles, TO_WORK, wanted=wanted)
+    asked = wanted.repeat(32, 0).repeat(32, 1)
+    assert (part.quality[asked] > 0).any()
+    np.testing.assert_array_equal(part.quality[asked], whole.quality[asked])
+    np.testing.assert_array_equal(part.rgb[asked], whole.rgb[asked])
+    part.quality[at] = 0
+    assert not part.quality.any()
+
+
+def test_bounds_over_blocks_hold():
+    terrain = fine(waves)
+    exterior = pose(terrain, agl_m=100.0, pitch_deg=-70.0)
+    tiles: TileRange = tiles_of(SMALL, exterior, terrain)
+    quality = orthorectify(picture(SMALL), SMALL, exterior, terrain, tiles, TO_WORK).quality
+    bounds, _ = compute_quality_bounds(FrameView(SMALL, exterior, terrain, TO_WORK, None), tiles, 0.5)
+    for index, low, high in zip(bounds.index, bounds.lowest, bounds.highest, strict=True):
+        tile = quality[tiles.window_px(list(tiles)[index])].reshape(8, 32, 8, 32)
+        np.testing.assert_array_equal(tile.min(axis=(1, 3)), low)
+        np.testing.assert_array_equal(tile.max(axis=(1, 3)), high)
+
+
+def test_a_coarse_terrain_keeps_the_lattice():
+    terrain = fine(waves, spacing=10.0, half=40)
+    assert not has_fine_posts(SMALL, pose(terrain, agl_m=100.0, pitch_deg=-90.0), terrain)

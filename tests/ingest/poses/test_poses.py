@@ -1,0 +1,466 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flycam.drill.flight import FlightPlan, make_drill_camera, simulate_flight
+from flycam.drill.valley import Valley
+from flycam.errors import CrsMissing, SourceUnreadable
+from flycam.geodata.crs import compute_convergence_and_scale, to_lonlat, to_work
+from flycam.geodata.geoid import interpolate_undulation_m
+from flycam.geometry.camera import project
+from flycam.geometry.interior import LensModel
+from flycam.ingest.photo.metadata import Angles
+from flycam.ingest.poses.external_poses import build_posed_headers
+from flycam.ingest.poses.opensfm import read_sfm_poses
+from flycam.ingest.poses.pose_files import has_only_positions, has_poses, read_poses
+from flycam.ingest.poses.poses_csv import read_poses_csv, read_positions_csv
+from flycam.ingest.poses.position_table import with_table_positions
+from flycam.ingest.preflight.duplicates import compute_quick_identity
+from tests.ingest.made_flights import CAMERA, photo
+
+CAMERA_OF_DRILL = make_drill_camera((1600, 1200))
+OPK = "filename,x,y,z,omega,phi,kappa\n100_1,292710.2,2731048.7,186.4,28.831,0.94,1.782\n"
+LLA = (
+    "filename latitude longitude altitude roll pitch yaw camera\na.tif 24.68 120.95 186.5 0.0 30.0 92.9 'x'\n"
+)
+
+
+def write(tmp_path, text, name="poses.csv"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def between(a, b):
+    """Degrees of the rotation between two exteriors."""
+    r = np.array(a.rotation) @ np.array(b.rotation).T
+    return np.degrees(np.arccos(np.clip((np.trace(r) - 1.0) / 2.0, -1.0, 1.0)))
+
+
+def test_xyz_opk_stays_in_its_own_crs(tmp_path):
+    (row,) = read_poses_csv(write(tmp_path, OPK), crs="EPSG:32651", vertical_datum="EGM96")
+    assert row.name == "100_1"
+    assert row.exterior.projection_centre_m == (292710.2, 2731048.7, 186.4)
+    assert row.exterior.vertical_datum == "EGM96"
+
+
+def test_another_work_crs_sees_the_same_pixels(tmp_path):
+    """A zone 2.9 degrees away: convergence turns by a degree, the picture must not."""
+    path = write(tmp_path, OPK)
+    (own,) = read_poses_csv(path, crs="EPSG:32651", vertical_datum="EGM96")
+    (other,) = read_poses_csv(path, crs="EPSG:32651", vertical_datum="EGM96", work_crs="EPSG:32650")
+    below = np.array([[-20.0, 60.0, -90.0], [30.0, 90.0, -95.0], [0.0, 20.0, -90.0]])
+    ground = np.array(own.exterior.projection_centre_m) + below
+    moved = np.column_stack([to_work(to_lonlat(ground[:, :2], "EPSG:32651"), "EPSG:32650"), ground[:, 2]])
+    uv, _ = project(CAMERA, own.exterior, ground)
+    uv_other, _ = project(CAMERA, other.exterior, moved)
+    assert between(own.exterior, other.exterior) > 0.5
+    np.testing.assert_allclose(uv_other, uv, atol=0.05)
+
+
+def test_lla_rpy_is_put_on_grid_north(tmp_path):
+    (row,) = read_poses_csv(write(tmp_path, LLA), vertical_datum="EGM96")
+    assert row.exterior.work_crs == "EPSG:32651"
+    look = np.array(row.exterior.rotation)[2]
+    assert look[2] == pytest.approx(-np.cos(np.radians(30.0)))
+    grid_azimuth = np.degrees(np.arctan2(look[0], look[1]))
+    assert 0.5 < grid_azimuth - 92.9 < 1.2  # convergence -0.86 degrees west of the zone's meridian
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no pose"),
+        ("filename,x,y\na,1,2\n", "omega"),
+        (OPK.replace("0.94", "north"), "decimal point"),
+        (OPK.replace("0.94", "nan"), "not finite"),
+        (OPK + "b,1,2\n", "line 3"),
+    ],
+)
+def test_a_bad_table_is_named_with_the_cure(tmp_path, text, words):
+    with pytest.raises(SourceUnreadable, match=words) as caught:
+        read_poses_csv(write(tmp_path, text), crs="EPSG:32651", vertical_datum="EGM96")
+    assert "poses.csv" in str(caught.value)
+
+
+def test_xyz_without_crs_is_an_error_and_a_prj_beside_it_helps(tmp_path):
+    path = write(tmp_path, OPK)
+    with pytest.raises(CrsMissing, match=r"\.prj"):
+        read_poses_csv(path, vertical_datum="EGM96")
+    write(tmp_path, "EPSG:32651", "poses.prj")
+    assert len(read_poses_csv(path, vertical_datum="EGM96")) == 1
+
+
+def test_a_broken_reconstruction_is_refused(tmp_path):
+    for text in ("{", "[]x", "[]", json.dumps([{"shots": {"a": {}}, "cameras": {}}])):
+        with pytest.raises(SourceUnreadable, match=r"r\.json"):
+            read_sfm_poses(write(tmp_path, text, "r.json"), vertical_datum="EGM96")
+
+
+def reconstruction(true, *, grid, gps=True):
+    """A reconstruction of exteriors in UTM, in ODM's turned frame (`grid`) or in OpenSfM's own."""
+    lon, lat = 104.8, 21.9
+    convergence, scale = compute_convergence_and_scale("EPSG:32648", lon, lat)
+    origin = to_work(np.array([[lon, lat]]), "EPSG:32648")[0]
+    turn = np.array(
+        [
+            [np.cos(convergence), -np.sin(convergence), 0.0],
+            [np.sin(convergence), np.cos(convergence), 0.0],
+            [0.0, 0.0, 1.0],
+        ]
+    )
+    shots = {}
+    for name, exterior in true.items():
+        on_grid = np.array(exterior.projection_centre_m) - [*origin, 0.0]
+        tangent = turn.T @ (on_grid / [scale, scale, 1.0])
+        tangent[2] -= (tangent[0] ** 2 + tangent[1] ** 2) / (2 * 6_371_000.0)
+        centre = on_grid if grid else tangent
+        rotation = np.array(exterior.rotation) @ (np.eye(3) if grid else turn)
+        shots[name] = {
+            "rotation": cv2.Rodrigues(rotation)[0].ravel().tolist(),
+            "translation": (-rotation @ centre).tolist(),
+            "camera": "c",
+        }
+        if gps:
+            shots[name]["gps_position"] = np.add(tangent, (0.4, -0.3, 2.0)).tolist()
+    camera = {"projection_type": "brown", "width": 1600, "height": 1200, "focal_x": 0.7, "focal_y": 0.7}
+    reference = {"latitude": lat, "longitude": lon, "altitude": 0.0}
+    return json.dumps([{"cameras": {"c": camera}, "shots": shots, "reference_lla": reference}])
+
+
+@pytest.fixture(scope="module")
+def true():
+    flown = simulate_flight(
+        Valley(seed=2), FlightPlan(strips=2, per_strip=3, gsd_m=0.4), CAMERA_OF_DRILL, 2, False
+    )
+    return {f"DJI_{e.number:04d}.JPG": e.exterior for e in flown}
+
+
+@pytest.mark.parametrize("grid", [True, False])
+def test_a_reconstruction_tells_its_frame_by_its_gps_positions(tmp_path, true, grid):
+    path = write(tmp_path, reconstruction(true, grid=grid), "poses.dat")
+    rows = read_poses(path, vertical_datum="EGM96")
+    assert [row.name for row in rows] == sorted(true)
+    for row in rows:
+        # a convergence of 0.07° moves a camera 600 m away by 0.8 m: taken for the other, it would be off
+        off = np.subtract(row.exterior.projection_centre_m, true[row.name].projection_centre_m)
+        assert np.abs(off).max() < 0.02
+        assert between(row.exterior, true[row.name]) < 0.002
+        assert row.exterior.work_crs == "EPSG:32648" and row.exterior.vertical_datum == "EGM96"
+        assert row.interior.focal_length_px == (1120.0, 1120.0)
+
+
+def test_without_gps_positions_a_reconstruction_is_topocentric(tmp_path, true):
+    path = write(tmp_path, reconstruction(true, grid=False, gps=False), "r.json")
+    for row in read_poses(path, vertical_datum="EGM96"):
+        assert np.allclose(row.exterior.projection_centre_m, true[row.name].projection_centre_m, atol=0.02)
+
+
+def test_odms_shots_are_places_in_degrees_and_rotations_on_the_grid(tmp_path, true):
+    features = [
+        {
+            "type": "Feature",
+            "properties": {
+                "filename": name,
+                "rotation": cv2.Rodrigues(np.array(e.rotation))[0].ravel().tolist(),
+                "translation": list(e.projection_centre_m),
+            },
+            "geometry": {
+                "type": "Point",
+                "coordinates": [
+                    *to_lonlat(np.array([e.projection_centre_m[:2]]), "EPSG:32648")[0],
+                    e.projection_centre_m[2],
+                ],
+            },
+        }
+        for name, e in true.items()
+    ]
+    path = write(tmp_path, json.dumps({"type": "FeatureCollection", "features": features}), "shots.geojson")
+    for crs in (None, "EPSG:32647"):
+        for row in read_poses(path, vertical_datum="EGM96", work_crs=crs):
+            place = to_lonlat(np.array([row.exterior.projection_centre_m[:2]]), row.exterior.work_crs)
+            expected = to_lonlat(np.array([true[row.name].projection_centre_m[:2]]), "EPSG:32648")
+            assert np.abs(place - expected).max() < 1e-8
+            assert north_of(row.exterior) == pytest.approx(north_of(true[row.name]), abs=2e-4)
+
+
+def north_of(exterior):
+    """True azimuth, in radians, of the picture's upper edge."""
+    (lonlat,) = to_lonlat(np.array([exterior.projection_centre_m[:2]]), exterior.work_crs)
+    east, north = -np.array(exterior.rotation)[1, :2]
+    return np.arctan2(east, north) + compute_convergence_and_scale(exterior.work_crs, *lonlat)[0]
+
+
+def test_what_a_telemetry_file_holds_is_told_by_its_content(tmp_path):
+    assert has_poses(write(tmp_path, OPK, "table.log"))
+    assert has_poses(write(tmp_path, "\ufeff" + OPK, "bom.tlog"))
+    assert has_poses(write(tmp_path, "[{}]", "x"))
+    assert not has_poses(write(tmp_path, "FMT, 128, 89, FMT, BBnNZ, Type\n", "dataflash.log"))
+    binary = tmp_path / "poses.csv"
+    binary.write_bytes(b"\xa3\x95\x80\x80\x59FMT\x00")
+    assert not has_poses(binary)
+    cut = tmp_path / "cut.csv"
+    cut.write_bytes(b"x" * 4095 + "é".encode() + b"y")
+    assert has_poses(cut)
+    with pytest.raises(SourceUnreadable, match="check the path"):
+        has_poses(tmp_path / "absent.csv")
+
+
+def test_photos_find_their_pose_by_name_with_or_without_suffix(tmp_path):
+    (row,) = read_poses_csv(write(tmp_path, OPK), crs="EPSG:32651", vertical_datum="EGM96")
+    photos = [photo("100_1.TIF"), photo("100_2.TIF")]
+    headers, rejected = build_posed_headers(
+        photos,
+        [row],
+        interior_for=lambda p: CAMERA,
+        pose_file="poses.csv",
+        identify=compute_quick_identity,
+    )
+    assert [h.provenance.source_name for h in headers] == ["100_1.TIF"]
+    assert headers[0].exterior_prior == row.exterior
+    assert [(r.name, r.reason) for r in rejected] == [("100_2.TIF", "no_position")]
+
+
+def test_photos_of_one_name_find_their_pose_by_folder(tmp_path):
+    table = (
+        OPK.replace("100_1", "101MEDIA\\DJI_0001.JPG")
+        + OPK.splitlines()[1].replace("100_1", "DJI_0002")
+        + "\n"
+    )
+    rows = read_poses_csv(write(tmp_path, table), crs="EPSG:32651", vertical_datum="EGM96")
+    paths = [
+        Path(folder, name) for name in ("DJI_0001.JPG", "DJI_0002.JPG") for folder in ("100MEDIA", "101MEDIA")
+    ]
+    photos = [photo(path.name, path=path, size_bytes=n) for n, path in enumerate(paths)]
+    headers, rejected = build_posed_headers(
+        photos, rows, interior_for=lambda p: CAMERA, pose_file="poses.csv", identify=lambda p: str(p.path)
+    )
+    assert [h.provenance.source_sha256 for h in headers] == ["101MEDIA/DJI_0001.JPG"]
+    assert [r.name for r in rejected] == [
+        "100MEDIA/DJI_0001.JPG",
+        "100MEDIA/DJI_0002.JPG",
+        "101MEDIA/DJI_0002.JPG",
+    ]
+    assert "is not named" in rejected[0].message and "tell them apart" in rejected[1].message
+
+
+@pytest.mark.real
+def test_three_notations_of_one_adjustment_agree(shared_data):
+    folder = shared_data / "poses" / "odm_drone_oblique"
+    table = {
+        r.name: r.exterior
+        for r in read_poses_csv(folder / "odm_xyz_opk.csv", crs="EPSG:32651", vertical_datum="LOCAL")
+    }
+    shots = read_sfm_poses(folder / "reconstruction.json", vertical_datum="LOCAL")
+    assert len(shots) == len(table) == 4
+    for shot in shots:
+        other = table[shot.name]
+        off = np.subtract(shot.exterior.projection_centre_m, other.projection_centre_m)
+        assert np.abs(off).max() < 0.002
+        assert between(shot.exterior, other) < 0.002
+        assert shot.interior.model is LensModel.BROWN
+        assert shot.interior.image_size_px == (1368, 912)
+    prior = {r.name: r.exterior for r in read_poses_csv(folder / "odm_lla_rpy.csv", vertical_datum="LOCAL")}
+    degrees = [between(prior[f"{name}.tif"], exterior) for name, exterior in table.items()]
+    assert min(degrees) > 0.5
+    assert max(degrees) < 2.0  # the prior is "more than 1 degree off", not 90 or 180
+
+
+@pytest.mark.real
+def test_a_table_whose_crs_is_a_proj_string_beside_it(shared_data):
+    rows = read_poses_csv(
+        shared_data / "poses" / "ngi_aerial_mountains" / "ngi_xyz_opk.csv", vertical_datum="EGM2008"
+    )
+    assert len(rows) == 4
+    for row in rows:
+        assert np.array(row.exterior.rotation)[2, 2] < -0.999
+    assert replace(rows[0].exterior, version=1).version == 1
+
+
+def test_a_pose_file_of_more_than_a_flight_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
+    monkeypatch.setattr(json, "loads", lambda data: pytest.fail("was parsed"))
+    for text in ("[" + "[]," * 100_000 + "[]]", "[" + " " * (129 << 20) + "]"):
+        with pytest.raises(SourceUnreadable) as failure:
+            read_sfm_poses(write(tmp_path, text, "r.json"), vertical_datum="EGM96")
+        assert failure.value.vi
+    monkeypatch.setattr("csv.reader", lambda *a, **k: pytest.fail("was parsed"))
+    with pytest.raises(SourceUnreadable):
+        read_poses_csv(write(tmp_path, LLA + "\n" * (33 << 20)), vertical_datum="EGM96")
+
+
+@pytest.mark.parametrize("indent", [None, 4])
+def test_a_reconstruction_with_all_its_points_is_read(tmp_path, true, indent):
+    (block,) = json.loads(reconstruction(true, grid=False))
+    point = {"color": [131.0, 140.0, 9.0], "coordinates": [-12.345678901234567, 8.123456789, 0.25]}
+    block["points"] = {str(k): point for k in range(20_000)}
+    path = write(tmp_path, json.dumps([block], indent=indent), "r.json")
+    assert len(read_sfm_poses(path, vertical_datum="EGM96")) == len(true)
+
+
+UNDULATION_M = float(interpolate_undulation_m("EGM96", np.array([[104.8, 21.9]]))[0])
+LLA_HEAD = "filename,latitude,longitude,altitude,roll,pitch,yaw"
+PLACES = [(21.912345, 104.812345), (21.9137771, 104.8129123), (21.9151239, 104.8135877)]
+
+
+def table(tmp_path, extra_head="", extra="", places=PLACES):
+    lines = [f"p{k}.jpg,{lat},{lon},186.5,0,0,90{extra}" for k, (lat, lon) in enumerate(places)]
+    path = write(tmp_path, "\n".join([LLA_HEAD + extra_head, *lines]))
+    return read_poses_csv(path, vertical_datum="EGM96")
+
+
+def test_a_table_that_states_no_sigma_is_believed_as_a_drones_own_gnss_and_gimbal(tmp_path):
+    rows = table(tmp_path)
+    for row in rows:
+        assert row.exterior.sigma_position_m == (1.5, 1.5, 8.0)
+        np.testing.assert_allclose(np.degrees(row.exterior.sigma_attitude_rad), [0.7, 0.7, 1.5])
+        assert not row.states_sigma
+
+
+@pytest.mark.parametrize(
+    ("head", "values", "metres", "degrees"),
+    [
+        (
+            ",sigma_x,sigma_y,sigma_z,sigma_tilt,sigma_heading",
+            ",0.02,0.03,0.05,0.1,0.2",
+            (0.02, 0.03, 0.05),
+            (0.1, 0.2),
+        ),
+        (
+            ",accuracy_horizontal,accuracy_vertical,sigma_attitude",
+            ",0.5,0.9,0.01",
+            (0.5, 0.5, 0.9),
+            (0.01, 0.01),
+        ),
+        (",sigma_position,sigma_roll,sigma_pitch,sigma_yaw", ",2,0.3,0.4,3", (2.0, 2.0, 2.0), (0.4, 3.0)),
+    ],
+)
+def test_sigmas_of_a_table_are_its_own(tmp_path, head, values, metres, degrees):
+    for row in table(tmp_path, head, values):
+        assert row.exterior.sigma_position_m == pytest.approx(metres)
+        tilt, heading = degrees[0], degrees[1]
+        np.testing.assert_allclose(np.degrees(row.exterior.sigma_attitude_rad), [tilt, tilt, heading])
+        assert row.states_sigma
+
+
+def test_a_sigma_of_nothing_states_nothing(tmp_path):
+    rows = table(tmp_path, ",sigma_x,sigma_y,sigma_z,sigma_attitude", ",0,-1,,0.0")
+    assert all(row.exterior.sigma_position_m == (1.5, 1.5, 8.0) and not row.states_sigma for row in rows)
+    with pytest.raises(SourceUnreadable, match="decimal point"):
+        table(tmp_path, ",sigma_z", ",good")
+
+
+def test_positions_of_four_decimals_are_known_to_their_step(tmp_path):
+    rounded = [(round(lat, 4), round(lon, 4)) for lat, lon in PLACES]
+    for row in table(tmp_path, places=rounded):
+        east, north, _ = row.exterior.sigma_position_m
+        assert north == pytest.approx(np.hypot(1.5, 11.12 / np.sqrt(12.0)), rel=0.01)
+        assert east == pytest.approx(
+            np.hypot(1.5, 11.12 * np.cos(np.radians(21.91)) / np.sqrt(12.0)), rel=0.01
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "height_m"),
+    [
+        ("name,latitude,longitude\nA.JPG,21.9,104.8\n", None),
+        ("name;lat;lon;height\nA;21.9;104.8;412.5\n", 412.5),
+        (
+            "FileName,GPSLatitude,GPSLongitude,AbsoluteAltitude\n"
+            'A.JPG,"21 deg 54\' 0.00"" N","104 deg 48\' 0.00"" E",+412.5\n',
+            412.5,
+        ),
+    ],
+)
+def test_a_table_of_positions_alone(tmp_path, text, height_m):
+    path = write(tmp_path, text)
+    assert has_poses(path) and has_only_positions(path)
+    (row,) = read_positions_csv(path)
+    assert row.lonlat == pytest.approx((104.8, 21.9))
+    assert (row.height_m, row.sigma_m) == (height_m, None)
+
+
+def test_positions_in_a_projected_system_with_their_sigmas(tmp_path):
+    text = "name,x,y,z,sigma_xy,sigma_z\nA,479341.2,2421754.1,412.5,0.02,0.04\n"
+    path = write(tmp_path, text)
+    write(tmp_path, "EPSG:32648", "poses.prj")
+    (row,) = read_positions_csv(path)
+    np.testing.assert_allclose(
+        to_work(np.array([row.lonlat]), "EPSG:32648"), [[479341.2, 2421754.1]], atol=1e-3
+    )
+    assert row.sigma_m == (0.02, 0.02, 0.04)
+
+
+def test_a_table_with_angles_or_without_places_is_none_of_positions(tmp_path):
+    for text in (OPK, LLA, "name,height\nA,5\n", "latitude,longitude\n1,2\n"):
+        assert not has_only_positions(write(tmp_path, text))
+
+
+def test_positions_of_a_table_replace_the_photos_own_and_no_others(tmp_path):
+    path = write(tmp_path, "name,lat,lon,height,vertical_datum\nA.JPG,21.9,104.8,412.5,ELLIPSOID\n")
+    photos = [photo("A.JPG", gimbal=Angles(yaw_deg=1.0)), photo("B.JPG", lon_deg=104.9, lat_deg=21.8)]
+    (a, b), (said,) = with_table_positions(photos, path)
+    assert (a.lon_deg, a.lat_deg, a.gimbal) == (104.8, 21.9, photos[0].gimbal)
+    assert a.absolute_altitude_m == pytest.approx(412.5 - UNDULATION_M, abs=1e-6), (
+        "as EGM96, which all but RTK is"
+    )
+    assert b == photos[1]
+    assert said.severity == "warning" and "1 of 2" in said.sentence_en
+
+
+def test_surveyed_positions_are_fixed_solutions(tmp_path):
+    head, row = (
+        "name,lat,lon,height,sigma_xy,sigma_z,vertical_datum",
+        "A.JPG,21.9,104.8,412.5,0.02,0.03,EGM96",
+    )
+    ((a,), _) = with_table_positions([photo("A.JPG")], write(tmp_path, f"{head}\n{row}\n"))
+    assert (a.rtk_flag, a.rtk_std_m) == (50, (0.02, 0.02, 0.03))
+    assert a.absolute_altitude_m == pytest.approx(412.5 + UNDULATION_M, abs=1e-6), (
+        "as of the ellipsoid, as RTK is"
+    )
+
+
+def test_a_real_table_of_an_exif_program_is_one_of_positions(shared_data):
+    rows = read_positions_csv(shared_data / "survey_metadata" / "image_metadata.csv")
+    assert len(rows) == 1452
+    assert rows[0].lonlat == pytest.approx((-13.200256, 8.465339), abs=1e-6)
+    assert rows[0].height_m == 390.734
+
+
+def test_a_table_in_a_system_that_is_reached_to_metres_only_is_said(tmp_path):
+    path = write(tmp_path, "name,x,y,z\nA.JPG,479341.2,2421754.1,412.5\n")
+    write(tmp_path, "EPSG:3148", "poses.prj")
+    _, (_, said) = with_table_positions([photo("A.JPG")], path)
+    assert (said.code, said.severity) == ("crs_accuracy", "warning") and "44 m" in said.sentence_en
+    write(tmp_path, "EPSG:32648", "poses.prj")
+    assert [one.code for one in with_table_positions([photo("A.JPG")], path)[1]] == ["positions_given"]
+
+
+@pytest.mark.parametrize(
+    ("text", "height_m", "sigma_m"),
+    [
+        ("EPSG:4326\nA.JPG 104.8 21.9 412.5\nB.JPG 104.9 21.9 412.5\n", 412.5, None),
+        ("EPSG:4326\n# flown at noon\nA.JPG 104.8 21.9\n", None, None),
+        ("A.JPG 104.8 21.9 412.5\nB.JPG 104.9 21.9 412.5\n", 412.5, None),
+        ("WGS84 UTM 48N\nA.JPG 479338.4 2421760.4 412.5 0 0 0 0.02 0.04 x\n", 412.5, (0.02, 0.02, 0.04)),
+    ],
+)
+def test_a_geo_txt_is_a_table_of_positions(tmp_path, text, height_m, sigma_m):
+    path = write(tmp_path, text, "geo.txt")
+    assert has_poses(path) and has_only_positions(path)
+    row = read_positions_csv(path)[0]
+    assert row.lonlat == pytest.approx((104.8, 21.9), abs=2e-4)
+    assert (row.name, row.height_m, row.sigma_m) == ("A.JPG", height_m, sigma_m)
+
+
+@pytest.mark.parametrize(
+    "text", ["A.JPG 479338.4 2421760.4 412.5\n", "an old grid\nA.JPG 479338.4 2421760.4 412.5\n"]
+)
+def test_a_geo_txt_in_metres_names_its_system_or_is_refused(tmp_path, text):
+    with pytest.raises(CrsMissing, match=r"geo\.txt: .*EPSG:32648"):
+        has_only_positions(write(tmp_path, text, "geo.txt"))

@@ -1,0 +1,163 @@
+"""Horizon, duplicates, numbering, blur: the small rules."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import flycam
+from flycam.errors import FrameRejected, TooBlurred
+from flycam.geometry.rotation import rotation_from_gimbal
+from flycam.ingest.photo.display_names import make_display_names
+from flycam.ingest.preflight.diagnosis import Rejection
+from flycam.ingest.preflight.duplicates import compute_quick_identity, find_duplicates
+from flycam.ingest.preflight.file_numbering import find_missing_files, parse_counters
+from flycam.ingest.preflight.flight_table import build_flight_table
+from flycam.ingest.preflight.horizon import compute_sky_fraction, reject_sky_photos
+from flycam.ingest.preflight.image_quality import reject_bad_images
+from flycam.report.texts import REPORT_TEXTS
+from tests.ingest.made_flights import CAMERA, codes, photo, picture, strips, the
+
+
+def table_of(photos):
+    return build_flight_table(photos, np.arange(1, len(photos) + 1) * 1_000_000_000)
+
+
+def test_a_level_gimbal_is_rejected_and_an_oblique_one_kept():
+    rotations = rotation_from_gimbal(0.0, np.radians([-90.0, -45.0, -20.0, 0.0, 10.0]), 0.0)
+    share = compute_sky_fraction(rotations, [CAMERA] * 5)
+    assert share[0] == share[1] == 0.0
+    assert 0.0 < share[2] < 0.5 < share[4]
+    keep, rejected, problems = reject_sky_photos(["a", "b", "c", "d", "e"], share, np.ones(5, bool))
+    assert keep.tolist()[:3] == [True, True, True]
+    assert [r.reason for r in rejected] == ["horizon_in_view"] * int((~keep).sum())
+    assert not keep[4]
+    assert {"horizon", "horizon_part"} == set(codes(problems))
+
+
+def test_the_same_bytes_twice_are_used_once(tmp_path):
+    bodies = {"A.JPG": b"one", "B.JPG": b"one", "C.JPG": b"two"}
+    photos = []
+    for name, body in bodies.items():
+        path = tmp_path / name
+        path.write_bytes(body)
+        photos.append(photo(name, path=path, size_bytes=3, taken_text="2025-09-20T09:00:00"))
+    hashed = []
+
+    def identify(item):
+        hashed.append(item.name)
+        return hashlib.sha256(item.path.read_bytes()).hexdigest()
+
+    kept, rejected, problems = find_duplicates(table_of(photos), identify)
+    assert kept == [0, 2]
+    assert (rejected[0].name, rejected[0].reason) == ("B.JPG", "duplicate")
+    assert "A.JPG" in rejected[0].message
+    assert the(problems, "duplicates").frames == ("B.JPG",)
+
+
+def test_a_burst_is_not_a_duplicate_and_nothing_is_hashed_for_nothing():
+    photos = strips(lines=1)
+
+    def identify(item):
+        raise AssertionError("no two photos share size, time and place")
+
+    kept, rejected, _ = find_duplicates(table_of(photos), identify)
+    assert kept == list(range(12))
+    assert rejected == []
+
+
+def test_quick_identity_tells_photos_apart():
+    assert len({compute_quick_identity(p) for p in strips()}) == 48
+
+
+def test_a_half_copied_card_names_its_gaps():
+    names = [f"DJI_{n:04d}.JPG" for n in range(1, 41) if n not in {5, 20, 21, 22}]
+    missing, problems = find_missing_files([*map(Path, names)])
+    assert missing == ("DJI_0005.JPG", "DJI_0020.JPG", "DJI_0021.JPG", "DJI_0022.JPG")
+    assert "DJI_0020.JPG to DJI_0022.JPG" in the(problems, "numbers_missing").sentence_en
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"DJI_{n:04d}.JPG" for n in range(1, 30)],
+        ["DJI_0998.JPG", "DJI_0999.JPG", "DJI_0001.JPG"],
+        ["DJI_0001.JPG", "DJI_0900.JPG"],
+        ["DJI_20250416072557_0001_D.JPG", "DJI_20250416072559_0002_D.JPG"],
+        ["one.jpg", "two.jpg"],
+        [],
+    ],
+)
+def test_no_gap_is_invented(names):
+    assert find_missing_files([*map(Path, names)]) == ((), [])
+
+
+def test_folders_that_count_from_the_start_again_have_gaps_of_their_own():
+    first = [Path("100MEDIA", f"DJI_{n:04d}.JPG") for n in range(1, 10) if n != 4]
+    second = [Path("101MEDIA", f"DJI_{n:04d}.JPG") for n in range(1, 10) if n != 7]
+    missing, problems = find_missing_files([*first, *second])
+    assert missing == ("100MEDIA/DJI_0004.JPG", "101MEDIA/DJI_0007.JPG")
+    assert "100MEDIA/DJI_0004.JPG" in the(problems, "numbers_missing").sentence_vi
+
+
+def test_a_card_sorted_into_folders_has_no_gap_and_one_that_counts_on_has():
+    sorted_out = [Path("tốt" if n % 3 else "mờ", f"DJI_{n:04d}.JPG") for n in range(1, 20)]
+    assert find_missing_files(sorted_out) == ((), [])
+    counts_on = [Path("100MEDIA/DJI_0008.JPG"), Path("101MEDIA/DJI_0010.JPG")]
+    assert find_missing_files(counts_on)[0] == ("DJI_0009.JPG",)
+
+
+@pytest.mark.parametrize(
+    "copy", ["DJI_0001 (1).JPG", "DJI_0001 - Copy.JPG", "Copy of DJI_0001.JPG", "A copy.JPG"]
+)
+def test_the_cameras_own_name_is_kept_among_copies(copy):
+    one = strips(lines=1)[0]
+    photos = [replace(one, name=name, path=Path(name)) for name in (copy, "DJI_0001.JPG")]
+    kept, rejected, _ = find_duplicates(table_of(photos), lambda item: "the same")
+    assert kept == [1] and rejected[0].name == copy
+
+
+def test_a_date_in_the_name_is_not_the_counter():
+    names = ["DJI_20250416072557_0001_D.JPG", "DJI_20250416072601_0003_D.JPG"]
+    assert find_missing_files([*map(Path, names)])[0] == ("DJI_*0002_D.JPG",)
+    assert parse_counters([*names, "x.jpg"]).tolist() == [1, 3, -1]
+
+
+def test_blur_is_judged_against_the_flight_and_a_covered_lens_by_itself():
+    photos = strips(lines=1)
+    checks = {p.path: picture(0.5) for p in photos}
+    checks[photos[2].path] = picture(0.05)
+    checks[photos[4].path] = picture(0.2)
+    checks[photos[7].path] = picture(0.0, covered=True)
+    refused, problems = reject_bad_images(photos, make_display_names(photos), checks)
+    assert {(row, error.reason) for row, error in refused.items()} == {
+        (2, "too_blurred"),
+        (7, "lens_covered"),
+    }
+    assert the(problems, "soft").frames == (photos[4].name,)
+
+
+def test_a_uniformly_soft_flight_is_kept():
+    photos = [replace(p) for p in strips(lines=1)]
+    assert reject_bad_images(photos, make_display_names(photos), {p.path: picture(0.01) for p in photos}) == (
+        {},
+        [],
+    )
+
+
+def test_every_reason_of_the_doctor_is_the_key_of_an_error():
+    """Reasons are spelled in the error tree and nowhere else."""
+    sources = Path(flycam.__file__).parent.joinpath("ingest").rglob("*.py")
+    assert not [path.name for path in sources if re.search(r"\breason\s*=\s*[f\"']", path.read_text())]
+    keys = [kind.reason for kind in FrameRejected.__subclasses__()]
+    assert len(set(keys)) == len(keys)
+    assert {f"reason_{key}" for key in keys} <= REPORT_TEXTS.keys(), "the report says it in both languages"
+    rejection = Rejection.from_error("A.JPG", TooBlurred("is a smear"))
+    assert (rejection.name, rejection.reason) == ("A.JPG", "too_blurred")
+    assert rejection.message == "A.JPG: is a smear"
+    assert Rejection.from_error("A.JPG", TooBlurred("A.JPG: is a smear")).message == "A.JPG: is a smear"

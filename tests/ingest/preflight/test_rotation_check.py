@@ -1,0 +1,204 @@
+"""Turned pictures are found by their pixels, with or without a tag that tells of it, and read as they lie."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from flycam.geometry.thumbnail_similarity import count_agreeing_windows, locate_square, orthorectify_thumbnail
+from flycam.ingest.photo.metadata import Angles
+from flycam.ingest.photo.photo_reader import read_photos, resolve_interior, search_photos
+from flycam.ingest.photo.pixel_checks import check_pixels
+from flycam.ingest.photo.pixels import read_pixel_checks
+from flycam.ingest.preflight.check import diagnose
+from flycam.ingest.preflight.diagnosis import Severity
+from flycam.ingest.preflight.edited_photos import (
+    detect_edited_photos,
+    detect_sideways_photos,
+    find_interior,
+    report_edits,
+)
+from tests.ingest.made_flights import CAMERA, photo, strips
+from tests.ingest.preflight.turned_flights import fields_and_roads, flat, identity, lens, problem, shown_by
+
+
+def flown(photos, quarters, software=None, ground=None):
+    """Diagnosis of a flight some of whose pictures (by index) were turned clockwise afterwards."""
+    before = diagnose(photos, interior_for=lens, terrain_at=flat, identify=identity)
+    pictures = shown_by(before.headers, fields_and_roads() if ground is None else ground)
+    checks, handed = {}, []
+    for k, one in enumerate(photos):
+        turn = quarters.get(k, 0)
+        checks[one.path] = check_pixels(np.ascontiguousarray(np.rot90(pictures[one.name], -turn)))
+        size = one.image_size_px[::-1] if turn % 2 else one.image_size_px
+        tag = (software or {}).get(k, one.software)
+        handed.append(replace(one, image_size_px=size, software=tag))
+    after = diagnose(handed, interior_for=lens, terrain_at=flat, identify=identity, checks=checks)
+    return before, after
+
+
+def turns_found(before, after):
+    """Quarter turns clockwise of each camera between two diagnoses, by source name, where not 0."""
+    found = {}
+    old = {h.provenance.source_name: np.array(h.exterior_prior.rotation) for h in before.headers}
+    for header in after.headers:
+        turn = np.array(header.exterior_prior.rotation) @ old[header.provenance.source_name].T
+        quarters = round(np.degrees(np.arctan2(turn[1, 0], turn[0, 0])) / 90.0) % 4
+        if quarters:
+            found[header.provenance.source_name] = quarters
+    return found
+
+
+def test_a_flight_as_it_was_read_raises_no_alarm():
+    before, after = flown(strips(lines=3, per_line=8), {})
+    assert turns_found(before, after) == {}
+    assert not {"turned", "edited", "edited_unsettled", "sideways"} & {p.code for p in after.problems}
+    assert [h.interior for h in after.headers] == [h.interior for h in before.headers]
+
+
+def test_a_strip_turned_in_a_viewer_is_read_as_it_lies():
+    viewer = dict.fromkeys(range(8, 16), "Microsoft Windows Photo Viewer 10.0")
+    photos = [replace(p, software="v01.23.4920") for p in strips(lines=3, per_line=8)]
+    before, after = flown(photos, dict.fromkeys(viewer, 2), viewer)
+    names = {photos[k].name for k in viewer}
+    assert turns_found(before, after) == dict.fromkeys(names, 2)
+    said = problem(after, "turned")
+    assert set(said.frames) == names and "180°" in said.sentence_en and "180°" in said.sentence_vi
+    assert set(problem(after, "edited").frames) == names
+    one = next(h for h in after.headers if h.provenance.source_name in names)
+    assert one.interior.calibration_id == "test, turned 180°"
+    assert any("180°" in sentence for sentence in one.provenance.settled)
+
+
+def test_single_photos_turned_without_any_tag_are_found():
+    photos = strips(lines=3, per_line=8)
+    before, after = flown(photos, {5: 2, 13: 1, 18: 3})
+    assert turns_found(before, after) == {photos[5].name: 2, photos[13].name: 1, photos[18].name: 3}
+    sizes = {h.provenance.source_name: h.interior.image_size_px for h in after.headers}
+    assert sizes[photos[13].name] == (3000, 4000) and sizes[photos[5].name] == (4000, 3000)
+    assert problem(after, "edited") is None
+
+
+def test_a_heading_that_was_guessed_is_not_a_picture_that_was_turned():
+    """An aircraft flew backwards and its tags state no heading: nobody turned anything."""
+    photos = strips(lines=3, per_line=8)
+    settle = partial(diagnose, interior_for=lens, terrain_at=flat, identify=identity)
+    pictures = shown_by(settle(photos).headers, fields_and_roads())
+    checks = {p.path: check_pixels(np.ascontiguousarray(np.rot90(pictures[p.name], 2))) for p in photos}
+    silent = [
+        replace(p, gimbal=replace(p.gimbal, yaw_deg=None), aircraft=Angles(), software="Photo Viewer")
+        for p in photos
+    ]
+    found = settle(silent, checks=checks)
+    assert problem(found, "turned") is None
+    assert len(problem(found, "heading_guessed_wrong").frames) >= 20
+
+
+def test_a_whole_card_turned_is_found():
+    photos = strips(lines=3, per_line=6)
+    before, after = flown(photos, dict.fromkeys(range(18), 2))
+    assert set(turns_found(before, after).values()) == {2} and len(turns_found(before, after)) == 18
+
+
+def test_over_water_nothing_is_claimed_and_an_edited_photo_is_named():
+    photos = strips(lines=3, per_line=6)
+    water = np.random.default_rng(1).normal(90, 3, (1286, 1286)).clip(0, 255).astype(np.uint8)
+    before, after = flown(photos, {7: 2}, {7: "Picasa"}, ground=water)
+    assert turns_found(before, after) == {}
+    said = problem(after, "edited_unsettled")
+    assert said.frames == (photos[7].name,) and said.severity is Severity.WARNING
+
+
+def test_without_pixels_an_edited_photo_is_only_named():
+    photos = strips(lines=2, per_line=5)
+    photos[3] = replace(photos[3], software="Adobe Photoshop Lightroom 6.0")
+    found = diagnose(photos, interior_for=lens, terrain_at=flat, identify=identity)
+    assert problem(found, "edited_unsettled").frames == (photos[3].name,)
+
+
+@pytest.mark.parametrize(
+    ("software", "usual", "edited"),
+    [
+        ("Microsoft Windows Photo Viewer 10.0.10240.16384", "v01.23.4920", True),
+        ("Picasa", "", True),
+        ("Adobe Photoshop CC 2019 (Windows)", "Adobe Photoshop CC 2019 (Windows)", True),
+        ("v01.23.4921", "v01.23.4920", False),
+        ("6eb4918033f74783a77e54b2040c1c69", "96d9a35cf1b44edda2886aac635097ef", False),
+        ("Dragon 1.7.1 ; Impala:0.0 P3A:0.1", "Dragon 1.8.0 ; Impala:0.0 P3A:0.1", False),
+        ("10.03.12.06", "10.03.12.06", False),
+        ("Somebody's Tool", "10.03.12.06", True),
+        ("Pix4Dcapture", "Pix4Dcapture", False),
+        ("", "v01.23.4920", False),
+    ],
+)
+def test_which_software_makes_a_photo_suspect(software, usual, edited):
+    photos = [photo(f"{k}.JPG", software=usual) for k in range(4)] + [photo("x.JPG", software=software)]
+    assert detect_edited_photos(photos)[-1] == edited
+
+
+@pytest.mark.parametrize(
+    ("untouched", "said"),
+    [((), "8 photos were saved by IrfanView, Picasa: "), (("v1.2.3",), "Picasa, the others by v1.2.3: ")],
+)
+def test_the_others_are_those_that_nobody_saved_again(untouched, said):
+    photos = [photo(f"{k}.JPG", software="IrfanView" if k < 5 else "Picasa") for k in range(8)]
+    photos += [photo(f"own{k}.JPG", software=one) for k, one in enumerate(untouched)]
+    edited = np.array([one.software in ("IrfanView", "Picasa") for one in photos])
+    names = [one.name for one in photos]
+    (told,) = report_edits(photos, names, edited, np.zeros(len(photos), dtype=bool))
+    assert said in told.sentence_en
+
+
+def test_a_cropped_photo_is_named():
+    photos = strips(lines=2, per_line=5)
+    photos[3] = replace(photos[3], software="IrfanView", image_size_px=(3000, 2000))
+    found = diagnose(photos, interior_for=lens, terrain_at=flat, identify=identity)
+    assert problem(found, "cropped").frames == (photos[3].name,)
+    photos[3] = replace(photos[3], image_size_px=(4000, 2250))  # the camera's own wide format, or its middle
+    found = diagnose(photos, interior_for=lens, terrain_at=flat, identify=identity)
+    assert problem(found, "cropped") is None
+
+
+def test_the_lens_of_a_sideways_photo_is_its_cameras():
+    photos = [photo(f"{k}.JPG") for k in range(3)] + [photo("up.JPG", image_size_px=(3000, 4000))]
+    assert detect_sideways_photos(photos).tolist() == [False, False, False, True]
+    turned = find_interior(photos[3], True, lens)
+    assert turned.image_size_px == (3000, 4000) and turned.focal_length_px == CAMERA.focal_length_px
+
+
+def laid(headers, checks, name):
+    """Thumbnail of a photo on level ground at height 0, two metres a pixel by three."""
+    header = next(h for h in headers if h.provenance.source_name == name)
+    spot = locate_square(np.array(header.exterior_prior.projection_centre_m[:2]), 0.5)
+    nodes = spot.nodes_m(0.5)
+    nodes = np.column_stack([nodes, np.zeros(len(nodes))])
+    return orthorectify_thumbnail(
+        next(c for path, c in checks.items() if path.name == name).thumbnail,
+        header.interior,
+        header.exterior_prior,
+        spot,
+        nodes,
+    )
+
+
+@pytest.mark.real
+def test_the_return_strip_of_brighton_beach_was_turned_by_hand(shared_data):
+    photos, _ = read_photos(search_photos([shared_data / "flights" / "brighton_beach"]).photos)
+    checks = {p.path: read_pixel_checks(p.path) for p in photos}
+    run = partial(diagnose, photos, interior_for=resolve_interior, identify=identity)
+    without, found = run(), run(checks=checks)
+    strip = [f"DJI_00{k}.JPG" for k in range(24, 30)]
+    assert turns_found(without, found) == dict.fromkeys(strip, 2)
+    for name, neighbour in zip(strip, [*strip[1:], "DJI_0030.JPG"], strict=True):
+        at_last = laid(found.headers, checks, name), laid(found.headers, checks, neighbour)
+        as_written = laid(without.headers, checks, name), laid(without.headers, checks, neighbour)
+        assert count_agreeing_windows(*at_last) >= 4 > count_agreeing_windows(*as_written)
+
+
+@pytest.mark.real
+def test_seneca_raises_no_alarm(shared_data):
+    photos, _ = read_photos(search_photos([shared_data / "flights" / "seneca_fixed_wing"]).photos)
+    checks = {p.path: read_pixel_checks(p.path) for p in photos}
+    found = diagnose(photos, interior_for=resolve_interior, identify=identity, checks=checks)
+    assert not {"turned", "edited", "edited_unsettled", "sideways"} & {p.code for p in found.problems}

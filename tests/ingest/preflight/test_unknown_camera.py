@@ -1,0 +1,87 @@
+"""A lens that nobody names is told by what neighbouring pictures show of one ground."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flycam.errors import CalibrationMissing
+from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.photo.metadata import PhotoMetadata
+from flycam.ingest.photo.photo_reader import read_photos, search_photos
+from flycam.ingest.photo.pixel_checks import check_pixels
+from flycam.ingest.photo.pixels import read_pixel_checks
+from flycam.ingest.preflight.check import diagnose
+from flycam.messages import Bilingual, verbatim
+from tests.ingest.made_flights import CAMERA, strips
+from tests.ingest.preflight.turned_flights import fields_and_roads, flat, identity, lens, problem, shown_by
+
+
+def nobody_knows(photo: PhotoMetadata) -> InteriorOrientation:
+    raise CalibrationMissing(
+        verbatim(Bilingual(f"{photo.name}: no lens", f"{photo.name}: không rõ ống kính"))
+    )
+
+
+settle = partial(diagnose, terrain_at=flat, identify=identity)
+
+
+@pytest.fixture(scope="module")
+def flight():
+    """A flight and what its cameras saw, by path."""
+    photos = strips(lines=3, per_line=8)
+    pictures = shown_by(settle(photos, interior_for=lens).headers, fields_and_roads())
+    return photos, {p.path: check_pixels(np.ascontiguousarray(pictures[p.name])) for p in photos}
+
+
+def test_a_lens_is_told_by_its_pictures_within_its_sigma(flight):
+    photos, checks = flight
+    found = settle(photos, interior_for=nobody_knows, checks=checks)
+    interior = found.headers[0].interior
+    assert len(found.headers) == len(photos) and problem(found, "calibration_missing") is None
+    off = interior.focal_length_px[0] / CAMERA.focal_length_px[0] - 1.0
+    assert abs(off) < 0.03 and abs(off) < 2.0 * interior.sigma_focal_rel < 0.2
+    said = problem(found, "lens_estimated")
+    assert len(said.frames) == len(photos) and f"{interior.focal_length_px[0]:.0f} px" in said.sentence_en
+
+
+def test_only_the_camera_that_is_not_named_is_estimated(flight):
+    photos, checks = flight
+    mixed = [replace(p, model="?") if k % 2 else p for k, p in enumerate(photos)]
+    found = settle(
+        mixed, interior_for=lambda p: nobody_knows(p) if p.model == "?" else lens(p), checks=checks
+    )
+    told = {h.provenance.source_name: h.interior.calibration_id for h in found.headers}
+    assert [told[p.name] for p in mixed[:4]] == [CAMERA.calibration_id, "flight:neighbouring photos"] * 2
+
+
+@pytest.mark.parametrize("most", [0, 2])
+def test_without_pictures_or_neighbours_a_lens_stays_unknown(flight, most):
+    photos, checks = flight
+    few = photos[:2] if most else photos
+    found = settle(few, interior_for=nobody_knows, checks=checks if most else {})
+    assert not found.headers
+    assert {r.reason for r in found.rejected} == {"calibration_missing"}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("folder", "takeoff", "focal_over_side", "within"),
+    [("brighton_beach", None, 0.5931, 0.03), ("toledo", 0.0, 0.5931, 0.07)],
+)
+def test_lenses_of_real_flights(
+    shared_data: Path, folder: str, takeoff: float | None, focal_over_side: float, within: float
+) -> None:
+    """Both by DJI's one module of 2015, which OpenSfM lists with 0.5931 of the longer side."""
+    photos, _ = read_photos(search_photos([shared_data / "flights" / folder]).photos)
+    checks = {p.path: read_pixel_checks(p.path) for p in photos}
+    found = diagnose(photos, interior_for=nobody_knows, checks=checks, takeoff=takeoff, identify=identity)
+    assert len(found.headers) == len(photos)
+    for header in found.headers:
+        interior = header.interior
+        ratio = interior.focal_length_px[0] / max(interior.image_size_px)
+        assert abs(ratio / focal_over_side - 1.0) < min(within, interior.sigma_focal_rel)

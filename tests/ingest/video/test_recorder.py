@@ -1,0 +1,409 @@
+"""A stream recorded as it comes, over real links: nothing coded anew, nothing lost but what is counted."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flycam.frame.nal import VideoCodec, extract_parameter_sets, split_units, to_length_prefixed
+from flycam.ingest.video import recorder as video_recording
+from flycam.ingest.video.packet_queue import PacketQueue, VideoPacket
+from flycam.ingest.video.recorder import Recorder, RecordingOptions
+from flycam.ingest.video.segments import (
+    SegmentFile,
+    close_unfinished_segments,
+    list_finished_segments,
+    read_segment,
+)
+from flycam.ingest.video.video_source import VideoSource
+from tests.ingest import streaming
+from tests.ports import free_port
+from tests.waiting import ENOUGH_S, until
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight seconds, a key frame each second."""
+    return streaming.write_film(tmp_path_factory.mktemp("film") / "film.mp4", pictures=240)
+
+
+def packets_of(film: Path, most: int = 240) -> list[VideoPacket]:
+    video = cv2.VideoCapture(str(film), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+    packets: list[VideoPacket] = []
+    parameters = None
+    now_ns = time.time_ns()
+    while len(packets) < most and (read := video.read())[0]:
+        units, number = split_units(read[1].tobytes()), len(packets)
+        parameters = extract_parameter_sets(units, VideoCodec.H264) or parameters
+        assert parameters is not None
+        pts_ns = round(video.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+        is_key = video.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) > 0
+        data = to_length_prefixed(units, VideoCodec.H264)
+        packets.append(VideoPacket(number, pts_ns, number, now_ns + pts_ns, is_key, data, parameters))
+    return packets
+
+
+def numbers(path: Path) -> list[int]:
+    """Of the pictures in a piece: their low eight bits."""
+    video, found = cv2.VideoCapture(str(path)), []
+    while (read := video.read())[0]:
+        found.append(streaming.number_of(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)))
+    return found
+
+
+def pieces_in(folder: Path) -> list[SegmentFile]:
+    close_unfinished_segments(folder)
+    return [piece for path in list_finished_segments(folder) if (piece := read_segment(path)) is not None]
+
+
+@contextmanager
+def one_client_only(port: int) -> Iterator[tuple[int, list[int]]]:
+    """In front of a server, as a camera that serves one client: the port, and connections asked for."""
+    asked: list[int] = []
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        door.settimeout(0.2)
+
+        def pump(source: socket.socket, sink: socket.socket) -> None:
+            try:
+                while data := source.recv(65536):
+                    sink.sendall(data)
+            except OSError:
+                pass
+            for one in (source, sink):
+                one.close()
+
+        def serve() -> None:
+            while not over.is_set():
+                try:
+                    client, _ = door.accept()
+                except TimeoutError:
+                    continue
+                asked.append(1)
+                if len(asked) > 1:
+                    client.close()
+                    continue
+                server = socket.create_connection(("127.0.0.1", port))
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield int(door.getsockname()[1]), asked
+        over.set()
+        thread.join()
+
+
+def test_one_connection_serves_decoder_and_recording_and_nothing_is_coded_anew(
+    film: Path, tmp_path: Path
+) -> None:
+    port = free_port()
+    order = RecordingOptions(folder=tmp_path, segment_s=1.5)
+    with (
+        streaming.rtsp_server(film, port),
+        one_client_only(port) as (door, asked),
+        VideoSource(f"rtsp://127.0.0.1:{door}/live", recording=order) as source,
+    ):
+        seen, t_utc = [], []
+        for picture in source.frames():
+            seen.append(streaming.number_of(picture.pixels))
+            t_utc.append(picture.t_utc_ns)
+            if len(seen) == 150:
+                break
+    assert len(asked) == 1
+    assert not source.health.dropped["unrecorded"]
+    pieces = pieces_in(tmp_path)
+    recorded = [number for piece in pieces for number in numbers(piece.path)]
+    assert recorded == list(range(recorded[0], recorded[0] + len(recorded)))
+    # who takes pictures late misses some, counted under whatever reason, and the recording none
+    counted = source.health.dropped
+    assert 0 <= seen[0] - recorded[0] <= sum(counted.values()), counted
+    assert recorded[-1] >= seen[-1] - 16  # half a second was not written yet
+    assert len(pieces) >= 3 and all(1.9 < piece.seconds < 2.2 for piece in pieces[:-1])
+    assert {piece.codec for piece in pieces} == {"avc1.42C00B"}
+    # what came late at first is dated anew by what comes less late: as far as that went
+    film_ns = np.array(t_utc) - np.array(seen) * (1e9 / 30)
+    moved_ns = float(np.ptp(film_ns))
+    first_ns = t_utc[0] - (seen[0] - recorded[0]) * (1e9 / 30)
+    assert abs(pieces[0].began_ns - first_ns) < 0.2e9 + moved_ns
+    gaps = [after.began_ns - before.began_ns for before, after in pairwise(pieces)]
+    assert all(abs(gap - 2e9) < 0.5e9 + moved_ns for gap in gaps)
+    coded = film.read_bytes()
+    pictures = [unit for unit in _units_of_pieces(pieces) if unit[0] & 31 in (1, 5)]
+    assert len(pictures) == len(recorded)
+    assert all(unit in coded for unit in pictures)
+
+
+def _units_of_pieces(pieces: list[SegmentFile]) -> Iterator[bytes]:
+    for piece in pieces:
+        video = cv2.VideoCapture(str(piece.path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+        while (read := video.read())[0]:
+            yield from split_units(read[1].tobytes())
+
+
+def test_mpeg_ts_over_udp_is_recorded(tmp_path: Path) -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    order = RecordingOptions(folder=tmp_path / "rec")
+    # a minute, for what is sent before anybody listens is lost
+    minute = streaming.write_film(tmp_path / "minute.mp4", pictures=1800)
+    with streaming.transport_stream(minute, port) as url, VideoSource(url, recording=order) as source:
+        seen = []
+        for picture in source.frames():
+            seen.append(streaming.number_of(picture.pixels))
+            if len(seen) == 90:
+                break
+    (piece,) = pieces_in(tmp_path / "rec")
+    recorded = numbers(piece.path)
+    assert recorded == list(range(recorded[0], recorded[0] + len(recorded)))
+    counted = source.health.dropped
+    # who takes pictures late misses some; the recording none
+    assert 0 <= seen[0] - recorded[0] <= sum(counted.values()), counted
+    assert recorded[-1] >= seen[-1] - 16
+
+
+def test_a_decoder_that_is_killed_leaves_what_it_had_and_the_next_goes_on(film: Path, tmp_path: Path) -> None:
+    order = RecordingOptions(folder=tmp_path, segment_s=60.0)
+    with (
+        streaming.rtsp_server(film, free_port()) as url,
+        VideoSource(url, recording=order) as source,
+    ):
+        for count, _ in enumerate(source.frames()):
+            if count == 45:
+                os.kill(source.decoder_pid or 0, signal.SIGKILL)
+            if source.health.connections == 2 and count > 100:
+                break
+    pieces = pieces_in(tmp_path)
+    assert len(pieces) == 2 and pieces[0].pictures >= 30
+    assert all(len(numbers(piece.path)) == piece.pictures for piece in pieces)
+
+
+def test_a_disk_that_is_nearly_full_is_left_to_the_map(film: Path, tmp_path: Path) -> None:
+    order = RecordingOptions(folder=tmp_path / "rec", min_free_bytes=1 << 60)
+    with (
+        streaming.rtsp_server(film, free_port()) as url,
+        VideoSource(url, recording=order) as source,
+    ):
+        count = sum(1 for _, _ in zip(source.frames(), range(60), strict=False))
+    assert count == 60 and source.health.dropped["unrecorded"] >= 50
+    assert [english for english, _ in source.health.remarks if "nearly full" in english]
+    assert len(source.health.remarks) == 1 and pieces_in(tmp_path / "rec") == []
+
+
+class Told:
+    """What a recorder said."""
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self.said: list[str] = []
+
+    def __call__(self, lost: int, said: tuple[str, str] | None) -> None:
+        self.lost = lost
+        self.said += [said[0]] if said else []
+
+
+def test_a_disk_that_fills_up_ends_the_piece_and_it_goes_on_once_there_is_room(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video_recording, "_PAUSE_S", 0.0)
+    told, room, write = Told(), [6_000], Recorder._write
+
+    def writes(self: Recorder, data: bytes) -> None:
+        room[0] -= len(data)
+        if -4_000 < room[0] < 0:
+            write(self, data[: len(data) // 2])  # torn, as a full disk does it
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, data)
+
+    monkeypatch.setattr(Recorder, "_write", writes)
+    packets = packets_of(film)
+    recorder = Recorder(RecordingOptions(folder=tmp_path, segment_s=2.0), streaming.SIZE_PX, told)
+    for packet in packets:
+        recorder.put(packet)
+    recorder.close(20.0)
+    pieces = pieces_in(tmp_path)
+    recorded = sum(piece.pictures for piece in pieces)
+    assert 0 < recorded < 240 and recorded + told.lost == 240
+    assert len(told.said) >= 1 and "No space left" in told.said[0]
+    assert all(len(numbers(piece.path)) == piece.pictures for piece in pieces)
+    assert numbers(pieces[-1].path)[-1] == 239  # the end is there again
+
+
+def test_a_slow_disk_makes_nobody_wait_and_what_is_lost_is_counted(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packets = packets_of(film)
+    monkeypatch.setattr(video_recording, "_WAITING_BYTES", sum(len(one.data) for one in packets[:60]))
+    told, write, all_are_put = Told(), Recorder._write, threading.Event()
+
+    def slowly(self: Recorder, data: bytes) -> None:
+        all_are_put.wait()  # for ever, if whoever puts waits for what is written
+        write(self, data)
+
+    monkeypatch.setattr(Recorder, "_write", slowly)
+    recorder = Recorder(RecordingOptions(folder=tmp_path), streaming.SIZE_PX, told)
+    for packet in packets:
+        recorder.put(packet)
+    all_are_put.set()
+    recorder.close(ENOUGH_S)
+    pieces = pieces_in(tmp_path)
+    recorded = sum(piece.pictures for piece in pieces)
+    assert told.lost >= 60 and recorded + told.lost == 240
+    for piece in pieces:  # whatever was lost between, each piece is whole
+        found = numbers(piece.path)
+        assert found == list(range(found[0], found[0] + len(found)))
+
+
+def packet(number: int, is_key: bool = False, size: int = 10) -> VideoPacket:
+    sets = extract_parameter_sets([b"\x67abc", b"\x68x"], VideoCodec.H264)
+    assert sets is not None
+    return VideoPacket(number, number, number, number, is_key, bytes(size), sets)
+
+
+@pytest.mark.parametrize(
+    ("keeps_newest", "expected"), [(True, [8, 9]), (False, [0, 1, 2, 8, 9])], ids=["decoder", "recorder"]
+)
+def test_what_does_not_fit_is_dropped_up_to_the_next_key_frame(
+    keeps_newest: bool, expected: list[int]
+) -> None:
+    queue = PacketQueue(55, keeps_newest=keeps_newest)
+    for number in range(3):
+        queue.put(packet(number, number == 0))
+    queue.put(packet(3, size=40))
+    for number in range(4, 10):
+        queue.put(packet(number, number == 8))
+    queue.close()
+    got = []
+    while (one := queue.get()) is not None:
+        got.append(one.number)
+    assert got == expected and queue.dropped == 10 - len(expected)
+
+
+def test_pieces_that_hold_nothing_are_none(tmp_path: Path, film: Path) -> None:
+    for name, data in (("1.part", b""), ("2.part", b"x" * 900), ("3.part", film.read_bytes()[:40])):
+        (tmp_path / name).write_bytes(data)
+    assert pieces_in(tmp_path) == []
+    assert [path.name for path in list_finished_segments(tmp_path)] == ["1.mp4", "2.mp4", "3.mp4"]
+
+
+def test_times_that_jump_begin_a_new_piece(film: Path, tmp_path: Path) -> None:
+    once = packets_of(film, 60)
+    later = [
+        replace(one, number=60 + one.number, arrived_utc_ns=one.arrived_utc_ns + 2 * 10**9) for one in once
+    ]
+    hour_ns = 3600 * 10**9
+    far = [replace(one, number=60 + one.number, pts_ns=one.pts_ns + hour_ns) for one in later]
+    far = [replace(one, number=60 + one.number, arrived_utc_ns=one.arrived_utc_ns + 2 * 10**9) for one in far]
+    recorder = Recorder(RecordingOptions(folder=tmp_path), streaming.SIZE_PX, Told())
+    for one in (*once, *later, *far):
+        recorder.put(one)
+    recorder.close(10.0)
+    pieces = pieces_in(tmp_path)
+    assert [piece.pictures for piece in pieces] == [60, 60, 60]
+    np.testing.assert_allclose([piece.seconds for piece in pieces], 2.0, atol=0.05)
+    # no picture was taken an hour after it came: frames are dated by the same rule
+    began_s = [(piece.began_ns - once[0].arrived_utc_ns) / 1e9 for piece in pieces]
+    np.testing.assert_allclose(began_s, [0.0, 2.0, 4.0], atol=0.05)
+
+
+def test_pieces_are_dated_as_frames_are_whatever_the_link_held_up(film: Path, tmp_path: Path) -> None:
+    """A stall of five seconds, after which the pictures come all at once."""
+    packets = packets_of(film)
+    stalled = [
+        replace(one, arrived_utc_ns=one.arrived_utc_ns + (5 * 10**9 if one.number >= 75 else 0))
+        for one in packets
+    ]
+    recorder = Recorder(RecordingOptions(folder=tmp_path, segment_s=2.0), streaming.SIZE_PX, Told())
+    for one in stalled:
+        recorder.put(one)
+    recorder.close(10.0)
+    pieces = pieces_in(tmp_path)
+    assert [piece.pictures for piece in pieces] == [60] * 4
+    dated_s = [(piece.began_ns - packets[0].arrived_utc_ns) / 1e9 for piece in pieces]
+    np.testing.assert_allclose(dated_s, [0.0, 2.0, 4.0, 6.0], atol=0.05)
+
+
+def test_a_film_whose_time_goes_back_is_dated_by_when_it_came_also_once_it_is_where_it_was(
+    film: Path, tmp_path: Path
+) -> None:
+    packets = packets_of(film)
+    back = [
+        replace(one, number=150 + one.number, arrived_utc_ns=one.arrived_utc_ns + 3 * 10**9)
+        for one in packets[60:]
+    ]
+    recorder = Recorder(RecordingOptions(folder=tmp_path, segment_s=60.0), streaming.SIZE_PX, Told())
+    for one in (*packets[:150], *back):
+        recorder.put(one)
+    recorder.close(10.0)
+    pieces = pieces_in(tmp_path)
+    assert [piece.pictures for piece in pieces] == [150, 180]
+    began_s = [(piece.began_ns - packets[0].arrived_utc_ns) / 1e9 for piece in pieces]
+    np.testing.assert_allclose(began_s, [0.0, 5.0], atol=0.05)
+
+
+def send_torn(path: Path, port: int, over: threading.Event, seconds: float = 8.0) -> None:
+    """An MPEG-TS file over UDP at its own speed from when somebody listens, with datagrams lost and damaged
+    on the way."""
+    until(lambda: over.is_set() or streaming.is_listening(port, "udp"))
+    rng = np.random.default_rng(5)
+    data = path.read_bytes()
+    datagrams = [data[at : at + 7 * 188] for at in range(0, len(data), 7 * 188)]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        for datagram in datagrams:
+            if over.wait(seconds / len(datagrams)):
+                return
+            torn, luck = bytearray(datagram), rng.random()
+            if luck < 0.04:
+                continue
+            if luck < 0.08:
+                torn[int(rng.integers(10, len(torn)))] ^= 0xFF
+            out.sendto(bytes(torn), ("127.0.0.1", port))
+
+
+def stop_after(sender: threading.Thread, source: VideoSource) -> None:
+    """Once all was sent and had time to come."""
+    sender.join()
+    time.sleep(1.0)
+    source.stop()
+
+
+def test_a_stream_that_is_torn_on_the_way_is_recorded_as_it_came(film: Path, tmp_path: Path) -> None:
+    stream = streaming.as_transport_stream(film, tmp_path / "film.ts")
+    port, over = free_port(socket.SOCK_DGRAM), threading.Event()
+    sender = threading.Thread(daemon=True, target=send_torn, args=(stream, port, over))
+    sender.start()
+    order = RecordingOptions(folder=tmp_path / "rec", segment_s=2.0)
+    with VideoSource(f"udp://127.0.0.1:{port}", stall_s=60.0, recording=order) as source:
+        stopping = threading.Thread(daemon=True, target=stop_after, args=(sender, source))
+        stopping.start()
+        count = sum(1 for _ in source.frames())
+    over.set()
+    stopping.join(ENOUGH_S)
+    pieces = pieces_in(tmp_path / "rec")
+    assert count >= 90 and source.health.connections == 1
+    assert sum(piece.pictures for piece in pieces) >= 90
+    assert all(len(numbers(piece.path)) >= 0.5 * piece.pictures for piece in pieces)
+
+
+def test_why_nothing_is_recorded_is_said_in_both_languages(film: Path, tmp_path: Path) -> None:
+    said: list[tuple[str, str]] = []
+    order = RecordingOptions(folder=tmp_path, min_free_bytes=1 << 60)
+    recorder = Recorder(order, streaming.SIZE_PX, lambda _, one: said.extend([one] if one else []))
+    for one in packets_of(film, 30):
+        recorder.put(one)
+    recorder.close(10.0)
+    ((english, vi),) = said
+    free = f"{1 << 30} GB"
+    assert f"nearly full, under {free} free" in english and f"ổ đĩa sắp đầy, còn dưới {free}" in vi

@@ -1,0 +1,72 @@
+"""Whether subtitles can be those of a film, by their length and their clock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.drill.video_drill import VideoDrillReport
+from flycam.ingest.video.video_log import VideoLog, read_video_log
+from flycam.ingest.video.video_source import read_creation_ns
+
+SECOND = 10**9
+REAL = (
+    "classic/MAVIC3.srt",
+    "classic/mavic_pro.SRT",
+    "classic/p4_rtk.SRT",
+    "newer/mini4pro.SRT",
+    "newer/air3.SRT",
+)
+
+
+@pytest.fixture
+def log(film: VideoDrillReport) -> VideoLog:
+    return read_video_log(film.subtitles, read_creation_ns(film.video))
+
+
+def test_a_films_own_subtitles_are_not_doubted(film: VideoDrillReport, log: VideoLog) -> None:
+    created_ns = read_creation_ns(film.video)
+    assert created_ns is not None and log.utc_base_ns is not None
+    assert abs(created_ns - log.utc_base_ns) > 6 * 3600 * SECOND, "its clock shows local time"
+    assert log.find_doubts(20.0, created_ns) == ()
+    assert log.find_doubts(20.0, created_ns + 20 * SECOND) == ()  # written as the film ended
+    assert log.find_doubts(0.0, None) == log.find_doubts(20.0, None) == log.find_doubts(0.0, created_ns) == ()
+
+
+@given(quarters=st.integers(-48, 56), late_s=st.integers(-5, 20))
+def test_no_time_zone_is_a_reason_for_doubt(film: VideoDrillReport, quarters: int, late_s: int) -> None:
+    log = read_video_log(film.subtitles, None)
+    assert log.find_doubts(20.0, (log.utc_base_ns or 0) + (quarters * 900 + late_s) * SECOND) == ()
+
+
+def test_another_length_another_day_and_another_minute_are_doubted(log: VideoLog) -> None:
+    began_ns = log.utc_base_ns or 0
+    for length_s in (12.0, 40.0):
+        ((english, vietnamese),) = log.find_doubts(length_s, None)
+        assert "to 20 s" in english and f"{length_s:.0f}" in english and f"{length_s:.0f}" in vietnamese
+    for apart_s in (5 * 86_400, -5 * 86_400, 400, 7 * 3600 - 300):
+        ((english, _),) = log.find_doubts(20.0, began_ns + apart_s * SECOND)
+        assert "no time zone" in english
+    assert len(log.find_doubts(40.0, began_ns + 86_400 * 9 * SECOND)) == 2
+
+
+def test_a_log_whose_clock_is_looked_for_is_not_judged_by_its_length(film: VideoDrillReport) -> None:
+    log = read_video_log(film.telemetry, read_creation_ns(film.video))
+    assert log.find_doubts(5.0, 1) == ()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", REAL)
+def test_real_subtitles_beside_a_film_of_their_length_are_not_doubted(shared_data: Path, name: str) -> None:
+    log = read_video_log(shared_data / "srt" / name, None)
+    length_s = log.log.track.samples[-1].t_utc_ns / 1e9
+    for more_s in (0.04, 1.0, 2.0):
+        for zone_h in (-7, 0, 10):
+            created_ns = None if log.utc_base_ns is None else log.utc_base_ns + zone_h * 3600 * SECOND
+            assert log.find_doubts(length_s + more_s, created_ns) == ()
+    assert log.find_doubts(2.0 * length_s + 10.0, None)
+    assert replace(log, is_shared=False).find_doubts(2.0 * length_s + 10.0, None) == ()

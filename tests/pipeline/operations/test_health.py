@@ -1,0 +1,103 @@
+"""What is told of a machine before a flight: the right disks, and numbers as each language writes them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flycam.answers.node import format_checks
+from flycam.drill.photo_drill import DrillReport
+from flycam.pipeline.operations.backup import save_backup
+from flycam.pipeline.operations.health import HealthCheck, check_encryption, run_health_checks
+from flycam.pipeline.operations.verify import VerifyRequest, verify_objects
+from tests.pipeline.finished_house import ingested
+from tests.pipeline.spoiled import close
+
+_DATA, _STORE = Path("/data"), Path("/media/store")
+
+
+@pytest.mark.parametrize(
+    ("told", "said", "said_vi", "named"),
+    [
+        ({_DATA: True, _STORE: True}, "the disk is encrypted", "ổ đĩa có mã hoá", set()),
+        ({_DATA: True, _STORE: False}, "NOT encrypted", "CHƯA mã hoá", {_STORE}),
+        ({_DATA: False, _STORE: None}, "NOT encrypted", "CHƯA mã hoá", {_DATA}),
+        ({_DATA: True, _STORE: None}, "cannot be told here", "không biết", {_STORE}),
+    ],
+)
+def test_of_several_disks_the_worst_is_told_by_name(
+    told: dict[Path, bool | None], said: str, said_vi: str, named: set[Path]
+) -> None:
+    check = check_encryption([_DATA, _STORE], told.__getitem__)
+    assert said in check.sentence_en and said_vi in check.sentence_vi
+    _, lines = format_checks([check], "vi")
+    is_clear = said == "NOT encrypted"
+    assert check.ok and lines[0].startswith("!   mã hoá" if is_clear else "ok  mã hoá")
+    assert lines[-1].startswith("SẴN SÀNG"), "it flies as well"
+    for place in (_DATA, _STORE):
+        is_named = place in named
+        assert ((str(place) in check.sentence_en), (str(place) in check.sentence_vi)) == (is_named, is_named)
+
+
+def test_a_store_on_another_disk_is_asked_for_too(
+    drill: DrillReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = ingested(tmp_path / "house", drill)
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no other disk here")
+    asked: list[list[Path]] = []
+    monkeypatch.setattr(
+        "flycam.pipeline.operations.health.check_encryption",
+        lambda places: asked.append(places) or check_encryption(places),
+    )
+    run_health_checks(workspace, tmp_path, other)
+    run_health_checks(workspace, tmp_path, tmp_path / "house" / "store")
+    assert asked == [[tmp_path, other], [tmp_path]]
+    close(workspace)
+
+
+def test_one_is_one_and_vietnamese_has_a_comma(drill: DrillReport, tmp_path: Path) -> None:
+    workspace = ingested(tmp_path / "house", drill)
+    checks = {one.name: one for one in run_health_checks(workspace, tmp_path / "house")}
+    assert "holds 1 flight" in checks["catalogue"].sentence_en
+    assert checks["terrain"].sentence_en.startswith("1 terrain file: ")
+    for one in checks.values():
+        assert not re.search(r"(?<![\d.,])1 (?:\w+ )?\w+s\b", one.sentence_en), one.sentence_en
+    assert re.search(r"\d,\d GB", checks["room"].sentence_vi)
+    assert re.search(r"\d\.\d GB", checks["room"].sentence_en)
+    close(workspace)
+
+
+def test_when_all_was_last_read_back_and_saved_is_told(drill: DrillReport, tmp_path: Path) -> None:
+    workspace = ingested(tmp_path / "house", drill)
+
+    def told() -> tuple[HealthCheck, HealthCheck]:
+        found = {one.name: one for one in run_health_checks(workspace, tmp_path / "house")}
+        return found["readback"], found["backup"]
+
+    read, saved = told()
+    assert (read.ok, saved.ok, saved.warns) == (True, True, True)
+    assert "never read back" in read.sentence_en and "never saved" in saved.sentence_en
+    verify_objects(workspace, VerifyRequest(share=0.5))
+    assert "50 % of what is kept was read back whole since" in told()[0].sentence_en
+    verify_objects(workspace)
+    save_backup(workspace, tmp_path / "stick")
+    read, saved = told()
+    assert read.sentence_en.startswith("all that is kept was read back whole since")
+    assert saved.sentence_vi.endswith(f", vào {tmp_path / 'stick'}") and not saved.warns
+    now_ns = workspace.clock_ns()
+    workspace = replace(workspace, clock_ns=lambda: now_ns + 8 * 86_400 * 10**9)
+    assert told()[1].warns and "save it on another disk: flycam backup" in told()[1].sentence_en
+    close(workspace)
+
+
+def test_every_check_has_a_name_in_vietnamese(drill: DrillReport, tmp_path: Path) -> None:
+    workspace = ingested(tmp_path / "house", drill)
+    checks = run_health_checks(workspace, tmp_path / "house")
+    _, lines = format_checks(checks, "vi")
+    assert len(lines) == len(checks) + 1
+    close(workspace)

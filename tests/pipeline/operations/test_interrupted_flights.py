@@ -1,0 +1,59 @@
+"""What a kill left is named with the command that completes it, and is not once that has run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from flycam.drill.photo_drill import DrillReport
+from flycam.errors import StorageFailed
+from flycam.pipeline.finish import stages as finish_stages
+from flycam.pipeline.finish.workflow import finish_flight
+from flycam.pipeline.operations.health import run_health_checks
+from flycam.pipeline.operations.interrupted_flights import list_interrupted_flights
+from flycam.pipeline.orthorectification.frame_merge import FrameRecordBuffer
+from flycam.pipeline.workspace import ignore_progress
+from tests.houses import House
+
+MakeHouse = Callable[..., House]
+
+
+def gone(*_arguments: object) -> None:
+    raise StorageFailed("as if killed")
+
+
+def test_an_ingest_that_was_killed_is_named_with_its_cure(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(drill)
+    with monkeypatch.context() as patch, pytest.raises(StorageFailed, match="as if killed"):
+        patch.setattr(FrameRecordBuffer, "write", gone)
+        house.ingest(drill.photos)
+    (flight,) = house.workspace.catalog.flights.flights()
+    (one,) = list_interrupted_flights(house.workspace)
+    assert one.flight_id == flight.flight_id
+    assert "'flycam ingest CARD'" in one.sentence_en and "flycam ingest" in one.sentence_vi
+    (check,) = [one for one in run_health_checks(house.workspace, house.root) if one.name == "unfinished"]
+    assert not check.ok and flight.name in check.sentence_en
+    with house.workspace.catalog.flights.lock(flight.flight_id):
+        assert list_interrupted_flights(house.workspace) == []  # somebody is at it
+    house.ingest(drill.photos)
+    assert list_interrupted_flights(house.workspace) == []
+    (check,) = [one for one in run_health_checks(house.workspace, house.root) if one.name == "unfinished"]
+    assert check.ok
+
+
+@pytest.mark.slow
+def test_a_finish_that_was_killed_is_named_with_its_cure(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(drill)
+    flight = house.ingest(drill.photos).flight
+    with monkeypatch.context() as patch, pytest.raises(StorageFailed, match="as if killed"):
+        patch.setattr(finish_stages, "adjust_block", gone)
+        finish_flight(house.workspace, flight.flight_id, progress=ignore_progress)
+    (one,) = list_interrupted_flights(house.workspace)
+    assert f"'flycam finish {flight.flight_id}'" in one.sentence_en
+    finish_flight(house.workspace, flight.flight_id, progress=ignore_progress)
+    assert list_interrupted_flights(house.workspace) == []

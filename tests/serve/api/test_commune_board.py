@@ -1,0 +1,351 @@
+"""`/api/board`: how every commune stands, by one request."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import shapely
+from shapely.geometry.base import BaseGeometry
+from sqlalchemy import delete
+
+from flycam.catalog import tables
+from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
+from flycam.catalog.records import CommuneRecord
+from flycam.catalog.specialist_layers import SpecialistLayers
+from flycam.frame.live_flight import LiveFlightPhase, LiveFlightReport
+from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.frame.specialist_layer import LayerKind
+from flycam.frame.timestamp import format_iso
+from flycam.pipeline.commune_boundaries import register_communes
+from flycam.pipeline.mark_edits import MarkEdit, write_mark
+from flycam.serve.api.commune_troubles import CommuneTroubles
+from flycam.serve.services import Services
+from tests.pipeline.impacted import add_things
+from tests.serve.running import running
+from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The world, with a commune far away, marks, and a flight in the air over the first commune."""
+    world = make_world(tmp_path_factory.mktemp("house"))
+    catalog = world.workspace.catalog
+    far = shapely.box(LON + 0.2, LAT + 0.2, LON + 0.22, LAT + 0.22)
+    catalog.boundaries.put_communes(
+        [
+            CommuneRecord(
+                code="99999",
+                name="Bản Xa",
+                valid_from=date(2024, 7, 1),
+                wkb=shapely.to_wkb(far),
+                area_m2=4e6,
+            )
+        ]
+    )
+    place = (LON + 0.21, LAT + 0.21)
+    for n, (kind, status) in enumerate(
+        [
+            (MarkKind.RESCUE, MarkStatus.OPEN),
+            (MarkKind.RESCUE, MarkStatus.DOING),
+            (MarkKind.BLOCKED, MarkStatus.DONE),
+        ]
+    ):
+        asked = MarkEdit(
+            mark_id=f"mark-{n:08x}",
+            based_on=0,
+            event_id=REAL,
+            kind=kind,
+            status=status,
+            note="",
+            places=[place],
+        )
+        write_mark(world.workspace, asked, "Lan")
+    catalog.airborne.put(
+        LiveFlightReport(
+            flight_id="in-the-air",
+            event_id=REAL,
+            name="Đang bay",
+            is_drill=False,
+            is_recording=False,
+            run="1",
+            beat=1,
+            told_ns=time.time_ns(),
+            phase=LiveFlightPhase.FLYING,
+            footprint=((place[0], place[1]), (place[0] + 0.001, place[1]), (place[0], place[1] + 0.001)),
+        )
+    )
+    return world
+
+
+def _rows(url: str, **asked: str) -> dict[str, dict]:
+    answer = httpx.get(f"{url}/api/board", params=asked, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return {row["name"]: row for row in answer.json()["communes"]}
+
+
+def _on_the_map(url: str, **asked: str) -> set[str]:
+    answer = httpx.get(f"{url}/api/communes", params=asked, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return {one["properties"]["name"] for one in answer.json()["features"]}
+
+
+@pytest.fixture(scope="module")
+def url(house: World) -> Iterator[str]:
+    with running(Services(workspace=house.workspace)) as address:
+        yield address
+
+
+def test_what_was_not_flown_has_no_share_at_all(url: str) -> None:
+    far = _rows(url, event=REAL)["Bản Xa"]
+    assert far["imaged_pct"] is None
+    assert far["newest"] is None
+    assert far["flights"] == 0
+
+
+def test_a_commune_tells_its_newest_picture_and_the_share_of_all_flights(url: str, house: World) -> None:
+    rows = _rows(url, event=REAL)
+    measured: dict[str, list] = {}
+    for flight in (house.before, house.after):
+        for one in house.workspace.catalog.boundaries.coverage(flight):
+            measured.setdefault(one.commune_code, []).append(one)
+    seen = {row["code"]: row for row in rows.values() if row["imaged_pct"] is not None}
+    assert set(seen) == set(measured)
+    for code, parts in measured.items():
+        largest, together = max(p.covered_pct for p in parts), sum(p.covered_pct for p in parts)
+        assert largest - 1e-6 <= seen[code]["imaged_pct"] <= together + 1e-6
+        assert seen[code]["flights"] == len(parts)
+        newest = max(parts, key=lambda one: one.last_ns)
+        assert seen[code]["newest_flight"] == newest.flight_id
+        assert seen[code]["newest_pct"] == pytest.approx(newest.covered_pct)
+    # the second flight lies one tile beside the first: together they saw more than either
+    assert any(
+        row["imaged_pct"] > max(p.covered_pct for p in measured[row["code"]]) + 0.1 for row in seen.values()
+    )
+
+
+def test_marks_that_are_open_are_counted_by_kind(url: str) -> None:
+    assert _rows(url, event=REAL)["Bản Xa"]["marks"] == {"rescue": 2}
+    assert _rows(url, event=DRILL)["Bản Xa"]["marks"] == {}, "a drill's board knows no real marks"
+
+
+@contextmanager
+def _rehearsed(house: World, made_up: BaseGeometry) -> Iterator[str]:
+    """Where a drill's commune lies over what was flown: the address of the house's server."""
+    boundaries = house.workspace.catalog.boundaries
+    boundaries.put_communes(
+        [
+            CommuneRecord(
+                code="DT001",
+                name="Nậm Diễn Tập",
+                valid_from=date(2025, 7, 1),
+                wkb=shapely.to_wkb(made_up),
+                area_m2=1.1e6,
+            )
+        ]
+    )
+    try:
+        with running(Services(workspace=house.workspace)) as address:
+            yield address
+    finally:
+        with boundaries._database.write() as connection:
+            connection.execute(delete(tables.communes).where(tables.communes.c.code == "DT001"))
+
+
+def _flown(house: World) -> BaseGeometry:
+    bounds = house.workspace.catalog.flights.flight(house.drill).bounds_lonlat_deg
+    assert bounds is not None
+    return shapely.box(*bounds)
+
+
+def test_a_drills_communes_stand_on_the_board_of_drills_only(house: World) -> None:
+    """They stood among the real ones, and their ground was counted in both."""
+    with _rehearsed(house, _flown(house).buffer(0.001)) as address:
+        real, drill = _rows(address, event=REAL), _rows(address, event=DRILL)
+        mapped, found = _on_the_map(address), _on_the_map(address, q="nam")
+        assert "Nậm Diễn Tập" in mapped and "Nậm Diễn Tập" in found
+        assert "Nậm Diễn Tập" not in _on_the_map(address, drill="false")
+        assert _on_the_map(address, q="nam", drill="false") == found - {"Nậm Diễn Tập"}
+        assert _on_the_map(address, q="nam", drill="true") == found
+        in_drill = _on_the_map(address, drill="true")
+    assert "Bản Liền" in real and "Nậm Diễn Tập" not in real
+    assert set(drill) == {"Nậm Diễn Tập"}, "all of the drill was flown there"
+    assert "Nậm Diễn Tập" in in_drill
+
+
+def test_what_a_drill_flew_beyond_its_communes_stands_on_its_board(house: World) -> None:
+    """Half of a flight may lie beyond: nothing of that stood anywhere."""
+    flown = _flown(house)
+    west, south, east, north = flown.bounds
+    with _rehearsed(
+        house, shapely.box(west - 0.01, south - 0.01, (west + east) / 2, north + 0.01)
+    ) as address:
+        rows = _rows(address, event=DRILL)
+    covered = house.workspace.catalog.boundaries.coverage(house.drill)
+    imaged = {row["code"] for row in rows.values() if row["imaged_pct"]}
+    assert imaged == {"DT001", *(one.commune_code for one in covered)} and len(imaged) > 2
+
+
+def test_who_flies_over_a_commune_is_named(url: str) -> None:
+    rows = _rows(url, event=REAL)
+    assert rows["Bản Xa"]["aloft"] == ["in-the-air"]
+    assert sum(len(row["aloft"]) for row in rows.values()) == 1
+
+
+def test_nobody_has_said_what_changed(url: str) -> None:
+    assert {json.dumps(row["changes"]) for row in _rows(url, event=REAL).values()} == {"null"}
+
+
+def test_of_an_earlier_time_only_what_was_taken_by_then_counts(url: str, house: World) -> None:
+    flights = httpx.get(f"{url}/api/flights", params={"event": REAL}).json()
+    older = next(one for one in flights if one["flight_id"] == house.before)
+    then = _rows(url, event=REAL, until=older["last"])
+    assert {row["newest_flight"] for row in then.values()} == {None, house.before}
+    assert all(row["imaged_pct"] is None for row in _rows(url, event=REAL, until="2024-01-01").values())
+
+
+def test_of_an_earlier_time_nobody_is_in_the_air_now_and_marks_are_as_they_stood(
+    url: str, house: World
+) -> None:
+    """A commune may have had its mark done, and an aircraft come, since."""
+    lines = house.workspace.catalog.marks.current(REAL)
+    written = format_iso(min(one.at_ns for one in lines) - 10**9)
+    then = _rows(url, event=REAL, until=written)
+    assert [row["aloft"] for row in then.values() if row["aloft"]] == []
+    assert then["Bản Xa"]["marks"] == {}
+    assert _rows(url, event=REAL, until="2100-01-01")["Bản Xa"]["marks"] == {"rescue": 2}
+
+
+def test_a_flight_under_way_at_an_earlier_time_is_told_apart_from_none(url: str, house: World) -> None:
+    one = house.workspace.catalog.flights.flight(house.before)
+    then = _rows(url, event=REAL, until=format_iso((one.first_ns + one.last_ns) // 2))
+    flown = {
+        row["code"]
+        for row in _rows(url, event=REAL, until=format_iso(one.last_ns)).values()
+        if row["flights"]
+    }
+    assert {row["code"] for row in then.values() if row["under_way"] == [house.before]} == flown != set()
+    assert all(row["imaged_pct"] is None for row in then.values())
+    for until in (format_iso(one.first_ns - 10**9), format_iso(one.last_ns)):
+        rows = _rows(url, event=REAL, until=until).values()
+        assert not any(house.before in row["under_way"] for row in rows)
+    assert not any(row["under_way"] for row in _rows(url, event=REAL).values())
+
+
+def test_a_flight_that_was_not_measured_counts_by_its_outline(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    boundaries = world.workspace.catalog.boundaries
+    measured = {one.commune_code: one.covered_pct for one in boundaries.coverage(world.drill)}
+    boundaries.put_coverage(world.drill, [])
+    with running(Services(workspace=world.workspace)) as url:
+        rows = _rows(url, event=DRILL)
+    seen = {row["code"]: row["imaged_pct"] for row in rows.values() if row["imaged_pct"] is not None}
+    assert seen == pytest.approx({code: pct for code, pct in measured.items() if code in seen}, rel=0.05)
+    assert seen
+
+
+@pytest.mark.parametrize("until", ["0001-01-01T00:00:00", "9999-12-31T00:00:00Z"])
+def test_a_time_too_far_away_is_refused_in_words(url: str, until: str) -> None:
+    answer = httpx.get(f"{url}/api/board", params={"event": REAL, "until": until})
+    assert answer.status_code == 422
+    assert "until" in answer.json()["message"]
+
+
+def test_an_unknown_event_is_said(url: str) -> None:
+    assert httpx.get(f"{url}/api/board", params={"event": "no such"}).status_code == 404
+
+
+def test_all_communes_of_a_province_are_answered(tmp_path: Path, shared_data: Path) -> None:
+    world = make_world(tmp_path)
+    register_communes(world.workspace, shared_data / "communes" / "lao_cai_2025.geojson")
+    with running(Services(workspace=world.workspace)) as url:
+        rows = httpx.get(f"{url}/api/board", params={"event": REAL}, timeout=60).json()["communes"]
+    assert len(rows) >= 99
+
+
+def test_what_layers_say_to_be_in_trouble_is_counted_by_commune_and_layer(
+    url: str, house: World, tmp_path: Path
+) -> None:
+    there = shapely.Point(LON + 0.21, LAT + 0.21)
+    masts = [("LCI0123", there), ("LCI0124", there), ("xa", shapely.Point(LON + 3.0, LAT))]
+    dead = add_things(house.workspace, tmp_path, "Trạm BTS", LayerKind.MAST, masts, "mất sóng")
+    fine = add_things(house.workspace, tmp_path, "Trường", LayerKind.SCHOOL, [("A", there)], "bình thường")
+    try:
+        rows = _rows(url, event=REAL)
+        said = {"layer_id": dead.layer_id, "name": "Trạm BTS", "kind": "mast", "count": 2}
+        assert rows.pop("Bản Xa")["troubles"] == [said]
+        assert all(row["troubles"] == [] for row in rows.values())
+        then = _rows(url, event=REAL, until="2024-01-01")
+        assert all(row["troubles"] is None for row in then.values()), "how layers stood then is not kept"
+    finally:
+        for layer in (dead, fine):
+            house.workspace.catalog.layers.remove(layer.layer_id)
+
+
+def test_a_layer_is_read_once_until_it_or_a_boundary_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page asks for the board again and again; what it hears is never what a layer said before."""
+    world = make_world(tmp_path / "house")
+    catalog = world.workspace.catalog
+    reads: list[str] = []
+    features = SpecialistLayers.features
+
+    def counted(self: SpecialistLayers, layer_id: str, *asked: Any) -> Any:
+        reads.append(layer_id)
+        return features(self, layer_id, *asked)
+
+    monkeypatch.setattr(SpecialistLayers, "features", counted)
+    place, beside = shapely.Point(LON + 0.21, LAT + 0.21), shapely.Point(LON + 0.25, LAT + 0.21)
+    far = shapely.box(LON + 0.2, LAT + 0.2, LON + 0.22, LAT + 0.22)
+    commune = CommuneRecord(
+        code="99999", name="Bản Xa", valid_from=date(2024, 7, 1), wkb=shapely.to_wkb(far), area_m2=4e6
+    )
+    catalog.boundaries.put_communes([commune])
+
+    def counts(url: str) -> list[int]:
+        return [one["count"] for one in _rows(url, event=REAL)["Bản Xa"]["troubles"]]
+
+    masts = [("LCI0123", place), ("LCI0124", place), ("LCI0125", beside)]
+    with running(Services(workspace=world.workspace)) as url:
+        layer = add_things(world.workspace, tmp_path, "Trạm BTS", LayerKind.MAST, masts, "mất sóng")
+        assert [counts(url) for _ in range(3)] == [[2]] * 3
+        assert reads == [layer.layer_id]
+        again = add_things(world.workspace, tmp_path, "Trạm BTS", LayerKind.MAST, masts[1:], "mất sóng")
+        assert [counts(url) for _ in range(3)] == [[1]] * 3
+        assert reads == [layer.layer_id, again.layer_id]
+        wider = shapely.to_wkb(shapely.box(LON + 0.2, LAT + 0.2, LON + 0.26, LAT + 0.22))
+        catalog.boundaries.put_communes([replace(commune, wkb=wider)])
+        assert [counts(url) for _ in range(3)] == [[2]] * 3
+        assert len(reads) == 3
+        catalog.layers.remove(again.layer_id)
+        assert counts(url) == []
+
+
+def test_what_is_kept_for_one_is_not_told_to_another(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "house")
+    catalog = world.workspace.catalog
+    place = shapely.Point(LON + 0.001, LAT + 0.001)
+    add_things(world.workspace, tmp_path, "Trạm BTS", LayerKind.MAST, [("LCI0123", place)], "mất sóng")
+    communes = catalog.boundaries.communes()
+    known = CommuneTroubles(catalog)
+    ground = next(one.wkb for one in communes if shapely.from_wkb(one.wkb).intersects(place))
+    elsewhere = AccessPolicy(within=shapely.to_wkb(shapely.box(LON + 5, LAT, LON + 6, LAT + 1)))
+    (layer,) = catalog.layers.all()
+    hidden = AccessPolicy(layers=frozenset({layer.layer_id}))
+
+    def told(sees: AccessPolicy) -> int:
+        return sum(one["count"] for some in known.count_troubles(communes, sees) for one in some)
+
+    all_of_it = told(UNRESTRICTED)
+    assert all_of_it >= 1 and told(AccessPolicy(within=ground)) >= 1
+    assert (told(elsewhere), told(hidden)) == (0, 0)
+    assert told(UNRESTRICTED) == all_of_it

@@ -1,0 +1,478 @@
+"""The first administrator's set-up code, codes that let in once, and tokens: who may make and end them, what
+each scope reaches, and what all of it leaves in the audit log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from flycam.catalog.access_records import Scope
+from flycam.catalog.accounts import hash_token
+from flycam.catalog.records import Role
+from flycam.catalog.sharing_records import Person
+from flycam.errors import AccessDenied, InputUnusable
+from flycam.pipeline.access.accounts import add_user
+from flycam.pipeline.access.sign_in_codes import (
+    SETUP_CODE_TTL_MIN,
+    make_first_administrator,
+    make_setup_code,
+    make_sign_in_code,
+)
+from flycam.pipeline.access.tokens import make_token
+from flycam.serve.auth.attempts import MAX_FAILURES_PER_ADDRESS
+from flycam.serve.services import Services
+from tests.serve.running import running
+from tests.serve.world import add_account, make_workspace
+from tests.waiting import until
+
+PEOPLE = (Role.VIEWER, Role.OPERATOR, Role.ANALYST, Role.ADMIN)
+WRONG = "0000-0000-0000"
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Services:
+    """A house with an account of each role, whose token is called as it is."""
+    workspace = make_workspace(tmp_path)
+    for role in (Role.BOX, *PEOPLE):
+        add_account(workspace, role.value, role, role.value)
+    return Services(
+        workspace=workspace, uploads_dir=tmp_path / "uploads", sync_dir=tmp_path / "arriving", follow_s=0.2
+    )
+
+
+@pytest.fixture
+def client(services: Services) -> Iterator[httpx.Client]:
+    with running(services) as url, httpx.Client(base_url=url, timeout=60) as one:
+        yield one
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[tuple[Services, httpx.Client]]:
+    """A house that others reach and that has no account yet."""
+    services = Services(workspace=make_workspace(tmp_path), bound_to_loopback=False)
+    with running(services) as url, httpx.Client(base_url=url, timeout=60) as one:
+        yield services, one
+
+
+def by(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def audit(services: Services) -> list[tuple[str, str]]:
+    return [(one.who, one.what) for one in services.workspace.catalog.audit.lines(limit=10_000)]
+
+
+# -- the first start ---------------------------------------------------------------------------------
+
+
+def test_the_code_that_was_printed_makes_the_first_administrator_once(
+    empty: tuple[Services, httpx.Client],
+) -> None:
+    services, client = empty
+    code = make_setup_code(services.workspace)
+    assert client.get("/api/sign-in").json() == {"openid": False, "setup": True}
+    assert client.get("/api/session").status_code == 401, "nobody is let in before"
+    assert client.post("/api/setup", json={"code": code, "name": "  "}).status_code == 422
+    marked = client.post("/api/setup", json={"code": code, "name": "<b>Lan</b>"})
+    assert marked.status_code == 422 and "không có < và >" in marked.json()["message"]
+    wrong = client.post("/api/setup", json={"code": WRONG, "name": "Lan"})
+    assert (wrong.status_code, "so từng ký tự" in wrong.json()["message"]) == (403, True)
+    as_typed = code.replace("-", " ").lower().replace("0", "o").replace("1", "l")
+    made = client.post("/api/setup", json={"code": as_typed, "name": " Lan "})
+    assert made.json()["account"] == {"name": "Lan", "role": "admin"}
+    assert client.get("/api/session").json()["account"] == {"name": "Lan", "role": "admin"}, "let in"
+    client.cookies.clear()
+    assert client.get("/api/session", headers=by(made.json()["token"])).status_code == 200
+    again = client.post("/api/setup?lang=en", json={"code": code, "name": "Tú"})
+    assert again.status_code == 403
+    assert again.json()["message"] == (
+        "Not allowed: there is an account already, so no set-up code is good any more; "
+        "sign in, or ask an admin"
+    )
+    assert client.get("/api/sign-in").json() == {"openid": False, "setup": False}
+    assert [one.name for one in services.workspace.catalog.accounts.all()] == ["Lan"]
+    assert audit(services) == [("Lan", "user add"), ("Lan", "login by set-up code")]
+
+
+def test_whoever_guesses_the_set_up_code_waits_right_or_not(empty: tuple[Services, httpx.Client]) -> None:
+    services, client = empty
+    code = make_setup_code(services.workspace)
+    for _ in range(MAX_FAILURES_PER_ADDRESS):
+        assert client.post("/api/setup", json={"code": WRONG, "name": "x"}).status_code == 403
+    shut = client.post("/api/setup", json={"code": code, "name": "Lan"})
+    assert shut.status_code == 429 and int(shut.headers["retry-after"]) > 0
+    assert services.workspace.catalog.accounts.all() == []
+
+
+def test_neither_another_sites_page_nor_a_code_of_a_start_before_sets_up(
+    empty: tuple[Services, httpx.Client],
+) -> None:
+    services, client = empty
+    before, code = make_setup_code(services.workspace), make_setup_code(services.workspace)
+    other = {"Sec-Fetch-Site": "cross-site"}
+    asked = {"code": code, "name": "Lan"}
+    assert client.post("/api/setup", json=asked, headers=other).status_code == 403
+    older = client.post("/api/setup", json={"code": before, "name": "Lan"})
+    assert older.status_code == 403 and "mới hơn" in older.json()["message"]
+    assert client.post("/api/setup", json=asked).status_code == 200
+
+
+def test_no_code_is_kept_as_it_is(empty: tuple[Services, httpx.Client], tmp_path: Path) -> None:
+    workspace = empty[0].workspace
+    code = make_setup_code(workspace)
+    kept = b"".join(one.read_bytes() for one in tmp_path.rglob("*") if one.is_file())
+    assert hash_token(code.replace("-", "")).encode() in kept
+    assert code.encode() not in kept and code.replace("-", "").encode() not in kept
+    assert (workspace.cache_dir / "setup.code").stat().st_mode & 0o077 == 0
+    assert workspace.catalog.is_empty(), "a house that was only started may be restored into"
+
+
+def test_a_set_up_code_ends_by_itself_and_with_the_file_that_keeps_it(tmp_path: Path) -> None:
+    now = [time.time_ns()]
+    workspace = replace(make_workspace(tmp_path), clock_ns=lambda: now[0])
+    with pytest.raises(AccessDenied, match="wrong"):
+        make_first_administrator(workspace, WRONG, "Lan")
+    code = make_setup_code(workspace)
+    now[0] += SETUP_CODE_TTL_MIN * 60 * 10**9
+    with pytest.raises(AccessDenied, match="expired"):
+        make_first_administrator(workspace, code, "Lan")
+    code = make_setup_code(workspace)
+    (workspace.cache_dir / "setup.code").write_bytes(b"")  # as a power cut leaves it
+    with pytest.raises(AccessDenied, match="wrong"):
+        make_first_administrator(workspace, code, "Lan")
+    assert make_first_administrator(workspace, make_setup_code(workspace), "Lan")[0].role is Role.ADMIN
+    with pytest.raises(AccessDenied, match="an account already"):
+        make_setup_code(workspace)
+
+
+# -- codes ---------------------------------------------------------------------------------------------
+
+
+def test_a_code_signs_in_once(client: httpx.Client, services: Services) -> None:
+    made = client.post("/api/codes", json={"account": "viewer"}, headers=by("admin")).json()
+    assert made["account"] == "viewer" and made["seconds"] == 900
+    assert client.post("/api/login", json={"token": made["code"].lower()}).status_code == 200
+    assert client.get("/api/session").json()["account"]["name"] == "viewer"
+    again = client.post("/api/login", json={"token": made["code"]})
+    assert again.status_code == 403 and "đã được dùng" in again.json()["message"]
+    assert audit(services) == [("admin", "sign-in code"), ("viewer", "login by code")]
+
+
+def test_who_guesses_codes_waits_and_keeps_nobody_with_a_token_out(
+    client: httpx.Client, services: Services
+) -> None:
+    code = make_sign_in_code(services.workspace, "viewer", "test")
+    for _ in range(MAX_FAILURES_PER_ADDRESS):
+        assert client.post("/api/login", json={"token": WRONG}).status_code == 403
+    assert client.post("/api/login", json={"token": code}).status_code == 429, "right or not"
+    assert client.post("/api/login", json={"token": "viewer"}).status_code == 200
+
+
+def test_a_session_by_ones_own_code_ends_with_the_token_it_came_from(
+    client: httpx.Client, services: Services
+) -> None:
+    token, secret = make_token(services.workspace, "viewer", "điện thoại", Scope.ALL, 30.0, "test")
+    code = client.post("/api/codes", json={}, headers=by(secret)).json()["code"]
+    assert client.post("/api/login", json={"token": code}).status_code == 200
+    assert client.get("/api/session").status_code == 200
+    assert client.delete(f"/api/tokens/{token.token_id}", headers=by("viewer")).status_code == 200
+    until(lambda: client.get("/api/session").status_code == 401)
+    assert client.get("/api/session", headers=by("viewer")).status_code == 200, "the others hold"
+
+
+# -- tokens --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", [None, Role.BOX, *PEOPLE])
+def test_who_may_make_and_end_what(client: httpx.Client, services: Services, role: Role | None) -> None:
+    """The matrix of roles and the addresses here."""
+    theirs, _ = make_token(services.workspace, "analyst", "của người khác", Scope.MAP, None, "test")
+    headers = by(role.value) if role else {}
+    is_person, is_admin = role in PEOPLE, role is Role.ADMIN
+    refused = 401 if role is None else 403
+
+    def asked(method: str, path: str, body: dict[str, Any] | None = None) -> int:
+        return client.request(method, path, json=body, headers=headers).status_code
+
+    assert asked("GET", "/api/tokens") == (200 if is_person else refused)
+    assert asked("POST", "/api/tokens", {"label": "QGIS"}) == (200 if is_person else refused)
+    assert asked("POST", "/api/codes", {}) == (200 if is_person else refused)
+    assert asked("GET", "/api/accounts") == (200 if is_admin else refused)
+    other = {"label": "QGIS", "account": "operator" if role is Role.VIEWER else "viewer"}
+    assert asked("POST", "/api/tokens", other) == (200 if is_admin else refused)
+    assert asked("POST", "/api/codes", other) == (200 if is_admin else refused)
+    expected = 200 if is_admin or role is Role.ANALYST else 404 if is_person else refused
+    assert asked("DELETE", f"/api/tokens/{theirs.token_id}") == expected
+    assert asked("DELETE", "/api/tokens/token-none") == (404 if is_person else refused)
+
+
+def test_a_token_is_told_once_listed_and_revoked(client: httpx.Client, services: Services) -> None:
+    asked = {"label": "  QGIS  phòng bản đồ ", "scope": "map", "days": 30}
+    made = client.post("/api/tokens", json=asked, headers=by("viewer")).json()
+    assert (made["label"], made["scope"], made["account"]) == ("QGIS phòng bản đồ", "map", "viewer")
+    assert len(made["token"]) == 43
+    listed = client.get("/api/tokens", headers=by("viewer")).json()
+    assert [(one["label"], one["is_mine_now"]) for one in listed] == [
+        ("", True),
+        ("QGIS phòng bản đồ", False),
+    ]
+    assert made["token"] not in client.get("/api/tokens", headers=by("admin")).text
+    accounts = {one["account"] for one in client.get("/api/tokens", headers=by("admin")).json()}
+    assert accounts == {"box", *(role.value for role in PEOPLE)}
+    assert client.get("/api/session", headers=by(made["token"])).json()["scope"] == "map"
+    client.delete(f"/api/tokens/{made['token_id']}", headers=by("viewer")).raise_for_status()
+    until(lambda: client.get("/api/session", headers=by(made["token"])).status_code == 401)
+    lines = services.workspace.catalog.audit.lines()
+    assert [(one.who, one.what, one.subject) for one in lines] == [
+        ("viewer", "token", made["token_id"]),
+        ("viewer", "token revoked", made["token_id"]),
+    ]
+    assert lines[0].detail.startswith("viewer, QGIS phòng bản đồ, map, until ")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"label": ""},
+        {"label": " "},
+        {"label": "x" * 81},
+        {"label": "a\tb\x00"},
+        {"label": "x", "days": 0},
+        {"label": "x", "days": 1e9},
+        {"label": "x", "scope": "root"},
+    ],
+)
+def test_what_cannot_be_meant_is_refused(client: httpx.Client, wrong: dict[str, Any]) -> None:
+    assert client.post("/api/tokens", json=wrong, headers=by("viewer")).status_code == 422
+
+
+@pytest.mark.parametrize("name", ["Không có", "a\0b", " "])
+def test_nobody_is_nobody(client: httpx.Client, name: str) -> None:
+    for path, body in (
+        ("/api/tokens", {"label": "x"}),
+        ("/api/codes", {}),
+        ("/api/login-links", {"name": name}),
+    ):
+        asked = {"account": name, **body}
+        assert client.post(path, json=asked, headers=by("admin")).status_code == 404
+
+
+def test_a_token_leaves_none_behind_that_outlives_it(client: httpx.Client, services: Services) -> None:
+    lent, secret = make_token(services.workspace, "viewer", "chuyên gia", Scope.ALL, 7.0, "test")
+    made = client.post("/api/tokens", json={"label": "x", "days": None}, headers=by(secret)).json()
+    (told,) = [one for one in client.get("/api/tokens", headers=by("viewer")).json() if one["label"] == "x"]
+    held = {
+        one.token_id: one for one in services.workspace.catalog.tokens.list_valid(time.time_ns(), "viewer")
+    }
+    assert held[made["token_id"]].expires_ns == lent.expires_ns and told["expires"] is not None
+
+
+def test_what_a_stolen_token_let_in_is_told_and_ends_with_it(
+    client: httpx.Client, services: Services
+) -> None:
+    """A thief has an administrator's token, and makes of it all that lasts: for others, in turn, by way of
+    sessions, codes and links. The administrator then ends that one token."""
+    stolen, secret = make_token(services.workspace, "admin", "máy tính bị mất", Scope.ALL, None, "test")
+
+    def made(path: str, body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
+        answer = client.post(path, json=body, headers=headers)
+        answer.raise_for_status()
+        return answer.json()
+
+    def entered(path: str, body: dict[str, Any] | None = None) -> dict[str, str]:
+        """Headers of the session that a form, or a link, gives."""
+        with httpx.Client(base_url=str(client.base_url)) as browser:
+            answer = browser.post(path, json=body)
+            assert answer.status_code in (200, 303), answer.text
+            return {"Cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies.items())}
+
+    thief = by(secret)
+    first = made("/api/tokens", {"label": "t1", "account": "analyst"}, thief)
+    second = made("/api/tokens", {"label": "t2"}, by(first["token"]))
+    own = entered("/api/login", {"token": secret})
+    by_code = entered("/api/login", {"token": made("/api/codes", {"account": "operator"}, own)["code"]})
+    by_link = entered(made("/api/login-links", {"name": "admin"}, thief)["path"])
+    linked = entered(made("/api/login-links", {"name": "viewer"}, by_link)["path"])
+    third = made("/api/tokens", {"label": "t3"}, by_code)
+    guest = made("/api/guests", {"hours": 1}, by_code)
+    looked = entered(guest["path"])
+    code = made("/api/codes", {"account": "viewer"}, thief)["code"]
+    link = made("/api/login-links", {"name": "viewer"}, thief)["path"]
+    honest = made("/api/tokens", {"label": "GIS"}, by("analyst"))
+    inside = [by(one["token"]) for one in (first, second, third)] + [own, by_code, by_link, linked, looked]
+    assert [client.get("/api/session", headers=one).status_code for one in inside] == [200] * 8
+
+    listed = {one["token_id"]: one for one in client.get("/api/tokens", headers=by("admin")).json()}
+    ends = {
+        "tokens": [first["token_id"], second["token_id"], third["token_id"]],
+        "guests": [guest["guest_id"]],
+    }
+    told = listed[stolen.token_id]["ends_with_it"]
+    assert {key: sorted(told[key]) for key in told} == {key: sorted(ends[key]) for key in ends}
+    assert listed[first["token_id"]]["ends_with_it"]["tokens"] == [second["token_id"]]
+    assert listed[second["token_id"]]["made_with"] == first["token_id"]
+    assert listed[honest["token_id"]]["made_with"] not in (None, stolen.token_id)
+
+    answer = client.delete(f"/api/tokens/{stolen.token_id}", headers=by("admin")).json()
+    assert answer["ends_with_it"] == told
+    until(lambda: {client.get("/api/session", headers=one).status_code for one in inside} == {401})
+    assert client.post("/api/login", json={"token": code}).status_code == 403
+    assert client.post(link).status_code == 401
+    for one in ("admin", "analyst", "operator", "viewer", honest["token"]):
+        assert client.get("/api/session", headers=by(one)).status_code == 200, one
+    lines = services.workspace.catalog.audit.lines()
+    made_with = f"made with {stolen.token_id}"
+    said = {(one.what, one.subject) for one in lines if made_with in one.detail}
+    assert said >= {
+        ("token", first["token_id"]),
+        ("token", third["token_id"]),
+        ("sign-in code", "operator"),
+        ("login-link", "viewer"),
+        ("guest link", guest["guest_id"]),
+        ("token revoked", first["token_id"]),
+    }
+    ended = [one.subject for one in lines if one.what in ("token revoked", "guest revoked")]
+    assert sorted(ended) == sorted([stolen.token_id, *ends["tokens"], *ends["guests"]])
+
+
+def test_what_the_first_session_of_a_house_makes_ends_with_the_first_token(
+    empty: tuple[Services, httpx.Client],
+) -> None:
+    services, client = empty
+    code = make_setup_code(services.workspace)
+    client.post("/api/setup", json={"code": code, "name": "Lan"}).raise_for_status()
+    client.post("/api/tokens", json={"label": "GIS"}).raise_for_status()
+    first, gis = client.get("/api/tokens").json()
+    assert first["is_mine_now"] and gis["made_with"] == first["token_id"]
+
+
+def test_a_token_that_ended_within_the_doors_memory_makes_none(
+    client: httpx.Client, services: Services
+) -> None:
+    token, secret = make_token(services.workspace, "viewer", "mất", Scope.ALL, None, "test")
+    client.get("/api/session", headers=by(secret)).raise_for_status()
+    client.delete(f"/api/tokens/{token.token_id}", headers=by("admin")).raise_for_status()
+    assert client.post("/api/tokens", json={"label": "x"}, headers=by(secret)).status_code == 401
+    assert client.post("/api/codes", json={}, headers=by(secret)).status_code == 401
+    held = services.workspace.catalog.tokens.list_valid(time.time_ns(), "viewer")
+    assert [one.label for one in held] == [""]
+
+
+def test_when_a_token_was_last_seen_is_told(client: httpx.Client, services: Services) -> None:
+    def used() -> dict[str, Any]:
+        listed = client.get("/api/tokens", headers=by("admin")).json()
+        return {one["account"]: one["used"] for one in listed}
+
+    client.post("/api/login", json={"token": "viewer"}).raise_for_status()
+    client.get("/api/session").raise_for_status()  # by the cookie
+    until(lambda: used()["viewer"] is not None and used()["admin"] is not None)
+    assert used()["analyst"] is None
+
+
+def test_who_came_by_the_sign_in_service_makes_nothing_that_lasts_longer(
+    client: httpx.Client, services: Services
+) -> None:
+    person = Person(issuer="https://id", subject="1", name="lan@tinh", role=Role.OPERATOR)
+    services.workspace.catalog.identities.sign_in(person, time.time_ns())
+    _, secret = make_token(services.workspace, "lan@tinh", "GIS", Scope.ALL, None, "admin")
+    for path, body in (("/api/tokens", {"label": "x"}), ("/api/codes", {})):
+        refused = client.post(path, json=body, headers=by(secret))
+        assert refused.status_code == 403 and "dịch vụ đăng nhập" in refused.json()["message"]
+        assert client.post(path, json={**body, "account": "lan@tinh"}, headers=by("admin")).status_code == 200
+
+
+# -- scopes --------------------------------------------------------------------------------------------
+
+MAP = ("/tilejson/", "/wmts", "/ogc", "/stac", "/cog/", "/kml")
+REACHED = {
+    Scope.MAP: lambda method, path: (
+        (method == "get" and (path.startswith(MAP) or path == "/api/session"))
+        or (method == "head" and path.startswith("/cog/"))
+        or (method, path) == ("post", "/stac/search")
+    ),
+    Scope.UPLOADS: lambda method, path: (
+        path.startswith(("/api/uploads", "/files"))
+        or (method == "get" and path in ("/api/session", "/api/events"))
+    ),
+    Scope.SYNC: lambda method, path: (
+        path.startswith("/api/sync") or (method == "get" and path == "/api/session")
+    ),
+}
+TO_ALL = (
+    "/api/login",
+    "/api/arrival",
+    "/api/logout",
+    "/api/sign-in",
+    "/api/setup",
+    "/healthz",
+    "/authority.crt",
+)
+"""What asks nobody who he is."""
+
+
+@pytest.mark.parametrize("scope", list(REACHED))
+def test_a_scope_reaches_its_own_addresses_and_no_other(
+    client: httpx.Client, services: Services, scope: Scope
+) -> None:
+    """Of an administrator, whom no role keeps out: every address that there is."""
+    _, secret = make_token(services.workspace, "admin", "phạm vi", scope, None, "test")
+    described = client.get("/api/openapi.json", headers=by("admin")).json()["paths"]
+    assert len(described) > 60
+    tried = 0
+    for path, methods in described.items():
+        for method in methods:
+            if path in TO_ALL or (method, path) == ("options", "/files"):
+                continue
+            answer = client.request(method, path.replace("{", "").replace("}", ""), headers=by(secret))
+            is_beyond = answer.status_code == 403 and (
+                method == "head" or "mã này chỉ dùng để" in answer.json()["message"]
+            )
+            assert is_beyond != REACHED[scope](method, path), (method, path, answer.status_code, answer.text)
+            tried += 1
+    assert tried > 60
+    assert client.get("/tiles/m/1/0/0", headers=by(secret)).status_code == (
+        404 if scope is Scope.MAP else 403
+    )
+
+
+def test_a_scope_widens_no_role(client: httpx.Client, services: Services) -> None:
+    _, secret = make_token(services.workspace, "viewer", "tải lên", Scope.UPLOADS, None, "test")
+    assert client.get("/api/uploads", headers=by(secret)).status_code == 403
+
+
+def test_only_a_browser_with_something_to_do_here_signs_in(client: httpx.Client, services: Services) -> None:
+    for scope, status in ((Scope.MAP, 403), (Scope.SYNC, 403), (Scope.UPLOADS, 200), (Scope.ALL, 200)):
+        _, secret = make_token(services.workspace, "operator", scope, scope, None, "test")
+        client.cookies.clear()
+        assert client.post("/api/login", json={"token": secret}).status_code == status
+        if status == 200:
+            assert client.get("/api/session").json()["scope"] == scope, "the session reaches no more"
+    client.cookies.clear()
+    _, secret = make_token(services.workspace, "operator", "điện thoại", Scope.UPLOADS, None, "test")
+    client.post("/api/login", json={"token": secret}).raise_for_status()
+    assert client.get("/api/uploads").status_code == 200 and client.get("/api/flights").status_code == 403
+
+
+def test_a_box_that_asks_for_tiles_is_told_of_its_role_and_not_of_a_wrong_token(client: httpx.Client) -> None:
+    address = "/tiles/flight-colour/8/200/110.png"
+    refused = client.get(address, headers=by("box"))
+    assert refused.status_code == 403 and "quyền khách" in refused.text
+    assert client.get(address, headers=by("wrong")).status_code == 401
+
+
+@pytest.mark.parametrize("name", ["", "  ", "<b>Lan</b>", "Lan\tTổ bay", "L" * 201])
+def test_an_account_has_a_name_that_may_stand_on_paper(tmp_path: Path, name: str) -> None:
+    """One that is there under another keeps it: its role may be changed, a new token be made."""
+    workspace = make_workspace(tmp_path)
+    with pytest.raises(InputUnusable):
+        add_user(workspace, name, "viewer")
+    assert workspace.catalog.accounts.all() == []
+    add_account(workspace, "<i>cũ</i>", Role.VIEWER, "old-token")
+    changed, _ = add_user(workspace, "<i>cũ</i>", "operator")
+    assert changed.role is Role.OPERATOR

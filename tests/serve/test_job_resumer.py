@@ -1,0 +1,193 @@
+"""Killed in mid-work: the next server goes on with what was typed, and says what came of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from flycam.catalog.catalog import open_catalog
+from flycam.catalog.records import FrameStatus
+from flycam.drill.photo_drill import DrillReport
+from flycam.frame.flight import FlightState
+from flycam.frame.text_normalization import format_shell_command
+from flycam.pipeline.job_journal import CommandRecord, list_interrupted_jobs, record_job
+from flycam.pipeline.power import Power, PowerMode
+from flycam.serve.command_process import FLYCAM, CommandResult
+from flycam.serve.job_resumer import MAX_TRIES, resume_jobs
+from tests.ports import free_port
+from tests.waiting import until
+
+_LONGEST_S = 240.0
+
+
+def ingest_killed(data: Path, card: Path, number: int = signal.SIGKILL, stage: str = "rectify") -> None:
+    """An ingest that ends by a signal as soon as it lays pictures."""
+    process = subprocess.Popen(
+        [*FLYCAM, "ingest", card.name, "--data", str(data), "--json", "--name", "Bản Lầu"],
+        cwd=card.parent,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "FLYCAM_OPERATOR": "Vàng A Páo", "LC_ALL": "C"},
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith(stage):
+            process.send_signal(number)
+            break
+    process.stderr.close()
+    assert process.wait() != 0
+
+
+_ENDS = ("is complete", "not end well", "not there", "lie there now", "by hand")
+
+
+def told_by(data: Path, *ends: str) -> list[str]:
+    """What is said until a command has ended."""
+    said: list[str] = []
+    heard = threading.Event()
+
+    def say(english: str, vi: str) -> None:
+        assert vi and vi != english
+        said.append(english)
+        if any(word in english for word in ends or _ENDS):
+            heard.set()
+
+    with resume_jobs(data, Power(PowerMode.FULL), say):
+        assert heard.wait(_LONGEST_S), said
+    return said
+
+
+@pytest.mark.slow
+def test_an_ingest_that_was_killed_is_completed_by_the_next_server(
+    drill: DrillReport, tmp_path: Path
+) -> None:
+    data, card = tmp_path / "nhà", tmp_path / "thẻ"
+    shutil.copytree(drill.photos, card)
+    ingest_killed(data, card)
+    server = subprocess.Popen(
+        [*FLYCAM, "serve", "--data", str(data), "--port", str(free_port())],
+        stderr=(tmp_path / "said").open("w"),
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    try:
+        told = (tmp_path / "said").read_text
+        until(lambda: "is complete" in told(), told, within_s=_LONGEST_S, of=server)
+        said = told()
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait()
+    assert f"{format_shell_command('ingest', card.name, '--name', 'Bản Lầu')} was cut off" in said
+    assert "--name 'Bản Lầu'" in said, "as it is pasted into a shell"
+    with open_catalog(f"sqlite:///{data / 'catalog.sqlite'}") as catalog:
+        (flight,) = catalog.flights.flights()
+        assert flight.state is not FlightState.INGESTING
+        used = catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
+        assert len(used) == len(list(card.glob("*.JPG")))
+        assert flight.operator == "Vàng A Páo"
+    assert list_interrupted_jobs(data) == []
+
+
+@pytest.mark.slow
+def test_a_card_that_is_out_is_waited_for_and_another_is_not_taken_for_it(
+    drill: DrillReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flycam.serve.job_resumer.RETRY_INTERVAL_S", 0.2)
+    data, card = tmp_path / "data", tmp_path / "card"
+    shutil.copytree(drill.photos, card)
+    ingest_killed(data, card)
+    card.rename(tmp_path / "pulled")
+    (said,) = told_by(data)
+    assert "put the card in" in said
+    card.mkdir()
+    (card / "DJI_0001.JPG").write_bytes(b"of another flight")
+    (said,) = told_by(data)
+    assert "other files lie there now" in said and list_interrupted_jobs(data) == []
+
+
+def test_what_is_on_a_card_is_no_program(tmp_path: Path) -> None:
+    """A command is begun in the folder in which it was given, and nothing that lies there runs."""
+    for name in ("flycam", "click", "queue"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    given(tmp_path, "ingest", "--name", "x")
+    told_by(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_ctrl_c_is_an_end_and_a_shutdown_is_none(drill: DrillReport, tmp_path: Path) -> None:
+    card = tmp_path / "card"
+    shutil.copytree(drill.photos, card)
+    ingest_killed(tmp_path / "by-hand", card, signal.SIGINT)
+    assert list_interrupted_jobs(tmp_path / "by-hand") == []
+    ingest_killed(tmp_path / "shut-down", card, signal.SIGTERM)
+    (one,) = list_interrupted_jobs(tmp_path / "shut-down")
+    assert one.command.words == ("ingest", "card", "--name", "Bản Lầu")
+    assert one.command.working_dir == card.parent and one.command.operator == "Vàng A Páo"
+
+
+def given(data: Path, *words: str, place: Path | None = None, tries: int = 0) -> None:
+    """A command whose program is gone."""
+    with record_job(data, CommandRecord(words=words, working_dir=place or data, operator="", tries=tries)):
+        pass
+
+
+def test_what_ends_with_a_word_is_over(tmp_path: Path) -> None:
+    given(tmp_path, "finish", "nobody")
+    said = told_by(tmp_path)
+    assert "did not end well" in said[-1] and "nobody" in said[-1]
+    assert list_interrupted_jobs(tmp_path) == []
+
+
+def test_what_is_cut_again_and_again_is_left_to_a_person(tmp_path: Path) -> None:
+    given(tmp_path, "ingest", "x", tries=MAX_TRIES)
+    (said,) = told_by(tmp_path)
+    assert "flycam ingest x was cut" in said and "by hand" in said
+    assert list_interrupted_jobs(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", ["StoreUnavailable", "CatalogUnavailable", "FlightBusy"])
+def test_a_store_that_is_not_up_yet_uses_up_no_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    monkeypatch.setattr("flycam.serve.job_resumer.RETRY_INTERVAL_S", 0.0)
+    answers = [CommandResult(4, f'{{"error": "{error}", "sentence": "away"}}', "")] * 5 + [
+        CommandResult(0, "{}", "")
+    ]
+    asked = []
+
+    def ran(command: tuple[str, ...], *_more: object, **_how: object) -> CommandResult:
+        asked.append(command)
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr("flycam.serve.job_resumer.run_command", ran)
+    given(tmp_path, "finish", "f1", "--", "-x")
+    said = told_by(tmp_path, "is complete")
+    assert len(asked) == 6 and asked[0][4:] == ("finish", "--data", str(tmp_path), "--json", "f1", "--", "-x")
+    assert [word for one in said for word in ("going on", "away") if word in one] == ["going on", "away"]
+    assert list_interrupted_jobs(tmp_path) == []
+
+
+def test_one_that_is_ended_with_the_server_is_gone_on_with_and_uses_up_no_try(tmp_path: Path) -> None:
+    given(tmp_path, "live", "--video", "x")
+    begun = threading.Event()
+
+    def ran(
+        _words: object, _name: str, _power: Power, stop: threading.Event, **_how: object
+    ) -> CommandResult:
+        begun.set()
+        assert stop.wait(_LONGEST_S)
+        return CommandResult(130, '{"error": "Cancelled", "sentence": "stopped"}', "")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flycam.serve.job_resumer.run_command", ran)
+        said: list[str] = []
+        with resume_jobs(tmp_path, Power(PowerMode.FULL), lambda english, _: said.append(english)):
+            assert begun.wait(_LONGEST_S)
+    (one,) = list_interrupted_jobs(tmp_path)
+    assert one.command.tries == 0 and len(said) == 1

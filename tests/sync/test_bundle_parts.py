@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flycam.errors import SourceUnreadable, StorageFailed
+from flycam.sync.bundle_parts import (
+    FAT32_BYTES,
+    PART_HEADER_BYTES,
+    BundleParts,
+    locate_part,
+    plan_part_sizes,
+    write_parts,
+)
+
+ID = hashlib.sha256(b"a bundle").hexdigest()
+OTHER = hashlib.sha256(b"another").hexdigest()
+DATA = bytes(range(250)) * 3
+
+
+def blocks(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[at : at + size] for at in range(0, len(data), size))
+
+
+def written(
+    path: Path, data: bytes = DATA, *, payload: int = 200, bundle_id: str = ID, block: int = 77
+) -> int:
+    return write_parts(
+        path, bundle_id, blocks(data, block), plan_part_sizes(len(data), payload + PART_HEADER_BYTES)
+    )
+
+
+@given(total=st.integers(0, 1 << 40), payload=st.integers(1 << 30, FAT32_BYTES))
+def test_parts_hold_the_stream_and_none_is_larger_than_asked_or_empty(total: int, payload: int) -> None:
+    sizes = plan_part_sizes(total, payload)
+    assert sum(sizes) == total
+    assert max(sizes) + PART_HEADER_BYTES <= payload
+    assert total == 0 or min(sizes) > 0
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(min_size=1, max_size=2000), payload=st.integers(50, 700), block=st.integers(1, 300))
+def test_what_is_written_is_read_back_wherever_it_was_cut(
+    tmp_path: Path, data: bytes, payload: int, block: int
+) -> None:
+    path = tmp_path / "out.fcb"
+    bundle_id = hashlib.sha256(data).hexdigest()  # other bytes are another bundle
+    written(path, data, payload=payload, block=block, bundle_id=bundle_id)
+    with BundleParts(path) as parts:
+        assert (parts.bundle_id, parts.size_bytes) == (bundle_id, len(data))
+        assert parts.read(0, len(data)) == data
+        middle = len(data) // 2
+        assert parts.read(middle, len(data) - middle) == data[middle:]
+
+
+def test_a_missing_part_is_refused_by_its_name_with_the_cure(tmp_path: Path) -> None:
+    path = tmp_path / "out.fcb"
+    assert written(path) == 4
+    locate_part(path, 3).unlink()
+    with pytest.raises(
+        SourceUnreadable, match=r"out\.fcb\.003: this part of the bundle is missing; copy it"
+    ) as told:
+        BundleParts(path)
+    assert "out.fcb.003" in (told.value.vi or "")
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_a_changed_or_cut_byte_is_refused_by_the_name_of_its_part(tmp_path: Path, number: int) -> None:
+    path = tmp_path / "out.fcb"
+    written(path)
+    part = locate_part(path, number)
+    whole = part.read_bytes()
+    for harmed in (
+        whole[:-1],
+        whole + b"x",
+        whole[:PART_HEADER_BYTES] + b"\xff" + whole[PART_HEADER_BYTES + 1 :],
+        whole[:20],
+        b"",
+        bytes(len(whole)),
+    ):
+        part.write_bytes(harmed)
+        with pytest.raises(SourceUnreadable, match=rf"{part.name}: is damaged or cut short; copy it again"):
+            BundleParts(path)
+
+
+def test_a_part_of_another_bundle_or_in_another_place_is_refused(tmp_path: Path) -> None:
+    path, other = tmp_path / "out.fcb", tmp_path / "other.fcb"
+    written(path)
+    written(other, bundle_id=OTHER)
+    second = locate_part(path, 2).read_bytes()
+    locate_part(path, 2).write_bytes(locate_part(other, 2).read_bytes())
+    with pytest.raises(SourceUnreadable, match="belongs to another bundle"):
+        BundleParts(path)
+    locate_part(path, 2).write_bytes(second)
+    locate_part(path, 3).write_bytes(second)
+    with pytest.raises(SourceUnreadable, match=r"out\.fcb\.003: belongs to another bundle"):
+        BundleParts(path)
+
+
+def test_another_file_is_no_bundle_and_a_later_part_is_not_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"\xff\xd8" * 100)
+    with pytest.raises(SourceUnreadable, match=r"photo\.jpg: this is no bundle"):
+        BundleParts(path)
+    written(path)
+    with pytest.raises(SourceUnreadable, match="this is part 2 of 4; give the first part"):
+        BundleParts(locate_part(path, 2))
+
+
+def test_writing_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "out.fcb"
+
+    def stopped() -> Iterator[bytes]:
+        yield DATA[:450]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_parts(path, ID, stopped(), plan_part_sizes(len(DATA), 200 + PART_HEADER_BYTES))
+    assert not path.exists()  # the first part comes last: what is not complete does not look so
+    assert locate_part(path, 2).exists()
+    assert written(path) == 3
+    assert written(path) == 0
+    with BundleParts(path) as parts:
+        assert parts.read(0, len(DATA)) == DATA
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageFailed, match=r"nowhere/out\.fcb: the folder .*nowhere is not there") as told:
+        written(tmp_path / "nowhere" / "out.fcb")
+    assert "không có thư mục" in (told.value.vi or "")
+
+
+def test_parts_of_an_older_longer_bundle_go(tmp_path: Path) -> None:
+    path = tmp_path / "out.fcb"
+    written(path)
+    written(path, DATA[:300], bundle_id=OTHER)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["out.fcb", "out.fcb.002"]
+    with BundleParts(path) as parts:
+        assert parts.read(0, 300) == DATA[:300]
+
+
+def test_parts_that_were_begun_of_a_longer_bundle_go(tmp_path: Path) -> None:
+    path = tmp_path / "out.fcb"
+    begun = [path.with_name(f"out.fcb{one}.writing") for one in ("", ".002", ".007", ".1000")]
+    others = [tmp_path / one for one in ("other.fcb.writing", "out.fcb.box.receipt.json.writing", "out.fcb2")]
+    for one in (*begun, *others):
+        one.write_bytes(DATA)
+    written(path)
+    assert not any(one.exists() for one in begun)
+    assert all(one.exists() for one in others)

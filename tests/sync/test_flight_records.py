@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import shapely
+import zstandard
+
+from flycam.catalog.placement_rows import to_placement
+from flycam.catalog.records import Withdrawal
+from flycam.catalog.redactions import select_active_redactions, select_revocation_requests
+from flycam.catalog.sharing_records import RedactionFootprint, RedactionRecord
+from flycam.errors import SourceUnreadable
+from flycam.frame.classification import Classification
+from flycam.frame.flight import FlightState
+from flycam.frame.redaction import RedactionReason, RedactionStep
+from flycam.sync import flight_records
+from flycam.sync.flight_records import FlightRecords, decode_flight_records, encode_flight_records
+from flycam.sync.record_import import merge_flight
+from tests.suites.catalog_suite import flight, frame, rejected
+from tests.suites.retention_suite import GONE, HELD, LIFTED
+from tests.sync.boxes import EVENT, MOSAIC, new_box, record
+
+RECORDS = FlightRecords(
+    event=EVENT,
+    flight=flight(),
+    mosaics=(MOSAIC,),
+    frames=(frame(1), frame(2), rejected(3)),
+    placements=(to_placement(frame(1), reason="other terrain", authority="lan", placed_ns=9),),
+    withdrawals=(
+        Withdrawal(frame_id="f" * 32, flight_id="f1", reason="nạn nhân", authority="lan", withdrawn_ns=3),
+    ),
+)
+
+
+def harmed(change: Any) -> bytes:
+    """The records with something else in them."""
+    values = json.loads(zstandard.ZstdDecompressor().decompress(encode_flight_records(RECORDS)))
+    change(values)
+    return zstandard.ZstdCompressor().compress(json.dumps(values).encode())
+
+
+def test_records_are_read_back_as_they_were_and_are_the_same_bytes_again() -> None:
+    data = encode_flight_records(RECORDS)
+    assert decode_flight_records(data, "x.fcb") == RECORDS
+    assert encode_flight_records(decode_flight_records(data, "x.fcb")) == data
+
+
+def test_names_of_a_box_of_before_are_shown_and_neither_lost_nor_raw() -> None:
+    def named(values: Any) -> None:
+        values["flight"]["name"] = "Bản Lầu\x1b]0;x\x07\n\u202e"
+        values["event"]["name"] = "Bão\x9b2J"
+
+    read = decode_flight_records(harmed(named), "x.fcb")
+    assert read.flight.name == r"Bản Lầu\x1b]0;x\x07\n\u202e"
+    assert read.event.name == r"Bão\x9b2J"
+    assert decode_flight_records(encode_flight_records(read), "x.fcb") == read, "and so it is handed on"
+
+
+def test_records_travel_compressed() -> None:
+    """A hundred photos by what a thin line carries, against the same rows as they are."""
+    many = replace(RECORDS, frames=tuple(frame(n) for n in range(1, 101)))
+    data = encode_flight_records(many)
+    assert zstandard.get_frame_parameters(data).content_size == len(
+        zstandard.ZstdDecompressor().decompress(data)
+    )
+    assert len(data) < 0.2 * zstandard.get_frame_parameters(data).content_size
+    assert len(data) / 100 < 300, "bytes a photo"
+
+
+def test_a_classification_travels_and_a_box_of_before_knows_none() -> None:
+    restricted = replace(RECORDS, classification=Classification.RESTRICTED)
+    assert decode_flight_records(encode_flight_records(restricted), "x.fcb") == restricted
+    assert decode_flight_records(harmed(lambda values: values.pop("classification")), "x.fcb") == RECORDS
+
+
+MADE = RedactionRecord(
+    mask_id="mask-0000000a",
+    step=RedactionStep.MADE,
+    frame_id=frame(1).frame_id,
+    reason=RedactionReason.VICTIM,
+    author="Lan",
+    at_ns=4,
+    wkb=shapely.to_wkb(shapely.box(1, 1, 9, 9)),
+)
+GROUND = RedactionFootprint(
+    line_id=MADE.line_id, lay="x", wkb=shapely.to_wkb(shapely.box(104.8, 21.9, 104.81, 21.91))
+)
+MASKED = replace(RECORDS, redactions=(MADE,), redaction_grounds=(GROUND,))
+
+
+def test_masks_travel_and_a_flight_without_any_has_the_bytes_that_it_had_before() -> None:
+    assert decode_flight_records(encode_flight_records(MASKED), "x.fcb") == MASKED
+    values = json.loads(zstandard.ZstdDecompressor().decompress(encode_flight_records(RECORDS)))
+    assert not [name for name in values if name.startswith("redaction")]
+
+
+KEPT = replace(RECORDS, holds=(HELD, replace(HELD, subject=EVENT.event_id)), purges=(GONE, LIFTED))
+
+
+def test_holds_and_what_was_let_go_travel_and_a_flight_without_any_has_the_bytes_of_before() -> None:
+    assert decode_flight_records(encode_flight_records(KEPT), "x.fcb") == KEPT
+    values = json.loads(zstandard.ZstdDecompressor().decompress(encode_flight_records(RECORDS)))
+    assert not {"holds", "let_go"} & values.keys()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values["holds"][0].update(subject="another flight"),
+        lambda values: values["holds"][0].update(step="boredom"),
+        lambda values: values["holds"][0].update(author="another"),
+        lambda values: values["holds"][0].update(reason=""),
+        lambda values: values["holds"][0].update(reason="a\x00b"),
+        lambda values: values["let_go"][0].update(sha256="../../etc"),
+        lambda values: values["let_go"][0].update(flight_id="another"),
+        lambda values: values["let_go"][0].update(kind="boredom"),
+        lambda values: values["let_go"][0].update(box="another"),
+        lambda values: values["let_go"][0].update(name="x" * 501),
+        lambda values: values["let_go"][0].pop("at_ns"),
+    ],
+)
+def test_a_hold_or_a_letting_go_that_is_none_is_refused(change: Any) -> None:
+    values = json.loads(zstandard.ZstdDecompressor().decompress(encode_flight_records(KEPT)))
+    change(values)
+    with pytest.raises(SourceUnreadable, match=r"x\.fcb"):
+        decode_flight_records(zstandard.ZstdCompressor().compress(json.dumps(values).encode()), "x.fcb")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values["redactions"][0].update(reason="boredom"),
+        lambda values: values["redactions"][0].update(frame_id=frame(9).frame_id),
+        lambda values: values["redactions"][0].update(author="another"),
+        lambda values: values["redactions"][0].update(wkb="AAAA"),
+        lambda values: values["redaction_grounds"][0].update(line_id="another"),
+        lambda values: values["redaction_grounds"][0].pop("wkb"),
+    ],
+)
+def test_a_mask_that_is_none_is_refused(change: Any) -> None:
+    values = json.loads(zstandard.ZstdDecompressor().decompress(encode_flight_records(MASKED)))
+    change(values)
+    with pytest.raises(SourceUnreadable, match=r"x\.fcb"):
+        decode_flight_records(zstandard.ZstdCompressor().compress(json.dumps(values).encode()), "x.fcb")
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        shapely.Polygon([(1, 1), (9, 9), (9, 1), (1, 9)]),
+        shapely.Polygon(),
+        shapely.box(-5, 1, 9, 9),
+        shapely.Polygon(shapely.box(1, 1, 9, 9).exterior, [shapely.box(2, 2, 3, 3).exterior]),
+        shapely.Point(5, 5).buffer(4, quad_segs=60),
+    ],
+)
+def test_what_nobody_can_have_drawn_is_no_mask(drawn: shapely.Polygon) -> None:
+    records = replace(RECORDS, redactions=(replace(MADE, wkb=shapely.to_wkb(drawn)),))
+    with pytest.raises(SourceUnreadable, match="is no mask"):
+        decode_flight_records(encode_flight_records(records), "x.fcb")
+
+
+def test_ground_that_crosses_itself_is_refused() -> None:
+    bow = shapely.Polygon([(104, 21), (105, 22), (105, 21), (104, 22)])
+    records = replace(MASKED, redaction_grounds=(replace(GROUND, wkb=shapely.to_wkb(bow)),))
+    with pytest.raises(SourceUnreadable, match="ground that is none"):
+        decode_flight_records(encode_flight_records(records), "x.fcb")
+
+
+@pytest.mark.parametrize("is_told_first", [True, False])
+def test_a_stick_that_tells_of_a_taking_back_uncovers_nothing_until_it_is_done_here(
+    tmp_path: Path, is_told_first: bool
+) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({1})
+    box.catalog.redactions.append([made := replace(MADE, frame_id=record(1).frame_id)])
+    older = box.write(tmp_path)
+    back = replace(made, step=RedactionStep.REVOKED, author="Minh", at_ns=2)  # by a clock that is behind
+    box.catalog.redactions.append([back])
+    newer = box.write(tmp_path)
+    if is_told_first:
+        province.read(older)
+    province.read(newer)
+    assert select_active_redactions(box.catalog.redactions.lines()) == []
+    assert select_active_redactions(province.catalog.redactions.lines()) == [made]
+    assert [one.author for one in select_revocation_requests(province.catalog.redactions.lines())] == ["Minh"]
+    own = replace(back, author="Hoa", at_ns=3)
+    province.catalog.redactions.append([own])
+    province.read(older)
+    province.read(newer)
+    assert select_active_redactions(province.catalog.redactions.lines()) == [], (
+        "an older bundle revives nothing"
+    )
+    said = [line.what for line in province.catalog.audit.lines() if line.subject == made.mask_id]
+    assert sorted(said) == ["mask made", "mask taking back asked"]
+    box.read(province.write(tmp_path))
+    third = new_box(tmp_path, "third")
+    third.read(province.write(tmp_path))
+    assert select_active_redactions(third.catalog.redactions.lines()) == [made], "each box decides for itself"
+    assert {one.author for one in select_revocation_requests(third.catalog.redactions.lines())} == {
+        "Minh",
+        "Hoa",
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values.pop("withdrawals"),
+        lambda values: values["frames"][0].pop("status"),
+        lambda values: values["frames"][0].update(status="flown"),
+        lambda values: values["flight"].update(gsd_m=float("nan")),
+        lambda values: values["frames"][0].update(gsd_m=float("inf")),
+        lambda values: values["flight"].update(name="a\x00b"),
+        lambda values: values["flight"].update(name="\ud800"),
+        lambda values: values["flight"].update(warnings="[1]"),
+        lambda values: values["flight"].update(warnings='[{"a": 1}]'),
+        lambda values: values["flight"].update(warnings="1"),
+        lambda values: values["flight"].update(warnings='"no_terrain"'),
+        lambda values: values["flight"].update(warnings='["\\ud800"]'),
+        lambda values: values["flight"].update(warnings=json.dumps(["x" * (4 << 20)])),
+        lambda values: values["flight"].update(warnings=json.dumps(["x"] * 1001)),
+        lambda values: values["frames"][0].update(captured_ns="today"),
+        lambda values: values["frames"][0].update(captured_ns=True),
+        lambda values: values["frames"][0].update(footprint_wkb="AAAA"),
+        lambda values: values["frames"][0].update(flight_id="another"),
+        lambda values: values["mosaics"][0].update(revision=1),
+        lambda values: values["flight"].update(name=None),
+        lambda values: values["flight"].update(event_id="another"),
+        lambda values: values["frames"][0].update(captured_ns=1 << 63),
+        lambda values: values["flight"].update(gsd_m=10**400),
+        lambda values: values.update(classification="secret"),
+    ],
+)
+def test_what_the_catalogue_could_not_hold_is_refused_by_the_name_of_its_file(change: Any) -> None:
+    with pytest.raises(SourceUnreadable, match=r"x\.fcb"):
+        decode_flight_records(harmed(change), "x.fcb")
+
+
+def of_another_flight(values: Any, flight_id: str) -> None:
+    """The same flight under another id, wherever that stands."""
+    for rows in ([values["flight"]], *(values[name] for name in _OF_THE_FLIGHT)):
+        for row in rows:
+            row["flight_id"] = flight_id
+
+
+def from_original(values: Any, sha256: str) -> str:
+    """Where the first frame comes from, as it stands in its row, but from another original."""
+    return json.dumps(json.loads(values["frames"][0]["provenance"]) | {"source_sha256": sha256})
+
+
+_OF_THE_FLIGHT = ("mosaics", "frames", "placements", "withdrawals")
+_CLIMBING = ("/home/nobody", "../../..", "..", "", "a/b", "a\\b", "a\nb", "é" * 150)
+
+
+@pytest.mark.parametrize("climbing", _CLIMBING)
+@pytest.mark.parametrize(
+    "change",
+    [
+        of_another_flight,
+        lambda values, name: (values["event"].update(event_id=name), values["flight"].update(event_id=name)),
+        lambda values, name: values["mosaics"][0].update(mosaic_id=name),
+        lambda values, name: values["frames"][0].update(frame_id=name),
+        lambda values, name: values["placements"][0].update(frame_id=name),
+        lambda values, name: values["withdrawals"][0].update(frame_id=name),
+        lambda values, name: values["withdrawals"][0].update(flight_id=name),
+        lambda values, name: values["frames"][0].update(dem_id=name or "."),
+        lambda values, name: values["placements"][0].update(dem_id=name or "."),
+        lambda values, name: values["frames"][0].update(provenance=from_original(values, name or ".")),
+    ],
+)
+def test_an_id_that_climbs_out_of_its_folder_is_refused(change: Any, climbing: str) -> None:
+    with pytest.raises(SourceUnreadable, match=r"x\.fcb"):
+        decode_flight_records(harmed(lambda values: change(values, climbing)), "x.fcb")
+
+
+def test_a_frame_without_a_terrain_or_an_original_is_read() -> None:
+    def strip(values: Any) -> None:
+        values["frames"][0].update(dem_id=None, provenance=from_original(values, ""))
+
+    bare = harmed(strip)
+    assert decode_flight_records(bare, "x.fcb").frames[0].dem_id is None
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", encode_flight_records(RECORDS)[:-3]])
+def test_bytes_that_are_no_records_are_refused(data: bytes) -> None:
+    with pytest.raises(SourceUnreadable):
+        decode_flight_records(data, "x.fcb")
+
+
+def test_a_bomb_is_refused_before_it_is_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flight_records, "MAX_RECORDS_BYTES", 100)
+    with pytest.raises(SourceUnreadable, match="bytes"):
+        decode_flight_records(encode_flight_records(RECORDS), "x.fcb")
+
+
+def test_a_flight_is_widened_and_keeps_its_label() -> None:
+    here = flight(bounds_lonlat_deg=None, state=FlightState.READY)
+    given = replace(flight(name="of the other box"), first_ns=here.first_ns - 5, warnings=("mây",))
+    both = merge_flight(here, given)
+    assert (both.name, both.state) == (here.name, here.state)
+    assert (both.first_ns, both.last_ns) == (given.first_ns, here.last_ns)
+    assert both.bounds_lonlat_deg == given.bounds_lonlat_deg
+    assert both.warnings == (*here.warnings, "mây")
+    assert merge_flight(both, given) == both

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
+from flycam.catalog.change_attribution import derive_attribution
+from flycam.catalog.change_version import ChangeVersion
+from flycam.errors import SourceUnreadable
+from flycam.frame.change import ChangeAction, ChangeStatus
+from flycam.frame.classification import Classification
+from flycam.sync.change_decisions import merge_change_histories, select_confirmed_lines
+from flycam.sync.reference_feed import (
+    MAX_FEED_ITEM_BYTES,
+    FeedItem,
+    ReferenceFeed,
+    ReferenceKind,
+    build_feed,
+    compute_feed_state,
+    decode_feed_listing,
+    encode_feed_listing,
+    sort_feed_items,
+)
+from tests.sync.boxes import Box, new_box
+from tests.sync.common_world import (
+    AREA,
+    MASTS,
+    STORM_COMPARED,
+    STORM_FOUND,
+    commune,
+    decision,
+    furnish,
+    put_layer,
+)
+
+ACCEPTED, REJECTED = ChangeStatus.ACCEPTED, ChangeStatus.REJECTED
+
+
+def thing(kind: ReferenceKind, size: int, at_ns: int, name: str = "") -> FeedItem:
+    return FeedItem(
+        kind=kind, name=name or f"{kind}-{size}-{at_ns}", sha256="0" * 64, size_bytes=size, at_ns=at_ns
+    )
+
+
+THINGS = [
+    thing(kind, size, at_ns) for kind in ReferenceKind for size in (700, 900, 90_000) for at_ns in (1, 2)
+]
+
+
+@given(st.permutations(THINGS))
+def test_what_hides_then_small_ones_then_the_newest_of_a_size(things: list[FeedItem]) -> None:
+    ordered = sort_feed_items(things)
+    assert ordered == sort_feed_items(THINGS)
+    assert sorted(ordered, key=THINGS.index) == THINGS
+    hiding = (ReferenceKind.AREA, ReferenceKind.MASK, ReferenceKind.WITHDRAWN)
+    first = [one.kind in hiding for one in ordered]
+    assert first == sorted(first, reverse=True)
+    others = [(one.size_bytes > 1000, -one.at_ns) for one in ordered if one.kind not in hiding]
+    assert others == sorted(others)
+
+
+def test_the_same_records_are_the_same_bytes_and_one_word(tmp_path: Path) -> None:
+    one, other = new_box(tmp_path, "a"), new_box(tmp_path, "b")
+    (tmp_path / "again").mkdir()
+    furnish(one, tmp_path)
+    furnish(other, tmp_path / "again")
+    first, second = (build_feed(box.workspace, UNRESTRICTED) for box in (one, other))
+    told = [
+        [thing for thing in some.items if thing.kind is not ReferenceKind.TERRAIN] for some in (first, second)
+    ]
+    assert told[0] == told[1]
+    assert build_feed(one.workspace, UNRESTRICTED) == first
+
+
+def test_the_word_is_another_after_whatever_is_entered(tmp_path: Path) -> None:
+    box = new_box(tmp_path, "province")
+    furnish(box, tmp_path)
+    catalog = box.catalog
+    words = [compute_feed_state(box.workspace, UNRESTRICTED)]
+
+    def entered() -> None:
+        words.append(compute_feed_state(box.workspace, UNRESTRICTED))
+
+    put_layer(box, replace(MASTS, refreshed_ns=99))
+    entered()
+    catalog.restrictions.classify(MASTS.layer_id, Classification.INTERNAL, 1)
+    entered()
+    catalog.restrictions.put(replace(AREA, added_ns=99))
+    entered()
+    catalog.boundaries.put_communes([commune("02647", "Tả Phìn", 104.805)])
+    entered()
+    catalog.boundaries.put_communes([commune("02647", "Tả Phìn mới", 104.805)])
+    entered()
+    catalog.changes.append([decision(catalog.changes.current()[0], "step-2", 99, REJECTED)])
+    entered()
+    catalog.comparisons.add([STORM_COMPARED])
+    entered()
+    catalog.terrain.remove_dem(catalog.terrain.dems()[0].dem_id)
+    entered()
+    words.append(compute_feed_state(box.workspace, AccessPolicy(areas=[AREA.wkb])))
+    assert len(set(words)) == len(words)
+
+
+def groups(box: Box) -> set[str]:
+    """Groups of changes, by their SHA-256."""
+    things = build_feed(box.workspace, UNRESTRICTED).items
+    return {one.sha256 for one in things if one.kind is ReferenceKind.CHANGES}
+
+
+def test_a_later_decision_brings_few_of_the_earlier_ones_again(tmp_path: Path) -> None:
+    box = new_box(tmp_path, "province")
+    furnish(box, tmp_path)
+    for number in range(100):
+        drawn = replace(
+            decision(STORM_FOUND, f"step-{number:08x}", 100 + number), change_id=f"change-{number}", version=1
+        )
+        box.catalog.changes.append([drawn])
+    before = groups(box)
+    (last,) = box.catalog.changes.last(["change-7"])
+    box.catalog.changes.append([decision(last, "step-ffffffff", 900, REJECTED)])
+    after = groups(box)
+    assert len(before) > 1
+    assert len(after - before) == 1
+
+
+def test_a_list_is_read_as_it_was_written_and_nothing_else_is(tmp_path: Path) -> None:
+    box = new_box(tmp_path, "province")
+    furnish(box, tmp_path)
+    commons = build_feed(box.workspace, UNRESTRICTED)
+    data = encode_feed_listing(box.workspace, commons)
+    state, things = decode_feed_listing(data, "wire")
+    assert state == commons.state
+    assert [one.sha256 for one in things] == [one.sha256 for one in commons.items]
+    for spoiled in (data[:-3], b"", b"x" * 50, data + b"x"):
+        with pytest.raises(SourceUnreadable, match="same version"):
+            decode_feed_listing(spoiled, "wire")
+
+
+def test_of_a_history_travels_what_a_viewer_sees() -> None:
+    first = decision(STORM_FOUND, "step-1", 10, REJECTED)
+    second = decision(first, "step-2", 20)
+    third = replace(decision(second, "step-3", 30, REJECTED), note="nhầm")
+    fourth = replace(decision(third, "step-4", 40, REJECTED), note="vẫn nhầm")
+    told = select_confirmed_lines([STORM_FOUND, first, second, third, fourth])
+    assert [(one.step_id, one.note) for one in told] == [("step-2", ""), ("step-3", "")]
+
+
+def test_a_note_from_before_travels_under_the_name_of_whoever_wrote_it() -> None:
+    asked = replace(
+        decision(STORM_FOUND, "step-1", 10, STORM_FOUND.status),
+        action=ChangeAction.COMMENT,
+        note="nước đục",
+        author="Hoa",
+    )
+    accepted = replace(decision(asked, "step-2", 20), note=asked.note)
+    doubted = replace(
+        decision(accepted, "step-3", 30), action=ChangeAction.COMMENT, note="xem lại?", author="Hoa"
+    )
+    drawn = replace(decision(doubted, "step-4", 40), action=ChangeAction.REDRAW, note="xem lại?")
+    told = select_confirmed_lines([STORM_FOUND, asked, accepted, doubted, drawn])
+    assert [one.note for one in told] == ["nước đục (Hoa)", "xem lại?", "xem lại?"]
+    assert derive_attribution(told) == derive_attribution([STORM_FOUND, asked, accepted, doubted, drawn])
+
+
+# -- whose decision holds --------------------------------------------------------------------------
+
+CHANGES = ("change-a", "change-b", "change-c")
+
+
+@st.composite
+def decisions(draw: st.DrawFn, who: str) -> list[ChangeVersion]:
+    """Decisions of one house, each on one change or several, at moments of their own."""
+    lines: list[ChangeVersion] = []
+    for number in range(draw(st.integers(0, 5))):
+        at_ns = draw(st.integers(1, 30)) * 10 + (who == "there")
+        for change_id in draw(st.sets(st.sampled_from(CHANGES), min_size=1)):
+            lines.append(
+                replace(
+                    STORM_FOUND,
+                    change_id=change_id,
+                    step_id=f"{who}-{number}",
+                    at_ns=at_ns,
+                    action=ChangeAction.ACCEPT,
+                    status=draw(st.sampled_from([ACCEPTED, REJECTED])),
+                )
+            )
+    return lines
+
+
+def histories_of(lines: list[ChangeVersion]) -> dict[str, list[ChangeVersion]]:
+    found: dict[str, list[ChangeVersion]] = {}
+    for line in sorted(lines, key=lambda one: (one.at_ns, one.step_id)):
+        some = found.setdefault(line.change_id, [])
+        some.append(replace(line, version=len(some) + 1))
+    return found
+
+
+@given(own=decisions("here"), came=decisions("there"))
+def test_a_later_decision_here_holds_every_other_comes_and_once(
+    own: list[ChangeVersion], came: list[ChangeVersion]
+) -> None:
+    here = histories_of(own)
+    new, waiting = merge_change_histories(here, came)
+    after = {change_id: list(lines) for change_id, lines in here.items()}
+    for line in new:
+        some = after.setdefault(line.change_id, [])
+        some.append(line)
+        assert line.version == len(some)  # the catalogue takes no other
+    for change_id, lines in here.items():
+        assert after[change_id][: len(lines)] == lines
+        later = [one for one in came if one.change_id == change_id and one.at_ns > lines[-1].at_ns]
+        if not later:
+            assert after[change_id] == lines
+    steps = {line.step_id for line in new}
+    assert all(line in steps_of(came, steps) for line in [replace(one, version=1) for one in new])
+    assert len(new) == len(steps_of(came, steps))  # a step comes whole
+    assert set(waiting) == {line.change_id for line in came if line.step_id not in steps}
+    assert merge_change_histories(after, came)[0] == []
+
+
+def steps_of(lines: list[ChangeVersion], steps: set[str]) -> list[ChangeVersion]:
+    return [one for one in lines if one.step_id in steps]
+
+
+@pytest.mark.parametrize("kind", [one for one in ReferenceKind if one is not ReferenceKind.TERRAIN])
+def test_a_list_of_a_thing_that_nobody_could_take_in_is_refused(tmp_path: Path, kind: ReferenceKind) -> None:
+    house = new_box(tmp_path, "province").workspace
+
+    def listed(*things: FeedItem) -> bytes:
+        return encode_feed_listing(house, ReferenceFeed(state="0" * 32, items=things, payloads={}))
+
+    large = (thing(ReferenceKind.TERRAIN, 40 << 30, 1), thing(kind, MAX_FEED_ITEM_BYTES, 1))
+    assert decode_feed_listing(listed(*large), "wire")[1] == large
+    with pytest.raises(SourceUnreadable):
+        decode_feed_listing(listed(thing(kind, MAX_FEED_ITEM_BYTES + 1, 1)), "wire")
