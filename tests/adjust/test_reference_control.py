@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.pipeline.finish.test_control import EAST, GROUND, NORTH, frames
 
 from flycam.adjust.reference_control import make_reference_control
 from flycam.geometry.camera import project
+from tests.pipeline.finish.test_ground_control import EAST, GROUND, NORTH, frames
 
 
 def test_control_points_project_where_they_were_seen():

@@ -11,7 +11,6 @@ import cv2
 import pytest
 import shapely
 from playwright.sync_api import expect
-from tests.serve.evidence.test_spots import PLANE, tilted
 
 from flycam.catalog.frame_rows import to_frame_row
 from flycam.catalog.tables import frames as frame_table
@@ -21,6 +20,7 @@ from flycam.serve.services import Services
 from flycam.store import keys
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, settled
+from tests.serve.evidence.test_photo_points import PLANE, tilted
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import pytest
 from playwright.sync_api import Locator, expect
-from tests.ingest.video.test_recording import packets_of
 
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.frame.live_flight import LiveFlightPhase
@@ -28,6 +27,7 @@ from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled, until_seen
 from tests.browser.test_airborne import HERE, Teller, card_of, told
 from tests.houses import House
+from tests.ingest.video.test_recorder import packets_of
 from tests.pipeline.live.test_recording import asked_on_air
 from tests.serve.running import running
 from tests.serve.world import World, make_world

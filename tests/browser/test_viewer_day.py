@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 import shapely
 from playwright.sync_api import Browser, Page, expect
-from tests.serve.evidence.test_spots import PLANE
 
 from flycam.catalog.records import CommuneRecord, Role
 from flycam.catalog.tables import frames as frame_table
@@ -29,6 +28,7 @@ from tests.browser.conftest import SIZES
 from tests.browser.pages import click_map, expect_painted, settled, touch, until_seen, wait_for_place
 from tests.browser.test_measure import AGREES, begin, number, tap
 from tests.pipeline.impacted import add_things
+from tests.serve.evidence.test_photo_points import PLANE
 from tests.serve.world import LAT, LON, REAL, World, add_account, make_world, mean_colour_around
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]

@@ -12,7 +12,7 @@ from tests.faults import kernel
 from tests.faults.disk import Loss, cut_after
 from tests.faults.programs import outcomes, watched
 
-pytestmark = pytest.mark.skipif(kernel.skip_reason() is not None, reason=str(kernel.skip_reason()))
+pytestmark = pytest.mark.skipif(kernel.why_not() is not None, reason=str(kernel.why_not()))
 
 _WRITE = "open('part', 'wb').write(b'new' * 1000)\n"
 _MOVE = "os.replace('part', 'file')\n"

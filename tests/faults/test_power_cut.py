@@ -13,7 +13,7 @@ from tests.faults import kernel
 from tests.faults.cutting import cuts, watched
 from tests.faults.every_work import WORKS
 
-pytestmark = pytest.mark.skipif(kernel.skip_reason() is not None, reason=str(kernel.skip_reason()))
+pytestmark = pytest.mark.skipif(kernel.why_not() is not None, reason=str(kernel.why_not()))
 
 _IN_CI, _CUTS = {"ingest": 3, "backup": 2}, 100
 

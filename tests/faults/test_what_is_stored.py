@@ -10,7 +10,7 @@ from flycam.store import keys
 from tests.faults import kernel
 from tests.faults.programs import outcomes, watched
 
-pytestmark = pytest.mark.skipif(kernel.skip_reason() is not None, reason=str(kernel.skip_reason()))
+pytestmark = pytest.mark.skipif(kernel.why_not() is not None, reason=str(kernel.why_not()))
 
 _KEY = keys.format_original_key("ab" * 32)
 _PROGRAM = """

@@ -7,7 +7,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from tests.geometry.test_rectify import SMALL, TO_WORK, ground_of, middle_tile, picture, tiles_of
 
 from flycam.geometry.camera import is_in_image, project
 from flycam.geometry.frame_view import FrameView
@@ -17,6 +16,7 @@ from flycam.geometry.post_projection import has_fine_posts
 from flycam.geometry.quality_bounds import compute_quality_bounds
 from flycam.geometry.terrain import TerrainGrid, cast_rays, interpolate_heights_en
 from tests.geometry.scenes import CENTRE, camera, pose
+from tests.geometry.test_orthorectification import SMALL, TO_WORK, ground_of, middle_tile, picture, tiles_of
 
 
 def fine(terrain_height, spacing=1.0, half=160):

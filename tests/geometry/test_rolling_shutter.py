@@ -8,9 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.geometry.test_posts import fine, waves
-from tests.geometry.test_rectify import SMALL, TO_WORK, ground_of, picture, tiles_of
-from tests.geometry.test_turning import LENSES, rotated
 
 from flycam.geometry.camera import compute_image_rays, compute_viewing_rays, distort, project
 from flycam.geometry.exterior import CameraMotion
@@ -22,6 +19,9 @@ from flycam.geometry.rolling_shutter import compute_row_times, estimate_motion_p
 from flycam.geometry.rotation import rotation_from_angle_axis
 from flycam.geometry.terrain import make_flat_terrain
 from tests.geometry.scenes import CENTRE, WORK_CRS, hills, pose
+from tests.geometry.test_orthorectification import SMALL, TO_WORK, ground_of, picture, tiles_of
+from tests.geometry.test_post_projection import fine, waves
+from tests.geometry.test_quarter_turns import LENSES, rotated
 
 FLAT = make_flat_terrain(
     100.0, WORK_CRS, "EGM96", (CENTRE[0] - 500, CENTRE[1] - 500, CENTRE[0] + 500, CENTRE[1] + 500)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rasterio.shutil import exists
-from tests.mosaic.test_clip import MIDDLE, square
 
 from flycam.catalog.catalog import Catalog
 from flycam.errors import CrsMissing, NotFound, ObjectMissing
@@ -15,6 +14,7 @@ from flycam.geometry.grid import compute_ground_pixel_m
 from flycam.mosaic.export import export_cog
 from flycam.store.memory import MemoryStore
 from tests.mosaic.ground import LAT, MOSAIC, WORK_CRS, ZOOM, colour_of, fine_colour_of, written
+from tests.mosaic.test_area_coverage import MIDDLE, square
 
 GSD = 0.5
 

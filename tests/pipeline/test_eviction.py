@@ -35,7 +35,7 @@ from flycam.store.disk_space import RESERVED_BYTES, get_free_bytes
 from tests.attack.commands import in_ram
 from tests.clips import cut_all
 from tests.houses import House
-from tests.pipeline import test_collect as collected
+from tests.pipeline import test_garbage_collection as collected
 
 __all__ = ["in_ram"]
 

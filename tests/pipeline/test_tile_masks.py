@@ -9,7 +9,6 @@ import httpx
 import numpy as np
 import pytest
 import shapely
-from tests.geometry.test_seen_ground import CAMERA, HEIGHT, pose
 
 from flycam.catalog.access_policy import AccessPolicy
 from flycam.catalog.records import FrameRecord, MosaicInfo, Role
@@ -29,6 +28,7 @@ from flycam.pipeline.tile_masks import MaskOverlay
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services
 from flycam.store import keys
+from tests.geometry.test_monoplotting import CAMERA, HEIGHT, pose
 from tests.serve.running import running
 from tests.serve.tiles.test_tile_route import TILE, picture
 from tests.serve.world import add_account, make_workspace

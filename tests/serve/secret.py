@@ -19,7 +19,6 @@ import cv2
 import numpy as np
 import shapely
 from PIL import Image
-from tests.serve.api.test_airborne import TOLD
 
 from flycam.catalog.records import ACCOUNT_ROLES
 from flycam.catalog.video_segments import VideoSegment
@@ -30,6 +29,7 @@ from flycam.pipeline.mark_edits import add_mark_photo, write_mark
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.serve import world as worlds
+from tests.serve.api.test_live_flights import TOLD
 from tests.serve.evidence.test_video import keep_piece
 from tests.serve.offering import Offering, make_offering
 from tests.serve.world import LAT, LON, World, add_account, rescue_asked

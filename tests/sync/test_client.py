@@ -184,10 +184,10 @@ def test_the_grounds_of_a_filmed_flight_are_asked_about_when_due_and_go_many_at_
     asked: list[list[str]] = []
 
     class Watched(Wire):
-        def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Said:
+        def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Said:
             if body is not None and path == "/api/sync" and "heads" not in json.loads(body):
                 asked.append(json.loads(body)["terrain"])
-            return super().ask(method, path, body, **headers)
+            return super().request(method, path, body, **headers)
 
     first = sync(box, Watched(province, tmp_path))
     assert [len(page) for page in asked] == [0, 12, 12, 6]
@@ -563,20 +563,20 @@ def test_a_step_without_room_gives_way_to_a_withdrawal(tmp_path: Path) -> None:
     class Full(Wire):
         """A peer without room for tiles until it has heard of the withdrawal."""
 
-        def patiently(self, send: Any) -> Said:
+        def call_with_retries(self, send: Any) -> Said:
             for _ in range(9):
-                if (said := super().patiently(send)).status != 507:
+                if (said := super().call_with_retries(send)).status != 507:
                     return said
             raise AssertionError("full for ever")
 
-        def once(self, method: str, path: str, body: Any = None, **headers: str) -> Said:
+        def request_once(self, method: str, path: str, body: Any = None, **headers: str) -> Said:
             if method != "PUT" or is_told():
-                return super().once(method, path, body, **headers)
+                return super().request_once(method, path, body, **headers)
             data = b"".join(body)
             (tmp_path / "step").write_bytes(data)
             manifest, _ = read_step_manifest(tmp_path / "step", "line")
             if all(one.kind is not ObjectKind.TILE for one in manifest.items):
-                return super().once(method, path, [data], **headers)
+                return super().request_once(method, path, [data], **headers)
             if not box.catalog.frames.withdrawals("f1"):
                 box.withdraw(0)
             return Said(507)

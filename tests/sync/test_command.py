@@ -81,7 +81,7 @@ def test_a_sync_outlasts_its_own_store(tmp_path: Path, monkeypatch: pytest.Monke
         def __init__(self, _house: Any, _line: Any, _limits: Any, progress: Progress, **_how: Any) -> None:
             self._progress, self.sent = progress, SyncReport()
 
-        def round(self) -> None:
+        def run_round(self) -> None:
             rounds.append(1)
             self._progress("sync", len(rounds), 3)
             if len(rounds) == 1:

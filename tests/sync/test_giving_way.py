@@ -47,8 +47,8 @@ def kinds_taken(
     taken: list[str] = []
 
     class Watched(Wire):
-        def once(self, method: str, path: str, body: Any = None, **headers: str) -> Said:
-            said = super().once(method, path, body, **headers)
+        def request_once(self, method: str, path: str, body: Any = None, **headers: str) -> Said:
+            said = super().request_once(method, path, body, **headers)
             if method == "PUT" and said.status == 200:
                 taken.append("+".join(sorted({one.kind.value for one in last[-1].manifest.items})))
                 for kind in [one for one in meanwhile if one.value in taken[-1]]:
@@ -109,11 +109,11 @@ def test_photos_are_asked_for_some_at_a_time_and_read_when_they_are_due(
         return whole(self, sha256)
 
     class Watched(Wire):
-        def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Said:
+        def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Said:
             if path == "/api/sync" and "heads" not in json.loads(body or b""):
                 photos = len(json.loads(body or b"")["originals"])
                 asked.append((photos, len(province.tiles())))
-            return super().ask(method, path, body, **headers)
+            return super().request(method, path, body, **headers)
 
     monkeypatch.setattr(IntegrityFilter, "has_original", watched)
     sent = sync(box, Watched(province, tmp_path), originals=True)
@@ -140,7 +140,7 @@ def test_a_withdrawal_waits_for_nothing_that_comes_back(tmp_path: Path) -> None:
         def begin(self, said: Mapping[str, Any]) -> None:
             """Nothing is kept of it."""
 
-        def some(self, target: int, sent: SyncReport) -> bool:
+        def fetch_some(self, target: int, sent: SyncReport) -> bool:
             assert target > 0
             self.steps_before.append(sent.steps)
             if len(self.steps_before) == 1:

@@ -15,7 +15,6 @@ import pytest
 import shapely
 from click.testing import CliRunner
 from rasterio.warp import Resampling, calculate_default_transform, reproject
-from tests.analysis.test_cloud import overcast
 
 from flycam.analysis.change_detection import prepare_detection
 from flycam.analysis.coregistration_errors import make_resolution_mismatch_error
@@ -41,6 +40,7 @@ from flycam.pipeline.mosaic_export import export_flight
 from flycam.pipeline.orthorectification.flight_session import make_event
 from flycam.pipeline.orthorectification.flight_session import resolve_flight_event as event_for_ingest
 from tests.analysis.ground import field, ground, moved, other_light
+from tests.analysis.test_cloud_mask import overcast
 from tests.pipeline.compared import CRS, GSD_M, NORTH, WEST, Finder, Found, picture, square
 
 SHIFT_PX = (9.0, -6.0)

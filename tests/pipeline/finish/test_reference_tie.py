@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from tests.pipeline.finish.test_control import EAST, NORTH, frames, terrain
 
 from flycam.errors import InputUnusable
 from flycam.frame.tile import OrthoPatch
@@ -14,6 +13,7 @@ from flycam.geodata.reference_raster import ReferenceRaster
 from flycam.geometry.grid import compute_ground_pixel_m
 from flycam.pipeline.finish import reference_tie
 from flycam.pipeline.finish.reference_tie import match_reference, open_reference
+from tests.pipeline.finish.test_ground_control import EAST, NORTH, frames, terrain
 
 SHIFT = (1.3, -0.9)
 GSD_M, SIZE = 0.3, 900

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.ingest.video.test_clock import CAMERA, flight, motions_between
 
 from flycam.ingest.video.clock_offset import ClockOffset, estimate_offset, make_unknown_offset
 from flycam.ingest.video.image_motion import ImageMotion, LoggedPoses
 from flycam.ingest.video.video_source import VideoFrame
 from flycam.pipeline.live import clock as live_clock
 from flycam.pipeline.live.clock import DRIFT_SIGMA, LiveClock
+from tests.ingest.video.test_clock_offset import CAMERA, flight, motions_between
 
 FPS = 10
 

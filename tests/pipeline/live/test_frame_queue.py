@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.ingest.video.test_select import CAMERA, north, texture
 
 from flycam.errors import StorageFailed
 from flycam.ingest.video.clock_offset import ClockOffset
@@ -23,6 +22,7 @@ from flycam.pipeline.live.frame_pipeline import FramePipeline
 from flycam.pipeline.live.frame_queue import FrameQueue, choose_spacing
 from flycam.pipeline.live.retry_policy import RetryPolicy
 from flycam.pipeline.workspace import ignore_progress
+from tests.ingest.video.test_keyframe_selection import CAMERA, north, texture
 from tests.waiting import ENOUGH_S
 
 _DEEP_M = 72.0  # the view of `north`
@@ -151,7 +151,7 @@ class _Laying:
         self.error: BaseException | None = None
         self.patience = RetryPolicy()
 
-    def lay(self, picture: VideoFrame, _pose: object, **_: bool) -> bool:
+    def orthorectify(self, picture: VideoFrame, _pose: object, **_: bool) -> bool:
         self.clock.work(self.seconds)
         self.laid_s.append(picture.pts_ns / 1e9)
         self.late_ms.append((self.clock.monotonic_ns() - picture.arrived_ns) / 1e6)
@@ -257,7 +257,7 @@ def test_what_goes_wrong_behind_a_stream_that_fell_silent_is_heard_at_once(by: s
     told, pixels, over = north(9.0, 60.0), texture(), threading.Event()
 
     class Failing(_Laying):
-        def lay(self, picture: VideoFrame, _pose: object, **_: bool) -> bool:
+        def orthorectify(self, picture: VideoFrame, _pose: object, **_: bool) -> bool:
             assert quiet.wait(ENOUGH_S)
             if by == "laying":
                 raise StorageFailed("the disk went away: run again")

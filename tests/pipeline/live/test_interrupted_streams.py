@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.pipeline.live.test_recipe import LateClock
-from tests.serve.api.test_airborne import TOLD
 
 from flycam.catalog.records import FrameStatus
 from flycam.commands.workspace import open_workspace
@@ -34,7 +32,9 @@ from flycam.pipeline.video_frames import format_stream_name, is_stream_frame
 from flycam.pipeline.workspace import ignore_progress
 from tests.houses import House
 from tests.ingest.streaming import on_air
+from tests.pipeline.live.test_workflow import LateClock
 from tests.ports import free_port
+from tests.serve.api.test_live_flights import TOLD
 from tests.waiting import until
 
 MakeHouse = Callable[..., House]

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
-from tests.ingest.video.test_poses import GROUND_M, samples, terrain
 
 from flycam.errors import PositionMissing
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
@@ -18,6 +17,7 @@ from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.mavlink_link import LinkHealth, MavlinkLink
 from flycam.pipeline.live import live_telemetry as live_telemetry
 from flycam.pipeline.live.live_telemetry import LinkedTelemetry
+from tests.ingest.video.test_video_poses import GROUND_M, samples, terrain
 from tests.ports import free_port
 from tests.waiting import until
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.pipeline.live.test_recipe import MakeHouse, codes, flown, replays
 
 from flycam.catalog.records import FrameStatus
 from flycam.drill.ground_truth import read_truth
@@ -16,6 +15,7 @@ from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from flycam.errors import FlightLogMismatch
 from flycam.frame.warning import LOG_DOUBTFUL, format_warning
 from flycam.ingest.video.video_poses import VideoPoses
+from tests.pipeline.live.test_workflow import MakeHouse, codes, flown, replays
 
 
 def turning(folder: Path, seed: int, strips: int) -> VideoDrillReport:

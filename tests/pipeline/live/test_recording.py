@@ -19,7 +19,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tests.ingest.video.test_recording import packets_of
 
 from flycam.catalog.video_segments import VideoSegment
 from flycam.drill.video_drill import VideoDrillReport
@@ -41,6 +40,7 @@ from flycam.pipeline.workspace import ignore_progress
 from flycam.store import keys
 from tests.houses import House
 from tests.ingest.streaming import BEGUN_S, SIZE_PX, OnAir, on_air, write_film
+from tests.ingest.video.test_recorder import packets_of
 from tests.ports import free_port
 from tests.unreliable_stores import FullStore
 from tests.waiting import ENOUGH_S, until

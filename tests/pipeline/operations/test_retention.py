@@ -349,7 +349,7 @@ def test_a_process_that_is_killed_leaves_what_the_next_completes(
 import os, signal, sys
 from pathlib import Path
 from flycam.store.local import LocalStore
-from tests.pipeline.upkeep.test_retention import Clock, make
+from tests.pipeline.operations.test_retention import Clock, make
 from flycam.pipeline.operations.retention import confirm_purge
 delete, left = LocalStore.delete, [2]
 def dying(self, key):

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.pipeline.finish.test_control import GROUND, frames
 
 from flycam.errors import PoseRejected
 from flycam.frame.frame import FrameHeader, Layer, Provenance
@@ -17,6 +16,7 @@ from flycam.pipeline.orthorectification.rectification import (
     compute_ground_view,
     compute_ground_views,
 )
+from tests.pipeline.finish.test_ground_control import GROUND, frames
 
 
 def header(name: str, lon_deg: float, lat_deg: float, work_crs: str) -> FrameHeader:

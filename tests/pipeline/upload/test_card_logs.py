@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.ingest.telemetry.test_klv_film import film
-
 from flycam.pipeline.upload.card_logs import CardLogs
+from tests.ingest.telemetry.test_klv_video import film
 
 
 def test_what_a_film_holds_itself_comes_after_the_log_of_its_name_and_before_others(tmp_path: Path) -> None:

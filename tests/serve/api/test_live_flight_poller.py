@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-from tests.serve.api.test_airborne import TOLD
-
 from flycam.catalog.access_policy import UNRESTRICTED
 from flycam.catalog.catalog import Catalog
 from flycam.errors import CatalogUnavailable
@@ -18,6 +16,7 @@ from flycam.serve.api.event_stream import _PresentationStream
 from flycam.serve.api.live_flight_poller import poll_live_flights
 from flycam.serve.api.live_flights import LiveFlightFeed
 from flycam.serve.tiles.log_follower import MovedTiles, TileLogFollower
+from tests.serve.api.test_live_flights import TOLD
 from tests.serve.tiles.test_tile_route import TILE, write
 from tests.serve.world import make_workspace
 

@@ -149,8 +149,8 @@ def test_of_two_who_begin_at_once_one_presents() -> None:
     both = threading.Barrier(2)
 
     class Looked(Meeting):
-        def look(self) -> Presentation | None:
-            shown = super().look()
+        def get_current(self) -> Presentation | None:
+            shown = super().get_current()
             both.wait(ENOUGH_S)
             return shown
 

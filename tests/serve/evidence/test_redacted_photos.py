@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import shapely
 from PIL import Image
-from tests.geometry.test_seen_ground import CAMERA, EAST, HEIGHT, NORTH, PLANE, pose
 
 from flycam.catalog.access_policy import AccessPolicy
 from flycam.catalog.records import Account, FrameRecord, Role
@@ -30,6 +29,7 @@ from flycam.serve.evidence.redacted_photos import (
 from flycam.serve.tiles.terrain_cache import TerrainCache
 from flycam.store import keys
 from flycam.store.memory import MemoryStore
+from tests.geometry.test_monoplotting import CAMERA, EAST, HEIGHT, NORTH, PLANE, pose
 from tests.suites.catalog_suite import frame
 
 TERRAIN = assign_content_id(PLANE)

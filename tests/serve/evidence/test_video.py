@@ -10,13 +10,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.serve.api.test_airborne import TOLD
 
 from flycam.catalog.records import Role, Withdrawal
 from flycam.catalog.video_segments import VideoSegment
 from flycam.frame.flight import FlightState
 from flycam.serve.services import Services
 from flycam.store import keys
+from tests.serve.api.test_live_flights import TOLD
 from tests.serve.running import running
 from tests.serve.world import World, add_account, make_world
 

@@ -8,7 +8,6 @@ import httpx
 import numpy as np
 import pytest
 import shapely
-from tests.serve.tiles.test_missed import CRS, RING, frames_over
 
 from flycam.catalog.records import FrameStatus, Withdrawal
 from flycam.frame.tile_codec import decode_mask
@@ -18,6 +17,7 @@ from flycam.serve.services import Services
 from flycam.serve.tiles.outlines import OutlineCache, compute_imaged_outline
 from tests.serve.finished import finish_by_hand
 from tests.serve.running import running
+from tests.serve.tiles.test_coverage_gaps import CRS, RING, frames_over
 from tests.serve.world import DRILL, LAT, REAL, World, make_world
 
 
