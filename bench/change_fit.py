@@ -31,7 +31,7 @@ from flycam.analysis.logistic import Logistic
 
 _FILE = Path(detector_coefficients.__file__)
 WRITTEN = (
-    "LEAST_SCORE",
+    "MIN_SCORE",
     "USUAL_SHARE",
     "RIM_M",
     "BARE",
@@ -54,7 +54,7 @@ def patch_models(scenes: Sequence[Judged]) -> dict[str, object]:
     cuts["other"] = quiet_cut(left_out, "other", cuts)
     print("\n".join([f"least scores: {cuts}", *report(left_out)]))
     return {
-        "LEAST_SCORE": cuts,
+        "MIN_SCORE": cuts,
         "USUAL_SHARE": dict(weights.usual_share),
         "LIKE_SLIDE": weights.like["landslide"],
         "LIKE_FLOOD": weights.like["flood"],

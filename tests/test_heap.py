@@ -24,7 +24,7 @@ def work():
 kept = []
 before = heaps()
 if sys.argv[1] == 'one':
-    keep_one_heap()
+    limit_to_one_arena()
 threads = [threading.Thread(daemon=True, target=work) for _ in range(4)]
 [t.start() for t in threads], [t.join() for t in threads]
 print(len(heaps() - before))

@@ -36,7 +36,7 @@ const withoutUnused: Plugin = {
   apply: "build",
   resolveId(asked, importer) {
     const isUnused = NEVER_USED.some(([by, what]) => importer && by.test(importer) && what.test(asked));
-    return isUnused ? this.resolve("/src/map/neverUsed.ts", undefined) : null;
+    return isUnused ? this.resolve("/src/map/openlayersStubs.ts", undefined) : null;
   },
 };
 

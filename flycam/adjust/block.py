@@ -176,7 +176,7 @@ class Adjustment:
     """The adjusted block.
 
     accepted   False where the adjustment did not improve on the priors by its own evidence: `frames` and
-               `interiors` are then the priors, and `why` says it
+               `interiors` are then the priors, and `reason` says it
     interiors  by camera key
     points_m   tracks×3, NaN where a track was rejected; point_sigma_m tracks×3
     residual_px  N×2, of every observation in `Block.ties` (held-out ones included); NaN where rejected
@@ -185,7 +185,8 @@ class Adjustment:
     frame_covariance  n×6×6 of (east, north, up) m and the turns about the camera's axes (rad) of each frame,
                relative to the common shift of the ground that the block shows; None where the priors were
                kept
-    control_off_m  control points×3, where the block shows each minus where it is said to be (NaN where it
+    control_residual_m  control points×3, where the block shows each minus where it is said to be (NaN where
+                        it
                cannot be placed); None where the priors were kept
     """
 

@@ -66,7 +66,8 @@ class Landmarks:
     def find(
         self, grey: Bytes, spot: CameraStation, terrain: TerrainGrid, recent: int, max_count: int
     ) -> LandmarkMatches:
-        """Landmarks found again in a picture, of up to `most` looked for: half of them last seen by frames
+        """Landmarks found again in a picture, of up to `max_count` looked for: half of them last seen by
+        frames
         numbered `recent` or higher, half of those that only earlier frames saw.
         """
         uv, jacobian = _seen(spot, terrain, self.point)
@@ -150,7 +151,8 @@ class Landmarks:
 
 
 def detect_corners(grey: Bytes, taken_px: Floats, max_count: int) -> Floats:
-    """Up to `most` corners of a picture N×2 (whole pixels), spread evenly, away from places already taken."""
+    """Up to `max_count` corners of a picture N×2 (whole pixels), spread evenly, away from places already
+    taken."""
     height, width = grey.shape
     apart = max(width // _CORNER_SPACING_PART, TEMPLATE_PX // 2)
     mask = np.zeros_like(grey)

@@ -49,7 +49,7 @@ def plan_pairs(
     neighbours: int = 6,
     across: int = 4,
 ) -> PairPlan:
-    """Pairs whose footprints share at least `least_share` of the smaller one.
+    """Pairs whose footprints share at least `min_share` of the smaller one.
 
     Each frame asks for its `neighbours` best and for its `across` best of other strips; a pair is made if
     either asks. Outlines are grown by twice the error that the priors' sigmas make on the ground.

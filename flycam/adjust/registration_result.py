@@ -28,7 +28,7 @@ class RegistrationResult:
     """A frame's pose for the map.
 
     pose     source REGISTERED where evidence or neighbours corrected it, else the log's own
-    refusal  None: by its own evidence
+    failure  None: by its own evidence
     seam_m   (by the log's pose, by this one): median step on the ground between this frame and those on the
              map at the landmarks they share; NaN where there are none
     """

@@ -47,7 +47,7 @@ def refine_ties(
     """The same observations, moved; and which of them (bool N) look like their track's best view.
 
     Reads every frame's pixels once more, twice where slabs of a long flight's tracks share it; about
-    `most_windows` windows of 1.1 kB are all that is held of them at once.
+    `max_windows` windows of 1.1 kB are all that is held of them at once.
     """
     slabs = _slabs(ties, max_windows)
     pictures = [int(np.unique(one.frame).size) for one in slabs]
@@ -71,7 +71,7 @@ def _report_progress(progress: Callable[[str, int, int], None], before: int, tot
 
 
 def _slabs(ties: Ties, max_observations: int) -> list[Ties]:
-    """Runs of whole tracks with about `most` observations each, their tracks numbered from 0.
+    """Runs of whole tracks with about `max_observations` observations each, their tracks numbered from 0.
 
     Tracks are numbered by their first frame, so a run sees few frames.
     """

@@ -46,7 +46,7 @@ class TieOptions:
 
     features      salient points a frame
     per_cell      tracks wanted in each cell of an 8×8 grid over a frame (6: up to 384 a frame)
-    most_windows  windows of pictures held at once, 1.1 kB each: some 220 frames are sharpened in one go
+    max_windows   windows of pictures held at once, 1.1 kB each: some 220 frames are sharpened in one go
     """
 
     features: int = 3000

@@ -73,7 +73,7 @@ def _no_poses() -> PosesWithPriors:
 
 
 def _spread(m: PairMatches, max_count: int) -> Indices:
-    """Up to `most` matches of a pair, evenly through them."""
+    """Up to `max_count` matches of a pair, evenly through them."""
     return np.unique(np.linspace(0, m.i.size - 1, max_count).astype(np.int64)) if m.i.size else m.i
 
 

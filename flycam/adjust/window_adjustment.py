@@ -58,7 +58,7 @@ class WindowOptions:
 class AdjustmentWindow:
     """What is adjusted: n frames in order of time, Q landmarks, N observations sorted by landmark.
 
-    told             the log's poses; centre n×3 and rotation n×3×3 as they are believed now
+    logged           the log's poses; centre n×3 and rotation n×3×3 as they are believed now
     held             n bool, settled before
     frame, landmark  N indices; uv_px N×2 in pictures of the interior's size
     point            Q×3

@@ -59,7 +59,7 @@ class DetectorWeights:
     like         by kind: which of overlapping patches is kept, and as what
     right        by kind: whether one that is kept is what it is taken for
     usual_share  by kind: how many of those are
-    least_score  by kind: what is less likely is not shown
+    min_score    by kind: what is less likely is not shown
     """
 
     like: Mapping[ChangeKind, Logistic]

@@ -123,7 +123,7 @@ def coregister_images(
     """How AFTER lies on BEFORE, both laid on one grid by their coordinates.
 
     before_rgb, after_rgb uint8 H×W×3; before_seen, after_seen bool H×W; gsd_m the side of a pixel. reach_m
-    is how far off AFTER may lie. Raises NotRegistered where the evidence is too poor, saying why.
+    is how far off AFTER may lie. Raises CoregistrationFailed where the evidence is too poor, saying why.
     """
     common = int(np.count_nonzero(before_seen & after_seen))
     if not common:

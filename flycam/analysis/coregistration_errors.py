@@ -75,7 +75,7 @@ def make_resolution_mismatch_error(
 ) -> CoregistrationFailed:
     """One is so much coarser than the other that they show different things.
 
-    least_m  the pixel at which the finer one could be compared, to two figures, rounded up
+    min_gsd_m  the pixel at which the finer one could be compared, to two figures, rounded up
     is_file  whether the finer one is a file, which flycam does not export
     """
     pixel = f"{min_gsd_m:.2g}"

@@ -28,9 +28,9 @@ _MIN_UNLIKE = 0.05
 class PriorWater:
     """On the work grid H×W.
 
-    there   bool: was water before
-    away_m  float32: metres to the nearest of it or of the lowest ground, 150 at the most
-    over_m  float32: height above the nearest, -6 to 12 m; 12 where none is within 150 m
+    mask    bool: was water before
+    distance_m  float32: metres to the nearest of it or of the lowest ground, 150 at the most
+    height_m  float32: height above the nearest, -6 to 12 m; 12 where none is within 150 m
     unlike  float32: ln of how far a place's colour of the after-date is from that of the nearest (some 30 m
             of it) then; 0 where none is within 150 m
     """

@@ -18,7 +18,7 @@ _LINE = 1
 class ProximityPairs:
     """Pairs (P of them) of an area and a thing within reach of it, by area, then by distance.
 
-    areas, things  indices
+    areas, features  indices
     distance_m     0: the thing lies in the area, at least a part of it
     under_m        length of what of a line lies in the area; NaN: the thing is no line
     place_m        Px2, where the thing is touched: the middle of its longest piece in the area, else its

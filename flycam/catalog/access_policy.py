@@ -164,7 +164,8 @@ class AccessPolicy:
     ) -> bool:
         """Whether what shows this ground (WKB, lon/lat; None: nobody knows) shows any that is withheld.
 
-        masks_m  masked ground counts within this at most: what masks cover is small, and not known from afar
+        redaction_margin_m  masked ground counts within this at most: what masks cover is small, and not known
+                            from afar
         """
         if self._ground.shape.is_empty:
             return False

@@ -58,7 +58,8 @@ class Accounts:
         """Write or overwrite an account. Its new token replaces all that it had; what was made with them and
         the guest links that it made end. A person of the sign-in service whose it was may come again.
 
-        told  the line of the audit log that tells of it, on disk together with it and those of what ended
+        audit_entry  the line of the audit log that tells of it, on disk together with it and those of what
+                     ended
         """
         again = update(identities).where(identities.c.name == account.name).values(barred_ns=None)
         with self._database.write(alone_in=tables.audit_log) as connection:

@@ -81,7 +81,7 @@ class AuditKey:
         self._signer: Signer | None = None
 
     def read(self) -> Signer | None:
-        """The key; None while nothing was signed here. Raises StorageTrouble (the file is no key)."""
+        """The key; None while nothing was signed here. Raises StorageFailed (the file is no key)."""
         with self._lock:
             self._signer = self._signer or self._kept()
             return self._signer
@@ -89,7 +89,7 @@ class AuditKey:
     def get_or_create(self, last_seq: int, last_digest: str) -> Signer:
         """The key, made now where there is none: for a log whose last line is this one (0: none).
 
-        The caller is alone in the log, so no two processes make one for it. Raises DiskFull, StorageTrouble.
+        The caller is alone in the log, so no two processes make one for it. Raises DiskFull, StorageFailed.
         """
         signer = self.read()
         if signer is not None:

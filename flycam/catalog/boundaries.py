@@ -82,7 +82,7 @@ class Boundaries:
 
     def extent(self, on_date: date | None = None, exclude: Collection[str] = ()) -> BoundsLonLat | None:
         """(west, south, east, north) in degrees of the communes in force on a date, or the latest, but for
-        those of the codes `without`."""
+        those of the codes `exclude`."""
         c = tables.communes.c
         sides = func.min(c.west), func.min(c.south), func.max(c.east), func.max(c.north)
         query = select(*sides).where(_in_force(on_date), c.code.not_in(exclude))

@@ -58,7 +58,7 @@ class Changes:
 
         replaced  next lines of changes whose place those take, with what the audit log tells of each; all of
                   it or nothing. Raises StoreConflict if somebody else has added to one of these.
-        of_flights  flights that the event of these lines has; StoreConflict where one was moved out of it.
+        flight_ids  flights that the event of these lines has; StoreConflict where one was moved out of it.
         """
         if not lines:
             return 0

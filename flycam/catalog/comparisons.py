@@ -86,7 +86,7 @@ class Comparisons:
         """Keep those that are not known yet, with what the audit log tells of so many; how many were not.
         windows: of the one that is added; what comes from another box has none. One that is known without
         doubts and warnings, for it came through a box before schema 20, takes those of the same that has.
-        of_flights: flights that their event has; StoreConflict where one was moved out of it."""
+        flight_ids: flights that their event has; StoreConflict where one was moved out of it."""
         if not records:
             return 0
         c = comparisons.c

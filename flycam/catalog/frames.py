@@ -50,7 +50,7 @@ class Frames:
         FlightBusy if this process held the lock of their flight and lost it: who has it now may be through
         with the flight, and nobody would lay what is recorded after.
 
-        are_kept  the originals of those that are used lie in the store, as `KeptOriginals.note` asks for
+        is_stored  the originals of those that are used lie in the store, as `KeptOriginals.note` asks for
         """
         standing: dict[str, FrameRecord] = {}
         order: list[str] = []

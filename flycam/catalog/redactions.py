@@ -37,7 +37,8 @@ class Redactions:
     ) -> list[RedactionRecord]:
         """Add lines; those of them that were not here.
 
-        told  by `line_id` what the audit log tells of each that was not: both are written, or neither
+        audit_entries  by `line_id` what the audit log tells of each that was not: both are written, or
+                       neither
         """
         if not lines:
             return []

@@ -103,7 +103,8 @@ class Retention:
     ) -> None:
         """Record that originals are to be let go, all or none, with the audit log's lines.
 
-        subjects  flights and events that they belong to. Raises ListChanged where one of them is held by now
+        subjects  flights and events that they belong to. Raises DueListChanged where one of them is held by
+                  now
         """
         c = mine.retention_holds.c
         of_them = select(mine.retention_holds).where(c.subject.in_(list(subjects)))

@@ -27,7 +27,7 @@ _AUTHORITY = "cluster"  # folder under DATA
 
 @contextmanager
 def open_cluster(workspace: Workspace, settings: Settings) -> Iterator[Workspace]:
-    """The house with the cluster of FLYCAM_CLUSTER, if any. Raises ClusterUnavailable, WorkerUnfit."""
+    """The house with the cluster of FLYCAM_CLUSTER, if any. Raises ClusterUnavailable, WorkerIncompatible."""
     if settings.cluster is None:
         yield workspace
         return

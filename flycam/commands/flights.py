@@ -67,7 +67,13 @@ def inspect_command(
 @click.option(
     "--flight", "into", metavar="ID|NAME|auto", help="Flight that the photos join, such as one filmed live."
 )
-@click.option("--relay", is_flag=True, help="Lay a flight on the map again on the terrain known now.")
+@click.option(
+    "--reprocess",
+    "--relay",
+    "reprocess",
+    is_flag=True,
+    help="Lay a flight on the map again on the terrain known now.",
+)
 @wrap_command
 def ingest_command(*, data_dir: str | None, **options: Any) -> CommandOutput:
     """Photos, or a film, to a mosaic in the store, on terrain, clipped to communes."""
@@ -100,7 +106,7 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> CommandOutput:
                 register_communes(workspace, options["communes"])
             request = replace(parse_ingest_options(options), own_dem=options["dem"])
             labels = FlightLabels(name=options["name"], event=options["event"], gsd_m=options["gsd_m"])
-            how = {"relay": options["relay"], "into": options["into"], "early": early}
+            how = {"reprocess": options["reprocess"], "into": options["into"], "prefetch": early}
             report = retry_on_outage(
                 workspace,
                 lambda progress: ingest_flight(workspace, request, labels, progress, **how),

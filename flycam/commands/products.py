@@ -89,7 +89,10 @@ def finish_command(
     "--dsm", is_flag=True, help="The ground it was finished on instead: heights, own surface or not."
 )
 @click.option(
-    "--figures", is_flag=True, help="Each pixel's expected error (m) and age (h) instead of its colour."
+    "--figures",
+    "with_figures",
+    is_flag=True,
+    help="Each pixel's expected error (m) and age (h) instead of its colour.",
 )
 @click.option("--contours", type=FILE_PATH, help="Also its contour lines: .gpkg or .geojson.")
 @click.option("--contour-interval", "interval_m", type=float, default=5.0, show_default=True, help="Metres.")
@@ -109,7 +112,7 @@ def export_command(
     from flycam.pipeline.mosaic_export import export_contours, export_flight, export_surface
     from flycam.pipeline.operations.audit_check import record_audit_entry
 
-    whole = not options["figures"] and all(options[name] is None for name in ("commune", "crs", "gsd_m"))
+    whole = not options["with_figures"] and all(options[name] is None for name in ("commune", "crs", "gsd_m"))
     if dsm and not whole:
         raise OptionUnusable(
             _("--dsm is written whole, on its own posts: leave --commune, --crs, --gsd, --figures")

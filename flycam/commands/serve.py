@@ -86,7 +86,7 @@ def serve_command(
 
 
 def _load_certificate(tls: TlsSettings, data_dir: Path, host: str) -> TlsCertificate | None:
-    """What is loaded for it is loaded where it is asked for. Raises OptionUnusable, StorageTrouble."""
+    """What is loaded for it is loaded where it is asked for. Raises OptionUnusable, StorageFailed."""
     if tls.certificate is not None:
         from flycam.serve.tls import ExternalTlsCertificate
 

@@ -71,7 +71,13 @@ _MAX_OFFSET_S = 1e10
 @click.option("--realtime", "is_realtime", is_flag=True, help="Play the file at its own speed.")
 @click.option("--gsd", "gsd_m", type=float, help="Ground sample distance in metres (default: the video's).")
 @click.option("--flight", "into", help="Flight that the film joins, by id or name (default: one of its own).")
-@click.option("--relay", is_flag=True, help="Lay a film that is on the map again, by this log.")
+@click.option(
+    "--reprocess",
+    "--relay",
+    "reprocess",
+    is_flag=True,
+    help="Lay a film that is on the map again, by this log.",
+)
 @click.option("--event", help="Storm, flood or drill this flight belongs to.")
 @click.option("--name", help="Label of the flight (default: the video's name).")
 @wrap_command
@@ -88,7 +94,7 @@ def live_command(
     offset_s = options["clock_offset_s"]
     if offset_s is not None and not abs(offset_s) < _MAX_OFFSET_S:
         raise OptionUnusable(_("--clock-offset {offset_s:g}: give seconds", offset_s=offset_s))
-    if options["relay"] and (options["is_realtime"] or is_stream(options["video"])):
+    if options["reprocess"] and (options["is_realtime"] or is_stream(options["video"])):
         raise OptionUnusable(
             _("--relay: only a film that is read whole is laid again: give the file, without --realtime")
         )
@@ -176,7 +182,7 @@ def ingest_video(data_dir: str | None, film: Path, options: dict[str, Any]) -> C
         camera=options["camera"],
         clock_offset_s=options["clock_offset_s"],
         into=options["into"],
-        reprocess=options["relay"],
+        reprocess=options["reprocess"],
     )
     labels = FlightLabels(**{key: options[key] for key in ("name", "event", "gsd_m")})
     return _ingest(data_dir, request, labels, options["dem"], options["datum"], options["communes"])

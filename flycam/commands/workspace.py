@@ -68,12 +68,12 @@ def open_workspace(
     waits: bool = False,
     serves_originals: bool = False,
 ) -> Iterator[tuple[Workspace, Settings]]:
-    """The house at --data DIR, else FLYCAM_DATA. Raises NotFound, StorageTrouble.
+    """The house at --data DIR, else FLYCAM_DATA. Raises NotFound, StorageFailed.
 
-    begins        a house that is not there is made: by what brings something in, or asks of a new machine
+    creates       a house that is not there is made: by what brings something in, or asks of a new machine
     is_store_new  its store begins anew, on purpose, whatever the catalogue names in it
     waits         for the store's disk, for as long as it takes
-    hands_out     a file is written for others: who may read it is for the umask of this shell to say, and
+    serves_originals  a file is written for others: who may read it is for the umask of this shell to say, and
                   nobody else may write it
     """
     from flycam.catalog.catalog import open_catalog
@@ -110,7 +110,7 @@ def open_workspace(
 
 
 def create_private_folder(folder: Path) -> None:
-    """Make a data folder that nobody but its owner enters. Raises StorageTrouble.
+    """Make a data folder that nobody but its owner enters. Raises StorageFailed.
 
     So is an empty one that was made beforehand, unless it is closed to others already: then whoever made it
     has said who else may enter. One that is in use stays as it is; `flycam doctor` tells where it is open.

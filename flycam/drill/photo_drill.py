@@ -149,7 +149,7 @@ def make_drill(
     photos   (strips, photos per strip), side overlap 65 %, forward 75 %
     noise    factor on the errors of the metadata; 0 writes exact poses
     gsd_m    on ground at the height flown, seen from straight above; the world is built a quarter finer
-    dem_shift_m, dem_error_m, dem_error_length_m   what is wrong with the terrain model: see TerrainError
+    dem_shift_m, dem_error_m, dem_error_length_m   what is wrong with the terrain model: see TerrainErrorModel
     pitch_deg     of the gimbal, -90 (nadir) to -50
     yaw_step_deg  1-sigma of the gimbal's yaw error, another in each strip
     readout_ms    of a rolling shutter: each row is rendered from where the aircraft then was; 0: all at once
@@ -223,7 +223,7 @@ def write_drill(
     photos/*.JPG, dem.tif, communes.geojson, truth/ (poses.csv, truth.json, ortho.tif, surface.tif and, after
     the storm, changes.geojson); with a rolling shutter also camera.json, for `--camera`. A folder that holds
     an older drill is replaced. Raises InputUnusable where `out` holds something else, DiskFull or
-    StorageTrouble where it cannot be written.
+    StorageFailed where it cannot be written.
     progress(done, all) is called as photos are written.
     """
     with stage_folder(Path(out)) as staging:

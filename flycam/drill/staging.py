@@ -29,7 +29,7 @@ _WHY_VI = {
 def stage_folder(out: Path) -> Iterator[Path]:
     """An empty folder beside `out` that takes its place when all went well; an older drill there is replaced.
 
-    Raises InputUnusable where `out` holds something that is no drill, DiskFull or StorageTrouble where it
+    Raises InputUnusable where `out` holds something that is no drill, DiskFull or StorageFailed where it
     cannot be written; whatever happens, nothing half-written stays.
     """
     _refuse_other(out)

@@ -18,7 +18,7 @@ def decompress_zstd(data: bytes) -> bytes:
 
 def parse_bounded_json(data: bytes, max_values: int) -> Any:
     """JSON read. Each of its values takes some 100 bytes of memory, however few it takes here: ValueError,
-    before it is read, where there may be more than `most_values`, or more than a program writes in so many
+    before it is read, where there may be more than `max_values`, or more than a program writes in so many
     bytes; also where it is nested too deep."""
     values = data.count(b",") + data.count(b"[") + data.count(b"{")
     if values > max_values or values * _MIN_BYTES_PER_VALUE > len(data) + _FEW * _MIN_BYTES_PER_VALUE:

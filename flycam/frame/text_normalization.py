@@ -78,7 +78,7 @@ def is_encodable(name: str) -> bool:
 def validate_name(text: str, max_length: int = MAX_NAME_LENGTH, *, option: str = "") -> str:
     """Return a name that a person gives to something (a flight, an event, an account, a layer), `tidy`.
 
-    Raises InputUnusable for an empty one, more than `most` letters, or characters that are not plain;
+    Raises InputUnusable for an empty one, more than `max_length` letters, or characters that are not plain;
     OptionUnusable where it is the value of an `option`.
     """
     name = normalize_name(text)

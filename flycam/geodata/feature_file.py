@@ -60,7 +60,7 @@ def write_features(
 
     GeoJSON is written in WGS 84, as its standard asks; `members` (geometries in `crs`, words, or layers, each
     a collection of its own) stand beside its features, in the collection itself. Raises OptionUnusable for
-    another suffix than .gpkg or .geojson, StorageTrouble, CrsMissing.
+    another suffix than .gpkg or .geojson, StorageFailed, CrsMissing.
     """
     require_feature_file(path)
     driver = _DRIVERS[path.suffix.lower()]

@@ -92,7 +92,7 @@ class CogWriter:
 
         bands  how many, or what each of them holds
 
-        Raises CrsMissing for an unknown `crs`, StorageTrouble or DiskFull if the folder cannot be written.
+        Raises CrsMissing for an unknown `crs`, StorageFailed or DiskFull if the folder cannot be written.
         """
         named = () if isinstance(bands, int) else tuple(bands)
         count = bands if isinstance(bands, int) else len(named)
@@ -201,7 +201,7 @@ def write_cog(
 ) -> None:
     """Write rows×cols×bands pixels and a rows×cols mask (nonzero = data) as a COG, whole or not at all.
 
-    `bands`: what each holds, if that is to be said. Raises CrsMissing, DiskFull, StorageTrouble.
+    `bands`: what each holds, if that is to be said. Raises CrsMissing, DiskFull, StorageFailed.
     """
     rows, cols, count = rgb.shape
     with CogWriter(

@@ -60,9 +60,9 @@ def read_vector_layers(
     path: Path, *, skip_geometry_types: tuple[str, ...] = (), max_features: int | None = None
 ) -> list[VectorLayer]:
     """Every layer with geometry, in the file's order, but for those whose geometry type has one of the words
-    `passing_over`.
+    `skip_geometry_types`.
 
-    Raises SourceUnreadable (also for more than `most_features` in all, told before any is read), CrsMissing
+    Raises SourceUnreadable (also for more than `max_features` in all, told before any is read), CrsMissing
     (not stated, or coordinates that cannot be degrees although degrees are stated).
     """
     path = Path(path)

@@ -112,7 +112,7 @@ def compute_tile_error(
     known.
 
     to_work         map from EPSG:3857 metres to the work CRS, valid over the tile
-    ground          its height and slope at large: what stands on it is no slope that rays meet
+    terrain         its height and slope at large: what stands on it is no slope that rays meet
     height_sigma_m  256×256, as `compute_tile_height_sigma` gives it
     Exact on a lattice of every 32nd pixel, variances linear between.
     """

@@ -57,7 +57,7 @@ def make_empty_features() -> Features:
 def find_features(
     pixels: Bytes, *, max_features: int = 4000, cells: int = 16, up_deg: float | None = None
 ) -> Features:
-    """Up to `most` features of a picture H×W×3 (RGB) or H×W uint8.
+    """Up to `max_features` features of a picture H×W×3 (RGB) or H×W uint8.
 
     cells   the picture is divided into cells × cells; the strongest points of each are taken in turn
     up_deg  direction, clockwise from the picture's right, that descriptors are turned by (north, say);
@@ -124,7 +124,7 @@ def rotate_descriptors(descriptor: Bytes, quarters: int) -> Bytes:
 def select_evenly(
     uv: Floats, response: Floats, size_px: tuple[int, int], cells: int, max_points: int
 ) -> Indices:
-    """Indices of up to `most` points N×2, taken from cells × cells in turn, strongest first in each."""
+    """Indices of up to `max_points` points N×2, taken from cells × cells in turn, strongest first in each."""
     cell = compute_cell_index(uv, size_px, cells)
     order = np.lexsort((uv[:, 1], uv[:, 0], -response, cell))
     rank = rank_in_group(cell[order])

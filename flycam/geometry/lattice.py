@@ -205,7 +205,8 @@ class FrameLattices:
             yield FrameLattices(some(self.tiles, 1, first, stop), quarters)
 
     def restrict(self, source_range: TileRange, tiles: TileRange, wanted: NDArray[np.bool_]) -> FrameLattices:
-        """Lattices that were made for the range `of`, less all but the wanted tiles (row by row) of another
+        """Lattices that were made for the range `source_range`, less all but the wanted tiles (row by row) of
+        another
         range, and numbered in that one."""
 
         def some(lattices: list[TileLattices], parts: int) -> list[TileLattices]:

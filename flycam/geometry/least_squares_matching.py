@@ -72,7 +72,7 @@ def fit_patches(
     """Move uv_second until the second picture shows there what the first shows at uv_first[of].
 
     first      M×33×33 windows around the rounded points uv_first M×2 (`cut_patch_windows`)
-    of         N, which of them each of the second is compared with, ascending
+    index      N, which of them each of the second is compared with, ascending
     second     N×33×33 windows around the rounded uv_second N×2
     affine     N×2×2, how a step in the first picture becomes one in the second
     """

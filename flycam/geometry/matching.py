@@ -46,7 +46,7 @@ def match_mutual_best(
     """Matches among candidate pairs (i, j): best of each other, by far, and alike.
 
     ratio  a match's distance over that of the second best candidate of either side, at most
-    alike  least cosine of the two descriptors
+    min_similarity  least cosine of the two descriptors
     Returns (i, j, cosine) of the matches, sorted by i. Exact whatever the order of the sums.
     """
     if i.size == 0:

@@ -35,7 +35,7 @@ class TemplateMatches:
     """N windows found again.
 
     uv_px     N×2, where the window's middle lies; NaN where its picture has no contrast there
-    likeness  N, correlation -1…1 at that place
+    correlation  N, correlation -1…1 at that place
     margin    N, by how much it stands above the best other place; 0 at the rim of the search
     """
 

@@ -88,7 +88,8 @@ def orthorectify_thumbnail(
 
 
 def count_agreeing_windows(a: OrthoThumbnail, b: OrthoThumbnail, max_windows: int = ALL_WINDOWS) -> int:
-    """How many of up to `most` windows where `a` and `b` both have pixels are found clearly, at one shift."""
+    """How many of up to `max_windows` windows where `a` and `b` both have pixels are found clearly, at one
+    shift."""
     return len(find_common_shifts(a, b, max_windows))
 
 

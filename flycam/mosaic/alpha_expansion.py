@@ -99,7 +99,7 @@ def expand_label(
     """Pixels (H×W bool) that label `alpha` takes so that the energy becomes as small as one expansion can
     make it; none where nothing is won.
 
-    looks, data  what alpha shows, and its cost, over the window
+    features, data  what alpha shows, and its cost, over the window
     active       pixels that may change; alpha's own do not count
     """
     owned = window.owner == alpha

@@ -23,8 +23,8 @@ _Touching = Mapping[_Block, list[tuple[str, TileRange]]]
 class ReplacedPlacements:
     """A frame that was laid again.
 
-    stands     (exterior version, terrain id) of the placement in force; None: the frame was set aside
-    gone       id of each placement before it, with the base-zoom tiles of its patch (None: it had none)
+    current    (exterior version, terrain id) of the placement in force; None: the frame was set aside
+    superseded  id of each placement before it, with the base-zoom tiles of its patch (None: it had none)
     placement  id of the placement in force; None: the frame was set aside, or it does not matter
     """
 

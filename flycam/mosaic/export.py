@@ -67,12 +67,13 @@ def export_cog(
 
     Pixels lie on multiples of `compute_gsd_m` in `crs` (of the like number of degrees if `crs` is
     geographic), are taken (`resample`) from the coarsest zoom that is not coarser than `compute_gsd_m`, and
-    are masked where less than half of the ground around them has data. `compress` as in `CogWriter`; `look`:
+    are masked where less than half of the ground around them has data. `compress` as in `CogWriter`;
+    `decoding`:
     what of the tiles is written instead of colours, and taken as it says. `workers` threads read and
     resample.
 
     Raises NotFound if there is nothing to write (no tiles, or none inside the polygon), CrsMissing, DiskFull,
-    StorageTrouble, ObjectMissing, TileCorrupt. Nothing half-written is left under `out_path`.
+    StorageFailed, ObjectMissing, TileCorrupt. Nothing half-written is left under `out_path`.
     """
     extent = find_data_bounds(store, tile_log, mosaic)
     grid = make_output_grid(extent, crs, gsd_m, polygon)

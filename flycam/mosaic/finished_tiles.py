@@ -73,7 +73,8 @@ def finish_tiles(
         `geometry.orthorectification`: what is not asked for may be left out. A frame is asked for at places
         near the ground it owns. Called from `workers` threads.
     error_of(frame_id, tile)  expected error of its pixels there, 256×256 float32 metres
-    hidden       what stands in for ground inside the mosaic that every frame believes hidden; None: it stays
+    occlusion_fill  what stands in for ground inside the mosaic that every frame believes hidden; None: it
+                    stays
                  empty
     ground       `find_inner_owners(plan)`, where there is something hidden, if it is at hand
     block_tiles  side of a block: only memory and time depend on it

@@ -25,7 +25,7 @@ def trace_mosaic_footprint(
 ) -> tuple[BaseGeometry, float]:
     """(polygons in Web Mercator metres, side of the pixels they were traced on); empty without a pixel.
 
-    Raises ObjectMissing, TileCorrupt, StorageTrouble.
+    Raises ObjectMissing, TileCorrupt, StorageFailed.
     """
     heads = _coarse_heads(tile_log, mosaic)
     if not heads:

@@ -39,7 +39,7 @@ def apply_amendments(
 ) -> MosaicTile:
     """What these amendments leave of a base tile's state, in the epoch that they give it.
 
-    laid  the id of the placement that a frame's pixels were made with, by frame, as far as it is known
+    placements  the id of the placement that a frame's pixels were made with, by frame, as far as it is known
 
     Pixels of withdrawn frames become no data, whatever the epoch: a box that never saw where a frame lay
     gives its tiles no epoch of their own. Where the epoch is another one, so do pixels of frames that were

@@ -44,7 +44,7 @@ PixelsWithMask = tuple[NDArray[Any], NDArray[np.bool_]]
 class TileDecoding:
     """What is taken out of tiles: pixels of `dtype`, and where there is data.
 
-    of     from a tile's object, by its id
+    decode  from a tile's object, by its id
     bands  how many there are, or what each of them holds, as `CogWriter` is told
     mixed  between pixels; else of the nearest one, for the mean of two ages is no time of any picture
     """

@@ -163,7 +163,7 @@ def _sweeps(
     reach_px: int,
     max_sweeps: int,
 ) -> Iterator[int]:
-    """Try every frame in its window, until nothing moves, in at most `most` sweeps; yields after each.
+    """Try every frame in its window, until nothing moves, in at most `max_sweeps` sweeps; yields after each.
 
     A frame that took nothing is tried again only after something moved in its window: it would take nothing.
     """

@@ -14,7 +14,7 @@ from flycam.store.regular_file import create_regular
 
 
 def write_file_atomically(out: Path, data: bytes) -> None:
-    """Write it in place of what was there, a link included. Raises DiskFull, StorageTrouble."""
+    """Write it in place of what was there, a link included. Raises DiskFull, StorageFailed."""
     part = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with create_regular(part) as file:

@@ -20,11 +20,11 @@ from flycam.store.fsync import sync_filesystem, sync_path
 def replace_folder(out: Path, find_foreign_file: Callable[[Path], str | None]) -> Iterator[Path]:
     """A new folder to write into; it becomes `out` when the block ends, in place of an older one.
 
-    stranger_in  names something in a folder that an older one does not hold: that is never replaced
+    find_foreign_file  names something in a folder that an older one does not hold: that is never replaced
 
     What a killed run left is taken away. Between the two renames of a replacement a reader may find none for
     a moment; a program killed there leaves the older one aside, and the next run puts it back.
-    Raises InputUnusable (not a place for a folder), DiskFull, StorageTrouble; whatever the block raises.
+    Raises InputUnusable (not a place for a folder), DiskFull, StorageFailed; whatever the block raises.
     """
     try:
         place = out.expanduser().resolve()  # a link stays, and what it leads to is replaced

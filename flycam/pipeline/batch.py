@@ -85,10 +85,10 @@ class IngestReport:
 
     used      photos of this run that are on the map; in_flight: all that its flight has there
     new       frames merged by this run (0 when the same bytes are ingested again)
-    relaid    frames laid again on other terrain
-    mended    tiles that were lost or damaged
+    reprocessed  frames laid again on other terrain
+    repaired  tiles that were lost or damaged
     notes     what was done or not done besides, as `flycam.frame.warning` keeps it
-    left_out  frames left out, each with its reason and a sentence
+    rejections  frames left out, each with its reason and a sentence
     communes  by covered area, largest first
     """
 
@@ -122,12 +122,13 @@ def ingest(
 ) -> IngestReport:
     """Photos to a published live-quality mosaic; see the recipe above. Idempotent.
 
-    relay  lay frames that are on the map again on the terrain of today, whatever it is
-    into   the flight that the photos join (id, name, or "auto"; see
-    `flycam.pipeline.orthorectification.flight_join`) early  looks at the photos that were begun before
+    reprocess  lay frames that are on the map again on the terrain of today, whatever it is
+    into       the flight that the photos join (id, name, or "auto"; see
+               `flycam.pipeline.orthorectification.flight_join`)
+    prefetch   looks at the photos that were begun before
 
     Raises InputUnusable when nothing of the input can be used, NameTaken, FlightBusy when another process
-    writes this flight now, StorageTrouble when store, disk or database fail (run again).
+    writes this flight now, StorageFailed when store, disk or database fail (run again).
     """
     started_ns = workspace.clock_ns()
     workspace = enable_eviction(workspace)
@@ -203,7 +204,7 @@ def ingest(
 class _Plan:
     """What an ingest is going to do with the frames that see ground.
 
-    again       frames that are on the map and are laid again, or in another layer
+    reprocess   frames that are on the map and are laid again, or in another layer
     rejections  frames left out; more are added while frames are made
     """
 

@@ -57,7 +57,7 @@ class ServerCertificate:
     authority    the authority's certificate (PEM), for whoever is to believe it
     fingerprint  SHA-256 of that certificate (DER), 64 hex digits
     names        what the server's certificate is for: host names and addresses
-    made         whether the server's certificate was made just now
+    is_new       whether the server's certificate was made just now
     """
 
     path: Path
@@ -83,7 +83,7 @@ def issue_server_certificate(
     folder: Path, names: Collection[str], now: datetime | None = None
 ) -> ServerCertificate:
     """The certificate of a server under these names and addresses, by the folder's own authority; what is
-    missing is made, durably, before it is told. Raises DiskFull, StorageTrouble (the authority's file is
+    missing is made, durably, before it is told. Raises DiskFull, StorageFailed (the authority's file is
     damaged).
     """
     now = now or datetime.now(UTC)
@@ -114,7 +114,7 @@ def make_member_certificate(folder: Path, file: Path) -> str:
     all who had a file of this one.
 
     Returns the authority's fingerprint, SHA-256 in hex. Raises OptionUnusable where the file is something
-    else, DiskFull, StorageTrouble.
+    else, DiskFull, StorageFailed.
     """
     _make(folder)
     authority = _authority(folder)

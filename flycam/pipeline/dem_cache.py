@@ -30,8 +30,9 @@ _failed: dict[_DemKey, tuple[float, DataDamaged]] = {}
 def fetch_dem(workspace: Workspace, dem: DemRecord, failure_ttl_s: float = 0.0) -> Path:
     """The file to read registered terrain from; one fetches it, others that ask meanwhile take what it found.
 
-    believed_s  what was found of a damaged file at most so long ago is said again without looking
-    Raises NotWhole where its bytes are lost or damaged, and what the store raises. Safe to use from several
+    failure_ttl_s  what was found of a damaged file at most so long ago is said again without looking
+    Raises DataDamaged where its bytes are lost or damaged, and what the store raises. Safe to use from
+    several
     threads.
     """
     if dem.key is None:

@@ -44,7 +44,7 @@ def run_demo(workspace: Workspace, progress: Progress = ignore_progress) -> Demo
     """Render, ingest, clip and finish a drill flight before and after its storm, and put up for review what
     changed.
 
-    Run again, it changes nothing. Raises RealDataHere where anything real is registered, also while it is
+    Run again, it changes nothing. Raises RealDataPresent where anything real is registered, also while it is
     made.
     """
     require_no_real_data(workspace)

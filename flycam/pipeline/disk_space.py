@@ -80,7 +80,7 @@ class DiskSpaceGuard:
         reserved for the catalogue.
 
         look     the disk with the least room, None where nobody can tell
-        holding  the lock under which the caller writes a flight's tiles, if he alone does and writes none
+        held_lock  the lock under which the caller writes a flight's tiles, if he alone does and writes none
                  before this returns: then old states of that flight may go too
         """
         low, least = LOW_SPACE_BYTES + more_bytes, RESERVED_BYTES + more_bytes
@@ -128,7 +128,7 @@ def describe_freed(freed: Freed) -> str:
 
 def list_disks(store: ObjectStore, catalogue: Path | None) -> list[DiskVolume]:
     """The store's disk and that of the catalogue's folder, as far as they can be told. Raises
-    StorageTrouble."""
+    StorageFailed."""
     found = []
     in_store = store.free_bytes()
     if in_store is not None:

@@ -80,7 +80,7 @@ def merge_frames_on_cluster(
 ) -> int:
     """Merge frames as `merge_frames` does, by the workers of the cluster; the number of frames merged.
 
-    Also raises ClusterUnavailable and WorkerUnfit; run again, it completes.
+    Also raises ClusterUnavailable and WorkerIncompatible; run again, it completes.
     """
     frames = _store_originals(workspace, todo, rejections, progress)
     spread = open_cluster_run(workspace, mosaic.flight_id, _run_of(mosaic, frames))

@@ -35,7 +35,8 @@ def move_flight(
     only_of  whose flights may be moved, for who may not move others'; None: everybody's
 
     Raises NotFound; InputUnusable for no name; NameTaken where a drill and a real event would mix;
-    FlightBusy while it is laid, finished, in the air, or in a pack that is being made; EventKept where
+    FlightBusy while it is laid, finished, in the air, or in a pack that is being made; FlightBoundToEvent
+    where
     changes were looked for on it under its event, or that event is held and the flight is not; AccessDenied.
     """
     flights = workspace.catalog.flights

@@ -48,9 +48,9 @@ def evict_derived(workspace: Workspace, wanted_bytes: int, held_lock: str | None
     """Delete what can be made again, in the order above, until so many bytes are free on the disks of store,
     catalogue and copies; with a line in the audit log.
 
-    holding  as of `RoomWatch.require`
+    held_lock  as of `RoomWatch.require`
 
-    Raises StorageTrouble.
+    Raises StorageFailed.
     """
     freed = _Eviction(workspace, wanted_bytes, held_lock).run()
     if freed:
@@ -69,7 +69,7 @@ def evict_derived(workspace: Workspace, wanted_bytes: int, held_lock: str | None
 
 
 def estimate_evictable(workspace: Workspace) -> Freed:
-    """What `evict_derived` would delete if everything had to go; nothing is. Raises StorageTrouble."""
+    """What `evict_derived` would delete if everything had to go; nothing is. Raises StorageFailed."""
     return _Eviction(workspace, None, None).run()
 
 

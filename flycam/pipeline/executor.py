@@ -48,5 +48,5 @@ class Cluster(Protocol):
     def run(self, order: Any, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         """Yield (number of the task, its result). order: a `cluster_worker.JobOrder`.
 
-        Raises what a task raised; ClusterUnavailable, WorkerUnfit.
+        Raises what a task raised; ClusterUnavailable, WorkerIncompatible.
         """

@@ -15,7 +15,7 @@ _MAX_EXTENT_DEG = 0.3  # a drill's terrain is a few kilometres wide: larger file
 
 
 def is_exercise_dem(workspace: Workspace, dem: DemRecord, failure_ttl_s: float = 0.0) -> bool:
-    """Whether a drill wrote this terrain: its file says so. Raises StorageTrouble where it cannot be
+    """Whether a drill wrote this terrain: its file says so. Raises StorageFailed where it cannot be
     fetched. believed_s: as for `fetch_dem`."""
     west, south, east, north = dem.bounds_lonlat_deg
     if dem.key is None or max(east - west, north - south) > _MAX_EXTENT_DEG:
@@ -28,8 +28,8 @@ def is_exercise_dem(workspace: Workspace, dem: DemRecord, failure_ttl_s: float =
 
 
 def require_no_real_data(workspace: Workspace) -> None:
-    """Raise RealDataHere where anything is registered that no drill brought: a flight, terrain, a commune.
-    Raises StorageTrouble."""
+    """Raise RealDataPresent where anything is registered that no drill brought: a flight, terrain, a commune.
+    Raises StorageFailed."""
     catalog = workspace.catalog
     drills = {one.event_id for one in catalog.flights.events() if one.is_drill}
     if (

@@ -43,7 +43,7 @@ class CollectReport:
 
     tiles, clips, freed_bytes  objects deleted, and their size
     local_bytes                of stage files of runs nobody went on with, and of copies in the cache folder
-    waiting                    old objects that are still within the grace
+    within_grace               old objects that are still within the grace
     busy                       flights that were being written, and so were left for the next time
     """
 
@@ -73,7 +73,7 @@ def collect_garbage(
 ) -> CollectReport:
     """Delete old tile states and old clips of every flight; withdrawn ones included. Run again, it goes on.
 
-    Raises OptionUnusable for a negative grace, StorageTrouble.
+    Raises OptionUnusable for a negative grace, StorageFailed.
     """
     if not grace_s >= 0.0:
         raise OptionUnusable(

@@ -55,7 +55,7 @@ def fetch_url(
     """Fetch an address into a new file in `folder`: (file, UTC nanoseconds of Last-Modified or None).
 
     `allowed` holds hosts, "host" or "host:port", as FLYCAM_LAYER_HOSTS lists them. Raises SourceUnreadable
-    for one that is not listed, a redirect, any answer but 200, and more than `most_bytes` or `most_seconds`.
+    for one that is not listed, a redirect, any answer but 200, and more than `max_bytes` or `timeout_s`.
     """
     place = _validate_url(address, allowed)
     name = strip_url_credentials(address)

@@ -53,11 +53,11 @@ def write_installer(
 ) -> Installer:
     """A folder that installs flycam on a machine of this kind without a network; there whole or not at all.
 
-    found_in     folder of wheels (another stick's); None: pip fetches them
+    wheel_dir    folder of wheels (another stick's); None: pip fetches them
     lock         the hash-locked requirements
-    gather, own  put the wheels of a lock, and flycam's own wheel, into a folder
+    gather, build_wheel  put the wheels of a lock, and flycam's own wheel, into a folder
 
-    Raises InputUnusable (a wheel cannot be had, the page is not built), DiskFull, StorageTrouble.
+    Raises InputUnusable (a wheel cannot be had, the page is not built), DiskFull, StorageFailed.
     """
     lock = lock or find_lock_file()
     gather = gather or (lambda of, into: download_wheels(of, into, wheel_dir))
@@ -122,7 +122,7 @@ def build_own_wheel(wheels: Path) -> Path:
 def rebuild_wheel(installed: Distribution, wheels: Path) -> Path:
     """The wheel that an installed package came from, but for its order and times.
 
-    Raises StorageTrouble where a file is not as it was installed.
+    Raises StorageFailed where a file is not as it was installed.
     """
     name, version = installed.metadata["Name"].replace("-", "_"), installed.version
     home = f"{name}-{version}.dist-info"

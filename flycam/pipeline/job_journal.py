@@ -52,10 +52,10 @@ class CommandRecord:
     """A command as it was given.
 
     words     behind `flycam`, the first of them the command's name
-    place     folder in which it was given: what relative names in it are of
+    working_dir  folder in which it was given: what relative names in it are of
     operator  in whose name; empty: the box's
     tries     how often it was begun again by itself, and was cut again
-    looks     of each of its words that names a file or a folder, what that looked like
+    input_digests  of each of its words that names a file or a folder, what that looked like
     """
 
     words: tuple[str, ...]

@@ -154,7 +154,7 @@ def _id_of(name: str) -> str:
 
 
 def _feature(number: int, one: LayerFeature, valid_ns: int | None) -> LayerFeatureRecord:
-    """A feature as it is kept; `said_ns` is when all that say nothing stood so."""
+    """A feature as it is kept; `valid_ns` is when all that say nothing stood so."""
     west, south, east, north = one.geometry.bounds
     return LayerFeatureRecord(
         number=number,

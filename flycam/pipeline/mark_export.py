@@ -25,7 +25,7 @@ def list_event_marks(
 def export_marks(workspace: Workspace, out: Path, event: str | None = None, *, history: bool = False) -> int:
     """Write marks, with `history` every line of them, as GeoJSON; how many lines.
 
-    Raises NotFound, OptionUnusable (a name that does not end in .geojson), DiskFull, StorageTrouble.
+    Raises NotFound, OptionUnusable (a name that does not end in .geojson), DiskFull, StorageFailed.
     """
     if out.suffix.lower() not in _SUFFIXES:
         raise OptionUnusable(_("{out}: give a name that ends in .geojson", out=out))

@@ -177,7 +177,7 @@ def export_contours(
 
     GeoPackage in the flight's work CRS or GeoJSON, by the file's suffix; layer "contours", attributes
     "height_m" (the flight's datum) and "own", 1 along the flight's own surface and 0 where it was carried on
-    or corrected. Raises as `export_surface`, OptionUnusable, StorageTrouble.
+    or corrected. Raises as `export_surface`, OptionUnusable, StorageFailed.
     """
     flight = workspace.catalog.flights.flight(ref)
     require_output_path(out)

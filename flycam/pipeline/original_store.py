@@ -50,7 +50,8 @@ def store_original(
     before_put: Callable[[], None] = lambda: None,
 ) -> str:
     """Store the file's bytes and return their SHA-256. Nothing is written twice, and nothing under a hash
-    that it has not. Raises LetGo for what was let go under a retention term; DiskFull where it would take
+    that it has not. Raises OriginalPurged for what was let go under a retention term; DiskFull where it would
+    take
     what is reserved for the catalogue; SourceUnreadable for a file that is gone, or is another by now.
 
     before_put  called where bytes are about to be written; what it raises keeps them out
@@ -79,7 +80,7 @@ def store_original(
 
 def store_original_bytes(workspace: Workspace, data: bytes, sha256: str, *, durable: bool = False) -> None:
     """Store bytes made here (a picture of a video) under their SHA-256; unless durable the caller owes
-    `store.flush`. Raises LetGo as `keep` does."""
+    `store.flush`. Raises OriginalPurged as `keep` does."""
     key = keys.format_original_key(sha256)
     if _is_kept(workspace.store, key):
         workspace.store.ensure_durable(key, durable=durable)
@@ -95,7 +96,8 @@ def store_and_decode_original(
     """Return a photo's pixels, and keep the very bytes that they were decoded from: it is read once, so that
     what lies under its name a moment later is neither laid nor kept.
 
-    Raises FrameUnreadable, also where the bytes have another hash by now: nothing is kept then; LetGo as
+    Raises FrameUnreadable, also where the bytes have another hash by now: nothing is kept then;
+    OriginalPurged as
     `keep` does.
     """
     photo = load_photo(path)
@@ -107,7 +109,7 @@ def store_and_decode_original(
 
 
 def require_not_purged(workspace: Workspace, sha256: str) -> None:
-    """Raise LetGo for an original that does not come back by itself, as `find_purged` finds it."""
+    """Raise OriginalPurged for an original that does not come back by itself, as `find_purged` finds it."""
     for line in find_purged(workspace, [sha256]).values():
         raise make_original_purged(line)
 
@@ -158,7 +160,7 @@ def fetch_local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
     """A local file with the evidence's bytes under its own name, for libraries that want a path.
 
     Fetched once, atomically, if they are whole; formats such as SRTM's HGT are known by their file's name.
-    Raises NotWhole, and what the store raises.
+    Raises DataDamaged, and what the store raises.
     """
     folder = workspace.cache_dir / ORIGINALS_DIR / sha256
     target = folder / Path(name).name
@@ -185,7 +187,7 @@ def make_copy_error(name: str, folder: Path, error: OSError) -> StorageFailed:
 
 
 def read_verified_original(workspace: Workspace, sha256: str, name: str) -> bytes:
-    """An original's bytes, held against their hash. Raises NotWhole, and what the store raises."""
+    """An original's bytes, held against their hash. Raises DataDamaged, and what the store raises."""
     data = workspace.store.get(keys.format_original_key(sha256))
     _require_intact(hashlib.sha256(data).hexdigest(), sha256, name)
     return data
@@ -219,7 +221,7 @@ def _fetch(workspace: Workspace, sha256: str, target: Path) -> None:
 
 
 def stream_blocks(store: ObjectStore, key: str, max_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:
-    """An object piece by piece, in bounded memory. Raises ObjectMissing, StorageTrouble."""
+    """An object piece by piece, in bounded memory. Raises ObjectMissing, StorageFailed."""
     size = store.size(key)
     for start in range(0, size, max_bytes):
         yield store.get_range(key, start, min(max_bytes, size - start))

@@ -36,7 +36,7 @@ class Battery:
     """What the system tells.
 
     percent  of its charge that is left
-    left_s   how long it lasts by the system's own reckoning; None: not told, or it is being charged
+    remaining_s  how long it lasts by the system's own reckoning; None: not told, or it is being charged
     """
 
     percent: float

@@ -61,7 +61,7 @@ def serialize_settlement(one: Settlement) -> dict[str, Any]:
 def export_settlements(workspace: Workspace, out: Path, event: str, reach_m: float = REACH_M) -> int:
     """Write settlements of an event (name or id) to .csv, .geojson or .gpkg, WGS 84; how many.
 
-    Raises OptionUnusable (another ending), NotFound, InputUnusable (a reach that is none), StorageTrouble.
+    Raises OptionUnusable (another ending), NotFound, InputUnusable (a reach that is none), StorageFailed.
     """
     if out.suffix.lower() not in SUFFIXES:
         raise OptionUnusable(
@@ -79,7 +79,7 @@ def export_settlements(workspace: Workspace, out: Path, event: str, reach_m: flo
 def build_settlement_layer(
     settlements: Sequence[tuple[Event, Settlement]], transform: PointTransform = _as_they_are
 ) -> FeatureLayer:
-    """Points, of WGS 84 taken `onto` another plane; the same columns where there is none."""
+    """Points, of WGS 84 taken `transform` another plane; the same columns where there is none."""
     rows = [_row(one, event) for event, one in settlements]
     shapes = np.empty(len(rows), dtype=object)
     shapes[:] = [shapely.transform(one.shape, transform) for _, one in settlements]

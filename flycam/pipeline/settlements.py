@@ -47,9 +47,9 @@ class Settlement:
     """How a settlement stands in an event.
 
     shape       a point, WGS 84 degrees; commune "" where no boundary is known
-    roads_say   by the confirmed changes of now
+    road_evidence  by the confirmed changes of now
     line        what a person said last; None: nobody has, and unknown holds
-    is_layers   whether a layer has it still
+    is_from_layer  whether a layer has it still
     """
 
     settlement_id: str

@@ -11,7 +11,7 @@ from flycam.store import keys
 
 
 def check_store_writable(workspace: Workspace) -> None:
-    """Write, read and remove a few bytes. Raises the StorageTrouble that stands in the way."""
+    """Write, read and remove a few bytes. Raises the StorageFailed that stands in the way."""
     probe = f"{workspace.box} {workspace.clock_ns()}".encode()
     key = keys.format_probe_key(f"{workspace.box}-{workspace.clock_ns()}")
     workspace.store.put(key, probe, durable=True)

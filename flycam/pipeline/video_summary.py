@@ -18,7 +18,7 @@ from flycam.ingest.video.video_source import VideoSource
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightLogSummary:
-    """A flight log. log: None: nothing can be read, `untold` says why."""
+    """A flight log. log: None: nothing can be read, `error` says why."""
 
     name: str
     log: FlightLog | None
@@ -47,7 +47,7 @@ class VideoSummary(FlightLogSummary):
 
     fps, duration_s  0 where the container does not state them
     began_ns         UTC of the first picture, as its telemetry or else the container says; None: neither does
-    film_log         how what tells where it was filmed is timed; None: nothing tells, `untold` says why
+    video_log        how what tells where it was filmed is timed; None: nothing tells, `untold` says why
     """
 
     size_px: tuple[int, int]

@@ -29,7 +29,7 @@ class Vn2000Position:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vn2000Grid:
-    """Lines of the grid of one zone, `step_m` apart; `province` as in NationalPlace."""
+    """Lines of the grid of one zone, `step_m` apart; `province` as in Vn2000Position."""
 
     crs: str
     central_meridian_deg: float

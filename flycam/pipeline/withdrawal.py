@@ -42,7 +42,7 @@ def withdraw_by_reference(
 ) -> WithdrawalReport:
     """Take a flight (id or name), or one frame (id or file name), out of every mosaic, with a trace.
 
-    Raises NotFound, InputUnusable without a reason, FlightBusy; StorageTrouble (run again: it completes).
+    Raises NotFound, InputUnusable without a reason, FlightBusy; StorageFailed (run again: it completes).
     """
     reason, authority = strip_unprintable(reason), strip_unprintable(authority)
     if not reason:

@@ -31,7 +31,7 @@ class Workspace:
     power      how this machine is powered, and whether its battery has to last
     cluster    who ingests and finishes with this process; None: nobody
     cap_sender who sends CAP messages, as `flycam.geodata.cap_file` takes it; "": this box
-    room       looks at how much room is left before photos and tiles are written
+    disk_space  looks at how much room is left before photos and tiles are written
     """
 
     store: ObjectStore
@@ -46,15 +46,15 @@ class Workspace:
     disk_space: DiskSpaceGuard = field(default_factory=DiskSpaceGuard)
 
     def list_disks(self) -> list[DiskVolume]:
-        """The disks that this house writes to, as far as they can be told. Raises StorageTrouble."""
+        """The disks that this house writes to, as far as they can be told. Raises StorageFailed."""
         return list_disks(self.store, self.catalog.folder)
 
     def find_fullest_disk(self) -> DiskVolume | None:
-        """The one with the least room; None where nobody can tell. Raises StorageTrouble."""
+        """The one with the least room; None where nobody can tell. Raises StorageFailed."""
         return min(self.list_disks(), key=lambda one: one.free_bytes, default=None)
 
     def require_disk_space(self, more_bytes: int = 0, *, held_lock: str | None = None) -> None:
-        """See `RoomWatch.require`. Raises DiskFull, StorageTrouble."""
+        """See `RoomWatch.require`. Raises DiskFull, StorageFailed."""
         self.disk_space.require_space(self.find_fullest_disk, more_bytes, held_lock=held_lock)
 
 

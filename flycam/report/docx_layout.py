@@ -30,7 +30,7 @@ def compute_max_picture_mm(
     blocks: Sequence[Block], shares: ColumnShares, usual_mm: float, min_mm: float
 ) -> float:
     """How tall pictures of these blocks may be so that all of them fit on one page: `usual_mm` where they do,
-    and where less than `least_mm` would be left. shares: of the width, of a table's columns."""
+    and where less than `min_mm` would be left. shares: of the width, of a table's columns."""
     plates = sum(len(one.figures) for one in blocks if isinstance(one, FigureRow))
     if not plates:
         return usual_mm

@@ -79,7 +79,7 @@ def format_period(first_ns: int, last_ns: int) -> str:
 
 
 def format_list(parts: Sequence[str], language: str, max_parts: int = 6) -> str:
-    """Parts with commas between; beyond `most` only how many there are."""
+    """Parts with commas between; beyond `max_parts` only how many there are."""
     if len(parts) <= max_parts:
         return ", ".join(parts)
     return f"{', '.join(parts[:max_parts])} {format_text('and_more', language, count=len(parts) - max_parts)}"

@@ -180,7 +180,8 @@ class PackSeenPicture:
 class PackChange:
     """A confirmed change, with what it touches; `number` as on the maps, behind a T.
 
-    whole, here    its ground; and what of that is in the commune that it is told for, None: all of it
+    full_size, size_in_commune    its ground; and what of that is in the commune that it is told for, None:
+                                  all of it
     volume         None: it is none of a landslide, or not known
     is_drawn       by hand, without a candidate
     seen           the pictures before and after that it was found on, or drawn over; None: it was drawn over
@@ -291,9 +292,9 @@ class PackFigures:
     made_ns       when it was made, UTC
     imaged_m2     ground that all flights show together, in the work CRS of the newest
     approved_by   the leader who approved it; "": a draft
-    asked_by      who asked for it; "": nobody says
-    telling       layers there that say how things stand
-    beside        what changes are shown on besides the flights of the pack
+    requested_by  who asked for it; "": nobody says
+    layers_with_status  layers there that say how things stand
+    further_flights  what changes are shown on besides the flights of the pack
     remarks       on boundaries, as `flycam.frame.warning` keeps them
     audit_head    number and digest of the audit log's last line; "": the log is empty
     audit_key, audit_signature  the box's public key, and its signature of that line; "": it is not signed

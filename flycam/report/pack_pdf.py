@@ -81,7 +81,8 @@ def choose_picture_heights(
 ) -> list[float]:
     """How tall pictures are of each part: as tall as they may be on as few pages as the smallest would do.
 
-    laid_out  the page (from 1) on which each part ends with pictures so tall; it takes long, and is asked no
+    count_pages  the page (from 1) on which each part ends with pictures so tall; it takes long, and is asked
+                 no
               more often than a page may be saved
     """
     usual, *between, smallest = _PICTURE_HEIGHTS_MM

@@ -72,7 +72,7 @@ def run_command(
     niceness: int = 0,
 ) -> CommandResult:
     """Run it in somebody's name, out of reach of a Ctrl-C at this server's terminal. Ends it once `stop` is
-    set, or after `most_s` seconds (default: an hour). place: the folder in which it runs (default: this
+    set, or after `timeout_s` seconds (default: an hour). place: the folder in which it runs (default: this
     process's). Raises OSError where it cannot be begun."""
     # what it says to people is Vietnamese, its JSON is English: so both are known
     environment = {**os.environ, "LC_ALL": "vi_VN.UTF-8", "FLYCAM_OPERATOR": operator}

@@ -69,7 +69,8 @@ class DrillService:
         return self._progress
 
     def begin(self, visitor: Principal) -> None:
-        """Make one, if none is on its way. Raises RealDataHere, NotOffered, StorageTrouble, DiskFull."""
+        """Make one, if none is on its way. Raises RealDataPresent, FeatureDisabled, StorageFailed,
+        DiskFull."""
         require_no_real_data(self._workspace)
         if not self._command:
             raise FeatureDisabled(_("this server makes no drill; run 'flycam demo --no-serve' on it"))

@@ -42,7 +42,7 @@ def resume_jobs(
     """Go on with what was left, one command after the other, each a process of its own, beside the block;
     what has not ended with the block is gone on with at the next start.
 
-    say   told in English and Vietnamese what is gone on with and what came of it, in a thread of its own
+    announce  told in English and Vietnamese what is gone on with and what came of it, in a thread of its own
     done  called once all of it was looked at, if the block is still open
     """
     resumed = _JobResumer(data_dir, power, announce)

@@ -30,7 +30,7 @@ class TlsCertificate(Protocol):
     names: frozenset[str]
 
     def is_renewed(self) -> bool:
-        """Whether the files are others than when it was asked last. Raises StorageTrouble, OptionUnusable."""
+        """Whether the files are others than when it was asked last. Raises StorageFailed, OptionUnusable."""
         ...
 
 
@@ -41,7 +41,7 @@ class OwnTlsCertificate:
     authority: bytes | None
 
     def __init__(self, folder: Path, host: str, names: Iterable[str] = ()) -> None:
-        """Raises DiskFull, StorageTrouble."""
+        """Raises DiskFull, StorageFailed."""
         self._folder, self._host, self._names = folder, host, frozenset(names)
         held = self._load_certificate()
         self.certificate, self.fingerprint, self.authority = held.path, held.fingerprint, held.authority

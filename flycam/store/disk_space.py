@@ -87,7 +87,8 @@ def _hold(reserve: Path, size: int) -> None:
 def require_free_space(
     place: Path, free: int, more_bytes: int, resume_hint_vi: str, min_free_bytes: int = SPARE_BYTES
 ) -> None:
-    """Raise DiskFull, with the cure, where `more_bytes` of another machine would leave less than `left_free`
+    """Raise DiskFull, with the cure, where `more_bytes` of another machine would leave less than
+    `min_free_bytes`
     of `free` bytes. vi_goes_on: how it goes on by itself, in Vietnamese."""
     if free - more_bytes >= min_free_bytes:
         return

@@ -46,7 +46,7 @@ def create_regular(path: Path) -> BinaryIO:
 def read_regular(path: Path, max_bytes: int) -> bytes:
     """Read a file whole, links followed.
 
-    Raises OSError; SourceUnreadable where there are more than `most_bytes`, and as `open_regular`.
+    Raises OSError; SourceUnreadable where there are more than `max_bytes`, and as `open_regular`.
     """
     with BufferedReader(open_regular(path)) as file:
         data = file.read(max_bytes + 1)
@@ -110,7 +110,7 @@ def require_regular(folder: Path, prefix: str = "") -> None:
 
     A socket may lie there: opening it fails at once.
 
-    beginning  of their names, in any case: what opens `a.shp` opens `a.shp.xml`, `a.prj`, `A.CPG` as well
+    prefix     of their names, in any case: what opens `a.shp` opens `a.shp.xml`, `a.prj`, `A.CPG` as well
     """
     with os.scandir(folder) as found:
         # told without asking the disk again, but for links: rasters lie among thousands of others
@@ -127,7 +127,7 @@ def make_not_regular(path: Path) -> SourceUnreadable:
 
 
 def guard_foreign_reader(reader: Callable[Concatenate[Path, P], R]) -> Callable[Concatenate[Path, P], R]:
-    """A reader of a file of others that raises SourceUnforeseen, which names the file, for what nobody
+    """A reader of a file of others that raises UnexpectedSource, which names the file, for what nobody
     foresaw: one odd log or table ends no ingest with an internal error. That a disk or memory fails is no
     fault of the file's."""
 

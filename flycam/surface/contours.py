@@ -71,7 +71,7 @@ class ContourLine:
 def trace_contour_lines(terrain: TerrainGrid, interval_m: float, min_points: int = 2) -> list[ContourLine]:
     """Contour lines at all multiples of an interval, rising; unknown posts end a line.
 
-    Lines of fewer than `least_points` points are left out. Along a line the higher ground is on its right.
+    Lines of fewer than `min_points` points are left out. Along a line the higher ground is on its right.
     A post exactly at a level counts as above it. Raises ValueError where the interval is not positive.
     """
     if not interval_m > 0.0:

@@ -69,7 +69,7 @@ def estimate_unagreed_sigma(found: SweepAgreement, dz_m: Singles, spacing_m: flo
 
 
 def measure_scatter(heights_m: Singles, side_m: float, spacing_m: float, min_posts: int = 5) -> Singles:
-    """Standard deviation of the heights in a square around each post, `least_posts` a side at least."""
+    """Standard deviation of the heights in a square around each post, `min_posts` a side at least."""
     side = count_odd_posts(side_m, spacing_m, min_posts)
     mean = cv2.blur(heights_m, (side, side))
     squares = cv2.blur(heights_m * heights_m, (side, side))

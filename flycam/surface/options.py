@@ -12,10 +12,10 @@ class SurfaceOptions:
     views             at most so many views look at a block of ground
     window_posts      side of the square of posts that is compared (odd)
     below_m, above_m  how far from the terrain heights are tried where no tie points say it
-    least_agreement   correlation of the views below which a post has no support
+    min_agreement     correlation of the views below which a post has no support
     blend_m           the surface goes over into the terrain within this distance of its support
-    most_posts        the spacing is doubled while the area has more posts
-    shelf_bytes       memory for pictures ready to be matched
+    max_posts         the spacing is doubled while the area has more posts
+    cache_bytes       memory for pictures ready to be matched
     terrain_sigma_m   (vertical, horizontal) 1-sigma of the terrain as a whole: its height, and how far aside
                       it may stand
     """

@@ -57,7 +57,7 @@ class PostBlock:
 
 def make_post_grid(bounds_m: Bounds, spacing_m: float, max_posts: int) -> PostGrid:
     """Posts over (west, south, east, north), on multiples of the spacing, which is doubled while there would
-    be more than `most_posts`."""
+    be more than `max_posts`."""
     west, south, east, north = bounds_m
     while (np.ceil((east - west) / spacing_m) + 2) * (np.ceil((north - south) / spacing_m) + 2) > max_posts:
         spacing_m *= 2.0
@@ -91,5 +91,5 @@ def split_blocks(posts: PostGrid, core: int, margin: int) -> list[PostBlock]:
 
 
 def count_odd_posts(length_m: float, spacing_m: float, min_posts: int = 3) -> int:
-    """Side of a square of about `length_m` around a post, in posts: odd, `least` at least."""
+    """Side of a square of about `length_m` around a post, in posts: odd, `min_posts` at least."""
     return max(2 * round(length_m / spacing_m / 2.0) + 1, min_posts)

@@ -35,7 +35,7 @@ class Surface:
     unagreed_sigma_m rows×cols float32, what comes on top where views were compared and did not agree; NaN
                      where none were. None: not known
     cover_m          RMS height of what stands on the ground that was compared; NaN: too little was
-    laid_m           rows×cols float32, heights to rectify pictures on (`firm`). None: those of `terrain`
+    laying_m         rows×cols float32, heights to rectify pictures on (`firm`). None: those of `terrain`
     """
 
     terrain: TerrainGrid

@@ -39,7 +39,7 @@ class ViewSelection:
 def choose_views(
     views: Sequence[SurfaceView], candidates: Sequence[int], points_m: Floats, max_views: int
 ) -> ViewSelection | None:
-    """The best `most` views for a block; None where no two of them make a base.
+    """The best `max_views` views for a block; None where no two of them make a base.
 
     points_m M×3: places all over the block, at the heights known so far.
     """

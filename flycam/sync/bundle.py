@@ -105,11 +105,11 @@ def write_bundle(
     """Write what a peer lacks as a bundle at `path`; stopped anywhere, the same call goes on.
 
     receipt     the peer's last receipt; None: those beside `path`, of all boxes that read it
-    whole       all is written, whatever receipts say
+    full        all is written, whatever receipts say
     part_bytes  the largest file, bytes
 
     Raises InputUnusable for a receipt that is another box's, and for a folder, StoreConflict for one of
-    another box of this name, DiskFull, StorageTrouble, ObjectMissing.
+    another box of this name, DiskFull, StorageFailed, ObjectMissing.
     """
     require_no_folder(path)
     if part_bytes < _MIN_PART_BYTES:
@@ -154,7 +154,7 @@ def read_bundle(
 
     A receipt is left beside the bundle: `write_bundle` goes on from it. Raises SourceUnreadable (a part is
     missing, damaged or foreign; nothing was changed), StoreConflict (boxes of one name), FlightBusy,
-    StorageTrouble (run again: it completes).
+    StorageFailed (run again: it completes).
     """
     with BundleParts(path) as parts:
         manifest, start = _read_manifest(parts)

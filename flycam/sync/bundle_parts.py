@@ -55,7 +55,7 @@ def locate_part(path: Path, number: int) -> Path:
 
 
 def require_no_folder(path: Path) -> None:
-    """Raise OptionUnusable where the folder of a bundle is named and not its file. StorageTrouble if the
+    """Raise OptionUnusable where the folder of a bundle is named and not its file. StorageFailed if the
     stick does not read."""
     with _translate_read_errors(path):
         found = sorted(path.glob("*.fcb")) if path.is_dir() else None
@@ -115,7 +115,7 @@ def decode_part_header(data: bytes, path: Path) -> PartHeader:
 def write_parts(path: Path, bundle_id: str, stream: Iterable[bytes], sizes: list[int]) -> int:
     """The stream as parts of these payload sizes; how many were written (others were there, whole).
 
-    Raises DiskFull, StorageTrouble; ValueError if the stream has another length than the sizes say.
+    Raises DiskFull, StorageFailed; ValueError if the stream has another length than the sizes say.
     """
     source = _BlockReader(stream)
     written = 0
@@ -147,7 +147,7 @@ class BundleParts:
     def __init__(self, path: Path) -> None:
         """Open and verify every part of the bundle at `path`: all there, of one bundle, whole.
 
-        Raises SourceUnreadable, naming the file and the cure; OptionUnusable for a folder; StorageTrouble if
+        Raises SourceUnreadable, naming the file and the cure; OptionUnusable for a folder; StorageFailed if
         the stick does not read.
         """
         require_no_folder(path)

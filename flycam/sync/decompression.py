@@ -16,7 +16,7 @@ def read_decompressed_size(data: bytes) -> int:
 
 
 def decompress_bounded(data: bytes, max_bytes: int) -> bytes:
-    """The bytes before compression. ValueError where they would be more than `most_bytes`, or it does not say
+    """The bytes before compression. ValueError where they would be more than `max_bytes`, or it does not say
     how many; ZstdError for what is damaged."""
     size = read_decompressed_size(data)
     if not 0 < size <= max_bytes:

@@ -270,7 +270,7 @@ def _store_placements(
 
 
 def _store_original(node: Node, source: ExchangeSource, item: ManifestItem, at: int) -> None:
-    """An original under its SHA-256. Raises DiskFull, StorageTrouble, SourceUnreadable."""
+    """An original under its SHA-256. Raises DiskFull, StorageFailed, SourceUnreadable."""
     node.require_disk_space(2 * item.size_bytes)  # a copy of it for a moment
     folder = node.cache_dir
     try:

@@ -68,8 +68,8 @@ class ApplyReport:
 
     flights  ids here of those that it speaks of
     lines    appended to tile logs here
-    apart    flights that could not be joined with what is here, or do not read, and why
-    unnamed  originals (SHA-256) that no flight here names: they were passed over
+    conflicts  flights that could not be joined with what is here, or do not read, and why
+    unreferenced  originals (SHA-256) that no flight here names: they were passed over
     """
 
     flights: tuple[str, ...]
@@ -119,7 +119,7 @@ def merge_exchange(
     """Records, states, early views and cursors of an exchange whose objects are in the store (`given.give`).
 
     account  that brought it over a line, for the audit log; "" for a stick
-    Raises FlightBusy if a flight is being written here, StorageTrouble; run again: it completes.
+    Raises FlightBusy if a flight is being written here, StorageFailed; run again: it completes.
     """
     taking = _ExchangeMerge(node, manifest, hooks, views or {}, account)
     flights, lines, apart = set(), 0, []
@@ -136,7 +136,7 @@ def merge_exchange(
 def apply_withdrawals(node: Node, withdrawals: Sequence[Withdrawal], hooks: ApplyHooks, giver: str) -> int:
     """Frames that a server withdrew, taken out here too; the log lines appended. Idempotent.
 
-    Raises FlightBusy if a flight that holds one is being written here, StorageTrouble.
+    Raises FlightBusy if a flight that holds one is being written here, StorageFailed.
     """
     return _ExchangeMerge(node, ExchangeManifest(box=giver), hooks, {}, giver).apply_withdrawals(withdrawals)
 

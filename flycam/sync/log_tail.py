@@ -37,7 +37,7 @@ def iterate_log_lines(
 @dataclass(kw_only=True, slots=True)
 class LogTail:
     """One mosaic's log beyond the peer's cursor. digests: after each line from `since` (itself first);
-    is_asked: whether the peer was asked which of its tiles it has from elsewhere."""
+    is_queried: whether the peer was asked which of its tiles it has from elsewhere."""
 
     mosaic: MosaicInfo
     since: int
@@ -78,7 +78,7 @@ def read_log_tail(
     """A mosaic's log beyond `since`, and the last line of each of its tiles.
 
     seen     first MARK_DIGITS digits of the content hashes of parents that the peer has early views of
-    reached  by mosaic, a line before which nothing is read again; moved on to `since`
+    known_positions  by mosaic, a line before which nothing is read again; moved on to `since`
     """
     after = known_positions.get(mosaic.mosaic_id, LOG_START)
     after = after if after[0] <= since else LOG_START

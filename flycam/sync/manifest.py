@@ -92,9 +92,9 @@ class LogRange:
 class ExchangeManifest:
     """All of one exchange. box: who gives; stretches: by mosaic; items: in the order they travel.
 
-    known       SHA-256 of records that came with an exchange before and hold for this one too
-    unfinished  mosaics whose logs go on beyond this exchange
-    masks       whether the giver has masks, which the reader must keep to
+    known_records  SHA-256 of records that came with an exchange before and hold for this one too
+    unfinished_mosaics  mosaics whose logs go on beyond this exchange
+    honours_redactions  whether the giver has masks, which the reader must keep to
     """
 
     box: str

@@ -31,7 +31,7 @@ _BLOCK_BYTES = 4 << 20
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExchangeOffer:
     """A manifest, and where its bytes are: those held by SHA-256, everything else in the store by item.
-    passed: keys of what is lost or damaged and therefore not in it."""
+    skipped: keys of what is lost or damaged and therefore not in it."""
 
     manifest: ExchangeManifest
     inline_bytes: dict[str, bytes]

@@ -87,7 +87,7 @@ class ReferenceImporter:
     def import_items(self, things: Sequence[FeedItem]) -> None:
         """Things of one kind whose bytes are evidence here; of changes all groups of an event at once.
 
-        Raises InputUnusable where one is not what it says, StorageTrouble.
+        Raises InputUnusable where one is not what it says, StorageFailed.
         """
         try:
             if things[0].kind is ReferenceKind.CHANGES:

@@ -42,7 +42,7 @@ def answer_inventory_query(
     """What of the things that a box asks about is not here, and how far its logs were taken in.
 
     version  of flycam here. Raises SourceUnreadable for a box of another version, or of this one's name, and
-    what `speaks` raises.
+    what `check_node_name` raises.
     """
     if question.get("format") != STEP_FORMAT:
         raise SourceUnreadable(
@@ -109,7 +109,7 @@ def import_step(
     """Take in a step that lies in a file, whole; taking it in again changes nothing.
 
     account  that sent it, for the audit log. Raises SourceUnreadable, RecordsMissing, StoreConflict (boxes of
-    one name), FlightBusy, StorageTrouble, and what `speaks` raises.
+    one name), FlightBusy, StorageFailed, and what `check_node_name` raises.
     """
     manifest, start = read_step_manifest(path, "line")
     check_node_name(manifest.box)

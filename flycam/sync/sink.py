@@ -15,7 +15,7 @@ COPIES = 2
 
 
 def measure_free_bytes(folder: Path) -> int:
-    """Bytes that can still be written in a folder, which need not be there yet. Raises StorageTrouble."""
+    """Bytes that can still be written in a folder, which need not be there yet. Raises StorageFailed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return get_free_bytes(folder)
@@ -31,7 +31,7 @@ class Sink:
         self._folder = folder
 
     def add(self, data: bytes) -> None:
-        """Add bytes. Raises StorageTrouble; what is more than was asked for is passed over."""
+        """Add bytes. Raises StorageFailed; what is more than was asked for is passed over."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             while data and self._things:

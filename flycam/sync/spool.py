@@ -64,7 +64,7 @@ class Spool:
 
         size  of the whole step, bytes
         Raises FlightBusy where that would take bytes away that are being taken in, DiskFull where the rest of
-        it would leave less room than flights need (a small one: than the catalogue needs), StorageTrouble.
+        it would leave less room than flights need (a small one: than the catalogue needs), StorageFailed.
         """
         with self._lock, _storage_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ class Spool:
             return self._turn
 
     def add(self, turn: int, sha256: str, data: bytes) -> bool:
-        """Add bytes; False if a later attempt has the turn. Raises DiskFull, StorageTrouble."""
+        """Add bytes; False if a later attempt has the turn. Raises DiskFull, StorageFailed."""
         with self._lock, _storage_errors(self._folder):
             if turn != self._turn:
                 return False
@@ -156,7 +156,7 @@ def _build_busy_error() -> FlightBusy:
 
 
 class _storage_errors:  # noqa: N801  used as a function
-    """Turns OSError into StorageTrouble that names the folder."""
+    """Turns OSError into StorageFailed that names the folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

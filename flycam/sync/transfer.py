@@ -27,8 +27,8 @@ class SyncReport:
     sent_bytes  handed to the line, what was sent again included; got_bytes: what came back over it
     step_bytes  of them, of steps: not what was asked
     left_bytes  of tiles and photos that the peer still lacks, or was not asked about
-    apart       flights that the peer could not join: as it says them
-    passed      keys of what is lost or damaged here and was therefore not sent
+    conflicts   flights that the peer could not join: as it says them
+    skipped     keys of what is lost or damaged here and was therefore not sent
     ended_by    why it ended before all was there: "budget", "metered" or ""
     """
 

@@ -49,7 +49,7 @@ def rms(values, axis=None):
 
 def test_poses_and_camera_are_found(base):
     block, truth, result = base
-    assert result.accepted and result.why == ""
+    assert result.accepted and result.reason == ""
     assert rms(errors_m(result, truth)) < 0.35 * rms(prior_errors_m(block, truth))
     assert np.degrees(rms(turn_errors_rad(result, truth))) < 0.1
     assert result.accuracy.reprojection_px == pytest.approx(BASE.sigma_px, rel=0.25)

@@ -80,8 +80,8 @@ def test_what_shows_nothing_is_not_placed_and_doubted_as_far_as_others_were_off(
     """Still water beside a photo of a wrong heading: nobody knows whether its own is right."""
     frames = spoiled(flight, 2, heading_deg=137.0)
     rng = np.random.default_rng(4)
-    water = rng.integers(60, 64, flight.frames[0].shape, dtype=np.uint8)
-    pictures = [water if k == 5 else picture for k, picture in enumerate(flight.frames)]
+    water = rng.integers(60, 64, flight.pictures[0].shape, dtype=np.uint8)
+    pictures = [water if k == 5 else picture for k, picture in enumerate(flight.pictures)]
     found = find_ties(frames, pictures.__getitem__, flight.terrain, options=OPTIONS)
     assert set(found.resected) == {2} and set(found.reasons) == {5}
     read = apply_tie_turns(frames, found)

@@ -107,7 +107,7 @@ def test_ties_are_the_same_however_few_windows_are_held(flight, report):
 
 
 def test_a_picture_that_was_turned_is_found_and_tied(flight, report):
-    pictures = [p if k != 1 else np.ascontiguousarray(p[::-1, ::-1]) for k, p in enumerate(flight.frames)]
+    pictures = [p if k != 1 else np.ascontiguousarray(p[::-1, ::-1]) for k, p in enumerate(flight.pictures)]
     found = find_ties(flight.frames, pictures.__getitem__, flight.terrain, options=OPTIONS)
     assert list(found.turns) == [0, 2, 0, 0, 0, 0]
     assert min(found.tracks) >= 150
@@ -124,7 +124,7 @@ def test_a_photo_from_elsewhere_has_no_tie_and_a_reason(flight):
     far = replace(
         flight.frames[0], frame_id="f" * 32, exterior=pose((ORIGIN[0] + 9e4, ORIGIN[1], 225.0), 0.0)
     )
-    pictures = [*flight.frames[:3], flight.frames[0]]
+    pictures = [*flight.pictures[:3], flight.pictures[0]]
     found = find_ties([*flight.frames[:3], far], pictures.__getitem__, flight.terrain, options=OPTIONS)
     assert found.tracks[3] == 0
     assert set(found.reasons) == {3}
@@ -133,11 +133,13 @@ def test_a_photo_from_elsewhere_has_no_tie_and_a_reason(flight):
 
 def test_water_gives_no_tie(flight):
     rng = np.random.default_rng(1)
-    waves = [rng.integers(60, 90, p.shape[:2], dtype=np.uint8)[..., None].repeat(3, 2) for p in flight.frames]
+    waves = [
+        rng.integers(60, 90, p.shape[:2], dtype=np.uint8)[..., None].repeat(3, 2) for p in flight.pictures
+    ]
     found = find_ties(flight.frames, waves.__getitem__, flight.terrain, options=OPTIONS)
     assert found.ties.tracks == 0
     assert set(found.reasons) == set(range(6))
-    still = [np.full_like(p, 70) for p in flight.frames]
+    still = [np.full_like(p, 70) for p in flight.pictures]
     found = find_ties(flight.frames, still.__getitem__, flight.terrain, options=OPTIONS)
     assert found.ties.tracks == 0
     assert set(found.masked_pct) == {100.0}
@@ -158,7 +160,7 @@ def test_a_wrong_focal_length_and_a_second_camera_still_tie(flight):
 
 
 def test_a_car_that_drives_is_no_tie(flight):
-    pictures = [p.copy() for p in flight.frames]
+    pictures = [p.copy() for p in flight.pictures]
     rng = np.random.default_rng(9)
     car = rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)
     where = {}

@@ -24,7 +24,7 @@ star = shapely.Polygon(np.c_[radii * np.cos(turns), radii * np.sin(turns)])
 corners = np.linspace(-1.2, 1.2, 12)
 boxes = np.array([shapely.box(x, y, x + 0.3, y + 0.3) for x in corners for y in corners])
 for _ in range(40):
-    asked, together = AskedShape(star), threading.Barrier(4)
+    asked, together = LockedPreparedGeometry(star), threading.Barrier(4)
     def ask():
         together.wait()
         for one in (boxes, boxes[:4], boxes[0]):

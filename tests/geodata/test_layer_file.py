@@ -312,7 +312,7 @@ def test_gdal_itself_opens_no_other_format(tmp_path: Path, monkeypatch: pytest.M
         import sys
         from pathlib import Path
         from flycam.geodata import vector_file
-        vector_file.confine_vectors()
+        vector_file.restrict_vector_drivers()
         import pyogrio
         print(sorted(pyogrio.list_drivers()))
     """

@@ -106,7 +106,7 @@ def test_a_disk_that_takes_no_more_is_a_typed_error_and_leaves_nothing(tmp_path:
         rgb = np.random.default_rng(0).integers(0, 255, (600, 600, 3), dtype=np.uint8)
         try:
             write_cog(Path({str(tmp_path)!r}) / "o.tif", rgb, rgb[..., 0] >= 0, {TRANSFORM!r}, {UTM!r})
-        except StorageTrouble as error:
+        except StorageFailed as error:
             print("typed:", error)
     """
     out = subprocess.run(

@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)")
 
 
 def read_exiftool_csv(path: Path) -> list[PhotoMetadata]:
-    """One PhotoMetadata per row. SourceUnreadable unless it has a FileName and a GPSLatitude column."""
+    """One PhotoMetadata per row. SourceUnreadable unless it has a MissingImage and a GPSLatitude column."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))

@@ -292,7 +292,7 @@ def test_nothing_stands_in_where_a_frame_sees_the_ground(
         patch_of=lambda name, tiles, wanted: block.patch(name, tiles, radiometry.correct, wanted),
         error_of=lambda name, tile: error_of(name, tile) + np.float32(4.0),
     )
-    after = made(block, planned, hidden=hidden)
+    after = made(block, planned, occlusion_fill=hidden)
     before, now = whole(block, tiles)[1], whole(block, after)[1]
     standing_in = sum(np.count_nonzero(decode_error_m(tile.quality) > 4.0) for tile in after)
     assert standing_in < 1e-4 * np.count_nonzero(before), "single pixels in corners of seams"

@@ -79,7 +79,7 @@ def test_a_run_that_ended_before_it_joined_its_squares_is_completed_without_the_
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(tile_blocks.BlockAncestors, "join", killed)
+        patched.setattr(tile_blocks.BlockAncestors, "update", killed)
         with pytest.raises(KeyboardInterrupt):
             on_a_cluster(house).ingest(drill.photos)
     assert house.workspace.catalog.flights.flight(flight_id).state is FlightState.INGESTING

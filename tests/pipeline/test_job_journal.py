@@ -29,7 +29,7 @@ import os, signal, sys
 from pathlib import Path
 from flycam.pipeline.job_journal import CommandRecord, record_job
 words = tuple(sys.argv[2:])
-with entered(Path(sys.argv[1]), Typed(words=words, place=Path("/"), operator="Vàng A Páo")):
+with record_job(Path(sys.argv[1]), CommandRecord(words=words, working_dir=Path("/"), operator="Vàng A Páo")):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -49,10 +49,10 @@ def test_one_core_while_the_battery_has_to_last_and_all_of_them_after() -> None:
         power.poll()
         assert power.is_low and list_cores() == all_cores[:1] and count_workers() == 1
         told[0] = Battery(30.0, False, None)
-        power.look()
+        power.poll()
         assert not power.is_low and list_cores() == all_cores
         told[0] = LOW
-        power.look()
+        power.poll()
     assert list_cores() == all_cores
 
 

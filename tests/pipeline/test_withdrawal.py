@@ -86,7 +86,7 @@ def test_a_withdrawal_cut_half_way_is_completed_by_the_same_command(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("flycam.mosaic.writer.MosaicWriter.refold", power_cut)
+        patch.setattr("flycam.mosaic.writer.MosaicWriter.rebuild", power_cut)
         with pytest.raises(KeyboardInterrupt):
             withdraw_by_reference(house.workspace, frame_id, "nhà dân", "UBND")
     report = withdraw_by_reference(house.workspace, frame_id, "nhà dân", "UBND")

@@ -94,7 +94,7 @@ def test_packs_and_the_drill_are_told_to_end_before_either_is_waited_for(
         monkeypatch.setattr(kind, name, told)
     with running(serving(workspace, "pass")):
         pass
-    assert heard[:3] == ["Drilling.ask_to_stop", "Packing.stop", "Drilling.stop"]
+    assert heard[:3] == ["DrillService.ask_to_stop", "PackQueue.stop", "DrillService.stop"]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from tests.suites.pack_suite import ASKED, told
 from dataclasses import replace
 from flycam.catalog.catalog import open_catalog
 catalog = open_catalog(sys.argv[1])
-making = catalog.packs.making()
+making = catalog.packs.hold_maker_lock()
 catalog.packs.add(replace(ASKED, maker=making.__enter__()), told("pack asked"))
 os.kill(os.getpid(), signal.SIGKILL)
 """

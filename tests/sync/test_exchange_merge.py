@@ -116,7 +116,7 @@ def test_a_flight_whose_tiles_are_not_here_yet_is_not_complete(
         province.lay(known)
     path = box.write(tmp_path)
     with monkeypatch.context() as patch:
-        cut_in(patch, exchange_merge, "join_tiles")
+        cut_in(patch, exchange_merge, "merge_peer_tiles")
         with pytest.raises(StoreUnavailable):
             province.read(path)
     assert province.catalog.flights.flight("f1").state is FlightState.INGESTING
@@ -132,7 +132,7 @@ def test_frames_of_a_flight_that_is_being_laid_there_are_not_complete_after_a_cu
     province.lay({1})
     path = box.write(tmp_path)
     with monkeypatch.context() as patch:
-        cut_in(patch, record_import, "learn_withdrawals")
+        cut_in(patch, record_import, "record_withdrawals")
         with pytest.raises(StoreUnavailable):
             province.read(path)
     province.read(path)
@@ -147,7 +147,7 @@ def test_a_complete_flight_to_which_a_box_adds_frames_that_knows_fewer_stays_com
     province.lay({1, 2})
     path = box.write(tmp_path)
     with monkeypatch.context() as patch:
-        cut_in(patch, exchange_merge, "join_tiles")
+        cut_in(patch, exchange_merge, "merge_peer_tiles")
         with pytest.raises(StoreUnavailable):
             province.read(path)
     province.read(path)
@@ -166,11 +166,11 @@ def test_what_another_process_took_in_meanwhile_is_joined_too(
     come_home = exchange_merge._ExchangeMerge.merge_flight
 
     def after_the_other(self: exchange_merge._ExchangeMerge, home: FlightMatch) -> int:
-        monkeypatch.setattr(exchange_merge._ExchangeMerge, "come_home", come_home)
+        monkeypatch.setattr(exchange_merge._ExchangeMerge, "merge_flight", come_home)
         province.read(meanwhile)
         return come_home(self, home)
 
-    monkeypatch.setattr(exchange_merge._ExchangeMerge, "come_home", after_the_other)
+    monkeypatch.setattr(exchange_merge._ExchangeMerge, "merge_flight", after_the_other)
     province.read(withdrawing)
     assert province.tiles() == alone(tmp_path, {0, 1}, {0})
 

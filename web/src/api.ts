@@ -1,17 +1,17 @@
 /** What the server says, typed. Times are ISO 8601 in UTC; only `time.ts` turns them into words. */
 
-import type { AccountSaid, CodeMade, FirstMade, HeldToken, NewToken, TokenAsked, TokenScope } from "./account/answers";
-import type { ChangeLines, StepAsked } from "./changes/changes";
+import type { AccountInfo, SignInCode, SetupResult, TokenInfo, NewToken, TokenRequest, TokenScope } from "./account/types";
+import type { ChangeLines, DecisionRequest } from "./changes/types";
 import type { ImpactAnswer } from "./changes/impact";
-import type { WindowsAnswer } from "./changes/windows";
-import type { Mask, MaskAsked, PhotoMasks } from "./masks/answers";
+import type { RegistrationWindows } from "./changes/registrationWindows";
+import type { Redaction, RedactionRequest, PhotoRedactions } from "./redactions/types";
 import type { Access, SettlementsSaid } from "./panel/settlements";
-import type { MarkAsked, MarkKind, MarkLine, MarkLines } from "./marks";
-import type { GuestLink, NewGuestLink, RestrictedArea, RetentionConfirmed, RetentionSaid } from "./sharing/answers";
-import type { SpecialistLayer } from "./specialist";
-import { useZone } from "./time";
-import { afterPictures } from "./turns";
-import { rulesNow } from "./versions";
+import type { MarkRequest, MarkKind, MarkLine, MarkLines } from "./marks";
+import type { GuestLink, NewGuestLink, RestrictedArea, RetentionConfirmed, RetentionState } from "./sharing/types";
+import type { SpecialistLayer } from "./specialistLayers";
+import { setTimeZone } from "./time";
+import { waitForTiles } from "./requestOrder";
+import { getAccessVersion } from "./tileVersions";
 
 export interface Session {
   account: { name: string; role: string } | null;
@@ -92,16 +92,16 @@ export interface NationalGrid extends Pick<Vn2000, "crs" | "central_meridian_deg
 }
 
 /** A place of a meeting: a view with a name. */
-export interface PlaceSaid {
+export interface BriefingPlaceInfo {
   name: string;
   view: Record<string, string>;
   bounds: [number, number, number, number];
 }
 
 /** version 0: nobody made a list. */
-export interface PlacesSaid {
+export interface BriefingPlaceList {
   version: number;
-  places: PlaceSaid[];
+  places: BriefingPlaceInfo[];
   author: string | null;
   time: string | null;
 }
@@ -167,7 +167,7 @@ export interface FlightDetail extends FlightInfo {
 }
 
 /** Where a place lies in a photo: its pixels, corners at integers. */
-export interface Spot {
+export interface PhotoPoint {
   x: number;
   y: number;
   width: number;
@@ -179,7 +179,7 @@ export interface ObliquePhoto {
   source_name: string;
   source_sha256: string;
   captured: string;
-  spot: Spot | null;
+  spot: PhotoPoint | null;
 }
 
 export interface PixelSource {
@@ -206,7 +206,7 @@ export interface PixelSource {
   /** When and by whom the original was let go under its retention term; null while it is kept. */
   let_go: { at: string; by: string; box: string } | null;
   /** null: not known. */
-  spot: Spot | null;
+  spot: PhotoPoint | null;
 }
 
 /** What whoever may look at the photo is told. */
@@ -235,7 +235,7 @@ export interface LinkInfo {
   connections: number;
 }
 
-export interface Said {
+export interface BilingualSentence {
   sentence: string;
   sentence_vi: string;
 }
@@ -270,8 +270,8 @@ export interface AirborneFlight {
   recorded_s: number | null;
   /** Nothing is laid yet: how the clocks of video and log lie to each other is still looked for. */
   is_matching: boolean;
-  remarks: Said[];
-  failure: Said | null;
+  remarks: BilingualSentence[];
+  failure: BilingualSentence | null;
   /** Only in the answer to a request; events go on from there. */
   track?: LonLat[];
 }
@@ -287,7 +287,7 @@ export interface VideoPiece {
 }
 
 /** What is presented in the meeting, and by whom. */
-export interface Presented {
+export interface Presentation {
   version: number;
   presenter: string;
   screen: string;
@@ -299,12 +299,12 @@ export interface Presented {
 /** How a commune stands in an event. */
 /** Times are said in the zone of the house that was asked. */
 function inItsZone(session: Session): Session {
-  useZone(session.time_zone);
+  setTimeZone(session.time_zone);
   return session;
 }
 
 /** What a program suspects and nobody has decided on yet: how many places, and their ground. */
-export interface Waiting {
+export interface PendingChanges {
   count: number;
   area_m2: number;
 }
@@ -326,7 +326,7 @@ export interface CommuneRow {
   /** Confirmed changes; 0: none stands on what was compared of it; null: nobody has said yet. */
   changes: number | null;
   /** Changes in it that nobody has decided on yet; null: none. */
-  waiting: Waiting | null;
+  waiting: PendingChanges | null;
   /** Of its area, on which changes were looked for; null: nowhere. */
   compared_pct: number | null;
   /** Flights in the air over it. */
@@ -345,23 +345,23 @@ export class ApiError extends Error {
 }
 
 /** Nobody answered, or something between here and the server did in its place: nothing is known of what was asked. */
-export class NoAnswer extends Error {}
+export class NetworkError extends Error {}
 
 let onNoAnswer = (): void => undefined;
 let onRefused = (): Promise<boolean> => Promise.resolve(false);
 
 /** Who hears of every request that is not answered. */
-export function whenNotAnswered(listener: () => void): void {
+export function onNetworkError(listener: () => void): void {
   onNoAnswer = listener;
 }
 
 /** Who hears of every answer that nobody is signed in, and says whether somebody is now: then it is asked again. */
-export function whenRefused(listener: () => Promise<boolean>): void {
+export function onUnauthorized(listener: () => Promise<boolean>): void {
   onRefused = listener;
 }
 
 /** Who the server says is signed in here; null: what does not answer, or is no server of ours, says nothing. */
-export async function whoIsIn(): Promise<Session | "nobody" | null> {
+export async function fetchSession(): Promise<Session | "nobody" | null> {
   const answer = await fetch("/api/session", { signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => null);
   if (!answer || !(answer.headers.get("Content-Type") ?? "").includes("json")) return null;
   if (answer.status === 401) return "nobody";
@@ -384,7 +384,7 @@ async function get<T>(path: string, params: Record<string, string | number> = {}
 
 /** What is told beside the pictures. */
 async function getBeside<T>(path: string, params: Record<string, string | number>): Promise<T> {
-  await afterPictures();
+  await waitForTiles();
   return get<T>(path, params);
 }
 
@@ -426,7 +426,7 @@ async function ask<T>(address: string, request: RequestInit, withinMs: number | 
       throw error;
     }
     onNoAnswer();
-    throw new NoAnswer(String(error));
+    throw new NetworkError(String(error));
   }
 }
 
@@ -437,7 +437,7 @@ const GATEWAY = [502, 503, 504];
 async function read<T>(response: Response): Promise<T> {
   if (response.ok) return (await response.json()) as T;
   const body = (await response.json().catch(() => null)) as { message?: string } | null;
-  if (!body?.message && GATEWAY.includes(response.status)) throw new NoAnswer(`HTTP ${response.status}`);
+  if (!body?.message && GATEWAY.includes(response.status)) throw new NetworkError(`HTTP ${response.status}`);
   throw new ApiError(response.status, body?.message ?? `HTTP ${response.status}`);
 }
 
@@ -463,22 +463,22 @@ export interface TerrainInfo {
 }
 
 /** What the map begins with. */
-export type Lists = [events: EventInfo[], flights: FlightInfo[], terrain: TerrainInfo[], airborne: AirborneFlight[]];
+export type InitialLists = [events: EventInfo[], flights: FlightInfo[], terrain: TerrainInfo[], airborne: AirborneFlight[]];
 
 export const api = {
   /** Without more in its address: the page asks for it before its programs are there (vite.config.ts). */
   session: () => ask<Session>("/api/session", {}).then(inItsZone),
   waysIn: () => get<{ openid: boolean; setup: boolean }>("/api/sign-in"),
-  setUp: (code: string, name: string) => post<FirstMade>("/api/setup", { code, name }),
-  accounts: () => get<AccountSaid[]>("/api/accounts"),
-  tokens: () => get<HeldToken[]>("/api/tokens"),
-  makeToken: (asked: TokenAsked) => post<NewToken>("/api/tokens", asked),
-  revokeToken: (id: string) => remove<HeldToken>(`/api/tokens/${encodeURIComponent(id)}`, {}),
-  makeCode: (account: string) => post<CodeMade>("/api/codes", { account }),
+  setUp: (code: string, name: string) => post<SetupResult>("/api/setup", { code, name }),
+  accounts: () => get<AccountInfo[]>("/api/accounts"),
+  tokens: () => get<TokenInfo[]>("/api/tokens"),
+  makeToken: (asked: TokenRequest) => post<NewToken>("/api/tokens", asked),
+  revokeToken: (id: string) => remove<TokenInfo>(`/api/tokens/${encodeURIComponent(id)}`, {}),
+  makeCode: (account: string) => post<SignInCode>("/api/codes", { account }),
   login: (token: string) => post<Session>("/api/login", { token }),
   /** As `login`, with what the map begins with; null for whoever came to upload only. */
   arrive: (token: string) =>
-    post<{ session: Session; lists: Lists | null }>("/api/arrival", { token }).then((said) => ({ ...said, session: inItsZone(said.session) })),
+    post<{ session: Session; lists: InitialLists | null }>("/api/arrival", { token }).then((said) => ({ ...said, session: inItsZone(said.session) })),
   logout: () => post<Session>("/api/logout", {}),
   events: () => get<EventInfo[]>("/api/events"),
   flights: () => get<FlightInfo[]>("/api/flights"),
@@ -502,20 +502,20 @@ export const api = {
   realCommunesExtent: () => get<[number, number, number, number] | null>("/api/communes/extent", { made_up: "false" }),
   board: (eventId: string, on: string | null, until: string | null) =>
     get<{ communes: CommuneRow[]; imaged_pct: number | null }>("/api/board", { event: eventId, ...(on && { on }), ...(until && { until }) }),
-  present: (view: Pick<Presented, "screen" | "view" | "bounds"> & { take: boolean }) => put<Presented | null>("/api/meeting", view, {}, MEETING_MS),
-  places: (eventId: string) => get<PlacesSaid>("/api/meeting/places", { event: eventId }),
-  putPlaces: (eventId: string, basedOn: number, places: PlaceSaid[]) =>
-    put<PlacesSaid>("/api/meeting/places", { based_on: basedOn, places: places.map(({ name, view, bounds }) => ({ name, view, bounds })) }, { event: eventId }),
+  present: (view: Pick<Presentation, "screen" | "view" | "bounds"> & { take: boolean }) => put<Presentation | null>("/api/meeting", view, {}, MEETING_MS),
+  places: (eventId: string) => get<BriefingPlaceList>("/api/meeting/places", { event: eventId }),
+  putPlaces: (eventId: string, basedOn: number, places: BriefingPlaceInfo[]) =>
+    put<BriefingPlaceList>("/api/meeting/places", { based_on: basedOn, places: places.map(({ name, view, bounds }) => ({ name, view, bounds })) }, { event: eventId }),
   guests: () => get<GuestLink[]>("/api/guests"),
   invite: (hours: number, event: string | null, communes: string) => post<NewGuestLink>("/api/guests", { hours, event, communes }),
   revokeGuest: (id: string) => remove<GuestLink>(`/api/guests/${encodeURIComponent(id)}`, {}),
-  masks: (photo: string) => get<PhotoMasks>("/api/redactions", { photo }),
-  putMask: (id: string, mask: MaskAsked) => put<Mask>(`/api/redactions/${id}`, mask),
-  takeBackMask: (id: string) => remove<Mask>(`/api/redactions/${id}`, {}),
-  retention: () => get<RetentionSaid>("/api/retention"),
+  masks: (photo: string) => get<PhotoRedactions>("/api/redactions", { photo }),
+  putMask: (id: string, mask: RedactionRequest) => put<Redaction>(`/api/redactions/${id}`, mask),
+  takeBackMask: (id: string) => remove<Redaction>(`/api/redactions/${id}`, {}),
+  retention: () => get<RetentionState>("/api/retention"),
   confirmRetention: (digest: string) => put<RetentionConfirmed>("/api/retention/confirmed", { digest }, {}, DELETING_MS),
   restricted: () => get<RestrictedArea[]>("/api/restricted"),
-  meeting: () => get<Presented | null>("/api/meeting", {}, MEETING_MS),
+  meeting: () => get<Presentation | null>("/api/meeting", {}, MEETING_MS),
   endMeeting: (screen: string) => remove<{ ended: boolean }>("/api/meeting", { screen }, MEETING_MS),
   pixel: (flight: string, layer: string, revision: number, lon: number, lat: number) =>
     get<PixelSource | null>("/api/pixel", { flight, layer, revision, lon, lat }),
@@ -528,7 +528,7 @@ export const api = {
     get<LayerFeatures>(`/api/layers/${id}/features`, { bounds: bounds.join(","), limit, tolerance_m: Math.min(toleranceM, 5000) }),
   marks: (eventId: string, until: string | null) => getBeside<MarkLines>("/api/marks", { event: eventId, ...(until && { until }) }),
   markHistory: (id: string) => get<MarkLines>(`/api/marks/${id}`),
-  putMark: (id: string, mark: MarkAsked) => put<MarkLine>(`/api/marks/${id}`, mark),
+  putMark: (id: string, mark: MarkRequest) => put<MarkLine>(`/api/marks/${id}`, mark),
   putMarkPhoto: (id: string, basedOn: number, photo: Blob) => put<MarkLine>(`/api/marks/${id}/photo`, photo, { based_on: basedOn }),
   /** `event`: its id, or the name of a new one. */
   moveFlight: (id: string, event: string) => put<{ event: EventInfo }>(`/api/flights/${id}/event`, { event }),
@@ -536,18 +536,18 @@ export const api = {
   packs: () => get<PackInfo[]>("/api/packs"),
   approvePack: (id: string) => put<PackInfo>(`/api/packs/${id}/approved`, {}),
   pack: (id: string) => get<PackInfo>(`/api/packs/${id}`),
-  makeDrill: () => post<DrillSaid>("/api/drill", {}),
-  drill: () => get<DrillSaid>("/api/drill"),
+  makeDrill: () => post<DrillStatus>("/api/drill", {}),
+  drill: () => get<DrillStatus>("/api/drill"),
   changes: (eventId: string) => get<ChangeLines>("/api/changes", { event: eventId }),
   confirmed: (eventId: string, until: string | null) =>
     getBeside<ChangeLines>("/api/changes", { event: eventId, status: "accepted", ...(until && { until }) }),
   impact: (changeId: string) => get<ImpactAnswer>("/api/changes/impact", { change: changeId }),
   impacts: (eventId: string) => get<ImpactAnswer>("/api/changes/impact", { event: eventId }),
-  windows: (changeId: string) => get<WindowsAnswer>(`/api/changes/${changeId}/registration`),
+  windows: (changeId: string) => get<RegistrationWindows>(`/api/changes/${changeId}/registration`),
   changeHistory: (id: string) => get<ChangeLines>(`/api/changes/${id}`),
   picturesOf: (eventId: string) => get<{ pictures: string[] }>("/api/changes/pictures", { event: eventId }),
   undoable: (eventId: string) => get<{ steps: string[] }>("/api/changes/undoable", { event: eventId }),
-  decide: (stepId: string, step: StepAsked) => put<ChangeLines>(`/api/changes/steps/${stepId}`, step),
+  decide: (stepId: string, step: DecisionRequest) => put<ChangeLines>(`/api/changes/steps/${stepId}`, step),
   settlements: (eventId: string, until: string | null) => get<SettlementsSaid>("/api/settlements", { event: eventId, ...(until && { until }) }),
   saySettlement: (id: string, word: { event_id: string; access: Access; note: string; based_on: number }) => put<{ version: number }>(`/api/settlements/${id}`, word),
   terrain: () => get<TerrainInfo[]>("/api/terrain"),
@@ -565,7 +565,7 @@ export interface TilesMoved {
  * for ever where there are no accounts.
  */
 export function tileUrl(mosaicId: string, z: number, x: number, y: number, version: number, revision: number): string {
-  return `/tiles/${mosaicId}/${z}/${x}/${y}?v=${version}&r=${revision}&w=${rulesNow()}`;
+  return `/tiles/${mosaicId}/${z}/${x}/${y}?v=${version}&r=${revision}&w=${getAccessVersion()}`;
 }
 
 /** A meeting pack on its way; `size` in bytes once it is made. */
@@ -594,7 +594,7 @@ export interface PackInfo {
 }
 
 /** The drill that a house without flights makes itself. */
-export interface DrillSaid extends Said {
+export interface DrillStatus extends BilingualSentence {
   state: "none" | "making" | "made" | "failed";
 }
 
@@ -609,7 +609,7 @@ export function reportUrl(flight: string, layer: string, revision: number, kind:
 }
 
 /** A tile of a named revision, or a view of what is known about its pixels. */
-export function askedTileUrl(
+export function dataTileUrl(
   mosaicId: string,
   z: number,
   x: number,
@@ -617,7 +617,7 @@ export function askedTileUrl(
   revision: number,
   layer: DataLayer | null,
 ): string {
-  return `/tiles/${mosaicId}/${z}/${x}/${y}?revision=${revision}${layer ? `&layer=${layer}` : ""}&w=${rulesNow()}`;
+  return `/tiles/${mosaicId}/${z}/${x}/${y}?revision=${revision}${layer ? `&layer=${layer}` : ""}&w=${getAccessVersion()}`;
 }
 
 export function markPhotoUrl(id: string, version: number): string {
@@ -629,5 +629,5 @@ export function evidenceUrl(sha256: string): string {
 }
 
 export function previewUrl(sha256: string): string {
-  return `/api/evidence/${sha256}/preview?w=${rulesNow()}`;
+  return `/api/evidence/${sha256}/preview?w=${getAccessVersion()}`;
 }

@@ -3,51 +3,51 @@
 import "ol/ol.css";
 import { intersects } from "ol/extent";
 import { fromLonLat, toLonLat } from "ol/proj";
-import { Board } from "./board";
-import { heard, type Aloft } from "./airborne";
-import { api, type CommuneRow, type FeatureCollection, type FlightInfo, type Lists } from "./api";
-import { mayDecide } from "./changes/changes";
-import { firstComparison } from "./compare/sides";
-import { el, replace } from "./dom";
+import { MapData } from "./mapData";
+import { mergeReports, type LiveFlight } from "./liveFlights";
+import { api, type CommuneRow, type FeatureCollection, type FlightInfo, type InitialLists } from "./api";
+import { mayDecide } from "./changes/types";
+import { defaultComparison } from "./compare/sides";
+import { el, replaceChildren } from "./dom";
 import { setLanguage, t } from "./i18n";
-import { Live } from "./live";
+import { EventStream } from "./eventStream";
 import { AircraftLayer } from "./map/aircraft";
 import { Communes } from "./map/communes";
-import { Confirmed } from "./map/confirmed";
-import { Ground } from "./map/ground";
-import { MarkLayer } from "./map/marks";
+import { ConfirmedChanges } from "./map/confirmedChanges";
+import { BaseMap } from "./map/baseMap";
+import { MarkLayer } from "./map/markLayer";
 import { MosaicLayers } from "./map/mosaics";
 import { Overlays, SMALL_PX } from "./map/overlays";
-import { FirstPlace } from "./map/firstPlace";
+import { AutoFollow } from "./map/autoFollow";
 import { createMap, fitLonLat, hasLinkedView, labelControls, openingBounds, unionBounds } from "./map/view";
-import { SpecialistLayers } from "./map/specialist";
-import { Aside } from "./panel/aside";
-import { AirborneCards, flyingHere } from "./panel/airborne";
+import { SpecialistLayers } from "./map/specialistLayers";
+import { CardPlacement } from "./panel/cardPlacement";
+import { LiveFlightCards, listLiveFlights } from "./panel/liveFlights";
 import { CommuneBoard } from "./panel/communeBoard";
-import { EvidenceCard } from "./panel/evidence";
+import { PhotoCard } from "./panel/photoCard";
 import { FlightList } from "./panel/flights";
 import { FilmCard } from "./panel/video";
 import { Header } from "./panel/header";
 import { LayerPanel } from "./panel/layers";
-import { Marks } from "./panel/marks";
+import { MarkPanel } from "./panel/markPanel";
 import { Readout } from "./panel/readout";
 import { CommuneSearch } from "./panel/search";
 import { Tabs } from "./panel/tabs";
 import { Timeline } from "./panel/timeline";
 import { SettlementPanel } from "./panel/settlements";
-import { SpecialistPanel, thingAged, thingSaid } from "./panel/specialist";
-import { Picking } from "./picking";
-import type { SpecialistThing } from "./specialist";
-import { isGuest, mayWrite } from "./marks";
-import { outlinesWanted, readOutlined } from "./outlined";
-import { Rooms } from "./rooms";
-import { Sight } from "./sight";
-import { afterPictures, picturesFirst } from "./turns";
+import { SpecialistPanel, renderFeatureAge, renderFeature } from "./panel/specialistLayers";
+import { MapClicks } from "./mapClicks";
+import type { SpecialistFeature } from "./specialistLayers";
+import { isGuest, canWrite } from "./marks";
+import { outlinesKey, fetchOutlines } from "./flightOutlines";
+import { ViewSwitcher } from "./views";
+import { ViewNotices } from "./viewNotices";
+import { waitForTiles, holdForTiles } from "./requestOrder";
 import {
   currentEvent,
   defaultEvent,
-  flightsShown,
-  linkOf,
+  listEventFlights,
+  buildLink,
   newestDay,
   readLink,
   visibleFlights,
@@ -72,12 +72,12 @@ export class Application {
   private readonly drillFrame = el("div", { class: "drill-frame", hidden: true });
   private readonly panelSwitch = el("button", { type: "button", class: "panel-switch" });
   private readonly stage = el("main", { class: "stage" });
-  private readonly sight = new Sight(
+  private readonly sight = new ViewNotices(
     () => this.leaveFor(() => void this.showWhole()),
     (flight) => this.goTo(flight),
   );
   private readonly film = new FilmCard();
-  private readonly airborne = new AirborneCards(
+  private readonly airborne = new LiveFlightCards(
     (one) => this.leaveFor(() => this.showAircraft(one)),
     (id) => this.chooseEvent(id),
   );
@@ -130,31 +130,31 @@ export class Application {
     this.layers = new LayerPanel(store);
     this.special = new SpecialistPanel(store);
     this.settlements = new SettlementPanel(store);
-    this.board = new Board(store);
+    this.board = new MapData(store);
     this.communeBoard = new CommuneBoard(store, (row: CommuneRow) => this.showCommune(row.code, row.name, row.bounds));
     this.timeline = new Timeline(store, () => this.compareHere());
-    this.card = new EvidenceCard(() => {
+    this.card = new PhotoCard(() => {
       this.marks.formGone();
       this.overlays.clearPicked();
       this.store.set({ picked: null });
       this.communes.placeNames();
     }, {
-      may: () => mayWrite(store.state.session),
+      may: () => canWrite(store.state.session),
       cover: (photo, after) => void this.rooms.cover(photo, after),
     }, {
       oblique: async (lon, lat) => (store.state.eventId && store.state.session?.account?.role !== "guest" ? api.oblique(store.state.eventId, lon, lat, store.state.asOf) : null),
       open: (photo) => void this.rooms.showSpot(photo),
     });
     const markLayer = new MarkLayer();
-    this.marks = new Marks(store, markLayer, this.card, (place) => this.lookAt(place), (places) => this.picking.keepAllInSight(places), () => this.board.readMarks());
+    this.marks = new MarkPanel(store, markLayer, this.card, (place) => this.lookAt(place), (places) => this.picking.keepAllInSight(places), () => this.board.readMarks());
     this.tabs = new Tabs(store, { list: this.listed(), board: this.communeBoard.element });
     this.lay();
     this.map = createMap(this.mapElement);
-    this.firstPlace = new FirstPlace(this.map);
+    this.firstPlace = new AutoFollow(this.map);
     markLayer.addTo(this.map);
-    this.confirmed = new Confirmed(store);
+    this.confirmed = new ConfirmedChanges(store);
     this.confirmed.drawOn(this.map);
-    this.ground = new Ground(this.map);
+    this.ground = new BaseMap(this.map);
     this.mosaics = new MosaicLayers(this.map);
     this.communes = new Communes(this.map, (boundariesFrom) => {
       const { picked, boundariesFrom: before } = this.store.state;
@@ -163,11 +163,11 @@ export class Application {
     });
     this.overlays = new Overlays(this.map);
     this.aircraft = new AircraftLayer(this.map);
-    this.aside = new Aside(this.mapElement, this.airborne.element, [this.card.element, this.film.element]);
+    this.aside = new CardPlacement(this.mapElement, this.airborne.element, [this.card.element, this.film.element]);
     this.specialist = new SpecialistLayers(this.map, (shares) => this.special.setShares(shares));
-    this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, confirmed: this.confirmed, marks: this.marks, terrain: () => this.terrain, unpick: () => this.card.close() });
+    this.rooms = new ViewSwitcher({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, confirmed: this.confirmed, marks: this.marks, terrain: () => this.terrain, unpick: () => this.card.close() });
     this.stage.append(this.rooms.notice, this.header.notLeft);
-    this.picking = new Picking(this.map, store, this, (flight) => this.goTo(flight));
+    this.picking = new MapClicks(this.map, store, this, (flight) => this.goTo(flight));
     this.map.on("singleclick", (event) => {
       if (!this.rooms.takesTaps) void this.picking.pick(event);
     });
@@ -184,15 +184,15 @@ export class Application {
     new ResizeObserver(tell).observe(this.drillFrame);
   }
 
-  async start([events, flights, terrain, said]: Lists): Promise<void> {
+  async start([events, flights, terrain, said]: InitialLists): Promise<void> {
     this.store.subscribe((state, before) => this.render(state, before));
-    const airborne = heard([], said, performance.now());
+    const airborne = mergeReports([], said, performance.now());
     this.terrain = terrain.map((dem) => dem.bounds);
     this.ground.setTerrain(this.terrain);
     const asked = this.store.state.eventId;
     const found = events.some((event) => event.event_id === asked);
     const eventId = found ? asked : defaultEvent(events, flights, airborne);
-    picturesFirst((then) => this.map.once("postrender", () => window.setTimeout(then, ASKING_MS)));
+    holdForTiles((then) => this.map.once("postrender", () => window.setTimeout(then, ASKING_MS)));
     window.setTimeout(() => this.flights.tick(this.store.state), PACKS_MS);
     this.store.set({ events, flights, eventId, airborne });
     if (!hasLinkedView() || (asked && !found)) {
@@ -205,7 +205,7 @@ export class Application {
     else if (this.store.state.review !== null && mayDecide(this.store.state.session)) await this.rooms.review();
     window.setInterval(() => this.store.set({ nowMs: Date.now() }), CLOCK_MS);
     window.setInterval(() => this.drawAirborne(this.store.state), AIRBORNE_MS);
-    void afterPictures().then(() => new Live(this.store, this.board).follow());
+    void waitForTiles().then(() => new EventStream(this.store, this.board).follow());
   }
 
   private listed(): HTMLElement {
@@ -219,7 +219,7 @@ export class Application {
     this.watchBand();
     this.stage.append(this.mapElement, this.drillFrame, this.notice, warnings, moves.element, this.airborne.element, this.film.element, this.marks.tool, this.measure, this.position.element, this.card.element);
     const column = el("div", { class: "column" }, this.stage, this.timeline.element);
-    replace(this.root, this.header.element, el("div", { class: "body" }, panel, column), this.panelSwitch);
+    replaceChildren(this.root, this.header.element, el("div", { class: "body" }, panel, column), this.panelSwitch);
   }
 
   private render(state: State, before: State): void {
@@ -237,14 +237,14 @@ export class Application {
     }
     if (sameBesides(state, before, "airborne")) return;
     if (sameBesides(state, before, "opacity")) {
-      writeLink(linkOf(state));
+      writeLink(buildLink(state));
       this.mosaics.update(state);
       this.layers.renderOpacity(state);
       this.rooms.render(state, before);
       return;
     }
     if (sameBesides(state, before, "board", "presented", "compare", "review", "reviewedAt", "changed")) {
-      writeLink(linkOf(state));
+      writeLink(buildLink(state));
       for (const one of [this.header, this.communeBoard, this.timeline]) one.render(state);
       this.rooms.render(state, before);
       return;
@@ -254,7 +254,7 @@ export class Application {
       this.card.tick(state.nowMs);
       return;
     }
-    writeLink(linkOf(state));
+    writeLink(buildLink(state));
     this.header.render(state);
     this.flights.render(state);
     this.layers.render(state);
@@ -279,7 +279,7 @@ export class Application {
     this.rooms.render(state, before);
     const moved = state.eventId !== before.eventId || state.flights !== before.flights;
     if (moved) void this.readOutlines(state.eventId);
-    if (outlinesWanted(state) !== outlinesWanted(before)) void this.drawOutlines(state);
+    if (outlinesKey(state) !== outlinesKey(before)) void this.drawOutlines(state);
     const isBack = state.online && !before.online;
     if (isBack) this.askAgain(state);
     const drawn = (s: State): unknown[] => [s.revisions, s.spectral, s.hidden];
@@ -337,7 +337,7 @@ export class Application {
   private compareHere(): void {
     const { store } = this;
     this.card.close();
-    store.set({ compare: store.state.compare ? null : firstComparison(store.state, this.sight.inSight) });
+    store.set({ compare: store.state.compare ? null : defaultComparison(store.state, this.sight.inSight) });
   }
 
   /** A commune that was searched, or chosen on the board. */
@@ -351,13 +351,13 @@ export class Application {
 
   /** A thing of a layer that was searched: its layer is switched on, and the card says what is known of it. */
   private showThing({ properties, bbox }: FeatureCollection["features"][number]): void {
-    const thing = properties as unknown as SpecialistThing;
+    const thing = properties as unknown as SpecialistFeature;
     this.openPanel(false);
     this.card.close();
     const { shownLayers } = this.store.state;
     if (!shownLayers.has(thing.layer_id)) this.store.set({ shownLayers: new Set([...shownLayers, thing.layer_id]) });
     if (bbox) fitLonLat(this.map, bbox, 17);
-    this.card.tell(() => thingSaid(thing, this.store.state), () => thingAged(thing, this.store.state));
+    this.card.tell(() => renderFeature(thing, this.store.state), () => renderFeatureAge(thing, this.store.state));
     if (bbox) this.overlays.setPicked(((bbox[0] ?? 0) + (bbox[2] ?? 0)) / 2, ((bbox[1] ?? 0) + (bbox[3] ?? 0)) / 2, null);
   }
 
@@ -405,13 +405,13 @@ export class Application {
   private drawAirborne(state: State): void {
     const nowMs = performance.now();
     this.airborne.update(state, nowMs);
-    const aloft = state.asOf === null ? flyingHere(state) : [];
+    const aloft = state.asOf === null ? listLiveFlights(state) : [];
     this.aircraft.update(aloft, nowMs, this.aside.settle(this.aircraft.boxes(aloft)));
     this.timeline.tick(state, nowMs);
     this.communeBoard.tick(state, nowMs);
   }
 
-  private showAircraft({ said }: Aloft): void {
+  private showAircraft({ said }: LiveFlight): void {
     if (!said.aircraft) return;
     const view = this.map.getView();
     view.setCenter(fromLonLat(said.aircraft.lonlat));
@@ -430,7 +430,7 @@ export class Application {
   private async showNewest(): Promise<void> {
     const bounds = visibleFlights(this.store.state).flatMap((flight) => (flight.bounds ? [flight.bounds] : []));
     const opening = openingBounds(this.map, bounds, SMALL_PX);
-    const flying = flyingHere(this.store.state).find(({ said }) => said.aircraft);
+    const flying = listLiveFlights(this.store.state).find(({ said }) => said.aircraft);
     if (opening) this.showAll(opening);
     else if (flying) this.showAircraft(flying);
     else await this.showWhole();
@@ -438,7 +438,7 @@ export class Application {
 
   /** All flights of the event; without any, its changes, the communes, the terrain: the first there is. */
   private async showWhole(): Promise<void> {
-    const bounds = flightsShown(this.store.state).flatMap((flight) => (flight.bounds ? [flight.bounds] : []));
+    const bounds = listEventFlights(this.store.state).flatMap((flight) => (flight.bounds ? [flight.bounds] : []));
     const known = unionBounds(bounds) ?? (await this.changesBounds()) ?? (await api.communesExtent().catch(() => null));
     const union = known ?? unionBounds(this.terrain);
     if (union) fitLonLat(this.map, union);
@@ -465,8 +465,8 @@ export class Application {
   }
 
   private async drawOutlines(state: State): Promise<void> {
-    const { drawn, unread } = await readOutlined(state);
-    if (outlinesWanted(state) !== outlinesWanted(this.store.state)) return;
+    const { drawn, unread } = await fetchOutlines(state);
+    if (outlinesKey(state) !== outlinesKey(this.store.state)) return;
     this.overlays.setFootprints(drawn.footprints);
     this.overlays.setGaps(drawn.gaps);
     if (unread.join() !== this.store.state.unread.join()) this.store.set({ unread });

@@ -21,38 +21,38 @@ export function el<K extends keyof HTMLElementTagNameMap>(
   return node;
 }
 
-export function replace(parent: HTMLElement, ...children: Child[]): void {
+export function replaceChildren(parent: HTMLElement, ...children: Child[]): void {
   parent.replaceChildren(...children.filter((child): child is Node | string => Boolean(child)));
 }
 
 /** As `replace`; what had the focus has it again in its new shape, by which `data-kept` knows it. */
-export function renew(parent: HTMLElement, ...children: Child[]): void {
+export function replaceKeepingFocus(parent: HTMLElement, ...children: Child[]): void {
   const held = document.activeElement;
   const name = held instanceof HTMLElement && parent.contains(held) ? held.dataset["kept"] : undefined;
-  replace(parent, ...children);
+  replaceChildren(parent, ...children);
   if (name !== undefined) parent.querySelector<HTMLElement>(`[data-kept="${CSS.escape(name)}"]`)?.focus({ preventScroll: true });
 }
 
 /** The choice, or field with choices, inside an element that the reader has in hand, perhaps open; null: none. */
-export function choiceHeld(inside: HTMLElement): HTMLElement | null {
+export function findOpenChoice(inside: HTMLElement): HTMLElement | null {
   const held = document.activeElement;
   const isChoice = held instanceof HTMLSelectElement || (held instanceof HTMLInputElement && held.list !== null);
   return isChoice && inside.contains(held) ? held : null;
 }
 
 /** Whether a key is meant for a field, or is one of the browser's own with Ctrl, Alt or Meta. */
-export function isTyped(event: KeyboardEvent): boolean {
+export function isTypingKey(event: KeyboardEvent): boolean {
   const held = event.target instanceof HTMLElement && event.target.closest("input, select, textarea") !== null;
   return held || event.ctrlKey || event.altKey || event.metaKey;
 }
 
 /** Text that is the same already is left alone: an idle page must not be painted again. */
-export function write(node: Element, text: string): void {
+export function setText(node: Element, text: string): void {
   if (node.textContent !== text) node.textContent = text;
 }
 
 /** Calls `action` now, and at most every `everyMs`; the last call is never lost. */
-export function throttled(action: () => void, everyMs: number): () => void {
+export function throttle(action: () => void, everyMs: number): () => void {
   let timer = 0;
   let again = false;
   const run = (): void => {
@@ -70,7 +70,7 @@ export function throttled(action: () => void, everyMs: number): () => void {
 }
 
 /** Calls `action` once the caller has been quiet for `delayMs`. */
-export function debounced<A extends unknown[]>(action: (...args: A) => void, delayMs: number) {
+export function debounce<A extends unknown[]>(action: (...args: A) => void, delayMs: number) {
   let timer = 0;
   return (...args: A): void => {
     window.clearTimeout(timer);

@@ -518,7 +518,7 @@ const words = {
   reason_rejected: ["bị loại", "rejected"],
 } satisfies Record<string, [string, string]>;
 
-export type Word = keyof typeof words;
+export type MessageKey = keyof typeof words;
 
 let current: Language = "vi";
 
@@ -533,27 +533,27 @@ export function setLanguage(next: Language): void {
 }
 
 /** Says words of a list, in the language of now; {0}, {1} … are the values. A room of the page has a list of its own. */
-export function spoken<W extends string>(list: Readonly<Record<W, [string, string]>>): (word: W, ...values: (string | number)[]) => string {
+export function translator<W extends string>(list: Readonly<Record<W, [string, string]>>): (word: W, ...values: (string | number)[]) => string {
   return (word, ...values) => {
     const [vietnamese, english] = list[word];
     // in one pass, and by a function: what people write into names ("{1}", "$&") is nothing to be filled in
-    return inLanguage(vietnamese, english).replace(/\{(\d)\}/g, (place, n: string) => String(values[Number(n)] ?? place));
+    return pickLanguage(vietnamese, english).replace(/\{(\d)\}/g, (place, n: string) => String(values[Number(n)] ?? place));
   };
 }
 
-export const t = spoken(words);
+export const t = translator(words);
 
 /** For what the server says in both languages. */
-export function inLanguage(vietnamese: string, english: string): string {
+export function pickLanguage(vietnamese: string, english: string): string {
   return current === "vi" ? vietnamese : english;
 }
 
 /** What a warning says of the revision that is drawn. */
-export function warned(one: Warning, isFinished: boolean): string {
-  return isFinished ? inLanguage(one.finished_vi, one.finished) : inLanguage(one.brief_vi, one.brief);
+export function formatWarning(one: Warning, isFinished: boolean): string {
+  return isFinished ? pickLanguage(one.finished_vi, one.finished) : pickLanguage(one.brief_vi, one.brief);
 }
 
 /** For words whose key comes from the server: falls back to the server's own spelling. */
-export function tOr(key: string, fallback: string): string {
-  return key in words ? t(key as Word) : fallback;
+export function translateOr(key: string, fallback: string): string {
+  return key in words ? t(key as MessageKey) : fallback;
 }

@@ -4,10 +4,10 @@ import type { LonLat, Session } from "./api";
 import { t } from "./i18n";
 
 export const POINT_KINDS = ["rescue", "blocked", "crack", "landing", "assembly", "other"] as const;
-export const STATUSES = ["open", "doing", "done", "removed"] as const;
+export const MARK_STATUSES = ["open", "doing", "done", "removed"] as const;
 
 export type MarkKind = (typeof POINT_KINDS)[number] | "sector";
-export type MarkStatus = (typeof STATUSES)[number];
+export type MarkStatus = (typeof MARK_STATUSES)[number];
 
 export interface MarkLine {
   type: "Feature";
@@ -31,7 +31,7 @@ export interface MarkLines {
 }
 
 /** A mark as it is to be. */
-export interface MarkAsked {
+export interface MarkRequest {
   based_on: number;
   event_id: string;
   kind: MarkKind;
@@ -46,11 +46,11 @@ export function newMarkId(): string {
   return `mark-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
-export function mayWrite(session: Session | null): boolean {
+export function canWrite(session: Session | null): boolean {
   return session !== null && (session.open || (session.account !== null && !["guest", "viewer"].includes(session.account.role)));
 }
 
-export function mayAdminister(session: Session | null): boolean {
+export function canAdminister(session: Session | null): boolean {
   return session !== null && (session.open || session.account?.role === "admin");
 }
 
@@ -60,24 +60,24 @@ export function isGuest(session: Session | null): boolean {
 }
 
 /** The places of a mark, as they are sent: an outline without its last corner, which is its first. */
-export function placesOf({ geometry }: MarkLine): LonLat[] {
+export function markVertices({ geometry }: MarkLine): LonLat[] {
   return geometry.type === "Point" ? [geometry.coordinates] : (geometry.coordinates[0] ?? []).slice(0, -1);
 }
 
-export function middleOf(line: MarkLine): LonLat {
-  const places = placesOf(line);
+export function markCentre(line: MarkLine): LonLat {
+  const places = markVertices(line);
   const mean = (k: 0 | 1): number => places.reduce((sum, place) => sum + place[k], 0) / Math.max(places.length, 1);
   return [mean(0), mean(1)];
 }
 
 /** As packs tell them (`order_of`): people to be rescued first, what nobody has taken up before what somebody has, what is done last. */
-export function byUrgency(a: MarkLine, b: MarkLine): number {
+export function compareUrgency(a: MarkLine, b: MarkLine): number {
   const rank = ({ properties: { kind, status } }: MarkLine): number => (status === "done" ? 4 : 0) + (kind === "rescue" ? 0 : 2) + (status === "open" ? 0 : 1);
   return rank(a) - rank(b);
 }
 
 /** People to be rescued that somebody still has to see to, and what else was only reported: told first, for work status is no confirmation. */
-export function toldFirst(lines: readonly MarkLine[]): string[] {
+export function listUrgent(lines: readonly MarkLine[]): string[] {
   const marks = lines.map(({ properties }) => properties);
   const rescue = marks.filter(({ kind, status }) => kind === "rescue" && (status === "open" || status === "doing"));
   const isNew = ({ status }: { status: MarkStatus }): boolean => status === "open";
@@ -88,10 +88,10 @@ export function toldFirst(lines: readonly MarkLine[]): string[] {
   ];
 }
 
-export function kindSaid(kind: MarkKind): string {
+export function formatMarkKind(kind: MarkKind): string {
   return t(`mark_${kind}`);
 }
 
-export function statusSaid(status: MarkStatus): string {
+export function formatMarkStatus(status: MarkStatus): string {
   return t(`markStatus_${status}`);
 }

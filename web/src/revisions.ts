@@ -4,7 +4,7 @@ import type { FlightInfo } from "./api";
 import { t } from "./i18n";
 
 /** `flight` undefined: one that is not on this map. */
-export function revisionSaid(flight: Pick<FlightInfo, "is_streamed"> | undefined, revision: number): string {
+export function formatRevision(flight: Pick<FlightInfo, "is_streamed"> | undefined, revision: number): string {
   if (revision > 0) return t("revisionNumber", revision);
   return t(flight?.is_streamed ? "revisionLive" : "revisionQuick");
 }

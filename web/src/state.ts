@@ -1,12 +1,12 @@
 /** What the page shows, in one value; views subscribe to it. The address bar carries what a link must keep. */
 
-import type { Aloft } from "./airborne";
-import type { CommuneRow, DataLayer, EventInfo, FlightInfo, MosaicInfo, Presented, Session, Waiting } from "./api";
+import type { LiveFlight } from "./liveFlights";
+import type { CommuneRow, DataLayer, EventInfo, FlightInfo, MosaicInfo, Presentation, Session, PendingChanges } from "./api";
 import { readComparison, writeComparison, type Comparison } from "./compare/sides";
 import type { Language } from "./i18n";
 import type { MarkLine } from "./marks";
-import type { SpecialistLayer } from "./specialist";
-import { dayOf } from "./time";
+import type { SpecialistLayer } from "./specialistLayers";
+import { formatIsoDay } from "./time";
 
 /** What the list beside the map shows: flights and layers, or the board of communes. */
 export type Tab = "list" | "board";
@@ -40,7 +40,7 @@ export interface State {
   picked: readonly [number, number] | null;
   nowMs: number;
   /** Live flights of all events. */
-  airborne: readonly Aloft[];
+  airborne: readonly LiveFlight[];
   /** Specialist layers of other services, and the ids of those that are drawn. */
   specialist: readonly SpecialistLayer[];
   shownLayers: ReadonlySet<string>;
@@ -52,7 +52,7 @@ export interface State {
   /** Of all their ground what was imaged, 0-100. */
   boardPct: number | null;
   /** Changes of the event that nobody has decided on yet; null: none that is known of. */
-  waiting: Waiting | null;
+  waiting: PendingChanges | null;
   /** Only what was captured by then is shown (ISO, UTC); null: all there is. */
   asOf: string | null;
   /** Two pictures beside or over each other; null: none is compared. */
@@ -64,7 +64,7 @@ export interface State {
   /** How many pictures in files the reader has opened from their own computer. */
   opened: number;
   /** What somebody presents in the meeting now. */
-  presented: Presented | null;
+  presented: Presentation | null;
   /** Counts the news of changes that were found or decided on, and how often they may have been missed. */
   changed: number;
   /** Counts the news of tiles: the map draws the changed ones at once, the lists need not be written anew. */
@@ -106,7 +106,7 @@ const SWITCHED_ON: State["layers"] = {
 };
 
 /** What a link says of the state, whatever page it was made on. */
-export function linkedState(link: Link): Pick<State, "eventId" | "hidden" | "spectral" | "revisions" | "dataLayer" | "opacity" | "layers" | "shownLayers" | "asOf" | "compare"> {
+export function stateFromLink(link: Link): Pick<State, "eventId" | "hidden" | "spectral" | "revisions" | "dataLayer" | "opacity" | "layers" | "shownLayers" | "asOf" | "compare"> {
   return {
     eventId: link.event ?? null,
     hidden: new Set(link.hidden?.split(",").filter(Boolean) ?? []),
@@ -125,7 +125,7 @@ export function initialState(): State {
   const link = readLink();
   const saved = localStorage.getItem("flycam.language");
   return {
-    ...linkedState(link),
+    ...stateFromLink(link),
     session: null,
     events: [],
     flights: [],
@@ -154,7 +154,7 @@ export function initialState(): State {
 }
 
 /** The revision of a mosaic that is drawn: the chosen one while it may be shown, else the one on show. */
-export function revisionOf(state: State, mosaic: MosaicInfo): number {
+export function drawnRevision(state: State, mosaic: MosaicInfo): number {
   const chosen = state.revisions[mosaic.mosaic_id];
   if (chosen === undefined) return mosaic.revision;
   const there = chosen === 0 || mosaic.revisions.some((one) => one.revision === chosen && one.state === "published");
@@ -166,12 +166,12 @@ export function currentEvent(state: State): EventInfo | null {
 }
 
 /** Flights of the chosen event, newest first: a drill and a real event are never on one screen. */
-export function flightsShown(state: State): FlightInfo[] {
+export function listEventFlights(state: State): FlightInfo[] {
   return state.flights.filter((flight) => flight.event_id === state.eventId);
 }
 
 /** The event opened without a link: one that is flown now, else flown last; a real one before a drill. */
-export function defaultEvent(events: EventInfo[], flights: FlightInfo[], airborne: readonly Aloft[] = []): string | null {
+export function defaultEvent(events: EventInfo[], flights: FlightInfo[], airborne: readonly LiveFlight[] = []): string | null {
   const flying = airborne.flatMap(({ said }) => (said.state === "flying" ? [{ event_id: said.event_id }] : []));
   const ranked = [...flying, ...[...flights].sort((a, b) => b.last.localeCompare(a.last))];
   const isDrill = (id: string): boolean => events.find((event) => event.event_id === id)?.is_drill ?? false;
@@ -181,19 +181,19 @@ export function defaultEvent(events: EventInfo[], flights: FlightInfo[], airborn
 
 /** Flights whose imagery is on the screen, newest first. */
 export function visibleFlights(state: State): FlightInfo[] {
-  return flightsShown(state).filter(
-    (flight) => flight.state !== "withdrawn" && !state.hidden.has(flight.flight_id) && isBy(flight, state.asOf),
+  return listEventFlights(state).filter(
+    (flight) => flight.state !== "withdrawn" && !state.hidden.has(flight.flight_id) && isCapturedBy(flight, state.asOf),
   );
 }
 
 /** Whether all of a flight was captured by a moment: a picture that was taken later must not be seen in it. */
-export function isBy(flight: FlightInfo, asOf: string | null): boolean {
+export function isCapturedBy(flight: FlightInfo, asOf: string | null): boolean {
   return asOf === null || Date.parse(flight.last) <= Date.parse(asOf);
 }
 
 /** Whether a flight was taking pictures at a moment: all of them are hidden then, the earlier ones too. */
-export function isUnderWay(flight: FlightInfo, asOf: string | null): boolean {
-  return asOf !== null && !isBy(flight, asOf) && Date.parse(flight.first) <= Date.parse(asOf);
+export function isFlyingAt(flight: FlightInfo, asOf: string | null): boolean {
+  return asOf !== null && !isCapturedBy(flight, asOf) && Date.parse(flight.first) <= Date.parse(asOf);
 }
 
 /** Of one that is still coming nobody can say what all of it is: no moment is offered that it would leave again. */
@@ -202,19 +202,19 @@ export function isComplete(flight: FlightInfo): boolean {
 }
 
 /** Whether a flight that is being laid is one in the air, as its program says. */
-export function isAloft(state: State, flight: FlightInfo): boolean {
+export function isLive(state: State, flight: FlightInfo): boolean {
   return state.airborne.some(({ said }) => said.flight_id === flight.flight_id && (said.state === "flying" || said.state === "closing"));
 }
 
 /** Whether an aircraft is in the air, of an event or of any. */
-export function anyAloft(state: State, eventId?: string | null): boolean {
+export function isAnyFlying(state: State, eventId?: string | null): boolean {
   return state.airborne.some(({ said }) => (said.state === "flying" || said.state === "closing") && (eventId === undefined || said.event_id === eventId));
 }
 
 /** The day (yyyy-mm-dd in Việt Nam) of the newest flight on the screen; null without one. */
 export function newestDay(state: State): string | null {
   const newest = visibleFlights(state)[0];
-  return newest ? dayOf(newest.last) : null;
+  return newest ? formatIsoDay(newest.last) : null;
 }
 
 /** op: opacity in percent where it is not whole; turned: switches that are not as they are at first; band and rev: chosen by flight and by mosaic; special: layers of
@@ -245,7 +245,7 @@ const LIST = "list";
 const DATA_LAYERS: readonly DataLayer[] = ["error", "age", "gsd", "surface"];
 
 /** What a link must keep of the state, so that whoever opens it sees the same. */
-export function linkOf(state: State): Link {
+export function buildLink(state: State): Link {
   const joined = (chosen: Readonly<Record<string, string | number>>): string =>
     Object.entries(chosen).map(([name, value]) => `${name}:${value}`).join(",");
   const names = Object.keys(SWITCHED_ON) as LayerName[];

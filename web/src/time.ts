@@ -9,20 +9,20 @@ const VIETNAM_MS = 7 * 3600 * 1000;
 let clock: Intl.DateTimeFormat | null = null;
 
 /** In which zone times are said from now on, by its IANA name, as the server tells it. */
-export function useZone(name: string): void {
+export function setTimeZone(name: string): void {
   clock = name === VIETNAM ? null : new Intl.DateTimeFormat("en", { timeZone: name, timeZoneName: "longOffset" });
 }
 
 /** "UTC+7": of a zone that changes its clocks, at that moment. */
-export function zoneAt(iso: string | number): string {
+export function formatZone(iso: string | number): string {
   const minutes = Math.round(offsetMs(new Date(iso).getTime()) / 60_000);
   const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
   return `UTC${minutes < 0 ? "-" : "+"}${hours}${rest ? `:${two(rest)}` : ""}`;
 }
 
 /** As `zoneAt` for who may not take it for granted: officials in Viet Nam know theirs. */
-export function zoneNote(iso: string | number): string {
-  return clock === null && language() === "vi" ? "" : zoneAt(iso);
+export function formatZoneNote(iso: string | number): string {
+  return clock === null && language() === "vi" ? "" : formatZone(iso);
 }
 
 const two = (n: number): string => String(n).padStart(2, "0");
@@ -45,7 +45,7 @@ export function formatDate(iso: string | number): string {
 }
 
 /** "2024-09-10": the day in the house's zone, as the server takes days. */
-export function dayOf(iso: string | number): string {
+export function formatIsoDay(iso: string | number): string {
   return local(iso).toISOString().slice(0, 10);
 }
 
@@ -72,7 +72,7 @@ export function formatAgo(seconds: number): string {
 
 /** "10/09/2024 10:15–10:32", with the zone for who may not take it for granted, or both dates where a flight crosses midnight. */
 export function formatPeriod(first: string, last: string): string {
-  const zone = zoneNote(last) && ` ${zoneNote(last)}`;
+  const zone = formatZoneNote(last) && ` ${formatZoneNote(last)}`;
   if (formatTime(first) === formatTime(last)) return `${formatTime(first)}${zone}`;
   if (formatDate(first) === formatDate(last)) return `${formatTime(first)}–${formatClock(last)}${zone}`;
   return `${formatTime(first)} – ${formatTime(last)}${zone}`;

@@ -82,7 +82,7 @@ def walk_folder(
     links to folders, which are not gone into.
 
     note   hears of each folder that is left out, and why: it cannot be read, or lies deeper than any card has
-    apart  how the names of folders begin that are passed over: systems make them, no camera does
+    skipped_prefixes  how the names of folders begin that are passed over: systems make them, no camera does
     """
     if not path.is_dir():
         yield path

@@ -51,7 +51,7 @@ _LINK_SCALE = 0.2
 class PlanarBlock:
     """Photos that have a lens and no position, and what they share.
 
-    photos, interiors, sights  N each; a sight is None where the picture cannot be read
+    photos, interiors, features  N each; a sight is None where the picture cannot be read
     part   which connected part each belongs to, N
     """
 

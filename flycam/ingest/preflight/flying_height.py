@@ -83,7 +83,7 @@ class PoseEstimates:
 class FlyingHeights:
     """Heights above ground N with their 1-sigma; NaN where the pictures tell none.
 
-    seen_m    N×2, east and north from the camera to the ground that the height was measured over
+    visible_m  N×2, east and north from the camera to the ground that the height was measured over
     measured  N, whether the photo itself was looked at; the others lie between those
     turn_deg  N×2, by how much headings are to be turned clockwise to fit the pictures, and their sigma then
     """
@@ -116,10 +116,10 @@ def estimate_flying_heights(
     max_pairs: int,
     stated_m: Floats | None = None,
 ) -> FlyingHeights:
-    """Heights above ground of all photos, sortie by sortie, from at most about `most_pairs` pairs of them.
+    """Heights above ground of all photos, sortie by sortie, from at most about `max_pairs` pairs of them.
 
     usable  rows whose picture can be looked at
-    told_m  heights above ground N that are to be judged
+    stated_m  heights above ground N that are to be judged
     A glance at small pictures does where it sees enough; else larger ones are looked at.
     Between the photos that are looked at heights are interpolated along the way flown; their sigma grows with
     the distance.
@@ -175,7 +175,8 @@ class ImageMatcher:
     def measure_shifts(
         self, rows: Index, max_pairs: int, usual: float | None
     ) -> tuple[list[_GroundShift], float]:
-        """Shifts of up to `most` pairs of photos of one sortie, evenly chosen, with bases long enough; and
+        """Shifts of up to `max_pairs` pairs of photos of one sortie, evenly chosen, with bases long enough;
+        and
         the share of those pairs that have enough in common.
 
         usual  from one photo to the next, in flying heights; None: as three pairs show it
@@ -236,7 +237,7 @@ def _best_step(usual: float, rows: Index) -> int:
 
 
 def _pairs(rows: Index, step: int, max_pairs: int) -> list[tuple[int, int]]:
-    """Up to `most` pairs of photos that lie `step` apart in time, evenly over the sortie."""
+    """Up to `max_pairs` pairs of photos that lie `step` apart in time, evenly over the sortie."""
     first = np.arange(len(rows) - step)
     if not first.size:
         return []

@@ -42,7 +42,7 @@ def _directions(interior: InteriorOrientation) -> Floats:
 def reject_sky_photos(
     names: Sequence[str], share: Floats, reportable: Bools
 ) -> tuple[Bools, list[Rejection], list[Problem]]:
-    """Which photos to keep; rejections and sentences of those, among `spoken_of`, that are mostly sky."""
+    """Which photos to keep; rejections and sentences of those, among `reportable`, that are mostly sky."""
     keep = share <= MAX_SKY
     sky = ~keep & reportable
     some = keep & (share > 0.0) & reportable

@@ -40,7 +40,7 @@ def find_takeoff(
 ) -> tuple[Takeoff, list[Problem]]:
     """Height and sigma of the sortie's take-off in the terrain's datum, and how it was found.
 
-    `given` beats `home_lonlat`, which beats the estimate. The estimate takes the more certain of (a) the
+    `stated` beats `home_lonlat`, which beats the estimate. The estimate takes the more certain of (a) the
     aircraft's absolute minus relative height and (b) the terrain within reach, after both were compared;
     a contradiction beyond 2.5 sigma is reported and (b) then wins, since (a) is known to jump. Ground that
     stands higher than an aircraft flew over it raises the height.

@@ -39,7 +39,7 @@ class FlightLog:
                     UTC); None if there is none
     camera_events   one sample per exposure, in order
     remarks         what was noticed while reading: (English, Vietnamese)
-    film_zero_ns    of a log read out of a film, the main stamp of the film's first picture, known to
+    video_zero_ns   of a log read out of a film, the main stamp of the film's first picture, known to
                     film_zero_sigma_s seconds; None: it was not, or the film does not tell
     """
 

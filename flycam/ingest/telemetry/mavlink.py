@@ -55,7 +55,8 @@ def read_tlog(path: Path) -> FlightLog:
 
 
 def read_tlog_aircraft(path: Path, max_count: int | None = None) -> dict[int, FlightLog]:
-    """Every aircraft of a tlog by its system id, or the `most` busiest; SourceUnreadable if there is none.
+    """Every aircraft of a tlog by its system id, or the `max_count` busiest; SourceUnreadable if there is
+    none.
 
     Each log's remarks say what was left out and which other aircraft the file holds.
     """

@@ -17,7 +17,8 @@ from pathlib import Path
 class TlogWriter:
     """Appends to a file that stays open from its first packet until it is closed. Of one thread.
 
-    told  called with the packets not written by now, when there are more, and with a sentence about trouble
+    on_loss  called with the packets not written by now, when there are more, and with a sentence about
+             trouble
           (English, Vietnamese), once until it is over
     """
 

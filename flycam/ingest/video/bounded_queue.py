@@ -10,9 +10,10 @@ Item = TypeVar("Item")
 
 
 class BoundedQueue(Generic[Item]):
-    """At most `most` items wait. `waits`: `put` waits for room in place of dropping (a file has time).
+    """At most `max_items` items wait. `is_blocking`: `put` waits for room in place of dropping (a file has
+    time).
 
-    most  may be set until the first item comes
+    max_items  may be set until the first item comes
     """
 
     def __init__(self, max_items: int, *, is_blocking: bool = False) -> None:

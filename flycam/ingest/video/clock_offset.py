@@ -95,7 +95,7 @@ def estimate_offset(
     motions tell less.
 
     motions  in order of time, video time; poses in the log's time
-    before   None: nothing but that it lies within reach of 0
+    prior    None: nothing but that it lies within reach of 0
     """
     prior = prior or make_unknown_offset(reach_s=reach_s)
     if len(motions) < _MIN_MOTIONS or len(poses.time_s) < 2:

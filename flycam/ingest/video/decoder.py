@@ -51,7 +51,8 @@ class DecodedFrame:
 
 
 def count_fitting_frames(max_count: int, max_bytes: int, size_px: tuple[int, int]) -> int:
-    """Return how many pictures (width, height) of RGB fit into some bytes: `most` at the most, two at the
+    """Return how many pictures (width, height) of RGB fit into some bytes: `max_count` at the most, two at
+    the
     least, for one is written while another is read."""
     return max(2, min(max_count, max_bytes // (size_px[0] * size_px[1] * 3)))
 

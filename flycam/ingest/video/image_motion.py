@@ -43,7 +43,7 @@ class ImageMotion:
 class ImageMotionEstimator:
     """Fed pictures in order of time, tells their motion from one to the next.
 
-    least_s  pictures closer in time than this to the last one measured are passed over
+    min_interval_s  pictures closer in time than this to the last one measured are passed over
     """
 
     def __init__(self, min_interval_s: float = 0.1) -> None:

@@ -66,7 +66,7 @@ class KeyframeSelector:
     def add(self, picture: VideoFrame, logged: LoggedPoses, log_s: float) -> VideoFrame | None:
         """The picture chosen by now, this one or one before it, if any.
 
-        log_s  the picture's time on the clock of `told`
+        log_s  the picture's time on the clock of `logged`
         """
         share = self._new_share(logged, log_s)
         if share is None or share < (self._within(_HALF) if self._is_eager else self.opens_at):

@@ -38,8 +38,8 @@ class RecordingOptions:
 
     folder        gets the pieces, `<UTC ns of the first picture>.mp4`, as `VideoFrame` dates pictures; who
                   records into it holds a shared lock on it, which dies with the process
-    piece_s, piece_bytes  about how long and how large one is
-    leave_bytes   nothing is recorded while the disk has less free: the map needs it
+    segment_s, segment_bytes  about how long and how large one is
+    min_free_bytes  nothing is recorded while the disk has less free: the map needs it
     """
 
     folder: Path
@@ -64,7 +64,8 @@ class _Piece:
 class Recorder:
     """Writes what is `put` in a thread of its own until it is closed.
 
-    told  called with the pictures not recorded by now, when there are more, and with a sentence about trouble
+    on_loss  called with the pictures not recorded by now, when there are more, and with a sentence about
+             trouble
           (English, Vietnamese), once until it is over
     """
 

@@ -56,7 +56,7 @@ class VideoPoses:
     work_crs, vertical_datum  of the poses; home_m the height that relative heights count from, NaN: absolute
                  heights are used
     sigma_home_m of that height; ground_m of the ground below each sample, NaN unknown
-    not_believed  samples that are not, by their time: "no_fix", "jump", "frozen"; left_out counts them
+    rejected_samples  samples that are not, by their time: "no_fix", "jump", "frozen"; left_out counts them
     """
 
     track: TelemetryTrack

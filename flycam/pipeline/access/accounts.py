@@ -143,7 +143,7 @@ def resolve_guest_communes(
 ) -> tuple[str, ...]:
     """Codes of the communes that a guest sees; none: all.
 
-    asked  their names or codes, with commas between; None, "", "all": as whoever invites
+    text   their names or codes, with commas between; None, "", "all": as whoever invites
     own    codes of those that whoever invites is for, none: all; a guest sees no more
     Raises NotFound, OptionUnusable (a name that several have, or a commune beyond one's own).
     """

@@ -43,7 +43,7 @@ def is_code(text: str) -> bool:
 def make_setup_code(workspace: Workspace) -> str:
     """The code by which the first administrator is made on the map's page, in place of one made before.
 
-    Raises AccessDenied (there is an account), StorageTrouble.
+    Raises AccessDenied (there is an account), StorageFailed.
     """
     if workspace.catalog.accounts.all():
         raise make_account_exists()

@@ -126,7 +126,7 @@ class PackContents:
     waiting_elsewhere  how many beside those
     settlements        in those communes, each with the event of which it was said
     troubles           what layers say to be in trouble in those communes
-    telling            layers there that say how things stand, whether or not anything is in trouble
+    layers             layers there that say how things stand, whether or not anything is in trouble
     """
 
     flights: tuple[ShownFlight, ...]
@@ -176,7 +176,7 @@ def gather_contents(
     """The flights, each once, and what belongs to them; without what is withheld.
 
     Raises NotFound (no such flight, withdrawn, nothing on its map), AccessDenied (a flight of which a part is
-    withheld), OptionUnusable (a drill beside a real flight), ObjectMissing, TileCorrupt, StorageTrouble.
+    withheld), OptionUnusable (a drill beside a real flight), ObjectMissing, TileCorrupt, StorageFailed.
     """
     sides = _sides(workspace, refs, withholding)
     confirmed, elsewhere = _changes(workspace, sides, ChangeStatus.ACCEPTED, withholding)

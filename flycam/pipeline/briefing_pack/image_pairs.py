@@ -24,7 +24,7 @@ class PackImage:
     """A flight around a change, as it is on show.
 
     extent      the rectangle around the change, Web Mercator metres
-    stands_in   the change is of another revision, which is not on show any more
+    is_substitute  the change is of another revision, which is not on show any more
     is_lost     its tiles are not there, or damaged: nothing is drawn of it
     """
 

@@ -131,7 +131,7 @@ def compose_mosaics(
     overlay: MaskOverlay,
 ) -> MaskedImage:
     """Pictures of flights over a grid, the newest (which comes first in `sides`) on top, without what masks
-    cover: a pack leaves the house."""
+    overlay: a pack leaves the house."""
     sheet = shapely.transform(shapely.box(*grid.bounds), make_point_transform(crs, WEB_MERCATOR))
     rgb = np.zeros((grid.rows, grid.cols, 3), dtype=np.uint8)
     shown = np.zeros((grid.rows, grid.cols), dtype=np.bool_)

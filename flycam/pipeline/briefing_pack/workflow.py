@@ -57,7 +57,7 @@ class PackRequest:
 
     paper        size of the PDF's pages: "a4" or "a3"
     approved_by  the leader who approved it; "": it is a draft, and says so on every page
-    asked_by     who asked for it; "": whoever is at this machine
+    requested_by  who asked for it; "": whoever is at this machine
     of_draft     what the draft says that was approved (`PackReport.hash_content`); "": nobody read one
     seen_by      the account for whom it is made: what is withheld from that is not in it; "": everything is
     """
@@ -101,7 +101,7 @@ def write_briefing_pack(
 
     Raises NotFound, AccessDenied (a flight of which a part is withheld), OptionUnusable (a drill beside a
     real flight), DraftOutdated (it would say other things than the draft that was approved), InputUnusable
-    (no place for a folder), DiskFull, StorageTrouble, ObjectMissing, TileCorrupt.
+    (no place for a folder), DiskFull, StorageFailed, ObjectMissing, TileCorrupt.
     Nothing half-written is left to be seen.
     """
     began = time.monotonic()

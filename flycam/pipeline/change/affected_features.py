@@ -43,7 +43,7 @@ class AffectedFeature:
 class FeatureCount:
     """Things of a kind: inside of changes, and within reach but outside.
 
-    is_whole  whether layers of the kind cover all of the changes that are counted over
+    is_complete  whether layers of the kind cover all of the changes that are counted over
     """
 
     inside: int

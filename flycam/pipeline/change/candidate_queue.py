@@ -33,7 +33,7 @@ class EnqueueReport:
     revision (`renewed`); the others, `known`, were not put up, for what was found before stands as it was.
 
     decided  of those that are known: found again a little differently, and decided on already
-    begun    whether the event is new with them
+    is_new_event  whether the event is new with them
     """
 
     event: Event

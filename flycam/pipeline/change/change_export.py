@@ -89,7 +89,7 @@ def export_changes(
 
     Those that are withheld are left out. .gpkg is in the UTM zone of the first of them, all others in WGS 84
     degrees. language: of the columns for people ("vi" or "en"). Raises NotFound, OptionUnusable (another
-    ending), InputUnusable (no such folder; a message of nothing), StorageTrouble.
+    ending), InputUnusable (no such folder; a message of nothing), StorageFailed.
     """
     suffix = out.suffix.lower()
     require_change_file(out)

@@ -36,8 +36,8 @@ def build_change_collection(
     """A FeatureCollection of lines, with whose each is, and `comparisons` by which they were found.
 
     names    of communes, by code
-    unfound  ids of changes that a newer revision did not show again
-    beside   by change what was decided on the same ground
+    superseded  ids of changes that a newer revision did not show again
+    overlapping  by change what was decided on the same ground
     unseen   of each line what of its outline was not compared (`drawn_over`); None: of none anything is told
     found_by of each line the comparison it was found by, None: not known
     """

@@ -118,7 +118,7 @@ def divide_by_commune(
     shape: BaseGeometry, outlines: Sequence[BaseGeometry], total: float, area_m2: float
 ) -> tuple[list[tuple[int, BaseGeometry]], BaseGeometry | None]:
     """What of a change's shape lies in which commune (index of its outline), and what lies in none; without
-    slivers of `whole`, the change's area in the shape's units, which is `whole_m2`. A sliver in a commune
+    slivers of `total`, the change's area in the shape's units, which is `area_m2`. A sliver in a commune
     counts nowhere: beyond all of them it does not lie."""
     parts = [extract_polygons(part) for part in shapely.intersection(shape, np.array(outlines, dtype=object))]
     held = [(number, part) for number, part in enumerate(parts) if not is_sliver(part.area / total, area_m2)]

@@ -60,8 +60,9 @@ class CommuneRow:
                  compared and nothing stands there; None: none is confirmed, and nobody looked, or it waits
     waiting      changes that nobody has decided on yet, with their ground in it; None: none waits
     compared_pct of its area, on which changes were looked for (0-100); None: nowhere, as far as is known
-    aloft        flights in the air over it now
-    under_way    flights that had begun by the time asked for and were not over: what of it they had imaged by
+    flying_flights  flights in the air over it now
+    unfinished_flights  flights that had begun by the time asked for and were not over: what of it they had
+                        imaged by
                  then is not known
     """
 
@@ -139,7 +140,7 @@ def build_commune_board(
     compared: ComparedGround | None = None,
 ) -> list[CommuneRow]:
     """A row for each commune, in their order. aloft: where flights in the air are, longitude and latitude;
-    under_way: flights that were not over, as they ended; changes: as they stand, that are told; compared:
+    unfinished: flights that were not over, as they ended; changes: as they stand, that are told; compared:
     where they were looked for.
 
     One flight's share is the one measured when it was laid; of several it is their outlines' union, never

@@ -76,11 +76,11 @@ class ComparisonReport:
 
     common_m2   ground imaged on both dates and hidden by no cloud (inside the area asked for), all that is
                 spoken of
-    looked_for  whether changes were looked for at all, which between one picture and itself they cannot be;
+    is_detected  whether changes were looked for at all, which between one picture and itself they cannot be;
                 the remarks say why not
     by_commune  every commune that the grid touches, the most changed first
     remarks     what the reader has to know
-    kept        what was put into the catalogue for review; None: nothing, for no event asks for it, it was
+    enqueued    what was put into the catalogue for review; None: nothing, for no event asks for it, it was
                 not to be put up, or it is unfit
     for_review  whether it was to be put up
     is_unfit    whether it may not be: the two are one flight or picture, stand the wrong way round, or lie
@@ -126,7 +126,7 @@ def compare_sources(
 
     Raises OptionUnusable (out; an event that is real where a side is a drill's), NotFound, SourceUnreadable,
     CrsMissing, InputUnusable (no such folder, area beside the pictures), what `load_comparison_terrain`
-    raises; NotRegistered where the two do not surely lie on each other; StorageTrouble (a flight was
+    raises; CoregistrationFailed where the two do not surely lie on each other; StorageFailed (a flight was
     moved to another event meanwhile: StoreConflict).
     """
     started = time.monotonic()
@@ -208,7 +208,8 @@ def _detect(
     area: BaseGeometry | None,
     progress: Progress,
 ) -> _Detected:
-    """Candidates where both sides are seen and have colours. Raises NotRegistered, and what `find_terrain`
+    """Candidates where both sides are seen and have colours. Raises CoregistrationFailed, and what
+    `find_terrain`
     raises."""
     pair, registration, on_terrain, is_one = _coregister(sources, grid, crs, find_terrain, progress)
     pair, hidden = mask_clouds(pair)
@@ -260,7 +261,7 @@ def _coregister(
     """Both sides over the grid, AFTER laid onto BEFORE; how it lies there, whether terrain is known, and
     whether both are one picture.
 
-    Raises NotRegistered, and what `find_terrain` raises.
+    Raises CoregistrationFailed, and what `find_terrain` raises.
     """
     (before_rgb, before_seen), (after_rgb, after_seen) = _read_both(sources, grid, crs, progress)
     registration = coregister_images(

@@ -46,7 +46,7 @@ def build_common_grid(
 ) -> tuple[OutputGrid, list[BilingualText]]:
     """The pixels that both may show, corners on multiples of the coarser GSD; and what is to be said of them.
 
-    The rim is as wide as AFTER may be off. Raises NotRegistered, InputUnusable.
+    The rim is as wide as AFTER may be off. Raises CoregistrationFailed, InputUnusable.
     """
     names = before.name, after.name
     bounds = _intersection(before.bounds(crs), after.bounds(crs))
@@ -94,7 +94,7 @@ def _common_share(before: ImageSource, after: ImageSource, crs: str, bounds: Bou
     """Of the ground of the side that shows less, what both show, 0 to 1; not of the rectangles around them:
     two slanted strips share next to nothing of those. bounds: of what the rectangles have in common.
 
-    Raises NotRegistered where a side shows nothing anywhere.
+    Raises CoregistrationFailed where a side shows nothing anywhere.
     """
     shown = [_shown_m2(side, crs, side.bounds(crs)) for side in (before, after)]
     for side, ground_m2 in zip((before, after), shown, strict=True):

@@ -174,7 +174,7 @@ def find_comparison_windows(
 
 
 def match_comparisons(reader: ComparisonReader, lines: Sequence[ChangeVersion]) -> list[Comparison | None]:
-    """Of each change the newest comparison of `made` that it may have been found by: of its very pictures,
+    """Of each change the newest comparison of `reader` that it may have been found by: of its very pictures,
     where those are on record, else of the same mosaics; None where none was kept, and of what was drawn,
     whatever it was drawn over: how well pictures lie on each other says nothing of it."""
     events = {line.event_id for line in lines if not line.is_drawn}

@@ -30,7 +30,7 @@ class StoreStages:
         self._store, self._flight_id, self._run = store, flight_id, run
 
     def load(self, name: str, kinds: Iterable[type]) -> Any | None:
-        """What was kept under a name, None if nothing whole is there. Raises StorageTrouble."""
+        """What was kept under a name, None if nothing whole is there. Raises StorageFailed."""
         try:
             data = bytearray(self._store.get(self._key(name)))
         except ObjectMissing:
@@ -38,7 +38,7 @@ class StoreStages:
         return read_serialized(data, kinds, f"{self._run} {name}")
 
     def save(self, name: str, value: Any, *, synced: bool = True) -> None:
-        """Keep a value, whole or not at all; not synced, a power cut may cost it. Raises StorageTrouble."""
+        """Keep a value, whole or not at all; not synced, a power cut may cost it. Raises StorageFailed."""
         file = io.BytesIO()
         write_serialized(file, value, f"{self._run} {name}")
         self._store.put(self._key(name), file.getvalue(), durable=synced)
@@ -68,7 +68,7 @@ class ClusterRun:
     def run_tasks(self, job: Job, shared: Any, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         """Yield (number of the task, its result) as they come. given: what all tasks need, pickled.
 
-        Raises what a task raised, ClusterUnavailable, WorkerUnfit, StorageTrouble.
+        Raises what a task raised, ClusterUnavailable, WorkerIncompatible, StorageFailed.
         """
         if not tasks:
             return iter(())

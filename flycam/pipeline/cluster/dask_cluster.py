@@ -92,7 +92,8 @@ class DaskCluster:
         return _Run(self._client, self._address, self._store, self._patience_s, order, tasks).results()
 
     def check(self, workspace: Workspace) -> None:
-        """Raise WorkerUnfit unless every worker runs this software and reads what is written into this store
+        """Raise WorkerIncompatible unless every worker runs this software and reads what is written into this
+        store
         and this catalogue, ClusterUnavailable where there is no worker."""
         token = uuid.uuid4().hex
         key = keys.format_probe_key(f"cluster-{token}")
@@ -305,7 +306,7 @@ def connect_cluster(
 ) -> Iterator[DaskCluster]:
     """The cluster whose scheduler answers there, its workers looked at.
 
-    Raises ClusterUnavailable where none answers or there is no worker, WorkerUnfit, OptionUnusable.
+    Raises ClusterUnavailable where none answers or there is no worker, WorkerIncompatible, OptionUnusable.
     """
     describe_software()  # as it is now: a run may take hours
     where, security = str(address), build_security(address)

@@ -19,7 +19,7 @@ class TaskAttempt:
 
 
 def note_attempt(store: ObjectStore, attempt: TaskAttempt) -> None:
-    """Let whoever has the task from an earlier turn know. Raises StorageTrouble."""
+    """Let whoever has the task from an earlier turn know. Raises StorageFailed."""
     if attempt.number > 1:
         store.put(attempt.key, str(attempt.number).encode())
 

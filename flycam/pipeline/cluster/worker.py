@@ -89,7 +89,7 @@ class WorkerInfo:
 
 
 def inspect_worker(key: str, line: LogLine) -> WorkerInfo:
-    """See `Seen`. Raises StorageTrouble."""
+    """See `Seen`. Raises StorageFailed."""
     with _named():
         house = _house()
         try:
@@ -105,7 +105,7 @@ def inspect_worker(key: str, line: LogLine) -> WorkerInfo:
 
 
 def run_task(order: JobOrder, task: Any, attempt: TaskAttempt) -> Any:
-    """Work off one task. Raises WorkerUnfit, StorageTrouble, and what the task raises."""
+    """Work off one task. Raises WorkerIncompatible, StorageFailed, and what the task raises."""
     with _named():
         return _jobs.of(order)(task, Fence(_house().store, order.key, attempt))
 
@@ -131,7 +131,7 @@ def _named() -> Iterator[None]:
 
 
 def require_same_software(who: str, theirs: str, ours: str) -> None:
-    """Raise WorkerUnfit unless a worker runs the same software: tiles would not be the same bytes."""
+    """Raise WorkerIncompatible unless a worker runs the same software: tiles would not be the same bytes."""
     if theirs != ours:
         raise WorkerIncompatible(
             _(

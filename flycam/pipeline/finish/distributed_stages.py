@@ -209,7 +209,7 @@ class BlockSweeper:
 def sweep_on_cluster(
     cluster_run: ClusterRun, records: Sequence[FrameRecord], level: SweepLevel
 ) -> Iterator[SweptBlock]:
-    """The blocks of a sweep, as they come. Raises StorageTrouble where one is not in the store any more."""
+    """The blocks of a sweep, as they come. Raises StorageFailed where one is not in the store any more."""
     blocks, stages = level.blocks, cluster_run.stages
     job = SweepJob(cluster_run.flight_id, cluster_run.run, level, records)
     for number, is_kept in cluster_run.run_tasks(BlockSweeper, job, range(len(blocks))):

@@ -31,7 +31,7 @@ _MASKED_PCT = 50.0
 class LayerReport:
     """One layer's finished revision; `new` if this run made it. record None: left out, for what `why` says.
 
-    mended      tiles of a standing revision that were lost or damaged, and were made again
+    repaired    tiles of a standing revision that were lost or damaged, and were made again
     instead_of  the revision that was on show before a standing one was shown again; None: the same
     """
 

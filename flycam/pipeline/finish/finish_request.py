@@ -76,7 +76,7 @@ class FinishRequest:
 def restore_request(options: Mapping[str, Any], find_file: Callable[[str, str], Path]) -> FinishRequest:
     """The request that a revision's recorded options are of.
 
-    file_of  a local copy of a file, by its SHA-256 and name; what it raises where there is none is raised
+    find_file  a local copy of a file, by its SHA-256 and name; what it raises where there is none is raised
     """
     asked = {one.name: options[one.name] for one in fields(FinishRequest) if one.name in options}
     for name in ("reference", "gcp"):

@@ -37,7 +37,7 @@ class LayerJob:
     dem_id   recorded terrain that they lie on
     terrain_sigma_m  what is stated of it, as `DemRecord.sigma_m`
     options  what decides the result, as it is recorded; digest: of that and of all inputs
-    why_not  why it cannot be finished, and the same in Vietnamese; then there is no digest
+    skip_reason  why it cannot be finished, and the same in Vietnamese; then there is no digest
     """
 
     flight: Flight

@@ -101,7 +101,7 @@ class PhotoCache:
 
 
 def read_stored_pixels(workspace: Workspace, record: FrameRecord) -> Bytes:
-    """H×W×3 uint8 RGB of a frame's stored original. Raises FrameRejected where it does not read, NotWhole
+    """H×W×3 uint8 RGB of a frame's stored original. Raises FrameRejected where it does not read, DataDamaged
     where it is not what was kept, and what the store raises."""
     provenance = record.header.provenance
     data = read_verified_original(workspace, provenance.source_sha256, provenance.source_name)

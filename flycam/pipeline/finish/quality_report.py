@@ -120,7 +120,7 @@ def write_report(
 
     Boundaries that were imported since, and words that were mended, are therefore in it.
 
-    Raises InputUnusable for another suffix, NotFound as `get_report`, and StorageTrouble.
+    Raises InputUnusable for another suffix, NotFound as `get_report`, and StorageFailed.
     """
     kind = out.suffix.lower().removeprefix(".")
     if kind not in REPORT_WRITERS:

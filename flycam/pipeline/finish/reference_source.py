@@ -24,7 +24,7 @@ _FOLDER = "references"
 
 def read_reference_sigma(workspace: Workspace, source: str) -> float | None:
     """How far off the whole of an earlier flight's finished map may lie (radial 1-sigma, metres), as it says
-    itself; None: it does not know, or what is `given` is a file."""
+    itself; None: it does not know, or what is `source` is a file."""
     flight = find_flight(workspace, source)
     if flight is None or Path(source).is_file():
         return None
@@ -37,7 +37,7 @@ def read_reference_sigma(workspace: Workspace, source: str) -> float | None:
 def resolve_reference_map(workspace: Workspace, flight: str, source: str) -> Path:
     """The file that a flight (id or name) is to be tied to.
 
-    given  a file's path; or a flight's id or name: then its finished map in its own work CRS and GSD, kept
+    source  a file's path; or a flight's id or name: then its finished map in its own work CRS and GSD, kept
            in the cache by what it is made of, so that a finish that is run again finds the same bytes
 
     Raises NotFound where it is neither; OptionUnusable where it is the flight itself; InputUnusable where

@@ -41,7 +41,7 @@ class StageFolder:
     def load_or_make(self, stage: str, kinds: Iterable[type], make: Callable[[], Made]) -> Made:
         """What this stage made before, else what `make` gives now, kept for the next run.
 
-        Raises DiskFull or StorageTrouble if it cannot be kept, and whatever `make` raises.
+        Raises DiskFull or StorageFailed if it cannot be kept, and whatever `make` raises.
         """
         found = self.load(stage, kinds)
         if found is None:

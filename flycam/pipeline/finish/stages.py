@@ -71,7 +71,7 @@ class FinishRun:
     terrain          that the frames were recorded on
     terrain_sigma_m  (vertical, horizontal) that is stated of it; None: what any model is believed
     workers          threads
-    spread           this run's part on a cluster, if there is one
+    cluster_run      this run's part on a cluster, if there is one
     """
 
     flight: Flight

@@ -91,8 +91,9 @@ def finish_flight(
     progress   told the stage and the percent of the whole
     cancelled  asked often; when it says so the run stops cleanly and can be continued
 
-    Raises NotFound, LetGo, InputUnusable (nothing to finish, or options that make no sense), FlightBusy,
-    StorageTrouble (run again: it goes on), Cancelled.
+    Raises NotFound, OriginalPurged, InputUnusable (nothing to finish, or options that make no sense),
+    FlightBusy,
+    StorageFailed (run again: it goes on), Cancelled.
     """
     began_ns = workspace.clock_ns()
     flight = workspace.catalog.flights.flight(ref)
@@ -126,7 +127,8 @@ def finish_flight(
 
 
 def _require_photos(workspace: Workspace, flight: Flight) -> None:
-    """Raise LetGo where photos of the flight were let go under a retention term, InputUnusable where they are
+    """Raise OriginalPurged where photos of the flight were let go under a retention term, InputUnusable where
+    they are
     on the box that flew it and not here."""
     gone = find_flight_purged(workspace, flight.flight_id)
     used = workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED) if gone else []

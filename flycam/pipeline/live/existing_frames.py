@@ -49,7 +49,7 @@ from flycam.pipeline.workspace import Progress, Workspace
 class ExistingFramesReport:
     """What became of the frames that were on the map.
 
-    relaid  frames laid again; notes: what is to be said, as `flycam.frame.warning` keeps it
+    reprocessed  frames laid again; notes: what is to be said, as `flycam.frame.warning` keeps it
     """
 
     reprocessed: int = 0
@@ -72,8 +72,9 @@ def reconcile_existing_frames(
     ground          under the film; None: nothing is laid again, for the clock is not known yet
     clock_warnings  what this run has to say of the clock; empty where it is known
 
-    Raises LogContradicted where the log tells other places than the record, and nobody asked to lay the film
-    again; InputUnusable if a stored original does not read, StorageTrouble (run again: it completes).
+    Raises FlightLogMismatch where the log tells other places than the record, and nobody asked to lay the
+    film
+    again; InputUnusable if a stored original does not read, StorageFailed (run again: it completes).
     """
     before = find_flight(workspace, flight_id)
     used = workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
@@ -138,7 +139,7 @@ def _plan_reprocess(
     is_requested: bool,
 ) -> ReprocessPlan:
     """What is to be laid again. Poses of a known clock are not given up for those of an unknown one, unless
-    the operator `asked`: it is said what is missing."""
+    the operator `is_requested`: it is said what is missing."""
     terrain = ground.terrain
     if clock_warnings and not was_unknown and not is_requested:
         is_other = {parse_source_dem_id(str(record.dem_id)) for record in used} != {terrain.dem_id}

@@ -60,8 +60,8 @@ class LiveRequest:
     is_realtime       play the file at its own speed
     is_recorded       a stream is recorded as it comes; keep_gb: how much recorded video is kept in all
     into              the flight (id or name) that the film joins; None: it is a flight of its own
-    called            what the film is called, if not as its file; card: what the card is called it lies on
-    relay             pictures that are on the map are laid again, by this log and on the terrain of today
+    video_name        what the film is called, if not as its file; card: what the card is called it lies on
+    reprocess         pictures that are on the map are laid again, by this log and on the terrain of today
     """
 
     video: str

@@ -101,7 +101,7 @@ class LiveOrthorectifier:
     notes       what is to be said of the way the flight was opened, as `flycam.frame.warning` keeps it
     rejections  frames that could not be laid
     registration  what fits frames to each other, and counts
-    patience    with store and database, while they are away
+    retry_policy  with store and database, while they are away
     withdrawn   ids of chosen pictures that were withdrawn; filmed_before: how many chosen pictures show what
                 frames on record show
     """
@@ -161,7 +161,7 @@ class LiveOrthorectifier:
         """Rectify, record and merge one picture, whose tiles are then written behind; whether it was laid.
         Raises what storage does.
 
-        told     its pose by the log; hurried: others wait, so it is not fitted by its own evidence
+        log_pose  its pose by the log; hurried: others wait, so it is not fitted by its own evidence
         doubt_s  sigma of the clock it is laid by, where that is not known: the flight says so from now on
         """
         frame_id = derive_frame_id(self._film.stream_id, f"pts:{picture.pts_ns}")

@@ -52,7 +52,7 @@ class LinkStatus:
 
 
 class Telemetry(Protocol):
-    """poses, told: by now, times of `told` in seconds since zero_ns of the log's clock."""
+    """poses, told: by now, times of `log_poses` in seconds since zero_ns of the log's clock."""
 
     poses: VideoPoses
     log_poses: LoggedPoses

@@ -45,7 +45,7 @@ def measure_video_motion(
 ) -> None:
     """A film's motion measured before any of it is laid: no later time knows its clock better.
 
-    Raises LogContradicted where it is of another flight than its log; Cancelled where it is `stopped`.
+    Raises FlightLogMismatch where it is of another flight than its log; Cancelled where it is `stopped`.
     """
     video = Path(request.video)
     needs_all = not clock.is_settled
@@ -92,7 +92,8 @@ def list_turn_doubts(clock: LiveClock) -> tuple[BilingualText, ...]:
 def require_same_poses(
     video: str, log: str, on_map: Sequence[FrameRecord], now: Sequence[ExteriorOrientation]
 ) -> None:
-    """Raise LogContradicted where a log tells other poses of a film's pictures than those they lie by on the
+    """Raise FlightLogMismatch where a log tells other poses of a film's pictures than those they lie by on
+    the
     map: of most of them farther off, or turned more, than three sigmas of both allow. A log of a like flight
     passes by its turns, and two logs in one map are worse than either.
 

@@ -55,8 +55,9 @@ class LiveRegistration:
     ) -> ExteriorOrientation:
         """The pose to lay a picture by.
 
-        told     by the log
-        lies     how it lies on the map already: what comes later is fitted to that, and nothing is counted
+        log_pose  by the log
+        current_pose  how it lies on the map already: what comes later is fitted to that, and nothing is
+                      counted
         hurried  no time for its own evidence
         """
         seconds = picture.pts_ns / 1e9

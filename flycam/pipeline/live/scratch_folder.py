@@ -27,7 +27,7 @@ LINK_LOG_FILE = "heard.tlog"
 def open_scratch_folder(workspace: Workspace) -> Iterator[Path]:
     """A folder that goes when the flight is over. Enter it before the link: it is left after that.
 
-    Raises StorageTrouble where what the link said cannot be kept and nothing else went wrong; it stays there.
+    Raises StorageFailed where what the link said cannot be kept and nothing else went wrong; it stays there.
     """
     folder, fd = _new(workspace)
     before = threading.Thread(target=recover_link_logs, args=(workspace,), name="left", daemon=True)

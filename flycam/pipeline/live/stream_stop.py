@@ -13,7 +13,7 @@ _ASK_S = 0.2
 
 @contextmanager
 def stop_stream_when(source: VideoSource, is_stopped: Callable[[], bool]) -> Iterator[None]:
-    """Inside the block a stream is stopped as soon as `when` says so; of a file every picture asks."""
+    """Inside the block a stream is stopped as soon as `is_stopped` says so; of a file every picture asks."""
     over = threading.Event()
 
     def ask() -> None:

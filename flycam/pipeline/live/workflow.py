@@ -73,7 +73,7 @@ class VideoReport:
 
     decoded, chosen     pictures decoded; of them those for the map
     used, new           frames on the map; those of them laid by this run
-    relaid              frames that were laid again: of those on the map before, and of those laid in doubt
+    reprocessed         frames that were laid again: of those on the map before, and of those laid in doubt
     latency_ms          (p50, p95) from a picture's arrival to its tiles in the log; NaN if nothing was laid
     first_tile_s        from the first picture whose pose could be told to the first tiles in the log
     first_ground_s      from the first picture that came, in doubt or not
@@ -119,10 +119,11 @@ def orthorectify_video(
     stopped  asked with every picture: when it says so, the flight ends there and is shown as it is
     say      told what is waited for before the first picture, and that store or database are away
 
-    Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given, LogContradicted where the
+    Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given, FlightLogMismatch where
+    the
     log is of another flight, or tells other places than those the film lies at; NotFound, OptionUnusable for
     a flight that it cannot join; NameTaken, of a stream before it is opened; OutsideTerrain where no picture
-    could be laid; FlightBusy, StorageTrouble; Cancelled where it is stopped before anything came.
+    could be laid; FlightBusy, StorageFailed; Cancelled where it is stopped before anything came.
     SourceUnreadable also where a stream came back with pictures of another size: what was seen before is laid
     and shown, and its flight complete.
     """
@@ -170,7 +171,7 @@ class _Opened:
     """What a flight is made of before its first picture is laid.
 
     is_timely    pictures come when they come: who is late loses some
-    lens_said    what is to be said of the lens
+    lens_remarks  what is to be said of the lens
     """
 
     dems: Sequence[DemInfo]

@@ -37,7 +37,8 @@ def verify_audit_log(
 ) -> AuditVerification:
     """Whether the audit log is whole.
 
-    kept  number and digest (or its first digits) of a line, noted elsewhere before: that line must still be
+    known_head  number and digest (or its first digits) of a line, noted elsewhere before: that line must
+                still be
           what it was, which also finds a log that was cut off
     keys  public keys (64 hex digits) of other boxes whose lines are known to be theirs
     """

@@ -95,7 +95,7 @@ def save_backup(workspace: Workspace, folder: Path, progress: Progress = ignore_
 
     Others may go on working. Raises SourceUnreadable (a manifest of something else lies there), FlightBusy
     (another backup into it), InputUnusable (a link lies there, or the backup of another house), DiskFull,
-    StorageTrouble (run again: it goes on).
+    StorageFailed (run again: it goes on).
     """
     began_ns = workspace.clock_ns()
     with translate_disk_errors(folder):

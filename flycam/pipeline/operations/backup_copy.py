@@ -97,7 +97,7 @@ class BackupCopier:
         """Originals and terrain that the house neither names nor lists any more stay in the backup: it may
         have lost them. What it can make again, or let go, is old: those keys.
 
-        let_go  keys of originals that the house let go under a retention term
+        purged  keys of originals that the house let go under a retention term
         """
         old: set[str] = set()
         kept: set[str] = set()

@@ -219,7 +219,8 @@ def write_sums(path: Path, lines: Iterable[tuple[str, str]]) -> None:
 
 
 def read_sums(path: Path) -> Iterator[tuple[str, str]]:
-    """(SHA-256, path in the backup) of every file. Raises NotWhole for a line that is none, or whose path is
+    """(SHA-256, path in the backup) of every file. Raises DataDamaged for a line that is none, or whose path
+    is
     no object's and no file's of the folder itself."""
     raw = BufferedReader(open_regular(path))
     with TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="\n") as file:
@@ -234,7 +235,7 @@ def read_sums(path: Path) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def translate_disk_errors(folder: Path) -> Iterator[None]:
-    """What the disk under a backup refuses, as the house says it. Raises DiskFull, StorageTrouble."""
+    """What the disk under a backup refuses, as the house says it. Raises DiskFull, StorageFailed."""
     try:
         yield
     except OSError as error:

@@ -27,7 +27,7 @@ class InterruptedFlight:
 
 
 def list_interrupted_flights(workspace: Workspace) -> list[InterruptedFlight]:
-    """By flight, as the catalogue lists them. Raises StorageTrouble."""
+    """By flight, as the catalogue lists them. Raises StorageFailed."""
     found = []
     for flight in workspace.catalog.flights.flights():
         if flight.state is FlightState.INGESTING and _is_free(workspace, flight.flight_id):

@@ -41,7 +41,7 @@ class ReadResult:
 
 
 def verify_object(store: ObjectStore, item: InventoryItem) -> ReadResult:
-    """Read an object to its end. Raises StorageTrouble where the store does not answer."""
+    """Read an object to its end. Raises StorageFailed where the store does not answer."""
     size = 0
     try:
         if item.kind in _DECODED:

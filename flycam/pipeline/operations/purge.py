@@ -94,7 +94,7 @@ def list_claims(catalog: Catalog) -> Mapping[str, list[RetentionClaim]]:
 def complete_purge(workspace: Workspace, who: str) -> PurgeReport:
     """Delete the bytes of all originals that are on record as let go here. Idempotent; run again, it goes on.
 
-    Raises StorageTrouble.
+    Raises StorageFailed.
     """
     begun, left = _find_begun(workspace)
     originals = size_bytes = 0

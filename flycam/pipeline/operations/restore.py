@@ -75,8 +75,9 @@ class RestoreReport:
 def restore_backup(workspace: Workspace, folder: Path, progress: Progress = ignore_progress) -> RestoreReport:
     """Put the house of a backup into this workspace, which is empty; see the recipe above.
 
-    Raises SourceUnreadable (no backup), NotWhole (its list of hashes or its catalogue is damaged: nothing is
-    written), InputUnusable (the place is not empty), StorageTrouble (run again: it goes on).
+    Raises SourceUnreadable (no backup), DataDamaged (its list of hashes or its catalogue is damaged: nothing
+    is
+    written), InputUnusable (the place is not empty), StorageFailed (run again: it goes on).
     """
     began_ns = workspace.clock_ns()
     manifest = require_manifest(folder)
@@ -124,7 +125,7 @@ def verify_backup(
 ) -> tuple[str, ...]:
     """Read every file of a backup against its hash: the objects' that are not as they were written.
 
-    Raises NotWhole where the list of hashes or the catalogue is not: nothing can be restored then.
+    Raises DataDamaged where the list of hashes or the catalogue is not: nothing can be restored then.
     """
     _listed_catalogue(folder, manifest)
     bad: list[str] = []
@@ -164,7 +165,7 @@ def _checked(folder: Path, line: tuple[str, str]) -> tuple[str, bool]:
 
 
 def _listed_catalogue(folder: Path, manifest: BackupManifest) -> str:
-    """The catalogue's SHA-256, once the list of hashes was found whole. Raises NotWhole."""
+    """The catalogue's SHA-256, once the list of hashes was found whole. Raises DataDamaged."""
     if compute_file_digest(folder / manifest.sums) != manifest.sums_sha256:
         raise _make_useless_error(folder, manifest.sums)
     listed = [sha256 for sha256, name in read_sums(folder / manifest.sums) if name == manifest.catalogue]
@@ -294,7 +295,7 @@ def _catalogue(folder: Path, manifest: BackupManifest, sha256: str, scratch: Pat
 
 @contextmanager
 def _scratch(workspace: Workspace, folder: Path) -> Iterator[Path]:
-    """A folder for copies. Raises DiskFull, StorageTrouble where they cannot be written."""
+    """A folder for copies. Raises DiskFull, StorageFailed where they cannot be written."""
     try:
         workspace.cache_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=workspace.cache_dir) as name:

@@ -53,7 +53,7 @@ class DueOriginal:
     claim     what it is, and whose
     days      the term that it is past; None: it is due because another box let it go
     since_ns  since when it is due, UTC
-    told_by   the box that let it go; "" of a term here
+    ordered_by  the box that let it go; "" of a term here
     """
 
     claim: RetentionClaim
@@ -67,8 +67,8 @@ class RetentionRules:
     """By what an original is due.
 
     terms   days by subject and kind; None: for ever
-    held    ids of flights and events of which nothing is let go
-    let_go  the lines by which originals are let go, by SHA-256
+    held_ids  ids of flights and events of which nothing is let go
+    purged  the lines by which originals are let go, by SHA-256
     today_ns  when this day began, UTC; box: this one's name
     """
 
@@ -263,8 +263,8 @@ def list_active_holds(catalog: Catalog) -> list[HoldRecord]:
 def confirm_purge(workspace: Workspace, digest: str, who: str) -> PurgeConfirmation:
     """Let go of what stands on the list of this digest: recorded first, then deleted.
 
-    Killed anywhere, the same again completes it. Raises ListChanged if another list stands now,
-    StorageTrouble (run again).
+    Killed anywhere, the same again completes it. Raises DueListChanged if another list stands now,
+    StorageFailed (run again).
     """
     shown, retention = list_due_originals(workspace), workspace.catalog.retention
     confirmed = 0
@@ -276,7 +276,8 @@ def confirm_purge(workspace: Workspace, digest: str, who: str) -> PurgeConfirmat
 
 
 def _record(workspace: Workspace, shown: DueList, who: str) -> int:
-    """Write down that these originals are to be let go; how many there are. Raises ListChanged where one of
+    """Write down that these originals are to be let go; how many there are. Raises DueListChanged where one
+    of
     them is held by now."""
     now_ns = workspace.clock_ns()
     act_id = hashlib.sha256(f"{shown.digest}\n{workspace.box}\n{now_ns}".encode()).hexdigest()[:24]

@@ -44,7 +44,7 @@ class VerifyRequest:
     since_s  leave out what was read back whole within so many seconds; None: nothing
     share    of all parts (0 to 1), those that were not read for longest
     source   a card, a folder or a backup from which lost and damaged objects are put back
-    mend     make again what can be made again
+    repair   make again what can be made again
     """
 
     since_s: float | None = None
@@ -71,7 +71,7 @@ class VerifyReport:
     """What was read, and how it was found.
 
     left       parts that were not read, because less was asked for
-    let_go     originals that were let go here under a retention term: they are not lost
+    purged     originals that were let go here under a retention term: they are not lost
     catalogue  what the database found wrong with its own file
     """
 
@@ -119,7 +119,7 @@ def verify_objects(
     """Read everything back, mend what can be mended, and say how the rest stands; see the recipe above.
 
     Memory: a few blocks of 4 MB, one tile a worker, and about 500 bytes a photo; mending takes what the
-    writers take. Raises OptionUnusable, StorageTrouble (store or database do not answer; run again: it goes
+    writers take. Raises OptionUnusable, StorageFailed (store or database do not answer; run again: it goes
     on).
     """
     began_ns = workspace.clock_ns()

@@ -40,7 +40,7 @@ class VerifyLedger:
         return self._read_ns.get(part.name, 0)
 
     def mark_read(self, part: InventoryPart, now_ns: int) -> None:
-        """A part was read, and is whole. Raises StorageTrouble."""
+        """A part was read, and is whole. Raises StorageFailed."""
         self._read_ns[part.name] = now_ns
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ def keep_recorded_layers(
 ) -> list[FrameFootprint]:
     """The frames, those known before in the layer that is on record; reads only.
 
-    A pixel of the map must not change its layer in silence. The operator's word `asked` moves frames that are
+    A pixel of the map must not change its layer in silence. The operator's word `layer` moves frames that are
     on the map (`flycam.pipeline.orthorectification.layer_moves`); what was withdrawn stays as it was.
     """
     before = {
@@ -116,7 +116,7 @@ def list_withdrawal_warnings(workspace: Workspace, flight_id: str, frame_ids: It
 
 def exclude_purged(workspace: Workspace, planned: Sequence[FrameFootprint]) -> list[FrameFootprint]:
     """The frames whose originals were not let go under a retention term: such a photo stays on the map as it
-    lies, and its bytes do not come back by a card. Raises LetGo where no frame is left."""
+    lies, and its bytes do not come back by a card. Raises OriginalPurged where no frame is left."""
     gone = find_purged(workspace, [one.header.provenance.source_sha256 for one in planned])
     left = [one for one in planned if one.header.provenance.source_sha256 not in gone]
     if not left and planned:

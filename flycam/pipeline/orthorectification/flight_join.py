@@ -33,7 +33,7 @@ def resolve_flight_to_join(workspace: Workspace, ref: str, diagnosis: Diagnosis,
     """The id of the flight that these photos are to join.
 
     ref       its id or name, or "auto" for the one that was filmed at their time and place
-    standing  the flight that holds them already, None: none does
+    existing  the flight that holds them already, None: none does
 
     Raises NotFound, OptionUnusable where they cannot belong to it.
     """

@@ -108,7 +108,7 @@ def open_flight(
     and warnings of what is on the map already and not laid again.
 
     terrain_names  the files that `terrain` was made of, for sentences
-    relay          which of its frames are going to be laid again
+    reprocess      which of its frames are going to be laid again
     default_name   of a new flight that nobody named
     doubted        cameras among them whose colours may be near-infrared
 

@@ -99,12 +99,12 @@ def run_preflight(
 ) -> PreflightResult:
     """Read the metadata of all photos and let the doctor settle them.
 
-    checks_of  looks at the pixels (cut off, blur, lens cap); None leaves them unread
+    check_photos  looks at the pixels (cut off, blur, lens cap); None leaves them unread
     identify   how photos are told apart: by their bytes, or by a quick stand-in when nothing is written
     found      what lies at the paths, where they were walked before
 
     Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has
-    a position and nothing supplies one), PhotosUnplaced (something else is missing), TerrainMissing
+    a position and nothing supplies one), PhotosUnpositioned (something else is missing), TerrainMissing
     (`own_dem` lies elsewhere), CalibrationMissing, and what reading the telemetry raises.
     """
     found = search_photos(request.paths) if found is None else found

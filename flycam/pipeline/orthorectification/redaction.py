@@ -38,7 +38,7 @@ Point = tuple[float, float]
 class RedactionRequest:
     """A mask as somebody draws it.
 
-    mask_id  made by whoever asks ("mask-" and 8 to 40 hex digits), so that asking twice draws once
+    redaction_id  made by whoever asks ("mask-" and 8 to 40 hex digits), so that asking twice draws once
     corners  (x, y) in the photo's own pixels, in order, corners of pixels at integers
     """
 

@@ -45,12 +45,13 @@ _POSE_REASONS = frozenset({"pose_rejected", "no_height", "horizon_in_view", "out
 class ReprocessPlan:
     """Which frames of a flight are to be laid again.
 
-    frames  records as they are to be
-    aside   frames on the map that see no known ground any more, as they are to be
-    notes   what is to be said about it, as `flycam.frame.warning` keeps it
-    held    frames set aside before that stay so
-    moved   records as they are to be of frames that only change their layer
-    (`flycam.pipeline.orthorectification.layer_moves`) movers  ids of all frames that change it
+    frames     records as they are to be
+    set_aside  frames on the map that see no known ground any more, as they are to be
+    notes      what is to be said about it, as `flycam.frame.warning` keeps it
+    held       frames set aside before that stay so
+    moved      records as they are to be of frames that only change their layer
+               (`flycam.pipeline.orthorectification.layer_moves`)
+    movers     ids of all frames that change it
     """
 
     frames: tuple[FrameRecord, ...] = ()

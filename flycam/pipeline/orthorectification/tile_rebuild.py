@@ -88,8 +88,9 @@ def rebuild_mosaic(
     check  also read every tile's object, and make those again that are lost or damaged
     known  tiles that somebody has found lost or damaged: made again without reading the others
 
-    Raises LetGo where a tile is lost that cannot be made again, for its photos were let go; InputUnusable if
-    a stored original does not read, StorageTrouble (run again: it completes).
+    Raises OriginalPurged where a tile is lost that cannot be made again, for its photos were let go;
+    InputUnusable if
+    a stored original does not read, StorageFailed (run again: it completes).
     """
     catalog = workspace.catalog
     amendments = read_amendments(workspace, mosaic)
@@ -250,7 +251,8 @@ def find_flight_purged_here(workspace: Workspace, flight_id: str) -> dict[str, P
 def _require_originals(
     workspace: Workspace, mosaic: MosaicInfo, frames: Iterable[FrameRecord], broken: Collection[TileId]
 ) -> None:
-    """Raise LetGo where a photo was let go that a lost tile showed: without it the tile would be made of
+    """Raise OriginalPurged where a photo was let go that a lost tile showed: without it the tile would be
+    made of
     less, and whoever has it whole in a backup could not put it back."""
     gone = find_flight_purged_here(workspace, mosaic.flight_id) if broken else {}
     for record in frames if gone else ():

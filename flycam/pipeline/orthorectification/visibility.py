@@ -55,7 +55,7 @@ class WinningBlocks:
         return WinningBlocks({tile: blocks for tile, blocks in left.items() if blocks.any()})
 
     def select_central(self, tiles: TileRange, max_tiles: int) -> WinningBlocks:
-        """What is claimed on up to `most` tiles, those in the middle of `tiles`."""
+        """What is claimed on up to `max_tiles` tiles, those in the middle of `tiles`."""
         x, y = tiles.x_start + tiles.x_stop - 1, tiles.y_start + tiles.y_stop - 1
         near = sorted(self.blocks, key=lambda tile: (2 * tile.x - x) ** 2 + (2 * tile.y - y) ** 2)
         return WinningBlocks({tile: self.blocks[tile] for tile in near[:max_tiles]})
@@ -116,7 +116,8 @@ class VisibilitySolver:
         self._highest.pop(frame_id, None)
 
     def forget_tiles(self, max_tiles: int) -> None:
-        """Let go of what was promised on all but the `most` tiles that were promised last: a frame that comes
+        """Let go of what was promised on all but the `max_tiles` tiles that were promised last: a frame that
+        comes
         there claims more than it can win."""
         for tile in list(islice(self._promised, max(len(self._promised) - max_tiles, 0))):
             del self._promised[tile]

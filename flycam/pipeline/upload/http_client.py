@@ -62,7 +62,7 @@ class HttpReply:
 
 
 def _read_body(answer: urllib3.BaseHTTPResponse) -> bytes:
-    """Read the body of an answer, MAX_ANSWER_BYTES at most. Raises LineDown."""
+    """Read the body of an answer, MAX_ANSWER_BYTES at most. Raises ConnectionLost."""
     try:
         body = answer.read(MAX_ANSWER_BYTES + 1)
     except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -175,7 +175,8 @@ class ServerConnection:
     def request_once(
         self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, **headers: str
     ) -> HttpReply:
-        """One request; a body in parts needs a Content_Length. Raises LineDown; Cancelled after `stop`; and
+        """One request; a body in parts needs a Content_Length. Raises ConnectionLost; Cancelled after `stop`;
+        and
         for what asking again does not mend AccessDenied, NotFound, InputUnusable."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         answer = self._send(method, path, body, named)
@@ -183,7 +184,8 @@ class ServerConnection:
 
     def download(self, method: str, path: str, hear: Callable[[bytes], None], most_bytes: int) -> HttpReply:
         """As `once`, but the body of a good answer (200) goes to `hear` block by block as it comes, the first
-        of them empty: it has begun. What is more than `most_bytes` is not read. LineDown also where it ends
+        of them empty: it has begun. What is more than `most_bytes` is not read. ConnectionLost also where it
+        ends
         early: what came before was heard."""
         answer = self._send(method, path, None, {})
         try:
@@ -211,7 +213,7 @@ class ServerConnection:
         body: bytes | Iterable[bytes] | None,
         headers: Mapping[str, str],
     ) -> urllib3.BaseHTTPResponse:
-        """The server's answer, its body unread. Raises Cancelled, LineDown, ServerUntrusted (also
+        """The server's answer, its body unread. Raises Cancelled, ConnectionLost, ServerUntrusted (also
         where http meets a server that speaks TLS)."""
         if self._stopped.is_set():
             raise Cancelled(_("run the same command to go on"))

@@ -36,7 +36,7 @@ class UploadRequest:
     """What is to be sent where.
 
     telemetry   a flight log to send along
-    patience_s  how long a line may be dead
+    retry_timeout_s  how long a line may be dead
     language    in which the server says what is wrong
     trust       whom to believe that he is the server
     """

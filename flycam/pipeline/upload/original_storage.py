@@ -20,7 +20,7 @@ _MOVIES = frozenset({".mp4", ".mov", ".m4v"})
 
 
 def store_upload_file(workspace: Workspace, upload: Upload, number: int) -> None:
-    """A whole file to the evidence store, under its hash. Raises NotFound, StorageTrouble,
+    """A whole file to the evidence store, under its hash. Raises NotFound, StorageFailed,
     SourceUnreadable; DiskFull, and nothing was written, where it would take the room that is left to flights.
 
     Bytes that lie there already, put there by another process that has not flushed, are safe all the same:

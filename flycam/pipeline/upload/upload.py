@@ -190,7 +190,7 @@ class Upload:
 
     def update_announcement(self, name: str | None, event: str | None, passed_over: SkippedFiles) -> None:
         """The flight's name and event as they are wished now, if they are and it is not on the map yet; and
-        what the card holds besides. Raises StorageTrouble."""
+        what the card holds besides. Raises StorageFailed."""
         with self.lock:
             wished = replace(self.manifest, passed_over=passed_over)
             if not self.is_laid:
@@ -205,7 +205,7 @@ class Upload:
 
     def note_stored(self, number: int, sha256: str, *, is_damaged: bool = False) -> None:
         """Write that a file is in the evidence store, and whether it came cut off or damaged. Raises
-        NotFound, StorageTrouble."""
+        NotFound, StorageFailed."""
         self._note([*([(_DAMAGED, number, "-")] if is_damaged else []), (STORED, number, sha256)])
         if is_damaged:
             self.damaged.add(number)
@@ -219,7 +219,7 @@ class Upload:
             shutil.rmtree(self.folder / "card", ignore_errors=True)
 
     def note_arrived(self, offsets: Sequence[tuple[int, int]]) -> None:
-        """Acknowledge (number, offset) of files whose bytes are synced. Raises NotFound, StorageTrouble."""
+        """Acknowledge (number, offset) of files whose bytes are synced. Raises NotFound, StorageFailed."""
         with self.lock:
             self._note([(ARRIVED, number, str(offset)) for number, offset in offsets])
             for number, offset in offsets:
@@ -254,7 +254,7 @@ class Upload:
         """Whoever adds to a file from now on; None while another does, or where `offset` is not its end.
 
         One that went silent (its line was cut and nobody told this end) keeps what it brought and is let go.
-        Raises NotFound, also once the upload is given up, StorageTrouble.
+        Raises NotFound, also once the upload is given up, StorageFailed.
         """
         path = self.path(number)
         self.release_stale(number)  # before the lock: a writer is locked first, the upload after it
@@ -268,7 +268,7 @@ class Upload:
 
     def add_heads(self, heads: Sequence[tuple[int, bytes]]) -> None:
         """First bytes (number, bytes) of files that have none; others are left alone. The journal is synced
-        once for many of them. Raises NotFound, StorageTrouble."""
+        once for many of them. Raises NotFound, StorageFailed."""
         for start in range(0, len(heads), _HEADS_AT_ONCE):
             writers: list[Writer] = []
             try:
@@ -295,7 +295,7 @@ class Upload:
         return bool(self._writers)
 
     def release_stale(self, number: int) -> None:
-        """Let a writer go that has brought nothing for a while. Raises StorageTrouble."""
+        """Let a writer go that has brought nothing for a while. Raises StorageFailed."""
         writer = self._writers.get(number)
         if writer is not None and time.monotonic() - writer.heard_s > _STALE_TIMEOUT_S:
             writer.close()
@@ -334,7 +334,7 @@ class Writer:
         return self._at - self._committed
 
     def write(self, data: bytes) -> bool:
-        """Add bytes; False, and nothing written, where another took over. Raises StorageTrouble; DiskFull
+        """Add bytes; False, and nothing written, where another took over. Raises StorageFailed; DiskFull
         before anything is written where they would take the room that is left to flights."""
         with self._lock:
             if not self._open:
@@ -352,13 +352,13 @@ class Writer:
             return True
 
     def commit(self) -> int:
-        """Sync and acknowledge what was written; the file's offset. Raises NotFound, StorageTrouble."""
+        """Sync and acknowledge what was written; the file's offset. Raises NotFound, StorageFailed."""
         with self._lock:
             return self._commit()
 
     def close(self) -> None:
         """Let the file go, keeping what was written unless it had to be whole. Raises NotFound,
-        StorageTrouble."""
+        StorageFailed."""
         with self._lock:
             if not self._open:
                 return
@@ -372,7 +372,7 @@ class Writer:
 
     def seal(self) -> int:
         """Sync what was written and let the file itself go, but not its place: nobody else adds before this
-        is acknowledged and forgotten. The file's offset; 0 where another took over. Raises StorageTrouble."""
+        is acknowledged and forgotten. The file's offset; 0 where another took over. Raises StorageFailed."""
         with self._lock:
             if not self._open:
                 return 0

@@ -36,11 +36,11 @@ class UploadReport:
 
     sent_bytes   acknowledged in this run
     skipped      what is no photo, film or log, with the reason
-    passed_over  how many files are on the card alone, for their name or size, or as they cannot be read;
-                 passed_over_said: of the first of them the sentence, in English and Vietnamese, that names
+    skipped_count  how many files are on the card alone, for their name or size, or as they cannot be read;
+                 skipped_reasons: of the first of them the sentence, in English and Vietnamese, that names
                  the file and the cure
-    laid         as `flycam ingest` answers
-    look         what the heads said, as the server's `look` answers; None: it never said
+    result       as `flycam ingest` answers
+    preview      what the heads said, as the server's `preview` answers; None: it never said
     """
 
     upload_id: str
@@ -61,8 +61,9 @@ def send_card(
     on_preview: Callable[[JsonObject], None] = lambda _look: None,
     on_note: Callable[[str], None] = lambda _why: None,
 ) -> UploadReport:
-    """Send a card and wait until it is on the map there. `told` gets what the heads say, early, and again
-    where a flight log that came later says more; `note` why it is waited.
+    """Send a card and wait until it is on the map there. `on_preview` gets what the heads say, early, and
+    again
+    where a flight log that came later says more; `on_note` why it is waited.
 
     Raises SourceUnreadable where no photo is found, AccessDenied, ServerUntrusted, InputUnusable (also where
     the flight cannot be laid: then the files are safe there), StoreUnavailable when the line stays dead.

@@ -45,7 +45,7 @@ def read_json_file(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def write_result_file(path: Path, answer: Any) -> None:
-    """As `write_json`, without the name of the folder that the files lie in. Raises StorageTrouble."""
+    """As `write_json`, without the name of the folder that the files lie in. Raises StorageFailed."""
     card = str(path.parent / "card") + "/"
     text = json.dumps(answer, ensure_ascii=False).replace(json.dumps(card, ensure_ascii=False)[1:-1], "")
     try:
@@ -63,7 +63,7 @@ def note_reading(folder: Path, file: str) -> None:
 @contextmanager
 def lock_upload(folder: Path) -> Iterator[None]:
     """One process at a time works on an upload, also when the server that began it was killed and another
-    begins anew. Raises NotFound, StorageTrouble."""
+    begins anew. Raises NotFound, StorageFailed."""
     if not (folder / MANIFEST_FILE).is_file():
         raise make_upload_not_found()
     try:

@@ -46,8 +46,9 @@ class UploadPreview:
 
     inspection  None of a card without photos
     planned   photos that see ground, with it
-    smear_px  by frame id: how far the ground moves over the picture while it is exposed; absent where unknown
-    films     of the card, each with the log that it will probably be laid by
+    motion_blur_px  by frame id: how far the ground moves over the picture while it is exposed; absent where
+                    unknown
+    video_logs  of the card, each with the log that it will probably be laid by
     ground_m2  in sight of the planned photos, what several see counted once; in their work CRS
     """
 

@@ -79,7 +79,7 @@ class UploadRegistry:
     ) -> None:
         """clock_s: seconds since 1970, which may jump; uptime_s: since some moment, which never does.
 
-        Raises StorageTrouble when another process receives here, or the folder cannot be used.
+        Raises StorageFailed when another process receives here, or the folder cannot be used.
         """
         self.folder = folder
         self._clock_s = clock_s
@@ -120,7 +120,7 @@ class UploadRegistry:
         return sorted(self._uploads.values(), key=lambda one: -one.manifest.created_s)
 
     def get(self, upload_id: str) -> Upload:
-        """Raises NotFound; StorageTrouble for one that lies here and cannot be opened."""
+        """Raises NotFound; StorageFailed for one that lies here and cannot be opened."""
         found = self._uploads.get(upload_id)
         if found is None and upload_id in self._unread:
             with self._lock:
@@ -148,7 +148,7 @@ class UploadRegistry:
         began   hears of an upload that begins
 
         Files that cannot be taken are passed over, and the manifest says so. Raises InputUnusable where
-        nothing is left, and for numbers that cannot be meant; DiskFull, StorageTrouble.
+        nothing is left, and for numbers that cannot be meant; DiskFull, StorageFailed.
         """
         name, event = (validate_name(one) if one else None for one in (name, event))
         chosen = select_files(files, telemetry)
@@ -185,7 +185,7 @@ class UploadRegistry:
         """Forget an upload; what is in the evidence store stays there. Whoever still holds it hears NotFound.
 
         note   hears of it before it goes, when nothing but the disk can keep it any more; stays: that it did
-        Raises StorageTrouble where it cannot be taken away, or not while the evidence store takes so long,
+        Raises StorageFailed where it cannot be taken away, or not while the evidence store takes so long,
         and what `note` raises: then it stays.
         """
         with _block_reading(upload):
@@ -222,7 +222,7 @@ class UploadRegistry:
         """Forget what nobody went on with; the ids. `note` and `stays` hear of each, as in `remove`.
 
         Where the clock was set since it was looked at last, nobody knows how long anything lies here: the
-        time of all begins anew. Raises StorageTrouble, and what `note` raises.
+        time of all begins anew. Raises StorageFailed, and what `note` raises.
         """
         now_s = self._clock_s()
         booted_s = now_s - self._uptime_s()
@@ -241,7 +241,7 @@ class UploadRegistry:
         return [one.upload_id for one in late]
 
     def _known(self, upload_id: str) -> Upload | None:
-        """An upload that lies here, also one that could not be opened before. Raises StorageTrouble."""
+        """An upload that lies here, also one that could not be opened before. Raises StorageFailed."""
         if upload_id in self._unread:
             self._read(upload_id)
         if upload_id in self._unread:
@@ -263,7 +263,7 @@ class UploadRegistry:
             self._unread.add(upload_id)
 
     def _erase(self, folder: Path) -> None:
-        """Off the disk, the manifest first: what is left without one never was. Raises StorageTrouble."""
+        """Off the disk, the manifest first: what is left without one never was. Raises StorageFailed."""
         try:
             (folder / MANIFEST_FILE).unlink(missing_ok=True)
             sync_path(folder)
@@ -332,7 +332,7 @@ class UploadRegistry:
 
 @contextmanager
 def _block_reading(upload: Upload) -> Iterator[None]:
-    """No file of it goes to the evidence store inside the block. Raises StorageTrouble where one takes so
+    """No file of it goes to the evidence store inside the block. Raises StorageFailed where one takes so
     long that it is not waited for."""
     until_s = time.monotonic() + _READ_S
     with ExitStack() as held:

@@ -33,7 +33,7 @@ from flycam.pipeline.workspace import Progress, Workspace
 class VideoResult:
     """What became of one film.
 
-    film    its path on the card; log: that of the log it was laid by
+    video   its path on the card; log: that of the log it was laid by
     frames  how many of its pictures are on the map; flight_id: of the flight in which they are
     error   why none is, or no more are, if so; is_cut: it broke off while it was laid
     """
@@ -60,7 +60,7 @@ def orthorectify_videos(workspace: Workspace, folder: Path, into: str | None) ->
 
     into  the flight (id) of the card's photos; None: they have none
 
-    Raises StorageTrouble alone: what else is wrong with a film stands in what became of it.
+    Raises StorageFailed alone: what else is wrong with a film stands in what became of it.
     """
     manifest = UploadManifest.read(folder)
     mine = replace(workspace, operator=manifest.owner)

@@ -259,7 +259,7 @@ def _filter_for(principal: Principal, details: Json) -> Json:
 
 
 def _measure_photo(workspace: Workspace, frame: FrameRecord) -> int:
-    """Bytes of a photo. LetGo; NotFound for one of another box, of which only the map came here;
+    """Bytes of a photo. OriginalPurged; NotFound for one of another box, of which only the map came here;
     ObjectMissing."""
     provenance, store = frame.header.provenance, workspace.store
     require_not_purged(workspace, provenance.source_sha256)

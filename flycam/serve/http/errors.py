@@ -83,7 +83,7 @@ _STANDARDS = ("/ogc", "/stac")
 
 
 class SignInRequired(FlycamError):
-    """Nobody who may come in; the words to say are under `word`."""
+    """Nobody who may come in; the words to say are under `message_key`."""
 
     def __init__(self, word: str = "sign_in") -> None:
         super().__init__(_MESSAGES[word][1])

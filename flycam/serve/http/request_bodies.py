@@ -94,7 +94,8 @@ class BodyReader:
 
 
 async def iterate_body(request: Request) -> AsyncIterator[bytes]:
-    """A body as it comes. Raises LineCut, and Refused 408 where it comes too slowly (`BodyReader`)."""
+    """A body as it comes. Raises ClientDisconnected, and Refused 408 where it comes too slowly
+    (`BodyReader`)."""
     pace = BodyReader(request.receive)
     more = True
     while more:
@@ -107,7 +108,7 @@ async def iterate_body(request: Request) -> AsyncIterator[bytes]:
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
-    """Wait for a whole body. Raises LineCut, Refused 408 and 413."""
+    """Wait for a whole body. Raises ClientDisconnected, Refused 408 and 413."""
     length = request.headers.get("content-length", "0")
     if not length.isdigit() or int(length) > max_bytes:
         raise build_too_large_error(max_bytes)

@@ -112,7 +112,7 @@ class PackQueue:
         """A pack of these flights, of what the visitor may see: the one that is on its way, or a new one, on
         record. draft: what the visitor approves; it becomes the final one.
 
-        Raises StorageTrouble (this server makes none), DiskFull, Refused 429 (too many wait), StoreConflict
+        Raises StorageFailed (this server makes none), DiskFull, Refused 429 (too many wait), StoreConflict
         (the draft was approved already).
         """
         if self._thread is None or self._folder is None:

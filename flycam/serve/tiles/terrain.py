@@ -42,7 +42,7 @@ class HillshadeCache:
         self._pictures: OrderedDict[TileId, bytes] = OrderedDict()
 
     def picture(self, tile_id: TileId) -> bytes:
-        """PNG of one tile; transparent where no terrain is known. Raises SourceUnreadable, and NotWhole
+        """PNG of one tile; transparent where no terrain is known. Raises SourceUnreadable, and DataDamaged
         where the file of that ground is damaged or lost."""
         dem_ids = tuple(dem.dem_id for dem in self._workspace.catalog.terrain.dems())
         with self._lock:

@@ -140,7 +140,8 @@ async def append_tus_bytes(
 
 
 async def _receive(request: Request, writer: Writer, check: tuple[str, bytes] | None) -> None:
-    """The body into the file. Raises LineCut, Refused, SignInRequired, AccessDenied, StorageTrouble."""
+    """The body into the file. Raises ClientDisconnected, Refused, SignInRequired, AccessDenied,
+    StorageFailed."""
     digest = hashlib.new(check[0], usedforsecurity=False) if check else None
     held = bytearray()
     committed_s = time.monotonic()

@@ -87,7 +87,7 @@ class UploadService:
 
     @property
     def uploads(self) -> UploadRegistry:
-        """Raises StorageTrouble, with the reason, where none are received."""
+        """Raises StorageFailed, with the reason, where none are received."""
         if self._uploads is not None:
             return self._uploads
         raise self._refusal or StorageFailed(

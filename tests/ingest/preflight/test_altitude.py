@@ -237,7 +237,7 @@ def test_without_terrain_the_pictures_tell_the_height_and_its_sigma(altitude_m):
     assert heights.datum == "LOCAL"
     np.testing.assert_allclose(heights.height_m, 100.0)
     np.testing.assert_allclose(heights.sigma_m, 4.0)
-    assert heights.from_pictures.all()
+    assert heights.from_images.all()
     assert codes(problems) == ["no_terrain", "height_from_pictures"]
 
 
@@ -270,7 +270,7 @@ def test_of_two_readings_that_of_which_the_pictures_agree_is_taken():
     heights, problems = settle(photos, flat(), seen=seen(103.0))
     np.testing.assert_allclose(heights.height_m, GROUND_M + 100.0)
     assert codes(problems) == ["altitude_accepted"]
-    assert not heights.from_pictures.any()
+    assert not heights.from_images.any()
 
 
 @pytest.mark.parametrize(

@@ -218,13 +218,13 @@ def test_only_headings_as_vague_as_a_course_are_turned_by_the_pictures():
     vague, _ = settle(photos)
     sure, _ = settle(strips())
     turn = np.tile([5.0, 3.0], (len(photos), 1))
-    turned, rows = vague.turned(turn)
+    turned, rows = vague.with_turned_headings(turn)
     assert_same_angle(yaws(turned), yaws(vague) + 5.0)
     np.testing.assert_allclose(turned.sigma_deg[:, 0], 8.0)
     assert len(rows) == len(photos)
-    same, rows = sure.turned(turn)
+    same, rows = sure.with_turned_headings(turn)
     assert_same_angle(yaws(same), yaws(sure))
-    assert rows == [] and vague.turned(np.full_like(turn, np.nan))[1] == []
+    assert rows == [] and vague.with_turned_headings(np.full_like(turn, np.nan))[1] == []
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_a_message_is_held_in_no_more_than_what_is_used_of_it(tmp_path, mavlink)
     assert most < 10 * path.stat().st_size
 
 
-@pytest.mark.parametrize(("bound", "left"), [("MOST_ROWS", 479), ("MOST_SAMPLES", 239)])
+@pytest.mark.parametrize(("bound", "left"), [("MAX_ROWS", 479), ("MAX_SAMPLES", 239)])
 def test_more_messages_than_of_any_flight_are_refused(tmp_path, mavlink, monkeypatch, bound, left):
     path = write_tlog(tmp_path / "a.tlog", flight(mavlink))
     monkeypatch.setattr(flight_log, bound, left + 1)

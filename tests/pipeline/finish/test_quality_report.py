@@ -449,7 +449,7 @@ def test_what_control_says_is_said_in_vietnamese() -> None:
     far = [check_control_shift("gcp.txt", np.array([east, 0.0]), claimed)[1] for east in (150.0, 6.0)]
     assert "not used" in far[0] and "moved onto them" in far[1]
     point = SimpleNamespace(name="P2", sigma_m=(0.03, 0.03, np.inf))
-    block = SimpleNamespace(control_off_m=np.array([[40.1, 0.0, 0.0]] * 2))
+    block = SimpleNamespace(control_residual_m=np.array([[40.1, 0.0, 0.0]] * 2))
     off = describe_unfollowed_points("gcp.txt", [point, point], block, 0.05)  # type: ignore[arg-type,list-item]
     alone = "each place that agrees is seen by one photo alone, which cannot place it"
     refused += [*far, off, reference_tie._refused(picture, 9, 8, 6, alone).why]  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ _ENOUGH = 60  # pictures of 200
 WRITERS = ("publishing", "merging", "coding", "laying", "group", "tiles", "news", "picture")
 
 STEPS: list[tuple[object, str]] = [
-    (live_module, "keep_given"),
+    (live_module, "store_live_inputs"),
     (StatusReporter, "follow"),
     (StatusReporter, "close"),
     (VideoSource, "stop"),

@@ -167,7 +167,7 @@ class _Laying:
 def flow_of(source: object, told: object, laying: object, is_sparing: bool = False) -> FramePipeline:
     """A flow from a source whose clock is the log's to a laying."""
     telemetry = SimpleNamespace(
-        told=told,
+        log_poses=told,
         zero_ns=0,
         refresh=lambda: None,
         covers=lambda _log_s: True,
@@ -199,7 +199,7 @@ def flown(
         clock.end()
 
     source = SimpleNamespace(
-        pictures=pictures,
+        frames=pictures,
         is_stream=False,
         is_undated=False,
         duration_s=seconds,
@@ -272,7 +272,7 @@ def test_what_goes_wrong_behind_a_stream_that_fell_silent_is_heard_at_once(by: s
 
     quiet, heard = threading.Event(), []
     source = SimpleNamespace(
-        pictures=pictures,
+        frames=pictures,
         is_stream=True,
         is_undated=False,
         duration_s=0.0,

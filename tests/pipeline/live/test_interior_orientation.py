@@ -131,7 +131,7 @@ def test_where_the_motion_does_not_tell_the_clock_the_lens_is_looked_for_by_what
         )
         with pytest.raises(CalibrationMissing):
             estimate_interior_orientation(request, source, telemetry, dems, ignore_progress, lambda: False)
-        monkeypatch.setattr(telemetry, "search", lambda _video_s: (own, 0.3))
+        monkeypatch.setattr(telemetry, "estimate_initial_offset", lambda _video_s: (own, 0.3))
         found = estimate_interior_orientation(
             request, source, telemetry, dems, ignore_progress, lambda: False
         )

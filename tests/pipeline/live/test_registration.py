@@ -100,7 +100,7 @@ def test_hurried_pictures_are_laid_without_a_look_and_counted(
     def hurried(self: LiveOrthorectifier, picture: VideoFrame, told, **_: bool) -> bool:
         return lay(self, picture, told, hurried=True)
 
-    monkeypatch.setattr(LiveOrthorectifier, "lay", hurried)
+    monkeypatch.setattr(LiveOrthorectifier, "orthorectify", hurried)
     house = make_house(film)
     report = flown(house, film)
     assert report.fitted == 0 and report.by_log == {HURRIED: report.new}

@@ -387,7 +387,7 @@ from tests.pipeline.finished_house import open_workspace
 from flycam.pipeline.operations.backup import save_backup
 workspace = open_workspace(Path(sys.argv[1]))
 print("begun", flush=True)
-backup(workspace, Path(sys.argv[2]))
+save_backup(workspace, Path(sys.argv[2]))
 """
 
 

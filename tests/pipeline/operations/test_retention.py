@@ -358,7 +358,7 @@ def dying(self, key):
         os.kill(os.getpid(), signal.SIGKILL)
     delete(self, key)
 LocalStore.delete = dying
-confirm(make(Path(sys.argv[1]), Clock({clock.now_ns})), sys.argv[2], "Hùng")
+confirm_purge(make(Path(sys.argv[1]), Clock({clock.now_ns})), sys.argv[2], "Hùng")
 """
     run = subprocess.run([sys.executable, "-c", script, str(tmp_path), digest], check=False)
     assert run.returncode == -signal.SIGKILL

@@ -247,7 +247,7 @@ from tests.pipeline.finished_house import open_workspace
 from flycam.pipeline.operations.verify import verify_objects
 workspace = open_workspace(Path(sys.argv[1]))
 print("begun", flush=True)
-verify(workspace)
+verify_objects(workspace)
 """
 
 

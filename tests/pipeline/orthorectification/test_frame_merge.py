@@ -89,7 +89,7 @@ def test_what_a_killed_run_brought_into_the_log_is_not_made_again(
     whole = set(made)
     made.clear()
     with monkeypatch.context() as patched:
-        patched.setattr(Checkpoint, "laid", killed)
+        patched.setattr(Checkpoint, "mark_merged", killed)
         with pytest.raises(Killed):
             house.ingest(drill.photos)
     assert len(noted[-1]) == at - 1
@@ -133,7 +133,7 @@ def test_frames_of_which_all_tiles_are_finished_are_noted_as_these_are_written(
     flight_id = calm.ingest(drill.photos).flight.flight_id
     whole = set(made)
     with monkeypatch.context() as patched:
-        patched.setattr(Checkpoint, "laid", killed)
+        patched.setattr(Checkpoint, "mark_merged", killed)
         with pytest.raises(Killed):
             house.ingest(drill.photos)
     assert noted < whole
@@ -177,7 +177,7 @@ def test_a_note_of_another_log_is_not_believed(
     drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "MAX_INTERVAL_S", 0.0)
-    monkeypatch.setattr(Checkpoint, "over", lambda _one: None)
+    monkeypatch.setattr(Checkpoint, "finish", lambda _one: None)
     first, second = make_house(drill, "first"), make_house(drill, "second")
     flight_id = first.ingest(drill.photos).flight.flight_id
     (note,) = (first.workspace.cache_dir / "merging").iterdir()

@@ -143,7 +143,7 @@ def test_the_same_again_changes_nothing(drill: DrillReport, make_house: MakeHous
     "moment",
     [
         "flycam.catalog.placements.Placements.supersede",
-        "flycam.mosaic.writer.MosaicWriter.refold",
+        "flycam.mosaic.writer.MosaicWriter.rebuild",
         "flycam.pipeline.batch.measure_coverage",
     ],
 )

@@ -102,7 +102,7 @@ def test_a_stream_that_fails_at_its_start_leaves_no_listener_behind(failing: str
         meeting=meeting,
         door=None,
         sky=None,
-        stamps=SimpleNamespace(look=fail if failing == "stamps" else lambda: standing),
+        stamps=SimpleNamespace(read=fail if failing == "stamps" else lambda: standing),
     )
 
     async def first_word() -> None:

@@ -76,18 +76,18 @@ def test_a_catalogue_that_is_away_for_a_moment_is_asked_again(tmp_path: Path) ->
             raise CatalogUnavailable("locked")
         return sky.read_flights()
 
-    away = SimpleNamespace(look=look, now_s=sky.now_s)
+    away = SimpleNamespace(read_flights=look, now_s=sky.now_s)
     asyncio.run(poll_live_flights(away, follower, 0.0, _times(3)))
     assert len(heard) == 1
 
 
 def test_a_screen_that_waits_is_woken_by_news() -> None:
     async def woken() -> list[str]:
-        meeting = SimpleNamespace(look=lambda: None, listen=lambda _: lambda: None)
+        meeting = SimpleNamespace(get_current=lambda: None, add_listener=lambda _: lambda: None)
         presented = _PresentationStream(meeting)
         presented._last_sent = None
         asyncio.get_running_loop().call_later(0.01, presented.wake)
-        here = SimpleNamespace(withholding=UNRESTRICTED)
+        here = SimpleNamespace(access_policy=UNRESTRICTED)
         return [word async for word in presented.iterate_messages(3600.0, here)]
 
     async def in_time() -> list[str]:

@@ -216,7 +216,7 @@ def test_a_search_reads_what_lies_in_the_visitors_communes_in_a_few_questions(
         read += 1
         return feature(layer_id, number)
 
-    monkeypatch.setattr(layers, "some", counted)
+    monkeypatch.setattr(layers, "get_many", counted)
     monkeypatch.setattr(layers, "feature", one_by_one)
     sees = AccessPolicy(within=shapely.to_wkb(shapely.box(LON - 1, LAT - 1, LON + 0.015, LAT + 1)))
     found = FeatureNameIndex(workspace.catalog).search("script", sees, 8)

@@ -63,7 +63,7 @@ def test_an_event_loop_waits_for_no_catalogue_and_equal_questions_are_one(
         looked_in.append(threading.current_thread().name)
         return looked_up(token)
 
-    monkeypatch.setattr(services.workspace.catalog.accounts, "by_token", by_token)
+    monkeypatch.setattr(services.workspace.catalog.accounts, "find_by_token", by_token)
     scope = asked(f"Bearer {VIEWER}")
 
     async def many() -> list[Principal | None]:

@@ -511,14 +511,14 @@ from flycam.catalog.records import AuditEntry
 from flycam.store import keys
 from flycam.store.local import LocalStore
 catalog = open_catalog(sys.argv[1])
-making = catalog.packs.making()
+making = catalog.packs.hold_maker_lock()
 pack = Pack(
     pack_id="0123456789abcdef", owner="Lan", flights=(sys.argv[3],), language="vi", asked_ns=1,
     maker=making.__enter__(),
 )
 catalog.packs.add(pack, AuditEntry(who="Lan", what="pack asked", subject="", detail="", at_ns=1))
-catalog.packs.begin(pack.pack_id)
-LocalStore(Path(sys.argv[2])).put(keys.pack(pack.pack_id, "ab" * 32), b"bytes", durable=True)
+catalog.packs.mark_making(pack.pack_id)
+LocalStore(Path(sys.argv[2])).put(keys.format_pack_key(pack.pack_id, "ab" * 32), b"bytes", durable=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -543,7 +543,7 @@ def test_a_pack_that_cannot_be_put_on_record_says_so_and_leaves_no_bytes(
     own: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with served(own, tmp_path / "packs") as client:
-        monkeypatch.setattr(own.workspace.catalog.packs, "keep", full)
+        monkeypatch.setattr(own.workspace.catalog.packs, "mark_made", full)
         said = ended(client, ask(client, own.after).json()["pack_id"])
         assert said["state"] == "failed" and "cơ sở dữ liệu" in said["sentence_vi"]
         monkeypatch.undo()
@@ -697,7 +697,7 @@ WITHDRAWS = """
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import Withdrawal
 with open_catalog(PLACE) as catalog:
-    frame = catalog.frames.of_flight(BESIDE)[0].frame_id
+    frame = catalog.frames.list_for_flight(BESIDE)[0].frame_id
     gone = Withdrawal(frame_id=frame, flight_id=BESIDE, reason="nhà dân", authority="Quân", withdrawn_ns=1)
     catalog.frames.withdraw([gone])
 """

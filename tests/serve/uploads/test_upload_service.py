@@ -358,7 +358,7 @@ def test_a_process_that_gets_no_further_holds_nobody_up_for_ever_and_is_given_up
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A log hung it: every later upload waited, and a restart began the same again."""
-    for name, value in (("_AGAIN_S", 0.1), ("_SILENT_S", 8.0), ("_LOOK_ABOUT_S", 0.2)):
+    for name, value in (("_RETRY_S", 0.1), ("_SILENCE_TIMEOUT_S", 8.0), ("_POLL_S", 0.2)):
         monkeypatch.setattr(reception_module, name, value)
     working = replace(services, upload_work=(program_of(tmp_path, HANGS),))
     reception = UploadService(working)

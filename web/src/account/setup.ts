@@ -2,13 +2,13 @@
 
 import "./account.css";
 import { api, ApiError } from "../api";
-import { el, replace } from "../dom";
+import { el, replaceChildren } from "../dom";
 import { t as said } from "../i18n";
-import { shownOnce } from "./once";
-import { t } from "./words";
+import { renderSecret } from "./secret";
+import { t } from "./texts";
 
 /** Resolves once the administrator is made, the token was shown, and this browser is let in. */
-export function setUp(form: HTMLFormElement): Promise<void> {
+export function showSetup(form: HTMLFormElement): Promise<void> {
   return new Promise((resolve) => {
     const code = el("input", { type: "text", id: "setup-code", class: "setup-code", required: true, maxlength: 40, autocomplete: "off", autocapitalize: "characters", spellcheck: "false", placeholder: "XXXX-XXXX-XXXX" });
     const name = el("input", { type: "text", id: "setup-name", required: true, maxlength: 200, autocomplete: "name" });
@@ -30,10 +30,10 @@ export function setUp(form: HTMLFormElement): Promise<void> {
     });
     const show = (who: string, token: string): void => {
       const open = el("button", { type: "button", class: "button", click: () => (form.remove(), resolve()) }, t("setupOpen"));
-      replace(form, el("h1", { tabindex: -1 }, t("setupDone", who)), el("p", { role: "status" }, t("setupKeep")), shownOnce(token, said("loginToken")), open);
+      replaceChildren(form, el("h1", { tabindex: -1 }, t("setupDone", who)), el("p", { role: "status" }, t("setupKeep")), renderSecret(token, said("loginToken")), open);
       form.querySelector("h1")?.focus();
     };
-    replace(
+    replaceChildren(
       form,
       el("h1", {}, t("setup")),
       el("p", {}, t("setupText")),

@@ -3,16 +3,16 @@
 import { el } from "../dom";
 import { t } from "../i18n";
 import { formatNumber } from "../numbers";
-import type { EvidenceCard } from "../panel/evidence";
+import type { PhotoCard } from "../panel/photoCard";
 import type { State } from "../state";
 import { formatTime } from "../time";
-import { kindSaid, sizeSaid, type ChangeLine } from "./changes";
-import { Impacts, impactSaid } from "./impact";
+import { formatChangeKind, formatChangeSize, type ChangeLine } from "./types";
+import { Impacts, renderImpact } from "./impact";
 
 export class ChangeCard {
   private readonly impacts = new Impacts();
 
-  constructor(private readonly card: EvidenceCard) {}
+  constructor(private readonly card: PhotoCard) {}
 
   /** `onPhoto`: the reader would see the photo of the place that was tapped; `onGrown`: the card is as large as it gets. */
   show(change: ChangeLine, state: () => State, onPhoto: () => void, onGrown: () => void): void {
@@ -24,8 +24,8 @@ export class ChangeCard {
     };
     const minute = (): string => String(Math.floor(state().nowMs / 60_000));
     const says = (): [string, HTMLElement[]] => {
-      const touched = impactSaid(this.impacts.of(change.properties, read), state().nowMs);
-      return [kindSaid(change.properties.kind), [...facts(change, onPhoto), ...touched]];
+      const touched = renderImpact(this.impacts.of(change.properties, read), state().nowMs);
+      return [formatChangeKind(change.properties.kind), [...facts(change, onPhoto), ...touched]];
     };
     this.card.tell(says, minute);
   }
@@ -34,7 +34,7 @@ export class ChangeCard {
 function facts({ properties }: ChangeLine, onPhoto: () => void): HTMLElement[] {
   const { error_m, commune, commune_name, note, note_by, decided_by, decided } = properties;
   const said: [string, string][] = [
-    [t("changeSize"), sizeSaid(properties)],
+    [t("changeSize"), formatChangeSize(properties)],
     ...(error_m === null ? [] : [[t("changePlace"), t("changeOff", formatNumber(error_m, 1))] as [string, string]]),
     ...(commune_name || commune ? [[t("commune"), commune_name || commune] as [string, string]] : []),
     ...(decided_by && decided ? [[t("changeBy"), `${decided_by}\n${formatTime(decided)}`] as [string, string]] : []),

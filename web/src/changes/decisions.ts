@@ -1,11 +1,11 @@
 /** One's own decisions: each sent once though asked twice, and the last one undone. */
 
 import { api, ApiError } from "../api";
-import { newStepId, type ChangeLine, type StepAsked } from "./changes";
-import { t } from "./words";
+import { newStepId, type ChangeLine, type DecisionRequest } from "./types";
+import { t } from "./texts";
 
 /** What was written, or why nothing was; `isStale`: because a change is not as this screen shows it; `isBusy`: because the step before is not answered yet. */
-export type Decided = { lines: ChangeLine[] } | { trouble: string; isStale: boolean; isBusy?: boolean };
+export type DecisionResult = { lines: ChangeLine[] } | { trouble: string; isStale: boolean; isBusy?: boolean };
 
 export class Decisions {
   /** The step that can be undone; null: none can. */
@@ -29,7 +29,7 @@ export class Decisions {
   }
 
   /** Null: the list was left meanwhile, and nobody here is to hear of it. */
-  async send(step: StepAsked): Promise<Decided | null> {
+  async send(step: DecisionRequest): Promise<DecisionResult | null> {
     if (this.isSending) return { trouble: t("saving"), isStale: false, isBusy: true };
     const { turn } = this;
     const said = JSON.stringify(step);

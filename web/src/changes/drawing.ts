@@ -21,8 +21,8 @@ import Stroke from "ol/style/Stroke";
 import Style from "ol/style/Style";
 import type { LonLat } from "../api";
 import { Z } from "../map/view";
-import type { ChangeLine, Outline } from "./changes";
-import { countCorners, fewerCorners, withoutCorner, type Rings } from "./corners";
+import type { ChangeLine, Outline } from "./types";
+import { countVertices, simplifyRings, removeVertex, type Rings } from "./vertices";
 
 /** Told apart by dashes too, not by the colour alone. */
 const COLOURS: Record<string, string> = { proposed: "#ffb000", accepted: "#d1300b", rejected: "#5b6770" };
@@ -110,8 +110,8 @@ export class ChangeDrawing {
     if (feature && geometry instanceof MultiPolygon) {
       const all = geometry.getCoordinates();
       const metre = 1 / getPointResolution("EPSG:3857", 1, geometry.getFirstCoordinate());
-      const fewer = fewerCorners(all, offM * metre);
-      [told.from, told.to] = [countCorners(all), countCorners(fewer)];
+      const fewer = simplifyRings(all, offM * metre);
+      [told.from, told.to] = [countVertices(all), countVertices(fewer)];
       geometry.setCoordinates(fewer);
       this.sketch.addFeature(feature);
     }
@@ -130,7 +130,7 @@ export class ChangeDrawing {
     for (const feature of pointer ? this.sketch.getFeatures() : []) {
       const geometry = feature.getGeometry();
       const polygons: Rings[] = geometry instanceof MultiPolygon ? geometry.getCoordinates() : geometry instanceof Polygon ? [geometry.getCoordinates()] : [];
-      const fewer = pointer && withoutCorner(polygons, pointer.at, REACH_PX * pointer.resolution);
+      const fewer = pointer && removeVertex(polygons, pointer.at, REACH_PX * pointer.resolution);
       if (!fewer) continue;
       this.untouched = null;
       if (geometry instanceof MultiPolygon) geometry.setCoordinates(fewer);

@@ -1,8 +1,8 @@
 /** Which changes of the list are on show: by how they stand, what they are, where, between which pictures, and whether they cut a road. */
 
 import { api } from "../api";
-import type { ChangeKind, ChangeLine, ChangeStatus } from "./changes";
-import { DRAWN, pairOf } from "./pair";
+import type { ChangeKind, ChangeLine, ChangeStatus } from "./types";
+import { DRAWN_PAIR, pairKey } from "./imagePair";
 
 /** "" asks for nothing; commune "-": beyond known boundaries; pair "-": drawn by hand. */
 export interface Filter {
@@ -13,15 +13,15 @@ export interface Filter {
   cutsRoad: boolean;
 }
 
-export const NOWHERE = "-";
+export const NO_COMMUNE = "-";
 const ALL: Filter = { status: "", kind: "", commune: "", pair: "", cutsRoad: false };
 
 /** What is known of cut roads: still asked for; nobody answers; no layer of roads covers any of the changes; of so many of them no layer covers all ground, and none is known to be cut. */
-export type Roads = "reading" | "failed" | "no_layer" | "known" | { uncovered: number };
+export type RoadImpactState = "reading" | "failed" | "no_layer" | "known" | { uncovered: number };
 
 export class Filters {
   now: Filter = ALL;
-  roads: Roads = "reading";
+  roads: RoadImpactState = "reading";
   private cutting: ReadonlySet<string> = new Set();
   private asked = 0;
 
@@ -41,8 +41,8 @@ export class Filters {
     return (
       (!status || properties.status === status) &&
       (!kind || properties.kind === kind) &&
-      (!commune || (properties.commune || NOWHERE) === commune) &&
-      (!pair || (pairOf(change) || DRAWN) === pair) &&
+      (!commune || (properties.commune || NO_COMMUNE) === commune) &&
+      (!pair || (pairKey(change) || DRAWN_PAIR) === pair) &&
       (!cutsRoad || this.cutting.has(properties.change_id))
     );
   }
@@ -62,8 +62,8 @@ export class Filters {
 }
 
 /** Communes of the changes, by name; the last is where no boundary is known. */
-export function communesOf(changes: readonly ChangeLine[]): [string, string][] {
+export function listCommunes(changes: readonly ChangeLine[]): [string, string][] {
   const names = new Map(changes.map(({ properties }) => [properties.commune, properties.commune_name || properties.commune]));
   const known = [...names].filter(([code]) => code !== "").sort(([, a], [, b]) => a.localeCompare(b, "vi"));
-  return names.has("") ? [...known, [NOWHERE, ""]] : known;
+  return names.has("") ? [...known, [NO_COMMUNE, ""]] : known;
 }

@@ -4,8 +4,8 @@ import { api } from "../api";
 import { el } from "../dom";
 import { t } from "../i18n";
 import { formatNumber } from "../numbers";
-import { ageOf, type LayerKind } from "../specialist";
-import { within } from "../spelling";
+import { formatLayerAge, type LayerKind } from "../specialistLayers";
+import { toSentenceCase } from "../textFolding";
 
 interface Count {
   inside: number;
@@ -87,7 +87,7 @@ export class Impacts {
 }
 
 /** As a reader is told: roads cut first, then what is there, how much moved, by which layers, and what nobody knows. */
-export function impactSaid(answer: ImpactAnswer | null | undefined, nowMs: number): HTMLElement[] {
+export function renderImpact(answer: ImpactAnswer | null | undefined, nowMs: number): HTMLElement[] {
   if (answer === undefined) return [el("p", { class: "impact-note", role: "status" }, t("touchedReading"))];
   const change = answer?.changes[0];
   if (!answer || !change) return [el("p", { class: "impact-note", role: "alert" }, t("touchedFailed"))];
@@ -101,7 +101,7 @@ export function impactSaid(answer: ImpactAnswer | null | undefined, nowMs: numbe
   ];
   return [
     ...(facts.length ? [el("dl", { class: "impact" }, ...facts.flatMap(([term, value]) => [el("dt", {}, term), value]))] : []),
-    ...(unknown.length ? [el("p", { class: "impact-note" }, t("touchedUnknown", unknown.map((kind) => within(t(`kind_${kind}`))).join(", ")))] : []),
+    ...(unknown.length ? [el("p", { class: "impact-note" }, t("touchedUnknown", unknown.map((kind) => toSentenceCase(t(`kind_${kind}`))).join(", ")))] : []),
   ];
 }
 
@@ -140,7 +140,7 @@ function counted(change: ChangeImpact, kind: LayerKind, reachM: number): HTMLEle
 function layersSaid(answer: ImpactAnswer, change: ChangeImpact, nowMs: number): [string, HTMLElement] {
   const layers = answer.layers.filter((one) => change.layers.includes(one.layer_id));
   const said = ({ name, owner, valid, stale }: (typeof layers)[number]): HTMLElement =>
-    el("small", {}, `${name}${owner ? ` (${owner})` : ""}: ${ageOf(valid, nowMs)}`, stale && el("b", { class: "old" }, t("old")));
+    el("small", {}, `${name}${owner ? ` (${owner})` : ""}: ${formatLayerAge(valid, nowMs)}`, stale && el("b", { class: "old" }, t("old")));
   return [t("touchedBy"), el("dd", {}, ...layers.map(said))];
 }
 

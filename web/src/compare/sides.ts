@@ -67,7 +67,7 @@ export function readComparison(text: string | undefined): Comparison | null {
 }
 
 /** Flights that may stand beside each other on this screen: those of drills beside drills only. */
-export function comparable(state: State): FlightInfo[] {
+export function listComparableFlights(state: State): FlightInfo[] {
   const isDrill = state.events.find((event) => event.event_id === state.eventId)?.is_drill ?? false;
   const offered = state.flights.filter((one) => one.is_drill === isDrill && one.state !== "withdrawn" && one.bounds);
   const here = (one: FlightInfo): number => (one.event_id === state.eventId ? 0 : 1);
@@ -75,10 +75,10 @@ export function comparable(state: State): FlightInfo[] {
 }
 
 /** The state as a map draws it that shows one side alone; null where the link names what is not there. */
-export function stateOf(state: State, side: Side): State | null {
+export function stateForSide(state: State, side: Side): State | null {
   if (side.kind === "until") return { ...state, asOf: side.moment, hidden: new Set() };
   if (side.kind === "picture") return null;
-  const flight = comparable(state).find((one) => one.flight_id === side.flightId);
+  const flight = listComparableFlights(state).find((one) => one.flight_id === side.flightId);
   if (!flight) return null;
   const revision = side.revision;
   const chosen = (mosaic: MosaicInfo): [string, number] => [mosaic.mosaic_id, revision ?? mosaic.revision];
@@ -93,21 +93,21 @@ export function stateOf(state: State, side: Side): State | null {
 }
 
 /** Whether a side names a picture that there is: a flight on the map, in a revision that may be shown. */
-export function isThere(state: State, side: Side): boolean {
+export function sideExists(state: State, side: Side): boolean {
   if (side.kind !== "flight") return side.kind === "until";
-  const flight = comparable(state).find((one) => one.flight_id === side.flightId);
-  return flight !== undefined && (!side.revision || publishedOf(flight).includes(side.revision));
+  const flight = listComparableFlights(state).find((one) => one.flight_id === side.flightId);
+  return flight !== undefined && (!side.revision || publishedRevisions(flight).includes(side.revision));
 }
 
 /** Finished revisions of a flight that may be shown, the newest first. */
-export function publishedOf(flight: FlightInfo): number[] {
+export function publishedRevisions(flight: FlightInfo): number[] {
   const published = flight.mosaics.flatMap((mosaic) => mosaic.revisions.filter((one) => one.state === "published").map((one) => one.revision));
   return [...new Set(published)].sort((a, b) => b - a);
 }
 
 /** What is compared when nobody has chosen: the newest flight in sight, and the newest older one over the same ground. */
-export function firstComparison(state: State, inSight: FlightInfo[]): Comparison | null {
-  const offered = comparable(state);
+export function defaultComparison(state: State, inSight: FlightInfo[]): Comparison | null {
+  const offered = listComparableFlights(state);
   const newest = inSight.find((one) => offered.includes(one)) ?? offered[0];
   if (!newest) return null;
   const older = offered.find((one) => one !== newest && Date.parse(one.last) <= Date.parse(newest.last) && overlap(one, newest));

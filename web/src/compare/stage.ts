@@ -1,15 +1,15 @@
 /** Before and after: two maps under one view, swept over each other, shown in turns, or side by side. */
 
 import type Map from "ol/Map";
-import { choiceHeld, debounced, el, renew } from "../dom";
+import { findOpenChoice, debounce, el, replaceKeepingFocus } from "../dom";
 import { t } from "../i18n";
 import { rememberInLink } from "../map/view";
-import { revisionSaid } from "../revisions";
+import { formatRevision } from "../revisions";
 import { isComplete, type State, type Store } from "../state";
 import { formatTime } from "../time";
-import { doubtOf } from "./doubt";
-import { comparable, isThere, MODES, publishedOf, readSide, writeSide, type Comparison, type Mode, type Side } from "./sides";
-import { ComparedMap, type Shared } from "./view";
+import { findPairDoubt } from "./pairCheck";
+import { listComparableFlights, sideExists, MODES, publishedRevisions, readSide, writeSide, type Comparison, type Mode, type Side } from "./sides";
+import { ComparedMap, type SharedView } from "./comparedMap";
 
 const STEP = 2;
 const REST_MS = 250;
@@ -31,7 +31,7 @@ export class CompareStage {
 
   constructor(
     private readonly store: Store,
-    shared: Shared,
+    shared: SharedView,
     private readonly onMoved: () => void,
   ) {
     this.before = new ComparedMap("before", shared);
@@ -41,7 +41,7 @@ export class CompareStage {
     this.link(this.after, this.before);
     this.handle.addEventListener("pointerdown", (event) => this.drag(event));
     window.addEventListener("keydown", this.onKey);
-    const rest = debounced(() => this.render(this.store.state, true), REST_MS);
+    const rest = debounce(() => this.render(this.store.state, true), REST_MS);
     this.before.map.on("moveend", () => {
       rememberInLink(this.before.map);
       this.onMoved();
@@ -73,7 +73,7 @@ export class CompareStage {
     this.drawn = drawn;
     this.lay(compare);
     this.offer(state, compare);
-    const doubt = doubtOf(state, compare);
+    const doubt = findPairDoubt(state, compare);
     const note = doubt && t(doubt);
     this.before.update(state, compare.before, isOther, note);
     this.after.update(state, compare.after, isOther, note);
@@ -116,7 +116,7 @@ export class CompareStage {
     const chosen = JSON.stringify([state.language, compare.mode, writeSide(compare.before), writeSide(compare.after)]);
     const said = JSON.stringify([chosen, offeredSaid(state)]);
     if (said === this.said) return;
-    const held = chosen === this.chosen ? choiceHeld(this.bar) : null;
+    const held = chosen === this.chosen ? findOpenChoice(this.bar) : null;
     if (held) {
       if (!this.waits) held.addEventListener("blur", () => this.offerLate(), { once: true });
       this.waits = true;
@@ -124,7 +124,7 @@ export class CompareStage {
     }
     [this.said, this.chosen, this.waits] = [said, chosen, false];
     const modes = MODES.map((mode) => this.modeButton(mode, compare.mode));
-    renew(
+    replaceKeepingFocus(
       this.bar,
       this.choice(state, "before", compare.before),
       el("div", { class: "compare-modes", role: "group", "aria-label": t("compare") }, ...modes),
@@ -149,17 +149,17 @@ export class CompareStage {
 
   /** Every picture that may stand here, once: each flight as it is shown and in its other revisions, and all there was by a flight's end. */
   private choice(state: State, which: "before" | "after", side: Side): HTMLElement {
-    const flights = comparable(state);
+    const flights = listComparableFlights(state);
     const chosen = writeSide(side);
     const option = (one: Side, name: string): HTMLElement => el("option", { value: writeSide(one), selected: writeSide(one) === chosen }, name);
     const ofFlights = flights.flatMap((flight) => {
       const name = `${flight.name} – ${formatTime(flight.last)}`;
-      const made = publishedOf(flight);
+      const made = publishedRevisions(flight);
       const onShow = flight.mosaics[0]?.revision;
       const isChosen = (revision: number): boolean => side.kind === "flight" && side.flightId === flight.flight_id && side.revision === revision;
       const revisions = (made.length ? [...made, 0] : []).filter((one) => one !== onShow || isChosen(one)); // as it is shown it stands there already
       const as = (revision: number | null): Side => ({ kind: "flight", flightId: flight.flight_id, revision });
-      return [option(as(null), name), ...revisions.map((one) => option(as(one), `${flight.name} – ${revisionSaid(flight, one)}`))];
+      return [option(as(null), name), ...revisions.map((one) => option(as(one), `${flight.name} – ${formatRevision(flight, one)}`))];
     });
     const own = flights.filter((one) => one.event_id === state.eventId);
     const first = Math.min(...own.map(({ last }) => Date.parse(last))); // by then there was that flight alone, which stands there already
@@ -267,11 +267,11 @@ function sideSaid(state: State, side: Side): string {
   if (side.kind === "picture") return side.name;
   const flight = state.flights.find((one) => one.flight_id === side.flightId);
   const name = flight?.name ?? t("flight");
-  const said = side.revision === null ? name : `${name} – ${revisionSaid(flight, side.revision)}`;
-  return isThere(state, side) ? said : t("compareNotThere", said);
+  const said = side.revision === null ? name : `${name} – ${formatRevision(flight, side.revision)}`;
+  return sideExists(state, side) ? said : t("compareNotThere", said);
 }
 
 /** What the choosers print: nothing else is a reason to build them anew. */
 function offeredSaid(state: State): unknown[] {
-  return comparable(state).map((one) => [one.flight_id, one.event_id, one.name, isComplete(one), formatTime(one.last), publishedOf(one), one.is_streamed]);
+  return listComparableFlights(state).map((one) => [one.flight_id, one.event_id, one.name, isComplete(one), formatTime(one.last), publishedRevisions(one), one.is_streamed]);
 }

@@ -1,12 +1,12 @@
 /** What a house needs before its map is of use: what is there is ticked, what is not says how it comes. An event that was begun by pictures is of use without a flight. */
 
-import { api, ApiError, NoAnswer, type DrillSaid } from "../api";
-import { copyButton } from "../copying";
-import { el, replace } from "../dom";
-import { inLanguage, t as said } from "../i18n";
-import { mayAdminister } from "../marks";
+import { api, ApiError, NetworkError, type DrillStatus } from "../api";
+import { copyButton } from "../clipboard";
+import { el, replaceChildren } from "../dom";
+import { pickLanguage, t as said } from "../i18n";
+import { canAdminister } from "../marks";
 import type { State } from "../state";
-import { t } from "./words";
+import { t } from "./texts";
 
 const DRILL_COMMAND = "flycam demo --no-serve";
 const LOOK_MS = 2000;
@@ -19,7 +19,7 @@ export class Checklist {
   private heights: boolean | null = null;
   private tellsHow = false;
   /** What came of the drill that this server makes or made; null: not known, or not told to this person. */
-  private drill: DrillSaid | null = null;
+  private drill: DrillStatus | null = null;
   private trouble = "";
   /** The event of which it is known whether its changes are of pictures alone, and whether they are. */
   private pictures: { eventId: string | null; are: boolean } = { eventId: null, are: false };
@@ -30,7 +30,7 @@ export class Checklist {
   ) {
     this.render();
     void this.read();
-    if (mayAdminister(this.state().session)) void this.readDrill();
+    if (canAdminister(this.state().session)) void this.readDrill();
   }
 
   /** What a drill brought is no boundary and no height of this house. */
@@ -62,12 +62,12 @@ export class Checklist {
   render(): void {
     const { eventId } = this.state();
     if (eventId && this.pictures.eventId !== eventId) void this.readPictures(eventId);
-    if (eventId && this.pictures.are && this.pictures.eventId === eventId) return replace(this.element, el("p", { class: "of-pictures" }, t("ofPictures")));
+    if (eventId && this.pictures.are && this.pictures.eventId === eventId) return replaceChildren(this.element, el("p", { class: "of-pictures" }, t("ofPictures")));
     const row = (name: string, isThere: boolean | null, how: string): HTMLElement => {
       const sign = isThere ? "☑" : "☐";
       return el("li", { "data-there": String(isThere) }, el("span", { "aria-hidden": "true" }, sign), el("span", {}, el("strong", {}, name), el("small", {}, isThere === null ? t("unknown") : isThere ? t("done") : how)));
     };
-    replace(
+    replaceChildren(
       this.element,
       el("h3", {}, t("title")),
       el(
@@ -88,13 +88,13 @@ export class Checklist {
   private async openDrill(): Promise<void> {
     const flown = this.state().flights.find((one) => one.is_drill);
     if (flown && this.drill?.state !== "failed") return this.openEvent(flown.event_id);
-    if (mayAdminister(this.state().session)) return this.follow(api.makeDrill());
+    if (canAdminister(this.state().session)) return this.follow(api.makeDrill());
     this.tellsHow = true;
     this.render();
   }
 
   /** Until it is made, and then it opens. A server that makes none says what does. */
-  private async follow(asked: Promise<DrillSaid>): Promise<void> {
+  private async follow(asked: Promise<DrillStatus>): Promise<void> {
     this.trouble = "";
     try {
       this.drill = await asked;
@@ -103,11 +103,11 @@ export class Checklist {
         await new Promise((done) => window.setTimeout(done, LOOK_MS));
         // a line that is down for a while says nothing of the drill
         this.drill = await api.drill().catch((error: unknown) => {
-          if (error instanceof NoAnswer && this.drill) return this.drill;
+          if (error instanceof NetworkError && this.drill) return this.drill;
           throw error;
         });
       }
-      if (this.drill.state === "failed") this.trouble = inLanguage(this.drill.sentence_vi, this.drill.sentence);
+      if (this.drill.state === "failed") this.trouble = pickLanguage(this.drill.sentence_vi, this.drill.sentence);
     } catch (error) {
       this.drill = null;
       this.tellsHow = error instanceof ApiError && error.status === MAKES_NONE;

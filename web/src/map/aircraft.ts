@@ -14,11 +14,11 @@ import Style from "ol/style/Style";
 import Text from "ol/style/Text";
 import { asArray } from "ol/color";
 import { fromLonLat } from "ol/proj";
-import { countedS, isUp, troubleOf, type Aloft } from "../airborne";
+import { durationNowS, isFlying, findTrouble, type LiveFlight } from "../liveFlights";
 import type { LonLat } from "../api";
 import { t } from "../i18n";
 import { formatAgo } from "../time";
-import { holds, touches, type Box } from "./boxes";
+import { rectangleContains, rectanglesOverlap, type Rectangle } from "./rectangles";
 import { COLOURS } from "./colours";
 import { FONT } from "./overlays";
 import { Z } from "./view";
@@ -47,8 +47,8 @@ export class AircraftLayer {
   }
 
   /** Where on the map the signs are: nothing should lie over them. */
-  boxes(aloft: readonly Aloft[]): Box[] {
-    return aloft.filter(isUp).flatMap((one) => {
+  boxes(aloft: readonly LiveFlight[]): Rectangle[] {
+    return aloft.filter(isFlying).flatMap((one) => {
       const at = this.pixelOf(one);
       return at ? [around(at)] : [];
     });
@@ -58,12 +58,12 @@ export class AircraftLayer {
    * Draws these, each with its label where nothing of `over` lies on it; a page on which nothing moved and no age changed is
    * not painted again.
    */
-  update(aloft: readonly Aloft[], nowMs: number, over: readonly Box[]): void {
-    const up = aloft.filter(isUp);
+  update(aloft: readonly LiveFlight[], nowMs: number, over: readonly Rectangle[]): void {
+    const up = aloft.filter(isFlying);
     const labels = up.map((one) => labelOf(one, nowMs, up.length > 1));
     const sides = up.map((one, n) => this.sideOf(one, labels[n] ?? "", over));
     const drawn = JSON.stringify(
-      up.map((one, n) => [one.said.aircraft, one.said.footprint, one.track.length, troubleOf(one, nowMs), labels[n], sides[n]]),
+      up.map((one, n) => [one.said.aircraft, one.said.footprint, one.track.length, findTrouble(one, nowMs), labels[n], sides[n]]),
       (key, value: unknown) => (key === "age_s" ? undefined : value),
     );
     if (drawn === this.drawn) return;
@@ -73,22 +73,22 @@ export class AircraftLayer {
   }
 
   /** The first side on which the label is seen whole; below, where none is. */
-  private sideOf(one: Aloft, label: string, over: readonly Box[]): Side {
+  private sideOf(one: LiveFlight, label: string, over: readonly Rectangle[]): Side {
     const at = this.pixelOf(one);
     const [width = 0, height = 0] = this.map.getSize() ?? [];
     const view = { left: 0, top: 0, right: width, bottom: height };
     const isSeen = (side: Side): boolean => {
       const box = at && this.labelBox(at, label, side);
-      return box !== null && holds(view, box) && !over.some((one) => touches(one, box));
+      return box !== null && rectangleContains(view, box) && !over.some((one) => rectanglesOverlap(one, box));
     };
     return SIDES.find(isSeen) ?? "below";
   }
 
-  private pixelOf({ said }: Aloft): number[] | null {
+  private pixelOf({ said }: LiveFlight): number[] | null {
     return said.aircraft ? (this.map.getPixelFromCoordinate(fromLonLat(said.aircraft.lonlat)) ?? null) : null;
   }
 
-  private labelBox([x = 0, y = 0]: number[], label: string, side: Side): Box {
+  private labelBox([x = 0, y = 0]: number[], label: string, side: Side): Rectangle {
     const lines = label.split("\n");
     if (this.pen) this.pen.font = FONT;
     const width = Math.max(...lines.map((line) => this.pen?.measureText(line).width ?? 9 * line.length)) + 2 * PAD_PX;
@@ -98,8 +98,8 @@ export class AircraftLayer {
     return { left, top, right: left + width, bottom: top + height };
   }
 
-  private features(one: Aloft, label: string, side: Side, nowMs: number): Feature[] {
-    const lost = troubleOf(one, nowMs) !== null;
+  private features(one: LiveFlight, label: string, side: Side, nowMs: number): Feature[] {
+    const lost = findTrouble(one, nowMs) !== null;
     const colour = lost ? COLOURS.aircraftLost : COLOURS.aircraft;
     const { footprint, aircraft } = one.said;
     const features: Feature[] = [];
@@ -135,13 +135,13 @@ export class AircraftLayer {
 }
 
 /** The age of its newest picture; its name too, where there are others. */
-function labelOf(one: Aloft, nowMs: number, named: boolean): string {
-  const ageS = countedS(one.said.picture_s, one, nowMs);
+function labelOf(one: LiveFlight, nowMs: number, named: boolean): string {
+  const ageS = durationNowS(one.said.picture_s, one, nowMs);
   const age = ageS === null ? t("aloftNoPicture") : t("aloftPicture", formatAgo(ageS));
   return named ? `${one.said.name}\n${age}` : age;
 }
 
-function around([x = 0, y = 0]: number[]): Box {
+function around([x = 0, y = 0]: number[]): Rectangle {
   return { left: x - SIZE_PX / 2, top: y - SIZE_PX / 2, right: x + SIZE_PX / 2, bottom: y + SIZE_PX / 2 };
 }
 

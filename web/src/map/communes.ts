@@ -10,11 +10,11 @@ import { containsExtent, getHeight, getWidth } from "ol/extent";
 import type { FeatureLike } from "ol/Feature";
 import { transformExtent } from "ol/proj";
 import { api } from "../api";
-import { debounced } from "../dom";
+import { debounce } from "../dom";
 import { currentEvent, newestDay, type State } from "../state";
-import { afterPictures } from "../turns";
+import { waitForTiles } from "../requestOrder";
 import { COLOURS } from "./colours";
-import { Names } from "./names";
+import { CommuneLabels } from "./communeLabels";
 import { Z } from "./view";
 
 const FARTHEST_RESOLUTION = 1200;
@@ -24,7 +24,7 @@ const NEAR_RESOLUTION = 100;
 export class Communes {
   private readonly source = new VectorSource();
   private readonly layer: VectorImageLayer;
-  private readonly names: Names;
+  private readonly names: CommuneLabels;
   private loaded: { extent: number[]; resolution: number } | null = null;
   private highlighted: string | null = null;
   private on: string | null = null;
@@ -44,8 +44,8 @@ export class Communes {
       style: (feature, resolution) => this.style(feature, resolution),
     });
     map.addLayer(this.layer);
-    this.names = new Names(map);
-    map.on("moveend", debounced(() => void this.load(), 200));
+    this.names = new CommuneLabels(map);
+    map.on("moveend", debounce(() => void this.load(), 200));
   }
 
   /**
@@ -64,9 +64,9 @@ export class Communes {
     });
     map.addLayer(layer);
     let isDrawn = true;
-    const names = isPaper && layer.getVisible() ? new Names(map) : null;
+    const names = isPaper && layer.getVisible() ? new CommuneLabels(map) : null;
     const name = (): void => names?.place(this.source.getFeatures());
-    const fetch = debounced(() => void (isDrawn && this.fetch(map).then(() => isDrawn && name())), 200);
+    const fetch = debounce(() => void (isDrawn && this.fetch(map).then(() => isDrawn && name())), 200);
     map.on("moveend", fetch);
     return () => {
       isDrawn = false;
@@ -112,7 +112,7 @@ export class Communes {
   }
 
   private async load(): Promise<void> {
-    await afterPictures(); // by then it is settled where the map opens
+    await waitForTiles(); // by then it is settled where the map opens
     await this.fetch();
     this.placeNames();
   }

@@ -6,11 +6,11 @@ import XYZ from "ol/source/XYZ";
 import { createXYZ } from "ol/tilegrid";
 import { buffer } from "ol/extent";
 import { transformExtent } from "ol/proj";
-import { askedTileUrl, tileUrl, type DataLayer, type FlightInfo, type MosaicInfo } from "../api";
-import { isAloft, revisionOf, visibleFlights, type State } from "../state";
-import * as versions from "../versions";
-import { FailedTiles } from "./failed";
-import { SeenFirstMap } from "./seenFirst";
+import { dataTileUrl, tileUrl, type DataLayer, type FlightInfo, type MosaicInfo } from "../api";
+import { isLive, drawnRevision, visibleFlights, type State } from "../state";
+import * as versions from "../tileVersions";
+import { TileRetry } from "./tileRetry";
+import { TilePriorityMap } from "./tilePriority";
 import { Z } from "./view";
 
 /** Levels below the finest whose tiles are drawn under it while a flight is on its way from another box: views of
@@ -30,20 +30,20 @@ interface Wanted {
 
 interface Shown {
   layer: TileLayer<XYZ>;
-  failed: FailedTiles;
+  failed: TileRetry;
   seq: number;
 }
 
 /** The mosaic of a flight that is drawn: colour unless the reader chose another layer. */
-export function chosenMosaic(state: State, flight: FlightInfo): MosaicInfo | null {
+export function findDrawnMosaic(state: State, flight: FlightInfo): MosaicInfo | null {
   const wanted = state.spectral[flight.flight_id] ?? "colour";
   return flight.mosaics.find((mosaic) => mosaic.layer === wanted) ?? flight.mosaics[0] ?? null;
 }
 
 /** Whether a finished revision of the flight is drawn. */
-export function isDrawnFinished(state: State, flight: FlightInfo): boolean {
-  const mosaic = chosenMosaic(state, flight);
-  return mosaic !== null && revisionOf(state, mosaic) > 0;
+export function drawsFinishedRevision(state: State, flight: FlightInfo): boolean {
+  const mosaic = findDrawnMosaic(state, flight);
+  return mosaic !== null && drawnRevision(state, mosaic) > 0;
 }
 
 export class MosaicLayers {
@@ -54,11 +54,11 @@ export class MosaicLayers {
   update(state: State): void {
     const wanted = this.wanted(state);
     for (const one of wanted) {
-      versions.open(one.mosaic);
+      versions.trackMosaic(one.mosaic);
       const shown = (this.shown[one.key] ??= this.add(one));
       shown.layer.setZIndex(one.zIndex);
       if (one.data === null) shown.layer.setOpacity(state.opacity);
-      const seq = versions.latest(one.mosaic.mosaic_id);
+      const seq = versions.latestVersion(one.mosaic.mosaic_id);
       if (shown.seq !== seq) {
         shown.seq = seq;
         shown.layer.getSource()?.setTileUrlFunction(urlOf(one), `${one.key}@${seq}`);
@@ -69,7 +69,7 @@ export class MosaicLayers {
     for (const [key, shown] of Object.entries(this.shown)) {
       if (keys.has(key)) continue;
       this.map.removeLayer(shown.layer);
-      if (this.map instanceof SeenFirstMap) this.map.forget(shown.layer.getSource());
+      if (this.map instanceof TilePriorityMap) this.map.forget(shown.layer.getSource());
       delete this.shown[key];
     }
   }
@@ -77,17 +77,17 @@ export class MosaicLayers {
   private wanted(state: State): Wanted[] {
     const flights = visibleFlights(state);
     return flights.flatMap((flight, age) => {
-      const mosaic = chosenMosaic(state, flight);
+      const mosaic = findDrawnMosaic(state, flight);
       if (!mosaic || !flight.bounds) return [];
-      const revision = revisionOf(state, mosaic);
-      const isOnItsWay = flight.state === "ingesting" && revision === 0 && !isAloft(state, flight);
+      const revision = drawnRevision(state, mosaic);
+      const isOnItsWay = flight.state === "ingesting" && revision === 0 && !isLive(state, flight);
       const ahead = isOnItsWay ? AHEAD.filter((levels) => mosaic.base_zoom - levels >= mosaic.min_zoom) : [];
       const layers: [DataLayer | null, number][] = [0, ...ahead].map((coarser) => [null, coarser]);
       if (state.dataLayer) layers.push([state.dataLayer, 0]);
       const level = Z.mosaics + 2 * (flights.length - age);
       return layers.map(([data, coarser]) => ({
         // under other rules nothing stays that was drawn under these
-        key: `${mosaic.mosaic_id}/${revision}/${data ?? ""}/${coarser}/${revision === mosaic.revision}/${versions.rulesNow()}`,
+        key: `${mosaic.mosaic_id}/${revision}/${data ?? ""}/${coarser}/${revision === mosaic.revision}/${versions.getAccessVersion()}`,
         flight,
         mosaic,
         revision,
@@ -106,9 +106,9 @@ export class MosaicLayers {
       // Classes have no values between them.
       interpolate: wanted.data === null,
     });
-    const seq = versions.latest(mosaic.mosaic_id);
+    const seq = versions.latestVersion(mosaic.mosaic_id);
     source.setTileUrlFunction(urlOf(wanted), `${wanted.key}@${seq}`);
-    if (wanted.data === null && this.map instanceof SeenFirstMap) this.map.order(source);
+    if (wanted.data === null && this.map instanceof TilePriorityMap) this.map.order(source);
     const layer = new TileLayer({
       source,
       extent: extentOf(wanted.flight),
@@ -117,7 +117,7 @@ export class MosaicLayers {
       cacheSize: 256,
     });
     this.map.addLayer(layer);
-    return { layer, failed: new FailedTiles(source), seq };
+    return { layer, failed: new TileRetry(source), seq };
   }
 
   /** The server is back: tiles it did not answer are asked for again. */
@@ -131,8 +131,8 @@ function urlOf({ mosaic, revision, data }: Wanted) {
   const onShow = data === null && revision === mosaic.revision;
   return ([z = 0, x = 0, y = 0]: number[]): string =>
     onShow
-      ? tileUrl(id, z, x, y, versions.versionOf(id, z, x, y), revision)
-      : askedTileUrl(id, z, x, y, revision, data);
+      ? tileUrl(id, z, x, y, versions.tileVersion(id, z, x, y), revision)
+      : dataTileUrl(id, z, x, y, revision, data);
 }
 
 /** Metres, of the grid: a finished revision lies up to that far beside the bounds that telemetry gave. */

@@ -16,10 +16,10 @@ import Text from "ol/style/Text";
 import { getCenter } from "ol/extent";
 import { fromLonLat, transformExtent } from "ol/proj";
 import type { FeatureCollection, PixelSource } from "../api";
-import { revisionOf, visibleFlights, type State } from "../state";
+import { drawnRevision, visibleFlights, type State } from "../state";
 import { formatTime } from "../time";
 import { COLOURS, hatchTile } from "./colours";
-import { chosenMosaic } from "./mosaics";
+import { findDrawnMosaic } from "./mosaics";
 import { Z } from "./view";
 
 export const FONT = '700 16px "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif';
@@ -120,8 +120,8 @@ export class Overlays {
     this.extents.clear(true);
     for (const flight of visibleFlights(state)) {
       if (!flight.bounds) continue;
-      const mosaic = chosenMosaic(state, flight);
-      const drawn = mosaic ? this.outlines[`${mosaic.mosaic_id}/${revisionOf(state, mosaic)}`] : undefined;
+      const mosaic = findDrawnMosaic(state, flight);
+      const drawn = mosaic ? this.outlines[`${mosaic.mosaic_id}/${drawnRevision(state, mosaic)}`] : undefined;
       const extent = transformExtent(flight.bounds, "EPSG:4326", "EPSG:3857");
       const feature = new Feature({ geometry: drawn ?? fromExtent(extent), flight: flight.flight_id });
       feature.set("label", `${broken(flight.name)}\n${formatTime(flight.last)}`);

@@ -9,7 +9,7 @@ import { fromLonLat, toLonLat, transformExtent } from "ol/proj";
 import type { Extent } from "ol/extent";
 import { t } from "../i18n";
 import { readLink, writeLink } from "../state";
-import { SeenFirstMap } from "./seenFirst";
+import { TilePriorityMap } from "./tilePriority";
 
 export const Z = { hillshade: 1, notFlown: 5, mosaics: 100, gaps: 900, footprints: 910, communes: 920, names: 925, flights: 930, specialist: 935, marks: 938, picked: 940, aircraft: 950 };
 
@@ -18,7 +18,7 @@ const FARTHEST_LAT = 85;
 const NORTHERN_VIETNAM: [number, number, number, number] = [102.1, 20.0, 108.1, 23.4];
 
 export function createMap(target: HTMLElement): Map {
-  const map = new SeenFirstMap({
+  const map = new TilePriorityMap({
     target,
     controls: [],
     // An old PC redraws in software: no animation that is not asked for, no rotation by accident.

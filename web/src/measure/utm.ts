@@ -21,12 +21,12 @@ const ALPHA = [
 
 export type Metres = [number, number];
 
-export function zoneOf(lon: number): number {
+export function utmZone(lon: number): number {
   return Math.min(Math.floor((lon + 180) / 6) + 1, 60);
 }
 
 /** East and north in a zone, metres, without the false ones: differences are all that is measured. */
-export function utm(lon: number, lat: number, zone: number): Metres {
+export function toUtm(lon: number, lat: number, zone: number): Metres {
   const lambda = radians(lon - (6 * zone - 183));
   const sine = Math.sin(radians(lat));
   const t = Math.sinh(Math.atanh(sine) - E * Math.atanh(E * sine));
@@ -55,7 +55,7 @@ export function areaM2(places: readonly Metres[]): number {
 }
 
 /** Whether two sides of the outline cross: then nobody can say what lies inside. */
-export function crosses(places: readonly Metres[]): boolean {
+export function crossesItself(places: readonly Metres[]): boolean {
   const sides = places.map((from, i) => [from, places[(i + 1) % places.length] ?? from] as const);
   return sides.some(([a, b], i) => sides.slice(i + 2).some(([c, d], j) => !(i === 0 && i + 2 + j === sides.length - 1) && meet(a, b, c, d)));
 }

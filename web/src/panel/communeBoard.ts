@@ -1,14 +1,14 @@
 /** The board: every commune with the age of its newest picture, the share imaged, open marks, who flies over it. */
 
 import type { CommuneRow } from "../api";
-import { el, renew, replace, write } from "../dom";
+import { el, replaceKeepingFocus, replaceChildren, setText } from "../dom";
 import { language, t } from "../i18n";
-import { kindSaid, type MarkKind } from "../marks";
+import { formatMarkKind, type MarkKind } from "../marks";
 import { formatAreaM2, formatPercent } from "../numbers";
-import { plain } from "../spelling";
+import { foldAccents } from "../textFolding";
 import type { State, Store } from "../state";
 import { formatAge, formatTime } from "../time";
-import { lossSaid } from "./airborne";
+import { formatLoss } from "./liveFlights";
 
 /** A cell that has nothing to say says that: an empty one looks as if it were not read yet. */
 const NOTHING = "—";
@@ -60,7 +60,7 @@ export class CommuneBoard {
     for (const row of state.tab === "board" ? (state.board ?? []) : []) {
       const shown = this.shown.get(row.code);
       if (!shown) continue;
-      write(shown.age, row.newest ? formatAge(row.newest, state.nowMs) : "");
+      setText(shown.age, row.newest ? formatAge(row.newest, state.nowMs) : "");
       if (row.aloft.length || shown.link.textContent !== NOTHING) this.sayLink(shown.link, row, state, monotonicMs);
     }
   }
@@ -69,24 +69,24 @@ export class CommuneBoard {
   private fill(staysInOrder = false): void {
     const { board, boardPct, nowMs, asOf } = this.store.state;
     this.past.hidden = asOf === null;
-    write(this.past, asOf === null ? "" : t("untilMoment", formatTime(asOf)));
+    setText(this.past, asOf === null ? "" : t("untilMoment", formatTime(asOf)));
     const columns = columnsOf(board ?? []);
     this.layHead(columns);
     if (!board) {
       this.shown.clear();
-      replace(this.body, el("tr", {}, el("td", { colspan: columns.length }, t(this.store.state.online ? "loading" : "noAnswerTitle"))));
-      write(this.sum, "");
+      replaceChildren(this.body, el("tr", {}, el("td", { colspan: columns.length }, t(this.store.state.online ? "loading" : "noAnswerTitle"))));
+      setText(this.sum, "");
       return;
     }
-    const wanted = plain(this.filter.value);
-    const found = board.filter((row) => plain(row.name).includes(wanted) || row.code === wanted);
+    const wanted = foldAccents(this.filter.value);
+    const found = board.filter((row) => foldAccents(row.name).includes(wanted) || row.code === wanted);
     const rows = [...found].sort((a, b) => ORDER[this.sortedBy](a, b) || byName(a, b));
     if (this.isReversed) rows.reverse();
     if (staysInOrder) this.keepOrder(rows);
     const flown = board.filter((row) => row.imaged_pct !== null).length;
-    write(this.sum, board.length ? t("boardSum", formatPercent(boardPct ?? 0), board.length, flown) : t("noCommunes"));
+    setText(this.sum, board.length ? t("boardSum", formatPercent(boardPct ?? 0), board.length, flown) : t("noCommunes"));
     this.lay(rows, columns, nowMs);
-    if (board.length && !rows.length) replace(this.body, el("tr", {}, el("td", { colspan: columns.length }, t("searchNone"))));
+    if (board.length && !rows.length) replaceChildren(this.body, el("tr", {}, el("td", { colspan: columns.length }, t("searchNone"))));
   }
 
   /** Those that are new come last. */
@@ -106,12 +106,12 @@ export class CommuneBoard {
     this.shown = new Map(shown);
     const elements = shown.map(([, { element }]) => element);
     const isSame = elements.length === this.body.children.length && elements.every((one, n) => one === this.body.children[n]);
-    if (!isSame) renew(this.body, ...elements);
+    if (!isSame) replaceKeepingFocus(this.body, ...elements);
   }
 
   private layHead(columns: Column[]): void {
     const said = JSON.stringify([columns, this.sortedBy, this.isReversed, language()]);
-    if (said !== this.headSaid) renew(this.head, ...columns.map((column) => this.headOf(column)));
+    if (said !== this.headSaid) replaceKeepingFocus(this.head, ...columns.map((column) => this.headOf(column)));
     this.headSaid = said;
   }
 
@@ -149,8 +149,8 @@ export class CommuneBoard {
   }
 
   private sayLink(cell: HTMLElement, row: CommuneRow, state: State, monotonicMs: number): void {
-    const said = row.aloft.flatMap((id) => state.airborne.filter((one) => one.said.flight_id === id)).map((one) => lossSaid(one, monotonicMs));
-    write(cell, said.map((loss) => loss ?? t("live")).join("; ") || NOTHING);
+    const said = row.aloft.flatMap((id) => state.airborne.filter((one) => one.said.flight_id === id)).map((one) => formatLoss(one, monotonicMs));
+    setText(cell, said.map((loss) => loss ?? t("live")).join("; ") || NOTHING);
     cell.classList.toggle("nothing", said.length === 0);
     cell.classList.toggle("lost", said.some((loss) => loss !== null));
   }
@@ -208,7 +208,7 @@ function changesSaid(row: CommuneRow): (HTMLElement | string)[] {
 
 function marksSaid(row: CommuneRow): HTMLElement[] {
   const kinds = Object.entries(row.marks) as [MarkKind, number][];
-  return kinds.map(([kind, count]) => el("span", { class: `mark-count ${kind}` }, `${kindSaid(kind)} ${count}`));
+  return kinds.map(([kind, count]) => el("span", { class: `mark-count ${kind}` }, `${formatMarkKind(kind)} ${count}`));
 }
 
 /** What owners of layers say to be in trouble there: dead masts, blocked roads. */

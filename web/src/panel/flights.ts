@@ -1,16 +1,16 @@
 /** The list of flights, newest on top, as they lie on the map; each says how old and how sharp it is. */
 
 import { api, reportUrl, type FlightDetail, type FlightInfo } from "../api";
-import { choiceHeld, el, replace, write } from "../dom";
-import { inLanguage, language as languageNow, t, tOr, warned } from "../i18n";
+import { findOpenChoice, el, replaceChildren, setText } from "../dom";
+import { pickLanguage, language as languageNow, t, translateOr, formatWarning } from "../i18n";
 import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
 import type { Checklist } from "../empty/checklist";
-import { chosenMosaic, isDrawnFinished } from "../map/mosaics";
-import { isGuest, mayWrite } from "../marks";
-import { revisionSaid } from "../revisions";
-import { anyAloft, flightsShown, isAloft, isBy, isUnderWay, revisionOf, type State, type Store } from "../state";
+import { findDrawnMosaic, drawsFinishedRevision } from "../map/mosaics";
+import { isGuest, canWrite } from "../marks";
+import { formatRevision } from "../revisions";
+import { isAnyFlying, listEventFlights, isLive, isCapturedBy, isFlyingAt, drawnRevision, type State, type Store } from "../state";
 import { formatAge, formatPeriod, formatTime } from "../time";
-import { mayMove, mover } from "./move";
+import { canMove, createMoveForm } from "./moveFlight";
 import { Packs } from "./pack";
 
 export class FlightList {
@@ -40,22 +40,22 @@ export class FlightList {
     const chosen = [revisions, spectral, hidden, selectedFlight, language, eventId, asOf];
     const isOnlyNewer = chosen.every((one, n) => one === this.chosen[n]);
     this.chosen = chosen;
-    const held = isOnlyNewer ? choiceHeld(this.element) : null;
+    const held = isOnlyNewer ? findOpenChoice(this.element) : null;
     if (held) {
       if (!this.waits) held.addEventListener("blur", () => this.renderLate(), { once: true });
       this.waits = true;
       return;
     }
-    const flights = flightsShown(state);
+    const flights = listEventFlights(state);
     this.airSaid = airOf(state);
-    const isToDo = flights.length === 0 && !anyAloft(state) && mayWrite(state.session);
-    replace(
+    const isToDo = flights.length === 0 && !isAnyFlying(state) && canWrite(state.session);
+    replaceChildren(
       this.element,
       el("h2", {}, t("flights"), flights.length > 1 && el("small", {}, t("newestOnTop"))),
       this.packs.desk(state, flights),
       flights.length
         ? el("ol", {}, ...flights.map((flight) => this.item(state, flight)))
-        : el("p", { class: "empty" }, t(anyAloft(state, state.eventId) ? "flightAloft" : "noFlights")),
+        : el("p", { class: "empty" }, t(isAnyFlying(state, state.eventId) ? "flightAloft" : "noFlights")),
       isToDo && this.empty,
     );
     if (isToDo) void this.explain();
@@ -63,7 +63,7 @@ export class FlightList {
 
   /** A first flight is in the air before it is on the list. */
   hear(state: State): void {
-    if (this.airSaid !== airOf(state) && !flightsShown(state).length) this.render(state);
+    if (this.airSaid !== airOf(state) && !listEventFlights(state).length) this.render(state);
   }
 
   private async explain(): Promise<void> {
@@ -71,7 +71,7 @@ export class FlightList {
     const loaded = await import("../empty/checklist").catch(() => null);
     if (!loaded || this.checklist) return;
     this.checklist = new loaded.Checklist(() => this.store.state, this.openEvent);
-    replace(this.empty, this.checklist.element);
+    replaceChildren(this.empty, this.checklist.element);
   }
 
   private renderLate(): void {
@@ -82,16 +82,16 @@ export class FlightList {
   /** Only the ages move with the clock: a list that is open under the reader's hand stays. */
   tick(state: State): void {
     this.packs.tick(state);
-    for (const flight of flightsShown(state)) {
+    for (const flight of listEventFlights(state)) {
       const age = this.element.querySelector(`[data-flight="${CSS.escape(flight.flight_id)}"] .age`);
-      if (age) write(age, formatAge(flight.last, state.nowMs));
+      if (age) setText(age, formatAge(flight.last, state.nowMs));
     }
   }
 
   private item(state: State, flight: FlightInfo): HTMLElement {
     const open = state.selectedFlight === flight.flight_id;
     const withdrawn = flight.state === "withdrawn";
-    const later = !withdrawn && !isBy(flight, state.asOf);
+    const later = !withdrawn && !isCapturedBy(flight, state.asOf);
     return el(
       "li",
       { class: `flight ${open ? "open" : ""} ${withdrawn ? "withdrawn" : ""} ${later ? "later" : ""}`, "data-flight": flight.flight_id },
@@ -115,9 +115,9 @@ export class FlightList {
         el("span", { class: "age" }, formatAge(flight.last, state.nowMs)),
         el("span", { title: t("gsd") }, `${t("gsdShort")} ${formatGsd(flight.gsd_m)}`),
       ),
-      flight.state === "ingesting" && el("p", { class: "warning" }, t(isAloft(state, flight) ? "stateFlying" : "stateIngesting")),
+      flight.state === "ingesting" && el("p", { class: "warning" }, t(isLive(state, flight) ? "stateFlying" : "stateIngesting")),
       withdrawn && el("p", { class: "warning" }, t("stateWithdrawn")),
-      later && el("p", { class: "warning" }, t(isUnderWay(flight, state.asOf) ? "underWayThen" : "capturedLater")),
+      later && el("p", { class: "warning" }, t(isFlyingAt(flight, state.asOf) ? "underWayThen" : "capturedLater")),
       this.spectralChoice(state, flight),
       this.revisionChoice(state, flight),
       this.report(state, flight),
@@ -136,7 +136,7 @@ export class FlightList {
         ),
         flight.recorded_s > 0 && !isGuest(state.session) &&
           el("button", { type: "button", click: () => this.play(flight) }, t("videoOfFlight")),
-        !withdrawn && flight.bounds && mayWrite(state.session) && this.packs.button(flight.flight_id),
+        !withdrawn && flight.bounds && canWrite(state.session) && this.packs.button(flight.flight_id),
       ),
       this.packs.line(flight.flight_id, state),
       open && this.detail(flight),
@@ -146,7 +146,7 @@ export class FlightList {
   private spectralChoice(state: State, flight: FlightInfo): HTMLElement | null {
     if (flight.mosaics.length < 2) {
       const only = flight.mosaics[0]?.layer ?? "colour";
-      return only === "colour" ? null : el("p", { class: "spectral-only" }, tOr(`layer_${only}`, only));
+      return only === "colour" ? null : el("p", { class: "spectral-only" }, translateOr(`layer_${only}`, only));
     }
     const chosen = state.spectral[flight.flight_id] ?? "colour";
     const choose = (e: Event): void =>
@@ -154,17 +154,17 @@ export class FlightList {
         spectral: { ...state.spectral, [flight.flight_id]: (e.target as HTMLSelectElement).value },
       });
     const options = flight.mosaics.map(({ layer }) =>
-      el("option", { value: layer, selected: layer === chosen }, tOr(`layer_${layer}`, layer)),
+      el("option", { value: layer, selected: layer === chosen }, translateOr(`layer_${layer}`, layer)),
     );
     return el("select", { class: "spectral", "aria-label": t("layers"), change: choose }, ...options);
   }
 
   /** Which revision is drawn, newest first; nothing to choose before the flight is finished. */
   private revisionChoice(state: State, flight: FlightInfo): HTMLElement | null {
-    const mosaic = chosenMosaic(state, flight);
+    const mosaic = findDrawnMosaic(state, flight);
     const finals = mosaic?.revisions.filter((one) => one.state === "published").reverse() ?? [];
     if (!mosaic || !finals.length) return null;
-    const drawn = revisionOf(state, mosaic);
+    const drawn = drawnRevision(state, mosaic);
     const choose = (e: Event): void =>
       this.store.set({
         revisions: { ...state.revisions, [mosaic.mosaic_id]: Number((e.target as HTMLSelectElement).value) },
@@ -175,14 +175,14 @@ export class FlightList {
       "select",
       { class: "revision", "aria-label": t("revision"), change: choose },
       ...finals.map((one) => option(one.revision, t("revisionFinal", one.revision, formatTime(one.made)))),
-      option(0, revisionSaid(flight, 0)),
+      option(0, formatRevision(flight, 0)),
     );
   }
 
   /** Where the quality report of the drawn revision is; nothing where it has none. */
   private report(state: State, flight: FlightInfo): HTMLElement | null {
-    const mosaic = chosenMosaic(state, flight);
-    const drawn = mosaic?.revisions.find((one) => one.revision === revisionOf(state, mosaic));
+    const mosaic = findDrawnMosaic(state, flight);
+    const drawn = mosaic?.revisions.find((one) => one.revision === drawnRevision(state, mosaic));
     const kinds = (["html", "pdf"] as const).filter((kind) => drawn?.reports[`${languageNow()}.${kind}`]);
     if (!mosaic || !drawn || !kinds.length || isGuest(state.session)) return null;
     const address = (kind: "html" | "pdf"): string =>
@@ -200,7 +200,7 @@ export class FlightList {
     const coming = this.store.state.online ? t("loading") : t("noAnswer");
     const rejected = Object.entries(frames?.rejected ?? {});
     const rejectedTotal = rejected.reduce((sum, [, n]) => sum + n, 0);
-    const why = rejected.map(([reason, n]) => `${tOr(`reason_${reason}`, reason)} ${n}`).join(", ");
+    const why = rejected.map(([reason, n]) => `${translateOr(`reason_${reason}`, reason)} ${n}`).join(", ");
     return el(
       "div",
       { class: "flight-detail" },
@@ -212,8 +212,8 @@ export class FlightList {
         ...(frames?.withdrawn ? pair(t("framesWithdrawn"), String(frames.withdrawn)) : []),
         ...(flight.operator ? pair(t("operator"), flight.operator) : []),
       ),
-      mayMove(this.store.state.session, flight) && this.mover(flight),
-      ...flight.warnings.map((one) => el("p", { class: "warned" }, mayWrite(this.store.state.session) ? inLanguage(one.sentence_vi, one.sentence) : warned(one, isDrawnFinished(this.store.state, flight)))),
+      canMove(this.store.state.session, flight) && this.mover(flight),
+      ...flight.warnings.map((one) => el("p", { class: "warned" }, canWrite(this.store.state.session) ? pickLanguage(one.sentence_vi, one.sentence) : formatWarning(one, drawsFinishedRevision(this.store.state, flight)))),
       el("h3", {}, t("communesCovered")),
       flight.communes.length
         ? el("table", { class: "coverage" }, ...flight.communes.map(coverageRow))
@@ -224,7 +224,7 @@ export class FlightList {
   private mover(flight: FlightInfo): HTMLElement {
     const { events, language } = this.store.state;
     const key = JSON.stringify([flight.flight_id, flight.event_id, language, events.map((one) => [one.event_id, one.name])]);
-    const made = this.movers.get(key) ?? mover(flight, events, (event) => void this.follow(flight.flight_id, event.event_id));
+    const made = this.movers.get(key) ?? createMoveForm(flight, events, (event) => void this.follow(flight.flight_id, event.event_id));
     this.movers.clear(); // one card is open at a time
     this.movers.set(key, made);
     return made;
@@ -258,7 +258,7 @@ export class FlightList {
 }
 
 function airOf(state: State): string {
-  return [anyAloft(state), anyAloft(state, state.eventId)].join();
+  return [isAnyFlying(state), isAnyFlying(state, state.eventId)].join();
 }
 
 function pair(term: string, value: string): HTMLElement[] {

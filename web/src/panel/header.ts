@@ -1,14 +1,14 @@
 /** The strip on top: which event, is it a drill, find a commune, what time it is, the meeting, which language, who. */
 
 import type { EventInfo } from "../api";
-import { mayDecide } from "../changes/changes";
-import { el, replace, write } from "../dom";
-import { t, tOr } from "../i18n";
-import { signOut } from "../leaving";
-import { mayWrite } from "../marks";
+import { mayDecide } from "../changes/types";
+import { el, replaceChildren, setText } from "../dom";
+import { t, translateOr } from "../i18n";
+import { signOut } from "../signOut";
+import { canWrite } from "../marks";
 import { currentEvent, type State, type Store } from "../state";
-import { formatTime, zoneAt } from "../time";
-import { MachineBadges } from "./battery";
+import { formatTime, formatZone } from "../time";
+import { MachineBadges } from "./machineBadges";
 
 /** Of the field of events: its padding, and the arrow. */
 const BESIDE_NAME_PX = 44;
@@ -96,21 +96,21 @@ export class Header {
     writeTime(this.clock, state.nowMs);
     this.link.classList.toggle("lost", !state.online);
     this.link.title = t(state.online ? "linkGood" : "linkLost");
-    write(this.link, this.link.title);
+    setText(this.link, this.link.title);
     const said = JSON.stringify([state.language, state.eventId, state.events, state.session, state.presented?.presenter]);
     if (said === this.said) return; // who types, or has the list open, is not interrupted by a flight's news
     this.said = said;
     this.machine.render();
     this.openRare(false);
     this.leaving = this.account(state);
-    replace(
+    replaceChildren(
       this.rare,
       el("button", { type: "button", class: "print-open", title: t("printMap"), "aria-label": t("printMap"), click: this.doors.print }, t("print")),
       this.share(state),
       this.keys(state),
       this.languageChoice(state),
     );
-    replace(
+    replaceChildren(
       this.element,
       el("button", { type: "button", class: "list-fold", "aria-label": t("foldList"), title: t("foldList"), "aria-controls": "panel", click: this.doors.list }, "☰"),
       el("div", { class: "brand" }, "flycam"),
@@ -173,12 +173,12 @@ export class Header {
 
   /** For who may invite. */
   private share(state: State): HTMLElement | null {
-    if (!mayWrite(state.session)) return null;
+    if (!canWrite(state.session)) return null;
     return el("button", { type: "button", class: "share-door", title: t("shareNote"), click: this.doors.share }, t("share"));
   }
 
   private upload(state: State): HTMLElement | null {
-    if (!mayWrite(state.session)) return null;
+    if (!canWrite(state.session)) return null;
     return el("a", { class: "button upload-link", href: "./upload.html" }, t("upload"));
   }
 
@@ -194,11 +194,11 @@ export class Header {
     if (!account) return null;
     const say = (trouble: string): void => {
       this.notLeft.hidden = !trouble;
-      write(this.notLeft, trouble);
+      setText(this.notLeft, trouble);
     };
     return el(
       "button",
-      { type: "button", class: "account", title: `${account.name} (${tOr(`role_${account.role}`, account.role)})`, click: () => void signOut(account.name, say) },
+      { type: "button", class: "account", title: `${account.name} (${translateOr(`role_${account.role}`, account.role)})`, click: () => void signOut(account.name, say) },
       t("logout"),
     );
   }
@@ -214,8 +214,8 @@ function nameOf(event: EventInfo | null): string {
 function writeTime(clock: HTMLElement, nowMs: number): void {
   const [day = "", hour = ""] = formatTime(nowMs).split(" ");
   if (clock.textContent === `${day} ${hour}`) return;
-  clock.title = `${day} ${hour} (${zoneAt(nowMs)})`;
-  replace(clock, el("span", { class: "clock-day" }, `${day} `), hour);
+  clock.title = `${day} ${hour} (${formatZone(nowMs)})`;
+  replaceChildren(clock, el("span", { class: "clock-day" }, `${day} `), hour);
 }
 
 /** The law's words; where the strip is short of room, a short form of them. */

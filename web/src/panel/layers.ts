@@ -1,16 +1,16 @@
 /** Layer switches that carry the legend: each switch shows the sign it draws. */
 
 import { api, type DataLayer, type Legend } from "../api";
-import { el, replace, write } from "../dom";
-import { inLanguage, t, type Word } from "../i18n";
+import { el, replaceChildren, setText } from "../dom";
+import { pickLanguage, t, type MessageKey } from "../i18n";
 import { CHANGE_COLOURS, COLOURS } from "../map/colours";
 import { isGuest } from "../marks";
-import { OUTLINED, showsFinished } from "../outlined";
+import { OUTLINE_LAYERS, showsFinished } from "../flightOutlines";
 import type { LayerName, State, Store } from "../state";
 import { formatDate } from "../time";
 
 /** `notForGuests`: what guests are not told of; a switch would read as "there is none". */
-const SWITCHES: { layer: LayerName; word: Word; sign: string; notForGuests?: boolean }[] = [
+const SWITCHES: { layer: LayerName; word: MessageKey; sign: string; notForGuests?: boolean }[] = [
   { layer: "communes", word: "layerCommunes", sign: "commune" },
   { layer: "marks", word: "marks", sign: "mark", notForGuests: true },
   { layer: "changes", word: "changesConfirmed", sign: "change", notForGuests: true },
@@ -20,14 +20,14 @@ const SWITCHES: { layer: LayerName; word: Word; sign: string; notForGuests?: boo
   { layer: "gaps", word: "layerGaps", sign: "gap", notForGuests: true },
 ];
 
-const DATA: [DataLayer, Word][] = [
+const DATA: [DataLayer, MessageKey][] = [
   ["error", "dataError"],
   ["age", "dataAge"],
   ["gsd", "dataGsd"],
   ["surface", "dataSurface"],
 ];
 
-const EXPLAINED: { word: Word; sign: string; notForGuests?: boolean }[] = [
+const EXPLAINED: { word: MessageKey; sign: string; notForGuests?: boolean }[] = [
   { word: "legendNotFlown", sign: "not-flown" },
   { word: "legendNoTerrain", sign: "no-terrain" },
   { word: "legendFlight", sign: "flight" },
@@ -55,32 +55,32 @@ export class LayerPanel {
   renderOpacity({ opacity }: State): void {
     const percent = Math.round(100 * opacity);
     if (Number(this.slider.value) !== percent) this.slider.value = String(percent);
-    write(this.sliderSaid, `${t("opacity")}: ${percent} %`);
+    setText(this.sliderSaid, `${t("opacity")}: ${percent} %`);
   }
 
   render(state: State): void {
     this.renderOpacity(state);
     const isTold = (item: { notForGuests?: boolean }): boolean => !(item.notForGuests && isGuest(state.session));
-    replace(
+    replaceChildren(
       this.switches,
       el("h2", {}, t("layers")),
       el("ul", {}, ...SWITCHES.filter(isTold).map((item) => this.row(state, item.layer, item.word, item.sign))),
     );
-    replace(
+    replaceChildren(
       this.below,
       this.dataChoice(state),
       el("h2", {}, t("legend")),
       el("ul", {}, ...EXPLAINED.filter(isTold).map((item) => el("li", {}, sign(item.sign), el("span", {}, t(item.word))))),
     );
     this.legend.hidden = !state.dataLayer;
-    replace(this.legend, ...(state.dataLayer ? this.explained(state.dataLayer) : []));
+    replaceChildren(this.legend, ...(state.dataLayer ? this.explained(state.dataLayer) : []));
   }
 
   /** What is painted over the imagery about its pixels: nothing, or one of four. */
   private dataChoice(state: State): HTMLElement {
     const choose = (e: Event): void =>
       this.store.set({ dataLayer: ((e.target as HTMLSelectElement).value || null) as DataLayer | null });
-    const option = (value: DataLayer | "", word: Word): HTMLElement =>
+    const option = (value: DataLayer | "", word: MessageKey): HTMLElement =>
       el("option", { value, selected: value === (state.dataLayer ?? "") }, t(word));
     return el(
       "label",
@@ -102,10 +102,10 @@ export class LayerPanel {
       return box;
     };
     const rows = classes.map((one) =>
-      el("li", {}, swatch(one.colour), el("span", {}, inLanguage(one.label_vi, one.label))),
+      el("li", {}, swatch(one.colour), el("span", {}, pickLanguage(one.label_vi, one.label))),
     );
     return [
-      el("h3", {}, inLanguage(title_vi, title)),
+      el("h3", {}, pickLanguage(title_vi, title)),
       el("ul", {}, ...rows),
       layer === "error" && el("small", {}, t("errorNote")),
       layer === "gsd" && el("small", {}, t("gsdNote")),
@@ -120,12 +120,12 @@ export class LayerPanel {
     this.render(this.store.state);
   }
 
-  private row(state: State, layer: LayerName, word: Word, name: string): HTMLElement {
+  private row(state: State, layer: LayerName, word: MessageKey, name: string): HTMLElement {
     const change = (): void =>
       this.store.set({ layers: { ...this.store.state.layers, [layer]: !this.store.state.layers[layer] } });
     const since = layer === "communes" ? state.boundariesFrom : null;
-    const small = (said: Word, ...values: string[]): HTMLElement => el("small", {}, t(said, ...values));
-    const older = state.layers[layer] && OUTLINED.includes(layer) && showsFinished(state);
+    const small = (said: MessageKey, ...values: string[]): HTMLElement => el("small", {}, t(said, ...values));
+    const older = state.layers[layer] && OUTLINE_LAYERS.includes(layer) && showsFinished(state);
     const unread = state.layers[layer] && state.unread.includes(layer);
     return el(
       "li",

@@ -1,12 +1,12 @@
 /** Meeting packs: of one flight or of all that are shown; asked for, watched while the server makes them, approved, fetched. */
 
-import { api, ApiError, NoAnswer, packFileUrl, type FlightInfo, type PackInfo, type Paper } from "../api";
+import { api, ApiError, NetworkError, packFileUrl, type FlightInfo, type PackInfo, type Paper } from "../api";
 import { el } from "../dom";
-import { inLanguage, language, t } from "../i18n";
-import { isGuest, mayWrite } from "../marks";
-import { isBy, type State } from "../state";
+import { pickLanguage, language, t } from "../i18n";
+import { isGuest, canWrite } from "../marks";
+import { isCapturedBy, type State } from "../state";
 import { formatTime } from "../time";
-import { size } from "../upload/size";
+import { formatBytes } from "../upload/byteFormat";
 
 const LOOK_MS = 1500;
 const LIST_MS = 30_000;
@@ -37,19 +37,19 @@ export class Packs {
   /** Above the flights: one button for all that are shown, and what is ready to be fetched. */
   desk(state: State, flights: FlightInfo[]): HTMLElement | null {
     if (!state.session || isGuest(state.session)) return null;
-    const shown = flights.filter((one) => one.bounds && one.state !== "withdrawn" && !state.hidden.has(one.flight_id) && isBy(one, state.asOf)).map((one) => one.flight_id);
+    const shown = flights.filter((one) => one.bounds && one.state !== "withdrawn" && !state.hidden.has(one.flight_id) && isCapturedBy(one, state.asOf)).map((one) => one.flight_id);
     const here = new Set(flights.map((one) => one.flight_id));
     const known = new Set([...this.packs.values()].map((one) => one.pack_id));
     const others = this.listed.filter((one) => one.state === "made" && !known.has(one.pack_id) && one.flights.every((id) => here.has(id)));
     const ended = this.ended(state).filter((one) => !known.has(one.pack_id) && one.flights.every((id) => here.has(id)));
-    const asks = mayWrite(state.session) && shown.length > 0;
+    const asks = canWrite(state.session) && shown.length > 0;
     if (!asks && !others.length && !ended.length) return null;
     return el(
       "div",
       { class: "pack-desk" },
       asks && this.asking(shown),
       asks && shown.length > 1 && this.lineOf(shown, state),
-      ...ended.map((one) => el("p", { class: "warning pack-line", role: "status" }, el("strong", {}, `${namesOf(one, flights)} · ${one.paper.toUpperCase()}`), `: ${inLanguage(one.sentence_vi, one.sentence)}`)),
+      ...ended.map((one) => el("p", { class: "warning pack-line", role: "status" }, el("strong", {}, `${namesOf(one, flights)} · ${one.paper.toUpperCase()}`), `: ${pickLanguage(one.sentence_vi, one.sentence)}`)),
       others.length > 0 && el("details", { open: others.some((one) => one.approved_by) }, el("summary", {}, `${t("packList")} (${others.length})`), el("ul", {}, ...others.map((one) => el("li", {}, this.said(one, state, flights))))),
     );
   }
@@ -75,7 +75,7 @@ export class Packs {
 
   private lineOf(flights: string[], state: State): HTMLElement | null {
     const pack = this.packs.get(this.key(flights));
-    const trouble = this.troubles.get(this.key(flights)) ?? (pack?.state === "failed" ? inLanguage(pack.sentence_vi, pack.sentence) : "");
+    const trouble = this.troubles.get(this.key(flights)) ?? (pack?.state === "failed" ? pickLanguage(pack.sentence_vi, pack.sentence) : "");
     if (trouble) return el("p", { class: "warning pack-line", role: "alert" }, trouble);
     if (!pack) return null;
     if (this.isUnderWay(flights)) return el("p", { class: "pack-line", role: "status" }, t("packMaking"));
@@ -83,7 +83,7 @@ export class Packs {
   }
 
   private said(pack: PackInfo, state: State, flights: FlightInfo[] = []): HTMLElement {
-    const link = el("a", { href: packFileUrl(pack.pack_id), download: "" }, t("packFetch", size(pack.size)));
+    const link = el("a", { href: packFileUrl(pack.pack_id), download: "" }, t("packFetch", formatBytes(pack.size)));
     const names = namesOf(pack, flights);
     const made = formatTime(pack.made ?? pack.asked);
     const whose = pack.approved_by ? approvedSaid(pack, pack.approved_by, made) : [t("packDraft", made), names ? t("packOf", pack.owner) : ""].filter(Boolean).join(" ");
@@ -134,7 +134,7 @@ export class Packs {
   /** A line that is down for a while says nothing of the pack: it stays as it was. */
   private async look(pack: PackInfo): Promise<PackInfo> {
     return api.pack(pack.pack_id).catch((error: unknown) => {
-      if (error instanceof NoAnswer) return pack;
+      if (error instanceof NetworkError) return pack;
       throw error;
     });
   }

@@ -1,8 +1,8 @@
 /** Where the pointer is: WGS 84 at once, and VN-2000 from the server as soon as the pointer rests. */
 
 import { api, type LonLat, type Vn2000 } from "../api";
-import { copyButton, plainLonLat, plainVn2000 } from "../copying";
-import { debounced, el, replace } from "../dom";
+import { copyButton, formatPlainLonLat, formatPlainVn2000 } from "../clipboard";
+import { debounce, el, replaceChildren } from "../dom";
 import { t } from "../i18n";
 import { formatLonLat, formatVn2000 } from "../numbers";
 
@@ -13,7 +13,7 @@ export class Readout {
   private place: LonLat | null = null;
   private national: Vn2000 | null = null;
   private readonly copy = copyButton("", () => this.plain());
-  private readonly ask = debounced(() => void this.fetch(), REST_MS);
+  private readonly ask = debounce(() => void this.fetch(), REST_MS);
 
   /** `middle`: of the map. A pointer that comes to copy leaves the place it pointed at: then it is the middle that is told. */
   constructor(middle: () => LonLat | null) {
@@ -38,12 +38,12 @@ export class Readout {
     const whose = national && el("small", {}, national.province ?? t("nearestMeridian"));
     this.copy.title = t("copyPlace");
     this.copy.setAttribute("aria-label", t("copyPlace"));
-    replace(this.element, this.copy, el("span", {}, formatLonLat(...this.place)), el("span", {}, second, whose));
+    replaceChildren(this.element, this.copy, el("span", {}, formatLonLat(...this.place)), el("span", {}, second, whose));
   }
 
   private plain(): string {
     if (!this.place) return "";
-    return [plainLonLat(...this.place), this.national && plainVn2000(this.national)].filter(Boolean).join("\n");
+    return [formatPlainLonLat(...this.place), this.national && formatPlainVn2000(this.national)].filter(Boolean).join("\n");
   }
 
   private async fetch(): Promise<void> {

@@ -1,8 +1,8 @@
 /** Find a commune, a village or another thing of a layer by typing; accents are not needed. The server knows the spelling rules. */
 
 import { api, ApiError, type FeatureCollection } from "../api";
-import { debounced, el, replace } from "../dom";
-import { t, tOr } from "../i18n";
+import { debounce, el, replaceChildren } from "../dom";
+import { t, translateOr } from "../i18n";
 
 /** Communes, and things of layers, in one answer. */
 const MOST = 6;
@@ -26,7 +26,7 @@ export class CommuneSearch {
     private readonly choose: (hit: Hit) => void,
     private readonly chooseThing: (hit: Hit) => void,
   ) {
-    const find = debounced(() => void this.find(), 180);
+    const find = debounce(() => void this.find(), 180);
     this.input.addEventListener("input", () => {
       this.hits = []; // what was found for other letters must not be taken for these,
       this.asked = ""; // nor what is still being looked for
@@ -102,12 +102,12 @@ export class CommuneSearch {
       ),
     );
     if (!items.length) this.say(t("searchNone"));
-    else replace(this.list, ...items);
+    else replaceChildren(this.list, ...items);
     this.list.hidden = false;
   }
 
   private say(sentence: string): void {
-    replace(this.list, el("li", { class: "none" }, sentence));
+    replaceChildren(this.list, el("li", { class: "none" }, sentence));
     this.list.hidden = false;
   }
 
@@ -132,5 +132,5 @@ function isThing(hit: Hit): boolean {
 /** What tells places of one name apart: a commune's code, the layer a thing is of. */
 function beside({ properties }: Hit): string {
   if (!("layer_id" in properties)) return String(properties["code"]);
-  return [tOr(`kind_${String(properties["kind"])}`, ""), properties["layer"]].filter(Boolean).join(" · ");
+  return [translateOr(`kind_${String(properties["kind"])}`, ""), properties["layer"]].filter(Boolean).join(" · ");
 }

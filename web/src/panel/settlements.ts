@@ -1,8 +1,8 @@
 /** Settlements that cut roads propose to be isolated, or of which a person said something; who decides says it here. */
 
 import { api, ApiError } from "../api";
-import { mayDecide } from "../changes/changes";
-import { el, renew } from "../dom";
+import { mayDecide } from "../changes/types";
+import { el, replaceKeepingFocus } from "../dom";
 import { t } from "../i18n";
 import { formatNumber } from "../numbers";
 import type { Store } from "../state";
@@ -83,7 +83,7 @@ export class SettlementPanel {
       rest.length > MOST && el("p", { class: "impact-note" }, t("settlementsMore", formatNumber(MOST, 0))),
     );
     details.open = isOpen;
-    renew(
+    replaceKeepingFocus(
       this.element,
       el("h2", {}, t("settlements")),
       ...(this.trouble ? [el("p", { class: "warning", role: "alert" }, this.trouble)] : []),

@@ -1,6 +1,6 @@
 /** Which of the two lists stands beside the map: flights and layers, or the board of communes. */
 
-import { el, replace } from "../dom";
+import { el, replaceChildren } from "../dom";
 import { t } from "../i18n";
 import { isGuest } from "../marks";
 import type { State, Store, Tab } from "../state";
@@ -25,7 +25,7 @@ export class Tabs {
   render(state: State): void {
     const held = this.element.contains(document.activeElement);
     this.element.hidden = isGuest(state.session); // the board is not for them
-    replace(this.element, ...TABS.map((tab) => this.tab(state, tab)));
+    replaceChildren(this.element, ...TABS.map((tab) => this.tab(state, tab)));
     for (const tab of TABS) this.panels[tab].hidden = tab !== state.tab;
     if (held) this.element.querySelector<HTMLElement>('[aria-selected="true"]')?.focus();
   }

@@ -3,13 +3,13 @@
  * last picture: what was captured later is hidden. On the right: now, and what is in the air.
  */
 
-import { isUp } from "../airborne";
+import { isFlying } from "../liveFlights";
 import type { FlightInfo } from "../api";
-import { el, renew, write } from "../dom";
+import { el, replaceKeepingFocus, setText } from "../dom";
 import { t } from "../i18n";
-import { flightsShown, isBy, isComplete, type State, type Store } from "../state";
-import { formatAgo, formatClock, formatDate, formatPeriod, zoneNote } from "../time";
-import { flyingHere, lossSaid } from "./airborne";
+import { listEventFlights, isCapturedBy, isComplete, type State, type Store } from "../state";
+import { formatAgo, formatClock, formatDate, formatPeriod, formatZoneNote } from "../time";
+import { listLiveFlights, formatLoss } from "./liveFlights";
 
 const HOUR_MS = 3_600_000;
 /** Flights closer to each other stand side by side; between others the pause is said. */
@@ -41,7 +41,7 @@ export class Timeline {
 
   render(state: State): void {
     const flights = momentsOf(state);
-    this.element.hidden = imagedOf(state).length === 0 && flyingHere(state).length === 0;
+    this.element.hidden = imagedOf(state).length === 0 && listLiveFlights(state).length === 0;
     this.compare.setAttribute("aria-pressed", String(state.compare !== null));
     const shown = JSON.stringify([state.eventId, state.asOf]);
     const drawn = JSON.stringify([shown, state.language, flights.map((one) => [one.flight_id, one.name, one.first, one.last])]);
@@ -53,14 +53,14 @@ export class Timeline {
     const isHeld = held instanceof HTMLElement && this.line.contains(held);
     this.line.setAttribute("aria-label", t("timeline"));
     this.element.classList.toggle("past", state.asOf !== null);
-    write(this.compare, t("compare"));
+    setText(this.compare, t("compare"));
     this.compare.title = t("compareNote");
-    write(this.now, t("now"));
+    setText(this.now, t("now"));
     this.now.title = t("nowNote");
     this.now.setAttribute("aria-pressed", String(state.asOf === null));
-    const zone = zoneNote(flights[flights.length - 1]?.last ?? state.nowMs);
+    const zone = formatZoneNote(flights[flights.length - 1]?.last ?? state.nowMs);
     const moments = flights.flatMap((flight, n) => this.moment(state, flight, flights[n - 1], flights[n + 1]));
-    renew(this.line, ...moments, ...(zone ? [el("span", { class: "zone" }, zone)] : []));
+    replaceKeepingFocus(this.line, ...moments, ...(zone ? [el("span", { class: "zone" }, zone)] : []));
     this.cut.disconnect();
     this.line.querySelectorAll(".pause").forEach((one) => this.cut.observe(one));
     const chosen = this.line.querySelector<HTMLElement>('[aria-pressed="true"]');
@@ -72,17 +72,17 @@ export class Timeline {
 
   /** What is in the air, or since when nothing comes from there. */
   tick(state: State, monotonicMs: number): void {
-    const said = flyingHere(state)
-      .filter(isUp)
+    const said = listLiveFlights(state)
+      .filter(isFlying)
       .map((one) => {
-        const loss = lossSaid(one, monotonicMs);
+        const loss = formatLoss(one, monotonicMs);
         const words = loss ?? t(one.said.is_recording ? "aloftReplay" : "liveBadge");
         return { words, name: loss === null ? "live-badge" : "live-badge lost", title: one.said.name };
       });
     while (this.live.children.length > said.length) this.live.lastChild?.remove();
     said.forEach(({ words, name, title }, n) => {
       const badge = (this.live.children[n] ?? this.live.appendChild(el("span"))) as HTMLElement;
-      write(badge, words);
+      setText(badge, words);
       if (badge.className !== name) badge.className = name;
       if (badge.title !== title) badge.title = title;
     });
@@ -90,13 +90,13 @@ export class Timeline {
 
   private moment(state: State, flight: FlightInfo, before: FlightInfo | undefined, after: FlightInfo | undefined): HTMLElement[] {
     const isSameDay = before !== undefined && formatDate(before.last) === formatDate(flight.last);
-    const isLastBy = isBy(flight, state.asOf) && (after === undefined || !isBy(after, state.asOf));
+    const isLastBy = isCapturedBy(flight, state.asOf) && (after === undefined || !isCapturedBy(after, state.asOf));
     const isChosen = state.asOf !== null && isLastBy;
     const button = el(
       "button",
       {
         type: "button",
-        class: `moment ${isBy(flight, state.asOf) ? "" : "later"}`,
+        class: `moment ${isCapturedBy(flight, state.asOf) ? "" : "later"}`,
         "data-moment": flight.last,
         "data-kept": flight.flight_id,
         "aria-pressed": String(isChosen),
@@ -120,7 +120,7 @@ export class Timeline {
     const { asOf } = this.store.state;
     const flights = momentsOf(this.store.state);
     const isNowMore = imagedOf(this.store.state).pop() !== flights[flights.length - 1]; // what is still coming is seen only now
-    const at = asOf === null ? flights.length - (isNowMore ? 0 : 1) : flights.filter((one) => isBy(one, asOf)).length - 1;
+    const at = asOf === null ? flights.length - (isNowMore ? 0 : 1) : flights.filter((one) => isCapturedBy(one, asOf)).length - 1;
     const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: flights.length }[event.key];
     if (to === undefined) return;
     event.preventDefault();
@@ -137,7 +137,7 @@ function momentsOf(state: State): FlightInfo[] {
 
 /** Flights of the event with imagery, the oldest first. */
 function imagedOf(state: State): FlightInfo[] {
-  const flights = flightsShown(state).filter((flight) => flight.state !== "withdrawn" && flight.bounds);
+  const flights = listEventFlights(state).filter((flight) => flight.state !== "withdrawn" && flight.bounds);
   return [...flights].sort((a, b) => Date.parse(a.last) - Date.parse(b.last));
 }
 

@@ -4,8 +4,8 @@
  */
 
 import { api, type VideoPiece } from "../api";
-import { el, write } from "../dom";
-import { t, type Word } from "../i18n";
+import { el, setText } from "../dom";
+import { t, type MessageKey } from "../i18n";
 import { formatSeconds } from "../time";
 
 const LAST_S = 600;
@@ -29,7 +29,7 @@ export class VideoPlayer {
   );
   private pieces: VideoPiece[] = [];
   private at = 0;
-  private said: [Word, string] | null = null;
+  private said: [MessageKey, string] | null = null;
   private timer = 0;
   private isWaiting = false;
 
@@ -69,9 +69,9 @@ export class VideoPlayer {
   relabel(): void {
     if (!this.isOpen) return;
     this.slider.setAttribute("aria-label", t("videoWhen"));
-    write(this.download, t("videoDownload"));
+    setText(this.download, t("videoDownload"));
     this.note.hidden = this.said === null;
-    if (this.said) write(this.note, t(...this.said));
+    if (this.said) setText(this.note, t(...this.said));
     this.tell();
   }
 
@@ -146,7 +146,7 @@ export class VideoPlayer {
     this.video.load();
   }
 
-  private say(word: Word | null, value = ""): void {
+  private say(word: MessageKey | null, value = ""): void {
     this.said = word && [word, value];
     this.relabel();
   }
@@ -154,7 +154,7 @@ export class VideoPlayer {
   /** When the picture on show was taken. */
   private tell(): void {
     const piece = this.pieces[this.at];
-    write(this.when, piece ? formatSeconds(new Date(piece.began).getTime() + this.video.currentTime * 1000) : "");
+    setText(this.when, piece ? formatSeconds(new Date(piece.began).getTime() + this.video.currentTime * 1000) : "");
     this.download.hidden = !piece;
     this.slider.hidden = this.pieces.length < 2;
   }
@@ -177,7 +177,7 @@ export class FilmCard {
     this.player?.close();
     this.player = new VideoPlayer(flightId, () => false, true);
     this.place.replaceChildren(this.player.element);
-    write(this.name, name);
+    setText(this.name, name);
     this.element.hidden = false;
     this.player.toggle();
     this.relabel();

@@ -6,26 +6,26 @@ import { defaults as defaultInteractions } from "ol/interaction/defaults";
 import { intersects } from "ol/extent";
 import { toLonLat, transformExtent } from "ol/proj";
 import { api, type DataLayer, type FlightInfo, type Legend, type NationalGrid } from "../api";
-import { debounced, el, replace } from "../dom";
-import { inLanguage, t as said } from "../i18n";
-import { endMap } from "../map/ending";
-import { Ground } from "../map/ground";
-import { MarkLayer } from "../map/marks";
-import { markSvg } from "../map/markSigns";
-import { chosenMosaic, MosaicLayers } from "../map/mosaics";
-import { signSvg } from "../map/signs";
-import { SpecialistLayers, type Shares } from "../map/specialist";
-import { kindSaid as changeSaid, type ChangeKind } from "../changes/changes";
+import { debounce, el, replaceChildren } from "../dom";
+import { pickLanguage, t as said } from "../i18n";
+import { disposeMap } from "../map/disposal";
+import { BaseMap } from "../map/baseMap";
+import { MarkLayer } from "../map/markLayer";
+import { markSvg } from "../map/markSymbols";
+import { findDrawnMosaic, MosaicLayers } from "../map/mosaics";
+import { layerSymbolSvg } from "../map/layerSymbols";
+import { SpecialistLayers, type DrawnShares } from "../map/specialistLayers";
+import { formatChangeKind as changeSaid, type ChangeKind } from "../changes/types";
 import { CHANGE_COLOURS } from "../map/colours";
-import { levelBadge, levelWithin } from "../levels";
-import { kindSaid, middleOf } from "../marks";
+import { classificationBadge, classificationWithin } from "../classification";
+import { formatMarkKind, markCentre } from "../marks";
 import { formatDegrees, formatGsd, formatLonLat, formatNumber } from "../numbers";
-import { revisionSaid } from "../revisions";
-import type { House } from "../rooms";
-import { currentEvent, revisionOf, visibleFlights, type State } from "../state";
-import { formatPeriod, formatTime, zoneAt } from "../time";
+import { formatRevision } from "../revisions";
+import type { ViewContext } from "../views";
+import { currentEvent, drawnRevision, visibleFlights, type State } from "../state";
+import { formatPeriod, formatTime, formatZone } from "../time";
 import { GridLayer } from "./grid";
-import { t } from "./words";
+import { t } from "./texts";
 
 /** Paper lying on its side, and the map on it, millimetres. */
 export const PAPERS = { A4: { mapMm: [273, 148] }, A3: { mapMm: [396, 235] } } as const;
@@ -52,28 +52,28 @@ export class Sheet {
   private readonly level = el("span", { class: "print-level" });
   private readonly title = el("input", { class: "print-title", type: "text", maxlength: 90, "aria-label": t("title"), input: () => this.fitTitle() });
   private readonly map: Map;
-  private readonly ground: Ground;
+  private readonly ground: BaseMap;
   private readonly mosaics: MosaicLayers;
   private readonly marks = new MarkLayer();
   private readonly specialist: SpecialistLayers;
   private readonly grid: GridLayer;
   private readonly undraws: (() => void)[];
-  private readonly ask = debounced(() => void this.askGrid(), REST_MS);
+  private readonly ask = debounce(() => void this.askGrid(), REST_MS);
   /** "asked", "failed", or what the server told of the ground in the sheet: null where there is no grid. */
   private told: NationalGrid | null | "asked" | "failed" = "asked";
   /** What the colours painted over the pictures mean; "asked" while that is on its way, null where none are painted. */
   private legends: Record<DataLayer, Legend> | null | "asked" | "failed" = null;
   private asked = 0;
   private isDrawing = true;
-  private shares: Shares = {};
+  private shares: DrawnShares = {};
   private readonly say: () => void;
-  private readonly house: House;
+  private readonly house: ViewContext;
   private scale: number;
   private paper: Paper = "A4";
 
   /** `onBusy` hears whether the sheet lacks something that is still to come. */
   constructor(
-    house: House,
+    house: ViewContext,
     private readonly state: State,
     onBusy: (busy: boolean) => void,
   ) {
@@ -91,7 +91,7 @@ export class Sheet {
       maxTilesLoading: 12,
       view: new View({ center: from.getCenter(), resolution: from.getResolution(), enableRotation: false, constrainResolution: false, maxZoom: 26 }),
     });
-    this.ground = new Ground(this.map);
+    this.ground = new BaseMap(this.map);
     this.ground.setTerrain(house.terrain());
     this.mosaics = new MosaicLayers(this.map);
     this.undraws = [house.communes.drawOn(this.map, true), house.confirmed.drawOn(this.map, true)];
@@ -144,7 +144,7 @@ export class Sheet {
   dispose(): void {
     this.asked += 1;
     for (const undraw of this.undraws) undraw();
-    endMap(this.map);
+    disposeMap(this.map);
     this.element.remove();
   }
 
@@ -221,21 +221,21 @@ export class Sheet {
       node.style.setProperty(edge === "top" || edge === "bottom" ? "left" : "top", `${atPx.toFixed(1)}px`);
       return node;
     });
-    replace(this.labels, ...labels);
+    replaceChildren(this.labels, ...labels);
   }
 
   private write(): void {
     const { state } = this;
     const bounds = this.bounds();
     const [lon = 0, lat = 0] = toLonLat(this.map.getView().getCenter() ?? [0, 0]);
-    replace(this.level, levelBadge(levelWithin(state, bounds)));
+    replaceChildren(this.level, classificationBadge(classificationWithin(state, bounds)));
     this.writeClasses();
-    replace(
+    replaceChildren(
       this.foot,
       el("section", {}, this.bar(), el("p", {}, t("scaleOf", formatNumber(this.scale), this.paper)), el("p", {}, this.gridSaid()), el("p", {}, t("middle", formatLonLat(lon, lat)))),
       el("section", { class: "print-pictures" }, el("h2", {}, t("pictures")), ...this.pictures(bounds)),
       this.legend(bounds),
-      el("section", { class: "print-small" }, state.asOf && el("p", {}, t("asOf", formatTime(state.asOf))), el("p", {}, t("printed", formatTime(state.nowMs), zoneAt(state.nowMs))), el("p", {}, t("notOfficial"))),
+      el("section", { class: "print-small" }, state.asOf && el("p", {}, t("asOf", formatTime(state.asOf))), el("p", {}, t("printed", formatTime(state.nowMs), formatZone(state.nowMs))), el("p", {}, t("notOfficial"))),
     );
   }
 
@@ -246,16 +246,16 @@ export class Sheet {
     this.classes.hidden = !layer;
     if (!layer) return;
     if (legends === null || typeof legends === "string") {
-      replace(this.classes, el("p", {}, legends === "failed" ? t("classesFailed") : t("classesAsked")));
+      replaceChildren(this.classes, el("p", {}, legends === "failed" ? t("classesFailed") : t("classesAsked")));
       return;
     }
     const { title, title_vi, classes } = legends[layer];
     const rows = classes.map((one) => {
       const swatch = el("span", { class: "print-swatch", "aria-hidden": "true" });
       swatch.style.backgroundColor = one.colour;
-      return el("li", {}, swatch, inLanguage(one.label_vi, one.label));
+      return el("li", {}, swatch, pickLanguage(one.label_vi, one.label));
     });
-    replace(this.classes, el("h2", {}, inLanguage(title_vi, title)), el("ul", {}, ...rows), layer === "error" && el("p", {}, t("classesShift")));
+    replaceChildren(this.classes, el("h2", {}, pickLanguage(title_vi, title)), el("ul", {}, ...rows), layer === "error" && el("p", {}, t("classesShift")));
   }
 
   private bar(): HTMLElement {
@@ -284,9 +284,9 @@ export class Sheet {
   }
 
   private picture(flight: FlightInfo): HTMLElement {
-    const mosaic = chosenMosaic(this.state, flight);
-    const revision = mosaic ? revisionOf(this.state, mosaic) : 0;
-    const facts = [formatPeriod(flight.first, flight.last), `${said("gsdShort")} ${formatGsd(flight.gsd_m)}`, revisionSaid(flight, revision)];
+    const mosaic = findDrawnMosaic(this.state, flight);
+    const revision = mosaic ? drawnRevision(this.state, mosaic) : 0;
+    const facts = [formatPeriod(flight.first, flight.last), `${said("gsdShort")} ${formatGsd(flight.gsd_m)}`, formatRevision(flight, revision)];
     return el("p", { class: "print-picture" }, el("b", {}, flight.name), " ", el("span", {}, facts.join(" · ")));
   }
 
@@ -300,12 +300,12 @@ export class Sheet {
   private markRows([west = 0, south = 0, east = 0, north = 0]: number[]): HTMLElement[] {
     if (!this.state.layers.marks) return [];
     const inside = this.state.marks.filter((mark) => {
-      const [lon, lat] = middleOf(mark);
+      const [lon, lat] = markCentre(mark);
       return lon >= west && lon <= east && lat >= south && lat <= north;
     });
     const open = new Set(inside.filter(({ properties }) => properties.status !== "done").map(({ properties }) => properties.kind));
     const kinds = [...new Set(inside.map(({ properties }) => properties.kind))];
-    return kinds.map((kind) => row(markSvg(kind, open.has(kind) ? "open" : "done"), kindSaid(kind)));
+    return kinds.map((kind) => row(markSvg(kind, open.has(kind) ? "open" : "done"), formatMarkKind(kind)));
   }
 
   /** With the time that they are of; what is not drawn of them is said. */
@@ -318,7 +318,7 @@ export class Sheet {
         const share = this.shares[one.layer_id];
         const lacks = unread.includes(one) ? t("layerUnread") : share ? t("layerShare", formatNumber(share.drawn), formatNumber(share.of)) : null;
         const when = one.valid === null ? said("validUnknown") : formatTime(one.valid);
-        return row(signSvg(one.kind, "unknown"), [one.name, when, lacks].filter(Boolean).join(" · "));
+        return row(layerSymbolSvg(one.kind, "unknown"), [one.name, when, lacks].filter(Boolean).join(" · "));
       });
   }
 }

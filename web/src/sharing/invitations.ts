@@ -1,14 +1,14 @@
 /** Guest links: made, shown once with a QR code, listed, revoked. */
 
 import { api, ApiError } from "../api";
-import { el, renew, replace } from "../dom";
-import { isOnlyHere } from "../elsewhere";
+import { el, replaceKeepingFocus, replaceChildren } from "../dom";
+import { isLoopbackUrl } from "../loopback";
 import { t as said } from "../i18n";
-import { squares } from "../qr";
+import { renderQrCode } from "../qrCode";
 import { currentEvent, type State } from "../state";
 import { formatTime } from "../time";
-import type { GuestLink, NewGuestLink } from "./answers";
-import { t } from "./words";
+import type { GuestLink, NewGuestLink } from "./types";
+import { t } from "./texts";
 
 const HOURS = [1, 6, 12, 24, 72, 168];
 const USUAL_HOURS = 6;
@@ -97,7 +97,7 @@ export class Invitations {
     const link = `${window.location.origin}${path}`;
     const address = el("input", { type: "text", readonly: true, value: link, "aria-label": t("address"), class: "sharing-address" });
     const code = el("div", { class: "sharing-code", role: "img", "aria-label": t("code") });
-    code.innerHTML = squares(link);
+    code.innerHTML = renderQrCode(link);
     const done = el("span", { role: "status" });
     const copy = async (): Promise<void> => {
       const isCopied = await copied(link, address);
@@ -105,11 +105,11 @@ export class Invitations {
     };
     this.shown = guest_id;
     this.made.hidden = false;
-    replace(
+    replaceChildren(
       this.made,
       el("p", {}, t("made", formatTime(expires))),
       el("div", { class: "sharing-copy" }, address, el("button", { type: "button", click: () => void copy() }, t("copy")), done),
-      isOnlyHere() && el("p", { class: "warning" }, said("onlyHere")),
+      isLoopbackUrl() && el("p", { class: "warning" }, said("onlyHere")),
       code,
     );
   }
@@ -117,12 +117,12 @@ export class Invitations {
   /** What opens nothing any more is not kept on the page. */
   private hide(): void {
     this.made.hidden = true;
-    replace(this.made);
+    replaceChildren(this.made);
   }
 
   private render(isUnread = false): void {
     const { links } = this;
-    renew(
+    replaceKeepingFocus(
       this.list,
       links ? el("h3", {}, t("held", links.length)) : el("p", { role: "status" }, t(isUnread ? "unread" : "reading")),
       isUnread && links && el("p", { class: "warning", role: "alert" }, t("unread")),

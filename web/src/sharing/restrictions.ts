@@ -1,12 +1,12 @@
 /** What is withheld from whom: restricted areas that the reader sees into, flights and layers that are not open. */
 
 import { api } from "../api";
-import { el, replace } from "../dom";
+import { el, replaceChildren } from "../dom";
 import { t as said } from "../i18n";
 import type { State } from "../state";
 import { formatTime } from "../time";
-import type { RestrictedArea } from "./answers";
-import { roleName, t } from "./words";
+import type { RestrictedArea } from "./types";
+import { roleName, t } from "./texts";
 
 export class Restrictions {
   readonly element = el("section", {});
@@ -23,7 +23,7 @@ export class Restrictions {
   }
 
   private render(): void {
-    replace(this.element, el("h2", {}, t("restrictions")), ...this.ofAreas(), ...this.ofLevels());
+    replaceChildren(this.element, el("h2", {}, t("restrictions")), ...this.ofAreas(), ...this.ofLevels());
   }
 
   private ofAreas(): HTMLElement[] {

@@ -1,11 +1,11 @@
 /** What is kept how long, for administrators: terms, holds, and the list of what is due, which somebody confirms. */
 
 import { api, ApiError } from "../api";
-import { el, renew, replace } from "../dom";
+import { el, replaceKeepingFocus, replaceChildren } from "../dom";
 import { t as said } from "../i18n";
 import { formatDate } from "../time";
-import type { DueGroup, Hold, RetentionSaid, Term } from "./answers";
-import { kindName, t } from "./words";
+import type { DueGroup, RetentionHold, RetentionState, RetentionTerm } from "./types";
+import { kindName, t } from "./texts";
 
 const MOST_ROWS = 200;
 
@@ -14,7 +14,7 @@ export class Retention {
   private readonly trouble = el("p", { class: "warning", role: "alert", hidden: true });
   private readonly done = el("p", { role: "status", hidden: true });
   private readonly list = el("div", {});
-  private told: RetentionSaid | null = null;
+  private told: RetentionState | null = null;
   private isUnread = false;
   private isAsking = false;
   private isWorking = false;
@@ -34,10 +34,10 @@ export class Retention {
   private render(): void {
     const { told } = this;
     if (!told) {
-      replace(this.list, el("p", { role: "status", class: this.isUnread ? "warning" : "" }, t(this.isUnread ? "unread" : "reading")));
+      replaceChildren(this.list, el("p", { role: "status", class: this.isUnread ? "warning" : "" }, t(this.isUnread ? "unread" : "reading")));
       return;
     }
-    renew(
+    replaceKeepingFocus(
       this.list,
       this.isUnread && el("p", { class: "warning", role: "alert" }, t("unread")),
       el("h3", {}, t("due", told.due.originals)),
@@ -50,7 +50,7 @@ export class Retention {
     );
   }
 
-  private ofDue({ due }: RetentionSaid): HTMLElement[] {
+  private ofDue({ due }: RetentionState): HTMLElement[] {
     const shown = due.groups.slice(0, MOST_ROWS);
     const rows: HTMLElement[] = shown.length ? [el("ul", { class: "due-list" }, ...shown.map(dueRow))] : [el("p", { class: "sharing-empty" }, t("dueNone"))];
     if (due.groups.length > shown.length) rows.push(el("ul", {}, el("li", {}, t("dueMore", due.groups.length - shown.length))));
@@ -100,11 +100,11 @@ function dueRow(group: DueGroup): HTMLElement {
   return el("li", {}, el("div", {}, el("strong", {}, whose), el("small", {}, `${why} · ${t("dueSince", formatDate(group.since))}`)), el("span", {}, t("dueCount", group.originals, kindName(group.kind))));
 }
 
-function termRow(term: Term): HTMLElement {
+function termRow(term: RetentionTerm): HTMLElement {
   const days = term.days === null ? t("forEver") : t("termDays", term.days);
   return el("li", {}, el("div", {}, el("strong", {}, kindName(term.kind)), el("small", {}, `${term.event ?? t("everyEvent")} · ${t("setBy", term.by, formatDate(term.at))}`)), el("span", {}, days));
 }
 
-function holdRow(hold: Hold): HTMLElement {
+function holdRow(hold: RetentionHold): HTMLElement {
   return el("li", {}, el("div", {}, el("strong", {}, hold.name), el("small", {}, `${hold.reason} · ${t("setBy", hold.by, formatDate(hold.at))}`)));
 }

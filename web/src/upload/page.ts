@@ -1,19 +1,19 @@
 /** The page: choose photos, see how much of them is safe, what their heads say, and when they are on the map. */
 
 import { api, type Session } from "../api";
-import { el, replace, write } from "../dom";
-import { inLanguage, language, setLanguage, t as said } from "../i18n";
-import { signOut } from "../leaving";
-import { mayWrite } from "../marks";
+import { el, replaceChildren, setText } from "../dom";
+import { pickLanguage, language, setLanguage, t as said } from "../i18n";
+import { signOut } from "../signOut";
+import { canWrite } from "../marks";
 import { formatNumber } from "../numbers";
 import { formatAgo } from "../time";
-import { cardOf, type Card } from "./card";
-import { Choosing } from "./choosing";
-import { lookPanel } from "./look";
+import { readCard, type Card } from "./cardFiles";
+import { FilePicker } from "./filePicker";
+import { renderPreview } from "./previewPanel";
 import { Sender } from "./sender";
-import { size } from "./size";
-import { Refused, Server, type Look, type Said, type Standing } from "./server";
-import { t } from "./words";
+import { formatBytes } from "./byteFormat";
+import { RequestRefused, UploadClient, type UploadPreview, type BilingualSentence, type UploadStatus } from "./client";
+import { t } from "./texts";
 
 const POLL_MS = 2000;
 const SPEED_OVER_MS = 20_000;
@@ -34,8 +34,8 @@ const NOT_ALL = 0.99;
 type State = "choosing" | "sending" | "paused" | "refused" | "sent";
 
 export class UploadPage {
-  private readonly server = new Server();
-  private readonly choosing: Choosing;
+  private readonly server = new UploadClient();
+  private readonly choosing: FilePicker;
   private readonly body = el("main", { class: "upload-body" });
   private readonly banner = el("p", { class: "banner", role: "status" });
   private readonly notice = el("p", { class: "warning", role: "alert", hidden: true });
@@ -49,8 +49,8 @@ export class UploadPage {
   private sender: Sender | null = null;
   /** What sends at the moment. Whatever an older one still hears changes nothing here. */
   private run: AbortController | null = null;
-  private standing: Standing | null = null;
-  private look: Look | null = null;
+  private standing: UploadStatus | null = null;
+  private look: UploadPreview | null = null;
   private problem = "";
   private names: [string, string] = ["", ""];
   private speeds: { ms: number; bytes: number }[] = [];
@@ -66,7 +66,7 @@ export class UploadPage {
   ) {
     this.server.signIn = signIn;
     this.server.onWait = (why) => this.waits(why);
-    this.choosing = new Choosing(
+    this.choosing = new FilePicker(
       this.server,
       (files, name, event) => void this.chosen(files, name, event),
       (standing) => this.show(standing),
@@ -77,8 +77,8 @@ export class UploadPage {
     const session = await api.session();
     this.account = session.account;
     this.speak();
-    if (!mayWrite(session)) {
-      replace(this.body, el("p", { class: "warning" }, t("needsRole")));
+    if (!canWrite(session)) {
+      replaceChildren(this.body, el("p", { class: "warning" }, t("needsRole")));
       return;
     }
     this.choosing.events = await api.events().catch(() => []);
@@ -90,7 +90,7 @@ export class UploadPage {
   /** Only the time that is left: a button under a finger stays. */
   private tick(): void {
     const { element, bytes, total } = this.told;
-    if (this.state === "sending" && element) write(element, this.bytesSaid(bytes, total));
+    if (this.state === "sending" && element) setText(element, this.bytesSaid(bytes, total));
   }
 
   /** A line that is slower than the clock is asked once at a time. */
@@ -111,7 +111,7 @@ export class UploadPage {
     const turnButton = el("button", { type: "button", class: "language", lang: other, click: turn }, other === "vi" ? "Tiếng Việt" : "English");
     const map = el("a", { class: "button to-map", href: "./" }, t("toMap"));
     const header = el("header", { class: "top" }, el("div", { class: "brand" }, "flycam"), el("h1", {}, t("title")), map, turnButton, this.leaving());
-    replace(this.root, header, this.body);
+    replaceChildren(this.root, header, this.body);
   }
 
   /** A computer is shared here as well. */
@@ -119,7 +119,7 @@ export class UploadPage {
     const { account } = this;
     if (!account) return null;
     const say = (trouble: string): void => {
-      write(this.left, trouble);
+      setText(this.left, trouble);
       trouble ? this.body.before(this.left) : this.left.remove();
     };
     const leave = (): void => {
@@ -130,17 +130,17 @@ export class UploadPage {
 
   private draw(): void {
     if (this.state === "choosing") {
-      replace(this.body, this.choosing.element);
+      replaceChildren(this.body, this.choosing.element);
       this.choosing.draw();
       return;
     }
-    replace(this.body, this.banner, this.notice, this.stages, this.actions, this.seen);
+    replaceChildren(this.body, this.banner, this.notice, this.stages, this.actions, this.seen);
     this.drawState();
     this.drawLook();
   }
 
   private async chosen(list: Iterable<File>, name: string, event: string): Promise<void> {
-    this.card = cardOf(list);
+    this.card = readCard(list);
     if (!this.card.files.length) return this.choosing.say(t("noPhotos"));
     if (this.card.files.length + this.card.unsent.length > MOST_FILES) return this.choosing.say(t("tooMany", formatNumber(MOST_FILES)));
     this.names = [name, event];
@@ -157,7 +157,7 @@ export class UploadPage {
     this.speeds = [];
     this.state = "sending";
     this.draw();
-    const server = new Server(run.signal);
+    const server = new UploadClient(run.signal);
     server.signIn = this.signIn;
     server.onWait = (why) => isOver() || this.waits(why);
     const sender = (this.sender = new Sender(server, this.card, () => isOver() || this.drawState()));
@@ -175,7 +175,7 @@ export class UploadPage {
       this.end();
       this.state = "refused";
       const why = error instanceof Error ? error.message || error.name : String(error);
-      this.problem = error instanceof Refused ? why : t("readFailed", why);
+      this.problem = error instanceof RequestRefused ? why : t("readFailed", why);
     }
     await this.poll();
     this.draw();
@@ -187,7 +187,7 @@ export class UploadPage {
     this.run = null;
   }
 
-  private show(standing: Standing): void {
+  private show(standing: UploadStatus): void {
     this.end();
     [this.state, this.standing, this.look, this.card, this.sender] = ["sent", standing, null, null, null];
     this.draw();
@@ -216,21 +216,21 @@ export class UploadPage {
     const isOther = (): boolean => this.standing?.upload_id !== id;
     try {
       const answer = await this.server.once(`/api/uploads/${id}`);
-      const standing = answer && ((await answer.json()) as Standing);
+      const standing = answer && ((await answer.json()) as UploadStatus);
       if (!standing || isOther()) return;
       const isSettled = Boolean(standing.laid?.doctor) && !this.standing?.laid?.doctor;
       this.standing = standing;
       if (isSettled) this.drawLook();
       if (standing.looked && (!this.look || this.look.awaits_logs)) {
         const answered = await this.server.once(`/api/uploads/${id}/look`);
-        const look = answered && ((await answered.json()) as Look);
+        const look = answered && ((await answered.json()) as UploadPreview);
         if (isOther()) return;
         this.look = look;
         this.drawLook();
       }
     } catch (error) {
       if (isOther()) return;
-      if (error instanceof Refused && error.status === 404 && this.state === "sent") return this.leave();
+      if (error instanceof RequestRefused && error.status === 404 && this.state === "sent") return this.leave();
       return; // who sends says what is wrong
     }
     this.drawState();
@@ -241,7 +241,7 @@ export class UploadPage {
     this.isWaiting = why !== null;
     this.tick();
     this.notice.hidden = why === null;
-    write(this.notice, why || t("noLine"));
+    setText(this.notice, why || t("noLine"));
   }
 
   private drawState(): void {
@@ -251,35 +251,35 @@ export class UploadPage {
     const word = saved ? "saved" : this.state === "sent" ? "keeping" : this.state === "paused" ? "stopped" : this.state;
     const isPart = saved && now !== null && now.passed_over > 0;
     this.banner.className = `banner ${isPart ? "stopped" : word}`;
-    write(this.banner, isPart ? t("savedBut", now.passed_over) : t(word as "saved"));
+    setText(this.banner, isPart ? t("savedBut", now.passed_over) : t(word as "saved"));
     if (this.state === "refused") {
       this.notice.hidden = false;
-      write(this.notice, this.problem);
+      setText(this.notice, this.problem);
     }
     this.drawActions(now);
     if (!now) return this.stages.replaceChildren();
     const bytes = saved ? now.bytes : (this.sender?.bytes ?? now.bytes_received);
     const heads = saved ? now.photos : (this.sender?.heads ?? now.heads);
     const [laidShare, laidText] = laidOf(now);
-    const trouble = now.waits_for ? inLanguage(now.waits_for.sentence_vi, now.waits_for.sentence) : "";
-    const why = now.stage === "failed" ? inLanguage(now.laid?.sentence_vi ?? "", now.laid?.sentence ?? "") : trouble;
+    const trouble = now.waits_for ? pickLanguage(now.waits_for.sentence_vi, now.waits_for.sentence) : "";
+    const why = now.stage === "failed" ? pickLanguage(now.laid?.sentence_vi ?? "", now.laid?.sentence ?? "") : trouble;
     const sent = stage(t("stageBytes"), bytes / now.bytes, this.bytesSaid(bytes, now.bytes));
     this.told = { element: sent.querySelector(".stage-head span"), bytes, total: now.bytes };
-    replace(
+    replaceChildren(
       this.stages,
       now.photos > 0 && stage(t("stageHeads"), heads / now.photos, t("photosOf", heads, now.photos)),
       sent,
-      stage(t("stageStored"), now.bytes_stored / now.bytes, `${t("filesOf", now.stored, now.files)} · ${size(now.bytes_stored)}`),
+      stage(t("stageStored"), now.bytes_stored / now.bytes, `${t("filesOf", now.stored, now.files)} · ${formatBytes(now.bytes_stored)}`),
       stage(t("stageLaid"), laidShare, laidText, why, toldOf(now)),
     );
   }
 
-  private drawActions(now: Standing | null): void {
+  private drawActions(now: UploadStatus | null): void {
     const button = (word: "stop" | "goOn" | "again" | "another", click: () => void): HTMLElement =>
       el("button", { type: "button", click }, t(word));
     const again = (id: string): void => void this.server.once(`/api/uploads/${id}/lay`, { method: "POST" }).then(() => this.poll());
     const flight = now?.laid?.event_id;
-    replace(
+    replaceChildren(
       this.actions,
       now?.saved && flight && el("a", { class: "button large", href: `./#event=${encodeURIComponent(flight)}` }, t("openFlight")),
       this.state === "sending" && button("stop", () => this.pause()),
@@ -292,7 +292,7 @@ export class UploadPage {
   private drawLook(): void {
     const left = this.card?.left ? el("p", { class: "hint" }, t("leftOut", this.card.left)) : null;
     const waits = this.standing && !this.standing.saved && !this.standing.looked ? el("p", { class: "hint" }, t("lookWaits", this.standing.photos)) : null;
-    replace(this.seen, this.passedOver(), this.look ? lookPanel(this.look, this.standing?.laid ?? null) : waits, left);
+    replaceChildren(this.seen, this.passedOver(), this.look ? renderPreview(this.look, this.standing?.laid ?? null) : waits, left);
   }
 
   /** What the card holds and the server did not take, each with the cure. */
@@ -300,13 +300,13 @@ export class UploadPage {
     const now = this.standing;
     if (!now?.passed_over) return false;
     const more = now.passed_over - now.passed_over_said.length;
-    const items = now.passed_over_said.map((one) => el("li", {}, inLanguage(one.sentence_vi, one.sentence)));
+    const items = now.passed_over_said.map((one) => el("li", {}, pickLanguage(one.sentence_vi, one.sentence)));
     const rest = more > 0 && el("li", {}, t("more", more));
     return el("div", { class: "warning passed-over", role: "alert" }, el("p", {}, t("passedOver", now.passed_over)), el("ul", {}, ...items, rest));
   }
 
   private bytesSaid(bytes: number, total: number): string {
-    return [t("bytesOf", size(bytes), size(total)), this.timeLeft(bytes, total)].filter(Boolean).join(" · ");
+    return [t("bytesOf", formatBytes(bytes), formatBytes(total)), this.timeLeft(bytes, total)].filter(Boolean).join(" · ");
   }
 
   /** From the acknowledged bytes of the last seconds; where none comes, that. */
@@ -323,7 +323,7 @@ export class UploadPage {
 }
 
 /** What of a card is on the map: photos at once, films when all of them are here. */
-function laidOf(now: Standing): [number, string] {
+function laidOf(now: UploadStatus): [number, string] {
   const frames = now.laid?.frames;
   const photos = frames ? t("laidUsed", frames.used, frames.read) : "";
   if (now.stage === "laid") {
@@ -341,11 +341,11 @@ function laidOf(now: Standing): [number, string] {
 }
 
 /** Into which event the flight went and what was not done as asked; of each film what came of it, and of photos that are not on the map although films are. */
-function toldOf(now: Standing): HTMLElement | false {
+function toldOf(now: UploadStatus): HTMLElement | false {
   const { event, notes = [], notes_vi = [], photos, films = [] } = now.laid ?? {};
-  const notesSaid = notes.map((one, n) => el("li", {}, inLanguage(notes_vi[n] ?? one, one)));
-  const line = (one: Said & { frames?: number }): HTMLElement =>
-    el("li", one.frames ? {} : { class: "warning" }, inLanguage(one.sentence_vi, one.sentence));
+  const notesSaid = notes.map((one, n) => el("li", {}, pickLanguage(notes_vi[n] ?? one, one)));
+  const line = (one: BilingualSentence & { frames?: number }): HTMLElement =>
+    el("li", one.frames ? {} : { class: "warning" }, pickLanguage(one.sentence_vi, one.sentence));
   const lines = [...(event ? [el("li", {}, t("inEvent", event))] : []), ...notesSaid, ...[...(photos ? [photos] : []), ...(now.stage === "laid" ? films : [])].map(line)];
   return lines.length > 0 && el("ul", { class: "films-said" }, ...lines);
 }

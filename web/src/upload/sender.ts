@@ -1,7 +1,7 @@
 /** Sends a card: heads of all photos first, then logs, photos, films, each byte until it is acknowledged. */
 
-import { headOf, type Card, type CardFile } from "./card";
-import { pause, type Opened, type Part, type Server } from "./server";
+import { readHead, type Card, type CardFile } from "./cardFiles";
+import { pause, type OpenedUpload, type UploadFile, type UploadClient } from "./client";
 import { sha256 } from "./sha256";
 
 const HEADS_AT_ONCE = 1 << 20;
@@ -17,12 +17,12 @@ export class Sender {
   private chunk = FIRST;
 
   constructor(
-    private readonly server: Server,
+    private readonly server: UploadClient,
     private readonly card: Card,
     private readonly moved: () => void,
   ) {}
 
-  announce(name: string, event: string): Promise<Opened> {
+  announce(name: string, event: string): Promise<OpenedUpload> {
     // of two of one name the server takes the first
     const files = [...this.card.files, ...this.card.unsent].map(({ path, file }) => ({
       path,
@@ -34,7 +34,7 @@ export class Sender {
   }
 
   /** All bytes of the card. Throws Refused, and what reading a file throws. */
-  async send(opened: Opened): Promise<void> {
+  async send(opened: OpenedUpload): Promise<void> {
     const files = new Map(this.card.files.map((one) => [one.path, one]));
     this.bytes = opened.parts.reduce((sum, part) => sum + part.offset, 0);
     this.heads = opened.heads;
@@ -50,8 +50,8 @@ export class Sender {
     await Promise.all(Array.from({ length: SENDERS }, work));
   }
 
-  private async sendHeads(opened: Opened, files: Map<string, CardFile>): Promise<void> {
-    let records: { part: Part; head: Uint8Array<ArrayBuffer> }[] = [];
+  private async sendHeads(opened: OpenedUpload, files: Map<string, CardFile>): Promise<void> {
+    let records: { part: UploadFile; head: Uint8Array<ArrayBuffer> }[] = [];
     let size = 0;
     const flush = async (): Promise<void> => {
       const pieces = records.flatMap(({ part, head }) => [recordOf(part.number, head.length), head]);
@@ -62,7 +62,7 @@ export class Sender {
     for (const part of opened.parts) {
       const here = files.get(part.path);
       if (part.offset || here?.kind !== "photo") continue;
-      const head = await headOf(here.file);
+      const head = await readHead(here.file);
       if (size + head.length > HEADS_AT_ONCE) await flush();
       records.push({ part, head });
       size += head.length;
@@ -70,7 +70,7 @@ export class Sender {
     await flush();
   }
 
-  private async sendPacked(id: string, sent: { part: Part }[], body: Blob): Promise<void> {
+  private async sendPacked(id: string, sent: { part: UploadFile }[], body: Blob): Promise<void> {
     const [packed, encoding] = await gzipped(body);
     const headers = { "Content-Type": "application/vnd.flycam.heads", ...encoding };
     const said = await this.server.json<{ numbers: number[]; offsets: number[] }>(`/api/uploads/${id}/heads`, {
@@ -84,7 +84,7 @@ export class Sender {
     this.moved();
   }
 
-  private async sendFile(id: string, part: Part, file: File): Promise<void> {
+  private async sendFile(id: string, part: UploadFile, file: File): Promise<void> {
     const where = `/files/${id}/${part.number}`;
     while (part.offset < part.size) {
       const data = new Uint8Array(await file.slice(part.offset, part.offset + this.chunk).arrayBuffer());
@@ -109,7 +109,7 @@ export class Sender {
     }
   }
 
-  private reach(part: Part, offset: number): void {
+  private reach(part: UploadFile, offset: number): void {
     this.bytes += offset - part.offset;
     part.offset = offset;
   }
