@@ -147,7 +147,7 @@ class _Laying:
         self.seconds, self.laid_s = seconds, []
         self.clock = Clock()
         self.late_ms: list[float] = []
-        self.left_out: Counter[str] = Counter()
+        self.drop_counts: Counter[str] = Counter()
         self.error: BaseException | None = None
         self.patience = RetryPolicy()
 
@@ -157,7 +157,7 @@ class _Laying:
         self.late_ms.append((self.clock.monotonic_ns() - picture.arrived_ns) / 1e6)
         return True
 
-    def lay_again(self, *_: object, **__: bool) -> None:
+    def reprocess(self, *_: object, **__: bool) -> None:
         """Nothing lies in doubt."""
 
     def abandon(self) -> None:
@@ -176,7 +176,7 @@ def flow_of(source: object, told: object, laying: object, is_sparing: bool = Fal
     clock = SimpleNamespace(
         add=lambda _picture: None,
         settle=lambda: None,
-        log_s=lambda pts_ns: pts_ns / 1e9,
+        to_log_s=lambda pts_ns: pts_ns / 1e9,
         breaks=0,
         offset=ClockOffset(0.0, 0.0),
     )
