@@ -81,8 +81,8 @@ def test_gradients(linearised):
     normals = build_normal_equations(model, unknowns)
     ids, step = model.seen.point[model.starts], 1e-5
     for frames, border, points in parts(unknowns, model.problem.frames.unknowns, np.random.default_rng(3)):
-        ahead = model.cost(unknowns.moved(frames * step, border * step, points * step))
-        behind = model.cost(unknowns.moved(-frames * step, -border * step, -points * step))
+        ahead = model.cost(unknowns.stepped(frames * step, border * step, points * step))
+        behind = model.cost(unknowns.stepped(-frames * step, -border * step, -points * step))
         expected = np.sum(normals.frame_gradient * frames) + normals.border_gradient @ border
         expected += np.sum(normals.point_gradient * points[ids])
         assert (ahead - behind) / (4.0 * step) == pytest.approx(expected, rel=2e-4, abs=1e-3)
@@ -121,7 +121,7 @@ def with_shared_errors(model, unknowns, inverse):
     weight = heights.loss(residual).weight * model.shares
     heard = np.flatnonzero(weight > 0.0)
     square, of = np.unique(np.floor(points[heard, :2] / heights.correlation_m), axis=0, return_inverse=True)
-    slope = heights.slopes(points, unknowns.dem)
+    slope = heights.derivatives(points, unknowns.dem)
     pulls, middle = np.zeros((len(inverse), len(square))), np.zeros((len(square), 2))
     for point, number in zip(heard, of.reshape(-1), strict=True):
         row, pull = own * n + m + 3 * point, weight[point] * slope[point]

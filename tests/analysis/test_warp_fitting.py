@@ -50,7 +50,7 @@ def _fitted(windows: WindowMatches):
 def test_a_wave_is_followed_whatever_changed(wrong):
     windows, true, outlier = _windows(3.0, 0.15, wrong)
     fit = _fitted(windows)
-    off = np.hypot(*(fit.warp.at(windows.place_px) - true).T)
+    off = np.hypot(*(fit.warp.displacement(windows.place_px) - true).T)
     assert fit.stiffness is not None
     assert np.median(off) < 0.25 and np.percentile(off, 95) < 1.0
     assert (np.hypot(*fit.residual_px.T) < 1.0)[~outlier].mean() > 0.9
@@ -62,7 +62,7 @@ def test_noise_is_not_followed():
     windows, true, _ = _windows(0.0, 0.5, 0.2)
     fit = _fitted(windows)
     assert fit.stiffness is None or fit.stiffness >= 10.0
-    assert np.hypot(*(fit.warp.at(windows.place_px) - true).T).max() < 0.5
+    assert np.hypot(*(fit.warp.displacement(windows.place_px) - true).T).max() < 0.5
 
 
 def test_few_windows_bend_nothing():

@@ -13,11 +13,11 @@ _JUDGES = re.compile(r"\.isprintable\(|unicodedata\.category\(")
 
 _WRITERS = {
     "console.py",
-    "pipeline/stick_check.py",  # runs on a stick without flycam
+    "pipeline/installer_check.py",  # runs on a stick without flycam
 }
 _RULES = {
     "frame/spelling.py",
-    "pipeline/stick_check.py",
+    "pipeline/installer_check.py",
     "sync/records.py",  # what boxes of before let through
     "ingest/given/pose_files.py",  # whether a file is text at all
 }

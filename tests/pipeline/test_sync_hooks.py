@@ -51,9 +51,11 @@ def told(giver: House, taker: House, **options: bool) -> BundleReadReport:
     return read_bundle(taker.workspace, path, SyncApplyHooks(taker.workspace))
 
 
-def over_a_line(giver: House, taker: House, *, has_tiles: bool = True, originals: bool = False) -> None:
+def over_a_line(
+    giver: House, taker: House, *, has_tiles: bool = True, includes_originals: bool = False
+) -> None:
     """What one box knows, in steps."""
-    one = StepPlanner(giver.workspace, originals=originals)
+    one = StepPlanner(giver.workspace, originals=includes_originals)
     question = one.build_query()
     said = answer_inventory_query(taker.workspace, question, "test")
     for kind, word in INVENTORY_KEYS.items():
@@ -146,7 +148,7 @@ def test_a_flight_whose_photos_are_elsewhere_is_not_finished_here(
     with pytest.raises(InputUnusable, match=r"6 photos .* on another box.*--originals"):
         finish_flight(province.workspace, flight_id, FinishRequest())
     assert find_remote_photos(field.workspace, flight_id) == set()
-    told(field, province, originals=True)
+    told(field, province, includes_originals=True)
     assert find_remote_photos(province.workspace, flight_id) == set()
 
 
@@ -179,13 +181,13 @@ def test_a_flight_that_was_laid_again_on_terrain_comes_where_its_photos_are(
     """Over a line the terrain comes after the records that name it."""
     field, province = (named(make_house(name=name), name) for name in ("field", "province"))
     flight_id = field.ingest(drill.photos).flight.flight_id
-    hand_on(field, province, originals=True)
+    hand_on(field, province, includes_originals=True)
     assert find_remote_photos(province.workspace, flight_id) == set()
     register_dem(field.workspace, drill.dem)
     field.ingest(drill.photos, own_dem=drill.dem)
     mosaic_id = derive_live_mosaic_id(flight_id, Layer.COLOUR)
     before = heads(province, mosaic_id)
-    hand_on(field, province, originals=True)
+    hand_on(field, province, includes_originals=True)
     assert heads(province, mosaic_id) == heads(field, mosaic_id) != before
     assert lost_in(province) == []
 
@@ -238,7 +240,7 @@ def test_a_terrain_that_is_damaged_here_is_made_whole_by_a_bundle_of_all(
     key = keys.format_terrain_key(field.workspace.catalog.flights.flight(flight_id).dem_id)
     province.workspace.store.put(key, b"rotten")
     assert lost_in(province) == [key]
-    told(field, province, whole=True)
+    told(field, province, full=True)
     assert lost_in(province) == []
 
 
@@ -264,7 +266,7 @@ def test_half_a_card_and_a_whole_card_converge_on_one_map(
 def test_originals_come_when_asked_for_and_are_evidence(drill: DrillReport, make_house: MakeHouse) -> None:
     field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
     flight_id = field.ingest(drill.photos).flight.flight_id
-    told(field, province, originals=True)
+    told(field, province, includes_originals=True)
     for record in province.workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED):
         key = keys.format_original_key(record.header.provenance.source_sha256)
         assert province.workspace.store.get(key) == field.workspace.store.get(key)
@@ -294,7 +296,7 @@ def test_an_original_that_was_let_go_does_not_come_by_another_box(
     if by_line:
         over_a_line(field, province, originals=True)
     else:
-        told(field, province, originals=True)
+        told(field, province, includes_originals=True)
     key = keys.format_original_key(first.header.provenance.source_sha256)
     assert field.workspace.store.exists(key) and not province.workspace.store.exists(key)
     assert all(
@@ -385,7 +387,7 @@ def test_an_original_that_another_box_gave_is_held(
 ) -> None:
     field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
     flight_id = field.ingest(drill.photos).flight.flight_id
-    hand_on(field, province, originals=True)
+    hand_on(field, province, includes_originals=True)
     key = lost_photo(province, flight_id)
     assert lost_in(province) == [key]
 

@@ -25,7 +25,7 @@ from flycam.serve.api.specialist_layers import build_feature_properties
 from flycam.serve.auth.guards import get_access_policy
 from flycam.serve.http.bounds import take_fitting_outlines
 from flycam.serve.http.json_values import Json
-from flycam.serve.standards.query_params import FeatureQuery, is_within_period, test_touching
+from flycam.serve.standards.query_params import FeatureQuery, is_within_period, mask_intersecting
 from flycam.serve.tiles.outlines import get_shown_outline
 from flycam.serve.tiles.visible_flights import (
     format_title,
@@ -249,7 +249,10 @@ class LayerSource:
     def _chosen(self, found: Sequence[LayerFeatureRecord], wanted: FeatureQuery) -> list[int]:
         """Which of the rows are wanted, and for the visitor."""
         wkbs = [one.wkb for one in found]
-        are_outside, touched = self._access_policy.are_outside(wkbs), test_touching(wkbs, wanted.query_area)
+        are_outside, touched = (
+            self._access_policy.are_outside(wkbs),
+            mask_intersecting(wkbs, wanted.query_area),
+        )
         return [
             n
             for n, one in enumerate(found)
@@ -319,7 +322,7 @@ def _page_of_all(things: Sequence[SourceFeature], wanted: FeatureQuery) -> Featu
 
 def _filter_features(things: Sequence[SourceFeature], wanted: FeatureQuery) -> list[SourceFeature]:
     timely = [one for one in things if is_within_period(one.first_ns, one.last_ns, wanted.period)]
-    touched = test_touching([one.wkb for one in timely], wanted.query_area)
+    touched = mask_intersecting([one.wkb for one in timely], wanted.query_area)
     return [one for one, is_inside in zip(timely, touched, strict=True) if is_inside]
 
 

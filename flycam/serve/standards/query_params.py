@@ -171,7 +171,7 @@ def _moment(text: str) -> PeriodNs:
     return start, start + (10 ** (9 - len(fraction or "")) if time else _DAY_NS) - 1
 
 
-def test_touching(wkbs: Sequence[bytes], area: BaseGeometry | None) -> list[bool]:
+def mask_intersecting(wkbs: Sequence[bytes], area: BaseGeometry | None) -> list[bool]:
     """Which of the geometries (WKB, lon/lat) share at least a point with the area: all without one."""
     if area is None or not wkbs:
         return [True] * len(wkbs)

@@ -41,8 +41,8 @@ from flycam.serve.standards.query_params import (
     build_bad_request,
     create_standard_router,
     is_within_period,
+    mask_intersecting,
     parse_period,
-    test_touching,
     to_bbox,
 )
 from flycam.serve.standards.stac_documents import (
@@ -302,7 +302,7 @@ def _filter_offered(
     box = wanted.bounding_box if shape is None else shape.bounds
     near = [one for one in timely if is_near(one.flight, box)]  # an outline is read off the mosaic's tiles
     outlines = [find_revision_outline(request, catalog, one) for one in near]
-    touched = test_touching(outlines, wanted.query_area if shape is None else shape)
+    touched = mask_intersecting(outlines, wanted.query_area if shape is None else shape)
     return [
         pair for pair, is_inside in zip(zip(near, outlines, strict=True), touched, strict=True) if is_inside
     ]

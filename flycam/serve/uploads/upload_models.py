@@ -86,7 +86,7 @@ class UploadStatus(BaseModel):
     laid: dict[str, Any] | None
     waits_for: BilingualSentence | None
     passed_over: int
-    skipped_reasons: list[BilingualSentence]
+    passed_over_said: list[BilingualSentence]
 
 
 class UploadFileStatus(BaseModel):
@@ -148,7 +148,7 @@ def build_upload_status(
         laid=get_upload_result_so_far(upload) if includes_result else None,
         waits_for=None if trouble is None else BilingualSentence(sentence=trouble[0], sentence_vi=trouble[1]),
         passed_over=on_card.count,
-        skipped_reasons=[BilingualSentence(sentence=en, sentence_vi=vi) for en, vi in on_card.said],
+        passed_over_said=[BilingualSentence(sentence=en, sentence_vi=vi) for en, vi in on_card.said],
     )
 
 

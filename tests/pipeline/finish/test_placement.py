@@ -56,17 +56,17 @@ def placing(untied: set[int], *, accepted: bool = True, step_m: float = 20.0):
 
 def test_an_untied_photo_is_left_out_by_name_where_tied_ones_see_its_ground() -> None:
     made, found = placing({2})
-    assert [name for name, _, _ in found.left_out] == [made[2].header.provenance.source_name]
+    assert [name for name, _, _ in found.rejected] == [made[2].header.provenance.source_name]
     assert len(found.frames) == 5 and not any(one.is_untied for one in found.frames)
 
 
 def test_an_untied_photo_is_laid_and_marked_where_it_alone_sees_the_ground() -> None:
     made, found = placing({5}, step_m=60.0)
-    assert not found.left_out and len(found.frames) == 6
+    assert not found.rejected and len(found.frames) == 6
     assert [one.frame_id for one in found.frames if one.is_untied] == [made[5].frame_id]
     assert found.frames[5].kept.state == FrameState.CARRIED
 
 
 def test_a_block_that_was_not_adjusted_is_laid_as_recorded() -> None:
     _, found = placing(set(range(6)), accepted=False)
-    assert len(found.frames) == 6 and not found.left_out
+    assert len(found.frames) == 6 and not found.rejected

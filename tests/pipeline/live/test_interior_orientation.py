@@ -50,7 +50,7 @@ class AsStream:
         self.given = 0
         self.back: list[VideoFrame] = []
 
-    def pictures(self) -> Iterator[VideoFrame]:
+    def frames(self) -> Iterator[VideoFrame]:
         for picture in self._source.frames():
             self.given += 1
             yield picture
