@@ -86,7 +86,7 @@ for _command in (
     integrity.audit_group,
     accounts.account_group,
     accounts.user_group,
-    access.restricted_group,
+    access.restrictions_group,
     retention.retention_group,
     access.flights_group,
     access.guests_group,

@@ -238,7 +238,7 @@ def test_a_script_that_wipes_cards_learns_of_files_that_are_on_the_card_alone(
     monkeypatch.setattr("flycam.pipeline.upload.upload_client.send_card", lambda *_: sent)
     answer = run("upload", "http://127.0.0.1:9", card, LC_ALL="vi_VN.UTF-8")
     assert (answer.exit_code, answer.json["flight_id"], answer.json["files"]) == (code, "f", 6)
-    assert answer.json.get("error") == ("LeftOnCard" if passed_over else None)
+    assert answer.json.get("error") == ("UploadIncomplete" if passed_over else None)
     assert ("Phải giữ thẻ nhớ: 1 tệp chỉ có trên thẻ nhớ" in answer.stderr) == bool(passed_over)
 
 
@@ -261,7 +261,7 @@ def test_unknown_flight(begun: Run, tmp_path: Path) -> None:
 def test_a_place_that_takes_no_file_is_no_full_disk(ready: Run, card: Path) -> None:
     flight_id = ready("ingest", card).json["flight_id"]
     answer = ready("export", flight_id, "/proc/o.tif")
-    assert answer.exit_code == 4 and answer.json["error"] == "StorageTrouble"
+    assert answer.exit_code == 4 and answer.json["error"] == "StorageFailed"
     assert "cannot be written there" in answer.json["sentence"]
     said = ready("export", flight_id, "/proc/o.tif", LC_ALL="vi_VN.UTF-8").stderr
     assert "Lỗi lưu trữ: /proc/o.tif: không ghi được" in said

@@ -149,7 +149,7 @@ def test_what_is_mended_ends_well_and_what_is_not_ends_with_4(
     ]
     spoil(house, photo.key, "lost")
     answer = run("verify", language="vi_VN.UTF-8")
-    assert answer.exit_code == answer.json["exit_code"] == 4 and answer.json["error"] == "NotWhole"
+    assert answer.exit_code == answer.json["exit_code"] == 4 and answer.json["error"] == "DataDamaged"
     (one,) = answer.json["damaged"]
     assert (one["name"], one["state"], one["mended"]) == (photo.name, "lost", False)
     assert "--from" in one["cure"] and "lấy lại" in one["cure_vi"]

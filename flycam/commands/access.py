@@ -19,13 +19,13 @@ from flycam.frame.classification import Classification
 from flycam.frame.redaction import RedactionReason
 
 
-@click.group()
-def restricted_group() -> None:
+@click.group("restricted")
+def restrictions_group() -> None:
     """Areas (military, border) of which tiles, photos and exports are withheld; masks on photos (homes,
     victims)."""
 
 
-@restricted_group.command("add")
+@restrictions_group.command("add")
 @click.argument("file", type=FILE_PATH)
 @click.option("--roles", default="admin", show_default=True, help="Who still sees them: analyst,admin.")
 @click.option("--name", help="What it is called; the same name again replaces it. Default: the file's.")
@@ -44,7 +44,7 @@ def add_restricted_area_command(
         )
 
 
-@restricted_group.command("list")
+@restrictions_group.command("list")
 @wrap_command
 def list_restricted_command(*, data_dir: str | None) -> CommandOutput:
     """What areas there are, and who sees them."""
@@ -54,7 +54,7 @@ def list_restricted_command(*, data_dir: str | None) -> CommandOutput:
         return format_areas(workspace.catalog.restrictions.areas(), get_terminal_language())
 
 
-@restricted_group.command("remove")
+@restrictions_group.command("remove")
 @click.argument("ref", metavar="AREA")
 @wrap_command
 def remove_restricted_area_command(*, data_dir: str | None, ref: str) -> CommandOutput:
@@ -67,7 +67,7 @@ def remove_restricted_area_command(*, data_dir: str | None, ref: str) -> Command
         return format_removed_area(area, get_terminal_language())
 
 
-@restricted_group.command("mask")
+@restrictions_group.command("mask")
 @click.argument("photo", metavar="SHA256")
 @click.option("--polygon", required=True, help='Corners in the photo\'s own pixels: "X,Y X,Y X,Y".')
 @click.option(
@@ -94,7 +94,7 @@ def redact_photo_command(*, data_dir: str | None, photo: str, polygon: str, reas
         )
 
 
-@restricted_group.command("masks")
+@restrictions_group.command("masks")
 @wrap_command
 def list_redactions_command(*, data_dir: str | None) -> CommandOutput:
     """Masks on photos, those taken back too."""
@@ -104,7 +104,7 @@ def list_redactions_command(*, data_dir: str | None) -> CommandOutput:
         return format_redactions(workspace.catalog.redactions.lines(), get_terminal_language())
 
 
-@restricted_group.command("unmask")
+@restrictions_group.command("unmask")
 @click.argument("mask_id", metavar="MASK")
 @wrap_command
 def withdraw_photo_redaction_command(*, data_dir: str | None, mask_id: str) -> CommandOutput:

@@ -157,7 +157,7 @@ def test_a_film_without_a_log_is_named_with_the_cure(
     alone = format_videos_result(
         orthorectify_videos(workspace, received(tmp_path, card).folder, None), None, workspace.catalog
     )
-    assert alone["error"] == "FilmUnplaced" and alone["sentence"] == alone["films"][0]["sentence"]
+    assert alone["error"] == "VideoUnpositioned" and alone["sentence"] == alone["films"][0]["sentence"]
     (card / "x.tlog").write_bytes(b"no log at all")
     said = orthorectify_videos(workspace, received(tmp_path, card).folder, None)
     assert isinstance(said.videos[0].error, SourceUnreadable) and "x.tlog" in str(said.videos[0].error)

@@ -1,0 +1,61 @@
+"""Identifiers speak the field's language (docs/glossary.md): no retired word, one class a name, functions are verbs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[2] / "flycam"
+RETIRED = re.compile(
+    r"(^|_)(said|told|untold|laid|relaid|relay|given|apart|standing|beside|whole|under_way|made_up|let_go|letting|"
+    r"going|believing|outlasting|heard|asked|asking|lacking|owed|drawn_over|found_again|looked_for|passed_over|"
+    r"mended|stands|gone|aloft|house|room|patience)(_|$)"
+)
+# What a function's first word is not: of another word class, or a verb's form that is no order.
+NO_ORDER = re.compile(
+    r"(of|by|in|at|for|on|onto|over|under|beside|between|within|what|which|who|whether|where|when|how|the|a|an|and|or|"
+    r"not|no|all|any|every|one|own|"
+    r"(?!feed|need|seed|speed|embed|shed|bring|ring|string|wing)\w+(?:ing|ed))"
+)
+MAX_SAME_FUNCTIONS = 20
+
+
+def _definitions() -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Module and definition, of every public class and function at the top of a module."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                if not node.name.startswith("_"):
+                    yield module, node
+
+
+def _words(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def test_no_name_has_a_retired_word() -> None:
+    names = {part for path in PACKAGE.rglob("*.py") for part in path.relative_to(PACKAGE).with_suffix("").parts}
+    for _, node in _definitions():
+        names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {one.name for one in node.body if isinstance(one, ast.FunctionDef) and one.name[0] != "_"}
+    assert not sorted(name for name in names if RETIRED.search(_words(name)))
+
+
+def test_a_class_name_stands_once_and_a_function_name_seldom_twice() -> None:
+    where: dict[tuple[bool, str], list[str]] = defaultdict(list)
+    for module, node in _definitions():
+        where[isinstance(node, ast.ClassDef), node.name].append(module)
+    twice = {key: modules for key, modules in where.items() if len(modules) > 1}
+    assert not {name: modules for (is_class, name), modules in twice.items() if is_class}
+    assert len(twice) <= MAX_SAME_FUNCTIONS, twice
+
+
+def test_functions_are_orders() -> None:
+    functions = [node.name for _, node in _definitions() if not isinstance(node, ast.ClassDef)]
+    assert not sorted(name for name in functions if NO_ORDER.fullmatch(name.partition("_")[0]))
+    assert not sorted(name for name in functions if name.endswith("_of"))
