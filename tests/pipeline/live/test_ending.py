@@ -46,7 +46,7 @@ STEPS: list[tuple[object, str]] = [
     (MergeThread, "close"),
     (Publisher, "close"),
     (MosaicWriter, "flush"),
-    (live_laying, "cover_communes"),
+    (live_laying, "measure_coverage"),
     (live_laying, "close_flight"),
 ]
 
