@@ -67,14 +67,19 @@ def run(data: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "words"),
+    ("command", "recipe", "words"),
     [
-        ("flycam.pipeline.operations.verify.verify_objects", ()),
-        ("flycam.pipeline.operations.backup.save_backup", ("saved",)),
+        ("verify", "flycam.pipeline.operations.verify.verify_objects", ()),
+        ("backup", "flycam.pipeline.operations.backup.save_backup", ("saved",)),
     ],
 )
 def test_a_store_that_goes_away_in_mid_work_is_waited_for(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, words: tuple[str, ...]
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    recipe: str,
+    words: tuple[str, ...],
 ) -> None:
     module, name = recipe.rsplit(".", 1)
     whole, times = getattr(import_module(module), name), []
@@ -87,7 +92,7 @@ def test_a_store_that_goes_away_in_mid_work_is_waited_for(
         return whole(workspace, asked, progress)
 
     monkeypatch.setattr(recipe, falters)
-    answer = run(name, *(tmp_path / word for word in words))
+    answer = run(command, *(tmp_path / word for word in words))
     assert answer.exit_code == 0 and len(times) == 2
     assert "store or database away since" in answer.stderr and "it goes on" in answer.stderr
 

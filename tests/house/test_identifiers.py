@@ -38,11 +38,15 @@ def _words(name: str) -> str:
 
 
 def test_no_name_has_a_retired_word() -> None:
-    names = {part for path in PACKAGE.rglob("*.py") for part in path.relative_to(PACKAGE).with_suffix("").parts}
+    names = {
+        part for path in PACKAGE.rglob("*.py") for part in path.relative_to(PACKAGE).with_suffix("").parts
+    }
     for _, node in _definitions():
         names.add(node.name)
         if isinstance(node, ast.ClassDef):
-            names |= {one.name for one in node.body if isinstance(one, ast.FunctionDef) and one.name[0] != "_"}
+            names |= {
+                one.name for one in node.body if isinstance(one, ast.FunctionDef) and one.name[0] != "_"
+            }
     assert not sorted(name for name in names if RETIRED.search(_words(name)))
 
 
