@@ -1,4 +1,4 @@
-"""Identifiers speak the field's language (docs/glossary.md): no retired word, one class a name, functions are verbs."""
+"""Identifiers speak the field's language (docs/glossary.md): no retired word, a class name once, verbs."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def _definitions() -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef | ast.A
     for path in sorted(PACKAGE.rglob("*.py")):
         module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                if not node.name.startswith("_"):
-                    yield module, node
+            is_named = isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            if is_named and not node.name.startswith("_"):
+                yield module, node
 
 
 def _words(name: str) -> str:

@@ -16,10 +16,10 @@ _WRITERS = {
     "pipeline/installer_check.py",  # runs on a stick without flycam
 }
 _RULES = {
-    "frame/spelling.py",
+    "frame/text_normalization.py",
     "pipeline/installer_check.py",
-    "sync/records.py",  # what boxes of before let through
-    "ingest/given/pose_files.py",  # whether a file is text at all
+    "sync/flight_records.py",  # what boxes of before let through
+    "ingest/poses/pose_files.py",  # whether a file is text at all
 }
 
 

@@ -237,7 +237,7 @@ def test_what_lies_in_a_store_that_cannot_be_told_is_not_deleted_for_the_catalog
             self._inner = inner
 
         def __getattr__(self, name: str) -> object:
-            return (lambda: None) if name == "room_bytes" else getattr(self._inner, name)
+            return (lambda: None) if name == "free_bytes" else getattr(self._inner, name)
 
     untold = replace(laid.workspace, store=Untold(laid.workspace.store))  # type: ignore[arg-type]
     before = laid.objects

@@ -294,7 +294,7 @@ def test_an_original_that_was_let_go_does_not_come_by_another_box(
     )
     province.workspace.catalog.retention.learn([line])
     if by_line:
-        over_a_line(field, province, originals=True)
+        over_a_line(field, province, includes_originals=True)
     else:
         told(field, province, includes_originals=True)
     key = keys.format_original_key(first.header.provenance.source_sha256)

@@ -52,7 +52,7 @@ stretches = st.builds(
 manifests = st.builds(
     ExchangeManifest,
     box=st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable()),
-    stretches=st.dictionaries(mosaic_ids, stretches),
+    log_ranges=st.dictionaries(mosaic_ids, stretches),
     items=st.lists(items, max_size=6).map(tuple),
 )
 

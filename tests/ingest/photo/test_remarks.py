@@ -15,7 +15,7 @@ def test_every_remark_has_its_vietnamese() -> None:
     folder = Path(flycam.ingest.photo.__file__).parent
     texts = {
         node.value
-        for name in ("container", "exif", "xmp", "photos", "head", "png_head", "tiff")
+        for name in ("container", "exif", "xmp", "photo_reader", "photo_head", "png_head", "tiff")
         for node in ast.walk(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value
     }

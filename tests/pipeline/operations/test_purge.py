@@ -133,7 +133,7 @@ def test_the_next_backup_lets_go_of_it_and_gives_nothing_back(house: House, tmp_
     try:
         assert restore_backup(empty, stick).error is None
         report = verify_objects(empty)
-        assert report.error is None and report.let_go == len(house.photos)
+        assert report.error is None and report.purged == len(house.photos)
     finally:
         close(empty)
 

@@ -345,8 +345,8 @@ class _Keeping:
         self.begun.set()
         assert self.gate.wait(90.0)
 
-    def put(self, records: list[object], *, are_kept: bool) -> None:
-        assert are_kept, "the evidence was flushed before"
+    def put(self, records: list[object], *, is_stored: bool) -> None:
+        assert is_stored, "the evidence was flushed before"
         if self._refusals:
             self._refusals -= 1
             raise StorageFailed("the disk went away: run again")

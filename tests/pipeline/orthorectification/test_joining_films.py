@@ -176,7 +176,7 @@ def test_whether_a_clock_is_known_is_said_of_the_film_and_not_of_its_flight(
 ) -> None:
     house = make_house(film)
     flight_id = house.ingest(card.photos, "Bản Lầu").flight.flight_id
-    blind = laid(house, straight, flight_id, telemetry=str(straight.telemetry), called="mù.mp4")
+    blind = laid(house, straight, flight_id, telemetry=str(straight.telemetry), video_name="mù.mp4")
     (doubt,) = blind.flight.warnings
     assert parse_warning_code(doubt) == CLOCK_UNKNOWN
     assert format_warning(doubt).startswith("mù.mp4: ") and format_warning(doubt, "vi").startswith("mù.mp4: ")
@@ -184,7 +184,7 @@ def test_whether_a_clock_is_known_is_said_of_the_film_and_not_of_its_flight(
     assert other.flight.warnings == (doubt,)
     again = laid(house, film, flight_id)
     assert again.reprocessed == 0 and again.flight.warnings == (doubt,)
-    known = laid(house, straight, flight_id, called="mù.mp4")
+    known = laid(house, straight, flight_id, video_name="mù.mp4")
     assert known.reprocessed == blind.new and known.flight.warnings == ()
 
 
