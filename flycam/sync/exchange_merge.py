@@ -207,10 +207,8 @@ class _ExchangeMerge:
         withdrawals = one.records.withdrawals
         if isinstance(one, FlightMatch):
             return self._rebuild_without(withdrawals, but_in={one.flight_id})
-        record_withdrawals(
-            self._node, withdrawals, self._giver, self._account
-        # recorded first, so that flights that are ingested later leave them out too
-        )
+        # recorded whichever flight holds these frames, now or later
+        record_withdrawals(self._node, withdrawals, self._giver, self._account)
         self._redact_elsewhere(one.records)
         return self._rebuild_without(withdrawals)
 
