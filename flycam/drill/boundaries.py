@@ -27,7 +27,7 @@ CHANGE_KINDS = {1: "landslide", 2: "flood"}
 
 
 def make_communes_geojson(valley: Valley) -> str:
-    """Return four communes, split by the river and by a crooked line across the valley."""
+    """Return four communes, split by the river and a crooked line across the valley."""
     along = np.arange(-_REACH_M, _REACH_M + 1.0, _STEP_M)
     river = np.stack([along, valley.river_across(along)], -1)
     across = np.arange(-_REACH_M, _REACH_M + 1.0, _STEP_M)
@@ -71,7 +71,10 @@ def make_changes_geojson(change: NDArray[np.uint8], window: CellWindow) -> str:
 
 
 def _outlines(mask: NDArray[np.bool_], window: CellWindow) -> list[Polygon]:
-    """Return polygons (work CRS) of a mask, largest first, without specks or pinholes."""
+    """Return polygons (work CRS) of a mask, largest first, without specks and holes.
+
+    Holes above `_MIN_HOLE_M2` are kept.
+    """
     factor = max(round(_OUTLINE_M / window.cell_m), 1)
     small = cv2.resize(
         mask.astype(np.uint8), None, fx=1.0 / factor, fy=1.0 / factor, interpolation=cv2.INTER_NEAREST

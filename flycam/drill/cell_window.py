@@ -43,7 +43,7 @@ class CellWindow:
 
     @property
     def transform(self) -> tuple[float, float, float, float, float, float]:
-        """Affine (a, b, c, d, e, f) from GDAL pixel corners (column, row) to (east, north)."""
+        """GDAL affine (a, b, c, d, e, f): pixel corner (column, row) to (east, north)."""
         west = (self.west_cell - 0.5) * self.cell_m
         north = (self.north_cell + 0.5) * self.cell_m
         return (self.cell_m, 0.0, west, 0.0, -self.cell_m, north)

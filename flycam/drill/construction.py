@@ -20,6 +20,7 @@ _ROAD_HALF_M = 2.2
 _MIN_SLOPE = 0.12
 _MIN_DISTANCE_M = 22.0
 _REACH_M = 70.0
+# seed offset of the candidate places for new houses
 _OTHER_HOUSES = 7_919
 
 

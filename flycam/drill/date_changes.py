@@ -29,13 +29,13 @@ class Confuser(IntEnum):
     CROP = 3
     """a field of another crop or ripeness, harvested ones too"""
     WET_PADDY = 4
-    """a paddy put under water for planting"""
+    """a paddy flooded for planting"""
     ROAD = 5
     CUTTING = 6
     """bare slopes above and below a new road"""
     HOUSE = 7
     TERRACE_CROP = 8
-    """as of a field, of a terrace on a slope; so are the next two"""
+    """as CROP, on a terrace of a slope; so are the next two"""
     TERRACE_WET = 9
     TERRACE_PLOUGHED = 10
 

@@ -34,6 +34,7 @@ _BLOCK_MIDDLE_ACROSS_M = -15.0
 _SMOOTHING_M = 60.0
 _STEP_M = 4.0
 _TURN_S = 14.0
+# 1-sigma of the true position from the plan (east, north, up), and of yaw, pitch, roll
 _STRAY_M = (0.9, 0.9, 0.5)
 _WOBBLE_DEG = (1.2, 0.9, 0.6)
 # Motion during a rolling shutter's readout that neighbouring exposures do not reveal: gusts, and the turn
@@ -148,7 +149,7 @@ def make_drill_camera(image_size_px: tuple[int, int], readout_s: float = 0.0) ->
 def simulate_flight(
     valley: Valley, plan: FlightPlan, camera: InteriorOrientation, seed: int, after: bool
 ) -> list[Exposure]:
-    """Return true exposures in the order flown; only wind and gusts depend on `after`."""
+    """Return true exposures in the order flown; only wind differs with `after`."""
     along, across, strip = _waypoints(plan, camera)
     ground = _flying_ground(valley, plan, along, across, strip)
     east, north = valley.to_work_crs(along, across)

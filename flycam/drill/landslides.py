@@ -16,6 +16,7 @@ _SQUARE_M = 85.0
 _STEEP = 0.5
 _MIN_LENGTH_M, _MAX_LENGTH_M = 14.0, 260.0
 _MIN_STEPS = 5
+# `scar` of nodes without a slide near
 _FAR_M = -20.0
 
 

@@ -78,7 +78,7 @@ def render_lit_ground(
     padded = np.pad(surface, ((0, 0), (1, 1)), mode="edge")
     east = (padded[1:-1, 2:] - padded[1:-1, :-2]) / (2.0 * cell_m)
     north = (surface[:-2] - surface[2:]) / (2.0 * cell_m)
-    # walls and crown edges are one cell wide: their slope tells little about their light
+    # walls and crown edges are one cell wide: their slope says little about their light
     east, north = np.clip(east, -2.5, 2.5), np.clip(north, -2.5, 2.5)
     length = np.sqrt(1.0 + east * east + north * north)
     horizontal = math.cos(sun.elevation_rad)

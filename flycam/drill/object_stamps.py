@@ -117,7 +117,7 @@ def _house_axes(azimuth: float, x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 
 def _patch(window: CellWindow, centre: Floats, reach_m: float) -> tuple[slice, slice, Floats, Floats] | None:
-    """Return rows and columns around a centre, and their cells' offsets (east, north).
+    """Return rows and columns around a centre, and the cells' offsets (east, north).
 
     None at the border.
     """

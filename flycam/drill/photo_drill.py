@@ -48,6 +48,7 @@ from flycam.geometry.interior import InteriorOrientation
 from flycam.messages import _
 
 DEM_MARGIN_M = 250.0
+# the world's cells are a quarter finer than the pixels of the photos
 CELLS_PER_PIXEL = 0.75
 MAX_RELIEF_M = 3000.0
 MAX_NOISE = 100.0
@@ -55,6 +56,7 @@ MAX_SEED = 999_999
 USUAL_PHOTOS, USUAL_SIZE_PX = (5, 7), (1320, 990)
 _MAX_READOUT_MS = 250.0
 _JPEG_QUALITY = 93
+# recorded only where set, so that the truth of two dates keeps its bytes
 _THIRD_DATE = ("days", "grown_m")
 TAGS = {"VERTICAL_DATUM": VERTICAL_DATUM, DRILL_TAG: DRILL_MARK}
 

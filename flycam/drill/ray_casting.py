@@ -87,7 +87,8 @@ def cast_image_rays(
     slope_e, slope_n = directions[..., 0] / safe, directions[..., 1] / safe
     from_e: Floats | float = centre_m[0]
     from_n: Floats | float = centre_m[1]
-    if moved_m is not None:  # where the rays pass the height of the centre
+    # where the rays pass the height of the centre
+    if moved_m is not None:
         from_e = centre_m[0] + moved_m[:, None, 0] + slope_e * moved_m[:, None, 2]
         from_n = centre_m[1] + moved_m[:, None, 1] + slope_n * moved_m[:, None, 2]
     start = _lower_blocks(surface, centre_m, slope_e, slope_n, from_e - centre_m[0], from_n - centre_m[1])

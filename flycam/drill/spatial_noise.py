@@ -21,6 +21,7 @@ _CHUNK_COLUMNS = 256
 _GRAIN_CELLS = 1024
 # a bicubic B-spline of uniform [-1, 1] numbers has a standard deviation of about 0.28
 _NORMALISE = 3.5
+# rows of the noise this far apart are independent
 _ROW_SPACING = 1e4
 
 

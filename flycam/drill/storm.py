@@ -16,6 +16,7 @@ _START_SLOPE = 0.72
 _STEP_M = 2.0
 _MAX_PATH_M = 320.0
 _MIN_SLOPE = 0.16
+# `scar` of nodes without a slide near
 _FAR_M = -20.0
 _CUT_M = 2.2
 _PILE_M = 1.6

@@ -35,6 +35,7 @@ from flycam.drill.valley import Valley, ValleyFields, build_valley_fields
 
 _BAND_ROWS = 128
 _THREADS = 2
+# seed offset of the texture of ground that is new since the other date
 _TURNED_OVER = 104_729
 SUN_BEFORE = Sun(azimuth_rad=math.radians(118.0), elevation_rad=math.radians(52.0))
 SUN_AFTER = Sun(azimuth_rad=math.radians(135.0), elevation_rad=math.radians(60.0), strength=0.72)

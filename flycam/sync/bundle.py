@@ -117,7 +117,7 @@ def write_bundle(
 
     receipt            the peer's last receipt; None: those beside `path`, of all nodes that read it
     full               write everything, whatever receipts state
-    includes_originals photos and flight logs too
+    includes_originals originals too
     part_bytes         the largest file, bytes
 
     Raises OptionUnusable for a receipt that is another node's and for a folder, StoreConflict for a
@@ -164,7 +164,7 @@ def read_bundle(
 ) -> BundleReadReport:
     """Import the bundle at `path`, verified before anything is written; idempotent.
 
-    Leaves a receipt beside the bundle, from which `write_bundle` goes on. Raises SourceUnreadable (a part
+    Leaves a receipt beside the bundle, from which `write_bundle` continues. Raises SourceUnreadable (a part
     is missing, damaged or foreign; nothing was changed), StoreConflict (two nodes of one name),
     FlightBusy, StorageFailed (run again: it completes).
     """
@@ -304,7 +304,7 @@ def _read_manifest(parts: BundleParts) -> tuple[ExchangeManifest, int]:
 
 
 def _write_receipt(node: Node, path: Path, giver: str) -> Path | None:
-    """Write the cursor in the giver's logs for its next bundle.
+    """Write the cursor in the sender's logs for its next bundle.
 
     Returns None if the stick cannot be written.
     """

@@ -136,6 +136,7 @@ def write_parts(path: Path, bundle_id: str, stream: Iterable[bytes], sizes: list
                 continue
             scratch = target.with_name(f"{target.name}{_UNFINISHED_SUFFIX}")
             _write_part(scratch, bundle_id, number, len(sizes), size, source)
+            # part 1 is moved into place last: without it the bundle does not open
             if number == 1:
                 first = scratch
             else:

@@ -1,6 +1,6 @@
 """The sending side of a connection: a peer is asked what it lacks, and sent that.
 
-No state is kept on this side: the peer's cursor tells where to go on. An interrupted step goes on at the
+No state is kept on this side: the peer's cursor tells where to continue. An interrupted step resumes at the
 byte offset that the peer returns; one whose answer was lost is answered again.
 """
 
@@ -93,7 +93,8 @@ class Sender:
         self._changes_refused = 0
         self._later = DeferredInventory()
         self._queried_s = 0.0
-        self._round_bytes = 0  # of tiles and photos sent since it was asked
+        # of tiles and photos sent since the peer was queried
+        self._round_bytes = 0
         self.sent = SyncReport()
 
     def run_round(self) -> None:
@@ -101,7 +102,7 @@ class Sender:
 
         Raises AccessDenied (token), InputUnusable (another version), StoreConflict (two nodes of one
         name, or one that was restored to an older state), PeerUnavailable when the connection stays dead
-        or the peer makes no progress; run again: it goes on.
+        or the peer makes no progress; run again: it continues.
         """
         in_vain = Backoff()
         while not self._run_round():
@@ -335,7 +336,7 @@ class Sender:
     def _needs_restart(self, reply: PeerResponse) -> bool:
         """Return True if a conflict is resolved by querying again.
 
-        Raises if that does not help. With an upload offset the step goes on at another byte instead.
+        Raises if that does not help. With an upload offset the step resumes at another byte instead.
         """
         if "Upload-Offset" in reply.headers:
             return False
@@ -385,7 +386,7 @@ class Sender:
     def _goes_in_parts(self, step: SyncStep) -> bool:
         """Return True if sending only a part of a step makes progress.
 
-        That is so where the next run, which queries the peer again, builds the same step and goes on with
+        That is so where the next run, which queries the peer again, builds the same step and resumes
         it. Thus even the smallest budget makes progress.
         """
         return not self.sent.steps or all(one.kind is ObjectKind.ORIGINAL for one in step.manifest.items)

@@ -89,7 +89,7 @@ class _ExpandedSource:
         return b"".join(self.blocks(start, length))
 
     def blocks(self, start: int, length: int) -> Iterator[bytes]:
-        """Yield bytes that lie within one object."""
+        """Yield bytes within one object."""
         number = bisect_right(self._begins, start) - 1
         at, instead = self._objects[number]
         within = start - self._begins[number]

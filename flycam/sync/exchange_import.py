@@ -215,7 +215,7 @@ def _store_objects(
     progress: ImportProgress,
     account: str,
 ) -> None:
-    """Store the objects, verified again, for the stick may have changed.
+    """Store the objects, verified again, for the bundle may have changed.
 
     The caller must `flush` before anything refers to them.
 
@@ -228,6 +228,7 @@ def _store_objects(
             log = keys.derive_log_id(manifest.box, line.mosaic_id)
             data = _read_object(source, item, at)
             node.require_disk_space(item.size_bytes)
+            # stored even if the key exists: a power cut may have left it without its bytes
             put_peer_state(
                 node.store, log, line.seq, here[line.mosaic_id], line.tile_id, data, line.content_hash
             )

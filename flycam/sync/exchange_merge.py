@@ -151,7 +151,7 @@ def apply_withdrawals(node: Node, withdrawals: Sequence[Withdrawal], hooks: Appl
 
 
 class _ExchangeMerge:
-    """Merge of one exchange; cursors are read anew for each flight that is locked."""
+    """Merge of one exchange; cursors are read again for each locked flight."""
 
     def __init__(
         self, house: Node, manifest: ExchangeManifest, hands: ApplyHooks, views: PreviewImages, account: str
@@ -194,13 +194,14 @@ class _ExchangeMerge:
             elif lines or ahead:
                 self._hooks.on_settled(flight)
             for there, taken in ahead.items():
+                # last, so that an interrupted merge is repeated
                 advance_cursor(house.store, self._giver, there, taken)
                 self._known[keys.derive_log_id(self._giver, there)] = taken.seq
             self._delete_superseded(came)
         return lines
 
     def apply_foreign_withdrawals(self, one: FlightMatch | FlightConflict) -> int:
-        """Withdraw the frames of these records that lie in other flights here.
+        """Withdraw the frames of these records that other flights here contain.
 
         Returns the number of log lines appended.
         """

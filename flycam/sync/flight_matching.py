@@ -1,6 +1,6 @@
 """Matching of another node's flight with one here.
 
-On each node a photo lies in one flight. Two nodes that read one memory card at different times (half of
+On each node a photo is in one flight. Two nodes that read one memory card at different times (half of
 it, all of it) made two flights of it; here they become one, as when a card is ingested again: the flight
 that holds one of the photos already. Where that is impossible, the flight is in conflict: only its
 withdrawals are imported.

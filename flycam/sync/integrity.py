@@ -1,6 +1,6 @@
 """Integrity check before sending: lost and damaged objects are skipped, deferred.
 
-A peer's cursor goes past the log line of a skipped base tile, so that everything else goes on. The tile
+A peer's cursor goes past the log line of a skipped base tile, so that everything else continues. The tile
 is deferred: once its object reads again (`flycam verify`), its line is logged once more, and every peer
 gets it.
 """

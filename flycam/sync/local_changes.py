@@ -23,7 +23,7 @@ class LocalChanges:
 
     No request is made.
 
-    goes_on  whether the sender goes on with new data: then it need not wait for the end of a round
+    goes_on  whether the sender continues with new data: then it need not wait for the end of a round
     """
 
     def __init__(

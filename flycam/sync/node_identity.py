@@ -73,7 +73,7 @@ class NodeIdentities:
         return ""
 
     def _release_former(self, box: str) -> None:
-        """Free a name whose account has another role by now, or was removed."""
+        """Free a name whose account has another role now, or was removed."""
         account, known = self._read(keys.format_node_account_key(box)), self._node.catalog.accounts.all()
         if account and not any(one.name == account and one.role is Role.BOX for one in known):
             self._node.store.delete(keys.format_account_node_key(account))

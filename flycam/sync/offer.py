@@ -51,7 +51,7 @@ class ExchangeOffer:
 def build_offer(node: Node, since: LogCursor, *, originals: bool = False) -> ExchangeOffer:
     """Build an offer of all that a peer lacks whose cursor here is `since`.
 
-    originals  photos and flight logs too
+    originals  originals too
 
     What is lost or damaged here is skipped (`ExchangeOffer.skipped`) and deferred. Raises StoreConflict
     if `since` is beyond the end of a log here (two nodes of one name, or this one was restored from an

@@ -1,7 +1,7 @@
 """Exterior orientations that a node's frames had when it sent tiles of them.
 
-A tile's state names its frames, not their exterior orientations. Where two nodes orthorectified one frame
-on two of them, only the node that used the effective one has the right pixels; this tells which.
+A tile's state names its frames, not their exterior orientations. Where two nodes orthorectified a frame
+on different ones, only the node that used the effective one has the right pixels; this tells which it is.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ def import_flight_records(node: Node, records: FlightRecords, giver: str, accoun
     that seems complete and is not; `update_flight_state` sets its state afterwards.
     """
     catalog = node.catalog
+    # restrictions first, so that no frame is visible before they hold
     _record_classification(node, records, giver, account)
     record_redactions(node, records, giver, account)
     _record_retention(node, records, giver, account)
@@ -49,6 +50,7 @@ def import_flight_records(node: Node, records: FlightRecords, giver: str, accoun
     if records.placements or laid_otherwise:
         catalog.placements.learn([*records.placements, *laid_otherwise])
     flight = _merge_terrain_label(node, flight, records.flight)
+    # after frames and placements, so that withdrawals find the ground they touched
     record_withdrawals(node, records.withdrawals, giver, account)
     known = {one.mosaic_id for one in catalog.tiles.mosaics(flight.flight_id) if one.revision == 0}
     for mosaic in records.mosaics:
@@ -160,7 +162,7 @@ def _record_retention(node: Node, records: FlightRecords, giver: str, account: s
 
 
 def record_event(node: Node, event: Event, giver: str) -> None:
-    """Record an event that is new here; its name gets the giver's appended if taken."""
+    """Record an event that is new here; its name gets the sender's appended if taken."""
     if any(one.event_id == event.event_id for one in node.catalog.flights.events()):
         return
     for name in _iterate_labels(event.name, giver, event.event_id):
@@ -238,7 +240,7 @@ def _keep_state_until_placed(node: Node, here: Flight | None, received: FlightRe
 def _compute_flight_state(node: Node, flight: Flight, received: FlightRecords) -> FlightState:
     """Return the state of a flight by its frames.
 
-    Withdrawn when all are; ready when a node says so that placed all of them; INGESTING while frames come
+    Withdrawn when all are; ready when a node that placed all of them states so; INGESTING while frames come
     from a node that is placing them (`_keep_state_until_placed`).
     """
     frames = node.catalog.frames.list_for_flight(flight.flight_id)

@@ -1,6 +1,6 @@
 """The return channel: a server's reference data, fetched and imported by item.
 
-The bytes of an item are in a file under its SHA-256, whose length is where it goes on after an
+The bytes of an item are in a file under its SHA-256, whose length is where it resumes after an
 interruption. Nothing is acknowledged, so nothing is lost: what is not recorded here is requested again.
 """
 

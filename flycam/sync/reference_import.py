@@ -292,7 +292,7 @@ class ReferenceImporter:
     ) -> bool:
         """Return True if an item replaces all that has its id or name here.
 
-        Reports a conflict otherwise.
+        Reports a conflict where another one is kept.
         """
         for one in here:
             if one.id != came.id and one.name != came.name:

@@ -1,6 +1,6 @@
 """Spool of incoming steps: one step a sender, kept between attempts.
 
-    SHA256.part   what came so far; its length is where the sender goes on
+    SHA256.part   what came so far; its length is where the sender resumes
     SHA256.done   the answer, once the step was imported: the sender may have missed it
 
 Nothing here is the only copy: a step is acknowledged when it was imported, and until then its sender has
@@ -44,7 +44,7 @@ class Spool:
     def lock_for_import(self) -> Iterator[None]:
         """Hold while a step of this sender is imported: meanwhile no other begins.
 
-        Nor does this one begin anew. Raises FlightBusy at once if one is held: senders retry by
+        Nor does this one begin again. Raises FlightBusy at once if one is held: senders retry by
         themselves, and hold no thread here.
         """
         if not self._taking.acquire(blocking=False):
@@ -55,7 +55,7 @@ class Spool:
             self._taking.release()
 
     def offset(self, sha256: str, size: int) -> int:
-        """Return the byte at which the step goes on; `size` if all came."""
+        """Return the byte at which the step resumes; `size` if all came."""
         if self.find_answer(sha256) is not None:
             return size
         try:
@@ -65,7 +65,7 @@ class Spool:
         return at if at <= size else 0
 
     def begin(self, sha256: str, at: int, size: int = 0) -> int | None:
-        """Take the turn to add bytes from `at` on; None if the step goes on elsewhere.
+        """Take the turn to add bytes from `at` on; None if the step resumes elsewhere.
 
         Other steps of this sender are deleted.
 

@@ -38,7 +38,7 @@ STEP_FORMAT = 1
 # pixel size of the previews of the whole area that go before any finer one
 _OVERVIEW_M = 1.0
 _INLINE_RECORDS_BYTES = 24 << 10
-# hashes of about 270 KB
+# hashes of about 270 KB; a request holds 4 MiB
 _MAX_QUERY_NAMES = 4000
 _EMPTY_QUERY: Mapping[str, Any] = {"mosaics": [], **{word: [] for word in INVENTORY_KEYS.values()}}
 
