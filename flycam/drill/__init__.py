@@ -1,1 +1,1 @@
-"""A synthetic mountain, its storm, and an aircraft over it; the truth is included."""
+"""A synthetic mountain, its storm, and an aircraft over it, with ground truth."""

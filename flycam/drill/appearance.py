@@ -1,8 +1,10 @@
-"""What a place looks like beside what is there: colours, texture, shading, cameras, drawn by a seed.
+"""Appearance of the synthetic world: colours, texture, shading, cameras.
 
-A detector fitted on one look learns its paint box. Here the ranges are wide, wider than any one country, and
-in two sets that do not meet: what is fitted is fitted on FITTED alone, and ASIDE says what it is worth
-elsewhere. The look that nobody asked for is the plain one: the drill as ever, to the byte.
+It is drawn by a seed.
+
+A detector fitted on one appearance learns its colours. Here the ranges are wide, wider than any one
+country, and in two disjoint sets: models are fitted on FITTED_RANGES alone, and HELD_OUT_RANGES tests
+them elsewhere. The default is PLAIN_APPEARANCE: the same bytes as in earlier versions.
 """
 
 from __future__ import annotations
@@ -23,8 +25,12 @@ Spans = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CameraResponse:
-    """How a camera makes numbers of light: `gain` of red, green, blue in linear light; `gamma` on encoded
-    values of 0 to 1; `saturation` about their mean."""
+    """Response of a camera.
+
+    gain        of red, green, blue in linear light
+    gamma       on encoded values of 0 to 1
+    saturation  factor about their mean
+    """
 
     gain: Colour = (1.0, 1.0, 1.0)
     gamma: float = 1.0
@@ -33,15 +39,15 @@ class CameraResponse:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Appearance:
-    """One look of both dates; without arguments the plain one.
+    """One appearance of both dates; without arguments the plain one.
 
-    paints   sRGB 0-255 of covers whose colour is another than the paint box's
-    leaves   factors of the linear red, green, blue of all that grows
-    texture  factor of how brightness varies within one cover; 0: one colour all over
-    shading  how much of slopes' light and of cast shadows shows, 0 to 1
-    trees    whether single trees stand in it; a simple renderer paints a forest as a field
+    paints   sRGB 0-255 of covers whose colour differs from the palette's
+    leaves   factors of the linear red, green, blue of all vegetation
+    texture  factor of the variation of brightness within one cover; 0: uniform colour
+    shading  strength of slope shading and cast shadows, 0 to 1
+    trees    whether single trees stand in it; a simple renderer draws a forest as a field
     before, after  their cameras
-    sun, season, flood_m  of the after-date, None: as drawn for its seed; see Between
+    sun, season, flood_m  of the after-date, None: as drawn for its seed; see DateChanges
     slim     factor of the width of slides
     failing  share of steep places that fail, None: the drill's own
     """
@@ -65,7 +71,7 @@ PLAIN_APPEARANCE = Appearance()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AppearanceRanges:
-    """Spans to draw a look from, each one or more (low, high).
+    """Ranges to draw an appearance from, each one or more (low, high).
 
     *_hue degrees, *_saturation and *_light of HSL, 0 to 1: of soil, of old water and of the flood
     """
@@ -131,9 +137,9 @@ _FAILING = (0.4, 0.9)
 
 
 def draw_appearance(seed: int, ranges: AppearanceRanges = FITTED_RANGES) -> Appearance:
-    """A look from these ranges; the same seed and ranges, the same look.
+    """Draw an appearance from these ranges; the same seed and ranges, the same one.
 
-    All earth of a place is of one soil, more or less, and what slid may be grey as the gravel and the road.
+    All earth of a place is of one soil, more or less, and a scar may be grey as the gravel and the road.
     """
     draw = np.random.default_rng([seed, 6007])
 

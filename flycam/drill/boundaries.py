@@ -1,4 +1,4 @@
-"""Communes that do not exist, and the outlines of what the storm changed: GeoJSON in WGS 84 degrees."""
+"""Fictitious communes and outlines of the storm's changes, as WGS 84 GeoJSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHANGE_KINDS = {1: "landslide", 2: "flood"}
 
 
 def make_communes_geojson(valley: Valley) -> str:
-    """Four communes: the river parts left from right, a crooked line across the valley up from down."""
+    """Return four communes, split by the river and a crooked line across the valley."""
     along = np.arange(-_REACH_M, _REACH_M + 1.0, _STEP_M)
     river = np.stack([along, valley.river_across(along)], -1)
     across = np.arange(-_REACH_M, _REACH_M + 1.0, _STEP_M)
@@ -58,7 +58,10 @@ def make_communes_geojson(valley: Valley) -> str:
 
 
 def make_changes_geojson(change: NDArray[np.uint8], window: CellWindow) -> str:
-    """Outlines of the changed ground. `change` rows×columns: 0 none, else a key of CHANGE_KINDS."""
+    """Return outlines of the changed ground.
+
+    change  rows×columns: 0 none, else a key of CHANGE_KINDS
+    """
     features = []
     for number, kind in CHANGE_KINDS.items():
         for polygon in _outlines(change == number, window):
@@ -68,7 +71,10 @@ def make_changes_geojson(change: NDArray[np.uint8], window: CellWindow) -> str:
 
 
 def _outlines(mask: NDArray[np.bool_], window: CellWindow) -> list[Polygon]:
-    """Polygons (work CRS) of a mask, specks and pinholes left out, largest first."""
+    """Return polygons (work CRS) of a mask, largest first, without specks and holes.
+
+    Holes above `_MIN_HOLE_M2` are kept.
+    """
     factor = max(round(_OUTLINE_M / window.cell_m), 1)
     small = cv2.resize(
         mask.astype(np.uint8), None, fx=1.0 / factor, fy=1.0 / factor, interpolation=cv2.INTER_NEAREST

@@ -1,7 +1,7 @@
-"""A rectangle of the drill world's cells, addressed by absolute cell numbers.
+"""Rectangles of the synthetic world's cells, addressed by absolute cell numbers.
 
-Cell (i, j) has its centre at east = i * cell_m, north = j * cell_m of the work CRS, whatever window it is
-seen through: two windows that overlap show the same ground.
+Cell (i, j) has its centre at east = i * cell_m, north = j * cell_m of the work CRS in every window: two
+windows that overlap show the same ground.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Bounds = tuple[float, float, float, float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CellWindow:
-    """Rows run south, columns run east.
+    """A window of cells; rows run south, columns run east.
 
     cell_m      side of a cell, metres
     west_cell   absolute number of column 0
@@ -38,12 +38,12 @@ class CellWindow:
 
     @property
     def northings(self) -> Floats:
-        """Northings of the rows' centres, falling, shape (rows,)."""
+        """Northings of the rows' centres, descending, shape (rows,)."""
         return (self.north_cell - np.arange(self.shape[0])) * self.cell_m
 
     @property
     def transform(self) -> tuple[float, float, float, float, float, float]:
-        """Affine (a, b, c, d, e, f) from GDAL pixel corners (column, row) to (east, north)."""
+        """GDAL affine (a, b, c, d, e, f): pixel corner (column, row) to (east, north)."""
         west = (self.west_cell - 0.5) * self.cell_m
         north = (self.north_cell + 0.5) * self.cell_m
         return (self.cell_m, 0.0, west, 0.0, -self.cell_m, north)
@@ -59,11 +59,11 @@ class CellWindow:
         )
 
     def to_cells(self, east: Floats, north: Floats) -> tuple[Floats, Floats]:
-        """(column, row) positions, centres at integers, of points of any shape."""
+        """Return (column, row) positions, centres at integers, of points of any shape."""
         return east / self.cell_m - self.west_cell, self.north_cell - north / self.cell_m
 
     def band(self, start: int, stop: int) -> CellWindow:
-        """Rows start to stop (exclusive) of this window."""
+        """Return rows start to stop (exclusive) of this window."""
         rows = min(stop, self.shape[0]) - start
         return CellWindow(
             cell_m=self.cell_m,
@@ -74,7 +74,10 @@ class CellWindow:
 
 
 def make_cell_window(bounds: Bounds, cell_m: float) -> CellWindow:
-    """The smallest window whose outermost centres enclose `bounds` (west, south, east, north)."""
+    """Return the smallest window whose outermost centres enclose `bounds`.
+
+    bounds  (west, south, east, north)
+    """
     west, south, east, north = bounds
     first, last = math.floor(west / cell_m), math.ceil(east / cell_m)
     top, bottom = math.ceil(north / cell_m), math.floor(south / cell_m)

@@ -1,4 +1,4 @@
-"""What people built between two dates: roads along a slope with their cuttings, and houses."""
+"""Construction between two dates: roads with their cuttings, and houses."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ _ROAD_HALF_M = 2.2
 _MIN_SLOPE = 0.12
 _MIN_DISTANCE_M = 22.0
 _REACH_M = 70.0
+# seed offset of the candidate places for new houses
 _OTHER_HOUSES = 7_919
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewRoad:
-    """A road that follows a level line: `level_m` at `along_m`, climbing by `grade`; `left`: on which side.
+    """A road that follows a level line.
 
-    above_m, below_m  widths of the cut and of what was thrown down
-    beyond_m          how far up from the foot of the slope its middle is
+    level_m, grade    its height at `along_m`, and its climb from there
+    left              whether it is on the left side of the valley
+    above_m, below_m  widths of the cut and of the spoil below
+    beyond_m          distance of its middle uphill from the foot of the slope
     """
 
     along_m: float
@@ -42,7 +45,7 @@ class NewRoad:
 
 
 def plan_new_roads(fields: ValleyFields, bounds: Bounds, between: DateChanges) -> list[NewRoad]:
-    """As many roads as were built, somewhere on the slopes of `bounds`."""
+    """Plan the new roads of `between` at random places on the slopes of `bounds`."""
     draw = np.random.default_rng([between.seed, 99])
     valley = fields.valley
     west, south, east, north = bounds
@@ -75,7 +78,7 @@ def plan_new_roads(fields: ValleyFields, bounds: Bounds, between: DateChanges) -
 def draw_new_roads(
     height: Singles, cover: NDArray[np.uint8], fields: ValleyFields, window: CellWindow, roads: list[NewRoad]
 ) -> tuple[Singles, NDArray[np.uint8], NDArray[np.uint8]]:
-    """Height, cover and Confuser numbers of one band of ground with its new roads."""
+    """Return height, cover and Confuser numbers of one band with its new roads."""
     east, north = window.eastings, window.northings
     along, _ = fields.valley.to_valley(east[None, :], north[:, None])
     slope = np.maximum(fields.interpolate("slope", east, north), _MIN_SLOPE)
@@ -103,7 +106,7 @@ def draw_new_roads(
 
 
 def place_new_houses(fields: ValleyFields, bounds: Bounds, existing: Houses, between: DateChanges) -> Houses:
-    """Houses on places that had none, at a distance from those that stand."""
+    """Place houses where there were none, at a distance from existing ones."""
     other = replace(fields, valley=replace(fields.valley, seed=fields.valley.seed + _OTHER_HOUSES))
     found = place_houses(other, bounds)
     places = np.rint(found.centre_m).astype(np.int64)
@@ -116,14 +119,14 @@ def place_new_houses(fields: ValleyFields, bounds: Bounds, existing: Houses, bet
 
 
 def merge_houses(some: Houses, more: Houses) -> Houses:
-    """All of them."""
+    """Return the houses of both."""
     return Houses(
         **{f.name: np.concatenate([getattr(some, f.name), getattr(more, f.name)]) for f in fields_of(Houses)}
     )
 
 
 def mark_new_houses(confuser: NDArray[np.uint8], window: CellWindow, houses: Houses) -> None:
-    """Write Confuser.HOUSE around each new house, yard and all, in place."""
+    """Write Confuser.HOUSE around each new house and its yard, in place."""
     for centre, length in zip(houses.centre_m, houses.length_m, strict=True):
         col, row = window.to_cells(centre[0], centre[1])
         reach = math.ceil((length / 2 + 8.0) / window.cell_m)

@@ -1,9 +1,8 @@
-"""What lies between two dates of a drill beside the storm: season, work in the fields, new roads, the sun.
+"""Differences between two dates beside the storm: season, fields, roads, sun.
 
-A detector of changes that has only seen a storm under one light calls everything a landslide. `DateChanges`
-says what else is different in the after-world; the world's `confuser` says where. A drill without it is the
-plain
-one: the same bytes as ever.
+A detector of changes that has only seen a storm under one light calls everything a landslide.
+`DateChanges` states what else differs in the after-world; the world's `confuser` states where. A drill
+without it is the plain one: the same bytes as in earlier versions.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from flycam.drill.lighting import Sun
 
 
 class Confuser(IntEnum):
-    """What a cell of the after-world shows that is no work of the storm; numbers of `DrillWorld.confuser`."""
+    """Changes that are not the storm's; values of `DrillWorld.confuser`."""
 
     NONE = 0
     PLOUGHED = 1
@@ -30,13 +29,13 @@ class Confuser(IntEnum):
     CROP = 3
     """a field of another crop or ripeness, harvested ones too"""
     WET_PADDY = 4
-    """a paddy put under water for planting"""
+    """a paddy flooded for planting"""
     ROAD = 5
     CUTTING = 6
     """bare slopes above and below a new road"""
     HOUSE = 7
     TERRACE_CROP = 8
-    """as of a field, of a terrace on a slope; so are the next two"""
+    """as CROP, on a terrace of a slope; so are the next two"""
     TERRACE_WET = 9
     TERRACE_PLOUGHED = 10
 
@@ -47,18 +46,18 @@ _WORK[list(TERRACES)] = Confuser.CROP, Confuser.WET_PADDY, Confuser.PLOUGHED
 
 
 def normalise_field_work(confuser: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The same work wherever it was done: terraces as fields."""
+    """Return the numbers with work on terraces replaced by the same work on fields."""
     return _WORK[confuser]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DateChanges:
-    """What changed between two dates.
+    """Differences between two dates.
 
-    seed       chooses fields, roads, slides; the valley keeps its own
-    slides     whether slopes failed: of many sizes, apart from each other, on all steep slopes
-    flood_m    how high the river stands above its usual level, metres; 0: no flood
-    fields     share of the fields that are at another work, 0 to 1
+    seed       chooses fields, roads, slides; the valley has its own
+    slides     whether slopes failed: of many sizes, separate, on all steep slopes
+    flood_m    height of the river above its usual level, metres; 0: no flood
+    fields     share of the fields that are in another state, 0 to 1
     cleared    share of the plots in forest and scrub that were cut
     roads      new roads along a slope
     houses     share of the places for a house that have a new one
@@ -92,14 +91,14 @@ class DateChanges:
 
 
 def derive_later_date(storm: DateChanges, *, days: int, flood_m: float, grown_m: float) -> DateChanges:
-    """A third date of the same storm: the water stands otherwise, and slides have grown."""
+    """Return a third date of the same storm: another water level, slides have grown."""
     return replace(storm, days=days, flood_m=flood_m, grown_m=grown_m)
 
 
 def draw_date_changes(seed: int, *, storm: bool = True) -> DateChanges:
-    """One of the many ways in which two dates differ, drawn by the seed.
+    """Draw the differences between two dates by the seed.
 
-    Without a storm only light, season and the work in the fields differ: no slide, flood, road or house.
+    Without a storm only light, season and field work differ: no slide, flood, road or house.
     """
     draw = np.random.default_rng([seed, 4711])
     sun = Sun(

@@ -1,8 +1,10 @@
-"""By what anything of a drill is known as made up: in photos, terrain files and boundaries
-(whose codes are `frame.exercise_communes`'s)."""
+"""Marks by which photos, terrain files and boundaries are known as synthetic.
+
+The codes of such boundaries are in `frame.exercise_communes`.
+"""
 
 from __future__ import annotations
 
 DRILL_MARK = "DIỄN TẬP"
 DRILL_TAG = "DRILL"
-"""Under which a GeoTIFF carries the mark."""
+"""GeoTIFF tag that carries the mark."""

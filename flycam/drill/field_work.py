@@ -1,4 +1,4 @@
-"""Work in the fields between two dates: ploughed, harvested, put under water, cleared for planting."""
+"""Field work between two dates: ploughing, harvest, flooding, clearing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flycam.drill.land_cover import LandCover
 from flycam.drill.spatial_noise import Singles
 from flycam.drill.valley import ValleyFields
 
-# which numbers of a paddy's parcel are which stage: see paint._STAGES
+# indices into the stages of `ground_colour._STAGES`, to which a paddy's parcel number is scaled
 _STAGES = 7
 _WATER_STAGE, _MUD_STAGE = 5, 6
 _CLEARED_SLOPE = (0.12, 0.85)
@@ -20,7 +20,10 @@ _CLEARED_SLOPE = (0.12, 0.85)
 def apply_field_work(
     cover: NDArray[np.uint8], parcel: Singles, fields: ValleyFields, window: CellWindow, between: DateChanges
 ) -> tuple[NDArray[np.uint8], Singles, NDArray[np.uint8]]:
-    """Cover, parcel and Confuser numbers of one band of bare ground after the work of the season."""
+    """Return cover, parcel and Confuser numbers of one band after the season's work.
+
+    The band is of bare ground.
+    """
     after, parcel_after = cover.copy(), parcel.copy()
     confuser = np.zeros(cover.shape, np.uint8)
     lot = _lot(parcel, between.seed, 1)
@@ -55,6 +58,6 @@ def apply_field_work(
 
 
 def _lot(parcel: Singles, seed: int, use: int) -> Singles:
-    """Another number in [0, 1) for each parcel, the same all over it."""
+    """Return another number in [0, 1) for each parcel, the same all over it."""
     phase = np.random.default_rng([seed, use]).random()
     return np.asarray(np.modf(parcel.astype(np.float64) * 1013.0 * use + phase)[0], np.float32)

@@ -1,4 +1,4 @@
-"""The drill's aircraft: its camera, its strips over the valley, and where it really was at each exposure."""
+"""The synthetic aircraft: camera, strips over the valley, and true poses."""
 
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ _BLOCK_MIDDLE_ACROSS_M = -15.0
 _SMOOTHING_M = 60.0
 _STEP_M = 4.0
 _TURN_S = 14.0
+# 1-sigma of the true position from the plan (east, north, up), and of yaw, pitch, roll
 _STRAY_M = (0.9, 0.9, 0.5)
 _WOBBLE_DEG = (1.2, 0.9, 0.6)
-# What no neighbour tells of the moment a rolling shutter reads: gusts, and how fast the gimbal still turns
+# Motion during a rolling shutter's readout that neighbouring exposures do not reveal: gusts, and the turn
+# rate of the gimbal
 _GUST_MPS = (0.4, 0.4, 0.2)
 _TURN_DEG_S = (0.5, 0.5, 1.0)
 _MARGIN_M = 15.0
@@ -44,9 +46,11 @@ _MARGIN_M = 15.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exposure:
-    """One photo's truth. yaw, pitch, roll: gimbal angles, radians from true north; seconds since take-off.
+    """Truth of one photo.
 
-    exterior  of the middle row; with its motion where the shutter rolls
+    exterior    of the middle row; with its motion if the shutter rolls
+    gimbal_rad  yaw, pitch, roll from true north
+    seconds     since take-off
     """
 
     number: int
@@ -58,7 +62,7 @@ class Exposure:
 
 
 def require_speed(speed_mps: float) -> None:
-    """Raises OptionUnusable for a speed at which no drill flies."""
+    """Raise OptionUnusable for a speed outside the drill's limits."""
     if not _SLOWEST_MPS <= speed_mps <= _MAX_SPEED_MPS:
         raise OptionUnusable(
             _(
@@ -75,8 +79,8 @@ def require_speed(speed_mps: float) -> None:
 class FlightPlan:
     """Strips along the valley.
 
-    strips, per_strip  how many
-    gsd_m              on ground at the height the plan keeps
+    strips, per_strip  their number, and photos in each
+    gsd_m              on ground at the flying height that the plan keeps
     follow             "ground": constant height above smoothed ground; "strip": one altitude per strip;
                        "constant": one altitude for all
     pitch_deg          of the gimbal: -90 looks straight down; -50 is the flattest whose rays all meet ground
@@ -124,8 +128,10 @@ class FlightPlan:
 
 
 def make_drill_camera(image_size_px: tuple[int, int], readout_s: float = 0.0) -> InteriorOrientation:
-    """The drill's camera: Brown-Conrady, principal point off the centre; its shutter is global without a
-    readout."""
+    """Return the drill's camera: Brown-Conrady, principal point off the centre.
+
+    readout_s  0: global shutter
+    """
     width, height = image_size_px
     focal = _FOCAL_PER_WIDTH * width
     return InteriorOrientation(
@@ -143,7 +149,7 @@ def make_drill_camera(image_size_px: tuple[int, int], readout_s: float = 0.0) ->
 def simulate_flight(
     valley: Valley, plan: FlightPlan, camera: InteriorOrientation, seed: int, after: bool
 ) -> list[Exposure]:
-    """True exposures in the order flown. Before and after the storm the plan is the same, the wind is not."""
+    """Return true exposures in the order flown; only wind differs with `after`."""
     along, across, strip = _waypoints(plan, camera)
     ground = _flying_ground(valley, plan, along, across, strip)
     east, north = valley.to_work_crs(along, across)
@@ -188,10 +194,11 @@ def make_true_exposure(
     strip: int,
     motion: CameraMotion | None = None,
 ) -> Exposure:
-    """One exposure's truth. centre_m (3,) in the work CRS, lonlat_deg (2,) of the same place.
+    """Return the truth of one exposure.
 
-    azimuth_rad  of the strips, from grid north; course_rad how far the aircraft is turned from it
-    camera_rad   the camera's turn away from the course, pitch, roll
+    centre_m     (3,) in the work CRS; lonlat_deg (2,) of the same place
+    azimuth_rad  of the strips, from grid north; course_rad: the aircraft's turn from it
+    camera_rad   the camera's turn from the course, pitch, roll
     """
     turn, pitch, roll = (float(angle) for angle in camera_rad)
     convergence, scale = compute_convergence_and_scale(WORK_CRS, *lonlat_deg)
@@ -225,8 +232,10 @@ def _motions(
     seconds: Floats,
     seed: list[int],
 ) -> list[CameraMotion]:
-    """How the aircraft moved and the camera turned at each exposure: along its strip, climbing with the
-    ground it follows, in gusts and turns that are each exposure's own."""
+    """Return the motion of aircraft and camera at each exposure.
+
+    Along its strip, climbing with the ground it follows, with gusts and turns that differ by exposure.
+    """
     random = np.random.default_rng(seed)
     gusts = random.normal(size=(len(strip), 3)) * _GUST_MPS
     turns = np.radians(random.normal(size=(len(strip), 3)) * _TURN_DEG_S)
@@ -249,9 +258,9 @@ def _motions(
 
 
 def compute_block_bounds(valley: Valley, exposures: list[Exposure], camera: InteriorOrientation) -> Bounds:
-    """Bounds (work CRS) of all ground the exposures see, with a margin.
+    """Return bounds (work CRS) of all ground the exposures see, with a margin.
 
-    The frames' border rays walk down over the smooth ground; nothing is imaged outside.
+    The frames' border rays are followed down to the smooth ground; nothing is imaged outside.
     """
     width, height = camera.image_size_px
     u, v = np.meshgrid(np.linspace(0, width - 1, 5), np.linspace(0, height - 1, 5))
@@ -287,7 +296,7 @@ def _waypoints(plan: FlightPlan, camera: InteriorOrientation) -> tuple[Floats, F
 def _flying_ground(
     valley: Valley, plan: FlightPlan, along: Floats, across: Floats, strip: NDArray[np.intp]
 ) -> Floats:
-    """The ground height each exposure keeps its height above."""
+    """Return the ground heights above which the exposures keep their flying height."""
     east, north = valley.to_work_crs(along, across)
     pad = 3.0 * _SMOOTHING_M
     bounds = (east.min() - pad, north.min() - pad, east.max() + pad, north.max() + pad)
@@ -304,7 +313,10 @@ def _flying_ground(
 
 
 def compute_mean_ground(valley: Valley, fields: ValleyFields, along: Floats, across: Floats) -> Floats:
-    """Mean ground within a square around each point, so that the aircraft does not hop over every knoll."""
+    """Return the mean ground height within a square around each point.
+
+    So the aircraft does not hop over every knoll.
+    """
     reach = np.arange(-_SMOOTHING_M, _SMOOTHING_M + 1.0, _STEP_M)
     da, db = np.meshgrid(reach, reach)
     east, north = valley.to_work_crs(along[:, None] + da.ravel(), across[:, None] + db.ravel())

@@ -1,4 +1,4 @@
-"""The colours of the drill's ground, before light falls on it."""
+"""Colours of the synthetic ground before lighting."""
 
 from __future__ import annotations
 
@@ -88,9 +88,10 @@ def compute_albedo(
     seed: int,
     look: Appearance,
 ) -> Singles:
-    """Linear reflectance 0-1 of one band of cells, rows×columns×3 float32.
+    """Return linear reflectance 0-1 of one band of cells, rows×columns×3 float32.
 
-    cover, parcel, height (metres, of the surface) rows×columns; place: valley coordinates (along, across).
+    cover, parcel, height  rows×columns; height: of the surface, metres
+    place                  valley coordinates (along, across)
     """
     east, north = window.eastings, window.northings
     base, varies = _tables(look)
@@ -114,13 +115,16 @@ def compute_albedo(
     bright *= patterns if look.texture == 1.0 else 1.0 + np.float32(look.texture) * (patterns - 1.0)
     warm = 0.05 * generate_smooth_noise(east, north, 11.0, seed, "warm")
     tint = np.stack([1.0 + warm, np.ones_like(warm), 1.0 - warm], -1)
-    # variations are meant as the eye sees them; squared they are right enough for reflectance
+    # variations are meant in perceived brightness; the square approximates reflectance
     bright = np.maximum(bright, 0.15) ** 2
     return np.asarray(np.clip(colour * bright[..., None] * tint, 0.002, 1.0), np.float32)
 
 
 def _patterns(cover: Numbers, parcel: Singles, height: Singles, place: Place, streak: Singles) -> Singles:
-    """Furrows, rows of tea and maize, corrugated roofs, streaks of rock and mud: factors of brightness."""
+    """Return factors of brightness for rows, furrows and streaks.
+
+    Furrows, rows of tea and maize, corrugated roofs, streaks of rock and mud.
+    """
     along, across = place
     factor = np.ones(cover.shape, np.float32)
 
@@ -148,6 +152,6 @@ def _tables(look: Appearance) -> tuple[Singles, Singles]:
 
 
 def _linear(srgb: Singles) -> Singles:
-    """sRGB 0-255 to linear reflectance, a little greyer than the paint box."""
+    """Return linear reflectance of sRGB 0-255, slightly greyer than the palette."""
     grey = srgb.mean(-1, keepdims=True)
     return np.asarray(((srgb + _GREYER * (grey - srgb)) / 255.0) ** 2.2, np.float32)

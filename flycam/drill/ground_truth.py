@@ -1,4 +1,4 @@
-"""The drill's truth as files, and back: exact poses, camera, rasters."""
+"""Ground truth of a drill as files, and back: exact poses, camera, rasters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ TRUTH_FILE = Path("truth") / "truth.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DrillTruth:
-    """What write_drill wrote. exteriors by file name; ortho, surface: paths; facts: the rest."""
+    """Truth that write_drill wrote.
+
+    exteriors       by file name
+    ortho, surface  paths
+    facts           everything else
+    """
 
     camera: InteriorOrientation
     exteriors: Mapping[str, ExteriorOrientation]
@@ -35,7 +40,10 @@ class DrillTruth:
 
 
 def write_poses(path: Path, names: list[str], exposures: list[Exposure]) -> None:
-    """poses.csv: exact projection centres, photogrammetric omega phi kappa and gimbal angles in degrees."""
+    """Write poses.csv with exact poses.
+
+    Projection centres, photogrammetric omega phi kappa and gimbal angles, degrees.
+    """
     with path.open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream)
         rows.writerow(_COLUMNS)
@@ -49,7 +57,7 @@ def write_poses(path: Path, names: list[str], exposures: list[Exposure]) -> None
 def format_truth(
     names: list[str], exposures: list[Exposure], camera: InteriorOrientation, facts: Mapping[str, Any]
 ) -> str:
-    """Everything needed to know the drill again, exact to the last bit."""
+    """Return the truth of a drill as JSON, exact to the last bit."""
     frames = [
         {
             "name": name,
@@ -79,7 +87,10 @@ def format_truth(
 
 
 def _motion_json(motion: CameraMotion | None) -> dict[str, Any]:
-    """Only where the shutter rolls, so that other drills' truth keeps its bytes."""
+    """Return the motion of a rolling shutter; empty without.
+
+    So the truth of other drills keeps its bytes.
+    """
     if motion is None:
         return {}
     return {"motion": {"velocity_mps": motion.velocity_mps, "turn_radps": motion.turn_radps}}
@@ -93,7 +104,7 @@ def _motion_of(frame: Mapping[str, Any]) -> CameraMotion | None:
 
 
 def write_camera(path: Path, camera: InteriorOrientation) -> None:
-    """The camera as a file for `--camera`: no photo states a readout."""
+    """Write the camera as a file for `--camera`: no photo states a readout time."""
     (fx, fy), (cx, cy) = camera.focal_length_px, camera.principal_point_px
     k1, k2, p1, p2, k3 = camera.distortion
     width, height = camera.image_size_px
@@ -104,7 +115,7 @@ def write_camera(path: Path, camera: InteriorOrientation) -> None:
 
 
 def read_truth(folder: Path) -> DrillTruth:
-    """The truth of a drill in `folder`. Raises NotFound where there is none."""
+    """Read the truth of a drill in `folder`; NotFound if there is none."""
     path = folder / TRUTH_FILE
     if not path.is_file():
         raise NotFound(_("{path}: is not there: write a drill into this folder first", path=path))

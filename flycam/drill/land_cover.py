@@ -1,4 +1,4 @@
-"""What grows and stands where: land cover of the drill's valley, cell by cell.
+"""Land cover of the synthetic valley, cell by cell.
 
 The classes follow the smooth fields (distance to the river, to the foot of a slope, steepness) with a
 ragged edge; parcels, terraces and rows of tea come from contours and valley coordinates.
@@ -55,7 +55,7 @@ class BareGround:
     """Bare ground of one band of cells, all arrays rows×columns.
 
     height  metres, terraces and embankments included
-    cover   Cover numbers, uint8
+    cover   LandCover numbers, uint8
     parcel  a number in [0, 1) that is the same all over one parcel of land
     """
 
@@ -65,7 +65,7 @@ class BareGround:
 
 
 def build_bare_ground(fields: ValleyFields, window: CellWindow) -> BareGround:
-    """Height, cover and parcels of the cells of `window` before anything stands on them."""
+    """Build height, cover and parcels of the cells of `window`, without objects."""
     east, north = window.eastings, window.northings
     seed = fields.valley.seed
     height = fields.interpolate("height", east, north)
@@ -110,14 +110,20 @@ def build_bare_ground(fields: ValleyFields, window: CellWindow) -> BareGround:
 
 
 def compute_road_distance(right: Reals) -> Reals:
-    """Distance from the middle of the road, which follows the foot of the terraced side; positive uphill."""
+    """Return the distance from the road's middle, positive uphill.
+
+    The road follows the foot of the terraced side.
+    """
     return right + 9.0
 
 
 def _terraces(
     height: Singles, where: Bools, along: Singles, seed: int
 ) -> tuple[Singles, NDArray[np.uint8], Singles]:
-    """Contour terraces: level treads, steep risers; returns heights, cover and parcels."""
+    """Return heights, cover and parcels of terraces: level treads, steep risers.
+
+    They follow the contours.
+    """
     steps = height / TERRACE_STEP_M
     tread = np.floor(steps)
     part = steps - tread
@@ -134,9 +140,11 @@ def _terraces(
 def _plots(
     along: Singles, across: Singles, seed: int, name: str, size_m: tuple[float, float]
 ) -> tuple[Singles, Singles]:
-    """Rectangular plots of `size_m` (length, breadth) in a gently bent brickwork.
+    """Return (plot number, distance to its edge in metres) of rectangular plots.
 
-    Returns (plot number in [0, 1), distance to its edge in metres).
+    The number is in [0, 1). The plots of `size_m` (length, breadth) form a gently bent brickwork.
+
+    The plots of `size_m` (length, breadth) form a gently bent brickwork.
     """
     length, breadth = size_m
     v = (across + 6.0 * np.sin(along / 57.0)) / breadth
@@ -155,7 +163,10 @@ def _plots(
 def _roads(
     fields: ValleyFields, window: CellWindow, height: Singles, cover: NDArray[np.uint8], ragged: Singles
 ) -> tuple[Singles, NDArray[np.uint8]]:
-    """A paved road on a low bank along the foot of the slope, and a track winding up the terraces."""
+    """Add a paved road along the foot of the slope and a track up the terraces.
+
+    The road is on a low bank. Returns (height, cover).
+    """
     east, north = window.eastings, window.northings
     along, _ = fields.valley.to_valley(east[None, :], north[:, None])
     right = fields.interpolate("right", east, north)

@@ -1,7 +1,7 @@
-"""Slides of many sizes, on all steep slopes, apart from each other: what a detector is judged on.
+"""Separate landslides of many sizes on all steep slopes, to evaluate detectors.
 
-The plain storm (`storm.with_scars`) fails a slope nearly everywhere; its scars run into each other and say
-little about how well single slides are found.
+The plain storm (`storm.with_scars`) fails a slope nearly everywhere; its scars overlap and tell little
+about how well single slides are found.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ _SQUARE_M = 85.0
 _STEEP = 0.5
 _MIN_LENGTH_M, _MAX_LENGTH_M = 14.0, 260.0
 _MIN_STEPS = 5
+# `scar` of nodes without a slide near
 _FAR_M = -20.0
 
 
 def with_drawn_slides(
     fields: ValleyFields, seed: int, grown_m: float = 0.0, slim: float = 1.0, failing: float = 0.36
 ) -> ValleyFields:
-    """Add `scar` and `moved`, as `storm.with_scars` does, for slides that `seed` chooses.
+    """Add `scar` and `moved`, as `storm.with_scars` does, for slides drawn by `seed`.
 
     grown_m  by which each reaches farther on every side
     slim     factor of their width
@@ -45,13 +46,13 @@ def with_drawn_slides(
 
 
 def with_intact_slopes(fields: ValleyFields) -> ValleyFields:
-    """Add the `scar` and `moved` of slopes that held."""
+    """Add `scar` and `moved` of slopes that did not fail."""
     height = fields.values["height"]
     return fields.with_values(scar=np.full_like(height, _FAR_M), moved=np.zeros_like(height))
 
 
 def _heads(fields: ValleyFields, seed: int, failing: float) -> tuple[Floats, Floats, Floats, Floats]:
-    """East and north of the slides' heads, how far each runs at most in metres, and how slim it is."""
+    """Return (east, north, maximum length in metres, width factor) of slides' heads."""
     easts, norths = fields.node_coordinates
     i, j = (
         x.ravel()

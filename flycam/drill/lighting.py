@@ -1,4 +1,4 @@
-"""Sun, sky and cast shadows on the drill's surface."""
+"""Sun, sky and cast shadows on the synthetic surface."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _ENCODED = np.rint(255.0 * (np.arange(_LEVELS) / (_LEVELS - 1.0)) ** (1 / 2.2)).
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sun:
-    """Azimuth clockwise from grid north and elevation, radians; `strength` 1 under a clear sky."""
+    """Position of the sun: azimuth clockwise from grid north and elevation, radians.
+
+    strength  1 under a clear sky
+    """
 
     azimuth_rad: float
     elevation_rad: float
@@ -29,9 +32,9 @@ class Sun:
 
 
 def compute_lit_fraction(surface: Singles, cell_m: float, sun: Sun) -> Singles:
-    """How much of the sun each cell sees, 0 to 1, rows×columns float32.
+    """Return the fraction of the sun that each cell sees, rows×columns float32.
 
-    The surface is turned so that the sun stands to the left; a cell is in shadow when something to its left
+    The surface is rotated so that the sun is to the left; a cell is in shadow when something to its left
     rises above its ray: a running maximum of height + distance * tan(elevation) along each row.
     """
     rows, cols = surface.shape
@@ -64,10 +67,13 @@ def compute_lit_fraction(surface: Singles, cell_m: float, sun: Sun) -> Singles:
 def render_lit_ground(
     albedo: Singles, surface: Singles, lit: Singles, cell_m: float, sun: Sun, shading: float = 1.0
 ) -> NDArray[np.uint8]:
-    """sRGB uint8 rows×columns×3 of lit ground: Lambert sun plus sky, multiplied in linear light.
+    """Return sRGB uint8 rows×columns×3 of lit ground.
 
-    albedo rows×columns×3, linear 0-1; surface and lit (rows + 2)×columns: one more row above and below.
-    shading  0 to 1: of the light's difference from that of open level ground, how much shows
+    Lambertian sun plus sky, multiplied in linear light.
+
+    albedo        rows×columns×3, linear 0-1
+    surface, lit  (rows + 2)×columns: one more row above and below
+    shading       0 to 1: factor of the difference of the light from that of open level ground
     """
     padded = np.pad(surface, ((0, 0), (1, 1)), mode="edge")
     east = (padded[1:-1, 2:] - padded[1:-1, :-2]) / (2.0 * cell_m)

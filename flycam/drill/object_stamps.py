@@ -1,4 +1,4 @@
-"""Standing trees and houses on the ground: each is drawn once into the surface, the cover and the parcels."""
+"""Trees and houses drawn into the surface, the cover and the parcels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _LEAF_SIZE_M = 0.3
 
 
 def draw_yards(houses: Houses, window: CellWindow, height: Singles, cover: NDArray[np.uint8]) -> None:
-    """Level a yard under each house and plant a garden around it; changes `height` and `cover` in place."""
+    """Level a yard under each house and plant a garden around it.
+
+    Changes `height` and `cover` in place.
+    """
     for k in range(len(houses.length_m)):
         patch = _patch(window, houses.centre_m[k], houses.length_m[k] / 2 + 14.0)
         if patch is None:
@@ -46,7 +49,7 @@ def draw_houses(
     cover: NDArray[np.uint8],
     parcel: Singles,
 ) -> None:
-    """Draw gable roofs at their height above the ground; the parcel of a roof holds its colour number."""
+    """Draw gable roofs above the ground, in place; roof parcels are colour numbers."""
     for k in range(len(houses.length_m)):
         patch = _patch(window, houses.centre_m[k], houses.length_m[k])
         if patch is None:
@@ -71,7 +74,10 @@ def draw_trees(
     cover: NDArray[np.uint8],
     parcel: Singles,
 ) -> None:
-    """Draw crowns (paraboloids on a stem, leafy all over) where they rise above what is there, in place."""
+    """Draw crowns where they rise above what is there, in place.
+
+    Crowns are paraboloids on a stem with bumps of leaves.
+    """
     centre_col, centre_row = window.to_cells(trees.centre_m[:, 0], trees.centre_m[:, 1])
     leaves = _leaves(window.cell_m, float(trees.radius_m.max(initial=0.0)))
     for k in range(len(trees.height_m)):
@@ -95,7 +101,10 @@ def draw_trees(
 
 
 def _leaves(cell_m: float, radius_m: float) -> Singles:
-    """Bumps of leaves, metres, enough cells to shift by up to 64 under the largest crown."""
+    """Return bumps of leaves, metres.
+
+    The array is large enough to shift by up to 64 cells under the largest crown.
+    """
     side = 64 + int(2.0 * radius_m / cell_m) + 3
     leaves = np.random.default_rng(1).standard_normal((side, side), dtype=np.float32)
     smooth = cv2.GaussianBlur(leaves, (0, 0), max(_LEAF_SIZE_M / cell_m, 0.3))
@@ -103,12 +112,15 @@ def _leaves(cell_m: float, radius_m: float) -> Singles:
 
 
 def _house_axes(azimuth: float, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """(along the ridge, across it) of offsets east and north."""
+    """Return (along the ridge, across it) of offsets east and north."""
     return x * np.sin(azimuth) + y * np.cos(azimuth), y * np.sin(azimuth) - x * np.cos(azimuth)
 
 
 def _patch(window: CellWindow, centre: Floats, reach_m: float) -> tuple[slice, slice, Floats, Floats] | None:
-    """Rows and columns around a centre, and offsets (east, north) of their cells; None at the border."""
+    """Return rows and columns around a centre, and the cells' offsets (east, north).
+
+    None at the border.
+    """
     col, row = window.to_cells(centre[0], centre[1])
     reach = int(np.ceil(reach_m / window.cell_m))
     row_0, col_0 = int(row) - reach, int(col) - reach

@@ -1,4 +1,4 @@
-"""A rehearsal flight with known truth: planned, rendered, written."""
+"""A synthetic photo flight with known truth: planned, rendered, written."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ from flycam.geometry.interior import InteriorOrientation
 from flycam.messages import _
 
 DEM_MARGIN_M = 250.0
+# the world's cells are a quarter finer than the pixels of the photos
 CELLS_PER_PIXEL = 0.75
 MAX_RELIEF_M = 3000.0
 MAX_NOISE = 100.0
@@ -55,6 +56,7 @@ MAX_SEED = 999_999
 USUAL_PHOTOS, USUAL_SIZE_PX = (5, 7), (1320, 990)
 _MAX_READOUT_MS = 250.0
 _JPEG_QUALITY = 93
+# recorded only where set, so that the truth of two dates keeps its bytes
 _THIRD_DATE = ("days", "grown_m")
 TAGS = {"VERTICAL_DATUM": VERTICAL_DATUM, DRILL_TAG: DRILL_MARK}
 
@@ -64,7 +66,7 @@ class Drill:
     """A flight over a world, in memory.
 
     takeoff_m    (east, north, height of the true ground)
-    dem          posts and heights of the terrain model, wrong by `dem_error`
+    dem          window and heights of the terrain model, with errors by `dem_error`
     yaw_step_deg 1-sigma of the gimbal's yaw error per strip
     """
 
@@ -88,17 +90,23 @@ class Drill:
         return [f"DJI_{e.number:04d}.JPG" for e in self.exposures]
 
     def photo(self, number: int) -> NDArray[np.uint8]:
-        """Pixels of the `number`-th exposure (from 0), H×W×3 uint8 RGB, before JPEG."""
+        """Render the `number`-th exposure (from 0), H×W×3 uint8 RGB, before JPEG."""
         return self.renderer.photo(self.exposures[number])
 
     def coordinates(self, number: int) -> Floats:
-        """True (east, north, height) that each pixel of the `number`-th exposure shows, H×W×3 float64."""
+        """Return the true (east, north, height) that each pixel of an exposure shows.
+
+        H×W×3 float64 of the `number`-th exposure (from 0).
+        """
         return self.renderer.coordinates(self.exposures[number])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DrillReport:
-    """What write_drill wrote: the number of photos, and where things are; `camera` with a rolling shutter."""
+    """Result of write_drill: the number of photos, and paths.
+
+    camera  only with a rolling shutter
+    """
 
     frames: int
     photos: Path
@@ -109,7 +117,7 @@ class DrillReport:
 
 
 def require_in_range(name: str, value: float, minimum: float, maximum: float, unit: str) -> None:
-    """Raise OptionUnusable for a value outside of its limits."""
+    """Raise OptionUnusable for a value outside its limits."""
     if not minimum <= value <= maximum:
         raise OptionUnusable(
             _(
@@ -148,14 +156,15 @@ def make_drill(
 
     photos   (strips, photos per strip), side overlap 65 %, forward 75 %
     noise    factor on the errors of the metadata; 0 writes exact poses
-    gsd_m    on ground at the height flown, seen from straight above; the world is built a quarter finer
-    dem_shift_m, dem_error_m, dem_error_length_m   what is wrong with the terrain model: see TerrainErrorModel
+    gsd_m    on ground at the flying height, at nadir; the world is built a quarter finer
+    dem_shift_m, dem_error_m, dem_error_length_m   errors of the terrain model: see TerrainErrorModel
     pitch_deg     of the gimbal, -90 (nadir) to -50
     yaw_step_deg  1-sigma of the gimbal's yaw error, another in each strip
-    readout_ms    of a rolling shutter: each row is rendered from where the aircraft then was; 0: all at once
-    speed_mps     over the ground; the time between photos goes with it
+    readout_ms    of a rolling shutter: each row is rendered from where the aircraft then was; 0: global
+    speed_mps     over the ground; the time between photos depends on it
     between       what else changed since the other flight; only of a flight `after`
-    Raises OptionUnusable for a value that is none.
+
+    Raises OptionUnusable for an invalid value.
     """
     require_in_range("yaw step", yaw_step_deg, 0.0, 90.0, " degrees")
     require_in_range("relief", relief_m, 0.0, MAX_RELIEF_M, " m")
@@ -218,13 +227,17 @@ def write_drill(
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> DrillReport:
-    """Write a drill (see make_drill for `options`) into the folder `out`; it appears whole or not at all.
+    """Write a drill into the folder `out`, which appears whole or not at all.
 
-    photos/*.JPG, dem.tif, communes.geojson, truth/ (poses.csv, truth.json, ortho.tif, surface.tif and, after
-    the storm, changes.geojson); with a rolling shutter also camera.json, for `--camera`. A folder that holds
-    an older drill is replaced. Raises InputUnusable where `out` holds something else, DiskFull or
-    StorageFailed where it cannot be written.
-    progress(done, all) is called as photos are written.
+    photos/*.JPG, dem.tif, communes.geojson, truth/ (poses.csv, truth.json, ortho.tif, surface.tif and,
+    after the storm, changes.geojson); with a rolling shutter also camera.json, for `--camera`. A folder
+    that holds an older drill is replaced.
+
+    options               see make_drill
+    progress(done, all)   called as photos are written
+
+    Raises InputUnusable where `out` holds something else, DiskFull or StorageFailed where it cannot be
+    written.
     """
     with stage_folder(Path(out)) as staging:
         drill = make_drill(**options)
@@ -267,7 +280,7 @@ def _write_photos(
 
 
 def write_ground(dem: tuple[CellWindow, Singles], valley: Valley, folder: Path) -> None:
-    """dem.tif and communes.geojson."""
+    """Write dem.tif and communes.geojson."""
     posts, heights = dem
     write_geotiff(folder / "dem.tif", heights, posts.transform, WORK_CRS, nodata=-9999.0, tags=TAGS)
     (folder / "communes.geojson").write_text(make_communes_geojson(valley), encoding="utf-8")
@@ -298,8 +311,10 @@ def _write_truth(drill: Drill, folder: Path, rasters: bool) -> None:
 
 
 def write_world(world: DrillWorld, folder: Path, rasters: bool) -> None:
-    """What the storm changed, and with `rasters` ortho.tif, surface.tif, cover.tif, and confuser.tif if there
-    is more that changed."""
+    """Write the storm's changes and, with `rasters`, the rasters of the world.
+
+    These are ortho.tif, surface.tif, cover.tif, and confuser.tif if there are other changes.
+    """
     window = world.window
     if world.after:
         (folder / "changes.geojson").write_text(make_changes_geojson(world.change, window), encoding="utf-8")
@@ -314,7 +329,10 @@ def write_world(world: DrillWorld, folder: Path, rasters: bool) -> None:
 
 
 def _unusual(drill: Drill) -> dict[str, Any]:
-    """Facts of what only some drills have, so that the usual drill's truth keeps its bytes."""
+    """Return facts of optional features.
+
+    The usual drill has none, so that its truth keeps its bytes.
+    """
     facts: dict[str, Any] = {}
     if drill.plan.pitch_deg != NADIR_DEG:
         facts["pitch_deg"] = drill.plan.pitch_deg
@@ -333,14 +351,20 @@ def _unusual(drill: Drill) -> dict[str, Any]:
 
 
 def _world_bounds(valley: Valley, plan: FlightPlan, camera: InteriorOrientation, seed: int) -> Bounds:
-    """The same world before and after the storm, although the wind differs."""
+    """Return the bounds of both flights' world.
+
+    They are the same before and after the storm, although the wind differs.
+    """
     return compute_flights_bounds(
         valley, [simulate_flight(valley, plan, camera, seed, after) for after in (False, True)], camera
     )
 
 
 def compute_world_bounds(valley: Valley, gsd_m: float, photos: tuple[int, int] = USUAL_PHOTOS) -> Bounds:
-    """Bounds of the world of a drill of so many photos (strips, photos per strip), all else as usual."""
+    """Return bounds of the world of a drill with these photos, all else as usual.
+
+    photos  (strips, photos per strip)
+    """
     strips, per_strip = photos
     plan = FlightPlan(strips=strips, per_strip=per_strip, gsd_m=gsd_m)
     bounds = _world_bounds(valley, plan, make_drill_camera(USUAL_SIZE_PX), valley.seed)
@@ -350,7 +374,7 @@ def compute_world_bounds(valley: Valley, gsd_m: float, photos: tuple[int, int] =
 def compute_flights_bounds(
     valley: Valley, flights: list[list[Exposure]], camera: InteriorOrientation
 ) -> Bounds:
-    """Bounds (work CRS) of all ground that some flights see, with a margin."""
+    """Return bounds (work CRS) of all ground that several flights see, with a margin."""
     boxes = np.array([compute_block_bounds(valley, exposures, camera) for exposures in flights])
     west, south = boxes[:, :2].min(0)
     east, north = boxes[:, 2:].max(0)
@@ -358,7 +382,10 @@ def compute_flights_bounds(
 
 
 def find_takeoff_place(valley: Valley, dem: tuple[CellWindow, Singles]) -> tuple[float, float, float]:
-    """A paddy on the valley floor, at a post of the terrain model, so that both agree on its height."""
+    """Return (east, north, height) of a paddy on the valley floor.
+
+    It is at a cell centre of the terrain model, so that both agree on its height.
+    """
     along = np.array(-20.0)
     east, north = valley.to_work_crs(along, valley.river_across(along) - 38.0)
     col, row = (int(np.rint(x)) for x in dem[0].to_cells(east, north))

@@ -1,4 +1,7 @@
-"""What the drill's photos say about themselves: DJI's EXIF and XMP, with the errors of a consumer drone."""
+"""Metadata of the synthetic photos: DJI's EXIF and XMP.
+
+The errors are those of a consumer drone.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ _ATTITUDE_FRAME_DEG = (0.6, 0.4, 0.4)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeasuredPose:
-    """What the aircraft believed of one exposure; degrees and metres, as the file will say."""
+    """Measured pose of one exposure; degrees and metres, as in the file."""
 
     lon_deg: float
     lat_deg: float
@@ -54,10 +57,11 @@ def simulate_measurements(
     yaw_step_deg: float = 0.0,
     days: int = 0,
 ) -> list[MeasuredPose]:
-    """True exposures to what the instruments wrote; `noise` 0 writes the truth.
+    """Return the measurements of true exposures; `noise` 0 returns the truth.
 
-    yaw_step_deg  1-sigma of the gimbal's yaw error per strip (`simulate_yaw_steps`), which the aircraft's yaw
-    has not days          after the usual day: another flight, with errors of its own
+    yaw_step_deg  1-sigma of the gimbal's yaw error per strip (`simulate_yaw_steps`); the aircraft's yaw
+                  lacks it
+    days          after the usual day: another flight, with errors of its own
     """
     steps = simulate_yaw_steps(exposures, seed, after, yaw_step_deg)
     random = np.random.default_rng([seed, 23, int(after), *([days] if days else [])])
@@ -88,18 +92,24 @@ def simulate_measurements(
 
 
 def make_takeoff_time(after: bool) -> datetime:
-    """When the drill's aircraft takes off, before or after the storm."""
+    """Return the take-off time of the drill's aircraft, before or after the storm."""
     return _TAKEOFF_AFTER if after else _TAKEOFF_BEFORE
 
 
 def simulate_yaw_steps(exposures: list[Exposure], seed: int, after: bool, sigma_deg: float) -> list[float]:
-    """The gimbal's yaw error per strip, degrees: a consumer gimbal steps at every turn."""
+    """Return the gimbal's yaw error per strip, degrees.
+
+    A consumer gimbal steps at every turn.
+    """
     random = np.random.default_rng([seed, 37, int(after)])
     return [float(step) for step in random.normal(size=exposures[-1].strip + 1) * sigma_deg]
 
 
 def make_exif(name: str, measured: MeasuredPose, camera: InteriorOrientation) -> Image.Exif:
-    """EXIF with positions to 1e-7 of an arc second, local time and its offset, and the drill's mark."""
+    """Return EXIF with positions to 1e-7 of an arc second, and the drill's mark.
+
+    Times are local, with their offset.
+    """
     local = measured.taken
     utc = local.astimezone(UTC)
     focal_mm = camera.focal_length_px[0] / camera.image_size_px[0] * _SENSOR_WIDTH_MM
@@ -150,7 +160,10 @@ def make_exif(name: str, measured: MeasuredPose, camera: InteriorOrientation) ->
 
 
 def make_xmp(measured: MeasuredPose, camera: InteriorOrientation) -> bytes:
-    """The XMP packet of a DJI aircraft, with enough decimals that at noise 0 nothing is lost."""
+    """Return the XMP packet of a DJI aircraft.
+
+    Enough decimals that at noise 0 nothing is lost.
+    """
     width, height = camera.image_size_px
     (fx, fy), (cx, cy) = camera.focal_length_px, camera.principal_point_px
     k1, k2, p1, p2, k3 = camera.distortion
@@ -206,7 +219,7 @@ def _half_turn(degrees: float) -> float:
 
 
 def _sexagesimal(degrees: float) -> tuple[IFDRational, IFDRational, IFDRational]:
-    """Degrees, minutes, and seconds in 1e-7 arc seconds."""
+    """Return degrees, minutes, and seconds in 1e-7 arc seconds."""
     parts = round(abs(degrees) * 3600.0 * 10**7)
     minutes, seconds = divmod(parts, 60 * 10**7)
     return IFDRational(minutes // 60), IFDRational(minutes % 60), IFDRational(seconds, 10**7)

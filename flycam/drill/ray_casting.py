@@ -1,9 +1,9 @@
-"""Where the drill's rays meet its surface: forward ray casting, on its own, so that it can judge flycam.
+"""Forward ray casting on the synthetic surface, independent of what it verifies.
 
 The surface is a height field, bilinear between cell centres. Rays are followed downwards by height: at a
-height z all rays of a block of pixels lie close together, so a block is first lowered against a dilated
-maximum of the surface (nothing can be hit on the way), then every ray walks on in steps of a third of a
-cell until it is below the surface, and the crossing is found by bisection with secants.
+height z all rays of a block of pixels are close together, so a block is first lowered against a dilated
+maximum of the surface (nothing can be hit on the way), then every ray is followed in steps of a third of
+a cell until it is below the surface, and the crossing is found by bisection with secants.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ _CHUNK = 1024
 
 @dataclass(frozen=True, slots=True)
 class HeightField:
-    """A height field with dilated maxima; `envelopes` holds (reach in metres, coarse maxima)."""
+    """A height field with dilated maxima.
+
+    envelopes  (reach in metres, coarse maxima) each
+    """
 
     window: CellWindow
     height_m: Singles
@@ -41,7 +44,7 @@ class HeightField:
 
 
 def build_height_field(window: CellWindow, height_m: Singles) -> HeightField:
-    """Build the maxima once per world."""
+    """Build a height field with its maxima, once per world."""
     k = max(round(_COARSE_M / window.cell_m), 1)
     rows, cols = -(-window.shape[0] // k) * k, -(-window.shape[1] // k) * k
     padded = np.pad(height_m, ((0, rows - window.shape[0]), (0, cols - window.shape[1])), mode="edge")
@@ -67,11 +70,15 @@ def cast_image_rays(
     directions: Floats,
     moved_m: Floats | None = None,
 ) -> Floats:
-    """First meeting of an image's rays with the surface: H×W×3 (east, north, height), NaN where none.
+    """Return the first intersections of an image's rays with the surface.
 
-    directions H×W×3 in work-CRS axes, any length. moved_m H×3: how far from the centre each row's rays start.
-    A ray that grazes less than a third of a cell of something may pass it; a hit lies on the surface to a few
-    millimetres along its ray.
+    H×W×3 (east, north, height), NaN where none.
+
+    directions  H×W×3 in work-CRS axes, any length
+    moved_m     H×3: offset of each row's rays from the centre
+
+    A ray that grazes less than a third of a cell of something may pass it; a hit is on the surface to a
+    few millimetres along its ray.
     """
     height, width = directions.shape[:2]
     fall = -directions[..., 2]
@@ -80,7 +87,8 @@ def cast_image_rays(
     slope_e, slope_n = directions[..., 0] / safe, directions[..., 1] / safe
     from_e: Floats | float = centre_m[0]
     from_n: Floats | float = centre_m[1]
-    if moved_m is not None:  # where the rays pass the height of the centre
+    # where the rays pass the height of the centre
+    if moved_m is not None:
         from_e = centre_m[0] + moved_m[:, None, 0] + slope_e * moved_m[:, None, 2]
         from_n = centre_m[1] + moved_m[:, None, 1] + slope_n * moved_m[:, None, 2]
     start = _lower_blocks(surface, centre_m, slope_e, slope_n, from_e - centre_m[0], from_n - centre_m[1])
@@ -94,7 +102,7 @@ def cast_image_rays(
 
 
 def interpolate_height(surface: HeightField, east: Floats, north: Floats) -> Floats:
-    """Bilinear height of the surface at points of any equal shape; NaN outside."""
+    """Return the bilinear surface height at points of any equal shape; NaN outside."""
     col, row = surface.window.to_cells(east, north)
     rows, cols = surface.window.shape
     inside = (col >= 0) & (row >= 0) & (col <= cols - 1) & (row <= rows - 1)
@@ -111,8 +119,10 @@ def _lower_blocks(
     moved_e: Floats | float,
     moved_n: Floats | float,
 ) -> Floats:
-    """A height per pixel, above which none of the rays of its block has met anything; moved: where the rays
-    pass the height of the centre, from there."""
+    """Return a height per pixel above which no ray of its block has met the surface.
+
+    moved_e, moved_n  from the centre to where the rays pass its height
+    """
     height, width = slope_e.shape
     rows, cols = -(-height // _BLOCK_PX), -(-width // _BLOCK_PX)
     pad = ((0, rows * _BLOCK_PX - height), (0, cols * _BLOCK_PX - width))
@@ -149,7 +159,9 @@ def _walk_down(
     slope_n: Floats,
     start: Floats,
 ) -> Floats:
-    """Heights N at which rays meet the surface, walking down from `start`; NaN where they leave it.
+    """Return heights N at which rays meet the surface, followed down from `start`.
+
+    NaN where they leave it.
 
     origin  (column, row) where the rays pass the height centre_z: of all, or of each
     """
@@ -161,7 +173,7 @@ def _walk_down(
     step = np.minimum(_WALK_DOWN_M, _WALK_CELLS / np.maximum(np.hypot(col_per_m, row_per_m), 1e-6))
     above, below = start.copy(), np.full(len(start), np.nan)
     active = np.arange(len(start))
-    # single precision notices crossings; the crossing itself is found in double precision
+    # single precision detects crossings; the crossing itself is computed in double precision
     cols, rows, steps = (a.astype(np.float32) for a in (col_per_m, row_per_m, step))
     drop, deepest = (centre_z - start).astype(np.float32), np.float32(centre_z - surface.bottom_m + 1.0)
     for _ in range(_MAX_WALKS):
@@ -191,7 +203,7 @@ def _refine(
     above: Floats,
     below: Floats,
 ) -> Floats:
-    """Close in on the crossing between a height above the surface and one below it."""
+    """Refine crossings between a height above the surface and one below it."""
     found = np.flatnonzero(np.isfinite(below))
     out = np.full(len(above), np.nan)
     high, low = above[found], below[found]
@@ -233,7 +245,7 @@ def _bilinear(heights: Singles, col: Floats, row: Floats) -> Floats:
 
 
 def _quick_bilinear(heights: Singles, col: Floats, row: Floats) -> NDArray[np.float32]:
-    """Bilinear to 1/32 cell, enough to notice a crossing."""
+    """Interpolate bilinearly to 1/32 cell, enough to detect a crossing."""
     count = len(col)
     padded = -(-count // _CHUNK) * _CHUNK
     maps = np.zeros((2, padded), np.float32)

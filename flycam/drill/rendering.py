@@ -1,4 +1,4 @@
-"""What the drill's camera saw: rays to the surface, colours of the world, haze, clouds' shadows, exposure."""
+"""Photos of the synthetic camera: rays, colours, haze, cloud shadows, exposure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ _VIGNETTE = 0.14
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Weather:
-    """haze_per_m extinction; clouds 0-1 how dark their shadows are; drift relative swing of the exposure."""
+    """Weather and exposure.
+
+    haze_per_m  extinction
+    clouds      0-1, darkness of their shadows
+    drift       relative swing of the exposure
+    """
 
     haze_per_m: float = 0.00045
     clouds: float = 0.35
@@ -44,7 +49,10 @@ class Renderer:
     seed: int
 
     def coordinates(self, exposure: Exposure) -> Floats:
-        """True ground of every pixel: H×W×3 (east, north, height); NaN where a ray leaves the world."""
+        """Return the true ground of every pixel, H×W×3 (east, north, height).
+
+        NaN where a ray leaves the world.
+        """
         exterior = exposure.exterior
         rotation = np.asarray(exterior.rotation)
         motion, moved = exterior.motion, None
@@ -58,17 +66,17 @@ class Renderer:
         return cast_image_rays(self.surface, exterior.projection_centre_m, rays, moved)
 
     def _row_seconds(self) -> Floats:
-        """When each row is read, seconds after the middle of the picture."""
+        """Return the readout time of each row, seconds after the middle of the frame."""
         height = self.camera.image_size_px[1]
         readout: float = self.camera.readout_s or 0.0
         return np.asarray(readout * ((np.arange(height) + 0.5) / height - 0.5))
 
     def photo(self, exposure: Exposure) -> NDArray[np.uint8]:
-        """H×W×3 uint8, RGB."""
+        """Render an exposure, H×W×3 uint8 RGB."""
         return self.shade(exposure, self.coordinates(exposure))
 
     def shade(self, exposure: Exposure, points: Floats) -> NDArray[np.uint8]:
-        """The picture of known ground points H×W×3."""
+        """Render known ground points H×W×3."""
         col, row = self.world.window.to_cells(points[..., 0], points[..., 1])
         colour = cv2.remap(
             self.world.rgb,
@@ -85,17 +93,17 @@ class Renderer:
         return np.asarray(cv2.GaussianBlur(encoded, (3, 3), 0.45))
 
     def light(self, exposure: Exposure, points: Floats) -> tuple[Singles, Singles]:
-        """What falls on ground points H×W×3 as the sensor counts it, and how much of it haze lets through."""
+        """Return the light on ground points H×W×3 as exposed, and haze transmission."""
         light = self._exposure(exposure) * self._clouds(exposure, points) * self._vignette()
         return light, np.exp(-self.weather.haze_per_m * self._distance(exposure, points))
 
     def _exposure(self, exposure: Exposure) -> float:
-        """Slow swing and small jumps of the automatic exposure."""
+        """Return the automatic exposure's factor: a slow swing and small jumps."""
         jump = np.random.default_rng([self.seed, 5, exposure.number]).normal() * 0.25
         return 1.2 * (1.0 + self.weather.drift * (math.sin(exposure.seconds / 47.0) + jump))
 
     def _clouds(self, exposure: Exposure, points: Floats) -> Singles:
-        """Shadows that drift over the ground with the seconds, smooth over tens of metres."""
+        """Return cloud shadows, which drift over the ground, smooth over tens of metres."""
         east, north = points[..., 0], points[..., 1]
         low = np.nanmin(points[..., :2], axis=(0, 1)) - _CLOUD_STEP_M
         high = np.nanmax(points[..., :2], axis=(0, 1)) + _CLOUD_STEP_M
@@ -115,7 +123,7 @@ class Renderer:
         return np.asarray(moving, np.float32)
 
     def _vignette(self) -> Singles:
-        """Fall-off of light towards the corners."""
+        """Return the fall-off of light towards the corners."""
         square = self.directions[..., 0] ** 2 + self.directions[..., 1] ** 2
         return np.asarray(1.0 - _VIGNETTE * square / square.max(), np.float32)
 
@@ -129,7 +137,7 @@ class Renderer:
 def prepare_renderer(
     world: DrillWorld, camera: InteriorOrientation, seed: int, weather: Weather | None = None
 ) -> Renderer:
-    """Everything that does not depend on the exposure."""
+    """Prepare everything that does not depend on the exposure."""
     width, height = camera.image_size_px
     u, v = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
     directions = np.stack(compute_ray_directions(camera, u, v), -1)

@@ -1,4 +1,4 @@
-"""Trees and houses: they stand above the ground, so no terrain model knows them."""
+"""Trees and houses: they stand above the ground, so terrain models lack them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,12 @@ ROOF_COLOURS = 7
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Houses:
-    """N houses. centre_m N×2, azimuth_rad N (of the ridge), length_m, width_m, eaves_m, ridge_m N,
-    roof N (number of its colour, 0 to ROOF_COLOURS - 1)
+    """N houses.
+
+    centre_m                              N×2
+    azimuth_rad                           N, of the ridge
+    length_m, width_m, eaves_m, ridge_m   N
+    roof                                  N, number of its colour, 0 to ROOF_COLOURS - 1
     """
 
     centre_m: Floats
@@ -43,7 +47,7 @@ class Houses:
     roof: Floats
 
     def select(self, keep: NDArray[np.bool_]) -> Houses:
-        """Those houses for which `keep` (N) is true."""
+        """Return the houses for which `keep` (N) is true."""
         return Houses(**{f.name: getattr(self, f.name)[keep] for f in fields_of(self)})
 
 
@@ -58,7 +62,10 @@ class Trees:
 
 
 def place_houses(fields: ValleyFields, bounds: Bounds) -> Houses:
-    """A village strung along the road, some houses up the terraces; in the order of their places."""
+    """Place a village along the road and some houses up the terraces.
+
+    Returns them in the order of their places.
+    """
     seed = fields.valley.seed
     i, j, east, north = _jittered(bounds, _HOUSE_ALONG_M, seed, "house")
     right, river = fields.sample("right", east, north), fields.sample("river", east, north)
@@ -93,7 +100,7 @@ def place_houses(fields: ValleyFields, bounds: Bounds) -> Houses:
 
 
 def place_trees(window: CellWindow, cover: NDArray[np.uint8], seed: int) -> Trees:
-    """Trees by the cover at their foot; `cover` is rows×columns of `window`."""
+    """Place trees by the cover at their foot; `cover` is rows×columns of `window`."""
     i, j, east, north = _jittered(window.bounds, _TREE_STEP_M, seed, "tree")
     col, row = (np.rint(x).astype(int) for x in window.to_cells(east, north))
     inside = (col >= 0) & (row >= 0) & (col < window.shape[1]) & (row < window.shape[0])
@@ -118,7 +125,7 @@ def place_trees(window: CellWindow, cover: NDArray[np.uint8], seed: int) -> Tree
 
 
 def _jittered(bounds: Bounds, step: float, seed: int, name: str) -> tuple[Ints, Ints, Floats, Floats]:
-    """Candidate places: one per square of `step`, somewhere inside it. Returns i, j, east, north."""
+    """Return i, j, east, north of candidate places, one in each square of `step`."""
     west, south, east, north = (int(np.floor(b / step)) for b in bounds)
     i, j = (x.ravel() for x in np.meshgrid(np.arange(west, east + 1), np.arange(south, north + 1)))
     jitter_e = hash_unit(i, j, seed, name + " east")

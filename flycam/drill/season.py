@@ -1,4 +1,4 @@
-"""The colour of leaves and soil on another date: factors of the reflectance."""
+"""Colour of leaves and soil on another date: factors of the reflectance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SOIL = (
     LandCover.YARD,
     LandCover.GRAVEL,
 )
-# red, green, blue of leaves that have dried wholly, over those of fresh ones
+# red, green, blue of fully dried leaves relative to fresh ones
 _DRY = np.array([1.42, 1.10, 1.12], np.float32)
 _FRESH = np.array([0.86, 1.04, 0.90], np.float32)
 _WET_SOIL = 0.62
@@ -29,10 +29,10 @@ _SHEDDING = 0.18
 def apply_season(
     albedo: Singles, cover: NDArray[np.uint8], parcel: Singles, window: CellWindow, between: DateChanges
 ) -> Singles:
-    """Reflectance rows×columns×3 of one band on the after-date.
+    """Return the reflectance rows×columns×3 of one band on the after-date.
 
-    Leaves turn by places of some hundred metres, single trees more than others; soils differ by the rock they
-    come from, and are darker where it rained.
+    Leaves change colour by areas of some hundred metres, single trees more than others; soils differ by
+    their parent rock, and are darker where it rained.
     """
     east, north, seed = window.eastings, window.northings, between.seed
     drift = 0.25 * generate_smooth_noise(east, north, 260.0, seed, "season") + between.season

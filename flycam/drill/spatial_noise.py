@@ -1,8 +1,8 @@
-"""Randomness that belongs to places: the same spot gives the same number in every window and every run.
+"""Noise tied to places: the same place has the same value in every window.
 
 Integer hash: the "lowbias32" mixer (Chris Wellons, public domain constants). Smooth fields: uniform cubic
 B-splines over a lattice of absolute positions (de Boor, A Practical Guide to Splines), so that a field is
-twice continuously differentiable and does not depend on which window asks for it.
+twice continuously differentiable and independent of the window.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ _CHUNK_COLUMNS = 256
 _GRAIN_CELLS = 1024
 # a bicubic B-spline of uniform [-1, 1] numbers has a standard deviation of about 0.28
 _NORMALISE = 3.5
+# rows of the noise this far apart are independent
 _ROW_SPACING = 1e4
 
 
 def hash_unit(i: Ints, j: Ints, seed: int, name: str) -> Doubles:
-    """Uniform numbers in [0, 1) for integer places (i, j) of any equal shape; `name` separates the uses."""
+    """Return uniform numbers in [0, 1) for integer places (i, j) of any equal shape.
+
+    name  separates the uses
+    """
     salt = (zlib.crc32(name.encode()) ^ (seed * 0x9E3779B1)) & 0xFFFFFFFF
     x = (i.astype(np.uint64) * np.uint64(0x85EBCA6B) + j.astype(np.uint64) * np.uint64(0xC2B2AE35)).astype(
         np.uint32
@@ -36,7 +40,10 @@ def hash_unit(i: Ints, j: Ints, seed: int, name: str) -> Doubles:
 
 
 def hash_table(i: Ints, j: Ints, seed: int, name: str) -> Singles:
-    """`hash_unit` for many cells that share few places: hashes the range of (i, j) once, then looks up."""
+    """Return `hash_unit` for many cells that share few places.
+
+    Hashes the range of (i, j) once, then looks up.
+    """
     low_i, low_j = int(i.min()), int(j.min())
     table = hash_unit(
         *np.meshgrid(np.arange(low_i, int(i.max()) + 1), np.arange(low_j, int(j.max()) + 1), indexing="ij"),
@@ -47,7 +54,7 @@ def hash_table(i: Ints, j: Ints, seed: int, name: str) -> Singles:
 
 
 def compute_lattice_span(coords: Floats, step: float) -> tuple[int, int]:
-    """First lattice number and count of nodes that a spline over `coords` (1-D) needs."""
+    """Return first lattice number and node count of a spline over `coords` (1-D)."""
     first = int(np.floor(coords.min() / step)) - 1
     last = int(np.floor(coords.max() / step)) + 2
     return first, last - first + 1
@@ -56,10 +63,11 @@ def compute_lattice_span(coords: Floats, step: float) -> tuple[int, int]:
 def interpolate_spline(
     lattice: Singles, first: tuple[int, int], step: float, east: Floats, north: Floats
 ) -> Singles:
-    """Cubic B-spline with coefficients `lattice` (north nodes × east nodes) on a grid; `east` must rise.
+    """Evaluate a cubic B-spline on a grid, len(north)×len(east) float32.
 
-    first  absolute numbers (north, east) of lattice[0, 0]; node n stands at n * step
-    Returns len(north)×len(east) float32. The caller's lattice must hold the nodes of `compute_lattice_span`.
+    lattice  coefficients, north nodes × east nodes; must hold the nodes of `compute_lattice_span`
+    first    absolute numbers (north, east) of lattice[0, 0]; node n is at n * step
+    east     ascending
     """
     index_n, weights_n = _taps(north / step - first[0])
     index_e, weights_e = _taps(east / step - first[1])
@@ -67,7 +75,7 @@ def interpolate_spline(
     for k in range(4):
         rows += weights_n[:, k, None] * lattice[index_n + k]
     out = np.empty((len(north), len(east)), np.float32)
-    # a few hundred columns lean on a few dozen nodes: a small dense product beats four gathers
+    # a few hundred columns depend on a few dozen nodes: a small dense product is faster than four gathers
     for start in range(0, len(east), _CHUNK_COLUMNS):
         columns = slice(start, start + _CHUNK_COLUMNS)
         index, weights = index_e[columns], weights_e[columns]
@@ -80,7 +88,10 @@ def interpolate_spline(
 
 
 def generate_smooth_noise(east: Floats, north: Floats, wavelength_m: float, seed: int, name: str) -> Singles:
-    """Smooth noise of mean 0 and standard deviation about 1 on a grid, len(north)×len(east)."""
+    """Return smooth noise of mean 0 and standard deviation about 1 on a grid.
+
+    Shape len(north)×len(east).
+    """
     step = wavelength_m / 2.0
     first_n, count_n = compute_lattice_span(north, step)
     first_e, count_e = compute_lattice_span(east, step)
@@ -92,7 +103,7 @@ def generate_smooth_noise(east: Floats, north: Floats, wavelength_m: float, seed
 def generate_temporal_noise(
     time_s: Floats, wavelength_s: float, sigmas: tuple[float, ...], seed: int, name: str
 ) -> Doubles:
-    """Smooth noise of rising times (N), one column for each sigma: N×len(sigmas)."""
+    """Return smooth noise at ascending times (N), one column a sigma: N×len(sigmas)."""
     columns = [
         sigma * generate_smooth_noise(time_s, np.array([_ROW_SPACING * k]), wavelength_s, seed, name)[0]
         for k, sigma in enumerate(sigmas)
@@ -103,7 +114,10 @@ def generate_temporal_noise(
 def generate_white_noise(
     west_cell: int, north_cell: int, shape: tuple[int, int], seed: int, name: str
 ) -> Singles:
-    """White noise of standard deviation 1 per cell, repeating every 1,024 cells; float32 of `shape`."""
+    """Return white noise of standard deviation 1 per cell, float32 of `shape`.
+
+    It repeats every 1,024 cells.
+    """
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
     tile = generator.standard_normal((_GRAIN_CELLS, _GRAIN_CELLS), dtype=np.float32)
     rows = (north_cell - np.arange(shape[0])) % _GRAIN_CELLS

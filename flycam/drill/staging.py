@@ -1,4 +1,4 @@
-"""A drill's folder appears whole or not at all."""
+"""Staging of a drill's folder, so that it appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _WHY_VI = {
 
 @contextmanager
 def stage_folder(out: Path) -> Iterator[Path]:
-    """An empty folder beside `out` that takes its place when all went well; an older drill there is replaced.
+    """Yield an empty folder beside `out` that replaces it on success.
 
-    Raises InputUnusable where `out` holds something that is no drill, DiskFull or StorageFailed where it
-    cannot be written; whatever happens, nothing half-written stays.
+    An older drill there is replaced. Raises InputUnusable where `out` holds something that is not a
+    drill, DiskFull or StorageFailed where it cannot be written; nothing half-written is left in any case.
     """
     _refuse_other(out)
     try:

@@ -1,4 +1,4 @@
-"""What the storm did: slopes that failed, and a river that filled its valley."""
+"""The synthetic storm: landslides, and a river that filled its valley."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ _START_SLOPE = 0.72
 _STEP_M = 2.0
 _MAX_PATH_M = 320.0
 _MIN_SLOPE = 0.16
+# `scar` of nodes without a slide near
 _FAR_M = -20.0
 _CUT_M = 2.2
 _PILE_M = 1.6
 
 
 def with_scars(fields: ValleyFields, storm_over: Bounds | None = None) -> ValleyFields:
-    """Add `scar` (metres inside a landslide, negative outside) and `moved` (metres of ground gained).
+    """Add `scar` and `moved` (metres of ground gained) of a storm.
 
-    A slide's size, and which slopes fail, come of the window that it is looked for in. storm_over: the window
-    whose slides these are, so that another one shows the same: as they are there, and more only beyond it.
+    scar is metres inside a landslide, negative outside. A slide's size, and which slopes fail, depend on
+    the window that they are computed for.
+
+    storm_over  the window whose slides these are, so that another window shows the same: identical there,
+                with more only beyond it
     """
     height = fields.values["height"]
     scar = np.full(height.shape, _FAR_M, np.float32)
@@ -51,7 +55,7 @@ def with_scars(fields: ValleyFields, storm_over: Bounds | None = None) -> Valley
 def _slide(
     fields: ValleyFields, scar: Singles, moved: Singles, starts: list[tuple[float, float]], first: int
 ) -> None:
-    """Lay slides from these heads into the fields, in place; numbered from `first`."""
+    """Draw slides from these heads into the fields, in place; numbered from `first`."""
     easts, norths = fields.node_coordinates
     for number, (east, north) in enumerate(starts, first):
         path = trace_flow_path(fields, east, north)
@@ -64,7 +68,10 @@ def _slide(
 
 
 def _in_common(one: ValleyFields, other: ValleyFields) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The nodes that two have in common, as a window of each; empty where there are none."""
+    """Return the nodes that two fields have in common, as a window of each.
+
+    Empty where there are none.
+    """
     spans = []
     for axis in (0, 1):
         start = max(one.first[axis], other.first[axis])
@@ -82,9 +89,10 @@ def apply_storm(
     window: CellWindow,
     flood_m: float = FLOOD_DEPTH_M,
 ) -> tuple[Singles, NDArray[np.uint8]]:
-    """Height and cover of the ground of one band after the storm; `fields` carry the scars.
+    """Return height and cover of one band's ground after the storm.
 
-    flood_m  how high the river stands above its usual level, metres; 0: no flood
+    fields   with the scars
+    flood_m  height of the river above its usual level, metres; 0: no flood
     """
     east, north = window.eastings, window.northings
     seed = fields.valley.seed
@@ -105,8 +113,10 @@ def apply_storm(
 
 
 def _starts(fields: ValleyFields, *, fails_somewhere: bool = True) -> list[tuple[float, float]]:
-    """Heads of the slides: steep places, one candidate per square, never none on steep ground where it
-    `fails_somewhere`."""
+    """Return heads of slides at steep places, one candidate per square.
+
+    With `fails_somewhere` the steepest place is one if no other is.
+    """
     easts, norths = fields.node_coordinates
     i, j = (
         x.ravel()
@@ -129,7 +139,10 @@ def _starts(fields: ValleyFields, *, fails_somewhere: bool = True) -> list[tuple
 def trace_flow_path(
     fields: ValleyFields, east: float, north: float, longest_m: float = _MAX_PATH_M
 ) -> Floats:
-    """Path of a slide, K×2, from its head down the steepest slope with some momentum."""
+    """Return the path of a slide, K×2, from its head down the steepest slope.
+
+    It has some momentum.
+    """
     height = fields.values["height"]
     easts, norths = fields.node_coordinates
     heading = np.zeros(2)
@@ -155,7 +168,7 @@ def trace_flow_path(
 def widen_path(
     scar: Singles, moved: Singles, easts: Floats, norths: Floats, path: Floats, width: Floats, share: Floats
 ) -> None:
-    """Widen a path into the fields, in place; only the nodes around it are touched."""
+    """Widen a path into the fields, in place; only nodes around it are changed."""
     reach = float(width.max()) + 12.0
     rows = slice(*np.searchsorted(norths, [path[:, 1].min() - reach, path[:, 1].max() + reach]))
     cols = slice(*np.searchsorted(easts, [path[:, 0].min() - reach, path[:, 0].max() + reach]))

@@ -1,7 +1,8 @@
-"""The terrain model an operator would have: ground posts from before the storm, without trees and houses.
+"""The operator's terrain model: heights from before the storm, without objects.
 
-A real one is off: it stands some metres away from the ground it describes, and its heights err together over
-hundreds of metres. `TerrainErrorModel` says by how much; the drill's truth records it.
+It lacks trees and houses. A real one has errors: it is shifted by some metres from the ground it
+describes, and its height errors are correlated over hundreds of metres. `TerrainErrorModel` states them;
+the drill's truth records it.
 """
 
 from __future__ import annotations
@@ -23,17 +24,18 @@ from flycam.messages import _
 
 MAX_ERROR_M = 100.0
 _PARTS = 4
-# a cubic B-spline field with nodes h apart has the autocorrelation exp(-d² / (2 · 8/12 · h²)), nearly
+# a cubic B-spline field with nodes h apart has approximately the autocorrelation exp(-d² / (2 · 8/12 ·
+# h²))
 _NODES_PER_LENGTH = math.sqrt(2.0 * 8.0 / 12.0)
 _SIGMA_PER_SHIFT = 1.0 / 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TerrainErrorModel:
-    """What is wrong with a terrain model.
+    """Errors of a terrain model.
 
-    shift_m   (east, north, up): every piece of ground is told this far from where it is
-    sigma_m   1-sigma of a height error that neighbours share
+    shift_m   (east, north, up) of all terrain from where it is
+    sigma_m   1-sigma of a correlated height error
     length_m  distance at which the error's correlation has fallen to 1/e
     """
 
@@ -57,7 +59,10 @@ class TerrainErrorModel:
 
 
 def draw_typical_error(seed: int, size_m: float) -> TerrainErrorModel:
-    """A shift of `size_m` in a direction of the sphere that the seed chooses, and a third of it as sigma."""
+    """Return a shift of `size_m` in a random direction, with a third of it as sigma.
+
+    The direction on the sphere is drawn by the seed.
+    """
     size_m = abs(size_m)
     direction = np.random.default_rng([seed, 31]).normal(size=3)
     east, north, up = size_m * direction / np.linalg.norm(direction)
@@ -69,10 +74,11 @@ def draw_typical_error(seed: int, size_m: float) -> TerrainErrorModel:
 def make_terrain_model(
     valley: Valley, bounds: Bounds, post_m: float, error: TerrainErrorModel | None = None
 ) -> tuple[CellWindow, Singles]:
-    """Posts at multiples of `post_m` over `bounds`: the window (cells centred on posts) and its heights.
+    """Return the window and heights of a terrain model over `bounds`.
 
-    A post is the mean of the ground around it, over three quarters of the post spacing: what a survey gives.
-    With an `error`, post p holds ground(p - shift) + shift_up + correlated error(p).
+    Its cells are centred on multiples of `post_m`. A height is the mean of the ground around it, over
+    three quarters of the spacing, as a survey gives. With an `error`, point p holds ground(p - shift) +
+    shift_up + correlated error(p).
     """
     error = error or TerrainErrorModel()
     posts = make_cell_window(bounds, post_m)
@@ -96,7 +102,10 @@ def make_terrain_model(
 
 
 def _at_posts(mean: Singles, fine: CellWindow, posts: CellWindow, shift_m: tuple[float, float]) -> Singles:
-    """The fine heights at the posts, each taken `shift_m` before it; bilinear where that is between cells."""
+    """Return the fine heights at the points, each taken `shift_m` before it.
+
+    Bilinear where that is between cells.
+    """
     if shift_m == (0.0, 0.0):
         rows = fine.north_cell - _PARTS * (posts.north_cell - np.arange(posts.shape[0]))
         cols = _PARTS * (posts.west_cell + np.arange(posts.shape[1])) - fine.west_cell

@@ -1,8 +1,8 @@
-"""The shape of the drill's valley: a river, a flat floor, a 45° side with a cliff, a terraced side, ridges.
+"""Shape of the synthetic valley.
 
-Everything is a formula of the place and the seed, evaluated on a 2 m lattice and carried to finer cells by
-cubic B-splines. Valley coordinates: `along` runs downstream, `across` to the left of it, metres from the
-centre of the drill.
+A river, a flat floor, a 45° side with a cliff, a terraced side, ridges. Everything is a formula of the
+place and the seed, evaluated on a 2 m lattice and interpolated to finer cells by cubic B-splines. Valley
+coordinates: `along` runs downstream, `across` to the left of it, metres from the centre of the drill.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ _NOMINAL_RELIEF_M = 180.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Valley:
-    """Which valley: `seed` chooses it, `relief_m` is the height of its sides above the river."""
+    """A valley, chosen by `seed`.
+
+    relief_m  height of its sides above the river
+    """
 
     seed: int
     relief_m: float = _NOMINAL_RELIEF_M
@@ -47,47 +50,53 @@ class Valley:
         return math.radians(45.0 + 35.0 * turn)
 
     def to_valley(self, east: Floats, north: Floats) -> tuple[Floats, Floats]:
-        """(along, across) of work-CRS points of any equal shape."""
+        """Return (along, across) of work-CRS points of any equal shape."""
         x, y = east - CENTRE_M[0], north - CENTRE_M[1]
         sine, cosine = math.sin(self.azimuth_rad), math.cos(self.azimuth_rad)
         return x * sine + y * cosine, y * sine - x * cosine
 
     def to_work_crs(self, along: Floats, across: Floats) -> tuple[Floats, Floats]:
-        """(east, north) of valley coordinates: the inverse of `coordinates`."""
+        """Return (east, north) of valley coordinates: the inverse of `to_valley`."""
         sine, cosine = math.sin(self.azimuth_rad), math.cos(self.azimuth_rad)
         return CENTRE_M[0] + along * sine - across * cosine, CENTRE_M[1] + along * cosine + across * sine
 
     def river_across(self, along: Floats) -> Floats:
-        """Where the river's middle runs."""
+        """Return `across` of the river's middle."""
         phase = 2.0 * math.pi * float(hash_unit(np.array([1]), np.array([2]), self.seed, "river")[0])
         return np.asarray(26.0 * np.sin(along / 78.0 + phase) + 9.0 * np.sin(along / 29.0 + 2.0 * phase))
 
     def river_height(self, along: Floats) -> Floats:
-        """Water level before the storm."""
+        """Return the water level before the storm, metres."""
         return RIVER_HEIGHT_M - RIVER_SLOPE * along
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValleyFields:
-    """Smooth fields on the 2 m lattice; `first` is the absolute number (north, east) of node [0, 0]."""
+    """Smooth fields on the 2 m lattice.
+
+    first  absolute number (north, east) of node [0, 0]
+    """
 
     valley: Valley
     first: tuple[int, int]
     values: dict[str, Singles]
 
     def interpolate(self, name: str, east: Floats, north: Floats) -> Singles:
-        """Field `name` on the grid of 1-D coordinates, len(north)×len(east)."""
+        """Interpolate field `name` on the grid of 1-D coordinates, len(north)×len(east)."""
         return interpolate_spline(self.values[name], self.first, FIELD_STEP_M, east, north)
 
     def sample(self, name: str, east: Floats, north: Floats) -> Floats:
-        """Field `name` at scattered points (nearest node), for choosing places, not for geometry."""
+        """Return field `name` at scattered points, by nearest node.
+
+        For choosing places, not for geometry.
+        """
         field = self.values[name]
         row = np.clip(np.rint(north / FIELD_STEP_M).astype(int) - self.first[0], 0, field.shape[0] - 1)
         col = np.clip(np.rint(east / FIELD_STEP_M).astype(int) - self.first[1], 0, field.shape[1] - 1)
         return np.asarray(field[row, col], np.float64)
 
     def with_values(self, **more: NDArray[np.float32]) -> ValleyFields:
-        """A copy that carries more fields."""
+        """Return a copy with more fields."""
         return ValleyFields(valley=self.valley, first=self.first, values={**self.values, **more})
 
     @property
@@ -101,7 +110,7 @@ class ValleyFields:
 
 
 def build_valley_fields(valley: Valley, bounds: tuple[float, float, float, float]) -> ValleyFields:
-    """Fields over `bounds` (west, south, east, north) with room to spare.
+    """Build fields over `bounds` (west, south, east, north) with a margin.
 
     height  smooth ground before terraces, embankments and the storm, metres
     slope   tangent of its steepest slope
@@ -136,7 +145,7 @@ def build_valley_fields(valley: Valley, bounds: tuple[float, float, float, float
 
 
 def _floor(river: Floats) -> Floats:
-    """Height of the valley floor above the water: a bed, banks, then a gentle rise."""
+    """Return the valley floor's height above the water: bed, banks, gentle rise."""
     distance = np.abs(river)
     bank = np.clip((distance - 0.8 * RIVER_HALF_WIDTH_M) / 9.0, 0.0, 1.0)
     floor = -0.9 + 3.1 * bank * bank * (3.0 - 2.0 * bank) + 0.016 * np.minimum(distance, 90.0)
@@ -175,5 +184,8 @@ def _sides(valley: Valley, left: Floats, right: Floats, noise: Callable[[float, 
 
 
 def _bend(x: Floats, at: float, change: float, width: float) -> Floats:
-    """Slope changes by `change` at `at`, rounded over `width`: an integral of a logistic step."""
+    """Return heights whose slope changes by `change` at `at`, rounded over `width`.
+
+    An integral of a logistic step.
+    """
     return np.asarray(change * width * np.logaddexp(0.0, (x - at) / width))

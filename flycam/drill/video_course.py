@@ -1,8 +1,8 @@
-"""The way of an aircraft that films: strips and turns flown in one smooth course, known at every moment.
+"""Course of an aircraft that records video: strips and turns in continuous time.
 
-The course is a line of strips and cross legs flown at constant speed, then smoothed in time by a Gaussian of
-`_SMOOTH_S`, which gives the aircraft finite accelerations and the turns their arcs. Gusts and the gimbal's
-wobble are smooth noise of time.
+The course is a line of strips and cross legs flown at constant speed, then smoothed in time by a Gaussian
+of `_SMOOTH_S`, which gives the aircraft finite accelerations and the turns their arcs. Gusts and the
+gimbal's wobble are smooth noise of time.
 """
 
 from __future__ import annotations
@@ -33,15 +33,18 @@ _GROUND_PAD_M = 180.0
 _BLOCK_MIDDLE_ACROSS_M = -15.0
 _GUST_S, _GUST_M = 14.0, (0.6, 0.6, 0.35)
 _WOBBLE_S, _WOBBLE_DEG = 5.0, (0.8, 0.5, 0.4)
-_NOD_DEG = 1.0  # the gimbal's mean nod from nadir: its wobble never takes it past
+# the gimbal's mean nod from nadir: its wobble never takes it past
+_NOD_DEG = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoPlan:
-    """seconds of video at `fps` pictures a second; strips None: as many as fit well; gsd_m, speed_mps as in
-    FlightPlan.
+    """Plan of a video.
 
-    is_steady  no gusts, no wobble: with one strip nothing in the pictures tells one moment from another
+    seconds           its length; fps: frames a second
+    strips            None: as many as fit well
+    gsd_m, speed_mps  as in FlightPlan
+    is_steady         no gusts, no wobble: with one strip nothing in the frames tells one moment from another
     """
 
     seconds: float = 60.0
@@ -66,21 +69,25 @@ class VideoPlan:
 
     @property
     def frames(self) -> int:
-        """Pictures in the video."""
+        """Number of frames in the video."""
         return round(self.seconds * self.fps)
 
     @property
     def frame_s(self) -> Floats:
-        """Times of the pictures, seconds since the first, shape (frames,)."""
+        """Times of the frames, seconds since the first, shape (frames,)."""
         return np.arange(self.frames) / self.fps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoCourse:
-    """Samples every `_STEP_DURATION_S` from `_PAD_S` before the first picture to as long after the last one.
+    """Samples of a course, one every `_STEP_S`.
 
-    centre_m N×3 (work CRS), course_rad N (unwrapped, from the valley's azimuth), camera_rad N×3 (turn away
-    from the course, pitch, roll), strip N (the strip flown, or turned from)
+    From `_PAD_S` before the first frame to as long after the last one.
+
+    centre_m    N×3 (work CRS)
+    course_rad  N (unwrapped, from the valley's azimuth)
+    camera_rad  N×3 (turn from the course, pitch, roll)
+    strip       N (the strip flown, or turned from)
     """
 
     valley: Valley
@@ -91,9 +98,11 @@ class VideoCourse:
     strip: NDArray[np.intp]
 
     def exposures(self, times_s: Floats) -> list[Exposure]:
-        """True exposures at times (N, seconds since the first picture) inside the samples.
+        """Return true exposures at times (N, seconds since the first frame).
 
-        Their `number` is the whole second: the camera's automatic exposure moves once a second.
+        The times are within the samples.
+
+        Their `number` is the whole second: the camera's automatic exposure changes once a second.
         """
         columns = np.concatenate([self.centre_m, self.course_rad[:, None], self.camera_rad], axis=1)
         at = np.stack([np.interp(times_s, self.time_s, column) for column in columns.T], axis=1)
@@ -114,7 +123,7 @@ class VideoCourse:
         ]
 
     def velocity_mps(self, times_s: Floats) -> Floats:
-        """East, north, up (work CRS metres a second) at times (N), N×3."""
+        """Return east, north, up (work CRS metres a second) at times (N), N×3."""
         ahead, behind = times_s + _STEP_S, times_s - _STEP_S
         moved = [
             np.interp(ahead, self.time_s, column) - np.interp(behind, self.time_s, column)
@@ -126,7 +135,10 @@ class VideoCourse:
 def make_video_course(
     valley: Valley, plan: VideoPlan, camera: InteriorOrientation, seed: int, after: bool
 ) -> VideoCourse:
-    """The course over the valley. Raises OptionUnusable where so many strips do not fit into the time."""
+    """Return the course over the valley.
+
+    Raises OptionUnusable where so many strips do not fit into the time.
+    """
     time_s = np.arange(-_PAD_S, plan.seconds + _PAD_S + _STEP_S, _STEP_S)
     along, across, course, strip = _flown(plan, camera, time_s)
     ground = _ground_below(valley, time_s, along, across)
@@ -152,7 +164,10 @@ def make_video_course(
 def _flown(
     plan: VideoPlan, camera: InteriorOrientation, time_s: Floats
 ) -> tuple[Floats, Floats, Floats, NDArray[np.intp]]:
-    """Valley coordinates (along, across), course from the azimuth, and strip number at times (N each)."""
+    """Return along, across, course and strip number at times (N each).
+
+    Along and across are valley coordinates, the course is from the azimuth.
+    """
     speed = plan.speed_mps
     way_m, spacing = speed * plan.seconds, plan.gsd_m * camera.image_size_px[0] * (1.0 - _SIDE_OVERLAP)
     strips = plan.strips or _strips_that_fit_well(way_m, spacing, speed)
@@ -189,14 +204,17 @@ def _flown(
 
 
 def _strips_that_fit_well(way_m: float, spacing_m: float, speed_mps: float) -> int:
-    """As many as make strips of `_STRIP_PER_SPACING`, if each is long enough to be flown straight."""
+    """Return the number of strips of length near `_STRIP_PER_SPACING` spacings.
+
+    Fewer if they would be too short to be flown straight.
+    """
     well = round((way_m + spacing_m) / (spacing_m * (1.0 + _STRIP_PER_SPACING)))
     at_most = int((way_m + spacing_m) / (speed_mps * _SMOOTH_S + spacing_m))
     return max(1, min(well, at_most))
 
 
 def _ground_below(valley: Valley, time_s: Floats, along: Floats, across: Floats) -> Floats:
-    """The smoothed ground height that the aircraft keeps its height above, at times (N)."""
+    """Return the smoothed ground height at times (N), above which the aircraft flies."""
     seldom = slice(None, None, round(_GROUND_STEP_S / _STEP_S))
     east, north = valley.to_work_crs(along, across)
     bounds = (

@@ -1,4 +1,4 @@
-"""A rehearsal flight as a video with its telemetry and the truth: planned, rendered, encoded, written."""
+"""A synthetic video flight with telemetry and truth: planned, rendered, written."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ _MAX_SIDE_PX = 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoDrill:
-    """A filmed flight over a world, in memory.
+    """A video flight over a world, in memory.
 
-    clock_offset_s  what the tlog's clock shows more than the video's
-    start           UTC of the first picture
+    clock_offset_s  tlog time minus video time
+    start           UTC of the first frame
     photos          of the drill whose storm it shows: strips, photos per strip
-    exposures       the truth of every picture
+    exposures       the truth of every frame
     """
 
     seed: int
@@ -83,13 +83,13 @@ class VideoDrill:
 
     @property
     def names(self) -> list[str]:
-        """Of the pictures, as one cut out of the video is called."""
+        """Names of the frames, as of one extracted from the video."""
         return [format_video_frame_name(VIDEO_NAME, round(t * 1e9)) for t in self.plan.frame_s]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoDrillReport:
-    """What write_video_drill wrote: the number of pictures, and where things are."""
+    """Result of write_video_drill: the number of frames, and paths."""
 
     frames: int
     video: Path
@@ -115,13 +115,16 @@ def make_video_drill(
     plain: bool = False,
     photos: tuple[int, int] = USUAL_PHOTOS,
 ) -> VideoDrill:
-    """Build the world and the filmed flight over it; the same arguments give the same pictures and telemetry.
+    """Build the world and the video flight over it.
+
+    The same arguments give the same frames and telemetry.
 
     photos          (strips, photos per strip) of the drill whose storm it shows, of the same seed, relief and
-                    GSD: both may be laid on one map
+                    GSD: both may be merged into one mosaic
     clock_offset_s  None: between -2 and 2 s, by the seed
-    plain           the ground's colours alone, eight times faster: for trials of speed, where nobody looks
-    Raises OptionUnusable for a value that is none.
+    plain           the ground's colours alone, eight times faster: for speed tests, where nobody looks
+
+    Raises OptionUnusable for an invalid value.
     """
     require_in_range("relief", relief_m, 0.0, MAX_RELIEF_M, " m")
     require_in_range("noise", noise, 0.0, MAX_NOISE, "")
@@ -181,11 +184,15 @@ def write_video_drill(
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> VideoDrillReport:
-    """Write a filmed drill (see make_video_drill for `options`) into the folder `out`; whole or not at all.
+    """Write a video drill into the folder `out`, which appears whole or not at all.
 
-    flight.mp4 (H.264, dated), flight.srt, flight.tlog, camera.json, dem.tif, communes.geojson, truth/ as of a
-    drill with photos. Raises InputUnusable where the encoder is not here, and what `staged` raises.
-    progress(done, all) is called as pictures are rendered.
+    flight.mp4 (H.264, dated), flight.srt, flight.tlog, camera.json, dem.tif, communes.geojson, truth/ as
+    of a drill with photos.
+
+    options               see make_video_drill
+    progress(done, all)   called as frames are rendered
+
+    Raises InputUnusable without the encoder, and what `stage_folder` raises.
     """
     out = Path(out)
     with stage_folder(out) as staging:
@@ -220,7 +227,7 @@ def _write_video(
 
 
 def _pictures(drill: VideoDrill, workers: int) -> Iterator[NDArray[np.uint8]]:
-    """All pictures in order; a few are in memory at once."""
+    """Yield all frames in order; a few are in memory at once."""
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(drill.exposures), 4 * workers):
             yield from pool.map(drill.renderer.picture, drill.exposures[start : start + 4 * workers])
@@ -241,7 +248,7 @@ def _write_telemetry(drill: VideoDrill, folder: Path) -> None:
 
 
 def write_video_camera(camera: InteriorOrientation, path: Path) -> None:
-    """The exact camera as an operator's camera file."""
+    """Write the exact camera as an operator's camera file."""
     (width, height), (fx, fy), (cx, cy) = (
         camera.image_size_px,
         camera.focal_length_px,

@@ -1,8 +1,8 @@
-"""H.264 for the drill's video, by GStreamer and OpenH264 in a process of their own.
+"""H.264 encoding of the video, by GStreamer and OpenH264 in a subprocess.
 
 GStreamer (LGPL-2.1) and Cisco's OpenH264 (BSD-2) are programs of the system, never imported: Debian's
-`gstreamer1.0-tools`, `gstreamer1.0-plugins-good`, `gstreamer1.0-plugins-bad`. Pictures go in as I420 (BT.601,
-video range, as an unmarked stream is read) and come out as MP4 with a key frame each second.
+`gstreamer1.0-tools`, `gstreamer1.0-plugins-good`, `gstreamer1.0-plugins-bad`. Frames go in as I420
+(BT.601, video range, as an unmarked stream is read) and come out as MP4 with a key frame each second.
 """
 
 from __future__ import annotations
@@ -25,15 +25,18 @@ from flycam.messages import _
 
 PROGRAM = "gst-launch-1.0"
 PACKAGES = "gstreamer1.0-tools gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
-_BITS_PER_PIXEL = 0.25  # of the usual 0.3 to 0.9 of a drone, for pictures without its noise
+# a drone has 0.3 to 0.9; these frames lack its noise
+_BITS_PER_PIXEL = 0.25
 _CLOSE_S = 120.0
 _MAX_STDERR_BYTES = 400
 
 
 class VideoEncoder:
-    """Writes pictures of one size to an MP4 file; used as a context, it ends the file on a clean exit.
+    """Writer of frames of one size to an MP4 file; as a context, it ends the file.
 
-    created_s  UTC seconds that the file names as its time of creation: that of its first picture
+    It does so on a clean exit.
+
+    created_s  UTC seconds that the file names as its time of creation: that of its first frame
     """
 
     def __init__(self, path: Path, size_px: tuple[int, int], fps: int, created_s: int) -> None:
@@ -56,7 +59,10 @@ class VideoEncoder:
         self._pictures = cast(IO[bytes], self._process.stdin)
 
     def write(self, rgb: NDArray[np.uint8]) -> None:
-        """The next picture, H×W×3 RGB; height and width even. Raises InputUnusable if the encoder died."""
+        """Write the next frame, H×W×3 RGB; height and width even.
+
+        Raises InputUnusable if the encoder died.
+        """
         try:
             self._pictures.write(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420).tobytes())
         except BrokenPipeError as error:
@@ -103,12 +109,12 @@ class VideoEncoder:
 
 
 def has_encoder() -> bool:
-    """Whether the program is there (its plug-ins are asked only when it runs)."""
+    """Check whether the program is installed (not its plug-ins)."""
     return shutil.which(PROGRAM) is not None
 
 
 def find_encoder_program(option: str = "--video") -> str:
-    """Where the program lies. Raises InputUnusable, naming the option that needs it."""
+    """Return the program's path; InputUnusable, naming the option that needs it."""
     found = shutil.which(PROGRAM)
     if found is None:
         raise InputUnusable(
@@ -123,7 +129,10 @@ def find_encoder_program(option: str = "--video") -> str:
 
 
 def _date(path: Path, created_s: int) -> None:
-    """Write the time of creation into the movie header, in place: the muxer writes the time it ran at."""
+    """Write the time of creation into the movie header, in place.
+
+    The muxer writes the time it ran at.
+    """
     with path.open("r+b") as file:
 
         def read_at(at: int, count: int) -> bytes:

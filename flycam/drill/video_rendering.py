@@ -1,11 +1,10 @@
-"""Pictures of a video, rendered faster than photos: rays are cast for every `step_px`-th pixel of every
-`step_px`-th row.
+"""Video frames, rendered faster than photos on a lattice of rays.
 
-A plain picture, of far fewer rays, has the ground's colours without light, haze and lens.
-
-Between them the ground points are interpolated, which is exact to a fraction of a cell on open ground and
-smears the ground over two pixels at edges that hide something (crowns, eaves); colours are read for every
-pixel. Light (exposure, clouds' shadows, vignetting, haze) is smooth and computed on the same lattice.
+Rays are cast for every `step_px`-th pixel of every `step_px`-th row. Between them the ground points are
+interpolated, which is exact to a fraction of a cell on open ground and smears the ground over two pixels
+at occluding edges (crowns, eaves); colours are read for every pixel. Light (exposure, cloud shadows,
+vignetting, haze) is smooth and computed on the same lattice. A plain frame, of far fewer rays, has the
+ground's colours without light, haze and lens.
 """
 
 from __future__ import annotations
@@ -29,7 +28,11 @@ _LENS_BLUR_PX = 0.45
 
 @dataclass(frozen=True, slots=True)
 class VideoRenderer:
-    """coarse: rays at image points (step_px column, step_px row); size_px (width, height) of the pictures."""
+    """Renderer of video frames.
+
+    coarse   casts rays at image points (step_px column, step_px row)
+    size_px  (width, height) of the frames
+    """
 
     coarse: Renderer
     size_px: tuple[int, int]
@@ -37,7 +40,7 @@ class VideoRenderer:
     is_plain: bool
 
     def picture(self, exposure: Exposure) -> NDArray[np.uint8]:
-        """H×W×3 uint8, RGB."""
+        """Render an exposure, H×W×3 uint8 RGB."""
         points = self.coarse.coordinates(exposure)
         world = self.coarse.world
         col, row = world.window.to_cells(points[..., 0], points[..., 1])
@@ -59,10 +62,11 @@ class VideoRenderer:
         return np.asarray(cv2.GaussianBlur(ENCODED[linear.astype(np.uint16)], (3, 3), _LENS_BLUR_PX))
 
     def _filled(self, coarse: Floats) -> Singles:
-        """Values of the lattice carried to every pixel: H×W float32."""
+        """Interpolate values of the lattice to every pixel: H×W float32."""
         width, height = self.size_px
         rows, cols = coarse.shape
-        # a lattice point lies on pixel (step_px k): resize keeps centres, so the map is written out
+        # a lattice point is at pixel (step_px k); cv2.resize would place it otherwise, so the map is
+        # explicit
         turn = np.array([[self.step_px, 0.0, 0.0], [0.0, self.step_px, 0.0]])
         out = cv2.warpAffine(
             coarse.astype(np.float32),
@@ -82,7 +86,7 @@ def prepare_video_renderer(
     *,
     plain: bool = False,
 ) -> VideoRenderer:
-    """Everything that does not depend on the picture."""
+    """Prepare everything that does not depend on the frame."""
     step_px = _PLAIN_STEP_PX if plain else STEP_PX
     width, height = camera.image_size_px
     cols, rows = width // step_px + 1, height // step_px + 1

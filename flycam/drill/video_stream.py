@@ -1,8 +1,8 @@
-"""A filmed drill sent as an aircraft sends it, at its own speed: MPEG-TS and MAVLink, both over UDP.
+"""Live stream of a video drill as from an aircraft: MPEG-TS and MAVLink over UDP.
 
-A command room rehearses on it with the very command of the real flight. The telemetry begins before the
-first picture, as on an aircraft that stands ready; a packet leaves when the tlog's clock says so: the streams
-lie apart as the drill's clocks do.
+It is sent in real time, so that a command room can rehearse with the same command as for a real flight.
+The telemetry begins before the first frame, as on an aircraft that stands ready; a packet is sent at its
+tlog time: the streams are offset as the drill's clocks are.
 """
 
 from __future__ import annotations
@@ -27,16 +27,23 @@ Address = tuple[str, int]
 
 _STAMP_BYTES = 8
 _MAVLINK_2, _SIGNED = 0xFD, 0x01
-_FRAME_BYTES = {0xFE: 8, _MAVLINK_2: 12}  # of a packet besides its payload
+# bytes of a packet besides its payload, by its first byte
+_FRAME_BYTES = {0xFE: 8, _MAVLINK_2: 12}
 _SIGNATURE_BYTES = 13
-_LOOK_S = 0.5  # a wait is at most this long before a stop is noticed
+# the longest wait before a stop is noticed
+_LOOK_S = 0.5
 _END_S = 20.0
 _MAX_STDERR_BYTES = 400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamReport:
-    """What was sent: packets of telemetry, seconds of video (0 where none was asked for), and whether all."""
+    """Result of streaming.
+
+    packets   of telemetry that were sent
+    video_s   seconds of video that were sent; 0 without an address for it
+    complete  whether everything was sent
+    """
 
     packets: int
     video_s: float
@@ -44,7 +51,7 @@ class StreamReport:
 
 
 def parse_address(option: str, text: str) -> Address:
-    """ "HOST:PORT" as socket address. Raises OptionUnusable."""
+    """Parse "HOST:PORT" as a socket address; OptionUnusable."""
     host, __, port = text.removeprefix("udp://").rpartition(":")
     try:
         number = int(port)
@@ -70,12 +77,13 @@ def stream_drill(
     progress: Callable[[int, int], None] | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> StreamReport:
-    """Send the film of a drill and its telemetry, from beginning to end, at the film's own speed.
+    """Send the video of a drill and its telemetry in real time.
 
     folder  as `write_video_drill` wrote it
-    progress(seconds of the flight gone, all) is called about every second.
-    Raises NotFound where there is no filmed drill, InputUnusable without the sending program,
-    SourceUnreadable where nothing can be sent there.
+    progress(elapsed, all)  called about every second, in seconds of the flight
+
+    Raises NotFound without a video drill there, InputUnusable without the sending program,
+    SourceUnreadable where nothing can be sent to the address.
     """
     start_s, seconds = _read_timing(folder)
     packets = list(_packets((folder / TELEMETRY_NAME).read_bytes()))
@@ -101,7 +109,7 @@ def stream_drill(
 
 
 def _read_timing(folder: Path) -> tuple[float, float]:
-    """What the tlog's clock shows at film time 0 (UTC seconds), and the film's length in seconds."""
+    """Return the tlog time at video time 0 (UTC seconds), and the video's seconds."""
     truth = read_truth(folder)
     facts = truth.facts
     if "video" not in facts:
@@ -111,7 +119,10 @@ def _read_timing(folder: Path) -> tuple[float, float]:
 
 
 def _packets(data: bytes) -> Iterator[tuple[float, bytes]]:
-    """(stamp in UTC seconds, packet) of a tlog: 8 bytes of microseconds, big end first, then the packet."""
+    """Yield (stamp in UTC seconds, packet) of a tlog.
+
+    8 bytes of microseconds, big-endian, then the packet.
+    """
     at = 0
     while at + _STAMP_BYTES + 2 < len(data):
         (stamp,) = struct.unpack_from(">Q", data, at)
@@ -124,7 +135,7 @@ def _packets(data: bytes) -> Iterator[tuple[float, bytes]]:
 
 
 class _Link:
-    """Where packets go; nowhere without an address."""
+    """UDP socket for packets; sends nothing without an address."""
 
     def __init__(self, to: Address | None) -> None:
         self._to = to
@@ -137,7 +148,7 @@ class _Link:
         self._socket.close()
 
     def send(self, packet: bytes) -> None:
-        """One packet. A receiver that is not there yet loses it, as a radio does."""
+        """Send one packet; a receiver that is not listening yet loses it, as by radio."""
         if self._to is None:
             return
         try:
@@ -155,7 +166,7 @@ class _Link:
 
 
 class _Film:
-    """A program that sends the film as MPEG-TS, from the moment it is started."""
+    """Subprocess that sends the video as MPEG-TS from the moment it is started."""
 
     def __init__(self, path: Path, to: Address | None) -> None:
         self._path, self._to = path, to
@@ -173,7 +184,7 @@ class _Film:
         self._stderr.close()
 
     def start_once(self, at_s: float) -> None:
-        """Start it when its moment (monotonic) has come; looks whether it still runs."""
+        """Start it once at `at_s` (monotonic); later calls raise if it has failed."""
         if self._to is None or time.monotonic() < at_s:
             return
         if self._process is None:
@@ -191,7 +202,7 @@ class _Film:
             raise self._failed()
 
     def finish(self) -> None:
-        """Wait until the last picture has left."""
+        """Wait until the last frame was sent."""
         if self._process is None:
             return
         try:
@@ -202,7 +213,7 @@ class _Film:
             raise self._failed()
 
     def shown_s(self, begun_s: float, seconds: float) -> float:
-        """How much of it was sent."""
+        """Return the seconds of video that were sent."""
         return 0.0 if self._process is None else min(max(time.monotonic() - begun_s, 0.0), seconds)
 
     def _failed(self) -> SourceUnreadable:

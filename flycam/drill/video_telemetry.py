@@ -1,9 +1,9 @@
-"""What the drill's aircraft says while it films: DJI subtitles beside the video, and a ground station's tlog.
+"""Telemetry of the synthetic video flight: DJI subtitles, and a tlog.
 
 Both carry the same measurements, 10 a second: a GNSS bias with slow drift, slow errors of the attitude (a
-filter's output wanders, it does not jump). The subtitles run on the video's clock; the tlog's stamps are late
-or early by the clock offset and, packet by packet, late by the link.
-Sources: MAVLink common message definitions; DJI's per-picture subtitle dialect (docs/formats/srt.md).
+filter's output drifts, it does not jump). The subtitles follow the video's clock; the tlog's stamps
+differ by the clock offset and, packet by packet, by the delay of the link. Sources: MAVLink common
+message definitions; DJI's per-frame subtitle dialect (docs/formats/srt.md).
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ _FINE_DEG = 0.03
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoTelemetry:
-    """Measurements at N times (video seconds); heights in the take-off's datum; the gimbal's angles, deg."""
+    """Measurements at N times (video seconds).
+
+    height_m    in the take-off's vertical datum
+    gimbal_deg  yaw, pitch, roll
+    """
 
     time_s: Floats
     lonlat_deg: Floats
@@ -51,7 +55,7 @@ class VideoTelemetry:
 def simulate_telemetry(
     course: VideoCourse, seconds: float, takeoff_height_m: float, number: int, noise: float
 ) -> VideoTelemetry:
-    """What the instruments say from a little before the first picture to a little after the last one."""
+    """Simulate measurements from shortly before the first frame to after the last."""
     time_s = np.arange(-_LEAD_S, seconds + _LEAD_S, 1.0 / RATE_HZ)
     exposures = course.exposures(time_s)
     random = np.random.default_rng([number, 41])
@@ -74,7 +78,11 @@ def simulate_telemetry(
 
 
 def write_subtitles(path: Path, telemetry: VideoTelemetry, frame_s: Floats, start: datetime) -> None:
-    """One cue a picture (times frame_s, seconds), with the camera's clock, `start` at the first picture."""
+    """Write one cue a frame, with the camera's clock.
+
+    frame_s  times of the frames, seconds
+    start    of the first frame
+    """
     columns = [
         telemetry.lonlat_deg[:, 0],
         telemetry.lonlat_deg[:, 1],
@@ -107,7 +115,7 @@ def write_tlog(
     home_m: tuple[float, float, float],
     number: int,
 ) -> None:
-    """A MAVLink 2 log whose clock shows `clock_offset_s` more than the camera's.
+    """Write a MAVLink 2 log whose clock is ahead of the camera's by `clock_offset_s`.
 
     home_m  (longitude, latitude, height) of the take-off
     """
@@ -164,7 +172,10 @@ def _fast_messages(telemetry: VideoTelemetry, k: int, boot_ms: int) -> list[mavl
 
 
 def _quaternion(yaw: float, pitch: float, roll: float) -> tuple[float, float, float, float]:
-    """(w, x, y, z), body to north-east-down, of Rz(yaw) Ry(pitch) Rx(roll) (Diebel 2006, section 8)."""
+    """Return (w, x, y, z), body to north-east-down, of Rz(yaw) Ry(pitch) Rx(roll).
+
+    Source: Diebel 2006, section 8.
+    """
     (cy, sy), (cp, sp), (cr, sr) = ((math.cos(a / 2.0), math.sin(a / 2.0)) for a in (yaw, pitch, roll))
     return (
         cr * cp * cy + sr * sp * sy,

@@ -1,4 +1,4 @@
-"""The drill's world as arrays: what is there, how high, and what it looks like from straight above."""
+"""The synthetic world as arrays: land cover, heights, and orthophoto."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from flycam.drill.valley import Valley, ValleyFields, build_valley_fields
 
 _BAND_ROWS = 128
 _THREADS = 2
+# seed offset of the texture of ground that is new since the other date
 _TURNED_OVER = 104_729
 SUN_BEFORE = Sun(azimuth_rad=math.radians(118.0), elevation_rad=math.radians(52.0))
 SUN_AFTER = Sun(azimuth_rad=math.radians(135.0), elevation_rad=math.radians(60.0), strength=0.72)
@@ -45,11 +46,11 @@ class DrillWorld:
     """One state of the world over one window; all arrays rows×columns of `window`.
 
     surface_m  float32: top of everything, what a camera sees; bilinear between cell centres
-    ground_m   float32: bare ground (water level where there is water), what a terrain model knows
-    cover      uint8: Cover numbers, of the top
+    ground_m   float32: bare ground (water level where there is water), as in a terrain model
+    cover      uint8: LandCover numbers, of the top
     rgb        uint8 rows×columns×3: the true orthophoto without haze or clouds
-    change     uint8: 1 where a landslide went, 2 where water stands that was land, else 0
-    confuser   uint8: Confuser numbers, what else is different there; None of a plain drill
+    change     uint8: 1 landslide, 2 water on former land, else 0
+    confuser   uint8: Confuser numbers, other differences; None of a plain drill
     """
 
     window: CellWindow
@@ -66,7 +67,10 @@ class DrillWorld:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Bare:
-    """Ground before anything stands on it: rows×columns each; see DrillWorld and cover.Ground."""
+    """Ground without objects, rows×columns each.
+
+    See DrillWorld and land_cover.BareGround.
+    """
 
     height: Singles
     cover: NDArray[np.uint8]
@@ -86,12 +90,15 @@ def build_drill_world(
     storm_over: Bounds | None = None,
     look: Appearance = PLAIN_APPEARANCE,
 ) -> DrillWorld:
-    """Build the world over `bounds` (west, south, east, north in the work CRS) with cells of `cell_m`.
+    """Build the world over `bounds` with cells of `cell_m`.
+
+    bounds      (west, south, east, north) in the work CRS
+    between     what else differs on the after-date
+    storm_over  bounds of the world whose storm it is, without `between`; None: its own (`storm.with_scars`)
+    look        of both dates, the same for both
 
     The same seed, relief and cell give the same ground before and after the storm except where the storm
-    changed it, and with `between` also where people and the season did. storm_over: the bounds of the world
-    whose storm it is, without `between`; None: its own (`storm.with_scars`).
-    look: of both dates, given alike for both.
+    changed it, and with `between` also where people and the season did.
     """
     window = make_cell_window(bounds, cell_m)
     valley = Valley(seed=seed, relief_m=relief_m)
@@ -129,7 +136,7 @@ def build_drill_world(
 def _failed(
     fields: ValleyFields, after: bool, between: DateChanges | None, storm_over: Bounds | None = None
 ) -> ValleyFields:
-    """The fields with the scars of a storm, if there was one."""
+    """Return the fields with the scars of the storm, if any."""
     if between is not None:
         if not between.slides:
             return with_intact_slopes(fields)
@@ -138,7 +145,7 @@ def _failed(
 
 
 def _surviving_houses(houses: Houses, fields: ValleyFields) -> Houses:
-    """The houses no landslide went through."""
+    """Return the houses outside landslides."""
     if "scar" not in fields.values:
         return houses
     keep = fields.sample("scar", houses.centre_m[:, 0], houses.centre_m[:, 1]) < -1.0
@@ -148,7 +155,7 @@ def _surviving_houses(houses: Houses, fields: ValleyFields) -> Houses:
 def _bare_ground(
     fields: ValleyFields, window: CellWindow, houses: Houses, after: bool, between: DateChanges | None
 ) -> _Bare:
-    """The ground under whatever stands on it: worked and built on first, then what the storm did to it."""
+    """Return the ground without objects: field work and roads first, then the storm."""
     height = np.empty(window.shape, np.float32)
     parcel = np.empty(window.shape, np.float32)
     cover = np.empty(window.shape, np.uint8)
@@ -191,7 +198,7 @@ def _picture(
     new: NDArray[np.bool_],
     look: Appearance,
 ) -> NDArray[np.uint8]:
-    """The lit orthophoto, band by band; ground that is `new` since the other date has clods of its own."""
+    """Return the lit orthophoto; ground that is `new` has other texture than before."""
     lit = compute_lit_fraction(surface, window.cell_m, sun)
     rgb = np.empty((*window.shape, 3), np.uint8)
 
@@ -214,7 +221,7 @@ def _picture(
 
 
 def _by_bands(window: CellWindow, work: Callable[[slice, CellWindow], None]) -> None:
-    """Run `work` on bands of rows, on a few threads; bands do not touch each other's rows."""
+    """Run `work` on bands of rows in a few threads; bands do not share rows."""
     starts = range(0, window.shape[0], _BAND_ROWS)
     bands = [window.band(start, start + _BAND_ROWS) for start in starts]
     rows = [slice(start, start + band.shape[0]) for start, band in zip(starts, bands, strict=True)]

@@ -1,1 +1,1 @@
-"""What two boxes exchange, and how they come to agree (docs/decisions/0021-sync.md)."""
+"""Exchange of records and objects between nodes (docs/decisions/0021-sync.md)."""

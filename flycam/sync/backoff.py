@@ -1,4 +1,4 @@
-"""A peer that answers and takes nothing: asked again after pauses that grow, and given up in the end."""
+"""Growing pauses, then an error, for a peer that answers but takes nothing."""
 
 from __future__ import annotations
 
@@ -8,30 +8,35 @@ from flycam.messages import _
 MIN_BUSY_PAUSE_S = 2.0
 _MAX_BUSY_PAUSE_S = 60.0
 MAX_REFUSALS = 12
-"""At one and the same place: some eight minutes."""
+"""At one and the same position: about eight minutes."""
 
 
 class Backoff:
-    """How often a peer asked for the same without getting on; pause_s: before the next try."""
+    """Count of a peer's refusals at one position, and the pause before the next try."""
 
     def __init__(self) -> None:
         self._at: object = None
         self._times = 0
 
     def note_refusal(self, at: object) -> int:
-        """Turned away, to go on at a byte, or with so many steps taken in; how often at that one by now."""
+        """Count a refusal at a position and return the number of refusals there so far.
+
+        `at` is a byte offset, or a number of imported steps.
+
+        Returns the number of refusals there so far.
+        """
         self._times = self._times + 1 if at == self._at else 1
         self._at = at
         return self._times
 
     @property
     def pause_s(self) -> float:
-        """Seconds; 0 where the step got on."""
+        """Pause before the next try, seconds; 0 after progress."""
         return 0.0 if self._times == 1 else min(MIN_BUSY_PAUSE_S * 2 ** (self._times - 2), _MAX_BUSY_PAUSE_S)
 
 
 def build_no_progress_error(url: str) -> PeerUnavailable:
-    """A peer that gets no further."""
+    """Return the error for a peer that makes no progress."""
     return PeerUnavailable(
         _(
             "{url}: asks for the same over and over and takes it not; restart flycam there, "
@@ -42,7 +47,10 @@ def build_no_progress_error(url: str) -> PeerUnavailable:
 
 
 def build_not_flycam_error(url: str) -> PeerUnavailable:
-    """What answers well, and in no words of flycam: a network that wants a sign-in first does."""
+    """Return the error for an answer that is valid but not flycam's.
+
+    A network with a captive portal that asks for a sign-in answers like that.
+    """
     return PeerUnavailable(
         _(
             "{url}: what answers there is no flycam: sign in to the network (its page opens "

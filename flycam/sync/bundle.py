@@ -1,9 +1,12 @@
-"""A bundle: an exchange as files on a stick. Written incrementally, read whole or not at all.
+"""Bundles: an exchange as files on a stick.
+
+Written incrementally, read whole or not at all.
 
     write: cursor -> offer -> manifest and objects as one stream -> parts
-    read:  parts verified -> manifest -> `reading.import_exchange`
+    read:  parts verified -> manifest -> `exchange_import.import_exchange`
 
-The stream is the length of the manifest (u64, little-endian), the manifest, then the objects in its order.
+The stream is the length of the manifest (u64, little-endian), the manifest, then the objects in its
+order.
 """
 
 from __future__ import annotations
@@ -54,8 +57,12 @@ _MAX_MANIFEST_BYTES = 1 << 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleWriteReport:
-    """What lies on the stick. written: parts that were not there already; readers: boxes by whose receipts
-    the rest was left out; passed: keys of what is lost or damaged here and therefore not on it."""
+    """Contents of a written bundle.
+
+    written  parts that were not there already
+    readers  nodes whose receipts allowed the rest to be left out
+    skipped  keys of objects that are lost or damaged here and therefore missing from the bundle
+    """
 
     bundle_id: str
     flights: int
@@ -70,7 +77,11 @@ class BundleWriteReport:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """How far a box took in another's logs. by: its name; cursor: the last line of each mosaic's."""
+    """Cursor of a node in another node's logs.
+
+    reader  name of the node that read the bundle
+    cursor  last imported log line, by mosaic
+    """
 
     reader: str
     cursor: dict[str, int]
@@ -78,11 +89,11 @@ class Receipt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleReadReport:
-    """What came of a bundle.
+    """Result of reading a bundle.
 
-    box      who gave it
-    tiles    in it; known: those of them that were left out, for more of their logs came before
-    receipt  the file that tells the giver so; None if the stick could not be written
+    box      node that wrote it
+    tiles    in it; known: those that were skipped because a later state of their logs had been imported
+    receipt  file that tells the writer so; None if the stick could not be written
     """
 
     bundle_id: str
@@ -102,14 +113,15 @@ def write_bundle(
     includes_originals: bool = False,
     part_bytes: int = FAT32_BYTES,
 ) -> BundleWriteReport:
-    """Write what a peer lacks as a bundle at `path`; stopped anywhere, the same call goes on.
+    """Write what a peer lacks as a bundle at `path`; if interrupted, call it again.
 
-    receipt     the peer's last receipt; None: those beside `path`, of all boxes that read it
-    full        all is written, whatever receipts say
-    part_bytes  the largest file, bytes
+    receipt            the peer's last receipt; None: those beside `path`, of all nodes that read it
+    full               write everything, whatever receipts state
+    includes_originals originals too
+    part_bytes         the largest file, bytes
 
-    Raises InputUnusable for a receipt that is another box's, and for a folder, StoreConflict for one of
-    another box of this name, DiskFull, StorageFailed, ObjectMissing.
+    Raises OptionUnusable for a receipt that is another node's and for a folder, StoreConflict for a
+    receipt of another node with this name, DiskFull, StorageFailed, ObjectMissing.
     """
     require_no_folder(path)
     if part_bytes < _MIN_PART_BYTES:
@@ -150,11 +162,11 @@ def read_bundle(
     hooks: ApplyHooks,
     progress: ImportProgress = lambda _stage, _done, _total: None,
 ) -> BundleReadReport:
-    """Take in the bundle at `path`, all of it verified before anything is written; idempotent.
+    """Import the bundle at `path`, verified before anything is written; idempotent.
 
-    A receipt is left beside the bundle: `write_bundle` goes on from it. Raises SourceUnreadable (a part is
-    missing, damaged or foreign; nothing was changed), StoreConflict (boxes of one name), FlightBusy,
-    StorageFailed (run again: it completes).
+    Leaves a receipt beside the bundle, from which `write_bundle` continues. Raises SourceUnreadable (a part
+    is missing, damaged or foreign; nothing was changed), StoreConflict (two nodes of one name),
+    FlightBusy, StorageFailed (run again: it completes).
     """
     with BundleParts(path) as parts:
         manifest, start = _read_manifest(parts)
@@ -183,12 +195,12 @@ def read_bundle(
 
 
 def locate_receipt(path: Path, reader: str) -> Path:
-    """Where the receipt of the bundle at `path` lies that this box left."""
+    """Return the path of node `reader`'s receipt for the bundle at `path`."""
     return path.with_name(f"{path.name}.{keys.derive_node_id(reader)}{_RECEIPT}")
 
 
 def find_receipts(path: Path) -> list[Path]:
-    """The receipts that boxes left beside the bundle at `path`."""
+    """Return the receipts that nodes left beside the bundle at `path`."""
     if not path.parent.is_dir():
         return []
     return sorted(
@@ -199,7 +211,7 @@ def find_receipts(path: Path) -> list[Path]:
 
 
 def _intersect_cursors(cursors: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """What all these cursors have behind them."""
+    """Return the cursor up to which every reader has imported."""
     first, *others = [*cursors] or [{}]
     return {
         mosaic_id: min([seq, *(other.get(mosaic_id, 0) for other in others)])
@@ -208,7 +220,10 @@ def _intersect_cursors(cursors: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def read_receipt(path: Path, box: str) -> Receipt:
-    """A receipt that a peer left for this box. SourceUnreadable, OptionUnusable."""
+    """Read a receipt that a peer left for node `box`.
+
+    Raises SourceUnreadable, or OptionUnusable if it is for another node.
+    """
     try:
         with open_regular(path) as file:
             values = parse_bounded_json(file.read(_MAX_RECEIPT_BYTES), _MAX_RECEIPT_VALUES)
@@ -257,7 +272,7 @@ def _plan_part_sizes(total_bytes: int, part_bytes: int) -> list[int]:
 
 
 def _stream(manifest_bytes: bytes, offered: ExchangeOffer) -> Iterator[bytes]:
-    """The bundle's bytes. TileCorrupt if an object is not what the manifest says by now."""
+    """Yield the bundle's bytes; TileCorrupt if an object does not match the manifest."""
     yield _LENGTH.pack(len(manifest_bytes))
     yield manifest_bytes
     for item in offered.manifest.items:
@@ -277,7 +292,7 @@ def _stream(manifest_bytes: bytes, offered: ExchangeOffer) -> Iterator[bytes]:
 
 
 def _read_manifest(parts: BundleParts) -> tuple[ExchangeManifest, int]:
-    """The manifest, and where the first object begins."""
+    """Return the manifest and the offset of the first object."""
     (length,) = _LENGTH.unpack(parts.read(0, _LENGTH.size))
     start = _LENGTH.size + length
     is_there = start <= parts.size_bytes and length <= _MAX_MANIFEST_BYTES
@@ -289,7 +304,10 @@ def _read_manifest(parts: BundleParts) -> tuple[ExchangeManifest, int]:
 
 
 def _write_receipt(node: Node, path: Path, giver: str) -> Path | None:
-    """How far the giver's logs were taken in, for its next bundle; None where the stick cannot be written."""
+    """Write the cursor in the sender's logs for its next bundle.
+
+    Returns None if the stick cannot be written.
+    """
     cursor = {mosaic_id: taken.seq for mosaic_id, taken in read_peer_cursors(node.store, giver).items()}
     said = json.dumps({"of": giver, "by": node.box, "cursor": cursor}, sort_keys=True, ensure_ascii=False)
     target = locate_receipt(path, node.box)
@@ -297,7 +315,8 @@ def _write_receipt(node: Node, path: Path, giver: str) -> Path | None:
     try:
         with create_regular(scratch) as file:
             file.write(said.encode())
-            with suppress(OSError):  # whoever writes the next bundle reads it; FAT has no modes
+            # the writer of the next bundle, another user perhaps, reads it; FAT has no modes
+            with suppress(OSError):
                 os.fchmod(file.fileno(), 0o644)
         move_into_place(scratch, target)
     except OSError:

@@ -1,10 +1,12 @@
-"""A stream of bytes as files that fit on a stick; each says what it is part of (docs/formats/bundle.md).
+"""A byte stream as files that fit on a stick (docs/formats/bundle.md).
+
+Each file begins with a header:
 
     magic "FCBNDL1\\n" · bundle id 32 bytes · number u32 · count u32 · payload bytes u64
     · SHA-256 of the payload · CRC-32 of all before u32, little-endian; then the payload
 
-Part 1 is FILE, part n is FILE.00n. A part is written under another name, synced and renamed, so that it is
-whole or not there; part 1 comes last.
+Part 1 is FILE, part n is FILE.00n. A part is written under a temporary name, synced and renamed, so that
+it is whole or absent; part 1 comes last.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ _UNFINISHED_SUFFIX = ".writing"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PartHeader:
-    """What a part says of itself. sha256 is of its payload."""
+    """Header of a part; sha256 is of its payload."""
 
     bundle_id: str
     number: int
@@ -50,13 +52,15 @@ class PartHeader:
 
 
 def locate_part(path: Path, number: int) -> Path:
-    """Where part `number` (from 1) of the bundle at `path` lies."""
+    """Return the path of part `number` (from 1) of the bundle at `path`."""
     return path if number == 1 else path.with_name(f"{path.name}.{number:03d}")
 
 
 def require_no_folder(path: Path) -> None:
-    """Raise OptionUnusable where the folder of a bundle is named and not its file. StorageFailed if the
-    stick does not read."""
+    """Raise OptionUnusable if `path` is a folder.
+
+    StorageFailed if the stick does not read.
+    """
     with _translate_read_errors(path):
         found = sorted(path.glob("*.fcb")) if path.is_dir() else None
     if found is not None:
@@ -67,9 +71,10 @@ def require_no_folder(path: Path) -> None:
 
 
 def plan_part_sizes(total_bytes: int, part_bytes: int) -> list[int]:
-    """Payload bytes of each part of a stream; `part_bytes` is a whole file's size. At least one part.
+    """Return the payload bytes of each part of a stream; at least one part.
 
-    ValueError if a part would hold nothing or there would be too many.
+    `part_bytes` is the size of a whole file. ValueError if a part would hold nothing or there would be
+    too many.
     """
     room = part_bytes - PART_HEADER_BYTES
     if room <= 0 or total_bytes > room * _MAX_PARTS:
@@ -79,7 +84,7 @@ def plan_part_sizes(total_bytes: int, part_bytes: int) -> list[int]:
 
 
 def encode_part_header(head: PartHeader) -> bytes:
-    """The first bytes of a part."""
+    """Encode a part's header."""
     packed = _HEADER.pack(
         _MAGIC,
         bytes.fromhex(head.bundle_id),
@@ -92,9 +97,10 @@ def encode_part_header(head: PartHeader) -> bytes:
 
 
 def decode_part_header(data: bytes, path: Path) -> PartHeader:
-    """Inverse of `encode_part_header`; SourceUnreadable if `data` is no head of a part."""
+    """Decode a part's header; SourceUnreadable if `data` is not one."""
     packed = data[: _HEADER.size]
-    is_blank = not any(data)  # as a stick leaves what was not written out before it was pulled
+    # zeros are what a stick holds that was pulled out before its data were flushed
+    is_blank = not any(data)
     if packed[: len(_MAGIC)] != _MAGIC and not is_blank:
         raise SourceUnreadable(
             _("{path}: this is no bundle of flycam; give the file that `flycam bundle write` made", path=path)
@@ -113,9 +119,10 @@ def decode_part_header(data: bytes, path: Path) -> PartHeader:
 
 
 def write_parts(path: Path, bundle_id: str, stream: Iterable[bytes], sizes: list[int]) -> int:
-    """The stream as parts of these payload sizes; how many were written (others were there, whole).
+    """Write the stream as parts of these payload sizes; return how many were written.
 
-    Raises DiskFull, StorageFailed; ValueError if the stream has another length than the sizes say.
+    Parts that were there already, whole, are kept. Raises DiskFull, StorageFailed; ValueError if the
+    stream's length differs from the sum of `sizes`.
     """
     source = _BlockReader(stream)
     written = 0
@@ -129,6 +136,7 @@ def write_parts(path: Path, bundle_id: str, stream: Iterable[bytes], sizes: list
                 continue
             scratch = target.with_name(f"{target.name}{_UNFINISHED_SUFFIX}")
             _write_part(scratch, bundle_id, number, len(sizes), size, source)
+            # part 1 is moved into place last: without it the bundle does not open
             if number == 1:
                 first = scratch
             else:
@@ -142,13 +150,16 @@ def write_parts(path: Path, bundle_id: str, stream: Iterable[bytes], sizes: list
 
 
 class BundleParts:
-    """The stream that verified parts hold; read at any place. Close it, or use `with`."""
+    """Verified parts as one stream with random access.
+
+    Close it, or use `with`.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Open and verify every part of the bundle at `path`: all there, of one bundle, whole.
+        """Open and verify every part of the bundle at `path`: all there, whole, alike.
 
-        Raises SourceUnreadable, naming the file and the cure; OptionUnusable for a folder; StorageFailed if
-        the stick does not read.
+        Raises SourceUnreadable, naming the file and the remedy; OptionUnusable for a folder;
+        StorageFailed if the stick does not read.
         """
         require_no_folder(path)
         self.path = path
@@ -178,7 +189,7 @@ class BundleParts:
         self.close()
 
     def close(self) -> None:
-        """Let the file go that is open."""
+        """Close the part that is open."""
         if self._open is not None:
             self._open[1].close()
             self._open = None
@@ -189,7 +200,7 @@ class BundleParts:
         return self._starts[-1]
 
     def blocks(self, start: int, length: int) -> Iterator[bytes]:
-        """Bytes start..start+length of the stream. SourceUnreadable beyond its end."""
+        """Yield bytes start..start+length of the stream; SourceUnreadable beyond its end."""
         if start + length > self.size_bytes:
             raise _build_damaged_error(self.path)
         while length:
@@ -205,7 +216,7 @@ class BundleParts:
             length -= len(data)
 
     def read(self, start: int, length: int) -> bytes:
-        """As `blocks`, in one piece."""
+        """Return what `blocks` yields in one piece."""
         return b"".join(self.blocks(start, length))
 
     def _file(self, number: int) -> BinaryIO:
@@ -216,7 +227,7 @@ class BundleParts:
 
 
 class _BlockReader:
-    """Blocks of any size, taken by the byte."""
+    """Reader of byte counts from blocks of any size."""
 
     def __init__(self, blocks: Iterable[bytes]) -> None:
         self._blocks = iter(blocks)
@@ -258,7 +269,10 @@ def _write_part(
 
 
 def _remove_unfinished(path: Path) -> None:
-    """Parts that a bundle of this name had begun when it was stopped: of one with more parts they stayed."""
+    """Delete the unfinished parts of an interrupted write under this name.
+
+    Otherwise those of a bundle with more parts would stay.
+    """
     begun = re.compile(rf"{re.escape(path.name)}(\.\d+)?{re.escape(_UNFINISHED_SUFFIX)}")
     if path.parent.is_dir():
         for one in list(path.parent.iterdir()):
@@ -267,7 +281,7 @@ def _remove_unfinished(path: Path) -> None:
 
 
 def _remove_older(path: Path, count: int) -> None:
-    """Parts of an older, longer bundle of this name."""
+    """Delete the parts of an older, longer bundle of this name."""
     number = count + 1
     while (older := locate_part(path, number)).exists():
         older.unlink()
@@ -275,7 +289,7 @@ def _remove_older(path: Path, count: int) -> None:
 
 
 def _is_complete(path: Path, bundle_id: str, number: int, count: int, size: int) -> bool:
-    """Whether a part of this bundle is there, as it would be written now."""
+    """Return True if a part of this bundle exists as it would be written now."""
     try:
         with BufferedReader(open_regular(path)) as file:
             head = decode_part_header(file.read(PART_HEADER_BYTES), path)
@@ -287,7 +301,7 @@ def _is_complete(path: Path, bundle_id: str, number: int, count: int, size: int)
 
 
 def _verify_part(path: Path, number: int, first: PartHeader | None) -> PartHeader:
-    """The head of part `number`, whose payload is whole; of the same bundle as the first."""
+    """Return the header of part `number`, verified whole and of the same bundle."""
     with BufferedReader(open_regular(path)) as file:
         head = decode_part_header(file.read(PART_HEADER_BYTES), path)
         if first is None and head.number != 1:
@@ -317,7 +331,7 @@ def _verify_part(path: Path, number: int, first: PartHeader | None) -> PartHeade
 
 
 def _matches_payload(file: BinaryIO, head: PartHeader) -> bool:
-    """Whether what follows is the payload that the head names, and nothing more."""
+    """Return True if the rest of `file` is exactly the payload that `head` names."""
     digest, size = hashlib.sha256(), 0
     while data := file.read(_BLOCK):
         digest.update(data)

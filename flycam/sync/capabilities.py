@@ -1,5 +1,7 @@
-"""What a box or a server says over a line that it keeps to, or answers; one of before says less, and is told
-and asked less."""
+"""Capabilities that nodes announce to each other.
+
+An older peer announces fewer and is sent and asked less.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,15 @@ MASKS, WITHDRAWALS, HEADS, RECORD_CHANGES = "masks", "withdrawals", "heads", "re
 CAPABILITIES = (MASKS, WITHDRAWALS, HEADS, RECORD_CHANGES)
 
 CAPABILITIES_QUERY = f"knows={MASKS}&also={WITHDRAWALS}"
-"""What is kept to, in an address: a server of before reads the first alone, and as one word."""
+"""Capabilities in a URL; an older server reads only the first parameter, and as one word."""
 
 
 def parse_capabilities(values: Mapping[str, Any]) -> frozenset[str]:
-    """What who said this keeps to."""
+    """Return the capabilities that a peer's message announces."""
     known = values.get("knows")
     return frozenset(one for one in CAPABILITIES if isinstance(known, list) and one in known)
 
 
 def parse_capabilities_query(capabilities: str, further: str) -> frozenset[str]:
-    """As `CAPABILITIES_QUERY` says it."""
+    """Return the capabilities that the parameters of `CAPABILITIES_QUERY` announce."""
     return frozenset(CAPABILITIES) & {capabilities, further}

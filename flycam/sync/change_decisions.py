@@ -1,4 +1,4 @@
-"""Decisions on changes: which lines of a history others are told, and those of two boxes joined. Pure."""
+"""Review histories of changes: versions to share, and two nodes' merged. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from flycam.frame.change import ChangeAction, ChangeStatus
 
 
 def select_confirmed_lines(history: Sequence[ChangeVersion]) -> list[ChangeVersion]:
-    """The lines of a change's history by which it was confirmed, and that by which it was so no longer,
-    without its note: what a viewer sees of it, at one time or another. A note that somebody else wrote before
-    it was confirmed goes under their name."""
+    """Return the versions of a change by which it was confirmed or ceased to be.
+
+    That is what a viewer sees of it over time. The version that ends a confirmation comes without its
+    note. A note that another analyst wrote before the confirmation is quoted under their name.
+    """
     found: list[ChangeVersion] = []
     was_confirmed = False
     for number, line in enumerate(history, 1):
@@ -29,7 +31,7 @@ def select_confirmed_lines(history: Sequence[ChangeVersion]) -> list[ChangeVersi
 def _attribute_note(
     line: ChangeVersion, until: Sequence[ChangeVersion], shared_lines: Sequence[ChangeVersion]
 ) -> ChangeVersion:
-    """The line, its note under the name of whoever wrote that where the line that did is not told so."""
+    """Return the version, its note quoted under its writer unless shared as theirs."""
     pile = select_effective_versions(until)
     writer = find_note_version(pile) if pile else line
     is_told = any((one.step_id, one.note) == (writer.step_id, line.note) for one in [*shared_lines, line])
@@ -39,9 +41,10 @@ def _attribute_note(
 def merge_change_histories(
     histories: Mapping[str, Sequence[ChangeVersion]], received: Sequence[ChangeVersion]
 ) -> tuple[list[ChangeVersion], list[str]]:
-    """(lines to add behind the histories here, changes whose decision here holds). Pure.
+    """Return (versions to append here, changes whose decision here holds).
 
-    histories: what is here, by change; came: all that a server says of the same event, whole each time.
+    histories  versions here, by change
+    received   all versions that a server sends of the same event, complete each time
     """
     there = {(line.change_id, line.step_id) for line in received}
     known = {(line.change_id, line.step_id) for lines in histories.values() for line in lines}

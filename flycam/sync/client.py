@@ -1,7 +1,7 @@
-"""The giving end of a line: one round of asking what a peer lacks and sending it, step by step.
+"""The sending side of a connection: a peer is asked what it lacks, and sent that.
 
-Nothing is kept on this side: the peer's cursor says where to go on. A step that was cut goes on at the byte
-that the peer says; one whose answer was lost is answered again.
+No state is kept on this side: the peer's cursor tells where to continue. An interrupted step resumes at the
+byte offset that the peer returns; one whose answer was lost is answered again.
 """
 
 from __future__ import annotations
@@ -37,25 +37,33 @@ from flycam.sync.transfer import REQUEST_OVERHEAD_BYTES, SyncReport, TransferLim
 
 _STEPS = "/api/sync/steps"
 _FIRST_BYTES, _LEAST_BYTES, _MOST_BYTES = 48 << 10, 16 << 10, 8 << 20
-_STEP_DURATION_S = 8.0  # so much of the line in one step: a round trip to a satellite is little of it
+# the duration of a step: a satellite round trip is a small part of it
+_STEP_DURATION_S = 8.0
 _BLOCK = 4 << 10
 _MIN_RESUMABLE_BYTES = 256 << 10
 _INVENTORY_TTL_S = 3600.0
-"""So long the peer's word on terrain and photos is taken: a flight in the air has more with each round."""
+"""How long the peer's answer about terrain and photos is used: a live flight has more with each round."""
 _MAX_DELTAS_REFUSED = 2
-"""One may be to records that rotted there; a peer that makes others of changes gets whole records."""
+"""The first may be due to records corrupted at the peer; after a second refusal, to a peer whose deltas
+expand differently, whole records are sent.
+"""
 _DONE, _CONFLICT, _FULL = 200, 409, 507
-_RESTART_CODES = ("RecordsMissing", "Refused")  # the second of a server of before
+# "Refused" comes from older servers
+_RESTART_CODES = ("RecordsMissing", "Refused")
 
 
 class _StepInterrupted(Exception):
-    """Why the rest of a step is not sent: "budget", or "" where something goes first that needs less room."""
+    """Interruption of a step: "budget", or "" where something smaller goes first."""
 
 
 class Sender:
-    """Sends what a house knows to one peer, within limits; goes_on: whether rounds go on with what is new;
-    back: what comes from the peer meanwhile. The peer's first look is not held up by it: it takes turns with
-    tiles. passed_over: told each key that is lost or damaged here, once."""
+    """Sender of a node's records and objects to one peer, within transfer limits.
+
+    goes_on      whether rounds go on with new data
+    back         channel for what comes from the peer meanwhile; it takes turns with tiles, so that the
+                 peer's first previews are not delayed
+    passed_over  called once with each key that is lost or damaged here
+    """
 
     def __init__(
         self,
@@ -85,15 +93,16 @@ class Sender:
         self._changes_refused = 0
         self._later = DeferredInventory()
         self._queried_s = 0.0
-        self._round_bytes = 0  # of tiles and photos sent since it was asked
+        # of tiles and photos sent since the peer was queried
+        self._round_bytes = 0
         self.sent = SyncReport()
 
     def run_round(self) -> None:
-        """All that the peer lacks as of now; what came of it is in `sent`.
+        """Send all that the peer lacks as of now; the result is in `sent`.
 
-        Raises AccessDenied (token), InputUnusable (another version), StoreConflict (two boxes of one name, or
-        one that went back), PeerUnavailable when the line stays dead or the peer gets no further; run again:
-        it goes on.
+        Raises AccessDenied (token), InputUnusable (another version), StoreConflict (two nodes of one
+        name, or one that was restored to an older state), PeerUnavailable when the connection stays dead
+        or the peer makes no progress; run again: it continues.
         """
         in_vain = Backoff()
         while not self._run_round():
@@ -102,12 +111,18 @@ class Sender:
             self._sleep(max(in_vain.pause_s, MIN_BUSY_PAUSE_S))
 
     def has_local_changes(self) -> bool:
-        """Whether there is something new here since the last round began; nobody is asked."""
+        """Check whether there is anything new here since the last round began.
+
+        No request is made.
+        """
         return self._news.has_any()
 
     def _run_round(self) -> bool:
-        """False where it has to be asked anew: the peer has let go of what a step counted on, the log moved
-        on while it was sent and a tile was collected, or there is news here that goes first."""
+        """Run a round; False if the peer has to be queried again.
+
+        That is so when the peer has dropped what a step relied on, when the log advanced meanwhile and a
+        tile was collected, or when urgent changes here go first.
+        """
         self._news.begin()
         has_tiles = not self._limits.metered
         has_originals = self._limits.originals and has_tiles
@@ -156,7 +171,8 @@ class Sender:
         has_more = self._back is not None
         while self._back is not None and has_more:
             has_more = self._back.fetch_some(self._target(), self.sent)
-            if self._news.has_urgent():  # what was withdrawn there is to go up from here
+            # withdrawals that arrived from the peer have to be applied to what is sent
+            if self._news.has_urgent():
                 return False
         if self._later.is_truncated:
             self.sent.ended_by = "budget"
@@ -167,7 +183,7 @@ class Sender:
         return True
 
     def _query_missing(self, giver: StepPlanner) -> MissingObjects:
-        """What the peer says that it lacks; about terrain and photos it is asked when they are due."""
+        """Return what the peer lacks; terrain and photos are asked about when due."""
         question, peer = giver.build_query(), self.sent.peer
         said = self._query(question)
         if self.sent.peer != peer or self._clock_s() - self._queried_s > _INVENTORY_TTL_S:
@@ -184,7 +200,7 @@ class Sender:
     def _query_missing_heads(
         self, giver: StepPlanner, mosaic_id: str, heads: Sequence[str]
     ) -> Collection[str]:
-        """As the peer says; without room in the budget to ask, all of them."""
+        """Return the heads that the peer lacks; all of them without budget to ask."""
         question = giver.build_heads_query(mosaic_id, heads)
         if self._is_budget_spent(len(to_request_body(question))):
             return heads
@@ -194,8 +210,10 @@ class Sender:
         return parse_missing_objects(self._query(question), self._line.url)
 
     def _note_left(self, tile_bytes: int) -> int:
-        """Put down how much is left; how much was known to be lacking in this round. tile_bytes: of tiles
-        that the peer lacked as it began."""
+        """Record the bytes that are left; return those known to be lacking in this round.
+
+        tile_bytes  bytes of tiles that the peer lacked as the round began
+        """
         lacking = tile_bytes + self._later.missing_bytes
         self.sent.left_bytes = max(lacking - self._round_bytes, 0) + self._later.unqueried_bytes
         return lacking
@@ -230,8 +248,10 @@ class Sender:
         return said
 
     def _send(self, step: SyncStep) -> dict[str, Any] | None:
-        """A step until it is taken in; the peer's answer. None where it has to be asked anew, or the budget
-        is used up."""
+        """Send a step until it is imported and return the peer's answer.
+
+        None if the peer has to be queried again, or the budget is used up.
+        """
         began, bytes_before = self._clock_s(), self.sent.sent_bytes
         tries, is_full = 0, False
         turned_away = Backoff()
@@ -256,7 +276,8 @@ class Sender:
                     "HEAD", f"{_STEPS}/{step.sha256}", Upload_Length=str(step.size_bytes)
                 )
                 if reply.status != _DONE or "Upload-Offset" not in reply.headers:
-                    return reply  # what came there is not known, and from byte 0 it would go
+                    # how much arrived is unknown, and sending would start again at byte 0
+                    return reply
                 at = int(reply.headers["Upload-Offset"])
             return self._send_part(step, at)
 
@@ -290,7 +311,10 @@ class Sender:
         return dict(reply.json)
 
     def _send_part(self, step: SyncStep, at: int) -> PeerResponse:
-        """A step from a byte on, or as much of it as the budget holds. Raises _StepEnds."""
+        """Send a step from byte `at`, as far as the budget allows.
+
+        Raises _StepInterrupted.
+        """
         rest = max(step.size_bytes - at, 0)
         some = min(rest, self._budget_left - REQUEST_OVERHEAD_BYTES)
         if some < rest and (some <= 0 or not self._goes_in_parts(step)):
@@ -310,20 +334,24 @@ class Sender:
         return reply
 
     def _needs_restart(self, reply: PeerResponse) -> bool:
-        """Whether a conflict is that the peer is to be asked anew; raises where no asking helps."""
-        if "Upload-Offset" in reply.headers:  # elsewhere
+        """Return True if a conflict is resolved by querying again.
+
+        Raises if that does not help. With an upload offset the step resumes at another byte instead.
+        """
+        if "Upload-Offset" in reply.headers:
             return False
         error = reply.json.get("error") if isinstance(reply.json, dict) else None
         if error in _RESTART_CODES:
             return True
         if error == "StoreConflict":
             raise StoreConflict(self._line.get_error_message(reply))
-        if error not in (None, "FlightBusy"):  # asking again mends nothing
+        # querying again would not help
+        if error not in (None, "FlightBusy"):
             raise InputUnusable(self._line.get_error_message(reply))
         return False
 
     def _wait_for_flycam(self, reply: PeerResponse, no_flycam: Backoff) -> None:
-        """Wait after an answer that is no flycam's, until it came too often."""
+        """Wait after an answer that is not flycam's; raise after too many."""
         if no_flycam.note_refusal("no flycam") > MAX_REFUSALS:
             raise build_not_flycam_error(self._line.url)
         self._line.report_wait(self._line.get_error_message(reply))
@@ -348,7 +376,7 @@ class Sender:
             self.sent.conflicts[one["flight_id"]] = one
 
     def _target(self) -> int:
-        """About how many bytes a step is to have."""
+        """Return the approximate size of the next step, bytes."""
         limits = self._limits
         most = self._step_bytes
         if limits.rate_bytes_s is not None:
@@ -356,19 +384,24 @@ class Sender:
         return min(most, self._step_budget)
 
     def _goes_in_parts(self, step: SyncStep) -> bool:
-        """Whether a part of a step helps: where the next run, which asks for what the peer has by then, makes
-        the same one and goes on with it. So the smallest budget gets on."""
+        """Return True if sending only a part of a step makes progress.
+
+        That is so where the next run, which queries the peer again, builds the same step and resumes
+        it. Thus even the smallest budget makes progress.
+        """
         return not self.sent.steps or all(one.kind is ObjectKind.ORIGINAL for one in step.manifest.items)
 
     @property
     def _budget_left(self) -> int:
-        """Bytes that are left of the budget."""
+        """Remaining bytes of the budget."""
         return compute_budget_left(self._limits, self.sent)
 
     @property
     def _step_budget(self) -> int:
-        """What a step may have of that, beside its requests and its manifest. The first of a run knows no
-        budget: it may go in parts."""
+        """Remaining budget for a step without its requests and manifest, bytes.
+
+        The first step of a run has no limit: it may go in parts.
+        """
         if not self.sent.steps:
             return sys.maxsize
         return max((self._budget_left - 2 * REQUEST_OVERHEAD_BYTES) * 7 // 8, 1)
@@ -377,7 +410,7 @@ class Sender:
         return more + REQUEST_OVERHEAD_BYTES > self._budget_left
 
     def _throttle(self, blocks: Iterable[bytes], most: int) -> Iterator[bytes]:
-        """The first `most` bytes, no faster than the rate; counted as they are handed on."""
+        """Yield the first `most` bytes no faster than the rate limit, counted as sent."""
         rate = self._limits.rate_bytes_s
         for block in blocks:
             for start in range(0, len(block), _BLOCK):
@@ -395,6 +428,9 @@ class Sender:
 
 
 def _next_bytes(bytes_s: float) -> int:
-    """As much as the line carries in _STEP_S, as a power of two, so that runs cut alike."""
+    """Return what the connection carries in `_STEP_DURATION_S`, bytes.
+
+    A power of two, so that runs build the same steps.
+    """
     most = min(max(int(bytes_s * _STEP_DURATION_S), _LEAST_BYTES), _MOST_BYTES)
     return 1 << (most.bit_length() - 1)

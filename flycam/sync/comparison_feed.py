@@ -1,6 +1,6 @@
-"""What a server tells boxes of ground that was compared: only where it tells all that was found on it.
+"""Comparisons that a server shares: those whose changes are all shared too.
 
-Otherwise a box would read "nothing found" where an analyst has yet to decide, or where what was found is
+Otherwise a node would read "nothing found" where an analyst has yet to decide, or where a change is
 withheld from it.
 """
 
@@ -17,7 +17,10 @@ from flycam.sync.node import Node
 def list_shared_comparisons(
     node: Node, event_id: str, shared_change_ids: Collection[str], access_policy: AccessPolicy
 ) -> Iterator[Comparison]:
-    """Comparisons of an event, the first first. told: ids of changes that are told as they stand."""
+    """Yield the comparisons of an event that the account may see, oldest first.
+
+    shared_change_ids  ids of changes that are sent in their current version
+    """
     standing = node.catalog.changes.current(event_id, statuses=POSITIVE_STATUSES)
     untold = {line.pair for line in standing if line.change_id not in shared_change_ids}
     for one in node.catalog.comparisons.list_for_event(event_id):

@@ -1,11 +1,10 @@
-"""How a flight is told of that stays by itself."""
+"""Report of a flight that cannot be merged."""
 
 from __future__ import annotations
 
 
 def describe_conflict(flight_id: str, name: str, sentence: str, sentence_vi: str) -> dict[str, str]:
-    """A flight of which something is not handed on or joined, and why, as answers over lines and commands
-    have it."""
+    """Return a flight that is not sent or merged, and why, for answers and commands."""
     return {
         "flight_id": flight_id,
         "name": name,

@@ -1,4 +1,4 @@
-"""What another box compressed, inflated: a bomb is refused before a byte of it is."""
+"""Bounded decompression of other nodes' data: a zip bomb is not expanded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flycam.frame.payload_decoding import decompress_zstd
 
 
 def read_decompressed_size(data: bytes) -> int:
-    """How large it is before compression, by what it says itself; 0 if it does not."""
+    """Return the decompressed size that the frame header states; 0 if it states none."""
     try:
         return max(0, zstandard.frame_content_size(data))
     except zstandard.ZstdError:
@@ -16,8 +16,11 @@ def read_decompressed_size(data: bytes) -> int:
 
 
 def decompress_bounded(data: bytes, max_bytes: int) -> bytes:
-    """The bytes before compression. ValueError where they would be more than `max_bytes`, or it does not say
-    how many; ZstdError for what is damaged."""
+    """Decompress `data`.
+
+    ValueError if the result would be larger than `max_bytes` or its size is not stated; ZstdError for
+    damage.
+    """
     size = read_decompressed_size(data)
     if not 0 < size <= max_bytes:
         raise ValueError(f"{size} bytes")

@@ -1,8 +1,8 @@
-"""Tiles of a log that the peer has already, and did not get from it: they do not go over the line again.
+"""Deduplication of tiles that the peer already has from elsewhere.
 
-A box that read the province's stick, or another box's, has their flights in logs of its own; a province may
-have laid the same card, or have folded a flight without what it withdrew. It is asked when they are due: what
-the peer gave once it may have lost since, with an older backup put back.
+A node that read the server's bundle, or another node's, has their flights in logs of its own; a server
+may have orthorectified the same memory card, or have rebuilt a flight without withdrawn frames. The peer
+is asked when the tiles are due: what it once sent it may have lost since, restored from an older backup.
 """
 
 from __future__ import annotations
@@ -14,22 +14,24 @@ from flycam.sync.log_tail import LogTail
 from flycam.sync.node import Node
 
 HEAD_DIGITS = 16
-"""Of a content hash, which holds the tile's address too."""
+"""Digits of a content hash, which covers the tile's address too."""
 
 _MAX_HEADS_PER_QUERY = 1000
 
 MissingHeadsQuery = Callable[[str, Sequence[str]], Collection[str]]
-"""Of these heads (HEAD_DIGITS digits of their content hashes) of a live mosaic those that a peer has not."""
+"""Of these heads of a live mosaic (HEAD_DIGITS digits of content hashes) return those that a peer lacks."""
 
 
 def assume_all_missing(_mosaic_id: str, heads: Sequence[str]) -> Collection[str]:
-    """A peer that is not asked."""
+    """Return all heads, for a peer that is not asked."""
     return heads
 
 
 def drop_known_tiles(log: LogTail, missing: MissingHeadsQuery, *, views: bool = False) -> list[TileRecord]:
-    """Take out of a log what the peer has, views too where they are still to go; the base tiles taken out. It
-    is asked once."""
+    """Remove the tiles that the peer has from a log; return the base tiles removed.
+
+    Overview tiles too if `views`, where they are still to be sent. The peer is asked once.
+    """
     if log.is_queried:
         return []
     log.is_queried = True
@@ -45,6 +47,6 @@ def drop_known_tiles(log: LogTail, missing: MissingHeadsQuery, *, views: bool = 
 
 
 def find_missing_heads(node: Node, mosaic_id: str, wanted_heads: Iterable[str]) -> list[str]:
-    """Which of these heads are not those of the mosaic here: the peer's side of `drop_known_tiles`."""
+    """Return the heads that the mosaic here lacks: `drop_known_tiles` at the peer."""
     here = {head.content_hash[:HEAD_DIGITS] for head in node.catalog.tiles.heads(mosaic_id, 0)}
     return [one for one in wanted_heads if one not in here]

@@ -1,6 +1,6 @@
-"""Terrain and photos that go over a line: whether the peer lacks them, asked some at a time when due.
+"""Inventory of terrain and photos that the peer lacks, queried when they are due.
 
-A question about thousands is some hundred kilobytes: asked first, it held up all that goes before.
+A query about thousands is some hundred kilobytes: asked first, it would delay everything sent before.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ InventoryQuery = Callable[[Mapping[str, object]], MissingObjects]
 
 
 class DeferredInventory:
-    """What a peer said of terrain and of photos, for as long as its word is taken."""
+    """Peer's answers about terrain and photos, for as long as they are used."""
 
     def __init__(self) -> None:
         self._kinds = {kind: _KindInventory(kind) for kind in INVENTORY_KEYS}
 
     def begin(self, giver: StepPlanner) -> None:
-        """Go on with what there is to give now."""
+        """Continue with what there is to send now."""
         for one in self._kinds.values():
             one.begin(giver)
 
@@ -36,37 +36,43 @@ class DeferredInventory:
         ask: InventoryQuery,
         is_spent: Callable[[int], bool],
     ) -> MissingObjects:
-        """What is lacking with what there is to be asked for, which is when it is read; once about each.
+        """Return `lacking` with terrain and photos that query the peer as they are read.
 
-        question  as it was asked about all else; is_spent: whether so many bytes are more than the budget has
+        Each name is asked about once.
+
+        question  the query that was sent about everything else
+        is_spent  whether so many bytes exceed the budget
         """
         terrain, photos = (one.query_missing(giver, question, ask, is_spent) for one in self._kinds.values())
         return replace(lacking, terrain=terrain, originals=photos)
 
     @property
     def missing_bytes(self) -> int:
-        """Bytes of photos that the peer is known to have lacked and that were not sent by then."""
+        """Bytes of photos known to be lacking at the peer and not sent before `begin`."""
         return sum(one.missing_bytes for one in self._kinds.values())
 
     @property
     def unqueried_bytes(self) -> int:
-        """Bytes of photos that it was not asked about."""
+        """Bytes of photos that the peer was not asked about."""
         return sum(one.unqueried_bytes for one in self._kinds.values())
 
     @property
     def is_truncated(self) -> bool:
-        """Whether there was no budget to ask about the rest."""
+        """Check whether the budget ended before the whole inventory was queried."""
         return any(one.is_truncated for one in self._kinds.values())
 
     def note_sent(self, items: Iterable[ManifestItem]) -> None:
-        """The peer has them now."""
+        """Mark these items as present at the peer."""
         for item in items:
             if item.kind in self._kinds:
                 self._kinds[item.kind].is_missing[item.name] = False
 
 
 class _KindInventory:
-    """One kind. is_lacking: by name, of those that the peer was asked about."""
+    """Inventory of one kind.
+
+    is_missing  by name, of those that the peer was asked about
+    """
 
     def __init__(self, kind: ObjectKind) -> None:
         self._kind = kind
@@ -103,5 +109,5 @@ class _KindInventory:
 
 
 def to_request_body(question: Mapping[str, Any]) -> bytes:
-    """A question as it goes over the line."""
+    """Encode a query as a request body."""
     return json.dumps(question, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""Records that came as a change, made whole again, so that whoever reads an exchange knows of no changes."""
+"""Expansion of record deltas, so that the import handles whole records only."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from flycam.sync.record_delta import apply_record_delta
 from flycam.sync.source import ExchangeSource, iterate_objects, read_object
 
 _MAX_DELTA_BYTES = 1 << 26
-"""Of one change, compressed."""
+"""Of one delta, compressed."""
 
 
 def expand_deltas(
     node: Node, source: ExchangeSource, manifest: ExchangeManifest, start: int
 ) -> tuple[ExchangeSource, ExchangeManifest]:
-    """An exchange whose first object begins at `start`, and its bytes, with records where there were changes.
+    """Return an exchange and its bytes with whole records in place of deltas.
 
-    Raises RecordsMissing where the records that one is a change to are not here, or where it makes others
-    than its giver's (another version of the compression): then they have to come whole. SourceUnreadable for
-    bytes that are not what the manifest says, or no change.
+    `start` is the offset of the first object. Raises RecordsMissing where the base records of a delta are
+    not here, or where it expands to other records than the sender's (another version of the compression):
+    then they have to be sent whole. SourceUnreadable for bytes that do not match the manifest or are not
+    a delta.
     """
     if all(item.kind is not ObjectKind.CHANGE for item in manifest.items):
         return source, manifest
@@ -44,7 +45,10 @@ def expand_deltas(
 
 
 def read_previous_records(node: Node, box: str, sha256: str) -> bytes:
-    """Records of a box that came before; damaged ones go, so that they are asked for. RecordsMissing."""
+    """Return records that a node sent before; RecordsMissing.
+
+    Damaged ones are deleted, so that they are requested again.
+    """
     key = keys.format_peer_records_key(box, sha256)
     try:
         data = node.store.get(key)
@@ -67,7 +71,7 @@ def _expand_records(node: Node, source: ExchangeSource, box: str, item: Manifest
 
 
 class _ExpandedSource:
-    """The bytes of an exchange object by object, some of them others than came. path: as of what came."""
+    """Bytes of an exchange by object, some replaced; path: the source's."""
 
     def __init__(self, source: ExchangeSource, start: int) -> None:
         self._source, self._end = source, start
@@ -76,7 +80,7 @@ class _ExpandedSource:
         self.path = source.path
 
     def add(self, at: int, size_bytes: int, instead: bytes | None = None) -> None:
-        """The next object: as it came, at `at`, or what is there instead of it."""
+        """Append an object: the source's bytes at `at`, or `instead`."""
         self._begins.append(self._end)
         self._objects.append((at, instead))
         self._end += size_bytes
@@ -85,7 +89,7 @@ class _ExpandedSource:
         return b"".join(self.blocks(start, length))
 
     def blocks(self, start: int, length: int) -> Iterator[bytes]:
-        """Of one object."""
+        """Yield bytes within one object."""
         number = bisect_right(self._begins, start) - 1
         at, instead = self._objects[number]
         within = start - self._begins[number]

@@ -1,6 +1,6 @@
-"""An exchange read, whatever brought it: every object verified, kept, then taken in.
+"""Import of an exchange, from a connection or a bundle.
 
-every object verified -> where each flight belongs here -> objects kept -> `taking.merge_exchange`
+every object verified -> each flight matched here -> objects stored -> `exchange_merge.merge_exchange`
 """
 
 from __future__ import annotations
@@ -44,14 +44,15 @@ from flycam.sync.placement_map import map_frame_placements
 from flycam.sync.source import ExchangeSource, build_hash_mismatch_error, iterate_objects, read_object
 from flycam.sync.unreadable_records import UnreadableFlight, describe_unreadable_records
 
-_MAX_INFLATED_BYTES = 1 << 30  # records of all flights, which are in memory together
+# records of all flights, which are in memory together
+_MAX_INFLATED_BYTES = 1 << 30
 _MAX_BYTES = {
     ObjectKind.RECORDS: 1 << 26,
     ObjectKind.VIEW: 1 << 20,
     ObjectKind.TILE: 32 << 20,
     ObjectKind.TERRAIN: 320 << 20,
 }
-"""The largest object that is read in one piece; no other kind is: changes were made whole before."""
+"""The largest object that is read in one piece; no other kind is: deltas were expanded before."""
 
 ImportProgress = Callable[[str, int, int], None]
 """Stage, how much of it is done, of how much."""
@@ -67,12 +68,15 @@ def import_exchange(
     *,
     account: str = "",
 ) -> ApplyReport:
-    """Take in an exchange whose first object begins at `start`; all is verified before anything is written.
+    """Import an exchange, verified before anything is written.
 
-    account  that brought it over a line, for the audit log; "" for a stick
-    Raises as `require_importable` and `merge_exchange` do, and SourceUnreadable for an object that is not
-    what the manifest says, RecordsMissing for records that are said to be known here and are not, DiskFull
-    before what is kept for the catalogue would be taken.
+    `start` is the offset of its first object.
+
+    account  that sent it over a connection, for the audit log; "" for a bundle
+
+    Raises as `require_importable` and `merge_exchange` do, and SourceUnreadable for an object that does
+    not match the manifest, RecordsMissing for records that the sender assumes here and that are not,
+    DiskFull before the space reserved for the catalogue would be used.
     """
     known = list(_read_known_records(node, manifest))
     verified = _verify_exchange(source, manifest, start, progress)
@@ -95,16 +99,20 @@ def import_exchange(
 
 
 def _read_known_records(node: Node, manifest: ExchangeManifest) -> Iterator[FlightRecords]:
-    """Records that came before. RecordsMissing."""
+    """Yield the records that were sent before. RecordsMissing."""
     for sha256 in manifest.known_records:
         yield decode_flight_records(read_previous_records(node, manifest.box, sha256), manifest.box)
 
 
 @dataclass(frozen=True, slots=True)
 class _VerifiedExchange:
-    """What an exchange holds that is needed in memory. inflated: bytes of each flight's records; epochs: of
-    the tiles that come, by mosaic there; views: early views, by mosaic there; unread: flights whose records
-    do not read."""
+    """Contents of an exchange that are needed in memory.
+
+    record_sizes  decompressed bytes of each flight's records
+    epochs        of the received tiles, by the peer's mosaic id
+    views         previews, by the peer's mosaic id
+    unreadable    flights whose records do not read
+    """
 
     records: list[FlightRecords] = field(default_factory=list)
     record_sizes: list[int] = field(default_factory=list)
@@ -116,7 +124,7 @@ class _VerifiedExchange:
 def _verify_exchange(
     source: ExchangeSource, manifest: ExchangeManifest, start: int, progress: ImportProgress
 ) -> _VerifiedExchange:
-    """Every object read once and held against its hash, records, tiles and terrain opened."""
+    """Read every object once, check its hash, and decode records, tiles and terrain."""
     verified = _VerifiedExchange()
     for done, (item, at) in enumerate(iterate_objects(manifest, start), start=1):
         if item.kind is ObjectKind.ORIGINAL:
@@ -131,7 +139,7 @@ def _verify_exchange(
 def _decode_object(
     path: Path, box: str, item: ManifestItem, data: bytes, verified: _VerifiedExchange
 ) -> None:
-    """Enter what an object says; each must be what its name says."""
+    """Add an object's contents to `verified`; each must match its name."""
     try:
         if item.kind is ObjectKind.RECORDS:
             verified.record_sizes.append(read_decompressed_size(data))
@@ -160,9 +168,10 @@ def _decode_object(
 def _select_mosaics(
     node: Node, manifest: ExchangeManifest, homes: Iterable[FlightMatch | FlightConflict]
 ) -> dict[str, str]:
-    """The mosaics there that bring what is not here yet or what is in force here, and what each is here.
+    """Return the mosaics to import: the id here by the peer's id.
 
-    What is in force is put again, for it may be damaged here; what an older bundle holds was let go.
+    Those are the ones that are new or at the state imported here. The latter are stored again, for they
+    may be damaged here; what an older bundle holds was deleted since.
     """
     older = find_outdated_mosaics(node, manifest)
     belonging = {
@@ -174,7 +183,10 @@ def _select_mosaics(
 def _find_purged_originals(
     node: Node, manifest: ExchangeManifest, verified: _VerifiedExchange
 ) -> Collection[str]:
-    """Originals (SHA-256) that are not taken in: that they were let go is known here, or comes with them."""
+    """Return the originals (SHA-256) that are not stored because they were purged.
+
+    The purge is known here, or comes with them.
+    """
     come = [item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL]
     told = [line for one in verified.records for line in one.purges]
     return select_active_purges([*node.catalog.retention.list_for_originals(come), *told]).keys()
@@ -183,8 +195,11 @@ def _find_purged_originals(
 def _find_unreferenced_originals(
     node: Node, manifest: ExchangeManifest, records: Iterable[FlightRecords]
 ) -> frozenset[str]:
-    """Originals (SHA-256) that no record names, here or among what comes: nobody would ever look at them, and
-    nothing deletes them. Boxes of before send those of flights that stay apart."""
+    """Return the received originals (SHA-256) that no record here or received names.
+
+    They would never be used, and nothing would delete them. Older nodes send those of flights in
+    conflict.
+    """
     named = {frame.header.provenance.source_sha256 for one in records for frame in one.frames}
     come = {item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL} - named
     return frozenset(one for one in come if not node.catalog.retention.has_original(one))
@@ -200,10 +215,12 @@ def _store_objects(
     progress: ImportProgress,
     account: str,
 ) -> None:
-    """Objects into the store, looked at again, for the stick may have changed; the caller owes `flush` before
-    anything refers to them.
+    """Store the objects, verified again, for the bundle may have changed.
 
-    left_out  originals (SHA-256) that are not kept; account: as of `import_exchange`
+    The caller must `flush` before anything refers to them.
+
+    left_out  originals (SHA-256) that are not stored
+    account   as in `import_exchange`
     """
     for done, (item, at) in enumerate(iterate_objects(manifest, start), start=1):
         line = item.tile
@@ -211,6 +228,7 @@ def _store_objects(
             log = keys.derive_log_id(manifest.box, line.mosaic_id)
             data = _read_object(source, item, at)
             node.require_disk_space(item.size_bytes)
+            # stored even if the key exists: a power cut may have left it without its bytes
             put_peer_state(
                 node.store, log, line.seq, here[line.mosaic_id], line.tile_id, data, line.content_hash
             )
@@ -226,7 +244,7 @@ def _store_objects(
 
 
 def _is_stored(node: Node, key: str) -> bool:
-    """Whether an object is here, and stays through a power cut whoever put it."""
+    """Return True if an object is here, made durable if it was not."""
     if not node.store.exists(key):
         return False
     node.store.ensure_durable(key, durable=True)
@@ -234,8 +252,10 @@ def _is_stored(node: Node, key: str) -> bool:
 
 
 def _store_terrain(node: Node, item: ManifestItem, data: bytes, giver: str, account: str) -> None:
-    """Put a recorded terrain where none lies, or a damaged one. One that reads stays, for frames were laid on
-    its posts, which its id does not tell: the audit log says that others came under it.
+    """Store a recorded terrain unless a readable one is here.
+
+    A readable one stays, for frames were orthorectified on its heights, which its id does not cover: the
+    audit log notes that others came under it.
     """
     key = keys.format_terrain_key(item.name)
     here = node.store.get(key) if _is_stored(node, key) else b""
@@ -257,7 +277,10 @@ def _store_terrain(node: Node, item: ManifestItem, data: bytes, giver: str, acco
 def _store_placements(
     node: Node, manifest: ExchangeManifest, here: Mapping[str, str], verified: _VerifiedExchange
 ) -> None:
-    """How the giver had laid the frames in the tiles that came, beside them; the caller owes `flush`."""
+    """Store the sender's exterior orientations of the frames in the received tiles.
+
+    The caller must `flush`.
+    """
     for one in verified.records:
         for mosaic in one.mosaics:
             epochs = verified.epochs.get(mosaic.mosaic_id)
@@ -270,8 +293,12 @@ def _store_placements(
 
 
 def _store_original(node: Node, source: ExchangeSource, item: ManifestItem, at: int) -> None:
-    """An original under its SHA-256. Raises DiskFull, StorageFailed, SourceUnreadable."""
-    node.require_disk_space(2 * item.size_bytes)  # a copy of it for a moment
+    """Store an original under its SHA-256.
+
+    Raises DiskFull, StorageFailed, SourceUnreadable.
+    """
+    # twice, for the scratch file and the store hold it at the same time
+    node.require_disk_space(2 * item.size_bytes)
     folder = node.cache_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -292,12 +319,12 @@ def _store_original(node: Node, source: ExchangeSource, item: ManifestItem, at: 
 
 
 def _read_object(source: ExchangeSource, item: ManifestItem, at: int) -> bytes:
-    """An object's bytes. SourceUnreadable if they are others than the manifest says."""
+    """Return an object's bytes; SourceUnreadable if they do not match the manifest."""
     return read_object(source, item, at, _MAX_BYTES.get(item.kind, -1))
 
 
 def _read_original(source: ExchangeSource, item: ManifestItem, at: int) -> Iterator[bytes]:
-    """An original's bytes, some at a time. SourceUnreadable, at the end, if they are others than it says."""
+    """Yield an original's bytes; SourceUnreadable at the end if they do not match."""
     digest = hashlib.sha256()
     for data in source.blocks(at, item.size_bytes):
         digest.update(data)

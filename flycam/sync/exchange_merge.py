@@ -1,10 +1,10 @@
-"""The receiving side: a verified exchange into store, catalogue and log.
+"""The receiving side: a verified exchange merged into store, catalogue and log.
 
-    objects (nothing refers to them) -> for each flight, held for writing: records, withdrawals among them
-        -> states joined into heads -> what follows from them -> the cursors of its logs
+    objects (nothing refers to them) -> for each flight, locked: records, withdrawals among them
+        -> states merged into heads -> reactions to them -> the cursors of its logs
 
-Each step may be repeated, and what was begun shows nothing that is not right, so an exchange that is cut
-short is taken in whole by the next attempt.
+Each step may be repeated, and an unfinished one leaves nothing wrong visible, so an exchange that is cut
+short is completed by the next attempt.
 """
 
 from __future__ import annotations
@@ -41,35 +41,40 @@ from flycam.sync.unreadable_records import UnreadableFlight
 
 
 class ApplyHooks(Protocol):
-    """What only the recipes of this box can do; each is called while the flight is held for writing, and may
-    be called again."""
+    """Reactions that only this node's pipeline can provide.
+
+    Each is called while the flight is locked, and may be called again.
+    """
 
     def rebuild_tiles(self, mosaic: MosaicInfo, amendments: Amendments) -> Callable[[TileId], MosaicTile]:
-        """Gives the state of a base tile from the photos in this box's own store. Needed where a frame was
-        withdrawn or laid again: what these photos show under its pixels is nowhere else."""
+        """Return a function that rebuilds a base tile from this node's photos.
+
+        Needed where a frame was withdrawn or reprocessed: what these photos show under its pixels is
+        stored nowhere else.
+        """
 
     def on_withdrawn(self, flight: Flight) -> None:
-        """Let go what shows frames of this flight that are withdrawn by now, beside its tiles."""
+        """Delete what shows withdrawn frames of this flight, beside its tiles."""
 
     def on_arriving(self, flight: Flight) -> None:
-        """As `settled`, where more of this flight is to come at once: what is quick of it."""
+        """Do the quick part of `on_settled`, where more of this flight comes at once."""
 
     def on_settled(self, flight: Flight) -> None:
-        """Tiles and records of this flight changed: measure its communes, show the layers in use."""
+        """Measure the communes and show the layers of a flight that has changed."""
 
 
 PreviewImages = dict[str, dict[TileId, tuple[str, bytes]]]
-"""Early views by mosaic there and tile: the content hash of the tile there, the picture."""
+"""Previews by the peer's mosaic id and tile: the content hash of the peer's tile, the image."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApplyReport:
-    """What an exchange changed.
+    """Changes that an exchange made.
 
-    flights  ids here of those that it speaks of
-    lines    appended to tile logs here
-    conflicts  flights that could not be joined with what is here, or do not read, and why
-    unreferenced  originals (SHA-256) that no flight here names: they were passed over
+    flights       ids here of the flights in it
+    lines         appended to tile logs here
+    conflicts     flights that could not be merged with those here, or do not read, and why
+    unreferenced  originals (SHA-256) that no flight here names: they were skipped
     """
 
     flights: tuple[str, ...]
@@ -80,7 +85,7 @@ class ApplyReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _ReceivedTiles:
-    """Tiles that came for one mosaic here. log: whose; until: where it ends."""
+    """Tiles received for one mosaic here; log: the id of their log; until: its end."""
 
     log: str = ""
     until: int = 0
@@ -91,7 +96,7 @@ _NO_TILES = _ReceivedTiles()
 
 
 def find_log_advances(node: Node, manifest: ExchangeManifest) -> dict[str, PeerCursor]:
-    """Where each log ends that goes beyond what was taken in of it, by mosaic there."""
+    """Return the ends of logs beyond what was imported, by the peer's mosaic id."""
     known = read_peer_cursors(node.store, manifest.box)
     return {
         mosaic_id: PeerCursor(seq=stretch.until, digest=stretch.until_digest)
@@ -101,7 +106,7 @@ def find_log_advances(node: Node, manifest: ExchangeManifest) -> dict[str, PeerC
 
 
 def find_outdated_mosaics(node: Node, manifest: ExchangeManifest) -> frozenset[str]:
-    """The mosaics there of which more was taken in before than this exchange tells."""
+    """Return the peer's mosaics that were imported in a later state than this one."""
     known = read_peer_cursors(node.store, manifest.box)
     return frozenset(
         there for there, seq in manifest.until.items() if there in known and seq < known[there].seq
@@ -116,9 +121,12 @@ def merge_exchange(
     views: PreviewImages | None = None,
     account: str = "",
 ) -> ApplyReport:
-    """Records, states, early views and cursors of an exchange whose objects are in the store (`given.give`).
+    """Merge records, states, previews and cursors of an exchange with stored objects.
 
-    account  that brought it over a line, for the audit log; "" for a stick
+    The objects are stored by `exchange_import.import_exchange`.
+
+    account  that sent it over a connection, for the audit log; "" for a bundle
+
     Raises FlightBusy if a flight is being written here, StorageFailed; run again: it completes.
     """
     taking = _ExchangeMerge(node, manifest, hooks, views or {}, account)
@@ -134,15 +142,16 @@ def merge_exchange(
 
 
 def apply_withdrawals(node: Node, withdrawals: Sequence[Withdrawal], hooks: ApplyHooks, giver: str) -> int:
-    """Frames that a server withdrew, taken out here too; the log lines appended. Idempotent.
+    """Apply a server's withdrawals here and return the number of log lines appended.
 
-    Raises FlightBusy if a flight that holds one is being written here, StorageFailed.
+    Idempotent. Raises FlightBusy if a flight that holds one of the frames is being written here,
+    StorageFailed.
     """
     return _ExchangeMerge(node, ExchangeManifest(box=giver), hooks, {}, giver).apply_withdrawals(withdrawals)
 
 
 class _ExchangeMerge:
-    """One exchange being taken in. What was taken in before is asked anew for each flight that is held."""
+    """Merge of one exchange; cursors are read again for each locked flight."""
 
     def __init__(
         self, house: Node, manifest: ExchangeManifest, hands: ApplyHooks, views: PreviewImages, account: str
@@ -161,7 +170,7 @@ class _ExchangeMerge:
                 self._tiles.setdefault(item.tile.mosaic_id, set()).add(item.tile.tile_id)
 
     def merge_flight(self, home: FlightMatch) -> int:
-        """One flight's records, tiles and cursors; the log lines appended."""
+        """Merge one flight's records, tiles and cursors; return the log lines appended."""
         house = self._node
         with house.catalog.flights.lock(home.flight_id):
             _require_still_matched(house, home)
@@ -185,24 +194,30 @@ class _ExchangeMerge:
             elif lines or ahead:
                 self._hooks.on_settled(flight)
             for there, taken in ahead.items():
+                # last, so that an interrupted merge is repeated
                 advance_cursor(house.store, self._giver, there, taken)
                 self._known[keys.derive_log_id(self._giver, there)] = taken.seq
             self._delete_superseded(came)
         return lines
 
     def apply_foreign_withdrawals(self, one: FlightMatch | FlightConflict) -> int:
-        """Frames that these records withdraw and that lie in other flights here; the log lines appended."""
+        """Withdraw the frames of these records that other flights here contain.
+
+        Returns the number of log lines appended.
+        """
         withdrawals = one.records.withdrawals
         if isinstance(one, FlightMatch):
             return self._rebuild_without(withdrawals, but_in={one.flight_id})
-        record_withdrawals(
-            self._node, withdrawals, self._giver, self._account
-        )  # whatever holds them, or will
+        # recorded whichever flight holds these frames, now or later
+        record_withdrawals(self._node, withdrawals, self._giver, self._account)
         self._redact_elsewhere(one.records)
         return self._rebuild_without(withdrawals)
 
     def apply_withdrawals(self, withdrawals: Sequence[Withdrawal]) -> int:
-        """Frames withdrawn wherever they lie, or will lie, here; the log lines appended."""
+        """Withdraw frames from every flight here, present or future.
+
+        Returns the number of log lines appended.
+        """
         with ExitStack() as held:
             for flight_id in sorted(self._find_flights_holding(withdrawals)):
                 held.enter_context(self._node.catalog.flights.lock(flight_id))
@@ -227,7 +242,10 @@ class _ExchangeMerge:
         return lines
 
     def _redact_elsewhere(self, records: FlightRecords) -> None:
-        """Masks of a flight that stays apart hold on its photos in other flights here, and on its ground."""
+        """Apply a conflicting flight's redactions in other flights here.
+
+        They hold on its photos there, and on their ground.
+        """
         if not records.redactions:
             return
         house = self._node
@@ -238,8 +256,10 @@ class _ExchangeMerge:
                 self._hooks.on_arriving(house.catalog.flights.flight(flight_id))
 
     def _find_flight_advances(self, home: FlightMatch) -> dict[str, PeerCursor]:
-        """Which logs of a flight go beyond what was taken in: looked at while the flight is held, for another
-        process may have taken one in, and states it moved to must not be left out, nor the cursor moved back.
+        """Return the logs of a flight that go beyond what was imported.
+
+        Read while the flight is locked, for another process may have imported one: states it moved to
+        must not be left out, nor the cursor moved back.
         """
         self._known = read_cursors(self._node.store)
         ahead = find_log_advances(self._node, self._manifest)
@@ -253,9 +273,11 @@ class _ExchangeMerge:
         )
 
     def _merge_states(self, flight: Flight, came: Mapping[str, _ReceivedTiles]) -> int:
-        """States that came into the heads; where the epoch changed, all given before and this box's own too.
+        """Merge received states into the heads; return the number of log lines appended.
 
-        came  by mosaic here. Returns the log lines appended.
+        Where the epoch changed, all states imported before and this node's own are merged too.
+
+        came  by mosaic here
         """
         return sum(
             self._merge_mosaic(mosaic, came.get(mosaic.mosaic_id, _NO_TILES))
@@ -289,8 +311,10 @@ class _ExchangeMerge:
         )
 
     def _find_placeable_tiles(self, mosaic: MosaicInfo) -> set[TileId]:
-        """Base tiles here of photos that are here and whose ground came with this exchange: since its records
-        came they could not be laid."""
+        """Return base tiles of photos here whose terrain came with this exchange.
+
+        Without it they could not be orthorectified when their records came.
+        """
         if not self._grounds:
             return set()
         catalog, store = self._node.catalog, self._node.store
@@ -305,9 +329,10 @@ class _ExchangeMerge:
         return under.intersection(head.tile_id for head in heads)
 
     def _store_previews(self, flight: Flight, home: FlightMatch) -> int:
-        """Early views into parents whose children are still to come; the log lines appended.
+        """Merge previews into parents whose children are still to come.
 
-        None where something is withdrawn here that the giver does not know of: its views may show it.
+        Returns the number of log lines appended. None are merged where a withdrawal here is unknown to
+        the sender: its previews may show the frame.
         """
         house = self._node
         here = {one.frame_id for one in house.catalog.frames.withdrawals(flight.flight_id)}
@@ -333,7 +358,7 @@ class _ExchangeMerge:
         return lines
 
     def _delete_flight_previews(self, home: FlightMatch) -> int:
-        """Nothing of the views that the giver's logs gave of a flight is left; the tiles written."""
+        """Remove a flight's previews of the sender's logs; return the tiles written."""
         return sum(
             self._clear_mosaic_previews(home.mosaics[there], keys.derive_log_id(self._giver, there))
             for there in home.mosaics
@@ -344,7 +369,7 @@ class _ExchangeMerge:
         return any(one.frame_id not in known for one in home.records.withdrawals)
 
     def _clear_previews(self, flight_id: str) -> None:
-        """Nothing of any early view of a flight is left: it may show what is withdrawn now."""
+        """Remove every preview of a flight: it may show what is withdrawn now."""
         for mosaic in self._node.catalog.tiles.mosaics(flight_id):
             if mosaic.revision == 0:
                 self._clear_mosaic_previews(mosaic.mosaic_id, None)
@@ -357,7 +382,7 @@ class _ExchangeMerge:
         )
 
     def _delete_superseded(self, came: Mapping[str, _ReceivedTiles]) -> None:
-        """States that a later one of the same log stands for; only once the cursor says so."""
+        """Delete states superseded in the same log, only once the cursor is past them."""
         for mosaic_id, one in came.items():
             given = PeerTiles(self._node.store, mosaic_id, self._known)
             for tile_id in sorted(one.tile_ids):
@@ -365,7 +390,10 @@ class _ExchangeMerge:
 
 
 def _require_still_matched(node: Node, home: FlightMatch) -> None:
-    """An ingest may have made a flight of the same photos since the exchange was looked at."""
+    """Raise FlightBusy if the match has changed since the exchange was verified.
+
+    An ingest may have made a flight of the same photos meanwhile.
+    """
     now = match_flight(node.catalog, home.records)
     if isinstance(now, FlightConflict) or now.flight_id != home.flight_id:
         name = home.records.flight.name

@@ -1,8 +1,9 @@
-"""Which flight here another box's flight is.
+"""Matching of another node's flight with one here.
 
-On each box a photo lies in one flight. Two boxes that read one card at different times (half of it, all of
-it) made two flights of it; here they are one, as when a card is ingested again: the flight that holds one of
-the photos already. Where that cannot be, the flight stays apart: only its withdrawals come in.
+On each node a photo is in one flight. Two nodes that read one memory card at different times (half of
+it, all of it) made two flights of it; here they become one, as when a card is ingested again: the flight
+that holds one of the photos already. Where that is impossible, the flight is in conflict: only its
+withdrawals are imported.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ _MAX_NAMES_SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightMatch:
-    """A flight that is new here, or joins one that is.
+    """A flight that is new here, or is merged into one here.
 
-    records  as they are to be learnt here
-    mosaics  id here of each of its live mosaics, by the id there
+    records  under the flight's id here
+    mosaics  id here of each of its live mosaics, by the peer's id
     """
 
     records: FlightRecords
@@ -41,8 +42,10 @@ class FlightMatch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightConflict:
-    """A flight that cannot be joined with what is here, and why. records: as they came, but for the flight
-    here that its withdrawals are entered under, so that they travel on with it."""
+    """A flight that cannot be merged with what is here, and why.
+
+    records  as received, but withdrawals under the flight here, so that they travel on with it
+    """
 
     records: FlightRecords
     sentence: str
@@ -50,13 +53,13 @@ class FlightConflict:
 
     @property
     def summary(self) -> dict[str, str]:
-        """As answers and reports tell it."""
+        """The report of it for answers and commands."""
         flight = self.records.flight
         return describe_conflict(flight.flight_id, flight.name, self.sentence, self.sentence_vi)
 
 
 def match_flight(catalog: Catalog, received: FlightRecords) -> FlightMatch | FlightConflict:
-    """Where a flight belongs by what the catalogue holds now."""
+    """Return the flight here that a received one belongs to, or the conflict."""
     laid = [record.frame_id for record in received.frames if was_orthorectified(record)]
     holders = catalog.flights.find_by_frames(laid) | {received.flight.flight_id}
     here = [one for one in (find_flight_by_id(catalog, each) for each in sorted(holders)) if one is not None]
@@ -75,7 +78,10 @@ def match_flight(catalog: Catalog, received: FlightRecords) -> FlightMatch | Fli
 
 
 def find_flight_by_id(catalog: Catalog, flight_id: str) -> Flight | None:
-    """The flight of this id, None if there is none; another's name may look like it."""
+    """Return the flight with exactly this id, or None.
+
+    `catalog.flights.flight` also finds by name, and a name may look like an id.
+    """
     try:
         found = catalog.flights.flight(flight_id)
     except NotFound:
@@ -84,7 +90,10 @@ def find_flight_by_id(catalog: Catalog, flight_id: str) -> Flight | None:
 
 
 def _relabel_records(received: FlightRecords, target: Flight, mosaics: Mapping[str, str]) -> FlightRecords:
-    """The records under another flight's id; its own withdrawals too, so that they travel on with it."""
+    """Return the records under the target flight's id.
+
+    Withdrawals too, so that they travel on with it.
+    """
     flight_id = target.flight_id
     return replace(
         received,
@@ -101,8 +110,10 @@ def _relabel_records(received: FlightRecords, target: Flight, mosaics: Mapping[s
 
 
 def _rewrite_holds(received: FlightRecords, target: Flight) -> Iterator[HoldRecord]:
-    """Holds as they are to be here: where the flight belongs to another event, one on its event there holds
-    the flight as well."""
+    """Yield the holds as they apply here.
+
+    Where the flight belongs to another event here, a hold on its event there holds the flight as well.
+    """
     for line in received.holds:
         if line.subject == received.flight.flight_id:
             yield replace(line, subject=target.flight_id)

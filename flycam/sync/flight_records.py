@@ -1,7 +1,8 @@
-"""What the catalogue knows of one flight, as bytes and back: zstd(JSON of rows), each value checked.
+"""Codec of the catalogue's records of one flight: zstd(JSON of rows), validated.
 
-Rows are those of `flycam.catalog.tables`, polygons in base64. Whatever a stick brings is looked at before the
-catalogue sees it: a column that is missing, of another type or empty where it must not be is refused.
+Rows are those of `flycam.catalog.tables`, polygons in base64. Everything received is validated before it
+reaches the catalogue: a column that is missing, of another type, or null where that is not allowed is
+refused.
 """
 
 from __future__ import annotations
@@ -48,19 +49,26 @@ from flycam.sync.redactions import require_valid_redaction_grounds, require_vali
 if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
 
-_LEVEL = 9  # records go over thin lines
+# a high level, for records are sent over slow connections
+_LEVEL = 9
 _MAX_LETTERS = 500  # of a name or a reason
 _MOST_WARNINGS, _MOST_LETTERS_OF_WARNINGS = 1000, 4 << 20  # one may name every photo
 _MAX_INT = 1 << 63  # of either database
+# values are bounded before JSON is parsed: 6 KB of zstd had become 1.8 GB of memory (decision 0021)
 MAX_RECORDS_BYTES, MAX_RECORDS_VALUES = 1 << 27, 4_500_000
-"""Of one flight's records, inflated: 30,000 frames, each 3.5 kB and 109 values as drills have them."""
+"""Of one flight's records, decompressed: 30,000 frames, each 3.5 kB and 109 values as in exercises."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightRecords:
-    """All of one flight but its tiles; mosaics: the live ones, one for each layer; classification: how widely
-    its giver lets it be shown; redactions: every line of masks on its photos, and the ground they show;
-    holds: every line of those on it or its event; let_go: every line of its originals that were."""
+    """All records of one flight but its tiles.
+
+    mosaics         the live ones, one a layer
+    classification  how widely the sending node allows it to be shown
+    redactions      every version of the redactions on its photos; redaction_grounds: the ground they show
+    holds           every version of retention holds on it or its event
+    purges          every record of its purged originals
+    """
 
     event: Event
     flight: Flight
@@ -76,7 +84,7 @@ class FlightRecords:
 
 
 def read_flight_records(catalog: Catalog, flight: Flight) -> FlightRecords:
-    """As the catalogue has it now."""
+    """Read a flight's records from the catalogue."""
     flight_id = flight.flight_id
     redactions = catalog.redactions.list_for_flight(flight_id)
     return FlightRecords(
@@ -95,7 +103,7 @@ def read_flight_records(catalog: Catalog, flight: Flight) -> FlightRecords:
 
 
 def encode_flight_records(records: FlightRecords) -> bytes:
-    """Canonical JSON, compressed: the same records give the same bytes."""
+    """Encode records as compressed canonical JSON: the same records, the same bytes."""
     values = {
         "event": to_event_row(records.event),
         "flight": to_flight_row(records.flight),
@@ -105,7 +113,8 @@ def encode_flight_records(records: FlightRecords) -> bytes:
         "withdrawals": [_withdrawal_row(one) for one in records.withdrawals],
         "classification": records.classification.value,
     }
-    if records.redactions:  # a flight without masks has the bytes that it had before there were any
+    # left out when empty, so that such a flight has the same bytes as in older versions
+    if records.redactions:
         values["redactions"] = [to_redaction_row(one) for one in records.redactions]
         values["redaction_grounds"] = [to_redaction_footprint_row(one) for one in records.redaction_grounds]
     if records.holds or records.purges:  # likewise
@@ -116,24 +125,26 @@ def encode_flight_records(records: FlightRecords) -> bytes:
 
 
 def compress_records(data: bytes) -> bytes:
-    """As records travel."""
+    """Compress encoded records for transfer."""
     return zstandard.ZstdCompressor(level=_LEVEL).compress(data)
 
 
 def decode_flight_records(data: bytes, place: str) -> FlightRecords:
-    """Inverse of `encode_flight_records`. `place` is the file to be named. SourceUnreadable for anything
-    else."""
+    """Decode records; SourceUnreadable, naming `place` (the file), for anything else."""
     return parse_flight_records(decode_record_values(data, place), place)
 
 
 def decode_record_values(data: bytes, place: str) -> Any:
-    """The JSON of records, nothing of it looked at. SourceUnreadable for anything else."""
+    """Decompress and parse the JSON of records, not validated.
+
+    SourceUnreadable for anything else.
+    """
     with _translate_read_errors(place):
         return parse_bounded_json(decompress_bounded(data, MAX_RECORDS_BYTES), MAX_RECORDS_VALUES)
 
 
 def parse_flight_records(values: Any, place: str) -> FlightRecords:
-    """Records of what `decode_record_values` read. Raises SourceUnreadable where it is none."""
+    """Parse and validate `decode_record_values`' result; SourceUnreadable if invalid."""
     with _translate_read_errors(place):
         records = FlightRecords(
             event=parse_event_row(_parse_row(tables.events, values["event"])),
@@ -146,7 +157,7 @@ def parse_flight_records(values: Any, place: str) -> FlightRecords:
             withdrawals=tuple(
                 parse_withdrawal_row(row) for row in _parse_rows(tables.withdrawals, values["withdrawals"])
             ),
-            # a box of before knows of none
+            # an older node sends none
             classification=Classification(values.get("classification", Classification.OPEN)),
             redactions=_parse_redactions(values.get("redactions", ())),
             redaction_grounds=_parse_redaction_grounds(values.get("redaction_grounds", ())),
@@ -160,7 +171,7 @@ def parse_flight_records(values: Any, place: str) -> FlightRecords:
 
 @contextmanager
 def _translate_read_errors(place: str) -> Iterator[None]:
-    """Raise SourceUnreadable, naming the place, for whatever reading raises."""
+    """Raise SourceUnreadable, naming `place`, for any error of reading."""
     try:
         yield
     except (
@@ -185,8 +196,12 @@ def _translate_read_errors(place: str) -> Iterator[None]:
 
 
 def read_record_labels(values: Any) -> tuple[str, str, frozenset[str]] | None:
-    """Of the values of records that do not read: the flight's id, its name, the ids of its mosaics; None
-    where those do not read either. Nothing else of it is looked at: it names what stays out."""
+    """Return flight id, name and mosaic ids of records that do not read.
+
+    None if these do not read either.
+
+    Nothing else of them is validated: they name what is not imported.
+    """
     try:
         flight_id, name = (
             require_key_segment(values["flight"]["flight_id"]),
@@ -221,7 +236,10 @@ def _require_one_flight(records: FlightRecords) -> None:
 
 
 def _require_safe_ids(records: FlightRecords) -> None:
-    """Ids become parts of keys and of folders' names here: what collecting deletes lies under a flight's."""
+    """Raise ValueError for ids unfit for keys and folder names.
+
+    Garbage collection deletes whatever is under a flight's id.
+    """
     for one in (
         records.event.event_id,
         records.flight.flight_id,
@@ -240,7 +258,7 @@ def _require_safe_ids(records: FlightRecords) -> None:
 
 
 def _parse_flight_row(values: Mapping[str, Any]) -> Row[Any]:
-    """A flight's, whose warnings are text that every reader can be told."""
+    """Parse a flight's row and require its warnings to be a bounded list of text."""
     row = _parse_row(tables.flights, values)
     is_short = len(row.warnings) <= _MOST_LETTERS_OF_WARNINGS
     warnings = parse_bounded_json(row.warnings.encode(), MAX_RECORDS_VALUES) if is_short else None
@@ -252,7 +270,7 @@ def _parse_flight_row(values: Mapping[str, Any]) -> Row[Any]:
 
 
 def _parse_redactions(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionRecord, ...]:
-    """Lines of masks, each under the id that its content gives it."""
+    """Parse redaction versions, each required to have the id of its content."""
     lines = []
     for row in _parse_rows(sharing_tables.redactions, rows):
         line = parse_redaction_row(row)
@@ -264,7 +282,7 @@ def _parse_redactions(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionRecor
 
 
 def _parse_holds(rows: Iterable[Mapping[str, Any]]) -> tuple[HoldRecord, ...]:
-    """Lines of holds, each under the id that its content gives it."""
+    """Parse hold versions, each required to have the id of its content."""
     found = [(row, parse_hold_row(row)) for row in _parse_rows(retention_tables.retention_holds, rows)]
     for row, line in found:
         if line.line_id != row.line_id or not all(
@@ -275,7 +293,7 @@ def _parse_holds(rows: Iterable[Mapping[str, Any]]) -> tuple[HoldRecord, ...]:
 
 
 def _parse_purges(rows: Iterable[Mapping[str, Any]]) -> tuple[PurgeRecord, ...]:
-    """Lines of originals let go, likewise."""
+    """Parse purge records, each required to have the id of its content."""
     found = [(row, parse_purge_row(row)) for row in _parse_rows(retention_tables.purges, rows)]
     for row, line in found:
         require_hex_digits(line.sha256, 64)
@@ -287,7 +305,10 @@ def _parse_purges(rows: Iterable[Mapping[str, Any]]) -> tuple[PurgeRecord, ...]:
 
 
 def _is_single_line(words: str) -> bool:
-    """Text of one line. Boxes of before kept letters that nobody sees, as pasted; lines are never changed."""
+    """Return True for non-empty, bounded text of one line.
+
+    Invisible format characters pass: older nodes stored them as pasted, and records are immutable.
+    """
     is_one_line = all(is_printable(c) or unicodedata.category(c) == "Cf" for c in words)
     return 0 < len(words) <= _MAX_LETTERS and is_one_line
 
@@ -319,7 +340,7 @@ def _parse_rows(table: Table, rows: Iterable[Mapping[str, Any]]) -> list[Row[Any
 
 
 def _parse_row(table: Table, values: Mapping[str, Any]) -> Row[Any]:
-    """One row as the catalogue would give it, each value of its column's type."""
+    """Return one row as the catalogue would, each value of its column's type."""
     checked: dict[str, Any] = {}
     for column in table.columns:
         value, kind = values[column.name], column.type.python_type
@@ -329,13 +350,15 @@ def _parse_row(table: Table, values: Mapping[str, Any]) -> Row[Any]:
             checked[column.name] = base64.b64decode(value, validate=True)
             shapely.from_wkb(checked[column.name])
         elif kind is float and type(value) in (int, float):
-            if not math.isfinite(value):  # SQLite keeps NaN as nothing
+            # SQLite stores NaN as NULL
+            if not math.isfinite(value):
                 raise ValueError(f"{table.name}.{column.name} is {value!r}")
             checked[column.name] = float(value)
         elif kind is int and type(value) is int and not -_MAX_INT <= value < _MAX_INT:
             raise ValueError(f"{table.name}.{column.name} is {value!r:.40}")
         elif kind is str and type(value) is str:
-            value.encode()  # half letters of UTF-16 are none to either database
+            # neither database takes lone surrogates
+            value.encode()
             if "\0" in value:
                 raise ValueError(f"{table.name}.{column.name} is {value!r:.40}")
             checked[column.name] = value

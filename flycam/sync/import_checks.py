@@ -1,4 +1,4 @@
-"""Whether an exchange can be taken in here, looked at before anything of it is written."""
+"""Checks of an exchange before anything of it is imported."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def require_importable(
     place: str,
     left_out: Collection[str] = (),
 ) -> None:
-    """Raise, before anything is written, if this exchange cannot follow what was taken in before.
+    """Raise unless this exchange can follow what was imported before.
 
-    left_out  mosaics of flights whose records do not read: nothing of them is taken in
-    StoreConflict: a box of one name with another history. SourceUnreadable: it begins after the cursor here,
-    or names a tile of no mosaic that it describes.
+    left_out  mosaics of flights whose records do not read: nothing of them is imported
+
+    StoreConflict: a node of the same name with another history. SourceUnreadable: it begins after the
+    cursor here, or names a tile of a mosaic that it does not describe.
     """
     before = read_peer_cursors(node.store, manifest.box)
     for mosaic_id, stretch in sorted(manifest.log_ranges.items()):

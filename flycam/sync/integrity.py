@@ -1,7 +1,8 @@
-"""What of this box may be handed on: what reads whole. The rest is passed over, named, and owed.
+"""Integrity check before sending: lost and damaged objects are skipped, deferred.
 
-A peer's cursor goes past the log line of a base tile that was passed over, so that all else goes on. It is
-owed: once its object reads again (`flycam verify`), the log says its line once more, and every peer gets it.
+A peer's cursor goes past the log line of a skipped base tile, so that everything else continues. The tile
+is deferred: once its object reads again (`flycam verify`), its line is logged once more, and every peer
+gets it.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _LIVE = 0
 
 
 class IntegrityFilter:
-    """Objects of a house, each read and held against its hash before it is offered.
+    """Reader of a node's objects that checks each hash before the object is offered.
 
-    passed  keys of those that are lost or damaged, as `flycam verify` names them, in the order met
-    owed    those that were passed over before, and are not whole yet
+    skipped  keys of those that are lost or damaged, as `flycam verify` names them, in the order met
+    owed     those that were skipped before and are not whole yet
     """
 
     def __init__(self, house: Node, owed: Iterable[str] = ()) -> None:
@@ -41,16 +42,16 @@ class IntegrityFilter:
         return tuple(self._skipped)
 
     def size(self, line: TileRecord) -> int:
-        """Bytes of a tile's object; 0 where it is lost."""
+        """Return the bytes of a tile's object; 0 if it is lost."""
         try:
             return self._node.store.size(line.key)
         except ObjectMissing:
             return 0
 
     def tile(self, line: TileRecord) -> bytes | None:
-        """A base tile's bytes; None where it is passed over, and owed from now on.
+        """Return a base tile's bytes; None if it is skipped, and deferred from now on.
 
-        Raises ObjectMissing where the log has moved on meanwhile and the tile was collected: ask anew.
+        Raises ObjectMissing where the log advanced meanwhile and the tile was collected: query again.
         """
         try:
             data = self._node.store.get(line.key)
@@ -67,7 +68,7 @@ class IntegrityFilter:
         return data
 
     def parent(self, mosaic: MosaicInfo, line: TileRecord) -> MosaicTile | None:
-        """A parent's state, made of its children where its object is not whole; None where they are not."""
+        """Return a parent's state, rebuilt from its children if damaged; else None."""
         tiles = self._node.catalog.tiles
 
         def head_of(tile_id: TileId) -> TileRecord | None:
@@ -82,7 +83,7 @@ class IntegrityFilter:
         return None
 
     def terrain(self, dem_id: str) -> bytes | None:
-        """A recorded terrain's bytes; None where it is passed over."""
+        """Return a recorded terrain's bytes; None if it is skipped."""
         key = keys.format_terrain_key(dem_id)
         try:
             data = self._node.store.get(key)
@@ -94,7 +95,7 @@ class IntegrityFilter:
         return None
 
     def has_original(self, sha256: str) -> bool:
-        """Whether a photo's bytes are those of its name, read to the end; if not, it is passed over."""
+        """Check whether a photo's bytes match its hash, read to the end; if not, skip it."""
         key, store = keys.format_original_key(sha256), self._node.store
         digest = hashlib.sha256()
         with suppress(ObjectMissing):
@@ -107,10 +108,9 @@ class IntegrityFilter:
 
 
 def requeue_repaired_tiles(node: Node) -> list[str]:
-    """Base tiles that were passed over and read by now: the log says their lines once more. The keys of those
-    that are owed still.
+    """Log repaired deferred base tiles again; return the keys of those still damaged.
 
-    Stopped in between, a line is said twice, which changes nothing at any peer.
+    Interrupted in between, a line is logged twice, which changes nothing at any peer.
     """
     owed: list[str] = []
     for key in list(node.store.list(keys.format_deferred_tile_prefix())):

@@ -1,4 +1,4 @@
-"""What is new in a house while it hands on what it knew as a round began, and what of it goes first."""
+"""Detection of new local data while a round is being sent, and of what is urgent."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
 
 _TILES_FIRST_S = 30.0
-"""So long a round's tiles go before what was laid meanwhile: of a flight in the air, which has more at any
-moment, the new ground is seen coarsely by then, and tiles of the old have most of the line."""
+"""How long a round's tiles go before newly orthorectified ones. For a live flight, which has more at any
+moment, the new ground is then shown coarsely, and tiles of the old get most of the connection.
+"""
 
 
 class LocalChanges:
-    """Told by the ends of logs and by numbers of lines: nobody is asked.
+    """Changes since a round began, by ends of logs and counts of records.
 
-    goes_on  whether whoever hands on goes on with what is new: then it need not wait for the end of a round
+    No request is made.
+
+    goes_on  whether the sender continues with new data: then it need not wait for the end of a round
     """
 
     def __init__(
@@ -28,25 +31,28 @@ class LocalChanges:
     ) -> None:
         self._catalog, self._goes_on, self._clock_s = catalog, goes_on, clock_s
         self.stamp: object = None
-        """Of all that was known as the round began."""
+        """All that was known as the round began."""
         self._pressing: object = None
         self._tiles_from_s: float | None = None
 
     def begin(self) -> None:
-        """A round begins."""
+        """Begin a round."""
         self.stamp, self._pressing, self._tiles_from_s = self._stamp(), self._stamp_of_urgent(), None
 
     def has_any(self) -> bool:
-        """Whether there is something new."""
+        """Check whether there is anything new."""
         return self._stamp() != self.stamp
 
     def has_urgent(self) -> bool:
-        """Whether there is something that does not wait: withdrawals, masks, flights begun or complete."""
+        """Check for what does not wait: withdrawals, redactions, flights begun or ready."""
         return self._stamp_of_urgent() != self._pressing
 
     def is_ahead_of(self, step: SyncStep) -> bool:
-        """Whether there is something new that goes before a step: before a photo whatever it is, before a
-        tile what is pressing, and what else there is once tiles had their time."""
+        """Check whether something new goes before a step.
+
+        Before a photo anything does; before a tile what is urgent, and anything else once tiles had their
+        time.
+        """
         kinds = {one.kind for one in step.manifest.items}
         if ObjectKind.ORIGINAL in kinds:
             return self.has_any()

@@ -1,4 +1,7 @@
-"""The digest of a log up to a line: two logs of one name that differ are found where both name one line."""
+"""Chained digest of a log: differing logs of one name are detected.
+
+They are compared at a line that both have.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,14 @@ EMPTY_DIGEST = "0" * 32
 
 
 DIGEST_PREFIX_DIGITS = 8
-"""So much of a line's digest travels for lines between the ends of a stretch: logs differ by accident."""
+"""Digits sent of the digests of lines inside a log range: enough, for logs differ by accident."""
 
 
 def iterate_digests(digest: str, lines: Iterable[TileRecord]) -> Iterator[str]:
-    """The digest after each of these further lines, 32 hex digits: each covers the digest before it."""
+    """Yield the digest after each of these further lines, 32 hex digits.
+
+    Each covers the digest before it.
+    """
     for line in lines:
         said = f"{digest} {line.seq} {line.revision} {line.tile_id} {line.epoch} {line.content_hash}"
         digest = hashlib.sha256(said.encode()).hexdigest()[:32]
@@ -26,22 +32,22 @@ def iterate_digests(digest: str, lines: Iterable[TileRecord]) -> Iterator[str]:
 
 
 def require_same_log(box: str, mosaic_id: str, seq: int, ours: str, theirs: str) -> None:
-    """Raise StoreConflict, with the cure, if what was taken in up to `seq` is not the log that is offered.
+    """Raise StoreConflict, with the remedy, unless both logs agree up to `seq`.
 
-    theirs  the digest, or as many of its first digits as travel
+    theirs  the digest, or as many of its first digits as are sent
     """
     if not ours.startswith(theirs):
         raise _build_log_conflict(box, mosaic_id, seq)
 
 
 def require_log_covers(box: str, mosaic_id: str, seq: int, until: int) -> None:
-    """Raise StoreConflict, with the cure, if a peer took in more lines of a log than there are here."""
+    """Raise StoreConflict, with the remedy, if a peer imported lines beyond the log."""
     if seq > until:
         raise _build_log_conflict(box, mosaic_id, seq)
 
 
 def _build_log_conflict(box: str, mosaic_id: str, seq: int) -> StoreConflict:
-    # a clone is found by either rule, whichever of the two logs grew longer: the cause and the cure are one
+    # a cloned node is detected by either check, whichever log grew longer: cause and remedy are the same
     return StoreConflict(
         _(
             "{box}: its log of {mosaic_id} up to line {seq} is not the one taken in before: "

@@ -1,4 +1,4 @@
-"""A mosaic's log beyond a peer's cursor, which moves on as steps are taken in."""
+"""A mosaic's log beyond a peer's cursor, which advances as steps are imported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LINES_AT_ONCE = 5000
 
 
 LogPosition = tuple[int, str]
-"""A line of a log, and the digest after it: neither is ever another one."""
+"""A line of a log and the digest after it; both are immutable."""
 
 LOG_START: LogPosition = (0, EMPTY_DIGEST)
 
@@ -24,7 +24,7 @@ LOG_START: LogPosition = (0, EMPTY_DIGEST)
 def iterate_log_lines(
     tiles: Tiles, mosaic_id: str, until: int, after: LogPosition = LOG_START
 ) -> Iterator[tuple[TileRecord, str]]:
-    """The lines of a mosaic's log after one and up to `until`, each with the digest after it."""
+    """Yield a mosaic's log lines up to `until`, each with the digest after it."""
     seq, digest = after
     while seq < until:
         some = tiles.log_since(mosaic_id, seq, min(_LINES_AT_ONCE, until - seq))
@@ -36,8 +36,11 @@ def iterate_log_lines(
 
 @dataclass(kw_only=True, slots=True)
 class LogTail:
-    """One mosaic's log beyond the peer's cursor. digests: after each line from `since` (itself first);
-    is_queried: whether the peer was asked which of its tiles it has from elsewhere."""
+    """One mosaic's log beyond the peer's cursor.
+
+    digests     after each line from `since` (itself first)
+    is_queried  whether the peer was asked which of the tiles it has from elsewhere
+    """
 
     mosaic: MosaicInfo
     since: int
@@ -51,7 +54,7 @@ class LogTail:
         return self.since + len(self.digests) - 1
 
     def build_range(self, until: int) -> LogRange:
-        """Lines from the cursor to `until`; the cursor stays."""
+        """Return the log range from the cursor to `until`; the cursor stays."""
         marks = (digest[:DIGEST_PREFIX_DIGITS] for digest in self.digests[1 : until - self.since + 1])
         return LogRange(
             since=self.since,
@@ -62,7 +65,7 @@ class LogTail:
         )
 
     def move_to(self, until: int) -> None:
-        """The peer's cursor is there now."""
+        """Move the peer's cursor to `until`."""
         self.digests = self.digests[until - self.since :]
         self.since = until
 
@@ -75,10 +78,11 @@ def read_log_tail(
     seen: Collection[str],
     known_positions: dict[str, LogPosition],
 ) -> LogTail:
-    """A mosaic's log beyond `since`, and the last line of each of its tiles.
+    """Read a mosaic's log beyond `since`, with the last line of each of its tiles.
 
-    seen     first MARK_DIGITS digits of the content hashes of parents that the peer has early views of
-    known_positions  by mosaic, a line before which nothing is read again; moved on to `since`
+    seen             first DIGEST_PREFIX_DIGITS digits of the content hashes of overview tiles whose
+                     previews the peer has
+    known_positions  by mosaic, a line before which nothing is read again; advanced to `since`
     """
     after = known_positions.get(mosaic.mosaic_id, LOG_START)
     after = after if after[0] <= since else LOG_START

@@ -1,7 +1,7 @@
-"""The manifest: what a box hands on, object by object, and from where to where of its logs.
+"""Manifest of an exchange: its objects, and the log ranges that it covers.
 
-As bytes it is canonical JSON (sorted keys, no spaces, UTF-8) that holds no time: the same state and the same
-cursor give the same bytes, so its SHA-256 names the exchange. Format: docs/formats/bundle.md.
+As bytes it is canonical JSON (sorted keys, no spaces, UTF-8) without any time: the same state and the
+same cursor give the same bytes, so its SHA-256 names the exchange. Format: docs/formats/bundle.md.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from flycam.sync.log_digest import DIGEST_PREFIX_DIGITS
 from flycam.sync.name_checks import require_hex_digits, require_key_segment, require_text
 
 FORMAT, FORMAT_WITH_MASKS = 1, 2
-"""The second is of what only a box may read that keeps to masks: one of before refuses it."""
+"""The second is of manifests that only nodes that apply redactions may read: older ones refuse it."""
 _MAX_SEQ = (1 << 63) - 1
 _MAX_VALUES = 12_000_000  # some million tiles
 
 LogCursor = Mapping[str, int]
-"""Last line of each mosaic's log that was taken in; mosaics without an entry: none was."""
+"""Last imported line of each mosaic's log; mosaics without an entry: none."""
 
 
 class ObjectKind(StrEnum):
-    """What an object is; in the order in which kinds travel."""
+    """Kind of an object, in the order in which kinds are sent."""
 
     RECORDS = "records"
     CHANGE = "change"
@@ -42,7 +42,7 @@ class ObjectKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TileLogEntry:
-    """The log line that an object is the state, or the early view, of."""
+    """The log line whose state, or preview, an object is."""
 
     mosaic_id: str
     tile_id: TileId
@@ -52,10 +52,11 @@ class TileLogEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ManifestItem:
-    """One object. name: where a terrain or an original belongs (its id, its SHA-256), or the SHA-256 of the
-    records that a change makes; tile: of tile or view.
+    """One object.
 
-    sha256  hex, of the bytes as they travel; size_bytes of them
+    sha256      hex, of the bytes as they are sent; size_bytes: their number
+    name        id of a terrain, SHA-256 of an original or of the records that a delta expands to
+    tile        of a tile or preview
     """
 
     kind: ObjectKind
@@ -67,9 +68,9 @@ class ManifestItem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogRange:
-    """Lines since+1..until of one mosaic's log, with the digest of all lines up to either end.
+    """Lines since+1..until of one mosaic's log, with the digest up to either end.
 
-    marks  the first MARK_DIGITS digits of the digest after each of the lines, in a row
+    marks  the first DIGEST_PREFIX_DIGITS digits of the digest after each of the lines, concatenated
     """
 
     since: int
@@ -79,7 +80,7 @@ class LogRange:
     marks: str
 
     def digest_at(self, seq: int) -> str | None:
-        """The digest up to a line, or what travels of it; None for a line that is not in the stretch."""
+        """Return the digest up to a line, or its digits sent; None outside the range."""
         if seq in (self.since, self.until):
             return self.since_digest if seq == self.since else self.until_digest
         if not self.since < seq < self.until:
@@ -90,11 +91,14 @@ class LogRange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExchangeManifest:
-    """All of one exchange. box: who gives; stretches: by mosaic; items: in the order they travel.
+    """Contents of one exchange.
 
-    known_records  SHA-256 of records that came with an exchange before and hold for this one too
-    unfinished_mosaics  mosaics whose logs go on beyond this exchange
-    honours_redactions  whether the giver has masks, which the reader must keep to
+    box                  node that sends it
+    log_ranges           by mosaic
+    items                in the order they are sent
+    known_records        SHA-256 of records that an earlier exchange brought and that hold for this one too
+    unfinished_mosaics   mosaics whose logs go on beyond this exchange
+    honours_redactions   whether the sender has redactions, which the reader must apply
     """
 
     box: str
@@ -111,12 +115,12 @@ class ExchangeManifest:
 
     @property
     def until(self) -> dict[str, int]:
-        """The cursor of whoever has taken this in."""
+        """The cursor of a node that has imported this."""
         return {mosaic_id: stretch.until for mosaic_id, stretch in self.log_ranges.items()}
 
 
 def encode_manifest(manifest: ExchangeManifest) -> bytes:
-    """Canonical bytes."""
+    """Encode a manifest as canonical bytes."""
     values: dict[str, Any] = {
         "format": FORMAT_WITH_MASKS if manifest.honours_redactions else FORMAT,
         "box": manifest.box,
@@ -134,9 +138,10 @@ def encode_manifest(manifest: ExchangeManifest) -> bytes:
 
 
 def decode_manifest(data: bytes, place: str) -> ExchangeManifest:
-    """Inverse of `encode_manifest`. `place` is the file to be named.
+    """Decode a manifest.
 
-    Raises SourceUnreadable if the bytes are no manifest of this format, whatever they hold.
+    Raises SourceUnreadable, naming `place` (the file), for any bytes that are not a manifest of this
+    format.
     """
     try:
         values = parse_bounded_json(data, _MAX_VALUES)
@@ -174,7 +179,7 @@ def decode_manifest(data: bytes, place: str) -> ExchangeManifest:
 
 
 def compute_manifest_id(data: bytes) -> str:
-    """Hex SHA-256 of a manifest's bytes: the id of the exchange."""
+    """Return the hex SHA-256 of a manifest's bytes: the id of the exchange."""
     return hashlib.sha256(data).hexdigest()
 
 

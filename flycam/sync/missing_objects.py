@@ -1,4 +1,4 @@
-"""What a peer has not, as it answers and as it is heard."""
+"""Objects that a peer lacks, by its answer."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from flycam.sync.manifest import ObjectKind
 from flycam.sync.name_checks import require_hex_digits, require_key_segment, require_text
 
 INVENTORY_KEYS = {ObjectKind.TERRAIN: "terrain", ObjectKind.ORIGINAL: "originals"}
-"""What is asked about when it is due, and its word in a question and an answer. A flight that was filmed has
-a terrain for each picture."""
+"""Kinds that are queried when due, and their JSON key in query and answer. A flight from a video has a
+terrain for each frame.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MissingObjects:
-    """What the peer says that it has not of what it was asked about. taken: how far it took in each log;
-    views: first MARK_DIGITS digits of the content hashes of tiles that it has early views of; knows: what it
-    keeps to, and answers (`flycam.sync.capabilities`); heads: those of live mosaics that it has not, of each
-    that it was asked about."""
+    """Objects that the peer lacks of those it was asked about.
+
+    cursors       how far it imported each log
+    views         first DIGEST_PREFIX_DIGITS digits of the content hashes of tiles whose previews it has
+    capabilities  what it applies and answers (`flycam.sync.capabilities`)
+    heads         those of live mosaics that it lacks, for each mosaic that it was asked about
+    """
 
     cursors: Mapping[str, PeerCursor]
     records: Collection[str] = ()
@@ -34,12 +38,12 @@ class MissingObjects:
     heads: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def list_names(self, kind: ObjectKind) -> Iterable[str]:
-        """Names of things of one of the kinds that are asked about when they are due."""
+        """Return the names of a kind that is queried when due."""
         return self.terrain if kind is ObjectKind.TERRAIN else self.originals
 
 
 def parse_missing_objects(answer: Mapping[str, Any], place: str) -> MissingObjects:
-    """What a peer answered. SourceUnreadable."""
+    """Parse a peer's answer; SourceUnreadable."""
     try:
         return MissingObjects(
             cursors={

@@ -1,27 +1,38 @@
-"""Names and texts of another box, which become parts of keys, paths and lines here: looked at before."""
+"""Validation of another node's names and texts.
+
+They become parts of keys, paths and logs here.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 _HEX = frozenset("0123456789abcdef")
-_MAX_LETTERS = 500  # of a box's name, a flight's, a thing's
-_MAX_BYTES = 200  # a key's segment holds 255, and more than the name stands in some
+# of the name of a node, a flight or a feed item
+_MAX_LETTERS = 500
+# a key segment holds 255 bytes, and some hold more than the name
+_MAX_BYTES = 200
 
 
 def require_text(value: Any, max_letters: int = _MAX_LETTERS) -> str:
-    """The value, which must be text of so many letters at most, such as databases and files hold. TypeError,
-    ValueError."""
+    """Return the value; TypeError, ValueError unless it is text fit for databases.
+
+    At most `max_letters` characters.
+    """
     if not isinstance(value, str):
         raise TypeError(f"{value!r:.80} is no text")
     if len(value) > max_letters or "\0" in value:
         raise ValueError(f"{value!r:.80} is no text of {max_letters} letters at most")
-    value.encode()  # half letters of UTF-16 are none to a database, nor to a hash
+    # neither databases nor hashes take lone surrogates
+    value.encode()
     return value
 
 
 def require_key_segment(value: Any) -> str:
-    """A name that becomes one segment of keys: it climbs out of no folder. ValueError, TypeError."""
+    """Return a name that is safe as one segment of a key; ValueError, TypeError.
+
+    It cannot leave its folder.
+    """
     name = require_text(value)
     if not name or name[0] == "." or not all(c.isalnum() or c in "-_." for c in name):
         raise ValueError(f"{name!r:.80} is no id")
@@ -31,7 +42,10 @@ def require_key_segment(value: Any) -> str:
 
 
 def require_hex_digits(value: Any, digits: int | None = None) -> str:
-    """A hash in hex; None: of any length that an id has. ValueError, TypeError."""
+    """Return a hash in hex; ValueError, TypeError.
+
+    digits  its length; None: any that an id has
+    """
     name = require_text(value, _MAX_BYTES if digits is None else digits)
     if not name or set(name) - _HEX or digits not in (None, len(name)):
         raise ValueError(f"{name!r:.80} is no hash")

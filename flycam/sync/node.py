@@ -1,4 +1,4 @@
-"""What an exchange needs of the house."""
+"""Interface of the node that an exchange uses."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
 
 class Node(Protocol):
-    """The open house, of which this room sees this much; `flycam.pipeline.workspace.Workspace` is one.
+    """The part of a node that sync uses.
 
-    box       this box's name in the tile log
-    clock_ns  UTC nanoseconds, for what is written here; the order of an exchange never looks at it
-    cache_dir local files that can be thrown away at any time
+    `flycam.pipeline.workspace.Workspace` is one.
+
+    box        this node's name in the tile log
+    clock_ns   UTC nanoseconds, for what is written here; the order of an exchange does not depend on it
+    cache_dir  local files that can be deleted at any time
     """
 
     @property
@@ -35,4 +37,4 @@ class Node(Protocol):
     def cache_dir(self) -> Path: ...
 
     def require_disk_space(self, more_bytes: int = 0) -> None:
-        """Raise DiskFull where writing so many bytes more would take what is reserved for the catalogue."""
+        """Raise DiskFull if so many bytes more would use the catalogue's reserve."""

@@ -1,7 +1,7 @@
-"""Who speaks for which box over a line: bound at first contact, in the store, both ways.
+"""Binding of accounts to node names, in the store, both ways, at first contact.
 
-A box names itself in what it says, and a token is all that is known of it: without this, one that was stolen
-would speak in the name of every box.
+A node names itself in its messages, and only its token identifies it: without this, a stolen token could
+act in the name of every node.
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ from flycam.sync.node import Node
 
 
 class NodeIdentities:
-    """A box's name belongs to the account that spoke it first, and an account speaks for one box, for as long
-    as it is an account of a box. Safe between threads."""
+    """Bindings of node names to accounts.
+
+    A name belongs to the account that used it first, and an account acts for one node, for as long as its
+    role is that of a node. Thread-safe.
+    """
 
     def __init__(self, house: Node) -> None:
         self._node = house
         self._lock = threading.Lock()
 
     def require(self, account: str, box: str) -> None:
-        """Bind an account to a box's name if neither is bound. Raises AccessDenied where one of them is to
-        another."""
+        """Bind an account to a node's name if neither is bound.
+
+        Raises AccessDenied where either is bound to another.
+        """
         with self._lock:
             self._release_former(box)
             bound = self._read(keys.format_account_node_key(account)) or box
@@ -55,20 +60,20 @@ class NodeIdentities:
             self._read_or_bind(keys.format_account_node_key(account), box)
 
     def _read_or_bind(self, key: str, name: str) -> str:
-        """The name under a key, which is this one from now on if there was none."""
+        """Return the name under a key, set to `name` if there was none."""
         store = self._node.store
         if store.put_if_absent(key, name.encode()):
             store.flush()
         return self._read(key)
 
     def _read(self, key: str) -> str:
-        """The name under a key, "" if there is none."""
+        """Return the name under a key, "" if there is none."""
         with suppress(ObjectMissing):
             return self._node.store.get(key).decode()
         return ""
 
     def _release_former(self, box: str) -> None:
-        """Free a name whose account is no box's any more: it was given another role, or taken away."""
+        """Free a name whose account has another role now, or was removed."""
         account, known = self._read(keys.format_node_account_key(box)), self._node.catalog.accounts.all()
         if account and not any(one.name == account and one.role is Role.BOX for one in known):
             self._node.store.delete(keys.format_account_node_key(account))

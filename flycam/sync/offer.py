@@ -1,7 +1,7 @@
-"""The giving side: what a peer with a given cursor lacks, and the bytes of it.
+"""The sending side: what a peer with a given cursor lacks, and its bytes.
 
-Log and heads are read first, records after them, so that the records know at least the amendments that the
-tiles were made with.
+Log and heads are read first, records after them, so that the records include at least the amendments that
+the tiles were made with.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ _BLOCK_BYTES = 4 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExchangeOffer:
-    """A manifest, and where its bytes are: those held by SHA-256, everything else in the store by item.
-    skipped: keys of what is lost or damaged and therefore not in it."""
+    """A manifest and its bytes: inline ones by SHA-256, others in the store by item.
+
+    skipped  keys of what is lost or damaged and therefore not in it
+    """
 
     manifest: ExchangeManifest
     inline_bytes: dict[str, bytes]
@@ -39,7 +41,7 @@ class ExchangeOffer:
     skipped: tuple[str, ...] = ()
 
     def blocks(self, item: ManifestItem) -> Iterator[bytes]:
-        """The bytes of an item, some at a time. ObjectMissing if the store lost it."""
+        """Yield the bytes of an item; ObjectMissing if the store lost it."""
         if item.sha256 in self.inline_bytes:
             yield self.inline_bytes[item.sha256]
         else:
@@ -47,13 +49,13 @@ class ExchangeOffer:
 
 
 def build_offer(node: Node, since: LogCursor, *, originals: bool = False) -> ExchangeOffer:
-    """All that a peer lacks who has taken this box's logs in up to `since`.
+    """Build an offer of all that a peer lacks whose cursor here is `since`.
 
-    originals  photos and logs too
+    originals  originals too
 
-    What is lost or damaged here is passed over (`Offer.passed`) and owed. Raises StoreConflict if
-    `since` is beyond the end of a log here (two boxes of one name, or this one went back to an older backup),
-    ObjectMissing if the log moved on meanwhile and a tile was collected.
+    What is lost or damaged here is skipped (`ExchangeOffer.skipped`) and deferred. Raises StoreConflict
+    if `since` is beyond the end of a log here (two nodes of one name, or this one was restored from an
+    older backup), ObjectMissing if the log advanced meanwhile and a tile was collected.
     """
     readable = IntegrityFilter(node, requeue_repaired_tiles(node))
     stretches: dict[str, LogRange] = {}
@@ -101,7 +103,7 @@ def build_offer(node: Node, since: LogCursor, *, originals: bool = False) -> Exc
 
 
 def _read_log_range(node: Node, mosaic: MosaicInfo, since: int) -> tuple[LogRange, list[TileRecord]]:
-    """Where a log stands, and its lines of the live revision after `since`."""
+    """Return a log's range after `since`, and its lines of the live revision."""
     until = node.catalog.tiles.last_seq(mosaic.mosaic_id)
     require_log_covers(node.box, mosaic.mosaic_id, since, until)
     since_digest = digest = EMPTY_DIGEST
@@ -130,7 +132,7 @@ def _find_newest_captures(node: Node, flights: Iterable[Flight]) -> dict[str, in
 
 
 def build_tile_item(line: TileRecord, data: bytes, kind: ObjectKind = ObjectKind.TILE) -> ManifestItem:
-    """What a log line names as it travels: its state, or an early view of it."""
+    """Return the manifest item of a log line's state, or of a preview of it."""
     return ManifestItem(
         kind=kind,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -142,21 +144,23 @@ def build_tile_item(line: TileRecord, data: bytes, kind: ObjectKind = ObjectKind
 
 
 def list_terrain_ids(node: Node, frames: Iterable[FrameRecord]) -> list[str]:
-    """The recorded terrains that frames lie on and that are in the store."""
+    """Return the ids of recorded terrains of these frames that are in the store."""
     named = {one.dem_id for one in frames if one.status is FrameStatus.USED and one.dem_id}
     return [dem_id for dem_id in sorted(named) if node.store.exists(keys.format_terrain_key(dem_id))]
 
 
 def build_terrain_item(dem_id: str, data: bytes) -> ManifestItem:
-    """A recorded terrain as it travels."""
+    """Return the manifest item of a recorded terrain."""
     return ManifestItem(
         kind=ObjectKind.TERRAIN, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data), name=dem_id
     )
 
 
 def iterate_original_items(node: Node, records: FlightRecords) -> Iterator[ManifestItem]:
-    """Photos of a flight that are in the store, by the records that are handed on: of one that these do not
-    name, the peer has nothing to know it by. One that was withdrawn, or let go on any box, is not handed on.
+    """Yield the items of a flight's photos that are in the store.
+
+    Only of frames in the records that are sent, for the peer could not identify others. Withdrawn ones,
+    and those purged on any node, are not sent.
     """
     used = [one for one in records.frames if one.status is FrameStatus.USED]
     gone = select_active_purges(records.purges)

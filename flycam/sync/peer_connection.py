@@ -1,4 +1,4 @@
-"""What an exchange needs of a line to a peer."""
+"""Interface of the connection to a peer that an exchange uses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flycam.sync.transfer import SyncReport
 
 
 class PeerResponse(Protocol):
-    """What a peer answered."""
+    """Response of a peer."""
 
     @property
     def status(self) -> int: ...
@@ -22,7 +22,10 @@ class PeerResponse(Protocol):
 
 
 class PeerConnection(Protocol):
-    """Requests to one peer; `flycam.pipeline.upload.http_client.ServerConnection` is one."""
+    """Requests to one peer.
+
+    `flycam.pipeline.upload.http_client.ServerConnection` is one.
+    """
 
     @property
     def url(self) -> str: ...
@@ -30,32 +33,37 @@ class PeerConnection(Protocol):
     def request_once(
         self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, **headers: str
     ) -> PeerResponse:
-        """One request; may raise what `patiently` tries again after."""
+        """Send one request; may raise what `call_with_retries` retries."""
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> PeerResponse:
-        """As `once`, until an answer comes."""
+        """Send a request as `request_once` does, until a response comes."""
 
     def download(
         self, method: str, path: str, hear: Callable[[bytes], None], most_bytes: int
     ) -> PeerResponse:
-        """As `once`; the body of a good answer is handed on as it comes, an empty block first; what is more
-        than `most_bytes` is not."""
+        """Send a request as `request_once` does; pass a good response's body to `hear`.
+
+        It is passed as it comes, an empty block first, and nothing beyond `most_bytes`.
+        """
 
     def call_with_retries(self, send: Callable[[], Any]) -> Any:
         """Call `send` until its answer is not "later"."""
 
     def get_error_message(self, reply: Any) -> str:
-        """The peer's own sentence."""
+        """Return the peer's own message."""
 
     def report_wait(self, why: str) -> None:
-        """Note why it is waited."""
+        """Report the reason for a wait."""
 
 
 class ReturnChannel(Protocol):
-    """What comes from the peer on the same line; `flycam.sync.reference_client.ReferenceFetcher` is one."""
+    """Data from the peer on the same connection.
+
+    `flycam.sync.reference_client.ReferenceFetcher` is one.
+    """
 
     def begin(self, said: Mapping[str, Any]) -> None:
-        """Hear the peer's answer to a question."""
+        """Process the peer's answer to a query."""
 
     def fetch_some(self, target: int, sent: SyncReport) -> bool:
-        """Fetch about so many bytes; whether anything is left."""
+        """Fetch about so many bytes; return True if anything is left."""

@@ -1,7 +1,7 @@
-"""How a box had laid its frames when it gave tiles of them.
+"""Exterior orientations that a node's frames had when it sent tiles of them.
 
-A tile's state names its frames, not how they were laid. Where two boxes laid one frame in two ways, the one
-whose way is in force has its pixels right; this tells which.
+A tile's state names its frames, not their exterior orientations. Where two nodes orthorectified a frame
+on different ones, only the node that used the effective one has the right pixels; this tells which it is.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from flycam.sync.flight_records import FlightRecords
 def map_frame_placements(
     records: FlightRecords, mosaic: MosaicInfo, epochs: Mapping[TileId, str]
 ) -> dict[str, str]:
-    """Id of the placement of each frame in the tiles that come with these records, by frame.
+    """Return the placement id of each frame in the tiles that come with the records.
 
-    epochs  of the base tiles that come. Where one is not what the records make it, the box had laid frames
-            again and not folded the tile yet: then nothing is said of any frame that it laid again.
+    epochs  of the received base tiles. Where one differs from what the records give, the sender had
+            reprocessed frames and not rebuilt the tile yet: then reprocessed frames are left out.
     """
     amendments = collect_amendments(
         mosaic.layer, records.frames, records.placements, (one.frame_id for one in records.withdrawals)

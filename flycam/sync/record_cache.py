@@ -1,8 +1,8 @@
-"""Records that went to a peer, kept here so that the next ones can go as a change to them.
+"""Cache of records sent to a peer, so that the next ones can be sent as deltas.
 
-    <cache>/sent/FLIGHT.NUMBER.SHA256   as they went
+    <cache>/sent/FLIGHT.NUMBER.SHA256   as they were sent
 
-Whoever throws this away has the next records of each flight sent whole once.
+Without it the next records of each flight are sent whole once.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 
 _MAX_RECORDS = 4
-"""Of one flight: the peer has one of them, those after it went where no answer came back."""
+"""Of one flight: the peer has one of them; later ones were sent and not answered."""
 
 
 class SentRecordCache:
-    """By flight, the oldest first. What cannot be kept or read is as if it had never gone."""
+    """Sent records by flight, oldest first.
+
+    Those that cannot be written or read count as not sent.
+    """
 
     def __init__(self, cache_dir: Path) -> None:
         self._folder = cache_dir / "sent"
@@ -31,11 +34,11 @@ class SentRecordCache:
             some.sort()
 
     def list_sha256(self, flight_id: str) -> list[str]:
-        """SHA-256 of those that are kept."""
+        """Return the SHA-256 of a flight's cached records."""
         return [sha256 for _, sha256 in self._names.get(flight_id, ())]
 
     def read(self, flight_id: str, sha256: str) -> bytes | None:
-        """One of them; None where it is not whole."""
+        """Return cached records; None if they are not whole."""
         for number, name in self._names.get(flight_id, ()):
             if name == sha256:
                 with suppress(OSError):
@@ -44,7 +47,10 @@ class SentRecordCache:
         return None
 
     def keep(self, flight_id: str, sha256: str, data: bytes) -> None:
-        """Keep one beside the others; of too many the second oldest goes, for the oldest may be there."""
+        """Add records; of too many the second oldest goes.
+
+        The oldest may be those that the peer has.
+        """
         some = self._names.setdefault(flight_id, [])
         if any(name == sha256 for _, name in some):
             return
@@ -57,7 +63,7 @@ class SentRecordCache:
             self._forget(flight_id, some[1:2])
 
     def keep_only(self, flight_id: str, sha256: str, data: bytes) -> None:
-        """The peer has this one: no other is needed."""
+        """Keep only these records, which the peer has."""
         self.keep(flight_id, sha256, data)
         self._forget(flight_id, [one for one in self._names[flight_id] if one[1] != sha256])
 

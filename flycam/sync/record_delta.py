@@ -1,11 +1,10 @@
-"""Records of a flight as a change to those that went before: of one in the air its new pictures, of one of
-which a frame was withdrawn that withdrawal.
+"""Records of a flight as a delta to earlier ones, such as its new frames.
 
     zstd(JSON)   base    SHA-256 of the earlier records
-                 pieces  what the new ones are made of, in their order: [first, count] of the base's, or text
+                 pieces  the new records in order: [first, count] of the base's pieces, or text
 
-Pieces are what stands between `,"` in the records' canonical JSON: a value each. Whoever makes the records
-again compresses them as `encode_flight_records` does, and holds them against the SHA-256 that they go by.
+Pieces are what is between `,"` in the records' canonical JSON: one value each. The receiver compresses
+the records as `encode_flight_records` does, and compares them with the SHA-256 that names them.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _BETWEEN = ',"'
 
 
 def compute_record_delta(records: bytes, base: bytes) -> bytes:
-    """The change that makes `records` of `base`; both as `encode_flight_records` gives them."""
+    """Return the delta from `base` to `records`, both from `encode_flight_records`."""
     old, new = _pieces(base), _pieces(records)
     said = {"base": hashlib.sha256(base).hexdigest(), "pieces": list(_runs(new, old))}
     return compress_records(
@@ -37,10 +36,12 @@ def compute_record_delta(records: bytes, base: bytes) -> bytes:
 
 
 def apply_record_delta(change: bytes, base_of: Callable[[str], bytes], place: str) -> bytes:
-    """The records that a change makes, compressed. base_of: gives the earlier ones by SHA-256; what it raises
-    is raised. `place` is the file to be named.
+    """Return the records that a delta expands to, compressed.
 
-    Raises SourceUnreadable for what is no change, or makes more than records may be.
+    base_of  returns the earlier ones by SHA-256; what it raises is raised
+    place    the file named in errors
+
+    Raises SourceUnreadable for what is not a delta, or expands to more than records may be.
     """
     try:
         said = parse_bounded_json(decompress_bounded(change, MAX_RECORDS_BYTES), MAX_RECORDS_VALUES)
@@ -63,7 +64,7 @@ def _pieces(records: bytes) -> list[str]:
 
 
 def _runs(new: list[str], old: list[str]) -> Iterator[list[int] | str]:
-    """The new pieces as runs of old ones, each from where its first piece stands first, and text."""
+    """Yield the new pieces as runs of old ones, from their first occurrence, or text."""
     at = {piece: number for number, piece in reversed(list(enumerate(old)))}
     first = count = 0
     for piece in new:
@@ -80,7 +81,7 @@ def _runs(new: list[str], old: list[str]) -> Iterator[list[int] | str]:
 
 
 def _join_pieces(pieces: Any, old: list[str]) -> str:
-    """ValueError where it would be more than records may be; TypeError for other pieces."""
+    """Join the pieces; ValueError if too large, TypeError for other pieces."""
     made: list[str] = []
     size = 0
     for piece in pieces:

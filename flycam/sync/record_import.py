@@ -1,4 +1,4 @@
-"""Records of another box's flight joined with those of the catalogue here."""
+"""Import of another node's flight records into the catalogue here."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ _ID_DIGITS = 6
 
 
 def import_flight_records(node: Node, records: FlightRecords, giver: str, account: str = "") -> Flight:
-    """Records of a flight joined with those here; the flight as it stands until its tiles are there.
+    """Merge records of a flight with those here.
 
-    account  that brought them over a line; "" for a stick. The audit log holds it as who did it.
+    Returns the flight as it is until its tiles come.
 
-    Frames and how they were laid come before the withdrawals, so that these find the ground they touched;
-    all of it before a tile. Where both boxes laid one frame in two ways, both are placements and the greater
-    is in force. A flight of which tiles are still to come is being laid, so that a kill leaves none that
-    seems complete and is not; `update_flight_state` says what it is then.
+    account  that sent them over a connection; "" for a bundle. The audit log names it as the actor.
+
+    Frames and placements come before the withdrawals, so that these find the ground they touched; all of
+    it before a tile. Where two nodes placed one frame in two ways, both are placements and the greater is
+    effective. A flight whose tiles are still to come is in state INGESTING, so that a kill leaves none
+    that seems complete and is not; `update_flight_state` sets its state afterwards.
     """
     catalog = node.catalog
+    # restrictions first, so that no frame is visible before they hold
     _record_classification(node, records, giver, account)
     record_redactions(node, records, giver, account)
     _record_retention(node, records, giver, account)
@@ -47,6 +50,7 @@ def import_flight_records(node: Node, records: FlightRecords, giver: str, accoun
     if records.placements or laid_otherwise:
         catalog.placements.learn([*records.placements, *laid_otherwise])
     flight = _merge_terrain_label(node, flight, records.flight)
+    # after frames and placements, so that withdrawals find the ground they touched
     record_withdrawals(node, records.withdrawals, giver, account)
     known = {one.mosaic_id for one in catalog.tiles.mosaics(flight.flight_id) if one.revision == 0}
     for mosaic in records.mosaics:
@@ -56,7 +60,7 @@ def import_flight_records(node: Node, records: FlightRecords, giver: str, accoun
 
 
 def update_flight_state(node: Node, flight: Flight, records: FlightRecords) -> Flight:
-    """What a flight is once the tiles that came with these records are there; as it stands then."""
+    """Set and return a flight's state once the tiles of these records are there."""
     state = _compute_flight_state(node, flight, records)
     if state is not flight.state:
         flight = replace(flight, state=state)
@@ -65,11 +69,12 @@ def update_flight_state(node: Node, flight: Flight, records: FlightRecords) -> F
 
 
 def record_withdrawals(node: Node, withdrawals: Sequence[Withdrawal], giver: str, account: str = "") -> None:
-    """Withdrawals entered; what is new here is audited, finished revisions that hold one are shown no more.
+    """Record withdrawals, audit new ones, retire finished revisions that hold any.
 
-    account  as of `learn`: the authority is what the giver says, the account is what is known.
+    account  as in `import_flight_records`: the authority is the sender's claim, the account is verified
 
-    All are looked at for the revisions, not only new ones: an attempt before may have ended between the two.
+    All of them are checked against the revisions, not only new ones: an earlier attempt may have ended
+    between the two.
     """
     new = set(node.catalog.frames.withdraw(withdrawals))
     by_reason: dict[tuple[str, str], list[Withdrawal]] = {}
@@ -86,8 +91,10 @@ def record_withdrawals(node: Node, withdrawals: Sequence[Withdrawal], giver: str
 
 
 def merge_flight(here: Flight, received: Flight) -> Flight:
-    """What is here of a flight, widened by what another box knows of it. Labels and ground stay as here
-    (`_merge_terrain_label`)."""
+    """Return the flight here, extended by another node's record of it.
+
+    Name and terrain stay as here (`_merge_terrain_label`).
+    """
     boxes = [one for one in (here.bounds_lonlat_deg, received.bounds_lonlat_deg) if one is not None]
     bounds = None
     if boxes:
@@ -104,8 +111,10 @@ def merge_flight(here: Flight, received: Flight) -> Flight:
 
 
 def _record_classification(node: Node, records: FlightRecords, giver: str, account: str) -> None:
-    """A flight is shown no more widely than either box lets it be; before a line of it is here. Who lifts a
-    classification at one box lifts it nowhere else."""
+    """Apply the stricter classification of both nodes, before a record is here.
+
+    Lifting a classification on one node lifts it on no other.
+    """
     flight_id, restrictions = records.flight.flight_id, node.catalog.restrictions
     here = restrictions.level(flight_id)
     level = find_strictest((here, records.classification))
@@ -117,8 +126,11 @@ def _record_classification(node: Node, records: FlightRecords, giver: str, accou
 
 
 def record_redactions(node: Node, records: FlightRecords, giver: str, account: str = "") -> None:
-    """Masks hold before a frame that they cover is here. Lines only grow: whichever box tells of one first or
-    last. What another box took back is asked for here (`Redactions.learn`)."""
+    """Record redactions before a frame that they cover is here.
+
+    They are only ever added, in whatever order nodes send them. One that another node revoked becomes a
+    request here (`Redactions.learn`).
+    """
     redactions = node.catalog.redactions
     for line in redactions.learn(records.redactions):
         said = f"told by {giver}: {line.frame_id}: {line.reason}" + (f" ({line.author})" if account else "")
@@ -129,8 +141,11 @@ def record_redactions(node: Node, records: FlightRecords, giver: str, account: s
 
 
 def _record_retention(node: Node, records: FlightRecords, giver: str, account: str) -> None:
-    """Holds hold here too. What was let go elsewhere is not let go here by that: it is due, and waits to be
-    confirmed; and its bytes do not come here any more."""
+    """Apply holds and purges of another node.
+
+    Originals purged elsewhere are not purged here by that: they are due, and wait to be confirmed; and
+    their bytes are not imported any more.
+    """
     retention, now_ns = node.catalog.retention, node.clock_ns()
     flight_id = records.flight.flight_id
     new = retention.add_holds(records.holds)
@@ -147,7 +162,7 @@ def _record_retention(node: Node, records: FlightRecords, giver: str, account: s
 
 
 def record_event(node: Node, event: Event, giver: str) -> None:
-    """An event that is not known here; its label gets the giver's name if another has it."""
+    """Record an event that is new here; its name gets the sender's appended if taken."""
     if any(one.event_id == event.event_id for one in node.catalog.flights.events()):
         return
     for name in _iterate_labels(event.name, giver, event.event_id):
@@ -174,8 +189,14 @@ def _record_flight(node: Node, here: Flight | None, received: Flight, giver: str
 
 
 def _merge_terrain_label(node: Node, flight: Flight, received: Flight) -> Flight:
-    """A flight that one box laid on a plane and another on terrain says the terrain, on which the frames of
-    both lie now; and of the plane only where a frame is left on it."""
+    """Set the terrain of a flight that was placed on a plane by one node only.
+
+    It is the other node's terrain, on which the frames of both are now; the warning about the plane stays
+    only where a frame is left on it.
+
+    It is the terrain, on which the frames of both are now; the warning about the plane stays only where a
+    frame is left on it.
+    """
     if is_flat_datum(flight.vertical_datum) == is_flat_datum(received.vertical_datum):
         return flight
     used = node.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
@@ -192,7 +213,7 @@ def _merge_terrain_label(node: Node, flight: Flight, received: Flight) -> Flight
 
 
 def _iterate_labels(name: str, giver: str, own_id: str) -> Iterator[str]:
-    """A label as it came, and those it gets where another has it: the last is nobody else's."""
+    """Yield a name and its replacements if it is taken; the last one is unique."""
     yield name
     yield f"{name} ({giver})"
     yield f"{name} ({giver}, {own_id[:_ID_DIGITS]})"
@@ -200,10 +221,11 @@ def _iterate_labels(name: str, giver: str, own_id: str) -> Iterator[str]:
 
 
 def _keep_state_until_placed(node: Node, here: Flight | None, received: FlightRecords) -> Flight:
-    """The flight as given, in the state that it has here until its tiles are there.
+    """Return the received flight in the state that it has here until its tiles come.
 
-    Being laid if it is new, or if frames come of which `_state` will say all there is to be said. One that is
-    complete, to which a box adds frames that knows not all of it, stays so: nobody could say it again.
+    INGESTING if it is new, or if frames come after which `_compute_flight_state` can decide the state. A
+    complete one, to which a node that knows only part of it adds frames, stays complete: its state could
+    not be decided again.
     """
     if here is None:
         return replace(received.flight, state=FlightState.INGESTING)
@@ -216,8 +238,11 @@ def _keep_state_until_placed(node: Node, here: Flight | None, received: FlightRe
 
 
 def _compute_flight_state(node: Node, flight: Flight, received: FlightRecords) -> FlightState:
-    """What a flight is, by its frames: withdrawn when all are; complete when a box says so that laid all of
-    them; being laid while frames come from a box that lays them (`_keep_state_until_placed`)."""
+    """Return the state of a flight by its frames.
+
+    Withdrawn when all are; ready when a node that placed all of them states so; INGESTING while frames come
+    from a node that is placing them (`_keep_state_until_placed`).
+    """
     frames = node.catalog.frames.list_for_flight(flight.flight_id)
     statuses = {record.status for record in frames}
     if FrameStatus.USED not in statuses and FrameStatus.WITHDRAWN in statuses:

@@ -1,5 +1,4 @@
-"""Records of the flights that a peer may lack, and how they go: whole, as a change to what the peer has, or
-not at all, for it has them."""
+"""Records that a peer may lack, to be sent whole, as a delta, or not at all."""
 
 from __future__ import annotations
 
@@ -26,9 +25,9 @@ class EncodedRecords:
 
 
 class RecordOffer:
-    """Of each flight the whole of them, and of a filmed one the beginning, which goes before its first view.
+    """Records of each flight, all and, for a video's first preview, the initial ones.
 
-    as_changes  whether they may go as changes, to a peer that makes them whole again
+    as_changes  whether they may be sent as deltas, to a peer that expands them
     """
 
     def __init__(self, house: Node, *, as_changes: bool = True) -> None:
@@ -40,7 +39,7 @@ class RecordOffer:
         self._last: tuple[str, str, bytes] = ("", "", b"")
 
     def add(self, records: FlightRecords) -> None:
-        """Those of one flight."""
+        """Add the records of one flight."""
         flight_id, thin = records.flight.flight_id, simplify_footprints(records)
         self._all_records[flight_id] = _encode_records(flight_id, thin)
         if (begun := select_initial_records(thin)) is not thin:
@@ -48,13 +47,15 @@ class RecordOffer:
 
     @property
     def names(self) -> set[str]:
-        """SHA-256 of all that the peer is asked about, those that went before among them: it lets go of what
-        is not named."""
+        """SHA-256 of all records that the peer is asked about.
+
+        Those sent before are included, for the peer deletes records that are not named.
+        """
         before = {sha256 for flight_id in self._all_records for sha256 in self._sent.list_sha256(flight_id)}
         return {one.sha256 for some in (self._all_records, self._begun) for one in some.values()} | before
 
     def note_missing(self, lacking: MissingObjects) -> None:
-        """Hear which of these the peer lacks."""
+        """Note which of these the peer lacks."""
         self._there = self.names - set(lacking.records)
         self._as_changes = self._as_changes and RECORD_CHANGES in lacking.capabilities
         for said in self._all_records.values():
@@ -62,24 +63,24 @@ class RecordOffer:
                 self._sent.keep_only(said.flight_id, said.sha256, said.data)
 
     def get_all(self, flight_id: str) -> EncodedRecords:
-        """All of a flight's."""
+        """Return all records of a flight."""
         return self._all_records[flight_id]
 
     def get_initial(self, flight_id: str) -> EncodedRecords:
-        """Those that its views go with: all of them where those are there."""
+        """Return the records that are sent with previews: all, if the peer has them."""
         whole = self._all_records[flight_id]
         return whole if self.is_known_to_peer(whole) else self._begun.get(flight_id, whole)
 
     def is_known_to_peer(self, said: EncodedRecords) -> bool:
-        """Whether the peer has them."""
+        """Return True if the peer has them."""
         return said.sha256 in self._there
 
     def size_bytes(self, said: EncodedRecords) -> int:
-        """So many bytes go, however they do."""
+        """Return the bytes to be sent, whole or as a delta."""
         return self._encode_outgoing(said)[0].size_bytes
 
     def take_item(self, said: EncodedRecords) -> tuple[ManifestItem, bytes]:
-        """What goes, with its bytes; from now on the peer has them."""
+        """Return the item to be sent and its bytes; note that the peer has it."""
         going = self._encode_outgoing(said)
         self._sent.keep(said.flight_id, said.sha256, said.data)
         self._there.add(said.sha256)
@@ -97,8 +98,10 @@ class RecordOffer:
         return ManifestItem(kind=ObjectKind.RECORDS, sha256=said.sha256, size_bytes=len(said.data)), said.data
 
     def _encode_delta(self, said: EncodedRecords, base: str) -> bytes:
-        """What makes them of earlier ones; empty where these are not whole any more. The last is kept, for it
-        is weighed before it goes."""
+        """Return the delta from earlier records; empty if these are not whole any more.
+
+        The last one is cached, for its size is compared before it is sent.
+        """
         if self._last[:2] != (said.sha256, base):
             earlier = self._sent.read(said.flight_id, base)
             self._last = (
@@ -109,7 +112,7 @@ class RecordOffer:
         return self._last[2]
 
     def _find_base(self, said: EncodedRecords) -> str | None:
-        """SHA-256 of the last that went before and that the peer has."""
+        """Return the SHA-256 of the last records that were sent and that the peer has."""
         before = [one for one in self._sent.list_sha256(said.flight_id) if one in self._there]
         return before[-1] if before and self._as_changes else None
 

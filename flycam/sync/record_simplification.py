@@ -1,4 +1,4 @@
-"""Records made small for a thin line."""
+"""Records reduced for a slow connection."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from flycam.sync.flight_records import FlightRecords
 
 _FIRST_FRAMES = 32
 _METRES_IN_DEGREE = 111_000.0
-_LOW_BITS = np.uint64((1 << 22) - 1)  # of a double of some 100 degrees: less than a centimetre
+# of a double of about 100 degrees: less than a centimetre
+_LOW_BITS = np.uint64((1 << 22) - 1)
 
 
 def simplify_footprints(records: FlightRecords) -> FlightRecords:
-    """The records with footprints (lon, lat in degrees) to a pixel of their frame: most of the bytes are
-    corners and digits that nobody sees. A placement's id knows nothing of them."""
+    """Return the records with footprints (lon, lat in degrees) simplified to a pixel.
+
+    Most of the bytes are vertices and digits without visible effect. A placement's id does not cover
+    them.
+    """
     return replace(
         records,
         frames=tuple(
@@ -30,9 +34,11 @@ def simplify_footprints(records: FlightRecords) -> FlightRecords:
 
 
 def select_initial_records(records: FlightRecords) -> FlightRecords:
-    """What goes of a filmed flight before its first view: ten minutes are thousands of pictures, megabytes of
-    records. Its first pictures, those under masks, and whatever else there is; a flight of few or of photos
-    whole: by which flight it is at the peer any of its photos tells, and of a film its id.
+    """Return the records that are sent before a flight's first preview.
+
+    Ten minutes of video are thousands of frames, megabytes of records. Sent are the first frames,
+    redacted ones, and everything else but frames; a flight with few frames or of photos whole: the peer
+    matches a flight by any of its photos, and a video's by its id.
     """
     frames = records.frames
     if len(frames) <= 2 * _FIRST_FRAMES or any(one.header.provenance.film is None for one in frames):

@@ -1,7 +1,7 @@
-"""Frozen records as JSON values and back, each value held against the type that its field names.
+"""Frozen records as JSON values and back, checked against their fields' types.
 
-Times and numbers stay as they are, bytes travel in base64, dates as ISO 8601, sets sorted. What comes from
-another box is looked at field by field before the catalogue sees it.
+Times and numbers are unchanged, bytes are base64, dates ISO 8601, sets sorted. What another node sends is
+validated field by field before it reaches the catalogue.
 """
 
 from __future__ import annotations
@@ -23,13 +23,18 @@ _MAX_INTEGER = 1 << 63  # of either database
 
 
 def to_values(record: Any) -> dict[str, Any]:
-    """Field by field; `from_values` gives an equal record again."""
+    """Return the record's fields as values; `from_values` restores an equal record."""
     return {one.name: _encode_value(getattr(record, one.name)) for one in dataclasses.fields(record)}
 
 
 def from_values(kind: type[_T], values: Mapping[str, Any], since: Collection[str] = ()) -> _T:
-    """A record of this dataclass. Raises KeyError, TypeError or ValueError for anything else; geometry (a
-    field called `wkb`) must read. since: fields that boxes of before did not know, and may not tell."""
+    """Return a record of this dataclass from its values.
+
+    Raises KeyError, TypeError or ValueError for anything else; geometry (a field called `wkb`) must be
+    readable.
+
+    since  fields that older nodes do not send
+    """
     hints: Mapping[str, Any] = _hints(kind)  # type: ignore[arg-type]
     fields = {
         one.name: _decode_value(hints[one.name], values[one.name])
@@ -61,7 +66,7 @@ def _encode_value(value: Any) -> Any:
 
 
 def _decode_value(hint: Any, value: Any) -> Any:
-    """A value of the type that a hint names."""
+    """Return a value of the type that a hint names."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         (one,) = (some for some in inner if some is not type(None))

@@ -1,4 +1,4 @@
-"""Masks between boxes: what of them is taken in, what is held back from a box that does not keep to them."""
+"""Redactions between nodes: validation, and nodes that do not apply them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flycam.sync.conflict_reports import describe_conflict
 
 
 def find_flights_showing_redacted(catalog: Catalog, flights: Iterable[Flight]) -> tuple[Flight, ...]:
-    """Of these flights those that show what masks cover: by their photos, or by their ground."""
+    """Return the flights that show redacted ground or whose photos are redacted."""
     masks = load_redacted_ground(catalog)
     if not masks.photos:
         return ()
@@ -28,7 +28,7 @@ def find_flights_showing_redacted(catalog: Catalog, flights: Iterable[Flight]) -
 
 
 def explain_held_back(flight: Flight, peer: str) -> dict[str, str]:
-    """Why nothing that shows a flight goes to a box that does not keep to masks, as `apart` tells it."""
+    """Return the report of a flight held back from a node without redactions."""
     return describe_conflict(
         flight.flight_id,
         flight.name,
@@ -40,7 +40,7 @@ def explain_held_back(flight: Flight, peer: str) -> dict[str, str]:
 
 
 def require_valid_redactions(lines: Iterable[RedactionRecord]) -> None:
-    """Raise ValueError for what nobody can have drawn: anything else would fail at every door later."""
+    """Raise ValueError for a shape that cannot have been drawn: it would fail later."""
     for line in lines:
         shape = shapely.from_wkb(line.wkb)
         if not (
@@ -57,7 +57,7 @@ def require_valid_redactions(lines: Iterable[RedactionRecord]) -> None:
 def require_valid_redaction_grounds(
     grounds: Iterable[RedactionFootprint], lines: Collection[RedactionRecord]
 ) -> None:
-    """Raise ValueError for ground that is none, or of no mask among these."""
+    """Raise ValueError for invalid ground, or ground of none of these redactions."""
     known = {one.line_id for one in lines}
     for one in grounds:
         shape = shapely.from_wkb(one.wkb)

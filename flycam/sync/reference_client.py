@@ -1,7 +1,7 @@
-"""The way back: what a server holds in common, fetched some at a time and taken in as each thing is whole.
+"""The return channel: a server's reference data, fetched and imported by item.
 
-What came of a thing lies in a file under its SHA-256, whose length is where it goes on after a cut or a stop.
-Nothing is acknowledged, so nothing is lost: what is not on record here is asked for again.
+The bytes of an item are in a file under its SHA-256, whose length is where it resumes after an
+interruption. Nothing is acknowledged, so nothing is lost: what is not recorded here is requested again.
 """
 
 from __future__ import annotations
@@ -42,8 +42,12 @@ _CONFLICT, _INTERNAL = 409, 500
 
 @dataclass(kw_only=True, slots=True)
 class FetchReport:
-    """What came of the way back. things: by kind; left_bytes: of what is still there; metered_bytes: those of
-    them that a metered line leaves for another; kept: what was not taken in, and why."""
+    """Result of fetching reference data.
+
+    item_counts    imported items by kind
+    left_bytes     of items still at the server; metered_bytes: those that a metered connection leaves
+    conflicts      items that were not imported, and why
+    """
 
     item_counts: dict[str, int] = field(default_factory=dict)
     left_bytes: int = 0
@@ -52,9 +56,9 @@ class FetchReport:
 
 
 class ReferenceFetcher:
-    """Fetches for one house from one server, within limits that count both ways.
+    """Fetcher of one server's reference data, within limits that count both ways.
 
-    folder  holds what is on its way; it may be thrown away
+    folder  holds partial items; it may be deleted
     """
 
     def __init__(
@@ -91,8 +95,10 @@ class ReferenceFetcher:
         self.got = FetchReport()
 
     def begin(self, said: Mapping[str, Any]) -> None:
-        """Hear what the server answered to a question: its word for all that it holds in common, by which it
-        is known whether there is anything new. A server of before says none."""
+        """Process the server's answer to a query: the state of its reference data.
+
+        The state tells whether there is anything new. An older server sends none.
+        """
         state, peer = said.get("common"), said.get("box")
         self._missing, self._skipped_bytes, self._metered_bytes = [], 0, 0
         self._has_news = False
@@ -107,15 +113,16 @@ class ReferenceFetcher:
         self._update_left_bytes(0)
 
     def fetch_some(self, target: int, sent: SyncReport) -> bool:
-        """Fetch about so many bytes more, and take in what is whole; whether there is more to fetch now.
+        """Fetch about `target` bytes and import what is complete; True if more is left.
 
-        Where it cannot be kept here, that is said, and is all of it until the next question: the way up needs
-        no room. Raises what the line raises.
+        If it cannot be stored here, that is reported, and nothing more is fetched until the next query:
+        sending needs no room. Raises what the connection raises.
         """
         try:
             return self._fetch_some(target, sent)
         except StoreUnavailable:
-            raise  # the line, or the store that the way up reads from too
+            # of the connection, or of the store that sending reads from too
+            raise
         except StorageFailed as error:
             self.got.conflicts.append(ReferenceConflict(self._peer, str(error), error.vi or str(error)))
             self._missing, self._has_news = [], False
@@ -140,13 +147,14 @@ class ReferenceFetcher:
     # -- the list ---------------------------------------------------------------------------------
 
     def _fetch_listing(self, ledger: ReferenceLedger, sent: SyncReport) -> None:
-        """What the server holds, and of it what is not here."""
+        """Fetch the server's listing and select what is missing here."""
         self._has_news = False
         self._update_conflicts()
         try:
             reply = self._line.request("GET", f"/api/sync/common?{CAPABILITIES_QUERY}")
         except NotFound:
-            return  # its word came from a server that was replaced by an older one meanwhile
+            # the state came from a server that was replaced by an older one meanwhile
+            return
         self._count(len(reply.body), sent)
         self._state, things = decode_feed_listing(reply.body, self._line.url)
         self._learner = ReferenceImporter(self._node, self._hands, self._peer, ledger)
@@ -157,7 +165,7 @@ class ReferenceFetcher:
                 self._events.setdefault(_event_of(thing), []).append(thing)
         lacking = [one for one in things if ledger.get_sha256(one.kind, one.name) != one.sha256]
         events = {_event_of(one) for one in lacking if one.kind is ReferenceKind.CHANGES}
-        # an event is taken in whole: what came of it before is looked at again, and may be damaged by now
+        # an event is imported whole: its earlier items are read again, and may be damaged by now
         others = [one for name in events for one in self._events[name] if one not in lacking]
         kept = self._node.store.exists
         self._here = {one.sha256 for one in (*lacking, *others) if kept(keys.format_original_key(one.sha256))}
@@ -169,8 +177,10 @@ class ReferenceFetcher:
         self._import_complete(ledger)
 
     def _select_deferred(self, lacking: Sequence[FeedItem]) -> list[FeedItem]:
-        """What waits for room here, for a full disk would stop flights too, or for a line that does not cost.
-        What must not be shown leaves only the catalogue's room free."""
+        """Return the items that wait for disk space here, or for an unmetered connection.
+
+        A full disk would stop flights too. Urgent kinds leave only the catalogue's reserve free.
+        """
         left: list[FeedItem] = []
         free = self._free(self._folder) if lacking else 0
         for thing in lacking:
@@ -197,7 +207,7 @@ class ReferenceFetcher:
         return left
 
     def _finish_round(self, ledger: ReferenceLedger) -> None:
-        """All is on record here, unless something was left for another line, or did not read."""
+        """Record the server's state, unless items were deferred or did not read."""
         if not self._has_unread:
             with suppress(OSError):
                 for one in self._parts_folder.iterdir():
@@ -205,26 +215,32 @@ class ReferenceFetcher:
         if not self._has_unread and not self._skipped_bytes:
             ledger.note_state(self._state)
         elif not self._has_unread and self._skipped_bytes == self._metered_bytes:
-            self._left = (self._state, self._skipped_bytes)  # the list need not come again for these
+            # the listing need not be fetched again for these
+            self._left = (self._state, self._skipped_bytes)
 
     # -- bytes ------------------------------------------------------------------------------------
 
     def _fetch_once(self, ledger: ReferenceLedger, room: int, sent: SyncReport) -> bool:
-        """One answer of the server, through as many cuts as it takes; whether there was anything to ask."""
+        """Fetch one answer of the server, across interruptions.
+
+        False if nothing is to be fetched.
+        """
         for _ in range(_MAX_RESTARTS):
             if not self._select_next(room):
                 return False
             reply = self._line.call_with_retries(lambda: self._attempt(ledger, room, sent))
             if reply.status != _CONFLICT:
                 break
-            self._fetch_listing(ledger, sent)  # what it holds is another by now
+            # the server's data have changed meanwhile
+            self._fetch_listing(ledger, sent)
         return True
 
     def _attempt(self, ledger: ReferenceLedger, room: int, sent: SyncReport) -> Any:
-        """One request; what the attempts before it brought whole is taken in first."""
+        """Send one request, after importing what earlier attempts completed."""
         self._import_complete(ledger)
         if max(self._stalled.values(), default=0) >= _WARY:
-            self._together = 1  # it may be another one of the same answer that cannot be read there
+            # another item of the same answer may be the unreadable one
+            self._together = 1
         room = min(room, self._room(sent))
         some = self._select_next(room) if room > 0 else []
         if not some:
@@ -236,7 +252,8 @@ class ReferenceFetcher:
         self._count(0, sent)
 
         def hear(data: bytes) -> None:
-            if not data:  # it has begun; a byte that comes says that it does not break off at once
+            # the response has begun; the first byte proves that it does not break off at once
+            if not data:
                 self._stalled[first] = self._stalled.get(first, 0) + 1
                 return
             self._stalled.pop(first, None)
@@ -244,19 +261,21 @@ class ReferenceFetcher:
             self._count_body(len(data), sent)
 
         reply = self._line.download("GET", path, hear, room)
-        if reply.status == _INTERNAL:  # where nothing was sent yet when the reading failed
+        # reading failed at the server before anything was sent
+        if reply.status == _INTERNAL:
             self._stalled[first] = self._stalled.get(first, 0) + 1
             return _Nothing if self._stalled[first] >= _STALLED else reply
         return reply
 
     def _select_next(self, room: int) -> list[FeedItem]:
-        """The next things that are not whole here, as many as may fit."""
+        """Return the next incomplete items, as many as may fit."""
         found: list[FeedItem] = []
         for thing in self._missing:
             left = thing.size_bytes - self._offset(thing)
             if left > 0 and thing.sha256 not in self._here:
                 if found and self._offset(thing):
-                    break  # an answer begins within its first thing only
+                    # only the first item of an answer may begin at an offset
+                    break
                 found.append(thing)
                 room -= left
                 if room <= 0 or len(found) >= self._together:
@@ -264,8 +283,10 @@ class ReferenceFetcher:
         return found
 
     def _import_complete(self, ledger: ReferenceLedger) -> None:
-        """Take in every thing that is whole here; of changes an event's at once. When nothing is lacking that
-        is on record too."""
+        """Import every item that is complete here; of changes all of an event at once.
+
+        When nothing is missing any more, that is recorded too.
+        """
         for thing in list(self._missing):
             if thing not in self._missing:
                 continue
@@ -283,7 +304,7 @@ class ReferenceFetcher:
             self._import_items(groups)
 
     def _is_here(self, thing: FeedItem) -> bool:
-        """Whether a thing's bytes are evidence here; they are put there when they are whole."""
+        """Return True if an item is stored as an original, storing it if it is complete."""
         if thing.sha256 not in self._here and self._is_complete(thing):
             self._node.store.put_file(
                 keys.format_original_key(thing.sha256), self._part_path(thing), durable=True
@@ -292,7 +313,7 @@ class ReferenceFetcher:
         return thing.sha256 in self._here
 
     def _import_items(self, things: Sequence[FeedItem]) -> None:
-        """Take in; what cannot be is said, and holds nothing else up."""
+        """Import items; one that fails is reported and delays nothing else."""
         learner = self._learner
         assert learner is not None  # noqa: S101  `_list` has made it
         new = [one for one in self._missing if one in things]
@@ -302,27 +323,31 @@ class ReferenceFetcher:
             self._clear_conflicts({one.name for one in new})
             for one in new:
                 self.got.item_counts[one.kind.value] = self.got.item_counts.get(one.kind.value, 0) + 1
-        except (InputUnusable, FlightBusy) as error:  # or it has its turn once the flight is not written
+        # FlightBusy: imported later, once the flight is not being written
+        except (InputUnusable, FlightBusy) as error:
             self._has_unread = True
             learner.kept.append(ReferenceConflict(things[0].name, str(error), error.vi or str(error)))
 
     def _clear_conflicts(self, names: set[str]) -> None:
-        """What was said of these in a round before is over."""
+        """Drop the conflicts that an earlier round reported for these names."""
         self.got.conflicts = [one for one in self.got.conflicts if one.name not in names]
 
     def _update_left_bytes(self, lacking_bytes: int) -> None:
-        """What is still there: what is lacking, and what was left for later."""
+        """Set the bytes left: those missing, and those deferred."""
         self.got.left_bytes = lacking_bytes + self._skipped_bytes
         self.got.metered_bytes = self._metered_bytes
 
     def _update_conflicts(self) -> None:
-        """What was not taken in, each once."""
+        """Collect the conflicts of the importer, one a name."""
         if self._learner is not None:
             kept = (*self.got.conflicts, *self._learner.kept)
             self.got.conflicts = list({one.name: one for one in kept}.values())
 
     def _is_complete(self, thing: FeedItem) -> bool:
-        """Whether a thing's file is what its SHA-256 says; one that is long enough and is not goes."""
+        """Return True if an item's file matches its SHA-256.
+
+        One of full length that does not is deleted.
+        """
         part = self._part_path(thing)
         if self._offset(thing) < thing.size_bytes:
             return False
@@ -334,8 +359,10 @@ class ReferenceFetcher:
         return False
 
     def _pass_over_damaged(self) -> None:
-        """A thing that comes changed again and again, or of which answers begin and bring no byte, is damaged
-        there: the others do not wait for it."""
+        """Skip items that are damaged at the server, so that others do not wait for them.
+
+        Those are items that repeatedly come with a wrong hash, or whose answers begin and bring no byte.
+        """
         for thing in [one for one in self._missing if self._is_damaged(one)]:
             self._has_unread = True
             self._missing.remove(thing)

@@ -1,9 +1,9 @@
-"""What a server holds in common for boxes: restricted areas, masks, withdrawals, confirmed changes, layers,
-communes, terrain.
+"""Reference data that a server shares with nodes.
 
-Each is a thing with a name, its bytes under their SHA-256 and a moment; the bytes of equal records are equal,
-also after a restart. What is withheld from whoever asks is left out before a thing is made, so its hash tells
-nothing of it either. Format: docs/formats/sync.md, decision 0025.
+Restricted areas, redactions, withdrawals, confirmed changes, layers, communes, terrain. Each item has a
+name, its bytes under their SHA-256 and a time; the bytes of equal records are equal, also after a
+restart. What is withheld from the account is left out before an item is built, so that its hash does not
+reveal it either. Format: docs/formats/sync.md, decision 0025.
 """
 
 from __future__ import annotations
@@ -40,23 +40,25 @@ from flycam.sync.record_values import to_values
 
 FEED_FORMAT = 1
 ITEM_NAME_DIGITS = 16
-"""So much of a thing's SHA-256 names it in a request."""
+"""Digits of an item's SHA-256 that name it in a request."""
 MAX_FEED_ITEMS_PER_REQUEST = 32
-"""So many may be asked for at once."""
+"""Items that one request may name."""
 _LEVEL = 9
 MAX_FEED_ITEM_BYTES, MAX_THING_VALUES = 1 << 28, 12_000_000
-"""Of one thing, inflated; terrain is a file of any size."""
+"""Of one item, decompressed; terrain is a file of any size."""
 _MAX_LISTING_BYTES, _MAX_LISTING_VALUES = 16 << 20, 1 << 20
 _MAX_TERRAIN_BYTES = 1 << 30
-_COMMUNE_GROUPS = 16  # of communes of one day: one that is redrawn brings its group again, not all
-_STEPS_PER_GROUP = 32  # of changes, about: a decision brings the last of these groups again
+# of communes of one date: a redrawn one resends its group, not all
+_COMMUNE_GROUPS = 16
+# of changes, about: a decision resends only the last group
+_STEPS_PER_GROUP = 32
 _BLOCK = 1 << 20
 _DAY_NS = 86_400 * 10**9
 _SMALL_BITS = 3
 
 
 class ReferenceKind(StrEnum):
-    """What a thing is."""
+    """Kind of a feed item."""
 
     AREA = "area"
     MASK = "mask"
@@ -68,18 +70,20 @@ class ReferenceKind(StrEnum):
 
 
 URGENT_KINDS = (ReferenceKind.AREA, ReferenceKind.MASK, ReferenceKind.WITHDRAWN)
-"""What must not be shown: it goes before all else."""
+"""Kinds that tell what must not be shown: sent before all others."""
 _REQUIRED_CAPABILITIES = {ReferenceKind.MASK: MASKS, ReferenceKind.WITHDRAWN: WITHDRAWALS}
-"""What is told to those alone that say so; a box of before would not read the list."""
+"""Kinds that are sent only to nodes with this capability; an older node would not read the listing."""
 _NO_FLIGHT = "0"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeedItem:
-    """One thing. name: an id within its kind; of changes the event's id, "/" and the first step's, or the
-    comparison's; of masks their photo's frame; of withdrawals the flight's id there.
+    """One item of reference data.
 
-    at_ns  when it was made or decided, UTC; said: of terrain its file's name, datum and stated sigmas
+    name      an id within its kind; of changes the event's id, "/" and the first step's, or the
+              comparison's; of redactions their photo's frame; of withdrawals the flight's id at the server
+    at_ns     when it was made or decided, UTC
+    metadata  of terrain its file's name, datum and stated sigmas
     """
 
     kind: ReferenceKind
@@ -92,15 +96,18 @@ class FeedItem:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceFeed:
-    """All that one who asks may have. state: the server's word for it; held: bytes by SHA-256, of terrain
-    none: its file lies in the store."""
+    """All items that an account may have.
+
+    state     the server's fingerprint of it
+    payloads  bytes by SHA-256; none for terrain, whose file is in the store
+    """
 
     state: str
     items: tuple[FeedItem, ...]
     payloads: Mapping[str, bytes]
 
     def blocks(self, house: Node, thing: FeedItem, start: int) -> Iterator[bytes]:
-        """A thing's bytes from `start` on. ObjectMissing if the store lost its file."""
+        """Yield an item's bytes from `start` on; ObjectMissing if the store lost them."""
         data = self.payloads.get(thing.sha256)
         for at in range(start, thing.size_bytes, _BLOCK):
             length = min(_BLOCK, thing.size_bytes - at)
@@ -111,8 +118,12 @@ class ReferenceFeed:
 
 
 def compute_feed_state(node: Node, access_policy: AccessPolicy, knows: Collection[str] = CAPABILITIES) -> str:
-    """A word, 32 hex digits, that is another one whenever what may be had is; quickly found. A file of
-    terrain that is lost, or put back, makes another. knows: what who asks keeps to, and can read."""
+    """Return a fingerprint, 32 hex digits, that changes whenever the feed does.
+
+    Fast to compute. A terrain file that is lost, or restored, changes it.
+
+    knows  capabilities of the requesting node
+    """
     catalog = node.catalog
     layers = catalog.layers.stamp()
     levels = catalog.restrictions.levels()
@@ -142,8 +153,10 @@ def compute_feed_state(node: Node, access_policy: AccessPolicy, knows: Collectio
 def build_feed(
     node: Node, access_policy: AccessPolicy, knows: Collection[str] = CAPABILITIES
 ) -> ReferenceFeed:
-    """All that may be had by whoever this is withheld from, in the order in which it travels. knows: as of
-    `state_of`."""
+    """Build the feed that this access policy allows, in the order it is sent.
+
+    knows  as in `compute_feed_state`
+    """
     state = compute_feed_state(node, access_policy, knows)
     made: list[tuple[FeedItem, bytes]] = []
     for kind, make in _MAKERS.items():
@@ -160,8 +173,10 @@ def build_feed(
 
 
 def sort_feed_items(things: Iterable[FeedItem]) -> tuple[FeedItem, ...]:
-    """As they travel: what must not be shown before all else, then the small ones first, of one size (eight
-    times as large is another) the newest."""
+    """Sort items as they are sent: urgent kinds first, then by size, newest first.
+
+    Small sizes come first; sizes within a factor of eight count as one.
+    """
     return tuple(
         sorted(
             things,
@@ -177,7 +192,7 @@ def sort_feed_items(things: Iterable[FeedItem]) -> tuple[FeedItem, ...]:
 
 
 def encode_feed_listing(node: Node, commons: ReferenceFeed) -> bytes:
-    """The list of things, compressed."""
+    """Encode the listing of items, compressed."""
     return _compress_values(
         {
             "format": FEED_FORMAT,
@@ -192,7 +207,7 @@ def encode_feed_listing(node: Node, commons: ReferenceFeed) -> bytes:
 
 
 def decode_feed_listing(data: bytes, place: str) -> tuple[str, tuple[FeedItem, ...]]:
-    """(state, things) of a list. SourceUnreadable for anything else; `place` is named."""
+    """Return (state, items) of a listing; else SourceUnreadable, naming `place`."""
     try:
         values = parse_bounded_json(decompress_bounded(data, _MAX_LISTING_BYTES), _MAX_LISTING_VALUES)
         if values["format"] != FEED_FORMAT:
@@ -248,8 +263,10 @@ def _iterate_areas(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
 
 
 def _iterate_redactions(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
-    """The masks of each photo, those taken back too, with the ground they show; not of ground that lies
-    beyond the communes that whoever asks is there for. What other boxes ask for stays here."""
+    """Yield the redactions of each photo, revoked ones too, with their ground.
+
+    None whose ground is outside the account's communes. Revocations that other nodes request stay here.
+    """
     photos: dict[str, list[RedactionRecord]] = {}
     for line in node.catalog.redactions.lines():
         if line.step is not RedactionStep.REVOCATION_REQUESTED:
@@ -271,8 +288,10 @@ def _iterate_redactions(node: Node, access_policy: AccessPolicy) -> _FeedEntries
 
 
 def _iterate_withdrawals(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
-    """Frames that were taken out, those of each flight together; none of ground that lies beyond the communes
-    that whoever asks is there for, and to such a one none of which the ground is not known."""
+    """Yield withdrawn frames by flight.
+
+    None outside the account's communes, and for an account with such bounds none of unknown ground.
+    """
     frames = node.catalog.frames
     flights: dict[str, list[Withdrawal]] = {}
     for one in frames.withdrawals():
@@ -295,7 +314,7 @@ def _filter_by_ground(
 
 
 def _iterate_layers(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
-    """A layer's features as whoever asks may see them, with how widely it may be shown."""
+    """Yield the visible features of each layer, with its classification."""
     for layer in node.catalog.layers.all():
         if access_policy.hides_layer(layer.layer_id):
             continue
@@ -318,8 +337,7 @@ def _iterate_layers(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
 
 
 def _redact_layer(layer: LayerRecord, features: Sequence[LayerFeatureRecord]) -> LayerRecord:
-    """The layer as these features make it; neither the folders of this machine nor a key in an address are
-    anybody's business."""
+    """Return the layer as these features make it, without local folders or URL keys."""
     west, south, east, north = zip(*(one.bounds_lonlat_deg for one in features), strict=True)
     address = layer.source.startswith(("http://", "https://"))
     return replace(
@@ -338,15 +356,17 @@ def _iterate_communes(node: Node, _sees: AccessPolicy) -> _FeedEntries:
         group = hashlib.sha256(one.code.encode()).digest()[0] % _COMMUNE_GROUPS
         groups.setdefault(f"{one.valid_from.isoformat()}/{group}", []).append(one)
     for name, some in groups.items():
-        # until when a boundary holds, and how it is searched for, each catalogue settles itself
+        # validity end and search name are derived by each catalogue itself
         plain = [replace(one, valid_to=None, search_name="") for one in some]
         at_ns = some[0].valid_from.toordinal() * _DAY_NS
         yield name, at_ns, {"communes": [to_values(one) for one in plain]}
 
 
 def _iterate_changes(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
-    """Decisions that anybody may see, in the order they were made, some together: of what came before, only
-    the last group is another one after a decision. Then each ground that was compared, a thing of its own."""
+    """Yield confirmed changes in the order decided, in groups, then each comparison.
+
+    After a decision only the last group differs from what came before.
+    """
     changes = node.catalog.changes
     events = {one.event_id: one for one in node.catalog.flights.events()}
     for event_id in sorted((changes.events() | node.catalog.comparisons.events()) & events.keys()):
@@ -369,7 +389,10 @@ def _iterate_changes(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
 
 
 def _group_steps(steps: Sequence[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
-    """Steps in groups that end where a step's name says so: a later step changes no group but the last."""
+    """Yield steps in groups that end by a hash of a step's id.
+
+    So a later step changes no group but the last.
+    """
     group: list[tuple[int, str]] = []
     for step in steps:
         group.append(step)
@@ -391,14 +414,18 @@ _MAKERS: Mapping[ReferenceKind, Callable[[Node, AccessPolicy], _FeedEntries]] = 
 
 
 def _iterate_terrain(node: Node) -> Iterator[FeedItem]:
-    """Files of terrain as they were registered; what lies in place (a VRT names other files) stays here."""
+    """Yield terrain files that were copied at registration.
+
+    Those registered in place (a VRT names other files) are not sent.
+    """
     for dem in node.catalog.terrain.dems():
         if dem.key is None:
             continue
         try:
             size = node.store.size(dem.key)
         except ObjectMissing:
-            continue  # `flycam verify` tells of it
+            # `flycam verify` reports it
+            continue
         said = {"name": dem.name, "datum": dem.vertical_datum, "sigma": dem.sigma_m}
         yield FeedItem(
             kind=ReferenceKind.TERRAIN,

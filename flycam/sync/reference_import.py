@@ -1,8 +1,8 @@
-"""What a server holds in common, taken in here: the bytes first, as evidence, then the records they hold.
+"""Import of a server's reference data: bytes first, as originals, then records.
 
-What was not touched here since it came is replaced. What this box decided itself stays unless the server
-decided later: layers, areas and changes by their time, boundaries, which have none, stay. Either way it is
-said, and in the audit log (decision 0025).
+What was not modified here since it came is replaced. What this node decided itself stays unless the
+server decided later: layers, areas and changes by their time; boundaries, which have none, stay. Either
+way it is reported, and in the audit log (decision 0025).
 """
 
 from __future__ import annotations
@@ -38,25 +38,28 @@ from flycam.sync.reference_feed import MAX_FEED_ITEM_BYTES, MAX_THING_VALUES, Fe
 from flycam.sync.reference_ledger import ReferenceLedger
 
 _HIDDEN_LEVEL = "hidden"
-_OPTIONAL_FIELDS = ("error_m", "scored_as", "doubts", "warnings")  # what boxes of before did not tell
+# fields that older nodes do not send
+_OPTIONAL_FIELDS = ("error_m", "scored_as", "doubts", "warnings")
 
 
 class ReferenceApplyHooks(ApplyHooks, Protocol):
-    """What only the recipes of this box can do."""
+    """Reactions that only this node's pipeline can provide."""
 
     def register_terrain(
         self, sha256: str, name: str, datum: str, sigma_m: tuple[float, float | None] | None
     ) -> None:
-        """Enter a terrain file that is evidence here; where it is known already nothing of it changes.
-        Raises InputUnusable."""
+        """Register a terrain file that is stored here; a registered one is not changed.
+
+        Raises InputUnusable.
+        """
 
     def compute_redaction_grounds(self) -> None:
-        """Masks came: work out the ground that they show here."""
+        """Compute the ground that new redactions show here."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceConflict:
-    """Something that was not taken in, and why."""
+    """An item that was not imported, and why."""
 
     name: str
     sentence: str
@@ -65,7 +68,7 @@ class ReferenceConflict:
 
 @dataclass(frozen=True, slots=True)
 class _KnownLayer:
-    """A layer as it is known by what was entered: the file's SHA-256, and when."""
+    """A layer by the SHA-256 of its imported file and the time of import."""
 
     id: str
     name: str
@@ -74,7 +77,7 @@ class _KnownLayer:
 
 
 class ReferenceImporter:
-    """Takes in the things of one server; each may be taken in again, which changes nothing."""
+    """Importer of one server's items; importing one again changes nothing."""
 
     def __init__(self, house: Node, hands: ReferenceApplyHooks, peer: str, ledger: ReferenceLedger) -> None:
         self._node = house
@@ -85,9 +88,9 @@ class ReferenceImporter:
         self.kept: list[ReferenceConflict] = []
 
     def import_items(self, things: Sequence[FeedItem]) -> None:
-        """Things of one kind whose bytes are evidence here; of changes all groups of an event at once.
+        """Import items of one kind stored here; of changes all of an event at once.
 
-        Raises InputUnusable where one is not what it says, StorageFailed.
+        Raises InputUnusable where one does not match its listing, StorageFailed.
         """
         try:
             if things[0].kind is ReferenceKind.CHANGES:
@@ -101,14 +104,16 @@ class ReferenceImporter:
             self._ledger.note(thing.kind, thing.name, thing.sha256)
 
     def hide_removed_layers(self, things: Sequence[FeedItem]) -> None:
-        """Layers that came from this server and are not for this box any more, untouched here since: shown to
-        analysts and administrators only. Nothing is taken away; an area that is not listed stays in force."""
+        """Hide this server's layers that it no longer shares with this node.
+
+        Those unmodified here are shown to analysts and administrators only. Nothing is deleted; an area
+        that is not listed stays in force.
+        """
         listed = {one.name for one in things if one.kind is ReferenceKind.LAYER}
         for layer in self._catalog.layers.all():
             is_theirs = layer.sha256 == self._ledger.get_sha256(ReferenceKind.LAYER, layer.layer_id)
-            is_hidden = layer.sha256 == self._ledger.get_sha256(
-                _HIDDEN_LEVEL, layer.layer_id
-            )  # who lifts it here lifts it
+            # hidden once only, so that a classification that is lifted here stays lifted
+            is_hidden = layer.sha256 == self._ledger.get_sha256(_HIDDEN_LEVEL, layer.layer_id)
             if is_theirs and layer.layer_id not in listed and not is_hidden:
                 self._classify(layer, Classification.RESTRICTED, "is not for this box any more")
                 self._ledger.note(_HIDDEN_LEVEL, layer.layer_id, layer.sha256)
@@ -153,8 +158,10 @@ class ReferenceImporter:
                 self._report_merged_area(one.name)
 
     def _import_redactions(self, thing: FeedItem) -> None:
-        """Masks of a photo hold here as there; what was taken back there is so here: who is there decides for
-        its boxes."""
+        """Import the redactions of a photo; what the server revoked is revoked here.
+
+        The server decides for its nodes.
+        """
         values = self._values(thing.sha256, thing.name)
         lines = [from_values(RedactionRecord, one) for one in values["lines"]]
         grounds = [from_values(RedactionFootprint, one) for one in values["grounds"]]
@@ -170,7 +177,7 @@ class ReferenceImporter:
         self._hooks.compute_redaction_grounds()
 
     def _import_withdrawals(self, thing: FeedItem) -> None:
-        """What was withdrawn there is withdrawn here, as by a stick."""
+        """Apply the server's withdrawals as those of a bundle."""
         values = self._values(thing.sha256, thing.name)
         came = [from_values(Withdrawal, one) for one in values["withdrawals"]]
         for one in came:
@@ -225,7 +232,7 @@ class ReferenceImporter:
             self._audit("communes add", thing.name, f"{len(new)} boundaries", thing)
 
     def _previous_boundaries(self, thing: FeedItem) -> dict[tuple[str, Any], CommuneRecord]:
-        """Boundaries as this server told them before, by code and date."""
+        """Return the boundaries as this server sent them before, by code and date."""
         before = self._ledger.get_sha256(thing.kind, thing.name)
         if not before:
             return {}
@@ -237,10 +244,11 @@ class ReferenceImporter:
         return {(one.code, one.valid_from): one for one in records}
 
     def _import_changes(self, things: Sequence[FeedItem]) -> None:
-        """All that a server says of an event's changes, decision by decision, behind the decisions here.
+        """Append a server's decisions on an event's changes to the histories here.
 
-        A decision is known by its change and step. One here that is later than what comes holds, and what
-        comes of that change, or in one step with it, waits for a later decision there.
+        A decision is identified by its change and step. One here that is later than the received ones
+        holds, and what comes of that change, or in one step with it, waits for a later decision of the
+        server.
         """
         said = [self._values(thing.sha256, thing.name) for thing in things]
         event = from_values(Event, said[0]["event"])
@@ -282,7 +290,10 @@ class ReferenceImporter:
     def _is_newer(
         self, thing: FeedItem, came: _KnownLayer, here: Iterable[_KnownLayer], what: str, what_vi: str
     ) -> bool:
-        """Whether what came takes the place of all that has its id or name here; said where that stays."""
+        """Return True if an item replaces all that has its id or name here.
+
+        Reports a conflict where another one is kept.
+        """
         for one in here:
             if one.id != came.id and one.name != came.name:
                 continue
@@ -294,11 +305,11 @@ class ReferenceImporter:
         return True
 
     def _is_superseded_by(self, thing: FeedItem, one: _KnownLayer, came: _KnownLayer) -> bool:
-        """Whether what is here came as it is from this server, or is the older."""
+        """Return True if the layer here came unmodified from this server, or is older."""
         return one.sha256 == self._ledger.get_sha256(thing.kind, thing.name) or came.at_ns > one.at_ns
 
     def _classify(self, layer: LayerRecord, level: Classification, why: str) -> None:
-        """The stricter of both holds, as of flights."""
+        """Apply the stricter classification of both, as for flights."""
         here = self._catalog.restrictions.level(layer.layer_id)
         if (strict := find_strictest((here, level))) is not here:
             now_ns = self._node.clock_ns()
@@ -340,8 +351,10 @@ def _is_alike(one: CommuneRecord | None, other: CommuneRecord | None) -> bool:
 
 
 def merge_restricted_areas(here: RestrictedArea, received: RestrictedArea) -> RestrictedArea:
-    """`here`, hiding all that either hides: the ground of both, from all who may not see one of them. `here`
-    itself where that adds nothing."""
+    """Return `here`, hiding all that either hides; `here` itself if nothing is added.
+
+    The union of both grounds, hidden from all roles that may not see one of them.
+    """
     if _is_as_strict(here, received):
         return here
     ground = shapely.union(shapely.from_wkb(here.wkb), shapely.from_wkb(received.wkb))
@@ -349,7 +362,7 @@ def merge_restricted_areas(here: RestrictedArea, received: RestrictedArea) -> Re
 
 
 def _is_as_strict(one: RestrictedArea, other: RestrictedArea) -> bool:
-    """Whether one hides all that the other hides."""
+    """Return True if one hides all that the other hides."""
     return one.roles <= other.roles and bool(
         shapely.covers(shapely.from_wkb(one.wkb), shapely.from_wkb(other.wkb))
     )
@@ -360,7 +373,7 @@ def _entered_layer(layer: LayerRecord) -> _KnownLayer:
 
 
 def _require_name(thing: FeedItem, name: str) -> None:
-    """Ids become names here. Raises SourceUnreadable."""
+    """Raise SourceUnreadable unless the id is safe as a name and the item's own."""
     try:
         if require_key_segment(name) != thing.name:
             raise ValueError("it is another's")
@@ -369,7 +382,7 @@ def _require_name(thing: FeedItem, name: str) -> None:
 
 
 def build_item_mismatch_error(thing: FeedItem) -> SourceUnreadable:
-    """A thing holds something else than its list says."""
+    """Return the error for an item that does not match its listing."""
     return _build_unreadable_error(thing.name, ValueError("it is of something else"))
 
 

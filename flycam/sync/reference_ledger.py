@@ -1,7 +1,7 @@
-"""What was taken in of things that a server holds in common (`commons`), so that nothing comes twice.
+"""Ledger of reference items imported from a server: nothing is fetched twice.
 
-An entry says all in its key: whose, what kind, which, and the SHA-256 it had; a later one has a greater
-number. As a cursor it is written when the thing is on record here, so a kill before that costs one more look.
+An entry is all in its key: peer, kind, name, and the item's SHA-256; a later one has a greater number. It
+is written when the item is recorded here, so a kill before that costs one more fetch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _STATE = "state"
 
 
 class ReferenceLedger:
-    """What came from one server."""
+    """Items imported from one server."""
 
     def __init__(self, store: ObjectStore, peer: str) -> None:
         self._store = store
@@ -25,12 +25,12 @@ class ReferenceLedger:
                 self._entries[kind, name] = (number, sha256, key)
 
     def get_sha256(self, kind: str, name: str) -> str:
-        """The SHA-256 that a thing had when it came last; "" if it never did."""
+        """Return the SHA-256 of an item when it last came; "" if it never did."""
         entry = self._entries.get((kind, keys.derive_reference_id(name)))
         return "" if entry is None else entry[1]
 
     def note(self, kind: str, name: str, sha256: str) -> None:
-        """A thing is on record here as it came."""
+        """Note that an item is recorded here as it came."""
         at = kind, keys.derive_reference_id(name)
         number, before, key_before = self._entries.get(at, (0, "", ""))
         if before == sha256:
@@ -44,9 +44,9 @@ class ReferenceLedger:
 
     @property
     def state(self) -> str:
-        """The server's word for all that it held, when all of it was here; "" if it never was."""
+        """The server's state when all of it was here; "" if it never was."""
         return self.get_sha256(_STATE, "")
 
     def note_state(self, state: str) -> None:
-        """All is here that the server held when this was its word for it."""
+        """Note that everything is here that the server had in this state."""
         self.note(_STATE, "", state)

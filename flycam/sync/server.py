@@ -1,4 +1,4 @@
-"""The receiving end of a line: what a box is answered, and a step that is whole taken in."""
+"""The receiving end of a connection: answers to queries, import of whole steps."""
 
 from __future__ import annotations
 
@@ -27,22 +27,24 @@ from flycam.sync.step_planner import STEP_FORMAT
 from flycam.sync.unreadable_records import UnreadableFlight
 
 NodeNameCheck = Callable[[str], None]
-"""Raises AccessDenied where whoever is at the line does not speak for the box of this name."""
+"""Raises AccessDenied if the account does not act for the node of this name."""
 
 _BLOCK = 1 << 20
 _MAX_QUERY_NAMES = 1 << 16
 _MAX_HEAD_MOSAICS = 16
-"""In one question: boxes ask about one, and each is a reading of all tiles of it."""
+"""In one query: nodes ask about one, and each is a read of all its tiles."""
 _SHA256_DIGITS = 64
 
 
 def answer_inventory_query(
     node: Node, question: Mapping[str, Any], version: str, check_node_name: NodeNameCheck = lambda _box: None
 ) -> dict[str, Any]:
-    """What of the things that a box asks about is not here, and how far its logs were taken in.
+    """Return the queried objects missing here, and the cursors in the node's logs.
 
-    version  of flycam here. Raises SourceUnreadable for a box of another version, or of this one's name, and
-    what `check_node_name` raises.
+    version  of flycam here
+
+    Raises SourceUnreadable for a node of another version, or with this one's name, and what
+    `check_node_name` raises.
     """
     if question.get("format") != STEP_FORMAT:
         raise SourceUnreadable(
@@ -57,7 +59,7 @@ def answer_inventory_query(
         )
     try:
         box = require_text(question["box"])
-        # a question about heads names no records: none of those that are kept here is let go by it
+        # a query about heads names no records: none that are stored here are deleted by it
         records = (
             None
             if "heads" in question
@@ -106,10 +108,12 @@ def import_step(
     account: str = "",
     check_node_name: NodeNameCheck = lambda _box: None,
 ) -> ApplyReport:
-    """Take in a step that lies in a file, whole; taking it in again changes nothing.
+    """Import a complete step from a file; importing it again changes nothing.
 
-    account  that sent it, for the audit log. Raises SourceUnreadable, RecordsMissing, StoreConflict (boxes of
-    one name), FlightBusy, StorageFailed, and what `check_node_name` raises.
+    account  that sent it, for the audit log
+
+    Raises SourceUnreadable, RecordsMissing, StoreConflict (nodes of one name), FlightBusy, StorageFailed,
+    and what `check_node_name` raises.
     """
     manifest, start = read_step_manifest(path, "line")
     check_node_name(manifest.box)
@@ -127,14 +131,14 @@ def import_step(
 
 
 def _require_bounded_list(names: list[Any], max_count: int = _MAX_QUERY_NAMES) -> list[Any]:
-    """What is asked about, which is never answered in part. ValueError."""
+    """Return the queried names; ValueError if too many, for no answer is partial."""
     if len(names) > max_count:
         raise ValueError(f"{len(names)} at once")
     return names
 
 
 def _list_missing_records(node: Node, box: str, names: list[str]) -> list[str]:
-    """Which records are not here; those that the box does not speak of any more are let go."""
+    """Return the records missing here; delete those that are no longer named."""
     prefix = keys.format_peer_records_prefix(box)
     here = {key.removeprefix(prefix): key for key in node.store.list(prefix)}
     for sha256 in here.keys() - set(names):
@@ -143,13 +147,13 @@ def _list_missing_records(node: Node, box: str, names: list[str]) -> list[str]:
 
 
 def _list_missing_originals(node: Node, names: list[str]) -> list[str]:
-    """Which originals are not here; what was let go is not asked for."""
+    """Return the originals that are missing here and were not purged."""
     gone = select_active_purges(node.catalog.retention.list_for_originals(names))
     return [one for one in names if one not in gone and not node.store.exists(keys.format_original_key(one))]
 
 
 class _StepFile:
-    """A step's bytes. path: what is named where they are wrong, which is the box they are from."""
+    """Bytes of a step; path: the node they are from, which errors name."""
 
     def __init__(self, file: Path, box: str) -> None:
         self._file = file

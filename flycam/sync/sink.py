@@ -1,4 +1,4 @@
-"""Where things that a server gives lie while they come, and how much room is left there."""
+"""Files of reference items while they are fetched, and the disk space left there."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from flycam.store.disk_space import get_free_bytes
 from flycam.sync.reference_feed import FeedItem
 
 COPIES = 2
-"""Of a thing that came: as it came, and as evidence."""
+"""Of an item that came: as fetched, and as an original."""
 
 
 def measure_free_bytes(folder: Path) -> int:
-    """Bytes that can still be written in a folder, which need not be there yet. Raises StorageFailed."""
+    """Return the bytes free in a folder, created if needed; raises StorageFailed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return get_free_bytes(folder)
@@ -24,14 +24,14 @@ def measure_free_bytes(folder: Path) -> int:
 
 
 class Sink:
-    """Bytes of several things in a row, each into its own file."""
+    """Writer of several items in a row, each into its own file."""
 
     def __init__(self, things: Sequence[tuple[FeedItem, Path]], folder: Path) -> None:
         self._things = list(things)
         self._folder = folder
 
     def add(self, data: bytes) -> None:
-        """Add bytes. Raises StorageFailed; what is more than was asked for is passed over."""
+        """Append bytes, dropping what exceeds the requested items; raises StorageFailed."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             while data and self._things:

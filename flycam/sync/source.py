@@ -1,4 +1,4 @@
-"""The bytes that an exchange is read from, whatever brought them."""
+"""Interface of the bytes that an exchange is read from."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from flycam.sync.manifest import ExchangeManifest, ManifestItem
 
 
 class ExchangeSource(Protocol):
-    """Bytes that were found whole. path: what is named where they are not what they say."""
+    """Bytes that were found complete; path: named in errors about their contents."""
 
     @property
     def path(self) -> Path: ...
 
     def read(self, start: int, length: int) -> bytes:
-        """Bytes start..start+length. SourceUnreadable beyond the end."""
+        """Return bytes start..start+length; SourceUnreadable beyond the end."""
 
     def blocks(self, start: int, length: int) -> Iterator[bytes]:
-        """As `read`, some at a time."""
+        """Yield what `read` returns in blocks."""
 
 
 def iterate_objects(manifest: ExchangeManifest, start: int) -> Iterator[tuple[ManifestItem, int]]:
-    """Each object of an exchange and where its bytes begin; those of the first at `start`."""
+    """Yield each object of an exchange and its offset; the first is at `start`."""
     for item in manifest.items:
         yield item, start
         start += item.size_bytes
 
 
 def read_object(source: ExchangeSource, item: ManifestItem, at: int, max_bytes: int) -> bytes:
-    """An object's bytes. SourceUnreadable if they are others than the manifest says, or more than that."""
+    """Return an object's bytes; SourceUnreadable if wrong or more than `max_bytes`."""
     if item.size_bytes > max_bytes:
         raise build_hash_mismatch_error(source.path)
     data = source.read(at, item.size_bytes)
@@ -43,7 +43,7 @@ def read_object(source: ExchangeSource, item: ManifestItem, at: int, max_bytes: 
 
 
 def build_hash_mismatch_error(path: Path) -> SourceUnreadable:
-    """What was read holds other bytes than its own list of contents says."""
+    """Return the error for bytes that do not match the manifest."""
     return SourceUnreadable(
         _(
             "{path}: holds other bytes than its list of contents says; write it again on the "

@@ -1,12 +1,12 @@
-"""Steps on their way in: the bytes of one a sender, kept from one attempt to the next.
+"""Spool of incoming steps: one step a sender, kept between attempts.
 
-    SHA256.part   what came so far; its length is where the sender goes on
-    SHA256.done   the answer, once the step was taken in: the sender may not have heard it
+    SHA256.part   what came so far; its length is where the sender resumes
+    SHA256.done   the answer, once the step was imported: the sender may have missed it
 
-Nothing here is evidence: a step is acknowledged when it was taken in, and until then its sender has it. So
-what came is not synced; what a power cut leaves is held against the SHA-256 and sent again if it is not that.
-An answer is synced before the bytes go, and one that does not read is none: the step is sent again, and
-taking it in again changes nothing.
+Nothing here is the only copy: a step is acknowledged when it was imported, and until then its sender has
+it. So the bytes are not synced; what a power cut leaves is compared with the SHA-256 and sent again if it
+differs. An answer is synced before the bytes are deleted, and an unreadable one counts as none: the step
+is sent again, and importing it again changes nothing.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from flycam.store.disk_space import RESERVED_BYTES, SPARE_BYTES, get_free_bytes,
 from flycam.store.fsync import move_into_place
 
 _SMALL_BYTES = 8 << 20
-"""Steps up to this come while there is any room: records, among them withdrawals and masks, go in such."""
+"""Steps up to this size are accepted while there is any room: records, among them withdrawals and
+redactions, are in such.
+"""
 
 
 class Spool:
-    """One sender's folder. Safe between threads; the last attempt to write is the one that counts."""
+    """One sender's folder. Thread-safe; only the latest attempt may write."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -40,8 +42,11 @@ class Spool:
 
     @contextmanager
     def lock_for_import(self) -> Iterator[None]:
-        """Held while a step of this sender is taken in: meanwhile no other begins, nor this one anew. Raises
-        FlightBusy at once where one is: whoever sends asks again by itself, and holds no thread here."""
+        """Hold while a step of this sender is imported: meanwhile no other begins.
+
+        Nor does this one begin again. Raises FlightBusy at once if one is held: senders retry by
+        themselves, and hold no thread here.
+        """
         if not self._taking.acquire(blocking=False):
             raise _build_busy_error()
         try:
@@ -50,7 +55,7 @@ class Spool:
             self._taking.release()
 
     def offset(self, sha256: str, size: int) -> int:
-        """Where the step goes on; `size` if all came."""
+        """Return the byte at which the step resumes; `size` if all came."""
         if self.find_answer(sha256) is not None:
             return size
         try:
@@ -60,11 +65,14 @@ class Spool:
         return at if at <= size else 0
 
     def begin(self, sha256: str, at: int, size: int = 0) -> int | None:
-        """Take the turn to add bytes from `at` on; None if the step goes on elsewhere. Other steps go.
+        """Take the turn to add bytes from `at` on; None if the step resumes elsewhere.
+
+        Other steps of this sender are deleted.
 
         size  of the whole step, bytes
-        Raises FlightBusy where that would take bytes away that are being taken in, DiskFull where the rest of
-        it would leave less room than flights need (a small one: than the catalogue needs), StorageFailed.
+
+        Raises FlightBusy if that would delete bytes that are being imported, DiskFull if the rest of it
+        would leave less room than flights need (a small one: than the catalogue needs), StorageFailed.
         """
         with self._lock, _storage_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +93,10 @@ class Spool:
             return self._turn
 
     def add(self, turn: int, sha256: str, data: bytes) -> bool:
-        """Add bytes; False if a later attempt has the turn. Raises DiskFull, StorageFailed."""
+        """Add bytes; False if a later attempt has the turn.
+
+        Raises DiskFull, StorageFailed.
+        """
         with self._lock, _storage_errors(self._folder):
             if turn != self._turn:
                 return False
@@ -95,11 +106,12 @@ class Spool:
             return True
 
     def find_complete(self, sha256: str) -> Path | None:
-        """The step's file if it is what its name says; else it goes, and None."""
+        """Return the step's file if it matches its name; else delete it and return None."""
         part = self._part(sha256)
         with _storage_errors(self._folder):
             try:
-                with part.open("rb") as file:  # gigabytes of it, while others ask where theirs go on
+                # without the lock, for hashing gigabytes would delay other requests
+                with part.open("rb") as file:
                     if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
                         return part
             except FileNotFoundError:
@@ -109,7 +121,7 @@ class Spool:
             return None
 
     def find_answer(self, sha256: str) -> dict[str, Any] | None:
-        """What was answered when the step was taken in; None if it was not."""
+        """Return the answer given when the step was imported; None if it was not."""
         try:
             said = json.loads(self._done(sha256).read_bytes())
         except (OSError, ValueError):
@@ -117,8 +129,11 @@ class Spool:
         return said if isinstance(said, dict) else None
 
     def finish(self, sha256: str, said: dict[str, Any]) -> None:
-        """Remember the answer, and let the bytes go. That a flight stays apart is not remembered: asked again
-        it may be another answer, for somebody has mended it meanwhile."""
+        """Store the answer and delete the bytes.
+
+        An answer with conflicts is not stored: the next may differ, for the conflict may be resolved
+        meanwhile.
+        """
         if said.get("apart"):
             self.forget(sha256)
             return
@@ -130,12 +145,12 @@ class Spool:
             self._part(sha256).unlink(missing_ok=True)
 
     def forget(self, sha256: str) -> None:
-        """Let a step go that cannot be taken in."""
+        """Delete a step that cannot be imported."""
         with self._lock, suppress(OSError):
             self._part(sha256).unlink(missing_ok=True)
 
     def require_free_bytes(self, more_bytes: int) -> None:
-        """Raise DiskFull where what a step brings would leave less room than flights need."""
+        """Raise DiskFull if a step's contents would leave less room than flights need."""
         with _storage_errors(self._folder):
             self._require_room(more_bytes, SPARE_BYTES)
 
@@ -156,7 +171,7 @@ def _build_busy_error() -> FlightBusy:
 
 
 class _storage_errors:  # noqa: N801  used as a function
-    """Turns OSError into StorageFailed that names the folder."""
+    """Context manager that turns OSError into StorageFailed naming the folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

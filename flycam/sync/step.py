@@ -1,5 +1,7 @@
-"""One step as it goes over a line: `u32 length · manifest, compressed · objects`, little-endian, named by the
-SHA-256 of it (docs/formats/sync.md)."""
+"""One step as sent: `u32 length · manifest, compressed · objects`, little-endian.
+
+It is named by the SHA-256 of these bytes (docs/formats/sync.md).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ _MAX_MANIFEST_BYTES = 16 << 20
 
 
 class SyncStep:
-    """One step, made when it is due. Its bytes may be read again from any place."""
+    """One step, built when it is due. Its bytes can be read again from any offset."""
 
     def __init__(self, offered: ExchangeOffer) -> None:
         said = zstandard.ZstdCompressor(level=_LEVEL).compress(encode_manifest(offered.manifest))
@@ -39,7 +41,7 @@ class SyncStep:
         return self._offered.manifest
 
     def blocks(self, start: int) -> Iterator[bytes]:
-        """Its bytes from `start` on. ObjectMissing if the store lost one of its objects."""
+        """Yield its bytes from `start` on; ObjectMissing if the store lost an object."""
         for block in self._all():
             if start < len(block):
                 yield block[start:] if start else block
@@ -52,7 +54,10 @@ class SyncStep:
 
 
 def read_step_manifest(path: Path, place: str) -> tuple[ExchangeManifest, int]:
-    """The manifest of a step in a file, and where its first object begins. SourceUnreadable."""
+    """Return the manifest of a step in a file and the first object's offset.
+
+    Raises SourceUnreadable.
+    """
     try:
         with path.open("rb") as file:
             (length,) = _LENGTH.unpack(file.read(_LENGTH.size))

@@ -1,9 +1,9 @@
-"""What goes over a line, cut into steps: each is a small exchange of its own, whole or not at all.
+"""Planner of steps: each is a small exchange of its own, whole or not at all.
 
-A step's manifest begins at the cursor that the step before left, so the receiver's cursor is all that anybody
-has to remember. Order: records of flights of which no tile is to come, the records of the others with their
-coarse views (of a filmed flight with the beginning of its records), finer views, the rest of such records,
-tiles as the log has them with the terrain under them, other terrain, photos.
+A step's manifest begins at the cursor that the step before left, so the receiver's cursor is the only
+state. Order: records of flights without tiles to come, the records of the others with their coarse
+previews (of a flight from video with its initial records), finer previews, the rest of such records,
+tiles in log order with the terrain under them, other terrain, photos.
 """
 
 from __future__ import annotations
@@ -32,18 +32,22 @@ from flycam.sync.step import SyncStep
 from flycam.sync.terrain_schedule import TerrainSchedule
 
 ByteBudget = Callable[[], int]
-"""So many, asked anew for each step."""
+"""Bytes, evaluated anew for each step."""
 
 STEP_FORMAT = 1
-_OVERVIEW_M = 1.0  # the whole area at this before any finer view
+# pixel size of the previews of the whole area that go before any finer one
+_OVERVIEW_M = 1.0
 _INLINE_RECORDS_BYTES = 24 << 10
-_MAX_QUERY_NAMES = 4000  # hashes of some 270 KB
+# hashes of about 270 KB; a request holds 4 MiB
+_MAX_QUERY_NAMES = 4000
 _EMPTY_QUERY: Mapping[str, Any] = {"mosaics": [], **{word: [] for word in INVENTORY_KEYS.values()}}
 
 
 class StepPlanner:
-    """All that a peer may lack, as it stands now: what it is asked about, and then the steps for it. Heads of
-    the logs are read first and the records after them, as for a bundle."""
+    """All that a peer may lack in the current state: queries about it, then steps.
+
+    Ends of the logs are read first and the records after them, as for a bundle.
+    """
 
     def __init__(
         self,
@@ -53,8 +57,11 @@ class StepPlanner:
         reached: dict[str, LogPosition] | None = None,
         record_changes: bool = True,
     ) -> None:
-        """reached: kept by the caller from one to the next: logs are read from there; record_changes: whether
-        records may go as changes."""
+        """Read the ends of the logs, then the records.
+
+        reached         kept by the caller from one planner to the next: logs are read from there
+        record_changes  whether records may be sent as deltas
+        """
         self._node, self._reached = house, {} if reached is None else reached
         self.readable = IntegrityFilter(house, requeue_repaired_tiles(house))
         self._ends = {
@@ -78,17 +85,17 @@ class StepPlanner:
                 self._originals[item.sha256] = (item, flight.flight_id)
         self._has_masks = bool(house.catalog.redactions.lines())
         self.held_back: tuple[Flight, ...] = ()
-        """Flights of which nothing is sent but what is withdrawn of them: the peer does not keep to masks."""
+        """Flights of which only withdrawals are sent: the peer does not apply redactions."""
         self._held: frozenset[str] = frozenset()
         self._unknown_there: frozenset[str] = frozenset()
         self._logs: dict[str, list[LogTail]] = {}
         self.left_out_bytes = 0
         """Of tiles that the peer turned out to have from elsewhere."""
         self.conflicts: set[str] = set()
-        """Flights that the peer cannot join: nothing more of them is sent."""
+        """Flights that the peer cannot merge: nothing more of them is sent."""
 
     def build_query(self) -> dict[str, object]:
-        """What the peer is asked about first."""
+        """Return the first query to the peer."""
         return {
             "format": STEP_FORMAT,
             "box": self._node.box,
@@ -101,22 +108,28 @@ class StepPlanner:
     def build_name_queries(
         self, kind: ObjectKind, question: Mapping[str, object], asked: Collection[str]
     ) -> Iterator[dict[str, Any]]:
-        """What the peer is asked about things of a kind beside those that it was, some at a time: a request
-        holds only so many. question: as it was asked first; the peer lets go of records that one does not
-        name."""
+        """Yield queries about names of a kind not asked yet, each of bounded size.
+
+        question  as first sent; the peer deletes records that a query does not name
+        """
         left = sorted(self.names(kind) - set(asked))
         for start in range(0, len(left), _MAX_QUERY_NAMES):
             yield {**question, **_EMPTY_QUERY, INVENTORY_KEYS[kind]: left[start : start + _MAX_QUERY_NAMES]}
 
     def build_heads_query(self, mosaic_id: str, heads: Sequence[str]) -> dict[str, Any]:
-        """What a peer that tells is asked about heads of one of the mosaics; it names no records, and none of
-        them is let go."""
+        """Return a query about heads of one mosaic, for a peer with that capability.
+
+        It names no records, and none of them are deleted.
+        """
         said = {"format": STEP_FORMAT, "box": self._node.box, "knows": list(CAPABILITIES)}
         return {**said, **_EMPTY_QUERY, "heads": {mosaic_id: heads}}
 
     def note_missing(self, lacking: MissingObjects) -> None:
-        """Hear what the peer lacks. Raises StoreConflict where what it took in under this box's name is
-        another log, or more of it than there is."""
+        """Note what the peer lacks.
+
+        Raises StoreConflict where what it imported under this node's name is another log, or more of it
+        than there is.
+        """
         self._records.note_missing(lacking)
         self._logs = {}
         masks = MASKS in lacking.capabilities
@@ -137,12 +150,12 @@ class StepPlanner:
                 self._logs.setdefault(mosaic.flight_id, []).append(log)
 
     def is_current(self) -> bool:
-        """Whether the logs still end where they ended when this was made."""
+        """Return True if the logs still end where they ended when this was built."""
         tiles = self._node.catalog.tiles
         return all(tiles.last_seq(name) == until for name, (_, until) in self._ends.items())
 
     def tile_bytes(self) -> int:
-        """Bytes of the tiles that the peer lacks; records and views not counted."""
+        """Return the bytes of tiles that the peer lacks, without records and previews."""
         return sum(
             self.readable.size(line)
             for logs in self._logs.values()
@@ -152,13 +165,13 @@ class StepPlanner:
         )
 
     def count_bytes(self, kind: ObjectKind, names: Iterable[str]) -> int:
-        """Bytes of those of these photos that may be sent; of terrain none are counted."""
+        """Return the bytes of these photos that may be sent; 0 for terrain."""
         return (
             sum(item.size_bytes for item in self._iterate_photos(names)) if kind is ObjectKind.ORIGINAL else 0
         )
 
     def names(self, kind: ObjectKind) -> Set[str]:
-        """Names of all things of a kind that may be asked about: SHA-256 of photos, ids of terrain."""
+        """Return the names of a kind: SHA-256 of photos, ids of terrain."""
         return self._originals.keys() if kind is ObjectKind.ORIGINAL else self._grounds.names
 
     def steps(
@@ -170,12 +183,13 @@ class StepPlanner:
         heads: MissingHeadsQuery = assume_all_missing,
         has_tiles: bool = True,
     ) -> Iterator[SyncStep]:
-        """The steps, each made when it is due and of about `target()` bytes. The one before was taken in when
-        the next is asked for.
+        """Yield the steps, each built when it is due and of about `target()` bytes.
 
-        limit      what several tiles or views together do not exceed; nor twice the target
-        heads      asks the peer, when it is due, which tiles it has not
-        has_tiles  without: records and views alone, for a line that costs
+        When the next is requested, the one before was imported.
+
+        limit      upper bound of several tiles or previews together; also twice the target
+        heads      asks the peer, when due, which tiles it lacks
+        has_tiles  False: records and previews alone, for a metered connection
         """
 
         def most() -> int:
@@ -185,7 +199,8 @@ class StepPlanner:
         yield from self._iterate_known_flights(target)
         for flight in fresh:
             for log in self._logs[flight.flight_id]:
-                # the peer may have it from another box, or have folded it itself without what is withdrawn
+                # the peer may have it from another node, or have rebuilt it itself without withdrawn
+                # frames
                 name = log.mosaic.mosaic_id
                 if flight.flight_id in self._withdrawn_in or has_peer_tiles(self._node.store, name):
                     self._drop_known(log, heads, views=True)
@@ -206,14 +221,17 @@ class StepPlanner:
                 yield self._build_step([item], {})
 
     def _iterate_photos(self, names: Iterable[str]) -> Iterator[ManifestItem]:
-        """Of these photos those that the peer may have: it takes in their flights' records."""
+        """Yield these photos unless the peer does not import their flights' records."""
         for name in names:
             item, flight_id = self._originals.get(name, (None, ""))
             if item is not None and flight_id not in self.conflicts and flight_id not in self._held:
                 yield item
 
     def _iterate_known_flights(self, target: ByteBudget) -> Iterator[SyncStep]:
-        """Records of flights of which no tile is to come, many in a step: withdrawals before all else."""
+        """Yield steps of records of flights without tiles to come, many in a step.
+
+        They go first, for withdrawals are among them.
+        """
         left = self._logs.keys() | self._unknown_there
         waiting = [
             one
@@ -235,7 +253,7 @@ class StepPlanner:
     def _iterate_views(
         self, flight: Flight, target: ByteBudget, most: ByteBudget, *, coarse: bool
     ) -> Iterator[SyncStep]:
-        """Early views of a flight's parents, coarse zooms first; with its records where they are lacking."""
+        """Yield previews of a flight's parents, coarse zooms first, with missing records."""
         waiting = [
             line
             for log in self._logs[flight.flight_id]
@@ -248,7 +266,8 @@ class StepPlanner:
             items: list[ManifestItem] = []
             held: dict[str, bytes] = {}
             size = 0
-            # records of many photos fill a step: some views go with them, so that there is something to see
+            # records of many photos fill a step: some previews go with them, so that there is something
+            # to see
             own = 0 if has_records else self._records.size_bytes(self._records.get_initial(flight.flight_id))
             room = max(target() - own, min(target(), _INLINE_RECORDS_BYTES))
             waiting.sort(key=lambda one: (one.tile_id.z, -one.seq))
@@ -272,7 +291,7 @@ class StepPlanner:
             has_records = True
 
     def _iterate_remaining_records(self, flight: Flight) -> Iterator[SyncStep]:
-        """The rest of the records of a flight whose views went with the beginning of them."""
+        """Yield the records of a flight whose previews went with the initial ones."""
         whole = self._records.get_all(flight.flight_id)
         if not self._records.is_known_to_peer(whole) and flight.flight_id not in self.conflicts:
             here = {log.mosaic.mosaic_id: log.build_range(log.since) for log in self._logs[flight.flight_id]}
@@ -284,7 +303,7 @@ class StepPlanner:
     def _iterate_tiles(
         self, flight: Flight, log: LogTail, target: ByteBudget, most: ByteBudget, heads: MissingHeadsQuery
     ) -> Iterator[SyncStep]:
-        """Base tiles as the log has them: each step ends where the cursor may stand after it."""
+        """Yield base tiles in log order: each step ends where the cursor may be after it."""
         self._drop_known(log, heads)
         waiting = list(log.tiles)
         end = log.until
@@ -323,7 +342,7 @@ class StepPlanner:
         stretches: Mapping[str, LogRange],
         said: EncodedRecords,
     ) -> SyncStep:
-        """A step of one flight: its records go with the first, later ones name them."""
+        """Return a step of one flight: the first has its records, later ones name them."""
         known = (said.sha256,) if self._records.is_known_to_peer(said) else ()
         if not known:
             item, data = self._records.take_item(said)
@@ -352,7 +371,7 @@ class StepPlanner:
 
 
 def _is_coarse(zoom: int, flight: Flight) -> bool:
-    """Whether a zoom belongs to the overview: up to the first whose pixel is at most _OVERVIEW_M."""
+    """Return True for overview zooms: up to the first of at most _OVERVIEW_M a pixel."""
     bounds = flight.bounds_lonlat_deg
     latitude_deg = 0.0 if bounds is None else (bounds[1] + bounds[3]) / 2
     return zoom == 0 or compute_ground_pixel_m(zoom - 1, latitude_deg) > _OVERVIEW_M

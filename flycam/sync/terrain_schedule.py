@@ -1,7 +1,8 @@
-"""The terrains that a flight's frames lie on, as they go over a line: with the tiles that were made on them.
+"""Terrains of a flight's frames, sent with the tiles that were made on them.
 
-A peer that has the photos may have to make such a tile again at once, as where a frame lies otherwise there:
-the terrain it needs for that must not come later. A filmed flight has a terrain for each picture.
+A peer that has the photos may have to rebuild such a tile at once, as where a frame has another placement
+there: the terrain it needs for that must not come later. A flight from video has a terrain for each
+frame.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from flycam.sync.offer import build_terrain_item, list_terrain_ids
 
 
 class TerrainSchedule:
-    """Of all flights of a house. names: ids of all that are here."""
+    """Terrains of all flights of a node; names: ids of all that are here."""
 
     def __init__(self, house: Node, readable: IntegrityFilter) -> None:
         self._node, self._readable = house, readable
@@ -26,7 +27,7 @@ class TerrainSchedule:
         self.names: set[str] = set()
 
     def add(self, flight_id: str, frames: Collection[FrameRecord]) -> None:
-        """What a flight lies on."""
+        """Add the terrains of a flight's frames."""
         here = set(list_terrain_ids(self._node, frames))
         self.names |= here
         self._under[flight_id] = [
@@ -36,13 +37,13 @@ class TerrainSchedule:
         ]
 
     def note_missing(self, lacking: Iterable[str]) -> None:
-        """Hear which of them the peer has not."""
+        """Note which of them the peer lacks."""
         self._missing = set(lacking)
         for flight_id, under in self._under.items():
             self._under[flight_id] = [one for one in under if one[1] in self._missing]
 
     def select_for_tiles(self, flight_id: str, tile_ids: Set[TileId]) -> list[ManifestItem]:
-        """Those that these tiles were made on and that did not go before."""
+        """Return the terrains under these tiles that were not sent before."""
         found = {
             dem_id
             for tiles, dem_id in self._under[flight_id]
@@ -52,7 +53,7 @@ class TerrainSchedule:
         return list(self._items(sorted(found)))
 
     def iterate_remaining(self, target: Callable[[], int]) -> Iterator[list[ManifestItem]]:
-        """Those that are left, about `target()` bytes at a time."""
+        """Yield the remaining terrains, about `target()` bytes at a time."""
         some: list[ManifestItem] = []
         size = 0
         for item in self._items(sorted(self._missing)):

@@ -1,4 +1,4 @@
-"""What a line may carry, and what it carried."""
+"""Limits and report of a transfer."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import sys
 from dataclasses import dataclass, field
 
 REQUEST_OVERHEAD_BYTES = 1000
-"""Of a request and its answer, as they are counted."""
+"""Of a request and its response, as they are counted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransferLimits:
-    """rate_bytes_s, budget_bytes: of the line, None without; metered: no tiles, no
-    photos; originals: photos too."""
+    """Limits of a connection.
+
+    rate_bytes_s, budget_bytes  None: unlimited
+    metered                     no tiles, no photos
+    originals                   photos too
+    """
 
     rate_bytes_s: float | None = None
     budget_bytes: int | None = None
@@ -22,14 +26,14 @@ class TransferLimits:
 
 @dataclass(kw_only=True, slots=True)
 class SyncReport:
-    """What came of it, added up over rounds.
+    """Result of synchronising, summed over rounds.
 
-    sent_bytes  handed to the line, what was sent again included; got_bytes: what came back over it
-    step_bytes  of them, of steps: not what was asked
+    sent_bytes  handed to the connection, retransmissions included; received_bytes: what came back
+    step_bytes  of them, of steps: without queries
     left_bytes  of tiles and photos that the peer still lacks, or was not asked about
-    conflicts   flights that the peer could not join: as it says them
+    conflicts   flights that the peer could not merge, in its words
     skipped     keys of what is lost or damaged here and was therefore not sent
-    ended_by    why it ended before all was there: "budget", "metered" or ""
+    ended_by    why it ended before all was sent: "budget", "metered" or ""
     """
 
     peer: str = ""
@@ -48,6 +52,6 @@ class SyncReport:
 
 
 def compute_budget_left(limits: TransferLimits, report: SyncReport) -> int:
-    """Bytes that are left of the budget, which counts both ways; no end without one."""
+    """Return the bytes left of the budget, which counts both ways; maxsize if none."""
     budget = limits.budget_bytes
     return sys.maxsize if budget is None else budget - report.sent_bytes - report.received_bytes

@@ -1,4 +1,4 @@
-"""In which order what a peer lacks travels, and which tiles those are. Pure: log lines in, order out."""
+"""Selection of tiles to send, and their order. Pure: log lines in, order out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TransferRank = tuple[int, int, str, int, int, int, int, str]
 
 
 def select_last_lines(lines: Iterable[TileRecord]) -> dict[TileId, TileRecord]:
-    """The last line of each tile among lines of one mosaic revision, in whatever order they come."""
+    """Return each tile's last line among lines of one mosaic revision, in any order."""
     last: dict[TileId, TileRecord] = {}
     for line in lines:
         before = last.get(line.tile_id)
@@ -24,11 +24,13 @@ def select_last_lines(lines: Iterable[TileRecord]) -> dict[TileId, TileRecord]:
 
 
 def rank_by(newest_ns: Mapping[str, int]) -> Callable[[ManifestItem], TransferRank]:
-    """The order of items, from the capture time (UTC ns) of each mosaic's newest frame.
+    """Return a sort key of items.
 
-    Kinds as `Kind` has them. Tiles: newest mosaic first, its coarse zooms before fine ones (the shape of the
-    valley is there after some kilobytes), of a zoom the latest line first. Total: no two items are alike
-    unless they are the same object at the same place.
+    newest_ns  capture time (UTC ns) of each mosaic's newest frame
+
+    Kinds as in `ObjectKind`. Tiles: newest mosaic first, its coarse zooms before fine ones (the shape of
+    the valley is visible after some kilobytes), within a zoom the latest line first. Total: no two items
+    are equal unless they are the same object at the same place.
     """
 
     def rank(item: ManifestItem) -> TransferRank:
@@ -43,5 +45,5 @@ def rank_by(newest_ns: Mapping[str, int]) -> Callable[[ManifestItem], TransferRa
 
 
 def sort_items(items: Iterable[ManifestItem], newest_ns: Mapping[str, int]) -> tuple[ManifestItem, ...]:
-    """Items as they travel, each once."""
+    """Return the items in the order they are sent, each once."""
     return tuple(sorted(set(items), key=rank_by(newest_ns)))

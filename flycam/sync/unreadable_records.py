@@ -1,4 +1,4 @@
-"""Records of a flight that cannot be taken in: it stays out, is named, and holds up no other flight."""
+"""Flights whose records cannot be imported: reported, and delaying no other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ _MAX_SHOWN_LETTERS = 80
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnreadableFlight:
-    """A flight whose records do not read. sha256: of them; mosaics: ids of those that they describe."""
+    """A flight whose records do not read.
+
+    sha256   of the records
+    mosaics  ids of those that they describe
+    """
 
     sha256: str
     flight_id: str
@@ -26,15 +30,17 @@ class UnreadableFlight:
 
     @property
     def summary(self) -> dict[str, str]:
-        """As answers and reports tell it."""
+        """The report of it for answers and commands."""
         return describe_conflict(self.flight_id, self.name, self.sentence, self.sentence_vi)
 
 
 def describe_unreadable_records(
     box: str, sha256: str, values: Any, error: SourceUnreadable
 ) -> UnreadableFlight:
-    """What can be said of them by their values. Raises the error where not even the flight is named: nothing
-    else would be missed."""
+    """Return the flight that unreadable records name; raise the error if none.
+
+    Without a name nobody could tell what is missing.
+    """
     labels = read_record_labels(values)
     if labels is None:
         raise error
