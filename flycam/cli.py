@@ -1,4 +1,4 @@
-"""`flycam`: the commands under one name."""
+"""The `flycam` program: all commands under one name."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ _OBJECTS_BEFORE_COLLECTION = 10_000
 
 
 def main() -> None:
-    """Entry point. Frames are worked on in threads of our own, so OpenCV keeps to one each.
+    """Run the `flycam` program.
 
-    What OpenCV's codecs remark about odd tags is no news to an operator; what fails raises. Modules are no
-    garbage: by default they would be searched for it again and again while they load (60 ms of an ingest),
-    and once more when all is done and the system takes the memory back anyway (150 ms).
+    Frames are processed in flycam's own threads, so OpenCV keeps to one each. What OpenCV's codecs remark
+    about odd tags is no news to an operator; failures raise. Modules are not garbage: by default the
+    collector would search them again and again while they load (60 ms of an ingest), and once more at exit,
+    when the system takes the memory back anyway (150 ms).
     """
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
     atexit.register(gc.freeze)
