@@ -35,16 +35,14 @@ _OBJECTS_BEFORE_COLLECTION = 10_000
 
 
 def main() -> None:
-    """Run the `flycam` program.
-
-    Frames are processed in flycam's own threads, so OpenCV keeps to one each. What OpenCV's codecs remark
-    about odd tags is no news to an operator; failures raise. Modules are not garbage: by default the
-    collector would search them again and again while they load (60 ms of an ingest), and once more at exit,
-    when the system takes the memory back anyway (150 ms).
-    """
+    """Run the `flycam` program."""
+    # modules are not garbage: searching them again and again while they load takes 60 ms of an ingest
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
+    # a last search at exit would take 150 ms, and the system takes the memory back anyway
     atexit.register(gc.freeze)
+    # frames are processed in flycam's own threads, so OpenCV keeps to one each
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+    # what OpenCV's codecs remark about odd tags is no news to an operator; failures raise
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     flycam()
 

@@ -21,6 +21,7 @@ from flycam.catalog.redacted_ground import (
 from flycam.errors import NotFound
 from flycam.frame.classification import Classification
 
+# rules that another process changed apply after this
 _CACHE_TTL_S = 2.0
 
 
@@ -89,6 +90,7 @@ class AccessPolicies:
                 return kept.access_policy
             at_s, rules = self._clock_s(), _rules_of(self._catalog, account, self._masks.get_current)
             made = kept.access_policy if kept is not None and kept.rules == rules else _make_policy(rules)
+            # same object for equal rules: what was made under it stays valid
             if kept is not None and kept.access_policy.fingerprint == made.fingerprint:
                 made = kept.access_policy
             self._kept[kind] = _CachedPolicy(at_s, rules, made)

@@ -44,6 +44,7 @@ _SEES: dict[Classification, frozenset[Role]] = {
     Classification.INTERNAL: frozenset(Role) - {Role.GUEST, Role.BOX},
     Classification.RESTRICTED: frozenset({Role.ANALYST, Role.ADMIN}),
 }
+# latitudes are those of web Mercator
 _WORLD = (-180.0, -85.0511287, 180.0, 85.0511287)
 _MAX_CACHED_TILES = 20_000
 _AROUND_PX = 2.0  # within the reach of `rasterize_polygons`

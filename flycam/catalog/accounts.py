@@ -24,6 +24,7 @@ from flycam.errors import AccessDenied, InputUnusable
 from flycam.messages import _
 
 _TOKEN_BYTES = 32
+# accounts that another process removed are refused after this
 _CACHE_TTL_S = 2.0
 
 

@@ -36,6 +36,7 @@ class Audit:
         """Add a line, on disk on return; `at_ns` defaults to now."""
         at = time.time_ns() if at_ns is None else at_ns
         entry = AuditEntry(who=who, what=what, subject=subject, detail=detail, at_ns=at)
+        # alone, because each line's digest covers the line before it
         with self._database.write(alone_in=tables.audit_log) as connection:
             (line,) = write_entries(connection, [entry], self._database.audit_key)
         return line

@@ -82,6 +82,7 @@ class Database:
         """
         with self._translate_errors(), self._engine.connect() as connection:
             if not self.is_sqlite:
+                # PostgreSQL's default isolation would give each statement a snapshot of its own
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
                 yield connection
@@ -374,10 +375,12 @@ def _parse(url: str) -> URL:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # sqlite3's own implicit transactions would begin after the first read, so flycam begins them itself
     connection.isolation_level = None
+    # WAL lets readers go on beside the writer; FULL makes a commit survive a power cut
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY", "cache_size=-16000"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
     write = connection.get_execution_options().get("flycam_write", False)
+    # the write lock at once: what the transaction reads cannot change before it commits
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

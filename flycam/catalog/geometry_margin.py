@@ -14,6 +14,7 @@ def expand_geometry(shape: BaseGeometry, margin_m: float) -> BaseGeometry:
     if margin_m <= 0.0 or shape.is_empty:
         return shape
     _, south, _, north = shape.bounds
+    # a degree of longitude is shortest at the latitude farthest from the equator
     shrink = float(np.cos(np.radians(min(max(abs(south), abs(north)), 85.0))))
     return shape.buffer(margin_m / (_METRES_PER_DEGREE * shrink), quad_segs=4)
 

@@ -21,6 +21,7 @@ from flycam.catalog.sharing_tables import guests
 from flycam.errors import NotFound
 from flycam.messages import _
 
+# links that another process revoked stop working after this
 _CACHE_TTL_S = 2.0
 
 

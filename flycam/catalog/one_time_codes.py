@@ -43,7 +43,7 @@ class OneTimeCodes:
     def spend(self, code_hash: str, at_ns: int) -> OneTimeCode:
         """Use a code, at most once over all processes.
 
-        Raises AccessDenied, with the same sentence for every cause.
+        Raises AccessDenied, whose message says why.
         """
         with self._database.write(alone_in=tables.audit_log) as connection:
             code = _found(connection, code_hash, at_ns)

@@ -34,7 +34,7 @@ _ABANDONED_REASON = "given up before it was complete"
 
 
 class Revisions:
-    """Revisions 1 and up of every mosaic; revision 0, the live one, has no record here."""
+    """Revisions 1 and up of every mosaic; the live one, 0, has no record here."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -224,6 +224,7 @@ class Tiles:
         connection.execute(start, {"mosaic_id": mosaic_id, "last_seq": 0})
         query = select(tables.tile_logs.c.last_seq).where(tables.tile_logs.c.mosaic_id == mosaic_id)
         if not self._database.is_sqlite:
+            # held until the commit, so that numbers become visible in order and no reader skips a line
             query = query.with_for_update()
         return int(connection.execute(query).scalar_one())
 

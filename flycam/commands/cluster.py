@@ -74,7 +74,8 @@ def worker_command(
     with ExitStack() as stack:
         # a scheduler alone needs no data folder, nor its keys
         workspace = None
-        if count > 0:  # a worker may start before its scheduler
+        # a worker may start before the commands that it works for
+        if count > 0:
             workspace, __ = stack.enter_context(open_workspace(data_dir, creates=True))
         serve_worker(
             workspace,

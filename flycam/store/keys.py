@@ -7,7 +7,9 @@ import re
 
 from flycam.geometry.grid import TileId
 
+# S3's limit
 MAX_KEY_BYTES = 1024
+# of a file name on common file systems
 _SEGMENT_BYTES = 255
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 

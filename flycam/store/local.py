@@ -31,6 +31,7 @@ from flycam.store.store_marker import has_marker
 _COPY_BLOCK = 1 << 20
 _FEW_FILES, _ROOM_BYTES = 64, 16 << 20
 _MAX_PENDING = 4096
+# one syncfs is faster than so many fsyncs, but waits for other programs' writes too (decision 0003)
 _SYNC_SINGLY = 16
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -78,6 +79,7 @@ class LocalStore:
         with self._translate_errors(key), self._scratch.file() as temporary:
             _fill(temporary, lambda file: file.write(data), durable=True)
             try:
+                # a hard link fails if the name exists, where a rename would overwrite it
                 self._move_into_place(temporary, target, os.link)
             except FileExistsError:
                 self._forget_folders(target)
@@ -187,6 +189,7 @@ class LocalStore:
                     self._sync(pending)
             except BaseException:
                 with self._lock:
+                    # a failed flush leaves the objects pending until one succeeds
                     self._pending |= pending
                 raise
 
@@ -224,9 +227,8 @@ class LocalStore:
 
     def _write(self, key: str, fill: Callable[[BinaryIO], object], *, durable: bool) -> None:
         target = self._path(key)
-        # The name of a marker object alone proves its bytes, so they are synced before it appears: a name
-        # with
-        # other bytes would be taken for the original when that is stored again
+        # the name of a marker object alone proves its bytes, so they are synced before it appears: a name
+        # with other bytes would be taken for the original when that is stored again
         has_to_be_whole = durable or is_marker(key)
         with self._translate_errors(key), self._scratch.file() as temporary:
             _fill(temporary, fill, durable=has_to_be_whole)

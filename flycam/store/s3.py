@@ -45,6 +45,7 @@ _CONTENT_TYPE = "application/octet-stream"
 _MISSING = ("NoSuchKey", "NoSuchObject", "NoSuchVersion")
 _DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed")
 _FULL = ("XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "EntityTooLarge")
+# a conditional PUT that lost: against an object (412), or a concurrent write (409)
 _EXISTS = (409, 412)
 
 
