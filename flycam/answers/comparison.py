@@ -27,8 +27,7 @@ def format_comparison(found: ComparisonReport, language: str = "en") -> Output:
     by_commune[]  numbers of candidates by commune
     review        null if nothing was put up for review; else the event, how many are new, how many replaced
                   waiting ones of an older revision, and how many are known, and of these how many have
-                  another
-                  outline now but were decided on (of the same two mosaics, kind and ground)
+                  another outline now but were decided on (of the same two mosaics, kind and ground)
     """
     remarks = found.remarks
     answer = {

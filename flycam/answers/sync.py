@@ -122,7 +122,7 @@ def format_bundle_read(read: BundleReadReport, language: str = "en") -> Output:
     """Return what was read from a bundle.
 
     Keys: sent, left (0), box (the node that gave it), bundle_id, flights[], tiles (in it), known (those of
-    them left out, for more of the same logs came before), lines (logged), receipt.
+    them left out, because more of the same logs came before), lines (logged), receipt.
 
     apart[]    flights that could not be merged with those here: flight_id, name, sentence, sentence_vi
     unnamed[]  SHA-256 of photos that no flight here names: they were skipped

@@ -176,8 +176,7 @@ class AccessPolicy:
 
         wkb                 of the ground, lon/lat; None if unknown
         redaction_margin_m  upper limit of the margin to redacted ground, which is small and not recognised
-                            from
-                            afar
+                            from afar
         """
         if self._ground.shape.is_empty:
             return False
@@ -260,10 +259,9 @@ class AccessPolicy:
     def hides_drawing(self, wkb: bytes) -> bool:
         """Return True if a drawing made from an image is withheld.
 
-        wkb  of a change, lon/lat
-
-        It is where it shows what is in a restricted area, or is outside the account's communes. Redactions
-        hide no drawing: the outline of a landslide shows nothing of a home that it destroyed.
+        A drawing (a change; WKB, lon/lat) is withheld if it touches a restricted area, or is outside the
+        account's communes. Redactions hide no drawing: the outline of a landslide shows nothing of a home
+        that it destroyed.
         """
         return bool(self._areas.intersects(shapely.from_wkb(wkb))) or self.is_outside(wkb)
 

@@ -1,4 +1,4 @@
-"""Records of tokens and one-time codes, as frozen values."""
+"""Tokens and one-time codes, as frozen values."""
 
 from __future__ import annotations
 

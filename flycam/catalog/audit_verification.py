@@ -1,7 +1,7 @@
 """Verification of the audit log: its chain of digests, and the signatures of its lines.
 
 The chain finds what was changed, removed or inserted; but with write access to the database it can be made
-anew from any line on. The signatures find that, for the key is not in the database.
+anew from any line on. The signatures find that, because the key is not in the database.
 """
 
 from __future__ import annotations

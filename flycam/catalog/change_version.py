@@ -26,8 +26,7 @@ class ChangeVersion:
     error_m      horizontal error of the outline on the image BEFORE, 1 sigma (`analysis.position_error`);
                  None if drawn, or found before schema 17
     before_shown, after_shown  images that were compared (`image_reference`): "mosaic@revision" or a file; of
-                               a
-                 drawn change the images it was drawn over, "" if not stated
+                 a drawn change the images it was drawn over, "" if not stated
     undoes       the step that this version undid; "" in all others
     origins      of a change found again on a newer revision, the changes that it replaces
     author       of this version, at `at_ns`; of a found change, who started the search

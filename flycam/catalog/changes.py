@@ -56,8 +56,7 @@ class Changes:
 
         make_audit_entry  makes the audit entry from that number
         replaced  next versions of changes that those replace, each with its audit entry; all of it or
-                  nothing.
-                  Raises StoreConflict if somebody else has added to one of these.
+                  nothing. Raises StoreConflict if somebody else has added to one of these.
         flight_ids  flights of the event of these versions; StoreConflict if one was moved out of it
         """
         if not lines:

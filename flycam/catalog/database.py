@@ -132,10 +132,8 @@ class Database:
     def exclusive(self, name: str) -> Iterator[None]:
         """Hold the lock `name` against all others; it dies with its process.
 
-        Others are processes and threads.
-
-        Raises FlightBusy at once if another holds it. PostgreSQL may end it while it is held: see
-        `require_held`.
+        Raises FlightBusy at once if another process or thread holds it. PostgreSQL may end it while it is
+        held: see `require_held`.
         """
         held = self._file_lock(name) if self.is_sqlite else self._session_lock(name)
         with held:

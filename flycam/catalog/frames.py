@@ -37,7 +37,7 @@ class Frames:
 
     Inside an epoch a frame contributes one orthopatch, so the pose and terrain first recorded for a used
     frame stay: putting it again changes nothing. Another pose or terrain comes by `Placements.supersede`. A
-    rejected frame may be replaced, for its reason may no longer hold. A withdrawn frame stays withdrawn,
+    rejected frame may be replaced, because its reason may no longer hold. A withdrawn frame stays withdrawn,
     whichever came first, frame or withdrawal; but its placement is recorded if it had none here: its pixels
     may be in tiles of another node.
     """

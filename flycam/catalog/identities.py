@@ -36,7 +36,7 @@ class Identities:
 
         Its audit entry is written with it.
 
-        Raises AccessDenied: the account was removed; or there is no account at all yet, for the first one
+        Raises AccessDenied: the account was removed; or there is no account at all yet, and the first one
         closes a node that is open to the person at the machine.
         """
         with self._database.write(alone_in=tables.audit_log) as connection:
@@ -65,7 +65,10 @@ class Identities:
 
 
 def _entered(connection: Connection, person: Person, accounts: Collection[str], at_ns: int) -> Account:
-    """Make an account under a name that was never used, with a secret token."""
+    """Make an account under a name that was never used.
+
+    Nobody is given its token.
+    """
     taken = {*accounts, *connection.execute(select(identities.c.name)).scalars()}
     names = (person.name if n == 1 else f"{person.name} ({n})" for n in count(1))
     account = Account(

@@ -1,7 +1,7 @@
 """Frames by the hash of their original.
 
 A photo's frame id is made of that hash; a video frame's of the video and its time in it, so that it is the
-same whatever bytes it is stored as: for those the hash is recorded.
+same whatever bytes it is stored as, so its hash is recorded.
 """
 
 from __future__ import annotations

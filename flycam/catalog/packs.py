@@ -50,7 +50,7 @@ class Pack:
     flights_beside  other flights whose images it shows, because changes were found on them; known once
                  it is made
     withheld     what was withheld when it was begun, a word for each: withdrawn frames of `flights_seen`
-                 (ids), and all redactions, wherever they are, for flights grow
+                 (ids), and all redactions, wherever they are, because flights grow
                  (`redacted_ground.compute_redaction_fingerprints`); known once it is made
     ended_ns     when it was made or given up
     why          sentences in English and Vietnamese

@@ -98,7 +98,7 @@ def to_placement(record: FrameRecord, **trace: Any) -> Placement:
 def was_orthorectified(record: FrameRecord) -> bool:
     """Return True if a frame is, or was once, orthorectified.
 
-    Before it was withdrawn or set aside.
+    "Once" is before it was withdrawn or set aside.
     """
     return record.status is not FrameStatus.REJECTED or record.reason == SET_ASIDE_REASON
 

@@ -119,7 +119,8 @@ class Placement:
     is in force.
 
     version        the exterior orientation's version; each later placement has a higher one
-    exterior       None: the frame was set aside, for it cannot be orthorectified on the terrain known by then
+    exterior       None: the frame was set aside because it cannot be orthorectified on the terrain known by
+                   then
     interior       camera as used; footprint_wkb, gsd_m and tiles as in FrameRecord
     layer          the mosaic that it is in: photos can be moved to another
     reason         why it was placed so, a sentence; "" for the first

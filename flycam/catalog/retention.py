@@ -101,7 +101,7 @@ class Retention:
         with self._database.read() as connection:
             return frozenset((*subjects, *connection.execute(of_events).scalars()))
 
-    # -- letting go -----------------------------------------------------------------------------
+    # -- purges ---------------------------------------------------------------------------------
 
     def record_purges(
         self, lines: Sequence[PurgeRecord], subjects: Iterable[str], entries: Sequence[AuditEntry]
@@ -149,7 +149,7 @@ class Retention:
         """Return purge records of a flight's originals, oldest first."""
         return self._fetch(select(mine.purges).where(mine.purges.c.flight_id == flight_id))
 
-    # -- what there is to be kept ---------------------------------------------------------------
+    # -- originals ------------------------------------------------------------------------------
 
     def photos(self) -> Iterator[tuple[str, str, str]]:
         """Yield (flight_id, SHA-256, name) of every recorded frame's original.

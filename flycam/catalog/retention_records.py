@@ -22,7 +22,7 @@ DEFAULT_SUBJECT = ""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetentionTerm:
-    """Term after which originals of a kind are purged.
+    """Term for which originals of a kind are kept.
 
     subject  an event's id, or DEFAULT_SUBJECT
     days     after the end of the flight (of a mark's photo: after its version; of an upload's file: after it

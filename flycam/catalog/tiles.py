@@ -204,7 +204,7 @@ class Tiles:
             return connection.execute(query).scalar() or 0
 
     def origins(self) -> set[str]:
-        """Return the names of the nodes that wrote lines here: all that this one has had.
+        """Return the node names in the lines here: all names that this node has had.
 
         Reads all logs.
         """
