@@ -1,4 +1,4 @@
-"""`python -m flycam` is `flycam`."""
+"""Entry point of `python -m flycam`, the same as `flycam`."""
 
 from flycam.cli import main
 

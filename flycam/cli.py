@@ -1,4 +1,4 @@
-"""`flycam`: the commands under one name."""
+"""The `flycam` program: all commands under one name."""
 
 from __future__ import annotations
 
@@ -35,15 +35,14 @@ _OBJECTS_BEFORE_COLLECTION = 10_000
 
 
 def main() -> None:
-    """Entry point. Frames are worked on in threads of our own, so OpenCV keeps to one each.
-
-    What OpenCV's codecs remark about odd tags is no news to an operator; what fails raises. Modules are no
-    garbage: by default they would be searched for it again and again while they load (60 ms of an ingest),
-    and once more when all is done and the system takes the memory back anyway (150 ms).
-    """
+    """Run the `flycam` program."""
+    # modules are not garbage: searching them again and again while they load takes 60 ms of an ingest
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
+    # a last search at exit would take 150 ms, and the system takes the memory back anyway
     atexit.register(gc.freeze)
+    # frames are processed in flycam's own threads, so OpenCV keeps to one each
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+    # what OpenCV's codecs remark about odd tags is no news to an operator; failures raise
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     flycam()
 

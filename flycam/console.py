@@ -1,7 +1,8 @@
-"""How a command speaks: progress on stderr, one JSON object at the end, an error as one sentence.
+"""Output of commands: progress on stderr, one JSON object at the end, an error as one sentence.
 
-All that reaches a terminal goes through `say`, and all that is logged through `_VisibleRecord`: names on
-cards, of other boxes and in requests may hold what moves a cursor, begins a line or turns what is read.
+Everything printed to a terminal goes through `print_line`, and every log record through `_VisibleRecord`:
+names on memory cards, of other nodes and in requests may hold characters that move the cursor, begin a line
+or reorder what is read.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from flycam.outcomes import format_error, get_exit_code
 Answer = Mapping[str, Any]
 _BAR_CHARS = 24
 _QUARTERS = 4
-_ENDLESS_STEP = 1000  # pictures of a stream: about every half minute
+# frames of a stream: about every half minute
+_ENDLESS_STEP = 1000
 _STAGES_VI = {
     "render": "dựng ảnh",
     "stream": "phát video",
@@ -69,11 +71,14 @@ _STAGES_VI = {
     "documents": "soạn văn bản",
     "wheels": "gói cài đặt",
 }
-"""The stages that recipes report, as a Vietnamese terminal shows them."""
+"""Stages that pipelines report, as a Vietnamese terminal shows them."""
 
 
 class PartialFailure(Exception):
-    """A command that has an answer and yet does not end well: both are told, the exit code is the error's."""
+    """A command that has an answer and still fails.
+
+    Both are printed; the exit code is the error's.
+    """
 
     def __init__(self, answer: Answer, lines: Sequence[str], error: FlycamError) -> None:
         super().__init__(str(error))
@@ -81,10 +86,16 @@ class PartialFailure(Exception):
 
 
 class CommandGroup(click.Group):
-    """A group whose usage errors are said like every other error: a sentence, a code, JSON where asked."""
+    """Click group whose usage errors print as flycam's other errors do.
+
+    They are a sentence, an exit code, and JSON if asked for.
+    """
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
-        """Run a command and exit with its code; a second Ctrl-C, or one outside a recipe, exits with 130."""
+        """Run a command and exit with its code.
+
+        A second Ctrl-C, or one outside a pipeline, exits with 130.
+        """
         words = list(sys.argv[1:] if args is None else args)
         as_json = "--json" in words
         try:
@@ -97,7 +108,7 @@ class CommandGroup(click.Group):
                 OptionUnusable(_("a command is missing; they are listed above")),
                 as_json,
             )
-        except FlycamError as error:  # of a word that is read before the command begins
+        except FlycamError as error:  # from words before the command
             _fail(error, as_json)
         except click.UsageError as error:
             _fail(_usage(error), as_json)
@@ -108,7 +119,7 @@ class CommandGroup(click.Group):
 
 
 def _usage(error: click.UsageError) -> OptionUnusable:
-    """What click found wrong with the words typed, and where to read how they go."""
+    """Convert click's usage error, and add where the usage is described."""
     path = error.ctx.command_path if error.ctx else "flycam"
     if _is_too_early(error):
         name = error.option_name
@@ -122,7 +133,7 @@ def _usage(error: click.UsageError) -> OptionUnusable:
 
 
 def _is_too_early(error: click.UsageError) -> TypeGuard[click.NoSuchOption]:
-    """Whether it is an option that every command takes, written before the command."""
+    """Check for an option of every command that stands before the command."""
     is_before = error.ctx is not None and isinstance(error.ctx.command, click.Group)
     return is_before and isinstance(error, click.NoSuchOption) and error.option_name in ("--data", "--json")
 
@@ -143,7 +154,7 @@ def _wrong_vi(error: click.UsageError) -> str:
 
 
 def _wanted_vi(kind: click.ParamType[Any] | None) -> str:
-    """What values of an option or argument can be."""
+    """Describe in Vietnamese the values that an option or argument takes."""
     match kind:
         case click.Choice():
             return f"; chọn: {', '.join(map(str, kind.choices))}"
@@ -160,10 +171,11 @@ def _parameter(error: click.BadParameter) -> str:
 
 
 def wrap_command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[..., None]:
-    """Make a function that returns (JSON answer, lines for people) into the body of a click command.
+    """Turn a function into the body of a click command.
 
-    Adds --data and --json. A FlycamError becomes one sentence on stderr and its exit code; anything else is
-    an internal error: a trace on stderr and exit code 1.
+    The function returns (JSON answer, lines for people). Adds --data and --json. A FlycamError becomes one
+    sentence on stderr and its exit code; anything else is an internal error: a trace on stderr and exit code
+    1.
     """
 
     @click.option("--data", "data_dir", metavar="DIR", help="Where everything is kept (FLYCAM_DATA).")
@@ -192,12 +204,13 @@ def wrap_command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[.
 def _print_lines(lines: Sequence[str], as_json: bool) -> None:
     for line in lines:
         if as_json and isinstance(line, SecretText):
-            continue  # once is enough: the answer has it
+            # once is enough: the answer has it
+            continue
         print_line(correct_singular(line), err=as_json)
 
 
 def print_line(line: str, *, err: bool = True) -> None:
-    """Print one line, with an escape in the place of each character that is not plain."""
+    """Print one line, with every non-printable character escaped."""
     click.echo(to_visible(line), err=err)
 
 
@@ -207,7 +220,7 @@ def _print_text(text: str) -> None:
 
 
 class _VisibleRecord(logging.LogRecord):
-    """A line of a log, whoever logs it, as `say` would print it; the lines of its trace as well."""
+    """Log record of any logger, escaped as by `print_line`, its traceback too."""
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
@@ -230,24 +243,30 @@ def _fail(error: BaseException, as_json: bool, answer: Answer = MappingProxyType
 
 
 def print_notice(english: str, vi: str) -> None:
-    """A sentence for whoever sits at the terminal, beside the progress."""
+    """Print a sentence beside the progress, in the terminal's language."""
     print_line(vi if get_terminal_language() == "vi" else english)
 
 
 def get_terminal_language() -> str:
-    """Vietnamese where the terminal speaks it, else English. The first of the names that is set decides."""
+    """Return "vi" if the terminal's locale is Vietnamese, else "en".
+
+    The first of LC_ALL, LC_MESSAGES and LANG that is set decides.
+    """
     spoken = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
     return "vi" if spoken.startswith("vi") else "en"
 
 
 def get_command_words() -> tuple[str, ...]:
-    """The words of the command that runs, as they were given behind `flycam`."""
+    """Return the words of the running command, as typed after `flycam`."""
     words: tuple[str, ...] = click.get_current_context().find_root().obj or ()
     return words
 
 
 class StopRequests:
-    """Whether somebody has asked to stop; `by_kill`: as a machine asks that shuts down, not by Ctrl-C."""
+    """A flag that is set by a request to stop.
+
+    by_kill  set by SIGTERM, as when the machine shuts down, not by Ctrl-C
+    """
 
     def __init__(self) -> None:
         self._asked = threading.Event()
@@ -257,7 +276,7 @@ class StopRequests:
         return self._asked.is_set()
 
     def request(self, *, by_kill: bool) -> None:
-        """Ask to stop; who asks first is remembered."""
+        """Ask to stop; the first request decides `by_kill`."""
         if not self():
             self.by_kill = by_kill
             self._asked.set()
@@ -265,10 +284,11 @@ class StopRequests:
 
 @contextmanager
 def watch_stop_requests() -> Iterator[StopRequests]:
-    """Whether Ctrl-C or a polite kill has asked to stop, while this is open. The second stops at once."""
+    """Yield a flag that Ctrl-C or SIGTERM sets; the second one stops at once."""
     asked = StopRequests()
     if threading.current_thread() is not threading.main_thread():
-        yield asked  # signals come to the main thread only
+        # only the main thread receives signals
+        yield asked
         return
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -286,16 +306,20 @@ def watch_stop_requests() -> Iterator[StopRequests]:
 
 
 def _is_logged(done: int, total: int, before: int) -> bool:
-    """Whether a log hears of it: a step of a stage without an end, else another quarter of it."""
+    """Check whether a log gets a line for this step.
+
+    It does at every quarter of a stage, or every so many steps of a stage without an end.
+    """
     if not total:
         return done % _ENDLESS_STEP == 0
     return _QUARTERS * done // total > _QUARTERS * before // total
 
 
 class ProgressBar:
-    """One line on a terminal; in a log one at each quarter of a stage, or now and then of one without end.
+    """Progress as one line on a terminal.
 
-    Listens as `ImportProgress`.
+    In a log it is a line at each quarter of a stage, or now and then of one without end. Called as an
+    `ImportProgress`.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
-"""The error tree. It imports nothing of the house but messages, so that every floor can raise from it.
+"""The error tree. It imports only `messages` of flycam, so that every layer can raise from it.
 
 Two branches matter. A `FrameRejected` is about one frame: it is counted under its `reason`, shown,
-and the flight goes on. Every other `FlycamError` stops what is running, loudly. The words a person
-reads, the exit code and the HTTP status are chosen in one place only: `flycam.outcomes`.
+and the flight goes on. Every other `FlycamError` stops what is running, loudly. The words that people
+read, the exit code and the HTTP status are chosen in one place only: `flycam.outcomes`.
 
 A message names the file (or the place) first and ends with what to do about it.
 """
@@ -13,7 +13,10 @@ from flycam.messages import Message, verbatim
 
 
 class FlycamError(Exception):
-    """Root of all errors flycam raises on purpose; `str` of one is English, `message` knows the others."""
+    """Root of all errors that flycam raises on purpose.
+
+    `str` of one is English; `message` has the other languages.
+    """
 
     def __init__(self, message: Message | str = "") -> None:
         super().__init__(message)
@@ -22,7 +25,7 @@ class FlycamError(Exception):
 
     @property
     def vi(self) -> str | None:
-        """The message in Vietnamese; None where it was given in English only."""
+        """Message in Vietnamese; None if it was given in English only."""
         return self.message.in_language("vi") if self._is_known else None
 
 
@@ -30,11 +33,11 @@ class FlycamError(Exception):
 
 
 class InputUnusable(FlycamError):
-    """The input as a whole cannot be used; names the file and the cure."""
+    """The input as a whole cannot be used; the message names the file and the cure."""
 
 
 class OptionUnusable(InputUnusable):
-    """A command was asked with an option, a value or a pair of them that cannot be meant; says what can."""
+    """An impossible option, value or combination; the message says what is possible."""
 
 
 class SourceUnreadable(InputUnusable):
@@ -42,27 +45,30 @@ class SourceUnreadable(InputUnusable):
 
 
 class UnexpectedSource(SourceUnreadable):
-    """A reader met in a file what nobody foresaw: to people it is unreadable, to tests an error of ours."""
+    """A reader failed on a file in an unforeseen way.
+
+    To people the file is unreadable, to tests it is an error of flycam's.
+    """
 
 
 class StreamUnreadable(SourceUnreadable):
-    """Nothing that can be read comes from a stream's address, or it cannot be listened at."""
+    """A stream's address delivers nothing readable, or cannot be listened at."""
 
 
 class CalibrationMissing(InputUnusable):
-    """Neither the file nor `models/cameras` nor the operator says what the lens is."""
+    """Interior orientation unknown from file, `models/cameras` and operator."""
 
 
 class PositionMissing(InputUnusable):
-    """No frame of the flight has a position and no log was given that could supply one."""
+    """No frame of the flight has a position, and no log supplies one."""
 
 
 class PhotosUnpositioned(PositionMissing):
-    """Photos have positions, but something else that placing them takes is missing or wrong."""
+    """Photos have positions, but other data for their pose are missing or wrong."""
 
 
 class VideoUnpositioned(PositionMissing):
-    """A film came without anything that says where it was filmed."""
+    """A video came without anything that says where it was filmed."""
 
 
 class TerrainMissing(InputUnusable):
@@ -70,11 +76,11 @@ class TerrainMissing(InputUnusable):
 
 
 class CrsMissing(InputUnusable):
-    """A vector or raster file does not say which coordinate reference system it is in."""
+    """A vector or raster file does not state its coordinate reference system."""
 
 
 class DatumUnknown(InputUnusable):
-    """A height has no datum, or the grid needed to convert between two datums is not there."""
+    """A height has no vertical datum, or the grid to convert between two is missing."""
 
 
 class BoundaryInvalid(InputUnusable):
@@ -82,45 +88,51 @@ class BoundaryInvalid(InputUnusable):
 
 
 class LayerInvalid(InputUnusable):
-    """A specialist layer has nothing in it, or nothing that can be of its kind."""
+    """A specialist layer is empty, or has no feature that fits its kind."""
 
 
 class NotFound(InputUnusable):
-    """A flight, frame, commune, revision or tile that was asked for does not exist."""
+    """A requested flight, frame, commune, revision or tile does not exist."""
 
 
 class OriginalPurged(InputUnusable):
-    """An original that is needed was let go under a retention term; its record stays."""
+    """A needed original was deleted under a retention term; its record stays."""
 
 
 class DueListChanged(InputUnusable):
-    """What was confirmed is not the list that stands now."""
+    """The confirmed list is not the current one any more."""
 
 
 class FlightBoundToEvent(InputUnusable):
-    """A flight cannot leave its event: what was said of it there would lose its ground."""
+    """A flight cannot leave its event: records there refer to it."""
 
 
 class RealDataPresent(InputUnusable):
-    """A drill was asked for in a house where something real is registered."""
+    """An exercise was requested on a node where real data are registered."""
 
 
 class NameTaken(InputUnusable):
-    """A label is already carried by another flight; the id must be used or another name chosen."""
+    """A label belongs to another flight; use the id or choose another name."""
 
 
 # -- one frame --------------------------------------------------------------------------------
 
 
 class FrameRejected(FlycamError):
-    """One frame is left out. `reason` is the stable key under which it is counted, `reason_vi` says it."""
+    """A frame that is not used.
+
+    `reason` is the stable key under which it is counted, `reason_vi` its Vietnamese.
+    """
 
     reason = "rejected"
     reason_vi = "bị loại"
 
     @classmethod
     def from_error(cls, error: FlycamError) -> Self:
-        """One frame left out for what is said of its file, its lens or its log, in both languages."""
+        """Return the rejection of a frame for an error of its file, lens or log.
+
+        Keeps the message in both languages.
+        """
         return cls(error.message)
 
 
@@ -139,28 +151,28 @@ class PositionUnknown(FrameRejected):
 
 
 class LensUnknown(FrameRejected):
-    """Nothing says what lens took this frame, although the lens of its neighbours is known."""
+    """The lens of this frame is unknown, although that of its neighbours is known."""
 
     reason = "calibration_missing"
     reason_vi = "chưa biết ống kính; hãy cung cấp bằng --camera"
 
 
 class AttitudeUnknown(FrameRejected):
-    """Nothing says which way the camera of this frame looked."""
+    """The viewing direction of this frame's camera is unknown."""
 
     reason = "no_sight"
     reason_vi = "chưa biết máy ảnh nhìn hướng nào; hãy cung cấp tư thế ảnh bằng --telemetry"
 
 
 class HeightUnknown(FrameRejected):
-    """Neither terrain nor the operator makes a height of what this frame says."""
+    """Neither terrain nor operator gives a usable height for this frame."""
 
     reason = "no_height"
     reason_vi = "không có độ cao dùng được; hãy nạp DEM hoặc nhập --takeoff"
 
 
 class TelemetryGap(FrameRejected):
-    """The track has no sample close enough to the frame's time; flycam never extrapolates."""
+    """No telemetry sample is close enough in time; flycam never extrapolates."""
 
     reason = "telemetry_gap"
     reason_vi = "nhật ký bay không có số liệu quanh giờ chụp"
@@ -181,7 +193,7 @@ class HorizonInView(FrameRejected):
 
 
 class OutsideTerrain(FrameRejected):
-    """The frame's footprint misses the terrain that is known."""
+    """The frame's footprint misses the known terrain."""
 
     reason = "outside_terrain"
     reason_vi = "vùng chụp nằm ngoài địa hình đã biết; hãy nạp DEM của nơi đó"
@@ -195,7 +207,7 @@ class TooBlurred(FrameRejected):
 
 
 class LensCovered(FrameRejected):
-    """The picture holds no image: lens cap, or black."""
+    """The photo holds no image: lens cap, or black."""
 
     reason = "lens_covered"
     reason_vi = "ảnh đen hoặc ống kính bị che"
@@ -212,7 +224,7 @@ class DuplicateFrame(FrameRejected):
 
 
 class StorageFailed(FlycamError):
-    """Disk, object store or database did not do what was asked; running again is safe."""
+    """Disk, object store or database failed; running again is safe."""
 
 
 class StoreUnavailable(StorageFailed):
@@ -220,7 +232,7 @@ class StoreUnavailable(StorageFailed):
 
 
 class PeerUnavailable(StoreUnavailable):
-    """Another server does not answer over a line, or gets no further: that is no trouble of this house's."""
+    """Another server does not answer, or makes no progress; not this node's fault."""
 
 
 class StoreDenied(StorageFailed):
@@ -232,7 +244,7 @@ class BucketMissing(StorageFailed):
 
 
 class StoreConflict(StorageFailed):
-    """A conditional write lost, or tiles of different epoch or base zoom were to be merged."""
+    """A conditional write lost, or tiles of different epoch or base zoom met."""
 
 
 class DiskFull(StorageFailed):
@@ -244,8 +256,10 @@ class ObjectMissing(StorageFailed):
 
 
 class RecordsMissing(ObjectMissing):
-    """A step counts on what its box said of a flight before, which is not here any more: it has to ask
-    anew."""
+    """A sync step relies on flight records that are not here any more.
+
+    The sender has to ask anew.
+    """
 
 
 class TileCorrupt(StorageFailed):
@@ -253,11 +267,11 @@ class TileCorrupt(StorageFailed):
 
 
 class DataDamaged(StorageFailed):
-    """Of what is kept something is lost or damaged, and nothing here can make it again."""
+    """Stored data are lost or damaged, and nothing here can make them again."""
 
 
 class CatalogUnavailable(StorageFailed):
-    """The catalogue database cannot be opened, is locked too long, or has another schema."""
+    """The catalogue cannot be opened, is locked too long, or has another schema."""
 
 
 class FlightBusy(StorageFailed):
@@ -265,7 +279,7 @@ class FlightBusy(StorageFailed):
 
 
 class ClusterUnavailable(StorageFailed):
-    """The cluster named in FLYCAM_CLUSTER does not answer, or has no worker that goes on."""
+    """The cluster in FLYCAM_CLUSTER does not answer, or has no working worker left."""
 
 
 class WorkerIncompatible(StorageFailed):
@@ -280,40 +294,40 @@ class AccessDenied(FlycamError):
 
 
 class ServerUntrusted(InputUnusable):
-    """A server is not surely the one that is meant: its certificate is not believed. Nothing was sent."""
+    """A server's certificate is not trusted, so nothing was sent to it."""
 
 
 class UploadIncomplete(FlycamError):
-    """A card was sent, but for some of its files: those are on the card alone."""
+    """A memory card was sent, but some of its files are on the card alone."""
 
 
 class FeatureDisabled(FlycamError):
-    """This server was started without what was asked of it; asking again is no use."""
+    """This server was started without the requested feature; retrying is no use."""
 
 
 class SignInUnavailable(FlycamError):
-    """The province's own sign-in service does not answer, or says what cannot be used."""
+    """The province's own sign-in service does not answer, or answers unusably."""
 
 
 class Cancelled(FlycamError):
-    """Somebody asked to stop. What was done is kept, and the same command goes on from there."""
+    """The run was stopped on request; the same command resumes it."""
 
 
 class EvidenceInsufficient(FlycamError):
-    """The answer would not be supported by the evidence, so none is given."""
+    """The evidence does not support an answer, so none is given."""
 
 
 class CoregistrationFailed(EvidenceInsufficient):
-    """Two pictures do not surely lie on each other, so nothing is said of what changed between them."""
+    """Two images do not surely match, so no change between them is reported."""
 
 
 class ComparisonUnsuitable(EvidenceInsufficient):
-    """Two pictures by which no change can be told: that none is found does not mean that there is none."""
+    """No change can be told from two images; finding none does not mean there is none."""
 
 
 class DraftOutdated(EvidenceInsufficient):
-    """A pack would say other things than the draft that was approved."""
+    """A briefing pack would differ from the draft that was approved."""
 
 
 class FlightLogMismatch(EvidenceInsufficient):
-    """A film turns otherwise than its log says: they are of two flights."""
+    """A video turns otherwise than its flight log: they are of two flights."""

@@ -1,4 +1,4 @@
-"""ONE table from an error to its exit code, HTTP status and the words a person reads."""
+"""The only table from an error to its exit code, HTTP status and the words that people read."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ EXIT_USAGE = 2
 EXIT_INPUT = 3
 EXIT_STORAGE = 4
 EXIT_REFUSED = 5
-EXIT_INCOMPLETE = 6  # done, but files are on the card alone: it must not be wiped
-EXIT_CANCELLED = 130  # as a shell says of a command that Ctrl-C stopped
+# done, but some files are on the memory card alone: it must not be wiped
+EXIT_INCOMPLETE = 6
+# 128 + SIGINT, as shells report Ctrl-C
+EXIT_CANCELLED = 130
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an error means outside: exit code, HTTP status, and a heading in both languages."""
+    """Outcome of an error: exit code, HTTP status, and a heading in both languages."""
 
     exit_code: int
     http_status: int
@@ -93,30 +95,35 @@ OUTCOMES: dict[type[Exception], Outcome] = {
 
 
 def get_outcome(error: BaseException) -> Outcome:
-    """The nearest entry up the error's class tree; anything not in the table is internal."""
+    """Return the nearest entry up the error's class tree, else the internal error."""
     return next((OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES), _INTERNAL)
 
 
 def get_exit_code(error: BaseException) -> int:
-    """Process exit code."""
+    """Return the exit code of the process."""
     return get_outcome(error).exit_code
 
 
 def get_http_status(error: BaseException) -> int:
-    """HTTP status."""
+    """Return the HTTP status."""
     return get_outcome(error).http_status
 
 
 def format_error(error: BaseException, language: str = "en") -> str:
-    """Heading and the error's own sentence, in "vi" (English where it has none) or "en"."""
+    """Return heading and sentence of an error.
+
+    `language` is "en", or "vi" (English where the error has no Vietnamese).
+    """
     outcome = get_outcome(error)
     heading = outcome.heading_vi if language == "vi" else outcome.heading_en
     return f"{heading}: {format_error_detail(error, language)}"
 
 
 def format_error_detail(error: BaseException, language: str = "en") -> str:
-    """The error's own sentence, for whom the heading is said by somebody else. An internal error keeps its
-    type's name."""
+    """Return the sentence of an error without the heading.
+
+    An internal error keeps its type's name.
+    """
     if get_outcome(error) is _INTERNAL:
         return f"{type(error).__name__}: {error}"
     return getattr(error, "vi", None) or str(error) if language == "vi" else str(error)

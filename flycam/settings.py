@@ -1,36 +1,38 @@
-"""The environment is read once, here, and becomes one frozen value.
+"""Settings: the environment is read once, here, and becomes one frozen value.
 
-FLYCAM_DATA      folder of everything flycam keeps (default ./flycam-data)
+FLYCAM_DATA      data folder, where flycam keeps everything (default ./flycam-data)
 FLYCAM_STORE     file:///… or s3://bucket/prefix?endpoint=http://… (default: DATA/store)
 FLYCAM_DATABASE  postgresql+psycopg://user@host/name (default: SQLite in the data folder); its password as
                  PostgreSQL's own programs take it: PGPASSWORD, PGPASSFILE
-FLYCAM_BOX       this box's name in the tile log (default: the host's name)
+FLYCAM_BOX       name of this node in the tile log (default: the host's name)
 FLYCAM_OPERATOR  who flies and uploads here, written into every flight
-FLYCAM_LETTERHEAD  the letterhead of documents, JSON or YAML (default: dots to fill in)
-FLYCAM_LANGUAGE  "vi" or "en": of packs and reports that commands make (default: vi)
-FLYCAM_TIME_ZONE in which times are said and read, by its IANA name (default: Asia/Ho_Chi_Minh)
-FLYCAM_CORS_ORIGINS whose pages may read from the server, "https://gis.laocai.gov.vn,…" (default: nobody's)
-FLYCAM_TRUSTED_PROXIES  who may say from where, and whether over https, a request came: "10.0.0.5,10.1.0.0/24"
-                    (default: this machine)
-FLYCAM_AUDIT_KEYS  public keys of other boxes that write into the same database (default: none)
+FLYCAM_LETTERHEAD  letterhead of documents, JSON or YAML (default: dots to fill in)
+FLYCAM_LANGUAGE  "vi" or "en": language of packs and reports that commands make (default: vi)
+FLYCAM_TIME_ZONE IANA time zone in which times are shown and read (default: Asia/Ho_Chi_Minh)
+FLYCAM_CORS_ORIGINS origins of pages that may read from the server, "https://gis.laocai.gov.vn,…"
+                 (default: none)
+FLYCAM_TRUSTED_PROXIES  proxies whose statement of a request's address and scheme is trusted,
+                    "10.0.0.5,10.1.0.0/24" (default: this machine)
+FLYCAM_AUDIT_KEYS  public keys of other nodes that write into the same database (default: none)
 FLYCAM_OIDC_ISSUER  the province's own sign-in service, "https://id.laocai.gov.vn" (default: none); with it go
                     FLYCAM_OIDC_CLIENT, FLYCAM_OIDC_ADDRESS (of the map, as browsers call it),
                     FLYCAM_OIDC_SECRET (default: none), FLYCAM_OIDC_ROLES "word=role,…" (default: viewers),
                     FLYCAM_OIDC_ROLE_CLAIM (default: groups), FLYCAM_OIDC_COMMUNES_CLAIM (default: for all)
 FLYCAM_POWER     full, low, or auto: low on battery below 50 % (default: auto); see `pipeline.power`
-FLYCAM_LAYER_HOSTS  whom layers may be fetched from, "gis.evn.vn,10.0.0.5:8080" (default: nobody)
+FLYCAM_LAYER_HOSTS  hosts that layers may be fetched from, "gis.evn.vn,10.0.0.5:8080" (default: none)
 FLYCAM_CLUSTER   scheduler of the machines that ingest and finish, "tls://10.0.0.5:8786", or on one machine
                  "tcp://127.0.0.1:8786" (default: only this process)
-FLYCAM_CLUSTER_CERTIFICATE  the file that lets a machine into the cluster, by `worker --make-certificate`
-FLYCAM_TLS       on: the map is served over HTTPS, by an authority of this box's own (default: off)
-FLYCAM_TLS_NAMES more names and addresses under which others reach this box, "map.laocai.gov.vn,10.0.0.5"
-FLYCAM_TLS_CERTIFICATE, FLYCAM_TLS_KEY  files of a certificate from elsewhere, and of its key (PEM)
+FLYCAM_CLUSTER_CERTIFICATE  file that lets a machine into the cluster, made by `worker --make-certificate`
+FLYCAM_TLS       on: serve the map over HTTPS, by this node's own certificate authority (default: off)
+FLYCAM_TLS_NAMES more names and addresses by which others reach this node, "map.laocai.gov.vn,10.0.0.5"
+FLYCAM_TLS_CERTIFICATE, FLYCAM_TLS_KEY  files of an external certificate and of its key (PEM)
 FLYCAM_REQUEST_LOG  where `serve` writes a line of JSON for each request: a file, or - for standard output
                  (default: nowhere)
-FLYCAM_CAP_SENDER  who sends CAP messages, "pccr@laocai.gov.vn": the same for every box of the office
-                 (default: this box's name). They stay drafts
-FLYCAM_CA        file of the authorities (PEM) that other boxes are believed by (default: the system's)
-FLYCAM_FINGERPRINT  of the one server that this box speaks to: SHA-256 of its certificate, or its authority's
+FLYCAM_CAP_SENDER  sender of CAP messages, "pccr@laocai.gov.vn": the same for every node of the office
+                 (default: this node's name). They stay drafts
+FLYCAM_CA        file of the certificate authorities (PEM) trusted for other nodes (default: the system's)
+FLYCAM_FINGERPRINT  SHA-256 of the certificate, or of its authority, of the one server that this node speaks
+                    to
 """
 
 from __future__ import annotations
@@ -60,10 +62,10 @@ _AUDIT_KEY = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TlsSettings:
-    """How the map is served over HTTPS.
+    """HTTPS settings of the map server.
 
-    names             under which others reach it, beside what the machine knows of itself
-    certificate, key  files from elsewhere; None: an authority of the box's own
+    names             by which others reach it, beside those that the machine knows
+    certificate, key  external files; None: the node's own certificate authority
     """
 
     is_on: bool = False
@@ -74,7 +76,7 @@ class TlsSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """Where things are kept and who this box is."""
+    """Settings of a node: where it keeps its data and how it is called."""
 
     data_dir: Path
     store_url: str
@@ -90,14 +92,18 @@ class Settings:
     openid: OpenIdClient | None = None
     power: PowerMode = PowerMode.AUTO
     cluster: SchedulerAddress | None = None
-    tls: TlsSettings = TlsSettings()  # frozen
+    # frozen, so safe as a default
+    tls: TlsSettings = TlsSettings()
     trust: ServerTrust = SYSTEM_TRUST
     request_log: str | None = None
     cap_sender: str = ""
 
 
 def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -> Settings:
-    """Settings from the environment; `data_dir` (the --data option) goes before FLYCAM_DATA."""
+    """Read settings from the environment.
+
+    `data_dir` (the --data option) takes precedence over FLYCAM_DATA.
+    """
     folder = Path(data_dir or environment.get("FLYCAM_DATA") or DEFAULT_DATA).expanduser().resolve()
     return Settings(
         data_dir=folder,
@@ -144,8 +150,10 @@ def _time_zone(name: str) -> str:
 
 
 def _cap_sender(text: str) -> str:
-    """As CAP 1.2 (3.2.1) takes it: no spaces, commas, < or &; with a name and a domain, so that it is one
-    sender's alone."""
+    """Check a CAP sender against CAP 1.2 (3.2.1).
+
+    No spaces, commas, < or &; with a name and a domain, so that it belongs to one sender alone.
+    """
     if not text or _CAP_SENDER.fullmatch(text):
         return text
     raise OptionUnusable(
@@ -248,7 +256,10 @@ def _role_of_word(text: str) -> tuple[str, Role]:
 
 
 def _proxy(text: str) -> str:
-    """An address or a network, as it is written. "*" is none: whoever asks could say whatever is wanted."""
+    """Return a proxy's address or network as written.
+
+    "*" is refused: any client could then claim any address.
+    """
     try:
         return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
     except ValueError as error:
@@ -261,7 +272,10 @@ def _proxy(text: str) -> str:
 
 
 def _origin(text: str) -> str:
-    """An origin as browsers send it. "*" is none: a house without accounts would be open to every page."""
+    """Return an origin as browsers send it.
+
+    "*" is refused: a node without accounts would be open to every page.
+    """
     origin = text.lower().removesuffix("/")
     if not _ORIGIN.fullmatch(origin):
         raise OptionUnusable(

@@ -1,1 +1,1 @@
-"""What each command answers: one object for programs, and lines for people."""
+"""Answers of commands: one object for programs, and lines for people."""

@@ -1,4 +1,4 @@
-"""Who may see what: restricted areas, masks, classifications, guest links."""
+"""Answers about access: restricted areas, redactions, classifications, guest links."""
 
 from __future__ import annotations
 
@@ -21,50 +21,51 @@ _REASONS = {
     RedactionReason.OTHER: ("other", "khác"),
 }
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.catalog.sharing_records import Guest, RedactionRecord, RestrictedArea
     from flycam.pipeline.event_reassignment import FlightReassignment
     from flycam.pipeline.flight_rename import FlightRename
 
 
 def format_area_record(area: RestrictedArea, language: str = "en") -> Output:
-    """area_id, name, roles, sha256, bounds."""
+    """Return area_id, name, roles, sha256 and bounds of a restricted area."""
     return _area(area), [_line(area, language)]
 
 
 def format_areas(areas: Sequence[RestrictedArea], language: str = "en") -> Output:
-    """areas[]: by name."""
+    """Return areas[], by name."""
     none = "chưa có vùng hạn chế nào" if language == "vi" else "no restricted areas"
     lines = [f"{one.area_id}  {_line(one, language)}" for one in areas]
     return {"areas": [_area(one) for one in areas]}, lines or [none]
 
 
 def format_removed_area(area: RestrictedArea, language: str = "en") -> Output:
-    """area_id, name."""
+    """Return area_id and name of a removed area."""
     en, vi = f"{area.name} is withheld no longer", f"đã bỏ vùng hạn chế {area.name}"
     return {"area_id": area.area_id, "name": area.name}, [vi if language == "vi" else en]
 
 
 def format_redaction(line: RedactionRecord, language: str = "en") -> Output:
-    """mask_id, step, frame_id, reason, author, at_ns."""
+    """Return mask_id, step, frame_id, reason, author and at_ns of a redaction."""
     return _mask(line), [_mask_line(line, language)]
 
 
 def format_redactions(lines: Sequence[RedactionRecord], language: str = "en") -> Output:
-    """masks[]: every line, the first first."""
+    """Return masks[]: every redaction record, oldest first."""
     none = "chưa có vùng che nào" if language == "vi" else "no masks"
     return {"masks": [_mask(one) for one in lines]}, [_mask_line(one, language) for one in lines] or [none]
 
 
 def format_classified(subject: str, name: str, level: Classification, language: str = "en") -> Output:
-    """id, name, classification."""
+    """Return id, name and classification of a flight or layer."""
     said = format_classification(level, language)
     line = f"{name}: mức phổ biến là {said}" if language == "vi" else f"{name}: classified as {said}"
     return {"id": subject, "name": name, "classification": level.value}, [line]
 
 
 def format_guest_link(guest: Guest, secret: str, language: str = "en") -> Output:
-    """The link, and path: what stands behind the server's address."""
+    """Return a guest link, with its path behind the server's address."""
     path = f"/guest/{secret}"
     said = "liên kết khách, chỉ hiện lần này" if language == "vi" else "guest link, shown this once"
     line = _guest_line(guest, guest.made_ns, language)
@@ -72,19 +73,22 @@ def format_guest_link(guest: Guest, secret: str, language: str = "en") -> Output
 
 
 def format_guest_links(guests: Sequence[Guest], now_ns: int, language: str = "en") -> Output:
-    """guests[]: the newest first."""
+    """Return guests[], newest first."""
     none = "chưa có liên kết khách nào" if language == "vi" else "no guest links"
     lines = [_guest_line(one, now_ns, language) for one in guests]
     return {"guests": [_guest(one, now_ns) for one in guests]}, lines or [none]
 
 
 def format_revoked_guest(guest: Guest, now_ns: int, language: str = "en") -> Output:
-    """The link."""
+    """Return a revoked guest link."""
     return _guest(guest, now_ns), [_guest_line(guest, now_ns, language)]
 
 
 def format_moved_flight(moved: FlightReassignment, language: str = "en") -> Output:
-    """flight_id, event, former: of both id and name; and what goes on naming the former one."""
+    """Return flight_id, event and former, with what still names the former event.
+
+    Both events are given by id and name.
+    """
     vi = language == "vi"
     flight, former, event = moved.flight, moved.former, moved.event
     answer = {
@@ -108,7 +112,7 @@ def format_moved_flight(moved: FlightReassignment, language: str = "en") -> Outp
 
 
 def format_renamed_flight(renamed: FlightRename, language: str = "en") -> Output:
-    """flight_id, name, former: the name before; and what goes on naming that."""
+    """Return flight_id, name and former name, with what still names the former."""
     vi = language == "vi"
     flight, former = renamed.flight, renamed.former
     answer = {"flight_id": flight.flight_id, "name": flight.name, "former": former}

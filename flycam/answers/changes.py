@@ -1,4 +1,4 @@
-"""Changes: what was exported of the confirmed ones, what they do to things of layers."""
+"""Answers about changes: what was exported, and the impact on features of layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from flycam.frame.pluralization import correct_singular
 from flycam.report.change_names import LAYER_KIND_NAMES, NO_VOLUME_REASONS, VOLUME_BASIS
 from flycam.report.number_format import format_area, replace_no_break_spaces
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.analysis.volume import Volume
     from flycam.pipeline.change.affected_features import FeatureCount
     from flycam.pipeline.change.commune_impact import ImpactTotals
@@ -20,7 +21,7 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
 
 
 def format_exported_changes(out: Path, count: int, language: str = "en") -> Output:
-    """path, changes."""
+    """Return path and changes, their number."""
     said = (
         f"{count} thay đổi đã xác nhận"
         if language == "vi"
@@ -39,7 +40,10 @@ def format_exported_changes(out: Path, count: int, language: str = "en") -> Outp
 def format_impact(
     report: ImpactReport, answer: Mapping[str, Any], csv_out: Path | None, language: str = "en"
 ) -> Output:
-    """event, drill, reach_m, layers[], changes[], communes[] (as `/api/changes/impact`), csv."""
+    """Return the impact of changes on specialist layers.
+
+    Keys: event, drill, reach_m, layers[], changes[], communes[] (as `/api/changes/impact`), csv.
+    """
     said = {"event": report.event.name, "drill": report.event.is_drill, **answer}
     return {**said, "csv": None if csv_out is None else str(csv_out)}, list(_lines(report, language))
 
@@ -99,7 +103,10 @@ def _tally(tally: ImpactTotals, how: str, language: str) -> Iterator[str]:
 
 
 def _count(count: FeatureCount, vi: bool) -> str:
-    """Where layers cover only a part, how many there are at the least; none at the least says nothing."""
+    """Format a count that is a lower bound where layers cover only a part.
+
+    A lower bound of none says nothing.
+    """
     parts = ((count.inside, "trong vùng" if vi else "inside"), (count.near, "ở gần" if vi else "near"))
     if count.is_complete:
         return ", ".join(f"{number} {where}" for number, where in parts)
@@ -108,7 +115,7 @@ def _count(count: FeatureCount, vi: bool) -> str:
 
 
 def _volumes(report: ImpactReport, language: str) -> Iterator[str]:
-    """One line for each landslide whose volume is told, then how many there are without, and why."""
+    """Yield a line for each landslide with a volume, then how many have none and why."""
     vi = language == "vi"
     without: Counter[str] = Counter()
     is_told = False
@@ -133,7 +140,10 @@ def _volumes(report: ImpactReport, language: str) -> Iterator[str]:
 
 
 def _volume(found: Volume, area_m2: float, vi: bool) -> str:
-    """What went, what came where any did, on how much of it, and whether errors alone come to as much."""
+    """Format a volume: earth lost, earth gained if any, on what share of the ground.
+
+    Says so where the errors alone come to as much.
+    """
     parts = [(("khối lượng mất" if vi else "lost"), found.lost_m3, found.lost_sigma_m3)]
     if found.has_gained:
         parts.append((("bồi" if vi else "gained"), found.gained_m3, found.gained_sigma_m3))

@@ -1,4 +1,4 @@
-"""What changed between two dates, and how surely the two lie on each other."""
+"""Answers about comparisons: what changed between two dates, and how well they are coregistered."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from flycam.messages import _
 from flycam.report.change_names import CHANGE_KIND_NAMES
 from flycam.report.number_format import format_area, replace_no_break_spaces
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.analysis.coregistration import Registration
     from flycam.pipeline.change.change_polygons import CommuneChanges
     from flycam.pipeline.change.comparison import ComparisonReport
 
 
 def format_comparison(found: ComparisonReport, language: str = "en") -> Output:
-    """registration{shift_m, rmse_m, ok}, looked_for, changes, by_commune[], review, and more.
+    """Return registration{shift_m, rmse_m, ok}, looked_for, changes, and more.
 
-    review: null where nothing was put up for review; else the event, how many are new, how many took the
-    place of what waited since an older revision, and how many are known, and of these how many are drawn
-    otherwise now but were decided on (of the same two mosaics, kind and ground).
+    by_commune[]  numbers of candidates by commune
+    review        null if nothing was put up for review; else the event, how many are new, how many replaced
+                  waiting ones of an older revision, and how many are known, and of these how many have
+                  another outline now but were decided on (of the same two mosaics, kind and ground)
     """
     remarks = found.remarks
     answer = {
@@ -59,7 +61,10 @@ def format_comparison(found: ComparisonReport, language: str = "en") -> Output:
 
 
 def build_not_searched_error(name: str) -> ComparisonUnsuitable:
-    """What a script must tell from "looked, and found none"; name: of the file that was written."""
+    """Build the error that tells a script "not searched" from "none found".
+
+    name  of the file that was written
+    """
     return ComparisonUnsuitable(
         _(
             "{name}: holds no change because none was looked for, which does not mean that "
@@ -84,8 +89,12 @@ def _review(found: ComparisonReport) -> dict[str, Any] | None:
 
 
 def _registration(registration: Registration) -> dict[str, Any]:
-    """shift_m: (east, north) of AFTER off BEFORE; rmse_m, p95_m of the windows that agree, each left out of
-    the fit it judges; found_p95_m of all windows found; agreed_share: of those found."""
+    """Return the JSON of a registration.
+
+    shift_m is the offset (east, north) of AFTER from BEFORE; rmse_m and p95_m are of the windows that agree,
+    each left out of the fit it judges; found_p95_m of all windows found; agreed_share is a share of those
+    found.
+    """
     return {
         "shift_m": [round(value, 3) for value in registration.shift_m],
         "rmse_m": round(registration.rmse_m, 3),
@@ -168,7 +177,7 @@ def _lines_vi(found: ComparisonReport) -> list[str]:
 
 
 def _count_candidates(found: ComparisonReport) -> int:
-    """How many candidates the communes have together."""
+    """Count the candidates of all communes together."""
     return sum(row.changes for row in found.by_commune)
 
 

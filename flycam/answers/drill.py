@@ -1,4 +1,4 @@
-"""What a drill wrote, and what a demonstration showed."""
+"""Answers about exercises: what was written, and what a demonstration showed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from flycam.answers.output import Output
 from flycam.frame.pluralization import correct_singular
 from flycam.report.number_format import format_number
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.drill.photo_drill import DrillReport
     from flycam.drill.video_drill import VideoDrillReport
     from flycam.drill.video_stream import StreamReport
@@ -17,7 +18,10 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
 
 
 def format_drill(report: DrillReport, language: str = "en") -> Output:
-    """frames, dem, communes, truth, and camera: the file for --camera where the shutter rolls, else null."""
+    """Return frames, dem, communes, truth and camera of a written exercise.
+
+    camera  file for --camera where the shutter rolls, else null
+    """
     answer = {
         "frames": report.frames,
         "photos": str(report.photos),
@@ -39,7 +43,7 @@ def format_drill(report: DrillReport, language: str = "en") -> Output:
 
 
 def format_video_drill(report: VideoDrillReport, language: str = "en") -> Output:
-    """frames, dem, communes, truth, and video, subtitles, telemetry, camera."""
+    """Return frames, dem, communes, truth, video, subtitles, telemetry, camera."""
     answer = {
         "frames": report.frames,
         "video": str(report.video),
@@ -55,7 +59,7 @@ def format_video_drill(report: VideoDrillReport, language: str = "en") -> Output
 
 
 def format_stream(report: StreamReport, language: str = "en") -> Output:
-    """sent: packets, video_s, whole (false where it was stopped)."""
+    """Return sent: packets, video_s, whole (false if it was stopped)."""
     answer = {
         "sent": {"packets": report.packets, "video_s": round(report.video_s, 1), "whole": report.complete}
     }
@@ -68,7 +72,10 @@ def format_stream(report: StreamReport, language: str = "en") -> Output:
 
 
 def format_demo(report: DemoReport, url: str, language: str = "en") -> Output:
-    """flights, changes[{kind, score, area_m2, commune}], url; score null where the terrain is not known."""
+    """Return flights, changes[{kind, score, area_m2, commune}] and url.
+
+    score is null where the terrain is unknown.
+    """
     flown = (report.before, report.after)
     answer = {
         "flights": [one.ingested.flight.flight_id for one in flown],

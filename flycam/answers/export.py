@@ -1,4 +1,4 @@
-"""What was written of a flight."""
+"""Answer of `export`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from flycam.answers.output import Output, format_warnings
 from flycam.frame.warning import format_warning
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.mosaic.export import ExportedCog
 
 
 def format_export(exported: ExportedCog, language: str = "en") -> Output:
-    """path, crs, gsd_m, bounds, warnings."""
+    """Return path, crs, gsd_m, bounds and warnings of an exported file."""
     rows, cols = exported.shape_px
     answer = {
         "path": str(exported.path),

@@ -1,4 +1,4 @@
-"""What came of finishing a flight, and the files made of it."""
+"""Answers of `finish` and `report`: a finished revision, and files made of it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from flycam.frame.warning import format_warning as warned
 from flycam.report.log_translation import translate_log_sentence
 from flycam.report.number_format import format_list, format_number
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.pipeline.finish.finish_report import FinishReport, LayerReport
     from flycam.pipeline.finish.quality_report import ReportFile
 
 
 def format_finish(report: FinishReport, language: str = "en") -> Output:
-    """revision, tie_points, reprojection_px, sigma_xy_m, sigma_z_m, shift_m, seconds, and more.
+    """Return revision, tie_points, reprojection_px, sigmas, shift_m and more.
 
-    All figures are of the layer that the flight is shown by; the other layers are in `layers`.
+    Keys also are sigma_xy_m, sigma_z_m and seconds. All figures are of the layer by which the flight is
+    shown; the other layers are in `layers`.
     """
     main = report.main
     stats: Mapping[str, Any] = main.stats if main else {}
@@ -157,7 +159,7 @@ def _format_text(key: str, language: str, **values: object) -> str:
 
 
 def _lines(report: FinishReport, stats: Mapping[str, Any], language: str) -> list[str]:
-    """What came of it, for people: the revision, then what was left out."""
+    """Format the result for people: the revision, then what is not in it."""
     name, main = report.flight.name, report.main
     skipped = [_skipped(one, language) for one in report.layers if one.record is None]
     if main is None:
@@ -202,7 +204,7 @@ def _skipped(one: LayerReport, language: str) -> str:
 
 
 def _placed(stats: Mapping[str, Any], language: str) -> Iterator[str]:
-    """How the frames were placed: by the adjustment, or as recorded."""
+    """Yield how the frames were placed: by the adjustment, or as recorded."""
     if not stats["accepted"]:
         yield _format_text("priors", language, why=_translate(stats["why"], language))
         return
@@ -220,7 +222,7 @@ def _placed(stats: Mapping[str, Any], language: str) -> Iterator[str]:
 
 
 def _map_error(stats: Mapping[str, Any], language: str) -> Iterator[str]:
-    """What a place is off by, where the report has measured it over the map."""
+    """Yield the error of places, if the report measured it over the map."""
     error = stats.get("map_error_m")
     if error and error["median"] is not None:
         median, p95 = (_metric(error[key], "m", language) for key in ("median", "p95"))
@@ -243,8 +245,11 @@ def _shutter(stats: Mapping[str, Any], language: str) -> Iterator[str]:
 
 
 def _warnings(report: FinishReport, language: str) -> list[str]:
-    """What the revision could not know: the ground beside its own surface, how its rows were read out, where
-    photos were taken that nothing ties; and whose recorded poses were wrong."""
+    """List what the revision could not determine.
+
+    It is the ground beside its own surface, the shutter's readout, the place of photos that nothing ties; and
+    photos whose recorded poses were wrong.
+    """
     from flycam.pipeline.finish.readout_warnings import list_readout_warnings  # noqa: PLC0415  the recipe has loaded it
 
     ground = [one for one in report.flight.warnings if parse_warning_code(one) == NO_TERRAIN]
@@ -257,7 +262,7 @@ def _warnings(report: FinishReport, language: str) -> list[str]:
 
 
 def _misplaced(stats: Mapping[str, Any], language: str) -> Iterator[str]:
-    """Photos that were recorded elsewhere than they were taken, or of which nobody knows."""
+    """Yield photos that were recorded at wrong or unknown places."""
     frames: Mapping[str, Any] = stats.get("frames") or {}
     if found := frames.get("resected"):
         yield _format_text(
@@ -272,7 +277,7 @@ def _misplaced(stats: Mapping[str, Any], language: str) -> Iterator[str]:
 
 
 def _translate(sentence: str, language: str) -> str:
-    """What a stage said in English while it worked; in English as it was said."""
+    """Translate a sentence that a stage reported in English."""
     return translate_log_sentence(sentence, "vi") if language == "vi" else sentence
 
 
@@ -281,13 +286,16 @@ def _pick_language(language: str, english: str, vietnamese: str | None) -> str:
 
 
 def _control_remarks(stats: Mapping[str, Any]) -> Sequence[str]:
-    """What absolute control had to say."""
+    """Return the remarks of absolute control."""
     said: Sequence[str] = (stats.get("control") or {}).get("said", ())
     return said
 
 
 def _doubts(stats: Mapping[str, Any]) -> Sequence[str]:
-    """What somebody should look into: of absolute control, and what the block found against its metadata."""
+    """Return what people should look into.
+
+    Those are doubts of absolute control, and contradictions between the block and its metadata.
+    """
     doubts: Sequence[str] = (stats.get("control") or {}).get("doubts", ())
     return (*doubts, *stats.get("notes", ()))
 
@@ -299,12 +307,12 @@ def _metric(value: float | None, unit: str, language: str) -> str:
 
 
 def _triple(values: Sequence[float | None], language: str) -> str:
-    """East, north, up; where the comma is a decimal sign it separates nothing."""
+    """Format east, north, up; a decimal comma is not used as separator too."""
     return ("; " if language == "vi" else ", ").join(format_number(value, 2, language) for value in values)
 
 
 def format_report_file(written: ReportFile, language: str = "en") -> Output:
-    """path, flight_id, revision, language, bytes."""
+    """Return path, flight_id, revision, language and bytes of a report."""
     answer = {
         "path": str(written.path),
         "flight_id": written.flight.flight_id,

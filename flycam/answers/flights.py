@@ -1,4 +1,4 @@
-"""What a flight is, what came of its photos, and what was taken out again."""
+"""Answers about flights: what they are, what was ingested, what was withdrawn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from flycam.frame.timestamp import format_minute
 from flycam.frame.warning import format_warning
 from flycam.report.number_format import format_area, format_number, replace_no_break_spaces
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
     from flycam.catalog.records import Coverage
     from flycam.ingest.preflight.diagnosis import Diagnosis, Problem, Rejection, ReliefZone
@@ -33,8 +34,11 @@ _STATES = {
 
 
 def format_flights(catalog: Catalog, event_id: str | None = None, language: str = "en") -> Output:
-    """flights[], newest first: flight_id, name, event, is_drill, state, first_ns, last_ns, frames (that lie
-    on the map), gsd_m, revision (finished and on show; 0 the live mosaic, null without one)."""
+    """Return flights[], newest first.
+
+    Keys: flight_id, name, event, is_drill, state, first_ns, last_ns, frames (that are on the map), gsd_m,
+    revision (finished and shown; 0 is the live mosaic, null without one).
+    """
     vi = language == "vi"
     events, frames = {one.event_id: one for one in catalog.flights.events()}, catalog.frames.count_used()
     mosaics = sorted(catalog.tiles.mosaics(), key=lambda one: one.revision)
@@ -67,7 +71,7 @@ def format_flights(catalog: Catalog, event_id: str | None = None, language: str 
 
 
 def format_inspection(report: PreflightReport, language: str = "en") -> Output:
-    """frames, usable, camera, problems[], and more."""
+    """Return frames, usable, camera, problems[] and more."""
     seen, diagnosis = report.preflight, report.preflight.diagnosis
     rejected = [*seen.unreadable, *diagnosis.rejected]
     answer = {
@@ -115,7 +119,10 @@ def format_inspection(report: PreflightReport, language: str = "en") -> Output:
 
 
 def describe_problems(diagnosis: Diagnosis) -> list[Answer]:
-    """What the doctor found: code, severity, the sentence in both languages, frames."""
+    """Return the findings of the preflight check.
+
+    Keys: code, severity, the sentence in both languages, frames.
+    """
     return [
         {
             "code": problem.code,
@@ -138,7 +145,7 @@ def _rejection(one: Rejection) -> Answer:
 
 
 def _named(problem: Problem, language: str = "en") -> str:
-    """The sentence, after the first of the photos that it speaks of."""
+    """Return the sentence of a finding, after the name of its first photo."""
     said = problem.sentence_vi if language == "vi" else problem.sentence_en
     if not problem.frames:
         return said
@@ -207,7 +214,10 @@ def _zone(zone: ReliefZone, language: str) -> str:
 
 
 def format_ingest(report: IngestReport, catalog: Catalog, language: str = "en") -> Output:
-    """flight_id, frames (`used` of those read; `in_flight`: all of its flight), gsd_m, communes, seconds."""
+    """Return flight_id, frames, gsd_m, communes and seconds of an ingest.
+
+    frames  `used` of those read; `in_flight`: all of its flight
+    """
     from flycam.pipeline.coverage import get_flight_date  # noqa: PLC0415  the recipe has loaded it
 
     boundaries = catalog.boundaries
@@ -263,7 +273,7 @@ def _format_used_frames(report: IngestReport, language: str) -> str:
 
 
 _IN_FLIGHT_WARNINGS = frozenset({"no_terrain", "terrain_elsewhere", "maybe_infrared"})
-"""What is among the warnings of the flight itself too: told once."""
+"""Findings that are warnings of the flight too, printed once."""
 
 
 def _commune(one: Coverage, names: Mapping[str, str]) -> Answer:
@@ -277,7 +287,7 @@ def _commune(one: Coverage, names: Mapping[str, str]) -> Answer:
 
 
 def format_withdrawal(report: WithdrawalReport, language: str = "en") -> Output:
-    """tiles, how many frames, and the finished revisions that are not shown any more."""
+    """Return tiles, frames and the finished revisions that are no longer shown."""
     name = report.flight.name
     answer = {
         "flight_id": report.flight.flight_id,

@@ -1,4 +1,4 @@
-"""Whether all that is kept is whole, what was saved, and what was put back."""
+"""Answers about integrity: `verify`, `backup`, `restore`, `audit`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from flycam.answers.output import Output
 from flycam.frame.text_normalization import format_decimal_comma
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.catalog.audit_verification import SignedLines
     from flycam.pipeline.operations.audit_check import AuditVerification
     from flycam.pipeline.operations.backup import BackupReport
@@ -36,8 +37,11 @@ _MAX_LINES = 50
 
 
 def format_verify(report: VerifyReport, language: str = "en") -> Output:
-    """whole, objects, bytes, parts, left, let_go, mended, standing, damaged[], catalogue[], audit,
-    seconds."""
+    """Return the result of a verification.
+
+    Keys: whole, objects, bytes, parts, left, let_go, mended, standing, damaged[], catalogue[], audit,
+    seconds.
+    """
     mended, standing = len(report.damages) - len(report.unrepaired), len(report.unrepaired)
     answer = {
         "whole": report.error is None,
@@ -63,7 +67,7 @@ def format_verify(report: VerifyReport, language: str = "en") -> Output:
         first = f"{report.objects} objects, {size} read back; mended: {mended}, not mended: {standing}"
         left = f"{report.left} parts were not read this time"
         let_go = f"{report.purged} originals were let go under the retention term, and are not lost"
-    # what still stands comes first: a long list of mended tiles must not hide it
+    # remaining damage comes first: a long list of mended tiles must not hide it
     ordered = [*report.unrepaired, *(one for one in report.damages if one.advice is None)]
     told = [*([left] if report.left else []), *([let_go] if report.purged else [])]
     lines = [first, *told, *(_line(one, vi=vi) for one in ordered[:_MAX_LINES])]
@@ -101,7 +105,10 @@ def _line(one: Damage, *, vi: bool) -> str:
 
 
 def format_backup(report: BackupReport, language: str = "en") -> Output:
-    """path, objects, bytes, new, new_bytes, removed, missing[], outside[], audit_head, seconds."""
+    """Return the result of a backup.
+
+    Keys: path, objects, bytes, new, new_bytes, removed, missing[], outside[], audit_head, seconds.
+    """
     manifest = report.manifest
     answer = {
         **_manifest(report.folder, manifest),
@@ -128,7 +135,10 @@ def format_backup(report: BackupReport, language: str = "en") -> Output:
 def format_backup_check(
     folder: Path, manifest: BackupManifest, bad: Sequence[str], language: str = "en"
 ) -> Output:
-    """What a backup holds: path, objects, bytes, flights, missing[], outside[], audit_head, damaged[]."""
+    """Return the content of a backup.
+
+    Keys: path, objects, bytes, flights, missing[], outside[], audit_head, damaged[].
+    """
     answer = {**_manifest(folder, manifest), "damaged": list(bad)}
     if bad:
         return answer, _format_damaged_names(bad)
@@ -140,7 +150,10 @@ def format_backup_check(
 
 
 def format_restore(report: RestoreReport, language: str = "en") -> Output:
-    """path, objects, bytes, flights, missing[], outside[], audit_head, written, left_out[], seconds."""
+    """Return the result of a restore.
+
+    Keys: path, objects, bytes, flights, missing[], outside[], audit_head, written, left_out[], seconds.
+    """
     manifest = report.manifest
     answer = {
         **_manifest(report.folder, manifest),
@@ -161,7 +174,10 @@ def _format_damaged_names(names: Sequence[str]) -> list[str]:
 
 
 def format_audit(proof: AuditVerification, language: str = "en") -> Output:
-    """whole, lines, head, signature, key, signed_by[], first_bad, fault."""
+    """Return the result of an audit log's verification.
+
+    Keys: whole, lines, head, signature, key, signed_by[], first_bad, fault.
+    """
     vi = language == "vi"
     if proof.first_bad is not None:
         return _audit(proof), []

@@ -1,4 +1,4 @@
-"""Specialist layers: what was read, what there is."""
+"""Answers about specialist layers: what was read, and which there are."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from flycam.answers.output import Output
 from flycam.frame.specialist_layer import is_stale
 from flycam.frame.timestamp import format_minute
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.catalog.records import LayerRecord
     from flycam.geodata.layer_file import LayerImport
 
 
 def format_layer(layer: LayerRecord, found: LayerImport, now_ns: int, language: str = "en") -> Output:
-    """added, repaired, removed, and the layer."""
+    """Return added, repaired, removed, and the layer."""
     answer = {
         "added": layer.features,
         "repaired": found.repaired,
@@ -29,7 +30,7 @@ def format_layer(layer: LayerRecord, found: LayerImport, now_ns: int, language: 
 
 
 def format_layers(layers: Sequence[LayerRecord], now_ns: int, language: str = "en") -> Output:
-    """layers[]: by kind and name."""
+    """Return layers[], by kind and name."""
     none = (
         "chưa có lớp nào; thêm bằng 'flycam layers add TỆP --kind LOẠI'"
         if language == "vi"
@@ -40,7 +41,7 @@ def format_layers(layers: Sequence[LayerRecord], now_ns: int, language: str = "e
 
 
 def format_removed_layer(layer: LayerRecord, language: str = "en") -> Output:
-    """layer_id, name."""
+    """Return layer_id and name of a removed layer."""
     en, vi = f"{layer.name} is off the map", f"đã bỏ lớp {layer.name} khỏi bản đồ"
     return {"layer_id": layer.layer_id, "name": layer.name}, [vi if language == "vi" else en]
 

@@ -1,4 +1,4 @@
-"""Field marks: what there is, what was exported."""
+"""Answers about field marks: which there are, and what was exported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def format_marks(lines: Sequence[MarkVersion], language: str = "en") -> Output:
-    """marks[]: as they stand, the newest first."""
+    """Return marks[]: their current state, newest first."""
     answer = {
         "marks": [
             {
@@ -38,7 +38,7 @@ def format_marks(lines: Sequence[MarkVersion], language: str = "en") -> Output:
 
 
 def format_exported_marks(out: Path, count: int, language: str = "en") -> Output:
-    """path, lines."""
+    """Return path and lines, their number."""
     said = f"{out}: {count} dấu" if language == "vi" else f"{out}: {count} marks"
     return {"path": str(out), "lines": count}, [said]
 

@@ -1,4 +1,4 @@
-"""How this machine stands, and what was tidied away."""
+"""Answers about a node: checks, accounts, and freed disk space."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from flycam.answers.output import Output
 from flycam.answers.tokens import format_ending_lines
 from flycam.frame.secret_text import SecretText
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.catalog.access_records import Descendants
     from flycam.catalog.records import Account
     from flycam.pipeline.disk_space import DiskVolume, Freed
@@ -18,7 +19,7 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
 
 
 def format_collect(report: CollectReport, *, dry_run: bool, language: str = "en") -> Output:
-    """tiles, clips, freed_bytes, local_bytes, waiting, busy."""
+    """Return tiles, clips, freed_bytes, local_bytes, waiting and busy."""
     answer = {
         "tiles": report.tiles,
         "clips": report.clips,
@@ -48,7 +49,10 @@ def format_collect(report: CollectReport, *, dry_run: bool, language: str = "en"
 def format_freed_space(
     freed: Freed, places: Sequence[DiskVolume], language: str = "en", *, dry_run: bool = False
 ) -> Output:
-    """tiles, clips, copies, freed_bytes, places[]: name, free_bytes, dry_run."""
+    """Return what an eviction freed.
+
+    Keys: tiles, clips, copies, freed_bytes, places[] (name, free_bytes), dry_run.
+    """
     answer = {
         "tiles": freed.tiles,
         "clips": freed.clips,
@@ -76,21 +80,29 @@ def format_freed_space(
 
 
 def format_account(account: Account, token: str, names: Mapping[str, str]) -> Output:
-    """name, role, communes[] (codes), token. names: of communes by code."""
+    """Return name, role, communes[] (codes) and token of an account.
+
+    names  of communes by code
+    """
     line = SecretText(f"{_account_line(account, names)}: {token}")
     return {**_account(account), "token": token}, [line]
 
 
 def format_accounts(accounts: Sequence[Account], names: Mapping[str, str], language: str = "en") -> Output:
-    """accounts[]: name, role, communes[] (codes). names: of communes by code."""
+    """Return accounts[]: name, role, communes[] (codes).
+
+    names  of communes by code
+    """
     none = "chưa có tài khoản nào" if language == "vi" else "no accounts"
     lines = [_account_line(one, names) for one in accounts]
     return {"accounts": [_account(one) for one in accounts]}, lines or [none]
 
 
 def format_removed_account(account: Account, made: Descendants, language: str = "en") -> Output:
-    """name, role, communes[] (codes), guest_links[], tokens[]: ids of those that ended with it (tokens: of
-    other accounts)."""
+    """Return name, role and communes[] of a removed account, and what ended with it.
+
+    guest_links[], tokens[]: ids (tokens: of other accounts).
+    """
     links, vi = made.guest_ids, language == "vi"
     ended = (
         f"{account.name}: đã xoá tài khoản; mã, phiên đăng nhập và {len(links)} liên kết khách hết hiệu lực"
@@ -134,7 +146,10 @@ def _mark(check: HealthCheck) -> str:
 
 
 def format_checks(checks: Sequence[HealthCheck], language: str = "en") -> Output:
-    """checks, ready; the last line says whether this machine is ready for a flight."""
+    """Return checks and ready.
+
+    The last line says whether this machine is ready for a flight.
+    """
     answer = {
         "ready": all(c.ok for c in checks),
         "checks": [

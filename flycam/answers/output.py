@@ -1,4 +1,4 @@
-"""The shape of an answer."""
+"""Type of a command's answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Output = tuple[Answer, Sequence[str]]
 
 
 def format_warnings(notes: Iterable[str]) -> dict[str, list[str]]:
-    """warnings, warnings_vi: what `flycam.frame.warning` keeps, in words."""
+    """Return warnings and warnings_vi: notes of `flycam.frame.warning` in words."""
     kept = list(notes)
     return {
         "warnings": [format_warning(one) for one in kept],

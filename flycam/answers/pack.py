@@ -1,4 +1,4 @@
-"""What a meeting pack holds."""
+"""Answer of `pack`: the content of a briefing pack."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 from flycam.answers.output import Output, format_warnings
 from flycam.frame.warning import format_warning
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.pipeline.briefing_pack.workflow import PackReport
 
 
 def format_pack(made: PackReport, language: str = "en") -> Output:
-    """files[] (paths, the manifest last), out, flights[], flights_seen[], communes[], drill, draft, …"""
+    """Return the content of a briefing pack.
+
+    Keys: files[] (paths, the manifest last), out, flights[], flights_seen[], communes[], drill, draft, …
+    """
     answer = {
         "files": [str(path) for path in made.files],
         "out": str(made.out),

@@ -1,4 +1,4 @@
-"""How long originals are kept, what is held, what is due, what was let go."""
+"""Answers about retention: terms, holds, originals due and deleted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from flycam.answers.output import Output
 from flycam.frame.retention import HoldStep, RetainedKind
 from flycam.frame.timestamp import format_day
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.catalog.retention_records import HoldRecord, PurgeRecord, RetentionTerm
     from flycam.pipeline.operations.retention import DueList, DueOriginal, PurgeConfirmation
 
@@ -28,7 +29,10 @@ def format_terms(
     names: Mapping[str, str],
     language: str = "en",
 ) -> Output:
-    """terms[], holds[] in force. names: of flights and events, by id."""
+    """Return terms[], and holds[] in force.
+
+    names  of flights and events, by id
+    """
     vi = language == "vi"
     none = (
         "chưa đặt thời hạn: mọi bản gốc được giữ mãi" if vi else "no terms: all originals are kept for ever"
@@ -39,12 +43,12 @@ def format_terms(
 
 
 def format_hold(line: HoldRecord, names: Mapping[str, str], language: str = "en") -> Output:
-    """hold_id, step, subject, reason, author, at_ns."""
+    """Return hold_id, step, subject, reason, author and at_ns of a hold."""
     return _hold(line), [_hold_line(line, names, vi=language == "vi")]
 
 
 def format_due(due: DueList, names: Mapping[str, str], language: str = "en") -> Output:
-    """digest, originals, begun, groups[]."""
+    """Return digest, originals, begun and groups[] of the due list."""
     vi, groups = language == "vi", due.groups
     answer = {
         "digest": due.digest,
@@ -65,7 +69,7 @@ def format_due(due: DueList, names: Mapping[str, str], language: str = "en") -> 
 
 
 def format_confirmed(done: PurgeConfirmation, language: str = "en") -> Output:
-    """digest, confirmed, let_go, bytes, waiting[]."""
+    """Return digest, confirmed, let_go, bytes and waiting[]."""
     let_go, size = done.purge.originals, f"{done.purge.size_bytes / 1e6:.1f} MB"
     answer = {
         "digest": done.digest,
@@ -81,7 +85,7 @@ def format_confirmed(done: PurgeConfirmation, language: str = "en") -> Output:
 
 
 def format_lifted(lines: Sequence[PurgeRecord], language: str = "en") -> Output:
-    """originals, sha256[]."""
+    """Return originals, and sha256[] of each."""
     hashes = sorted({one.sha256 for one in lines})
     count = len(hashes)
     if language == "vi":

@@ -1,4 +1,4 @@
-"""Settlements: how they stand, what was said, what was exported."""
+"""Answers about settlements: their access, what was reported, what was exported."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from flycam.frame.pluralization import correct_singular
 from flycam.frame.settlement import Access, RoadStatus
 from flycam.report.settlement_names import ACCESS_NAMES, ROADS_SAY_NAMES
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.catalog.settlements import SettlementVersion
 
 
 def format_settlements(found: Sequence[Mapping[str, Any]], reach_m: float, language: str = "en") -> Output:
-    """reach_m, settlements[] (as `/api/settlements`)."""
+    """Return reach_m and settlements[] (as `/api/settlements`)."""
     which = 0 if language == "vi" else 1
     lines = [_line(one, which) for one in found]
     none = (
@@ -27,7 +28,7 @@ def format_settlements(found: Sequence[Mapping[str, Any]], reach_m: float, langu
 
 
 def format_settlement_access(line: SettlementVersion, language: str = "en") -> Output:
-    """settlement_id, version, access, roads_said."""
+    """Return settlement_id, version, access and roads_said."""
     which = 0 if language == "vi" else 1
     answer = {
         "settlement_id": line.settlement_id,
@@ -39,7 +40,7 @@ def format_settlement_access(line: SettlementVersion, language: str = "en") -> O
 
 
 def format_exported_settlements(out: Path, count: int, language: str = "en") -> Output:
-    """path, settlements."""
+    """Return path and settlements, their number."""
     said = (
         f"{out}: {count} thôn, bản" if language == "vi" else correct_singular(f"{out}: {count} settlements")
     )

@@ -1,4 +1,4 @@
-"""What `bundle` and `sync` answer."""
+"""Answers of `bundle` and `sync`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from flycam.answers.output import Output
 from flycam.frame.text_normalization import format_decimal_comma
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.pipeline.installer import Installer
     from flycam.sync.bundle import BundleReadReport, BundleWriteReport
     from flycam.sync.reference_client import FetchReport
@@ -28,13 +29,16 @@ _RECEIVED_NOUNS = {
     "communes": ("group of communes", "groups of communes", "nhóm xã, phường"),
     "terrain": ("terrain file", "terrain files", "tệp độ cao"),
 }
-"""Of one, of several, in Vietnamese."""
+"""Singular, plural, Vietnamese."""
 
 
 def format_bundle_written(written: BundleWriteReport, path: Path, language: str = "en") -> Output:
-    """sent (bytes), left (0: all that was asked for lies on the stick), bundle_id, flights, tiles, parts,
-    readers[] (boxes that have the rest by their receipts), passed[] (keys of what is lost or damaged here and
-    not on the stick)."""
+    """Return what was written into a bundle.
+
+    Keys: sent (bytes), left (0: everything requested is on the stick), bundle_id, flights, tiles, parts,
+    readers[] (nodes that have the rest by their receipts), passed[] (keys of what is lost or damaged here and
+    not on the stick).
+    """
     vi = language == "vi"
     answer = {
         "sent": written.size_bytes,
@@ -72,7 +76,10 @@ def format_bundle_written(written: BundleWriteReport, path: Path, language: str 
 
 
 def format_skipped(skipped: Collection[str], language: str = "en") -> list[str]:
-    """What is lost or damaged here and was not handed on, with the cure; nothing where all was whole."""
+    """List what is lost or damaged here and was not sent, with the cure.
+
+    Empty if everything was whole.
+    """
     if not skipped:
         return []
     count, first = len(skipped), next(iter(skipped))
@@ -88,7 +95,10 @@ def format_skipped(skipped: Collection[str], language: str = "en") -> list[str]:
 
 
 def format_installer(written: Installer, language: str = "en") -> Output:
-    """path, wheels, bytes, manifest_sha256 (which the installer prints too, before it installs)."""
+    """Return path, wheels, bytes and manifest_sha256 of an installer.
+
+    The installer prints manifest_sha256 too, before it installs.
+    """
     answer = {
         "path": str(written.path),
         "wheels": written.wheels,
@@ -109,11 +119,13 @@ def format_installer(written: Installer, language: str = "en") -> Output:
 
 
 def format_bundle_read(read: BundleReadReport, language: str = "en") -> Output:
-    """sent, left (0), box (who gave it), bundle_id, flights[], tiles (in it), known (of them those left out,
-    for more of the same logs came before), lines (logged), receipt.
+    """Return what was read from a bundle.
 
-    apart[]    flights that could not be joined with what is here: flight_id, name, sentence, sentence_vi
-    unnamed[]  SHA-256 of photos that no flight here names: they were passed over
+    Keys: sent, left (0), box (the node that gave it), bundle_id, flights[], tiles (in it), known (those of
+    them left out, because more of the same logs came before), lines (logged), receipt.
+
+    apart[]    flights that could not be merged with those here: flight_id, name, sentence, sentence_vi
+    unnamed[]  SHA-256 of photos that no flight here names: they were skipped
     """
     vi = language == "vi"
     answer = {
@@ -168,12 +180,15 @@ def format_bundle_read(read: BundleReadReport, language: str = "en") -> Output:
 
 
 def format_sync(sent: SyncReport, got: FetchReport, url: str, language: str = "en") -> Output:
-    """sent, left (bytes of tiles and photos that are not there), box (who took it in), steps, tiles, views,
-    originals, tile_bytes, ended_by ("", "budget", "metered"), apart[] as `bundle read` has it, passed[] as
-    `bundle write` has it.
+    """Return what was sent to and received from a server.
 
-    What came back: got (how many things, by kind), got_bytes, left_there (bytes), kept[] (name, sentence,
-    sentence_vi of what this box did not take in)."""
+    Sent: sent, left (bytes of tiles and photos that are not there), box (the receiving node), steps, tiles,
+    views, originals, tile_bytes, ended_by ("", "budget", "metered"), apart[] as `bundle read` has it,
+    passed[] as `bundle write` has it.
+
+    Received: got (number of items, by kind), got_bytes, left_there (bytes), kept[] (name, sentence,
+    sentence_vi of what this node did not take in).
+    """
     vi = language == "vi"
     answer = {
         "sent": sent.sent_bytes,
@@ -235,7 +250,7 @@ def format_sync(sent: SyncReport, got: FetchReport, url: str, language: str = "e
 
 
 def _format_received(got: FetchReport, *, vi: bool) -> list[str]:
-    """What came back from the server, what of it is still there, what was not taken in."""
+    """List what the server sent, what remains there, and what was not taken in."""
     lines = []
     if got.item_counts:
         said = ", ".join(
@@ -261,6 +276,6 @@ def _format_received(got: FetchReport, *, vi: bool) -> list[str]:
 
 
 def _size(size_bytes: int, *, vi: bool) -> str:
-    """In MB; of what is less than a tenth of that in kB."""
+    """Format a size in MB, below a tenth of one in kB."""
     said = f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e5 else f"{size_bytes / 1e3:.1f} kB"
     return format_decimal_comma(said) if vi else said

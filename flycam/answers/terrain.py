@@ -1,4 +1,4 @@
-"""What is known of the ground: terrain and communes."""
+"""Answers about terrain and communes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from flycam.answers.output import Output
 from flycam.report.number_format import format_number
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.catalog.records import DemRecord
     from flycam.geodata.communes import CommuneImport
     from flycam.geodata.dem_info import DemInfo
 
 
 def format_dem(record: DemRecord, info: DemInfo, language: str = "en") -> Output:
-    """dem_id, bounds, datum."""
+    """Return dem_id, bounds and datum of a DEM."""
     answer = {
         "dem_id": record.dem_id,
         "bounds": list(record.bounds_lonlat_deg),
@@ -40,7 +41,7 @@ def format_dem(record: DemRecord, info: DemInfo, language: str = "en") -> Output
 
 
 def format_dems(dems: Sequence[DemRecord], language: str = "en") -> Output:
-    """dems[]: what is registered, the latest first."""
+    """Return dems[]: the registered ones, latest first."""
     answer = {
         "dems": [
             {
@@ -71,7 +72,7 @@ def format_dems(dems: Sequence[DemRecord], language: str = "en") -> Output:
 
 
 def _format_sigma(dem: DemRecord, language: str) -> str:
-    """How true the operator says it is; nothing where nothing was said."""
+    """Format the accuracy that the operator stated; "" if none."""
     if dem.sigma_m is None:
         return ""
     vertical_m, horizontal_m = dem.sigma_m
@@ -83,7 +84,7 @@ def _format_sigma(dem: DemRecord, language: str) -> str:
 
 
 def format_removed_dem(dem: DemRecord, language: str = "en") -> Output:
-    """dem_id, name."""
+    """Return dem_id and name of a removed DEM."""
     en = (
         f"{dem.name} is off the list; what was laid on it stays as it is, and 'flycam dem add' registers it "
         "again"
@@ -96,7 +97,10 @@ def format_removed_dem(dem: DemRecord, language: str = "en") -> Output:
 
 
 def format_communes(found: CommuneImport, language: str = "en") -> Output:
-    """added, repaired, overlaps_km2, valid_from: the first day on which these boundaries hold."""
+    """Return added, repaired, overlaps_km2 and valid_from.
+
+    valid_from  first day on which these boundaries hold
+    """
     since = found.communes[0].valid_from if found.communes else None
     answer = {
         "added": len(found.communes),

@@ -1,4 +1,4 @@
-"""Tokens, and codes that let in once."""
+"""Answers about tokens and one-time codes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from flycam.catalog.access_records import Descendants
 from flycam.frame.secret_text import SecretText
 from flycam.frame.timestamp import format_iso
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.catalog.access_records import Token
 
 
 def format_code(code: str, name: str, language: str = "en") -> Output:
-    """account ("": of the first administrator), code."""
+    """Return account ("" for the first administrator) and code."""
     vi = language == "vi"
     if name:
         said = f"{name}, {'một lần, trong 15 phút' if vi else 'once, within 15 min'}: {code}"
@@ -25,7 +26,10 @@ def format_code(code: str, name: str, language: str = "en") -> Output:
 
 
 def format_setup_code(code: str, language: str = "en") -> str:
-    """What a server, or the command, says of the code by which the first administrator is made."""
+    """Format the message with the code by which the first administrator is made.
+
+    A server and the command print the same.
+    """
     if language == "vi":
         return (
             f"chưa có tài khoản nào. Mã thiết lập, dùng một lần trong 60 phút: {code}   (mở bản đồ rồi "
@@ -38,7 +42,7 @@ def format_setup_code(code: str, language: str = "en") -> str:
 
 
 def format_admission(accounts: int, language: str = "en") -> str:
-    """What a server says, when it starts, of whom it lets in without a set-up code."""
+    """Format a starting server's message on who may sign in without a set-up code."""
     vi = language == "vi"
     if accounts:
         return f"tài khoản: {accounts}; phải đăng nhập" if vi else f"accounts: {accounts}; they sign in"
@@ -54,16 +58,18 @@ def format_admission(accounts: int, language: str = "en") -> str:
 
 
 def format_token(token: Token, secret: str, language: str = "en") -> Output:
-    """As in `format_tokens`, and token."""
+    """Return a token as `format_tokens` does, with its secret as token."""
     line = SecretText(f"{_format_line(token, language)}: {secret}")
     return {**_describe_token(token), "token": secret}, [line]
 
 
 def format_tokens(tokens: Sequence[Token], made: Mapping[str, Descendants], language: str = "en") -> Output:
-    """tokens[]: token_id, account, label, scope, made_by, made, expires, used (null: never), made_with (id of
-    the token by which its maker came), ends_with_it (tokens[], guests[]: ids of what was made with it).
+    """Return tokens[].
 
-    made  what would end with each, by its id
+    Keys: token_id, account, label, scope, made_by, made, expires, used (null: never), made_with (id of the
+    token with which its maker signed in), ends_with_it (tokens[], guests[]: ids of what was made with it).
+
+    made  what would end with each token, by its id
     """
     none = "chưa có mã truy cập nào" if language == "vi" else "no tokens"
     lines = []
@@ -74,7 +80,7 @@ def format_tokens(tokens: Sequence[Token], made: Mapping[str, Descendants], lang
 
 
 def format_revoked_token(token: Token, made: Descendants, language: str = "en") -> Output:
-    """As in `format_tokens`."""
+    """Return a revoked token as `format_tokens` does."""
     ended = "đã thu hồi, cùng các phiên mở bằng nó" if language == "vi" else "revoked, with its sessions"
     return _describe_token(token, made), [
         f"{_format_line(token, language)}: {ended}",
@@ -83,7 +89,7 @@ def format_revoked_token(token: Token, made: Descendants, language: str = "en") 
 
 
 def format_ending_lines(made: Descendants | None, language: str) -> list[str]:
-    """What ends with a token, a line each."""
+    """List what ends with a token, a line each."""
     if made is None:
         return []
     word = "kết thúc cùng với nó" if language == "vi" else "ends with it"

@@ -1,4 +1,4 @@
-"""What the heads of an upload say, and what came of laying it, as the page shows them."""
+"""Answers about uploads: the preview of a card, and the result of its ingest, as the page shows them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from flycam.messages import _
 from flycam.outcomes import format_error
 from flycam.report.number_format import format_area, format_centimetres, format_number
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
     from flycam.frame.flight import Flight
     from flycam.pipeline.upload.upload_client import UploadReport
@@ -28,11 +29,13 @@ _NO_PHOTOS: Answer = {"frames": 0, "usable": 0, "problems": [], "rejections": []
 
 
 def format_upload_preview(looked: UploadPreview, smeared_px: float) -> Answer:
-    """As `flycam inspect` answers, and more; of a card without photos no more than this.
+    """Return what `flycam inspect` answers, and more.
 
-    films[] with the log that each will probably be laid by, or the sentence that it has none; photos[] with
+    No more than that for a card without photos.
+
+    films[] with the log that each will probably be placed by, or the sentence that it has none; photos[] with
     outline (lon, lat ring), gsd_m, smear_px; ground_m2 that they see together; smeared: how many lose small
-    things to the aircraft's own motion.
+    features to motion blur.
     """
     answer: Answer = _NO_PHOTOS
     if looked.inspection is not None:
@@ -74,8 +77,11 @@ def _describe_expected_video(film: str, log: str | None) -> Answer:
 
 
 def format_photos_result(ingested: PhotosResult, catalog: Catalog) -> Answer:
-    """As `flycam ingest` answers, and the event the flight lies in (event: its name); doctor: what he found
-    in whole photos, as `problems` of `flycam inspect`: it settles what the look at heads alone could not."""
+    """Return what `flycam ingest` answers, with the event's name as event.
+
+    doctor  findings in whole photos, as `problems` of `flycam inspect`: they settle what the preview of the
+            heads alone could not
+    """
     answer, _ = format_ingest(ingested.report, catalog)
     return {
         **answer,
@@ -91,10 +97,12 @@ def _describe_event(flight: Flight, catalog: Catalog) -> Answer:
 
 
 def format_videos_result(ingested: VideosResult, photos: Answer | None, catalog: Catalog) -> Answer:
-    """films[]: name, log, frames, new, clock_sigma_s, sentence, sentence_vi; and, where no photo of the card
-    is on the map, the films' flight_id, name, event_id and event, or the error of the first of them.
+    """Return the result of a card's videos.
 
-    photos  what came of the card's photos; None: it has none
+    films[]: name, log, frames, new, clock_sigma_s, sentence, sentence_vi. If no photo of the card is on the
+    map, also the videos' flight_id, name, event_id and event, or the error of the first of them.
+
+    photos  result of the card's photos; None: it has none
     """
     films = [_describe_video(one) for one in ingested.videos]
     answer: dict[str, Any] = {"films": films}
@@ -119,7 +127,7 @@ def format_videos_result(ingested: VideosResult, photos: Answer | None, catalog:
 def _describe_video(one: VideoResult) -> Answer:
     if one.error is not None or one.report is None:
         said, said_vi = (format_error(one.error), format_error(one.error, "vi")) if one.error else ("", "")
-        if one.frames:  # what is on the map did not fail
+        if one.frames:  # frames on the map did not fail
             cut, cut_vi = ("cut short, ", "bị cụt, ") if one.is_cut else ("", "")
             said = f"{one.video}: {cut}{one.frames} pictures on the map; {said}"
             said_vi = f"{one.video}: {cut_vi}{one.frames} khung hình trên bản đồ; {said_vi}"
@@ -133,7 +141,7 @@ def _describe_video(one: VideoResult) -> Answer:
             "sentence_vi": said_vi,
         }
     report = one.report
-    named = f"{PurePosixPath(one.video).name}: "  # once is enough
+    named = f"{PurePosixPath(one.video).name}: "  # already in the sentence
     remarks, remarks_vi = (
         [said[which].removeprefix(named).removesuffix(".") for said in report.remarks] for which in (0, 1)
     )
@@ -149,7 +157,7 @@ def _describe_video(one: VideoResult) -> Answer:
 
 
 def format_failure(error: BaseException) -> Answer:
-    """Why something could not be done, in both languages."""
+    """Return an error's sentence in both languages."""
     return {
         "error": type(error).__name__,
         "sentence": format_error(error),
@@ -161,8 +169,10 @@ _MAX_SENTENCES = 8
 
 
 def format_upload_preview_lines(look: Answer, language: str = "en") -> list[str]:
-    """What the heads say, for people, while the rest is on its way: what the upload's page shows, and that
-    there are no gaps or smear where there are none."""
+    """List what the heads show while the rest is on its way, for people.
+
+    As on the upload's page; says so where there are no gaps or no motion blur.
+    """
     vi = language == "vi"
     key = "sentence_vi" if vi else "sentence"
     if "error" in look:
@@ -179,7 +189,7 @@ def format_upload_preview_lines(look: Answer, language: str = "en") -> list[str]
 
 
 def _format_facts(look: Answer, language: str) -> list[str]:
-    """Placed, ground, gaps, smear."""
+    """List photos placed, ground, gaps and motion blur."""
     vi = language == "vi"
     usable, frames, gaps = look["usable"], look["frames"], look["gaps"]
     lines = [
@@ -187,7 +197,7 @@ def _format_facts(look: Answer, language: str) -> list[str]:
         if vi
         else f"First look, from the heads: {usable} of {frames} photos can be placed"
     ]
-    if look.get("ground_m2") and look["photos"]:  # an older server says nothing of it
+    if look.get("ground_m2") and look["photos"]:  # older servers do not send it
         seen = format_area(look["ground_m2"], language)
         gsd = format_centimetres(median(one["gsd_m"] for one in look["photos"]), language)
         lines.append(
@@ -228,7 +238,10 @@ _PER_PHOTO_KEYS = ("photos", "relief", "seconds")
 
 
 def build_left_on_card_error(sent: UploadReport) -> UploadIncomplete:
-    """That not all of a card is on the server: whoever wipes cards goes by the exit code."""
+    """Build the error of a card that is not wholly on the server.
+
+    People who wipe cards go by the exit code.
+    """
     count = sent.skipped_count
     return UploadIncomplete(
         _(
@@ -240,9 +253,12 @@ def build_left_on_card_error(sent: UploadReport) -> UploadIncomplete:
 
 
 def format_upload(sent: UploadReport, language: str = "en") -> Output:
-    """flight_id, name, event, upload_id, frames, films, files, bytes, sent_bytes, skipped; passed_over with
-    passed_over_said[]: sentence, sentence_vi; look: what the heads said, without what it says of each photo
-    (None: the server never said)."""
+    """Return the result of an upload.
+
+    Keys: flight_id, name, event, upload_id, frames, films, files, bytes, sent_bytes, skipped; passed_over
+    with passed_over_said[]: sentence, sentence_vi; look: the preview without its part about single photos
+    (None: the server sent none).
+    """
     laid, vi = sent.result, language == "vi"
     answer = {
         "flight_id": laid.get("flight_id"),
@@ -271,7 +287,7 @@ def format_upload(sent: UploadReport, language: str = "en") -> Output:
         else f"{sent.files} files saved on the server; {used} photos on the map: {laid.get('name')} "
         f"({laid.get('flight_id')})"
     ]
-    if event := laid.get("event"):  # an older server does not say which
+    if event := laid.get("event"):  # older servers do not send it
         lines.append(f"  sự kiện: {event}" if vi else f"  event: {event}")
     if sent.skipped_count:
         lines.append(

@@ -1,4 +1,4 @@
-"""What films and flight logs are, and what became of a film."""
+"""Answers about videos and flight logs, and about a video's ingest."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from flycam.frame.rejection_reasons import format_rejection_counts, format_unreg
 from flycam.frame.timestamp import format_iso
 from flycam.frame.warning import format_warning
 
-if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+# for annotations only: output needs no processing libraries
+if TYPE_CHECKING:
     from flycam.pipeline.live.workflow import VideoReport
     from flycam.pipeline.video_summary import FlightLogSummary, VideoSummary
 
 _DATED_NS = 10**18
-"""2001: a stamp before it counts from the start of the log."""
+"""2001: an earlier time stamp counts from the start of the log."""
 
 
 def format_video(seen: VideoSummary, language: str = "en") -> Output:
-    """film, width, height, fps, seconds of film, began, what `_told` says, gimbal_pitch_deg, hfov_deg,
-    clock_sigma_s."""
+    """Return the facts of a video and its telemetry.
+
+    Keys: film, width, height, fps, seconds of film, began, those of `_describe_log`, gimbal_pitch_deg,
+    hfov_deg, clock_sigma_s.
+    """
     log = seen.video_log
     zero_sigma_s = log.log.video_zero_sigma_s if log is not None and log.is_own else math.nan
     answer = {
@@ -46,7 +50,10 @@ def format_video(seen: VideoSummary, language: str = "en") -> Output:
 
 
 def format_flight_log(seen: FlightLogSummary, language: str = "en") -> Output:
-    """log, first, last (null where its clock tells no date), exposures, what `_told` says."""
+    """Return the facts of a flight log.
+
+    Keys: log, first, last (null if its clock has no date), exposures, those of `_describe_log`.
+    """
     vi, log = language == "vi", seen.log
     times = [one.t_utc_ns for one in seen.samples[:1] + seen.samples[-1:] if one.t_utc_ns > _DATED_NS]
     first, last = (format_iso(ns) for ns in times) if len(times) == 2 else (None, None)
@@ -64,7 +71,10 @@ def format_flight_log(seen: FlightLogSummary, language: str = "en") -> Output:
 
 
 def _describe_log(seen: FlightLogSummary) -> dict[str, Any]:
-    """positions, lat, lon, height_m, height_datum, remarks, untold, seconds."""
+    """Return positions, lat, lon, height_m, height_datum, remarks, seconds, untold.
+
+    untold  why there is no telemetry
+    """
     return {
         "positions": len(seen.samples),
         "lat": _round_or_none(seen.median("lat_deg"), 6),
@@ -80,14 +90,14 @@ def _describe_log(seen: FlightLogSummary) -> dict[str, Any]:
 
 
 def _log_lines(seen: FlightLogSummary, places: list[str], *, vi: bool) -> list[str]:
-    """What a log tells, or why nothing; then what was noticed."""
+    """List what a log contains, or why nothing; then the remarks."""
     if seen.error is not None:
         places = [f"! {(vi and seen.error.vi) or seen.error}"]
     return [*(f"  {said}" for said in places), *(f"  * {said[vi]}" for said in seen.remarks)]
 
 
 def _format_video_line(seen: VideoSummary, *, vi: bool) -> str:
-    """What a film is in a line."""
+    """Describe a video in one line."""
     width, height = seen.size_px
     said = f"{seen.name}: {'video' if vi else 'film'} {width}×{height}"
     if seen.fps > 0.0:
@@ -100,7 +110,7 @@ def _format_video_line(seen: VideoSummary, *, vi: bool) -> str:
 
 
 def _format_positions(seen: FlightLogSummary, *, vi: bool) -> str:
-    """Where it was flown, in a line."""
+    """Describe the place of a flight in one line."""
     count, lat, lon = len(seen.samples), seen.median("lat_deg"), seen.median("lon_deg")
     if not count:
         return "không có vị trí nào" if vi else "no position"
@@ -112,7 +122,7 @@ def _format_positions(seen: FlightLogSummary, *, vi: bool) -> str:
 
 
 def _format_view_direction(seen: VideoSummary, *, vi: bool) -> str:
-    """Which way its camera looked."""
+    """Describe the camera's viewing direction."""
     pitch, hfov = seen.median("gimbal_pitch_deg"), seen.median("hfov_deg")
     if np.isfinite(pitch):
         way = ("ngẩng" if vi else "above") if pitch > 0.0 else ("chúi" if vi else "below")
@@ -129,7 +139,7 @@ def _format_view_direction(seen: VideoSummary, *, vi: bool) -> str:
 
 
 def _format_timing(seen: VideoSummary, zero_sigma_s: float, *, vi: bool) -> str:
-    """How film and telemetry are in time, in a line."""
+    """Describe the clock offset between video and telemetry in one line."""
     if seen.video_log is not None and seen.video_log.is_shared:
         return "đã khớp giờ với video" if vi else "in time with the film"
     if math.isfinite(zero_sigma_s):
@@ -146,10 +156,11 @@ def _round_or_none(value: float, decimals: int) -> float | None:
 
 
 def format_live(report: VideoReport, language: str = "en") -> Output:
-    """flight_id, frames, latency_ms{p50,p95}, first_tile_s, first_ground_s, dropped{reason:n},
-    clock_offset_s, clock_sigma_s, and more.
+    """Return the result of a live video.
 
-    clock_offset_s is null where it is not known: its sigma says how little.
+    Keys: flight_id, frames, latency_ms{p50,p95}, first_tile_s, first_ground_s, dropped{reason:n},
+    clock_offset_s, clock_sigma_s, and more. clock_offset_s is null where it is unknown: its sigma then says
+    how little is known.
     """
     flight, clock = report.flight, report.clock
     half, most = (None if math.isnan(ms) else round(ms, 1) for ms in report.latency_ms)
@@ -223,7 +234,7 @@ def _lines(report: VideoReport, language: str) -> list[str]:
 
 
 def _format_fitted(report: VideoReport, language: str) -> str:
-    """How many frames were fitted to those before, and why the others were not."""
+    """Describe how many frames were fitted to earlier ones, and why others were not."""
     count = sum(report.by_log.values())
     why = format_unregistered_counts(report.by_log, language)
     if language == "vi":

@@ -1,1 +1,1 @@
-"""What exists: flights, frames, tile heads and the tile log, boundaries, withdrawals, accounts."""
+"""Catalogue: flights, frames, tile heads and the tile log, boundaries, withdrawals, accounts."""

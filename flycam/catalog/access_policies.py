@@ -1,4 +1,4 @@
-"""Which rules hold for which account, and what each withholds: `withholding` for whoever is at the door."""
+"""Access policies by account: which rules apply, and the cached `AccessPolicy` made of them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from flycam.catalog.redacted_ground import (
 from flycam.errors import NotFound
 from flycam.frame.classification import Classification
 
+# rules that another process changed apply after this
 _CACHE_TTL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class _AccountScope:
-    """What of an account decides what it sees."""
+    """The part of an account that decides its access policy."""
 
     role: Role
     communes: tuple[str, ...]
@@ -35,7 +36,7 @@ class _AccountScope:
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """What a withholding is made of: equal rules withhold the same."""
+    """Rules that make an access policy: equal rules withhold the same."""
 
     areas: tuple[bytes, ...]
     within: bytes | None
@@ -62,10 +63,10 @@ class _CachedPolicy:
 
 
 class AccessPolicies:
-    """The withholding of each account, as the rules stood at most two seconds ago. Safe to use from several
-    threads. What was made under a withholding stays good as long as it is the same object.
+    """Cache of access policies by account, at most two seconds old. Thread-safe.
 
-    Masks are worked out once for every kind of visitor, and shapes made of rules only where these changed.
+    What was made under a policy remains valid as long as the policy is the same object. Redacted ground is
+    computed once for all accounts, and the shapes of a policy only when its rules changed.
     """
 
     def __init__(self, catalog: Catalog, clock_s: Callable[[], float] = time.monotonic) -> None:
@@ -75,9 +76,10 @@ class AccessPolicies:
         self._masks = RedactedGroundCache(catalog)
 
     def get(self, account: Account | None) -> AccessPolicy:
-        """What is withheld from an account; nothing from whoever sits at the machine itself (None).
+        """Return the access policy of an account.
 
-        Raises CatalogUnavailable: then nobody knows, and nothing may be handed out.
+        None, the person at the machine itself, is unrestricted. Raises CatalogUnavailable: the policy is
+        unknown then, and nothing may be served.
         """
         if account is None:
             return UNRESTRICTED
@@ -88,6 +90,7 @@ class AccessPolicies:
                 return kept.access_policy
             at_s, rules = self._clock_s(), _rules_of(self._catalog, account, self._masks.get_current)
             made = kept.access_policy if kept is not None and kept.rules == rules else _make_policy(rules)
+            # same object for equal rules: what was made under it stays valid
             if kept is not None and kept.access_policy.fingerprint == made.fingerprint:
                 made = kept.access_policy
             self._kept[kind] = _CachedPolicy(at_s, rules, made)
@@ -95,12 +98,15 @@ class AccessPolicies:
 
 
 def load_access_policy(catalog: Catalog, account: Account) -> AccessPolicy:
-    """What is withheld from an account by the rules as they stand now."""
+    """Return an account's access policy by the current rules, uncached."""
     return _make_policy(_rules_of(catalog, account, lambda: load_redacted_ground(catalog)))
 
 
 def load_export_policy(catalog: Catalog) -> AccessPolicy:
-    """What is withheld from whoever may come to hold what is handed on: what masks cover, whoever made it."""
+    """Return the access policy of exported data, whose later holders are unknown.
+
+    It withholds redacted ground, even from the author of the redaction.
+    """
     masks = load_redacted_ground(catalog)
     return AccessPolicy(masks=masks) if masks.photos else UNRESTRICTED
 
@@ -110,7 +116,7 @@ def _make_policy(rules: _Rules | None) -> AccessPolicy:
 
 
 def _rules_of(catalog: Catalog, account: Account, masks_now: Callable[[], RedactedGround]) -> _Rules | None:
-    """The rules for an account; None where there is none."""
+    """Return the rules for an account; None if nothing is withheld."""
     role = account.role
     areas = tuple(one.wkb for one in catalog.restrictions.areas() if role not in one.roles)
     unseen = {subject for subject, level in catalog.restrictions.levels().items() if not can_see(role, level)}
@@ -138,7 +144,10 @@ def _of_event(catalog: Catalog, event_id: str) -> frozenset[str]:
 
 
 def _within(catalog: Catalog, codes: Iterable[str]) -> bytes:
-    """The ground of these communes as their boundaries are latest; of one that is known no longer, none."""
+    """Return the union (WKB) of communes by their latest boundaries.
+
+    Communes that are no longer known are left out.
+    """
     found = []
     for code in codes:
         try:

@@ -1,10 +1,9 @@
-"""The ONE place that decides what is withheld from whom: ground, flights, layers. Every door asks here; whose
-rules are which: `withholdings`.
+"""The only place that decides what is withheld from an account: ground, flights, layers.
 
-Four rules: restricted areas (`restrictions`), classifications (`frame.classification`), accounts that are for
-some communes only, as administrators made them, and redaction masks (`masked_ground`), as who saw the photo
-drew them. A door asks with what it is about to hand out: the pixels of a tile, a point, the ground that a
-picture shows, a photo, a flight, a layer.
+`access_policies` selects the rules of an account. There are four: restricted areas (`restrictions`),
+classifications (`frame.classification`), accounts limited to some communes by administrators, and redactions
+(`redacted_ground`) as drawn by people who saw the photo. Every route and export asks here with what it is
+about to serve: the pixels of a tile, a point, the ground that an image shows, a photo, a flight, a layer.
 """
 
 from __future__ import annotations
@@ -37,26 +36,28 @@ from flycam.geometry.grid import (
 from flycam.geometry.rasterization import rasterize_polygons
 
 FOOTPRINT_MARGIN_M = 30.0
-"""So far around its footprint a picture may show ground: poses err, and footprints are cut short."""
+"""An image may show ground this far outside its footprint: poses have errors, and footprints are cut short.
+"""
 
 _SEES: dict[Classification, frozenset[Role]] = {
     Classification.OPEN: frozenset(Role),
     Classification.INTERNAL: frozenset(Role) - {Role.GUEST, Role.BOX},
     Classification.RESTRICTED: frozenset({Role.ANALYST, Role.ADMIN}),
 }
+# latitudes are those of web Mercator
 _WORLD = (-180.0, -85.0511287, 180.0, 85.0511287)
 _MAX_CACHED_TILES = 20_000
-_AROUND_PX = 2.0  # within what `rasterize_polygons` takes
+_AROUND_PX = 2.0  # within the reach of `rasterize_polygons`
 
 
 def can_see(role: Role, level: Classification) -> bool:
-    """Whether a role sees what is classified so."""
+    """Return True if a role may see data of this classification."""
     return role in _SEES[level]
 
 
 @dataclass(frozen=True, slots=True)
 class IdFilter:
-    """Ids that are withheld, or, for whoever sees one event alone, the only ones that are not."""
+    """Ids that are withheld or, for an account of one event, the only visible ones."""
 
     hidden: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
@@ -66,10 +67,10 @@ class IdFilter:
 
 
 class AccessPolicy:
-    """What one kind of visitor must not get. Immutable; safe to use from several threads.
+    """Rules on what is withheld from an account. Immutable and thread-safe.
 
-    is_nothing   nothing at all is withheld: doors need not ask further
-    fingerprint  equal for equal rules; part of the name of whatever was made under them
+    is_nothing   nothing at all is withheld: callers need not ask further
+    fingerprint  equal for equal rules; part of the name of everything made under them
     """
 
     def __init__(
@@ -82,7 +83,11 @@ class AccessPolicy:
         layers: frozenset[str] = frozenset(),
         masks: RedactedGround = NOTHING_REDACTED,
     ) -> None:
-        """areas: polygons (WKB, lon/lat) that are withheld; within: the only ground that is not."""
+        """Make a policy from its rules.
+
+        areas   polygons (WKB, lon/lat) that are withheld
+        within  the only ground that is not withheld
+        """
         self._flights, self._mosaics = flights or IdFilter(), mosaics or IdFilter()
         self._layers = layers
         self._within = None if within is None else LockedPreparedGeometry(shapely.from_wkb(within))
@@ -111,8 +116,10 @@ class AccessPolicy:
         return self._flights.hides(flight_id)
 
     def hides_flight_entirely(self, flight: Flight) -> bool:
-        """Whether nobody is to know of a flight: by its classification, or because all its ground is outside
-        of the communes that the visitor is there for."""
+        """Return True if the account may not know that the flight exists.
+
+        Either by its classification, or because all its ground is outside the account's communes.
+        """
         if self.is_nothing:
             return False
         bounds = flight.bounds_lonlat_deg
@@ -127,17 +134,20 @@ class AccessPolicy:
 
     @property
     def hides_layers(self) -> bool:
-        """Whether any layer is withheld, also one that is no longer there."""
+        """True if any layer is withheld, even one that no longer exists."""
         return bool(self._layers)
 
     # -- ground ---------------------------------------------------------------------------------
 
     def touches_tile(self, tile_id: TileId) -> bool:
-        """Whether any pixel of a tile may be withheld."""
+        """Return True if any pixel of a tile may be withheld."""
         return not self.is_nothing and self._touches_tile(tile_id)
 
     def get_tile_mask(self, tile_id: TileId) -> NDArray[np.bool_] | None:
-        """256×256, True where the pixel touches withheld ground; None where no pixel does."""
+        """Return a 256×256 mask, True where a pixel touches withheld ground.
+
+        None if no pixel does.
+        """
         if not self.touches_tile(tile_id):
             return None
         west, _, _, north = get_tile_bounds(tile_id)
@@ -152,7 +162,7 @@ class AccessPolicy:
         return mask if mask.any() else None
 
     def hides_point(self, lon_deg: float, lat_deg: float) -> bool:
-        """Whether a place is withheld."""
+        """Return True if a place is withheld."""
         return self._ground.intersects_xy(lon_deg, lat_deg)
 
     def touches(
@@ -162,9 +172,10 @@ class AccessPolicy:
         *,
         redaction_margin_m: float = FOOTPRINT_MARGIN_M,
     ) -> bool:
-        """Whether what shows this ground (WKB, lon/lat; None: nobody knows) shows any that is withheld.
+        """Return True if an image of this ground shows any that is withheld.
 
-        redaction_margin_m  masked ground counts within this at most: what masks cover is small, and not known
+        wkb                 of the ground, lon/lat; None if unknown
+        redaction_margin_m  upper limit of the margin to redacted ground, which is small and not recognised
                             from afar
         """
         if self._ground.shape.is_empty:
@@ -177,17 +188,21 @@ class AccessPolicy:
         return bool(self._all_masked.intersects(expand_geometry(shape, min(margin_m, redaction_margin_m))))
 
     def touches_box(self, bounds: BoundsLonLat | None, margin_m: float = FOOTPRINT_MARGIN_M) -> bool:
-        """Whether a whole product of a flight shows any ground that is withheld, by its box (degrees,
-        None: nobody knows)."""
+        """Return True if a flight's product shows withheld ground, by its box.
+
+        bounds  degrees; None if unknown
+        """
         wkb = None if bounds is None else shapely.to_wkb(shapely.box(*bounds))
         return self.touches(wkb, margin_m)
 
     # -- photos ---------------------------------------------------------------------------------
 
     def hides_photo(self, footprint_wkb: bytes | None, flight_box: BoundsLonLat | None) -> bool:
-        """Whether a photo is withheld whole: for ground that is not masked ground, which is burnt in instead.
+        """Return True if a photo is withheld as a whole.
 
-        footprint_wkb  None: nobody knows; then what its flight's box (None: nor that) shows decides
+        Redacted ground does not withhold it: redactions are burnt in instead.
+
+        footprint_wkb  None if unknown; then the flight's box decides (None: unknown too)
         """
         if footprint_wkb is None:
             return not self._ground.shape.is_empty and (
@@ -199,11 +214,14 @@ class AccessPolicy:
         )
 
     def get_redactions(self, frame_id: str) -> tuple[bytes, ...]:
-        """Polygons (WKB, in its own pixels) that must be burnt into a photo."""
+        """Return the polygons (WKB, in its own pixels) to burn into a photo."""
         return self._photos.get(frame_id, ())
 
     def get_adjacent_redacted_ground(self, frame_id: str, footprint_wkb: bytes | None) -> BaseGeometry | None:
-        """Ground (lon/lat) that a photo may show and that masks on other photos withhold; None: none."""
+        """Return ground (lon/lat) in a photo that redactions of other photos cover.
+
+        None if there is none.
+        """
         if footprint_wkb is None:
             return None
         near = expand_geometry(shapely.from_wkb(footprint_wkb), FOOTPRINT_MARGIN_M)
@@ -213,38 +231,45 @@ class AccessPolicy:
         return shapely.union_all(found) if found else None
 
     def is_outside(self, wkb: bytes) -> bool:
-        """Whether something (WKB, lon/lat) lies nowhere in the communes that the visitor is there for.
+        """Return True if a geometry (WKB, lon/lat) is outside the account's communes.
 
-        Restricted areas and masks hide what is seen in pictures, not what people draw: a mark for rescuers
-        stands.
+        Restricted areas and redactions hide what images show, not what people draw: a mark for rescuers stays
+        visible.
         """
         return self._within is not None and not self._within.intersects(shapely.from_wkb(wkb))
 
     @property
     def visible_bounds(self) -> BoundsLonLat | None:
-        """The rectangle around all communes that the visitor is there for, (0, 0, 0, 0) where none of them is
-        known; None: everywhere."""
+        """Bounding box of the account's communes.
+
+        (0, 0, 0, 0) if none of them is known; None: everywhere.
+        """
         if self._within is None or self._within.shape.is_empty:
             return None if self._within is None else (0.0, 0.0, 0.0, 0.0)
         west, south, east, north = (float(side) for side in self._within.shape.bounds)
         return west, south, east, north
 
     def are_outside(self, wkbs: Sequence[bytes]) -> NDArray[np.bool_]:
-        """`is_outside` of each of many."""
+        """Return `is_outside` for each of many geometries."""
         if self._within is None:
             return np.zeros(len(wkbs), dtype=np.bool_)
         is_inside: NDArray[np.bool_] = self._within.intersects(shapely.from_wkb(list(wkbs)))
         return ~is_inside
 
     def hides_drawing(self, wkb: bytes) -> bool:
-        """Whether what somebody drew after a picture (a change; WKB, lon/lat) is withheld: it shows what lies
-        in a restricted area, or is nowhere in the visitor's communes. Masks hide no drawing: the outline
-        of a landslide shows nothing of a home that it took."""
+        """Return True if a drawing made from an image is withheld.
+
+        A drawing (a change; WKB, lon/lat) is withheld if it touches a restricted area, or is outside the
+        account's communes. Redactions hide no drawing: the outline of a landslide shows nothing of a home
+        that it destroyed.
+        """
         return bool(self._areas.intersects(shapely.from_wkb(wkb))) or self.is_outside(wkb)
 
     def hides_change(self, line: ChangeVersion) -> bool:
-        """Whether a change is withheld: for where it lies, or for a flight that it was found on, which shows
-        in its outline, its date and the names of its pictures."""
+        """Return True if a change is withheld, by its place or by its flights.
+
+        A flight on which it was found shows in its outline, its date and the names of its images.
+        """
         return self.hides_drawing(line.wkb) or any(self.hides_mosaic(one) for one in line.mosaics)
 
     # -- inside ---------------------------------------------------------------------------------
@@ -266,21 +291,21 @@ class AccessPolicy:
 
 
 def _withheld_ground(areas: BaseGeometry, within: BaseGeometry | None) -> BaseGeometry:
-    """Everything that is withheld, as one geometry in degrees."""
+    """Return all withheld ground as one geometry in degrees."""
     if within is None:
         return areas
     return shapely.union(areas, shapely.difference(shapely.box(*_WORLD), within))
 
 
 def _around(tile_id: TileId) -> BoundsLonLat:
-    """What of the ground counts for a tile, EPSG:3857."""
+    """Return the bounds of the ground that matters for a tile, EPSG:3857."""
     around = _AROUND_PX * compute_grid_pixel_m(tile_id.z)
     west, south, east, north = get_tile_bounds(tile_id)
     return west - around, south - around, east + around, north + around
 
 
 def _pixels(ring: Any, west: float, north: float, pixel_m: float) -> NDArray[np.float64]:
-    """A ring in Mercator metres as (column, row) of a tile, N×2."""
+    """Convert a ring in Mercator metres to (column, row) of a tile, N×2."""
     xy = shapely.get_coordinates(ring)
     return np.stack([(xy[:, 0] - west) / pixel_m, (north - xy[:, 1]) / pixel_m], axis=1)
 

@@ -1,4 +1,4 @@
-"""How people and programs come in, as frozen values: tokens, and codes that are typed by hand once."""
+"""Tokens and one-time codes, as frozen values."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """What a token reaches of all that its account's role may: everything; the map and its standards, to look
-    at; uploads; what boxes exchange. Which addresses these are: `serve.auth.scopes`."""
+    """Scope of a token within what its account's role allows.
+
+    Everything; the map and its standards, read-only; uploads; synchronisation between nodes.
+    `serve.auth.scopes` lists the addresses.
+    """
 
     ALL = "all"
     MAP = "map"
@@ -18,13 +21,14 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token:
-    """One of the tokens of an account. The token itself is never kept.
+    """A token of an account; the secret itself is never stored.
 
-    label       what whoever made it calls it; "": the one that came with the account
-    made_with   id of the token by which its maker had come, with which it ends; None: of none, or not known
+    label       given by its maker; "": the one that came with the account
+    made_with   id of the token with which its maker signed in, and with which it ends; None: none, or not
+                known
     expires_ns  None: never
-    used_ns     when it was last seen, to some minutes; None: never yet
-    revoked_ns  None: it holds until it expires
+    used_ns     when it was last used, to some minutes; None: never
+    revoked_ns  None: valid until it expires
     """
 
     token_id: str
@@ -40,13 +44,13 @@ class Token:
     made_with: str | None = None
 
     def is_valid(self, now_ns: int) -> bool:
-        """Whether it opens anything."""
+        """Return True unless it is revoked or expired."""
         return self.revoked_ns is None and (self.expires_ns is None or now_ns < self.expires_ns)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Descendants:
-    """What was made with a token, and with what was made with it: all of it ends with the token.
+    """Tokens and guest links made with a token, directly or not; they end with it.
 
     guest_ids  of guest links
     """
@@ -56,17 +60,17 @@ class Descendants:
 
     @property
     def ids(self) -> dict[str, list[str]]:
-        """tokens, guests: as answers tell of them."""
+        """Ids by the keys `tokens` and `guests`, as answers show them."""
         return {"tokens": [one.token_id for one in self.tokens], "guests": list(self.guest_ids)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OneTimeCode:
-    """A code that lets somebody in once. The code itself is never kept.
+    """A code that signs an account in once; the code itself is never stored.
 
-    account   whom it lets in
-    token_id  of the token by which its maker had come, with which the session ends; "": of none
-    ended_ns  when it was used, or another took its place; None: neither
+    account   that it signs in
+    token_id  of the token with which its maker signed in, and with which the session ends; "": none
+    ended_ns  when it was used or replaced by another; None: neither
     """
 
     code_hash: str

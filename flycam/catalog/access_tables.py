@@ -1,5 +1,4 @@
-"""Tables of how people and programs come in: tokens, and codes that are typed by hand once.
-The rules of `tables` hold here too."""
+"""Tables of tokens and one-time codes. The rules of `tables` hold here too."""
 
 from __future__ import annotations
 

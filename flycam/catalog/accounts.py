@@ -1,4 +1,7 @@
-"""Accounts. A token is 256 random bits, so one SHA-256 keeps it safe at rest and is quick to check."""
+"""Accounts.
+
+A token is 256 random bits, so one SHA-256 keeps it safe at rest and is quick to check.
+"""
 
 from __future__ import annotations
 
@@ -21,30 +24,31 @@ from flycam.errors import AccessDenied, InputUnusable
 from flycam.messages import _
 
 _TOKEN_BYTES = 32
+# accounts that another process removed are refused after this
 _CACHE_TTL_S = 2.0
 
 
 def generate_token() -> str:
-    """A fresh token, shown once to the person it is for."""
+    """Return a new token, to be shown once to its holder."""
     return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
 def generate_token_id() -> str:
-    """A name for a token that is no secret."""
+    """Return an id for a token, which is not secret."""
     return f"token-{secrets.token_hex(6)}"
 
 
 def hash_token(token: str) -> str:
-    """What is kept of a token: hex SHA-256."""
+    """Return the hex SHA-256 under which a token is stored."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class Accounts:
     """Accounts by name and by token.
 
-    All accounts and tokens are held in memory and read again after two seconds, and for a token that is not
-    among them but on disk. So what is taken away elsewhere is refused 2 s later, what is made elsewhere lets
-    in at once, and of a wrong token one row is asked for.
+    All accounts and tokens are held in memory and read again after two seconds, and for a token that is only
+    on disk. So what is removed elsewhere is refused 2 s later, what is made elsewhere signs in at once, and a
+    wrong token costs one row.
     """
 
     def __init__(self, database: Database) -> None:
@@ -55,11 +59,12 @@ class Accounts:
         self._read_at = float("-inf")
 
     def put(self, account: Account, audit_entry: AuditEntry | None = None) -> None:
-        """Write or overwrite an account. Its new token replaces all that it had; what was made with them and
-        the guest links that it made end. A person of the sign-in service whose it was may come again.
+        """Write or overwrite an account; its new token replaces all that it had.
 
-        audit_entry  the line of the audit log that tells of it, on disk together with it and those of what
-                     ended
+        What was made with those and the guest links that it made end. A person of the sign-in service whose
+        account it was may sign in again.
+
+        audit_entry  its entry for the audit log, on disk together with it and the entries of what ended
         """
         again = update(identities).where(identities.c.name == account.name).values(barred_ns=None)
         with self._database.write(alone_in=tables.audit_log) as connection:
@@ -76,8 +81,10 @@ class Accounts:
         self.forget()
 
     def put_first(self, account: Account, audit_entry: AuditEntry) -> None:
-        """Enter the first account of the house, with the line of the audit log that tells of it: of several
-        who try at once, one does. Raises AccessDenied (there is an account)."""
+        """Write the node's first account, with its entry for the audit log.
+
+        Of several concurrent attempts one succeeds. Raises AccessDenied (there is an account).
+        """
         with self._database.write(alone_in=tables.audit_log) as connection:
             if connection.execute(select(tables.accounts.c.name)).first() is not None:
                 raise make_account_exists()
@@ -87,12 +94,11 @@ class Accounts:
         self.forget()
 
     def remove(self, name: str, who: str, at_ns: int) -> tuple[Account, Descendants]:
-        """Take an account away, with what was made with its tokens and the guest links that it made: (the
-        account, those of them that held).
+        """Remove an account, what was made with its tokens, and its guest links.
 
-        The lines of the audit log that tell of it are on disk together with it. A person of the sign-in
-        service does not get it back until `put` makes it again.
-        Raises NotFound, InputUnusable (the last administrator).
+        Returns the account, and those of them that were valid. The entries in the audit log are on disk
+        together with the removal. A person of the sign-in service does not get the account back until `put`
+        makes it again. Raises NotFound, InputUnusable (the last administrator).
         """
         with self._database.write(alone_in=tables.audit_log) as connection:
             account = _remove_account(connection, name)
@@ -108,13 +114,16 @@ class Accounts:
         return account, ended
 
     def all(self) -> list[Account]:
-        """All accounts by name."""
+        """Return all accounts by name."""
         with self._database.read() as connection:
             query = select(tables.accounts).order_by(tables.accounts.c.name)
             return [parse_account_row(row) for row in connection.execute(query)]
 
     def find_by_token(self, token: str) -> Account | None:
-        """The account of a token that holds, with the token's scope and end; None if no account has it."""
+        """Return the account of a valid token, with the token's scope and end.
+
+        None if no account has it.
+        """
         secret_hash = hash_token(token)
         self._refresh()
         if secret_hash not in self._by_hash and self._is_held(secret_hash):
@@ -124,12 +133,15 @@ class Accounts:
         return found if found is None or found.until_ns is None or time.time_ns() < found.until_ns else None
 
     def find(self, name: str, token_id: str = "") -> Account | None:
-        """An account as it is for whoever came with a token, read anew; None if there is no such account, or
-        the token does not hold. A session is sealed by this, and ends with it.
+        """Return an account as signed in with a token, read anew.
 
-        token_id  of a token of its own, or of another's by which somebody let its holder in; "": of none
+        None if there is no such account, or the token is not valid. Sessions are sealed by this, and end with
+        it.
+
+        token_id  of one of its own tokens, or of another account's by which its holder was let in; "": none
         """
-        if "\0" in name + token_id:  # from a cookie that somebody made up: PostgreSQL takes no such text
+        # from a forged cookie: PostgreSQL takes no such text
+        if "\0" in name + token_id:
             return None
         with self._database.read() as connection:
             row = connection.execute(select(tables.accounts).where(tables.accounts.c.name == name)).first()
@@ -144,12 +156,12 @@ class Accounts:
         return replace(account, token_id=token.token_id, until_ns=token.expires_ns)
 
     def is_valid(self, account: Account) -> bool:
-        """Whether it, and the token that it came with, hold at this very moment."""
+        """Check whether the account and the token of its sign-in are valid right now."""
         found = self.find(account.name, account.token_id)
         return found is not None and found.token_hash == account.token_hash
 
     def is_empty(self) -> bool:
-        """Whether no account exists yet."""
+        """Check whether no account exists yet."""
         self._refresh()
         return self._is_empty
 
@@ -174,7 +186,7 @@ class Accounts:
             self._read_at = time.monotonic()
 
     def forget(self) -> None:
-        """Read anew with the next question: what was just written holds at once in this process."""
+        """Drop the cache: what was just written applies at once in this process."""
         with self._lock:
             self._read_at = float("-inf")
 
@@ -195,19 +207,19 @@ def _remove_account(connection: Connection, name: str) -> Account:
 
 
 def make_account_exists() -> AccessDenied:
-    """Why no set-up code does anything."""
+    """Make the error of a set-up code that is useless: there is an account."""
     return AccessDenied(
         _("there is an account already, so no set-up code is good any more; sign in, or ask an admin")
     )
 
 
 def derive_first_token(account: Account) -> Token:
-    """The token that comes with a new account, under the account's own hash."""
+    """Return the token that comes with a new account, under its own hash."""
     return tokens.make_first_token(generate_token_id(), account.name, account.token_hash, account.created_ns)
 
 
 def _by(account: Account, token: Token) -> Account:
-    """An account as it is for whoever comes with a token."""
+    """Return an account as signed in with a token."""
     return replace(
         account,
         token_hash=token.secret_hash,
@@ -218,7 +230,7 @@ def _by(account: Account, token: Token) -> Account:
 
 
 def to_account_row(account: Account) -> dict[str, Any]:
-    """As the table keeps it."""
+    """Convert an account to a row."""
     return {
         "name": account.name,
         "role": account.role.value,
@@ -229,7 +241,7 @@ def to_account_row(account: Account) -> dict[str, Any]:
 
 
 def parse_account_row(row: Row[Any]) -> Account:
-    """As the table keeps it."""
+    """Convert a row to an account."""
     return Account(
         name=row.name,
         role=Role(row.role),

@@ -1,6 +1,6 @@
-"""Who did what: an append-only list in which each line's digest covers the line before it.
+"""Audit log: an append-only list in which each line's digest covers the line before it.
 
-Each line is signed by the box that wrote it (`audit_key`); whether all is whole: `audit_proof`.
+Each line is signed by the node that wrote it (`audit_key`); `audit_verification` checks the whole.
 """
 
 from __future__ import annotations
@@ -33,23 +33,27 @@ class Audit:
     def append(
         self, who: str, what: str, subject: str, detail: str = "", *, at_ns: int | None = None
     ) -> AuditRecord:
-        """Add a line; on disk when this returns. `at_ns` is now unless given."""
+        """Add a line, on disk on return; `at_ns` defaults to now."""
         at = time.time_ns() if at_ns is None else at_ns
         entry = AuditEntry(who=who, what=what, subject=subject, detail=detail, at_ns=at)
+        # alone, because each line's digest covers the line before it
         with self._database.write(alone_in=tables.audit_log) as connection:
             (line,) = write_entries(connection, [entry], self._database.audit_key)
         return line
 
     def lines(self, since: int = 0, limit: int = _LINES_AT_ONCE) -> list[AuditRecord]:
-        """Lines after number `since`, in order, at most `limit`."""
+        """Return at most `limit` lines after number `since`, in order."""
         c = tables.audit_log.c
         query = select(tables.audit_log).where(c.seq > since).order_by(c.seq).limit(limit)
         with self._database.read() as connection:
             return [_line(row) for row in connection.execute(query)]
 
     def last(self, what: str = "") -> AuditRecord | None:
-        """The last line, or the last of one thing that was done. The number and digest of the last line, kept
-        elsewhere, prove later that all before it stands."""
+        """Return the last line, or the last of one action.
+
+        The number and digest of the last line, kept elsewhere, prove later that nothing before it was
+        changed.
+        """
         c = tables.audit_log.c
         query = select(tables.audit_log).order_by(c.seq.desc()).limit(1)
         if what:
@@ -59,29 +63,29 @@ class Audit:
         return None if row is None else _line(row)
 
     def signed_head(self) -> SignedHead | None:
-        """The last line with its signature, as it is printed; None while there is no line."""
+        """Return the last line with its signature, as it is printed; None if empty."""
         last = self.last()
         if last is None:
             return None
         signatures = self._signatures(last.seq - 1, last.seq).get(last.seq, [])
-        # a line that was written anew has the signature of the one before it too
+        # a line rewritten at the same number has the signature of the former one too
         good = [one for one in signatures if is_signed(one[0], last.seq, last.digest, one[1])]
         key, signature = good[0] if good else ("", "")
         return SignedHead(seq=last.seq, digest=last.digest, key=key, signature=signature)
 
     def key(self) -> str:
-        """This box's public key; "" while it has signed nothing."""
+        """Return this node's public key; "" while it has signed nothing."""
         signer = self._signer()
         return "" if signer is None else signer.public
 
     def verify(self) -> int | None:
-        """Number of the first line that `prove` finds a fault with; None if the log is whole."""
+        """Return the number of the first faulty line; None if the log is intact."""
         return self.verify_chain().first_bad
 
     def verify_chain(self, keys: Collection[str] = ()) -> AuditCheck:
-        """Whether the log is whole: chain and signatures (`audit_proof`). About 0.5 ms a signed line.
+        """Check the chain and signatures of the log, about 0.5 ms a signed line.
 
-        keys  public keys of boxes that this log came from; those of `AuditKey.known` are known too
+        keys  public keys of nodes that this log came from, beside those of `AuditKey.known`
 
         Lines cut off at the end together with their signatures leave no trace here: compare with a line's
         digest that was kept elsewhere (`signed_head`) to find that.
@@ -124,8 +128,10 @@ class Audit:
 def write_entries(
     connection: Connection, entries: Sequence[AuditEntry], key: AuditKey | None
 ) -> list[AuditRecord]:
-    """Add lines within a transaction that is alone in the audit log (`Database.write`): what was done and the
-    line that tells of it are on disk together, or neither is. Signed by `key`, where there is one."""
+    """Add lines within a transaction that has the audit log alone (`Database.write`).
+
+    So an action and its line are on disk together, or neither is. Signed by `key` if there is one.
+    """
     c = tables.audit_log.c
     last = connection.execute(select(c.seq, c.digest).order_by(c.seq.desc()).limit(1)).first()
     seq, before = (last.seq, last.digest) if last is not None else (0, _FIRST_DIGEST)

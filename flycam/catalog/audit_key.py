@@ -1,4 +1,4 @@
-"""The key by which a box signs the audit log: Ed25519 (RFC 8032), made before the first line that it signs.
+"""Signing key of a node's audit log: Ed25519 (RFC 8032), made before the first line that it signs.
 
 A file, readable by its owner only, keeps it beside the last line that the log had when it was made: what was
 written before the key is pinned by that digest, everything after it must be signed. Format:
@@ -31,9 +31,9 @@ _HEX = set("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A key as it was read.
+    """A signing key as read from its file.
 
-    public  the public key, 64 hex digits: what others check signatures by
+    public  the public key, 64 hex digits, by which others check signatures
     after   number of the log's last line when the key was made (0: none), and that line's digest
     """
 
@@ -43,7 +43,7 @@ class Signer:
     digest: str
 
     def sign(self, seq: int, digest: str) -> str:
-        """Signature of a line (its number and digest), 128 hex digits."""
+        """Return the signature of a line (its number and digest), 128 hex digits."""
         from Crypto.Signature import eddsa  # noqa: PLC0415  a command that writes no line need not load it
 
         key = eddsa.import_private_key(self.seed)
@@ -52,9 +52,9 @@ class Signer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignedHead:
-    """The audit log's last line as it is printed elsewhere: it vouches for all before it.
+    """The audit log's last line as printed elsewhere: it vouches for all before it.
 
-    key, signature  Ed25519 (RFC 8032), hex; "": it is not signed
+    key, signature  Ed25519 (RFC 8032), hex; "": not signed
     """
 
     seq: int
@@ -64,14 +64,14 @@ class SignedHead:
 
     @property
     def head_argument(self) -> str:
-        """As `flycam audit verify --head` takes it."""
+        """Value for `flycam audit verify --head`."""
         return f"{self.seq}:{self.digest}"
 
 
 class AuditKey:
-    """The key kept in a file. Safe to use from several threads.
+    """The key kept in a file. Thread-safe.
 
-    known  public keys of other boxes that write into the same log
+    known  public keys of other nodes that write into the same log
     """
 
     def __init__(self, path: Path, known: Collection[str] = ()) -> None:
@@ -81,15 +81,18 @@ class AuditKey:
         self._signer: Signer | None = None
 
     def read(self) -> Signer | None:
-        """The key; None while nothing was signed here. Raises StorageFailed (the file is no key)."""
+        """Return the key; None while nothing was signed here.
+
+        Raises StorageFailed (the file is no key).
+        """
         with self._lock:
             self._signer = self._signer or self._kept()
             return self._signer
 
     def get_or_create(self, last_seq: int, last_digest: str) -> Signer:
-        """The key, made now where there is none: for a log whose last line is this one (0: none).
+        """Return the key, made now if missing for a log with this last line (0: none).
 
-        The caller is alone in the log, so no two processes make one for it. Raises DiskFull, StorageFailed.
+        The caller has the log alone, so no two processes make one for it. Raises DiskFull, StorageFailed.
         """
         signer = self.read()
         if signer is not None:
@@ -126,7 +129,7 @@ class AuditKey:
             ) from error
 
     def _keep(self, signer: Signer) -> None:
-        """On disk, whole, before anything is signed by it."""
+        """Write the key to disk, whole, before anything is signed by it."""
         said = {"seed": signer.seed.hex(), "after": signer.after, "digest": signer.digest}
         part = self._path.with_name(f"{self._path.name}.part")
         try:
@@ -152,12 +155,18 @@ class AuditKey:
 
 
 def encode_signed_line(seq: int, digest: str) -> bytes:
-    """What is signed of a line. Its first words are of no other thing that is signed."""
+    """Return the bytes that are signed for a line.
+
+    They begin with words that no other signed data begin with.
+    """
     return f"flycam audit log\n{seq}:{digest}\n".encode()
 
 
 def is_signed(public: str, seq: int, digest: str, signature: str) -> bool:
-    """Whether a signature is one of this line by this key; what is no key or no signature is not."""
+    """Return True if a signature is of this line by this key.
+
+    False also for what is no key or no signature.
+    """
     try:
         _verifier(public).verify(encode_signed_line(seq, digest), bytes.fromhex(signature))
     except ValueError:
@@ -166,13 +175,13 @@ def is_signed(public: str, seq: int, digest: str, signature: str) -> bool:
 
 
 def is_public_key(text: str) -> bool:
-    """Whether it may be a public key as it is printed."""
+    """Return True if a text has the form of a printed public key."""
     return len(text) == 2 * _SEED_BYTES and not set(text) - _HEX
 
 
 @lru_cache(maxsize=64)
 def _verifier(public: str) -> EdDSASigScheme:
-    """Of a public key. Raises ValueError where it is none."""
+    """Return the verifier of a public key. Raises ValueError for an invalid one."""
     from Crypto.Signature import eddsa  # noqa: PLC0415  as above
 
     return eddsa.new(eddsa.import_public_key(bytes.fromhex(public)), "rfc8032")

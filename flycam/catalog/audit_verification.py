@@ -1,7 +1,7 @@
-"""Whether the audit log is whole: its chain of digests, and the signatures of its lines.
+"""Verification of the audit log: its chain of digests, and the signatures of its lines.
 
-The chain finds what was changed, taken out or put in between; whoever can write the database can make it anew
-from any line on. The signatures find that, for the key is not in the database.
+The chain finds what was changed, removed or inserted; but with write access to the database it can be made
+anew from any line on. The signatures find that, because the key is not in the database.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Signatures = Mapping[int, Sequence[tuple[str, str]]]
 
 
 class AuditFault(StrEnum):
-    """What is wrong with a line.
+    """Fault of a line.
 
     CHANGED   it is missing, or it or one before it was changed, or the log was cut off before it
-    FORGED    a signature that it has is of something else: it was written anew after it was signed
+    FORGED    one of its signatures is of other data: it was rewritten after it was signed
     UNSIGNED  it is not signed, although lines were signed then
-    UNKNOWN   it is signed by a key that this box does not know
+    UNKNOWN   it is signed by a key that this node does not know
     """
 
     CHANGED = "changed"
@@ -34,7 +34,10 @@ class AuditFault(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignedLines:
-    """Lines that a key signed: how many, the first and the last. is_known: this box's key, or one given."""
+    """Lines that a key signed: how many, the first and the last.
+
+    is_known  it is this node's key, or one that was given
+    """
 
     key: str
     first: int
@@ -45,7 +48,10 @@ class SignedLines:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditCheck:
-    """first_bad: number of the first line with a fault; None: the log is whole."""
+    """Result of a verification.
+
+    first_bad  number of the first line with a fault; None: the log is intact
+    """
 
     first_bad: int | None
     fault: AuditFault | None
@@ -54,10 +60,10 @@ class AuditCheck:
 
 @dataclass
 class AuditVerifier:
-    """Goes through a log, line after line.
+    """Verifier that goes through a log, line by line.
 
-    signer  this box's key; None where it has none: then a log may begin unsigned, and any key is a stranger's
-            only if some were given
+    signer  this node's key; None if it has none: then a log may begin unsigned, and a key is unknown only if
+            some were given
     keys    public keys that are known besides
     """
 
@@ -72,7 +78,10 @@ class AuditVerifier:
     def run(
         self, chunks: Iterable[tuple[Sequence[AuditRecord], Signatures]], beyond: Callable[[int], bool]
     ) -> AuditCheck:
-        """All lines in order. beyond: whether there are signatures of lines after the last."""
+        """Verify all lines in order.
+
+        beyond  tells whether there are signatures of lines after the last
+        """
         for lines, signatures in chunks:
             for line in lines:
                 fault = self._fault(line, signatures.get(line.seq, ()))

@@ -1,7 +1,7 @@
-"""Tables of what people and other services put on the map: layers, marks, changes under review and
-what was compared for them, briefings, meeting packs.
+"""Tables of what people and other services put on the map.
 
-The rules of `tables` hold here too.
+Layers, marks, changes under review and their comparisons, briefings, briefing packs. The rules of `tables`
+hold here too.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ layer_features = Table(
     Column("valid_ns", BigInteger),
     Column("wkb", LargeBinary, nullable=False),
     *make_box_columns(),
-    # what a search by rectangle asks for is all in the index: outlines are read only of what is answered
+    # a covering index for searches by rectangle: outlines are read only for the rows found
     Index("layer_features_box", "layer_id", "is_trouble", "number", "west", "south", "east", "north"),
 )
 

@@ -1,4 +1,4 @@
-"""Communes as their boundaries stood on a date, and what each flight covers of them."""
+"""Boundaries of communes by date, and the coverage of each by flights."""
 
 from __future__ import annotations
 
@@ -25,24 +25,27 @@ from flycam.messages import _
 
 _SEARCH_LIMIT = 20
 _SLIVER = 1e-4
-"""Of a commune: no more than how finely its boundary is drawn."""
+"""Share of a commune that is no more than the precision of its boundary."""
 
 
 class Boundaries:
-    """Communes by code and date. Boundaries change, so nothing is overwritten but the same code and date."""
+    """Communes by code and date.
+
+    Boundaries change, so only a record of the same code and date is overwritten.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put_communes(self, communes: Sequence[CommuneRecord]) -> None:
-        """Write boundaries and settle from when to when each boundary holds.
+        """Write boundaries and derive the dates until which each is valid.
 
         A boundary ends on the day from which a later boundary has the same code, or holds its inner point: so
-        communes that were merged into another end too. A drill's communes end none that exists, and none of
-        those ends a drill's. Raises BoundaryInvalid if a polygon does not read.
+        communes that were merged into another end too. An exercise's communes end no real ones, and real ones
+        end none of an exercise. Raises BoundaryInvalid for an unreadable polygon.
         """
         rows = [_row(commune) for commune in communes]
-        # two imports at once would each settle the ends without seeing the other's boundaries
+        # two concurrent imports would derive the ends without seeing each other's boundaries
         with self._database.write(alone_in=tables.communes) as connection:
             if rows:
                 connection.execute(self._database.upsert(tables.communes), rows)
@@ -51,7 +54,10 @@ class Boundaries:
     def communes(
         self, on_date: date | None = None, bounds: BoundsLonLat | None = None
     ) -> list[CommuneRecord]:
-        """Communes in force on a date (the latest without one), by code; those whose box touches `bounds`."""
+        """Return communes valid on a date (the latest without one), by code.
+
+        bounds  only those whose box touches it
+        """
         query = select(tables.communes).where(_in_force(on_date))
         if bounds is not None:
             query = query.where(match_touching_boxes(tables.communes, bounds))
@@ -60,12 +66,13 @@ class Boundaries:
     def list_countable(
         self, *, is_drill: bool, on_date: date | None = None, bounds: BoundsLonLat | None = None
     ) -> list[CommuneRecord]:
-        """Communes in which an event's ground, marks and changes count, so that none counts twice where a
-        drill's communes lie over those that exist, and none nowhere: in a real event all but a drill's; in a
-        drill the others with what a drill's leave of them, boundary and area, whatever was asked for, and
-        those that lie wholly beneath them not at all; then a drill's come last. Each as in force on a date,
-        or today's where none is then: who flies before the first boundaries that are known still has a
-        commune to name.
+        """Return the communes in which an event's ground, marks and changes count.
+
+        So that each counts exactly once where an exercise's communes overlap real ones. In a real event: all
+        but those of exercises. In an exercise: the real ones minus the ground of the exercise's, in boundary
+        and area and whatever `bounds` are, without those that lie wholly beneath them; then the exercise's
+        own. Each as valid on the date, or today's if none is: a flight before the first known boundaries
+        still has a commune to name.
         """
         real = self._first_known(on_date, bounds, is_synthetic=False)
         made_up = self._first_known(on_date, None, is_synthetic=True) if is_drill else []
@@ -81,8 +88,10 @@ class Boundaries:
         return [*counted, *compress(made_up, here)]
 
     def extent(self, on_date: date | None = None, exclude: Collection[str] = ()) -> BoundsLonLat | None:
-        """(west, south, east, north) in degrees of the communes in force on a date, or the latest, but for
-        those of the codes `exclude`."""
+        """Return (west, south, east, north) in degrees of communes.
+
+        Those valid on a date, or the latest, without those of the codes `exclude`.
+        """
         c = tables.communes.c
         sides = func.min(c.west), func.min(c.south), func.max(c.east), func.max(c.north)
         query = select(*sides).where(_in_force(on_date), c.code.not_in(exclude))
@@ -91,26 +100,35 @@ class Boundaries:
         return None if west is None else (west, south, east, north)
 
     def boxes(self) -> list[BoundsLonLat]:
-        """(west, south, east, north) in degrees of the latest communes, without reading the polygons."""
+        """Return (west, south, east, north) in degrees of the latest communes.
+
+        Does not read the polygons.
+        """
         c = tables.communes.c
         query = select(c.west, c.south, c.east, c.north).where(_in_force(None)).order_by(c.code)
         with self._database.read() as connection:
             return [(row.west, row.south, row.east, row.north) for row in connection.execute(query)]
 
     def codes(self) -> set[str]:
-        """Of every boundary of every date, also of those that another has ended."""
+        """Return the codes of all boundaries of all dates, ended ones too."""
         with self._database.read() as connection:
             return set(connection.execute(select(tables.communes.c.code).distinct()).scalars())
 
     def names(self, on_date: date | None = None) -> dict[str, str]:
-        """Name by code, without reading the polygons: of the communes in force on a date, or the latest."""
+        """Return names by code of communes valid on a date, or the latest.
+
+        Does not read the polygons.
+        """
         c = tables.communes.c
         query = select(c.code, c.name).where(_in_force(on_date)).order_by(c.code)
         with self._database.read() as connection:
             return {row.code: row.name for row in connection.execute(query)}
 
     def commune(self, code: str, on_date: date | None = None) -> CommuneRecord:
-        """The commune of this code: in force on the date, without one its latest boundary. NotFound."""
+        """Return the commune of this code, or raise NotFound.
+
+        As valid on the date, its latest boundary without one.
+        """
         c = tables.communes.c
         query = select(tables.communes).where(c.code == code).order_by(c.valid_from.desc()).limit(1)
         if on_date is not None:
@@ -125,12 +143,12 @@ class Boundaries:
         return found[0]
 
     def editions(self) -> list[CommuneRecord]:
-        """Every boundary of every date, by code and date."""
+        """Return every boundary of every date, by code and date."""
         c = tables.communes.c
         return self._fetch(select(tables.communes).order_by(c.code, c.valid_from))
 
     def stamp(self) -> str:
-        """Another value whenever a boundary came or was redrawn."""
+        """Return a digest that changes whenever a boundary is added or redrawn."""
         c = tables.communes.c
         query = select(c.code, c.valid_from, c.name, c.area_m2, c.wkb).order_by(c.code, c.valid_from)
         digest = hashlib.sha256()
@@ -143,7 +161,10 @@ class Boundaries:
     def search(
         self, text: str, on_date: date | None = None, limit: int = _SEARCH_LIMIT
     ) -> list[CommuneRecord]:
-        """Communes whose name contains the text, accents and case aside; names that begin with it first."""
+        """Return communes whose name contains the text.
+
+        Ignores accents and case; names that begin with it come first.
+        """
         key = to_search_key(text)
         if not key:
             return []
@@ -155,14 +176,16 @@ class Boundaries:
         return self._fetch(query.order_by(begins.desc(), c.search_name, c.code).limit(limit))
 
     def find_at(self, lon_deg: float, lat_deg: float, on_date: date | None = None) -> CommuneRecord | None:
-        """The commune that holds a point; None where no boundary is known."""
+        """Return the commune that holds a point; None where no boundary is known."""
         candidates = self.communes(on_date, (lon_deg, lat_deg, lon_deg, lat_deg))
         point = shapely.Point(lon_deg, lat_deg)
         return next((c for c in candidates if shapely.from_wkb(c.wkb).intersects(point)), None)
 
     def put_coverage(self, flight_id: str, coverage: Sequence[Coverage]) -> None:
-        """Replace all that is said about what a flight covers, in one step. Raises FlightBusy if this process
-        held the flight's lock and lost it."""
+        """Replace the coverage of a flight, in one transaction.
+
+        Raises FlightBusy if this process held the flight's lock and lost it.
+        """
         if any(row.flight_id != flight_id for row in coverage):
             raise ValueError(f"coverage of another flight was given for {flight_id}")
         rows = [_coverage_row(row) for row in coverage]
@@ -173,9 +196,11 @@ class Boundaries:
                 connection.execute(tables.coverage.insert(), rows)
 
     def put_clip(self, covered: Coverage, key: str, mosaic_id: str, seq: int) -> bool:
-        """Name the clip of a commune, made of tiles as they stood at `seq` of a mosaic's log. False, and
-        nothing is written, where tiles or the figures have changed since: what a withdrawal took away must
-        not stay."""
+        """Record the clip of a commune, made from the tiles at `seq` of a tile log.
+
+        Writes nothing and returns False if tiles or coverage have changed since: what a withdrawal removed
+        must not stay.
+        """
         c, log = tables.coverage.c, tables.tile_logs.c
         is_this = (c.flight_id == covered.flight_id) & (c.commune_code == covered.commune_code)
         last_seq = select(log.last_seq).where(log.mosaic_id == mosaic_id)
@@ -185,7 +210,7 @@ class Boundaries:
             return done.rowcount == 1
 
     def coverage(self, flight_id: str) -> list[Coverage]:
-        """What a flight covers, the most covered commune first."""
+        """Return the coverage of a flight, the most covered commune first."""
         c = tables.coverage.c
         query = select(tables.coverage).where(c.flight_id == flight_id)
         with self._database.read() as connection:
@@ -208,7 +233,10 @@ class Boundaries:
         return []
 
     def _touching(self, bounds: BoundsLonLat) -> set[tuple[str, date]]:
-        """Code and date of every boundary whose box touches one, without reading the polygons."""
+        """Return code and date of every boundary whose box touches `bounds`.
+
+        Does not read the polygons.
+        """
         c = tables.communes.c
         query = select(c.code, c.valid_from).where(match_touching_boxes(tables.communes, bounds))
         with self._database.read() as connection:
@@ -220,16 +248,16 @@ class Boundaries:
 
 
 def union_communes(communes: Sequence[CommuneRecord]) -> BaseGeometry:
-    """The ground of all of them together, WGS 84."""
+    """Return the union of communes, WGS 84."""
     return shapely.union_all([_ground(one) for one in communes])
 
 
 def _left_of(commune: CommuneRecord, over: BaseGeometry) -> CommuneRecord | None:
-    """A commune without the ground that lies beneath others; None where nothing is left of it."""
+    """Return a commune minus the ground beneath others; None if nothing is left."""
     whole = _ground(commune)
     if not whole.intersects(over):
         return commune
-    left = whole.difference(over)  # degrees will do for its share: it is of one commune
+    left = whole.difference(over)  # degrees suffice for a share of one commune
     if left.area <= _SLIVER * whole.area:
         return None
     parts = shapely.get_parts(left)

@@ -1,5 +1,7 @@
-"""On which day each boundary of a commune ends. Those that exist and those that a drill made up lie on one
-ground, and none of the ones ends any of the others."""
+"""Validity of commune boundaries: the day on which each ends.
+
+Real communes and those of exercises share the ground, and neither ends the other.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,10 @@ class _Edition:
 
 
 def update_valid_to(connection: Connection) -> None:
-    """Write the day on which each boundary ends, where another stands; two at once would not see each other's
-    boundaries."""
+    """Write the day on which each boundary ends, where it has changed.
+
+    Needs the table alone: two at once would not see each other's boundaries.
+    """
     c = tables.communes.c
     query = select(c.code, c.valid_from, c.valid_to, c.wkb)
     editions = [
@@ -50,9 +54,12 @@ def update_valid_to(connection: Connection) -> None:
 
 
 def separate_exercise_communes(connection: Connection) -> None:
-    """In a catalogue of before schema 24, where a drill's boundaries ended real ones, these ended a drill's,
-    and flights covered communes of both: ends are settled, and what real flights cover of a drill's communes
-    is taken off the list, as is what flights wholly over a drill's communes cover of others."""
+    """Migrate a catalogue of before schema 24 to separate exercise communes.
+
+    There, boundaries of exercises and real ones ended each other, and flights covered communes of both.
+    Derives the ends anew, and deletes the coverage of exercise communes by real flights, and of real communes
+    by flights wholly over exercise communes.
+    """
     update_valid_to(connection)
     c, covered = tables.communes.c, tables.coverage.c
     is_made_up = covered.commune_code.in_(EXERCISE_COMMUNE_CODES)
@@ -74,7 +81,10 @@ def separate_exercise_communes(connection: Connection) -> None:
 
 
 def _ends(editions: Sequence[_Edition]) -> list[tuple[_Edition, date | None]]:
-    """Each with the first day on which its code, or a polygon over its inner point, supersedes it."""
+    """Return each edition with the first day on which another supersedes it.
+
+    It is one of its code, or one whose polygon holds its inner point.
+    """
     polygons = np.array([e.polygon for e in editions], dtype=object)
     inner = shapely.point_on_surface(polygons)
     later: list[list[date]] = [[] for _ in editions]

@@ -1,4 +1,4 @@
-"""What a presenter walks through in a meeting: places, for each event a list; every change is a new line."""
+"""Briefings: the list of places that a presenter shows, by event; every change is a new version."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from flycam.messages import _
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BriefingPlace:
-    """A view of the map with a name.
+    """A named view of the map.
 
-    view    words of the page's address, by which any page shows it
-    bounds  ground that is seen: west, south, east, north in degrees
+    view    query of the page's address, by which any page shows it
+    bounds  visible ground: west, south, east, north in degrees
     """
 
     name: str
@@ -33,7 +33,7 @@ class BriefingPlace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BriefingVersion:
-    """The whole list as `author` left it at `at_ns`; the last version is the list."""
+    """The whole list as `author` left it at `at_ns`; the last version is current."""
 
     event_id: str
     version: int
@@ -43,13 +43,13 @@ class BriefingVersion:
 
 
 class Briefings:
-    """Lists by event and version. A line is on disk when `append` returns."""
+    """Lists by event and version. A version is on disk when `append` returns."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def append(self, line: BriefingVersion, audit_entry: AuditEntry) -> None:
-        """Add a list and what the audit log tells of it; version 1 is an event's first.
+        """Add a list with its entry for the audit log; an event's first version is 1.
 
         Raises StoreConflict if somebody else has added that version.
         """
@@ -74,7 +74,7 @@ class Briefings:
             ) from error
 
     def last(self, event_id: str) -> BriefingVersion | None:
-        """The list of an event; None where nobody made one."""
+        """Return the list of an event; None if there is none."""
         c = briefings.c
         query = select(briefings).where(c.event_id == event_id).order_by(c.version.desc()).limit(1)
         with self._database.read() as connection:

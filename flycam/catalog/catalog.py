@@ -1,4 +1,4 @@
-"""The door to the catalogue: one database, a topic for each thing it knows."""
+"""The catalogue: one database, with an attribute for each topic."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from flycam.catalog.video_segments import VideoSegments
 
 
 class Catalog:
-    """What exists. Safe to use from several threads; each process opens its own."""
+    """The catalogue. Thread-safe; each process opens its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -71,32 +71,32 @@ class Catalog:
 
     @property
     def place(self) -> str:
-        """Where the catalogue lies, without its password."""
+        """Location of the catalogue, without its password."""
         return self._database.place
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the catalogue's file; None where a server keeps it."""
+        """Folder of the catalogue's file; None if a server keeps it."""
         return Path(self._database.place).parent if self._database.is_sqlite else None
 
     def save(self, path: Path) -> None:
-        """Everything at this moment into one new file (`flycam.catalog.snapshot`)."""
+        """Write everything at this moment into one new file (`flycam.catalog.snapshot`)."""
         snapshot.save_snapshot(self._database, path)
 
     def fill(self, path: Path) -> None:
-        """Everything of such a file into this catalogue, which is empty: all or nothing."""
+        """Load such a file into this catalogue, which is empty: all or nothing."""
         snapshot.restore_snapshot(self._database, path)
 
     def is_empty(self) -> bool:
-        """Whether nothing was ever entered."""
+        """Check whether nothing was ever entered."""
         return snapshot.is_database_empty(self._database)
 
     def check(self) -> list[str]:
-        """What the database finds wrong with its own file."""
+        """Return what the database finds wrong with its own file."""
         return snapshot.check_integrity(self._database)
 
     def close(self) -> None:
-        """Give every connection back."""
+        """Close every connection."""
         self._database.close()
 
     def __enter__(self) -> Catalog:
@@ -112,10 +112,10 @@ class Catalog:
 
 
 def open_catalog(url: str, audit_key: Path | None = None, known_keys: Collection[str] = ()) -> Catalog:
-    """Open the catalogue at a database address and make its tables if they are not there.
+    """Open the catalogue at a database address; make missing tables.
 
     `sqlite:///FILE` or `postgresql+psycopg://user:password@host/name`. audit_key: the file of the key that
     signs the audit log, made when it is needed; None: nothing is signed. known_keys: public keys of other
-    boxes that write into it. Raises CatalogUnavailable.
+    nodes that write into it. Raises CatalogUnavailable.
     """
     return Catalog(Database(url, None if audit_key is None else AuditKey(audit_key, known_keys)))

@@ -1,4 +1,4 @@
-"""What the catalogue holds of changes under review, as a frozen value. No database is seen from here."""
+"""Versions of changes under review, as frozen values; independent of the database."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeVersion:
-    """One line of a change's history; the last is how the change stands.
+    """One version of a change; the last one is current.
 
-    version      1, 2, … : who decides says which line was seen
-    step_id      of all lines that one decision wrote, on however many changes
-    event_id     the storm or drill it belongs to: a drill's changes never stand beside real ones
+    version      1, 2, … : a decision names the version that it was based on
+    step_id      of all versions that one decision wrote, on however many changes
+    event_id     the event it belongs to: an exercise's changes never appear beside real ones
     score        the detector's, by which candidates are ranked; None: its outline was drawn, or redrawn, by
-                 hand. A probability that it is of its kind only where the terrain is known (`probability`)
-    area_m2      in the work CRS, as length_m along its longest axis; slope_deg None where it is not known
-    scored_as    the kind that the score is of, where a person said since that it is of another; "": its own
+                 hand. A probability of its kind only where the terrain is known (`probability`)
+    area_m2      in the work CRS, as length_m along its longest axis; slope_deg None if not known
+    scored_as    the kind that the score is of, if a person has changed the kind since; "": its own
     commune      code of the commune that holds most of it, "" where no boundary is known
-    tie_m        from its middle to the nearest ground by which pictures were laid on each other, rmse_m of
-                 that laying; both None of what was drawn by hand
-    error_m      how far off its picture BEFORE the outline may lie, 1 sigma (`analysis.position_error`); None
-                 of what was drawn, or found before schema 17
-    before_shown, after_shown  what was compared (`pictures_shown`): "mosaic@revision" or a file; of what was
-                 drawn what it was drawn over, "" where nobody said
-    undoes       the step that this line undid; "" of all other lines
-    origins      of what was found again on a newer revision, the changes whose place it took
-    author       whoever wrote this line, at `at_ns`; of what was found: who had it looked for
+    tie_m        from its middle to the nearest ground that the coregistration used, rmse_m of that; both None
+                 if drawn by hand
+    error_m      horizontal error of the outline on the image BEFORE, 1 sigma (`analysis.position_error`);
+                 None if drawn, or found before schema 17
+    before_shown, after_shown  images that were compared (`image_reference`): "mosaic@revision" or a file; of
+                 a drawn change the images it was drawn over, "" if not stated
+    undoes       the step that this version undid; "" in all others
+    origins      of a change found again on a newer revision, the changes that it replaces
+    author       of this version, at `at_ns`; of a found change, who started the search
     wkb          multipolygon
     """
 
@@ -61,24 +61,33 @@ class ChangeVersion:
 
     @property
     def is_kind_sure(self) -> bool:
-        """Whether kinds could be told apart: where the terrain is not known a slide, a flood and a field are
-        alike to the detector. What a person drew, or took for another kind, is of the kind that was said."""
+        """True if kinds could be told apart.
+
+        Without terrain a slide, a flood and a field are alike to the detector. A change that a person drew,
+        or gave another kind, is of that kind.
+        """
         return self.score is None or self.slope_deg is not None or bool(self.scored_as)
 
     @property
     def is_drawn(self) -> bool:
-        """Whether a person drew it without a candidate: no two pictures were laid on each other for it."""
+        """True if a person drew it without a candidate.
+
+        No images were coregistered for it then.
+        """
         return self.score is None and self.rmse_m is None
 
     @property
     def probability(self) -> float | None:
-        """That it is of its kind; None: drawn by hand, found where the terrain is not known, for which no
-        score was ever calibrated, or scored as of another kind."""
+        """Probability that it is of its kind.
+
+        None if it was drawn by hand, found where the terrain is not known (no score was ever calibrated for
+        that), or scored as another kind.
+        """
         return None if self.no_score else self.score
 
     @property
     def no_score(self) -> str:
-        """Why there is no probability: "drawn", "kind_changed", "no_terrain", or "" where there is one."""
+        """Reason for no probability: "drawn", "kind_changed", "no_terrain"; else ""."""
         if self.score is None:
             return "drawn"
         if self.scored_as:
@@ -87,11 +96,13 @@ class ChangeVersion:
 
     @property
     def mosaics(self) -> tuple[str, ...]:
-        """Ids of the mosaics that it was found on, or drawn over; pictures have none."""
+        """Ids of the mosaics on which it was found or drawn; image files have none."""
         return list_mosaic_ids(self.before_shown, self.after_shown)
 
     @property
     def pair(self) -> tuple[str, str]:
-        """Mosaics (whatever their revisions) or pictures, before and after, between which it was found, or
-        over which it was drawn."""
+        """Sources before and after between which it was found, or over which it was drawn.
+
+        They are mosaics (whatever their revisions) or image files.
+        """
         return parse_source_pair(self.before_shown, self.after_shown)

@@ -1,4 +1,4 @@
-"""Changes under review: every decision is a line of its own, nothing is overwritten."""
+"""Changes under review: every decision adds a version, nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -24,16 +24,15 @@ from flycam.messages import _
 
 
 class Changes:
-    """Lines by change and version. Lines are on disk when `append` returns."""
+    """Versions of changes, on disk when `append` returns."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def append(self, lines: Sequence[ChangeVersion], audit_entries: Sequence[AuditEntry] = ()) -> None:
-        """Add the lines of one step and what the audit log tells of it, all or none; a change's version 1 is
-        its first.
+        """Add the versions of one step with their audit entries, all or none.
 
-        Raises StoreConflict if somebody else has added one of them.
+        A change's first version is 1. Raises StoreConflict if somebody else has added one of them.
         """
         if not lines:
             return
@@ -53,12 +52,12 @@ class Changes:
         replaced_audit_entries: Sequence[AuditEntry] = (),
         flight_ids: Collection[str] = (),
     ) -> int:
-        """Add first lines of changes that are not known yet, and what the audit log tells of so many; how
-        many were not.
+        """Add first versions of unknown changes; return how many were unknown.
 
-        replaced  next lines of changes whose place those take, with what the audit log tells of each; all of
-                  it or nothing. Raises StoreConflict if somebody else has added to one of these.
-        flight_ids  flights that the event of these lines has; StoreConflict where one was moved out of it.
+        make_audit_entry  makes the audit entry from that number
+        replaced  next versions of changes that those replace, each with its audit entry; all of it or
+                  nothing. Raises StoreConflict if somebody else has added to one of these.
+        flight_ids  flights of the event of these versions; StoreConflict if one was moved out of it
         """
         if not lines:
             return 0
@@ -88,10 +87,10 @@ class Changes:
         statuses: Collection[ChangeStatus] | None = None,
         until_ns: int | None = None,
     ) -> list[ChangeVersion]:
-        """The last line of every change, the likeliest first, then the largest.
+        """Return the last version of every change, most likely first, then largest.
 
-        statuses  only changes that stand so; None: all. until_ns: as they stood then (UTC), lines written
-                  later are passed over
+        statuses  only changes of these statuses; None: all
+        until_ns  as of then (UTC): later versions are ignored
         """
         c = changes.c
         query = _newest(true() if until_ns is None else c.at_ns <= until_ns)
@@ -105,7 +104,7 @@ class Changes:
         return self._fetch(query.order_by(drawn_first.desc(), c.area_m2.desc(), c.change_id))
 
     def last(self, change_ids: Sequence[str]) -> list[ChangeVersion]:
-        """The last line of each of these, in their order. Raises NotFound."""
+        """Return the last version of each of these, in their order. Raises NotFound."""
         newest = _newest(changes.c.change_id.in_(change_ids))
         found = {line.change_id: line for line in self._fetch(newest)}
         for one in change_ids:
@@ -114,7 +113,7 @@ class Changes:
         return [found[one] for one in change_ids]
 
     def history(self, change_id: str) -> list[ChangeVersion]:
-        """All lines of a change, the first first. Raises NotFound."""
+        """Return all versions of a change, oldest first. Raises NotFound."""
         c = changes.c
         found = self._fetch(select(changes).where(c.change_id == change_id).order_by(c.version))
         if not found:
@@ -122,7 +121,7 @@ class Changes:
         return found
 
     def list_attributions(self, lines: Sequence[ChangeVersion]) -> list[ChangeAttribution]:
-        """Who decided and who wrote the note of each of these lines, by what came before it."""
+        """Return the attribution of each of these versions, by those before it."""
         histories = self.histories({one.change_id for one in lines if not is_self_attributed(one)})
         return [
             derive_attribution(
@@ -132,7 +131,7 @@ class Changes:
         ]
 
     def histories(self, change_ids: Collection[str]) -> dict[str, list[ChangeVersion]]:
-        """All lines of each of these changes that there is, the first first."""
+        """Return all versions of those of these changes that exist, oldest first."""
         c = changes.c
         found: dict[str, list[ChangeVersion]] = {}
         if change_ids:
@@ -142,12 +141,15 @@ class Changes:
         return found
 
     def step(self, step_id: str) -> list[ChangeVersion]:
-        """The lines that one step wrote; none where there was no such step."""
+        """Return the versions that one step wrote; empty for an unknown step."""
         c = changes.c
         return self._fetch(select(changes).where(c.step_id == step_id).order_by(c.change_id))
 
     def last_step(self, event_id: str, author: str) -> list[ChangeVersion]:
-        """The lines of the last step that somebody wrote in an event, an undoing too; not the detector's."""
+        """Return the versions of a person's last step in an event, undo included.
+
+        The detector's steps are not counted.
+        """
         c = changes.c
         last = (
             select(c.step_id)
@@ -158,12 +160,12 @@ class Changes:
         return self._fetch(select(changes).where(c.step_id == last.scalar_subquery()).order_by(c.change_id))
 
     def events(self) -> set[str]:
-        """Events of which there is any change, whatever was decided of it."""
+        """Return the events that have any change, whatever was decided on it."""
         with self._database.read() as connection:
             return set(connection.execute(select(changes.c.event_id).distinct()).scalars())
 
     def stamp(self) -> int:
-        """Grows with every line."""
+        """Return a number that grows with every version."""
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(changes)).scalar_one())
 
@@ -173,7 +175,7 @@ class Changes:
 
 
 def _newest(among: ColumnElement[bool]) -> Select[Any]:
-    """The last line of every change, of the lines for which `among` holds."""
+    """Select the last version of every change among the rows where `among` holds."""
     c = changes.c
     last = (
         select(c.change_id, func.max(c.version).label("last")).where(among).group_by(c.change_id).subquery()
@@ -191,7 +193,7 @@ def _decided_meanwhile(line: ChangeVersion) -> StoreConflict:
 
 
 def make_change_not_found(change_id: str) -> NotFound:
-    """For what is not in the catalogue, and for what is not for whoever asks."""
+    """Make the error of a change that is missing, or hidden from the account."""
     return NotFound(_("{change_id}: there is no such change; load the list again", change_id=change_id[:40]))
 
 

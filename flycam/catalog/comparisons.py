@@ -1,4 +1,7 @@
-"""What ground was compared, by which pictures: what tells "nothing was found" from "nobody looked"."""
+"""Comparisons: which ground was compared, by which images.
+
+They tell "nothing found" from "never compared".
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,12 @@ from flycam.catalog.tables import audit_log
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparedWindow:
-    """One window by which AFTER was laid onto BEFORE. lonlat_deg: its middle; state: agreed, disagreed or not
-    found; residual_m: how far off the field that was made without it, None where it was not found."""
+    """One window by which AFTER was coregistered with BEFORE.
+
+    lonlat_deg  its middle
+    state       agreed, disagreed or not found
+    residual_m  distance from the field that was fitted without it, None if not found
+    """
 
     lonlat_deg: tuple[float, float]
     state: str
@@ -32,17 +39,17 @@ class ComparedWindow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Ground on which changes of one event were looked for between two pictures. Another area asked for is
-    another comparison; together they are what was looked at.
+    """Ground on which changes of one event were searched for between two images.
 
-    before_shown, after_shown  as `ChangeVersion` has them
-    rmse_m                     how well the two lie on each other
-    author                     who had changes looked for, at `at_ns`
+    Another requested area is another comparison; together they are the ground that was compared.
+
+    before_shown, after_shown  as in `ChangeVersion`
+    rmse_m                     of the coregistration
+    author                     who started the search, at `at_ns`
     wkb                        multipolygon, WGS 84; never more than was compared
     doubts                     why every change found by it is less sure than elsewhere: most windows
                                disagree, a side was a live mosaic (each in English and in Vietnamese)
-    warnings                   what else whoever decides by it has to know; of neither anything is on record
-                               before schema 20
+    warnings                   what else a reviewer has to know; before schema 20 neither was recorded
     """
 
     comparison_id: str
@@ -59,18 +66,20 @@ class Comparison:
 
     @property
     def mosaics(self) -> tuple[str, ...]:
-        """Ids of the mosaics that were compared; pictures have none."""
+        """Ids of the mosaics that were compared; image files have none."""
         return list_mosaic_ids(self.before_shown, self.after_shown)
 
     @property
     def pair(self) -> tuple[str, str]:
-        """Between which two pictures, whatever their revisions."""
+        """The two images that were compared, whatever their revisions."""
         return parse_source_pair(self.before_shown, self.after_shown)
 
 
 class Comparisons:
-    """By id, each kept once; doubts and warnings that one came without are filled in when they come. One is
-    on disk when `add` returns."""
+    """Comparisons by id, each stored once, on disk when `add` returns.
+
+    Doubts and warnings that one came without are filled in when they come.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -83,10 +92,14 @@ class Comparisons:
         *,
         flight_ids: Collection[str] = (),
     ) -> int:
-        """Keep those that are not known yet, with what the audit log tells of so many; how many were not.
-        windows: of the one that is added; what comes from another box has none. One that is known without
-        doubts and warnings, for it came through a box before schema 20, takes those of the same that has.
-        flight_ids: flights that their event has; StoreConflict where one was moved out of it."""
+        """Add unknown comparisons with one audit entry; return how many were unknown.
+
+        windows     of the one that is added; those from other nodes have none
+        flight_ids  flights of their event; StoreConflict if one was moved out of it
+
+        A known comparison without doubts and warnings, having come through a node before schema 20, takes
+        them from the same one that has them.
+        """
         if not records:
             return 0
         c = comparisons.c
@@ -110,7 +123,10 @@ class Comparisons:
         return len(new)
 
     def list_for_event(self, event_id: str, until_ns: int | None = None) -> list[Comparison]:
-        """Every one of an event, the first first; until_ns: those that were made by then (UTC)."""
+        """Return all comparisons of an event, oldest first.
+
+        until_ns  only those made by then (UTC)
+        """
         c = comparisons.c
         plain = [column for column in c if column.name != "windows"]
         query = select(*plain).where(c.event_id == event_id).order_by(c.at_ns, c.comparison_id)
@@ -120,19 +136,19 @@ class Comparisons:
             return [_comparison(row) for row in connection.execute(query)]
 
     def windows(self, comparison_id: str) -> list[ComparedWindow]:
-        """The windows of one; none of what came from another box, or is not known."""
+        """Return the windows of one; none if it is unknown or from another node."""
         c = comparisons.c
         with self._database.read() as connection:
             data = connection.execute(select(c.windows).where(c.comparison_id == comparison_id)).scalar()
         return [] if data is None else _windows(bytes(data))
 
     def events(self) -> set[str]:
-        """Events of which anything was compared."""
+        """Return the events with any comparison."""
         with self._database.read() as connection:
             return set(connection.execute(select(comparisons.c.event_id).distinct()).scalars())
 
     def stamp(self) -> int:
-        """Grows with every one, and where doubts or warnings are filled in."""
+        """Return a number that grows with every one, and when doubts are filled in."""
         c = comparisons.c
         said = func.count().filter((c.doubts != _EMPTY_JSON) | (c.warnings != _EMPTY_JSON))
         with self._database.read() as connection:

@@ -1,4 +1,4 @@
-"""One database behind the catalogue: connections, transactions, locks, and its errors made ours.
+"""The database behind the catalogue: connections, transactions, locks, and translation of its errors.
 
 SQLite runs in WAL mode with full synchronisation: a committed decision survives a power cut, and readers
 never wait for the writer. A write transaction takes SQLite's write lock at its beginning, so that what it
@@ -40,14 +40,15 @@ from flycam.store.fsync import make_folder
 _BUSY_TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 10
 _MIN_FREE_BYTES = 16 << 20  # with less, a disk counts as full
-_SCHEMA_LOCK = 0x666C7963616D  # "flycam": held while the schema is made, so that only one process makes it
+# "flycam" in ASCII: held while the schema is made, so that only one process makes it
+_SCHEMA_LOCK = 0x666C7963616D
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Database:
-    """Engine, dialect and locks of one catalogue. Safe to use from several threads, not across a fork.
+    """Engine, dialect and locks of one catalogue. Thread-safe, not fork-safe.
 
-    audit_key  by which lines of the audit log are signed; None: they are not
+    audit_key  signs the lines of the audit log; None: they are not signed
     """
 
     def __init__(self, url: str, audit_key: AuditKey | None = None) -> None:
@@ -69,25 +70,29 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent snapshot. Raises CatalogUnavailable."""
+        """Yield a connection with one consistent snapshot. Raises CatalogUnavailable."""
         with self._translate_errors(), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """All that is read here is of one moment, however long it takes. Raises CatalogUnavailable."""
+        """Yield a connection whose reads all see one moment, however long it takes.
+
+        Raises CatalogUnavailable.
+        """
         with self._translate_errors(), self._engine.connect() as connection:
             if not self.is_sqlite:
+                # PostgreSQL's default isolation would give each statement a snapshot of its own
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
                 yield connection
 
     @contextmanager
     def write(self, alone_in: Table | None = None) -> Iterator[Connection]:
-        """All or nothing, and on disk when it returns. Raises CatalogUnavailable, DiskFull.
+        """Yield a write transaction: all or nothing, and on disk on return.
 
-        With `alone_in` nobody else writes that table until the transaction ends, so what is read there
-        still holds when it is written. (SQLite has one writer at any time.)
+        With `alone_in` nobody else writes that table until the transaction ends, so what is read there still
+        holds when it is written. (SQLite has one writer at any time.) Raises CatalogUnavailable, DiskFull.
         """
         with self._translate_errors(), self._engine.connect() as connection:
             if self.is_sqlite:
@@ -98,13 +103,16 @@ class Database:
                 yield connection
 
     def lock_table(self, connection: Connection, table: Table) -> None:
-        """From here to the end of a transaction that was begun without (`write`): nobody else writes `table`.
-        For one that writes long before it: all others who are alone there wait."""
+        """Keep others from writing `table` until the transaction ends.
+
+        For a `write` without `alone_in` that writes other data long before it: all others that lock the table
+        would wait.
+        """
         if not self.is_sqlite:
             connection.exec_driver_sql(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE")
 
     def insert(self, table: Table) -> Any:
-        """An INSERT of this dialect, which knows ON CONFLICT."""
+        """Return an INSERT of this dialect, which supports ON CONFLICT."""
         if self.is_sqlite:
             from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415  one dialect is used
 
@@ -114,7 +122,7 @@ class Database:
         return insert(table)
 
     def upsert(self, table: Table) -> Any:
-        """An INSERT that overwrites the row of the same primary key."""
+        """Return an INSERT that overwrites the row of the same primary key."""
         statement = self.insert(table)
         keys = [column.name for column in table.primary_key]
         changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
@@ -122,26 +130,28 @@ class Database:
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
-        """Hold the lock `name` against every other process and thread; it dies with its process.
+        """Hold the lock `name` against all others; it dies with its process.
 
-        Raises FlightBusy at once if another holds it. PostgreSQL may end it while it is held: see
-        `require_held`.
+        Raises FlightBusy at once if another process or thread holds it. PostgreSQL may end it while it is
+        held: see `require_held`.
         """
         held = self._file_lock(name) if self.is_sqlite else self._session_lock(name)
         with held:
             yield
 
     def require_held(self, connection: Connection, *names: str) -> None:
-        """Of these locks, those that are held through this database are held until the transaction of
-        `connection` ends; asked before it writes. Raises FlightBusy where one was lost, and nothing may be
-        written any more (see `flycam.catalog.session_lock`)."""
+        """Require that locks taken by this database last until `connection` commits.
+
+        Call it before the transaction writes. Locks of other names are not checked. Raises FlightBusy if one
+        was lost, and nothing may be written any more (see `flycam.catalog.session_lock`).
+        """
         with self._holding:
             held = [self._held[name] for name in names if name in self._held]
         for lock in held:
             lock.require(connection)
 
     def close(self) -> None:
-        """Give every connection back."""
+        """Close every connection."""
         self._engine.dispose()
 
     def _place(self) -> str:
@@ -201,7 +211,7 @@ class Database:
         try:
             yield
         except IntegrityError:
-            # a name that is taken, to whoever writes names; else a fault of ours, which must be loud
+            # a taken name, which the callers that write names handle; else a bug, which must be loud
             raise
         except DBAPIError as error:
             raise self._trouble(error) from error
@@ -288,7 +298,10 @@ class Database:
 
 
 def has_free_space(path: Path) -> bool:
-    """Whether the disk of a catalogue's file has room left: then a write that failed has another reason."""
+    """Return True if the disk of a catalogue's file has free space.
+
+    A write that failed has another cause then.
+    """
     try:
         return get_free_bytes(path.parent) > _MIN_FREE_BYTES
     except OSError:
@@ -296,7 +309,7 @@ def has_free_space(path: Path) -> bool:
 
 
 def _migrated(connection: Connection) -> int | None:
-    """The schema's version, after an older one has got the tables that came since, or is settled anew."""
+    """Migrate an older schema to this one; return the version."""
     of_version = schema_info.c.name == "version"
     found = connection.execute(sqlalchemy.select(schema_info.c.value).where(of_version)).scalar()
     if found is None or not 0 < found < SCHEMA_VERSION:
@@ -314,7 +327,7 @@ def _migrated(connection: Connection) -> int | None:
 
 
 def _widen(connection: Connection, table: str, column: str, statements: Sequence[str]) -> None:
-    """Give a table a column that it has not; one that was made just now has it."""
+    """Add a column to a table unless it is there, as in a table just made."""
     if column not in {one["name"] for one in sqlalchemy.inspect(connection).get_columns(table)}:
         for statement in statements:
             connection.execute(text(statement))
@@ -327,8 +340,10 @@ def _file_name(name: str) -> str:
 
 
 def parse_database_path(url: str) -> Path | None:
-    """The file of the catalogue at a database address, whether it is there or not; None where a server keeps
-    it. Raises CatalogUnavailable for what is no address."""
+    """Return the catalogue's file at a database address, existing or not.
+
+    None if a server keeps it. Raises CatalogUnavailable for an invalid address.
+    """
     parsed = _parse(url)
     is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
     return Path(parsed.database or "") if is_file else None
@@ -356,12 +371,14 @@ def _parse(url: str) -> URL:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # sqlite3's own implicit transactions would begin after the first read; flycam begins them itself
+    # sqlite3's own implicit transactions would begin after the first read, so flycam begins them itself
     connection.isolation_level = None
+    # WAL lets readers go on beside the writer; FULL makes a commit survive a power cut
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY", "cache_size=-16000"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
     write = connection.get_execution_options().get("flycam_write", False)
+    # the write lock at once: what the transaction reads cannot change before it commits
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

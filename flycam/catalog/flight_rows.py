@@ -1,4 +1,4 @@
-"""Rows of flights and events, to and from values."""
+"""Conversion of flights and events to and from rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flycam.frame.text_normalization import to_canonical_name, to_visible
 
 
 def to_event_row(event: Event) -> dict[str, Any]:
-    """A row of the events."""
+    """Convert an event to a row."""
     return {
         "event_id": event.event_id,
         "name": to_canonical_name(event.name),
@@ -26,10 +26,10 @@ def to_event_row(event: Event) -> dict[str, Any]:
 
 
 def parse_event_row(row: Row[Any]) -> Event:
-    """Inverse of `to_event_row`."""
+    """Convert a row to an event; inverse of `to_event_row`."""
     return Event(
         event_id=row.event_id,
-        name=to_visible(row.name),  # of an older house, or of another box
+        name=to_visible(row.name),  # from an older version or another node
         kind=EventKind(row.kind),
         is_drill=row.is_drill,
         risk_level=row.risk_level,
@@ -39,7 +39,7 @@ def parse_event_row(row: Row[Any]) -> Event:
 
 
 def to_flight_row(flight: Flight) -> dict[str, Any]:
-    """A row of the flights."""
+    """Convert a flight to a row."""
     return {
         "flight_id": flight.flight_id,
         "name": to_canonical_name(flight.name),
@@ -58,10 +58,10 @@ def to_flight_row(flight: Flight) -> dict[str, Any]:
 
 
 def parse_flight_row(row: Row[Any]) -> Flight:
-    """Inverse of `to_flight_row`."""
+    """Convert a row to a flight; inverse of `to_flight_row`."""
     return Flight(
         flight_id=row.flight_id,
-        name=to_visible(row.name),  # of an older house, or of another box
+        name=to_visible(row.name),  # from an older version or another node
         event_id=row.event_id,
         state=FlightState(row.state),
         work_crs=row.work_crs,
@@ -77,6 +77,9 @@ def parse_flight_row(row: Row[Any]) -> Flight:
 
 
 def _warnings_of(kept: str) -> tuple[str, ...]:
-    """A box of before took in from another one whatever was there: one flight's row hides no other flight."""
+    """Parse stored warnings; skip malformed ones.
+
+    Older nodes accepted any from peers, and one flight's row must not hide other flights.
+    """
     values = json.loads(kept)
     return tuple(one for one in values if isinstance(one, str)) if isinstance(values, list) else ()

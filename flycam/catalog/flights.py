@@ -1,4 +1,4 @@
-"""Flights, the events they belong to, and the lock that lets one process write a flight."""
+"""Flights, their events, and the lock that lets one process write a flight."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _IDS_AT_ONCE = 5000
 
 
 class Flights:
-    """Events and flights. A flight is found by its id or by its name; no two carry the same name."""
+    """Events and flights, found by id or name; names of flights are unique."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put_event(self, event: Event) -> None:
-        """Write or overwrite an event. Raises NameTaken if another event carries its name."""
+        """Write or overwrite an event. Raises NameTaken for another event's name."""
         try:
             with self._database.write() as connection:
                 connection.execute(self._database.upsert(tables.events), to_event_row(event))
@@ -40,7 +40,7 @@ class Flights:
             ) from error
 
     def event(self, ref: str) -> Event:
-        """The event of this id or name; NotFound."""
+        """Return the event of this id or name, or raise NotFound."""
         with self._database.read() as connection:
             found = _by_id_or_name(connection, tables.events, tables.events.c.event_id, ref)
         if found is None:
@@ -50,15 +50,18 @@ class Flights:
         return parse_event_row(found)
 
     def events(self) -> list[Event]:
-        """All events, the latest first; those without a beginning last."""
+        """Return all events, the latest first; those without a beginning last."""
         begins = tables.events.c.starts_ns
         query = select(tables.events).order_by(begins.is_(None), begins.desc(), tables.events.c.event_id)
         with self._database.read() as connection:
             return [parse_event_row(row) for row in connection.execute(query)]
 
     def put_flight(self, flight: Flight) -> None:
-        """Write or overwrite a flight. Raises NameTaken if its name is another flight's name or id,
-        FlightBusy if this process held its lock and lost it."""
+        """Write or overwrite a flight.
+
+        Raises NameTaken if its name is another flight's name or id, FlightBusy if this process held its lock
+        and lost it.
+        """
         try:
             with self._database.write(alone_in=tables.flights) as connection:
                 self._database.require_held(connection, flight.flight_id)
@@ -68,7 +71,7 @@ class Flights:
             raise _make_name_taken(flight.name) from error
 
     def flight(self, ref: str) -> Flight:
-        """The flight of this id or name; NotFound."""
+        """Return the flight of this id or name, or raise NotFound."""
         with self._database.read() as connection:
             found = _by_id_or_name(connection, tables.flights, tables.flights.c.flight_id, ref)
         if found is None:
@@ -76,7 +79,7 @@ class Flights:
         return parse_flight_row(found)
 
     def flights(self, event_id: str | None = None, state: FlightState | None = None) -> list[Flight]:
-        """Flights, newest capture first; of one event or state if given."""
+        """Return flights, newest capture first; of one event or state if given."""
         c = tables.flights.c
         query = select(tables.flights).order_by(c.last_ns.desc(), c.flight_id)
         if event_id is not None:
@@ -87,17 +90,19 @@ class Flights:
             return [parse_flight_row(row) for row in connection.execute(query)]
 
     def states(self) -> list[tuple[str, str]]:
-        """(flight_id, state) of every flight, by id: what is quick to ask again and again."""
+        """Return (flight_id, state) of every flight, by id: cheap enough to poll."""
         c = tables.flights.c
         with self._database.read() as connection:
             rows = connection.execute(select(c.flight_id, c.state).order_by(c.flight_id))
             return [(row.flight_id, row.state) for row in rows]
 
     def rename(self, flight_id: str, name: str, audit_entry: AuditEntry) -> Flight:
-        """Give a flight another label, with the audit log's line that tells of it. Raises NotFound, NameTaken
-        and FlightBusy as `put_flight`."""
+        """Rename a flight, with its audit entry.
+
+        Raises NotFound, and NameTaken and FlightBusy as `put_flight`.
+        """
         try:
-            # the log first, as `move` has it: two that begin at either end would wait for each other
+            # lock order as in `move`, the audit log first: two transactions in opposite order would deadlock
             with self._database.write(alone_in=tables.audit_log) as connection:
                 self._database.lock_table(connection, tables.flights)
                 self._database.require_held(connection, flight_id)
@@ -112,8 +117,10 @@ class Flights:
         return self.flight(flight_id)
 
     def move(self, flight_id: str, event_id: str, audit_entry: AuditEntry) -> Flight:
-        """Put a flight into another event, with the audit log's line that tells of it. Raises NotFound,
-        FlightBusy as `put_flight`."""
+        """Move a flight to another event, with its audit entry.
+
+        Raises NotFound, FlightBusy as `put_flight`.
+        """
         c = tables.flights.c
         with self._database.write(alone_in=tables.audit_log) as connection:
             self._database.require_held(connection, flight_id)
@@ -124,7 +131,10 @@ class Flights:
         return self.flight(flight_id)
 
     def flight_of_frames(self, frame_ids: Sequence[str]) -> str | None:
-        """The flight that already holds most of these frames (the smaller id on a tie); None if none does."""
+        """Return the flight that holds most of these frames; None if none does.
+
+        The smaller id wins a tie.
+        """
         counts: dict[str, int] = {}
         c = tables.frames.c
         with self._database.read() as connection:
@@ -136,7 +146,7 @@ class Flights:
         return min(counts, key=lambda flight_id: (-counts[flight_id], flight_id), default=None)
 
     def find_by_frames(self, frame_ids: Sequence[str]) -> set[str]:
-        """The flights that have one of these frames on the map, or had it there."""
+        """Return the flights with one of these frames on the map, now or before."""
         c = tables.frames.c
         was_on_the_map = or_(c.status != FrameStatus.REJECTED.value, c.reason == SET_ASIDE_REASON)
         found: set[str] = set()
@@ -149,20 +159,27 @@ class Flights:
 
     @contextmanager
     def lock(self, flight_id: str) -> Iterator[None]:
-        """Hold a flight for writing, or under `finishing` for being finished; ends with the block or with the
-        process. Raises FlightBusy at once."""
+        """Hold a flight for writing, or under `finishing` for being finished.
+
+        Ends with the block or with the process. Raises FlightBusy at once.
+        """
         with self._database.exclusive(flight_id):
             yield
 
 
 def format_finish_lock(flight_id: str) -> str:
-    """The lock of whoever finishes a flight: others may write its live revision meanwhile."""
+    """Return the name of the lock for finishing a flight.
+
+    Others may write its live revision meanwhile.
+    """
     return f"finish-{flight_id}"
 
 
 def require_in_event(connection: Connection, flight_ids: Collection[str], event_id: str) -> None:
-    """Within a transaction that is alone in the audit log, as `Flights.move` is: that these flights lie in an
-    event until it ends. Raises StoreConflict."""
+    """Require that these flights stay in an event until the transaction ends.
+
+    The transaction has the audit log alone, as that of `Flights.move`. Raises StoreConflict.
+    """
     c = tables.flights.c
     query = select(c.name).where(c.flight_id.in_(flight_ids), c.event_id != event_id).order_by(c.name)
     moved = connection.execute(query).scalars().first() if flight_ids else None
@@ -177,7 +194,7 @@ def require_in_event(connection: Connection, flight_ids: Collection[str], event_
 
 
 def make_flight_not_found(ref: str) -> NotFound:
-    """For what is not in the catalogue, and for what is not for whoever asks."""
+    """Make the error of a flight that is missing, or hidden from the account."""
     return NotFound(_("{ref}: no such flight; give the id or the name that ingest printed", ref=ref))
 
 
@@ -188,7 +205,10 @@ def _make_name_taken(name: str) -> NameTaken:
 
 
 def _require_no_id(connection: Connection, name: str, flight_id: str) -> None:
-    """Where nobody else writes flights: that a flight's name is no other flight's id. Raises NameTaken."""
+    """Raise NameTaken if a flight's name is another flight's id.
+
+    The caller is the only writer of flights.
+    """
     ids = tables.flights.c.flight_id
     if connection.execute(select(ids).where(ids == name, ids != flight_id)).first() is not None:
         raise _make_name_taken(name)

@@ -1,4 +1,4 @@
-"""The ground that photos show, as their records have it."""
+"""Footprints of recorded frames."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from flycam.catalog.records import BoundsLonLat, FrameRecord
 
 
 def parse_footprints(frames: Iterable[FrameRecord]) -> NDArray[np.object_]:
-    """Valid polygons in WGS 84 degrees; frames without a footprint are left out."""
+    """Return valid polygons in WGS 84 degrees, without frames that have none."""
     return np.asarray(shapely.make_valid(_recorded(frames)), dtype=object)
 
 
 def compute_footprint_bounds(frames: Iterable[FrameRecord]) -> BoundsLonLat | None:
-    """(west, south, east, north) in degrees around all footprints; None where there is none."""
+    """Return (west, south, east, north) in degrees of all footprints; None without."""
     outlines = _recorded(frames)
     if not len(outlines):
         return None

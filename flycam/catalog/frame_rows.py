@@ -1,4 +1,4 @@
-"""Rows of frames and withdrawals, to and from values."""
+"""Conversion of frames and withdrawals to and from rows."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _WITHDRAWN_REASON = "withdrawn"
 
 
 def rank_withdrawal(withdrawal: Withdrawal) -> tuple[int, str, str, str]:
-    """Of two withdrawals of one frame the smaller is kept."""
+    """Return the sort key of a frame's withdrawals; the smallest is kept."""
     return (withdrawal.withdrawn_ns, withdrawal.authority, withdrawal.reason, withdrawal.flight_id)
 
 
 def to_withdrawal_columns(withdrawal: Withdrawal) -> dict[str, Any]:
-    """Columns of a frame's row that a withdrawal sets."""
+    """Return the columns of a frame's row that a withdrawal sets."""
     return {
         "status": FrameStatus.WITHDRAWN.value,
         "reason": _WITHDRAWN_REASON,
@@ -43,13 +43,13 @@ def _message(withdrawal: Withdrawal) -> str:
 
 
 def fetch_withdrawals(connection: Connection, frame_ids: Sequence[str]) -> dict[str, Withdrawal]:
-    """Withdrawals of these frames, by frame."""
+    """Return the withdrawals of these frames, by frame."""
     query = select(tables.withdrawals).where(tables.withdrawals.c.frame_id.in_(frame_ids))
     return {row.frame_id: parse_withdrawal_row(row) for row in connection.execute(query)}
 
 
 def parse_withdrawal_row(row: Row[Any]) -> Withdrawal:
-    """One withdrawal."""
+    """Convert a row to a withdrawal."""
     return Withdrawal(
         frame_id=row.frame_id,
         flight_id=row.flight_id,
@@ -60,7 +60,7 @@ def parse_withdrawal_row(row: Row[Any]) -> Withdrawal:
 
 
 def to_frame_row(record: FrameRecord) -> dict[str, Any]:
-    """A row of the frames."""
+    """Convert a frame to a row."""
     header, tiles = record.header, record.tiles
     return {
         "frame_id": header.frame_id,
@@ -82,7 +82,7 @@ def to_frame_row(record: FrameRecord) -> dict[str, Any]:
 
 
 def apply_withdrawal(record: FrameRecord, withdrawals: Mapping[str, Withdrawal]) -> FrameRecord:
-    """The record, withdrawn if a withdrawal names its frame."""
+    """Return the record, withdrawn if a withdrawal names its frame."""
     withdrawal = withdrawals.get(record.frame_id)
     if withdrawal is None:
         return record
@@ -92,7 +92,7 @@ def apply_withdrawal(record: FrameRecord, withdrawals: Mapping[str, Withdrawal])
 
 
 def parse_frame_row(row: Row[Any]) -> FrameRecord:
-    """Inverse of `row_of`."""
+    """Convert a row to a frame; inverse of `to_frame_row`."""
     header = FrameHeader(
         frame_id=row.frame_id,
         captured_ns=row.captured_ns,
@@ -116,7 +116,7 @@ def parse_frame_row(row: Row[Any]) -> FrameRecord:
 
 
 def to_tile_columns(tiles: TileRange | None) -> dict[str, int | None]:
-    """A rectangle of tiles as columns."""
+    """Convert a rectangle of tiles to columns."""
     return {
         "tile_z": None if tiles is None else int(tiles.z),
         "x_start": None if tiles is None else int(tiles.x_start),
@@ -127,7 +127,7 @@ def to_tile_columns(tiles: TileRange | None) -> dict[str, int | None]:
 
 
 def parse_tile_columns(row: Row[Any]) -> TileRange | None:
-    """Inverse of `to_tile_columns`."""
+    """Convert columns to a rectangle of tiles; inverse of `to_tile_columns`."""
     if row.tile_z is None:
         return None
     return TileRange(

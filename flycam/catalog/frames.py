@@ -1,4 +1,4 @@
-"""Frames and withdrawals: the recorded set that every mosaic is a fold over."""
+"""Frames and withdrawals: the recorded set from which every mosaic is derived."""
 
 from __future__ import annotations
 
@@ -35,22 +35,23 @@ _ROWS_AT_ONCE = 2000
 class Frames:
     """Frames by their content-derived id.
 
-    Inside an epoch a frame contributes one patch, so the pose and terrain first recorded for a used frame
-    stay: putting it again changes nothing. Another pose or terrain comes by `Placements.supersede`. A
-    rejected frame may be replaced, for its reason may no longer hold. A withdrawn frame stays withdrawn,
-    whichever came first, frame or withdrawal; but where it lies is learnt, if it never lay here: its pixels
-    may be in tiles of another box.
+    Inside an epoch a frame contributes one orthopatch, so the pose and terrain first recorded for a used
+    frame stay: putting it again changes nothing. Another pose or terrain comes by `Placements.supersede`. A
+    rejected frame may be replaced, because its reason may no longer hold. A withdrawn frame stays withdrawn,
+    whichever came first, frame or withdrawal; but its placement is recorded if it had none here: its pixels
+    may be in tiles of another node.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put(self, records: Iterable[FrameRecord], *, is_stored: bool = False) -> list[FrameRecord]:
-        """Record frames; idempotent. Returns them as they stand, which is what must be rectified. Raises
-        FlightBusy if this process held the lock of their flight and lost it: who has it now may be through
-        with the flight, and nobody would lay what is recorded after.
+        """Record frames, idempotently; return them as recorded, to be orthorectified.
 
-        is_stored  the originals of those that are used lie in the store, as `KeptOriginals.note` asks for
+        is_stored  the originals of those used are in the store, as `StoredOriginals.note` requires
+
+        Raises FlightBusy if this process held the lock of their flight and lost it: its new holder may be
+        through with the flight, and nobody would orthorectify what is recorded after.
         """
         standing: dict[str, FrameRecord] = {}
         order: list[str] = []
@@ -66,22 +67,24 @@ class Frames:
         return [standing[frame_id] for frame_id in order]
 
     def list_for_flight(self, flight_id: str, status: FrameStatus | None = None) -> list[FrameRecord]:
-        """Frames of a flight in order of capture; of one status if given."""
+        """Return frames of a flight in order of capture; of one status if given."""
         query = select(tables.frames).where(tables.frames.c.flight_id == flight_id)
         if status is not None:
             query = query.where(tables.frames.c.status == status.value)
         return self._fetch(query.order_by(tables.frames.c.captured_ns, tables.frames.c.frame_id))
 
     def count_used(self) -> dict[str, int]:
-        """How many frames lie on the map, by flight; none of a flight without one."""
+        """Count the frames on the map, by flight; flights without any are left out."""
         c = tables.frames.c
         query = select(c.flight_id, func.count()).where(c.status == FrameStatus.USED.value)
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query.group_by(c.flight_id))}
 
     def find_latest_originals(self, flight_id: str | None = None) -> dict[str, Provenance]:
-        """By flight (of all, or of this one) where its picture is from that was captured last, whatever
-        became of it; none of a flight before its first."""
+        """Return by flight the provenance of its latest capture, whatever its status.
+
+        Of all flights, or of this one; those without frames are left out.
+        """
         c, flight = tables.frames.c, tables.flights.c.flight_id
         newest = select(c.provenance).where(c.flight_id == flight)
         newest = newest.order_by(c.captured_ns.desc(), c.frame_id.desc()).limit(1)
@@ -93,7 +96,7 @@ class Frames:
             return {row.flight_id: provenance_from_json(row.provenance) for row in rows if row.provenance}
 
     def get(self, frame_id: str) -> FrameRecord:
-        """One frame; NotFound."""
+        """Return one frame, or raise NotFound."""
         found = self._fetch(select(tables.frames).where(tables.frames.c.frame_id == frame_id))
         if not found:
             raise NotFound(
@@ -105,8 +108,10 @@ class Frames:
         return found[0]
 
     def get_by_original(self, sha256: str) -> FrameRecord:
-        """The frame of a photo, or of a film's picture, by the SHA-256 of the bytes that it is kept as;
-        NotFound."""
+        """Return the frame of a stored photo or video frame, or raise NotFound.
+
+        sha256  of its bytes as they are stored
+        """
         with self._database.read() as connection:
             frame_id = find_frame_id(connection, sha256)
         found = self.get_many([frame_id])
@@ -115,7 +120,7 @@ class Frames:
         return found[0]
 
     def get_many(self, frame_ids: Sequence[str]) -> list[FrameRecord]:
-        """Those of these frames that are on record."""
+        """Return those of these frames that are recorded."""
         found: list[FrameRecord] = []
         for start in range(0, len(frame_ids), _ROWS_AT_ONCE):
             part = list(frame_ids[start : start + _ROWS_AT_ONCE])
@@ -125,7 +130,10 @@ class Frames:
     def list_touching_tile(
         self, flight_id: str, tile: TileId, status: FrameStatus | None = None
     ) -> list[FrameRecord]:
-        """Frames whose recorded tiles hold this base-zoom tile, of any status unless one is given."""
+        """Return frames whose recorded tiles include this base-zoom tile.
+
+        Of any status unless one is given.
+        """
         c = tables.frames.c
         query = select(tables.frames).where(
             c.flight_id == flight_id,
@@ -140,11 +148,11 @@ class Frames:
         return self._fetch(query.order_by(c.captured_ns, c.frame_id))
 
     def withdraw(self, withdrawals: Sequence[Withdrawal]) -> list[str]:
-        """Take frames out for good; returns the ids that were not withdrawn before, sorted.
+        """Withdraw frames for ever; return the newly withdrawn ids, sorted.
 
-        A frame that is not known yet may be withdrawn: it will be withdrawn when it comes. Of two
-        withdrawals of one frame the earlier one is kept, so boxes that exchange them agree. Raises FlightBusy
-        as `put` does.
+        A frame that is not known yet may be withdrawn: it will be withdrawn when it comes. Of two withdrawals
+        of one frame the earlier one is kept, so nodes that exchange them agree. Raises FlightBusy as `put`
+        does.
         """
         earliest: dict[str, Withdrawal] = {}
         for withdrawal in sorted(withdrawals, key=rank_withdrawal):
@@ -162,7 +170,7 @@ class Frames:
         return sorted(set(earliest) - set(known))
 
     def withdrawals(self, flight_id: str | None = None) -> list[Withdrawal]:
-        """All withdrawals, or those of a flight's frames, in order of time."""
+        """Return all withdrawals, or those of a flight's frames, in order of time."""
         c = tables.withdrawals.c
         query = select(tables.withdrawals).order_by(c.withdrawn_ns, c.frame_id)
         if flight_id is not None:
@@ -172,7 +180,7 @@ class Frames:
             return [parse_withdrawal_row(row) for row in connection.execute(query)]
 
     def count_withdrawals(self) -> int:
-        """How many frames are withdrawn; none ever comes back."""
+        """Count the withdrawn frames; none ever comes back."""
         with self._database.read() as connection:
             return connection.execute(select(func.count()).select_from(tables.withdrawals)).scalar_one()
 
@@ -202,7 +210,10 @@ class Frames:
         return fresh | kept
 
     def _placed(self, connection: Connection, record: FrameRecord, known: Sequence[Placement]) -> FrameRecord:
-        """The record of a frame that was laid again before: here, or on a box that told of it."""
+        """Return the record with the placement in force of a reprocessed frame.
+
+        It was reprocessed here, or on a node that sent its placements.
+        """
         new = [to_placement(record)] if record.exterior is not None else []
         return apply_placements(record, join_placements(connection, self._database, known, new))
 
@@ -223,5 +234,5 @@ class Frames:
 
 
 def make_photo_not_found(sha256: str) -> NotFound:
-    """Of no flight here, or of none that may be told of."""
+    """Make the error of a photo of no flight here, or of a hidden one."""
     return NotFound(_("{sha256}: no photo of any flight; take the hash from a pixel's card", sha256=sha256))

@@ -25,7 +25,10 @@ def _floats(values: Any) -> list[float]:
 
 @lru_cache(maxsize=256)
 def interior_to_json(interior: InteriorOrientation) -> str:
-    """JSON text of an interior orientation. A flight has one camera, so the last few are remembered."""
+    """Return the JSON text of an interior orientation.
+
+    A flight has one camera, so the last few are cached.
+    """
     return _text(
         {
             "model": interior.model.value,
@@ -42,7 +45,10 @@ def interior_to_json(interior: InteriorOrientation) -> str:
 
 @lru_cache(maxsize=256)
 def interior_from_json(text: str) -> InteriorOrientation:
-    """Inverse of `interior_to_json`; frames of one camera share one value."""
+    """Parse an interior orientation; inverse of `interior_to_json`.
+
+    Frames of one camera share one value.
+    """
     value = json.loads(text)
     return InteriorOrientation(
         model=LensModel(value["model"]),
@@ -57,7 +63,10 @@ def interior_from_json(text: str) -> InteriorOrientation:
 
 
 def exterior_to_json(exterior: ExteriorOrientation) -> str:
-    """JSON text of an exterior orientation; "motion" is there only where the pose has one."""
+    """Return the JSON text of an exterior orientation.
+
+    "motion" is there only if the pose has one.
+    """
     motion = exterior.motion
     moves = motion and {"velocity": _floats(motion.velocity_mps), "turn": _floats(motion.turn_radps)}
     return _text(
@@ -71,7 +80,7 @@ def exterior_to_json(exterior: ExteriorOrientation) -> str:
             "sigma_attitude_rad": _floats(exterior.sigma_attitude_rad),
             "source": exterior.source.value,
             "version": int(exterior.version),
-            # said only where it is so: poses recorded before are the same to the last byte
+            # written only if true, so that poses recorded before it existed keep the same bytes
             **({"height_on_terrain": True} if exterior.height_on_terrain else {}),
             **({"motion": moves} if moves else {}),
         }
@@ -79,7 +88,7 @@ def exterior_to_json(exterior: ExteriorOrientation) -> str:
 
 
 def exterior_from_json(text: str) -> ExteriorOrientation:
-    """Inverse of `exterior_to_json`."""
+    """Parse an exterior orientation; inverse of `exterior_to_json`."""
     value = json.loads(text)
     first, second, third = (tuple(row) for row in value["rotation"])
     return ExteriorOrientation(
@@ -102,7 +111,7 @@ def _motion_of(value: dict[str, Any]) -> CameraMotion:
 
 
 def provenance_to_json(provenance: Provenance) -> str:
-    """JSON text of a frame's provenance."""
+    """Return the JSON text of a frame's provenance."""
     value: dict[str, Any] = {
         "source_name": provenance.source_name,
         "source_sha256": provenance.source_sha256,
@@ -110,13 +119,14 @@ def provenance_to_json(provenance: Provenance) -> str:
         "operator": provenance.operator,
         "settled": list(provenance.settled),
     }
-    if provenance.film is not None:  # photos keep the text that they had before there were films
+    # photos keep the text that they had before videos were supported
+    if provenance.film is not None:
         value["film"] = provenance.film
     return _text(value)
 
 
 def provenance_from_json(text: str) -> Provenance:
-    """Inverse of `provenance_to_json`."""
+    """Parse a provenance; inverse of `provenance_to_json`."""
     value = json.loads(text)
     value["settled"] = tuple(value["settled"])
     return Provenance(**value)

@@ -1,4 +1,7 @@
-"""Guest links. A secret is 256 random bits, kept as its SHA-256, as tokens of accounts are."""
+"""Guest links.
+
+A secret is 256 random bits, stored as its SHA-256, as tokens of accounts are.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,16 @@ from flycam.catalog.sharing_tables import guests
 from flycam.errors import NotFound
 from flycam.messages import _
 
+# links that another process revoked stop working after this
 _CACHE_TTL_S = 2.0
 
 
 class Guests:
-    """Links by id and by secret. All are held in memory and read again after two seconds: a link that is
-    revoked elsewhere opens nothing two seconds later, and an expired one nothing at once."""
+    """Guest links by id and by secret.
+
+    All are held in memory and read again after two seconds: a link that is revoked elsewhere stops working
+    within two seconds, an expired one at once.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,7 +39,7 @@ class Guests:
         self._read_at = float("-inf")
 
     def put(self, guest: Guest, audit_entry: AuditEntry | None = None) -> None:
-        """Write a link, with the line of the audit log that tells of it."""
+        """Write a link, with its audit entry."""
         row = {
             "guest_id": guest.guest_id,
             "secret_hash": guest.secret_hash,
@@ -50,14 +57,16 @@ class Guests:
         self._forget()
 
     def all(self) -> list[Guest]:
-        """Every link there ever was, the newest first."""
+        """Return every link there ever was, newest first."""
         query = select(guests).order_by(guests.c.made_ns.desc(), guests.c.guest_id)
         with self._database.read() as connection:
             return [_guest(row) for row in connection.execute(query)]
 
     def revoke(self, guest_id: str, at_ns: int, audit_entry: AuditEntry | None = None) -> Guest:
-        """Let a link open nothing any more, with the line of the audit log that tells of it; one that was
-        revoked stays as it is. Raises NotFound."""
+        """Revoke a link, with its audit entry; one already revoked stays as it is.
+
+        Raises NotFound.
+        """
         of_it = guests.c.guest_id == guest_id
         with self._database.write(alone_in=tables.audit_log) as connection:
             still = update(guests).where(of_it, guests.c.revoked_ns.is_(None)).values(revoked_ns=at_ns)
@@ -72,7 +81,7 @@ class Guests:
         return _guest(row)
 
     def find_by_secret(self, secret: str, now_ns: int) -> Guest | None:
-        """The link of a secret, if it holds now."""
+        """Return the link of a secret if it is valid now."""
         found = self._current().get(hash_token(secret))
         return found if found is not None and found.is_valid(now_ns) else None
 

@@ -1,8 +1,8 @@
-"""People of the province's own sign-in service, and which accounts are theirs.
+"""Identities: people of the province's own sign-in service, and their accounts.
 
 A person is known by issuer and subject, never by a name: the account is made at the first sign-in, under a
-name that no other account has, and takes role and communes from the service at each one. Who was taken away
-stays out until an administrator makes the account again.
+name that no other account has, and takes role and communes from the service at each one. A person whose
+account was removed stays out until an administrator makes it again.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from flycam.messages import _
 
 
 class Identities:
-    """Who of the sign-in service has which account."""
+    """Accounts of people of the sign-in service."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def sign_in(self, person: Person, at_ns: int) -> Account:
-        """The person's account, made if there is none and brought to what the service says, with the line of
-        the audit log that tells of it.
+        """Return the person's account, made if missing and updated from the service.
 
-        Raises AccessDenied: whose account was taken away; and while there is no account at all, for the first
-        one closes a house that is open to whoever sits at it.
+        Its audit entry is written with it.
+
+        Raises AccessDenied: the account was removed; or there is no account at all yet, and the first one
+        closes a node that is open to the person at the machine.
         """
         with self._database.write(alone_in=tables.audit_log) as connection:
             rows = connection.execute(select(tables.accounts))
@@ -57,14 +58,17 @@ class Identities:
         return account
 
     def is_external(self, name: str) -> bool:
-        """Whether the account of this name is a person's of the sign-in service."""
+        """Return True if the account of this name belongs to the sign-in service."""
         with self._database.read() as connection:
             asked = select(identities.c.name).where(identities.c.name == name)
             return connection.execute(asked).first() is not None
 
 
 def _entered(connection: Connection, person: Person, accounts: Collection[str], at_ns: int) -> Account:
-    """A new account under a name that nobody has or had, with a token that nobody is told."""
+    """Make an account under a name that was never used.
+
+    Nobody is given its token.
+    """
     taken = {*accounts, *connection.execute(select(identities.c.name)).scalars()}
     names = (person.name if n == 1 else f"{person.name} ({n})" for n in count(1))
     account = Account(
@@ -81,16 +85,18 @@ def _entered(connection: Connection, person: Person, accounts: Collection[str], 
 
 
 def _account_before(connection: Connection, person: Person, accounts: dict[str, Account]) -> Account | None:
-    """The account that the person has; None: none yet. Raises AccessDenied."""
+    """Return the person's account; None if there is none yet.
+
+    Raises AccessDenied.
+    """
     c = identities.c
     asked = select(identities).where(c.issuer == person.issuer, c.subject == person.subject)
     known = connection.execute(asked).first()
     if known is None:
         return None
     if known.barred_ns is not None or known.name not in accounts:
-        again = format_shell_command(
-            "user", "add", known.name
-        )  # of the person's own choice, pasted by an administrator
+        # quoted for the shell: the name is the person's own choice, pasted by an administrator
+        again = format_shell_command("user", "add", known.name)
         raise AccessDenied(
             _(
                 "{name}: this account was taken away; an administrator lets you in again with: {again}",

@@ -1,11 +1,10 @@
-"""What pictures are called on record where something was found on them, and by which of them it was: the one
-parser of "mosaic@revision" and of a file's "name#1f2e3d4c".
+"""Names of images in records of what was found on them: "mosaic@revision", or "name#1f2e3d4c" of a file.
 
-Two files of one name are two pictures (programs call every orthophoto the same): what tells them apart is
-the beginning of their bytes' SHA-256. For people the folder stands before it and, where the file tells one,
-its time behind: "ngay-2/odm_orthophoto.tif, 10/09/2024 10:15#1f2e3d4c". Neither makes it another picture: the
-same bytes may lie anywhere. Old records have the name alone; such a picture is one of its own, for nobody
-knows which file it was.
+This is their only parser. Two files of one name are two images (programs call every orthophoto the same): the
+beginning of the SHA-256 of their bytes tells them apart. For people the folder precedes it and, if the file
+states one, its time follows: "ngay-2/odm_orthophoto.tif, 10/09/2024 10:15#1f2e3d4c". Neither makes it another
+image: the same bytes may be anywhere. Old records have the name alone; such an image is one of its own, for
+nobody knows which file it was.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 
 DIGEST_DIGITS = 8
-"""Hex digits of a file's SHA-256: short enough to be read out, long enough for two of one name."""
+"""Hex digits of a file's SHA-256: short enough to read out, long enough to tell two of one name apart."""
 
 _MOSAIC = re.compile(r"(.+)@([0-9]+)")
 _FILE = re.compile(
@@ -25,11 +24,11 @@ _FILE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
-    """One picture.
+    """One image.
 
     source    a mosaic's id, whatever its revision, or a file's name with its digest; "": none
     revision  of a mosaic; None: a file
-    shown     as it stands on record, with where a file lay and its time
+    shown     as recorded, with a file's folder and time
     """
 
     source: str
@@ -38,12 +37,12 @@ class ImageReference:
 
     @property
     def file_name(self) -> str:
-        """A file's name without its digest; "" of a mosaic."""
+        """File name without its digest; "" for a mosaic."""
         return "" if self.revision is not None else strip_digest(self.source)
 
 
 def parse_image_reference(shown: str) -> ImageReference:
-    """The picture that is named; of "" one with source ""."""
+    """Return the image of a recorded name; for "" one with source ""."""
     if mosaic := _MOSAIC.fullmatch(shown):
         return ImageReference(mosaic[1], int(mosaic[2]), shown)
     named = _FILE.fullmatch(shown)
@@ -52,33 +51,39 @@ def parse_image_reference(shown: str) -> ImageReference:
 
 
 def list_mosaic_ids(*shown: str) -> tuple[str, ...]:
-    """Ids of the mosaics among some pictures."""
+    """Return the ids of the mosaics among some images."""
     return tuple(one.source for one in map(parse_image_reference, shown) if one.revision is not None)
 
 
 def parse_revision(shown: str) -> int:
-    """The revision of a mosaic; 0 of a file."""
+    """Return the revision of a mosaic; 0 for a file."""
     return parse_image_reference(shown).revision or 0
 
 
 def parse_source_pair(before_shown: str, after_shown: str) -> tuple[str, str]:
-    """Between what something was found, or compared: sources."""
+    """Return the sources between which something was found or compared."""
     return parse_image_reference(before_shown).source, parse_image_reference(after_shown).source
 
 
 def format_file_reference(name: str, digest: str, folder: str = "", taken: str = "") -> str:
-    """What a file of this name and SHA-256 (hex) is called on record; folder: it lay there; taken: as
-    `moment.format_minute` writes it. "": not told."""
+    """Format the recorded name of a file with this name and hex SHA-256.
+
+    folder  where it was, "" if not stated
+    taken   as `moment.format_minute` writes it, "" if not stated
+    """
     where, when = (f"{folder}/" if folder else ""), (f", {taken}" if taken else "")
     return f"{where}{name}{when}#{digest[:DIGEST_DIGITS]}"
 
 
 def strip_location(shown: str) -> str:
-    """What makes a picture what it is: a file without where it lay and its time, a revision as it is."""
+    """Return the identity of an image: a file without folder and time.
+
+    A mosaic's revision stays as it is.
+    """
     return shown if _MOSAIC.fullmatch(shown) else parse_image_reference(shown).source
 
 
 def strip_digest(shown: str) -> str:
-    """What a file was called on record before it had a digest; all else as it is."""
+    """Return the name of a file as recorded before digests; others unchanged."""
     named = _FILE.fullmatch(shown)
     return shown if named is None else named["name"]

@@ -1,4 +1,4 @@
-"""The newest report of every live flight. Readers poll it; a report that does not come is news, too."""
+"""Latest report of every live flight. Readers poll it; a report that does not come is news, too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLUMNS = ("flight_id", "event_id", "name", "run", "beat", "told_ns")
 
 
 class LiveFlightReports:
-    """One row a flight: a report takes the place of the one before."""
+    """Reports of live flights, one row a flight: each report replaces the one before."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -31,20 +31,24 @@ class LiveFlightReports:
             connection.execute(self._database.upsert(tables.airborne), row)
 
     def end(self, flight_id: str, told_ns: int) -> None:
-        """Say for a flight whose program was killed that it is over; nothing where it told nothing, or that
-        itself. Raises CatalogUnavailable, DiskFull."""
+        """Mark a flight whose program was killed as ended.
+
+        Does nothing if it has no report, or has ended itself. Raises CatalogUnavailable, DiskFull.
+        """
         for told in self.list_since(0):
             if told.flight_id == flight_id and told.phase is not LiveFlightPhase.ENDED:
                 self.put(replace(told, phase=LiveFlightPhase.ENDED, told_ns=told_ns, beat=told.beat + 1))
 
     def delete_before(self, told_ns: int) -> None:
-        """Drop reports older than that: nobody is shown them any more."""
+        """Delete reports older than `told_ns`, which are no longer shown."""
         with self._database.write() as connection:
             connection.execute(delete(tables.airborne).where(tables.airborne.c.told_ns < told_ns))
 
     def list_since(self, told_ns: int) -> list[LiveFlightReport]:
-        """Reports told since then, by flight id; by the name and event that the flight has on record, and not
-        those of flights that were withdrawn."""
+        """Return reports since `told_ns` by flight id, without withdrawn flights.
+
+        Name and event are those that the flight has on record.
+        """
         mine, flights = tables.airborne, tables.flights
         query = (
             select(
@@ -68,7 +72,7 @@ class LiveFlightReports:
 
 
 def _airborne(row: Any) -> LiveFlightReport:
-    """A report of a row's columns and the JSON in it, in which tuples have become lists."""
+    """Convert a row and its JSON to a report; lists become tuples again."""
     said: dict[str, Any] = json.loads(row.report)
     said |= {name: getattr(row, name) for name in _COLUMNS}
     said |= {name: tuple(tuple(one) for one in said[name]) for name in ("track", "footprint", "remarks")}

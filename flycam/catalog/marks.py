@@ -1,4 +1,4 @@
-"""Field marks: every change is a line of its own, nothing is overwritten; a mark is its last line."""
+"""Field marks: every edit adds a version, nothing is overwritten; the last version is current."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from flycam.messages import _
 
 
 class Marks:
-    """Lines by mark and version. A line is on disk when `append` returns."""
+    """Versions of marks, on disk when `append` returns."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def append(self, line: MarkVersion, audit_entry: AuditEntry) -> None:
-        """Add a line and what the audit log tells of it, both or neither; version 1 is the first.
+        """Add a version and its audit entry, both or neither; the first is version 1.
 
         Raises StoreConflict if somebody else has added that one.
         """
@@ -49,9 +49,10 @@ class Marks:
         with_removed: bool = False,
         until_ns: int | None = None,
     ) -> list[MarkVersion]:
-        """The last line of every mark, the newest first; those that were removed only if asked for.
+        """Return the last version of every mark, newest first.
 
-        until_ns  as they stood then (UTC): lines written later are passed over
+        with_removed  removed ones too
+        until_ns      as of then (UTC): later versions are ignored
         """
         c = tables.marks.c
         lines = select(c.mark_id, func.max(c.version).label("last")).group_by(c.mark_id)
@@ -68,7 +69,7 @@ class Marks:
         return self._fetch(query.order_by(c.at_ns.desc(), c.mark_id))
 
     def history(self, mark_id: str) -> list[MarkVersion]:
-        """All lines of a mark, the first first. Raises NotFound."""
+        """Return all versions of a mark, oldest first. Raises NotFound."""
         c = tables.marks.c
         found = self._fetch(select(tables.marks).where(c.mark_id == mark_id).order_by(c.version))
         if not found:
@@ -76,7 +77,7 @@ class Marks:
         return found
 
     def stamp(self) -> int:
-        """Grows with every line."""
+        """Return a number that grows with every version."""
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(tables.marks)).scalar_one())
 
@@ -86,7 +87,7 @@ class Marks:
 
 
 def make_mark_not_found(mark_id: str) -> NotFound:
-    """For what is not in the catalogue, and for what is not for whoever asks."""
+    """Make the error of a mark that is missing, or hidden from the account."""
     return NotFound(_("{mark_id}: there is no such mark; see 'flycam marks list'", mark_id=mark_id[:40]))
 
 

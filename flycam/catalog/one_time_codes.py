@@ -1,5 +1,7 @@
-"""Codes that sign an account in once: typed by hand, good for a short while, kept as their SHA-256; and which
-one-time links were used and which sessions signed out, of which a server keeps nothing before."""
+"""One-time codes that sign an account in: typed by hand, short-lived, stored as their SHA-256.
+
+Also used one-time links and sessions that signed out, of which a server stores nothing before.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,13 @@ from flycam.messages import _
 
 
 class OneTimeCodes:
-    """One code at a time for each account."""
+    """One-time codes, one at a time for each account."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put(self, code: OneTimeCode, audit_entry: AuditEntry) -> None:
-        """Enter a new code in place of the one before it, with the line of the audit log that tells of it.
+        """Write a new code in place of the account's former one, with its audit entry.
 
         Raises NotFound (no such account).
         """
@@ -39,7 +41,10 @@ class OneTimeCodes:
             write_entries(connection, [audit_entry], self._database.audit_key)
 
     def spend(self, code_hash: str, at_ns: int) -> OneTimeCode:
-        """Use a code of an account, once over all processes. Raises AccessDenied: in one sentence why not."""
+        """Use a code, at most once over all processes.
+
+        Raises AccessDenied, whose message says why.
+        """
         with self._database.write(alone_in=tables.audit_log) as connection:
             code = _found(connection, code_hash, at_ns)
             of_it = one_time_codes.c.code_hash == code_hash
@@ -47,8 +52,10 @@ class OneTimeCodes:
         return code
 
     def mark_spent(self, secret: str, account: str, expires_ns: int, at_ns: int) -> bool:
-        """Note that a one-time link was used, or a session signed out: whether for the first time, over all
-        processes."""
+        """Record that a one-time link was used, or a session signed out.
+
+        Returns True the first time, over all processes.
+        """
         used = OneTimeCode(
             code_hash=hash_token(secret),
             account=account,
@@ -66,7 +73,7 @@ class OneTimeCodes:
         return is_first
 
     def is_spent(self, secret: str) -> bool:
-        """Whether a one-time link was used, or a session signed out."""
+        """Check whether a one-time link was used, or a session signed out."""
         same = select(one_time_codes.c.code_hash).where(one_time_codes.c.code_hash == hash_token(secret))
         with self._database.read() as connection:
             return connection.execute(same).first() is not None

@@ -1,5 +1,7 @@
-"""Frames by their original's hash. A photo's frame has its id of that hash; a film's picture of the film
-and of its time in it, so that it is the same whatever bytes it is kept as: for those the hash is noted.
+"""Frames by the hash of their original.
+
+A photo's frame id is made of that hash; a video frame's of the video and its time in it, so that it is the
+same whatever bytes it is stored as, so its hash is recorded.
 """
 
 from __future__ import annotations
@@ -18,14 +20,16 @@ _c = tables.film_pictures.c
 
 
 def record_video_frames(connection: Connection, insert: Any, frames: Iterable[FrameRecord]) -> None:
-    """Those of these frames that are not found by their hash alone, in the step that is under way.
+    """Record the hashes of video frames within a transaction.
+
+    Skips frames that are found by their hash alone.
 
     insert  into `film_pictures`, of the database's dialect
     """
     sources = {one.header.provenance.source_sha256: one.frame_id for one in frames}
     rows = [
         {"source_sha256": sha256, "frame_id": frame_id}
-        for sha256, frame_id in sorted(sources.items())  # sorted, so that no two wait for each other
+        for sha256, frame_id in sorted(sources.items())  # sorted to avoid deadlocks
         if _is_noted(sha256, frame_id)
     ]
     if rows:
@@ -33,13 +37,13 @@ def record_video_frames(connection: Connection, insert: Any, frames: Iterable[Fr
 
 
 def find_frame_id(connection: Connection, sha256: str) -> str:
-    """The id that the frame of an original has, if there is one."""
+    """Return the id that the frame of an original has if it exists."""
     noted = connection.execute(select(_c.frame_id).where(_c.source_sha256 == sha256)).scalar()
     return derive_frame_id(sha256) if noted is None else noted
 
 
 def migrate_video_frames(connection: Connection) -> None:
-    """In a catalogue of before schema 25."""
+    """Record the video frames of a catalogue of before schema 25."""
     c = tables.frames.c
     known = set(connection.execute(select(_c.source_sha256)).scalars())
     found = {}

@@ -1,7 +1,7 @@
-"""Meeting packs that the page asked for: by whom, of what, who approved them, what became of them.
+"""Briefing packs requested by the page: by whom, of what, who approved them, and their state.
 
-Their bytes are the store's, and are there before the line that names them. A pack that was let go keeps its
-line: what it was, its hashes and who approved it stay known.
+Their bytes are in the store before the row that names them. A deleted pack keeps its row: its content's
+description, its hashes and who approved it stay known.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from flycam.messages import _
 
 
 class PackState(StrEnum):
-    """MADE: there is a file to fetch; FAILED: `Pack.why` says why not."""
+    """State of a pack. MADE: it has a file; FAILED: `Pack.why` says why not."""
 
     WAITING = "waiting"
     MAKING = "making"
@@ -38,27 +38,27 @@ PENDING_STATES = frozenset({PackState.WAITING, PackState.MAKING})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pack:
-    """One that was asked for.
+    """A requested briefing pack.
 
     number       grows with each; 0: it is not on record yet
-    account      by whose eyes it is made; "": by those of whoever sits at the machine
+    account      by whose access policy it is made; "": by that of the person at the machine
     paper        of its quick report: "a4", "a3"
-    rules        what is withheld from them, when it was asked for (`Withholding.fingerprint`)
+    rules        `AccessPolicy.fingerprint` of that account when it was requested
     approved_by  the account that approved the draft of which it is the final one; "": it is a draft
     draft_id     that draft
-    maker        name of the server that makes it (`Packs.making`)
-    flights_beside  other flights of which it shows pictures, where changes were found on them; known once
+    maker        name of the server that makes it (`Packs.hold_maker_lock`)
+    flights_beside  other flights whose images it shows, because changes were found on them; known once
                  it is made
     withheld     what was withheld when it was begun, a word for each: withdrawn frames of `flights_seen`
-                 (ids), and all masks, wherever they lie, for flights grow
-                 (`masked_ground.compute_redaction_fingerprints`); known once it is made
+                 (ids), and all redactions, wherever they are, because flights grow
+                 (`redacted_ground.compute_redaction_fingerprints`); known once it is made
     ended_ns     when it was made or given up
     why          sentences in English and Vietnamese
-    content_sha256  what it says, by which a draft and its final pack are compared; of one that is approved
-                    and not made yet: what its draft says
-    manifest_sha256, classification  as it says itself; "": not known
+    content_sha256  of its statements, by which a draft and its final pack are compared; if it is approved
+                    and not made yet, of its draft
+    manifest_sha256, classification  as it states itself; "": not known
     sha256, size_bytes  of the file
-    let_go_ns    since when there is no file any more, nor anything told of it
+    let_go_ns    when its file was deleted; it is not shown since then
     """
 
     pack_id: str
@@ -87,7 +87,7 @@ class Pack:
 
     @property
     def flights_seen(self) -> tuple[str, ...]:
-        """Every flight of which it shows pictures, as far as is known; its own first."""
+        """Every flight whose images it shows, as far as is known; its own first."""
         return (*self.flights, *self.flights_beside)
 
     @property
@@ -96,15 +96,20 @@ class Pack:
 
 
 class Packs:
-    """Packs by id. What a method wrote is on disk when it returns, with the audit log's line that tells of
-    it; all raise CatalogUnavailable, DiskFull."""
+    """Packs by id.
+
+    A write is on disk on return, with its audit entry; all methods raise CatalogUnavailable, DiskFull.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, pack: Pack, audit_entry: AuditEntry) -> Pack:
-        """Put one on record that was asked for, as it is from then on. Raises StoreConflict where its draft
-        has a final one already, made or under way: whoever else approves it comes too late."""
+        """Record a requested pack; return it with its number.
+
+        Raises StoreConflict if its draft has a final pack already, made or pending: a second approval comes
+        too late.
+        """
         with self._database.write(alone_in=audit_log) as connection:
             if pack.draft_id and connection.execute(_finals_of(pack.draft_id)).first() is not None:
                 raise StoreConflict(
@@ -117,19 +122,21 @@ class Packs:
         return numbered
 
     def mark_making(self, pack_id: str) -> None:
-        """Say that it is being made."""
+        """Record that a pack is being made."""
         self._change(pack_id, {"state": PackState.MAKING.value})
 
     def mark_made(self, pack: Pack, audit_entry: AuditEntry) -> bool:
-        """Name the file of one that is made, whose bytes are in the store; False where it was given up
-        meanwhile, and has none."""
+        """Record the file of a finished pack, whose bytes are in the store.
+
+        Returns False if it was given up meanwhile, and so has none.
+        """
         named = ("ended_ns", "manifest_sha256", "content_sha256", "classification", "sha256", "size_bytes")
         values = {name: getattr(pack, name) for name in named}
         said = {"state": PackState.MADE.value, **_lists(pack)}
         return self._change(pack.pack_id, {**values, **said}, audit_entry)
 
     def mark_failed(self, pack_id: str, why: tuple[str, str], at_ns: int) -> None:
-        """Say why one that is under way was not made; one that is not stays as it is."""
+        """Record why a pending pack was not made; others stay as they are."""
         english, vietnamese = why
         failed = {
             "state": PackState.FAILED.value,
@@ -140,7 +147,7 @@ class Packs:
         self._change(pack_id, failed)
 
     def mark_deleted(self, pack_id: str, at_ns: int, audit_entry: AuditEntry | None = None) -> None:
-        """Say that there is no file of it any more; its bytes are deleted after this."""
+        """Record that a pack has no file any more; its bytes are deleted after this."""
         still = update(_mine).where(_mine.c.pack_id == pack_id, _mine.c.let_go_ns.is_(None))
         with self._database.write(alone_in=audit_log) as connection:
             is_news = connection.execute(still.values(let_go_ns=at_ns)).rowcount > 0
@@ -148,16 +155,16 @@ class Packs:
                 write_entries(connection, [audit_entry], self._database.audit_key)
 
     def all(self) -> list[Pack]:
-        """Those that were not let go, the newest first."""
+        """Return packs that were not deleted, newest first."""
         return self._found(select(_mine).where(_mine.c.let_go_ns.is_(None)).order_by(_mine.c.number.desc()))
 
     def find(self, pack_id: str) -> Pack | None:
-        """Also one that was let go."""
+        """Return a pack, also a deleted one; None if there is none."""
         found = self._found(select(_mine).where(_mine.c.pack_id == pack_id))
         return found[0] if found else None
 
     def owners(self, pack_ids: Collection[str]) -> dict[str, str]:
-        """Who asked for each of these, also of those that were let go."""
+        """Return the requesters of these packs by id, also of deleted ones."""
         if not pack_ids:
             return {}
         query = select(_mine.c.pack_id, _mine.c.owner).where(_mine.c.pack_id.in_(pack_ids))
@@ -166,7 +173,10 @@ class Packs:
 
     @contextmanager
     def hold_maker_lock(self) -> Iterator[str]:
-        """The name under which a server makes packs, its own until the block is left or its process dies."""
+        """Yield a name under which this server makes packs.
+
+        It is the server's own until the block is left or its process dies.
+        """
         for name in map("packs-{}".format, count()):
             with ExitStack() as stack:
                 try:
@@ -177,8 +187,10 @@ class Packs:
                 return
 
     def orphans(self, maker: str) -> list[Pack]:
-        """Packs under way that nobody makes: those of earlier servers by this name, which the caller holds,
-        and of other names that nobody holds."""
+        """Return pending packs that nobody makes.
+
+        Those of earlier servers by this name, which the caller holds, and of other names that nobody holds.
+        """
         under_way = [one for one in self.all() if one.is_pending]
         dead = {name for name in {one.maker for one in under_way} if name == maker or self._is_free(name)}
         return [one for one in under_way if one.maker in dead]
@@ -191,7 +203,7 @@ class Packs:
             return False
 
     def _change(self, pack_id: str, values: dict[str, Any], audit_entry: AuditEntry | None = None) -> bool:
-        """Of one that is under way; False, and nothing is told, where it is not."""
+        """Update a pending pack; return False, and log nothing, if it is not pending."""
         states = [one.value for one in PENDING_STATES]
         change = update(_mine).where(_mine.c.pack_id == pack_id, _mine.c.state.in_(states))
         with self._database.write(alone_in=audit_log if audit_entry else None) as connection:
@@ -206,7 +218,7 @@ class Packs:
 
 
 def _finals_of(draft_id: str) -> Select[Any]:
-    """Final packs of a draft that did not fail and were not let go."""
+    """Select the final packs of a draft that neither failed nor were deleted."""
     c = _mine.c
     is_there = c.let_go_ns.is_(None) & (c.state != PackState.FAILED.value)
     return select(c.pack_id).where(c.draft_id == draft_id, is_there)
@@ -220,7 +232,7 @@ def _row(pack: Pack) -> dict[str, Any]:
 
 
 def _lists(pack: Pack) -> dict[str, str]:
-    """What is known once it is made, one a line."""
+    """Return the columns of lists known once it is made, one item a line."""
     return {"flights_beside": "\n".join(pack.flights_beside), "withheld": "\n".join(pack.withheld)}
 
 

@@ -1,7 +1,7 @@
 """Placements of frames: their order, their ids, and their rows.
 
-A frame that was laid once has no row here: its only placement is in the frame's own row. When it is laid
-again both are entered, and the frame's row follows the one in force.
+A frame that was orthorectified once has no row here: its only placement is in the frame's own row. When it is
+reprocessed both are entered, and the frame's row follows the one in force.
 """
 
 from __future__ import annotations
@@ -28,30 +28,34 @@ from flycam.frame.frame import Layer
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 
 SET_ASIDE_REASON = "set_aside"
-"""Reason of a frame that was on the map and cannot be laid on the ground that is known now."""
+"""Reason of a frame that was on the map and cannot be orthorectified on the terrain known now."""
 
 _IDS_AT_ONCE = 2000
 
 
 def derive_placement_id(placement: Placement) -> str:
-    """24 hex digits from frame, version, camera, pose, terrain and layer: the same on every box."""
+    """Return 24 hex digits from frame, version, camera, pose, terrain and layer.
+
+    They are the same on every node.
+    """
     content = (
         placement.frame_id,
         str(placement.version),
         "" if placement.interior is None else interior_to_json(placement.interior),
         "" if placement.exterior is None else exterior_to_json(placement.exterior),
         placement.dem_id or "",
-        # colour adds nothing, as before layers were kept: the ids of what was laid then stand
+        # colour adds nothing, so that ids made before layers existed stay the same
         *(() if placement.layer is Layer.COLOUR else (placement.layer.value,)),
     )
     return hashlib.sha256("\n".join(content).encode()).hexdigest()[:24]
 
 
 def rank_placement(placement: Placement) -> tuple[int, bool, bool, str, str]:
-    """The order of a frame's placements; the greatest is in force. Total, and from content alone.
+    """Return the sort key of a frame's placements; the greatest is in force.
 
-    Of one version terrain stands before a plane. Of two terrains the greater id does, which is the same for
-    a whole flight: frames that two boxes laid lie all by one of them, and not each by another.
+    The order is total, and from content alone. Of one version terrain precedes a plane. Of two terrains the
+    greater id wins, which is the same for a whole flight: frames that two nodes orthorectified are all on one
+    of them, and not each on another.
     """
     exterior, dem_id = placement.exterior, placement.dem_id or ""
     is_laid = exterior is not None
@@ -59,17 +63,20 @@ def rank_placement(placement: Placement) -> tuple[int, bool, bool, str, str]:
 
 
 def is_on_terrain(exterior: ExteriorOrientation | None) -> bool:
-    """Whether a pose is one above terrain that is known, and not above a plane."""
+    """Return True if a pose was computed above known terrain, not above a plane."""
     return exterior is not None and not is_flat_datum(exterior.vertical_datum)
 
 
 def select_current_placement(placements: Sequence[Placement]) -> Placement:
-    """The greatest of a frame's placements (at least one)."""
+    """Return the greatest of a frame's placements (at least one)."""
     return max(placements, key=rank_placement)
 
 
 def to_placement(record: FrameRecord, **trace: Any) -> Placement:
-    """How a frame lies, from its record; `trace`: reason, authority, placed_ns (version if set aside)."""
+    """Return the placement in a frame's record.
+
+    trace  reason, authority, placed_ns (version if set aside)
+    """
     if record.exterior is None:
         return Placement(
             frame_id=record.frame_id, flight_id=record.flight_id, layer=record.header.layer, **trace
@@ -89,12 +96,15 @@ def to_placement(record: FrameRecord, **trace: Any) -> Placement:
 
 
 def was_orthorectified(record: FrameRecord) -> bool:
-    """Whether a frame is laid, or was before it was withdrawn or set aside."""
+    """Return True if a frame is, or was once, orthorectified.
+
+    "Once" is before it was withdrawn or set aside.
+    """
     return record.status is not FrameStatus.REJECTED or record.reason == SET_ASIDE_REASON
 
 
 def apply_placements(record: FrameRecord, placements: Sequence[Placement]) -> FrameRecord:
-    """The frame as the placement in force has it; a withdrawn one stays withdrawn."""
+    """Return the record with the placement in force; a withdrawn one stays withdrawn."""
     best = select_current_placement(placements)
     changes: dict[str, Any] = {
         "exterior": best.exterior,
@@ -112,14 +122,18 @@ def apply_placements(record: FrameRecord, placements: Sequence[Placement]) -> Fr
     if best.exterior is not None and best.interior is not None:
         prior = replace(best.exterior, version=header.exterior_prior.version)
         if best.exterior.source is PoseSource.REGISTERED:
-            prior = header.exterior_prior  # what a log told is not what its neighbours made of it
+            # a registered pose comes from the frame's neighbours; the prior stays what the log states
+            prior = header.exterior_prior
         header = replace(header, interior=best.interior, exterior_prior=prior)
     changes["header"] = header
     return replace(record, **changes)
 
 
 def fetch_placements(connection: Connection, frame_ids: Sequence[str]) -> dict[str, list[Placement]]:
-    """Known placements of these frames; frames that were laid once at most have no entry."""
+    """Return known placements of these frames.
+
+    Frames that were orthorectified once at most have no entry.
+    """
     found: dict[str, list[Placement]] = {}
     for start in range(0, len(frame_ids), _IDS_AT_ONCE):
         some = list(frame_ids[start : start + _IDS_AT_ONCE])
@@ -132,7 +146,10 @@ def fetch_placements(connection: Connection, frame_ids: Sequence[str]) -> dict[s
 def join_placements(
     connection: Connection, database: Database, known: Sequence[Placement], new: Sequence[Placement]
 ) -> list[Placement]:
-    """The union of two sets of placements, in the table too. Of two traces of one the earlier is kept."""
+    """Merge two sets of placements, in the table too; return the union.
+
+    Of two traces of one placement the earlier is kept.
+    """
     joined = {derive_placement_id(one): one for one in known}
     changed: dict[str, Placement] = {}
     for one in new:
@@ -147,7 +164,7 @@ def join_placements(
 
 
 def to_placement_row(placement: Placement) -> dict[str, Any]:
-    """A row of the placements."""
+    """Convert a placement to a row."""
     return {
         "frame_id": placement.frame_id,
         "placement_id": derive_placement_id(placement),
@@ -167,7 +184,7 @@ def to_placement_row(placement: Placement) -> dict[str, Any]:
 
 
 def parse_placement_row(row: Row[Any]) -> Placement:
-    """Inverse of `to_placement_row`."""
+    """Convert a row to a placement; inverse of `to_placement_row`."""
     return Placement(
         frame_id=row.frame_id,
         flight_id=row.flight_id,
@@ -186,5 +203,5 @@ def parse_placement_row(row: Row[Any]) -> Placement:
 
 
 def _trace(placement: Placement) -> tuple[bool, int, str, str]:
-    # none at all comes last: a frame's own row does not say why it lies so
+    # an empty trace comes last: a frame's own row does not record the reason of its placement
     return (placement.placed_ns == 0, placement.placed_ns, placement.authority, placement.reason)

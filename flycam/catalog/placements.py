@@ -1,4 +1,4 @@
-"""How frames were laid, again and again: a trace of every pose and terrain that another replaced."""
+"""Placements of reprocessed frames: a trace of every pose and terrain that another replaced."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _IDS_AT_ONCE = 2000
 
 
 class Placements:
-    """Placements by frame, a grow-only set; the greatest in its order is what the frame's record says.
+    """Placements by frame, a grow-only set; the greatest is in the frame's record.
 
-    Only frames that were laid again have entries. What is in force is a function of the set, so two boxes
-    that learn the same placements in another order agree. A withdrawn frame stays withdrawn.
+    Only reprocessed frames have entries. The placement in force is a function of the set, so two nodes that
+    learn the same placements in another order agree. A withdrawn frame stays withdrawn.
     """
 
     def __init__(self, database: Database) -> None:
@@ -37,10 +37,10 @@ class Placements:
     def supersede(
         self, records: Sequence[FrameRecord], reason: str, authority: str, at_ns: int
     ) -> list[FrameRecord]:
-        """Lay frames again as `records` say, all or none; the frames as they stand then.
+        """Record new placements of frames, all or none; return the frames as recorded.
 
-        Their poses get a version above every one known of the frame; without a pose a frame is set aside,
-        for the reason in its message. What the doctor settled comes with the record. Raises NotFound for a
+        Their poses get a version above every known one of the frame; without a pose a frame is set aside, for
+        the reason in its message. Results of the preflight check come with the record. Raises NotFound for a
         frame that was never recorded, FlightBusy as `Frames.put` does.
         """
         with self._database.write(alone_in=tables.frames) as connection:
@@ -65,7 +65,7 @@ class Placements:
             return answer
 
     def learn(self, placements: Iterable[Placement]) -> None:
-        """Take in placements that another box made; frames known here follow."""
+        """Add placements from another node; frames known here follow."""
         by_frame: dict[str, list[Placement]] = {}
         for placement in placements:
             by_frame.setdefault(placement.frame_id, []).append(placement)
@@ -79,7 +79,7 @@ class Placements:
                     self._follow(connection, before, placed)
 
     def list_for_flight(self, flight_id: str) -> list[Placement]:
-        """All placements of frames of a flight that were laid again, by frame and version."""
+        """Return all placements of a flight's reprocessed frames, by frame and version."""
         c = tables.placements.c
         query = select(tables.placements).where(c.flight_id == flight_id)
         with self._database.read() as connection:
@@ -93,7 +93,7 @@ class Placements:
         known: Sequence[Placement],
         new: Sequence[Placement],
     ) -> list[Placement]:
-        """All placements of one frame: those in the table, that of its own row, and new ones."""
+        """Return all placements of one frame: in the table, in its own row, and new."""
         own = [to_placement(current)] if current is not None and current.exterior is not None else []
         return join_placements(connection, self._database, known, [*own, *new])
 

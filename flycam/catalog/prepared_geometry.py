@@ -1,4 +1,4 @@
-"""Shapes that many threads ask of the same thing: a server's withheld ground, ground that was compared."""
+"""Prepared geometries shared by threads: a server's withheld ground, ground that was compared."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from shapely.geometry.base import BaseGeometry
 
 
 class LockedPreparedGeometry:
-    """A geometry prepared for questions, which any thread may ask.
+    """Prepared geometry that any thread may query.
 
-    GEOS keeps what it works with in a prepared geometry (the index, made at the first question, and the
-    chains of what is asked about), without a lock, and shapely lets other threads run meanwhile: two that ask
-    one at once end the program with a segmentation fault. Here one question waits for the other.
+    GEOS keeps its working data in a prepared geometry (the index, made at the first query, and the chains of
+    the queried geometry) without a lock, and shapely releases the GIL meanwhile: two concurrent queries end
+    the program with a segmentation fault. Here one query waits for the other.
 
-    shape  the geometry itself, not prepared: for what is made of it
+    shape  the geometry itself, not prepared: for deriving others
     """
 
     def __init__(self, shape: BaseGeometry) -> None:
         self.shape = shape
-        self._asked = shapely.from_wkb(shapely.to_wkb(shape))  # a copy: nobody else can ask this one
+        # a copy that nobody else can query
+        self._asked = shapely.from_wkb(shapely.to_wkb(shape))
         self._lock = threading.Lock()
         shapely.prepare(self._asked)
 
     def intersects(self, others: Any) -> Any:
-        """As shapely.intersects: of one a bool, of many an array of them."""
+        """Query as shapely.intersects: a bool for one geometry, an array for many."""
         with self._lock:
             return shapely.intersects(self._asked, others)
 
     def intersects_xy(self, x: float, y: float) -> bool:
-        """As shapely.intersects_xy, of one point."""
+        """Query as shapely.intersects_xy, for one point."""
         with self._lock:
             return bool(shapely.intersects_xy(self._asked, x, y))

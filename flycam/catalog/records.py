@@ -1,4 +1,4 @@
-"""What the catalogue holds, as frozen values. No database is seen from here.
+"""Records of the catalogue, as frozen values; independent of the database.
 
 Polygons travel as WKB bytes in WGS 84 longitude, latitude degrees. Times are UTC nanoseconds.
 """
@@ -25,7 +25,7 @@ BoundsLonLat = tuple[float, float, float, float]
 
 
 class FrameStatus(StrEnum):
-    """What became of a frame."""
+    """Status of a frame."""
 
     USED = "used"
     REJECTED = "rejected"
@@ -33,9 +33,11 @@ class FrameStatus(StrEnum):
 
 
 class Role(StrEnum):
-    """What somebody may do; each role includes those before it. A box may hand on what it knows (`flycam
-    sync`) and nothing else, nor does another role but the administrator's; a guest has a link and no account:
-    the map and its tiles, nothing else."""
+    """Role of an account; each includes those before it.
+
+    A node's account may synchronise (`flycam sync`) and nothing else, and no other role but the
+    administrator's may; a guest has a link and no account: the map and its tiles, nothing else.
+    """
 
     BOX = "box"
     GUEST = "guest"
@@ -46,18 +48,18 @@ class Role(StrEnum):
 
 
 ACCOUNT_ROLES = tuple(role for role in Role if role is not Role.GUEST)
-"""What an account can be."""
+"""Roles that an account can have."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameRecord:
-    """One frame and what was done with it: enough to make its patch again, byte for byte.
+    """One frame with what is needed to make its orthopatch again, byte for byte.
 
-    reason, message  why it was rejected or withdrawn (stable key, sentence); empty if used
-    exterior         the pose its pixels were rectified with; None if rejected
-    dem_id           the terrain they were rectified on
+    reason, message  of a rejection or withdrawal (stable key, sentence); empty if used
+    exterior         pose with which its pixels were orthorectified; None if rejected
+    dem_id           terrain on which they were orthorectified
     footprint_wkb    polygon of the imaged ground, None if unknown
-    tiles            base-zoom tiles its patch touches; None if it has no patch
+    tiles            base-zoom tiles its orthopatch touches; None if it has no orthopatch
     """
 
     header: FrameHeader
@@ -81,8 +83,8 @@ class MosaicInfo:
     """One revision of the mosaic of one flight and layer.
 
     revision   0 is the live one; `finish` writes 1, 2, … beside it
-    base_zoom  the only zoom at which patches are merged; fixed when the mosaic opens
-    min_zoom   the coarsest parent that is kept
+    base_zoom  the only zoom at which orthopatches are merged; fixed when the mosaic opens
+    min_zoom   the coarsest overview that is kept
     published  whether this is the revision that screens show; at most one per mosaic
     """
 
@@ -97,7 +99,7 @@ class MosaicInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Withdrawal:
-    """A frame taken out of every mosaic. A grow-only set: nothing is ever taken off it.
+    """A frame withdrawn from every mosaic. A grow-only set: nothing is ever removed.
 
     flight_id is "" when only the frame is known (a withdrawal may arrive before its frame).
     """
@@ -111,15 +113,18 @@ class Withdrawal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placement:
-    """How one frame was laid on the ground at one time. A grow-only set for each frame: none is ever taken
-    off it, and the greatest in its order (`placement_rows.rank`) is in force.
+    """One frame's placement on the ground at one time.
+
+    A grow-only set for each frame: none is ever removed, and the greatest (`placement_rows.rank_placement`)
+    is in force.
 
     version        the exterior orientation's version; each later placement has a higher one
-    exterior       None: the frame was set aside, for it cannot be laid on the ground known by then
+    exterior       None: the frame was set aside because it cannot be orthorectified on the terrain known by
+                   then
     interior       camera as used; footprint_wkb, gsd_m and tiles as in FrameRecord
-    layer          the mosaic that it lies in: photos can be moved to another
-    reason         why it was laid so, a sentence; "" for the first
-    authority      who had it laid so; placed_ns 0 and authority "" for the first
+    layer          the mosaic that it is in: photos can be moved to another
+    reason         why it was placed so, a sentence; "" for the first
+    authority      who had it placed so; placed_ns 0 and authority "" for the first
     """
 
     frame_id: str
@@ -141,13 +146,13 @@ class Placement:
 class DemRecord:
     """A registered terrain file.
 
-    path              where the file lies on this machine
-    key               its key in the evidence store, None if it is used in place
+    path              of the file on this machine
+    key               its key in the object store, None if it is used in place
     crs               of the file
     post_spacing_m    (east, north) distance of posts on the ground
-    unit_m            metres per unit of the file's heights (0.3048 where they are feet)
-    sigma_m           (vertical, horizontal) 1-sigma that the operator states of it; horizontal None: not
-                      stated; None: nothing is
+    unit_m            metres per unit of the file's heights (0.3048 if they are feet)
+    sigma_m           (vertical, horizontal) 1-sigma that the operator states; horizontal None: not stated;
+                      None: neither is
     """
 
     dem_id: str
@@ -166,7 +171,7 @@ class DemRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommuneRecord:
-    """One commune (xã, phường) as its boundary stood from a date on.
+    """One commune (xã, phường) with its boundary from a date on.
 
     name         NFC, as officials write it
     search_name  without accents, lower case; set by the catalogue, which searches by it
@@ -186,17 +191,17 @@ class CommuneRecord:
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether a drill brought it: there is no such commune."""
+        """True if it belongs to an exercise: there is no such commune."""
         return self.code in EXERCISE_COMMUNE_CODES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Coverage:
-    """How much of a commune a flight imaged.
+    """Coverage of a commune by a flight.
 
     covered_pct        of the commune's area, 0-100
     first_ns, last_ns  capture times of the frames over this commune
-    clip_key           store key of the commune-clipped COG, None while nobody has asked for it
+    clip_key           store key of the commune's clip (COG), None until one is requested
     """
 
     flight_id: str
@@ -211,11 +216,12 @@ class Coverage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """Someone who may use this house; token_hash is of the token that it came with, else seals its sessions.
+    """An account of this node.
 
-    communes    codes of those that the account is for; none: for all the house holds
+    token_hash  of the token that it came with; without one it seals the account's sessions
+    communes    codes of those that the account is for; none: for all of the node's
     event_id    of a guest: the only event that is shown; "": all
-    scope, token_id, until_ns  of the token that it came with; "": with none; None: it never expires
+    scope, token_id, until_ns  of the token of its sign-in; "": without one; None: it never expires
     """
 
     name: str
@@ -231,7 +237,7 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditEntry:
-    """Who did what to which subject, before it is a line of the log."""
+    """An action on a subject and its actor, not yet a line of the log."""
 
     who: str
     what: str
@@ -242,7 +248,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditRecord:
-    """Who did what to which subject. Each line's digest covers the line before it.
+    """A line of the audit log. Its digest covers the line before it.
 
     digest  hex SHA-256 over the previous digest and this line
     """
@@ -257,10 +263,10 @@ class AuditRecord:
 
 
 class RevisionState(StrEnum):
-    """What may be done with a finished revision's tiles.
+    """State of a finished revision's tiles.
 
     BUILDING   being written; never shown
-    PUBLISHED  complete: it is or was on show, and may be shown again
+    PUBLISHED  complete: it is or was shown, and may be shown again
     RETIRED    never shown again: it holds a withdrawn frame, or was given up half-written
     """
 
@@ -271,15 +277,15 @@ class RevisionState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RevisionRecord:
-    """One finished revision of a mosaic: what it was made from, and how good it is.
+    """One finished revision of a mosaic: its inputs, and its quality.
 
     made_ns      when it was published; when it was opened while it is being written
     inputs_hash  of frames, poses, terrain, options and the recipe's version: the same hash, the same revision
-    options      what was asked for, as JSON values
+    options      as requested, as JSON values
     stats        accuracy, counts and versions, as JSON values; no NaN (None where something is not known)
     reports      store keys of the quality reports by language and kind ("vi.html")
-    dem_id       recorded terrain its pixels lie on: the flight's own surface where there is one
-    support_key  store key of the raster that says where that surface is the flight's own; None without
+    dem_id       recorded terrain of its pixels: the flight's own DSM if there is one
+    support_key  store key of the raster that says where that DSM is the flight's own; None without
     why          why it was retired; "" otherwise
     """
 
@@ -300,10 +306,10 @@ class RevisionRecord:
 class RevisionFrame:
     """One frame as a finished revision used it.
 
-    exterior, interior  adjusted (the priors where nothing better was found)
-    state               "tied", "weak", "carried", or "prior" where the adjustment was not accepted
+    exterior, interior  adjusted (the priors if nothing better was found)
+    state               "tied", "weak", "carried", or "prior" if the adjustment was not accepted
     ties, rms_px        observations used and the RMS of their residuals (one coordinate, NaN without)
-    cells_pct           share of an 8×8 grid over the picture that holds a tie, 0-100
+    cells_pct           share of an 8×8 grid over the image that holds a tie point, 0-100
     """
 
     frame_id: str
@@ -317,15 +323,15 @@ class RevisionFrame:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerRecord:
-    """A specialist layer as it was read last.
+    """A specialist layer as last read.
 
-    owner         who answers for it; empty: not said
+    owner         who answers for it; empty: not stated
     source        the file's path or the address that it is refreshed from
-    sha256        of the bytes it was read from, which are kept as evidence
-    valid_ns      when it stood so, or its newest feature did; None: nobody said
-    added_ns      when it came first; `refreshed_ns`: when it was read last
+    sha256        of the bytes it was read from, which are kept as an original
+    valid_ns      date of its content, or of its newest feature; None: not stated
+    added_ns      when it came first; `refreshed_ns`: when it was last read
     features      how many it has, `troubles` of them with a status that is trouble
-    has_status    whether it says of anything how it stands
+    has_status    whether any feature has a status
     """
 
     layer_id: str
@@ -345,8 +351,10 @@ class LayerRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerFeatureRecord:
-    """One thing of a specialist layer. Empty text: its own file does not say, the layer may; `valid_ns` None:
-    nobody says when it stood so."""
+    """One feature of a specialist layer.
+
+    Empty text: its own file does not say, the layer may; `valid_ns` None: its date is not stated.
+    """
 
     number: int
     name: str
@@ -360,12 +368,12 @@ class LayerFeatureRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MarkVersion:
-    """One line of a field mark's history; the last is how the mark stands.
+    """One version of a field mark; the last one is current.
 
-    version       1, 2, … : who changes a mark says which line was seen
-    event_id      the storm or drill it belongs to: a drill's marks never stand beside real ones
-    photo_sha256  of the photo as kept (re-encoded), in the store's evidence
-    author        whoever wrote this line, at `at_ns`
+    version       1, 2, … : an edit names the version that it was based on
+    event_id      the event it belongs to: an exercise's marks never appear beside real ones
+    photo_sha256  of the photo as kept (re-encoded), in the object store
+    author        of this version, at `at_ns`
     wkb           a point, or the outline of a sector
     """
 

@@ -1,8 +1,9 @@
-"""Which ground redaction masks withhold, as their photos lie now.
+"""Ground that redactions withhold, by the current placements of their photos.
 
-A photo may lie in several ways at once: as the live map has it, and as each finished revision adjusted it.
-The ground of a mask is made where terrain and pixels are at hand (`pipeline.orthorectification.redaction`);
-as long as it is not known for a way, all that the photo shows is withheld.
+A photo may have several placements at once: that of the live mosaic, and that of each finished revision. The
+ground of a redaction is computed where terrain and pixels are at hand
+(`pipeline.orthorectification.redaction`); as long as it is not known for a placement, the photo's whole
+footprint is withheld.
 """
 
 from __future__ import annotations
@@ -23,16 +24,17 @@ from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 
 REDACTION_MARGIN_M = 60.0
-"""So far around the ground that a mask shows all is withheld, on every map and photo.
+"""Everything this near the ground of a redaction is withheld, on every map and photo.
 
-For what is not known of places: twice 15 m (1-sigma) for the photo that the mask was drawn on (one that is
-worse known is withheld whole, `geometry.monoplotting.MAX_ERROR_M`), and twice 15 m for the map or the photo
-that shows the same ground. Decision 0028 has the errors of real flights."""
+For the errors of places: twice 15 m (1-sigma) for the photo that the redaction was drawn on (one with a
+larger error is withheld whole, `geometry.monoplotting.MAX_ERROR_M`), and twice 15 m for the map or the photo
+that shows the same ground. Decision 0028 has the errors of real flights.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroundProjection:
-    """One way in which a photo lies on the ground, named by pose, camera and terrain."""
+    """One placement of a photo on the ground, named by pose, camera and terrain."""
 
     name: str
     interior: InteriorOrientation
@@ -42,10 +44,10 @@ class GroundProjection:
 
 @dataclass(frozen=True, slots=True)
 class RedactedGround:
-    """What masks withhold.
+    """Polygons and ground that redactions withhold.
 
-    photos   the polygons (WKB, as `RedactionLine.wkb`) of each photo that has any, by its frame's id
-    grounds  (frame id, polygon WKB in lon/lat): ground that the masks of a photo show
+    photos   the polygons (WKB, as `RedactionRecord.wkb`) of each photo that has any, by its frame's id
+    grounds  (frame id, polygon WKB in lon/lat): ground that the redactions of a photo cover
     """
 
     photos: dict[str, tuple[bytes, ...]]
@@ -56,8 +58,10 @@ NOTHING_REDACTED = RedactedGround({}, ())
 
 
 class RedactedGroundCache:
-    """The masks that hold, worked out once for all who ask, and again when something that they follow from
-    has changed: one read tells. Safe to use from several threads."""
+    """Cache of the active redactions, shared by all accounts. Thread-safe.
+
+    They are computed again when anything that they follow from has changed, which one read tells.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -66,17 +70,21 @@ class RedactedGroundCache:
         self._masks = NOTHING_REDACTED
 
     def get_current(self) -> RedactedGround:
-        """As things stand: the same object as long as nothing changed. Raises CatalogUnavailable."""
+        """Return the current redactions, the same object as long as nothing changed.
+
+        Raises CatalogUnavailable.
+        """
         with self._lock:
             stamp = self._catalog.redactions.stamp()
             if stamp != self._stamp:
                 self._masks = load_redacted_ground(self._catalog)
-                self._stamp = stamp  # taken before: what changed meanwhile is another one
+                # taken before the load: a change during it yields another stamp
+                self._stamp = stamp
             return self._masks
 
 
 def load_redacted_ground(catalog: Catalog) -> RedactedGround:
-    """All masks that hold, as things stand. However many they are, it takes six reads."""
+    """Load all active redactions, in six reads however many there are."""
     held = select_active_redactions(catalog.redactions.lines())
     if not held:
         return NOTHING_REDACTED
@@ -91,9 +99,10 @@ def load_redacted_ground(catalog: Catalog) -> RedactedGround:
     grounds: list[tuple[str, bytes]] = []
     for line in held:
         ground = known.get(line.line_id, {})
-        # as the photo lies, and as it lay before: tiles of that may be on show until they are folded anew
+        # ground of former placements too: tiles made with them may be shown until they are rebuilt
         grounds += [(line.frame_id, wkb) for wkb in ground.values()]
-        frame = frames.get(line.frame_id)  # None: its photo has not come yet, nor a tile of it
+        # None: neither its photo nor a tile of it has come yet
+        frame = frames.get(line.frame_id)
         if (
             frame is not None
             and frame.footprint_wkb is not None
@@ -104,15 +113,20 @@ def load_redacted_ground(catalog: Catalog) -> RedactedGround:
 
 
 def compute_redaction_fingerprints(masks: RedactedGround) -> frozenset[str]:
-    """A word for each mask: where there is a new one, something is covered that was not. However photos lie
-    anew, it is the same."""
+    """Return a fingerprint of each redaction.
+
+    A new one means that something is covered that was not. It does not change when photos are reprocessed.
+    """
     return _words(masks, masks.photos)
 
 
 def compute_nearby_redaction_fingerprints(
     masks: RedactedGround, boxes: Iterable[BoundsLonLat]
 ) -> frozenset[str]:
-    """Of those the ones of photos whose masked ground touches one of these boxes (lon/lat)."""
+    """Return the fingerprints of photos whose redacted ground touches a box.
+
+    boxes  lon/lat
+    """
     asked = shapely.union_all([shapely.box(*one) for one in boxes])
     return _words(
         masks, {frame for frame, wkb in masks.grounds if shapely.intersects(asked, repair_geometry(wkb))}
@@ -125,7 +139,7 @@ def _words(masks: RedactedGround, frame_ids: Iterable[str]) -> frozenset[str]:
 
 
 def iterate_ground_projections(catalog: Catalog, frame: FrameRecord) -> Iterator[GroundProjection]:
-    """Every way in which a photo lies on something that may be shown."""
+    """Yield every placement of a photo on a mosaic that may be shown."""
     if frame.exterior is not None:
         yield GroundProjection(
             name=_name_of_live(frame),
@@ -149,7 +163,7 @@ def iterate_ground_projections(catalog: Catalog, frame: FrameRecord) -> Iterator
 
 
 def _list_projection_names(catalog: Catalog, frames: list[FrameRecord]) -> dict[str, set[str]]:
-    """Names of all that `iterate_ground_projections` gives of each frame, by its id."""
+    """Return the names that `iterate_ground_projections` yields, by frame id."""
     names = {one.frame_id: set() if one.exterior is None else {_name_of_live(one)} for one in frames}
     flights = {one.frame_id: one.flight_id for one in frames}
     mosaics: dict[str, MosaicInfo] = {one.mosaic_id: one for one in catalog.tiles.mosaics()}
@@ -174,7 +188,7 @@ def _name_of_finished(record: RevisionRecord) -> str:
 
 
 def _all_it_may_show(frame: FrameRecord) -> Iterator[tuple[str, bytes]]:
-    """A photo's footprint with the margin around; nothing where it has none."""
+    """Yield a photo's footprint with the margin; nothing without a footprint."""
     if frame.footprint_wkb is not None:
         yield (
             frame.frame_id,

@@ -1,6 +1,6 @@
-"""Redaction masks: every line is kept, nothing is overwritten; and the ground that they show, made of them.
+"""Redactions: every record is kept, nothing is overwritten; and the ground that they cover.
 
-A mask holds until a line takes it back, in whatever order the lines come and from whichever box.
+A redaction is active until a record revokes it, in whatever order the records come and from whichever node.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _grounds = sharing_tables.redaction_grounds
 
 
 class Redactions:
-    """Lines by mask and photo. What is written is on disk when the call returns."""
+    """Records by redaction and photo. A write is on disk on return."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -35,10 +35,9 @@ class Redactions:
     def append(
         self, lines: Sequence[RedactionRecord], audit_entries: Mapping[str, AuditEntry] | None = None
     ) -> list[RedactionRecord]:
-        """Add lines; those of them that were not here.
+        """Add records; return those that were new.
 
-        audit_entries  by `line_id` what the audit log tells of each that was not: both are written, or
-                       neither
+        audit_entries  by `line_id` the audit entry of each that is new: both are written, or neither
         """
         if not lines:
             return []
@@ -53,10 +52,10 @@ class Redactions:
         return [one for name, one in named.items() if name not in here]
 
     def learn(self, lines: Iterable[RedactionRecord]) -> list[RedactionRecord]:
-        """Add lines that another box told; those of them that were not here.
+        """Add records from another node; return those that were new.
 
-        What it says of a mask that it took back is kept as asking for that: a token that was stolen, or a
-        stick, uncovers nothing. What is known to be taken back by that very line stays so.
+        A revocation from there is kept as a request only: a stolen token or stick uncovers nothing. What is
+        known to be revoked by that very record stays so.
         """
         told = list(lines)
         here = {one.line_id for mask_id in {one.mask_id for one in told} for one in self._of_mask(mask_id)}
@@ -68,7 +67,7 @@ class Redactions:
         return self.append([*(one for one in told if one.step is not RedactionStep.REVOKED), *asked])
 
     def history(self, mask_id: str) -> list[RedactionRecord]:
-        """All lines of a mask, the first first. Raises NotFound."""
+        """Return all records of a redaction, oldest first. Raises NotFound."""
         found = self._of_mask(mask_id)
         if not found:
             raise NotFound(
@@ -80,26 +79,29 @@ class Redactions:
         return self._fetch(select(_lines).where(_lines.c.mask_id == mask_id))
 
     def lines(self) -> list[RedactionRecord]:
-        """Every line, the first first."""
+        """Return every record, oldest first."""
         return self._fetch(select(_lines))
 
     def count(self) -> int:
-        """How many lines of masks there are; none ever goes."""
+        """Count the records; none is ever removed."""
         with self._database.read() as connection:
             return connection.execute(select(func.count()).select_from(_lines)).scalar_one()
 
     def list_for_photo(self, frame_id: str) -> list[RedactionRecord]:
-        """Every line of a photo's masks, the first first."""
+        """Return every record of a photo's redactions, oldest first."""
         return self._fetch(select(_lines).where(_lines.c.frame_id == frame_id))
 
     def list_for_flight(self, flight_id: str) -> list[RedactionRecord]:
-        """Every line of masks on photos of a flight, the first first."""
+        """Return every record of redactions on a flight's photos, oldest first."""
         photos = select(tables.frames.c.frame_id).where(tables.frames.c.flight_id == flight_id)
         return self._fetch(select(_lines).where(_lines.c.frame_id.in_(photos)))
 
     def stamp(self) -> tuple[int, ...]:
-        """Another one whenever what masks withhold may be another: lines, their ground, how their photos
-        lie, which revisions are shown. One read; what it counts only grows, or is a state that ends."""
+        """Return a value that changes whenever what redactions withhold may change.
+
+        It covers the records, their ground, the placements of their photos, and the revisions shown. One
+        read; what it counts only grows, or is a state that ends.
+        """
         frames, revisions = tables.frames, tables.revisions
         masked = select(_lines.c.frame_id)
         photos = select(func.count()).select_from(frames).where(frames.c.frame_id.in_(masked))
@@ -117,15 +119,17 @@ class Redactions:
             return tuple(int(one) for one in row)
 
     def put_footprints(self, grounds: Iterable[RedactionFootprint]) -> None:
-        """Write the ground of masks, in place of what was there."""
+        """Write the ground of redactions, in place of what was there."""
         rows = [to_redaction_footprint_row(one) for one in grounds]
         if rows:
             with self._database.write() as connection:
                 connection.execute(self._database.upsert(_grounds), rows)
 
     def learn_footprints(self, grounds: Iterable[RedactionFootprint]) -> None:
-        """Enter ground that another box worked out, where none is known: what it says uncovers nothing here.
-        Ground that is empty is not believed, but worked out here."""
+        """Add ground that another node computed where none is known.
+
+        So nothing from there uncovers anything here. Empty ground is not trusted, but computed here.
+        """
         told = [one for one in grounds if not shapely.from_wkb(one.wkb).is_empty]
         if told:
             names = ["line_id", "lay"]
@@ -134,7 +138,7 @@ class Redactions:
                 connection.execute(insert, [to_redaction_footprint_row(one) for one in told])
 
     def list_footprints(self, line_ids: Iterable[str]) -> list[RedactionFootprint]:
-        """The ground of these masks, in every way that is known."""
+        """Return the ground of these redactions, by every known placement."""
         query = select(_grounds).where(_grounds.c.line_id.in_(list(line_ids)))
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(_grounds.c.line_id, _grounds.c.lay))
@@ -147,8 +151,10 @@ class Redactions:
 
 
 def select_active_redactions(lines: Iterable[RedactionRecord]) -> list[RedactionRecord]:
-    """Of all lines of some masks those that made one which nobody took back. A mask is known by its id and
-    its photo: a line that names another photo takes nothing back."""
+    """Return the records of redactions that nobody revoked.
+
+    A redaction is identified by its id and its photo: a record that names another photo revokes nothing.
+    """
     every = list(lines)
     back = {(one.mask_id, one.frame_id) for one in every if one.step is RedactionStep.REVOKED}
     made = (one for one in every if one.step is RedactionStep.MADE)
@@ -156,7 +162,7 @@ def select_active_redactions(lines: Iterable[RedactionRecord]) -> list[Redaction
 
 
 def select_revocation_requests(lines: Iterable[RedactionRecord]) -> list[RedactionRecord]:
-    """Of all lines of some masks those by which other boxes ask that one which holds be taken back."""
+    """Return the records by which other nodes ask to revoke active redactions."""
     every = list(lines)
     held = {(one.mask_id, one.frame_id) for one in select_active_redactions(every)}
     asked = (one for one in every if one.step is RedactionStep.REVOCATION_REQUESTED)
@@ -164,7 +170,7 @@ def select_revocation_requests(lines: Iterable[RedactionRecord]) -> list[Redacti
 
 
 def to_redaction_row(line: RedactionRecord) -> dict[str, Any]:
-    """A row of the lines."""
+    """Convert a redaction record to a row."""
     return {
         "line_id": line.line_id,
         "mask_id": line.mask_id,
@@ -178,7 +184,10 @@ def to_redaction_row(line: RedactionRecord) -> dict[str, Any]:
 
 
 def parse_redaction_row(row: Row[Any]) -> RedactionRecord:
-    """Inverse of `to_redaction_row`. Raises ValueError for a step or a reason that there is not."""
+    """Convert a row to a record; inverse of `to_redaction_row`.
+
+    Raises ValueError for an unknown step or reason.
+    """
     return RedactionRecord(
         mask_id=row.mask_id,
         step=RedactionStep(row.step),
@@ -191,10 +200,10 @@ def parse_redaction_row(row: Row[Any]) -> RedactionRecord:
 
 
 def to_redaction_footprint_row(ground: RedactionFootprint) -> dict[str, Any]:
-    """A row of the grounds."""
+    """Convert the ground of a redaction to a row."""
     return {"line_id": ground.line_id, "lay": ground.lay, "wkb": ground.wkb}
 
 
 def parse_redaction_footprint_row(row: Row[Any]) -> RedactionFootprint:
-    """Inverse of `to_redaction_footprint_row`."""
+    """Convert a row to ground; inverse of `to_redaction_footprint_row`."""
     return RedactionFootprint(line_id=row.line_id, lay=row.lay, wkb=row.wkb)

@@ -1,5 +1,7 @@
-"""Restricted areas, and the classification of flights and layers; each change with the line of the audit log
-that tells of it (None: it is told elsewhere)."""
+"""Restricted areas, and the classification of flights and layers.
+
+Each change is written with its audit entry (None: it is logged elsewhere).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from flycam.messages import _
 
 
 class Restrictions:
-    """Areas by id or name; levels by the id of a flight or a layer."""
+    """Areas by id or name; classifications by the id of a flight or a layer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -46,7 +48,7 @@ class Restrictions:
     def remove(
         self, ref: str, make_audit_entry: Callable[[RestrictedArea], AuditEntry] | None = None
     ) -> RestrictedArea:
-        """Forget the area of this id or name. Raises NotFound."""
+        """Remove the area of this id or name. Raises NotFound."""
         c = tables.restricted_areas.c
         with self._database.write(alone_in=audit_log) as connection:
             query = select(tables.restricted_areas).where(or_(c.area_id == ref, c.name == ref))
@@ -63,7 +65,7 @@ class Restrictions:
         return area
 
     def areas(self) -> list[RestrictedArea]:
-        """Every area, by name."""
+        """Return every area, by name."""
         query = select(tables.restricted_areas).order_by(tables.restricted_areas.c.name)
         with self._database.read() as connection:
             return [_area(row) for row in connection.execute(query)]
@@ -71,21 +73,21 @@ class Restrictions:
     def classify(
         self, subject: str, level: Classification, at_ns: int, audit_entry: AuditEntry | None = None
     ) -> None:
-        """Say how widely a flight or a layer (its id) may be shown."""
+        """Set the classification of a flight or a layer (its id)."""
         row = {"subject": subject, "level": level.value, "at_ns": at_ns}
         with self._database.write(alone_in=audit_log) as connection:
             connection.execute(self._database.upsert(tables.classifications), row)
             write_entries(connection, [audit_entry] if audit_entry else [], self._database.audit_key)
 
     def levels(self) -> Mapping[str, Classification]:
-        """The level of every subject of which one was said; of all others it is OPEN."""
+        """Return the classification of every classified subject; others are OPEN."""
         c = tables.classifications.c
         with self._database.read() as connection:
             rows = connection.execute(select(c.subject, c.level))
             return {row.subject: Classification(row.level) for row in rows}
 
     def level(self, subject: str) -> Classification:
-        """The level of one flight or layer."""
+        """Return the classification of one flight or layer."""
         c = tables.classifications.c
         with self._database.read() as connection:
             row = connection.execute(select(c.level).where(c.subject == subject)).first()

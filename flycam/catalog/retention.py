@@ -1,7 +1,7 @@
-"""Retention: terms, holds, and originals let go. Lines are kept, none is overwritten.
+"""Retention: terms, holds, and purged originals. Records are kept, none is overwritten.
 
-A hold is in force until a line releases it, an original is let go until a line lifts that, in whatever order
-the lines come and from whichever box.
+A hold is in force until a record releases it, an original is purged until a record lifts that, in whatever
+order the records come and from whichever node.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ _ROWS_AT_ONCE = 2000
 
 
 class Retention:
-    """Terms by subject and kind, holds by subject, letting go by the original's SHA-256. What is written is
-    on disk when the call returns, together with the lines of the audit log that tell of it."""
+    """Terms by subject and kind, holds by subject, purges by the original's SHA-256.
+
+    A write is on disk on return, together with its audit entries.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -47,7 +49,7 @@ class Retention:
             write_entries(connection, [entry], self._database.audit_key)
 
     def remove_term(self, subject: str, kind: RetainedKind, entry: AuditEntry) -> None:
-        """Forget a term: what the house says holds again, or nothing."""
+        """Remove a term: the node's default applies again, or none."""
         c = mine.retention_terms.c
         with self._database.write(alone_in=tables.audit_log) as connection:
             gone = delete(mine.retention_terms).where(c.subject == subject, c.kind == kind.value)
@@ -55,7 +57,7 @@ class Retention:
             write_entries(connection, [entry], self._database.audit_key)
 
     def terms(self) -> list[RetentionTerm]:
-        """Every term, the house's first."""
+        """Return every term, the node's default first."""
         c = mine.retention_terms.c
         with self._database.read() as connection:
             rows = connection.execute(select(mine.retention_terms).order_by(c.subject, c.kind))
@@ -64,7 +66,10 @@ class Retention:
     # -- holds ----------------------------------------------------------------------------------
 
     def add_holds(self, lines: Sequence[HoldRecord], entries: Sequence[AuditEntry] = ()) -> list[HoldRecord]:
-        """Add lines; those of them that were not here. `entries` are written only if one is new."""
+        """Add records; return those that were new.
+
+        `entries` are written only if one is new.
+        """
         rows = {(one.line_id, one.subject): to_hold_row(one) for one in lines}
         if not rows:
             return []
@@ -81,7 +86,7 @@ class Retention:
         return new
 
     def holds(self, subjects: Iterable[str] | None = None) -> list[HoldRecord]:
-        """Every line, or those of these flights and events, the first first."""
+        """Return every record, or those of these flights and events, oldest first."""
         c = mine.retention_holds.c
         query = select(mine.retention_holds).order_by(c.at_ns, c.line_id, c.subject)
         if subjects is not None:
@@ -90,21 +95,20 @@ class Retention:
             return [parse_hold_row(row) for row in connection.execute(query)]
 
     def held_flights(self) -> frozenset[str]:
-        """Flights of which nothing is to be let go, for they or their events are held."""
+        """Return the flights of which nothing is purged: they or their events are held."""
         subjects = [one.subject for one in select_active_holds(self.holds())]
         of_events = select(tables.flights.c.flight_id).where(tables.flights.c.event_id.in_(subjects))
         with self._database.read() as connection:
             return frozenset((*subjects, *connection.execute(of_events).scalars()))
 
-    # -- letting go -----------------------------------------------------------------------------
+    # -- purges ---------------------------------------------------------------------------------
 
     def record_purges(
         self, lines: Sequence[PurgeRecord], subjects: Iterable[str], entries: Sequence[AuditEntry]
     ) -> None:
-        """Record that originals are to be let go, all or none, with the audit log's lines.
+        """Record that originals are to be purged, all or none, with audit entries.
 
-        subjects  flights and events that they belong to. Raises DueListChanged where one of them is held by
-                  now
+        subjects  flights and events that they belong to. Raises DueListChanged if one of them is held by now
         """
         c = mine.retention_holds.c
         of_them = select(mine.retention_holds).where(c.subject.in_(list(subjects)))
@@ -115,8 +119,10 @@ class Retention:
             write_entries(connection, entries, self._database.audit_key)
 
     def learn(self, lines: Sequence[PurgeRecord], entries: Sequence[AuditEntry] = ()) -> list[PurgeRecord]:
-        """Add lines of letting go or lifting; those that were not here. `entries` are written only if one is
-        new."""
+        """Add purges or liftings from another node; return those that were new.
+
+        `entries` are written only if one is new.
+        """
         if not lines:
             return []
         with self._database.write(alone_in=tables.audit_log) as connection:
@@ -126,24 +132,30 @@ class Retention:
         return new
 
     def lines(self) -> list[PurgeRecord]:
-        """Every line of letting go, the first first."""
+        """Return every purge record, oldest first."""
         return self._fetch(select(mine.purges))
 
     def list_for_originals(self, hashes: Iterable[str]) -> list[PurgeRecord]:
-        """Lines of the originals of these SHA-256, the first first of every thousand or so."""
+        """Return purge records of the originals of these SHA-256.
+
+        Oldest first within each batch of about a thousand hashes.
+        """
         asked = sorted(set(hashes))
         chunks = (asked[start : start + _ROWS_AT_ONCE] for start in range(0, len(asked), _ROWS_AT_ONCE))
         every = select(mine.purges)
         return [one for some in chunks for one in self._fetch(every.where(mine.purges.c.sha256.in_(some)))]
 
     def list_for_flight(self, flight_id: str) -> list[PurgeRecord]:
-        """Lines of a flight's originals, the first first."""
+        """Return purge records of a flight's originals, oldest first."""
         return self._fetch(select(mine.purges).where(mine.purges.c.flight_id == flight_id))
 
-    # -- what there is to be kept ---------------------------------------------------------------
+    # -- originals ------------------------------------------------------------------------------
 
     def photos(self) -> Iterator[tuple[str, str, str]]:
-        """(flight_id, SHA-256, name) of the original of every frame on record, whatever became of it."""
+        """Yield (flight_id, SHA-256, name) of every recorded frame's original.
+
+        Whatever the frame's status.
+        """
         query = select(tables.frames.c.flight_id, tables.frames.c.provenance)
         with self._database.read() as connection:
             for row in connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(query):
@@ -152,20 +164,20 @@ class Retention:
                     yield row.flight_id, said["source_sha256"], said["source_name"]
 
     def has_original(self, sha256: str) -> bool:
-        """Whether a frame on record is of this original (hex)."""
+        """Check whether a recorded frame is of this original (hex)."""
         c = tables.frames.c
         query = select(c.frame_id).where(c.provenance.contains(sha256, autoescape=True)).limit(1)
         with self._database.read() as connection:
             return connection.execute(query).first() is not None
 
     def note_uploaded(self, file: UploadedFile) -> None:
-        """Note what an upload brought; the first time counts."""
+        """Record a file that an upload brought; the first time counts."""
         insert = self._database.insert(mine.upload_files).on_conflict_do_nothing(index_elements=["sha256"])
         with self._database.write() as connection:
             connection.execute(insert, _values(mine.upload_files, file))
 
     def list_uploaded(self) -> list[UploadedFile]:
-        """All that uploads brought, the first first."""
+        """Return all files that uploads brought, oldest first."""
         c = mine.upload_files.c
         with self._database.read() as connection:
             rows = connection.execute(select(mine.upload_files).order_by(c.came_ns, c.sha256))
@@ -193,12 +205,15 @@ class Retention:
 
 
 def to_hold_row(line: HoldRecord) -> dict[str, Any]:
-    """A row of the holds."""
+    """Convert a hold record to a row."""
     return {**_values(mine.retention_holds, line), "step": line.step.value}
 
 
 def parse_hold_row(row: Row[Any]) -> HoldRecord:
-    """Inverse of `to_hold_row`. Raises ValueError for a step that there is not."""
+    """Convert a row to a hold record; inverse of `to_hold_row`.
+
+    Raises ValueError for an unknown step.
+    """
     return HoldRecord(
         hold_id=row.hold_id,
         step=HoldStep(row.step),
@@ -210,12 +225,15 @@ def parse_hold_row(row: Row[Any]) -> HoldRecord:
 
 
 def to_purge_row(line: PurgeRecord) -> dict[str, Any]:
-    """A row of what was let go."""
+    """Convert a purge record to a row."""
     return {**_values(mine.purges, line), "step": line.step.value, "kind": line.kind.value}
 
 
 def parse_purge_row(row: Row[Any]) -> PurgeRecord:
-    """Inverse of `to_purge_row`. Raises ValueError for a step or a kind that there is not."""
+    """Convert a row to a purge record; inverse of `to_purge_row`.
+
+    Raises ValueError for an unknown step or kind.
+    """
     return PurgeRecord(
         act_id=row.act_id,
         step=PurgeStep(row.step),

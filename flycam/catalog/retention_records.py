@@ -1,7 +1,7 @@
-"""Retention as frozen values. The rules of `records` hold here too.
+"""Records of retention, as frozen values. The rules of `records` hold here too.
 
-Lines of holds and of letting go are grow-only sets: whichever box tells of them, in whatever order, the same
-originals are held and let go.
+Records of holds and purges are grow-only sets: from whichever node they come, in whatever order, the same
+originals are held and purged.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from flycam.messages import Bilingual, _
 from flycam.store import keys
 
 DEFAULT_SUBJECT = ""
-"""The subject of a term that holds where an event has none of its own."""
+"""Subject of a term that applies to events without one of their own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetentionTerm:
-    """How long originals of a kind are kept.
+    """Term for which originals of a kind are kept.
 
-    subject  an event's id, or HOUSE
-    days     after the end of the flight (of a mark's photo: after its line; of an upload's file: after it
+    subject  an event's id, or DEFAULT_SUBJECT
+    days     after the end of the flight (of a mark's photo: after its version; of an upload's file: after it
              came); None: for ever
     """
 
@@ -38,7 +38,10 @@ class RetentionTerm:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HoldRecord:
-    """One line of a hold's history. subject: the id of the flight or event of which nothing may be let go."""
+    """One record of a hold's history.
+
+    subject  id of the flight or event of which nothing may be purged
+    """
 
     hold_id: str
     step: HoldStep
@@ -49,20 +52,23 @@ class HoldRecord:
 
     @property
     def line_id(self) -> str:
-        """24 hex digits from what it says, but for the subject: a flight has its own id on each box."""
+        """24 hex digits from its content, but for the subject.
+
+        A flight's id differs by node.
+        """
         return _id(self.hold_id, self.step, self.reason, self.author, str(self.at_ns))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PurgeRecord:
-    """One original let go under a term, or the lifting of that.
+    """One original purged under a term, or the lifting of that.
 
-    act_id       of the confirmation that it was part of; a LIFTED line names the one that it takes back
-    flight_id    whose it is here; "" for a mark's photo and an upload's file
+    act_id       of the confirmation that it was part of; a LIFTED record names the one that it revokes
+    flight_id    its flight here; "" for a mark's photo and an upload's file
     name         as people know it
     list_digest  of the list that was confirmed
-    reason       why it was lifted; "" of a letting go
-    author, box  who confirmed it, and on which box; UTC `at_ns`
+    reason       why it was lifted; "" for a purge
+    author, box  who confirmed it, and on which node; UTC `at_ns`
     """
 
     act_id: str
@@ -79,14 +85,20 @@ class PurgeRecord:
 
     @property
     def line_id(self) -> str:
-        """24 hex digits from what it says, but for the flight: it has its own id on each box."""
+        """24 hex digits from its content, but for the flight.
+
+        A flight's id differs by node.
+        """
         said = (self.act_id, self.step, self.kind, self.sha256, self.name, self.list_digest, self.reason)
         return _id(*said, self.author, self.box, str(self.at_ns))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UploadedFile:
-    """A photo or a film that an upload brought into the evidence store. event_id: "" where none was named."""
+    """A photo or a video that an upload brought into the object store.
+
+    event_id  "" if none was named
+    """
 
     sha256: str
     name: str
@@ -95,14 +107,14 @@ class UploadedFile:
 
 
 def get_original_key(kind: RetainedKind, sha256: str) -> str:
-    """Where the bytes of an original lie in the store."""
+    """Return the key of an original in the store."""
     return (
         keys.format_recording_key(sha256) if kind is RetainedKind.VIDEO else keys.format_original_key(sha256)
     )
 
 
 def select_active_holds(lines: Iterable[HoldRecord]) -> list[HoldRecord]:
-    """Of all lines of some holds those that hold and that nobody released."""
+    """Return the holds that nobody released."""
     every = list(lines)
     released = {(one.hold_id, one.subject) for one in every if one.step is HoldStep.RELEASED}
     held = (one for one in every if one.step is HoldStep.HELD)
@@ -110,7 +122,7 @@ def select_active_holds(lines: Iterable[HoldRecord]) -> list[HoldRecord]:
 
 
 def select_active_purges(lines: Iterable[PurgeRecord]) -> dict[str, list[PurgeRecord]]:
-    """Of all lines those by which an original is let go and that nobody lifted, by its SHA-256."""
+    """Return the purges that nobody lifted, by the original's SHA-256."""
     every = list(lines)
     lifted = {(one.act_id, one.sha256) for one in every if one.step is PurgeStep.LIFTED}
     found: dict[str, list[PurgeRecord]] = {}
@@ -121,7 +133,10 @@ def select_active_purges(lines: Iterable[PurgeRecord]) -> dict[str, list[PurgeRe
 
 
 def make_original_purged(line: PurgeRecord, what: str = "") -> OriginalPurged:
-    """What to raise where an original is asked for that was let go. what: named instead of the original."""
+    """Make the error of a purged original.
+
+    what  named instead of the original
+    """
     name, who = what or line.name or line.sha256, f"{line.author} ({line.box})"
     return OriginalPurged(
         _(
@@ -136,7 +151,7 @@ def make_original_purged(line: PurgeRecord, what: str = "") -> OriginalPurged:
 
 
 def make_due_list_changed() -> DueListChanged:
-    """For who confirms a list that is not the one that stands now."""
+    """Make the error of a confirmed list that is not the current one."""
     return DueListChanged(
         _(
             "the list of originals that are due is not the one that was shown, and nothing "
@@ -146,7 +161,7 @@ def make_due_list_changed() -> DueListChanged:
 
 
 def make_hold_not_found(hold_id: str) -> NotFound:
-    """For a hold that nobody made, or that was released."""
+    """Make the error of a hold that does not exist, or was released."""
     return NotFound(
         _("{hold_id}: no such hold is in force; see 'flycam retention list'", hold_id=hold_id[:80])
     )

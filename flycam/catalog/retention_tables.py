@@ -1,5 +1,7 @@
-"""Tables of retention: terms, holds, originals let go, what uploads brought, what was ever here. The rules of
-`tables` hold here too."""
+"""Tables of retention: terms, holds, purged originals, uploaded files, originals that were ever here.
+
+The rules of `tables` hold here too.
+"""
 
 from __future__ import annotations
 

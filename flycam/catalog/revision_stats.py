@@ -1,4 +1,4 @@
-"""What a finished revision says of itself (`RevisionRecord.stats`), read in one place for all who ask."""
+"""Reader of the statistics of a finished revision (`RevisionRecord.stats`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 
 
 def get_shift_error_m(stats: Mapping[str, Any]) -> float | None:
-    """What is unknown of the whole block's place, level (radial 1-sigma, metres); None: it does not say."""
+    """Return the horizontal sigma of the whole block's place, radial, metres.
+
+    None if the statistics do not state it.
+    """
     east_m, north_m = (stats.get("shift_sigma_m") or (None, None))[:2]
     if east_m is None or north_m is None or not (math.isfinite(east_m) and math.isfinite(north_m)):
         return None

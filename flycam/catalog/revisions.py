@@ -1,7 +1,7 @@
-"""Finished revisions: what each was made from, which frames in which pose, and whether it may be shown.
+"""Finished revisions: their inputs, the poses of their frames, and whether they may be shown.
 
 The pointer to the revision on show (`MosaicInfo.published`) moves in the same transaction as the state, so
-there is no moment at which an unfinished revision, or one that holds a withdrawn frame, is on show.
+there is no moment at which an unfinished revision, or one that holds a withdrawn frame, is shown.
 """
 
 from __future__ import annotations
@@ -34,17 +34,18 @@ _ABANDONED_REASON = "given up before it was complete"
 
 
 class Revisions:
-    """Revisions 1 and up of every mosaic. Revision 0 is the live one and has no record here."""
+    """Revisions 1 and up of every mosaic; the live one, 0, has no record here."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def open(self, mosaic: MosaicInfo, inputs_hash: str, options: Mapping[str, Any], now_ns: int) -> int:
-        """The number under which these inputs are being written: that of an interrupted run, else the next.
+        """Return the number under which to write a revision of these inputs.
+
+        It is that of an interrupted run, else the next. Revisions that other inputs left half-written are
+        retired.
 
         mosaic  any revision of the mosaic: layer and zooms are taken from it
-
-        Revisions that other inputs left half-written are retired.
         """
         r = tables.revisions.c
         with self._database.write(alone_in=tables.revisions) as connection:
@@ -71,7 +72,7 @@ class Revisions:
             return number
 
     def put_frames(self, mosaic_id: str, revision: int, frames: Iterable[RevisionFrame]) -> None:
-        """Record the frames of a revision that is being written, in place of those recorded before."""
+        """Record the frames of a revision being written, in place of former ones."""
         c = tables.revision_frames.c
         rows = [_frame_row(mosaic_id, revision, frame) for frame in frames]
         with self._database.write() as connection:
@@ -82,7 +83,7 @@ class Revisions:
                 connection.execute(tables.revision_frames.insert(), rows)
 
     def publish(self, record: RevisionRecord) -> RevisionRecord:
-        """The revision is complete and on show from now on; the record as it stands. In one step.
+        """Record a revision as complete and show it; return its record. Atomic.
 
         Raises NotFound; StoreConflict if a frame that it holds was withdrawn meanwhile, or it was retired;
         FlightBusy if this process held the flight's finishing and lost it.
@@ -105,7 +106,10 @@ class Revisions:
         return complete
 
     def put_reports(self, mosaic_id: str, revision: int, reports: Mapping[str, str]) -> None:
-        """Record where a revision's quality reports lie (see `RevisionRecord.reports`). Raises NotFound."""
+        """Record the quality reports of a revision (see `RevisionRecord.reports`).
+
+        Raises NotFound.
+        """
         c = tables.revisions.c
         this = update(tables.revisions).where(c.mosaic_id == mosaic_id, c.revision == revision)
         with self._database.write() as connection:
@@ -113,10 +117,10 @@ class Revisions:
             connection.execute(this.values(reports=_json(reports)))
 
     def retire_holding(self, frame_ids: Sequence[str], why: str) -> list[RevisionRecord]:
-        """Retire every revision that holds one of these frames; those that it retired, as they stood.
+        """Retire every revision that holds one of these frames; return their records.
 
-        Where one of them was on show, the newest complete revision without the frames takes its place, else
-        the live one. In one step.
+        The records are as before. If one of them was shown, the newest complete revision without the frames
+        replaces it, else the live one. Atomic.
         """
         with self._database.write(alone_in=tables.frames) as connection:
             gone = [record for record in _holding(connection, frame_ids) if _is_alive(record)]
@@ -130,25 +134,25 @@ class Revisions:
         return gone
 
     def list_for_mosaic(self, mosaic_id: str) -> list[RevisionRecord]:
-        """All revisions of a mosaic, oldest first."""
+        """Return all revisions of a mosaic, oldest first."""
         c = tables.revisions.c
         query = select(tables.revisions).where(c.mosaic_id == mosaic_id).order_by(c.revision)
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(query)]
 
     def all(self) -> list[RevisionRecord]:
-        """All revisions of all mosaics, by mosaic, oldest first."""
+        """Return all revisions of all mosaics, by mosaic, oldest first."""
         query = select(tables.revisions).order_by(tables.revisions.c.mosaic_id, tables.revisions.c.revision)
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(query)]
 
     def get(self, mosaic_id: str, revision: int) -> RevisionRecord:
-        """One revision; NotFound."""
+        """Return one revision, or raise NotFound."""
         with self._database.read() as connection:
             return _require(connection, mosaic_id, revision)
 
     def find_by_inputs(self, mosaic_id: str, inputs_hash: str) -> RevisionRecord | None:
-        """The newest complete revision that was made from these inputs, None if there is none."""
+        """Return the newest complete revision of these inputs, None if there is none."""
         made = [
             record
             for record in self.list_for_mosaic(mosaic_id)
@@ -157,14 +161,14 @@ class Revisions:
         return made[-1] if made else None
 
     def frames(self, mosaic_id: str, revision: int) -> list[RevisionFrame]:
-        """The frames of a revision, by id."""
+        """Return the frames of a revision, by id."""
         c = tables.revision_frames.c
         query = select(tables.revision_frames).where(c.mosaic_id == mosaic_id, c.revision == revision)
         with self._database.read() as connection:
             return [_frame(row) for row in connection.execute(query.order_by(c.frame_id))]
 
     def frame(self, mosaic_id: str, revision: int, frame_id: str) -> RevisionFrame | None:
-        """One frame as a revision used it, None if it did not."""
+        """Return one frame as a revision used it, None if it did not."""
         c = tables.revision_frames.c
         query = select(tables.revision_frames).where(
             c.mosaic_id == mosaic_id, c.revision == revision, c.frame_id == frame_id
@@ -174,7 +178,10 @@ class Revisions:
         return None if found is None else _frame(found)
 
     def list_frame_uses(self, frame_ids: Sequence[str]) -> list[tuple[str, int, str]]:
-        """(mosaic, revision, frame) of every use of these frames, of revisions in any state."""
+        """Return (mosaic, revision, frame) of every use of these frames.
+
+        Of revisions in any state.
+        """
         c = tables.revision_frames.c
         found: list[tuple[str, int, str]] = []
         with self._database.read() as connection:
@@ -232,7 +239,7 @@ def _holding(connection: Connection, frame_ids: Sequence[str]) -> list[RevisionR
 
 
 def _show_what_is_left(connection: Connection, mosaic_id: str) -> None:
-    """Where a retired revision is on show, the newest complete one takes its place, else the live one."""
+    """Replace a shown retired revision by the newest complete one, else the live one."""
     r, m = tables.revisions.c, tables.mosaics.c
     shown = select(m.revision).where(m.mosaic_id == mosaic_id, m.published)
     number = connection.execute(shown).scalar() or LIVE_REVISION
@@ -246,7 +253,7 @@ def _show_what_is_left(connection: Connection, mosaic_id: str) -> None:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    # NaN is no JSON: what is not known must be None before it comes here
+    # NaN is not valid JSON: callers must pass None for what is not known
     return json.dumps(dict(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 

@@ -1,5 +1,4 @@
-"""What came to the catalogue's tables with which version of their schema: older catalogues are widened when
-they are opened."""
+"""Schema versions of the catalogue: older catalogues are migrated when they are opened."""
 
 from __future__ import annotations
 
@@ -76,7 +75,7 @@ TABLES_ADDED: dict[int, tuple[Table, ...]] = {
     26: (),
     27: (),
 }
-"""Tables that came with a schema version: an older catalogue gets them when it is opened."""
+"""Tables by the schema version that added them."""
 
 COLUMNS_ADDED: dict[int, tuple[str, str, tuple[str, ...]]] = {
     4: (
@@ -109,7 +108,7 @@ COLUMNS_ADDED: dict[int, tuple[str, str, tuple[str, ...]]] = {
         "scored_as",
         (
             "ALTER TABLE changes ADD COLUMN scored_as TEXT NOT NULL DEFAULT ''",
-            # the kind that it began as
+            # the kind that it began with
             "UPDATE changes SET scored_as = COALESCE((SELECT begun.kind FROM changes AS begun WHERE "
             "begun.change_id = changes.change_id AND begun.version = 1 AND begun.action = 'found'), '') "
             "WHERE score IS NOT NULL",
@@ -120,7 +119,7 @@ COLUMNS_ADDED: dict[int, tuple[str, str, tuple[str, ...]]] = {
     26: ("tokens", "made_with", ("ALTER TABLE tokens ADD COLUMN made_with TEXT",)),
     27: ("guests", "made_with", ("ALTER TABLE guests ADD COLUMN made_with TEXT",)),
 }
-"""A table and the column that it got with a schema version, and how the rows there get it."""
+"""Table, added column and the statements that fill its rows, by schema version."""
 
 TABLE_BACKFILLS: dict[int, tuple[str, ...]] = {
     16: (
@@ -130,10 +129,10 @@ TABLE_BACKFILLS: dict[int, tuple[str, ...]] = {
         "(SELECT 1 FROM tokens WHERE tokens.secret_hash = accounts.token_hash)",
     ),
 }
-"""What tables that came with a schema version hold of those before."""
+"""Statements that fill added tables from older ones, by schema version."""
 
 DATA_MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     24: separate_exercise_communes,
     25: migrate_video_frames,
 }
-"""What is worked out anew of what stands there, once, since a rule is another."""
+"""Functions that derive stored data anew, once, after a rule changed, by schema version."""

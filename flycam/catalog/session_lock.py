@@ -1,15 +1,15 @@
-"""A lock that a session of PostgreSQL holds, and what is done where the session ended while it was held.
+"""Lock held by a PostgreSQL session, and its recovery after the session ended.
 
-A server that restarts, or a line that is cut, ends the session, and nobody tells its holder. So he asks
+A server restart, or a broken connection, ends the session without telling its holder. So the holder asks
 (`require`) in each transaction that writes what nobody else may write at the same time:
 
 - The session lives: the lock is held.
-- It ended, and the lock is free and nobody has held it since: it is taken again, and the work goes on. Where
-  the server does not know yet that the line is cut, the old session is ended there first.
-- Another holds it, or held it since: FlightBusy, and nothing is written. What another did meanwhile (a
+- It ended, and the lock is free and nobody has held it since: it is taken again, and the work goes on. If
+  the server has not noticed the broken connection yet, the old session is ended there first.
+- Another holds it, or held it since: FlightBusy, and nothing is written. What the other did meanwhile (a
   withdrawal) is not known to this work, which ends here and is begun again by its command.
 
-Whoever takes the lock waits until transactions of the holder before him, which had asked in time, are over.
+A new holder waits until transactions of the former one, which had asked in time, are over.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from flycam.errors import FlightBusy
 from flycam.messages import _
 
 CREATE_TURNS_TABLE = "CREATE TABLE IF NOT EXISTS lock_turns (name TEXT PRIMARY KEY, turns BIGINT NOT NULL)"
-"""How often each lock was taken. No part of the catalogue: a copy of it has no locks."""
+"""Count of how often each lock was taken. Not part of the catalogue: a copy of it has no locks."""
 
 _NEXT_TURN = text(
     "INSERT INTO lock_turns AS t (name, turns) VALUES (:name, 1) "
@@ -37,11 +37,12 @@ _END_OLD = text(
     "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
     "AND pid = :pid AND ((classid::bigint << 32) | objid::bigint) = :key"
 )
-_MAX_TRIES, _PAUSE_S = 100, 0.05  # until the server has put an ended session away
+# until the server has removed an ended session
+_MAX_TRIES, _PAUSE_S = 100, 0.05
 
 
 class SessionLock:
-    """One lock by its name. Safe between threads."""
+    """One lock by its name. Thread-safe."""
 
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine, self.name = engine, name
@@ -51,13 +52,13 @@ class SessionLock:
         self._turn = self._pid = 0
 
     def take(self) -> None:
-        """Raises FlightBusy where another holds it, SQLAlchemyError."""
+        """Take the lock. Raises FlightBusy if another holds it, SQLAlchemyError."""
         session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             if not session.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key}).scalar():
                 raise make_flight_busy(self.name)
             self._turn = session.execute(_NEXT_TURN, {"name": self.name}).scalar_one()
-            # until those are over that still write as its holders; what follows is not theirs
+            # wait for transactions that still write as its former holders; later ones fail in `require`
             session.execute(text("SELECT pg_advisory_lock(:key)"), {"key": self._writing})
             session.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": self._writing})
             self._pid = _pid_of(session)
@@ -67,15 +68,18 @@ class SessionLock:
         self._session = session
 
     def require(self, writing: Connection) -> None:
-        """That it is held until the transaction of `writing` ends, in which this is asked before anything is
-        written. Raises FlightBusy where it was lost for good, SQLAlchemyError."""
+        """Keep the lock until the transaction of `writing` ends.
+
+        Call it in that transaction before anything is written. Raises FlightBusy if the lock is lost for
+        good, SQLAlchemyError.
+        """
         writing.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": self._writing})
         with self._guard:
             if not self._is_held():
                 self._take_again()
 
     def release(self) -> None:
-        """Give it back; done again, or once it was lost, it changes nothing."""
+        """Release the lock; does nothing if it was released or lost before."""
         with self._guard:
             session, self._session = self._session, None
             if session is not None:
@@ -113,13 +117,13 @@ class SessionLock:
         self._session = session
 
     def _require_last(self, session: Connection) -> None:
-        """Raise FlightBusy where another held it since."""
+        """Raise FlightBusy if another has held the lock since."""
         if session.execute(_TURN, {"name": self.name}).scalar() != self._turn:
             raise _lost(self.name)
 
 
 def make_flight_busy(name: str) -> FlightBusy:
-    """For a lock that another holds."""
+    """Make the error of a lock that another process holds."""
     return FlightBusy(
         _(
             "{name}: another process is writing this flight at this moment; wait for it and run again",
@@ -140,7 +144,10 @@ def _lost(name: str) -> FlightBusy:
 
 
 def _end(session: Connection) -> None:
-    """With all locks that it holds. The pool keeps no session that may hold one."""
+    """End a session with all its locks.
+
+    The pool keeps no session that may hold one.
+    """
     with suppress(SQLAlchemyError):
         session.execute(text("SELECT pg_advisory_unlock_all()"))
         session.close()

@@ -1,4 +1,4 @@
-"""Whether settlements can be reached, as people said: every word is a line of its own."""
+"""Access to settlements as people report it: every report adds a version."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from flycam.messages import _
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SettlementVersion:
-    """What `author` said of a settlement at `at_ns`; the last version of an event holds.
+    """One report on a settlement's access; the last version of an event is current.
 
-    version     1, 2, … : who says something new says which line was seen
-    roads_said  what the roads said then
-    wkb         a point, WGS 84: where the layer had it then, so that it is found again without the layer
+    version     1, 2, … : a report names the version that it was based on
+    author      of the report, at `at_ns`
+    roads_said  access by the roads at that time
+    wkb         a point, WGS 84, as in the layer then, so that it is found again without the layer
     """
 
     event_id: str
@@ -42,13 +43,13 @@ class SettlementVersion:
 
 
 class Settlements:
-    """Lines by event, settlement and version. A line is on disk when `append` returns."""
+    """Versions by event and settlement, on disk when `append` returns."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def append(self, line: SettlementVersion, audit_entry: AuditEntry) -> None:
-        """Add a line and what the audit log tells of it; version 1 is the first.
+        """Add a version with its audit entry; the first is version 1.
 
         Raises StoreConflict if somebody else has added that version.
         """
@@ -65,7 +66,10 @@ class Settlements:
             ) from error
 
     def current(self, event_id: str, until_ns: int | None = None) -> list[SettlementVersion]:
-        """The last line of every settlement of an event, by id; until_ns: as they stood then (UTC)."""
+        """Return the last version of every settlement of an event, by id.
+
+        until_ns  as of then (UTC)
+        """
         c = settlements.c
         lines = select(c.settlement_id, func.max(c.version).label("last")).where(c.event_id == event_id)
         if until_ns is not None:
@@ -77,13 +81,13 @@ class Settlements:
         return self._fetch(query.where(c.event_id == event_id).order_by(c.settlement_id))
 
     def history(self, event_id: str, settlement_id: str) -> list[SettlementVersion]:
-        """All that was said of a settlement in an event, the first first; nothing where nobody has."""
+        """Return all versions of a settlement in an event, oldest first."""
         c = settlements.c
         query = select(settlements).where(c.event_id == event_id, c.settlement_id == settlement_id)
         return self._fetch(query.order_by(c.version))
 
     def stamp(self) -> int:
-        """Grows with every line."""
+        """Return a number that grows with every version."""
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(settlements)).scalar_one())
 

@@ -1,4 +1,4 @@
-"""Who may see what, as frozen values. The rules of `records` hold here too."""
+"""Records of access rules, as frozen values. The rules of `records` hold here too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flycam.frame.redaction import RedactionReason, RedactionStep
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RestrictedArea:
-    """Ground that is withheld from everybody whose role is not named.
+    """Ground that is withheld from all roles that are not named.
 
     wkb     polygon or multipolygon; sha256 of the file it was read from
     """
@@ -27,10 +27,10 @@ class RestrictedArea:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
-    """Who signs in through the province's own sign-in service, as that says.
+    """A person as the province's own sign-in service describes them.
 
-    issuer, subject  which service, and by which word it knows the person for good
-    name             what the account is called if it is made now
+    issuer, subject  the service, and its permanent identifier of the person
+    name             of the account if it is made now
     communes         codes of those that the account is for; none: for all
     """
 
@@ -43,12 +43,13 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Guest:
-    """A link for whoever holds it. The secret itself is never kept.
+    """A guest link. The secret itself is never stored.
 
     event_id    the only event that it shows; "": all
-    communes    codes of those that it is for, as whoever made it is; none: for all
-    revoked_ns  None: it holds until it expires
-    made_with   id of the token by which its maker had come, with which it ends; None: of none, or not known
+    communes    codes of those that it is for, as its maker's account; none: for all
+    revoked_ns  None: valid until it expires
+    made_with   id of the token with which its maker signed in, and with which it ends; None: none, or not
+                known
     """
 
     guest_id: str
@@ -63,7 +64,7 @@ class Guest:
 
     @property
     def account(self) -> Account:
-        """What the door takes whoever holds the link for."""
+        """Account as which the link's holder is treated."""
         return Account(
             name=self.guest_id,
             role=Role.GUEST,
@@ -74,18 +75,18 @@ class Guest:
         )
 
     def is_valid(self, now_ns: int) -> bool:
-        """Whether it opens anything."""
+        """Return True unless it is revoked or expired."""
         return self.revoked_ns is None and now_ns < self.expires_ns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RedactionRecord:
-    """One line of a redaction mask's history: it was made, or taken back. A grow-only set.
+    """One record of a redaction: it was made, or revoked. A grow-only set.
 
     frame_id  of the photo
-    author    whoever wrote this line, at `at_ns`
+    author    of this record, at `at_ns`
     wkb       the polygon in the photo's own pixels as its file has them: x to the right, y down, corners of
-              pixels at integers. A taken-back line holds the polygon that it takes back
+              pixels at integers. A revocation holds the polygon that it revokes
     """
 
     mask_id: str
@@ -98,18 +99,19 @@ class RedactionRecord:
 
     @property
     def line_id(self) -> str:
-        """24 hex digits from what it says: the same on every box."""
+        """24 hex digits from its content: the same on every node."""
         said = (self.mask_id, self.step, self.frame_id, self.reason, self.author, str(self.at_ns))
         return hashlib.sha256("\n".join(said).encode() + self.wkb).hexdigest()[:24]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RedactionFootprint:
-    """The ground that a mask shows, as its photo lies in one way.
+    """Ground that a redaction covers, by one placement of its photo.
 
-    line_id  of the line that made the mask; lay: as `masked_ground.Lay` names it
-    wkb      polygon, longitude and latitude degrees, with `masked_ground.REDACTION_MARGIN_M` around; empty
-             where the mask shows no ground
+    line_id  of the record that made the redaction
+    lay      name of the placement, as `redacted_ground.GroundProjection.name`
+    wkb      polygon, longitude and latitude degrees, with `redacted_ground.REDACTION_MARGIN_M` around; empty
+             if the redaction covers no ground
     """
 
     line_id: str

@@ -1,6 +1,7 @@
-"""Tables of who may see what: restricted areas, classifications, guest links, people of a sign-in service,
-redaction masks.
-The rules of `tables` hold here too."""
+"""Tables of access rules: restricted areas, classifications, guest links, identities, redactions.
+
+The rules of `tables` hold here too.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A catalogue as one file: copied whole at one moment, and filled into an empty catalogue again.
+"""Snapshot of a catalogue in one file: saved at one moment, and restored into an empty catalogue.
 
-The file is a SQLite catalogue whatever database it came from, and it fills either. SQLite is copied by its
-online backup; of PostgreSQL every table is read in one transaction that sees one moment.
+The file is a SQLite catalogue whatever database it came from, and it restores into either. SQLite is copied
+by its online backup; of PostgreSQL every table is read in one transaction that sees one moment.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _TABLES = [table for table in metadata.sorted_tables if table is not schema_info
 
 
 def save_snapshot(database: Database, path: Path) -> None:
-    """Write everything that the catalogue holds at this moment into a new file; others go on writing.
+    """Write the whole catalogue at this moment into a new file; others go on writing.
 
     Raises CatalogUnavailable (the database does not read whole, or the file cannot be written), DiskFull.
     """
     if database.is_sqlite:
         with _file(path) as copy, database.snapshot() as connection:
-            # all pages in one step: a step in between would begin anew whenever somebody writes
+            # all pages in one step: the copy would begin anew whenever somebody writes between steps
             _driver(connection).backup(copy, pages=-1)
     else:
         with (
@@ -60,18 +60,18 @@ def save_snapshot(database: Database, path: Path) -> None:
 
 
 def merge_wal(path: Path) -> None:
-    """Make a catalogue's file complete in itself, without a log beside it, once nobody has it open.
+    """Merge the write-ahead log into a catalogue's file once nobody has it open.
 
-    Raises CatalogUnavailable, DiskFull.
+    The file is complete in itself then. Raises CatalogUnavailable, DiskFull.
     """
     with _file(path) as copy:
         copy.execute("PRAGMA journal_mode=DELETE")
 
 
 def restore_snapshot(database: Database, path: Path) -> None:
-    """Put everything of a saved catalogue into this one, which is empty: all or nothing.
+    """Load a saved catalogue into this one, which is empty: all or nothing.
 
-    A file of an older schema is widened, so give a copy. Raises CatalogUnavailable, DiskFull.
+    A file of an older schema is migrated in place, so pass a copy. Raises CatalogUnavailable, DiskFull.
     """
     with (
         closing(Database(f"sqlite:///{path}")) as saved,
@@ -82,8 +82,10 @@ def restore_snapshot(database: Database, path: Path) -> None:
 
 
 def has_rows_only(path: Path) -> bool:
-    """Whether a saved catalogue holds rows alone: no view, trigger or computed column, which could make up
-    rows without end. Nothing is written, and no journal beside it is looked at."""
+    """Check that a saved catalogue has no view, trigger or computed column.
+
+    Those could produce rows without end. Nothing is written, and no journal beside it is read.
+    """
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(uri, uri=True)) as file:
@@ -93,23 +95,27 @@ def has_rows_only(path: Path) -> bool:
 
 
 def is_database_empty(database: Database) -> bool:
-    """Whether nothing was ever entered."""
+    """Check whether nothing was ever entered."""
     with database.read() as connection:
         return all(connection.execute(select(table).limit(1)).first() is None for table in _TABLES)
 
 
 def check_integrity(database: Database) -> list[str]:
-    """What the database itself finds wrong with its file; nothing where it is whole, or watches itself."""
+    """Return what the database finds wrong with its own file.
+
+    Empty if it is intact, or a server that watches itself.
+    """
     if not database.is_sqlite:
         return []
-    with _file(Path(database.place)) as file:  # a connection of its own: a damaged file spoils transactions
+    # a connection of its own, because a damaged file breaks transactions
+    with _file(Path(database.place)) as file:
         return _quick_check(file)
 
 
 def _quick_check(file: sqlite3.Connection) -> list[str]:
     try:
         said = [str(row[0]) for row in file.execute("PRAGMA quick_check(10)")]
-    except sqlite3.DatabaseError as error:  # too damaged to be looked through
+    except sqlite3.DatabaseError as error:  # too damaged to be checked
         return [str(error)]
     return [] if said == ["ok"] else said
 

@@ -1,4 +1,4 @@
-"""Specialist layers: each as it was read last, replaced as a whole, asked for by rectangle."""
+"""Specialist layers: each as last read, replaced as a whole, queried by rectangle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _ROWS_AT_ONCE = 5000
 
 
 class SpecialistLayers:
-    """Layers by id or name. Readers see a layer as it was or as it is, never between."""
+    """Layers by id or name.
+
+    Readers see a layer before or after a write, never between.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -33,10 +36,9 @@ class SpecialistLayers:
         features: Sequence[LayerFeatureRecord],
         audit_entry: AuditEntry | None = None,
     ) -> None:
-        """Write a layer in place of the one with its id, in one step, with the line of the audit log that
-        tells of it."""
+        """Write a layer in place of the one with its id, atomically, with its audit entry."""
         with self._database.write() as connection:
-            # its row first: of two who put the same layer the second waits here, and sees what the first put
+            # its row first: a concurrent put of the same layer waits here, then sees what this one wrote
             connection.execute(self._database.upsert(tables.layers), _layer_row(layer))
             _drop_features(connection, layer.layer_id)
             for start in range(0, len(features), _ROWS_AT_ONCE):
@@ -46,13 +48,13 @@ class SpecialistLayers:
             self._write_audit_entry(connection, audit_entry)
 
     def all(self) -> list[LayerRecord]:
-        """Every layer, by kind and name."""
+        """Return every layer, by kind and name."""
         c = tables.layers.c
         with self._database.read() as connection:
             return [_layer(row) for row in connection.execute(select(tables.layers).order_by(c.kind, c.name))]
 
     def get(self, ref: str) -> LayerRecord:
-        """The layer of this id or name. Raises NotFound."""
+        """Return the layer of this id or name. Raises NotFound."""
         c = tables.layers.c
         query = select(tables.layers).where(or_(c.layer_id == ref, c.name == ref))
         with self._database.read() as connection:
@@ -62,15 +64,20 @@ class SpecialistLayers:
         return _layer(row)
 
     def remove(self, layer_id: str, audit_entry: AuditEntry | None = None) -> None:
-        """Forget a layer, with the line of the audit log that tells of it; the file that it was read from
-        stays as evidence."""
+        """Remove a layer, with its audit entry.
+
+        The file that it was read from stays as an original.
+        """
         with self._database.write() as connection:
             connection.execute(delete(tables.layers).where(tables.layers.c.layer_id == layer_id))
             _drop_features(connection, layer_id)
             self._write_audit_entry(connection, audit_entry)
 
     def _write_audit_entry(self, connection: Connection, audit_entry: AuditEntry | None) -> None:
-        """Last: whoever writes a line of the log waits from here on, not while features are written."""
+        """Write the audit entry, last in the transaction.
+
+        Other writers of the log wait from here on, not while features are written.
+        """
         if audit_entry is not None:
             self._database.lock_table(connection, audit_log)
             write_entries(connection, [audit_entry], self._database.audit_key)
@@ -78,8 +85,10 @@ class SpecialistLayers:
     def features(
         self, layer_id: str, bounds: BoundsLonLat | None, limit: int, offset: int = 0
     ) -> tuple[list[LayerFeatureRecord], int]:
-        """Features whose box touches `bounds`, at most `limit` from `offset` on, trouble first; and how many
-        there are in all."""
+        """Return features whose box touches `bounds`, and how many there are in all.
+
+        At most `limit` from `offset` on, trouble first.
+        """
         c = tables.layer_features.c
         wanted = c.layer_id == layer_id
         if bounds is not None:
@@ -93,7 +102,7 @@ class SpecialistLayers:
             return [_feature(row) for row in rows], int(matched.scalar_one())
 
     def names(self) -> list[tuple[str, int, str, BoundsLonLat]]:
-        """(layer, number, name, box) of every thing that has a name."""
+        """Return (layer, number, name, box) of every named feature."""
         c = tables.layer_features.c
         query = select(c.layer_id, c.number, c.name, c.west, c.south, c.east, c.north).where(c.name != "")
         with self._database.read() as connection:
@@ -103,7 +112,7 @@ class SpecialistLayers:
             ]
 
     def get_many(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], LayerFeatureRecord]:
-        """Things by layer and number, without those that are not there (any more)."""
+        """Return features by layer and number, without those that do not exist."""
         c = tables.layer_features.c
         found: dict[tuple[str, int], LayerFeatureRecord] = {}
         with self._database.read() as connection:
@@ -115,7 +124,7 @@ class SpecialistLayers:
         return found
 
     def feature(self, layer_id: str, number: int) -> LayerFeatureRecord:
-        """One thing of a layer. Raises NotFound."""
+        """Return one feature of a layer. Raises NotFound."""
         c = tables.layer_features.c
         query = select(tables.layer_features).where(c.layer_id == layer_id, c.number == number)
         with self._database.read() as connection:
@@ -127,7 +136,7 @@ class SpecialistLayers:
         return _feature(row)
 
     def stamp(self) -> tuple[tuple[str, int], ...]:
-        """Another value whenever a layer came, went or was read again."""
+        """Return a value that changes when a layer is added, removed or read again."""
         c = tables.layers.c
         with self._database.read() as connection:
             rows = connection.execute(select(c.layer_id, c.refreshed_ns).order_by(c.layer_id))
@@ -135,7 +144,7 @@ class SpecialistLayers:
 
 
 def make_layer_not_found(ref: str) -> NotFound:
-    """For what is not in the catalogue, and for what is not for whoever asks."""
+    """Make the error of a layer that is missing, or hidden from the account."""
     return NotFound(_("{ref}: there is no such layer; see 'flycam layers list'", ref=ref))
 
 

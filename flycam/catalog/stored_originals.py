@@ -1,5 +1,7 @@
-"""Originals whose bytes lay in this house's store once: what of them is not there any more is lost, or was
-let go. Those of other boxes' frames may never have been here."""
+"""Originals whose bytes were once in this node's store.
+
+One that is not there any more is lost or purged. Originals of other nodes' frames may never have been here.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,15 @@ class StoredOriginals:
         self._database = database
 
     def note(self, hashes: Iterable[str]) -> None:
-        """These lie in the store, and stay there through a power cut; on disk when the call returns."""
+        """Record that these are in the store durably; on disk on return."""
         asked = set(hashes)
-        new = asked - self.filter_known(asked)  # nothing is written where nothing is new
+        new = asked - self.filter_known(asked)  # no transaction without new hashes
         if new:
             with self._database.write() as connection:
                 record_stored(connection, self._database, new)
 
     def filter_known(self, hashes: Iterable[str]) -> set[str]:
-        """Those of these that lay here."""
+        """Return those of these that were once here."""
         asked, found = sorted(set(hashes)), set[str]()
         c = kept_originals.c
         with self._database.read() as connection:
@@ -39,10 +41,9 @@ class StoredOriginals:
 
 
 def record_stored(connection: Connection, database: Database, hashes: Iterable[str]) -> None:
-    """As `KeptOriginals.note`, in the step that is under way."""
-    rows = [
-        {"sha256": sha256} for sha256 in sorted(set(hashes))
-    ]  # sorted, so that no two wait for each other
+    """Record hashes as `StoredOriginals.note`, within a transaction."""
+    # sorted, so that no two transactions wait for each other
+    rows = [{"sha256": sha256} for sha256 in sorted(set(hashes))]
     if rows:
         insert = database.insert(kept_originals).on_conflict_do_nothing(index_elements=["sha256"])
         connection.execute(insert, rows)

@@ -310,4 +310,4 @@ audit_signatures = Table(
     Column("seq", BigInteger, nullable=False, index=True),
     Column("signed_by", Text, nullable=False),
 )
-"""Of lines of the audit log; no key: a line in a signed one's place has that signature too."""
+"""Signatures of lines of the audit log. No key: a line that replaces a signed one has that signature too."""

@@ -25,8 +25,10 @@ class Terrain:
         self._database = database
 
     def put_dem(self, dem: DemRecord) -> None:
-        """Register a DEM; the same file registered again overwrites where it lies, and its sigmas where they
-        are stated, nothing else."""
+        """Register a DEM.
+
+        Registering the same file again overwrites its path, and its sigmas if they are stated, nothing else.
+        """
         row = {
             "dem_id": dem.dem_id,
             "name": dem.name,
@@ -51,7 +53,10 @@ class Terrain:
                 connection.execute(self._database.upsert(tables.dem_sigmas), sigmas)
 
     def remove_dem(self, dem_id: str) -> DemRecord:
-        """Forget a DEM, and say what was known of it: its bytes, and what was laid on it, stay. NotFound."""
+        """Remove a DEM; return its record, or raise NotFound.
+
+        Its bytes, and the mosaics orthorectified on it, stay.
+        """
         dem = self.dem(dem_id)
         with self._database.write() as connection:
             connection.execute(delete(tables.dems).where(tables.dems.c.dem_id == dem_id))
@@ -59,14 +64,14 @@ class Terrain:
         return dem
 
     def dems(self) -> list[DemRecord]:
-        """All registered DEMs, the latest first."""
+        """Return all registered DEMs, the latest first."""
         c = tables.dems.c
         with self._database.read() as connection:
             query = _WITH_SIGMAS.order_by(c.added_ns.desc(), c.dem_id)
             return [_dem(row) for row in connection.execute(query)]
 
     def dem(self, dem_id: str) -> DemRecord:
-        """One DEM; NotFound."""
+        """Return one DEM, or raise NotFound."""
         with self._database.read() as connection:
             found = connection.execute(_WITH_SIGMAS.where(tables.dems.c.dem_id == dem_id)).first()
         if found is None:

@@ -1,4 +1,4 @@
-"""Rows of mosaics, tile heads and log lines, to and from values."""
+"""Conversion of mosaics, tile heads and lines of the tile log to and from rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TILES_AT_ONCE = 5000
 def fetch_heads(
     connection: Connection, mosaic_id: str, revision: int, wanted: Sequence[TileId]
 ) -> dict[TileId, TileRecord]:
-    """Heads of these tiles; tiles without one are left out."""
+    """Return the heads of these tiles, without tiles that have none."""
     c = tables.tile_heads.c
     of_mosaic = and_(c.mosaic_id == mosaic_id, c.revision == revision)
     found: dict[TileId, TileRecord] = {}
@@ -33,7 +33,7 @@ def fetch_heads(
 
 
 def show_revision(connection: Connection, mosaic_id: str, revision: int) -> bool:
-    """Move the pointer to this revision of the mosaic; False if there is none of that number."""
+    """Show this revision of the mosaic; return False if there is none of that number."""
     c = tables.mosaics.c
     of_mosaic = update(tables.mosaics).where(c.mosaic_id == mosaic_id)
     connection.execute(of_mosaic.where(c.revision != revision).values(published=False))
@@ -41,7 +41,10 @@ def show_revision(connection: Connection, mosaic_id: str, revision: int) -> bool
 
 
 def to_mosaic_row(mosaic: MosaicInfo) -> dict[str, Any]:
-    """A new row; it is shown by `publish` only, so that at most one revision is."""
+    """Convert a mosaic to a new row.
+
+    Only `publish` shows it, so that at most one revision is shown.
+    """
     return {
         "mosaic_id": mosaic.mosaic_id,
         "revision": mosaic.revision,
@@ -54,7 +57,7 @@ def to_mosaic_row(mosaic: MosaicInfo) -> dict[str, Any]:
 
 
 def parse_mosaic_row(row: Row[Any]) -> MosaicInfo:
-    """Inverse of `to_mosaic_row`."""
+    """Convert a row to a mosaic; inverse of `to_mosaic_row`."""
     return MosaicInfo(
         mosaic_id=row.mosaic_id,
         flight_id=row.flight_id,
@@ -67,7 +70,7 @@ def parse_mosaic_row(row: Row[Any]) -> MosaicInfo:
 
 
 def to_tile_row(record: TileRecord) -> dict[str, Any]:
-    """A row of the log, and of the heads."""
+    """Convert a tile record to a row of the log and of the heads."""
     return {
         "mosaic_id": record.mosaic_id,
         "seq": record.seq,
@@ -84,7 +87,7 @@ def to_tile_row(record: TileRecord) -> dict[str, Any]:
 
 
 def parse_tile_row(row: Row[Any]) -> TileRecord:
-    """Inverse of `to_tile_row`."""
+    """Convert a row to a tile record; inverse of `to_tile_row`."""
     return TileRecord(
         seq=row.seq,
         origin=row.origin,

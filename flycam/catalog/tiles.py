@@ -1,7 +1,7 @@
 """Mosaics, the tile log and the head of every tile.
 
-The log is what every reader follows: `seq` is assigned under a lock of the mosaic and committed in the same
-transaction, so a reader whose cursor stands at n has seen every line up to n, for ever.
+Every reader follows the log: `seq` is assigned under a lock of the mosaic and committed in the same
+transaction, so a reader whose cursor is n has seen every line up to n, for ever.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Tiles:
         self._database = database
 
     def put_mosaic(self, mosaic: MosaicInfo) -> None:
-        """Open a mosaic revision; again with the same values it changes nothing.
+        """Open a mosaic revision; with the same values again it changes nothing.
 
         A new revision with published=True becomes the one that is shown. Raises StoreConflict if the revision
-        is there with another flight, layer or zoom: those are fixed when a mosaic opens.
+        exists with another flight, layer or zoom: those are fixed when a mosaic opens.
         """
         c = tables.mosaics.c
         with self._database.write() as connection:
@@ -63,7 +63,7 @@ class Tiles:
                 self._show(connection, mosaic.mosaic_id, mosaic.revision)
 
     def mosaics(self, flight_id: str | None = None) -> list[MosaicInfo]:
-        """All mosaic revisions, or those of a flight, by mosaic and revision."""
+        """Return all mosaic revisions, or those of a flight, by mosaic and revision."""
         c = tables.mosaics.c
         query = select(tables.mosaics).order_by(c.mosaic_id, c.revision)
         if flight_id is not None:
@@ -72,7 +72,10 @@ class Tiles:
             return [parse_mosaic_row(row) for row in connection.execute(query)]
 
     def mosaic(self, mosaic_id: str, revision: int | None = None) -> MosaicInfo:
-        """One revision; without `revision` the published one, else the newest. NotFound."""
+        """Return one revision, or raise NotFound.
+
+        Without `revision` the published one, else the newest.
+        """
         c = tables.mosaics.c
         query = select(tables.mosaics).where(c.mosaic_id == mosaic_id)
         if revision is not None:
@@ -84,15 +87,17 @@ class Tiles:
         return parse_mosaic_row(found)
 
     def publish(self, mosaic_id: str, revision: int) -> None:
-        """Move the pointer: this revision is shown from now on, in one step. NotFound, FlightBusy."""
+        """Show this revision from now on. Atomic. Raises NotFound, FlightBusy."""
         with self._database.write() as connection:
             self._require_held(connection, mosaic_id)
             self._lock_log(connection, mosaic_id)
             self._show(connection, mosaic_id, revision)
 
     def hide(self, mosaic_id: str) -> None:
-        """Show no revision of a mosaic whose frames were all moved away; `publish` shows it again.
-        FlightBusy."""
+        """Show no revision of a mosaic whose frames were all moved to another.
+
+        `publish` shows it again. Raises FlightBusy.
+        """
         with self._database.write() as connection:
             self._require_held(connection, mosaic_id)
             self._lock_log(connection, mosaic_id)
@@ -104,7 +109,7 @@ class Tiles:
     ) -> list[TileRecord]:
         """Make these objects the heads of their tiles, all or none, and log them.
 
-        records   of one mosaic revision, each tile once; their `seq` is not looked at
+        records   of one mosaic revision, each tile once; their `seq` is ignored
         expected  content hash of the head each record was made from; None, or no entry: there was no head
 
         Returns the records with their seq, in the order given. A tile whose head is this very object already
@@ -134,8 +139,10 @@ class Tiles:
         return answer
 
     def relog_heads(self, mosaic_id: str, revision: int, tile_ids: Sequence[TileId]) -> list[TileRecord]:
-        """The heads of these tiles once more at the end of the log, the objects they were: for readers whose
-        cursor went past them without the object. Tiles without a head are left out."""
+        """Log the unchanged heads of these tiles again at the end of the log.
+
+        For readers whose cursor passed them without the object. Tiles without a head are left out.
+        """
         with self._database.write() as connection:
             last = self._lock_log(connection, mosaic_id)
             heads = fetch_heads(connection, mosaic_id, revision, tile_ids)
@@ -144,14 +151,17 @@ class Tiles:
         return again
 
     def head(self, mosaic_id: str, revision: int, tile: TileId) -> TileRecord | None:
-        """The object that stands for a tile now; None if the tile is empty."""
+        """Return the current object of a tile; None if the tile is empty."""
         with self._database.read() as connection:
             return fetch_heads(connection, mosaic_id, revision, [tile]).get(tile)
 
     def heads(
         self, mosaic_id: str, revision: int, z: int | None = None, tiles: TileRange | None = None
     ) -> list[TileRecord]:
-        """Heads by zoom, row and column; of one zoom or of a range of tiles if given."""
+        """Return heads by zoom, row and column.
+
+        Of one zoom or of a range of tiles if given.
+        """
         c = tables.tile_heads.c
         query = select(tables.tile_heads).where(c.mosaic_id == mosaic_id, c.revision == revision)
         if z is not None:
@@ -168,7 +178,7 @@ class Tiles:
             return [parse_tile_row(row) for row in connection.execute(query.order_by(c.z, c.y, c.x))]
 
     def count(self, mosaic_id: str, revision: int) -> int:
-        """How many tiles a mosaic revision has."""
+        """Count the tiles of a mosaic revision."""
         c = tables.tile_heads.c
         heads = select(func.count()).select_from(tables.tile_heads)
         with self._database.read() as connection:
@@ -176,41 +186,45 @@ class Tiles:
             return int(found.scalar_one())
 
     def get_heads(self, mosaic_id: str, revision: int, wanted: Sequence[TileId]) -> dict[TileId, TileRecord]:
-        """Heads of these tiles; tiles without one are left out."""
+        """Return the heads of these tiles, without tiles that have none."""
         with self._database.read() as connection:
             return fetch_heads(connection, mosaic_id, revision, wanted)
 
     def log_since(self, mosaic_id: str, seq: int, limit: int = 1000) -> list[TileRecord]:
-        """Log lines after `seq`, all revisions of the mosaic, in order, at most `limit`."""
+        """Return at most `limit` log lines after `seq`, of all revisions, in order."""
         c = tables.tile_log.c
         query = select(tables.tile_log).where(c.mosaic_id == mosaic_id, c.seq > seq).order_by(c.seq)
         with self._database.read() as connection:
             return [parse_tile_row(row) for row in connection.execute(query.limit(limit))]
 
     def last_seq(self, mosaic_id: str) -> int:
-        """The number of the last line of a mosaic's log; 0 before the first."""
+        """Return the number of the last line of a mosaic's log; 0 before the first."""
         query = select(tables.tile_logs.c.last_seq).where(tables.tile_logs.c.mosaic_id == mosaic_id)
         with self._database.read() as connection:
             return connection.execute(query).scalar() or 0
 
     def origins(self) -> set[str]:
-        """Names of the boxes that wrote lines here: those that this house has had. Reads all logs."""
+        """Return the node names in the lines here: all names that this node has had.
+
+        Reads all logs.
+        """
         with self._database.read() as connection:
             return set(connection.execute(select(tables.tile_log.c.origin).distinct()).scalars())
 
     def _require_held(self, connection: Connection, mosaic_id: str) -> None:
-        """The locks of a mosaic's flight, where this process took them."""
+        """Require the locks of a mosaic's flight, if this process took them."""
         c = tables.mosaics.c
         query = select(c.flight_id).where(c.mosaic_id == mosaic_id).limit(1)
         for flight_id in connection.execute(query).scalars().all():
             self._database.require_held(connection, flight_id, format_finish_lock(flight_id))
 
     def _lock_log(self, connection: Connection, mosaic_id: str) -> int:
-        """Hold this mosaic's log until the transaction ends; returns its last seq."""
+        """Hold this mosaic's log until the transaction ends; return its last seq."""
         start = self._database.insert(tables.tile_logs).on_conflict_do_nothing()
         connection.execute(start, {"mosaic_id": mosaic_id, "last_seq": 0})
         query = select(tables.tile_logs.c.last_seq).where(tables.tile_logs.c.mosaic_id == mosaic_id)
         if not self._database.is_sqlite:
+            # held until the commit, so that numbers become visible in order and no reader skips a line
             query = query.with_for_update()
         return int(connection.execute(query).scalar_one())
 
@@ -221,7 +235,7 @@ class Tiles:
     def _check_zooms(
         self, connection: Connection, mosaic_id: str, revision: int, records: Sequence[TileRecord]
     ) -> str:
-        """The flight whose mosaic it is."""
+        """Raise ValueError for a zoom outside the mosaic's; return its flight id."""
         c = tables.mosaics.c
         query = select(c.min_zoom, c.base_zoom, c.flight_id).where(
             c.mosaic_id == mosaic_id, c.revision == revision
@@ -247,7 +261,7 @@ class Tiles:
 
 
 def make_mosaic_not_found(mosaic_id: str, revision: int | None = None) -> NotFound:
-    """For what is not there, and in the same words for what is not for whoever asks."""
+    """Make the error of a mosaic that is missing or, in the same words, hidden."""
     which = mosaic_id[:128] if revision is None else f"{mosaic_id[:128]} revision {revision}"
     return NotFound(_("{which}: no such mosaic; take the id from the flight's list", which=which))
 

@@ -1,4 +1,4 @@
-"""Tokens of accounts: several each, with a label, a scope, an end, and when they were last seen.
+"""Tokens of accounts: several each, with a label, a scope, an expiry, and the time of their last use.
 
 A token is 256 random bits, so one SHA-256 keeps it safe at rest (decision 0033).
 """
@@ -26,13 +26,13 @@ MAX_TOKENS_PER_ACCOUNT = 50
 
 
 class Tokens:
-    """Tokens by id and by account. `Accounts` knows whom they let in."""
+    """Tokens by id and by account; `Accounts` signs in by them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put(self, token: Token, audit_entry: AuditEntry) -> None:
-        """Enter a new token, with the line of the audit log that tells of it.
+        """Write a new token, with its audit entry.
 
         Raises NotFound (no such account), InputUnusable (the account holds too many).
         """
@@ -50,20 +50,22 @@ class Tokens:
             write_entries(connection, [audit_entry], self._database.audit_key)
 
     def list_valid(self, now_ns: int, account: str | None = None) -> list[Token]:
-        """Those that hold, of one account or of all, by account, the oldest first."""
+        """Return valid tokens, of one account or of all, by account, oldest first."""
         with self._database.read() as connection:
             return list_valid_tokens(connection, now_ns, account)
 
     def find_descendants(self, now_ns: int) -> dict[str, Descendants]:
-        """What would end with each token that holds, by its id; with whom nothing would is left out."""
+        """Return what would end with each valid token, by its id.
+
+        Tokens with which nothing would end are left out.
+        """
         with self._database.read() as connection:
             known, links = list_valid_tokens(connection, now_ns), _links_held(connection, now_ns)
         made = {one.token_id: _find_made_with([one], known, links) for one in known}
         return {token_id: one for token_id, one in made.items() if one != Descendants()}
 
     def revoke(self, token: Token, seal: str, audit_entry: AuditEntry) -> Descendants:
-        """Let a token, and what was made with it, open nothing any more, with the lines of the audit log that
-        tell of it.
+        """Revoke a token and what was made with it, with the audit entries.
 
         seal  what seals the account's sessions from now on, if until now this token does
         """
@@ -85,7 +87,7 @@ class Tokens:
         return ended
 
     def note_use(self, token_id: str, at_ns: int) -> None:
-        """That a token was seen."""
+        """Record the use of a token."""
         c = tokens.c
         older = or_(c.used_ns.is_(None), c.used_ns < at_ns)
         with self._database.write() as connection:
@@ -93,7 +95,7 @@ class Tokens:
 
 
 def list_valid_tokens(connection: Connection, now_ns: int, account: str | None = None) -> list[Token]:
-    """As `Tokens.held`, within a transaction."""
+    """List valid tokens as `Tokens.list_valid`, within a transaction."""
     c = tokens.c
     query = select(tokens).where(_holds(now_ns))
     if account is not None:
@@ -102,7 +104,7 @@ def list_valid_tokens(connection: Connection, now_ns: int, account: str | None =
 
 
 def is_token_valid(connection: Connection, now_ns: int, secret_hash: str) -> bool:
-    """Whether a token of this hash holds, within a transaction."""
+    """Check whether a token of this hash is valid, within a transaction."""
     query = select(tokens.c.token_id).where(tokens.c.secret_hash == secret_hash, _holds(now_ns))
     return connection.execute(query).first() is not None
 
@@ -113,25 +115,28 @@ def _holds(now_ns: int) -> ColumnElement[bool]:
 
 
 def find_valid_token(connection: Connection, now_ns: int, token_id: str) -> Token | None:
-    """A token that holds, within a transaction."""
+    """Return a valid token, within a transaction; None if there is none."""
     row = connection.execute(select(tokens).where(tokens.c.token_id == token_id, _holds(now_ns))).first()
     return None if row is None else _token(row)
 
 
 def insert_first_token(connection: Connection, token: Token) -> None:
-    """Enter the token that comes with an account, within a transaction."""
+    """Write the token that comes with an account, within a transaction."""
     connection.execute(delete(tokens).where(tokens.c.secret_hash == token.secret_hash))
     connection.execute(tokens.insert(), to_token_row(token))
 
 
 def revoke_all(connection: Connection, account: str, at_ns: int) -> Descendants:
-    """Let no token of an account, no code, and no guest link that it made open anything any more, within a
-    transaction; what ended besides the account's own tokens."""
+    """Revoke an account's tokens, codes and guest links, within a transaction.
+
+    Returns what ended besides the account's own tokens.
+    """
     c = one_time_codes.c
     codes = update(one_time_codes).where(c.account == account, c.ended_ns.is_(None))
     connection.execute(codes.values(ended_ns=at_ns))
     known, links = list_valid_tokens(connection, at_ns), _links_held(connection, at_ns)
-    own = list_valid_tokens(connection, 0, account)  # those that have expired too: a clock may be set back
+    # expired ones too: the clock may be set back
+    own = list_valid_tokens(connection, 0, account)
     made = _find_made_with(own, known, links)
     guest_ids = {*made.guest_ids, *(one.guest_id for one in links if one.made_by == account)}
     ended = Descendants(tokens=made.tokens, guest_ids=tuple(sorted(guest_ids)))
@@ -140,10 +145,10 @@ def revoke_all(connection: Connection, account: str, at_ns: int) -> Descendants:
 
 
 def _find_made_with(own: Sequence[Token], known: Sequence[Token], links: Sequence[Row[Any]]) -> Descendants:
-    """What of these tokens and guest links was made with some tokens, or with that.
+    """Return the tokens and guest links made with some tokens, directly or not.
 
-    Of a link of which no token is known the account's name and the time decide: those that were made since a
-    token was may have been made with it (tokens of other scopes than ALL make none).
+    For a link without a known token the account's name and the time decide: those made since a token was may
+    have been made with it (tokens of other scopes than ALL make none).
     """
     ids, made = {one.token_id for one in own}, list[Token]()
     while more := [one for one in known if one.made_with in ids and one.token_id not in ids]:
@@ -160,7 +165,7 @@ def _find_made_with(own: Sequence[Token], known: Sequence[Token], links: Sequenc
 
 
 def _end(connection: Connection, own: Sequence[Token], made: Descendants, at_ns: int) -> None:
-    """Let tokens, and what was made with them, open nothing any more."""
+    """Revoke tokens and what was made with them."""
     ids = [one.token_id for one in (*own, *made.tokens)]
     connection.execute(update(tokens).where(tokens.c.token_id.in_(ids)).values(revoked_ns=at_ns))
     links = update(guests).where(guests.c.guest_id.in_(made.guest_ids))
@@ -174,7 +179,7 @@ def _links_held(connection: Connection, now_ns: int) -> Sequence[Row[Any]]:
 
 
 def make_revocation_entries(ended: Descendants, why: AuditEntry) -> list[AuditEntry]:
-    """The lines that tell of what ended with what another line tells."""
+    """Make the audit entries of what ended with what another entry reports."""
     links = [
         AuditEntry(who=why.who, what="guest revoked", subject=one, detail="", at_ns=why.at_ns)
         for one in ended.guest_ids
@@ -186,14 +191,14 @@ def make_revocation_entries(ended: Descendants, why: AuditEntry) -> list[AuditEn
 
 
 def make_token_entry(token: Token, what: str, who: str, at_ns: int, detail: str) -> AuditEntry:
-    """The line that tells of a token."""
+    """Make the audit entry of a token."""
     made_with = token.made_with and f"made with {token.made_with}"
     said = ", ".join(filter(None, [token.account, token.label, detail, made_with]))
     return AuditEntry(who=who, what=what, subject=token.token_id, detail=said, at_ns=at_ns)
 
 
 def make_first_token(token_id: str, account: str, secret_hash: str, made_ns: int) -> Token:
-    """The one that comes with an account."""
+    """Make the token that comes with an account."""
     return Token(
         token_id=token_id,
         account=account,
@@ -206,19 +211,19 @@ def make_first_token(token_id: str, account: str, secret_hash: str, made_ns: int
 
 
 def require_account(connection: Connection, name: str) -> None:
-    """Raise NotFound, within a transaction, where there is no account of this name."""
+    """Raise NotFound if there is no account of this name, within a transaction."""
     known = select(tables.accounts.c.name).where(tables.accounts.c.name == name)
     if connection.execute(known).first() is None:
         raise make_account_not_found(name)
 
 
 def make_account_not_found(name: str) -> NotFound:
-    """That there is no account of this name."""
+    """Make the error of an unknown account name."""
     return NotFound(_("{name}: no such account; list them with: flycam user list", name=name[:80]))
 
 
 def to_token_row(token: Token) -> dict[str, Any]:
-    """As the table keeps it."""
+    """Convert a token to a row."""
     return {**asdict(token), "scope": token.scope.value}
 
 

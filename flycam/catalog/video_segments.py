@@ -1,6 +1,6 @@
-"""Recorded video of live flights, piece by piece: when, how long, under which hash. Bytes are the store's.
+"""Recorded video of live flights by segment: time, length and hash. The bytes are in the object store.
 
-A piece that was let go because room was needed keeps its line: what it was, and its hash, stay known.
+A segment that was deleted to free space keeps its row: its description and its hash stay known.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _mine = tables.recordings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoSegment:
-    """A stretch of a live flight's video as it was received, whole and playable alone.
+    """A stretch of a live flight's video as received, playable alone.
 
-    began_ns   UTC of its first picture, as frames of the stream are dated
+    began_ns   UTC of its first frame, as frames of the stream are dated
     codec      as browsers name it (RFC 6381)
-    let_go_ns  since when its bytes are kept no longer, UTC; None: they are kept
+    let_go_ns  when its bytes were deleted, UTC; None: they are kept
     """
 
     sha256: str
@@ -37,43 +37,48 @@ class VideoSegment:
 
     @property
     def ended_ns(self) -> int:
-        """UTC at which its last picture ended."""
+        """UTC at which its last frame ended."""
         return self.began_ns + round(self.seconds * 1e9)
 
 
 class VideoSegments:
-    """Pieces by their hash."""
+    """Segments by their hash."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put(self, piece: VideoSegment) -> None:
-        """Name a piece whose bytes are kept; again, it changes nothing. CatalogUnavailable, DiskFull."""
+        """Record a segment whose bytes are kept; idempotent.
+
+        Raises CatalogUnavailable, DiskFull.
+        """
         row = {name: getattr(piece, name) for name in _mine.columns.keys()}  # noqa: SIM118  no mapping
         with self._database.write() as connection:
             connection.execute(self._database.insert(_mine).on_conflict_do_nothing(), row)
 
     def list_for_flight(self, flight_id: str) -> list[VideoSegment]:
-        """All pieces of a flight, oldest first, those let go too."""
+        """Return all segments of a flight, oldest first, deleted ones too."""
         query = select(_mine).where(_mine.c.flight_id == flight_id).order_by(_mine.c.began_ns, _mine.c.sha256)
         with self._database.read() as connection:
             return [_piece(row) for row in connection.execute(query)]
 
     def list_stored(self) -> list[VideoSegment]:
-        """The pieces of all flights whose bytes are kept, oldest first."""
+        """Return the segments of all flights whose bytes are kept, oldest first."""
         query = select(_mine).where(_mine.c.let_go_ns.is_(None)).order_by(_mine.c.began_ns, _mine.c.sha256)
         with self._database.read() as connection:
             return [_piece(row) for row in connection.execute(query)]
 
     def sum_stored_seconds(self, flight_id: str) -> float:
-        """How much video of a flight is kept; 0 where none is."""
+        """Return the seconds of a flight's video that are kept; 0 if none are."""
         kept = _mine.c.flight_id == flight_id, _mine.c.let_go_ns.is_(None)
         with self._database.read() as connection:
             return float(connection.execute(select(func.sum(_mine.c.seconds)).where(*kept)).scalar() or 0.0)
 
     def list_excess(self, max_bytes: int, exclude: Collection[str] = ()) -> list[VideoSegment]:
-        """The oldest pieces of all flights, so many that without them no more than this is kept; but none of
-        these flights."""
+        """Return the oldest segments beyond `max_bytes` over all flights.
+
+        Without them no more than that is kept; segments of the flights `exclude` are never among them.
+        """
         kept = _mine.c.let_go_ns.is_(None)
         newest_first = (_mine.c.began_ns.desc(), _mine.c.sha256.desc())
         total = func.sum(_mine.c.size_bytes).over(order_by=newest_first)
@@ -84,7 +89,7 @@ class VideoSegments:
             return [_piece(row) for row in connection.execute(query)]
 
     def mark_deleted(self, sha256: str, at_ns: int) -> None:
-        """Say that a piece's bytes are kept no longer."""
+        """Record that a segment's bytes are kept no longer."""
         change = update(_mine).where(_mine.c.sha256 == sha256, _mine.c.let_go_ns.is_(None))
         with self._database.write() as connection:
             connection.execute(change.values(let_go_ns=at_ns))

@@ -1,4 +1,4 @@
-"""What of a live flight's film shows what was withdrawn: its recorded pieces, and its newest picture."""
+"""Times of a live flight's video that show withdrawn frames: in its segments, and its latest image."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ from flycam.catalog.records import FrameStatus
 from flycam.errors import NotFound
 from flycam.frame.flight import FlightState
 
-_SLACK_NS = 2 * 10**9  # by so much a picture's time and its piece's may differ; it shows nearly the same too
+# most by which the times of a frame and its segment differ; frames this near show nearly the same too
+_SLACK_NS = 2 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class WithdrawnTimes:
-    """everything: the flight was withdrawn; times_ns: UTC of its frames that were."""
+    """Withdrawn times of a flight's video.
+
+    is_all    the flight was withdrawn
+    times_ns  UTC of its withdrawn frames
+    """
 
     is_all: bool
     times_ns: tuple[int, ...]
 
     def overlaps(self, began_ns: int, ended_ns: int) -> bool:
-        """Whether film from one time to another, UTC, shows any of it."""
+        """Return True if video between two times, UTC, shows any of it."""
         return self.is_all or any(began_ns - _SLACK_NS <= at <= ended_ns + _SLACK_NS for at in self.times_ns)
 
 
 def find_withdrawn_times(catalog: Catalog, flight_id: str) -> WithdrawnTimes:
-    """What was withdrawn of a flight; nothing of one that is not on record (yet)."""
+    """Return the withdrawn times of a flight; none if it is not recorded (yet)."""
     try:
         flight = catalog.flights.flight(flight_id)
     except NotFound:

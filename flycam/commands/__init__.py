@@ -1,6 +1,6 @@
-"""The commands, by what they are about. Each opens the house, calls one recipe, and says what came of it.
+"""Commands, by topic. Each opens the data folder, calls one pipeline and prints the result.
 
-A command imports its recipe when it runs, not before: help, completion and a usage error come at once, and
+A command imports its pipeline when it runs, not before: help, completion and usage errors come at once, and
 no command waits for libraries that only another needs (scipy for `finish`, typst for `report`, FastAPI for
 `serve`).
 """

@@ -1,4 +1,4 @@
-"""Who may see what: `restricted`, `flights` (and their event), `guests`."""
+"""Access policy commands: `restricted`, `flights` (and their event), `guests`."""
 
 from __future__ import annotations
 

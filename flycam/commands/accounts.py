@@ -1,4 +1,4 @@
-"""Accounts, and what lets them in: `account`, and `user`, which is its older name."""
+"""Account and token commands: `account`, and `user`, its older name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Confirmed changes for other programs: `changes`."""
+"""Export of confirmed changes to other programs: `changes`."""
 
 from __future__ import annotations
 

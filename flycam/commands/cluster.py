@@ -1,4 +1,4 @@
-"""Several machines: `worker`, and the cluster that `ingest` and `finish` run over."""
+"""Clusters: `worker`, and the cluster that `ingest` and `finish` run on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _AUTHORITY = "cluster"  # folder under DATA
 
 @contextmanager
 def open_cluster(workspace: Workspace, settings: Settings) -> Iterator[Workspace]:
-    """The house with the cluster of FLYCAM_CLUSTER, if any. Raises ClusterUnavailable, WorkerIncompatible."""
+    """Yield the workspace with the cluster of FLYCAM_CLUSTER, if any.
+
+    Raises ClusterUnavailable, WorkerIncompatible.
+    """
     if settings.cluster is None:
         yield workspace
         return
@@ -69,8 +72,10 @@ def worker_command(
     from flycam.pipeline.cluster.dask_cluster import serve_worker
 
     with ExitStack() as stack:
-        workspace = None  # who only shares out needs no house, nor its keys
-        if count > 0:  # it may start before what it works for
+        # a scheduler alone needs no data folder, nor its keys
+        workspace = None
+        # a worker may start before the commands that it works for
+        if count > 0:
             workspace, __ = stack.enter_context(open_workspace(data_dir, creates=True))
         serve_worker(
             workspace,
@@ -83,7 +88,10 @@ def worker_command(
 
 
 def _make_certificate(data_dir: str | None, file: Path) -> CommandOutput:
-    """The authority stays here, under DATA; the file goes to every machine."""
+    """Write the file that lets machines into the cluster.
+
+    The authority stays here, under DATA; the file goes to every machine.
+    """
     from flycam.pipeline.certificate_authority import make_member_certificate
 
     folder = read_settings(os.environ, data_dir).data_dir

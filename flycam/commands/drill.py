@@ -1,4 +1,4 @@
-"""Flights to rehearse on: `drill`."""
+"""Synthetic flights for exercises: `drill`."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def drill_command(
 
 
 def _refuse_foreign(names: Mapping[str, str], *, video: bool) -> None:
-    """Raise OptionUnusable for an option that was given and that this kind of drill has not."""
+    """Raise OptionUnusable for a given option that this kind of exercise lacks."""
     context = click.get_current_context()
     given = [text for name, text in names.items() if context.get_parameter_source(name) is _FROM_COMMAND_LINE]
     if given:
@@ -108,7 +108,7 @@ def _refuse_foreign(names: Mapping[str, str], *, video: bool) -> None:
 def _write_video_drill(
     out: Path, filmed: dict[str, Any], options: dict[str, Any], bar: ProgressBar
 ) -> CommandOutput:
-    """A drill as a video; sent, where that was asked for."""
+    """Write an exercise as a video; stream it if requested."""
     from flycam.answers.drill import format_stream, format_video_drill
     from flycam.drill.video_course import VideoPlan
     from flycam.drill.video_drill import write_video_drill

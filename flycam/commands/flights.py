@@ -1,4 +1,4 @@
-"""Photos and films in: `inspect`, `ingest`, and out again: `withdraw`."""
+"""Flights from photos and videos: `inspect`, `ingest` and `withdraw`."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> CommandOutput:
     limit_to_one_arena()
     with prefetch_pixel_checks(
         search_photos(options["paths"]).photos
-    ) as early:  # while all the rest is loaded
+    ) as early:  # while the libraries are loaded
         from flycam.answers.flights import format_ingest
         from flycam.pipeline.batch import ingest as ingest_flight
         from flycam.pipeline.orthorectification.flight_session import FlightLabels

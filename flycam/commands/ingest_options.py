@@ -1,4 +1,4 @@
-"""Options that say how a flight is to be read, for `inspect` and `ingest` alike."""
+"""Options of `inspect` and `ingest` that say how a flight is to be read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_OFFSET_S = 10 * 365.25 * 86_400
 
 
 def add_ingest_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that say how a flight is to be read, for `inspect` and `ingest` alike."""
+    """Add the options that `inspect` and `ingest` share."""
     for option in reversed(
         [
             click.argument("paths", nargs=-1, required=True, type=FILE_PATH),
@@ -84,7 +84,10 @@ def _parse_takeoff(text: str | None) -> float | tuple[float, float] | None:
 
 
 def parse_ingest_options(options: dict[str, Any]) -> PreflightRequest:
-    """What these options ask for. Raises OptionUnusable for a value that cannot be meant."""
+    """Return the preflight request of these options.
+
+    Raises OptionUnusable for an impossible value.
+    """
     from flycam.pipeline.orthorectification.preflight import PreflightRequest
 
     offset_s = options["clock_offset_s"]

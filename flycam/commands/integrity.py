@@ -1,4 +1,4 @@
-"""What is kept, kept whole: `verify`, `backup`, `restore`, `audit`."""
+"""Integrity of stored data: `verify`, `backup`, `restore`, `audit`."""
 
 from __future__ import annotations
 

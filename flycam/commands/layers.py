@@ -123,7 +123,7 @@ def classify_layer_command(*, data_dir: str | None, ref: str, level: str) -> Com
 
 
 def _parse_valid_time(text: str | None) -> int | None:
-    """UTC nanoseconds of --valid-time. Raises OptionUnusable."""
+    """Return --valid-time as UTC nanoseconds. Raises OptionUnusable."""
     if text is None:
         return None
     found = parse_timestamp(text)

@@ -1,4 +1,4 @@
-"""The house itself: `doctor`, `collect`."""
+"""Maintenance of a node: `doctor`, `collect`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Field marks for other programs: `marks`."""
+"""Export of field marks to other programs: `marks`."""
 
 from __future__ import annotations
 

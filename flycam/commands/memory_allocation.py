@@ -1,21 +1,21 @@
-"""How much memory the C library keeps: one heap for all threads, and pages that are used again."""
+"""Memory allocation of the C library: one heap for all threads, and pages that are reused."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 
-_ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1  # of glibc's malloc.h
+_ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1  # from glibc's malloc.h
 _MMAP_THRESHOLD_BYTES = 64 << 20
 _TRIM_THRESHOLD_BYTES = 128 << 20
 
 
 def limit_to_one_arena() -> None:
-    """Let threads share one heap, and pixel arrays lie in it; to be called before threads are started.
+    """Let threads share one heap that holds pixel arrays too.
 
-    By default each thread has a heap of its own that keeps what it once needed, and large arrays are mapped
-    and given back every time: an ingest then takes 65 MB more and twice as many page faults. Does nothing
-    where the C library is not glibc.
+    Call it before threads are started. By default each thread has a heap of its own that keeps what it once
+    needed, and large arrays are mapped and returned every time: an ingest then takes 65 MB more and twice as
+    many page faults. Does nothing where the C library is not glibc.
     """
     if sys.platform != "linux":
         return

@@ -1,4 +1,4 @@
-"""What is made of a flight: `finish`, `export`, `compare`, `report`, `pack`."""
+"""Products of a flight: `finish`, `export`, `compare`, `report`, `pack`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""That a command is under way, for whoever starts this box after a power cut."""
+"""Journal entries of running commands, by which a node resumes them after a power cut."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flycam.console import ProgressBar, StopRequests, get_command_words
 from flycam.errors import FlycamError
 from flycam.settings import Settings
 
-if TYPE_CHECKING:  # what it needs is loaded where a command runs
+if TYPE_CHECKING:  # for annotations; loaded when a command runs
     from flycam.pipeline.retry import ProgressProbe
 
 
@@ -19,10 +19,12 @@ if TYPE_CHECKING:  # what it needs is loaded where a command runs
 def register_resumable_job(
     settings: Settings, stop_requests: StopRequests | None = None
 ) -> Iterator[ProgressProbe]:
-    """The command that runs in this, and tells its progress to what this gives, is gone on with by
-    `flycam serve` where it does not come to an end here: killed, cut off, its machine shut down, its store or
-    database away for too long, its flight held by somebody else. A person who presses Ctrl-C, and an error
-    that told what to do, are ends."""
+    """Register the running command so that `flycam serve` can resume it.
+
+    It resumes a command that does not end here: killed, cut off, its machine shut down, its store or database
+    away for too long, its flight locked by another process. Ctrl-C, and an error whose message says what to
+    do, are ends. Yields the probe to which the command reports its progress.
+    """
     from flycam.pipeline.job_journal import CommandRecord, finish_job, hash_inputs, record_job
     from flycam.pipeline.retry import ProgressProbe
 
@@ -37,7 +39,8 @@ def register_resumable_job(
                 input_digests=hash_inputs(words, place),
             )
             entry = stack.enter_context(record_job(settings.data_dir, typed))
-        except OSError:  # a full disk, a folder that is gone: told by the work itself, in better words
+        except OSError:
+            # a full disk or a missing folder: the command itself reports it in better words
             yield progress
             return
         try:
@@ -48,12 +51,13 @@ def register_resumable_job(
         except FlycamError as error:
             if _is_final(error, stop_requests):
                 finish_job(entry)
-            elif not progress.is_so:  # told at once to whoever gave it; what was left before stays
+            elif not progress.is_so:
+                # the caller learns of the error at once; entries of earlier runs stay
                 entry.unlink(missing_ok=True)
             raise
         if not (
             stop_requests is not None and stop_requests() and stop_requests.by_kill
-        ):  # a film ends well where it is stopped
+        ):  # a stopped video is a complete one
             finish_job(entry)
 
 
@@ -66,7 +70,7 @@ def _is_final(error: FlycamError, stop_requests: StopRequests | None) -> bool:
 
 
 def _strip_local_options(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Without where the house is, which is where the entry lies, and without how it answers."""
+    """Drop --data, whose folder holds the entry, and --json, the output form."""
     kept, is_folder = [], False
     for word in words:
         if is_folder or word == "--json" or word.startswith("--data="):

@@ -1,4 +1,4 @@
-"""How long originals are kept: `retention`."""
+"""Retention of originals: `retention`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The map, and what it can do: `serve`, `demo`."""
+"""The map server, and its demonstration: `serve`, `demo`."""
 
 from __future__ import annotations
 
@@ -86,7 +86,10 @@ def serve_command(
 
 
 def _load_certificate(tls: TlsSettings, data_dir: Path, host: str) -> TlsCertificate | None:
-    """What is loaded for it is loaded where it is asked for. Raises OptionUnusable, StorageFailed."""
+    """Return the TLS certificate to serve with, None for plain HTTP.
+
+    Its libraries are imported only if needed. Raises OptionUnusable, StorageFailed.
+    """
     if tls.certificate is not None:
         from flycam.serve.tls import ExternalTlsCertificate
 
@@ -101,7 +104,7 @@ def _load_certificate(tls: TlsSettings, data_dir: Path, host: str) -> TlsCertifi
 
 
 def _list_addresses(host: str, port: int, encryption: TlsCertificate | None) -> list[str]:
-    """Where others reach the map, and by what they believe that it is this one."""
+    """List the map's addresses, and what proves to others that it is this node."""
 
     vi = get_terminal_language() == "vi"
     scheme = "https" if encryption else "http"
@@ -122,7 +125,10 @@ def _list_addresses(host: str, port: int, encryption: TlsCertificate | None) -> 
 
 
 def _list_reachable_hosts(host: str) -> list[str]:
-    """What may be typed elsewhere to come here: addresses of the networks where all are listened on."""
+    """List the hosts to type on other machines.
+
+    If all networks are listened on, these are the machine's addresses in them.
+    """
     if host not in _ALL_NETWORKS:
         return [host]
     from flycam.pipeline.certificate_authority import list_network_addresses
@@ -181,8 +187,11 @@ def _serve(
 
 
 def _print_unfinished(workspace: Workspace) -> None:
-    """What a kill or a power cut left and nobody goes on with by itself, with the commands that complete it.
-    A store that is away keeps no map from being served: then nothing is said."""
+    """Print the commands that complete what a kill or a power cut left.
+
+    Only what nothing resumes by itself. A store that is unavailable does not keep the map from being served:
+    then nothing is printed.
+    """
     from flycam.pipeline.operations.interrupted_flights import list_interrupted_flights
 
     vi = get_terminal_language() == "vi"
@@ -192,8 +201,11 @@ def _print_unfinished(workspace: Workspace) -> None:
 
 
 def _print_admission(workspace: Workspace, is_on_loopback: bool) -> None:
-    """Whoever has an account; without any, whoever sits at the machine, or where others reach the map how the
-    first is made: a code of a start before is good no more."""
+    """Print who can sign in.
+
+    Those are the accounts; without any, the person at the machine, or if others reach the map how to make the
+    first account: the set-up code of an earlier start is no longer valid.
+    """
     from flycam.answers.tokens import format_admission, format_setup_code
     from flycam.pipeline.access.sign_in_codes import make_setup_code
 
@@ -203,14 +215,15 @@ def _print_admission(workspace: Workspace, is_on_loopback: bool) -> None:
         return
     try:
         print_line(format_setup_code(make_setup_code(workspace), get_terminal_language()))
-    except StorageFailed as error:  # the map is served all the same
+    except StorageFailed as error:
+        # the map is served all the same
         print_line((get_terminal_language() == "vi" and error.vi) or str(error))
     except AccessDenied:
-        return  # somebody made an account meanwhile
+        return  # another process made an account meanwhile
 
 
 def _print_completed(flight: Flight) -> None:
-    """That the flight of a stream whose program died is whole now."""
+    """Print that the flight of an interrupted stream is complete now."""
     said = (
         f"{flight.name}: chương trình nhận luồng video đã bị ngắt; nay đã hoàn tất tới chỗ ghi được"
         if get_terminal_language() == "vi"
@@ -220,7 +233,10 @@ def _print_completed(flight: Flight) -> None:
 
 
 def load_sign_in_service(settings: Settings) -> SignInService | None:
-    """What speaks to it is loaded where one is configured."""
+    """Return the client of the configured sign-in service, None without one.
+
+    Its libraries are imported only where one is configured.
+    """
     if settings.openid is None:
         return None
     from flycam.pipeline.access.openid import OpenIdProvider

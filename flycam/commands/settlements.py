@@ -1,4 +1,4 @@
-"""Settlements that are cut off: `settlements`."""
+"""Export and review of settlements that are cut off: `settlements`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One box to another: by stick (`bundle`, which also carries flycam itself), over a line (`sync`)."""
+"""Synchronisation between nodes: `bundle` in files (also flycam itself), `sync` over a network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 _POLL_S = 5.0
 _ASK_S, _ASK_METERED_S = 60.0, 600.0
-"""So often the server is asked for what is new there, where nothing is new here."""
+"""Interval at which the server is asked for news on a flat and on a metered line while there are none here.
+"""
 _INCOMING_FOLDER = "common"
 
 
@@ -39,7 +40,7 @@ class _Size(click.ParamType[int]):
 
 
 class _Rate(_Size):
-    """Bits a second, as 64k or 2m; units of a thousand, as lines are sold."""
+    """Bits per second, as 64k or 2m; units of a thousand, as lines are sold."""
 
     name = "rate"
 
@@ -108,7 +109,7 @@ def write_wheels_command(*, data_dir: str | None, path: Path, found_in: Path | N
     from flycam.answers.sync import format_installer
     from flycam.pipeline.installer import write_installer
 
-    del data_dir  # nothing of the house goes along
+    del data_dir  # an installer needs no data folder
     return format_installer(write_installer(path, found_in, ProgressBar()), get_terminal_language())
 
 
@@ -181,10 +182,11 @@ def sync_command(
         sender = Sender(workspace, line, limits, told, goes_on=not once, back=back, passed_over=passed_over)
 
         def rounds(progress: Progress) -> None:
-            """All that is lacking there, and then what is new, until somebody stops it."""
+            """Send all that the server lacks, then what is new, until stopped."""
             heard.append(progress)
             sender.run_round()
-            progress("", 0, 0)  # it has begun, also where there was nothing to send
+            # show that it has begun, even if there is nothing to send
+            progress("", 0, 0)
             asked_s = time.monotonic()
             while not once and sender.sent.ended_by != "budget":
                 time.sleep(_POLL_S)

@@ -1,4 +1,4 @@
-"""What is known of the ground: `dem` and `communes`."""
+"""Terrain and communes: `dem` and `communes`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def add_dem_command(
 
 
 def _parse_sigmas(text: str | None) -> tuple[float, float | None] | None:
-    """V or V,H in metres. Raises OptionUnusable."""
+    """Return (vertical, horizontal) sigmas from V or V,H in metres.
+
+    Raises OptionUnusable.
+    """
     if text is None:
         return None
     try:

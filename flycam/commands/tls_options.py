@@ -1,4 +1,4 @@
-"""What every command that speaks to another house asks: whom to believe, and with which token."""
+"""Options of every command that speaks to another node: trust and token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ TOKEN_VARIABLE = "FLYCAM_TOKEN"  # noqa: S105  the name of a variable
 
 
 def add_tls_options(run: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of a command that speaks to a server over HTTPS, and of its token."""
+    """Add the options of a command that speaks to a server over HTTPS.
+
+    One of them is its token.
+    """
     for option in (
         click.option("--fingerprint", help="SHA-256 that the server prints at its start: believe it alone."),
         click.option("--ca", type=FILE_PATH, help="File of authorities to believe (default: the system's)."),
@@ -31,14 +34,20 @@ def add_tls_options(run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def parse_trust(ca: Path | None, fingerprint: str | None) -> ServerTrust:
-    """Whom to believe: an option goes before FLYCAM_CA and FLYCAM_FINGERPRINT. Raises OptionUnusable."""
+    """Return the trusted certificates.
+
+    Options take precedence over FLYCAM_CA and FLYCAM_FINGERPRINT. Raises OptionUnusable.
+    """
     if fingerprint is not None:
         return ServerTrust(fingerprint=parse_fingerprint(fingerprint, "--fingerprint"))
     return ServerTrust(ca=ca) if ca is not None else read_settings(os.environ).trust
 
 
 def read_token_option(url: str, token_file: Path | None) -> str | None:
-    """The token to show; whoever sends it in the open is told once. Raises OptionUnusable."""
+    """Return the token to send; warn once if it goes unencrypted.
+
+    Raises OptionUnusable.
+    """
     from flycam.pipeline.upload.upload_client import read_token
 
     token = read_token(token_file) if token_file else os.environ.get(TOKEN_VARIABLE, "").strip() or None

@@ -1,4 +1,4 @@
-"""A card to a server: `upload`; and the server's own hand, `upload-work`."""
+"""Upload of a memory card to a server: `upload`, and the server's own worker, `upload-work`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def upload_command(
     from flycam.pipeline.upload.memory_card import UploadRequest
     from flycam.pipeline.upload.upload_client import send_card
 
-    del data_dir  # nothing is kept on this side
+    del data_dir  # an upload keeps nothing on this side
     sending = UploadRequest(
         url=url,
         paths=paths,
@@ -113,7 +113,7 @@ def work_on_upload_command(*, data_dir: str | None, upload_id: str, what: str) -
             try:
                 answer = work(workspace, folder)
             except StorageFailed:
-                raise  # tried again by the server
+                raise  # the server tries again
             except FlycamError as error:
                 answer = format_failure(error)
             write_result_file(folder / name, answer)
@@ -124,7 +124,8 @@ def _preview_heads(workspace: Workspace, folder: Path) -> Answer:
     from flycam.answers.upload import format_failure, format_upload_preview
     from flycam.pipeline.upload.upload_processing import MAX_MOTION_BLUR_PX, is_awaiting_logs, preview_upload
 
-    awaits = is_awaiting_logs(folder)  # before it looks: those that come meanwhile are not seen
+    # read before the work begins: logs that come meanwhile are not seen by it
+    awaits = is_awaiting_logs(folder)
     try:
         looked = preview_upload(workspace, folder)
     except StorageFailed:

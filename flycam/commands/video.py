@@ -1,4 +1,4 @@
-"""Video to the map: `live`, and a film given to `inspect` or `ingest`."""
+"""Video to the map: `live`, and videos given to `inspect` or `ingest`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from flycam.pipeline.orthorectification.flight_session import FlightLabels
 
 _MAX_OFFSET_S = 1e10
-"""Of a film that states no time of creation it counts from 1970."""
+"""A video without a creation time counts from 1970."""
 
 
 @click.command()
@@ -111,7 +111,10 @@ def live_command(
 
 
 def find_single_video(paths: Sequence[Path]) -> Path | None:
-    """The film that was given; None: what was given is no film alone. Raises OptionUnusable of several."""
+    """Return the video at `paths`, None if they are not one video alone.
+
+    Raises OptionUnusable for several.
+    """
     from flycam.ingest.photo.file_kinds import FileKind, detect_file_kind
 
     films = [path for path in paths if path.is_file() and detect_file_kind(path.name) is FileKind.FILM]
@@ -124,8 +127,10 @@ def find_single_video(paths: Sequence[Path]) -> Path | None:
 
 
 def find_recordings(found: PhotoSearchResult, paths: Sequence[Path]) -> list[Path]:
-    """Return films and flight logs where no photo was found at `paths`, files or folders: a file that is
-    named is taken for a log whatever its name, one in a folder by its name alone."""
+    """Return videos and flight logs if no photo was found at `paths`.
+
+    A path that names a file is taken for a log whatever its name; a file in a folder by its name alone.
+    """
     from flycam.ingest.photo.file_kinds import FileKind, detect_file_kind
 
     if found.photos:
@@ -138,9 +143,9 @@ def find_recordings(found: PhotoSearchResult, paths: Sequence[Path]) -> list[Pat
 
 
 def inspect_recordings(recordings: Sequence[Path], telemetry: Path | None) -> CommandOutput:
-    """What `inspect` says of films and logs: one answer, or "recordings", a list of them.
+    """Inspect videos and logs: one answer, or "recordings", a list of them.
 
-    Raises SourceUnreadable of a log that is given alone and does not read.
+    Raises SourceUnreadable for an unreadable log that is given alone.
     """
     from flycam.answers.video import format_flight_log, format_video
     from flycam.ingest.photo.file_kinds import FileKind, detect_file_kind
@@ -161,7 +166,7 @@ def inspect_recordings(recordings: Sequence[Path], telemetry: Path | None) -> Co
 
 
 def ingest_video(data_dir: str | None, film: Path, options: dict[str, Any]) -> CommandOutput:
-    """What `ingest` makes of a film: a flight on the map, as `live` makes it of the file."""
+    """Ingest a video as a flight on the map, as `live` does from the file."""
     from flycam.pipeline.live.live_inputs import LiveRequest
     from flycam.pipeline.orthorectification.flight_session import FlightLabels
 
@@ -201,7 +206,7 @@ def _ingest(
     from flycam.pipeline.live.workflow import orthorectify_video as run_live
     from flycam.pipeline.terrain import register_dem
 
-    is_film = not is_stream(request.video)  # a stream does not come again
+    is_film = not is_stream(request.video)  # a stream cannot be read again
     with (
         open_workspace(data_dir, creates=True) as (workspace, settings),
         watch_stop_requests() as stopped,

@@ -1,4 +1,4 @@
-"""Opening the house: the data folder, its catalogue and its store."""
+"""Opening the workspace of a command: the data folder, its catalogue and its store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ CommandOutput = tuple[Answer, Sequence[str]]
 
 
 class _File(click.Path):
-    """A file or folder whose name can be written down; no pipe, socket or device: it may never end."""
+    """A file or folder whose name can be written down.
+
+    No pipe, socket or device: reading it might never end.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path: Any = super().convert(value, param, ctx)
@@ -46,16 +49,19 @@ class _File(click.Path):
 
 FILE_PATH = _File(path_type=Path)
 FILE_OR_URL = _File(path_type=str)
-"""A file, or an address, which is no file's name."""
+"""A file, or a URL, which is no file's name."""
 SECRET_FILE = click.Path(path_type=Path)
-"""A file with a secret: what a shell hands over by a pipe, too."""
+"""A file with a secret; also a pipe, by which shells hand one over."""
 CLASSIFICATION_CHOICE = click.Choice([level.value for level in Classification])
 _AUDIT_KEY = "audit.key"
 DATUM_CHOICE = click.Choice(["EGM96", "EGM2008", "ELLIPSOID", "LOCAL"])
 
 
 def get_operator_name(settings: Settings) -> str:
-    """Whose name stands beside what a command changes: the operator's, else whoever is signed in here."""
+    """Return the name that a command's edits carry.
+
+    It is the operator's, else that of the user signed in here.
+    """
     return settings.operator or getpass.getuser()
 
 
@@ -68,13 +74,15 @@ def open_workspace(
     waits: bool = False,
     serves_originals: bool = False,
 ) -> Iterator[tuple[Workspace, Settings]]:
-    """The house at --data DIR, else FLYCAM_DATA. Raises NotFound, StorageFailed.
+    """Open the workspace at --data DIR, else FLYCAM_DATA.
 
-    creates       a house that is not there is made: by what brings something in, or asks of a new machine
-    is_store_new  its store begins anew, on purpose, whatever the catalogue names in it
-    waits         for the store's disk, for as long as it takes
-    serves_originals  a file is written for others: who may read it is for the umask of this shell to say, and
+    creates       make a missing data folder: for commands that bring something in, or check a new machine
+    is_store_new  the store begins anew, on purpose, whatever the catalogue names in it
+    waits         wait for the store's disk, for as long as it takes
+    serves_originals  a file is written for others: the umask of this shell decides who may read it, and
                   nobody else may write it
+
+    Raises NotFound, StorageFailed.
     """
     from flycam.catalog.catalog import open_catalog
     from flycam.catalog.database import parse_database_path
@@ -110,16 +118,18 @@ def open_workspace(
 
 
 def create_private_folder(folder: Path) -> None:
-    """Make a data folder that nobody but its owner enters. Raises StorageFailed.
+    """Make a data folder that only its owner can enter. Raises StorageFailed.
 
-    So is an empty one that was made beforehand, unless it is closed to others already: then whoever made it
-    has said who else may enter. One that is in use stays as it is; `flycam doctor` tells where it is open.
+    An empty one that was made beforehand is restricted too, unless it is closed to others already: then its
+    maker has decided who else may enter. One that is in use stays as it is; `flycam doctor` reports where it
+    is open.
     """
     try:
         is_new = not folder.exists()
         make_folder(folder)
         if is_new or (stat.S_IMODE(folder.stat().st_mode) & 0o007 and not any(folder.iterdir())):
-            with suppress(PermissionError):  # another's folder; a disk that keeps no modes
+            # another user's folder, or a file system without modes
+            with suppress(PermissionError):
                 folder.chmod(0o700)
     except OSError as error:
         raise StorageFailed(
@@ -133,7 +143,10 @@ def create_private_folder(folder: Path) -> None:
 
 @contextmanager
 def _restrict_umask(mask: int) -> Iterator[None]:
-    """Add to the umask, of child processes too: what is made while this is open lacks these permissions."""
+    """Add to the umask inside the block, for child processes too.
+
+    Files made in it lack these permissions.
+    """
     before = os.umask(0o077)
     os.umask(before | mask)
     try:
@@ -143,8 +156,11 @@ def _restrict_umask(mask: int) -> Iterator[None]:
 
 
 def _require_existing(settings: Settings) -> None:
-    """Raise NotFound where there is no catalogue: what only reads would find nothing wrong with a house that
-    it has just made. A server's database is asked when it is opened."""
+    """Raise NotFound if there is no catalogue.
+
+    A read-only command would find nothing wrong with a data folder that it has just made. A database server
+    is asked when it is opened.
+    """
     from flycam.catalog.database import parse_database_path
 
     file = parse_database_path(settings.database_url)

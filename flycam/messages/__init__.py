@@ -26,11 +26,11 @@ Value: TypeAlias = "str | int | float | datetime.date | datetime.time | Message"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A sentence by its English text and the values of its parameters.
+    """A sentence, as its English text and the values of its parameters.
 
     text    English, with parameters as `str.format` takes them: "{path}: holds {count} photos"
     values  by parameter; a value that is a message itself is put into the same language
-    plural  English for any `count` but 1; "": the same, whatever is counted
+    plural  English for any `count` but 1; "" if the text is the same for every count
     """
 
     text: str
@@ -60,23 +60,26 @@ def _(text: str, /, **values: object) -> Message:
 
 
 def ngettext(text: str, plural: str, count: int, /, **values: object) -> Message:
-    """Return the message of an English text for one, and for any other `count`, which is a parameter too."""
+    """Return a message with a plural; `count` is a parameter of it too."""
     plain = {name: _plain(value) for name, value in values.items()}
     return Message(text, {"count": count, **plain}, plural, count)
 
 
 def verbatim(text: str) -> Message:
-    """Return a message of what no catalogue translates: a name, what another program said, a `Bilingual`."""
+    """Return a message that no catalogue translates.
+
+    Examples are a name, the words of another program, a `Bilingual`.
+    """
     return Message("{text}", {"text": text})
 
 
 class Bilingual(str):
-    """English that carries its Vietnamese: what is not in the catalogue yet."""
+    """English text that carries its Vietnamese, for what is not in the catalogue yet."""
 
     vi: str
 
     def __new__(cls, english: object, vietnamese: object) -> Bilingual:
-        """Take both; nothing in Vietnamese: English stands for it."""
+        """Take both texts; English stands in for an empty Vietnamese one."""
         made = super().__new__(cls, english)
         made.vi = str(vietnamese or english)
         return made
@@ -86,9 +89,10 @@ class Bilingual(str):
 
 
 def _plain(value: object) -> Value:
-    """What still says the same when it is read later, in another process."""
+    """Return a value that reads the same later, in another process."""
     if callable(as_scalar := getattr(value, "item", None)) and getattr(value, "ndim", None) == 0:
-        value = as_scalar()  # of numpy
+        # numpy scalar
+        value = as_scalar()
     if isinstance(value, str | int | float | datetime.date | datetime.time | Message):
         return value
     return str(value)
@@ -104,4 +108,5 @@ def _in_language(value: Value, language: str) -> Value:
 def _catalogue(language: str) -> gettext.NullTranslations:
     if language == "en":
         return gettext.NullTranslations()
-    return gettext.translation(DOMAIN, LOCALES, [language], fallback=True)  # not compiled: English
+    # not compiled: English
+    return gettext.translation(DOMAIN, LOCALES, [language], fallback=True)

@@ -1,1 +1,1 @@
-"""Bytes by key: one protocol, a local folder, S3, memory."""
+"""Object stores: bytes by key in a local folder, in S3 or in memory."""

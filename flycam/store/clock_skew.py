@@ -1,5 +1,7 @@
-"""How far this machine's clock is off an S3 server's: who signs requests with a wrong one is denied, and not
-every server says why."""
+"""Clock skew between this machine and an S3 server.
+
+Requests signed with a wrong clock are denied, and not every server says why.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +11,20 @@ from minio import time as client_time
 from minio.error import S3Error
 
 MAX_CLOCK_SKEW = timedelta(minutes=15)
-"""S3 believes a signed request for so long, whichever of the two clocks is ahead."""
+"""S3 accepts a signed request for this long, whichever of the two clocks is ahead."""
 
 _SKEWED = ("RequestTimeTooSkewed", "RequestExpired", "ExpiredPresignRequest", "RequestNotReadyYet")
 _AMBIGUOUS_CODES = ("AccessDenied", "")
-_NEARLY = timedelta(minutes=14)  # the answer's clock is read later than the request's, and to the second
+# the answer's clock is read later than the request's, and to the second
+_NEARLY = timedelta(minutes=14)
 _DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3600, 60
 
 
 def describe_clock_skew(error: Exception, code: str) -> tuple[str, str] | None:
-    """What to say (English, Vietnamese) of a denial that a wrong clock brought; None: it was not the clock.
+    """Explain a denial by clock skew (English, Vietnamese), or return None.
 
-    code  of the error, "" where the server gave none. That the keys are wrong is said by a code of its own;
-          "AccessDenied" is about the clock where the answer's Date is too far off the clock that signed.
+    code  of the error, "" where the server gave none. Wrong keys have a code of their own; "AccessDenied"
+          is put down to the clock where the answer's Date is too far off the clock that signed.
     """
     here = client_time.utcnow()
     there = _date_of(error)
@@ -46,7 +49,7 @@ def describe_clock_skew(error: Exception, code: str) -> tuple[str, str] | None:
 
 
 def _date_of(error: Exception) -> datetime | None:
-    """What the answer's clock said."""
+    """Return the time of the server's clock in its answer, None if absent."""
     if not isinstance(error, S3Error):
         return None
     try:

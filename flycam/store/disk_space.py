@@ -1,15 +1,16 @@
-"""How much room a disk has left, and for whom the last of it is.
+"""Thresholds of free disk space, and what is given up below each.
 
-what is free    what happens
+free            what happens
 ------------    ------------
-below 3.2 GB    whoever lays a flight first deletes what can be made again (`flycam.pipeline.eviction`)
-below 2.1 GB    recorded video waits: the pictures that are laid, and the map, are worth more
-below 1.1 GB    uploads, packs and what is fetched wait: they can; of what boxes send tiles, terrain and
-                photos: records, among them withdrawals and masks, and overviews are taken in
-below 34 MB     photos and tiles are not begun any more: what is left is the catalogue's, so that it
-                closes what was begun, and withdrawals, marks and the audit log are still written
-below 4 MB      whoever opens the house has what was held back for that, `release_reserve`: without
-                room for SQLite's index of its log not even reading begins
+below 3.2 GB    a flight about to be orthorectified first evicts what can be made again
+                (`flycam.pipeline.eviction`)
+below 2.1 GB    video recording waits: orthorectified frames and the mosaic are worth more
+below 1.1 GB    uploads, packs and fetches wait, which they can. From other nodes only records (among them
+                withdrawals and redactions) and overview tiles are accepted; tiles, terrain and photos wait
+below 34 MB     no photo or tile is begun: the rest is the catalogue's, so that it closes what was
+                begun, and withdrawals, marks and the audit log are still written
+below 4 MB      opening the data folder releases its reserve (`release_reserve`): without room for the
+                index of SQLite's write-ahead log not even reading works
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ from flycam.errors import DiskFull
 from flycam.messages import _
 
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Error numbers of a disk that is full, a quota that is used up, a file system's largest file."""
+"""Error numbers of a full disk, an exhausted quota and a file system's largest file."""
 
 LOW_SPACE_BYTES = 3 << 30
-"""With less, what can be made again gives way to flights."""
+"""Below this, what can be made again is evicted for flights."""
 
 RECORDING_BYTES = 2 << 30
-"""Left free by recorded video."""
+"""Left free by video recording."""
 
 SPARE_BYTES = 1 << 30
-"""Left free for flights and the catalogue by uploads, packs and what is fetched."""
+"""Left free for flights and the catalogue by uploads, packs and fetches."""
 
 RESERVED_BYTES = 32 << 20
 """Left free for the catalogue by flights: some 100,000 lines of the tile log, with their indices."""
@@ -42,11 +43,15 @@ RESERVED_BYTES = 32 << 20
 RESERVE_NAME = ".reserve"
 _RESERVE_BYTES, _MIN_RESERVE_BYTES = 8 << 20, 1 << 20
 _FULL_BYTES = 4 << 20
-_SHARE = 8  # of what is free: a small disk gives up no more than this part of it
+# at most this part of the free space, so that a small disk is not filled by its reserve
+_SHARE = 8
 
 
 def get_free_bytes(folder: Path) -> int:
-    """Bytes that can still be written in a folder, which need not be there yet. Raises OSError."""
+    """Return the free bytes of a folder's disk; the folder need not exist yet.
+
+    Raises OSError.
+    """
     place = folder
     while not place.exists() and place != place.parent:
         place = place.parent
@@ -55,13 +60,14 @@ def get_free_bytes(folder: Path) -> int:
 
 @contextmanager
 def release_reserve(folder: Path) -> Iterator[None]:
-    """Hold some room of a folder's disk in a file; give it up for as long as this is open on a full disk.
+    """Keep a reserve file in a folder; release it inside the block on a full disk.
 
-    Whatever else fills the disk cannot take that room, so there is some to read, to sign in, and to delete
-    by. Only what fills the disk again while it is given up can.
+    Nothing else that fills the disk can take the reserved space, so it remains possible to read, to sign in
+    and to delete. Only writes made while it is released can use it up.
     """
     reserve, released = folder / RESERVE_NAME, 0
-    with suppress(OSError):  # a disk that only may be read, or that others filled meanwhile
+    # the disk may be read-only, or filled by others meanwhile
+    with suppress(OSError):
         free = get_free_bytes(folder)
         if free >= _FULL_BYTES:
             _hold(reserve, min(_RESERVE_BYTES, free // _SHARE))
@@ -77,7 +83,7 @@ def release_reserve(folder: Path) -> Iterator[None]:
 
 
 def _hold(reserve: Path, size: int) -> None:
-    """Make the file, or enlarge it. Raises OSError."""
+    """Make the reserve file, or enlarge it. Raises OSError."""
     if size < _MIN_RESERVE_BYTES or (reserve.exists() and reserve.stat().st_size >= size):
         return
     with reserve.open("ab") as file:
@@ -87,9 +93,11 @@ def _hold(reserve: Path, size: int) -> None:
 def require_free_space(
     place: Path, free: int, more_bytes: int, resume_hint_vi: str, min_free_bytes: int = SPARE_BYTES
 ) -> None:
-    """Raise DiskFull, with the cure, where `more_bytes` of another machine would leave less than
-    `min_free_bytes`
-    of `free` bytes. vi_goes_on: how it goes on by itself, in Vietnamese."""
+    """Raise DiskFull, with the cure, unless `more_bytes` fit into the free space.
+
+    They do not fit if they leave less than `min_free_bytes` of the `free` bytes of another machine.
+    resume_hint_vi says in Vietnamese how the transfer resumes by itself.
+    """
     if free - more_bytes >= min_free_bytes:
         return
     gb, gb_spare = free / 1e9, SPARE_BYTES / 1e9

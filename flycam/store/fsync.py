@@ -1,4 +1,4 @@
-"""Bytes to the disk: one file or folder, or all of a file system at once."""
+"""Syncing to disk: one file or folder, or a whole file system at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _syncfs = getattr(_libc, "syncfs", None)
 
 
 def sync_path(path: Path) -> None:
-    """Return when a file's bytes, or a folder's names, survive a power cut. Raises OSError."""
+    """Return when a file's bytes, or a folder's names, survive a power cut.
+
+    Raises OSError.
+    """
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -22,7 +25,10 @@ def sync_path(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing; their names survive a power cut. Raises OSError."""
+    """Make a folder and its missing parents; their names survive a power cut.
+
+    Raises OSError.
+    """
     missing = []
     above = folder
     while not above.is_dir() and above != above.parent:
@@ -30,24 +36,29 @@ def make_folder(folder: Path) -> None:
         above = above.parent
     folder.mkdir(parents=True, exist_ok=True)
     for made in missing:
-        with suppress(PermissionError):  # a folder that may be written and not read cannot be synced
+        # a folder that is writable but not readable cannot be opened to be synced
+        with suppress(PermissionError):
             sync_path(made.parent)
 
 
 def move_into_place(part: Path, target: Path) -> None:
-    """Give a file its last name once its bytes are on the disk: after a power cut there is the whole file or
-    what was there before, never a name without bytes. Raises OSError."""
+    """Sync a file, then rename it to its final name.
+
+    After a power cut there is the whole file or what was there before, never a name without bytes.
+    Raises OSError.
+    """
     sync_path(part)
     part.replace(target)
-    with suppress(OSError):  # some file systems of sticks sync no folders
+    # some file systems of USB sticks cannot sync folders
+    with suppress(OSError):
         sync_path(target.parent)
 
 
 def sync_filesystem(fd: int) -> bool:
-    """Sync the whole file system that holds `fd`, in one go; False if this machine cannot. Raises OSError.
+    """Sync the whole file system of `fd` at once; return False if unsupported.
 
-    One call for hundreds of files costs about what one fsync does; Linux also reports write-back errors
-    that happened since `fd` was opened.
+    One call for hundreds of files costs about as much as one fsync; Linux also reports write-back errors
+    that happened since `fd` was opened. Raises OSError.
     """
     if _syncfs is None:
         return False

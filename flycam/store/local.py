@@ -1,8 +1,9 @@
-"""Objects as files under a folder.
+"""Object store of files in a folder.
 
-A write goes to a scratch file, is renamed into place, and so is seen whole or not at all; what a killed
-process leaves behind lies in its scratch folder, is never listed, and is swept by the next one. A durable
-write syncs the file and the folders that name it before it returns; `flush` syncs all others together.
+A write goes to a scratch file and is renamed into place, so it is seen whole or not at all. What a killed
+process leaves behind stays in its scratch folder, is never listed, and is swept by the next process. A
+durable write syncs the file and the folders that name it before it returns; `flush` syncs all others
+together.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from flycam.store.store_marker import has_marker
 _COPY_BLOCK = 1 << 20
 _FEW_FILES, _ROOM_BYTES = 64, 16 << 20
 _MAX_PENDING = 4096
+# one syncfs is faster than so many fsyncs, but waits for other programs' writes too (decision 0003)
 _SYNC_SINGLY = 16
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -72,15 +74,17 @@ class LocalStore:
         self._write(key, copy, durable=durable)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
-        """See ObjectStore.put_if_absent. Durable, so that whoever lost can rely on the winner's bytes."""
+        """See ObjectStore.put_if_absent. Durable, so that the loser can rely on it."""
         target = self._path(key)
         with self._translate_errors(key), self._scratch.file() as temporary:
             _fill(temporary, lambda file: file.write(data), durable=True)
             try:
+                # a hard link fails if the name exists, where a rename would overwrite it
                 self._move_into_place(temporary, target, os.link)
             except FileExistsError:
                 self._forget_folders(target)
-                with suppress(FileNotFoundError):  # deleted again meanwhile
+                # deleted again meanwhile
+                with suppress(FileNotFoundError):
                     self._sync_object(target)
                 return False
             except OSError as error:
@@ -96,7 +100,7 @@ class LocalStore:
         return True
 
     def ensure_durable(self, key: str, *, durable: bool = False) -> None:
-        """See ObjectStore.settle."""
+        """See ObjectStore.ensure_durable."""
         target = self._path(key)
         self._forget_folders(target)
         if not durable:
@@ -166,16 +170,17 @@ class LocalStore:
                     self._synced_folders.discard(folder)
                     continue
             with self._lock:
-                self._pending.add(folder)  # until it is synced, the name may come back
+                # until the folder is synced, the deleted name may come back
+                self._pending.add(folder)
             return
 
     def free_bytes(self) -> int | None:
-        """See ObjectStore.room_bytes."""
+        """See ObjectStore.free_bytes."""
         with self._translate_errors(str(self._root)):
             return get_free_bytes(self._root)
 
     def flush(self) -> None:
-        """See ObjectStore.flush. One that is under way may hold what this caller put: it is waited for."""
+        """See ObjectStore.flush. Wait for a running one: it may hold this caller's writes."""
         with self._flushing:
             with self._lock:
                 pending, self._pending = self._pending, set()
@@ -184,6 +189,7 @@ class LocalStore:
                     self._sync(pending)
             except BaseException:
                 with self._lock:
+                    # a failed flush leaves the objects pending until one succeeds
                     self._pending |= pending
                 raise
 
@@ -191,16 +197,20 @@ class LocalStore:
         if len(pending) > _SYNC_SINGLY and self._is_held() and sync_filesystem(self._root_fd):
             return
         if pending:
-            self._check_root()  # what lies on a disk that is away was not deleted
+            # objects on a removed disk were not deleted
+            self._check_root()
         for path in pending:
-            if path.is_dir():  # one that lost a name
+            if path.is_dir():  # a folder that lost a name
                 sync_path(path)
-            elif path.exists():  # an object deleted since needs no sync of its own
+            elif path.exists():
+                # an object deleted since then needs no sync of its own
                 self._sync_object(path)
 
     def _is_held(self) -> bool:
-        """Whether the folder that is held open lies where the objects go: a disk that was pulled out and
-        plugged in again is mounted anew."""
+        """Check whether the open root folder is still the one at its path.
+
+        A disk that was pulled out and plugged in again is mounted anew.
+        """
         return os.path.samestat(os.fstat(self._root_fd), self._root.stat())
 
     def close(self) -> None:
@@ -217,8 +227,8 @@ class LocalStore:
 
     def _write(self, key: str, fill: Callable[[BinaryIO], object], *, durable: bool) -> None:
         target = self._path(key)
-        # what counts by its name has none before its bytes are safe: a name with other bytes would be taken
-        # for the evidence by whoever comes to store it again
+        # the name of a marker object alone proves its bytes, so they are synced before it appears: a name
+        # with other bytes would be taken for the original when that is stored again
         has_to_be_whole = durable or is_marker(key)
         with self._translate_errors(key), self._scratch.file() as temporary:
             _fill(temporary, fill, durable=has_to_be_whole)
@@ -242,7 +252,7 @@ class LocalStore:
                 move(temporary, target)
             except FileNotFoundError:
                 self._check_root()
-                # a delete in another process may take the empty folder away again before the move
+                # a delete in another process may remove the empty folder again before the move
                 if attempt >= 10:
                     raise
                 self._forget_folders(target)
@@ -251,7 +261,10 @@ class LocalStore:
                 return
 
     def _forget_folders(self, target: Path) -> None:
-        """Of folders that were made anew, here or by another process, the name that was synced is gone."""
+        """Forget the synced folder names above `target`.
+
+        The folders may have been made anew, here or by another process.
+        """
         self._synced_folders.difference_update(target.parents)
 
     def _sync_object(self, path: Path) -> None:
@@ -259,8 +272,7 @@ class LocalStore:
         self._sync_folders(path.parent)
 
     def _sync_folders(self, folder: Path) -> None:
-        """Sync the folder that names an object, and the names of it and those above that this process has not
-        synced yet."""
+        """Sync an object's folder, and the names above it that are not synced yet."""
         sync_path(folder)
         while folder != self._root and folder not in self._synced_folders:
             sync_path(folder.parent)
@@ -269,7 +281,7 @@ class LocalStore:
             folder = folder.parent
 
     def _walk(self, folder: str) -> Iterator[str]:
-        """The keys below a folder in their order; what lies deeper than `MAX_KEY_BYTES` reach is none."""
+        """Yield the keys below a folder in order, up to `MAX_KEY_BYTES` long."""
         waiting = [folder]
         while waiting:
             at = waiting.pop()
@@ -282,11 +294,12 @@ class LocalStore:
                     entries = sorted((e.name + "/" if e.is_dir() else e.name) for e in found)
             except ObjectMissing:
                 continue
-            keys = [at + name for name in entries if not name.startswith(".")]  # scratch, the mark: no key
+            # the scratch folder and the store's marker are no keys
+            keys = [at + name for name in entries if not name.startswith(".")]
             waiting += [key for key in reversed(keys) if len(os.fsencode(key)) <= MAX_KEY_BYTES]
 
     def _is_there(self) -> bool:
-        """Whether the folder is that of the store, and not a mount point whose disk was taken away."""
+        """Check for the store's folder, not the mount point of a removed disk."""
         return has_marker(self._root) if self._is_marked else self._root.is_dir()
 
     def _check_root(self) -> None:
@@ -340,18 +353,21 @@ class LocalStore:
 
 
 def _holds_no_more_files(folder: Path) -> bool:
-    """Of a disk that refused a file. What was begun beside it may have been given back by now: a few may be
-    free again, and so may some bytes of a disk that is really full."""
+    """Check whether a disk that refused a file has run out of inodes.
+
+    What was begun beside it may have been released by now: a few inodes may be free again, and so may some
+    bytes of a disk that is really full.
+    """
     try:
         told = os.statvfs(folder)
     except OSError:
         return False
     has_room = told.f_bavail * told.f_frsize > _ROOM_BYTES
-    return told.f_files > 0 and told.f_favail < _FEW_FILES and has_room  # btrfs counts none
+    return told.f_files > 0 and told.f_favail < _FEW_FILES and has_room  # btrfs reports no inodes
 
 
 def _fill(path: Path, fill: Callable[[BinaryIO], object], *, durable: bool) -> None:
-    # buffered: on a full disk a raw write may write less than it was given and say so only by a number
+    # buffered: on a full disk a raw write may be short and report that only by its return value
     with path.open("wb") as file:
         fill(file)
         if durable:

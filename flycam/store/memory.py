@@ -1,4 +1,4 @@
-"""Objects in memory: for tests, and for derived things that need not outlive the process."""
+"""Object store in memory, for tests and for derived data that need not outlive the process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class MemoryStore:
             return self._objects.setdefault(key, kept := bytes(data)) is kept
 
     def ensure_durable(self, key: str, *, durable: bool = False) -> None:
-        """See ObjectStore.settle."""
+        """See ObjectStore.ensure_durable."""
 
     def get(self, key: str) -> bytes:
         """See ObjectStore.get."""
@@ -77,7 +77,7 @@ class MemoryStore:
             self._objects.pop(key, None)
 
     def free_bytes(self) -> int | None:
-        """See ObjectStore.room_bytes: memory is not measured."""
+        """See ObjectStore.free_bytes: memory is not measured."""
         return None
 
     def flush(self) -> None:

@@ -1,5 +1,8 @@
-"""Regular files alone: a pipe that is called like a photo or a part of a bundle is waited at for ever, and a
-link in the place of a file that is to be written leads to another. And readers of what others wrote."""
+"""Opening, creating and checking regular files, and guards for readers of foreign files.
+
+A pipe that is named like a photo or a part of a bundle would block for ever, and a link in the place of a
+file that is to be written leads to another one.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def open_regular(path: Path) -> FileIO:
     """Open a file for unbuffered reading, links followed.
 
     Raises OSError, also for a folder; SourceUnreadable for a pipe, a socket or a device, which is not opened:
-    that may wait for another end, or set a machine to work.
+    that may wait for its other end, or start a machine.
     """
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -34,9 +37,9 @@ def open_regular(path: Path) -> FileIO:
 
 
 def create_regular(path: Path) -> BinaryIO:
-    """Open a file of this name for writing, in the place of what lay there: no link is followed.
+    """Create a file for writing in place of any that is there; follow no link.
 
-    Nobody but its owner may write it, whatever the umask. Raises OSError.
+    Only its owner may write it, whatever the umask. Raises OSError.
     """
     path.unlink(missing_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -44,9 +47,9 @@ def create_regular(path: Path) -> BinaryIO:
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes:
-    """Read a file whole, links followed.
+    """Read a whole file, links followed.
 
-    Raises OSError; SourceUnreadable where there are more than `max_bytes`, and as `open_regular`.
+    Raises OSError; SourceUnreadable if it is longer than `max_bytes`, and as `open_regular`.
     """
     with BufferedReader(open_regular(path)) as file:
         data = file.read(max_bytes + 1)
@@ -63,9 +66,9 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 
 
 class HashCheckedFile:
-    """A file opened once, of which no reader comes to the end unless it has the bytes that it is to have.
+    """A file opened once, read to the end only if it has the expected bytes.
 
-    sha256  of them; None: whatever it holds. Raises OSError, and SourceUnreadable as `open_regular`
+    sha256  of them; None accepts any. Raises OSError, and SourceUnreadable as `open_regular`
     """
 
     def __init__(self, path: Path, sha256: str | None) -> None:
@@ -76,7 +79,8 @@ class HashCheckedFile:
 
     def __enter__(self) -> Self:
         if not self.size_bytes:
-            self.read()  # of an empty file nobody else may ask for a byte
+            # an empty file may never be read by the caller, so check its hash here
+            self.read()
         return self
 
     def __exit__(
@@ -85,12 +89,14 @@ class HashCheckedFile:
         self._file.close()
 
     def read(self, max_bytes: int = -1, /) -> bytes:
-        """Return the next bytes, b"" at the end. Raises SourceUnreadable where the last are read and the file
-        is another than was said."""
+        """Return the next bytes, b"" at the end.
+
+        Raises SourceUnreadable at the end if the file's hash is not the expected one.
+        """
         data = self._file.read(max_bytes)
         self._digest.update(data)
         self._read_bytes += len(data)
-        # who is told the size asks for no byte behind it
+        # a caller that knows the size does not read past it
         is_last = not data or self._read_bytes >= self.size_bytes
         if is_last and self._expected not in (None, self._digest.hexdigest()):
             raise make_file_changed(self._name)
@@ -98,7 +104,7 @@ class HashCheckedFile:
 
 
 def make_file_changed(name: str) -> SourceUnreadable:
-    """Make the error of a file that is no longer the one that was looked at before."""
+    """Make the error of a file that changed since it was inspected."""
     shown = to_visible(name)
     return SourceUnreadable(
         _("{shown}: changed while it was read; leave the card alone and run again", shown=shown)
@@ -106,14 +112,14 @@ def make_file_changed(name: str) -> SourceUnreadable:
 
 
 def require_regular(folder: Path, prefix: str = "") -> None:
-    """Raise SourceUnreadable where a pipe or a device lies among the files of a folder.
+    """Raise SourceUnreadable for a pipe or device among the files of a folder.
 
-    A socket may lie there: opening it fails at once.
+    A socket is allowed: opening it fails at once.
 
     prefix     of their names, in any case: what opens `a.shp` opens `a.shp.xml`, `a.prj`, `A.CPG` as well
     """
     with os.scandir(folder) as found:
-        # told without asking the disk again, but for links: rasters lie among thousands of others
+        # no further system call but for links: rasters lie among thousands of other files
         strange = [one for one in found if not (one.is_file() or one.is_dir())]
     for path in (Path(one) for one in strange if one.name.lower().startswith(prefix.lower())):
         if path.exists() and not path.is_socket():
@@ -121,15 +127,17 @@ def require_regular(folder: Path, prefix: str = "") -> None:
 
 
 def make_not_regular(path: Path) -> SourceUnreadable:
-    """Make the error of a pipe, a socket or a device in the place of a file."""
+    """Make the error of a pipe, a socket or a device in place of a file."""
     shown = to_visible(str(path))
     return SourceUnreadable(_("{shown}: is a pipe, a socket or a device; give a file", shown=shown))
 
 
 def guard_foreign_reader(reader: Callable[Concatenate[Path, P], R]) -> Callable[Concatenate[Path, P], R]:
-    """A reader of a file of others that raises UnexpectedSource, which names the file, for what nobody
-    foresaw: one odd log or table ends no ingest with an internal error. That a disk or memory fails is no
-    fault of the file's."""
+    """Wrap a reader of foreign files so that unforeseen errors name the file.
+
+    They become UnexpectedSource, so that one odd log or table does not end an ingest with an internal error.
+    Failures of disk or memory pass through: they are not the file's fault.
+    """
 
     @wraps(reader)
     def read(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,7 +1,7 @@
-"""Objects in a bucket of an S3 server, through the MinIO client. No other module knows that client.
+"""Objects in a bucket of an S3 server, through the MinIO client, which no other module imports.
 
-An acknowledged PUT is durable by S3's contract, so `durable` asks for nothing more and `flush` has nothing
-to wait for. How far that is true depends on the server: the evidence's SHA-256 keys let anyone check.
+An acknowledged PUT is durable by S3's contract, so `durable` needs nothing more and `flush` has nothing
+to wait for. How far that is true depends on the server: the SHA-256 keys of originals let anyone check.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ _CONTENT_TYPE = "application/octet-stream"
 _MISSING = ("NoSuchKey", "NoSuchObject", "NoSuchVersion")
 _DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed")
 _FULL = ("XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "EntityTooLarge")
+# a conditional PUT that lost: against an object (412), or a concurrent write (409)
 _EXISTS = (409, 412)
 
 
@@ -61,7 +62,10 @@ class S3Store:
         credentials: tuple[str, str] | None = None,
         threads: int = DEFAULT_THREADS,
     ) -> None:
-        """`endpoint` is http://HOST:PORT or https://HOST; `credentials` default to the environment's."""
+        """Open a bucket; raises InputUnusable for an impossible address or name.
+
+        `endpoint` is http://HOST:PORT or https://HOST; `credentials` default to the environment's.
+        """
         try:
             parts = urlsplit(endpoint)
         except ValueError as error:
@@ -91,12 +95,16 @@ class S3Store:
                 credentials=provider,
                 http_client=self._http,
             )
-        except ValueError as error:  # a host, port or region that cannot be one
+        except ValueError as error:
+            # a host, port or region that cannot be one
             raise _no_server(f"{endpoint} ({error})") from error
 
     @classmethod
     def from_url(cls, url: str, *, threads: int = DEFAULT_THREADS) -> S3Store:
-        """`s3://bucket/prefix?endpoint=http://HOST:PORT&region=…`. Raises InputUnusable."""
+        """Open `s3://bucket/prefix?endpoint=http://HOST:PORT&region=…`.
+
+        Raises InputUnusable.
+        """
         parts = urlsplit(url)
         options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         unknown = sorted(set(options) - {"endpoint", "region"})
@@ -137,11 +145,15 @@ class S3Store:
             )
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
-        """See ObjectStore.put_if_absent: a PUT with If-None-Match, which the client itself does not offer."""
+        """See ObjectStore.put_if_absent. Sends a PUT with If-None-Match.
+
+        The client itself offers none.
+        """
         name = self._name(key)
         with self._translate_errors(key):
             url = self._client.get_presigned_url("PUT", self._bucket, name, expires=MAX_CLOCK_SKEW)
-            # no automatic retry: a first try that was written but not answered would look like another's
+            # no automatic retry: a first try that was written but not answered would look like another
+            # writer's
             answer = self._http.request(
                 "PUT",
                 url,
@@ -156,7 +168,7 @@ class S3Store:
         return True
 
     def ensure_durable(self, key: str, *, durable: bool = False) -> None:
-        """See ObjectStore.settle: what is there was acknowledged."""
+        """See ObjectStore.ensure_durable. Acknowledged objects are durable already."""
 
     def get(self, key: str) -> bytes:
         """See ObjectStore.get."""
@@ -193,7 +205,10 @@ class S3Store:
         return True
 
     def list(self, prefix: str) -> Iterator[str]:
-        """See ObjectStore.list. Holds the names in memory: not every server lists in the order of S3."""
+        """See ObjectStore.list. Holds the names in memory.
+
+        Not every server lists in the order of S3.
+        """
         check_prefix(prefix)
         with self._translate_errors(prefix):
             listing = self._client.list_objects(self._bucket, self._prefix + prefix, recursive=True)
@@ -206,11 +221,11 @@ class S3Store:
             self._client.remove_object(self._bucket, self._name(key))
 
     def free_bytes(self) -> int | None:
-        """See ObjectStore.room_bytes: the protocol does not tell."""
+        """See ObjectStore.free_bytes. The protocol does not report it."""
         return None
 
     def flush(self) -> None:
-        """See ObjectStore.flush: every acknowledged PUT is durable already."""
+        """See ObjectStore.flush. Every acknowledged PUT is durable already."""
 
     def close(self) -> None:
         """See ObjectStore.close."""
@@ -277,7 +292,7 @@ class S3Store:
         try:
             return bool(self._client.bucket_exists(self._bucket))
         except (MinioException, HTTPError):
-            # who may read objects but not ask about the bucket is answered with a denial: it is there
+            # credentials that may read objects but not query the bucket get a denial: it exists
             return True
 
 
@@ -286,7 +301,7 @@ class _PastTheEnd(StorageFailed):
 
 
 class _Environment(Provider):
-    """Keys from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; StoreDenied if they are not there."""
+    """Keys from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else StoreDenied."""
 
     def __init__(self, place: str) -> None:
         self._place = place
@@ -308,7 +323,10 @@ def _no_server(place: str) -> InputUnusable:
 
 
 def _check_bucket(name: str) -> None:
-    """Here once, where the store is opened: the client says it at every use, and as a ValueError."""
+    """Raise InputUnusable for an invalid bucket name, once, at opening.
+
+    The client would raise ValueError at every use.
+    """
     try:
         check_bucket_name(name)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """Scratch files of one process, which vanish with it.
 
-Each process has a folder of its own and holds a lock on it. The lock dies with the process, so whoever
-can take it knows that nobody writes there any more, also when process numbers are reused or hidden.
+Each process has a folder of its own and holds a lock on it. The lock dies with the process, so a process
+that can take it knows that nobody writes there any more, also when process numbers are reused or hidden.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCRATCH_NAME = ".tmp"
 
 
 class Scratch:
-    """Makes scratch files below `folder`, which is made with the first of them."""
+    """Scratch files below `folder`, which is made with the first of them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -32,7 +32,7 @@ class Scratch:
 
     @contextmanager
     def file(self) -> Iterator[Path]:
-        """A path for one new file; whatever is left there is removed at the end. Raises OSError."""
+        """Yield a path for one new file; remove it at the end. Raises OSError."""
         path = self._own_folder() / str(next(self._numbers))
         try:
             yield path
@@ -41,7 +41,7 @@ class Scratch:
                 path.unlink()
 
     def sweep(self) -> None:
-        """Remove what dead processes left; nothing happens where that is not allowed."""
+        """Remove what dead processes left; do nothing if that is not permitted."""
         if not self._folder.is_dir():
             return
         with suppress(OSError), _locked(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
@@ -62,7 +62,7 @@ class Scratch:
             # a forked child must not write into its parent's folder
             if self._own is None or self._owner != os.getpid():
                 self._folder.mkdir(parents=True, exist_ok=True)
-                # nobody sweeps between the making of the folder and its lock
+                # shared lock: no other process sweeps between making the folder and locking it
                 with _locked(self._folder, fcntl.LOCK_SH):
                     self._own = Path(tempfile.mkdtemp(dir=self._folder))
                     self._own_fd = os.open(self._own, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,4 +1,4 @@
-"""The mark in a store's folder, by which a disk that is not mounted is told from a store that is new."""
+"""Marker file of a store's folder, which tells an unmounted disk from a new store."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from flycam.store.fsync import make_folder, sync_path
 
 MARKER_NAME = ".flycam-store"
-"""No key begins with a dot, so it is nobody's object."""
+"""No key begins with a dot, so it clashes with no object."""
 
 _MARKER_TEXT = "Objects of flycam lie here. Without this file its folder is taken for an empty mount point.\n"
 
 
 def has_marker(root: Path) -> bool:
-    """Whether a store was opened in this folder before."""
+    """Check whether a store was opened in this folder before."""
     return (root / MARKER_NAME).is_file()
 
 

@@ -1,4 +1,4 @@
-"""From the address of a store to the store."""
+"""Opening of an object store by its address."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ _HOW_VI = "hãy ghi file:///THƯ_MỤC hoặc s3://bucket/tiền_tố?endpoint=h
 
 
 def open_store(url: str) -> ObjectStore:
-    """The store at an address: `file:///FOLDER`, `s3://bucket/prefix?endpoint=…`, or `memory:` (tests).
+    """Open the store at an address.
 
-    Raises InputUnusable for an address that is none; a store that is down is found at its first use.
+    `file:///FOLDER`, `s3://bucket/prefix?endpoint=…`, or `memory:` (tests). Raises InputUnusable for an
+    invalid address; a store that is down is found at its first use.
     """
     try:
         parts = urlsplit(url)
-    except ValueError as error:  # a bracket that opens no IPv6 address
+    except ValueError as error:
+        # a bracket that opens no IPv6 address
         raise _no_address(url) from error
     if parts.scheme == "file":
         return LocalStore(_folder(url, parts))
@@ -36,7 +38,10 @@ def open_store(url: str) -> ObjectStore:
 
 
 def parse_store_folder(url: str) -> Path | None:
-    """The folder of the store at an address, None where it is none. Raises InputUnusable as `open_store`."""
+    """Return the folder of a store's address, None if it is not local.
+
+    Raises InputUnusable as `open_store`.
+    """
     try:
         parts = urlsplit(url)
     except ValueError as error:
