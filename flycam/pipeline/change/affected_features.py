@@ -1,7 +1,7 @@
 """Counts of affected features and cut roads over several layers of one kind.
 
-Two layers may hold the same features, and nothing tells which of one correspond to which of the other. So for
-each change the layer with the most features counts.
+Two layers may hold the same features, and which of one are which of the other is not known. So for each
+change the layer with the most features counts.
 """
 
 from __future__ import annotations

@@ -46,10 +46,9 @@ def match_candidates(changes: Changes, found: Sequence[ChangeVersion]) -> Candid
     """Match one comparison's candidates with changes of the same image pair.
 
     A candidate is known if its id is, or if it shares half of the union with a change of its kind that was
-    decided on, that somebody has edited, or that waits since a revision which is not older. An untouched
-    change that waits since an older revision is replaced where half of it was found again; so is one found
-    without terrain by one found with it. Without terrain kinds cannot be told apart, so there any two kinds
-    match.
+    decided on, edited, or that waits since a revision which is not older. An untouched change that waits
+    since an older revision is replaced where half of it was found again; so is one found without terrain by
+    one found with it. Without terrain kinds cannot be told apart, so there any two kinds match.
     """
     if not found:
         return CandidateMatch(fresh=[], replaced=[], decided=0)
@@ -64,7 +63,7 @@ def match_candidates(changes: Changes, found: Sequence[ChangeVersion]) -> Candid
     for line in waiting:
         (older if _gives_way(line, found) else staying).append(line)
     touched = {line.change_id for line in staying if not is_untouched(line)}
-    # In every outline it ever had: somebody may have seen it in an earlier one.
+    # In every outline it ever had: a reviewer may have decided on an earlier one.
     histories = changes.histories({*decided, *touched})
     on_decided = _alike(found, [line for name in decided for line in histories[name]])
     waits = [line for name in sorted(touched) for line in histories[name]]

@@ -170,7 +170,7 @@ def _create_event_if_missing(workspace: Workspace, event: Event) -> bool:
 def _find_legacy_ids(workspace: Workspace, event: Event, shown: tuple[str, str]) -> set[str]:
     """Return ids of changes found before image references had a digest.
 
-    The same outline between files of the same names is of the same files, and stays as somebody left it.
+    The same outline between files of the same names is of the same files, and keeps its id and its decisions.
     """
     names = strip_digest(shown[0]), strip_digest(shown[1])
     if names == shown:

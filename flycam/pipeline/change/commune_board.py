@@ -284,7 +284,7 @@ def _find_communes_without_changes(
 ) -> list[bool]:
     """Return True for each commune without a change, hidden or sliver included.
 
-    Only of these it may be said that no change is known.
+    Only these may be reported as without a known change.
     """
     held = find_touched_communes([] if compared is None else compared.changes, tree)
     return [n not in held for n in range(count)]

@@ -146,7 +146,7 @@ def list_commune_remarks(communes: Sequence[CommuneRecord]) -> list[BilingualTex
 def _without_terrain(share: float) -> list[BilingualText]:
     """Return the remark on candidates without terrain, on a share (0-1) of ground.
 
-    Slope is what tells a landslide from a field and a flood from mud.
+    Slope distinguishes a landslide from a field and a flood from mud.
     """
     if share <= _MIN_UNKNOWN_SHARE:
         return []
@@ -187,8 +187,8 @@ def _to_be_tied(before: ImageSource, after: ImageSource) -> BilingualText | None
 def explain_unreviewable(sources: tuple[ImageSource, ImageSource]) -> BilingualText | None:
     """Return the reason why a comparison must not be recorded, or None.
 
-    Both sides are one flight or file, or the second was flown first: there "nothing was found" tells nothing
-    about a storm.
+    Both sides are one flight or file, or the second was flown first: there "nothing was found" would be
+    misread as "no damage".
     """
     before, after = sources
     if is_same_source(before, after):

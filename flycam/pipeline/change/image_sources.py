@@ -191,7 +191,7 @@ class FileImageSource:
         """Do nothing: nothing is kept."""
 
     def terrain(self) -> TerrainGrid | None:
-        """Return None: a file does not tell its terrain."""
+        """Return None: a file does not state its terrain."""
         return None
 
 

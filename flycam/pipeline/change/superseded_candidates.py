@@ -45,7 +45,7 @@ def find_superseded_candidates(
 
 
 def is_untouched(line: ChangeVersion) -> bool:
-    """Return True if it waits as detected, and nobody has edited or commented it."""
+    """Return True if it waits as detected, without an edit or a comment."""
     return line.status is ChangeStatus.PROPOSED and line.action is ChangeAction.FOUND and line.version == 1
 
 

@@ -1,4 +1,4 @@
-"""Results of a run's stages, and what of them is stored beside the tiles."""
+"""Results of a run's stages, and those stored beside the tiles."""
 
 from __future__ import annotations
 

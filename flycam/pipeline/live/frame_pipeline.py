@@ -222,8 +222,7 @@ class FramePipeline:
         try:
             while (picture := self._to_lay.get()) is not None:
                 self._orthorectify(picture)
-        # raised again in `run`, by the caller's thread
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  raised again in `run`
             self._error = error
             self._to_lay.close()
 

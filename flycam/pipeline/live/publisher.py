@@ -85,8 +85,7 @@ class Publisher(Generic[Merged]):
                 now_s = self._clock_s()
                 self._rest_until_s = now_s + min(_REST_SHARE * (now_s - began_s), _MAX_REST_S)
                 self._shown(group)
-            # raised again in `add` and `close`, by the caller's thread
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  raised again in `add`, `close`
                 with self._changed:
                     self.error = error
                     self._changed.notify_all()

@@ -30,7 +30,7 @@ _MAX_TILES = 8192
 class LiveVisibility:
     """Solves visibility of the frames of one run.
 
-    Promises are kept for the tiles filmed last: on ground filmed again much later all is made.
+    Promises are kept for the latest tiles: on ground that is imaged again much later all is made.
     """
 
     def __init__(self) -> None:

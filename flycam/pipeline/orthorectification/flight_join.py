@@ -33,7 +33,7 @@ _EXAMPLES = 3
 def resolve_flight_to_join(workspace: Workspace, ref: str, diagnosis: Diagnosis, existing: str | None) -> str:
     """Return the id of the flight that these photos are to join.
 
-    ref       its id or name, or "auto" for the one that was filmed at their time and place
+    ref       its id or name, or "auto" for the one with video of their time and place
     existing  the flight that holds them already, None: none does
 
     Raises NotFound, OptionUnusable where they cannot belong to it.
@@ -127,7 +127,7 @@ def list_finer_photo_warnings(flight: Flight, planned: Sequence[FrameFootprint])
 
 
 def _find_filmed_flight(workspace: Workspace, diagnosis: Diagnosis) -> Flight:
-    """Return the one filmed flight among whose frames most of the photos were taken."""
+    """Return the one flight with video among whose frames most photos were taken."""
     found = [
         flight
         for flight in workspace.catalog.flights.flights()

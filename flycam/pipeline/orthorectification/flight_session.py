@@ -176,7 +176,7 @@ def list_event_notes(labels: FlightLabels, event: Event | None) -> tuple[str, ..
 def list_unused_label_notes(workspace: Workspace, flight: Flight, labels: FlightLabels) -> tuple[str, ...]:
     """Return notes on requested labels that an existing flight does not take.
 
-    It keeps the name by which others know it, whoever adds to it or gives the same again.
+    It keeps the name by which others know it when more is added or the same given again.
     """
     notes: list[str] = []
     if labels.gsd_m is not None and not np.isclose(labels.gsd_m, flight.gsd_m):

@@ -99,7 +99,7 @@ def run_preflight(
 ) -> PreflightResult:
     """Read the metadata of all photos and diagnose them.
 
-    check_photos  checks the pixels (truncation, blur, lens cap); None leaves them unread
+    check_photos  checks the pixels (truncation, blur, a covered lens); None leaves them unread
     identify   how photos are told apart: by their bytes, or by a quick stand-in when nothing is written
     found      photos at the paths, if they were searched before
 
