@@ -38,7 +38,7 @@ def build_change_collection(
     names        of communes, by code
     superseded   ids of changes that a newer revision did not show again
     overlapping  decisions on the same ground, by change
-    unseen       for each change the share of its outline that was not compared (`compute_uncompared_shares`), or None;
+    unseen       for each change the uncompared share of its outline (`compute_uncompared_shares`), or None;
         None: not known for any
     found_by     for each change the comparison that found it; None: not known
     """

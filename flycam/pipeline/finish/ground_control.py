@@ -201,6 +201,7 @@ def _to_work(points: Floats, crs: str, work_crs: str) -> Floats:
     usable = np.isfinite(points).all(axis=1)
     if usable.any():
         lonlat = transform_points(points[usable], crs, "EPSG:4326")
+        # UTM is not defined beyond 84° latitude.
         sane = np.isfinite(lonlat).all(axis=1) & (np.abs(lonlat[:, 1]) < 84.0)
         moved = np.full(lonlat.shape, np.nan)
         moved[sane] = to_work(lonlat[sane], work_crs)

@@ -38,6 +38,7 @@ def estimate_mark_scale(
     marked, seen, width = _marked_and_seen(points, frames, terrain)
     if len(marked) < _MIN_MARKS:
         return None
+    # Pixel centres are at integers: + 0.5 counts from the top left corner, where copies of any size begin.
     share = float(np.median((marked + 0.5).sum(axis=1) / np.maximum((seen + 0.5).sum(axis=1), 1.0)))
     as_made = float(np.median(np.linalg.norm(marked - seen, axis=1) / width))
     scaled = float(np.median(np.linalg.norm((marked + 0.5) / max(share, 1e-3) - 0.5 - seen, axis=1) / width))

@@ -175,6 +175,7 @@ def _tile_figures(
     ends = np.flatnonzero(np.diff(tile_x[order]) | np.diff(tile_y[order])) + 1
     groups = np.split(order, ends)
     tiles = workspace.catalog.tiles
+    # Base tiles: an overview tile keeps the best of its four children, which would flatter the map.
     heads = {
         head.tile_id: head for head in tiles.heads(mosaic.mosaic_id, mosaic.revision, z=mosaic.base_zoom)
     }

@@ -130,6 +130,7 @@ def write_report(
     record, mosaic = _finished(workspace, flight, revision, layer)
     reports, __ = make_reports(workspace, flight, mosaic, record)
     workspace.catalog.revisions.put_reports(mosaic.mosaic_id, mosaic.revision, reports)
+    # Deleted only now: until here the catalogue named these objects.
     for key in set(record.reports.values()) - set(reports.values()):
         workspace.store.delete(key)
     data = get_report(workspace, ref, language, kind, record.revision, mosaic.layer)

@@ -81,6 +81,7 @@ class StageFolder:
                     if synced:
                         file.flush()
                         os.fsync(file.fileno())
+                # Synced before the rename: a power cut leaves the complete file or none.
                 partial.replace(path)
                 if synced:
                     _sync_folder(path.parent)

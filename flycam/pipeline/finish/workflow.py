@@ -102,6 +102,7 @@ def finish_flight(
     workspace.require_disk_space()
     check_store_writable(workspace)
     _require_photos(workspace, flight)
+    # Not the flight's own lock: ingest and withdrawal are not held up meanwhile (decision 0014).
     with workspace.catalog.flights.lock(f"finish-{flight.flight_id}"):
         jobs = plan_layer_jobs(workspace, flight, request)
         last = estimate_commune_cost(jobs[0].work.tiles)

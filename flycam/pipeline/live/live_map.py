@@ -83,6 +83,7 @@ class LiveMap:
                 origin=workspace.box,
                 clock_ns=workspace.clock_ns,
                 amendments=read_amendments(workspace, mosaic),
+                # Records precede the log: it names no tile of a frame that is not on record (decision 0012).
                 before_append=records.write,
                 before_group=partial(workspace.require_disk_space, GROUP_BYTES, held_lock=mosaic.flight_id),
                 workers=count_workers(),

@@ -38,10 +38,12 @@ from flycam.pipeline.workspace import Workspace
 LINK_LOST_TIMEOUT_S = 1.25
 """Silence after which a link is lost: the screen has the rest of two seconds to show it."""
 
+# So often that a lost link is on the screen within two seconds (decision 0018).
 _EVERY_S, _LOOK_S = 0.4, 0.1
 # of a stream of few frames a second
 _PICTURES_MISSED, _MAX_WAIT_S = 3.0, 10.0
 _REPORT_TTL_NS = 86_400 * 10**9
+# Most of a report is its track: 5.6 kB with so many points (decision 0018).
 _MAX_PATH_POINTS, _TRACK_STEP_M = 600, 2.0
 _COURSE_M = 4.0
 _REMARKS = 8

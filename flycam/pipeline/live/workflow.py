@@ -143,6 +143,7 @@ def orthorectify_video(
         ground = patience(lambda: _ground(workspace, request, opened))
         news = _news(workspace, opened, ground, labels, stack)
         standing = _settled(workspace, request, opened, ground, progress)
+        # Inside the flight's lock: leaving this context waits for its writers first (decision 0018).
         laying = stack.enter_context(
             LiveOrthorectifier(workspace, opened.flight_id, opened.video, ground, labels, patience)
         )

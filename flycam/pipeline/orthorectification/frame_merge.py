@@ -90,6 +90,7 @@ def merge_frames(
         origin=workspace.box,
         clock_ns=workspace.clock_ns,
         amendments=amendments,
+        # Records precede the log: it names no tile of a frame that is not on record (decision 0012).
         before_append=records.write,
         before_group=partial(workspace.require_disk_space, GROUP_BYTES, held_lock=mosaic.flight_id),
         workers=count_workers(),

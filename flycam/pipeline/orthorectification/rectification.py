@@ -266,6 +266,7 @@ def _fit_planar_map(exterior: ExteriorOrientation, frame_tiles: TileRange) -> Pl
     The cell is grown until it holds the frame's tiles.
     """
     west, south, east, north = get_range_bounds(frame_tiles)
+    # A cell of the whole frame: a tile computed by itself gets the same bytes as inside the frame.
     cell, _, _ = find_tile_at(_CELL_ZOOM, ((west + east) / 2.0, (south + north) / 2.0))
     cells = TileRange(z=cell.z, x_start=cell.x - 1, y_start=cell.y - 1, x_stop=cell.x + 2, y_stop=cell.y + 2)
     while not _holds(get_range_bounds(cells), get_range_bounds(frame_tiles)):
