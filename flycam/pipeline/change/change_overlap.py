@@ -115,8 +115,8 @@ def sum_changes_by_commune(
 def is_sliver(share: ArrayLike, area_m2: ArrayLike) -> NDArray[np.bool_]:
     """Return True if a part (share 0-1) of a change is too small to count.
 
-    The one rule by which changes are counted by commune: in `compare`, on the board, in briefing packs, and
-    in impacts.
+    area_m2: of the whole change. The one rule by which changes are counted by commune: in `compare`, on the
+    board, in briefing packs, and in impacts.
     """
     parts_m2 = np.multiply(share, area_m2)
     return np.asarray(np.less(share, SLIVER_SHARE) & np.less(parts_m2, SLIVER_M2))

@@ -91,11 +91,11 @@ class FeatureFinder:
         self._originals = PhotoCache(workspace, job.records)
 
     def __call__(self, number: int, _fence: Fence) -> None:
-        """Find and keep them, unless they were kept before."""
+        """Find and keep features, unless they were kept before."""
         self.view(number)
 
     def view(self, number: int) -> MatchView:
-        """The frame with its features."""
+        """Return the frame with its features."""
         frame, job = self._job.frames[number], self._job
         return make_view(
             frame, lambda: self._originals.pixels(frame.frame_id), job.terrain, _OPTIONS, self._keep
@@ -111,7 +111,7 @@ class PairMatcher:
         self._view = lru_cache(maxsize=_MAX_VIEWS)(FeatureFinder(workspace, job).view)
 
     def __call__(self, pairs: Sequence[tuple[int, int]], _fence: Fence) -> None:
-        """Find and keep them, unless they were kept before."""
+        """Find and keep matches, unless they were kept before."""
         for a, b in pairs:
             match_cached_pair(self._view(a), self._view(b), self._job.terrain, _OPTIONS, self._keep)
 
@@ -158,7 +158,7 @@ class OverviewMaker:
         self._originals = PhotoCache(workspace, self._job.records)
 
     def __call__(self, frame_id: str, _fence: Fence) -> None:
-        """Make and keep it, unless it was kept before."""
+        """Make and keep an overview, unless it was kept before."""
         name = format_overview_name(frame_id)
         if self._stages.load(name, OVERVIEW_KINDS) is None:
             self._stages.save(name, self._made(frame_id))

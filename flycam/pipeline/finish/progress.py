@@ -66,7 +66,7 @@ def estimate_commune_cost(tiles: int) -> float:
 
 
 class FinishProgress:
-    """Converts progress of a stage to that of the whole run; it never decreases.
+    """Progress of the whole run from that of its stages; it never decreases.
 
     costs      of the stages reported here, in their order
     before     cost done before them; whole: the cost of all; both in the unit of `costs`

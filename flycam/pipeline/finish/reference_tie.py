@@ -42,7 +42,7 @@ PatchMaker = Callable[[int, TileRange], OrthoPatch]
 
 _WINDOW_PX, _SPACING_PX = 64, 40
 _MAX_FRAMES, _MAX_WINDOWS = 150, 12_000
-# Finer pixels cost the square of the search, and hardly better the tie.
+# Finer pixels make the search dearer by their square, and hardly improve the tie.
 _MAX_REACH_PX = 100
 _MAX_VOTERS = 2000
 # Tangent of the off-nadir angle: nearer to nadir, wrong heights shift little.

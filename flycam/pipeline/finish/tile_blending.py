@@ -145,7 +145,7 @@ class BlendingInputs:
 
 
 class TileBlender:
-    """Makes and writes tiles of one revision; in several threads unless a worker."""
+    """Writer of one revision's blended tiles; in several threads unless a worker."""
 
     def __init__(self, workspace: Workspace, given: BlendingInputs, workers: int) -> None:
         self._workspace = workspace
@@ -238,7 +238,7 @@ def compute_height_sigma(terrain: TerrainGrid, surface: Surface | None, prior: T
 
 
 class _Maker:
-    """Makes orthopatches and errors of placed frames; thread-safe."""
+    """Source of orthopatches and expected errors of placed frames; thread-safe."""
 
     def __init__(self, workspace: Workspace, given: BlendingInputs) -> None:
         self._placed = {one.frame_id: one for one in given.placed}

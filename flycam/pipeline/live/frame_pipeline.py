@@ -1,4 +1,4 @@
-"""Pipeline of video frames: clock, keyframe selection, orthorectification."""
+"""Video frames on their way: clock, keyframe selection, orthorectification."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class FrameTimes:
 
 
 class FramePipeline:
-    """Passes frames through clock and selection to the orthorectifying thread.
+    """Pipeline of frames through clock and selection to the orthorectifying thread.
 
     drops        frames come in real time: if late, fewer are chosen, and new ground is lost last
        (`live.frame_queue`); else all wait

@@ -87,7 +87,7 @@ class TerrainSource(Protocol):
 
 
 class LiveOrthorectifier:
-    """Orthorectifies frames into one video's flight, opened by the first usable one.
+    """Orthorectifier of a video's frames into a flight that the first one opens.
 
     A context manager, which the caller leaves before releasing the flight's lock: whatever fails before
     `close` is through, nothing of this is still writing then. Frames on the map are not touched: see

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 
 class MergeThread:
-    """Merges one frame at a time, in order; one more may wait.
+    """Thread that merges one frame at a time, in order; one more may wait.
 
     No more, as a frame's pixels are 6 MB. An error is raised by the next `add`, or `close`, and is `error`
     until then.

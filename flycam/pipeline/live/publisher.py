@@ -20,7 +20,7 @@ _REST_SHARE, _MAX_REST_S = 0.5, 0.5
 
 
 class Publisher(Generic[Merged]):
-    """Publishes merged frames in groups.
+    """Publisher of merged frames, in groups.
 
     publish   writes what is merged; on_shown: called with the published frames, oldest first
     patience  calls `publish` again while store or database are away

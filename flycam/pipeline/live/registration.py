@@ -28,7 +28,9 @@ _MAX_WIDTH_M = 1500.0
 
 
 class LiveRegistration:
-    """Registers each frame in order of time; then `mark_placed` or `mark_rejected`.
+    """Registration of frames in order of time, each with `pose`.
+
+    Then call `mark_placed` or `mark_rejected`.
 
     fitted    frames placed by their own evidence; by_log: those that were not, by reason
     """

@@ -33,7 +33,7 @@ Answer = TypeVar("Answer")
 
 
 class RetryPolicy:
-    """Calls a request to store or database again while they are away; thread-safe.
+    """Repeated requests to a store or database that is away; thread-safe.
 
     clock_ns  UTC, for messages; stopped: whether a stop was requested
     say       called when they go away, and when they are back

@@ -52,9 +52,10 @@ _OUTLINE_M = 0.5
 
 
 class StatusReporter:
-    """Reports inside the context, more after `follow`; on leaving, the end.
+    """Reporter of a live flight's status: inside the context, more after `follow`.
 
-    The caller holds the flight's lock, so that no two runs report on one flight.
+    On leaving it reports the end. The caller holds the flight's lock, so that no two runs report on one
+    flight.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class StatusReporter:
         self._remarks = _sentences(notes)
 
     def close(self) -> None:
-        """No frame comes any more: the rest is processed, and a silent link is not lost."""
+        """Report as closing: the rest is processed, and a silent link is not lost."""
         self._phase = LiveFlightPhase.CLOSING
 
     def _tell(self) -> None:

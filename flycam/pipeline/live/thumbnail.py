@@ -29,7 +29,7 @@ _MAX_KEPT = 4
 
 
 class ThumbnailPublisher:
-    """Stores the frame that `newest` returns, inside the context.
+    """Publisher of thumbnails of the frame that `newest` returns, inside the context.
 
     key  store key of the current thumbnail; None: none yet
     """

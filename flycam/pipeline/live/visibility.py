@@ -28,7 +28,7 @@ _MAX_TILES = 8192
 
 
 class LiveVisibility:
-    """Solves visibility of the frames of one run.
+    """Visibility solver for the frames of one run.
 
     Promises are kept for the latest tiles: on ground that is imaged again much later all is made.
     """

@@ -22,7 +22,7 @@ from flycam.pipeline.video_frames import VideoIdentity, is_video_frame
 from flycam.pipeline.workspace import Workspace
 
 AUTO = "auto"
-# Clocks of camera and receiver may differ by so much, and photos be early.
+# Tolerance for the clocks of camera and receiver, and for early photos.
 _AROUND_NS = 15 * 60 * 10**9
 _MAX_SIMILARITY = 0.8
 _FINER_GSD_SHARE = 0.8

@@ -1,4 +1,7 @@
-"""Merge of frames into the mosaic: visibility, orthorectification, records."""
+"""Merge of frames into the mosaic: visibility, orthorectification, records.
+
+Frames are orthorectified in threads, only where they can win.
+"""
 
 from __future__ import annotations
 

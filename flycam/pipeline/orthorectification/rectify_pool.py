@@ -1,4 +1,7 @@
-"""Thread pool that reads, stores and orthorectifies photos, in order."""
+"""Thread pool that reads, stores and orthorectifies photos.
+
+Only where they claim ground; results come in order.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,7 @@ RectifyResult = OrthoPatch | FrameRejected | SizeMismatch | None
 
 
 class RectifyPool:
-    """Orthorectifies frames in threads."""
+    """Thread pool that orthorectifies frames."""
 
     def __init__(self, workspace: Workspace, terrains: Mapping[str, TerrainGrid], workers: int) -> None:
         self._terrains = terrains

@@ -87,7 +87,7 @@ def compute_tile_range(tiles: Collection[TileId]) -> TileRange:
 
 
 class VisibilitySolver:
-    """Gathers quality bounds of frames, and solves what each of them claims.
+    """Solver of the frames' claims, from their quality bounds.
 
     In memory are the promises of every tile (128 bytes) and the bounds of frames where they still can win:
     with every 32 frames bounds that were outdone are dropped, so that far ground of oblique views does not
@@ -146,7 +146,7 @@ class VisibilitySolver:
 
 
 class TileCountdown:
-    """Counts how many frames may still come to each tile, to write finished tiles.
+    """Count of the frames that may still come to each tile, to write finished ones.
 
     finished  claimed tiles to which nothing more comes
     """

@@ -25,7 +25,7 @@ _LATTICE_BYTES_AHEAD = 64 << 20
 
 
 class VisibilityPlanner:
-    """Plans the claims of frames.
+    """Planner of the frames' claims.
 
     laid    merged blocks by frame id, kept up to date by the caller
     before  ids of frames of which an earlier run merged all claims
