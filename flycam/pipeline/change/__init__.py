@@ -1,1 +1,1 @@
-"""What changed between two dates: compared, kept for review, decided on, measured against what it touches."""
+"""Changes between two dates: comparison, review queue, decisions, impact."""

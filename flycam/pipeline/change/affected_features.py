@@ -1,7 +1,7 @@
-"""Things of several layers of one kind told once: how many, and how much of roads is cut.
+"""Counts of affected features and cut roads over several layers of one kind.
 
-Two layers may hold the same things, and nobody can tell which of one are which of the other: of each change
-that with the most counts.
+Two layers may hold the same features, and which of one are which of the other is not known. So for each
+change the layer with the most features counts.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from flycam.frame.specialist_layer import LayerKind
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AffectedFeature:
-    """A thing within reach of a change.
+    """A feature within reach of a change.
 
-    distance_m  0: inside, at least a part of it
-    under_m     length of what of a line lies inside; None: it is no line
+    distance_m  0: inside, at least in part
+    under_m     length of the part of a line that lies inside; None: not a line
     lonlat_deg  where it is touched
     """
 
@@ -41,7 +41,7 @@ class AffectedFeature:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureCount:
-    """Things of a kind: inside of changes, and within reach but outside.
+    """Features of one kind inside changes, and within reach but outside.
 
     is_complete  whether layers of the kind cover all of the changes that are counted over
     """
@@ -54,10 +54,11 @@ class FeatureCount:
 def count_affected(
     kind: LayerKind, touched: Sequence[Sequence[AffectedFeature]], *, is_covered: bool
 ) -> FeatureCount:
-    """Things of a kind among those that each of several changes touches, each thing once.
+    """Count the features of one kind that several changes touch, each feature once.
 
-    Of each change the layer with the most tells, the fullest change first. What also touches an earlier one
-    of which another layer tells may be counted there, and is not again. is_covered: for `Count.is_whole`.
+    For each change the layer with the most features counts, the change with the most first. A feature that
+    also touches an earlier change, for which another layer was counted, may be in that count and is not added
+    again. is_covered: for `FeatureCount.is_complete`.
     """
     ours = [[one for one in some if one.layer.kind is kind] for some in touched]
     overall = _sizes(itertools.chain.from_iterable(ours))
@@ -73,8 +74,10 @@ def count_affected(
 
 
 def measure_road_cut(roads: Iterable[AffectedFeature]) -> float:
-    """Metres of roads under one change: of several layers of roads that with most, for they may hold the same
-    road. Roads drawn as areas have no length."""
+    """Return the metres of road under one change, from the layer with the most.
+
+    Several layers may hold the same road, so they are not added up. Roads drawn as areas have no length.
+    """
     metres: dict[str, float] = defaultdict(float)
     for one in roads:
         metres[one.layer.layer_id] += one.under_m or 0.0
@@ -82,9 +85,11 @@ def measure_road_cut(roads: Iterable[AffectedFeature]) -> float:
 
 
 def deduplicate_by_name(roads: Sequence[AffectedFeature]) -> tuple[AffectedFeature, ...]:
-    """Roads under one change, in their order; of several layers with a road of one name, or with some that
-    have none, that with more of it tells. What has another name stands: rather one road twice than one not at
-    all."""
+    """Return the roads under one change, in order, without duplicates by name.
+
+    If several layers have a road of one name (or roads without a name), the layer with more metres of it is
+    kept. Roads with different names all stay: better one road twice than one not at all.
+    """
     metres: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for one in roads:
         metres[one.feature.name][one.layer.layer_id] += one.under_m or 0.0
@@ -93,7 +98,7 @@ def deduplicate_by_name(roads: Sequence[AffectedFeature]) -> tuple[AffectedFeatu
 
 
 def _sizes(touched: Iterable[AffectedFeature]) -> dict[str, tuple[int, int]]:
-    """Of each layer how many things are inside, and how many are touched."""
+    """Count the features inside, and all that are touched, by layer."""
     inside: dict[str, set[int]] = defaultdict(set)
     reached: dict[str, set[int]] = defaultdict(set)
     for one in touched:
@@ -106,6 +111,8 @@ def _sizes(touched: Iterable[AffectedFeature]) -> dict[str, tuple[int, int]]:
 def _most(
     touched: Iterable[AffectedFeature], overall: Mapping[str, tuple[int, int]]
 ) -> tuple[tuple[int, int], tuple[int, int], str]:
-    """What the layer with the most there has, there and overall, and its id; of equals that with the most
-    overall."""
+    """Return the counts, here and overall, and id of the layer with most features.
+
+    Of equals the one with the most overall.
+    """
     return max((size, overall[layer], layer) for layer, size in _sizes(touched).items())

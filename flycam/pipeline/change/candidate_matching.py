@@ -1,7 +1,7 @@
-"""Candidates beside what is in the catalogue of the same pair of mosaics or pictures: what is known already,
-and what waits there and gives way to them.
+"""Match new candidates with changes in the catalogue from the same image pair.
 
-Shares of small shapes: degrees will do.
+Finds which candidates are known already, and which waiting changes they replace. Shares of small shapes are
+computed in degrees.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ from flycam.pipeline.change.change_outlines import to_valid_shapes
 from flycam.pipeline.change.overlapping_decisions import DECIDED
 from flycam.pipeline.change.superseded_candidates import is_older_revision, is_untouched
 
-_SAME_SHARE = 0.5  # of the ground of two together: with as much in common they are one finding
-_LIES_ON = 0.5  # of the smaller of two: a piece of what was found whole before, or the other way round
-_COVERED = 0.5  # of what waits: with as much of it found again nothing of it is lost
+# Share of the union of both: with as much in common they are one finding.
+_SAME_SHARE = 0.5
+# Share of the smaller of two: one is a part of the other.
+_LIES_ON = 0.5
+# Share of a waiting change: with as much of it found again, replacing it loses nothing.
+_COVERED = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CandidateMatch:
-    """What is to be written of candidates.
+    """The candidates to write, and the changes that they replace.
 
-    fresh     first lines of what is not known yet; their `origins` are the changes whose place they take
-    replaced  last lines of these changes
-    decided   how many candidates were not taken because somebody decided on them in another outline
+    fresh     first versions of candidates that are not known yet; `origins` are the changes that they replace
+    replaced  last versions of these changes
+    decided   number of candidates skipped because they were decided on in another outline
     """
 
     fresh: Sequence[ChangeVersion]
@@ -40,12 +43,12 @@ class CandidateMatch:
 
 
 def match_candidates(changes: Changes, found: Sequence[ChangeVersion]) -> CandidateMatch:
-    """Candidates of one comparison, beside all that its event has of the same two mosaics or pictures.
+    """Match one comparison's candidates with changes of the same image pair.
 
-    Known is what has its very id, and what overlaps by half of both together one of its kind that was decided
-    on, that somebody has touched, or that waits since a revision which is not older. What waits untouched
-    since an older one gives way where half of it was found again; so does what was found without terrain to
-    what is found with it. Without terrain kinds cannot be told apart: there any kind is like any other.
+    A candidate is known if its id is, or if it shares half of the union with a change of its kind that was
+    decided on, edited, or that waits since a revision which is not older. An untouched change that waits
+    since an older revision is replaced where half of it was found again; so is one found without terrain by
+    one found with it. Without terrain kinds cannot be told apart, so there any two kinds match.
     """
     if not found:
         return CandidateMatch(fresh=[], replaced=[], decided=0)
@@ -60,7 +63,8 @@ def match_candidates(changes: Changes, found: Sequence[ChangeVersion]) -> Candid
     for line in waiting:
         (older if _gives_way(line, found) else staying).append(line)
     touched = {line.change_id for line in staying if not is_untouched(line)}
-    histories = changes.histories({*decided, *touched})  # in whichever outline somebody has seen it
+    # In every outline it ever had: a reviewer may have decided on an earlier one.
+    histories = changes.histories({*decided, *touched})
     on_decided = _alike(found, [line for name in decided for line in histories[name]])
     waits = [line for name in sorted(touched) for line in histories[name]]
     known = on_decided | _alike(found, [*staying, *waits])
@@ -80,8 +84,11 @@ def match_candidates(changes: Changes, found: Sequence[ChangeVersion]) -> Candid
 
 
 def _gives_way(line: ChangeVersion, found: Sequence[ChangeVersion]) -> bool:
-    """Whether nobody has touched it, and one of its revisions is older and none newer than those now; or it
-    was found without terrain, and now there is some."""
+    """Return True if a waiting change may be replaced by what was found.
+
+    Nobody has edited it, and one of its revisions is older than now and none newer; or it was found without
+    terrain, and now there is some.
+    """
     if not is_untouched(line):
         return False
     is_judged_now = not line.is_kind_sure and any(one.is_kind_sure for one in found)
@@ -89,14 +96,14 @@ def _gives_way(line: ChangeVersion, found: Sequence[ChangeVersion]) -> bool:
 
 
 def _alike(found: Sequence[ChangeVersion], there: Sequence[ChangeVersion]) -> set[int]:
-    """Numbers of those found that are one finding with a line of their kind."""
+    """Return indices of candidates that are one finding with a change."""
     one, other, shared, areas = _overlaps(found, there)
     both = areas[0][one] + areas[1][other] - shared
     return set(one[shared >= _SAME_SHARE * both].tolist())
 
 
 def _heirs(fresh: Sequence[ChangeVersion], older: Sequence[ChangeVersion]) -> dict[int, list[int]]:
-    """By the number of what waits the numbers of what takes its place."""
+    """Return indices of the candidates that replace a waiting change, by its index."""
     one, other, shared, areas = _overlaps(fresh, older)
     lies_on = shared >= _LIES_ON * np.minimum(areas[0][one], areas[1][other])
     shapes = to_valid_shapes(fresh), to_valid_shapes(older)
@@ -114,8 +121,10 @@ def _heirs(fresh: Sequence[ChangeVersion], older: Sequence[ChangeVersion]) -> di
 def _overlaps(
     found: Sequence[ChangeVersion], there: Sequence[ChangeVersion]
 ) -> tuple[Any, Any, Any, list[Any]]:
-    """Pairs of one kind, or of which the kind of either could not be told, that intersect: their numbers, the
-    ground they share, and the areas of all."""
+    """Return intersecting pairs of one kind: indices, shared areas, areas of all.
+
+    A kind that could not be determined matches any.
+    """
     shapes, old = to_valid_shapes(found), to_valid_shapes(there)
     one, other = shapely.STRtree(old).query(shapes, predicate="intersects")
     kinds = [np.array([line.kind.value for line in some], dtype=object) for some in (found, there)]

@@ -1,4 +1,4 @@
-"""Candidates into the catalogue, where they wait for an analyst."""
+"""Write candidates to the catalogue, where they wait for review."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ from flycam.pipeline.change.image_sources import ImageSource, select_event_fligh
 from flycam.pipeline.orthorectification.flight_session import make_event
 from flycam.pipeline.workspace import Workspace
 
-_TRIES = 10  # at what somebody decides on meanwhile: each needs a decision within milliseconds
+# Attempts to write while others decide meanwhile: each needs a decision within milliseconds.
+_TRIES = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnqueueReport:
-    """What became of all that was found: put up as `new`; put up in the place of what waited since an older
-    revision (`renewed`); the others, `known`, were not put up, for what was found before stands as it was.
+    """Counts of candidates: new, renewed (replaced an older one), known.
 
-    decided  of those that are known: found again a little differently, and decided on already
-    is_new_event  whether the event is new with them
+    Known candidates are not written: the change that was found before stays as it was.
+
+    decided       those of the known that were found again slightly differently, and are decided on already
+    is_new_event  whether the event was created for them
     """
 
     event: Event
@@ -47,11 +49,13 @@ class EnqueueReport:
 def choose_review_event(
     workspace: Workspace, sources: tuple[ImageSource, ImageSource], event_ref: str | None
 ) -> Event | None:
-    """The event whose analyst is to decide: the one asked for, else that of both sides; None: nobody's. Two
-    pictures, which belong to no event, may begin one: it is on record only with what is kept (`keep`).
+    """Return the event to review in: the one asked for, else that of both sides.
 
-    Raises NotFound, of a flight; OptionUnusable where what was found on a drill would stand beside real
-    changes.
+    None: no event. Two images that belong to no event may begin one, which is recorded only when candidates
+    are enqueued.
+
+    Raises NotFound if a flight is given; OptionUnusable where changes found on a drill would be listed beside
+    real ones.
     """
     flights = [side.flight for side in sources if side.flight is not None]
     own = {one.event_id for one in flights}
@@ -84,13 +88,13 @@ def enqueue_candidates(
     registration: Registration,
     crs: str,
 ) -> EnqueueReport:
-    """Put candidates (in `crs`) into the catalogue, each place of a pair of mosaics or pictures once.
+    """Write candidates (in `crs`) to the catalogue, each place of an image pair once.
 
-    The same found again stays as it was decided on, or as somebody left it, also where another revision, area
-    or detector draws it otherwise. What nobody has touched gives way to what is found there on a newer
-    revision, with a line of its own; what is not found again stays.
+    A candidate that is known stays as it was decided on or left, also where another revision, area or
+    detector draws it otherwise. A change that nobody has edited is replaced by what is found there on a newer
+    revision, in a version of its own; a change that is not found again stays.
 
-    Raises StoreConflict where others decide faster than this can be written, or a flight was moved out of the
+    Raises StoreConflict if others decide faster than this can be written, or if a flight was moved out of the
     event since it was opened.
     """
     begun = _create_event_if_missing(workspace, event)
@@ -156,7 +160,7 @@ def enqueue_candidates(
 
 
 def _create_event_if_missing(workspace: Workspace, event: Event) -> bool:
-    """Put an event on record that is not there yet; whether it was not."""
+    """Create the event unless it exists; return True if it was created."""
     if any(one.event_id == event.event_id for one in workspace.catalog.flights.events()):
         return False
     workspace.catalog.flights.put_event(event)
@@ -164,8 +168,10 @@ def _create_event_if_missing(workspace: Workspace, event: Event) -> bool:
 
 
 def _find_legacy_ids(workspace: Workspace, event: Event, shown: tuple[str, str]) -> set[str]:
-    """Ids of changes of an event that were found between files of these names before files had a digest: the
-    very same outline is of the very same files, and stays as somebody left it."""
+    """Return ids of changes found before image references had a digest.
+
+    The same outline between files of the same names is of the same files, and keeps its id and its decisions.
+    """
     names = strip_digest(shown[0]), strip_digest(shown[1])
     if names == shown:
         return set()
@@ -179,7 +185,10 @@ def _change_id(event: Event, shown: tuple[str, str], found: ChangePolygon, wkb: 
 
 
 def _list_identity_fields(found: ChangePolygon) -> tuple[str, ...]:
-    """What of a candidate besides its outline makes it what it is: judged on terrain it is another one."""
+    """Return the fields that identify a candidate besides its outline.
+
+    A candidate judged on terrain differs from one judged without.
+    """
     return (found.kind,) if math.isfinite(found.slope_deg) else (found.kind, "no terrain")
 
 
@@ -189,9 +198,10 @@ def _enqueue(
     make_entry: Callable[[int], AuditEntry],
     of_flights: Collection[str],
 ) -> tuple[CandidateMatch, int]:
-    """Write what is not known yet, and that others gave way to it; and how many lines began a change.
+    """Write candidates that are not known yet and supersede those they replace.
 
-    Looked at anew where somebody decided on one of these others meanwhile. Raises StoreConflict.
+    Returns the match, and the number of changes that were created. Matches again if somebody decided on one
+    of the replaced changes meanwhile. Raises StoreConflict.
     """
     for tries_left in reversed(range(_TRIES)):
         found = match_candidates(workspace.catalog.changes, lines)
@@ -213,7 +223,7 @@ def _enqueue(
 
 
 def _supersede(old: ChangeVersion, found: ChangeVersion) -> ChangeVersion:
-    """The next line of what waited, written by the step that found it again."""
+    """Return a waiting change's next version, by the step that found it again."""
     return replace(
         old,
         version=old.version + 1,

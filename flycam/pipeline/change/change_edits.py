@@ -1,5 +1,7 @@
-"""Lines of changes that come of others: of another kind, on other ground; what of a line still holds then,
-and what was only true of the one before."""
+"""Versions of a change with another kind or outline.
+
+Keeps the fields that still hold, and clears those that were only true of the version before.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from flycam.pipeline.change.change_outlines import MeasuredOutline
 
 
 def change_kind(line: ChangeVersion, kind: ChangeKind) -> ChangeVersion:
-    """The line as of a kind; the detector's score stays that of the kind that it took it for."""
+    """Return the change with another kind; the score stays the detected kind's."""
     if line.score is None or kind is line.kind:
         return replace(line, kind=kind)
     scored_as = line.scored_as or line.kind.value
@@ -27,7 +29,7 @@ def change_kind(line: ChangeVersion, kind: ChangeKind) -> ChangeVersion:
 
 
 def change_outline(line: ChangeVersion, ground: MeasuredOutline) -> ChangeVersion:
-    """The line on other ground: a person's outline, of which the detector said nothing."""
+    """Return the change with a hand-drawn outline, for which there is no score."""
     west, south, east, north = (float(side) for side in ground.shape.bounds)
     return replace(
         line,
@@ -43,8 +45,11 @@ def change_outline(line: ChangeVersion, ground: MeasuredOutline) -> ChangeVersio
 
 
 def estimate_position_error(line: ChangeVersion, windows: Sequence[ComparedWindow]) -> ChangeVersion:
-    """The line with how surely it lies where it lies now, by the windows of the comparison that it was found
-    by; without any (it came from another box) nobody knows."""
+    """Return the change with the position error at its outline.
+
+    Interpolated from the windows of the comparison that found it; None without windows, as for a change that
+    came from another node.
+    """
     agreed = [one for one in windows if one.state == "agreed" and one.residual_m is not None]
     if not agreed:
         return replace(line, tie_m=None, error_m=None)
@@ -59,7 +64,10 @@ def estimate_position_error(line: ChangeVersion, windows: Sequence[ComparedWindo
 
 
 def _side_m(places: np.ndarray) -> float:
-    """Of a window, metres: they lie side by side (places N×2, the middles of all that were looked for)."""
+    """Estimate the side of a window, metres, from the spacing of adjacent windows.
+
+    places: N×2, the centres of all windows.
+    """
     if len(places) < 2:
         return 0.0
     return float(np.median(cKDTree(places).query(places, k=2)[0][:, 1]))

@@ -1,4 +1,7 @@
-"""Confirmed changes into files: GeoPackage, GeoJSON, KMZ, CSV, and CAP as Draft or Exercise only."""
+"""Export of confirmed changes: GeoPackage, GeoJSON, KMZ, CSV, CAP.
+
+CAP messages are Draft or Exercise only.
+"""
 
 from __future__ import annotations
 
@@ -61,9 +64,11 @@ _CAP_DRILL = f"{_DRILL}: không phải tình huống thật / EXERCISE: not a re
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _ExportContent:
-    """What a file tells: confirmed changes of one event, whose each is, what it touches and by which
-    comparison it was found (all by id), communes' names by code, and by mosaic when its flight ended and what
-    that is called; language: of what people read."""
+    """Data of an export: confirmed changes of one event, and what describes them.
+
+    Attributions, impacts and comparisons are by change id, names of communes by code, ends and names of
+    flights by mosaic. language: of text for people.
+    """
 
     event: Event
     lines: Sequence[ChangeVersion]
@@ -85,11 +90,12 @@ def export_changes(
     withholding: AccessPolicy = UNRESTRICTED,
     language: str = "vi",
 ) -> int:
-    """Write the confirmed changes of an event (name or id), by the name's ending; how many.
+    """Write the confirmed changes of an event (name or id); return their number.
 
-    Those that are withheld are left out. .gpkg is in the UTM zone of the first of them, all others in WGS 84
-    degrees. language: of the columns for people ("vi" or "en"). Raises NotFound, OptionUnusable (another
-    ending), InputUnusable (no such folder; a message of nothing), StorageFailed.
+    The name's ending decides the format. Changes that the access policy hides are left out. .gpkg is in the
+    UTM zone of the first change, all others in WGS 84 degrees. language: of the columns for people ("vi" or
+    "en"). Raises NotFound, OptionUnusable (another ending), InputUnusable (no such folder; a CAP message
+    without changes), StorageFailed.
     """
     suffix = out.suffix.lower()
     require_change_file(out)
@@ -106,8 +112,11 @@ def export_changes(
 
 
 def _make_empty_error(out: Path, event: str, withholding: AccessPolicy) -> InputUnusable:
-    """A table may be empty; a message that says nothing is taken for one that says that nothing happened. To
-    whom something is withheld it is said of what they may see, whether or not anything is confirmed there."""
+    """Return the error for a CAP message without changes.
+
+    A table may be empty, but an empty message would be read as "nothing happened". For an account with a
+    restricted policy the text refers to what it may see, whether or not anything is confirmed elsewhere.
+    """
     seen, seen_vi = ("", "") if withholding.is_nothing else (" that you may see", " trong phạm vi được xem")
     return InputUnusable(
         _(
@@ -121,7 +130,7 @@ def _make_empty_error(out: Path, event: str, withholding: AccessPolicy) -> Input
 
 
 def require_change_file(out: Path) -> None:
-    """Raise OptionUnusable for a name by which none of the formats is opened."""
+    """Raise OptionUnusable unless the name's ending is that of a known format."""
     if out.suffix.lower() not in SUFFIXES:
         raise OptionUnusable(
             _("{out}: give a name that ends in {endings}", out=out, endings=", ".join(SUFFIXES))
@@ -161,7 +170,7 @@ def _gather_content(
 
 
 def _crs(lines: Sequence[ChangeVersion]) -> str:
-    """The UTM zone of the first; where there is none, any will do for an empty layer."""
+    """Return the UTM zone of the first change; for an empty layer any will do."""
     if not lines:
         return choose_work_crs(105.0, 21.0)
     west, south, east, north = lines[0].bounds_lonlat_deg
@@ -169,7 +178,7 @@ def _crs(lines: Sequence[ChangeVersion]) -> str:
 
 
 def _row(line: ChangeVersion, content: _ExportContent) -> dict[str, str | float]:
-    """What is said of a change, by column. NaN: not known."""
+    """Return a change's attributes by column. NaN: not known."""
     sign = content.signatures[line.change_id]
     dates = get_image_dates(line.before_shown, line.after_shown, content.ends)
     return {
@@ -205,7 +214,7 @@ def _row(line: ChangeVersion, content: _ExportContent) -> dict[str, str | float]
 
 
 def _doubts(found_by: Comparison | None) -> tuple[str, str]:
-    """Why all found between its two pictures is less sure than elsewhere, in English and in Vietnamese."""
+    """Return the comparison's doubts about its changes, in English and in Vietnamese."""
     said = found_by.doubts if found_by is not None else ()
     return "; ".join(english for english, _ in said), "; ".join(vietnamese for _, vietnamese in said)
 
@@ -219,7 +228,7 @@ def _number(value: float | None, places: int) -> float:
 
 
 def _score(probability: float | None) -> float:
-    """With three decimals, and never as certain: a probability below one does not become one."""
+    """Round to three decimals; a probability below one stays below one."""
     if probability is None or probability >= 1.0:
         return _number(probability, 3)
     return min(round(probability, 3), 0.999)
@@ -240,12 +249,15 @@ def _layer(content: _ExportContent, crs: str) -> FeatureLayer:
 
 
 def _words(row: Mapping[str, str | float]) -> dict[str, str]:
-    """As text; what is not known is empty."""
+    """Return the values as text; unknown values are empty."""
     return {name: "" if value != value else str(value) for name, value in row.items()}  # noqa: PLR0124  NaN
 
 
 def _csv(content: _ExportContent) -> bytes:
-    """With a byte order mark, without which Excel does not read Vietnamese; what people read stands first."""
+    """Encode as CSV, columns for people first.
+
+    With a byte order mark, without which Excel does not read Vietnamese.
+    """
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow([*list_column_names(content.language), *_COLUMNS, "lon_deg", "lat_deg", "wkt"])
@@ -297,7 +309,10 @@ def _kmz(content: _ExportContent) -> bytes:
 
 
 def _cap(content: _ExportContent) -> bytes:
-    """The identifier tells what is in it: the same changes, the same message."""
+    """Encode as a CAP alert.
+
+    The identifier is derived from the content: the same changes make the same message.
+    """
     said = "\n".join(f"{line.change_id} {line.version}" for line in content.lines)
     digest = hashlib.sha256(f"{content.event.event_id}\n{said}".encode()).hexdigest()[:32]
     places = [

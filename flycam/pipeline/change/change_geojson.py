@@ -18,7 +18,7 @@ from flycam.pipeline.change.change_outlines import DECIMALS, estimate_area_error
 from flycam.pipeline.change.change_overlap import ChangeTotals
 
 Decision = tuple[ChangeVersion, ChangeAttribution]
-"""A change that was decided on, and by whom."""
+"""A change that was decided on, and its attribution."""
 
 NO_OVERLAPS: Mapping[str, Sequence[Decision]] = MappingProxyType({})
 
@@ -33,13 +33,14 @@ def build_change_collection(
     *,
     found_by: Sequence[Comparison | None],
 ) -> dict[str, Any]:
-    """A FeatureCollection of lines, with whose each is, and `comparisons` by which they were found.
+    """Return a FeatureCollection of changes, with their `comparisons`.
 
-    names    of communes, by code
-    superseded  ids of changes that a newer revision did not show again
-    overlapping  by change what was decided on the same ground
-    unseen   of each line what of its outline was not compared (`drawn_over`); None: of none anything is told
-    found_by of each line the comparison it was found by, None: not known
+    names        of communes, by code
+    superseded   ids of changes that a newer revision did not show again
+    overlapping  decisions on the same ground, by change
+    unseen       for each change the uncompared share of its outline (`compute_uncompared_shares`), or None;
+        None: not known for any
+    found_by     for each change the comparison that found it; None: not known
     """
     features = [
         _feature(
@@ -64,8 +65,11 @@ def build_change_collection(
 
 
 def _comparison(one: Comparison) -> dict[str, Any]:
-    """Two pictures as they were compared: doubts, why every change found between them is less sure than
-    elsewhere, and warnings, what else whoever decides by them has to know."""
+    """Serialize a comparison.
+
+    doubts: why every change found between its two images is less sure than elsewhere. warnings: what else one
+    needs to know to decide by them.
+    """
     return {
         "comparison_id": one.comparison_id,
         "before": one.before_shown,
@@ -89,12 +93,15 @@ def _feature(
     unseen: float | None,
     comparison: Comparison | None,
 ) -> dict[str, Any]:
-    """One line. `score` null: no probability is told, `no_score` says why ("drawn", "kind_changed",
-    "no_terrain"; else null); `slope_deg`, `tie_m`, `rmse_m`, `compute_error_m`, `estimate_area_error_m2`
-    null: not known; no `commune_name`: of a commune that is no more. `author` and `time` are the line's, be
-    it a comment; `decided_by` and `decided` (null while it waits) of the decision that holds; `note_by` of
-    its note. `not_compared_pct`: of an outline that a person drew, on ground that its two pictures do not
-    both show; null: none, or nobody knows."""
+    """Serialize one change as a GeoJSON feature.
+
+    `score` null: no probability, `no_score` states why ("drawn", "kind_changed", "no_terrain"; else null);
+    `slope_deg`, `tie_m`, `rmse_m`, `error_m`, `area_error_m2` null: not known; `commune_name` empty: the
+    commune no longer exists. `author` and `time` are the version's, which may be a comment; `decided_by` and
+    `decided` (null while it waits) belong to the decision in force; `note_by` to its note.
+    `not_compared_pct`: share of a hand-drawn outline on ground that its two images do not both show; null:
+    none, or not known.
+    """
     is_decided = line.status is not ChangeStatus.PROPOSED
     shape = shapely.set_precision(shapely.from_wkb(line.wkb), 10.0**-DECIMALS, mode="pointwise")
     return {
@@ -140,7 +147,7 @@ def _feature(
 
 
 def _serialize_overlap(line: ChangeVersion, sign: ChangeAttribution) -> dict[str, Any]:
-    """What was decided of another change on the same ground."""
+    """Serialize a decision on another change on the same ground."""
     return {
         "change_id": line.change_id,
         "kind": line.kind.value,
@@ -153,7 +160,7 @@ def _serialize_overlap(line: ChangeVersion, sign: ChangeAttribution) -> dict[str
 
 
 def serialize_waiting(waiting: ChangeTotals | None) -> dict[str, Any] | None:
-    """What nobody has decided on yet: how many places of which kind, and their ground."""
+    """Serialize totals of changes that wait for review: places by kind, area."""
     if waiting is None:
         return None
     places = {kind.value: count for kind, count in sorted(waiting.places.items())}
@@ -161,7 +168,10 @@ def serialize_waiting(waiting: ChangeTotals | None) -> dict[str, Any] | None:
 
 
 def build_window_collection(windows: Sequence[ComparedWindow]) -> dict[str, Any]:
-    """A FeatureCollection of points: `state`, `residual_m` (null where the window was not found)."""
+    """Return a FeatureCollection of registration windows.
+
+    Points with `state` and `residual_m` (null: window not found).
+    """
     return {
         "type": "FeatureCollection",
         "features": [

@@ -1,4 +1,4 @@
-"""Outlines of changes: what may be drawn, and how large it is and where."""
+"""Outlines of changes: validation, measures, commune."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ from flycam.pipeline.workspace import Workspace
 
 LonLat = tuple[float, float]
 Outline = Sequence[Sequence[Sequence[LonLat]]]
-"""Of a multipolygon as GeoJSON has it: polygons of rings (outer, then holes) of (longitude, latitude)."""
+"""GeoJSON coordinates of a multipolygon: polygons of rings (outer, then holes) of (longitude, latitude)."""
 
 MAX_OUTLINE_CORNERS = 5000
 MAX_AREA_KM2 = 400.0
 
-DECIMALS = 8  # a millimetre: what a screen sends back unchanged is the same
+# A millimetre, so that an outline that a browser sends back unedited is unchanged.
+DECIMALS = 8
 _M2_PER_KM2 = 1e6
-_SLOPE_PARTS = 50  # of an outline, the largest
+# the largest parts of an outline
+_SLOPE_PARTS = 50
 _SLOPE_STEPS = 100  # across an outline, at most
 _SLOPE_STEP_M = 2.0
 _MIN_KNOWN_SHARE = 0.5
@@ -42,9 +44,12 @@ _MIN_KNOWN_SHARE = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeasuredOutline:
-    """An outline and its measures: multipolygon in WGS 84 degrees; area and length along the longest axis in
-    metres of its UTM zone; mean slope of the registered terrain, None where that is not known under half of
-    it; commune "" where no boundary is known."""
+    """An outline and its measures.
+
+    Multipolygon in WGS 84 degrees; area and length along the longest axis in metres of its UTM zone; mean
+    slope of the registered terrain, None where it is not known under half of the outline; commune "" where no
+    boundary is known.
+    """
 
     shape: BaseGeometry
     area_m2: float
@@ -54,7 +59,7 @@ class MeasuredOutline:
 
 
 def to_valid_shapes(lines: Sequence[ChangeVersion]) -> NDArray[np.object_]:
-    """What N changes cover, as it can be reckoned with (WGS 84): N."""
+    """Return the valid shapes of N changes (WGS 84): N."""
     valid: NDArray[np.object_] = shapely.make_valid(
         shapely.from_wkb(np.array([line.wkb for line in lines], dtype=object))
     )
@@ -62,24 +67,30 @@ def to_valid_shapes(lines: Sequence[ChangeVersion]) -> NDArray[np.object_]:
 
 
 def extract_polygons(shape: BaseGeometry) -> BaseGeometry:
-    """Its polygons as one multipolygon: where it only touches something, lines and points are left of it."""
+    """Return the polygons of a shape as one multipolygon.
+
+    Intersections of shapes that only touch leave lines and points, which are dropped.
+    """
     parts = shapely.get_parts(shapely.get_parts(shape))
     return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
 
 
 def to_wgs84(shape: BaseGeometry, crs: str) -> BaseGeometry:
-    """A shape in `crs` as it is put on record: WGS 84, to the millimetre."""
+    """Return a shape in `crs` as it is recorded: WGS 84, to the millimetre."""
     to_degrees = make_point_transform(crs, WGS84)
     return shapely.transform(shape, lambda xy: to_degrees(xy).round(DECIMALS))
 
 
 def derive_record_id(*parts: str) -> str:
-    """32 hex digits of what makes a record itself: the same put on record again is the same."""
+    """Return 32 hex digits of the hash of parts that identify a record.
+
+    The same content recorded again has the same id.
+    """
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def parse_outline(outline: Outline) -> BaseGeometry:
-    """What somebody drew, as a multipolygon.
+    """Return a drawn outline as a multipolygon.
 
     Raises InputUnusable: too few or too many corners, off the globe, an outline that crosses itself.
     """
@@ -102,9 +113,10 @@ def parse_outline(outline: Outline) -> BaseGeometry:
 
 
 def measure_outline(shape: BaseGeometry, workspace: Workspace, *, is_drill: bool) -> MeasuredOutline:
-    """The measures of a multipolygon in WGS 84; its commune is that in force today, a drill's in a drill.
+    """Measure a multipolygon in WGS 84.
 
-    Raises InputUnusable: larger than `MAX_AREA_KM2`, for which one zone's metres would not do.
+    The commune is the one in force today; in a drill, the drill's. Raises InputUnusable if it is larger than
+    `MAX_AREA_KM2`, for which one zone's metres would not do.
     """
     middle = shape.representative_point()
     crs = choose_work_crs(middle.x, middle.y)
@@ -124,8 +136,11 @@ def measure_outline(shape: BaseGeometry, workspace: Workspace, *, is_drill: bool
 
 
 def estimate_area_error(line: ChangeVersion) -> float:
-    """1-sigma error of a change's area, square metres (`analysis.position_error`): of its outline, which is
-    the detector's or, where it has no score, a person's, and of its place where that is known."""
+    """Return the 1-sigma error of a change's area, square metres.
+
+    From its outline (the detector's or, where it has no score, a person's) and its position error where that
+    is known; see `analysis.position_error`.
+    """
     shape = shapely.from_wkb(line.wkb)
     middle = shape.representative_point()
     flat = shapely.transform(shape, make_point_transform(WGS84, choose_work_crs(middle.x, middle.y)))
@@ -133,21 +148,24 @@ def estimate_area_error(line: ChangeVersion) -> float:
 
 
 def _length_m(flat: BaseGeometry) -> float:
-    """The longer side of the smallest rectangle around it."""
+    """Return the longer side of the minimum rotated rectangle."""
     corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(flat))
     return float(np.hypot(*np.diff(corners[:3], axis=0).T).max())
 
 
 def _slope_deg(flat: BaseGeometry, crs: str, workspace: Workspace) -> float | None:
-    """Of the mean of the rise over run on the registered terrain (as `analysis.patch_measures` has it); None
-    where its height is not known under half of the outline. Part by part: parts may lie far from each other,
-    and no post of a grid over all would lie on any. Of more than `_SLOPE_PARTS` the largest tell.
+    """Return the slope of the mean of rise over run on the registered terrain.
+
+    As `analysis.patch_measures` has it; None where the height is not known under half of the outline.
+    Computed part by part: parts may lie far from each other, and a grid over all would have no post on any.
+    Of more than `_SLOPE_PARTS` parts the largest are used.
     """
     parts = sorted(shapely.get_parts(flat), key=lambda part: -part.area)[:_SLOPE_PARTS]
     try:
         dems = load_registered_dems(workspace)
     except FlycamError:
-        return None  # terrain that is missing or damaged keeps nobody from saying that a slope came down
+        # Terrain that is missing or damaged must not keep anyone from recording a landslide.
+        return None
     told = [(part.area, _tangents(part, crs, dems)) for part in parts]
     weights = np.concatenate([np.full(len(some), area / len(some)) for area, some in told])
     tangents = np.concatenate([some for _, some in told])
@@ -158,7 +176,7 @@ def _slope_deg(flat: BaseGeometry, crs: str, workspace: Workspace) -> float | No
 
 
 def _tangents(part: BaseGeometry, crs: str, dems: Sequence[DemInfo]) -> NDArray[np.float64]:
-    """Rise over run at posts within a polygon, at least one; NaN where the height is not known."""
+    """Return rise over run at posts in a polygon, at least one; NaN: not known."""
     west, south, east, north = (float(side) for side in part.bounds)
     step = max((east - west) / _SLOPE_STEPS, (north - south) / _SLOPE_STEPS, _SLOPE_STEP_M)
     try:
@@ -179,7 +197,10 @@ def _tangents(part: BaseGeometry, crs: str, dems: Sequence[DemInfo]) -> NDArray[
 
 
 def _commune(shape: BaseGeometry, boundaries: Boundaries, *, is_drill: bool) -> str:
-    """The one that holds most of it; "" where none is known. Shares of one small shape: degrees will do."""
+    """Return the code of the commune that holds most of a shape; "": not known.
+
+    Shares of one small shape: degrees will do.
+    """
     west, south, east, north = (float(side) for side in shape.bounds)
     communes = boundaries.list_countable(is_drill=is_drill, bounds=(west, south, east, north))
     areas = [shapely.make_valid(shapely.from_wkb(one.wkb)) for one in communes]

@@ -1,7 +1,7 @@
-"""Changes that lie on each other are one place, and their ground counts once: a third date, or the same two
-pictures compared again after a new revision, confirm one slide twice.
+"""Changes that overlap are one place, and their ground counts once.
 
-Shares of small shapes: degrees will do.
+A third date, or the same two images compared again after a new revision, confirm one landslide twice. Shares
+of small shapes are computed in degrees.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from flycam.geometry.connected_components import label_components
 from flycam.pipeline.change.change_outlines import extract_polygons, to_valid_shapes
 
 SLIVER_SHARE, SLIVER_M2 = 0.01, 100.0
-"""Of a change, and of ground: less of both beyond a boundary is how finely both are drawn (`is_sliver`). Of a
-large flood a hundredth is hectares, and people live there."""
+"""Share of a change, and its square metres: less of both beyond a boundary is drawing precision
+(`is_sliver`). The share alone would not do: a hundredth of a large flood is hectares where people live."""
 
 MIN_SHARED = 0.1
-"""Of the smaller of two, that they are one place: less is a neighbour."""
+"""Share of the smaller of two changes from which they are one place; below it they are neighbours."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeTotals:
-    """Of several changes: places by kind, and square metres of all ground, what lies under several once."""
+    """Totals of changes: places by kind; square metres, overlaps counted once."""
 
     places: Mapping[ChangeKind, int]
     area_m2: float
@@ -42,7 +42,7 @@ class ChangeTotals:
 
 
 def label_places(lines: Sequence[ChangeVersion]) -> list[int]:
-    """Of each change the number of the place that it is, or is a part of."""
+    """Label each change with the number of the place that it is, or is a part of."""
     if not lines:
         return []
     shapes = to_valid_shapes(lines)
@@ -57,13 +57,16 @@ def label_places(lines: Sequence[ChangeVersion]) -> list[int]:
 
 
 def are_same_place(shapes: NDArray[np.object_], others: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """Whether each of some shapes and the other beside it share `MIN_SHARED` of the smaller of the two."""
+    """Return True for each pair that shares `MIN_SHARED` or more of the smaller."""
     shared = shapely.area(shapely.intersection(shapes, others))
     return np.asarray(shared >= MIN_SHARED * np.minimum(shapely.area(shapes), shapely.area(others)))
 
 
 def compute_own_ground(lines: Sequence[ChangeVersion]) -> list[BaseGeometry | None]:
-    """Of each change the ground (WGS 84 degrees) that no larger one of them covers; None: all of it."""
+    """Return each change's ground that no larger one covers; None: all of it.
+
+    WGS 84 degrees.
+    """
     own: list[BaseGeometry | None] = [None] * len(lines)
     if not lines:
         return own
@@ -78,7 +81,7 @@ def compute_own_ground(lines: Sequence[ChangeVersion]) -> list[BaseGeometry | No
 
 
 def sum_changes(lines: Sequence[ChangeVersion]) -> ChangeTotals:
-    """Places and ground of several changes, each counted once."""
+    """Count places and ground of several changes, each once."""
     kinds = dict(zip(label_places(lines), (line.kind for line in lines), strict=True))
     area_m2 = sum(
         line.area_m2 * (1.0 if own is None else own.area / shapely.from_wkb(line.wkb).area)
@@ -90,7 +93,10 @@ def sum_changes(lines: Sequence[ChangeVersion]) -> ChangeTotals:
 def sum_changes_by_commune(
     lines: Sequence[ChangeVersion], communes: shapely.STRtree
 ) -> list[ChangeTotals | None]:
-    """Of each commune of a tree what lies in it (`within`), with its ground there; None: nothing."""
+    """Sum the changes in each commune of a tree, with their ground there; None: none.
+
+    A change counts in a commune by `find_commune_overlaps`.
+    """
     numbers, grounds = label_places(lines), compute_own_ground(lines)
     outlines = shapely.make_valid(communes.geometries)
     kinds: list[dict[int, ChangeKind]] = [{} for _ in outlines]
@@ -107,9 +113,11 @@ def sum_changes_by_commune(
 
 
 def is_sliver(share: ArrayLike, area_m2: ArrayLike) -> NDArray[np.bool_]:
-    """Whether so much (0-1) of a change of so many square metres is too little to count where it lies: the
-    one rule by which changes are counted by commune, by `compare`, on the board, in packs, and by what they
-    touch."""
+    """Return True if a part (share 0-1) of a change is too small to count.
+
+    area_m2: of the whole change. The one rule by which changes are counted by commune: in `compare`, on the
+    board, in briefing packs, and in impacts.
+    """
     parts_m2 = np.multiply(share, area_m2)
     return np.asarray(np.less(share, SLIVER_SHARE) & np.less(parts_m2, SLIVER_M2))
 
@@ -117,9 +125,11 @@ def is_sliver(share: ArrayLike, area_m2: ArrayLike) -> NDArray[np.bool_]:
 def divide_by_commune(
     shape: BaseGeometry, outlines: Sequence[BaseGeometry], total: float, area_m2: float
 ) -> tuple[list[tuple[int, BaseGeometry]], BaseGeometry | None]:
-    """What of a change's shape lies in which commune (index of its outline), and what lies in none; without
-    slivers of `total`, the change's area in the shape's units, which is `area_m2`. A sliver in a commune
-    counts nowhere: beyond all of them it does not lie."""
+    """Return a change's parts by commune (outline index), and its part outside.
+
+    Slivers of `total`, the change's area in the shape's units (`area_m2` in square metres), are dropped. A
+    sliver in a commune counts nowhere: it is not outside of all communes either.
+    """
     parts = [extract_polygons(part) for part in shapely.intersection(shape, np.array(outlines, dtype=object))]
     held = [(number, part) for number, part in enumerate(parts) if not is_sliver(part.area / total, area_m2)]
     outside = extract_polygons(shapely.difference(shape, shapely.union_all(parts)))
@@ -127,14 +137,14 @@ def divide_by_commune(
 
 
 def find_commune_overlaps(lines: Sequence[ChangeVersion], communes: shapely.STRtree) -> list[tuple[int, int]]:
-    """Which change (index) has ground in which commune (index in the tree), more of it than a sliver."""
+    """Return index pairs (change, commune in the tree) sharing more than a sliver."""
     one, holder, shares = _shares_in(lines, communes)
     held = ~is_sliver(shares, np.array([line.area_m2 for line in lines])[one])
     return list(zip(one[held].tolist(), holder[held].tolist(), strict=True))
 
 
 def find_touched_communes(lines: Sequence[ChangeVersion], communes: shapely.STRtree) -> set[int]:
-    """Communes (index in the tree) with any ground of changes, be it a sliver."""
+    """Return communes (tree index) with any ground of changes, slivers included."""
     _, holder, shares = _shares_in(lines, communes)
     return set(holder[shares > 0.0].tolist())
 
@@ -142,7 +152,10 @@ def find_touched_communes(lines: Sequence[ChangeVersion], communes: shapely.STRt
 def _shares_in(
     lines: Sequence[ChangeVersion], communes: shapely.STRtree
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    """Changes and communes that touch each other (indices), and what of the change lies there, 0 to 1."""
+    """Return intersecting changes and communes (indices), and the change's share.
+
+    Share of the change that lies in the commune, 0 to 1.
+    """
     shapes = to_valid_shapes(lines)
     outlines = shapely.make_valid(communes.geometries)
     one, holder = communes.query(shapes, predicate="intersects")

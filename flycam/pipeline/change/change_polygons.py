@@ -1,4 +1,4 @@
-"""Candidates as ground: polygons of the work CRS, their communes, and the file that carries them."""
+"""Candidates as polygons of the work CRS, by commune, and their output file."""
 
 from __future__ import annotations
 
@@ -34,13 +34,15 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 LAYER, COMPARED_LAYER, WINDOWS_LAYER = "changes", "compared", "registration"
 _Shares = tuple[list[tuple[CommuneRecord, BaseGeometry]], BaseGeometry | None]
-"""Of a change: its part in each commune, and what lies in none."""
-_COMPLETE_SHARE = 0.9  # of a candidate: less of it is left by a cut, not by how its rim is laid on pixels
-_MIN_OUTSIDE_SHARE = 0.01  # of the ground compared: less is where boundaries do not quite meet
+"""The parts of a change by commune, and its part outside all."""
+# Share of a candidate: less is left by a cut, not by how its edge falls on pixels.
+_COMPLETE_SHARE = 0.9
+# Share of the compared ground: less is where boundaries do not quite meet.
+_MIN_OUTSIDE_SHARE = 0.01
 
 
 class DetectedCandidate(Protocol):
-    """A change as the detector tells it; see `flycam.analysis.change_detection`."""
+    """A change as the detector returns it; see `flycam.analysis.change_detection`."""
 
     @property
     def kind(self) -> str: ...
@@ -58,12 +60,12 @@ class DetectedCandidate(Protocol):
 class ChangePolygon:
     """One candidate on the ground.
 
-    polygon   multipolygon in the work CRS; area_m2 its area there
-    commune   code of the commune that holds most of it, "" where no boundary is known
-    tie_m     from its middle to the nearest stable ground by which the pictures were laid on each other
-    error_m   1-sigma error of where it lies on BEFORE, area_error_m2 of its area (`analysis.position_error`)
-    score     by which candidates are ranked: a probability only where the terrain is known (`probability`)
-    slope_deg NaN where the terrain is not known under half of it
+    polygon    multipolygon in the work CRS; area_m2 its area there
+    commune    code of the commune that holds most of it, "" where no boundary is known
+    tie_m      from its middle to the nearest stable ground used for coregistration
+    error_m    1-sigma error of its position on BEFORE; area_error_m2 of its area (`analysis.position_error`)
+    score      ranks candidates: a probability only where the terrain is known (`probability`)
+    slope_deg  NaN where the terrain is not known under half of it
     """
 
     polygon: BaseGeometry
@@ -83,20 +85,23 @@ class ChangePolygon:
 
     @property
     def probability(self) -> float:
-        """That it is of its kind; NaN where the terrain is not known, for which no score was calibrated."""
+        """Probability that it is of its kind.
+
+        NaN where the terrain is not known, for which no score was calibrated.
+        """
         return self.score if math.isfinite(self.slope_deg) else math.nan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommuneChanges:
-    """What changed in one commune.
+    """Changes in one commune.
 
-    changes          candidates with more than a sliver in it (`places.is_sliver`): one across a border counts
-                     in both, so that these may be more together than there are
-    others           of these that are of no kind that is looked for
-    area_m2_by_kind  of its own ground that each kind looked for covers, ground under several counted once;
-                     code "" is ground outside of all boundaries that are known
-    compared_m2      of its ground on which changes were looked for; of all other nothing is known
+    changes          candidates with more than a sliver in it (`is_sliver`): one across a border counts
+        in both, so that these may be more together than there are
+    others           those of them that are of no kind that is looked for
+    area_m2_by_kind  its own ground that each kind looked for covers, overlaps counted once;
+        code "" is ground outside of all boundaries that are known
+    compared_m2      its ground on which changes were looked for; of all other nothing is known
     compared_pct     the same in per cent of all its ground; None outside of boundaries
     """
 
@@ -120,11 +125,11 @@ def place_candidates(
     *,
     on_terrain: bool,
 ) -> tuple[list[ChangePolygon], list[CommuneChanges]]:
-    """Candidates (pixels of the grid) as ground, the likeliest first, and what each commune has of them.
+    """Return candidates as polygons, likeliest first, and changes by commune.
 
-    common      H×W: what may be spoken of (imaged on both dates, hidden by no cloud, inside the area asked
-                for); all else is cut out of them, and what is left of one then is none where the detector
-                would not tell so little
+    candidates  outlines in pixels of the grid
+    common      H×W: valid pixels (imaged on both dates, free of cloud, inside the area asked for); all else
+        is cut out of candidates, and one is dropped if less is left than the detector would report
     compared    see `extract_compared_ground`
     on_terrain  whether slopes are known
     """
@@ -160,21 +165,27 @@ def place_candidates(
 
 
 def _is_scrap(polygon: BaseGeometry, uncut: BaseGeometry, kind: str) -> bool:
-    """Whether a cut left less of a candidate than is one by itself: its score is the whole's."""
+    """Return True if a cut left less of a candidate than would be one by itself.
+
+    Its score was computed for the whole.
+    """
     least_m2 = MIN_FLOODED_M2 if kind == ChangeKind.FLOOD else MIN_BARE_M2
     return bool(polygon.area < min(least_m2, _COMPLETE_SHARE * uncut.area))
 
 
 def extract_compared_ground(mask: Mask, grid: OutputGrid) -> BaseGeometry:
-    """Pixels on which changes were looked for, as a multipolygon of the work CRS."""
+    """Return the compared pixels as a multipolygon of the work CRS."""
     return extract_polygons(trace_mask_polygons(mask, grid.west, grid.north, grid.step_x))
 
 
 def find_communes_in_grid(
     catalog: Catalog, after: Flight | None, grid: OutputGrid, crs: str, *, is_drill: bool
 ) -> list[CommuneRecord]:
-    """Communes around a grid: those of the day of the flight after; today's where a picture without a day
-    shows what came after, for who acts on it acts within today's. is_drill: of the event, or of a side."""
+    """Return the communes around a grid, on the day of the flight after.
+
+    Today's where an image without a day shows the state after: those who act on it act within today's
+    communes. is_drill: of the event, or of a side.
+    """
     day = None if after is None else get_flight_date(after)
     return catalog.boundaries.list_countable(
         is_drill=is_drill, on_date=day, bounds=compute_lonlat_bounds(grid.bounds, crs)
@@ -189,10 +200,10 @@ def write_change_layers(
     grid: OutputGrid,
     crs: str,
 ) -> None:
-    """The layer `changes`; in a GeoPackage also `compared` (where they were looked for) and `registration` (a
-    point for each window compared); in GeoJSON both are members of the collection.
+    """Write the layer `changes`, with compared ground and registration windows.
 
-    Raises what `write_features` raises.
+    In a GeoPackage `compared` (where changes were looked for) and `registration` (a point for each window)
+    are layers; in GeoJSON members of the collection. Raises what `write_features` raises.
     """
     layers = [_changes_layer(changes), _compared_layer(compared)]
     windows = build_windows_layer(registration, grid)
@@ -220,7 +231,7 @@ def _changes_layer(changes: Sequence[ChangePolygon]) -> FeatureLayer:
 
 
 def _compared_layer(compared: BaseGeometry) -> FeatureLayer:
-    """One multipolygon; no feature where nothing was looked for."""
+    """Return a layer of one multipolygon; no feature where nothing was compared."""
     shapes = [] if compared.is_empty else [compared]
     return FeatureLayer(
         name=COMPARED_LAYER,
@@ -231,7 +242,7 @@ def _compared_layer(compared: BaseGeometry) -> FeatureLayer:
 
 
 def build_windows_layer(registration: Registration, grid: OutputGrid) -> FeatureLayer:
-    """Where each window was found, and how far off the field: the residual map."""
+    """Return a point layer of windows with displacement and residual."""
     windows, gsd = registration.windows, registration.gsd_m
     found = np.isfinite(registration.residual_px[:, 0])
     state = np.where(registration.agreed, "agreed", np.where(found, "disagreed", "not found"))
@@ -250,7 +261,10 @@ def build_windows_layer(registration: Registration, grid: OutputGrid) -> Feature
 
 
 def _polygon(rings: Sequence[Floats], grid: OutputGrid) -> BaseGeometry:
-    """Rings of pixel coordinates (exterior first; centres at integers) as a valid multipolygon."""
+    """Convert rings of pixel coordinates to a valid multipolygon.
+
+    Exterior first; centres at integers.
+    """
     corners = [_ground(ring, grid) for ring in rings if len(ring) >= 3]
     if not corners:
         return shapely.MultiPolygon()
@@ -258,7 +272,7 @@ def _polygon(rings: Sequence[Floats], grid: OutputGrid) -> BaseGeometry:
 
 
 def _common_part(polygon: BaseGeometry, grid: OutputGrid, common: Mask) -> BaseGeometry:
-    """What of a polygon lies on pixels that may be spoken of."""
+    """Return the part of a polygon that lies on valid pixels."""
     polygon = extract_polygons(polygon & shapely.box(*grid.bounds))
     if polygon.is_empty:
         return polygon
@@ -274,7 +288,7 @@ def _common_part(polygon: BaseGeometry, grid: OutputGrid, common: Mask) -> BaseG
 
 
 def _shares(polygon: BaseGeometry, areas: Sequence[tuple[CommuneRecord, BaseGeometry]]) -> _Shares:
-    """The parts of a polygon in each commune, and beyond all; see `divided`."""
+    """Return a polygon's parts by commune, and outside; see `divide_by_commune`."""
     around = [(record, area) for record, area in areas if polygon.intersects(area)]
     held, outside = divide_by_commune(polygon, [area for _, area in around], polygon.area, polygon.area)
     return [(around[number][0], part) for number, part in held], outside
@@ -286,7 +300,7 @@ def _by_commune(
     areas: Sequence[tuple[CommuneRecord, BaseGeometry]],
     compared: BaseGeometry,
 ) -> list[CommuneChanges]:
-    """Every commune of `areas`, and ground outside of all where there is any; the most changed first."""
+    """Return a row per commune, and for ground outside; the most changed first."""
     found: dict[str, list[tuple[str, BaseGeometry]]] = {record.code: [] for record, _ in areas}
     beyond: list[tuple[str, BaseGeometry]] = []
     for change, (shared, outside) in zip(changes, shares, strict=True):
@@ -313,7 +327,7 @@ def _row(
     compared_m2: float,
     area_m2: float | None,
 ) -> CommuneChanges:
-    """Of the parts of changes (kind, ground) that lie in a commune of so much ground."""
+    """Return a commune's totals from the parts of changes (kind, ground) in it."""
     kinds = [kind for kind in DETECTED_KINDS if any(kind == its for its, _ in parts)]
     return CommuneChanges(
         code=code,
@@ -333,7 +347,7 @@ def _united_m2(parts: Sequence[BaseGeometry]) -> float:
 
 
 def _ground(at_px: Floats, grid: OutputGrid) -> Floats:
-    """(column, row) N×2, centres at integers, to metres of the work CRS."""
+    """Convert (column, row) N×2, centres at integers, to metres of the work CRS."""
     at = np.asarray(at_px, dtype=np.float64)
     return np.stack(
         [grid.west + (at[:, 0] + 0.5) * grid.step_x, grid.north - (at[:, 1] + 0.5) * grid.step_y], axis=-1
@@ -341,7 +355,7 @@ def _ground(at_px: Floats, grid: OutputGrid) -> Floats:
 
 
 def _pixels(at_m: Floats, grid: OutputGrid) -> Floats:
-    """Inverse of `_ground`."""
+    """Invert `_ground`."""
     return np.stack(
         [(at_m[:, 0] - grid.west) / grid.step_x - 0.5, (grid.north - at_m[:, 1]) / grid.step_y - 0.5], axis=-1
     )

@@ -1,6 +1,6 @@
-"""The board: of every commune what was imaged, how old that is, what is marked in it, who flies over it.
+"""The commune board: coverage, its age, marks, changes and flights by commune.
 
-A commune of which nothing was imaged has no share at all, not a share of zero: of ground that nobody looked
+A commune of which nothing was imaged has no share at all, not a share of zero: of ground that was not looked
 at nothing is known.
 """
 
@@ -25,19 +25,19 @@ from flycam.geodata.crs import WGS84, make_point_transform
 from flycam.pipeline.change.change_overlap import ChangeTotals, find_touched_communes, sum_changes_by_commune
 
 _SLIVER_SHARE = 0.005
-"""Of a flight's outline: less than that beyond a boundary is the simplification of the outline."""
+"""Share of a flight's outline: less beyond a boundary comes from simplifying the outline."""
 
 
 _MIN_COMPARED = 0.001
-"""Of a commune, or of the ground that was compared: less than both is how finely its boundary is drawn."""
+"""Share of a commune, or of the compared ground: less than both is boundary precision."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightCoverage:
-    """What one flight shows.
+    """Coverage of one flight.
 
-    outline_wkb  around it, WGS 84; None: nothing is known to be shown yet
-    coverage     what was measured of communes when it was laid; a flight in the air has none yet
+    outline_wkb  around it, WGS 84; None: nothing is known to be imaged yet
+    coverage     measured by commune at orthorectification; none yet for a flight in the air
     """
 
     flight_id: str
@@ -49,21 +49,20 @@ class FlightCoverage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommuneRow:
-    """How a commune stands.
+    """Status of one commune.
 
     area_m2      all of it
     imaged_pct   of its area, by all flights together, 0-100; None: not flown
-    newest_ns    when the newest picture of it was taken; newest_flight: by whom, newest_pct: of its area
+    newest_ns    time of its newest image; newest_flight: the flight; newest_pct: share of its area
     flights      how many imaged it
     marks        open marks by kind; a sector counts in every commune that it touches
-    changes      confirmed ones with ground in it, those that lie on each other once; 0: some of it was
-                 compared and nothing stands there; None: none is confirmed, and nobody looked, or it waits
-    waiting      changes that nobody has decided on yet, with their ground in it; None: none waits
+    changes      confirmed ones with ground in it, overlapping ones once; 0: part of it was compared and has
+        no change; None: none is confirmed, and nothing was compared or a change waits
+    waiting      changes that wait for review, with their ground in it; None: none waits
     compared_pct of its area, on which changes were looked for (0-100); None: nowhere, as far as is known
     flying_flights  flights in the air over it now
-    unfinished_flights  flights that had begun by the time asked for and were not over: what of it they had
-                        imaged by
-                 then is not known
+    unfinished_flights  flights that had begun by the time asked for and were not over: what they had
+        imaged of it by then is not known
     """
 
     code: str
@@ -85,7 +84,10 @@ class CommuneRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparedGround:
-    """Where changes were looked for (WGS 84), and all that stand there, accepted or waiting, told or not."""
+    """Ground on which changes were looked for (WGS 84), and all changes there.
+
+    Accepted or waiting, visible to the account or not.
+    """
 
     ground: BaseGeometry
     changes: Sequence[ChangeVersion]
@@ -106,12 +108,14 @@ def select_board_communes(
     *,
     is_drill: bool,
 ) -> list[CommuneRecord]:
-    """Of the communes in which an event's ground counts (`Boundaries.counted`) those that its board lists, by
-    code; in force on a date, today's where none is then.
+    """Return the communes that an event's board lists, by code.
 
-    flights   of the event: a drill all of which was flown over its own communes lists no others, and one of
-              which nothing was (a rehearsal with real aircraft) none of its own. What was flown is listed.
-    compared  ground (WGS 84) on which changes were looked for, also between pictures of no flight: likewise
+    Those in which its ground counts (`Boundaries.list_countable`), in force on a date, or today's where none
+    is then.
+
+    flights   of the event: a drill flown entirely over its own communes lists no others, and one flown
+        entirely outside (a rehearsal with real aircraft) none of its own; imaged communes are listed
+    compared  ground (WGS 84) on which changes were looked for, also between files without a flight: likewise
     """
     counted = boundaries.list_countable(is_drill=is_drill, on_date=on_date)
     imaged: list[BaseGeometry] = [
@@ -139,12 +143,13 @@ def build_commune_board(
     changes: Sequence[ChangeVersion] = (),
     compared: ComparedGround | None = None,
 ) -> list[CommuneRow]:
-    """A row for each commune, in their order. aloft: where flights in the air are, longitude and latitude;
-    unfinished: flights that were not over, as they ended; changes: as they stand, that are told; compared:
-    where they were looked for.
+    """Return a row for each commune, in their order.
 
-    One flight's share is the one measured when it was laid; of several it is their outlines' union, never
-    less than the largest that was measured.
+    aloft: positions of flights in the air, longitude and latitude; unfinished: flights that were not over, as
+    they ended; changes: those visible to the account; compared: where they were looked for.
+
+    One flight's share is the one measured at orthorectification; that of several is their outlines' union,
+    never less than the largest that was measured.
     """
     shapes = shapely.from_wkb(np.array([one.wkb for one in communes], dtype=object))
     tree = shapely.STRtree(shapes)
@@ -155,7 +160,7 @@ def build_commune_board(
         sum_changes_by_commune([one for one in changes if one.status is status], tree)
         for status in (ChangeStatus.ACCEPTED, ChangeStatus.PROPOSED)
     )
-    # never none for want of a change alone: that a false alarm was rejected does not tell what was looked at
+    # Never 0 for want of a change alone: a rejected false alarm does not tell which ground was compared.
     changed = [None if one is None else one.count for one in confirmed]
     shares = _compared_pct(shapes, compared)
     nothing = _find_communes_without_changes(tree, compared, len(communes))
@@ -179,8 +184,10 @@ def build_commune_board(
 
 
 def compute_imaged_share(rows: Sequence[CommuneRow]) -> float | None:
-    """Of the ground of all communes together what was imaged, 0-100: how many of them hold a picture says
-    nothing of that. None: no commune."""
+    """Return the imaged share of all communes' area, 0-100; None: no commune.
+
+    Communes with an image cannot be counted instead: that number does not say how much was imaged.
+    """
     whole_m2 = sum(row.area_m2 for row in rows)
     return sum(row.area_m2 * (row.imaged_pct or 0.0) for row in rows) / whole_m2 if whole_m2 > 0.0 else None
 
@@ -191,7 +198,10 @@ def _seen_by_commune(
     tree: shapely.STRtree,
     flown: Sequence[FlightCoverage],
 ) -> list[list[_Seen]]:
-    """Which flights imaged each commune. Where boundaries are newer than what was measured, outlines tell."""
+    """Return the flights that imaged each commune.
+
+    Where boundaries are newer than the measured coverage, flight outlines decide.
+    """
     seen: list[list[_Seen]] = [[] for _ in communes]
     for flight in flown:
         measured = {one.commune_code: one for one in flight.coverage if one.covered_m2 > 0}
@@ -211,7 +221,7 @@ def _seen_by_commune(
 
 
 def _imaged(row: CommuneRow, shape: BaseGeometry, seen: Sequence[_Seen]) -> CommuneRow:
-    """The row with what was imaged of it; as it is where nothing was."""
+    """Return the row with its imaged share; unchanged where nothing was imaged."""
     if not seen:
         return row
     newest = max(seen, key=lambda one: one.last_ns)
@@ -231,7 +241,10 @@ def _imaged(row: CommuneRow, shape: BaseGeometry, seen: Sequence[_Seen]) -> Comm
 
 
 def _share_pct(shape: BaseGeometry, outlines: Sequence[BaseGeometry], work_crs: str) -> float:
-    """Of a commune's area (0-100) within the outlines' union, measured in the work CRS; all are WGS 84."""
+    """Return the share (0-100) of a commune within the union of outlines.
+
+    Measured in the work CRS; all are WGS 84.
+    """
     onto = make_point_transform(WGS84, work_crs)
     commune = shapely.transform(shape, onto)
     ground = shapely.union_all([shapely.transform(one, onto) for one in outlines])
@@ -252,7 +265,10 @@ def _marks_by_commune(
 
 
 def _compared_pct(shapes: np.ndarray, compared: ComparedGround | None) -> list[float | None]:
-    """Of each commune, 0-100; degrees of one small shape will do. None: none (`_MIN_COMPARED`)."""
+    """Return the compared share of each commune, 0-100; None: none (`_MIN_COMPARED`).
+
+    Shares of one small shape: degrees will do.
+    """
     if compared is None or compared.ground.is_empty:
         return [None] * len(shapes)
     whole, compared_area = shapely.area(shapes), compared.ground.area
@@ -266,8 +282,10 @@ def _compared_pct(shapes: np.ndarray, compared: ComparedGround | None) -> list[f
 def _find_communes_without_changes(
     tree: shapely.STRtree, compared: ComparedGround | None, count: int
 ) -> list[bool]:
-    """Communes in which nothing stands, told or not, be it a sliver of it: only there is none known to be
-    there."""
+    """Return True for each commune without a change, hidden or sliver included.
+
+    Only these may be reported as without a known change.
+    """
     held = find_touched_communes([] if compared is None else compared.changes, tree)
     return [n not in held for n in range(count)]
 

@@ -1,4 +1,4 @@
-"""What changes do, commune by commune: each thing in the commune where it is touched."""
+"""Impact of changes by commune; a feature counts in the one where it is touched."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from flycam.pipeline.change.road_cuts import deduplicate_road_cuts
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImpactTotals:
-    """Of some changes in one commune.
+    """Impact of some changes in one commune.
 
-    changes    that touch it, those that lie on each other once: one across a border counts in both
+    changes    that touch it, overlapping ones once: one across a border counts in both
     area_m2    of their ground in it, ground under several once
-    counts     things by kind; None: no layer of the kind covers any of them, so that nothing is known
-    roads_cut  in it; one that is cut in several places stands once for each
-    road_cut_m length of road under changes, as far as roads are lines; what lies under several, once
+    counts     features by kind; None: no layer of the kind covers any of them, so that nothing is known
+    roads_cut  in it; one that is cut in several places is listed once for each
+    road_cut_m length of road under changes, as far as roads are lines; under several, once
     """
 
     changes: int
@@ -45,9 +45,9 @@ class ImpactTotals:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommuneImpact:
-    """One commune; code "": ground outside of all boundaries that are known.
+    """Impact in one commune; code "": ground outside of all known boundaries.
 
-    confirmed, waiting  by what analysts have accepted, and by what nobody has decided on yet
+    confirmed, waiting  by changes that analysts accepted, and by those that wait for review
     """
 
     code: str
@@ -59,8 +59,10 @@ class CommuneImpact:
 def sum_impact_by_commune(
     communes: Sequence[CommuneRecord], changes: Sequence[ChangeImpact]
 ) -> list[CommuneImpact]:
-    """A row for each of the communes that holds ground of a change or a thing that is touched, the most
-    confirmed ground first; what lies in none of them is a row of its own, with the code ""."""
+    """Return a row per commune with changes or touched features.
+
+    The most confirmed ground first; what lies outside all of them is a row of its own, with the code "".
+    """
     outlines = shapely.make_valid(shapely.from_wkb(np.array([one.wkb for one in communes], dtype=object)))
     codes = [one.code for one in communes]
     confirmed, waiting = (
@@ -83,7 +85,10 @@ def sum_impact_by_commune(
 def find_communes_around(
     boundaries: Boundaries, changes: Sequence[ChangeImpact], *, is_drill: bool
 ) -> list[CommuneRecord]:
-    """The communes of today around changes of an event and all that they touch; a drill's in a drill."""
+    """Return today's communes around an event's changes and all that they touch.
+
+    A drill's communes in a drill.
+    """
     if not changes:
         return []
     boxes = [one.line.bounds_lonlat_deg for one in changes]
@@ -95,13 +100,13 @@ def find_communes_around(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _ChangeGroup:
-    """Changes that stand one way, and of each, by commune or thing:
+    """Changes of one status, with sequences parallel to `changes`.
 
-    shares   which part of its ground (0-1) lies in which commune
+    shares   share of its ground (0-1) by commune
     own      the same of the ground that no larger one covers
-    holders  the commune of each thing that it touches
+    holders  the commune of each feature that it touches
     places   the number of the place that it is a part of
-    cut      what it cuts of roads where no larger one does
+    cut      the roads it cuts where no larger one does
     """
 
     changes: Sequence[ChangeImpact]
@@ -136,7 +141,10 @@ def _group_changes(
 
 
 def _tally(code: str, some: _ChangeGroup) -> ImpactTotals:
-    """A change counts for the things it touches in a commune also where its own ground lies beside it."""
+    """Sum the impact of changes in one commune.
+
+    A change counts for the features it touches in a commune also where its own ground lies beside it.
+    """
     here, touched, places = [], [], set()
     roads: list[AffectedFeature] = []
     area_m2, road_cut_m = 0.0, 0.0
@@ -169,8 +177,7 @@ def _shares(
     shapes: np.ndarray,
     areas: np.ndarray,
 ) -> list[dict[str, float]]:
-    """Of each change's shape which part (of what `areas` says, 0-1) lies in which commune; "" is what lies in
-    none.
+    """Return each shape's shares (of `areas`, 0-1) by commune; "": outside all.
 
     Shares of one small shape: degrees will do.
     """
@@ -188,7 +195,7 @@ def _shares(
 
 
 def _holders(outlines: np.ndarray, codes: Sequence[str], changes: Sequence[ChangeImpact]) -> list[list[str]]:
-    """Of each change the commune of each thing that it touches; "": none of them holds it."""
+    """Return the commune of each touched feature, by change; "": outside all."""
     places = np.array([at.lonlat_deg for one in changes for at in one.touched]).reshape(-1, 2)
     held = [""] * len(places)
     found, holders = shapely.STRtree(outlines).query(shapely.points(places), predicate="intersects")

@@ -1,12 +1,11 @@
-"""`flycam compare`: what changed between two flights, or a flight and any picture, commune by commune.
+"""`flycam compare`: changes between two flights or images, by commune.
 
-    sides ─ common grid (the coarser GSD, the work CRS) ─ both laid on it by their coordinates
-          ─ coregistered, or refused ─ AFTER laid onto BEFORE ─ what clouds hide is not seen
-          ─ candidates, where both have colours
-          ─ cut to the area asked for ─ communes ─ one file ─ the catalogue, where an event's analyst decides
+  sides ─ common grid (the coarser GSD, the work CRS) ─ both resampled to it
+   ─ coregistered, or refused ─ AFTER warped onto BEFORE ─ clouds masked
+   ─ candidates, where both have colours
+   ─ cut to the area asked for ─ communes ─ one file ─ the catalogue, where an event's analyst decides
 
-The detector is handed in: this recipe knows where things lie, not what a
-landslide looks like.
+The detector is passed in: this module does not know what a landslide looks like.
 """
 
 from __future__ import annotations
@@ -64,27 +63,27 @@ from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
 
 Mask = NDArray[np.bool_]
 DetectorFactory = Callable[..., Callable[[], Sequence[DetectedCandidate]]]
-"""`prepare_detection`: (pair, *, stable) to what gives the candidates once the pair itself may
-be let go of."""
+"""`prepare_detection`: (pair, *, stable) to a function that returns candidates; the pair may be freed before
+the call."""
 
 FindTerrain = Callable[[], TerrainGrid | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparisonReport:
-    """What was found.
+    """Result of a comparison.
 
-    common_m2   ground imaged on both dates and hidden by no cloud (inside the area asked for), all that is
-                spoken of
-    is_detected  whether changes were looked for at all, which between one picture and itself they cannot be;
-                the remarks say why not
+    common_m2   ground imaged on both dates and free of clouds (inside the area asked for): all that the
+        result refers to
+    is_detected  whether changes were looked for at all, which is impossible between an image and itself;
+        the remarks say why not
     by_commune  every commune that the grid touches, the most changed first
     remarks     what the reader has to know
-    enqueued    what was put into the catalogue for review; None: nothing, for no event asks for it, it was
-                not to be put up, or it is unfit
-    for_review  whether it was to be put up
-    is_unfit    whether it may not be: the two are one flight or picture, stand the wrong way round, or lie
-                far from the event; a remark says which
+    enqueued    what was written to the catalogue for review; None: nothing, as no event asks for it, it
+        was not requested, or the pair is unfit
+    for_review  whether review was requested
+    is_unfit    whether it may not be reviewed: the two are one flight or image, in the wrong order, or lie
+        far from the event; a remark says which
     """
 
     path: Path
@@ -115,19 +114,19 @@ def compare_sources(
     for_review: bool = True,
     progress: Progress = ignore_progress,
 ) -> ComparisonReport:
-    """Compare two flights (id or name) or pictures (path) and write the candidates to `out`.
+    """Compare two flights (id or name) or images (path); write candidates to `out`.
 
-    They are put into the catalogue too, for review: of the event asked for, else of that of both flights; but
-    nothing of a flight or picture beside itself, of two the wrong way round, or of ground far from all that
-    is known of the event.
+    They are also written to the catalogue for review: of the event asked for, else of that of both flights;
+    but not those of a flight or image beside itself, of two in the wrong order, or of ground far from all
+    that is known of the event.
 
-    dem  terrain to judge slopes by; None: what a flight was laid on, else what is registered here. aoi
-    polygons to stay inside; what lies around them helps to lay the pictures and to learn what is usual.
+    dem  terrain to judge slopes by; None: what a flight was orthorectified on, else what is registered here
+    aoi  polygons to stay inside; the ground around them helps to coregister and to learn what is usual
 
-    Raises OptionUnusable (out; an event that is real where a side is a drill's), NotFound, SourceUnreadable,
-    CrsMissing, InputUnusable (no such folder, area beside the pictures), what `load_comparison_terrain`
-    raises; CoregistrationFailed where the two do not surely lie on each other; StorageFailed (a flight was
-    moved to another event meanwhile: StoreConflict).
+    Raises OptionUnusable (out; a real event where a side is a drill's), NotFound, SourceUnreadable,
+    CrsMissing, InputUnusable (no such folder, area beside the images), what `load_comparison_terrain` raises;
+    CoregistrationFailed where the registration is not certain; StorageFailed (a flight was moved to another
+    event meanwhile: StoreConflict).
     """
     started = time.monotonic()
     require_output_path(out)
@@ -158,7 +157,7 @@ def compare_sources(
     kept = None
     if reviewing is not None and unfit is None:
         kept = enqueue_candidates(workspace, reviewing, sides, changes, registration, crs)
-        # after what was found in it: without that it would read as nothing found
+        # After its candidates: a comparison recorded without them would read as nothing found.
         store_comparison(workspace, reviewing, sides, compared, registration, grid, crs, warnings)
     return ComparisonReport(
         path=out,
@@ -179,12 +178,12 @@ def compare_sources(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Detected:
-    """What the detector found, in pixels of the grid.
+    """Candidates of the detector, in pixels of the grid.
 
-    common           H×W: imaged on both dates, hidden by no cloud, inside the area asked for
-    has_colours      whether both have those that it takes
-    without_heights  share of the common ground whose height is not known; on_terrain: whether any terrain is
-    is_one_picture   whether both sides show the same, pixel by pixel
+    common           H×W: imaged on both dates, free of clouds, inside the area asked for
+    has_colours      whether both have the colours that detection takes
+    without_heights  share of the common ground whose height is not known; on_terrain: whether any is known
+    is_one_picture   whether both sides are the same, pixel by pixel
     remarks          why changes were not looked for, and what clouds hide
     """
 
@@ -208,9 +207,10 @@ def _detect(
     area: BaseGeometry | None,
     progress: Progress,
 ) -> _Detected:
-    """Candidates where both sides are seen and have colours. Raises CoregistrationFailed, and what
-    `find_terrain`
-    raises."""
+    """Detect candidates where both sides are valid and have colours.
+
+    Raises CoregistrationFailed, and what `find_terrain` raises.
+    """
     pair, registration, on_terrain, is_one = _coregister(sources, grid, crs, find_terrain, progress)
     pair, hidden = mask_clouds(pair)
     colourless = _colourless(sources, pair)
@@ -218,10 +218,12 @@ def _detect(
     if not colourless:
         find = detecting(pair, stable=registration.stable((grid.rows, grid.cols)))
     common = pair.both_seen
-    if area is not None:  # only now: what is usual around is learnt outside of the area too
+    # Only now: what is usual around is learnt outside of the area too.
+    if area is not None:
         clip_to_area(area, grid, crs, common)
     without_heights = _compute_unknown_share(pair.heights_m, common)
-    del pair  # of large ground there is no room for it beside what is made of it now
+    # Large images leave no memory for the pair beside what is made of it now.
+    del pair
     progress("change", 0, 1)
     candidates = find()
     progress("change", 1, 1)
@@ -244,7 +246,7 @@ def _describe_other_location(
     grid: OutputGrid,
     crs: str,
 ) -> BilingualText | None:
-    """That the ground compared is not the event's, where it lies too far off for that."""
+    """Return a remark if the compared ground is too far off to be the event's."""
     if event is None:
         return None
     off_m = measure_event_distance(workspace.catalog, event, compute_lonlat_bounds(grid.bounds, crs))
@@ -258,10 +260,10 @@ def _coregister(
     find_terrain: FindTerrain,
     progress: Progress,
 ) -> tuple[ImagePair, Registration, bool, bool]:
-    """Both sides over the grid, AFTER laid onto BEFORE; how it lies there, whether terrain is known, and
-    whether both are one picture.
+    """Read both sides over the grid and coregister AFTER onto BEFORE.
 
-    Raises CoregistrationFailed, and what `find_terrain` raises.
+    Returns the pair, the registration, whether terrain is known, and whether both are one image. Raises
+    CoregistrationFailed, and what `find_terrain` raises.
     """
     (before_rgb, before_seen), (after_rgb, after_seen) = _read_both(sources, grid, crs, progress)
     registration = coregister_images(
@@ -290,7 +292,7 @@ def _coregister(
 def _read_both(
     sources: tuple[ImageSource, ImageSource], grid: OutputGrid, crs: str, progress: Progress
 ) -> list[tuple[NDArray[np.uint8], Mask]]:
-    """Both sides over the grid, each in a thread of its own."""
+    """Read both sides over the grid, each in a thread of its own."""
     progress("lay", 0, 2)
     with ThreadPoolExecutor(2, thread_name_prefix="lay") as pool:
         both = list(pool.map(lambda side: read_source(side, grid, crs), sources))
@@ -299,7 +301,7 @@ def _read_both(
 
 
 def _colourless(sources: tuple[ImageSource, ImageSource], pair: ImagePair) -> list[BilingualText]:
-    """Why changes cannot be told: a remark on each side without the colours it takes."""
+    """Return a remark on each side without the colours that detection takes."""
     common = pair.both_seen
     faults = [find_colour_fault(rgb, common, pair.gsd_m) for rgb in (pair.before_rgb, pair.after_rgb)]
     return [
@@ -310,7 +312,7 @@ def _colourless(sources: tuple[ImageSource, ImageSource], pair: ImagePair) -> li
 
 
 def _compute_unknown_share(heights: NDArray[np.float32], common: Mask) -> float:
-    """Share of the common ground that has no height; of all there is, where nothing is common."""
+    """Return the share of common ground without height; of all if none is common."""
     unknown = np.isnan(heights)
     return float((unknown[common] if common.any() else unknown).mean())
 

@@ -1,4 +1,4 @@
-"""What the reader of a comparison has to know, in English and in Vietnamese."""
+"""Remarks on a comparison for its reader, in English and in Vietnamese."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLOURS: dict[ColourFault, BilingualText] = {
 
 
 def describe_missing_detection(name: str, fault: ColourFault) -> BilingualText:
-    """Why the pictures were laid on each other and no more."""
+    """Return the remark that the images were coregistered but changes not looked for."""
     english, vietnamese = _COLOURS[fault]
     return (
         f"{name}: {english}: changes were not looked for, the pictures were only laid on each other; give a "
@@ -39,8 +39,10 @@ _MIN_CLOUD_SHARE = 0.0005
 
 
 def describe_clouds(share: float) -> list[BilingualText]:
-    """That clouds hide a share (0 to 1) of the ground imaged on both dates, where they do, and which clouds
-    are not recognised (`analysis.cloud_mask`)."""
+    """Return the remark that clouds hide a share (0 to 1) of common ground, if so.
+
+    It also states which clouds are not recognised (`analysis.cloud_mask`).
+    """
     if share < _MIN_CLOUD_SHARE:
         return []
     percent = 100.0 * share
@@ -55,14 +57,17 @@ def describe_clouds(share: float) -> list[BilingualText]:
     ]
 
 
-_MIN_AGREEING_SHARE = 0.5  # of the windows found; where fewer agree, that is said
+# Share of the windows found; a remark is made where fewer agree.
+_MIN_AGREEING_SHARE = 0.5
 
 
 def list_pair_doubts(
     sources: tuple[ImageSource, ImageSource], registration: Registration
 ) -> list[BilingualText]:
-    """Why every change found between two sides is less sure than others are: most of the ground does not
-    vouch for how they lie on each other, or photos of a side lie off each other."""
+    """Return why every change between two sides is less sure than elsewhere.
+
+    Most of the ground disagrees with the registration, or a side's photos are not adjusted.
+    """
     said: list[BilingualText] = []
     if registration.agreed_share < _MIN_AGREEING_SHARE:
         agreed, windows = int(registration.agreed.sum()), registration.found
@@ -89,7 +94,8 @@ def list_pair_doubts(
     return said
 
 
-_FAR_PX = 2.0  # what AFTER may lie off BEFORE as it came: more is worth an adjustment
+# Offset of AFTER as it came: more is worth an adjustment.
+_FAR_PX = 2.0
 
 
 def list_pair_remarks(
@@ -98,10 +104,10 @@ def list_pair_remarks(
     came_off_px: float,
     without_heights: float,
 ) -> list[BilingualText]:
-    """What the two sides and the terrain leave to be said.
+    """Return remarks on the two sides and the terrain.
 
-    unfit            why nothing of them goes on record, where that is so
-    came_off_px      how far AFTER lay off BEFORE before it was laid on it
+    unfit            why the comparison is not recorded, if so
+    came_off_px      offset of AFTER from BEFORE before coregistration
     without_heights  share of the common ground whose height is not known, 0 to 1
     """
     said: list[BilingualText] = []
@@ -123,7 +129,10 @@ def list_pair_remarks(
 
 
 def list_commune_remarks(communes: Sequence[CommuneRecord]) -> list[BilingualText]:
-    """That no boundary is known there, where none is: of the house, not of the two pictures."""
+    """Return the remark that no boundaries are known there, if so.
+
+    It concerns this node, not the two images.
+    """
     if communes:
         return []
     return [
@@ -135,8 +144,10 @@ def list_commune_remarks(communes: Sequence[CommuneRecord]) -> list[BilingualTex
 
 
 def _without_terrain(share: float) -> list[BilingualText]:
-    """What is not to be believed of candidates where no height is known, on a share of the ground in common
-    (0 to 1): what tells a slide from a field and a flood from mud is how they lie."""
+    """Return the remark on candidates without terrain, on a share (0-1) of ground.
+
+    Slope distinguishes a landslide from a field and a flood from mud.
+    """
     if share <= _MIN_UNKNOWN_SHARE:
         return []
     cure = "register it with 'flycam dem add', or give it with --dem, and compare again"
@@ -162,7 +173,7 @@ def _without_terrain(share: float) -> list[BilingualText]:
 
 
 def _to_be_tied(before: ImageSource, after: ImageSource) -> BilingualText | None:
-    """Where both are finished flights: the later one can be adjusted onto the earlier, photo by photo."""
+    """Return the command that adjusts a finished flight to an earlier finished one."""
     if before.flight is None or after.flight is None or before.is_live or after.is_live:
         return None
     told = format_shell_command("finish", after.name, "--reference", before.name)
@@ -174,8 +185,11 @@ def _to_be_tied(before: ImageSource, after: ImageSource) -> BilingualText | None
 
 
 def explain_unreviewable(sources: tuple[ImageSource, ImageSource]) -> BilingualText | None:
-    """Why nothing of a comparison may go on record: both sides are one flight or file, or the second was
-    flown first. There "nothing was found" says nothing of a storm."""
+    """Return the reason why a comparison must not be recorded, or None.
+
+    Both sides are one flight or file, or the second was flown first: there "nothing was found" would be
+    misread as "no damage".
+    """
     before, after = sources
     if is_same_source(before, after):
         return (
@@ -196,7 +210,7 @@ def explain_unreviewable(sources: tuple[ImageSource, ImageSource]) -> BilingualT
 
 
 def describe_same_pixels(sources: tuple[ImageSource, ImageSource]) -> BilingualText:
-    """Why nothing of a comparison may go on record: it is one picture, under whichever names."""
+    """Return the remark that both sides are one image, which must not be recorded."""
     before, after = (side.name for side in sources)
     return (
         f"{before} and {after}: are alike to the pixel, one picture given twice: nothing can have changed "
@@ -209,8 +223,10 @@ def describe_same_pixels(sources: tuple[ImageSource, ImageSource]) -> BilingualT
 def describe_other_location(
     sources: tuple[ImageSource, ImageSource], event: str, off_m: float
 ) -> BilingualText:
-    """Why nothing of a comparison may go on record with an event: its ground is so far from all that is known
-    of it that the pictures are others than were meant."""
+    """Return the remark that the ground is too far off to be the event's.
+
+    So far from all that is known of the event, the images are not those that were meant.
+    """
     before, after = (side.name for side in sources)
     km = f"{off_m / 1e3:,.0f}"
     return (
@@ -224,7 +240,7 @@ def describe_other_location(
 
 
 def is_same_source(before: ImageSource, after: ImageSource) -> bool:
-    """Whether one flight or file is given for both."""
+    """Return True if both sides are one flight or file."""
     if before.flight is not None and after.flight is not None:
         return before.flight.flight_id == after.flight.flight_id
     return before.file is not None and before.file == after.file

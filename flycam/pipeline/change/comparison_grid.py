@@ -1,4 +1,4 @@
-"""The pixels on which two sides are compared."""
+"""The pixel grid on which two sides are compared."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ from flycam.pipeline.change.image_sources import BilingualText, ImageSource
 Mask = NDArray[np.bool_]
 
 MAX_COARSENING = 15.0
-"""How many times coarser one side may be: what a drone sees in one pixel of such a picture says nothing."""
+"""Ratio of the pixel sizes of both sides: beyond it, a pixel of the coarser says nothing about what a drone
+sees in it."""
 MAX_PIXELS = 64_000_000
-"""Of the common grid, some 1.4 km² at 15 cm; more ground is compared at a coarser pixel, and that is said."""
+"""Of the common grid, some 1.4 km² at 15 cm; more ground is compared at a coarser pixel, with a remark."""
 _LITTLE_SHARE = 0.1
 _COUNTED_PX = 256
-_AOI_MARGIN_M = 150.0  # ground around an area that helps to lay the pictures on each other,
-_AOI_MARGIN_PX = 6 * WINDOW_PX  # and of coarse pictures what holds enough windows however small the area is
+# Ground around an area that helps to coregister the images.
+_AOI_MARGIN_M = 150.0
+# Of coarse images, ground that holds enough windows however small the area is.
+_AOI_MARGIN_PX = 6 * WINDOW_PX
 _STRIP_ROWS = 1024
 
 
 def select_comparison_crs(before: ImageSource, after: ImageSource) -> str:
-    """That of the flight before, else of the flight after, else the UTM zone of the pictures."""
+    """Return the work CRS of the flight before or after, else the UTM zone."""
     for side in (before, after):
         if side.flight is not None:
             return side.flight.work_crs
@@ -44,9 +47,10 @@ def select_comparison_crs(before: ImageSource, after: ImageSource) -> str:
 def build_common_grid(
     before: ImageSource, after: ImageSource, crs: str, area: BaseGeometry | None, area_name: str
 ) -> tuple[OutputGrid, list[BilingualText]]:
-    """The pixels that both may show, corners on multiples of the coarser GSD; and what is to be said of them.
+    """Return the pixels that both may show, and remarks on them.
 
-    The rim is as wide as AFTER may be off. Raises CoregistrationFailed, InputUnusable.
+    Corners are on multiples of the coarser GSD. The rim is as wide as AFTER may be off. Raises
+    CoregistrationFailed, InputUnusable.
     """
     names = before.name, after.name
     bounds = _intersection(before.bounds(crs), after.bounds(crs))
@@ -91,10 +95,10 @@ def build_common_grid(
 
 
 def _common_share(before: ImageSource, after: ImageSource, crs: str, bounds: Bounds) -> float:
-    """Of the ground of the side that shows less, what both show, 0 to 1; not of the rectangles around them:
-    two slanted strips share next to nothing of those. bounds: of what the rectangles have in common.
+    """Return the share of common ground, 0 to 1, of the side that shows less.
 
-    Raises CoregistrationFailed where a side shows nothing anywhere.
+    Counted by pixel, not by bounding rectangles, of which two slanted strips share next to nothing. bounds:
+    what the rectangles have in common. Raises CoregistrationFailed where a side shows nothing anywhere.
     """
     shown = [_shown_m2(side, crs, side.bounds(crs)) for side in (before, after)]
     for side, ground_m2 in zip((before, after), shown, strict=True):
@@ -104,7 +108,10 @@ def _common_share(before: ImageSource, after: ImageSource, crs: str, bounds: Bou
 
 
 def _shown_m2(side: ImageSource, crs: str, bounds: Bounds, other: ImageSource | None = None) -> float:
-    """Ground that a side, or both, show within bounds: counted on some hundred pixels across."""
+    """Return the ground, square metres, that a side, or both, show within bounds.
+
+    Counted on some hundred pixels across.
+    """
     step = max(bounds[2] - bounds[0], bounds[3] - bounds[1]) / _COUNTED_PX
     rows, cols = (math.ceil((bounds[n + 2] - bounds[n]) / step) for n in (1, 0))
     grid = OutputGrid(west=bounds[0], north=bounds[3], step_x=step, step_y=step, rows=rows, cols=cols)
@@ -115,7 +122,7 @@ def _shown_m2(side: ImageSource, crs: str, bounds: Bounds, other: ImageSource | 
 
 
 def clip_to_area(area: BaseGeometry, grid: OutputGrid, crs: str, *seen: Mask) -> None:
-    """Forget, in the masks, what lies outside the area."""
+    """Clear the masks outside the area."""
     to_crs = make_point_transform(WGS84, crs)
     outline = PolygonMask.from_polygon(area, lambda lonlat: grid.to_pixels(to_crs(lonlat)))
     for top in range(0, grid.rows, _STRIP_ROWS):
@@ -143,9 +150,13 @@ def _coarsened(ground_m2: float, gsd_m: float) -> BilingualText:
 def _make_no_overlap_error(
     area_name: str, names: tuple[str, str], area: Bounds, common: Bounds
 ) -> InputUnusable:
-    """area, common: in degrees; where they lie tells a wrong place from a missing CRS."""
+    """Return the error for an area without common ground.
+
+    area, common: in degrees; their positions tell a wrong place from a missing CRS.
+    """
     said, said_vi = "", ""
-    if not np.isnan(area).any():  # of nothing it is
+    # NaN: the bounds of an empty area
+    if not np.isnan(area).any():
         said = f" (it lies around {_middle(area)}, they around {_middle(common)})"
         said_vi = f" (vùng ở quanh {_middle(area)}, hai ảnh ở quanh {_middle(common)})"
     return InputUnusable(
@@ -162,7 +173,7 @@ def _make_no_overlap_error(
 
 
 def _middle(bounds: Bounds) -> str:
-    """As maps are asked for a place."""
+    """Format the centre as latitude, longitude, as map searches take it."""
     lon, lat = (bounds[0] + bounds[2]) / 2.0, (bounds[1] + bounds[3]) / 2.0
     return f"{lat:.4f}, {lon:.4f}"
 
@@ -182,6 +193,6 @@ def _grown(bounds: Bounds, margin: float) -> Bounds:
 
 
 def _rounded_up(value: float) -> float:
-    """To two figures."""
+    """Round up to two significant figures."""
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)
     return math.ceil(value / unit - 1e-9) * unit

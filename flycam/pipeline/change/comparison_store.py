@@ -1,8 +1,7 @@
-"""Ground that was compared, into the catalogue and out of it: what tells "nothing was found" from "nobody
-looked".
+"""Compared ground in the catalogue, which tells "no change" from "not looked at".
 
-Only what was looked at counts: clouds on either date, ground beyond what both pictures show, and what lies
-outside of the area asked for are not in it.
+Ground under clouds on either date, beyond what both images show, or outside of the area asked for is not in
+it.
 """
 
 from __future__ import annotations
@@ -34,21 +33,24 @@ from flycam.pipeline.change.image_sources import BilingualText, ImageSource, sel
 from flycam.pipeline.workspace import Workspace
 
 PairKey = tuple[str, str]
-"""Mosaics (whatever their revisions) or names of pictures: before, after."""
+"""Mosaics (of any revision) or names of files: before, after."""
 
 ComparisonReader = Callable[[str], Sequence[Comparison]]
-"""What was compared, by id of the event."""
+"""Comparisons by id of the event."""
 
 MIN_COMPARED = 0.9
-"""Of a place, that its growth, or that nothing was found there, can be told: outlines differ at the rim."""
+"""Share of a place from which its growth, or that nothing was found there, can be stated: outlines differ at
+the rim."""
 
 _MAX_CACHED_GROUNDS, _MAX_CACHED_UNIONS = 256, 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairWarnings:
-    """What whoever decides by two pictures has to know: doubts, for which every change found between them is
-    less sure than elsewhere, and all else."""
+    """Warnings on an image pair for those who decide by it.
+
+    doubts: why every change found between its images is less sure than elsewhere; others: all else.
+    """
 
     doubts: Sequence[BilingualText] = ()
     others: Sequence[BilingualText] = ()
@@ -71,12 +73,14 @@ def store_comparison(
     crs: str,
     warnings: PairWarnings = NO_WARNINGS,
 ) -> bool:
-    """Put on record what ground of an event (multipolygon in `crs`) was compared, how the pictures were laid
-    on each other there, and what is to be known of that; whether it is new: where other warnings hold now
-    than when the same was compared before, it is. Nothing where changes were not looked for.
+    """Record the ground of an event (multipolygon in `crs`) that was compared.
 
-    Raises StoreConflict where a flight was moved out of the event since it was opened.
-    It is drawn in by a pixel before its steps are smoothed: never more than was compared.
+    Kept with the registration there and the warnings. Returns True if the record is new, which it also is if
+    the warnings changed since the same ground was compared before; False, without a record, where changes
+    were not looked for. The outline is shrunk by a pixel before its steps are smoothed: never more than was
+    compared.
+
+    Raises StoreConflict if a flight was moved out of the event since it was opened.
     """
     inner = _smoothed_inside(compared, grid.step_x)
     if inner.is_empty:
@@ -116,7 +120,7 @@ def store_comparison(
 def list_visible_comparisons(
     catalog: Catalog, event_id: str, withholding: AccessPolicy, until_ns: int | None = None
 ) -> list[Comparison]:
-    """What of an event was compared, without what was on flights that are withheld."""
+    """Return an event's comparisons, without those on flights that the policy hides."""
     found = catalog.comparisons.list_for_event(event_id, until_ns)
     return [one for one in found if not any(withholding.hides_mosaic(name) for name in one.mosaics)]
 
@@ -124,7 +128,7 @@ def list_visible_comparisons(
 def find_compared_ground(
     catalog: Catalog, event_ids: Sequence[str], withholding: AccessPolicy, until_ns: int | None = None
 ) -> ComparedGround:
-    """Where changes were looked for in events, and all that stand in them, told or not."""
+    """Return the compared ground of events, and all their changes, hidden or not."""
     told = [
         one for name in event_ids for one in list_visible_comparisons(catalog, name, withholding, until_ns)
     ]
@@ -137,12 +141,15 @@ def find_compared_ground(
 
 
 def make_comparison_reader(catalog: Catalog, until_ns: int | None = None) -> ComparisonReader:
-    """What of an event was compared by then (UTC). Each event is read once: make one for each answer."""
+    """Return a cached reader of an event's comparisons up to a time (UTC).
+
+    Each event is read once: make a reader for each answer.
+    """
     return cache(lambda event_id: tuple(catalog.comparisons.list_for_event(event_id, until_ns)))
 
 
 def group_by_pair(some: Iterable[Comparison]) -> dict[PairKey, BaseGeometry]:
-    """Ground (WGS 84) that was compared between each two mosaics or pictures, in several goes together."""
+    """Return the ground (WGS 84) compared for each pair of mosaics or files."""
     pairs: dict[PairKey, list[Comparison]] = {}
     for one in some:
         pairs.setdefault(one.pair, []).append(one)
@@ -150,7 +157,10 @@ def group_by_pair(some: Iterable[Comparison]) -> dict[PairKey, BaseGeometry]:
 
 
 def unite_ground(some: Sequence[Comparison]) -> BaseGeometry:
-    """All ground (WGS 84, valid) of some comparisons together; kept by their bytes, which never change."""
+    """Return the union (WGS 84, valid) of some comparisons' ground.
+
+    Cached by their bytes, which never change.
+    """
     wkbs = tuple(dict.fromkeys(one.wkb for one in some))
     return _ground(wkbs[0]).shape if len(wkbs) == 1 else _united(wkbs)
 
@@ -168,15 +178,20 @@ def _united(wkbs: tuple[bytes, ...]) -> BaseGeometry:
 def find_comparison_windows(
     catalog: Catalog, line: ChangeVersion, reader: ComparisonReader | None = None
 ) -> list[ComparedWindow]:
-    """The windows of the comparison that a change was found by; see `match_comparisons`."""
+    """Return the windows of the comparison that found a change.
+
+    See `match_comparisons`.
+    """
     (found,) = match_comparisons(reader or make_comparison_reader(catalog), [line])
     return [] if found is None else catalog.comparisons.windows(found.comparison_id)
 
 
 def match_comparisons(reader: ComparisonReader, lines: Sequence[ChangeVersion]) -> list[Comparison | None]:
-    """Of each change the newest comparison of `reader` that it may have been found by: of its very pictures,
-    where those are on record, else of the same mosaics; None where none was kept, and of what was drawn,
-    whatever it was drawn over: how well pictures lie on each other says nothing of it."""
+    """Return for each change the newest comparison that may have found it.
+
+    One of the same revisions and files if recorded, else of the same mosaics; None if none was kept. None
+    also for a drawn change, whatever it was drawn over: the registration says nothing about its position.
+    """
     events = {line.event_id for line in lines if not line.is_drawn}
     of_pair: dict[tuple[str, PairKey], list[Comparison]] = {}
     for one in (one for event_id in sorted(events) for one in reader(event_id)):
@@ -194,12 +209,12 @@ def _match_comparison(line: ChangeVersion, made: Sequence[Comparison]) -> Compar
 
 
 def _pictures(one: ChangeVersion | Comparison) -> PairKey:
-    """Its two pictures, revisions included, wherever files lay."""
+    """Return its two image references, revisions included, without folders."""
     return strip_location(one.before_shown), strip_location(one.after_shown)
 
 
 def _smoothed_inside(compared: BaseGeometry, pixel_m: float) -> BaseGeometry:
-    """With few corners, and nowhere beyond."""
+    """Simplify an outline without reaching beyond it."""
     inner = shapely.simplify(shapely.buffer(compared, -pixel_m, join_style="mitre"), pixel_m)
     parts = [part for part in shapely.get_parts(inner) if part.geom_type == "Polygon" and not part.is_empty]
     return shapely.MultiPolygon(parts)

@@ -1,5 +1,4 @@
-"""The terrain that changes are judged on: the file given, else what a flight was laid on, else what the house
-has registered."""
+"""Terrain to judge changes by: a given file, else a flight's, else registered."""
 
 from __future__ import annotations
 
@@ -26,10 +25,10 @@ def load_comparison_terrain(
     grid: OutputGrid,
     crs: str,
 ) -> TerrainGrid | None:
-    """Terrain in `crs` for the ground of a grid; None where none is known.
+    """Load terrain in `crs` for the ground of a grid; None where none is known.
 
-    A flight's terrain comes before the house's: the flight lies on it. Of two flights that of the one whose
-    work CRS is `crs`; else the other's, laid into `crs`.
+    A flight's terrain precedes the registered: the flight was orthorectified on it. Of two flights, that of
+    the one whose work CRS is `crs`; else the other's, resampled to `crs`.
 
     Raises TerrainMissing (dem holds no height here), DatumUnknown, SourceUnreadable (dem, or what is
     registered, is gone or damaged), ObjectMissing, TileCorrupt.
@@ -49,8 +48,10 @@ def load_comparison_terrain(
 
 
 def _registered(workspace: Workspace, grid: OutputGrid, crs: str) -> TerrainGrid | None:
-    """All that is registered here; of datums that cannot be brought together the finest file alone, for only
-    differences of heights are looked at."""
+    """Load registered terrain; if datums do not convert, the finest file alone.
+
+    One file will do: only height differences are used.
+    """
     dems = load_registered_dems(workspace)
     for some in (dems, *([one] for one in dems)):
         try:
@@ -61,8 +62,10 @@ def _registered(workspace: Workspace, grid: OutputGrid, crs: str) -> TerrainGrid
 
 
 def _in_crs(terrain: TerrainGrid, grid: OutputGrid, crs: str) -> TerrainGrid:
-    """A terrain of another work CRS (another UTM zone) on posts of this one, as far apart and no finer than
-    the grid's pixels; NaN where it does not reach."""
+    """Resample a terrain of another work CRS (UTM zone) to this one.
+
+    Post spacing is kept, but no finer than the grid's pixels; NaN outside of it.
+    """
     west, south, east, north = grid.bounds
     step = max(*terrain.post_spacing_m, grid.step_x)
     x = np.arange(west, east + 2.0 * step, step)

@@ -1,5 +1,8 @@
-"""What stands first in a table of confirmed changes: the columns that people read, in their language, with
-names in place of ids and times of Vietnam. What programs read stands behind them and is never translated."""
+"""Columns for people in a table of confirmed changes.
+
+They come first, in the reader's language, with names instead of ids and times of Vietnam. Columns for
+programs follow and are never translated.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ _GONE: BilingualText = ("chuyến bay không còn ở đây", "a flight that is 
 
 
 def list_column_names(language: str) -> list[str]:
-    """The columns' names; none is that of a column for programs, whatever its case."""
+    """Return the column names; none equals that of a program's column in any case."""
     return [said[_which(language)] for said in _HEAD]
 
 
@@ -45,11 +48,11 @@ def format_cells(
     flights: Mapping[str, str],
     language: str,
 ) -> list[str]:
-    """A change's cells under `list_column_names`; empty where nothing is known.
+    """Return a change's cells under `list_column_names`; empty where not known.
 
     decided   who confirmed it and when, UTC nanoseconds
-    dates_ns  when its two pictures were taken
-    commune   its name, "" beyond all boundaries
+    dates_ns  when its two images were taken
+    commune   its name, "" outside of all boundaries
     flights   their names, by the ids of their mosaics
     """
     which = _which(language)
@@ -66,7 +69,7 @@ def format_cells(
 
 
 def list_flight_names(workspace: Workspace) -> dict[str, str]:
-    """What flights are called, by the ids of their mosaics."""
+    """Return the names of flights, by the ids of their mosaics."""
     names = {one.flight_id: one.name for one in workspace.catalog.flights.flights()}
     mosaics = workspace.catalog.tiles.mosaics()
     return {one.mosaic_id: names[one.flight_id] for one in mosaics if one.flight_id in names}

@@ -1,7 +1,6 @@
-"""Outlines that a person drew: over which two pictures, and how much of them lies on ground that these do not
-show.
+"""Hand-drawn outlines: the image pair drawn over, and their uncompared share.
 
-Shares of small shapes: degrees will do.
+Shares of small shapes are computed in degrees.
 """
 
 from __future__ import annotations
@@ -22,14 +21,17 @@ from flycam.messages import _
 from flycam.pipeline.change.change_outlines import DECIMALS, to_valid_shapes
 from flycam.pipeline.change.comparison_store import ComparisonReader, list_visible_comparisons, unite_ground
 
-_MIN_UNCOMPARED_SHARE = 0.02  # of an outline: kept ground is drawn in by a pixel, and its rim is smoothed
+# Share of an outline: recorded ground is shrunk by a pixel, and its rim is smoothed.
+_MIN_UNCOMPARED_SHARE = 0.02
 
 
 def require_event_images(
     catalog: Catalog, ref: str, over: tuple[str, str], withholding: AccessPolicy
 ) -> None:
-    """Raise InputUnusable where either of two pictures (before, after) is none of an event's (id or name)
-    that whoever draws may see; NotFound, of the event."""
+    """Raise InputUnusable unless both images (before, after) may be drawn over.
+
+    They must be images of the event (id or name) that the account may see. Raises NotFound for the event.
+    """
     event = catalog.flights.event(ref)
     known = list_drawable_images(catalog, event, withholding)
     strange = next((one for one in over if one not in known), None)
@@ -47,9 +49,11 @@ def require_event_images(
 
 
 def list_drawable_images(catalog: Catalog, event: Event, withholding: AccessPolicy) -> set[str]:
-    """Over which pictures changes of an event may be drawn: revisions of the mosaics of its flights, and what
-    changes of it were looked for on (files, and mosaics of flights before it); none that is withheld, and
-    none of a drill in a real event."""
+    """Return references of the images over which changes of an event may be drawn.
+
+    Revisions of the mosaics of its flights, and what its changes were looked for on (files, and mosaics of
+    earlier flights); none that the policy hides, and none of a drill in a real event.
+    """
     compared: list[Comparison | ChangeVersion] = [
         *list_visible_comparisons(catalog, event.event_id, withholding)
     ]
@@ -74,15 +78,18 @@ def list_drawable_images(catalog: Catalog, event: Event, withholding: AccessPoli
 
 
 def is_same_outline(outline: BaseGeometry, line: ChangeVersion) -> bool:
-    """Whether an outline is that of a line, to the millimetre, by whichever corner it begins."""
+    """Return True if outlines are equal to the millimetre, from any first corner."""
     shapes = shapely.normalize([outline, shapely.from_wkb(line.wkb)])
     return bool(shapely.equals_exact(shapes[0], shapes[1], tolerance=1.5 * 10.0**-DECIMALS))
 
 
 def compute_uncompared_shares(reader: ComparisonReader, lines: Sequence[ChangeVersion]) -> list[float | None]:
-    """Of each line what of its outline was not compared between its two pictures (not imaged on both, under a
-    cloud, beyond the area asked for), 0 to 1; of outlines that people drew, where that is told at all and is
-    more than their rim. A detector's own lies on compared ground."""
+    """Return the share (0 to 1) of each drawn outline that was not compared.
+
+    Not imaged on both dates, under a cloud, or outside the area asked for. None where the comparison is not
+    recorded, where the share is within the outline's rim, or for a detector's outline, which lies on compared
+    ground.
+    """
     shares: list[float | None] = [None] * len(lines)
     drawn = [number for number, one in enumerate(lines) if one.score is None]
     for number, shape in zip(drawn, to_valid_shapes([lines[number] for number in drawn]), strict=True):

@@ -1,4 +1,4 @@
-"""Where an event lies, as far as its flights and the communes of the house tell."""
+"""Distance from an event's flights and the known communes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from flycam.frame.flight import Event, FlightState
 from flycam.geometry.lonlat_bounds import compute_box_distance_m
 
 MAX_EVENT_DISTANCE_M = 100_000.0
-"""From all that is known of an event: more than a neighbouring province, or a river's upper reaches, lie off.
-Chosen, not fitted: what is caught by it is the wrong file, which lies anywhere on earth."""
+"""Farthest from all that is known of an event: neighbouring provinces and a river's upper reaches lie nearer.
+Chosen, not fitted: what it catches is the wrong file, which lies anywhere on earth."""
 
 
 def measure_event_distance(catalog: Catalog, event: Event, bounds: BoundsLonLat) -> float | None:
-    """Metres from ground (degrees) to the nearest flight of an event or commune, where that is too far for it
-    to be the event's ground; None: it may be, and so it may where neither flight nor commune is known."""
+    """Return the metres from bounds to an event's nearest flight or commune.
+
+    bounds: degrees.
+
+    None if that is near enough to be the event's ground, or if neither flight nor commune is known.
+    """
     known = [
         flight.bounds_lonlat_deg
         for flight in catalog.flights.flights(event.event_id)

@@ -1,4 +1,4 @@
-"""When the pictures were taken between which a change was found."""
+"""Acquisition times of the images between which a change was found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flycam.pipeline.workspace import Workspace
 
 
 def read_flight_ends(workspace: Workspace) -> Mapping[str, int]:
-    """When the flight of each mosaic ended, UTC nanoseconds; files have no date."""
+    """Return the end of each mosaic's flight, UTC nanoseconds; files have no date."""
     flights = {one.flight_id: one.last_ns for one in workspace.catalog.flights.flights()}
     mosaics: Sequence[MosaicInfo] = workspace.catalog.tiles.mosaics()
     return {one.mosaic_id: flights[one.flight_id] for one in mosaics if one.flight_id in flights}
@@ -19,6 +19,6 @@ def read_flight_ends(workspace: Workspace) -> Mapping[str, int]:
 def get_image_dates(
     before_shown: str, after_shown: str, ends: Mapping[str, int]
 ) -> tuple[int | None, int | None]:
-    """Of what a change was found on; None of a picture that has no date."""
+    """Return the times of the images before and after; None for one without a date."""
     before, after = parse_source_pair(before_shown, after_shown)
     return ends.get(before), ends.get(after)

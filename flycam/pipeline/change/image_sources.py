@@ -1,4 +1,4 @@
-"""What is compared: a flight as the house shows it, or a picture in a file, each laid on any grid."""
+"""Image sources of a comparison: a flight's mosaic or a file, read on any grid."""
 
 from __future__ import annotations
 
@@ -32,18 +32,19 @@ BilingualText = tuple[str, str]
 """A remark in English and in Vietnamese."""
 
 _BLOCK_PX = 1024
-_MIN_COLLAR_SHARE = 0.001  # of a picture: less is a few pixels, and nothing to speak of
+# share of an image: less is a few pixels, not worth a remark
+_MIN_COLLAR_SHARE = 0.001
 
 
 class ImageSource(Protocol):
-    """One of the two that are compared.
+    """One of the two sides that are compared.
 
-    name    as sentences call it
-    shown   which pixels these are, as it stands on record (`catalog.image_reference`)
-    flight  the flight, None for a picture
-    file    the picture's file, None for a flight
-    is_live  whether it is a flight that was not finished: its photos lie off each other by metres
-    is_drill  whether it is of a rehearsal: what is found on it must stand beside nothing real
+    name    in messages
+    shown   the image reference, as recorded (`catalog.image_reference`)
+    flight  the flight, None for a file
+    file    the image file, None for a flight
+    is_live  whether it is an unfinished flight, whose photos lie off each other by metres
+    is_drill  whether it is of a drill: changes found on it must not be listed beside real ones
     remarks  what the reader has to know of it
     """
 
@@ -56,25 +57,25 @@ class ImageSource(Protocol):
     remarks: tuple[BilingualText, ...]
 
     def gsd_m(self, crs: str) -> float:
-        """Side of its pixel, metres of a projected CRS."""
+        """Return the pixel size, metres of a projected CRS."""
 
     def bounds(self, crs: str) -> Bounds:
-        """(west, south, east, north) around its data in a CRS."""
+        """Return (west, south, east, north) around its data in a CRS."""
 
     def read_window(
         self, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]
     ) -> MaskedImage:
-        """(rgb, seen) of a window of a grid in a CRS; rgb is anything where nothing is seen."""
+        """Return (rgb, seen) of a window of a grid; rgb is undefined where not seen."""
 
     def release(self) -> None:
-        """Forget what was read for windows: no more are asked for now."""
+        """Free what was read for windows: no more are needed."""
 
     def terrain(self) -> TerrainGrid | None:
-        """The terrain it was laid on, in the CRS of its flight, if that is known and no plane."""
+        """Return its flight's terrain, in the flight's CRS; None: not known, or flat."""
 
 
 def select_event_flights(sources: tuple[ImageSource, ImageSource], event_id: str) -> frozenset[str]:
-    """Ids of the sides that are flights and lay in an event when they were opened."""
+    """Return ids of the sides that are flights and were in an event when opened."""
     flights = (side.flight for side in sources)
     return frozenset(one.flight_id for one in flights if one is not None and one.event_id == event_id)
 
@@ -97,24 +98,24 @@ class FlightImageSource:
         self._tiles: dict[int, TileReader] = {}
 
     def gsd_m(self, crs: str) -> float:
-        """As ingested."""
+        """Return the GSD as ingested."""
         return self._known.gsd_m
 
     def bounds(self, crs: str) -> Bounds:
-        """Read off the masks."""
+        """Return the bounds, read off the masks."""
         return transform_bounds(self._extent, make_point_transform(WEB_MERCATOR, crs))
 
     def read_window(
         self, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]
     ) -> MaskedImage:
-        """As `flycam export` writes it at this pixel: from the parents where the grid is coarser.
+        """Resample as `flycam export` does; overview tiles where the grid is coarser.
 
         Raises ObjectMissing, TileCorrupt.
         """
         return resample_colours(self._reader(grid.step_x), grid, crs, corner, shape)
 
     def release(self) -> None:
-        """Its decoded tiles."""
+        """Free the decoded tiles."""
         self._tiles.clear()
 
     def _reader(self, gsd_m: float) -> TileReader:
@@ -125,7 +126,7 @@ class FlightImageSource:
         return self._tiles[zoom]
 
     def terrain(self) -> TerrainGrid | None:
-        """The finished revision's own surface, else what the flight was laid on, in the flight's work CRS.
+        """Return the finished revision's DSM, else the flight's terrain, in its work CRS.
 
         Raises ObjectMissing, TileCorrupt.
         """
@@ -139,8 +140,10 @@ class FlightImageSource:
 
 
 class FileImageSource:
-    """A georeferenced picture in a file, of any CRS and pixel size; on record by its bytes, for programs call
-    every orthophoto the same."""
+    """A georeferenced image file, of any CRS and pixel size.
+
+    Recorded by its bytes, for programs call every orthophoto the same.
+    """
 
     flight: Flight | None = None
     file: Path | None
@@ -164,17 +167,20 @@ class FileImageSource:
             self.remarks = (*rim, *holes)
 
     def gsd_m(self, crs: str) -> float:
-        """Of its middle."""
+        """Return the pixel size at its centre."""
         return self._picture.pixel_m(crs)
 
     def bounds(self, crs: str) -> Bounds:
-        """Of its rim, data or not."""
+        """Return the bounds of the raster, data or not."""
         return transform_bounds(self._picture.bounds_lonlat, make_point_transform(WGS84, crs))
 
     def read_window(
         self, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]
     ) -> MaskedImage:
-        """Averaged where it is finer than the grid. Raises SourceUnreadable where the file is damaged."""
+        """Resample, averaging where it is finer than the grid.
+
+        Raises SourceUnreadable where the file is damaged.
+        """
         west, north = grid.west + corner[1] * grid.step_x, grid.north - corner[0] * grid.step_y
         laid = self._picture.warp_to_bounds(
             (west, north - shape[0] * grid.step_y, west + shape[1] * grid.step_x, north), shape, crs
@@ -182,16 +188,18 @@ class FileImageSource:
         return laid.rgb, laid.valid
 
     def release(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: nothing is kept."""
 
     def terrain(self) -> TerrainGrid | None:
-        """Nobody says."""
+        """Return None: a file does not state its terrain."""
         return None
 
 
 def open_image_pair(workspace: Workspace, before: str, after: str) -> tuple[ImageSource, ImageSource]:
-    """Both, each by a name that tells it from the other: two files of one name are called by their folders
-    too. Raises as `open_image_source`."""
+    """Open both sides under distinct names.
+
+    Files of one name get their folder's name too. Raises what `open_image_source` raises.
+    """
     sides = open_image_source(workspace, before), open_image_source(workspace, after)
     if sides[0].name == sides[1].name:
         for side in sides:
@@ -201,7 +209,10 @@ def open_image_pair(workspace: Workspace, before: str, after: str) -> tuple[Imag
 
 
 def open_image_source(workspace: Workspace, ref: str) -> ImageSource:
-    """A flight by id or name, or a picture by its path. Raises NotFound, SourceUnreadable, CrsMissing."""
+    """Open a flight by id or name, or an image by its path.
+
+    Raises NotFound, SourceUnreadable, CrsMissing.
+    """
     path = Path(ref)
     if path.is_file():
         return FileImageSource(path)
@@ -246,7 +257,7 @@ def _unseen_holes(name: str, share: float) -> BilingualText:
 
 
 def read_source(side: ImageSource, grid: OutputGrid, crs: str) -> MaskedImage:
-    """A side over a whole grid, block by block: rgb H×W×3 uint8, seen H×W bool."""
+    """Read a side over a whole grid, block by block: rgb H×W×3 uint8, seen H×W bool."""
     rgb = np.zeros((grid.rows, grid.cols, 3), np.uint8)
     seen = np.zeros((grid.rows, grid.cols), np.bool_)
     for row in range(0, grid.rows, _BLOCK_PX):

@@ -1,9 +1,8 @@
-"""What changes do: which things of specialist layers lie in them or near them, which roads they cut, how much
-of a slope came down.
+"""Impact of changes: features of specialist layers in reach, roads cut, volumes.
 
-A layer says something only of the ground that it covers, taken to be the rectangle around its things and
-little beyond. Of a kind that no layer has there nothing is known, which is said: it is never none. Distances
-are measured in the UTM zone of each change.
+A layer states something only about the ground that it covers, taken to be the rectangle around its features
+and a margin. Where no layer of a kind covers a change, nothing is known, which is reported: it is never
+"none". Distances are measured in the UTM zone of each change.
 """
 
 from __future__ import annotations
@@ -48,22 +47,22 @@ REACH_M: Mapping[LayerKind, float] = {
     LayerKind.HYDROLOGY: 30.0,
     LayerKind.OTHER: 30.0,
 }
-"""How near counts as touched, where nobody says otherwise: a convention, and told with every answer."""
+"""Default distance within which a feature is touched, by kind: a convention, stated with every answer."""
 
 MAX_REACH_M = 5000.0
 
 _SEARCH_MARGIN_M = 100.0
-"""A layer covers so much around the rectangle of its things too: a mast that stands alone has none."""
+"""A layer also covers this margin around the rectangle of its features: that of a lone mast has no extent."""
 
 MIN_CUT_M = 1.0
-"""Of a road under a change: less is how finely outlines are drawn."""
+"""Length of road under a change: less is drawing precision."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeImpact:
-    """One change, the things within reach of it (what is inside first), and the layers that cover it.
+    """One change, features in reach (inside ones first), and covering layers.
 
-    volume  of a landslide what came down, or why that is not told; None of all other changes
+    volume  of a landslide its volume, or why that is not known; None for all other changes
     """
 
     line: ChangeVersion
@@ -73,32 +72,34 @@ class ChangeImpact:
 
     @property
     def cut(self) -> tuple[AffectedFeature, ...]:
-        """What of layers of roads lies under it, as many times as layers hold it; of a change that is not
-        confirmed: would lie."""
+        """Roads under it, once per layer that holds them.
+
+        For an unconfirmed change: those that would be.
+        """
         return (
             tuple(one for one in self.touched if _is_cut(one)) if self.line.kind in ROAD_CUTTING_KINDS else ()
         )
 
     @property
     def roads_cut(self) -> tuple[AffectedFeature, ...]:
-        """Roads under it, what has one name in several layers once."""
+        """Roads under it, one name in several layers once."""
         return deduplicate_by_name(self.cut)
 
     @property
     def road_cut_m(self) -> float:
-        """Length of road under it, as far as roads are lines."""
+        """Length of road under it, metres, as far as roads are lines."""
         return measure_road_cut(self.cut)
 
     def count(self, kind: LayerKind) -> FeatureCount | None:
-        """How many things of a kind; None: no layer of that kind covers the change."""
+        """Count features of a kind; None: no layer of that kind covers the change."""
         return count_features(kind, [self], [self.touched])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Impact:
-    """Of several changes, in their order.
+    """Impact of several changes, in their order.
 
-    reach_m  within which things count, by kind
+    reach_m  within which features count, by kind
     layers   all that there are, also those that cover no change
     """
 
@@ -113,11 +114,11 @@ def compute_impact(
     distance_m: float | None = None,
     withholding: AccessPolicy = UNRESTRICTED,
 ) -> Impact:
-    """What changes do; distance_m: within it things of every kind count, None: `REACH_M`. withholding: layers
-    that whoever asks must not get, and things beyond the communes of whoever asks, are as if they were not
-    there.
+    """Compute what changes touch.
 
-    Raises OptionUnusable for a distance that is none, or beyond `MAX_REACH_M`.
+    distance_m: within it features of every kind count, None: `REACH_M`. withholding: layers hidden from the
+    account, and features outside its communes, are treated as missing. Raises OptionUnusable for a distance
+    that is none, or beyond `MAX_REACH_M`.
     """
     reach = _reach(distance_m)
     layers = [one for one in workspace.catalog.layers.all() if not withholding.hides_layer(one.layer_id)]
@@ -144,8 +145,10 @@ def compute_impact(
 def count_features(
     kind: LayerKind, changes: Sequence[ChangeImpact], touched: Sequence[Sequence[AffectedFeature]]
 ) -> FeatureCount | None:
-    """Things of a kind among those `touched` by each of the changes, each once; None: no layer of the kind
-    covers any of the changes."""
+    """Count features of a kind among those touched by changes, each once.
+
+    None: no layer of the kind covers any of the changes.
+    """
     covered = [any(layer.kind is kind for layer in one.layers) for one in changes]
     return count_affected(kind, touched, is_covered=all(covered)) if any(covered) else None
 
@@ -153,7 +156,8 @@ def count_features(
 def _reach(distance_m: float | None) -> dict[LayerKind, float]:
     if distance_m is None:
         return dict(REACH_M)
-    if not 0.0 <= distance_m <= MAX_REACH_M:  # NaN neither
+    # false for NaN too
+    if not 0.0 <= distance_m <= MAX_REACH_M:
         raise OptionUnusable(
             _(
                 "--distance {distance_m:g}: give metres from 0 to {most_reach_m:.0f}",
@@ -166,13 +170,13 @@ def _reach(distance_m: float | None) -> dict[LayerKind, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class _VisibleFeatures:
-    """What whoever asks may know of."""
+    """Features that the account may see."""
 
     workspace: Workspace
     withholding: AccessPolicy
 
     def features(self, layer: LayerRecord, boxes: Sequence[BoundsLonLat]) -> list[LayerFeatureRecord]:
-        """Things of a layer in the rectangle around those boxes that it meets."""
+        """Return a layer's features in the rectangle around those boxes that it meets."""
         met = np.array([box for box in boxes if _meet(layer.bounds_lonlat_deg, box)])
         if not len(met):
             return []
@@ -190,7 +194,7 @@ def _in_zone(
     reach: Mapping[LayerKind, float],
     crs: str,
 ) -> list[ChangeImpact]:
-    """Of changes whose metres are those of one CRS."""
+    """Compute the impact of changes in one projected CRS."""
     onto, back = make_point_transform(WGS84, crs), make_point_transform(crs, WGS84)
     areas = _sound(shapely.transform(shapes, onto))
     boxes = {
@@ -240,14 +244,14 @@ def _in_zone(
 
 
 def _sound(shapes: np.ndarray) -> np.ndarray:
-    """Valid again, where rounding on another plane let edges cross."""
+    """Make shapes valid again where rounding in another CRS let edges cross."""
     broken = ~shapely.is_valid(shapes)
     shapes[broken] = shapely.make_valid(shapes[broken])
     return shapes
 
 
 def _around(area: BaseGeometry, reach_m: float, crs: str) -> BoundsLonLat:
-    """The rectangle of degrees that holds all within reach."""
+    """Return the rectangle of degrees that holds all within reach."""
     west, south, east, north = area.bounds
     return compute_lonlat_bounds((west - reach_m, south - reach_m, east + reach_m, north + reach_m), crs)
 

@@ -1,4 +1,4 @@
-"""`flycam changes impact`: what an event's changes touch, or those between two sides, commune by commune."""
+"""`flycam changes impact`: impact of changes of an event or between two sides."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from flycam.pipeline.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImpactReport:
-    """names: of communes by code; at_ns: when it was made, UTC."""
+    """Impact by commune. names: of communes by code; at_ns: when it was made, UTC."""
 
     event: Event
     impact: Impact
@@ -32,9 +32,10 @@ class ImpactReport:
 def build_impact_report(
     workspace: Workspace, refs: Sequence[str], distance_m: float | None = None
 ) -> ImpactReport:
-    """refs: an event (name or id), or two sides that were compared (flight's name or id, picture's name).
+    """Build the report of an event (name or id), or of the two sides of a comparison.
 
-    Raises NotFound, OptionUnusable (a distance that is none; changes of several events between two sides).
+    refs: the event, or two sides (flight's name or id, file's name). Raises NotFound, OptionUnusable (a
+    distance that is none; changes of several events between two sides).
     """
     changes = workspace.catalog.changes
     if len(refs) == 1:
@@ -58,9 +59,10 @@ def build_impact_report(
 def _between(
     workspace: Workspace, before: str, after: str, lines: Sequence[ChangeVersion]
 ) -> list[ChangeVersion]:
-    """Those that were found between two flights (id or name, any revision) or pictures (path, or name).
+    """Return changes found between two flights (id or name, any revision) or files.
 
-    Raises NotFound where there is none: the two were not compared, or that was not put up for review.
+    Files by path or name. Raises NotFound if there is none: the two were not compared, or not enqueued for
+    review.
     """
     is_before, is_after = (_shown_by(workspace, one) for one in (before, after))
     found = [
@@ -82,8 +84,11 @@ def _between(
 
 
 def _shown_by(workspace: Workspace, ref: str) -> Callable[[ImageReference], bool]:
-    """Whether a picture is what a side is called in changes: a flight's mosaics; a file that is here by its
-    bytes (of an old record by its name), one that is not here by its name, all that were called so."""
+    """Return a predicate that matches image references of a side.
+
+    A flight by its mosaics; a file that is here by its bytes (of an old record by its name); one that is not
+    here by its name, which matches all files of that name.
+    """
     try:
         flight = workspace.catalog.flights.flight(ref)
     except NotFound:
@@ -97,7 +102,10 @@ def _shown_by(workspace: Workspace, ref: str) -> Callable[[ImageReference], bool
 
 
 def _only_event(workspace: Workspace, lines: Sequence[ChangeVersion]) -> Event:
-    """A drill's changes never stand beside real ones."""
+    """Return the one event of the changes; raise OptionUnusable if there are several.
+
+    A drill's changes are never listed beside real ones.
+    """
     events = sorted({line.event_id for line in lines})
     if len(events) > 1:
         names = ", ".join(workspace.catalog.flights.event(one).name for one in events)

@@ -1,4 +1,4 @@
-"""What changes do to things of layers, for other programs: as JSON, and as columns of a table."""
+"""Impact of changes for other programs: as JSON, and as table columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from flycam.pipeline.change.impact import ChangeImpact, Impact
 from flycam.pipeline.change.volume import VolumeFailure
 
 MAX_LISTED = 200
-"""Things that are told one by one, of one change; counts are always of all."""
+"""Features listed one by one, of one change; counts are always of all."""
 
 _UNKNOWN = float("nan")
 
@@ -30,9 +30,10 @@ _UNKNOWN = float("nan")
 def serialize_impact(
     impact: Impact, communes: Sequence[CommuneImpact], names: Mapping[str, str], now_ns: int
 ) -> dict[str, Any]:
-    """reach_m by kind; layers[]; changes[]; communes[]. names: of communes, by code.
+    """Serialize an impact: reach_m by kind; layers[]; changes[]; communes[].
 
-    A count that is null: no layer of that kind covers the ground, so that nothing is known.
+    names: of communes, by code. A null count: no layer of that kind covers the ground, so that nothing is
+    known.
     """
     return {
         "reach_m": {kind.value: metres for kind, metres in impact.reach_m.items()},
@@ -51,7 +52,10 @@ def serialize_impact(
 
 
 def serialize_layer(layer: LayerRecord, now_ns: int) -> dict[str, Any]:
-    """Whose, and of when: `valid` null where nobody says, `stale` whether that counts as old by now."""
+    """Serialize a layer: owner and date.
+
+    `valid` null: date not known; `stale`: whether it counts as outdated by now.
+    """
     return {
         "layer_id": layer.layer_id,
         "name": layer.name,
@@ -63,8 +67,11 @@ def serialize_layer(layer: LayerRecord, now_ns: int) -> dict[str, Any]:
 
 
 def serialize_change_impact(one: ChangeImpact, names: Mapping[str, str], now_ns: int) -> dict[str, Any]:
-    """One change: how it stands, counts by kind, roads that it cuts (that it would cut, while it waits), and
-    what is within reach, what is inside first, at most `MAX_LISTED`; of a landslide its volume."""
+    """Serialize one change's impact.
+
+    Status, counts by kind, roads that it cuts (that it would cut, while it waits), and the features within
+    reach, those inside first, at most `MAX_LISTED`; of a landslide its volume.
+    """
     return {
         "change_id": one.line.change_id,
         "status": one.line.status.value,
@@ -82,7 +89,7 @@ def serialize_change_impact(one: ChangeImpact, names: Mapping[str, str], now_ns:
 
 
 def _serialize_volume(found: Volume | VolumeFailure | None) -> dict[str, Any]:
-    """volume: null where none is told; no_volume: then why, null of what is no landslide."""
+    """Serialize a volume; `no_volume` says why it is null, null if no landslide."""
     if not isinstance(found, Volume):
         return {"volume": None, "no_volume": None if found is None else found.value}
     return {
@@ -151,8 +158,11 @@ IMPACT_COLUMNS = (
 
 
 def build_impact_columns(one: ChangeImpact) -> dict[str, str | float]:
-    """Counts (NaN: no layer covers the ground; `no_layer` names kinds), roads cut, layers with time; of a
-    landslide its volume (NaN: none is told, `no_volume` says why)."""
+    """Return a change's impact by column.
+
+    Counts (NaN: no layer covers the ground; `no_layer` names kinds), roads cut, layers with date; of a
+    landslide its volume (NaN: not known, `no_volume` says why).
+    """
     return {
         **_count_columns({kind: one.count(kind) for kind in LayerKind}),
         "roads_cut": format_road_names(one.roads_cut),
@@ -164,8 +174,10 @@ def build_impact_columns(one: ChangeImpact) -> dict[str, str | float]:
 
 
 def build_impact_field(name: str, values: Sequence[str | float]) -> NDArray[Any]:
-    """One of `IMPACT_COLUMNS` of several changes as a column of a file; counts are whole numbers, masked
-    where they are not known."""
+    """Return one of `IMPACT_COLUMNS` of several changes as a column of a file.
+
+    Counts are integers, masked where they are not known.
+    """
     if name not in COUNT_COLUMNS:
         return np.array(values, np.float64 if name in IMPACT_NUMBERS else object)
     counts = np.ma.masked_invalid(np.array(values, np.float64))
@@ -184,16 +196,18 @@ def _volume_columns(found: Volume | VolumeFailure | None) -> dict[str, str | flo
 
 
 def format_road_names(roads: Sequence[AffectedFeature]) -> str:
-    """Each name once; what has none by its number in its layer."""
+    """Join the names, each once; a road without name by its number in its layer."""
     return "; ".join(
         dict.fromkeys(at.feature.name or f"{at.layer.name} #{at.feature.number + 1}" for at in roads)
     )
 
 
 def format_commune_csv(communes: Sequence[CommuneImpact]) -> bytes:
-    """A row for each commune and status, UTF-8 with the mark by which spreadsheets know it. Empty: nothing is
-    known, for no layer covers the ground; `list_lower_bounds` names the kinds whose layers cover only a part
-    of it."""
+    """Format as CSV, a row for each commune and status.
+
+    UTF-8 with the byte order mark by which spreadsheets know it. Empty: not known, as no layer covers the
+    ground; `at_least` names the kinds whose layers cover only a part of it.
+    """
     out = io.StringIO()
     writer = csv.writer(out)
     head = ["commune", "commune_name", "status", "changes", "area_ha"]

@@ -1,4 +1,4 @@
-"""Which figures of a change are no more than what could be seen of it."""
+"""Figures of a change that are lower bounds, as part of it could not be seen."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
 from flycam.pipeline.change.impact import ChangeImpact
 
 AREA = "area"
-_RIM_M = 2.0  # a cell of what changes are found by
+# a cell of the change detection
+_RIM_M = 2.0
 
 
 def list_lower_bounds(line: ChangeVersion, comparison: Comparison | None, impact: ChangeImpact) -> list[str]:
-    """AREA where the change reaches the rim of the ground that was compared (a picture's edge, a cloud, the
-    area that was asked for): beyond it nobody looked. Of what was drawn by hand there is no such rim. Then
-    the kinds of things whose layers cover only a part of it."""
+    """Return the figures of a change that are lower bounds.
+
+    AREA where the change reaches the rim of the compared ground (an image's edge, a cloud, the area asked
+    for), beyond which nothing was compared; a hand-drawn change has no such rim. Then the kinds of features
+    whose layers cover only a part of it.
+    """
     counts = {kind: impact.count(kind) for kind in LayerKind}
     partly = [kind.value for kind, count in counts.items() if count is not None and not count.is_complete]
     return [*([AREA] if comparison is not None and _is_cut(line, comparison) else []), *partly]

@@ -1,7 +1,7 @@
-"""What was decided on the ground of a change that waits. Of other two pictures a place comes up again, and
-whoever looks at it has to know that somebody has decided there.
+"""Decisions on the ground of a change that waits for review.
 
-Shares of small shapes: degrees will do.
+A place comes up again in another image pair, and its reviewer has to know of earlier decisions there. Shares
+of small shapes are computed in degrees.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ DECIDED = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.REJECTED})
 def find_overlapping_decisions(
     lines: Sequence[ChangeVersion], decided: Sequence[ChangeVersion]
 ) -> dict[str, list[ChangeVersion]]:
-    """By the id of each of `lines` that waits: those decided on, of its event and whatever their kind, that
-    share a tenth of the smaller of the two with it, the last decided first. Without any: not in it."""
+    """Return the decided changes that overlap each waiting one of `lines`, by its id.
+
+    Of its event and of any kind, sharing a tenth of the smaller of the two, the last decided first. Changes
+    without any are left out.
+    """
     waiting = [line for line in lines if line.status is ChangeStatus.PROPOSED]
     if not waiting or not decided:
         return {}

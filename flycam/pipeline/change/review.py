@@ -1,9 +1,9 @@
-"""Deciding on changes: accept, reject, redraw, draw, comment, undo.
+"""Review of changes: accept, reject, redraw, draw, comment, undo.
 
-A decision is a step: the lines that it writes are written together or not at all, signed by who decided, and
-told in the audit log. Whoever asks names the step, so that asking twice decides once; who decides says which
-line of a change was seen, so that nobody decides on what another has changed meanwhile. Undoing is a step
-too: every change that one's own last step wrote to stands again as before. It is not undone itself.
+A decision is a step: the versions that it writes are written together or not at all, signed by their author,
+and recorded in the audit log. The client names the step, so that sending it twice decides once, and states
+which version of a change was seen, so that a decision never overrides another made meanwhile. Undo is a step
+too: every change that the author's own last step wrote to is restored. It is not undone itself.
 """
 
 from __future__ import annotations
@@ -48,18 +48,19 @@ def apply_review_step(
     withholding: AccessPolicy = UNRESTRICTED,
     reader: ComparisonReader | None = None,
 ) -> list[ChangeVersion]:
-    """Write a step; its lines, one for each change that it wrote to.
+    """Write a step; return its versions, one for each change that it wrote to.
 
-    withholding: what is withheld from who decides; nothing may come to lie there, for its author could not
-    even take it back. made: what was compared, where whoever asks reads that too.
+    withholding: the author's policy; no change may be moved to ground hidden by it, for its author could not
+    even undo that. reader: what was compared, if the caller reads that too.
 
-    Raises InputUnusable (what cannot be), NotFound (a change, a step, the event), StoreConflict (a change is
-    not as it was seen, or stands no longer), AccessDenied (it would be withheld).
+    Raises InputUnusable (an invalid step), NotFound (a change, a step, the event), StoreConflict (a change is
+    not as it was seen, or no longer open), AccessDenied (it would be hidden).
     """
     step = replace(step, note=validate_note(step.note))
     require_valid_step(step)
     if there := _written(workspace, step, who):
-        return there  # an answer got lost on the way, and the same was sent again
+        # The answer was lost on the way, and the client sent the same again.
+        return there
     if step.before or step.after:
         require_event_images(workspace.catalog, step.event_id, (step.before, step.after), withholding)
     began = _MAKERS[step.action](workspace, step, who, reader or make_comparison_reader(workspace.catalog))
@@ -94,14 +95,17 @@ def _make_withheld_error() -> AccessDenied:
 
 
 def _make_audit_entry(line: ChangeVersion) -> AuditEntry:
-    """What the audit log says of a line."""
+    """Return the audit entry of a version."""
     detail = f"{line.action}: {line.kind}, {line.status}, {line.area_m2:.0f} m2, version {line.version}"
     detail += f": {line.note}" if line.note else ""
     return AuditEntry(who=line.author, what="change", subject=line.change_id, detail=detail, at_ns=line.at_ns)
 
 
 def _written(workspace: Workspace, step: ReviewStep, who: str) -> list[ChangeVersion]:
-    """The lines of a step that was written already. Raises StoreConflict where it was another decision."""
+    """Return the versions of a step that was written already.
+
+    Raises StoreConflict if it was another decision.
+    """
     lines = workspace.catalog.changes.step(step.step_id)
     is_same = step.changes.keys() <= {line.change_id for line in lines} and all(
         (line.author, line.action, line.undoes) == (who, step.action, step.undoes) for line in lines
@@ -112,7 +116,7 @@ def _written(workspace: Workspace, step: ReviewStep, who: str) -> list[ChangeVer
 
 
 def _matches_step(lines: Sequence[ChangeVersion], step: ReviewStep) -> bool:
-    """Whether the lines of a step have the kind, pictures and outlines asked for, as far as any are."""
+    """Return True if versions have the step's kind, images and outlines."""
     named = step.kind if step.action is not ChangeAction.UNDO else None
     if named is not None and any(line.kind != named for line in lines):
         return False
@@ -138,7 +142,7 @@ def _commented(
 def _redrawn(
     workspace: Workspace, step: ReviewStep, _who: str, reader: ComparisonReader
 ) -> list[ChangeVersion]:
-    """Where nobody moved a corner all stays as it was measured."""
+    """Redraw; if no corner was moved, all measures stay."""
     (seen,) = _seen(workspace, step)
     (outline,) = step.outlines
     shape, line = parse_outline(outline), _next(seen, step)
@@ -155,7 +159,10 @@ def _redrawn(
 def _drawn(
     workspace: Workspace, step: ReviewStep, _who: str, _reader: ComparisonReader
 ) -> list[ChangeVersion]:
-    """Who draws a change has seen it: it is accepted. The pictures it was drawn over stand with it."""
+    """Create an accepted change: its author has seen it.
+
+    The images that it was drawn over are recorded with it.
+    """
     (outline,) = step.outlines
     event = workspace.catalog.flights.event(step.event_id)
     assert step.kind is not None  # noqa: S101  `require_valid_step` has seen to it
@@ -189,7 +196,7 @@ def _drawn(
 def _undone(
     workspace: Workspace, step: ReviewStep, who: str, _reader: ComparisonReader
 ) -> list[ChangeVersion]:
-    """Every change of a step as it stood before; what was drawn is taken away."""
+    """Restore every change of a step; a drawn change is removed."""
     changes = workspace.catalog.changes
     lines = changes.step(step.undoes)
     if not lines or any(line.action in UNDECIDED_ACTIONS for line in lines):
@@ -217,7 +224,7 @@ _MAKERS: dict[ChangeAction, Callable[[Workspace, ReviewStep, str, ComparisonRead
 
 
 def _seen(workspace: Workspace, step: ReviewStep) -> list[ChangeVersion]:
-    """The changes as they stand, which is as they were seen, or StoreConflict."""
+    """Return the current changes; raise StoreConflict unless they are as seen."""
     lines = workspace.catalog.changes.last(list(step.changes))
     for line in lines:
         if line.version != step.changes[line.change_id] or line.status not in REVIEWABLE_STATUSES:
@@ -231,7 +238,7 @@ def _seen(workspace: Workspace, step: ReviewStep) -> list[ChangeVersion]:
 
 
 def _next(seen: ChangeVersion, step: ReviewStep) -> ChangeVersion:
-    """The line after one, with the kind and the note that are asked for; without a note the last stays."""
+    """Return the next version, with the step's kind and note, or the last note."""
     line = change_kind(seen, step.kind or seen.kind)
     return replace(line, version=seen.version + 1, note=step.note or seen.note)
 

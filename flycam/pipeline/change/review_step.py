@@ -1,4 +1,4 @@
-"""What somebody asks for who decides on changes, and what of that could never be."""
+"""Request for a review step, and its validation."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _STEP_ID = re.compile(r"step-[0-9a-f]{8,40}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReviewStep:
-    """What somebody decides.
+    """A review step as requested.
 
-    step_id   made by whoever asks ("step-" and 8 to 40 hex digits), so that asking twice decides once
-    changes   what it is decided on: the version that was seen, by change
+    step_id   made by the client ("step-" and 8 to 40 hex digits), so that sending it twice decides once
+    changes   the changes to decide on, with the version that was seen
     event_id  of a change that is drawn; all others keep theirs
-    kind      what it is; None: as it was taken for. A change that is drawn needs one
+    kind      the kind to set; None: as detected. A change that is drawn needs one
     outlines  one to draw or redraw
     undoes    the step to undo
-    before, after  of a change that is drawn the two pictures of its event that it was drawn over, as
-              `ChangeVersion` has them; both or neither
+    before, after  the two images of its event over which a change was drawn, as `ChangeVersion` has them;
+        both or neither
     """
 
     step_id: str
@@ -51,11 +51,11 @@ _COUNTS: dict[ChangeAction, tuple[range, range]] = {
     ChangeAction.DRAW: (range(1), range(1, 2)),
     ChangeAction.UNDO: (range(1), range(1)),
 }
-"""How many changes, and how many outlines, each is decided on with."""
+"""Numbers of changes and of outlines that each action takes."""
 
 
 def require_valid_step(step: ReviewStep) -> None:
-    """Raise InputUnusable for a step that no change could take."""
+    """Raise InputUnusable unless the step is valid for some change."""
     if not _STEP_ID.fullmatch(step.step_id):
         raise InputUnusable(
             _("{step_id!r}: a step's id is 'step-' and 8 to 40 hex digits", step_id=step.step_id[:60])

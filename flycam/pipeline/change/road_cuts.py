@@ -1,4 +1,7 @@
-"""Roads under several changes that lie on each other: cut once, and as long as they lie under any of them."""
+"""Roads under overlapping changes, counted once.
+
+A road is as long as it lies under any of them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from flycam.pipeline.change.impact import MIN_CUT_M, ChangeImpact
 
 
 def deduplicate_road_cuts(changes: Sequence[ChangeImpact]) -> list[tuple[AffectedFeature, ...]]:
-    """Of each change what it cuts of roads on ground where no larger one of those that cut does.
+    """Return the roads that each change cuts where no larger one cuts them.
 
     A road that lies there for less than `MIN_CUT_M` is cut by the larger one only.
     """
@@ -32,7 +35,7 @@ def deduplicate_road_cuts(changes: Sequence[ChangeImpact]) -> list[tuple[Affecte
 
 
 def _on(cut: Sequence[AffectedFeature], ground: BaseGeometry) -> tuple[AffectedFeature, ...]:
-    """What of roads that a change cuts lies on this part of its ground."""
+    """Return the parts of cut roads on this part of a change's ground."""
     if ground.is_empty:
         return ()
     middle = ground.representative_point()

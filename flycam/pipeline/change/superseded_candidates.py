@@ -1,7 +1,7 @@
-"""Candidates that a newer revision did not show again: told from what stands, marked, and ranked below.
+"""Candidates that a newer revision did not show again: marked, and ranked below.
 
-Such a candidate stays, for whoever looks may see what the detector did not; it is marked, and ranks below.
-Shares of small shapes: degrees will do.
+Such a candidate stays, for an analyst may see what the detector did not. Shares of small shapes are computed
+in degrees.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from flycam.pipeline.change.comparison_store import MIN_COMPARED, unite_ground
 def find_superseded_candidates(
     lines: Sequence[ChangeVersion], comparisons: Sequence[Comparison]
 ) -> frozenset[str]:
-    """Ids of those changes that wait, that nobody touched, and whose ground a newer revision of the same
-    pictures was compared on: had it been found there again, they would have given way (`matching`). So it is
-    with what was found without terrain, once the same pictures were compared with it.
+    """Return ids of untouched waiting changes that were compared again but not found.
 
-    lines: as they stand; comparisons: of their events.
+    Their ground was compared on a newer revision of the same images: had they been found there again, they
+    would have been replaced (`candidate_matching`). Likewise candidates found without terrain, once the same
+    images were compared with it. lines: current versions; comparisons: of their events.
     """
     shown: dict[tuple[str, str, str, bool], list[ChangeVersion]] = {}
     for line in lines:
@@ -45,12 +45,15 @@ def find_superseded_candidates(
 
 
 def is_untouched(line: ChangeVersion) -> bool:
-    """Whether it waits as the detector found it, and nobody has said anything of it."""
+    """Return True if it waits as detected, without an edit or a comment."""
     return line.status is ChangeStatus.PROPOSED and line.action is ChangeAction.FOUND and line.version == 1
 
 
 def is_older_revision(line: ChangeVersion, other: ChangeVersion | Comparison) -> bool:
-    """Whether one of its revisions is older and none newer than those of the other, of the same pictures."""
+    """Return True if one of its revisions is older than the other's and none newer.
+
+    Both are of the same mosaics.
+    """
     before = parse_revision(line.before_shown) - parse_revision(other.before_shown)
     after = parse_revision(line.after_shown) - parse_revision(other.after_shown)
     return max(before, after) <= 0 and min(before, after) < 0
@@ -59,10 +62,10 @@ def is_older_revision(line: ChangeVersion, other: ChangeVersion | Comparison) ->
 def _compared_since(
     line: ChangeVersion, comparisons: Sequence[Comparison], judged: Sequence[ChangeVersion]
 ) -> BaseGeometry | None:
-    """Ground that newer revisions of its pictures were compared on; None: they were not.
+    """Return ground compared since on newer revisions of its images; None: none.
 
-    judged  what was found with terrain: where that came of the same pictures later than a line that was found
-            without any, they were compared again
+    judged  changes found with terrain: one of the same images later than a candidate found without shows that
+        they were compared again
     """
     is_judged_now = not line.is_kind_sure and any(
         _shown(one) == _shown(line) and one.at_ns > line.at_ns for one in judged
@@ -78,5 +81,5 @@ def _compared_since(
 
 
 def _shown(one: ChangeVersion | Comparison) -> tuple[str, str, str]:
-    """Of which event and which pictures, revisions included, wherever files lay."""
+    """Return its event and image references, revisions included, without folders."""
     return one.event_id, strip_location(one.before_shown), strip_location(one.after_shown)

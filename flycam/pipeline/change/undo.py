@@ -1,5 +1,7 @@
-"""The decision that somebody can still take back, read off what is on record: whoever loads the page again,
-or sits down at another, goes on from there."""
+"""The last decision that an account can undo, read from the catalogue.
+
+So undo works after the page is reloaded, or at another computer.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,11 @@ from flycam.frame.change import ChangeAction
 
 
 def find_undoable_step(changes: Changes, event_id: str, who: str) -> list[ChangeVersion]:
-    """The lines of somebody's own last step in an event, one of each change that it wrote to; none where it
-    undid another, or where any of these changes was decided on since."""
+    """Return the versions of an account's own last step in an event.
+
+    One for each change that it wrote to; none if it undid another step, or if any of these changes was
+    decided on since.
+    """
     lines = changes.last_step(event_id, who)
     if any(line.action is ChangeAction.UNDO for line in lines):
         return []

@@ -1,11 +1,11 @@
-"""Volumes of landslides: what the surfaces of the two flights that were compared differ by.
+"""Volumes of landslides: the difference of the DSMs of the two compared flights.
 
-Only where both dates are finished flights with a surface of their own, and its heights are supported there. A
-terrain model is no earlier date: it is without the trees that the ground around the scar has, so that the two
-could not be laid on each other any better than trees are tall.
+Only where both are finished flights with a DSM whose heights are supported there. A terrain model cannot
+stand for the earlier date: it lacks the trees around the scar, so that the two could be coregistered no
+better than trees are tall.
 
-A volume takes seconds, and the page asks for all of them at every decision: what was told is remembered under
-all that it was made of (outline, both surfaces, what else changed around), so that it is never out of date.
+A volume takes seconds, and the page asks for all of them at every decision: results are cached under all
+their inputs (outline, both surfaces, other changes around), so that none is ever out of date.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ _MAX_CACHED = 2_000
 
 
 class NoSurfaces(StrEnum):
-    """Why there are no two surfaces to subtract."""
+    """Reason why there are no two surfaces to subtract."""
 
     DRAWN = "drawn"
-    """drawn by hand, of no two flights"""
+    """drawn by hand, without flights"""
     PICTURE = "picture"
-    """one of the two that were compared is a picture, which has no heights"""
+    """one of the two sides is a file, which has no heights"""
     NOT_FINISHED = "not_finished"
     """one of the two flights was not finished when they were compared"""
     NO_SURFACE = "no_surface"
-    """one of the two flights was finished without a surface of its own, or that is gone"""
+    """one of the two flights was finished without a DSM, or that is gone"""
 
 
 VolumeFailure = NoSurfaces | VolumeUnavailable
@@ -57,7 +57,7 @@ VolumeFailure = NoSurfaces | VolumeUnavailable
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _SurfaceKeys:
-    """A finished revision's surface by the names of its objects, under which nothing else is ever written."""
+    """Object keys of a finished revision's surface, never overwritten."""
 
     terrain_id: str
     support_key: str
@@ -65,7 +65,7 @@ class _SurfaceKeys:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Surface:
-    """Its heights, and the sigma of those that are its own (NaN elsewhere)."""
+    """Heights, and the sigma of those from the flight's own DSM (NaN elsewhere)."""
 
     terrain: TerrainGrid
     sigma: TerrainGrid
@@ -73,8 +73,10 @@ class _Surface:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _VolumeInputs:
-    """All that a volume is made of: the scar, the surfaces, outlines around of what changed, or may have, and
-    of what an analyst rejected."""
+    """All inputs of a volume.
+
+    The scar, the surfaces, outlines around it of confirmed and waiting changes, and of rejected ones.
+    """
 
     scar_wkb: bytes
     before: _SurfaceKeys
@@ -84,7 +86,7 @@ class _VolumeInputs:
 
 
 class _VolumeCache:
-    """Volumes of the last scars that were asked for, from any thread."""
+    """Cache of the most recent volumes, safe for use from any thread."""
 
     def __init__(self) -> None:
         self._told: OrderedDict[_VolumeInputs, Volume | VolumeUnavailable] = OrderedDict()
@@ -109,11 +111,11 @@ _remembered = _VolumeCache()
 def compute_volumes(
     workspace: Workspace, lines: Sequence[ChangeVersion]
 ) -> dict[str, Volume | VolumeFailure]:
-    """Of every landslide among changes, by its id: the volume, or why none is told.
+    """Compute the volume of each landslide, by change id, or why there is none.
 
-    Ground of any change around is no stable ground for another, nor is what was rejected: a volume does not
-    move by a decision on its neighbour. Only where too little is left without it, rejected ground counts as
-    stable, and a volume is told that was none before.
+    Ground of any change around, rejected ones included, is not stable ground for another: so a decision does
+    not change a neighbour's volume. Only where too little stable ground is left otherwise, rejected ground
+    counts as stable, and there is a volume where there was none before.
     """
     told: dict[str, Volume | VolumeFailure] = {}
     pairs: dict[tuple[_SurfaceKeys, _SurfaceKeys], list[ChangeVersion]] = {}
@@ -126,7 +128,8 @@ def compute_volumes(
         else:
             pairs.setdefault((before, after), []).append(line)
     around = _changed_around(workspace, [line for slides in pairs.values() for line in slides])
-    for pair, slides in pairs.items():  # one after the other: surfaces of all together would be gigabytes
+    # One pair after the other: surfaces of all together would be gigabytes.
+    for pair, slides in pairs.items():
         told |= _of_pair(workspace, pair, slides, around)
     return told
 
@@ -137,7 +140,10 @@ def _of_pair(
     slides: Sequence[ChangeVersion],
     around: Mapping[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]],
 ) -> dict[str, Volume | VolumeFailure]:
-    """Of slides between the same two surfaces, which are read once, and only where one is not remembered."""
+    """Compute volumes of landslides between the same two surfaces.
+
+    They are read once, and only if a volume is not cached.
+    """
     told: dict[str, Volume | VolumeFailure] = {}
     surfaces: list[_Surface | NoSurfaces] = []
     for line in slides:
@@ -151,7 +157,8 @@ def _of_pair(
         surfaces = surfaces or [_surface(workspace, side) for side in pair]
         before, after = surfaces
         if isinstance(before, NoSurfaces):
-            told[line.change_id] = before  # not remembered: what is lost may be mended
+            # Not cached: a lost object may be restored.
+            told[line.change_id] = before
         elif isinstance(after, NoSurfaces):
             told[line.change_id] = after
         else:
@@ -161,7 +168,7 @@ def _of_pair(
 
 
 def _named(workspace: Workspace, shown: str) -> _SurfaceKeys | NoSurfaces:
-    """What a side of a comparison has of heights."""
+    """Return the keys of a side's surface, or why it has none."""
     picture = parse_image_reference(shown)
     if not picture.source:
         return NoSurfaces.DRAWN
@@ -172,7 +179,8 @@ def _named(workspace: Workspace, shown: str) -> _SurfaceKeys | NoSurfaces:
     try:
         record = workspace.catalog.revisions.get(picture.source, picture.revision)
     except NotFound:
-        return NoSurfaces.NO_SURFACE  # of a revision that was retired: the change stands without
+        # The revision was retired; the change remains.
+        return NoSurfaces.NO_SURFACE
     measured = record.stats.get("surface")
     if record.support_key is None or measured is None:
         return NoSurfaces.NO_SURFACE
@@ -180,7 +188,7 @@ def _named(workspace: Workspace, shown: str) -> _SurfaceKeys | NoSurfaces:
 
 
 def _surface(workspace: Workspace, named: _SurfaceKeys) -> _Surface | NoSurfaces:
-    """Its bytes; none where they are gone or damaged: the change stands without."""
+    """Read a surface; NO_SURFACE where it is gone or damaged: the change remains."""
     try:
         return _Surface(
             terrain=load_recorded_terrain(workspace, named.terrain_id),
@@ -191,7 +199,7 @@ def _surface(workspace: Workspace, named: _SurfaceKeys) -> _Surface | NoSurfaces
 
 
 def _computed(made: _VolumeInputs, before: _Surface, after: _Surface) -> Volume | VolumeUnavailable:
-    """On the posts of the later surface; the work CRS is its flight's."""
+    """Compute on the posts of the later surface; the work CRS is its flight's."""
     crs = after.terrain.work_crs
     onto = make_point_transform(WGS84, crs)
     scar = shapely.make_valid(shapely.transform(shapely.from_wkb(made.scar_wkb), onto))
@@ -212,8 +220,10 @@ def _computed(made: _VolumeInputs, before: _Surface, after: _Surface) -> Volume 
 
 
 def _posts(terrain: TerrainGrid, scar: BaseGeometry) -> tuple[Floats, Floats, float]:
-    """East and north (rows×cols each) of posts around a scar, and their distance: the surface's own, wider
-    apart where those would be too many."""
+    """Return east and north (rows×cols each) of posts around a scar, and spacing.
+
+    The surface's own spacing, wider where there would be too many.
+    """
     west, south, east, north = shapely.box(*scar.bounds).buffer(_AROUND_M).bounds
     spacing = max(*terrain.post_spacing_m, math.sqrt((east - west) * (north - south) / _MAX_POSTS))
     grid = np.meshgrid(np.arange(west, east, spacing), np.arange(north, south, -spacing))
@@ -223,7 +233,10 @@ def _posts(terrain: TerrainGrid, scar: BaseGeometry) -> tuple[Floats, Floats, fl
 def _both_heights(
     before: _Surface, after: _Surface, east: Floats, north: Floats, spacing_m: float
 ) -> HeightPair:
-    """Both surfaces at the same places; a height is known where the nearest post is the surface's own."""
+    """Interpolate both surfaces at the same points.
+
+    A height is known where the nearest post is the surface's own.
+    """
     heights, sigmas = [], []
     for one in (before, after):
         x, y = east, north
@@ -244,9 +257,12 @@ def _both_heights(
 def _changed_around(
     workspace: Workspace, slides: Sequence[ChangeVersion]
 ) -> dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]]:
-    """By slide outlines near it of all that changed, or may have, and of what was rejected. One look into the
-    catalogue for each event."""
-    reach = 2.0 * _AROUND_M / 100_000.0  # of a degree, more than enough
+    """Return outlines near each landslide: of changes, and of rejected ones.
+
+    Confirmed and waiting changes count alike. One catalogue query for each event.
+    """
+    # of a degree, more than enough
+    reach = 2.0 * _AROUND_M / 100_000.0
     around: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {}
     for event_id in sorted({line.event_id for line in slides}):
         standing = workspace.catalog.changes.current(event_id, statuses=REVIEWABLE_STATUSES)

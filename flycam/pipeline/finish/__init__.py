@@ -1,1 +1,1 @@
-"""From the frames of a flight to a finished revision: adjusted, surfaced, blended, reported."""
+"""Finish: adjustment, DSM, seamlines, blending and quality report of a flight."""

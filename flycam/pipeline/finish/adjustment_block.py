@@ -1,4 +1,4 @@
-"""A flight's frames of one layer as the block that is adjusted, and the hash of all that decides it."""
+"""The block of one layer's frames for the adjustment, and the hash of its inputs."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from flycam.messages import _
 from flycam.pipeline.orthorectification.rectification import get_recorded_pose
 
 RECIPE_VERSION = 9
-"""Counts up when the same inputs would give another result: what was made before is then not taken for it."""
+"""Incremented when the same inputs would give another result, so that older revisions are not reused."""
 
 
 def build_block_frames(
     records: Sequence[FrameRecord], *, rolling_shutter: bool = True
 ) -> tuple[BlockFrame, ...]:
-    """The frames in the order of `records`, with what `derive_prior_pose` says of each.
+    """Build block frames in the order of `records`, posed by `derive_prior_pose`.
 
-    Frames of one calibration, picture size and camera share an interior orientation. rolling_shutter: where
-    the camera's readout is known and the aircraft moved enough in it to matter, poses have the motion that
-    all later stages project their rows with (`adjust.frame_motion`, decision 0017).
+    Frames of one calibration, image size and camera share an interior orientation. rolling_shutter: where the
+    camera's readout is known and the aircraft moved enough in it to matter, poses have the motion with which
+    all later stages project their rows (`adjust.frame_motion`, decision 0017).
     """
     cameras = [_camera_of(record) for record in records]
     poses = [derive_prior_pose(record) for record in records]
@@ -58,8 +58,10 @@ def build_block_frames(
 
 
 def select_terrain(records: Sequence[FrameRecord], preferred: str | None) -> str:
-    """The recorded terrain of a block: the flight's, if a frame lies on it, or on ground made of it; else the
-    one most lie on. Raises CatalogUnavailable for records without a pose.
+    """Return the recorded terrain of a block.
+
+    The flight's, if a frame lies on it or on a surface derived from it; else the one that most frames lie on.
+    Raises CatalogUnavailable for records without a pose.
     """
     ids = Counter(parse_source_dem_id(get_recorded_pose(record)[2]) for record in records)
     if preferred in ids:
@@ -68,17 +70,17 @@ def select_terrain(records: Sequence[FrameRecord], preferred: str | None) -> str
 
 
 def derive_prior_pose(record: FrameRecord) -> ExteriorOrientation:
-    """The pose that the adjustment begins from, with its sigmas: of a film's frame that was fitted to its
-    neighbours what its log told, for those fits are made of the ties that the adjustment will weigh itself.
+    """Return the pose that the adjustment starts from, with its sigmas.
 
-    Raises CatalogUnavailable for a record without a pose.
+    For a video frame that was registered to its neighbours, the flight log's pose: the registration is made
+    of the ties that the adjustment weighs itself. Raises CatalogUnavailable for a record without a pose.
     """
     exterior = get_recorded_pose(record)[0]
     return record.header.exterior_prior if exterior.source is PoseSource.REGISTERED else exterior
 
 
 def require_common_crs(records: Sequence[FrameRecord]) -> None:
-    """Raise InputUnusable, naming a photo, unless all poses share one work CRS and height datum."""
+    """Raise InputUnusable, naming a photo, unless poses share a work CRS and datum."""
     first = get_recorded_pose(records[0])[0]
     for record in records:
         pose = get_recorded_pose(record)[0]
@@ -100,7 +102,10 @@ def require_common_crs(records: Sequence[FrameRecord]) -> None:
 def hash_block_inputs(
     mosaic: MosaicInfo, records: Sequence[FrameRecord], dem_id: str, options: Mapping[str, Any]
 ) -> str:
-    """32 hex digits of what decides a revision: frames, poses, terrain, grid, options, recipe."""
+    """Return 32 hex digits of the hash of a revision's inputs.
+
+    Frames, poses, terrain, grid, options, recipe.
+    """
     digest = hashlib.sha256()
     head = [RECIPE_VERSION, mosaic.mosaic_id, mosaic.base_zoom, mosaic.min_zoom, dem_id, dict(options)]
     digest.update(json.dumps(head, sort_keys=True, ensure_ascii=False).encode())
@@ -125,6 +130,6 @@ def _camera_of(record: FrameRecord) -> str:
 
 
 def _range_m(record: FrameRecord) -> float:
-    """Distance of the ground in the middle of a frame; NaN if not known."""
+    """Return the ground's distance at a frame's centre, metres; NaN if not known."""
     gsd_m = math.nan if record.gsd_m is None else record.gsd_m
     return gsd_m * 0.5 * sum(record.header.interior.focal_length_px)

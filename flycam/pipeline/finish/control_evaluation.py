@@ -1,8 +1,7 @@
-"""Absolute control held against a flight's own evidence: what is not used, what somebody should look into.
+"""Plausibility of absolute control against the flight's own positions and marks.
 
-Control is believed to centimetres, so a list of another zone, a point under another's name or a map of
-another year would move a whole block without a trace. The receiver's own claim, and the marks themselves,
-say when.
+Control is trusted to centimetres, so a list in another zone, a point under another's name or a map of another
+year would move a whole block unnoticed. The receiver's stated accuracy, and the marks themselves, reveal it.
 """
 
 from __future__ import annotations
@@ -18,12 +17,13 @@ from flycam.pipeline.finish.ground_control import ResolvedControl, format_names
 from flycam.pipeline.finish.reference_tie import ReferenceTie
 
 _WARNING_SIGMAS = 3.0
-_IMPOSSIBLE_M, _IMPOSSIBLE_SIGMAS = 30.0, 20.0  # no receiver errs by so much and claims so little
+# No receiver errs by so much while it states so little.
+_IMPOSSIBLE_M, _IMPOSSIBLE_SIGMAS = 30.0, 20.0
 _OFF_M, _OFF_PIXELS = 0.3, 4.0
 
 
 def select_tied_points(points: Sequence[ControlPoint], tied: Sequence[bool]) -> tuple[ControlPoint, ...]:
-    """Points with what tied frames alone see of them; without those that none of them sees."""
+    """Return points with their marks on tied frames; without those left unmarked."""
     kept = []
     for point in points:
         rows = [row for row, number in enumerate(point.frames) if tied[number]]
@@ -36,8 +36,10 @@ def select_tied_points(points: Sequence[ControlPoint], tied: Sequence[bool]) -> 
 def restrict_to_tied(
     name: str, settled: ResolvedControl, frames: Sequence[BlockFrame], tied: Sequence[bool]
 ) -> ResolvedControl:
-    """Control by its marks on tied frames alone, the same object where all are: a photo that hangs on nothing
-    says nothing of a point. Points that lose all of theirs are said."""
+    """Restrict control to its marks on tied frames; the same object if all are.
+
+    An untied photo carries no information on a point. Notes name points that lose all marks.
+    """
     loose = {number for point in settled.points for number in point.frames if not tied[number]}
     if not loose:
         return settled
@@ -65,8 +67,10 @@ def validate_control(
     adjustment: Adjustment,
     gsd_m: float,
 ) -> ResolvedControl:
-    """Control points as the block adjusted onto them bears them out: none where they stand where no receiver
-    errs to; doubts said. name: of their list; frames with their priors."""
+    """Return control points as the adjusted block supports them, with doubts.
+
+    None where their shift exceeds any receiver's error. name: of their list; frames: with their priors.
+    """
     stated_m = np.median([frame.exterior.sigma_position_m[:2] for frame in frames], axis=0)
     usable, far = check_control_shift(name, np.array(adjustment.accuracy.shift_m[:2]), stated_m)
     off = describe_unfollowed_points(name, settled.points, adjustment, gsd_m) if usable else ""
@@ -82,8 +86,10 @@ def validate_control(
 def check_control_shift(
     name: str, shift_m: NDArray[np.float64], stated_m: NDArray[np.float64]
 ) -> tuple[bool, str]:
-    """Whether control that moved the block by `shift_m` (east, north) from where receivers put it, which
-    claim ± stated_m, can be true; and what is to be said of it, "" for nothing."""
+    """Check whether control that moved the block is plausible; note ("": none).
+
+    shift_m: east, north from where receivers put it, stated ± stated_m.
+    """
     distance, times = float(np.hypot(*shift_m)), float(np.hypot(*(shift_m / np.maximum(stated_m, 1e-3))))
     if times <= _WARNING_SIGMAS:
         return True, ""
@@ -101,8 +107,10 @@ def check_control_shift(
 def describe_unfollowed_points(
     name: str, points: Sequence[ControlPoint], adjustment: Adjustment, gsd_m: float
 ) -> str:
-    """What to say of points whose marks show them elsewhere than they are said to be, in plan alone where
-    they have no height; "" where there is none."""
+    """Describe points whose marks disagree with their coordinates; "": none.
+
+    In plan alone for points without a height.
+    """
     if adjustment.control_residual_m is None:
         return ""
     off_m = np.where(np.isfinite([point.sigma_m for point in points]), adjustment.control_residual_m, 0.0)
@@ -118,7 +126,7 @@ def describe_unfollowed_points(
 
 
 def describe_refused_reference(name: str, tie: ReferenceTie) -> str:
-    """What to say of a reference that agrees with itself, while the block moved onto it is refused."""
+    """Describe a self-consistent reference with which the adjustment was refused."""
     return (
         f"{name}: {tie.agreed} of {tie.found} windows agree, but this flight's ties, heights and cameras "
         "contradict a block that lies on it: the block was not moved onto it; check the reference's place "
@@ -127,8 +135,10 @@ def describe_refused_reference(name: str, tie: ReferenceTie) -> str:
 
 
 def describe_reference_shift(name: str, shift_m: tuple[float, float], accuracy: Accuracy) -> str:
-    """What to say of a reference that stands farther from where the flight put its block than either axis's
-    sigma explains (the distance counts in sigmas of both axes); nothing where it does not."""
+    """Describe a reference farther off the block than its sigmas explain; or "".
+
+    Farther than either axis's sigma explains (the distance counts in sigmas of both axes).
+    """
     sigma = np.array(accuracy.shift_sigma_m[:2])
     if not (np.isfinite(sigma).all() and (sigma > 0.0).all()):
         return ""

@@ -1,8 +1,8 @@
-"""What ties a block to the ground absolutely: control points, and a reference map.
+"""Absolute control of a block: ground control points, and a reference map.
 
-The block is adjusted with the control points, compared with the reference under the poses found so, and
-adjusted again with what the reference says. Without either, the block keeps the place its GNSS gives it. A
-block that hangs on a reference lies no surer than that does.
+The block is adjusted with the control points, compared with the reference under the resulting poses, and
+adjusted again with control from the reference. Without either, the block keeps its GNSS position. A block
+tied to a reference is no more accurate than that.
 """
 
 from __future__ import annotations
@@ -39,14 +39,17 @@ from flycam.pipeline.orthorectification.rectification import orthorectify_frame
 
 _REFERENCE_KINDS = (ReferenceTie, ControlPoint)
 _SHIFT_SIGMAS = 4.0
-_MAP_OFF_M = 6.0  # what two maps without control may be off from each other beyond our own sigma
+# Offset between two maps without control beyond our own sigma.
+_MAP_OFF_M = 6.0
 _MAX_REACH_M = 25.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ControlledAdjustment:
-    """An adjustment with its absolute control; said: sentences for the report, doubts those of them that
-    somebody should look into; reference None: none given."""
+    """An adjustment with its absolute control.
+
+    notes: sentences for the report; doubts: those of them to be looked into; reference None: none given.
+    """
 
     adjustment: Adjustment
     notes: Sequence[str]
@@ -75,7 +78,7 @@ class ControlledAdjustment:
 
 
 def check_control(frames: Sequence[BlockFrame], reference: Path | None, gcp: Path | None) -> None:
-    """Refuse at once, before hours of work, what cannot be control of these frames.
+    """Reject unusable control of these frames early, before hours of work.
 
     Raises what `open_reference` and `resolve_ground_control` raise.
     """
@@ -93,7 +96,7 @@ def adjust_with_control(
     gcp: Path | None,
     reference_sigma_m: float | None = None,
 ) -> ControlledAdjustment:
-    """Adjust the block of a run; see the module's recipe."""
+    """Adjust the block of a run with its control; see the module's recipe."""
     terrain = None if is_flat_datum(run.terrain.vertical_datum) else run.terrain
     settled = (
         ResolvedControl(points=(), notes=())
@@ -139,12 +142,12 @@ def adjust_with_control(
 
 
 def _tied(adjustment: Adjustment) -> list[bool]:
-    """Which frames their ties hold; all of a block that was not adjusted."""
+    """Return True for each frame held by ties; for all if the block is not adjusted."""
     return [not adjustment.accepted or frame.state is not FrameState.CARRIED for frame in adjustment.frames]
 
 
 def widen_shift(adjustment: Adjustment, radial_m: float) -> Adjustment:
-    """The same, its place in plan less sure by so much (1 sigma, radial)."""
+    """Return the adjustment with a larger horizontal shift sigma (1 sigma, radial)."""
     east_m, north_m, up_m = adjustment.accuracy.shift_sigma_m
     each_m = radial_m / math.sqrt(2.0)
     sigma_m = (math.hypot(east_m, each_m), math.hypot(north_m, each_m), up_m)
@@ -154,10 +157,11 @@ def widen_shift(adjustment: Adjustment, radial_m: float) -> Adjustment:
 def apply_reference_accuracy(
     tied: Adjustment, shift_m: tuple[float, float], own: Accuracy, reference_sigma_m: float | None
 ) -> Adjustment:
-    """A block tied to a reference, with what is unknown of its place (1-sigma, east and north): what the tie
-    leaves open, and how far off the reference may be. Of that nobody knows more than its maker says
-    (`read_reference_sigma`, radial), nor than the flight's own positions allow: their sigma, and the distance
-    by which the two differ.
+    """Return a block tied to a reference with its shift sigma (1-sigma, east, north).
+
+    It combines what the tie leaves open with the reference's own error. That error is bounded by what its
+    maker states (`read_reference_sigma`, radial), and by the flight's own positions: their sigma, and the
+    distance by which the two differ.
 
     own  of the block before it was moved by `shift_m` (east, north)
     """
@@ -169,7 +173,10 @@ def apply_reference_accuracy(
 
 
 def _compare(run: FinishRun, adjustment: Adjustment, reference: Path) -> tuple[ReferenceTie, float]:
-    """The block under the poses just found, beside the reference; and how sure that one's system is here."""
+    """Match the block under the poses just found with the reference.
+
+    Returns the tie, and the accuracy of the reference's CRS here.
+    """
     frames = [
         replace(before, exterior=after.exterior, interior=adjustment.interiors[before.camera])
         for before, after in zip(run.frames, adjustment.frames, strict=True)
@@ -210,7 +217,7 @@ def _reach_m(accuracy: Accuracy) -> float:
 
 
 def _thin_to_gsd(pixels: NDArray[np.uint8], gsd_m: float, wanted_m: float) -> NDArray[np.uint8]:
-    """The picture thinned by a whole number, averaged, while it stays at least as fine as wanted."""
+    """Downsample by a whole factor, averaging, while it stays as fine as wanted."""
     factor = int(wanted_m / gsd_m)
     if factor < 2:
         return pixels

@@ -1,8 +1,7 @@
-"""What workers of a cluster find for `finish` frame by frame or block by block: features, matches, heights of
-the surface, overviews.
+"""Stages of `finish` on a cluster: features, matches, DSM blocks, overviews.
 
-They keep it in the store under the names that the stages look it up by. So a stage runs on as without a
-cluster and finds most of its work done; what it does not find it makes.
+Workers keep results in the store under the names by which the stages look them up. So a stage runs as without
+a cluster and finds most of its work done; what it does not find it computes.
 """
 
 from __future__ import annotations
@@ -35,28 +34,32 @@ from flycam.surface.refinement import BlockSweep, SweepLevel, SweptBlock
 OVERVIEW_KINDS = (FrameOverview, PixelBox)
 _PARTS = (BlockSweep,)
 _PAIRS_AT_ONCE = 8
-_MAX_VIEWS = 64  # in a worker: 0.5 MB each, and neighbours are in a dozen pairs
+# In a worker: 0.5 MB each, and neighbours are in a dozen pairs.
+_MAX_VIEWS = 64
 _OPTIONS = TieOptions()
 
 
 class StageStore(Protocol):
-    """Where values are kept by name: a folder, or the store."""
+    """Storage of values by name: a folder, or the store."""
 
     def load(self, name: str, kinds: Sequence[type]) -> Any | None:
-        """What was kept, None if there is nothing whole."""
+        """Return the value kept, None if there is none intact."""
 
     def save(self, name: str, value: Any, *, synced: bool = True) -> None:
-        """Keep a value, whole or not at all; not synced, a power cut may cost it."""
+        """Keep a value, whole or not at all.
+
+        Without `synced` a power cut may lose it.
+        """
 
 
 class FeatureFileCache:
-    """Features and matches of single frames and pairs, kept so that a killed run does not seek them again."""
+    """Cache of features and matches by frame and pair, which survives a killed run."""
 
     def __init__(self, stages: StageStore) -> None:
         self._stages = stages
 
     def get(self, key: str) -> Mapping[str, NDArray[np.generic]] | None:
-        """Arrays kept under a key, None if there are none whole."""
+        """Return arrays kept under a key, None if there are none intact."""
         found: Mapping[str, NDArray[np.generic]] | None = self._stages.load(f"features/{key}", ())
         return found
 
@@ -67,7 +70,10 @@ class FeatureFileCache:
 
 @dataclass(frozen=True, slots=True)
 class TieJob:
-    """What features and matches are found from. run: what they are kept under."""
+    """Inputs of feature extraction and matching.
+
+    run: name that results are kept under.
+    """
 
     flight_id: str
     run: str
@@ -77,7 +83,7 @@ class TieJob:
 
 
 class FeatureFinder:
-    """In a worker: features of a frame, told by its number."""
+    """Worker task: features of a frame, by its number."""
 
     def __init__(self, workspace: Workspace, job: TieJob) -> None:
         self._job = job
@@ -85,11 +91,11 @@ class FeatureFinder:
         self._originals = PhotoCache(workspace, job.records)
 
     def __call__(self, number: int, _fence: Fence) -> None:
-        """Find and keep them, unless they were kept before."""
+        """Find and keep features, unless they were kept before."""
         self.view(number)
 
     def view(self, number: int) -> MatchView:
-        """The frame with its features."""
+        """Return the frame with its features."""
         frame, job = self._job.frames[number], self._job
         return make_view(
             frame, lambda: self._originals.pixels(frame.frame_id), job.terrain, _OPTIONS, self._keep
@@ -97,7 +103,7 @@ class FeatureFinder:
 
 
 class PairMatcher:
-    """In a worker: matches of some pairs, told by their frames' numbers."""
+    """Worker task: matches of some pairs, by their frames' numbers."""
 
     def __init__(self, workspace: Workspace, job: TieJob) -> None:
         self._job = job
@@ -105,7 +111,7 @@ class PairMatcher:
         self._view = lru_cache(maxsize=_MAX_VIEWS)(FeatureFinder(workspace, job).view)
 
     def __call__(self, pairs: Sequence[tuple[int, int]], _fence: Fence) -> None:
-        """Find and keep them, unless they were kept before."""
+        """Find and keep matches, unless they were kept before."""
         for a, b in pairs:
             match_cached_pair(self._view(a), self._view(b), self._job.terrain, _OPTIONS, self._keep)
 
@@ -117,9 +123,10 @@ def find_features_on_cluster(
     terrain: TerrainGrid,
     progress: Progress,
 ) -> None:
-    """Have the features of all frames and the matches of all pairs found and kept.
+    """Find and keep features of all frames and matches of all pairs on the cluster.
 
-    Pairs are those of the pictures as they are; what is turned by hand is told later, and matched anew there.
+    Pairs are those of the images as they are; images rotated by hand are known only later, and matched anew
+    then.
     """
     job = TieJob(cluster_run.flight_id, cluster_run.run, frames, records, terrain)
     for done, __ in enumerate(cluster_run.run_tasks(FeatureFinder, job, range(len(frames))), start=1):
@@ -133,7 +140,7 @@ def find_features_on_cluster(
 
 @dataclass(frozen=True, slots=True)
 class OverviewJob:
-    """What overviews are made from: frames as they were laid, terrain as coarse as they are."""
+    """Inputs of overviews: frames as placed, terrain at their resolution."""
 
     records: Sequence[FrameRecord]
     placed: Sequence[PlacedFrame]
@@ -142,7 +149,7 @@ class OverviewJob:
 
 
 class OverviewMaker:
-    """In a worker: the overview of a frame."""
+    """Worker task: the overview of a frame."""
 
     def __init__(self, workspace: Workspace, given: tuple[str, str, OverviewJob]) -> None:
         flight_id, run, self._job = given
@@ -151,7 +158,7 @@ class OverviewMaker:
         self._originals = PhotoCache(workspace, self._job.records)
 
     def __call__(self, frame_id: str, _fence: Fence) -> None:
-        """Make and keep it, unless it was kept before."""
+        """Make and keep an overview, unless it was kept before."""
         name = format_overview_name(frame_id)
         if self._stages.load(name, OVERVIEW_KINDS) is None:
             self._stages.save(name, self._made(frame_id))
@@ -163,12 +170,12 @@ class OverviewMaker:
 
 
 def format_overview_name(frame_id: str) -> str:
-    """What a frame's overview is kept under."""
+    """Return the name that a frame's overview is kept under."""
     return f"overviews/{frame_id}"
 
 
 def make_overviews_on_cluster(cluster_run: ClusterRun, job: OverviewJob, progress: Progress) -> None:
-    """Have the overviews of all placed frames made and kept."""
+    """Make and keep the overviews of all placed frames on the cluster."""
     ids = [one.frame_id for one in job.placed]
     results = cluster_run.run_tasks(OverviewMaker, (cluster_run.flight_id, cluster_run.run, job), ids)
     for done, __ in enumerate(results, start=1):
@@ -177,7 +184,7 @@ def make_overviews_on_cluster(cluster_run: ClusterRun, job: OverviewJob, progres
 
 @dataclass(frozen=True, slots=True)
 class SweepJob:
-    """One sweep of the surface. run: what its blocks are kept under."""
+    """One sweep of the DSM. run: name that its blocks are kept under."""
 
     flight_id: str
     run: str
@@ -186,7 +193,7 @@ class SweepJob:
 
 
 class BlockSweeper:
-    """In a worker: a block of a sweep, told by its number."""
+    """Worker task: a block of a sweep, by its number."""
 
     def __init__(self, workspace: Workspace, job: SweepJob) -> None:
         level = self._level = job.level
@@ -196,7 +203,7 @@ class BlockSweeper:
         self._shelf = MatchImageCache(level.views, pixels_of, level.plan.finest_px, level.options.cache_bytes)
 
     def __call__(self, number: int, _fence: Fence) -> bool:
-        """Sweep and keep it, unless it was kept before; False where there was nothing to try."""
+        """Sweep and keep it, unless kept before; False if there was nothing to try."""
         name = _block_name(self._level, number)
         if self._stages.load(name, _PARTS) is None:
             parts = self._level.sweep(self._blocks[number], self._shelf)
@@ -209,7 +216,10 @@ class BlockSweeper:
 def sweep_on_cluster(
     cluster_run: ClusterRun, records: Sequence[FrameRecord], level: SweepLevel
 ) -> Iterator[SweptBlock]:
-    """The blocks of a sweep, as they come. Raises StorageFailed where one is not in the store any more."""
+    """Yield the blocks of a sweep as they come.
+
+    Raises StorageFailed if one is no longer in the store.
+    """
     blocks, stages = level.blocks, cluster_run.stages
     job = SweepJob(cluster_run.flight_id, cluster_run.run, level, records)
     for number, is_kept in cluster_run.run_tasks(BlockSweeper, job, range(len(blocks))):

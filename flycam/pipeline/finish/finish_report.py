@@ -1,4 +1,4 @@
-"""What a finished revision says about itself: JSON values for the catalogue, the API and the command."""
+"""Statistics of a finished revision: JSON values for catalogue, API and command."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ _MASKED_PCT = 50.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerReport:
-    """One layer's finished revision; `new` if this run made it. record None: left out, for what `why` says.
+    """One layer's finished revision; `new` if this run made it.
 
-    repaired    tiles of a standing revision that were lost or damaged, and were made again
-    instead_of  the revision that was on show before a standing one was shown again; None: the same
+    record      None: skipped, for the reason in `why`
+    repaired    tiles of an existing revision that were lost or damaged, and were made again
+    instead_of  the revision that was published before an existing one was published again; None: the same
     """
 
     layer: str
@@ -46,9 +47,9 @@ class LayerReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinishReport:
-    """What finishing a flight did, the main layer first.
+    """Result of finishing a flight, the main layer first.
 
-    notes  what was done besides, as `flycam.frame.warning` keeps it
+    notes  what was done besides, as encoded by `flycam.frame.warning`
     """
 
     flight: Flight
@@ -78,22 +79,24 @@ def compile_statistics(
     plan: SeamPlan,
     seconds: Mapping[str, tuple[float, float]],
 ) -> dict[str, Any]:
-    """Accuracy, counts and versions of a revision. Figures that are not known are None, never NaN.
+    """Compile accuracy, counts and versions of a revision; unknown figures are None.
+
+    None, never NaN.
 
     frames                 of the block as they were recorded, as `ties` counts them
     frames.untied          why a photo has no tie point, in English as it was found
     frames.resected        whose recorded pose its neighbours contradict, and how far off it was (m, degrees)
-    frames.carried_names   laid though not tied, for nothing else shows their ground
+    frames.carried_names   placed though not tied, for nothing else shows their ground
     sigma_xy_m, sigma_z_m  medians over the frames, relative to the block: of one horizontal coordinate, and
-                           of the height; shift_sigma_m is what is unknown of the whole block's place
-    surface.supported_pct  share of the ground shown that is the flight's own surface (`compute_dsm_pct`)
-    surface.terrain_id     recorded terrain that holds the surface as it was measured (the revision's own
-                           `dem_id` is that with roofs drawn straight)
-    rolling_shutter        None where every shutter was global; else whether it was asked for, how many
-                           frames had rows of their own moments, how many a readout that nobody knows, the
-                           longest readout, and by how much the outermost rows would be off without it
+         of the height; shift_sigma_m is what is unknown of the whole block's place
+    surface.supported_pct  share of the ground shown that is the flight's own DSM (`compute_dsm_pct`)
+    surface.terrain_id     recorded terrain that holds the DSM as it was measured (the revision's own
+         `dem_id` is that with roofs drawn straight)
+    rolling_shutter        None where every shutter was global; else whether it was requested, how many
+         frames had row-wise poses, how many an unknown readout, the longest readout, and by how much the
+         outermost rows would be off without it
     residuals              how many residuals (one coordinate) lie in each RESIDUAL_STEP_PX, the last count
-                           all beyond: of observations used, and held out
+         all beyond: of observations used, and held out
     seconds                by stage: wall, processor; of the run that completed the revision
     """
     accuracy = adjustment.accuracy
@@ -160,7 +163,7 @@ def _rolling_shutter(frames: Sequence[PlacedFrame], *, requested: bool) -> dict[
 
 
 def _untied(ties: TieReport) -> list[tuple[int, str]]:
-    """Frames without a tie, and why: where most of a picture was masked, that is why."""
+    """Return frames without a tie, and why; a mostly masked image is its own reason."""
     return [
         (number, "most of it is water, moves or is plain" if ties.masked_pct[number] > _MASKED_PCT else why)
         for number, why in ties.reasons.items()
@@ -180,12 +183,12 @@ def _name(frame: PlacedFrame) -> str:
 def add_report_statistics(
     stats: Mapping[str, Any], figures: ReportFigures, seconds: Mapping[str, tuple[float, float]]
 ) -> dict[str, Any]:
-    """Statistics with what the report's maps found, and with what stages took, the report's included.
+    """Add what the report's maps found, and the seconds of all stages.
 
-    map_error_m  median and 95th percentile of the expected error over all the map shows (radial, 1 sigma,
-                 within the block)
-    windows      shares of the map whose windows of 64 pixels are whole, that lies on smooth heights instead
-                 of measured ones, and of that the share that is whole; None: nothing is known
+    map_error_m  median and 95th percentile of the expected error over the map (radial, 1 sigma, within the
+       block)
+    windows      shares of the map: whose windows of 64 pixels are intact; that lies on smooth heights instead
+       of measured ones; and of that the share that is intact; None: not known
     """
     error, windows = figures.error, figures.windows
     found = {"median": _number(error.median_m), "p95": _number(error.p95_m)}

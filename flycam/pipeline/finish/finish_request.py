@@ -1,4 +1,4 @@
-"""What may be asked of `finish`, and what of it cannot be done for a flight."""
+"""Options of `finish`, and their validation against a flight."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from flycam.pipeline.orthorectification.flight_session import check_gsd
 
 _MAX_GSD_FACTOR = 16.0
 _DSM_PER_GSD = 4.0
-_MIN_DSM_SPACING_M = 0.2  # at 1.7 cm GSD surface and blend on 7 cm posts took 300 of 335 processor seconds
+# At 1.7 cm GSD, surface and blend on 7 cm posts took 300 of 335 processor seconds.
+_MIN_DSM_SPACING_M = 0.2
 _MAX_DSM_SPACING_M = 100.0
 _MAX_HELD_OUT = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinishRequest:
-    """What is asked for beyond the flight.
+    """Options of a finish.
 
-    surface          measure the ground from the flight itself, and rectify on it
+    surface          compute the DSM from the flight itself, and orthorectify on it
     dsm_spacing_m    distance of its posts; None: four ground samples, 0.2 m at least
-    rolling_shutter  give every row of a picture its own moment where the camera's readout is known
+    rolling_shutter  give every image row its own pose where the camera's readout is known
     held_out_share   share of the tie points kept out of the adjustment and reported
     gsd_m            of the revision; None: the live mosaic's
     reference        a map of the same ground that the block is tied to
-    reference_sigma_m  how far off that map itself may be (radial 1-sigma); None: nobody knows, and the
-                     flight's own positions say how far at the most
+    reference_sigma_m  how far off that map itself may be (radial 1-sigma); None: not known, and bounded by
+        the flight's own positions
     gcp              ground control points, as OpenDroneMap's list writes them
     report           make the quality report
-    redo             make a further revision even if one of the same inputs stands
+    redo             make a further revision even if one of the same inputs exists
     """
 
     surface: bool = True
@@ -51,32 +52,35 @@ class FinishRequest:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What decides the result, as JSON values; files by their content, which is read each time.
+        """Options that decide the result, as JSON values.
+
+        Files by their content, which is read each time.
 
         Raises SourceUnreadable.
         """
         plain = {name: value for name, value in asdict(self).items() if name not in ("report", "redo")}
         if self.reference_sigma_m is None:
-            del plain["reference_sigma_m"]  # revisions from before there was one are of the same inputs
+            # Revisions from before this option existed have the same inputs.
+            del plain["reference_sigma_m"]
         for name in ("reference", "gcp"):
             path = getattr(self, name)
             plain[name] = None if path is None else {"name": path.name, "sha256": compute_sha256(path)}
         return plain
 
     def spacing_m(self, flight: Flight) -> float:
-        """Distance of the surface's posts on this flight, metres."""
+        """Return the post spacing of the DSM on this flight, metres."""
         return self.dsm_spacing_m or max(_DSM_PER_GSD * flight.gsd_m, _MIN_DSM_SPACING_M)
 
     @property
     def adjust_options(self) -> AdjustOptions:
-        """The part of it that the adjustment is given."""
+        """Options of the adjustment."""
         return AdjustOptions(held_out_share=self.held_out_share)
 
 
 def restore_request(options: Mapping[str, Any], find_file: Callable[[str, str], Path]) -> FinishRequest:
-    """The request that a revision's recorded options are of.
+    """Restore the request from a revision's recorded options.
 
-    find_file  a local copy of a file, by its SHA-256 and name; what it raises where there is none is raised
+    find_file  a local copy of a file, by its SHA-256 and name; what it raises is passed on
     """
     asked = {one.name: options[one.name] for one in fields(FinishRequest) if one.name in options}
     for name in ("reference", "gcp"):
@@ -86,7 +90,10 @@ def restore_request(options: Mapping[str, Any], find_file: Callable[[str, str], 
 
 
 def check_request(flight: Flight, request: FinishRequest) -> None:
-    """Raise InputUnusable for a flight that cannot be finished, OptionUnusable for a value without sense."""
+    """Raise unless the flight can be finished with the request.
+
+    InputUnusable for the flight, OptionUnusable for an option's value.
+    """
     if flight.state is FlightState.WITHDRAWN:
         raise InputUnusable(
             _("{name}: this flight was withdrawn; there is nothing to finish", name=flight.name)

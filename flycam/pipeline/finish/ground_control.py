@@ -1,8 +1,8 @@
-"""Ground control points to control of the block: axes, datum and marks settled by evidence, and said.
+"""Ground control points for the block: axes, datum and marks resolved.
 
-A list made in the field has its lies: latitude before longitude, ellipsoidal heights where the flight counts
-from the geoid, marks on photos that are not in the flight. What the terrain and the cameras' own positions
-can decide is decided; what is left out is named.
+A field list has errors: latitude before longitude, ellipsoidal heights where the flight uses geoid heights,
+marks on photos that are not in the flight. The terrain and the camera positions decide where they can; what
+is left out is named.
 """
 
 from __future__ import annotations
@@ -39,9 +39,11 @@ _WORTH_SAYING_M, _CLEARLY_NEARER = 1.0, 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedControl:
-    """Control for the block, and what was decided or left out: sentences for the report; doubts are those of
-    them that somebody should look into; crs_sigma_m: of all points together, by their system's transformation
-    (radial)."""
+    """Control for the block, and notes on what was decided or left out.
+
+    notes: sentences for the report; doubts: those of them to be looked into; crs_sigma_m: of all points
+    together, by the transformation of their CRS (radial).
+    """
 
     points: Sequence[ControlPoint]
     notes: Sequence[str]
@@ -52,11 +54,11 @@ class ResolvedControl:
 def resolve_ground_control(
     path: Path, frames: Sequence[BlockFrame], terrain: TerrainGrid | None
 ) -> ResolvedControl:
-    """Read an OpenDroneMap list and settle it against a flight.
+    """Read an OpenDroneMap list and resolve it against a flight.
 
     Of ten points and more every fifth is kept as check point. Raises SourceUnreadable, CrsMissing;
     InputUnusable where no mark lies on a photo of the flight, no point near it, or the marks were made on
-    pictures of another size.
+    images of another size.
     """
     control = read_ground_control(path)
     said: list[str] = []
@@ -131,7 +133,10 @@ def _refuse_scaled(path: Path, scale: float | None) -> None:
 def _on_photos(
     control: GroundControl, frames: Sequence[BlockFrame], notes: list[str]
 ) -> list[tuple[GroundMark, int]]:
-    """Marks with the index of their frame: by file name, else without suffix; marks elsewhere are said."""
+    """Return marks with the index of their frame; notes name marks elsewhere.
+
+    Matched by file name, else without suffix.
+    """
     by_name = {PurePath(frame.source_name).name.lower(): k for k, frame in enumerate(frames)}
     by_stem = {PurePath(name).stem: k for name, k in by_name.items()}
     found, absent, outside = [], set(), set()
@@ -160,7 +165,10 @@ def _on_photos(
 
 
 def _near(path: Path, crs: str, listed: Floats, work_crs: str, centres: Floats, notes: list[str]) -> Floats:
-    """Points in the work CRS, N×2; NaN for those far from the flight. Axes are swapped where that is so."""
+    """Return points in the work CRS, N×2; NaN for those far from the flight.
+
+    Axes are swapped if only so the points lie near it.
+    """
     as_written, swapped = (_to_work(points, crs, work_crs) for points in (listed, listed[:, ::-1]))
     near = [_distances(points, centres) <= _MAX_DISTANCE_M for points in (as_written, swapped)]
     xy, here = as_written, near[0]
@@ -193,6 +201,7 @@ def _to_work(points: Floats, crs: str, work_crs: str) -> Floats:
     usable = np.isfinite(points).all(axis=1)
     if usable.any():
         lonlat = transform_points(points[usable], crs, "EPSG:4326")
+        # UTM is not defined beyond 84° latitude.
         sane = np.isfinite(lonlat).all(axis=1) & (np.abs(lonlat[:, 1]) < 84.0)
         moved = np.full(lonlat.shape, np.nan)
         moved[sane] = to_work(lonlat[sane], work_crs)
@@ -214,7 +223,10 @@ def _heights(
     notes: list[str],
     doubts: list[str],
 ) -> tuple[Floats, float]:
-    """Heights in the flight's datum (NaN: not used) and their sigma, decided against the terrain."""
+    """Return heights in the flight's datum (NaN: not used) and their sigma.
+
+    The datum is decided against the terrain.
+    """
     usable = np.isfinite(listed) & np.isfinite(xy).all(axis=1)
     if not usable.any():
         notes.append("The control points have no heights: they hold the plane only.")
@@ -233,7 +245,7 @@ def _heights(
         heights[usable] = convert_height(listed[usable], lonlat[usable], name, datum)
         off = float(np.nanmedian(heights - ground)) if np.isfinite(heights - ground).any() else np.nan
         candidates[name] = (heights, abs(off))
-    # the flight's own datum unless another explains the heights clearly better
+    # The flight's own datum unless another explains the heights clearly better.
     best = datum
     if not candidates[datum][1] <= _SAME_DATUM_M:
         best = min(candidates, key=lambda name: np.nan_to_num(candidates[name][1], nan=np.inf))
@@ -256,8 +268,10 @@ def _heights(
 
 
 def _off_terrain(above: float, datum: str, offs: Mapping[str, float]) -> str:
-    """That heights which are used stand off the terrain, and whether another datum would explain it better:
-    EGM96 and EGM2008 differ by a metre and more in these mountains."""
+    """Describe heights off the terrain, and whether another datum fits better.
+
+    EGM96 and EGM2008 differ by a metre and more in these mountains.
+    """
     side = "above" if above > 0.0 else "below"
     nearest = min(offs, key=lambda name: np.nan_to_num(offs[name], nan=np.inf))
     better = nearest != datum and offs[nearest] < _CLEARLY_NEARER * abs(above)
@@ -274,6 +288,6 @@ def _off_terrain(above: float, datum: str, offs: Mapping[str, float]) -> str:
 
 
 def format_names(names: set[str]) -> str:
-    """The first three of some names."""
+    """Join the first three of some names."""
     listed = sorted(names)
     return ", ".join(listed[:3]) + (" …" if len(listed) > 3 else "")

@@ -1,4 +1,4 @@
-"""What `finish` has to do for each layer of a flight, settled before any of it is done."""
+"""Work of `finish` for each layer of a flight, planned before any is done."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _MIN_FRAMES = 2
 class LayerJob:
     """One layer to be finished.
 
-    mosaic   of the layer, with the base zoom that is asked for
+    mosaic   of the layer, with the requested base zoom
     records  its frames in use
     dem_id   recorded terrain that they lie on
-    terrain_sigma_m  what is stated of it, as `DemRecord.sigma_m`
-    options  what decides the result, as it is recorded; digest: of that and of all inputs
+    terrain_sigma_m  its stated sigma, as `DemRecord.sigma_m`
+    options  what decides the result, as recorded; digest: of that and of all inputs
     skip_reason  why it cannot be finished, and the same in Vietnamese; then there is no digest
     """
 
@@ -54,7 +54,7 @@ class LayerJob:
 
     @property
     def costs(self) -> dict[str, float]:
-        """By stage; nothing for what is left out."""
+        """Estimated cost by stage; empty if skipped."""
         return {} if self.skip_reason else estimate_costs(self.work)
 
     @property
@@ -63,10 +63,10 @@ class LayerJob:
 
 
 def plan_layer_jobs(workspace: Workspace, flight: Flight, request: FinishRequest) -> list[LayerJob]:
-    """A job for each layer, first the one that the flight is shown by.
+    """Return a job for each layer, first the one that the flight is shown by.
 
-    Raises InputUnusable for a flight without a mosaic, or with poses in several systems; SourceUnreadable
-    where a file of the request is.
+    Raises InputUnusable for a flight without a mosaic, or with poses in several systems; SourceUnreadable for
+    a file of the request.
     """
     every = workspace.catalog.tiles.mosaics(flight.flight_id)
     shown = {mosaic.mosaic_id for mosaic in every if mosaic.published}
@@ -82,7 +82,8 @@ def plan_layer_jobs(workspace: Workspace, flight: Flight, request: FinishRequest
     for number, mosaic in enumerate(mosaics):
         records = [record for record in used if record.header.layer is mosaic.layer]
         asked, recorded = request, options
-        if number > 0:  # marks are made on the photos of the main layer
+        # Marks are made on the photos of the main layer.
+        if number > 0:
             asked, recorded = replace(request, gcp=None), {**options, "gcp": None}
         jobs.append(_job(workspace, flight, mosaic, records, asked, recorded))
     return jobs

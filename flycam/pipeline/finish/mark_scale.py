@@ -1,8 +1,8 @@
-"""Whether marks of control points were made on pictures of the size that the flight has.
+"""Detection of control marks made on images of another size than the flight's.
 
-Seen from the recorded poses a point should show within some percent of the picture of where it was marked.
-Marks made on shrunk or enlarged copies lie at one common share of where they should: counted from the top
-left corner, where all of them begin.
+Projected with the recorded pose, a point should lie within some percent of the image width of its mark. Marks
+made on reduced or enlarged copies lie at one common ratio, counted from the top left corner, where all of
+them begin.
 """
 
 from __future__ import annotations
@@ -19,18 +19,26 @@ from flycam.geometry.terrain import TerrainGrid, interpolate_heights
 Floats = NDArray[np.float64]
 
 _MIN_MARKS = 4
-_FITS, _OFF = 0.06, 0.12  # of the picture's width: marks that fit, and that do not
-_SCALE_TOLERANCE = 0.1  # a share this near to 1 is no other size
+# Of the image width: marks that fit, and that do not.
+_FITS, _OFF = 0.06, 0.12
+# A ratio this near to 1 is no other size.
+_SCALE_TOLERANCE = 0.1
 
 
 def estimate_mark_scale(
     points: Sequence[ControlPoint], frames: Sequence[BlockFrame], terrain: TerrainGrid | None
 ) -> float | None:
-    """By how much the pictures that marks were made on are larger (over 1) or smaller than the photos; None
-    where they fit as they are, or no one size explains them. Points without a height stand on the terrain."""
+    """Estimate how much larger (over 1) or smaller the marked images are.
+
+    Compared with the photos.
+
+    None where marks fit as they are, or no one size explains them. Points without a height are put on the
+    terrain.
+    """
     marked, seen, width = _marked_and_seen(points, frames, terrain)
     if len(marked) < _MIN_MARKS:
         return None
+    # Pixel centres are at integers: + 0.5 counts from the top left corner, where copies of any size begin.
     share = float(np.median((marked + 0.5).sum(axis=1) / np.maximum((seen + 0.5).sum(axis=1), 1.0)))
     as_made = float(np.median(np.linalg.norm(marked - seen, axis=1) / width))
     scaled = float(np.median(np.linalg.norm((marked + 0.5) / max(share, 1e-3) - 0.5 - seen, axis=1) / width))
@@ -42,7 +50,7 @@ def estimate_mark_scale(
 def _marked_and_seen(
     points: Sequence[ControlPoint], frames: Sequence[BlockFrame], terrain: TerrainGrid | None
 ) -> tuple[Floats, Floats, Floats]:
-    """Marks N×2, where the recorded poses show their points N×2, and the widths of their photos N."""
+    """Return marks N×2, projections of their points N×2, widths of their photos N."""
     marked: list[Floats] = []
     seen: list[Floats] = []
     width: list[float] = []

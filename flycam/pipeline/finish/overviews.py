@@ -1,4 +1,7 @@
-"""A frame seen from afar, for radiometry and seamlines: rectified like any patch, from a reduced picture."""
+"""Reduced orthopatches of frames, for radiometric balance and seamlines.
+
+Orthorectified like any orthopatch, from a reduced image.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,14 @@ from flycam.mosaic.frame_overview import FrameOverview, make_frame_overview, mak
 from flycam.pipeline.orthorectification.rectification import orthorectify_frame
 
 OVERVIEW_SIDE_PX = 400
-"""About the longer side of a picture reduced for its overview."""
+"""Approximate longer side of the reduced image."""
 
 
 def choose_overview_shrink(image_size_px: tuple[int, int]) -> int:
-    """How many zooms above the base their overviews lie: 2 for 1.3 megapixels, 3 for 12, 4 for 20."""
+    """Return how many zooms above the base the overviews lie.
+
+    2 for 1.3 megapixels, 3 for 12, 4 for 20.
+    """
     return int(np.clip(round(np.log2(max(image_size_px) / OVERVIEW_SIDE_PX)), 1, 5))
 
 
@@ -31,9 +37,9 @@ def make_overview(
     shrink: int,
     camera: str,
 ) -> FrameOverview:
-    """The overview `shrink` zooms above `base_tiles`, the frame's tiles at the base zoom.
+    """Make the overview `shrink` zooms above `base_tiles`, the frame's base tiles.
 
-    pixels H×W×3 uint8 RGB, full size or reduced already. Raises what `rectify` raises.
+    pixels H×W×3 uint8 RGB, full size or reduced already. Raises what `orthorectify_frame` raises.
     """
     width, height = header.interior.image_size_px
     size = (max(-(-width >> shrink), 1), max(-(-height >> shrink), 1))

@@ -1,4 +1,4 @@
-"""Pixels of a flight's photos from the evidence store: a few kept in memory, none on disk."""
+"""Cache of a flight's decoded photos: a few in memory, none on disk."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _MEMORY_BYTES = 300_000_000
 
 
 def keep_unchanged(_frame_id: str, pixels: Bytes) -> Bytes:
-    """No development: the photo as its camera wrote it."""
+    """Return the photo as its camera wrote it, without development."""
     return pixels
 
 
 class PhotoCache:
-    """Decoded photos by frame id, the latest within `memory_bytes`. Safe to use from several threads.
+    """Decoded photos by frame id, the latest within `memory_bytes`; thread-safe.
 
-    develop  what is done to a photo once it is decoded, such as evening out its exposure
+    develop  applied to a decoded photo, such as evening out its exposure
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class PhotoCache:
         self._making: dict[str, threading.Lock] = {}
 
     def pixels(self, frame_id: str) -> Bytes:
-        """H×W×3 uint8 RGB, full size, rows as the sensor read them; not to be written into.
+        """Return H×W×3 uint8 RGB, full size, rows as the sensor read them; read-only.
 
         Raises InputUnusable where the stored original no longer reads, and what the store raises.
         """
@@ -67,11 +67,15 @@ class PhotoCache:
             ) from error
 
     def read(self, record: FrameRecord) -> Bytes:
-        """The same of a frame that need not be one of the records. Raises FrameRejected instead."""
+        """Read the pixels of any frame, in the records or not.
+
+        Raises FrameRejected instead of InputUnusable.
+        """
         frame_id = record.frame_id
         with self._lock:
             making = self._making.setdefault(frame_id, threading.Lock())
-        with making:  # two threads that want the same photo decode it once
+        # Two threads that want the same photo decode it once.
+        with making:
             kept = self._get(frame_id)
             if kept is None:
                 kept = self._develop(frame_id, read_stored_pixels(self._workspace, record))
@@ -80,7 +84,7 @@ class PhotoCache:
         return kept
 
     def clear(self) -> None:
-        """Let go of every photo in memory; one that is asked for later is decoded again."""
+        """Drop every photo from memory; it is decoded again when asked for."""
         with self._lock:
             self._kept.clear()
             self._bytes = 0
@@ -101,11 +105,14 @@ class PhotoCache:
 
 
 def read_stored_pixels(workspace: Workspace, record: FrameRecord) -> Bytes:
-    """H×W×3 uint8 RGB of a frame's stored original. Raises FrameRejected where it does not read, DataDamaged
-    where it is not what was kept, and what the store raises."""
+    """Return H×W×3 uint8 RGB of a frame's stored original.
+
+    Raises FrameRejected where it does not read, DataDamaged where its hash differs, and what the store
+    raises.
+    """
     provenance = record.header.provenance
     data = read_verified_original(workspace, provenance.source_sha256, provenance.source_name)
-    # decoders go by the file; a copy lives only while it is read, for a flight may have 20 GB of them
+    # Decoders take files; a copy lives only while it is read, for a flight may have 20 GB of them.
     with _copied(workspace.cache_dir, data, Path(provenance.source_name).name) as path:
         return open_pixels(path)
 

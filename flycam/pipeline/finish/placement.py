@@ -1,4 +1,4 @@
-"""Frames laid where the adjustment put them: pose, lens and tiles on the ground they are rectified on."""
+"""Frames with their adjusted pose, camera and tiles, ready to be orthorectified."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ PRIOR_STATE = "prior"
 """State of a frame whose pose is the recorded one, because nothing better was found."""
 
 _ALONE_SHARE = 0.1
-"""A photo that could not be tied is laid if no tied one sees at least this share of its ground."""
+"""An untied photo is placed if this share of its ground is seen by no tied one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacedFrame:
-    """One frame ready to be rectified.
+    """One frame ready to be orthorectified.
 
-    header      with the adjusted interior and exterior
-    camera      key of the lens it shares with others
-    tiles       base-zoom tiles its patch may touch
+    header      with the adjusted interior and exterior orientation
+    camera      key of the interior orientation it shares with others
+    tiles       base-zoom tiles its orthopatch may touch
     covariance  6×6 of its pose relative to the block, None: only its sigmas are known
-    rows_px     by how much its first or last row would be off were it a picture of one moment; 0: it is one
-    kept        what the catalogue records of it
+    rows_px     by how much its first or last row would be off with a single pose; 0: it has one
+    kept        its record in the catalogue
     """
 
     header: FrameHeader
@@ -57,14 +57,17 @@ class PlacedFrame:
 
     @property
     def is_untied(self) -> bool:
-        """Whether nothing in the pictures bears its pose out, as that of others is."""
+        """True if no tie supports its pose, as ties do that of others."""
         return self.kept.state == FrameState.CARRIED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacementResult:
-    """All frames to be laid; (name, why in English, in Vietnamese) of those that see no known ground, or
-    that could not be tied while others are that see theirs."""
+    """All frames to be orthorectified, and those left out.
+
+    rejected: (name, why in English, in Vietnamese) of those that see no known ground, or that are untied
+    while tied ones see theirs.
+    """
 
     frames: tuple[PlacedFrame, ...]
     rejected: tuple[tuple[str, str, str], ...]
@@ -82,8 +85,11 @@ def place_frames(
     terrain: TerrainGrid,
     base_zoom: int,
 ) -> PlacementResult:
-    """Lay every frame with its adjusted pose and lens; a frame that sees no known ground is left out, and so
-    is one that could not be tied where tied ones see its ground: nobody knows that it shows what is there."""
+    """Place every frame with its adjusted pose and camera.
+
+    A frame that sees no known ground is left out, and so is an untied one where tied ones see its ground:
+    nothing confirms that it shows that place.
+    """
     placed: list[PlacedFrame] = []
     outlines: list[shapely.Polygon] = []
     left_out: list[tuple[str, str, str]] = []

@@ -1,7 +1,7 @@
-"""Progress of a long run that tells the truth: one share of the whole, by what each stage costs.
+"""Progress of a long run as a share of the whole, weighted by stage costs.
 
-It also is where a run can be stopped: every stage reports often, and a report after the stop was asked for
-ends the run there. What is done is on disk, so the next run goes on.
+A run is also stopped here: every stage reports often, and a report after cancellation was requested ends the
+run. Completed work is on disk, so the next run continues.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ PERCENT = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkAhead:
-    """How much one layer's run has to do.
+    """Size of one layer's run.
 
     frames      photos; megapixels: of all of them
     tiles       base tiles that the revision will have
-    posts       of the surface, 0 without one
-    reference, report  whether they are asked for
+    posts       of the DSM, 0 without one
+    reference, report  whether they are requested
     """
 
     frames: int
@@ -37,10 +37,10 @@ class WorkAhead:
 
 
 def estimate_costs(work: WorkAhead) -> dict[str, float]:
-    """About the seconds of two cores by stage, in the order in which they run; parts after the dot.
+    """Estimate the seconds on two cores by stage, in execution order.
 
-    The rates were read off runs of 15 drill photos of 0.3 MP, 95 of 1.3 MP, and 18 real ones of 9 MP. Only
-    their ratios count: a slower machine is slower at every stage.
+    Names of parts follow the dot. The rates were measured on runs of 15 drill photos of 0.3 MP, 95 of 1.3 MP,
+    and 18 real ones of 9 MP. Only their ratios count: a slower machine is slower at every stage.
     """
     photos = work.frames
     costs = {
@@ -61,18 +61,18 @@ def estimate_costs(work: WorkAhead) -> dict[str, float]:
 
 
 def estimate_commune_cost(tiles: int) -> float:
-    """Of measuring and clipping the communes, in the same unit."""
+    """Estimate the cost of measuring and clipping the communes, in the same unit."""
     return 0.3 + 0.004 * tiles
 
 
 class FinishProgress:
-    """Turns "so much of this stage" into "so much of all"; it never goes back.
+    """Progress of the whole run from that of its stages; it never decreases.
 
-    costs      of the stages told here, in their order
-    before     what was done before them, whole: the cost of all; both in the unit of `costs`
-    cancelled  asked at every report; once it says so, the report raises Cancelled
+    costs      of the stages reported here, in their order
+    before     cost done before them; whole: the cost of all; both in the unit of `costs`
+    cancelled  asked at every report; once it is true, the report raises Cancelled
     seconds    by stage: (wall, processor) seconds spent in it, by runs that were killed or stopped too, as
-               far as a stage of them ended
+       far as a stage of them ended
     """
 
     def __init__(
@@ -98,12 +98,12 @@ class FinishProgress:
         seconds: Mapping[str, tuple[float, float]],
         keep: Callable[[Mapping[str, tuple[float, float]]], None],
     ) -> None:
-        """Count on from what a run before spent; `keep` is given the seconds after every stage."""
+        """Continue an earlier run's times; `keep` gets the seconds after every stage."""
         self.seconds, self._keep = dict(seconds), keep
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Progress]:
-        """A listener for one stage and the time it takes; leaving it normally completes the stage."""
+        """Yield a listener for one stage and time it; a normal exit completes the stage."""
         began, cpu = time.monotonic(), time.process_time()
         self._tell(name, self._before(name))
         try:
@@ -130,7 +130,7 @@ class FinishProgress:
         self._progress(stage, int(PERCENT * share), PERCENT)
 
     def _before(self, key: str) -> float:
-        """Cost of all that comes before the first part of a stage, or before this part."""
+        """Return the cost of all that comes before a stage's first part, or this part."""
         before = 0.0
         for name, cost in self._costs.items():
             if name == key or name.startswith(f"{key}."):

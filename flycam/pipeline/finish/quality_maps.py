@@ -1,8 +1,8 @@
-"""The maps behind a quality report, on one small grid in the work CRS: colours, error, bend, overlap, ground.
+"""Maps of a quality report: colour, error, bend, overlap, ground.
 
-Colours come from the zoom that suits the grid. The error is read off the base tiles, pixel by pixel where the
-grid's points fall: a parent tile keeps the best of its four children, which would flatter the map. So are the
-photos shown, whose places tell how far each window is bent.
+On one small grid in the work CRS. Colours come from the zoom that suits it. The error is read from the base
+tiles at the grid's points: an overview tile keeps the best of its four children, which would flatter the map.
+So is the source photo, whose position gives the bend of each window.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ from flycam.report.map_planes import MapPlanes
 _LONG_SIDE_PX = 900
 _MIN_PIXEL_M = 0.01
 _MIN_GAP_PX = 9
-# Smooth heights stand where they are farther than this from the measured ones.
+# Heights count as smooth where they differ by more than this from the measured ones.
 _SPACING_M = 1.0
-_NODES = 8  # of a window along its side
+# of a window, along its side
+_NODES = 8
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -61,10 +62,10 @@ def gather_maps(
     measured: TerrainGrid | None,
     progress: Progress,
 ) -> MapPlanes:
-    """All planes of a revision. headers: its frames with their adjusted poses and lenses; terrain: that they
-    are rectified on; measured: the flight's own surface.
+    """Gather all planes of a revision.
 
-    Raises NotFound for a mosaic without pixels, ObjectMissing, TileCorrupt.
+    headers: its frames with adjusted poses and cameras; terrain: that they are orthorectified on; measured:
+    the flight's own DSM. Raises NotFound for a mosaic without pixels, ObjectMissing, TileCorrupt.
     """
     grid = _grid_over(workspace, mosaic, terrain.work_crs)
     shape = (grid.rows, grid.cols)
@@ -109,7 +110,7 @@ def gather_maps(
 
 
 def _grid_over(workspace: Workspace, mosaic: MosaicInfo, work_crs: str) -> OutputGrid:
-    """Over the mosaic's data, `_LONG_SIDE_PX` long."""
+    """Return a grid over the mosaic's data, `_LONG_SIDE_PX` long."""
     extent = find_data_bounds(workspace.store, workspace.catalog.tiles, mosaic)
     rough = make_output_grid(extent, work_crs, (extent[2] - extent[0] + extent[3] - extent[1]) / 200.0, None)
     west, south, east, north = rough.bounds
@@ -118,7 +119,7 @@ def _grid_over(workspace: Workspace, mosaic: MosaicInfo, work_crs: str) -> Outpu
 
 
 def _mercator(grid: OutputGrid, work_crs: str) -> Floats:
-    """Mercator metres of the grid's pixel centres, rows×cols×2."""
+    """Return Mercator metres of the grid's pixel centres, rows×cols×2."""
     x, y = grid.centres(0, 0, (grid.rows, grid.cols))
     return fit_planar_map(make_point_transform(work_crs, MERCATOR), grid.bounds).grid(x, y)
 
@@ -131,7 +132,7 @@ def _zoom_for(grid: OutputGrid, mosaic: MosaicInfo, workspace: Workspace) -> int
 
 
 class _Windows:
-    """The windows of base tiles: how far each is bent."""
+    """Bend of the windows of base tiles."""
 
     def __init__(self, headers: Sequence[FrameHeader], terrain: TerrainGrid, to_work: PlanarMap) -> None:
         self._centre_m = {one.frame_id: one.exterior_prior.projection_centre_m for one in headers}
@@ -142,7 +143,10 @@ class _Windows:
         self._rows, self._cols = ((a + b).reshape(-1, _NODES**2) for a, b in ((rows, down), (cols, across)))
 
     def bends_px(self, tile: MosaicTile) -> NDArray[np.float32]:
-        """Of a tile's windows, pixels RMS, rows×cols of windows: of the photo shown in their middle."""
+        """Return the bend of a tile's windows, pixels RMS, rows×cols of windows.
+
+        Of the photo shown in each window's centre.
+        """
         middle = slice(WINDOW_PX // 2, None, WINDOW_PX)
         unknown = (np.nan,) * 3
         centres = np.array([unknown, *(self._centre_m.get(one, unknown) for one in tile.frames)])
@@ -159,8 +163,10 @@ class _Windows:
 def _tile_figures(
     workspace: Workspace, mosaic: MosaicInfo, mercator: Floats, windows: _Windows, progress: Progress
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Expected error, and bend of the window, where the points fall on base tiles; NaN where the map shows
-    nothing. Tile by tile."""
+    """Return expected error, and bend of the window, at the points on base tiles.
+
+    NaN where the map shows nothing. Read tile by tile.
+    """
     size = compute_grid_pixel_m(mosaic.base_zoom)
     col = np.floor((mercator[..., 0].ravel() + HALF_WORLD_M) / size).astype(np.int64)
     row = np.floor((HALF_WORLD_M - mercator[..., 1].ravel()) / size).astype(np.int64)
@@ -169,6 +175,7 @@ def _tile_figures(
     ends = np.flatnonzero(np.diff(tile_x[order]) | np.diff(tile_y[order])) + 1
     groups = np.split(order, ends)
     tiles = workspace.catalog.tiles
+    # Base tiles: an overview tile keeps the best of its four children, which would flatter the map.
     heads = {
         head.tile_id: head for head in tiles.heads(mosaic.mosaic_id, mosaic.revision, z=mosaic.base_zoom)
     }
@@ -198,7 +205,10 @@ def _overlap(headers: Sequence[FrameHeader], terrain: TerrainGrid, grid: OutputG
 
 
 def _relief(terrain: TerrainGrid, grid: OutputGrid) -> Floats:
-    """Shading of the terrain at the grid's pixels, one more of them all round for its slopes."""
+    """Shade the terrain at the grid's pixels.
+
+    Heights reach one pixel beyond the grid, for the slopes at its edge.
+    """
     x = grid.west + (np.arange(-1, grid.cols + 1) + 0.5) * grid.step_x
     y = grid.north - (np.arange(-1, grid.rows + 1) + 0.5) * grid.step_y
     heights = interpolate_heights_en(terrain, *np.meshgrid(x, y)).astype(np.float32)
@@ -206,7 +216,10 @@ def _relief(terrain: TerrainGrid, grid: OutputGrid) -> Floats:
 
 
 def _holes(shown: Mask, pixel_m2: float) -> tuple[tuple[Floats, ...], tuple[float, ...]]:
-    """Enclosed ground that is not shown, the largest first; a few pixels are the grid's, not the flight's."""
+    """Return outlines and areas of enclosed gaps, the largest first.
+
+    Gaps of a few pixels come from the grid, not the flight, and are dropped.
+    """
     parts, labels, facts, _ = cv2.connectedComponentsWithStats((~shown).astype(np.uint8), connectivity=4)
     rows, cols = shown.shape
     found: list[tuple[int, int, Floats]] = []

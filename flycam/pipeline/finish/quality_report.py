@@ -1,10 +1,10 @@
-"""The quality report of a finished revision: figures and maps gathered, said in two languages, kept.
+"""The quality report of a finished revision: figures and maps, in two languages.
 
-    revision record, its frames, all photos of the flight -> figures
-    base tiles, recorded ground, its support              -> maps
-    figures + maps -> pictures -> HTML and PDF in each language -> store, under their content
+ revision record, its frames, all photos of the flight -> figures
+ base tiles, recorded ground, its support              -> maps
+ figures + maps -> pictures -> HTML and PDF in each language -> store, under their content
 
-Nothing is read but the catalogue and the store, and no clock: the same revision has the same report.
+Only the catalogue and the store are read, and no clock: the same revision has the same report.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _HASH_DIGITS = 24
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportFile:
-    """A report that was written out."""
+    """A report written to a file."""
 
     path: Path
     flight: Flight
@@ -85,12 +85,12 @@ def get_report(
     revision: int | None = None,
     layer: Layer | None = None,
 ) -> bytes:
-    """A report as it is kept, in "vi" or "en", "html" or "pdf".
+    """Return a stored report, in "vi" or "en", "html" or "pdf".
 
-    revision  None: the one on show
+    revision  None: the published one
     layer     None: the one that the flight is shown by
 
-    Raises NotFound for a flight that is not finished, a revision that is not shown or has no report.
+    Raises NotFound for a flight that is not finished, a revision that is not published or has no report.
     """
     flight = workspace.catalog.flights.flight(ref)
     record, __ = _finished(workspace, flight, revision, layer)
@@ -116,9 +116,10 @@ def write_report(
     revision: int | None = None,
     layer: Layer | None = None,
 ) -> ReportFile:
-    """Write a report to a file, of the kind that its suffix says; made anew, and kept in the old one's place.
+    """Make a report anew, replace the stored one and write it to a file.
 
-    Boundaries that were imported since, and words that were mended, are therefore in it.
+    The suffix decides the kind. Made anew so that it has boundaries that were imported since, and corrected
+    texts.
 
     Raises InputUnusable for another suffix, NotFound as `get_report`, and StorageFailed.
     """
@@ -129,6 +130,7 @@ def write_report(
     record, mosaic = _finished(workspace, flight, revision, layer)
     reports, __ = make_reports(workspace, flight, mosaic, record)
     workspace.catalog.revisions.put_reports(mosaic.mosaic_id, mosaic.revision, reports)
+    # Deleted only now: until here the catalogue named these objects.
     for key in set(record.reports.values()) - set(reports.values()):
         workspace.store.delete(key)
     data = get_report(workspace, ref, language, kind, record.revision, mosaic.layer)
@@ -143,8 +145,10 @@ def make_reports(
     record: RevisionRecord,
     progress: Progress = ignore_progress,
 ) -> tuple[dict[str, str], ReportFigures]:
-    """Make all reports of a revision and keep them: store keys by language and kind ("vi.html"), and the
-    figures that they state."""
+    """Make and store all reports of a revision.
+
+    Returns store keys by language and kind ("vi.html"), and the figures.
+    """
     kept = workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)
     records = [
         one
@@ -180,7 +184,7 @@ def gather_figures(
     kept: Sequence[RevisionFrame],
     planes: MapPlanes,
 ) -> ReportFigures:
-    """All that the report says, without words."""
+    """Gather all figures of the report, without texts."""
     catalog = workspace.catalog
     event = catalog.flights.event(flight.event_id)
     terrain = None if record.dem_id is None else load_recorded_terrain(workspace, record.dem_id)
@@ -260,7 +264,7 @@ def _planes(
 def _frame_lines(
     record: RevisionRecord, records: Sequence[FrameRecord], kept: Sequence[RevisionFrame]
 ) -> tuple[FrameResult, ...]:
-    """Every photo of the layer by name, as the revision used it or why it did not."""
+    """Return every photo of the layer by name: how it was used, or why not."""
     used = {one.frame_id: one for one in kept}
     frames = record.stats.get("frames") or {}
     said = {one["name"]: one["sentence"] for one in frames.get("left_out", ())}
@@ -319,13 +323,16 @@ def _windows_over(planes: MapPlanes) -> WindowFigures | None:
 
 
 def _own_pct(record: RevisionRecord, planes: MapPlanes) -> float:
-    """The share that the revision recorded, so that report, command and map say one number."""
+    """Return the recorded DSM share: report, command and map state one number."""
     recorded = (record.stats.get("surface") or {}).get("supported_pct")
     return 100.0 * float(planes.own[planes.shown].mean()) if recorded is None else float(recorded)
 
 
 def _communes(workspace: Workspace, flight: Flight, records: Sequence[FrameRecord]) -> tuple[str, ...]:
-    """Names, the largest share first; where boundaries came after the flight, those that its photos see."""
+    """Return commune names, the largest share first.
+
+    Where boundaries were imported after the flight, those that its photos see.
+    """
     boundaries = workspace.catalog.boundaries
     rows = sorted(boundaries.coverage(flight.flight_id), key=lambda row: (-row.covered_m2, row.commune_code))
     if rows:

@@ -1,7 +1,7 @@
-"""What is to be said of a finished revision whose cameras have a readout that nobody knows.
+"""Warnings of a finished revision whose cameras have an unknown readout time.
 
-A rolling shutter that cannot be taken into account bends a picture by its readout times the speed; how much
-is not known either, so it is said in words beside the revision and no sigma pretends to hold it.
+A rolling shutter that cannot be modelled bends an image by its readout time times the speed. The amount is
+unknown too, so it is stated in words beside the revision and no sigma pretends to include it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from flycam.frame.warning import READOUT_UNKNOWN, encode_warning
 
 
 def list_readout_warnings(stats: Mapping[str, Any]) -> tuple[str, ...]:
-    """The warning of a revision's statistics; none where every readout is known, or none was to be used."""
+    """Return the warning of a revision's statistics.
+
+    None where every readout is known, or none was to be used.
+    """
     rows = stats.get("rolling_shutter")
     if not rows or not rows["asked"] or not rows["unknown"]:
         return ()
@@ -24,7 +27,7 @@ def list_readout_warnings(stats: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def collect_readout_warnings(catalog: Catalog, shown: Iterable[MosaicInfo]) -> tuple[str, ...]:
-    """The warnings of the finished revisions on show."""
+    """Return the warnings of the published finished revisions."""
     finished = [one for one in shown if one.revision != LIVE_REVISION]
     stats = [catalog.revisions.get(one.mosaic_id, one.revision).stats for one in finished]
     return tuple(dict.fromkeys(said for one in stats for said in list_readout_warnings(one)))

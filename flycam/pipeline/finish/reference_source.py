@@ -1,6 +1,6 @@
-"""What `finish --reference` names: a map in a file, or an earlier flight, whose finished map is written out.
+"""The map of `finish --reference`: a file, or an earlier finished flight.
 
-So the flight after a storm is adjusted onto the one before it, photo by photo, and need not be bent onto it
+So the flight after a storm is adjusted to the one before it, photo by photo, and need not be warped onto it
 when the two are compared.
 """
 
@@ -23,8 +23,10 @@ _FOLDER = "references"
 
 
 def read_reference_sigma(workspace: Workspace, source: str) -> float | None:
-    """How far off the whole of an earlier flight's finished map may lie (radial 1-sigma, metres), as it says
-    itself; None: it does not know, or what is `source` is a file."""
+    """Return the stated position error of an earlier flight's finished map.
+
+    Radial 1-sigma, metres; None: not known, or `source` is a file.
+    """
     flight = find_flight(workspace, source)
     if flight is None or Path(source).is_file():
         return None
@@ -35,17 +37,18 @@ def read_reference_sigma(workspace: Workspace, source: str) -> float | None:
 
 
 def resolve_reference_map(workspace: Workspace, flight: str, source: str) -> Path:
-    """The file that a flight (id or name) is to be tied to.
+    """Return the file that a flight (id or name) is to be tied to.
 
-    source  a file's path; or a flight's id or name: then its finished map in its own work CRS and GSD, kept
-           in the cache by what it is made of, so that a finish that is run again finds the same bytes
+    source  a file's path; or a flight's id or name: then its finished map in its own work CRS and GSD, cached
+       by what it is made of, so that a finish that is run again finds the same bytes
 
     Raises NotFound where it is neither; OptionUnusable where it is the flight itself; InputUnusable where
     that flight was not finished; what `export_flight` raises.
     """
     path = Path(source)
     if path.is_file() or path.suffix.lower() in RASTER_SUFFIXES:
-        return path  # that a file is not there is said where the request is checked
+        # `check_request` reports a missing file.
+        return path
     try:
         reference = workspace.catalog.flights.flight(source)
     except NotFound as error:

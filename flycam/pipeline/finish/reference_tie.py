@@ -1,8 +1,9 @@
-"""Tying a block to a reference map: an earlier revision, another programme's orthomosaic, a satellite scene.
+"""Ties of a block to a reference map.
 
-Each frame, rectified with the poses at hand, is compared with the reference window by window where it looks
-nearly straight down. Windows that agree with each other tell how the block should move; what does not agree
-(another season, a new landslide, cloud) is outvoted, and if too little agrees the reference is not used.
+The reference is an earlier revision, another orthomosaic or a satellite scene. Each frame, orthorectified
+with its current pose, is compared with it window by window where the frame looks nearly straight down.
+Windows that agree with each other tell how the block should move; disagreement (another season, a new
+landslide, cloud) is outvoted, and if too little agrees the reference is not used.
 """
 
 from __future__ import annotations
@@ -41,20 +42,23 @@ PatchMaker = Callable[[int, TileRange], OrthoPatch]
 
 _WINDOW_PX, _SPACING_PX = 64, 40
 _MAX_FRAMES, _MAX_WINDOWS = 150, 12_000
-_MAX_REACH_PX = 100  # finer pixels make the search dearer by their square, and the tie hardly better
+# Finer pixels make the search dearer by their square, and hardly improve the tie.
+_MAX_REACH_PX = 100
 _MAX_VOTERS = 2000
-_MAX_OFF_NADIR_TAN = 0.35  # tangent of the angle off the vertical: heights that are wrong shift little
+# Tangent of the off-nadir angle: nearer to nadir, wrong heights shift little.
+_MAX_OFF_NADIR_TAN = 0.35
 _MIN_MARGIN = 6.0
 _MIN_WINDOWS, _MIN_SHARE = 12, 0.15
 _AGREE_SIGMAS, _AGREE_M = 3.0, 0.6
 _ROUNDS = 4
 _SAME_PLACE_M = 1.0
-_MAP_SIGMA_M = 0.15  # what a map's own points are off from each other
+# relative error between a map's own points
+_MAP_SIGMA_M = 0.15
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReferenceTie:
-    """What a reference says about a block.
+    """Result of matching a reference.
 
     control   for the next adjustment; empty where the evidence is too poor
     tried     windows compared, found: matched clearly, agreed: those that agree with each other
@@ -72,7 +76,7 @@ class ReferenceTie:
 
 
 def open_reference(path: Path, centres_m: Floats, work_crs: str) -> ReferenceRaster:
-    """Open a reference for a flight whose cameras stood at centres_m N×2 (work CRS).
+    """Open a reference for a flight with projection centres centres_m N×2 (work CRS).
 
     Raises SourceUnreadable, CrsMissing; InputUnusable if it does not cover any of them.
     """
@@ -109,8 +113,8 @@ def match_reference(
 ) -> ReferenceTie:
     """Compare frames with a reference and turn what agrees into control points.
 
-    frames    with the poses to be judged; patch_of(index, tiles) rectifies one of them onto tiles of any zoom
-    terrain   the ground they are rectified on; reach_m the largest shift to look for
+    frames    with the poses to be judged; make_patch(index, tiles) orthorectifies one onto tiles of any zoom
+    terrain   that they are orthorectified on; reach_m the largest shift to look for
     """
     lat = float(to_lonlat(_centre(frames[0])[None, :2], frames[0].exterior.work_crs)[0, 1])
     zoom = choose_zoom(max(picture.gsd_m, reach_m / _MAX_REACH_PX), lat)
@@ -164,8 +168,10 @@ def _compare(
     reach_px: int,
     most: int,
 ) -> tuple[Floats, Floats, Floats, int]:
-    """Places N×3, shifts N×2 and sigmas N (metres, work CRS) of one frame, and the windows tried: at most
-    `most`, all over it."""
+    """Match one frame: points N×3, shifts N×2, sigmas N, and the windows tried.
+
+    Metres in the work CRS. At most `most` windows, spread over the frame.
+    """
     none = (np.empty((0, 3)), np.empty((0, 2)), np.empty(0), 0)
     crs, centre = frame.exterior.work_crs, _centre(frame)
     pixel_m = compute_ground_pixel_m(zoom, float(to_lonlat(centre[None, :2], crs)[0, 1]))
@@ -211,9 +217,10 @@ def _tiles_around(centre: Floats, crs: str, radius_m: float, zoom: int) -> TileR
 def _windows(
     tiles: TileRange, ours: NDArray[np.bool_], theirs: NDArray[np.bool_], reach_px: int
 ) -> NDArray[np.int64]:
-    """Centres (column, row) of windows with data in both pictures, the search area within the tiles.
+    """Return centres (column, row) of windows with data in both images.
 
-    They stand on a grid of the whole world, so windows of neighbouring frames fall on the same places.
+    The search area lies within the tiles. Windows are on a world-wide grid, so those of neighbouring frames
+    fall on the same places.
     """
     height, width = tiles.shape_px
     room = _WINDOW_PX // 2 + reach_px + 1
@@ -229,20 +236,21 @@ def _windows(
 
 
 def _thinned(rows: NDArray[Any], most: int) -> NDArray[Any]:
-    """At most so many of the rows, evenly."""
+    """Return at most `most` of the rows, evenly."""
     return np.asarray(rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)])
 
 
 def _ground(tiles: TileRange, at_px: NDArray[Any], crs: str) -> Floats:
-    """(column, row) N×2 to work CRS metres."""
+    """Convert (column, row) N×2 to work CRS metres."""
     at = np.asarray(at_px, dtype=np.float64)
     return to_work(mercator_to_lonlat(compute_pixel_centres(tiles, at[:, 1], at[:, 0])), crs)
 
 
 def _consensus(places: Floats, shifts: Floats) -> tuple[NDArray[np.bool_], float]:
-    """Windows that agree with one affine field of shifts, and their scatter about it (one coordinate).
+    """Return windows that agree with one affine shift field, and their scatter.
 
-    It starts from the densest place among the shifts, not from their mean: half of them may be wrong.
+    Scatter of one coordinate. It starts from the densest place among the shifts, not from their mean: half of
+    them may be wrong.
     """
     voters = _thinned(shifts, _MAX_VOTERS)
     near = np.hypot(*np.moveaxis(voters[:, None] - voters[None], -1, 0)) < _AGREE_M
@@ -264,7 +272,7 @@ def _consensus(places: Floats, shifts: Floats) -> tuple[NDArray[np.bool_], float
 
 
 def _one_a_place(places: Floats, shifts: Floats, sigmas: Floats) -> tuple[Floats, Floats, Floats]:
-    """Windows of several frames at the same place become one, with their mean shift and best sigma."""
+    """Merge windows of several frames at one place: mean shift, best sigma."""
     _, place = np.unique(np.rint(places[:, :2] / _SAME_PLACE_M), axis=0, return_inverse=True)
     count = np.bincount(place)
     means = [np.bincount(place, weights=column) / count for column in (*places.T, *shifts.T)]

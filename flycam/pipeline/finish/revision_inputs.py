@@ -1,4 +1,4 @@
-"""What the stages of a run made, and what of it is kept for good beside the tiles."""
+"""Results of a run's stages, and those stored beside the tiles."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from flycam.surface.surface import Surface
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RevisionInputs:
-    """All that the tiles of a revision are made of.
+    """All inputs of a revision's tiles.
 
-    surface  None: not asked for, or not to be had
-    terrain  that the frames are rectified on: the surface's, else the one they were recorded on
+    surface  None: not requested, or not available
+    terrain  that the frames are orthorectified on: the DSM, else the one they were recorded on
     """
 
     ties: TieReport
@@ -47,8 +47,10 @@ def write_revision_tiles(
     inputs: RevisionInputs,
     damaged: Sequence[TileId] = (),
 ) -> int:
-    """Write the tiles of a revision that its log does not name, and those base tiles again whose objects are
-    damaged; log lines."""
+    """Write tiles that the revision's log lacks, and damaged base tiles again.
+
+    Returns log lines.
+    """
     return blend_tiles(
         workspace,
         run,
@@ -63,7 +65,7 @@ def write_revision_tiles(
 
 
 def repair_overview_tiles(workspace: Workspace, mosaic: MosaicInfo, damaged: Sequence[TileId]) -> None:
-    """Make the parents among these tiles again, once the base tiles below them are whole."""
+    """Rebuild the overview tiles among these, once the base tiles below are intact."""
     repair_parents(
         workspace.store,
         workspace.catalog.tiles,
@@ -75,6 +77,6 @@ def repair_overview_tiles(workspace: Workspace, mosaic: MosaicInfo, damaged: Seq
 
 
 def build_support_grid(surface: Surface) -> TerrainGrid:
-    """Where a surface is the flight's own, as a grid of its sigmas; NaN elsewhere."""
+    """Return the sigmas of a DSM as a grid; NaN where it is not the flight's own."""
     sigma = np.where(surface.support, surface.sigma_m, np.float32(np.nan))
     return assign_content_id(replace(surface.terrain, heights_m=sigma, dem_id="support"))

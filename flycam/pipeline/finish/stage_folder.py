@@ -1,9 +1,9 @@
-"""What a run of `finish` has made so far, on disk: a run that was killed goes on where it stopped.
+"""Stage results of a `finish` run on disk, from which a killed run continues.
 
-    <cache>/finish/<flight>/<layer>-<hash of inputs and options>/<stage>.stage
+ <cache>/finish/<flight>/<layer>-<hash of inputs and options>/<stage>.stage
 
-A stage's file is written under another name, synced and renamed: it is there whole or not at all. A file that
-is damaged, or of other inputs, counts as not there. All of it can be thrown away at any time.
+A stage's file is written under another name, synced and renamed: it is complete or absent. A file that is
+damaged, or of other inputs, counts as absent. The folder can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -27,19 +27,22 @@ _PARTIAL = ".part"
 
 
 class StageFolder:
-    """Stage files of one run. Safe between threads; one process at a time, which its caller sees to."""
+    """Stage files of one run.
+
+    Safe between threads; one process at a time, which the caller ensures.
+    """
 
     def __init__(self, folder: Path, inputs_hash: str) -> None:
         self.folder = folder
         self._hash = inputs_hash
 
     def remove_partial(self) -> None:
-        """Remove what a killed run left half-written. Only while nobody else writes here."""
+        """Remove partial files of a killed run. Only while nobody else writes here."""
         for leftover in self.folder.glob(f"**/*{_PARTIAL}"):
             leftover.unlink(missing_ok=True)
 
     def load_or_make(self, stage: str, kinds: Iterable[type], make: Callable[[], Made]) -> Made:
-        """What this stage made before, else what `make` gives now, kept for the next run.
+        """Load this stage's result, else make it and keep it for the next run.
 
         Raises DiskFull or StorageFailed if it cannot be kept, and whatever `make` raises.
         """
@@ -51,7 +54,7 @@ class StageFolder:
         return value
 
     def load(self, stage: str, kinds: Iterable[type]) -> Any | None:
-        """What was kept under this name by a run of the same inputs, None if there is nothing whole."""
+        """Load what a run of the same inputs kept; None if there is nothing intact."""
         path = self._path(stage)
         with _translated(path):
             try:
@@ -64,7 +67,10 @@ class StageFolder:
         return read_serialized(data, kinds, self._stamp(stage))
 
     def save(self, stage: str, value: Any, *, synced: bool = True) -> None:
-        """Keep a value. synced=False for many small ones: a power cut may cost them, never damage them."""
+        """Keep a value.
+
+        synced=False for many small ones: a power cut may lose them, never damage them.
+        """
         path = self._path(stage)
         partial = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
         with _translated(path):
@@ -75,6 +81,7 @@ class StageFolder:
                     if synced:
                         file.flush()
                         os.fsync(file.fileno())
+                # Synced before the rename: a power cut leaves the complete file or none.
                 partial.replace(path)
                 if synced:
                     _sync_folder(path.parent)
@@ -83,11 +90,11 @@ class StageFolder:
                     partial.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Throw all of it away, the run's folder with it."""
+        """Delete all of it, the run's folder included."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def require_free(self, wanted_bytes: int, name: str) -> None:
-        """Raise DiskFull, saying how much is missing, unless that much can still be written here."""
+        """Raise DiskFull, naming the shortage, unless that much can be written here."""
         with _translated(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(self.folder).free

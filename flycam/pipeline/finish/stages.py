@@ -1,7 +1,7 @@
-"""The stages of `finish`, one by one: ties, adjustment, surface, radiometry, seams. Each is kept once made.
+"""The stages of `finish`: ties, adjustment, DSM, radiometric balance, seamlines.
 
-A stage is a function of the run and of what came before it, and reads like the sentence that says so. What it
-needs of pixels it asks of the originals; nothing here writes a tile or the catalogue.
+A stage is a function of the run and of earlier stages' results; its result is kept on disk. Pixels are read
+through `originals`; nothing here writes a tile or the catalogue.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ _POSTS_PER_PIXEL = 2.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinishRun:
-    """What every stage of one layer's run works with.
+    """Inputs of every stage of one layer's run.
 
-    records, frames  one a frame, in the same order
+    records, frames  one per frame, in the same order
     terrain          that the frames were recorded on
-    terrain_sigma_m  (vertical, horizontal) that is stated of it; None: what any model is believed
+    terrain_sigma_m  (vertical, horizontal) as stated for it; None: the default for any model
     workers          threads
     cluster_run      this run's part on a cluster, if there is one
     """
@@ -88,12 +88,12 @@ class FinishRun:
 
     @property
     def terrain_prior(self) -> TerrainPrior:
-        """The terrain with what is believed of it."""
+        """The terrain with its sigmas."""
         return TerrainPrior.from_stated_sigma(self.terrain, self.terrain_sigma_m)
 
 
 def find_tie_points(run: FinishRun) -> TieReport:
-    """Tie points between the frames, from their full-size pixels."""
+    """Find tie points between the frames in their full-size pixels."""
 
     def make() -> TieReport:
         if run.cluster_run is not None:
@@ -120,7 +120,10 @@ def run_adjustment(
     *,
     name: str = "adjust",
 ) -> Adjustment:
-    """Poses, cameras and common shift that explain ties, control and priors best; or the priors, and why."""
+    """Adjust poses, cameras and common shift to ties, control and priors.
+
+    Returns the priors, and why, if the adjustment is not accepted.
+    """
     prior = None if is_flat_datum(run.terrain.vertical_datum) else run.terrain_prior
     block = Block(frames=run.frames, ties=ties, terrain=prior, control=control)
     with run.progress.stage("adjust") as progress:
@@ -130,7 +133,7 @@ def run_adjustment(
 
 
 def derive_surface(run: FinishRun, adjustment: Adjustment, spacing_m: float) -> Surface | None:
-    """The ground as the frames show it; None where none of them sees the terrain."""
+    """Derive the DSM from the frames; None if none of them sees the terrain."""
 
     def make() -> Surface | None:
         believed = run.terrain_prior.sigma_shift_m
@@ -168,8 +171,11 @@ def derive_surface(run: FinishRun, adjustment: Adjustment, spacing_m: float) -> 
 
 
 def make_overviews(run: FinishRun, placed: Sequence[PlacedFrame], terrain: TerrainGrid) -> FrameOverviewCache:
-    """The frames as seen from afar: all made now and kept, read again when they are asked for. One that could
-    not be tied shows no ground but its own: it neither takes any from tied ones nor is evened out by them."""
+    """Make and keep all frame overviews; they are read again on demand.
+
+    An untied frame is reduced to ground that no tied one shows: it neither takes any from tied ones nor
+    enters their radiometric balance.
+    """
     by_id = {one.frame_id: one for one in placed}
     shrink = min(choose_overview_shrink(one.header.interior.image_size_px) for one in placed)
     coarse = _coarsen_terrain(terrain, _POSTS_PER_PIXEL * run.flight.gsd_m * 2.0**shrink)
@@ -205,7 +211,7 @@ def make_overviews(run: FinishRun, placed: Sequence[PlacedFrame], terrain: Terra
 
 
 def balance_radiometry(run: FinishRun, overviews: FrameOverviewCache) -> Radiometry:
-    """Exposure, vignetting and haze of the block."""
+    """Solve exposure, vignetting and haze of the block."""
     with run.progress.stage("radiometry") as progress:
         return run.folder.load_or_make(
             "radiometry",
@@ -215,7 +221,10 @@ def balance_radiometry(run: FinishRun, overviews: FrameOverviewCache) -> Radiome
 
 
 def _coarsen_terrain(terrain: TerrainGrid, spacing_m: float) -> TerrainGrid:
-    """Every n-th post of a terrain that is finer than `spacing_m`: enough for a picture as coarse as that."""
+    """Return every n-th post of a terrain that is finer than `spacing_m`.
+
+    Enough for an image of that resolution.
+    """
     step = max(int(spacing_m / max(terrain.post_spacing_m)), 1)
     heights = terrain.heights_m[::step, ::step]
     if step == 1 or min(heights.shape) < 2:
@@ -227,7 +236,7 @@ def _coarsen_terrain(terrain: TerrainGrid, spacing_m: float) -> TerrainGrid:
 
 
 def plan_seamlines(run: FinishRun, overviews: FrameOverviewCache, radiometry: Radiometry) -> SeamPlan:
-    """Which frame owns which ground."""
+    """Plan which frame shows which ground."""
     with run.progress.stage("seams") as progress:
         return run.folder.load_or_make(
             "seams",

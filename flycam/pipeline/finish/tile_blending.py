@@ -1,4 +1,4 @@
-"""The tiles of a finished revision: made from the plan, written in groups, none of them twice."""
+"""Blending of a finished revision's tiles, in groups, none written twice."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ from flycam.surface.surface import Surface
 
 _NO_DEM_SIGMA_M = 30.0
 _VIEWS_AT_ONCE, _THROUGH_AT_ONCE, _SIGMAS_AT_ONCE = 48, 8, 32
-_COVERED = 0.5  # of the ground that a flight does not measure carries trees, about: so much of their variance
+# About half of the ground that a flight does not measure carries trees: so much of their variance.
+_COVERED = 0.5
 
 
 def blend_tiles(
@@ -60,7 +61,9 @@ def blend_tiles(
     *,
     again: Collection[TileId] = (),
 ) -> int:
-    """Make and write every planned tile of the revision that its log does not name yet; log lines.
+    """Make and write planned tiles that the revision's log lacks.
+
+    Returns log lines.
 
     again  base tiles to be made although the log names them: their objects are lost or damaged
     """
@@ -70,7 +73,8 @@ def blend_tiles(
     }
     planned = list_planned_tiles(plan, mosaic.base_zoom)
     missing = [tile for tile in planned if tile not in there or tile in again]
-    run.originals.clear()  # from here on photos are wanted as developed
+    # From here on photos are read as developed.
+    run.originals.clear()
     given = BlendingInputs(
         mosaic=mosaic,
         plan=plan,
@@ -94,7 +98,8 @@ def blend_tiles(
                 partial(progress, "blend"),
                 held_lock=format_finish_lock(mosaic.flight_id),
             )
-    if there and not again:  # of a revision that is mended all was joined, and what is damaged may lie above
+    # In a repaired revision ancestors exist already, and damaged ones may lie above.
+    if there and not again:
         update_all_ancestors(workspace, mosaic)
     return lines
 
@@ -102,7 +107,7 @@ def blend_tiles(
 def _blend_on_cluster(
     cluster_run: ClusterRun, inputs: BlendingInputs, missing: Sequence[TileId], progress: Progress
 ) -> int:
-    """The same by the workers of a cluster, square by square; lines by them."""
+    """Blend on the workers of a cluster, block by block; return log lines."""
     members: dict[TileId, list[TileId]] = {}
     zoom = choose_block_zoom(inputs.mosaic)
     for tile in missing:
@@ -120,10 +125,10 @@ def _blend_on_cluster(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlendingInputs:
-    """All that the tiles of a revision are made of.
+    """Inputs of blending a revision's tiles.
 
-    prior    what is believed of the terrain that the frames were recorded on
-    terrain  that they are rectified on
+    prior    the terrain that the frames were recorded on, with its sigmas
+    terrain  that they are orthorectified on
     planned  all base tiles of the revision; damaged: those whose objects are lost or damaged
     """
 
@@ -140,7 +145,7 @@ class BlendingInputs:
 
 
 class TileBlender:
-    """Makes and writes tiles of one revision; by several threads where it is in a worker."""
+    """Writer of one revision's blended tiles; in several threads unless a worker."""
 
     def __init__(self, workspace: Workspace, given: BlendingInputs, workers: int) -> None:
         self._workspace = workspace
@@ -157,8 +162,10 @@ class TileBlender:
         before_append: Callable[[], None] = lambda: None,
         held_lock: str | None = None,
     ) -> int:
-        """Make these base tiles and their ancestors up to `min_zoom`; log lines. before_append: as of
-        `MosaicWriter`; holding: as of `RoomWatch.require`."""
+        """Make these base tiles and their ancestors up to `min_zoom`; return log lines.
+
+        before_append: as of `MosaicWriter`; held_lock: as of `Workspace.require_disk_space`.
+        """
         given, maker, mosaic = self._given, self._maker, self._given.mosaic
         with MosaicWriter(
             self._workspace.store,
@@ -188,24 +195,26 @@ class TileBlender:
 
 
 class TileBlockBlender:
-    """In a worker: the tiles of one square after the other."""
+    """Worker task: the tiles of one block."""
 
     def __init__(self, workspace: Workspace, given: BlendingInputs) -> None:
         self._blender = TileBlender(workspace, given, workers=1)
         self._zoom = choose_block_zoom(given.mosaic)
 
     def __call__(self, tiles: Sequence[TileId], fence: Fence) -> int:
-        """Make and write a square's tiles; log lines. Raises FlightBusy once it was given to another: a
-        finished tile is put in place of whatever is there."""
+        """Make and write a block's tiles; return log lines.
+
+        Raises FlightBusy once the block was given to another worker: a finished tile replaces any that
+        exists.
+        """
         return self._blender.write(tiles, self._zoom, before_append=fence.require_current)
 
 
 def compute_height_sigma(terrain: TerrainGrid, surface: Surface | None, prior: TerrainPrior) -> TerrainGrid:
-    """1-sigma of the ground's height, as a grid: the surface's own where it has support.
+    """Return the 1-sigma height error of the ground: the DSM's where supported.
 
-    Elsewhere that of the terrain as the flight corrects it (as the model is believed, where it does not), and
-    of what may stand on it: as much as views that were compared there differ by, else as the flight's ground
-    carries on the whole.
+    Elsewhere that of the terrain as corrected by the flight (else as stated for the model), combined with
+    that of vegetation on it: the differences between views compared there, else the flight's average.
     """
     usual_m = float(np.sqrt(_COVERED)) * prior.canopy_m
     bare = float(np.hypot(prior.sigma_height_m, usual_m))
@@ -217,7 +226,8 @@ def compute_height_sigma(terrain: TerrainGrid, surface: Surface | None, prior: T
     if surface.terrain_sigma_m is None or surface.unagreed_sigma_m is None:
         beside = np.full(known.shape, np.float32(bare))
     else:
-        stands = np.fmax(surface.cover_m, usual_m)  # crowns are found in part only
+        # crowns are found in part only
+        stands = np.fmax(surface.cover_m, usual_m)
         compared = np.isfinite(surface.unagreed_sigma_m)
         on_top = np.where(compared, surface.unagreed_sigma_m, np.float32(stands))
         beside = np.hypot(surface.terrain_sigma_m, on_top)
@@ -228,7 +238,7 @@ def compute_height_sigma(terrain: TerrainGrid, surface: Surface | None, prior: T
 
 
 class _Maker:
-    """Patches and errors of placed frames; asked for from several threads."""
+    """Source of orthopatches and expected errors of placed frames; thread-safe."""
 
     def __init__(self, workspace: Workspace, given: BlendingInputs) -> None:
         self._placed = {one.frame_id: one for one in given.placed}
@@ -244,11 +254,14 @@ class _Maker:
         self._views_through = lru_cache(maxsize=_THROUGH_AT_ONCE)(self._view_through)
 
     def patch(self, frame_id: str, tiles: TileRange, wanted: NDArray[np.bool_]) -> OrthoPatch | None:
-        """The wanted blocks of a frame over these tiles, evened out; None where it has no ground there."""
+        """Return the wanted blocks of a balanced frame over these tiles, or None.
+
+        None where it has no ground there.
+        """
         return self._patch(frame_id, tiles, wanted, through=False)
 
     def patch_through(self, frame_id: str, tiles: TileRange, wanted: NDArray[np.bool_]) -> OrthoPatch | None:
-        """The same as if nothing hid the ground."""
+        """Return the same as if nothing hid the ground."""
         return self._patch(frame_id, tiles, wanted, through=True)
 
     def _patch(
@@ -282,13 +295,15 @@ class _Maker:
         )
 
     def _view(self, frame_id: str, size_px: tuple[int, int]) -> PostView | None:
-        """A frame is asked for block by block; what it sees of the terrain is worked out once."""
+        """Compute a frame's view of the terrain once: it is read block by block."""
         one = self._placed[frame_id]
         return build_post_view(one.header, one.exterior, size_px, self._terrain, one.tiles)
 
     def _view_through(self, frame_id: str, size_px: tuple[int, int]) -> PostView | None:
-        """The same as if nothing hid anything; None on the terrain that the live mosaic was laid on, for it
-        sees no more there either."""
+        """Return the view without occlusion, or None.
+
+        None on the terrain of the live mosaic, where it would see no more either.
+        """
         if not self._measured:
             return None
         one = self._placed[frame_id]
@@ -298,15 +313,18 @@ class _Maker:
         return None if posts is None else posts.without_occlusion()
 
     def error(self, frame_id: str, tile: TileId) -> NDArray[np.float32]:
-        """Expected error of the frame's pixels over a tile, metres."""
+        """Return the expected error of the frame's pixels over a tile, metres."""
         return self._error(frame_id, tile, self._sigmas(tile))
 
     def error_through(self, frame_id: str, tile: TileId) -> NDArray[np.float32]:
-        """The same where the ground was believed hidden: a height is wrong by what may stand there."""
+        """Return the error where ground was believed hidden.
+
+        Heights there may be off by what may stand on the ground.
+        """
         return self._error(frame_id, tile, np.maximum(self._sigmas(tile), self._canopy_m))
 
     def _sigma_over(self, tile: TileId) -> NDArray[np.float32]:
-        """Several frames own parts of a tile; the ground under them is one."""
+        """Return the height sigma over a tile; cached, as several frames share a tile."""
         return compute_tile_height_sigma(tile, self._to_work, self._sigma)
 
     def _error(self, frame_id: str, tile: TileId, sigma_m: NDArray[np.float32]) -> NDArray[np.float32]:

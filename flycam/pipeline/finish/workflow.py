@@ -1,13 +1,13 @@
-"""From a live mosaic to one that can be measured on: a new revision beside it, from the same frames.
+"""`flycam finish`: a measurable revision beside the live mosaic, of its frames.
 
-    frames as recorded -> ties -> adjust -> (control, reference: adjust again) -> surface -> radiometry
-    -> seams -> tiles -> publish -> communes
+ frames as recorded -> ties -> adjust -> (control, reference: adjust again) -> surface -> radiometry
+ -> seams -> tiles -> publish -> communes
 
 Each layer of a flight is a block of its own. Every stage is kept on disk until the revision is published, so
-that the same command goes on where it was killed or stopped; nothing is shown before all of it is there. The
-same inputs and options make nothing new, but tiles that were lost or damaged are made again. Where the
-adjustment does not improve on the priors by its own evidence they are kept, and the revision is evened out
-and blended with them.
+that the same command continues where it was killed or stopped; nothing is shown before it is complete. The
+same inputs and options make nothing new, but lost or damaged tiles are made again. Where the adjustment does
+not improve on the priors by its own evidence they are kept, and the revision is balanced and blended with
+them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ from flycam.store import keys
 
 __all__ = ["FinishRequest", "finish_flight"]
 
-_FRAME_BYTES, _RUN_BYTES = 3_000_000, 300_000_000  # of stage files, measured on 1.3 and 9 megapixels
+# Size of stage files, measured on 1.3 and 9 megapixels.
+_FRAME_BYTES, _RUN_BYTES = 3_000_000, 300_000_000
 
 
 DEFAULTS = FinishRequest()
@@ -86,14 +87,13 @@ def finish_flight(
     progress: Progress = ignore_progress,
     cancelled: Callable[[], bool] = _never,
 ) -> FinishReport:
-    """Finish a flight (id or name); see the recipe above. Idempotent, resumable.
+    """Finish a flight (id or name); idempotent and resumable.
 
-    progress   told the stage and the percent of the whole
-    cancelled  asked often; when it says so the run stops cleanly and can be continued
+    progress   gets the stage and the percent of the whole
+    cancelled  asked often; once it is true the run stops cleanly and can be continued
 
-    Raises NotFound, OriginalPurged, InputUnusable (nothing to finish, or options that make no sense),
-    FlightBusy,
-    StorageFailed (run again: it goes on), Cancelled.
+    Raises NotFound, OriginalPurged, InputUnusable (nothing to finish, or invalid options), FlightBusy,
+    StorageFailed (run again to continue), Cancelled.
     """
     began_ns = workspace.clock_ns()
     flight = workspace.catalog.flights.flight(ref)
@@ -102,6 +102,7 @@ def finish_flight(
     workspace.require_disk_space()
     check_store_writable(workspace)
     _require_photos(workspace, flight)
+    # Not the flight's own lock: ingest and withdrawal are not held up meanwhile (decision 0014).
     with workspace.catalog.flights.lock(f"finish-{flight.flight_id}"):
         jobs = plan_layer_jobs(workspace, flight, request)
         last = estimate_commune_cost(jobs[0].work.tiles)
@@ -127,9 +128,11 @@ def finish_flight(
 
 
 def _require_photos(workspace: Workspace, flight: Flight) -> None:
-    """Raise OriginalPurged where photos of the flight were let go under a retention term, InputUnusable where
-    they are
-    on the box that flew it and not here."""
+    """Raise unless all photos of the flight are here.
+
+    OriginalPurged where some were deleted under a retention term, InputUnusable where they are on the node
+    that flew it and not here.
+    """
     gone = find_flight_purged(workspace, flight.flight_id)
     used = workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED) if gone else []
     lines = [gone[one] for record in used if (one := record.header.provenance.source_sha256) in gone]
@@ -148,7 +151,7 @@ def _require_photos(workspace: Workspace, flight: Flight) -> None:
 
 
 def _finish_layer(workspace: Workspace, job: LayerJob, progress: FinishProgress) -> LayerReport:
-    """One layer's new revision, the one that stands, or the sentence why there is none."""
+    """Return one layer's new or existing revision, or the reason why there is none."""
     layer = job.mosaic.layer.value
     if job.skip_reason:
         return LayerReport(layer=layer, record=None, why=job.skip_reason, why_vi=job.skip_reason_vi)
@@ -156,14 +159,18 @@ def _finish_layer(workspace: Workspace, job: LayerJob, progress: FinishProgress)
     if standing is not None and not job.request.redo:
         instead_of = _show(workspace, job.flight, standing)
         mended = _repair(workspace, job, standing, progress)
-        _stages(workspace, job).remove()  # of a run that was killed once the revision was on show
+        # of a run that was killed after it published
+        _stages(workspace, job).remove()
         return LayerReport(layer=layer, record=standing, repaired=mended, instead_of=instead_of)
     record = _make_revision(workspace, job, _prepare(workspace, job, progress))
     return LayerReport(layer=layer, record=record, new=True)
 
 
 def _prepare(workspace: Workspace, job: LayerJob, progress: FinishProgress) -> FinishRun:
-    """Room on disk, what a killed run left swept away, control looked at: all before the work begins."""
+    """Check disk space and control, and remove a killed run's partial files.
+
+    All before the work begins.
+    """
     folder = _stages(workspace, job)
     wanted_bytes = _RUN_BYTES + _FRAME_BYTES * len(job.records)
     workspace.disk_space.free_space(wanted_bytes)
@@ -197,7 +204,7 @@ def _stages(workspace: Workspace, job: LayerJob) -> StageFolder:
 
 
 def _make_revision(workspace: Workspace, job: LayerJob, run: FinishRun) -> RevisionRecord:
-    """All stages of one layer, up to the revision on show."""
+    """Run all stages of one layer, up to the published revision."""
     made = _make_stages(run, job.request)
     revisions = workspace.catalog.revisions
     number = revisions.open(run.mosaic, job.digest, job.options, workspace.clock_ns())
@@ -222,7 +229,7 @@ def _forget_spread(run: FinishRun) -> None:
 
 
 def _make_stages(run: FinishRun, request: FinishRequest) -> RevisionInputs:
-    """All that tiles are made of: poses, ground, light and seams."""
+    """Compute all inputs of the tiles: poses, ground, radiometry and seamlines."""
     ties = find_tie_points(run)
     run = replace(run, frames=apply_tie_turns(run.frames, ties))
     controlled = adjust_with_control(
@@ -257,7 +264,7 @@ def _make_stages(run: FinishRun, request: FinishRequest) -> RevisionInputs:
 def _describe_revision(
     workspace: Workspace, run: FinishRun, made: RevisionInputs, record: RevisionRecord
 ) -> RevisionRecord:
-    """The record of a revision whose tiles are written: its ground, and its figures."""
+    """Return the record of a revision whose tiles are written, with its statistics."""
     surface = made.surface
     support = None if surface is None else build_support_grid(surface)
     own_pct = None
@@ -287,7 +294,7 @@ def _describe_revision(
 
 
 def _repair(workspace: Workspace, job: LayerJob, existing: RevisionRecord, progress: FinishProgress) -> int:
-    """Make tiles of a standing revision again whose objects are lost or damaged; how many there were."""
+    """Repair lost or damaged tiles of an existing revision; return their number."""
     damaged = _damaged(workspace, existing, progress)
     if damaged:
         mosaic = replace(job.mosaic, revision=existing.revision, published=False)
@@ -309,9 +316,10 @@ def _damaged(workspace: Workspace, existing: RevisionRecord, progress: FinishPro
 
 
 def _publish(workspace: Workspace, flight: Flight, record: RevisionRecord) -> RevisionRecord:
-    """On show, with a line in the audit log."""
+    """Publish the revision, with an entry in the audit log."""
     shown = workspace.catalog.revisions.publish(record)
-    update_redaction_footprints(workspace)  # until then all that a masked photo shows is withheld
+    # Until then all that a redacted photo shows is withheld.
+    update_redaction_footprints(workspace)
     what = "accepted" if record.stats["accepted"] else f"priors kept: {record.stats['why']}"
     workspace.catalog.audit.append(
         workspace.operator or workspace.box,
@@ -323,8 +331,10 @@ def _publish(workspace: Workspace, flight: Flight, record: RevisionRecord) -> Re
 
 
 def _show(workspace: Workspace, flight: Flight, existing: RevisionRecord) -> int | None:
-    """Show a revision that stands already, with a line in the audit log, if another is on show; which that
-    was."""
+    """Publish an existing revision unless it is; return the one it replaces.
+
+    With an entry in the audit log.
+    """
     tiles = workspace.catalog.tiles
     shown = tiles.mosaic(existing.mosaic_id).revision
     if shown == existing.revision:
@@ -340,7 +350,10 @@ def _show(workspace: Workspace, flight: Flight, existing: RevisionRecord) -> int
 
 
 def _cover(workspace: Workspace, flight: Flight, progress: FinishProgress) -> list[Coverage]:
-    """Communes of the revision on show. Not while the flight is ingested or withdrawn from, for what those
-    decide must not be overwritten."""
+    """Measure the published revision's coverage by commune.
+
+    Under the flight's lock: a concurrent ingest or withdrawal decides on coverage too, and must not be
+    overwritten.
+    """
     with workspace.catalog.flights.lock(flight.flight_id), progress.stage("communes") as told:
         return measure_coverage(workspace, flight, told, changed=False)

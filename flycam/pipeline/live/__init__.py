@@ -1,1 +1,1 @@
-"""From an aircraft's video and its log to a flight on the map, picture by picture."""
+"""Live flights: from an aircraft's video and log to a mosaic, frame by frame."""

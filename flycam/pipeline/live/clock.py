@@ -1,8 +1,8 @@
-"""How a live flight comes to know its clock: told by the operator, shared with the log, or seen; and whether
-the pictures turn as that log says.
+"""Clock offset of a video: given, shared with the log, or estimated.
 
-An offset that was known once stands until another is known: a straight line, or a log that begins anew, tells
-nothing, and nothing is no reason to forget. Its sigma grows with what two quartz clocks drift apart.
+Estimated from image motion, which is also compared with the log's turns. A known offset holds until another
+is known: a straight flight line, or a log that begins anew, carries no information, which is no reason to
+drop it. Its sigma grows with the drift of two quartz clocks.
 """
 
 from __future__ import annotations
@@ -20,29 +20,33 @@ from flycam.ingest.video.video_source import VideoFrame
 
 STATED_SIGMA_S, SHARED_SIGMA_S = 0.05, 0.02
 FIRST_ESTIMATE_S, ESTIMATE_INTERVAL_S, _RARE_ESTIMATE_INTERVAL_S = 15.0, 5.0, 30.0
-MAX_MOTIONS = 1500  # motions remembered: two and a half minutes
+# motions kept: two and a half minutes
+MAX_MOTIONS = 1500
 MAX_WAIT_S = 60.0
 DRIFT_SIGMA = 1e-4
-"""Seconds a second by which two quartz clocks drift apart, where the motions do not tell it better."""
+"""Drift of two quartz clocks, seconds a second, where the motions do not tell it better."""
 
 IMPROVEMENT_FACTOR = 2.0
-"""Times as well an offset is known by which pictures are laid in place of another that is in doubt."""
+"""Factor by which an offset's sigma must improve before frames in doubt are reprocessed."""
 
 _SAME_S = 1.5
-"""A clock known beforehand is not off by more: subtitles come late by up to a second."""
+"""Largest error of a clock known beforehand: subtitles come late by up to a second."""
 
-_JUMP_SIGMA_S = 0.1  # how well the least lateness of pictures tells where time goes on after a jump
+# Accuracy with which the least latency of frames gives the time after a jump.
+_JUMP_SIGMA_S = 0.1
 
 
 class LiveClock:
-    """Fed every picture; `offset` is what is known by now. Times are seconds of the video's and the log's
-    clock, each since its own zero.
+    """Clock offset of a video, estimated as frames are added.
 
-    told        what the log tells by now
-    before      what is known of the offset before any motion is seen; reach_s: how far from it to look
-    breaks      how often the video's time had jumped in the pictures that `offset` is of
-    is_settled  whether `offset` is known, or looking any longer is no use; until then pictures are laid by it
-                in doubt
+    Times are seconds of the video's and the log's clock, each since its own zero.
+
+    offset      the current estimate
+    told        poses of the log so far
+    before      offset known before any motion is seen; reach_s: how far from it to look
+    breaks      how often the video's time had jumped in the frames that `offset` belongs to
+    is_settled  whether `offset` is known, or looking any longer is no use; until then frames are
+       orthorectified in doubt
     """
 
     def __init__(
@@ -77,15 +81,17 @@ class LiveClock:
             self.offset = ClockOffset(0.0, SHARED_SIGMA_S)
 
     def remember(self, motions: Iterable[ImageMotion]) -> None:
-        """What was seen of the video before any picture came here."""
+        """Add motions that were measured before the first frame came here."""
         self._motions.extend(motions)
         if self._motions:
             self._began_s = self._since_s = self._motions[0].first_s
             self._look_at(self._motions[-1].second_s)
 
     def add(self, picture: VideoFrame) -> None:
-        """Measure a picture's motion and, now and then, what all of it says. Where the clock is known
-        beforehand, no longer than until the log is judged."""
+        """Measure a frame's motion and, now and then, estimate from all of them.
+
+        Where the clock is known beforehand, no longer than until the log is judged.
+        """
         if self._is_over or (self._is_fixed and self.is_judged):
             return
         now_s = picture.pts_ns / 1e9
@@ -104,14 +110,16 @@ class LiveClock:
             self._look_at(now_s)
 
     def settle(self) -> None:
-        """Estimate from all that was seen, and stay with it."""
+        """Estimate from all motions, and keep the result."""
         self._is_over = self.is_settled = True
         self._look(max(self._looked_s, self._motions[-1].second_s if self._motions else -math.inf))
 
     @property
     def turns(self) -> TurnComparison:
-        """The turns of the pictures remembered beside those the log tells; anew with every look. A clock that
-        was seen is looked for once more: it may be known wrongly, which is no fault of the log."""
+        """Turns of the remembered frames beside the log's; recomputed at every estimate.
+
+        An estimated clock is searched for once more: it may be wrong, which is no fault of the log.
+        """
         if self._turns is None:
             around_s, reach_s = self._before.offset_s, self._reach_s
             if self._is_fixed:
@@ -122,14 +130,19 @@ class LiveClock:
 
     @property
     def is_judged(self) -> bool:
-        """Whether no later motion tells more of whether the log is the film's: its turns are enough, and as
-        the log says, or as many motions are remembered as ever are."""
+        """True if later motions cannot change whether the log belongs to the video.
+
+        Its turns are enough and agree with the log, or as many motions are remembered as ever are.
+        """
         turns = self.turns
         return (turns.is_enough and not turns.is_contradiction) or len(self._motions) >= MAX_MOTIONS
 
     def _forget(self, pts_ns: int) -> None:
-        """The video's time has jumped, or is dated otherwise: what was seen before tells nothing of the clock
-        from here on. Its offset stands until another is known, as well as anything is known of it."""
+        """Drop motions after a jump of the video's time, or a change of its dating.
+
+        They carry no information on the clock from here on. The offset holds until another is known, with a
+        sigma that includes the jump.
+        """
         self._motions.clear()
         self._meter = ImageMotionEstimator()
         self._since_s = None
@@ -141,14 +154,14 @@ class LiveClock:
             self.offset = self._before
 
     def _look_at(self, now_s: float) -> None:
-        """Estimate at a moment of the video; waiting longer than the longest wait is no use."""
+        """Estimate at a moment of the video; settle after the longest wait."""
         self._looked_s = now_s
         self._look(now_s)
         waited_s = now_s - (now_s if self._began_s is None else self._began_s)
         self.is_settled |= self.offset.is_known or waited_s >= MAX_WAIT_S
 
     def _look(self, now_s: float) -> None:
-        """Estimate from the motions remembered; where they tell nothing, what was known stands."""
+        """Estimate from the remembered motions; without a result, keep the known offset."""
         self._turns = None
         if self._is_fixed:
             return
@@ -161,7 +174,8 @@ class LiveClock:
             self._is_since_jump = True
             if stands is None or _tells_more(found, stands, now_s):
                 self._known = stands = found
-        # pictures laid by one offset fit each other, if in doubt: it stays until one is found that is better
+        # Frames placed by one offset fit each other, even in doubt: keep it until a clearly better one is
+        # found.
         better = 1.0 if self._is_over else IMPROVEMENT_FACTOR
         if stands is not None:
             self.offset = stands
@@ -169,8 +183,11 @@ class LiveClock:
             self.offset = found
 
     def _forget_before(self, log_poses: LoggedPoses) -> None:
-        """Motions from before a log begins, by any offset, say nothing and would outvote those that do: an
-        aircraft's log begins anew with its battery, a link is remembered for minutes."""
+        """Drop motions from before the log begins, by any offset.
+
+        They carry no information and would outvote those that do: an aircraft's log begins anew with its
+        battery, a link is remembered for minutes.
+        """
         if not len(log_poses.time_s):
             return
         latest_s = self._before.offset_s + self._reach_s
@@ -178,18 +195,20 @@ class LiveClock:
             self._motions.popleft()
 
     def _grown(self, known: ClockOffset, now_s: float) -> ClockOffset:
-        """An offset that was known, as well as it is known by now; never worse than one nobody ever saw."""
+        """Return a known offset with its sigma grown by drift, at most the initial sigma."""
         drifted_s = min(known.drift_sigma, DRIFT_SIGMA) * abs(now_s - known.at_s)
         return replace(known, sigma_s=min(math.hypot(known.sigma_s, drifted_s), self._before.sigma_s))
 
     def to_log_s(self, pts_ns: int) -> float:
-        """A picture's time on the log's clock."""
+        """Convert a frame's time to the log's clock, seconds."""
         return self.offset.to_log_s(pts_ns / 1e9)
 
 
 def _tells_more(found: ClockOffset, stands: ClockOffset, now_s: float) -> bool:
-    """Whether an offset found now is to be laid by in place of one that stands: it is known as well, or the
-    two cannot both be true."""
+    """Return True if a new offset should replace the one in use.
+
+    It is known as well, or the two contradict each other.
+    """
     both_s = math.hypot(found.sigma_s, stands.sigma_s)
     return (
         found.sigma_s <= stands.sigma_s or abs(found.to_log_s(now_s) - stands.to_log_s(now_s)) > 3.0 * both_s

@@ -1,10 +1,9 @@
-"""Frames of a film that are on the map already: completed where a run was cut off, laid again where more is
-known now.
+"""Frames of a video that are on the map: completed after a kill, or reprocessed.
 
-A film is read again in full, but what is on the map lies where it lies: it is replayed from its own recorded
-pose and terrain, and is laid again by the rules of any flight (`pipeline.orthorectification.reprocess_plan`).
-Besides, a film whose clocks' difference was unknown is laid again, all of it, by a run that knows it; by a
-log that tells other places it is laid again on the operator's word alone.
+A video is read again in full, but frames on the map keep their place: they are replayed from their recorded
+pose and terrain, and reprocessed by the rules of any flight (`pipeline.orthorectification.reprocess_plan`).
+Besides, a video with an unknown clock offset is reprocessed in full by a run that knows it; by a log with
+other positions it is reprocessed only at the operator's request.
 """
 
 from __future__ import annotations
@@ -47,9 +46,9 @@ from flycam.pipeline.workspace import Progress, Workspace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExistingFramesReport:
-    """What became of the frames that were on the map.
+    """Result for frames that were on the map.
 
-    reprocessed  frames laid again; notes: what is to be said, as `flycam.frame.warning` keeps it
+    reprocessed  number of frames; notes: encoded by `flycam.frame.warning`
     """
 
     reprocessed: int = 0
@@ -66,15 +65,14 @@ def reconcile_existing_frames(
     clock_warnings: Sequence[str],
     progress: Progress,
 ) -> ExistingFramesReport:
-    """Complete and lay again what is on the map of a film, on the terrain and by the log of this run.
+    """Complete and reprocess a video's frames, on this run's terrain and log.
 
-    pose_at         the pose at a PTS (ns) of the film; raises FrameRejected where there is none
-    ground          under the film; None: nothing is laid again, for the clock is not known yet
-    clock_warnings  what this run has to say of the clock; empty where it is known
+    pose_at         the pose at a PTS (ns) of the video; raises FrameRejected where there is none
+    ground          under the video; None: nothing is reprocessed, for the clock is not known yet
+    clock_warnings  this run's warnings on the clock; empty where it is known
 
-    Raises FlightLogMismatch where the log tells other places than the record, and nobody asked to lay the
-    film
-    again; InputUnusable if a stored original does not read, StorageFailed (run again: it completes).
+    Raises FlightLogMismatch where the log gives other positions than the record, and reprocessing was not
+    requested; InputUnusable if a stored original does not read, StorageFailed (run again: it completes).
     """
     before = find_flight(workspace, flight_id)
     used = workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
@@ -82,7 +80,8 @@ def reconcile_existing_frames(
         return ExistingFramesReport()
     at_ns = workspace.clock_ns()
     was_cut = before.state is FlightState.INGESTING
-    filmed = video.select_frames(flight_id, used)  # photos of the card, and its other films, may lie beside
+    # Photos of the card, and its other videos, may belong to the flight too.
+    filmed = video.select_frames(flight_id, used)
     if not filmed and not was_cut:
         return ExistingFramesReport()
     seen = _Seen() if ground is None else _seen(filmed, video, pose_at, ground.terrain)
@@ -121,7 +120,7 @@ def reconcile_existing_frames(
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """Frames on the map as this run would lay them; those it could not, each with its error."""
+    """Frames on the map as this run would place them; rejected ones with their error."""
 
     planned: list[FrameFootprint] = field(default_factory=list)
     refused: list[tuple[FrameHeader, FrameRejected]] = field(default_factory=list)
@@ -138,8 +137,11 @@ def _plan_reprocess(
     was_unknown: bool,
     is_requested: bool,
 ) -> ReprocessPlan:
-    """What is to be laid again. Poses of a known clock are not given up for those of an unknown one, unless
-    the operator `is_requested`: it is said what is missing."""
+    """Plan which frames to reprocess.
+
+    Poses of a known clock are not replaced by those of an unknown one unless the operator requests it; the
+    notes state what is missing.
+    """
     terrain = ground.terrain
     if clock_warnings and not was_unknown and not is_requested:
         is_other = {parse_source_dem_id(str(record.dem_id)) for record in used} != {terrain.dem_id}
@@ -203,7 +205,7 @@ def _opened(
 def _fold(
     workspace: Workspace, flight_id: str, reprocess: ReprocessPlan, *, was_cut: bool, progress: Progress
 ) -> None:
-    """The tiles made what the recorded frames make them; after a cut nobody knows which are, so all."""
+    """Rebuild tiles from the recorded frames; after a kill all: none is certain."""
     everywhere = workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED) if was_cut else []
     for mosaic in list_live_mosaics(workspace, flight_id):
         also = [r.tiles for r in everywhere if r.tiles is not None and r.header.layer == mosaic.layer]

@@ -1,4 +1,7 @@
-"""A picture of a film as it is kept: a JPEG whose pixels, read back, are those that are laid."""
+"""Encoding of a video frame as the JPEG that is stored and orthorectified.
+
+Its pixels, decoded, are those on the map.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _FULL_COLOUR = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACT
 
 
 class EncodedFrame(NamedTuple):
-    """The bytes of a JPEG, their SHA-256, and its pixels (H×W×3 uint8 RGB) as they are read back."""
+    """JPEG bytes, their SHA-256, and the decoded pixels (H×W×3 uint8 RGB)."""
 
     data: bytes
     sha256: str
@@ -27,7 +30,7 @@ class EncodedFrame(NamedTuple):
 
 
 def encode_frame_jpeg(pixels: NDArray[np.uint8], name: str) -> EncodedFrame:
-    """A picture H×W×3 uint8 RGB, coded. Raises FrameUnreadable."""
+    """Encode a frame H×W×3 uint8 RGB. Raises FrameUnreadable."""
     there, jpeg = cv2.imencode(
         ".jpg",
         cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR),

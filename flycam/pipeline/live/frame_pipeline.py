@@ -1,4 +1,4 @@
-"""Pictures of a video on their way: clock, selection, and the laying beside them in a thread of its own."""
+"""Video frames on their way: clock, keyframe selection, orthorectification."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ from flycam.pipeline.live.stream_stop import stop_stream_when
 from flycam.pipeline.workspace import Progress
 
 PROGRESS_STAGE = "live"
-"""The stage in which pictures are laid."""
+"""The progress stage in which frames are orthorectified."""
 
-_WAITING_FOR_LOG = 30  # three seconds of what a link brings late
+# three seconds, by which a link may be late
+_WAITING_FOR_LOG = 30
 _OFTEN_NS = 90_000_000
-_HURRY_S = 0.5  # pictures that wait longer: there is no time to fit each to its neighbours
+# Frames that wait longer leave no time to register each to its neighbours.
+_HURRY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class FrameTimes:
-    """A picture without its pixels: its times, as `VideoFrame` has them."""
+    """A frame's times, as `VideoFrame` has them, without pixels."""
 
     pts_ns: int
     t_utc_ns: int
@@ -43,15 +45,15 @@ class FrameTimes:
 
 
 class FramePipeline:
-    """Pictures from the source through clock and selection to the laying, which works in a thread of its own.
+    """Pipeline of frames through clock and selection to the orthorectifying thread.
 
-    drops        pictures come when they come: who is late lays fewer, and loses new ground last
-                 (`live.queue`); else all wait
-    is_sparing   whether a battery has to last: fewer pictures are laid, of the same ground
-    decoded      pictures that came; chosen: of them those for the map
-    newest       the picture that came last; newest_picture is it with its pixels
-    covered      the last one of whose moment the log tells
-    broken_by    what the source ended with before its time; None: nothing
+    drops        frames come in real time: if late, fewer are chosen, and new ground is lost last
+       (`live.frame_queue`); else all wait
+    is_sparing   whether a battery has to last: fewer frames are chosen, of the same ground
+    decoded      frames that came; chosen: of them those for the map
+    newest       the newest frame; newest_picture: the same with its pixels
+    covered      the newest one that the log covers
+    broken_by    the error with which the source ended early; None: none
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class FramePipeline:
 
     @property
     def latency_ms(self) -> tuple[float, float]:
-        """p50 and p95 of arrival to tiles; NaN of nothing."""
+        """p50 and p95 from arrival to tiles, milliseconds; NaN if there are none."""
         late_ms = self._laying.late_ms
         if not late_ms:
             return float("nan"), float("nan")
@@ -99,12 +101,12 @@ class FramePipeline:
 
     @property
     def first_tile_s(self) -> float:
-        """From the first picture whose pose could be told to the first tiles in the log; NaN of none."""
+        """Seconds from the first frame with a pose to the first tiles in the log; or NaN."""
         return self._until_shown_s(self._posed_ns)
 
     @property
     def first_ground_s(self) -> float:
-        """From the first picture that came to the first tiles in the log; NaN of none."""
+        """Seconds from the first frame to the first tiles in the log; or NaN."""
         return self._until_shown_s(self._came_ns)
 
     def _until_shown_s(self, since_ns: int | None) -> float:
@@ -113,21 +115,20 @@ class FramePipeline:
 
     @property
     def drop_counts(self) -> Counter[str]:
-        """Pictures not laid by now, by reason. Safe to ask from any thread."""
+        """Frames not orthorectified so far, by reason. Safe from any thread."""
         counts = (
             self._to_lay.dropped,
             self._dropped,
             self._source.health.dropped,
             self._selector.passed_over,
         )
-        # copies first, in one step each: their own threads go on counting
+        # Copies first, in one step each: their own threads go on counting.
         return sum((Counter(dict(one)) for one in counts), self._laying.drop_counts)
 
     def run(self, progress: Progress, stopped: Callable[[], bool]) -> None:
-        """Until the video ends, or breaks off, or somebody asks to stop: what was chosen by then is laid all
-        the same.
+        """Run until the video ends, breaks off or is stopped; finish the chosen frames.
 
-        Raises what the laying raises. What the source breaks off with is kept in `broken_by`: the flight is
+        Raises what orthorectification raises. The source's own error is kept in `broken_by`: the flight is
         closed first.
         """
         self._began_ns = time.monotonic_ns()
@@ -143,7 +144,8 @@ class FramePipeline:
             self._close(thread)
             raise
         if self._failed is not None:
-            self._laying.patience.give_up()  # what waits for the store would keep the end waiting
+            # Waiting for the store would delay the end.
+            self._laying.patience.give_up()
         self._close(thread)
         if (error := self._failed) is not None:
             raise error
@@ -151,7 +153,7 @@ class FramePipeline:
 
     @property
     def _failed(self) -> BaseException | None:
-        """What the laying, or the publishing behind it, went wrong with."""
+        """Error of orthorectification or of the publisher."""
         return self._error or self._laying.error
 
     def _take_all(self, progress: Progress, stopped: Callable[[], bool]) -> None:
@@ -166,7 +168,7 @@ class FramePipeline:
             self.broken_by = error
 
     def _close(self, thread: threading.Thread) -> None:
-        """Lay what may be laid, in the thread that does."""
+        """Wait until the queued frames are orthorectified, in their thread."""
         try:
             self._source.stop()
         finally:
@@ -174,7 +176,10 @@ class FramePipeline:
             thread.join()
 
     def _take(self, picture: VideoFrame) -> None:
-        """A picture goes on once the log covers its moment; of a stream no more than the clock can use."""
+        """Pass a frame on once the log covers its moment.
+
+        Of a stream no more frames than the clock can use.
+        """
         self.newest, self.newest_picture = _seen(picture), picture
         self._came_ns = self._came_ns or max(picture.arrived_ns, self._began_ns)
         self._telemetry.refresh()
@@ -201,7 +206,7 @@ class FramePipeline:
         self._posed_ns = self._posed_ns or max(picture.arrived_ns, self._began_ns)
 
     def _end(self) -> None:
-        """The video is over: the clock has all the evidence there will be, and what waits is laid."""
+        """End the video: settle the clock with all evidence, and process waiting frames."""
         self._telemetry.refresh()
         self._clock.settle()
         for picture in self._uncovered:
@@ -217,12 +222,12 @@ class FramePipeline:
         try:
             while (picture := self._to_lay.get()) is not None:
                 self._orthorectify(picture)
-        except BaseException as error:  # noqa: BLE001  raised where the pictures are taken
+        except BaseException as error:  # noqa: BLE001  raised again in `run`
             self._error = error
             self._to_lay.close()
 
     def _reprocess(self, *, is_over: bool = False) -> None:
-        """What lies in doubt, where the clock is known better now."""
+        """Reprocess frames in doubt if the clock is known better now."""
         offset = self._clock.offset
         if is_over or offset is not self._laid_by:
             self._laid_by = offset
@@ -250,17 +255,19 @@ def _seen(picture: VideoFrame) -> FrameTimes:
 
 
 def compute_log_time(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> int:
-    """The time of a picture on the log's clock."""
+    """Return a frame's time on the log's clock, nanoseconds."""
     return telemetry.zero_ns + round(offset.to_log_s(pts_ns / 1e9) * 1e9)
 
 
 def interpolate_pose(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> ExteriorOrientation:
-    """The pose that the log tells of a picture, with the sigma that the offset of its clock deserves. Raises
-    what `VideoPoses.exterior_at` does."""
+    """Return a frame's pose by the log, with the sigma of its clock offset.
+
+    Raises what `VideoPoses.exterior_at` does.
+    """
     return telemetry.poses.exterior_at(compute_log_time(telemetry, offset, pts_ns), offset.sigma_s)
 
 
 def count_frames(source: VideoSource, came: int) -> int:
-    """How many pictures the container announces, no fewer than came; 0 where it is silent, as of a stream."""
+    """Return the container's frame count, no fewer than came; 0 if unknown (stream)."""
     announced = round(source.duration_s * source.fps)
     return max(came, announced) if announced > 0 else 0

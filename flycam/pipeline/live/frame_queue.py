@@ -1,8 +1,8 @@
-"""Chosen pictures on their way to be laid: bounded, and new ground is the last thing that is dropped.
+"""Bounded queue of chosen frames, which drops new ground last.
 
-Who is late chooses more seldom first (`spacing`): pictures farther apart show the same ground in fewer
-views. Where the queue is full all the same, that picture goes whose neighbours show most of what it shows:
-"thinned". Only where no neighbours do is new ground lost: "no_time", or "store_away" while that is why.
+When late, frames are first chosen more seldom (`choose_spacing`): frames farther apart show the same ground
+in fewer views. If the queue is full all the same, the frame is dropped whose neighbours show most of what it
+shows: "thinned". Only where they do not is new ground lost: "no_time", or "store_away" while that is why.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from flycam.ingest.video.video_source import VideoFrame
 
 MAX_QUEUED = 24
 MAX_QUEUED_BYTES = 768 << 20
-"""Pictures in memory: 150 MB of 1920×1080, all the same number of 4K, fewer of what is larger."""
+"""Frames in memory: 150 MB of 1920×1080, the same number of 4K, fewer of what is larger."""
 
 _LATE_S, _VERY_LATE_S = 0.5, 2.0
 _MAX_SPACING = (0.55, 0.7)
@@ -28,9 +28,11 @@ _SHOWN_BY_NEIGHBOURS = 0.85
 
 
 def choose_spacing(late_s: float, *, is_sparing: bool = False) -> tuple[float, float]:
-    """Shares of the view that are new, from which a picture may be chosen and at which one is, for who is so
-    late: the usual ones up to half a second, from two seconds on, and for who spares a battery, those that
-    leave a third of the view in common."""
+    """Return the shares of new view from which a frame may, and must, be chosen.
+
+    The usual ones up to half a second late; from two seconds on, and to spare a battery, those that leave a
+    third of the view in common.
+    """
     late = 1.0 if is_sparing else float(np.clip((late_s - _LATE_S) / (_VERY_LATE_S - _LATE_S), 0.0, 1.0))
     opens, closes = (
         usual + late * (widest - usual)
@@ -41,8 +43,10 @@ def choose_spacing(late_s: float, *, is_sparing: bool = False) -> tuple[float, f
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """share: of the view that is new against the picture chosen, and kept, before; at most 1
-    since_ns  monotonic time from which on it waits
+    """A chosen frame in the queue.
+
+    share     of the view that is new against the frame chosen, and kept, before; at most 1
+    since_ns  monotonic time from which it waits
     """
 
     picture: VideoFrame
@@ -51,10 +55,10 @@ class _Chosen:
 
 
 class FrameQueue:
-    """Between the thread that chooses and the one that lays.
+    """Queue between the selecting and the orthorectifying thread.
 
     drops    a full queue drops; else `put` waits for room
-    is_away  whether store or database are away, so that nothing can be laid
+    is_away  whether store or database are away, so that no frame can be processed
     dropped  by reason: "thinned", "no_time"; in place of the latter "store_away" while they are
     """
 
@@ -69,17 +73,18 @@ class FrameQueue:
 
     @property
     def late_s(self) -> float:
-        """Seconds that the picture has waited which waits longest; 0 if none does.
+        """Seconds that the oldest frame has waited; 0 if none waits.
 
-        For who lays, alone: what decoding and the log took before is no fault of theirs, and choosing fewer
-        pictures would not mend it."""
+        The delay of orthorectification alone: choosing fewer frames would not shorten decoding or the log's
+        delay.
+        """
         with self._changed:
             if not self._items:
                 return 0.0
             return (time.monotonic_ns() - self._items[0].since_ns) / 1e9
 
     def put(self, picture: VideoFrame, share: float) -> bool:
-        """Add the newest picture; False once the queue is closed."""
+        """Add the newest frame; return False once the queue is closed."""
         with self._changed:
             while not self._drops and len(self._items) >= self._most and not self._is_closed:
                 self._changed.wait()
@@ -92,7 +97,7 @@ class FrameQueue:
             return True
 
     def get(self) -> VideoFrame | None:
-        """The oldest picture, waited for; None once the queue is closed and empty."""
+        """Wait for the oldest frame; return None once the queue is closed and empty."""
         with self._changed:
             while not self._items and not self._is_closed:
                 self._changed.wait()
@@ -103,20 +108,20 @@ class FrameQueue:
             return item.picture
 
     def close(self) -> None:
-        """No more pictures come; those that wait can still be taken."""
+        """Close the queue to new frames; waiting ones can still be taken."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
 
     def abandon(self) -> None:
-        """No more pictures come, and none that waits is laid."""
+        """Close the queue and drop the waiting frames."""
         with self._changed:
             self._items.clear()
             self._is_closed = True
             self._changed.notify_all()
 
     def _drop(self) -> None:
-        """The picture least missed: the next one is then so much newer against the one before it."""
+        """Drop the frame least missed, and add its share to the next one."""
         joined = [
             min(1.0, a.share + b.share) for a, b in zip(self._items[:-1], self._items[1:], strict=True)
         ] or [1.0]

@@ -1,4 +1,4 @@
-"""Which stretches of a film are on the map already."""
+"""Intervals of a video that are on the map already."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from flycam.frame.frame import parse_video_frame_pts_ns
 
 
 class IngestedIntervals:
-    """The stretches of a film that are on the map, or were until they were withdrawn.
+    """Intervals of a video that are on the map, or were until they were withdrawn.
 
-    A run by another log, or another clock, chooses other pictures of the same ground: laid beside those on
-    record they would show it twice, and show again what was withdrawn. A gap much wider than the frames'
-    usual distance was dropped by a run that was late, and is filled.
+    A run with another log, or another clock, chooses other frames of the same ground: beside the recorded
+    ones they would show it twice, and show again what was withdrawn. A gap much wider than the usual spacing
+    was dropped by a run that was late, and is filled.
     """
 
     _GAP = 3.0
@@ -33,8 +33,10 @@ class IngestedIntervals:
         self._usual_ns = float(np.median(steps)) if steps.size else 0.0
 
     def contains(self, pts_ns: int) -> bool:
-        """Whether a picture lies between two neighbours on record, or within half the usual distance of one
-        that was withdrawn."""
+        """Return True if a frame lies between two recorded neighbours.
+
+        Or within half the usual spacing of one that was withdrawn.
+        """
         if (np.abs(self._gone_ns - pts_ns) <= self._NEAR * self._usual_ns).any():
             return True
         after = int(np.searchsorted(self._pts_ns, pts_ns))

@@ -1,4 +1,4 @@
-"""The lens of a film: what the operator or the log says, else what its pictures' motion tells of it."""
+"""Interior orientation of a video: given, logged, or estimated from motion."""
 
 from __future__ import annotations
 
@@ -49,8 +49,10 @@ Remarks = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class EstimatedInterior:
-    """The lens for a source's pictures, and what is to be said of it; of a stream that was looked through for
-    it the motions seen, of which its clock can be told too."""
+    """Interior orientation of a source, with remarks.
+
+    motions: of a stream that was watched to estimate it, for its clock too.
+    """
 
     interior: InteriorOrientation
     remarks: Remarks = ()
@@ -65,11 +67,11 @@ def estimate_interior_orientation(
     progress: Progress,
     stopped: Callable[[], bool],
 ) -> EstimatedInterior:
-    """The lens that the operator or the log says, else the one that the pictures' motion tells.
+    """Return the interior orientation as given or logged, else estimate it.
 
-    A file is looked through for it beforehand. Of a stream nothing is laid until it is known: some of the
-    pictures of that time, evenly spaced, are put back to be laid then. Raises what
-    `resolve_interior_orientation` raises, also where the motion does not tell the lens.
+    A file is read once beforehand for it. Of a stream nothing is orthorectified until it is known: some of
+    the frames of that time, evenly spaced, are put back to be processed then. Raises what
+    `resolve_interior_orientation` raises, also where the motion does not give the focal length.
     """
     try:
         return EstimatedInterior(resolve_interior_orientation(request, telemetry.poses, source.size_px))
@@ -111,7 +113,7 @@ def _make_calibration_error(request: LiveRequest) -> CalibrationMissing:
 
 
 class _Search:
-    """Motions by now, and what they tell."""
+    """Motions so far, and the estimate from them."""
 
     def __init__(
         self, request: LiveRequest, source: VideoSource, telemetry: Telemetry, dems: Sequence[DemInfo]
@@ -123,13 +125,13 @@ class _Search:
         self.motions: deque[ImageMotion] = deque(maxlen=MAX_MOTIONS)
 
     def add(self, picture: VideoFrame) -> None:
-        """Measure a picture's motion."""
+        """Measure a frame's motion."""
         motion = self._meter.add(picture.pts_ns / 1e9, picture.pixels)
         if motion is not None:
             self.motions.append(motion)
 
     def seen(self) -> FocalEstimate | None:
-        """The lens, if it can be told well enough to lay pictures with."""
+        """Estimate the focal length; None unless good enough to orthorectify with."""
         motions, told, poses = list(self.motions), self.telemetry.log_poses, self.telemetry.poses
         clock = self._clock(motions)
         if not clock.is_known:
@@ -152,7 +154,7 @@ class _Search:
 
 
 def _looked_through(search: _Search, progress: Progress, stopped: Callable[[], bool]) -> FocalEstimate | None:
-    """Of a film's beginning, which is opened a second time for it."""
+    """Estimate from the beginning of a file, which is opened a second time for it."""
     with VideoSource(str(search.video)) as source:
         for done, picture in enumerate(source.frames(), start=1):
             search.add(picture)
@@ -163,7 +165,7 @@ def _looked_through(search: _Search, progress: Progress, stopped: Callable[[], b
 
 
 def _watched(search: _Search, progress: Progress, stopped: Callable[[], bool]) -> FocalEstimate | None:
-    """Of a stream's pictures as they come, until they tell it, or a minute is over."""
+    """Estimate from a stream's frames as they come, for at most `MAX_WAIT_S`."""
     kept = TimeSample(count_fitting_frames(MAX_QUEUED, MAX_QUEUED_BYTES, search.source.size_px))
     began_s: float | None = None
     looked_s = float("-inf")
@@ -186,7 +188,7 @@ def _watched(search: _Search, progress: Progress, stopped: Callable[[], bool]) -
 
 
 class TimeSample:
-    """Some of all pictures added, no more than `most` (at least 3), evenly spaced in time but for the last.
+    """Sample of at most `most` (at least 3) frames, evenly spaced but for the last.
 
     pictures  oldest first
     """
@@ -196,7 +198,7 @@ class TimeSample:
         self.pictures: list[VideoFrame] = []
 
     def add(self, picture: VideoFrame) -> None:
-        """The newest picture."""
+        """Add the newest frame."""
         if len(self.pictures) > 1 and self.pictures[-1].pts_ns - self.pictures[-2].pts_ns < self._apart_ns:
             self.pictures.pop()
         self.pictures.append(picture)

@@ -1,7 +1,7 @@
-"""Flights of streams whose program was killed: made whole as far as they were seen, by whoever comes next.
+"""Completion of stream flights whose program was killed, by the next program.
 
-A film is given again, and its flight completed by that (`live.standing`). A stream does not come again: its
-flight would be shown for ever as one that is being laid. Nobody lays it whose lock can be had.
+A video file is given again, which completes its flight (`live.existing_frames`). A stream does not come
+again: its flight would be shown as in progress for ever. If its lock is free, no program is processing it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from flycam.pipeline.video_frames import is_stream_frame
 from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
 
 _LAST = 32
-"""Frames whose tiles may be missing: those of two groups that were being shown, and some."""
+"""Frames whose tiles may be missing: those of two groups that were being published, and some more."""
 
 _NICENESS = 10
 
 
 def complete_interrupted_streams(workspace: Workspace, progress: Progress = ignore_progress) -> list[Flight]:
-    """Complete what killed programs left; the flights that were. What cannot be completed now waits.
+    """Complete flights of killed programs; return them. Failures wait.
 
     Raises what `progress` raises, and CatalogUnavailable.
     """
@@ -39,11 +39,13 @@ def complete_interrupted_streams(workspace: Workspace, progress: Progress = igno
         try:
             with workspace.catalog.flights.lock(flight.flight_id):
                 ended += _complete_flight(workspace, flight.flight_id, progress)
-        except FlightBusy:  # it is being laid
+        # in progress in another program
+        except FlightBusy:
             continue
         except Cancelled:
             raise
-        except FlycamError:  # a store that is full, evidence that is gone: the next one tries again
+        # A full store, a missing original: the next program tries again.
+        except FlycamError:
             continue
     return ended
 
@@ -52,8 +54,10 @@ def complete_interrupted_streams(workspace: Workspace, progress: Progress = igno
 def complete_interrupted_in_background(
     workspace: Workspace, on_completed: Callable[[Flight], None] = lambda _flight: None
 ) -> Iterator[None]:
-    """`complete_interrupted_streams` in a thread of its own beside the block, behind all else that runs;
-    given up when the block is left. ended: told of each flight that was completed, in that thread."""
+    """Run `complete_interrupted_streams` in a low-priority thread beside the block.
+
+    Cancelled when the block is left. on_completed: called for each completed flight, in that thread.
+    """
     over = threading.Event()
     thread = threading.Thread(
         target=_complete_in_thread, args=(workspace, over.is_set, on_completed), name="abandoned", daemon=True
@@ -73,7 +77,8 @@ def _complete_in_thread(
         if is_over():
             raise Cancelled(_("given up: the next one goes on"))
 
-    with suppress(OSError, AttributeError):  # of this thread alone, on Linux
+    # of this thread alone, on Linux
+    with suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
     with suppress(FlycamError):
         for flight in complete_interrupted_streams(workspace, heed):
@@ -81,15 +86,17 @@ def _complete_in_thread(
 
 
 def _complete_flight(workspace: Workspace, flight_id: str, progress: Progress) -> list[Flight]:
-    """The flight made whole, if it is one of a stream; its lock is held."""
+    """Complete the flight if it is a stream's; its lock is held."""
     flight = find_flight(workspace, flight_id)
     frames = workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
     if flight is None or flight.state is not FlightState.INGESTING:
-        return []  # whoever held the lock before has ended it
+        # The previous holder of the lock has closed it.
+        return []
     if not frames or not all(map(is_stream_frame, frames)):
         return []
     if not any(has_original(workspace, one) for one in frames[-_LAST:]):
-        return []  # another box flies it, and says when it ended
+        # Another node flies it, and closes it.
+        return []
     _rebuild_last_tiles(workspace, flight_id, frames, progress)
     measure_coverage(workspace, flight, progress, changed=True)
     ended = close_flight(workspace, flight, resolve_flight_state(workspace, flight_id))
@@ -104,7 +111,10 @@ def _complete_flight(workspace: Workspace, flight_id: str, progress: Progress) -
 def _rebuild_last_tiles(
     workspace: Workspace, flight_id: str, frames: list[FrameRecord], progress: Progress
 ) -> None:
-    """A frame's record precedes its tiles: those of the last ones are folded, and what a power cut took."""
+    """Rebuild the last frames' tiles, and those lost in a power cut.
+
+    A frame's record precedes its tiles.
+    """
     last = sorted(frames, key=lambda record: record.header.captured_ns)[-_LAST:]
     for mosaic in list_live_mosaics(workspace, flight_id):
         tiles = [one.tiles for one in last if one.tiles is not None and one.header.layer == mosaic.layer]

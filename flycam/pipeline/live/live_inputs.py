@@ -1,4 +1,4 @@
-"""What an operator gives to a live flight: opened, its lens and ground settled, kept as evidence."""
+"""Inputs of a live flight: video, telemetry, camera, terrain."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ _SAME_SHAPE = 0.02
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LiveRequest:
-    """What the operator gave.
+    """The operator's request.
 
-    video, telemetry  files of one flight, the same one where it tells both, or a stream and a MAVLink link
+    video, telemetry  files of one flight, the same one if it holds both, or a stream and a MAVLink link
     mavlink_key       file with the key that the link's packets are signed with
-    is_drill          a stream that is a rehearsal; files say it themselves
-    camera            a camera file; hfov_deg in its place the horizontal field of view; neither: the log says
+    is_drill          a stream that is a drill; files state it themselves
+    camera            a camera file; hfov_deg in its place the horizontal field of view; neither: from the log
     clock_offset_s    telemetry stamp minus video time (container's creation + PTS; without creation: since
-                      the first picture); None: found from the pictures
+        the first frame); None: estimated from the frames
     is_realtime       play the file at its own speed
     is_recorded       a stream is recorded as it comes; keep_gb: how much recorded video is kept in all
-    into              the flight (id or name) that the film joins; None: it is a flight of its own
-    video_name        what the film is called, if not as its file; card: what the card is called it lies on
-    reprocess         pictures that are on the map are laid again, by this log and on the terrain of today
+    into              the flight (id or name) that the video joins; None: it is a flight of its own
+    video_name        name of the video, if not its file's; card: name of the memory card it lies on
+    reprocess         frames on the map are reprocessed, by this log and on today's terrain
     """
 
     video: str
@@ -81,7 +81,7 @@ class LiveRequest:
 
 
 def format_log_name(telemetry: str) -> str:
-    """What tells where a video was filmed, as sentences name it: a file's name, a link without secrets."""
+    """Return the telemetry's name: a file's, or a link without secrets."""
     return strip_url_credentials(telemetry) if is_link(telemetry) else Path(telemetry).name
 
 
@@ -94,9 +94,9 @@ def open_live_inputs(
     recording: RecordingOptions | None = None,
     say: NoticeListener = ignore_notice,
 ) -> tuple[VideoSource, Telemetry]:
-    """The video and what tells where it was filmed: both recorded, or both live.
+    """Open the video and its telemetry: both recorded, or both live.
 
-    Raises Cancelled where it is `stopped` before both are here; say: told what is waited for.
+    Raises Cancelled where it is `stopped` before both are here; say: gets notices on what is waited for.
     """
     check_addresses(request.video, request.telemetry)
     has_link = is_link(request.telemetry)
@@ -115,7 +115,8 @@ def open_live_inputs(
     if not has_link:
         source = VideoSource(request.video, is_realtime=request.is_realtime)
         log = read_video_log(Path(request.telemetry), source.created_ns, Path(request.video))
-        if log.is_own:  # a camera's clock may be local time, or never set
+        # A camera's clock may be local time, or never set.
+        if log.is_own:
             source.created_ns = log.zero_ns
         stack.enter_context(source)
         return source, RecordedTelemetry(log, terrain_at)
@@ -150,7 +151,7 @@ def _wait(linked: LinkedTelemetry, name: str, stopped: Callable[[], bool]) -> No
 def build_video_identity(
     request: LiveRequest, source: VideoSource, interior: InteriorOrientation, work_crs: str
 ) -> VideoIdentity:
-    """What is the same for every picture; a stream has its address and beginning for an id."""
+    """Return what all frames share; a stream's id is its address and beginning."""
     if source.is_stream:
         stream_id = hashlib.sha256(f"{source.name}|{source.began_ns}".encode()).hexdigest()
         name = format_stream_name(source.began_ns)
@@ -174,9 +175,9 @@ def create_terrain_source(
     *,
     is_stream: bool,
 ) -> TerrainSource:
-    """Terrain under a recorded flight, all of it at once; under a live one around where it is.
+    """Return terrain under a recorded flight in full; under a live one around it.
 
-    joins  the flight that a film joins, whose ground it then holds as well; None: it is one of its own
+    joins  the flight that a video joins, whose ground is then included; None: it is one of its own
     """
     if is_stream:
         return MovingTerrain(workspace, dems, telemetry.poses)
@@ -194,7 +195,7 @@ def create_terrain_source(
 
 
 def store_live_inputs(workspace: Workspace, request: LiveRequest) -> None:
-    """The files given, as evidence."""
+    """Store the given files as originals."""
     for given in dict.fromkeys((request.video, request.telemetry)):
         if not is_link(given):
             store_original(workspace, Path(given))
@@ -215,7 +216,10 @@ def _secret(path: Path) -> str:
 def resolve_interior_orientation(
     request: LiveRequest, poses: VideoPoses, size_px: tuple[int, int]
 ) -> InteriorOrientation:
-    """The lens for pictures of this size: the operator's, else the field of view the log states."""
+    """Return the interior orientation for frames of this size.
+
+    The operator's, else by the field of view that the log states.
+    """
     if request.camera is not None:
         interior = load_camera_file(request.camera, size_px)
         if interior.image_size_px == size_px:

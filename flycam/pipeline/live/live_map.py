@@ -1,4 +1,4 @@
-"""The map of a film while it is being laid: its flight, its mosaic's writer, and who makes it visible."""
+"""The map of a live video: its flight, mosaic writer, and publisher."""
 
 from __future__ import annotations
 
@@ -30,15 +30,18 @@ _MIN_TILES, _MAX_TILES = 64, 256  # 0.46 MB each
 
 
 def _count_cached_tiles(first: FrameFootprint, work_crs: str, base_zoom: int) -> int:
-    """Base tiles kept in memory: of as many pictures as may wait to be shown. Fewer than the writer's own,
-    where pictures are small: memory that takes half an hour to fill is memory that nobody planned for."""
+    """Return how many base tiles to cache: of all frames that may be unpublished.
+
+    Fewer than the writer's default where frames are small: memory that fills over half an hour would exceed
+    what was planned.
+    """
     rows, columns = find_frame_tiles(first.view, work_crs, base_zoom).shape_tiles
     return min(max(MAX_UNPUBLISHED * rows * columns, _MIN_TILES), _MAX_TILES)
 
 
 @dataclass(frozen=True, slots=True)
 class MergedFrame:
-    """A picture that is merged, and when it arrived (monotonic)."""
+    """A frame that is merged, and when it arrived (monotonic)."""
 
     record: FrameRecord
     arrived_ns: int
@@ -46,8 +49,11 @@ class MergedFrame:
 
 @dataclass(slots=True)
 class LiveMap:
-    """The flight, its mosaic's writer, the records written before the log names their tiles, and who writes
-    them."""
+    """State of a flight's map while its video is processed.
+
+    The flight, its mosaic's writer, records that are written before the log names their tiles, and the
+    publisher.
+    """
 
     flight: FlightSession
     base_zoom: int
@@ -77,6 +83,7 @@ class LiveMap:
                 origin=workspace.box,
                 clock_ns=workspace.clock_ns,
                 amendments=read_amendments(workspace, mosaic),
+                # Records precede the log: it names no tile of a frame that is not on record (decision 0012).
                 before_append=records.write,
                 before_group=partial(workspace.require_disk_space, GROUP_BYTES, held_lock=mosaic.flight_id),
                 workers=count_workers(),
@@ -86,17 +93,21 @@ class LiveMap:
 
         def publish() -> None:
             writer.publish()
-            records.write()  # where no tile changed, nothing was appended and nothing written before it
+            # Where no tile changed, nothing was appended and no record written before it.
+            records.write()
 
         publisher = Publisher(publish, on_shown, patience=retry_policy)
         return LiveMap(flight, mosaic.base_zoom, writer, records, LiveVisibility(), publisher, stack)
 
     def extend_flight(self, workspace: Workspace, records: Sequence[FrameRecord]) -> None:
-        """Make the flight on record hold frames: a map goes there, and tells how old its picture is."""
+        """Extend the recorded flight by frames: its bounds and times.
+
+        The web map zooms to these bounds, and shows how old its newest image is.
+        """
         self.update_flight(workspace, lambda flight: _holding(flight, records))
 
     def update_flight(self, workspace: Workspace, changed: Callable[[Flight], Flight]) -> None:
-        """Put the flight on record as it is to be; several threads do."""
+        """Write the changed flight to the catalogue; thread-safe."""
         with self._changing:
             flight = changed(self.flight.flight)
             if flight != self.flight.flight:
@@ -105,7 +116,7 @@ class LiveMap:
 
 
 def _holding(flight: Flight, records: Sequence[FrameRecord]) -> Flight:
-    """The flight with these frames in its bounds and times."""
+    """Return the flight with these frames in its bounds and times."""
     captured_ns = [record.header.captured_ns for record in records]
     bounds = flight.bounds_lonlat_deg
     for wkb in (record.footprint_wkb for record in records if record.footprint_wkb is not None):

@@ -1,10 +1,10 @@
-"""Pictures of a video laid as they come: into one flight, through the one write path, for every reader.
+"""Orthorectification of video frames, as they come, into one flight.
 
-A picture becomes a frame like any photo: a JPEG kept as evidence under its SHA-256, read back before it is
-laid, with the pose and terrain on record. So replay, withdrawal, finish and export know no difference. It is
-laid by the pose that fits it to those before (`live.registration`); its prior is what the log tells. While
-the clock between video and log is not known it is laid in doubt, with the sigma that this deserves, and laid
-again once the clock is known better.
+A frame becomes a record like any photo: a JPEG stored as original under its SHA-256, decoded again before it
+is orthorectified, with pose and terrain on record. So replay, withdrawal, finish and export treat it alike.
+Its pose registers it to earlier frames (`live.registration`); its prior is the log's. While the clock offset
+is not known it is placed in doubt, with the sigma that this deserves, and reprocessed once the clock is known
+better.
 """
 
 from __future__ import annotations
@@ -78,32 +78,30 @@ _WHY = "laid again by a clock that is known better"
 
 
 class TerrainSource(Protocol):
-    """names: of the files that the terrain is made of."""
+    """Source of terrain. names: of the files that the terrain is made of."""
 
     names: str
 
     def terrain_at(self, centre_m: tuple[float, float, float]) -> TerrainGrid:
-        """The recorded terrain for a camera at (east, north, height) of the work CRS."""
+        """Return the terrain for a camera at (east, north, height) of the work CRS."""
 
 
 class LiveOrthorectifier:
-    """Lays pictures into the flight of one film, which is opened by the first that can be laid.
+    """Orthorectifier of a video's frames into a flight that the first one opens.
 
-    Inside the context, which the caller leaves before he gives the flight's lock back: whatever goes wrong
-    before `close` is through, nothing of this is still writing then.
+    A context manager, which the caller leaves before releasing the flight's lock: whatever fails before
+    `close` is through, nothing of this is still writing then. Frames on the map are not touched: see
+    `flycam.pipeline.live.existing_frames`.
 
-    Frames that are on the map stay as they lie: `flycam.pipeline.live.existing_frames` has seen to them
-    before.
-
-    new         frames that this run laid, and readers see; relaid: those of them that it laid again
-    late_ms     of each, from its arrival until readers see it; first_shown_ns: when the first was (monotonic)
-    laid_ns     when the newest picture on the map was taken, UTC; None: there is none
-    notes       what is to be said of the way the flight was opened, as `flycam.frame.warning` keeps it
-    rejections  frames that could not be laid
-    registration  what fits frames to each other, and counts
-    retry_policy  with store and database, while they are away
-    withdrawn   ids of chosen pictures that were withdrawn; filmed_before: how many chosen pictures show what
-                frames on record show
+    new         frames that this run merged and published; reprocessed: those of them that it reprocessed
+    late_ms     of each, from its arrival until published; first_shown_ns: when the first was (monotonic)
+    laid_ns     when the newest frame on the map was taken, UTC; None: there is none
+    notes       on how the flight was opened, encoded by `flycam.frame.warning`
+    rejections  frames that could not be orthorectified
+    registration  of frames to each other, with counts
+    patience    the retry policy while store and database are away
+    withdrawn   ids of chosen frames that were withdrawn; filmed_before: how many chosen frames show what
+       frames on record show
     """
 
     def __init__(
@@ -122,7 +120,7 @@ class LiveOrthorectifier:
         self._opens: Callable[[FlightSession], LiveMap]
         self._is_closed = False
         self._doubts = UncertainFrames(video, flight_id)
-        # a picture is made a JPEG, and read back, while it is fitted to those before
+        # A frame is encoded as JPEG, and decoded, while it is registered to earlier ones.
         self._coding = ThreadPoolExecutor(1, thread_name_prefix="coding")
         self._merger = MergeThread()
         standing = workspace.catalog.frames.list_for_flight(flight_id)
@@ -146,7 +144,7 @@ class LiveOrthorectifier:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        """Let go of what `close` did not write."""
+        """Abandon what `close` did not write."""
         if not self._is_closed:
             self._abandon()
 
@@ -158,11 +156,12 @@ class LiveOrthorectifier:
         hurried: bool = False,
         doubt_s: float | None = None,
     ) -> bool:
-        """Rectify, record and merge one picture, whose tiles are then written behind; whether it was laid.
-        Raises what storage does.
+        """Orthorectify, record and merge one frame; return True if it was merged.
 
-        log_pose  its pose by the log; hurried: others wait, so it is not fitted by its own evidence
-        doubt_s  sigma of the clock it is laid by, where that is not known: the flight says so from now on
+        Its tiles are written later by the publisher. Raises what storage does.
+
+        log_pose  its pose by the log; hurried: others wait, so it is not registered by its own evidence
+        doubt_s   sigma of the clock offset, where that is not known: the flight then carries a warning
         """
         frame_id = derive_frame_id(self._film.stream_id, f"pts:{picture.pts_ns}")
         record = self._standing.get(frame_id)
@@ -192,7 +191,8 @@ class LiveOrthorectifier:
         try:
             terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
             if is_looking_up(self._film.interior, log_pose):
-                compute_ground_view(header, terrain)  # who sees no ground need not be fitted to it
+                # A frame that sees no ground need not be registered.
+                compute_ground_view(header, terrain)
             coded = self._coding.submit(encode_frame_jpeg, picture.pixels, name)
             pose = self.registration.pose(picture, log_pose, terrain, hurried=hurried)
             try:
@@ -211,7 +211,10 @@ class LiveOrthorectifier:
         return True
 
     def _check_lies_nowhere_else(self, frame_id: str) -> None:
-        """Raise OptionUnusable where the film lies in another flight: a frame is in one alone."""
+        """Raise OptionUnusable if the video is in another flight.
+
+        A frame belongs to one flight alone.
+        """
         catalog = self._workspace.catalog
         try:
             record = catalog.frames.get(frame_id)
@@ -239,27 +242,32 @@ class LiveOrthorectifier:
         picture: VideoFrame,
         doubt_s: float | None,
     ) -> Callable[[], None]:
-        """Keep a picture that is laid by this pose; what merges it. Raises FrameRejected."""
+        """Store a frame with this pose; return a call that merges it.
+
+        Raises FrameRejected.
+        """
         view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
-        # only now: who sees no ground need not be kept
+        # Only now: a frame that sees no ground need not be stored.
         data, sha256, kept = coded.result()
         store_original_bytes(self._workspace, data, sha256)
         header = replace(header, provenance=replace(header.provenance, source_sha256=sha256))
-        # a name alone: the picture lies in the evidence store
+        # A name alone: the image lies in the object store.
         planned = FrameFootprint(header=header, view=view, path=Path(header.provenance.source_name))
         opened = self._opened(planned, terrain)
         if doubt_s is not None:
             self._doubts.add(header, doubt_s, picture.breaks)
-            opened.update_flight(
-                self._workspace, self._doubts.add_warning
-            )  # now: a program that is killed says nothing
+            # Written at once: a killed program leaves no warning otherwise.
+            opened.update_flight(self._workspace, self._doubts.add_warning)
         if ground is not terrain:
             store_frame_terrain(self._workspace, ground)
         record = replace(self._record(planned, opened, ground.dem_id), exterior=pose)
         return partial(self._merge, opened, MergedFrame(record, picture.arrived_ns), kept, ground)
 
     def _seen(self, header: FrameHeader, terrain: TerrainGrid) -> tuple[GroundView, TerrainGrid]:
-        """What a picture sees by its pose for the map, and the ground to lay it on. Raises FrameRejected."""
+        """Return a frame's ground view, and the terrain to orthorectify it on.
+
+        Raises FrameRejected.
+        """
         view = compute_ground_view(header, terrain)
         centre_m = header.exterior_prior.projection_centre_m
         ground = self.registration.ground(view.footprint.bounds_m, centre_m, terrain)
@@ -267,12 +275,15 @@ class LiveOrthorectifier:
             return view, terrain
         try:
             return compute_ground_view(header, ground), ground
-        except FrameRejected:  # it sees past the part that was lifted
+        # It sees past the part that was raised.
+        except FrameRejected:
             return view, terrain
 
     def _recall(self, picture: VideoFrame, log_pose: ExteriorOrientation, record: FrameRecord) -> None:
-        """Let a frame that lies on the map be known to those that come, as if it had been laid just now; its
-        picture and its ground are put back where they were lost."""
+        """Register a frame on the map for those to come, as if just merged.
+
+        Its original and its terrain are stored again where they were lost.
+        """
         with suppress(FrameRejected):
             terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
             pose = self.registration.pose(picture, log_pose, terrain, get_recorded_pose(record)[0])
@@ -280,7 +291,7 @@ class LiveOrthorectifier:
             self.patience(partial(self._put_back, picture, header, str(record.dem_id), terrain))
 
     def _put_back(self, picture: VideoFrame, header: FrameHeader, dem_id: str, terrain: TerrainGrid) -> None:
-        """Only what is the very same: a tile is not made of others."""
+        """Store the original and terrain again, if identical to those of the tiles."""
         store, sha256 = self._workspace.store, header.provenance.source_sha256
         if not store.exists(keys.format_original_key(sha256)):
             data, found, _ = encode_frame_jpeg(picture.pixels, header.provenance.source_name)
@@ -296,19 +307,19 @@ class LiveOrthorectifier:
 
     @property
     def error(self) -> BaseException | None:
-        """What went wrong with what is merged already, as soon as it did; None: nothing."""
+        """Error of merging or publishing, as soon as it occurred; None: none."""
         return self._merger.error or (self._open.publisher.error if self._open is not None else None)
 
     @property
     def drop_counts(self) -> Counter[str]:
-        """Chosen pictures that are not laid, by reason."""
+        """Chosen frames that are not on the map, by reason."""
         reasons = Counter(error.reason for _, error in self.rejections.errors)
         return reasons + Counter(withdrawn=len(self.withdrawn), filmed_before=self.filmed_before)
 
     def close(self, warnings: Sequence[str], progress: Progress) -> Flight | None:
-        """Write what is left, cover the communes, show the flight as complete; None if nothing is laid.
+        """Write what is left, measure coverage, close the flight; None without one.
 
-        warnings  what else the flight is to say for ever
+        warnings  further ones that the flight keeps
         """
         self._coding.shutdown()
         self._merger.close()
@@ -335,7 +346,7 @@ class LiveOrthorectifier:
         )
 
     def _find_unchanged_flight(self) -> Flight | None:
-        """The flight to which nothing was laid; None: there is none."""
+        """Return the flight to which no frame was added; None: there is none."""
         standing = self.patience(partial(find_flight, self._workspace, self._flight_id))
         if standing is None:
             return None
@@ -343,14 +354,14 @@ class LiveOrthorectifier:
         return standing
 
     def reprocess(self, clock: ClockOffset, breaks: int, pose_at: PoseAt, *, is_over: bool = False) -> None:
-        """Lay the frames that lie in doubt again where the clock is known now, or twice as well as it was
-        when they were laid; those to come are fitted to them as they lie then. Raises what storage does.
+        """Reprocess frames in doubt if the clock is known now, or twice as well as then.
 
-        Frames from before a jump of the video's time stay as they lie, and so do those of which the log tells
-        nothing any more: the flight says it.
+        Frames to come are registered to them as placed then. Frames from before a jump of the video's time
+        stay, and so do those that the log no longer covers: the flight keeps a warning. Raises what storage
+        does.
 
-        breaks   how often the video's time had jumped in the pictures that the clock is of; pose_at: by it
-        is_over  no picture comes any more; until then those to come wait, and the newest alone are laid again
+        breaks   how often the video's time had jumped in the frames that the clock belongs to; pose_at: by it
+        is_over  no frame comes any more; until then those to come wait, and only the newest are reprocessed
         """
         told: dict[str, ExteriorOrientation] = {}
         for frame_id, pts_ns in self._doubts.select_due(clock, breaks, is_over=is_over).items():
@@ -386,7 +397,10 @@ class LiveOrthorectifier:
     def _placed_again(
         self, record: FrameRecord, log_pose: ExteriorOrientation, opened: LiveMap
     ) -> FrameRecord:
-        """A frame that lies on the map as it is to lie by another pose of the log. Raises FrameRejected."""
+        """Return the record of a frame on the map with another pose of the log.
+
+        Raises FrameRejected.
+        """
         provenance, header = record.header.provenance, replace(record.header, exterior_prior=log_pose)
         sha256, name = provenance.source_sha256, provenance.source_name
         copy = self.patience(partial(fetch_local_copy, self._workspace, sha256, name))
@@ -405,17 +419,22 @@ class LiveOrthorectifier:
         return replace(self._record(planned, opened, ground.dem_id), exterior=pose)
 
     def _abandon(self) -> None:
-        """Wait for who is writing, and write nothing of what waits: an error is on its way. What one step of
-        this raises keeps none of the others from being done."""
+        """Wait for writers, and write nothing that waits: an error is being raised.
+
+        An error in one step does not prevent the others.
+        """
         opened, error = self._open, RuntimeError("abandoned")
-        with ExitStack() as steps:  # the last is done first
+        # the last is done first
+        with ExitStack() as steps:
             if opened is not None:
                 steps.callback(opened.stack.__exit__, RuntimeError, error, None)
             steps.callback(self._merger.abandon)
             if opened is not None:
-                steps.callback(opened.publisher.abandon)  # who merges may wait for it
+                # The merger may wait for it.
+                steps.callback(opened.publisher.abandon)
             steps.callback(self._coding.shutdown, cancel_futures=True)
-            steps.callback(self.patience.give_up)  # who waits for the store would keep this waiting
+            # A retry for the store would delay this.
+            steps.callback(self.patience.give_up)
 
     def _opened(self, planned: FrameFootprint, terrain: TerrainGrid) -> LiveMap:
         if self._open is None:
@@ -445,16 +464,20 @@ class LiveOrthorectifier:
     def _merge(
         self, opened: LiveMap, frame: MergedFrame, pixels: NDArray[np.uint8], terrain: TerrainGrid
     ) -> None:
-        """In the merger's thread: merge a frame where it can win; its tiles are written by the publisher."""
+        """Merge a frame where it can win; its tiles are written by the publisher.
+
+        Runs in the merger's thread.
+        """
         opened.records.add(frame.record)
         for patch in opened.claims.make_patches(frame.record, pixels, terrain):
             self.patience(partial(opened.writer.add, patch))
         opened.publisher.add(frame)
 
     def _shown(self, frames: Sequence[MergedFrame]) -> None:
-        """In the publisher's thread: readers see these now."""
+        """Record published frames; runs in the publisher's thread."""
         assert self._open is not None  # noqa: S101  its publisher calls
-        now_ns = time.monotonic_ns()  # the log names them already
+        # before the catalogue is updated: the tile log names them already
+        now_ns = time.monotonic_ns()
         self.patience(partial(self._open.extend_flight, self._workspace, [one.record for one in frames]))
         self.first_shown_ns = self.first_shown_ns or now_ns
         self.late_ms.extend((now_ns - one.arrived_ns) / 1e6 for one in frames)

@@ -1,4 +1,4 @@
-"""What a flight's log says by now: all of it where it was recorded, more with every second of a link."""
+"""Telemetry of a flight: a whole recorded log, or a link's data so far."""
 
 from __future__ import annotations
 
@@ -27,21 +27,23 @@ from flycam.ingest.video.video_poses import VideoPoses, resolve_video_poses, tri
 from flycam.messages import _
 
 _SETTLE_S, _FOLLOW_S = 2.0, 0.1
-_NUMBERS = re.compile(r"[\d.,]+")  # remarks that differ in these alone are of one kind
-_RECENT_S = 8.0  # of which the last is the same as of the whole log: clocks are settled within a second
+# Remarks that differ in numbers alone are of one kind.
+_NUMBERS = re.compile(r"[\d.,]+")
+# The end of this span is as in the whole log: clocks settle within a second.
+_RECENT_S = 8.0
 _FIRST_POSITION_S = 30.0
 
 
 PoseAt = Callable[[int], ExteriorOrientation]
-"""The pose at a time (PTS, ns) of a film; raises FrameRejected where the log tells none."""
+"""The pose at a time (PTS, ns) of a video; raises FrameRejected where the log has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkStatus:
-    """The log's last word.
+    """Newest state of the telemetry.
 
-    sample       the newest place that can be believed, None: none by then; age_s: seconds since
-    silent_s     seconds since anything came that is of this log, None: nothing yet
+    sample       the newest plausible position, None: none yet; age_s: seconds since
+    silent_s     seconds since the last packet of this log, None: none yet
     connections  times that its link was opened
     """
 
@@ -52,7 +54,10 @@ class LinkStatus:
 
 
 class Telemetry(Protocol):
-    """poses, told: by now, times of `log_poses` in seconds since zero_ns of the log's clock."""
+    """Telemetry of a video.
+
+    poses, log_poses: so far; times of `log_poses` in seconds since zero_ns of the log's clock.
+    """
 
     poses: VideoPoses
     log_poses: LoggedPoses
@@ -60,41 +65,47 @@ class Telemetry(Protocol):
     is_shared: bool
 
     def refresh(self) -> None:
-        """Take in what came since."""
+        """Read what came since."""
 
     def covers(self, log_s: float) -> bool:
-        """Whether all that will be known of a moment is known."""
+        """Return True if nothing more will become known of a moment."""
 
     def status_at(self, log_s: float | None) -> LinkStatus:
-        """What is known of the aircraft by a moment of the film, which a link does not ask for: by now."""
+        """Return the aircraft's state at a moment of the video; a link's by now."""
 
     def estimate_initial_offset(self, video_s: float) -> tuple[ClockOffset, float]:
-        """What is known of the clock offset before any motion is seen, and how far from it to look."""
+        """Return the clock offset known before any motion, and how far from it to look."""
 
     def to_reported(self, offset: ClockOffset) -> ClockOffset:
-        """An offset against the video's own time."""
+        """Convert an offset to one against the video's own time."""
 
     def from_reported(self, offset_s: float) -> float:
-        """The offset against zero_ns of one that is given as reported."""
+        """Convert an offset given as reported to one against zero_ns."""
 
     def utc_ns(self, t_ns: int) -> int:
-        """UTC of a time of the log's clock."""
+        """Convert a time of the log's clock to UTC."""
 
     def describe_dating(self, video: str) -> tuple[str, str]:
-        """How the pictures of a video without a time of creation are dated, (English, Vietnamese)."""
+        """Describe how frames without a creation time are dated, (English, Vietnamese)."""
 
     def doubts(self, video_s: float, created_ns: int | None) -> tuple[tuple[str, str], ...]:
-        """Why it may be of another film, (English, Vietnamese), see `VideoLog.doubts`."""
+        """Return why it may be of another video, (English, Vietnamese).
+
+        See `VideoLog.find_doubts`.
+        """
 
     def remarks(self) -> tuple[tuple[str, str], ...]:
-        """What was noticed, (English, Vietnamese)."""
+        """Return remarks on the telemetry, (English, Vietnamese)."""
 
     def count_rejected_samples(self) -> Counter[str]:
-        """Samples and packets not believed, by reason."""
+        """Count rejected samples and packets by reason."""
 
 
 class RecordedTelemetry:
-    """A whole log. Raises PositionMissing, or SourceUnreadable of one that tells no attitude at all."""
+    """A whole log.
+
+    Raises PositionMissing, or SourceUnreadable if it has no attitude at all.
+    """
 
     def __init__(self, log: VideoLog, terrain_at: TerrainAt | None) -> None:
         self.poses = resolve_video_poses(log.log, terrain_at)
@@ -118,14 +129,14 @@ class RecordedTelemetry:
         )
 
     def refresh(self) -> None:
-        """Nothing more comes."""
+        """Do nothing: no more data comes."""
 
     def covers(self, log_s: float) -> bool:
-        """Always: what is not there never will be."""
+        """Return True: what is missing will not come."""
         return True
 
     def status_at(self, log_s: float | None) -> LinkStatus:
-        """As if it came with the film: the last sample before that moment, or the place between two."""
+        """Return the state as if live: the position then, else the last sample before it."""
         if log_s is None:
             return LinkStatus(sample=None, age_s=0.0, silent_s=None, connections=1)
         t_ns, track = self.zero_ns + round(log_s * 1e9), self.poses.track
@@ -140,19 +151,19 @@ class RecordedTelemetry:
         return LinkStatus(sample=sample, age_s=0.0, silent_s=age_s, connections=1)
 
     def remarks(self) -> tuple[tuple[str, str], ...]:
-        """The reader's, and of its poses."""
+        """Return the remarks of the reader and of its poses."""
         return self._remarks
 
     def count_rejected_samples(self) -> Counter[str]:
-        """Of the whole log."""
+        """Count over the whole log."""
         return self.poses.rejected
 
 
 class LinkedTelemetry:
-    """The last minutes of a link. `wait` first: there is no pose before the aircraft is heard.
+    """The last minutes of a link. Call `wait` first: no pose exists before.
 
-    All that is remembered is settled every `_SETTLE_S`, which says what can be believed; in between what
-    comes follows on it at once, or pictures would wait for their pose.
+    All that is remembered is resolved every `_SETTLE_S`, which decides what is plausible; in between new
+    samples are appended at once, or frames would wait for their pose.
     """
 
     is_shared = False
@@ -169,7 +180,8 @@ class LinkedTelemetry:
         self._settled_s = self._followed_s = float("-inf")
         self._settling = threading.Lock()
         self._not_believed: Mapping[int, str] = {}
-        self._forgotten: Counter[str] = Counter()  # samples not believed that the link has forgotten
+        # rejected samples that the link has dropped since
+        self._forgotten: Counter[str] = Counter()
         self._noticed: dict[str, tuple[str, str]] = {}
         self._home: Home | None = None
         self._of_poses: tuple[tuple[str, str], ...] = ()
@@ -177,7 +189,7 @@ class LinkedTelemetry:
         self.log_poses: LoggedPoses
 
     def wait(self, stopped: Callable[[], bool]) -> None:
-        """Until poses can be told. Raises PositionMissing if there are none in time."""
+        """Wait until there are poses. Raises PositionMissing if there are none in time."""
         until_s = time.monotonic() + _FIRST_POSITION_S
         while not self._settled():
             if stopped() or time.monotonic() > until_s:
@@ -194,7 +206,7 @@ class LinkedTelemetry:
             time.sleep(_FOLLOW_S)
 
     def refresh(self) -> None:
-        """Take in what came since; not while another thread does."""
+        """Read what came since, unless another thread does."""
         now_s = time.monotonic()
         if now_s - self._followed_s < _FOLLOW_S or not self._settling.acquire(blocking=False):
             return
@@ -207,11 +219,11 @@ class LinkedTelemetry:
             self._settling.release()
 
     def covers(self, log_s: float) -> bool:
-        """Whether a later sample has come."""
+        """Return True if a later sample has come."""
         return bool(len(self.log_poses.time_s) and log_s <= self.log_poses.time_s[-1])
 
     def status_at(self, _log_s: float | None) -> LinkStatus:
-        """By now: its samples bear this machine's time."""
+        """Return the state by now: samples bear this machine's time."""
         sample = self.poses.track.samples[-1]
         silent_s = self._link.silent_s
         return LinkStatus(
@@ -222,38 +234,40 @@ class LinkedTelemetry:
         )
 
     def estimate_initial_offset(self, video_s: float) -> tuple[ClockOffset, float]:
-        """Both clocks are the receiver's: the difference is how late the video comes."""
+        """Return an unknown offset: both clocks are the receiver's.
+
+        The difference is the latency of the video.
+        """
         return make_unknown_offset(), REACH_S
 
     def to_reported(self, offset: ClockOffset) -> ClockOffset:
-        """As it is: the video's time is the receiver's."""
+        """Return the offset unchanged: the video's time is the receiver's."""
         return offset
 
     def from_reported(self, offset_s: float) -> float:
-        """As it is."""
+        """Return the offset unchanged."""
         return offset_s
 
     def doubts(self, _video_s: float, _created_ns: int | None) -> tuple[tuple[str, str], ...]:
-        """None: it is told now, and so is the film."""
+        """Return none: telemetry and video are both live."""
         return ()
 
     def utc_ns(self, t_ns: int) -> int:
-        """As it is: the receiver's clock is UTC."""
+        """Return the time unchanged: the receiver's clock is UTC."""
         return t_ns
 
     def describe_dating(self, video: str) -> tuple[str, str]:
-        """By the receiver."""
+        """Describe dating by the receiver's clock."""
         return f"{video}: dated by this machine's clock", f"{video}: ảnh lấy giờ theo đồng hồ máy này"
 
     def remarks(self) -> tuple[tuple[str, str], ...]:
-        """All that was noticed so far, of a kind the newest."""
+        """Return all remarks so far, of each kind the newest."""
         clock = self._clock.remarks()
         return (*dict(self._noticed).values(), *self._of_poses, *self._link.health.remarks, *clock)
 
     def count_rejected_samples(self) -> Counter[str]:
-        """Packets that were refused, or are missing in the record, and samples that were not believed, those
-        forgotten included."""
-        # copies first, in one step: their own threads go on counting
+        """Count refused or unwritten packets and rejected samples, dropped ones included."""
+        # Copies first, in one step: their own threads go on counting.
         forgotten, health = dict(self._forgotten), self._link.health
         refused = Counter(dict(health.refused)) + Counter(unwritten=health.unwritten)
         return refused + Counter(forgotten) + self.poses.rejected
@@ -285,7 +299,8 @@ class LinkedTelemetry:
         told = poses.logged_poses(self.zero_ns)
         if not np.isfinite(told.centre_m).any():
             return False
-        if log.home is None and np.isfinite(poses.home_m):  # it stood there, which the link will forget
+        # Home is the take-off point, which the link will drop.
+        if log.home is None and np.isfinite(poses.home_m):
             first = poses.track.samples[0]
             self._home = Home(lon_deg=first.lon_deg, lat_deg=first.lat_deg, height_m=float("nan"))
         first_ns = samples[0].t_utc_ns

@@ -1,11 +1,10 @@
-"""Whether a film and its log are of one flight: by length and clock, by how both turn, and by the places
-where its pictures lie already.
+"""Consistency of a video and its log: length, clock, turns, recorded poses.
 
-A film is looked through before any of it is laid: for its clock in full, where that is known until its turns
-are enough to judge the log by. A log that the film's turns contradict is refused, for the map would show the
-wrong ground. It is doubted only, and the flight says so for ever, where the operator vouches for it with a
-clock offset, where the log tells the aircraft's angles alone (a gimbal may turn by itself), and where
-pictures come when they come: what is in the air is shown, for nobody can give another log now.
+A video is read before any of it is orthorectified: in full to estimate its clock; if that is known, until its
+turns are enough to judge the log. A log contradicted by the video's turns is rejected, for the map would show
+the wrong ground. It is only doubted, and the flight keeps a warning, where the operator vouches for it with a
+clock offset, where the log has the aircraft's attitude alone (a gimbal may turn by itself), and for a live
+stream: what is in the air is shown, for no other log can be given now.
 """
 
 from __future__ import annotations
@@ -43,14 +42,15 @@ def measure_video_motion(
     progress: Progress,
     stopped: Callable[[], bool],
 ) -> None:
-    """A film's motion measured before any of it is laid: no later time knows its clock better.
+    """Measure a video's motion before any of it is orthorectified.
 
-    Raises FlightLogMismatch where it is of another flight than its log; Cancelled where it is `stopped`.
+    No later time knows its clock better. Raises FlightLogMismatch where it is of another flight than its log;
+    Cancelled where it is `stopped`.
     """
     video = Path(request.video)
     needs_all = not clock.is_settled
     looked_s = 0.0
-    # a film that breaks off tells what it told by then; what it is worth is said where it is laid
+    # A video that breaks off gives its motion so far; the error is reported where it is orthorectified.
     with VideoSource(str(video)) as source, suppress(SourceUnreadable):
         for done, picture in enumerate(source.frames(), start=1):
             clock.add(picture)
@@ -74,7 +74,7 @@ def measure_video_motion(
 def list_log_doubts(
     request: LiveRequest, video: VideoIdentity, source: VideoSource, telemetry: Telemetry, clock: LiveClock
 ) -> list[str]:
-    """What the flight says of a film for ever whose log may be of another."""
+    """Return the warning that a flight keeps on a video whose log may be of another."""
     why = (*telemetry.doubts(source.duration_s, source.created_ns), *list_turn_doubts(clock))
     if not why:
         return []
@@ -84,7 +84,10 @@ def list_log_doubts(
 
 
 def list_turn_doubts(clock: LiveClock) -> tuple[BilingualText, ...]:
-    """That the pictures turn otherwise than the log says, (English, Vietnamese); else nothing."""
+    """Return the doubt that frames turn otherwise than the log, if so.
+
+    (English, Vietnamese).
+    """
     turns = clock.turns
     return (_counted(turns),) if turns.is_contradiction else ()
 
@@ -92,12 +95,12 @@ def list_turn_doubts(clock: LiveClock) -> tuple[BilingualText, ...]:
 def require_same_poses(
     video: str, log: str, on_map: Sequence[FrameRecord], now: Sequence[ExteriorOrientation]
 ) -> None:
-    """Raise FlightLogMismatch where a log tells other poses of a film's pictures than those they lie by on
-    the
-    map: of most of them farther off, or turned more, than three sigmas of both allow. A log of a like flight
-    passes by its turns, and two logs in one map are worse than either.
+    """Raise FlightLogMismatch if a log contradicts the poses of frames on the map.
 
-    now  the poses by this log, of the same pictures
+    If most of them are farther off, or turned more, than three sigmas of both allow. A log of a similar
+    flight passes the check of turns, and two logs in one map are worse than either.
+
+    now  the poses by this log, of the same frames
     """
     before = [record.header.exterior_prior for record in on_map]
     if not before:
@@ -131,12 +134,12 @@ def _centres(poses: Sequence[ExteriorOrientation]) -> NDArray[np.float64]:
 
 
 def _sigmas(poses: Sequence[ExteriorOrientation], of: str) -> NDArray[np.float64]:
-    """The larger one of each pose's first two."""
+    """Return the larger of each pose's first two sigmas."""
     return np.array([max(getattr(pose, of)[:2]) for pose in poses])
 
 
 def _turned(before: Sequence[ExteriorOrientation], now: Sequence[ExteriorOrientation]) -> NDArray[np.float64]:
-    """The angles (rad) between the poses' axes of view."""
+    """Return the angles (rad) between the poses' axes of view."""
     axes, others = (np.array([pose.rotation[2] for pose in poses]) for poses in (before, now))
     turned: NDArray[np.float64] = np.arccos(np.clip((axes * others).sum(axis=1), -1.0, 1.0))
     return turned

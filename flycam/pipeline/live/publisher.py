@@ -1,9 +1,9 @@
-"""Merged pictures made visible in a thread of its own, while the next ones are being merged.
+"""Thread that publishes merged frames, while the next ones are being merged.
 
-One group is written at a time and takes all that was merged by its beginning: where pictures come faster than
-groups are written, groups grow, and share their tiles and the catalogue's commits. A group's parents reach to
-the coarsest zoom, and cost as much as its pictures do; so after each group the writing rests half as long as
-that took. Whoever merges waits once too many pictures are merged and not yet shown, as while the store is
+One group is written at a time and takes all that was merged by its beginning: where frames come faster than
+groups are written, groups grow, and share their tiles and the catalogue's commits. A group's overview tiles
+reach to the coarsest zoom, and cost as much as its frames do; so after each group the thread rests half as
+long as that took. `add` waits once too many frames are merged and not yet published, as while the store is
 away.
 """
 
@@ -20,8 +20,10 @@ _REST_SHARE, _MAX_REST_S = 0.5, 0.5
 
 
 class Publisher(Generic[Merged]):
-    """publish   writes what is merged; shown: told of the pictures that readers see from now on, oldest first
-    patience  asks `publish` again while store or database are away
+    """Publisher of merged frames, in groups.
+
+    publish   writes what is merged; on_shown: called with the published frames, oldest first
+    patience  calls `publish` again while store or database are away
 
     Both are called in this one's thread; what they raise is raised by the next `add`, or `close`, and is
     `error` until then.
@@ -46,7 +48,7 @@ class Publisher(Generic[Merged]):
         self._thread.start()
 
     def add(self, merged: Merged) -> None:
-        """A picture that is merged; waits while too many are. Raises what went wrong before."""
+        """Add a merged frame; wait while too many are unpublished. Raises earlier errors."""
         with self._changed:
             while len(self._waiting) >= self._most and self.error is None:
                 self._changed.wait()
@@ -55,12 +57,12 @@ class Publisher(Generic[Merged]):
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Show what waits. Raises what went wrong."""
+        """Publish what waits. Raises earlier errors."""
         self._end()
         self._raise()
 
     def abandon(self) -> None:
-        """Let go of what waits: an error is on its way."""
+        """Drop what waits: an error is being raised."""
         with self._changed:
             self._waiting.clear()
         self._end()
@@ -83,14 +85,14 @@ class Publisher(Generic[Merged]):
                 now_s = self._clock_s()
                 self._rest_until_s = now_s + min(_REST_SHARE * (now_s - began_s), _MAX_REST_S)
                 self._shown(group)
-            except BaseException as error:  # noqa: BLE001  raised where the pictures come from
+            except BaseException as error:  # noqa: BLE001  raised again in `add`, `close`
                 with self._changed:
                     self.error = error
                     self._changed.notify_all()
                 return
 
     def _next(self) -> list[Merged]:
-        """All that waits, once there is anything and the rest is over; none at the end."""
+        """Return all that waits, once there is any and the rest is over; [] at the end."""
         with self._changed:
             while not self._is_closed and (rest_s := self._rest_s()) != 0.0:
                 self._changed.wait(rest_s)
@@ -99,7 +101,7 @@ class Publisher(Generic[Merged]):
             return group
 
     def _rest_s(self) -> float | None:
-        """How long to wait before the next group; None: for a picture. Half full, it rests no more."""
+        """Return seconds until the next group; None: no frame. No rest if half full."""
         if not self._waiting:
             return None
         if 2 * len(self._waiting) >= self._most:

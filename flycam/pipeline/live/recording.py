@@ -1,9 +1,9 @@
-"""The recording of a stream: pieces that the receiver writes, kept by their hash and named with their flight.
+"""Recording of a stream: segments by the receiver, stored by hash, by flight.
 
-A thread takes each piece when it is whole: hashed, synced into the store, in the catalogue, and then off the
-receiver's folder. What it cannot keep now (a full store, a slow one) waits there, and is said; what a killed
-program left there is kept by the next `live`. When more is kept than asked for, the oldest video goes; its
-hash and its times stay known.
+A thread takes each segment when it is complete: hashed, synced into the store, in the catalogue, and then
+removed from the receiver's folder. What it cannot store now (a full store, a slow one) waits there, with a
+remark; what a killed program left there is stored by the next `live`. When more is kept than asked for, the
+oldest video is deleted; its hash and its times stay known.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LOOK_S, _RETRY_INTERVAL_S = 0.5, 5.0
 
 @dataclass(frozen=True, slots=True)
 class RecordingSummary:
-    """What is kept of a stream: pieces, seconds and bytes of it; pieces of any flight let go for it."""
+    """Stored segments, seconds and bytes of a stream, and segments deleted for it."""
 
     pieces: int = 0
     seconds: float = 0.0
@@ -48,11 +48,11 @@ class RecordingSummary:
 
 
 class StreamRecording:
-    """Entered before the stream is opened with `order`; told its flight; left after the stream is closed.
+    """Recording of a stream, entered before the stream is opened with `order`.
+
+    Then `assign_flight`; left after the stream is closed. Raises OptionUnusable for an amount that is none.
 
     keep_gb  how much recorded video is kept, of all flights together; 0: nothing is recorded
-
-    Raises OptionUnusable for an amount that is none.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class StreamRecording:
         self.kept = RecordingSummary()
 
     def __enter__(self) -> Self:
-        """Make the folder; where it cannot be made nothing is recorded, and that is said."""
+        """Make the folder; if that fails nothing is recorded, with a remark."""
         if self.order is None:
             return self
         try:
@@ -92,28 +92,30 @@ class StreamRecording:
 
     @property
     def is_on(self) -> bool:
-        """Whether the stream is recorded."""
+        """True if the stream is recorded."""
         return self.order is not None
 
     @property
     def remarks(self) -> tuple[tuple[str, str], ...]:
-        """What is damaged, and what keeps the rest from being kept at this moment."""
+        """Damaged segments, and what prevents storing the rest now."""
         return (*self._damaged, *([] if self._trouble is None else [self._trouble]))
 
     def assign_flight(self, flight_id: str) -> None:
-        """From now on pieces are kept, as this flight's."""
+        """Store segments from now on, as this flight's."""
         if self.order is None:
             return
         self._flight_id = flight_id
-        with suppress(OSError):  # then nobody could tell whose it is after a kill
+        # Without it, the flight would not be known after a kill.
+        with suppress(OSError):
             flight = self._folder / _FLIGHT
             part = flight.with_name(f".{_FLIGHT}.part")
             part.write_text(flight_id, encoding="utf-8")
-            move_into_place(part, flight)  # whose it is must survive a power cut, as the pieces do
+            # The flight's id must survive a power cut, as the segments do.
+            move_into_place(part, flight)
         self._thread.start()
 
     def close(self) -> RecordingSummary:
-        """The stream is closed: keep the rest. Done again, it changes nothing."""
+        """Store the rest of a closed stream. Idempotent."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -132,8 +134,10 @@ class StreamRecording:
                 self._over.wait(_RETRY_INTERVAL_S)
 
     def _keep_all(self) -> bool:
-        """Keep every whole piece, then let go what is too much; False, and said, where that is not possible
-        now."""
+        """Store every complete segment, then delete the excess; False if impossible now.
+
+        Then with a remark.
+        """
         try:
             if self._flight_id is not None:
                 for piece in _kept(self._workspace, self._folder, self._flight_id, self._damaged):
@@ -152,20 +156,20 @@ class StreamRecording:
         return True
 
     def _delete_oldest(self) -> int:
-        """Give the room of the oldest pieces back; how many there were."""
+        """Delete the oldest segments to make room; return their number."""
         held = self._workspace.catalog.retention.held_flights()
         too_much = self._workspace.catalog.recordings.list_excess(self._most_bytes, exclude=held)
         for piece in too_much:
-            # the line first: a reader is told, and finds no object missing
+            # The record first, so that readers learn of it before an object is missing.
             self._workspace.catalog.recordings.mark_deleted(piece.sha256, self._workspace.clock_ns())
             self._workspace.store.delete(keys.format_recording_key(piece.sha256))
         return len(too_much)
 
 
 def recover_recordings(workspace: Workspace, damaged: list[tuple[str, str]] | None = None) -> int:
-    """Keep what programs that died have left; how many pieces. What cannot be kept waits.
+    """Store segments of killed programs; return their number. Failures wait.
 
-    damaged  gets a sentence (English, Vietnamese) on each piece that is, which is set aside
+    damaged  gets a sentence (English, Vietnamese) on each damaged segment, which is set aside
     """
     count, said = 0, [] if damaged is None else damaged
     root = workspace.cache_dir / RECORDINGS_DIR
@@ -214,7 +218,10 @@ def _kept(
 
 
 def _set_aside(workspace: Workspace, folder: Path, damaged: list[tuple[str, str]]) -> None:
-    """Pieces of which a power cut took whose they are: beside those that are damaged, and said."""
+    """Set segments aside whose flight is unknown after a power cut, with a remark.
+
+    They go beside the damaged ones.
+    """
     for path in list_finished_segments(folder):
         aside = workspace.cache_dir / DAMAGED_RECORDINGS_DIR / f"{folder.name}-{path.name}"
         aside.parent.mkdir(parents=True, exist_ok=True)
@@ -230,7 +237,7 @@ def _set_aside(workspace: Workspace, folder: Path, damaged: list[tuple[str, str]
 
 
 def _cleared(folder: Path) -> None:
-    """Remove a folder whose pieces are kept, or belong to no flight."""
+    """Remove a folder whose segments are stored, or belong to no flight."""
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()

@@ -1,9 +1,8 @@
-"""How pictures of a film are fitted to those laid before, on which ground, and what is counted of it.
+"""Registration of video frames to earlier ones: pose, ground and counts.
 
-What the log tells stays on record as a frame's prior, with its sigmas: `finish` begins from it. The pose
-that a frame is laid by is recorded as its exterior, so that replay gives the same tiles. Nobody waits for
-this: its work is bounded by counts, and where pictures queue up frames are laid by their neighbours'
-correction alone.
+The log's pose stays on record as a frame's prior, with its sigmas: `finish` starts from it. The registered
+pose is recorded as its exterior, so that replay gives the same tiles. Registration never holds up frames: its
+work is bounded by counts, and where frames queue up they are placed by their neighbours' correction alone.
 """
 
 from __future__ import annotations
@@ -20,17 +19,20 @@ from flycam.ingest.video.video_source import VideoFrame
 from flycam.surface.raised_terrain import Bounds, raise_terrain
 
 HURRIED = "hurried"
-"""Why a frame has no evidence of its own: pictures queued up behind it."""
+"""Reason for a frame without evidence of its own: frames queued up behind it."""
 
-_MARGIN_M = 30.0  # what stands there leans into the picture
-_MAX_WIDTH_M = 1500.0  # an oblique picture's horizon is left as it is: the posts are kept with every picture
+# Objects there lean into the frame.
+_MARGIN_M = 30.0
+# An oblique frame's horizon is left as it is: posts are stored with every frame.
+_MAX_WIDTH_M = 1500.0
 
 
 class LiveRegistration:
-    """Asked for the pose of each picture in order of time, and told what became of it: `laid` or
-    `list_unused_photos`.
+    """Registration of frames in order of time, each with `pose`.
 
-    fitted    frames laid by their own evidence; by_log: those that were not, by reason
+    Then call `mark_placed` or `mark_rejected`.
+
+    fitted    frames placed by their own evidence; by_log: those that were not, by reason
     """
 
     def __init__(self, interior: InteriorOrientation) -> None:
@@ -41,7 +43,7 @@ class LiveRegistration:
         self._newest: RegistrationResult | None = None
 
     def reset(self) -> None:
-        """What comes is not fitted to what was laid by now: another clock tells of it."""
+        """Stop registering to earlier frames: those to come have another clock."""
         self._registrar, self._newest = Registrar(self._interior), None
 
     def pose(
@@ -53,12 +55,11 @@ class LiveRegistration:
         *,
         hurried: bool = False,
     ) -> ExteriorOrientation:
-        """The pose to lay a picture by.
+        """Return the pose to orthorectify a frame with.
 
-        log_pose  by the log
-        current_pose  how it lies on the map already: what comes later is fitted to that, and nothing is
-                      counted
-        hurried  no time for its own evidence
+        log_pose      by the log
+        current_pose  its pose on the map already: later frames are registered to that, and nothing is counted
+        hurried       no time for its own evidence
         """
         seconds = picture.pts_ns / 1e9
         if hurried:
@@ -73,10 +74,11 @@ class LiveRegistration:
     def ground(
         self, seen_m: Bounds, centre_m: tuple[float, float, float], terrain: TerrainGrid
     ) -> TerrainGrid:
-        """The ground to lay the picture asked for last on, under an id of its own: the terrain lifted to what
-        the pictures so far show to stand on it; the terrain itself where they show nothing.
+        """Return the terrain for the frame registered last, under an id of its own.
 
-        seen_m  (west, south, east, north) of what the picture sees; centre_m: where it was taken from
+        The terrain raised to what the frames so far show to stand on it; unchanged where they show nothing.
+
+        seen_m  (west, south, east, north) of what the frame sees; centre_m: where it was taken from
         """
         (west, south, east, north), (x, y, _) = seen_m, centre_m
         bounds = (
@@ -91,7 +93,7 @@ class LiveRegistration:
         return terrain if ground is terrain else assign_content_id(ground, source_dem_id=terrain.dem_id)
 
     def mark_placed(self) -> None:
-        """The picture asked for last lies on the map by its answer."""
+        """Count the frame registered last as placed."""
         if self._newest is None:
             self.by_log[HURRIED] += 1
         elif self._newest.failure is None:
@@ -100,6 +102,6 @@ class LiveRegistration:
             self.by_log[self._newest.failure.value] += 1
 
     def mark_rejected(self) -> None:
-        """The picture asked for last does not come onto the map: nothing is fitted to it."""
+        """Drop the frame registered last: not on the map, nothing is fitted to it."""
         if self._newest is not None:
             self._registrar.forget_newest()

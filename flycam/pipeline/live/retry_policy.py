@@ -1,9 +1,9 @@
-"""A live flight whose store or database is away for a while: waited for, said, and gone on with.
+"""Retries of a live flight while its store or database is away.
 
-What is asked of them is asked again after pauses that grow, so what comes after it waits: the merged pictures
-that nobody sees yet, those behind them, the queue of chosen ones; all of them bounded (`live.publishing`,
-`live.queue`). The stream's recording goes on, on this machine's disk. Only what may pass by itself is waited
-for; a full disk or a refused key is raised at once.
+Requests are repeated after growing pauses, so what comes after them waits: the merged frames that are not
+published yet, those behind them, the queue of chosen ones; all of them bounded (`live.publisher`,
+`live.frame_queue`). The stream's recording continues on this machine's disk. Only transient errors are
+retried; a full disk or a refused key is raised at once.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from flycam.frame.timestamp import VIETNAM
 from flycam.pipeline.live.wait_notice import NoticeListener, ignore_notice
 
 MAX_OUTAGE_S = 1800.0
-"""Given up after so long: an aircraft is down again by then, and its recording waits on the disk."""
+"""Longest outage: an aircraft has landed by then, and its recording waits on the disk."""
 
 STOP_TIMEOUT_S = 10.0
-"""So long it is waited still once somebody asked to stop."""
+"""Seconds for which retries go on after a stop was requested."""
 
 TRANSIENT_ERRORS = (StoreUnavailable, CatalogUnavailable)
-"""What may pass by itself."""
+"""Errors that may pass by themselves."""
 
 _FIRST_PAUSE_S, _MAX_PAUSE_S, _LOOK_S = 0.25, 5.0, 0.2
 
@@ -33,11 +33,11 @@ Answer = TypeVar("Answer")
 
 
 class RetryPolicy:
-    """Call it with what asks store or database; it may be asked again. Safe between threads.
+    """Repeated requests to a store or database that is away; thread-safe.
 
-    clock_ns  UTC, for what is said; stopped: whether somebody asked to stop
-    say       told when they go away, and when they are back
-    away_s    how long they were away by now, in all
+    clock_ns  UTC, for messages; stopped: whether a stop was requested
+    say       called when they go away, and when they are back
+    away_s    how long they were away so far, in all
     """
 
     def __init__(
@@ -59,8 +59,10 @@ class RetryPolicy:
         self._first_ns = 0
 
     def __call__(self, ask: Callable[[], Answer]) -> Answer:
-        """What `ask` gives, once it does. Raises what it raised last once it is given up, and at once what
-        does not pass by itself."""
+        """Return the result of `ask` once it succeeds.
+
+        Raises its last transient error after giving up, and any other error at once.
+        """
         try:
             return ask()
         except TRANSIENT_ERRORS as error:
@@ -71,17 +73,17 @@ class RetryPolicy:
             self._end()
 
     def give_up(self) -> None:
-        """Wait no more, whoever waits: the flight ends."""
+        """Stop all retries: the flight ends."""
         self._over.set()
 
     @property
     def is_away(self) -> bool:
-        """Whether anybody waits now."""
+        """True while any request is being retried."""
         return self._waiting > 0
 
     @property
     def messages(self) -> tuple[tuple[str, str], ...]:
-        """That they are away, since when and why, or were; (English, Vietnamese). Nothing if all was well."""
+        """Messages on the outage, (English, Vietnamese); empty if there was none."""
         with self._lock:
             if not self._first_ns:
                 return ()

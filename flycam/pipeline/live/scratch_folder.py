@@ -1,7 +1,7 @@
-"""The folder a live flight works in, and what its link said there: kept as evidence however the flight ends.
+"""Scratch folder of a live flight; its link log is stored in any case.
 
-A flight that ends, by an error too, keeps it itself, once its link is closed; what a killed program left, or
-a store did not take, is kept by the next `live`.
+A flight that ends, by an error too, stores it itself, once its link is closed; what a killed program left, or
+a store did not take, is stored by the next `live`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ LINK_LOG_FILE = "heard.tlog"
 
 @contextmanager
 def open_scratch_folder(workspace: Workspace) -> Iterator[Path]:
-    """A folder that goes when the flight is over. Enter it before the link: it is left after that.
+    """Yield a folder that is removed after the flight. Enter it before the link.
 
-    Raises StorageFailed where what the link said cannot be kept and nothing else went wrong; it stays there.
+    Raises StorageFailed if the link's log cannot be stored and nothing else failed; it stays there.
     """
     folder, fd = _new(workspace)
     before = threading.Thread(target=recover_link_logs, args=(workspace,), name="left", daemon=True)
@@ -35,7 +35,8 @@ def open_scratch_folder(workspace: Workspace) -> Iterator[Path]:
     try:
         yield folder
     except BaseException:
-        with suppress(OSError, FlycamError):  # the next flight tries again; this error is the one to be told
+        # The next flight tries again; the original error is the one to report.
+        with suppress(OSError, FlycamError):
             _emptied(workspace, folder)
         raise
     else:
@@ -46,7 +47,7 @@ def open_scratch_folder(workspace: Workspace) -> Iterator[Path]:
 
 
 def recover_link_logs(workspace: Workspace) -> int:
-    """Keep what links said to programs that died; how many folders that were. What cannot be kept waits."""
+    """Store link logs of killed programs; return their number. Failures wait."""
     count = 0
     for folder in sorted(workspace.cache_dir.glob(f"{LIVE_DIR_PREFIX}*")):
         with suppress(OSError, FlycamError), probe_folder_lock(folder) as free:
@@ -56,7 +57,7 @@ def recover_link_logs(workspace: Workspace) -> int:
 
 
 def _new(workspace: Workspace) -> tuple[Path, int]:
-    """A folder, held."""
+    """Create a folder and lock it."""
     workspace.cache_dir.mkdir(parents=True, exist_ok=True)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=LIVE_DIR_PREFIX, dir=workspace.cache_dir))
@@ -64,11 +65,12 @@ def _new(workspace: Workspace) -> tuple[Path, int]:
             fd = lock_folder(folder)
             if folder.is_dir():
                 return folder, fd
-            os.close(fd)  # another program that looked for what was left came between
+            # Another program that recovers folders came between.
+            os.close(fd)
 
 
 def _emptied(workspace: Workspace, folder: Path) -> bool:
-    """Keep what a link said, if anything, and remove the folder; whether there was something to keep."""
+    """Store the link's log and remove the folder; return True if there was a log."""
     heard = folder / LINK_LOG_FILE
     there = heard.is_file() and heard.stat().st_size > 0
     if there:

@@ -1,8 +1,8 @@
-"""What a live flight tells while it flies: a thread that reports to the catalogue, more than twice a second
-and at once when a link is lost or comes back.
+"""Thread that reports a live flight's status to the catalogue.
 
-It reads what the flight's own threads know and holds none of them up. A report that cannot be written is
-lost and the next one tried: the map goes on, and its readers see that nothing is told.
+More than twice a second, and at once when a link is lost or comes back. It reads the state of the flight's
+own threads and holds none of them up. A report that cannot be written is dropped and the next one tried: the
+map goes on, and its readers see that reports are missing.
 """
 
 from __future__ import annotations
@@ -36,11 +36,14 @@ from flycam.pipeline.video_frames import VideoIdentity
 from flycam.pipeline.workspace import Workspace
 
 LINK_LOST_TIMEOUT_S = 1.25
-"""A link over which nothing came for so long is lost: the screen has the rest of two seconds to say it."""
+"""Silence after which a link is lost: the screen has the rest of two seconds to show it."""
 
+# So often that a lost link is on the screen within two seconds (decision 0018).
 _EVERY_S, _LOOK_S = 0.4, 0.1
-_PICTURES_MISSED, _MAX_WAIT_S = 3.0, 10.0  # of a stream of few pictures a second
+# of a stream of few frames a second
+_PICTURES_MISSED, _MAX_WAIT_S = 3.0, 10.0
 _REPORT_TTL_NS = 86_400 * 10**9
+# Most of a report is its track: 5.6 kB with so many points (decision 0018).
 _MAX_PATH_POINTS, _TRACK_STEP_M = 600, 2.0
 _COURSE_M = 4.0
 _REMARKS = 8
@@ -49,9 +52,10 @@ _OUTLINE_M = 0.5
 
 
 class StatusReporter:
-    """Reports inside the context, more once it `follow`s the pictures' flow; on leaving it tells the end.
+    """Reporter of a live flight's status: inside the context, more after `follow`.
 
-    The caller holds the flight's lock, so that no two runs tell of one flight.
+    On leaving it reports the end. The caller holds the flight's lock, so that no two runs report on one
+    flight.
     """
 
     def __init__(
@@ -114,12 +118,15 @@ class StatusReporter:
         self._report()
 
     def follow(self, flow: FramePipeline, laying: LiveOrthorectifier, notes: tuple[str, ...]) -> None:
-        """From now on tell what these do; notes: of the frames that stood before, as warnings are kept."""
+        """Report on these from now on; notes: of the frames on the map before.
+
+        Notes are encoded as warnings.
+        """
         self._laying, self._flow = laying, flow
         self._remarks = _sentences(notes)
 
     def close(self) -> None:
-        """No picture comes any more: what waits is laid, and a silent link is none that was lost."""
+        """Report as closing: the rest is processed, and a silent link is not lost."""
         self._phase = LiveFlightPhase.CLOSING
 
     def _tell(self) -> None:
@@ -140,7 +147,7 @@ class StatusReporter:
             return
 
     def _report(self) -> None:
-        """Tell what is known now; what storage does not take is lost."""
+        """Write the current state; a report that storage rejects is dropped."""
         self._beat += 1
         try:
             self._workspace.catalog.airborne.put(self._airborne())
@@ -193,7 +200,7 @@ class StatusReporter:
         return self._telemetry.status_at(None if newest is None else self._clock.to_log_s(newest.pts_ns))
 
     def _links(self, status: LinkStatus) -> tuple[LinkState, LinkState]:
-        """Of the video and of the telemetry."""
+        """Return the link states of the video and of the telemetry."""
         health, since_s = self._source.health, time.monotonic() - self._began_s
         arrived_ns = health.arrived_ns
         video_s = None if arrived_ns is None else (time.monotonic_ns() - arrived_ns) / 1e9
@@ -222,7 +229,7 @@ class StatusReporter:
         )
 
     def _outline(self, covered: FrameTimes | None) -> tuple[LonLat, ...]:
-        """The ground in a picture; none where it cannot be told, or pictures cannot be placed yet."""
+        """Return the footprint of the newest frame; empty if it cannot be computed yet."""
         if covered is None or covered == self._outlined or not self._clock.is_settled:
             return self._footprint
         self._outlined = covered
@@ -237,7 +244,8 @@ class StatusReporter:
                 provenance=Provenance(source_name=self._film.name, source_sha256="", camera=""),
             )
             view = compute_ground_view(header, self._ground.terrain_at(pose.projection_centre_m))
-        except FlycamError:  # what it means for the map is said where the picture is laid
+        # The error is reported where the frame is orthorectified.
+        except FlycamError:
             self._footprint = ()
         else:
             outline = shapely.simplify(view.outline_lonlat, _OUTLINE_M / _METRES_PER_DEGREE)
@@ -245,7 +253,7 @@ class StatusReporter:
         return self._footprint
 
     def _taken_ns(self, newest: FrameTimes) -> int:
-        """UTC of a picture, also of one whose film does not say when it was begun."""
+        """Return the UTC of a frame, also of a video without a creation time."""
         if not self._source.is_undated:
             return newest.t_utc_ns
         return self._telemetry.utc_ns(compute_log_time(self._telemetry, self._clock.offset, newest.pts_ns))
@@ -266,8 +274,11 @@ class StatusReporter:
 
 
 def compute_frame_age(newest: FrameTimes, clock: LiveClock, *, is_stream: bool) -> float:
-    """Seconds since a picture was taken: since it came and, of a stream, for how long it was on its way, as
-    far as that is known: its time is when it came, the log's is when it was."""
+    """Return the seconds since a frame was taken.
+
+    Since it arrived and, of a stream, its latency as far as known: its time is that of arrival, the log's
+    that of the position.
+    """
     since_s = (time.monotonic_ns() - newest.arrived_ns) / 1e9
     if not is_stream or not clock.offset.is_known:
         return since_s
@@ -275,12 +286,12 @@ def compute_frame_age(newest: FrameTimes, clock: LiveClock, *, is_stream: bool) 
 
 
 def is_matching_clock(newest: FrameTimes | None, clock: LiveClock) -> bool:
-    """Whether pictures wait for the clock: before the first of them there is nothing to match."""
+    """Return True if frames wait for the clock; False before the first frame."""
     return newest is not None and not clock.is_settled
 
 
 class FlightPath:
-    """Where an aircraft has been: bounded, thinned from its old end, whole in its extent."""
+    """Positions of an aircraft: bounded, thinned from the old end, full extent."""
 
     def __init__(self, most: int = _MAX_PATH_POINTS, step_m: float = _TRACK_STEP_M) -> None:
         self._places: list[LonLat] = []
@@ -294,7 +305,7 @@ class FlightPath:
 
     @property
     def course_deg(self) -> float | None:
-        """The way it went last, clockwise from true north; None before it moved."""
+        """Latest course, degrees clockwise from true north; None before it moved."""
         for before in reversed(self._recent):
             east, north = _metres(before, self._recent[-1])
             if math.hypot(east, north) >= _COURSE_M:
@@ -302,7 +313,7 @@ class FlightPath:
         return None
 
     def add(self, sample: TelemetrySample) -> None:
-        """A new place, unless it is where the last one was."""
+        """Add a position, unless it is nearer than `step_m` to the last one."""
         place = _rounded(sample.lon_deg, sample.lat_deg)
         if self._places and math.hypot(*_metres(self._places[-1], place)) < self._step_m:
             return
@@ -314,7 +325,7 @@ class FlightPath:
 
 
 def _metres(one: LonLat, other: LonLat) -> tuple[float, float]:
-    """East and north from one place to another near by."""
+    """Return east and north, metres, from one position to another near by."""
     east = (other[0] - one[0]) * _METRES_PER_DEGREE * math.cos(math.radians(one[1]))
     return east, (other[1] - one[1]) * _METRES_PER_DEGREE
 

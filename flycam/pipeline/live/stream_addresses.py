@@ -1,4 +1,4 @@
-"""Whether what was given for a file is one, and what is given for an address has a scheme that is known."""
+"""Validation of the addresses of a video and its telemetry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINE = re.compile(r"/dev/(?:tty|serial/).*")
 
 
 def check_addresses(video: str, telemetry: str) -> None:
-    """Raises OptionUnusable for an address without a scheme, or with one that nobody here speaks."""
+    """Raise OptionUnusable unless each is a file or an address of a known scheme."""
     _check("--video", video, _STREAMS, "rtsp://" if "/" in video else "udp://")
     _check("--telemetry", telemetry, _LINKS, "udp://")
 

@@ -1,4 +1,4 @@
-"""A stream that is silent gives no picture with which it could be asked whether to stop."""
+"""Stopping of a silent stream, which gives no frame at which to ask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _ASK_S = 0.2
 
 @contextmanager
 def stop_stream_when(source: VideoSource, is_stopped: Callable[[], bool]) -> Iterator[None]:
-    """Inside the block a stream is stopped as soon as `is_stopped` says so; of a file every picture asks."""
+    """Stop a stream inside the block once `is_stopped` is true.
+
+    Nothing is done for a file: every frame asks.
+    """
     over = threading.Event()
 
     def ask() -> None:

@@ -1,4 +1,4 @@
-"""The terrain under an aircraft: of a recorded flight all of it, of a live one what is around it by now."""
+"""Terrain under an aircraft: all of a recorded flight's, or around a live one."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ class FixedTerrain:
         self.terrain, self.names = terrain, names
 
     def terrain_at(self, _centre_m: tuple[float, float, float]) -> TerrainGrid:
-        """The same everywhere."""
+        """Return the same terrain everywhere."""
         return self.terrain
 
 
 class MovingTerrain:
-    """names: of the terrain files under the first place. Safe to ask from several threads."""
+    """Terrain around a live aircraft, loaded as it moves; thread-safe.
+
+    names: of the terrain files under the first position.
+    """
 
     def __init__(self, workspace: Workspace, dems: Sequence[DemInfo], poses: VideoPoses) -> None:
         self._workspace, self._dems, self._poses = workspace, dems, poses
@@ -39,7 +42,7 @@ class MovingTerrain:
         self.names = ""
 
     def terrain_at(self, centre_m: tuple[float, float, float]) -> TerrainGrid:
-        """The terrain for a camera at (east, north, height)."""
+        """Return the terrain for a camera at (east, north, height)."""
         with self._loading:
             return self._under(*centre_m[:2])
 
@@ -53,7 +56,8 @@ class MovingTerrain:
                 datum=self._poses.vertical_datum,
                 plane_height_m=float(np.nan_to_num(self._poses.home_m)),
             )
-            self._loaded_at = (east, north)  # where it cannot be loaded, the next picture asks again
+            # Set only on success, so that the next frame tries again.
+            self._loaded_at = (east, north)
             self.names = self.names or format_dem_names(
                 self._dems, self._terrain.bounds_m, self._terrain.work_crs
             )

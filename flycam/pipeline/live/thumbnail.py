@@ -1,7 +1,7 @@
-"""The newest picture of a live flight, small, where every reader finds it: one a second, by its own thread.
+"""Thread that stores a thumbnail of a live flight's newest frame, one a second.
 
-It is no evidence: what is shown now takes the place of what was shown before. A store that is slow or full
-shows an old picture, whose age is told with it, and holds nothing up.
+It is no original: each replaces the one before. A store that is slow or full leaves an old image, whose age
+is shown with it, and holds nothing up.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from flycam.store import keys
 _EVERY_S = 1.0
 _SIDE_PX = 640
 _QUALITY = 72
-_MAX_KEPT = 4  # whoever was told of one a moment ago still finds it
+# A reader that was just given an older key still finds it.
+_MAX_KEPT = 4
 
 
 class ThumbnailPublisher:
-    """Shows inside the context what `newest` says.
+    """Publisher of thumbnails of the frame that `newest` returns, inside the context.
 
-    key  where the picture shown lies in the store; None: none is shown yet
+    key  store key of the current thumbnail; None: none yet
     """
 
     def __init__(self, workspace: Workspace, flight_id: str, newest: Callable[[], VideoFrame | None]) -> None:
@@ -47,7 +48,7 @@ class ThumbnailPublisher:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        """The last picture stays: it is what was seen last."""
+        """Stop; the last thumbnail stays, as what was seen last."""
         self._over.set()
         self._thread.join()
 
@@ -72,7 +73,7 @@ class ThumbnailPublisher:
             return
 
     def _forget_old(self) -> None:
-        """Pictures of flights that nobody is told of any more."""
+        """Delete thumbnails of flights that are no longer reported."""
         try:
             told = {one.flight_id for one in self._workspace.catalog.airborne.list_since(0)}
             for key in list(self._workspace.store.list(keys.format_latest_image_prefix())):
@@ -83,7 +84,7 @@ class ThumbnailPublisher:
 
 
 def encode_thumbnail(rgb: NDArray[np.uint8]) -> bytes:
-    """H×W×3 RGB as a JPEG of at most 640 pixels on its long side."""
+    """Encode H×W×3 RGB as a JPEG of at most 640 pixels on its long side."""
     scale = min(1.0, _SIDE_PX / max(rgb.shape[:2]))
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     if scale < 1.0:

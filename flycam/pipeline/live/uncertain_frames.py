@@ -1,5 +1,4 @@
-"""Frames of a film that lie by a clock that was not known as they were laid: which of them a better one lays
-again, and what the flight says of the others."""
+"""Frames of a video placed in doubt of the clock: reprocessing and warning."""
 
 from __future__ import annotations
 
@@ -15,13 +14,16 @@ from flycam.pipeline.live.clock import IMPROVEMENT_FACTOR
 from flycam.pipeline.video_frames import VideoIdentity, is_stream_name
 
 MAX_REPROCESSED = 60
-"""Frames laid again at once while others wait: of a minute, after which a clock is known or long in doubt."""
+"""Frames reprocessed at once while others wait: a minute's, after which a clock is known or long in doubt."""
 
 
 @dataclass(frozen=True, slots=True)
 class _UncertainFrame:
-    """sigma_s of the clock, metres on the ground; time of the picture, and of how many times the video's time
-    had jumped by then."""
+    """A frame in doubt.
+
+    sigma_s of the clock, metres on the ground; time of the frame, and how many times the video's time had
+    jumped by then.
+    """
 
     sigma_s: float
     metres: int
@@ -30,7 +32,7 @@ class _UncertainFrame:
 
 
 class UncertainFrames:
-    """Of one film in one flight; `before`: the flight's warnings as it was opened by this run."""
+    """Frames in doubt of one video in one flight."""
 
     def __init__(self, video: VideoIdentity, flight_id: str) -> None:
         self._film, self._is_own = video, flight_id == video.flight_id
@@ -38,19 +40,21 @@ class UncertainFrames:
         self._before: tuple[str, ...] = ()
 
     def start(self, flight: Flight) -> None:
-        """The flight as it is before any frame of this run lies in it."""
+        """Keep the flight's own warnings from before this run."""
         self._before = tuple(one for one in flight.warnings if self._is_own_warning(one))
 
     def add(self, header: FrameHeader, sigma_s: float, breaks: int) -> None:
-        """A frame with its prior by a clock known to sigma_s, after so many jumps of the video's time."""
+        """Add a frame placed by a clock known to sigma_s, after `breaks` time jumps."""
         metres = round(header.exterior_prior.sigma_position_m[0])
         pts_ns = parse_video_frame_pts_ns(header.provenance.source_name)
         self._by_id[header.frame_id] = _UncertainFrame(sigma_s, metres, pts_ns, breaks)
 
     def select_due(self, clock: ClockOffset, breaks: int, *, is_over: bool) -> dict[str, int]:
-        """Ids and times (PTS, ns) of the frames to be laid again by a clock: where it is known, or twice as
-        well as it was; until all `is_over` no more than the newest. Of a frame from before a jump of the
-        video's time it says nothing."""
+        """Return ids and times (PTS, ns) of the frames to reprocess by a clock.
+
+        Where it is known, or twice as well as it was; until all `is_over` only the newest. Frames from before
+        a jump of the video's time are left out: the clock does not apply to them.
+        """
         better = 1.0 if clock.is_known else IMPROVEMENT_FACTOR
         found = [
             (frame_id, one.pts_ns)
@@ -60,15 +64,17 @@ class UncertainFrames:
         return dict(found if is_over else found[-MAX_REPROCESSED:])
 
     def mark_reprocessed(self, records: Iterable[FrameRecord], clock: ClockOffset) -> None:
-        """These lie by this clock now."""
+        """Mark frames as placed by this clock."""
         for record in records:
             was = self._by_id.pop(record.frame_id)
             if not clock.is_known:
                 self.add(record.header, clock.sigma_s, was.breaks)
 
     def add_warning(self, flight: Flight) -> Flight:
-        """The flight with the warning that frames lie by an unknown clock, the worst one; where none of this
-        run does, with what it said before."""
+        """Return the flight with a warning on frames in doubt, by the worst one.
+
+        If this run has none, with the warnings from before.
+        """
         others = [one for one in flight.warnings if not self._is_own_warning(one)]
         if not self._by_id:
             return replace(flight, warnings=(*others, *self._before))

@@ -1,7 +1,9 @@
-"""Where a picture of a film can still win a pixel: only there it is made (decision 0012).
+"""Visibility of live frames, made only where they can win a pixel.
 
-Unlike photos, pictures to come are not known: one is settled against those that were laid before. So more is
-made than of a flight of photos, and nothing twice: the tiles come out the same to the last byte.
+See decision 0012.
+
+Unlike photos, frames to come are unknown: each is solved against those before. So more is made than of a
+flight of photos, but the tiles come out the same to the last byte.
 """
 
 from __future__ import annotations
@@ -21,19 +23,24 @@ from flycam.pipeline.orthorectification.rectification import (
 )
 from flycam.pipeline.orthorectification.visibility import VisibilitySolver
 
-_MAX_TILES = 8192  # whose promises are remembered: 5 MB
+# Tiles whose promises are kept: 5 MB.
+_MAX_TILES = 8192
 
 
 class LiveVisibility:
-    """Of the pictures laid by one run. Promises are remembered of the tiles filmed last: on ground filmed
-    again much later all is made."""
+    """Visibility solver for the frames of one run.
+
+    Promises are kept for the latest tiles: on ground that is imaged again much later all is made.
+    """
 
     def __init__(self) -> None:
         self._claims = VisibilitySolver()
 
     def make_patches(self, record: FrameRecord, pixels: Pixels, terrain: TerrainGrid) -> Iterator[OrthoPatch]:
-        """What a picture can win against those asked for before, in parts of bounded size; each has to be
-        merged."""
+        """Yield orthopatches where a frame can win against earlier ones, in parts.
+
+        Parts are of bounded size. Each has to be merged.
+        """
         exterior, tiles, _ = get_recorded_pose(record)
         size_px = (pixels.shape[1], pixels.shape[0])
         ((bounds, lattices),) = compute_frame_quality_bounds(

@@ -1,4 +1,7 @@
-"""What a live flight waits for before it begins: said once where it does not come soon."""
+"""Notices on what a live flight waits for before it begins.
+
+Given once, if it does not come soon.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,21 @@ from contextlib import contextmanager
 from flycam.frame.safe_url import strip_url_credentials
 
 NoticeListener = Callable[[str, str], None]
-"""Told a sentence for the operator's terminal, (English, Vietnamese)."""
+"""Gets a notice for the operator's terminal, (English, Vietnamese)."""
 
 _SOON_S = 2.0
 
 
 def ignore_notice(_english: str, _vi: str) -> None:
-    """Nobody is told."""
+    """Ignore the notice."""
 
 
 @contextmanager
 def announce_wait(message: tuple[str, str] | None, say: NoticeListener) -> Iterator[None]:
-    """Around the waiting for something; said: of it, None: it is called, and answers or does not."""
+    """Give the message if the block takes long; None: no message.
+
+    None where a server is called, which answers or does not.
+    """
     if message is None:
         yield
         return
@@ -34,7 +40,7 @@ def announce_wait(message: tuple[str, str] | None, say: NoticeListener) -> Itera
 
 
 def describe_telemetry_wait(url: str) -> tuple[str, str]:
-    """What is said while a link has told no position."""
+    """Return the notice that a link has sent no position yet."""
     name = strip_url_credentials(url)
     return (
         f"{name}: the video is here, waiting for the aircraft's position (MAVLink) over this link",

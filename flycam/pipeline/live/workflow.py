@@ -1,12 +1,11 @@
-"""From an aircraft's video and its log to a flight on the map, picture by picture.
+"""`flycam live`: from an aircraft's video and its log to a flight on the map.
 
-    open video and log -> camera -> poses -> terrain -> clock -> complete, re-lay -> select -> lay -> communes
-    -> ready
+ open video and log -> camera -> poses -> terrain -> clock -> complete, reprocess -> select -> orthorectify
+ -> communes -> ready
 
-A file is looked through for its clock first, then worked through as fast as it goes, and nothing of it is
-dropped. Played at its own speed (`--realtime`) it is what a stream would be: who is late loses the oldest,
-counted by reason, and pictures chosen before the clocks' difference is known are laid in doubt and laid
-again once it is.
+A file is first read for its clock, then processed as fast as possible, and nothing of it is dropped. Played
+at its own speed (`--realtime`) it is treated as a stream: if late, frames are dropped, counted by reason, and
+frames chosen before the clock offset is known are placed in doubt and reprocessed once it is.
 """
 
 from __future__ import annotations
@@ -69,21 +68,21 @@ def _never() -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoReport:
-    """What became of a video.
+    """Result of processing a video.
 
-    decoded, chosen     pictures decoded; of them those for the map
-    used, new           frames on the map; those of them laid by this run
-    reprocessed         frames that were laid again: of those on the map before, and of those laid in doubt
-    latency_ms          (p50, p95) from a picture's arrival to its tiles in the log; NaN if nothing was laid
-    first_tile_s        from the first picture whose pose could be told to the first tiles in the log
-    first_ground_s      from the first picture that came, in doubt or not
-    dropped             pictures and samples left out, by reason
+    decoded, chosen     frames decoded; of them those for the map
+    used, new           frames on the map; those of them merged by this run
+    reprocessed         frames reprocessed: of those on the map before, and of those placed in doubt
+    latency_ms          (p50, p95) from a frame's arrival to its tiles in the log; NaN if there are none
+    first_tile_s        from the first frame with a pose to the first tiles in the log
+    first_ground_s      from the first frame that came, in doubt or not
+    dropped             frames and samples left out, by reason
     clock               the offset as reported: against the video's own time
     remarks             what was noticed on the way, (English, Vietnamese)
-    recorded            what is kept of a stream as it came; None: it was not recorded
-    fitted              frames laid by this run that were fitted to those before by their own evidence
+    recorded            what is stored of a stream as it came; None: it was not recorded
+    fitted              frames of this run registered to earlier ones by their own evidence
     by_log              those that were not, by reason (see `flycam.pipeline.live.registration`)
-    outages             times without pictures of a stream; None: it was a film
+    outages             times without frames of a stream; None: it was a file
     """
 
     flight: Flight
@@ -113,19 +112,20 @@ def orthorectify_video(
     stopped: Callable[[], bool] = _never,
     say: NoticeListener = ignore_notice,
 ) -> VideoReport:
-    """A video and its log to a published flight; see the recipe above. A film given again changes nothing,
-    unless more is known of its clock or its log now; a stream is a new flight.
+    """Process a video and its log to a published flight; see the recipe above.
 
-    stopped  asked with every picture: when it says so, the flight ends there and is shown as it is
-    say      told what is waited for before the first picture, and that store or database are away
+    A file given again changes nothing, unless more is known of its clock or its log now; a stream is a new
+    flight.
+
+    stopped  asked with every frame: once true, the flight ends there and is shown as it is
+    say      gets notices: what is waited for before the first frame, and that store or database are away
 
     Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given, FlightLogMismatch where
-    the
-    log is of another flight, or tells other places than those the film lies at; NotFound, OptionUnusable for
-    a flight that it cannot join; NameTaken, of a stream before it is opened; OutsideTerrain where no picture
-    could be laid; FlightBusy, StorageFailed; Cancelled where it is stopped before anything came.
-    SourceUnreadable also where a stream came back with pictures of another size: what was seen before is laid
-    and shown, and its flight complete.
+    the log is of another flight, or has other positions than those of the video on the map; NotFound,
+    OptionUnusable for a flight that it cannot join; NameTaken, of a stream before it is opened;
+    OutsideTerrain where no frame could be placed; FlightBusy, StorageFailed; Cancelled where it is stopped
+    before anything came. SourceUnreadable also where a stream came back with frames of another size: what was
+    seen before is published, and its flight complete.
     """
     started_ns = workspace.clock_ns()
     workspace = enable_eviction(workspace)
@@ -143,6 +143,7 @@ def orthorectify_video(
         ground = patience(lambda: _ground(workspace, request, opened))
         news = _news(workspace, opened, ground, labels, stack)
         standing = _settled(workspace, request, opened, ground, progress)
+        # Inside the flight's lock: leaving this context waits for its writers first (decision 0018).
         laying = stack.enter_context(
             LiveOrthorectifier(workspace, opened.flight_id, opened.video, ground, labels, patience)
         )
@@ -155,12 +156,14 @@ def orthorectify_video(
             news.close()
         opened.source.close()
         flight = laying.close(opened.log_doubts(request), progress)
-        recorded = opened.recording.close() if opened.recording.is_on else None  # the map is waited for
+        # after the map, which is waited for
+        recorded = opened.recording.close() if opened.recording.is_on else None
         if flight is None:
             raise flow.broken_by or _make_nothing_placed_error(request, laying, flow.drop_counts)
         patience(lambda: _audit(workspace, request, opened.flight_id, laying.new, started_ns))
         if flow.broken_by is not None:
-            raise flow.broken_by  # the flight is complete as far as it was seen
+            # The flight is complete as far as it was seen.
+            raise flow.broken_by
         return patience(
             lambda: _report(workspace, opened, standing, flow, laying, flight, recorded, started_ns)
         )
@@ -168,10 +171,10 @@ def orthorectify_video(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Opened:
-    """What a flight is made of before its first picture is laid.
+    """Inputs of a flight before its first frame is processed.
 
-    is_timely    pictures come when they come: who is late loses some
-    lens_remarks  what is to be said of the lens
+    is_timely     frames come in real time: if late, some are dropped
+    lens_remarks  on the interior orientation
     """
 
     dems: Sequence[DemInfo]
@@ -185,7 +188,7 @@ class _Opened:
     lens_remarks: tuple[tuple[str, str], ...]
 
     def flow_to(self, laying: LiveOrthorectifier, is_sparing: Callable[[], bool]) -> FramePipeline:
-        """Of the pictures, through the clock, to their laying."""
+        """Return the pipeline of frames, through the clock, to orthorectification."""
         return FramePipeline(
             self.source,
             self.telemetry,
@@ -197,7 +200,7 @@ class _Opened:
         )
 
     def log_doubts(self, request: LiveRequest) -> list[str]:
-        """What the flight says of a film for ever whose log may be of another."""
+        """Return the warnings that the flight keeps on a log of perhaps another video."""
         return list_log_doubts(request, self.video, self.source, self.telemetry, self.clock)
 
 
@@ -232,12 +235,15 @@ def _opened(
 
 
 def _joined(workspace: Workspace, ref: str | None, video: VideoIdentity, poses: VideoPoses) -> Flight | None:
-    """The flight that the film joins; None: it is one of its own."""
+    """Return the flight that the video joins; None: it is one of its own."""
     return None if ref is None else resolve_flight_for_video(workspace, ref, video, poses.vertical_datum)
 
 
 def _ground(workspace: Workspace, request: LiveRequest, opened: _Opened) -> TerrainSource:
-    """Under the flight's lock: whoever held it before may have changed the flight that is to be joined."""
+    """Return the terrain, under the flight's lock.
+
+    Its former holder may have changed the flight that is to be joined.
+    """
     ref = None if request.into is None else opened.flight_id
     joins = _joined(workspace, ref, opened.video, opened.telemetry.poses)
     return create_terrain_source(
@@ -248,8 +254,10 @@ def _ground(workspace: Workspace, request: LiveRequest, opened: _Opened) -> Terr
 def _news(
     workspace: Workspace, opened: _Opened, ground: TerrainSource, labels: FlightLabels, stack: ExitStack
 ) -> StatusReporter | None:
-    """What is told of the flight while it flies; of a file that is read as fast as it goes nothing is in the
-    air."""
+    """Start status reports while the flight is in the air.
+
+    None for a file that is read as fast as possible: nothing is in the air.
+    """
     if not opened.is_timely:
         return None
     told = StatusReporter(
@@ -269,7 +277,7 @@ def _news(
 def _settled(
     workspace: Workspace, request: LiveRequest, opened: _Opened, ground: TerrainSource, progress: Progress
 ) -> ExistingFramesReport:
-    """The frames that are on the map already, completed or laid again where more is known now."""
+    """Complete or reprocess the frames that are on the map already."""
     fixed = ground if opened.clock.is_settled and isinstance(ground, FixedTerrain) else None
     return reconcile_existing_frames(
         workspace,
@@ -322,7 +330,7 @@ def _audit(workspace: Workspace, request: LiveRequest, flight_id: str, new: int,
 def _remarks(
     workspace: Workspace, opened: _Opened, existing: ExistingFramesReport, laying: LiveOrthorectifier
 ) -> tuple[tuple[str, str], ...]:
-    """What was noticed on the way, (English, Vietnamese)."""
+    """Return what was noticed on the way, (English, Vietnamese)."""
     source, telemetry = opened.source, opened.telemetry
     withdrawn = list_withdrawal_warnings(workspace, opened.flight_id, laying.withdrawn)
     return (
@@ -337,7 +345,7 @@ def _remarks(
 
 
 def _recording(workspace: Workspace, request: LiveRequest) -> StreamRecording:
-    """Of a stream; a file is evidence itself."""
+    """Return the recording of a stream; off for a file, which is an original itself."""
     wanted = request.is_recorded and is_stream(request.video)
     return StreamRecording(workspace, request.keep_gb if wanted else 0.0)
 
@@ -358,7 +366,7 @@ def _clock(
 
 
 def _warnings(video: VideoIdentity, clock: LiveClock, poses: VideoPoses) -> list[str]:
-    """What the flight says of a film for ever where its clocks' difference stayed unknown."""
+    """Return the warning that a flight keeps if the clock offset stayed unknown."""
     if clock.offset.is_known:
         return []
     sigma_s = clock.offset.sigma_s

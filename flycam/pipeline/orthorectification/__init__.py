@@ -1,1 +1,4 @@
-"""How frames come to lie on the map, and lie there again: what ingest, live, finish and sync share."""
+"""Orthorectification, merge and reprocessing.
+
+Shared by ingest, live, finish and sync.
+"""

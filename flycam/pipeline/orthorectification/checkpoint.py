@@ -1,11 +1,11 @@
-"""How far a merge of frames got: which of them are wholly in the tile log, for the run after a killed one.
+"""Checkpoint of a merge: frames wholly in the tile log, for the run after a kill.
 
-    <cache>/merging/<mosaic>.json   of what, the log's last line then, and the frames
+ <cache>/merging/<mosaic>.json   of what, the log's last line then, and the frames
 
-It is written after the log, so what it says is there: with every group of finished tiles, and where a frame
-has waited long for its tiles to be finished, after all of them were written as they are. It is believed where
-the same frames are merged into the same log: after an older backup was put back, or with other frames on the
-card, all is merged again, which changes nothing and takes its time.
+It is written after the log, so its frames are there: with every group of finished tiles, and where a frame
+has waited long for its tiles to be finished, after all of them were written as they are. It is valid where
+the same frames are merged into the same log: after an older backup was restored, or with other frames on the
+card, all is merged again, which changes nothing but takes its time.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from flycam.pipeline.workspace import Workspace
 from flycam.store.fsync import move_into_place
 
 MAX_INTERVAL_S = 5.0
-"""A frame that was laid so long ago is brought into the log, though its tiles are not finished."""
+"""Age at which a merged frame is written to the log, though its tiles are not finished."""
 _SHARE = 20.0
-"""Noting may cost a twentieth of the time, and so may writing tiles that are not finished."""
+"""Notes may take a twentieth of the time, and so may writing unfinished tiles."""
 
 _FOLDER = "merging"
 
 
 @dataclass(slots=True)
 class _MergedFrame:
-    """A frame of which all that it claims is merged: its tiles that are not in the log, and when."""
+    """A frame with all its claims merged: its tiles not yet in the log, and when."""
 
     left: set[TileId]
     at_s: float
 
 
 class Checkpoint:
-    """Of one merge.
+    """Checkpoint of one merge.
 
-    write          brings into the log all that is merged
-    write_records  brings on record all frames that are laid
+    write          writes all that is merged to the log
+    write_records  writes the records of all merged frames
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class Checkpoint:
         self._note_due_s = self._write_due_s = float("-inf")
 
     def list_completed(self) -> frozenset[str]:
-        """Ids of frames that a run before this one, or this one by now, has wholly brought into the log."""
+        """Return ids of frames wholly in the log, by an earlier run or this one."""
         return frozenset(self._noted)
 
     def mark_merged(self, frame_id: str, tiles: Iterable[TileId]) -> None:
-        """All that a frame claims, on these tiles, is merged.
+        """Mark a frame's claims, on these tiles, as merged.
 
-        Where it is time, all that is merged is brought into the log. Raises what `write` raises.
+        When due, all that is merged is written to the log. Raises what `write` raises.
         """
         began_s = self._clock_s()
         if frame_id not in self._noted:
@@ -84,7 +84,10 @@ class Checkpoint:
         self._write_due_s = self._due_s(began_s)
 
     def mark_writing(self, tiles: Collection[TileId]) -> None:
-        """These tiles, to which nothing more comes, are being written; those given before are in the log."""
+        """Mark tiles as being written; those given before are in the log.
+
+        No frame comes to these tiles any more.
+        """
         (logged, frame_ids), self._given = self._given, (frozenset(tiles), list(self._laid))
         for frame_id in frame_ids:
             if frame_id in self._laid:
@@ -98,17 +101,17 @@ class Checkpoint:
         self._note_due_s = self._due_s(began_s)
 
     def finish(self) -> None:
-        """All is merged and in the log."""
+        """Delete the checkpoint: all is merged and in the log."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
     def _due_s(self, began_s: float) -> float:
-        """When what took from then until now may be done again."""
+        """Return when a task begun then and ended now may run again."""
         now_s = self._clock_s()
         return now_s + _SHARE * (now_s - began_s)
 
     def _note(self, frame_ids: Iterable[str]) -> None:
-        """A note that cannot be kept costs the next run its time, and nothing else."""
+        """Write the checkpoint; a failure only costs the next run its time."""
         for frame_id in frame_ids:
             self._noted.add(frame_id)
             del self._laid[frame_id]
@@ -131,7 +134,7 @@ class Checkpoint:
         return []
 
     def _line(self, seq: int) -> str | None:
-        """What a line of the log names: its tile and content."""
+        """Return the tile and content that a line of the log names."""
         for line in self._workspace.catalog.tiles.log_since(self._mosaic.mosaic_id, seq - 1, 1):
             if line.seq == seq:
                 return f"{line.tile_id} {line.content_hash}"

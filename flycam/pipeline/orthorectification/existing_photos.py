@@ -1,5 +1,4 @@
-"""What an ingest owes to photos that the catalogue knows already: their bytes, layer, place
-and withdrawal."""
+"""Photos that the catalogue knows already: originals, layer, pose and withdrawal."""
 
 from __future__ import annotations
 
@@ -25,10 +24,10 @@ from flycam.store import keys
 def keep_recorded_layers(
     workspace: Workspace, flight_id: str, planned: Sequence[FrameFootprint], layer: str | None
 ) -> list[FrameFootprint]:
-    """The frames, those known before in the layer that is on record; reads only.
+    """Return the frames, known ones in their recorded layer; reads only.
 
-    A pixel of the map must not change its layer in silence. The operator's word `layer` moves frames that are
-    on the map (`flycam.pipeline.orthorectification.layer_moves`); what was withdrawn stays as it was.
+    A pixel of the map must not change its layer silently. The operator's `layer` moves frames that are on the
+    map (`flycam.pipeline.orthorectification.layer_moves`); withdrawn ones stay as they were.
     """
     before = {
         record.frame_id: record
@@ -47,8 +46,10 @@ def keep_recorded_layers(
 
 
 def store_missing_originals(workspace: Workspace, flight_id: str, planned: Sequence[FrameFootprint]) -> int:
-    """Keep the photos of frames that are on the map and whose originals are not here: they were lost, or
-    another box told of the frames. How many there were."""
+    """Store photos of frames on the map whose originals are not here.
+
+    They were lost, or another node sent the frames. Returns their number.
+    """
     used = {one.frame_id for one in workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)}
     known = [one for one in planned if one.header.frame_id in used]
     hashes = [one.header.provenance.source_sha256 for one in known]
@@ -68,9 +69,9 @@ def store_missing_originals(workspace: Workspace, flight_id: str, planned: Seque
 def list_unused_option_warnings(
     workspace: Workspace, flight_id: str, request: PreflightRequest, planned: Sequence[FrameFootprint]
 ) -> list[str]:
-    """The warning where options would place or see frames otherwise that stay on the map as they lie.
+    """Return the warning if options would change frames that stay as they are.
 
-    To be asked when all that is laid again has been recorded.
+    Call it once all reprocessed frames are recorded.
     """
     given = {
         "--camera": request.camera is not None,
@@ -93,7 +94,10 @@ def list_unused_option_warnings(
 
 
 def _is_placed_differently(record: FrameRecord, frame: FrameFootprint) -> bool:
-    """Whether a frame on the map has another camera or pose than this run settled, whatever the version."""
+    """Return True if a frame on the map has another camera or pose than this run's.
+
+    The version is ignored.
+    """
     if record.exterior is None:
         return False
     settled = replace(frame.header.exterior_prior, version=record.exterior.version)
@@ -101,7 +105,10 @@ def _is_placed_differently(record: FrameRecord, frame: FrameFootprint) -> bool:
 
 
 def list_withdrawal_warnings(workspace: Workspace, flight_id: str, frame_ids: Iterable[str]) -> list[str]:
-    """One warning for each withdrawal (reason, authority, minute) that keeps some of these frames off."""
+    """Return a warning for each withdrawal that concerns some of these frames.
+
+    By reason, authority and minute.
+    """
     here = set(frame_ids)
     found = Counter(
         (one.reason, one.authority, _minute(one.withdrawn_ns))
@@ -115,8 +122,11 @@ def list_withdrawal_warnings(workspace: Workspace, flight_id: str, frame_ids: It
 
 
 def exclude_purged(workspace: Workspace, planned: Sequence[FrameFootprint]) -> list[FrameFootprint]:
-    """The frames whose originals were not let go under a retention term: such a photo stays on the map as it
-    lies, and its bytes do not come back by a card. Raises OriginalPurged where no frame is left."""
+    """Return the frames whose originals were not deleted under a retention term.
+
+    A deleted photo's pixels stay on the map, and its bytes do not come back by a card. Raises OriginalPurged
+    if no frame is left.
+    """
     gone = find_purged(workspace, [one.header.provenance.source_sha256 for one in planned])
     left = [one for one in planned if one.header.provenance.source_sha256 not in gone]
     if not left and planned:
@@ -126,7 +136,10 @@ def exclude_purged(workspace: Workspace, planned: Sequence[FrameFootprint]) -> l
 
 
 def list_purge_warnings(workspace: Workspace, headers: Iterable[FrameHeader]) -> list[str]:
-    """One warning for each confirmation (by whom, on which day) that let go of some of these photos."""
+    """Return a warning for each deletion of some of these photos.
+
+    By author and day.
+    """
     gone = find_purged(workspace, [one.provenance.source_sha256 for one in headers])
     found = Counter(
         (one.author, one.box, format_day(one.at_ns), format_day(one.at_ns, "vi")) for one in gone.values()

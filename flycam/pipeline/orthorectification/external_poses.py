@@ -1,4 +1,7 @@
-"""A flight whose poses come from a table: an adjustment made elsewhere, or a survey company's file."""
+"""Flights with poses from a table, such as an external adjustment.
+
+Or a survey company's file.
+"""
 
 from __future__ import annotations
 
@@ -47,14 +50,14 @@ def build_diagnosis_from_poses(
     layer: str | None,
     grey_of: GreyOf | None,
 ) -> Diagnosis:
-    """Headers with the file's poses, in the UTM zone of the flight; nothing about them is settled.
+    """Build headers with the file's poses, in the flight's UTM zone, unchanged.
 
-    Where no terrain is known the ground is a plane as far below the photos as their pictures show (`grey_of`
-    gives small grey ones), for a table's heights count from anywhere.
+    Where no terrain is known the ground is a plane as far below the photos as their image motion shows
+    (`grey_of` returns small grey images), for a table's heights may have any origin.
 
-    Heights of the file are brought from the datum that it states to that of the terrain below; where it
-    states none they are taken in the terrain's, and that is said. `own_lenses`: lenses adjusted with the
-    poses beat what the photos say. Raises what `read_poses` and `read_stated_datum` raise.
+    Heights are converted from the file's stated datum to the terrain's; without a stated one they are taken
+    in the terrain's, with a finding. `own_lenses`: cameras adjusted with the poses override the photos'
+    metadata. Raises what `read_poses` and `read_stated_datum` raise.
     """
     problems: list[Problem] = []
     photos = assign_layer(photos, layer, problems)
@@ -63,7 +66,8 @@ def build_diagnosis_from_poses(
     problems += said
     shown = [photo for row, photo in enumerate(photos) if row not in pictureless]
     unseen = [Rejection.from_error(names[row], error) for row, error in pictureless.items()]
-    identity_of = cache(identify)  # hashing reads the whole photo: once is enough
+    # Cached, as hashing reads the whole photo.
+    identity_of = cache(identify)
     rough = read_poses(pose_file, vertical_datum=LOCAL_DATUM)
     places = np.array([row.exterior.projection_centre_m[:2] for row in rough])
     lonlat = to_lonlat(places, rough[0].exterior.work_crs)
@@ -114,7 +118,7 @@ _MAX_PAIRS = 48
 def _plane_under(
     headers: Sequence[FrameHeader], paths: Mapping[str, str], grey_of: GreyOf | None
 ) -> tuple[Takeoff | None, list[Problem]]:
-    """The height of the plane that photos of given poses see, by the motion of their pictures."""
+    """Estimate the height of the plane under posed photos from their image motion."""
     if grey_of is None or not headers:
         return None, []
     exteriors = [header.exterior_prior for header in headers]
@@ -185,7 +189,7 @@ def _list_sigma_findings(name: str, unstated: int, total: int) -> list[Problem]:
 
 
 def _converted(rows: Sequence[PoseRow], stated: str, datum: str) -> list[PoseRow]:
-    """Poses with their heights in another datum."""
+    """Return poses with their heights converted to another datum."""
     centres = np.array([row.exterior.projection_centre_m for row in rows])
     lonlat = to_lonlat(centres[:, :2], rows[0].exterior.work_crs)
     centres[:, 2] = convert_height(centres[:, 2], lonlat, stated, datum)

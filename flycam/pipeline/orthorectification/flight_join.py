@@ -1,7 +1,7 @@
-"""Photos and films that join a flight which is there: after landing, those on the card join what was filmed
-live, or each other.
+"""Photos and videos that join an existing flight.
 
-They were taken by one aircraft over one ground, and so are one flight: one mosaic, one block for `finish`.
+After landing, those on the memory card join what was streamed live, or each other. One aircraft took them
+over one ground, so they are one flight: one mosaic, one block for `finish`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from flycam.pipeline.video_frames import VideoIdentity, is_video_frame
 from flycam.pipeline.workspace import Workspace
 
 AUTO = "auto"
-_AROUND_NS = 15 * 60 * 10**9  # by so much the clocks of camera and receiver may differ, and photos be early
+# Tolerance for the clocks of camera and receiver, and for early photos.
+_AROUND_NS = 15 * 60 * 10**9
 _MAX_SIMILARITY = 0.8
 _FINER_GSD_SHARE = 0.8
 _NEAR_DEG = 0.003
@@ -30,9 +31,9 @@ _EXAMPLES = 3
 
 
 def resolve_flight_to_join(workspace: Workspace, ref: str, diagnosis: Diagnosis, existing: str | None) -> str:
-    """The id of the flight that these photos are to join.
+    """Return the id of the flight that these photos are to join.
 
-    ref       its id or name, or "auto" for the one that was filmed at their time and place
+    ref       its id or name, or "auto" for the one with video of their time and place
     existing  the flight that holds them already, None: none does
 
     Raises NotFound, OptionUnusable where they cannot belong to it.
@@ -57,10 +58,11 @@ def resolve_flight_to_join(workspace: Workspace, ref: str, diagnosis: Diagnosis,
 
 
 def resolve_flight_for_video(workspace: Workspace, ref: str, video: VideoIdentity, datum: str) -> Flight:
-    """The flight (given by id or name) that a film is to join. To be asked again under the flight's lock:
-    before it, another may change the flight.
+    """Return the flight (given by id or name) that a video is to join.
 
-    datum  of the heights by which the film would be laid
+    Call it again under the flight's lock: before, another process may change the flight.
+
+    datum  of the heights with which the video would be orthorectified
 
     Raises NotFound, OptionUnusable where it cannot belong to it.
     """
@@ -75,8 +77,10 @@ def resolve_flight_for_video(workspace: Workspace, ref: str, video: VideoIdentit
 
 
 def _check_datum(ref: str, flight: Flight, name: str, datum: str) -> None:
-    """Raise OptionUnusable where what is to join would have its heights in another datum: `finish` ties no
-    block of two. name: of a file that is to join."""
+    """Raise OptionUnusable unless heights are in the flight's datum.
+
+    `finish` ties no block in two datums. name: of a file that is to join.
+    """
     if flight.vertical_datum == datum:
         return
     raise OptionUnusable(
@@ -94,7 +98,7 @@ def _check_datum(ref: str, flight: Flight, name: str, datum: str) -> None:
 
 
 def _check_alike(workspace: Workspace, ref: str, flight: Flight, *, is_drill: bool, work_crs: str) -> None:
-    """Raise OptionUnusable where pictures of this kind and place cannot belong to a flight."""
+    """Raise OptionUnusable unless images of this kind and place fit a flight."""
     if flight.state is FlightState.WITHDRAWN:
         raise OptionUnusable(_("--flight {ref}: this flight was withdrawn; run without --flight", ref=ref))
     if workspace.catalog.flights.event(flight.event_id).is_drill != is_drill:
@@ -114,7 +118,7 @@ def _check_alike(workspace: Workspace, ref: str, flight: Flight, *, is_drill: bo
 
 
 def list_finer_photo_warnings(flight: Flight, planned: Sequence[FrameFootprint]) -> tuple[str, ...]:
-    """The warning where photos that joined a flight are finer than its map, whose zoom is fixed."""
+    """Return the warning if joining photos are finer than the flight's fixed zoom."""
     photos_m = float(np.median([frame.view.footprint.gsd_m for frame in planned]))
     if photos_m > _FINER_GSD_SHARE * flight.gsd_m:
         return ()
@@ -123,7 +127,7 @@ def list_finer_photo_warnings(flight: Flight, planned: Sequence[FrameFootprint])
 
 
 def _find_filmed_flight(workspace: Workspace, diagnosis: Diagnosis) -> Flight:
-    """The one flight with frames of a film among which most of the photos were taken."""
+    """Return the one flight with video among whose frames most photos were taken."""
     found = [
         flight
         for flight in workspace.catalog.flights.flights()

@@ -1,4 +1,4 @@
-"""Opening and closing a flight and its mosaics in the catalogue."""
+"""Opening and closing of a flight and its mosaics in the catalogue."""
 
 from __future__ import annotations
 
@@ -52,19 +52,22 @@ from flycam.pipeline.workspace import Workspace
 MIN_ZOOM = 8
 DRILL_MARK = "DIỄN TẬP"
 MIN_GSD_SHARE = 0.25
-"""Of what photos resolve: finer pixels hold no more."""
+"""Share of the photos' GSD: finer pixels hold no more."""
 
 _MAX_UNKNOWN = 0.005
 _MAX_GSD_FACTOR = 16.0
 _SAME_GSD = 0.01
 _RECENT_NS = 3 * 86_400 * 10**9
-"""From the last picture of an event's flight to the first of one that is taken to be of that event too."""
+"""Longest time from the last image of an event's flight to the first of one taken to be of that event too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightLabels:
-    """What the operator calls the flight, and the ground sample distance asked for. A name or an event of no
-    letters, as an unset variable of a script gives it, is none. Raises InputUnusable for what is no name."""
+    """The operator's labels of a flight, and the requested GSD.
+
+    An empty name or event, as from an unset variable of a script, counts as none. Raises InputUnusable for an
+    invalid name.
+    """
 
     name: str | None = None
     event: str | None = None
@@ -80,8 +83,8 @@ class FlightLabels:
 class FlightSession:
     """A flight open for writing; `was_ready` if all it held before had been merged.
 
-    was_cut_short  an ingest of it was, before
-    notes  what is to be said about the way it was opened, as `flycam.frame.warning` keeps it
+    was_cut_short  whether an ingest of it was interrupted before
+    notes  on the way it was opened, encoded by `flycam.frame.warning`
     """
 
     flight: Flight
@@ -104,15 +107,17 @@ def open_flight(
     is_drill: bool,
     doubted: frozenset[str] = frozenset(),
 ) -> FlightSession:
-    """Enter the flight as being ingested; a flight that exists keeps its name and event, and the GSD, terrain
-    and warnings of what is on the map already and not laid again.
+    """Record the flight as being ingested.
 
-    terrain_names  the files that `terrain` was made of, for sentences
-    reprocess      which of its frames are going to be laid again
-    default_name   of a new flight that nobody named
+    An existing flight keeps its name and event, and the GSD, terrain and warnings of frames that are on the
+    map already and not reprocessed.
+
+    terrain_names  the files that `terrain` was made of, for messages
+    reprocess      which of its frames are going to be reprocessed
+    default_name   of a new flight without a given name
     doubted        cameras among them whose colours may be near-infrared
 
-    Raises InputUnusable for a GSD that makes no sense here, NameTaken also for a drill in a real event.
+    Raises InputUnusable for an invalid GSD, NameTaken also for a drill in a real event.
     """
     times = [frame.header.captured_ns for frame in planned]
     before = find_flight(workspace, flight_id)
@@ -159,15 +164,20 @@ def open_flight(
 
 
 def list_event_notes(labels: FlightLabels, event: Event | None) -> tuple[str, ...]:
-    """Of a new flight (event: None for one that was there): into which event it went that nobody named."""
+    """Return a note on the event chosen for a new flight if none was given.
+
+    event: None for an existing flight.
+    """
     if event is None or labels.event or is_unnamed(event.name):
         return ()
     return (encode_warning(EVENT_CHOSEN, event=event.name),)
 
 
 def list_unused_label_notes(workspace: Workspace, flight: Flight, labels: FlightLabels) -> tuple[str, ...]:
-    """What is to be said of the labels asked for, where a flight stands already: it keeps the name by which
-    others know it, whoever brings more of it, or the same once more."""
+    """Return notes on requested labels that an existing flight does not take.
+
+    It keeps the name by which others know it when more is added or the same given again.
+    """
     notes: list[str] = []
     if labels.gsd_m is not None and not np.isclose(labels.gsd_m, flight.gsd_m):
         notes.append(encode_warning(GSD_KEPT, asked=f"{labels.gsd_m:g}", kept=f"{flight.gsd_m:.3g}"))
@@ -195,7 +205,7 @@ def _describe_terrain(
     terrain_names: str,
     reprocess: ReprocessPlan,
 ) -> _FlightTerrain:
-    """What a flight says of its ground: as long as nothing new is laid, what it said before."""
+    """Return the flight's terrain and warnings; unchanged while nothing is added."""
     staying: list[FrameRecord] = []
     if before is not None:
         records = workspace.catalog.frames.list_for_flight(before.flight_id)
@@ -223,8 +233,10 @@ def _describe_terrain(
 def _doubts(
     workspace: Workspace, before: Flight | None, doubted: frozenset[str], planned: Sequence[FrameFootprint]
 ) -> tuple[str, ...]:
-    """What is not sure of the flight's colours: of the photos of this run, and as it was of those on the map
-    that are not in it."""
+    """Return warnings on the flight's colours.
+
+    Of this run's photos, and former ones while other photos are on the map.
+    """
     shown = [frame.header for frame in planned if frame.header.layer is Layer.COLOUR]
     cameras = {header.provenance.camera for header in shown} & doubted
     doubts = [encode_warning(MAYBE_INFRARED, camera=camera) for camera in sorted(cameras)]
@@ -239,7 +251,7 @@ def _doubts(
 def _keep_valid_warnings(
     warnings: Sequence[str], staying: Sequence[FrameRecord], reprocess: ReprocessPlan
 ) -> list[str]:
-    """Warnings that the frames which stay where they lie leave standing."""
+    """Return the warnings that still hold for the frames that stay."""
     on_plane = any(r.exterior is not None and is_flat_datum(r.exterior.vertical_datum) for r in staying)
     return [
         one for one in warnings if not reprocess.is_due or parse_warning_code(one) != NO_TERRAIN or on_plane
@@ -247,7 +259,7 @@ def _keep_valid_warnings(
 
 
 def _gsd_after(workspace: Workspace, before: Flight, reprocess: ReprocessPlan) -> float:
-    """The flight's GSD: what the operator asked for stays, what the photos resolved follows the ground."""
+    """Return the flight's GSD: a requested one stays, else the median of the photos'."""
     records = workspace.catalog.frames.list_for_flight(before.flight_id, FrameStatus.USED)
     native = [record.gsd_m for record in records if record.gsd_m is not None]
     if not reprocess.is_due or not native:
@@ -260,7 +272,10 @@ def _gsd_after(workspace: Workspace, before: Flight, reprocess: ReprocessPlan) -
 
 
 def check_gsd(gsd_m: float, native_m: float, coarsest_m: float) -> None:
-    """Raise OptionUnusable for a GSD (metres) finer than a quarter of what is there, or useless coarse."""
+    """Raise OptionUnusable for a GSD (metres) too fine for the photos, or too coarse.
+
+    Too fine: below a quarter of theirs.
+    """
     if not gsd_m > 0.0:
         raise OptionUnusable(
             _("--gsd {gsd_m:g}: the ground sample distance is a positive number of metres", gsd_m=gsd_m)
@@ -293,7 +308,10 @@ def check_gsd(gsd_m: float, native_m: float, coarsest_m: float) -> None:
 def open_mosaic(
     workspace: Workspace, flight: Flight, layer: Layer, frames: Sequence[FrameFootprint]
 ) -> MosaicInfo:
-    """The flight's live mosaic of one layer; its base zoom is fixed when it is first opened."""
+    """Return the flight's live mosaic of one layer, opened if missing.
+
+    Its base zoom is fixed when it is first opened.
+    """
     mosaic_id = derive_live_mosaic_id(flight.flight_id, layer)
     for mosaic in workspace.catalog.tiles.mosaics(flight.flight_id):
         if mosaic.mosaic_id == mosaic_id and mosaic.revision == 0:
@@ -310,7 +328,7 @@ def open_mosaic(
 
 
 def close_flight(workspace: Workspace, flight: Flight, state: FlightState = FlightState.READY) -> Flight:
-    """Mark the flight complete (or withdrawn), with the bounds of what it imaged."""
+    """Mark the flight complete (or withdrawn), with the bounds of its footprints."""
     used = workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
     closed = replace(flight, state=state, bounds_lonlat_deg=compute_footprint_bounds(used))
     workspace.catalog.flights.put_flight(closed)
@@ -318,8 +336,10 @@ def close_flight(workspace: Workspace, flight: Flight, state: FlightState = Flig
 
 
 def resolve_flight_state(workspace: Workspace, flight_id: str) -> FlightState:
-    """What a flight is once all was done: one that was withdrawn whole is not shown again because its card or
-    its film was read once more."""
+    """Return a flight's state once all is done.
+
+    A flight that was withdrawn whole is not published again because its card or its video was read once more.
+    """
     statuses = {record.status for record in workspace.catalog.frames.list_for_flight(flight_id)}
     is_gone = FrameStatus.WITHDRAWN in statuses and FrameStatus.USED not in statuses
     return FlightState.WITHDRAWN if is_gone else FlightState.READY
@@ -328,10 +348,12 @@ def resolve_flight_state(workspace: Workspace, flight_id: str) -> FlightState:
 def resolve_flight_event(
     workspace: Workspace, ref: str | None, *, is_drill: bool, flown_ns: int | None = None
 ) -> Event:
-    """The event of this id or name, made if it is new. A drill never joins a real event, nor the reverse.
+    """Return the event of this id or name, created if new.
 
-    flown_ns  when the flight began (UTC nanoseconds): where no event is named, a real flight goes into the
-              real event that is open, where that is one alone and was flown lately; None: not known
+    A drill never joins a real event, nor the reverse.
+
+    flown_ns  when the flight began (UTC nanoseconds): without a given event, a real flight goes into the one
+      real event that is open and was flown lately; None: not known
 
     Raises NameTaken with the cure when the two are mixed.
     """
@@ -358,8 +380,10 @@ def resolve_flight_event(
 
 
 def _find_default_event(workspace: Workspace, flown_ns: int | None, *, is_drill: bool) -> str:
-    """Of a real flight the event that is flown for. Else the one that this house has for flights of no event,
-    whatever that was called when it began."""
+    """Return the current event for a real flight, else that of unnamed flights.
+
+    The latter by whichever of its names the node created it.
+    """
     events = workspace.catalog.flights.events()
     storm = None if is_drill or flown_ns is None else find_current_event(workspace.catalog, events, flown_ns)
     if storm is not None:
@@ -370,9 +394,11 @@ def _find_default_event(workspace: Workspace, flown_ns: int | None, *, is_drill:
 
 
 def find_current_event(catalog: Catalog, events: Sequence[Event], at_ns: int) -> Event | None:
-    """The real event that flights of a time (UTC nanoseconds) are for where nobody names one: the only one
-    that somebody named and that is open, and it was flown within days of that time, for nobody ends an event.
-    None: nobody can tell."""
+    """Return the real event of flights without a given one, at a time (UTC ns).
+
+    The only open one with a given name, if it was flown within days of that time, for events are usually left
+    open. None: undecided.
+    """
     storms = [one for one in events if not one.is_drill and one.ends_ns is None and not is_unnamed(one.name)]
     if len(storms) != 1:
         return None
@@ -381,7 +407,7 @@ def find_current_event(catalog: Catalog, events: Sequence[Event], at_ns: int) ->
 
 
 def make_event(name: str, *, is_drill: bool) -> Event:
-    """An event that is not on record yet: the same for all who begin one of this name."""
+    """Return a new event, with the same id for all who create one of this name."""
     return Event(
         event_id=hashlib.sha256(f"{is_drill}:{name}".encode()).hexdigest()[:16],
         name=name,
@@ -391,7 +417,7 @@ def make_event(name: str, *, is_drill: bool) -> Event:
 
 
 def find_flight(workspace: Workspace, flight_id: str) -> Flight | None:
-    """The flight of this id (or name), None if there is none."""
+    """Return the flight of this id (or name), None if there is none."""
     try:
         return workspace.catalog.flights.flight(flight_id)
     except NotFound:
@@ -399,7 +425,10 @@ def find_flight(workspace: Workspace, flight_id: str) -> Flight | None:
 
 
 def require_free_name(workspace: Workspace, name: str) -> None:
-    """Raise NameTaken where a flight has this name: before a stream is opened that cannot be had again."""
+    """Raise NameTaken if a flight has this name.
+
+    Checked before a stream is opened, as it does not come again.
+    """
     taken = find_flight(workspace, name)
     if taken is not None:
         raise NameTaken(
@@ -413,7 +442,7 @@ def require_free_name(workspace: Workspace, name: str) -> None:
 
 
 def _free_name(workspace: Workspace, name: str, flight_id: str) -> str:
-    """The name; with the beginning of the id where another flight has it already."""
+    """Return the name; with the beginning of the id if another flight has it already."""
     try:
         taken = workspace.catalog.flights.flight(name)
     except NotFound:

@@ -1,4 +1,7 @@
-"""Frames into the mosaic: who can win what is settled, just that is made in threads, recorded, merged."""
+"""Merge of frames into the mosaic: visibility, orthorectification, records.
+
+Frames are orthorectified in threads, only where they can win.
+"""
 
 from __future__ import annotations
 
@@ -26,18 +29,21 @@ from flycam.pipeline.orthorectification.visibility_planner import VisibilityPlan
 from flycam.pipeline.terrain import load_recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace
 
-_GROUP_TILES = 64  # finished tiles written together: they share ancestors, and one sync to the disk
+# Finished tiles written together share ancestors, and one sync to the disk.
+_GROUP_TILES = 64
 
 
 @dataclass(slots=True)
 class Rejections:
-    """Frames left out on the way, each with its error."""
+    """Rejected frames, each with its error."""
 
     errors: list[tuple[FrameHeader, FrameRejected]] = field(default_factory=list)
 
     def add(self, header: FrameHeader, error: FrameRejected) -> None:
-        """Keep what an error says, and not where it came from: its frames hold the picture and its terrain,
-        which over an hour's flight fill the memory."""
+        """Keep an error without its traceback.
+
+        Its stack frames hold image and terrain, which over an hour's flight fill the memory.
+        """
         error.__traceback__ = error.__cause__ = error.__context__ = None
         self.errors.append((header, error))
 
@@ -54,7 +60,7 @@ class Rejections:
         ]
 
     def to_rejections(self, except_ids: Container[str] = ()) -> list[Rejection]:
-        """One for each frame, but for those of these ids, which stay on the map as they lie."""
+        """Return one for each frame, except those of these ids, which stay on the map."""
         return [
             Rejection.from_error(header.provenance.source_name, error)
             for header, error in self.errors
@@ -70,10 +76,10 @@ def merge_frames(
     rejections: Rejections,
     progress: Progress,
 ) -> int:
-    """Merge frames, each where it can win a pixel; the number of frames merged.
+    """Merge frames, each where it can win a pixel; return their number.
 
-    A frame that turns out unreadable, or of another size than its head says, does not keep what it promised:
-    then it is settled again who can win what, and what is missing is made.
+    A frame that turns out unreadable, or of another size than its header states, does not keep its promise:
+    then visibility is solved again, and what is missing is made.
     """
     terrains = {terrain.dem_id: terrain}
     for dem_id in {record.dem_id for record, _ in pending if record.dem_id} - terrains.keys():
@@ -87,6 +93,7 @@ def merge_frames(
         origin=workspace.box,
         clock_ns=workspace.clock_ns,
         amendments=amendments,
+        # Records precede the log: it names no tile of a frame that is not on record (decision 0012).
         before_append=records.write,
         before_group=partial(workspace.require_disk_space, GROUP_BYTES, held_lock=mosaic.flight_id),
         workers=count_workers(),
@@ -95,13 +102,15 @@ def merge_frames(
 
         def write() -> None:
             writer.flush()
-            records.write()  # where no tile changed, nothing was appended and nothing written before it
+            # Where no tile changed, nothing was appended and no record written before it.
+            records.write()
 
         checkpoint = Checkpoint(workspace, mosaic, frames, write, records.write)
         merging = _Merging(
             RectifyPool(workspace, terrains, count_workers()), writer, amendments, records, checkpoint
         )
-        is_long = sum(len(frame.tiles) for frame in frames) > _GROUP_TILES  # else all is written at once
+        # Otherwise all is written at once.
+        is_long = sum(len(frame.tiles) for frame in frames) > _GROUP_TILES
         if is_long and not workspace.catalog.tiles.last_seq(mosaic.mosaic_id):
             merging.merge_center(frames[0])
             write()
@@ -113,7 +122,7 @@ def merge_frames(
 
 
 class _Merging:
-    """Frames on their way into a mosaic. laid: what was merged, by frame id."""
+    """State of a merge. merged: blocks merged so far, by frame id."""
 
     def __init__(
         self,
@@ -134,8 +143,11 @@ class _Merging:
         return self._claiming.laid
 
     def merge_center(self, frame: MergeFrame) -> None:
-        """Merge the middle of a frame before anything is known of the others, whatever they win of it later:
-        so the map shows that the flight has come. One that is not as its head says waits for its turn."""
+        """Merge the centre of a frame before anything is known of the others.
+
+        So the map shows that the flight has come, whatever others win later. A frame that does not match its
+        header waits for its turn.
+        """
         for due in self._claiming.plan_jobs([frame], TileCountdown([frame.tiles])):
             middle = replace(due, winning_blocks=due.winning_blocks.select_central(frame.tiles, _GROUP_TILES))
             for part, made in self._maker.rectify([middle]):
@@ -145,8 +157,10 @@ class _Merging:
     def round(
         self, frames: Sequence[MergeFrame], rejections: Rejections, progress: Progress
     ) -> list[MergeFrame]:
-        """Settle who can win what, make it, merge it; the frames to settle again, none if all went as
-        promised."""
+        """Solve visibility, orthorectify and merge; return the frames to solve again.
+
+        None if all kept their promises.
+        """
         turns = TileCountdown(frame.tiles for frame in frames)
         good, kept = {frame.frame_id: frame for frame in frames}, True
         for part, made in self._maker.rectify(self._claiming.plan_jobs(frames, turns)):
@@ -162,7 +176,7 @@ class _Merging:
                 self._merge(part, made)
                 if part.is_last:
                     turns.mark_merged(part.winning_blocks)
-                    # one of another size than its head says has to be read to know it
+                    # One of another size than its header states has to be read to know it.
                     if frame.size_px == frame.record.header.interior.image_size_px:
                         self._checkpoint.mark_merged(frame.frame_id, part.winning_blocks.blocks)
             if len(turns.finished) >= _GROUP_TILES:
@@ -184,10 +198,10 @@ class _Merging:
 
 
 class FrameRecordBuffer:
-    """Records of frames that were made, written before the log names a tile that holds one of them.
+    """Records of frames, written before the log names a tile with one of them.
 
-    Added by one thread and written by others. Once `write` returns, what was added before it was called is on
-    record, whoever wrote it; what could not be written waits for the next one.
+    Added by one thread and written by others. Once `write` returns, what was added before the call is on
+    record, whichever thread wrote it; what could not be written waits for the next call.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -201,7 +215,7 @@ class FrameRecordBuffer:
             self._waiting.append(record)
 
     def write(self) -> None:
-        """Evidence to the disk, then the records that name it."""
+        """Flush originals to disk, then write the records that name them."""
         with self._writing:
             with self._lock:
                 waiting = list(self._waiting)

@@ -1,4 +1,4 @@
-"""Frames with their ground, before their pixels are read, and the records that come of them."""
+"""Frames with their footprints, before their pixels are read, and their records."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from flycam.pipeline.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameFootprint:
-    """One frame with its ground, before its pixels are read."""
+    """One frame with its footprint, before its pixels are read."""
 
     header: FrameHeader
     view: GroundView
@@ -38,9 +38,9 @@ class FrameFootprint:
 def load_terrain_under(
     workspace: Workspace | None, diagnosis: Diagnosis, dems: Sequence[DemInfo]
 ) -> TerrainGrid:
-    """The terrain that a settled flight is laid on, as far as its photos can see; see `load_terrain_around`.
+    """Load the terrain of a diagnosed flight, as far as its photos can see.
 
-    `workspace` None records nothing.
+    See `load_terrain_around`. `workspace` None records nothing.
     """
     centres = np.array([header.exterior_prior.projection_centre_m for header in diagnosis.headers])
     plane = diagnosis.takeoff.height_m if diagnosis.takeoff else 0.0
@@ -57,7 +57,10 @@ def load_terrain_under(
 def project_frames(
     diagnosis: Diagnosis, terrain: TerrainGrid
 ) -> tuple[list[FrameFootprint], list[tuple[FrameHeader, FrameRejected]]]:
-    """(frames that see ground, with it; the others, each with its error), in the order of the diagnosis."""
+    """Return frames that see ground, with it, and the others, each with its error.
+
+    In the order of the diagnosis.
+    """
     planned: list[FrameFootprint] = []
     refused: list[tuple[FrameHeader, FrameRejected]] = []
     for header, view in zip(diagnosis.headers, compute_ground_views(diagnosis.headers, terrain), strict=True):
@@ -73,7 +76,7 @@ def project_frames(
 def make_outside_terrain_error(
     seen: PreflightResult, refused: Sequence[tuple[FrameHeader, FrameRejected]], terrain_names: str
 ) -> OutsideTerrain:
-    """What to say when no photo can be laid on the ground."""
+    """Return the error for a flight without any photo that can be orthorectified."""
     header, first = refused[0]
     known = f" (terrain here: {terrain_names})" if terrain_names else ""
     known_vi = f" (địa hình ở đây: {terrain_names})" if terrain_names else ""
@@ -91,7 +94,7 @@ def make_outside_terrain_error(
 def build_frame_record(
     frame: FrameFootprint, flight_id: str, work_crs: str, base_zoom: int, dem_id: str
 ) -> FrameRecord:
-    """A frame as it is laid on a recorded terrain with the pose that the doctor settled."""
+    """Build the record of a frame on a recorded terrain, with its header's pose."""
     return FrameRecord(
         header=frame.header,
         flight_id=flight_id,

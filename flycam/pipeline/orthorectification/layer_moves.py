@@ -1,8 +1,8 @@
-"""Photos moved to another layer on the operator's word: infrared ones that were taken for colour, say.
+"""Photos moved to another layer by the operator, such as misread infrared.
 
-A move is an amendment (decision 0010): each frame gets a placement in the other layer, with the pose and the
-terrain that it had. The tiles that it leaves and those that it enters are folded anew; finished revisions
-that hold it are retired, and a mosaic that is left without a frame is shown no more.
+A move is an amendment (decision 0010): each frame gets a placement in the other layer, with its pose and
+terrain. The tiles that it leaves and those that it enters are rebuilt; finished revisions that hold it are
+retired, and a mosaic that is left without a frame is hidden.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from flycam.pipeline.workspace import Workspace
 def plan_layer_moves(
     workspace: Workspace, flight_id: str, planned: Sequence[FrameFootprint], reprocess: ReprocessPlan
 ) -> ReprocessPlan:
-    """What is to be laid again, and the frames planned in another layer than they lie in. Only reads.
+    """Add the frames planned in another layer to the reprocess plan; reads only.
 
-    A frame that is laid again on other terrain too is both in one placement.
+    A frame that is reprocessed on other terrain too has both in one placement.
     """
     wanted = {frame.header.frame_id: frame.header.layer for frame in planned}
     laid_again = {record.frame_id: record for record in reprocess.frames}
@@ -56,7 +56,7 @@ def plan_layer_moves(
 
 
 def open_target_mosaics(workspace: Workspace, flight: Flight, reprocess: ReprocessPlan) -> None:
-    """Open the mosaics that frames are moved to, before any frame is said to lie there."""
+    """Open the mosaics that frames are moved to, before any frame is recorded there."""
     zooms = _base_zooms(workspace, flight.flight_id)
     records = [
         record for record in (*reprocess.frames, *reprocess.moved) if record.frame_id in reprocess.moved_ids
@@ -74,7 +74,10 @@ def open_target_mosaics(workspace: Workspace, flight: Flight, reprocess: Reproce
 
 
 def apply_layer_moves(workspace: Workspace, flight_id: str, reprocess: ReprocessPlan, at_ns: int) -> None:
-    """Record the moves with their trace, and retire the finished revisions that hold one of the frames."""
+    """Record the moves, and retire finished revisions that hold a moved frame.
+
+    With an entry in the audit log.
+    """
     if not reprocess.moved_ids:
         return
     who = workspace.operator or workspace.box
@@ -95,7 +98,7 @@ def apply_layer_moves(workspace: Workspace, flight_id: str, reprocess: Reprocess
 
 
 def update_visible_layers(workspace: Workspace, flight_id: str) -> None:
-    """Hide mosaics whose frames were all moved away, and show again those that frames came back to."""
+    """Hide mosaics without frames, and publish those that frames came back to."""
     tiles = workspace.catalog.tiles
     used = {one.header.layer for one in workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)}
     shown = {mosaic.mosaic_id for mosaic in tiles.mosaics(flight_id) if mosaic.published}
@@ -111,7 +114,10 @@ def _base_zooms(workspace: Workspace, flight_id: str) -> dict[Layer, int]:
 
 
 def _zoom_for(layer: Layer, zooms: dict[Layer, int]) -> int:
-    """Base zoom of a layer's mosaic; one that is to be opened takes the finest of the flight's others."""
+    """Return the base zoom of a layer's mosaic.
+
+    A new one takes the finest of the flight's others.
+    """
     return zooms[layer] if layer in zooms else max(zooms.values())
 
 
@@ -123,7 +129,7 @@ def _in_layer(record: FrameRecord, layer: Layer, zooms: dict[Layer, int]) -> Fra
 
 
 def _at_zoom(tiles: TileRange, zoom: int) -> TileRange:
-    """The tiles of another zoom over the same ground."""
+    """Return the tiles of another zoom over the same ground."""
     return tiles if tiles.z == zoom else find_range_for_bounds(zoom, get_range_bounds(tiles))
 
 

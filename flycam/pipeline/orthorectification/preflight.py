@@ -1,4 +1,4 @@
-"""Look at a flight without writing anything: what is there, what it says, what the doctor settles."""
+"""Preflight check of a flight, without writing: photos, metadata, diagnosis."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ from flycam.pipeline.terrain import TerrainLookup
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreflightRequest:
-    """What the operator gave and asked for.
+    """The operator's request.
 
     telemetry       a flight log for photos that lack something; positions, poses for all of them (a table,
-                    an OpenSfM reconstruction, ODM's shots), or control points or a map that place them: told
-                    by what the file holds
-    camera          a camera file that beats what the photos say
+        an OpenSfM reconstruction, ODM's shots), or control points or a map that place them: decided
+        by the file's content
+    camera          a camera file that overrides the photos' metadata
     height_mode     "auto", "relative", "absolute" or "exif"
     takeoff         height of the take-off point in metres, or its (lon, lat) degrees
     clock_offset_s  log's stamp minus photo's time; None: found from the evidence
     own_dem         terrain given for this very flight: it is an error if it lies elsewhere
-    layer           the operator's word on what the pixels show; None: what tags and names say
+    layer           the layer as the operator states it; None: by tags and names
     """
 
     paths: tuple[Path, ...]
@@ -70,7 +70,7 @@ class PreflightRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreflightResult:
-    """A flight as it lies on the card.
+    """A flight as it lies on the memory card.
 
     photos      metadata of every readable photo, by file name and path
     unreadable  photos that cannot be read, as rejections
@@ -84,7 +84,7 @@ class PreflightResult:
 
     @property
     def photo_count(self) -> int:
-        """Photos found, readable or not."""
+        """Number of photos found, readable or not."""
         return len(self.photos) + len(self.unreadable)
 
 
@@ -97,14 +97,14 @@ def run_preflight(
     area_of_interest: BaseGeometry | None = None,
     found: PhotoSearchResult | None = None,
 ) -> PreflightResult:
-    """Read the metadata of all photos and let the doctor settle them.
+    """Read the metadata of all photos and diagnose them.
 
-    check_photos  looks at the pixels (cut off, blur, lens cap); None leaves them unread
+    check_photos  checks the pixels (truncation, blur, a covered lens); None leaves them unread
     identify   how photos are told apart: by their bytes, or by a quick stand-in when nothing is written
-    found      what lies at the paths, where they were walked before
+    found      photos at the paths, if they were searched before
 
-    Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has
-    a position and nothing supplies one), PhotosUnpositioned (something else is missing), TerrainMissing
+    Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has a
+    position and nothing supplies one), PhotosUnpositioned (something else is missing), TerrainMissing
     (`own_dem` lies elsewhere), CalibrationMissing, and what reading the telemetry raises.
     """
     found = search_photos(request.paths) if found is None else found
@@ -133,7 +133,7 @@ def run_preflight(
     terrain_at = TerrainLookup(dems) if dems else None
     log = request.telemetry
     placed: list[Problem] = []
-    # a photo that is told its position is still the file that was read
+    # A photo that is given a position is still the file that was read.
     as_read = {photo.path: photo for photo in photos}
     if log is not None and is_map_file(log):
         photos, placed = with_map_positions(photos, log, lens, read_grey)
@@ -190,7 +190,10 @@ def _make_unread_rejection(path: Path, error: SourceUnreadable) -> Rejection:
 
 
 def _make_nothing_placed_error(diagnosis: Diagnosis) -> PositionMissing:
-    """Every reason with how many photos it concerns and the first of them, the commonest first."""
+    """Return the error with each reason, its count and first photo.
+
+    The commonest reason first.
+    """
     by_reason: dict[str, list[Rejection]] = {}
     for one in diagnosis.rejected:
         by_reason.setdefault(one.reason, []).append(one)

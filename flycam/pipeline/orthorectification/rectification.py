@@ -1,8 +1,10 @@
-"""One frame on the ground: its footprint, its tiles, its patch. Live, batch and replay all come through here.
+"""One frame on the ground: its footprint, tiles and orthopatch.
 
-A patch is a pure function of the frame's pixels, its recorded pose and the recorded terrain: the map from
-the tile grid to the work CRS is fitted over a cell that depends on the pose alone, so that a tile asked for
-by itself gets the same bytes as inside the whole frame.
+Used by live, batch and replay alike.
+
+An orthopatch is a pure function of the frame's pixels, its recorded pose and the recorded terrain: the map
+from the tile grid to the work CRS is fitted over a cell that depends on the pose alone, so that a tile
+computed by itself gets the same bytes as inside the whole frame.
 """
 
 from __future__ import annotations
@@ -41,15 +43,18 @@ from flycam.geometry.quality_bounds import QualityBounds, compute_quality_bounds
 from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import _
 
-_MAX_TILES_AT_ONCE = 800  # 260 MB of colours and qualities; a nadir photo of 24 megapixels
+# 260 MB of colours and qualities; a nadir photo of 24 megapixels
+_MAX_TILES_AT_ONCE = 800
 _PART_TILES = 24
-_MAX_WIDTH_DEG = 90.0  # no frame sees as much, but one across the 180th meridian seems to
-_CELL_ZOOM = 11  # cells of about 18 km in Vietnam
+# No frame sees as much, but one across the 180th meridian seems to.
+_MAX_WIDTH_DEG = 90.0
+# cells of about 18 km in Vietnam
+_CELL_ZOOM = 11
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroundView:
-    """What a frame sees, before any pixel is read.
+    """Footprint of a frame, before any pixel is read.
 
     outline_lonlat  polygon of the footprint, WGS 84 degrees
     """
@@ -60,7 +65,10 @@ class GroundView:
 
 
 def compute_ground_view(header: FrameHeader, terrain: TerrainGrid) -> GroundView:
-    """Footprint of a frame on the terrain. Raises HorizonInView or OutsideTerrain."""
+    """Compute the footprint of a frame on the terrain.
+
+    Raises HorizonInView or OutsideTerrain.
+    """
     (view,) = compute_ground_views([header], terrain)
     if isinstance(view, FrameRejected):
         raise view
@@ -70,7 +78,10 @@ def compute_ground_view(header: FrameHeader, terrain: TerrainGrid) -> GroundView
 def compute_ground_views(
     headers: Sequence[FrameHeader], terrain: TerrainGrid
 ) -> list[GroundView | FrameRejected]:
-    """As `compute_ground_view` of each frame, or what it would raise; much faster for many at once."""
+    """Compute the ground view of each frame, or the error; faster than one by one.
+
+    The error is what `compute_ground_view` would raise.
+    """
     seen = compute_footprints([(header.interior, header.exterior_prior) for header in headers], terrain)
     return [
         one if isinstance(one, FrameRejected) else _require_on_globe(header, one)
@@ -97,7 +108,7 @@ def _require_on_globe(header: FrameHeader, seen: Footprint) -> GroundView | Fram
 
 
 def find_frame_tiles(view: GroundView, work_crs: str, base_zoom: int) -> TileRange:
-    """The base-zoom tiles that a frame's patch may touch."""
+    """Return the base-zoom tiles that a frame's orthopatch may touch."""
     west, south, east, north = view.footprint.bounds_m
     edge = np.linspace(0.0, 1.0, 5)
     box = np.stack(np.meshgrid(west + edge * (east - west), south + edge * (north - south)), -1).reshape(
@@ -109,8 +120,10 @@ def find_frame_tiles(view: GroundView, work_crs: str, base_zoom: int) -> TileRan
 
 
 def split_tiles(tiles: TileRange) -> list[TileRange]:
-    """A frame's tiles in blocks that are rectified one at a time, so that an oblique view, which may
-    reach over a hundred times the ground of a view straight down, takes no more memory."""
+    """Split a frame's tiles into blocks that are orthorectified one at a time.
+
+    So an oblique view, which may reach over a hundred times the ground of a nadir one, takes no more memory.
+    """
     rows, cols = tiles.shape_tiles
     if rows * cols <= _MAX_TILES_AT_ONCE:
         return [tiles]
@@ -128,7 +141,10 @@ def split_tiles(tiles: TileRange) -> list[TileRange]:
 
 
 def get_recorded_pose(record: FrameRecord) -> tuple[ExteriorOrientation, TileRange, str]:
-    """Pose, tiles and terrain id that a used frame was recorded with. Raises CatalogUnavailable without."""
+    """Return pose, tiles and terrain id of a used frame's record.
+
+    Raises CatalogUnavailable if they are missing.
+    """
     if record.exterior is None or record.tiles is None or record.dem_id is None:
         name = record.header.provenance.source_name
         raise CatalogUnavailable(
@@ -150,12 +166,15 @@ def orthorectify_frame(
     *,
     is_sharp: bool = False,
 ) -> OrthoPatch:
-    """Rectify a frame onto its tiles, or onto `wanted` tiles among them (the same bytes there).
+    """Orthorectify a frame onto its tiles, or onto `wanted` tiles among them.
 
-    pixels H×W×3 uint8 RGB, of the interior's size or resized evenly; blocks says which blocks of the tiles
-    are asked for (see `rectify`), lattices are those of the frame's tiles with such blocks if they were made
-    before (`bounds_of`), posts what `build_post_view` gave. is_sharp: interpolated by cubic convolution,
-    which keeps what is fine and takes several times as long as bilinearly. Raises what `rectify` raises.
+    The bytes of a tile are the same in both cases.
+
+    pixels H×W×3 uint8 RGB, of the interior's size or resized evenly; blocks selects blocks of the tiles (see
+    `orthorectify`), lattices are those of the frame's tiles with such blocks if they were made before
+    (`compute_frame_quality_bounds`), posts the result of `build_post_view`. is_sharp: interpolated by cubic
+    convolution, which keeps fine detail and takes several times as long as bilinear. Raises what
+    `orthorectify` raises.
     """
     tiles = frame_tiles if wanted is None else frame_tiles.intersection(wanted)
     if lattices is not None and blocks is not None:
@@ -191,16 +210,22 @@ def build_post_view(
     *,
     coarse_too: bool = False,
 ) -> PostView | None:
-    """The frame over a fine terrain's posts, for `orthorectify_frame` piece by piece; None if it is coarse,
-    unless coarse_too."""
+    """Build the frame's view of a fine terrain's posts.
+
+    For `orthorectify_frame` by parts.
+
+    None if the terrain is coarse, unless coarse_too.
+    """
     interior, plane = _interior_at(header, size_px), _fit_planar_map(exterior, frame_tiles)
     return create_post_view(interior, exterior, terrain, plane, include_coarse=coarse_too)
 
 
 @dataclass(frozen=True, slots=True)
 class FrameGeometry:
-    """A frame as it is seen from before its pixels are read: size_px (width, height) of the pixels expected,
-    tiles that it may touch."""
+    """Geometry of a frame, before its pixels are read.
+
+    size_px: (width, height) of the pixels expected; tiles: that it may touch.
+    """
 
     header: FrameHeader
     exterior: ExteriorOrientation
@@ -212,8 +237,11 @@ class FrameGeometry:
 def compute_frame_quality_bounds(
     frames: Sequence[FrameGeometry],
 ) -> list[tuple[QualityBounds, FrameLattices | None]]:
-    """Bounds of the qualities that `orthorectify_frame` gives each frame, from geometry alone, and the
-    lattices that it can use again. Frames of one flight together cost half of what they cost one by one."""
+    """Compute bounds of each frame's qualities from geometry alone, and its lattices.
+
+    They bound what `orthorectify_frame` returns, which can use the lattices again. Frames of one flight
+    together cost half of what they cost one by one.
+    """
     views = [
         FrameView(
             _interior_at(one.header, one.size_px),
@@ -233,8 +261,12 @@ def _interior_at(header: FrameHeader, size_px: tuple[int, int]) -> InteriorOrien
 
 
 def _fit_planar_map(exterior: ExteriorOrientation, frame_tiles: TileRange) -> PlanarMap:
-    """Map from the tile grid to the work CRS over the cell of this frame, grown until it holds its tiles."""
+    """Fit the map from the tile grid to the work CRS over the frame's cell.
+
+    The cell is grown until it holds the frame's tiles.
+    """
     west, south, east, north = get_range_bounds(frame_tiles)
+    # A cell of the whole frame: a tile computed by itself gets the same bytes as inside the frame.
     cell, _, _ = find_tile_at(_CELL_ZOOM, ((west + east) / 2.0, (south + north) / 2.0))
     cells = TileRange(z=cell.z, x_start=cell.x - 1, y_start=cell.y - 1, x_stop=cell.x + 2, y_stop=cell.y + 2)
     while not _holds(get_range_bounds(cells), get_range_bounds(frame_tiles)):

@@ -1,4 +1,7 @@
-"""Photos read, kept as evidence and rectified where they claim ground: in threads, handed back in order."""
+"""Thread pool that reads, stores and orthorectifies photos.
+
+Only where they claim ground; results come in order.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ _BATCH_TILES = 256
 
 @dataclass(frozen=True, slots=True)
 class MergeFrame:
-    """A frame to be merged; size_px (width, height) is what its pixels have, as far as is known."""
+    """A frame to be merged; size_px: (width, height) of its pixels, as far as known."""
 
     record: FrameRecord
     path: Path
@@ -57,13 +60,16 @@ class MergeFrame:
 
     @property
     def tiles(self) -> TileRange:
-        """The base-zoom tiles that it may touch."""
+        """Base-zoom tiles that it may touch."""
         return get_recorded_pose(self.record)[1]
 
 
 @dataclass(frozen=True, slots=True)
 class RectifyJob:
-    """What is to be made of a frame; lattices of the claimed tiles, numbered in the frame's, if there are."""
+    """Part of a frame to orthorectify.
+
+    lattices: of the claimed tiles, numbered in the frame's, if any.
+    """
 
     frame: MergeFrame
     winning_blocks: WinningBlocks
@@ -72,14 +78,14 @@ class RectifyJob:
 
 @dataclass(frozen=True, slots=True)
 class SizeMismatch:
-    """Pixels are of another size (width, height) than was known: what they can win must be settled again."""
+    """Pixels of another size (width, height) than known: visibility is solved again."""
 
     size_px: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class RectifyTask:
-    """Some of the tiles that a frame claims, made at once, and their blocks; no tiles: it is only read."""
+    """Some of the tiles that a frame claims, made at once; no tiles: it is only read."""
 
     frame: MergeFrame
     winning_blocks: WinningBlocks
@@ -91,11 +97,11 @@ class RectifyTask:
 
 
 RectifyResult = OrthoPatch | FrameRejected | SizeMismatch | None
-"""A patch; why the frame is left out; why nothing was made; None if nothing was claimed."""
+"""An orthopatch; the reason for a rejection; the reason for another round; None if nothing was claimed."""
 
 
 class RectifyPool:
-    """Makes patches of frames in threads."""
+    """Thread pool that orthorectifies frames."""
 
     def __init__(self, workspace: Workspace, terrains: Mapping[str, TerrainGrid], workers: int) -> None:
         self._terrains = terrains
@@ -105,14 +111,16 @@ class RectifyPool:
     def compute_bounds(
         self, frames: Sequence[MergeFrame]
     ) -> Iterator[tuple[QualityBounds, FrameLattices | None]]:
-        """Bounds of each frame's qualities on its tiles, and the lattices they come from."""
-        # by one thread: they are many short calls of numpy, and two wait for each other longer than they gain
+        """Return bounds of each frame's qualities on its tiles, and their lattices."""
+        # In one thread: many short calls of numpy, of which two wait for each other longer than they gain.
         batches = map_ordered(self._bounds, _batches(frames), 1, in_flight=self._workers + 1)
         return chain.from_iterable(batches)
 
     def rectify(self, due: Iterable[RectifyJob]) -> Iterator[tuple[RectifyTask, RectifyResult]]:
-        """Read every frame and make what it claims, part by part; no more than is under way is asked of
-        `due`."""
+        """Read every frame and make what it claims, part by part.
+
+        `due` is consumed only as far as work is in flight.
+        """
         parts = (part for one in due for part in _parts(one))
         return map_ordered(self._rectify, parts, self._workers, in_flight=self._workers + 1)
 
@@ -142,7 +150,7 @@ class RectifyPool:
 
 
 def _batches(frames: Sequence[MergeFrame]) -> Iterator[list[MergeFrame]]:
-    """Neighbours in the order they come, some hundreds of tiles together."""
+    """Batch adjacent frames in their order, some hundreds of tiles each."""
     batch: list[MergeFrame] = []
     tiles = 0
     for frame in frames:
@@ -156,8 +164,10 @@ def _batches(frames: Sequence[MergeFrame]) -> Iterator[list[MergeFrame]]:
 
 
 def _parts(due: RectifyJob) -> list[RectifyTask]:
-    """A claim in parts of bounded size; one that claims nothing is one part, for its photo is read all the
-    same."""
+    """Split a claim into parts of bounded size.
+
+    One that claims nothing is one part, for its photo is read all the same.
+    """
     places = split_tiles(due.winning_blocks.tiles) if due.winning_blocks.tiles else []
     found: list[tuple[TileRange | None, NDArray[np.bool_] | None]] = []
     found += [on for place in places if (on := due.winning_blocks.crop(place)) is not None]
@@ -178,14 +188,14 @@ def _parts(due: RectifyJob) -> list[RectifyTask]:
 
 
 class _Photos:
-    """Pixels of the photos at work; each is read and kept as evidence once, then shared by its parts."""
+    """Pixels of photos in work; each is read and stored once, for all its parts."""
 
     def __init__(self, workspace: Workspace, at_once: int) -> None:
         self._workspace = workspace
         self.read = lru_cache(maxsize=at_once)(self._read)
 
     def _read(self, path: Path, sha256: str) -> Pixels | FrameRejected:
-        """RGB, or why the frame is left out: a result, for the flight goes on."""
+        """Return RGB, or the rejection as a result, for the flight goes on."""
         try:
             return store_and_decode_original(self._workspace, path, sha256)
         except FrameRejected as error:

@@ -1,4 +1,4 @@
-"""Redaction masks drawn on photos and taken back, and the ground that they show."""
+"""Redactions drawn on photos and revoked, and the ground that they cover."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RedactionRequest:
-    """A mask as somebody draws it.
+    """A redaction as drawn.
 
-    redaction_id  made by whoever asks ("mask-" and 8 to 40 hex digits), so that asking twice draws once
+    redaction_id  made by the client ("mask-" and 8 to 40 hex digits), so that sending it twice draws once
     corners  (x, y) in the photo's own pixels, in order, corners of pixels at integers
     """
 
@@ -49,10 +49,10 @@ class RedactionRequest:
 
 
 def add_redaction(workspace: Workspace, request: RedactionRequest, who: str) -> RedactionRecord:
-    """Withhold a part of a photo, and the ground that it shows. The same asked again changes nothing.
+    """Redact a part of a photo, and the ground that it shows. Idempotent.
 
-    Raises InputUnusable (an id or a polygon that cannot be), NotFound (the photo), StoreConflict (another
-    mask has the id).
+    Raises InputUnusable (an invalid id or polygon), NotFound (the photo), StoreConflict (another redaction
+    has the id).
     """
     if not _MASK_ID.fullmatch(request.redaction_id):
         raise InputUnusable(
@@ -69,7 +69,8 @@ def add_redaction(workspace: Workspace, request: RedactionRequest, who: str) -> 
         wkb=shapely.to_wkb(_polygon(request.corners, frame)),
     )
     if there := _written(workspace, line):
-        update_redaction_footprints(workspace, [there])  # who drew it may have been cut off before
+        # An earlier attempt may have been cut off before this.
+        update_redaction_footprints(workspace, [there])
         return there
     told = _make_audit_entry(line, "mask made", frame.header.provenance.source_name)
     workspace.catalog.redactions.append([line], {line.line_id: told})
@@ -78,7 +79,7 @@ def add_redaction(workspace: Workspace, request: RedactionRequest, who: str) -> 
 
 
 def revoke_redaction(workspace: Workspace, mask_id: str, who: str) -> RedactionRecord:
-    """Withhold it no longer, for good; its lines stay on record. Again changes nothing. Raises NotFound."""
+    """Revoke a redaction for good; its records stay. Idempotent. Raises NotFound."""
     lines = workspace.catalog.redactions.history(mask_id)
     now_ns = workspace.clock_ns()
     back = [
@@ -91,9 +92,10 @@ def revoke_redaction(workspace: Workspace, mask_id: str, who: str) -> RedactionR
 
 
 def update_redaction_footprints(workspace: Workspace, lines: Iterable[RedactionRecord] | None = None) -> int:
-    """Work out the ground of masks (None: of all) in every way in which their photos lie and for which that
-    was not done; how many were. Where terrain is missing here, or damaged, it stays open, and all that the
-    photo shows stays withheld.
+    """Compute missing footprints of redactions (None: of all); return their number.
+
+    One for each placement of their photo. Where terrain is missing here, or damaged, none is computed, and
+    all that the photo shows stays hidden.
     """
     redactions = workspace.catalog.redactions
     held = select_active_redactions(redactions.lines() if lines is None else lines)
@@ -109,7 +111,7 @@ def update_redaction_footprints(workspace: Workspace, lines: Iterable[RedactionR
 
 
 def parse_corners(text: str) -> list[Point]:
-    """Corners of "x,y x,y x,y". Raises OptionUnusable."""
+    """Parse corners from "x,y x,y x,y". Raises OptionUnusable."""
     try:
         pairs = [tuple(map(float, one.split(","))) for one in text.split()]
         return [(x, y) for x, y in pairs]
@@ -129,8 +131,10 @@ def _list_placements(workspace: Workspace, line: RedactionRecord) -> list[Ground
 
 
 def _ground_wkb(workspace: Workspace, line: RedactionRecord, lay: GroundProjection) -> bytes | None:
-    """The ground under a mask (lon/lat) with MASK_MARGIN_M around; None where its terrain is not here, or its
-    place not known."""
+    """Return the ground of a redaction (lon/lat) with REDACTION_MARGIN_M around.
+
+    None where its terrain is not here, or its position not known.
+    """
     if lay.dem_id is None:
         return None
     try:
@@ -140,7 +144,8 @@ def _ground_wkb(workspace: Workspace, line: RedactionRecord, lay: GroundProjecti
     polygon = shapely.get_coordinates(shapely.from_wkb(line.wkb))[:-1]
     points, error_m = project_polygon_to_ground(polygon, lay.interior, lay.exterior, terrain)
     if (error_m >= MAX_ERROR_M).any():
-        return None  # nobody knows where that is
+        # The position is not known.
+        return None
     ground = shapely.Polygon()
     if len(points):
         hull = shapely.MultiPoint(points[:, :2]).convex_hull.buffer(REDACTION_MARGIN_M)
@@ -172,8 +177,10 @@ def _polygon(corners: Sequence[Point], frame: FrameRecord) -> shapely.Polygon:
 
 
 def _written(workspace: Workspace, line: RedactionRecord) -> RedactionRecord | None:
-    """The line that drew this very mask before. Raises StoreConflict where its id is another's,
-    InputUnusable where it was taken back."""
+    """Return the record that drew this very redaction before.
+
+    Raises StoreConflict where its id is another's, InputUnusable where it was revoked.
+    """
     try:
         lines = workspace.catalog.redactions.history(line.mask_id)
     except NotFound:

@@ -1,8 +1,8 @@
-"""Laying a flight again, on terrain that came after it.
+"""Planning of a flight's reprocessing on terrain that was registered after it.
 
 A published map does not move by itself: only where terrain is known now that was not, and no ground is lost
-by it, is a flight laid again without being asked. Whatever else is better for some reason (a finer model, a
-partial one) waits for the operator's word.
+by it, is a flight reprocessed without a request. Any other improvement (a finer model, a partial one) waits
+for the operator's request.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from flycam.pipeline.terrain import Floats, compute_unknown_share, load_recorded
 from flycam.pipeline.workspace import Workspace
 
 _MIN_GAIN = 0.005
-"""Share of the photographed ground below which more or less known terrain is no reason for anything."""
+"""Share of the imaged ground below which more or less known terrain is no reason to act."""
 
 _POSE_REASONS = frozenset({"pose_rejected", "no_height", "horizon_in_view", "outside_terrain"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReprocessPlan:
-    """Which frames of a flight are to be laid again.
+    """Plan of the frames of a flight to be reprocessed.
 
-    frames     records as they are to be
-    set_aside  frames on the map that see no known ground any more, as they are to be
-    notes      what is to be said about it, as `flycam.frame.warning` keeps it
+    frames     their new records
+    set_aside  new records of frames on the map that see no known ground any more
+    notes      encoded by `flycam.frame.warning`
     held       frames set aside before that stay so
-    moved      records as they are to be of frames that only change their layer
-               (`flycam.pipeline.orthorectification.layer_moves`)
-    movers     ids of all frames that change it
+    moved      new records of frames that only change their layer
+      (`flycam.pipeline.orthorectification.layer_moves`)
+    moved_ids  ids of all frames that change it
     """
 
     frames: tuple[FrameRecord, ...] = ()
@@ -70,7 +70,7 @@ class ReprocessPlan:
         return frozenset(record.frame_id for record in (*self.frames, *self.set_aside))
 
     def tiles(self, layer: Layer) -> list[TileRange]:
-        """Where frames of a layer come to lie."""
+        """Return the tiles that frames of a layer will touch."""
         laid = (*self.frames, *self.moved)
         return [r.tiles for r in laid if r.tiles is not None and r.header.layer == layer]
 
@@ -89,13 +89,14 @@ def plan_reprocess(
     *,
     is_requested: bool = False,
 ) -> ReprocessPlan:
-    """Which frames of a flight on the map are to be laid again on `terrain`; reads only.
+    """Plan which frames on the map are to be reprocessed on `terrain`; reads only.
 
-    Without being asked: those on a plane where there is terrain now, those on terrain with holes where there
+    Without a request: those on a plane where there is terrain now, those on terrain with holes where there
     are fewer now; all of the run or none, and none if ground or frames would be lost by it. Raises
-    InputUnusable if asked to lay frames off their terrain onto a plane.
+    InputUnusable if requested to move frames from terrain onto a plane.
 
-    rejected  what the doctor left out of this run; refused  frames that see no ground, each with its error
+    rejected  frames that the preflight check left out of this run; refused  frames that see no ground, each
+      with its error
     """
     records = {one.frame_id: one for one in workspace.catalog.frames.list_for_flight(flight_id)}
     views = {frame.header.frame_id: frame for frame in planned}
@@ -135,7 +136,7 @@ def _reproject(
     views: Mapping[str, FrameFootprint],
     dem_id: str,
 ) -> list[FrameRecord]:
-    """The frames as they are laid today, each in the layer that it was laid in first."""
+    """Build the frames' records of today, each in its recorded layer."""
     zooms = {mosaic.layer: mosaic.base_zoom for mosaic in list_live_mosaics(workspace, flight_id)}
     work_crs = workspace.catalog.flights.flight(flight_id).work_crs
     new = []
@@ -149,9 +150,9 @@ def _reproject(
 def apply_reprocess_plan(
     workspace: Workspace, flight_id: str, reprocess: ReprocessPlan, at_ns: int, reason: str | None = None
 ) -> None:
-    """Record what was planned, with its trace; the tiles are refolded by whoever reads the amendments.
+    """Record the plan, with an audit entry; tiles are rebuilt by amendments.
 
-    reason  why; None: for the terrain that they lie on then
+    reason  None: the new terrain
     """
     if not reprocess.is_due:
         return
@@ -167,9 +168,11 @@ def apply_reprocess_plan(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Gain:
-    """is_better: ground is known now that was not; loses: some of it is not known any more.
+    """Effect of new terrain.
 
-    unknown  share of the photographed ground that the terrain of today does not know
+    is_better  ground is known now that was not
+    loses      some ground is not known any more
+    unknown    share of the imaged ground that today's terrain does not know
     """
 
     is_better: bool
@@ -205,7 +208,8 @@ def _unknown_on(workspace: Workspace, dem_id: str, outlines: Sequence[Floats]) -
     try:
         return compute_unknown_share(load_recorded_terrain(workspace, dem_id), outlines)
     except DAMAGE:
-        return 1.0  # frames on terrain that is lost cannot be folded again; on another they can
+        # Frames on lost terrain cannot be rebuilt; on another they can.
+        return 1.0
 
 
 def _lost(
@@ -214,7 +218,7 @@ def _lost(
     rejected: Iterable[Rejection],
     refused: Iterable[tuple[FrameHeader, FrameRejected]],
 ) -> dict[str, str]:
-    """Frames of this run that are on the map and cannot be laid now, with the reason."""
+    """Return frames of this run on the map that cannot be placed now, and why."""
     by_id = {header.frame_id: str(error) for header, error in refused}
     by_name = {one.name: one.message for one in rejected if one.reason in _POSE_REASONS}
     found = {}
@@ -241,7 +245,7 @@ def _is_on_plane(record: FrameRecord) -> bool:
 
 
 def _differ(before: FrameRecord, after: FrameRecord) -> bool:
-    """Whether camera, pose or terrain are others than before, whatever the version."""
+    """Return True if camera, pose or terrain differ, whatever the version."""
     if before.exterior is None or after.exterior is None:
         return before.exterior is not after.exterior
     unversioned = replace(before.exterior, version=after.exterior.version)

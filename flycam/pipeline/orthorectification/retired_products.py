@@ -1,4 +1,4 @@
-"""What is left of what is not shown any more: reports of revisions, pictures of frames."""
+"""Deletion of products that must not be shown any more: reports, thumbnails."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from flycam.store import keys
 
 
 def drop_retired_reports(workspace: Workspace, flight_id: str) -> int:
-    """Delete the reports of a flight's retired revisions: they show what was withdrawn. How many objects.
+    """Delete reports of a flight's retired revisions; return the number of objects.
 
-    All of them, not only those just retired: run again after a crash, it completes.
+    They show what was withdrawn. All retired ones, not only the latest: run again after a crash, it
+    completes.
     """
     revisions, dropped = workspace.catalog.revisions, 0
     for mosaic_id in sorted({one.mosaic_id for one in workspace.catalog.tiles.mosaics(flight_id)}):
@@ -25,7 +26,7 @@ def drop_retired_reports(workspace: Workspace, flight_id: str) -> int:
 
 
 def delete_live_thumbnails(workspace: Workspace, flight_id: str) -> None:
-    """What a live flight saw last is a copy of what was withdrawn, and no evidence."""
+    """Delete thumbnails of withdrawn frames: they are copies, not originals."""
     gone = find_withdrawn_times(workspace.catalog, flight_id)
     for key in list(workspace.store.list(keys.format_latest_image_prefix(flight_id))):
         taken_ns = keys.parse_latest_image_ns(key)

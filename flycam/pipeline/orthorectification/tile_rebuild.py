@@ -1,12 +1,12 @@
-"""The tiles of a flight made right again from the evidence.
+"""Rebuild of a flight's tiles from the originals.
 
-After a withdrawal, after frames were laid again, and where objects are lost or damaged, it is the same job:
-find the tiles that are not what the recorded frames make them, and fold those anew. Killed half-way, the same
-command completes it, for what is left to do is read off the tiles themselves.
+After a withdrawal, after reprocessing, and where objects are lost or damaged, it is the same job: find the
+tiles that differ from what the recorded frames make them, and rebuild those. Killed half-way, the same
+command completes it, for the remaining work is read off the tiles themselves.
 
-Of another box's frames there may be tiles here and no photos, and originals may have been let go. Where such
-frames lie, what must go is emptied and what can be had is joined: the photos here, and what the boxes gave
-(docs/decisions/0021-sync.md, 0029-retention.md).
+Of another node's frames there may be tiles here and no photos, and originals may have been deleted. Where
+such frames lie, what must go is emptied and what is available is merged: the photos here, and the peers'
+tiles (docs/decisions/0021-sync.md, 0029-retention.md).
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ from flycam.pipeline.workspace import Progress, Workspace
 from flycam.store import keys
 
 _TERRAINS_AT_ONCE = 4
-_PHOTO_BYTES = 320 << 20  # neighbouring blocks of tiles see the same photos
+# Neighbouring blocks of tiles see the same photos.
+_PHOTO_BYTES = 320 << 20
 
 Pixels = NDArray[np.uint8]
 _NO_CARD_PATHS: Mapping[str, Path] = MappingProxyType({})
@@ -55,19 +56,22 @@ _NO_CARD_PATHS: Mapping[str, Path] = MappingProxyType({})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RebuildReport:
-    """lines: appended to the tile log; mended: tiles whose object was lost or damaged."""
+    """Result of a rebuild.
+
+    lines: appended to the tile log; repaired: tiles whose object was lost or damaged.
+    """
 
     lines: int = 0
     repaired: int = 0
 
 
 def list_live_mosaics(workspace: Workspace, flight_id: str) -> list[MosaicInfo]:
-    """The live mosaics of a flight, one for each layer."""
+    """Return the live mosaics of a flight, one for each layer."""
     return [mosaic for mosaic in workspace.catalog.tiles.mosaics(flight_id) if mosaic.revision == 0]
 
 
 def read_amendments(workspace: Workspace, mosaic: MosaicInfo) -> Amendments:
-    """What must not be in a mosaic: frames withdrawn from its flight, and placements that were replaced."""
+    """Return a mosaic's amendments: withdrawn frames and superseded placements."""
     return load_amendments(workspace.catalog, mosaic)
 
 
@@ -81,16 +85,15 @@ def rebuild_mosaic(
     check: bool = False,
     known: Sequence[TileId] = (),
 ) -> RebuildReport:
-    """Fold anew the base tiles whose epoch is not the one that the recorded amendments give them.
+    """Rebuild base tiles whose epoch differs from that of recorded amendments.
 
-    also   tiles to be folded anew besides: where frames were laid that were not there before
+    also   further tiles to rebuild: where frames were placed that were not there before
     paths  photos at hand by frame id, which need not be fetched from the store
     check  also read every tile's object, and make those again that are lost or damaged
-    known  tiles that somebody has found lost or damaged: made again without reading the others
+    known  tiles already found lost or damaged: made again without reading the others
 
-    Raises OriginalPurged where a tile is lost that cannot be made again, for its photos were let go;
-    InputUnusable if
-    a stored original does not read, StorageFailed (run again: it completes).
+    Raises OriginalPurged where a tile is lost that cannot be made again, for its photos were deleted;
+    InputUnusable if a stored original does not read, StorageFailed (run again: it completes).
     """
     catalog = workspace.catalog
     amendments = read_amendments(workspace, mosaic)
@@ -124,7 +127,8 @@ def rebuild_mosaic(
             origin=workspace.box,
             now_ns=workspace.clock_ns(),
         )
-    if amendments.withdrawn:  # an early view may show what must go
+    # A preview may show what must go.
+    if amendments.withdrawn:
         remove_previews(
             workspace.store, catalog.tiles, mosaic, origin=workspace.box, clock_ns=workspace.clock_ns
         )
@@ -134,7 +138,10 @@ def rebuild_mosaic(
 def has_original(
     workspace: Workspace, record: FrameRecord, paths: Mapping[str, Path] = _NO_CARD_PATHS
 ) -> bool:
-    """Whether a frame's photo is in the store, or at hand: those of another box need not be."""
+    """Return True if a frame's photo is in the store or at hand.
+
+    Photos of another node need not be.
+    """
     evidence = keys.format_original_key(record.header.provenance.source_sha256)
     return record.frame_id in paths or workspace.store.exists(evidence)
 
@@ -142,18 +149,20 @@ def has_original(
 def _can_orthorectify(
     workspace: Workspace, record: FrameRecord, paths: Mapping[str, Path] = _NO_CARD_PATHS
 ) -> bool:
-    """Whether a frame's photo is here, and the ground that it lies on: another box may have laid it again on
-    a terrain that is still to come."""
+    """Return True if a frame's photo and its terrain are here.
+
+    Another node may have reprocessed it on a terrain that has not arrived yet.
+    """
     if record.dem_id is None or not has_original(workspace, record, paths):
         return False
     return workspace.store.exists(keys.format_terrain_key(record.dem_id))
 
 
 def find_remote_photos(workspace: Workspace, flight_id: str) -> set[str]:
-    """SHA-256 of the photos of a flight's used frames that are on another box alone: they are not here, and
-    never were.
+    """Return SHA-256 of a flight's used photos that are on another node alone.
 
-    Where no other box gave a tile of it, none: a photo that is missing there is lost.
+    They are not here, and never were. If no peer sent a tile of it, none: a photo that is missing there is
+    lost.
     """
     mosaics = list_live_mosaics(workspace, flight_id)
     if not any(has_peer_tiles(workspace.store, one.mosaic_id) for one in mosaics):
@@ -169,7 +178,7 @@ def make_tile_rebuilder(
     amendments: Amendments,
     paths: Mapping[str, Path] = _NO_CARD_PATHS,
 ) -> Callable[[TileId], MosaicTile]:
-    """Gives the state of a base tile from the photos at hand alone, of those whose ground is here."""
+    """Return a function that builds a base tile from photos and terrain here."""
     here = [record for record in _used(workspace, mosaic) if _can_orthorectify(workspace, record, paths)]
     replay = Replay(workspace, here, paths)
 
@@ -194,7 +203,10 @@ def _merge_foreign_tiles(
     broken: Collection[TileId],
     paths: Mapping[str, Path],
 ) -> int:
-    """Base tiles on which photos of other boxes lie: what is left of them joined with what can be had."""
+    """Merge base tiles with photos of other nodes.
+
+    Their remains with peers' tiles and with photos here.
+    """
     if not tile_ids:
         return 0
     given = PeerTiles(workspace.store, mosaic.mosaic_id, read_cursors(workspace.store))
@@ -225,9 +237,10 @@ def _without_photos(
     paths: Mapping[str, Path],
     tile_ids: Collection[TileId],
 ) -> set[TileId]:
-    """Those of these tiles that a frame touches whose photo, or ground, is on another box, or was let go.
+    """Return tiles touched by a frame that cannot be orthorectified here.
 
-    Else a mosaic of which no other box gave a tile has none: there a photo that is missing is lost.
+    Its photo, or terrain, is on another node, or was deleted. Otherwise, in a mosaic without tiles from peers
+    a missing photo is lost.
     """
     found: set[TileId] = set()
     gone = find_flight_purged(workspace, mosaic.flight_id)
@@ -243,7 +256,10 @@ def _without_photos(
 
 
 def find_flight_purged_here(workspace: Workspace, flight_id: str) -> dict[str, PurgeRecord]:
-    """Originals of a flight that were let go here: no other box need have them. By SHA-256."""
+    """Return originals of a flight that were deleted here, by SHA-256.
+
+    No other node need hold them.
+    """
     gone = find_flight_purged(workspace, flight_id)
     return {sha256: line for sha256, line in gone.items() if line.box == workspace.box}
 
@@ -251,9 +267,10 @@ def find_flight_purged_here(workspace: Workspace, flight_id: str) -> dict[str, P
 def _require_originals(
     workspace: Workspace, mosaic: MosaicInfo, frames: Iterable[FrameRecord], broken: Collection[TileId]
 ) -> None:
-    """Raise OriginalPurged where a photo was let go that a lost tile showed: without it the tile would be
-    made of
-    less, and whoever has it whole in a backup could not put it back."""
+    """Raise OriginalPurged where a lost tile showed a photo that was deleted.
+
+    Without it the tile would be made of less, and an intact one in a backup could not be restored.
+    """
     gone = find_flight_purged_here(workspace, mosaic.flight_id) if broken else {}
     for record in frames if gone else ():
         line = gone.get(record.header.provenance.source_sha256)
@@ -279,9 +296,9 @@ def _damaged(workspace: Workspace, mosaic: MosaicInfo, progress: Progress) -> li
 
 
 class Replay:
-    """Patches made again from the evidence: the photo's bytes, the recorded pose, the recorded terrain.
+    """Orthopatches made again from the original, the recorded pose and terrain.
 
-    Called with a rectangle of base tiles; gives the patch of each frame that touches it, cut to it.
+    Called with a rectangle of base tiles; yields the orthopatch of each frame that touches it, cut to it.
     """
 
     def __init__(
@@ -329,7 +346,7 @@ class Replay:
 
 
 class _Photos:
-    """Pixels of the photos used last, as far as they fit into memory. Safe to call from several threads."""
+    """Pixels of the photos used last, as far as they fit into memory; thread-safe."""
 
     def __init__(self, read: Callable[[FrameRecord], Pixels]) -> None:
         self._read = read

@@ -1,9 +1,9 @@
-"""Who can win what, settled before a pixel is read.
+"""Visibility: which frame can win which blocks, solved before a pixel is read.
 
-Quality is geometry: pose, terrain and lens bound it on every block of 32×32 pixels. The best lower bound of
+Quality is geometry: pose, terrain and camera bound it on every block of 32×32 pixels. The best lower bound of
 all frames is a promise: a frame whose upper bound lies below it cannot win there and need not be made. With
 overlaps of 75 % and 65 % a frame is so made on a fifth of its ground, and the mosaic is the same to the last
-byte. A promise holds only if its frame is merged: without one that turns out unreadable, settle again.
+byte. A promise holds only if its frame is merged: without one that turns out unreadable, solve again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FORGET_EVERY = 32
 
 @dataclass(frozen=True, slots=True)
 class WinningBlocks:
-    """The tiles of a frame on which it can win a pixel, each with its 8×8 blocks where it can."""
+    """Tiles on which a frame can win a pixel, each with its 8×8 winnable blocks."""
 
     blocks: Mapping[TileId, Bools]
 
@@ -35,7 +35,7 @@ class WinningBlocks:
         return bool(self.blocks)
 
     def union(self, other: WinningBlocks) -> WinningBlocks:
-        """What is claimed here or there."""
+        """Return the blocks claimed here or there."""
         both = dict(other.blocks)
         for tile, blocks in self.blocks.items():
             both[tile] = blocks | both[tile] if tile in both else blocks
@@ -43,11 +43,11 @@ class WinningBlocks:
 
     @property
     def tiles(self) -> TileRange | None:
-        """The smallest range that holds the claimed tiles; None for no tile."""
+        """Smallest range that holds the claimed tiles; None for no tile."""
         return compute_tile_range(self.blocks) if self.blocks else None
 
     def subtract(self, other: WinningBlocks) -> WinningBlocks:
-        """What is claimed here and not there."""
+        """Return the blocks claimed here and not there."""
         left = {
             tile: blocks & ~other.blocks[tile] if tile in other.blocks else blocks
             for tile, blocks in self.blocks.items()
@@ -55,14 +55,16 @@ class WinningBlocks:
         return WinningBlocks({tile: blocks for tile, blocks in left.items() if blocks.any()})
 
     def select_central(self, tiles: TileRange, max_tiles: int) -> WinningBlocks:
-        """What is claimed on up to `max_tiles` tiles, those in the middle of `tiles`."""
+        """Return the claims on the `max_tiles` tiles nearest the centre of `tiles`."""
         x, y = tiles.x_start + tiles.x_stop - 1, tiles.y_start + tiles.y_stop - 1
         near = sorted(self.blocks, key=lambda tile: (2 * tile.x - x) ** 2 + (2 * tile.y - y) ** 2)
         return WinningBlocks({tile: self.blocks[tile] for tile in near[:max_tiles]})
 
     def crop(self, tiles: TileRange) -> tuple[TileRange, Bools] | None:
-        """The smallest range of claimed tiles within `tiles`, and its blocks (8·rows×8·columns); None for
-        no tile."""
+        """Return the smallest range of claimed tiles within `tiles`, and its blocks.
+
+        Blocks are 8·rows×8·columns; None for no tile.
+        """
         here = [tile for tile in self.blocks if tile in tiles]
         if not here:
             return None
@@ -78,18 +80,18 @@ NO_BLOCKS = WinningBlocks({})
 
 
 def compute_tile_range(tiles: Collection[TileId]) -> TileRange:
-    """The smallest range that holds some tiles (one at least) of one zoom."""
+    """Return the smallest range that holds tiles (one at least) of one zoom."""
     x, y = [tile.x for tile in tiles], [tile.y for tile in tiles]
     zoom = next(iter(tiles)).z
     return TileRange(z=zoom, x_start=min(x), y_start=min(y), x_stop=max(x) + 1, y_stop=max(y) + 1)
 
 
 class VisibilitySolver:
-    """Gathers the bounds of frames, then says what each of them claims.
+    """Solver of the frames' claims, from their quality bounds.
 
     In memory are the promises of every tile (128 bytes) and the bounds of frames where they still can win:
-    with every 32 frames what was outdone meanwhile is forgotten, so that far ground of oblique views does
-    not pile up.
+    with every 32 frames bounds that were outdone are dropped, so that far ground of oblique views does not
+    pile up.
     """
 
     def __init__(self) -> None:
@@ -112,18 +114,19 @@ class VisibilitySolver:
             self._fresh = self._fresh[_FORGET_EVERY // 2 :]
 
     def remove_frame(self, frame_id: str) -> None:
-        """Let go of a frame's bounds; what it promised stands."""
+        """Drop a frame's bounds; its promises remain."""
         self._highest.pop(frame_id, None)
 
     def forget_tiles(self, max_tiles: int) -> None:
-        """Let go of what was promised on all but the `max_tiles` tiles that were promised last: a frame that
-        comes
-        there claims more than it can win."""
+        """Drop promises on all but the `max_tiles` tiles that were promised last.
+
+        A frame that comes there later claims more than it can win.
+        """
         for tile in list(islice(self._promised, max(len(self._promised) - max_tiles, 0))):
             del self._promised[tile]
 
     def solve(self, frame_id: str) -> WinningBlocks:
-        """What a frame can win against the frames entered so far."""
+        """Return the blocks that a frame can win against the frames added so far."""
         highest = self._highest.get(frame_id, {})
         blocks = {tile: self._winnable(tile, high) for tile, high in highest.items()}
         return WinningBlocks({tile: wins for tile, wins in blocks.items() if wins.any()})
@@ -143,7 +146,7 @@ class VisibilitySolver:
 
 
 class TileCountdown:
-    """Counts how many frames may still come to each tile, so that finished tiles can be written.
+    """Count of the frames that may still come to each tile, to write finished ones.
 
     finished  claimed tiles to which nothing more comes
     """
@@ -154,15 +157,16 @@ class TileCountdown:
         self.finished: list[TileId] = []
 
     def settle(self, tiles: Iterable[TileId], claim: WinningBlocks) -> None:
-        """A frame that may touch these tiles claims no others than those of its claim.
+        """Restrict a frame that may touch these tiles to those of its claim.
 
-        Told of a frame as soon as anything is known, and again, of what it claimed then, when it claims less.
+        Call it as soon as anything is known of a frame, and again, with the tiles of that claim, when it
+        claims less.
         """
         self._claimed.update(claim.blocks)
         self._pass(tile for tile in tiles if tile not in claim.blocks)
 
     def mark_merged(self, claim: WinningBlocks) -> None:
-        """A claim is laid."""
+        """Count a claim as merged."""
         self._pass(claim.blocks)
 
     def _pass(self, tiles: Iterable[TileId]) -> None:

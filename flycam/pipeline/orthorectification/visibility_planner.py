@@ -1,5 +1,6 @@
-"""What each frame is to be made on: the claims of a flight's frames, settled as far ahead as they depend on
-each other, with the lattices they came from.
+"""Plan of the blocks on which each frame is made.
+
+Claims of a flight's frames are solved as far ahead as they depend on each other, with their lattices.
 """
 
 from __future__ import annotations
@@ -15,18 +16,19 @@ from flycam.mosaic.amendments import Amendments
 from flycam.pipeline.orthorectification.rectify_pool import MergeFrame, RectifyJob, RectifyPool
 from flycam.pipeline.orthorectification.visibility import TileCountdown, VisibilitySolver, WinningBlocks
 
-# Frames that say what they promise before one is made, at most: some strips of a flight. Of these only as far
-# as to the last that shares half its tiles: frames farther off seldom win what it can.
+# Frames whose promises are known before one is made, at most: some strips of a flight. Of these only up to
+# the last that shares half its tiles: frames farther off seldom win what it can.
 _FRAMES_AHEAD = 192
 _SHARED_TILE_SHARE = 0.5
-# Lattices of frames ahead that memory holds; those that come when it is full are made again at their turn.
+# Lattices of frames ahead held in memory; those that come when it is full are made again at their turn.
 _LATTICE_BYTES_AHEAD = 64 << 20
 
 
 class VisibilityPlanner:
-    """Says what frames claim. laid: what was laid of each already, by frame id; whoever lays it says so.
+    """Planner of the frames' claims.
 
-    before  ids of frames of which a run before laid all that they claim
+    laid    merged blocks by frame id, kept up to date by the caller
+    before  ids of frames of which an earlier run merged all claims
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class VisibilityPlanner:
         self.laid: dict[str, WinningBlocks] = {}
 
     def plan_jobs(self, frames: Sequence[MergeFrame], countdown: TileCountdown) -> Iterator[RectifyJob]:
-        """What each frame claims and was not laid yet, once as many frames ahead have said what they promise
-        as have to be looked at. Frames of which all is laid are left out."""
+        """Yield what each frame claims and was not merged yet.
+
+        Once the promises of enough frames ahead are known. Frames with all merged are left out.
+        """
         claims, prepared, entered = VisibilitySolver(), _Prepared(), 0
         open_tiles: dict[str, Iterable[TileId]] = {frame.frame_id: frame.tiles for frame in frames}
         entering = [f for f in frames if not self._amendments.forbids_placement(*f.placement)]
@@ -48,12 +52,14 @@ class VisibilityPlanner:
             for one, (bounds, lattices) in islice(coming, max(due - entered, 0)):
                 entered += 1
                 claims.add_frame(one.frame_id, one.tiles, bounds)
-                first = claims.solve(one.frame_id)  # all it can ever claim: promises only grow
+                # all it can ever claim: promises only grow
+                first = claims.solve(one.frame_id)
                 countdown.settle(one.tiles, first)
                 open_tiles[one.frame_id] = first.blocks.keys()
                 prepared.add(one.frame_id, lattices and _only(lattices, one.tiles, first))
             claim = claims.solve(frame.frame_id)
-            if frame.frame_id in self._before:  # once: where others break their promises it claims more
+            # Only once: where others break their promises it claims more.
+            if frame.frame_id in self._before:
                 self._before.discard(frame.frame_id)
                 self.laid[frame.frame_id] = claim
             before = self.laid.get(frame.frame_id)
@@ -66,7 +72,7 @@ class VisibilityPlanner:
 
 
 def _count_entering_before(frames: Sequence[MergeFrame], entering: Sequence[MergeFrame]) -> Iterator[int]:
-    """For each frame, how many of those entering have to say what they promise before it is made."""
+    """Yield for each frame how many entering frames must promise before it is made."""
     places = {frame.frame_id: number for number, frame in enumerate(entering)}
     tiles = [frame.tiles for frame in entering]
     low = np.array([(one.x_start, one.y_start) for one in tiles]).reshape(-1, 2)
@@ -83,26 +89,26 @@ def _count_entering_before(frames: Sequence[MergeFrame], entering: Sequence[Merg
 
 
 class _Prepared:
-    """Frames that said what they promise, with as many of their lattices as memory is to hold."""
+    """Frames with known promises, with as many of their lattices as fit in memory."""
 
     def __init__(self) -> None:
         self._lattices: dict[str, FrameLattices | None] = {}
         self._size_bytes = 0
 
     def add(self, frame_id: str, lattices: FrameLattices | None) -> None:
-        """Remember a frame; its lattices are let go where there is no room for them."""
+        """Add a frame; its lattices are dropped where there is no room for them."""
         size = lattices.size_bytes if lattices else 0
         fits = self._size_bytes + size <= _LATTICE_BYTES_AHEAD
         self._lattices[frame_id] = lattices if fits else None
         self._size_bytes += size if fits else 0
 
     def pop(self, frame_id: str) -> FrameLattices | None:
-        """The lattices of a frame whose turn it is, if they are there."""
+        """Remove a frame and return its lattices, if they are there."""
         lattices = self._lattices.pop(frame_id, None)
         self._size_bytes -= lattices.size_bytes if lattices else 0
         return lattices
 
 
 def _only(lattices: FrameLattices, tiles: TileRange, claim: WinningBlocks) -> FrameLattices:
-    """The lattices of the tiles that can still be claimed."""
+    """Return the lattices of the tiles that can still be claimed."""
     return lattices.restrict(tiles, tiles, np.array([tile in claim.blocks for tile in tiles], dtype=bool))
