@@ -18,8 +18,10 @@ _MM_PER_PT = 25.4 / 72.0
 _LINE, _LETTER = (
     1.17,
     0.47,
-)  # of the size of the letters: what a line is high, and a letter wide on the average
-_SPARE_MM = 8.0  # for fonts wider than Times, which stand in where that is missing
+# of the size of the letters: what a line is high, and a letter wide on the average
+)
+# for fonts wider than Times, which stand in where that is missing
+_SPARE_MM = 8.0
 _USUAL_PT, _SMALL_PT, _CELL_PT = 13.0, 10.0, 9.5
 _AROUND_MM, _HEADING_MM, _CELL_RIMS_MM = 1.5, 5.0, 4.5
 

@@ -20,7 +20,8 @@ _XML_DECLARATION = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _MAIN = "application/vnd.openxmlformats-officedocument.wordprocessingml"
 _TWIPS_PER_MM, _EMU_PER_MM = 1440.0 / 25.4, 36_000
 _FONT = "Times New Roman"
-_FIRST_PICTURE = 4  # relations 1 to 3 are styles, header and footer
+# relations 1 to 3 are styles, header and footer
+_FIRST_PICTURE = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -50,9 +50,11 @@ _TABLE_LOOK = TextStyle(size_pt=9.5)
 _HASH_LOOK = TextStyle(size_pt=7.0)
 _HASH_DIGITS = 64
 _LOCATOR_MM = 75.0
-_LETTER_MM, _CELL_MM = 2.0, 4.5  # of a table's text in the widest of usual fonts; a cell's rims
+# of a table's text in the widest of usual fonts; a cell's rims
+_LETTER_MM, _CELL_MM = 2.0, 4.5
 _FEWEST, _LONG_WORD, _LONG_NUMBER, _SHORT_TEXT = 3, 24, 14, 8  # letters
-_USUAL_LETTER_MM, _STEP_MM = 1.65, 2.0  # on the average; by which columns are widened
+# on the average; by which columns are widened
+_USUAL_LETTER_MM, _STEP_MM = 1.65, 2.0
 
 
 def to_docx(document: PackDocument) -> bytes:

@@ -30,7 +30,8 @@ _PICTURE_HEIGHTS_MM = (110.0, 98.0, 86.0, 76.0, 68.0, 60.0)
 
 def to_pack_pdf(document: PackDocument, paper: str = "a4") -> bytes:
     """The pack as a PDF on one of `flycam.report.pack_figures.PAPERS`."""
-    files: Any = build_typst_sources(document, paper)  # by name, which its type hints do not know
+    # by name, which its type hints do not know
+    files: Any = build_typst_sources(document, paper)
     made_s = document.made_ns // 10**9
     return bytes(typst.compile(files, format="pdf", ignore_system_fonts=True, timestamp=made_s))
 

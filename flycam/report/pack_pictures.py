@@ -28,11 +28,13 @@ _HATCH_PX, _HATCH_WIDE_PX = 26, 3
 # blue, green, red
 _YELLOW, _RED, _DARK, _WHITE = (0, 215, 255), (40, 30, 200), (40, 40, 40), (255, 255, 255)
 _VIOLET, _LILAC = (200, 30, 160), (255, 190, 240)
-_PAIR_UNIT, _GUTTER_PX = 2.2, 16  # letters of two small pictures as large on paper as those of a map
+# letters of two small pictures as large on paper as those of a map
+_PAIR_UNIT, _GUTTER_PX = 2.2, 16
 _NICE = (1.0, 2.0, 5.0)
 _LAND, _BORDER, _AMBER, _ORANGE = (246, 246, 246), (170, 170, 170), (120, 205, 250), (70, 110, 235)
 _BLUE = (190, 70, 10)
-_LOCATOR_LETTERS = 800.0  # it stands a third of a page wide, beside a map with letters of 1000
+# it stands a third of a page wide, beside a map with letters of 1000
+_LOCATOR_LETTERS = 800.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,7 +174,8 @@ def _hatched(shape: tuple[int, ...]) -> Bytes:
 def _outline(picture: Bytes, drawn: MapOverlay, unit: float, colour: tuple[int, int, int]) -> None:
     lines = [np.rint(line).astype(np.int32) for line in drawn.lines]
     if not lines:
-        return  # the whole picture lies inside, or it is a point
+        # the whole picture lies inside, or it is a point
+        return
     for shade, width in ((_DARK, 5.0), (colour, 2.6)):
         cv2.polylines(picture, lines, False, shade, max(round(width * unit), 1), cv2.LINE_AA)
 

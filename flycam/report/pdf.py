@@ -20,7 +20,8 @@ _TEMPLATE = Path(__file__).with_name("report.typ")
 
 def to_pdf(document: Document) -> bytes:
     """The report as a PDF."""
-    files: Any = build_report_sources(document)  # by name, which its type hints do not know
+    # by name, which its type hints do not know
+    files: Any = build_report_sources(document)
     made_s = document.made_ns // 10**9
     return bytes(typst.compile(files, format="pdf", ignore_system_fonts=True, timestamp=made_s))
 

@@ -20,7 +20,8 @@ from flycam.serve.auth.authenticator import SAME_USER_STATE_KEY, is_same_user
 from flycam.serve.connection_limits import ENDED_CONNECTIONS, HEAD_TIMEOUT_S, BoundedHttpProtocol, Connections
 from flycam.serve.services import Services
 
-if TYPE_CHECKING:  # its library is loaded only where the map is served over HTTPS
+# its library is loaded only where the map is served over HTTPS
+if TYPE_CHECKING:
     from flycam.serve.tls import TlsCertificate
 
 _TICKS_PER_CERTIFICATE_CHECK = 600
@@ -88,7 +89,8 @@ class MapServer(uvicorn.Server):
         while True:
             try:
                 line, peer = await loop.sock_accept(listener)
-            except OSError:  # no handle is left, or whoever came is gone
+            except OSError:
+                # no handle is left, or whoever came is gone
                 await asyncio.sleep(_ACCEPT_RETRY_S)
                 continue
             if self._connections.admit(peer[0]):
@@ -134,9 +136,11 @@ def create_server(
         create_app(services),
         host=host,
         port=port,
-        ws="none",  # there is none to speak to, and its handshakes are bounded nowhere
+        # there is none to speak to, and its handshakes are bounded nowhere
+        ws="none",
         access_log=False,
-        log_level="error",  # a warning for each piece of garbage fills the log: `/metrics` counts them
+        # a warning for each piece of garbage fills the log: `/metrics` counts them
+        log_level="error",
         server_header=False,
         # of every answer, tiles too: another site's page may read what CORS opens to it, and embed nothing
         headers=[("Cross-Origin-Resource-Policy", "same-origin")],

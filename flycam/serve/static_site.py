@@ -124,7 +124,8 @@ class ResponseHeaders:
             await self._plain(scope, receive, send)
             return
         path: str = scope["path"]
-        is_https = scope["scheme"] == "https"  # spoken here, or by a proxy that is trusted
+        # spoken here, or by a proxy that is trusted
+        is_https = scope["scheme"] == "https"
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":

@@ -240,7 +240,8 @@ class PackQueue:
             if not isinstance(made, PackResult):
                 return made
             zip_folder(inside, place / "pack.zip")
-            shutil.rmtree(inside)  # three times the bytes at once would be one too many
+            # three times the bytes at once would be one too many
+            shutil.rmtree(inside)
             beside = tuple(one for one in made.flights_seen if one not in pack.flights)
             shown = replace(pack, flights_beside=beside)
             withheld = masks | (withdrawn & self._find_withdrawn_frames(shown.flights_seen))
@@ -316,7 +317,8 @@ class PackQueue:
                 pack = self._known.find(keys.parse_pack_key(key))
                 if pack is not None and (pack.let_go_ns is not None or pack.state is PackState.FAILED):
                     self._workspace.store.delete(key)
-        except StorageFailed:  # what is left lies there until the next start
+        except StorageFailed:
+            # what is left lies there until the next start
             _LOG.exception("bytes of old packs")
 
     def _build_audit_entry(self, pack: Pack, what: str) -> AuditEntry:

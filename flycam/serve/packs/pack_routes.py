@@ -104,7 +104,8 @@ def approve_pack(
         )
     if draft.state is not PackState.MADE or draft.approved_by:
         raise StoreConflict(_("this meeting pack is no draft that is made: look at the list of packs again"))
-    packing.file(draft)  # what is handed out no more is not approved either
+    # what is handed out no more is not approved either
+    packing.file(draft)
     final = packing.request_pack(principal, draft.flights, draft.language, draft.paper, draft)
     return _describe_one_pack(packing, final, principal)
 

@@ -106,7 +106,8 @@ class FlightSource:
             and is_near(one, wanted.bounding_box)
         ]
         events = read_events_by_id(self._catalog)
-        if wanted.bounds is not None:  # whether it touches only its outline can tell
+        # whether it touches only its outline can tell
+        if wanted.bounds is not None:
             return _page_of_all([self._thing(one, events) for one in flights], wanted)
         page = flights[wanted.offset : wanted.offset + wanted.limit]
         return _cut_page([self._thing(one, events) for one in page], wanted, len(flights))
@@ -157,7 +158,8 @@ class CommuneSource:
         return self._boundaries.extent(), None
 
     def page(self, wanted: FeatureQuery) -> FeaturePage:
-        if wanted.bounds is None and wanted.period is None:  # the outlines of the other pages stay unread
+        # the outlines of the other pages stay unread
+        if wanted.bounds is None and wanted.period is None:
             codes = list(self._boundaries.names())
             page = codes[wanted.offset : wanted.offset + wanted.limit]
             return _cut_page(

@@ -300,7 +300,8 @@ def _filter_offered(
     if wanted.bounds is None and shape is None:
         return [(one, None) for one in timely]
     box = wanted.bounding_box if shape is None else shape.bounds
-    near = [one for one in timely if is_near(one.flight, box)]  # an outline is read off the mosaic's tiles
+    # an outline is read off the mosaic's tiles
+    near = [one for one in timely if is_near(one.flight, box)]
     outlines = [find_revision_outline(request, catalog, one) for one in near]
     touched = test_touching(outlines, wanted.query_area if shape is None else shape)
     return [

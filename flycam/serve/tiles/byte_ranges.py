@@ -20,7 +20,8 @@ BRIEF_CACHE_HEADERS = {"Cache-Control": "private, max-age=300", "Vary": "Authori
 """Headers of a small picture that a browser may keep for whoever is signed in, not for who signs in next."""
 
 _CHUNK_BYTES = 1 << 20
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")  # Python reads no number of thousands of digits
+# Python reads no number of thousands of digits
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 @dataclass(frozen=True, slots=True)

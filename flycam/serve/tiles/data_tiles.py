@@ -152,7 +152,8 @@ class DataTileViews:
             on_plane = is_flat_datum(flight.vertical_datum)
             return classify_surface(tile, self._load_support(info), on_plane=on_plane)
         finished = info.revision != LIVE_REVISION
-        if layer is DataLayer.ERROR and finished:  # it tells its errors itself: no frame is looked up
+        # it tells its errors itself: no frame is looked up
+        if layer is DataLayer.ERROR and finished:
             return classify_pixels(compute_error_m(tile, None), layer)
         frames = {name: self._catalog.frames.get(name) for name in tile.frames}
         if layer is DataLayer.AGE:

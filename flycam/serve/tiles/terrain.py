@@ -54,7 +54,8 @@ class HillshadeCache:
                 return self._pictures[tile_id]
         made = self._make(tile_id)
         with self._lock:
-            if dem_ids == self._dem_ids:  # else it may show the ground as it was before one was added
+            # else it may show the ground as it was before one was added
+            if dem_ids == self._dem_ids:
                 self._pictures[tile_id] = made
             if len(self._pictures) > _MAX_TILES:
                 self._pictures.popitem(last=False)
@@ -93,7 +94,8 @@ def list_terrain(services: ServicesHere) -> list[Json]:
 def _is_drill(workspace: Workspace, dem: DemRecord) -> bool | None:
     try:
         return is_exercise_dem(workspace, dem, FAILURE_TTL_S)
-    except StorageFailed:  # a store that is away keeps nobody from hearing what is registered
+    except StorageFailed:
+        # a store that is away keeps nobody from hearing what is registered
         return None
 
 

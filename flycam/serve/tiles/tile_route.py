@@ -53,7 +53,8 @@ _PREFIX = "/tiles/"
 _PATH = re.compile(r"/tiles/([0-9A-Za-z._-]{1,128})/(\d{1,2})/(\d{1,8})/(\d{1,8})(\.png|\.webp|)")
 _MIN_READ_INTERVAL_S = 0.05
 _MAX_CACHED_QUERY_BYTES = (
-    64  # of a query: what a page asks with; what is longer is nobody's habit, and not kept
+    # of a query: what a page asks with; what is longer is nobody's habit, and not kept
+    64
 )
 _NO_BODY: Message = {"type": "http.response.body", "body": b""}
 

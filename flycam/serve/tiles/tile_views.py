@@ -27,7 +27,8 @@ _OVERHEAD_BYTES = 1500
 _CACHE_IMMUTABLE = b"private, max-age=31536000, immutable"
 _CACHE_REVALIDATE = b"private, no-cache"
 _CACHE_BRIEFLY = b"private, max-age=60, must-revalidate"
-_VARY = b"Authorization, Cookie"  # what one person's browser keeps is not for the next who signs in there
+# what one person's browser keeps is not for the next who signs in there
+_VARY = b"Authorization, Cookie"
 
 
 def _build_start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:

@@ -128,7 +128,8 @@ async def append_tus_bytes(
             await asyncio.to_thread(require_operator, request)
             at = await asyncio.to_thread(writer.commit)
         except DiskFull:
-            raise  # what came before is kept, and gone on from once there is room
+            # what came before is kept, and gone on from once there is room
+            raise
         except StorageFailed:
             await asyncio.to_thread(writer.drop)
             raise
@@ -158,7 +159,8 @@ async def _receive(request: Request, writer: Writer, check: tuple[str, bytes] | 
             await _write(writer, held)
             await asyncio.to_thread(
                 require_operator, request
-            )  # a token or a role may be taken away meanwhile
+            # a token or a role may be taken away meanwhile
+            )
             if check is None and (is_late or writer.uncommitted_bytes >= _COMMIT_BYTES):
                 await asyncio.to_thread(writer.commit)
                 committed_s = time.monotonic()

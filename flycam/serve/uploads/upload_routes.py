@@ -63,7 +63,8 @@ def announce_upload(card: UploadBody, request: Request, principal: OperatorPrinc
         telemetry=card.telemetry,
     )
     if get_upload_stage(upload) == "failed":
-        reception.retry_failed(upload)  # offered again, perhaps for another event
+        # offered again, perhaps for another event
+        reception.retry_failed(upload)
     return build_opened_upload(reception, upload)
 
 

@@ -53,11 +53,13 @@ _RETRY_S = 5.0
 _EXPIRE_S = 3600.0
 _MAX_TRIES = 3
 _TERMINATE_TIMEOUT_S = 5.0
-_SILENCE_TIMEOUT_S = 20 * 60.0  # no step of an ingest is silent for so long on the slowest machine
+# no step of an ingest is silent for so long on the slowest machine
+_SILENCE_TIMEOUT_S = 20 * 60.0
 _MAX_TERMINATIONS = 2
 _MAX_MEMORY_SHARE = 0.75  # of the machine's
 _MOST_LOG_BYTES, _KEPT_LOG_BYTES = 4 << 20, 1 << 20
-_TERMINATIONS_FILE = "ended.json"  # how often each piece of work was, over restarts
+# how often each piece of work was, over restarts
+_TERMINATIONS_FILE = "ended.json"
 
 
 @dataclass(slots=True)
@@ -82,7 +84,8 @@ class UploadService:
         self._threads: list[threading.Thread] = []
         self._writers: Counter[str] = Counter()
         self._holds: WeakKeyDictionary[Upload, dict[str, _WorkBackoff]] = WeakKeyDictionary()
-        self._worked: set[str] = set()  # uploads a process works on: it holds their lock
+        # uploads a process works on: it holds their lock
+        self._worked: set[str] = set()
         self._worked_lock = threading.Lock()
 
     @property
@@ -209,7 +212,8 @@ class UploadService:
     # -- the threads ----------------------------------------------------------------------------
 
     def _run(self, name: str, work: Callable[[Upload], bool]) -> None:
-        expired_s = time.monotonic()  # not at once: the clock of a machine that just started may be set yet
+        # not at once: the clock of a machine that just started may be set yet
+        expired_s = time.monotonic()
         while not self._stop.is_set():
             self._news[name].clear()
             if name == "keep" and time.monotonic() - expired_s > _EXPIRE_S:
@@ -370,7 +374,8 @@ class UploadService:
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(_TERMINATE_TIMEOUT_S)
                 if why is not None:
-                    process.kill()  # it holds the upload's lock, and may hear nothing where it hangs
+                    # it holds the upload's lock, and may hear nothing where it hangs
+                    process.kill()
                     process.wait()
                 _truncate_log(log.fileno())
         if upload.is_gone or self._stop.is_set() or (upload.folder / result).exists():
@@ -489,7 +494,8 @@ def get_upload_result(upload: Upload) -> dict[str, Any] | None:
     if (has_photos and photos is None) or (upload.numbers[FileKind.FILM] and films is None):
         return None
     photos, films = photos or {}, films or {}
-    if "error" in films and "flight_id" in photos:  # their program died: the photos are on the map
+    # their program died: the photos are on the map
+    if "error" in films and "flight_id" in photos:
         said = {key: films[key] for key in ("sentence", "sentence_vi")}
         return {**photos, "films": [{"name": "", "frames": 0, **said}]}
     return films if "error" in photos and films else {**photos, **films}
