@@ -318,7 +318,10 @@ def _describe_finished_pixel(
 def _locate_in_photo(
     grounds: TerrainCache, record: RevisionRecord, used: RevisionFrame | None, lonlat: tuple[float, float]
 ) -> Json:
-    """Return where the place lies in the photo, by the revision's pose; {} if unknown."""
+    """Return where the place lies in the photo, by the revision's pose.
+
+    {} where that is unknown.
+    """
     if used is None or record.dem_id is None:
         return {}
     return {"spot": locate_in_photo(grounds, used.interior, used.exterior, record.dem_id, lonlat)}

@@ -1,4 +1,4 @@
-"""Redactions over HTTP: drawn by operators, revoked by analysts who see the ground.
+"""Redactions over HTTP: drawn by operators, revoked by analysts.
 
 Covering shows less, so everyone who works with photos may do it; uncovering needs somebody who can judge what
 is seen then. Edits come by PUT with JSON and by DELETE: no page of another site can make a browser send

@@ -1,4 +1,4 @@
-"""Retention over HTTP, for administrators: terms, holds, due originals, confirmation.
+"""Retention over HTTP, for administrators: terms, holds, due originals, purges.
 
 Edits come by PUT with JSON and by DELETE: no page of another site can make a browser send those. Purging is
 confirmed by somebody with a name: open access sees the list and no more.

@@ -29,7 +29,7 @@ def take_fitting_outlines(things: Sequence[HasOutline]) -> list[HasOutline]:
 
 
 def parse_bounds(text: str | None) -> BoundsLonLat | None:
-    """Parse "west,south,east,north" in degrees; raise InputUnusable for anything else."""
+    """Parse "west,south,east,north" in degrees. Raises InputUnusable otherwise."""
     if text is None:
         return None
     try:

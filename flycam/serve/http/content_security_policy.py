@@ -24,7 +24,7 @@ _SWATCH = re.compile(rb' style="(background:#[0-9a-fA-F]{6})"')
 
 
 def build_standalone_policy(page: bytes) -> str:
-    """Return the policy of a page (HTML) that loads nothing, with the styles in its head.
+    """Return the policy of a standalone page (HTML) with styles in its head.
 
     Reports kept from older versions have legend colours in attributes: these are allowed, and nothing else
     that an attribute may say.

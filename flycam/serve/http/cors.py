@@ -1,6 +1,7 @@
-"""CORS: reading from pages of other sites that the operator named (Fetch standard).
+"""CORS: reading from pages of other sites that the operator named.
 
-A named page may read what its own token opens. Cookies are never taken from it, and it can write nothing.
+By the Fetch standard. A named page may read what its own token opens. Cookies are never taken from it, and it
+can write nothing.
 """
 
 from __future__ import annotations

@@ -67,7 +67,10 @@ _VALIDATION_MESSAGES_VI: Mapping[str, str] = {
 
 
 def _describe_invalid_value(one: Mapping[str, Any], language: str) -> str:
-    """Describe which value of a request is invalid, and why; unknown kinds only by name."""
+    """Describe which value of a request is invalid, and why.
+
+    Kinds of errors without a message here are only named.
+    """
     if language != "vi":
         return f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
     said = next(
@@ -103,7 +106,7 @@ class TooManyAttempts(FlycamError):
 
 
 class Refused(FlycamError):
-    """Error with a status of HTTP alone: body too large, wrong upload offset, …"""
+    """Error with a status of HTTP alone, as body too large or wrong upload offset."""
 
     def __init__(self, status: int, message: str, vi: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(verbatim(Bilingual(message, vi)))

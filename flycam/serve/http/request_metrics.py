@@ -50,7 +50,10 @@ class RequestMetrics(Collector):
         times.note(seconds)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics (https://prometheus.io/docs/instrumenting/exposition_formats)."""
+        """Yield the metrics in the Prometheus exposition format.
+
+        Source: https://prometheus.io/docs/instrumenting/exposition_formats.
+        """
         requests = CounterMetricFamily(
             "flycam_http_requests", "Requests by address and status", labels=["method", "address", "status"]
         )

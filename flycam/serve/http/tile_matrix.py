@@ -1,4 +1,4 @@
-"""WebMercatorQuad as the standards print it: matrices, and a mosaic's limits in them.
+"""WebMercatorQuad as the standards print it, and a mosaic's limits in it.
 
 Sources: OGC 17-083r4 (Two Dimensional Tile Matrix Set 2.0), annex D.1; OGC 07-057r7 (WMTS), 6.1.
 """
