@@ -1,4 +1,7 @@
-"""Services of the server, assembled by the caller; nothing here reads the environment."""
+"""Services of the server, assembled by the caller.
+
+Nothing here reads the environment.
+"""
 
 from __future__ import annotations
 

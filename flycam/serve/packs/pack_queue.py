@@ -154,7 +154,10 @@ class PackQueue:
         return pack
 
     def all(self) -> list[Pack]:
-        """Return listed packs that may be served, newest first. Raises CatalogUnavailable."""
+        """Return listed packs that may be served, newest first.
+
+        Raises CatalogUnavailable.
+        """
         told = self._known.all()
         gone = self._find_packs_showing_withheld(told)
         return [one for one in told if one.pack_id not in gone]
@@ -193,9 +196,9 @@ class PackQueue:
         return [one for one in self._known.all() if one.is_pending and one.maker == self._maker]
 
     def _find_packs_showing_withheld(self, packs: Sequence[Pack]) -> set[str]:
-        """Return ids of packs that show what was withdrawn or redacted since they were begun.
+        """Return ids of packs that show what was withdrawn or redacted since.
 
-        Whoever asks: withdrawn frames, and redacted ground (decision 0028).
+        Since they were begun, whoever asks: withdrawn frames, and redacted ground (decision 0028).
         """
         made = [one for one in packs if one.state is PackState.MADE]
         masks, flights = self._masks.get_current(), self._workspace.catalog.flights.flights()
@@ -280,7 +283,10 @@ class PackQueue:
         self._delete_oldest(kept)
 
     def _record_failure(self, pack: Pack, why: ReasonBilingual) -> None:
-        """Record a failure, once the catalogue answers: else it would be pending for ever."""
+        """Record a failure, as soon as the catalogue answers.
+
+        Otherwise the pack would be pending for ever.
+        """
         while True:
             try:
                 said = PACK_STOPPED if self._stop.is_set() else why

@@ -37,10 +37,10 @@ def list_clips(catalog: Catalog, mosaic: MosaicInfo) -> list[Coverage]:
 
 
 def is_clip_withheld(catalog: Catalog, covered: Coverage, access_policy: AccessPolicy) -> bool:
-    """Return True if a clip may show withheld ground: anywhere its commune was imaged.
+    """Return True if a clip may show withheld ground.
 
-    A file is served whole or not at all. Which version of a commune's boundaries cut it is not recorded: a
-    commune that is not known any more counts as withheld.
+    Anywhere its commune was imaged: a file is served whole or not at all. Which version of a commune's
+    boundaries cut it is not recorded: a commune that is not known any more counts as withheld.
     """
     if access_policy.is_nothing:
         return False

@@ -42,9 +42,9 @@ _ROWS_AT_ONCE = 5000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceFeature:
-    """Feature: its id within its collection, shape (WKB, lon/lat), properties, period.
+    """Feature: its id within its collection, shape (WKB, lon/lat) and properties.
 
-    The period is in UTC ns; None: open or not known.
+    Its period is in UTC ns; None: open or not known.
     """
 
     name: str
@@ -56,7 +56,10 @@ class SourceFeature:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeaturePage:
-    """Features of a page, their number in all (None: not counted), and the next offset."""
+    """Page of features.
+
+    matched_count: in all pages (None: not counted); next_offset: where the next page begins.
+    """
 
     features: Sequence[SourceFeature]
     matched_count: int | None
@@ -330,7 +333,10 @@ def _filter_features(things: Sequence[SourceFeature], wanted: FeatureQuery) -> l
 
 
 def _cut_page(things: Sequence[SourceFeature], wanted: FeatureQuery, matched: int) -> FeaturePage:
-    """Build a page from `wanted.offset` on, ended early where outlines grow too large."""
+    """Build a page of features from `wanted.offset` on.
+
+    It ends early where outlines grow too large.
+    """
     kept = take_fitting_outlines(things) or list(things[:1])
     reached = wanted.offset + len(kept)
     return FeaturePage(

@@ -134,7 +134,10 @@ def _describe_flight(flight: Flight) -> str:
 
 
 def _roots(catalog: Catalog, mosaic: MosaicInfo, flight: Flight, base: str) -> Iterator[str]:
-    """Yield links to the root tiles: the deepest zoom whose few tiles hold the mosaic."""
+    """Yield links to the root tiles of the pyramid.
+
+    They are at the deepest zoom at which a few tiles hold all of the mosaic.
+    """
     few = [
         tiles for tiles in iterate_tile_limits(mosaic, get_flight_bounds(flight)) if len(tiles) <= _MAX_ROOTS
     ]

@@ -74,7 +74,10 @@ class FeatureQuery:
 
 
 def create_standard_router(prefix: str, tag: str, *checks: Callable[..., None]) -> APIRouter:
-    """Return a router of one standard: for viewers and above, unknown parameters refused."""
+    """Return a router of one standard.
+
+    For viewers and above; unknown parameters are refused.
+    """
     return APIRouter(
         route_class=GuardedRoute,
         prefix=prefix,
@@ -135,7 +138,10 @@ def parse_bbox(text: str) -> BoundsLonLat:
 
 
 def to_bbox(numbers: Sequence[float]) -> BoundsLonLat:
-    """Return (west, south, east, north) of four numbers, or six with heights (ignored)."""
+    """Return (west, south, east, north) of four numbers, or of six with heights.
+
+    Heights are ignored.
+    """
     if len(numbers) == 6:
         numbers = [*numbers[:2], *numbers[3:5]]
     if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
