@@ -59,10 +59,11 @@ def mount_static_site(app: FastAPI, static_dir: Path) -> None:
 
 
 class _StaticFiles(StaticFiles):
-    """Files of the map as it was built when the server started, compressed if possible.
+    """Files of the map as it was built when the server started.
 
-    All that no route knows comes here, from anybody: other names are not looked for, which took a thread and
-    a step in the file system for each part of an address.
+    What the build compressed is sent to clients that can read it. All that no route knows comes here, from
+    anybody: other names are not looked for, which took a thread and a step in the file system for each part
+    of an address.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -87,7 +88,10 @@ class _StaticFiles(StaticFiles):
         scope: Scope,
         status_code: int = 200,
     ) -> Response:
-        """Return the file, or the best compressed one beside it, with the file's own type."""
+        """Return the file, or the best compressed one beside it.
+
+        A compressed one has the plain file's type.
+        """
         plain = super().file_response(full_path, stat_result, scope, status_code)
         readable = _accepted_encodings(Headers(scope=scope).get("accept-encoding", ""))
         for ending, name in _COMPRESSED.items():

@@ -1,4 +1,4 @@
-"""STAC 1.0.0 documents: a collection an event, an item a revision that may be shown."""
+"""STAC 1.0.0 documents: collections of events, items of offered revisions."""
 
 from __future__ import annotations
 

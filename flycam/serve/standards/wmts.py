@@ -1,4 +1,4 @@
-"""OGC WMTS 1.0.0: every mosaic on show as a layer, for QGIS, ArcGIS and other sites.
+"""OGC WMTS 1.0.0: every mosaic on show as a layer, for QGIS, ArcGIS and others.
 
 `/wmts` answers key-value requests (GetCapabilities, GetTile); `/wmts/1.0.0/WMTSCapabilities.xml` is the same
 document for clients that read tiles by address. The grid is the well-known WebMercatorQuad (OGC 17-083r2).

@@ -1,1 +1,1 @@
-"""Synchronisation with other nodes: steps of field nodes, and reference data for them."""
+"""Synchronisation with other nodes: uploaded steps, and reference data."""

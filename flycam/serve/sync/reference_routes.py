@@ -38,7 +38,7 @@ CapabilitiesParameter = Annotated[str, Query(max_length=200)]
 
 
 class ReferenceFeedCache:
-    """Latest reference feed under each access policy. Safe to use from several threads."""
+    """Latest reference feed under each access policy, for several threads at once."""
 
     def __init__(self, house: Node) -> None:
         self._node = house

@@ -158,7 +158,7 @@ def classify_pixels(value: NDArray[np.float32], layer: DataLayer) -> ClassImage:
 
 
 def compute_ages_valid_until_ns(captured_ns: Sequence[int], now_ns: int) -> int | None:
-    """Return until when photos taken at these times keep their age classes; None: for ever."""
+    """Return until when photos of these times keep their age classes; None: for ever."""
     bounds = LEGENDS[DataLayer.AGE].bounds
     now = np.searchsorted(bounds, compute_hours_since(captured_ns, now_ns), side="left")
     ends = [
@@ -170,11 +170,11 @@ def compute_ages_valid_until_ns(captured_ns: Sequence[int], now_ns: int) -> int 
 
 
 def classify_surface(tile: MosaicTile, support: TerrainGrid | None, *, on_plane: bool) -> ClassImage:
-    """Classify pixels by the ground that they lie on; `support`: heights from the flight.
+    """Classify pixels by the ground that they lie on.
 
-    Beside measured ground a DSM is no terrain model any more: heights are continued from what was measured,
-    and the terrain is corrected by it. None: there is no DSM, and all lies on the terrain, or on the plane in
-    its place.
+    `support` has heights where the flight measured the ground. Beside that a DSM is no terrain model any
+    more: heights are continued from what was measured, and the terrain is corrected by it. None: there is no
+    DSM, and all lies on the terrain, or on the plane in its place.
     """
     if support is None:
         return np.full(tile.quality.shape, PLANE if on_plane else TERRAIN_MODEL, dtype=np.uint8)

@@ -47,7 +47,10 @@ class TileQuery:
 
 
 def parse_tile_query(query: bytes) -> TileQuery | None:
-    """Parse the query; None for the published view. Raises NotFound for unknown values."""
+    """Parse the query; None for the published view. Raises NotFound otherwise.
+
+    NotFound is for revisions and layers that do not exist.
+    """
     if b"revision=" not in query and b"layer=" not in query:
         return None
     values = parse_qs(query.decode("latin-1"))
@@ -74,7 +77,7 @@ PUBLISHED_VIEW = TileQuery(None, None)
 
 
 class DataTileViews:
-    """Maker of such views, and of views of redacted tiles. Safe to use from several threads."""
+    """Maker of data views, and of views of redacted tiles. Thread-safe."""
 
     def __init__(
         self, workspace: Workspace, follower: TileLogFollower, cache: ViewCache, grounds: TerrainCache
@@ -94,9 +97,10 @@ class DataTileViews:
         wanted: ViewFormat | None,
         withholding: AccessPolicy,
     ) -> TileView:
-        """Return the view under an access policy; EMPTY_VIEW without data, or all withheld.
+        """Return the view under an access policy.
 
-        Raises NotFound (also for a mosaic that the policy hides), and errors of reading a tile.
+        EMPTY_VIEW where nothing was flown, or all is withheld. Raises NotFound (also for a mosaic that the
+        policy hides), and errors of reading a tile.
         """
         self._follower.read_if_due()
         watched = self._follower.watch_mosaic(mosaic_id)

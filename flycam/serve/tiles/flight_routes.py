@@ -195,7 +195,11 @@ def get_tilejson(
 
 @dataclass(frozen=True, slots=True)
 class _FlightLookups:
-    """Look-ups shared by one answer: classifications, newest provenance, commune names."""
+    """Look-ups shared by one answer.
+
+    levels: classification by flight; newest: provenance of the newest frame by flight; names: of communes, by
+    code.
+    """
 
     levels: Mapping[str, Classification]
     newest: Mapping[str, Provenance]
@@ -284,7 +288,10 @@ def _mosaic(catalog: Catalog, mosaic: MosaicInfo) -> dict[str, Any]:
 
 
 def _revision(one: RevisionRecord) -> Json:
-    """Describe a finished revision; the live one (0) has no record, and always exists."""
+    """Describe a finished revision; the live one (0) has no record.
+
+    The live one always exists.
+    """
     return {
         "revision": one.revision,
         "state": one.state.value,

@@ -31,7 +31,10 @@ class WatchedMosaic:
 
 @dataclass(frozen=True, slots=True)
 class MovedTiles:
-    """Changes of a mosaic. tiles: (tile, seq) of each moved head; None: all may have moved."""
+    """Changes of a mosaic.
+
+    tiles: (tile, seq) of each head that moved; None: treat all of them as moved.
+    """
 
     mosaic_id: str
     seq: int
@@ -99,7 +102,10 @@ class TileLogFollower:
         return self._catalog.tiles.head(watched.info.mosaic_id, watched.info.revision, tile_id)
 
     def read_if_due(self, within_s: float | None = None) -> None:
-        """Read the logs of watched mosaics, unless read within `within_s` (default: period)."""
+        """Read the logs of all watched mosaics, unless that was done a moment ago.
+
+        within_s: length of that moment, seconds (default: the follower's period).
+        """
         within_s = self._period_s if within_s is None else within_s
         if self._is_older(within_s):
             self.read(unless_within_s=within_s)
@@ -135,7 +141,10 @@ class TileLogFollower:
             self._looked_at[mosaic_id] = began
 
     def get_last_read_s(self, mosaic_id: str) -> float:
-        """Return when `read_mosaic_log` last began to read; -inf: never (`time.monotonic`)."""
+        """Return when `read_mosaic_log` last began to read (`time.monotonic`).
+
+        -inf where it never did.
+        """
         return self._looked_at.get(mosaic_id, -math.inf)
 
     def _notify(self, mosaic_ids: Iterable[str]) -> None:

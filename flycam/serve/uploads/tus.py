@@ -1,7 +1,8 @@
-"""`/files`: the resumable upload protocol tus 1.0.0, with creation, checksum and expiration.
+"""`/files`: the resumable upload protocol tus 1.0.0.
 
-A file is announced by `POST /api/uploads` (all of a card at once) or by `POST /files` (one, as tus clients
-do). What HEAD or PATCH acknowledges is synced and in the upload's journal.
+With creation, checksum and expiration. A file is announced by `POST /api/uploads` (all of a memory card at
+once) or by `POST /files` (one, as tus clients do). What HEAD or PATCH acknowledges is synced and in the
+upload's journal.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ async def append_tus_bytes(
             await asyncio.to_thread(require_operator, request)
             at = await asyncio.to_thread(writer.commit)
         except DiskFull:
-            # what came before is kept, and gone on from once there is room
+            # bytes before it are kept, and the upload resumes once there is room
             raise
         except StorageFailed:
             await asyncio.to_thread(writer.drop)
@@ -141,8 +142,10 @@ async def append_tus_bytes(
 
 
 async def _receive(request: Request, writer: Writer, check: tuple[str, bytes] | None) -> None:
-    """The body into the file. Raises ClientDisconnected, Refused, SignInRequired, AccessDenied,
-    StorageFailed."""
+    """Write the body into the file.
+
+    Raises ClientDisconnected, Refused, SignInRequired, AccessDenied, StorageFailed.
+    """
     digest = hashlib.new(check[0], usedforsecurity=False) if check else None
     held = bytearray()
     committed_s = time.monotonic()
@@ -159,7 +162,7 @@ async def _receive(request: Request, writer: Writer, check: tuple[str, bytes] | 
             await _write(writer, held)
             await asyncio.to_thread(
                 require_operator, request
-            # a token or a role may be taken away meanwhile
+            # again: the token may have been revoked, or the role changed, meanwhile
             )
             if check is None and (is_late or writer.uncommitted_bytes >= _COMMIT_BYTES):
                 await asyncio.to_thread(writer.commit)
@@ -209,7 +212,7 @@ def _check_version(request: Request) -> None:
 
 
 def _parse_checksum(text: str | None) -> tuple[str, bytes] | None:
-    """(algorithm, digest). Raises Refused 400."""
+    """Parse Upload-Checksum to (algorithm, digest). Raises Refused 400."""
     if text is None:
         return None
     name, _, value = text.partition(" ")
@@ -227,7 +230,7 @@ def _parse_checksum(text: str | None) -> tuple[str, bytes] | None:
 
 
 def _parse_metadata(text: str) -> dict[str, str]:
-    """Upload-Metadata: `key base64, key base64, …`. Raises Refused 400."""
+    """Parse Upload-Metadata: `key base64, key base64, …`. Raises Refused 400."""
     said: dict[str, str] = {}
     for pair in filter(None, text.split(",")):
         key, _, value = pair.strip().partition(" ")
