@@ -1,4 +1,4 @@
-"""Estimated heights of blocks in a DOCX, to shrink images so that a page holds them.
+"""Estimated heights of blocks in a DOCX, so that images shrink to fit a page.
 
 The word processor sets the pages. Estimated from letters and lines, a little too tall rather than too small.
 """

@@ -66,7 +66,10 @@ class ExternalTlsCertificate:
     names: frozenset[str] = frozenset()
 
     def __init__(self, certificate: Path, key: Path | None) -> None:
-        """Load the files. Raises OptionUnusable unless they are a certificate and its key."""
+        """Load the files.
+
+        Raises OptionUnusable unless they are a certificate and its key.
+        """
         self.certificate, self.key = certificate, key
         self._stamp = self._file_stamps()
         self.fingerprint = self._compute_fingerprint()

@@ -1,4 +1,4 @@
-"""Outlines of imaged ground: of a flight's live mosaic, and of finished revisions."""
+"""Outlines of imaged ground: of live mosaics, and of finished revisions."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _TOLERANCE_PX = 1.0
 
 
 def compute_imaged_outline(frames: Sequence[FrameRecord], work_crs: str) -> bytes | None:
-    """Return polygons in WGS 84 (WKB) around the frames' footprints; None without any.
+    """Return polygons in WGS 84 (WKB) around the frames' footprints.
 
-    Simplified by a fiftieth of the median footprint's side, and without the slivers that `find_coverage_gaps`
-    leaves out too. A flight over two separate places has two polygons.
+    None without footprints. Simplified by a fiftieth of the median footprint's side, and without the slivers
+    that `find_coverage_gaps` leaves out too. A flight over two separate places has two polygons.
     """
     footprints, whole = compute_imaged_ground(frames, work_crs)
     if whole.is_empty:
@@ -73,7 +73,7 @@ class OutlineCache:
         self._lock = threading.Lock()
 
     def get_outline(self, flight: Flight, mosaic: MosaicInfo, seq: int) -> bytes | None:
-        """Return the outline (WKB) of a revision as of log entry `seq`; None if it is empty.
+        """Return the outline (WKB) of a revision as of log entry `seq`; None if empty.
 
         A live mosaic grows with its frames and is drawn by their footprints. A finished one lies where its
         adjusted poses put it, which only its pixels know. Raises errors of reading its tiles.

@@ -1,4 +1,4 @@
-"""`/tiles/{mosaic}/{z}/{x}/{y}[.png|.webp]`: a plain ASGI route before the router.
+"""`/tiles/{mosaic}/{z}/{x}/{y}[.png|.webp]`: an ASGI route before the router.
 
 `?revision=N` and `?layer=error|age|gsd|surface` request another revision, or a data layer of the pixels.
 
@@ -272,7 +272,10 @@ def _parse_revision(query: bytes) -> int:
 
 
 def _is_newer(watched: WatchedMosaic, version: int, believed: int) -> bool:
-    """Return True if the client knows a newer entry or another revision; -1: none named."""
+    """Return True if the client knows a newer log entry or another revision.
+
+    -1: it names none, and nothing is newer.
+    """
     return version > watched.seq or (believed != watched.info.revision and believed >= 0)
 
 

@@ -111,7 +111,10 @@ class ViewCache:
         return view
 
     def keep(self, path: str, view: TileView, watched: WatchedMosaic) -> None:
-        """Cache a view unless its mosaic has moved since `watched`, before its head was read."""
+        """Cache a view unless its mosaic has moved since `watched`.
+
+        `watched` was read before the tile's head.
+        """
         with self._lock:
             if not self._follower.is_newest(watched):
                 return

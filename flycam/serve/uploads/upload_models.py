@@ -119,7 +119,10 @@ def get_upload_stage(upload: Upload) -> UploadStage:
 def build_upload_status(
     reception: UploadService, upload: Upload, *, includes_result: bool = True
 ) -> UploadStatus:
-    """Return the status of an upload. includes_result: with its result, which may be long."""
+    """Return the status of an upload.
+
+    includes_result: with its result, which may be long.
+    """
     manifest = upload.manifest
     expires_s = reception.uploads.get_expiry(upload)
     trouble = reception.get_trouble(upload)

@@ -1,4 +1,4 @@
-"""`/api/uploads`: announced memory cards, what is stored of them, checks and results.
+"""`/api/uploads`: announced memory cards, how much is stored, checks and results.
 
 The bytes go through `/files` (tus); `heads` takes the first bytes of many files in one request, so that the
 preflight check can run before the heavy bytes go.

@@ -92,7 +92,10 @@ class UploadService:
 
     @property
     def uploads(self) -> UploadRegistry:
-        """Registry of uploads. Raises StorageFailed, with the reason, where none are received."""
+        """Registry of uploads.
+
+        Raises StorageFailed, with the reason, where none are received.
+        """
         if self._uploads is not None:
             return self._uploads
         raise self._refusal or StorageFailed(
@@ -437,7 +440,10 @@ class _WorkWatchdog:
         return None
 
     def _describe_trouble(self, why: str, why_vi: str) -> tuple[str, str]:
-        """Format the reason with the file last read; the memory card where that is unknown."""
+        """Format the reason with the file that was last read.
+
+        The memory card's label where that file is unknown.
+        """
         read_s, minutes = _read_modified_s(self._upload, READING_FILE), round(_SILENCE_TIMEOUT_S / 60)
         # photos' flight logs are read before the first progress, a video's while it is orthorectified
         later_s = 0.0 if self._what == "film" else _read_modified_s(self._upload, PROGRESS_FILE)
@@ -504,9 +510,9 @@ _ENDED_REASON = (
 
 
 def get_upload_result(upload: Upload) -> dict[str, Any] | None:
-    """Return the result of an upload: `flight_id` or `error`; None: not all was tried.
+    """Return the result of an upload, photos and videos together.
 
-    Photos and videos together.
+    It has `flight_id` or `error`; None: not all of it was tried.
     """
     photos, films = (
         read_json_file(upload.folder, PHOTOS_RESULT_FILE),
@@ -524,7 +530,10 @@ def get_upload_result(upload: Upload) -> dict[str, Any] | None:
 
 
 def is_in_progress(upload: Upload) -> bool:
-    """Return True if the upload is or will soon be processed: photos do not wait for videos."""
+    """Return True if the upload is being orthorectified, or soon will be.
+
+    Photos do not wait for the videos.
+    """
     if upload.is_laid or not upload.has_photos_saved:
         return False
     is_due = (
