@@ -339,7 +339,10 @@ _PATTERNS = [
 
 
 def translate_log_sentence(sentence: str, language: str) -> str:
-    """Translate a logged sentence for the report; unknown ones are returned unchanged."""
+    """Translate a logged sentence for the report.
+
+    Unknown sentences are returned unchanged.
+    """
     for pattern, heard in _PATTERNS:
         found = pattern.fullmatch(sentence)
         if found:

@@ -29,7 +29,10 @@ _JPEG_QUALITY = 82
 def classify_values(
     value: NDArray[np.float32] | NDArray[np.int32], bounds: Sequence[float]
 ) -> NDArray[np.uint8]:
-    """Return the class number of each value: 0 up to and including the first bound, etc."""
+    """Return the class number of each value.
+
+    0 up to and including the first bound, and so on.
+    """
     return np.searchsorted(np.asarray(bounds, dtype=np.float64), value, side="left").astype(np.uint8)
 
 

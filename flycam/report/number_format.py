@@ -65,7 +65,10 @@ def replace_no_break_spaces(text: str) -> str:
 
 
 def format_area_with_sigma(square_metres: float, error_m2: float | None, language: str) -> str:
-    """Format an area with its 1-sigma error, if known, which is never written as zero."""
+    """Format an area with its 1-sigma error, if known.
+
+    The error is never written as zero.
+    """
     if error_m2 is None:
         return format_area(square_metres, language)
     unit, decimals, of_unit = ("m²", 0, 1.0) if square_metres < _HECTARE_M2 / 10 else ("ha", 2, _HECTARE_M2)

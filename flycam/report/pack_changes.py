@@ -34,9 +34,10 @@ _MAX_ROADS = 6
 
 
 def format_changes_summary(figures: PackFigures, language: str) -> str:
-    """Format the changes that wait for review, then those confirmed on the ground shown.
+    """Format the changes that wait for review, then the confirmed ones.
 
-    That none is confirmed does not mean that nothing changed, and never stands alone beside pending ones.
+    On the ground shown. That none is confirmed does not mean that nothing changed, and never stands alone
+    beside pending ones.
     """
     parts = [format_pending_sentence(figures.waiting, language)]
     if figures.waiting_elsewhere:
@@ -254,7 +255,10 @@ def _table(changes: Sequence[PackChange], language: str) -> Table:
 
 
 def _sizes(one: PackChange, language: str) -> str:
-    """Format the size in the commune, then of all of it; and a landslide's known volume."""
+    """Format the size of a change and a landslide's known volume.
+
+    The size of its part in the commune first, then of all of it.
+    """
     whole = _size(one.full_size, language)
     if one.size_in_commune is None:
         said = whole
@@ -283,15 +287,18 @@ def _cubic(key: str, value_and_sigma: tuple[float, float], language: str) -> str
 
 
 def _unknown_of_all(changes: Sequence[PackChange]) -> list[LayerKind]:
-    """Return kinds of features unknown for every change: stated once, below the table."""
+    """Return kinds of features that are unknown for every change.
+
+    They are stated once, below the table.
+    """
     return [kind for kind in LAYER_KIND_NAMES if all(one.counts[kind] is None for one in changes)]
 
 
 def _touched(one: PackChange, unknown_of_all: Collection[LayerKind], language: str) -> str:
-    """Format the impact of a change: roads cut, features in or near it, unknown kinds.
+    """Format the impact of a change: roads cut, features in or near it.
 
-    Kinds unknown for all changes are left out. It is of the whole change, which is stated where the size is
-    also given of a part.
+    Then kinds of which nothing is known, without those unknown for all changes. It is of the whole change,
+    which is stated where the size is also given of a part.
     """
     which = 0 if language == "vi" else 1
     parts = []
