@@ -15,10 +15,10 @@ TEXT_MM = 255.0
 """Height of the text on A4 without its margins."""
 FACTS_COLUMN_SHARES = (0.39, 0.61)
 _MM_PER_PT = 25.4 / 72.0
+# shares of the letter size: height of a line, and mean width of a letter
 _LINE, _LETTER = (
     1.17,
     0.47,
-# shares of the letter size: height of a line, and mean width of a letter
 )
 # for fonts wider than Times, which stand in where that is missing
 _SPARE_MM = 8.0

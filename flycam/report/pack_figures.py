@@ -1,4 +1,4 @@
-"""Figures of a briefing pack: data of flights, communes and marks, without wording."""
+"""Content of a briefing pack without wording: flights, communes and marks."""
 
 from __future__ import annotations
 
@@ -250,7 +250,10 @@ class PackImpact:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackWaiting:
-    """Change candidates that nobody has decided on yet: places by kind, and their ground."""
+    """Change candidates that nobody has decided on yet.
+
+    Places by kind, and their ground.
+    """
 
     places: Mapping[ChangeKind, int]
     area_m2: float

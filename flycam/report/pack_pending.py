@@ -24,7 +24,10 @@ def list_all_marks(figures: PackFigures) -> list[PackMark]:
 
 
 def format_pending(waiting: PackWaiting | None, language: str) -> str:
-    """Format pending changes, as "2 thay đổi máy nghi, chưa ai xem: 4,98 ha"; "" if none."""
+    """Format pending changes in brief; "" if none.
+
+    As "2 thay đổi máy nghi, chưa ai xem: 4,98 ha".
+    """
     if waiting is None:
         return ""
     count = sum(waiting.places.values())

@@ -42,7 +42,10 @@ def format_age(then_ns: int, now_ns: int, language: str) -> str:
 
 
 def format_imaged(figures: PackFigures, language: str) -> str:
-    """Format imaged ground and its share of the communes, or without communes, all of it."""
+    """Format imaged ground and its share of the communes.
+
+    Where no communes are known, all imaged ground without a share.
+    """
     if figures.communes_pct is None:
         return format_area(figures.imaged_m2, language)
     inside = format_area(sum(one.imaged_m2 for one in figures.communes), language)

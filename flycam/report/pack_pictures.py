@@ -69,10 +69,11 @@ def draw_locator_map(
     frame_px: tuple[float, float, float, float],
     band_png: bytes | None = None,
 ) -> bytes:
-    """Draw where in the province: a JPEG of (columns, rows), north up, metres a pixel.
+    """Draw the place in the province: a JPEG of (columns, rows), north up.
 
-    Communes are grey outlines, those shown amber, those with confirmed changes orange; frame_px (left, top,
-    right, bottom) is what the overview shows, drawn so large that it is found; an arrow points north.
+    pixel_m: metres a pixel. Communes are grey outlines, those shown amber, those with confirmed changes
+    orange; frame_px (left, top, right, bottom) is what the overview shows, drawn so large that it is found;
+    an arrow points north.
     """
     picture = np.full((size_px[1], size_px[0], 3), 255, np.uint8)
     unit = max(size_px) / _LOCATOR_LETTERS
@@ -211,7 +212,10 @@ def _rings(shape: BaseGeometry) -> list[PixelLine]:
 
 
 def _frame(picture: Bytes, frame_px: tuple[float, float, float, float], unit: float) -> None:
-    """Draw a blue rectangle around the ground, never so small that a number covers it."""
+    """Draw a blue rectangle around the ground.
+
+    It is never so small that a number covers it.
+    """
     left, top, right, bottom = frame_px
     least = 24.0 * unit
     half_x, half_y = max((right - left) / 2.0, least), max((bottom - top) / 2.0, least)

@@ -448,7 +448,10 @@ def format_table_head(language: str, *columns: str) -> tuple[str, ...]:
 def format_place(
     lonlat_deg: tuple[float, float], vn2000: tuple[float, float, float] | None, language: str
 ) -> str:
-    """Format coordinates to be copied into other programs: with points, in any language."""
+    """Format coordinates with decimal points in any language.
+
+    They are copied into other programs.
+    """
     lon, lat = lonlat_deg
     said = f"{lat:.6f}, {lon:.6f}"
     if vn2000 is None:

@@ -1,4 +1,4 @@
-"""Subject of a briefing pack (its events, or the time of flight) and its approval."""
+"""Subject of a briefing pack (its events, or the time of flight), and approval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Known trouble in a briefing pack: blocked roads, dead masts, lines without power."""
+"""Known trouble in a briefing pack: blocked roads, dead masts, power cuts."""
 
 from __future__ import annotations
 

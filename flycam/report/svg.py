@@ -28,7 +28,10 @@ def to_data_uri(picture: bytes) -> str:
 def draw_map_svg(
     picture: bytes, size_px: tuple[int, int], pixel_m: float, marks: Iterable[str] = ()
 ) -> bytes:
-    """Draw a map of (columns, rows) with marks over it (in its pixels) and a scale bar."""
+    """Draw a map of (columns, rows) with marks over it and a scale bar below.
+
+    Marks are in the map's pixels.
+    """
     cols, rows = size_px
     unit = max(cols, rows) / 100.0
     foot = 6.5 * unit

@@ -312,9 +312,10 @@ def format_text(key: str, language: str, **values: object) -> str:
 
 
 def format_phrase(texts: Mapping[str, TranslatedText], key: str, language: str, **values: object) -> str:
-    """Return a phrase of `texts`. Raises KeyError for a missing key, language or name.
+    """Return a phrase of `texts`.
 
-    A whole number takes the form that goes with it: {count:photo|photos}.
+    Raises KeyError for a missing key, language or name. A whole number takes the form that goes with it:
+    {count:photo|photos}.
     """
     return {"vi": texts[key].vi, "en": texts[key].en}[language].format_map(
         {

@@ -323,9 +323,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._exceed("large head")
 
     def _refuse(self, status: int, english: str, vi: str) -> NoReturn:
-        """End the connection from within the parser, and say why.
+        """End the connection from within the parser, with the reason as an answer.
 
-        Nothing is said where another answer is under way, whose place this would take.
+        There is none where another answer is under way, whose place it would take.
         """
         if any(not one.response_complete for one in self._cycles):
             self._exceed("large head")

@@ -144,10 +144,8 @@ class _JobResumer:
         except OSError:
             # no memory, no descriptor: tried again later
             return
-        is_no_end = ran.json_answer.get("error") in {
-            one.__name__ for one in RETRYABLE_ERRORS
-        # neither an end nor another cut: tries are not counted
-        }
+        # with a retryable error it has neither ended nor been cut: this try does not count
+        is_no_end = ran.json_answer.get("error") in {one.__name__ for one in RETRYABLE_ERRORS}
         if self.stop.is_set() or is_no_end:
             with suppress(OSError):
                 update_tries(one, tries)

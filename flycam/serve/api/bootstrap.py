@@ -32,10 +32,8 @@ def bootstrap_page(token: TokenBody, request: Request, response: Response, servi
     them cannot be said now: who came in is in, for a one-time code is spent, and asks for them."""
     visitor = sign_in_visitor(token, request, response, services)
     has_all = visitor.account is not None and visitor.account.scope is Scope.ALL
-    is_for_map = has_all and visitor.has_role(
-        Role.VIEWER
-    # a node that asks here reads no list elsewhere either
-    )
+    # a node that signs in here reads no list elsewhere either
+    is_for_map = has_all and visitor.has_role(Role.VIEWER)
     return {
         "session": describe_session(visitor),
         "lists": _describe_lists(request, services, visitor) if is_for_map else None,

@@ -42,10 +42,10 @@ POLL_INTERVAL_S = 0.2
 _AROUND_M = 1000.0
 _NOWHERE: bytes = shapely.to_wkb(shapely.Point())
 _MAX_SPEED_MPS = 30.0
+# cached briefly: the image may be withdrawn at any moment
 _PICTURE_HEADERS = {
     **BRIEF_CACHE_HEADERS,
     "Cache-Control": "private, max-age=60",
-# cached briefly: it may be withdrawn at any moment
 }
 _SHOWN_ENDED_S, _SHOWN_SILENT_S = 600.0, 3600.0
 

@@ -82,7 +82,7 @@ class Principal:
 
     `account` is None in open access, which may do everything.
 
-    token_id    of the token by which they, or whoever admitted them, signed in; "": none
+    token_id    of the token by which they, or their inviter, signed in; "": none
     sees_tiles  True if role and token reach tiles, whichever tile
     is_viewer   True if the role is at least viewer
     """

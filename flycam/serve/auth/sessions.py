@@ -1,9 +1,9 @@
 """Signed values: the cookie of a session and the code of a one-time link.
 
 A value is `kind.name.expiry.nonce.token.signature`, HMAC-SHA256 under the server's key and the account's
-token hash; token: the id of the token by which its holder, or whoever admitted them, signed in. So it expires
-by itself, and ends at once when that token ends, or the account gets a new one or is removed. Used and
-signed-out values are in a table (`OneTimeCodes.mark_spent`).
+token hash; token: the id of the token by which its holder, or its maker, signed in. So it expires by itself,
+and ends at once when that token ends, or the account gets a new one or is removed. Used and signed-out values
+are in a table (`OneTimeCodes.mark_spent`).
 """
 
 from __future__ import annotations

@@ -45,10 +45,8 @@ _DECODE_REDUCED = cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_IGNORE_ORIENTATION
 _ORIGINAL_QUALITY, _PREVIEW_QUALITY = 92, 78
 _MARGIN_CELLS = 3
 _RISES_M, _NEAR_M = 20.0, 200.0
-_CONCURRENT_PHOTOS = threading.BoundedSemaphore(
-    2
 # a photo of 48 megapixels takes 300 MB while it is redacted
-)
+_CONCURRENT_PHOTOS = threading.BoundedSemaphore(2)
 
 
 @dataclass(frozen=True, slots=True)

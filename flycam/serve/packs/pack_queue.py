@@ -198,7 +198,7 @@ class PackQueue:
     def _find_packs_showing_withheld(self, packs: Sequence[Pack]) -> set[str]:
         """Return ids of packs that show what was withdrawn or redacted since.
 
-        Since they were begun, whoever asks: withdrawn frames, and redacted ground (decision 0028).
+        Since they were begun, for any principal: withdrawn frames, and redacted ground (decision 0028).
         """
         made = [one for one in packs if one.state is PackState.MADE]
         masks, flights = self._masks.get_current(), self._workspace.catalog.flights.flights()

@@ -136,10 +136,8 @@ class DataTileViews:
     ) -> TileView:
         tile = decode_tile(self._workspace.store.get(head.key), head.tile_id, head.content_hash)
         shown = tile.quality > 0 if veil is None else (tile.quality > 0) & ~veil.hidden
-        until_ns = (
-            self._ages_valid_until_ns(tile) if layer is DataLayer.AGE else None
-        # computed before the ages are drawn: never too long
-        )
+        # taken before the ages are drawn: never too long
+        until_ns = self._ages_valid_until_ns(tile) if layer is DataLayer.AGE else None
         png = render_class_png(self._classify(info, tile, layer), shown, layer)
         # a view changes without its tile: with the clock, and with what classes mean in a newer flycam
         stamp = f"{head.content_hash}.{layer}.{zlib.crc32(png):08x}"

@@ -38,10 +38,8 @@ from flycam.serve.tiles.coverage_gaps import find_coverage_gaps
 from flycam.serve.tiles.data_layers import LEGENDS, to_legend_json
 from flycam.serve.tiles.visible_flights import find_shown_revision, find_visible_flight, list_visible_flights
 
-router = APIRouter(
-    route_class=GuardedRoute, dependencies=[Depends(require_guest)]
 # routes that guests must not reach ask for more
-)
+router = APIRouter(route_class=GuardedRoute, dependencies=[Depends(require_guest)])
 
 
 @router.get("/api/events")

@@ -8,8 +8,8 @@ log first, so that an answer that is cached for ever is never of another revisio
 A tile that is kept in memory is answered without leaving the event loop: one look at the headers, one at the
 cached account, one at the cached view. `?v=SEQ` names the log entry that the client knows: where the tile's
 head is not newer than that and the log has been read that far, the answer never changes and says so. Under an
-account it is cached for a minute only, as more may be withheld by then; a page that was told so (`withheld`
-of `/events`) asks under another address at once: `&w=RULES`, which is not read here.
+account it is cached for a minute only, as more may be withheld by then; a page that learns so (`withheld` of
+`/events`) asks under another address at once: `&w=RULES`, which is not read here.
 """
 
 from __future__ import annotations
@@ -52,10 +52,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _PREFIX = "/tiles/"
 _PATH = re.compile(r"/tiles/([0-9A-Za-z._-]{1,128})/(\d{1,2})/(\d{1,8})/(\d{1,8})(\.png|\.webp|)")
 _MIN_READ_INTERVAL_S = 0.05
-_MAX_CACHED_QUERY_BYTES = (
-    # bytes of a query, as long as the map sends; longer ones do not recur, and are not cached
-    64
-)
+# bytes of a query, as long as the map sends; longer ones do not recur, and are not cached
+_MAX_CACHED_QUERY_BYTES = 64
 _NO_BODY: Message = {"type": "http.response.body", "body": b""}
 
 
@@ -213,7 +211,7 @@ class TileRoute:
 def _build_refusal(principal: Principal | None, scope: Scope) -> tuple[Message, Message]:
     """Build the answer to a principal that may not have the tile.
 
-    A token for other things is not a wrong one.
+    A valid token of another scope is not reported as a wrong one.
     """
     if principal is None:
         return build_sign_in_response(scope)

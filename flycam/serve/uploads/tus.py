@@ -160,10 +160,8 @@ async def _receive(request: Request, writer: Writer, check: tuple[str, bytes] | 
             if len(held) < _WRITE_BYTES and not is_late:
                 continue
             await _write(writer, held)
-            await asyncio.to_thread(
-                require_operator, request
             # again: the token may have been revoked, or the role changed, meanwhile
-            )
+            await asyncio.to_thread(require_operator, request)
             if check is None and (is_late or writer.uncommitted_bytes >= _COMMIT_BYTES):
                 await asyncio.to_thread(writer.commit)
                 committed_s = time.monotonic()
