@@ -28,7 +28,7 @@ def format_number(value: float | None, decimals: int, language: str) -> str:
 
 
 def format_metres(value: float | None, language: str) -> str:
-    """Format metres to two significant digits."""
+    """Format metres as `format_quantity` does."""
     return format_quantity(value, "m", language)
 
 

@@ -35,6 +35,7 @@ from flycam.report.pack_content import PackBlock, PackDocument, PageBreak, Signa
 from flycam.report.pack_phrases import LOCATOR
 from flycam.report.pack_pictures import read_size_px
 
+# fixed time of ZIP members: the same document has the same bytes
 _WHEN = (1980, 1, 1, 0, 0, 0)
 _TALLEST_MM, _LEAST_MM = 118.0, 60.0
 _LOOKS = {

@@ -131,7 +131,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     """HTTP/1.1 protocol of uvicorn with bounds on time and bytes."""
 
     def __init__(self, release: Callable[[], None], **kwargs: Any) -> None:
-        """release: called once when the connection is lost."""
+        """Create the protocol; `release` is called once when the connection is lost."""
         super().__init__(**kwargs)
         self._release = release
         self._head_timer: asyncio.TimerHandle | None = None

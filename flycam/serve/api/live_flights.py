@@ -39,14 +39,17 @@ SILENCE_TIMEOUT_S = 1.25
 """A flight reports more than twice a second: after so long without a report its state is unknown."""
 
 POLL_INTERVAL_S = 0.2
+# the footprint that is known is of another frame than the one that is shown (decision 0028)
 _AROUND_M = 1000.0
 _NOWHERE: bytes = shapely.to_wkb(shapely.Point())
+# drift assumed for each second that telemetry is old (decision 0028)
 _MAX_SPEED_MPS = 30.0
 # cached briefly: the image may be withdrawn at any moment
 _PICTURE_HEADERS = {
     **BRIEF_CACHE_HEADERS,
     "Cache-Control": "private, max-age=60",
 }
+# how long ended and silent flights stay listed (decision 0018)
 _SHOWN_ENDED_S, _SHOWN_SILENT_S = 600.0, 3600.0
 
 

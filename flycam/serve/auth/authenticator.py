@@ -36,6 +36,7 @@ from flycam.serve.services import Services
 COOKIE = "flycam"
 GUEST_COOKIE = "flycam_guest"
 """Cookie of a guest link; a session takes precedence, so that opening a link signs nobody out."""
+# short, as a revoked token must stop within four seconds (docs/security.md)
 _CACHE_S, _REFUSED_S = 2.0, 0.25
 _UNKNOWN = (float("-inf"), None)
 _CACHE_ENTRIES = 4096
@@ -154,6 +155,7 @@ class Authenticator:
                 asking = asyncio.ensure_future(asyncio.to_thread(self._look_up, key, credential))
                 self._asking[key] = asking
                 asking.add_done_callback(lambda _: self._asking.pop(key, None))
+            # shielded: other requests wait for the same look-up
             found = await asyncio.shield(asking)
         return found if found is not _LOCAL_PRINCIPAL or is_local_request(scope) else None
 

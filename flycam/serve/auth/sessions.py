@@ -25,6 +25,7 @@ SESSION_KIND = "s"
 LINK_KIND = "l"
 _MAX_DIGITS = 15
 """Digits of the expiry: Python reads no number of thousands of them."""
+# the duty officer stays signed in for 30 days (decision 0033)
 SESSION_TTL_S = 30 * 24 * 3600
 LINK_TTL_S = 15 * 60
 OPENID_SESSION_TTL_S = 12 * 3600

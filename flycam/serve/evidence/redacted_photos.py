@@ -43,6 +43,7 @@ _LARGE_PX = 2000
 _DECODE_FULL = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _DECODE_REDUCED = cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_IGNORE_ORIENTATION
 _ORIGINAL_QUALITY, _PREVIEW_QUALITY = 92, 78
+# roofs rise before the sky and over unmapped ground; measured on 240 homes of 6 m (decision 0028)
 _MARGIN_CELLS = 3
 _RISES_M, _NEAR_M = 20.0, 200.0
 # a photo of 48 megapixels takes 300 MB while it is redacted

@@ -35,6 +35,7 @@ from flycam.store import keys
 
 router = APIRouter()
 
+# a camera that looks ahead sees farther than what is orthorectified (decision 0028)
 _AROUND_M = 1000.0
 _FLIGHT_ID = Path(max_length=200)
 

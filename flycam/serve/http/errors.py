@@ -1,4 +1,4 @@
-"""Errors to HTTP: status and messages; routes hold no `try`."""
+"""Errors to HTTP: status and messages from `flycam.outcomes`; routes hold no `try`."""
 
 from __future__ import annotations
 

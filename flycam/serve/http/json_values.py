@@ -12,6 +12,7 @@ from flycam.frame.timestamp import format_iso
 
 Json = dict[str, Any]
 
+# of latitude; taken for longitude too, as the tolerance is approximate
 _METRES_PER_DEGREE = 111_320.0
 
 

@@ -51,6 +51,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PREFIX = "/tiles/"
 _PATH = re.compile(r"/tiles/([0-9A-Za-z._-]{1,128})/(\d{1,2})/(\d{1,8})/(\d{1,8})(\.png|\.webp|)")
+# between reads of a log for versions not known yet: made-up versions cost others nothing
 _MIN_READ_INTERVAL_S = 0.05
 # bytes of a query, as long as the map sends; longer ones do not recur, and are not cached
 _MAX_CACHED_QUERY_BYTES = 64
@@ -181,6 +182,7 @@ class TileRoute:
             making = asyncio.ensure_future(asyncio.to_thread(self._make, path, told, tile_id, suffix))
             self._making[key] = making
             making.add_done_callback(lambda _: self._making.pop(key, None))
+        # shielded: other requests wait for the same view
         return await asyncio.shield(making), told
 
     async def _read_log(self, mosaic_id: str, version: int, believed: int) -> WatchedMosaic:

@@ -29,6 +29,7 @@ TUS_BODY_TYPE = "application/offset+octet-stream"
 _ALGORITHMS = ("sha256", "sha1")
 _WRITE_BYTES = 256 << 10
 _COMMIT_BYTES = 8 << 20
+# a commit takes two fsyncs, so not one for each write (decision 0019)
 _COMMIT_S = 2.0
 _NO_PARTS = {
     "requestBody": {
