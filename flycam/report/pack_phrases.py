@@ -24,7 +24,11 @@ def name_commune_picture(number: int) -> str:
 
 
 def format_age(then_ns: int, now_ns: int, language: str) -> str:
-    """Format the time from one moment to a later one, in the largest unit of two or more."""
+    """Format the time between two moments, in the largest unit of two or more.
+
+    As the web page does (`formatAge`): rounded up, so that nothing looks newer than it is, but for years,
+    which are complete ones and stand beside their date.
+    """
     passed_ns = max(now_ns - then_ns, 0)
     minutes = passed_ns // _MINUTE_NS
     if minutes < 120:

@@ -1,4 +1,4 @@
-"""Errors to HTTP: status and messages from `flycam.outcomes`; routes hold no `try`."""
+"""Errors to HTTP, by `flycam.outcomes`: status and messages; no `try` in routes."""
 
 from __future__ import annotations
 
