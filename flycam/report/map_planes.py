@@ -44,7 +44,7 @@ class MapPlanes:
 
     @property
     def size_px(self) -> tuple[int, int]:
-        """(columns, rows)."""
+        """Size as (columns, rows)."""
         rows, cols = self.shown.shape
         return cols, rows
 

@@ -30,7 +30,7 @@ _MAP_POLICY = MAP_POLICY.encode()
 # authority or none, shuts nobody out for longer. Its other ports and names under it are not meant: no
 # includeSubDomains
 _HTTPS_ONLY = b"max-age=86400"
-# addresses without gzip: compressed already, and byte ranges must stay true
+# addresses without gzip: compressed already, with byte ranges that must stay true, or streamed
 _COMPRESSED_TYPES = (
     "/api/evidence/",
     "/api/video/",
