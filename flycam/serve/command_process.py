@@ -96,7 +96,7 @@ def run_command(
     )
     power.release_process(process.pid)
     if niceness:
-        # it ended, or the system has no such call
+        # the process may have ended, or the system has no such call
         with suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
     said, told, is_late = _wait_for(process, stop, _RUN_TIMEOUT_S if timeout_s is None else timeout_s)

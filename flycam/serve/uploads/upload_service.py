@@ -471,7 +471,7 @@ def _measure_memory(pid: int) -> int:
     Without shared pages: files that they map belong to the system's cache.
     """
     held = 0
-    # it ended
+    # the process may have ended
     with suppress(psutil.Error, OSError):
         process = psutil.Process(pid)
         for one in (process, *process.children(recursive=True)):
