@@ -33,7 +33,7 @@ _PAIR_UNIT, _GUTTER_PX = 2.2, 16
 _NICE = (1.0, 2.0, 5.0)
 _LAND, _BORDER, _AMBER, _ORANGE = (246, 246, 246), (170, 170, 170), (120, 205, 250), (70, 110, 235)
 _BLUE = (190, 70, 10)
-# it is a third of a page wide, beside a map with letters of 1000
+# the locator is a third of a page wide, beside a map with letters of 1000
 _LOCATOR_LETTERS = 800.0
 
 
