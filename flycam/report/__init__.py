@@ -1,1 +1,1 @@
-"""The quality report of a finished revision: what it says, in two languages, and how it looks."""
+"""Quality report of a finished revision: content in two languages, and layout."""

@@ -1,4 +1,4 @@
-"""What a report is made of, in order: the same blocks become a page for screens and pages for paper."""
+"""Blocks of a report, in order, for both a page on screen and pages on paper."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heading:
-    """Begins a section."""
+    """Heading of a section."""
 
     text: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Paragraph:
-    """Running text. kind: "" or "lead" (the first sentence), "good", "care", "bad" (the verdict), "small"."""
+    """Running text.
+
+    kind: "" or "lead" (the first sentence), "good", "care", "bad" (the verdict), "small".
+    """
 
     text: str
     kind: str = ""
@@ -30,7 +33,7 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """A table; `numeric` columns stand to the right."""
+    """Table; `numeric` columns are aligned right."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -38,7 +41,7 @@ class Table:
 
 
 def drop_empty_columns(table: Table) -> Table:
-    """The table without columns in which no row has a word: they take room from those that have."""
+    """Return the table without columns that are empty in all rows: they take room."""
     kept = [number for number in range(len(table.head)) if any(row[number] for row in table.rows)]
     return Table(
         head=tuple(table.head[number] for number in kept),
@@ -49,7 +52,7 @@ def drop_empty_columns(table: Table) -> Table:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """A picture by its name with what it shows and what its colours mean: (colour, label, note)."""
+    """Image by name, its caption, and its legend: (colour, label, note)."""
 
     picture: str
     caption: str
@@ -58,7 +61,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FigureRow:
-    """Pictures side by side; `columns` of them in a row on paper and on wide screens."""
+    """Figures side by side; `columns` of them in a row on paper and on wide screens."""
 
     figures: tuple[Figure, ...]
     columns: int = 2
@@ -69,9 +72,9 @@ Block = Heading | Paragraph | Facts | Table | FigureRow
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
-    """A report in one language.
+    """Report in one language.
 
-    mark      what stands on every page of a drill; "" for a real flight
+    mark      text on every page of an exercise; "" for a real flight
     footer    on every page; page_word goes before the page's number
     made_ns   UTC; the only time in it
     pictures  SVG by name

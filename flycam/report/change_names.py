@@ -1,4 +1,4 @@
-"""What changes, and the things that they touch, are called: Vietnamese, English."""
+"""Names of kinds of changes and of features that they touch: Vietnamese, English."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ LAYER_KIND_NAMES: Mapping[LayerKind, tuple[str, str]] = {
     LayerKind.HYDROLOGY: ("thuỷ văn", "waters"),
     LayerKind.OTHER: ("đối tượng khác", "other things"),
 }
-"""What matters first comes first."""
+"""Most important first."""
 
 NO_SCORE_REASONS: Mapping[str, tuple[str, str]] = {
     "drawn": ("không có (vẽ tay)", "none (drawn by hand)"),
     "kind_changed": ("không có (người soát xét đã đổi loại)", "none (a person chose another kind)"),
     "no_terrain": ("không có (thiếu địa hình)", "none (no terrain)"),
 }
-"""Why no probability is told, by `ChangeLine.no_score`."""
+"""Reason for a missing probability, by `ChangeVersion.no_score`."""
 
 VOLUME_BASIS = (
     "Khối lượng so với đất không đổi quanh vết trượt: không tính chỗ của thay đổi khác, kể cả chỗ đã bác bỏ"
@@ -38,7 +38,7 @@ VOLUME_BASIS = (
     "A volume is measured against unchanged ground around: without that of other changes, rejected ones too"
     " (unless too little is left), so that it moves only where outlines come or are redrawn.",
 )
-"""On what every volume of a landslide depends: Vietnamese, English."""
+"""Basis of every volume of a landslide: Vietnamese, English."""
 
 NO_VOLUME_REASONS: Mapping[str, tuple[str, str]] = {
     "drawn": ("vẽ tay, không từ hai chuyến bay", "drawn by hand, of no two flights"),
@@ -60,4 +60,4 @@ NO_VOLUME_REASONS: Mapping[str, tuple[str, str]] = {
         "too little unchanged ground around to lay one surface on the other",
     ),
 }
-"""Why a landslide's volume is not told, by `NoSurfaces` and `VolumeUnavailable`."""
+"""Reason for a missing volume of a landslide, by `NoSurfaces` and `VolumeUnavailable`."""

@@ -1,6 +1,6 @@
-"""How tall blocks of a DOCX will about be: whoever opens it sets its pages; pictures give way before that.
+"""Estimated heights of blocks in a DOCX, so that images shrink to fit a page.
 
-Estimated from letters and lines, a little too tall rather than too small.
+The word processor sets the pages. Estimated from letters and lines, a little too tall rather than too small.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from flycam.report.blocks import Block, Facts, FigureRow, Heading, Paragraph, Ta
 from flycam.report.docx_xml import PAGE_MM
 
 TEXT_MM = 255.0
-"""Height of the text: A4 without its margins."""
+"""Height of the text on A4 without its margins."""
 FACTS_COLUMN_SHARES = (0.39, 0.61)
 _MM_PER_PT = 25.4 / 72.0
+# shares of the letter size: height of a line, and mean width of a letter
 _LINE, _LETTER = (
     1.17,
     0.47,
-)  # of the size of the letters: what a line is high, and a letter wide on the average
-_SPARE_MM = 8.0  # for fonts wider than Times, which stand in where that is missing
+)
+# for fonts wider than Times, which stand in where that is missing
+_SPARE_MM = 8.0
 _USUAL_PT, _SMALL_PT, _CELL_PT = 13.0, 10.0, 9.5
 _AROUND_MM, _HEADING_MM, _CELL_RIMS_MM = 1.5, 5.0, 4.5
 
@@ -29,8 +31,11 @@ ColumnShares = Callable[[Table], Sequence[float]]
 def compute_max_picture_mm(
     blocks: Sequence[Block], shares: ColumnShares, usual_mm: float, min_mm: float
 ) -> float:
-    """How tall pictures of these blocks may be so that all of them fit on one page: `usual_mm` where they do,
-    and where less than `min_mm` would be left. shares: of the width, of a table's columns."""
+    """Return the image height at which these blocks fit on one page, millimetres.
+
+    `usual_mm` where they do, and where less than `min_mm` would be left. shares: of the width, of a table's
+    columns.
+    """
     plates = sum(len(one.figures) for one in blocks if isinstance(one, FigureRow))
     if not plates:
         return usual_mm

@@ -1,4 +1,4 @@
-"""Pieces of WordprocessingML (ECMA-376, part 1): what a DOCX of text, tables and pictures is made of."""
+"""WordprocessingML (ECMA-376, part 1) of a DOCX with text, tables and images."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ _XML_DECLARATION = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _MAIN = "application/vnd.openxmlformats-officedocument.wordprocessingml"
 _TWIPS_PER_MM, _EMU_PER_MM = 1440.0 / 25.4, 36_000
 _FONT = "Times New Roman"
-_FIRST_PICTURE = 4  # relations 1 to 3 are styles, header and footer
+# relations 1 to 3 are styles, header and footer
+_FIRST_PICTURE = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextStyle:
-    """How text looks; `size_pt` None: the document's own."""
+    """Style of text; `size_pt` None: the document's own."""
 
     bold: bool = False
     italic: bool = False
@@ -35,7 +36,7 @@ class TextStyle:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableStyle:
-    """How a table looks; has_head: its first row is repeated on every page."""
+    """Style of a table; has_head: its first row is repeated on every page."""
 
     lined: bool = True
     has_head: bool = False
@@ -50,7 +51,10 @@ def build_paragraph(
     keeps_next: bool = False,
     begins_page: bool = False,
 ) -> str:
-    """A paragraph of one look; line ends are kept. keeps_next: on the page of what follows."""
+    """Build a paragraph in one style; line ends are kept.
+
+    keeps_next: on the same page as the next paragraph.
+    """
     shape = f'<w:pStyle w:val="{style}"/>' if style else ""
     shape += "<w:keepNext/>" if keeps_next else ""
     shape += "<w:pageBreakBefore/>" if begins_page else ""
@@ -59,7 +63,7 @@ def build_paragraph(
 
 
 def build_run(text: str, look: TextStyle) -> str:
-    """Text inside a paragraph."""
+    """Build a run: text inside a paragraph."""
     shape = "<w:b/>" if look.bold else ""
     shape += "<w:i/>" if look.italic else ""
     shape += f'<w:color w:val="{look.colour}"/>' if look.colour else ""
@@ -73,7 +77,10 @@ def build_run(text: str, look: TextStyle) -> str:
 
 
 def build_table(rows: Sequence[Sequence[str]], shares: Sequence[float], look: TableStyle) -> str:
-    """Rows of cells, each of paragraphs; `shares` of the text's width, which add up to 1."""
+    """Build a table from rows of cells, each of paragraphs.
+
+    `shares`: column widths as shares of the text's width, which add up to 1.
+    """
     widths = [round(PAGE_MM * _TWIPS_PER_MM * share) for share in shares]
     line = "single" if look.lined else "none"
     sides = ("top", "left", "bottom", "right", "insideH", "insideV")
@@ -98,7 +105,7 @@ def _cells(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def build_picture(number: int, size_mm: tuple[float, float], description: str) -> str:
-    """The picture `media/NUMBER.jpg` (from 1) as a paragraph, (width, height) on paper."""
+    """Build a paragraph with image `media/NUMBER.jpg` (from 1); size on paper in mm."""
     width, height = (round(side * _EMU_PER_MM) for side in size_mm)
     about = f'"{escape_xml(description)}"'
     return (
@@ -116,7 +123,7 @@ def build_picture(number: int, size_mm: tuple[float, float], description: str) -
 
 
 def build_document_xml(body: str) -> str:
-    """The text with its page: A4, header and footer."""
+    """Build the document part: body, page A4, header and footer."""
     spaces = (
         f'xmlns:w="{_W}" xmlns:r="{_R}" xmlns:a="{_DRAWING}/main" xmlns:pic="{_DRAWING}/picture" '
         f'xmlns:wp="{_DRAWING}/wordprocessingDrawing"'
@@ -131,7 +138,7 @@ def build_document_xml(body: str) -> str:
 
 
 def build_header_xml(mark: str, draft: str) -> str:
-    """What stands on every page: the mark of a drill, white on purple, and that it is a draft."""
+    """Build the header: the exercise mark, white on purple, and the draft mark."""
     body = ""
     if mark:
         shade = '<w:shd w:val="clear" w:color="auto" w:fill="7A0F6B"/>'
@@ -143,7 +150,7 @@ def build_header_xml(mark: str, draft: str) -> str:
 
 
 def build_footer_xml(text: str, page_word: str) -> str:
-    """A line on every page, with the page's number and how many there are."""
+    """Build the footer: a line, the page's number and the number of pages."""
     small = TextStyle(size_pt=8.0, colour="464646")
     fields = [
         f'<w:fldSimple w:instr="{name}">{build_run("1", small)}</w:fldSimple>'
@@ -157,7 +164,7 @@ def build_footer_xml(text: str, page_word: str) -> str:
 
 
 def build_styles_xml(language: str) -> str:
-    """Font, size and heading."""
+    """Build the styles part: font, size and heading."""
     spoken = {"vi": "vi-VN"}.get(language, "en-GB")
     fonts = f'<w:rFonts w:ascii="{_FONT}" w:hAnsi="{_FONT}" w:cs="{_FONT}" w:eastAsia="{_FONT}"/>'
     return (
@@ -172,7 +179,7 @@ def build_styles_xml(language: str) -> str:
 
 
 def build_content_types_xml() -> str:
-    """What kind each part is."""
+    """Build the content types of the parts."""
     kinds = {
         "/word/document.xml": f"{_MAIN}.document.main+xml",
         "/word/styles.xml": f"{_MAIN}.styles+xml",
@@ -190,19 +197,19 @@ def build_content_types_xml() -> str:
 
 
 def build_package_relations_xml() -> str:
-    """Where the package begins."""
+    """Build the relations of the package."""
     core = f"{_PACKAGE}/relationships/metadata/core-properties"
     return _relations([(f"{_R}/officeDocument", "word/document.xml"), (core, "docProps/core.xml")])
 
 
 def build_part_relations_xml(pictures: int) -> str:
-    """What the text refers to."""
+    """Build the relations of the document part."""
     named = [(f"{_R}/{kind}", f"{kind}{suffix}.xml") for kind, suffix in _PARTS]
     return _relations(named + [(f"{_R}/image", f"media/{n}.jpg") for n in range(1, pictures + 1)])
 
 
 def build_properties_xml(title: str, made_ns: int) -> str:
-    """Title and time."""
+    """Build the core properties: title and time."""
     made = datetime.fromtimestamp(made_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return (
         f'{_XML_DECLARATION}<cp:coreProperties xmlns:cp="{_PACKAGE}/metadata/core-properties" '

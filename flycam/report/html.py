@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: no script, no font, no picture from elsewhere."""
+"""Report as one HTML file without script, font or image from elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STYLE = Path(__file__).with_name("report.css")
 
 
 def to_html(document: Document) -> bytes:
-    """The report as HTML, UTF-8."""
+    """Return the report as HTML, UTF-8."""
     return "\n".join(_page(document)).encode()
 
 
@@ -23,7 +23,7 @@ def _page(document: Document) -> Iterator[str]:
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{mark}{title} – {subtitle}</title>"
     yield f"<style>\n{_STYLE.read_text(encoding='utf-8')}</style>\n</head>\n<body>"
-    # what heads the sheet is repeated on every page that a browser prints
+    # `.head` is repeated on every page that a browser prints
     yield '<div class="sheet">'
     if document.mark:
         yield f'<div class="head"><div class="mark">{escape(document.mark)}</div></div>'

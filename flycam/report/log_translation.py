@@ -1,6 +1,6 @@
-"""What the adjustment and its control said in plain English while they worked, as the report says it.
+"""Translation of log sentences of the adjustment and its control for the report.
 
-Each entry: the sentence as it was said, with {a}, {b}, {c} for its values, then Vietnamese and English.
+Each entry: the sentence as logged, with {a}, {b}, {c} for its values, then Vietnamese and English.
 """
 
 from __future__ import annotations
@@ -339,7 +339,10 @@ _PATTERNS = [
 
 
 def translate_log_sentence(sentence: str, language: str) -> str:
-    """What was said, as the report says it in this language; as it stands if it is not known."""
+    """Translate a logged sentence for the report.
+
+    Unknown sentences are returned unchanged.
+    """
     for pattern, heard in _PATTERNS:
         found = pattern.fullmatch(sentence)
         if found:
@@ -352,5 +355,5 @@ def translate_log_sentence(sentence: str, language: str) -> str:
 
 
 def _localise_decimals(text: str) -> str:
-    """Decimal points as commas; a file's name is left as it is."""
+    """Replace decimal points by commas; names of files are left as they are."""
     return re.sub(r"(?<=\d)\.(?=\d)", ",", text) if re.fullmatch(r"[-+]?[\d.]+ ?%?", text) else text

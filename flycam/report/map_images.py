@@ -1,4 +1,7 @@
-"""Planes of a map as small pictures: classes in colours that hold for colour-blind eyes, photos as JPEG."""
+"""Planes of a map as small images: classes as PNG, photos and relief as JPEG.
+
+The class colours are distinct to colour-blind eyes.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ from flycam.report.report_figures import ERROR_BOUNDS_M, OVERLAP_BOUNDS
 
 Mask = NDArray[np.bool_]
 
-# ColorBrewer RdYlBu, as the map's own error layer.
+# ColorBrewer RdYlBu, as the map's own error layer
 ERROR_COLOURS = ("#313695", "#4575b4", "#91bfdb", "#ffffbf", "#fdae61", "#f46d43", "#a50026")
-# From few to many: viridis-like, lightness rises evenly (Smith and van der Walt 2015), few stand out dark.
+# from few to many: viridis-like, lightness rises evenly (Smith and van der Walt 2015), few stand out dark
 OVERLAP_COLOURS = ("#440154", "#3b528b", "#21908c", "#5dc963", "#b5de2b", "#fde725")
 SURFACE_COLOURS = {"own": "#1b7837", "corrected": "#a6dba0", "dem": "#c2a5cf", "plane": "#f1b6da"}
 BEND_COLOURS = {"whole": "#4575b4", "smooth": "#fee090", "bent": "#a50026"}
@@ -26,47 +29,56 @@ _JPEG_QUALITY = 82
 def classify_values(
     value: NDArray[np.float32] | NDArray[np.int32], bounds: Sequence[float]
 ) -> NDArray[np.uint8]:
-    """Number of the class that each value falls in: 0 up to the first bound (it included), and so on."""
+    """Return the class number of each value.
+
+    0 up to and including the first bound, and so on.
+    """
     return np.searchsorted(np.asarray(bounds, dtype=np.float64), value, side="left").astype(np.uint8)
 
 
 def encode_error_png(error_m: NDArray[np.float32]) -> bytes:
-    """PNG of the classes of ERROR_BOUNDS_M; white where the error is NaN."""
+    """Encode the classes of ERROR_BOUNDS_M as PNG; white where the error is NaN."""
     return _class_png(classify_values(error_m, ERROR_BOUNDS_M), np.isfinite(error_m), ERROR_COLOURS)
 
 
 def encode_overlap_png(overlap: NDArray[np.int32], shown: Mask) -> bytes:
-    """PNG of the classes of OVERLAP_BOUNDS; white where nothing is shown."""
+    """Encode the classes of OVERLAP_BOUNDS as PNG; white where nothing is shown."""
     return _class_png(classify_values(overlap, OVERLAP_BOUNDS), shown, OVERLAP_COLOURS)
 
 
 def encode_surface_png(own: Mask, shown: Mask, ground: str) -> bytes:
-    """PNG: own surface, what lies beside it (`ReportFigures.ground`), white."""
+    """Encode DSM and other ground (`ReportFigures.ground`) as PNG; white elsewhere."""
     colours = (SURFACE_COLOURS["own"], SURFACE_COLOURS[ground])
     return _class_png(np.where(own, 0, 1).astype(np.uint8), shown, colours)
 
 
 def encode_bend_png(bend_px: NDArray[np.float32], smooth: Mask) -> bytes:
-    """PNG: whole windows on measured heights, on smooth ones, bent windows; white where nobody knows."""
+    """Encode windows as PNG: straight on measured heights, on smooth ones, bent.
+
+    White where unknown.
+    """
     known = np.isfinite(bend_px)
     classes = np.where(known & (np.nan_to_num(bend_px) > MAX_BEND_PX), 2, smooth).astype(np.uint8)
     return _class_png(classes, known, tuple(BEND_COLOURS.values()))
 
 
 def encode_relief_jpeg(tone: NDArray[np.float64]) -> bytes:
-    """JPEG of a shading from 0 (dark) to 1; white where it is NaN."""
+    """Encode a shading from 0 (dark) to 1 as JPEG; white where it is NaN."""
     return _jpeg(np.where(np.isfinite(tone), 40.0 + 215.0 * np.nan_to_num(tone), 255.0))
 
 
 def encode_pale_relief_jpeg(tone: NDArray[np.float64], shown: Mask) -> bytes:
-    """JPEG of the shading in pale tones and at half the size, to draw on; white where nothing is shown."""
+    """Encode the shading as JPEG in pale tones at half size, to draw on.
+
+    White where nothing is shown.
+    """
     grey = np.where(np.isfinite(tone) & shown, 165.0 + 75.0 * np.nan_to_num(tone), 255.0)
     halved = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     return _jpeg(np.asarray(halved, dtype=np.float64))
 
 
 def encode_photo_jpeg(rgb: NDArray[np.uint8], shown: Mask) -> bytes:
-    """JPEG of the map's colours, white around it."""
+    """Encode the map's colours as JPEG, white around it."""
     picture = np.where(shown[..., None], rgb[..., ::-1], np.uint8(255))
     return _jpeg(picture)
 

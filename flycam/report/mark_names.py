@@ -1,4 +1,4 @@
-"""What kinds of field marks and their states are called: (Vietnamese, English)."""
+"""Names of kinds of field marks and of their states: (Vietnamese, English)."""
 
 from __future__ import annotations
 

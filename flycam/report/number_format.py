@@ -1,4 +1,7 @@
-"""How the report writes quantities and times: decimal comma in Vietnamese, times of Vietnam."""
+"""Quantities and times as the report writes them: decimal comma in Vietnamese.
+
+Times are Vietnam's.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,24 @@ _HECTARE_M2 = 10_000.0
 
 
 def format_number(value: float | None, decimals: int, language: str) -> str:
-    """A number with decimal comma and points between thousands in Vietnamese, the reverse in English."""
+    """Format a number with decimal comma and thousands point in Vietnamese.
+
+    The reverse in English; None and infinite values are "unknown".
+    """
     if value is None or not math.isfinite(value):
         return format_text("unknown", language)
-    text = f"{round(value, decimals) + 0.0:,.{decimals}f}"  # no minus before a zero
+    # adding 0.0 drops the minus of a zero
+    text = f"{round(value, decimals) + 0.0:,.{decimals}f}"
     return text.translate(str.maketrans(",.", ".,")) if language == "vi" else text
 
 
 def format_metres(value: float | None, language: str) -> str:
-    """Metres to two digits that mean something."""
+    """Format metres as `format_quantity` does."""
     return format_quantity(value, "m", language)
 
 
 def format_quantity(value: float | None, unit: str, language: str) -> str:
-    """A quantity with its unit: two decimals below ten, one below a hundred."""
+    """Format a quantity with its unit: two decimals below ten, one below a hundred."""
     if value is None or not math.isfinite(value):
         return format_text("unknown", language)
     decimals = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
@@ -34,8 +41,10 @@ def format_quantity(value: float | None, unit: str, language: str) -> str:
 
 
 def format_percent(value: float, language: str) -> str:
-    """0-100 as percent; less than one and more than ninety-nine keep a decimal, so that none looks whole, and
-    what a decimal cannot tell is said to be less or more than it."""
+    """Format 0-100 as percent, with a decimal below one and above ninety-nine.
+
+    So that no part looks whole or empty; beyond what a decimal can tell it is "<" or ">".
+    """
     if value in (0.0, 100.0) or 1.0 <= value <= 99.0:
         return f"{format_number(value, 0, language)}{_SPACE}%"
     least, most = 0.1, 99.9
@@ -44,19 +53,22 @@ def format_percent(value: float, language: str) -> str:
 
 
 def format_area(square_metres: float, language: str) -> str:
-    """Hectares, or square metres below a tenth of one."""
+    """Format an area in hectares, or in square metres below a tenth of one."""
     if square_metres < _HECTARE_M2 / 10:
         return f"{format_number(square_metres, 0, language)}{_SPACE}m²"
     return f"{format_number(square_metres / _HECTARE_M2, 2, language)}{_SPACE}ha"
 
 
 def replace_no_break_spaces(text: str) -> str:
-    """What is written for paper, for a terminal and for names in files: a space is a space there."""
+    """Replace no-break spaces by spaces, for paper, terminals and file names."""
     return text.replace(_SPACE, " ")
 
 
 def format_area_with_sigma(square_metres: float, error_m2: float | None, language: str) -> str:
-    """As `area`, with its 1-sigma error where that is known, never written as none."""
+    """Format an area with its 1-sigma error, if known.
+
+    The error is never written as zero.
+    """
     if error_m2 is None:
         return format_area(square_metres, language)
     unit, decimals, of_unit = ("m²", 0, 1.0) if square_metres < _HECTARE_M2 / 10 else ("ha", 2, _HECTARE_M2)
@@ -66,12 +78,12 @@ def format_area_with_sigma(square_metres: float, error_m2: float | None, languag
 
 
 def format_centimetres(value_m: float, language: str) -> str:
-    """A ground sample in centimetres."""
+    """Format a GSD in centimetres."""
     return f"{format_number(100 * value_m, 1, language)}{_SPACE}cm"
 
 
 def format_period(first_ns: int, last_ns: int) -> str:
-    """From the first to the last moment, with the zone; the date only once where it is the same."""
+    """Format a period with its zone; the date only once where it is the same."""
     first, last = format_minute(first_ns), format_minute(last_ns)
     until = last[11:] if last[:10] == first[:10] else last
     zone = format_utc_offset(first_ns, last_ns)
@@ -79,7 +91,7 @@ def format_period(first_ns: int, last_ns: int) -> str:
 
 
 def format_list(parts: Sequence[str], language: str, max_parts: int = 6) -> str:
-    """Parts with commas between; beyond `max_parts` only how many there are."""
+    """Join parts with commas; beyond `max_parts` give only the number of the rest."""
     if len(parts) <= max_parts:
         return ", ".join(parts)
     return f"{', '.join(parts[:max_parts])} {format_text('and_more', language, count=len(parts) - max_parts)}"

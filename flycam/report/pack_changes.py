@@ -1,4 +1,4 @@
-"""Confirmed changes as a meeting pack tells of them: where, how large, what they touch, what nobody knows."""
+"""Confirmed changes in a briefing pack: place, size, impact, and what is unknown."""
 
 from __future__ import annotations
 
@@ -34,8 +34,11 @@ _MAX_ROADS = 6
 
 
 def format_changes_summary(figures: PackFigures, language: str) -> str:
-    """What waits for review, then how many are confirmed on the ground shown: that none is does not mean that
-    nothing changed, and never stands alone beside what waits."""
+    """Format the changes that wait for review, then the confirmed ones.
+
+    On the ground shown. That none is confirmed does not mean that nothing changed, and never stands alone
+    beside pending ones.
+    """
     parts = [format_pending_sentence(figures.waiting, language)]
     if figures.waiting_elsewhere:
         parts.append(format_pack_text("waiting_elsewhere", language, count=figures.waiting_elsewhere))
@@ -61,13 +64,16 @@ def _confirmed_summary(figures: PackFigures, language: str) -> str:
 
 
 def format_change_kinds(figures: PackFigures, language: str) -> str:
-    """How many places of each kind."""
+    """Format the number of places of each kind."""
     places = sorted(figures.places.items())
     return ", ".join(format_pack_text(f"counted_{kind}", language, count=count) for kind, count in places)
 
 
 def build_changes_by_commune(figures: PackFigures, language: str) -> Iterator[Block]:
-    """A row for each commune that a confirmed change touches; nothing where there is none."""
+    """Yield a table with a row for each commune that a confirmed change touches.
+
+    Nothing where there is none.
+    """
     if not figures.changes:
         return
     yield Heading(text=format_pack_text("changes", language))
@@ -102,18 +108,18 @@ def build_changes_by_commune(figures: PackFigures, language: str) -> Iterator[Bl
 
 
 def name_change_picture(number: int) -> str:
-    """The name of the picture, before beside after, of the change of this number."""
+    """Return the name of a change's image, before beside after."""
     return f"change-{number}"
 
 
 def _sized(one: PackChange, language: str) -> str:
-    """Its number, kind and size."""
+    """Format a change's number, kind and size."""
     kind = CHANGE_KIND_NAMES[one.kind][0 if language == "vi" else 1]
     return f"T{one.number}. {kind}, {_size(one.full_size, language)}"
 
 
 def format_change(figures: PackFigures, one: PackChange, language: str) -> str:
-    """Its number, kind, size and the pack's communes that it lies in."""
+    """Format a change's number, kind, size and its communes in the pack."""
     said = _sized(one, language)
     places = [
         place.name for place in figures.communes if any(one.number == at.number for at in place.changes)
@@ -122,15 +128,17 @@ def format_change(figures: PackFigures, one: PackChange, language: str) -> str:
 
 
 def format_cut_roads(one: PackChange, language: str) -> str:
-    """The roads that it cuts; "" where it cuts none that is known."""
+    """Format the roads that a change cuts; "" if none is known."""
     if not one.roads_cut:
         return ""
     return f"{format_pack_text('col_roads_cut', language)}: {_format_road_names(one.roads_cut, language)}"
 
 
 def build_commune_changes(figures: PackFigures, commune: PackCommune, language: str) -> Iterator[Block]:
-    """Confirmed changes of one commune, one by one, and how much of it was looked at: nothing found is told
-    from nobody looked."""
+    """Yield confirmed changes of one commune, and the share of it that was compared.
+
+    So that "nothing found" differs from "not compared".
+    """
     yield Heading(text=format_pack_text("changes_here", language))
     if commune.waiting is not None:
         yield Paragraph(text=format_pending_sentence(commune.waiting, language), kind="care")
@@ -148,7 +156,7 @@ def build_commune_changes(figures: PackFigures, commune: PackCommune, language: 
 
 
 def build_loose_changes(figures: PackFigures, language: str) -> Iterator[Block]:
-    """Those that lie in none of the pack's communes."""
+    """Yield changes that lie in none of the pack's communes."""
     placed = {one.number for commune in figures.communes for one in commune.changes}
     loose = [one for one in figures.changes if one.number not in placed]
     if loose:
@@ -157,7 +165,7 @@ def build_loose_changes(figures: PackFigures, language: str) -> Iterator[Block]:
 
 
 def _build_change_list(figures: PackFigures, changes: Sequence[PackChange], language: str) -> Iterator[Block]:
-    """A table, what its figures mean, and a picture of each before and after."""
+    """Yield a table of changes, notes on its figures, and an image pair of each."""
     which = 0 if language == "vi" else 1
     yield _table(changes, language)
     if unknown := _unknown_of_all(changes):
@@ -186,7 +194,7 @@ def _build_change_list(figures: PackFigures, changes: Sequence[PackChange], lang
 
 
 def _doubts(changes: Sequence[PackChange], language: str) -> Iterator[Block]:
-    """Why some of them are less sure than others, each reason once with the changes that it is of."""
+    """Yield the reasons for doubt, each once with the changes it applies to."""
     for doubt in dict.fromkeys(doubt for one in changes for doubt in one.doubts):
         numbers = [f"T{one.number}" for one in changes if doubt in one.doubts]
         said = format_pack_text(
@@ -205,7 +213,10 @@ def _pair_caption(one: PackChange, language: str) -> str:
 
 
 def format_seen_picture(one: PackSeenPicture, language: str, *, is_slide: bool = False) -> str:
-    """Which picture it is, and what is to be known of it; is_slide: in few words, without a flight's name."""
+    """Format an image's name and time, and its remarks.
+
+    is_slide: in few words, without a flight's name.
+    """
     if one.last_ns is None:
         return (
             format_pack_text("seen_file", language, name=one.name)
@@ -221,7 +232,7 @@ def format_seen_picture(one: PackSeenPicture, language: str, *, is_slide: bool =
 
 
 def _table(changes: Sequence[PackChange], language: str) -> Table:
-    """What each is, how large, where, what it touches, and who confirmed it."""
+    """Build a table of changes: kind, size, place, impact, and who confirmed it."""
     which = 0 if language == "vi" else 1
     table = Table(
         head=format_table_head(
@@ -244,7 +255,10 @@ def _table(changes: Sequence[PackChange], language: str) -> Table:
 
 
 def _sizes(one: PackChange, language: str) -> str:
-    """Of its part in the commune first, then of all of it; and a landslide's volume where it is known."""
+    """Format the size of a change and a landslide's known volume.
+
+    The size of its part in the commune first, then of all of it.
+    """
     whole = _size(one.full_size, language)
     if one.size_in_commune is None:
         said = whole
@@ -273,13 +287,19 @@ def _cubic(key: str, value_and_sigma: tuple[float, float], language: str) -> str
 
 
 def _unknown_of_all(changes: Sequence[PackChange]) -> list[LayerKind]:
-    """Kinds of which nothing is known of any of them: said once, below the table."""
+    """Return kinds of features that are unknown for every change.
+
+    They are stated once, below the table.
+    """
     return [kind for kind in LAYER_KIND_NAMES if all(one.counts[kind] is None for one in changes)]
 
 
 def _touched(one: PackChange, unknown_of_all: Collection[LayerKind], language: str) -> str:
-    """In sentences: roads cut, what is in it or near it, and of what nobody knows beside what is told of all;
-    all of it of the whole change, which is said where its size is also told of a part."""
+    """Format the impact of a change: roads cut, features in or near it.
+
+    Then kinds of which nothing is known, without those unknown for all changes. It is of the whole change,
+    which is stated where the size is also given of a part.
+    """
     which = 0 if language == "vi" else 1
     parts = []
     if cut := format_cut_roads(one, language):
@@ -310,7 +330,7 @@ def _roads(roads: Sequence[PackRoad], counts: Counts, language: str) -> str:
 
 
 def _format_road_names(roads: Sequence[PackRoad], language: str) -> str:
-    """By name, each with its length under changes."""
+    """Format roads by name, each with its length under changes."""
     under: dict[str, float] = {}
     for road in roads:
         name = road.name or format_pack_text("road_without_name", language)
@@ -329,7 +349,8 @@ def _count(kind: LayerKind, counts: Counts, language: str) -> str:
         return format_pack_text("inside_and_near", language, inside=str(count.inside), near=str(count.near))
     parts = ((count.inside, "inside"), (count.near, "near"))
     said = [format_pack_text(where, language, count=str(number)) for number, where in parts if number]
-    if not said:  # none at the least says nothing
+    # "at least none" says nothing
+    if not said:
         return format_pack_text("none_in_part", language)
     return ", ".join(format_pack_text("at_least", language, said=one) for one in said)
 
@@ -343,7 +364,7 @@ def _others(counts: Counts, language: str) -> str:
 
 
 def _layers(changes: Sequence[PackChange], language: str) -> Iterator[Block]:
-    """By which layers, and how old they are."""
+    """Yield the layers behind the impact, and their age."""
     layers = dict.fromkeys(layer for one in changes for layer in one.layers)
     said = [format_layer_source(layer, language) for layer in layers]
     text = (
@@ -355,7 +376,7 @@ def _layers(changes: Sequence[PackChange], language: str) -> Iterator[Block]:
 
 
 def format_layer_source(layer: PackLayer, language: str) -> str:
-    """Whose it is, of when, and whether that is old."""
+    """Format a layer's owner and date, and whether it is out of date."""
     return format_pack_text(
         "layer_dated" if layer.valid_ns is not None else "layer_undated",
         language,

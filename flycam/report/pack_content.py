@@ -1,4 +1,7 @@
-"""The meeting pack said in one language: a quick report (báo cáo nhanh) that is signed, and its annexes."""
+"""Content of a briefing pack in one language: a signed quick report, and annexes.
+
+The quick report is the "báo cáo nhanh".
+"""
 
 from __future__ import annotations
 
@@ -61,12 +64,12 @@ from flycam.report.texts import DRILL_MARK
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageBreak:
-    """What follows begins a page."""
+    """Page break: the next block begins a page."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignatureBlock:
-    """To whom the document goes and who signs it; annexes follow."""
+    """Recipients and signature; annexes follow."""
 
 
 PackBlock = Block | PageBreak | SignatureBlock
@@ -74,15 +77,15 @@ PackBlock = Block | PageBreak | SignatureBlock
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackDocument:
-    """The pack in one language.
+    """Briefing pack in one language.
 
-    mark       on every page of a drill, "" otherwise; draft as well, "" once approved
+    mark       on every page of an exercise, "" otherwise; draft as well, "" once approved
     letterhead, dateline, closing, signer_name  the form of an official document; empty fields become dots
     motto      lines over the date; none: no nation's
     footer     on every page; page_word goes before the page's number
-    approval   who asked for it and who approved it, or that nobody has
-    first      what nobody has looked into yet, in the order in which it is told
-    covered    that masks left something empty, "" where they did not
+    approval   who requested it and who approved it, or that nobody has
+    first      warnings that stand first: marks and changes that nobody has looked into yet
+    covered    note on ground left empty by redactions, "" where there is none
     made_ns    UTC; when it was made
     pictures   JPEG by name; slide_pictures: those of the slides
     """
@@ -112,7 +115,7 @@ class PackDocument:
 
 
 def build_pack_document(figures: PackFigures, language: str) -> PackDocument:
-    """The pack in "vi" or "en"."""
+    """Build the pack in "vi" or "en"."""
     letters, dots = figures.letterhead, format_pack_text("dots", language)
     made = datetime.fromtimestamp(figures.made_ns // 10**9, get_local_zone())
     date = {"day": f"{made:%d}", "month": f"{made:%m}", "year": f"{made:%Y}"}
@@ -158,8 +161,11 @@ def build_pack_document(figures: PackFigures, language: str) -> PackDocument:
 
 
 def _heading(figures: PackFigures, language: str) -> tuple[str, ...]:
-    """What stands at the head of the first page: as the letterhead says, else the nation's where the ground
-    is Viet Nam's. No pack of another country's ground goes out under it by itself."""
+    """Return the lines at the head of the first page.
+
+    As the letterhead says, else the nation's motto where the ground is Viet Nam's: no pack of another
+    country's ground goes out under it by itself.
+    """
     if figures.letterhead.heading is not None:
         return figures.letterhead.heading
     return (
@@ -241,7 +247,7 @@ def _summary(figures: PackFigures, language: str) -> str:
 
 
 def _overview(figures: PackFigures, language: str) -> FigureRow:
-    """Where it is, where that is known, and beside it what was imaged."""
+    """Build the locator map, if there is one, beside the imaged ground."""
     shown = Figure(picture=OVERVIEW, caption=_with_marks("overview_caption", figures, language))
     if LOCATOR not in figures.pictures:
         return FigureRow(figures=(shown,), columns=1)
@@ -251,7 +257,7 @@ def _overview(figures: PackFigures, language: str) -> FigureRow:
 
 
 def _with_marks(key: str, figures: PackFigures, language: str, **values: object) -> str:
-    """The caption of a map, with what the red numbers are where there are any."""
+    """Format a map's caption, with the meaning of its red numbers if it has any."""
     said = format_pack_text(key, language, **values)
     is_marked = figures.loose_marks or any(one.marks for one in figures.communes)
     keys = [*(["marks_caption"] if is_marked else []), *(["changes_caption"] if figures.changes else [])]
@@ -303,7 +309,7 @@ def _communes(figures: PackFigures, language: str) -> Block:
 
 
 def _numbers_of_marks(figures: PackFigures) -> set[int]:
-    """Of marks in communes, each once."""
+    """Return the numbers of marks in communes, each once."""
     return {mark.number for one in figures.communes for mark in one.marks}
 
 

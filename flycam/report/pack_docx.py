@@ -1,7 +1,7 @@
-"""The meeting pack as DOCX, so that an office can go on writing: WordprocessingML by hand (ECMA-376, part 1).
+"""Briefing pack as DOCX, so that an office can edit it.
 
-Five small parts in a ZIP are all that Word and LibreOffice ask for; a library is not worth its weight here.
-The same document has the same bytes.
+WordprocessingML by hand (ECMA-376, part 1): five small parts in a ZIP are all that Word and LibreOffice ask
+for; a library is not worth its weight here. The same document has the same bytes.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from flycam.report.pack_content import PackBlock, PackDocument, PageBreak, Signa
 from flycam.report.pack_phrases import LOCATOR
 from flycam.report.pack_pictures import read_size_px
 
+# fixed time of ZIP members: the same document has the same bytes
 _WHEN = (1980, 1, 1, 0, 0, 0)
 _TALLEST_MM, _LEAST_MM = 118.0, 60.0
 _LOOKS = {
@@ -50,13 +51,15 @@ _TABLE_LOOK = TextStyle(size_pt=9.5)
 _HASH_LOOK = TextStyle(size_pt=7.0)
 _HASH_DIGITS = 64
 _LOCATOR_MM = 75.0
-_LETTER_MM, _CELL_MM = 2.0, 4.5  # of a table's text in the widest of usual fonts; a cell's rims
+# of a table's text in the widest of usual fonts; a cell's rims
+_LETTER_MM, _CELL_MM = 2.0, 4.5
 _FEWEST, _LONG_WORD, _LONG_NUMBER, _SHORT_TEXT = 3, 24, 14, 8  # letters
-_USUAL_LETTER_MM, _STEP_MM = 1.65, 2.0  # on the average; by which columns are widened
+# mean letter width; step by which columns are widened
+_USUAL_LETTER_MM, _STEP_MM = 1.65, 2.0
 
 
 def to_docx(document: PackDocument) -> bytes:
-    """The pack as a DOCX."""
+    """Return the pack as a DOCX."""
     shown = [name for name in document.pictures if name in _named(document.blocks)]
     body = "".join([*_head(document), *_body(document, shown)])
     parts = {
@@ -89,7 +92,7 @@ def _named(blocks: Sequence[PackBlock]) -> set[str]:
 
 
 def _head(document: PackDocument) -> Iterator[str]:
-    """The letterhead, two columns without lines, and the title."""
+    """Yield the letterhead, two columns without lines, and the title."""
     head, bold = document.letterhead, TextStyle(bold=True)
     left = [build_paragraph(head.parent.upper(), TextStyle(), _CENTRED)] if head.parent else []
     left.append(build_paragraph(head.issuer.upper(), bold, _CENTRED))
@@ -111,7 +114,7 @@ def _body(document: PackDocument, shown: Sequence[str]) -> Iterator[str]:
             case SignatureBlock():
                 yield from _signature(document)
             case Heading():
-                # a break of its own would be a line, and begin a page where the one before is full
+                # a break of its own would be a line, and begin a new page where the one before is full
                 begins_page = number > 0 and isinstance(document.blocks[number - 1], PageBreak)
                 yield build_paragraph(block.text, TextStyle(), style="Heading1", begins_page=begins_page)
             case Paragraph():
@@ -149,8 +152,11 @@ def _listing(block: Table) -> str:
 
 
 def compute_column_shares(block: Table) -> list[float]:
-    """Shares of the page's width: each column first as wide as its longest word (a number, and a short text,
-    as the whole of it), then what is left to the columns that make rows tall, step by step."""
+    """Return column widths as shares of the page's width.
+
+    Each column is first as wide as its longest word (a number, and a short text, as the whole of it), then
+    what is left goes to the columns that make rows tall, step by step.
+    """
     rows = (block.head, *block.rows)
     columns = list(zip(*rows, strict=True))
     widths = [
@@ -165,7 +171,7 @@ def compute_column_shares(block: Table) -> list[float]:
     letters = np.array([[len(text) for text in row] for row in rows], np.float64)
     for _ in range(int((PAGE_MM - sum(widths)) // _STEP_MM)):
         lines = np.ceil(letters * _USUAL_LETTER_MM / (np.array(widths) - _CELL_MM))
-        # a row is as tall as its tallest cell, and none of it is won by widening another
+        # a row is as tall as its tallest cell: widening another column gains nothing
         taken = (lines - 1.0) * (lines >= lines.max(axis=1, keepdims=True))
         weight = taken.sum(axis=0)
         if not weight.any():
@@ -175,16 +181,18 @@ def compute_column_shares(block: Table) -> list[float]:
 
 
 def _unbroken(text: str, is_number: bool) -> int:
-    """Letters of a cell that stay on one line: a number's, a short text's ("Ghi chú", "81 ngày"), of others
-    the longest word's; those of a hash are small, and break. No-break spaces do not break either:
-    "0,30 ± 0,02 ha" is one word."""
+    """Return the number of letters of a cell that stay on one line.
+
+    A number's, a short text's ("Ghi chú", "81 ngày"), else the longest word's; those of a hash are small, and
+    break. No-break spaces do not break either: "0,30 ± 0,02 ha" is one word.
+    """
     if len(text) <= (_LONG_NUMBER if is_number else _SHORT_TEXT):
         return len(text)
     return min(max(map(len, text.split(" ")), default=0), _LONG_WORD)
 
 
 def _max_picture_mm(document: PackDocument, start: int) -> float:
-    """How tall pictures are of the page that begins with this block."""
+    """Return the image height on the page that begins with this block, millimetres."""
     page: list[Block] = []
     for block in document.blocks[start:]:
         if isinstance(block, PageBreak | SignatureBlock):
@@ -204,7 +212,7 @@ def _figure(document: PackDocument, figure: Figure, number: int, tallest_mm: flo
 
 
 def _signature(document: PackDocument) -> Iterator[str]:
-    """The last sentence, to whom it goes, and who signs: no signature stands alone on a page."""
+    """Yield the closing sentence, recipients and signer, kept together on one page."""
     head = document.letterhead
     yield build_paragraph(document.closing, TextStyle(), keeps_next=True)
     left = [build_paragraph(document.recipients_word, TextStyle(bold=True, italic=True, size_pt=10.5))]

@@ -1,4 +1,4 @@
-"""What the meeting pack says, without words: what the recipe gathered of flights, communes and marks."""
+"""Content of a briefing pack without wording: flights, communes and marks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ PAPERS = ("a4", "a3")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Letterhead:
-    """Who issues the quick report; empty: dots are printed for a pen (form: decree 30/2020/ND-CP, annex I).
+    """Letterhead of the quick report (form: decree 30/2020/ND-CP, annex I).
+
+    Where a field is empty, dots are printed to be filled in by hand.
 
     parent        the body above the one that issues it
     issuer        the body that issues it
     number        number and sign of the document
     place         where it is issued, before the date
-    signer_title  the position of who signs
+    signer_title  the position of the signer
     recipients    one line each ("Nơi nhận")
     heading       lines above the date; None: the nation's, where the ground is Viet Nam's
     """
@@ -41,7 +43,7 @@ class Letterhead:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackSource:
-    """A photo by its name, with the SHA-256 of its bytes as they came."""
+    """Photo by its name, with the SHA-256 of its original."""
 
     name: str
     sha256: str
@@ -50,17 +52,17 @@ class PackSource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackFlight:
-    """A flight of the pack; `number` from 1, the newest first.
+    """Flight of the pack; `number` from 1, the newest first.
 
-    imaged_m2   ground shown, in the work CRS
-    revision    0: the live mosaic
-    error_m     median and 95th percentile of the expected error (radial, 1 sigma), the shift of the whole
-                included; None: not known
-    shift_m     of that the shift of the whole; None: not known, and not included
-    on_plane    no terrain was known: the ground was taken as a plane
-    is_complete not so while it is in the air or its photos are read in
-    warnings    as `flycam.frame.warning` keeps them
-    sources     the photos that are on the map, by time
+    imaged_m2    ground shown, in the work CRS
+    revision     0: the live mosaic
+    error_m      median and 95th percentile of the expected error (radial, 1 sigma), the common shift
+                 included; None: not known
+    shift_m      common shift included in that; None: not known, and not included
+    on_plane     no terrain was known: the ground was taken as a plane
+    is_complete  False while it is in the air or its photos are ingested
+    warnings     as `flycam.frame.warning` encodes them
+    sources      photos that are on the map, by time
     """
 
     number: int
@@ -83,8 +85,10 @@ class PackFlight:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackFurtherFlight:
-    """A flight that is none of the pack's, on which changes are shown, or another revision of one that is;
-    sources: the photos that it is made of and that no flight of the pack names, by time."""
+    """Flight or revision outside the pack on which changes are shown.
+
+    sources: its photos that no flight of the pack names, by time.
+    """
 
     flight_id: str
     name: str
@@ -93,7 +97,7 @@ class PackFurtherFlight:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackMark:
-    """A field mark: where it stands in WGS 84 degrees and, in Vietnam, in VN-2000.
+    """Field mark, with its place in WGS 84 degrees and, in Vietnam, in VN-2000.
 
     number  as on the maps
     vn2000  (X north m, Y east m, central meridian degrees); None outside Vietnam
@@ -111,7 +115,10 @@ class PackMark:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackCount:
-    """Things of a kind inside of changes, and near them; is_whole: whether layers cover all the changes."""
+    """Number of features of a kind inside changes, and near them.
+
+    is_complete: layers cover the ground of all the changes.
+    """
 
     inside: int
     near: int
@@ -119,12 +126,12 @@ class PackCount:
 
 
 Counts = Mapping[LayerKind, PackCount | None]
-"""None: no layer of the kind covers the ground: nothing is known."""
+"""Counts by kind; None: no layer of the kind covers the ground, and nothing is known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackRoad:
-    """A road under a change, with how much of it lies there; None: it is no line. name "": it has none."""
+    """Road under a change, and its length there (None: not a line); name "": none."""
 
     name: str
     under_m: float | None
@@ -132,7 +139,7 @@ class PackRoad:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackLayer:
-    """A layer of another service that says what changes touch. valid_ns None: nobody says of when it is."""
+    """Layer on which impact is based; valid_ns None: its date is unknown."""
 
     name: str
     owner: str
@@ -142,7 +149,7 @@ class PackLayer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackSize:
-    """Square metres, and their 1-sigma error; None: nobody knows."""
+    """Square metres, and their 1-sigma error; None: unknown."""
 
     area_m2: float
     error_m2: float | None
@@ -150,9 +157,10 @@ class PackSize:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackVolume:
-    """What went and what came of a landslide, cubic metres with their 1-sigma; gained None: nothing rose.
+    """Volume lost and gained in a landslide, cubic metres, each with its 1-sigma.
 
-    measured_pct  of the scar, 0-100; is_nothing: neither is beyond its error
+    gained_m3 None: nothing rose. measured_pct: share of the scar, 0-100; is_nothing: neither exceeds its
+    error.
     """
 
     lost_m3: tuple[float, float]
@@ -163,11 +171,12 @@ class PackVolume:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackSeenPicture:
-    """A picture that a change was found on, or drawn over: its flight, and when that ended; last_ns None: a
-    file, or (name "") a flight that is gone or not to be shown, which stays empty.
+    """Image on which a change was found or drawn: its flight, and when that ended.
 
-    stands_in   the change is of another revision of it, which is not on show any more
-    is_lost     its tiles are missing or damaged: it stays empty
+    last_ns None: a file, or (name "") a flight that is gone or not visible; its place stays empty.
+
+    stands_in  the change is of another revision of it, which is not on show any more
+    is_lost    its tiles are missing or damaged: its place stays empty
     """
 
     name: str
@@ -178,16 +187,16 @@ class PackSeenPicture:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackChange:
-    """A confirmed change, with what it touches; `number` as on the maps, behind a T.
+    """Confirmed change, with its impact; `number` as on the maps, behind a T.
 
-    full_size, size_in_commune    its ground; and what of that is in the commune that it is told for, None:
-                                  all of it
-    volume         None: it is none of a landslide, or not known
+    full_size, size_in_commune  its ground; and the part in the commune of the list it is in, None:
+                   all of it
+    volume         None: not a landslide, or not known
     is_drawn       by hand, without a candidate
-    seen           the pictures before and after that it was found on, or drawn over; None: it was drawn over
-                   none that were named
-    doubts         why all that was found between these is less sure than elsewhere (English, Vietnamese)
-    note           under the name of whoever wrote it where that is not `author`
+    seen           images before and after on which it was found or drawn; None: drawn over none that
+                   were named
+    doubts         reasons why changes between these images are less certain (English, Vietnamese)
+    note           with the name of its author where that is not `author`
     author, at_ns  who confirmed it, and when
     """
 
@@ -211,8 +220,11 @@ class PackChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackSettlement:
-    """A settlement: `access` as a person said (author, at_ns; None: nobody has, it is unknown), and what the
-    roads say."""
+    """Settlement.
+
+    access: set by `author` at `at_ns` (None: nobody has, it is unknown); road_evidence: what the roads
+    propose.
+    """
 
     name: str
     commune: str
@@ -225,8 +237,10 @@ class PackSettlement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackImpact:
-    """What confirmed changes touch in one commune: how many changes, their ground in it, things by kind; what
-    lies on each other once."""
+    """Impact of confirmed changes in one commune, overlapping ones counted once.
+
+    Number of changes, their ground in it, features by kind.
+    """
 
     changes: int
     area_m2: float
@@ -236,7 +250,10 @@ class PackImpact:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackWaiting:
-    """Changes that a program suspects and nobody has decided on yet: places by kind, and their ground."""
+    """Change candidates that nobody has decided on yet.
+
+    Places by kind, and their ground.
+    """
 
     places: Mapping[ChangeKind, int]
     area_m2: float
@@ -244,8 +261,10 @@ class PackWaiting:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackTroubles:
-    """Things of one layer in one commune that its owner says to be in trouble: (name, the owner's words) of
-    each; name "": it has none. layer: as of the newest of them."""
+    """Features of one layer in one commune that their owner reports to be in trouble.
+
+    things: (name, the owner's words) of each; name "": none. layer: dated by the newest of them.
+    """
 
     kind: LayerKind
     layer: PackLayer
@@ -254,18 +273,20 @@ class PackTroubles:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackCommune:
-    """A commune of which the pack's flights show ground; `number` as on the overview, the largest first.
+    """Commune of which the pack shows ground; `number` as on the overview.
+
+    The largest first.
 
     imaged_m2, imaged_pct  of it, in the work CRS; 0-100 of its whole area
-    flights                numbers of those that show it, the newest first
+    flights                numbers of the flights that show it, the newest first
     first_ns, last_ns      of those flights
     gsd_m                  the coarsest of theirs
     marks                  that touch it: a sector over several communes is in each
-    changes                confirmed ones that lie in it, at least a part of them
+    changes                confirmed ones that lie in it, at least in part
     touched                None: no confirmed change touches it
-    troubles               what layers say to be in trouble there
-    waiting                in it; None: nothing waits there
-    compared_pct           of its area, on which changes were looked for, 0-100; None: nowhere that is known
+    troubles               reported by layers there
+    waiting                pending changes in it; None: none
+    compared_pct           share of its area that was compared, 0-100; None: none as far as known
     """
 
     number: int
@@ -287,32 +308,32 @@ class PackCommune:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackFigures:
-    """All that the pack says.
+    """Content of a pack.
 
     made_ns       when it was made, UTC
     imaged_m2     ground that all flights show together, in the work CRS of the newest
     approved_by   the leader who approved it; "": a draft
-    requested_by  who asked for it; "": nobody says
-    layers_with_status  layers there that say how things stand
-    further_flights  what changes are shown on besides the flights of the pack
-    remarks       on boundaries, as `flycam.frame.warning` keeps them
+    requested_by  who requested it; "": unknown
+    layers_with_status  layers there that report a status
+    further_flights  other flights on which changes are shown
+    remarks       on boundaries, as `flycam.frame.warning` encodes them
     audit_head    number and digest of the audit log's last line; "": the log is empty
-    audit_key, audit_signature  the box's public key, and its signature of that line; "": it is not signed
+    audit_key, audit_signature  the node's public key, and its signature of that line; "": unsigned
     loose_marks   field marks outside those communes
     changes       confirmed changes on ground that is shown, the largest first
-    places, changes_m2  of those, by kind, and their ground: what lies on each other once
-    changes_elsewhere  how many the same events have on other ground
-    waiting       suspected on ground that is shown; waiting_elsewhere: how many more on other ground
-    communes_pct  of the ground of those communes together what is shown, 0-100; None: there are none
-    settlements   in the communes shown, those proposed or said to be isolated first
-    near_m        within which a thing of a kind counts as near a change
-    pictures      JPEG by name: "overview", "locator" (where in the province it is), "commune-NUMBER", and of
-                  the largest changes before and after side by side, "change-NUMBER"
-    slides        what a screen shows, without a drill's band: maps, and pairs of the largest changes of which
-                  both halves show something
-    classification  how widely it may be shown: as widely as the strictest of what is in it
-    is_national   whether its ground is Viet Nam's
-    is_covered    masks left something of the pictures empty: an empty place need not be ground not imaged
+    places, changes_m2  of those, by kind, and their ground: overlapping ones counted once
+    changes_elsewhere  number in the same events on other ground
+    waiting       change candidates on ground that is shown; waiting_elsewhere: number on other ground
+    communes_pct  share shown of the ground of those communes together, 0-100; None: there are none
+    settlements   in the communes shown, those proposed or set as isolated first
+    near_m        distance within which a feature of a kind counts as near a change
+    pictures      JPEG by name: "overview", "locator" (where in the province it is), "commune-NUMBER",
+                  and of the largest changes before and after side by side, "change-NUMBER"
+    slides        images for a screen, without an exercise's band: maps, and pairs of the largest changes
+                  of which both halves show something
+    classification  as strict as the strictest of its contents
+    is_national   True if its ground is Viet Nam's
+    is_covered    redactions left parts empty: an empty place need not be ground not imaged
     """
 
     version: str
@@ -349,7 +370,7 @@ class PackFigures:
 
 
 def has_one_signatory(requested_by: str, approved_by: str) -> bool:
-    """Whether who asked for a pack approved it too, however the name was written."""
+    """Return True if the requester approved the pack too, however the name is spelt."""
     return _written(requested_by) == _written(approved_by)
 
 
@@ -358,9 +379,11 @@ def _written(name: str) -> str:
 
 
 def hash_content(figures: PackFigures) -> str:
-    """What a pack says and shows, as one digest: the same for a draft and for the final pack that says no
-    other thing, whenever they are made and whoever approved. The audit log grows with each, and does not
-    count."""
+    """Return one digest of a pack's content.
+
+    The same for a draft and its final pack if they say and show the same, whenever they are made and whoever
+    approved. The audit log grows with each, and does not count.
+    """
     unsigned = replace(figures, audit_head="", audit_key="", audit_signature="")
     said = replace(unsigned, version="", made_ns=0, approved_by="", requested_by="", pictures={}, slides={})
     digest = hashlib.sha256(repr(said).encode())

@@ -1,4 +1,4 @@
-"""The meeting pack as PDF pages, A4 or A3, and as pictures of 1920×1080 for a screen; set by Typst.
+"""Briefing pack as PDF, A4 or A3, and as slides of 1920×1080; set by Typst.
 
 As in the quality report only Typst's own fonts are used, and the only time is the document's own.
 """
@@ -25,18 +25,19 @@ _HERE = Path(__file__).parent
 _HASH_DIGITS = 64
 
 _PICTURE_HEIGHTS_MM = (110.0, 98.0, 86.0, 76.0, 68.0, 60.0)
-"""Of a picture on A4: usual, and what it may give way to."""
+"""Heights of an image on A4: the usual one, then smaller ones to save a page."""
 
 
 def to_pack_pdf(document: PackDocument, paper: str = "a4") -> bytes:
-    """The pack as a PDF on one of `flycam.report.pack_figures.PAPERS`."""
-    files: Any = build_typst_sources(document, paper)  # by name, which its type hints do not know
+    """Return the pack as a PDF on one of `flycam.report.pack_figures.PAPERS`."""
+    # sources by name, which its type hints do not know
+    files: Any = build_typst_sources(document, paper)
     made_s = document.made_ns // 10**9
     return bytes(typst.compile(files, format="pdf", ignore_system_fonts=True, timestamp=made_s))
 
 
 def to_slides(document: PackDocument) -> list[bytes]:
-    """Each slide as a PNG of `SLIDE_SIZE_PX`."""
+    """Return each slide as a PNG of `SLIDE_SIZE_PX`."""
     said = {
         "language": document.language,
         "mark": document.mark,
@@ -56,15 +57,17 @@ def to_slides(document: PackDocument) -> list[bytes]:
 
 
 def to_drill_band(mark: str) -> bytes:
-    """What stands on every page of a drill as a PNG, 96 px high."""
+    """Return the mark on every page of an exercise as a PNG, 96 px high."""
     template = (_HERE / "drill_band.typ").read_text(encoding="utf-8").replace("MARK", mark)
     files: Any = {"main.typ": template.encode()}
     return _pages(typst.compile(files, format="png", ppi=144.0, ignore_system_fonts=True))[0]
 
 
 def build_typst_sources(document: PackDocument, paper: str = "a4") -> dict[str, bytes]:
-    """What Typst is given for the PDF, by file name: template, content and pictures, each part's so tall that
-    no page is begun for a few rows."""
+    """Return Typst's sources for the PDF by file name: template, content and images.
+
+    The images of each part are so tall that no page is begun for a few rows.
+    """
     files = {"main.typ": (_HERE / "pack.typ").read_bytes(), **_drawings(document.pictures)}
     content = _content(document, paper)
 
@@ -79,11 +82,10 @@ def build_typst_sources(document: PackDocument, paper: str = "a4") -> dict[str, 
 def choose_picture_heights(
     parts: int, count_pages: Callable[[Sequence[float]], Sequence[int]]
 ) -> list[float]:
-    """How tall pictures are of each part: as tall as they may be on as few pages as the smallest would do.
+    """Choose the image height of each part, millimetres.
 
-    count_pages  the page (from 1) on which each part ends with pictures so tall; it takes long, and is asked
-                 no
-              more often than a page may be saved
+    As tall as they may be on as few pages as the smallest would need. count_pages: the page (from 1) on which
+    each part ends with images so tall; it takes long, and is called no more often than a page may be saved.
     """
     usual, *between, smallest = _PICTURE_HEIGHTS_MM
     fewest = counts = _page_counts(count_pages([usual] * parts))
@@ -139,7 +141,7 @@ def _content(document: PackDocument, paper: str) -> dict[str, Any]:
 
 
 def _pair_words(document: PackDocument) -> list[str]:
-    """What stands over the halves of a picture before beside after."""
+    """Return the captions over the halves of an image pair."""
     return [format_pack_text(key, document.language) for key in ("pair_before", "pair_after")]
 
 
@@ -162,5 +164,5 @@ def _block(block: PackBlock) -> Mapping[str, Any]:
 
 
 def _pages(made: Any) -> list[bytes]:
-    """Typst gives one page as bytes, several as a list."""
+    """Return pages as a list: Typst gives one page as bytes, several as a list."""
     return [bytes(made)] if isinstance(made, bytes | bytearray) else [bytes(page) for page in made]

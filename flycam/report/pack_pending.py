@@ -1,5 +1,7 @@
-"""What a meeting pack tells before all else, for nobody has looked into it yet: people to be rescued, other
-marks that were only reported, and changes that a program suspects."""
+"""Paragraphs at the head of a briefing pack: what nobody has looked into yet.
+
+People to be rescued, other marks that were only reported, and change candidates.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,17 @@ from flycam.report.pack_texts import format_pack_text
 
 
 def list_all_marks(figures: PackFigures) -> list[PackMark]:
-    """Every mark once, by its number."""
+    """Return every mark once, by number."""
     marks = [*figures.loose_marks, *(mark for one in figures.communes for mark in one.marks)]
     by_number = {mark.number: mark for mark in marks}
     return [by_number[number] for number in sorted(by_number)]
 
 
 def format_pending(waiting: PackWaiting | None, language: str) -> str:
-    """ "2 thay đổi máy nghi, chưa ai xem: 4,98 ha"; "" where none waits."""
+    """Format pending changes in brief; "" if none.
+
+    As "2 thay đổi máy nghi, chưa ai xem: 4,98 ha".
+    """
     if waiting is None:
         return ""
     count = sum(waiting.places.values())
@@ -30,7 +35,7 @@ def format_pending(waiting: PackWaiting | None, language: str) -> str:
 
 
 def format_pending_sentence(waiting: PackWaiting | None, language: str) -> str:
-    """As `waiting_said`, with kinds, and what it means; "" where none waits."""
+    """Format pending changes as `format_pending`, with kinds and meaning; "" if none."""
     if waiting is None:
         return ""
     kinds = ", ".join(
@@ -41,14 +46,14 @@ def format_pending_sentence(waiting: PackWaiting | None, language: str) -> str:
 
 
 def format_pending_cell(one: PackCommune, language: str) -> str:
-    """How many wait in a commune, and their ground there."""
+    """Format the number of pending changes in a commune, and their ground there."""
     if one.waiting is None:
         return ""
     return f"{sum(one.waiting.places.values())}; {format_area(one.waiting.area_m2, language)}"
 
 
 def build_mark_paragraphs(figures: PackFigures, language: str) -> Iterator[Paragraph]:
-    """People to be rescued, then other marks that were only reported; nothing where there are none."""
+    """Yield people to be rescued, then other marks only reported; nothing if none."""
     marks = list_all_marks(figures)
     for said, kind in (
         (_format_rescue_marks(marks, language), "bad"),
@@ -59,13 +64,13 @@ def build_mark_paragraphs(figures: PackFigures, language: str) -> Iterator[Parag
 
 
 def build_pending_paragraphs(figures: PackFigures, language: str) -> Iterator[Paragraph]:
-    """What waits for review; nothing where nothing does."""
+    """Yield the changes that wait for review; nothing if none."""
     if figures.waiting is not None:
         yield Paragraph(text=format_pending_sentence(figures.waiting, language), kind="care")
 
 
 def _format_rescue_marks(marks: Iterable[PackMark], language: str) -> str:
-    """People to be rescued: how many marks, and how each stands in whose words; "" where there are none."""
+    """Format rescue marks: their number, each with status and note; "" if none."""
     some = _to_rescue(marks)
     if not some:
         return ""
@@ -81,7 +86,7 @@ def _format_rescue_marks(marks: Iterable[PackMark], language: str) -> str:
 
 
 def _format_reported_marks(marks: Iterable[PackMark], language: str) -> str:
-    """Of all other marks those that were only reported, by kind; "" where there are none."""
+    """Format other marks that were only reported, by kind; "" if none."""
     kinds = _reported(marks)
     if not kinds:
         return ""
@@ -89,7 +94,7 @@ def _format_reported_marks(marks: Iterable[PackMark], language: str) -> str:
 
 
 def format_marks_briefly(marks: Sequence[PackMark], language: str) -> list[str]:
-    """For a slide: people to be rescued first, then what else was only reported."""
+    """Format marks for a slide: people to be rescued, then others only reported."""
     said = []
     if rescue := _to_rescue(marks):
         said.append(format_pack_text("slide_rescue", language, count=len(rescue)))

@@ -1,4 +1,4 @@
-"""What several parts of a meeting pack say alike: how old a picture is, how far off, how much is shown."""
+"""Phrases shared by parts of a briefing pack: age, expected error, imaged share."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ _MINUTE_NS = 60 * 10**9
 
 
 def format_classification_prefix(figures: PackFigures, language: str) -> str:
-    """What stands before the rest of a line where the pack is not for everybody: "HẠN CHẾ · "."""
+    """Return the classification before a line, as "HẠN CHẾ · "; "" for an open pack."""
     if figures.classification is Classification.OPEN:
         return ""
     return f"{format_classification(figures.classification, language).upper()} · "
 
 
 def name_commune_picture(number: int) -> str:
-    """The name of the picture of the commune of this number."""
+    """Return the name of a commune's image."""
     return f"commune-{number}"
 
 
 def format_age(then_ns: int, now_ns: int, language: str) -> str:
-    """From one moment to a later one, in the largest unit of which there are two; as the page says it
-    (`formatAge`): rounded up, so that nothing looks newer than it is, but for years, which are those that are
-    complete and stand beside their date."""
+    """Format the time between two moments, in the largest unit of two or more.
+
+    As the web page does (`formatAge`): rounded up, so that nothing looks newer than it is, but for years,
+    which are complete ones and stand beside their date.
+    """
     passed_ns = max(now_ns - then_ns, 0)
     minutes = passed_ns // _MINUTE_NS
     if minutes < 120:
@@ -40,7 +42,10 @@ def format_age(then_ns: int, now_ns: int, language: str) -> str:
 
 
 def format_imaged(figures: PackFigures, language: str) -> str:
-    """Ground shown of the communes and its share of theirs, or where none is known, at all."""
+    """Format imaged ground and its share of the communes.
+
+    Where no communes are known, all imaged ground without a share.
+    """
     if figures.communes_pct is None:
         return format_area(figures.imaged_m2, language)
     inside = format_area(sum(one.imaged_m2 for one in figures.communes), language)
@@ -50,7 +55,7 @@ def format_imaged(figures: PackFigures, language: str) -> str:
 
 
 def format_flight_error(one: PackFlight, language: str) -> str:
-    """A flight's expected error on the ground, or why nobody knows it."""
+    """Format a flight's expected error on the ground, or why it is unknown."""
     if one.error_m is None:
         said = format_pack_text("error_live" if one.revision == 0 else "error_unreported", language)
     else:
@@ -66,5 +71,5 @@ def format_flight_error(one: PackFlight, language: str) -> str:
 
 
 def _within(value_m: float, language: str) -> str:
-    """An expected error with as many decimals as captions on the page have."""
+    """Format an expected error with as many decimals as captions on the web page."""
     return f"± {format_number(value_m, 2 if value_m < 1.0 else 1, language)}\N{NO-BREAK SPACE}m"

@@ -1,7 +1,7 @@
-"""Maps of a meeting pack as pictures: what was not flown hatched, boundaries, marks, numbers, a scale bar.
+"""Maps of a briefing pack: unflown ground hatched, boundaries, marks, scale bar.
 
-Letters drawn into them are figures and units only, so that one picture serves both languages; the mark of a
-drill is a picture of its own, which stands above: over the ground it would hide what is looked for.
+Text drawn into them is figures and units only, so that one image serves both languages; an exercise's mark is
+an image of its own, which stands above: over the ground it would hide what is looked for.
 """
 
 from __future__ import annotations
@@ -28,17 +28,21 @@ _HATCH_PX, _HATCH_WIDE_PX = 26, 3
 # blue, green, red
 _YELLOW, _RED, _DARK, _WHITE = (0, 215, 255), (40, 30, 200), (40, 40, 40), (255, 255, 255)
 _VIOLET, _LILAC = (200, 30, 160), (255, 190, 240)
-_PAIR_UNIT, _GUTTER_PX = 2.2, 16  # letters of two small pictures as large on paper as those of a map
+# letters of two small images as large on paper as those of a map
+_PAIR_UNIT, _GUTTER_PX = 2.2, 16
 _NICE = (1.0, 2.0, 5.0)
 _LAND, _BORDER, _AMBER, _ORANGE = (246, 246, 246), (170, 170, 170), (120, 205, 250), (70, 110, 235)
 _BLUE = (190, 70, 10)
-_LOCATOR_LETTERS = 800.0  # it stands a third of a page wide, beside a map with letters of 1000
+# the locator is a third of a page wide, beside a map with letters of 1000
+_LOCATOR_LETTERS = 800.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MapOverlay:
-    """What is drawn on a map: lines K×2 of (column, row), inside the picture or little beyond, and the number
-    that stands at `label_px`; "" for none."""
+    """Drawing over a map: lines K×2 of (column, row), and a number at `label_px`.
+
+    Lines lie inside the image or little beyond; label "": none.
+    """
 
     lines: Sequence[PixelLine]
     label: str
@@ -47,8 +51,10 @@ class MapOverlay:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocatorCommune:
-    """A commune of a locator map: its polygons in pixels, whether ground of it is shown, whether a confirmed
-    change lies in it, and its number; "" for none."""
+    """Commune of a locator map: its polygons in pixels, and its number ("" for none).
+
+    is_shown: the pack shows ground of it; is_changed: a confirmed change lies in it.
+    """
 
     shape: BaseGeometry
     label: str
@@ -63,10 +69,11 @@ def draw_locator_map(
     frame_px: tuple[float, float, float, float],
     band_png: bytes | None = None,
 ) -> bytes:
-    """Where in the province: a JPEG of (columns, rows), north up, metres a pixel.
+    """Draw the place in the province: a JPEG of (columns, rows), north up.
 
-    Communes are grey outlines, those shown amber, those with confirmed changes orange; frame_px (left, top,
-    right, bottom) is what the overview shows, drawn so large that it is found; an arrow points north.
+    pixel_m: metres a pixel. Communes are grey outlines, those shown amber, those with confirmed changes
+    orange; frame_px (left, top, right, bottom) is what the overview shows, drawn so large that it is found;
+    an arrow points north.
     """
     picture = np.full((size_px[1], size_px[0], 3), 255, np.uint8)
     unit = max(size_px) / _LOCATOR_LETTERS
@@ -97,14 +104,14 @@ def draw_map(
     band_png: bytes | None = None,
     changes: Sequence[MapOverlay] = (),
 ) -> bytes:
-    """A map as JPEG.
+    """Draw a map as JPEG.
 
     rgb, shown  H×W×3 and where it holds ground; pixel_m metres a pixel
-    boundaries  yellow, their numbers kept inside the picture
-    signs       field marks: red dots with their numbers, those of sectors with an outline; only those that
-                stand in the picture
-    changes     confirmed ones: violet, only those whose inside stands in the picture with their numbers
-    band_png    what marks a drill, above the map; None for a real flight
+    boundaries  yellow, their numbers kept inside the image
+    signs       field marks: red dots with their numbers, sectors with an outline; only those inside
+                the image
+    changes     confirmed ones: violet, with numbers only where their centre is inside the image
+    band_png    mark of an exercise, above the map; None for a real flight
     """
     picture = _ground(rgb, shown)
     unit = max(max(picture.shape[:2]) / 1000.0, 0.5)
@@ -127,8 +134,11 @@ def draw_map(
 def draw_pair(
     before: ImageWithMask, after: ImageWithMask, pixel_m: float, change: MapOverlay, band_png: bytes | None
 ) -> bytes:
-    """The same ground at two dates as JPEG, before on the left, the change's outline on both; what was not
-    imaged is hatched. Both views are of one size; pixel_m metres a pixel."""
+    """Draw the same ground at two dates as JPEG, before on the left.
+
+    The change's outline is on both; ground not imaged is hatched. Both views are of one size; pixel_m metres
+    a pixel.
+    """
     sides = []
     for rgb, shown in (before, after):
         side = _ground(rgb, shown)
@@ -144,8 +154,10 @@ def draw_pair(
 
 
 def encode_ground_png(rgb: Bytes, shown: Mask, band_png: bytes | None = None) -> bytes:
-    """A map as PNG with alpha 0 where nothing was imaged; a drill's band is laid over it, for the picture
-    ends where its ground does."""
+    """Encode a map as PNG with alpha 0 where nothing was imaged.
+
+    An exercise's band is drawn over it, as the image ends where its ground does.
+    """
     picture = np.dstack([rgb[..., ::-1], shown.astype(np.uint8) * np.uint8(255)])
     if band_png is not None:
         _lay_band(picture, band_png)
@@ -153,13 +165,13 @@ def encode_ground_png(rgb: Bytes, shown: Mask, band_png: bytes | None = None) ->
 
 
 def read_size_px(picture: bytes) -> tuple[int, int]:
-    """(columns, rows) of a JPEG or PNG."""
+    """Return (columns, rows) of a JPEG or PNG."""
     rows, cols = _decoded(picture).shape[:2]
     return int(cols), int(rows)
 
 
 def _ground(rgb: Bytes, shown: Mask) -> Bytes:
-    """Blue, green, red, hatched where nothing is shown."""
+    """Return blue, green, red, hatched where nothing is shown."""
     picture = np.where(shown[..., None], rgb[..., ::-1], _hatched(shown.shape)[..., None])
     return np.ascontiguousarray(picture, dtype=np.uint8)
 
@@ -172,13 +184,14 @@ def _hatched(shape: tuple[int, ...]) -> Bytes:
 def _outline(picture: Bytes, drawn: MapOverlay, unit: float, colour: tuple[int, int, int]) -> None:
     lines = [np.rint(line).astype(np.int32) for line in drawn.lines]
     if not lines:
-        return  # the whole picture lies inside, or it is a point
+        # the whole image lies inside, or it is a point
+        return
     for shade, width in ((_DARK, 5.0), (colour, 2.6)):
         cv2.polylines(picture, lines, False, shade, max(round(width * unit), 1), cv2.LINE_AA)
 
 
 def _dot(picture: Bytes, sign: MapOverlay, unit: float) -> None:
-    """A dot on the place itself, its number beside it, on the side where there is room."""
+    """Draw a dot on the place itself, its number beside it where there is room."""
     rows, cols = picture.shape[:2]
     x, y = (round(value) for value in sign.label_px)
     if not (0 <= x < cols and 0 <= y < rows):
@@ -199,7 +212,10 @@ def _rings(shape: BaseGeometry) -> list[PixelLine]:
 
 
 def _frame(picture: Bytes, frame_px: tuple[float, float, float, float], unit: float) -> None:
-    """A blue rectangle around the ground, never so small that a number covers it."""
+    """Draw a blue rectangle around the ground.
+
+    It is never so small that a number covers it.
+    """
     left, top, right, bottom = frame_px
     least = 24.0 * unit
     half_x, half_y = max((right - left) / 2.0, least), max((bottom - top) / 2.0, least)
@@ -210,7 +226,7 @@ def _frame(picture: Bytes, frame_px: tuple[float, float, float, float], unit: fl
 
 
 def _north(picture: Bytes, unit: float) -> None:
-    """An arrow in the upper right corner, half of it dark as on printed maps."""
+    """Draw an arrow in the upper right corner, half of it dark as on printed maps."""
     x, top, tall, wide = picture.shape[1] - 45 * unit, 22 * unit, 74 * unit, 20 * unit
     notch = (x, top + 0.78 * tall)
     for side, shade in ((-1.0, _DARK), (1.0, _WHITE)):
@@ -239,7 +255,7 @@ def _number(
 
 
 def _scale_bar(picture: Bytes, pixel_m: float, unit: float) -> None:
-    """A bar of a round length, about a fifth of the width, in the lower left corner."""
+    """Draw a bar of round length, about a fifth of the width, lower left."""
     rows, cols = picture.shape[:2]
     wanted = 0.22 * cols * pixel_m
     power = 10.0 ** math.floor(math.log10(wanted))
@@ -261,7 +277,10 @@ def _write(
     colour: tuple[int, int, int],
     ground: tuple[int, int, int] = _DARK,
 ) -> None:
-    """Figures on a ground of their own, readable on paper and on forest alike; `at` is their lower left."""
+    """Draw text on its own background; `at`: its lower left.
+
+    So that it is readable on paper and on forest alike.
+    """
     width, height = _text_px(text, size, unit)
     rim = max(round(4 * unit), 2)
     corners = (at[0] - rim, at[1] - height - rim), (at[0] + width + rim, at[1] + rim)
@@ -279,7 +298,7 @@ def _stroke(unit: float) -> int:
 
 
 def _below_band(picture: Bytes, band_png: bytes) -> Bytes:
-    """The picture under the band, which is as wide, its words a fifth of that."""
+    """Return the image below the band, as wide, its text a fifth of the width."""
     band, cols = _decoded(band_png), picture.shape[1]
     scale = cols / 5.0 / band.shape[1]
     words = cv2.resize(band, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -291,7 +310,7 @@ def _below_band(picture: Bytes, band_png: bytes) -> Bytes:
 
 
 def _lay_band(picture: Bytes, band_png: bytes) -> None:
-    """The band across the middle of the upper rim, a third of the width or less."""
+    """Draw the band across the middle of the upper rim, a third of the width or less."""
     band = _decoded(band_png)
     rows, cols = picture.shape[:2]
     scale = min(cols / 3.0 / band.shape[1], rows / 3.0 / band.shape[0])
@@ -303,7 +322,7 @@ def _lay_band(picture: Bytes, band_png: bytes) -> None:
 
 
 def _decoded(picture: bytes) -> Bytes:
-    """Blue, green, red of one of our own pictures."""
+    """Decode one of our own images to blue, green, red."""
     pixels = cv2.imdecode(np.frombuffer(picture, dtype=np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:
         raise RuntimeError("OpenCV cannot read a picture that it wrote")

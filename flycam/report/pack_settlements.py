@@ -1,4 +1,4 @@
-"""Settlements as a meeting pack tells of them: isolated, reachable, and unknown where nobody has said."""
+"""Settlements in a briefing pack: isolated, reachable, or unknown if nobody said."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _MAX_ROWS = 60
 
 
 def build_settlement_blocks(figures: PackFigures, language: str) -> Iterator[Block]:
-    """How many stand how, and those of which something was said or proposed; nothing without settlements."""
+    """Yield the numbers by access, and a table of set or proposed settlements.
+
+    Nothing without settlements.
+    """
     if not figures.settlements:
         return
     which = 0 if language == "vi" else 1

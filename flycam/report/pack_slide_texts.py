@@ -1,4 +1,7 @@
-"""What stands on slides alone, in Vietnamese and English: few words, for they are read from five metres."""
+"""Texts of slides alone, in Vietnamese and English.
+
+Few words, as they are read from five metres.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pictures of 1920×1080 for a meeting screen say: where, when, how far off, and what changed there."""
+"""Texts of slides of 1920×1080: place, time, expected error, and changes."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ from flycam.report.pack_title import find_last_ns, format_events
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slide:
-    """A picture for a screen of 1920×1080 with one line that is read from five metres, and one below it.
-    is_pair: before beside after."""
+    """Slide with a title that is read from five metres, and a line below it.
+
+    is_pair: before beside after.
+    """
 
     picture: str
     title: str
@@ -41,7 +43,7 @@ class Slide:
 
 
 def build_slides(figures: PackFigures, language: str) -> Iterator[Slide]:
-    """The overview, a slide for each commune, and the largest changes before and after."""
+    """Yield the overview, a slide for each commune, and the largest changes."""
     last, count = find_last_ns(figures), len(figures.communes)
     said = format_marks_briefly(list_all_marks(figures), language)
     said += [waiting] if (waiting := format_pending(figures.waiting, language)) else []
@@ -114,7 +116,7 @@ def _line(figures: PackFigures, language: str, *said: str) -> str:
 
 
 def _badness(flight: PackFlight) -> float:
-    """By which flights are ranked where one figure stands for several: an error nobody knows is the worst."""
+    """Return a flight's rank where one error stands for several; unknown is worst."""
     return math.inf if flight.error_m is None else flight.error_m[1]
 
 

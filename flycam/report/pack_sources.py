@@ -1,4 +1,4 @@
-"""The last annex of a meeting pack: what it was made of, by hashes, and how the audit log stood."""
+"""Last annex of a briefing pack: photos by hash, and the state of the audit log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MAX_SOURCES = 300
 
 
 def build_source_blocks(figures: PackFigures, language: str) -> Iterator[Block]:
-    """Photos with their hashes, and the audit log's last line."""
+    """Yield photos with their hashes, and the audit log's last line."""
     number = str(len(figures.communes) + 1)
     yield Heading(
         text=format_pack_text("annex", language, number=number, name=format_pack_text("sources", language))
@@ -37,14 +37,15 @@ def build_source_blocks(figures: PackFigures, language: str) -> Iterator[Block]:
 
 
 def _audit(figures: PackFigures, language: str) -> Iterator[Block]:
-    """What proves later that the log, as it was then, still stands."""
+    """Yield what later proves that the log still holds these lines."""
     if not figures.audit_head:
         yield Paragraph(text=format_pack_text("no_audit", language), kind="small")
         return
     number, _, digest = figures.audit_head.partition(":")
     rows = [("audit_number", number), ("audit_digest", digest)]
     if figures.audit_key:
-        half = len(figures.audit_signature) // 2  # so much stands on one line
+        # half a signature fits on one line
+        half = len(figures.audit_signature) // 2
         rows += [
             ("audit_key", figures.audit_key),
             ("audit_signature", figures.audit_signature[:half]),

@@ -1,4 +1,4 @@
-"""Every word of the meeting pack in Vietnamese and English."""
+"""Texts of the briefing pack in Vietnamese and English."""
 
 from __future__ import annotations
 
@@ -436,19 +436,22 @@ PACK_TEXTS: Mapping[str, TranslatedText] = {
 
 
 def format_pack_text(key: str, language: str, **values: object) -> str:
-    """The phrase of the pack in "vi" or "en"; raises as `flycam.report.texts.format_phrase`."""
+    """Return a phrase of the pack in "vi" or "en"; raises as `texts.format_phrase`."""
     return format_phrase(PACK_TEXTS, key, language, **values)
 
 
 def format_table_head(language: str, *columns: str) -> tuple[str, ...]:
-    """The head of a table, of columns by their keys."""
+    """Return the head of a table, from the keys of its columns."""
     return tuple(format_pack_text(f"col_{name}", language) for name in columns)
 
 
 def format_place(
     lonlat_deg: tuple[float, float], vn2000: tuple[float, float, float] | None, language: str
 ) -> str:
-    """Coordinates as they are copied into other programs: with dots, in any language."""
+    """Format coordinates with decimal points in any language.
+
+    They are copied into other programs.
+    """
     lon, lat = lonlat_deg
     said = f"{lat:.6f}, {lon:.6f}"
     if vn2000 is None:

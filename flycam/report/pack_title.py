@@ -1,5 +1,4 @@
-"""What a meeting pack is about (the storms it tells of, or when it was flown where nobody named any), and who
-answers for it."""
+"""Subject of a briefing pack (its events, or the time of flight), and approval."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from flycam.report.pack_texts import format_pack_text
 
 
 def format_subtitle(figures: PackFigures, language: str) -> str:
-    """The line below the title."""
+    """Format the line below the title."""
     if named := _list_event_names(figures):
         return format_pack_text("about", language, events=", ".join(named))
     return format_pack_text(
@@ -21,23 +20,23 @@ def format_subtitle(figures: PackFigures, language: str) -> str:
 
 
 def format_events(figures: PackFigures, language: str) -> str:
-    """As a slide has them: two at the most."""
+    """Format at most two events, for a slide."""
     named = _list_event_names(figures)
     return format_list(named, language, max_parts=2) if named else format_pack_text("unnamed", language)
 
 
 def find_first_ns(figures: PackFigures) -> int:
-    """When the first picture was taken, UTC."""
+    """Return when the first image was taken, UTC."""
     return min(one.first_ns for one in figures.flights)
 
 
 def find_last_ns(figures: PackFigures) -> int:
-    """When the newest was."""
+    """Return when the newest image was taken, UTC."""
     return max(one.last_ns for one in figures.flights)
 
 
 def build_approval(figures: PackFigures, language: str) -> Paragraph:
-    """Who asked for it and who approved it: a reader must see where that is one person."""
+    """Build the paragraph on requester and approver; it shows if they are one person."""
     asked, name, at = figures.requested_by, figures.approved_by, format_minute(figures.made_ns)
     zone = format_utc_offset(figures.made_ns)
     if name and has_one_signatory(asked, name):

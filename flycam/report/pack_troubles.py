@@ -1,4 +1,4 @@
-"""What a meeting pack tells of known trouble: blocked roads, dead masts, lines without power."""
+"""Known trouble in a briefing pack: blocked roads, dead masts, power cuts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ _MAX_NAMES = 8
 
 
 def build_trouble_blocks(figures: PackFigures, language: str) -> Iterator[Block]:
-    """A row for each layer of each commune, and one for marks; where nobody says how things stand that is
-    told."""
+    """Yield a row for each layer of each commune, and for marks.
+
+    Where no layer reports a status, that is stated.
+    """
     if not figures.communes:
         return
     yield Heading(text=format_pack_text("troubles", language))
@@ -70,7 +72,7 @@ def _rows(commune: PackCommune, language: str) -> Iterator[tuple[str, ...]]:
 
 
 def _things(troubles: PackTroubles, language: str) -> list[str]:
-    """By name, with the owner's own words; of those without a name how many stand so."""
+    """Format features by name, with the owner's words; nameless ones as counts."""
     named = [f"{name}: {status}" for name, status in troubles.things if name]
     nameless = Counter(status for name, status in troubles.things if not name)
     without = format_pack_text("without_name", language)
@@ -78,7 +80,7 @@ def _things(troubles: PackTroubles, language: str) -> list[str]:
 
 
 def _joined(parts: Sequence[str], language: str) -> str:
-    """What owners and people wrote may hold commas."""
+    """Join with semicolons, as texts of owners and people may hold commas."""
     some = "; ".join(parts[:_MAX_NAMES])
     if len(parts) <= _MAX_NAMES:
         return some

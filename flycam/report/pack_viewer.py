@@ -1,7 +1,7 @@
-"""The page of a meeting pack that opens by double click, from a USB stick, without a server.
+"""Viewer page of a briefing pack: opens from a USB stick without a server.
 
-A browser lets a page of `file://` load pictures and classic scripts, but no module and no request: so the
-script stands in the page, and all that is shown are pictures beside it. Without scripts the links open them.
+A browser lets a page of `file://` load images and classic scripts, but no module and no request: so the
+script is in the page, and all that is shown are images beside it. Without scripts the links open them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SCRIPT = Path(__file__).with_name("pack_viewer.js")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ViewerPicture:
-    """A picture of the page: its file, as the page names it, the name in the list and the line below it."""
+    """Image of the viewer: file relative to the page, name in the list, and caption."""
 
     file: str
     name: str
@@ -34,8 +34,10 @@ def to_viewer(
     files: Sequence[str],
     unseen: Sequence[str] = (),
 ) -> bytes:
-    """The page, UTF-8; `files` are offered for opening, `unseen` are confirmed changes without a picture of
-    their own. At least one picture."""
+    """Return the page, UTF-8, for at least one image.
+
+    `files` are offered for opening, `unseen` are confirmed changes without an image of their own.
+    """
     return "\n".join(_page(document, pictures, files, unseen)).encode()
 
 

@@ -1,4 +1,4 @@
-"""A report as PDF pages, A4: `report.typ` says how blocks look, Typst sets them.
+"""Report as PDF pages, A4: `report.typ` styles the blocks, Typst sets them.
 
 Only Typst's own fonts are used and the only time in the file is the revision's, so the same report has the
 same bytes on every machine.
@@ -19,14 +19,15 @@ _TEMPLATE = Path(__file__).with_name("report.typ")
 
 
 def to_pdf(document: Document) -> bytes:
-    """The report as a PDF."""
-    files: Any = build_report_sources(document)  # by name, which its type hints do not know
+    """Return the report as a PDF."""
+    # sources by name, which its type hints do not know
+    files: Any = build_report_sources(document)
     made_s = document.made_ns // 10**9
     return bytes(typst.compile(files, format="pdf", ignore_system_fonts=True, timestamp=made_s))
 
 
 def build_report_sources(document: Document) -> dict[str, bytes]:
-    """What Typst is given, by file name: template, content and pictures."""
+    """Return Typst's sources by file name: template, content and images."""
     content = {
         "language": document.language,
         "title": document.title,
@@ -44,7 +45,7 @@ def build_report_sources(document: Document) -> dict[str, bytes]:
 
 
 def to_typst_block(block: Block) -> Mapping[str, Any]:
-    """A block as a template is told of it."""
+    """Return a block as the template reads it."""
     match block:
         case Heading():
             return {"kind": "heading", "text": block.text}

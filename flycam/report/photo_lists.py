@@ -1,4 +1,4 @@
-"""Lists of a report's photos: those left out, those held weakly, and why."""
+"""Lists of a report's photos: those not used, those held weakly, and why."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _MAX_ROWS = 60
 
 
 def format_rejection_reason(frame: FrameResult, language: str) -> str:
-    """Why a photo is not used, in a few words."""
+    """Format why a photo is not used, in a few words."""
     key = f"reason_{frame.reason or frame.state}"
     return format_text(key if key in REPORT_TEXTS else "reason_other", language)
 
 
 def list_unused_photos(figures: ReportFigures, language: str) -> Iterator[Block]:
-    """Photos that the revision does not hold, each with the reason."""
+    """Yield photos that the revision does not hold, each with the reason."""
     out = figures.select_frames(*UNUSED_STATES)
     if not out:
         yield Paragraph(text=format_text("left_out_none", language))
@@ -30,7 +30,7 @@ def list_unused_photos(figures: ReportFigures, language: str) -> Iterator[Block]
     rows = []
     for frame in out:
         reason = format_rejection_reason(frame, language)
-        # whoever found it said it in English; the words of the table are the same in short
+        # the sentence is English only; the table's words are the same in short
         if language == "en" and frame.sentence:
             reason = f"{reason}: {frame.sentence.removeprefix(f'{frame.name}: ')}"
         rows.append((frame.name, format_text(f"state_{frame.state}", language), reason))
@@ -39,7 +39,7 @@ def list_unused_photos(figures: ReportFigures, language: str) -> Iterator[Block]
 
 
 def list_weak_photos(figures: ReportFigures, language: str) -> Iterator[Block]:
-    """Photos that it holds by few ties or none, each with the reason."""
+    """Yield photos held by few ties or none, each with the reason."""
     yield Heading(text=format_text("weak_list", language))
     rows = [
         (
@@ -62,11 +62,12 @@ def list_weak_photos(figures: ReportFigures, language: str) -> Iterator[Block]:
 
 
 def _why_weak(frame: FrameResult, language: str) -> str:
-    """What the state says, and why the photo has no tie point where that is known."""
+    """Format the state's reason, and why the photo has no tie point if known."""
     said = format_text(f"{frame.state}_why", language)
     why = translate_log_sentence(frame.sentence, language) if frame.sentence else ""
     if language == "vi" and why == frame.sentence:
-        return said  # nobody put it into Vietnamese
+        # no translation into Vietnamese
+        return said
     return f"{why}: {said}" if why else said
 
 

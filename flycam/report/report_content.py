@@ -1,4 +1,4 @@
-"""The report's figures said in one language, section by section."""
+"""Content of the quality report in one language, section by section."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _HELD_STATES = ("tied", "weak", "carried", "prior")
 def build_report_document(
     figures: ReportFigures, planes: MapPlanes, drawn: dict[str, bytes], language: str
 ) -> Document:
-    """The report of a revision in "vi" or "en"."""
+    """Build the report of a revision in "vi" or "en"."""
     title = format_text("title", language)
     return Document(
         language=language,
@@ -86,7 +86,7 @@ def _blocks(
 
 
 def describe_verdict(figures: ReportFigures, language: str) -> str:
-    """In a few sentences: whether it can be measured on, how far off it is, and what was left out."""
+    """Format the verdict: suitability for measuring, expected error, unused photos."""
     shift = figures.stats.get("shift_sigma_m") or (None, None, None)
     plan = None if shift[0] is None or shift[1] is None else (shift[0] ** 2 + shift[1] ** 2) ** 0.5
     said = [
@@ -198,7 +198,7 @@ def _facts(figures: ReportFigures, language: str) -> Iterator[tuple[str, str]]:
 
 
 def _block_facts(figures: ReportFigures, stats: Any, language: str) -> Iterator[tuple[str, str]]:
-    """What the adjustment measured, also one that was refused."""
+    """Yield figures of the adjustment, also of a refused one."""
     tracks, observations = stats.get("tie_points"), stats.get("observations")
     counted = {
         "tracks": format_number(tracks, 0, language),
@@ -257,7 +257,7 @@ def _windows(windows: WindowFigures, language: str) -> str:
 
 
 def _shutter(stats: Any, language: str) -> str:
-    """What was done about a rolling shutter."""
+    """Format how the rolling shutter was corrected."""
     if stats["frames"]:
         readout, most = (
             format_quantity(value, unit, language)
@@ -272,7 +272,7 @@ def _shutter(stats: Any, language: str) -> str:
 
 
 def _control(figures: ReportFigures, language: str) -> str:
-    """What of known place held the block."""
+    """Format the control that held the block."""
     control = figures.stats.get("control") or {}
     said = []
     if control.get("points") and figures.accepted:

@@ -1,4 +1,4 @@
-"""What a quality report says, without words: figures gathered from the catalogue and the tiles."""
+"""Figures of a quality report, from the catalogue and the tiles, without wording."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MEASURE_M, _CARE_M = 0.5, 2.0
 
 
 class Verdict(StrEnum):
-    """What the map may be used for.
+    """Suitability of the map.
 
     MEASURE  19 of 20 of its pixels have an expected error (1 sigma) of half a metre or less
-    PARTLY   half of its pixels have; where the others are, the error map shows
+    PARTLY   half of its pixels have; the error map shows where the others are
     CARE     half of its pixels have one of two metres or less
     LOOK     for orientation only: the poses could not be adjusted, or errors are larger than that
     """
@@ -36,14 +36,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameResult:
-    """One photo of the flight and what became of it.
+    """One photo of the flight and its result.
 
     state    "tied", "weak", "carried" or "prior" where the revision holds it; "left_out", "rejected" or
              "withdrawn" where it does not
-    reason   stable key of why it was rejected; sentence: the same in the words of whoever found it (English),
-             or why a photo has no tie point
+    reason   stable key of the rejection; sentence: the same in English as logged, or why a photo has
+             no tie point
     centre   (east, north, height) of its projection centre, work CRS; None where it never had a pose
-    shift_m  how far the adjustment moved it from what telemetry said; None where nothing moved it
+    shift_m  how far the adjustment moved it from its telemetry; None where nothing moved it
     rms_px   of its residuals, one coordinate; None without
     """
 
@@ -59,13 +59,13 @@ class FrameResult:
 
     @property
     def is_used(self) -> bool:
-        """Whether the revision holds it."""
+        """True if the revision holds the photo."""
         return self.state not in ("left_out", "rejected", "withdrawn")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ErrorFigures:
-    """Expected error (radial, 1 sigma, within the block) over some ground: median and 95th percentile."""
+    """Expected error (radial, 1 sigma, in the block): median and 95th percentile."""
 
     median_m: float
     p95_m: float
@@ -73,8 +73,12 @@ class ErrorFigures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WindowFigures:
-    """Shares of the map, 0-100: whose windows of 64 pixels are whole; that lies on smooth heights instead of
-    measured ones; of that, whose windows are whole (None: there is none)."""
+    """Shares of the map, 0-100.
+
+    intact_pct         windows of 64 pixels that are not bent
+    smooth_pct         windows on smooth heights instead of measured ones
+    smooth_intact_pct  share of those that are not bent; None: there are none
+    """
 
     intact_pct: float
     smooth_pct: float
@@ -83,23 +87,22 @@ class WindowFigures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportFigures:
-    """All that the report says of one revision.
+    """Figures of one revision.
 
     made_ns, first_ns, last_ns  UTC: of the revision, and of the flight's first and last photo
     layer        as the catalogue names it ("colour")
-    stats        the revision's record, as `finish` wrote it: JSON values, None where something is not known
+    stats        the revision's record, as `finish` wrote it: JSON values, None where unknown
     frames       every photo of the layer, used or not, by name
     communes     names, the largest share first
-    boundaries   what must be said of where they lie, as coded warnings (`frame.warning`)
-    frame_gsd_m  finest, median and coarsest ground sample of the used photos; pixel_m: of the map
-    post_m       distance of the posts of the ground that the map lies on; own_pct: share of the map's
-                 ground that lies on the flight's own surface
-    error, error_own, error_dem  over all ground, over the own surface, over all beside it; None where
-                 there is no such ground
+    boundaries   coded warnings on the communes' boundaries (`frame.warning`)
+    frame_gsd_m  finest, median and coarsest GSD of the used photos; pixel_m: of the map
+    post_m       post spacing of the map's ground; own_pct: share of the map on the flight's own DSM
+    error, error_own, error_dem  over all ground, over the DSM, over all beside it; None where there is
+                 no such ground
     error_pct    share of the map in each class of ERROR_BOUNDS_M and above, 0-100
-    overlap      median of how many photos see the ground; thin_pct: share that fewer than three see
-    windows      how much of the map shows what its photos show; None: nobody knows
-    imaged_m2    ground that the map shows; gaps_m2: enclosed holes, the largest first
+    overlap      median number of photos that see the ground; thin_pct: share seen by fewer than three
+    windows      how much of the map keeps the shapes of its photos; None: unknown
+    imaged_m2    ground that the map shows; gaps_m2: enclosed gaps, the largest first
     """
 
     flight: str
@@ -135,12 +138,12 @@ class ReportFigures:
 
     @property
     def accepted(self) -> bool:
-        """Whether the poses are adjusted ones."""
+        """True if the poses are adjusted ones."""
         return bool(self.stats.get("accepted"))
 
     @property
     def verdict(self) -> Verdict:
-        """What the map may be used for."""
+        """Suitability of the map."""
         if not self.accepted:
             return Verdict.LOOK
         if self.error.p95_m <= _MEASURE_M:
@@ -151,23 +154,26 @@ class ReportFigures:
 
     @property
     def ground(self) -> str:
-        """What the map lies on beside the flight's own surface: "dem" or "plane"; "corrected" where there is
-        such a surface, for it is carried on from there and corrects the terrain under all of the map."""
+        """Ground beside the flight's own DSM: "dem", "plane" or "corrected".
+
+        "corrected" where there is a DSM, which is continued beside it and corrects the terrain under all of
+        the map.
+        """
         if self.stats.get("surface"):
             return "corrected"
         return "plane" if is_flat_datum(self.vertical_datum) else "dem"
 
     @property
     def has_control(self) -> bool:
-        """Whether something of known place (control points, a reference map) held the block."""
+        """True if control (control points, a reference map) held the block."""
         control = self.stats.get("control") or {}
         reference = control.get("reference") or {}
         return self.accepted and (bool(control.get("points")) or bool(reference.get("used")))
 
     def count(self, *states: str) -> int:
-        """How many photos are in these states."""
+        """Return the number of photos in these states."""
         return sum(frame.state in states for frame in self.frames)
 
     def select_frames(self, *states: str) -> list[FrameResult]:
-        """The photos in these states, by name."""
+        """Return the photos in these states, by name."""
         return [frame for frame in self.frames if frame.state in states]

@@ -1,4 +1,7 @@
-"""The report's pictures: maps with photos on them, and how residuals spread. The same in every language."""
+"""Images of the report: maps with photos, and the spread of residuals.
+
+The same in every language.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from flycam.report.report_figures import (
     ReportFigures,
 )
 
-# Okabe and Ito's colours, told apart by colour-blind eyes; the shapes differ too.
+# Okabe and Ito's colours, distinct to colour-blind eyes; the shapes differ too
 STATE_COLOURS: Mapping[str, str] = {
     "tied": "#0072b2",
     "weak": "#e69f00",
@@ -41,8 +44,10 @@ _SHAPES: Mapping[str, Callable[[Sequence[float], float, str], str]] = {
 
 
 def draw_report_pictures(figures: ReportFigures, planes: MapPlanes) -> dict[str, bytes]:
-    """All pictures as SVG by name: photos, error, overlap, surface, bend, relief, moves,
-    histogram."""
+    """Draw all images as SVG by name.
+
+    Names: photos, error, overlap, surface, bend, relief, moves, histogram.
+    """
 
     def over(picture: bytes, marks: Iterator[str] | Sequence[str] = ()) -> bytes:
         return svg.draw_map_svg(picture, planes.size_px, planes.pixel_m, marks)
@@ -66,7 +71,7 @@ def draw_report_pictures(figures: ReportFigures, planes: MapPlanes) -> dict[str,
 
 
 def choose_arrow_scale(figures: ReportFigures, planes: MapPlanes) -> int:
-    """How many times larger than life the arrows are drawn: a round number."""
+    """Return by how much arrows are enlarged: a round number."""
     moves = np.array([move for _, move in _moved(figures)])
     if not len(moves):
         return 1
@@ -76,9 +81,10 @@ def choose_arrow_scale(figures: ReportFigures, planes: MapPlanes) -> int:
 
 
 def compute_residual_shares(figures: ReportFigures) -> tuple[list[float], list[float]]:
-    """Shares of residuals by size (steps of 0.1 px to 2, and beyond): used, held out.
+    """Return shares of residuals by size (steps of 0.1 px to 2, and beyond).
 
-    Of observations where the record has them, else of photos by their RMS (nothing held out then).
+    (used, held out). Of observations where the record has them, else of photos by their RMS (nothing held out
+    then).
     """
     recorded = figures.stats.get("residuals")
     if recorded:
@@ -123,7 +129,7 @@ def _move_marks(figures: ReportFigures, planes: MapPlanes) -> Iterator[str]:
 
 
 def choose_residual_colour(frame: FrameResult) -> str:
-    """Colour of a photo by the class of its residuals."""
+    """Return the colour of a photo by the class of its residuals."""
     if frame.rms_px is None:
         return NO_RESIDUAL_COLOUR
     return RESIDUAL_COLOURS[int(np.searchsorted(RESIDUAL_BOUNDS_PX, frame.rms_px, side="left"))]
@@ -132,7 +138,7 @@ def choose_residual_colour(frame: FrameResult) -> str:
 def _placed(
     frames: Sequence[FrameResult], planes: MapPlanes
 ) -> Iterator[tuple[FrameResult, tuple[float, float]]]:
-    """Photos whose centre lies on the map, with it in pixels."""
+    """Yield photos whose centre lies on the map, with the centre in pixels."""
     cols, rows = planes.size_px
     for frame in frames:
         if frame.centre is not None:
@@ -142,7 +148,7 @@ def _placed(
 
 
 def _moved(figures: ReportFigures) -> list[tuple[FrameResult, tuple[float, float]]]:
-    """(east, north) metres that photos moved beyond what all of them moved."""
+    """Return (east, north) metres that photos moved beyond their common shift."""
     moved = [frame for frame in figures.frames if frame.is_used and frame.shift_m is not None]
     shifts = np.array([frame.shift_m[:2] for frame in moved if frame.shift_m is not None]).reshape(-1, 2)
     if not len(shifts):

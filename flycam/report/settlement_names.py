@@ -1,4 +1,4 @@
-"""Whether settlements can be reached, and what roads say of it, in words: Vietnamese, English."""
+"""Names of settlements' access and of road evidence: Vietnamese, English."""
 
 from __future__ import annotations
 

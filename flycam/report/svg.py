@@ -1,6 +1,6 @@
-"""Drawings as SVG, made by a few functions of our own: marks over a map, arrows, a histogram.
+"""Drawings as SVG: marks over a map, arrows, a histogram.
 
-Letters in them are figures and units only, so that one drawing serves both languages.
+Text in them is figures and units only, so that one drawing serves both languages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NICE = (1.0, 2.0, 5.0)
 
 
 def to_data_uri(picture: bytes) -> str:
-    """A PNG, JPEG or SVG as an address that needs no other file."""
+    """Return a PNG, JPEG or SVG as a data URI."""
     kind = {b"\x89PNG": "png", b"\xff\xd8\xff\xe0": "jpeg"}.get(picture[:4], "svg+xml")
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
@@ -28,7 +28,10 @@ def to_data_uri(picture: bytes) -> str:
 def draw_map_svg(
     picture: bytes, size_px: tuple[int, int], pixel_m: float, marks: Iterable[str] = ()
 ) -> bytes:
-    """A map of (columns, rows) with marks over it (in its pixels) and a scale bar below."""
+    """Draw a map of (columns, rows) with marks over it and a scale bar below.
+
+    Marks are in the map's pixels.
+    """
     cols, rows = size_px
     unit = max(cols, rows) / 100.0
     foot = 6.5 * unit
@@ -42,13 +45,13 @@ def draw_map_svg(
 
 
 def wrap_picture_svg(picture: bytes, size_px: tuple[int, int]) -> bytes:
-    """A picture of (columns, rows) as it is: Typst is handed texts alone, of which an SVG is one."""
+    """Wrap an image of (columns, rows) in SVG: Typst is given texts only."""
     cols, rows = size_px
     return _document(cols, rows, [f'<image width="{cols}" height="{rows}" href="{to_data_uri(picture)}"/>'])
 
 
 def draw_circle(at: Sequence[float], radius: float, colour: str, *, hollow: bool = False) -> str:
-    """A dot with a white rim, or a ring."""
+    """Draw a dot with a white rim, or a ring."""
     x, y = at
     fill, stroke = ("none", colour) if hollow else (colour, "#ffffff")
     return (
@@ -58,7 +61,7 @@ def draw_circle(at: Sequence[float], radius: float, colour: str, *, hollow: bool
 
 
 def draw_square(at: Sequence[float], radius: float, colour: str) -> str:
-    """A square with a white rim, as large as a circle of this radius."""
+    """Draw a square with a white rim, as large as a circle of this radius."""
     x, y = at
     return (
         f'<rect x="{x - radius:.1f}" y="{y - radius:.1f}" width="{2 * radius:.1f}" height="{2 * radius:.1f}" '
@@ -67,7 +70,7 @@ def draw_square(at: Sequence[float], radius: float, colour: str) -> str:
 
 
 def draw_triangle(at: Sequence[float], radius: float, colour: str) -> str:
-    """A triangle with a white rim."""
+    """Draw a triangle with a white rim."""
     x, y = at
     corners = f"{x:.1f},{y - 1.3 * radius:.1f} {x + 1.2 * radius:.1f},{y + radius:.1f} "
     corners += f"{x - 1.2 * radius:.1f},{y + radius:.1f}"
@@ -78,7 +81,7 @@ def draw_triangle(at: Sequence[float], radius: float, colour: str) -> str:
 
 
 def draw_cross(at: Sequence[float], radius: float, colour: str) -> str:
-    """A diagonal cross on white."""
+    """Draw a diagonal cross on white."""
     x, y = at
     path = f"M{x - radius:.1f} {y - radius:.1f}L{x + radius:.1f} {y + radius:.1f}"
     path += f"M{x - radius:.1f} {y + radius:.1f}L{x + radius:.1f} {y - radius:.1f}"
@@ -89,13 +92,13 @@ def draw_cross(at: Sequence[float], radius: float, colour: str) -> str:
 
 
 def draw_outline(points: Floats, width: float, colour: str) -> str:
-    """A closed line through K×2 points."""
+    """Draw a closed line through K×2 points."""
     corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return f'<polygon points="{corners}" fill="none" stroke="{colour}" stroke-width="{width:.2f}"/>'
 
 
 def draw_arrow(start: Sequence[float], end: Sequence[float], width: float, colour: str) -> str:
-    """An arrow; one too short for a head is a line."""
+    """Draw an arrow; one too short for a head is a line."""
     (x0, y0), (x1, y1) = start, end
     length = math.hypot(x1 - x0, y1 - y0)
     path = f"M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}"
@@ -112,7 +115,7 @@ def draw_arrow(start: Sequence[float], end: Sequence[float], width: float, colou
 def draw_histogram(
     bars: Sequence[float], line: Sequence[float], edges: Sequence[str], colours: Sequence[str]
 ) -> bytes:
-    """Shares as bars, with a second distribution as a stepped line (or none).
+    """Draw shares as bars, with a second distribution as a stepped line (or none).
 
     edges    labels below, at the left of each bar ("" for none); the last bar holds all that is beyond
     colours  of the bars and of the line
@@ -141,7 +144,7 @@ def draw_histogram(
 
 
 def _scale_bar(cols: int, y: float, unit: float, pixel_m: float) -> str:
-    """A bar of a round length, about a fifth of the width, with its metres."""
+    """Draw a bar of round length, about a fifth of the width, with its metres."""
     wanted = _BAR_SHARE * cols * pixel_m
     power = 10.0 ** math.floor(math.log10(wanted))
     length_m = max(nice * power for nice in _NICE if nice * power <= wanted)

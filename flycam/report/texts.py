@@ -1,4 +1,4 @@
-"""Every word of the report in Vietnamese and English."""
+"""Texts of the quality report in Vietnamese and English."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DRILL_MARK = "DIỄN TẬP"
 
 
 class TranslatedText(NamedTuple):
-    """One phrase; {names} are filled in."""
+    """One phrase in two languages; {names} are filled in."""
 
     vi: str
     en: str
@@ -299,7 +299,7 @@ REPORT_TEXTS: Mapping[str, TranslatedText] = {
 
 
 class _PluralNumber(int):
-    """A number that is written with the noun's form for one or for many."""
+    """Number written with a noun's form for one or for many."""
 
     def __format__(self, forms: str) -> str:
         one, _, many = forms.partition("|")
@@ -307,14 +307,15 @@ class _PluralNumber(int):
 
 
 def format_text(key: str, language: str, **values: object) -> str:
-    """The phrase of the report in "vi" or "en"; raises as `phrase`."""
+    """Return a phrase of the report in "vi" or "en"; raises as `format_phrase`."""
     return format_phrase(REPORT_TEXTS, key, language, **values)
 
 
 def format_phrase(texts: Mapping[str, TranslatedText], key: str, language: str, **values: object) -> str:
-    """A phrase out of some words. Raises KeyError for a key, a language or a name that is not there.
+    """Return a phrase of `texts`.
 
-    A whole number takes the form that goes with it: {count:photo|photos}.
+    Raises KeyError for a missing key, language or name. A whole number takes the form that goes with it:
+    {count:photo|photos}.
     """
     return {"vi": texts[key].vi, "en": texts[key].en}[language].format_map(
         {
@@ -325,5 +326,5 @@ def format_phrase(texts: Mapping[str, TranslatedText], key: str, language: str, 
 
 
 def format_text_or(key: str, language: str, otherwise: str) -> str:
-    """The phrase, or `otherwise` where nothing is said under this key."""
+    """Return the phrase, or `otherwise` where there is none under this key."""
     return format_text(key, language) if key in REPORT_TEXTS else otherwise

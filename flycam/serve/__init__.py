@@ -1,1 +1,1 @@
-"""The map and the API: reads what the catalogue and the store hold, writes nothing but the audit log."""
+"""Map and API: read from the catalogue and the store, write only the audit log."""

@@ -1,4 +1,4 @@
-"""`/api/docs`: the API's own description as one plain page that needs nothing from outside."""
+"""`/api/docs`: the API's description as a plain page without external assets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Puts the server together. Only this module and the command line choose implementations."""
+"""Assembly of the server.
+
+Only this module and the command line choose implementations.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,10 @@ _ROUTERS = (
 
 
 def create_app(services: Services) -> App:
-    """The ASGI application for these services: tiles first, everything else behind them."""
+    """Return the ASGI application for these services.
+
+    Tiles are answered first, everything else behind them.
+    """
     reception = UploadService(services)
     packing = PackQueue(services)
     drill = drill_service.DrillService(services)
@@ -116,7 +122,8 @@ def create_app(services: Services) -> App:
         looking.cancel()
         with suppress(asyncio.CancelledError):
             await looking
-        drill.ask_to_stop()  # so that both processes end at once
+        # before the packs stop, so that both processes end at once
+        drill.ask_to_stop()
         packing.stop()
         drill.stop()
         reception.stop()
@@ -163,7 +170,7 @@ def create_app(services: Services) -> App:
 
 
 def _create_caches(api: FastAPI, services: Services) -> None:
-    """What is kept between requests, made of the house alone."""
+    """Create the state kept between requests that needs only the services."""
     api.state.arrivals = step_routes.StepReceiver(services)
     api.state.shelf = reference_routes.ReferenceFeedCache(services.workspace)
     api.state.thing_names = FeatureNameIndex(services.workspace.catalog)

@@ -1,4 +1,4 @@
-"""A command of flycam's own as a process beside the server: run to its end, or ended, and why it failed."""
+"""flycam commands as processes beside the server, and why they failed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from typing import Any
 from flycam.pipeline.power import Power
 
 FLYCAM = (sys.executable, "-P", "-m", "flycam")
-"""Begins a command; -P: no module is taken from the folder in which it runs, which may be a card."""
+"""Prefix of a command; -P: no module is imported from the working directory, which may be a memory card."""
 
 TERMINATE_TIMEOUT_S = 5.0
-"""How long a process that was asked to end is waited for."""
+"""Wait for a process that was asked to end."""
 
-_RUN_TIMEOUT_S = 3600.0  # one that hangs must not bar the others
+# a command that hangs must not bar the others
+_RUN_TIMEOUT_S = 3600.0
 ReasonBilingual = tuple[str, str]
 TIMED_OUT: ReasonBilingual = (
     "it took longer than an hour and was ended; look what else keeps this machine busy, then ask again",
@@ -32,8 +33,10 @@ TIMED_OUT: ReasonBilingual = (
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What came of it: its exit code, its output, and what it told people. is_late: it took too long, and was
-    ended for that."""
+    """Result of a command: exit code, output, and messages for people.
+
+    is_timed_out: it took too long, and was ended for that.
+    """
 
     code: int
     stdout: str
@@ -42,7 +45,7 @@ class CommandResult:
 
     @property
     def json_answer(self) -> dict[str, Any]:
-        """Its JSON; nothing where it said none."""
+        """JSON that the command printed last; empty if none."""
         try:
             answer = json.loads(self.stdout.strip().splitlines()[-1])
         except (IndexError, ValueError):
@@ -50,8 +53,10 @@ class CommandResult:
         return answer if isinstance(answer, dict) else {}
 
     def describe_failure(self, ended: ReasonBilingual) -> ReasonBilingual:
-        """The sentence of a command that failed, from its JSON and from what it told people; `ended` where it
-        said nothing."""
+        """Return the message of a failed command, English and Vietnamese.
+
+        From its JSON and its messages for people; `ended` where there is none.
+        """
         if self.is_timed_out:
             return TIMED_OUT
         english = self.json_answer.get("sentence")
@@ -71,10 +76,12 @@ def run_command(
     timeout_s: float | None = None,
     niceness: int = 0,
 ) -> CommandResult:
-    """Run it in somebody's name, out of reach of a Ctrl-C at this server's terminal. Ends it once `stop` is
-    set, or after `timeout_s` seconds (default: an hour). place: the folder in which it runs (default: this
-    process's). Raises OSError where it cannot be begun."""
-    # what it says to people is Vietnamese, its JSON is English: so both are known
+    """Run a command as `operator`, out of reach of a Ctrl-C at the terminal.
+
+    Ended once `stop` is set, or after `timeout_s` seconds (default: an hour). working_dir: the folder in
+    which it runs (default: this process's). Raises OSError where it cannot be started.
+    """
+    # messages for people are then Vietnamese, and its JSON is English: so both are known
     environment = {**os.environ, "LC_ALL": "vi_VN.UTF-8", "FLYCAM_OPERATOR": operator}
     process = subprocess.Popen(  # noqa: S603  our own
         list(command),
@@ -89,7 +96,8 @@ def run_command(
     )
     power.release_process(process.pid)
     if niceness:
-        with suppress(OSError, AttributeError):  # it ended, or the system has no such thing
+        # the process may have ended, or the system has no such call
+        with suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
     said, told, is_late = _wait_for(process, stop, _RUN_TIMEOUT_S if timeout_s is None else timeout_s)
     return CommandResult(process.returncode, said, told, is_late)
@@ -98,7 +106,7 @@ def run_command(
 def _wait_for(
     process: subprocess.Popen[str], stop: threading.Event, timeout_s: float
 ) -> tuple[str, str, bool]:
-    """Its output and its errors, once it has ended or was made to; whether it was for being late."""
+    """Wait for a process; return (output, errors, True if ended for being late)."""
     ends_s, is_asked_to_end, is_late = time.monotonic() + timeout_s, False, False
     try:
         while True:

@@ -1,8 +1,8 @@
-"""What a connection may cost before its request is known: bytes, time, and how many an address holds.
+"""Limits on a connection before its request is known: bytes, time, connections.
 
 The head of a request, the lines around the parts of its body, and the reading of an answer are bounded here;
-bodies themselves in `answering.bodies`. Without it whoever sends a header that never ends, a letter a minute,
-or asks for a film and never reads it, holds the event loop or a connection for ever.
+bodies themselves in `http.request_bodies`. Without it a client that sends a header that never ends, a letter
+a minute, or asks for a video and never reads it, holds the event loop or a connection for ever.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallab
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 HEAD_TIMEOUT_S = 20.0
-"""From the connection, or the answer before, to the last line of a head. Behind it idle connections are
-ended sooner (uvicorn's keep-alive, 5 s)."""
+"""From the connection, or the answer before, to the last line of a head. Between requests idle connections
+are ended sooner (uvicorn's keep-alive, 5 s)."""
 MAX_HEAD_BYTES = 64 << 10
 MAX_LINE_BYTES = 8 << 10
-"""Of the target, of each header but the cookies, and of a line around the parts of a body: what reads these
+"""Bound of the target, of each header but the cookies, and of a line around the parts of a body: parsing
 splits, decodes or copies them on the event loop."""
 MAX_HEADER_FIELDS = 100
 """Headers of a request, and names in its query: each costs a call, however short it is."""
@@ -35,11 +35,12 @@ MIN_CHUNK_BYTES = 8
 costs as much as one of a megabyte."""
 _AROUND_CHUNK_BYTES = len(b"1\r\n\r\n")
 MAX_UNREAD_BYTES = 64 << 20
-"""Of a body that goes on behind its answer: who sends all of it and reads then would not learn why it was
-refused. Our own senders send 8 MiB at once, others a whole photo or the beginning of a film."""
+"""Bytes of a body that continues after its answer: a client that reads only after sending all of it would not
+learn why it was refused. Our own senders send 8 MiB at once, others a whole photo or the beginning of a
+video."""
 READER_TIMEOUT_S = 60.0
 MIN_READER_BYTES = 48 << 10
-"""So much of what waits to be sent must have gone within READER_S: a line of 8 kbit/s carries it."""
+"""Bytes of an answer that must have gone within READER_TIMEOUT_S: a line of 8 kbit/s carries them."""
 MAX_CONNECTIONS_PER_NETWORK = 256
 """Connections of one network (`to_client_network`): a room of twenty browsers opens half as many."""
 _IPV6_SITE_BITS = 64
@@ -62,13 +63,15 @@ ENDED_CONNECTIONS: Counter[str] = Counter(
         0,
     )
 )
-"""Connections of this process that were ended, by what was too slow or too large; `/metrics` tells."""
+"""Connections of this process that were ended, by what was too slow or too large; shown in `/metrics`."""
 
 
 def to_client_network(address: str) -> str:
-    """Return the network that one household or office has out on the internet: of IPv6 the /64. Else the
-    address itself: also of a local network's own (fe80::, fd00::), where everybody is in one /64, and one who
-    guesses would bar all others."""
+    """Return the network of one household or office on the internet: of IPv6 the /64.
+
+    Else the address itself: also of a local network's own (fe80::, fd00::), where everybody is in one /64,
+    and one who guesses would bar all others.
+    """
     ip = _parse_ip(address)
     if ip is None:
         return address
@@ -79,7 +82,7 @@ def to_client_network(address: str) -> str:
 
 
 def _parse_ip(address: str) -> IPv4Address | IPv6Address | None:
-    """Parse an address, without the interface behind "%"; None for what is none."""
+    """Parse an address without the interface behind "%"; None if it is none."""
     try:
         return ip_address(address.partition("%")[0])
     except ValueError:
@@ -87,17 +90,17 @@ def _parse_ip(address: str) -> IPv4Address | IPv6Address | None:
 
 
 class Connections:
-    """Count the open connections of one server, in all and by network."""
+    """Count of a server's open connections, in all and by network."""
 
     def __init__(self, max_open: int, proxies: Iterable[str]) -> None:
-        """Count at most `max_open`; proxies: addresses and networks, behind which many people are one."""
+        """Count at most `max_open`; proxies: addresses and networks of many people each."""
         self._max_open = max_open
         self._proxies = [ip_network(one, strict=False) for one in proxies]
         self._open = 0
         self._by_network: Counter[str] = Counter()
 
     def admit(self, address: str) -> bool:
-        """Count one more connection and return True; where there are too many return False."""
+        """Count one more connection and return True; False if there are too many."""
         network = to_client_network(address)
         if self._open >= self._max_open:
             return False
@@ -121,27 +124,27 @@ class Connections:
 
 
 class _LimitExceeded(Exception):
-    """A bound was passed in the middle of what the parser was given; the connection is ended already."""
+    """Bound passed while the parser ran; the connection is ended already."""
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 as uvicorn speaks it, with an end to waiting."""
+    """HTTP/1.1 protocol of uvicorn with bounds on time and bytes."""
 
     def __init__(self, release: Callable[[], None], **kwargs: Any) -> None:
-        """release: called once when the connection is lost."""
+        """Create the protocol; `release` is called once when the connection is lost."""
         super().__init__(**kwargs)
         self._release = release
         self._head_timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
         self._cycles: list[RequestResponseCycle] = []
-        """Requests that are not answered yet; uvicorn knows the last one alone."""
+        """Requests that are not answered yet; uvicorn knows only the last one."""
         self._head_bytes = 0
         self._is_head = True
         self._is_last = self._is_ended = False
         self._around_bytes = 0
-        """Of this request, that were no body."""
+        """Bytes of this request outside its body."""
         self._line_bytes = 0
-        """Since the last of its body: httptools copies an unfinished line with each piece of it."""
+        """Bytes since the last of its body: httptools copies an unfinished line with each piece of it."""
         self._body_bytes = self._unread_bytes = self._chunks = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -168,7 +171,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._end("large head")
 
     def send_400_response(self, msg: str) -> None:
-        if not self.transport.is_closing():  # a bound that was passed ends the parsing as garbage does
+        # a bound that was passed ends parsing as garbage does, and is counted already
+        if not self.transport.is_closing():
             ENDED_CONNECTIONS["no HTTP"] += 1
             super().send_400_response(msg)
             self._await_reader()
@@ -195,7 +199,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count_head_bytes(name, value)
         if not self._is_head:
-            return  # a trailer: it would join the headers that the door has read already
+            return  # a trailer: it would join the headers that were authenticated already
         if len(self.headers) >= MAX_HEADER_FIELDS:
             self._exceed("large head")
         super().on_header(name, value)
@@ -229,7 +233,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self._exceed("body behind its answer")
 
     def on_chunk_header(self) -> None:
-        """Count one more chunk, within the piece that the parser was given: it may hold 40 000 of them."""
+        """Count one more chunk, while the parser runs: one piece may hold 40 000 of them."""
         self._chunks += 1
         allowed = MAX_LINE_BYTES + self._body_bytes // MIN_CHUNK_BYTES
         if self._chunks * _AROUND_CHUNK_BYTES > allowed:
@@ -240,7 +244,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self._await_reader()
         elif self.cycle.response_complete:
-            self._await_head()  # what is left of a body that was refused is waited for no longer than that
+            # the rest of a refused body has no longer than a head
+            self._await_head()
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
@@ -257,7 +262,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._await_reader()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Start on a request, unless its connection is ended before that: by what came with it."""
+        """Start on a request, unless bytes that came with it ended the connection."""
 
         async def answer(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
             if not cycle.disconnected:
@@ -266,19 +271,23 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, answer)
 
     def _apply_target_host(self) -> None:
-        """Believe `GET http://host/…` before the Host line (RFC 9112, 3.2.2); uvicorn drops what it names."""
+        """Prefer `GET http://host/…` to the Host line (RFC 9112, 3.2.2).
+
+        uvicorn drops the host that the target names.
+        """
         target = httptools.parse_url(self.url)
         name = target.host or b""
         host = (b"[%b]" % name if b":" in name else name) + (b":%d" % target.port if target.port else b"")
         lines = [one for one in self.headers if one[0] == b"host"]
-        if len(lines) < 2:  # two are refused, whatever the target says
+        # two Host lines are refused, whatever the target says
+        if len(lines) < 2:
             self.headers[:] = [(b"host", host), *(one for one in self.headers if one[0] != b"host")]
 
     def _decline_upgrade(self) -> None:
-        """Answer a request to go on in another protocol in this one, and read nothing behind it.
+        """Answer an upgrade request in HTTP/1.1, and read nothing behind it.
 
-        The parser takes what follows for another request, its body too: whoever shares this connection by way
-        of a proxy would get the answer to that.
+        The parser takes what follows for another request, its body too: another client that shares this
+        connection by way of a proxy would get the answer to that.
         """
         if any(name in (b"transfer-encoding", b"content-length") for name, _ in self.headers):
             self._exceed("upgrade with a body")
@@ -290,17 +299,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._end, "head")
 
     def _await_reader(self) -> None:
-        """Wait until what is to be sent has gone: of a connection that is closing, too, which no further
-        answer would find paused."""
+        """Wait until the answer has been sent.
+
+        Also on a connection that is closing, which no further answer would find paused.
+        """
         if self.transport.is_closing():
-            self._cancel_timer(self._head_timer)  # no head is waited for any more, and slow readers longer
+            # no further head comes, and slow readers get longer
+            self._cancel_timer(self._head_timer)
         self._cancel_timer(self._reader_timer)
         waiting_bytes = self.transport.get_write_buffer_size()
         self._reader_timer = self.loop.call_later(READER_TIMEOUT_S, self._check_reader, waiting_bytes)
 
     def _check_reader(self, waited_bytes: int) -> None:
         if waited_bytes - self.transport.get_write_buffer_size() >= MIN_READER_BYTES:
-            self._await_reader()  # an answer of megabytes, on a thin line
+            # slow but moving: an answer of megabytes on a thin line
+            self._await_reader()
         else:
             self._end("reader")
 
@@ -310,8 +323,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._exceed("large head")
 
     def _refuse(self, status: int, english: str, vi: str) -> NoReturn:
-        """End the connection from within the parser, and say why where no other answer is under way, whose
-        place this would take."""
+        """End the connection from within the parser, with the reason as an answer.
+
+        There is none where another answer is under way, whose place it would take.
+        """
         if any(not one.response_complete for one in self._cycles):
             self._exceed("large head")
         ENDED_CONNECTIONS["large head"] += 1
@@ -333,7 +348,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         raise _LimitExceeded(why)
 
     def _end(self, why: str) -> None:
-        """Count and abort; also what is closing, for that waits for whoever never reads."""
+        """Count and abort.
+
+        Also a closing connection, which would wait for a client that never reads.
+        """
         if self._is_ended:
             return
         self._is_ended = True
@@ -342,7 +360,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def _notify_disconnect(self) -> None:
-        """Let the application know that nobody is there: what it writes to a closed connection raises."""
+        """Tell the application that the client is gone.
+
+        What it writes to a closed connection then raises.
+        """
         for cycle in self._cycles:
             cycle.disconnected = True
             cycle.message_event.set()

@@ -1,6 +1,6 @@
-"""`/api/drill`: a house without flights makes itself a drill to look at, by a process of its own.
+"""`/api/drill`: a node without flights makes an exercise, in its own process.
 
-Only where nothing real is registered: a drill brings made-up ground and communes with it.
+Only where nothing real is registered: an exercise brings synthetic terrain and communes.
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ _ENDED: ReasonBilingual = (
     "chương trình lập bản diễn tập dừng đột ngột; hãy thử lại, hoặc chạy 'flycam demo --no-serve'",
 )
 DRILL_BYTES = 512 << 20
-"""More than its photos, their originals in the store and its maps take, also while it is made."""
+"""More than its photos, originals and mosaics take, also while it is made."""
 _LOG = logging.getLogger("flycam.serve")
 
 
 class DrillState(StrEnum):
-    """NONE: nobody asked for one since this server started; FAILED: `why` says why not."""
+    """State of the exercise.
+
+    NONE: nobody asked for one since this server started; FAILED: `why` has the reason.
+    """
 
     NONE = "none"
     MAKING = "making"
@@ -52,8 +55,10 @@ class _DrillProgress:
 
 
 class DrillService:
-    """The drill that this server makes. `ask_to_stop` and `stop` after serving: what is half done the next
-    one completes."""
+    """Exercise that this server makes.
+
+    `ask_to_stop` and `stop` after serving: the next run completes what is half done.
+    """
 
     def __init__(self, services: Services) -> None:
         self._workspace = services.workspace
@@ -65,12 +70,14 @@ class DrillService:
 
     @property
     def progress(self) -> _DrillProgress:
-        """How far it is."""
+        """Progress of the exercise."""
         return self._progress
 
     def begin(self, visitor: Principal) -> None:
-        """Make one, if none is on its way. Raises RealDataPresent, FeatureDisabled, StorageFailed,
-        DiskFull."""
+        """Make an exercise, unless one is being made.
+
+        Raises RealDataPresent, FeatureDisabled, StorageFailed, DiskFull.
+        """
         require_no_real_data(self._workspace)
         if not self._command:
             raise FeatureDisabled(_("this server makes no drill; run 'flycam demo --no-serve' on it"))
@@ -84,11 +91,11 @@ class DrillService:
             self._thread.start()
 
     def ask_to_stop(self) -> None:
-        """Let the work end, without waiting for it."""
+        """Ask the work to end, without waiting for it."""
         self._stop.set()
 
     def stop(self) -> None:
-        """End the work."""
+        """End the work, and wait for it."""
         self.ask_to_stop()
         if self._thread is not None:
             self._thread.join(2 * TERMINATE_TIMEOUT_S)
@@ -109,7 +116,7 @@ class DrillService:
 
 
 def require_drill_space(workspace: Workspace) -> None:
-    """Raise DiskFull, with the cure, where a drill would take what is left free for flights."""
+    """Raise DiskFull, with the remedy, unless an exercise leaves room for flights."""
     place = workspace.find_fullest_disk()
     if place is None or place.free_bytes >= SPARE_BYTES + DRILL_BYTES:
         return

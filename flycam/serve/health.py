@@ -1,5 +1,7 @@
-"""`/healthz` for whoever restarts the server, `/metrics` for whoever watches it, `/api/machine` for whoever
-has to keep it in power and with room on its disk."""
+"""Health endpoints: `/healthz`, `/metrics` and `/api/machine`.
+
+For restarting the server, for monitoring, and for keeping it in power and with room on its disk.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,7 @@ def get_metrics(request: Request, services: ServicesHere, principal: ViewerPrinc
 
 
 def register_metrics(registry: CollectorRegistry, services: Services, counts: TileCounts) -> None:
-    """Let a registry tell what is known of the house, worked out when it is asked."""
+    """Register metrics of the node, computed when they are scraped."""
     ProcessCollector(registry=registry)
     Info("flycam_build", "The program that serves", registry=registry).info({"version": __version__})
     registry.register(_NodeCollector(services, counts))
@@ -108,7 +110,10 @@ class _NodeCollector(Collector):
 
 
 class _CatalogCollector(Collector):
-    """What lies in the catalogue, as one visitor sees it; where that does not answer, this alone is said."""
+    """Metrics of the catalogue, as one principal sees it.
+
+    Where the catalogue does not answer, only `flycam_catalog_up` is given.
+    """
 
     def __init__(self, services: Services, packing: PackQueue, sees: AccessPolicy) -> None:
         self._services, self._packing, self._access_policy = services, packing, sees

@@ -1,4 +1,7 @@
-"""Commands that a kill or a power cut left on this machine are gone on with beside a server that starts."""
+"""Resumption of commands that a kill or a power cut interrupted on this node.
+
+They run beside a server that starts.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,14 @@ from flycam.pipeline.power import Power
 from flycam.serve.command_process import FLYCAM, CommandResult, ReasonBilingual, run_command
 
 MAX_TRIES = 3
-"""So often a command is begun again by itself; one that was cut each time may be what cuts it."""
+"""Tries by itself of one command; one that was cut each time may be the cause."""
 
 RETRY_INTERVAL_S = 60.0
-"""What could not be gone on with is looked at again: a store that comes up after this server, a card."""
+"""Wait before jobs that could not be resumed are tried again: a store may come up after this server, a memory
+card be put in."""
 
 _NICENESS = 10
-"""Behind the map and what is flown now."""
+"""Lower priority than the map and live flights."""
 
 _COMMAND_ENDED: ReasonBilingual = (
     "it ended without a word; give it again by hand to see why",
@@ -39,11 +43,12 @@ Announce = Callable[[str, str], None]
 def resume_jobs(
     data_dir: Path, power: Power, announce: Announce, done: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """Go on with what was left, one command after the other, each a process of its own, beside the block;
-    what has not ended with the block is gone on with at the next start.
+    """Resume interrupted jobs beside the block, one after the other.
 
-    announce  told in English and Vietnamese what is gone on with and what came of it, in a thread of its own
-    done  called once all of it was looked at, if the block is still open
+    Each is a process of its own; what has not ended with the block is resumed at the next start.
+
+    announce  called in English and Vietnamese with each job and its result, from a thread of its own
+    done      called once all of them were tried, if the block is still open
     """
     resumed = _JobResumer(data_dir, power, announce)
     thread = threading.Thread(target=resumed.run, args=(done,), name="resuming", daemon=True)
@@ -56,7 +61,7 @@ def resume_jobs(
 
 
 class _JobResumer:
-    """What was left in a house; says each thing once."""
+    """Resumer of the jobs in a data folder; announces each message once."""
 
     def __init__(self, data_dir: Path, power: Power, say: Announce) -> None:
         self.stop = threading.Event()
@@ -66,7 +71,7 @@ class _JobResumer:
         self._announced: set[tuple[str, str]] = set()
 
     def run(self, done: Callable[[], None]) -> None:
-        """Until nothing is left, or `stop` is set."""
+        """Resume until no job is left, or `stop` is set."""
         is_first = True
         while not self.stop.is_set() and (waiting := list_interrupted_jobs(self._data_dir)):
             for one in waiting:
@@ -118,7 +123,8 @@ class _JobResumer:
         command, tries = str(one.command), one.command.tries
         try:
             one = update_tries(one, tries + 1)
-        except OSError:  # a full disk: looked at again
+        except OSError:
+            # a full disk: tried again later
             return
         self._tell(
             f"{command} was cut off (a kill, a power cut): going on with it",
@@ -135,11 +141,11 @@ class _JobResumer:
                 timeout_s=math.inf,
                 niceness=_NICENESS,
             )
-        except OSError:  # no memory, no descriptor: looked at again
+        except OSError:
+            # no memory, no descriptor: tried again later
             return
-        is_no_end = ran.json_answer.get("error") in {
-            one.__name__ for one in RETRYABLE_ERRORS
-        }  # and no cut either
+        # with a retryable error it has neither ended nor been cut: this try does not count
+        is_no_end = ran.json_answer.get("error") in {one.__name__ for one in RETRYABLE_ERRORS}
         if self.stop.is_set() or is_no_end:
             with suppress(OSError):
                 update_tries(one, tries)

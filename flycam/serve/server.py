@@ -1,4 +1,4 @@
-"""Serve until told to stop."""
+"""uvicorn server that counts its connections and renews its certificate."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from flycam.serve.auth.authenticator import SAME_USER_STATE_KEY, is_same_user
 from flycam.serve.connection_limits import ENDED_CONNECTIONS, HEAD_TIMEOUT_S, BoundedHttpProtocol, Connections
 from flycam.serve.services import Services
 
-if TYPE_CHECKING:  # its library is loaded only where the map is served over HTTPS
+# its library is loaded only where the map is served over HTTPS
+if TYPE_CHECKING:
     from flycam.serve.tls import TlsCertificate
 
 _TICKS_PER_CERTIFICATE_CHECK = 600
-"""Ticks of uvicorn, a tenth of a second each, between looks at whether the certificate is still right."""
+"""Ticks of uvicorn, a tenth of a second each, between checks of the certificate."""
 _MAX_OPEN_FILES = 16384
 _SPARE_FILES = 256
 """Handles left for files and the database when connections have taken all others."""
@@ -33,11 +34,12 @@ _log = logging.getLogger(__name__)
 
 
 class MapServer(uvicorn.Server):
-    """Ends open event streams before it waits for its connections to close, and shows a new certificate where
-    the machine has another address, or the old one's end comes near, without a restart.
+    """Server that ends event streams on shutdown and renews its certificate.
 
-    It accepts connections itself: uvicorn's listener tells of one only when its TLS handshake is done, and
-    those that never begin it would be counted nowhere.
+    It ends open event streams before it waits for its connections to close, and presents a new certificate
+    where the machine has another address, or the old one nears its end, without a restart. It accepts
+    connections itself: uvicorn's listener reports one only when its TLS handshake is done, and those that
+    never begin it would be counted nowhere.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class MapServer(uvicorn.Server):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def renew(self) -> None:
-        """Show whoever connects from now on the certificate as it is now."""
+        """Load the certificate anew if it was renewed, for connections from now on."""
         encryption, context = self._encryption, self.config.ssl
         if encryption is None or context is None:
             return
@@ -70,7 +72,8 @@ class MapServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._services.stopping.clear()  # the same house may be served again
+        # the same services may be served again
+        self._services.stopping.clear()
         await super().startup([])
         for listener in sockets or []:
             listener.setblocking(False)
@@ -88,7 +91,8 @@ class MapServer(uvicorn.Server):
         while True:
             try:
                 line, peer = await loop.sock_accept(listener)
-            except OSError:  # no handle is left, or whoever came is gone
+            except OSError:
+                # no handle is left, or the client is gone
                 await asyncio.sleep(_ACCEPT_RETRY_S)
                 continue
             if self._connections.admit(peer[0]):
@@ -98,7 +102,7 @@ class MapServer(uvicorn.Server):
                 line.close()
 
     async def _begin(self, line: socket.socket, address: str) -> None:
-        """Speak HTTP on a connection that was admitted, after its TLS handshake where there is one."""
+        """Speak HTTP on an admitted connection, after its TLS handshake if it has one."""
         release = ExitStack()
         release.callback(self._connections.release, address)
         whose = {SAME_USER_STATE_KEY: cache(partial(is_same_user, line))}
@@ -114,7 +118,8 @@ class MapServer(uvicorn.Server):
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: protocol, line, ssl=tls, ssl_handshake_timeout=HEAD_TIMEOUT_S if tls else None
             )
-        except OSError:  # also of no TLS, and of none in time
+        except OSError:
+            # also of a failed or late TLS handshake
             ENDED_CONNECTIONS["handshake"] += 1
             release.close()
             line.close()
@@ -128,17 +133,21 @@ class MapServer(uvicorn.Server):
 def create_server(
     services: Services, host: str, port: int, encryption: TlsCertificate | None = None
 ) -> MapServer:
-    """A uvicorn server of one process; encryption: over HTTPS. Tiles are too many for an access log:
-    `/metrics` counts them."""
+    """Return a uvicorn server of one process; encryption: over HTTPS.
+
+    Tiles are too many for an access log: `/metrics` counts them.
+    """
     config = uvicorn.Config(
         create_app(services),
         host=host,
         port=port,
-        ws="none",  # there is none to speak to, and its handshakes are bounded nowhere
+        # nothing uses WebSockets, and their handshakes are bounded nowhere
+        ws="none",
         access_log=False,
-        log_level="error",  # a warning for each piece of garbage fills the log: `/metrics` counts them
+        # a warning for each malformed request fills the log: `/metrics` counts them
+        log_level="error",
         server_header=False,
-        # of every answer, tiles too: another site's page may read what CORS opens to it, and embed nothing
+        # on every answer, tiles too: another site's page may read what CORS opens to it, and embed nothing
         headers=[("Cross-Origin-Resource-Policy", "same-origin")],
         proxy_headers=True,
         forwarded_allow_ips=list(services.trusted_proxies),
@@ -151,7 +160,7 @@ def create_server(
 
 
 def _raise_open_files() -> int:
-    """Let this process open as many files as it may, and return how many that is."""
+    """Raise this process's limit of open files, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -161,12 +170,13 @@ def _raise_open_files() -> int:
 
 
 def open_listener(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises OptionUnusable where none can, or another does already."""
+    """Return a listening socket. Raises OptionUnusable where it cannot be bound."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        why = str(error.strerror).partition(" (")[0]  # Python repeats the address behind it
+        # Python repeats the address behind it
+        why = str(error.strerror).partition(" (")[0]
         raise OptionUnusable(
             _(
                 "{host}, port {port}: cannot be listened on ({why}); is a map served there "
@@ -181,6 +191,6 @@ def open_listener(host: str, port: int) -> socket.socket:
 def serve_until_stopped(
     services: Services, listener: socket.socket, encryption: TlsCertificate | None = None
 ) -> None:
-    """Serve on a socket that listens until SIGINT or SIGTERM."""
+    """Serve on a listening socket until SIGINT or SIGTERM."""
     host, port = listener.getsockname()[:2]
     create_server(services, host, port, encryption).run(sockets=[listener])

@@ -1,4 +1,7 @@
-"""What the server works with, put together by the caller; nothing here reads the environment."""
+"""Services of the server, assembled by the caller.
+
+Nothing here reads the environment.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,15 @@ SESSION_KEY_BYTES = 32
 
 
 def create_session_key() -> bytes:
-    """A fresh secret."""
+    """Return a new secret."""
     return secrets.token_bytes(SESSION_KEY_BYTES)
 
 
 class SignInService(Protocol):
-    """The province's own, as `pipeline.access.openid` speaks to it, whose libraries are loaded only where
-    there is one."""
+    """OpenID service of the province.
+
+    As `pipeline.access.openid` implements it, whose libraries are loaded only where one is configured.
+    """
 
     client: OpenIdClient
 
@@ -40,27 +45,27 @@ class SignInService(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """The open house and how it is shown.
+    """Data folder that is served, and options of the server.
 
     workspace         store, catalogue, cache folder
-    bound_to_loopback whether only this machine can reach the server: the condition for open access while no
+    bound_to_loopback True if only this machine can reach the server: the condition for open access while no
                       account exists
     session_key       secret that signs cookies and one-time links; `sessions.read_key` keeps one in a file
     static_dir        the built map
     view_cache_bytes  memory for encoded tiles
-    follow_s          how often the tile log is looked at for news
+    follow_s          seconds between reads of the tile log
     uploads_dir       where uploads lie while they arrive; None: this server takes none
-    upload_work       command that looks at an upload or lays it, before the upload's id and "look" or "lay";
-                      empty: what arrives is kept and not worked on
-    packs_dir         where meeting packs that the page asked for lie; None: this server makes none
+    upload_work       command that checks or processes an upload, before its id and "look" or "lay";
+                      empty: uploads are kept and not processed
+    packs_dir         where requested briefing packs are made; None: this server makes none
     pack_command      command that makes one, before its options and flights; empty: this server makes none
-    drill_command     command that makes a drill in a house without flights; empty: this server makes none
-    sync_dir          where steps of boxes lie while they arrive; None: this server takes none
-    openid            the province's own sign-in service; None: tokens and links alone let people in
-    trusted_proxies   addresses and networks whose word is taken for who asks, and whether over https
+    drill_command     command that makes an exercise on a node without flights; empty: this server makes none
+    sync_dir          where steps of nodes lie while they arrive; None: this server takes none
+    openid            the province's own sign-in service; None: sign-in by tokens and links only
+    trusted_proxies   addresses and networks trusted to state the client's address, and whether it uses https
     origins           sites whose pages may read from here with a token of their own
-    authority         certificate (PEM) of this box's own authority, by which it is served; None: it has none
-    request_log       where a line of each request goes; None: nowhere
+    authority         certificate (PEM) of this node's own authority, by which it is served; None: it has none
+    request_log       log of requests; None: none
     stopping          set once the server is asked to stop: streams that would never end then end
     """
 
@@ -85,7 +90,7 @@ class Services:
 
 
 def get_services(request: Request) -> Services:
-    """What the server behind a request works with."""
+    """Return the services of the server behind a request."""
     services: Services = request.app.state.services
     return services
 
@@ -94,12 +99,12 @@ ServicesHere = Annotated[Services, Depends(get_services)]
 
 
 def get_catalog(request: Request) -> Catalog:
-    """The catalogue behind a request."""
+    """Return the catalogue behind a request."""
     return get_services(request).workspace.catalog
 
 
 def get_store(request: Request) -> ObjectStore:
-    """The object store behind a request."""
+    """Return the object store behind a request."""
     return get_services(request).workspace.store
 
 

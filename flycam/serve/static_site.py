@@ -1,6 +1,6 @@
-"""The built map: a page that is always asked for anew, and files whose names change with their content.
+"""The built map: a page that is revalidated, and files named by their content.
 
-Beside each of these the build leaves it compressed as far as it can be: that is sent to whoever can read it.
+The build leaves each of them compressed beside it: that is sent to clients that can read it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _MAP_POLICY = MAP_POLICY.encode()
-# a day: who comes daily is never led to http; a box that is made anew, with another authority or none, shuts
-# nobody out for longer. Its other ports and names under it are not meant: no includeSubDomains
+# a day: a browser that comes daily is never led to http; a node that is installed anew, with another
+# authority or none, shuts nobody out for longer. Its other ports and names under it are not meant: no
+# includeSubDomains
 _HTTPS_ONLY = b"max-age=86400"
+# addresses without gzip: compressed already, with byte ranges that must stay true, or streamed
 _COMPRESSED_TYPES = (
     "/api/evidence/",
     "/api/video/",
@@ -39,7 +41,7 @@ _COMPRESSED_TYPES = (
     "/events",
 )
 _COMPRESSED = {".br": "br", ".gz": "gzip"}
-"""By how names end, the best first."""
+"""Content encodings by suffix, the best first."""
 _ZERO_WEIGHTS = ("q=0", "q=0.0", "q=0.00", "q=0.000")
 _NOT_BUILT_PAGE = """<!doctype html><html lang="vi"><meta charset="utf-8"><title>flycam</title>
 <h1>Chưa dựng bản đồ / The map is not built</h1>
@@ -58,11 +60,11 @@ def mount_static_site(app: FastAPI, static_dir: Path) -> None:
 
 
 class _StaticFiles(StaticFiles):
-    """Files of the map as it was built when the server began; of each, what the build compressed of it for
-    those who can read that.
+    """Files of the map as it was built when the server started.
 
-    Whatever no route knows comes here, from anybody: what is none of these names is not looked for, which
-    took a thread and a step in the file system for each part of an address.
+    What the build compressed is sent to clients that can read it. All that no route knows comes here, from
+    anybody: other names are not looked for, which took a thread and a step in the file system for each part
+    of an address.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -71,11 +73,11 @@ class _StaticFiles(StaticFiles):
         self._names = frozenset(one.relative_to(directory).as_posix() for one in files)
 
     def get_path(self, scope: Scope) -> str:
-        """Return the name that is asked for, below the built folder."""
+        """Return the requested name, below the built folder."""
         return str(scope["path"])[1:] or "index.html"
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Answer with the file. Raises HTTPException 404 and 405."""
+        """Return the file. Raises HTTPException 404 and 405."""
         if path not in self._names and scope["method"] in ("GET", "HEAD"):
             raise HTTPException(404)
         return await super().get_response(path, scope)
@@ -87,7 +89,10 @@ class _StaticFiles(StaticFiles):
         scope: Scope,
         status_code: int = 200,
     ) -> Response:
-        """The file, or the best of what lies compressed beside it, as what the file itself is."""
+        """Return the file, or the best compressed one beside it.
+
+        A compressed one has the plain file's type.
+        """
         plain = super().file_response(full_path, stat_result, scope, status_code)
         readable = _accepted_encodings(Headers(scope=scope).get("accept-encoding", ""))
         for ending, name in _COMPRESSED.items():
@@ -104,15 +109,15 @@ class _StaticFiles(StaticFiles):
 
 
 def _accepted_encodings(accepted: str) -> set[str]:
-    """Encodings that an Accept-Encoding header allows."""
+    """Return the encodings that an Accept-Encoding header allows."""
     offers = (part.strip().lower().partition(";") for part in accepted.split(","))
     return {name.strip() for name, _, weight in offers if weight.replace(" ", "") not in _ZERO_WEIGHTS}
 
 
 class ResponseHeaders:
-    """Compression for text, and the safety and caching headers on every answer of the framework.
+    """Compression of text, and safety and caching headers on every answer of FastAPI.
 
-    Photos and pictures pass unchanged: they are compressed already, and their byte ranges must stay true.
+    Photos and images pass unchanged: they are compressed already, and their byte ranges must stay true.
     """
 
     def __init__(self, app: App) -> None:
@@ -124,7 +129,8 @@ class ResponseHeaders:
             await self._plain(scope, receive, send)
             return
         path: str = scope["path"]
-        is_https = scope["scheme"] == "https"  # spoken here, or by a proxy that is trusted
+        # by this server, or by a proxy that is trusted
+        is_https = scope["scheme"] == "https"
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""The certificate that the map is served with: the box's own authority's, or files from elsewhere."""
+"""Certificate of the map's server: from the node's own authority, or from files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from flycam.pipeline.certificate_authority import ServerCertificate, issue_serve
 
 
 class TlsCertificate(Protocol):
-    """What is shown to whoever connects.
+    """Certificate that the server presents.
 
-    certificate  file of the certificate and what vouches for it (PEM)
+    certificate  file of the certificate and its chain (PEM)
     key          file of its key; None: in the same file
-    fingerprint  SHA-256 that others may believe the server by, 64 hex digits
-    authority    certificate (PEM) of the box's own authority; None: it has none
-    names        what the box's own authority vouches for: host names and addresses
+    fingerprint  SHA-256 by which clients may trust the server, 64 hex digits
+    authority    certificate (PEM) of the node's own authority; None: it has none
+    names        host names and addresses that the node's own authority certifies
     """
 
     certificate: Path
@@ -30,18 +30,21 @@ class TlsCertificate(Protocol):
     names: frozenset[str]
 
     def is_renewed(self) -> bool:
-        """Whether the files are others than when it was asked last. Raises StorageFailed, OptionUnusable."""
+        """Return True if the files changed since the last call.
+
+        Raises StorageFailed, OptionUnusable.
+        """
         ...
 
 
 class OwnTlsCertificate:
-    """Of the box's own authority, under all that this machine is called as it is asked."""
+    """Certificate of the node's own authority, for all names of this machine."""
 
     key: Path | None = None
     authority: bytes | None
 
     def __init__(self, folder: Path, host: str, names: Iterable[str] = ()) -> None:
-        """Raises DiskFull, StorageFailed."""
+        """Load or issue the certificate. Raises DiskFull, StorageFailed."""
         self._folder, self._host, self._names = folder, host, frozenset(names)
         held = self._load_certificate()
         self.certificate, self.fingerprint, self.authority = held.path, held.fingerprint, held.authority
@@ -57,13 +60,16 @@ class OwnTlsCertificate:
 
 
 class ExternalTlsCertificate:
-    """Files from elsewhere, which somebody else renews."""
+    """Certificate files from elsewhere, which somebody else renews."""
 
     authority: bytes | None = None
     names: frozenset[str] = frozenset()
 
     def __init__(self, certificate: Path, key: Path | None) -> None:
-        """Raises OptionUnusable where they are no certificate and the key to it."""
+        """Load the files.
+
+        Raises OptionUnusable unless they are a certificate and its key.
+        """
         self.certificate, self.key = certificate, key
         self._stamp = self._file_stamps()
         self.fingerprint = self._compute_fingerprint()
@@ -83,7 +89,7 @@ class ExternalTlsCertificate:
 
     def _compute_fingerprint(self) -> str:
         try:
-            # a key under a password would be asked for at a terminal that nobody sits at
+            # an empty password, as OpenSSL would ask for one at a terminal that nobody sits at
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(self.certificate, self.key, password=b"")
             text = self.certificate.read_text(encoding="ascii")

@@ -1,1 +1,1 @@
-"""The situation as a command room sees it and writes it down: board, marks, changes, things, meeting."""
+"""Situation of an event, read and written: board, marks, changes, meeting."""

@@ -1,4 +1,7 @@
-"""Signing in where the map is: the answer brings what the map begins with, which saves a round trip."""
+"""Sign-in on the map page: the answer brings the map's first lists.
+
+That saves a round trip.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,8 @@ def bootstrap_page(token: TokenBody, request: Request, response: Response, servi
     them cannot be said now: who came in is in, for a one-time code is spent, and asks for them."""
     visitor = sign_in_visitor(token, request, response, services)
     has_all = visitor.account is not None and visitor.account.scope is Scope.ALL
-    is_for_map = has_all and visitor.has_role(
-        Role.VIEWER
-    )  # a box that asks here reads no list elsewhere either
+    # a node that signs in here reads no list elsewhere either
+    is_for_map = has_all and visitor.has_role(Role.VIEWER)
     return {
         "session": describe_session(visitor),
         "lists": _describe_lists(request, services, visitor) if is_for_map else None,

@@ -1,4 +1,4 @@
-"""`/api/meeting/places`: what a presenter walks through, for each event a list, the same for everybody."""
+"""`/api/meeting/places`: named views of a briefing, one list an event."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Whether what is on the map is another: mosaics, and what people and other services put there (marks,
-layers, changes).
+"""Stamps that tell when mosaics, marks, layers or changes on the map differ.
 
-Looked at once for all screens, however many they are.
+Read once for all screens, however many they are.
 """
 
 from __future__ import annotations
@@ -17,14 +16,17 @@ from flycam.catalog.catalog import Catalog
 
 @dataclass(frozen=True, slots=True)
 class ShownFlights:
-    """revisions: which revision (number) of which mosaic is on show; events: which flight lies in which."""
+    """Mosaic revisions on show and the events of their flights.
+
+    revisions: (mosaic id, shown revision); events: (flight id, event id).
+    """
 
     revisions: frozenset[tuple[str, int]]
     events: frozenset[tuple[str, str]]
 
 
 class MapStamps(TypedDict):
-    """By the name of the event that tells screens of it; another value: it is to be read again."""
+    """Stamp by name of the event that tells screens; a changed value: read again."""
 
     flights: ShownFlights
     layers: object
@@ -33,7 +35,7 @@ class MapStamps(TypedDict):
 
 
 class MapStampCache:
-    """What it is like now, at most `period_s` old. Safe to use from several threads."""
+    """Stamps of the map, at most `period_s` old. Safe to use from several threads."""
 
     def __init__(
         self, catalog: Catalog, period_s: float, clock_s: Callable[[], float] = time.monotonic
@@ -44,7 +46,7 @@ class MapStampCache:
         self._read_s = float("-inf")
 
     def read(self) -> MapStamps:
-        """How it stands. Raises CatalogUnavailable."""
+        """Return the current stamps. Raises CatalogUnavailable."""
         with self._lock:
             now_s = self._clock_s()
             if self._stamps is None or now_s - self._read_s >= self._period_s:
@@ -52,9 +54,11 @@ class MapStampCache:
                     "flights": _read_shown_flights(self._catalog),
                     "layers": self._catalog.layers.stamp(),
                     "marks": self._catalog.marks.stamp(),
-                    # what is confirmed says which roads are cut, and people what that comes to
+                    # confirmed changes decide which roads are cut, and analysts what that means for
+                    # settlements
                     "changes": self._catalog.changes.stamp()
-                    + self._catalog.comparisons.stamp()  # what was not found again
+                    # comparisons: candidates that a newer one did not find again
+                    + self._catalog.comparisons.stamp()
                     + self._catalog.settlements.stamp(),
                 }
                 self._read_s = now_s

@@ -1,7 +1,7 @@
-"""Changes under review: decided on by analysts; everybody else sees what was confirmed.
+"""Changes under review: analysts decide, everybody else sees confirmed ones.
 
 Decisions come by PUT with JSON, each under an id that the caller makes: no page of another site can make a
-browser send that, and what is sent twice is decided once.
+browser send that, and a decision that is sent twice is taken once.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ def _describe_changes(
 def _find_overlapping_decisions(
     catalog: Catalog, lines: Sequence[ChangeVersion], principal: Principal, until: datetime | None
 ) -> dict[str, list[Decision]]:
-    """By change that waits what the visitor may know of decisions on its ground."""
+    """Return, by pending change, the visible decisions on its ground."""
     waiting: dict[str, list[BoundsLonLat]] = {}
     for line in lines:
         if line.status is ChangeStatus.PROPOSED:
@@ -300,7 +300,7 @@ def _find_superseded(made: ComparisonReader, lines: Sequence[ChangeVersion]) -> 
 
 
 def _require_visible(lines: Sequence[ChangeVersion], principal: Principal) -> None:
-    """Raise NotFound if a change is withheld from the visitor: it is to them as what is not there."""
+    """Raise NotFound if a change is withheld, as if it did not exist."""
     for line in lines:
         if principal.access_policy.hides_change(line):
             raise make_change_not_found(line.change_id)

@@ -1,4 +1,4 @@
-"""`/api/board`: every commune with what was imaged of it, what is marked in it, and who flies over it."""
+"""`/api/board`: every commune with its coverage, marks, changes and live flights."""
 
 from __future__ import annotations
 
@@ -91,13 +91,16 @@ def get_commune_board(
 
 
 def _find_inner_point(wkb: bytes) -> bytes:
-    """A place within a commune: its neighbours' boundaries touch its own."""
+    """Return a point inside a commune (WKB), as neighbours' boundaries touch its own."""
     point: bytes = shapely.to_wkb(shapely.from_wkb(wkb).representative_point())
     return point
 
 
 def _split_by_time(flights: Sequence[Flight], until_ns: int | None) -> tuple[list[Flight], list[Flight]]:
-    """Flights whose last picture was taken by a time (None: now), and those that were under way then."""
+    """Split flights into those over by a time (None: now) and those under way then.
+
+    A flight is over when its last frame was taken by then.
+    """
     if until_ns is None:
         return list(flights), []
     begun = [one for one in flights if one.first_ns <= until_ns]
@@ -117,8 +120,10 @@ def _get_flown_ground(request: Request, catalog: Catalog, flight: Flight) -> Fli
 def _find_live_positions(
     sky: LiveFlightFeed, event_id: str, access_policy: AccessPolicy
 ) -> dict[str, tuple[float, float]]:
-    """Where live flights of the event look, else are: those too of which nothing is heard any more, and
-    neither those that have landed nor films played again."""
+    """Return where live flights of the event look, else where the aircraft are.
+
+    Includes flights that fell silent; leaves out landed ones and recordings that are replayed.
+    """
     now_s = sky.now_s()
     flights = [
         one

@@ -1,5 +1,7 @@
-"""How many things of which layer are in trouble in each commune: worked out once, until a layer, a boundary
-or what is withheld is another."""
+"""Features in trouble by commune and layer, cached.
+
+Counted anew when a layer, a boundary or the access policy changes.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,12 @@ from flycam.catalog.records import CommuneRecord
 from flycam.pipeline.layer_troubles import list_layer_troubles
 from flycam.serve.http.json_values import Json
 
-_MAX_CACHED_COUNTS = 16  # kinds of visitors, each with communes of its own
+# access policies, each with its own communes
+_MAX_CACHED_COUNTS = 16
 
 
 class CommuneTroubles:
-    """The counts of one catalogue. For several threads at once."""
+    """Trouble counts of one catalogue. Safe to use from several threads."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -26,8 +29,12 @@ class CommuneTroubles:
         self._counts: OrderedDict[object, list[list[Json]]] = OrderedDict()
 
     def count_troubles(self, communes: Sequence[CommuneRecord], sees: AccessPolicy) -> list[list[Json]]:
-        """Of each commune, in their order, layer by layer, for whoever sees so much."""
-        # before they are read: what changes meanwhile is known under what it was, and worked out again
+        """Count features in trouble by commune, in their order, and layer.
+
+        Only what the policy shows.
+        """
+        # key taken before the layers are read: a change meanwhile leaves a stale key, and the counts are
+        # redone
         key = (tuple(self._catalog.layers.all()), _digest(communes), sees.fingerprint)
         with self._lock:
             if key in self._counts:
@@ -52,7 +59,7 @@ class CommuneTroubles:
 
 
 def _digest(communes: Sequence[CommuneRecord]) -> bytes:
-    """Another value where any boundary is, or another commune is among them."""
+    """Digest commune codes, dates and boundaries, to notice that any differs."""
     said = hashlib.sha256()
     for one in communes:
         said.update(f"{one.code} {one.valid_from} {len(one.wkb)} ".encode())

@@ -1,4 +1,4 @@
-"""Communes for the view, and by name without accents."""
+"""Communes of the view, and search by name without accents."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def get_communes_extent(
 
 
 def build_commune_properties(commune: CommuneRecord) -> Json:
-    """What is told of a boundary beside its outline."""
+    """Return the properties of a commune's feature."""
     return {
         "code": commune.code,
         "name": commune.name,

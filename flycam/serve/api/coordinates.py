@@ -1,4 +1,4 @@
-"""Places, and the grid of a sheet, in the coordinates that Vietnamese maps are printed in: VN-2000."""
+"""Places, and the grid of a map sheet, in VN-2000, the CRS of Vietnamese maps."""
 
 from __future__ import annotations
 

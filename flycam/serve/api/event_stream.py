@@ -1,5 +1,7 @@
-"""`/events`: server-sent events from the tile log and from live flights, so that a screen learns what moved
-without asking."""
+"""`/events`: server-sent events of tiles, live flights and changes on the map.
+
+They come from the tile log and from live flights, so that screens need not poll.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,8 @@ async def _stream(request: Request) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
     news = _TileNews()
 
-    with ExitStack() as leaving:  # whatever ends the stream, also before its first word
+    # entered first, so that listeners go whatever ends the stream, also before its first message
+    with ExitStack() as leaving:
         presented = _PresentationStream(request.app.state.meeting)
         leaving.callback(presented.stop)
 
@@ -94,7 +97,7 @@ async def _stream(request: Request) -> AsyncIterator[str]:
                 else []
             )
             now_s = sky.now_s()
-            # over a flight in the air people wait for its tiles, and for word that it is lost
+            # over a flight in the air people wait for its tiles, and to learn that it is lost
             is_up = any(one.is_flying(now_s) for one in seen)
             pace_s = min(services.follow_s, POLL_INTERVAL_S) if is_up else services.follow_s
             if (flies := fingerprint_live_flights(seen, now_s)) != flying:
@@ -117,7 +120,7 @@ async def _stream(request: Request) -> AsyncIterator[str]:
 
 
 async def _authenticate_follower(door: Authenticator, request: Request) -> Principal | None:
-    """Who follows, as long as they may look at the map."""
+    """Authenticate the follower again; None once they may not see the map."""
     visitor = await door.authenticate_async(request.scope)
     request.scope[ACCOUNT_SCOPE_KEY] = visitor.name if visitor is not None else None
     is_let = (
@@ -127,8 +130,10 @@ async def _authenticate_follower(door: Authenticator, request: Request) -> Princ
 
 
 class _PresentationStream:
-    """What is presented, for one screen: who follows does not wait for the next look at the log, nor for that
-    of tiles that came."""
+    """Presentation messages for one screen.
+
+    Followers wait neither for the next read of the tile log nor for that of tiles that came.
+    """
 
     def __init__(self, meeting: Meeting) -> None:
         self._meeting, self._loop = meeting, asyncio.get_running_loop()
@@ -138,13 +143,15 @@ class _PresentationStream:
         self.stop = meeting.add_listener(lambda: self._loop.call_soon_threadsafe(self._turned.set))
 
     def wake(self) -> None:
-        """Something else is to be told at once."""
+        """End the wait: other messages are due at once."""
         self._is_hurried = True
         self._turned.set()
 
     async def iterate_messages(self, seconds: float, here: Principal) -> AsyncIterator[str]:
-        """For so long, or until it is hurried: what is presented and for whoever follows, each time that it
-        is not what was told last."""
+        """Yield the presentation whenever it differs from the last one sent.
+
+        Ends after `seconds`, or when woken by `wake`. Yields only what `here` may see.
+        """
         until_s = self._loop.time() + seconds
         while True:
             self._turned.clear()
@@ -160,33 +167,42 @@ class _PresentationStream:
 
 
 def format_event(name: str, data: object) -> str:
-    """In ASCII: nothing that the data hold ends the line, or cannot be sent and ends everybody's stream."""
+    """Format a server-sent event in ASCII.
+
+    Nothing in the data can then end the line, or fail to encode and end everybody's stream.
+    """
     return f"event: {name}\ndata: {json.dumps(data)}\n\n"
 
 
 class _TileNews:
-    """What moved, for one screen, until it takes it; of one that does not for long, in which mosaics."""
+    """Moved tiles queued for one screen.
+
+    Of a slow screen only the mosaics that moved are kept.
+    """
 
     def __init__(self) -> None:
         self._moved: list[MovedTiles] = []
         self._beyond: dict[str, MovedTiles] = {}
 
     def take(self, moved: MovedTiles) -> None:
-        """Remember it; where too much waits, that all of its mosaic may have moved."""
+        """Queue the tiles.
+
+        Beyond `_MAX_QUEUED_TILES` note only that all of the mosaic may have moved.
+        """
         if len(self._moved) < _MAX_QUEUED_TILES:
             self._moved.append(moved)
         else:
             self._beyond[moved.mosaic_id] = replace(moved, tiles=None)
 
     def drain(self, sees: AccessPolicy) -> Iterator[MovedTiles]:
-        """All of it, once, but for mosaics that are withheld."""
+        """Yield all that is queued, once, but for mosaics that are withheld."""
         waiting = [*self._moved, *self._beyond.values()]
         self._moved, self._beyond = [], {}
         return (moved for moved in waiting if not sees.hides_mosaic(moved.mosaic_id))
 
 
 def _read_stamps(kept: MapStampCache, follower: TileLogFollower) -> MapStamps:
-    """How what is on the map stands; every mosaic there is followed."""
+    """Read the map's stamps, and follow every mosaic on show."""
     stamps = kept.read()
     for mosaic_id, _ in stamps["flights"].revisions:
         follower.watch_mosaic(mosaic_id)

@@ -1,4 +1,7 @@
-"""Things of specialist layers (villages, masts, schools …) by name, accents and case aside."""
+"""Search of layer features (villages, masts, schools …) by name without accents.
+
+Case is ignored too.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from flycam.frame.specialist_layer import LayerKind
 from flycam.frame.text_normalization import to_search_key
 
 _BATCH_SIZE = 100
-"""Hits that are read at a time: of whom all is seen, the first few are asked for."""
+"""Hits read at a time: where all features are visible, only the first few are needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class _FeatureName:
 
 
 class FeatureNameIndex:
-    """All names, read again when a layer came, went or was read again. For several threads at once."""
+    """Names of all features, read again when a layer changes. Thread-safe."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -38,8 +41,10 @@ class FeatureNameIndex:
     def search(
         self, text: str, sees: AccessPolicy, limit: int
     ) -> list[tuple[LayerRecord, LayerFeatureRecord]]:
-        """Things whose name contains the text, as far as this visitor may see them as parts of their layers:
-        villages before all else, names that begin with the text before others."""
+        """Search features whose name contains the text, within the access policy.
+
+        Villages come first, then names that begin with the text.
+        """
         key = to_search_key(text)
         if not key:
             return []

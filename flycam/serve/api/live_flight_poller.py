@@ -1,8 +1,8 @@
-"""Looks for new tiles of the flights in the air, for all screens at once, so that they come at once.
+"""Polling of the tile logs of flights in the air, for all screens at once.
 
-A screen that follows asks the log itself, but no more often than a machine with two hundred of them can bear.
-Over a flight in the air people wait for each tile: then one reader looks at the logs of those flights alone,
-twenty times a second, and wakes whoever follows.
+A screen that follows reads the log itself, but no more often than a machine with two hundred of them can
+bear. Over a flight in the air people wait for each tile: then one reader reads the logs of those flights
+alone, twenty times a second, and wakes all followers.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _log = logging.getLogger(__name__)
 async def poll_live_flights(
     sky: LiveFlightFeed, follower: TileLogFollower, idle_s: float, is_stopping: Callable[[], bool]
 ) -> None:
-    """Until the server stops, or this is cancelled.
+    """Poll until the server stops, or this is cancelled.
 
-    idle_s  how often it is asked whether anything flies
+    idle_s: seconds between checks whether anything flies.
     """
     while not is_stopping():
         try:
@@ -36,7 +36,7 @@ async def poll_live_flights(
 
 
 def _read_live_logs(sky: LiveFlightFeed, follower: TileLogFollower) -> bool:
-    """Read the logs of the flights that are in the air; whether there are any."""
+    """Read the tile logs of the flights in the air; return True if there are any."""
     now_s = sky.now_s()
     up = {one.report.flight_id for one in sky.read_flights() if one.is_flying(now_s)}
     if up:

@@ -1,6 +1,6 @@
-"""`/api/airborne`: aircraft of which films are laid now; the same, as it changes, goes to `/events`.
+"""`/api/airborne`: live flights; `/events` sends the same as it changes.
 
-How old a report is, is measured here from when it was first seen, so that the clocks of two machines need not
+The age of a report is measured here from when it was first seen, so that the clocks of two machines need not
 agree; only a report that was there before this server began is as old as the two clocks say.
 """
 
@@ -36,21 +36,25 @@ from flycam.store import keys
 router = APIRouter(dependencies=[Depends(require_viewer)])
 
 SILENCE_TIMEOUT_S = 1.25
-"""A flight reports more than twice a second: after so long without a report nothing is known of it."""
+"""A flight reports more than twice a second: after so long without a report its state is unknown."""
 
 POLL_INTERVAL_S = 0.2
+# the footprint that is known is of another frame than the one that is shown (decision 0028)
 _AROUND_M = 1000.0
 _NOWHERE: bytes = shapely.to_wkb(shapely.Point())
+# drift assumed for each second that telemetry is old (decision 0028)
 _MAX_SPEED_MPS = 30.0
+# cached briefly: the image may be withdrawn at any moment
 _PICTURE_HEADERS = {
     **BRIEF_CACHE_HEADERS,
     "Cache-Control": "private, max-age=60",
-}  # it may be withdrawn at any moment
+}
+# how long ended and silent flights stay listed (decision 0018)
 _SHOWN_ENDED_S, _SHOWN_SILENT_S = 600.0, 3600.0
 
 
 class LiveState(StrEnum):
-    """How a flight stands for whoever looks: SILENT is one whose program died, or cannot be heard."""
+    """State of a live flight; SILENT: its program died, or cannot be heard."""
 
     FLYING = "flying"
     CLOSING = "closing"
@@ -58,15 +62,16 @@ class LiveState(StrEnum):
     ENDED = "ended"
 
 
-_ORDER = tuple(LiveState)  # who looks wants the aircraft that are up, first
+# aircraft in the air come first
+_ORDER = tuple(LiveState)
 
 
 @dataclass(frozen=True, slots=True)
 class LiveFlight:
-    """A report, and when (monotonic seconds) it was told, as far as that is known here.
+    """Report of a live flight, and when it came (monotonic seconds).
 
-    is_withheld  what its newest picture shows was withdrawn
-    is_barred    its newest picture may show ground that is withheld from whoever looks
+    is_withheld  its newest frame shows a time that was withdrawn
+    is_barred    its newest frame may show ground that is withheld from the principal
     """
 
     report: LiveFlightReport
@@ -75,11 +80,11 @@ class LiveFlight:
     is_barred: bool = False
 
     def age_s(self, now_s: float) -> float:
-        """Seconds since it was told."""
+        """Return the seconds since the report."""
         return max(0.0, now_s - self.at_s)
 
     def get_state(self, now_s: float) -> LiveState:
-        """What the report means by now."""
+        """Return the state that the report means by now."""
         if self.report.phase is LiveFlightPhase.ENDED:
             return LiveState.ENDED
         if self.age_s(now_s) > SILENCE_TIMEOUT_S:
@@ -87,20 +92,21 @@ class LiveFlight:
         return LiveState(self.report.phase.value)
 
     def is_flying(self, now_s: float) -> bool:
-        """Whether more is to be heard of it at any moment."""
+        """Return True if more reports are expected at any moment."""
         return self.get_state(now_s) in (LiveState.FLYING, LiveState.CLOSING)
 
     def is_current(self, now_s: float) -> bool:
-        """Whether it is still news."""
+        """Return True while the flight is recent enough to be shown."""
         has_ended = self.report.phase is LiveFlightPhase.ENDED
         return self.age_s(now_s) <= (_SHOWN_ENDED_S if has_ended else _SHOWN_SILENT_S)
 
 
 class LiveFlightFeed:
-    """What is in the air, read from the catalogue for all readers of this process. Safe to use from several
-    threads.
+    """Live flights, read from the catalogue for all readers of this process.
 
-    idle_s  how often it is looked for a first aircraft; while there are any it is every LOOK_S
+    Safe to use from several threads.
+
+    idle_s: seconds between reads while nothing flies; else `POLL_INTERVAL_S`.
     """
 
     def __init__(
@@ -117,8 +123,10 @@ class LiveFlightFeed:
         self._read_s = float("-inf")
 
     def read_flights(self) -> list[LiveFlight]:
-        """The flights that are news: those in the air, then the silent, then the ended, each by its id.
-        Raises CatalogUnavailable."""
+        """Return recent flights: in the air, then silent, then ended, each by id.
+
+        Raises CatalogUnavailable.
+        """
         with self._lock:
             now_s = self._clock_s()
             if now_s - self._read_s >= self._period_s(now_s):
@@ -128,7 +136,7 @@ class LiveFlightFeed:
             return sorted(shown, key=lambda one: _ORDER.index(one.get_state(now_s)))
 
     def now_s(self) -> float:
-        """By the clock that reports are dated with here."""
+        """Return the time by the clock that dates reports here."""
         return self._clock_s()
 
     def _period_s(self, now_s: float) -> float:
@@ -155,12 +163,13 @@ class LiveFlightFeed:
         if before is None:
             return LiveFlight(told, now_s - max(0.0, (now_ns - told.told_ns) / 1e9))
         if (before.report.run, before.report.beat) == (told.run, told.beat):
-            return LiveFlight(told, before.at_s)  # its name may be another by now
+            # the flight may have been renamed meanwhile
+            return LiveFlight(told, before.at_s)
         return LiveFlight(told, now_s)
 
 
 def get_live_feed(request: Request) -> LiveFlightFeed:
-    """The sky behind a request."""
+    """Return the live flights that the server reads."""
     sky: LiveFlightFeed = request.app.state.sky
     return sky
 
@@ -205,7 +214,7 @@ def get_newest_picture(
 
 
 def describe_live_flight(sighted: LiveFlight, now_s: float) -> Json:
-    """A flight without its track; every `…_s` counts up to this moment."""
+    """Describe a flight without its track; every `…_s` counts up to this moment."""
     told, since_s = sighted.report, sighted.age_s(now_s)
     aircraft = told.aircraft
     return {
@@ -243,9 +252,10 @@ def describe_live_flight(sighted: LiveFlight, now_s: float) -> Json:
 
 
 def filter_live_flights(seen: list[LiveFlight], access_policy: AccessPolicy) -> list[LiveFlight]:
-    """The flights that this visitor may know of, those barred that fly near ground withheld from them.
+    """Return the flights that the policy shows; near withheld ground they are barred.
 
-    Whoever is there for some communes knows of those over them, and of none that may be anywhere."""
+    An account for some communes sees flights over them, and none that may be anywhere.
+    """
     if access_policy.is_nothing:
         return seen
     known = [
@@ -258,10 +268,11 @@ def filter_live_flights(seen: list[LiveFlight], access_policy: AccessPolicy) -> 
 
 
 def _is_barred(report: LiveFlightReport, access_policy: AccessPolicy) -> bool:
-    """Whether its newest picture may show withheld ground: anything as far away as its camera can see.
+    """Return True if the newest frame may show withheld ground.
 
-    Masked ground too: the outline is of another picture than the one that is shown, and of what a log covers;
-    a camera that was turned since, or of which no ground is known, shows what lies anywhere around.
+    Anything counts as far away as its camera can see. Redacted ground too: the outline is of another frame
+    than the one that is shown, and of the ground that a log covers; a camera that was turned since, or whose
+    ground is unknown, shows what lies anywhere around.
     """
     around_m = max(_AROUND_M, RANGE_PER_HEIGHT * _height_m(report)) + _drift_m(report)
     return access_policy.touches(_ground_near(report), around_m, redaction_margin_m=around_m)
@@ -272,19 +283,22 @@ def _height_m(report: LiveFlightReport) -> float:
 
 
 def _drift_m(report: LiveFlightReport) -> float:
-    """How far it may be from where it was last told to be: pictures go on where telemetry is lost."""
+    """Return how far it may be from its last position.
+
+    Frames go on where telemetry is lost.
+    """
     return 0.0 if report.aircraft is None else _MAX_SPEED_MPS * report.aircraft.age_s
 
 
 def _ground_near(report: LiveFlightReport) -> bytes | None:
-    """The ground below it and in its outline (WKB); None where nothing is known."""
+    """Return the ground below it and in its footprint (WKB); None if unknown."""
     places = [*report.footprint, *([report.aircraft.lonlat_deg] if report.aircraft else ())]
     wkb: bytes = shapely.to_wkb(shapely.MultiPoint(places).convex_hull)
     return wkb if places else None
 
 
 def _track(report: LiveFlightReport, access_policy: AccessPolicy) -> list[LonLat]:
-    """Where it has been, as far as that was over the communes of whoever asks."""
+    """Return its track, as far as that lies over the communes of the access policy."""
     if access_policy.is_nothing:
         return list(report.track)
     return [at for at in report.track if not access_policy.is_outside(shapely.to_wkb(shapely.Point(at)))]
@@ -293,7 +307,7 @@ def _track(report: LiveFlightReport, access_policy: AccessPolicy) -> list[LonLat
 def fingerprint_live_flights(
     seen: list[LiveFlight], now_s: float
 ) -> frozenset[tuple[str, str, int, LiveState, bool]]:
-    """What makes a screen's picture of the sky another one."""
+    """Return what, when changed, makes screens draw the live flights anew."""
     return frozenset(
         (
             one.report.flight_id,
@@ -307,13 +321,13 @@ def fingerprint_live_flights(
 
 
 def _is_picture_withdrawn(catalog: Catalog, flight_id: str, picture_key: str) -> bool:
-    """Whether a picture shows what was withdrawn."""
+    """Return True if the picture shows a withdrawn time."""
     taken_ns = keys.parse_latest_image_ns(picture_key)
     return find_withdrawn_times(catalog, flight_id).overlaps(taken_ns, taken_ns)
 
 
 def _picture_url(report: LiveFlightReport) -> str | None:
-    """Where its newest picture is; another picture has another address."""
+    """Return the address of the newest picture; another picture has another address."""
     if report.picture_key is None:
         return None
     return f"/api/airborne/{report.flight_id}/picture?{report.picture_key.rpartition('/')[2]}"

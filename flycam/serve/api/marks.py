@@ -1,6 +1,7 @@
-"""Field marks: seen by everybody, written by operators and above. Every change is a new line.
+"""Field marks: seen by everybody, written by operators and above.
 
-Changes come by PUT with JSON or a picture: no page of another site can make a browser send that.
+Every edit is a new version. Edits come by PUT with JSON or a photo: no page of another site can make a
+browser send that.
 """
 
 from __future__ import annotations
@@ -127,7 +128,8 @@ async def put_mark_photo(
     """Give a mark a photo (JPEG, PNG, WebP): kept as pixels only, without what else the file holds."""
     await asyncio.to_thread(_find_lines, services.workspace.catalog, mark_id, principal.access_policy)
     data = await read_body(request, MAX_LARGE_BYTES)
-    await asyncio.to_thread(require_operator, request)  # a token may be taken away meanwhile
+    # again: the token may have been revoked while the body came
+    await asyncio.to_thread(require_operator, request)
     line = await asyncio.to_thread(
         add_mark_photo, services.workspace, mark_id, based_on, data, principal.name
     )
@@ -155,8 +157,10 @@ def get_mark_photo(
 
 
 def _find_lines(catalog: Catalog, mark_id: str, access_policy: AccessPolicy) -> list[MarkVersion]:
-    """The lines of a mark that lie where the visitor sees. Raises NotFound, the same for one that lies now
-    where they see nothing."""
+    """Return the versions of a mark that lie where the policy shows ground.
+
+    Raises NotFound, also for a mark that now lies outside it.
+    """
     lines = catalog.marks.history(mark_id)
     if access_policy.is_outside(lines[-1].wkb):
         raise make_mark_not_found(mark_id)

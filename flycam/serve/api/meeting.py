@@ -1,8 +1,9 @@
-"""`/api/meeting`: who presents, and what everybody who follows looks at. Told at once by `/events`.
+"""`/api/meeting`: the presenter and the view that followers see.
 
-It is of this moment and of this server only: nothing of it is kept. A presenter's page says every few seconds
-that it is there; when it has been silent for long, nobody presents any more. Who presents is an account with
-its page: the page's word alone, which all who follow are told, makes nobody the presenter.
+`/events` sends changes at once. It is of this moment and of this server only: nothing is stored. A
+presenter's page reports every few seconds; when it has been silent for long, nobody presents any more. A
+presenter is an account with its page: the page's id alone, which all followers receive, makes nobody the
+presenter.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from flycam.serve.services import get_services
 router = APIRouter(route_class=GuardedRoute)
 
 PRESENTER_TIMEOUT_S = 150.0
-"""After so long without a word of the presenter's page the presentation is over. Browsers let a page that is
-hidden speak once a minute: one such word may be lost."""
+"""The presentation ends after so long without a report of the presenter's page. Browsers let a hidden page
+send once a minute: one such report may be lost."""
 
 ViewWord = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[a-z]+$")]
 DegreesValue = Annotated[float, Field(ge=-180.0, le=180.0)]
@@ -40,13 +41,13 @@ DegreesValue = Annotated[float, Field(ge=-180.0, le=180.0)]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Presentation:
-    """What is presented.
+    """View that is presented.
 
-    version  grows with every word of a presenter, also of another one
-    screen   the page that presents, by a word of its own making
-    since_ns when this presenter began
-    view     what the page's address says of it: the same words, so that any page can show it
-    bounds   ground on the presenter's screen: west, south, east, north in degrees
+    version   grows with every report of a presenter, also of another one
+    screen    id of the presenting page, of its own making
+    since_ns  when this presenter began
+    view      parameters of the page's address, so that any page can show the view
+    bounds    ground on the presenter's screen: west, south, east, north in degrees
     """
 
     version: int
@@ -57,7 +58,7 @@ class Presentation:
     bounds: tuple[float, float, float, float]
 
     def is_shown_by(self, who: str, screen: str) -> bool:
-        """Whether this is what an account shows on a screen of its own."""
+        """Return True if this account presents on this screen."""
         return (self.presenter, self.screen) == (who, screen)
 
 
@@ -68,12 +69,13 @@ class Meeting:
         self._clock_ns, self._clock_s = clock_ns, clock_s
         self._lock = threading.Lock()
         self._shown: Presentation | None = None
-        self._version = clock_ns() // 1_000_000  # grows beyond what a server said before it was started again
+        # from the clock, so that it exceeds any version of before a restart
+        self._version = clock_ns() // 1_000_000
         self._last_report_s = 0.0
         self._listeners: list[Callable[[], object]] = []
 
     def get_current(self) -> Presentation | None:
-        """What is presented now; None: nothing."""
+        """Return the current presentation; None if nobody presents."""
         with self._lock:
             return self._get_current()
 
@@ -86,10 +88,10 @@ class Meeting:
         *,
         take: bool,
     ) -> tuple[Presentation, bool]:
-        """Show a view; (what is shown now, whether until now nobody presented, or another did).
+        """Show a view; return (what is shown now, True if the presenter is new).
 
-        Another is another account, and another screen of the same. Raises StoreConflict where another
-        presents and it is not taken over.
+        A presenter is new where nobody presented, or another account, or another screen of the same. Raises
+        StoreConflict where another presents and `take` is False.
         """
         with self._lock:
             before = self._get_current()
@@ -114,8 +116,10 @@ class Meeting:
         return shown, not is_same
 
     def end(self, who: str, screen: str, *, for_another: bool = False) -> bool:
-        """Whether this screen of theirs presented until now, or somebody's for whom they may end it; nobody
-        does then."""
+        """End the presentation of this screen; return True if it was presenting.
+
+        for_another: it may be another account's.
+        """
         with self._lock:
             shown = self._get_current()
             if shown is None or shown.screen != screen or not (for_another or shown.presenter == who):
@@ -125,13 +129,13 @@ class Meeting:
         return True
 
     def _get_current(self) -> Presentation | None:
-        """What is presented, with the lock held."""
+        """Return the current presentation, with the lock held."""
         if self._shown is not None and self._clock_s() - self._last_report_s > PRESENTER_TIMEOUT_S:
             self._shown = None
         return self._shown
 
     def add_listener(self, listener: Callable[[], object]) -> Callable[[], None]:
-        """Call `listener` when something else is shown; returns what ends it."""
+        """Call `listener` when another view is shown; return a function that stops this."""
         with self._lock:
             self._listeners = [*self._listeners, listener]
 
@@ -200,15 +204,17 @@ def end_presentation(
 
 
 def filter_presentation(shown: Presentation | None, principal: Principal) -> Presentation | None:
-    """What is presented, for who may know of it: of the event that they are guests of, on ground of the
-    communes that they are there for."""
+    """Return the presentation if it is visible to the principal, else None."""
     if shown is None or not is_visible_to(principal, shown.view.get("event", ""), shown.bounds):
         return None
     return shown
 
 
 def is_visible_to(principal: Principal, event_id: str, bounds: tuple[float, float, float, float]) -> bool:
-    """Whether a view of an event ("": nobody said which) that shows this ground is for a visitor."""
+    """Return True if a view of an event ("": none) is for the principal.
+
+    Guests of an event see its views; the ground must lie within the access policy.
+    """
     only = principal.account.event_id if principal.account else ""
     if only and only != event_id:
         return False
@@ -218,7 +224,7 @@ def is_visible_to(principal: Principal, event_id: str, bounds: tuple[float, floa
 
 
 def describe_presentation(shown: Presentation | None) -> Json | None:
-    """As `/api/meeting` and the event `meeting` say it."""
+    """Describe a presentation for `/api/meeting` and the event `meeting`."""
     if shown is None:
         return None
     return {

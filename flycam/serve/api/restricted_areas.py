@@ -1,6 +1,6 @@
-"""Restricted areas, told to those who see what lies in them.
+"""Restricted areas, listed for roles that see the ground in them.
 
-Administrators, who answer for the rules, know all of them.
+Administrators, who answer for the policy, see all.
 """
 
 from __future__ import annotations

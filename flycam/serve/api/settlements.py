@@ -1,4 +1,4 @@
-"""Settlements that are cut off, reachable, or unknown: proposed by cut roads, said by people."""
+"""Settlements cut off, reachable or unknown: proposed by roads, set by people."""
 
 from __future__ import annotations
 

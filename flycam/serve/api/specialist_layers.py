@@ -1,4 +1,4 @@
-"""Specialist layers (power lines, masts, roads …): what there is, and features by rectangle as GeoJSON."""
+"""Specialist layers (power lines, masts …), and features in bounds as GeoJSON."""
 
 from __future__ import annotations
 
@@ -105,8 +105,10 @@ def list_layer_features(
 def _find_features_inside(
     catalog: Catalog, layer_id: str, bounds: BoundsLonLat | None, access_policy: AccessPolicy, limit: int
 ) -> tuple[list[LayerFeatureRecord], int]:
-    """As `SpecialistLayers.features`, of those alone that lie in the visitor's communes: a box around these
-    holds others too, so each is looked at."""
+    """Return features and count as `SpecialistLayers.features`, within the policy.
+
+    The bounds of the visible communes hold others too, so that each feature is tested.
+    """
     found: list[LayerFeatureRecord] = []
     box, matched, offset = intersect_boxes(bounds, access_policy.visible_bounds), 0, 0
     while True:
@@ -125,7 +127,7 @@ def _describe_layer(layer: LayerRecord, now_ns: int) -> Json:
         "name": layer.name,
         "kind": layer.kind.value,
         "owner": layer.owner or None,
-        # neither the folders of this machine nor a key in an address is anybody's business
+        # paths of this machine and keys in an address are secret
         "source": strip_url_credentials(layer.source) if is_url(layer.source) else Path(layer.source).name,
         "valid": format_iso_or_none(layer.valid_ns),
         "stale": is_stale(layer.valid_ns, now_ns, has_status=layer.has_status),
@@ -138,8 +140,11 @@ def _describe_layer(layer: LayerRecord, now_ns: int) -> Json:
 
 
 def build_feature_properties(layer: LayerRecord, feature: LayerFeatureRecord, now_ns: int) -> Json:
-    """Whose a thing is its layer says where its file does not; of when it is, only what was read with it: the
-    layer's own time is that of its newest thing."""
+    """Return the properties of a layer's feature.
+
+    The layer names the owner where its file does not. `valid` is only what was read with the feature: the
+    layer's own time is that of its newest feature.
+    """
     return {
         "layer_id": layer.layer_id,
         "number": feature.number,

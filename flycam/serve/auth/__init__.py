@@ -1,1 +1,1 @@
-"""Who asks: accounts, guests, sessions, tokens, scopes, and what each may reach."""
+"""Authentication: accounts, guests, sessions, tokens, scopes and their reach."""

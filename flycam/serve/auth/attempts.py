@@ -1,4 +1,4 @@
-"""How often somebody may guess: failed sign-ins per address, in this process."""
+"""Limits on guessing: failed sign-ins per address, in this process."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ _MAX_ADDRESSES = 4096
 
 
 class Attempts:
-    """Failures of the last five minutes in one way to come in. Memory is bounded; safe to use from several
-    threads.
+    """Failures of the last five minutes by one sign-in method, by address.
 
-    A token has far too many values to be guessed at any pace; the limit keeps the log readable and what
-    stands behind the door free of a flood. Only failures count, and whoever has what is right is never kept
-    waiting for the failures of others: a control room is one address, and so is a proxy.
+    Memory is bounded; safe to use from several threads. A token has far too many values to be guessed at any
+    pace; the limit keeps the log readable and the catalogue free of a flood. Only failures count, and a right
+    token is never kept waiting for the failures of others: a control room is one address, and so is a proxy.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,13 +28,15 @@ class Attempts:
         self._by_address: OrderedDict[str, deque[float]] = OrderedDict()
 
     def get_wait_s(self, address: str) -> float:
-        """Seconds until this address may fail again; 0 if it may now."""
+        """Return the seconds until this address may fail again; 0 if it may now."""
         with self._lock:
             return self._wait_s(to_client_network(address), self._clock())
 
     def note_failure(self, address: str) -> float:
-        """Note a failure of this address, unless it has failed too often already: then the seconds until it
-        may fail again; 0 otherwise."""
+        """Note a failure of this address, and return 0.
+
+        Where it has failed too often already nothing is noted: returns the seconds until it may fail again.
+        """
         house, now = to_client_network(address), self._clock()
         with self._lock:
             wait_s = self._wait_s(house, now)
@@ -48,7 +49,7 @@ class Attempts:
             return 0.0
 
     def undo_failure(self, address: str) -> None:
-        """Give a noted failure of this address back: it was neither right nor wrong."""
+        """Take back a noted failure of this address: it was neither right nor wrong."""
         with self._lock:
             failures = self._by_address.get(to_client_network(address))
             if failures:

@@ -1,4 +1,4 @@
-"""Who is at the door: a bearer token, a session cookie, or nobody.
+"""Authentication of requests: by bearer token, session cookie, or not at all.
 
 Open access is granted only while no account exists *and* the server is bound to loopback *and* the request
 came straight from a program on this machine (`is_local_request`): not through a proxy that publishes the
@@ -35,25 +35,27 @@ from flycam.serve.services import Services
 
 COOKIE = "flycam"
 GUEST_COOKIE = "flycam_guest"
-"""Of whoever opened a guest link; a session goes before it, so that nobody is signed out by a link."""
+"""Cookie of a guest link; a session takes precedence, so that opening a link signs nobody out."""
+# short, as a revoked token must stop within four seconds (docs/security.md)
 _CACHE_S, _REFUSED_S = 2.0, 0.25
 _UNKNOWN = (float("-inf"), None)
 _CACHE_ENTRIES = 4096
 _ROLE_RANKS = {role: rank for rank, role in enumerate(Role)}
 
 MAX_CREDENTIAL_BYTES = 4096
-"""A browser's largest cookie. What is longer lets nobody in, and is not looked up."""
+"""A browser's largest cookie. Longer credentials are refused without a lookup."""
 _SHORT_BYTES = 256
-"""So long are tokens, and the cookies of a browser that has no others: these are remembered as they are."""
+"""Up to the length of tokens and lone cookies credentials are cache keys themselves, longer ones by their
+SHA-256."""
 _CONNECTION_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _ESTABLISHED = "01"
 _IPV4_MAPPED_PREFIX = bytes(10) + b"\xff\xff"
-"""Before an address of IPv4 that is spelled in IPv6."""
+"""Prefix of an IPv4 address written as IPv6."""
 SAME_USER_STATE_KEY = "is_of_this_user"
-"""In the state of a request: what says so of the program behind its connection. Asked once for each
-connection: another one may be of whoever has the same port next."""
+"""Key in a request's state of the function that tells whether the client program runs as this user. Asked
+once a connection: the next one from the same port may be another user's."""
 _MAX_COOKIES = 4
-"""Of one name, as where a browser has one for the host and another for its domain."""
+"""Cookies of one name, as where a browser has one for the host and another for its domain."""
 _CREDENTIAL_HEADERS = frozenset({b"authorization", b"cookie"})
 _PROXY_HEADERS = frozenset(
     (
@@ -69,7 +71,7 @@ _PROXY_HEADERS = frozenset(
         "x-host",
     )
 )
-"""Headers of whoever hands a request on, besides all that begin with x-forwarded-."""
+"""Headers that proxies add, besides all that begin with x-forwarded-."""
 
 Headers = Iterable[tuple[bytes, bytes]]
 HttpScope = MutableMapping[str, Any]
@@ -77,11 +79,13 @@ HttpScope = MutableMapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks, and what is withheld from them. `account` is None in open access, which may do everything.
+    """Sender of a request with its access policy.
 
-    token_id    of the token that they came with, or by which somebody let them in; "": of none
-    sees_tiles  whether tiles are for this role and for this token, whichever tile
-    is_viewer   whether they have a viewer's role at least
+    `account` is None in open access, which may do everything.
+
+    token_id    of the token by which they, or their inviter, signed in; "": none
+    sees_tiles  True if role and token reach tiles, whichever tile
+    is_viewer   True if the role is at least viewer
     """
 
     account: Account | None
@@ -92,18 +96,18 @@ class Principal:
     is_viewer: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        # known once for all that is asked within the moments for which the door remembers them
+        # computed once: the authenticator caches principals
         object.__setattr__(self, "name", self.account.name if self.account else "local")
         object.__setattr__(self, "token_id", self.account.token_id if self.account else "")
         object.__setattr__(self, "sees_tiles", self.has_role(Role.GUEST) and self.can_reach("GET", "/tiles"))
         object.__setattr__(self, "is_viewer", self.has_role(Role.VIEWER))
 
     def has_role(self, role: Role) -> bool:
-        """Whether this visitor has at least this role."""
+        """Return True if the principal has at least this role."""
         return self.account is None or _ROLE_RANKS[self.account.role] >= _ROLE_RANKS[role]
 
     def can_reach(self, method: str, path: str) -> bool:
-        """Whether the token that this visitor came with is for this address."""
+        """Return True if the principal's token reaches this address."""
         return scopes.is_in_scope(self.account.scope if self.account else Scope.ALL, method, path)
 
 
@@ -111,8 +115,11 @@ _LOCAL_PRINCIPAL = Principal(None, UNRESTRICTED)
 
 
 class Authenticator:
-    """Checks credentials. An answer is kept two seconds for the very same credential, so that tiles ask no
-    catalogue; a refusal a quarter of one. Of a credential that is long the SHA-256 is kept."""
+    """Authenticator of requests, with a short cache.
+
+    An answer is kept two seconds for the very same credential, so that tiles query no catalogue; a refusal a
+    quarter of one. Of a long credential the SHA-256 is kept.
+    """
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -127,7 +134,7 @@ class Authenticator:
         return self._services.workspace.catalog.accounts
 
     def authenticate(self, scope: HttpScope) -> Principal | None:
-        """Who sent this request; None if nobody who may come in."""
+        """Return the sender of a request; None if it may not come in."""
         key, credential = read_credential(scope["headers"])
         good_until_s, found = self._answers.get(key, _UNKNOWN)
         if time.monotonic() >= good_until_s:
@@ -135,8 +142,11 @@ class Authenticator:
         return found if found is not _LOCAL_PRINCIPAL or is_local_request(scope) else None
 
     async def authenticate_async(self, scope: HttpScope) -> Principal | None:
-        """As `visitor`, from an event loop, which waits for no catalogue: what is known is said at once, all
-        else is looked up in a thread, once for all who ask the same meanwhile."""
+        """Authenticate as `authenticate`, from an event loop.
+
+        A cached answer is returned at once; else one lookup in a thread serves all who ask the same
+        meanwhile, and the loop waits for no catalogue.
+        """
         key, credential = read_credential(scope["headers"])
         good_until_s, found = self._answers.get(key, _UNKNOWN)
         if time.monotonic() >= good_until_s:
@@ -145,6 +155,7 @@ class Authenticator:
                 asking = asyncio.ensure_future(asyncio.to_thread(self._look_up, key, credential))
                 self._asking[key] = asking
                 asking.add_done_callback(lambda _: self._asking.pop(key, None))
+            # shielded: other requests wait for the same look-up
             found = await asyncio.shield(asking)
         return found if found is not _LOCAL_PRINCIPAL or is_local_request(scope) else None
 
@@ -158,32 +169,36 @@ class Authenticator:
         return found
 
     def find_account_by_token(self, token: str) -> Account | None:
-        """The account of a token."""
+        """Return the account of a token; None if there is none."""
         return self._accounts.find_by_token(token)
 
     def create_principal(self, account: Account) -> Principal:
-        """The visitor that an account makes. Raises CatalogUnavailable."""
+        """Return the principal of an account. Raises CatalogUnavailable."""
         return Principal(account, self._withholdings.get(account))
 
     def create_session(self, account: Account, seconds: int = sessions.SESSION_TTL_S) -> str:
-        """Cookie value of a new session that lasts so long, and no longer than the token that opened it."""
+        """Return the cookie value of a new session.
+
+        It lasts `seconds`, and no longer than the token that opened it.
+        """
         expires_s = int(time.time()) + seconds
         return sessions.sign_value(self._services.session_key, sessions.SESSION_KIND, account, expires_s)
 
     def guest(self, secret: str) -> Guest | None:
-        """The guest link of a secret, while it holds."""
+        """Return the guest link of a secret while it is valid, else None."""
         workspace = self._services.workspace
         return workspace.catalog.guests.find_by_secret(secret, workspace.clock_ns())
 
     def get_seconds_left(self, guest: Guest) -> int:
-        """So long the cookie of whoever opened a guest link lasts: no longer than the link."""
+        """Return the seconds that a guest link's cookie lasts: no longer than the link."""
         left_s = (guest.expires_ns - self._services.workspace.clock_ns()) // 10**9
         return int(max(left_s, 0))
 
     def create_link(self, name: str, token_id: str = "") -> str | None:
-        """Code of a one-time link for an account, good for 15 minutes; None if there is no such name.
+        """Return the code of a one-time link, good for 15 minutes; None: no such account.
 
-        token_id  of the token by which its maker came, with which the link and its session end; "": of none
+        token_id: of the token by which its maker signed in, with which the link and its session end; "":
+        none.
         """
         account = self._accounts.find(name, token_id)
         if account is None:
@@ -192,7 +207,10 @@ class Authenticator:
         return sessions.sign_value(self._services.session_key, sessions.LINK_KIND, account, expires_s)
 
     def use_link_code(self, code: str) -> Account | None:
-        """The account a link opens, once over all processes; None if it is spent, expired or not ours."""
+        """Return the account that a link opens; None if it is spent, expired or not ours.
+
+        A link opens once, over all processes.
+        """
         opened = self._verify_signed_value(sessions.LINK_KIND, code)
         if opened is None:
             return None
@@ -203,8 +221,10 @@ class Authenticator:
         return opened.account if is_first else None
 
     def end_sessions(self, cookies: str) -> None:
-        """Let the sessions of a Cookie header open nothing any more: here at once, in other processes when
-        what they remember is old."""
+        """End the sessions in a Cookie header.
+
+        In this process at once, in others when their cache expires.
+        """
         workspace = self._services.workspace
         codes, ended = workspace.catalog.codes, set[str]()
         for word in _iterate_cookies(COOKIE, cookies):
@@ -213,13 +233,16 @@ class Authenticator:
                 name, ends_ns = opened.account.name, opened.expires_s * 10**9
                 if codes.mark_spent(word, name, ends_ns, workspace.clock_ns()):
                     ended.add(name)
-        with self._lock:  # of others all is remembered: anybody may ask for this, as often as they like
+        # forget only these accounts: anybody may sign out as often as they like, and must not empty the cache
+        with self._lock:
             kept = {key: one for key, one in self._answers.items() if not (one[1] and one[1].name in ended)}
             self._answers = kept
 
     def _check(self, credential: str) -> Principal | None:
-        """Whom a credential lets in; in a house that is open `_LOCAL_PRINCIPAL`, for requests from here
-        alone."""
+        """Return the principal of a credential; None if refused.
+
+        In open access `_LOCAL_PRINCIPAL`, which counts only for requests from this machine.
+        """
         account: Account | None = None
         if credential[:7].lower() == "bearer ":
             account = self._accounts.find_by_token(credential[7:].strip())
@@ -240,7 +263,7 @@ class Authenticator:
         return next((guest.account for guest in guests if guest is not None), None)
 
     def _verify_signed_value(self, kind: str, word: str) -> sessions.VerifiedToken | None:
-        """What a word says, if what sealed it holds."""
+        """Return the content of a signed value, if its signature holds; else None."""
         name, token_id = sessions.read_claimed_account(word)
         account = self._accounts.find(name, token_id) if name else None
         if account is None:
@@ -249,11 +272,11 @@ class Authenticator:
 
 
 def is_local_request(scope: HttpScope) -> bool:
-    """Whether a program on this machine sent this request straight here, by a name of this machine.
+    """Return True if a program on this machine sent this request here directly.
 
-    A proxy on this machine is one too, and what it hands on is anybody's: most say so in a header, an older
-    nginx that is told nothing but an address speaks HTTP/1.0, as no browser does, and a newer one, which says
-    nothing at all, runs as another user.
+    By a name of this machine. A proxy on this machine is a program too, and what it forwards is anybody's:
+    most say so in a header, an older nginx that is configured with nothing but an address speaks HTTP/1.0, as
+    no browser does, and a newer one, which says nothing at all, runs as another user.
     """
     headers = NamedHeaders(scope=scope)
     client = scope.get("client")
@@ -271,11 +294,11 @@ def is_local_request(scope: HttpScope) -> bool:
 
 
 def is_same_user(line: socket.socket) -> bool:
-    """Return whether the program at the other end of an accepted connection runs as the user that this one
-    runs as: it has the other end open now, and so has this one.
+    """Return True if the program at the other end of a connection runs as this user.
 
-    By the kernel's table of connections (proc_net_tcp in its documentation), which knows those of this
-    machine alone; True where there is none (not Linux).
+    It has the other end open now, and this process its own. Read from the kernel's table of connections
+    (proc_net_tcp in its documentation), which knows those of this machine alone; True where there is none
+    (not Linux).
     """
     tables = [one for one in _CONNECTION_TABLES if one.exists()]
     if not tables:
@@ -283,10 +306,10 @@ def is_same_user(line: socket.socket) -> bool:
     try:
         there, here = _format_table_addresses(line.getpeername()), _format_table_addresses(line.getsockname())
         rows = (row.split() for table in tables for row in table.read_text(encoding="ascii").splitlines())
-        # what nobody has open any more is root's to the kernel, in each such state
+        # the kernel shows connections that nobody has open any more as root's, in each such state
         open_rows = (row for row in rows if row[3] == _ESTABLISHED and row[9] != "0")
         user = next((row[7] for row in open_rows if row[1] in there and row[2] in here), None)
-        # while this end is open the row cannot be of who had the port after the program that asks
+        # while this end is open the row cannot belong to whoever took the port after the client program
         is_open = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == int(_ESTABLISHED, 16)
     except OSError:  # it is closed
         return False
@@ -294,8 +317,11 @@ def is_same_user(line: socket.socket) -> bool:
 
 
 def _format_table_addresses(end: tuple[Any, ...]) -> set[str]:
-    """Address and port as the kernel's tables have them: words of 32 bits in the machine's order, in hex. An
-    end of IPv4 may stand in that of IPv6 too, and a socket of IPv6 may have one of IPv4."""
+    """Format address and port as the kernel's tables do: 32-bit words in hex.
+
+    The words are in the machine's byte order. An end of IPv4 may stand in the table of IPv6 too, and an IPv6
+    socket may have an IPv4 address.
+    """
     ip = parse_ip(end[0])
     packed = [ip.packed, *([_IPV4_MAPPED_PREFIX + ip.packed] if ip.version == 4 else [])]
     return {f"{_format_hex_words(one)}:{end[1]:04X}" for one in packed}
@@ -307,8 +333,10 @@ def _format_hex_words(packed: bytes) -> str:
 
 
 def read_credential(headers: Headers) -> tuple[bytes, bytes]:
-    """The Authorization, else the Cookie header, of one that is too long our own cookies; before it the key
-    under which the door remembers it."""
+    """Return (cache key, credential): the Authorization, else the Cookie header.
+
+    Of a header that is too long only our own cookies are kept.
+    """
     credential = b""
     for name, value in headers:
         if name in _CREDENTIAL_HEADERS and (name == b"authorization" or not credential):
@@ -321,8 +349,10 @@ def read_credential(headers: Headers) -> tuple[bytes, bytes]:
 
 
 def _keep_own_cookies(credential: bytes) -> bytes:
-    """What is ours of a browser's cookies: others on the same host may fill many times the room of one. Empty
-    where that is too long still."""
+    """Return our own cookies of a header; empty if they are too long still.
+
+    Others on the same host may fill many times the room of one.
+    """
     header = credential.decode("latin-1")
     ours = [f"{name}={value}" for name in (COOKIE, GUEST_COOKIE) for value in _iterate_cookies(name, header)]
     shortened = "; ".join(ours).encode("latin-1")
@@ -330,8 +360,11 @@ def _keep_own_cookies(credential: bytes) -> bytes:
 
 
 def _iterate_cookies(name: str, header: str) -> Iterator[str]:
-    """Of this name the first few: a browser sends one, and each is looked up. Searched for: to split a header
-    of anybody's takes many times as long."""
+    """Yield the values of the first `_MAX_COOKIES` cookies of this name.
+
+    A browser sends one, and each is looked up. Searched for: splitting a header of anybody's takes many times
+    as long.
+    """
     named, at, found = f"{name}=", -1, 0
     while found < _MAX_COOKIES and (at := header.find(named, at + 1)) >= 0:
         if at == 0 or header.endswith((";", "; "), 0, at):

@@ -1,4 +1,4 @@
-"""`/authority.crt`: the certificate of this box's own authority, for whoever is to believe it. No secret."""
+"""`/authority.crt`: certificate of this node's own authority. Public."""
 
 from __future__ import annotations
 

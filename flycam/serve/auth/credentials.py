@@ -1,5 +1,6 @@
-"""What lets people and programs in, made and ended by themselves and by administrators: tokens, codes that
-are typed by hand once, and the first account of all.
+"""Credentials of accounts: tokens, one-time codes to type, the set-up code.
+
+Made and ended by their owners and by administrators.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ def create_token(body: TokenRequest, request: Request, principal: ViewerPrincipa
     made, secret = make_token(
         workspace, account, body.label, body.scope, body.days, principal.name, principal.account
     )
-    if not _is_still_admitted(request, principal):  # within the two seconds that the door remembers
+    # revoked while the authenticator's cache still let them in (two seconds)
+    if not _is_still_admitted(request, principal):
         revoke_token(workspace, made.token_id, principal.name)
         raise SignInRequired("bad_token")
     return {**_describe_token(made, principal), "token": secret}
@@ -129,8 +131,11 @@ def create_sign_in_code(body: CodeRequest, request: Request, principal: ViewerPr
 
 
 def _resolve_account(request: Request, requested_account: str | None, principal: Principal) -> str:
-    """Whose account is meant. Whom the sign-in service bars is out within a shift: who came by it makes
-    nothing that lasts longer. Raises AccessDenied, NotFound (in open access nobody has an account)."""
+    """Return the account that a credential is made for, by default one's own.
+
+    An account barred at the sign-in service is out within a shift, so its owner may make nothing that lasts
+    longer. Raises AccessDenied, NotFound (in open access there is no account).
+    """
     name = principal.name if requested_account is None else requested_account.strip()
     services = get_services(request)
     if principal.account is None:
@@ -158,7 +163,10 @@ def _is_still_admitted(request: Request, principal: Principal) -> bool:
 
 
 def _describe_token(token: Token, principal: Principal, made: Descendants | None = None) -> dict[str, Any]:
-    """`made_with`: the token by which its maker came; `ends_with_it`: what was made with it, in turn too."""
+    """Describe a token for JSON.
+
+    `made_with`: the token by which its maker signed in; `ends_with_it`: tokens made with it, in turn too.
+    """
     return {
         "token_id": token.token_id,
         "account": token.account,

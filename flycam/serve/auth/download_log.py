@@ -1,5 +1,7 @@
-"""Who opened which photo, or whose video, or took which export away, once a minute: many ranges are one line
-of the audit log."""
+"""Audit of downloads: photos, videos and exports, each once a minute.
+
+Many ranges of one file are then one line of the audit log.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,15 @@ from flycam.catalog.records import FrameRecord
 from flycam.catalog.video_segments import VideoSegment
 
 DOWNLOAD_WINDOW_S = 60.0
-_MAX_REMEMBERED = 4096  # one forgotten is written twice, never left out
+# an entry that is forgotten is logged twice, never left out
+_MAX_REMEMBERED = 4096
 
 
 class DownloadLog:
-    """What was written in the last minute by this process. Memory is bounded; safe to use from several
-    threads."""
+    """Downloads that this process logged in the last minute.
+
+    Memory is bounded; safe to use from several threads.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -26,23 +31,28 @@ class DownloadLog:
         self._written: OrderedDict[tuple[str, str, str, str], float] = OrderedDict()
 
     def note(self, audit: Audit, who: str, frame: FrameRecord) -> None:
-        """Write that `who` opens this photo, unless that was written less than WINDOW_S ago.
+        """Log that `who` opens this photo, unless logged less than DOWNLOAD_WINDOW_S ago.
 
-        Raises CatalogUnavailable when it cannot be written: then the photo must not be handed out.
+        Raises CatalogUnavailable when it cannot be written: then the photo must not be served.
         """
         self._once(audit, who, "photo opened", frame.frame_id, frame.header.provenance.source_name)
 
     def note_video(self, audit: Audit, who: str, piece: VideoSegment) -> None:
-        """Write that `who` opens a flight's video at this piece; what follows soon belongs to it."""
+        """Log that `who` opens a flight's video at this segment.
+
+        Further ranges within DOWNLOAD_WINDOW_S belong to it.
+        """
         self._once(audit, who, "video opened", piece.flight_id, piece.sha256)
 
     def note_guest(self, audit: Audit, guest_id: str, address: str) -> None:
-        """Write that a guest link was opened from an address."""
+        """Log that a guest link was opened from an address."""
         self._once(audit, guest_id, "guest link opened", address, "")
 
     def note_export(self, audit: Audit, who: str, what: str, subject: str, detail: str) -> bool:
-        """Write that `who` takes an export away (what: "changes exported", …); whether that is news. Raises
-        as `note`."""
+        """Log that `who` downloads an export; return True if it was not logged already.
+
+        what: "changes exported", …. Raises as `note`.
+        """
         return self._once(audit, who, what, subject, detail, beside=detail)
 
     def _once(

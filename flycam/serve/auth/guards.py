@@ -1,4 +1,4 @@
-"""Who may call a route: dependencies that name the least role."""
+"""Guards of routes: dependencies that name the least role."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _NAMES_VI = {
 
 
 def require_role(role: Role) -> Callable[[Request], Principal]:
-    """A dependency that gives the visitor, or raises SignInRequired or AccessDenied."""
+    """Return a dependency that gives the principal.
+
+    It raises SignInRequired or AccessDenied.
+    """
 
     def check(request: Request) -> Principal:
         door: Authenticator = request.app.state.door
@@ -45,7 +48,7 @@ def require_role(role: Role) -> Callable[[Request], Principal]:
 
 
 def build_role_error(principal: Principal, role: Role) -> AccessDenied:
-    """That a visitor who is known may not have what this role may."""
+    """Return the error for a principal whose role is too low."""
     return AccessDenied(
         _(
             "{name}: this needs the role {role}; ask an administrator for it",
@@ -64,8 +67,10 @@ require_admin = require_role(Role.ADMIN)
 
 
 def require_node(request: Request) -> Principal:
-    """Gives a visitor who may hand on what a box knows: a box, an administrator, or open access. Raises
-    SignInRequired, AccessDenied."""
+    """Return a principal that may synchronise a node's records.
+
+    That is a node, an administrator, or open access. Raises SignInRequired, AccessDenied.
+    """
     visitor = require_viewer_or_node(request)
     if visitor.account is not None and visitor.account.role not in (Role.BOX, Role.ADMIN):
         raise AccessDenied(
@@ -78,7 +83,7 @@ def require_node(request: Request) -> Principal:
 
 
 def get_access_policy(request: Request) -> AccessPolicy:
-    """What is withheld from whoever asks. Raises SignInRequired."""
+    """Return the access policy of the sender. Raises SignInRequired."""
     return require_guest(request).access_policy
 
 
@@ -94,7 +99,7 @@ GUARDS = frozenset(
         get_access_policy,
     }
 )
-"""Dependencies that look at who asks, and at nothing else of a request."""
+"""Dependencies that look at the principal, and at nothing else of a request."""
 
 AccessPolicyHere = Annotated[AccessPolicy, Depends(get_access_policy)]
 

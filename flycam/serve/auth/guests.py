@@ -1,4 +1,4 @@
-"""Guest links: made by presenters, opened by whoever holds them, until they expire or are revoked.
+"""Guest links: made by presenters, valid for any holder until expired or revoked.
 
 A guest sees the map and its tiles. No account's credential is in a link, and none can be had by it.
 """
@@ -111,7 +111,10 @@ def enter_as_guest(secret: str, request: Request, services: ServicesHere) -> Res
 
 
 def _require_still_valid(services: Services, principal: Principal, guest: Guest) -> None:
-    """Whoever lost the account or its token within the door's two seconds makes no link that outlives it."""
+    """Revoke the new link and raise SignInRequired if its maker's token has ended.
+
+    An account or token that ended within the authenticator's two seconds makes no link that outlives it.
+    """
     account = principal.account
     if account is not None and not services.workspace.catalog.accounts.is_valid(account):
         revoke_guest(services.workspace, guest.guest_id, account.name)
@@ -119,8 +122,11 @@ def _require_still_valid(services: Services, principal: Principal, guest: Guest)
 
 
 def _latest_end_ns(services: Services, principal: Principal) -> int | None:
-    """Until when a link of this visitor may last. Whom the sign-in service bars is out within a shift, and so
-    is whoever has a link of theirs (decision 0033 on tokens)."""
+    """Return the latest end of a link that the principal makes; None: no limit.
+
+    An account barred at the sign-in service is out within a shift, and so are holders of its links (decision
+    0033 on tokens).
+    """
     account = principal.account
     if account is None:
         return None

@@ -1,7 +1,7 @@
-"""Signing in through the province's own sign-in service, where one is configured.
+"""Sign-in through the province's own OpenID service, where one is configured.
 
-Nothing of it is kept here between the way out and the way back: what belongs to it is derived from a random
-word in the browser's cookie and the server's key, so any process of the server may meet the way back.
+No state is kept here between redirect and callback: it is derived from a random value in the browser's cookie
+and the server's key, so that any process of the server may answer the callback.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ router = APIRouter(include_in_schema=False)
 
 OPENID_COOKIE = "flycam_openid"
 MAX_CONCURRENT_SIGN_INS = 4
-"""Whoever comes while so many wait for the service waits in line, and holds none of the threads that answer
-everything else."""
+"""Sign-ins beyond this number wait in the event loop, and hold none of the threads that answer all else."""
 _MINUTES = 10
 _PATH = "/openid"
 _PAGES = {"map": "/", "upload": "/upload.html"}
@@ -39,7 +38,10 @@ _PAGES = {"map": "/", "upload": "/upload.html"}
 
 @dataclass(frozen=True, slots=True)
 class _SignInRound:
-    """One way out and back. body: until when it is open, a random word, and the page that it ends on."""
+    """One redirect and callback.
+
+    body: until when it is open, a random value, and the page that it ends on.
+    """
 
     key: bytes
     body: str
@@ -61,10 +63,11 @@ class _SignInRound:
         return _PAGES[self.body.rpartition(".")[2]]
 
     def is_valid_return(self, state: str, now_s: float) -> bool:
-        """Whether this browser was sent out with this state, not too long ago."""
+        """Return True if this browser was sent out with this state, not too long ago."""
         if not hmac.compare_digest(self.state.encode(), state.encode("utf-8", "surrogateescape")):
             return False
-        return float(self.body.partition(".")[0]) >= now_s  # of our own making, or the state were another
+        # the number is ours: a foreign body has another state and has been refused above
+        return float(self.body.partition(".")[0]) >= now_s
 
 
 async def _provider(services: ServicesHere) -> SignInService:
@@ -110,7 +113,8 @@ async def complete_openid_sign_in(
         raise count_failure(
             request, SignInMethod.SERVICE, _build_foreign_round_error(provider.client.address)
         )
-    if not code:  # the service is asked nothing, so it keeps nobody waiting who comes with a code
+    # refused before the semaphore: the service is not asked, and nobody with a code waits
+    if not code:
         raise count_failure(
             request,
             SignInMethod.SERVICE,

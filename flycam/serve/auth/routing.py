@@ -1,4 +1,4 @@
-"""Routes that look at who asks before they read what is sent."""
+"""Routes that authenticate before they read the body."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from flycam.serve.http.request_bodies import MAX_BODY_BYTES, ReadRequest, read_b
 
 
 class GuardedRoute(APIRoute):
-    """A route with a JSON body. The framework alone would parse it before it looked at credentials."""
+    """Route with a JSON body, which FastAPI would parse before it checks credentials."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the framework's handler, behind the route's guards and the bounds of its body."""
+        """Return the framework's handler, behind the route's guards and body limit."""
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle

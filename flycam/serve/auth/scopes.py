@@ -1,4 +1,4 @@
-"""Which addresses a token of a scope reaches: a short list for each, and nothing else, whatever its role.
+"""Addresses that tokens of a scope reach: a short list each, whatever the role.
 
 A scope narrows what the account may; it never widens it.
 """
@@ -13,7 +13,7 @@ from flycam.messages import Bilingual, _
 
 _READ_METHODS = frozenset({"GET", "HEAD"})
 _SEARCH = "/stac/search"
-"""A search of the standard, which is a POST where the question is long."""
+"""STAC search, which is a POST where the query is long."""
 
 _WRITABLE_PATHS: Mapping[Scope, tuple[str, ...]] = {
     Scope.MAP: ("/tiles", "/tilejson", "/wmts", "/ogc", "/stac", "/cog", "/kml"),
@@ -33,7 +33,7 @@ _SCOPE_MESSAGES: Mapping[Scope, tuple[str, str]] = {
 
 
 def is_in_scope(scope: Scope, method: str, path: str) -> bool:
-    """Whether a token of this scope may ask this of this address."""
+    """Return True if a token of this scope reaches this method and address."""
     if scope is Scope.ALL:
         return True
     if method in _READ_METHODS and path in _READABLE_PATHS[scope]:
@@ -43,7 +43,7 @@ def is_in_scope(scope: Scope, method: str, path: str) -> bool:
 
 
 def build_scope_error(name: str, scope: Scope) -> AccessDenied:
-    """What is said to whoever asks for what the token does not reach."""
+    """Return the error for a token that does not reach an address."""
     said, said_vi = _SCOPE_MESSAGES[scope]
     return AccessDenied(
         _(
@@ -55,5 +55,8 @@ def build_scope_error(name: str, scope: Scope) -> AccessDenied:
 
 
 def can_sign_in(scope: Scope) -> bool:
-    """Whether a browser may come in by such a token: one for uploads has a page of its own."""
+    """Return True if a browser may sign in by such a token.
+
+    Tokens for uploads have a page of their own.
+    """
     return scope in (Scope.ALL, Scope.UPLOADS)

@@ -1,9 +1,9 @@
-"""Signed words: the cookie of a session and the code of a one-time link.
+"""Signed values: the cookie of a session and the code of a one-time link.
 
-A word is `kind.name.expiry.nonce.token.signature`, HMAC-SHA256 under the server's key and the account's
-token hash; token: the id of the one that its holder came with, or by which whoever let him in had come. So
-it ends by itself, and at once when that token ends, or the account gets a new one or is removed. Which words
-were used or signed out is in a table (`OneTimeCodes.spend_word`).
+A value is `kind.name.expiry.nonce.token.signature`, HMAC-SHA256 under the server's key and the account's
+token hash; token: the id of the token by which its holder, or its maker, signed in. So it expires by itself,
+and ends at once when that token ends, or the account gets a new one or is removed. Used and signed-out values
+are in a table (`OneTimeCodes.mark_spent`).
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ _PARTS = 6
 SESSION_KIND = "s"
 LINK_KIND = "l"
 _MAX_DIGITS = 15
-"""Of the second in which a word ends: Python reads no number of thousands of them."""
+"""Digits of the expiry: Python reads no number of thousands of them."""
+# the duty officer stays signed in for 30 days (decision 0033)
 SESSION_TTL_S = 30 * 24 * 3600
 LINK_TTL_S = 15 * 60
 OPENID_SESSION_TTL_S = 12 * 3600
-"""Of a session by the sign-in service: whoever was barred there is out within a shift."""
+"""Session by the sign-in service: an account barred there is out within a shift."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
-    """A word whose signature holds."""
+    """Signed value whose signature holds."""
 
     account: Account
     expires_s: int
@@ -41,7 +42,7 @@ class VerifiedToken:
 
 
 def read_key(path: Path) -> bytes:
-    """The secret kept in `path`, readable by its owner only; made when it is not there.
+    """Return the secret kept in `path`, readable by its owner only; made if missing.
 
     Of two processes that make it at once, one wins and both read the same.
     """
@@ -54,13 +55,14 @@ def read_key(path: Path) -> bytes:
         with os.fdopen(handle, "wb") as out:
             out.write(create_session_key())
             out.flush()
-            os.fsync(out.fileno())  # zeros, which some file systems leave of it, would be a key known to all
+            # some file systems leave zeros of an unsynced file: a key known to all
+            os.fsync(out.fileno())
     key = path.read_bytes()
     return key if len(key) == SESSION_KEY_BYTES else _recreate_key(path)
 
 
 def sign_value(key: bytes, kind: str, account: Account, expires_s: int) -> str:
-    """A word for an account, good until `expires_s` (seconds since 1970)."""
+    """Sign a value for an account, good until `expires_s` (seconds since 1970)."""
     name = base64.urlsafe_b64encode(account.name.encode()).decode().rstrip("=")
     body = f"{kind}.{name}.{expires_s}.{secrets.token_urlsafe(9)}.{account.token_id}"
     return f"{body}.{_signature(key, account, body)}"
@@ -69,7 +71,7 @@ def sign_value(key: bytes, kind: str, account: Account, expires_s: int) -> str:
 def verify_signed_value(
     key: bytes, kind: str, word: str, account: Account, now_s: float
 ) -> VerifiedToken | None:
-    """What a word says, if it is of this kind and account, not expired and rightly signed; else None."""
+    """Return a signed value's content; None if expired, wrongly signed or another's."""
     parts = word.split(".")
     if (
         len(parts) != _PARTS
@@ -89,7 +91,10 @@ def verify_signed_value(
 
 
 def read_claimed_account(word: str) -> tuple[str, str]:
-    """(account, token id) that a word says it is of, proven or not; ("", "") where it says nothing."""
+    """Return the (account, token id) that a value claims, proven or not.
+
+    ("", "") where it claims none.
+    """
     parts = word.split(".")
     if len(parts) != _PARTS:
         return "", ""
@@ -100,7 +105,7 @@ def read_claimed_account(word: str) -> tuple[str, str]:
 
 
 def derive_secret(key: bytes, kind: str, body: str) -> str:
-    """A word of 43 letters that this server alone can make of `body`, and always makes the same."""
+    """Derive 43 letters from `body` that only this server can make, always the same."""
     digest = hmac.new(key, f"{kind}:{body}".encode(), hashlib.sha256).digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 

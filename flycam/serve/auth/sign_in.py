@@ -1,4 +1,4 @@
-"""Signing in: a form that takes the token, a link that works once, and signing out."""
+"""Sign-in: a form that takes the token, a one-time link, and signing out."""
 
 from __future__ import annotations
 
@@ -65,8 +65,10 @@ def sign_in_with_token(
 
 
 def sign_in_visitor(token: TokenBody, request: Request, response: Response, services: Services) -> Principal:
-    """Who comes in by a token or code; the answer gets the cookie. Raises SignInRequired, TooManyAttempts,
-    AccessDenied."""
+    """Sign in by a token or code; set the cookie and return the principal.
+
+    Raises SignInRequired, TooManyAttempts, AccessDenied.
+    """
     require_same_origin(request)
     door: Authenticator = request.app.state.door
     account, how = door.find_account_by_token(token.token), "login"
@@ -94,7 +96,7 @@ def get_sign_in_methods(services: ServicesHere) -> dict[str, bool]:
 
 
 class SignInMethod(StrEnum):
-    """Ways to come in, each with failures of its own: who guesses at one bars no other."""
+    """Sign-in methods, each with its own failures: guessing at one bars no other."""
 
     WORD = "token"
     CODE = "one-time code"
@@ -106,9 +108,11 @@ class SignInMethod(StrEnum):
 
 @contextmanager
 def count_attempt(request: Request, way: SignInMethod) -> Iterator[None]:
-    """Within it somebody comes in by what only others can say is right, at a price. Raises TooManyAttempts
-    while the address has failed too often, right or not. Whoever is not through yet counts as failed, or all
-    who ask at once would be heard."""
+    """Count the sign-in within as a failure until it succeeds.
+
+    For secrets whose check has a price. Raises TooManyAttempts while the address has failed too often, right
+    or not. An attempt counts as failed before it ends, or all attempts sent at once would be checked.
+    """
     attempts, address = get_attempts(request, way), get_client_address(request)
     wait_s = attempts.note_failure(address)
     if wait_s > 0.0:
@@ -124,19 +128,19 @@ def count_attempt(request: Request, way: SignInMethod) -> Iterator[None]:
 
 
 def count_failure(request: Request, way: SignInMethod, error: FlycamError) -> FlycamError:
-    """What is said to whoever failed to come in: this error, and after too many that there were."""
+    """Count a failed sign-in; return this error, or TooManyAttempts after too many."""
     wait_s = get_attempts(request, way).note_failure(get_client_address(request))
     return TooManyAttempts(wait_s) if wait_s > 0.0 else error
 
 
 def get_attempts(request: Request, way: SignInMethod) -> Attempts:
-    """Who failed how often to come in so."""
+    """Return the failures by a sign-in method."""
     attempts: Mapping[SignInMethod, Attempts] = request.app.state.attempts
     return attempts[way]
 
 
 def get_client_address(request: Request) -> str:
-    """The address that asks."""
+    """Return the client's address."""
     return request.client.host if request.client else ""
 
 
@@ -189,7 +193,7 @@ def use_sign_in_link(code: str, request: Request) -> Response:
 def start_session(
     request: Request, response: Response, account: Account, method: str, seconds: int = sessions.SESSION_TTL_S
 ) -> None:
-    """Set the cookie of a session that lasts so long, and say so in the audit log."""
+    """Set the cookie of a session of `seconds`, and note it in the audit log."""
     door: Authenticator = request.app.state.door
     get_services(request).workspace.catalog.audit.append(account.name, method, get_client_address(request))
     request.scope[ACCOUNT_SCOPE_KEY] = account.name
@@ -198,7 +202,7 @@ def start_session(
 
 
 def describe_session(principal: Principal) -> dict[str, Any]:
-    """What a page is told of who is signed in."""
+    """Describe the session to a page."""
     account = principal.account
     return {
         "account": {"name": account.name, "role": account.role.value} if account else None,

@@ -1,4 +1,4 @@
-"""When each token was last seen, written now and then by a thread of its own: nobody at the door waits."""
+"""Last use of tokens, written by a background thread: no request waits."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from flycam.errors import FlycamError
 from flycam.pipeline.workspace import Workspace
 
 USAGE_INTERVAL_NS = 600 * 10**9
-"""A token that is used all the time is written down so seldom."""
+"""Shortest time between two writes for a token that is used all the time."""
 _log = logging.getLogger(__name__)
 
 
 class TokenUsage:
-    """Safe to use from several threads."""
+    """Last uses of tokens that wait to be written. Safe to use from several threads."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -24,7 +24,7 @@ class TokenUsage:
         self._is_writing = False
 
     def note(self, token_id: str) -> None:
-        """A token was seen now; "": none was."""
+        """Note that a token was used now; "": none."""
         now_ns = self._workspace.clock_ns()
         with self._lock:
             noted = self._noted.get(token_id)
@@ -45,5 +45,6 @@ class TokenUsage:
                 token_id, at_ns = self._waiting.popitem()
             try:
                 self._workspace.catalog.tokens.note_use(token_id, at_ns)
-            except FlycamError as error:  # the next use, ten minutes on, tells of it
+            except FlycamError as error:
+                # lost: the next use, ten minutes on, is written again
                 _log.warning("%s: its last use is not written down: %s", token_id, error)

@@ -1,1 +1,1 @@
-"""What a place on the map rests on: the photo, the film, the report, what is blacked out."""
+"""Sources of a place on the map: photos, video, quality reports, redactions."""

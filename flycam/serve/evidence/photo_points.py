@@ -1,4 +1,4 @@
-"""Where a place lies in a photo, and which photo shows a place from the side."""
+"""Position of a place in a photo, and the newest photo that shows it obliquely."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from flycam.serve.tiles.terrain_cache import TerrainCache
 from flycam.store import keys
 
 MIN_OBLIQUE_PITCH_DEG = -60.0
-"""A photo whose axis points further down shows a place from above."""
+"""Photos whose axis points further down show a place from above."""
 
 
 def locate_in_photo(
@@ -30,9 +30,12 @@ def locate_in_photo(
     dem_id: str | None,
     lonlat: tuple[float, float],
 ) -> Json | None:
-    """Where a place (WGS 84 degrees) lies in a photo: `x`, `y` in its pixels (corners of pixels at integers)
-    and the photo's `width`, `height`. By the pose and the recorded terrain that it was laid on; None where
-    one of them is not known here, or the place is not in the picture."""
+    """Return where a place (WGS 84 degrees) lies in a photo.
+
+    `x`, `y` in its pixels (corners of pixels at integers) and the photo's `width`, `height`. By the pose and
+    the recorded terrain on which it was orthorectified; None where one of them is unknown, or the place is
+    outside.
+    """
     if exterior is None or dem_id is None:
         return None
     try:
@@ -50,12 +53,12 @@ def locate_in_photo(
 
 
 def compute_pitch_deg(exterior: ExteriorOrientation) -> float:
-    """The camera axis against the horizon: -90 straight down, 0 level."""
+    """Return the pitch of the camera axis: -90 straight down, 0 level."""
     return math.degrees(math.asin(min(max(exterior.rotation[2][2], -1.0), 1.0)))
 
 
 def find_newest_oblique(frames: Iterable[FrameRecord], lonlat: tuple[float, float]) -> FrameRecord | None:
-    """Of laid frames the newest that shows a place from the side; None where there is none."""
+    """Return the newest orthorectified frame that shows a place obliquely, or None."""
     found = [
         one
         for one in frames

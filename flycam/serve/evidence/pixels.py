@@ -1,4 +1,4 @@
-"""From any pixel back to its photo, and the photo itself."""
+"""Sources of pixels: from a pixel back to its photo, and the photo itself."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _MEDIA_TYPES = {
 _GUEST_FIELDS = frozenset(
     {"flight_id", "layer", "captured", "gsd_m", "pixel_m", "sigma_m", "ground", "revision", "finished"}
 )
-"""What a meeting's caption needs: when, how sharp, how far off; all else is null to them."""
+"""Fields for a meeting's caption: time, sharpness, expected error; all else is null to guests."""
 _SHA256 = Path(pattern=SHA256_PATTERN)
 
 
@@ -252,15 +252,17 @@ def get_photo_preview(
 
 
 def _filter_for(principal: Principal, details: Json) -> Json:
-    """What is known of a pixel; null to guests where it is not for them."""
+    """Return what the principal may know of a pixel; other fields are null to guests."""
     if principal.has_role(Role.VIEWER):
         return details
     return {name: value if name in _GUEST_FIELDS else None for name, value in details.items()}
 
 
 def _measure_photo(workspace: Workspace, frame: FrameRecord) -> int:
-    """Bytes of a photo. OriginalPurged; NotFound for one of another box, of which only the map came here;
-    ObjectMissing."""
+    """Return the size of a photo in bytes.
+
+    Raises OriginalPurged; NotFound where only the mosaic came from the node that flew it; ObjectMissing.
+    """
     provenance, store = frame.header.provenance, workspace.store
     require_not_purged(workspace, provenance.source_sha256)
     try:
@@ -291,7 +293,7 @@ def _describe_finished_pixel(
     frame: FrameRecord,
     lonlat: tuple[float, float],
 ) -> Json:
-    """What a finished revision knows of a pixel: the frame's pose, the shift, whose ground it lies on."""
+    """Describe a finished revision's pixel: the frame's pose, the shift, its terrain."""
     record = catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
     used = catalog.revisions.frame(mosaic.mosaic_id, mosaic.revision, frame.frame_id)
     lies = {}
@@ -316,7 +318,10 @@ def _describe_finished_pixel(
 def _locate_in_photo(
     grounds: TerrainCache, record: RevisionRecord, used: RevisionFrame | None, lonlat: tuple[float, float]
 ) -> Json:
-    """Where the place lies in the photo as the revision laid it; nothing where that is not known."""
+    """Return where the place lies in the photo, by the revision's pose.
+
+    {} where that is unknown.
+    """
     if used is None or record.dem_id is None:
         return {}
     return {"spot": locate_in_photo(grounds, used.interior, used.exterior, record.dem_id, lonlat)}
@@ -325,7 +330,7 @@ def _locate_in_photo(
 def _compute_photo_outline(
     grounds: TerrainCache, record: RevisionRecord, used: RevisionFrame | None, frame: FrameRecord
 ) -> Json:
-    """The photo's outline on the ground as the revision laid it; nothing where that is not known."""
+    """Return the photo's footprint by the revision's pose; {} if unknown."""
     if used is None or record.dem_id is None:
         return {}
     terrain = grounds.grid(keys.format_terrain_key(record.dem_id))
@@ -340,7 +345,7 @@ def _compute_photo_outline(
 def _iterate_frames_at(
     catalog: Catalog, flight_id: str, lonlat: tuple[float, float]
 ) -> Iterator[FrameRecord]:
-    """Used frames of a flight whose tiles hold a place: few of a thousand."""
+    """Yield used frames of a flight whose tiles hold a place: few of a thousand."""
     ((x, y),) = lonlat_to_mercator(np.array([lonlat])).tolist()
     for mosaic in catalog.tiles.mosaics(flight_id):
         tile_id, _, _ = find_tile_at(mosaic.base_zoom, (x, y))
@@ -378,8 +383,11 @@ def _describe_frame(frame: FrameRecord) -> Json:
 
 
 def _find_photo_frame(catalog: Catalog, sha256: str, principal: Principal) -> FrameRecord:
-    """The photo's frame. Only photos are handed out: a withdrawn one to administrators alone, and none to
-    those from whom any ground in it is withheld, masked ground aside (`covered`)."""
+    """Return the photo's frame, if the principal may see the photo.
+
+    Only photos are served: a withdrawn one to administrators alone, and none to those from whom any ground in
+    it is withheld, redacted ground aside (`find_photo_redaction`).
+    """
     frame = catalog.frames.get_by_original(sha256)
     sees = principal.access_policy
     if not sees.is_nothing and sees.hides_flight_entirely(catalog.flights.flight(frame.flight_id)):

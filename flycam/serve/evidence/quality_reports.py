@@ -1,4 +1,4 @@
-"""The quality report of a finished flight, as a page or as a PDF."""
+"""Quality report of a finished flight, as a page or as a PDF."""
 
 from __future__ import annotations
 

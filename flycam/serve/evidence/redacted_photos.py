@@ -1,7 +1,7 @@
-"""Photos as they go to those from whom redaction masks hold: pixels alone, with the masks burnt in.
+"""Redacted photos: pixels alone, with the redactions burnt in.
 
-What else the file holds (its own thumbnail, positions, a second picture behind the first) may show what the
-mask covers, and is left out. What cannot be covered is not handed out.
+All else in the file (its thumbnail, positions, a second image behind the first) may show what a redaction
+covers, and is left out. A photo that cannot be covered is not served.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ REDACTED_HEADERS = {
     "Vary": "Authorization, Cookie",
     "X-Content-Type-Options": "nosniff",
 }
-"""Headers of a photo with masks burnt in: a browser asks anew each time, for masks come and go."""
+"""Headers of a redacted photo: a browser asks anew each time, as redactions come and go."""
 
 PREVIEW_SIDE_PX = 720
 _LARGE_PX = 2000
 _DECODE_FULL = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _DECODE_REDUCED = cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_IGNORE_ORIENTATION
 _ORIGINAL_QUALITY, _PREVIEW_QUALITY = 92, 78
+# roofs rise before the sky and over unmapped ground; measured on 240 homes of 6 m (decision 0028)
 _MARGIN_CELLS = 3
 _RISES_M, _NEAR_M = 20.0, 200.0
-_CONCURRENT_PHOTOS = threading.BoundedSemaphore(
-    2
-)  # a photo of 48 megapixels takes 300 MB while it is covered
+# a photo of 48 megapixels takes 300 MB while it is redacted
+_CONCURRENT_PHOTOS = threading.BoundedSemaphore(2)
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoRedaction:
-    """What is burnt into a photo: polygons (shares of width and height), and cells over the picture."""
+    """Redaction of a photo: polygons (shares of width and height), and cells."""
 
     polygons: tuple[NDArray[np.float64], ...]
     cells: NDArray[np.bool_] | None
@@ -61,10 +61,10 @@ class PhotoRedaction:
 def find_photo_redaction(
     frame: FrameRecord, grounds: TerrainCache, principal: Principal
 ) -> PhotoRedaction | None:
-    """What masks hold of a photo from a visitor; None: nothing.
+    """Return the redaction of a photo for a principal; None: nothing is covered.
 
-    Its own masks as they were drawn, and the ground that masks on other photos show, as far as this one shows
-    it. Raises AccessDenied where nobody can say which part of it that is.
+    Its own redactions as they were drawn, and the ground redacted on other photos, as far as this one shows
+    it. Raises AccessDenied where the part of it cannot be found.
     """
     sees = principal.access_policy
     size = np.asarray(frame.header.interior.image_size_px, dtype=np.float64)
@@ -79,7 +79,10 @@ def find_photo_redaction(
 
 
 def encode_redacted_jpeg(data: bytes, frame: FrameRecord, covering: PhotoRedaction) -> bytes:
-    """A photo at its full size as a JPEG, covered. FrameUnreadable for what is no picture to OpenCV."""
+    """Encode a photo at full size as JPEG, redacted.
+
+    Raises FrameUnreadable if OpenCV cannot read it.
+    """
     with _CONCURRENT_PHOTOS:
         picture = _decode_photo(data, _DECODE_FULL, frame)
         if picture is None:
@@ -88,7 +91,10 @@ def encode_redacted_jpeg(data: bytes, frame: FrameRecord, covering: PhotoRedacti
 
 
 def encode_preview_jpeg(data: bytes, frame: FrameRecord, covering: PhotoRedaction | None) -> bytes:
-    """A photo reduced to a small JPEG, covered. Raises FrameUnreadable for what is no picture to OpenCV."""
+    """Encode a photo as a small JPEG, redacted.
+
+    Raises FrameUnreadable if OpenCV cannot read it.
+    """
     is_large = max(frame.header.interior.image_size_px) > _LARGE_PX
     picture = _decode_photo(data, _DECODE_REDUCED, frame) if is_large else None
     if picture is None:
@@ -107,7 +113,10 @@ def encode_preview_jpeg(data: bytes, frame: FrameRecord, covering: PhotoRedactio
 def _find_cells_showing(
     frame: FrameRecord, ground: BaseGeometry, grounds: TerrainCache, principal: Principal
 ) -> NDArray[np.bool_]:
-    """Cells of a photo that may show some ground (lon/lat). AccessDenied where nobody can say."""
+    """Find cells of a photo that may show some ground (lon/lat).
+
+    Raises AccessDenied where that cannot be found.
+    """
     if frame.exterior is None or frame.dem_id is None:
         raise build_withheld_error(frame.header.provenance.source_name, principal.name)
     try:
@@ -128,7 +137,7 @@ def _find_cells_showing(
 
 
 def find_unmapped_ground(area: BaseGeometry, terrain: TerrainGrid) -> BaseGeometry:
-    """Those parts of some ground (work CRS) whose height the terrain does not know everywhere."""
+    """Return the parts of an area (work CRS) with unknown terrain heights."""
     parts = shapely.get_parts(area)
     known = [np.isfinite(interpolate_heights(terrain, shapely.get_coordinates(one))).all() for one in parts]
     return shapely.union_all([one for one, is_known in zip(parts, known, strict=True) if not is_known])
@@ -140,10 +149,9 @@ def find_cells_towards(
     wanted: BaseGeometry,
     heights_m: tuple[float, float],
 ) -> NDArray[np.bool_]:
-    """Cells that meet no mapped ground and look through where some lies that nobody has mapped: each may show
-    it.
+    """Find cells that meet no known terrain and look through unmapped ground.
 
-    heights_m  between which that ground lies, and what stands on it
+    Each may show it. heights_m: lowest and highest of that ground and what stands on it.
     """
     meets = np.isfinite(_cell_corners(lattice)[..., 0]).any(axis=2)
     looks = ~meets & np.isfinite(tracks).all(axis=(2, 3))
@@ -165,8 +173,10 @@ def find_cells_towards(
 
 
 def estimate_heights_beyond(terrain: TerrainGrid, wanted: BaseGeometry) -> tuple[float, float]:
-    """Between which heights ground that is not mapped may lie, with what stands on it: as the mapped ground
-    does within _NEAR_M of it (all of it, where there is none), and _RISES_M more either way."""
+    """Estimate the lowest and highest height of unmapped ground and objects on it.
+
+    As of the terrain within _NEAR_M of it (all of it, where there is none), and _RISES_M more either way.
+    """
     west, south, east, north = shapely.bounds(shapely.buffer(wanted, _NEAR_M))
     (left, top), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
     rows = slice(max(int((top - north) / step_s), 0), max(int((top - south) / step_s) + 2, 0))
@@ -177,8 +187,10 @@ def estimate_heights_beyond(terrain: TerrainGrid, wanted: BaseGeometry) -> tuple
 
 
 def find_cells_on(lattice: NDArray[np.float64], wanted: BaseGeometry) -> NDArray[np.bool_] | None:
-    """Cells of a picture that may show some ground (work CRS): by where their corners lie; and beside them
-    those of which nobody knows what ground they show. None where that is all of them."""
+    """Find cells of a frame that may show some ground (work CRS).
+
+    By where their corners lie; and beside them cells whose ground is unknown. None if all are unknown.
+    """
     shapely.prepare(wanted)
     corners = _cell_corners(lattice)[..., :2]
     met = np.isfinite(corners[..., 0])
@@ -193,20 +205,23 @@ def find_cells_on(lattice: NDArray[np.float64], wanted: BaseGeometry) -> NDArray
 
 
 def _grow_cells(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Cells and those around them: what stands on masked ground rises before the sky, or before what nobody
-    has mapped, where no ray says that it is there."""
+    """Grow cells by _MARGIN_CELLS.
+
+    What stands on redacted ground rises before the sky, or before unmapped ground, where no ray finds it.
+    """
     around = np.ones((2 * _MARGIN_CELLS + 1, 2 * _MARGIN_CELLS + 1), np.uint8)
     return cv2.dilate(cells.astype(np.uint8), around).astype(np.bool_)
 
 
 def _cell_corners(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of each cell its corners: rows × columns × 4 × 3."""
+    """Return the corners of each cell: rows × columns × 4 × 3."""
     return np.stack([lattice[:-1, :-1], lattice[:-1, 1:], lattice[1:, :-1], lattice[1:, 1:]], axis=2)
 
 
 def _decode_photo(data: bytes, flags: int, frame: FrameRecord) -> Pixels | None:
     try:
-        parse_photo(data, Path(frame.header.provenance.source_name))  # other boxes give originals too
+        # originals come from other nodes too
+        parse_photo(data, Path(frame.header.provenance.source_name))
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except (FrameUnreadable, cv2.error):
         return None

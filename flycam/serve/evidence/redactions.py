@@ -1,8 +1,8 @@
-"""Redaction masks over HTTP: drawn by operators and above, taken back by those who see what they cover.
+"""Redactions over HTTP: drawn by operators, revoked by analysts.
 
-Whoever covers something shows less, so who works with photos may do it; whoever uncovers it must be able to
-judge what is seen then. Changes come by PUT with JSON and by DELETE: no page of another site can make a
-browser send those.
+Covering shows less, so everyone who works with photos may do it; uncovering needs somebody who can judge what
+is seen then. Edits come by PUT with JSON and by DELETE: no page of another site can make a browser send
+those.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _find_photo(catalog: Catalog, sha256: str, principal: Principal) -> FrameRec
 
 
 def _require_may_redact(catalog: Catalog, frame: FrameRecord, principal: Principal) -> None:
-    """Raises NotFound, AccessDenied for a photo that this visitor may not have, nor cover then."""
+    """Raise NotFound or AccessDenied for a photo the principal may not see or redact."""
     flight, sees = catalog.flights.flight(frame.flight_id), principal.access_policy
     if sees.hides_flight_entirely(flight):
         raise make_photo_not_found(frame.header.provenance.source_sha256)

@@ -1,7 +1,7 @@
-"""Retention over HTTP, for administrators: terms, holds, what is due today, and its confirmation.
+"""Retention over HTTP, for administrators: terms, holds, due originals, purges.
 
-Changes come by PUT with JSON and by DELETE: no page of another site can make a browser send those. What is
-let go is confirmed by somebody with a name: who came in without an account sees the list and no more.
+Edits come by PUT with JSON and by DELETE: no page of another site can make a browser send those. Purging is
+confirmed by somebody with a name: open access sees the list and no more.
 """
 
 from __future__ import annotations

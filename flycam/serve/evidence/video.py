@@ -1,7 +1,7 @@
-"""`/api/video`: the recorded video of live flights, in pieces that play alone.
+"""`/api/video`: the recorded video of live flights, in segments that play alone.
 
-Viewers may look at it, who get no original photo: a film has no smaller picture to be shown instead. Video
-of a withdrawn flight, and pieces in which a withdrawn picture was taken, are for administrators: they were
+Open to viewers, who get no original photo: a video has no smaller image to be shown instead. Video of a
+withdrawn flight, and segments in which a withdrawn frame was taken, are for administrators: they were
 withdrawn for what can be seen in them.
 """
 
@@ -35,6 +35,7 @@ from flycam.store import keys
 
 router = APIRouter()
 
+# a camera that looks ahead sees farther than what is orthorectified (decision 0028)
 _AROUND_M = 1000.0
 _FLIGHT_ID = Path(max_length=200)
 
@@ -131,7 +132,7 @@ def _build_not_kept_error(sha256: str) -> NotFound:
 
 
 def _find_withdrawn_pieces(catalog: Catalog, flight_id: str, found: list[VideoSegment]) -> set[str]:
-    """Hashes of the pieces that show what was withdrawn."""
+    """Return the hashes of segments that show withdrawn times."""
     gone = find_withdrawn_times(catalog, flight_id)
     return {piece.sha256 for piece in found if gone.overlaps(piece.began_ns, piece.ended_ns)}
 
@@ -139,23 +140,27 @@ def _find_withdrawn_pieces(catalog: Catalog, flight_id: str, found: list[VideoSe
 def _find_recorded_pieces(
     catalog: Catalog, flight_id: str, access_policy: AccessPolicy
 ) -> list[VideoSegment]:
-    """Of a flight that is not for this visitor none, as of one that is not there."""
+    """Return the segments of a flight; none if the policy hides it, as if unknown."""
     try:
         if access_policy.hides_flight_entirely(catalog.flights.flight(flight_id)):
             return []
-    except NotFound:  # a live flight that has laid nothing yet
+    except NotFound:
+        # a live flight without any orthopatch yet
         if access_policy.hides_flight(flight_id):
             return []
     return catalog.recordings.list_for_flight(flight_id)
 
 
 def _is_barred(catalog: Catalog, flight_id: str, access_policy: AccessPolicy) -> bool:
-    """Whether a flight's video is withheld: all of it, where the flight came near withheld ground, for a
-    camera that looks ahead sees farther than what is laid on the map."""
+    """Return True if a flight's video is withheld.
+
+    All of it, where the flight came near withheld ground: a camera that looks ahead sees farther than what is
+    orthorectified.
+    """
     if access_policy.is_nothing:
         return False
     try:
         flight = catalog.flights.flight(flight_id)
     except NotFound:
-        return True  # a live flight that has laid nothing yet: nobody knows what it shows
+        return True  # a live flight without any orthopatch yet: its ground is unknown
     return access_policy.touches_box(flight.bounds_lonlat_deg, _AROUND_M)

@@ -1,1 +1,1 @@
-"""What every answer is made with: limits, failures, words, links, and the log of requests."""
+"""Common parts of answers: limits, errors, messages, links, and the request log."""

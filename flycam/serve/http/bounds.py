@@ -1,4 +1,4 @@
-"""The rectangle that a request asks for, and how many outlines one answer holds."""
+"""Bounds in a request's query, and how many outlines one answer holds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flycam.errors import InputUnusable
 from flycam.messages import _
 
 MAX_OUTLINE_BYTES = 32 << 20
-"""Of one answer: two million corners."""
+"""Outlines in one answer: two million corners."""
 
 
 class _Outlined(Protocol):
@@ -23,13 +23,13 @@ HasOutline = TypeVar("HasOutline", bound=_Outlined)
 
 
 def take_fitting_outlines(things: Sequence[HasOutline]) -> list[HasOutline]:
-    """The first of them, as many as one answer holds outlines of."""
+    """Return the first features, as many as one answer holds outlines of."""
     sizes = accumulate(len(one.wkb) for one in things)
     return [one for one, size in zip(things, sizes, strict=True) if size <= MAX_OUTLINE_BYTES]
 
 
 def parse_bounds(text: str | None) -> BoundsLonLat | None:
-    """ "west,south,east,north" in degrees; InputUnusable if it is anything else."""
+    """Parse "west,south,east,north" in degrees. Raises InputUnusable otherwise."""
     if text is None:
         return None
     try:

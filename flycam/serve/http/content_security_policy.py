@@ -1,5 +1,7 @@
-"""What browsers may load and run on pages of ours (Content-Security-Policy). No page may be styled, and none
-scripted, by words that stand in it, but for stylesheets of our own, each known by its hash."""
+"""Content-Security-Policy: what browsers may load and run on our pages.
+
+No inline styles or scripts run, but for stylesheets of our own, each known by its hash.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ MAP_POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self'; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
-"""Of every answer that says nothing else."""
+"""Policy of every answer that sets no other."""
 
 _STANDALONE_POLICY = (
     "default-src 'none'; style-src {styles}; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -22,10 +24,11 @@ _SWATCH = re.compile(rb' style="(background:#[0-9a-fA-F]{6})"')
 
 
 def build_standalone_policy(page: bytes) -> str:
-    """Of a page that loads nothing, with the stylesheet in its head as it stands there (HTML).
+    """Return the policy of a standalone page (HTML) with styles in its head.
 
-    Reports that were kept by older versions give the colours of legends in attributes: these, and nothing
-    else that an attribute may say."""
+    Reports kept from older versions have legend colours in attributes: these are allowed, and nothing else
+    that an attribute may say.
+    """
     sheets = _SHEET.findall(page.partition(b"</head>")[0])
     swatches = sorted(set(_SWATCH.findall(page)))
     styles = [_hash_stylesheet(one) for one in [*sheets, *swatches]]

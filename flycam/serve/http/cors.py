@@ -1,6 +1,7 @@
-"""Reading from pages of other sites, as far as the operator has named them (Fetch standard, CORS protocol).
+"""CORS: reading from pages of other sites that the operator named.
 
-A named page may read what its own token opens. Cookies are never taken from it, and it can write nothing.
+By the Fetch standard. A named page may read what its own token opens. Cookies are never taken from it, and it
+can write nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _PREFLIGHT_TTL_S = 3600
 
 
 class CorsApp:
-    """The application with its answers readable from these origins ("https://gis.laocai.gov.vn")."""
+    """Application whose answers these origins may read ("https://gis.laocai.gov.vn")."""
 
     def __init__(self, app: App, origins: Collection[str]) -> None:
         self._reading = _allow_origins(app, origins, ("GET", "HEAD"))

@@ -1,4 +1,4 @@
-"""From errors to HTTP: status and words come from `flycam.outcomes`; routes hold no `try`."""
+"""Errors to HTTP, by `flycam.outcomes`: status and messages; no `try` in routes."""
 
 from __future__ import annotations
 
@@ -63,11 +63,14 @@ _VALIDATION_MESSAGES_VI: Mapping[str, str] = {
     "enum": "phải là một trong {expected}",
     "json_": "không phải JSON hợp lệ",
 }
-"""What can be wrong with a value of a request, by the beginning of the kind that pydantic gives it."""
+"""Messages for invalid values, by the beginning of pydantic's error type."""
 
 
 def _describe_invalid_value(one: Mapping[str, Any], language: str) -> str:
-    """Which value of a request cannot be used, and why; what has no words here is only named."""
+    """Describe which value of a request is invalid, and why.
+
+    Kinds of errors without a message here are only named.
+    """
     if language != "vi":
         return f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
     said = next(
@@ -79,11 +82,11 @@ def _describe_invalid_value(one: Mapping[str, Any], language: str) -> str:
 
 
 _STANDARDS = ("/ogc", "/stac")
-"""Where the standards say that a parameter which cannot be read is a 400 (OGC 17-069r4, 7.5.1)."""
+"""Where the standards answer an unreadable parameter with 400 (OGC 17-069r4, 7.5.1)."""
 
 
 class SignInRequired(FlycamError):
-    """Nobody who may come in; the words to say are under `message_key`."""
+    """Sign-in is missing or wrong; `message_key` names the message."""
 
     def __init__(self, word: str = "sign_in") -> None:
         super().__init__(_MESSAGES[word][1])
@@ -98,12 +101,12 @@ class TooManyAttempts(FlycamError):
         super().__init__(self.format_message("en"))
 
     def format_message(self, language: str) -> str:
-        """What to say."""
+        """Format the message in "vi" or "en"."""
         return get_message("too_many", language).format(minutes=-(-self.wait_s // 60))
 
 
 class Refused(FlycamError):
-    """An answer that only HTTP has a number for: the body too large, the offset not the file's end, …"""
+    """Error with a status of HTTP alone, as body too large or wrong upload offset."""
 
     def __init__(self, status: int, message: str, vi: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(verbatim(Bilingual(message, vi)))
@@ -112,18 +115,21 @@ class Refused(FlycamError):
 
 
 def read_language(query_string: bytes) -> str:
-    """ "vi" unless the query says lang=en."""
+    """Return "en" if the query says lang=en, else "vi"."""
     return "en" if parse_qs(query_string.decode("latin-1")).get("lang") == ["en"] else "vi"
 
 
 def get_message(key: str, language: str) -> str:
-    """A sentence of this module in one language."""
+    """Return a message of this module in one language."""
     return _MESSAGES[key][0 if language == "vi" else 1]
 
 
 def build_error_payload(error: Exception, language: str) -> tuple[int, dict[str, str]]:
-    """(status, JSON body) for an error. message: for a person to read; detail: the same without its heading,
-    for a program that puts a heading of its own before it."""
+    """Return (status, JSON body) for an error.
+
+    message: for a person to read; detail: the same without its heading, for a program that puts a heading of
+    its own before it.
+    """
     if isinstance(error, SignInRequired):
         return 401, {"error": "SignInRequired", "message": get_message(error.message_key, language)}
     if isinstance(error, TooManyAttempts):
@@ -138,7 +144,7 @@ def build_error_payload(error: Exception, language: str) -> tuple[int, dict[str,
 
 
 def build_error_response(error: Exception, scope: MutableMapping[str, Any]) -> tuple[Message, Message]:
-    """ASGI messages for an error, for the route that stands before the framework."""
+    """Return ASGI messages for an error, for the tile route in front of FastAPI."""
     status, body = build_error_payload(error, read_language(scope["query_string"]))
     data = _encode_json(body)
     headers = [
@@ -153,23 +159,26 @@ def build_error_response(error: Exception, scope: MutableMapping[str, Any]) -> t
 
 
 def build_sign_in_error(headers: Iterable[tuple[bytes, bytes]]) -> SignInRequired:
-    """Why whoever sent these headers may not come in: a token that is wrong is said to be wrong."""
+    """Return the error for missing credentials, or for a wrong token if one was sent."""
     return SignInRequired("bad_token" if any(name == b"authorization" for name, _ in headers) else "sign_in")
 
 
 def build_sign_in_response(scope: MutableMapping[str, Any]) -> tuple[Message, Message]:
-    """ASGI messages that ask for a sign-in."""
+    """Return ASGI messages that ask for a sign-in."""
     return build_error_response(build_sign_in_error(scope["headers"]), scope)
 
 
 def _encode_json(body: Mapping[str, str]) -> bytes:
-    """JSON that can always be sent: half letters of UTF-16, which requests may hold and sentences repeat, as
-    the escapes that they came in."""
+    """Encode JSON that can always be sent.
+
+    Lone surrogates of UTF-16, which requests may hold and messages repeat, become the escapes that they came
+    in.
+    """
     return json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def _render_error_page(message: str, language: str) -> str:
-    """What a person reads who followed a link, where programs get JSON."""
+    """Render an error as a page, for a person who followed a link."""
     to_map = "Về bản đồ" if language == "vi" else "To the map"
     said = html.escape(message).encode("utf-8", "backslashreplace").decode()
     return f"""<!doctype html><html lang="{language}"><meta charset="utf-8">
@@ -183,7 +192,7 @@ class _EscapedJsonResponse(JSONResponse):
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Let the framework answer every error from the one table."""
+    """Install one handler for all errors."""
 
     def respond(request: Request, error: Exception) -> Response:
         language = read_language(request.scope["query_string"])

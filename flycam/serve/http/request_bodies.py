@@ -1,7 +1,7 @@
-"""Bodies of requests: never larger than what is expected, never waited for without an end.
+"""Bodies of requests: bounded in size and in waiting time.
 
-How large a JSON body may be stands at its route (`openapi_extra=bounded(…)`, else MAX_BYTES), where clients
-read it too; what takes other bodies counts for itself.
+The bound of a JSON body stands at its route (`openapi_extra=limit_body(…)`, else MAX_BODY_BYTES), where
+clients read it too; routes with other bodies count for themselves.
 """
 
 from __future__ import annotations
@@ -24,30 +24,31 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 256 << 10
-"""Of a route that names no other bound: a polygon of ten thousand corners fits."""
+"""Bound of a route that names no other: a polygon of ten thousand corners fits."""
 MAX_SIGN_IN_BYTES = 4 << 10
-"""Of a route that anybody may call."""
+"""Bound of a route without authentication."""
 MAX_LARGE_BYTES = 4 << 20
-"""Of a route that takes pictures, heads of photos, or the names of a card's files."""
+"""Bound of a route that takes images, heads of photos, or the file names of a memory card."""
 MAX_JSON_VALUES = 1 << 18
 """Values in a JSON body: each takes some 100 bytes of memory."""
 IDLE_TIMEOUT_S = 30.0
 """Longest wait for the next part of a body."""
 MIN_BYTES_PER_S = 256.0
-"""On the whole, IDLE_S aside: whoever sends a byte now and then is not waited for as long as he likes."""
+"""Least rate over a whole body, IDLE_TIMEOUT_S aside: a client that sends a byte now and then is not waited
+for without end."""
 _SHORT_BYTES = 32 << 10
-"""Of JSON that is parsed on the event loop, within a millisecond."""
+"""JSON up to this size is parsed on the event loop, within a millisecond."""
 
 
 class ClientDisconnected(Refused):
-    """The client is gone in the middle of its body; nobody is there to read the answer."""
+    """Client gone in the middle of its body; nobody reads the answer."""
 
     def __init__(self) -> None:
         super().__init__(400, "the line was cut", "đường truyền bị đứt")
 
 
 def build_too_large_error(max_bytes: int) -> Refused:
-    """413."""
+    """Return the error 413."""
     return Refused(
         413,
         f"the request is larger than the {max_bytes} bytes that fit here",
@@ -56,7 +57,7 @@ def build_too_large_error(max_bytes: int) -> Refused:
 
 
 def build_too_slow_error() -> Refused:
-    """408."""
+    """Return the error 408."""
     return Refused(
         408,
         f"nothing, or next to nothing, came for {IDLE_TIMEOUT_S:.0f} s: ask where to go on, then send "
@@ -67,7 +68,7 @@ def build_too_slow_error() -> Refused:
 
 
 def read_byte_count_header(request: Request, name: str) -> int:
-    """A number of bytes in a header. Raises Refused 400."""
+    """Read a number of bytes from a header. Raises Refused 400."""
     said = request.headers.get(name, "")
     if not (said.isascii() and said.isdigit() and len(said) < 16):
         raise Refused(400, f"{name}: must be a whole number of bytes", f"{name}: phải là số byte nguyên")
@@ -75,15 +76,18 @@ def read_byte_count_header(request: Request, name: str) -> int:
 
 
 class BodyReader:
-    """Waits for the parts of one body: IDLE_S for each, and IDLE_S beyond what all of them take at
-    LEAST_BYTES_S. What is done with a part between two waits is not held against who sends."""
+    """Reader of one body, with limits on waiting.
+
+    IDLE_TIMEOUT_S for each part, and IDLE_TIMEOUT_S beyond what all of them take at MIN_BYTES_PER_S. Time
+    spent on a part between two waits is not held against the client.
+    """
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._left_s = IDLE_TIMEOUT_S
 
     async def receive_part(self) -> Message:
-        """The next part. Raises Refused 408."""
+        """Return the next part. Raises Refused 408."""
         began_s = time.monotonic()
         try:
             message = await asyncio.wait_for(self._receive(), max(min(self._left_s, IDLE_TIMEOUT_S), 0.0))
@@ -94,8 +98,10 @@ class BodyReader:
 
 
 async def iterate_body(request: Request) -> AsyncIterator[bytes]:
-    """A body as it comes. Raises ClientDisconnected, and Refused 408 where it comes too slowly
-    (`BodyReader`)."""
+    """Yield a body as it comes.
+
+    Raises ClientDisconnected, and Refused 408 where it comes too slowly (`BodyReader`).
+    """
     pace = BodyReader(request.receive)
     more = True
     while more:
@@ -121,12 +127,12 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
 
 def limit_body(max_bytes: int) -> dict[str, Any]:
-    """Give a route's JSON body this bound, in the description of the interface."""
+    """Return `openapi_extra` with this bound of a route's JSON body."""
     return {"x-max-bytes": max_bytes}
 
 
 class ReadRequest(Request):
-    """A request whose body was read, and whose JSON is counted before it is parsed."""
+    """Request whose body was read, and whose JSON is counted before it is parsed."""
 
     def __init__(self, request: Request, body: bytes) -> None:
         super().__init__(request.scope, request.receive)

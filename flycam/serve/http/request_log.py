@@ -1,5 +1,7 @@
-"""One line of JSON for each request, for whoever watches the house: when, who, what for, how it ended, how
-long it took. Never what opens a door: of an address the template is written, of all else nothing."""
+"""Request log: one line of JSON each, with time, account, status and duration.
+
+Never a credential: of an address only its template is written, of all else nothing.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,17 @@ _LOG = logging.getLogger("flycam.serve")
 
 
 class RequestLog:
-    """Lines are written behind the requests, by a thread of its own: a slow disk keeps nobody waiting, and a
-    full one ends nothing. What could not be written is counted. A file that was moved away (by
-    logrotate) is begun anew under its name."""
+    """Request log, written behind the requests by a thread of its own.
+
+    A slow disk delays no request, and a full one ends nothing. Lines that could not be written are counted. A
+    file that was moved away (by logrotate) is reopened under its name.
+    """
 
     def __init__(self, to: str) -> None:
-        """to: "-" or a file, which is appended to. Raises OptionUnusable where it cannot be opened."""
+        """Open the log `to`: "-" or a file, which is appended to.
+
+        Raises OptionUnusable where it cannot be opened.
+        """
         self._path = None if to == STANDARD_OUTPUT else Path(to)
         self._file = self._open_file()
         self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(_MAX_QUEUED)
@@ -36,14 +43,14 @@ class RequestLog:
         self._thread.start()
 
     def note(self, line: dict[str, Any]) -> None:
-        """Write a line soon."""
+        """Queue a line to be written."""
         try:
             self._waiting.put_nowait(line)
         except queue.Full:
             self.lost += 1
 
     def close(self) -> None:
-        """Write what waits, and no more."""
+        """Write what waits, and close."""
         self._waiting.put(None)
         self._thread.join(10.0)
         if self._path is not None:

@@ -1,4 +1,4 @@
-"""Every request, counted and timed by the template of its address, and told to the log where there is one."""
+"""Metrics and log of requests, by the template of their address."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from flycam.serve.http.request_bodies import App, Receive, Scope, Send
 from flycam.serve.http.request_log import RequestLog
 
 ACCOUNT_SCOPE_KEY = "flycam.account"
-"""Where in a request's scope the name of whoever was let in is kept, by each door."""
+"""Key in a request's scope of the authenticated account's name, set by each guard."""
 TILE_TEMPLATE = "/tiles/{mosaic}/{z}/{x}/{y}"
 _FILE = "/{file}"
 _NAME = itemgetter(0)
@@ -30,10 +30,10 @@ _BUCKETS_S = (0.005, 0.02, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
 class RequestMetrics(Collector):
-    """What `/metrics` tells of requests. Names of addresses are templates: there are as many as routes.
+    """Metrics of requests. Labels are templates of addresses: as many as routes.
 
-    Noted by the event loop alone, in plain numbers, and put into the exposition's words only when somebody
-    asks: the library's own counters lock and look up at each note, a tenth of what a tile costs.
+    Noted by the event loop alone, in plain numbers, and put into the exposition format only when scraped: the
+    library's own counters lock and look up at each note, a tenth of what a tile costs.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -42,7 +42,7 @@ class RequestMetrics(Collector):
         registry.register(self)
 
     def note(self, method: str, address: str, status: int, seconds: float) -> None:
-        """One that ended; status 0: cut off before it was answered."""
+        """Note a request that ended; status 0: cut off before it was answered."""
         times = self._times.get((method, address, status))
         if times is None:
             known = method if method in _METHODS else "other"
@@ -50,7 +50,10 @@ class RequestMetrics(Collector):
         times.note(seconds)
 
     def collect(self) -> Iterator[Metric]:
-        """As the exposition format wants them (https://prometheus.io/docs/instrumenting/exposition_formats)."""
+        """Yield the metrics in the Prometheus exposition format.
+
+        Source: https://prometheus.io/docs/instrumenting/exposition_formats.
+        """
         requests = CounterMetricFamily(
             "flycam_http_requests", "Requests by address and status", labels=["method", "address", "status"]
         )
@@ -71,7 +74,7 @@ class RequestMetrics(Collector):
 
 
 class _DurationHistogram:
-    """Durations of requests that are alike, by bucket."""
+    """Durations of requests with the same labels, by bucket."""
 
     __slots__ = ("_counts", "_sum_s")
 
@@ -85,23 +88,23 @@ class _DurationHistogram:
 
     @property
     def count(self) -> int:
-        """How many there were."""
+        """Number of requests."""
         return sum(self._counts)
 
     def add(self, others: _DurationHistogram) -> None:
-        """Count those of others as well."""
+        """Add the counts of another histogram."""
         self._counts = [mine + more for mine, more in zip(self._counts, others._counts, strict=True)]
         self._sum_s += others._sum_s
 
     def expose(self) -> tuple[list[tuple[str, float]], float]:
-        """(upper bound as text, how many within it) of each bucket; seconds in all."""
+        """Return [(upper bound as text, number within it)] and the seconds in all."""
         bounds = [*(str(bound) for bound in _BUCKETS_S), "+Inf"]
         within = accumulate(self._counts)
         return [(bound, float(count)) for bound, count in zip(bounds, within, strict=True)], self._sum_s
 
 
 class MeteredApp:
-    """The application, with all that is asked of it seen; what names two hosts does not reach it."""
+    """Application whose requests are metered; one that names two hosts is refused."""
 
     def __init__(self, app: App, figures: RequestMetrics, log: RequestLog | None) -> None:
         self._app, self._figures, self._log = app, figures, log
@@ -151,10 +154,10 @@ class MeteredApp:
 
 
 def _find_host_error(scope: Scope) -> Refused | None:
-    """Return why a request is none, whatever it asks for; None if it is one."""
+    """Return why a request is invalid, whatever it asks for; None if it is valid."""
     hosts = countOf(map(_NAME, scope["headers"]), b"host")
     if hosts > 1 or (hosts == 0 and scope["http_version"] != "1.0"):
-        # RFC 9112, 3.2: whoever hands on the one line may have been asked by the other
+        # RFC 9112, 3.2: a proxy may have authorised one Host line and forward the other
         return Refused(
             400,
             "the request names no host, or two: send one Host line; a proxy must replace it, not add one",
@@ -167,7 +170,7 @@ def _find_host_error(scope: Scope) -> Refused | None:
 
 
 def find_address_template(scope: Scope) -> str:
-    """The template of a request's address, which holds nothing that whoever asks has written."""
+    """Return the template of a request's address, free of text from the client."""
     path: str = scope["path"]
     if path.startswith("/tiles/"):
         return TILE_TEMPLATE

@@ -1,8 +1,8 @@
-"""Whether a form that lets somebody in, or a request without a body, was sent by a page of our own.
+"""Check that a sign-in form, or a request without a body, is from our own page.
 
-A page of another site could send it too, and the browser would come back signed in as somebody whom that site
-chose. A request without a body needs nobody's leave to be sent either. Browsers say whose page it was;
-programs say nothing, and need no cookie.
+A page of another site could send it too, and the browser would come back signed in to an account which that
+site chose. A request without a body can be sent by any page, too. Browsers state whose page it was; programs
+state nothing, and need no cookie.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CROSS_SITE_REQUEST = (
     "this was asked by a page of another site: open this server's own page and press the button there",
     "yêu cầu này do trang khác gửi: hãy mở trang của chính máy chủ này rồi bấm nút ở đó",
 )
-"""What to say where nobody signs in."""
+"""Message where nobody signs in."""
 
 _SIGN_IN = (
     "this sign-in was sent by a page of another site: open the link itself, and press its button",
@@ -32,18 +32,21 @@ _SAME_ORIGIN_VALUES = ("same-origin", "none")
 
 
 def require_same_origin(request: Request, message: tuple[str, str] = _SIGN_IN) -> None:
-    """Raise AccessDenied for a request that a page of another site sent. why: in English and Vietnamese."""
+    """Raise AccessDenied for a request from a page of another site.
+
+    message: in English and Vietnamese.
+    """
     if not is_same_origin(request.headers):
         raise AccessDenied(verbatim(Bilingual(message[0], message[1])))
 
 
 def is_same_origin(headers: Mapping[str, str]) -> bool:
-    """Whether no page of another site sent a request with these headers."""
+    """Return True unless a page of another site sent these headers."""
     said, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if said is not None:
         return said in _SAME_ORIGIN_VALUES
-    # over http browsers say no more than this
+    # over http browsers state only the origin
     try:
         return origin is None or urlsplit(origin).netloc == headers.get("host")
-    except ValueError:  # no address: "http://[x"
+    except ValueError:  # not an address: "http://[x"
         return False

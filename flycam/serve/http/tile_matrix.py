@@ -1,4 +1,4 @@
-"""WebMercatorQuad as the standards print it: matrices, and which of their tiles a mosaic can have.
+"""WebMercatorQuad as the standards print it, and a mosaic's limits in it.
 
 Sources: OGC 17-083r4 (Two Dimensional Tile Matrix Set 2.0), annex D.1; OGC 07-057r7 (WMTS), 6.1.
 """
@@ -15,12 +15,12 @@ from flycam.geometry.grid import TileRange, compute_grid_pixel_m, find_range_for
 
 TILE_MATRIX_SET = "WebMercatorQuad"
 _OGC_PIXEL_M = 0.00028
-"""Size of a screen's pixel in the scale denominators."""
+"""Size of a screen's pixel in the scale denominators, metres."""
 
 
 @dataclass(frozen=True, slots=True)
 class TileMatrix:
-    """One zoom of the grid: side of a cell in metres of EPSG:3857, and tiles along each side."""
+    """One zoom of the grid: cell size in metres of EPSG:3857, and tiles a side."""
 
     zoom: int
 
@@ -38,7 +38,10 @@ class TileMatrix:
 
 
 def iterate_tile_limits(mosaic: MosaicInfo, bounds: BoundsLonLat) -> Iterator[TileRange]:
-    """By zoom, the tiles that touch where the mosaic lies (degrees): there are none of it elsewhere."""
+    """Yield, by zoom, the range of tiles that touch the mosaic's bounds (degrees).
+
+    There are no tiles of it elsewhere.
+    """
     west, south, east, north = bounds
     (x0, y0), (x1, y1) = lonlat_to_mercator(np.array([[west, south], [east, north]])).tolist()
     for z in range(mosaic.min_zoom, mosaic.base_zoom + 1):

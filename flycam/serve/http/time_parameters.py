@@ -1,4 +1,4 @@
-"""The moment by which a request asks how things stood."""
+"""Time parameters of requests: the moment at which the state is asked for."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ _MILLISECOND_NS = 1_000_000
 
 
 def parse_until(until: datetime | None) -> int | None:
-    """UTC nanoseconds of the end of the millisecond asked for, since times are told to the millisecond,
-    cut off; without a zone it is Vietnam's. None: now. Raises InputUnusable if it is too far from now."""
+    """Return UTC nanoseconds of the end of the requested millisecond; None: now.
+
+    Times are shown cut off to the millisecond. Without a zone it is Vietnam's. Raises InputUnusable if it is
+    too far from now.
+    """
     if until is None:
         return None
     try:

@@ -1,1 +1,1 @@
-"""Meeting packs: asked for, made, read, approved."""
+"""Briefing packs: requested, made, read, approved."""

@@ -1,4 +1,4 @@
-"""One meeting pack made by a process of its own, its folder packed up, and why one could not be made."""
+"""Process that makes one briefing pack, its ZIP, and why one could not be made."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ PACK_ENDED: ReasonBilingual = (
 
 @dataclass(frozen=True, slots=True)
 class PackResult:
-    """What the command said of the folder that it wrote; "": nothing. flights_seen: all of which it shows
-    pictures."""
+    """Hashes and classification of a written pack; "": none.
+
+    flights_seen: all flights whose images it shows.
+    """
 
     manifest_sha256: str = ""
     content_sha256: str = ""
@@ -38,7 +40,10 @@ class PackResult:
 def make_pack(
     command: Sequence[str], pack: Pack, requested_by: str, out: Path, power: Power, stop: threading.Event
 ) -> PackResult | ReasonBilingual:
-    """Let the command write a pack into the folder `out`; or why it did not. Ends it once `stop` is set."""
+    """Write a pack into the folder `out`; return its result, or why it failed.
+
+    A process of its own, ended once `stop` is set.
+    """
     options = [*command, *_build_options(pack, requested_by, out), "--", *pack.flights]
     ran = run_command(options, pack.owner, power, stop)
     if ran.code != 0:
@@ -63,14 +68,17 @@ def _build_options(pack: Pack, requested_by: str, out: Path) -> list[str]:
 
 
 def zip_folder(folder: Path, path: Path) -> None:
-    """The folder as one file; its pictures are packed already. Files of a clock at 1970 are of 1980 in it."""
+    """Write the folder as a ZIP, uncompressed, as its images are compressed already.
+
+    Files dated 1970 are of 1980 in it, the first year that ZIP knows.
+    """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for one in sorted(folder.rglob("*")):
             archive.write(one, one.relative_to(folder.parent))
 
 
 def describe_pack_failure(error: Exception) -> ReasonBilingual:
-    """Of one that an error kept from being made or stored."""
+    """Describe the error that kept a pack from being made or stored."""
     if isinstance(error, StorageFailed):
         return format_error(error), format_error(error, "vi")
     return _describe_disk_error(error) if isinstance(error, OSError) else PACK_ENDED

@@ -1,11 +1,10 @@
-"""Meeting packs that the page asks for: made one after the other, each by a process of its own.
+"""Briefing packs that the page requests, made one by one in their own processes.
 
-asked for -> on record -> made in a folder of this machine -> its bytes in the store -> on record as made
+requested -> recorded -> made in a folder of this node -> its bytes in the store -> recorded as made
 
-A pack never changes. One that shows what was withdrawn, or covered by a mask, after it was begun is handed
-out no more. The newest few drafts have a file, and as many approved packs: a draft never drives out what was
-approved.
-What was asked for, who approved it and what became of it stay on record. Decision 0037.
+A pack never changes. One that shows what was withdrawn or redacted after it was begun is served no more. The
+newest few drafts have a file, and as many approved packs: a draft never drives out an approved one. Requests,
+approvals and results stay on record. Decision 0037.
 """
 
 from __future__ import annotations
@@ -47,18 +46,19 @@ from flycam.store import keys
 from flycam.store.disk_space import SPARE_BYTES, get_free_bytes
 
 MAX_WAITING_PACKS = 8
-"""Packs that wait for their turn, of all visitors."""
+"""Packs that wait for their turn, of all accounts."""
 PACK_BYTES = 2 * (256 << 20)
-"""What one of some hundred photos takes while it is made: its folder or the store's copy, and the ZIP."""
+"""Bytes that a pack of some hundred photos takes while it is made: its folder or the store's copy, and the
+ZIP."""
 MAX_KEPT_PACKS = 8
-"""Drafts that have a file, and approved packs."""
+"""Drafts that keep a file, and approved packs that do."""
 _LEFTOVER_TTL_S = 86_400.0
 _RETRY_S = 2.0
 _LOG = logging.getLogger("flycam.serve")
 
 
 class PackQueue:
-    """Packs as this server makes them. `start` before, `stop` after serving."""
+    """Queue of packs that this server makes. `start` before, `stop` after serving."""
 
     def __init__(self, services: Services) -> None:
         self._folder = services.packs_dir
@@ -74,8 +74,10 @@ class PackQueue:
         self._maker = ""
 
     def start(self) -> None:
-        """Say what became of packs of servers that are gone, and begin to make what is asked for. Raises
-        CatalogUnavailable."""
+        """Fail packs that gone servers left unmade, and start to make requested ones.
+
+        Raises CatalogUnavailable.
+        """
         if self._folder is None or not self._command:
             return
         self._maker = self._holding.enter_context(self._known.hold_maker_lock())
@@ -87,7 +89,7 @@ class PackQueue:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the work; what was not made is told as ended, and has to be asked for again."""
+        """End the work; packs that were not made are failed, to be requested again."""
         if self._thread is None:
             return
         self._stop.set()
@@ -97,7 +99,8 @@ class PackQueue:
         try:
             for one in self._list_own_unfinished():
                 self._known.mark_failed(one.pack_id, PACK_STOPPED, self._workspace.clock_ns())
-        except StorageFailed:  # the next server says it
+        except StorageFailed:
+            # the next server marks them as failed
             _LOG.exception("packs that were not made")
         self._holding.close()
 
@@ -109,11 +112,11 @@ class PackQueue:
         paper: str = "a4",
         draft: Pack | None = None,
     ) -> Pack:
-        """A pack of these flights, of what the visitor may see: the one that is on its way, or a new one, on
-        record. draft: what the visitor approves; it becomes the final one.
+        """Request a pack of flights, as far as the principal sees them.
 
-        Raises StorageFailed (this server makes none), DiskFull, Refused 429 (too many wait), StoreConflict
-        (the draft was approved already).
+        Returns the same one if it is pending, else a new one, on record. draft: the pack that the principal
+        approves; the new one is its final. Raises StorageFailed (this server makes none), DiskFull, Refused
+        429 (too many wait), StoreConflict (the draft was approved already).
         """
         if self._thread is None or self._folder is None:
             raise StorageFailed(
@@ -151,21 +154,27 @@ class PackQueue:
         return pack
 
     def all(self) -> list[Pack]:
-        """Those that are told of and may be handed out, the newest first. Raises CatalogUnavailable."""
+        """Return listed packs that may be served, newest first.
+
+        Raises CatalogUnavailable.
+        """
         told = self._known.all()
         gone = self._find_packs_showing_withheld(told)
         return [one for one in told if one.pack_id not in gone]
 
     def get(self, pack_id: str) -> Pack:
-        """Raises NotFound."""
+        """Return a pack. Raises NotFound."""
         pack = self._known.find(pack_id)
         if pack is None or pack.let_go_ns is not None:
             raise build_no_pack_error()
         return pack
 
     def file(self, pack: Pack) -> str:
-        """Key of the ZIP of a pack that is made. Raises NotFound, also where what it shows was withdrawn, or
-        covered by a mask, since it was begun: it is handed out, and approved, no more."""
+        """Return the key of a made pack's ZIP.
+
+        Raises NotFound, also where what it shows was withdrawn or redacted since it was begun: then it is
+        neither served nor approved.
+        """
         if pack.state is not PackState.MADE:
             raise build_no_pack_error()
         if self._find_packs_showing_withheld([pack]):
@@ -178,7 +187,7 @@ class PackQueue:
         return keys.format_pack_key(pack.pack_id, pack.sha256)
 
     def find_requesters(self, packs: Sequence[Pack]) -> Mapping[str, str]:
-        """By id, who asked for each pack, or for the draft that it was approved as."""
+        """Return, by pack id, who requested each pack, or the draft of an approved one."""
         owners = {one.pack_id: one.owner for one in packs}
         owners |= self._known.owners({one.draft_id for one in packs if one.draft_id} - set(owners))
         return {one.pack_id: owners.get(one.draft_id, one.owner) for one in packs}
@@ -187,8 +196,10 @@ class PackQueue:
         return [one for one in self._known.all() if one.is_pending and one.maker == self._maker]
 
     def _find_packs_showing_withheld(self, packs: Sequence[Pack]) -> set[str]:
-        """Ids of those that show what is withheld now and was not when they were begun, whoever asks: frames
-        that were withdrawn, ground that masks cover (decision 0028)."""
+        """Return ids of packs that show what was withdrawn or redacted since.
+
+        Since they were begun, for any principal: withdrawn frames, and redacted ground (decision 0028).
+        """
         made = [one for one in packs if one.state is PackState.MADE]
         masks, flights = self._masks.get_current(), self._workspace.catalog.flights.flights()
         boxes = {one.flight_id: one.bounds_lonlat_deg for one in flights}
@@ -206,7 +217,7 @@ class PackQueue:
         return found
 
     def _find_withdrawn_frames(self, flights: Iterable[str]) -> set[str]:
-        """Frames that were withdrawn from these flights."""
+        """Return ids of frames that were withdrawn from these flights."""
         frames = self._workspace.catalog.frames
         return {one.frame_id for name in flights for one in frames.withdrawals(name)}
 
@@ -224,10 +235,11 @@ class PackQueue:
                 self._record_failure(pack, why)
 
     def _make_pack(self, folder: Path, pack: Pack) -> ReasonBilingual | None:
-        """Make one and keep it; why it could not be, in English and Vietnamese."""
+        """Make and store one pack; return None, or why it failed (English, Vietnamese)."""
         folder.mkdir(parents=True, exist_ok=True)
         self._clean_up(folder)
-        require_pack_space(folder)  # others have written while it waited
+        # again: others have written while it waited
+        require_pack_space(folder)
         self._known.mark_making(pack.pack_id)
         withdrawn = {one.frame_id for one in self._workspace.catalog.frames.withdrawals()}
         masks = compute_redaction_fingerprints(self._masks.get_current())
@@ -240,7 +252,8 @@ class PackQueue:
             if not isinstance(made, PackResult):
                 return made
             zip_folder(inside, place / "pack.zip")
-            shutil.rmtree(inside)  # three times the bytes at once would be one too many
+            # at once, so that folder, ZIP and the store's copy never lie on the disk together
+            shutil.rmtree(inside)
             beside = tuple(one for one in made.flights_seen if one not in pack.flights)
             shown = replace(pack, flights_beside=beside)
             withheld = masks | (withdrawn & self._find_withdrawn_frames(shown.flights_seen))
@@ -250,7 +263,7 @@ class PackQueue:
             shutil.rmtree(place, ignore_errors=True)
 
     def _store_pack(self, pack: Pack, made: PackResult, path: Path) -> None:
-        """The bytes, and then the record that names them; older ones give way to one that is made."""
+        """Store the bytes, then the record that names them, then delete older packs."""
         size, sha256 = path.stat().st_size, compute_sha256(path)
         self._workspace.require_disk_space(size)
         key = keys.format_pack_key(pack.pack_id, sha256)
@@ -270,7 +283,10 @@ class PackQueue:
         self._delete_oldest(kept)
 
     def _record_failure(self, pack: Pack, why: ReasonBilingual) -> None:
-        """On record, whenever the catalogue answers: else it would be told as being made for ever."""
+        """Record a failure, as soon as the catalogue answers.
+
+        Otherwise the pack would be pending for ever.
+        """
         while True:
             try:
                 said = PACK_STOPPED if self._stop.is_set() else why
@@ -278,19 +294,21 @@ class PackQueue:
                 return
             except StorageFailed:
                 if self._stop.wait(_RETRY_S):
-                    return  # the next server says it
+                    # the next server records it
+                    return
 
     def _delete_oldest(self, newest: Pack) -> None:
-        """Let go of the oldest of its kind that are made, once the newest is on record: one that fails drives
-        out none."""
+        """Delete the oldest made packs of this kind, now that the newest is on record.
+
+        A pack that fails drives out none.
+        """
         made = [one for one in self._known.all() if one.state is PackState.MADE]
         alike = [one for one in made if bool(one.approved_by) == bool(newest.approved_by)]
         for one in alike[MAX_KEPT_PACKS:]:
             self._delete_pack(one)
 
     def _clean_up(self, folder: Path) -> None:
-        """Of the oldest that failed nothing is told any more; what a server left that is gone goes after a
-        day."""
+        """Delete the oldest failed packs, and folders that a gone server left for a day."""
         told = self._known.all()
         for one in [one for one in told if one.state is PackState.FAILED][MAX_KEPT_PACKS:]:
             self._delete_pack(one)
@@ -301,7 +319,10 @@ class PackQueue:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _delete_pack(self, pack: Pack) -> None:
-        """On record first: what is named by no record is deleted by whoever comes next."""
+        """Delete a pack, its record first.
+
+        Bytes without a record are deleted by the next `_sweep`.
+        """
         had_file = pack.state is PackState.MADE
         told = self._build_audit_entry(pack, "pack let go") if had_file else None
         self._known.mark_deleted(pack.pack_id, self._workspace.clock_ns(), told)
@@ -309,14 +330,17 @@ class PackQueue:
             self._workspace.store.delete(keys.format_pack_key(pack.pack_id, pack.sha256))
 
     def _sweep(self) -> None:
-        """Delete bytes of packs that were given up or let go, which a kill left. What no record knows of is
-        left alone: another catalogue may share the store."""
+        """Delete the bytes of failed or deleted packs, which a kill left.
+
+        Bytes that no record knows are left alone: another catalogue may share the store.
+        """
         try:
             for key in self._workspace.store.list(keys.format_pack_prefix()):
                 pack = self._known.find(keys.parse_pack_key(key))
                 if pack is not None and (pack.let_go_ns is not None or pack.state is PackState.FAILED):
                     self._workspace.store.delete(key)
-        except StorageFailed:  # what is left lies there until the next start
+        except StorageFailed:
+            # the bytes stay until the next start
             _LOG.exception("bytes of old packs")
 
     def _build_audit_entry(self, pack: Pack, what: str) -> AuditEntry:
@@ -330,12 +354,12 @@ class PackQueue:
 
 
 def _pack_identity(pack: Pack) -> tuple[object, ...]:
-    """What two packs are the same by."""
+    """Return what makes two requests the same pack."""
     return pack.owner, pack.flights, pack.language, pack.rules, pack.paper, pack.approved_by, pack.draft_id
 
 
 def _build_request_entry(pack: Pack, draft: Pack | None) -> AuditEntry:
-    """What the audit log tells of one that was asked for, or of the draft that was approved by asking."""
+    """Build the audit entry of a request, or of the approval of a draft."""
     if draft is None:
         what, detail = "pack asked", f"{pack.paper}, {pack.language}; {pack.pack_id}"
     else:
@@ -347,12 +371,12 @@ def _build_request_entry(pack: Pack, draft: Pack | None) -> AuditEntry:
 
 
 def build_no_pack_error() -> NotFound:
-    """Whether it never was, is gone, or is another visitor's."""
+    """Return the error for a pack that is unknown, deleted or another account's."""
     return NotFound(_("there is no such meeting pack here: ask for it again"))
 
 
 def require_pack_space(folder: Path) -> None:
-    """Raise DiskFull, with the cure, where a pack would take what is left free for flights."""
+    """Raise DiskFull, with the remedy, unless a pack leaves room for flights."""
     free = get_free_bytes(folder)
     if free >= SPARE_BYTES + PACK_BYTES:
         return

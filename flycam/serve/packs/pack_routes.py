@@ -1,8 +1,8 @@
-"""Meeting packs over HTTP: asked for, looked after, approved, fetched as one ZIP.
+"""Briefing packs over HTTP: request, review, approval, and download as one ZIP.
 
-What is asked for is a draft, of whoever asked. Somebody with an account who may judge (analysts,
-administrators) looks at it and approves it: it is made anew with that name on the paper, the approval is in
-the audit log, and from then on whoever may see all that is in it can fetch it.
+A request makes a draft, of the account that asks. Somebody with an account who may judge (analysts,
+administrators) reviews and approves it: it is made anew with that name on the paper, the approval is in the
+audit log, and from then on everyone who may see all that is in it can download it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def approve_pack(
         )
     if draft.state is not PackState.MADE or draft.approved_by:
         raise StoreConflict(_("this meeting pack is no draft that is made: look at the list of packs again"))
-    packing.file(draft)  # what is handed out no more is not approved either
+    # raises NotFound: a pack that is no longer served is not approved either
+    packing.file(draft)
     final = packing.request_pack(principal, draft.flights, draft.language, draft.paper, draft)
     return _describe_one_pack(packing, final, principal)
 
@@ -121,7 +122,8 @@ def get_pack_file(
 ) -> Response:
     """The folder as one ZIP; ranges are honoured. Who took it away is written to the audit log."""
     pack = _find_reachable_pack(catalog, packing, pack_id, principal)
-    for flight_id in pack.flights_seen:  # what is withheld may be more by now
+    # again: more may be withheld by now
+    for flight_id in pack.flights_seen:
         _require_visible_flight(catalog, flight_id, principal)
     _require_same_rules(pack, principal)
     key = packing.file(pack)
@@ -144,8 +146,10 @@ def get_pack_file(
 
 
 def _require_visible_flight(catalog: Catalog, ref: str, principal: Principal) -> Flight:
-    """A flight of which nothing is withheld from the visitor: a pack is of whole flights. Raises NotFound,
-    AccessDenied."""
+    """Return a flight of which nothing is withheld: a pack shows whole flights.
+
+    Raises NotFound, AccessDenied.
+    """
     flight = find_visible_flight(catalog, ref, principal.access_policy)
     if principal.access_policy.touches_box(flight.bounds_lonlat_deg):
         raise build_withheld_error(flight.name, principal.name)
@@ -153,16 +157,17 @@ def _require_visible_flight(catalog: Catalog, ref: str, principal: Principal) ->
 
 
 def _require_same_rules(pack: Pack, principal: Principal) -> None:
-    """A pack holds what whoever asked for it might see then. Raises NotFound where that is no longer what the
-    visitor may see."""
+    """Raise NotFound if the access policy differs from the one a pack was made under."""
     sees = principal.access_policy
     if not sees.is_nothing and sees.fingerprint != pack.rules:
         raise NotFound(_("what you may see has changed since this meeting pack was made: ask for a new one"))
 
 
 def _find_reachable_pack(catalog: Catalog, packing: PackQueue, pack_id: str, principal: Principal) -> Pack:
-    """A pack that the visitor may know of. Raises NotFound, and AccessDenied of drafts for those who make
-    none."""
+    """Return a pack that the principal may know of.
+
+    Raises NotFound, and AccessDenied for a draft where the principal makes none.
+    """
     pack = packing.get(pack_id)
     if not _can_reach(catalog, pack, principal):
         if not principal.has_role(Role.OPERATOR) and not pack.approved_by:
@@ -177,8 +182,11 @@ def _find_reachable_pack(catalog: Catalog, packing: PackQueue, pack_id: str, pri
 
 
 def _can_reach(catalog: Catalog, pack: Pack, principal: Principal) -> bool:
-    """One's own; for administrators all; for others who see all that is in it: what is approved, and for
-    those who may approve it what is not."""
+    """Return True if a pack is visible to the principal.
+
+    One's own; for administrators all; for others who see all that is in it: approved packs, and for those who
+    may approve them drafts.
+    """
     if pack.owner == principal.name or principal.has_role(Role.ADMIN):
         return True
     is_shown = bool(pack.approved_by) and pack.state is PackState.MADE
@@ -199,13 +207,16 @@ def _describe_one_pack(packing: PackQueue, pack: Pack, principal: Principal) -> 
 
 
 def _find_approved_drafts(packs: Sequence[Pack]) -> set[str]:
-    """Ids of drafts that have a final pack among these, made or under way."""
+    """Return ids of drafts whose final pack is among these, made or pending."""
     return {one.draft_id for one in packs if one.draft_id and one.state is not PackState.FAILED}
 
 
 def _describe_pack(pack: Pack, requested_by: str, principal: Principal, *, has_final: bool) -> Json:
-    """`has_final`: of a draft: it was approved, and its final pack is made or under way. `has_one_signatory`:
-    who asked approved it too; of a draft, would approve it if that is whoever looks."""
+    """Describe a pack for JSON.
+
+    `has_final`: of a draft: it was approved, and its final pack is made or pending. `is_one_person`: the
+    requester approved it too; of a draft, would approve it if that is the principal.
+    """
     return {
         "pack_id": pack.pack_id,
         "state": pack.state.value,

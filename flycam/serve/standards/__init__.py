@@ -1,1 +1,1 @@
-"""The same map in the words of other programs: OGC, WMTS, STAC, KML, files."""
+"""Standard interfaces of the map: OGC API, WMTS, STAC, KML, GeoTIFF."""

@@ -1,6 +1,6 @@
-"""Clipped maps of communes as they lie in the store: Cloud-Optimized GeoTIFFs, read by ranges.
+"""Clips of communes as they lie in the store: Cloud-Optimized GeoTIFFs by ranges.
 
-They show what the tiles show, pixel for pixel, so who may see the one may read the other.
+They show what the tiles show, pixel for pixel, so the same accounts may read both.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ COG_MEDIA_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 
 def list_clips(catalog: Catalog, mosaic: MosaicInfo) -> list[Coverage]:
-    """Communes of which a clipped map may be had: of the revision by which its flight is shown."""
+    """Return communes of which clips exist: of the revision that shows the flight."""
     if not mosaic.published or select_main_mosaic(catalog, mosaic.flight_id).mosaic_id != mosaic.mosaic_id:
         return []
     return catalog.boundaries.coverage(mosaic.flight_id)
 
 
 def is_clip_withheld(catalog: Catalog, covered: Coverage, access_policy: AccessPolicy) -> bool:
-    """Whether a clipped map may show ground that is withheld: all of its commune that its flight saw.
+    """Return True if a clip may show withheld ground.
 
-    A file is handed out whole or not at all. Which of a commune's boundaries it was cut by is not recorded:
-    one that is not known any more counts as withheld.
+    Anywhere its commune was imaged: a file is served whole or not at all. Which version of a commune's
+    boundaries cut it is not recorded: a commune that is not known any more counts as withheld.
     """
     if access_policy.is_nothing:
         return False

@@ -1,4 +1,4 @@
-"""What is offered as features: flights, communes, marks, and every specialist layer, each page by page."""
+"""Feature collections: flights, communes, marks, and every specialist layer."""
 
 from __future__ import annotations
 
@@ -42,8 +42,10 @@ _ROWS_AT_ONCE = 5000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceFeature:
-    """One feature: its name within its collection, its shape (WKB, lon/lat), what is told of it, and from
-    when to when it was so (UTC ns; None: open or not known)."""
+    """Feature: its id within its collection, shape (WKB, lon/lat) and properties.
+
+    Its period is in UTC ns; None: open or not known.
+    """
 
     name: str
     wkb: bytes
@@ -54,7 +56,10 @@ class SourceFeature:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeaturePage:
-    """Things of a page; how many there are in all (None: nobody counted); where the next page begins."""
+    """Page of features.
+
+    matched_count: in all pages (None: not counted); next_offset: where the next page begins.
+    """
 
     features: Sequence[SourceFeature]
     matched_count: int | None
@@ -72,17 +77,17 @@ class FeatureSource(Protocol):
     def description(self) -> str: ...
 
     def extent(self) -> tuple[BoundsLonLat | None, TimeSpan | None]:
-        """The rectangle around all, and the time they span; None where nothing is known."""
+        """Return the bounds of all features and their period; None where unknown."""
 
     def page(self, wanted: FeatureQuery) -> FeaturePage:
-        """The things that are wanted."""
+        """Return the requested features."""
 
     def get_feature(self, name: str) -> SourceFeature:
-        """The thing of this name. Raises NotFound."""
+        """Return the feature of this id. Raises NotFound."""
 
 
 class FlightSource:
-    """Flights on the map, newest first, each with the ground that its pictures show."""
+    """Flights on the map, newest first, with the footprint of their frames."""
 
     name = "flights"
     title = "Chuyến bay / Flights"
@@ -106,7 +111,8 @@ class FlightSource:
             and is_near(one, wanted.bounding_box)
         ]
         events = read_events_by_id(self._catalog)
-        if wanted.bounds is not None:  # whether it touches only its outline can tell
+        # filtered by outline: the bounds of a flight may touch what its outline does not
+        if wanted.bounds is not None:
             return _page_of_all([self._thing(one, events) for one in flights], wanted)
         page = flights[wanted.offset : wanted.offset + wanted.limit]
         return _cut_page([self._thing(one, events) for one in page], wanted, len(flights))
@@ -144,7 +150,7 @@ class FlightSource:
 
 
 class CommuneSource:
-    """Communes as their boundaries are in force, by code."""
+    """Communes whose boundaries are in force, by code."""
 
     name = "communes"
     title = "Xã, phường / Communes"
@@ -157,7 +163,8 @@ class CommuneSource:
         return self._boundaries.extent(), None
 
     def page(self, wanted: FeatureQuery) -> FeaturePage:
-        if wanted.bounds is None and wanted.period is None:  # the outlines of the other pages stay unread
+        # only this page's outlines need be read
+        if wanted.bounds is None and wanted.period is None:
             codes = list(self._boundaries.names())
             page = codes[wanted.offset : wanted.offset + wanted.limit]
             return _cut_page(
@@ -175,7 +182,7 @@ class CommuneSource:
 
 
 class MarkSource:
-    """Field marks and search sectors as they stand, the newest first."""
+    """Field marks and search sectors in force, newest first."""
 
     name = "marks"
     title = "Dấu thực địa, khu tìm kiếm / Field marks"
@@ -207,7 +214,7 @@ class MarkSource:
 
 
 class LayerSource:
-    """The things of one specialist layer, those in trouble first."""
+    """Features of one specialist layer, those in trouble first."""
 
     def __init__(self, catalog: Catalog, layer: LayerRecord, now_ns: int, sees: AccessPolicy) -> None:
         self._access_policy = sees
@@ -222,9 +229,11 @@ class LayerSource:
         return self._layer.bounds_lonlat_deg, None if valid_ns is None else (None, valid_ns)
 
     def page(self, wanted: FeatureQuery) -> FeaturePage:
-        """A page may hold fewer than its limit, for only boxes are compared where the things lie; but not
-        none while there is a next one, where clients stop: then what comes after is read many rows at a time,
-        however small the page."""
+        """Return a page, which may hold fewer features than its limit.
+
+        The catalogue compares only bounding boxes. But a page is never empty while there is a next one, where
+        clients stop: then many rows are read at a time, however small the page.
+        """
         box, offset, rows = (
             intersect_boxes(wanted.bounding_box, self._access_policy.visible_bounds),
             wanted.offset,
@@ -247,7 +256,7 @@ class LayerSource:
             rows = max(wanted.limit, _ROWS_AT_ONCE)
 
     def _chosen(self, found: Sequence[LayerFeatureRecord], wanted: FeatureQuery) -> list[int]:
-        """Which of the rows are wanted, and for the visitor."""
+        """Return the indices of rows that match the query and the access policy."""
         wkbs = [one.wkb for one in found]
         are_outside, touched = (
             self._access_policy.are_outside(wkbs),
@@ -277,7 +286,7 @@ class LayerSource:
 
 
 def list_feature_sources(request: Request, catalog: Catalog, now_ns: int) -> list[FeatureSource]:
-    """Every collection of features that there is for this visitor."""
+    """Return every collection of features that is visible to the principal."""
     sees = get_access_policy(request)
     fixed: list[FeatureSource] = [
         FlightSource(request, catalog),
@@ -315,7 +324,7 @@ def _mark_feature(line: MarkVersion, events: dict[str, Event]) -> SourceFeature:
 
 
 def _page_of_all(things: Sequence[SourceFeature], wanted: FeatureQuery) -> FeaturePage:
-    """The page of things that are all at hand."""
+    """Return the page of features that are all in memory."""
     found = _filter_features(things, wanted)
     return _cut_page(found[wanted.offset : wanted.offset + wanted.limit], wanted, len(found))
 
@@ -327,7 +336,10 @@ def _filter_features(things: Sequence[SourceFeature], wanted: FeatureQuery) -> l
 
 
 def _cut_page(things: Sequence[SourceFeature], wanted: FeatureQuery, matched: int) -> FeaturePage:
-    """A page of things from `wanted.offset` on, ended early where their outlines grow too large."""
+    """Build a page of features from `wanted.offset` on.
+
+    It ends early where outlines grow too large.
+    """
     kept = take_fitting_outlines(things) or list(things[:1])
     reached = wanted.offset + len(kept)
     return FeaturePage(

@@ -1,8 +1,8 @@
-"""KML for Google Earth and tablets: outlines of the flights, and their mosaics tile by tile.
+"""KML for Google Earth and tablets: flight outlines, and mosaics tile by tile.
 
 `/kml` lists the flights, `/kml/link.kml` is the small file that keeps asking for that list, and
-`/kml/{mosaic}/{z}/{x}/{y}.kml` is a node of the pyramid (Regions, "super-overlay"). A tile is laid by its
-edges in degrees: between them a Mercator picture is off by less than a third of its pixel from zoom 8 on.
+`/kml/{mosaic}/{z}/{x}/{y}.kml` is a node of the pyramid (Regions, "super-overlay"). A tile is placed by its
+edges in degrees: between them a Mercator image is off by less than a third of its pixel from zoom 8 on.
 
 Source: OGC 12-007r2 (KML 2.3), which reads KML 2.2.
 """
@@ -125,7 +125,7 @@ def _flight(request: Request, catalog: Catalog, flight: Flight, event: Event, ba
 
 
 def _describe_flight(flight: Flight) -> str:
-    """When and how sharp, as people here read it: Vietnam's clock, centimetres."""
+    """Format time and GSD for readers here: Vietnam's clock, centimetres."""
     first, last = format_minute(flight.first_ns), format_minute(flight.last_ns)
     return (
         f"{first} – {last} ({format_utc_offset(flight.first_ns, flight.last_ns)}) · GSD "
@@ -134,7 +134,10 @@ def _describe_flight(flight: Flight) -> str:
 
 
 def _roots(catalog: Catalog, mosaic: MosaicInfo, flight: Flight, base: str) -> Iterator[str]:
-    """Links to the tiles with which the pyramid begins: the deepest zoom at which a few hold all of it."""
+    """Yield links to the root tiles of the pyramid.
+
+    They are at the deepest zoom at which a few tiles hold all of the mosaic.
+    """
     few = [
         tiles for tiles in iterate_tile_limits(mosaic, get_flight_bounds(flight)) if len(tiles) <= _MAX_ROOTS
     ]
@@ -167,7 +170,10 @@ def _overlay(mosaic: MosaicInfo, flight: Flight, tile: TileId, base: str, *, has
 
 
 def _order(flight: Flight, zoom: int) -> int:
-    """The newest flight on top, and of one flight the finest zoom; within 31 bits until 2100."""
+    """Return the draw order: the newest flight on top, then the finest zoom.
+
+    Within 31 bits until 2100.
+    """
     minutes = max(flight.last_ns - EARLIEST_NS, 0) // _MINUTE_NS
     return int(minutes) * (MAX_ZOOM + 6) + zoom
 
@@ -182,7 +188,7 @@ def _region(tile: TileId, gone_px: int) -> str:
 
 
 def _edges(tile: TileId) -> BoundsLonLat:
-    """West, south, east, north of a tile in degrees."""
+    """Return west, south, east, north of a tile in degrees."""
     x0, y0, x1, y1 = get_tile_bounds(tile)
     (west, south), (east, north) = mercator_to_lonlat(np.array([[x0, y0], [x1, y1]])).tolist()
     return west, south, east, north

@@ -1,4 +1,4 @@
-"""`/ogc`: the landing page, what it conforms to, and the collections of OGC API Features and Tiles.
+"""`/ogc`: landing page, conformance, and the collections of OGC API.
 
 Sources: OGC 17-069r4 (Features, part 1), OGC 19-072 (Common, part 1), OGC 20-057 (Tiles, part 1).
 """
@@ -46,7 +46,7 @@ from flycam.serve.tiles.visible_flights import (
 
 
 def accept_json_only(_f: Annotated[Literal["json"] | None, Query(alias="f")] = None) -> None:
-    """There is one encoding; clients that ask for it by name are not turned away."""
+    """Accept `f=json`: the one encoding, which some clients ask for by name."""
 
 
 router = create_standard_router("/ogc", "OGC API", accept_json_only)
@@ -191,7 +191,7 @@ def _describe_tile_collection(
         "id": mosaic.mosaic_id,
         "title": f"{format_title(flight.name, events[flight.event_id])} ({mosaic.layer.value})",
         "description": f"Mosaic, revision {mosaic.revision}, GSD {flight.gsd_m:.3f} m.",
-        # clients take what does not say otherwise for features; GDAL's driver looks at the second word alone
+        # clients take a collection without itemType for features; GDAL's driver reads layerDataType alone
         "itemType": "map",
         "layerDataType": "Raster",
         "crs": [CRS84],
@@ -207,7 +207,7 @@ def _describe_tile_collection(
 
 
 def _extent(bounds: BoundsLonLat | None, ends: TimeSpan | None) -> Json:
-    """The `extent` member; nothing where nothing is known."""
+    """Return the `extent` member; {} where nothing is known."""
     extent: Json = {}
     if bounds is not None:
         extent["spatial"] = {"bbox": [list(bounds)], "crs": CRS84}

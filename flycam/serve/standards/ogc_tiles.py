@@ -1,4 +1,4 @@
-"""OGC API Tiles: the tile sets of the mosaics on show, and their tiles at the addresses of the standard.
+"""OGC API Tiles: tile sets of the mosaics on show, and their tiles.
 
 Sources: OGC 20-057 (Tiles, part 1); OGC 17-083r4 (tile matrix set, tile set metadata), JSON encoding.
 """

@@ -1,7 +1,7 @@
-"""What a request of the OGC and STAC interfaces asks for: rectangle, period, page. Anything else is a 400.
+"""Query parameters of the OGC and STAC interfaces: bbox, datetime, page.
 
-Sources: OGC 17-069r4 (API Features, part 1) 7.15.2 to 7.15.5 (limit, bbox, datetime), 7.15.1 and
-`/req/core/query-param-unknown`; STAC API 1.0.0, item search.
+Anything else is a 400. Sources: OGC 17-069r4 (API Features, part 1) 7.15.2 to 7.15.5 (limit, bbox, datetime),
+7.15.1 and `/req/core/query-param-unknown`; STAC API 1.0.0, item search.
 """
 
 from __future__ import annotations
@@ -25,28 +25,29 @@ from flycam.serve.auth.routing import GuardedRoute
 from flycam.serve.http.errors import Refused
 
 DEFAULT_LIMIT, MOST = 100, 1000
-"""Features of a page where nobody asks, and at most."""
+"""Features of a page by default, and at most."""
 MAX_OFFSET = 100_000_000
-"""Where a page may begin at most."""
+"""Largest offset of a page."""
 _OPEN_PERIOD_NS = -(2**63), 2**63 - 1
 _OPEN_ENDS = ("", "..")
 _DAY_NS = 86_400 * 10**9
 _RFC3339 = re.compile(
     r"(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2}:\d{2}(?:\.(\d{1,6}))?(?:Z|[+-]\d{2}:\d{2}))?", re.ASCII
 )
-"""RFC 3339, 5.6: a time without its zone is none. A day alone is taken too."""
+"""RFC 3339, 5.6: a time without its zone is invalid. A day alone is taken too."""
 
 NamePath = Annotated[str, Path(max_length=200, pattern=r"^[^\x00-\x1f]+$")]
-"""The id of something in an address; PostgreSQL takes no NUL."""
+"""Id in an address; PostgreSQL takes no NUL."""
 PeriodNs = tuple[int, int]
 """First and last nanosecond (UTC), both inside."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureQuery:
-    """Which features: those that intersect `bounds` and `period` (None: all), `limit` from `offset` on.
+    """Features that intersect `bounds` and `period` (None: all).
 
-    bounds  west, south, east, north in degrees; over the 180th meridian west is greater than east
+    `limit` of them from `offset` on. bounds: west, south, east, north in degrees; over the 180th meridian
+    west is greater than east.
     """
 
     bounds: BoundsLonLat | None = None
@@ -56,14 +57,14 @@ class FeatureQuery:
 
     @property
     def bounding_box(self) -> BoundsLonLat | None:
-        """A rectangle around what is wanted that lies on one side of the 180th meridian."""
+        """Bounding box of the query on one side of the 180th meridian."""
         if self.bounds is None or self.bounds[0] <= self.bounds[2]:
             return self.bounds
         return -180.0, self.bounds[1], 180.0, self.bounds[3]
 
     @property
     def query_area(self) -> BaseGeometry | None:
-        """The rectangle itself: in two parts where it goes over the 180th meridian."""
+        """Bounds as geometry: two parts where they cross the 180th meridian."""
         if self.bounds is None:
             return None
         west, south, east, north = self.bounds
@@ -73,7 +74,10 @@ class FeatureQuery:
 
 
 def create_standard_router(prefix: str, tag: str, *checks: Callable[..., None]) -> APIRouter:
-    """A router of one standard: for viewers and above, unknown parameters refused."""
+    """Return a router of one standard.
+
+    For viewers and above; unknown parameters are refused.
+    """
     return APIRouter(
         route_class=GuardedRoute,
         prefix=prefix,
@@ -84,13 +88,15 @@ def create_standard_router(prefix: str, tag: str, *checks: Callable[..., None]) 
 
 
 def build_bad_request(what: str, vi: str) -> Refused:
-    """400."""
+    """Return the error 400."""
     return Refused(400, what, vi)
 
 
 def require_known_parameters(request: Request) -> None:
-    """Refuse parameters that the description of the interface does not name: who misspells `bbox` must not
-    take everything for an answer."""
+    """Refuse query parameters that the OpenAPI description does not name.
+
+    Otherwise a client that misspells `bbox` would take everything for an answer.
+    """
     operation = request.app.openapi()["paths"][request.scope["route"].path][request.method.lower()]
     known = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"}
     for name in request.query_params:
@@ -107,9 +113,11 @@ def parse_feature_query(
     limit: Annotated[int, Query(ge=1)] = DEFAULT_LIMIT,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
 ) -> FeatureQuery:
-    """The page that a query asks for. bbox: west,south,east,north in degrees (or with heights between);
-    datetime: a moment or an interval of RFC 3339, with ".." where it is open. A limit above the greatest is
-    taken as that."""
+    """Parse the page that a query asks for.
+
+    bbox: west,south,east,north in degrees (or with heights between); datetime: a moment or an interval of RFC
+    3339, with ".." where it is open. A limit above the greatest is reduced to it.
+    """
     return FeatureQuery(
         bounds=None if bbox is None else parse_bbox(bbox),
         period=None if datetime is None else parse_period(datetime),
@@ -122,7 +130,7 @@ FeatureQueryHere = Annotated[FeatureQuery, Depends(parse_feature_query)]
 
 
 def parse_bbox(text: str) -> BoundsLonLat:
-    """(west, south, east, north) of "w,s,e,n"."""
+    """Parse "w,s,e,n" to (west, south, east, north)."""
     try:
         return to_bbox([float(part) for part in text.split(",")])
     except ValueError as error:
@@ -130,7 +138,10 @@ def parse_bbox(text: str) -> BoundsLonLat:
 
 
 def to_bbox(numbers: Sequence[float]) -> BoundsLonLat:
-    """(west, south, east, north) of four numbers, or of six with heights, which are passed over."""
+    """Return (west, south, east, north) of four numbers, or of six with heights.
+
+    Heights are ignored.
+    """
     if len(numbers) == 6:
         numbers = [*numbers[:2], *numbers[3:5]]
     if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
@@ -142,7 +153,7 @@ def to_bbox(numbers: Sequence[float]) -> BoundsLonLat:
 
 
 def parse_period(text: str) -> PeriodNs:
-    """The period of a moment or an interval "a/b" of RFC 3339, either end open (".." or nothing).
+    """Parse a moment or an interval "a/b" of RFC 3339, either end open (".." or "").
 
     A moment is as long as it is written: a day without a time is the whole UTC day (as STAC clients write
     it), a second its billion nanoseconds.
@@ -172,7 +183,10 @@ def _moment(text: str) -> PeriodNs:
 
 
 def mask_intersecting(wkbs: Sequence[bytes], area: BaseGeometry | None) -> list[bool]:
-    """Which of the geometries (WKB, lon/lat) share at least a point with the area: all without one."""
+    """Return for each geometry (WKB, lon/lat) whether it intersects the area.
+
+    All do where it is None.
+    """
     if area is None or not wkbs:
         return [True] * len(wkbs)
     found: list[bool] = np.asarray(shapely.intersects(shapely.from_wkb(wkbs), area)).tolist()
@@ -180,9 +194,9 @@ def mask_intersecting(wkbs: Sequence[bytes], area: BaseGeometry | None) -> list[
 
 
 def is_within_period(first_ns: int | None, last_ns: int | None, period: PeriodNs | None) -> bool:
-    """Whether what lasted from first to last (None: open on that side) shares a moment with a period.
+    """Return True if a span (None: open on that side) shares a moment with a period.
 
-    What has no time at all does, as the standard wants it (`/req/core/fc-time-response`, C).
+    A feature without a time does, as the standard wants it (`/req/core/fc-time-response`, C).
     """
     if period is None:
         return True

@@ -1,4 +1,4 @@
-"""STAC API 1.0.0: events as collections, revisions of their flights' mosaics as items, and a search.
+"""STAC API 1.0.0: events as collections, mosaic revisions as items, and search.
 
 Sources: STAC API specification 1.0.0 (core, collections, features, item search); STAC 1.0.0; OGC 17-069r4.
 """
@@ -240,7 +240,8 @@ def post_stac_search(
     shape = None
     if body.intersects is not None:
         shape = _parse_shape(json.dumps(body.intersects), wanted)
-        again["intersects"] = json.loads(shapely.to_geojson(shape))  # and nothing else that was sent with it
+        # parsed back from the geometry, so that nothing else of the request is repeated in links
+        again["intersects"] = json.loads(shapely.to_geojson(shape))
     chosen = _filter_by_name(
         list_offered_revisions(catalog, access_policy), body.collections or (), body.ids or ()
     )
@@ -249,7 +250,7 @@ def post_stac_search(
 
 
 def _find_flown_events(catalog: Catalog, access_policy: AccessPolicy) -> list[tuple[Event, list[Flight]]]:
-    """Events with their flights on the map, those without any left out."""
+    """Return events that have flights on the map, with these flights."""
     flights: dict[str, list[Flight]] = {}
     for one in list_flights_on_map(catalog, access_policy):
         flights.setdefault(one.event_id, []).append(one)
@@ -271,14 +272,14 @@ def _find_event(catalog: Catalog, event_id: str, access_policy: AccessPolicy) ->
 
 
 def _split_names(names: str | None) -> list[str]:
-    """Names with commas between."""
+    """Split names at commas."""
     return [one for one in (names or "").split(",") if one]
 
 
 def _filter_by_name(
     every: Sequence[OfferedRevision], collections: Sequence[str], ids: Sequence[str]
 ) -> list[OfferedRevision]:
-    """Those of these events and of these names, as far as any are named."""
+    """Filter by event id and item id, as far as any are given."""
     return [
         one
         for one in every
@@ -293,14 +294,18 @@ def _filter_offered(
     wanted: FeatureQuery,
     shape: BaseGeometry | None = None,
 ) -> list[tuple[OfferedRevision, bytes | None]]:
-    """Those that are wanted, each with its outline where that had to be looked at."""
+    """Filter by period and area.
+
+    Returns each revision with its outline where that was computed, else None.
+    """
     timely = [
         one for one in every if is_within_period(one.flight.first_ns, one.flight.last_ns, wanted.period)
     ]
     if wanted.bounds is None and shape is None:
         return [(one, None) for one in timely]
     box = wanted.bounding_box if shape is None else shape.bounds
-    near = [one for one in timely if is_near(one.flight, box)]  # an outline is read off the mosaic's tiles
+    # by bounds first, as an outline is traced from the mosaic's tiles
+    near = [one for one in timely if is_near(one.flight, box)]
     outlines = [find_revision_outline(request, catalog, one) for one in near]
     touched = mask_intersecting(outlines, wanted.query_area if shape is None else shape)
     return [
@@ -316,8 +321,10 @@ def _build_item_page(
     links: Sequence[Json],
     body: Json | None = None,
 ) -> JSONResponse:
-    """Some of what was found as an item collection, with the link to what comes next: for a search by `body`
-    that body again."""
+    """Build an item collection of a page, with the link to the next.
+
+    For a search by `body` the link repeats that body.
+    """
     base, stop = get_base_url(request), wanted.offset + wanted.limit
     page = found[wanted.offset : stop]
     said = [
@@ -354,14 +361,15 @@ def _build_item_page(
 
 
 def _parse_shape(text: str, wanted: FeatureQuery) -> BaseGeometry:
-    """A geometry of GeoJSON; 400 for anything else, and beside a bbox."""
+    """Parse a GeoJSON geometry; 400 for anything else, and beside a bbox."""
     if wanted.bounds is not None:
         raise build_bad_request(
             "give bbox or intersects, not both", "chỉ dùng một trong hai: bbox hoặc intersects"
         )
     try:
         shape = shapely.from_geojson(text)
-    except (shapely.errors.ShapelyError, UnicodeError) as error:  # GEOS cuts what it says within a letter
+    except (shapely.errors.ShapelyError, UnicodeError) as error:
+        # GEOS may cut its message within a UTF-8 character
         raise _build_shape_error() from error
     if shape is None or shape.is_empty or not shape.is_valid:
         raise _build_shape_error()

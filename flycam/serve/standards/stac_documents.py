@@ -1,4 +1,4 @@
-"""STAC 1.0.0 documents: a collection for each event, an item for each revision that may be shown."""
+"""STAC 1.0.0 documents: collections of events, items of offered revisions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WEB_MAPS = "https://stac-extensions.github.io/web-map-links/v1.2.0/schema.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OfferedRevision:
-    """One revision of a flight's mosaic, as an item will tell it."""
+    """Revision of a flight's mosaic that is offered as an item."""
 
     event: Event
     flight: Flight
@@ -41,14 +41,14 @@ class OfferedRevision:
 
     @property
     def name(self) -> str:
-        """Its item's id; the same for ever."""
+        """Id of its item; never changes."""
         return f"{self.mosaic.mosaic_id}-r{self.mosaic.revision}"
 
 
 def list_offered_revisions(
     catalog: Catalog, access_policy: AccessPolicy, event_id: str | None = None
 ) -> list[OfferedRevision]:
-    """Every revision that may be shown, newest capture first, of a flight the newest revision first."""
+    """Return revisions that may be shown: newest capture, then newest revision first."""
     events = read_events_by_id(catalog)
     return [
         OfferedRevision(event=events[flight.event_id], flight=flight, mosaic=mosaic)
@@ -58,13 +58,13 @@ def list_offered_revisions(
 
 
 def find_revision_outline(request: Request, catalog: Catalog, one: OfferedRevision) -> bytes:
-    """The ground that it shows, WKB; its flight's box where it shows none."""
+    """Return the outline of its ground (WKB); its flight's bounds where it has none."""
     found = get_revision_outline(request, catalog, one.flight, one.mosaic)
     return found or shapely.to_wkb(shapely.box(*get_flight_bounds(one.flight)))
 
 
 def build_stac_collection(event: Event, flights: Sequence[Flight], base: str) -> Json:
-    """The collection of an event with these flights, of which there is at least one."""
+    """Build the collection of an event with at least one flight."""
     west, south, east, north = zip(*(get_flight_bounds(one) for one in flights), strict=True)
     first, last = min(one.first_ns for one in flights), max(one.last_ns for one in flights)
     here = f"{base}stac/collections/{quote_path_segment(event.event_id)}"
@@ -96,8 +96,10 @@ def build_stac_collection(event: Event, flights: Sequence[Flight], base: str) ->
 def build_stac_item(
     catalog: Catalog, one: OfferedRevision, outline_wkb: bytes, base: str, access_policy: AccessPolicy
 ) -> Json:
-    """The item of a revision: the ground it shows, its times, the addresses of its tiles, and of the clipped
-    maps and reports that may be had. `outline_wkb` is `outline` of it."""
+    """Build the item of a revision: ground, times, tiles, clips and reports.
+
+    `outline_wkb` comes from `find_revision_outline`. Clips and reports are those that the policy allows.
+    """
     event, flight, mosaic = one.event, one.flight, one.mosaic
     shape, bounds = to_geojson_geometry(outline_wkb)
     collection = f"{base}stac/collections/{quote_path_segment(event.event_id)}"
@@ -137,7 +139,7 @@ def build_stac_item(
 
 
 def _web_maps(mosaic: MosaicInfo, base: str, title: str) -> Iterator[Json]:
-    """Links of the extension for web maps; WMTS knows the revision on show alone."""
+    """Yield links of the web map extension; WMTS has only the revision on show."""
     address = quote_path_segment(mosaic.mosaic_id)
     tiles = f"{base}tiles/{address}/{{z}}/{{x}}/{{y}}.png?revision={mosaic.revision}"
     yield build_link("xyz", tiles, "image/png", title)

@@ -1,4 +1,4 @@
-"""OGC WMTS 1.0.0: every mosaic on show as a layer, for QGIS, ArcGIS and other sites.
+"""OGC WMTS 1.0.0: every mosaic on show as a layer, for QGIS, ArcGIS and others.
 
 `/wmts` answers key-value requests (GetCapabilities, GetTile); `/wmts/1.0.0/WMTSCapabilities.xml` is the same
 document for clients that read tiles by address. The grid is the well-known WebMercatorQuad (OGC 17-083r2).
@@ -67,7 +67,7 @@ def get_wmts_capabilities(
 
 
 def build_wmts_capabilities(catalog: Catalog, base: str, access_policy: AccessPolicy) -> str:
-    """The capabilities document; `base` is the server's own address, with a slash at its end."""
+    """Build the capabilities document; `base`: the server's address, with a slash."""
     events, shown = read_events_by_id(catalog), list(iterate_shown_mosaics(catalog, access_policy))
     layers = [_layer(mosaic, flight, events[flight.event_id], base) for mosaic, flight in shown]
     deepest = max((mosaic.base_zoom for mosaic, _ in shown), default=0)
@@ -135,7 +135,7 @@ def _matrix(matrix: TileMatrix) -> str:
 
 
 def _tile(request: Request, catalog: Catalog, parameters: Mapping[str, str]) -> Response:
-    """GetTile: the tile itself, or an exception that says which parameter is wrong."""
+    """Answer GetTile: the tile, or an exception report on the wrong parameter."""
     names = ("layer", "tilematrix", "tilecol", "tilerow")
     missing = next((name for name in names if not parameters.get(name)), None)
     if missing:
@@ -178,7 +178,7 @@ def _xml(text: str, status: int = 200) -> Response:
 
 
 def _build_exception_report(code: str, where: str, what: str) -> Response:
-    """An exception report as OGC 06-121r3 has it."""
+    """Build an exception report (OGC 06-121r3)."""
     return _xml(
         '<?xml version="1.0" encoding="UTF-8"?><ExceptionReport xmlns="http://www.opengis.net/ows/1.1" '
         f'version="1.1.0"><Exception exceptionCode="{code}" '

@@ -1,4 +1,4 @@
-"""Text that anybody may have written, as it may stand in XML."""
+"""Escaping of free text in XML."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from xml.sax import saxutils
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What no XML 1.0 document may hold, not even escaped (production 2 of its grammar)."""
+"""Characters that no XML 1.0 document may hold, not even escaped (production 2 of its grammar)."""
 
 
 def escape_text(text: str) -> str:
-    """Text between tags."""
+    """Escape text between tags."""
     return saxutils.escape(_NOT_XML.sub("\ufffd", text))
 
 
 def quote_attribute(text: str) -> str:
-    """The value of an attribute, with its quotes."""
+    """Return the value of an attribute, escaped and in quotes."""
     return saxutils.quoteattr(_NOT_XML.sub("\ufffd", text))

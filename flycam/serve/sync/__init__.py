@@ -1,1 +1,1 @@
-"""Another flycam asks: a field box that syncs, a province that shares."""
+"""Synchronisation with other nodes: uploaded steps, and reference data."""

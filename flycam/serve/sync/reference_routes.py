@@ -1,5 +1,7 @@
-"""`/api/sync/common`: what boxes get from here (docs/formats/sync.md): restricted areas, confirmed changes,
-layers, communes, terrain; never more than whoever asks may see."""
+"""`/api/sync/common`: reference data for nodes (docs/formats/sync.md).
+
+Restricted areas, confirmed changes, layers, communes, terrain; never more than the account may see.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ CapabilitiesParameter = Annotated[str, Query(max_length=200)]
 
 
 class ReferenceFeedCache:
-    """What was made for boxes, as it stood last under each withholding. Safe between threads."""
+    """Latest reference feed under each access policy, for several threads at once."""
 
     def __init__(self, house: Node) -> None:
         self._node = house
@@ -44,11 +46,11 @@ class ReferenceFeedCache:
         self._made: dict[tuple[str, frozenset[str]], ReferenceFeed] = {}
 
     def state(self, sees: AccessPolicy, knows: frozenset[str]) -> str:
-        """The word for all that may be had now. knows: what who asks keeps to."""
+        """Return the state of the feed now. knows: capabilities of the node that asks."""
         return compute_feed_state(self._node, sees, knows)
 
     def get_feed(self, sees: AccessPolicy, knows: frozenset[str]) -> ReferenceFeed:
-        """All that may be had now."""
+        """Return the feed as it is now."""
         of = sees.fingerprint, knows
         with self._lock:
             made = self._made.pop(of, None)
@@ -61,7 +63,7 @@ class ReferenceFeedCache:
 
 
 def get_reference_cache(request: Request) -> ReferenceFeedCache:
-    """The server's own."""
+    """Return the server's cache of reference feeds."""
     found: ReferenceFeedCache = request.app.state.shelf
     return found
 

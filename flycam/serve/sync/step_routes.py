@@ -1,7 +1,7 @@
-"""`/api/sync`: what field boxes hand on over a line (docs/formats/sync.md).
+"""`/api/sync`: steps that field nodes upload (docs/formats/sync.md).
 
-A box asks what is lacking here, then sends one step after the other; a step that was cut goes on at the byte,
-and is answered when it was taken in. Only these addresses are open to a box's token.
+A node asks what is missing here, then sends one step after the other; a step that was cut resumes at its
+byte, and is answered when it was imported. Only these addresses are open to a node's token.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ _OCTETS = {
 
 
 _MAX_CONCURRENT_IMPORTS = 2
-"""Steps that are taken in at a time, whatever box they are of, in threads of their own: those that all
-requests share look up who asks for a tile, and make it."""
+"""Imports at a time, over all nodes, in threads of their own: the threads that requests share authenticate
+and render tiles."""
 _LARGE_KINDS = (ObjectKind.TILE, ObjectKind.TERRAIN, ObjectKind.ORIGINAL)
-"""What waits for room, however small its step."""
+"""Objects that wait for disk space, however small their step."""
 
 router = APIRouter(route_class=GuardedRoute)
 
 
 class StepReceiver:
-    """What is on its way in, by sender."""
+    """Steps on their way in, by sender."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -71,25 +71,30 @@ class StepReceiver:
         self._taking = ThreadPoolExecutor(_MAX_CONCURRENT_IMPORTS, "taking-in")
 
     async def run_in_turn(self, take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Call `take` in a thread when it has its turn, and return what it does."""
+        """Call `take` in a thread when its turn comes, and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._taking, take)
 
     def get_spool(self, visitor: Principal) -> Spool:
-        """The visitor's own. Raises NotFound where this server takes none."""
+        """Return the sender's own spool. Raises Refused 404 where this server takes none."""
         folder = self._services.sync_dir
         if folder is None:
             raise Refused(404, "this server takes in no steps", "máy chủ này không nhận đồng bộ")
         return self._spools.setdefault(visitor.name, Spool(folder / keys.derive_node_id(visitor.name)))
 
     def require_node_name(self, visitor: Principal, name: str) -> None:
-        """Raise AccessDenied where a box's account speaks in another box's name; an administrator, and open
-        access, may speak for any."""
+        """Raise AccessDenied where a node's account uses another node's name.
+
+        An administrator, and open access, may use any.
+        """
         if visitor.account is not None and visitor.account.role is Role.BOX:
             self._speakers.require(visitor.name, name)
 
     def take(self, visitor: Principal, path: Path) -> ApplyReport:
-        """Take in a step that came whole. Raises as `import_step`, AccessDenied, and DiskFull where it is
-        more than records and overview and would leave less room than flights need."""
+        """Import a step that arrived whole.
+
+        Raises as `import_step`, AccessDenied, and DiskFull where it holds more than records and overviews and
+        would leave less room than flights need.
+        """
         workspace = self._services.workspace
         manifest, _ = read_step_manifest(path, "line")
         self.get_spool(visitor).require_free_bytes(
@@ -99,7 +104,7 @@ class StepReceiver:
         return import_step(workspace, path, SyncApplyHooks(workspace), visitor.name, speaks)
 
     def audit_visit(self, visitor: Principal, name: str) -> None:
-        """Into the audit log that a box came, once for as long as this server runs."""
+        """Write to the audit log that a node came, once in the life of this server."""
         if (visitor.name, name) not in self._audited:
             self._audited.add((visitor.name, name))
             self._services.workspace.catalog.audit.append(visitor.name, "sync", name)
@@ -157,7 +162,10 @@ async def append_step_bytes(sha256: str, request: Request, principal: NodeOrAdmi
 
 
 async def _receive(request: Request, spool: Spool, turn: int, sha256: str, at: int, size: int) -> int:
-    """The body into the spool; how far the step is. What came before a cut counts."""
+    """Write the body into the spool; return the step's offset.
+
+    What came before a cut counts.
+    """
     held = bytearray()
 
     async def write() -> None:
@@ -175,7 +183,8 @@ async def _receive(request: Request, spool: Spool, turn: int, sha256: str, at: i
                 raise build_too_large_error(size)
             if len(held) >= _WRITE_BYTES:
                 await write()
-                await asyncio.to_thread(require_node, request)  # a token may be taken away meanwhile
+                # again: the token may have been revoked meanwhile
+                await asyncio.to_thread(require_node, request)
     finally:
         await write()
     return at

@@ -1,1 +1,1 @@
-"""What is on the map, and its tiles."""
+"""Tiles: flights on the map, and their tiles."""

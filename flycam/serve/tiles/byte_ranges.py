@@ -1,4 +1,4 @@
-"""Evidence byte for byte, with the ranges that a browser asks for (RFC 9110, 14.2)."""
+"""Objects byte for byte, with ranges that browsers ask for (RFC 9110, 14.2)."""
 
 from __future__ import annotations
 
@@ -14,25 +14,29 @@ from flycam.frame.text_normalization import is_printable
 from flycam.store.base import ObjectStore
 
 SHA256_PATTERN = "^[0-9a-f]{64}$"
-"""What a path parameter that is a hash looks like."""
+"""Pattern of a path parameter that is a SHA-256."""
 
 BRIEF_CACHE_HEADERS = {"Cache-Control": "private, max-age=300", "Vary": "Authorization, Cookie"}
-"""Headers of a small picture that a browser may keep for whoever is signed in, not for who signs in next."""
+"""Headers of a small image that a browser may keep for this account, not for the next one that signs in."""
 
 _CHUNK_BYTES = 1 << 20
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")  # Python reads no number of thousands of digits
+# Python reads no number of thousands of digits
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 @dataclass(frozen=True, slots=True)
 class RangeRequest:
-    """What a request says of the part that it wants: its headers Range and If-Range."""
+    """Range and If-Range headers of a request."""
 
     range_header: str | None
     if_range: str | None
 
     def resolve(self, size: int, etag: str) -> tuple[int, int]:
-        """(start, stop) in bytes. All of it where the header is not one plain range, or where it is to be a
-        part of something else: If-Range names another tag, or a date, and none is told (RFC 9110, 13.1.5)."""
+        """Return (start, stop) in bytes.
+
+        All of the object where the header is not one plain range, or where it is to continue another object:
+        If-Range names another tag, or a date, and none is sent here (RFC 9110, 13.1.5).
+        """
         is_this = self.if_range is None or self.if_range.strip() == f'"{etag}"'
         match = _RANGE.fullmatch(self.range_header.strip()) if self.range_header and is_this else None
         if match is None or match.groups() == ("", ""):
@@ -54,7 +58,7 @@ RangeHere = Annotated[RangeRequest, Depends(_read_range_request)]
 
 
 def build_unsatisfiable_response(size: int) -> Response:
-    """The answer to a range that holds no byte."""
+    """Return the answer 416 to a range that holds no byte."""
     return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
 
 
@@ -69,8 +73,10 @@ def stream_object(
     media_type: str,
     is_saved: bool = False,
 ) -> Response:
-    """An object of the store, or the part of it (start, stop) that was asked for. is_saved: browsers put it
-    into a file instead of showing it."""
+    """Stream an object of the store, or the requested part of it (start, stop).
+
+    is_saved: browsers save it as a file instead of showing it.
+    """
     start, stop = byte_range
     headers = {
         "Accept-Ranges": "bytes",

@@ -1,4 +1,4 @@
-"""Ground that a flight enclosed but no used photo sees: holes between the recorded footprints."""
+"""Coverage gaps: ground inside a flight that no footprint of a used frame covers."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from flycam.catalog.records import FrameRecord
 from flycam.geodata.crs import WGS84, make_point_transform
 
 _MIN_GAP_SHARE = 0.01
-"""Of the median footprint; smaller holes are slivers between neighbouring outlines."""
+"""Share of the median footprint; smaller holes are slivers between neighbouring outlines."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoverageGap:
-    """One hole: its outline in WGS 84 (WKB) and its area in the work CRS."""
+    """One gap: its outline in WGS 84 (WKB) and its area in the work CRS."""
 
     wkb: bytes
     area_m2: float
 
 
 def find_coverage_gaps(frames: Sequence[FrameRecord], work_crs: str) -> list[CoverageGap]:
-    """Holes of the union of the frames' footprints, the largest first.
+    """Find holes of the union of the frames' footprints, largest first.
 
-    Ground that is open to the outside is the flight's edge, not a hole. Holes thinner than a hundredth of
-    the median footprint are left out. Areas are measured in `select_comparison_crs`.
+    Ground that is open to the outside is the flight's edge, not a gap. Gaps smaller than a hundredth of the
+    median footprint are left out. Areas are measured in `select_comparison_crs`.
     """
     footprints, whole = compute_imaged_ground(frames, work_crs)
     if whole.is_empty:
@@ -52,11 +52,14 @@ def find_coverage_gaps(frames: Sequence[FrameRecord], work_crs: str) -> list[Cov
 def compute_imaged_ground(
     frames: Sequence[FrameRecord], work_crs: str
 ) -> tuple[NDArray[np.object_], BaseGeometry]:
-    """(each footprint, their union), valid, in metres of the work CRS; frames without one are left out."""
+    """Return (footprints, their union), valid, in metres of the work CRS.
+
+    Frames without a footprint are left out.
+    """
     footprints = shapely.transform(parse_footprints(frames), make_point_transform(WGS84, work_crs))
     return footprints, shapely.union_all(footprints)
 
 
 def compute_min_gap_m2(footprints: NDArray[np.object_]) -> float:
-    """Area below which a hole between these footprints is a sliver."""
+    """Return the area below which a hole between these footprints is a sliver."""
     return _MIN_GAP_SHARE * float(np.median(shapely.area(footprints)))

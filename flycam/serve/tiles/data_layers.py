@@ -1,4 +1,4 @@
-"""Views of a tile that show what is known about its pixels: expected error, age, GSD, whose ground it is.
+"""Data layers of a tile: expected error, age, GSD and ground of its pixels.
 
 Made from the lossless state on request, nothing of it is stored. Classes, not a ramp: a class can be read off
 the legend on a bad projector, and each has one colour that holds for every flight.
@@ -26,7 +26,7 @@ _ALPHA = 205
 
 
 class DataLayer(StrEnum):
-    """What a data view shows."""
+    """Quantity that a data layer shows."""
 
     ERROR = "error"
     AGE = "age"
@@ -36,7 +36,7 @@ class DataLayer(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LegendClass:
-    """One colour and what it means; `up_to` is its upper bound in the layer's unit, None without."""
+    """One colour and its meaning; `up_to`: upper bound in the layer's unit, or None."""
 
     colour: str
     up_to: float | None
@@ -46,7 +46,7 @@ class LegendClass:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Legend:
-    """The classes of a layer, best first."""
+    """Classes of a layer, best first."""
 
     title_en: str
     title_vi: str
@@ -73,7 +73,7 @@ def _retitle(legend: Legend, title_en: str, title_vi: str) -> Legend:
     return Legend(title_en=title_en, title_vi=title_vi, classes=legend.classes)
 
 
-# Blue to red through pale yellow (ColorBrewer RdYlBu): told apart by colour-blind eyes and in print.
+# Blue to red through pale yellow (ColorBrewer RdYlBu): distinct to colour-blind eyes and in print.
 _SEVEN = ("#313695", "#4575b4", "#91bfdb", "#ffffbf", "#fdae61", "#f46d43", "#a50026")
 
 LEGENDS: Mapping[DataLayer, Legend] = {
@@ -150,13 +150,15 @@ OWN_SURFACE, CORRECTED, TERRAIN_MODEL, PLANE = range(4)
 
 
 def classify_pixels(value: NDArray[np.float32], layer: DataLayer) -> ClassImage:
-    """Class of each pixel by its figure in the layer's unit, 256×256; of one that is not known (NaN), the
-    last. Of pixels without data it is anything."""
+    """Classify each pixel (256×256) by its value in the layer's unit.
+
+    Unknown values (NaN) get the last class. Pixels without data get any.
+    """
     return np.searchsorted(LEGENDS[layer].bounds, value, side="left").astype(np.uint8)
 
 
 def compute_ages_valid_until_ns(captured_ns: Sequence[int], now_ns: int) -> int | None:
-    """Until when photos taken at these moments have the classes of age that they have now; None: for ever."""
+    """Return until when photos of these times keep their age classes; None: for ever."""
     bounds = LEGENDS[DataLayer.AGE].bounds
     now = np.searchsorted(bounds, compute_hours_since(captured_ns, now_ns), side="left")
     ends = [
@@ -168,10 +170,11 @@ def compute_ages_valid_until_ns(captured_ns: Sequence[int], now_ns: int) -> int 
 
 
 def classify_surface(tile: MosaicTile, support: TerrainGrid | None, *, on_plane: bool) -> ClassImage:
-    """As `classes_of`; `support` has a height where the ground was measured by the flight.
+    """Classify pixels by the ground that they lie on.
 
-    Beside that a surface is no model any more: heights are carried on from what was measured, and the terrain
-    is corrected by it. None: there is no surface, and all lies on the terrain, or on the plane in its place.
+    `support` has heights where the flight measured the ground. Beside that a DSM is no terrain model any
+    more: heights are continued from what was measured, and the terrain is corrected by it. None: there is no
+    DSM, and all lies on the terrain, or on the plane in its place.
     """
     if support is None:
         return np.full(tile.quality.shape, PLANE if on_plane else TERRAIN_MODEL, dtype=np.uint8)
@@ -179,7 +182,7 @@ def classify_surface(tile: MosaicTile, support: TerrainGrid | None, *, on_plane:
 
 
 def render_class_png(classes: ClassImage, mask: NDArray[np.bool_], layer: DataLayer) -> bytes:
-    """PNG with a palette's colours where `mask`, transparent elsewhere."""
+    """Render PNG in the palette's colours where `mask`, transparent elsewhere."""
     colours = [_bgra(one.colour) for one in LEGENDS[layer].classes]
     table = np.array([*colours, (0, 0, 0, 0)], dtype=np.uint8)
     picture = table[np.where(mask, classes, len(colours))]
@@ -195,7 +198,7 @@ def _bgra(colour: str) -> tuple[int, int, int, int]:
 
 
 def to_legend_json(legend: Legend) -> dict[str, object]:
-    """A legend for the map: title and classes in both languages."""
+    """Return a legend for the map: title and classes in both languages."""
     return {
         "title": legend.title_en,
         "title_vi": legend.title_vi,

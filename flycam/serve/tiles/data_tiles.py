@@ -1,8 +1,7 @@
-"""Tiles of a named revision, and views of what is known about pixels: `?revision=N`,
-`?layer=error|age|gsd|surface`.
+"""Tiles of a named revision, and data layers: `?revision=N`, `?layer=…`.
 
-Each answer looks the tile's head up in the catalogue, so it is never older than the log. A retired revision,
-or one that is still being written, is not there.
+Each answer reads the tile's head from the catalogue, so it is never older than the log. A retired revision,
+or one that is still being written, is not found.
 """
 
 from __future__ import annotations
@@ -41,14 +40,17 @@ from flycam.serve.tiles.visible_flights import find_shown_revision
 
 @dataclass(frozen=True, slots=True)
 class TileQuery:
-    """What a tile request asks for beside the picture on show."""
+    """Parameters of a tile request beyond the published view."""
 
     revision: int | None
     layer: DataLayer | None
 
 
 def parse_tile_query(query: bytes) -> TileQuery | None:
-    """What the query asks for; None for the picture on show. Raises NotFound for what there is not."""
+    """Parse the query; None for the published view. Raises NotFound otherwise.
+
+    NotFound is for revisions and layers that do not exist.
+    """
     if b"revision=" not in query and b"layer=" not in query:
         return None
     values = parse_qs(query.decode("latin-1"))
@@ -71,11 +73,11 @@ def parse_tile_query(query: bytes) -> TileQuery | None:
 
 
 PUBLISHED_VIEW = TileQuery(None, None)
-"""The picture on show."""
+"""Published revision, in its own colours."""
 
 
 class DataTileViews:
-    """Makes such views, and those of tiles of which something is withheld. For several threads at once."""
+    """Maker of data views, and of views of redacted tiles. Thread-safe."""
 
     def __init__(
         self, workspace: Workspace, follower: TileLogFollower, cache: ViewCache, grounds: TerrainCache
@@ -95,9 +97,10 @@ class DataTileViews:
         wanted: ViewFormat | None,
         withholding: AccessPolicy,
     ) -> TileView:
-        """The view as this visitor may have it; EMPTY where nothing was flown, or all is withheld.
+        """Return the view under an access policy.
 
-        Raises NotFound (also for a mosaic that is not for this visitor), and what reading a tile raises.
+        EMPTY_VIEW where nothing was flown, or all is withheld. Raises NotFound (also for a mosaic that the
+        policy hides), and errors of reading a tile.
         """
         self._follower.read_if_due()
         watched = self._follower.watch_mosaic(mosaic_id)
@@ -124,7 +127,7 @@ class DataTileViews:
         return view
 
     def _is_still_valid(self, kept: TileView, head: TileRecord) -> bool:
-        """Whether a view that was kept is what would be made now."""
+        """Return True if a cached view equals one that would be made now."""
         is_its_time = kept.until_ns is None or self._workspace.clock_ns() <= kept.until_ns
         return is_its_time and kept.etag.startswith(f'"{head.content_hash}.'.encode())
 
@@ -133,16 +136,15 @@ class DataTileViews:
     ) -> TileView:
         tile = decode_tile(self._workspace.store.get(head.key), head.tile_id, head.content_hash)
         shown = tile.quality > 0 if veil is None else (tile.quality > 0) & ~veil.hidden
-        until_ns = (
-            self._ages_valid_until_ns(tile) if layer is DataLayer.AGE else None
-        )  # before it is drawn: never too long
+        # taken before the ages are drawn: never too long
+        until_ns = self._ages_valid_until_ns(tile) if layer is DataLayer.AGE else None
         png = render_class_png(self._classify(info, tile, layer), shown, layer)
         # a view changes without its tile: with the clock, and with what classes mean in a newer flycam
         stamp = f"{head.content_hash}.{layer}.{zlib.crc32(png):08x}"
         return TileView(png, ViewFormat.PNG.value, f'"{stamp}"', head.seq, until_ns)
 
     def _ages_valid_until_ns(self, tile: MosaicTile) -> int | None:
-        """Until when its ages are shown in the colours of now."""
+        """Return until when its ages keep their colours."""
         captured = [self._catalog.frames.get(name).header.captured_ns for name in tile.frames]
         return compute_ages_valid_until_ns(captured, self._workspace.clock_ns())
 
@@ -152,7 +154,8 @@ class DataTileViews:
             on_plane = is_flat_datum(flight.vertical_datum)
             return classify_surface(tile, self._load_support(info), on_plane=on_plane)
         finished = info.revision != LIVE_REVISION
-        if layer is DataLayer.ERROR and finished:  # it tells its errors itself: no frame is looked up
+        # a finished tile holds its errors: no frame is looked up
+        if layer is DataLayer.ERROR and finished:
             return classify_pixels(compute_error_m(tile, None), layer)
         frames = {name: self._catalog.frames.get(name) for name in tile.frames}
         if layer is DataLayer.AGE:

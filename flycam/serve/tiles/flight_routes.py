@@ -1,4 +1,4 @@
-"""Events and flights, and what each flight imaged."""
+"""Events and flights, and the coverage of each flight."""
 
 from __future__ import annotations
 
@@ -38,9 +38,8 @@ from flycam.serve.tiles.coverage_gaps import find_coverage_gaps
 from flycam.serve.tiles.data_layers import LEGENDS, to_legend_json
 from flycam.serve.tiles.visible_flights import find_shown_revision, find_visible_flight, list_visible_flights
 
-router = APIRouter(
-    route_class=GuardedRoute, dependencies=[Depends(require_guest)]
-)  # what guests must not see asks for more
+# routes that guests must not reach ask for more
+router = APIRouter(route_class=GuardedRoute, dependencies=[Depends(require_guest)])
 
 
 @router.get("/api/events")
@@ -194,8 +193,11 @@ def get_tilejson(
 
 @dataclass(frozen=True, slots=True)
 class _FlightLookups:
-    """What one answer looks up once: levels of flights, where the newest picture of each is from, names of
-    communes."""
+    """Look-ups shared by one answer.
+
+    levels: classification by flight; newest: provenance of the newest frame by flight; names: of communes, by
+    code.
+    """
 
     levels: Mapping[str, Classification]
     newest: Mapping[str, Provenance]
@@ -284,7 +286,10 @@ def _mosaic(catalog: Catalog, mosaic: MosaicInfo) -> dict[str, Any]:
 
 
 def _revision(one: RevisionRecord) -> Json:
-    """A finished revision; the live one (0) has no record, and is always there."""
+    """Describe a finished revision; the live one (0) has no record.
+
+    The live one always exists.
+    """
     return {
         "revision": one.revision,
         "state": one.state.value,
@@ -298,7 +303,10 @@ def _revision(one: RevisionRecord) -> Json:
 
 
 def _look_up_commune_name(catalog: Catalog, code: str, known: dict[str, str]) -> str:
-    """Name of a commune, in force or not, looked up once a request; the code where no boundary has it."""
+    """Return the name of a commune, in force or not; its code where unknown.
+
+    Looked up once a request.
+    """
     if code not in known:
         try:
             known[code] = catalog.boundaries.commune(code).name

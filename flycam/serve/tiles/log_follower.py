@@ -1,7 +1,7 @@
-"""Follows the tile logs: which seq has been seen of each mosaic, and which tiles moved.
+"""Follower of the tile logs: the last seq of each mosaic, and which tiles moved.
 
-Other processes write while this one serves. What is kept in memory is true only as far as the log has been
-read, so every reader here works behind this cursor.
+Other processes write while this one serves. Memory is valid only as far as the log has been read, so every
+reader here works behind this cursor.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_MOVED_LINES = 5000
 
 @dataclass(frozen=True, slots=True)
 class WatchedMosaic:
-    """A mosaic whose log is followed: the revision on show and the last line seen."""
+    """Followed mosaic: the revision on show and the last log entry seen."""
 
     info: MosaicInfo
     seq: int
@@ -31,7 +31,10 @@ class WatchedMosaic:
 
 @dataclass(frozen=True, slots=True)
 class MovedTiles:
-    """News of a mosaic. tiles: (tile, seq) of each head that moved; None: treat all of them as moved."""
+    """Changes of a mosaic.
+
+    tiles: (tile, seq) of each head that moved; None: treat all of them as moved.
+    """
 
     mosaic_id: str
     seq: int
@@ -42,7 +45,7 @@ Listener = Callable[[MovedTiles], None]
 
 
 class TileLogFollower:
-    """One cursor per mosaic, shared by all readers of this process. Safe to use from several threads."""
+    """One cursor a mosaic, shared by all readers. Safe to use from several threads."""
 
     def __init__(self, catalog: Catalog, period_s: float) -> None:
         self._catalog = catalog
@@ -56,29 +59,35 @@ class TileLogFollower:
 
     @property
     def is_due(self) -> bool:
-        """Whether the logs should be looked at before anything kept in memory is believed."""
-        return time.monotonic() - self._read_at > self._period_s  # written out: asked for each tile
+        """True if the logs should be read before memory is trusted."""
+        # inlined from `_is_older`: this runs for each tile
+        return time.monotonic() - self._read_at > self._period_s
 
     def _is_older(self, seconds: float) -> bool:
-        """Whether the logs were last looked at longer ago."""
+        """Return True if the logs were last read longer ago."""
         return time.monotonic() - self._read_at > seconds
 
     def is_newest(self, watched: WatchedMosaic) -> bool:
-        """Whether nothing newer was seen of the mosaic; listeners may not have heard of what was."""
+        """Return True if nothing newer of the mosaic was read.
+
+        Listeners may not have been notified yet.
+        """
         return self._watched.get(watched.info.mosaic_id) is watched
 
     def get_watched(self, mosaic_id: str) -> WatchedMosaic | None:
-        """A mosaic as all listeners know it: what they keep is true up to there. None: it is not watched.
-        The same object until there is news."""
+        """Return a mosaic as all listeners know it; None: it is not watched.
+
+        What they cache is valid up to there. The same object until there is news.
+        """
         return self._watched_by_id.get(mosaic_id)
 
     def add_listener(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with all news; returns what ends it."""
+        """Call `listener` with all changes; return a function that stops this."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     def watch_mosaic(self, mosaic_id: str) -> WatchedMosaic:
-        """Begin to follow a mosaic, if that is new. Raises NotFound, CatalogUnavailable."""
+        """Start to follow a mosaic, if that is new. Raises NotFound, CatalogUnavailable."""
         watched = self._watched.get(mosaic_id)
         if watched is None:
             seq = self._catalog.tiles.last_seq(mosaic_id)
@@ -89,34 +98,41 @@ class TileLogFollower:
         return watched
 
     def head(self, watched: WatchedMosaic, tile_id: TileId) -> TileRecord | None:
-        """The object that stands for a tile now; None where nothing was flown."""
+        """Return the current object of a tile; None where nothing was flown."""
         return self._catalog.tiles.head(watched.info.mosaic_id, watched.info.revision, tile_id)
 
     def read_if_due(self, within_s: float | None = None) -> None:
-        """Look at the logs of all watched mosaics unless that was done a moment ago, or within_s seconds."""
+        """Read the logs of all watched mosaics, unless that was done a moment ago.
+
+        within_s: length of that moment, seconds (default: the follower's period).
+        """
         within_s = self._period_s if within_s is None else within_s
         if self._is_older(within_s):
             self.read(unless_within_s=within_s)
 
     def read(self, *, unless_within_s: float | None = None) -> None:
-        """Look at the logs of all watched mosaics now. Raises CatalogUnavailable."""
+        """Read the logs of all watched mosaics now. Raises CatalogUnavailable."""
         with self._lock:
             began = time.monotonic()
             if unless_within_s is not None and not self._is_older(unless_within_s):
                 return
             self._notify(self._watched)
-            # Listeners are told before readers may believe that nothing is due.
+            # after the listeners: until then readers must not trust their caches
             self._read_at = began
 
     def read_flights(self, flight_ids: Collection[str]) -> None:
-        """Look at the logs of these flights' mosaics now, of those that are watched, and at no others.
-        Raises CatalogUnavailable."""
+        """Read the logs of these flights' watched mosaics now, and no others.
+
+        Raises CatalogUnavailable.
+        """
         with self._lock:
             self._notify([key for key, one in self._watched.items() if one.info.flight_id in flight_ids])
 
     def read_mosaic_log(self, mosaic_id: str, since: float) -> None:
-        """Look at the log of one mosaic that is watched, unless such a look was begun at `since` or later
-        (`time.monotonic`): many who want to know more at one time share it. Raises CatalogUnavailable."""
+        """Read the log of one watched mosaic, unless a read began at `since` or later.
+
+        By `time.monotonic`: many who want newer tiles at one time share it. Raises CatalogUnavailable.
+        """
         with self._lock:
             began = time.monotonic()
             if self.get_last_read_s(mosaic_id) >= since:
@@ -125,14 +141,17 @@ class TileLogFollower:
             self._looked_at[mosaic_id] = began
 
     def get_last_read_s(self, mosaic_id: str) -> float:
-        """When `read_one` last began to look at its log (`time.monotonic`); -inf: never."""
+        """Return when `read_mosaic_log` last began to read (`time.monotonic`).
+
+        -inf where it never did.
+        """
         return self._looked_at.get(mosaic_id, -math.inf)
 
     def _notify(self, mosaic_ids: Iterable[str]) -> None:
-        """What moved of these, to the listeners. Whoever calls holds the lock."""
+        """Notify listeners of what moved in these mosaics; the caller holds the lock."""
         seen = ((mosaic_id, self._watched[mosaic_id]) for mosaic_id in mosaic_ids)
         news = [one for mosaic_id, watched in seen if (one := self._find_moved(mosaic_id, watched))]
-        # Before listeners are told: nothing read of a mosaic as it was is kept once they forgot it.
+        # before the listeners: nothing read of a mosaic's old state is cached once they dropped it
         self._watched.update({moved.mosaic_id: now for moved, now in news})
         for moved, _ in news:
             for listener in list(self._listeners):
@@ -140,7 +159,10 @@ class TileLogFollower:
         self._watched_by_id.update({moved.mosaic_id: now for moved, now in news})
 
     def _find_moved(self, mosaic_id: str, watched: WatchedMosaic) -> tuple[MovedTiles, WatchedMosaic] | None:
-        """What moved, and the mosaic as it was found: another revision is told by what is compared here."""
+        """Return the moved tiles and the mosaic's new state; None if nothing moved.
+
+        Another revision moves all tiles.
+        """
         last = self._catalog.tiles.last_seq(mosaic_id)
         info = self._catalog.tiles.mosaic(mosaic_id)
         if info.revision != watched.info.revision or last - watched.seq > _MAX_MOVED_LINES:

@@ -1,4 +1,4 @@
-"""Outline of the ground that a flight's picture shows: of its live mosaic, and of each finished revision."""
+"""Outlines of imaged ground: of live mosaics, and of finished revisions."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from flycam.serve.tiles.visible_flights import iterate_offered_mosaics, list_vis
 router = APIRouter(dependencies=[Depends(require_guest)])
 
 _TOLERANCE_SHARE = 0.02
-"""Of a median footprint's side: below what anyone sees of the outline on a screen."""
+"""Share of a median footprint's side: less than can be seen of the outline on a screen."""
 _TOLERANCE_PX = 1.0
-"""Of the pixels that a finished revision is traced on, whose corners nobody wants to see."""
+"""Pixels of the grid that a finished revision is traced on, whose corners need not be shown."""
 
 
 def compute_imaged_outline(frames: Sequence[FrameRecord], work_crs: str) -> bytes | None:
-    """Polygons in WGS 84 (WKB) around all ground in the frames' footprints; None without footprints.
+    """Return polygons in WGS 84 (WKB) around the frames' footprints.
 
-    Simplified by a fiftieth of the median footprint's side, and without the slivers that `find_coverage_gaps`
-    leaves out too. A flight over two separate places has two polygons.
+    None without footprints. Simplified by a fiftieth of the median footprint's side, and without the slivers
+    that `find_coverage_gaps` leaves out too. A flight over two separate places has two polygons.
     """
     footprints, whole = compute_imaged_ground(frames, work_crs)
     if whole.is_empty:
@@ -47,7 +47,10 @@ def compute_imaged_outline(frames: Sequence[FrameRecord], work_crs: str) -> byte
 
 
 def _outline(ground_m: BaseGeometry, tolerance_m: float, smallest_m2: float, work_crs: str) -> bytes | None:
-    """Ground of the work CRS as WKB in WGS 84, simplified, without holes and islands below a size."""
+    """Return ground of the work CRS as WKB in WGS 84, simplified.
+
+    Holes and islands below `smallest_m2` are left out; None if nothing remains.
+    """
     simple = shapely.simplify(ground_m, tolerance_m, preserve_topology=True)
     parts = [
         Polygon(part.exterior, [ring for ring in part.interiors if Polygon(ring).area >= smallest_m2])
@@ -62,7 +65,7 @@ def _outline(ground_m: BaseGeometry, tolerance_m: float, smallest_m2: float, wor
 
 
 class OutlineCache:
-    """Outlines by mosaic and revision, made again once tiles moved. Safe to use from several threads."""
+    """Outlines by mosaic and revision, renewed once tiles moved. Thread-safe."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -70,10 +73,10 @@ class OutlineCache:
         self._lock = threading.Lock()
 
     def get_outline(self, flight: Flight, mosaic: MosaicInfo, seq: int) -> bytes | None:
-        """The outline (WKB) of a mosaic revision as of the log line `seq`; None where it shows nothing.
+        """Return the outline (WKB) of a revision as of log entry `seq`; None if empty.
 
         A live mosaic grows with its frames and is drawn by their footprints. A finished one lies where its
-        adjusted poses put it, which only its pixels know. Raises what reading its tiles raises.
+        adjusted poses put it, which only its pixels know. Raises errors of reading its tiles.
         """
         key = mosaic.mosaic_id, mosaic.revision
         with self._lock:
@@ -94,7 +97,7 @@ class OutlineCache:
         try:
             ground, pixel_m = trace_mosaic_footprint(self._workspace.store, tiles, mosaic)
         except DAMAGE:
-            # the tile is drawn as a hole until it is mended; all other outlines must not go with it
+            # the tile is drawn as a gap until it is repaired; all other outlines must not go with it
             return self._compute_live(flight, mosaic)
         ground = shapely.transform(ground, make_point_transform(WEB_MERCATOR, flight.work_crs))
         footprints, _ = compute_imaged_ground(self._read_frames(flight, mosaic), flight.work_crs)
@@ -130,7 +133,10 @@ def list_outlines(
 
 
 def _find_log_line(catalog: Catalog, mosaic: MosaicInfo) -> int:
-    """The log line that an outline is good for; the tiles of a finished revision stay as they are."""
+    """Return the log entry that an outline is valid for.
+
+    0 for a finished revision, whose tiles never change.
+    """
     return catalog.tiles.last_seq(mosaic.mosaic_id) if mosaic.revision == LIVE_REVISION else 0
 
 
@@ -147,13 +153,13 @@ def _properties(mosaic: MosaicInfo) -> Json:
 def get_revision_outline(
     request: Request, catalog: Catalog, flight: Flight, mosaic: MosaicInfo
 ) -> bytes | None:
-    """Around all that one revision of a flight's mosaic shows; None where it shows nothing."""
+    """Return the outline of one revision of a flight's mosaic; None if it is empty."""
     known: OutlineCache = request.app.state.outlines
     return known.get_outline(flight, mosaic, _find_log_line(catalog, mosaic))
 
 
 def get_shown_outline(request: Request, catalog: Catalog, flight: Flight) -> bytes | None:
-    """Around all that a flight shows where nobody chose: the revisions on show of all its layers."""
+    """Return the union of the outlines on show, over all layers of a flight."""
     shown = [one for one in catalog.tiles.mosaics(flight.flight_id) if one.published]
     drawn = [get_revision_outline(request, catalog, flight, one) for one in shown]
     found = [shapely.from_wkb(wkb) for wkb in drawn if wkb is not None]

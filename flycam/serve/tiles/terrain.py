@@ -1,4 +1,4 @@
-"""Which terrain is registered, and its shading as tiles: the base map that needs no network."""
+"""Registered terrain, and its hillshade as tiles: the base map without a network."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PNG_LEVEL = 6
 
 
 class HillshadeCache:
-    """Hillshade PNGs of the registered DEMs, kept in bounded memory. Safe to use from several threads."""
+    """Hillshade PNGs of the registered DEMs, in bounded memory. Thread-safe."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -42,8 +42,10 @@ class HillshadeCache:
         self._pictures: OrderedDict[TileId, bytes] = OrderedDict()
 
     def picture(self, tile_id: TileId) -> bytes:
-        """PNG of one tile; transparent where no terrain is known. Raises SourceUnreadable, and DataDamaged
-        where the file of that ground is damaged or lost."""
+        """Return the PNG of one tile; transparent where no terrain is registered.
+
+        Raises SourceUnreadable, and DataDamaged where the file of that ground is damaged or lost.
+        """
         dem_ids = tuple(dem.dem_id for dem in self._workspace.catalog.terrain.dems())
         with self._lock:
             if dem_ids != self._dem_ids:
@@ -54,7 +56,8 @@ class HillshadeCache:
                 return self._pictures[tile_id]
         made = self._make(tile_id)
         with self._lock:
-            if dem_ids == self._dem_ids:  # else it may show the ground as it was before one was added
+            # otherwise it may show the terrain before a DEM was added
+            if dem_ids == self._dem_ids:
                 self._pictures[tile_id] = made
             if len(self._pictures) > _MAX_TILES:
                 self._pictures.popitem(last=False)
@@ -93,7 +96,8 @@ def list_terrain(services: ServicesHere) -> list[Json]:
 def _is_drill(workspace: Workspace, dem: DemRecord) -> bool | None:
     try:
         return is_exercise_dem(workspace, dem, FAILURE_TTL_S)
-    except StorageFailed:  # a store that is away keeps nobody from hearing what is registered
+    except StorageFailed:
+        # a store that is away must not hide which DEMs are registered
         return None
 
 

@@ -1,4 +1,4 @@
-"""Recorded grids of ground (terrain, support) as decoded for the map's answers, the last few kept."""
+"""Decoded grids of terrain and DSM for the map's answers, the last few kept."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _MAX_GRIDS = 6
 
 
 class TerrainCache:
-    """One memory of decoded grids for all that the map asks. Safe to use from several threads.
+    """One cache of decoded grids for all routes. Safe to use from several threads.
 
-    A grid's key ends in the hash of its content, so what is kept never grows old.
+    A grid's key ends in the hash of its content, so that no entry goes stale.
     """
 
     def __init__(self, store: ObjectStore) -> None:
         self._decoded = lru_cache(maxsize=_MAX_GRIDS)(lambda key: decode_terrain(store.get(key)))
 
     def grid(self, key: str) -> TerrainGrid:
-        """The grid under a store key. Raises ObjectMissing and what decoding raises."""
+        """Return the grid under a store key. Raises ObjectMissing and errors of decoding."""
         return self._decoded(key)

@@ -1,4 +1,7 @@
-"""Tiles at the addresses of WMTS and OGC API, which say where there are none; `/tiles` is for the many."""
+"""Tiles at the addresses of WMTS and OGC API, with errors outside their limits.
+
+`/tiles` is for most requests.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,16 @@ _SUFFIX_OF = {wanted: suffix for suffix, wanted in FORMAT_BY_SUFFIX.items()}
 
 
 def is_within_limits(mosaic: MosaicInfo, flight: Flight, tile_id: TileId) -> bool:
-    """Whether the mosaic can have this tile, as its tile set states."""
+    """Return True if the mosaic can have this tile, as its tile set states."""
     return any(tile_id in tiles for tiles in iterate_tile_limits(mosaic, get_flight_bounds(flight)))
 
 
 def build_tile_response(
     request: Request, mosaic: MosaicInfo, tile_id: TileId, wanted: ViewFormat
 ) -> Response:
-    """The tile of the revision on show, transparent where nothing was flown; 304 where the client has it.
+    """Return the published tile, transparent where nothing was flown.
 
-    Raises what reading a tile raises.
+    304 where the client has it. Raises errors of reading a tile.
     """
     views: DataTileViews = request.app.state.asked
     path = f"/tiles/{mosaic.mosaic_id}/{tile_id}{_SUFFIX_OF[wanted]}"

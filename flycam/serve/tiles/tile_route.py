@@ -1,15 +1,15 @@
-"""`/tiles/{mosaic}/{z}/{x}/{y}[.png|.webp]`: a plain ASGI route in front of the framework's router.
+"""`/tiles/{mosaic}/{z}/{x}/{y}[.png|.webp]`: an ASGI route before the router.
 
-`?revision=N` and `?layer=error|age|gsd|surface` ask for another revision, or what is known of the pixels.
+`?revision=N` and `?layer=error|age|gsd|surface` request another revision, or a data layer of the pixels.
 
-`?v=SEQ&r=N` says which revision the reader takes to be on show: where the server knows less, it looks first,
-so that an answer that is kept for ever is never of another revision than its address says.
+`?v=SEQ&r=N` states which revision the client takes to be on show: where the server knows less, it reads the
+log first, so that an answer that is cached for ever is never of another revision than its address says.
 
-A tile that is kept in memory is answered without leaving the event loop: one look at the headers, one at
-the cached account, one at the cached view. `?v=SEQ` names the log line the reader knows: where the tile's
-head is not newer than that and the log has been read that far, the answer never changes and says so. Under
-an account it is kept for a minute only, for what is withheld may be more by then; a page that was told so
-(`withheld` of `/events`) asks under another address at once: `&w=RULES`, which is not looked at here.
+A tile that is kept in memory is answered without leaving the event loop: one look at the headers, one at the
+cached account, one at the cached view. `?v=SEQ` names the log entry that the client knows: where the tile's
+head is not newer than that and the log has been read that far, the answer never changes and says so. Under an
+account it is cached for a minute only, as more may be withheld by then; a page that learns so (`withheld` of
+`/events`) asks under another address at once: `&w=RULES`, which is not read here.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PREFIX = "/tiles/"
 _PATH = re.compile(r"/tiles/([0-9A-Za-z._-]{1,128})/(\d{1,2})/(\d{1,8})/(\d{1,8})(\.png|\.webp|)")
+# between reads of a log for versions not known yet: made-up versions cost others nothing
 _MIN_READ_INTERVAL_S = 0.05
-_MAX_CACHED_QUERY_BYTES = (
-    64  # of a query: what a page asks with; what is longer is nobody's habit, and not kept
-)
+# bytes of a query, as long as the map sends; longer ones do not recur, and are not cached
+_MAX_CACHED_QUERY_BYTES = 64
 _NO_BODY: Message = {"type": "http.response.body", "body": b""}
 
 
 @dataclass(slots=True)
 class TileCounts:
-    """What `/metrics` tells."""
+    """Counters of tile requests for `/metrics`."""
 
     hits: int = 0
     made: int = 0
@@ -70,7 +70,7 @@ class TileCounts:
 
 
 class TileRoute:
-    """Answers tile requests; passes everything else on to `app`."""
+    """ASGI route that answers tile requests and passes everything else on to `app`."""
 
     def __init__(
         self,
@@ -147,8 +147,10 @@ class TileRoute:
     def _build_answer(
         self, visitor: Principal, view: TileView, headers: Headers, is_settled: bool
     ) -> tuple[Message, Message]:
-        """Head and body. What is settled never changes under its address, but for what may be withheld of it
-        from an account."""
+        """Build head and body.
+
+        A settled answer never changes under its address, but for what may be withheld of it from an account.
+        """
         has_account = visitor.account is not None
         known = _read_etags(headers)
         if known and view.etag in known:
@@ -163,8 +165,11 @@ class TileRoute:
         return self._data_views.view(path, mosaic_id, tile_id, asked, FORMAT_BY_SUFFIX[suffix], withholding)
 
     async def _make_view(self, path: str, version: int, believed: int) -> tuple[TileView, WatchedMosaic]:
-        """Read the log, then make the view unless it is kept; and the mosaic as it was known before that.
-        Equal requests at one time share the work, where they know the same of the mosaic."""
+        """Read the log, then return the view and the mosaic as known before it was made.
+
+        A cached view is taken. Equal requests at one time share the work, where they know the same of the
+        mosaic.
+        """
         mosaic_id, tile_id, suffix = _parse_path(path)
         told = await self._read_log(mosaic_id, version, believed)
         view = self._cache.get(path)
@@ -177,12 +182,15 @@ class TileRoute:
             making = asyncio.ensure_future(asyncio.to_thread(self._make, path, told, tile_id, suffix))
             self._making[key] = making
             making.add_done_callback(lambda _: self._making.pop(key, None))
+        # shielded: other requests wait for the same view
         return await asyncio.shield(making), told
 
     async def _read_log(self, mosaic_id: str, version: int, believed: int) -> WatchedMosaic:
-        """The mosaic as it is known, after a look at the log where one is due. What is not known yet is
-        looked for in its own log alone, by all who ask at one time together and then not for a moment:
-        whoever makes versions up costs others nothing."""
+        """Return the mosaic as it is known, after reading the log where that is due.
+
+        A version that is not known yet is looked for in the mosaic's own log alone, by all who ask at one
+        time together and then not for a moment: a client that makes versions up costs others nothing.
+        """
         told = self._follower.get_watched(mosaic_id)
         if told is None:
             return await asyncio.to_thread(self._follower.watch_mosaic, mosaic_id)
@@ -203,7 +211,10 @@ class TileRoute:
 
 
 def _build_refusal(principal: Principal | None, scope: Scope) -> tuple[Message, Message]:
-    """What is said to whoever may not have this tile: a token for other things is not a wrong one."""
+    """Build the answer to a principal that may not have the tile.
+
+    A valid token of another scope is not reported as a wrong one.
+    """
     if principal is None:
         return build_sign_in_response(scope)
     if principal.account is not None and not principal.can_reach("GET", scope["path"]):
@@ -212,14 +223,17 @@ def _build_refusal(principal: Principal | None, scope: Scope) -> tuple[Message, 
 
 
 def _is_affected(withholding: AccessPolicy, path: str) -> bool:
-    """Whether a tile is another one for this visitor than for others, or none."""
+    """Return True if a policy hides or changes the tile."""
     mosaic_id, tile_id, _ = _parse_path_cached(path)
     return withholding.hides_mosaic(mosaic_id) or withholding.touches_tile(tile_id)
 
 
 class _TileAddressQuery(NamedTuple):
-    """What the query of a tile's address says: what is asked for beside the picture on show, and the log line
-    and the revision that the reader knows of it; -1 where none is named."""
+    """Query of a tile's address.
+
+    tile_query: what is requested beyond the published view; version, revision: log entry and revision that
+    the client knows; -1 where none is named.
+    """
 
     tile_query: TileQuery | None
     version: int
@@ -231,11 +245,11 @@ def _parse_query(query: bytes) -> _TileAddressQuery:
 
 
 _parse_query_cached = lru_cache(maxsize=1024)(_parse_query)
-"""The tiles of a mosaic are asked for in the same words until it moves."""
+"""A mosaic's tiles have the same query until it moves."""
 
 
 def _read_etags(headers: Headers) -> bytes:
-    """The pictures that the reader has (If-None-Match)."""
+    """Return the ETags that the client has (If-None-Match)."""
     for name, value in headers:
         if name == b"if-none-match":
             return value
@@ -243,7 +257,7 @@ def _read_etags(headers: Headers) -> bytes:
 
 
 def _parse_version(query: bytes) -> int:
-    """The log line in `v=…`; -1 if none is named."""
+    """Return the log entry in `v=…`; -1 if none is named."""
     if query[:2] != b"v=":
         return -1
     digits = query[2:].partition(b"&")[0]
@@ -251,14 +265,17 @@ def _parse_version(query: bytes) -> int:
 
 
 def _parse_revision(query: bytes) -> int:
-    """The revision in `…&r=…`; -1 if none is named."""
+    """Return the revision in `…&r=…`; -1 if none is named."""
     _, found, rest = query.partition(b"&r=")
     digits = rest.partition(b"&")[0]
     return int(digits) if found and digits.isdigit() and len(digits) < 10 else -1
 
 
 def _is_newer(watched: WatchedMosaic, version: int, believed: int) -> bool:
-    """Whether a reader knows another line or revision of a mosaic than the server was told; -1: no matter."""
+    """Return True if the client knows a newer log entry or another revision.
+
+    -1: it names none, and nothing is newer.
+    """
     return version > watched.seq or (believed != watched.info.revision and believed >= 0)
 
 
@@ -281,7 +298,7 @@ def _parse_path(path: str) -> tuple[str, TileId, str]:
 
 
 _parse_path_cached = lru_cache(maxsize=8192)(_parse_path)
-"""Of all that is asked by whoever something is withheld from; addresses that are none are not kept."""
+"""For principals from whom something is withheld; invalid addresses are not cached."""
 
 
 async def _send_answer(send: Send, answer: tuple[Message, Message]) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of tiles as they go over the wire: made once from the lossless state, kept in bounded memory."""
+"""Encoded tiles, rendered once from the lossless state, in bounded memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ _OVERHEAD_BYTES = 1500
 _CACHE_IMMUTABLE = b"private, max-age=31536000, immutable"
 _CACHE_REVALIDATE = b"private, no-cache"
 _CACHE_BRIEFLY = b"private, max-age=60, must-revalidate"
-_VARY = b"Authorization, Cookie"  # what one person's browser keeps is not for the next who signs in there
+# one account's cached tiles must not be shown to the next that signs in on that browser
+_VARY = b"Authorization, Cookie"
 
 
 def _build_start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:
@@ -35,12 +36,12 @@ def _build_start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:
 
 
 class TileView:
-    """One picture with its answers ready to send.
+    """One encoded tile with its answers ready to send.
 
-    seq   log line of the head it shows; 0 for an empty tile
-    etag  quoted; changes with content and format, and with the rules of what is withheld of it
+    seq       log entry of the head it shows; 0 for an empty tile
+    etag      quoted; changes with content and format, and with what is withheld of it
     until_ns  from when on it shows something else, though its tile is the same; None: never
-    brief, unchanged_briefly  for those from whom something may be withheld at any moment
+    brief, unchanged_briefly  for principals from whom something may be withheld at any moment
     """
 
     __slots__ = (
@@ -79,7 +80,7 @@ class TileView:
 
     @property
     def data(self) -> bytes:
-        """The picture itself."""
+        """The encoded image."""
         return bytes(self.body["body"])
 
     @property
@@ -89,9 +90,9 @@ class TileView:
 
 
 class ViewCache:
-    """Views by path, within `limit_bytes`. The least recently used goes first (second chance).
+    """Views by path, within `limit_bytes`. The least recently used goes first.
 
-    Looking up takes no lock. Forgets a view when the log says that its tile moved.
+    By second chance: looking up takes no lock. Drops a view when the log says that its tile moved.
     """
 
     def __init__(self, follower: TileLogFollower, limit_bytes: int) -> None:
@@ -103,14 +104,17 @@ class ViewCache:
         follower.add_listener(self._invalidate)
 
     def get(self, path: str) -> TileView | None:
-        """The view kept for a path. Believe it only while the follower is not due."""
+        """Return the view cached for a path. Valid only while the follower is not due."""
         view = self._views.get(path)
         if view is not None:
             view.used = True
         return view
 
     def keep(self, path: str, view: TileView, watched: WatchedMosaic) -> None:
-        """Keep a view unless its mosaic has moved on since it was `watched`, before its head was read."""
+        """Cache a view unless its mosaic has moved since `watched`.
+
+        `watched` was read before the tile's head.
+        """
         with self._lock:
             if not self._follower.is_newest(watched):
                 return
@@ -149,10 +153,11 @@ def render_view(
     wanted: ViewFormat | None,
     without: TileMask | None = None,
 ) -> TileView:
-    """The view of an encoded tile state. Without `wanted`: JPEG where every pixel has data, else WebP, whose
-    alpha keeps unflown ground transparent and which is a tenth of the PNG on a thin line. Raises TileCorrupt.
+    """Render the view of an encoded tile state. Raises TileCorrupt.
 
-    without  pixels that are withheld: nothing of them is in the picture, no colour under its alpha either
+    Without `wanted`: JPEG where every pixel has data, else WebP, whose alpha keeps unflown ground transparent
+    and which is a tenth of the PNG on a thin line. without: pixels that are withheld: nothing of them is in
+    the image, no colour under its alpha either.
     """
     rgb, mask = decode_rgb(data, tile_id)
     if without is not None:
@@ -177,7 +182,7 @@ EMPTY_VIEW = TileView(_render_empty_png(), ViewFormat.PNG.value, '"empty"', 0)
 def load_view(
     store: ObjectStore, record: TileRecord, wanted: ViewFormat | None, without: TileMask | None = None
 ) -> TileView:
-    """The view of the object that a log line names. Raises what the store raises, or TileCorrupt."""
+    """Load the view of a tile record. Raises errors of the store, or TileCorrupt."""
     return render_view(
         store.get(record.key), record.tile_id, record.content_hash, record.seq, wanted, without
     )

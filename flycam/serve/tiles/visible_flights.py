@@ -1,7 +1,7 @@
-"""What may be shown: the flights that are on the map, and their revisions.
+"""Flights on the map, and their revisions, that a principal may see.
 
-The one place for every standard (WMTS, OGC API, STAC, KML) and for the map's own addresses: what is not
-offered here is in none of them. What is withheld from whoever asks is to them as what is not there.
+Used by every standard (WMTS, OGC API, STAC, KML) and by the map's own routes: what is not offered here is in
+none of them. Withheld flights are treated as missing.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _DRILL_PREFIX = "DIỄN TẬP – "
 def list_visible_flights(
     catalog: Catalog, access_policy: AccessPolicy, event_id: str | None = None
 ) -> list[Flight]:
-    """Flights that this visitor may know of, newest capture first."""
+    """Return flights visible under an access policy, newest capture first."""
     return [one for one in catalog.flights.flights(event_id) if not access_policy.hides_flight_entirely(one)]
 
 
 def find_visible_flight(catalog: Catalog, ref: str, access_policy: AccessPolicy) -> Flight:
-    """The flight of this id or name. Raises NotFound, the same for one that is withheld."""
+    """Return the flight of this id or name. Raises NotFound, also if it is withheld."""
     found = catalog.flights.flight(ref)
     if access_policy.hides_flight_entirely(found):
         raise make_flight_not_found(ref)
@@ -39,12 +39,12 @@ def find_visible_flight(catalog: Catalog, ref: str, access_policy: AccessPolicy)
 def list_flights_on_map(
     catalog: Catalog, access_policy: AccessPolicy, event_id: str | None = None
 ) -> list[Flight]:
-    """Of those the ones that were not withdrawn and have imaged something."""
+    """Return visible flights that are not withdrawn and have imaged something."""
     return [one for one in list_visible_flights(catalog, access_policy, event_id) if _is_on_map(one)]
 
 
 def iterate_offered_mosaics(catalog: Catalog, flight: Flight) -> Iterator[MosaicInfo]:
-    """The live mosaics of a flight, and their finished revisions that are or may be on show."""
+    """Yield a flight's live mosaics, and its finished revisions that may be shown."""
     for mosaic in catalog.tiles.mosaics(flight.flight_id):
         if (
             mosaic.revision == LIVE_REVISION
@@ -56,7 +56,7 @@ def iterate_offered_mosaics(catalog: Catalog, flight: Flight) -> Iterator[Mosaic
 def iterate_shown_mosaics(
     catalog: Catalog, access_policy: AccessPolicy
 ) -> Iterator[tuple[MosaicInfo, Flight]]:
-    """The revision on show of every mosaic of the flights on the map."""
+    """Yield the revision on show of every mosaic of the flights on the map."""
     flights = {one.flight_id: one for one in list_flights_on_map(catalog, access_policy)}
     for mosaic in catalog.tiles.mosaics():
         if mosaic.published and mosaic.flight_id in flights:
@@ -66,7 +66,10 @@ def iterate_shown_mosaics(
 def find_shown_mosaic(
     catalog: Catalog, mosaic_id: str, access_policy: AccessPolicy
 ) -> tuple[MosaicInfo, Flight]:
-    """The revision on show of a mosaic, and its flight. Raises NotFound for what is not on the map."""
+    """Return the revision on show of a mosaic, and its flight.
+
+    Raises NotFound for what is not on the map.
+    """
     mosaic = catalog.tiles.mosaic(mosaic_id)
     flight = catalog.flights.flight(mosaic.flight_id)
     if not mosaic.published or not _is_on_map(flight) or access_policy.hides_flight_entirely(flight):
@@ -75,7 +78,7 @@ def find_shown_mosaic(
 
 
 def build_withheld_error(name: str, principal: str) -> AccessDenied:
-    """For pictures that show ground withheld from a visitor."""
+    """Return the error for images that show ground withheld from a principal."""
     return AccessDenied(
         _(
             "{name}: shows ground that is withheld from {visitor}; ask an administrator for it",
@@ -86,9 +89,9 @@ def build_withheld_error(name: str, principal: str) -> AccessDenied:
 
 
 def find_shown_revision(catalog: Catalog, published: MosaicInfo, revision: int | None) -> MosaicInfo:
-    """The revision that is asked for, if it may be shown; the published one where none is named.
+    """Return the requested revision, if it may be shown; the published one for None.
 
-    Raises NotFound for one that is not there, was retired, or is still being written.
+    Raises NotFound for one that does not exist, was retired, or is still being written.
     """
     if revision is None:
         return published
@@ -112,23 +115,22 @@ def _is_on_map(flight: Flight) -> bool:
 
 
 def read_events_by_id(catalog: Catalog) -> dict[str, Event]:
-    """Every event under its id."""
+    """Return every event by its id."""
     return {one.event_id: one for one in catalog.flights.events()}
 
 
 def format_title(name: str, event: Event) -> str:
-    """A name as others are to print it: what belongs to a drill says so."""
+    """Format a name for display elsewhere: in an exercise it says so."""
     return f"{_DRILL_PREFIX}{name}" if event.is_drill else name
 
 
 def get_flight_bounds(flight: Flight) -> BoundsLonLat:
-    """Where a flight on the map lies; of one that imaged nothing, the whole grid."""
+    """Return the bounds of a flight; the whole grid if it imaged nothing."""
     return flight.bounds_lonlat_deg or (-180.0, -85.05, 180.0, 85.05)
 
 
 def is_near(flight: Flight, bounds: BoundsLonLat | None) -> bool:
-    """Whether a flight on the map may touch a rectangle (None: everywhere): what its box does not, it does
-    not."""
+    """Return True if a flight may touch a rectangle, by its bounds; None: everywhere."""
     if bounds is None:
         return True
     west, south, east, north = bounds

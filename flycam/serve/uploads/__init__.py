@@ -1,1 +1,1 @@
-"""Cards on their way in, byte by byte."""
+"""Uploads of memory cards, byte by byte."""

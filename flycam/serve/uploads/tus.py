@@ -1,7 +1,8 @@
-"""`/files`: the resumable upload protocol tus 1.0.0, with creation, checksum and expiration.
+"""`/files`: the resumable upload protocol tus 1.0.0.
 
-A file is announced by `POST /api/uploads` (all of a card at once) or by `POST /files` (one, as tus clients
-do). What HEAD or PATCH acknowledges is synced and in the upload's journal.
+With creation, checksum and expiration. A file is announced by `POST /api/uploads` (all of a memory card at
+once) or by `POST /files` (one, as tus clients do). What HEAD or PATCH acknowledges is synced and in the
+upload's journal.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ TUS_BODY_TYPE = "application/offset+octet-stream"
 _ALGORITHMS = ("sha256", "sha1")
 _WRITE_BYTES = 256 << 10
 _COMMIT_BYTES = 8 << 20
+# a commit takes two fsyncs, so not one for each write (decision 0019)
 _COMMIT_S = 2.0
 _NO_PARTS = {
     "requestBody": {
@@ -128,7 +130,8 @@ async def append_tus_bytes(
             await asyncio.to_thread(require_operator, request)
             at = await asyncio.to_thread(writer.commit)
         except DiskFull:
-            raise  # what came before is kept, and gone on from once there is room
+            # bytes before it are kept, and the upload resumes once there is room
+            raise
         except StorageFailed:
             await asyncio.to_thread(writer.drop)
             raise
@@ -140,8 +143,10 @@ async def append_tus_bytes(
 
 
 async def _receive(request: Request, writer: Writer, check: tuple[str, bytes] | None) -> None:
-    """The body into the file. Raises ClientDisconnected, Refused, SignInRequired, AccessDenied,
-    StorageFailed."""
+    """Write the body into the file.
+
+    Raises ClientDisconnected, Refused, SignInRequired, AccessDenied, StorageFailed.
+    """
     digest = hashlib.new(check[0], usedforsecurity=False) if check else None
     held = bytearray()
     committed_s = time.monotonic()
@@ -156,9 +161,8 @@ async def _receive(request: Request, writer: Writer, check: tuple[str, bytes] | 
             if len(held) < _WRITE_BYTES and not is_late:
                 continue
             await _write(writer, held)
-            await asyncio.to_thread(
-                require_operator, request
-            )  # a token or a role may be taken away meanwhile
+            # again: the token may have been revoked, or the role changed, meanwhile
+            await asyncio.to_thread(require_operator, request)
             if check is None and (is_late or writer.uncommitted_bytes >= _COMMIT_BYTES):
                 await asyncio.to_thread(writer.commit)
                 committed_s = time.monotonic()
@@ -207,7 +211,7 @@ def _check_version(request: Request) -> None:
 
 
 def _parse_checksum(text: str | None) -> tuple[str, bytes] | None:
-    """(algorithm, digest). Raises Refused 400."""
+    """Parse Upload-Checksum to (algorithm, digest). Raises Refused 400."""
     if text is None:
         return None
     name, _, value = text.partition(" ")
@@ -225,7 +229,7 @@ def _parse_checksum(text: str | None) -> tuple[str, bytes] | None:
 
 
 def _parse_metadata(text: str) -> dict[str, str]:
-    """Upload-Metadata: `key base64, key base64, …`. Raises Refused 400."""
+    """Parse Upload-Metadata: `key base64, key base64, …`. Raises Refused 400."""
     said: dict[str, str] = {}
     for pair in filter(None, text.split(",")):
         key, _, value = pair.strip().partition(" ")

@@ -1,4 +1,4 @@
-"""What clients say and hear of uploads, as JSON."""
+"""JSON bodies of uploads."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class OpenedUpload(UploadStatus):
 
 
 def get_upload_stage(upload: Upload) -> UploadStage:
-    """Where it stands."""
+    """Return the stage of an upload."""
     if upload.is_laid:
         return "laid"
     if "error" in (get_upload_result(upload) or {}):
@@ -119,7 +119,10 @@ def get_upload_stage(upload: Upload) -> UploadStage:
 def build_upload_status(
     reception: UploadService, upload: Upload, *, includes_result: bool = True
 ) -> UploadStatus:
-    """How far an upload is. has_laid: with what came of it, which may be long."""
+    """Return the status of an upload.
+
+    includes_result: with its result, which may be long.
+    """
     manifest = upload.manifest
     expires_s = reception.uploads.get_expiry(upload)
     trouble = reception.get_trouble(upload)
@@ -153,7 +156,7 @@ def build_upload_status(
 
 
 def build_opened_upload(reception: UploadService, upload: Upload) -> OpenedUpload:
-    """As `standing_of`, with its files."""
+    """Return the status as `build_upload_status`, with its files."""
     return OpenedUpload(
         **build_upload_status(reception, upload).model_dump(),
         parts=[

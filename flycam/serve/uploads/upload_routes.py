@@ -1,7 +1,7 @@
-"""`/api/uploads`: what a card brings, how much of it is safe, what its heads say, what came of it.
+"""`/api/uploads`: announced memory cards, how much is stored, checks and results.
 
 The bytes go through `/files` (tus); `heads` takes the first bytes of many files in one request, so that the
-doctor can speak before the heavy bytes go.
+preflight check can run before the heavy bytes go.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def announce_upload(card: UploadBody, request: Request, principal: OperatorPrinc
         telemetry=card.telemetry,
     )
     if get_upload_stage(upload) == "failed":
-        reception.retry_failed(upload)  # offered again, perhaps for another event
+        # announced again, perhaps for another event
+        reception.retry_failed(upload)
     return build_opened_upload(reception, upload)
 
 
@@ -116,7 +117,8 @@ async def put_upload_heads(
         )
     reception = _get_upload_service(request)
     body = await read_body(request, MAX_LARGE_BYTES)
-    await asyncio.to_thread(require_operator, request)  # a token may be taken away meanwhile
+    # again: the token may have been revoked while the body came
+    await asyncio.to_thread(require_operator, request)
     with reception.place(principal):
         plain = await asyncio.to_thread(_decompress_body, body, request.headers.get("content-encoding"))
         return await asyncio.to_thread(_store_heads, reception, upload_id, principal, plain)
@@ -164,7 +166,7 @@ def _store_heads(
 
 
 def _decompress_body(body: bytes, encoding: str | None) -> bytes:
-    """The body as it was before it was packed, never more than MAX_LARGE_BYTES of it. Raises Refused."""
+    """Decompress a body, never to more than MAX_LARGE_BYTES. Raises Refused."""
     if encoding is None:
         return body
     if encoding != "gzip":
@@ -180,7 +182,10 @@ def _decompress_body(body: bytes, encoding: str | None) -> bytes:
 
 
 def _parse_head_records(body: bytes) -> list[tuple[int, bytes]]:
-    """(number, bytes). Raises Refused 400 for a body that does not end with its last record."""
+    """Parse records of (number, bytes).
+
+    Raises Refused 400 for a body that does not end with its last record.
+    """
     records: list[tuple[int, bytes]] = []
     at = 0
     while at < len(body):

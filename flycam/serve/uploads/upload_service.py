@@ -1,10 +1,10 @@
-"""Where uploads are received while the server runs, and what goes on behind them.
+"""Reception of uploads while the server runs, and the work behind it.
 
-Five threads: one brings whole files into the evidence store, one films, one film at a time and none while a
-photo waits; one has heads looked at, one has photos laid on the map, one films, which take so long that
-nobody's photos shall wait for them. Those but the first two start a process for each piece of work, and end
-one that gets no further or takes the machine's memory. All find their work on the disk, so that after a kill
-they go on where they were.
+Five threads: one brings whole files into the evidence store; one videos, one at a time and none while a photo
+waits; one has heads checked; one has photos orthorectified; one videos, which take so long that nobody's
+photos shall wait for them. Those but the first two start a process for each piece of work, and end one that
+gets no further or takes the machine's memory. All find their work on the disk, so that they resume after a
+kill.
 """
 
 from __future__ import annotations
@@ -53,17 +53,21 @@ _RETRY_S = 5.0
 _EXPIRE_S = 3600.0
 _MAX_TRIES = 3
 _TERMINATE_TIMEOUT_S = 5.0
-_SILENCE_TIMEOUT_S = 20 * 60.0  # no step of an ingest is silent for so long on the slowest machine
+# no step of an ingest is silent for so long on the slowest machine
+_SILENCE_TIMEOUT_S = 20 * 60.0
 _MAX_TERMINATIONS = 2
-_MAX_MEMORY_SHARE = 0.75  # of the machine's
+_MAX_MEMORY_SHARE = 0.75  # of the machine's memory
 _MOST_LOG_BYTES, _KEPT_LOG_BYTES = 4 << 20, 1 << 20
-_TERMINATIONS_FILE = "ended.json"  # how often each piece of work was, over restarts
+# counts of ended processes by kind of work, kept over restarts
+_TERMINATIONS_FILE = "ended.json"
 
 
 @dataclass(slots=True)
 class _WorkBackoff:
-    """What holds one piece of work on an upload up; forgotten with the upload: the same card announced
-    again begins anew."""
+    """Delay of one piece of work on an upload.
+
+    Forgotten with the upload: the same memory card announced again starts anew.
+    """
 
     tries: int = 0
     not_before_s: float = 0.0
@@ -82,12 +86,16 @@ class UploadService:
         self._threads: list[threading.Thread] = []
         self._writers: Counter[str] = Counter()
         self._holds: WeakKeyDictionary[Upload, dict[str, _WorkBackoff]] = WeakKeyDictionary()
-        self._worked: set[str] = set()  # uploads a process works on: it holds their lock
+        # uploads whose lock a process holds
+        self._worked: set[str] = set()
         self._worked_lock = threading.Lock()
 
     @property
     def uploads(self) -> UploadRegistry:
-        """Raises StorageFailed, with the reason, where none are received."""
+        """Registry of uploads.
+
+        Raises StorageFailed, with the reason, where none are received.
+        """
         if self._uploads is not None:
             return self._uploads
         raise self._refusal or StorageFailed(
@@ -95,7 +103,7 @@ class UploadService:
         )
 
     def start(self) -> None:
-        """Begin to receive. Where that cannot be the rest is served all the same."""
+        """Start to receive. Where that is impossible the rest is served all the same."""
         if self._services.uploads_dir is None:
             return
         self._stop.clear()
@@ -131,7 +139,7 @@ class UploadService:
             self._uploads = None
 
     def wake(self) -> None:
-        """Something arrived."""
+        """Wake the threads: something arrived."""
         for news in self._news.values():
             news.set()
 
@@ -146,7 +154,7 @@ class UploadService:
         telemetry: str | None = None,
         is_new: bool = False,
     ) -> Upload:
-        """As `Uploads.open`, with a line in the audit log where an upload begins."""
+        """Open an upload as `UploadRegistry.open`; audit a new one."""
 
         def began(upload: Upload) -> None:
             taken = upload.manifest.files
@@ -165,7 +173,10 @@ class UploadService:
         )
 
     def find_upload(self, upload_id: str, visitor: Principal) -> Upload:
-        """An upload of the visitor's own, or any for an administrator. Raises NotFound for all others."""
+        """Return an upload of the principal's own, or any for an administrator.
+
+        Raises NotFound for all others.
+        """
         upload = self.uploads.get(upload_id)
         if upload.manifest.owner != visitor.name and not visitor.has_role(Role.ADMIN):
             raise make_upload_not_found()
@@ -173,7 +184,7 @@ class UploadService:
 
     @contextmanager
     def place(self, visitor: Principal) -> Iterator[None]:
-        """One of the places for bodies on their way, for each visitor. Raises Refused 429."""
+        """Hold one of the principal's places for bodies on their way. Raises Refused 429."""
         if self._writers[visitor.name] >= MAX_WRITERS:
             raise Refused(
                 429,
@@ -188,7 +199,7 @@ class UploadService:
             self._writers[visitor.name] -= 1
 
     def retry_failed(self, upload: Upload) -> None:
-        """Try once more what failed."""
+        """Try failed work once more."""
         for name, file in (("lay", PHOTOS_RESULT_FILE), ("film", VIDEOS_RESULT_FILE)):
             hold = self._get_backoff(upload, name)
             if "error" in (read_json_file(upload.folder, file) or {}):
@@ -199,7 +210,7 @@ class UploadService:
         self.wake()
 
     def get_trouble(self, upload: Upload) -> tuple[str, str] | None:
-        """What holds an upload up at the moment, in English and Vietnamese."""
+        """Return what delays an upload now, in English and Vietnamese; None: nothing."""
         whys = (self._get_backoff(upload, name).why for name in ("lay", "film", "keep", "keep-films", "look"))
         return next(filter(None, whys), None)
 
@@ -209,7 +220,8 @@ class UploadService:
     # -- the threads ----------------------------------------------------------------------------
 
     def _run(self, name: str, work: Callable[[Upload], bool]) -> None:
-        expired_s = time.monotonic()  # not at once: the clock of a machine that just started may be set yet
+        # not at once: the clock of a machine that just started may not be set yet
+        expired_s = time.monotonic()
         while not self._stop.is_set():
             self._news[name].clear()
             if name == "keep" and time.monotonic() - expired_s > _EXPIRE_S:
@@ -235,7 +247,7 @@ class UploadService:
                 self._news[name].wait(_POLL_S)
 
     def remove(self, upload: Upload, visitor: Principal) -> None:
-        """As `Uploads.remove`, with a line in the audit log before it goes."""
+        """Remove an upload as `UploadRegistry.remove`, audited before it goes."""
         audit, upload_id = self._services.workspace.catalog.audit, upload.upload_id
         self.uploads.remove(
             upload,
@@ -265,7 +277,7 @@ class UploadService:
         hold.why = (why, why_vi)
 
     def _store_files(self, upload: Upload) -> bool:
-        """Whole files, but films, to the evidence store."""
+        """Store whole files, except videos, as evidence; return True if any waited."""
         waiting = upload.list_unstored(videos=False) if not upload.is_laid else []
         for number in waiting:
             store_upload_file(self._services.workspace, upload, number)
@@ -277,7 +289,7 @@ class UploadService:
         return bool(waiting)
 
     def _store_videos(self, upload: Upload) -> bool:
-        """Whole films to the evidence store, while no photo of any card waits to be kept."""
+        """Store whole videos, while no photo of any memory card waits to be stored."""
         waiting = upload.list_unstored(videos=True) if not upload.is_laid else []
         for number in waiting:
             if self._stop.is_set() or self._has_waiting_photos():
@@ -289,7 +301,7 @@ class UploadService:
         return bool(waiting)
 
     def _has_waiting_photos(self) -> bool:
-        """Whether photos are to be kept now; those of a card that something holds up are not waited for."""
+        """Return True if photos can be stored now; cards that are delayed do not count."""
         now_s = time.monotonic()
         return any(
             not one.is_laid
@@ -320,15 +332,18 @@ class UploadService:
         if not upload.is_saved or upload.is_laid or not upload.numbers[FileKind.FILM]:
             return False
         if upload.numbers[FileKind.PHOTO] and read_json_file(upload.folder, PHOTOS_RESULT_FILE) is None:
-            return False  # the films go into the photos' flight
+            # the videos belong to the photos' flight
+            return False
         if read_json_file(upload.folder, VIDEOS_RESULT_FILE) is None:
             is_done = self._run_work(upload, "film", VIDEOS_RESULT_FILE)
             return self._finish_upload(upload) or is_done
         return self._finish_upload(upload)
 
     def _finish_upload(self, upload: Upload) -> bool:
-        """Let go of the card's bytes once all that can be is on the map; whether that is so. Where photos or
-        films failed as a whole they stay, to be tried again."""
+        """Delete the card's bytes once all that can be is on the map; return True if so.
+
+        Where photos or videos failed as a whole they stay, to be tried again.
+        """
         is_failed = any(
             "error" in (read_json_file(upload.folder, file) or {})
             for file in (PHOTOS_RESULT_FILE, VIDEOS_RESULT_FILE)
@@ -339,8 +354,10 @@ class UploadService:
         return True
 
     def _run_work(self, upload: Upload, what: str, result: str) -> bool:
-        """Let a process do it, to its end or to the server's; not while another works on the same upload, for
-        which it would wait and hold up the others."""
+        """Let a process do the work, to its end or to the server's.
+
+        Not while another works on the same upload, for which it would wait and delay the others.
+        """
         with self._worked_lock:
             if upload.upload_id in self._worked:
                 return False
@@ -370,7 +387,8 @@ class UploadService:
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(_TERMINATE_TIMEOUT_S)
                 if why is not None:
-                    process.kill()  # it holds the upload's lock, and may hear nothing where it hangs
+                    # it holds the upload's lock, and may ignore SIGTERM where it hangs
+                    process.kill()
                     process.wait()
                 _truncate_log(log.fileno())
         if upload.is_gone or self._stop.is_set() or (upload.folder / result).exists():
@@ -385,7 +403,8 @@ class UploadService:
             ended[what] = ended.get(what, 0) + 1
             write_json(upload.folder / _TERMINATIONS_FILE, ended)
         if hold.tries >= _MAX_TRIES or (why is not None and ended[what] >= _MAX_TERMINATIONS):
-            hold.why = None  # it is no longer waited for
+            # failed: the upload is no longer delayed
+            hold.why = None
             said, said_vi = why or _ENDED_REASON
             write_json(upload.folder / result, {"error": "Ended", "sentence": said, "sentence_vi": said_vi})
         else:
@@ -394,7 +413,7 @@ class UploadService:
 
 
 class _WorkWatchdog:
-    """Whether a process that works on an upload gets on with it, and leaves the machine its memory."""
+    """Watchdog of a process that works on an upload: its progress and its memory."""
 
     def __init__(self, upload: Upload, what: str, pid: int) -> None:
         self._upload, self._what, self._pid = upload, what, pid
@@ -403,7 +422,10 @@ class _WorkWatchdog:
         self._last_sign_s = self._looked_s = time.monotonic()
 
     def find_trouble(self) -> tuple[str, str] | None:
-        """Why it is to be ended, with the file that it was at, in English and Vietnamese."""
+        """Return why it is to be ended, with the file it was reading; None: it works on.
+
+        In English and Vietnamese.
+        """
         now_s = time.monotonic()
         if now_s - self._looked_s < _POLL_S:
             return None
@@ -418,9 +440,12 @@ class _WorkWatchdog:
         return None
 
     def _describe_trouble(self, why: str, why_vi: str) -> tuple[str, str]:
-        """Names what it was reading when it was heard of last; where that is not known, the card."""
+        """Format the reason with the file that was last read.
+
+        The memory card's label where that file is unknown.
+        """
         read_s, minutes = _read_modified_s(self._upload, READING_FILE), round(_SILENCE_TIMEOUT_S / 60)
-        # of photos logs are read before the first progress, of a film while it is laid
+        # photos' flight logs are read before the first progress, a video's while it is orthorectified
         later_s = 0.0 if self._what == "film" else _read_modified_s(self._upload, PROGRESS_FILE)
         file = (read_json_file(self._upload.folder, READING_FILE) or {}).get("file")
         is_known = bool(file) and read_s >= max(later_s, self._begun_s)
@@ -441,10 +466,13 @@ def _read_modified_s(upload: Upload, name: str) -> float:
 
 
 def _measure_memory(pid: int) -> int:
-    """What a process and those that it began hold alone; files that they look into through a map belong to
-    the system's cache."""
+    """Return the memory of a process and its children, in bytes.
+
+    Without shared pages: files that they map belong to the system's cache.
+    """
     held = 0
-    with suppress(psutil.Error, OSError):  # it ended
+    # the process may have ended
+    with suppress(psutil.Error, OSError):
         process = psutil.Process(pid)
         for one in (process, *process.children(recursive=True)):
             with suppress(psutil.Error, OSError):
@@ -454,8 +482,10 @@ def _measure_memory(pid: int) -> int:
 
 
 def _truncate_log(log: int) -> None:
-    """Keep the beginning of what a process printed, which says how it began to go wrong: a log of what it was
-    given may be as long as that."""
+    """Truncate a log to its beginning, which says how it began to go wrong.
+
+    A log of the input may be as long as that input.
+    """
     if os.fstat(log).st_size > _MOST_LOG_BYTES:
         os.truncate(log, _KEPT_LOG_BYTES)
 
@@ -480,7 +510,10 @@ _ENDED_REASON = (
 
 
 def get_upload_result(upload: Upload) -> dict[str, Any] | None:
-    """What came of a card, photos and films: `flight_id` or `error`; None: not all of it was tried."""
+    """Return the result of an upload, photos and videos together.
+
+    It has `flight_id` or `error`; None: not all of it was tried.
+    """
     photos, films = (
         read_json_file(upload.folder, PHOTOS_RESULT_FILE),
         read_json_file(upload.folder, VIDEOS_RESULT_FILE),
@@ -489,14 +522,18 @@ def get_upload_result(upload: Upload) -> dict[str, Any] | None:
     if (has_photos and photos is None) or (upload.numbers[FileKind.FILM] and films is None):
         return None
     photos, films = photos or {}, films or {}
-    if "error" in films and "flight_id" in photos:  # their program died: the photos are on the map
+    # the videos' process died: the photos are on the map
+    if "error" in films and "flight_id" in photos:
         said = {key: films[key] for key in ("sentence", "sentence_vi")}
         return {**photos, "films": [{"name": "", "frames": 0, **said}]}
     return films if "error" in photos and films else {**photos, **films}
 
 
 def is_in_progress(upload: Upload) -> bool:
-    """Whether it is being laid on the map, or is about to be: photos do not wait for the films."""
+    """Return True if the upload is being orthorectified, or soon will be.
+
+    Photos do not wait for the videos.
+    """
     if upload.is_laid or not upload.has_photos_saved:
         return False
     is_due = (
@@ -506,10 +543,10 @@ def is_in_progress(upload: Upload) -> bool:
 
 
 def get_upload_result_so_far(upload: Upload) -> dict[str, Any] | None:
-    """As `get_upload_result`; before the films were tried, what came of the photos."""
+    """Return `get_upload_result`; before videos were tried, the result of the photos."""
     return get_upload_result(upload) or read_json_file(upload.folder, PHOTOS_RESULT_FILE)
 
 
 def get_upload_progress(upload: Upload) -> dict[str, Any] | None:
-    """How far the laying is."""
+    """Return the progress of orthorectification."""
     return None if upload.is_laid else read_json_file(upload.folder, PROGRESS_FILE)
