@@ -26,7 +26,8 @@ def add_restricted_area(
 ) -> RestrictedArea:
     """Withhold the polygons of a file from all but some roles ("analyst,admin").
 
-    An area of the same name is replaced. Raises OptionUnusable, and what `read_area_of_interest` raises."""
+    An area of the same name is replaced. Raises OptionUnusable, and what `read_area_of_interest` raises.
+    """
     called = validate_name(name or to_visible(path.stem), _MAX_NAME_LENGTH, option="--name")
     seen_by = _roles(roles)
     ground = read_area_of_interest(path)
@@ -82,7 +83,8 @@ def _make_audit_entry(who: str, what: str, subject: str, detail: str, at_ns: int
 def _roles(text: str) -> frozenset[Role]:
     """Parse roles from "analyst,admin".
 
-    A guest cannot be one of them: what guests see is not restricted here."""
+    A guest cannot be one of them: what guests see is not restricted here.
+    """
     names = {one.strip().lower() for one in text.split(",") if one.strip()}
     known = {role.value: role for role in ACCOUNT_ROLES}
     if not names or names - set(known):

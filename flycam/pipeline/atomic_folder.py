@@ -25,7 +25,8 @@ def replace_folder(out: Path, find_foreign_file: Callable[[Path], str | None]) -
 
     What a killed run left is deleted. Between the two renames of a replacement a reader may find no folder
     for a moment; a program killed there leaves the older one aside, and the next run puts it back. Raises
-    InputUnusable (not a place for a folder), DiskFull, StorageFailed, and whatever the block raises."""
+    InputUnusable (not a place for a folder), DiskFull, StorageFailed, and whatever the block raises.
+    """
     try:
         place = out.expanduser().resolve()  # a link stays; its target is replaced
         if place.name:
@@ -55,7 +56,7 @@ def replace_folder(out: Path, find_foreign_file: Callable[[Path], str | None]) -
 
 
 def _recover_interrupted(place: Path, find_foreign_file: Callable[[Path], str | None]) -> None:
-    """Delete what killed runs left beside the place, and put back what they had set aside."""
+    """Delete leftovers of killed runs, and put back what they had set aside."""
     if not place.parent.is_dir():
         return
     aside = _aside(place)
@@ -104,7 +105,8 @@ def _exchange(part: Path, place: Path, find_foreign_file: Callable[[Path], str |
 def _delete_replaced(aside: Path, find_foreign_file: Callable[[Path], str | None]) -> None:
     """Delete an older folder that was set aside.
 
-    Files put into it at the last moment stay, under a name that no later run deletes."""
+    Files put into it at the last moment stay, under a name that no later run deletes.
+    """
     if not aside.is_dir():
         return
     if find_foreign_file(aside) is None:

@@ -6,7 +6,8 @@
 Bytes first, then the record that names them. An interrupted ingest is completed by the same command: what was
 recorded is orthorectified again with its recorded pose and terrain, and merging twice changes nothing. Lost
 or damaged tiles of the flight are rebuilt, and frames are reprocessed on terrain that was registered after
-them (`flycam.pipeline.orthorectification.reprocess_plan`)."""
+them (`flycam.pipeline.orthorectification.reprocess_plan`).
+"""
 
 from __future__ import annotations
 
@@ -88,7 +89,8 @@ class IngestReport:
     repaired  tiles that were lost or damaged
     notes     what else was done or not done, as `flycam.frame.warning` encodes it
     rejections  frames that are not used, each with its reason and a sentence
-    communes  by covered area, largest first"""
+    communes  by covered area, largest first
+    """
 
     flight: Flight
     preflight: PreflightResult
@@ -126,7 +128,8 @@ def ingest(
     prefetch   pixel checks that were started earlier
 
     Raises InputUnusable when nothing of the input can be used, NameTaken, FlightBusy when another process is
-    writing this flight, StorageFailed when store, disk or database fail (run again)."""
+    writing this flight, StorageFailed when store, disk or database fail (run again).
+    """
     started_ns = workspace.clock_ns()
     workspace = enable_eviction(workspace)
     workspace.require_disk_space()
@@ -200,10 +203,11 @@ def ingest(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Plan:
-    """What an ingest is going to do with the frames that see ground.
+    """Plan of an ingest for the frames that see ground.
 
     reprocess   frames on the map that are orthorectified again, or in another layer
-    rejections  frames that are not used; more are added while orthopatches are made"""
+    rejections  frames that are not used; more are added while orthopatches are made
+    """
 
     terrain: TerrainGrid
     terrain_names: str
@@ -254,7 +258,7 @@ def _plan(
 def _amend(
     workspace: Workspace, opened: FlightSession, plan: _Plan, at_ns: int, progress: Progress
 ) -> RebuildReport:
-    """Record what is reprocessed or moved, then rebuild existing tiles from the recorded frames."""
+    """Record what is reprocessed or moved, then rebuild tiles from the records."""
     flight_id = opened.flight.flight_id
     open_target_mosaics(workspace, opened.flight, plan.reprocess)
     apply_reprocess_plan(workspace, flight_id, plan.reprocess, at_ns)
@@ -300,7 +304,10 @@ def _notes(
 
 
 def _refuse_feet(diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> None:
-    """Raise InputUnusable, naming the files, if the preflight check found terrain in feet."""
+    """Raise InputUnusable if the preflight check found terrain in feet.
+
+    It names the files.
+    """
     for problem in diagnosis.problems:
         if problem.code == "terrain_in_feet":
             centres = np.array([header.exterior_prior.projection_centre_m for header in diagnosis.headers])
@@ -316,9 +323,11 @@ def _refuse_feet(diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> None:
 
 
 def _flight_id(workspace: Workspace, diagnosis: Diagnosis, into: str | None) -> str:
-    """Return the id of the flight asked for, of the one that holds these frames, or a new id.
+    """Return the id of the flight for this run's frames.
 
-    A flight holds some of them already where a memory card is completed later."""
+    It is the flight asked for, else one that holds some of these frames, else a new id. A flight holds some
+    of them already where a memory card is completed later.
+    """
     frame_ids = [header.frame_id for header in diagnosis.headers]
     standing = workspace.catalog.flights.flight_of_frames(frame_ids)
     if into is not None:
@@ -345,7 +354,7 @@ def _records(
     frames: Sequence[FrameFootprint],
     terrain: TerrainGrid,
 ) -> Iterator[tuple[FrameRecord, Path]]:
-    """Yield what is to be merged: the frame's record in the catalogue, else a new one."""
+    """Yield what is to be merged: recorded frames, else new ones."""
     flight = opened.flight
     standing = {
         record.frame_id: record for record in workspace.catalog.frames.list_for_flight(flight.flight_id)

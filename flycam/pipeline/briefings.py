@@ -25,7 +25,8 @@ def write_briefing(
     based_on  the version that the caller saw; 0 where there was none
 
     Raises InputUnusable (a view, a name, too many), NotFound (the event), StoreConflict (the list has changed
-    since)."""
+    since).
+    """
     checked = _validate_places(places)
     if event_id not in {one.event_id for one in workspace.catalog.flights.events()}:
         raise NotFound(

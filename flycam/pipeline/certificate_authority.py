@@ -3,7 +3,8 @@ machines of a cluster.
 
 Two files in a folder of their own, readable by their owner only, each written atomically: the authority (key
 and certificate) is made once; the server's certificate is made anew when its names no longer match this
-machine, or its end comes near. Decision 0032."""
+machine, or its end comes near. Decision 0032.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ class ServerCertificate:
     authority    the authority's certificate (PEM), for those who are to trust it
     fingerprint  SHA-256 of that certificate (DER), 64 hex digits
     names        host names and addresses that the server's certificate is for
-    is_new       the server's certificate was made by this call"""
+    is_new       the server's certificate was made by this call
+    """
 
     path: Path
     authority: bytes
@@ -81,10 +83,11 @@ class _Pair:
 def issue_server_certificate(
     folder: Path, names: Collection[str], now: datetime | None = None
 ) -> ServerCertificate:
-    """Return a server's certificate under these names and addresses, by the folder's own authority.
+    """Return a server's certificate, issued by the folder's own authority.
 
-    What is missing is made, and is durable before this returns. Raises DiskFull, StorageFailed (the
-    authority's file is damaged)."""
+    It is for these names and addresses. What is missing is made, and is durable before this returns. Raises
+    DiskFull, StorageFailed (the authority's file is damaged).
+    """
     now = now or datetime.now(UTC)
     _make(folder)
     authority = _authority(folder)
@@ -114,7 +117,8 @@ def make_member_certificate(folder: Path, file: Path) -> str:
     members of this one.
 
     Returns the authority's fingerprint, SHA-256 in hex. Raises OptionUnusable where the file is something
-    else, DiskFull, StorageFailed."""
+    else, DiskFull, StorageFailed.
+    """
     _make(folder)
     authority = _authority(folder)
     if not file.exists():
@@ -145,9 +149,11 @@ def list_network_addresses() -> frozenset[str]:
 
 
 def list_host_names(host: str, more: Iterable[str] = ()) -> frozenset[str]:
-    """Return the names by which others reach this machine: host name, network addresses, `host`, `more`.
+    """Return the names by which others reach this machine.
 
-    `host` is the name that it is served under, `more` what its owner adds. No resolver is asked."""
+    These are host name, network addresses, `host` and `more`. `host` is the name that it is served under,
+    `more` what its owner adds. No resolver is asked.
+    """
     name = socket.gethostname().partition(".")[0]
     said = {"localhost", "127.0.0.1", "::1", socket.gethostname(), name, f"{name}.local", host, *more}
     return frozenset(said - {"0.0.0.0", "::", ""}) | list_network_addresses()  # noqa: S104  left out, not listened on
@@ -235,7 +241,8 @@ def _builder(
 def _is_good(certificate: x509.Certificate, authority: _Pair, names: frozenset[str], now: datetime) -> bool:
     """Check that it is issued by this authority for all these names, and lasts.
 
-    One without an end is replaced once the clock is set."""
+    One without an end is replaced once the clock is set.
+    """
     end = certificate.not_valid_after_utc
     lasts = now + _RENEWED < end <= now + _LASTS if now >= _WRITTEN else end > now
     return lasts and names <= _names_of(certificate) and _is_issued_by(certificate, authority)

@@ -19,7 +19,8 @@ DEFAULT_VALID_FROM = date(2025, 7, 1)
 def register_communes(workspace: Workspace, path: Path, valid_from: date | None = None) -> CommuneImport:
     """Read, repair and register a boundary file; the same file again changes nothing.
 
-    Raises what `read_communes` raises."""
+    Raises what `read_communes` raises.
+    """
     found = read_communes(path, valid_from or DEFAULT_VALID_FROM)
     store_original(workspace, path)
     workspace.catalog.boundaries.put_communes(

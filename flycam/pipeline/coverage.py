@@ -44,12 +44,13 @@ def measure_coverage(
     changed: bool,
     again: Collection[str] = (),
 ) -> list[Coverage]:
-    """Measure and record the coverage of every commune of a flight; largest area first.
+    """Measure and record the coverage of every commune of a flight.
 
-    The communes are those of `list_flight_communes`. Areas are measured in the flight's work CRS. A flight
-    with several layers counts its colour mosaic. Clips are made on demand (`make_clip`). changed=False keeps
-    the clips of the published revision: only where no tile changed since, because a withdrawn frame must not
-    stay; clips of the communes `again` are dropped all the same."""
+    Largest area first. The communes are those of `list_flight_communes`. Areas are measured in the flight's
+    work CRS. A flight with several layers counts its colour mosaic. Clips are made on demand (`make_clip`).
+    changed=False keeps the clips of the published revision: only where no tile changed since, because a
+    withdrawn frame must not stay; clips of the communes `again` are dropped all the same.
+    """
     mosaic = get_main_mosaic(workspace, flight.flight_id)
     frames = {
         record.frame_id: record
@@ -85,10 +86,11 @@ _cutting = Lock()
 
 
 def make_clip(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, covered: Coverage) -> str:
-    """Return the store key of a commune's clip of the published revision, a COG; make it if needed.
+    """Return the store key of a commune's clip, a COG.
 
-    Raises NotFound where less than a pixel of it is shown, FlightBusy where tiles change while it is made,
-    and what `export_cog` raises."""
+    It is of the published revision, and made if needed. Raises NotFound where less than a pixel of it is
+    shown, FlightBusy where tiles change while it is made, and what `export_cog` raises.
+    """
     own = keys.format_product_prefix(mosaic.mosaic_id, mosaic.revision)
     with _cutting:
         # read under the lock: another request may have made this clip meanwhile
@@ -113,14 +115,15 @@ def make_clip(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, covered:
 
 
 def get_main_mosaic(workspace: Workspace, flight_id: str, revision: int | None = None) -> MosaicInfo:
-    """Select a flight's main mosaic from a workspace's catalogue, as `select_main_mosaic`."""
+    """Select a flight's main mosaic, as `select_main_mosaic`."""
     return select_main_mosaic(workspace.catalog, flight_id, revision)
 
 
 def select_main_mosaic(catalog: Catalog, flight_id: str, revision: int | None = None) -> MosaicInfo:
     """Select the mosaic that a flight is shown by: colour if there is one.
 
-    Of the given revision, or the published one. Raises NotFound."""
+    Of the given revision, or the published one. Raises NotFound.
+    """
     mosaics = [
         mosaic
         for mosaic in catalog.tiles.mosaics(flight_id)
@@ -148,7 +151,8 @@ def list_flight_communes(catalog: Catalog, flight: Flight, bounds: BoundsLonLat)
 
     Where no boundaries are recorded there for that day, today's are taken, as on the map: a flight before the
     first known boundaries still has a commune to name. `list_boundary_warnings` states from when those hold.
-    See `Boundaries.list_countable`."""
+    See `Boundaries.list_countable`.
+    """
     is_drill = catalog.flights.event(flight.event_id).is_drill
     return catalog.boundaries.list_countable(
         is_drill=is_drill, on_date=get_flight_date(flight), bounds=bounds
@@ -156,10 +160,11 @@ def list_flight_communes(catalog: Catalog, flight: Flight, bounds: BoundsLonLat)
 
 
 def get_flight_commune(catalog: Catalog, flight: Flight, code: str) -> CommuneRecord:
-    """Return the commune of this code among those of the flight (`list_flight_communes`).
+    """Return the commune of this code among those of the flight.
 
-    Raises NotFound for another one if its boundaries of the flight's day are unknown while those around are
-    known."""
+    See `list_flight_communes`. Raises NotFound for another one if its boundaries of the flight's day are
+    unknown while those around are known.
+    """
     day, bounds = get_flight_date(flight), flight.bounds_lonlat_deg
     here = [] if bounds is None else list_flight_communes(catalog, flight, bounds)
     found = next((one for one in here if one.code == code), None)
@@ -170,7 +175,7 @@ def get_flight_commune(catalog: Catalog, flight: Flight, code: str) -> CommuneRe
 
 
 def list_boundary_warnings(catalog: Catalog, flight: Flight) -> tuple[str, ...]:
-    """List the warning of a flight whose commune boundaries are of a later day, if any."""
+    """List the warning of a flight whose boundaries are of a later day."""
     day, bounds = get_flight_date(flight), flight.bounds_lonlat_deg
     communes = [] if bounds is None else list_flight_communes(catalog, flight, bounds)
     since = sorted({one.valid_from for one in communes if one.valid_from > day})
@@ -187,7 +192,10 @@ def list_boundary_warnings(catalog: Catalog, flight: Flight) -> tuple[str, ...]:
 
 
 def get_flight_date(flight: Flight) -> date:
-    """Return the day of the flight in the node's time zone; it decides which boundaries hold."""
+    """Return the day of the flight in the node's time zone.
+
+    It decides which boundaries hold.
+    """
     return datetime.fromtimestamp(flight.first_ns / 1e9, get_local_zone()).date()
 
 
@@ -212,7 +220,10 @@ def _covered(
 
 
 def _clip(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, commune: CommuneRecord) -> str:
-    """Store the commune's part of the mosaic as a COG; its key holds the hash of its bytes."""
+    """Store the commune's part of the mosaic as a COG.
+
+    Its key holds the hash of its bytes.
+    """
     workspace.cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=workspace.cache_dir) as folder:
         path = Path(folder) / "clip.tif"

@@ -16,7 +16,8 @@ from flycam.pipeline.workspace import Workspace
 
 FAILURE_TTL_S = 300.0
 """A base map asks for a DEM at each of its tiles: a damaged file is fetched and hashed again only this often,
-and a repaired one is found after this time."""
+and a repaired one is found after this time.
+"""
 
 _LOG = logging.getLogger("flycam.terrain")
 _DemKey = tuple[Path, str]
@@ -32,7 +33,8 @@ def fetch_dem(workspace: Workspace, dem: DemRecord, failure_ttl_s: float = 0.0) 
 
     failure_ttl_s  maximum age of a failure that is raised again without another look at the file
 
-    Raises DataDamaged where its bytes are lost or damaged, and what the store raises. Thread-safe."""
+    Raises DataDamaged where its bytes are lost or damaged, and what the store raises. Thread-safe.
+    """
     if dem.key is None:
         return Path(dem.path)
     which = workspace.cache_dir, dem.sha256

@@ -1,5 +1,6 @@
 """Demonstration of the whole workflow on an exercise: a flight before and after a storm, communes, map,
-changes."""
+changes.
+"""
 
 from __future__ import annotations
 
@@ -42,10 +43,11 @@ class DemoReport:
 
 
 def run_demo(workspace: Workspace, progress: Progress = ignore_progress) -> DemoReport:
-    """Render, ingest and finish an exercise before and after its storm; put changes up for review.
+    """Render, ingest and finish an exercise before and after its storm.
 
-    Run again, it changes nothing. Raises RealDataPresent where anything real is registered, also if it
-    arrives while the exercise is rendered."""
+    Changes between the two are put up for review. Run again, it changes nothing. Raises RealDataPresent where
+    anything real is registered, also if it arrives while the exercise is rendered.
+    """
     require_no_real_data(workspace)
     workspace.cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="demo-", dir=workspace.cache_dir) as folder:

@@ -1,7 +1,8 @@
 """Guard of free disk space, checked before photos and groups of tiles are written.
 
 It checks the disks of a local store and of the catalogue's file (a system call each). An S3 store and a
-database server do not report free space: they raise when they are full."""
+database server do not report free space: they raise when they are full.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class Freed:
     """Evicted data, all of which can be made again, and its size.
 
     tiles  old tile states; clips: old clips; copies: local copies and stage files
-    size_bytes  of all of it"""
+    size_bytes  of all of it
+    """
 
     tiles: int = 0
     clips: int = 0
@@ -59,14 +61,16 @@ class DiskVolume:
 
 FreeSpace = Callable[[int, str | None], Freed]
 """Frees space until so many bytes are free; takes the name of the flight's lock that the caller holds, if
-any."""
+any.
+"""
 
 
 class DiskSpaceGuard:
     """Guard of free disk space for one command. Thread-safe.
 
     free   frees space; None: nothing is deleted, and only the reserve is guarded
-    freed  what was evicted so far"""
+    freed  what was evicted so far
+    """
 
     def __init__(self, free: FreeSpace | None = None, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._free, self._clock_s = free, clock_s
@@ -78,14 +82,16 @@ class DiskSpaceGuard:
     def require_space(
         self, look: Callable[[], DiskVolume | None], more_bytes: int = 0, *, held_lock: str | None = None
     ) -> None:
-        """Free space where it is low; raise DiskFull if the write would use up the reserve.
+        """Free space where it is low; raise DiskFull for the reserve's sake.
 
-        The reserve is kept for the catalogue (`RESERVED_BYTES`).
+        It is raised if the write would use up the reserve. The reserve is kept for the catalogue
+        (`RESERVED_BYTES`).
 
         look       the disk with the least free space, None where it is unknown
         more_bytes  that are about to be written
-        held_lock  the lock under which the caller writes a flight's tiles, if he alone does and writes none before
-                   this returns: then old states of that flight may be evicted too"""
+        held_lock  the lock under which the caller writes a flight's tiles, if he alone does and writes none
+                   before this returns: then old states of that flight may be evicted too
+        """
         low, least = LOW_SPACE_BYTES + more_bytes, RESERVED_BYTES + more_bytes
         place = look()
         if place is None or place.free_bytes >= low:
@@ -114,7 +120,10 @@ class DiskSpaceGuard:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Warnings about evicted data, as `flycam.frame.warning` encodes them; empty if nothing was."""
+        """Warnings about evicted data, as `flycam.frame.warning` encodes them.
+
+        Empty if nothing was.
+        """
         return (describe_freed(self.freed),) if self.freed else ()
 
 
@@ -132,7 +141,8 @@ def describe_freed(freed: Freed) -> str:
 def list_disks(store: ObjectStore, catalogue: Path | None) -> list[DiskVolume]:
     """List the disks of the store and of the catalogue's folder, as far as known.
 
-    Raises StorageFailed."""
+    Raises StorageFailed.
+    """
     found = []
     in_store = store.free_bytes()
     if in_store is not None:

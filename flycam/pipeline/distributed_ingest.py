@@ -2,7 +2,8 @@
 
 Which frame can win a pixel is geometry and is settled in one place, as without a cluster. A worker is given a
 tile block with the winning blocks in it, reads the originals from the store, and merges through the one write
-path; orthopatches and merge rule are the same, so the tiles are the same to the last byte."""
+path; orthopatches and merge rule are the same, so the tiles are the same to the last byte.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +51,12 @@ FrameFailure = FrameRejected | SizeMismatch
 
 @dataclass(frozen=True, slots=True)
 class FrameShare:
-    """A frame's winning blocks in one tile block; if none, it is only read and recorded.
+    """A frame's winning blocks in one tile block.
 
-    size_px  (width, height) that its pixels are believed to have"""
+    If none, it is only read and recorded.
+
+    size_px  (width, height) that its pixels are believed to have
+    """
 
     record: FrameRecord
     size_px: tuple[int, int]
@@ -61,7 +65,10 @@ class FrameShare:
 
 @dataclass(frozen=True, slots=True)
 class TileBlockTask:
-    """A worker's task: a tile some zooms above the base, and the frames that are merged below it."""
+    """A worker's task: a tile block, and the frames that are merged in it.
+
+    root: a tile some zooms above the base.
+    """
 
     root: TileId
     shares: tuple[FrameShare, ...]
@@ -75,9 +82,10 @@ def merge_frames_on_cluster(
     rejections: Rejections,
     progress: Progress,
 ) -> int:
-    """Merge frames as `merge_frames` does, by the cluster's workers; return their number.
+    """Merge frames as `merge_frames` does, by the cluster's workers.
 
-    Also raises ClusterUnavailable and WorkerIncompatible; run again, it completes."""
+    Returns their number. Also raises ClusterUnavailable and WorkerIncompatible; run again, it completes.
+    """
     frames = _store_originals(workspace, todo, rejections, progress)
     spread = open_cluster_run(workspace, mosaic.flight_id, _run_of(mosaic, frames))
     if spread is None or not frames:
@@ -99,7 +107,10 @@ def _store_originals(
     rejections: Rejections,
     progress: Progress,
 ) -> list[MergeFrame]:
-    """Store the originals, where workers read them; return the frames whose original could be read."""
+    """Store the originals, where workers read them.
+
+    Returns the frames whose original could be read.
+    """
 
     def one(item: tuple[FrameRecord, Path]) -> FrameRejected | None:
         record, path = item
@@ -138,7 +149,8 @@ def _round(
 ) -> list[MergeFrame]:
     """Settle winning blocks and have them merged; return the frames to settle again.
 
-    None are returned if every frame had the expected size and could be read."""
+    None are returned if every frame had the expected size and could be read.
+    """
     due = [
         replace(one, lattices=None)
         for one in claiming.plan_jobs(frames, TileCountdown(f.tiles for f in frames))
@@ -165,7 +177,10 @@ def _round(
 
 
 def group_by_tile_block(due: Iterable[RectifyJob], zoom: int) -> list[TileBlockTask]:
-    """Group jobs by tile block; a frame without winning blocks goes where its middle is."""
+    """Group jobs by tile block.
+
+    A frame without winning blocks goes where its middle is.
+    """
     shares: dict[TileId, list[FrameShare]] = {}
     for one in due:
         for root, claim in _by_square(one, zoom).items():
@@ -196,10 +211,11 @@ class TileBlockMerger:
         self._terrain = lru_cache(maxsize=_MAX_TERRAINS)(partial(load_recorded_terrain, workspace))
 
     def __call__(self, square: TileBlockTask, fence: Fence) -> dict[str, FrameFailure]:
-        """Merge the shares of a tile block; return the frames without orthopatch, each with the reason.
+        """Merge the shares of a tile block; return the frames that failed.
 
-        Raises FlightBusy where the flight was amended, or the tile block given to another worker, meanwhile,
-        and what store and catalogue raise."""
+        Each failed frame has its reason. Raises FlightBusy where the flight was amended, or the tile block
+        given to another worker, meanwhile, and what store and catalogue raise.
+        """
         amendments = read_amendments(self._workspace, self._mosaic)
         records = FrameRecordBuffer(self._workspace)
         refused: dict[str, FrameFailure] = {}
@@ -238,7 +254,10 @@ class TileBlockMerger:
         return None
 
     def _before_append(self, records: FrameRecordBuffer, amendments: Amendments, fence: Fence) -> None:
-        """Raise FlightBusy if the flight was amended: its lock may have gone with the process that held it."""
+        """Raise FlightBusy if the flight was amended.
+
+        Its lock may have gone with the process that held it.
+        """
         if read_amendments(self._workspace, self._mosaic) != amendments:
             raise FlightBusy(
                 _(

@@ -17,7 +17,10 @@ from flycam.pipeline.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightReassignment:
-    """A flight after the move, with its events; `former` equals `event` if it was there already."""
+    """A flight after the move, with its events.
+
+    `former` equals `event` if it was there already.
+    """
 
     flight: Flight
     former: Event
@@ -27,17 +30,19 @@ class FlightReassignment:
 def move_flight(
     workspace: Workspace, ref: str, event: str, who: str, *, only_of: str | None = None
 ) -> FlightReassignment:
-    """Move a flight (id or name) into another event (id or name; an unknown name begins an event).
+    """Move a flight (id or name) into another event (id or name).
 
-    Only the flight is moved. Marks, changes and places of a meeting under the former event belong to that
-    event and stay; other nodes keep the event under which they have the flight.
+    An unknown name begins an event. Only the flight is moved. Marks, changes and places of a meeting under
+    the former event belong to that event and stay; other nodes keep the event under which they have the
+    flight.
 
     only_of  the operator whose flights the caller may move; None: everybody's
 
     Raises NotFound; InputUnusable for no name; NameTaken where an exercise and a real event would mix;
     FlightBusy while it is ingested, finished, in the air, or in a briefing pack that is being made;
     FlightBoundToEvent where it was compared under its event, or that event is held and the flight is not;
-    AccessDenied."""
+    AccessDenied.
+    """
     flights = workspace.catalog.flights
     name = validate_name(event)
     flight_id = flights.flight(ref).flight_id
@@ -103,7 +108,8 @@ def _require_not_compared(workspace: Workspace, flight: Flight, event: Event) ->
     """Raise FlightBoundToEvent if the flight was compared under its event.
 
     What was found, or not found, is recorded for that event, and signed: it cannot move with the flight, and
-    would stay behind without its images."""
+    would stay behind without its images.
+    """
     catalog = workspace.catalog
     own = {one.mosaic_id for one in catalog.tiles.mosaics(flight.flight_id)}
     compared = [one.mosaics for one in catalog.comparisons.list_for_event(event.event_id)]
@@ -123,7 +129,8 @@ def _require_not_compared(workspace: Workspace, flight: Flight, event: Event) ->
 def _require_not_held(workspace: Workspace, flight: Flight, event: Event) -> None:
     """Raise FlightBoundToEvent if only the event is held.
 
-    Its hold covers the originals of its flights: one that leaves it would be held no more."""
+    Its hold covers the originals of its flights: one that leaves it would be held no more.
+    """
     retention = workspace.catalog.retention
     held = {one.subject for one in select_active_holds(retention.holds([flight.flight_id, event.event_id]))}
     if event.event_id in held and flight.flight_id not in held:

@@ -9,7 +9,8 @@ are never evicted.
     4. the same, younger: replaced at least a quarter of an hour ago
     5. stage files of runs of `finish` that nobody resumed for a day
 
-The oldest flights first. Data in the store are evicted only where the store's disk is the one that is low."""
+The oldest flights first. Data in the store are evicted only where the store's disk is the one that is low.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +41,10 @@ MIN_GRACE_S = 900.0
 
 
 def enable_eviction(workspace: Workspace) -> Workspace:
-    """Return a workspace that evicts derived data when space is low, for recipes that ingest."""
+    """Return a workspace that evicts derived data when space is low.
+
+    For recipes that ingest.
+    """
     return replace(workspace, disk_space=DiskSpaceGuard(partial(evict_derived, workspace)))
 
 
@@ -51,7 +55,8 @@ def evict_derived(workspace: Workspace, wanted_bytes: int, held_lock: str | None
 
     held_lock  as of `DiskSpaceGuard.require_space`
 
-    Raises StorageFailed."""
+    Raises StorageFailed.
+    """
     freed = _Eviction(workspace, wanted_bytes, held_lock).run()
     if freed:
         left = ", ".join(
@@ -69,7 +74,10 @@ def evict_derived(workspace: Workspace, wanted_bytes: int, held_lock: str | None
 
 
 def estimate_evictable(workspace: Workspace) -> Freed:
-    """Sum up all that `evict_derived` could delete, without deleting. Raises StorageFailed."""
+    """Sum up all that `evict_derived` could delete, without deleting.
+
+    Raises StorageFailed.
+    """
     return _Eviction(workspace, None, None).run()
 
 
@@ -144,9 +152,10 @@ class _Eviction:
 
     @contextmanager
     def _nobody_at(self, *names: str) -> Iterator[None]:
-        """Hold the flight's locks, so that only the caller writes or finishes it; not for counting.
+        """Hold the flight's locks, so that only the caller writes or finishes it.
 
-        Raises FlightBusy."""
+        Not for counting. Raises FlightBusy.
+        """
         with ExitStack() as stack:
             for name in names:
                 if not self._is_counting and name != self.holding:

@@ -1,7 +1,8 @@
 """Work in several threads with a bounded number of results in flight, returned in order.
 
 OpenCV, zlib, zstd and hashing release the interpreter lock, so threads use both cores while one process keeps
-one copy of the terrain. Work for several processes or machines goes through a `Cluster` (decision 0030)."""
+one copy of the terrain. Work for several processes or machines goes through a `Cluster` (decision 0030).
+"""
 
 from __future__ import annotations
 
@@ -23,9 +24,11 @@ def count_workers() -> int:
 def map_ordered(
     work: Callable[[Item], Result], items: Iterable[Item], workers: int, in_flight: int
 ) -> Iterator[Result]:
-    """Yield work(item) in the order of items; at most `in_flight` results wait at any moment.
+    """Yield work(item) in the order of items.
 
-    An exception of `work` is raised at its place in the order; work already started is completed."""
+    At most `in_flight` results wait at any moment. An exception of `work` is raised at its place in the
+    order; work already started is completed.
+    """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="frame") as pool:
         for item in items:
@@ -37,11 +40,14 @@ def map_ordered(
 
 
 class Cluster(Protocol):
-    """Workers in processes of their own, here or on other machines, with the same store and catalogue.
+    """Workers in processes of their own, here or on other machines.
 
-    Results come as they are ready. The unfinished tasks of a worker that dies are given to another."""
+    They use the same store and catalogue. Results come as they are ready. The unfinished tasks of a worker
+    that dies are given to another.
+    """
 
     def run(self, order: Any, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         """Yield (number of the task, its result). order: a `worker.JobOrder`.
 
-        Raises what a task raised; ClusterUnavailable, WorkerIncompatible."""
+        Raises what a task raised; ClusterUnavailable, WorkerIncompatible.
+        """

@@ -18,7 +18,8 @@ _MAX_EXTENT_DEG = 0.3
 def is_exercise_dem(workspace: Workspace, dem: DemRecord, failure_ttl_s: float = 0.0) -> bool:
     """Return True if the terrain was written by an exercise, by the mark in its file.
 
-    failure_ttl_s: as of `fetch_dem`. Raises StorageFailed where the file cannot be fetched."""
+    failure_ttl_s: as of `fetch_dem`. Raises StorageFailed where the file cannot be fetched.
+    """
     west, south, east, north = dem.bounds_lonlat_deg
     if dem.key is None or max(east - west, north - south) > _MAX_EXTENT_DEG:
         return False
@@ -30,9 +31,10 @@ def is_exercise_dem(workspace: Workspace, dem: DemRecord, failure_ttl_s: float =
 
 
 def require_no_real_data(workspace: Workspace) -> None:
-    """Raise RealDataPresent if a flight, terrain or commune is registered that is no exercise's.
+    """Raise RealDataPresent if anything registered is no exercise's.
 
-    Raises StorageFailed."""
+    That is a flight, terrain or commune. Raises StorageFailed.
+    """
     catalog = workspace.catalog
     drills = {one.event_id for one in catalog.flights.events() if one.is_drill}
     if (

@@ -23,7 +23,8 @@ def rename_flight(workspace: Workspace, ref: str, name: str, who: str) -> Flight
     """Rename a flight (id or name), with an entry in the audit log.
 
     Raises NotFound; InputUnusable for no name; NameTaken where another flight has it; FlightBusy while it is
-    ingested, finished or in the air."""
+    ingested, finished or in the air.
+    """
     flights = workspace.catalog.flights
     called = validate_name(name)
     flight_id = flights.flight(ref).flight_id

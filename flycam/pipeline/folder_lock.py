@@ -22,9 +22,10 @@ def lock_folder(folder: Path) -> int:
 
 @contextmanager
 def probe_folder_lock(folder: Path) -> Iterator[bool]:
-    """Yield True if no living process holds the folder's lock; none can take it meanwhile.
+    """Yield True if no living process holds the folder's lock.
 
-    Raises OSError."""
+    None can take it meanwhile. Raises OSError.
+    """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:

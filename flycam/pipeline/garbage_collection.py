@@ -3,7 +3,8 @@
 Originals (photos, logs, terrain, boundaries) are never collected, nor anything younger than the grace: a
 client that read a key a moment ago (a page, a synchronisation over a slow link) still finds its object. A
 state is old from the moment that the tile log has another for its tile, or that its revision was retired.
-Objects that the log never named are left alone: another catalogue may share the store."""
+Objects that the log never named are left alone: another catalogue may share the store.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class CollectReport:
     tiles, clips, freed_bytes  objects deleted, and their size
     local_bytes                of stage files of runs nobody went on with, and of copies in the cache folder
     within_grace               old objects that are still within the grace
-    busy                       flights that were being written, and so were left for the next time"""
+    busy                       flights that were being written, and so were left for the next time
+    """
 
     tiles: int = 0
     clips: int = 0
@@ -54,7 +56,10 @@ class CollectReport:
 
 @dataclass(slots=True)
 class StaleObjects:
-    """Keys of a flight's old tile states and clips; number of old objects within the grace."""
+    """Keys of a flight's old tile states and clips.
+
+    Number of old objects within the grace.
+    """
 
     tiles: list[str] = field(default_factory=list)
     clips: list[str] = field(default_factory=list)
@@ -68,9 +73,10 @@ def collect_garbage(
     dry_run: bool = False,
     progress: Progress = ignore_progress,
 ) -> CollectReport:
-    """Delete old tile states and old clips of every flight, withdrawn ones included; resumable.
+    """Delete old tile states and old clips of every flight, withdrawn ones included.
 
-    Raises OptionUnusable for a negative grace, StorageFailed."""
+    Resumable. Raises OptionUnusable for a negative grace, StorageFailed.
+    """
     if not grace_s >= 0.0:
         raise OptionUnusable(
             _("--grace-days {grace_s:g}: give a number of days, 0 or more", grace_s=grace_s / DAY_S)
@@ -127,9 +133,10 @@ def _local(workspace: Workspace, flight: Flight, old_ns: int, dry_run: bool) -> 
 
 
 def _remove_cluster_leftovers(workspace: Workspace, flight: Flight, runs: str, dry_run: bool) -> int:
-    """Delete what interrupted cluster runs left in the store, whatever its age: it can be made again.
+    """Delete what interrupted cluster runs left in the store, whatever its age.
 
-    Call only while the lock of such a run is held."""
+    It can be made again. Call only while the lock of such a run is held.
+    """
     return delete_prefix(
         workspace.store, keys.format_cluster_run_prefix(flight.flight_id) + runs, dry_run=dry_run
     )
@@ -142,7 +149,8 @@ def _remove(path: Path, dry_run: bool) -> int:
 def find_stale_objects(workspace: Workspace, flight: Flight, old_ns: int) -> StaleObjects:
     """Find a flight's objects that are old since `old_ns` (UTC ns) or earlier.
 
-    Call only while nothing writes its tiles."""
+    Call only while nothing writes its tiles.
+    """
     found = StaleObjects()
     mosaics = workspace.catalog.tiles.mosaics(flight.flight_id)
     clips_in_use = {one.clip_key for one in workspace.catalog.boundaries.coverage(flight.flight_id)}
@@ -165,7 +173,10 @@ def find_stale_objects(workspace: Workspace, flight: Flight, old_ns: int) -> Sta
 
 
 def _find_replacement_times(workspace: Workspace, mosaic_id: str) -> tuple[dict[str, int], int]:
-    """Find when each old state's key was replaced or retired, and the time of the last log line (UTC ns)."""
+    """Find when each old state was replaced or retired, UTC ns, by key.
+
+    Also returns the time of the last log line.
+    """
     standing: dict[tuple[int, TileId], str] = {}
     replaced: dict[str, int] = {}
     last: dict[int, int] = {}

@@ -2,7 +2,8 @@
 
 Nobody who can name an address may make this machine send requests into its own network. So only hosts that an
 administrator listed are asked, over http(s), without redirects, proxies, passwords or compressed bodies, and
-within limits of time and size."""
+within limits of time and size.
+"""
 
 from __future__ import annotations
 
@@ -51,11 +52,12 @@ def fetch_url(
     timeout_s: float = MAX_FETCH_S,
     clock_s: Callable[[], float] = time.monotonic,
 ) -> tuple[Path, int | None]:
-    """Fetch an address into a new file in `folder`: (file, UTC nanoseconds of Last-Modified or None).
+    """Fetch an address into a new file in `folder`.
 
-    `allowed` holds hosts, "host" or "host:port", as FLYCAM_LAYER_HOSTS lists them. Raises SourceUnreadable
-    for a host that is not listed, a redirect, any status but 200, and more than `max_bytes` or `timeout_s`;
-    DiskFull, StorageFailed."""
+    Returns (file, UTC nanoseconds of Last-Modified or None). `allowed` holds hosts, "host" or "host:port", as
+    FLYCAM_LAYER_HOSTS lists them. Raises SourceUnreadable for a host that is not listed, a redirect, any
+    status but 200, and more than `max_bytes` or `timeout_s`; DiskFull, StorageFailed.
+    """
     place = _validate_url(address, allowed)
     name = strip_url_credentials(address)
     until_s = clock_s() + timeout_s
@@ -123,7 +125,10 @@ def _validate_url(address: str, allowed: Collection[str]) -> SplitResult:
 
 
 def _suffix(path: str, content_type: str) -> str:
-    """Choose the file suffix, which decides the reader: from the address, else from Content-Type."""
+    """Choose the file suffix, which decides the reader.
+
+    It is that of the address, else by Content-Type.
+    """
     suffix = Path(path).suffix.lower()
     if suffix in _SUFFIXES:
         return suffix

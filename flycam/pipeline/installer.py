@@ -33,7 +33,10 @@ Gather = Callable[[Path, Path], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Installer:
-    """An installer on disk. manifest_sha256: hash of the manifest, which vouches for all other files."""
+    """An installer on disk.
+
+    manifest_sha256: hash of the manifest, which vouches for all other files.
+    """
 
     path: Path
     wheels: int
@@ -50,13 +53,16 @@ def write_installer(
     gather: Gather | None = None,
     build_wheel: Callable[[Path], Path] | None = None,
 ) -> Installer:
-    """Write a folder that installs flycam on such a machine without a network; atomic.
+    """Write a folder that installs flycam without a network; atomic.
+
+    For machines of this kind.
 
     wheel_dir    folder of wheels (another installer's); None: pip fetches them
     lock         the hash-locked requirements
     gather, build_wheel  put the wheels of a lock, and flycam's own wheel, into a folder
 
-    Raises InputUnusable (a wheel cannot be had, the page is not built), DiskFull, StorageFailed."""
+    Raises InputUnusable (a wheel cannot be had, the page is not built), DiskFull, StorageFailed.
+    """
     lock = lock or find_lock_file()
     gather = gather or (lambda of, into: download_wheels(of, into, wheel_dir))
     with replace_folder(out, _find_foreign_file) as part:
@@ -85,9 +91,10 @@ def write_installer(
 
 
 def find_lock_file() -> Path:
-    """Return the hash-locked requirements: in the package in a wheel, beside it in a source tree.
+    """Return the path of the hash-locked requirements.
 
-    Raises InputUnusable."""
+    They are in the package in a wheel, beside it in a source tree. Raises InputUnusable.
+    """
     for path in (_PACKAGE / LOCK, _PACKAGE.parent / "requirements" / LOCK):
         if path.is_file():
             return path
@@ -100,16 +107,20 @@ def find_lock_file() -> Path:
 
 
 def download_wheels(lock: Path, wheels: Path, wheel_dir: Path | None) -> None:
-    """Download all wheels of a lock for this platform, each against its hash. Raises InputUnusable."""
+    """Download all wheels of a lock for this platform, each against its hash.
+
+    Raises InputUnusable.
+    """
     source = [] if wheel_dir is None else ["--no-index", "--find-links", str(_wheels_in(wheel_dir))]
     words = ["download", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "--no-deps"]
     _pip([*words, *source, "--require-hashes", "-r", str(lock), "-d", str(wheels)])
 
 
 def build_own_wheel(wheels: Path) -> Path:
-    """Build flycam's own wheel with the map page: from a source tree, else from the installed files.
+    """Build flycam's own wheel with the map page.
 
-    Raises InputUnusable."""
+    From a source tree, else from the installed files. Raises InputUnusable.
+    """
     if not (_PACKAGE / "serve" / "static" / "index.html").is_file():
         raise InputUnusable(_("{package}: the map's page is not built; run 'make map'", package=_PACKAGE))
     root = _PACKAGE.parent
@@ -122,9 +133,10 @@ def build_own_wheel(wheels: Path) -> Path:
 
 
 def rebuild_wheel(installed: Distribution, wheels: Path) -> Path:
-    """Rebuild the wheel that an installed package came from, but for its order and times.
+    """Rebuild the wheel that an installed package came from.
 
-    Raises StorageFailed where a file differs from its record."""
+    It differs in order and times only. Raises StorageFailed where a file differs from its record.
+    """
     name, version = installed.metadata["Name"].replace("-", "_"), installed.version
     home = f"{name}-{version}.dist-info"
     tag = next(

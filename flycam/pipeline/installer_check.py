@@ -1,7 +1,8 @@
 """Verification of an installer: every file against `manifest.sha256`.
 
 It also runs from the USB stick, under the machine's own Python, before flycam is installed, and so imports
-the standard library only."""
+the standard library only.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +24,10 @@ def hash_file(path: Path) -> str:
 
 
 def find_damaged_files(folder: Path) -> list[str]:
-    """Find files that are missing or damaged; the manifest itself where it is unusable."""
+    """Find files that are missing or damaged.
+
+    Returns the manifest itself if it is unusable.
+    """
     try:
         lines = (folder / MANIFEST).read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
@@ -42,7 +46,10 @@ def _is_intact(path: Path, digest: str) -> bool:
 
 
 def main() -> int:
-    """Check a folder for `install.sh`: arguments folder and "vi" or "en"; return 3 if damaged."""
+    """Check an installer for `install.sh`; return 3 if it is damaged.
+
+    Arguments: folder, and "vi" or "en".
+    """
     folder, language = Path(sys.argv[1]), sys.argv[2]
     wrong = find_damaged_files(folder)
     for name in wrong:

@@ -1,7 +1,8 @@
 """Journal of commands that change the map, on disk from start to end, so that a power cut loses none.
 
 A lock that dies with its process tells whether the command behind an entry still runs. Another memory card
-with files of the same names may be at a path by then: an entry holds a digest of its inputs."""
+with files of the same names may be at a path by then: an entry holds a digest of its inputs.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +39,10 @@ _MAX_HASHED_FILES = 200
 
 
 class InputState(Enum):
-    """State of the paths that a command names: its files, none (card removed), or other files."""
+    """State of the paths that a command names.
+
+    Its files, none (card removed), or other files.
+    """
 
     SAME = "same"
     NOT_THERE = "not there"
@@ -53,7 +57,8 @@ class CommandRecord:
     working_dir  folder in which it was given, to which relative paths refer
     operator  in whose name; empty: the node's
     tries     number of automatic restarts that were cut short again
-    input_digests  digest of each word that names a file or a folder"""
+    input_digests  digest of each word that names a file or a folder
+    """
 
     words: tuple[str, ...]
     working_dir: Path
@@ -90,7 +95,8 @@ def record_job(data_dir: Path, command: CommandRecord) -> Iterator[Path]:
     """Yield a journal entry that is locked while this is open.
 
     `finish_job` deletes the entry of a finished command; others are found by `list_interrupted_jobs`. Raises
-    OSError."""
+    OSError.
+    """
     folder = data_dir / JOURNAL_DIR
     make_folder(folder)
     entry = folder / f"{secrets.token_hex(8)}.json"
@@ -104,7 +110,7 @@ def record_job(data_dir: Path, command: CommandRecord) -> Iterator[Path]:
 
 
 def finish_job(entry: Path) -> None:
-    """Delete the entry of a finished command, and interrupted entries of the same command."""
+    """Delete the entry of a finished command, and older ones of the same command."""
     typed = _read(entry)
     entry.unlink(missing_ok=True)
     if typed is None:
@@ -115,7 +121,10 @@ def finish_job(entry: Path) -> None:
 
 
 def list_interrupted_jobs(data_dir: Path) -> list[InterruptedJob]:
-    """List commands whose process is gone, each once, oldest first; unreadable entries are skipped."""
+    """List commands whose process is gone, each once, oldest first.
+
+    Unreadable entries are skipped.
+    """
     found: dict[tuple[Sequence[str], Path], InterruptedJob] = {}
     for entry in sorted(_entries(data_dir), key=_made_ns):
         typed = _read(entry)
@@ -130,7 +139,8 @@ def list_interrupted_jobs(data_dir: Path) -> list[InterruptedJob]:
 def update_tries(job: InterruptedJob, tries: int) -> InterruptedJob:
     """Write another number of tries into an entry, before the command is restarted.
 
-    So a command that takes the machine down with it is not restarted for ever. Raises OSError."""
+    So a command that takes the machine down with it is not restarted for ever. Raises OSError.
+    """
     typed = replace(job.command, tries=tries)
     part = job.entry.with_suffix(".part")
     with part.open("w", encoding="utf-8") as out:

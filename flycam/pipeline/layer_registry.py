@@ -33,8 +33,9 @@ class LayerRequest:
     source    a file's path, or an http(s) address
     name      None: as the file is called; the same name again replaces what is there
     owner     None: as before, else none
-    valid_ns  time of the data, UTC ns; None: as its features, else the server's answer, state. A feature without
-              a time of its own takes this or the server's, never another feature's"""
+    valid_ns  time of the data, UTC ns; None: as its features, else the server's answer, state. A feature
+              without a time of its own takes this or the server's, never another feature's
+    """
 
     source: str
     kind: LayerKind
@@ -48,7 +49,8 @@ def add_layer(
 ) -> tuple[LayerRecord, LayerImport]:
     """Read a layer and register it; a layer of the same name is replaced.
 
-    Raises what `read_layer` and `fetch_url` raise."""
+    Raises what `read_layer` and `fetch_url` raise.
+    """
     name = validate_name(
         request.name or to_visible(Path(request.source.partition("?")[0]).stem),
         _MAX_NAME_LENGTH,
@@ -66,9 +68,11 @@ def refresh_layer(
     valid_ns: int | None = None,
     allowed_hosts: Collection[str] = (),
 ) -> tuple[LayerRecord, LayerImport]:
-    """Read a layer again from its source or from another `source`; owner and kind stay.
+    """Read a layer again from its source or from another `source`.
 
-    If it cannot be read, the layer stays as it was. Raises NotFound, and what `add_layer` raises."""
+    Owner and kind stay. If it cannot be read, the layer stays as it was. Raises NotFound, and what
+    `add_layer` raises.
+    """
     before = workspace.catalog.layers.get(ref)
     asked = LayerRequest(
         source=source or before.source,
@@ -171,7 +175,10 @@ def _shown(source: str) -> str:
 
 
 def _replaced(before: LayerRecord | None, layer: LayerRecord) -> Iterator[Remark]:
-    """Report how a layer differs from the one it replaces: it may be another service's file."""
+    """Report how a layer differs from the one it replaces.
+
+    It may be another service's file.
+    """
     if before is None:
         return
     if before.kind is not layer.kind:

@@ -1,6 +1,7 @@
 """Features that owners of specialist layers report as damaged or closed, by commune: masts, roads.
 
-A layer states the condition at its own time; it may have changed since."""
+A layer states the condition at its own time; it may have changed since.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +18,12 @@ from flycam.catalog.records import BoundsLonLat, CommuneRecord, LayerFeatureReco
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerTroubles:
-    """Features in trouble of one layer in one commune, by name; commune_index: of the commune.
+    """Features in trouble of one layer in one commune, by name.
 
-    valid_ns  time of the newest of them, UTC ns; None: no feature has a time"""
+    commune_index: of the commune.
+
+    valid_ns  time of the newest of them, UTC ns; None: no feature has a time
+    """
 
     commune_index: int
     layer: LayerRecord
@@ -33,7 +37,8 @@ def list_layer_troubles(
     """List features in trouble commune by commune, layers ordered by kind and name.
 
     A line through several communes is listed in each. Layers and features that the access policy hides are
-    left out."""
+    left out.
+    """
     if not communes:
         return []
     shapes = shapely.from_wkb(np.array([one.wkb for one in communes], dtype=object))

@@ -33,7 +33,8 @@ class MarkEdit:
 
     mark_id   made by the client ("mark-" and 8 to 40 hex digits), so that a repeated request writes once
     based_on  the version that the client saw; 0 for a new mark
-    places    (longitude, latitude) degrees: one of a point, the corners of a sector in order"""
+    places    (longitude, latitude) degrees: one of a point, the corners of a sector in order
+    """
 
     mark_id: str
     based_on: int
@@ -45,10 +46,11 @@ class MarkEdit:
 
 
 def write_mark(workspace: Workspace, edit: MarkEdit, who: str) -> MarkVersion:
-    """Append a version to a mark; the same edit again by the same author changes nothing.
+    """Append a version to a mark.
 
-    Raises InputUnusable (an invalid place, outline or id), NotFound (its event), StoreConflict (the mark has
-    changed since)."""
+    The same edit again by the same author changes nothing. Raises InputUnusable (an invalid place, outline or
+    id), NotFound (its event), StoreConflict (the mark has changed since).
+    """
     shape = _shape(edit)
     note = validate_note(edit.note)
     lines = _lines(workspace, edit.mark_id)
@@ -75,13 +77,19 @@ def write_mark(workspace: Workspace, edit: MarkEdit, who: str) -> MarkVersion:
 
 
 def encode_mark_shape(edit: MarkEdit) -> bytes:
-    """Encode the place of a mark as WKB, lon/lat. Raises InputUnusable (invalid place or outline)."""
+    """Encode the place of a mark as WKB, lon/lat.
+
+    Raises InputUnusable (invalid place or outline).
+    """
     ground: bytes = shapely.to_wkb(_shape(edit))
     return ground
 
 
 def add_mark_photo(workspace: Workspace, mark_id: str, based_on: int, data: bytes, who: str) -> MarkVersion:
-    """Add a photo to a mark, as a version of its own. Raises NotFound, StoreConflict, SourceUnreadable."""
+    """Add a photo to a mark, as a version of its own.
+
+    Raises NotFound, StoreConflict, SourceUnreadable.
+    """
     lines = workspace.catalog.marks.history(mark_id)
     kept = convert_mark_photo(data)
     sha256 = hashlib.sha256(kept).hexdigest()
@@ -158,7 +166,10 @@ def _shape(edit: MarkEdit) -> shapely.Geometry:
 
 
 def validate_note(note: str) -> str:
-    """Return a note as lines of printable text. Raises InputUnusable beyond `MAX_NOTE_LENGTH`."""
+    """Return a note as lines of printable text.
+
+    Raises InputUnusable beyond `MAX_NOTE_LENGTH`.
+    """
     text = "\n".join(map(strip_unprintable, note.splitlines())).strip()
     if len(text) > MAX_NOTE_LENGTH:
         raise InputUnusable(

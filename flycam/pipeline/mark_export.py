@@ -23,9 +23,11 @@ def list_event_marks(
 
 
 def export_marks(workspace: Workspace, out: Path, event: str | None = None, *, history: bool = False) -> int:
-    """Write marks as GeoJSON, with `history` all versions; return the number of features.
+    """Write marks as GeoJSON, with `history` all versions.
 
-    Raises NotFound, OptionUnusable (a name that does not end in .geojson), DiskFull, StorageFailed."""
+    Returns the number of features. Raises NotFound, OptionUnusable (a name that does not end in .geojson),
+    DiskFull, StorageFailed.
+    """
     if out.suffix.lower() not in _SUFFIXES:
         raise OptionUnusable(_("{out}: give a name that ends in .geojson", out=out))
     lines = list_event_marks(workspace, event, with_removed=history)

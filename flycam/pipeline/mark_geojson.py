@@ -17,14 +17,18 @@ _DECIMALS = 7
 
 
 def build_mark_collection(lines: Sequence[MarkVersion], boundaries: Boundaries | None) -> dict[str, Any]:
-    """Build a FeatureCollection of mark versions; with `boundaries` each has VN-2000 coordinates.
+    """Build a FeatureCollection of mark versions.
 
-    Those of a sector are of a point inside it."""
+    With `boundaries` each has VN-2000 coordinates. Those of a sector are of a point inside it.
+    """
     return {"type": "FeatureCollection", "features": [build_mark_feature(line, boundaries) for line in lines]}
 
 
 def build_mark_feature(line: MarkVersion, boundaries: Boundaries | None) -> dict[str, Any]:
-    """Build a Feature of one version. `vn2000` null: outside Vietnam; absent: no `boundaries`."""
+    """Build a Feature of one version.
+
+    `vn2000` null: outside Vietnam; absent: no `boundaries`.
+    """
     shape = shapely.set_precision(shapely.from_wkb(line.wkb), 10.0**-_DECIMALS, mode="pointwise")
     said: dict[str, Any] = {
         "mark_id": line.mark_id,

@@ -1,7 +1,8 @@
 """Photos sent with marks: only the pixels are kept.
 
 A photo is decoded and encoded anew, so that no script, decompression bomb, home position or second image in
-the file is stored on the node."""
+the file is stored on the node.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ def convert_mark_photo(data: bytes) -> bytes:
     """Convert a photo to JPEG, upright, no side longer than 1920 pixels, no metadata.
 
     Raises SourceUnreadable: over MAX_PHOTO_BYTES, too many pixels (by its header, before any is decoded), not
-    JPEG, PNG or WebP, cut off, or a JPEG of implausibly many scans."""
+    JPEG, PNG or WebP, cut off, or a JPEG of implausibly many scans.
+    """
     if len(data) > MAX_PHOTO_BYTES:
         raise _make_too_large_error()
     # decoding such a JPEG would block a server thread for minutes

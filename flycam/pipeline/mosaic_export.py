@@ -66,17 +66,21 @@ def export_flight(
     with_figures: bool = False,
     for_release: bool = True,
 ) -> ExportedCog:
-    """Write a flight's mosaic to `out`; by default the published revision in its work CRS and GSD.
+    """Write a flight's mosaic to `out`, a Cloud-Optimized GeoTIFF.
+
+    Defaults: the published revision, work CRS and GSD of the flight.
 
     revision      "live" or "final"
-    commune       code; clips to its boundary on the day of the flight, or today's where none is recorded for it
+    commune       code; clips to its boundary on the day of the flight, or today's where none is recorded for
+                  it
     with_figures  instead of colours two float32 bands: expected error (metres, 1 sigma, horizontal) and age
                   (hours, to now) of each pixel; NaN where unknown
     for_release   no data under redactions; a file that stays on the node is whole
 
     Raises NotFound (flight, commune, revision, or nothing imaged there), OptionUnusable, InputUnusable,
     DiskFull. A CRS that is not meant for this place is used all the same; the notes state that, and
-    boundaries of another day."""
+    boundaries of another day.
+    """
     flight = workspace.catalog.flights.flight(ref)
     mosaic = get_main_mosaic(workspace, flight.flight_id, _revision(workspace, flight, revision))
     notes: tuple[str, ...] = ()
@@ -129,13 +133,14 @@ def _figures(workspace: Workspace, mosaic: MosaicInfo) -> TileDecoding:
 
 
 def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str | None = None) -> ExportedCog:
-    """Write the terrain of a finished revision: heights, and where they are the flight's own DSM.
+    """Write the terrain of a finished revision as a GeoTIFF.
 
-    Two float32 bands on the posts of the surface, in the flight's work CRS with the heights of its datum:
-    height in metres, and 1 where it is the flight's own DSM, 0 where it was extrapolated from that or is the
-    terrain (or the plane in its stead) as the flight corrected it. No data where the revision shows no
-    ground. A post is the centre of a pixel. Raises NotFound (no finished revision, or none with a surface),
-    InputUnusable, DiskFull, ObjectMissing, TileCorrupt."""
+    It holds heights, and where they are the flight's own DSM. Two float32 bands on the posts of the surface,
+    in the flight's work CRS with the heights of its datum: height in metres, and 1 where it is the flight's
+    own DSM, 0 where it was extrapolated from that or is the terrain (or the plane in its stead) as the flight
+    corrected it. No data where the revision shows no ground. A post is the centre of a pixel. Raises NotFound
+    (no finished revision, or none with a surface), InputUnusable, DiskFull, ObjectMissing, TileCorrupt.
+    """
     flight = workspace.catalog.flights.flight(ref)
     require_output_path(out)
     _require_geotiff(out)
@@ -176,7 +181,8 @@ def export_contours(
 
     GeoPackage in the flight's work CRS or GeoJSON, by the file's suffix; layer "contours", attributes
     "height_m" (the flight's datum) and "own", 1 along the flight's own DSM and 0 where it was extrapolated or
-    corrected. Raises as `export_surface`, OptionUnusable, StorageFailed."""
+    corrected. Raises as `export_surface`, OptionUnusable, StorageFailed.
+    """
     flight = workspace.catalog.flights.flight(ref)
     require_output_path(out)
     if not 0.0 < interval_m <= 1000.0:
@@ -252,7 +258,7 @@ def _require_crs(text: str) -> None:
 
 
 def _list_crs_notes(crs: str, flight: Flight) -> tuple[str, ...]:
-    """List warnings if the flight is outside the CRS's area of use, or its transform is inexact."""
+    """List warnings if a CRS is not meant for the flight's place, or inexact there."""
     area, bounds = get_valid_area(crs), flight.bounds_lonlat_deg
     if bounds is None:
         return ()
@@ -287,7 +293,10 @@ def require_output_path(out: Path) -> None:
 
 
 def _require_geotiff(out: Path) -> None:
-    """Raise OptionUnusable unless the suffix is that of a GeoTIFF, by which programs open it."""
+    """Raise OptionUnusable unless the suffix is that of a GeoTIFF.
+
+    Programs open a file by its suffix.
+    """
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise OptionUnusable(
             _("{out}: the map is written as GeoTIFF; give a file's name that ends in .tif", out=out)
@@ -295,9 +304,10 @@ def _require_geotiff(out: Path) -> None:
 
 
 def _revision(workspace: Workspace, flight: Flight, wanted: str | None) -> int | None:
-    """Resolve a revision: None is the published one, "live" 0, "final" the newest finished.
+    """Resolve "live", "final" or None (the published one) to a revision.
 
-    The published one counts as "final" if it is finished, else the newest complete one. Raises NotFound."""
+    The published one counts as "final" if it is finished, else the newest complete one. Raises NotFound.
+    """
     if wanted is None:
         return None
     if wanted == "live":

@@ -52,11 +52,12 @@ def store_original(
     """Store a file's bytes and return their SHA-256; nothing is written twice.
 
     before_put  called before bytes are written; what it raises keeps them out
-    durable     False: the bytes survive a power cut only after `store.flush`, which the caller must call before
-                anything refers to them
+    durable     False: the bytes survive a power cut only after `store.flush`, which the caller must call
+                before anything refers to them
 
     Raises OriginalPurged for an original deleted under a retention term; DiskFull where it would use up the
-    catalogue's reserve; SourceUnreadable for a file that is gone, or whose hash has changed."""
+    catalogue's reserve; SourceUnreadable for a file that is gone, or whose hash has changed.
+    """
     try:
         digest = sha256 or compute_sha256(path)
         key = key_of(digest)
@@ -79,7 +80,8 @@ def store_original(
 def store_original_bytes(workspace: Workspace, data: bytes, sha256: str, *, durable: bool = False) -> None:
     """Store bytes made here (a frame of a video) under their SHA-256.
 
-    Unless durable the caller must call `store.flush`. Raises OriginalPurged as `store_original` does."""
+    Unless durable the caller must call `store.flush`. Raises OriginalPurged as `store_original` does.
+    """
     key = keys.format_original_key(sha256)
     if _is_kept(workspace.store, key):
         workspace.store.ensure_durable(key, durable=durable)
@@ -96,7 +98,8 @@ def store_and_decode_original(
 
     The file is read once, so that another file under its name a moment later is neither orthorectified nor
     stored. Raises FrameUnreadable, also where the bytes have another hash by now: nothing is stored then;
-    OriginalPurged as `store_original` does."""
+    OriginalPurged as `store_original` does.
+    """
     photo = load_photo(path)
     if hashlib.sha256(photo.data).hexdigest() != sha256:
         raise FrameUnreadable.from_error(make_file_changed(path.name))
@@ -112,9 +115,10 @@ def require_not_purged(workspace: Workspace, sha256: str) -> None:
 
 
 def find_purged(workspace: Workspace, hashes: Iterable[str]) -> dict[str, PurgeRecord]:
-    """Find originals (SHA-256) that this node no longer has for good, each with its purge record.
+    """Find originals (SHA-256) that are gone for good, with their purge records.
 
-    The purge was confirmed here, or on another node and the bytes never were here."""
+    The purge was confirmed here, or on another node and the bytes never were here.
+    """
     catalog, store = workspace.catalog, workspace.store
     standing = select_active_purges(catalog.retention.list_for_originals(hashes))
     own = select_locally_purged(catalog, workspace.box, standing)
@@ -131,9 +135,10 @@ def find_purged(workspace: Workspace, hashes: Iterable[str]) -> dict[str, PurgeR
 def select_locally_purged(
     catalog: Catalog, box: str, purged: Mapping[str, Sequence[PurgeRecord]]
 ) -> dict[str, PurgeRecord]:
-    """Select the originals (SHA-256) that this node purged, each with its purge record.
+    """Select originals (SHA-256) purged by this node, with their purge records.
 
-    Also under the node's former names: a backup restored on another machine has that machine's name."""
+    Also under the node's former names: a backup restored on another machine has that machine's name.
+    """
     lines = [one for some in purged.values() for one in some]
     is_plain = all(one.box == box for one in lines)
     names = {box} if is_plain else {box, *catalog.tiles.origins()}
@@ -147,7 +152,10 @@ def find_flight_purged(workspace: Workspace, flight_id: str) -> dict[str, PurgeR
 
 
 def _is_kept(store: ObjectStore, key: str) -> bool:
-    """Return True if a key holds bytes: a power cut before `flush` may leave an empty file."""
+    """Return True if a key holds bytes.
+
+    A power cut before `flush` may leave an empty file.
+    """
     try:
         return store.size(key) > 0
     except ObjectMissing:
@@ -155,10 +163,11 @@ def _is_kept(store: ObjectStore, key: str) -> bool:
 
 
 def fetch_local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
-    """Return a local copy of an original under its own name, for libraries that want a path.
+    """Return a local copy of an original, for libraries that want a path.
 
-    Fetched once, atomically, and verified; formats such as SRTM's HGT are recognised by the file's name.
-    Raises DataDamaged, and what the store raises."""
+    It has the original's own name. Fetched once, atomically, and verified; formats such as SRTM's HGT are
+    recognised by the file's name. Raises DataDamaged, and what the store raises.
+    """
     folder = workspace.cache_dir / ORIGINALS_DIR / sha256
     target = folder / Path(name).name
     if not target.exists():
@@ -184,7 +193,10 @@ def make_copy_error(name: str, folder: Path, error: OSError) -> StorageFailed:
 
 
 def read_verified_original(workspace: Workspace, sha256: str, name: str) -> bytes:
-    """Read an original and verify its hash. Raises DataDamaged, and what the store raises."""
+    """Read an original and verify its hash.
+
+    Raises DataDamaged, and what the store raises.
+    """
     data = workspace.store.get(keys.format_original_key(sha256))
     _require_intact(hashlib.sha256(data).hexdigest(), sha256, name)
     return data
@@ -218,7 +230,10 @@ def _fetch(workspace: Workspace, sha256: str, target: Path) -> None:
 
 
 def stream_blocks(store: ObjectStore, key: str, max_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:
-    """Yield an object block by block, in bounded memory. Raises ObjectMissing, StorageFailed."""
+    """Yield an object block by block, in bounded memory.
+
+    Raises ObjectMissing, StorageFailed.
+    """
     size = store.size(key)
     for start in range(0, size, max_bytes):
         yield store.get_range(key, start, min(max_bytes, size - start))

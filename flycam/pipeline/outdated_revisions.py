@@ -2,7 +2,8 @@
 
 A flight that is reprocessed on better terrain keeps its finished revision as it was: complete, published,
 better placed than any live mosaic, and made from older poses and terrain. It is not retired, as nothing in it
-must be hidden; a warning derived from the placements is shown wherever the revision is."""
+must be hidden; a warning derived from the placements is shown wherever the revision is.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +20,10 @@ _Ranked = tuple[int, bool]
 
 
 def is_outdated(catalog: Catalog, mosaic: MosaicInfo) -> bool:
-    """Return True if the revision shows a frame at a placement that has since been replaced.
+    """Return True if the revision shows a frame at an outdated placement.
 
-    The live revision (0) never does."""
+    The live revision (0) never does.
+    """
     if mosaic.revision == LIVE_REVISION:
         return False
     in_force: dict[str, _Ranked] = {}
@@ -41,11 +43,14 @@ def is_outdated(catalog: Catalog, mosaic: MosaicInfo) -> bool:
 
 
 def list_outdated_warnings(catalog: Catalog, shown: Iterable[MosaicInfo]) -> tuple[str, ...]:
-    """List the warning for each published mosaic that is an outdated finished revision."""
+    """List the warning for each published mosaic that is outdated."""
     outdated = [mosaic.revision for mosaic in shown if is_outdated(catalog, mosaic)]
     return tuple(encode_warning(FINISHED_OLDER, revision=revision) for revision in dict.fromkeys(outdated))
 
 
 def _rank_placement(version: int, exterior: ExteriorOrientation | None) -> _Ranked:
-    """Return the rank of a placement (see `flycam.catalog.placement_rows`), as far as a pose tells it."""
+    """Return the rank of a placement, as far as an adjusted pose tells it.
+
+    See `flycam.catalog.placement_rows`.
+    """
     return version, is_on_terrain(exterior)

@@ -39,7 +39,7 @@ NO_PREFETCH = PixelCheckPrefetch({})
 
 @contextmanager
 def prefetch_pixel_checks(paths: Iterable[Path]) -> Iterator[PixelCheckPrefetch]:
-    """Start pixel checks in threads, while this thread loads libraries and reads metadata."""
+    """Start pixel checks in threads, while libraries load and metadata is read."""
     interval = sys.getswitchinterval()
     pool = ThreadPoolExecutor(count_workers(), thread_name_prefix="look")
     try:
@@ -53,7 +53,10 @@ def prefetch_pixel_checks(paths: Iterable[Path]) -> Iterator[PixelCheckPrefetch]
 def check_photos(
     photos: Sequence[PhotoMetadata], progress: Progress, prefetch: PixelCheckPrefetch = NO_PREFETCH
 ) -> Checks:
-    """Check the pixels of every photo: results by path, or the error of an unreadable one."""
+    """Check the pixels of every photo.
+
+    Returns results by path, or the error of an unreadable photo.
+    """
     workers = count_workers()
     checks: dict[Path, PixelCheckResult] = {}
     results = map_ordered(lambda photo: prefetch.wait_for(photo.path), photos, workers, in_flight=2 * workers)

@@ -1,7 +1,8 @@
 """Mains and battery power, and reduced operation to save the battery.
 
 In low power all work runs on one core while the others rest, and a live flight uses fewer frames of the same
-ground. Nothing is lost: what is received is stored, and new ground is orthorectified."""
+ground. Nothing is lost: what is received is stored, and new ground is orthorectified.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class Battery:
     """Battery state as the system reports it.
 
     percent  of its charge that is left
-    remaining_s  the system's estimate of how long it lasts; None: unknown, or on mains"""
+    remaining_s  the system's estimate of how long it lasts; None: unknown, or on mains
+    """
 
     percent: float
     is_in_use: bool
@@ -43,7 +45,10 @@ class Battery:
 
 
 def read_battery() -> Battery | None:
-    """Read this machine's battery; None if there is none or the system does not report it."""
+    """Read this machine's battery.
+
+    None if there is none or the system does not report it.
+    """
     told = psutil.sensors_battery()
     if told is None:
         return None
@@ -63,9 +68,12 @@ def is_low(mode: PowerMode, battery: Battery | None) -> bool:
 
 
 class Power:
-    """Power state of this machine, polled every half minute, and applied to its cores.
+    """Power state of this machine, polled every half minute.
 
-    is_low   as of the last poll; thread-safe"""
+    It restricts the process to one core while power is low.
+
+    is_low   as of the last poll; thread-safe
+    """
 
     def __init__(self, mode: PowerMode, look: Callable[[], Battery | None] = read_battery) -> None:
         self._mode, self._look_at = mode, look
@@ -74,7 +82,7 @@ class Power:
         self.battery: Battery | None = None
 
     def poll(self) -> None:
-        """Read the battery, and switch to one core, or back to all, where that has changed."""
+        """Read the battery, and switch to one core or back where that has changed."""
         self.battery = self._look_at()
         low = is_low(self._mode, self.battery)
         if low == self.is_low:
@@ -89,7 +97,8 @@ class Power:
     def release_process(self, pid: int) -> None:
         """Give all cores to a process that was just started.
 
-        It manages its own power, and could never regain cores that it did not inherit."""
+        It manages its own power, and could never regain cores that it did not inherit.
+        """
         if not self.is_low or not self._cores:
             return
         # it ended, or the system has no CPU affinity
@@ -98,7 +107,10 @@ class Power:
 
     @contextmanager
     def monitor(self, every_s: float = POLL_INTERVAL_S) -> Iterator[Power]:
-        """Poll now, and repeatedly until the end if there is a battery; then restore all cores."""
+        """Poll now, and repeatedly until the end if there is a battery.
+
+        All cores are restored at the end.
+        """
         self.poll()
         over = threading.Event()
         thread = threading.Thread(target=self._watch, args=(over, every_s), name="power", daemon=True)
@@ -127,7 +139,8 @@ def list_cores() -> list[int]:
 def pin_to_cores(chosen: list[int]) -> None:
     """Pin all threads of this process, and its future children, to these cores.
 
-    Does nothing where the system has no CPU affinity."""
+    Does nothing where the system has no CPU affinity.
+    """
     if not chosen:
         return
     if not hasattr(os, "sched_setaffinity"):

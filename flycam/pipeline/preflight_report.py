@@ -56,7 +56,8 @@ def check_flight(
     """Run the preflight check; `extra_dem` is used without being registered.
 
     found: photos as of `run_preflight`. Raises what `run_preflight` raises, and OutsideTerrain where an
-    ingest would: no photo sees ground whose height is known."""
+    ingest would: no photo sees ground whose height is known.
+    """
     started = time.monotonic()
     if extra_dem is not None:
         dems = [read_dem_info(extra_dem, datum), *dems]
@@ -98,9 +99,11 @@ def _with_ground(seen: PreflightResult, dems: Sequence[DemInfo]) -> PreflightRes
 
 
 def read_area_of_interest(path: Path) -> BaseGeometry:
-    """Read all polygons of a vector file as one area in WGS 84 degrees, self-crossings repaired.
+    """Read all polygons of a vector file as one area in WGS 84 degrees.
 
-    Raises SourceUnreadable, CrsMissing, InputUnusable where no geometry has an area."""
+    Self-crossings are repaired. Raises SourceUnreadable, CrsMissing, InputUnusable where no geometry has an
+    area.
+    """
     from flycam.geodata.overlaps import keep_polygons  # noqa: PLC0415  slow to load
     from flycam.geodata.vector_file import read_vector_layers  # noqa: PLC0415  slow to load
 

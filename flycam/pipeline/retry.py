@@ -2,7 +2,8 @@
 
 A recipe resumes where it was cut: what was recorded is not made anew. So the whole recipe is called again,
 once both respond, and needs no retry code of its own. Meanwhile it holds no lock. Only transient errors are
-waited for, and only once the work has begun: a wrong address is reported at once."""
+waited for, and only once the work has begun: a wrong address is reported at once.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ MAX_OUTAGE_S = 3600.0
 
 _MAX_RETRIES, _LONG_S = 3, 60.0
 """Number of retries in a row that may fail within this time though both respond; beyond, the cause is
-another."""
+another.
+"""
 
 _PAUSE_S = 1.0
 
@@ -38,14 +40,17 @@ def retry_on_outage(
     stopped: Callable[[], bool] = lambda: False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Report:
-    """Return what `work` reports; call it again after each outage of store or database.
+    """Return what `work` reports, calling it again after each outage.
+
+    Outages are of store or database.
 
     work     takes a progress listener; can be called again after it failed
     say      receives a notice when they become unavailable, and when work resumes
     stopped  polled during an outage: once True, only a few seconds more are waited
 
     Raises what `work` raises; StoreUnavailable and CatalogUnavailable before its first progress, after an
-    hour, on a request to stop, and where both respond and it fails all the same; PeerUnavailable."""
+    hour, on a request to stop, and where both respond and it fails all the same; PeerUnavailable.
+    """
     begun = ProgressProbe(progress)
     in_vain = 0
     while True:
@@ -67,7 +72,10 @@ def retry_on_outage(
 
 
 class ProgressProbe:
-    """Progress listener that records whether any progress, or any of one stage, was reported."""
+    """Progress listener that records whether any progress was reported.
+
+    stage: only progress of this stage counts; None: of any.
+    """
 
     def __init__(self, progress: Progress, stage: str | None = None) -> None:
         self._progress, self._stage, self.is_so = progress, stage, False

@@ -21,7 +21,8 @@ class ServerTrust:
     """Trust in a server's certificate.
 
     ca           a file of authorities (PEM), instead of the system's
-    fingerprint  SHA-256 of the server's certificate or of its own authority's, 64 hex digits, instead of either
+    fingerprint  SHA-256 of the server's certificate or of its own authority's, 64 hex digits, instead of
+                 either
     """
 
     ca: Path | None = None
@@ -32,7 +33,10 @@ SYSTEM_TRUST = ServerTrust()
 
 
 def parse_fingerprint(text: str, where: str) -> str:
-    """Parse a fingerprint as people copy it into 64 hex digits. Raises OptionUnusable."""
+    """Parse a fingerprint as people copy it into 64 hex digits.
+
+    Raises OptionUnusable.
+    """
     digits = re.sub(r"^sha-?256[:= ]|[\s:]", "", text.strip().lower())
     if not _DIGITS.fullmatch(digits):
         raise OptionUnusable(

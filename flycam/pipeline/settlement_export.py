@@ -41,7 +41,8 @@ def serialize_settlement(one: Settlement) -> dict[str, Any]:
     """Return a settlement's status as JSON.
 
     `access` is what a person reported, unknown where nobody has (`said_by` null); `proposed` is inferred from
-    cut roads. version: 0 where nobody has reported."""
+    cut roads. version: 0 where nobody has reported.
+    """
     line = one.line
     return {
         "settlement_id": one.settlement_id,
@@ -61,9 +62,10 @@ def serialize_settlement(one: Settlement) -> dict[str, Any]:
 
 
 def export_settlements(workspace: Workspace, out: Path, event: str, reach_m: float = REACH_M) -> int:
-    """Write settlements of an event (name or id) to .csv, .geojson or .gpkg; return their number.
+    """Write settlements of an event (name or id) to .csv, .geojson or .gpkg.
 
-    WGS 84. Raises OptionUnusable (another suffix), NotFound, InputUnusable (an invalid reach), StorageFailed.
+    Returns their number. WGS 84. Raises OptionUnusable (another suffix), NotFound, InputUnusable (an invalid
+    reach), StorageFailed.
     """
     if out.suffix.lower() not in SUFFIXES:
         raise OptionUnusable(
@@ -81,7 +83,10 @@ def export_settlements(workspace: Workspace, out: Path, event: str, reach_m: flo
 def build_settlement_layer(
     settlements: Sequence[tuple[Event, Settlement]], transform: PointTransform = _as_they_are
 ) -> FeatureLayer:
-    """Build a layer of points, transformed from WGS 84; it has the same columns if empty."""
+    """Build a layer of points, transformed from WGS 84.
+
+    It has the same columns if empty.
+    """
     rows = [_row(one, event) for event, one in settlements]
     shapes = np.empty(len(rows), dtype=object)
     shapes[:] = [shapely.transform(one.shape, transform) for _, one in settlements]

@@ -4,7 +4,8 @@
     reports in the catalogue -> access; without a report: unknown
 
 A settlement is identified by its layer, name and place. The program proposes that one is isolated, never that
-one is reachable: nothing is known of roads that nobody flew over."""
+one is reachable: nothing is known of roads that nobody flew over.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ class Settlement:
     shape       a point, WGS 84 degrees; commune "" where no boundary is known
     road_evidence  by the current confirmed changes
     line        the last report; None: nobody has reported, access is unknown
-    is_from_layer  the settlement is still in a layer"""
+    is_from_layer  the settlement is still in a layer
+    """
 
     settlement_id: str
     name: str
@@ -66,7 +68,10 @@ class Settlement:
 
     @property
     def is_proposed(self) -> bool:
-        """True if the roads propose an access that no report since they were cut has stated."""
+        """True if the roads propose an access that is not reported yet.
+
+        Reports before the road was cut do not count.
+        """
         if self.road_evidence.proposed_access in (Access.UNKNOWN, self.access):
             return False
         was_proposed = (
@@ -81,7 +86,8 @@ class AccessReport:
     """A person's report on a settlement.
 
     settlement  id, or an unambiguous name
-    based_on    the version that the person saw, 0 where there was no report; None: any"""
+    based_on    the version that the person saw, 0 where there was no report; None: any
+    """
 
     event: str
     settlement: str
@@ -103,7 +109,8 @@ def list_event_settlements(
     reachable), then those reported isolated; by commune and name. Settlements of hidden layers and outside
     the caller's communes are left out; roads and changes there count all the same.
 
-    Raises InputUnusable for a reach that is not positive, or beyond `MAX_REACH_M`."""
+    Raises InputUnusable for a reach that is not positive, or beyond `MAX_REACH_M`.
+    """
     if not 0.0 < reach_m <= MAX_REACH_M:
         raise InputUnusable(
             _(
@@ -156,7 +163,7 @@ def list_event_settlements(
 def list_access_history(
     workspace: Workspace, event: Event, settlement_id: str, withholding: AccessPolicy = UNRESTRICTED
 ) -> list[SettlementVersion]:
-    """List all reports on a settlement in an event, oldest first, by the access policy."""
+    """List all visible reports on a settlement in an event, oldest first."""
     is_seen = _is_seen(workspace, withholding)
     return [
         line
@@ -166,7 +173,10 @@ def list_access_history(
 
 
 def get_settlement_classification(one: Settlement, levels: Mapping[str, Classification]) -> Classification:
-    """Return the classification of a settlement's layer, also of a removed one; levels: by layer id."""
+    """Return the classification of a settlement's layer, also of a removed one.
+
+    levels: by layer id.
+    """
     return find_strictest(
         level
         for layer_id, level in levels.items()
@@ -177,12 +187,14 @@ def get_settlement_classification(one: Settlement, levels: Mapping[str, Classifi
 def report_access(
     workspace: Workspace, report: AccessReport, who: str, withholding: AccessPolicy = UNRESTRICTED
 ) -> SettlementVersion:
-    """Record a person's report on a settlement; the same report again changes nothing.
+    """Record a person's report on a settlement.
 
-    withholding: that person's access policy; a hidden settlement is NotFound.
+    The same report again changes nothing. withholding: that person's access policy; a hidden settlement is
+    NotFound.
 
     Raises NotFound (event, settlement), InputUnusable (an ambiguous name), StoreConflict (somebody else
-    reported since `based_on`)."""
+    reported since `based_on`).
+    """
     event = workspace.catalog.flights.event(report.event)
     one = _named(list_event_settlements(workspace, event, withholding=withholding), report.settlement)
     note = validate_note(report.note)
@@ -244,7 +256,8 @@ def _is_seen(workspace: Workspace, withholding: AccessPolicy) -> Callable[[str, 
     """Make a check whether a settlement (id, name, place) may be seen.
 
     The id still ties a settlement to a layer that no longer holds it. An account from which any layer is
-    hidden, even a removed one, sees only settlements that provably belong to a visible layer."""
+    hidden, even a removed one, sees only settlements that provably belong to a visible layer.
+    """
     open_layers = [one for one in workspace.catalog.layers.all() if not withholding.hides_layer(one.layer_id)]
 
     def is_seen(settlement_id: str, name: str, shape: BaseGeometry) -> bool:
@@ -310,7 +323,8 @@ class _Net:
 def _net(key: _Net) -> RoadNet:
     """Build the road net, without roads drawn as areas: they join nothing.
 
-    Cached, as a province's net takes seconds to build."""
+    Cached, as a province's net takes seconds to build.
+    """
     wkbs = [
         thing.wkb
         for layer_id, _ in key.layers

@@ -1,5 +1,6 @@
 """Search for files that interrupted runs leave behind: stage files, copies of photos, tiles of revisions that
-are no longer shown. Found here, deleted by `flycam.pipeline.garbage_collection`."""
+are no longer shown. Found here, deleted by `flycam.pipeline.garbage_collection`.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +16,13 @@ from flycam.pipeline.workspace import Workspace
 def find_retirement_times(
     workspace: Workspace, mosaic_id: str, last_line_ns: Mapping[int, int]
 ) -> Mapping[int, int]:
-    """Find since when (UTC ns) the retired revisions of a mosaic are not shown, by number.
+    """Find since when (UTC ns) retired revisions are not shown, by number.
 
     last_line_ns  when the last log line of each revision was written
 
     A revision retired by a withdrawal: since that withdrawal. An abandoned one was never shown: since its
-    last log line."""
+    last log line.
+    """
     withdrawn = {}
     flight_id = workspace.catalog.tiles.mosaic(mosaic_id).flight_id
     for one in workspace.catalog.frames.withdrawals(flight_id):
@@ -46,15 +48,17 @@ def _retired_ns(
 def find_stale_stage_folders(workspace: Workspace, flight_id: str, old_ns: int) -> Iterator[Path]:
     """Find stage files of runs of `finish` that nobody resumed since `old_ns`.
 
-    Call only while the flight's finish lock is held."""
+    Call only while the flight's finish lock is held.
+    """
     yield from _older(workspace.cache_dir / STAGES_DIR / flight_id, old_ns)
 
 
 def find_stale_copies(workspace: Workspace, old_ns: int) -> Iterator[Path]:
-    """Find local copies of photos fetched before `old_ns`, and partial files of killed processes.
+    """Find local copies of photos fetched before `old_ns`, and partial files.
 
-    Copies of registered terrain are read often and stay, and so do video and telemetry of live flights that
-    are not stored yet."""
+    Partial files are of killed processes. Copies of registered terrain are read often and stay, and so do
+    video and telemetry of live flights that are not stored yet.
+    """
     in_use = {record.sha256 for record in workspace.catalog.terrain.dems()}
     for folder in _older(workspace.cache_dir / ORIGINALS_DIR, old_ns):
         if folder.name not in in_use:
@@ -72,7 +76,8 @@ def _older(folder: Path, old_ns: int) -> Iterator[Path]:
 def _newest_ns(path: Path) -> int:
     """Return the newest modification time of a path or anything below it, UTC ns.
 
-    Files that disappear meanwhile do not count."""
+    Files that disappear meanwhile do not count.
+    """
     newest = 0
     for one in (path, *path.rglob("*")):
         try:
@@ -89,7 +94,10 @@ def measure_disk_usage(path: Path) -> int:
 
 
 def delete_path(path: Path) -> int:
-    """Delete a file or a folder; return its bytes. What cannot be deleted stays for the next time."""
+    """Delete a file or a folder; return its bytes.
+
+    What cannot be deleted stays for the next time.
+    """
     size = measure_disk_usage(path)
     if path.is_file():
         path.unlink(missing_ok=True)

@@ -3,7 +3,8 @@ point.
 
 After a power cut a service may start before an external disk is there. The folder is then absent, or holds no
 data of this node (an empty mount point; a new disk's lost+found; files once written below it), and new
-objects would be written to the system's disk, hidden once the other is mounted."""
+objects would be written to the system's disk, hidden once the other is mounted.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +26,14 @@ _MOSAICS, _LINES = 4, 8
 
 
 def require_store_mounted(store_url: str, catalog: Catalog, *, is_new: bool = False) -> None:
-    """Raise StoreUnavailable if most of what the catalogue names is not in a store's folder.
+    """Raise StoreUnavailable if a store's folder lacks most of its objects.
 
-    Otherwise the folder is marked. If the catalogue names nothing yet, the folder passes without a mark:
-    whether its disk is mounted cannot be known. Stores that are no folder are not checked.
+    Those are the ones that the catalogue names. Otherwise the folder is marked. If the catalogue names
+    nothing yet, the folder passes without a mark: whether its disk is mounted cannot be known. Stores that
+    are no folder are not checked.
 
-    is_new  the store begins anew, on purpose: what it had is lost"""
+    is_new  the store begins anew, on purpose: what it had is lost
+    """
     root = parse_store_folder(store_url)
     if root is None or has_marker(root):
         return
@@ -75,9 +78,11 @@ def wait_for_store_mount(
 
 
 def _named(catalog: Catalog) -> Iterator[list[str]]:
-    """Yield keys that only the store has, for each terrain and layer, and the newest and oldest mosaics.
+    """Yield lists of keys that only the store has.
 
-    Of a mosaic: its newest tiles and photo. None on a new node."""
+    One for each terrain and layer, and for the newest and oldest mosaics. Of a mosaic: its newest tiles and
+    photo. None on a new node.
+    """
     yield from ([dem.key] for dem in catalog.terrain.dems() if dem.key is not None)
     yield from ([keys.format_original_key(layer.sha256)] for layer in catalog.layers.all())
     begun = {one.flight_id: one.first_ns for one in catalog.flights.flights()}

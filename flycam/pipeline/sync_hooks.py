@@ -24,7 +24,10 @@ from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
 
 
 class SyncApplyHooks:
-    """Rebuilds tiles from own photos, deletes products of withdrawn frames, measures communes."""
+    """Local work after an exchange: tiles, products, communes.
+
+    Tiles are rebuilt from own photos, products of withdrawn frames deleted, communes measured.
+    """
 
     def __init__(self, workspace: Workspace, progress: Progress = ignore_progress) -> None:
         self._workspace = workspace
@@ -37,9 +40,10 @@ class SyncApplyHooks:
     def register_terrain(
         self, sha256: str, name: str, datum: str, sigma_m: tuple[float, float | None] | None
     ) -> None:
-        """Register a terrain file that is stored here, read as any other; a known one is not changed.
+        """Register a terrain file that is stored here, read as any other.
 
-        Raises InputUnusable."""
+        A known one is not changed. Raises InputUnusable.
+        """
         if is_mosaic(Path(name)):  # a VRT would be used in place
             raise SourceUnreadable(
                 _(
@@ -61,7 +65,7 @@ class SyncApplyHooks:
         delete_live_thumbnails(self._workspace, flight.flight_id)
 
     def on_arriving(self, flight: Flight) -> None:
-        """Show layers that came into use, and compute redaction footprints from this node's poses."""
+        """Show layers that came into use, and compute redaction footprints."""
         update_redaction_footprints(self._workspace)
         update_visible_layers(self._workspace, flight.flight_id)
 

@@ -49,7 +49,8 @@ def register_dem(
     """Inspect a terrain file, store its bytes, and register it in the catalogue.
 
     Registering it again changes only its sigmas (vertical, horizontal; see DemRecord), where they are given.
-    A VRT only names other files, so it is used in place. Raises what `read_dem_info` raises."""
+    A VRT only names other files, so it is used in place. Raises what `read_dem_info` raises.
+    """
     info = read_dem_info(path, datum)
     info = _compared(info, [dem for dem in load_registered_dems(workspace) if dem.dem_id != info.dem_id])
     in_place = is_mosaic(path)
@@ -75,9 +76,10 @@ def register_dem(
 def find_stated_sigma(
     workspace: Workspace, places_m: Floats, work_crs: str
 ) -> tuple[float, float | None] | None:
-    """Return the stated sigmas of the finest registered terrain under a flight; None if unstated.
+    """Return the stated sigmas of the finest terrain under a flight.
 
-    See DemRecord.sigma_m. places_m: N×2 in the work CRS."""
+    None if unstated. See DemRecord.sigma_m. places_m: N×2 in the work CRS.
+    """
     lonlat = to_lonlat(places_m, work_crs)
     here = []
     for dem in workspace.catalog.terrain.dems():
@@ -89,10 +91,11 @@ def find_stated_sigma(
 
 
 def remove_dem(workspace: Workspace, ref: str) -> DemRecord:
-    """Unregister terrain (id, the beginning of an id, or a file's name), with an audit entry.
+    """Unregister terrain, with an audit entry.
 
-    Its bytes stay in the store, and flights stay on the terrain that was recorded for them. Raises NotFound,
-    InputUnusable if the name is ambiguous."""
+    ref: id, the beginning of an id, or a file's name. Its bytes stay in the store, and flights stay on the
+    terrain that was recorded for them. Raises NotFound, InputUnusable if the name is ambiguous.
+    """
     dems = workspace.catalog.terrain.dems()
     found = [dem for dem in dems if dem.dem_id == ref] or [
         dem for dem in dems if dem.name == ref or (len(ref) >= _MIN_ID_LENGTH and dem.dem_id.startswith(ref))
@@ -112,7 +115,8 @@ def remove_dem(workspace: Workspace, ref: str) -> DemRecord:
 def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
     """Add to the terrain a warning for each other one that is in feet.
 
-    Raises InputUnusable if it is itself in feet without saying so."""
+    Raises InputUnusable if it is itself in feet without saying so.
+    """
     said = list(info.warnings)
     for other in others:
         ours, theirs = _both_heights(info, other)
@@ -138,7 +142,8 @@ def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
 def _both_heights(one: DemInfo, other: DemInfo) -> tuple[Floats, Floats]:
     """Sample heights of both where they overlap, at up to 400 places.
 
-    Empty if they do not overlap or cannot be compared."""
+    Empty if they do not overlap or cannot be compared.
+    """
     nothing = np.empty(0), np.empty(0)
     boxes = np.array([one.bounds_lonlat, other.bounds_lonlat])
     (west, south), (east, north) = boxes[:, :2].max(axis=0), boxes[:, 2:].min(axis=0)
@@ -154,9 +159,11 @@ def _both_heights(one: DemInfo, other: DemInfo) -> tuple[Floats, Floats]:
 
 
 def compute_unknown_share(terrain: TerrainGrid, outlines_m: Sequence[Floats]) -> float:
-    """Compute the share (0..1) of ground inside the outlines (K×2, work CRS) of unknown height.
+    """Compute the share (0..1) of ground whose height is unknown.
 
-    Ground beyond the loaded terrain is not counted: only distant corners of oblique photos are there."""
+    outlines_m: K×2 each, work CRS; the ground is inside them. Ground beyond the loaded terrain is not
+    counted: only distant corners of oblique photos are there.
+    """
     seen = shapely.union_all([shapely.make_valid(Polygon(o)) for o in outlines_m if len(o) >= 3])
     west, south, east, north = terrain.bounds_m
     seen = seen & shapely.box(west, south, east, north)
@@ -170,7 +177,10 @@ def compute_unknown_share(terrain: TerrainGrid, outlines_m: Sequence[Floats]) ->
 
 
 def format_dem_names(dems: Sequence[DemInfo], bounds_m: Bounds, work_crs: str) -> str:
-    """Return file names of the terrain that touches a rectangle of the work CRS; "" if none does."""
+    """Return file names of the terrain that touches a rectangle of the work CRS.
+
+    "" if none does.
+    """
     west, south, east, north = compute_lonlat_bounds(bounds_m, work_crs)
     here = [
         dem.path.name
@@ -187,7 +197,8 @@ def load_registered_dems(workspace: Workspace, failure_ttl_s: float = 0.0) -> li
     """Load every registered terrain, finest first, each readable from a local file.
 
     What makes one unreadable (`DemInfo.trouble`) is raised only where its heights are asked for.
-    failure_ttl_s: as of `fetch_dem`."""
+    failure_ttl_s: as of `fetch_dem`.
+    """
     records = sorted(workspace.catalog.terrain.dems(), key=lambda d: (d.post_spacing_m[0], -d.added_ns))
     return [_info_of(workspace, record, failure_ttl_s) for record in records]
 
@@ -217,7 +228,8 @@ class TerrainLookup:
     """Heights at any place, for the preflight check; loads terrain once per area.
 
     Called with lon/lat degrees N×2; returns (heights N, NaN where unknown; their vertical datum). Where all
-    files are elsewhere that datum is LOCAL, as without terrain; a file with a hole there keeps its own."""
+    files are elsewhere that datum is LOCAL, as without terrain; a file with a hole there keeps its own.
+    """
 
     def __init__(self, dems: Sequence[DemInfo]) -> None:
         self._dems = dems
@@ -249,7 +261,7 @@ class TerrainLookup:
 
 
 def _reaches(dem: DemInfo, lonlat: Floats) -> bool:
-    """Return True if any place (N×2 degrees) is inside the file's bounds, or just beside them."""
+    """Return True if any place (N×2 degrees) is inside or near the file's bounds."""
     west, south, east, north = _grown(dem.bounds_lonlat, _LOOKUP_MARGIN_M / _METRES_A_DEGREE)
     return bool(((lonlat >= (west, south)) & (lonlat <= (east, north))).all(axis=1).any())
 
@@ -263,9 +275,10 @@ def load_terrain_around(
     datum: str,
     plane_height_m: float,
 ) -> TerrainGrid:
-    """Load a flight's terrain as far as cameras at centres_m (N×3, work CRS and `datum`) can see.
+    """Load a flight's terrain as far as its cameras can see.
 
-    See `load_flight_terrain`."""
+    centres_m: N×3, work CRS and `datum`. See `load_flight_terrain`.
+    """
     below, _ = TerrainLookup(dems)(to_lonlat(centres_m[:, :2], work_crs))
     ground = np.where(np.isfinite(below), below, plane_height_m)
     height = float(np.median(centres_m[:, 2] - ground))
@@ -290,9 +303,11 @@ def load_flight_terrain(
     datum: str,
     plane_height_m: float,
 ) -> TerrainGrid:
-    """Load the terrain on which a flight is orthorectified; record it under its content-derived id.
+    """Load the terrain on which a flight is orthorectified.
 
-    Without a DEM: a plane at `plane_height_m` in the datum LOCAL. `workspace` None records nothing."""
+    Record it under its content-derived id. Without a DEM: a plane at `plane_height_m` in the datum LOCAL.
+    `workspace` None records nothing.
+    """
     if is_flat_datum(datum):
         terrain = make_flat_terrain(plane_height_m, work_crs, LOCAL_DATUM, bounds_m)
     else:
@@ -306,9 +321,11 @@ def load_flight_terrain(
 def extend_terrain(
     workspace: Workspace, dems: Sequence[DemInfo], terrain: TerrainGrid, flight: Flight | None
 ) -> TerrainGrid:
-    """Return terrain for frames that join a flight, over their ground and the flight's; recorded.
+    """Return terrain for frames that join a flight; recorded.
 
-    So `finish` finds one terrain under all of it. flight None: there is no flight yet."""
+    It covers their ground and the flight's. So `finish` finds one terrain under all of it. flight None: there
+    is no flight yet.
+    """
     if flight is None or flight.dem_id is None or flight.work_crs != terrain.work_crs:
         return terrain
     try:
@@ -332,7 +349,10 @@ def extend_terrain(
 
 
 def _is_recorded(workspace: Workspace, terrain: TerrainGrid) -> bool:
-    """Return True if the store holds these very posts: frames made on them need them for ever."""
+    """Return True if the store holds these very posts.
+
+    Frames made on them need them for ever.
+    """
     try:
         kept = load_recorded_terrain(workspace, terrain.dem_id)
     except (ObjectMissing, TileCorrupt):
@@ -356,7 +376,10 @@ def store_frame_terrain(workspace: Workspace, terrain: TerrainGrid) -> None:
 
 
 def load_recorded_terrain(workspace: Workspace, dem_id: str) -> TerrainGrid:
-    """Load the terrain that was recorded under an id. Raises ObjectMissing, TileCorrupt."""
+    """Load the terrain that was recorded under an id.
+
+    Raises ObjectMissing, TileCorrupt.
+    """
     return decode_terrain(workspace.store.get(keys.format_terrain_key(dem_id)))
 
 

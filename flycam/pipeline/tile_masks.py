@@ -16,14 +16,20 @@ from flycam.mosaic.resampling import PixelsWithMask, TileDecoding
 
 @dataclass(frozen=True, slots=True)
 class TileMask:
-    """Pixels of a tile to be hidden, 256×256, and the fingerprint of the policy that hides them."""
+    """Pixels of a tile to be hidden, 256×256.
+
+    name: fingerprint of the policy that hides them.
+    """
 
     hidden: NDArray[np.bool_]
     name: str
 
 
 def compute_tile_mask(tile_id: TileId, sees: AccessPolicy) -> TileMask | None:
-    """Return the mask of a tile for all flights and revisions; None if nothing is hidden."""
+    """Return the mask of a tile for all flights and revisions.
+
+    None if nothing is hidden.
+    """
     hidden = sees.get_tile_mask(tile_id)
     return None if hidden is None else TileMask(hidden, sees.fingerprint)
 
@@ -33,7 +39,8 @@ class MaskOverlay:
 
     All that one command writes is covered alike, whatever redactions are drawn meanwhile. Thread-safe.
 
-    has_covered  whether any pixel was removed so far"""
+    has_covered  whether any pixel was removed so far
+    """
 
     def __init__(self, sees: AccessPolicy) -> None:
         """Cover what this policy hides from the recipients."""
@@ -43,7 +50,8 @@ class MaskOverlay:
     def wrap_reader(self, reader: TileDecoding, within: BaseGeometry | None = None) -> TileDecoding:
         """Wrap a tile decoding so that it has no data under masks.
 
-        within: the ground that leaves the node (Web Mercator metres), for `has_covered`; None: all."""
+        within: the ground that leaves the node (Web Mercator metres), for `has_covered`; None: all.
+        """
         if self._sees.is_nothing:
             return reader
         if within is not None:
@@ -63,7 +71,10 @@ class MaskOverlay:
 
 
 def _any_within(ground: BaseGeometry, tile_id: TileId, pixels: NDArray[np.bool_]) -> bool:
-    """Return True if the centre of any True pixel of a tile is on this ground (Web Mercator)."""
+    """Return True if the centre of any True pixel is on this ground.
+
+    ground: Web Mercator.
+    """
     west, _, _, north = get_tile_bounds(tile_id)
     rows, cols = np.nonzero(pixels)
     pixel_m = compute_grid_pixel_m(tile_id.z)

@@ -1,7 +1,8 @@
 """TLS verification of a server: by the system's authorities, a file's, or one fingerprint.
 
 A refusal is one sentence with its cure, and comes before anything is sent: no token goes to an untrusted
-server."""
+server.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +27,11 @@ _CERTIFICATE_NAME_CODES = frozenset({62, 64})  # OpenSSL: other host name, other
 
 
 def build_pool_arguments(url: str, trust: ServerTrust) -> dict[str, Any]:
-    """Build arguments of urllib3's pool for `url`; a fingerprint is compared with the server first.
+    """Build arguments of urllib3's pool for `url`.
 
-    Raises ServerUntrusted, OptionUnusable (the file of authorities), OSError (no answer)."""
+    A fingerprint is compared with the server first. Raises ServerUntrusted, OptionUnusable (the file of
+    authorities), OSError (no answer).
+    """
     if urlsplit(url).scheme != "https":
         return {}
     if trust.fingerprint is not None:
@@ -51,7 +54,7 @@ def build_pool_arguments(url: str, trust: ServerTrust) -> dict[str, Any]:
 
 
 def require_trusted(url: str, error: BaseException, trust: ServerTrust) -> None:
-    """Raise ServerUntrusted if a connection failed for an untrusted certificate or missing TLS."""
+    """Raise ServerUntrusted if a connection failed for its certificate or TLS."""
     for cause in list_causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise _make_refusal_error(url, cause, trust) from error
@@ -69,9 +72,10 @@ def require_trusted(url: str, error: BaseException, trust: ServerTrust) -> None:
 
 
 def require_plain(url: str, error: BaseException) -> None:
-    """Raise ServerUntrusted if a server that speaks TLS closed a connection over http.
+    """Raise ServerUntrusted if a TLS server closed a connection over http.
 
-    The server is probed for TLS, because a broken connection looks the same."""
+    The server is probed for TLS, because a broken connection looks the same.
+    """
     ended = any(isinstance(one, (RemoteDisconnected, ConnectionResetError)) for one in list_causes(error))
     if urlsplit(url).scheme != "http" or not ended or not _speaks_tls(url):
         return
@@ -103,7 +107,8 @@ def _speaks_tls(url: str) -> bool:
 def _pinned(url: str, fingerprint: str) -> dict[str, Any]:
     """Build pool arguments for a fingerprint.
 
-    The certificates fetched here are untrusted until they match the fingerprint, and no secret is sent."""
+    The certificates fetched here are untrusted until they match the fingerprint, and no secret is sent.
+    """
     anybody = ssl.create_default_context()
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     parts = urlsplit(url)

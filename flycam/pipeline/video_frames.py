@@ -37,10 +37,13 @@ def is_video_frame(record: FrameRecord) -> bool:
 
 
 def is_frame_of_video(record: FrameRecord, film_id: str, name: str) -> bool:
-    """Return True if a frame is from this video; its flight may hold others, even of that name.
+    """Return True if a frame is from this video.
+
+    Its flight may hold others, even of that name.
 
     film_id  the video's hash, as `Provenance.film`
-    name     the video's name, which identifies frames from before the hash was recorded"""
+    name     the video's name, which identifies frames from before the hash was recorded
+    """
     provenance = record.header.provenance
     if provenance.film is not None:
         return provenance.film == film_id
@@ -56,7 +59,8 @@ def select_video_frames(
     """Select the frames of one video from those of a flight, see `is_frame_of_video`.
 
     In the video's own flight, if none is known by hash or name, all frames without a hash: the file was
-    renamed."""
+    renamed.
+    """
     filmed = [record for record in records if is_video_frame(record)]
     mine = [record for record in filmed if is_frame_of_video(record, film_id, name)]
     return mine or [one for one in filmed if is_own and one.header.provenance.film is None]
@@ -66,9 +70,10 @@ def select_video_frames(
 class VideoIdentity:
     """Properties shared by all frames of one video.
 
-    stream_id  SHA-256 of the video's bytes, or of a stream's address and beginning: with a frame's PTS it makes
-               the frame's id
-    card       name of the memory card that holds it, if any"""
+    stream_id  SHA-256 of the video's bytes, or of a stream's address and beginning: with a frame's PTS it
+               makes the frame's id
+    card       name of the memory card that holds it, if any
+    """
 
     stream_id: str
     name: str
@@ -87,7 +92,10 @@ class VideoIdentity:
         return select_video_frames(records, self.stream_id, self.name, is_own=flight_id == self.flight_id)
 
     def is_doubt_warning(self, flight_id: str, warning: str) -> bool:
-        """Return True if a warning doubts this video's clock, or that its log belongs to it."""
+        """Return True if a warning doubts this video's clock or its log.
+
+        The log may belong to another video.
+        """
         return is_video_warning(warning, self.stream_id, is_own=flight_id == self.flight_id)
 
     @property
@@ -97,14 +105,18 @@ class VideoIdentity:
 
 
 def format_stream_name(began_ns: int) -> str:
-    """Format a name for a stream opened at this time (UTC ns); it has none of its own."""
+    """Format a name for a stream opened at this time (UTC ns).
+
+    It has none of its own.
+    """
     return f"{datetime.fromtimestamp(began_ns / 1e9, UTC):{_STREAM_NAME}}"
 
 
 def format_video_title(name: str) -> str:
     """Return the default name of a video's flight.
 
-    For a stream its start, as people in Vietnam write the time; for a file its name without suffix."""
+    For a stream its start, as people in Vietnam write the time; for a file its name without suffix.
+    """
     began = _parse_stream_start(name)
     if began is None:
         return name.rpartition(".")[0] or name

@@ -18,7 +18,10 @@ from flycam.ingest.video.video_source import VideoSource
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightLogSummary:
-    """Summary of a flight log. log None: it cannot be read, for the reason in `error`."""
+    """Summary of a flight log.
+
+    log None: it cannot be read, for the reason in `error`.
+    """
 
     name: str
     log: FlightLog | None
@@ -47,7 +50,8 @@ class VideoSummary(FlightLogSummary):
 
     fps, duration_s  0 where the container does not state them
     began_ns         UTC of the first frame, by its telemetry, else by the container; None: unknown
-    video_log        timing of its positions; None: there are none, for the reason in `error`"""
+    video_log        timing of its positions; None: there are none, for the reason in `error`
+    """
 
     size_px: tuple[int, int]
     fps: float
@@ -70,7 +74,8 @@ def inspect_log(path: Path) -> FlightLogSummary:
 def inspect_video(video: Path, telemetry: Path | None) -> VideoSummary:
     """Read a video without processing anything; telemetry None: the video's own.
 
-    Raises SourceUnreadable for a video that cannot be decoded, or a given log."""
+    Raises SourceUnreadable for a video that cannot be decoded, or a given log.
+    """
     started = time.monotonic()
     log, untold = None, None
     source = VideoSource(str(video))

@@ -18,7 +18,10 @@ _MAX_WIDTH_DEG = 3.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vn2000Position:
-    """X north and Y east in metres in a 3-degree zone; `province` None: the zone is the nearest one."""
+    """VN-2000 coordinates: X north, Y east in metres, in a 3-degree zone.
+
+    province None: the zone is the nearest one.
+    """
 
     x_north_m: float
     y_east_m: float
@@ -42,7 +45,8 @@ def locate_in_vn2000(boundaries: Boundaries, lon_deg: float, lat_deg: float) -> 
     """Locate a place in VN-2000; None outside Vietnam.
 
     The zone is that of the province, by the commune whose boundary holds the place; without a known boundary
-    or provincial meridian, that of the nearest meridian."""
+    or provincial meridian, that of the nearest meridian.
+    """
     found = _zone_at(boundaries, lon_deg, lat_deg)
     if found is None:
         return None
@@ -59,9 +63,10 @@ def locate_in_vn2000(boundaries: Boundaries, lon_deg: float, lat_deg: float) -> 
 
 
 def build_vn2000_grid(boundaries: Boundaries, bounds: tuple[float, float, float, float]) -> Vn2000Grid | None:
-    """Build the grid over west, south, east, north (degrees), in the zone of its centre.
+    """Build the grid of a rectangle, in the zone of its centre.
 
-    None outside Vietnam, and for more than a zone is wide."""
+    bounds: west, south, east, north in degrees. None outside Vietnam, and for more than a zone is wide.
+    """
     west, south, east, north = bounds
     if not (0.0 < east - west <= _MAX_WIDTH_DEG and 0.0 < north - south <= _MAX_WIDTH_DEG):
         return None

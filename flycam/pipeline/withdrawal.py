@@ -1,7 +1,8 @@
 """Withdrawal of a frame or a flight: recorded first, then the tiles that it touched are rebuilt.
 
 If it is killed, the same command completes it: tiles whose epoch does not match the recorded withdrawals are
-found and rebuilt."""
+found and rebuilt.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class WithdrawalReport:
 
     frames   newly withdrawn
     tiles    lines appended to the tile log
-    retired  finished revisions that held one of them and are no longer shown"""
+    retired  finished revisions that held one of them and are no longer shown
+    """
 
     flight: Flight
     frames: int
@@ -38,9 +40,11 @@ class WithdrawalReport:
 def withdraw_by_reference(
     workspace: Workspace, ref: str, reason: str, authority: str, progress: Progress = ignore_progress
 ) -> WithdrawalReport:
-    """Take a flight (id or name), or one frame (id or file name), out of every mosaic, with a trace.
+    """Withdraw a flight or a frame from every mosaic, with a trace.
 
-    Raises NotFound, InputUnusable without a reason, FlightBusy; StorageFailed (run again: it completes)."""
+    ref: flight id or name, frame id or file name. Raises NotFound, InputUnusable without a reason,
+    FlightBusy; StorageFailed (run again: it completes).
+    """
     reason, authority = strip_unprintable(reason), strip_unprintable(authority)
     if not reason:
         raise InputUnusable(_("{ref}: a withdrawal needs a reason; give it with --reason", ref=ref))
@@ -75,9 +79,11 @@ def withdraw_by_reference(
 
 
 def _apply_withdrawal(workspace: Workspace, flight: Flight, progress: Progress) -> int:
-    """Rebuild touched tiles and measure the rest; return the number of log lines appended.
+    """Rebuild touched tiles and measure the rest.
 
-    Damaged tiles that block this are made again first; a withdrawal does not look for others."""
+    Returns the number of log lines appended. Damaged tiles that block this are made again first; a withdrawal
+    does not look for others.
+    """
     mosaics = list_live_mosaics(workspace, flight.flight_id)
     before = sum(workspace.catalog.tiles.last_seq(mosaic.mosaic_id) for mosaic in mosaics)
     try:
@@ -101,7 +107,10 @@ def _state_after(workspace: Workspace, flight: Flight) -> FlightState:
 
 
 def _find(workspace: Workspace, ref: str) -> tuple[Flight, list[FrameRecord]]:
-    """Find the flight and frames that `ref` names: flight id or name, frame id, or photo file name."""
+    """Find the flight and frames that `ref` names.
+
+    It is a flight id or name, frame id, or photo file name.
+    """
     flights, frames = workspace.catalog.flights, workspace.catalog.frames
     try:
         flight = flights.flight(ref)

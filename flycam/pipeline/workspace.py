@@ -32,7 +32,8 @@ class Workspace:
     power      how this machine is powered, and whether its battery has to last
     cluster    workers that share ingests and finishes; None: none
     cap_sender sender of CAP messages, as of `flycam.geodata.cap_file`; "": this node
-    disk_space  guard of free space, before photos and tiles are written"""
+    disk_space  guard of free space, before photos and tiles are written
+    """
 
     store: ObjectStore
     catalog: Catalog
@@ -50,11 +51,17 @@ class Workspace:
         return list_disks(self.store, self.catalog.folder)
 
     def find_fullest_disk(self) -> DiskVolume | None:
-        """Return the disk with the least free space; None if unknown. Raises StorageFailed."""
+        """Return the disk with the least free space; None if unknown.
+
+        Raises StorageFailed.
+        """
         return min(self.list_disks(), key=lambda one: one.free_bytes, default=None)
 
     def require_disk_space(self, more_bytes: int = 0, *, held_lock: str | None = None) -> None:
-        """Require free space, see `DiskSpaceGuard.require_space`. Raises DiskFull, StorageFailed."""
+        """Require free space, see `DiskSpaceGuard.require_space`.
+
+        Raises DiskFull, StorageFailed.
+        """
         self.disk_space.require_space(self.find_fullest_disk, more_bytes, held_lock=held_lock)
 
 

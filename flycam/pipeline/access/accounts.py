@@ -28,7 +28,8 @@ _HOUR_NS = 3_600_000_000_000
 def validate_account_name(name: str) -> str:
     """Return a valid account name, see `validate_name`. Raises InputUnusable.
 
-    It is printed on briefing packs and signs the audit log, so it must be presentable in print."""
+    It is printed on briefing packs and signs the audit log, so it must be presentable in print.
+    """
     name = validate_name(name)
     if _NO_NAME.intersection(name):
         raise InputUnusable(
@@ -38,13 +39,16 @@ def validate_account_name(name: str) -> str:
 
 
 def add_user(workspace: Workspace, name: str, role: str, communes: str | None = None) -> tuple[Account, str]:
-    """Make an account, or give an existing one a new token and role; the token is shown only once.
+    """Make an account, or give an existing one a new token and role.
 
-    A new token revokes the guest links made with the old one: a thief of that may have made some too.
+    The token is shown only once. A new token revokes the guest links made with the old one: a thief of that
+    may have made some too.
 
-    communes  names or codes of its communes, with commas between; "all"; None: as before, a new account has all
+    communes  names or codes of its communes, with commas between; "all"; None: as before, a new account has
+              all
 
-    Raises InputUnusable, NotFound (no such commune), OptionUnusable (an ambiguous name, or none)."""
+    Raises InputUnusable, NotFound (no such commune), OptionUnusable (an ambiguous name, or none).
+    """
     name = name.strip()
     # an existing account keeps its name, whatever today's rules
     if not workspace.catalog.accounts.find(name):
@@ -68,7 +72,8 @@ def remove_user(workspace: Workspace, name: str) -> tuple[Account, Descendants]:
     """Remove an account: (the account, what of others ended with it).
 
     Its tokens, sessions, one-time and guest links end, and what was made with its tokens; its actions stay in
-    the audit log under its name. Raises NotFound, InputUnusable (the last administrator)."""
+    the audit log under its name. Raises NotFound, InputUnusable (the last administrator).
+    """
     who = workspace.operator or workspace.box
     return workspace.catalog.accounts.remove(name.strip(), who, workspace.clock_ns())
 
@@ -80,9 +85,10 @@ def _before(workspace: Workspace, name: str) -> tuple[str, ...]:
 
 
 def resolve_commune_codes(workspace: Workspace, text: str) -> tuple[str, ...]:
-    """Resolve names or codes of communes to codes, by the boundaries in force; "all": ().
+    """Resolve names or codes of communes to codes, by the boundaries in force.
 
-    Raises NotFound, OptionUnusable (an ambiguous name, or none)."""
+    "all" gives (). Raises NotFound, OptionUnusable (an ambiguous name, or none).
+    """
     if text.strip().lower() == _ALL:
         return ()
     names = workspace.catalog.boundaries.names()
@@ -107,7 +113,7 @@ def resolve_commune_codes(workspace: Workspace, text: str) -> tuple[str, ...]:
 
 
 def _find_codes(names: Mapping[str, str], key: str) -> list[str]:
-    """Find codes of communes by exact name, else by name without the word for their kind."""
+    """Find codes of communes by exact name, else without the word for their kind."""
     spelled = {code: to_search_key(name) for code, name in names.items()}
     exactly = [code for code, one in spelled.items() if one == key]
     return exactly or [code for code, one in spelled.items() if _bare(one) == _bare(key)]
@@ -143,7 +149,8 @@ def resolve_guest_communes(
     text   their names or codes, with commas between; None, "", "all": as the inviter
     own    codes of the inviter's communes, empty: all; a guest sees no more
 
-    Raises NotFound, OptionUnusable (an ambiguous name, or a commune beyond the inviter's)."""
+    Raises NotFound, OptionUnusable (an ambiguous name, or a commune beyond the inviter's).
+    """
     codes = resolve_commune_codes(workspace, text) if text and text.strip() else ()
     beyond = [code for code in codes if own and code not in own]
     if beyond:
@@ -173,7 +180,8 @@ def invite_guest(
               hours alone
     made_with id of its maker's token, with which it ends; "": of none
 
-    Raises NotFound, OptionUnusable (no number of hours, or more than a week)."""
+    Raises NotFound, OptionUnusable (no number of hours, or more than a week).
+    """
     if not (math.isfinite(hours) and 0.0 < hours <= MAX_GUEST_HOURS):
         raise OptionUnusable(
             _(
