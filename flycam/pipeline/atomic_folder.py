@@ -39,6 +39,7 @@ def replace_folder(out: Path, find_foreign_file: Callable[[Path], str | None]) -
             yield part
             # checked again: minutes have passed, and people may have put files there
             _require_replaceable(out, place, find_foreign_file)
+            # the files are on disk before the folder gets its name
             sync_filesystem(held)
             _exchange(part, place, find_foreign_file)
         finally:

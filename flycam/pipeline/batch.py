@@ -158,6 +158,7 @@ def ingest(
             is_drill=seen.diagnosis.is_drill,
             doubted=_find_doubtful_cameras(seen),
         )
+        # originals before the records that name them
         _keep_inputs(workspace, request)
         kept = store_missing_originals(workspace, flight_id, plan.frames)
         refolded = _amend(workspace, opened, plan, started_ns, progress)
@@ -229,6 +230,7 @@ def _plan(
     """Plan an ingest; only reads. Raises OutsideTerrain where no frame sees ground."""
     terrain = load_terrain_under(workspace, seen.diagnosis, dems)
     if joins:
+        # one terrain under the whole flight, on which `finish` makes all of it (decision 0031)
         terrain = extend_terrain(workspace, dems, terrain, find_flight(workspace, flight_id))
     frames, refused = project_frames(seen.diagnosis, terrain)
     names = format_dem_names(dems, terrain.bounds_m, terrain.work_crs)
@@ -364,6 +366,7 @@ def _records(
         if record is not None and record.status is FrameStatus.WITHDRAWN:
             continue
         if record is not None and record.status is FrameStatus.USED:
+            # an interrupted run may have recorded frames that it did not merge
             if not opened.was_ready:
                 yield record, frame.path
             continue

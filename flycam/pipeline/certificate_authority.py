@@ -99,6 +99,7 @@ def issue_server_certificate(
         # without a set clock no end can be computed
         end = now + _LASTS if now >= _WRITTEN else _NO_END
         held = _issued(authority, wanted, end, [ExtendedKeyUsageOID.SERVER_AUTH])
+        # key and certificate in one file, so that no power cut parts them (decision 0032)
         _write(path, held.pem() + authority.certificate.public_bytes(Encoding.PEM))
     return ServerCertificate(
         path=path,
@@ -162,6 +163,7 @@ def list_host_names(host: str, more: Iterable[str] = ()) -> frozenset[str]:
 def _authority(folder: Path) -> _Pair:
     path = folder / AUTHORITY
     if not path.exists():
+        # never overwritten: others may trust it already
         _write(path, _new_authority().pem(), alone=True)
     held = _read(path)
     if held is None:
@@ -197,6 +199,7 @@ def _new_authority() -> _Pair:
         encipher_only=False,
         decipher_only=False,
     )
+    # path_length 0: it signs servers, but no other authority
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(usage, critical=True)
     return _Pair(builder.sign(key, hashes.SHA256()), key)

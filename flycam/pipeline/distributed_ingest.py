@@ -115,6 +115,7 @@ def _store_originals(
     def one(item: tuple[FrameRecord, Path]) -> FrameRejected | None:
         record, path = item
         try:
+            # made durable by one flush for all photos below
             store_original(workspace, path, record.header.provenance.source_sha256, durable=False)
         except SourceUnreadable as error:
             return FrameUnreadable.from_error(error)
@@ -228,6 +229,7 @@ class TileBlockMerger:
             amendments=amendments,
             before_append=partial(self._before_append, records, amendments, fence),
             before_group=partial(self._workspace.require_disk_space, GROUP_BYTES),
+            # blocks are merged in parallel by the worker's own threads
             workers=1,
         ) as writer:
             for share in square.shares:
@@ -265,6 +267,7 @@ class TileBlockMerger:
                     mosaic_id=self._mosaic.mosaic_id,
                 )
             )
+        # the fence, then the records, before the log line that names their tiles (decision 0030)
         fence.require_current()
         records.write()
 

@@ -46,6 +46,7 @@ def move_flight(
     flights = workspace.catalog.flights
     name = validate_name(event)
     flight_id = flights.flight(ref).flight_id
+    # against an ingest and a finish of this flight
     with flights.lock(flight_id), flights.lock(format_finish_lock(flight_id)):
         flight = flights.flight(flight_id)
         former = flights.event(flight.event_id)

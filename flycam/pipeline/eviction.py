@@ -105,6 +105,7 @@ class _Eviction:
 
     def _steps(self) -> Iterator[_Step]:
         """Yield the steps, each with a check whether its disk is still low."""
+        # oldest first; the catalogue lists the newest first
         flights = self.workspace.catalog.flights.flights()[::-1]
         # past the long grace implies past the short one, and each object is counted once
         graces_s = (MIN_GRACE_S,) if self._is_counting else (GRACE_S, MIN_GRACE_S)

@@ -28,6 +28,7 @@ def rename_flight(workspace: Workspace, ref: str, name: str, who: str) -> Flight
     flights = workspace.catalog.flights
     called = validate_name(name)
     flight_id = flights.flight(ref).flight_id
+    # against an ingest and a finish of this flight
     with flights.lock(flight_id), flights.lock(format_finish_lock(flight_id)):
         flight = flights.flight(flight_id)
         if flight.name == called:

@@ -157,6 +157,7 @@ def find_stale_objects(workspace: Workspace, flight: Flight, old_ns: int) -> Sta
     for mosaic_id in sorted({mosaic.mosaic_id for mosaic in mosaics}):
         replaced_ns, last_ns = _find_replacement_times(workspace, mosaic_id)
         for key in workspace.store.list(keys.format_mosaic_prefix(mosaic_id)):
+            # current, or never named by this log: another catalogue may share the store
             if key not in replaced_ns:
                 continue
             if replaced_ns[key] <= old_ns:

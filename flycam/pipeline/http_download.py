@@ -69,6 +69,7 @@ def fetch_url(
         answer = pool.request(
             "GET",
             address,
+            # a redirect could name a host that is not allowed
             redirect=False,
             preload_content=False,
             headers={"Accept-Encoding": "identity", "User-Agent": "flycam"},

@@ -94,6 +94,7 @@ def add_mark_photo(workspace: Workspace, mark_id: str, based_on: int, data: byte
     kept = convert_mark_photo(data)
     sha256 = hashlib.sha256(kept).hexdigest()
     store_original_bytes(workspace, kept, sha256)
+    # the photo is durable before the catalogue names it (decision 0003)
     workspace.store.flush()
     line = replace(
         _seen(lines, based_on) or lines[-1],

@@ -64,6 +64,7 @@ def store_original(
         if _is_kept(workspace.store, key):
             workspace.store.ensure_durable(key, durable=durable)  # its writer may not have flushed it yet
         else:
+            # a purged original is not stored again until the purge is lifted (decision 0029)
             require_not_purged(workspace, digest)
             before_put()
             workspace.require_disk_space(path.stat().st_size)

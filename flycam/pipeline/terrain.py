@@ -336,6 +336,7 @@ def extend_terrain(
     if own.vertical_datum != terrain.vertical_datum or _inside(own.bounds_m, terrain.bounds_m):
         return terrain
     plane_m = float(terrain.heights_m[0, 0])
+    # planes of two heights cannot be joined into one terrain
     if is_flat_datum(terrain.vertical_datum) and plane_m != float(own.heights_m[0, 0]):
         return terrain
     one, other = own.bounds_m, terrain.bounds_m

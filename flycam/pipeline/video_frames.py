@@ -45,6 +45,7 @@ def is_frame_of_video(record: FrameRecord, film_id: str, name: str) -> bool:
     name     the video's name, which identifies frames from before the hash was recorded
     """
     provenance = record.header.provenance
+    # by hash, as cameras number their files from 0001 on every card (decision 0031)
     if provenance.film is not None:
         return provenance.film == film_id
     source = provenance.source_name

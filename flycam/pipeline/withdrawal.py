@@ -51,6 +51,7 @@ def withdraw_by_reference(
     flight, frames = _find(workspace, ref)
     with workspace.catalog.flights.lock(flight.flight_id):
         now = workspace.clock_ns()
+        # recorded first, so that an interrupted withdrawal can be completed
         new = workspace.catalog.frames.withdraw(
             [
                 Withdrawal(
@@ -88,6 +89,7 @@ def _apply_withdrawal(workspace: Workspace, flight: Flight, progress: Progress) 
     before = sum(workspace.catalog.tiles.last_seq(mosaic.mosaic_id) for mosaic in mosaics)
     try:
         _refold(workspace, flight, progress, check=False)
+    # not checked at first: reading every tile takes long, and a withdrawal must be quick (decision 0010)
     except DAMAGE:
         _refold(workspace, flight, progress, check=True)
     return sum(workspace.catalog.tiles.last_seq(mosaic.mosaic_id) for mosaic in mosaics) - before

@@ -123,7 +123,9 @@ class OpenIdProvider:
         if client.secret is None:
             form["client_id"] = client.client_id
         elif "client_secret_basic" in said.get(
-            "token_endpoint_auth_methods_supported", ["client_secret_basic"]
+            # the default of OpenID Connect Discovery 1.0
+            "token_endpoint_auth_methods_supported",
+            ["client_secret_basic"],
         ):
             both = f"{quote_plus(client.client_id)}:{quote_plus(client.secret)}"
             headers |= urllib3.make_headers(basic_auth=both)

@@ -26,6 +26,7 @@ from flycam.store.fsync import make_folder, move_into_place
 
 SETUP_CODE_TTL_MIN = 60
 SIGN_IN_CODE_TTL_MIN = 15
+# Crockford's base 32, without I, L, O and U (decision 0033)
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LENGTH = 12
 _GROUP = 4

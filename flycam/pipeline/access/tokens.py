@@ -69,6 +69,7 @@ def make_token(
     )
     until = "no end" if token.expires_ns is None else f"until {format_iso(token.expires_ns)}"
     workspace.catalog.tokens.put(token, make_token_entry(token, "token", who, now, f"{scope}, {until}"))
+    # read anew, so that the token is valid at once in this process
     workspace.catalog.accounts.forget()
     return token, secret
 
@@ -100,6 +101,7 @@ def revoke_token(
             _("{token_id}: no such token holds; see 'flycam account tokens'", token_id=token_id[:80])
         )
     told = make_token_entry(token, "token revoked", who, workspace.clock_ns(), token.scope)
+    # sessions are sealed by a token's hash: a new seal ends those of this token (decision 0033)
     ended = workspace.catalog.tokens.revoke(token, hash_token(generate_token()), told)
     workspace.catalog.accounts.forget()
     return token, ended

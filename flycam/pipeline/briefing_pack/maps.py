@@ -145,6 +145,7 @@ def compose_mosaics(
     sheet = shapely.transform(shapely.box(*grid.bounds), make_point_transform(crs, WEB_MERCATOR))
     rgb = np.zeros((grid.rows, grid.cols, 3), dtype=np.uint8)
     shown = np.zeros((grid.rows, grid.cols), dtype=np.bool_)
+    # the newest last, so that it is on top
     for side in reversed(sides):
         zoom = choose_source_zoom(gsd_m, side.extent, side.mosaic)
         look = overlay.wrap_reader(COLOURS, sheet)

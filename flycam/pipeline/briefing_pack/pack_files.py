@@ -199,6 +199,7 @@ def write_pack_kmz(
     """Write images, boundaries, changes and marks as KMZ, newest flight on top."""
     mark = f"{DRILL_MARK} – " if contents.is_drill else ""
     pictures = []
+    # the newest last, so that it is on top
     for side in reversed(contents.flights):
         picture, bounds = render_flight_png(workspace, side, overlay, band_png)
         pictures.append(

@@ -125,6 +125,7 @@ def write_briefing_pack(
             is_covered=cover.has_covered,
         )
         content = hash_content(figures)
+        # what was approved must be what was read (decision 0037)
         if request.of_draft not in ("", content):
             raise _make_outdated_error()
         for number, side in enumerate(scene.flights, 1):

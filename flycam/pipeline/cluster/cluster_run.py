@@ -86,6 +86,7 @@ class ClusterRun:
         data = pickle.dumps(shared, protocol=pickle.HIGHEST_PROTOCOL)
         digest = hashlib.sha256(data).hexdigest()
         key = keys.format_cluster_run_key(self.flight_id, self.run, f"given-{digest}")
+        # through the store, which also proves that a worker sees the same store (decision 0030)
         self.workspace.store.put(key, data)
         order = JobOrder(
             software=describe_software(),

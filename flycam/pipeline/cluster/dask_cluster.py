@@ -108,6 +108,7 @@ class DaskCluster:
         try:
             self._client.wait_for_workers(1, timeout=self._patience_s)
             who = workspace.operator or workspace.box
+            # its digest covers all lines before it, so that no other catalogue can have this line
             line = workspace.catalog.audit.append(who, "cluster", self._address, token)
             answers: dict[str, Any] = self._client.run(
                 inspect_worker, key, (line.seq, line.digest), on_error="return"
@@ -222,6 +223,7 @@ class _Run:
             raise make_no_scheduler_error(self._address)
         self._turns[number] += 1
         turn = TaskAttempt(key=f"{self._order.key}-{self._name}-{number}", number=self._turns[number])
+        # before it is given out, so that a worker of an earlier attempt writes nothing (decision 0030)
         note_attempt(self._store, turn)
         future = self._client.submit(
             run_task,

@@ -243,6 +243,7 @@ def _written(
         missing=tuple(copying.missing),
         outside=frozen.outside,
     )
+    # last: until then the previous backup counts
     write_backup_manifest(folder, manifest)
     return manifest
 

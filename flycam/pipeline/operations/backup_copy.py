@@ -93,6 +93,7 @@ class BackupCopier:
             for held, _, one, is_new in self._found(wanted):
                 if one is not None:
                     self._note(one, is_new)
+                # it may have been replaced since the catalogue was saved
                 elif held.kind in REPLACEABLE_KINDS:
                     now = find_current_item(self._catalog, held)
                     is_so = now is not None and now.key == held.key

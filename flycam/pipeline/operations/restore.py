@@ -90,6 +90,7 @@ def restore_backup(workspace: Workspace, folder: Path, progress: Progress = igno
     with _scratch(workspace, folder) as scratch:
         catalogue = _catalogue(folder, manifest, sha256, scratch)
         written, left_out = _put_objects(workspace.store, folder, manifest, scratch, progress)
+        # objects are durable before the catalogue names them
         workspace.store.flush()
         if not stands:
             workspace.catalog.fill(catalogue)

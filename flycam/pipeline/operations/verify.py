@@ -142,6 +142,7 @@ def verify_objects(
             workspace.catalog.kept_originals.note(here)
         found = _repair(workspace, part, bad, originals, request, progress)
         damages += found
+        # a part with damage is read again by the next run
         if all(one.advice is None for one in found):
             ledger.mark_read(part, workspace.clock_ns())
     tally.finish()

@@ -23,6 +23,7 @@ from flycam.pipeline.upload.http_client import ConnectionLost, HttpReply, Server
 from flycam.pipeline.upload.memory_card import CardFile, JsonObject, MemoryCard, UploadRequest, pack_heads
 from flycam.pipeline.workspace import Progress, ignore_progress
 
+# bytes; a chunk costs the server two fsyncs, so chunks grow on a good line (decision 0019)
 _FIRST_CHUNK, _MIN_CHUNK, _MAX_CHUNK = 512 << 10, 64 << 10, 8 << 20
 _QUICK_S, _SLOW_S = 1.5, 6.0
 _SENDERS = 4

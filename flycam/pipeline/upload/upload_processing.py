@@ -186,6 +186,7 @@ def _request(folder: Path, logs: Sequence[str]) -> tuple[PreflightRequest, Seque
     card = folder / "card" / manifest.label
     named = manifest.telemetry if manifest.telemetry in logs else None
     unreadable: Sequence[FlycamError] = ()
+    # logs are read only if the sender named none
     if manifest.telemetry is None and logs:
         found = CardLogs(card, logs, partial(note_reading, folder))
         photos, _ = read_photos(search_photos((card,)).photos)
