@@ -83,13 +83,13 @@ from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
 class IngestReport:
     """Result of an ingest.
 
-    used      photos of this run that are on the map; in_flight: all that its flight has there
-    new       frames merged by this run (0 when the same bytes are ingested again)
+    used         photos of this run that are on the map; in_flight: all that its flight has there
+    new          frames merged by this run (0 when the same bytes are ingested again)
     reprocessed  frames orthorectified again on other terrain
-    repaired  tiles that were lost or damaged
-    notes     what else was done or not done, as `flycam.frame.warning` encodes it
-    rejections  frames that are not used, each with its reason and a sentence
-    communes  by covered area, largest first
+    repaired     tiles that were lost or damaged
+    notes        what else was done or not done, as `flycam.frame.warning` encodes it
+    rejections   frames that are not used, each with its reason and a sentence
+    communes     by covered area, largest first
     """
 
     flight: Flight

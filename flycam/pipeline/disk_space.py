@@ -30,7 +30,7 @@ _PAUSE_S, _PAUSE_IN_NEED_S = 60.0, 5.0
 class Freed:
     """Evicted data, all of which can be made again, and its size.
 
-    tiles  old tile states; clips: old clips; copies: local copies and stage files
+    tiles       old tile states; clips: old clips; copies: local copies and stage files
     size_bytes  of all of it
     """
 
@@ -82,15 +82,15 @@ class DiskSpaceGuard:
     def require_space(
         self, look: Callable[[], DiskVolume | None], more_bytes: int = 0, *, held_lock: str | None = None
     ) -> None:
-        """Free space where it is low; raise DiskFull for the reserve's sake.
+        """Free space where it is low; raise DiskFull if too little remains.
 
         It is raised if the write would use up the reserve. The reserve is kept for the catalogue
         (`RESERVED_BYTES`).
 
-        look       the disk with the least free space, None where it is unknown
+        look        the disk with the least free space, None where it is unknown
         more_bytes  that are about to be written
-        held_lock  the lock under which the caller writes a flight's tiles, if he alone does and writes none
-                   before this returns: then old states of that flight may be evicted too
+        held_lock   the lock under which the caller writes a flight's tiles, if he alone does and writes none
+                    before this returns: then old states of that flight may be evicted too
         """
         low, least = LOW_SPACE_BYTES + more_bytes, RESERVED_BYTES + more_bytes
         place = look()

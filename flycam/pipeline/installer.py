@@ -57,8 +57,8 @@ def write_installer(
 
     For machines of this kind.
 
-    wheel_dir    folder of wheels (another installer's); None: pip fetches them
-    lock         the hash-locked requirements
+    wheel_dir            folder of wheels (another installer's); None: pip fetches them
+    lock                 the hash-locked requirements
     gather, build_wheel  put the wheels of a lock, and flycam's own wheel, into a folder
 
     Raises InputUnusable (a wheel cannot be had, the page is not built), DiskFull, StorageFailed.

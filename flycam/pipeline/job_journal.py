@@ -53,10 +53,10 @@ class InputState(Enum):
 class CommandRecord:
     """A command as it was given.
 
-    words     behind `flycam`, the first of them the command's name
-    working_dir  folder in which it was given, to which relative paths refer
-    operator  in whose name; empty: the node's
-    tries     number of automatic restarts that were cut short again
+    words          behind `flycam`, the first of them the command's name
+    working_dir    folder in which it was given, to which relative paths refer
+    operator       in whose name; empty: the node's
+    tries          number of automatic restarts that were cut short again
     input_digests  digest of each word that names a file or a folder
     """
 

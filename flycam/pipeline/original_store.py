@@ -51,6 +51,8 @@ def store_original(
 ) -> str:
     """Store a file's bytes and return their SHA-256; nothing is written twice.
 
+    Bytes are stored under their own hash only, also if `sha256` is wrong.
+
     before_put  called before bytes are written; what it raises keeps them out
     durable     False: the bytes survive a power cut only after `store.flush`, which the caller must call
                 before anything refers to them

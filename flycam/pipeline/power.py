@@ -35,7 +35,7 @@ class PowerMode(StrEnum):
 class Battery:
     """Battery state as the system reports it.
 
-    percent  of its charge that is left
+    percent      of its charge that is left
     remaining_s  the system's estimate of how long it lasts; None: unknown, or on mains
     """
 
@@ -72,7 +72,7 @@ class Power:
 
     It restricts the process to one core while power is low.
 
-    is_low   as of the last poll; thread-safe
+    is_low  as of the last poll; thread-safe
     """
 
     def __init__(self, mode: PowerMode, look: Callable[[], Battery | None] = read_battery) -> None:

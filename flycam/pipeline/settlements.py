@@ -47,9 +47,9 @@ _DECIMALS = 5
 class Settlement:
     """Status of a settlement in an event.
 
-    shape       a point, WGS 84 degrees; commune "" where no boundary is known
+    shape          a point, WGS 84 degrees; commune "" where no boundary is known
     road_evidence  by the current confirmed changes
-    line        the last report; None: nobody has reported, access is unknown
+    line           the last report; None: nobody has reported, access is unknown
     is_from_layer  the settlement is still in a layer
     """
 

@@ -25,12 +25,12 @@ Progress = Callable[[str, int, int], None]
 class Workspace:
     """An open data folder with its store and catalogue.
 
-    box        this node's name in the tile log (`TileRecord.origin`)
-    cache_dir  local files that can be deleted at any time (terrain fetched from the store)
-    operator   who works here, written into flights and the audit log
-    clock_ns   UTC nanoseconds
-    power      how this machine is powered, and whether its battery has to last
-    cluster    workers that share ingests and finishes; None: none
+    box         this node's name in the tile log (`TileRecord.origin`)
+    cache_dir   local files that can be deleted at any time (terrain fetched from the store)
+    operator    who works here, written into flights and the audit log
+    clock_ns    UTC nanoseconds
+    power       how this machine is powered, and whether its battery has to last
+    cluster     workers that share ingests and finishes; None: none
     cap_sender sender of CAP messages, as of `flycam.geodata.cap_file`; "": this node
     disk_space  guard of free space, before photos and tiles are written
     """

@@ -146,8 +146,8 @@ def resolve_guest_communes(
 ) -> tuple[str, ...]:
     """Resolve the codes of the communes that a guest sees; empty: all.
 
-    text   their names or codes, with commas between; None, "", "all": as the inviter
-    own    codes of the inviter's communes, empty: all; a guest sees no more
+    text  their names or codes, with commas between; None, "", "all": as the inviter
+    own   codes of the inviter's communes, empty: all; a guest sees no more
 
     Raises NotFound, OptionUnusable (an ambiguous name, or a commune beyond the inviter's).
     """

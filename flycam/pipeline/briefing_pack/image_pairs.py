@@ -22,9 +22,9 @@ from flycam.pipeline.workspace import Workspace
 class PackImage:
     """A published flight around a change.
 
-    extent      the rectangle around the change, Web Mercator metres
+    extent         the rectangle around the change, Web Mercator metres
     is_substitute  the change is of another revision, which is no longer published
-    is_lost     its tiles are missing or damaged: nothing is drawn of it
+    is_lost        its tiles are missing or damaged: nothing is drawn of it
     """
 
     flight: Flight

@@ -54,11 +54,11 @@ PAGE_FILE = "index.html"
 class PackRequest:
     """Request for a briefing pack.
 
-    paper        size of the PDF's pages: "a4" or "a3"
-    approved_by  the leader who approved it; "": it is a draft, and says so on every page
+    paper         size of the PDF's pages: "a4" or "a3"
+    approved_by   the leader who approved it; "": it is a draft, and says so on every page
     requested_by  the person who asked for it; "": the operator of this machine
-    of_draft     hash of the approved draft's content (`PackReport.content_sha256`); "": there was no draft
-    seen_by      the account whose access policy applies; "": nothing is withheld
+    of_draft      hash of the approved draft's content (`PackReport.content_sha256`); "": there was no draft
+    seen_by       the account whose access policy applies; "": nothing is withheld
     """
 
     flights: tuple[str, ...]

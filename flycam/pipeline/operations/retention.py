@@ -50,9 +50,9 @@ _HOLD_ID = re.compile(r"hold-[0-9a-f]{8,40}")
 class DueOriginal:
     """An original that is due for purging.
 
-    claim     the original and its owner
-    days      the term that it is past; None: it is due because another node purged it
-    since_ns  since when it is due, UTC
+    claim       the original and its owner
+    days        the term that it is past; None: it is due because another node purged it
+    since_ns    since when it is due, UTC
     ordered_by  the node that purged it; "" under a term here
     """
 
@@ -66,11 +66,11 @@ class DueOriginal:
 class RetentionRules:
     """Rules by which an original is due.
 
-    terms   days by subject and kind; None: for ever
+    terms     days by subject and kind; None: for ever
     held_ids  ids of flights and events of which nothing is purged
-    purged  purge records by SHA-256
+    purged    purge records by SHA-256
     today_ns  when this day began, UTC
-    box     this node's name
+    box       this node's name
     """
 
     terms: Mapping[tuple[str, RetainedKind], int | None]

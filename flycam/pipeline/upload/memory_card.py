@@ -35,10 +35,10 @@ JsonObject = Mapping[str, Any]
 class UploadRequest:
     """Request to send a memory card to a server.
 
-    telemetry   a flight log to send along
+    telemetry        a flight log to send along
     retry_timeout_s  how long the server may be unreachable
-    language    of the server's error messages
-    trust       accepted server certificates
+    language         of the server's error messages
+    trust            accepted server certificates
     """
 
     url: str

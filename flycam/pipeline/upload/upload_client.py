@@ -36,12 +36,12 @@ _POLL_S = 1.0
 class UploadReport:
     """Result of sending a card.
 
-    sent_bytes   acknowledged in this run
-    skipped      files that are no photo, video or log, with the reason
-    skipped_count  files that are on the card alone, for their name or size, or because they are unreadable
+    sent_bytes       acknowledged in this run
+    skipped          files that are no photo, video or log, with the reason
+    skipped_count    files that are on the card alone, for their name or size, or because they are unreadable
     skipped_reasons  for the first of them a sentence (English, Vietnamese) that names the file and the cure
-    result       as `flycam ingest` answers
-    preview      as the server's `preview` answers, from the headers; None: there was none
+    result           as `flycam ingest` answers
+    preview          as the server's `preview` answers, from the headers; None: there was none
     """
 
     upload_id: str

@@ -44,11 +44,11 @@ _MAX_STEP_S = 30.0
 class UploadPreview:
     """Preview of an upload, from the headers of its photos.
 
-    inspection  None of a card without photos
-    planned   photos that see ground, with it
+    inspection      None of a card without photos
+    planned         photos that see ground, with it
     motion_blur_px  by frame id: how far the ground moves in the image during exposure; absent where unknown
-    video_logs  videos of the card, each with the log that probably positions it
-    ground_m2  area in sight of the planned photos, overlaps counted once; in their work CRS
+    video_logs      videos of the card, each with the log that probably positions it
+    ground_m2       area in sight of the planned photos, overlaps counted once; in their work CRS
     """
 
     video_logs: dict[str, str | None]

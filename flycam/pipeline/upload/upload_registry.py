@@ -196,7 +196,7 @@ class UploadRegistry:
     ) -> None:
         """Remove an upload; its stored originals stay. Holders of it get NotFound.
 
-        note   is called before the deletion, once only the disk can prevent it; stays: is called if it did
+        note  is called before the deletion, once only the disk can prevent it; stays: is called if it did
 
         Raises StorageFailed where it cannot be deleted, or not while storing takes so long, and what `note`
         raises: then it stays.
