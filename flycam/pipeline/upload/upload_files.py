@@ -16,10 +16,11 @@ from flycam.store.disk_space import DISK_FULL_ERRNOS, require_free_space
 from flycam.store.fsync import sync_path
 
 MANIFEST_FILE, PREVIEW_FILE, PROGRESS_FILE = "manifest.json", "look.json", "progress.json"
+# results of the photos, and of the videos
 PHOTOS_RESULT_FILE, VIDEOS_RESULT_FILE = (
     "laid.json",
     "filmed.json",
-)  # results of the photos, and of the videos
+)
 # the file being read now, in which a decoder may hang
 READING_FILE = "reading.json"
 JOURNAL_FILE = "journal"
