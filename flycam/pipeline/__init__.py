@@ -1,1 +1,1 @@
-"""Recipes: each orchestrating function reads like one."""
+"""Recipes of the pipeline; each orchestrating function reads like one."""

@@ -1,4 +1,4 @@
-"""Restricted areas into the catalogue and out of it, and how widely flights and layers may be shown."""
+"""Restricted areas in the catalogue, and the classification of flights and layers."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ _MAX_NAME_LENGTH = 100
 def add_restricted_area(
     workspace: Workspace, path: Path, roles: str, name: str | None, who: str
 ) -> RestrictedArea:
-    """Withhold the polygons of a file from everybody but some roles ("analyst,admin").
+    """Withhold the polygons of a file from all but some roles ("analyst,admin").
 
-    The same name again takes the place of what was there. Raises OptionUnusable, and what
-    `read_area_of_interest` raises.
+    An area of the same name is replaced. Raises OptionUnusable, and what `read_area_of_interest` raises.
     """
     called = validate_name(name or to_visible(path.stem), _MAX_NAME_LENGTH, option="--name")
     seen_by = _roles(roles)
@@ -50,7 +49,7 @@ def add_restricted_area(
 
 
 def remove_restricted_area(workspace: Workspace, ref: str, who: str) -> RestrictedArea:
-    """Withhold an area no longer; its file stays as evidence. Raises NotFound."""
+    """Lift a restricted area; its file stays as an original. Raises NotFound."""
     now_ns = workspace.clock_ns()
     return workspace.catalog.restrictions.remove(
         ref, lambda area: _make_audit_entry(who, "restricted remove", area.area_id, area.name, now_ns)
@@ -58,14 +57,14 @@ def remove_restricted_area(workspace: Workspace, ref: str, who: str) -> Restrict
 
 
 def set_flight_classification(workspace: Workspace, ref: str, level: Classification, who: str) -> Flight:
-    """Say how widely a flight (id or name) may be shown. Raises NotFound."""
+    """Set the classification of a flight (id or name). Raises NotFound."""
     flight = workspace.catalog.flights.flight(ref)
     _classify(workspace, flight.flight_id, flight.name, level, who)
     return flight
 
 
 def set_layer_classification(workspace: Workspace, ref: str, level: Classification, who: str) -> LayerRecord:
-    """The same of a specialist layer. Raises NotFound."""
+    """Set the classification of a specialist layer. Raises NotFound."""
     layer = workspace.catalog.layers.get(ref)
     _classify(workspace, layer.layer_id, layer.name, level, who)
     return layer
@@ -82,7 +81,10 @@ def _make_audit_entry(who: str, what: str, subject: str, detail: str, at_ns: int
 
 
 def _roles(text: str) -> frozenset[Role]:
-    """The roles of "analyst,admin". A guest can be none of them: what guests see is not restricted."""
+    """Parse roles from "analyst,admin".
+
+    A guest cannot be one of them: what guests see is not restricted here.
+    """
     names = {one.strip().lower() for one in text.split(",") if one.strip()}
     known = {role.value: role for role in ACCOUNT_ROLES}
     if not names or names - set(known):

@@ -1,4 +1,4 @@
-"""A file that is there whole or not at all."""
+"""Atomic writing of a file: it is there whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from flycam.store.regular_file import create_regular
 
 
 def write_file_atomically(out: Path, data: bytes) -> None:
-    """Write it in place of what was there, a link included. Raises DiskFull, StorageFailed."""
+    """Replace a file, or a link, with these bytes. Raises DiskFull, StorageFailed."""
     part = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with create_regular(part) as file:
             file.write(data)
+        # renamed only when it is complete, so that no reader meets half a file
         move_into_place(part, out)
     except OSError as error:
         kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed

@@ -1,4 +1,4 @@
-"""A folder that is there whole or not at all: written beside its place, and renamed when it is done."""
+"""Atomic writing of a folder: written beside its place, and renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from flycam.store.fsync import sync_filesystem, sync_path
 
 @contextmanager
 def replace_folder(out: Path, find_foreign_file: Callable[[Path], str | None]) -> Iterator[Path]:
-    """A new folder to write into; it becomes `out` when the block ends, in place of an older one.
+    """Yield a new folder to write into, which replaces `out` when the block ends.
 
-    find_foreign_file  names something in a folder that an older one does not hold: that is never replaced
+    find_foreign_file  names something in a folder that an older one does not hold; such a folder is never
+                       replaced
 
-    What a killed run left is taken away. Between the two renames of a replacement a reader may find none for
-    a moment; a program killed there leaves the older one aside, and the next run puts it back.
-    Raises InputUnusable (not a place for a folder), DiskFull, StorageFailed; whatever the block raises.
+    What a killed run left is deleted. Between the two renames of a replacement a reader may find no folder
+    for a moment; a program killed there leaves the older one aside, and the next run puts it back. Raises
+    InputUnusable (not a place for a folder), DiskFull, StorageFailed, and whatever the block raises.
     """
     try:
-        place = out.expanduser().resolve()  # a link stays, and what it leads to is replaced
+        place = out.expanduser().resolve()  # a link stays; its target is replaced
         if place.name:
             _recover_interrupted(place, find_foreign_file)
         _require_replaceable(out, place, find_foreign_file)
@@ -36,7 +37,9 @@ def replace_folder(out: Path, find_foreign_file: Callable[[Path], str | None]) -
         held = lock_folder(part)
         try:
             yield part
-            _require_replaceable(out, place, find_foreign_file)  # minutes have gone, and people work in there
+            # checked again: minutes have passed, and people may have put files there
+            _require_replaceable(out, place, find_foreign_file)
+            # the files are on disk before the folder gets its name
             sync_filesystem(held)
             _exchange(part, place, find_foreign_file)
         finally:
@@ -54,7 +57,7 @@ def replace_folder(out: Path, find_foreign_file: Callable[[Path], str | None]) -
 
 
 def _recover_interrupted(place: Path, find_foreign_file: Callable[[Path], str | None]) -> None:
-    """Take away what killed runs left beside the place, and put back what they had set aside."""
+    """Delete leftovers of killed runs, and put back what they had set aside."""
     if not place.parent.is_dir():
         return
     aside = _aside(place)
@@ -63,6 +66,7 @@ def _recover_interrupted(place: Path, find_foreign_file: Callable[[Path], str | 
     _delete_replaced(aside, find_foreign_file)
     for beside in place.parent.iterdir():
         if beside.name.startswith(f".{place.name}.") and beside.name.endswith(".part") and beside.is_dir():
+            # a folder that is still locked belongs to a process that is alive
             with probe_folder_lock(beside) as is_free:
                 if is_free:
                     shutil.rmtree(beside, ignore_errors=True)
@@ -93,14 +97,17 @@ def _exchange(part: Path, place: Path, find_foreign_file: Callable[[Path], str |
     if place.exists():
         place.rename(aside)
     part.rename(place)
-    with suppress(OSError):  # some file systems of sticks sync no folders
-        sync_path(place.parent)  # before the older one goes
+    # some file systems of USB sticks cannot sync folders
+    with suppress(OSError):
+        sync_path(place.parent)  # before the older one is deleted
     _delete_replaced(aside, find_foreign_file)
 
 
 def _delete_replaced(aside: Path, find_foreign_file: Callable[[Path], str | None]) -> None:
-    """Delete an older folder that was set aside; what was put into it at the last moment stays, under a name
-    that nobody takes away."""
+    """Delete an older folder that was set aside.
+
+    Files put into it at the last moment stay, under a name that no later run deletes.
+    """
     if not aside.is_dir():
         return
     if find_foreign_file(aside) is None:

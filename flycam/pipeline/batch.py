@@ -1,12 +1,12 @@
-"""The main job: photos on a card to a mosaic in the store.
+"""Ingest: photos on a memory card to a mosaic in the store.
 
-    try store -> survey -> terrain -> plan -> open flight -> evidence -> mend, re-lay -> rectify -> record
-    -> merge -> communes -> ready
+    try store -> preflight check -> terrain -> plan -> open flight -> originals -> repair, reprocess
+    -> orthorectify -> record -> merge -> communes -> ready
 
-Bytes first, then the record that names them. Interrupted anywhere, the same command completes it: what was
-recorded is rectified again with the pose and terrain recorded for it, and merging twice changes nothing.
-Tiles of the flight that are lost or damaged are made again, and frames are laid again on terrain that came
-after them (`flycam.pipeline.orthorectification.reprocess_plan`).
+Bytes first, then the record that names them. An interrupted ingest is completed by the same command: what was
+recorded is orthorectified again with its recorded pose and terrain, and merging twice changes nothing. Lost
+or damaged tiles of the flight are rebuilt, and frames are reprocessed on terrain that was registered after
+them (`flycam.pipeline.orthorectification.reprocess_plan`).
 """
 
 from __future__ import annotations
@@ -81,15 +81,15 @@ from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IngestReport:
-    """What an ingest did.
+    """Result of an ingest.
 
-    used      photos of this run that are on the map; in_flight: all that its flight has there
-    new       frames merged by this run (0 when the same bytes are ingested again)
-    reprocessed  frames laid again on other terrain
-    repaired  tiles that were lost or damaged
-    notes     what was done or not done besides, as `flycam.frame.warning` keeps it
-    rejections  frames left out, each with its reason and a sentence
-    communes  by covered area, largest first
+    used         photos of this run that are on the map; in_flight: all that its flight has there
+    new          frames merged by this run (0 when the same bytes are ingested again)
+    reprocessed  frames orthorectified again on other terrain
+    repaired     tiles that were lost or damaged
+    notes        what else was done or not done, as `flycam.frame.warning` encodes it
+    rejections   frames that are not used, each with its reason and a sentence
+    communes     by covered area, largest first
     """
 
     flight: Flight
@@ -106,7 +106,7 @@ class IngestReport:
 
     @property
     def rejected(self) -> dict[str, int]:
-        """Frames left out, by reason."""
+        """Number of rejected frames by reason."""
         return dict(sorted(Counter(one.reason for one in self.rejections).items()))
 
 
@@ -120,15 +120,15 @@ def ingest(
     into: str | None = None,
     prefetch: PixelCheckPrefetch = NO_PREFETCH,
 ) -> IngestReport:
-    """Photos to a published live-quality mosaic; see the recipe above. Idempotent.
+    """Ingest photos into a published live mosaic, by the recipe above. Idempotent.
 
-    reprocess  lay frames that are on the map again on the terrain of today, whatever it is
+    reprocess  orthorectify frames that are on the map again on today's terrain, whatever it is
     into       the flight that the photos join (id, name, or "auto"; see
                `flycam.pipeline.orthorectification.flight_join`)
-    prefetch   looks at the photos that were begun before
+    prefetch   pixel checks that were started earlier
 
-    Raises InputUnusable when nothing of the input can be used, NameTaken, FlightBusy when another process
-    writes this flight now, StorageFailed when store, disk or database fail (run again).
+    Raises InputUnusable when nothing of the input can be used, NameTaken, FlightBusy when another process is
+    writing this flight, StorageFailed when store, disk or database fail (run again).
     """
     started_ns = workspace.clock_ns()
     workspace = enable_eviction(workspace)
@@ -139,7 +139,8 @@ def ingest(
     _refuse_feet(seen.diagnosis, dems)
     flight_id = _flight_id(workspace, seen.diagnosis, into)
     with workspace.catalog.flights.lock(flight_id):
-        if into is not None:  # it may have changed since
+        # it may have changed before the lock was taken
+        if into is not None:
             _flight_id(workspace, seen.diagnosis, flight_id)
         plan = _plan(
             workspace, request, seen, dems, flight_id, is_requested=reprocess, joins=into is not None
@@ -157,6 +158,7 @@ def ingest(
             is_drill=seen.diagnosis.is_drill,
             doubted=_find_doubtful_cameras(seen),
         )
+        # originals before the records that name them
         _keep_inputs(workspace, request)
         kept = store_missing_originals(workspace, flight_id, plan.frames)
         refolded = _amend(workspace, opened, plan, started_ns, progress)
@@ -202,10 +204,10 @@ def ingest(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Plan:
-    """What an ingest is going to do with the frames that see ground.
+    """Plan of an ingest for the frames that see ground.
 
-    reprocess   frames that are on the map and are laid again, or in another layer
-    rejections  frames left out; more are added while frames are made
+    reprocess   frames on the map that are orthorectified again, or in another layer
+    rejections  frames that are not used; more are added while orthopatches are made
     """
 
     terrain: TerrainGrid
@@ -225,9 +227,10 @@ def _plan(
     is_requested: bool,
     joins: bool,
 ) -> _Plan:
-    """Only reads. Raises OutsideTerrain where no frame sees ground."""
+    """Plan an ingest; only reads. Raises OutsideTerrain where no frame sees ground."""
     terrain = load_terrain_under(workspace, seen.diagnosis, dems)
     if joins:
+        # one terrain under the whole flight, on which `finish` makes all of it (decision 0031)
         terrain = extend_terrain(workspace, dems, terrain, find_flight(workspace, flight_id))
     frames, refused = project_frames(seen.diagnosis, terrain)
     names = format_dem_names(dems, terrain.bounds_m, terrain.work_crs)
@@ -257,8 +260,7 @@ def _plan(
 def _amend(
     workspace: Workspace, opened: FlightSession, plan: _Plan, at_ns: int, progress: Progress
 ) -> RebuildReport:
-    """Record what is laid again or moved, then make the tiles that are there what the recorded frames make
-    them."""
+    """Record what is reprocessed or moved, then rebuild tiles from the records."""
     flight_id = opened.flight.flight_id
     open_target_mosaics(workspace, opened.flight, plan.reprocess)
     apply_reprocess_plan(workspace, flight_id, plan.reprocess, at_ns)
@@ -274,7 +276,7 @@ def _amend(
 
 
 def _merge(workspace: Workspace, opened: FlightSession, plan: _Plan, progress: Progress) -> int:
-    """Merge the frames that are not on the map, layer by layer; how many there were."""
+    """Merge the frames that are not on the map, layer by layer; return their number."""
     new = 0
     for layer in sorted({frame.header.layer for frame in plan.frames}):
         frames = [frame for frame in plan.frames if frame.header.layer == layer]
@@ -283,6 +285,7 @@ def _merge(workspace: Workspace, opened: FlightSession, plan: _Plan, progress: P
         todo = list(_records(workspace, opened, mosaic, frames, plan.terrain))
         merge = merge_frames if workspace.cluster is None else merge_frames_on_cluster
         new += merge(workspace, mosaic, todo, plan.terrain, plan.rejections, progress)
+        # the run that was cut short may have written tiles without their overview tiles
         if opened.was_cut_short:
             update_all_ancestors(workspace, mosaic)
     return new
@@ -291,7 +294,7 @@ def _merge(workspace: Workspace, opened: FlightSession, plan: _Plan, progress: P
 def _notes(
     workspace: Workspace, seen: PreflightResult, opened: FlightSession, refolded: RebuildReport
 ) -> tuple[str, ...]:
-    """What was done or not done besides."""
+    """List warnings about what else was done or not done."""
     flight_id = opened.flight.flight_id
     given = [*seen.diagnosis.headers, *(header for header, _ in seen.diagnosis.refused)]
     withdrawn = list_withdrawal_warnings(workspace, flight_id, [header.frame_id for header in given])
@@ -303,7 +306,10 @@ def _notes(
 
 
 def _refuse_feet(diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> None:
-    """Raise InputUnusable, naming the files, where the doctor found the terrain to be in feet."""
+    """Raise InputUnusable if the preflight check found terrain in feet.
+
+    It names the files.
+    """
     for problem in diagnosis.problems:
         if problem.code == "terrain_in_feet":
             centres = np.array([header.exterior_prior.projection_centre_m for header in diagnosis.headers])
@@ -319,8 +325,11 @@ def _refuse_feet(diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> None:
 
 
 def _flight_id(workspace: Workspace, diagnosis: Diagnosis, into: str | None) -> str:
-    """The flight asked for, the one that already holds one of these frames (a card completed later), or a
-    new id."""
+    """Return the id of the flight for this run's frames.
+
+    It is the flight asked for, else one that holds some of these frames, else a new id. A flight holds some
+    of them already where a memory card is completed later.
+    """
     frame_ids = [header.frame_id for header in diagnosis.headers]
     standing = workspace.catalog.flights.flight_of_frames(frame_ids)
     if into is not None:
@@ -329,7 +338,7 @@ def _flight_id(workspace: Workspace, diagnosis: Diagnosis, into: str | None) -> 
 
 
 def _find_doubtful_cameras(seen: PreflightResult) -> frozenset[str]:
-    """Cameras of this run whose colours may be near-infrared."""
+    """Return the cameras of this run whose colours may be near-infrared."""
     is_doubted = any(problem.code == MAYBE_INFRARED for problem in seen.diagnosis.problems)
     return find_infrared_suspects(seen.photos) if is_doubted else frozenset()
 
@@ -347,7 +356,7 @@ def _records(
     frames: Sequence[FrameFootprint],
     terrain: TerrainGrid,
 ) -> Iterator[tuple[FrameRecord, Path]]:
-    """What is to be merged: the record that stands in the catalogue, else a new one."""
+    """Yield what is to be merged: recorded frames, else new ones."""
     flight = opened.flight
     standing = {
         record.frame_id: record for record in workspace.catalog.frames.list_for_flight(flight.flight_id)
@@ -357,6 +366,7 @@ def _records(
         if record is not None and record.status is FrameStatus.WITHDRAWN:
             continue
         if record is not None and record.status is FrameStatus.USED:
+            # an interrupted run may have recorded frames that it did not merge
             if not opened.was_ready:
                 yield record, frame.path
             continue

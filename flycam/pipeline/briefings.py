@@ -1,4 +1,4 @@
-"""Writing the list of places of a meeting: what a view may say, and the line in the audit log."""
+"""Editing of the list of places of a meeting: validation of its views, and the entry in the audit log."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ _MAX_VIEW_LENGTH = 8000
 def write_briefing(
     workspace: Workspace, event_id: str, based_on: int, places: Sequence[BriefingPlace], who: str
 ) -> BriefingVersion:
-    """Make these the places of an event, in this order. The same again is no change.
+    """Set the places of an event, in this order; the same list again changes nothing.
 
-    based_on  the version that was seen; 0 where there was none
-    Raises InputUnusable (a view, a name, too many), NotFound (the event), StoreConflict (the list is not as
-    it was seen).
+    based_on  the version that the caller saw; 0 where there was none
+
+    Raises InputUnusable (a view, a name, too many), NotFound (the event), StoreConflict (the list has changed
+    since).
     """
     checked = _validate_places(places)
     if event_id not in {one.event_id for one in workspace.catalog.flights.events()}:
@@ -36,7 +37,8 @@ def write_briefing(
         )
     last = workspace.catalog.briefings.last(event_id)
     if last is not None and last.places == checked:
-        is_lost_answer = (last.version, last.author) == (based_on + 1, who)  # and the same was sent again
+        # the answer to an identical request was lost, and the client sent it again
+        is_lost_answer = (last.version, last.author) == (based_on + 1, who)
         if is_lost_answer or last.version == based_on:
             return last
     if based_on != (last.version if last else 0):
@@ -57,7 +59,7 @@ def write_briefing(
 
 
 def require_view(view: Mapping[str, str]) -> None:
-    """Raises InputUnusable for words that no address of the map's page has."""
+    """Raise InputUnusable for a view that no address of the map's page has."""
     if sum(map(len, view.values())) > _MAX_VIEW_LENGTH:
         raise InputUnusable(
             _("the view that is presented is too long for an address; present again from the map's page")

@@ -1,9 +1,9 @@
-"""A box's own certificate authority: HTTPS where there is no internet to ask a public one, and apart from it
-one for the machines of a cluster.
+"""A node's own certificate authority: HTTPS where no public one can be reached, and a separate one for the
+machines of a cluster.
 
-Two files in a folder of their own, readable by their owner only, each whole or not there: the authority (key
-and certificate) is made once; the server's certificate is made anew where its names no longer are this
-machine's, or its end comes near. Decision 0032.
+Two files in a folder of their own, readable by their owner only, each written atomically: the authority (key
+and certificate) is made once; the server's certificate is made anew when its names no longer match this
+machine, or its end comes near. Decision 0032.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ from flycam.store.fsync import make_folder, move_into_place, sync_path
 
 AUTHORITY, SERVER, PUBLIC = "authority.pem", "server.pem", "authority.crt"
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-"""From when on certificates hold: a clock that was never set stands here, at either end of the line."""
+"""Start of validity of all certificates: the time that a clock which was never set shows, on either machine.
+"""
 _NO_END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280, 4.1.2.5
 _WRITTEN = datetime(2026, 11, 1, tzinfo=UTC)
-"""No clock that is right stands before this program was written."""
+"""Time of writing of this program; a clock before it is wrong."""
 _LASTS, _RENEWED = timedelta(days=825), timedelta(days=275)
 _MEMBER = frozenset({"flycam-cluster"})
 
@@ -51,13 +52,13 @@ IpAddress = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerCertificate:
-    """What a server shows, and how others come to believe it.
+    """A server's certificate, and what others need to trust it.
 
     path         file with key, certificate and the authority's certificate (PEM)
-    authority    the authority's certificate (PEM), for whoever is to believe it
+    authority    the authority's certificate (PEM), for those who are to trust it
     fingerprint  SHA-256 of that certificate (DER), 64 hex digits
-    names        what the server's certificate is for: host names and addresses
-    is_new       whether the server's certificate was made just now
+    names        host names and addresses that the server's certificate is for
+    is_new       the server's certificate was made by this call
     """
 
     path: Path
@@ -82,9 +83,10 @@ class _Pair:
 def issue_server_certificate(
     folder: Path, names: Collection[str], now: datetime | None = None
 ) -> ServerCertificate:
-    """The certificate of a server under these names and addresses, by the folder's own authority; what is
-    missing is made, durably, before it is told. Raises DiskFull, StorageFailed (the authority's file is
-    damaged).
+    """Return a server's certificate, issued by the folder's own authority.
+
+    It is for these names and addresses. What is missing is made, and is durable before this returns. Raises
+    DiskFull, StorageFailed (the authority's file is damaged).
     """
     now = now or datetime.now(UTC)
     _make(folder)
@@ -94,8 +96,10 @@ def issue_server_certificate(
     held = _read(path)
     made = held is None or not _is_good(held.certificate, authority, wanted, now)
     if held is None or made:
-        end = now + _LASTS if now >= _WRITTEN else _NO_END  # while no clock was set nobody knows when
+        # without a set clock no end can be computed
+        end = now + _LASTS if now >= _WRITTEN else _NO_END
         held = _issued(authority, wanted, end, [ExtendedKeyUsageOID.SERVER_AUTH])
+        # key and certificate in one file, so that no power cut parts them (decision 0032)
         _write(path, held.pem() + authority.certificate.public_bytes(Encoding.PEM))
     return ServerCertificate(
         path=path,
@@ -107,11 +111,11 @@ def issue_server_certificate(
 
 
 def make_member_certificate(folder: Path, file: Path) -> str:
-    """Write the file that lets a machine into a cluster; one that is there already stays.
+    """Write the file that lets a machine join a cluster; an existing one stays.
 
-    Its authority, in `folder`, is the cluster's own: no certificate of a map's server lets anybody in. It has
-    no end, like a key of SSH: a cluster must not stop in a storm two years later. Another authority shuts out
-    all who had a file of this one.
+    Its authority, in `folder`, is the cluster's own: no certificate of a map server gives access. It has no
+    end, like an SSH key: a cluster must not stop in a storm two years later. Another authority shuts out all
+    members of this one.
 
     Returns the authority's fingerprint, SHA-256 in hex. Raises OptionUnusable where the file is something
     else, DiskFull, StorageFailed.
@@ -135,7 +139,7 @@ def make_member_certificate(folder: Path, file: Path) -> str:
 
 
 def list_network_addresses() -> frozenset[str]:
-    """The addresses of this machine's networks, IPv6 without those that hold on one cable alone."""
+    """Return this machine's network addresses, without link-local IPv6."""
     addresses = {
         one.address.partition("%")[0]
         for of_card in psutil.net_if_addrs().values()
@@ -146,8 +150,11 @@ def list_network_addresses() -> frozenset[str]:
 
 
 def list_host_names(host: str, more: Iterable[str] = ()) -> frozenset[str]:
-    """What this machine is called by others: its host name, the addresses of its networks, `host` where it is
-    served under one, and what its owner adds. Nobody is asked."""
+    """Return the names by which others reach this machine.
+
+    These are host name, network addresses, `host` and `more`. `host` is the name that it is served under,
+    `more` what its owner adds. No resolver is asked.
+    """
     name = socket.gethostname().partition(".")[0]
     said = {"localhost", "127.0.0.1", "::1", socket.gethostname(), name, f"{name}.local", host, *more}
     return frozenset(said - {"0.0.0.0", "::", ""}) | list_network_addresses()  # noqa: S104  left out, not listened on
@@ -156,6 +163,7 @@ def list_host_names(host: str, more: Iterable[str] = ()) -> frozenset[str]:
 def _authority(folder: Path) -> _Pair:
     path = folder / AUTHORITY
     if not path.exists():
+        # never overwritten: others may trust it already
         _write(path, _new_authority().pem(), alone=True)
     held = _read(path)
     if held is None:
@@ -176,7 +184,7 @@ def _authority(folder: Path) -> _Pair:
 
 def _new_authority() -> _Pair:
     key = ec.generate_private_key(ec.SECP256R1())
-    # of two boxes of one name a browser would take one authority for the other
+    # the mark tells two nodes of one name apart: browsers match an authority by its subject
     mark = hashlib.sha256(_subject_key(key).digest).hexdigest()[:8]
     name = _called(f"flycam {socket.gethostname()[:40]} {mark}")
     builder = _builder(key, name, name, _NO_END)
@@ -191,6 +199,7 @@ def _new_authority() -> _Pair:
         encipher_only=False,
         decipher_only=False,
     )
+    # path_length 0: it signs servers, but no other authority
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(usage, critical=True)
     return _Pair(builder.sign(key, hashes.SHA256()), key)
@@ -199,7 +208,7 @@ def _new_authority() -> _Pair:
 def _issued(
     authority: _Pair, names: frozenset[str], end: datetime, purposes: Iterable[x509.ObjectIdentifier]
 ) -> _Pair:
-    """A certificate of an authority, which signs nothing itself."""
+    """Issue an authority's certificate for an end entity, which signs nothing itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = authority.certificate.subject
     builder = _builder(key, _called("flycam"), issuer, end)
@@ -233,8 +242,10 @@ def _builder(
 
 
 def _is_good(certificate: x509.Certificate, authority: _Pair, names: frozenset[str], now: datetime) -> bool:
-    """Whether it is of this authority, for all these names, and lasts. One without an end is replaced once
-    the clock is set."""
+    """Check that it is issued by this authority for all these names, and lasts.
+
+    One without an end is replaced once the clock is set.
+    """
     end = certificate.not_valid_after_utc
     lasts = now + _RENEWED < end <= now + _LASTS if now >= _WRITTEN else end > now
     return lasts and names <= _names_of(certificate) and _is_issued_by(certificate, authority)
@@ -259,7 +270,7 @@ def _names_of(certificate: x509.Certificate) -> frozenset[str]:
 
 
 def _spelled(name: str) -> str:
-    """A name or address as certificates hold it; "": none that they can."""
+    """Return a name or address as certificates spell it; "" if they cannot hold it."""
     with suppress(ValueError):
         return str(ip_address(name))
     return name.lower() if name.isascii() and is_printable(name) and " " not in name else ""
@@ -281,7 +292,7 @@ def _subject_key(key: ec.EllipticCurvePrivateKey) -> x509.SubjectKeyIdentifier:
 
 
 def _read(path: Path) -> _Pair | None:
-    """What a file holds; None: nothing that can be used."""
+    """Read a certificate and its key; None if the file is missing or unusable."""
     try:
         data = path.read_bytes()
         key = load_pem_private_key(data, None)
@@ -306,7 +317,7 @@ def _make(folder: Path) -> None:
 
 
 def _write(path: Path, data: bytes, mode: int = 0o600, *, alone: bool = False) -> None:
-    """On the disk, whole, before anybody counts on it; alone: what is there already stays."""
+    """Write a file durably and atomically; alone: an existing file stays."""
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         try:
@@ -314,7 +325,8 @@ def _write(path: Path, data: bytes, mode: int = 0o600, *, alone: bool = False) -
                 out.write(data)
             if alone:
                 sync_path(part)
-                with suppress(FileExistsError):  # of two that make one at once both use the first
+                # if two processes make one at once, both use the first
+                with suppress(FileExistsError):
                     path.hardlink_to(part)
                 sync_path(path.parent)
             else:

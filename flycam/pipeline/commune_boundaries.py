@@ -1,4 +1,4 @@
-"""Commune boundaries from a file into the catalogue."""
+"""Import of commune boundaries from a file into the catalogue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFAULT_VALID_FROM = date(2025, 7, 1)
 
 
 def register_communes(workspace: Workspace, path: Path, valid_from: date | None = None) -> CommuneImport:
-    """Read, repair and enter a boundary file; the same file again changes nothing.
+    """Read, repair and register a boundary file; the same file again changes nothing.
 
     Raises what `read_communes` raises.
     """

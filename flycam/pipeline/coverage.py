@@ -1,5 +1,4 @@
-"""Which communes a flight imaged: area, percent, GSD, times, and a clipped GeoTIFF of each that is asked
-for."""
+"""Coverage of a flight by commune: area, percent, GSD, times, and a clip as GeoTIFF on demand."""
 
 from __future__ import annotations
 
@@ -45,12 +44,13 @@ def measure_coverage(
     changed: bool,
     again: Collection[str] = (),
 ) -> list[Coverage]:
-    """Measure every commune of the flight (`list_flight_communes`); recorded, largest area first.
+    """Measure and record the coverage of every commune of a flight.
 
-    Areas are measured in the flight's work CRS. A flight over several layers counts its colour mosaic.
-    Pictures are cut when they are asked for (`make_clip`). changed=False keeps those that were cut of the
-    revision on show: only where no tile changed since, for a withdrawn frame must not stay; but not of the
-    communes `again`."""
+    Largest area first. The communes are those of `list_flight_communes`. Areas are measured in the flight's
+    work CRS. A flight with several layers counts its colour mosaic. Clips are made on demand (`make_clip`).
+    changed=False keeps the clips of the published revision: only where no tile changed since, because a
+    withdrawn frame must not stay; clips of the communes `again` are dropped all the same.
+    """
     mosaic = get_main_mosaic(workspace, flight.flight_id)
     frames = {
         record.frame_id: record
@@ -86,12 +86,14 @@ _cutting = Lock()
 
 
 def make_clip(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, covered: Coverage) -> str:
-    """Store key of a commune's part of the revision on show as a COG, made now where nobody asked before.
+    """Return the store key of a commune's clip, a COG.
 
-    Raises NotFound where less than a pixel of it is shown, FlightBusy where tiles change while it is made,
-    and what `export_cog` raises."""
+    It is of the published revision, and made if needed. Raises NotFound where less than a pixel of it is
+    shown, FlightBusy where tiles change while it is made, and what `export_cog` raises.
+    """
     own = keys.format_product_prefix(mosaic.mosaic_id, mosaic.revision)
     with _cutting:
+        # read under the lock: another request may have made this clip meanwhile
         rows = workspace.catalog.boundaries.coverage(flight.flight_id)
         now = next((one for one in rows if one.commune_code == covered.commune_code), covered)
         if now.clip_key is not None and now.clip_key.startswith(own):
@@ -99,7 +101,8 @@ def make_clip(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, covered:
         seq = workspace.catalog.tiles.last_seq(mosaic.mosaic_id)
         commune = get_flight_commune(workspace.catalog, flight, covered.commune_code)
         key = _clip(workspace, flight, mosaic, commune)
-        workspace.store.flush()  # the catalogue names no clip that a power cut could still take away
+        # the catalogue must not name a clip that a power cut could still destroy
+        workspace.store.flush()
         if not workspace.catalog.boundaries.put_clip(now, key, mosaic.mosaic_id, seq):
             raise FlightBusy(
                 _(
@@ -112,13 +115,15 @@ def make_clip(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, covered:
 
 
 def get_main_mosaic(workspace: Workspace, flight_id: str, revision: int | None = None) -> MosaicInfo:
-    """As `select_main_mosaic`, of a workspace's catalogue."""
+    """Select a flight's main mosaic, as `select_main_mosaic`."""
     return select_main_mosaic(workspace.catalog, flight_id, revision)
 
 
 def select_main_mosaic(catalog: Catalog, flight_id: str, revision: int | None = None) -> MosaicInfo:
-    """The mosaic a flight is shown by: colour if there is one; of one revision, or the published one. Raises
-    NotFound."""
+    """Select the mosaic that a flight is shown by: colour if there is one.
+
+    Of the given revision, or the published one. Raises NotFound.
+    """
     mosaics = [
         mosaic
         for mosaic in catalog.tiles.mosaics(flight_id)
@@ -142,11 +147,11 @@ def _communes_under(
 
 
 def list_flight_communes(catalog: Catalog, flight: Flight, bounds: BoundsLonLat) -> list[CommuneRecord]:
-    """Communes in which a flight's ground counts (`Boundaries.counted`), in force on its day; today's where
-    none there is recorded for that day.
+    """List the communes in which a flight's ground counts, in force on its day.
 
-    The rule of the map: who flies before the first boundaries that are known still has a commune to name.
-    `list_boundary_warnings` tells from when those hold.
+    Where no boundaries are recorded there for that day, today's are taken, as on the map: a flight before the
+    first known boundaries still has a commune to name. `list_boundary_warnings` states from when those hold.
+    See `Boundaries.list_countable`.
     """
     is_drill = catalog.flights.event(flight.event_id).is_drill
     return catalog.boundaries.list_countable(
@@ -155,8 +160,11 @@ def list_flight_communes(catalog: Catalog, flight: Flight, bounds: BoundsLonLat)
 
 
 def get_flight_commune(catalog: Catalog, flight: Flight, code: str) -> CommuneRecord:
-    """The commune of this code among those of the flight (`list_flight_communes`). Raises NotFound for
-    another, where its boundaries of the flight's day are not known and those of others around are."""
+    """Return the commune of this code among those of the flight.
+
+    See `list_flight_communes`. Raises NotFound for another one if its boundaries of the flight's day are
+    unknown while those around are known.
+    """
     day, bounds = get_flight_date(flight), flight.bounds_lonlat_deg
     here = [] if bounds is None else list_flight_communes(catalog, flight, bounds)
     found = next((one for one in here if one.code == code), None)
@@ -167,7 +175,7 @@ def get_flight_commune(catalog: Catalog, flight: Flight, code: str) -> CommuneRe
 
 
 def list_boundary_warnings(catalog: Catalog, flight: Flight) -> tuple[str, ...]:
-    """The warning of a flight whose communes are those of a later day."""
+    """List the warning of a flight whose boundaries are of a later day."""
     day, bounds = get_flight_date(flight), flight.bounds_lonlat_deg
     communes = [] if bounds is None else list_flight_communes(catalog, flight, bounds)
     since = sorted({one.valid_from for one in communes if one.valid_from > day})
@@ -184,7 +192,10 @@ def list_boundary_warnings(catalog: Catalog, flight: Flight) -> tuple[str, ...]:
 
 
 def get_flight_date(flight: Flight) -> date:
-    """The day of the flight in the house's zone, which decides whose boundaries hold."""
+    """Return the day of the flight in the node's time zone.
+
+    It decides which boundaries hold.
+    """
     return datetime.fromtimestamp(flight.first_ns / 1e9, get_local_zone()).date()
 
 
@@ -209,7 +220,10 @@ def _covered(
 
 
 def _clip(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, commune: CommuneRecord) -> str:
-    """The commune's part of the mosaic as a COG in the store; its key carries the hash of its bytes."""
+    """Store the commune's part of the mosaic as a COG.
+
+    Its key holds the hash of its bytes.
+    """
     workspace.cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=workspace.cache_dir) as folder:
         path = Path(folder) / "clip.tif"
@@ -234,11 +248,11 @@ def _clip(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, commune: Com
 
 
 def build_geotiff_tags(workspace: Workspace, flight: Flight, mosaic: MosaicInfo) -> dict[str, str]:
-    """What every GeoTIFF of a flight says about itself; a drill is marked as one."""
+    """Build the tags of a flight's GeoTIFFs; an exercise is marked as one."""
     event = workspace.catalog.flights.event(flight.event_id)
     first, last = (datetime.fromtimestamp(ns / 1e9, VIETNAM) for ns in (flight.first_ns, flight.last_ns))
     is_live = mosaic.revision == LIVE_REVISION
-    # a finished map may lie on ground of its own
+    # a finished mosaic may have been made on other terrain
     dem_id = (
         flight.dem_id
         if is_live

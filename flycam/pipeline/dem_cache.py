@@ -1,4 +1,4 @@
-"""Local files of registered terrain, and, for a while, what kept one from being made."""
+"""Local files of registered terrain, and a short-lived record of failures to fetch them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from flycam.pipeline.original_store import fetch_local_copy
 from flycam.pipeline.workspace import Workspace
 
 FAILURE_TTL_S = 300.0
-"""A base map asks for each of its tiles: for that a damaged file is fetched and hashed again only so often,
-and one that was mended is seen again after this."""
+"""A base map asks for a DEM at each of its tiles: a damaged file is fetched and hashed again only this often,
+and a repaired one is found after this time.
+"""
 
 _LOG = logging.getLogger("flycam.terrain")
 _DemKey = tuple[Path, str]
@@ -28,12 +29,11 @@ _failed: dict[_DemKey, tuple[float, DataDamaged]] = {}
 
 
 def fetch_dem(workspace: Workspace, dem: DemRecord, failure_ttl_s: float = 0.0) -> Path:
-    """The file to read registered terrain from; one fetches it, others that ask meanwhile take what it found.
+    """Return a local file of registered terrain; concurrent callers share one fetch.
 
-    failure_ttl_s  what was found of a damaged file at most so long ago is said again without looking
-    Raises DataDamaged where its bytes are lost or damaged, and what the store raises. Safe to use from
-    several
-    threads.
+    failure_ttl_s  maximum age of a failure that is raised again without another look at the file
+
+    Raises DataDamaged where its bytes are lost or damaged, and what the store raises. Thread-safe.
     """
     if dem.key is None:
         return Path(dem.path)
@@ -41,7 +41,8 @@ def fetch_dem(workspace: Workspace, dem: DemRecord, failure_ttl_s: float = 0.0) 
     with _lock:
         at_s, error = _failed.get(which, (0.0, None))
         if error is not None and _clock_s() - at_s < failure_ttl_s:
-            raise error.with_traceback(None)  # which would grow with each time that it is raised
+            # the traceback would grow each time it is raised
+            raise error.with_traceback(None)
         asked = _fetching.get(which)
         mine = _fetching.setdefault(which, Future())
     if asked is not None:

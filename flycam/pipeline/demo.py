@@ -1,4 +1,6 @@
-"""The whole main job on a drill: a flight before and after a storm, communes, map, what changed."""
+"""Demonstration of the whole workflow on an exercise: a flight before and after a storm, communes, map,
+changes.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ class DemoFlight:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemoReport:
-    """The two flights of the demo, and what changed between them."""
+    """The two flights of the demo, and the changes between them."""
 
     before: DemoFlight
     after: DemoFlight
@@ -41,11 +43,10 @@ class DemoReport:
 
 
 def run_demo(workspace: Workspace, progress: Progress = ignore_progress) -> DemoReport:
-    """Render, ingest, clip and finish a drill flight before and after its storm, and put up for review what
-    changed.
+    """Render, ingest and finish an exercise before and after its storm.
 
-    Run again, it changes nothing. Raises RealDataPresent where anything real is registered, also while it is
-    made.
+    Changes between the two are put up for review. Run again, it changes nothing. Raises RealDataPresent where
+    anything real is registered, also if it arrives while the exercise is rendered.
     """
     require_no_real_data(workspace)
     workspace.cache_dir.mkdir(parents=True, exist_ok=True)
@@ -72,7 +73,8 @@ def _fly(workspace: Workspace, folder: Path, label: str, *, after: bool, progres
         truth_rasters=False,
         progress=lambda done, total: progress("render", done, total),
     )
-    require_no_real_data(workspace)  # much may have come while it was rendered
+    # real data may have arrived while it was rendered
+    require_no_real_data(workspace)
     register_dem(workspace, drill.dem)
     register_communes(workspace, drill.communes)
     ingested = ingest(

@@ -1,7 +1,7 @@
-"""How much room is left where this house writes, looked at before photos and groups of tiles are written.
+"""Guard of free disk space, checked before photos and groups of tiles are written.
 
-What the disks of the store and of the catalogue's file tell is looked at (a system call each). Of a store on
-S3 and of a database on a server nobody can tell: those say themselves that they are full.
+It checks the disks of a local store and of the catalogue's file (a system call each). An S3 store and a
+database server do not report free space: they raise when they are full.
 """
 
 from __future__ import annotations
@@ -20,15 +20,19 @@ from flycam.store.base import ObjectStore
 from flycam.store.disk_space import LOW_SPACE_BYTES, RESERVED_BYTES, get_free_bytes
 
 GROUP_BYTES = 16 << 20
-"""What a group of tiles with its ancestors takes at the most, about."""
+"""Upper estimate of the bytes of a group of tiles with its ancestors."""
 
-_PAUSE_S, _PAUSE_IN_NEED_S = 60.0, 5.0  # before it is looked for what can be freed once more
+# between two searches for what can be evicted
+_PAUSE_S, _PAUSE_IN_NEED_S = 60.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """What was deleted because room was low, all of which can be made again: old states of tiles, old clips,
-    local copies and stage files; and the bytes of all of it."""
+    """Evicted data, all of which can be made again, and its size.
+
+    tiles       old tile states; clips: old clips; copies: local copies and stage files
+    size_bytes  of all of it
+    """
 
     tiles: int = 0
     clips: int = 0
@@ -49,21 +53,23 @@ class Freed:
 
 @dataclass(frozen=True, slots=True)
 class DiskVolume:
-    """A disk that is written to, as people know it, and what is free there."""
+    """A disk that is written to, under a name that people know, with its free bytes."""
 
     name: str
     free_bytes: int
 
 
 FreeSpace = Callable[[int, str | None], Freed]
-"""Makes room until so many bytes are free; the name of a flight's lock that the caller holds, if he does."""
+"""Frees space until so many bytes are free; takes the name of the flight's lock that the caller holds, if
+any.
+"""
 
 
 class DiskSpaceGuard:
-    """One for a command. Safe between threads.
+    """Guard of free disk space for one command. Thread-safe.
 
-    free   makes room; None: nothing is deleted, and only what is reserved is looked after
-    freed  what was, until now
+    free   frees space; None: nothing is deleted, and only the reserve is guarded
+    freed  what was evicted so far
     """
 
     def __init__(self, free: FreeSpace | None = None, clock_s: Callable[[], float] = time.monotonic) -> None:
@@ -76,12 +82,15 @@ class DiskSpaceGuard:
     def require_space(
         self, look: Callable[[], DiskVolume | None], more_bytes: int = 0, *, held_lock: str | None = None
     ) -> None:
-        """Where room is low, make some; then raise DiskFull if writing so many bytes more would take what is
-        reserved for the catalogue.
+        """Free space where it is low; raise DiskFull if too little remains.
 
-        look     the disk with the least room, None where nobody can tell
-        held_lock  the lock under which the caller writes a flight's tiles, if he alone does and writes none
-                 before this returns: then old states of that flight may go too
+        It is raised if the write would use up the reserve. The reserve is kept for the catalogue
+        (`RESERVED_BYTES`).
+
+        look        the disk with the least free space, None where it is unknown
+        more_bytes  that are about to be written
+        held_lock   the lock under which the caller writes a flight's tiles, if he alone does and writes none
+                    before this returns: then old states of that flight may be evicted too
         """
         low, least = LOW_SPACE_BYTES + more_bytes, RESERVED_BYTES + more_bytes
         place = look()
@@ -92,14 +101,14 @@ class DiskSpaceGuard:
                 began_s = self._clock_s()
                 self.freed += self._free(low, held_lock)
                 self._tried[held_lock] = ended_s = self._clock_s()
-                # a large house takes a while to be looked through: most of the time belongs to flights
+                # a search through a large node takes long: most of the time belongs to flights
                 self._pause_s = max(_PAUSE_S, 10.0 * (ended_s - began_s))
             place = look()
         if place is not None and place.free_bytes < least:
             raise make_disk_full_error(place)
 
     def free_space(self, wanted_bytes: int) -> None:
-        """Make room until so many bytes are free, as far as that is possible."""
+        """Free space until so many bytes are free, as far as possible."""
         if self._free is not None:
             with self._guard:
                 self.freed += self._free(wanted_bytes, None)
@@ -111,12 +120,15 @@ class DiskSpaceGuard:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was freed, as `flycam.frame.warning` keeps it; nothing if nothing was."""
+        """Warnings about evicted data, as `flycam.frame.warning` encodes them.
+
+        Empty if nothing was.
+        """
         return (describe_freed(self.freed),) if self.freed else ()
 
 
 def describe_freed(freed: Freed) -> str:
-    """What was freed, as `flycam.frame.warning` keeps it."""
+    """Encode evicted data as a warning of `flycam.frame.warning`."""
     return encode_warning(
         SPACE_FREED,
         mb=f"{freed.size_bytes / 1e6:.1f}",
@@ -127,20 +139,23 @@ def describe_freed(freed: Freed) -> str:
 
 
 def list_disks(store: ObjectStore, catalogue: Path | None) -> list[DiskVolume]:
-    """The store's disk and that of the catalogue's folder, as far as they can be told. Raises
-    StorageFailed."""
+    """List the disks of the store and of the catalogue's folder, as far as known.
+
+    Raises StorageFailed.
+    """
     found = []
     in_store = store.free_bytes()
     if in_store is not None:
         found.append(DiskVolume(str(store), in_store))
     if catalogue is not None:
-        with suppress(OSError):  # a disk that does not tell is met at the first thing written there
+        # a disk that cannot be queried raises at the first write
+        with suppress(OSError):
             found.append(DiskVolume(str(catalogue), get_free_bytes(catalogue)))
     return found
 
 
 def make_disk_full_error(place: DiskVolume) -> DiskFull:
-    """For flights, which leave to the catalogue what is reserved for it."""
+    """Make the error for flights, which must leave the catalogue its reserve."""
     left, kept = f"{place.free_bytes / 1e6:.0f} MB", f"{RESERVED_BYTES / 1e6:.0f} MB"
     return DiskFull(
         _(

@@ -1,9 +1,8 @@
-"""Frames into the mosaic by a cluster: originals into the store, claims settled here, squares made by
-workers.
+"""Ingest on a cluster: originals into the store, winning blocks settled here, tile blocks made by workers.
 
-Who can win what is geometry and settled in one place, as without a cluster. A worker is given a square and
-what is claimed there, reads the originals from the store, and merges through the one write path; patches and
-merge rule are the same, so the tiles are the same to the last byte.
+Which frame can win a pixel is geometry and is settled in one place, as without a cluster. A worker is given a
+tile block with the winning blocks in it, reads the originals from the store, and merges through the one write
+path; orthopatches and merge rule are the same, so the tiles are the same to the last byte.
 """
 
 from __future__ import annotations
@@ -47,12 +46,14 @@ from flycam.pipeline.workspace import Progress, Workspace
 _MAX_TERRAINS = 2
 
 FrameFailure = FrameRejected | SizeMismatch
-"""Why nothing was made of a frame."""
+"""Reason why no orthopatch was made of a frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameShare:
-    """What a frame claims in one square; nothing: it is only read, and recorded.
+    """A frame's winning blocks in one tile block.
+
+    If none, it is only read and recorded.
 
     size_px  (width, height) that its pixels are believed to have
     """
@@ -64,7 +65,10 @@ class FrameShare:
 
 @dataclass(frozen=True, slots=True)
 class TileBlockTask:
-    """A worker's task: a tile some zooms above the base, and what is laid below it."""
+    """A worker's task: a tile block, and the frames that are merged in it.
+
+    root: a tile some zooms above the base.
+    """
 
     root: TileId
     shares: tuple[FrameShare, ...]
@@ -78,9 +82,9 @@ def merge_frames_on_cluster(
     rejections: Rejections,
     progress: Progress,
 ) -> int:
-    """Merge frames as `merge_frames` does, by the workers of the cluster; the number of frames merged.
+    """Merge frames as `merge_frames` does, by the cluster's workers.
 
-    Also raises ClusterUnavailable and WorkerIncompatible; run again, it completes.
+    Returns their number. Also raises ClusterUnavailable and WorkerIncompatible; run again, it completes.
     """
     frames = _store_originals(workspace, todo, rejections, progress)
     spread = open_cluster_run(workspace, mosaic.flight_id, _run_of(mosaic, frames))
@@ -103,11 +107,15 @@ def _store_originals(
     rejections: Rejections,
     progress: Progress,
 ) -> list[MergeFrame]:
-    """Frames whose originals are in the store, where workers read them."""
+    """Store the originals, where workers read them.
+
+    Returns the frames whose original could be read.
+    """
 
     def one(item: tuple[FrameRecord, Path]) -> FrameRejected | None:
         record, path = item
         try:
+            # made durable by one flush for all photos below
             store_original(workspace, path, record.header.provenance.source_sha256, durable=False)
         except SourceUnreadable as error:
             return FrameUnreadable.from_error(error)
@@ -140,7 +148,10 @@ def _round(
     rejections: Rejections,
     progress: Progress,
 ) -> list[MergeFrame]:
-    """Settle who can win what and have it made; the frames to settle again, none if all went as promised."""
+    """Settle winning blocks and have them merged; return the frames to settle again.
+
+    None are returned if every frame had the expected size and could be read.
+    """
     due = [
         replace(one, lattices=None)
         for one in claiming.plan_jobs(frames, TileCountdown(f.tiles for f in frames))
@@ -167,7 +178,10 @@ def _round(
 
 
 def group_by_tile_block(due: Iterable[RectifyJob], zoom: int) -> list[TileBlockTask]:
-    """What is due, by the squares it lies in; a frame that claims nothing goes where its middle is."""
+    """Group jobs by tile block.
+
+    A frame without winning blocks goes where its middle is.
+    """
     shares: dict[TileId, list[FrameShare]] = {}
     for one in due:
         for root, claim in _by_square(one, zoom).items():
@@ -189,7 +203,7 @@ def _by_square(due: RectifyJob, zoom: int) -> Mapping[TileId, WinningBlocks]:
 
 
 class TileBlockMerger:
-    """In a worker: lays what is claimed in a square and writes its tiles. Called by several threads."""
+    """Merges a tile block in a worker. Thread-safe."""
 
     def __init__(self, workspace: Workspace, mosaic: MosaicInfo) -> None:
         self._workspace = workspace
@@ -198,10 +212,10 @@ class TileBlockMerger:
         self._terrain = lru_cache(maxsize=_MAX_TERRAINS)(partial(load_recorded_terrain, workspace))
 
     def __call__(self, square: TileBlockTask, fence: Fence) -> dict[str, FrameFailure]:
-        """Merge a square's shares; the frames of which nothing was made, and why.
+        """Merge the shares of a tile block; return the frames that failed.
 
-        Raises FlightBusy where the flight was amended, or the square given to another, meanwhile, and what
-        store and catalogue raise.
+        Each failed frame has its reason. Raises FlightBusy where the flight was amended, or the tile block
+        given to another worker, meanwhile, and what store and catalogue raise.
         """
         amendments = read_amendments(self._workspace, self._mosaic)
         records = FrameRecordBuffer(self._workspace)
@@ -215,6 +229,7 @@ class TileBlockMerger:
             amendments=amendments,
             before_append=partial(self._before_append, records, amendments, fence),
             before_group=partial(self._workspace.require_disk_space, GROUP_BYTES),
+            # blocks are merged in parallel by the worker's own threads
             workers=1,
         ) as writer:
             for share in square.shares:
@@ -241,7 +256,10 @@ class TileBlockMerger:
         return None
 
     def _before_append(self, records: FrameRecordBuffer, amendments: Amendments, fence: Fence) -> None:
-        """Who gave this out may be gone, and with him the flight's lock."""
+        """Raise FlightBusy if the flight was amended.
+
+        Its lock may have gone with the process that held it.
+        """
         if read_amendments(self._workspace, self._mosaic) != amendments:
             raise FlightBusy(
                 _(
@@ -249,11 +267,12 @@ class TileBlockMerger:
                     mosaic_id=self._mosaic.mosaic_id,
                 )
             )
+        # the fence, then the records, before the log line that names their tiles (decision 0030)
         fence.require_current()
         records.write()
 
 
 def _pieces(claim: WinningBlocks) -> Iterator[tuple[TileRange, NDArray[np.bool_]]]:
-    """A claim in parts of bounded size: tiles, and their blocks."""
+    """Split winning blocks into parts of bounded size: tiles, and their blocks."""
     places = split_tiles(claim.tiles) if claim.tiles else []
     return (on for place in places if (on := claim.crop(place)) is not None)

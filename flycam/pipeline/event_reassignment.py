@@ -1,4 +1,4 @@
-"""A flight that was brought under the wrong storm, into the event that it belongs to."""
+"""Reassignment of a flight that was registered under the wrong event."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from flycam.pipeline.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightReassignment:
-    """A flight as it stands, and its events; `former` is `event` where it lay there already."""
+    """A flight after the move, with its events.
+
+    `former` equals `event` if it was there already.
+    """
 
     flight: Flight
     former: Event
@@ -27,21 +30,23 @@ class FlightReassignment:
 def move_flight(
     workspace: Workspace, ref: str, event: str, who: str, *, only_of: str | None = None
 ) -> FlightReassignment:
-    """Put a flight (id or name) into another event (id or name; of a new name: that event begins).
+    """Move a flight (id or name) into another event (id or name).
 
-    Only the flight is moved. What was said under the former event (marks, changes, places of a meeting) is
-    that event's own, and stays; other boxes keep the event under which they have the flight.
+    An unknown name begins an event. Only the flight is moved. Marks, changes and places of a meeting under
+    the former event belong to that event and stay; other nodes keep the event under which they have the
+    flight.
 
-    only_of  whose flights may be moved, for who may not move others'; None: everybody's
+    only_of  the operator whose flights the caller may move; None: everybody's
 
-    Raises NotFound; InputUnusable for no name; NameTaken where a drill and a real event would mix;
-    FlightBusy while it is laid, finished, in the air, or in a pack that is being made; FlightBoundToEvent
-    where
-    changes were looked for on it under its event, or that event is held and the flight is not; AccessDenied.
+    Raises NotFound; InputUnusable for no name; NameTaken where an exercise and a real event would mix;
+    FlightBusy while it is ingested, finished, in the air, or in a briefing pack that is being made;
+    FlightBoundToEvent where it was compared under its event, or that event is held and the flight is not;
+    AccessDenied.
     """
     flights = workspace.catalog.flights
     name = validate_name(event)
     flight_id = flights.flight(ref).flight_id
+    # against an ingest and a finish of this flight
     with flights.lock(flight_id), flights.lock(format_finish_lock(flight_id)):
         flight = flights.flight(flight_id)
         former = flights.event(flight.event_id)
@@ -101,8 +106,11 @@ def _require_no_pack(workspace: Workspace, flight: Flight) -> None:
 
 
 def _require_not_compared(workspace: Workspace, flight: Flight, event: Event) -> None:
-    """What was found, or not found, on a flight is said of its event, and signed: it cannot go along, and
-    would stand there without its pictures."""
+    """Raise FlightBoundToEvent if the flight was compared under its event.
+
+    What was found, or not found, is recorded for that event, and signed: it cannot move with the flight, and
+    would stay behind without its images.
+    """
     catalog = workspace.catalog
     own = {one.mosaic_id for one in catalog.tiles.mosaics(flight.flight_id)}
     compared = [one.mosaics for one in catalog.comparisons.list_for_event(event.event_id)]
@@ -120,7 +128,10 @@ def _require_not_compared(workspace: Workspace, flight: Flight, event: Event) ->
 
 
 def _require_not_held(workspace: Workspace, flight: Flight, event: Event) -> None:
-    """A hold on an event holds the originals of its flights: one that leaves it would be held no more."""
+    """Raise FlightBoundToEvent if only the event is held.
+
+    Its hold covers the originals of its flights: one that leaves it would be held no more.
+    """
     retention = workspace.catalog.retention
     held = {one.subject for one in select_active_holds(retention.holds([flight.flight_id, event.event_id]))}
     if event.event_id in held and flight.flight_id not in held:

@@ -1,14 +1,15 @@
-"""What gives way to flights where room is low: derived things, which can be made again, one kind after the
-other until there is enough. Evidence, recorded terrain, records, what other boxes gave and every object that
-a line of the log on show names never do.
+"""Eviction of derived data when the disk fills: one kind after the other, until enough space is free.
 
-    1. local copies of originals, and what killed processes left, older than a day
-    2. what runs over a cluster that were cut short left in the store
-    3. states of tiles that the log replaced, tiles of retired revisions and old clips, past their grace
-    4. the same, however young: they were replaced a quarter of an hour ago at the least
-    5. stage files of runs of `finish` that nobody went on with for a day
+Originals, recorded terrain, records, data from peers, and objects named by the published revision's tile log
+are never evicted.
 
-The oldest flights first. What lies in the store goes only where the store's disk is the one that is low.
+    1. local copies of originals, and files left by killed processes, older than a day
+    2. objects left in the store by cluster runs that were cut short
+    3. tile states that the log replaced, tiles of retired revisions and old clips, past their grace
+    4. the same, younger: replaced at least a quarter of an hour ago
+    5. stage files of runs of `finish` that nobody resumed for a day
+
+The oldest flights first. Data in the store are evicted only where the store's disk is the one that is low.
 """
 
 from __future__ import annotations
@@ -36,19 +37,23 @@ from flycam.store import keys
 from flycam.store.disk_space import get_free_bytes
 
 MIN_GRACE_S = 900.0
-"""Longer than an answer takes that reads a state by its key."""
+"""Longer than a response takes that reads a tile state by its key."""
 
 
 def enable_eviction(workspace: Workspace) -> Workspace:
-    """For a recipe that lays a flight: room is made for it."""
+    """Return a workspace that evicts derived data when space is low.
+
+    For recipes that ingest.
+    """
     return replace(workspace, disk_space=DiskSpaceGuard(partial(evict_derived, workspace)))
 
 
 def evict_derived(workspace: Workspace, wanted_bytes: int, held_lock: str | None = None) -> Freed:
-    """Delete what can be made again, in the order above, until so many bytes are free on the disks of store,
-    catalogue and copies; with a line in the audit log.
+    """Delete derived data, in the module's order, until so many bytes are free.
 
-    held_lock  as of `RoomWatch.require`
+    The disks are those of store, catalogue and local copies. Adds an entry to the audit log.
+
+    held_lock  as of `DiskSpaceGuard.require_space`
 
     Raises StorageFailed.
     """
@@ -69,7 +74,10 @@ def evict_derived(workspace: Workspace, wanted_bytes: int, held_lock: str | None
 
 
 def estimate_evictable(workspace: Workspace) -> Freed:
-    """What `evict_derived` would delete if everything had to go; nothing is. Raises StorageFailed."""
+    """Sum up all that `evict_derived` could delete, without deleting.
+
+    Raises StorageFailed.
+    """
     return _Eviction(workspace, None, None).run()
 
 
@@ -78,7 +86,7 @@ _Step = tuple[Callable[[], Freed], Callable[[], bool]]
 
 @dataclass(frozen=True, slots=True)
 class _Eviction:
-    """wanted_bytes: None: nothing is deleted, all is counted."""
+    """One eviction; wanted_bytes None: nothing is deleted, all is counted."""
 
     workspace: Workspace
     wanted_bytes: int | None
@@ -96,9 +104,10 @@ class _Eviction:
         return self.wanted_bytes is None
 
     def _steps(self) -> Iterator[_Step]:
-        """Each with whether its disk is still low."""
+        """Yield the steps, each with a check whether its disk is still low."""
+        # oldest first; the catalogue lists the newest first
         flights = self.workspace.catalog.flights.flights()[::-1]
-        # all that is past the long grace is past the short one, and is counted once
+        # past the long grace implies past the short one, and each object is counted once
         graces_s = (MIN_GRACE_S,) if self._is_counting else (GRACE_S, MIN_GRACE_S)
         yield self._copies, self._is_cache_low
         yield from ((partial(self._cluster, flight), self._is_store_low) for flight in flights)
@@ -118,7 +127,7 @@ class _Eviction:
 
     def _stages(self, flight: Flight) -> Freed:
         if self.holding == format_finish_lock(flight.flight_id):
-            return Freed()  # its own
+            return Freed()  # the caller's own stage files
         with suppress(FlightBusy), self._nobody_at(format_finish_lock(flight.flight_id)):
             return self._removed(
                 find_stale_stage_folders(self.workspace, flight.flight_id, self._before(DAY_S))
@@ -127,7 +136,7 @@ class _Eviction:
 
     def _cluster(self, flight: Flight) -> Freed:
         if self.holding == flight.flight_id:
-            return Freed()  # its run may be the one under way
+            return Freed()  # its run may be the one in progress
         with suppress(FlightBusy), self._nobody_at(flight.flight_id):
             prefix = keys.format_cluster_run_prefix(flight.flight_id) + INGEST
             size = delete_prefix(self.workspace.store, prefix, dry_run=self._is_counting)
@@ -144,8 +153,10 @@ class _Eviction:
 
     @contextmanager
     def _nobody_at(self, *names: str) -> Iterator[None]:
-        """Nobody but the caller writes or finishes a flight meanwhile; who only counts need not know. Raises
-        FlightBusy."""
+        """Hold the flight's locks, so that only the caller writes or finishes it.
+
+        Not for counting. Raises FlightBusy.
+        """
         with ExitStack() as stack:
             for name in names:
                 if not self._is_counting and name != self.holding:

@@ -1,8 +1,7 @@
-"""Work in several threads with a bounded number of results in flight, handed back in order.
+"""Work in several threads with a bounded number of results in flight, returned in order.
 
-OpenCV, zlib, zstd and hashing let go of the interpreter lock, so threads use both cores while one process
-keeps one copy of the terrain. What is spread over several processes or machines goes through a `Cluster`
-(decision 0030).
+OpenCV, zlib, zstd and hashing release the interpreter lock, so threads use both cores while one process keeps
+one copy of the terrain. Work for several processes or machines goes through a `Cluster` (decision 0030).
 """
 
 from __future__ import annotations
@@ -18,16 +17,17 @@ Result = TypeVar("Result")
 
 
 def count_workers() -> int:
-    """One worker for each processor this process may use."""
+    """Count the processors that this process may use; one worker for each."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_ordered(
     work: Callable[[Item], Result], items: Iterable[Item], workers: int, in_flight: int
 ) -> Iterator[Result]:
-    """Yield work(item) in the order of items; at most `in_flight` results wait at any moment.
+    """Yield work(item) in the order of items.
 
-    An exception of `work` is raised at its place in the order; what was already started is let finish.
+    At most `in_flight` results wait at any moment. An exception of `work` is raised at its place in the
+    order; work already started is completed.
     """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="frame") as pool:
@@ -40,13 +40,14 @@ def map_ordered(
 
 
 class Cluster(Protocol):
-    """Workers in processes of their own, here or on other machines, that see the same store and catalogue.
+    """Workers in processes of their own, here or on other machines.
 
-    Results come as they are ready. What a worker that dies had under way is given to another.
+    They use the same store and catalogue. Results come as they are ready. The unfinished tasks of a worker
+    that dies are given to another.
     """
 
     def run(self, order: Any, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        """Yield (number of the task, its result). order: a `cluster_worker.JobOrder`.
+        """Yield (number of the task, its result). order: a `worker.JobOrder`.
 
         Raises what a task raised; ClusterUnavailable, WorkerIncompatible.
         """

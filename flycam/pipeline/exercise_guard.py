@@ -1,4 +1,4 @@
-"""What of a house's ground a drill brought, and that a drill brings none where anything real is."""
+"""Guard that keeps the made-up terrain and communes of an exercise out of a node with real data."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from flycam.messages import _
 from flycam.pipeline.dem_cache import fetch_dem
 from flycam.pipeline.workspace import Workspace
 
-_MAX_EXTENT_DEG = 0.3  # a drill's terrain is a few kilometres wide: larger files need not be fetched
+# an exercise's terrain is a few kilometres wide: larger files need not be fetched
+_MAX_EXTENT_DEG = 0.3
 
 
 def is_exercise_dem(workspace: Workspace, dem: DemRecord, failure_ttl_s: float = 0.0) -> bool:
-    """Whether a drill wrote this terrain: its file says so. Raises StorageFailed where it cannot be
-    fetched. believed_s: as for `fetch_dem`."""
+    """Return True if the terrain was written by an exercise, by the mark in its file.
+
+    failure_ttl_s: as of `fetch_dem`. Raises StorageFailed where the file cannot be fetched.
+    """
     west, south, east, north = dem.bounds_lonlat_deg
     if dem.key is None or max(east - west, north - south) > _MAX_EXTENT_DEG:
         return False
@@ -28,8 +31,10 @@ def is_exercise_dem(workspace: Workspace, dem: DemRecord, failure_ttl_s: float =
 
 
 def require_no_real_data(workspace: Workspace) -> None:
-    """Raise RealDataPresent where anything is registered that no drill brought: a flight, terrain, a commune.
-    Raises StorageFailed."""
+    """Raise RealDataPresent if anything registered is no exercise's.
+
+    That is a flight, terrain or commune. Raises StorageFailed.
+    """
     catalog = workspace.catalog
     drills = {one.event_id for one in catalog.flights.events() if one.is_drill}
     if (

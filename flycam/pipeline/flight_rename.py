@@ -1,4 +1,4 @@
-"""A flight's other name, on purpose: photos and films that join one never change it."""
+"""Deliberate renaming of a flight: photos and videos that join one never change its name."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from flycam.pipeline.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightRename:
-    """A flight as it is called now, and its former name, which is the same where it was called so already."""
+    """A flight after the renaming, and its former name, which may be the same."""
 
     flight: Flight
     former: str
 
 
 def rename_flight(workspace: Workspace, ref: str, name: str, who: str) -> FlightRename:
-    """Call a flight (id or name) otherwise; on record in the audit log.
+    """Rename a flight (id or name), with an entry in the audit log.
 
     Raises NotFound; InputUnusable for no name; NameTaken where another flight has it; FlightBusy while it is
-    laid, finished or in the air.
+    ingested, finished or in the air.
     """
     flights = workspace.catalog.flights
     called = validate_name(name)
     flight_id = flights.flight(ref).flight_id
+    # against an ingest and a finish of this flight
     with flights.lock(flight_id), flights.lock(format_finish_lock(flight_id)):
         flight = flights.flight(flight_id)
         if flight.name == called:

@@ -1,4 +1,4 @@
-"""Folders in which one process works: whether it still lives is told by a lock that dies with it."""
+"""Locks on folders in which one process works: the kernel drops the lock when that process dies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def lock_folder(folder: Path) -> int:
-    """A descriptor that holds the folder until it is closed. Raises OSError."""
+    """Return a descriptor that locks the folder until it is closed. Raises OSError."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH)
@@ -22,7 +22,10 @@ def lock_folder(folder: Path) -> int:
 
 @contextmanager
 def probe_folder_lock(folder: Path) -> Iterator[bool]:
-    """Whether no process that lives holds it; while this is open none can. Raises OSError."""
+    """Yield True if no living process holds the folder's lock.
+
+    None can take it meanwhile. Raises OSError.
+    """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:

@@ -1,10 +1,9 @@
-"""Collecting what nothing refers to any more: old tile states, tiles of retired revisions, old clips of
-communes, and local copies that can be fetched or made again.
+"""Garbage collection: old tile states, tiles of retired revisions, old clips, and local copies.
 
-Evidence (photos, logs, terrain, boundaries) is never collected, nor anything younger than the grace: whoever
-read a key a moment ago (a screen, a sync over a thin link) still finds its object. A state counts as old from
-the moment that the log has another for its tile, or that its revision was retired. What the log never named
-is left alone: another catalogue may share the store.
+Originals (photos, logs, terrain, boundaries) are never collected, nor anything younger than the grace: a
+client that read a key a moment ago (a page, a synchronisation over a slow link) still finds its object. A
+state is old from the moment that the tile log has another for its tile, or that its revision was retired.
+Objects that the log never named are left alone: another catalogue may share the store.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from flycam.store import keys
 
 DAY_S = 86_400.0
 GRACE_S = 7 * DAY_S
-"""Longer than a field box is away from its province."""
+"""Longer than a field node is away from its province's."""
 
 _LINES_AT_ONCE = 5000
 _CLIP_PREFIX = "commune-"
@@ -39,7 +38,7 @@ _CLIP_PREFIX = "commune-"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CollectReport:
-    """What was collected (or, on a dry run, would be).
+    """Result of a collection, or of a dry run.
 
     tiles, clips, freed_bytes  objects deleted, and their size
     local_bytes                of stage files of runs nobody went on with, and of copies in the cache folder
@@ -57,7 +56,10 @@ class CollectReport:
 
 @dataclass(slots=True)
 class StaleObjects:
-    """Keys in the store of a flight's old tile states and clips; how many old ones are within the grace."""
+    """Keys of a flight's old tile states and clips.
+
+    Number of old objects within the grace.
+    """
 
     tiles: list[str] = field(default_factory=list)
     clips: list[str] = field(default_factory=list)
@@ -71,16 +73,16 @@ def collect_garbage(
     dry_run: bool = False,
     progress: Progress = ignore_progress,
 ) -> CollectReport:
-    """Delete old tile states and old clips of every flight; withdrawn ones included. Run again, it goes on.
+    """Delete old tile states and old clips of every flight, withdrawn ones included.
 
-    Raises OptionUnusable for a negative grace, StorageFailed.
+    Resumable. Raises OptionUnusable for a negative grace, StorageFailed.
     """
     if not grace_s >= 0.0:
         raise OptionUnusable(
             _("--grace-days {grace_s:g}: give a number of days, 0 or more", grace_s=grace_s / DAY_S)
         )
     old_ns = workspace.clock_ns() - int(grace_s * 1e9)
-    # whatever the grace, a process that is at work this moment keeps the copies it reads
+    # whatever the grace, a running process keeps the copies it reads
     old_copies_ns = workspace.clock_ns() - int(max(grace_s, DAY_S) * 1e9)
     tiles = clips = freed = waiting = local = 0
     busy: list[str] = []
@@ -120,7 +122,7 @@ def collect_garbage(
 
 
 def _local(workspace: Workspace, flight: Flight, old_ns: int, dry_run: bool) -> int:
-    """Stage files of a flight, unless it is being finished."""
+    """Delete a flight's stage files, unless it is being finished; return their bytes."""
     try:
         with workspace.catalog.flights.lock(f"finish-{flight.flight_id}"):
             folders = list(find_stale_stage_folders(workspace, flight.flight_id, old_ns))
@@ -131,9 +133,9 @@ def _local(workspace: Workspace, flight: Flight, old_ns: int, dry_run: bool) -> 
 
 
 def _remove_cluster_leftovers(workspace: Workspace, flight: Flight, runs: str, dry_run: bool) -> int:
-    """What runs over a cluster that were cut short left in the store, whatever its age: it is made again.
+    """Delete what interrupted cluster runs left in the store, whatever its age.
 
-    Only while the lock of such a run is held.
+    It can be made again. Call only while the lock of such a run is held.
     """
     return delete_prefix(
         workspace.store, keys.format_cluster_run_prefix(flight.flight_id) + runs, dry_run=dry_run
@@ -145,13 +147,17 @@ def _remove(path: Path, dry_run: bool) -> int:
 
 
 def find_stale_objects(workspace: Workspace, flight: Flight, old_ns: int) -> StaleObjects:
-    """What of a flight is old since `old_ns` (UTC ns) at the latest. Only while nothing writes its tiles."""
+    """Find a flight's objects that are old since `old_ns` (UTC ns) or earlier.
+
+    Call only while nothing writes its tiles.
+    """
     found = StaleObjects()
     mosaics = workspace.catalog.tiles.mosaics(flight.flight_id)
     clips_in_use = {one.clip_key for one in workspace.catalog.boundaries.coverage(flight.flight_id)}
     for mosaic_id in sorted({mosaic.mosaic_id for mosaic in mosaics}):
         replaced_ns, last_ns = _find_replacement_times(workspace, mosaic_id)
         for key in workspace.store.list(keys.format_mosaic_prefix(mosaic_id)):
+            # current, or never named by this log: another catalogue may share the store
             if key not in replaced_ns:
                 continue
             if replaced_ns[key] <= old_ns:
@@ -168,7 +174,10 @@ def find_stale_objects(workspace: Workspace, flight: Flight, old_ns: int) -> Sta
 
 
 def _find_replacement_times(workspace: Workspace, mosaic_id: str) -> tuple[dict[str, int], int]:
-    """When each old state's key was replaced or retired (UTC ns), and when the last line was written."""
+    """Find when each old state was replaced or retired, UTC ns, by key.
+
+    Also returns the time of the last log line.
+    """
     standing: dict[tuple[int, TileId], str] = {}
     replaced: dict[str, int] = {}
     last: dict[int, int] = {}
@@ -180,6 +189,7 @@ def _find_replacement_times(workspace: Workspace, mosaic_id: str) -> tuple[dict[
             if before is not None:
                 replaced[before] = line.written_ns
             standing[tile] = line.key
+            # a key that the log names again is current again
             replaced.pop(line.key, None)
             last[line.revision] = max(last.get(line.revision, 0), line.written_ns)
         seq = lines[-1].seq
@@ -198,7 +208,7 @@ def _clips(workspace: Workspace, mosaics: list[MosaicInfo], mosaic_id: str) -> I
 
 
 def delete_object(workspace: Workspace, key: str, *, dry_run: bool) -> int:
-    """The bytes that its going gives back; 0 if it is gone."""
+    """Delete an object; return the bytes that this frees, 0 if it is gone."""
     try:
         size = workspace.store.size(key)
     except ObjectMissing:

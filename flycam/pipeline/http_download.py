@@ -1,8 +1,8 @@
-"""Fetching a file from an address that the settings allow, and from no other.
+"""Download of a file from a host that the settings allow, and from no other.
 
-Whoever can name an address must not be able to make this machine ask its own network. So only hosts that an
-administrator listed are asked, over http(s), without a redirect, a proxy, a password or a packed body, and
-for so long and so much only.
+Nobody who can name an address may make this machine send requests into its own network. So only hosts that an
+administrator listed are asked, over http(s), without redirects, proxies, passwords or compressed bodies, and
+within limits of time and size.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SUFFIXES = frozenset({".geojson", ".json", ".gpkg", ".kml", ".kmz", ".zip"})
 
 
 def is_url(source: str) -> bool:
-    """Whether a layer comes from the network, not from a file."""
+    """Return True if a layer's source is an address on the network, not a file."""
     return source.lower().startswith(("http://", "https://"))
 
 
@@ -52,10 +52,11 @@ def fetch_url(
     timeout_s: float = MAX_FETCH_S,
     clock_s: Callable[[], float] = time.monotonic,
 ) -> tuple[Path, int | None]:
-    """Fetch an address into a new file in `folder`: (file, UTC nanoseconds of Last-Modified or None).
+    """Fetch an address into a new file in `folder`.
 
-    `allowed` holds hosts, "host" or "host:port", as FLYCAM_LAYER_HOSTS lists them. Raises SourceUnreadable
-    for one that is not listed, a redirect, any answer but 200, and more than `max_bytes` or `timeout_s`.
+    Returns (file, UTC nanoseconds of Last-Modified or None). `allowed` holds hosts, "host" or "host:port", as
+    FLYCAM_LAYER_HOSTS lists them. Raises SourceUnreadable for a host that is not listed, a redirect, any
+    status but 200, and more than `max_bytes` or `timeout_s`; DiskFull, StorageFailed.
     """
     place = _validate_url(address, allowed)
     name = strip_url_credentials(address)
@@ -68,6 +69,7 @@ def fetch_url(
         answer = pool.request(
             "GET",
             address,
+            # a redirect could name a host that is not allowed
             redirect=False,
             preload_content=False,
             headers={"Accept-Encoding": "identity", "User-Agent": "flycam"},
@@ -124,7 +126,10 @@ def _validate_url(address: str, allowed: Collection[str]) -> SplitResult:
 
 
 def _suffix(path: str, content_type: str) -> str:
-    """What the file is called decides how it is opened: by its address, else by the server's word."""
+    """Choose the file suffix, which decides the reader.
+
+    It is that of the address, else by Content-Type.
+    """
     suffix = Path(path).suffix.lower()
     if suffix in _SUFFIXES:
         return suffix

@@ -1,5 +1,4 @@
-"""The installer on a stick: hash-locked wheels for this platform, flycam's own, a lock, a script, a
-manifest."""
+"""Offline installer: hash-locked wheels for this platform, flycam's own, a lock, a script, a manifest."""
 
 from __future__ import annotations
 
@@ -27,14 +26,17 @@ from flycam.pipeline.workspace import Progress, ignore_progress
 WHEELS, LOCK, OWN_LOCK, SCRIPT, CHECK = "wheels", "run.lock", "flycam.lock", "install.sh", "check.py"
 _PACKAGE = Path(__file__).resolve().parent.parent
 _EXCLUDED_FILES = frozenset({"INSTALLER", "REQUESTED", "direct_url.json", "RECORD"})
-"""What pip itself adds beside what a wheel brought."""
+"""Files that pip adds to those of a wheel."""
 
 Gather = Callable[[Path, Path], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Installer:
-    """What lies on the stick. manifest_sha256: of the manifest, which vouches for all else."""
+    """An installer on disk.
+
+    manifest_sha256: hash of the manifest, which vouches for all other files.
+    """
 
     path: Path
     wheels: int
@@ -51,10 +53,12 @@ def write_installer(
     gather: Gather | None = None,
     build_wheel: Callable[[Path], Path] | None = None,
 ) -> Installer:
-    """A folder that installs flycam on a machine of this kind without a network; there whole or not at all.
+    """Write a folder that installs flycam without a network; atomic.
 
-    wheel_dir    folder of wheels (another stick's); None: pip fetches them
-    lock         the hash-locked requirements
+    For machines of this kind.
+
+    wheel_dir            folder of wheels (another installer's); None: pip fetches them
+    lock                 the hash-locked requirements
     gather, build_wheel  put the wheels of a lock, and flycam's own wheel, into a folder
 
     Raises InputUnusable (a wheel cannot be had, the page is not built), DiskFull, StorageFailed.
@@ -78,6 +82,7 @@ def write_installer(
         (part / MANIFEST).write_text("".join(lines), encoding="ascii")
         size = sum(one.stat().st_size for one in listed)
         progress("wheels", 2, 2)
+    # read back from the disk: a bad USB stick may not hold what was written
     wrong = find_damaged_files(out)
     if wrong:
         raise StorageFailed(_("{out}: is not what was written; try another stick", out=out / wrong[0]))
@@ -86,7 +91,10 @@ def write_installer(
 
 
 def find_lock_file() -> Path:
-    """The hash-locked requirements: inside the package in a wheel, beside it in a source tree."""
+    """Return the path of the hash-locked requirements.
+
+    They are in the package in a wheel, beside it in a source tree. Raises InputUnusable.
+    """
     for path in (_PACKAGE / LOCK, _PACKAGE.parent / "requirements" / LOCK):
         if path.is_file():
             return path
@@ -99,15 +107,20 @@ def find_lock_file() -> Path:
 
 
 def download_wheels(lock: Path, wheels: Path, wheel_dir: Path | None) -> None:
-    """All wheels of a lock for this platform, each against its hash. Raises InputUnusable."""
+    """Download all wheels of a lock for this platform, each against its hash.
+
+    Raises InputUnusable.
+    """
     source = [] if wheel_dir is None else ["--no-index", "--find-links", str(_wheels_in(wheel_dir))]
     words = ["download", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "--no-deps"]
     _pip([*words, *source, "--require-hashes", "-r", str(lock), "-d", str(wheels)])
 
 
 def build_own_wheel(wheels: Path) -> Path:
-    """flycam's own wheel, with the built page: built in a source tree, packed again from what is installed.
-    Raises InputUnusable."""
+    """Build flycam's own wheel with the map page.
+
+    From a source tree, else from the installed files. Raises InputUnusable.
+    """
     if not (_PACKAGE / "serve" / "static" / "index.html").is_file():
         raise InputUnusable(_("{package}: the map's page is not built; run 'make map'", package=_PACKAGE))
     root = _PACKAGE.parent
@@ -120,9 +133,9 @@ def build_own_wheel(wheels: Path) -> Path:
 
 
 def rebuild_wheel(installed: Distribution, wheels: Path) -> Path:
-    """The wheel that an installed package came from, but for its order and times.
+    """Rebuild the wheel that an installed package came from.
 
-    Raises StorageFailed where a file is not as it was installed.
+    It differs in order and times only. Raises StorageFailed where a file differs from its record.
     """
     name, version = installed.metadata["Name"].replace("-", "_"), installed.version
     home = f"{name}-{version}.dist-info"
@@ -155,7 +168,7 @@ def rebuild_wheel(installed: Distribution, wheels: Path) -> Path:
 
 
 def _wheels_in(folder: Path) -> Path:
-    """The wheels of a stick, or a folder of wheels."""
+    """Return the folder of wheels in an installer, or the folder itself."""
     inside = folder / WHEELS
     return inside if inside.is_dir() else folder
 
@@ -197,7 +210,7 @@ def _run(words: list[str], folder: Path | None) -> None:
 
 
 def _find_foreign_file(folder: Path) -> str | None:
-    """A file that no installer writes."""
+    """Return a file that no installer writes, if there is one."""
     ours = {LOCK, OWN_LOCK, SCRIPT, CHECK, MANIFEST}
     for one in folder.rglob("*"):
         inside = one.relative_to(folder)

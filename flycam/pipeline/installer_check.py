@@ -1,7 +1,7 @@
-"""Whether the installer on a stick is whole: every file against `manifest.sha256`.
+"""Verification of an installer: every file against `manifest.sha256`.
 
-It also runs on the stick itself, under the machine's own Python, before anything of flycam is there: of the
-standard library only.
+It also runs from the USB stick, under the machine's own Python, before flycam is installed, and so imports
+the standard library only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, 64 hex digits. Raises OSError."""
+    """Return the SHA-256 of a file's bytes, 64 hex digits. Raises OSError."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
@@ -24,7 +24,10 @@ def hash_file(path: Path) -> str:
 
 
 def find_damaged_files(folder: Path) -> list[str]:
-    """Files that are missing or not as they were written; the manifest itself where it is no manifest."""
+    """Find files that are missing or damaged.
+
+    Returns the manifest itself if it is unusable.
+    """
     try:
         lines = (folder / MANIFEST).read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
@@ -43,7 +46,10 @@ def _is_intact(path: Path, digest: str) -> bool:
 
 
 def main() -> int:
-    """For `install.sh`: the folder, and "vi" or "en"; says what is wrong and ends with 3."""
+    """Check an installer for `install.sh`; return 3 if it is damaged.
+
+    Arguments: folder, and "vi" or "en".
+    """
     folder, language = Path(sys.argv[1]), sys.argv[2]
     wrong = find_damaged_files(folder)
     for name in wrong:

@@ -1,8 +1,7 @@
-"""Commands that change the map are on disk from their first second to their end: whoever starts the box after
-a power cut finds what was under way, and goes on with it.
+"""Journal of commands that change the map, on disk from start to end, so that a power cut loses none.
 
-Whether the program behind an entry still lives is told by a lock that dies with it. What lies at a path may
-be another card by then, with files of the same names: an entry holds what its files looked like.
+A lock that dies with its process tells whether the command behind an entry still runs. Another memory card
+with files of the same names may be at a path by then: an entry holds a digest of its inputs.
 """
 
 from __future__ import annotations
@@ -30,17 +29,20 @@ JOURNAL_DIR = "under-way"
 """Beside the store, in the data folder."""
 
 RESUMABLE_COMMANDS = frozenset({"ingest", "finish", "live", "compare"})
-"""Commands that can be given again, and then go on where they were cut."""
+"""Commands that resume where they were cut short when they are given again."""
 
 RETRYABLE_ERRORS = (Cancelled, FlightBusy, *TRANSIENT_ERRORS)
-"""Errors that pass by themselves, or are a machine's that shuts down: the command is to be gone on with."""
+"""Transient errors, or those of a machine that shuts down: the command is to be resumed."""
 
 _MAX_HASHED_FILES = 200
-"""Files of a folder by which it is known again."""
+"""Number of files of a folder by which it is recognised."""
 
 
 class InputState(Enum):
-    """What is at the paths that a command names: its files, none (a card that is out), or others."""
+    """State of the paths that a command names.
+
+    Its files, none (card removed), or other files.
+    """
 
     SAME = "same"
     NOT_THERE = "not there"
@@ -51,11 +53,11 @@ class InputState(Enum):
 class CommandRecord:
     """A command as it was given.
 
-    words     behind `flycam`, the first of them the command's name
-    working_dir  folder in which it was given: what relative names in it are of
-    operator  in whose name; empty: the box's
-    tries     how often it was begun again by itself, and was cut again
-    input_digests  of each of its words that names a file or a folder, what that looked like
+    words          behind `flycam`, the first of them the command's name
+    working_dir    folder in which it was given, to which relative paths refer
+    operator       in whose name; empty: the node's
+    tries          number of automatic restarts that were cut short again
+    input_digests  digest of each word that names a file or a folder
     """
 
     words: tuple[str, ...]
@@ -68,7 +70,7 @@ class CommandRecord:
         return format_shell_command(*self.words)
 
     def check_inputs(self) -> InputState:
-        """What is there of its files now."""
+        """Compare the files that are there now with the recorded digests."""
         now = hash_inputs(self.words, self.working_dir)
         if all(now.get(word) == look for word, look in self.input_digests.items()):
             return InputState.SAME
@@ -77,34 +79,38 @@ class CommandRecord:
 
 @dataclass(frozen=True, slots=True)
 class InterruptedJob:
-    """One whose program is gone, and the file that tells it."""
+    """A command whose process is gone, and its entry in the journal."""
 
     command: CommandRecord
     entry: Path
 
 
 def hash_inputs(words: Sequence[str], place: Path) -> dict[str, str]:
-    """Of each word that names a file or folder: a hash of the names and sizes of its first files."""
+    """Hash each word that names a file or folder: names and sizes of its first files."""
     return {word: look for word in words if word and (look := _hash_path(place / word)) is not None}
 
 
 @contextmanager
 def record_job(data_dir: Path, command: CommandRecord) -> Iterator[Path]:
-    """An entry that is held while this is open; whoever is done with it deletes it (`over`), what is left
-    behind is found by `left`. Raises OSError."""
+    """Yield a journal entry that is locked while this is open.
+
+    `finish_job` deletes the entry of a finished command; others are found by `list_interrupted_jobs`. Raises
+    OSError.
+    """
     folder = data_dir / JOURNAL_DIR
     make_folder(folder)
     entry = folder / f"{secrets.token_hex(8)}.json"
     part = entry.with_suffix(".part")
     with part.open("w", encoding="utf-8") as out:
-        fcntl.flock(out, fcntl.LOCK_EX)  # of the file, whatever its name
+        # the lock is on the file, not its name, so it survives the rename
+        fcntl.flock(out, fcntl.LOCK_EX)
         _write(out, command)
         move_into_place(part, entry)
         yield entry
 
 
 def finish_job(entry: Path) -> None:
-    """The command has come to an end: nobody need go on with it, nor with the same that was given before."""
+    """Delete the entry of a finished command, and older ones of the same command."""
     typed = _read(entry)
     entry.unlink(missing_ok=True)
     if typed is None:
@@ -115,7 +121,10 @@ def finish_job(entry: Path) -> None:
 
 
 def list_interrupted_jobs(data_dir: Path) -> list[InterruptedJob]:
-    """What nobody is at any more, each command once, the oldest first. What cannot be read is no entry."""
+    """List commands whose process is gone, each once, oldest first.
+
+    Unreadable entries are skipped.
+    """
     found: dict[tuple[Sequence[str], Path], InterruptedJob] = {}
     for entry in sorted(_entries(data_dir), key=_made_ns):
         typed = _read(entry)
@@ -128,8 +137,10 @@ def list_interrupted_jobs(data_dir: Path) -> list[InterruptedJob]:
 
 
 def update_tries(job: InterruptedJob, tries: int) -> InterruptedJob:
-    """The same with another number of tries: written before it begins, so that what takes the machine down
-    with it does not do so for ever. Raises OSError."""
+    """Write another number of tries into an entry, before the command is restarted.
+
+    So a command that takes the machine down with it is not restarted for ever. Raises OSError.
+    """
     typed = replace(job.command, tries=tries)
     part = job.entry.with_suffix(".part")
     with part.open("w", encoding="utf-8") as out:
@@ -142,7 +153,8 @@ def _hash_path(path: Path) -> str | None:
     try:
         files = list(islice(walk_folder(path, skipped_prefixes=()), _MAX_HASHED_FILES))
         digest = hashlib.sha256()
-        for one in files:  # no times: a card tells them in the zone that the machine is set to
+        # no times: they depend on the time zone that the machine is set to
+        for one in files:
             digest.update(os.fsencode(f"{one.name}\0{one.stat().st_size}\n"))
     except OSError:
         return None
@@ -165,7 +177,7 @@ def _is_interrupted(entry: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # two may look at once
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two processes may check at once
     except OSError:
         return False
     finally:
@@ -181,7 +193,8 @@ def _write(out: TextIO, command: CommandRecord) -> None:
         "tries": command.tries,
         "looks": dict(command.input_digests),
     }
-    json.dump(said, out)  # ASCII: names that are no UTF-8 come back as they were
+    # ASCII escapes preserve file names that are not UTF-8
+    json.dump(said, out)
     out.flush()
 
 

@@ -1,4 +1,4 @@
-"""Specialist layers into the catalogue, again from where they came, and out of it."""
+"""Registration, refresh and removal of specialist layers."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _MAX_NAME_LENGTH = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerRequest:
-    """What is asked of a layer.
+    """Request to register a layer.
 
     source    a file's path, or an http(s) address
     name      None: as the file is called; the same name again replaces what is there
-    owner     None: as it was before, else not said
-    valid_ns  when it stood so; None: as its features, else the address's answer, say. A feature without a
-              time of its own takes this or the address's, never another feature's
+    owner     None: as before, else none
+    valid_ns  time of the data, UTC ns; None: as its features, else the server's answer, state. A feature
+              without a time of its own takes this or the server's, never another feature's
     """
 
     source: str
@@ -47,9 +47,9 @@ class LayerRequest:
 def add_layer(
     workspace: Workspace, request: LayerRequest, who: str, allowed_hosts: Collection[str] = ()
 ) -> tuple[LayerRecord, LayerImport]:
-    """Read a layer and enter it; the same name again takes the place of what was there.
+    """Read a layer and register it; a layer of the same name is replaced.
 
-    Raises what `read_layer` and `fetch` raise.
+    Raises what `read_layer` and `fetch_url` raise.
     """
     name = validate_name(
         request.name or to_visible(Path(request.source.partition("?")[0]).stem),
@@ -68,9 +68,10 @@ def refresh_layer(
     valid_ns: int | None = None,
     allowed_hosts: Collection[str] = (),
 ) -> tuple[LayerRecord, LayerImport]:
-    """Read a layer again, from where it came or from another `source`; owner and kind stay.
+    """Read a layer again from its source or from another `source`.
 
-    What cannot be read leaves the layer as it was. Raises NotFound, and what `add_layer` raises.
+    Owner and kind stay. If it cannot be read, the layer stays as it was. Raises NotFound, and what
+    `add_layer` raises.
     """
     before = workspace.catalog.layers.get(ref)
     asked = LayerRequest(
@@ -84,7 +85,7 @@ def refresh_layer(
 
 
 def remove_layer(workspace: Workspace, ref: str, who: str) -> LayerRecord:
-    """Take a layer off the map; its file stays as evidence. Raises NotFound."""
+    """Remove a layer from the map; its file stays as an original. Raises NotFound."""
     layer = workspace.catalog.layers.get(ref)
     now_ns = workspace.clock_ns()
     told = AuditEntry(who=who, what="layer remove", subject=layer.layer_id, detail=layer.name, at_ns=now_ns)
@@ -133,7 +134,7 @@ def _enter(
 def _local(
     workspace: Workspace, source: str, allowed_hosts: Collection[str]
 ) -> Iterator[tuple[Path, int | None]]:
-    """The source as a local file, and when its server says it was changed."""
+    """Yield the source as a local file, and its time of change by the server, UTC ns."""
     if not is_url(source):
         yield Path(source), None
         return
@@ -154,7 +155,7 @@ def _id_of(name: str) -> str:
 
 
 def _feature(number: int, one: LayerFeature, valid_ns: int | None) -> LayerFeatureRecord:
-    """A feature as it is kept; `valid_ns` is when all that say nothing stood so."""
+    """Build a feature's record; `valid_ns` is the time of features without their own."""
     west, south, east, north = one.geometry.bounds
     return LayerFeatureRecord(
         number=number,
@@ -169,12 +170,15 @@ def _feature(number: int, one: LayerFeature, valid_ns: int | None) -> LayerFeatu
 
 
 def _shown(source: str) -> str:
-    """A source without what its address may hold of a key; of a file its name."""
+    """Return a source without credentials in its address; of a file its name."""
     return strip_url_credentials(source) if is_url(source) else Path(source).name
 
 
 def _replaced(before: LayerRecord | None, layer: LayerRecord) -> Iterator[Remark]:
-    """How what came differs from what stood there: another service's file under this name is seen by it."""
+    """Report how a layer differs from the one it replaces.
+
+    It may be another service's file.
+    """
     if before is None:
         return
     if before.kind is not layer.kind:
@@ -190,7 +194,7 @@ def _replaced(before: LayerRecord | None, layer: LayerRecord) -> Iterator[Remark
 def _remarks(
     workspace: Workspace, layer: LayerRecord, features: Sequence[LayerFeatureRecord]
 ) -> list[Remark]:
-    """What the person should know of where and when."""
+    """List remarks about the time and place of a layer."""
     said: list[Remark] = []
     if layer.valid_ns is None:
         en = "nobody says when it stood so; the map shows it as old: give --valid-time"

@@ -1,6 +1,6 @@
-"""What owners of specialist layers say to be in trouble, commune by commune: dead masts, blocked roads.
+"""Features that owners of specialist layers report as damaged or closed, by commune: masts, roads.
 
-A layer says how a thing stood at its own time; whether that still holds nobody knows.
+A layer states the condition at its own time; it may have changed since.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from flycam.catalog.records import BoundsLonLat, CommuneRecord, LayerFeatureReco
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerTroubles:
-    """Things of one layer in one commune that are in trouble, by name; place: the commune's index.
+    """Features in trouble of one layer in one commune, by name.
 
-    valid_ns  when the newest of them stood so; None: nobody says of when any is
+    commune_index: of the commune.
+
+    valid_ns  time of the newest of them, UTC ns; None: no feature has a time
     """
 
     commune_index: int
@@ -32,9 +34,11 @@ class LayerTroubles:
 def list_layer_troubles(
     catalog: Catalog, communes: Sequence[CommuneRecord], withholding: AccessPolicy = UNRESTRICTED
 ) -> list[LayerTroubles]:
-    """Commune by commune, layers in their order (by kind and name); a line through several communes is in
-    each. Layers that whoever asks must not get, and things beyond the communes of whoever asks, are as if
-    they were not there."""
+    """List features in trouble commune by commune, layers ordered by kind and name.
+
+    A line through several communes is listed in each. Layers and features that the access policy hides are
+    left out.
+    """
     if not communes:
         return []
     shapes = shapely.from_wkb(np.array([one.wkb for one in communes], dtype=object))
@@ -56,7 +60,7 @@ def _of_layer(
     bounds: BoundsLonLat,
     withholding: AccessPolicy,
 ) -> Iterable[LayerTroubles]:
-    # trouble comes first
+    # features in trouble come first
     first, _ = catalog.layers.features(layer.layer_id, bounds, layer.troubles)
     things = [one for one in first if one.condition.is_trouble and not withholding.is_outside(one.wkb)]
     if not things:

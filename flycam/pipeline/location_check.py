@@ -1,4 +1,4 @@
-"""Places that somebody drew: whether they are on the map at all."""
+"""Validation of coordinates that a person drew."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from flycam.errors import InputUnusable
 from flycam.messages import Bilingual, _
 
-_MAX_LAT_DEG = 80.0  # nobody flies beyond
+_MAX_LAT_DEG = 80.0  # no flights beyond
 
 
 def require_valid_locations(places: Sequence[tuple[float, float]], what: str, what_vi: str) -> None:
-    """Raise InputUnusable for places (longitude, latitude in degrees) off the globe, or where nobody flies;
-    NaN is such a place. what, what_vi: what they make up, as a sentence begins with it."""
+    """Raise InputUnusable for places off the globe, beyond 80° latitude, or NaN.
+
+    places: (longitude, latitude) in degrees. what, what_vi: their subject, which begins the message.
+    """
     if not all(-180.0 <= lon <= 180.0 and -_MAX_LAT_DEG <= lat <= _MAX_LAT_DEG for lon, lat in places):
         raise InputUnusable(
             _(

@@ -1,4 +1,4 @@
-"""Writing field marks: what may be written, by whom it was, and the line in the audit log."""
+"""Editing of field marks: validation, authorship, and the entry in the audit log."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ LonLat = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MarkEdit:
-    """A mark as somebody wants it to be from now on.
+    """A mark as it is to be from now on.
 
-    mark_id   made by whoever asks ("mark-" and 8 to 40 hex digits), so that asking twice writes once
-    based_on  the version that was seen; 0 for a new mark
+    mark_id   made by the client ("mark-" and 8 to 40 hex digits), so that a repeated request writes once
+    based_on  the version that the client saw; 0 for a new mark
     places    (longitude, latitude) degrees: one of a point, the corners of a sector in order
     """
 
@@ -46,10 +46,10 @@ class MarkEdit:
 
 
 def write_mark(workspace: Workspace, edit: MarkEdit, who: str) -> MarkVersion:
-    """Add a line to a mark. The same asked again by the same person changes nothing.
+    """Append a version to a mark.
 
-    Raises InputUnusable (a place, an outline or an id that cannot be), NotFound (its event), StoreConflict
-    (the mark is not as it was seen).
+    The same edit again by the same author changes nothing. Raises InputUnusable (an invalid place, outline or
+    id), NotFound (its event), StoreConflict (the mark has changed since).
     """
     shape = _shape(edit)
     note = validate_note(edit.note)
@@ -77,17 +77,24 @@ def write_mark(workspace: Workspace, edit: MarkEdit, who: str) -> MarkVersion:
 
 
 def encode_mark_shape(edit: MarkEdit) -> bytes:
-    """Where a mark is to be (WKB, lon/lat). Raises InputUnusable (a place or an outline that cannot be)."""
+    """Encode the place of a mark as WKB, lon/lat.
+
+    Raises InputUnusable (invalid place or outline).
+    """
     ground: bytes = shapely.to_wkb(_shape(edit))
     return ground
 
 
 def add_mark_photo(workspace: Workspace, mark_id: str, based_on: int, data: bytes, who: str) -> MarkVersion:
-    """Add a photo to a mark, as a line of its own. Raises NotFound, StoreConflict, SourceUnreadable."""
+    """Add a photo to a mark, as a version of its own.
+
+    Raises NotFound, StoreConflict, SourceUnreadable.
+    """
     lines = workspace.catalog.marks.history(mark_id)
     kept = convert_mark_photo(data)
     sha256 = hashlib.sha256(kept).hexdigest()
     store_original_bytes(workspace, kept, sha256)
+    # the photo is durable before the catalogue names it (decision 0003)
     workspace.store.flush()
     line = replace(
         _seen(lines, based_on) or lines[-1],
@@ -100,13 +107,14 @@ def add_mark_photo(workspace: Workspace, mark_id: str, based_on: int, data: byte
 
 
 def _seen(lines: Sequence[MarkVersion], based_on: int) -> MarkVersion | None:
-    """The line that somebody saw who changes a mark; None of a new one."""
+    """Return the version that an edit is based on; None for a new mark."""
     return next((one for one in lines if one.version == based_on), None)
 
 
 def _append(workspace: Workspace, line: MarkVersion, lines: Sequence[MarkVersion]) -> MarkVersion:
     if there := _written(line, lines):
-        return there  # an answer got lost on the way, and the same was sent again
+        # the answer to an identical request was lost, and the client sent it again
+        return there
     if line.version != len(lines) + 1:
         raise StoreConflict(
             _("{mark_id}: somebody changed this mark meanwhile; look at it again", mark_id=line.mark_id)
@@ -116,7 +124,7 @@ def _append(workspace: Workspace, line: MarkVersion, lines: Sequence[MarkVersion
     try:
         workspace.catalog.marks.append(line, told)
     except StoreConflict:
-        # the same, sent twice, may have been under way at the same time
+        # an identical request may have been written at the same time
         if there := _written(line, workspace.catalog.marks.history(line.mark_id)):
             return there
         raise
@@ -124,7 +132,7 @@ def _append(workspace: Workspace, line: MarkVersion, lines: Sequence[MarkVersion
 
 
 def _written(line: MarkVersion, lines: Sequence[MarkVersion]) -> MarkVersion | None:
-    """The line that says the same, whenever it came."""
+    """Return the version with the same content, whatever its time."""
     return next((one for one in lines if replace(one, at_ns=line.at_ns) == line), None)
 
 
@@ -159,7 +167,10 @@ def _shape(edit: MarkEdit) -> shapely.Geometry:
 
 
 def validate_note(note: str) -> str:
-    """Lines of printable text. Raises InputUnusable where it is longer than `MAX_NOTE_LENGTH`."""
+    """Return a note as lines of printable text.
+
+    Raises InputUnusable beyond `MAX_NOTE_LENGTH`.
+    """
     text = "\n".join(map(strip_unprintable, note.splitlines())).strip()
     if len(text) > MAX_NOTE_LENGTH:
         raise InputUnusable(

@@ -1,4 +1,4 @@
-"""Marks into a file that QGIS opens."""
+"""Export of marks to a GeoJSON file that QGIS opens."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ _SUFFIXES = (".geojson", ".json")
 def list_event_marks(
     workspace: Workspace, event: str | None, *, with_removed: bool = False
 ) -> list[MarkVersion]:
-    """Marks as they stand, the newest first; of one event (name or id). Raises NotFound."""
+    """List current marks, newest first; of one event (name or id). Raises NotFound."""
     return workspace.catalog.marks.current(_event_id(workspace, event), with_removed=with_removed)
 
 
 def export_marks(workspace: Workspace, out: Path, event: str | None = None, *, history: bool = False) -> int:
-    """Write marks, with `history` every line of them, as GeoJSON; how many lines.
+    """Write marks as GeoJSON, with `history` all versions.
 
-    Raises NotFound, OptionUnusable (a name that does not end in .geojson), DiskFull, StorageFailed.
+    Returns the number of features. Raises NotFound, OptionUnusable (a name that does not end in .geojson),
+    DiskFull, StorageFailed.
     """
     if out.suffix.lower() not in _SUFFIXES:
         raise OptionUnusable(_("{out}: give a name that ends in .geojson", out=out))

@@ -1,4 +1,4 @@
-"""Marks as GeoJSON for other programs: WGS 84, and VN-2000 beside it."""
+"""GeoJSON of marks for other programs: WGS 84, and VN-2000 in the properties."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ _DECIMALS = 7
 
 
 def build_mark_collection(lines: Sequence[MarkVersion], boundaries: Boundaries | None) -> dict[str, Any]:
-    """A FeatureCollection of lines; with `boundaries` each has its VN-2000 (a sector: of a point in it)."""
+    """Build a FeatureCollection of mark versions.
+
+    With `boundaries` each has VN-2000 coordinates. Those of a sector are of a point inside it.
+    """
     return {"type": "FeatureCollection", "features": [build_mark_feature(line, boundaries) for line in lines]}
 
 
 def build_mark_feature(line: MarkVersion, boundaries: Boundaries | None) -> dict[str, Any]:
-    """One line. `vn2000` null: outside Vietnam; not there: not asked for."""
+    """Build a Feature of one version.
+
+    `vn2000` null: outside Vietnam; absent: no `boundaries`.
+    """
     shape = shapely.set_precision(shapely.from_wkb(line.wkb), 10.0**-_DECIMALS, mode="pointwise")
     said: dict[str, Any] = {
         "mark_id": line.mark_id,

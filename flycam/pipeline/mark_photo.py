@@ -1,7 +1,7 @@
-"""A photo that somebody sends with a mark: its pixels are kept, and nothing else of the file.
+"""Photos sent with marks: only the pixels are kept.
 
-It is decoded and written anew, so that no script, bomb, position of a home or second picture that was in the
-file stays in the house.
+A photo is decoded and encoded anew, so that no script, decompression bomb, home position or second image in
+the file is stored on the node.
 """
 
 from __future__ import annotations
@@ -24,23 +24,25 @@ _JPEG_QUALITY = 82
 
 
 def convert_mark_photo(data: bytes) -> bytes:
-    """The photo as JPEG, upright, no side longer than 1920 pixels, no metadata.
+    """Convert a photo to JPEG, upright, no side longer than 1920 pixels, no metadata.
 
-    Raises SourceUnreadable: over MOST_BYTES, too many pixels (told by its head, before any is decoded), none
-    of JPEG, PNG and WebP, or cut off, or a JPEG of more scans than anybody writes.
+    Raises SourceUnreadable: over MAX_PHOTO_BYTES, too many pixels (by its header, before any is decoded), not
+    JPEG, PNG or WebP, cut off, or a JPEG of implausibly many scans.
     """
     if len(data) > MAX_PHOTO_BYTES:
         raise _make_too_large_error()
-    if has_too_many_scans(data):  # of a JPEG: minutes in a thread of the server
+    # decoding such a JPEG would block a server thread for minutes
+    if has_too_many_scans(data):
         raise _make_unreadable_error()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata, which is thrown away
+            warnings.simplefilter("ignore")  # odd metadata, which is dropped anyway
             with Image.open(io.BytesIO(data), formats=tuple(_MAX_PIXELS)) as photo:
-                # a JPEG with more pictures behind the first (MPO, of phones) is one: the first is kept
+                # of a JPEG with more images behind the first (MPO, of phones) the first is kept
                 if photo.width * photo.height > _MAX_PIXELS.get(photo.format or "PNG", _MAX_PIXELS["JPEG"]):
                     raise _make_too_large_error()
-                photo.draft("RGB", (_MAX_SIDE_PX, _MAX_SIDE_PX))  # a JPEG is decoded no finer than is kept
+                # a JPEG is decoded no finer than it is stored
+                photo.draft("RGB", (_MAX_SIDE_PX, _MAX_SIDE_PX))
                 upright = ImageOps.exif_transpose(photo)
                 upright.thumbnail((_MAX_SIDE_PX, _MAX_SIDE_PX))
                 kept = io.BytesIO()
@@ -55,7 +57,7 @@ def _make_unreadable_error() -> SourceUnreadable:
 
 
 def _make_too_large_error() -> SourceUnreadable:
-    """A photo of more bytes or pixels than are taken."""
+    """Make the error for a photo of too many bytes or pixels."""
     most, pixels = MAX_PHOTO_BYTES >> 20, _MAX_PIXELS["PNG"] // 10**6
     return SourceUnreadable(
         _(

@@ -1,4 +1,4 @@
-"""A flight, one commune of it, or the ground it lies on, as a Cloud-Optimized GeoTIFF."""
+"""Export of a flight, one commune of it, or its terrain, as a Cloud-Optimized GeoTIFF."""
 
 from __future__ import annotations
 
@@ -66,16 +66,20 @@ def export_flight(
     with_figures: bool = False,
     for_release: bool = True,
 ) -> ExportedCog:
-    """Write a flight's mosaic to `out`. Defaults: the published revision, work CRS and GSD of the flight.
+    """Write a flight's mosaic to `out`, a Cloud-Optimized GeoTIFF.
 
-    revision "live" or "final"; commune a code, clips to its boundary on the day of the flight, or today's
-    where none is recorded for that day. figures: not the colours but what is known of each pixel, its
-    expected error (metres, 1 sigma, horizontal) and its age (hours, to now), two float32 bands, NaN where not
-    known. is_handed_on: no data where a mask covers; a file that stays in the house is whole.
+    Defaults: the published revision, work CRS and GSD of the flight.
 
-    Raises NotFound (flight, commune, revision, or nothing imaged there),
-    OptionUnusable, InputUnusable, DiskFull. A CRS that is not meant for this place is used; that, and
-    boundaries of another day, are said in the notes.
+    revision      "live" or "final"
+    commune       code; clips to its boundary on the day of the flight, or today's where none is recorded for
+                  it
+    with_figures  instead of colours two float32 bands: expected error (metres, 1 sigma, horizontal) and age
+                  (hours, to now) of each pixel; NaN where unknown
+    for_release   no data under redactions; a file that stays on the node is whole
+
+    Raises NotFound (flight, commune, revision, or nothing imaged there), OptionUnusable, InputUnusable,
+    DiskFull. A CRS that is not meant for this place is used all the same; the notes state that, and
+    boundaries of another day.
     """
     flight = workspace.catalog.flights.flight(ref)
     mosaic = get_main_mosaic(workspace, flight.flight_id, _revision(workspace, flight, revision))
@@ -112,7 +116,7 @@ def export_flight(
 
 
 def _figures(workspace: Workspace, mosaic: MosaicInfo) -> TileDecoding:
-    """Error and age of each pixel instead of its colour."""
+    """Decode tiles to expected error and age of each pixel instead of colour."""
     now_ns = workspace.clock_ns()
     finished = mosaic.revision != LIVE_REVISION
     frame_of = lru_cache(maxsize=None)(workspace.catalog.frames.get)
@@ -129,13 +133,13 @@ def _figures(workspace: Workspace, mosaic: MosaicInfo) -> TileDecoding:
 
 
 def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str | None = None) -> ExportedCog:
-    """Write the ground that a finished revision lies on: heights, and where they are the flight's own.
+    """Write the terrain of a finished revision as a GeoTIFF.
 
-    Two float32 bands on the posts of the surface, in the flight's work CRS with the heights of its datum:
-    height in metres, and 1 where it is the flight's own surface, 0 where it was carried on from that or is
-    the terrain (or the plane that stood in for one) as the flight corrected it. No data where the revision
-    shows no ground. A post is the centre of a pixel. Raises NotFound (no finished revision, or none with a
-    surface), InputUnusable, DiskFull, ObjectMissing, TileCorrupt.
+    It holds heights, and where they are the flight's own DSM. Two float32 bands on the posts of the surface,
+    in the flight's work CRS with the heights of its datum: height in metres, and 1 where it is the flight's
+    own DSM, 0 where it was extrapolated from that or is the terrain (or the plane in its stead) as the flight
+    corrected it. No data where the revision shows no ground. A post is the centre of a pixel. Raises NotFound
+    (no finished revision, or none with a surface), InputUnusable, DiskFull, ObjectMissing, TileCorrupt.
     """
     flight = workspace.catalog.flights.flight(ref)
     require_output_path(out)
@@ -173,11 +177,11 @@ def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str |
 def export_contours(
     workspace: Workspace, ref: str, out: Path, interval_m: float, *, revision: str | None = None
 ) -> int:
-    """Write contour lines of the ground that a finished revision shows; how many.
+    """Write contour lines of a finished revision's terrain; return their number.
 
     GeoPackage in the flight's work CRS or GeoJSON, by the file's suffix; layer "contours", attributes
-    "height_m" (the flight's datum) and "own", 1 along the flight's own surface and 0 where it was carried on
-    or corrected. Raises as `export_surface`, OptionUnusable, StorageFailed.
+    "height_m" (the flight's datum) and "own", 1 along the flight's own DSM and 0 where it was extrapolated or
+    corrected. Raises as `export_surface`, OptionUnusable, StorageFailed.
     """
     flight = workspace.catalog.flights.flight(ref)
     require_output_path(out)
@@ -199,7 +203,7 @@ def export_contours(
 
 
 def _find_imaged_posts(workspace: Workspace, mosaic: MosaicInfo, terrain: TerrainGrid) -> NDArray[np.bool_]:
-    """Posts at which the revision shows ground, rows×cols."""
+    """Find the posts at which the revision shows ground, rows×cols."""
     ground, _ = trace_mosaic_footprint(workspace.store, workspace.catalog.tiles, mosaic)
     to_work = make_point_transform(WEB_MERCATOR, terrain.work_crs)
     (west, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
@@ -215,7 +219,7 @@ def _find_imaged_posts(workspace: Workspace, mosaic: MosaicInfo, terrain: Terrai
 def _surface_of(
     workspace: Workspace, flight: Flight, revision: str | None
 ) -> tuple[TerrainGrid, TerrainGrid, MosaicInfo]:
-    """Terrain and support of the newest finished revision, and its mosaic."""
+    """Load terrain and support of the newest finished revision, and its mosaic."""
     number = _revision(workspace, flight, revision or "final")
     mosaic = get_main_mosaic(workspace, flight.flight_id, number)
     if mosaic.revision == LIVE_REVISION:
@@ -254,7 +258,7 @@ def _require_crs(text: str) -> None:
 
 
 def _list_crs_notes(crs: str, flight: Flight) -> tuple[str, ...]:
-    """What is to be said where the register does not have a CRS hold at a flight, or reach it exactly."""
+    """List warnings if a CRS is not meant for the flight's place, or inexact there."""
     area, bounds = get_valid_area(crs), flight.bounds_lonlat_deg
     if bounds is None:
         return ()
@@ -279,7 +283,7 @@ def _degrees(value: float, negative: str, positive: str) -> str:
 
 
 def require_output_path(out: Path) -> None:
-    """Raise InputUnusable where a file cannot be put: a folder has that name, or its own does not exist."""
+    """Raise InputUnusable if `out` is a folder, or its folder does not exist."""
     if out.is_dir():
         raise InputUnusable(
             _("{out}: is a folder; add a file's name, such as {out_2}", out=out, out_2=out / "map.tif")
@@ -289,7 +293,10 @@ def require_output_path(out: Path) -> None:
 
 
 def _require_geotiff(out: Path) -> None:
-    """Other programs believe a file's suffix: a GeoTIFF named .jpg opens nowhere."""
+    """Raise OptionUnusable unless the suffix is that of a GeoTIFF.
+
+    Programs open a file by its suffix.
+    """
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise OptionUnusable(
             _("{out}: the map is written as GeoTIFF; give a file's name that ends in .tif", out=out)
@@ -297,7 +304,10 @@ def _require_geotiff(out: Path) -> None:
 
 
 def _revision(workspace: Workspace, flight: Flight, wanted: str | None) -> int | None:
-    """None: the one on show. "final": the one on show if it is finished, else the newest complete one."""
+    """Resolve "live", "final" or None (the published one) to a revision.
+
+    The published one counts as "final" if it is finished, else the newest complete one. Raises NotFound.
+    """
     if wanted is None:
         return None
     if wanted == "live":

@@ -1,4 +1,4 @@
-"""Evidence: original bytes, kept under their SHA-256 before anything that refers to them."""
+"""Store of originals: bytes under their SHA-256, stored before anything that refers to them."""
 
 from __future__ import annotations
 
@@ -49,22 +49,24 @@ def store_original(
     key_of: Callable[[str], str] = keys.format_original_key,
     before_put: Callable[[], None] = lambda: None,
 ) -> str:
-    """Store the file's bytes and return their SHA-256. Nothing is written twice, and nothing under a hash
-    that it has not. Raises OriginalPurged for what was let go under a retention term; DiskFull where it would
-    take
-    what is reserved for the catalogue; SourceUnreadable for a file that is gone, or is another by now.
+    """Store a file's bytes and return their SHA-256; nothing is written twice.
 
-    before_put  called where bytes are about to be written; what it raises keeps them out
+    Bytes are stored under their own hash only, also if `sha256` is wrong.
 
-    durable=False: they survive a power cut only after `store.flush`, which the caller owes before anything
-    refers to them.
+    before_put  called before bytes are written; what it raises keeps them out
+    durable     False: the bytes survive a power cut only after `store.flush`, which the caller must call
+                before anything refers to them
+
+    Raises OriginalPurged for an original deleted under a retention term; DiskFull where it would use up the
+    catalogue's reserve; SourceUnreadable for a file that is gone, or whose hash has changed.
     """
     try:
         digest = sha256 or compute_sha256(path)
         key = key_of(digest)
         if _is_kept(workspace.store, key):
-            workspace.store.ensure_durable(key, durable=durable)  # who put it may owe its flush still
+            workspace.store.ensure_durable(key, durable=durable)  # its writer may not have flushed it yet
         else:
+            # a purged original is not stored again until the purge is lifted (decision 0029)
             require_not_purged(workspace, digest)
             before_put()
             workspace.require_disk_space(path.stat().st_size)
@@ -79,8 +81,10 @@ def store_original(
 
 
 def store_original_bytes(workspace: Workspace, data: bytes, sha256: str, *, durable: bool = False) -> None:
-    """Store bytes made here (a picture of a video) under their SHA-256; unless durable the caller owes
-    `store.flush`. Raises OriginalPurged as `keep` does."""
+    """Store bytes made here (a frame of a video) under their SHA-256.
+
+    Unless durable the caller must call `store.flush`. Raises OriginalPurged as `store_original` does.
+    """
     key = keys.format_original_key(sha256)
     if _is_kept(workspace.store, key):
         workspace.store.ensure_durable(key, durable=durable)
@@ -93,12 +97,11 @@ def store_original_bytes(workspace: Workspace, data: bytes, sha256: str, *, dura
 def store_and_decode_original(
     workspace: Workspace, path: Path, sha256: str, *, durable: bool = False
 ) -> Pixels:
-    """Return a photo's pixels, and keep the very bytes that they were decoded from: it is read once, so that
-    what lies under its name a moment later is neither laid nor kept.
+    """Return a photo's pixels, and store the very bytes that they were decoded from.
 
-    Raises FrameUnreadable, also where the bytes have another hash by now: nothing is kept then;
-    OriginalPurged as
-    `keep` does.
+    The file is read once, so that another file under its name a moment later is neither orthorectified nor
+    stored. Raises FrameUnreadable, also where the bytes have another hash by now: nothing is stored then;
+    OriginalPurged as `store_original` does.
     """
     photo = load_photo(path)
     if hashlib.sha256(photo.data).hexdigest() != sha256:
@@ -109,14 +112,16 @@ def store_and_decode_original(
 
 
 def require_not_purged(workspace: Workspace, sha256: str) -> None:
-    """Raise OriginalPurged for an original that does not come back by itself, as `find_purged` finds it."""
+    """Raise OriginalPurged for an original that `find_purged` finds."""
     for line in find_purged(workspace, [sha256]).values():
         raise make_original_purged(line)
 
 
 def find_purged(workspace: Workspace, hashes: Iterable[str]) -> dict[str, PurgeRecord]:
-    """Of these originals (SHA-256) those that cannot be had here any more, and by which line: that was let go
-    was confirmed here, or on another box and the bytes never were here."""
+    """Find originals (SHA-256) that are gone for good, with their purge records.
+
+    The purge was confirmed here, or on another node and the bytes never were here.
+    """
     catalog, store = workspace.catalog, workspace.store
     standing = select_active_purges(catalog.retention.list_for_originals(hashes))
     own = select_locally_purged(catalog, workspace.box, standing)
@@ -133,8 +138,9 @@ def find_purged(workspace: Workspace, hashes: Iterable[str]) -> dict[str, PurgeR
 def select_locally_purged(
     catalog: Catalog, box: str, purged: Mapping[str, Sequence[PurgeRecord]]
 ) -> dict[str, PurgeRecord]:
-    """Of originals (SHA-256) with the lines that let them go those that were let go by this house, and by
-    which: also under a name that it had before, for one that is put back on another machine has that one's.
+    """Select originals (SHA-256) purged by this node, with their purge records.
+
+    Also under the node's former names: a backup restored on another machine has that machine's name.
     """
     lines = [one for some in purged.values() for one in some]
     is_plain = all(one.box == box for one in lines)
@@ -143,13 +149,16 @@ def select_locally_purged(
 
 
 def find_flight_purged(workspace: Workspace, flight_id: str) -> dict[str, PurgeRecord]:
-    """As `find_purged`, of all originals of a flight."""
+    """Find the purged originals of a flight, as `find_purged`."""
     lines = workspace.catalog.retention.list_for_flight(flight_id)
     return find_purged(workspace, {one.sha256 for one in lines}) if lines else {}
 
 
 def _is_kept(store: ObjectStore, key: str) -> bool:
-    """Whether bytes lie under a key: a power cut before `flush` may leave a file's name with none."""
+    """Return True if a key holds bytes.
+
+    A power cut before `flush` may leave an empty file.
+    """
     try:
         return store.size(key) > 0
     except ObjectMissing:
@@ -157,10 +166,10 @@ def _is_kept(store: ObjectStore, key: str) -> bool:
 
 
 def fetch_local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
-    """A local file with the evidence's bytes under its own name, for libraries that want a path.
+    """Return a local copy of an original, for libraries that want a path.
 
-    Fetched once, atomically, if they are whole; formats such as SRTM's HGT are known by their file's name.
-    Raises DataDamaged, and what the store raises.
+    It has the original's own name. Fetched once, atomically, and verified; formats such as SRTM's HGT are
+    recognised by the file's name. Raises DataDamaged, and what the store raises.
     """
     folder = workspace.cache_dir / ORIGINALS_DIR / sha256
     target = folder / Path(name).name
@@ -174,7 +183,7 @@ def fetch_local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
 
 
 def make_copy_error(name: str, folder: Path, error: OSError) -> StorageFailed:
-    """What to raise where a copy that a library reads cannot be written."""
+    """Make the error for a local copy that cannot be written."""
     kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
     return kind(
         _(
@@ -187,7 +196,10 @@ def make_copy_error(name: str, folder: Path, error: OSError) -> StorageFailed:
 
 
 def read_verified_original(workspace: Workspace, sha256: str, name: str) -> bytes:
-    """An original's bytes, held against their hash. Raises DataDamaged, and what the store raises."""
+    """Read an original and verify its hash.
+
+    Raises DataDamaged, and what the store raises.
+    """
     data = workspace.store.get(keys.format_original_key(sha256))
     _require_intact(hashlib.sha256(data).hexdigest(), sha256, name)
     return data
@@ -213,7 +225,7 @@ def _fetch(workspace: Workspace, sha256: str, target: Path) -> None:
             for block in stream_blocks(workspace.store, keys.format_original_key(sha256)):
                 digest.update(block)
                 out.write(block)
-        _require_intact(digest.hexdigest(), sha256, target.name)  # nobody asks that of the copy again
+        _require_intact(digest.hexdigest(), sha256, target.name)  # the copy is not verified again
         move_into_place(Path(temporary), target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -221,7 +233,10 @@ def _fetch(workspace: Workspace, sha256: str, target: Path) -> None:
 
 
 def stream_blocks(store: ObjectStore, key: str, max_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:
-    """An object piece by piece, in bounded memory. Raises ObjectMissing, StorageFailed."""
+    """Yield an object block by block, in bounded memory.
+
+    Raises ObjectMissing, StorageFailed.
+    """
     size = store.size(key)
     for start in range(0, size, max_bytes):
         yield store.get_range(key, start, min(max_bytes, size - start))

@@ -1,8 +1,8 @@
-"""Finished revisions that were made from placements which are not in force any more.
+"""Detection of finished revisions that were made from poses which are no longer in force.
 
-A flight laid again on better terrain leaves its finished revision as it was: complete, on show, better placed
-than any live mosaic, and made from poses and ground that are not those of today. It is not retired, for
-nothing in it must not be seen; that it is older is told from the placements wherever it is shown.
+A flight that is reprocessed on better terrain keeps its finished revision as it was: complete, published,
+better placed than any live mosaic, and made from older poses and terrain. It is not retired, as nothing in it
+must be hidden; a warning derived from the placements is shown wherever the revision is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ _Ranked = tuple[int, bool]
 
 
 def is_outdated(catalog: Catalog, mosaic: MosaicInfo) -> bool:
-    """Whether the revision of this mosaic (0: the live one never is) shows a frame as it was laid before."""
+    """Return True if the revision shows a frame at an outdated placement.
+
+    The live revision (0) never does.
+    """
     if mosaic.revision == LIVE_REVISION:
         return False
     in_force: dict[str, _Ranked] = {}
@@ -28,9 +31,10 @@ def is_outdated(catalog: Catalog, mosaic: MosaicInfo) -> bool:
         ranked = _rank_placement(placement.version, placement.exterior)
         in_force[placement.frame_id] = max(ranked, in_force.get(placement.frame_id, ranked))
     if not in_force:
-        return False  # nothing of this flight was ever laid again
+        # no frame of this flight was ever reprocessed
+        return False
     for frame in catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision):
-        # an adjusted pose counts one more than the placement it began from
+        # an adjusted pose counts one more than the placement that it started from
         is_adjusted = frame.exterior.source is PoseSource.ADJUSTED
         began = _rank_placement(frame.exterior.version - is_adjusted, frame.exterior)
         if in_force.get(frame.frame_id, began) > began:
@@ -39,11 +43,14 @@ def is_outdated(catalog: Catalog, mosaic: MosaicInfo) -> bool:
 
 
 def list_outdated_warnings(catalog: Catalog, shown: Iterable[MosaicInfo]) -> tuple[str, ...]:
-    """The warning for each mosaic on show that is an outdated finished revision."""
+    """List the warning for each published mosaic that is outdated."""
     outdated = [mosaic.revision for mosaic in shown if is_outdated(catalog, mosaic)]
     return tuple(encode_warning(FINISHED_OLDER, revision=revision) for revision in dict.fromkeys(outdated))
 
 
 def _rank_placement(version: int, exterior: ExteriorOrientation | None) -> _Ranked:
-    """The order of placements (`flycam.catalog.placement_rows.rank`) as far as an adjusted pose tells it."""
+    """Return the rank of a placement, as far as an adjusted pose tells it.
+
+    See `flycam.catalog.placement_rows`.
+    """
     return version, is_on_terrain(exterior)

@@ -1,4 +1,4 @@
-"""A look at every photo first: inspect and ingest leave out the same cut-off, blurred or black ones."""
+"""Pixel checks of every photo: preflight check and ingest reject the same cut-off, blurred or black ones."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ PixelCheckResult = PixelChecks | FrameUnreadable
 
 
 class PixelCheckPrefetch:
-    """Looks at photos that are under way, by path."""
+    """Pixel checks in progress, by path."""
 
     def __init__(self, futures: dict[Path, Future[PixelCheckResult]]) -> None:
         self._futures = futures
 
     def wait_for(self, path: Path) -> PixelCheckResult:
-        """Wait for the look at a photo; taken now if nobody asked for it early."""
+        """Return the checks of a photo; run them now if they were not prefetched."""
         future = self._futures.pop(path, None)
         return future.result() if future is not None else _check_photo(path)
 
@@ -39,7 +39,7 @@ NO_PREFETCH = PixelCheckPrefetch({})
 
 @contextmanager
 def prefetch_pixel_checks(paths: Iterable[Path]) -> Iterator[PixelCheckPrefetch]:
-    """Begin to look at photos in threads while this thread loads libraries and reads heads."""
+    """Start pixel checks in threads, while libraries load and metadata is read."""
     interval = sys.getswitchinterval()
     pool = ThreadPoolExecutor(count_workers(), thread_name_prefix="look")
     try:
@@ -53,7 +53,10 @@ def prefetch_pixel_checks(paths: Iterable[Path]) -> Iterator[PixelCheckPrefetch]
 def check_photos(
     photos: Sequence[PhotoMetadata], progress: Progress, prefetch: PixelCheckPrefetch = NO_PREFETCH
 ) -> Checks:
-    """Checks of every photo by its path, or why its pixels cannot be read."""
+    """Check the pixels of every photo.
+
+    Returns results by path, or the error of an unreadable photo.
+    """
     workers = count_workers()
     checks: dict[Path, PixelCheckResult] = {}
     results = map_ordered(lambda photo: prefetch.wait_for(photo.path), photos, workers, in_flight=2 * workers)

@@ -1,7 +1,7 @@
-"""Mains and battery, and working with less of the machine while its battery has to last.
+"""Mains and battery power, and reduced operation to save the battery.
 
-In low power everything is done on one core, the others rest, and a live flight is laid in fewer views of the
-same ground. Nothing is left out: what is received is kept, and ground that is new is laid.
+In low power all work runs on one core while the others rest, and a live flight uses fewer frames of the same
+ground. Nothing is lost: what is received is stored, and new ground is orthorectified.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import psutil
 
 POLL_INTERVAL_S = 30.0
 LOW_PERCENT = 50.0
-"""On battery with less than this, who does not say otherwise works in low power."""
+"""Charge below which AUTO works in low power while on battery."""
 
 SCARCE_PERCENT = 20.0
 
@@ -33,10 +33,10 @@ class PowerMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Battery:
-    """What the system tells.
+    """Battery state as the system reports it.
 
-    percent  of its charge that is left
-    remaining_s  how long it lasts by the system's own reckoning; None: not told, or it is being charged
+    percent      of its charge that is left
+    remaining_s  the system's estimate of how long it lasts; None: unknown, or on mains
     """
 
     percent: float
@@ -45,11 +45,14 @@ class Battery:
 
 
 def read_battery() -> Battery | None:
-    """This machine's battery; None: it has none, or the system does not tell."""
+    """Read this machine's battery.
+
+    None if there is none or the system does not report it.
+    """
     told = psutil.sensors_battery()
     if told is None:
         return None
-    left_s = float(told.secsleft)  # negative where it is not known, or without end
+    left_s = float(told.secsleft)  # negative where unknown or unlimited
     return Battery(
         percent=float(told.percent),
         is_in_use=not told.power_plugged,
@@ -58,26 +61,28 @@ def read_battery() -> Battery | None:
 
 
 def is_low(mode: PowerMode, battery: Battery | None) -> bool:
-    """Whether to work in low power."""
+    """Return True if this mode and battery call for low power."""
     if mode is PowerMode.AUTO:
         return battery is not None and battery.is_in_use and battery.percent < LOW_PERCENT
     return mode is PowerMode.LOW
 
 
 class Power:
-    """How the machine is powered, looked at every half minute, and obeyed.
+    """Power state of this machine, polled every half minute.
 
-    is_low   safe to ask from any thread; as of the last look
+    It restricts the process to one core while power is low.
+
+    is_low  as of the last poll; thread-safe
     """
 
     def __init__(self, mode: PowerMode, look: Callable[[], Battery | None] = read_battery) -> None:
         self._mode, self._look_at = mode, look
-        self._cores: list[int] = []  # all of them, while it is low
+        self._cores: list[int] = []  # all of them, while power is low
         self.is_low = False
         self.battery: Battery | None = None
 
     def poll(self) -> None:
-        """Look once, and go over to one core, or back to all, where that has changed."""
+        """Read the battery, and switch to one core or back where that has changed."""
         self.battery = self._look_at()
         low = is_low(self._mode, self.battery)
         if low == self.is_low:
@@ -90,17 +95,22 @@ class Power:
         self.is_low = low
 
     def release_process(self, pid: int) -> None:
-        """A process that was started just now may use all cores: it sees to its own power, and would never
-        get back what it was born without."""
+        """Give all cores to a process that was just started.
+
+        It manages its own power, and could never regain cores that it did not inherit.
+        """
         if not self.is_low or not self._cores:
             return
-        with suppress(psutil.Error, OSError, AttributeError):  # it ended, or the system has no such thing
+        # it ended, or the system has no CPU affinity
+        with suppress(psutil.Error, OSError, AttributeError):
             psutil.Process(pid).cpu_affinity(self._cores)
 
     @contextmanager
     def monitor(self, every_s: float = POLL_INTERVAL_S) -> Iterator[Power]:
-        """Looked at now, and where there is a battery to go by again and again until the end; then all cores
-        are free as before."""
+        """Poll now, and repeatedly until the end if there is a battery.
+
+        All cores are restored at the end.
+        """
         self.poll()
         over = threading.Event()
         thread = threading.Thread(target=self._watch, args=(over, every_s), name="power", daemon=True)
@@ -121,20 +131,23 @@ class Power:
 
 
 def list_cores() -> list[int]:
-    """The cores that this process may use, in the system's numbers; none where it does not tell."""
+    """List the cores that this process may use, by system number; empty if unknown."""
     process = psutil.Process()
     return list(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else []
 
 
 def pin_to_cores(chosen: list[int]) -> None:
-    """Keep every thread of this process, and all that it starts from now on, to these cores; nothing where
-    the system has no such thing."""
+    """Pin all threads of this process, and its future children, to these cores.
+
+    Does nothing where the system has no CPU affinity.
+    """
     if not chosen:
         return
     if not hasattr(os, "sched_setaffinity"):
         psutil.Process().cpu_affinity(chosen)
         return
-    for thread in Path("/proc/self/task").iterdir():  # Linux keeps it for each thread apart
+    # Linux keeps the affinity of each thread apart
+    for thread in Path("/proc/self/task").iterdir():
         try:
             os.sched_setaffinity(int(thread.name), chosen)
         except ProcessLookupError:  # ended meanwhile

@@ -1,5 +1,4 @@
-"""`flycam inspect`: what is this flight, what is wrong with it, and which ground is missing. Writes nothing
-but the KML that was asked for."""
+"""`flycam inspect`: preflight check of a flight with its gaps. Writes only the KML that was asked for."""
 
 from __future__ import annotations
 
@@ -35,7 +34,7 @@ _OVER_HOLES = frozenset({TERRAIN_HOLE, TERRAIN_PARTIAL})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreflightReport:
-    """A survey, the KML written (if any), and how long it took."""
+    """Result of a preflight check, the KML written (if any), and its duration."""
 
     preflight: PreflightResult
     refly: Path | None
@@ -54,10 +53,10 @@ def check_flight(
     found: PhotoSearchResult | None = None,
     progress: Progress = ignore_progress,
 ) -> PreflightReport:
-    """Look at a flight; `extra_dem` is used without being registered, `found` as by `survey`.
+    """Run the preflight check; `extra_dem` is used without being registered.
 
-    Raises what `survey` raises, and OutsideTerrain where an ingest would: no photo sees ground whose height
-    is known.
+    found: photos as of `run_preflight`. Raises what `run_preflight` raises, and OutsideTerrain where an
+    ingest would: no photo sees ground whose height is known.
     """
     started = time.monotonic()
     if extra_dem is not None:
@@ -77,7 +76,7 @@ def check_flight(
 
 
 def _with_ground(seen: PreflightResult, dems: Sequence[DemInfo]) -> PreflightResult:
-    """Photos over a hole of the terrain that see no known ground are left out, as by an ingest."""
+    """Reject photos over a terrain hole that see no known ground, as an ingest does."""
     if not any(problem.code in _OVER_HOLES for problem in seen.diagnosis.problems):
         return seen
     diagnosis = seen.diagnosis
@@ -100,9 +99,10 @@ def _with_ground(seen: PreflightResult, dems: Sequence[DemInfo]) -> PreflightRes
 
 
 def read_area_of_interest(path: Path) -> BaseGeometry:
-    """All polygons of a vector file as one area in WGS 84 degrees; rings that cross themselves are mended.
+    """Read all polygons of a vector file as one area in WGS 84 degrees.
 
-    Raises SourceUnreadable, CrsMissing, InputUnusable where nothing in it has an area.
+    Self-crossings are repaired. Raises SourceUnreadable, CrsMissing, InputUnusable where no geometry has an
+    area.
     """
     from flycam.geodata.overlaps import keep_polygons  # noqa: PLC0415  slow to load
     from flycam.geodata.vector_file import read_vector_layers  # noqa: PLC0415  slow to load

@@ -1,8 +1,8 @@
-"""A recipe whose store or database goes away in mid-work: waited for, said, and the recipe begun again.
+"""Retry of a recipe whose store or database becomes unavailable while it runs.
 
-A recipe goes on where it was cut: what was recorded is not made anew. So it is the whole of it that is called
-again, once both answer, and nothing in it need know. Meanwhile it holds no lock. Only what may pass by itself
-is waited for, and only once the work has begun: a wrong address is told at once.
+A recipe resumes where it was cut: what was recorded is not made anew. So the whole recipe is called again,
+once both respond, and needs no retry code of its own. Meanwhile it holds no lock. Only transient errors are
+waited for, and only once the work has begun: a wrong address is reported at once.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from flycam.pipeline.store_probe import check_store_writable
 from flycam.pipeline.workspace import Progress, Workspace
 
 MAX_OUTAGE_S = 3600.0
-"""Each time they are away; a person looks after a store that is longer gone."""
+"""Longest wait for each outage; a longer one needs a person."""
 
 _MAX_RETRIES, _LONG_S = 3, 60.0
-"""So often in a row it is begun again, and fails within so long, though both answer: then it is something
-else."""
+"""Number of retries in a row that may fail within this time though both respond; beyond, the cause is
+another.
+"""
 
 _PAUSE_S = 1.0
 
@@ -39,14 +40,16 @@ def retry_on_outage(
     stopped: Callable[[], bool] = lambda: False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Report:
-    """What `work` reports, begun again as often as store or database went away in it.
+    """Return what `work` reports, calling it again after each outage.
 
-    work     given whom to tell its progress; it can be called again after it failed
-    say      told that they are away, and that it goes on
-    stopped  asked while they are away: once it says so, they are waited for a few seconds more
+    Outages are of store or database.
+
+    work     takes a progress listener; can be called again after it failed
+    say      receives a notice when they become unavailable, and when work resumes
+    stopped  polled during an outage: once True, only a few seconds more are waited
 
     Raises what `work` raises; StoreUnavailable and CatalogUnavailable before its first progress, after an
-    hour, where somebody asked to stop, and where both answer and it fails all the same; PeerUnavailable.
+    hour, on a request to stop, and where both respond and it fails all the same; PeerUnavailable.
     """
     begun = ProgressProbe(progress)
     in_vain = 0
@@ -61,14 +64,18 @@ def retry_on_outage(
                 raise
             say(*_describe_outage(workspace.clock_ns(), error))
         patience = RetryPolicy(workspace.clock_ns, stopped, MAX_OUTAGE_S)
-        sleep(_PAUSE_S)  # a server that was just ended may answer once more
+        # a server that is shutting down may respond once more
+        sleep(_PAUSE_S)
         patience(lambda: _probe_services(workspace))
         in_vain = 0 if patience.away_s else in_vain + 1
         say(*_describe_recovery(patience.away_s + _PAUSE_S))
 
 
 class ProgressProbe:
-    """Hears whether a work has told any progress, or any of one stage."""
+    """Progress listener that records whether any progress was reported.
+
+    stage: only progress of this stage counts; None: of any.
+    """
 
     def __init__(self, progress: Progress, stage: str | None = None) -> None:
         self._progress, self._stage, self.is_so = progress, stage, False

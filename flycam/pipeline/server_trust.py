@@ -1,4 +1,4 @@
-"""Whom a line is to believe to be the server that it means, as it was configured; acted on by `believing`."""
+"""Configured trust in a server: which certificates are accepted; applied by `flycam.pipeline.tls_client`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from flycam.frame.loopback import is_loopback
 from flycam.messages import _
 
 AUTHORITY_PATH = "/authority.crt"
-"""Where a server with an authority of its own hands out that authority's certificate."""
+"""Path at which a server with its own authority offers that authority's certificate."""
 _DIGITS = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerTrust:
-    """ca: a file of authorities (PEM), instead of the system's; fingerprint: SHA-256 of the server's
-    certificate or of its own authority's, 64 hex digits, instead of either."""
+    """Trust in a server's certificate.
+
+    ca           a file of authorities (PEM), instead of the system's
+    fingerprint  SHA-256 of the server's certificate or of its own authority's, 64 hex digits, instead of
+                 either
+    """
 
     ca: Path | None = None
     fingerprint: str | None = None
@@ -29,7 +33,10 @@ SYSTEM_TRUST = ServerTrust()
 
 
 def parse_fingerprint(text: str, where: str) -> str:
-    """A fingerprint as people copy it, as 64 hex digits. Raises OptionUnusable."""
+    """Parse a fingerprint as people copy it into 64 hex digits.
+
+    Raises OptionUnusable.
+    """
     digits = re.sub(r"^sha-?256[:= ]|[\s:]", "", text.strip().lower())
     if not _DIGITS.fullmatch(digits):
         raise OptionUnusable(
@@ -43,6 +50,6 @@ def parse_fingerprint(text: str, where: str) -> str:
 
 
 def is_token_exposed(url: str, token: str | None) -> bool:
-    """Whether a token would go readable over a network."""
+    """Return True if a token would be sent unencrypted over a network."""
     parts = urlsplit(url)
     return bool(token) and parts.scheme == "http" and not is_loopback(parts.hostname or "")

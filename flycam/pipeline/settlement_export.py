@@ -1,4 +1,4 @@
-"""Settlements for other programs: as JSON, and as a file of points."""
+"""Export of settlements: as JSON, and as a file of points."""
 
 from __future__ import annotations
 
@@ -38,8 +38,11 @@ def _as_they_are(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def serialize_settlement(one: Settlement) -> dict[str, Any]:
-    """How one stands: `access` is what a person said, unknown where nobody has (`said_by` null); `proposed`
-    what the cut roads propose beside it. version: 0 where nobody has said anything."""
+    """Return a settlement's status as JSON.
+
+    `access` is what a person reported, unknown where nobody has (`said_by` null); `proposed` is inferred from
+    cut roads. version: 0 where nobody has reported.
+    """
     line = one.line
     return {
         "settlement_id": one.settlement_id,
@@ -59,9 +62,10 @@ def serialize_settlement(one: Settlement) -> dict[str, Any]:
 
 
 def export_settlements(workspace: Workspace, out: Path, event: str, reach_m: float = REACH_M) -> int:
-    """Write settlements of an event (name or id) to .csv, .geojson or .gpkg, WGS 84; how many.
+    """Write settlements of an event (name or id) to .csv, .geojson or .gpkg.
 
-    Raises OptionUnusable (another ending), NotFound, InputUnusable (a reach that is none), StorageFailed.
+    Returns their number. WGS 84. Raises OptionUnusable (another suffix), NotFound, InputUnusable (an invalid
+    reach), StorageFailed.
     """
     if out.suffix.lower() not in SUFFIXES:
         raise OptionUnusable(
@@ -79,7 +83,10 @@ def export_settlements(workspace: Workspace, out: Path, event: str, reach_m: flo
 def build_settlement_layer(
     settlements: Sequence[tuple[Event, Settlement]], transform: PointTransform = _as_they_are
 ) -> FeatureLayer:
-    """Points, of WGS 84 taken `transform` another plane; the same columns where there is none."""
+    """Build a layer of points, transformed from WGS 84.
+
+    It has the same columns if empty.
+    """
     rows = [_row(one, event) for event, one in settlements]
     shapes = np.empty(len(rows), dtype=object)
     shapes[:] = [shapely.transform(one.shape, transform) for _, one in settlements]
@@ -95,7 +102,7 @@ def _row(one: Settlement, event: Event) -> dict[str, str]:
 
 
 def _csv(settlements: Sequence[Settlement], event: Event) -> bytes:
-    """With the mark by which spreadsheets know UTF-8."""
+    """Encode as CSV with the byte order mark by which spreadsheets recognise UTF-8."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow([*_COLUMNS, "lon_deg", "lat_deg"])

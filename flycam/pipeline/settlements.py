@@ -1,10 +1,10 @@
-"""Settlements of an event: who was said to be cut off or reachable, and what the cut roads propose.
+"""Settlements of an event: reported access, and access proposed from cut roads.
 
-    settlement layers ─ road layers, noded, cut by confirmed slides and floods ─ what the roads say of each
-    what people said in the catalogue ─ that holds; without it: unknown
+    settlement layers + road layers, noded, cut by confirmed slides and floods -> road status of each
+    reports in the catalogue -> access; without a report: unknown
 
-A settlement is known again by its layer, its name and its place. The machine proposes that one is isolated,
-never that one is reachable: of roads that nobody flew over nothing is known.
+A settlement is identified by its layer, name and place. The program proposes that one is isolated, never that
+one is reachable: nothing is known of roads that nobody flew over.
 """
 
 from __future__ import annotations
@@ -36,20 +36,21 @@ from flycam.pipeline.mark_edits import validate_note
 from flycam.pipeline.workspace import Workspace
 
 REACH_M = 200.0
-"""A road this near to a settlement is taken to reach it, where nobody says otherwise."""
+"""A road this near to a settlement is taken to reach it, by default."""
 
 MAX_REACH_M = 5000.0
-_DECIMALS = 5  # a metre: the same place again
+# about a metre: the same place has the same id
+_DECIMALS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settlement:
-    """How a settlement stands in an event.
+    """Status of a settlement in an event.
 
-    shape       a point, WGS 84 degrees; commune "" where no boundary is known
-    road_evidence  by the confirmed changes of now
-    line        what a person said last; None: nobody has, and unknown holds
-    is_from_layer  whether a layer has it still
+    shape          a point, WGS 84 degrees; commune "" where no boundary is known
+    road_evidence  by the current confirmed changes
+    line           the last report; None: nobody has reported, access is unknown
+    is_from_layer  the settlement is still in a layer
     """
 
     settlement_id: str
@@ -67,7 +68,10 @@ class Settlement:
 
     @property
     def is_proposed(self) -> bool:
-        """Whether the roads propose what nobody has said yet, or has said only before they were cut."""
+        """True if the roads propose an access that is not reported yet.
+
+        Reports before the road was cut do not count.
+        """
         if self.road_evidence.proposed_access in (Access.UNKNOWN, self.access):
             return False
         was_proposed = (
@@ -79,8 +83,11 @@ class Settlement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccessReport:
-    """What somebody says. settlement: id, or a name that only one has; based_on: the version that was seen, 0
-    where nobody had said anything, None: whatever it is."""
+    """A person's report on a settlement.
+
+    settlement  id, or an unambiguous name
+    based_on    the version that the person saw, 0 where there was no report; None: any
+    """
 
     event: str
     settlement: str
@@ -96,12 +103,13 @@ def list_event_settlements(
     until_ns: int | None = None,
     withholding: AccessPolicy = UNRESTRICTED,
 ) -> list[Settlement]:
-    """Settlements of all layers, and others of which something was said: those proposed to be isolated first
-    (again where a road was cut since somebody called them reachable), then those said to be; by commune and
-    name. Without those of layers that are withheld, and elsewhere than in the communes of whoever asks; roads
-    and changes count also where they are.
+    """List settlements of all layers, and others with reports, most urgent first.
 
-    Raises InputUnusable for a reach that is none, or beyond `MAX_REACH_M`.
+    Those proposed to be isolated come first (also where a road was cut after a report that they are
+    reachable), then those reported isolated; by commune and name. Settlements of hidden layers and outside
+    the caller's communes are left out; roads and changes there count all the same.
+
+    Raises InputUnusable for a reach that is not positive, or beyond `MAX_REACH_M`.
     """
     if not 0.0 < reach_m <= MAX_REACH_M:
         raise InputUnusable(
@@ -155,7 +163,7 @@ def list_event_settlements(
 def list_access_history(
     workspace: Workspace, event: Event, settlement_id: str, withholding: AccessPolicy = UNRESTRICTED
 ) -> list[SettlementVersion]:
-    """All that was said of a settlement in an event, the first first; without what is withheld."""
+    """List all visible reports on a settlement in an event, oldest first."""
     is_seen = _is_seen(workspace, withholding)
     return [
         line
@@ -165,7 +173,10 @@ def list_access_history(
 
 
 def get_settlement_classification(one: Settlement, levels: Mapping[str, Classification]) -> Classification:
-    """The level of the layer that a settlement is of, also of a layer that was removed; levels: by id."""
+    """Return the classification of a settlement's layer, also of a removed one.
+
+    levels: by layer id.
+    """
     return find_strictest(
         level
         for layer_id, level in levels.items()
@@ -176,19 +187,21 @@ def get_settlement_classification(one: Settlement, levels: Mapping[str, Classifi
 def report_access(
     workspace: Workspace, report: AccessReport, who: str, withholding: AccessPolicy = UNRESTRICTED
 ) -> SettlementVersion:
-    """Write what a person says of a settlement. The same said again by the same person changes nothing.
+    """Record a person's report on a settlement.
 
-    withholding: what is withheld from that person, to whom such a settlement is as one that is not there.
+    The same report again changes nothing. withholding: that person's access policy; a hidden settlement is
+    NotFound.
 
-    Raises NotFound (event, settlement), InputUnusable (a name that several have), StoreConflict (somebody
-    else said something since it was seen).
+    Raises NotFound (event, settlement), InputUnusable (an ambiguous name), StoreConflict (somebody else
+    reported since `based_on`).
     """
     event = workspace.catalog.flights.event(report.event)
     one = _named(list_event_settlements(workspace, event, withholding=withholding), report.settlement)
     note = validate_note(report.note)
     last = one.line
     is_same = last and (last.access, last.note, last.author) == (report.access, note, who)
-    if last and is_same and not one.is_proposed:  # said again past a road that was cut since, it is news
+    # repeated after a further road was cut, it is a new report
+    if last and is_same and not one.is_proposed:
         return last
     version = last.version if last else 0
     if report.based_on is not None and report.based_on != version:
@@ -224,7 +237,7 @@ def _urgency(one: Settlement) -> tuple[int, str, str, str]:
 
 
 def _places(workspace: Workspace, layers: Sequence[LayerRecord]) -> dict[str, tuple[str, BaseGeometry]]:
-    """Name and place (a point) of every settlement of these layers, by id."""
+    """Return name and place (a point) of every settlement of these layers, by id."""
     found: dict[str, tuple[str, BaseGeometry]] = {}
     for layer in layers:
         for thing in workspace.catalog.layers.features(layer.layer_id, None, MAX_FEATURES)[0]:
@@ -240,10 +253,10 @@ def _id_of(layer_id: str, name: str, point: BaseGeometry) -> str:
 
 
 def _is_seen(workspace: Workspace, withholding: AccessPolicy) -> Callable[[str, str, BaseGeometry], bool]:
-    """Whether somebody may know of a settlement (id, name, place).
+    """Make a check whether a settlement (id, name, place) may be seen.
 
-    A place that its layer has no longer is still known to be that layer's by its id. From whom any layer is
-    withheld, also one that was removed, only what shows to be of a layer that is not is told.
+    The id still ties a settlement to a layer that no longer holds it. An account from which any layer is
+    hidden, even a removed one, sees only settlements that provably belong to a visible layer.
     """
     open_layers = [one for one in workspace.catalog.layers.all() if not withholding.hides_layer(one.layer_id)]
 
@@ -267,7 +280,7 @@ def _evaluate_roads(
     confirmed: Sequence[ChangeVersion],
     reach_m: float,
 ) -> list[RoadStatus]:
-    """Of each place, in the metres of the zone in the middle of them."""
+    """Evaluate the road status of each place, in the metric zone of their centre."""
     if not places:
         return []
     points = np.array([shape for _, shape in places], dtype=object)
@@ -298,7 +311,7 @@ def _evaluate_roads(
 
 @dataclass(frozen=True, kw_only=True)
 class _Net:
-    """Which net of roads: of these layers of a catalogue, each as it was read at a time."""
+    """Key of a road net: layers of a catalogue, each at its time of refresh."""
 
     place: str
     layers: tuple[tuple[str, int], ...]
@@ -308,7 +321,10 @@ class _Net:
 
 @lru_cache(maxsize=2)
 def _net(key: _Net) -> RoadNet:
-    """Roads that are drawn as areas join nothing. Kept, for a province's net takes seconds to make."""
+    """Build the road net, without roads drawn as areas: they join nothing.
+
+    Cached, as a province's net takes seconds to build.
+    """
     wkbs = [
         thing.wkb
         for layer_id, _ in key.layers
@@ -320,7 +336,7 @@ def _net(key: _Net) -> RoadNet:
 
 
 def _homes(workspace: Workspace, points: Sequence[BaseGeometry], *, is_drill: bool) -> list[tuple[str, str]]:
-    """Code and name of the commune of each point; empty where none is known."""
+    """Find code and name of the commune of each point; empty where unknown."""
     homes = [("", "")] * len(points)
     if not points:
         return homes
@@ -338,7 +354,7 @@ def _homes(workspace: Workspace, points: Sequence[BaseGeometry], *, is_drill: bo
 
 
 def _named(settlements: Sequence[Settlement], ref: str) -> Settlement:
-    """By id, or by a name that only one has."""
+    """Find a settlement by id, or by a name that only one has."""
     found = [one for one in settlements if one.settlement_id == ref]
     found = found or [one for one in settlements if one.name == ref]
     if not found:

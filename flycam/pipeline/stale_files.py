@@ -1,5 +1,5 @@
-"""What finishing and reading leave behind when it is cut short: stage files, copies of photos, tiles of
-revisions that are not shown any more. Found here, deleted by `flycam.pipeline.garbage_collection`.
+"""Search for files that interrupted runs leave behind: stage files, copies of photos, tiles of revisions that
+are no longer shown. Found here, deleted by `flycam.pipeline.garbage_collection`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from flycam.pipeline.workspace import Workspace
 def find_retirement_times(
     workspace: Workspace, mosaic_id: str, last_line_ns: Mapping[int, int]
 ) -> Mapping[int, int]:
-    """Since when (UTC ns) nobody is shown the retired revisions of a mosaic, by their number.
+    """Find since when (UTC ns) retired revisions are not shown, by number.
 
-    last_line_ns  when the last line of each revision was written
+    last_line_ns  when the last log line of each revision was written
 
-    A revision that a withdrawal retired: since that withdrawal. One that was given up half-way was never on
-    show: since its last line.
+    A revision retired by a withdrawal: since that withdrawal. An abandoned one was never shown: since its
+    last log line.
     """
     withdrawn = {}
     flight_id = workspace.catalog.tiles.mosaic(mosaic_id).flight_id
@@ -46,17 +46,19 @@ def _retired_ns(
 
 
 def find_stale_stage_folders(workspace: Workspace, flight_id: str, old_ns: int) -> Iterator[Path]:
-    """Stage files of runs of `finish` that were not gone on with since `old_ns`.
+    """Find stage files of runs of `finish` that nobody resumed since `old_ns`.
 
-    Only while the flight's finish lock is held.
+    Call only while the flight's finish lock is held.
     """
     yield from _older(workspace.cache_dir / STAGES_DIR / flight_id, old_ns)
 
 
 def find_stale_copies(workspace: Workspace, old_ns: int) -> Iterator[Path]:
-    """Local copies fetched before `old_ns` that nothing reads again and again: of photos, and those that a
-    killed process left half-way. Copies of registered terrain stay, and what of live flights waits to be
-    kept: video, telemetry."""
+    """Find local copies of photos fetched before `old_ns`, and partial files.
+
+    Partial files are of killed processes. Copies of registered terrain are read often and stay, and so do
+    video and telemetry of live flights that are not stored yet.
+    """
     in_use = {record.sha256 for record in workspace.catalog.terrain.dems()}
     for folder in _older(workspace.cache_dir / ORIGINALS_DIR, old_ns):
         if folder.name not in in_use:
@@ -72,7 +74,10 @@ def _older(folder: Path, old_ns: int) -> Iterator[Path]:
 
 
 def _newest_ns(path: Path) -> int:
-    """When it or anything below it changed last; what disappears meanwhile does not count."""
+    """Return the newest modification time of a path or anything below it, UTC ns.
+
+    Files that disappear meanwhile do not count.
+    """
     newest = 0
     for one in (path, *path.rglob("*")):
         try:
@@ -83,13 +88,16 @@ def _newest_ns(path: Path) -> int:
 
 
 def measure_disk_usage(path: Path) -> int:
-    """Bytes of a file, or of all files of a folder."""
+    """Return the bytes of a file, or of all files of a folder."""
     files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
     return sum(one.stat().st_size for one in files)
 
 
 def delete_path(path: Path) -> int:
-    """Delete a file or a folder; its bytes. What cannot be deleted stays for the next time."""
+    """Delete a file or a folder; return its bytes.
+
+    What cannot be deleted stays for the next time.
+    """
     size = measure_disk_usage(path)
     if path.is_file():
         path.unlink(missing_ok=True)

@@ -1,8 +1,9 @@
-"""A store in a folder whose disk is not mounted: refused before anything is written beneath its mount point.
+"""Guard against a store in a folder whose disk is not mounted, before anything is written below its mount
+point.
 
-After a power cut a service may start before an external disk is there. The folder is then absent, or holds
-nothing of this house (an empty mount point; a new disk's lost+found; what was written beneath one once), and
-what is recorded as kept in it would lie on the system's disk, out of sight once the other is mounted.
+After a power cut a service may start before an external disk is there. The folder is then absent, or holds no
+data of this node (an empty mount point; a new disk's lost+found; files once written below it), and new
+objects would be written to the system's disk, hidden once the other is mounted.
 """
 
 from __future__ import annotations
@@ -21,20 +22,22 @@ from flycam.store.store_url import parse_store_folder
 
 _POLL_INTERVAL_S = 2.0
 _MOSAICS, _LINES = 4, 8
-"""So many of the newest and of the oldest mosaics are looked for, by the newest lines of their logs."""
+"""Number of newest and of oldest mosaics that are looked for, and of the newest log lines of each."""
 
 
 def require_store_mounted(store_url: str, catalog: Catalog, *, is_new: bool = False) -> None:
-    """Raise StoreUnavailable where most of what the catalogue names is not in a store's folder; where it is,
-    the folder is marked from now on. Where the catalogue names nothing yet it is let pass, and not marked:
-    whether its disk is in cannot be told. Nothing is asked of a store that is no folder.
+    """Raise StoreUnavailable if a store's folder lacks most of its objects.
+
+    Those are the ones that the catalogue names. Otherwise the folder is marked. If the catalogue names
+    nothing yet, the folder passes without a mark: whether its disk is mounted cannot be known. Stores that
+    are no folder are not checked.
 
     is_new  the store begins anew, on purpose: what it had is lost
     """
     root = parse_store_folder(store_url)
     if root is None or has_marker(root):
         return
-    with suppress(OSError):  # the store itself says in its words what stands in the way
+    with suppress(OSError):  # the store itself reports what is wrong
         if root.exists() and not root.is_dir():
             return
         if is_new:
@@ -43,7 +46,8 @@ def require_store_mounted(store_url: str, catalog: Catalog, *, is_new: bool = Fa
         is_there = [any((root / key).is_file() for key in some) for some in _named(catalog)]
         if not is_there:
             return
-        if 2 * sum(is_there) < len(is_there):  # some may lie beneath a mount point
+        # some of the files may be below a mount point
+        if 2 * sum(is_there) < len(is_there):
             raise StoreUnavailable(
                 _(
                     "{root}: what the catalogue names is not in this store: mount its disk, "
@@ -59,7 +63,7 @@ def require_store_mounted(store_url: str, catalog: Catalog, *, is_new: bool = Fa
 def wait_for_store_mount(
     store_url: str, catalog: Catalog, say: NoticeListener, sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Return once `require_store_mounted` has nothing to say; what it says is told once."""
+    """Return once `require_store_mounted` passes; its error is reported once."""
     is_said = False
     while True:
         try:
@@ -74,8 +78,11 @@ def wait_for_store_mount(
 
 
 def _named(catalog: Catalog) -> Iterator[list[str]]:
-    """For each terrain and layer on record, and the newest and oldest mosaics, keys that only the store has;
-    of a mosaic its newest tiles and photo. None in a new house."""
+    """Yield lists of keys that only the store has.
+
+    One for each terrain and layer, and for the newest and oldest mosaics. Of a mosaic: its newest tiles and
+    photo. None on a new node.
+    """
     yield from ([dem.key] for dem in catalog.terrain.dems() if dem.key is not None)
     yield from ([keys.format_original_key(layer.sha256)] for layer in catalog.layers.all())
     begun = {one.flight_id: one.first_ns for one in catalog.flights.flights()}

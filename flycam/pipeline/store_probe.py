@@ -1,4 +1,4 @@
-"""Whether the store takes what is written: tried before an hour's work that would end at it."""
+"""Write probe of the store, before an hour's work that would fail at its end."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from flycam.store import keys
 
 
 def check_store_writable(workspace: Workspace) -> None:
-    """Write, read and remove a few bytes. Raises the StorageFailed that stands in the way."""
+    """Write, read and delete a few bytes. Raises the StorageFailed that prevents it."""
     probe = f"{workspace.box} {workspace.clock_ns()}".encode()
     key = keys.format_probe_key(f"{workspace.box}-{workspace.clock_ns()}")
     workspace.store.put(key, probe, durable=True)
     returned = workspace.store.get(key)
-    with suppress(StoreDenied):  # a store that lets nothing be removed is good enough to write to
+    # a store that denies deletion can still be written to
+    with suppress(StoreDenied):
         workspace.store.delete(key)
     if returned != probe:
         raise StorageFailed(

@@ -1,4 +1,4 @@
-"""What this box does beside taking in another one's tiles: the hands of `flycam.sync.exchange_merge`."""
+"""Local work after tiles of a peer are merged: hooks of `flycam.sync.exchange_merge`."""
 
 from __future__ import annotations
 
@@ -24,22 +24,27 @@ from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
 
 
 class SyncApplyHooks:
-    """Own photos folded again, what shows withdrawn frames let go, communes measured."""
+    """Local work after an exchange: tiles, products, communes.
+
+    Tiles are rebuilt from own photos, products of withdrawn frames deleted, communes measured.
+    """
 
     def __init__(self, workspace: Workspace, progress: Progress = ignore_progress) -> None:
         self._workspace = workspace
         self._progress = progress
 
     def rebuild_tiles(self, mosaic: MosaicInfo, amendments: Amendments) -> Callable[[TileId], MosaicTile]:
-        """Gives the state of a base tile from the photos in this store alone."""
+        """Return a function that makes a base tile from the photos in this store alone."""
         return make_tile_rebuilder(self._workspace, mosaic, amendments)
 
     def register_terrain(
         self, sha256: str, name: str, datum: str, sigma_m: tuple[float, float | None] | None
     ) -> None:
-        """Enter a terrain file that is evidence here, read as one that is added here is; where it is known
-        already nothing of it changes. Raises InputUnusable."""
-        if is_mosaic(Path(name)):  # which would be used where it lies
+        """Register a terrain file that is stored here, read as any other.
+
+        A known one is not changed. Raises InputUnusable.
+        """
+        if is_mosaic(Path(name)):  # a VRT would be used in place
             raise SourceUnreadable(
                 _(
                     "{name}: is a VRT, which only names files of the box that it came from: "
@@ -51,21 +56,21 @@ class SyncApplyHooks:
             register_dem(self._workspace, fetch_local_copy(self._workspace, sha256, name), datum, sigma_m)
 
     def compute_redaction_grounds(self) -> None:
-        """Masks came from the server: laid on the ground as their photos lie here."""
+        """Compute the footprints of redactions from the server, from this node's poses."""
         update_redaction_footprints(self._workspace)
 
     def on_withdrawn(self, flight: Flight) -> None:
-        """Reports of retired revisions, and a live flight's newest picture."""
+        """Delete reports of retired revisions, and a live flight's newest thumbnail."""
         drop_retired_reports(self._workspace, flight.flight_id)
         delete_live_thumbnails(self._workspace, flight.flight_id)
 
     def on_arriving(self, flight: Flight) -> None:
-        """Layers that came into use are shown, and masks laid on the ground as their photos lie here."""
+        """Show layers that came into use, and compute redaction footprints."""
         update_redaction_footprints(self._workspace)
         update_visible_layers(self._workspace, flight.flight_id)
 
     def on_settled(self, flight: Flight) -> None:
-        """The same once all is there, and its communes measured."""
+        """Do the same once all has arrived, and measure the coverage."""
         update_redaction_footprints(self._workspace)
         update_visible_layers(self._workspace, flight.flight_id)
         measure_coverage(self._workspace, flight, self._progress, changed=True)

@@ -1,4 +1,4 @@
-"""Registered terrain: added once, found by place, cut for a flight, and recorded as it was used."""
+"""Registered terrain: registration, lookup by place, extraction for a flight, and the record of its use."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ _METRES_A_DEGREE = 111_000.0
 _SHARE_STEPS = 120
 _MIN_ID_LENGTH = 6
 _REACH_PER_HEIGHT = 8.0
+# limits of the reach for implausible flying heights
 _MIN_REACH_M = 600.0
 _MAX_REACH_M = 20_000.0
 _HAIR_M = 1e-3
@@ -45,10 +46,10 @@ def register_dem(
     datum: str | None = None,
     sigma_m: tuple[float, float | None] | None = None,
 ) -> tuple[DemRecord, DemInfo]:
-    """Inspect a terrain file, keep its bytes, and enter it in the catalogue. Adding it again changes nothing
-    but its sigmas (vertical, horizontal; see DemRecord), where they are given.
+    """Inspect a terrain file, store its bytes, and register it in the catalogue.
 
-    A VRT only names other files, so it is used where it lies. Raises what `read_dem_info` raises.
+    Registering it again changes only its sigmas (vertical, horizontal; see DemRecord), where they are given.
+    A VRT only names other files, so it is used in place. Raises what `read_dem_info` raises.
     """
     info = read_dem_info(path, datum)
     info = _compared(info, [dem for dem in load_registered_dems(workspace) if dem.dem_id != info.dem_id])
@@ -75,8 +76,10 @@ def register_dem(
 def find_stated_sigma(
     workspace: Workspace, places_m: Floats, work_crs: str
 ) -> tuple[float, float | None] | None:
-    """What the operator states of the finest registered terrain under a flight (see DemRecord.sigma_m); None
-    if nothing is stated of it. places_m: N×2 in the work CRS."""
+    """Return the stated sigmas of the finest terrain under a flight.
+
+    None if unstated. See DemRecord.sigma_m. places_m: N×2 in the work CRS.
+    """
     lonlat = to_lonlat(places_m, work_crs)
     here = []
     for dem in workspace.catalog.terrain.dems():
@@ -88,10 +91,10 @@ def find_stated_sigma(
 
 
 def remove_dem(workspace: Workspace, ref: str) -> DemRecord:
-    """Take terrain (id, the beginning of an id, or a file's name) off the list, with a line in the audit log.
+    """Unregister terrain, with an audit entry.
 
-    Its bytes stay in the store, and flights stay on the terrain that was recorded for them. Raises NotFound,
-    InputUnusable if the name fits several.
+    ref: id, the beginning of an id, or a file's name. Its bytes stay in the store, and flights stay on the
+    terrain that was recorded for them. Raises NotFound, InputUnusable if the name is ambiguous.
     """
     dems = workspace.catalog.terrain.dems()
     found = [dem for dem in dems if dem.dem_id == ref] or [
@@ -110,7 +113,7 @@ def remove_dem(workspace: Workspace, ref: str) -> DemRecord:
 
 
 def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
-    """The terrain as it is, with a warning for each other one that is in feet beside it.
+    """Add to the terrain a warning for each other one that is in feet.
 
     Raises InputUnusable if it is itself in feet without saying so.
     """
@@ -137,7 +140,10 @@ def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
 
 
 def _both_heights(one: DemInfo, other: DemInfo) -> tuple[Floats, Floats]:
-    """Heights of both where they overlap, at up to 400 places; none if they do not or cannot be compared."""
+    """Sample heights of both where they overlap, at up to 400 places.
+
+    Empty if they do not overlap or cannot be compared.
+    """
     nothing = np.empty(0), np.empty(0)
     boxes = np.array([one.bounds_lonlat, other.bounds_lonlat])
     (west, south), (east, north) = boxes[:, :2].max(axis=0), boxes[:, 2:].min(axis=0)
@@ -147,14 +153,16 @@ def _both_heights(one: DemInfo, other: DemInfo) -> tuple[Floats, Floats]:
     places = np.stack([lon.ravel(), lat.ravel()], axis=-1)
     try:
         return sample_heights([one], places)[0], sample_heights([other], places)[0]
-    except (InputUnusable, DataDamaged):  # else nobody could add another file in place of a damaged one
+    # otherwise nobody could register another file in place of a damaged one
+    except (InputUnusable, DataDamaged):
         return nothing
 
 
 def compute_unknown_share(terrain: TerrainGrid, outlines_m: Sequence[Floats]) -> float:
-    """Share (0..1) of the ground inside the outlines (K×2, work CRS) whose height is not known.
+    """Compute the share (0..1) of ground whose height is unknown.
 
-    Ground beyond the loaded terrain is not counted: only distant corners of oblique photos lie there.
+    outlines_m: K×2 each, work CRS; the ground is inside them. Ground beyond the loaded terrain is not
+    counted: only distant corners of oblique photos are there.
     """
     seen = shapely.union_all([shapely.make_valid(Polygon(o)) for o in outlines_m if len(o) >= 3])
     west, south, east, north = terrain.bounds_m
@@ -169,7 +177,10 @@ def compute_unknown_share(terrain: TerrainGrid, outlines_m: Sequence[Floats]) ->
 
 
 def format_dem_names(dems: Sequence[DemInfo], bounds_m: Bounds, work_crs: str) -> str:
-    """File names of the terrain that touches a rectangle of the work CRS; "" if none does."""
+    """Return file names of the terrain that touches a rectangle of the work CRS.
+
+    "" if none does.
+    """
     west, south, east, north = compute_lonlat_bounds(bounds_m, work_crs)
     here = [
         dem.path.name
@@ -183,9 +194,11 @@ def format_dem_names(dems: Sequence[DemInfo], bounds_m: Bounds, work_crs: str) -
 
 
 def load_registered_dems(workspace: Workspace, failure_ttl_s: float = 0.0) -> list[DemInfo]:
-    """Every terrain this house knows, finest first, each readable from a local file; what keeps one from that
-    (`DemInfo.trouble`) is raised where ground on it is asked for, and nowhere else. believed_s: as for
-    `fetch_dem`."""
+    """Load every registered terrain, finest first, each readable from a local file.
+
+    What makes one unreadable (`DemInfo.trouble`) is raised only where its heights are asked for.
+    failure_ttl_s: as of `fetch_dem`.
+    """
     records = sorted(workspace.catalog.terrain.dems(), key=lambda d: (d.post_spacing_m[0], -d.added_ns))
     return [_info_of(workspace, record, failure_ttl_s) for record in records]
 
@@ -212,10 +225,10 @@ def _info_of(workspace: Workspace, record: DemRecord, failure_ttl_s: float) -> D
 
 
 class TerrainLookup:
-    """Heights at any place, for the doctor: loads the terrain around what is asked, once per area.
+    """Heights at any place, for the preflight check; loads terrain once per area.
 
-    Called with lon/lat degrees N×2; answers (heights N, NaN where unknown; their vertical datum). Where all
-    files lie elsewhere that datum is LOCAL, as without terrain; a file with a hole there keeps its own.
+    Called with lon/lat degrees N×2; returns (heights N, NaN where unknown; their vertical datum). Where all
+    files are elsewhere that datum is LOCAL, as without terrain; a file with a hole there keeps its own.
     """
 
     def __init__(self, dems: Sequence[DemInfo]) -> None:
@@ -236,7 +249,7 @@ class TerrainLookup:
     def _terrain_over(self, lonlat: Floats) -> TerrainGrid | None:
         centre = np.median(lonlat, axis=0)
         crs = self._loaded.work_crs if self._loaded else choose_work_crs(float(centre[0]), float(centre[1]))
-        near = np.abs(lonlat - centre).max(axis=1) < 1.0  # a stray position must not ask for a continent
+        near = np.abs(lonlat - centre).max(axis=1) < 1.0  # an outlier must not load a continent
         xy = to_work(lonlat[near], crs)
         bounds = _grown((*xy.min(axis=0), *xy.max(axis=0)), _LOOKUP_MARGIN_M)
         if self._loaded is None or not _inside(bounds, self._loaded.bounds_m):
@@ -248,7 +261,7 @@ class TerrainLookup:
 
 
 def _reaches(dem: DemInfo, lonlat: Floats) -> bool:
-    """Whether any of the places (N×2 degrees) lies inside the file's bounds, or just beside them."""
+    """Return True if any place (N×2 degrees) is inside or near the file's bounds."""
     west, south, east, north = _grown(dem.bounds_lonlat, _LOOKUP_MARGIN_M / _METRES_A_DEGREE)
     return bool(((lonlat >= (west, south)) & (lonlat <= (east, north))).all(axis=1).any())
 
@@ -262,7 +275,10 @@ def load_terrain_around(
     datum: str,
     plane_height_m: float,
 ) -> TerrainGrid:
-    """`load_flight_terrain` as far as cameras at centres_m (N×3, work CRS and `datum`) can see."""
+    """Load a flight's terrain as far as its cameras can see.
+
+    centres_m: N×3, work CRS and `datum`. See `load_flight_terrain`.
+    """
     below, _ = TerrainLookup(dems)(to_lonlat(centres_m[:, :2], work_crs))
     ground = np.where(np.isfinite(below), below, plane_height_m)
     height = float(np.median(centres_m[:, 2] - ground))
@@ -287,9 +303,10 @@ def load_flight_terrain(
     datum: str,
     plane_height_m: float,
 ) -> TerrainGrid:
-    """The terrain a flight is rectified on, recorded in the store under its content-derived id.
+    """Load the terrain on which a flight is orthorectified.
 
-    Without a DEM: a plane at `plane_height_m` in the datum LOCAL. `workspace` None records nothing.
+    Record it under its content-derived id. Without a DEM: a plane at `plane_height_m` in the datum LOCAL.
+    `workspace` None records nothing.
     """
     if is_flat_datum(datum):
         terrain = make_flat_terrain(plane_height_m, work_crs, LOCAL_DATUM, bounds_m)
@@ -304,23 +321,28 @@ def load_flight_terrain(
 def extend_terrain(
     workspace: Workspace, dems: Sequence[DemInfo], terrain: TerrainGrid, flight: Flight | None
 ) -> TerrainGrid:
-    """The terrain for what joins a flight, of the ground that `terrain` holds and of the flight's own, so
-    that `finish` finds one that lies under all of it; recorded. None: there is no flight yet."""
+    """Return terrain for frames that join a flight; recorded.
+
+    It covers their ground and the flight's. So `finish` finds one terrain under all of it. flight None: there
+    is no flight yet.
+    """
     if flight is None or flight.dem_id is None or flight.work_crs != terrain.work_crs:
         return terrain
     try:
         own = load_recorded_terrain(workspace, flight.dem_id)
     except (ObjectMissing, TileCorrupt):
-        return terrain  # said where the flight's own frames are made again
+        # reported where the flight's own frames are made again
+        return terrain
     if own.vertical_datum != terrain.vertical_datum or _inside(own.bounds_m, terrain.bounds_m):
         return terrain
     plane_m = float(terrain.heights_m[0, 0])
+    # planes of two heights cannot be joined into one terrain
     if is_flat_datum(terrain.vertical_datum) and plane_m != float(own.heights_m[0, 0]):
         return terrain
     one, other = own.bounds_m, terrain.bounds_m
     both = (min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3]))
     if not is_flat_datum(terrain.vertical_datum):
-        # a hair within its outermost posts, on which the grid ends again
+        # slightly inside its outermost posts, so that the grid ends on them again
         both = _grown(both, -_HAIR_M)
     return load_flight_terrain(
         workspace, dems, terrain.work_crs, both, datum=terrain.vertical_datum, plane_height_m=plane_m
@@ -328,7 +350,10 @@ def extend_terrain(
 
 
 def _is_recorded(workspace: Workspace, terrain: TerrainGrid) -> bool:
-    """Whether the store holds these very posts: frames laid on them need them for ever."""
+    """Return True if the store holds these very posts.
+
+    Frames made on them need them for ever.
+    """
     try:
         kept = load_recorded_terrain(workspace, terrain.dem_id)
     except (ObjectMissing, TileCorrupt):
@@ -337,7 +362,7 @@ def _is_recorded(workspace: Workspace, terrain: TerrainGrid) -> bool:
 
 
 def store_terrain(workspace: Workspace, terrain: TerrainGrid) -> str:
-    """Record the terrain that a revision lies on; its id."""
+    """Record the terrain of a revision; return its id."""
     key = keys.format_terrain_key(terrain.dem_id)
     if workspace.store.exists(key):
         workspace.store.ensure_durable(key, durable=True)
@@ -347,18 +372,22 @@ def store_terrain(workspace: Workspace, terrain: TerrainGrid) -> str:
 
 
 def store_frame_terrain(workspace: Workspace, terrain: TerrainGrid) -> None:
-    """Record what one picture is laid on; the caller owes `store.flush`."""
+    """Record the terrain of one frame; the caller must call `store.flush`."""
     workspace.store.put(keys.format_terrain_key(terrain.dem_id), encode_terrain(terrain), durable=False)
 
 
 def load_recorded_terrain(workspace: Workspace, dem_id: str) -> TerrainGrid:
-    """The terrain that was recorded under an id. Raises ObjectMissing, TileCorrupt."""
+    """Load the terrain that was recorded under an id.
+
+    Raises ObjectMissing, TileCorrupt.
+    """
     return decode_terrain(workspace.store.get(keys.format_terrain_key(dem_id)))
 
 
 def compute_lonlat_bounds(bounds_m: Bounds, work_crs: str) -> Bounds:
-    """(west, south, east, north) degrees around a rectangle of the work CRS."""
+    """Return (west, south, east, north) degrees around a rectangle of the work CRS."""
     west, south, east, north = bounds_m
+    # points along the edges: straight edges of the work CRS are curved in degrees
     edge = np.linspace(0.0, 1.0, 9)
     x, y = west + edge * (east - west), south + edge * (north - south)
     ring = np.concatenate([np.stack([x, np.full(9, v)], 1) for v in (south, north)])

@@ -1,5 +1,4 @@
-"""Which pixels of a tile are withheld; and looks at tiles from which they are taken out, for what is handed
-on."""
+"""Pixels of a tile that an account must not see, and their removal from tiles that leave the node."""
 
 from __future__ import annotations
 
@@ -17,33 +16,42 @@ from flycam.mosaic.resampling import PixelsWithMask, TileDecoding
 
 @dataclass(frozen=True, slots=True)
 class TileMask:
-    """Pixels of a tile that somebody must not see, 256×256, and a name for the rules that say so."""
+    """Pixels of a tile to be hidden, 256×256.
+
+    name: fingerprint of the policy that hides them.
+    """
 
     hidden: NDArray[np.bool_]
     name: str
 
 
 def compute_tile_mask(tile_id: TileId, sees: AccessPolicy) -> TileMask | None:
-    """What of a tile is withheld, of whatever flight and revision; None: nothing."""
+    """Return the mask of a tile for all flights and revisions.
+
+    None if nothing is hidden.
+    """
     hidden = sees.get_tile_mask(tile_id)
     return None if hidden is None else TileMask(hidden, sees.fingerprint)
 
 
 class MaskOverlay:
-    """Masks over what is handed on, by the masks of the moment when it was made: all that one command writes
-    is covered alike, whatever somebody draws meanwhile. Safe to use from several threads.
+    """Masks over tiles that leave the node, as of the moment when it was made.
 
-    has_covered  whether anything was taken out of what was looked at so far
+    All that one command writes is covered alike, whatever redactions are drawn meanwhile. Thread-safe.
+
+    has_covered  whether any pixel was removed so far
     """
 
     def __init__(self, sees: AccessPolicy) -> None:
-        """sees: what is withheld from whoever may come to hold it."""
+        """Cover what this policy hides from the recipients."""
         self._sees = sees
         self.has_covered = False
 
     def wrap_reader(self, reader: TileDecoding, within: BaseGeometry | None = None) -> TileDecoding:
-        """A look at tiles that has no data where masks cover. within: of them only this ground is handed on
-        (Web Mercator metres); None: all."""
+        """Wrap a tile decoding so that it has no data under masks.
+
+        within: the ground that leaves the node (Web Mercator metres), for `has_covered`; None: all.
+        """
         if self._sees.is_nothing:
             return reader
         if within is not None:
@@ -63,7 +71,10 @@ class MaskOverlay:
 
 
 def _any_within(ground: BaseGeometry, tile_id: TileId, pixels: NDArray[np.bool_]) -> bool:
-    """Whether the middle of any of a tile's pixels that are True lies on this ground (Mercator)."""
+    """Return True if the centre of any True pixel is on this ground.
+
+    ground: Web Mercator.
+    """
     west, _, _, north = get_tile_bounds(tile_id)
     rows, cols = np.nonzero(pixels)
     pixel_m = compute_grid_pixel_m(tile_id.z)

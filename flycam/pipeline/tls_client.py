@@ -1,8 +1,7 @@
-"""Whom a line believes to be the server that it means: the system's authorities, a file's, or one
-fingerprint.
+"""TLS verification of a server: by the system's authorities, a file's, or one fingerprint.
 
-A refusal is one sentence with its cure, and nothing is sent before: no token goes to a server that is not
-believed.
+A refusal is one sentence with its cure, and comes before anything is sent: no token goes to an untrusted
+server.
 """
 
 from __future__ import annotations
@@ -20,17 +19,18 @@ from flycam.messages import Bilingual, _
 from flycam.pipeline.server_trust import AUTHORITY_PATH, ServerTrust
 
 _TIMEOUT_S = 60.0
-_PROBE_TIMEOUT_S = 10.0  # whether it speaks TLS at all
+# for the test whether it speaks TLS at all
+_PROBE_TIMEOUT_S = 10.0
 _MAX_BYTES = 64 << 10
-_CERTIFICATE_DATE_CODES = frozenset({9, 10})  # OpenSSL: a certificate that is not valid yet, or not any more
-_CERTIFICATE_NAME_CODES = frozenset({62, 64})  # OpenSSL: for other names, for other addresses
+_CERTIFICATE_DATE_CODES = frozenset({9, 10})  # OpenSSL: not valid yet, or expired
+_CERTIFICATE_NAME_CODES = frozenset({62, 64})  # OpenSSL: other host name, other address
 
 
 def build_pool_arguments(url: str, trust: ServerTrust) -> dict[str, Any]:
-    """Arguments of urllib3's pool for connections to `url`. For a fingerprint the server is asked what it
-    shows.
+    """Build arguments of urllib3's pool for `url`.
 
-    Raises ServerUntrusted, OptionUnusable (the file of authorities), OSError (no answer).
+    A fingerprint is compared with the server first. Raises ServerUntrusted, OptionUnusable (the file of
+    authorities), OSError (no answer).
     """
     if urlsplit(url).scheme != "https":
         return {}
@@ -48,13 +48,13 @@ def build_pool_arguments(url: str, trust: ServerTrust) -> dict[str, Any]:
                 authority_path=AUTHORITY_PATH,
             )
         ) from error
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a file may hold the server's certificate itself
+    # a file may hold the server's certificate itself
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return {"ssl_context": context}
 
 
 def require_trusted(url: str, error: BaseException, trust: ServerTrust) -> None:
-    """Raise ServerUntrusted where a connection failed because the server is not believed, or speaks no
-    TLS."""
+    """Raise ServerUntrusted if a connection failed for its certificate or TLS."""
     for cause in list_causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise _make_refusal_error(url, cause, trust) from error
@@ -72,8 +72,10 @@ def require_trusted(url: str, error: BaseException, trust: ServerTrust) -> None:
 
 
 def require_plain(url: str, error: BaseException) -> None:
-    """Raise ServerUntrusted where a connection over http was closed without a word by a server that speaks
-    TLS. It is asked for that, for a line that breaks looks the same."""
+    """Raise ServerUntrusted if a TLS server closed a connection over http.
+
+    The server is probed for TLS, because a broken connection looks the same.
+    """
     ended = any(isinstance(one, (RemoteDisconnected, ConnectionResetError)) for one in list_causes(error))
     if urlsplit(url).scheme != "http" or not ended or not _speaks_tls(url):
         return
@@ -91,20 +93,22 @@ def require_plain(url: str, error: BaseException) -> None:
 def _speaks_tls(url: str) -> bool:
     parts = urlsplit(url)
     anybody = ssl.create_default_context()
-    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE  # nothing is told to it
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE  # no secret is sent to it
     try:
         with (
             socket.create_connection((parts.hostname, parts.port or 80), _PROBE_TIMEOUT_S) as opened,
             anybody.wrap_socket(opened, server_hostname=parts.hostname),
         ):
             return True
-    except OSError:  # of which ssl.SSLError is one
+    except OSError:  # includes ssl.SSLError
         return False
 
 
 def _pinned(url: str, fingerprint: str) -> dict[str, Any]:
-    """What is fetched here is not believed: it is held against the fingerprint, and nothing of ours is
-    told."""
+    """Build pool arguments for a fingerprint.
+
+    The certificates fetched here are untrusted until they match the fingerprint, and no secret is sent.
+    """
     anybody = ssl.create_default_context()
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     parts = urlsplit(url)
@@ -150,7 +154,7 @@ def _no_flycam_at(url: str, root: str) -> OptionUnusable:
 
 
 def list_causes(error: BaseException) -> list[BaseException]:
-    """An error and what it came of, the first cause last."""
+    """Return an error and its causes, the root cause last."""
     found: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in found:

@@ -1,4 +1,4 @@
-"""`flycam inspect` of films and flight logs: what they are, and what they tell of where it was flown."""
+"""`flycam inspect` of videos and flight logs: their properties, and their telemetry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from flycam.ingest.video.video_source import VideoSource
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightLogSummary:
-    """A flight log. log: None: nothing can be read, `error` says why."""
+    """Summary of a flight log.
+
+    log None: it cannot be read, for the reason in `error`.
+    """
 
     name: str
     log: FlightLog | None
@@ -27,27 +30,27 @@ class FlightLogSummary:
 
     @property
     def samples(self) -> tuple[TelemetrySample, ...]:
-        """Those of the log."""
+        """Samples of the log."""
         return self.log.track.samples if self.log is not None else ()
 
     @property
     def remarks(self) -> tuple[tuple[str, str], ...]:
-        """Those of the log: (English, Vietnamese)."""
+        """Remarks of the log: (English, Vietnamese)."""
         return self.log.remarks if self.log is not None else ()
 
     def median(self, of: str) -> float:
-        """The median of what the samples tell of this name; NaN: none does."""
+        """Return the median of a field of the samples; NaN if none has it."""
         told = [value for one in self.samples if np.isfinite(value := getattr(one, of))]
         return float(np.median(told)) if told else float("nan")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoSummary(FlightLogSummary):
-    """A film and its telemetry.
+    """Summary of a video and its telemetry.
 
     fps, duration_s  0 where the container does not state them
-    began_ns         UTC of the first picture, as its telemetry or else the container says; None: neither does
-    video_log        how what tells where it was filmed is timed; None: nothing tells, `untold` says why
+    began_ns         UTC of the first frame, by its telemetry, else by the container; None: unknown
+    video_log        timing of its positions; None: there are none, for the reason in `error`
     """
 
     size_px: tuple[int, int]
@@ -58,7 +61,7 @@ class VideoSummary(FlightLogSummary):
 
 
 def inspect_log(path: Path) -> FlightLogSummary:
-    """Read a flight log without laying anything."""
+    """Read a flight log without processing anything."""
     started = time.monotonic()
     log, untold = None, None
     try:
@@ -69,8 +72,10 @@ def inspect_log(path: Path) -> FlightLogSummary:
 
 
 def inspect_video(video: Path, telemetry: Path | None) -> VideoSummary:
-    """Look at a film without laying anything; telemetry: None: the film's own. Raises SourceUnreadable of a
-    film that cannot be decoded, or of a log that was given."""
+    """Read a video without processing anything; telemetry None: the video's own.
+
+    Raises SourceUnreadable for a video that cannot be decoded, or a given log.
+    """
     started = time.monotonic()
     log, untold = None, None
     source = VideoSource(str(video))

@@ -1,4 +1,4 @@
-"""A place in the coordinates that Vietnamese maps are printed in: VN-2000, in the zone of its province."""
+"""Places in VN-2000, the coordinates of printed Vietnamese maps, in the zone of their province."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _MAX_WIDTH_DEG = 3.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vn2000Position:
-    """X north and Y east in metres in a 3-degree zone; `province` None where the zone is only the nearest."""
+    """VN-2000 coordinates: X north, Y east in metres, in a 3-degree zone.
+
+    province None: the zone is the nearest one.
+    """
 
     x_north_m: float
     y_east_m: float
@@ -29,7 +32,7 @@ class Vn2000Position:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vn2000Grid:
-    """Lines of the grid of one zone, `step_m` apart; `province` as in Vn2000Position."""
+    """Grid lines of one zone, `step_m` apart; `province` as in Vn2000Position."""
 
     crs: str
     central_meridian_deg: float
@@ -39,10 +42,10 @@ class Vn2000Grid:
 
 
 def locate_in_vn2000(boundaries: Boundaries, lon_deg: float, lat_deg: float) -> Vn2000Position | None:
-    """The place in VN-2000; None outside Vietnam.
+    """Locate a place in VN-2000; None outside Vietnam.
 
-    The zone is that of the province, by the commune whose boundary holds the place; where no boundary is
-    known, or its province's meridian is not, that of the nearest meridian.
+    The zone is that of the province, by the commune whose boundary holds the place; without a known boundary
+    or provincial meridian, that of the nearest meridian.
     """
     found = _zone_at(boundaries, lon_deg, lat_deg)
     if found is None:
@@ -60,8 +63,10 @@ def locate_in_vn2000(boundaries: Boundaries, lon_deg: float, lat_deg: float) -> 
 
 
 def build_vn2000_grid(boundaries: Boundaries, bounds: tuple[float, float, float, float]) -> Vn2000Grid | None:
-    """The grid over west, south, east, north (degrees), in the zone of the middle; None outside Vietnam, and
-    for more than a zone is wide."""
+    """Build the grid of a rectangle, in the zone of its centre.
+
+    bounds: west, south, east, north in degrees. None outside Vietnam, and for more than a zone is wide.
+    """
     west, south, east, north = bounds
     if not (0.0 < east - west <= _MAX_WIDTH_DEG and 0.0 < north - south <= _MAX_WIDTH_DEG):
         return None
@@ -80,7 +85,7 @@ def build_vn2000_grid(boundaries: Boundaries, bounds: tuple[float, float, float,
 
 
 def _zone_at(boundaries: Boundaries, lon_deg: float, lat_deg: float) -> tuple[str, str | None] | None:
-    """The zone a place is mapped in and the province that says so; None outside Vietnam."""
+    """Find the zone of a place and the province that sets it; None outside Vietnam."""
     if not (_WEST <= lon_deg <= _EAST and _SOUTH <= lat_deg <= _NORTH):
         return None
     commune = boundaries.find_at(lon_deg, lat_deg)

@@ -1,7 +1,7 @@
-"""Withdrawing a frame or a flight: recorded first, then the tiles it touched are folded anew.
+"""Withdrawal of a frame or a flight: recorded first, then the tiles that it touched are rebuilt.
 
-Killed half-way, the same command completes it: tiles whose epoch is not the one the recorded withdrawals give
-them are found and folded again.
+If it is killed, the same command completes it: tiles whose epoch does not match the recorded withdrawals are
+found and rebuilt.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WithdrawalReport:
-    """What a withdrawal changed.
+    """Result of a withdrawal.
 
     frames   newly withdrawn
     tiles    lines appended to the tile log
-    retired  finished revisions that held one of them and are not shown any more
+    retired  finished revisions that held one of them and are no longer shown
     """
 
     flight: Flight
@@ -40,9 +40,10 @@ class WithdrawalReport:
 def withdraw_by_reference(
     workspace: Workspace, ref: str, reason: str, authority: str, progress: Progress = ignore_progress
 ) -> WithdrawalReport:
-    """Take a flight (id or name), or one frame (id or file name), out of every mosaic, with a trace.
+    """Withdraw a flight or a frame from every mosaic, with a trace.
 
-    Raises NotFound, InputUnusable without a reason, FlightBusy; StorageFailed (run again: it completes).
+    ref: flight id or name, frame id or file name. Raises NotFound, InputUnusable without a reason,
+    FlightBusy; StorageFailed (run again: it completes).
     """
     reason, authority = strip_unprintable(reason), strip_unprintable(authority)
     if not reason:
@@ -50,6 +51,7 @@ def withdraw_by_reference(
     flight, frames = _find(workspace, ref)
     with workspace.catalog.flights.lock(flight.flight_id):
         now = workspace.clock_ns()
+        # recorded first, so that an interrupted withdrawal can be completed
         new = workspace.catalog.frames.withdraw(
             [
                 Withdrawal(
@@ -78,14 +80,16 @@ def withdraw_by_reference(
 
 
 def _apply_withdrawal(workspace: Workspace, flight: Flight, progress: Progress) -> int:
-    """Fold anew what was touched, and measure what is left; the log lines appended.
+    """Rebuild touched tiles and measure the rest.
 
-    Damaged tiles that lie in the way are made again first; a withdrawal does not look for others.
+    Returns the number of log lines appended. Damaged tiles that block this are made again first; a withdrawal
+    does not look for others.
     """
     mosaics = list_live_mosaics(workspace, flight.flight_id)
     before = sum(workspace.catalog.tiles.last_seq(mosaic.mosaic_id) for mosaic in mosaics)
     try:
         _refold(workspace, flight, progress, check=False)
+    # not checked at first: reading every tile takes long, and a withdrawal must be quick (decision 0010)
     except DAMAGE:
         _refold(workspace, flight, progress, check=True)
     return sum(workspace.catalog.tiles.last_seq(mosaic.mosaic_id) for mosaic in mosaics) - before
@@ -98,14 +102,17 @@ def _refold(workspace: Workspace, flight: Flight, progress: Progress, *, check: 
 
 
 def _state_after(workspace: Workspace, flight: Flight) -> FlightState:
-    """A flight whose ingest was interrupted stays so: the ingest has still to be completed."""
+    """Return the flight's new state; an interrupted ingest has still to be completed."""
     if not workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED):
         return FlightState.WITHDRAWN
     return FlightState.INGESTING if flight.state is FlightState.INGESTING else FlightState.READY
 
 
 def _find(workspace: Workspace, ref: str) -> tuple[Flight, list[FrameRecord]]:
-    """The flight and its frames that `ref` names: flight id or name, frame id, or a photo's file name."""
+    """Find the flight and frames that `ref` names.
+
+    It is a flight id or name, frame id, or photo file name.
+    """
     flights, frames = workspace.catalog.flights, workspace.catalog.frames
     try:
         flight = flights.flight(ref)

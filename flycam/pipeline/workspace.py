@@ -1,4 +1,4 @@
-"""What every recipe works with: the store, the catalogue, and who this box is."""
+"""Workspace of every recipe: store, catalogue, and the identity of this node."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from typing import TYPE_CHECKING
 from flycam.pipeline.disk_space import DiskSpaceGuard, DiskVolume, list_disks
 from flycam.pipeline.power import Power, PowerMode
 
-if TYPE_CHECKING:  # named here, made elsewhere: who opens no catalogue does not wait for its libraries
+# type hints only: without a catalogue its libraries are not loaded
+if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
     from flycam.pipeline.executor import Cluster
     from flycam.store.base import ObjectStore
 
 Progress = Callable[[str, int, int], None]
-"""Stage, how much of it is done, and of how much; 0 where nobody knows yet, as of a stream."""
+"""Stage, how much of it is done, and of how much; 0 where that is unknown, as of a stream."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workspace:
-    """The open house.
+    """An open data folder with its store and catalogue.
 
-    box        this box's name in the tile log (`TileRecord.origin`)
-    cache_dir  local files that can be thrown away at any time (terrain fetched from the store)
-    operator   who is at work here, written into flights and the audit log
-    clock_ns   UTC nanoseconds
-    power      how this machine is powered, and whether its battery has to last
-    cluster    who ingests and finishes with this process; None: nobody
-    cap_sender who sends CAP messages, as `flycam.geodata.cap_file` takes it; "": this box
-    disk_space  looks at how much room is left before photos and tiles are written
+    box         this node's name in the tile log (`TileRecord.origin`)
+    cache_dir   local files that can be deleted at any time (terrain fetched from the store)
+    operator    who works here, written into flights and the audit log
+    clock_ns    UTC nanoseconds
+    power       how this machine is powered, and whether its battery has to last
+    cluster     workers that share ingests and finishes; None: none
+    cap_sender sender of CAP messages, as of `flycam.geodata.cap_file`; "": this node
+    disk_space  guard of free space, before photos and tiles are written
     """
 
     store: ObjectStore
@@ -46,17 +47,23 @@ class Workspace:
     disk_space: DiskSpaceGuard = field(default_factory=DiskSpaceGuard)
 
     def list_disks(self) -> list[DiskVolume]:
-        """The disks that this house writes to, as far as they can be told. Raises StorageFailed."""
+        """List the disks that this node writes to, as far as known. Raises StorageFailed."""
         return list_disks(self.store, self.catalog.folder)
 
     def find_fullest_disk(self) -> DiskVolume | None:
-        """The one with the least room; None where nobody can tell. Raises StorageFailed."""
+        """Return the disk with the least free space; None if unknown.
+
+        Raises StorageFailed.
+        """
         return min(self.list_disks(), key=lambda one: one.free_bytes, default=None)
 
     def require_disk_space(self, more_bytes: int = 0, *, held_lock: str | None = None) -> None:
-        """See `RoomWatch.require`. Raises DiskFull, StorageFailed."""
+        """Require free space, see `DiskSpaceGuard.require_space`.
+
+        Raises DiskFull, StorageFailed.
+        """
         self.disk_space.require_space(self.find_fullest_disk, more_bytes, held_lock=held_lock)
 
 
 def ignore_progress(_stage: str, _done: int, _total: int) -> None:
-    """A progress listener that says nothing."""
+    """Ignore progress."""

@@ -1,1 +1,1 @@
-"""Who comes in: accounts, guests, tokens, codes, the province's own sign-in."""
+"""Access: accounts, guests, tokens, sign-in codes, and OpenID Connect."""

@@ -1,4 +1,4 @@
-"""Accounts: who may look, upload, judge, and administer; and guests, who have a link for a while."""
+"""Accounts of viewers, operators, analysts and administrators; and guests with a time-limited link."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ from flycam.pipeline.workspace import Workspace
 MAX_GUEST_HOURS = 168.0
 _ALL = "all"
 _KINDS = ("xa", "phuong", "thi tran", "dac khu")
-"""What stands before a commune's name, as `to_search_key` spells it."""
+"""Words before a commune's name, as `to_search_key` spells them."""
 _EXAMPLES = 3
 _NO_NAME = frozenset("<>")
 _HOUR_NS = 3_600_000_000_000
 
 
 def validate_account_name(name: str) -> str:
-    """The name of an account, `validate_name`: it is printed on packs and signs the audit log, so that it is
-    one that a person or a program may have on paper. Raises InputUnusable."""
+    """Return a valid account name, see `validate_name`. Raises InputUnusable.
+
+    It is printed on briefing packs and signs the audit log, so it must be presentable in print.
+    """
     name = validate_name(name)
     if _NO_NAME.intersection(name):
         raise InputUnusable(
@@ -37,16 +39,19 @@ def validate_account_name(name: str) -> str:
 
 
 def add_user(workspace: Workspace, name: str, role: str, communes: str | None = None) -> tuple[Account, str]:
-    """Make an account, or give an existing one a new token and role; and the token, shown only once.
+    """Make an account, or give an existing one a new token and role.
 
-    A new token takes back the guest links that the old one made: whoever had it may have made some too.
+    The token is shown only once. A new token revokes the guest links made with the old one: a thief of that
+    may have made some too.
 
-    communes  names or codes of those that it is for, with commas between; "all"; None: as it was, a new
-              account for all
-    Raises InputUnusable, NotFound (no such commune), OptionUnusable (a name that several have, or none).
+    communes  names or codes of its communes, with commas between; "all"; None: as before, a new account has
+              all
+
+    Raises InputUnusable, NotFound (no such commune), OptionUnusable (an ambiguous name, or none).
     """
     name = name.strip()
-    if not workspace.catalog.accounts.find(name):  # one that is there keeps what it is called
+    # an existing account keeps its name, whatever today's rules
+    if not workspace.catalog.accounts.find(name):
         name = validate_account_name(name)
     token = generate_token()
     now = workspace.clock_ns()
@@ -64,26 +69,25 @@ def add_user(workspace: Workspace, name: str, role: str, communes: str | None = 
 
 
 def remove_user(workspace: Workspace, name: str) -> tuple[Account, Descendants]:
-    """Take an account away: (the account, what of others ended with it).
+    """Remove an account: (the account, what of others ended with it).
 
-    Its tokens, sessions, one-time and guest links end, and what was made with its tokens; what it did stays
-    in the audit log under its name.
-    Raises NotFound, InputUnusable (the last administrator).
+    Its tokens, sessions, one-time and guest links end, and what was made with its tokens; its actions stay in
+    the audit log under its name. Raises NotFound, InputUnusable (the last administrator).
     """
     who = workspace.operator or workspace.box
     return workspace.catalog.accounts.remove(name.strip(), who, workspace.clock_ns())
 
 
 def _before(workspace: Workspace, name: str) -> tuple[str, ...]:
-    """A new token must not widen what an account sees."""
+    """Return an account's communes so far: a new token must not widen its access."""
     known = workspace.catalog.accounts.all()
     return next((one.communes for one in known if one.name == name), ())
 
 
 def resolve_commune_codes(workspace: Workspace, text: str) -> tuple[str, ...]:
-    """Codes of communes that are called so, or have these codes, as their boundaries are in force; "all": ().
+    """Resolve names or codes of communes to codes, by the boundaries in force.
 
-    Raises NotFound, OptionUnusable (a name that several have, or none).
+    "all" gives (). Raises NotFound, OptionUnusable (an ambiguous name, or none).
     """
     if text.strip().lower() == _ALL:
         return ()
@@ -109,8 +113,7 @@ def resolve_commune_codes(workspace: Workspace, text: str) -> tuple[str, ...]:
 
 
 def _find_codes(names: Mapping[str, str], key: str) -> list[str]:
-    """Codes of the communes of this name; if there is none, of those whose name it is but for the word for
-    their kind."""
+    """Find codes of communes by exact name, else without the word for their kind."""
     spelled = {code: to_search_key(name) for code, name in names.items()}
     exactly = [code for code, one in spelled.items() if one == key]
     return exactly or [code for code, one in spelled.items() if _bare(one) == _bare(key)]
@@ -141,11 +144,12 @@ def _no_commune(text: str, key: str, names: Mapping[str, str]) -> NotFound:
 def resolve_guest_communes(
     workspace: Workspace, text: str | None, own: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
-    """Codes of the communes that a guest sees; none: all.
+    """Resolve the codes of the communes that a guest sees; empty: all.
 
-    text   their names or codes, with commas between; None, "", "all": as whoever invites
-    own    codes of those that whoever invites is for, none: all; a guest sees no more
-    Raises NotFound, OptionUnusable (a name that several have, or a commune beyond one's own).
+    text  their names or codes, with commas between; None, "", "all": as the inviter
+    own   codes of the inviter's communes, empty: all; a guest sees no more
+
+    Raises NotFound, OptionUnusable (an ambiguous name, or a commune beyond the inviter's).
     """
     codes = resolve_commune_codes(workspace, text) if text and text.strip() else ()
     beyond = [code for code in codes if own and code not in own]
@@ -168,13 +172,14 @@ def invite_guest(
     until_ns: int | None = None,
     made_with: str = "",
 ) -> tuple[Guest, str]:
-    """A link that shows the map and its tiles, and its secret, shown only once.
+    """Make a link that shows the map and its tiles; its secret is shown only once.
 
     event     the only event that it shows (id or name); None: all
-    communes  codes of those that it shows (`resolve_guest_communes`); none: all
-    until_ns  when it ends at the latest, whatever the hours: nobody leaves a link behind that outlives what
-              let its maker in; None: by its hours alone
-    made_with id of the token by which its maker came, with which it ends; "": of none
+    communes  codes of those that it shows (`resolve_guest_communes`); empty: all
+    until_ns  latest end, whatever the hours: a link must not outlive the sign-in of its maker; None: by its
+              hours alone
+    made_with id of its maker's token, with which it ends; "": of none
+
     Raises NotFound, OptionUnusable (no number of hours, or more than a week).
     """
     if not (math.isfinite(hours) and 0.0 < hours <= MAX_GUEST_HOURS):
@@ -205,7 +210,7 @@ def invite_guest(
 
 
 def revoke_guest(workspace: Workspace, guest_id: str, who: str) -> Guest:
-    """Let a link open nothing any more. Raises NotFound."""
+    """Revoke a guest link. Raises NotFound."""
     now = workspace.clock_ns()
     told = AuditEntry(who=who, what="guest revoked", subject=guest_id, detail="", at_ns=now)
     return workspace.catalog.guests.revoke(guest_id, now, told)

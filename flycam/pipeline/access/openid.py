@@ -1,7 +1,7 @@
-"""Signing in through the province's own sign-in service: OpenID Connect, authorization code with PKCE.
+"""Sign-in through the province's sign-in service: OpenID Connect, authorization code with PKCE.
 
-The issuer is what was configured and nothing else: no request names an address that is asked. Its document
-names the others; all are asked over https (or on this machine), without a redirect, and for so much only.
+The issuer is the configured one: no request can name an address that is fetched. Its discovery document names
+the others; all are fetched over https (or on this machine), without redirects, and with a limit of size.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from flycam.messages import _
 from flycam.pipeline.access.openid_client import OpenIdClient, is_secure_url
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "RS384", "PS384", "ES384", "RS512", "PS512", "ES512")
-"""All with a key of which the service alone has the secret half."""
+"""Asymmetric algorithms only: the service alone has the private key."""
 _DOCUMENT_TTL_S = 3600.0
 _MIN_REFRESH_S = 60.0
 _FAILURE_TTL_S = 15.0
-"""So long a service that failed is not asked again: it may take 10 s to say nothing, for each who asks."""
+"""Time in which a service that failed is not asked again: it may take 10 s to fail, for each sign-in."""
 _MAX_CLOCK_SKEW_S = 60
 _MAX_BYTES = 1 << 20
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
@@ -42,7 +42,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the service said of itself, and when."""
+    """Discovery document and keys of the service, and the time when they were read."""
 
     document: Mapping[str, Any]
     keys: KeySet
@@ -50,9 +50,11 @@ class _Known:
 
 
 class OpenIdProvider:
-    """The service. Its document and keys are kept for an hour, a failure for 15 s: whoever comes within them
-    is told it at once. Safe to use from several threads, of which one reads and no other waits for it that
-    has what it needs."""
+    """The sign-in service.
+
+    Document and keys are cached for an hour, a failure for 15 s, in which it is raised at once. Thread-safe;
+    one thread reads, and threads that have what they need do not wait for it.
+    """
 
     def __init__(self, client: OpenIdClient, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.client = client
@@ -63,7 +65,10 @@ class OpenIdProvider:
         self._failed: tuple[float, SignInUnavailable] | None = None
 
     def begin(self, state: str, nonce: str, verifier: str) -> str:
-        """The service's address to which a browser is sent. Raises SignInUnavailable."""
+        """Return the service's address to which a browser is redirected.
+
+        Raises SignInUnavailable.
+        """
         return str(
             prepare_grant_uri(
                 self._document()["authorization_endpoint"],
@@ -79,9 +84,9 @@ class OpenIdProvider:
         )
 
     def fetch_claims(self, code: str, nonce: str, verifier: str) -> Mapping[str, Any]:
-        """What the service says of whoever came back with this code, proven by its signature.
+        """Exchange a code for the verified claims of the person who signed in.
 
-        Raises AccessDenied (it does not say that they are who they are), SignInUnavailable.
+        Raises AccessDenied (the service does not confirm the person), SignInUnavailable.
         """
         answer = self._exchanged(code, verifier)
         token = answer.get("id_token")
@@ -118,7 +123,9 @@ class OpenIdProvider:
         if client.secret is None:
             form["client_id"] = client.client_id
         elif "client_secret_basic" in said.get(
-            "token_endpoint_auth_methods_supported", ["client_secret_basic"]
+            # the default of OpenID Connect Discovery 1.0
+            "token_endpoint_auth_methods_supported",
+            ["client_secret_basic"],
         ):
             both = f"{quote_plus(client.client_id)}:{quote_plus(client.secret)}"
             headers |= urllib3.make_headers(basic_auth=both)
@@ -134,7 +141,10 @@ class OpenIdProvider:
         raise _unusable(said["token_endpoint"], why)
 
     def _proven(self, token: str) -> jwt.Token:
-        """By the service's keys; one that is not known may be newer than what was read."""
+        """Verify a token by the service's keys.
+
+        An unknown key may be newer than those cached.
+        """
         try:
             return jwt.decode(token, self._not_older(_DOCUMENT_TTL_S).keys, ALGORITHMS)
         except (InvalidKeyIdError, ValueError):
@@ -144,11 +154,12 @@ class OpenIdProvider:
         return self._not_older(_DOCUMENT_TTL_S).document
 
     def _not_older(self, max_age_s: float) -> _Known:
-        """What is known of the service, read anew by one thread where it is older."""
+        """Return document and keys, read again by one thread if they are older."""
         if self._age_s() < max_age_s:
             return self._known
         with self._reading:
-            if self._age_s() >= max_age_s:  # else another read it meanwhile
+            # otherwise another thread read it meanwhile
+            if self._age_s() >= max_age_s:
                 self._known = self._read()
             return self._known
 
@@ -210,7 +221,7 @@ class OpenIdProvider:
     def _require_present(self) -> None:
         failed = self._failed
         if failed is not None and self._clock_s() - failed[0] < _FAILURE_TTL_S:
-            raise SignInUnavailable(failed[1].message)  # one of its own for each who is told
+            raise SignInUnavailable(failed[1].message)  # a new exception for each caller
 
 
 def _unusable(where: str, why: str) -> SignInUnavailable:

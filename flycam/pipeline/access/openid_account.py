@@ -1,4 +1,4 @@
-"""Who came in through the sign-in service: its claims as a person of this house, and the person's account."""
+"""Mapping of a sign-in service's claims to a person of this node, and the person's account."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _MAX_NAME_LENGTH = 100
 
 
 def sign_in_with_openid(workspace: Workspace, client: OpenIdClient, claims: Mapping[str, Any]) -> Account:
-    """The account of whoever these proven claims are of, made if there is none.
+    """Return the account of the person with these verified claims.
 
-    Raises AccessDenied: no communes are named where they must be, the account was taken away, or there is no
-    account at all yet.
+    It is made if there is none. Raises AccessDenied: no communes are named where they must be, the account
+    was removed, or there is no account at all yet.
     """
     person = Person(
         issuer=client.issuer,
@@ -35,7 +35,7 @@ def sign_in_with_openid(workspace: Workspace, client: OpenIdClient, claims: Mapp
 
 
 def map_role(client: OpenIdClient, claims: Mapping[str, Any]) -> Role:
-    """The greatest that the claim's words give; a viewer without any."""
+    """Return the highest role that the claim's words give; viewer without any."""
     given = {client.roles[word] for word in _words(_claim(claims, client.role_claim)) if word in client.roles}
     return max(given, key=ROLES.index, default=Role.VIEWER)
 
@@ -58,7 +58,10 @@ def _communes(workspace: Workspace, client: OpenIdClient, claims: Mapping[str, A
 
 
 def _name(client: OpenIdClient, claims: Mapping[str, Any]) -> str:
-    """What the person is called there, with the service's host where that is no address of mail."""
+    """Return the person's name at the service.
+
+    The service's host is appended unless it is an e-mail address.
+    """
     offered = (claims.get(one) for one in ("preferred_username", "email", "sub"))
     plain = (strip_unprintable(str(one)) for one in offered if one)
     name = next(one for one in plain if one)[:_MAX_NAME_LENGTH]
@@ -66,7 +69,7 @@ def _name(client: OpenIdClient, claims: Mapping[str, Any]) -> str:
 
 
 def _claim(claims: Mapping[str, Any], path: str) -> Any:
-    """A claim by its name, else by the names of claims in claims with dots between."""
+    """Look up a claim by name, else by a dotted path of nested claims."""
     if path in claims:
         return claims[path]
     found: Any = claims
@@ -76,7 +79,7 @@ def _claim(claims: Mapping[str, Any], path: str) -> Any:
 
 
 def _words(claim: Any) -> list[str]:
-    """One word, several with commas between, or a list."""
+    """Split a claim into words: one, several with commas between, or a list."""
     if isinstance(claim, str):
         return [one.strip() for one in claim.split(",") if one.strip()]
     return [one for one in claim if isinstance(one, str)] if isinstance(claim, list) else []

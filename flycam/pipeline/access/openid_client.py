@@ -1,4 +1,4 @@
-"""How this house is known to the province's own sign-in service (OpenID Connect), as it was configured."""
+"""Configuration of this node as a client of the province's sign-in service (OpenID Connect)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from flycam.frame.text_normalization import is_printable
 
 CALLBACK_PATH = "/openid/callback"
 ROLES = (Role.VIEWER, Role.OPERATOR, Role.ANALYST, Role.ADMIN)
-"""Those that a service may give, the least first."""
+"""Roles that a service may give, lowest first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenIdClient:
-    """Which service, as whom, and what its words about a person mean here.
+    """Configured sign-in service, client credentials, and mapping of claims.
 
     issuer          its address, exactly as it names itself
     secret          None: a client without one; the exchange is bound by PKCE in any case
-    address         of the map as browsers call it, "https://map.laocai.gov.vn"
-    role_claim      the claim that holds a word or words; of claims in claims "realm_access.roles"
-    roles           which of these words gives which role here; the greatest holds, without any: viewer
-    communes_claim  the claim that names the communes of a person; None: everybody is for all of them
+    address         of the map in browsers, "https://map.laocai.gov.vn"
+    role_claim      the claim that holds one or more words; of nested claims "realm_access.roles"
+    roles           the role that each of these words gives; the highest holds, without any: viewer
+    communes_claim  the claim that names the communes of a person; None: everybody has all of them
     """
 
     issuer: str
@@ -41,8 +41,10 @@ class OpenIdClient:
 
 
 def is_secure_url(address: str) -> bool:
-    """Whether secrets may go there: https, or this machine itself; no password in it, nothing behind the
-    path."""
+    """Return True if secrets may be sent there: https, or this machine itself.
+
+    The address has no password and no fragment.
+    """
     try:
         place = urlsplit(address)
         place.port  # noqa: B018  # raises for what is no number

@@ -1,9 +1,8 @@
-"""Codes that let somebody in once: typed by hand where a token is too long, and the one that makes the first
-administrator of a house.
+"""One-time codes: typed by hand where a token is too long, and the one that makes the first administrator.
 
-A code is 60 random bits, good for an hour at most and for one use, so its SHA-256 keeps it safe (decision
-0033). That of the set-up lies beside the catalogue, in a file: a house that was only started is still empty,
-and may be restored into.
+A code is 60 random bits, valid for an hour at most and for one use, so its SHA-256 keeps it safe (decision
+0033). The set-up code is kept in a file beside the catalogue: a node that was only started is still empty,
+and a backup may be restored into it.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from flycam.store.fsync import make_folder, move_into_place
 
 SETUP_CODE_TTL_MIN = 60
 SIGN_IN_CODE_TTL_MIN = 15
+# Crockford's base 32, without I, L, O and U (decision 0033)
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LENGTH = 12
 _GROUP = 4
@@ -35,15 +35,15 @@ _LOOKALIKES = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None}
 
 
 def is_code(text: str) -> bool:
-    """Whether this has the form of a code, as people write it."""
+    """Return True if a text has the form of a code, as people write it."""
     letters = _letters(text)
     return len(letters) == _LENGTH and all(one in _LETTERS for one in letters)
 
 
 def make_setup_code(workspace: Workspace) -> str:
-    """The code by which the first administrator is made on the map's page, in place of one made before.
+    """Make the code for the first administrator on the map's page.
 
-    Raises AccessDenied (there is an account), StorageFailed.
+    It replaces an earlier one. Raises AccessDenied (there is an account), StorageFailed.
     """
     if workspace.catalog.accounts.all():
         raise make_account_exists()
@@ -69,9 +69,12 @@ def make_setup_code(workspace: Workspace) -> str:
 
 
 def make_sign_in_code(workspace: Workspace, name: str, who: str, token_id: str = "") -> str:
-    """A code that signs in the account of this name once, in place of one made before.
+    """Make a code that signs in the account of this name once.
 
-    token_id  of the token by which its maker came, with which the session then ends; "": of none
+    It replaces an earlier one.
+
+    token_id  of its maker's token, with which the session then ends; "": of none
+
     Raises NotFound.
     """
     code, now = _new_code(), workspace.clock_ns()
@@ -89,10 +92,10 @@ def make_sign_in_code(workspace: Workspace, name: str, who: str, token_id: str =
 
 
 def make_first_administrator(workspace: Workspace, code: str, name: str) -> tuple[Account, str]:
-    """Make the first account of the house by its set-up code: (the account, its token, shown only once).
+    """Make the node's first account by its set-up code.
 
-    Raises InputUnusable (no name, or no good one), AccessDenied (in one sentence why the code is not, or no
-    longer, good).
+    Returns (the account, its token, shown only once). Raises InputUnusable (no name, or an invalid one),
+    AccessDenied (why the code is not, or no longer, valid).
     """
     name = validate_account_name(name)
     _require_setup_code(workspace, code)
@@ -100,13 +103,17 @@ def make_first_administrator(workspace: Workspace, code: str, name: str) -> tupl
     account = Account(name=name, role=Role.ADMIN, token_hash=hash_token(token), created_ns=now)
     told = AuditEntry(who=name, what="user add", subject=name, detail="admin, by set-up code", at_ns=now)
     workspace.catalog.accounts.put_first(account, told)
-    with suppress(OSError):  # with an account it is good no more
+    # the code is void now that there is an account
+    with suppress(OSError):
         (workspace.cache_dir / SETUP_CODE_FILE).unlink()
     return account, token
 
 
 def consume_code(workspace: Workspace, code: str) -> Account:
-    """The account that a code signs in, once. Raises AccessDenied: in one sentence why not."""
+    """Spend a code; return the account that it signs in.
+
+    Raises AccessDenied with the reason.
+    """
     spent = workspace.catalog.codes.spend(_hash(code), workspace.clock_ns())
     found = workspace.catalog.accounts.find(spent.account, spent.token_id)
     if found is None:
@@ -119,7 +126,8 @@ def _require_setup_code(workspace: Workspace, code: str) -> None:
         raise make_account_exists()
     try:
         kept = json.loads((workspace.cache_dir / SETUP_CODE_FILE).read_bytes())
-    except (OSError, ValueError):  # none was made here, or it was thrown away: any code is wrong then
+    # no code was made here, or it was deleted: any code is wrong then
+    except (OSError, ValueError):
         kept = {"sha256": "", "expires_ns": 0}
     if not hmac.compare_digest(kept["sha256"], _hash(code)):
         raise AccessDenied(
@@ -145,5 +153,5 @@ def _hash(code: str) -> str:
 
 
 def _letters(text: str) -> str:
-    """As they were meant: people write O for 0, and I or l for 1."""
+    """Normalise a typed code: people write O for 0, and I or l for 1."""
     return text.strip().upper().translate(_LOOKALIKES)

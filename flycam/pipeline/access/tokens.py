@@ -1,4 +1,4 @@
-"""Tokens of an account: made for one purpose each, shown once, ended one by one."""
+"""Tokens of an account: each made for one purpose, shown once, and revoked one by one."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ def make_token(
     who: str,
     maker: Account | None = None,
 ) -> tuple[Token, str]:
-    """A further token of an account, and the token itself, shown only once.
+    """Make a further token of an account; its secret is shown only once.
 
     days   None: it never expires
-    maker  who makes it, by the token with which he came: a token leaves none behind that outlives it; None:
-           whoever sits at the machine
+    maker  the account that makes it, as signed in by its own token: a token must not make one that outlives
+           it; None: a person at the machine
+
     Raises NotFound (no such account), InputUnusable (no label, too many tokens), OptionUnusable (days).
     """
     if not normalize_name(label):
@@ -68,27 +69,30 @@ def make_token(
     )
     until = "no end" if token.expires_ns is None else f"until {format_iso(token.expires_ns)}"
     workspace.catalog.tokens.put(token, make_token_entry(token, "token", who, now, f"{scope}, {until}"))
+    # read anew, so that the token is valid at once in this process
     workspace.catalog.accounts.forget()
     return token, secret
 
 
 def list_active_tokens(workspace: Workspace, account: str | None = None) -> list[Token]:
-    """The tokens that hold, of one account or of all."""
+    """List the valid tokens, of one account or of all."""
     return workspace.catalog.tokens.list_valid(workspace.clock_ns(), account)
 
 
 def find_descendants(workspace: Workspace) -> dict[str, Descendants]:
-    """What would end with each token that holds, by its id."""
+    """Find what would end with each valid token, by its id."""
     return workspace.catalog.tokens.find_descendants(workspace.clock_ns())
 
 
 def revoke_token(
     workspace: Workspace, token_id: str, who: str, account: str | None = None
 ) -> tuple[Token, Descendants]:
-    """Let a token, the sessions that it opened, and all that was made with it, open nothing any more: (the
-    token, what else ended).
+    """Revoke a token, its sessions, and all that was made with it.
+
+    Returns (the token, what else ended).
 
     account  whose it has to be; None: anybody's
+
     Raises NotFound.
     """
     token = next((one for one in list_active_tokens(workspace, account) if one.token_id == token_id), None)
@@ -97,6 +101,7 @@ def revoke_token(
             _("{token_id}: no such token holds; see 'flycam account tokens'", token_id=token_id[:80])
         )
     told = make_token_entry(token, "token revoked", who, workspace.clock_ns(), token.scope)
+    # sessions are sealed by a token's hash: a new seal ends those of this token (decision 0033)
     ended = workspace.catalog.tokens.revoke(token, hash_token(generate_token()), told)
     workspace.catalog.accounts.forget()
     return token, ended

@@ -1,1 +1,1 @@
-"""The meeting pack."""
+"""The briefing pack."""

@@ -1,4 +1,4 @@
-"""What a meeting pack says of confirmed changes: figures without words."""
+"""Figures of confirmed changes in a briefing pack, without words."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from flycam.report.pack_figures import (
 
 
 def describe_changes(workspace: Workspace, contents: PackContents) -> list[PackChange]:
-    """Confirmed changes of a scene, numbered as they are there."""
+    """Describe the confirmed changes of a pack's contents, numbered as there."""
     now_ns = workspace.clock_ns()
     made = match_comparisons(
         make_comparison_reader(workspace.catalog), [patch.impact.line for patch in contents.changes]
@@ -49,7 +49,7 @@ def describe_changes(workspace: Workspace, contents: PackContents) -> list[PackC
 
 
 def group_affected_by_commune(contents: PackContents) -> dict[str, PackImpact]:
-    """What changes touch, by code of the scene's communes; not in here: nothing."""
+    """Group what changes touch by code of the contents' communes; absent: nothing."""
     communes = [place.commune for place in contents.communes]
     return {
         row.code: PackImpact(
@@ -63,10 +63,10 @@ def group_affected_by_commune(contents: PackContents) -> dict[str, PackImpact]:
 
 
 def clip_change_to_commune(change: PackChange, patch: ShownChange, place: ShownCommune) -> PackChange:
-    """A change as it is told for a commune, with its ground in there where that is not all of it.
+    """Clip a change to a commune, with its area there if that is not all of it.
 
-    The outline errs where it is the change's own, not along the commune's boundary. Shares of one small
-    shape: degrees will do.
+    The outline's error applies to the change's own outline, not to the commune's boundary. Shares of one
+    small shape may be computed in degrees.
     """
     whole, commune = (shapely.make_valid(one) for one in (patch.shape, shapely.from_wkb(place.commune.wkb)))
     share = whole.intersection(commune).area / whole.area
@@ -147,13 +147,13 @@ def _counts(counts: Mapping[LayerKind, FeatureCount | None]) -> Counts:
 
 
 def describe_layer(layer: LayerRecord, now_ns: int) -> PackLayer:
-    """A layer, and whether what it says is old."""
+    """Describe a layer, and whether its data are stale."""
     old = is_stale(layer.valid_ns, now_ns, has_status=layer.has_status)
     return PackLayer(name=layer.name, owner=layer.owner, valid_ns=layer.valid_ns, is_stale=old)
 
 
 def list_commune_troubles(contents: PackContents, place: int, now_ns: int) -> Iterator[PackTroubles]:
-    """What is known to be in trouble in a commune (index), layer by layer."""
+    """List features in trouble in a commune (index), layer by layer."""
     for one in contents.troubles:
         if one.commune_index == place:
             said = describe_layer(replace(one.layer, valid_ns=one.valid_ns), now_ns)
@@ -162,7 +162,7 @@ def list_commune_troubles(contents: PackContents, place: int, now_ns: int) -> It
 
 
 def describe_settlements(contents: PackContents) -> list[PackSettlement]:
-    """Settlements of the scene, as people said."""
+    """Describe the settlements of the contents, as people reported."""
     return [
         PackSettlement(
             name=one.name,

@@ -1,5 +1,6 @@
-"""What a meeting pack shows: flights, the communes under them, the field marks of their events; all of it as
-whoever asks for the pack may see it."""
+"""Contents of a briefing pack: flights, communes under them, field marks of their events; all by the access
+policy of the account that asks for the pack.
+"""
 
 from __future__ import annotations
 
@@ -45,9 +46,9 @@ from flycam.pipeline.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShownFlight:
-    """A flight as it is on show.
+    """A flight as it is published.
 
-    frames  that its mosaic is made of, by time
+    frames  of which its mosaic is made, by time
     ground  polygons that it shows, Web Mercator metres
     """
 
@@ -59,7 +60,7 @@ class ShownFlight:
 
     @property
     def extent(self) -> Bounds:
-        """The rectangle around its ground, Web Mercator metres."""
+        """Rectangle around its ground, Web Mercator metres."""
         west, south, east, north = self.ground.bounds
         return west, south, east, north
 
@@ -68,8 +69,8 @@ class ShownFlight:
 class ShownCommune:
     """A commune of which ground is shown.
 
-    row            as the board has it, of these flights and of the changes that the scene holds; compared: in
-                   their events
+    row            its row on the board, for these flights and the contents' changes; compared: in their
+                   events
     shown_by       indices of the flights that show it, the newest first
     shape, ground  its outline, and the part that is shown, Web Mercator metres
     """
@@ -83,7 +84,9 @@ class ShownCommune:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShownMark:
-    """A field mark; places: indices of the communes that it touches, as the board counts it.
+    """A field mark.
+
+    places: indices of the communes that it touches, as the board counts it.
 
     shape  a point or a sector's outline, WGS 84 degrees
     """
@@ -95,12 +98,12 @@ class ShownMark:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShownChange:
-    """A confirmed change that touches ground that is shown, and what it touches; places: indices of the
-    communes that it lies in.
+    """A confirmed change that touches shown ground, and its impact.
 
-    signature  who confirmed it, when, and whose its note is
+    signature  who confirmed it, when, and the author of its note
     shape      its outline, WGS 84 degrees
-    pair       the pictures that it was found on, or drawn over; None: it was drawn over none that were named
+    places     indices of the communes that it lies in
+    pair       the images that it was found on, or drawn over; None: it was drawn over none that were named
     """
 
     impact: ChangeImpact
@@ -111,22 +114,23 @@ class ShownChange:
 
     @property
     def attributed_note(self) -> str:
-        """Its note, under the name of whoever wrote it where that is not who confirmed the change."""
+        """Note of the change, with its author if another person confirmed it."""
         return format_quoted_note(self.impact.line.note, self.signature.note_by, self.signature.decided_by)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackContents:
-    """All of it, in the order in which it is numbered from 1: flights by time, the newest first; communes by
-    what is shown of them, the largest first; marks as they are told (`rank_mark`), then by the first commune
-    that they touch, the newest first; confirmed changes, the largest first.
+    """Contents of a briefing pack, in the order in which they are numbered from 1.
 
-    changes_elsewhere  how many the same events have beside those, on ground that is not shown
-    waiting            changes on ground that is shown that nobody has decided on yet
-    waiting_elsewhere  how many beside those
-    settlements        in those communes, each with the event of which it was said
-    troubles           what layers say to be in trouble in those communes
-    layers             layers there that say how things stand, whether or not anything is in trouble
+    Flights by time, newest first; communes by shown area, largest first; marks by `rank_mark`, then by the
+    first commune that they touch, newest first; confirmed changes, largest first.
+
+    changes_elsewhere  number of changes of the same events on ground that is not shown
+    waiting            changes on shown ground that nobody has decided on yet
+    waiting_elsewhere  number of such changes elsewhere
+    settlements        in those communes, each with the event for which it was reported
+    troubles           features in trouble in those communes, by layer
+    layers             layers there that state conditions, whether or not anything is in trouble
     """
 
     flights: tuple[ShownFlight, ...]
@@ -146,12 +150,12 @@ class PackContents:
 
     @property
     def work_crs(self) -> str:
-        """In which areas and maps are measured: that of the newest flight."""
+        """CRS in which areas and maps are measured: that of the newest flight."""
         return self.flights[0].flight.work_crs
 
     @property
     def flights_seen(self) -> tuple[Flight, ...]:
-        """Its own, and those that changes are shown on."""
+        """Flights of the pack, and those on which changes are shown."""
         seen = [side.flight for side in self.flights]
         seen += [
             view.flight for patch in self.changes for view in patch.pair or () if isinstance(view, PackImage)
@@ -160,12 +164,12 @@ class PackContents:
 
     @property
     def ground(self) -> BaseGeometry:
-        """All that is shown, Web Mercator metres."""
+        """All ground that is shown, Web Mercator metres."""
         return shapely.union_all([side.ground for side in self.flights])
 
     @property
     def extent(self) -> Bounds:
-        """The rectangle around all that is shown, Web Mercator metres."""
+        """Rectangle around all that is shown, Web Mercator metres."""
         west, south, east, north = np.array([side.extent for side in self.flights]).T
         return float(west.min()), float(south.min()), float(east.max()), float(north.max())
 
@@ -173,10 +177,10 @@ class PackContents:
 def gather_contents(
     workspace: Workspace, refs: Sequence[str], withholding: AccessPolicy = UNRESTRICTED
 ) -> PackContents:
-    """The flights, each once, and what belongs to them; without what is withheld.
+    """Gather flights, each once, and what belongs to them, by the access policy.
 
     Raises NotFound (no such flight, withdrawn, nothing on its map), AccessDenied (a flight of which a part is
-    withheld), OptionUnusable (a drill beside a real flight), ObjectMissing, TileCorrupt, StorageFailed.
+    withheld), OptionUnusable (an exercise beside a real flight), ObjectMissing, TileCorrupt, StorageFailed.
     """
     sides = _sides(workspace, refs, withholding)
     confirmed, elsewhere = _changes(workspace, sides, ChangeStatus.ACCEPTED, withholding)
@@ -199,7 +203,7 @@ def gather_contents(
 
 
 def measure_area(ground: BaseGeometry, work_crs: str) -> float:
-    """Area of polygons in Web Mercator, measured in the work CRS."""
+    """Measure the area of polygons in Web Mercator, in the work CRS, m²."""
     return float(shapely.transform(ground, make_point_transform(WEB_MERCATOR, work_crs)).area)
 
 
@@ -220,7 +224,7 @@ def _sides(workspace: Workspace, refs: Sequence[str], sees: AccessPolicy) -> lis
 
 
 def _require_unwithheld_flight(workspace: Workspace, ref: str, sees: AccessPolicy) -> Flight:
-    """A flight of which nothing is withheld: packs are of whole flights."""
+    """Return a flight of which nothing is withheld: packs are of whole flights."""
     flight = workspace.catalog.flights.flight(ref)
     if sees.hides_flight(flight.flight_id):
         raise make_flight_not_found(ref)
@@ -253,7 +257,7 @@ def _side(workspace: Workspace, flight: Flight) -> ShownFlight:
 
 
 def list_mosaic_frames(workspace: Workspace, mosaic: MosaicInfo) -> tuple[FrameRecord, ...]:
-    """What a finished revision holds, or all that the live one is made of."""
+    """List the frames of a finished revision, or all of which the live one is made."""
     used = [
         one
         for one in workspace.catalog.frames.list_for_flight(mosaic.flight_id, FrameStatus.USED)
@@ -268,7 +272,10 @@ def list_mosaic_frames(workspace: Workspace, mosaic: MosaicInfo) -> tuple[FrameR
 def _places(
     workspace: Workspace, sides: Sequence[ShownFlight], changes: Sequence[ChangeVersion], sees: AccessPolicy
 ) -> list[ShownCommune]:
-    """Communes of which ground is shown, as the board has it; boundaries of the newest flight's day."""
+    """List communes with shown ground, as on the board.
+
+    Boundaries of the newest flight's day.
+    """
     looked_at = find_compared_ground(workspace.catalog, sorted({side.event.event_id for side in sides}), sees)
     flown = [_flown(workspace, side) for side in sides]
     whole = shapely.union_all([side.ground for side in sides])
@@ -286,7 +293,7 @@ def _places(
             shape=shape,
             ground=shape.intersection(whole),
         )
-        if place.shown_by and place.ground.area > 0.0:  # less than a pixel of the outlines is no page
+        if place.shown_by and place.ground.area > 0.0:  # less than a pixel of ground gets no page
             places.append(place)
     return sorted(places, key=lambda one: (-one.ground.area, one.commune.code))
 
@@ -305,7 +312,7 @@ def _flown(workspace: Workspace, side: ShownFlight) -> FlightCoverage:
 def _signs(
     workspace: Workspace, sides: Sequence[ShownFlight], places: Sequence[ShownCommune], sees: AccessPolicy
 ) -> list[ShownMark]:
-    """Marks that whoever asks may see, each with every commune that it touches."""
+    """List visible marks, each with every commune that it touches."""
     outlines = shapely.STRtree([shapely.from_wkb(place.commune.wkb) for place in places])
     signs = []
     for event_id in dict.fromkeys(side.event.event_id for side in sides):
@@ -322,8 +329,10 @@ def _signs(
 def _changes(
     workspace: Workspace, sides: Sequence[ShownFlight], status: ChangeStatus, sees: AccessPolicy
 ) -> tuple[list[ChangeVersion], int]:
-    """Changes of the flights' events that stand so, on ground that is shown, the largest first; how many
-    others there are."""
+    """List the events' changes of a status on shown ground, largest first.
+
+    Also returns the number elsewhere.
+    """
     event_ids = dict.fromkeys(side.event.event_id for side in sides)
     standing = [
         line
@@ -344,7 +353,7 @@ def _changes(
 def _patches(
     workspace: Workspace, lines: Sequence[ChangeVersion], places: Sequence[ShownCommune], sees: AccessPolicy
 ) -> list[ShownChange]:
-    """Confirmed changes, with the communes that they lie in and what they touch."""
+    """Return confirmed changes with their communes and impact."""
     outlines = shapely.STRtree([shapely.from_wkb(place.commune.wkb) for place in places])
     holders: list[list[int]] = [[] for _ in lines]
     for number, place in find_commune_overlaps(lines, outlines):
@@ -370,7 +379,7 @@ def _patches(
 def _settlements(
     workspace: Workspace, sides: Sequence[ShownFlight], places: Sequence[ShownCommune], sees: AccessPolicy
 ) -> Iterator[tuple[Event, Settlement]]:
-    """Of the flights' events, those that lie in a commune of which ground is shown."""
+    """Yield settlements of the flights' events in communes with shown ground."""
     outlines = shapely.union_all([shapely.from_wkb(place.commune.wkb) for place in places])
     for event in {side.event.event_id: side.event for side in sides}.values():
         for one in list_event_settlements(workspace, event, withholding=sees):
@@ -381,7 +390,7 @@ def _settlements(
 def _telling(
     workspace: Workspace, places: Sequence[ShownCommune], sees: AccessPolicy
 ) -> Iterator[LayerRecord]:
-    """Layers with words on how things stand whose rectangle meets a commune of which ground is shown."""
+    """Yield layers with conditions whose bounds meet a commune with shown ground."""
     outlines = shapely.union_all([shapely.from_wkb(place.commune.wkb) for place in places])
     for layer in workspace.catalog.layers.all():
         is_there = layer.has_status and outlines.intersects(shapely.box(*layer.bounds_lonlat_deg))

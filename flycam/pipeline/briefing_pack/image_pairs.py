@@ -1,5 +1,4 @@
-"""The two pictures that a confirmed change was found on, or drawn over, as far as they are kept here and may
-be shown."""
+"""Image pair that a confirmed change was found on, or drawn over, if stored and visible."""
 
 from __future__ import annotations
 
@@ -21,11 +20,11 @@ from flycam.pipeline.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackImage:
-    """A flight around a change, as it is on show.
+    """A published flight around a change.
 
-    extent      the rectangle around the change, Web Mercator metres
-    is_substitute  the change is of another revision, which is not on show any more
-    is_lost     its tiles are not there, or damaged: nothing is drawn of it
+    extent         the rectangle around the change, Web Mercator metres
+    is_substitute  the change is of another revision, which is no longer published
+    is_lost        its tiles are missing or damaged: nothing is drawn of it
     """
 
     flight: Flight
@@ -37,7 +36,10 @@ class PackImage:
 
 @dataclass(frozen=True, slots=True)
 class MissingImage:
-    """A picture that nobody keeps, by the name of its file; "": a flight that is gone, or not to be shown."""
+    """An image that is not stored, by its file's name.
+
+    "": a flight that is gone or hidden.
+    """
 
     name: str
 
@@ -49,7 +51,7 @@ Pair = tuple[PackImage | MissingImage, PackImage | MissingImage]
 def find_image_pairs(
     workspace: Workspace, lines: Sequence[ChangeVersion], sees: AccessPolicy
 ) -> Iterator[Pair | None]:
-    """Of each change what it was found on, or drawn over; None: drawn over none that were named."""
+    """Yield the images of each change; None: it was drawn over none that were named."""
     flights = {one.flight_id: one for one in workspace.catalog.flights.flights()} if lines else {}
     mosaics: dict[str, list[MosaicInfo]] = {}
     for one in _on_offer(workspace) if lines else ():
@@ -66,8 +68,10 @@ def find_image_pairs(
 
 
 def _on_offer(workspace: Workspace) -> Iterator[MosaicInfo]:
-    """Live mosaics, and finished revisions that may be on show: of one that was retired, for a photo in it
-    was withdrawn, the tiles are still there for a while."""
+    """Yield live mosaics, and finished revisions that may be shown.
+
+    The tiles of a revision that was retired, because a photo in it was withdrawn, exist for a while.
+    """
     finished = {
         (one.mosaic_id, one.revision)
         for one in workspace.catalog.revisions.all()
@@ -85,7 +89,7 @@ def _view(
     flights: Mapping[str, Flight],
     sees: AccessPolicy,
 ) -> PackImage | MissingImage:
-    """The revision itself, or the published one where that was retired."""
+    """Return the revision itself, or the published one if that was retired."""
     one = parse_image_reference(shown)
     there = mosaics.get(one.source, ())
     if not there:
@@ -99,7 +103,7 @@ def _view(
 
 
 def _is_withheld(flight: Flight, sees: AccessPolicy) -> bool:
-    """As for the flights of a pack: of what is withheld in part nothing is shown."""
+    """Return True if any part of a flight is withheld, as for the flights of a pack."""
     return sees.hides_flight(flight.flight_id) or sees.touches_box(flight.bounds_lonlat_deg)
 
 

@@ -1,4 +1,4 @@
-"""The letterhead of the documents an office hands out: a small file in JSON or YAML."""
+"""Letterhead of an office's documents, from a small file in JSON or YAML."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _LISTS = ("recipients", "heading")
 
 
 def read_letterhead(path: Path) -> Letterhead:
-    """A letterhead: parent, issuer, number, place, signer_title (texts), recipients, heading (lists of
-    texts).
+    """Read a letterhead.
 
-    What is left out is dotted in the document; without heading it is the nation's, where the ground is Viet
-    Nam's, and an empty one is none. Raises SourceUnreadable for a file that is neither JSON nor
-    YAML, or has other keys or values.
+    Keys: texts parent, issuer, number, place, signer_title; lists of texts recipients, heading. Absent values
+    are dotted lines in the document; without heading it is the nation's, where the ground is in Viet Nam, and
+    an empty one is none. Raises SourceUnreadable for a file that is neither JSON nor YAML, or has other keys
+    or values.
     """
     values = _read(path)
     unknown = sorted(set(map(str, values)) - {*_TEXTS, *_LISTS})
@@ -56,7 +56,8 @@ def _read(path: Path) -> dict[Any, Any]:
         if path.stat().st_size > _MAX_BYTES:
             raise ValueError("too large")
         values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except Exception as error:  # YAML's own makers of values raise whatever an odd one makes Python raise
+    # YAML's constructors raise arbitrary exceptions for odd values
+    except Exception as error:
         raise SourceUnreadable(
             _("{path}: cannot be read as JSON or YAML; check the file", path=path)
         ) from error

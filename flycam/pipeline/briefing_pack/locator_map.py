@@ -1,4 +1,4 @@
-"""Where in the province the ground of a meeting pack lies: outlines of the communes around, some filled."""
+"""Locator map of a briefing pack's ground in the province: outlines of communes around, some filled."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _MARGIN = 0.04
 
 
 def draw_locator(workspace: Workspace, contents: PackContents, band_png: bytes | None) -> bytes | None:
-    """A JPEG, north up in the work CRS; None where no boundary around is known, or no more than what the
-    overview shows already.
+    """Draw a locator map as JPEG, north up in the work CRS.
 
-    A house may know more than a province: no more is drawn than lies within 75 km of what is shown.
+    None where no boundary around is known, or none beyond those of the overview. A node may know more than a
+    province: only communes within 75 km of the shown ground are drawn.
     """
     to_work = make_point_transform(WGS84, contents.work_crs)
     around = list_flight_communes(workspace.catalog, contents.flights[0].flight, _around(contents))
@@ -58,7 +58,7 @@ def draw_locator(workspace: Workspace, contents: PackContents, band_png: bytes |
 
 
 def _around(contents: PackContents) -> BoundsLonLat:
-    """The widest rectangle that is drawn, degrees."""
+    """Return the widest rectangle that is drawn, degrees."""
     to_work = make_point_transform(WEB_MERCATOR, contents.work_crs)
     middle = shapely.transform(shapely.box(*contents.extent), to_work).centroid
     half = _MAX_WIDTH_M / 2.0

@@ -1,4 +1,4 @@
-"""The maps of a meeting pack: an overview, and one of the ground shown in each commune."""
+"""Maps of a briefing pack: an overview, and one of the ground shown in each commune."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ _MIN_SIDE_M = 60.0
 
 
 class MosaicExtent(Protocol):
-    """A mosaic, and the rectangle around what is read of it, Web Mercator metres."""
+    """A mosaic, and the rectangle around the part that is read, Web Mercator metres."""
 
     @property
     def mosaic(self) -> MosaicInfo:
-        """Which revision of it."""
+        """Mosaic and revision that is read."""
 
     @property
     def extent(self) -> Bounds:
-        """Around all of it, or a part."""
+        """Rectangle around all of it, or a part."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackMaps:
-    """JPEG by name, with boundaries, changes, and marks by their numbers.
+    """JPEG by name, with boundaries, changes, and numbered marks.
 
-    pictures  for paper and for files that stand alone, a drill's marked in itself
-    slides    for the pictures of a screen, which mark a drill themselves
+    pictures  for paper and for files that stand alone, an exercise marked in the image
+    slides    for slides, which mark an exercise themselves
     """
 
     pictures: Mapping[str, bytes]
@@ -70,7 +70,10 @@ def draw_maps(
     band_png: bytes | None,
     progress: Progress = ignore_progress,
 ) -> PackMaps:
-    """An overview, and the ground shown in each commune. band_png marks a drill."""
+    """Draw an overview, and the ground shown in each commune.
+
+    band_png: marks an exercise.
+    """
     every = range(len(contents.communes))
     wanted = [(OVERVIEW, every, contents.extent)]
     wanted += [
@@ -87,7 +90,10 @@ def draw_maps(
 def render_flight_png(
     workspace: Workspace, side: ShownFlight, overlay: MaskOverlay, band_png: bytes | None
 ) -> tuple[bytes, Bounds]:
-    """A flight as PNG over longitude and latitude, and its (west, south, east, north) in degrees."""
+    """Render a flight as PNG over longitude and latitude.
+
+    Returns (PNG, (west, south, east, north) in degrees). Bounds in degrees.
+    """
     gsd_m = max(measure_longer_side(side.extent) / _LONG_SIDE_PX, side.flight.gsd_m)
     grid = make_output_grid(side.extent, WGS84, gsd_m, None)
     rgb, shown = compose_mosaics(workspace, [side], grid, WGS84, gsd_m, overlay)
@@ -102,8 +108,10 @@ def _drawn(
     overlay: MaskOverlay,
     band_png: bytes | None,
 ) -> tuple[bytes, bytes]:
-    """A map of some communes (indices), for paper and for a slide; where there are several each has its
-    number."""
+    """Draw a map of some communes (indices), for paper and for a slide.
+
+    Several are numbered.
+    """
     crs, extent = contents.work_crs, _padded(extent)
     finest_m = min(side.flight.gsd_m for side in contents.flights)
     grid = make_output_grid(extent, crs, max(measure_longer_side(extent) / _LONG_SIDE_PX, finest_m), None)
@@ -130,11 +138,14 @@ def compose_mosaics(
     gsd_m: float,
     overlay: MaskOverlay,
 ) -> MaskedImage:
-    """Pictures of flights over a grid, the newest (which comes first in `sides`) on top, without what masks
-    overlay: a pack leaves the house."""
+    """Compose mosaics over a grid, the newest on top, without masked pixels.
+
+    The newest is the first in `sides`. A pack leaves the node, so masks are always applied.
+    """
     sheet = shapely.transform(shapely.box(*grid.bounds), make_point_transform(crs, WEB_MERCATOR))
     rgb = np.zeros((grid.rows, grid.cols, 3), dtype=np.uint8)
     shown = np.zeros((grid.rows, grid.cols), dtype=np.bool_)
+    # the newest last, so that it is on top
     for side in reversed(sides):
         zoom = choose_source_zoom(gsd_m, side.extent, side.mosaic)
         look = overlay.wrap_reader(COLOURS, sheet)
@@ -148,14 +159,14 @@ def compose_mosaics(
 
 
 def _blocks(grid: OutputGrid) -> Iterator[tuple[int, int, tuple[int, int]]]:
-    """(row, column, shape) of windows in which few tiles are held at a time."""
+    """Yield (row, column, shape) of windows, so that few tiles are held at a time."""
     for row in range(0, grid.rows, _BLOCK_PX):
         for col in range(0, grid.cols, _BLOCK_PX):
             yield row, col, (min(_BLOCK_PX, grid.rows - row), min(_BLOCK_PX, grid.cols - col))
 
 
 def _boundary(place: ShownCommune, grid: OutputGrid, work_crs: str, label: str) -> MapOverlay:
-    """A commune's outline, its number in the middle of what is shown of it."""
+    """Return a commune's outline, with its number in the middle of the shown part."""
     to_work = make_point_transform(WEB_MERCATOR, work_crs)
     middle = _to_pixels(place.ground.representative_point(), grid, to_work)
     outline = _to_pixels(place.shape.boundary, grid, to_work)
@@ -163,7 +174,7 @@ def _boundary(place: ShownCommune, grid: OutputGrid, work_crs: str, label: str) 
 
 
 def _sign(sign: ShownMark, grid: OutputGrid, work_crs: str, label: str) -> MapOverlay:
-    """A mark; a sector with its outline."""
+    """Return a mark's overlay; a sector has its outline."""
     shape = _to_pixels(sign.shape, grid, make_point_transform(WGS84, work_crs))
     point = shape.representative_point()
     lines = [] if shape.geom_type == "Point" else _inside(shape.boundary, grid)
@@ -171,7 +182,7 @@ def _sign(sign: ShownMark, grid: OutputGrid, work_crs: str, label: str) -> MapOv
 
 
 def draw_change_outline(patch: ShownChange, grid: OutputGrid, work_crs: str, label: str) -> MapOverlay:
-    """A change's outline, its number inside."""
+    """Return a change's outline with its number inside."""
     shape = _to_pixels(patch.shape, grid, make_point_transform(WGS84, work_crs))
     point = shape.representative_point()
     return MapOverlay(
@@ -186,14 +197,14 @@ def _to_pixels(
 
 
 def _inside(lines: BaseGeometry, grid: OutputGrid) -> list[NDArray[np.float64]]:
-    """What of lines (pixels) lies in the picture or little beyond."""
+    """Clip lines (pixels) to the image and a little beyond."""
     sheet = shapely.box(-9.0, -9.0, grid.cols + 9.0, grid.rows + 9.0)
     parts = shapely.get_parts(lines.intersection(sheet))
     return [shapely.get_coordinates(part) for part in parts if part.geom_type != "Point"]
 
 
 def _padded(extent: Bounds) -> Bounds:
-    """With a margin, and not so small that nothing is recognised; Web Mercator metres."""
+    """Add a margin, and enlarge to a recognisable size; Web Mercator metres."""
     west, south, east, north = extent
     least = max(_MIN_SIDE_M - max(east - west, north - south), 0.0) / 2.0
     margin = _MARGIN * max(east - west, north - south) + least
@@ -201,7 +212,10 @@ def _padded(extent: Bounds) -> Bounds:
 
 
 def measure_longer_side(extent: Bounds) -> float:
-    """The longer side of a Mercator rectangle in metres on the ground at its middle."""
+    """Return the longer side of a Web Mercator rectangle, metres on the ground.
+
+    The scale is that at its centre.
+    """
     west, south, east, north = extent
     middle = np.array([[(west + east) / 2.0, (south + north) / 2.0]])
     latitude = math.radians(float(mercator_to_lonlat(middle)[0, 1]))

@@ -1,4 +1,4 @@
-"""What a meeting pack says of its flights, communes and marks: figures without words."""
+"""Figures of a briefing pack's flights, communes and marks, without words."""
 
 from __future__ import annotations
 
@@ -64,8 +64,10 @@ def gather_pack_figures(
     *,
     is_covered: bool = False,
 ) -> PackFigures:
-    """All that the pack says of a scene, numbered as it is. pictures, slides, is_covered: as in
-    `PackFigures`."""
+    """Gather all figures of a pack's contents, numbered as there.
+
+    pictures, slides, is_covered: as in `PackFigures`.
+    """
     head = workspace.catalog.audit.signed_head()
     marks = [_mark(workspace, number, sign) for number, sign in enumerate(contents.marks, 1)]
     changes = describe_changes(workspace, contents)
@@ -106,7 +108,7 @@ def gather_pack_figures(
 
 
 def _is_national(workspace: Workspace, contents: PackContents) -> bool:
-    """Whether all that is shown lies in Viet Nam."""
+    """Return True if all shown flights are in Viet Nam."""
     middles = [side.ground.representative_point() for side in contents.flights]
     lonlat = mercator_to_lonlat(np.array([(one.x, one.y) for one in middles]))
     boundaries = workspace.catalog.boundaries
@@ -114,8 +116,10 @@ def _is_national(workspace: Workspace, contents: PackContents) -> bool:
 
 
 def _classification(workspace: Workspace, contents: PackContents) -> Classification:
-    """The strictest level of what is in it: flights, layers of which it tells anything; of ground in a
-    restricted area or under a mask, restricted."""
+    """Return the strictest classification of flights and layers in the pack.
+
+    Ground in a restricted area or under a redaction makes it restricted.
+    """
     restrictions = workspace.catalog.restrictions
     said = restrictions.levels()
     told = {flight.flight_id for flight in contents.flights_seen}
@@ -167,7 +171,10 @@ def _sources(frames: Iterable[FrameRecord]) -> tuple[PackSource, ...]:
 
 
 def _list_paired_flights(workspace: Workspace, contents: PackContents) -> Iterator[PackFurtherFlight]:
-    """What pairs show beside the flights of the pack: flight by flight, without photos that these name."""
+    """Yield flights shown in image pairs only.
+
+    Photos that the pack's own flights name are left out.
+    """
     named = {one.frame_id for side in contents.flights for one in side.frames}
     shown = {(side.mosaic.mosaic_id, side.mosaic.revision) for side in contents.flights}
     frames: dict[str, dict[str, FrameRecord]] = {}
@@ -185,7 +192,7 @@ def _list_paired_flights(workspace: Workspace, contents: PackContents) -> Iterat
 
 
 def _error_of(workspace: Workspace, side: ShownFlight) -> tuple[tuple[float, float] | None, float | None]:
-    """`read_error_figures` of what is shown; of a live mosaic nothing is known."""
+    """Return `read_error_figures` of what is shown; unknown for a live mosaic."""
     if side.mosaic.revision == LIVE_REVISION:
         return None, None
     return read_error_figures(
@@ -194,11 +201,11 @@ def _error_of(workspace: Workspace, side: ShownFlight) -> tuple[tuple[float, flo
 
 
 def read_error_figures(stats: Mapping[str, Any]) -> tuple[tuple[float, float] | None, float | None]:
-    """Median and 95th percentile of the expected error that a finished revision's report found, None where
-    there is none; and what of it is the shift of the whole, None where that is not known and not in it.
+    """Read median and 95th percentile of the expected error, and its shift.
 
-    Radial, 1 sigma, metres. A shift is common to all pixels, so that percentiles grow by it as every pixel's
-    error does, by which captions on the page are said.
+    From the statistics of a finished revision. The percentiles are None if absent; the shift is that of the
+    whole mosaic, None where unknown and not included. Radial, 1 sigma, metres. The shift is common to all
+    pixels, so percentiles grow by it as every pixel's error does, as the captions on the page state.
     """
     shift = _shift_of(stats)
     found = stats.get("map_error_m") or {}
@@ -209,7 +216,10 @@ def read_error_figures(stats: Mapping[str, Any]) -> tuple[tuple[float, float] | 
 
 
 def _shift_of(stats: Mapping[str, Any]) -> float | None:
-    """0 where poses are those that were known before: their errors are in each pixel's, whole."""
+    """Return the shift, metres.
+
+    0 for prior poses: their whole error is in each pixel's.
+    """
     if stats.get("accepted") is False:
         return 0.0
     return get_shift_error_m(stats)
@@ -218,7 +228,10 @@ def _shift_of(stats: Mapping[str, Any]) -> float | None:
 def _communes(
     workspace: Workspace, contents: PackContents, marks: Sequence[PackMark], changes: Sequence[PackChange]
 ) -> Iterator[PackCommune]:
-    """As the board has them; GSD and times as they were measured when each flight was laid."""
+    """Yield communes as on the board.
+
+    GSD and times are those measured when each flight was ingested.
+    """
     measured = {
         (row.flight_id, row.commune_code): row
         for side in contents.flights

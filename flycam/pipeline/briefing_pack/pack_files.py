@@ -1,4 +1,4 @@
-"""The files of a meeting pack for other programs: PMTiles, GeoPackage, KMZ, the list of photos, hashes."""
+"""Files of a briefing pack for other programs: PMTiles, GeoPackage, KMZ, list of photos, hashes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PointTransform = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 MANIFEST = "manifest.sha256"
 _DESKTOP_FILES = frozenset({"Thumbs.db", "desktop.ini", ".DS_Store"})
-"""What file managers leave in folders that they show."""
+"""Files that file managers leave in folders that they show."""
 _TILES_AT_ONCE = 64
 _LOSSY_QUALITY = 78
 
@@ -52,7 +52,10 @@ _LOSSY_QUALITY = 78
 def write_tile_archive(
     workspace: Workspace, side: ShownFlight, path: Path, overlay: MaskOverlay, progress: Progress
 ) -> None:
-    """Every tile of a flight's mosaic, without what masks cover, as PMTiles (docs/formats/pmtiles.md)."""
+    """Write all tiles of a flight's mosaic, without masked pixels, as PMTiles.
+
+    Format: docs/formats/pmtiles.md.
+    """
     look = overlay.wrap_reader(COLOURS)
     heads = {
         head.tile_id: head
@@ -68,10 +71,10 @@ def write_tile_archive(
 
 
 def write_geopackage(path: Path, figures: PackFigures, contents: PackContents) -> None:
-    """Layers flights (ground shown), communes (boundaries, with figures), marks and sectors, changes that are
-    confirmed with what they touch, settlements; in the work CRS.
+    """Write a GeoPackage in the work CRS.
 
-    Raises OSError.
+    Layers: flights (ground shown), communes (boundaries, with figures), marks and sectors, confirmed changes
+    with their impact, settlements. Raises OSError.
     """
     to_work = make_point_transform(WEB_MERCATOR, contents.work_crs)
     from_lonlat = make_point_transform(WGS84, contents.work_crs)
@@ -92,7 +95,8 @@ def write_geopackage(path: Path, figures: PackFigures, contents: PackContents) -
         layers.append(build_settlement_layer(contents.settlements, from_lonlat))
     try:
         write_features(path, layers, crs=contents.work_crs)
-    except StorageFailed as error:  # it names the folder in the making, which nobody sees
+    # its message names the temporary folder, which nobody sees
+    except StorageFailed as error:
         raise OSError(errno.EIO, str(error.__cause__)) from error
 
 
@@ -182,16 +186,20 @@ def _changes_layer(contents: PackContents, to_work: PointTransform) -> FeatureLa
 
 
 def _drill(contents: PackContents, count: int) -> np.ndarray:
-    """The drill's mark in every row: a row that is copied elsewhere takes it along."""
+    """Return the exercise mark for every row.
+
+    A row that is copied elsewhere keeps it.
+    """
     return _texts([DRILL_MARK if contents.is_drill else ""] * count)
 
 
 def write_pack_kmz(
     workspace: Workspace, path: Path, contents: PackContents, overlay: MaskOverlay, band_png: bytes | None
 ) -> None:
-    """Pictures of the flights, the newest on top, with boundaries, confirmed changes and marks, as KMZ."""
+    """Write images, boundaries, changes and marks as KMZ, newest flight on top."""
     mark = f"{DRILL_MARK} – " if contents.is_drill else ""
     pictures = []
+    # the newest last, so that it is on top
     for side in reversed(contents.flights):
         picture, bounds = render_flight_png(workspace, side, overlay, band_png)
         pictures.append(
@@ -234,8 +242,11 @@ def write_pack_kmz(
 
 
 def write_source_list(path: Path, figures: PackFigures) -> None:
-    """Every photo on the maps, and of flights that changes are shown on, with its SHA-256: UTF-8 with the
-    mark by which spreadsheets know it."""
+    """Write a CSV of all photos on the maps, with SHA-256.
+
+    Photos of flights that changes are shown on are included. UTF-8 with the byte order mark by which
+    spreadsheets recognise it.
+    """
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\r\n")
     rows.writerow(["flight_id", "flight", "photo", "captured_utc", "sha256"])
@@ -249,7 +260,10 @@ def write_source_list(path: Path, figures: PackFigures) -> None:
 
 
 def write_hash_manifest(folder: Path) -> str:
-    """Hashes of all files of a folder as `sha256sum -c` reads them; each is on disk then. Its own hash."""
+    """Write hashes of all files of a folder for `sha256sum -c`; return its own.
+
+    All files are synced.
+    """
     lines = []
     for path in sorted(one for one in folder.rglob("*") if one.is_file() and one.name != MANIFEST):
         with path.open("rb") as file:
@@ -265,13 +279,14 @@ def write_hash_manifest(folder: Path) -> str:
 
 
 def find_foreign_file(folder: Path) -> str | None:
-    """Something in a folder that its manifest does not name, or that was changed since; None: there is none.
+    """Find a file that the manifest does not name, or that was changed since.
 
-    Somebody's notes, or the report as an office went on writing it, are not to be lost with an old pack. What
-    was taken away is not missed. Raises OSError.
+    None if there is none. Notes, or a report that an office went on editing, must not be lost with an old
+    pack. Deleted files do not count. Raises OSError.
     """
     listed = _listed(folder / MANIFEST)
-    if not listed:  # no pack: however large it is, one thing in it is enough
+    # not a pack: one other file in it is enough, however large it is
+    if not listed:
         return next((one.name for one in folder.iterdir() if one.name not in _DESKTOP_FILES), None)
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
@@ -283,7 +298,7 @@ def find_foreign_file(folder: Path) -> str | None:
 
 
 def _listed(manifest: Path) -> dict[str, str]:
-    """Digest by name; nothing where there is no manifest, or something else by its name."""
+    """Read digests by name; empty if there is no valid manifest."""
     try:
         lines = manifest.read_text(encoding="utf-8").splitlines()
     except (FileNotFoundError, UnicodeDecodeError):
@@ -300,7 +315,7 @@ def _digest(path: Path) -> str:
 def _views(
     workspace: Workspace, look: TileDecoding, heads: Sequence[TileRecord], progress: Progress
 ) -> Iterator[tuple[TileId, bytes]]:
-    """WebP of each tile, in order, a few at a time in two threads."""
+    """Yield each tile as WebP, in order, a few at a time in two threads."""
 
     def view(head: TileRecord) -> tuple[TileId, bytes]:
         rgb, mask = look.decode(workspace.store.get(head.key), head.tile_id)
@@ -315,7 +330,7 @@ def _views(
 
 
 def _about(side: ShownFlight) -> dict[str, object]:
-    """The archive's metadata."""
+    """Return the archive's metadata."""
     flight = side.flight
     mark = f"{DRILL_MARK} – " if side.event.is_drill else ""
     captured = [format_iso(flight.first_ns, "seconds"), format_iso(flight.last_ns, "seconds")]

@@ -1,4 +1,4 @@
-"""Before beside after: confirmed changes on the two pictures that they were found on, or drawn over."""
+"""Before-and-after images of confirmed changes, from the pair that they were found on, or drawn over."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from flycam.report.pack_changes import name_change_picture
 from flycam.report.pack_pictures import MapOverlay, draw_pair
 
 MAX_PAIRS = 40
-"""The largest changes: more pictures than that nobody leafs through."""
+"""Only the largest changes: nobody leafs through more images."""
 
 MAX_PAIR_SLIDES = 8
-"""As many places as a meeting walks through."""
+"""Number of places that a meeting goes through."""
 
 _WIDE_PX, _HIGH_PX = 720, 540
-_AROUND = 0.4  # of the longer side of a change, on each side of it
+# fraction of a change's longer side, on each side
+_AROUND = 0.4
 _MIN_WIDTH_M = 40.0
 
 
@@ -40,11 +41,13 @@ def draw_image_pairs(
     band_png: bytes | None,
     progress: Progress = ignore_progress,
 ) -> tuple[PackContents, dict[str, bytes], dict[str, bytes]]:
-    """JPEG by name, of the largest changes of which either picture is kept here, for paper; without the mark
-    of a drill, for slides, the first of which both show something: an empty half would be read on a screen as
-    ground that was not flown. And the scene, in which pairs say what could not be drawn.
+    """Draw image pairs of the largest changes of which an image is stored.
 
-    band_png  marks a drill; None for a real flight
+    Returns the contents, in which pairs say what could not be drawn; JPEG by name for paper; and JPEG for
+    slides without the mark of an exercise. Slides are the first pairs of which both images show ground: on a
+    screen an empty half would be read as ground that was not flown.
+
+    band_png  marks an exercise; None for a real flight
     """
     shown = [
         (number, patch, patch.pair)
@@ -66,7 +69,7 @@ def draw_image_pairs(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _PairViews:
-    """Both views of a change on one grid; `pair` says what could not be drawn."""
+    """Both images of a change on one grid; `pair` says what could not be drawn."""
 
     pair: Pair
     before: MaskedImage
@@ -76,7 +79,7 @@ class _PairViews:
 
     @property
     def is_complete(self) -> bool:
-        """Whether either shows something."""
+        """True if both images show ground."""
         return all(bool(shown.any()) for _, shown in (self.before, self.after))
 
     def jpeg(self, band_png: bytes | None) -> bytes:
@@ -102,7 +105,10 @@ def _sides(
 def _view(
     workspace: Workspace, view: PackImage | MissingImage, grid: OutputGrid, crs: str, overlay: MaskOverlay
 ) -> tuple[PackImage | MissingImage, MaskedImage]:
-    """Nothing where there is no such picture, or its tiles are gone; the view says which."""
+    """Return an image, empty if it is missing or its tiles are gone.
+
+    The view says which.
+    """
     nothing = np.zeros((grid.rows, grid.cols, 3), np.uint8), np.zeros((grid.rows, grid.cols), np.bool_)
     if isinstance(view, MissingImage):
         return view, nothing
@@ -113,14 +119,17 @@ def _view(
 
 
 def _wide_m(extent: Bounds) -> float:
-    """How wide a picture of a change is, metres on the ground."""
+    """Return the width of a change's image, metres on the ground."""
     west, south, east, north = extent
     wide = max(east - west, (north - south) * _WIDE_PX / _HIGH_PX) * (1.0 + 2.0 * _AROUND)
     return max(measure_longer_side((west, south, west + wide, south)), _MIN_WIDTH_M)
 
 
 def _framed(extent: Bounds, wide_m: float) -> Bounds:
-    """The rectangle of a picture so wide around the middle of a change; Web Mercator metres."""
+    """Return a rectangle of this width around the centre of a change.
+
+    Web Mercator metres.
+    """
     west, south, east, north = extent
     x, y = (west + east) / 2.0, (south + north) / 2.0
     wide = wide_m / measure_longer_side((x, y, x + 1.0, y))

@@ -1,9 +1,8 @@
-"""The meeting pack: what a command room hands out, in one folder that opens from a USB stick.
+"""Briefing pack: the documents for a meeting, in one folder that opens from a USB stick.
 
-flights -> what each shows -> communes under it, marks in them -> maps
-figures + maps -> quick report as PDF and DOCX, pictures for the screen, a page for any browser
-tiles -> PMTiles · outlines -> GeoPackage · both -> KMZ
-hashes of all of it -> manifest -> the folder, whole or not at all -> a line in the audit log
+flights -> ground of each -> communes under it, marks in them -> maps figures + maps -> quick report as PDF
+and DOCX, slides, a page for any browser tiles -> PMTiles · outlines -> GeoPackage · both -> KMZ hashes of all
+of it -> manifest -> the folder, atomically -> an entry in the audit log
 """
 
 from __future__ import annotations
@@ -53,13 +52,13 @@ PAGE_FILE = "index.html"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackRequest:
-    """What is asked for.
+    """Request for a briefing pack.
 
-    paper        size of the PDF's pages: "a4" or "a3"
-    approved_by  the leader who approved it; "": it is a draft, and says so on every page
-    requested_by  who asked for it; "": whoever is at this machine
-    of_draft     what the draft says that was approved (`PackReport.hash_content`); "": nobody read one
-    seen_by      the account for whom it is made: what is withheld from that is not in it; "": everything is
+    paper         size of the PDF's pages: "a4" or "a3"
+    approved_by   the leader who approved it; "": it is a draft, and says so on every page
+    requested_by  the person who asked for it; "": the operator of this machine
+    of_draft      hash of the approved draft's content (`PackReport.content_sha256`); "": there was no draft
+    seen_by       the account whose access policy applies; "": nothing is withheld
     """
 
     flights: tuple[str, ...]
@@ -74,10 +73,12 @@ class PackRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackReport:
-    """What was written: paths of the files, the manifest last, and what it holds.
+    """Result of writing a pack.
 
-    flights_seen  ids of its flights and of those that it shows beside them, where changes were found on them
-    notes         as `flycam.frame.warning` keeps them
+    Paths of the files, the manifest last, and its contents.
+
+    flights_seen  ids of its flights and of others that it shows, where changes were found on them
+    notes         as `flycam.frame.warning` encodes them
     """
 
     out: Path
@@ -97,12 +98,11 @@ class PackReport:
 def write_briefing_pack(
     workspace: Workspace, request: PackRequest, out: Path, progress: Progress = ignore_progress
 ) -> PackReport:
-    """Write the meeting pack of some flights into the folder `out`, in place of an older pack there.
+    """Write the briefing pack of some flights into `out`, replacing an older one.
 
-    Raises NotFound, AccessDenied (a flight of which a part is withheld), OptionUnusable (a drill beside a
-    real flight), DraftOutdated (it would say other things than the draft that was approved), InputUnusable
-    (no place for a folder), DiskFull, StorageFailed, ObjectMissing, TileCorrupt.
-    Nothing half-written is left to be seen.
+    Raises NotFound, AccessDenied (a flight of which a part is withheld), OptionUnusable (an exercise beside a
+    real flight), DraftOutdated (its content differs from the approved draft), InputUnusable (no place for a
+    folder), DiskFull, StorageFailed, ObjectMissing, TileCorrupt. An incomplete folder is never visible.
     """
     began = time.monotonic()
     approved_by = _leader(request.approved_by)
@@ -125,6 +125,7 @@ def write_briefing_pack(
             is_covered=cover.has_covered,
         )
         content = hash_content(figures)
+        # what was approved must be what was read (decision 0037)
         if request.of_draft not in ("", content):
             raise _make_outdated_error()
         for number, side in enumerate(scene.flights, 1):
@@ -158,7 +159,7 @@ def write_briefing_pack(
 
 
 def _write_documents(folder: Path, figures: PackFigures, request: PackRequest, progress: Progress) -> None:
-    """The quick report, the pictures for the screen, and the page that shows maps without a server."""
+    """Write report, slides, and the page that shows maps without a server."""
     document = build_pack_document(figures, request.language)
     report, slides, maps = (
         folder / format_pack_text(f"file_{one}", request.language) for one in ("report", "slides", "maps")
@@ -183,7 +184,7 @@ def _write_documents(folder: Path, figures: PackFigures, request: PackRequest, p
 
 
 def _list_page_images(figures: PackFigures, document: PackDocument) -> Sequence[ViewerPicture]:
-    """The maps and pairs of the page, with the captions that they have in the report."""
+    """List the maps and pairs of the page, with their captions in the report."""
     captions = {
         figure.picture: figure.caption
         for block in document.blocks
@@ -210,7 +211,7 @@ def _list_page_images(figures: PackFigures, document: PackDocument) -> Sequence[
 
 
 def _list_changes_without_images(figures: PackFigures, document: PackDocument) -> list[str]:
-    """Confirmed changes of which the page has no picture before and after."""
+    """List confirmed changes of which the page has no image pair."""
     return [
         format_change(figures, one, document.language)
         for one in figures.changes
@@ -228,7 +229,7 @@ def _make_outdated_error() -> DraftOutdated:
 
 
 def _withheld_from(workspace: Workspace, name: str) -> AccessPolicy:
-    """What an account must not get. Raises NotFound: of an account that is gone nobody knows what that is."""
+    """Load an account's access policy. Raises NotFound: a removed account has none."""
     if not name:
         return UNRESTRICTED
     account = next((one for one in workspace.catalog.accounts.all() if one.name == name), None)
@@ -238,7 +239,7 @@ def _withheld_from(workspace: Workspace, name: str) -> AccessPolicy:
 
 
 def _leader(name: str) -> str:
-    """The leader's name as it is written. Raises OptionUnusable for a name of spaces."""
+    """Normalise the leader's name. Raises OptionUnusable for a name of spaces."""
     said = normalize_name(strip_unprintable(name))
     if name and not said:
         raise OptionUnusable(
@@ -248,8 +249,10 @@ def _leader(name: str) -> str:
 
 
 def _tell_audit(workspace: Workspace, figures: PackFigures, seen: Sequence[str], digest: str) -> None:
-    """Who exported what (every flight of which there are pictures in it), who approved it, and the hash by
-    which this very pack is known again."""
+    """Append to the audit log who exported and approved this pack, with its hash.
+
+    It names every flight that is shown in the pack.
+    """
     said = f"approved by {figures.approved_by}" if figures.approved_by else "draft"
     said += f", asked for by {figures.requested_by}" if figures.requested_by else ""
     workspace.catalog.audit.append(

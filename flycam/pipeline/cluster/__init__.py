@@ -1,1 +1,1 @@
-"""Work over several processes or machines."""
+"""Work on several processes or machines."""

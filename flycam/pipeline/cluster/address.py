@@ -1,7 +1,7 @@
-"""Where a cluster's scheduler listens, and what lets a machine into the cluster.
+"""Address of a cluster's scheduler, and the certificate that lets a machine into the cluster.
 
-Whoever may speak to a scheduler or a worker may run any program as its user: Dask unpickles what arrives. So
-TCP, which asks nobody who he is, is for loopback alone; between machines it is TLS, and each end shows a
+Anyone who can speak to a scheduler or a worker can run any program as its user: Dask unpickles what arrives.
+So TCP, which has no authentication, is for loopback alone; between machines it is TLS, and each end shows a
 certificate of the cluster's own authority and demands one (decision 0030).
 """
 
@@ -24,7 +24,7 @@ _MAX_PORT = 65535
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SchedulerAddress:
-    """The address of a scheduler, checked by `parse_scheduler_address`.
+    """Address of a scheduler, checked by `parse_scheduler_address`.
 
     host         a name or an address, IPv6 without brackets
     certificate  file (PEM) of key, certificate and authority that each end shows and demands; None: TCP
@@ -43,12 +43,15 @@ class SchedulerAddress:
 
 
 def bracket_host(host: str) -> str:
-    """A host as it stands in an address: IPv6 in brackets."""
+    """Format a host for an address: IPv6 in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def parse_scheduler_address(text: str, certificate: Path | None) -> SchedulerAddress:
-    """Parse FLYCAM_CLUSTER, and take FLYCAM_CLUSTER_CERTIFICATE where it is tls://. Raises OptionUnusable."""
+    """Parse FLYCAM_CLUSTER, with FLYCAM_CLUSTER_CERTIFICATE for tls://.
+
+    Raises OptionUnusable.
+    """
     found = _ADDRESS.fullmatch(text.lower())
     protocol, host, port = found.groups() if found else ("", "", "0")
     host = host.strip("[]")
@@ -62,7 +65,8 @@ def parse_scheduler_address(text: str, certificate: Path | None) -> SchedulerAdd
                 text=text[:80],
             )
         )
-    if host == "localhost":  # never asked of a resolver, which may know it as another machine
+    # never resolved: a resolver may know it as another machine
+    if host == "localhost":
         host = "127.0.0.1"
     if protocol == "tcp" and not is_loopback(host):
         raise OptionUnusable(
@@ -87,11 +91,12 @@ def parse_scheduler_address(text: str, certificate: Path | None) -> SchedulerAdd
 
 
 def _is_everywhere(host: str) -> bool:
-    """Return whether a host is an address to listen on, which nobody can reach."""
+    """Return True if a host is a wildcard to listen on, which nobody can reach."""
     try:
         address = parse_ip(host)
     except ValueError:
-        try:  # as the system reads what is no name: "0" and "0x0" are 0.0.0.0
+        # as the system parses what is no name: "0" and "0x0" are 0.0.0.0
+        try:
             address = ip_address(socket.inet_aton(host))
         except OSError:
             return False

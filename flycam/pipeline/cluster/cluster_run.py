@@ -1,4 +1,4 @@
-"""A run's part on a cluster: what it hands over lies in the store, what comes back too, both for a while."""
+"""One run on a cluster: its inputs and results are objects in the store, for the time of the run."""
 
 from __future__ import annotations
 
@@ -21,16 +21,20 @@ from flycam.store.base import ObjectStore
 
 
 class StoreStages:
-    """What workers made of single frames, as objects: found again by whoever asks with the same inputs.
+    """Results of workers for single frames, stored as objects.
 
-    As `StageFolder`, but every machine sees it. run: the hash of all inputs.
+    They are found again by the same inputs. As `StageFolder`, but visible to every machine. run: the hash of
+    all inputs.
     """
 
     def __init__(self, store: ObjectStore, flight_id: str, run: str) -> None:
         self._store, self._flight_id, self._run = store, flight_id, run
 
     def load(self, name: str, kinds: Iterable[type]) -> Any | None:
-        """What was kept under a name, None if nothing whole is there. Raises StorageFailed."""
+        """Load the value of a name, None if there is none or it is damaged.
+
+        Raises StorageFailed.
+        """
         try:
             data = bytearray(self._store.get(self._key(name)))
         except ObjectMissing:
@@ -38,7 +42,10 @@ class StoreStages:
         return read_serialized(data, kinds, f"{self._run} {name}")
 
     def save(self, name: str, value: Any, *, synced: bool = True) -> None:
-        """Keep a value, whole or not at all; not synced, a power cut may cost it. Raises StorageFailed."""
+        """Store a value atomically; not synced, a power cut may lose it.
+
+        Raises StorageFailed.
+        """
         file = io.BytesIO()
         write_serialized(file, value, f"{self._run} {name}")
         self._store.put(self._key(name), file.getvalue(), durable=synced)
@@ -48,12 +55,15 @@ class StoreStages:
 
 
 INGEST, FINISH = "ingest-", "finish-"
-"""What the names of runs begin with."""
+"""Prefixes of the names of runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterRun:
-    """One run of one flight on a cluster. run: names what it hands over; the same inputs, the same name."""
+    """One run of one flight on a cluster.
+
+    run: name of its objects; the same inputs give the same name.
+    """
 
     workspace: Workspace
     cluster: Cluster
@@ -62,19 +72,21 @@ class ClusterRun:
 
     @property
     def stages(self) -> StoreStages:
-        """What its workers keep."""
+        """Stored results of its workers."""
         return StoreStages(self.workspace.store, self.flight_id, self.run)
 
     def run_tasks(self, job: Job, shared: Any, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        """Yield (number of the task, its result) as they come. given: what all tasks need, pickled.
+        """Yield (number of the task, its result) as they come.
 
-        Raises what a task raised, ClusterUnavailable, WorkerIncompatible, StorageFailed.
+        shared: pickled input of all tasks. Raises what a task raised, ClusterUnavailable, WorkerIncompatible,
+        StorageFailed.
         """
         if not tasks:
             return iter(())
         data = pickle.dumps(shared, protocol=pickle.HIGHEST_PROTOCOL)
         digest = hashlib.sha256(data).hexdigest()
         key = keys.format_cluster_run_key(self.flight_id, self.run, f"given-{digest}")
+        # through the store, which also proves that a worker sees the same store (decision 0030)
         self.workspace.store.put(key, data)
         order = JobOrder(
             software=describe_software(),
@@ -89,19 +101,19 @@ class ClusterRun:
         return self.cluster.run(order, tasks)
 
     def clear(self) -> None:
-        """Take away all that this run handed over and got back."""
+        """Delete all inputs and results of this run."""
         delete_prefix(self.workspace.store, keys.format_cluster_run_key(self.flight_id, self.run))
 
 
 def open_cluster_run(workspace: Workspace, flight_id: str, run: str) -> ClusterRun | None:
-    """A run's part on the cluster; None where there is no cluster."""
+    """Return a run on the workspace's cluster; None without a cluster."""
     if workspace.cluster is None:
         return None
     return ClusterRun(workspace=workspace, cluster=workspace.cluster, flight_id=flight_id, run=run)
 
 
 def delete_prefix(store: ObjectStore, prefix: str, *, dry_run: bool = False) -> int:
-    """Delete all objects under a prefix, where the store lets them be deleted; their bytes."""
+    """Delete all objects under a prefix, where the store permits; return their bytes."""
     freed = 0
     with suppress(StoreDenied):
         for key in list(store.list(prefix)):

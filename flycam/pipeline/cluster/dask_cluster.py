@@ -1,7 +1,7 @@
-"""Ingest and finish over several processes or machines, by Dask; the one module that imports it.
+"""Ingest and finish over several processes or machines, by Dask; the only module that imports it.
 
-Dask hands tasks out, and hands those of a dead worker to another. It keeps no queue over a restart and need
-not: what is finished is in the log, the catalogue and the store, and the same command goes on from there.
+Dask distributes tasks, and gives those of a dead worker to another. It keeps no queue over a restart and
+needs none: finished work is in the log, the catalogue and the store, and the same command resumes there.
 """
 
 from __future__ import annotations
@@ -45,31 +45,34 @@ from flycam.store import keys
 from flycam.store.base import ObjectStore
 
 WORKER_TIMEOUT_S, CONNECT_TIMEOUT_S = 60.0, 30.0
-"""How long a run waits for a worker when there is none, and a worker for its scheduler; a run for that."""
+"""Longest wait of a run for a first worker; longest wait for the scheduler to answer."""
 
 _POLL_INTERVAL_S = 1.0
 _WAIT_S = 0.02
 _FETCH_TIMEOUT_S = 10.0
 _MAX_MISSED = 4
-_TASKS_PER_THREAD = 3  # tasks in hand for each thread
+# so that a thread does not wait for its next task
+_TASKS_PER_THREAD = 3
 _MAX_DEATHS = 4
-_LEAVING = "closing-worker"  # what a worker tells the scheduler that is asked to stop
+# reported to the scheduler by a worker that was asked to stop
+_LEAVING = "closing-worker"
 
-# only Dask's own defaults: a setting in the environment or a file could open ports, load programs, or take
-# another certificate
+# Only Dask's own defaults: a setting in the environment or a file could open ports, load programs, or use
+# another certificate.
 dask.config.refresh(paths=[], env={})
 dask.config.set(
     {
         "distributed.worker.profile.enabled": False,
-        "distributed.admin.tick.limit": "60s",  # decoding a large photo holds the interpreter for a while
+        # decoding a large photo holds the interpreter for a while
+        "distributed.admin.tick.limit": "60s",
     }
 )
-logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what fails is raised
+logging.getLogger("distributed").setLevel(logging.CRITICAL)  # failures are raised instead
 
 
 @dataclass(slots=True)
 class _InHand:
-    """A task that a worker has. missed: how often its result could not be fetched."""
+    """A task in the hands of a worker. missed: failed fetches of its result."""
 
     number: int
     worker: str
@@ -77,7 +80,7 @@ class _InHand:
 
 
 class DaskCluster:
-    """The workers that a scheduler knows. Made by `connected`."""
+    """The workers that a scheduler knows. Made by `connect_cluster`."""
 
     def __init__(self, client: Client, address: str, store: ObjectStore, patience_s: float) -> None:
         self._client = client
@@ -86,21 +89,26 @@ class DaskCluster:
         self._patience_s = patience_s
 
     def run(self, order: JobOrder, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        """See `Cluster`. Neighbouring tasks go to one worker, for they read the same photos; each has a few
-        in hand. What a worker has that is gone is given to another; all that was not finished is cancelled at
-        an error."""
+        """Run tasks, see `Cluster`.
+
+        Neighbouring tasks go to one worker, because they read the same photos; each has a few in hand. Tasks
+        of a worker that is gone are given to another; on an error all unfinished tasks are cancelled.
+        """
         return _Run(self._client, self._address, self._store, self._patience_s, order, tasks).results()
 
     def check(self, workspace: Workspace) -> None:
-        """Raise WorkerIncompatible unless every worker runs this software and reads what is written into this
-        store
-        and this catalogue, ClusterUnavailable where there is no worker."""
+        """Check every worker's software, store and catalogue.
+
+        Raises WorkerIncompatible unless each runs this software and reads what is written into this store and
+        this catalogue, ClusterUnavailable where there is no worker.
+        """
         token = uuid.uuid4().hex
         key = keys.format_probe_key(f"cluster-{token}")
         workspace.store.put(key, token.encode())
         try:
             self._client.wait_for_workers(1, timeout=self._patience_s)
             who = workspace.operator or workspace.box
+            # its digest covers all lines before it, so that no other catalogue can have this line
             line = workspace.catalog.audit.append(who, "cluster", self._address, token)
             answers: dict[str, Any] = self._client.run(
                 inspect_worker, key, (line.seq, line.digest), on_error="return"
@@ -108,16 +116,16 @@ class DaskCluster:
         except (TimeoutError, OSError) as error:
             raise make_no_worker_error(self._address) from error
         finally:
-            with suppress(StoreDenied):  # as `check_store_writable`
+            with suppress(StoreDenied):  # as in `check_store_writable`
                 workspace.store.delete(key)
-        # one that is gone answers so; what goes wrong at a worker is typed there
+        # a worker that is gone yields an OSError; the worker's own errors are of other types
         here = {at: answer for at, answer in answers.items() if not isinstance(answer, OSError)}
         if not here:
             raise make_no_worker_error(self._address)
         for address, answer in here.items():
             if isinstance(answer, FlycamError):
                 raise answer
-            if not isinstance(answer, WorkerInfo):  # such as of a module that its flycam does not have yet
+            if not isinstance(answer, WorkerInfo):  # e.g. it lacks a module of this version
                 require_same_software(address, f"{type(answer).__name__}: {answer}", describe_software())
             require_same_software(answer.who, answer.software, describe_software())
             if answer.found != token.encode():
@@ -127,10 +135,10 @@ class DaskCluster:
 
 
 class _Run:
-    """One job's tasks, handed out a few at a time to the workers that are there.
+    """Tasks of one job, distributed a few at a time to the workers that are present.
 
-    A task whose worker is gone is handed out again; one that was being worked on when its worker died, four
-    times, is named and ends the run. Workers that leave take nothing with them and accuse no task.
+    A task whose worker is gone is given out again; a task during which four workers died is named and ends
+    the run. Workers that leave in order do not count against their tasks.
     """
 
     def __init__(
@@ -148,19 +156,24 @@ class _Run:
         self._left = TaskQueue(len(tasks))
         self._turns: Counter[int] = Counter()
         self._deaths: Counter[int] = Counter()
-        self._in_hand: dict[Future, _InHand] = {}  # in the order in which they were handed out
+        # in the order in which they were given out
+        self._in_hand: dict[Future, _InHand] = {}
         self._threads: dict[str, int] = {}
         self._looked_s = float("-inf")
         self._alone_s = 0.0
 
     def results(self) -> Iterator[tuple[int, Any]]:
-        """Yield (number of the task, its result). Raises what a task raised, ClusterUnavailable."""
+        """Yield (number of the task, its result).
+
+        Raises what a task raised, ClusterUnavailable.
+        """
         try:
             while self._in_hand or self._left:
                 self._look()
                 self._hand_out()
                 done = list(self._fetched())
-                self._hand_out()  # before the results are worked with, which may take a while
+                # before the caller processes the results, which may take a while
+                self._hand_out()
                 yield from done
                 if not done:
                     time.sleep(_WAIT_S)
@@ -169,7 +182,10 @@ class _Run:
                 self._client.cancel(list(self._in_hand))
 
     def _look(self) -> None:
-        """Who is there now. Raises ClusterUnavailable where nobody has been for too long."""
+        """Update the list of workers.
+
+        Raises ClusterUnavailable if there was none for too long.
+        """
         now_s = time.monotonic()
         if now_s - self._looked_s < _POLL_INTERVAL_S:
             return
@@ -178,15 +194,18 @@ class _Run:
             self._take_back(worker, before[worker])
         if self._threads:
             self._alone_s = 0.0
-        elif self._looked_s > 0.0:  # what whoever takes the results does meanwhile is not waiting
+        # the caller's own processing time does not count as waiting
+        elif self._looked_s > 0.0:
             self._alone_s += min(now_s - self._looked_s, 2.0 * _POLL_INTERVAL_S)
         if self._alone_s > self._patience_s:
             raise make_no_worker_error(self._address)
         self._looked_s = now_s
 
     def _hand_out(self) -> None:
-        """Each worker as many tasks as it has threads; more, so that it need not wait for the next, while
-        there are plenty."""
+        """Give each worker a task for each thread, and more while there are plenty.
+
+        So a thread does not wait for its next task.
+        """
         held = Counter(one.worker for one in self._in_hand.values())
         for deep in range(1, _TASKS_PER_THREAD + 1):
             if deep > 1 and len(self._left) <= sum(self._threads.values()):
@@ -204,6 +223,7 @@ class _Run:
             raise make_no_scheduler_error(self._address)
         self._turns[number] += 1
         turn = TaskAttempt(key=f"{self._order.key}-{self._name}-{number}", number=self._turns[number])
+        # before it is given out, so that a worker of an earlier attempt writes nothing (decision 0030)
         note_attempt(self._store, turn)
         future = self._client.submit(
             run_task,
@@ -213,12 +233,12 @@ class _Run:
             key=f"{self._name}-{number}-{turn.number}",
             pure=False,
             workers=[worker],
-            allow_other_workers=False,  # who has it is what is given on
+            allow_other_workers=False,  # tasks are tracked by worker
         )
         self._in_hand[future] = _InHand(number, worker)
 
     def _fetched(self) -> Iterator[tuple[int, Any]]:
-        """The results that are ready. Raises what a task raised."""
+        """Yield the results that are ready. Raises what a task raised."""
         for future in [one for one in self._in_hand if one.done()]:
             one = self._in_hand[future]
             try:
@@ -230,7 +250,8 @@ class _Run:
                 continue
             except FutureCancelledError as error:
                 raise make_no_scheduler_error(self._address) from error
-            except (OSError, TimeoutError) as error:  # of the connection: a worker's own are typed there
+            # of the connection: a worker's own errors have other types
+            except (OSError, TimeoutError) as error:
                 one.missed += 1
                 if one.missed >= _MAX_MISSED:
                     raise make_no_scheduler_error(self._address) from error
@@ -239,20 +260,26 @@ class _Run:
             yield one.number, result
 
     def _take_back(self, worker: str, threads: int) -> None:
-        """What a worker had that is gone. Raises ClusterUnavailable where it went the way of others with the
-        same task."""
+        """Requeue the tasks of a worker that is gone.
+
+        Raises ClusterUnavailable if too many workers died with the same task.
+        """
         lost = [future for future, one in self._in_hand.items() if one.worker == worker]
         numbers = [self._in_hand.pop(future).number for future in lost]
         self._left.remove_worker(worker)
         for number in numbers:
             self._left.requeue(number)
-        with suppress(Exception):  # nobody may be there to be told
+        with suppress(Exception):  # the scheduler may be gone too
             self._client.cancel(lost)
         if not self._has_left(worker):
-            self._accuse(numbers[:threads])  # the others waited
+            # it died at these; the others were waiting
+            self._accuse(numbers[:threads])
 
     def _accuse(self, numbers: Sequence[int]) -> None:
-        """A worker died at these tasks. Raises ClusterUnavailable where it is one too many."""
+        """Count a worker's death against these tasks.
+
+        Raises ClusterUnavailable at the limit.
+        """
         self._deaths.update(numbers)
         if any(self._deaths[number] >= _MAX_DEATHS for number in numbers):
             raise ClusterUnavailable(
@@ -265,14 +292,17 @@ class _Run:
             )
 
     def _has_left(self, worker: str) -> bool:
-        """Whether a worker said that it was leaving, as it does when it is asked to stop."""
-        with suppress(Exception):  # who cannot be asked says nothing
+        """Return True if a worker announced that it was leaving.
+
+        It does when it is asked to stop.
+        """
+        with suppress(Exception):  # an unreachable scheduler reports nothing
             said = self._client.get_events(worker)
             return any(isinstance(one, dict) and one.get("action") == _LEAVING for _, one in said)
         return False
 
     def _threads_now(self) -> dict[str, int]:
-        """By each worker's address."""
+        """Return the number of threads by each worker's address."""
         try:
             if self._client.status == "running":
                 return dict(sorted(self._client.nthreads().items()))
@@ -282,10 +312,10 @@ class _Run:
 
 
 class _NoPages:
-    """A node of Dask without its web server, whose port would ask nobody who he is."""
+    """A Dask node without its web server, whose port has no authentication."""
 
     def start_http_server(self, *_args: Any, **_more: Any) -> None:
-        """Start none."""
+        """Start no web server."""
 
 
 class _Scheduler(_NoPages, Scheduler):  # type: ignore[misc]
@@ -304,11 +334,12 @@ def connect_cluster(
     connect_timeout_s: float = CONNECT_TIMEOUT_S,
     timeout_s: float = WORKER_TIMEOUT_S,
 ) -> Iterator[DaskCluster]:
-    """The cluster whose scheduler answers there, its workers looked at.
+    """Yield the cluster of the scheduler at this address, its workers checked.
 
     Raises ClusterUnavailable where none answers or there is no worker, WorkerIncompatible, OptionUnusable.
     """
-    describe_software()  # as it is now: a run may take hours
+    # cached now: the code may change during a run of hours
+    describe_software()
     where, security = str(address), build_security(address)
     try:
         client = Client(where, timeout=connect_timeout_s, security=security, set_as_default=False)
@@ -329,10 +360,11 @@ def serve_worker(
     ready: Callable[[], None] = lambda: None,
     patience_s: float = WORKER_TIMEOUT_S,
 ) -> None:
-    """Work off tasks in `threads` threads until SIGTERM or Ctrl-C; is_scheduler: be the scheduler as well,
-    without a house nothing else.
+    """Process tasks in `threads` threads until SIGTERM or Ctrl-C.
 
-    Raises ClusterUnavailable where no scheduler answers within the patience, or it went away, OptionUnusable.
+    is_scheduler: be the scheduler as well; without a workspace nothing else.
+
+    Raises ClusterUnavailable where no scheduler answers within `patience_s`, or it went away, OptionUnusable.
     """
     if workspace is not None:
         initialise_worker(workspace)
@@ -363,7 +395,7 @@ async def _serve(
             )
             try:
                 await stack.enter_async_context(scheduler)
-            except (OSError, RuntimeError) as error:  # Dask wraps what ends a start
+            except (OSError, RuntimeError) as error:  # Dask wraps errors at startup
                 raise _not_listening(where, error.__cause__ or error) from error
             ends.append(asyncio.ensure_future(scheduler.finished()))
         if workspace is not None:
@@ -377,7 +409,8 @@ async def _serve(
                     local_directory=str(workspace.cache_dir / "worker"),
                     dashboard=False,
                     death_timeout=patience_s,
-                    memory_limit=0,  # a task's memory is bounded; to pause at the machine's would hang
+                    # a task's memory is bounded; a worker paused at the machine's limit would hang
+                    memory_limit=0,
                 )
                 await stack.enter_async_context(worker)
             except (OSError, RuntimeError) as error:
@@ -390,8 +423,11 @@ async def _serve(
 
 
 async def _host_towards(address: SchedulerAddress, patience_s: float) -> str:
-    """The address of this machine from which the scheduler is reached: nothing is sent, and only there a
-    worker listens. A name that nobody knows yet is asked again. Raises OSError."""
+    """Return this machine's address towards the scheduler.
+
+    A worker listens on that address only. Nothing is sent: a connected UDP socket knows it. An unknown host
+    name is looked up again until `patience_s`. Raises OSError.
+    """
     last_s = time.monotonic() + patience_s
     while True:
         try:
@@ -409,12 +445,15 @@ async def _host_towards(address: SchedulerAddress, patience_s: float) -> str:
 
 
 def build_security(address: SchedulerAddress) -> Security:
-    """Raises OptionUnusable where the file is not what lets a machine into a cluster."""
+    """Build Dask's TLS settings.
+
+    Raises OptionUnusable for a file that is no member certificate.
+    """
     if address.certificate is None:
         return Security(require_encryption=False)
     file = str(address.certificate)
     try:
-        # a key under a password would be asked for at a terminal that nobody sits at
+        # an empty password, or an encrypted key would prompt at a terminal
         ssl.create_default_context(cafile=file).load_cert_chain(file, password=b"")
     except OSError as error:
         why = str(getattr(error, "reason", None) or error.strerror or error)
@@ -444,7 +483,7 @@ def _not_listening(address: str, why: BaseException) -> OptionUnusable:
 
 
 def make_no_scheduler_error(address: str) -> ClusterUnavailable:
-    """What to raise where the scheduler does not answer."""
+    """Make the error for a scheduler that does not answer."""
     return ClusterUnavailable(
         _(
             "{address}: no scheduler answers there; start 'flycam worker --scheduler' on "
@@ -456,7 +495,7 @@ def make_no_scheduler_error(address: str) -> ClusterUnavailable:
 
 
 def make_no_worker_error(address: str) -> ClusterUnavailable:
-    """What to raise where a scheduler has nobody who works."""
+    """Make the error for a scheduler without workers."""
     return ClusterUnavailable(
         _(
             "{address}: the cluster has no worker; start 'flycam worker' on one machine at "

@@ -1,4 +1,4 @@
-"""A worker that was thought dead, and is not, writes nothing once its task was given to another."""
+"""Fence against a worker that was thought dead: it writes nothing once its task was given to another."""
 
 from __future__ import annotations
 
@@ -11,33 +11,39 @@ from flycam.store.base import ObjectStore
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskAttempt:
-    """One handing out of a task. number: which it is, from 1 on; key: where the number of a later one is
-    written before it is handed out."""
+    """One attempt at a task.
+
+    number  of the attempt, from 1
+    key     where the number of a later attempt is written before it is given out
+    """
 
     key: str
     number: int
 
 
 def note_attempt(store: ObjectStore, attempt: TaskAttempt) -> None:
-    """Let whoever has the task from an earlier turn know. Raises StorageFailed."""
+    """Record a later attempt, for the worker that has an earlier one.
+
+    Raises StorageFailed.
+    """
     if attempt.number > 1:
         store.put(attempt.key, str(attempt.number).encode())
 
 
 class Fence:
-    """Asked between the making of tiles and the line that names them.
+    """Check between the making of tiles and the log line that names them.
 
-    An append is refused where a head moved since its group was made, and the group is then made anew and
-    asks here again: so between this and the append nobody who came later can be written over.
+    An append is refused if a head moved since its group was made, and the group is then made anew and checks
+    here again: so between this check and the append no later writer can be overwritten.
 
-    given  the key of what the run handed over, which goes when the run ends
+    given  key of the run's input, which is deleted when the run ends
     """
 
     def __init__(self, store: ObjectStore, given: str, attempt: TaskAttempt) -> None:
         self._store, self._given, self._turn = store, given, attempt
 
     def require_current(self) -> None:
-        """Raise FlightBusy unless the task is still in the hand of who asks."""
+        """Raise FlightBusy unless this attempt is the latest."""
         if not self._store.exists(self._given) or self._latest() != self._turn.number:
             raise FlightBusy(
                 _(

@@ -1,10 +1,10 @@
-"""Frozen values as bytes and back: dataclasses, arrays, tuples, mappings and enums, exactly.
+"""Serialization of frozen values: dataclasses, arrays, tuples, mappings and enums, exactly.
 
     magic "FCST1\\n" · length of the tree (8 bytes, little endian) · tree (JSON) · arrays · SHA-256
 
-The tree says how the values hang together, the arrays follow it as they lie in memory. Reading trusts
+The tree holds the structure of the values, followed by the arrays as they are in memory. Reading trusts
 nothing: a file that is cut off, changed, of another format or of classes not asked for is `None`, never an
-error, for whoever keeps values here can make them again.
+error, because the caller can make the values again.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 def write_serialized(file: BinaryIO, value: Any, stamp: str) -> None:
-    """Write a value. `stamp` names what it was made from; `read_serialized` must be given the same.
+    """Write a value.
 
-    Raises TypeError for a value that cannot be kept, OSError as the file does.
+    `stamp` names its inputs; `read_serialized` must be given the same. Raises TypeError for an unsupported
+    value, OSError as the file does.
     """
     arrays: list[NDArray[Any]] = []
     body = _to_tree(value, arrays)
@@ -43,9 +44,12 @@ def write_serialized(file: BinaryIO, value: Any, stamp: str) -> None:
 
 
 def read_serialized(data: bytes | bytearray, kinds: Iterable[type], stamp: str) -> Any | None:
-    """The value that was written, None if these are not its whole bytes under this stamp.
+    """Read the value that was written.
+
+    None if the data are incomplete or of another stamp.
 
     kinds  the dataclasses and enums it may be made of
+
     Arrays are views of `data`: writable if that is.
     """
     end = len(data) - _DIGEST_BYTES
@@ -67,7 +71,8 @@ def read_serialized(data: bytes | bytearray, kinds: Iterable[type], stamp: str) 
     try:
         return _from_tree(tree["value"], arrays, {kind.__name__: kind for kind in kinds})
     except (KeyError, TypeError, ValueError):
-        return None  # written by another version of these classes
+        # written by another version of these classes
+        return None
 
 
 def _parts(tree: bytes, arrays: Iterable[NDArray[Any]]) -> Iterable[bytes | memoryview]:

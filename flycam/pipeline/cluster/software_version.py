@@ -1,4 +1,4 @@
-"""What software this process runs: all that decides the bytes of tiles, as it was when the process began."""
+"""Identification of the software that decides the bytes of tiles, as this process loaded it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from flycam.geodata.library_versions import list_library_versions
 
 @cache
 def describe_software() -> str:
-    """flycam's version and the hash of its own code, Python, and the libraries that decide bytes, as they are
-    loaded.
+    """Return the versions of flycam, its code, Python and libraries, as loaded.
 
-    Taken once: whoever begins to work asks at once, before anybody can install another version beside what
-    is loaded already.
+    The libraries are those that decide the bytes of tiles; the code is given by its hash. Cached: a process
+    calls this first, before anybody can install another version beside the loaded one.
     """
     digest = hashlib.sha256()
     root = Path(flycam.__file__).parent
@@ -32,7 +31,8 @@ def describe_software() -> str:
     libraries = {
         "numpy": np.__version__,
         "OpenCV": cv2.__version__,
-        "scipy": version("scipy"),  # of its files: an ingest loads none of it
+        # from its metadata: an ingest does not load it
+        "scipy": version("scipy"),
         "zstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
         **list_library_versions(),
     }

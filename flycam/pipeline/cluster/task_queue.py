@@ -1,4 +1,4 @@
-"""Which task goes to which worker next: neighbours to one, what is left to whoever has nothing."""
+"""Assignment of tasks to workers: neighbours to one worker, the rest to workers without tasks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections import deque
 
 
 class TaskQueue:
-    """Numbers of tasks, 0 to count - 1, that nobody has in hand.
+    """Numbers of tasks, 0 to count - 1, that no worker has in hand.
 
-    A worker goes through a stretch of neighbours, for they ask for the same photos; one that has none takes
-    the later half of the longest stretch. What a worker had when it went away is the next to be given.
+    A worker processes a stretch of neighbours, because they need the same photos; one without a stretch takes
+    the later half of the longest. Tasks of a worker that went away are given out next.
     """
 
     def __init__(self, count: int) -> None:
@@ -18,11 +18,11 @@ class TaskQueue:
         self._stretches: dict[str, deque[int]] = {}
 
     def __len__(self) -> int:
-        """How many are left."""
+        """Return the number of remaining tasks."""
         return len(self._back) + sum(map(len, (*self._nobodys, *self._stretches.values())))
 
     def next_for(self, worker: str) -> int | None:
-        """The next task of a worker; None: none is left."""
+        """Return the next task of a worker; None if none is left."""
         if self._back:
             return self._back.popleft()
         if not self._stretches.get(worker):
@@ -31,11 +31,11 @@ class TaskQueue:
         return own.popleft() if own else None
 
     def requeue(self, number: int) -> None:
-        """A task that was in the hand of a worker who is gone."""
+        """Put back a task of a worker that is gone."""
         self._back.append(number)
 
     def remove_worker(self, worker: str) -> None:
-        """Who is gone goes through no stretch any more."""
+        """Free the stretch of a worker that is gone."""
         rest = self._stretches.pop(worker, None)
         if rest:
             self._nobodys.append(rest)
@@ -45,5 +45,6 @@ class TaskQueue:
             return self._nobodys.popleft()
         longest = max(self._stretches.values(), key=len, default=deque[int]())
         half = (len(longest) + 1) // 2
+        # from the end, so that its owner keeps the neighbours of its present task
         taken = [longest.pop() for _ in range(half)]
         return deque(reversed(taken))

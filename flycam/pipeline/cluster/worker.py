@@ -1,7 +1,7 @@
-"""What a worker of a cluster does: opens the same house, checks that it is the same, works off tasks.
+"""Worker of a cluster: opens the workspace, checks that it is the same, and processes tasks.
 
-A task names what it works on; bytes come out of the store and go back into it. What all tasks of a job need
-(poses, terrain, a plan) lies in the store too, under its hash: who can read it sees the right store.
+A task names its input; bytes are read from the store and written back. The common input of a job (poses,
+terrain, a plan) is in the store too, under its hash: a worker that can read it has the right store.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ from flycam.pipeline.workspace import Workspace
 from flycam.store.disk_space import DISK_FULL_ERRNOS
 
 Work = Callable[[Any, Fence], Any]
-"""Works off a task; the fence is asked before anything is written that another's writing would not undo."""
+"""Processes a task; the fence is checked before any write that a later attempt would not undo."""
 
 Job = Callable[[Workspace, Any], Work]
-"""Makes the work, of a worker's house and what was handed over; a function or class of a module."""
+"""Makes the work from a worker's workspace and the job's input; a module-level function or class."""
 
 LogLine = tuple[int, str]
 """Number and digest of a line of an audit log."""
 
-_MAX_JOBS = 2  # photos and terrain hang on them
+_MAX_JOBS = 2  # each holds photos and terrain in memory
 _WORKSPACES: list[Workspace] = []
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobOrder:
-    """What the tasks of one job have in common.
+    """Common part of the tasks of one job.
 
-    software       of who gave it (`describe_software`)
-    line           of the giver's audit log, which must be in the worker's; None of a log that is empty
+    software       of the process that gave it (`describe_software`)
+    line           of that process's audit log, which must be in the worker's; None if the log is empty
     flight_id      that must be in the worker's catalogue
     box, operator  in whose name tiles are written
-    key, sha256    what the job is made of, pickled, in the store
+    key, sha256    pickled input of the job in the store
     """
 
     software: str
@@ -67,20 +67,25 @@ class JobOrder:
 
 
 def describe_process() -> str:
-    """This process as its operator finds it again."""
+    """Describe this process so that an operator can find it."""
     return f"{socket.gethostname()}, process {os.getpid()}"
 
 
 def initialise_worker(workspace: Workspace) -> None:
-    """Work off tasks in this house from now on; one for each process. What software that is, is settled."""
+    """Set the workspace of this worker process, and fix its software version."""
     describe_software()
     _WORKSPACES[:] = [workspace]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerInfo:
-    """What a worker answers at the start: who it is, its software, what its store has under the key (None:
-    nothing), and whether its audit log has the line."""
+    """Reply of a worker to the initial check.
+
+    who       its host and process
+    software  as of `describe_software`
+    found     what its store has under the key; None: nothing
+    has_line  its audit log has the line
+    """
 
     who: str
     software: str
@@ -89,7 +94,7 @@ class WorkerInfo:
 
 
 def inspect_worker(key: str, line: LogLine) -> WorkerInfo:
-    """See `Seen`. Raises StorageFailed."""
+    """Check a worker's store and audit log, see `WorkerInfo`. Raises StorageFailed."""
     with _named():
         house = _house()
         try:
@@ -105,15 +110,20 @@ def inspect_worker(key: str, line: LogLine) -> WorkerInfo:
 
 
 def run_task(order: JobOrder, task: Any, attempt: TaskAttempt) -> Any:
-    """Work off one task. Raises WorkerIncompatible, StorageFailed, and what the task raises."""
+    """Process one task.
+
+    Raises WorkerIncompatible, StorageFailed, and what the task raises.
+    """
     with _named():
         return _jobs.of(order)(task, Fence(_house().store, order.key, attempt))
 
 
 @contextmanager
 def _named() -> Iterator[None]:
-    """What this machine's disk or line does not do is no sign that the machine is gone: it is said with its
-    name and the cause."""
+    """Turn an OSError into a StorageFailed that names this machine and the cause.
+
+    An OSError would look to the scheduler like a lost connection, as if the machine were gone.
+    """
     try:
         yield
     except OSError as error:
@@ -131,7 +141,10 @@ def _named() -> Iterator[None]:
 
 
 def require_same_software(who: str, theirs: str, ours: str) -> None:
-    """Raise WorkerIncompatible unless a worker runs the same software: tiles would not be the same bytes."""
+    """Raise WorkerIncompatible unless the software is the same.
+
+    Tiles would differ in their bytes.
+    """
     if theirs != ours:
         raise WorkerIncompatible(
             _(
@@ -145,7 +158,7 @@ def require_same_software(who: str, theirs: str, ours: str) -> None:
 
 
 def make_other_store_error(who: str) -> WorkerIncompatible:
-    """What to raise where a worker does not find what was written for it."""
+    """Make the error for a worker that does not find what was written for it."""
     return WorkerIncompatible(
         _(
             "{who}: does not see this store; give it the same FLYCAM_STORE. A folder is good "
@@ -156,7 +169,7 @@ def make_other_store_error(who: str) -> WorkerIncompatible:
 
 
 def make_other_catalog_error(who: str) -> WorkerIncompatible:
-    """What to raise where a worker does not find what was written into the catalogue."""
+    """Make the error for a worker that uses another catalogue."""
     return WorkerIncompatible(
         _(
             "{who}: does not see this catalogue; give it the same FLYCAM_DATABASE "
@@ -167,14 +180,16 @@ def make_other_catalog_error(who: str) -> WorkerIncompatible:
 
 
 def has_audit_line(catalog: Catalog, line: LogLine) -> bool:
-    """Whether a catalogue's audit log has this very line. Its digest covers all lines before it: a catalogue
-    of another house never has it, nor a copy made before it was written."""
+    """Return True if a catalogue's audit log has this very line.
+
+    Its digest covers all lines before it: a catalogue of another node never has it, nor an earlier copy.
+    """
     seq, digest = line
     return any(one.digest == digest for one in catalog.audit.lines(since=seq - 1, limit=1))
 
 
 def read_last_audit_line(catalog: Catalog) -> LogLine | None:
-    """The last line of a catalogue's audit log."""
+    """Return the last line of a catalogue's audit log."""
     last = catalog.audit.last()
     return None if last is None else (last.seq, last.digest)
 
@@ -191,7 +206,7 @@ def _house() -> Workspace:
 
 
 class _Jobs:
-    """Jobs at work here, the latest few: photos in memory serve many tasks."""
+    """The latest few jobs in this process: photos in memory serve many tasks."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

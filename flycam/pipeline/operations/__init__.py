@@ -1,1 +1,1 @@
-"""What keeps a house whole: read back, mended, backed up, restored, let go."""
+"""Operations on a node's data: verification, repair, backup, restore, retention."""

@@ -1,4 +1,4 @@
-"""The audit log, proven whole: what `flycam audit verify` and the scrub say of it."""
+"""Verification of the audit log, for `flycam audit verify` and the scrub."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from flycam.pipeline.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditVerification:
-    """The audit log: its last line with its signature, what was found, this box's public key ("": none)."""
+    """Verified audit log.
+
+    head: its last line with signature; check: the result; key: this node's public key ("": none).
+    """
 
     head: SignedHead | None
     check: AuditCheck
@@ -22,12 +25,12 @@ class AuditVerification:
 
     @property
     def first_bad(self) -> int | None:
-        """Number of the first line with a fault; None: the log is whole."""
+        """Number of the first line with a fault; None: the log is intact."""
         return self.check.first_bad
 
 
 def record_audit_entry(workspace: Workspace, what: str, subject: str, detail: str = "") -> None:
-    """Write into the audit log what somebody did on this box. Raises CatalogUnavailable."""
+    """Append an action on this node to the audit log. Raises CatalogUnavailable."""
     who = workspace.operator or workspace.box
     workspace.catalog.audit.append(who, what, subject, detail, at_ns=workspace.clock_ns())
 
@@ -35,12 +38,11 @@ def record_audit_entry(workspace: Workspace, what: str, subject: str, detail: st
 def verify_audit_log(
     workspace: Workspace, known_head: tuple[int, str] | None = None, keys: Collection[str] = ()
 ) -> AuditVerification:
-    """Whether the audit log is whole.
+    """Verify the audit log.
 
-    known_head  number and digest (or its first digits) of a line, noted elsewhere before: that line must
-                still be
-          what it was, which also finds a log that was cut off
-    keys  public keys (64 hex digits) of other boxes whose lines are known to be theirs
+    known_head  number and digest (or its first digits) of a line that was noted elsewhere: that line must be
+                unchanged, which also finds a log that was cut off
+    keys        public keys (64 hex digits) of other nodes whose lines are known to be theirs
     """
     audit = workspace.catalog.audit
     check = audit.verify_chain(keys)
@@ -53,7 +55,7 @@ def verify_audit_log(
 
 
 def make_audit_error(proof: AuditVerification) -> DataDamaged | None:
-    """What there is to say of a log that is not whole."""
+    """Make the error for an audit log that is not intact."""
     number, fault = proof.check.first_bad, proof.check.fault
     if number is None or fault is None:
         return None

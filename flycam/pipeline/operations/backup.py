@@ -1,11 +1,11 @@
-"""A house saved into a folder: the catalogue at one moment, and every object that it names then.
+"""Backup of a node into a folder: the catalogue at one moment, and every object that it names.
 
     catalogue -> one file -> the objects it names, those not there yet -> list of hashes -> manifest
 
-What a flight replaced and freed meanwhile cannot be copied any more: the catalogue is saved once more then.
-The manifest is written last and in one step, so a backup that was cut short leaves the one before as it was,
-and the same command goes on where it stopped. Objects are immutable: what lies there whole is not copied
-again, and what the house has lost meanwhile stays in the backup.
+Objects that a flight replaced and evicted meanwhile cannot be copied any more: the catalogue is then saved
+once more. The manifest is written last and atomically, so an interrupted backup leaves the previous one as it
+was, and the same command resumes. Objects are immutable: intact ones are not copied again, and what the node
+has lost meanwhile stays in the backup.
 """
 
 from __future__ import annotations
@@ -53,16 +53,19 @@ from flycam.store.local import LocalStore
 from flycam.store.regular_file import make_not_regular
 
 _MAX_PASSES = 3
-"""So often the catalogue is saved; all but the first pass copy only what came since."""
+"""Maximum number of times that the catalogue is saved; later passes copy only what is new."""
 
 _SCRATCH = ".new-"
-_SCRATCH_NAME = re.compile(re.escape(_SCRATCH) + "[a-z0-9_]{8}")  # as tempfile goes on
+_SCRATCH_NAME = re.compile(re.escape(_SCRATCH) + "[a-z0-9_]{8}")  # the suffix that tempfile appends
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackupReport:
-    """new, new_bytes: objects copied by this run; removed: tiles, products, recordings and originals that the
-    house has let go."""
+    """Result of a backup.
+
+    new, new_bytes  objects copied by this run
+    removed         tiles, products, recordings and originals that the node has deleted
+    """
 
     folder: Path
     manifest: BackupManifest
@@ -73,7 +76,7 @@ class BackupReport:
 
     @property
     def error(self) -> DataDamaged | None:
-        """What there is to say of a backup of a house that is not whole itself."""
+        """Error for a backup of a node with lost or damaged objects."""
         missing = self.manifest.missing
         if not missing:
             return None
@@ -91,11 +94,11 @@ class BackupReport:
 
 
 def save_backup(workspace: Workspace, folder: Path, progress: Progress = ignore_progress) -> BackupReport:
-    """Save the house into a folder that holds nothing else; see the recipe above. Incremental, resumable.
+    """Back up the node into a folder that holds nothing else, by the recipe above.
 
-    Others may go on working. Raises SourceUnreadable (a manifest of something else lies there), FlightBusy
-    (another backup into it), InputUnusable (a link lies there, or the backup of another house), DiskFull,
-    StorageFailed (run again: it goes on).
+    Resumable. Incremental; others may continue to work. Raises SourceUnreadable (another kind of manifest is
+    there), FlightBusy (another backup into it), InputUnusable (a link is there, or the backup of another
+    node), DiskFull, StorageFailed (run again: it resumes).
     """
     began_ns = workspace.clock_ns()
     with translate_disk_errors(folder):
@@ -127,9 +130,11 @@ def save_backup(workspace: Workspace, folder: Path, progress: Progress = ignore_
 
 
 def _require_its_own(workspace: Workspace, folder: Path, before: BackupManifest | None) -> None:
-    """Raise InputUnusable where the backup that lies there is not of this house as it was before: its tiles
-    and its catalogue would be deleted. A house is known by its audit log, which only grows; one that has
-    none yet by its box."""
+    """Raise InputUnusable if the folder holds the backup of another node.
+
+    Its tiles and catalogue would be deleted. A node is identified by its audit log, which only grows; without
+    one by its name.
+    """
     if before is None:
         return
     head = before.audit_head
@@ -154,7 +159,10 @@ def _require_its_own(workspace: Workspace, folder: Path, before: BackupManifest 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _CatalogueSnapshot:
-    """The catalogue at one moment, and what of it the manifest says; let_go: keys of originals that were."""
+    """Catalogue at one moment, with data for the manifest.
+
+    purged: keys of purged originals.
+    """
 
     path: Path
     flights: int
@@ -166,7 +174,7 @@ class _CatalogueSnapshot:
 def _save_consistent(
     workspace: Workspace, scratch: Path, copying: BackupCopier, progress: Progress
 ) -> _CatalogueSnapshot:
-    """The catalogue saved, and what it names copied, until nothing of it was replaced and freed meanwhile."""
+    """Save the catalogue and copy what it names, until nothing changed meanwhile."""
     for __ in range(_MAX_PASSES - 1):
         frozen = _save_once(workspace, scratch, copying, progress)
         if not copying.replaced:
@@ -174,18 +182,18 @@ def _save_consistent(
         frozen.path.unlink()
         copying.restart()
     frozen = _save_once(workspace, scratch, copying, progress)
-    copying.missing += copying.replaced  # a house that is put back lacks them
+    copying.missing += copying.replaced  # a restored node lacks them
     return frozen
 
 
 def _save_once(
     workspace: Workspace, scratch: Path, copying: BackupCopier, progress: Progress
 ) -> _CatalogueSnapshot:
-    """Save the catalogue first, then copy what it names: objects come before the lines that name them, so
-    all of them are there.
+    """Save the catalogue first, then copy what it names.
 
-    Cursors of what others gave come after the lines that they speak of, and are listed before them: one that
-    is ahead of its catalogue would keep a restored house from ever asking for those lines again.
+    Objects are written before the records that name them, so all of them are there. Cursors of an exchange
+    are written after the lines that they refer to, and are listed before the catalogue is saved: one ahead of
+    its catalogue would keep a restored node from ever asking for those lines again.
     """
     path = scratch / "catalogue.sqlite"
     cursors = frozenset(key for prefix in keys.list_cursor_prefixes() for key in workspace.store.list(prefix))
@@ -208,7 +216,7 @@ def _save_once(
 def _written(
     workspace: Workspace, folder: Path, frozen: _CatalogueSnapshot, index: BackupIndex, copying: BackupCopier
 ) -> BackupManifest:
-    """The files that the manifest names, and then the manifest."""
+    """Write the files that the manifest names, and then the manifest."""
     catalogue_sha256 = compute_sha256(frozen.path)
     catalogue = format_catalogue_name(catalogue_sha256)
     sums = frozen.path.with_name("sums")
@@ -218,7 +226,8 @@ def _written(
     sync_path(frozen.path)
     frozen.path.replace(folder / catalogue)
     sums.replace(folder / format_sums_name(sums_sha256))
-    sync_path(folder)  # the manifest's name must not survive a power cut without theirs
+    # the manifest's name must not survive a power cut without theirs
+    sync_path(folder)
     count, size = index.totals()
     manifest = BackupManifest(
         made_ns=workspace.clock_ns(),
@@ -234,6 +243,7 @@ def _written(
         missing=tuple(copying.missing),
         outside=frozen.outside,
     )
+    # last: until then the previous backup counts
     write_backup_manifest(folder, manifest)
     return manifest
 
@@ -241,20 +251,21 @@ def _written(
 def _delete_obsolete(
     folder: Path, objects: LocalStore, index: BackupIndex, old: Sequence[str], manifest: BackupManifest
 ) -> None:
-    """Delete what the backup before needed and this one does not."""
+    """Delete what the previous backup needed and this one does not."""
     for path in folder.iterdir():
         if is_named_file(path) and path.name not in (manifest.sums, manifest.catalogue):
             path.unlink()
     for key in old:
         resolve_object_path(folder / OBJECTS, key)  # raises where a link leads out
         objects.delete(key)
-    objects.flush()  # what the index has forgotten nobody would delete any more
+    # files that the index forgot before would never be deleted
+    objects.flush()
     for key in old:
         index.forget(key)
 
 
 def _sweep(folder: Path) -> None:
-    """What a killed run left half-way."""
+    """Delete what a killed run left behind."""
     for path in folder.glob(f"{_SCRATCH}*"):
         if _SCRATCH_NAME.fullmatch(path.name):
             shutil.rmtree(path, ignore_errors=True)
@@ -262,7 +273,8 @@ def _sweep(folder: Path) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe is not waited at
+    # O_NONBLOCK: opening a pipe must not hang
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with os.fdopen(os.open(folder / LOCK, flags, 0o666), "rb", buffering=0) as lock:
         if not stat.S_ISREG(os.fstat(lock.fileno()).st_mode):
             raise make_not_regular(folder / LOCK)

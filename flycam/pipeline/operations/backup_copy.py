@@ -1,8 +1,8 @@
-"""Objects of one backup run: each is found there whole, or copied, or told as missing.
+"""Objects of one backup run: each is found intact in the backup, or copied, or reported missing.
 
-Known from an earlier run: its file must be there in its size, and every run reads another tenth of all files
-against their hashes, for disks rot. Not known (the index was lost, a run was killed): what lies there is
-taken if it is what its key says. All else comes from the house, read against its hash as it is copied.
+Known from an earlier run: its file must have its size, and each run verifies another tenth of all files by
+hash, because disks rot. Unknown (the index was lost, a run was killed): an existing file is taken if it
+matches its key. All others are copied from the node and verified on the way.
 """
 
 from __future__ import annotations
@@ -39,17 +39,21 @@ from flycam.store.fsync import sync_path
 from flycam.store.local import LocalStore
 
 RUNS_TO_READ_ALL = 10
-"""After so many runs every file of a backup was read against its hash once more."""
+"""Number of runs in which every file of a backup is verified by hash."""
 
 _GROUP = 256
-"""Objects between two entries into the index: a kill loses the copying of so many."""
+"""Objects between two commits of the index: a kill loses at most this many copies."""
 
 _CopyWork = tuple[InventoryItem, BackedUpObject | None]
 
 
 class BackupCopier:
-    """new, new_bytes: objects copied; missing: keys that neither the house nor the backup has whole;
-    replaced: keys in whose place the house has another object by now, or none."""
+    """Copies objects into a backup.
+
+    new, new_bytes  objects copied
+    missing         keys that neither the node nor the backup has intact
+    replaced        keys in whose place the node has another object by now, or none
+    """
 
     def __init__(
         self, workspace: Workspace, folder: Path, objects: LocalStore, index: BackupIndex, scratch: Path
@@ -65,13 +69,19 @@ class BackupCopier:
         self.replaced: list[str] = []
 
     def restart(self) -> None:
-        """The objects of a catalogue that was saved anew: what was copied lies there, and was read."""
+        """Start over for a newly saved catalogue.
+
+        Copied objects are there and were verified.
+        """
         self._index.restart()
         self._reads_due = False
         self.missing, self.replaced = [], []
 
     def copy_all(self, holdings: Inventory, cursors: Collection[str], progress: Progress) -> None:
-        """Every object of every part; of cursors (`keys.list_cursor_prefixes`) only these."""
+        """Copy every object of every part.
+
+        Of cursors (`keys.list_cursor_prefixes`) only those given are copied.
+        """
         parts = holdings.list_parts()
         tally = ProgressCounter("backup", sum(map(holdings.estimate_size, parts)), progress)
         for part in parts:
@@ -83,6 +93,7 @@ class BackupCopier:
             for held, _, one, is_new in self._found(wanted):
                 if one is not None:
                     self._note(one, is_new)
+                # it may have been replaced since the catalogue was saved
                 elif held.kind in REPLACEABLE_KINDS:
                     now = find_current_item(self._catalog, held)
                     is_so = now is not None and now.key == held.key
@@ -94,10 +105,12 @@ class BackupCopier:
         self._commit()
 
     def carry_over(self, purged: Collection[str]) -> list[str]:
-        """Originals and terrain that the house neither names nor lists any more stay in the backup: it may
-        have lost them. What it can make again, or let go, is old: those keys.
+        """Keep originals and terrain that the node no longer names or lists.
 
-        purged  keys of originals that the house let go under a retention term
+        Returns the obsolete keys. The node may have lost those. Obsolete is what it can make again, or has
+        purged.
+
+        purged  keys of originals that the node deleted under a retention term
         """
         old: set[str] = set()
         kept: set[str] = set()
@@ -106,7 +119,7 @@ class BackupCopier:
                 kept.add(key)
             else:
                 old.add(key)
-        # an index that was lost does not know of them
+        # a new index does not know of them
         for key in chain.from_iterable(map(self._objects.list, keys.list_permanent_prefixes())):
             if key in purged:
                 old.add(key)
@@ -125,8 +138,10 @@ class BackupCopier:
     def _found(
         self, wanted: Iterable[InventoryItem]
     ) -> Iterator[tuple[InventoryItem, BackedUpObject | None, BackedUpObject | None, bool]]:
-        """Each object, what was known of it, how it lies whole in the backup by now (None: nowhere is it
-        whole), and whether it was copied."""
+        """Yield (object, former record, intact copy, whether it was copied now).
+
+        The copy is None if neither the node nor the backup has the object intact.
+        """
         work = ((held, self._index.get(held.key)) for held in wanted)
         return map_ordered(self._find, work, count_workers(), 4 * count_workers())
 
@@ -143,7 +158,7 @@ class BackupCopier:
         return held, known, self._fetched(held), True
 
     def _find_copied(self, path: Path, known: BackedUpObject) -> BackedUpObject | None:
-        """The object as an earlier run copied it, if its file still is what it was."""
+        """Return the object as an earlier run copied it, if its file is unchanged."""
         if get_file_size(path) != known.size:
             return None
         is_due = (
@@ -153,7 +168,7 @@ class BackupCopier:
         return None if is_due and compute_file_digest(path) != known.sha256 else known
 
     def _fetched(self, item: InventoryItem) -> BackedUpObject | None:
-        """The object copied from the house; None where the house has it not whole either."""
+        """Copy the object from the node; None if it is not intact there either."""
         with tempfile.NamedTemporaryFile(dir=self._scratch) as file:
             digest, size = hashlib.sha256(), 0
             try:
@@ -189,7 +204,10 @@ def _kept(key: str) -> InventoryItem:
 
 
 def _find_uncatalogued(path: Path, objects: Path, item: InventoryItem) -> BackedUpObject | None:
-    """An object that no index knows of, if what lies there is whole; synced, for who knows whether it was."""
+    """Return an object that no index knows, if its file is intact.
+
+    It is synced, as the run that wrote it may have been killed before.
+    """
     size = get_file_size(path)
     if size is None:
         return None

@@ -1,4 +1,4 @@
-"""The folder of a backup: what lies where, and which of it counts. Format: docs/formats/backup.md.
+"""Layout of a backup folder, its manifest and index. Format: docs/formats/backup.md.
 
     manifest.json              what a restore goes by; written last, in one step
     SHA256SUMS-<hash>          every file of the backup with its hash, as `sha256sum -c` reads it
@@ -6,7 +6,7 @@
     objects/<key>              the store's objects
     index.sqlite               which objects were copied, for the next backup; no restore reads it
 
-Whatever the manifest does not name is work under way, or left over.
+Files that the manifest does not name are unfinished or obsolete.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ _NAMED = re.compile(rf"SHA256SUMS-[0-9a-f]{{{_DIGITS}}}|catalogue-[0-9a-f]{{{_DI
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackupManifest:
-    """What a backup says of itself.
+    """Manifest of a backup.
 
     catalogue, sums  file names
     audit_head       number and digest of the audit log's last line, or None
-    missing          keys that the house had lost, and this backup does not have either
-    outside          terrain files that are used where they lie, and are not in it
+    missing          keys that the node had lost, and this backup does not have either
+    outside          terrain files that are used in place, and are not in it
     """
 
     made_ns: int
@@ -96,14 +96,17 @@ class BackedUpObject:
 
 
 def require_no_links(folder: Path) -> None:
-    """Raise InputUnusable where what a backup writes in its place is a link, and leads elsewhere."""
+    """Raise InputUnusable if a file that a backup writes in place is a link."""
     for name in _WRITTEN_IN_PLACE:
         if (folder / name).is_symlink():
             raise _make_link_error(folder / name)
 
 
 def resolve_object_path(objects: Path, key: str) -> Path:
-    """Where an object lies in the folder of objects. Raises InputUnusable where a link leads out of it."""
+    """Return an object's path in the folder of objects.
+
+    Raises InputUnusable for links on the way.
+    """
     for above in PurePosixPath(key).parents:
         if (objects / above).is_symlink():
             raise _make_link_error(objects / above)
@@ -121,7 +124,7 @@ def _make_link_error(path: Path) -> InputUnusable:
 
 
 def get_file_size(path: Path) -> int | None:
-    """Bytes of a regular file, None for all else, and where there is nothing."""
+    """Return the bytes of a regular file; None for all else, or no file."""
     try:
         found = path.lstat()
     except OSError:
@@ -130,7 +133,7 @@ def get_file_size(path: Path) -> int | None:
 
 
 def compute_file_digest(path: Path) -> str:
-    """SHA-256 of a file, "" where it cannot be read."""
+    """Return the SHA-256 of a file, "" if it cannot be read."""
     try:
         return compute_sha256(path)
     except SourceUnreadable:
@@ -138,18 +141,23 @@ def compute_file_digest(path: Path) -> str:
 
 
 def write_backup_manifest(folder: Path, manifest: BackupManifest) -> None:
-    """Make this the backup that counts, in one step. Raises OSError."""
+    """Write the manifest atomically, which makes this the current backup.
+
+    Raises OSError.
+    """
     told = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
     fresh = folder / f"{MANIFEST}.new"
     fresh.unlink(missing_ok=True)
-    with fresh.open("x", encoding="utf-8") as file:  # a new file: a link of this name is not followed
+    # a new file: a link of this name is not followed
+    with fresh.open("x", encoding="utf-8") as file:
         file.write(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
     move_into_place(fresh, folder / MANIFEST)
-    sync_path(folder)  # a backup is made once its name is safe: it raises
+    # the backup counts once its name is durable; a failure raises
+    sync_path(folder)
 
 
 def read_backup_manifest(folder: Path) -> BackupManifest | None:
-    """The manifest of the backup in a folder, None where there is none. Raises SourceUnreadable."""
+    """Read a backup's manifest, None if there is none. Raises SourceUnreadable."""
     path = folder / MANIFEST
     try:
         with open_regular(path) as file:
@@ -188,12 +196,12 @@ def read_backup_manifest(folder: Path) -> BackupManifest | None:
 
 
 def format_sums_name(sha256: str) -> str:
-    """The name of a list of hashes, from its own."""
+    """Format the name of a list of hashes from its own hash."""
     return f"SHA256SUMS-{sha256[:_DIGITS]}"
 
 
 def format_catalogue_name(sha256: str) -> str:
-    """The name of a saved catalogue."""
+    """Format the name of a saved catalogue."""
     return f"catalogue-{sha256[:_DIGITS]}.sqlite"
 
 
@@ -206,12 +214,12 @@ def _is_key(key: object) -> bool:
 
 
 def is_named_file(path: Path) -> bool:
-    """Whether this is a list of hashes or a saved catalogue of some backup."""
+    """Return True if this is a list of hashes or a saved catalogue of some backup."""
     return _NAMED.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
 
 
 def write_sums(path: Path, lines: Iterable[tuple[str, str]]) -> None:
-    """Write (SHA-256, path in the backup) as coreutils reads them. Raises OSError."""
+    """Write (SHA-256, path in the backup) in the format of coreutils. Raises OSError."""
     with path.open("w", encoding="utf-8") as file:
         for sha256, name in lines:
             file.write(f"{sha256}  {name}\n")
@@ -219,9 +227,10 @@ def write_sums(path: Path, lines: Iterable[tuple[str, str]]) -> None:
 
 
 def read_sums(path: Path) -> Iterator[tuple[str, str]]:
-    """(SHA-256, path in the backup) of every file. Raises DataDamaged for a line that is none, or whose path
-    is
-    no object's and no file's of the folder itself."""
+    """Yield (SHA-256, path in the backup) of every file.
+
+    Raises DataDamaged for a malformed line, or a path that is no object's and no file's of the folder itself.
+    """
     raw = BufferedReader(open_regular(path))
     with TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="\n") as file:
         for number, line in enumerate(iter(partial(file.readline, _LINE_BYTES), ""), start=1):
@@ -235,7 +244,7 @@ def read_sums(path: Path) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def translate_disk_errors(folder: Path) -> Iterator[None]:
-    """What the disk under a backup refuses, as the house says it. Raises DiskFull, StorageFailed."""
+    """Translate errors of the disk under a backup. Raises DiskFull, StorageFailed."""
     try:
         yield
     except OSError as error:
@@ -261,30 +270,35 @@ def translate_disk_errors(folder: Path) -> Iterator[None]:
 
 
 class BackupIndex:
-    """The objects that lie whole and synced in a backup, and which of them the run under way has seen.
+    """Index of the intact, synced objects in a backup, by run.
 
-    run  the number of the run under way
+    run  number of the current run
     """
 
     def __init__(self, folder: Path) -> None:
         path = folder / INDEX
-        for tail in _INDEX_TAILS:  # whoever lays a journal has SQLite delete the file that it names
+        # SQLite deletes the file that a planted journal names
+        for tail in _INDEX_TAILS:
             path.with_name(INDEX + tail).unlink(missing_ok=True)
         try:
             self._database = self._opened(path)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
-            path.unlink()  # damaged: what it knew is found out again, object by object
+            # damaged: its contents are found again, object by object
+            path.unlink()
             self._database = self._opened(path)
         self.run = 1 + int(self._database.execute("SELECT max(run) FROM objects").fetchone()[0] or 0)
 
     @staticmethod
     def _opened(path: Path) -> sqlite3.Connection:
-        """Open an index that is whole and holds such rows alone, or begin it. Raises sqlite3.Error."""
+        """Open an index that is intact and has valid rows only, or create it.
+
+        Raises sqlite3.Error.
+        """
         database = sqlite3.connect(path, isolation_level=None)
         try:
-            database.execute("PRAGMA locking_mode=EXCLUSIVE")  # a journal is looked for once, and not again
+            database.execute("PRAGMA locking_mode=EXCLUSIVE")  # a journal is looked for once only
             database.execute("PRAGMA synchronous=FULL")
             schema = [sql for (sql,) in database.execute("SELECT sql FROM sqlite_master LIMIT 2")]
             if not schema:
@@ -302,16 +316,16 @@ class BackupIndex:
         return database
 
     def restart(self) -> None:
-        """Another run: what the one under way has noted counts as noted by an earlier one."""
+        """Begin another run: objects noted so far count as noted by an earlier one."""
         self.run += 1
 
     def get(self, key: str) -> BackedUpObject | None:
-        """An object as it was copied before."""
+        """Return an object as it was copied before."""
         row = self._database.execute("SELECT key, size, sha256 FROM objects WHERE key = ?", (key,)).fetchone()
         return None if row is None else BackedUpObject(*row)
 
     def put(self, objects: Iterable[BackedUpObject]) -> None:
-        """Note objects that lie there, synced; in one step."""
+        """Note objects that are there and synced; atomic."""
         self._database.execute("BEGIN")
         self._database.executemany(
             "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)",
@@ -320,30 +334,30 @@ class BackupIndex:
         self._database.execute("COMMIT")
 
     def has_noted(self, key: str) -> bool:
-        """Whether this run noted an object."""
+        """Return True if this run noted an object."""
         query = "SELECT 1 FROM objects WHERE key = ? AND run = ?"
         return self._database.execute(query, (key, self.run)).fetchone() is not None
 
     def list_noted(self) -> Iterator[BackedUpObject]:
-        """What this run noted, by key."""
+        """List the objects that this run noted, by key."""
         query = "SELECT key, size, sha256 FROM objects WHERE run = ? ORDER BY key"
         yield from (BackedUpObject(*row) for row in self._database.execute(query, (self.run,)))
 
     def totals(self) -> tuple[int, int]:
-        """How many objects this run noted, and their bytes."""
+        """Return number and bytes of the objects that this run noted."""
         query = "SELECT count(*), total(size) FROM objects WHERE run = ?"
         count, size = self._database.execute(query, (self.run,)).fetchone()
         return int(count), int(size)
 
     def list_unnoted(self) -> list[str]:
-        """Keys that earlier runs noted and this one did not."""
+        """List keys that earlier runs noted and this one did not."""
         query = "SELECT key FROM objects WHERE run <> ? ORDER BY key"
         return [key for (key,) in self._database.execute(query, (self.run,))]
 
     def forget(self, key: str) -> None:
-        """An object that is not there any more."""
+        """Remove an object that is no longer there."""
         self._database.execute("DELETE FROM objects WHERE key = ?", (key,))
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._database.close()

@@ -1,4 +1,4 @@
-"""Whether who carries this machine away can read its disk."""
+"""Detection of disk encryption, which protects the data of a stolen machine."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _KERNEL_S_UUID = "CRYPT-"  # dm-crypt: LUKS, VeraCrypt, plain
 
 
 def is_encrypted(folder: Path, *, mounts: Path = _MOUNTS, sys: Path = _SYS) -> bool | None:
-    """Whether what lies in a folder is encrypted on its disk; None: this cannot be told here.
+    """Return True if a folder's disk is encrypted, False if not; None if unknown.
 
-    Told on Linux, of block devices, by dm-crypt anywhere below the file system. A file system that encrypts
-    by itself (fscrypt, ZFS) is not looked into, nor any other system.
+    Detected on Linux, for block devices, by dm-crypt anywhere below the file system. File systems with
+    encryption of their own (fscrypt, ZFS) and other systems are unknown.
     """
     device = _device(folder, mounts)
     if device is None:
@@ -24,7 +24,7 @@ def is_encrypted(folder: Path, *, mounts: Path = _MOUNTS, sys: Path = _SYS) -> b
 
 
 def _device(folder: Path, mounts: Path) -> str | None:
-    """MAJOR:MINOR of the block device that a folder lies on."""
+    """Return MAJOR:MINOR of the block device that holds a folder."""
     number = folder.stat().st_dev
     device = _named(number)
     if os.major(number):
@@ -49,7 +49,10 @@ def _named(number: int) -> str:
 
 
 def _below(block: Path) -> bool:
-    """Whether a block device, or each of those it is made of, is encrypted: one that is not can be read."""
+    """Return True if a block device, or all that it is made of, are encrypted.
+
+    A single one that is not can be read.
+    """
     uuid = block / "dm" / "uuid"
     if uuid.exists() and uuid.read_text().startswith(_KERNEL_S_UUID):
         return True

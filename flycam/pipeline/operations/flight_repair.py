@@ -1,8 +1,8 @@
-"""What is derived of a flight made again by the writers that made it: tiles, clips, reports.
+"""Repair of a flight's derived objects by the code that made them: tiles, clips, reports.
 
-Live base tiles are folded again from the evidence, parents from their children, tiles of the finished
-revision on show by the same `finish`. Nothing is made of a photo that is not whole itself: another picture
-under a tile would be worse than a hole that is named.
+Live base tiles are rebuilt from the originals, parents from their children, tiles of the published finished
+revision by the same `finish`. Nothing is made of a damaged photo: a wrong image in a tile would be worse than
+a reported gap.
 """
 
 from __future__ import annotations
@@ -34,13 +34,16 @@ from flycam.pipeline.workspace import Progress, Workspace
 
 _LIVE = 0
 _REPAIR_ERRORS = (*DAMAGE, DataDamaged, InputUnusable, EvidenceInsufficient)  # NotFound is an InputUnusable
-"""What making something again raises where it is made of things that are not whole."""
+"""Errors of a repair whose inputs are not intact."""
 
 _Mosaic = tuple[str, int]
 
 
 class FlightRepairer:
-    """Mends one flight. busy: keys that could not be looked at, for another process writes the flight."""
+    """Repairs one flight.
+
+    busy: keys not checked because another process writes the flight.
+    """
 
     def __init__(
         self, workspace: Workspace, flight: Flight, originals: OriginalRepairer, progress: Progress
@@ -52,9 +55,9 @@ class FlightRepairer:
         self.busy: frozenset[str] = frozenset()
 
     def repair(self, bad: Sequence[ReadResult]) -> list[ReadResult]:
-        """Make again what can be made again; those that are still bad.
+        """Repair what can be made again; return what is still bad.
 
-        Tiles first, then what is cut from them and said of them.
+        Tiles first, then clips and reports, which are made from them.
         """
         try:
             self._tiles([read.item for read in bad])
@@ -82,9 +85,9 @@ class FlightRepairer:
                 _try(partial(self._finished, mosaic))
 
     def _live(self, mosaic: MosaicInfo, tiles: Sequence[TileId]) -> None:
-        """Fold again what every photo that touches it is there for, and the parents above only such tiles.
+        """Rebuild tiles whose photos are all there, and parents above only such tiles.
 
-        Where another box gave tiles, photos that only it has are not needed: what it gave is joined.
+        Where a peer sent tiles, photos that only it has are not needed: its tiles are merged in.
         """
         base = [tile for tile in tiles if tile.z == mosaic.base_zoom]
         can_fold = self._folding(mosaic)
@@ -94,14 +97,18 @@ class FlightRepairer:
 
         def fold() -> None:
             done = rebuild_mosaic(self._workspace, mosaic, self._progress, known=known)
-            if done.lines:  # not what it was, as after a withdrawal that was cut short
+            # differs from before, as after an interrupted withdrawal
+            if done.lines:
                 self._cover(changed=True)
 
         if known:
             _try(fold)
 
     def _folding(self, mosaic: MosaicInfo) -> Callable[[TileId], bool]:
-        """Whether a base tile can be folded again as it was; what is true of all of it is asked once."""
+        """Make a check whether a base tile can be rebuilt as it was.
+
+        Flight-wide facts are read once.
+        """
         elsewhere = find_remote_photos(self._workspace, self._flight.flight_id)
         gone = find_flight_purged_here(self._workspace, self._flight.flight_id)
 
@@ -110,7 +117,7 @@ class FlightRepairer:
                 self._flight.flight_id, tile, FrameStatus.USED
             )
             if any(one.header.provenance.source_sha256 in gone for one in frames):
-                return False  # it would be made of less than it showed
+                return False  # the tile would show less than before
             return all(
                 self._originals.can_rebuild(one) or one.header.provenance.source_sha256 in elsewhere
                 for one in frames
@@ -132,7 +139,7 @@ class FlightRepairer:
         )
 
     def _finished(self, mosaic: MosaicInfo) -> None:
-        """The same `finish` again, where it would mend this very revision and change nothing else."""
+        """Run the same `finish` again if it repairs this very revision only."""
         workspace = self._workspace
         shown = workspace.catalog.tiles.mosaic(mosaic.mosaic_id)
         record = workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
@@ -175,14 +182,16 @@ class FlightRepairer:
         self._workspace.catalog.revisions.put_reports(mosaic.mosaic_id, mosaic.revision, made)
 
     def _is_intact_now(self, item: InventoryItem) -> bool:
-        """Whether what stands in its place reads whole, or nobody names it any more: a tile may have changed,
-        a clip have another hash, a revision been retired while the house was read."""
+        """Return True if the object now in its place is intact, or none is named.
+
+        A tile may have changed, a clip have another hash, a revision been retired during the verification.
+        """
         now = find_current_item(self._workspace.catalog, item)
         return now is None or verify_object(self._workspace.store, now).state is ObjectState.WHOLE
 
 
 def find_ancestors(tiles: Iterable[TileId]) -> set[TileId]:
-    """Every tile that any of these lies under."""
+    """Return all ancestors of these tiles."""
     found: set[TileId] = set()
     for tile in tiles:
         while tile.z > 0 and (tile := tile.parent()) not in found:
@@ -191,6 +200,9 @@ def find_ancestors(tiles: Iterable[TileId]) -> set[TileId]:
 
 
 def _try(make: Callable[[], object]) -> None:
-    """Where it is made of things that are not whole it is not made, and stays on the list."""
+    """Run a repair.
+
+    On inputs that are not intact nothing is made, and the item stays on the list.
+    """
     with suppress(*_REPAIR_ERRORS):
         make()

@@ -1,4 +1,4 @@
-"""Is this machine ready for a flight? Disk, store, catalogue, clock, terrain, communes."""
+"""Health checks before a flight: disk, store, catalogue, clock, terrain, communes."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthCheck:
-    """One check: its sentence says what was found and, where it is not well, what to do.
+    """One check; its sentence states the result and, if it is not well, the remedy.
 
-    warns  it holds up no flight, and yet somebody should do what it says
+    warns  it does not prevent a flight, but should be acted on
     """
 
     name: str
@@ -53,7 +53,7 @@ class HealthCheck:
 def run_health_checks(
     workspace: Workspace, data_dir: Path, store_dir: Path | None = None
 ) -> list[HealthCheck]:
-    """All checks; none raises. store_dir: the folder of the store, if it is one."""
+    """Run all checks; none raises. store_dir: the folder of the store, if it is one."""
     places = [data_dir]
     if store_dir is not None and store_dir.stat().st_dev != data_dir.stat().st_dev:
         places.append(store_dir)
@@ -98,7 +98,7 @@ def _disk(data_dir: Path) -> HealthCheck:
 
 
 def _room(workspace: Workspace) -> HealthCheck:
-    """What could be freed for flights, and for whom the last of it is kept."""
+    """Check how much could be evicted, and report the catalogue's reserve."""
     kept = f"{RESERVED_BYTES / 1e6:.0f} MB"
     if workspace.store.free_bytes() is None:
         return HealthCheck(
@@ -136,8 +136,11 @@ def _room(workspace: Workspace) -> HealthCheck:
 def check_encryption(
     places: Sequence[Path], probe: Callable[[Path], bool | None] = is_encrypted
 ) -> HealthCheck:
-    """A disk in the clear flies as well as any: this is told for whoever decides where the box may go.
-    Told is the worst that is known of the places where this house keeps what it has."""
+    """Check disk encryption.
+
+    An unencrypted disk is a warning only, as it does not prevent a flight. It matters for where the node may
+    be taken. Reports the worst known state of the node's data places.
+    """
     found = [(place, probe(place)) for place in places]
     clear = [str(place) for place, told in found if told is False]
     unknown = [str(place) for place, told in found if told is None]
@@ -167,8 +170,10 @@ def check_encryption(
 
 
 def _privacy(workspace: Workspace, data_dir: Path, store_dir: Path | None) -> HealthCheck:
-    """Who else has an account on this machine may read a house that is open to them; one that is meant to be
-    shared flies as well as any, so this is told."""
+    """Check whether other accounts of this machine can read the node's data.
+
+    A warning only. A node may be shared on purpose.
+    """
     catalogue, saved = workspace.catalog.folder, workspace.catalog.audit.last("backup")
     elsewhere = [
         store_dir,
@@ -192,13 +197,16 @@ def _privacy(workspace: Workspace, data_dir: Path, store_dir: Path | None) -> He
 
 
 def _is_open(place: Path) -> bool:
-    """Whether a place lets its group or others in; of a disk without modes (FAT) none is said to."""
+    """Return True if group or others have access.
+
+    False on file systems without modes (FAT).
+    """
     try:
         if not stat.S_IMODE(place.stat().st_mode) & 0o077:
             return False
         with tempfile.TemporaryFile(dir=place if place.is_dir() else place.parent) as file:
             return not stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077
-    except OSError:  # away, or not ours to write
+    except OSError:  # missing, or not writable by this account
         return place.exists()
 
 
@@ -256,7 +264,7 @@ def _catalogue(workspace: Workspace) -> HealthCheck:
 
 
 def _unfinished(workspace: Workspace) -> HealthCheck:
-    """What a kill or a power cut left, each with the command that completes it."""
+    """List what a kill or a power cut left, each with the command that completes it."""
     left = list_interrupted_flights(workspace)
     return HealthCheck(
         name="unfinished",
@@ -267,7 +275,7 @@ def _unfinished(workspace: Workspace) -> HealthCheck:
 
 
 def _readback(workspace: Workspace) -> HealthCheck:
-    """When `verify` last found whole what is kept; told, for no flight waits for it."""
+    """Report when `verify` last found the data intact; no flight waits for it."""
     flights = workspace.catalog.flights.flights()
     ledger, parts = VerifyLedger(workspace.cache_dir, workspace.clock_ns()), list_inventory_parts(flights)
     times = [ns for part in parts if (ns := ledger.get_read_time(part))]
@@ -290,7 +298,10 @@ def _readback(workspace: Workspace) -> HealthCheck:
 
 
 def _backup(workspace: Workspace) -> HealthCheck:
-    """A house that nobody saves flies as well as any, until its disk is lost."""
+    """Check the age of the last backup.
+
+    A warning only, as it does not prevent a flight.
+    """
     line = workspace.catalog.audit.last("backup")
     if line is not None:
         said = f"last saved {format_minute(line.at_ns)} in {line.subject}"
@@ -306,7 +317,7 @@ def _backup(workspace: Workspace) -> HealthCheck:
 
 
 def _accounts(workspace: Workspace) -> HealthCheck:
-    """A house without accounts flies as well as any: this is told for whoever is to be let in."""
+    """Count the accounts; a node without any is ready for flights all the same."""
     count = len(workspace.catalog.accounts.all())
     said, said_vi = f"{count} accounts", f"có {count} tài khoản"
     if not count:
@@ -345,7 +356,7 @@ def _communes(workspace: Workspace) -> HealthCheck:
 
 
 def _film() -> HealthCheck:
-    """Only drills are filmed here, so a machine without the encoder is ready for flights all the same."""
+    """Look for the video encoder; only exercises need it, so the check never fails."""
     here = has_encoder()
     return HealthCheck(
         name="film",

@@ -1,5 +1,7 @@
-"""What was under way when a program was killed or the power went, and nobody goes on with: named with the
-command that completes it. Streams complete themselves (`live.abandoned`)."""
+"""Interrupted flights, left by a kill or a power cut, with the command that completes each.
+
+Streams complete themselves (`flycam.pipeline.live`).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from flycam.pipeline.video_frames import is_stream_frame, is_video_frame
 from flycam.pipeline.workspace import Workspace
 
 _MAX_FRAMES = 32
-"""Frames of a flight that are asked whether their photos are here."""
+"""Maximum number of a flight's frames whose originals are looked for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +29,7 @@ class InterruptedFlight:
 
 
 def list_interrupted_flights(workspace: Workspace) -> list[InterruptedFlight]:
-    """By flight, as the catalogue lists them. Raises StorageFailed."""
+    """List interrupted flights in the catalogue's order. Raises StorageFailed."""
     found = []
     for flight in workspace.catalog.flights.flights():
         if flight.state is FlightState.INGESTING and _is_free(workspace, flight.flight_id):
@@ -49,7 +51,7 @@ def list_interrupted_flights(workspace: Workspace) -> list[InterruptedFlight]:
 def _of_ingest(workspace: Workspace, flight: Flight) -> list[InterruptedFlight]:
     frames = workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
     if frames and not any(has_original(workspace, one) for one in frames[-_MAX_FRAMES:]):
-        return []  # another box lays it, and says when it ended
+        return []  # a peer ingests it, and reports its end
     if frames and all(map(is_stream_frame, frames)):
         command, command_vi = "'flycam serve' completes it", "'flycam serve' sẽ tự hoàn tất"
     elif frames and all(map(is_video_frame, frames)):
@@ -70,7 +72,7 @@ def _of_ingest(workspace: Workspace, flight: Flight) -> list[InterruptedFlight]:
 
 
 def _is_free(workspace: Workspace, name: str) -> bool:
-    """Whether nobody holds a flight at this moment."""
+    """Return True if no process holds this lock now."""
     try:
         with workspace.catalog.flights.lock(name):
             return True

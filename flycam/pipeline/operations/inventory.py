@@ -1,10 +1,8 @@
-"""What a house holds: every object that the catalogue names, and originals that only the store knows of.
+"""Inventory of a node: every object that the catalogue names, and originals known to the store only.
 
-Told part by part, so that a part can be read, copied and ticked off by itself: originals by the first two
-digits of their hash, recorded terrain, what other boxes gave, meeting packs, and each flight's tiles and
-products. Tile
-states that were replaced, revisions that were retired and a live flight's newest picture are nobody's loss
-and are left out.
+Listed part by part, so that a part can be read, copied and ticked off by itself: originals by the first two
+digits of their hash, recorded terrain, data from peers, briefing packs, and each flight's tiles and products.
+Replaced tile states, retired revisions and a live flight's latest thumbnail are no loss and are left out.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ _LIVE = 0
 
 
 class InventoryKind(StrEnum):
-    """What an object is, which decides how it is checked and what can make it again."""
+    """Kind of an object: decides how it is verified and made again."""
 
     PHOTO = "photo"
     DEM = "dem"
@@ -46,15 +44,15 @@ class InventoryKind(StrEnum):
 
 
 REPLACEABLE_KINDS = frozenset({InventoryKind.TILE, InventoryKind.CLIP, InventoryKind.REPORT})
-"""In whose place another object comes, and which are freed then: see `standing_of`."""
+"""Kinds of objects that are replaced by others and then evicted: see `find_current_item`."""
 
 
 @dataclass(frozen=True, slots=True)
 class InventoryItem:
     """One object.
 
-    flight_id  whose it is; "" for what belongs to the house
-    name       as people know it: a photo's or a layer's name, a commune's code
+    flight_id  whose it is; "" for what belongs to the node
+    name       for people: a photo's or a layer's name, a commune's code
     tile       its line in the log, of a tile
     """
 
@@ -67,7 +65,12 @@ class InventoryItem:
 
 @dataclass(frozen=True, slots=True)
 class InventoryPart:
-    """name: what it is ticked off under; flight: whose tiles and products these are."""
+    """Part of an inventory.
+
+    name    under which it is ticked off
+    digits  first two hex digits of the hashes, for originals
+    flight  whose tiles and products these are
+    """
 
     name: str
     digits: str = ""
@@ -82,18 +85,22 @@ _TERRAIN_PART, _INPUTS_PART, _PACKS_PART = (
 
 
 def list_inventory_parts(flights: Iterable[Flight]) -> list[InventoryPart]:
-    """The parts of a house with these flights. Originals and terrain first: what can be made again is made
-    from them."""
+    """List the parts of a node with these flights.
+
+    Originals and terrain first, as other objects are made again from them.
+    """
     originals = [InventoryPart(f"originals/{n:02x}", digits=f"{n:02x}") for n in range(256)]
     laid = [InventoryPart(f"flights/{flight.flight_id}", flight=flight) for flight in flights]
     return [*originals, _TERRAIN_PART, _INPUTS_PART, _PACKS_PART, *laid]
 
 
 class Inventory:
-    """All that a catalogue and a store hold, part by part. Keeps about 500 bytes a photo in memory.
+    """All objects of a catalogue and a store, part by part.
 
-    let_go  keys of originals that the box of this name let go under a retention term: they are not held, also
-            where their bytes are still to be deleted
+    About 500 bytes a photo in memory.
+
+    let_go  keys of originals that this node purged under a retention term: they are left out, also while
+            their bytes are still to be deleted
     """
 
     def __init__(self, catalog: Catalog, store: ObjectStore, box: str) -> None:
@@ -128,11 +135,11 @@ class Inventory:
             self._by_digits.setdefault(keys.parse_hash(key)[:2], []).append(key)
 
     def list_parts(self) -> list[InventoryPart]:
-        """As `parts_of` its flights."""
+        """List the parts, see `list_inventory_parts`."""
         return list_inventory_parts(self._flights)
 
     def list_items(self, part: InventoryPart) -> Iterator[InventoryItem]:
-        """The objects of a part, each once."""
+        """List the objects of a part, each once."""
         if part.flight is not None:
             return self._of_flight(part.flight)
         if part.digits:
@@ -157,7 +164,7 @@ class Inventory:
         )
 
     def estimate_size(self, part: InventoryPart) -> int:
-        """About how many objects a part has, without listing any: of tiles and of what is named."""
+        """Estimate a part's number of objects from the catalogue alone."""
         if part.flight is None:
             if part == _INPUTS_PART:
                 return 0  # the catalogue names none of them
@@ -168,7 +175,7 @@ class Inventory:
         return sum(self._catalog.tiles.count(mosaic.mosaic_id, mosaic.revision) for mosaic in mosaics)
 
     def _mosaics_of(self, flight: Flight) -> list[MosaicInfo]:
-        """The live revision and the finished ones that may be shown."""
+        """Return the live revision and the finished ones that may be shown."""
         return [
             one
             for one in self._catalog.tiles.mosaics(flight.flight_id)
@@ -176,9 +183,11 @@ class Inventory:
         ]
 
     def _is_announced(self, flight: Flight) -> bool:
-        """Whether nothing is here of a flight but its records and views of its coarse tiles, which another
-        box sent ahead of all else. A flight's own photos have their names before its records are written
-        (decision 0003)."""
+        """Return True if only records and coarse tiles of a flight are here.
+
+        A peer sent those ahead. A flight's own photos are stored before its records are written (decision
+        0003).
+        """
         if flight.state is not FlightState.INGESTING or flight.flight_id in self._given:
             return False
         frames = self._catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
@@ -189,9 +198,11 @@ class Inventory:
         return not any(heads(one.mosaic_id, one.revision, one.base_zoom) for one in self._mosaics_of(flight))
 
     def _find_never_received(self, purged_by_any: Collection[str]) -> set[str]:
-        """Keys of photos of which only another box's records are here, as far as that is known: where another
-        box gave tiles of a flight, a photo of it may lie there alone, and what another let go does not come
-        any more. What lay here is held, whoever else let go of it."""
+        """Find keys of photos of which only a peer's records are here, as far as known.
+
+        Where a peer sent tiles of a flight, a photo of it may be on that node alone, and one that the peer
+        purged will not come any more. Photos that were here are kept in the inventory, whoever purged them.
+        """
         photos = {
             keys.parse_hash(key): key
             for key, held in self._originals.items()
@@ -230,7 +241,7 @@ class Inventory:
                     )
 
     def _frames_of(self, flight: Flight) -> Iterator[InventoryItem]:
-        # a rejected photo is not kept, and one that was withdrawn before it came is not either
+        # neither rejected photos nor ones withdrawn before they arrived are stored
         for record in self._catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED):
             source = record.header.provenance
             yield InventoryItem(
@@ -258,8 +269,11 @@ class Inventory:
 
 
 def was_purged(workspace: Workspace, item: InventoryItem) -> bool:
-    """Whether an object that is not there was let go while the house was being read: a recording for room,
-    what another box gave for what it gave later, an original under a retention term of this house."""
+    """Return True if a missing object was deleted on purpose during the read.
+
+    A recording to free space, data from a peer for what it sent later, an original under a retention term of
+    this node, or a replaced pack.
+    """
     catalog, store = workspace.catalog, workspace.store
     if item.kind is InventoryKind.GIVEN:
         return not store.exists(item.key)
@@ -278,8 +292,10 @@ def was_purged(workspace: Workspace, item: InventoryItem) -> bool:
 
 
 def find_current_item(catalog: Catalog, item: InventoryItem) -> InventoryItem | None:
-    """The object that the catalogue names now in the place of a tile, clip or report (`REPLACEABLE_KINDS`);
-    None where it names none, or shows none of its revision."""
+    """Return the object that now is in the place of a tile, clip or report.
+
+    See `REPLACEABLE_KINDS`. None if the catalogue names none, or does not show its revision.
+    """
     if item.kind is InventoryKind.CLIP:
         clips = {one.commune_code: one.clip_key for one in catalog.boundaries.coverage(item.flight_id)}
         key = clips.get(item.name)
@@ -321,7 +337,7 @@ def _terrain_of(record: RevisionRecord) -> Iterator[str]:
 def _joined(
     known: Mapping[str, InventoryItem], named: Iterable[str], listed: Iterable[str], kind: InventoryKind
 ) -> Iterator[InventoryItem]:
-    """What is listed, as it is known, and what is named besides: that is lost."""
+    """Yield listed objects, then those that are named but not listed: the lost."""
     left = set(named)
     for key in listed:
         left.discard(key)

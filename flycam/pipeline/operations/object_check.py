@@ -1,4 +1,4 @@
-"""One object read back from a store and held against the hash that its key carries."""
+"""Verification of one object: read from the store and compared with the hash in its key."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from flycam.store import keys
 from flycam.store.base import ObjectStore
 
 _DECODED = frozenset({InventoryKind.TILE, InventoryKind.TERRAIN, InventoryKind.GIVEN})
-"""What is read whole, for its hash is of what it holds and not of its bytes."""
+"""Kinds that are decoded, because their hash is of the content and not of the bytes."""
 
 BLOCK_BYTES = 4 << 20
-"""How much of an original or a product is in memory at once, for each worker."""
+"""Bytes of an original or a product in memory at once, for each worker."""
 
 
 class ObjectState(StrEnum):
-    """How an object was found."""
+    """Result of a verification."""
 
     WHOLE = "whole"
     DAMAGED = "damaged"
@@ -33,7 +33,7 @@ class ObjectState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """One object as it was found; size in bytes, as far as it was read."""
+    """A verified object; size: bytes that were read."""
 
     item: InventoryItem
     state: ObjectState
@@ -41,7 +41,10 @@ class ReadResult:
 
 
 def verify_object(store: ObjectStore, item: InventoryItem) -> ReadResult:
-    """Read an object to its end. Raises StorageFailed where the store does not answer."""
+    """Read an object to its end and verify it.
+
+    Raises StorageFailed if the store does not answer.
+    """
     size = 0
     try:
         if item.kind in _DECODED:
@@ -60,7 +63,7 @@ def verify_object(store: ObjectStore, item: InventoryItem) -> ReadResult:
 
 
 def is_intact(path: Path, item: InventoryItem) -> bool:
-    """Whether a file's bytes are those of the object. Raises OSError."""
+    """Return True if a file's bytes are those of the object. Raises OSError."""
     if item.kind in _DECODED:
         return _decodes(path.read_bytes(), item)
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Objects put back from wherever their bytes still are, and whether what tiles are made of is whole.
+"""Restoring of lost objects from copies, and the check that a tile's inputs are intact.
 
 A copy is taken only if its bytes have the object's hash: from a backup by the object's key, from any other
 folder by the SHA-256 of its files, from the cache's copies of originals.
@@ -34,7 +34,10 @@ _BY_HASH = frozenset(
 
 
 class OriginalRepairer:
-    """source: a card, a folder or a backup; None: only what lies in this house."""
+    """Restores objects.
+
+    source: a memory card, folder or backup; None: only this node's own copies.
+    """
 
     def __init__(self, workspace: Workspace, source: Path | None) -> None:
         self._workspace = workspace
@@ -43,7 +46,10 @@ class OriginalRepairer:
         self._whole: dict[str, bool] = {}
 
     def restore(self, read: ReadResult) -> bool:
-        """Put an object back that is lost or damaged; whether there was a copy of it, and it reads whole."""
+        """Restore a lost or damaged object.
+
+        Returns True if a copy was found and reads back intact.
+        """
         store, held = self._workspace.store, read.item
         for path in self._copies(held):
             with suppress(OSError, SourceUnreadable):
@@ -54,9 +60,9 @@ class OriginalRepairer:
         return False
 
     def can_rebuild(self, record: FrameRecord) -> bool:
-        """Whether the photo and the terrain that a frame's patch is made of are whole.
+        """Return True if photo and terrain of a frame's orthopatch are intact.
 
-        A copy of the photo in the cache that is not whole is taken away, so that it is fetched anew.
+        A damaged copy of the photo in the cache is deleted, so that it is fetched anew.
         """
         source = record.header.provenance
         photo = InventoryItem(keys.format_original_key(source.source_sha256), InventoryKind.PHOTO)
@@ -94,10 +100,10 @@ class OriginalRepairer:
         return sorted(path for path in folder.glob("*") if path.is_file())
 
     def _files(self) -> dict[str, Path]:
-        """Every file of the source by its SHA-256; read once, when first asked for."""
+        """Map the source's files by SHA-256; read once, when first needed."""
         if self._in_source is None:
             self._in_source = {}
-            # a backup has what it has by key
+            # a backup is looked up by key instead
             if self._source is not None and not (self._source / MANIFEST).exists():
                 for path in walk_folder(self._source, skipped_prefixes=()):
                     with suppress(SourceUnreadable):

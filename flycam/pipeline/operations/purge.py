@@ -1,8 +1,8 @@
-"""Originals let go: what claims them, and their bytes deleted once that is on record.
+"""Purge of originals: claims on them, and the deletion of their bytes once it is on record.
 
-Recorded first (`upkeep.retention.confirm`), deleted then: whoever asks meanwhile is told, and a run
-that was killed is completed by the next, for what is left to do is read off the record and the store. What
-somebody else has by now, or what is held, stays.
+Recorded first (`retention.confirm_purge`), deleted then: a reader meanwhile gets OriginalPurged, and a killed
+run is completed by the next, because the rest of the work follows from record and store. An original that has
+another owner by now, or is held, stays.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _MAX_NAME_LENGTH = 40
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetentionClaim:
-    """Who has an original, and since when it may count.
+    """A claim on an original, and the start of its term.
 
-    name         as people know it
-    ended_ns     from when its term counts, UTC: the end of its flight
-    is_for_ever  no term holds for it: it is terrain or a layer, or its flight is still being laid
+    name         for people
+    ended_ns     start of its term, UTC: the end of its flight
+    is_for_ever  it has no term: it is terrain or a layer, or its flight is still being ingested
     """
 
     kind: RetainedKind
@@ -50,14 +50,18 @@ class RetentionClaim:
 
     @property
     def key(self) -> str:
-        """Where its bytes lie."""
+        """Store key of its bytes."""
         return get_original_key(self.kind, self.sha256)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PurgeReport:
-    """originals, size_bytes: deleted by this run; waiting: names of flights whose originals are still here,
-    for they are being written, or something of them is held or has another owner by now."""
+    """Result of a purge.
+
+    originals, size_bytes  deleted by this run
+    waiting                names of flights whose originals stay for now: they are being written, or some are
+                           held or have another owner by now
+    """
 
     originals: int = 0
     size_bytes: int = 0
@@ -65,12 +69,15 @@ class PurgeReport:
 
 
 def list_originals(store: ObjectStore) -> frozenset[str]:
-    """Keys of all originals in the store."""
+    """Return the keys of all originals in the store."""
     return frozenset(key for prefix in keys.list_original_prefixes() for key in store.list(prefix))
 
 
 def list_claims(catalog: Catalog) -> Mapping[str, list[RetentionClaim]]:
-    """All that claim an original, by its key. What an upload brought counts only where nobody else has it."""
+    """List all claims on originals by key.
+
+    An upload's claim counts only if there is no other.
+    """
     named: dict[tuple[str, RetainedKind, str, str], RetentionClaim] = {}
     for claim in _claims(catalog):
         owner = claim.key, claim.kind, claim.flight_id, claim.event_id
@@ -92,9 +99,9 @@ def list_claims(catalog: Catalog) -> Mapping[str, list[RetentionClaim]]:
 
 
 def complete_purge(workspace: Workspace, who: str) -> PurgeReport:
-    """Delete the bytes of all originals that are on record as let go here. Idempotent; run again, it goes on.
+    """Delete the bytes of all originals recorded as purged here.
 
-    Raises StorageFailed.
+    Idempotent and resumable. Raises StorageFailed.
     """
     begun, left = _find_begun(workspace)
     originals = size_bytes = 0
@@ -102,13 +109,15 @@ def complete_purge(workspace: Workspace, who: str) -> PurgeReport:
         try:
             with _lock_flight(workspace.catalog, flight_id):
                 size_bytes += sum(_delete(workspace, line) for line in lines)
-                if flight_id:  # what a finish that was cut short had made of them
+                # stage files that an interrupted finish made from them
+                if flight_id:
                     delete_path(workspace.cache_dir / STAGES_DIR / flight_id)
             originals += len(lines)
         except FlightBusy:
             left.add(flight_id)
     if originals:
-        workspace.store.flush()  # what is told to be deleted does not come back with the power
+        # bytes reported as deleted must not return after a power cut
+        workspace.store.flush()
         said = f"{originals} originals, {size_bytes} bytes deleted"
         workspace.catalog.audit.append(who, "retention done", workspace.box, said, at_ns=workspace.clock_ns())
     names = {flight.flight_id: flight.name for flight in workspace.catalog.flights.flights()}
@@ -117,8 +126,10 @@ def complete_purge(workspace: Workspace, who: str) -> PurgeReport:
 
 
 def _find_begun(workspace: Workspace) -> tuple[dict[str, list[PurgeRecord]], set[str]]:
-    """What is on record as let go here and lies here still, by flight; and whose originals have to stay, for
-    they are held, or somebody else has them by now."""
+    """Find purged originals that are still here, by flight.
+
+    Also returns the flights whose originals must stay. Those are held, or have another owner by now.
+    """
     retention = workspace.catalog.retention
     standing = [one for lines in select_active_purges(retention.lines()).values() for one in lines]
     mine = [one for one in standing if one.box == workspace.box]
@@ -143,13 +154,19 @@ def _find_begun(workspace: Workspace) -> tuple[dict[str, list[PurgeRecord]], set
 
 
 def is_retained(claim: RetentionClaim, held: Collection[str]) -> bool:
-    """Whether an original is not to be let go, whatever its term. held: flights and events that are."""
+    """Return True if an original must be kept whatever its term.
+
+    held: ids of flights and events.
+    """
     return claim.is_for_ever or claim.flight_id in held or claim.event_id in held
 
 
 @contextmanager
 def _lock_flight(catalog: Catalog, flight_id: str) -> Iterator[None]:
-    """Nobody lays or finishes a flight meanwhile. Raises FlightBusy."""
+    """Hold the flight's locks, so that nothing ingests or finishes it.
+
+    Raises FlightBusy.
+    """
     with ExitStack() as stack:
         for name in (flight_id, f"finish-{flight_id}") if flight_id else ():
             stack.enter_context(catalog.flights.lock(name))
@@ -157,7 +174,7 @@ def _lock_flight(catalog: Catalog, flight_id: str) -> Iterator[None]:
 
 
 def _delete(workspace: Workspace, line: PurgeRecord) -> int:
-    """Delete an original and this machine's copy of it; its bytes."""
+    """Delete an original and its local copy; return its bytes."""
     key = get_original_key(line.kind, line.sha256)
     try:
         size = workspace.store.size(key)
@@ -171,7 +188,7 @@ def _delete(workspace: Workspace, line: PurgeRecord) -> int:
 
 
 def _claims(catalog: Catalog) -> Iterator[RetentionClaim]:
-    """Of all that the catalogue names; what an upload brought aside."""
+    """Yield the claims of all that the catalogue names, except uploads."""
     flights = {flight.flight_id: flight for flight in catalog.flights.flights()}
     for flight_id, sha256, name in catalog.retention.photos():
         yield _of_flight(RetainedKind.PHOTO, sha256, flight_id, flights.get(flight_id), name)
@@ -201,7 +218,10 @@ def _claims(catalog: Catalog) -> Iterator[RetentionClaim]:
 def _of_flight(
     kind: RetainedKind, sha256: str, flight_id: str, flight: Flight | None, name: str
 ) -> RetentionClaim:
-    """A flight's original; while its flight is not on record, or is being laid, no term is over."""
+    """Make a claim on a flight's original.
+
+    Its term does not run during ingest, or without a record.
+    """
     return RetentionClaim(
         kind=kind,
         sha256=sha256,

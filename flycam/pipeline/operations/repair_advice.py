@@ -1,4 +1,4 @@
-"""What to do about an object that the house cannot make again by itself, in both languages."""
+"""Advice on objects that the node cannot make again by itself, in both languages."""
 
 from __future__ import annotations
 
@@ -68,8 +68,10 @@ _NOT_TRIED = RepairAdvice(
 
 
 def choose_advice(item: InventoryItem, *, is_busy: bool, was_tried: bool) -> RepairAdvice:
-    """What to do about an object that is lost or damaged. is_busy: its flight could not be written now;
-    was_tried: what can be made again was to be."""
+    """Choose the advice for a lost or damaged object.
+
+    is_busy: its flight could not be written now; was_tried: a repair was attempted.
+    """
     if not was_tried and item.kind in REPLACEABLE_KINDS:
         return _NOT_TRIED
     return _BUSY if is_busy else _ADVICE.get(item.kind, _FROM_COPY)

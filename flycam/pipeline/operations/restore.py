@@ -1,11 +1,11 @@
-"""A house put back from a backup, into an empty place.
+"""Restore of a node from a backup, into an empty place.
 
-    manifest -> list of hashes and catalogue found whole -> objects -> catalogue, last and in one step
+    manifest -> list of hashes and catalogue verified -> objects -> catalogue, last and atomically
 
-Every object is read against its hash as it is copied; one that is not as it was written is left out and told,
-so that what is left of a backup comes back, and `verify` can mend the rest. The catalogue comes last: until
-then the place is empty to everybody, and a restore that was cut short is done again over what it had put,
-also where the catalogue was there already and nobody had been told.
+Every object is verified as it is copied; a damaged one is left out and reported, so that the rest of a backup
+is restored, and `verify` can repair the rest. The catalogue comes last: until then the place appears empty,
+and an interrupted restore is repeated over its own files, also where the catalogue was complete but the
+restore not yet reported.
 """
 
 from __future__ import annotations
@@ -44,8 +44,11 @@ _ACTION = "restore"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RestoreReport:
-    """written: objects that were not there already, of a restore that was cut short before; left_out: keys
-    of those that the backup has not as they were written."""
+    """Result of a restore.
+
+    written     objects that were not there already from an interrupted restore
+    unreadable  keys of objects that are damaged in the backup, and left out
+    """
 
     folder: Path
     manifest: BackupManifest
@@ -55,7 +58,7 @@ class RestoreReport:
 
     @property
     def error(self) -> DataDamaged | None:
-        """What there is to say of a backup that has lost objects since it was written."""
+        """Error for a backup that has lost objects since it was written."""
         if not self.unreadable:
             return None
         count, named = len(self.unreadable), _some_of(self.unreadable)
@@ -73,11 +76,10 @@ class RestoreReport:
 
 
 def restore_backup(workspace: Workspace, folder: Path, progress: Progress = ignore_progress) -> RestoreReport:
-    """Put the house of a backup into this workspace, which is empty; see the recipe above.
+    """Restore a backup into this workspace, which must be empty, by the recipe above.
 
     Raises SourceUnreadable (no backup), DataDamaged (its list of hashes or its catalogue is damaged: nothing
-    is
-    written), InputUnusable (the place is not empty), StorageFailed (run again: it goes on).
+    is written), InputUnusable (the place is not empty), StorageFailed (run again: it resumes).
     """
     began_ns = workspace.clock_ns()
     manifest = require_manifest(folder)
@@ -88,6 +90,7 @@ def restore_backup(workspace: Workspace, folder: Path, progress: Progress = igno
     with _scratch(workspace, folder) as scratch:
         catalogue = _catalogue(folder, manifest, sha256, scratch)
         written, left_out = _put_objects(workspace.store, folder, manifest, scratch, progress)
+        # objects are durable before the catalogue names them
         workspace.store.flush()
         if not stands:
             workspace.catalog.fill(catalogue)
@@ -107,7 +110,7 @@ def restore_backup(workspace: Workspace, folder: Path, progress: Progress = igno
 
 
 def require_manifest(folder: Path) -> BackupManifest:
-    """The manifest of the backup in a folder. Raises SourceUnreadable where there is none."""
+    """Read the manifest of a backup. Raises SourceUnreadable if there is none."""
     manifest = read_backup_manifest(folder)
     if manifest is None:
         raise SourceUnreadable(
@@ -123,9 +126,9 @@ def require_manifest(folder: Path) -> BackupManifest:
 def verify_backup(
     folder: Path, manifest: BackupManifest, progress: Progress = ignore_progress
 ) -> tuple[str, ...]:
-    """Read every file of a backup against its hash: the objects' that are not as they were written.
+    """Verify every file of a backup by its hash; return the names of damaged ones.
 
-    Raises DataDamaged where the list of hashes or the catalogue is not: nothing can be restored then.
+    Raises DataDamaged if the list of hashes or the catalogue is damaged: nothing can be restored then.
     """
     _listed_catalogue(folder, manifest)
     bad: list[str] = []
@@ -141,7 +144,7 @@ def verify_backup(
 
 
 def make_backup_error(folder: Path, bad: Sequence[str]) -> DataDamaged | None:
-    """What there is to say of a backup with files that are not as they were written."""
+    """Make the error for a backup with damaged files."""
     if not bad:
         return None
     named = _some_of(bad)
@@ -165,7 +168,10 @@ def _checked(folder: Path, line: tuple[str, str]) -> tuple[str, bool]:
 
 
 def _listed_catalogue(folder: Path, manifest: BackupManifest) -> str:
-    """The catalogue's SHA-256, once the list of hashes was found whole. Raises DataDamaged."""
+    """Return the catalogue's SHA-256, once the list of hashes is verified.
+
+    Raises DataDamaged.
+    """
     if compute_file_digest(folder / manifest.sums) != manifest.sums_sha256:
         raise _make_useless_error(folder, manifest.sums)
     listed = [sha256 for sha256, name in read_sums(folder / manifest.sums) if name == manifest.catalogue]
@@ -175,15 +181,17 @@ def _listed_catalogue(folder: Path, manifest: BackupManifest) -> str:
 
 
 def _keys(folder: Path, manifest: BackupManifest) -> Iterator[tuple[str, str]]:
-    """(SHA-256, key) of the objects, by key."""
+    """Yield (SHA-256, key) of the objects, by key."""
     for sha256, name in read_sums(folder / manifest.sums):
         if name.startswith(f"{OBJECTS}/"):
             yield sha256, name.removeprefix(f"{OBJECTS}/")
 
 
 def _is_restored(workspace: Workspace, manifest: BackupManifest) -> bool:
-    """Whether the catalogue is this backup's already, and nothing was done since: a restore was cut short
-    before anybody was told of it."""
+    """Return True if the catalogue is this backup's, and unchanged since.
+
+    Then a restore was interrupted before it was reported.
+    """
     last = workspace.catalog.audit.last()
     if last is None:
         return False
@@ -191,7 +199,7 @@ def _is_restored(workspace: Workspace, manifest: BackupManifest) -> bool:
 
 
 def _is_restore_logged(workspace: Workspace, manifest: BackupManifest) -> bool:
-    """Whether the last line of the audit log is of the restore of this very backup."""
+    """Return True if the last audit line is of the restore of this very backup."""
     last = workspace.catalog.audit.last()
     return last is not None and last.what == _ACTION and last.detail.endswith(_named_by(manifest))
 
@@ -201,11 +209,15 @@ def _named_by(manifest: BackupManifest) -> str:
 
 
 def _require_empty(workspace: Workspace, folder: Path, manifest: BackupManifest) -> None:
-    """Objects of this very backup may lie there already: a restore that was cut short put them there."""
+    """Raise InputUnusable unless the place is empty.
+
+    Objects of this very backup may be there. Those come from an interrupted restore.
+    """
     if not workspace.catalog.is_empty():
         raise _make_not_empty_error(workspace.catalog.place)
     ours = (key for _, key in _keys(folder, manifest)) if (folder / manifest.sums).is_file() else iter(())
     mine = next(ours, "")
+    # both lists are sorted by key, so they are merged without holding either
     for key in workspace.store.list(""):
         while mine and mine < key:
             mine = next(ours, "")
@@ -216,7 +228,10 @@ def _require_empty(workspace: Workspace, folder: Path, manifest: BackupManifest)
 def _put_objects(
     store: ObjectStore, folder: Path, manifest: BackupManifest, scratch: Path, progress: Progress
 ) -> tuple[int, list[str]]:
-    """Write the objects that the store has not whole: how many, and those that the backup has not whole."""
+    """Write objects that the store lacks or has damaged.
+
+    Returns (number written, keys damaged in the backup).
+    """
     written, left_out = 0, []
     work = partial(_put, store, folder, scratch)
     puts = map_ordered(work, _keys(folder, manifest), count_workers(), 4 * count_workers())
@@ -235,7 +250,10 @@ class _Put(Enum):
 
 
 def _put(store: ObjectStore, folder: Path, scratch: Path, line: tuple[str, str]) -> tuple[str, _Put]:
-    """By way of a scratch file, so that what is put is what was hashed."""
+    """Put one object by way of a scratch file.
+
+    So the stored bytes are those that were hashed.
+    """
     sha256, key = line
     if _stored(store, key) == sha256:
         return key, _Put.WAS_THERE
@@ -248,9 +266,10 @@ def _put(store: ObjectStore, folder: Path, scratch: Path, line: tuple[str, str])
 
 
 def _copied(path: Path, into: IO[bytes]) -> str:
-    """Copy a file of the backup; the SHA-256 of what was copied, "" where it cannot be read to its end.
+    """Copy a file of the backup.
 
-    Raises OSError where it cannot be written.
+    Returns the SHA-256 of the copy, "" if it cannot be read to its end. Raises OSError if the copy cannot be
+    written.
     """
     digest = hashlib.sha256()
     try:
@@ -265,7 +284,7 @@ def _copied(path: Path, into: IO[bytes]) -> str:
 
 
 def _block_of(file: IO[bytes]) -> bytes | None:
-    """The next bytes, none at the end; None where the disk does not give them."""
+    """Read the next bytes, empty at the end; None on a read error."""
     try:
         return file.read(BLOCK_BYTES)
     except OSError:
@@ -283,7 +302,10 @@ def _stored(store: ObjectStore, key: str) -> str:
 
 
 def _catalogue(folder: Path, manifest: BackupManifest, sha256: str, scratch: Path) -> Path:
-    """A copy: an older catalogue is widened when it is opened, and a backup is never written."""
+    """Copy the catalogue and verify it. Raises DataDamaged.
+
+    An older catalogue is migrated when it is opened, and a backup is never written.
+    """
     copy = scratch / "catalogue.sqlite"
     with copy.open("wb") as file:
         if _copied(folder / manifest.catalogue, file) != sha256:
@@ -295,7 +317,10 @@ def _catalogue(folder: Path, manifest: BackupManifest, sha256: str, scratch: Pat
 
 @contextmanager
 def _scratch(workspace: Workspace, folder: Path) -> Iterator[Path]:
-    """A folder for copies. Raises DiskFull, StorageFailed where they cannot be written."""
+    """Yield a folder for copies.
+
+    Raises DiskFull, StorageFailed if they cannot be written.
+    """
     try:
         workspace.cache_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=workspace.cache_dir) as name:

@@ -1,10 +1,10 @@
-"""Retention: how long originals of homes and victims are kept, what is held, what is due, who confirms it.
+"""Retention of originals: terms, holds, the list of what is due, and its confirmation.
 
-    terms, holds ─ what is on record ─ what is due today ─ a named administrator confirms that very list
-    ─ recorded ─ let go (`flycam.pipeline.operations.purge`)
+    terms, holds -> what is on record -> what is due today -> a named administrator confirms that very list
+    -> recorded -> purged (`flycam.pipeline.operations.purge`)
 
-No clock deletes anything. What is due stands on a list that changes at midnight in Vietnam, or when a term or
-a hold does; who confirms it names its digest, so what is let go is what was seen.
+Originals may show homes and victims. No clock deletes anything. The list of what is due changes at midnight
+in Vietnam, or with a term or a hold; a confirmation names its digest, so what is purged is what was seen.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ _HOLD_ID = re.compile(r"hold-[0-9a-f]{8,40}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DueOriginal:
-    """One original that may be let go.
+    """An original that is due for purging.
 
-    claim     what it is, and whose
-    days      the term that it is past; None: it is due because another box let it go
-    since_ns  since when it is due, UTC
-    ordered_by  the box that let it go; "" of a term here
+    claim       the original and its owner
+    days        the term that it is past; None: it is due because another node purged it
+    since_ns    since when it is due, UTC
+    ordered_by  the node that purged it; "" under a term here
     """
 
     claim: RetentionClaim
@@ -64,12 +64,13 @@ class DueOriginal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetentionRules:
-    """By what an original is due.
+    """Rules by which an original is due.
 
-    terms   days by subject and kind; None: for ever
-    held_ids  ids of flights and events of which nothing is let go
-    purged  the lines by which originals are let go, by SHA-256
-    today_ns  when this day began, UTC; box: this one's name
+    terms     days by subject and kind; None: for ever
+    held_ids  ids of flights and events of which nothing is purged
+    purged    purge records by SHA-256
+    today_ns  when this day began, UTC
+    box       this node's name
     """
 
     terms: Mapping[tuple[str, RetainedKind], int | None]
@@ -79,11 +80,11 @@ class RetentionRules:
     box: str
 
     def is_purge_begun(self, claims: Sequence[RetentionClaim]) -> bool:
-        """Whether the letting go of an original was confirmed here already."""
+        """Return True if the purge of an original was already confirmed here."""
         return any(one.box == self.box for one in self.purged.get(claims[0].sha256, ()))
 
     def due(self, claim: RetentionClaim) -> DueOriginal | None:
-        """A claim as it stands on today's list; None while it is not due."""
+        """Return a claim's entry on today's list; None while it is not due."""
         own, house = (claim.event_id, claim.kind), (DEFAULT_SUBJECT, claim.kind)
         days = self.terms[own] if own in self.terms else self.terms.get(house)
         if days is not None and claim.ended_ns + days * _DAY_NS <= self.today_ns:
@@ -97,7 +98,10 @@ class RetentionRules:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DueList:
-    """What is due today. begun: originals whose letting go was confirmed and is not done yet."""
+    """Originals due today.
+
+    begun: number of confirmed purges that are not completed yet.
+    """
 
     originals: tuple[DueOriginal, ...]
     begun: int = 0
@@ -111,7 +115,10 @@ class DueList:
 
     @property
     def groups(self) -> list[list[DueOriginal]]:
-        """What is due together: of one kind, flight, event and term, told by one box; in the list's order."""
+        """Due originals by kind, flight, event, term and ordering node.
+
+        In the list's order.
+        """
         found: dict[tuple[object, ...], list[DueOriginal]] = {}
         for one in self.originals:
             claim = one.claim
@@ -122,7 +129,10 @@ class DueList:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PurgeConfirmation:
-    """What came of a confirmation. confirmed: originals on the list, 0 where it had been confirmed before."""
+    """Result of a confirmation.
+
+    confirmed: originals on the list, 0 if confirmed before.
+    """
 
     digest: str
     confirmed: int
@@ -132,9 +142,9 @@ class PurgeConfirmation:
 def set_retention_term(
     workspace: Workspace, kind: RetainedKind, days: int | None, who: str, event: str | None = None
 ) -> RetentionTerm:
-    """Keep originals of a kind so many days, None: for ever; of one event (id or name), else of the house.
+    """Set the term of a kind of originals, for one event or the node.
 
-    Raises OptionUnusable, NotFound.
+    event: id or name. days: None keeps them for ever. Raises OptionUnusable, NotFound.
     """
     if days is not None and not 1 <= days <= MAX_TERM_DAYS:
         raise OptionUnusable(
@@ -153,15 +163,17 @@ def set_retention_term(
 
 
 def reset_event_term(workspace: Workspace, kind: RetainedKind, event: str, who: str) -> None:
-    """Keep originals of an event as long as those of the house. Raises NotFound."""
+    """Reset an event's term to that of the node. Raises NotFound."""
     subject = workspace.catalog.flights.event(event).event_id
     entry = _entry(workspace.clock_ns(), who, "retention term", subject, f"{kind}: as the house")
     workspace.catalog.retention.remove_term(subject, kind, entry)
 
 
 def place_hold(workspace: Workspace, hold_id: str, ref: str, reason: str, who: str) -> HoldRecord:
-    """Let nothing go of a flight or an event (id or name). The caller makes the id, "hold-" and 8 to 40 hex
-    digits: the same again is one hold.
+    """Place a hold on a flight or an event (id or name).
+
+    Nothing of it is purged then. The caller makes the id, "hold-" and 8 to 40 hex digits, so that a repeated
+    request is one hold.
 
     Raises NotFound, InputUnusable without a reason or with an id that is another's.
     """
@@ -216,7 +228,10 @@ def release_hold(workspace: Workspace, hold_id: str, reason: str, who: str) -> H
 
 
 def list_due_originals(workspace: Workspace) -> DueList:
-    """What may be let go today; reads only. Keeps some 500 bytes an original in memory."""
+    """List what may be purged today; only reads.
+
+    Takes some 500 bytes an original in memory.
+    """
     catalog = workspace.catalog
     rules = RetentionRules(
         terms={(one.subject, one.kind): one.days for one in catalog.retention.terms()},
@@ -234,10 +249,10 @@ def list_due_originals(workspace: Workspace) -> DueList:
 
 
 def select_due(claimed: Iterable[Sequence[RetentionClaim]], rules: RetentionRules) -> list[DueOriginal]:
-    """Of originals, each with all that claim it, what is due, in order.
+    """Select the originals that are due, sorted; each is given with all its claims.
 
-    An original is due when all that claim it are past their term, or another box let it go, and none of them
-    is held or still being laid.
+    An original is due when all its claims are past their term, or another node purged it, and none of them is
+    held or still being ingested.
     """
     found: list[DueOriginal] = []
     for claims in claimed:
@@ -250,21 +265,21 @@ def select_due(claimed: Iterable[Sequence[RetentionClaim]], rules: RetentionRule
 
 
 def list_flight_and_event_names(catalog: Catalog) -> dict[str, str]:
-    """What flights and events are called, by id."""
+    """Map ids of flights and events to their names."""
     flights = {one.flight_id: one.name for one in catalog.flights.flights()}
     return flights | {one.event_id: one.name for one in catalog.flights.events()}
 
 
 def list_active_holds(catalog: Catalog) -> list[HoldRecord]:
-    """The holds that nobody released, the first first."""
+    """List the holds that are not released, oldest first."""
     return select_active_holds(catalog.retention.holds())
 
 
 def confirm_purge(workspace: Workspace, digest: str, who: str) -> PurgeConfirmation:
-    """Let go of what stands on the list of this digest: recorded first, then deleted.
+    """Purge the originals on the list of this digest: recorded first, then deleted.
 
-    Killed anywhere, the same again completes it. Raises DueListChanged if another list stands now,
-    StorageFailed (run again).
+    If it is killed, the same call completes it. Raises DueListChanged if the list has changed, StorageFailed
+    (run again).
     """
     shown, retention = list_due_originals(workspace), workspace.catalog.retention
     confirmed = 0
@@ -276,9 +291,10 @@ def confirm_purge(workspace: Workspace, digest: str, who: str) -> PurgeConfirmat
 
 
 def _record(workspace: Workspace, shown: DueList, who: str) -> int:
-    """Write down that these originals are to be let go; how many there are. Raises DueListChanged where one
-    of
-    them is held by now."""
+    """Record that these originals are to be purged; return their number.
+
+    Raises DueListChanged if one of them is held by now.
+    """
     now_ns = workspace.clock_ns()
     act_id = hashlib.sha256(f"{shown.digest}\n{workspace.box}\n{now_ns}".encode()).hexdigest()[:24]
     lines = [
@@ -305,8 +321,11 @@ def _record(workspace: Workspace, shown: DueList, who: str) -> int:
 
 
 def lift_purge(workspace: Workspace, ref: str, reason: str, who: str) -> list[PurgeRecord]:
-    """Take back that originals were let go, of a flight (id or name) or of one original (SHA-256): their
-    bytes may come back then, from a card or a backup. Raises NotFound, InputUnusable without a reason."""
+    """Lift the purge of a flight's originals (id or name), or of one (SHA-256).
+
+    Their bytes may then be stored again, from a memory card or a backup. Raises NotFound, InputUnusable
+    without a reason.
+    """
     said = _reason(ref, reason)
     retention = workspace.catalog.retention
     try:
@@ -343,7 +362,7 @@ def lift_purge(workspace: Workspace, ref: str, reason: str, who: str) -> list[Pu
 def _make_confirmation_entries(
     lines: list[PurgeRecord], digest: str, who: str, at_ns: int
 ) -> list[AuditEntry]:
-    """The confirmation, and what it lets go of each flight."""
+    """Make audit entries of the confirmation, and of each flight's purged originals."""
     by_flight: dict[tuple[str, RetainedKind], list[str]] = {}
     for one in lines:
         by_flight.setdefault((one.flight_id, one.kind), []).append(one.sha256)

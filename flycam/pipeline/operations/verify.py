@@ -1,10 +1,10 @@
-"""The scrub: everything that the house holds is read back and held against its hash.
+"""Scrub: every object of the node is read back and compared with its hash.
 
-    holdings -> parts, the longest unread first -> read each object -> mend -> read again -> tick the part off
+    inventory -> parts, longest unread first -> read each object -> repair -> read again -> tick the part off
 
-What can be made again is made again by the writers that made it; originals come back from a card, a folder or
-a backup that still has them (`upkeep.verify_originals`). The rest is listed, each with its cure.
-Killed anywhere, the next run reads what was not ticked off first.
+Derived objects are made again by the code that made them; originals are restored from a memory card, folder
+or backup that has them (`flycam.pipeline.operations.original_repair`). The rest is listed, each with its
+cure. After a kill the next run reads the parts that were not ticked off first.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from flycam.store import keys
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyRequest:
-    """What is to be read, and what may be done.
+    """Scope of a verification, and permitted repairs.
 
-    since_s  leave out what was read back whole within so many seconds; None: nothing
+    since_s  leave out what was read back intact within so many seconds; None: nothing
     share    of all parts (0 to 1), those that were not read for longest
-    source   a card, a folder or a backup from which lost and damaged objects are put back
+    source   a memory card, folder or backup from which lost and damaged objects are restored
     repair   make again what can be made again
     """
 
@@ -58,7 +58,10 @@ VERIFY_ALL = VerifyRequest()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Damage:
-    """An object that was lost or damaged. flight: the name of its flight; cure: None once it is mended."""
+    """A lost or damaged object.
+
+    flight: name of its flight; advice: None once it is repaired.
+    """
 
     item: InventoryItem
     state: ObjectState
@@ -68,11 +71,11 @@ class Damage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyReport:
-    """What was read, and how it was found.
+    """Result of a verification.
 
     left       parts that were not read, because less was asked for
-    purged     originals that were let go here under a retention term: they are not lost
-    catalogue  what the database found wrong with its own file
+    purged     originals that were purged here under a retention term: they are not lost
+    catalogue  faults that the database found in its own file
     """
 
     objects: int
@@ -87,12 +90,12 @@ class VerifyReport:
 
     @property
     def unrepaired(self) -> list[Damage]:
-        """What is still lost or damaged."""
+        """Objects that are still lost or damaged."""
         return [one for one in self.damages if one.advice is not None]
 
     @property
     def error(self) -> DataDamaged | None:
-        """What there is to say to whoever waits for the exit code."""
+        """Error that decides the exit code; None if all is intact."""
         if self.unrepaired:
             count, first = len(self.unrepaired), self.unrepaired[0].item.key
             return DataDamaged(
@@ -116,11 +119,11 @@ class VerifyReport:
 def verify_objects(
     workspace: Workspace, request: VerifyRequest = VERIFY_ALL, progress: Progress = ignore_progress
 ) -> VerifyReport:
-    """Read everything back, mend what can be mended, and say how the rest stands; see the recipe above.
+    """Read everything back, repair what can be repaired, and report the rest.
 
-    Memory: a few blocks of 4 MB, one tile a worker, and about 500 bytes a photo; mending takes what the
-    writers take. Raises OptionUnusable, StorageFailed (store or database do not answer; run again: it goes
-    on).
+    See the recipe above. Memory: a few blocks of 4 MB, one tile a worker, and about 500 bytes a photo; a
+    repair takes what the writers take. Raises OptionUnusable, StorageFailed (store or database do not
+    respond; run again: it resumes).
     """
     began_ns = workspace.clock_ns()
     _check(request)
@@ -134,10 +137,12 @@ def verify_objects(
     tally = ProgressCounter("verify", sum(map(holdings.estimate_size, parts)), progress)
     for part in parts:
         bad, here = _found(_read(workspace, holdings.list_items(part), tally))
-        if request.repair:  # of those that an older flycam put there nothing is noted yet
+        # originals stored by an older flycam are not noted yet
+        if request.repair:
             workspace.catalog.kept_originals.note(here)
         found = _repair(workspace, part, bad, originals, request, progress)
         damages += found
+        # a part with damage is read again by the next run
         if all(one.advice is None for one in found):
             ledger.mark_read(part, workspace.clock_ns())
     tally.finish()
@@ -160,7 +165,7 @@ def verify_objects(
 def _read(
     workspace: Workspace, objects: Iterable[InventoryItem], tally: ProgressCounter
 ) -> Iterator[ReadResult]:
-    """Read objects back in several threads, a bounded number of them at a time."""
+    """Verify objects in several threads, a bounded number of them at a time."""
     workers = count_workers()
     for read in map_ordered(partial(verify_object, workspace.store), objects, workers, 4 * workers):
         tally.count(read.size)
@@ -168,7 +173,10 @@ def _read(
 
 
 def _found(reads: Iterable[ReadResult]) -> tuple[list[ReadResult], list[str]]:
-    """What is lost or damaged, and of which photos (SHA-256) bytes are here."""
+    """Split results into damaged objects and hashes of photos that are here.
+
+    Damaged includes lost; hashes are SHA-256.
+    """
     bad: list[ReadResult] = []
     here: list[str] = []
     for read in reads:
@@ -198,7 +206,10 @@ def _check(request: VerifyRequest) -> None:
 def _due(
     parts: Sequence[InventoryPart], ledger: VerifyLedger, request: VerifyRequest, now_ns: int
 ) -> list[InventoryPart]:
-    """The parts to be read, those that were not for longest; originals before what is made of them."""
+    """Select the parts to read, longest unread first.
+
+    Originals before what is made of them.
+    """
     due = ledger.sort_oldest_first(parts)
     if request.since_s is not None:
         old_ns = now_ns - int(request.since_s * 1e9)
@@ -214,7 +225,7 @@ def _repair(
     request: VerifyRequest,
     progress: Progress,
 ) -> list[Damage]:
-    """What was found bad in a part, each mended or with its cure."""
+    """Repair the damaged objects of a part; return each as repaired or with advice."""
     bad = [read for read in bad if not was_purged(workspace, read.item)]
     if not bad:
         return []

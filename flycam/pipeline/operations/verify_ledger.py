@@ -1,7 +1,7 @@
-"""Which parts of the house were last read back whole, and when: how a scrub that was cut short goes on.
+"""Ledger of when each part of the node was last read back intact, so that a scrub resumes.
 
-A text file in the cache, a line a part: `UTC nanoseconds, space, name`. Lines are only added; the last one
-of a name holds. It can be thrown away: then everything counts as never read.
+A text file in the cache, a line a part: `UTC nanoseconds, space, name`. Lines are only added; the last one of
+a name holds. It can be deleted: then all parts count as never read.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _DIGITS = 20
 
 
 class VerifyLedger:
-    """The times of parts, kept in `folder`.
+    """Read times of parts, kept in `folder`.
 
-    A time after `now_ns` is of a clock that was set back, and proves nothing.
+    A time after `now_ns` comes from a clock that was set back later, and proves nothing.
     """
 
     def __init__(self, folder: Path, now_ns: int) -> None:
@@ -29,18 +29,19 @@ class VerifyLedger:
         text = self._found()
         self._read_ns = {name: ns for name, ns in _parsed(text) if ns <= now_ns}
         self._is_long = len(text) > _MAX_BYTES
-        self._begin = "" if text.endswith("\n") else "\n"  # ends a line that a kill cut short, which is none
+        # completes a line that a kill cut short, which is then ignored
+        self._begin = "" if text.endswith("\n") else "\n"
 
     def sort_oldest_first(self, parts: Sequence[InventoryPart]) -> list[InventoryPart]:
-        """Never read before those read long ago; in their own order where that is the same."""
+        """Sort parts by read time, those never read first; stable."""
         return sorted(parts, key=self.get_read_time)
 
     def get_read_time(self, part: InventoryPart) -> int:
-        """When a part was last read whole, UTC ns; 0: never."""
+        """Return when a part was last read intact, UTC ns; 0: never."""
         return self._read_ns.get(part.name, 0)
 
     def mark_read(self, part: InventoryPart, now_ns: int) -> None:
-        """A part was read, and is whole. Raises StorageFailed."""
+        """Note that a part was read and is intact. Raises StorageFailed."""
         self._read_ns[part.name] = now_ns
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

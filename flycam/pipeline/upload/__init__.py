@@ -1,1 +1,1 @@
-"""A card's files on their way: sent, received, looked at, kept, laid."""
+"""Upload of a memory card: sending, receiving, preview, storage, and processing."""

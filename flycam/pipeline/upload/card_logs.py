@@ -1,4 +1,4 @@
-"""Which of a card's flight logs are of its photos, and of each of its films."""
+"""Assignment of a memory card's flight logs to its photos, and to each of its videos."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.preflight.capture_time import resolve_capture_times
 from flycam.ingest.video.video_source import read_creation_ns
 
-_AROUND_NS = 10 * 60 * 10**9  # by so much a camera's clock may be off, and a log begin late
+# tolerance for a camera's clock, and for a log that begins late
+_AROUND_NS = 10 * 60 * 10**9
 
 Span = tuple[int, int]
 """UTC ns of a log's first and last sample."""
 
 
 class CardLogs:
-    """Flight logs of one card, each read at most once, and only where it is needed.
+    """Flight logs of one memory card, each read at most once, and only if needed.
 
-    unreadable  what was said of those that cannot be read
+    unreadable  errors of those that cannot be read
     """
 
     def __init__(self, card: Path, logs: Sequence[str], note: Callable[[str], None]) -> None:
-        """logs: their paths below `card`, whole; note: hears of each before it is read."""
+        """Take complete logs by their paths below `card`.
+
+        note: called before each is read.
+        """
         self._card = card
         self._note = note
         self._logs = tuple(logs)
@@ -35,8 +39,11 @@ class CardLogs:
         self.unreadable: list[SourceUnreadable] = []
 
     def find_photo_log(self, photos: Sequence[PhotoMetadata]) -> str | None:
-        """The log for photos that lack a place or angles: the one written while most of them were taken, or
-        the only one there is. None where there is none, or they need none."""
+        """Return the log for photos that lack position or attitude.
+
+        None if none fits or is needed. It is the log that was recorded while most of them were taken, or the
+        only one there is.
+        """
         if not any(map(_is_incomplete, photos)):
             return None
         logs = [log for log in self._logs if self._span(log) is not None]
@@ -48,9 +55,11 @@ class CardLogs:
         return best if inside[best] else None
 
     def find_video_logs(self, video: str) -> Iterator[str]:
-        """The logs that may tell where a film was filmed, the likeliest first: under its own name, what the
-        film itself holds, then those written while it was begun, or the only one there is. Raises
-        SourceUnreadable of the film."""
+        """Yield the logs that may position a video, the likeliest first.
+
+        First those under its own name, then the telemetry in the video itself, then those recorded around its
+        start, or the only one there is. Raises SourceUnreadable for the video.
+        """
         own = find_sidecar_logs(video, self._logs)
         yield from own
         if self._holds_telemetry(video):
@@ -81,7 +90,10 @@ class CardLogs:
         return max(first - at_ns, at_ns - last, 0)
 
     def _span(self, log: str) -> Span | None:
-        """None of subtitles, whose time is their film's, and of what cannot be read."""
+        """Return a log's time span.
+
+        None for subtitles, timed by their video, and unreadable logs.
+        """
         if is_subtitles(log):
             return None
         if log not in self._spans:
@@ -101,14 +113,13 @@ class CardLogs:
 
 
 def guess_video_log(video: str, logs: Sequence[str]) -> str | None:
-    """The log that a film will probably be laid by, told by names alone; None: nothing says where it was
-    filmed."""
+    """Guess the log of a video by names alone; None if nothing can position it."""
     others = [log for log in logs if not is_subtitles(log)]
     return next(iter([*find_sidecar_logs(video, logs), *others]), None)
 
 
 def _is_incomplete(photo: PhotoMetadata) -> bool:
-    """Whether a photo does not say where it was taken, or where it looked."""
+    """Return True if a photo lacks position or attitude."""
     has_place = photo.lat_deg is not None or photo.xmp_lat_deg is not None
     angles = (photo.gimbal, photo.camera, photo.aircraft)
     return not has_place or all(one.pitch_deg is None for one in angles)

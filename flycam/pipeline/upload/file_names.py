@@ -1,4 +1,4 @@
-"""Which files an upload may bring, and under which names: nothing a client says becomes a path unread."""
+"""Validation of file names in uploads: no client's text becomes a path unchecked."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _SHOWN_CHARS = 60
 
 
 def validate_path(text: str) -> str:
-    """A file's path inside its upload as it will lie on the disk: NFC, parts joined by "/".
+    """Validate a file's path inside its upload.
 
-    Raises InputUnusable for whatever could mean a place outside the upload, a hidden file, or a name that a
-    disk cannot hold. Names are refused, not mended: two that are mended alike would be one file.
+    Returns it in NFC, parts joined by "/". Raises InputUnusable for anything that could mean a place outside
+    the upload, a hidden file, or a name that a disk cannot hold. Names are rejected, not corrected: two
+    corrected alike would become one file.
     """
     path = unicodedata.normalize("NFC", text)
     parts = path.split("/")
@@ -36,8 +37,10 @@ def validate_path(text: str) -> str:
 
 
 def validate_card_path(text: str) -> str:
-    """As `validate_path`, of a file that is worked on. Raises InputUnusable for what is neither photo, film
-    nor flight log by its name."""
+    """Validate a path as `validate_path`, and its kind by name.
+
+    Raises InputUnusable for a file that is neither photo, video nor flight log.
+    """
     path = validate_path(text)
     if detect_file_kind(path) is None:
         raise make_name_error(
@@ -49,14 +52,14 @@ def validate_card_path(text: str) -> str:
 
 
 def format_label(text: str) -> str:
-    """A folder's name made of what the operator calls the flight, or of a folder's name; may be empty."""
+    """Make a folder name from the flight's or a folder's name; may be empty."""
     letters = (" " if _is_unsafe(c) or c == "/" else c for c in unicodedata.normalize("NFC", text))
     whole = " ".join("".join(letters).split()).strip(". ")
     return whole.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(". ")
 
 
 def make_name_error(text: str, why: str, why_vi: str) -> InputUnusable:
-    """A name that is not taken, as it can be shown, with the reason and the cure."""
+    """Make the error for an invalid name, in printable form, with reason and cure."""
     shown = to_visible(text[:_SHOWN_CHARS])
     return InputUnusable(
         _(
@@ -68,5 +71,5 @@ def make_name_error(text: str, why: str, why_vi: str) -> InputUnusable:
 
 
 def _is_unsafe(letter: str) -> bool:
-    """What no name holds: what nobody sees, and what Windows forbids."""
+    """Return True for characters that are invisible, or that Windows forbids."""
     return letter in '\\:*?"<>|' or not is_printable(letter)

@@ -1,4 +1,4 @@
-"""Which of a card's files an upload takes, and why it passes the others over: an odd one holds up no card."""
+"""Selection of a card's files for an upload; unsuitable files are skipped and do not stop it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_REASONS = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UploadFile:
-    """A file as it was announced. modified_ms tells two cards with the same names apart."""
+    """An announced file. modified_ms tells two cards with the same names apart."""
 
     path: str
     size: int
@@ -29,20 +29,22 @@ class UploadFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SkippedFiles:
-    """Files that an upload does not take. said: of the first of them the sentence (English, Vietnamese) that
-    names the file and the cure."""
+    """Files that an upload skips.
+
+    said: for the first of them a sentence (English, Vietnamese) that names the file and the cure.
+    """
 
     count: int = 0
     said: tuple[tuple[str, str], ...] = ()
 
     @staticmethod
     def from_errors(errors: Sequence[InputUnusable]) -> SkippedFiles:
-        """As the files were refused, one by one."""
+        """Make it from the errors of the skipped files."""
         said = tuple((str(one), one.vi or str(one)) for one in errors[:MAX_REASONS])
         return SkippedFiles(count=len(errors), said=said)
 
     def combine(self, others: SkippedFiles) -> SkippedFiles:
-        """These, then others."""
+        """Append other skipped files to these."""
         return SkippedFiles(count=self.count + others.count, said=(*self.said, *others.said)[:MAX_REASONS])
 
 
@@ -51,7 +53,7 @@ NO_SKIPPED_FILES = SkippedFiles()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileSelection:
-    """What is taken, in order of the paths. telemetry: the flight's log among it."""
+    """Selected files, sorted by path. telemetry: the flight log among them."""
 
     files: tuple[UploadFile, ...]
     telemetry: str | None
@@ -59,10 +61,10 @@ class FileSelection:
 
 
 def select_files(files: Sequence[UploadFile], telemetry: str | None = None) -> FileSelection:
-    """Which of `files` are taken. telemetry: which of them is the flight's log, as it was announced.
+    """Select the files to take. telemetry: path of the flight log, as announced.
 
-    Raises InputUnusable where that log cannot be taken, where nothing that can be laid is left, and for more
-    files or bytes than an upload brings.
+    Raises InputUnusable where that log cannot be taken, where no photo or video is left, and for more files
+    or bytes than an upload may have.
     """
     if not 1 <= len(files) <= MAX_FILES:
         raise InputUnusable(
@@ -76,6 +78,7 @@ def select_files(files: Sequence[UploadFile], telemetry: str | None = None) -> F
     taken: dict[str, UploadFile] = {}
     folders: set[str] = set()
     passed_over = []
+    # sorted, so that the same card gives the same numbers
     for one in sorted(files, key=lambda one: one.path):
         is_log = one.path == telemetry
         try:
@@ -106,7 +109,7 @@ def select_files(files: Sequence[UploadFile], telemetry: str | None = None) -> F
 
 
 def _check_fits(file: UploadFile, taken: dict[str, UploadFile], folders: set[str]) -> None:
-    """Raise InputUnusable where two files would be one, or a file would be another's folder."""
+    """Raise InputUnusable if a file would replace another or be its folder."""
     if file.path in taken:
         raise make_name_error(file.path, "is named twice", "bị ghi hai lần")
     if file.path in folders or any(str(parent) in taken for parent in PurePosixPath(file.path).parents):
@@ -114,7 +117,7 @@ def _check_fits(file: UploadFile, taken: dict[str, UploadFile], folders: set[str
 
 
 def make_empty_file_error(name: str) -> InputUnusable:
-    """Of a file without bytes: what is meant to be in it may still be on the card."""
+    """Make the error for an empty file, whose content may still be on the card."""
     return InputUnusable(
         _(
             "{name}: is empty (0 bytes), though it may still be got back from the card; keep the card",
@@ -124,7 +127,10 @@ def make_empty_file_error(name: str) -> InputUnusable:
 
 
 def make_damaged_file_error(name: str) -> InputUnusable:
-    """Of a file that came as it was announced and does not read to its end: on the card it may be whole."""
+    """Make the error for a file that was received complete but is damaged.
+
+    The card's may be intact.
+    """
     return InputUnusable(
         _(
             "{name}: does not read to its end (cut off, damaged, or no photo or film); keep "

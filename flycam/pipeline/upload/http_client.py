@@ -1,4 +1,4 @@
-"""A line to a server that is cut, silent, or under another address in a minute: ask until it answers."""
+"""HTTP client that retries over a line that is cut, silent, or changes its address."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ TUS_HEADERS = {"Tus-Resumable": "1.0.0"}
 _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 10.0, 60.0
 _TIMEOUT = urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S)
 _FIRST_WAIT_S, _MAX_WAIT_S = 0.25, 10.0
-_MAX_ATTEMPT_S = 90.0  # one request and the pause before it; of more than that this process slept
+# one request and the pause before it; beyond that the process was suspended
+_MAX_ATTEMPT_S = 90.0
 _RETRY_STATUSES = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
-_UNAVAILABLE_STATUSES = frozenset(
-    {500, 502, 503, 504}
-)  # what stands before the server answers, or all it can say is that
+# from a proxy in front of a server that is down, or from a server that cannot serve
+_UNAVAILABLE_STATUSES = frozenset({500, 502, 503, 504})
 _DONE = 200
 _BLOCK = 4 << 10
 _CONNECTIONS = 8
@@ -41,12 +41,12 @@ Note = Callable[[str], None]
 
 
 class ConnectionLost(Exception):
-    """No answer came; what became of the request is not known."""
+    """No answer was received; the outcome of the request is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """What a server answered."""
+    """Reply of a server."""
 
     status: int
     headers: Mapping[str, str]
@@ -54,7 +54,7 @@ class HttpReply:
 
     @property
     def json(self) -> Any:
-        """The body as JSON; None where it is none."""
+        """Body as JSON; None if it is not JSON."""
         try:
             return parse_bounded_json(self.body, MAX_VALUES)
         except ValueError:
@@ -76,10 +76,12 @@ def _read_body(answer: urllib3.BaseHTTPResponse) -> bytes:
 
 
 class _Answer(HTTPResponse):
-    """An answer, all of whose head is there in time: the library's own wait is for the next bytes, and begins
-    anew with each of them, and with each "100 Continue".
+    """Response whose whole header must arrive within a time limit.
 
-    head_s  within which it must be
+    The library's own timeout is for the next bytes, and begins anew with each of them, and with each "100
+    Continue".
+
+    head_s  time limit of the header
     """
 
     head_s = _READ_TIMEOUT_S
@@ -100,12 +102,14 @@ class _Answer(HTTPResponse):
             broke = error
         finally:
             ends.cancel()
-        self._require_time()  # what is shut is read as a line that broke, or as all of the head
+        # a connection that was shut down reads as broken, or as a complete header
+        self._require_time()
         if broke is not None:
             raise broke
 
     def _read_status(self) -> Any:
-        self._require_time()  # what had come before it was shut is read on
+        # data received before the shutdown are still parsed
+        self._require_time()
         return super()._read_status()  # type: ignore[misc]
 
     def _require_time(self) -> None:
@@ -113,12 +117,12 @@ class _Answer(HTTPResponse):
             raise TimeoutError("no answer")
 
     def _shut(self) -> None:
-        with suppress(OSError):  # it is closed
+        with suppress(OSError):  # it is already closed
             self._line.shutdown(socket.SHUT_RDWR)
 
 
 def _pools_of(head_s: float) -> dict[str, Any]:
-    """Return the library's pools by scheme, whose answers have a head within so many seconds."""
+    """Return the library's pools by scheme, with responses of this header time limit."""
     within = {"response_class": type("_Answer", (_Answer,), {"head_s": head_s})}
     kinds = {
         "http": (urllib3.HTTPConnectionPool, HTTPConnection),
@@ -131,7 +135,7 @@ def _pools_of(head_s: float) -> dict[str, Any]:
 
 
 class ServerConnection:
-    """Requests to one server. Safe between threads."""
+    """Requests to one server. Thread-safe."""
 
     def __init__(
         self,
@@ -144,9 +148,12 @@ class ServerConnection:
         is_thin: bool = False,
         trust: ServerTrust = SYSTEM_TRUST,
     ) -> None:
-        """language: in which the server is to say what is wrong; note: hears why it waits, each reason
-        once; is_thin: little is handed to the system at once, so that what it was handed has soon left;
-        trust: whom to believe that he is the server. Raises OptionUnusable for no address."""
+        """Prepare requests; nothing is sent yet.
+
+        language: of the server's error messages; note: receives each reason for waiting once; is_thin: a
+        small send buffer, so that what was handed to the system has soon left; trust: accepted server
+        certificates. Raises OptionUnusable for an invalid address.
+        """
         parts = urlsplit(url)
         is_page = parts.path.endswith(".html") or parts.query or parts.fragment
         if parts.scheme not in ("http", "https") or not parts.hostname or is_page:
@@ -175,18 +182,22 @@ class ServerConnection:
     def request_once(
         self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, **headers: str
     ) -> HttpReply:
-        """One request; a body in parts needs a Content_Length. Raises ConnectionLost; Cancelled after `stop`;
-        and
-        for what asking again does not mend AccessDenied, NotFound, InputUnusable."""
+        """Send one request, without retries; a body in parts needs a Content_Length.
+
+        Raises ConnectionLost; Cancelled after `stop`; and AccessDenied, NotFound, InputUnusable for errors
+        that a retry does not cure.
+        """
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         answer = self._send(method, path, body, named)
         return self._good(HttpReply(answer.status, answer.headers, _read_body(answer)))
 
     def download(self, method: str, path: str, hear: Callable[[bytes], None], most_bytes: int) -> HttpReply:
-        """As `once`, but the body of a good answer (200) goes to `hear` block by block as it comes, the first
-        of them empty: it has begun. What is more than `most_bytes` is not read. ConnectionLost also where it
-        ends
-        early: what came before was heard."""
+        """Send a request and pass the body of a 200 answer on block by block.
+
+        As `request_once`; `hear` receives the blocks. The first block is empty: the answer has begun. Bytes
+        beyond `most_bytes` are not read. Raises ConnectionLost also where the body ends early: `hear` has
+        received the blocks before.
+        """
         answer = self._send(method, path, None, {})
         try:
             if answer.status != _DONE:
@@ -213,8 +224,10 @@ class ServerConnection:
         body: bytes | Iterable[bytes] | None,
         headers: Mapping[str, str],
     ) -> urllib3.BaseHTTPResponse:
-        """The server's answer, its body unread. Raises Cancelled, ConnectionLost, ServerUntrusted (also
-        where http meets a server that speaks TLS)."""
+        """Send a request; return the response with its body unread.
+
+        Raises Cancelled, ConnectionLost, ServerUntrusted (also where http meets a server that speaks TLS).
+        """
         if self._stopped.is_set():
             raise Cancelled(_("run the same command to go on"))
         try:
@@ -225,7 +238,8 @@ class ServerConnection:
                 headers={**self._headers, **headers},
                 redirect=False,
                 preload_content=False,
-                decode_content=False,  # nothing packed was asked for, and it may unpack to any size
+                # no compression was asked for, and a compressed body may expand to any size
+                decode_content=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             require_trusted(self.url, error, self._trust)
@@ -238,8 +252,10 @@ class ServerConnection:
         return answer
 
     def _pool(self) -> urllib3.PoolManager:
-        """Connections to a server that is believed; whom it shows itself to be is asked when first it is
-        there."""
+        """Return connections to the trusted server.
+
+        Its certificate is checked at first use.
+        """
         with self._opening:
             if self._opened is None:
                 opened = urllib3.PoolManager(
@@ -255,7 +271,7 @@ class ServerConnection:
             return self._opened
 
     def _good(self, reply: HttpReply) -> HttpReply:
-        """The answer, unless it says what asking again does not mend."""
+        """Return the reply; raise for a status that a retry does not cure."""
         if reply.status == 401:
             raise AccessDenied(
                 _(
@@ -275,22 +291,28 @@ class ServerConnection:
                     url=self.url,
                 )
             )
+        # a redirect is an error too: it is not followed
         if reply.status in (400, 411, 412, 413, 415, 422) or 300 <= reply.status < 400:
             raise InputUnusable(self.get_error_message(reply))
         return reply
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> HttpReply:
-        """As `once`, again and again until an answer comes. Raises PeerUnavailable when patience ends."""
+        """Send as `request_once`, with retries.
+
+        Raises PeerUnavailable when the time limit ends.
+        """
         return self.call_with_retries(lambda: self.request_once(method, path, body, **headers))
 
     def call_with_retries(self, send: Callable[[], HttpReply]) -> HttpReply:
-        """Call `send` until it gives an answer that is not "later".
+        """Call `send` until its reply is final.
 
-        Raises PeerUnavailable when patience ends, which time that this process slept does not count into. A
-        server that is full or busy is waited for; one that does not serve is as one that does not answer.
+        Raises PeerUnavailable when `patience_s` ends, not counting time in which this process was suspended.
+        A server that is full or busy is waited for; one that is out of service counts as one that does not
+        answer.
         """
         wait_s, tried_s = _FIRST_WAIT_S, time.monotonic()
-        served_s = tried_s  # what it says before a request that it cannot serve is no service
+        # an early reply to a request that it cannot serve does not count as service
+        served_s = tried_s
         while True:
             why = ""
             try:
@@ -326,7 +348,7 @@ class ServerConnection:
         return PeerUnavailable(verbatim(Bilingual(said, vi)))
 
     def _cause(self, error: ConnectionLost) -> str:
-        """The first cause, without the objects that libraries name before it."""
+        """Return the root cause, without the objects that libraries name before it."""
         if any(isinstance(one, socket.gaierror | NameResolutionError) for one in list_causes(error)):
             if self._language == "vi":
                 return "không tìm ra máy chủ tên này"
@@ -335,24 +357,24 @@ class ServerConnection:
         return next(filter(None, said), "no answer")
 
     def stop(self) -> None:
-        """No more requests: those that wait for another try give up."""
+        """Stop: no more requests are sent, and waiting ones raise Cancelled."""
         self._stopped.set()
 
     def report_wait(self, why: str) -> None:
-        """Note why it is waited, unless that was the last thing said."""
+        """Report why it waits, unless that was the last report."""
         if why != self._noted:
             self._noted = why
             self._note(why)
 
     def report_server_wait(self, state: Mapping[str, Any]) -> None:
-        """Note what holds an upload up on the server, if something does."""
+        """Report what delays an upload on the server, if anything."""
         if waits_for := state["waits_for"]:
             self.report_wait(
                 f"{self.url}: {waits_for['sentence_vi' if self._language == 'vi' else 'sentence']}"
             )
 
     def get_error_message(self, reply: HttpReply) -> str:
-        """The server's own sentence."""
+        """Return the server's own error message."""
         said = reply.json
         message = said.get("detail") or said.get("message") if isinstance(said, dict) else None
         return f"{self.url}: {message or f'HTTP {reply.status}'}"

@@ -1,7 +1,7 @@
-"""What was acknowledged of an upload: a file to which lines are added, each synced before it is believed.
+"""Journal of an upload's acknowledgements: appended lines, each synced before it counts.
 
 A line is `CRC WORD NUMBER VALUE`, the CRC-32 of the rest in hex. What a power cut leaves behind the last
-whole line (half a line, zeros) is cut off when the journal is opened, so that no later line joins it.
+complete line (half a line, zeros) is truncated before the next append, so that no later line joins it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ JournalLine = tuple[str, int, str]
 
 
 class Journal:
-    """Lines of one upload. Not safe between threads: the upload's lock is held around it."""
+    """Journal of one upload. Not thread-safe: callers hold the upload's lock."""
 
     def __init__(self, path: Path) -> None:
-        """Raises OSError."""
+        """Read the complete lines. Raises OSError."""
         self._path = path
         self.lines: list[JournalLine] = []
         self._end = 0
@@ -30,11 +30,11 @@ class Journal:
                 self._end = end
 
     def append(self, lines: Iterable[JournalLine]) -> None:
-        """Add lines; returns when they survive a power cut. Raises OSError: then none of them stands."""
+        """Append lines durably. Raises OSError: then none of them counts."""
         data = b"".join(_encoded(line) for line in lines)
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
-            os.ftruncate(fd, self._end)  # what a failed or torn write left
+            os.ftruncate(fd, self._end)  # left by a failed or torn write
             written = 0
             while written < len(data):
                 written += os.pwrite(fd, data[written:], self._end + written)
@@ -50,7 +50,7 @@ def _encoded(line: JournalLine) -> bytes:
 
 
 def _read_complete_lines(data: bytes) -> Iterator[tuple[JournalLine, int]]:
-    """Every line up to the first that is not whole, with where it ends."""
+    """Yield every line before the first incomplete one, with its end offset."""
     start = 0
     while (end := data.find(b"\n", start)) >= 0:
         check, _, body = data[start:end].partition(b" ")

@@ -1,4 +1,4 @@
-"""The files of a card on this side: what they are called there, and their first bytes packed together."""
+"""Memory card on the sending side: the names of its files, and their headers in batches."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ JsonObject = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UploadRequest:
-    """What is to be sent where.
+    """Request to send a memory card to a server.
 
-    telemetry   a flight log to send along
-    retry_timeout_s  how long a line may be dead
-    language    in which the server says what is wrong
-    trust       whom to believe that he is the server
+    telemetry        a flight log to send along
+    retry_timeout_s  how long the server may be unreachable
+    language         of the server's error messages
+    trust            accepted server certificates
     """
 
     url: str
@@ -54,9 +54,9 @@ class UploadRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CardFile:
-    """A file here, and its number and how far it is there.
+    """A local file, with its number and offset on the server.
 
-    roots  below which it lies; none: it was given by its own name, wherever that leads
+    roots  folders that must hold it; none: it was given by its own name, wherever that leads
     """
 
     number: int
@@ -68,10 +68,13 @@ class CardFile:
 
     @contextmanager
     def open(self) -> Iterator[FileIO]:
-        """The file open for reading. Raises SourceUnreadable, also where it was swapped since the card was
-        looked through for a link that leads out: no other file of this machine goes to the server."""
+        """Open the file for reading. Raises SourceUnreadable.
+
+        Also where it was replaced, since the search, by a link that leads out of the card: no other file of
+        this machine may go to the server.
+        """
         with open_photo(self.path) as file:
-            # what is open, not what lies there a moment before or after
+            # compares the open file, as the path may change before or after
             is_there = os.path.samestat(os.fstat(file.fileno()), resolve_links(self.path).lstat())
             if self.roots and (is_outside(self.path, self.roots) or not is_there):
                 raise make_file_changed(self.path.name)
@@ -79,11 +82,11 @@ class CardFile:
 
 
 class MemoryCard:
-    """The files to send and what they are called there.
+    """The files to send, and their names on the server.
 
-    skipped      what is no photo, film or log, with the reason
-    passed_over  of each file that cannot even be announced (its name, another's name, the card cannot be
-                 read there) the sentence that names it
+    skipped      files that are no photo, video or log, with the reason
+    passed_over  the error of each file that cannot even be announced (its name, a duplicate name, the card is
+                 unreadable there)
     """
 
     def __init__(self, sending: UploadRequest) -> None:
@@ -129,7 +132,10 @@ class MemoryCard:
                 raise _make_duplicate_error(sending.telemetry)
 
     def _leave_empty(self, name: str, path: Path) -> None:
-        """A photo or film without bytes is lost for now, and named; a log without any held nothing."""
+        """Record an empty file.
+
+        A photo or video is reported as lost, a log is only skipped.
+        """
         if detect_file_kind(path.name) in (FileKind.PHOTO, FileKind.FILM):
             self.passed_over += (make_empty_file_error(name),)
         else:
@@ -137,11 +143,11 @@ class MemoryCard:
 
     @property
     def log(self) -> Path | None:
-        """The flight's log on this side."""
+        """Local path of the flight log."""
         return self._sending.telemetry
 
     def build_announcement(self) -> bytes:
-        """The body of `POST /api/uploads`."""
+        """Build the body of `POST /api/uploads`."""
         files = []
         for name, path in self._files.items():
             found = path.stat()
@@ -159,7 +165,7 @@ class MemoryCard:
         ).encode()
 
     def list_files(self, answer: JsonObject) -> list[CardFile]:
-        """The files as the server numbers them."""
+        """List the files as the server numbers them."""
         return [
             CardFile(
                 number=one["number"],
@@ -173,12 +179,12 @@ class MemoryCard:
         ]
 
     def _kind(self, name: str) -> FileKind:
-        """What is found a photo by its bytes is one."""
+        """Return the kind of a file; what was found as a photo by its content is one."""
         return FileKind.LOG if name == self._telemetry else detect_file_kind(name) or FileKind.PHOTO
 
     def _add(self, name: str, path: Path) -> bool:
-        """Whether it goes under this name; another file may have it."""
-        name = unicodedata.normalize("NFC", name)  # as the server calls it
+        """Add a file; return False if another has its name."""
+        name = unicodedata.normalize("NFC", name)  # as the server normalises it
         return self._files.setdefault(name, path) == path
 
 
@@ -192,7 +198,7 @@ def _make_duplicate_error(path: Path) -> InputUnusable:
 
 
 def _may_hold_some(path: Path) -> bool:
-    """Whether photos, films or logs may be lost with it."""
+    """Return True if photos, videos or logs may be lost with it."""
     return path.is_dir() or detect_file_kind(path.name) is not None
 
 
@@ -201,7 +207,10 @@ def _make_unread_error(path: Path, why: str) -> InputUnusable:
 
 
 def _name_below(path: Path, roots: list[Path]) -> str:
-    """A photo's path in its folder; with the folder's name in front where there are several."""
+    """Return a photo's path in its folder.
+
+    The folder's name is prepended if there are several.
+    """
     whole = resolve_links(path)
     for root in roots:
         if whole.is_relative_to(root):
@@ -210,9 +219,9 @@ def _name_below(path: Path, roots: list[Path]) -> str:
 
 
 def pack_heads(parts: Iterable[CardFile]) -> Iterator[tuple[list[int], bytes]]:
-    """(numbers, packed body of one `heads` request), as many as it takes. Raises SourceUnreadable.
+    """Yield (numbers, compressed body) of as many `heads` requests as needed.
 
-    Makers pad their notes with zeros: packed, a head is a fifth.
+    Makers pad their notes with zeros: compressed, a header is a fifth. Raises SourceUnreadable.
     """
     numbers: list[int] = []
     body = bytearray()
@@ -229,7 +238,7 @@ def pack_heads(parts: Iterable[CardFile]) -> Iterator[tuple[list[int], bytes]]:
 
 
 def _head_length(file: FileIO, path: Path) -> int:
-    """Bytes of a photo up to its pixels, where that is known and not much."""
+    """Return the bytes of a photo before its pixels, if known and small."""
     try:
         begins = read_head(file, path).scan_offset
     except SourceUnreadable:

@@ -1,4 +1,4 @@
-"""Files of an upload into the evidence store. The server does it itself, so it loads no recipe for it."""
+"""Storage of an upload's files as originals; the server does it without loading any recipe."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ _MOVIES = frozenset({".mp4", ".mov", ".m4v"})
 
 
 def store_upload_file(workspace: Workspace, upload: Upload, number: int) -> None:
-    """A whole file to the evidence store, under its hash. Raises NotFound, StorageFailed,
-    SourceUnreadable; DiskFull, and nothing was written, where it would take the room that is left to flights.
+    """Store a complete file as an original, under its hash.
 
-    Bytes that lie there already, put there by another process that has not flushed, are safe all the same:
-    the upload's own copy is synced, and stays until the flight is on the map. What was let go under a
-    retention term is not kept anew: whoever lays the upload says so.
+    Raises NotFound, StorageFailed, SourceUnreadable; DiskFull, before anything is written, where it would use
+    up the space reserved for flights.
+
+    Bytes that another process has stored but not flushed are safe all the same: the upload's own copy is
+    synced, and stays until the flight is on the map. A purged original is not stored again: the processing
+    reports it.
     """
 
     def check_room() -> None:
@@ -33,7 +35,7 @@ def store_upload_file(workspace: Workspace, upload: Upload, number: int) -> None
         if free is not None:
             require_upload_space(upload.folder, free, upload.size(number))
 
-    # else zeros of the same card, announced again, could be stored under the hash of its bytes
+    # otherwise zeros of the same card, announced again, could be stored under the hash of its bytes
     with upload.get_reading_lock(number):
         if upload.is_gone:
             raise make_upload_not_found()
@@ -46,8 +48,11 @@ def store_upload_file(workspace: Workspace, upload: Upload, number: int) -> None
 
 
 def _is_damaged(path: Path) -> bool:
-    """Whether a photo does not decode, or a film ends before its end: what of it is whole, if anything, is on
-    the card alone. MPEG-TS and Matroska, which play up to where they end, are not judged."""
+    """Return True if a photo does not decode, or a video is truncated.
+
+    Then only the card may have it intact. MPEG-TS and Matroska, which play up to where they end, are not
+    checked.
+    """
     if detect_file_kind(path.name) is FileKind.PHOTO:
         try:
             read_pixel_checks(path)
@@ -64,7 +69,10 @@ def _is_damaged(path: Path) -> bool:
 
 
 def _note(workspace: Workspace, upload: Upload, number: int, sha256: str) -> None:
-    """That an upload brought a photo or a film, which has a term of its own where it comes into no flight."""
+    """Note that an upload brought a photo or video.
+
+    Its own term applies if no flight uses it.
+    """
     manifest = upload.manifest
     if number in manifest.list_numbers(FileKind.LOG):
         return
@@ -78,7 +86,7 @@ def _note(workspace: Workspace, upload: Upload, number: int, sha256: str) -> Non
 
 
 def _event_id(workspace: Workspace, event: str | None) -> str:
-    """The event that an upload names, if it is on record by now."""
+    """Return the id of the event that an upload names, if it is on record by now."""
     try:
         return workspace.catalog.flights.event(event).event_id if event else ""
     except NotFound:

@@ -1,4 +1,4 @@
-"""One upload: a card's files as they arrive. What it says was acknowledged lies synced on the disk."""
+"""One upload: a card's files as they arrive. Acknowledged bytes are synced to disk."""
 
 from __future__ import annotations
 
@@ -32,18 +32,20 @@ from flycam.pipeline.upload.upload_files import (
 from flycam.store.disk_space import get_free_bytes
 
 ARRIVED, STORED, _DAMAGED, _PROCESSED = "at", "stored", "damaged", "laid"
-_HEADS_AT_ONCE = 16  # files open at once for one request
-_STALE_TIMEOUT_S = 3.0  # a writer that has brought nothing for so long is given up for the next
+# limits the files that one request holds open
+_HEADS_AT_ONCE = 16
+# a writer that was silent for so long is replaced by the next
+_STALE_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UploadManifest:
-    """What an upload is to bring.
+    """Announced content of an upload.
 
-    label        folder that the files lie in, which names the flight where `name` does not
-    telemetry    which of the files is the flight's log, if one is
+    label        folder of the files, which names the flight where `name` does not
+    telemetry    which of the files is the flight log, if one is
     files        in the order of their numbers
-    passed_over  what the card holds besides, and will not be here
+    passed_over  files that the card holds besides, and that will not be here
     """
 
     upload_id: str
@@ -57,26 +59,32 @@ class UploadManifest:
     passed_over: SkippedFiles = NO_SKIPPED_FILES
 
     def list_numbers(self, kind: FileKind) -> list[int]:
-        """The files of one kind; what `telemetry` names is a log, whatever its name promises."""
+        """List the numbers of files of one kind.
+
+        The file that `telemetry` names is a log.
+        """
         return [n for n, one in enumerate(self.files) if self._kind(one.path) is kind]
 
     def list_paths(self, kind: FileKind) -> list[str]:
-        """As `numbers_of`, their paths."""
+        """List the paths of files of one kind, as `list_numbers`."""
         return [self.files[number].path for number in self.list_numbers(kind)]
 
     def _kind(self, path: str) -> FileKind | None:
         return FileKind.LOG if path == self.telemetry else detect_file_kind(path)
 
     def write(self, folder: Path) -> None:
-        """Durably and whole. Raises OSError."""
+        """Write the manifest durably and atomically. Raises OSError."""
         write_json(folder / MANIFEST_FILE, asdict(self))
 
     @staticmethod
     def read(folder: Path) -> UploadManifest:
-        """What a newer server wrote besides is left out. Raises OSError, ValueError, KeyError, TypeError."""
+        """Read a manifest; fields of newer servers are ignored.
+
+        Raises OSError, ValueError, KeyError, TypeError.
+        """
         said = _known(UploadManifest, json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8")))
         files = tuple(UploadFile(**_known(UploadFile, one)) for one in said["files"])
-        over = said.get("passed_over", {"count": 0, "said": []})  # none in one that an older server wrote
+        over = said.get("passed_over", {"count": 0, "said": []})  # absent in manifests of older servers
         passed_over = SkippedFiles(count=over["count"], said=tuple((en, vi) for en, vi in over["said"]))
         return UploadManifest(**{**said, "files": files, "passed_over": passed_over})
 
@@ -87,18 +95,21 @@ def _known(kind: type[UploadManifest | UploadFile], values: dict[str, Any]) -> d
 
 
 class Upload:
-    """An upload on the disk. Safe between threads of the one process that receives.
+    """An upload on disk. Thread-safe within the one process that receives.
 
     numbers  of its files, by kind
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open one that is there. Raises OSError, ValueError, KeyError, TypeError where it is damaged."""
+        """Open an existing upload.
+
+        Raises OSError, ValueError, KeyError, TypeError where it is damaged.
+        """
         self.folder = folder
         self.manifest = UploadManifest.read(folder)
         self.lock = threading.RLock()
-        # one is held while a file goes to the evidence store: its path must not change. Films have their
-        # own, for they take so long that no photo of the card shall wait for them
+        # One is held while a file is stored as an original, so that its path does not change. Videos have
+        # their own: they take so long that photos of the card would wait for them.
         self.reading, self.reading_films = threading.Lock(), threading.Lock()
         self.numbers = {kind: self.manifest.list_numbers(kind) for kind in FileKind}
         self._journal = Journal(folder / JOURNAL_FILE)
@@ -107,7 +118,8 @@ class Upload:
         self.stored: dict[int, str] = {}
         self.damaged: set[int] = set()  # of those that are stored
         self.is_laid = False
-        self.is_gone = False  # given up: its folder may be another upload's by now
+        # removed: its folder may be another upload's by now
+        self.is_gone = False
         for word, number, value in self._journal.lines:
             if word == ARRIVED:
                 self.offsets[number] = int(value)
@@ -119,8 +131,8 @@ class Upload:
                 self.is_laid = True
         self._journal.lines.clear()
         if self.is_laid:
-            shutil.rmtree(folder / "card", ignore_errors=True)  # what a kill left
-        self.touched_s = self.manifest.created_s  # when something arrived last
+            shutil.rmtree(folder / "card", ignore_errors=True)  # left by a kill
+        self.touched_s = self.manifest.created_s  # time of the last arrival
         with suppress(FileNotFoundError):
             self.touched_s = max(self.touched_s, (folder / JOURNAL_FILE).stat().st_mtime)
 
@@ -130,43 +142,51 @@ class Upload:
 
     @property
     def card(self) -> Path:
-        """The folder an ingest reads."""
+        """Folder that an ingest reads."""
         return self.folder / "card" / self.manifest.label
 
     def path(self, number: int) -> Path:
-        """Where a file's bytes lie. Raises NotFound for a number nobody announced."""
+        """Return the path of a file's bytes.
+
+        Raises NotFound for a number that was not announced.
+        """
         if not 0 <= number < len(self.manifest.files):
             raise make_upload_not_found()
         return self.card / self.manifest.files[number].path
 
     def size(self, number: int) -> int:
-        """Bytes that were announced of a file."""
+        """Return the announced bytes of a file."""
         return self.manifest.files[number].size
 
     @property
     def is_received(self) -> bool:
-        """Whether every byte was acknowledged."""
+        """True if every byte was acknowledged."""
         return all(at == file.size for at, file in zip(self.offsets, self.manifest.files, strict=True))
 
     @property
     def has_heads(self) -> bool:
-        """Whether something of every photo is there: of a card without photos at once."""
+        """True if a header of every photo is here; always for a card without photos."""
         return all(self.offsets[number] for number in self.numbers[FileKind.PHOTO])
 
     @property
     def has_logs(self) -> bool:
-        """Whether every flight log is whole."""
+        """True if every flight log is complete."""
         return all(self.offsets[n] == self.size(n) for n in self.numbers[FileKind.LOG])
 
     @property
     def is_saved(self) -> bool:
-        """Whether every file is hashed and in the evidence store: the card may be taken out where it holds
-        nothing else (`on_card_alone`)."""
+        """True if every file is hashed and stored as an original.
+
+        The card may then be erased if nothing else is on it (`missing_files`).
+        """
         return len(self.stored) == len(self.manifest.files)
 
     @property
     def missing_files(self) -> SkippedFiles:
-        """What is not here, or not whole, each with its name and the cure: the card stays."""
+        """Files that are not here, or damaged, each with its name and cure.
+
+        The card must be kept.
+        """
         broken = SkippedFiles.from_errors(
             [make_damaged_file_error(self.manifest.files[number].path) for number in sorted(self.damaged)]
         )
@@ -174,23 +194,31 @@ class Upload:
 
     @property
     def has_photos_saved(self) -> bool:
-        """Whether all but the films is in the evidence store: photos do not wait for them."""
+        """True if all files but videos are stored as originals.
+
+        Photos do not wait for videos.
+        """
         films = set(self.numbers[FileKind.FILM])
         return all(n in self.stored or n in films for n in range(len(self.manifest.files)))
 
     def list_unstored(self, *, videos: bool) -> list[int]:
-        """Files that are whole and not in the evidence store yet: films, or all others."""
+        """List complete files that are not stored as originals yet.
+
+        Videos, or all others.
+        """
         asked = set(self.numbers[FileKind.FILM])
         whole = [n for n, file in enumerate(self.manifest.files) if self.offsets[n] == file.size]
         return [n for n in whole if n not in self.stored and (n in asked) is videos]
 
     def get_reading_lock(self, number: int) -> threading.Lock:
-        """Held while this file goes to the evidence store."""
+        """Return the lock that is held while this file is stored as an original."""
         return self.reading_films if number in self.numbers[FileKind.FILM] else self.reading
 
     def update_announcement(self, name: str | None, event: str | None, passed_over: SkippedFiles) -> None:
-        """The flight's name and event as they are wished now, if they are and it is not on the map yet; and
-        what the card holds besides. Raises StorageFailed."""
+        """Update the flight's name and event, and the skipped files.
+
+        Name and event only while it is not on the map. Raises StorageFailed.
+        """
         with self.lock:
             wished = replace(self.manifest, passed_over=passed_over)
             if not self.is_laid:
@@ -204,22 +232,31 @@ class Upload:
             self.manifest = wished
 
     def note_stored(self, number: int, sha256: str, *, is_damaged: bool = False) -> None:
-        """Write that a file is in the evidence store, and whether it came cut off or damaged. Raises
-        NotFound, StorageFailed."""
+        """Note that a file is stored as an original, and whether it is damaged.
+
+        Damaged includes truncated. Raises NotFound, StorageFailed.
+        """
         self._note([*([(_DAMAGED, number, "-")] if is_damaged else []), (STORED, number, sha256)])
         if is_damaged:
             self.damaged.add(number)
         self.stored[number] = sha256
 
     def note_processed(self) -> None:
-        """Write that the flight is on the map; its bytes are in the evidence store and go from here."""
-        with self.lock:  # also around the folder: given up and announced again, it would be another's
+        """Note that the flight is on the map, and delete the bytes here.
+
+        They are stored as originals.
+        """
+        # also around the deletion: removed and announced again, the folder would be another upload's
+        with self.lock:
             self._note([(_PROCESSED, 0, "-")])
             self.is_laid = True
             shutil.rmtree(self.folder / "card", ignore_errors=True)
 
     def note_arrived(self, offsets: Sequence[tuple[int, int]]) -> None:
-        """Acknowledge (number, offset) of files whose bytes are synced. Raises NotFound, StorageFailed."""
+        """Acknowledge (number, offset) of files whose bytes are synced.
+
+        Raises NotFound, StorageFailed.
+        """
         with self.lock:
             self._note([(ARRIVED, number, str(offset)) for number, offset in offsets])
             for number, offset in offsets:
@@ -227,18 +264,21 @@ class Upload:
             self.touched_s = time.time()
 
     def touch(self, now_s: float) -> None:
-        """Begin the time anew after which it is forgotten, also after a restart. now_s: since 1970."""
+        """Restart the time to expiry, also after a restart. now_s: seconds since 1970."""
         self.touched_s = now_s
         with suppress(OSError):
             os.utime(self.folder / JOURNAL_FILE, (now_s, now_s))
 
     def end(self) -> None:
-        """Nothing is written any more, by whoever still holds this upload: its folder is about to go, and the
-        same card announced again makes another upload in the same place."""
+        """Stop all writing by holders of this upload, before its folder is deleted.
+
+        The same card announced again makes another upload in the same place.
+        """
         with self.lock:
             self.is_gone = True
             writers = list(self._writers.values())
-        for writer in writers:  # without the lock: a writer is locked first, the upload after it
+        # without the lock: a writer is locked first, the upload after it
+        for writer in writers:
             writer.drop()
 
     def _note(self, lines: Sequence[tuple[str, int, str]]) -> None:
@@ -251,13 +291,15 @@ class Upload:
                 raise make_storage_error(self.folder, error) from error
 
     def writer(self, number: int, offset: int) -> Writer | None:
-        """Whoever adds to a file from now on; None while another does, or where `offset` is not its end.
+        """Return a writer for a file.
 
-        One that went silent (its line was cut and nobody told this end) keeps what it brought and is let go.
-        Raises NotFound, also once the upload is given up, StorageFailed.
+        None while another writes, or if `offset` is not its end. A writer that went silent (its connection
+        was cut without notice) keeps what it wrote and is released. Raises NotFound, also once the upload is
+        removed, StorageFailed.
         """
         path = self.path(number)
-        self.release_stale(number)  # before the lock: a writer is locked first, the upload after it
+        # before the lock: a writer is locked first, the upload after it
+        self.release_stale(number)
         with self.lock:
             if self.is_gone:
                 raise make_upload_not_found()
@@ -267,8 +309,10 @@ class Upload:
             return writer
 
     def add_heads(self, heads: Sequence[tuple[int, bytes]]) -> None:
-        """First bytes (number, bytes) of files that have none; others are left alone. The journal is synced
-        once for many of them. Raises NotFound, StorageFailed."""
+        """Add headers (number, bytes) of files that have no bytes yet.
+
+        Others are left alone. The journal is synced once for many of them. Raises NotFound, StorageFailed.
+        """
         for start in range(0, len(heads), _HEADS_AT_ONCE):
             writers: list[Writer] = []
             try:
@@ -286,29 +330,32 @@ class Upload:
                     self.release_writer(one)
 
     def is_written(self, number: int) -> bool:
-        """Whether somebody adds to a file at this moment."""
+        """Return True if a writer has this file now."""
         return number in self._writers
 
     @property
     def has_writers(self) -> bool:
-        """Whether somebody adds to any file at this moment."""
+        """True if any file has a writer now."""
         return bool(self._writers)
 
     def release_stale(self, number: int) -> None:
-        """Let a writer go that has brought nothing for a while. Raises StorageFailed."""
+        """Release a writer that was silent for a while. Raises StorageFailed."""
         writer = self._writers.get(number)
         if writer is not None and time.monotonic() - writer.heard_s > _STALE_TIMEOUT_S:
             writer.close()
 
     def release_writer(self, writer: Writer) -> None:
-        """A writer is done."""
+        """Forget a writer that is done."""
         with self.lock:
             if self._writers.get(writer.number) is writer:
                 del self._writers[writer.number]
 
 
 class Writer:
-    """Adds to the end of one file. Nothing counts before `commit`; what is cut off is written over later."""
+    """Appends to one file.
+
+    Bytes count after `commit`; uncommitted ones are overwritten later.
+    """
 
     def __init__(self, upload: Upload, number: int, path: Path, offset: int) -> None:
         self.number = number
@@ -325,7 +372,7 @@ class Writer:
 
     @property
     def remaining_bytes(self) -> int:
-        """Bytes that still fit into what was announced."""
+        """Bytes that remain of the announced size."""
         return self._upload.size(self.number) - self._at
 
     @property
@@ -334,14 +381,17 @@ class Writer:
         return self._at - self._committed
 
     def write(self, data: bytes) -> bool:
-        """Add bytes; False, and nothing written, where another took over. Raises StorageFailed; DiskFull
-        before anything is written where they would take the room that is left to flights."""
+        """Append bytes; return False, and write nothing, if another writer took over.
+
+        Raises StorageFailed; DiskFull, before anything is written, where they would use up the space reserved
+        for flights.
+        """
         with self._lock:
             if not self._open:
                 return False
             self.heard_s = time.monotonic()
             try:
-                # it was looked at when the card was announced: others have written since
+                # it was checked at the announcement, but others have written since
                 require_upload_space(self._upload.folder, get_free_bytes(self._upload.folder), len(data))
                 done = 0
                 while done < len(data):
@@ -352,13 +402,18 @@ class Writer:
             return True
 
     def commit(self) -> int:
-        """Sync and acknowledge what was written; the file's offset. Raises NotFound, StorageFailed."""
+        """Sync and acknowledge what was written; return the file's offset.
+
+        Raises NotFound, StorageFailed.
+        """
         with self._lock:
             return self._commit()
 
     def close(self) -> None:
-        """Let the file go, keeping what was written unless it had to be whole. Raises NotFound,
-        StorageFailed."""
+        """Close the file, keeping what was written unless it had to be complete.
+
+        Raises NotFound, StorageFailed.
+        """
         with self._lock:
             if not self._open:
                 return
@@ -371,8 +426,11 @@ class Writer:
                 self._upload.release_writer(self)
 
     def seal(self) -> int:
-        """Sync what was written and let the file itself go, but not its place: nobody else adds before this
-        is acknowledged and forgotten. The file's offset; 0 where another took over. Raises StorageFailed."""
+        """Sync and close the file, but keep its place until it is acknowledged.
+
+        So nobody else appends before. Returns the file's offset; 0 if another took over. Raises
+        StorageFailed.
+        """
         with self._lock:
             if not self._open:
                 return 0
@@ -385,7 +443,7 @@ class Writer:
             return self._at
 
     def drop(self) -> None:
-        """Let the file go, and what was written since the last commit."""
+        """Close the file without what was written since the last commit."""
         self.keeps_parts = False
         self.close()
 

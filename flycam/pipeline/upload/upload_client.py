@@ -1,7 +1,7 @@
-"""`flycam upload`: a card to a server, heads first, each byte until it is acknowledged.
+"""`flycam upload`: send a memory card to a server, headers first, until every byte is acknowledged.
 
-Nothing is kept on this side. The server knows the card by its files' names, sizes and times, so the same
-command goes on where an earlier one ended, whatever ended it, also when the server has another address now.
+Nothing is kept on this side. The server identifies the card by its files' names, sizes and times, so the same
+command resumes after any interruption, also when the server has another address now.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ from flycam.pipeline.upload.http_client import ConnectionLost, HttpReply, Server
 from flycam.pipeline.upload.memory_card import CardFile, JsonObject, MemoryCard, UploadRequest, pack_heads
 from flycam.pipeline.workspace import Progress, ignore_progress
 
+# bytes; a chunk costs the server two fsyncs, so chunks grow on a good line (decision 0019)
 _FIRST_CHUNK, _MIN_CHUNK, _MAX_CHUNK = 512 << 10, 64 << 10, 8 << 20
 _QUICK_S, _SLOW_S = 1.5, 6.0
 _SENDERS = 4
-_ORDER = (FileKind.LOG, FileKind.PHOTO, FileKind.FILM)  # photos are laid before the films are here
+# photos are processed before the videos are here
+_ORDER = (FileKind.LOG, FileKind.PHOTO, FileKind.FILM)
 _POLL_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UploadReport:
-    """What came of it.
+    """Result of sending a card.
 
-    sent_bytes   acknowledged in this run
-    skipped      what is no photo, film or log, with the reason
-    skipped_count  how many files are on the card alone, for their name or size, or as they cannot be read;
-                 skipped_reasons: of the first of them the sentence, in English and Vietnamese, that names
-                 the file and the cure
-    result       as `flycam ingest` answers
-    preview      what the heads said, as the server's `preview` answers; None: it never said
+    sent_bytes       acknowledged in this run
+    skipped          files that are no photo, video or log, with the reason
+    skipped_count    files that are on the card alone, for their name or size, or because they are unreadable
+    skipped_reasons  for the first of them a sentence (English, Vietnamese) that names the file and the cure
+    result           as `flycam ingest` answers
+    preview          as the server's `preview` answers, from the headers; None: there was none
     """
 
     upload_id: str
@@ -61,12 +62,15 @@ def send_card(
     on_preview: Callable[[JsonObject], None] = lambda _look: None,
     on_note: Callable[[str], None] = lambda _why: None,
 ) -> UploadReport:
-    """Send a card and wait until it is on the map there. `on_preview` gets what the heads say, early, and
-    again
-    where a flight log that came later says more; `on_note` why it is waited.
+    """Send a card and wait until it is on the map of the server.
+
+    on_preview  receives the preview of the headers, early, and again where a flight log that came later says
+                more
+    on_note     receives reasons for waiting
 
     Raises SourceUnreadable where no photo is found, AccessDenied, ServerUntrusted, InputUnusable (also where
-    the flight cannot be laid: then the files are safe there), StoreUnavailable when the line stays dead.
+    the flight cannot be processed: then the files are safe there), PeerUnavailable when the server stays
+    unreachable.
     """
     began = time.monotonic()
     card = MemoryCard(sending)
@@ -94,7 +98,7 @@ def send_card(
         sent_bytes=total - here if not said["saved"] else 0,
         skipped=card.skipped,
         skipped_count=len(card.passed_over)
-        + said.get("passed_over", 0),  # an older server says nothing of it
+        + said.get("passed_over", 0),  # absent in replies of older servers
         skipped_reasons=(
             *((str(one), one.vi or str(one)) for one in card.passed_over),
             *((one["sentence"], one["sentence_vi"]) for one in said.get("passed_over_said", ())),
@@ -106,7 +110,7 @@ def send_card(
 
 
 def read_token(path: Path) -> str:
-    """The token in a file. Raises OptionUnusable."""
+    """Read the token in a file. Raises OptionUnusable."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -118,7 +122,10 @@ def read_token(path: Path) -> str:
 def _send_log(
     line: ServerConnection, upload_id: str, card: MemoryCard, parts: list[CardFile]
 ) -> list[CardFile]:
-    """The flight's log before all else, whole: without it photos may have no place to be looked at."""
+    """Send the flight log first and complete.
+
+    Without it photos may have no position for a preview.
+    """
     reached: dict[int, int] = {}
     for part in parts:
         if part.path == card.log:
@@ -133,7 +140,7 @@ def _advance_offset(part: CardFile, reached: Mapping[int, int]) -> CardFile:
 def _send_heads(
     line: ServerConnection, upload_id: str, parts: list[CardFile], progress: Progress
 ) -> list[CardFile]:
-    """The first bytes of all photos that have none there, many in one request."""
+    """Send the headers of all photos that have none there, many in one request."""
     reached: dict[int, int] = {}
     photos = [part for part in parts if part.kind is FileKind.PHOTO]
     done = sum(part.offset > 0 for part in photos)
@@ -158,7 +165,7 @@ def _send_rest(
     progress: Progress,
     tell: Callable[[], None],
 ) -> None:
-    """All other bytes, several files at a time: logs, photos, films, of each in order of their numbers."""
+    """Send all other bytes, several files at a time: logs, photos, videos, by number."""
     total = sum(part.size for part in parts)
     reached = {part.number: part.offset for part in parts}
     with ThreadPoolExecutor(_SENDERS, thread_name_prefix="send") as pool:
@@ -177,13 +184,14 @@ def _send_rest(
                 if not running:
                     return
         except BaseException:
-            line.stop()  # else the pool would wait for whole files
+            # otherwise the pool would wait for whole files
+            line.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 class _Teller:
-    """Tells what the heads say as soon as the server knows; look: what was told last."""
+    """Reports the preview as soon as the server has it; look: the last one reported."""
 
     def __init__(self, line: ServerConnection, upload_id: str, told: Callable[[JsonObject], None]) -> None:
         self._line = line
@@ -207,12 +215,12 @@ class _Teller:
 
 
 def _drop_timestamps(look: JsonObject) -> JsonObject:
-    """Without what differs each time that the same heads are looked at."""
+    """Drop the fields that differ between previews of the same headers."""
     return {key: value for key, value in look.items() if key not in ("awaits_logs", "seconds")}
 
 
 def _send_file(line: ServerConnection, upload_id: str, part: CardFile, reached: dict[int, int]) -> None:
-    """One file from where it is to its end, in pieces as large as the line carries in some seconds."""
+    """Send one file from its offset to its end, in chunks of some seconds."""
     where = f"/files/{upload_id}/{part.number}"
     chunk, at = _FIRST_CHUNK, part.offset
     with part.open() as file:
@@ -236,11 +244,13 @@ def _send_file(line: ServerConnection, upload_id: str, part: CardFile, reached: 
             if reply is None or took > _SLOW_S:
                 chunk = max(chunk // 2, _MIN_CHUNK)
             elif reply.status == 423:
-                time.sleep(_POLL_S)  # an older connection of ours that the server still believes in
+                # an older connection of ours, not timed out on the server yet
+                time.sleep(_POLL_S)
             elif reply.status not in (204, 409, 460):
                 line.report_wait(
                     line.get_error_message(reply)
-                )  # such as a full disk, which somebody there must mend
+                    # such as a full disk, which somebody there must resolve
+                )
                 time.sleep(_POLL_S)
             reached[part.number] = at
 
@@ -264,7 +274,7 @@ def _check_saved(
     progress: Progress,
     tell: Callable[[], None],
 ) -> None:
-    """Wait until all is in the evidence store there, and compare its hashes with the files here."""
+    """Wait until all is stored there, and compare its hashes with the local files."""
     while not (said := line.request("GET", f"/api/uploads/{upload_id}").json)["saved"]:
         progress("keep", said["stored"], len(parts))
         tell()

@@ -1,4 +1,4 @@
-"""The small files beside an upload's bytes, and what is said when a disk does not take them."""
+"""Small files beside an upload's bytes, and errors of the disk under them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from flycam.store.disk_space import DISK_FULL_ERRNOS, require_free_space
 from flycam.store.fsync import sync_path
 
 MANIFEST_FILE, PREVIEW_FILE, PROGRESS_FILE = "manifest.json", "look.json", "progress.json"
+# results of the photos, and of the videos
 PHOTOS_RESULT_FILE, VIDEOS_RESULT_FILE = (
     "laid.json",
     "filmed.json",
-)  # what came of the photos, and of the films
-READING_FILE = "reading.json"  # the file that is being read now, of those that a reader may hang in
+)
+# the file being read now, in which a decoder may hang
+READING_FILE = "reading.json"
 JOURNAL_FILE = "journal"
 
 
 def write_json(path: Path, value: Any) -> None:
-    """A file that appears complete or not at all, and stays through a power cut. Raises OSError."""
+    """Write JSON durably and atomically. Raises OSError."""
     partial = path.with_name(f".{path.name}.part")
     with partial.open("w", encoding="utf-8") as out:
         json.dump(value, out, ensure_ascii=False)
@@ -36,7 +38,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json_file(folder: Path, name: str) -> dict[str, Any] | None:
-    """What a file beside an upload says; None if it is not there."""
+    """Read a JSON file beside an upload; None if it is missing or unreadable."""
     try:
         said = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -45,7 +47,10 @@ def read_json_file(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def write_result_file(path: Path, answer: Any) -> None:
-    """As `write_json`, without the name of the folder that the files lie in. Raises StorageFailed."""
+    """Write JSON as `write_json`, without the path of the upload's folder.
+
+    Raises StorageFailed.
+    """
     card = str(path.parent / "card") + "/"
     text = json.dumps(answer, ensure_ascii=False).replace(json.dumps(card, ensure_ascii=False)[1:-1], "")
     try:
@@ -55,15 +60,18 @@ def write_result_file(path: Path, answer: Any) -> None:
 
 
 def note_reading(folder: Path, file: str) -> None:
-    """Say which file of the card is read next, for whoever ends a process that gets no further."""
-    with suppress(OSError):  # on a full disk the flight matters, not the word of it
+    """Note the file that is read next, in case the process hangs on it."""
+    # on a full disk the flight matters more than this note
+    with suppress(OSError):
         write_json(folder / READING_FILE, {"file": file})
 
 
 @contextmanager
 def lock_upload(folder: Path) -> Iterator[None]:
-    """One process at a time works on an upload, also when the server that began it was killed and another
-    begins anew. Raises NotFound, StorageFailed."""
+    """Lock an upload for one process at a time.
+
+    Also if its server was killed and another starts anew. Raises NotFound, StorageFailed.
+    """
     if not (folder / MANIFEST_FILE).is_file():
         raise make_upload_not_found()
     try:
@@ -78,17 +86,20 @@ def lock_upload(folder: Path) -> Iterator[None]:
 
 
 def make_upload_not_found() -> NotFound:
-    """Also what those hear whom it does not concern."""
+    """Make the error for an unknown upload, also for accounts that may not see it."""
     return NotFound(_("there is no such upload here (any more); choose the same files again to go on"))
 
 
 def require_upload_space(place: Path, free: int, more: int) -> None:
-    """Raise DiskFull, with the cure, where `more` bytes would leave less of `free` than flights need."""
+    """Raise DiskFull, with the cure, if flights would lack space.
+
+    It is raised if `more` bytes would leave less of `free` than flights need.
+    """
     require_free_space(place, free, more, "tự tải tiếp")
 
 
 def make_storage_error(place: Path, error: OSError) -> StorageFailed:
-    """What a disk did not do, with the cure."""
+    """Make the error for a disk failure, with the cure."""
     if error.errno in DISK_FULL_ERRNOS:
         return DiskFull(
             _(

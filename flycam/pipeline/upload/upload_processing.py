@@ -1,8 +1,8 @@
-"""What is done with an upload: a look at its heads, and its flight to the map.
+"""Processing of an upload: preview of its headers, and ingest of its photos.
 
-`look`, `lay` and the laying of films (`flycam.pipeline.upload.upload_videos`) run in a process of their own
-(`flycam upload-work`) and leave what they found in files beside the upload, so that a picture that kills a
-decoder kills no server.
+`preview_upload`, `orthorectify_photos` and the videos (`flycam.pipeline.upload.upload_videos`) run in a
+process of their own (`flycam upload-work`) and leave their results in files beside the upload, so that a file
+that crashes a decoder does not crash the server.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from flycam.pipeline.upload.upload_files import JOURNAL_FILE, PROGRESS_FILE, not
 from flycam.pipeline.workspace import Workspace
 
 MAX_MOTION_BLUR_PX = 1.5
-"""Smear from which small things on the ground (a person, a wire) are lost."""
+"""Blur at which small objects on the ground (a person, a wire) are lost."""
 
 _PROGRESS_S = 0.5
 _MAX_STEP_S = 30.0
@@ -42,14 +42,13 @@ _MAX_STEP_S = 30.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UploadPreview:
-    """What the heads of a card's photos say.
+    """Preview of an upload, from the headers of its photos.
 
-    inspection  None of a card without photos
-    planned   photos that see ground, with it
-    motion_blur_px  by frame id: how far the ground moves over the picture while it is exposed; absent where
-                    unknown
-    video_logs  of the card, each with the log that it will probably be laid by
-    ground_m2  in sight of the planned photos, what several see counted once; in their work CRS
+    inspection      None of a card without photos
+    planned         photos that see ground, with it
+    motion_blur_px  by frame id: how far the ground moves in the image during exposure; absent where unknown
+    video_logs      videos of the card, each with the log that probably positions it
+    ground_m2       area in sight of the planned photos, overlaps counted once; in their work CRS
     """
 
     video_logs: dict[str, str | None]
@@ -60,8 +59,10 @@ class UploadPreview:
 
 
 def preview_upload(workspace: Workspace, folder: Path) -> UploadPreview:
-    """Read the heads that are there, and the flight's log if it is whole. Raises what `check_flight`
-    raises; writes nothing."""
+    """Preview the headers that are here, and the flight log if complete.
+
+    Writes nothing. Raises what `check_flight` raises.
+    """
     manifest = UploadManifest.read(folder)
     logs = manifest.list_paths(FileKind.LOG)
     films = {film: guess_video_log(film, logs) for film in manifest.list_paths(FileKind.FILM)}
@@ -89,15 +90,21 @@ def _ground_m2(planned: Sequence[FrameFootprint]) -> float:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PhotosResult:
-    """report: as `flycam ingest` has it; unreadable: what was said of flight logs that were of no use."""
+    """Result of the photos.
+
+    report      as of `flycam ingest`
+    unreadable  errors of flight logs that could not be used
+    """
 
     report: IngestReport
     unreadable: Sequence[FlycamError] = field(default=())
 
 
 def orthorectify_photos(workspace: Workspace, folder: Path) -> PhotosResult:
-    """The card's photos to the map, as `flycam ingest` does it, in the sender's name. Raises what that
-    raises."""
+    """Ingest the card's photos as `flycam ingest` does, in the sender's name.
+
+    Raises what `ingest` raises.
+    """
     manifest = UploadManifest.read(folder)
     labels = FlightLabels(name=manifest.name, event=manifest.event)
     mine = replace(workspace, operator=manifest.owner)
@@ -106,17 +113,20 @@ def orthorectify_photos(workspace: Workspace, folder: Path) -> PhotosResult:
 
 
 def is_awaiting_logs(folder: Path) -> bool:
-    """Whether a flight log of the card is not whole yet: it may say what the heads do not."""
+    """Return True if a flight log of the card is incomplete.
+
+    It may add to the preview.
+    """
     return len(_list_complete_logs(folder)) < len(UploadManifest.read(folder).list_numbers(FileKind.LOG))
 
 
 def estimate_motion_blur(
     planned: Sequence[FrameFootprint], photos: Sequence[PhotoMetadata]
 ) -> dict[str, float]:
-    """Speed over ground × exposure / GSD, pixels, by frame id.
+    """Estimate motion blur: speed over ground × exposure / GSD, pixels, by frame id.
 
-    The speed is the aircraft's own where the photo states it, else the way to the next photo by the time it
-    took, if that was less than half a minute. Turning is not counted, so it is at least this.
+    The speed is the aircraft's own where the photo states it, else from the distance to the next photo, if
+    that was taken within half a minute. Rotation is not counted, so this is a lower bound.
     """
     if not planned:
         return {}
@@ -135,7 +145,7 @@ def estimate_motion_blur(
 
 
 class FileProgress:
-    """Tells how far a recipe is in a file that is looked at now and then. Listens as `ImportProgress`."""
+    """Progress listener that writes to a file, at most every half second."""
 
     def __init__(self, folder: Path, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._path = folder / PROGRESS_FILE
@@ -147,12 +157,13 @@ class FileProgress:
         if stage == self._said[0] and now - self._said[1] < _PROGRESS_S:
             return
         self._said = (stage, now)
-        with suppress(OSError):  # on a full disk the flight matters, not the word of it
+        # on a full disk the flight matters more than its progress
+        with suppress(OSError):
             write_json(self._path, {"stage": stage, "done": done, "total": total})
 
 
 def read_stored_hashes(folder: Path) -> dict[str, str]:
-    """By their paths on the card, the SHA-256 of files that are in the evidence store."""
+    """Read the SHA-256 of files stored as originals, by path on the card."""
     files = UploadManifest.read(folder).files
     return {files[n].path: value for word, n, value in Journal(folder / JOURNAL_FILE).lines if word == STORED}
 
@@ -167,12 +178,15 @@ def _list_complete_logs(folder: Path) -> list[str]:
 
 
 def _request(folder: Path, logs: Sequence[str]) -> tuple[PreflightRequest, Sequence[FlycamError]]:
-    """The card's photos with their flight log, of those given: the one that the sender named, else the one
-    that fits; and what was said of those that cannot be read."""
+    """Build the request for the card's photos with a flight log of those given.
+
+    It is the log that the sender named, else the one that fits. Also returns the errors of unreadable logs.
+    """
     manifest = UploadManifest.read(folder)
     card = folder / "card" / manifest.label
     named = manifest.telemetry if manifest.telemetry in logs else None
     unreadable: Sequence[FlycamError] = ()
+    # logs are read only if the sender named none
     if manifest.telemetry is None and logs:
         found = CardLogs(card, logs, partial(note_reading, folder))
         photos, _ = read_photos(search_photos((card,)).photos)

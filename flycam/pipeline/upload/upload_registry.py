@@ -1,12 +1,12 @@
-"""All uploads of a house, in a folder of its own beside store and catalogue.
+"""Registry of all uploads of a node, in a folder beside store and catalogue.
 
     UPLOADS/ID/manifest.json   who brings what
-    UPLOADS/ID/journal         what was acknowledged, stored, laid
+    UPLOADS/ID/journal         what was acknowledged, stored, processed
     UPLOADS/ID/card/LABEL/…    the bytes, until the flight is on the map
-    UPLOADS/ID/look.json, laid.json, progress.json   what `upload.work` says of it
+    UPLOADS/ID/look.json, laid.json, progress.json   preview, result and progress of its processing
 
-The id is made of who brings which files, so the same card offered again, by a new page, from a new address or
-after a power cut, is the same upload and goes on where it was.
+The id is derived from the sender and the files, so the same card offered again, by a new page, from a new
+address or after a power cut, is the same upload and resumes.
 """
 
 from __future__ import annotations
@@ -45,20 +45,24 @@ MAX_UNFINISHED = 50
 UNFINISHED_TTL_S = 14 * 86_400.0
 FINISHED_TTL_S = 30 * 86_400.0
 RESERVATION_TTL_S = 3600.0
-"""Room is kept free for what an upload has not brought yet until nothing came for so long."""
+"""Time without arrivals after which space is no longer reserved for an upload's remaining bytes."""
 
 UploadListener = Callable[[Upload], object]
-"""What hears of an upload."""
+"""Receives an upload."""
 
 _JUMP_S = 60.0
 _READ_S = 10.0
 _LOG = logging.getLogger("flycam.uploads")
-_COPIES = 2  # a file lies here and in the evidence store until it is on the map
+# a file is here and in the object store until it is on the map
+_COPIES = 2
 _ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
 def read_uptime() -> float:
-    """Seconds since the machine started, those asleep too where the system counts them."""
+    """Return seconds since the machine started.
+
+    Suspension is included where the system counts it.
+    """
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
@@ -69,7 +73,10 @@ def _ignore_upload(_upload: Upload) -> None:
 
 
 class UploadRegistry:
-    """Opens, finds and forgets uploads. One process at a time receives; the others are told so."""
+    """Opens, finds and removes uploads.
+
+    One process at a time receives; others get an error.
+    """
 
     def __init__(
         self,
@@ -77,14 +84,17 @@ class UploadRegistry:
         clock_s: Callable[[], float] = time.time,
         uptime_s: Callable[[], float] = read_uptime,
     ) -> None:
-        """clock_s: seconds since 1970, which may jump; uptime_s: since some moment, which never does.
+        """Lock the folder and open the uploads in it.
+
+        clock_s: seconds since 1970, which may jump; uptime_s: since some moment, which never does.
 
         Raises StorageFailed when another process receives here, or the folder cannot be used.
         """
         self.folder = folder
         self._clock_s = clock_s
         self._uptime_s = uptime_s
-        self._seen_s = clock_s()  # first sight of what lies here, by a clock that has not jumped since
+        # first sight of what is here, by a clock that has not jumped since
+        self._seen_s = clock_s()
         self._booted_s = self._seen_s - uptime_s()
         self._lock = threading.Lock()
         try:
@@ -102,7 +112,8 @@ class UploadRegistry:
         except OSError as error:
             raise make_storage_error(folder, error) from error
         self._uploads: dict[str, Upload] = {}
-        self._unread: set[str] = set()  # they lie here and cannot be opened: their bytes are not to be erased
+        # present but not readable: their bytes must not be erased
+        self._unread: set[str] = set()
         try:
             there = sorted(one.name for one in folder.iterdir() if _ID.match(one.name))
         except OSError as error:
@@ -116,11 +127,11 @@ class UploadRegistry:
         os.close(self._fd)
 
     def list_uploads(self) -> list[Upload]:
-        """Every upload, the newest first."""
+        """List every upload, newest first."""
         return sorted(self._uploads.values(), key=lambda one: -one.manifest.created_s)
 
     def get(self, upload_id: str) -> Upload:
-        """Raises NotFound; StorageFailed for one that lies here and cannot be opened."""
+        """Return an upload. Raises NotFound; StorageFailed for one that cannot be opened."""
         found = self._uploads.get(upload_id)
         if found is None and upload_id in self._unread:
             with self._lock:
@@ -141,14 +152,14 @@ class UploadRegistry:
         is_new: bool = False,
         began: UploadListener = _ignore_upload,
     ) -> Upload:
-        """The upload of these files by this person, begun if it is new.
+        """Return the upload of these files by this account, begun if it is new.
 
-        folder  what the files' folder is called; telemetry: which of the files is the flight's log
+        folder  name of the files' folder; telemetry: which of the files is the flight log
         is_new  it is another one even if files of these names, sizes and times are known
-        began   hears of an upload that begins
+        began   is called with a new upload
 
-        Files that cannot be taken are passed over, and the manifest says so. Raises InputUnusable where
-        nothing is left, and for numbers that cannot be meant; DiskFull, StorageFailed.
+        Files that cannot be taken are skipped, and the manifest says so. Raises InputUnusable where nothing
+        is left, and for implausible numbers; DiskFull, StorageFailed.
         """
         name, event = (validate_name(one) if one else None for one in (name, event))
         chosen = select_files(files, telemetry)
@@ -175,18 +186,20 @@ class UploadRegistry:
         try:
             began(upload)
         except BaseException:
-            self.remove(upload)  # what nobody heard of did not begin
+            # an upload whose listener failed did not begin
+            self.remove(upload)
             raise
         return upload
 
     def remove(
         self, upload: Upload, note: UploadListener = _ignore_upload, stays: UploadListener = _ignore_upload
     ) -> None:
-        """Forget an upload; what is in the evidence store stays there. Whoever still holds it hears NotFound.
+        """Remove an upload; its stored originals stay. Holders of it get NotFound.
 
-        note   hears of it before it goes, when nothing but the disk can keep it any more; stays: that it did
-        Raises StorageFailed where it cannot be taken away, or not while the evidence store takes so long,
-        and what `note` raises: then it stays.
+        note  is called before the deletion, once only the disk can prevent it; stays: is called if it did
+
+        Raises StorageFailed where it cannot be deleted, or not while storing takes so long, and what `note`
+        raises: then it stays.
         """
         with _block_reading(upload):
             if upload.is_gone:
@@ -207,11 +220,13 @@ class UploadRegistry:
             self._unread.discard(upload.upload_id)
 
     def get_expiry(self, upload: Upload) -> float | None:
-        """When an upload is forgotten if nothing more happens, seconds since 1970. None: never, while it is
-        saved and not on the map: the card may have been wiped since.
+        """Return when an upload expires if nothing more happens, seconds since 1970.
 
-        Counted from when this process saw it first, if that is later: what came before may have come under a
-        clock at 1970, and nobody could have gone on with it while the box was off."""
+        None: never, while it is saved and not on the map, because the card may have been erased since.
+
+        Counted from when this process saw it first, if that is later: earlier times may come from a clock at
+        1970, and nobody could resume it while the node was off.
+        """
         if upload.is_saved and not upload.is_laid:
             return None
         return max(upload.touched_s, self._seen_s) + (FINISHED_TTL_S if upload.is_laid else UNFINISHED_TTL_S)
@@ -219,10 +234,10 @@ class UploadRegistry:
     def expire(
         self, note: UploadListener = _ignore_upload, stays: UploadListener = _ignore_upload
     ) -> list[str]:
-        """Forget what nobody went on with; the ids. `note` and `stays` hear of each, as in `remove`.
+        """Remove uploads that nobody resumed; return their ids.
 
-        Where the clock was set since it was looked at last, nobody knows how long anything lies here: the
-        time of all begins anew. Raises StorageFailed, and what `note` raises.
+        `note` and `stays` are called as in `remove`. If the clock was set since the last check, ages are
+        unknown: the time to expiry begins anew for all. Raises StorageFailed, and what `note` raises.
         """
         now_s = self._clock_s()
         booted_s = now_s - self._uptime_s()
@@ -241,7 +256,10 @@ class UploadRegistry:
         return [one.upload_id for one in late]
 
     def _known(self, upload_id: str) -> Upload | None:
-        """An upload that lies here, also one that could not be opened before. Raises StorageFailed."""
+        """Return an existing upload, also one that could not be opened before.
+
+        Raises StorageFailed.
+        """
         if upload_id in self._unread:
             self._read(upload_id)
         if upload_id in self._unread:
@@ -249,8 +267,11 @@ class UploadRegistry:
         return self._uploads.get(upload_id)
 
     def _read(self, upload_id: str) -> None:
-        """Open what lies in a folder. What has no manifest never was and goes; what cannot be opened (a
-        failing disk, too many open files, another's file) stays, and is said."""
+        """Open the upload in a folder.
+
+        One without manifest never began and is deleted; one that cannot be opened (a failing disk, too many
+        open files, a foreign file) stays, and is logged.
+        """
         folder = self.folder / upload_id
         self._unread.discard(upload_id)
         try:
@@ -263,7 +284,10 @@ class UploadRegistry:
             self._unread.add(upload_id)
 
     def _erase(self, folder: Path) -> None:
-        """Off the disk, the manifest first: what is left without one never was. Raises StorageFailed."""
+        """Delete from disk, the manifest first: without one an upload never began.
+
+        Raises StorageFailed.
+        """
         try:
             (folder / MANIFEST_FILE).unlink(missing_ok=True)
             sync_path(folder)
@@ -274,8 +298,11 @@ class UploadRegistry:
         shutil.rmtree(folder, ignore_errors=True)
 
     def _make(self, manifest: UploadManifest) -> Upload:
-        """Files of their full size without bytes, so that a head says as much as the whole file; then the
-        manifest: an upload cut off here never was."""
+        """Make sparse files of full size, then the manifest.
+
+        So a header can be read as part of a file. The manifest is last: an upload cut off before it never
+        began.
+        """
         folder = self.folder / manifest.upload_id
         card = folder / "card" / manifest.label
         try:
@@ -290,7 +317,8 @@ class UploadRegistry:
                 fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
                 os.ftruncate(fd, one.size)
                 os.close(fd)
-            Journal(folder / JOURNAL_FILE).append(())  # later lines sync its bytes, and not its name
+            # later appends sync its bytes, but not its name
+            Journal(folder / JOURNAL_FILE).append(())
             for path in made:
                 sync_path(path)
             manifest.write(folder)
@@ -332,8 +360,10 @@ class UploadRegistry:
 
 @contextmanager
 def _block_reading(upload: Upload) -> Iterator[None]:
-    """No file of it goes to the evidence store inside the block. Raises StorageFailed where one takes so
-    long that it is not waited for."""
+    """Block the storing of this upload's files as originals.
+
+    Raises StorageFailed where storing one takes longer than is waited for.
+    """
     until_s = time.monotonic() + _READ_S
     with ExitStack() as held:
         for lock in (upload.reading, upload.reading_films):
@@ -349,8 +379,10 @@ def _block_reading(upload: Upload) -> Iterator[None]:
 
 
 def _still_needed(upload: Upload, is_alive: bool) -> int:
-    """Bytes that an upload will still take here and in the evidence store. What it has not brought yet counts
-    while it is alive; the copy in the store of what is whole counts until it is there."""
+    """Return the bytes that an upload will still take here and in the object store.
+
+    Bytes not received count while it is alive; the second copy of a complete file until it is stored.
+    """
     total = 0
     for number, (file, at) in enumerate(zip(upload.manifest.files, upload.offsets, strict=True)):
         if is_alive or at == file.size:
@@ -359,11 +391,11 @@ def _still_needed(upload: Upload, is_alive: bool) -> int:
 
 
 def _is_stillborn(folder: Path) -> bool:
-    """Whether an upload was cut off before its manifest was written, as far as anybody can tell."""
+    """Return True if an upload was cut off before its manifest was written."""
     try:
         return MANIFEST_FILE not in os.listdir(folder)  # noqa: PTH208  a name that lies there unreadable counts too
     except FileNotFoundError:
-        return True  # somebody took it away
+        return True  # it was deleted
     except OSError:
         return False
 

@@ -1,6 +1,6 @@
-"""The films of an upload to the map: each into the flight of its card's photos, or of the film before it.
+"""Processing of an upload's videos: each joins the flight of the card's photos, or of the video before.
 
-What a film lacks is said of that film, and holds up nothing else.
+Errors of a video are reported for that video, and do not stop the others.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from flycam.pipeline.workspace import Progress, Workspace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoResult:
-    """What became of one film.
+    """Result of one video.
 
-    video   its path on the card; log: that of the log it was laid by
-    frames  how many of its pictures are on the map; flight_id: of the flight in which they are
-    error   why none is, or no more are, if so; is_cut: it broke off while it was laid
+    video   its path on the card; log: that of the log by which it was positioned
+    frames  number of its frames on the map; flight_id: of the flight that holds them
+    error   reason for none, or no more, if so; is_cut: it broke off during processing
     """
 
     video: str
@@ -49,18 +49,23 @@ class VideoResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideosResult:
-    """What became of a card's films. flight: the one in which they lie; None where none does."""
+    """Result of a card's videos.
+
+    flight: the one that holds them; None if none is on the map.
+    """
 
     videos: tuple[VideoResult, ...]
     flight: Flight | None
 
 
 def orthorectify_videos(workspace: Workspace, folder: Path, into: str | None) -> VideosResult:
-    """All films of an upload, as `flycam live` lays them, in the sender's name. Idempotent.
+    """Orthorectify all videos of an upload, as `flycam live`, in the sender's name.
+
+    Idempotent.
 
     into  the flight (id) of the card's photos; None: they have none
 
-    Raises StorageFailed alone: what else is wrong with a film stands in what became of it.
+    Raises StorageFailed only: other errors of a video are in its result.
     """
     manifest = UploadManifest.read(folder)
     mine = replace(workspace, operator=manifest.owner)
@@ -92,7 +97,7 @@ def orthorectify_videos(workspace: Workspace, folder: Path, into: str | None) ->
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Known:
-    """What is on the map of one film, whatever its laying said."""
+    """State of one video on the map, whatever its processing reported."""
 
     workspace: Workspace
     film_id: str
@@ -101,11 +106,11 @@ class _Known:
 
     @property
     def flight_id(self) -> str:
-        """Of the flight that it lies in, or will."""
+        """Id of the flight that holds it, or will."""
         return self.into or derive_video_flight_id(self.film_id)
 
     def frames(self) -> int:
-        """How many of its pictures readers see."""
+        """Count its frames that are shown."""
         used = self.workspace.catalog.frames.list_for_flight(self.flight_id, FrameStatus.USED)
         return sum(is_frame_of_video(record, self.film_id, self.name) for record in used)
 
@@ -119,15 +124,19 @@ def _orthorectify_video(
     progress: Progress,
     known: _Known,
 ) -> VideoResult:
-    """One film by the first log that tells where it was filmed; else what was said of the likeliest. What
-    lies on the map of one that broke off stays there, and is counted."""
+    """Process one video by the first log that positions it.
+
+    If none does, the error is that of the likeliest log. Frames of a video that broke off stay on the map,
+    and are counted.
+    """
     wrong: list[FlycamError] = []
     before = known.frames()
     there = VideoResult(video=film, frames=before, flight_id=known.flight_id if before else None)
     try:
         for log in logs.find_video_logs(film):
             given = replace(request, telemetry=str(Path(request.video).parents[film.count("/")] / log))
-            begun = ProgressProbe(progress, PROGRESS_STAGE)  # what goes wrong then is no fault of its log
+            # errors after the first progress are not the log's fault
+            begun = ProgressProbe(progress, PROGRESS_STAGE)
             try:
                 report = orthorectify_video(workspace, given, labels, begun)
             except StorageFailed:
@@ -143,13 +152,13 @@ def _orthorectify_video(
             return replace(there, report=report)
     except StorageFailed:
         raise
-    except FlycamError as error:  # of the film itself
+    except FlycamError as error:  # of the video itself
         wrong.append(error)
     return replace(there, error=(wrong or [*logs.unreadable, make_missing_log_error(film)])[0])
 
 
 def make_missing_log_error(video: str) -> VideoUnpositioned:
-    """What a film lacks that came alone."""
+    """Make the error for a video without telemetry."""
     return VideoUnpositioned(
         _(
             "{film}: nothing says where it was filmed: upload it again with its .SRT beside "
@@ -161,7 +170,10 @@ def make_missing_log_error(video: str) -> VideoUnpositioned:
 
 
 def _names(films: list[str]) -> dict[str, str]:
-    """What each film is called: its file's name, with its folders where the card has several of that name."""
+    """Name each video by its file.
+
+    Its folders are included if the card has several of that name.
+    """
     count = Counter(PurePosixPath(film).stem.lower() for film in films)
     return {
         film: PurePosixPath(film).name
