@@ -104,7 +104,7 @@ class Blender:
         self._weights[level][there] += shares
 
     def _mean(self, level: int) -> Shorts:
-        """Return the weighted mean of the bands; where one frame counts, exactly its band."""
+        """Return the weighted mean of the bands; where one frame counts, its exact band."""
         mean = self._sums[level].astype(np.float32)
         mean /= _thrice(np.maximum(self._weights[level], 1).astype(np.float32))
         rounded: Shorts = np.rint(mean, out=mean).astype(np.int16)

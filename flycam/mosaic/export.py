@@ -63,7 +63,9 @@ def export_cog(
     decoding: TileDecoding = COLOURS,
     workers: int = 1,
 ) -> ExportedCog:
-    """Write the mosaic, clipped to `polygon` (WGS 84 degrees) if given, as masked COG.
+    """Write the mosaic, clipped to `polygon` (WGS 84 degrees) if given, as a COG.
+
+    With a mask.
 
     Pixels lie on multiples of `gsd_m` in `crs` (of the equivalent number of degrees if `crs` is geographic),
     are resampled (`resample_window`) from the coarsest zoom that is not coarser than `gsd_m`, and are masked

@@ -34,7 +34,7 @@ class OcclusionFill:
 
 
 def find_inner_owners(plan: SeamPlan) -> Words:
-    """Return who owns ground inside the mosaic, or else the nearest owner: H×W labels.
+    """Return H×W labels of who owns ground inside the mosaic, or the nearest owner.
 
     Inside is what has an owner or is enclosed by owned ground, without the outermost label pixels, which
     images cover in part. 0 elsewhere.
