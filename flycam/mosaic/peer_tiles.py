@@ -105,7 +105,7 @@ def put_peer_state(
 
 
 def put_peer_placements(store: ObjectStore, log: str, until: int, placements: Mapping[str, str]) -> None:
-    """Put the placement id of each frame in the states that came with lines up to `until`.
+    """Put the frames' placement ids in the states that came with lines up to `until`.
 
     The caller must call `store.flush`.
     """
@@ -156,7 +156,7 @@ def verify_peer_object(key: str, data: bytes) -> bool:
 
 
 def _is_name(data: bytes) -> bool:
-    """Return True if this is the name of a node or account, whose key has no hash of it."""
+    """Return True if this is a node's or account's name, whose key holds no hash."""
     try:
         return bool(data) and is_printable(data.decode())
     except UnicodeDecodeError:

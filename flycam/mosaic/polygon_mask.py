@@ -18,7 +18,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PolygonMask:
-    """Edges of a polygon (holes and parts included), E×4 pixels: x0, y0, x1, y1; y0 < y1."""
+    """Edges of a polygon, holes and parts included.
+
+    E×4 pixels: x0, y0, x1, y1 with y0 < y1.
+    """
 
     edges: Floats
 

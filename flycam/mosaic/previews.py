@@ -187,7 +187,7 @@ def _has_preview_pixels(store: ObjectStore, heads: TileHeads, tile_id: TileId) -
 
 
 def _size_of(data: bytes) -> tuple[int, int] | None:
-    """Read (height, width) from a lossy WebP header before decoding; None for other bytes."""
+    """Read (height, width) from a lossy WebP header without decoding; else None."""
     if len(data) < 30 or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
         return None
     if data[12:16] == _VP8X:

@@ -73,7 +73,10 @@ def with_quadrants(parent: MosaicTile | None, parent_id: TileId, children: Itera
 
 
 def make_parent_tile(parent_id: TileId, children: Iterable[MosaicTile]) -> MosaicTile:
-    """Make the parent of up to four children, in any order; an absent one has no data."""
+    """Make the parent of up to four children; an absent one has no data.
+
+    Their order does not matter.
+    """
     return with_quadrants(None, parent_id, (reduce_to_quadrant(child) for child in children))
 
 

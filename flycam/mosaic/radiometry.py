@@ -88,7 +88,7 @@ class Radiometry:
     knee: float = KNEE
 
     def correct(self, frame_id: str, pixels: Bytes) -> Bytes:
-        """Correct a frame's source image (H×W×3 uint8 RGB, any size) to the common camera.
+        """Correct a frame's source image (H×W×3 uint8 RGB, any size) to a common camera.
 
         A frame that the block does not know is returned unchanged.
         """
@@ -353,9 +353,9 @@ def _scattered(key: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def _solve(flat: Radiometry, keys: list[str], pairs: _Pairs, footprints: _Footprints) -> Radiometry:
-    """Solve by Gauss-Newton with Tukey's weights; airlight is the only nonlinear unknown.
+    """Solve by Gauss-Newton with Tukey's weights.
 
-    Shading is solved for each band.
+    Airlight is the only nonlinear unknown; shading is solved for each band.
     """
     frames, cameras = len(flat.frame_ids), len(keys)
     unknown = np.zeros((_BANDS, 4 * frames + 3 * cameras))
@@ -371,7 +371,7 @@ def _solve(flat: Radiometry, keys: list[str], pairs: _Pairs, footprints: _Footpr
     for _ in range(_STEPS):
         systems = [_band(pairs, band, unknown[band], frames) for band in range(_BANDS)]
         distance = np.sqrt(np.mean([np.square(residual) for residual, _ in systems], axis=0))
-        # the first estimate is far off: begin with a wide scale, so that no exposure step counts as an outlier
+        # the first estimate is far off, so begin with a wide scale: no exposure step counts as an outlier
         scale = max(float(np.median(distance)) * 1.2, _MIN_SCALE)
         weight = np.square(np.maximum(1.0 - np.square(distance / (_TUKEY * scale)), 0.0))
         weight *= _INDEPENDENT / scale**2
@@ -391,7 +391,7 @@ def _solve(flat: Radiometry, keys: list[str], pairs: _Pairs, footprints: _Footpr
 
 
 def _band(pairs: _Pairs, band: int, unknown: Floats, frames: int) -> tuple[Floats, csr_matrix]:
-    """Return residuals of the log differences and their design matrix (pairs × unknowns)."""
+    """Return residuals of the log differences and the design matrix (pairs×unknowns)."""
     logs, columns, values = [], [], []
     for index, sign in ((pairs.first, 1.0), (pairs.second, -1.0)):
         frame, shading, terms = pairs.samples.frame[index], pairs.shading[index], pairs.terms[index]

@@ -165,7 +165,10 @@ def _nearest(
 
 
 def _step_m(to_mercator: PlanarMap, step: tuple[float, float]) -> float:
-    """Return the side of a `step` (width, height) pixel in Mercator metres, mid-bounds."""
+    """Return the side of a `step` pixel in Mercator metres, in the middle of bounds.
+
+    step  (width, height)
+    """
     west, south, east, north = to_mercator.bounds
     x, y = np.array([west + east, south + north]) / 2.0
     start, across, up = to_mercator(np.array([[x, y], [x + step[0], y], [x, y + step[1]]]))

@@ -101,7 +101,7 @@ def _nearby(plan: SeamPlan, base_zoom: int, tile: TileId) -> list[int]:
 
 
 def upsample_plane(plan: SeamPlan, plane: Words, base_zoom: int, window: PixelBox) -> Words:
-    """Upsample a plane of the plan to a window of base pixels, a square a label pixel."""
+    """Upsample a plane of the plan to a window of base pixels, each label a square."""
     step = 1 << (base_zoom - plan.z)
     coarse = _coarse(window, step)
     labels = np.zeros(coarse.shape, dtype=np.uint16)

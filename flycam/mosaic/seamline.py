@@ -52,7 +52,7 @@ _VIEWS_BYTES = 220_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeamOptions:
-    """Costs of a seam, relative to a pixel where two frames differ wholly, on the fine grid.
+    """Costs of a seam on the fine grid, relative to a pixel that differs wholly.
 
     nadir       of a pixel from a view of no quality; a view of the best quality costs nothing
     length      of an edge of seam where frames agree perfectly
@@ -199,14 +199,14 @@ def _best(boxes: Sequence[PixelBox], order: Sequence[int], quality: Callable[[in
 
 
 def _along_the_ground(boxes: Sequence[PixelBox]) -> list[int]:
-    """Order frame numbers so that neighbours are adjacent, on Morton's curve of boxes."""
+    """Order frame numbers along Morton's curve, so that neighbours are adjacent."""
     rows = np.array([(b.row + b.row_stop) // 2 for b in boxes], dtype=np.int64)
     cols = np.array([(b.col + b.col_stop) // 2 for b in boxes], dtype=np.int64)
     return [int(n) for n in order_along_morton_curve(rows - rows.min(), cols - cols.min())]
 
 
 def _take_over(coarse: LabelMap, fine: LabelMap, overviews: FrameOverviewCache, order: Sequence[int]) -> None:
-    """Give fine pixels their coarse owners where those see them, else keep the best view."""
+    """Give fine pixels their coarse owners; elsewhere the best view keeps them."""
     rows = np.clip(np.arange(fine.box.row, fine.box.row_stop) // _COARSER - coarse.box.row, 0, None)
     cols = np.clip(np.arange(fine.box.col, fine.box.col_stop) // _COARSER - coarse.box.col, 0, None)
     rows, cols = (np.minimum(i, n - 1) for i, n in zip((rows, cols), coarse.box.shape, strict=True))
@@ -253,7 +253,7 @@ def _second(labels: LabelMap, overviews: FrameOverviewCache, order: Sequence[int
 def _plan(
     frame_ids: Sequence[str], z: int, labels: LabelMap, second: Words, energies: tuple[int, int]
 ) -> SeamPlan:
-    """Make a plan whose labels number sorted frame ids and exceed the overviews a little."""
+    """Make a plan: labels number sorted ids and reach a little past the overviews."""
     frames = tuple(sorted(frame_ids))
     table = np.array([0, *(frames.index(f) + 1 for f in frame_ids)], dtype=np.uint16)
     planes = []

@@ -32,7 +32,7 @@ _PARENT_CACHE_TILES = 128
 
 @dataclass(frozen=True, slots=True)
 class TileUpdate:
-    """A tile state to be written, and the head (content hash) that the append expects."""
+    """A tile state to be written, and the head (content hash) the append expects."""
 
     tile: MosaicTile
     content_hash: str
@@ -41,7 +41,7 @@ class TileUpdate:
 
 @dataclass(slots=True)
 class PublishedCanvases:
-    """Copies of tiles being written while patches are merged into the tiles themselves.
+    """Copies of tiles being written while merging goes on in the tiles themselves.
 
     made_from  the heads they were made from, updated as they are written
     others     states of other writers that were merged into the copies, and must be merged into the tiles

@@ -112,7 +112,10 @@ def _children(
 def put_tile_state(
     store: ObjectStore, mosaic: MosaicInfo, state: MosaicTile, origin: str, now_ns: int
 ) -> TileRecord:
-    """Put a state's object and return its log line; the caller must `flush` before append."""
+    """Put a state's object and return its log line; the caller must `flush` first.
+
+    That is, before the line is appended.
+    """
     digest = compute_content_hash(state)
     record = TileRecord(
         seq=0,
