@@ -141,10 +141,7 @@ def compute_grain(linear: Reals) -> Reals:
 
 
 def _colours(linear: Reals, cell_m: float, min_light: float = _MIN_LIGHT) -> tuple[Reals, Reals, Reals]:
-    """Return greenness, redness and brightness (H×W each) of light averaged over 1.5 m.
-
-    At `cell_m` a cell.
-    """
+    """Return greenness, redness, brightness (H×W each) of light averaged over 1.5 m."""
     side = max(round(_COLOUR_M / cell_m), 1)
     light = np.asarray(cv2.blur(linear, (side, side)), np.float32)
     light += np.float32(min_light)

@@ -87,7 +87,7 @@ class CellPlanes:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PatchMeasures:
-    """Measures of a patch: `values` in the order of MEASURES; size, length, slope in units.
+    """Measures of a patch: `values` in the order of MEASURES, and its size and slope.
 
     mean_slope_deg  of its ground whose height is known, NaN where that is under half of it
     """
@@ -168,7 +168,7 @@ def _run(patch: Patch, planes: CellPlanes, along: float, across: float, axis: ND
 
 
 def _head_to_foot(heights: Reals, slope: Reals) -> Numbers:
-    """Measure the shares of head, track and foot (thirds of height), and how they flatten.
+    """Measure the shares of head, track and foot (thirds of height); how they flatten.
 
     A slide starts narrow on the steep and comes to rest where it is less so (Varnes 1978).
     """
@@ -221,7 +221,7 @@ def _furrowed(grain: Reals, mask: Mask) -> float:
 
 
 def _level(patch: Patch, rim: PatchRim, planes: CellPlanes) -> Numbers:
-    """Measure whether it may be a body of water: on a contour, filling the lowest ground.
+    """Measure whether it may be water, which ends on a contour and fills the lowest.
 
     level  ln of the spread in metres of the ground around it about a surface as level as water's
     fills  share of the ground around that lies higher than most of its own, along that surface: 1 for water,

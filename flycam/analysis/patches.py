@@ -73,7 +73,7 @@ def select_disjoint(patches: Sequence[Patch], shape: tuple[int, ...], max_shared
 
 
 def clean_mask(mask: Mask, open_m: float, close_m: float, cell_m: float) -> Mask:
-    """Remove specks and threads narrower than open_m; close gaps narrower than close_m."""
+    """Remove specks and threads narrower than open_m; close gaps under close_m."""
     out = mask.astype(np.uint8)
     for how, width in ((cv2.MORPH_OPEN, open_m), (cv2.MORPH_CLOSE, close_m)):
         side = round(width / cell_m) | 1
@@ -112,7 +112,7 @@ def trace_rings(patch: Patch, to_pixels: tuple[float, float], min_hole_cells: fl
 
 
 def _smoothed(rings: Sequence[Doubles], off_cells: float) -> list[Doubles]:
-    """Simplify rings through the middles of cell edges, which keep a staircase's area.
+    """Simplify rings through the middles of cell edges, which keep the area.
 
     Only the middles farther than `off_cells` from a straight run are kept.
     """

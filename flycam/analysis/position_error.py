@@ -63,7 +63,9 @@ def interpolate_error(windows: Floats, squared: Floats, side: float, places: Flo
 def estimate_area_error_m2(
     kind: str, perimeter_m: float, error_m: float | None, *, by_hand: bool = False
 ) -> float:
-    """Estimate the 1-sigma error of an area, square metres: perimeter · √(rim² + error²).
+    """Estimate the 1-sigma error of an area, square metres.
+
+    perimeter · √(rim² + error²)
 
         rim     distance in or out of the true outline, all along it: for a candidate
                 `detector_coefficients.RIM_M` of its kind, for one drawn by hand `HAND_RIM_M`

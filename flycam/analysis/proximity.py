@@ -16,7 +16,7 @@ _LINE = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProximityPairs:
-    """Pairs (P of them) of an area and a feature within reach, by area, then by distance.
+    """Pairs (P) of an area and a feature within reach, by area, then by distance.
 
     areas, features  indices
     distance_m       0: at least a part of the feature lies in the area
@@ -56,7 +56,10 @@ def find_proximity_pairs(areas: Shapes, features: Shapes, reach_m: Floats) -> Pr
 
 
 def _inside(areas: Shapes, things: Shapes, distance: Floats) -> tuple[Floats, Floats]:
-    """Return length under each area (NaN if no line), and where features are touched (N×2)."""
+    """Return length under each area (NaN: no line), and where features are touched.
+
+    The places are N×2.
+    """
     is_line = shapely.get_dimensions(things) == _LINE
     crossing = is_line & (distance == 0.0)
     under = np.where(is_line, 0.0, np.nan)
@@ -72,7 +75,10 @@ def _inside(areas: Shapes, things: Shapes, distance: Floats) -> tuple[Floats, Fl
 
 
 def _middles(lines: Shapes) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return the middle (M×2) of each geometry's longest piece, and which have length (N)."""
+    """Return the middle of each geometry's longest piece, and which have length.
+
+    M×2 for the M of N that have length.
+    """
     pieces, owner = shapely.get_parts(lines, return_index=True)
     length = shapely.length(pieces)
     pieces, owner, length = pieces[length > 0.0], owner[length > 0.0], length[length > 0.0]

@@ -21,7 +21,9 @@ _FILL_BLOCKS = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 def remove_haze(linear: Reals, seen: Mask, cell_m: float) -> Reals:
-    """Subtract haze from linear light H×W×3: most of the darkest within 80 m, by band.
+    """Subtract haze from linear light H×W×3: most of the darkest within 80 m.
+
+    Band by band.
 
     Dark-object subtraction (Chavez 1988, Remote Sensing of Environment 24); some shadow is near every place
     in mountains, and its own skylight is little.
@@ -50,7 +52,7 @@ def subtract_local_percentile(values: Reals, where: Mask, cell_m: float, percent
 
 
 def _block_percentiles(values: Reals, where: Mask, cell_m: float, percent: float) -> Reals:
-    """Return one percentile a block of 40 m; blocks with little data are filled from others."""
+    """Return one percentile a block of 40 m; fill blocks that have little data."""
     side = max(round(_BLOCK_M / cell_m), 1)
     rows, cols = -(-values.shape[0] // side), -(-values.shape[1] // side)
     found = np.full((rows, cols), np.nan, np.float32)

@@ -17,7 +17,10 @@ Singles = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WarpLattice:
-    """Lattice of a smooth field over an image: node (r, c) is at (c * step_px, r * step_px)."""
+    """Lattice of a smooth field over an image.
+
+    Node (r, c) is at (c * step_px, r * step_px).
+    """
 
     rows: int
     cols: int

@@ -1,5 +1,4 @@
-"""Robust fit of a smooth displacement field to windows of which many are wrong, no livelier than they
-support.
+"""Robust fit of a smooth displacement field to windows of which many are wrong.
 
 On top of a robust affine map, displacements of nodes minimise
 
@@ -7,7 +6,8 @@ On top of a robust affine map, displacements of nodes minimise
 
 with S bilinear weights, d the windows' displacements beyond the affine map, w their weights, updated by
 Tukey's biweight from the residuals (iteratively reweighted least squares). The stiffness of the field, and
-whether there is one at all, is decided by windows that it was not made from.
+whether there is one at all, is decided by windows that it was not made from, so it is no livelier than they
+support.
 
 A live mosaic is made of pieces, each a photo off by metres of its own: a window is wrong where its neighbours
 disagree (`find_supported_windows`), not where it is far from the rest.
@@ -73,7 +73,7 @@ class WarpFit:
 def find_supported_windows(
     windows: WindowMatches, used: Mask, start: Warp, side_px: float, tolerance_px: float
 ) -> Mask:
-    """Find the `used` windows whose offset from `start` some neighbours share (M mask).
+    """Return the mask (M) of `used` windows whose offset from `start` neighbours share.
 
     side_px  of a window; tolerance_px  maximum difference of neighbours; both full pixels
     """
@@ -100,7 +100,7 @@ def fit_warp(
     stiffness: float | None,
     used: Mask,
 ) -> WarpFit:
-    """Fit a field of one stiffness to the `used` windows (M), those with a displacement.
+    """Fit a field of one stiffness to the `used` windows (M) with a displacement.
 
     start   what holds where no window has weight
     factor  of the level the windows were found at

@@ -34,7 +34,10 @@ _STRIP_ROWS = 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PyramidLevel:
-    """Both images reduced by `factor` on the common grid: grey uint8 and seen bool, H×W."""
+    """Both images reduced by `factor` on the common grid.
+
+    Grey uint8 and seen bool, H×W.
+    """
 
     factor: int
     before: Bytes
@@ -119,7 +122,9 @@ def halve_level(level: PyramidLevel) -> PyramidLevel:
 def match_level_windows(
     level: PyramidLevel, warp: Warp, *, reach_px: int, spacing_px: int, workers: int = 2
 ) -> WindowMatches:
-    """Match every window that both images show, up to `reach_px` around its place by `warp`.
+    """Match windows that both images show, up to `reach_px` around their place.
+
+    The place is by `warp`.
 
     Windows every `spacing_px`; both in pixels of the level.
     """
@@ -135,7 +140,7 @@ def match_level_windows(
 
 
 def _averaged(grey: Bytes, seen: Mask, size: tuple[int, int]) -> tuple[Bytes, Mask]:
-    """Average whole numbers of pixels to `size` (columns, rows); seen where all of them are."""
+    """Average whole pixel blocks to `size` (columns, rows); seen where all of them are."""
     data = seen.astype(np.uint8) * np.uint8(255)
     mean, all_seen = (cv2.resize(values, size, interpolation=cv2.INTER_AREA) for values in (grey, data))
     return np.asarray(mean, np.uint8), np.asarray(all_seen == 255)
@@ -150,7 +155,7 @@ def _blocks(shape: tuple[int, int], side: int) -> Iterator[tuple[slice, slice]]:
 def _matched_in(
     level: PyramidLevel, warp: Warp, block: tuple[slice, slice], reach_px: int, spacing_px: int
 ) -> WindowMatches:
-    """Match windows whose middle lies in the block; beyond the images there is no data."""
+    """Match windows whose middle lies in the block; no data beyond the images."""
     room = WINDOW_PX // 2 + reach_px + _RIM_PX
     rows, cols = block
     row, col = rows.start - room, cols.start - room

@@ -33,7 +33,7 @@ _DISTORTION_KEYS = ("D", "distortion_coefficients", "distCoeffs", "dist_coeffs")
 
 
 class _OpenCvLoader(yaml.SafeLoader):
-    """Safe YAML loader that knows OpenCV's `!!opencv-matrix` tag, and allows no aliases.
+    """Safe YAML loader with OpenCV's `!!opencv-matrix` tag and without aliases.
 
     With aliases, ten lines unfold to billions.
     """
@@ -97,7 +97,7 @@ def read_document(path: Path, *, is_bundled: bool = False) -> Any:
 def parse_interior(
     values: Mapping[str, Any], image_size_px: tuple[int, int] | None, calibration_id: str
 ) -> InteriorOrientation:
-    """Parse interior orientation from named values; raise ValueError naming a wrong one."""
+    """Parse interior orientation from named values; ValueError names a wrong one."""
     size = _image_size(values, image_size_px)
     focal, centre, sigma = _pinhole_part(values, size)
     distortion, model = _distortion_part(values)
