@@ -144,7 +144,7 @@ def _logits(model: Logistic, cues: Reals) -> Reals:
 
 
 def _changed(model: Logistic, cues: Reals) -> Reals:
-    """Return the model's logits, set to unchanged where colour and light hardly moved.
+    """Return the model's logits, lowered where colour and light hardly changed.
 
     That is, where they moved no farther than nearly all the ground around.
     """

@@ -168,7 +168,7 @@ def _run(patch: Patch, planes: CellPlanes, along: float, across: float, axis: ND
 
 
 def _head_to_foot(heights: Reals, slope: Reals) -> Numbers:
-    """Measure the shares of head, track and foot (thirds of height); how they flatten.
+    """Measure the shares of head, track and foot (thirds of height), and flattening.
 
     A slide starts narrow on the steep and comes to rest where it is less so (Varnes 1978).
     """

@@ -49,7 +49,10 @@ def compute_solidity(outline: Outline, cells: int) -> float:
 
 
 def compute_straightness(outline: Outline, cell_m: float) -> tuple[float, float]:
-    """Compute the outline's share in straight runs of 9 m and more, and in the two longest."""
+    """Compute the outline's share in straight runs of 9 m and more.
+
+    And its share in the two longest runs.
+    """
     corners = cv2.approxPolyDP(outline, _STRAIGHT_OFF_M / cell_m, closed=True)[:, 0, :].astype(np.float64)
     runs = np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1)
     total = float(runs.sum())

@@ -73,7 +73,9 @@ class WarpFit:
 def find_supported_windows(
     windows: WindowMatches, used: Mask, start: Warp, side_px: float, tolerance_px: float
 ) -> Mask:
-    """Return the mask (M) of `used` windows whose offset from `start` neighbours share.
+    """Return the mask (M) of `used` windows whose offset neighbours share.
+
+    The offset is from `start`.
 
     side_px  of a window; tolerance_px  maximum difference of neighbours; both full pixels
     """

@@ -140,7 +140,10 @@ def match_level_windows(
 
 
 def _averaged(grey: Bytes, seen: Mask, size: tuple[int, int]) -> tuple[Bytes, Mask]:
-    """Average whole pixel blocks to `size` (columns, rows); seen where all of them are."""
+    """Average whole pixel blocks to `size` (columns, rows).
+
+    Seen where all pixels are.
+    """
     data = seen.astype(np.uint8) * np.uint8(255)
     mean, all_seen = (cv2.resize(values, size, interpolation=cv2.INTER_AREA) for values in (grey, data))
     return np.asarray(mean, np.uint8), np.asarray(all_seen == 255)

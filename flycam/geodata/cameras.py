@@ -62,7 +62,7 @@ def lookup_camera(
     focal_mm: float | None = None,
     stated_focal_px: float | None = None,
 ) -> InteriorOrientation | None:
-    """Look up a known camera's interior orientation for an image size; None if unknown.
+    """Look up a known camera's interior orientation for an image size, or None.
 
     image_size       (width, height)
     mode             "photo" (default), "video", or a named mode: "video HQ"
@@ -142,7 +142,10 @@ def read_cameras(path: Path) -> tuple[KnownCamera, ...]:
 
 
 def _modes(entry: Mapping[str, Any], number: str) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return (number, values) of an entry's modes with its shared values; else the entry."""
+    """Return (number, values) of an entry's modes, or of an entry without modes.
+
+    Each mode includes the values that the entry states for all of them.
+    """
     if "modes" not in entry:
         return [(number, entry)]
     shared = {key: value for key, value in entry.items() if key != "modes"}
@@ -181,7 +184,7 @@ def _camera(values: Mapping[str, Any], calibration_id: str) -> KnownCamera:
 
 
 def _set_to(camera: KnownCamera, zoom: float, focal_mm: float | None) -> InteriorOrientation | None:
-    """Return the camera at a zoom and focal length; None where the entry does not hold."""
+    """Return the camera at a zoom and focal length; None where they do not fit."""
     low, high = camera.zoom_range
     if not low - 1e-6 <= zoom <= high + 1e-6:
         return None
@@ -198,7 +201,7 @@ def _set_to(camera: KnownCamera, zoom: float, focal_mm: float | None) -> Interio
 
 
 def _closeness(have: tuple[int, int], want: tuple[int, int]) -> int | None:
-    """Rank two sizes: 0 the same, 1 a resize, 2 a crop of the height, None another image."""
+    """Rank a size: 0 the same, 1 a resize, 2 a crop of the height, None another image."""
     if have == want:
         return 0
     if _same_shape(have, want):
@@ -242,7 +245,7 @@ def _cropped(interior: InteriorOrientation, size: tuple[int, int]) -> InteriorOr
 
 
 def _scaled(interior: InteriorOrientation, size: tuple[int, int]) -> InteriorOrientation:
-    """Scale to an image resized to `size`; pixel centres at integers, corners at -0.5."""
+    """Scale to an image resized to `size`; pixel centres at integers, corners -0.5."""
     if interior.image_size_px == size:
         return interior
     sx, sy = size[0] / interior.image_size_px[0], size[1] / interior.image_size_px[1]

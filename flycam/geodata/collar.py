@@ -34,7 +34,7 @@ _NEARLY, _WORN_PX = 8, 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Collar:
-    """Cells of ground that was never imaged: rows×columns bool, `side_px` source pixels.
+    """Cells of ground that was never imaged: rows×columns bool of `side_px` pixels.
 
     hole_share  share of the image, 0 to 1, of cells that are not connected to the rim
     """
@@ -49,7 +49,7 @@ class Collar:
         return float(self.cells.mean()) - self.hole_share
 
     def touches(self, window: Window, step: int) -> Mask:
-        """Return which squares of step×step source pixels in a window hold any of the collar.
+        """Return which step×step squares of source pixels in a window hold any collar.
 
         The squares fill the window.
         """

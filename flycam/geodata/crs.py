@@ -42,9 +42,9 @@ _GOOD_M = 1.0
 """Accuracy of a transformation that needs no mention: ETRS89, VN-2000."""
 _VERTICAL_CODES = {"EGM96": 5773, "EGM2008": 3855}
 
-# Shift grids and geoid grids, parameter files, and operations that may take such; but "+nadgrids=@null" (none)
-# is part of EPSG:3857's PROJ string. PROJ's JSON, which could hide any of these words, is not accepted: it may
-# begin a text, or the contents of <SRS>.
+# Shift grids and geoid grids, parameter files, and operations that may take such; but "+nadgrids=@null"
+# (none) is part of EPSG:3857's PROJ string. PROJ's JSON, which could hide any of these words, is not
+# accepted: it may begin a text, or the contents of <SRS>.
 _NAMES_FILE = re.compile(
     r"""grids["'\s]*+[=,]\s*+(?!@null(?:[\s"'&<]|$))|parameterfile|\binit\s*=|proj-based|proj\s*=\s*pipeline"""
     r"""|tinshift|defmodel|^\s*\{|<srs\b(?:(?!</srs)[^{])*+\{""",
@@ -244,7 +244,7 @@ def estimate_accuracy_m(crs: str, lonlat_deg: Floats) -> float:
 
 
 def compute_convergence_and_scale(work_crs: str, lon_deg: float, lat_deg: float) -> tuple[float, float]:
-    """Compute meridian convergence (radians) and point scale of `work_crs` at a place.
+    """Compute meridian convergence (radians) and point scale of `work_crs`.
 
     Convergence is the azimuth of grid north, positive east of true north: grid yaw = true yaw - convergence.
     Positive east of the central meridian on the northern half. Source: Snyder (USGS PP 1395) eqs. 8-12, 8-16,
@@ -266,7 +266,7 @@ def fit_mercator_to_work(work_crs: str, mercator_bounds: Bounds) -> PlanarMap:
 
 
 def to_vn2000(lonlat_deg: Floats, zone_crs: str | None = None) -> tuple[Floats, str]:
-    """Convert WGS 84 degrees (N×2) to VN-2000 grid metres (N×2); also return the zone.
+    """Convert WGS 84 degrees (N×2) to VN-2000 grid metres (N×2); return the zone too.
 
     `zone_crs` None takes the zone nearest to the mean longitude. Uses VN2000_OPERATION.
     """
@@ -276,7 +276,7 @@ def to_vn2000(lonlat_deg: Floats, zone_crs: str | None = None) -> tuple[Floats, 
 
 
 def make_point_transform(src_crs: str, dst_crs: str) -> Callable[[Floats], Floats]:
-    """Bind both CRSs of `transform_points`, for shapely.transform and polynomial fits."""
+    """Bind both CRSs of `transform_points`, for shapely.transform and polynomials."""
     return lambda xy: transform_points(xy, src_crs, dst_crs)
 
 

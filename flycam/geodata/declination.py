@@ -31,9 +31,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """Gauss coefficients g, h (degree × order, nanotesla) at `epoch`, and their change a year.
+    """Gauss coefficients at `epoch` (years), and their change a year.
 
-    epoch  years
+    g, h  degree × order, nanotesla
     """
 
     epoch: float
@@ -44,7 +44,9 @@ class _Model:
 
 
 def compute_declination_deg(lonlat_deg: Floats, t_ns: int) -> Floats:
-    """Compute declination in degrees, N, positive where magnetic north is east of true.
+    """Compute declination in degrees, N, positive where magnetic north is east.
+
+    East of true north.
 
     lonlat_deg  N×2 WGS 84 degrees, on the ground (a kilometre of height changes it by under 0.01°)
     t_ns        UTC; taken as the start of 2010 where it is earlier (a clock never set), 2035 where later

@@ -65,7 +65,7 @@ class _Member:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Lattice:
-    """DEM files on one grid of posts, so that neighbours are joined before interpolation.
+    """DEM files on one grid of posts: neighbours are joined before interpolation.
 
     from_post  from (column, row), posts at integers on the first file's posts, to the files' CRS
     """
@@ -79,7 +79,7 @@ class _Lattice:
 def load_terrain(
     dems: Sequence[DemInfo], work_crs: str, bounds_work: Bounds, datum: str | None = None
 ) -> TerrainGrid:
-    """Load terrain over (xmin, ymin, xmax, ymax) of `work_crs` from any number of files.
+    """Load terrain over (xmin, ymin, xmax, ymax) of `work_crs` from DEM files.
 
     The finest file decides the spacing and, unless `datum` is given, the vertical datum; where it has no
     height the next finest fills in (of equal spacing: the earlier in `dems`). A file already in `work_crs`,
@@ -261,7 +261,9 @@ def _interpolated(lattice: _Lattice, position: Floats, *, smooth: bool) -> Float
 
 
 def _read_window(lattice: _Lattice, position: Floats) -> tuple[NDArray[np.float32] | None, int, int]:
-    """Read joined posts around positions, with a rim of 2, and its first column and row.
+    """Read joined posts around positions, with a rim of 2, and their first place.
+
+    The place is (column, row).
 
     position  N×2: column, row
     """

@@ -106,7 +106,7 @@ def _shown(values: NDArray[Any]) -> NDArray[Any]:
 def _collection_members(
     members: Mapping[str, BaseGeometry | FeatureLayer | str], to_degrees: Callable[[Floats], Floats]
 ) -> dict[str, str]:
-    """Return GDAL's layer options for foreign members of a collection (RFC 7946, 6.1)."""
+    """Return GDAL's layer options for members of a collection (RFC 7946, 6.1)."""
     told = {name: _member(value, to_degrees) for name, value in members.items()}
     # GDAL writes the CRS beside members only where they have it too
     told["crs"] = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}
