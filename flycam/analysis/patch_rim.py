@@ -54,7 +54,7 @@ def make_rim(patch: Patch, shape: tuple[int, ...], cell_m: float) -> PatchRim:
 
 
 def compare_with_rim(values: Reals, patch: Patch, rim: PatchRim) -> float:
-    """Return a patch's mean of H×W values less its rim's; 0 with the rim off the grid."""
+    """Return a patch's mean of H×W values less its rim's; 0 for a rim off the grid."""
     around = values[rim.clear_place]
     return float(values[patch.place][patch.mask].mean() - around.mean()) if around.size else 0.0
 

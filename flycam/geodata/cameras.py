@@ -201,7 +201,7 @@ def _set_to(camera: KnownCamera, zoom: float, focal_mm: float | None) -> Interio
 
 
 def _closeness(have: tuple[int, int], want: tuple[int, int]) -> int | None:
-    """Rank a size: 0 the same, 1 a resize, 2 a crop of the height, None another image."""
+    """Rank a size: 0 the same, 1 a resize, 2 a crop of the height, None another."""
     if have == want:
         return 0
     if _same_shape(have, want):

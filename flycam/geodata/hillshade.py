@@ -33,7 +33,7 @@ _FULL_RELIEF_ZOOM = 13
 _SHADOW_RGB, _LIGHT_RGB = (70.0, 78.0, 84.0), (247.0, 246.0, 240.0)
 _TONES, _ALPHAS = 51, 5
 _FADE_PX = 32
-"""Pixels over which shading fades out where known terrain ends: that edge is of the data, not of a mountain."""
+"""Pixels over which shading fades out where known terrain ends: an edge of the data, not of a mountain."""
 _GROUND_TONE = 0.89
 """The tone nearest the page's ground (`--ground` in web/src/style.css): shading fades to it, so that no edge
 shows, however few opacities there are."""
@@ -86,7 +86,7 @@ def _numbered(tone: NDArray[np.float64], alpha: NDArray[np.float64]) -> NDArray[
 
 
 def _fade(known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the opacity of the relief, rising over `_FADE_PX` from the edge of the known.
+    """Return the relief's opacity, rising over `_FADE_PX` from the edge of the known.
 
     Without a kink at either end.
     """

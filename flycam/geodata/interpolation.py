@@ -13,7 +13,10 @@ Floats = NDArray[np.float64]
 
 
 def take_at_posts(values: NDArray[np.floating], row: Floats, col: Floats) -> Floats:
-    """Take values at N integer positions: equal to the kernels', at a tenth of the cost."""
+    """Take values at N integer positions, as the kernels would.
+
+    At a tenth of the cost.
+    """
     rows, cols = values.shape
     inside = (row >= 0) & (row < rows) & (col >= 0) & (col < cols)
     out = np.full(row.shape, np.nan)
@@ -22,7 +25,7 @@ def take_at_posts(values: NDArray[np.floating], row: Floats, col: Floats) -> Flo
 
 
 def interpolate_bilinear(values: NDArray[np.floating], row: Floats, col: Floats) -> Floats:
-    """Interpolate bilinearly at N positions; NaN outside or beside a weighted NaN post.
+    """Interpolate bilinearly at N positions; NaN outside or where a post is NaN.
 
     `values` is rows×cols with at least 2 posts each way. A post whose weight is zero does not matter, so a
     position exactly on a known post has that post's value.

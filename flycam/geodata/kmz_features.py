@@ -17,7 +17,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same features make the same bytes
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PolygonPlacemark:
-    """One feature: polygons in WGS 84 degrees, name, values by name, and colour (RRGGBB)."""
+    """One feature: polygons in WGS 84 degrees, name, values by name, colour (RRGGBB)."""
 
     shape: BaseGeometry
     name: str

@@ -82,7 +82,7 @@ def keep_polygons(geometry: BaseGeometry) -> BaseGeometry:
 def _pair_pieces(
     polygons: NDArray[np.object_], area_of: AreaOf
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.object_]]:
-    """Return (i, j, shared polygon) of each pair that shares more than a sliver, i < j."""
+    """Return (i, j, shared polygon) of pairs that share more than a sliver, i < j."""
     i, j = shapely.STRtree(polygons).query(polygons, predicate="intersects")
     i, j = i[i < j], j[i < j]
     order = np.lexsort((j, i))

@@ -70,7 +70,7 @@ class BandDescription:
 
 
 class CogWriter:
-    """Windowed writer of a large COG, which appears under its name only when complete.
+    """Windowed writer of a large COG; the file appears only when it is complete.
 
     Use as a context manager: leaving it normally finishes the COG (overviews by averaging, mask inside),
     leaving it by an exception removes every trace. Memory stays at a few blocks whatever the size.

@@ -159,7 +159,9 @@ def _open_plain(path: Path) -> DatasetReader:
 
 
 def _require_no_mosaic(path: Path) -> None:
-    """Raise RasterioIOError for a file that GDAL takes for a VRT without named drivers.
+    """Raise RasterioIOError for a file that GDAL would take for a VRT.
+
+    That is where the drivers are not named.
 
     GDAL names no driver where it opens a file by itself: sources, overviews, masks. VRT is tried first there,
     and HGT, which is recognised by name and size, may begin with anything.
@@ -278,7 +280,7 @@ def _require_bounded_directories(path: Path, _: _Signature) -> None:
 
 
 def _require_plain(path: Path, of: Path) -> None:
-    """Raise SourceUnreadable unless a file that GDAL opens with `of` names none itself."""
+    """Raise SourceUnreadable unless a file that GDAL opens with `of` names none."""
     try:
         _open_plain(path).close()
     except RasterioError as error:
@@ -330,7 +332,7 @@ def _checked_mosaic(path: Path, _: _Signature) -> tuple[bytes, tuple[Path, ...]]
 
 
 def _source_of(path: Path, element: Element) -> Path | None:
-    """Return the file that a VRT element names, and make it name that in full; else None.
+    """Return the file that a VRT element names, in full from now on; else None.
 
     Raises SourceUnreadable for an element that no plain mosaic has, and a file elsewhere.
     """
@@ -357,7 +359,10 @@ def _require_source(path: Path, of: Path, _: _Signature) -> None:
 
 
 def _signature(path: Path) -> _Signature:
-    """Return a value that changes once a file, or one that GDAL reads with it, is rewritten."""
+    """Return a value that changes once a file is rewritten.
+
+    Or another file that GDAL reads along with it.
+    """
     return tuple(_written(f"{path}{ending}") for ending in ("", ".aux.xml", *_SIDECAR_SUFFIXES))
 
 

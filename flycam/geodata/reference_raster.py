@@ -1,8 +1,7 @@
-"""Reference raster resampled to another grid, window by window: a map, another program's orthomosaic, a
-satellite scene.
+"""Reference raster resampled to another grid, window by window.
 
-Coordinates go through `crs` (named datum transformations, VN-2000 included), never through the raster
-library's own choice.
+A map, another program's orthomosaic or a satellite scene. Coordinates go through `crs` (named datum
+transformations, VN-2000 included), never through the raster library's own choice.
 """
 
 from __future__ import annotations
@@ -70,7 +69,9 @@ def _read_captured_ns(source: Any) -> int | None:
 
 
 class ReferenceRaster:
-    """A georeferenced image of one (grey) or three and more bands, opened once, read by window.
+    """A georeferenced image of one (grey) or three and more bands.
+
+    Opened once, read by window.
 
     gsd_m     its pixel on the ground, bounds_lonlat (west, south, east, north)
     collar    its rim and holes that were never imaged, where the file itself does not mark them (`collar`)
@@ -126,7 +127,7 @@ class ReferenceRaster:
         )
 
     def warp_to_bounds(self, bounds: Bounds, shape: tuple[int, int], crs: str) -> WarpedWindow:
-        """Warp the image to (west, south, east, north) of a CRS, in `shape` (rows, columns).
+        """Warp the image to (west, south, east, north) of a CRS, in (rows, columns).
 
         Raises as `warp_to_tiles`, and CrsMissing.
         """
@@ -142,7 +143,7 @@ class ReferenceRaster:
         return float(f"{np.sqrt(abs(a * d - b * c)):.9g}")
 
     def _middle_m(self) -> float:
-        """Return `pixel_m` on a sphere, in any zone; infinite where it lies nowhere on earth."""
+        """Return `pixel_m` on a sphere, in any zone; infinite if it is nowhere on earth."""
         (a, b), (c, d) = self._middle_pixel("EPSG:4326")
         across = math.cos(math.radians(self.bounds_lonlat[1] + self.bounds_lonlat[3]) / 2.0)
         side_m = _DEGREE_M * math.sqrt(abs(a * d - b * c) * abs(across))
@@ -189,7 +190,7 @@ class ReferenceRaster:
         step_x, step_y = width / (len(nodes_x) - 1), height / (len(nodes_y) - 1)
         u, v = np.meshgrid((np.arange(width) + 0.5) / step_x, (np.arange(height) + 0.5) / step_y)
         here = (u.astype(np.float32), v.astype(np.float32))
-        # float32 would round far from the corner, so interpolated values are relative to the first lattice point
+        # float32 would round far from the corner, so values are relative to the first lattice point
         found = []
         for values in (cols - 0.5, rows - 0.5):
             nodes = values.reshape(x.shape)

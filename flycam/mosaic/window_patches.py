@@ -69,7 +69,7 @@ class WindowPatches:
             there = to_range_box(patch.tiles)
             both = there.intersection(asked)
             if not both.is_empty:
-                # only requested blocks are copied: a patch may have more, so the result would depend on it
+                # pixels already there stay: a patch may or may not have more than the requested blocks
                 new = _pixels_of(needed[_in_blocks(both.slices_in(self.window))])
                 at, part = both.slices_in(box), both.slices_in(there)
                 cv2.copyTo(patch.rgb[part], new, rgb[at])
