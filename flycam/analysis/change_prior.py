@@ -15,6 +15,7 @@ from flycam.analysis.logistic import to_probability
 
 Doubles = NDArray[np.float64]
 
+# weight of the usual share, in candidates
 DOUBT = 2.0
 _ROUNDS = 200
 _SETTLED = 1e-9

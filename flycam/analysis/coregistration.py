@@ -53,6 +53,7 @@ _COARSE_LIKE_PX, _MIDDLE_LIKE_PX, _FINE_LIKE_PX = 3.0, 2.0, 1.5
 # lower at the coarsest level: wrong windows there fall anywhere, and consensus rejects them
 _COARSE_MARGIN, _FINE_MARGIN = 0.5, 1.0
 _MIN_WINDOWS, _MIN_SHARE = 12, 0.2
+# consensus by chance alone is accepted once in 10⁹ times (decision 0036)
 _RISK = 1e-9
 _FOLDS = 5
 _GATE_SIGMAS, _MIN_GATE_PX, _MAX_GATE_PX = 3.0, 1.0, 3.0

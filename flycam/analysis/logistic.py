@@ -11,6 +11,7 @@ Reals = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 _CHUNK_ROWS = 64
+# nothing was fitted farther out, and squares would run away
 _MAX_STANDARD = 1.6
 
 

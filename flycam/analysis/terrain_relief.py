@@ -14,6 +14,7 @@ Reals = NDArray[np.float32]
 _STEP_M = 4.0
 _SMOOTH_M = 6.0
 _FLOOR_REACH_M, _BED_REACH_M = 110.0, 30.0
+# middle values, so that unknown terrain is evidence of nothing
 _UNKNOWN_SLOPE = 0.3
 _UNKNOWN_ABOVE_M = 12.0
 

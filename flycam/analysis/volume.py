@@ -33,7 +33,9 @@ _MIN_BLOCKS = 8
 _MIN_BLOCK_M, _MAX_BLOCK_M = 5.0, 25.0
 _SIGN_M, _RISE_M = 5.0, 4.0
 _SURE_SIGMAS, _MIN_REPORTED_M3 = 2.0, 0.5
+# 4.685: Beaton and Tukey 1974, 95 % efficient for normal errors
 _ROUNDS, _TUKEY, _MIN_SCALE_M = 12, 4.685, 0.02
+# 1-sigma of normal errors from their median absolute deviation
 _SIGMA_PER_MAD = 1.4826
 
 
@@ -43,7 +45,7 @@ class VolumeUnavailable(StrEnum):
     LITTLE_KNOWN = "little_known"
     """the heights of less than half of the scar are known on both dates"""
     LITTLE_STABLE = "little_stable"
-    """too little unchanged ground with heights around, by which one surface could be laid on the other"""
+    """too little unchanged ground with heights around, by which to coregister one surface on the other"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -45,6 +45,7 @@ _BETTER_BY = (
 )
 # in the first rounds few windows are rejected, since the field is still far off
 _CAUTION = (4.0, 2.0, 1.5, 1.0, 1.0, 1.0)
+# Beaton and Tukey 1974: 95 % efficient for normal errors
 _TUKEY = 4.685
 # pixels of the level: pieces of a mosaic meet in steps, which must not count as errors
 _SURE_PX = 0.7

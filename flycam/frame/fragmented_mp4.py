@@ -16,7 +16,8 @@ TICKS_PER_S = 90_000
 """Ticks of a second."""
 
 _MATRIX = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-_KEY, _NO_KEY = 0x02000000, 0x01010000  # sample_depends_on, sample_is_non_sync_sample
+# sample_depends_on, sample_is_non_sync_sample
+_KEY, _NO_KEY = 0x02000000, 0x01010000
 _HEAD = 8
 # no fragment is half as long; a longer one is damaged
 _MAX_FRAGMENT_TICKS = 3600 * TICKS_PER_S

@@ -21,7 +21,7 @@ EPOCH_1904_S = 2_082_844_800
 
 _HEAD = 8
 _LONG_HEAD = 16
-_MAX_BOXES = 10_000  # fragmented files have two for each fragment
+_MAX_BOXES = 10_000  # fragmented files have two a fragment
 _MAX_SAMPLES = 1_000_000
 
 
@@ -61,6 +61,7 @@ def iterate_boxes(read_at: ReadAt, start: int, end: int) -> Iterator[tuple[bytes
             return
         size, name = struct.unpack_from(">I4s", head)
         length = _HEAD
+        # ISO/IEC 14496-12, 4.2: size 1 is followed by one of 64 bits, size 0 reaches to the end
         if size == 1 and len(head) == _LONG_HEAD:
             size, length = struct.unpack_from(">Q", head, _HEAD)[0], _LONG_HEAD
         elif size == 0:

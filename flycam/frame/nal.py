@@ -56,6 +56,7 @@ def format_codec_name(coding: VideoCodec, configuration: bytes) -> str:
     profile = configuration[1 : 1 + _PROFILE_BYTES]
     space, tier, number = profile[0] >> 6, profile[0] >> 5 & 1, profile[0] & 31
     (compatible,) = struct.unpack_from(">I", profile, 1)
+    # ISO/IEC 14496-15 annex E: compatibility flags in reverse bit order
     turned = int(f"{compatible:032b}"[::-1], 2)
     parts = [
         f"{'ABC'[space - 1] if space else ''}{number}",
@@ -132,5 +133,6 @@ def _profile(sps: bytes) -> bytes:
 
     It follows two bytes of header and one of ids.
     """
+    # without emulation prevention bytes (H.265, 7.3.1.1)
     plain = sps[:40].replace(b"\x00\x00\x03", b"\x00\x00")
     return plain[3 : 3 + _PROFILE_BYTES]

@@ -29,14 +29,17 @@ _ONE_TURN_DEG = 30.0
 class TelemetrySample:
     """One instant. Angles in degrees as the source gives them; NaN where not known.
 
-    height_m with height_datum: "EGM96", "ELLIPSOID", "TAKEOFF" (metres above the take-off point) or "UNKNOWN"
-    (not stated by the source: never to be taken for a height above sea). relative_height_m is always above
-    take-off; ellipsoid_height_m above WGS84 where it is known beside height_m. Yaw is clockwise from true
-    north; pitch up positive; roll right wing down positive. Gimbal angles are absolute (world), not relative
-    to the aircraft; sigma_gimbal_deg: 1-sigma, where a gimbal does not report them itself. hfov_deg,
-    vfov_deg: of the whole image, as the source states; focal_35mm_mm: the 35 mm equivalent. slant_range_m:
-    camera to the middle of the image; centre_*: where that middle meets the ground, in the datum of height_m;
-    terrain_height_m: the ground under the aircraft, EGM96, as the autopilot has it.
+    height_m with height_datum: "EGM96", "ELLIPSOID", "TAKEOFF" (metres above the take-off point) or
+    "UNKNOWN" (not stated by the source: never to be taken for a height above sea). relative_height_m is
+    always above take-off; ellipsoid_height_m above WGS84 where it is known beside height_m.
+
+    Yaw is clockwise from true north; pitch up positive; roll right wing down positive. Gimbal angles are
+    absolute (world), not relative to the aircraft; sigma_gimbal_deg: 1-sigma, where a gimbal does not report
+    them itself.
+
+    hfov_deg, vfov_deg: of the whole image, as the source states; focal_35mm_mm: the 35 mm equivalent.
+    slant_range_m: camera to the middle of the image; centre_*: where that middle meets the ground, in the
+    datum of height_m; terrain_height_m: the ground under the aircraft, EGM96, as the autopilot has it.
     """
 
     t_utc_ns: int

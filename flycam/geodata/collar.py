@@ -25,8 +25,8 @@ Mask = NDArray[np.bool_]
 # up to this size a cell is a pixel; above, memory is the limit
 _MAX_CELLS = 16_000_000
 _AT_ONCE_PX = 8_000_000
-# a hole is at least as large, and somewhere as wide both ways without a pixel of another colour: roofs are
-# smaller, and nothing else as large in an image is of one value
+# a hole is at least as large (the size from which a cloud counts, decision 0036), and somewhere as wide both
+# ways without a pixel of another colour: roofs are smaller, and nothing else as large is of one value
 _MIN_HOLE_M2, _MIN_HOLE_WIDTH_M = 400.0, 10.0
 # of 255: a larger difference is no ringing that looks black; a block of JPEG is 8 pixels, of its colour 16
 _NEARLY, _WORN_PX = 8, 16

@@ -51,6 +51,7 @@ _NAMES_FILE = re.compile(
     re.IGNORECASE,
 )
 
+# a missing grid must be an error, not a download: a field node has no network (decision 0004)
 set_network_enabled(False)
 
 

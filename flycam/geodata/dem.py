@@ -229,6 +229,7 @@ def _at_points(lattice: _Lattice, xy: Floats, crs: str, datum: str, *, smooth: b
     """
     position = apply_affine(~lattice.from_post, transform_points(xy, crs, lattice.crs))
     nearest = np.round(position)
+    # on a post its own height counts, without neighbours that rounding would bring in
     position = np.where(np.abs(position - nearest) < 1e-6, nearest, position)
     heights = np.full(len(xy), np.nan)
     inside = np.isfinite(position).all(axis=1)

@@ -31,7 +31,7 @@ def interpolate_bilinear(values: NDArray[np.floating], row: Floats, col: Floats)
     position exactly on a known post has that post's value.
     """
     rows, cols = values.shape
-    slack = 1e-6
+    slack = 1e-6  # of a post: rounding of positions on the edge
     outside = ~((row >= -slack) & (row <= rows - 1 + slack) & (col >= -slack) & (col <= cols - 1 + slack))
     row, col = np.where(outside, 0.0, row), np.where(outside, 0.0, col)
     r0 = np.clip(np.floor(row).astype(np.intp), 0, rows - 2)

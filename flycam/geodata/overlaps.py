@@ -3,9 +3,10 @@
 Real boundary files overlap: neighbours were digitised apart, or a piece that changed hands stayed in the old
 outline. The result does not depend on the order of the features: everything runs in the order of the codes.
 
-Rule, for each piece of ground and the set of its claimants: 1. where all claimants state their area, the
-owner is the one with whom the stated areas fit best (least sum of squared relative differences), the largest
-contested pieces first; 2. else, or if that ties, the owner is the claimant with the lowest code.
+Rule, for each piece of ground and the set of its claimants:
+1. where all claimants state their area, the owner is the one with whom the stated areas fit best (least sum
+   of squared relative differences), the largest contested pieces first;
+2. else, or if that ties, the owner is the claimant with the lowest code.
 """
 
 from __future__ import annotations
@@ -133,4 +134,5 @@ def _owner(
     held = areas[list(claimants)]
     without = (held - piece_m2) / declared - 1.0
     costs = (without**2).sum() - without**2 + (held / declared - 1.0) ** 2
+    # rounded, so that a tie in all but rounding errors goes to the lowest code on every machine
     return claimants[int(np.argmin(np.round(costs, 12)))], "declared areas"

@@ -25,7 +25,8 @@ TILE_TYPE_WEBP = 4
 
 _MAGIC, _VERSION = b"PMTiles", 3
 _HEADER = struct.Struct("<7sB11Q6B4iB2i")
-_ROOM = 16_384  # header and root directory lie in the first 16 KiB
+# the specification requires header and root directory in the first 16 KiB
+_ROOM = 16_384
 _GZIP, _PLAIN = 2, 1
 _LEAF_ENTRIES = 4096
 _DEGREE = 10_000_000
@@ -113,7 +114,7 @@ def write_pmtiles(
                 _ROOM,
                 size,
                 *counts,
-                1,  # clustered: the tiles lie in the order of their numbers
+                1,  # clustered: tiles in the order of their numbers
                 _GZIP,
                 _PLAIN,
                 tile_type,

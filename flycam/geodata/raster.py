@@ -102,6 +102,7 @@ class CogWriter:
         self._compress = compress
         self._overviews = overview_resampling
         token = uuid.uuid4().hex[:8]
+        # GDAL's COG driver only copies a whole raster, so windows go to a scratch file first
         self._scratch = self.path.with_name(f".{self.path.name}.{token}.scratch.tif")
         self._partial = self.path.with_name(f".{self.path.name}.{token}.part")
         profile = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from flycam.frame.tile import OrthoPatch, compute_epoch
 from flycam.geometry.grid import TileId, TileRange
 
-_BLOCK_BITS = 4  # amendments are looked up by blocks of 16×16 tiles
+_BLOCK_BITS = 4  # amendments are indexed by 16×16 tiles
 
 _Block = tuple[int, int]
 _Touching = Mapping[_Block, list[tuple[str, TileRange]]]

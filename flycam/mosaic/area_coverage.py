@@ -30,7 +30,7 @@ from flycam.mosaic.polygon_mask import PolygonMask
 from flycam.mosaic.tile_log import TileLog
 from flycam.store.base import ObjectStore
 
-_IN_FLIGHT = 64
+_IN_FLIGHT = 64  # tiles read ahead: bounds memory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,6 +26,7 @@ from flycam.mosaic.seamline import SeamPlan
 from flycam.mosaic.window_patches import PatchOf, WindowPatches, to_tile_box
 
 BLOCK_TILES = 4
+# the smaller error is the larger quality, so that a parent still takes the best child (decision 0011)
 _BEST_QUALITY = 65535
 
 
@@ -112,6 +113,7 @@ def _in_order(
     if workers == 1:
         yield from map(work, blocks)
         return
+    # tiles run in parallel already
     cv2.setNumThreads(1)
     waiting: deque[Future[list[MosaicTile]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="finish") as pool:
@@ -192,7 +194,7 @@ def _tile(
         quality=quality,
         source=source,
         frames=table,
-        epoch=FIRST_EPOCH,
+        epoch=FIRST_EPOCH,  # finished tiles are placed, never merged (decision 0011)
     )
 
 

@@ -117,6 +117,7 @@ class TileCanvas:
             rank = {name: i for i, name in enumerate(sorted({*names, *self._frames}), start=1)}
             ours = np.array([0, *(rank[f] for f in self._frames)])[self._source[rows, cols]]
             theirs = np.array([0, *(rank[n] for n in names)])[1 if source is None else source[rows, cols]]
+            # rgb last: the order is total even if a frame gives two patches in one epoch (decision 0001)
             redder = _packed(rgb[rows, cols]) > _packed(self._rgb[rows, cols])
             wins[rows, cols] = ((theirs > ours) | ((theirs == ours) & redder)) * np.uint8(255)
         return np.asarray(wins, dtype=np.uint8)

@@ -23,7 +23,8 @@ MERCATOR = "EPSG:3857"
 WGS84 = "EPSG:4326"
 _EDGE_POINTS = 33
 _ZOOMS_UP = 3
-_METRES_PER_DEGREE = 111_319.49  # of latitude, and of longitude at the equator
+# of latitude, and of longitude at the equator
+_METRES_PER_DEGREE = 111_319.49
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -91,6 +91,7 @@ def merge_previews(
                 changes.append(TileUpdate(filled, compute_content_hash(filled), made_from))
         if not changes:
             return 0
+        # objects are durable before the log names them
         records = [put_tile_state(store, mosaic, one.tile, origin, clock_ns()) for one in changes]
         store.flush()
         try:

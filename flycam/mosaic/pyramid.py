@@ -22,7 +22,7 @@ from flycam.mosaic.merge import PARENT_EPOCH, sort_sources
 
 _HALF = TILE_SIZE_PX // 2
 _SHAPE = (TILE_SIZE_PX, TILE_SIZE_PX)
-_BLOCK_STEPS = (0, 1, TILE_SIZE_PX, TILE_SIZE_PX + 1)
+_BLOCK_STEPS = (0, 1, TILE_SIZE_PX, TILE_SIZE_PX + 1)  # a 2×2 block in a flattened tile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

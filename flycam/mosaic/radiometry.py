@@ -42,6 +42,7 @@ _DARK, _BRIGHT = 4, 250
 # each sample of a cell is compared with this many others there
 _NEIGHBOURS = 3
 _STEPS = 8
+# priors: gain 1, no vignetting, no slope, no airlight
 _SIGMA_GAIN = 0.2
 _SIGMA_VIGNETTE = 0.3
 _SIGMA_SLOPE = 0.2  # of log brightness over half a diagonal

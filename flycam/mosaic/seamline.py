@@ -46,7 +46,7 @@ _COARSE_SWEEPS, _FINE_SWEEPS = 4, 2
 _STEPS = 4
 # at full size a frame may see this much more than its overview
 _RIM_PX = 2
-_MAX_FRAMES = 0xFFFE
+_MAX_FRAMES = 0xFFFE  # labels are 16 bits wide, 0 is none
 _VIEWS_BYTES = 220_000_000
 
 

@@ -152,6 +152,7 @@ class GroupWriter:
         if not group:
             return
         self._before_group()
+        # objects are durable before the log names them, and ancestors go in the same append (decision 0001)
         records = list(self._pool.map(self.put, group))
         self._store.flush()
         self._before_append()

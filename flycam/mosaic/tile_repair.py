@@ -93,6 +93,7 @@ def repair_parents(
                 expected[parent_id] = before
                 if zoom > mosaic.min_zoom:
                     todo.add(parent_id.parent())
+    # objects are durable before the log names them
     store.flush()
     log.append(fresh, expected)
     return len(made)

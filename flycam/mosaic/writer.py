@@ -75,6 +75,7 @@ class MosaicWriter:
         self._damaged = frozenset(damaged)
         self._cache_tiles = max(cache_tiles, 1)
         self._canvases: OrderedDict[TileId, TileCanvas] = OrderedDict()
+        # the head of each canvas: the head last seen may be another after a conflict (decision 0001)
         self._made_from: dict[TileId, str | None] = {}
         self._dirty: set[TileId] = set()
         self._lock = threading.RLock()
@@ -91,6 +92,7 @@ class MosaicWriter:
             before_group=before_group,
             cache_tiles=max(self._cache_tiles // 2, _MIN_PARENTS),
         )
+        # one thread: groups are written one at a time
         self._behind = ThreadPoolExecutor(1, thread_name_prefix="group")
         self._leaving: dict[TileId, TileCanvas] = {}
         self._under_way: Future[int] | None = None
@@ -161,6 +163,7 @@ class MosaicWriter:
                 {tile_id: self._canvases[tile_id].copy() for tile_id in sorted(self._dirty)},
                 {tile_id: self._made_from[tile_id] for tile_id in self._dirty},
             )
+            # before the group is written: tiles merged into from here on are dirty again
             self._dirty.clear()
             self._published = published
             under_way = self._under_way = self._behind.submit(
@@ -180,6 +183,7 @@ class MosaicWriter:
             if under_way is not None:
                 under_way.result()
         except BaseException:
+            # what did not reach the log must be written by a later group
             if published is not None:
                 self._dirty.update(published.canvases)
             raise
@@ -309,6 +313,7 @@ class MosaicWriter:
     def _canvas(self, tile_id: TileId) -> TileCanvas:
         canvas = self._canvases.get(tile_id)
         if canvas is None:
+            # its head is not in the log until its group is written
             if tile_id in self._leaving:
                 self._wait()
             epoch = self._amendments.epoch(tile_id)
