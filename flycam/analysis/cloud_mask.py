@@ -19,7 +19,7 @@ _CELL_M = 1.0
 _WHITE, _COLOUR, _GRAIN = 185, 24, 7.0
 _NEAR_M = 5.0  # over which grain is measured
 _MIN_AREA_M2, _MIN_WIDTH_M = 400.0, 10.0
-# of cells of 1 m against the median of their nine, in grey levels; drills: clouds 0 to 1.5, glint from 4.7
+# of cells of 1 m against the median of their nine, in grey levels; exercises: clouds 0 to 1.5, glint from 4.7
 _RING_M, _MAX_SPARKLE = (1.0, 6.0), 3.0
 # reach of a cloud's torn pieces, however small, and of its rim where ground shows through; and how much paler
 # than the other date both are, relative to ground

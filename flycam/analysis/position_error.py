@@ -72,13 +72,13 @@ def estimate_area_error_m2(
         error   of its place (`estimate_place_error_m`), as if all of it lay too far out or in by that, which
                 is more than the error of an outline that is only shifted; None: not known, and left out
 
-    On drills areas err in proportion to the perimeter and not to its root: the rim lies out, or in, along the
-    whole outline (light, haze, blur, the old river that is drawn into a flood); it does not vary from place
-    to place and cancel. Errors have a heavier tail than a normal law's, for parts are missed and neighbours
-    joined, so RIM_M is the least with which 68 % of true areas lie within one sigma, and 95 % within two
-    (`bench/change_outlines.py` fits and counts them). It applies to whole slides and floods on images of 0.15
-    to 0.5 m; it does not cover what is missing where a change was found in pieces. It was not judged for
-    "other" changes: extracted from bare ground as slides are, they are taken to err as these do.
+    On exercises areas err in proportion to the perimeter and not to its root: the rim lies out, or in, along
+    the whole outline (light, haze, blur, the old river that is drawn into a flood); it does not vary from
+    place to place and cancel. Errors have a heavier tail than a normal law's, for parts are missed and
+    neighbours joined, so RIM_M is the least with which 68 % of true areas lie within one sigma, and 95 %
+    within two (`bench/change_outlines.py` fits and counts them). It applies to whole slides and floods on
+    images of 0.15 to 0.5 m; it does not cover what is missing where a change was found in pieces. It was not
+    judged for "other" changes: extracted from bare ground as slides are, they are taken to err as these do.
     """
     rim = (
         HAND_RIM_M

@@ -47,7 +47,7 @@ class PyramidLevel:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, columns) of the level."""
+        """Shape of the level: (rows, columns)."""
         rows, cols = self.before.shape
         return rows, cols
 

@@ -16,7 +16,7 @@ _ID_DIGITS = 16
 
 
 def is_clock_warning(kept: str, film_id: str, *, is_own: bool) -> bool:
-    """Return True if a warning states that the clock of this video is not known.
+    """Return True if a warning states that the clock of this video is unknown.
 
     is_own  the flight is the video's own: warnings from before videos were named apply to this one
     """

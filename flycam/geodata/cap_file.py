@@ -43,7 +43,7 @@ def encode_cap_alert(
 ) -> bytes:
     """Encode one alert with an info for each place; status Exercise or Draft.
 
-    Exercise for a drill. CAP's polygons have no holes: those of a place are left out, so the area named is
+    Exercise if `is_drill`. CAP's polygons have no holes: those of a place are left out, so the area named is
     never too small.
     """
     sent = datetime.fromtimestamp(sent_ns // 10**9, VIETNAM).isoformat(timespec="seconds")

@@ -108,7 +108,7 @@ def find_collar(source: rasterio.DatasetReader, bands: list[int], pixel_m: float
 def _filled_cells(
     source: rasterio.DatasetReader, bands: list[int], fills: Sequence[int], side: int
 ) -> list[tuple[Mask, Mask, Mask]]:
-    """Return, for each colour, cells where some, all, and nearly some pixels have it.
+    """Return the cells in which some, all, and nearly some pixels have each colour.
 
     Nearly only for 8 bits, else exactly; the last cells may be cut.
     """
@@ -137,7 +137,7 @@ def _by_cell(filled: Mask, cells: tuple[int, int], side: int, beyond: np.bool_) 
 
 
 def _unseen(whole: Mask, cell_m: float) -> tuple[Mask, Mask]:
-    """Return, of cells of one colour, those connected to the raster's rim, and holes."""
+    """Return the cells of one colour connected to the raster's rim, and holes."""
     count, label = cv2.connectedComponents(whole.astype(np.uint8), connectivity=4)
     at_rim = np.zeros(count, np.bool_)
     for edge in (label[0], label[-1], label[:, 0], label[:, -1]):

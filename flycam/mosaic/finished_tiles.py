@@ -70,7 +70,7 @@ def finish_tiles(
     """Yield the finished tiles (all planned, or those of `tiles` with data) by block.
 
     patch_of(frame_id, tiles, wanted)  the frame rectified onto `tiles` or the part of them it has, from
-        pixels that `Radiometry.corrected` gave; None if it has none. wanted as in
+        pixels that `Radiometry.correct` returned; None if it has none. wanted as in
         `geometry.orthorectification`: the rest may be left out. A frame is requested at places near the
         ground it owns. Called from `workers` threads.
     error_of(frame_id, tile)  expected error of its pixels there, 256×256 float32 metres
@@ -113,7 +113,6 @@ def _in_order(
     if workers == 1:
         yield from map(work, blocks)
         return
-    # tiles run in parallel already
     cv2.setNumThreads(1)
     waiting: deque[Future[list[MosaicTile]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="finish") as pool:

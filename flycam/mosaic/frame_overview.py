@@ -36,7 +36,7 @@ class PixelBox:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
+        """Shape of the box: (rows, columns)."""
         return max(self.row_stop - self.row, 0), max(self.col_stop - self.col, 0)
 
     @property

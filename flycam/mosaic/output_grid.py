@@ -49,7 +49,7 @@ class OutputGrid:
 
     @property
     def bounds(self) -> Bounds:
-        """(west, south, east, north) of the outer pixel edges."""
+        """Bounds of the outer pixel edges: (west, south, east, north)."""
         return (
             self.west,
             self.north - self.rows * self.step_y,
