@@ -160,8 +160,8 @@ def _roughness(log_bright: Reals, cell_m: float) -> Reals:
 def _correlation(x: Reals, y: Reals, same: Reals, side: int) -> Reals:
     """Correlate the detail finer than `side` cells of two images, -1 to 1.
 
-    Over squares of `side` cells; `same` where they have no detail. What is broader is the slope's light,
-    which another sun reverses.
+    Computed over squares of `side` cells; `same` where they have no detail. What is broader is the slope's
+    light, which another sun reverses.
     """
     side = max(side | 1, 3)
 

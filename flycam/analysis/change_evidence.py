@@ -33,7 +33,7 @@ _BARE_CUTS = ((-1.8, 4.0), (-0.8, 2.5), (0.2, 2.5), (0.2, 7.0), (1.2, 2.5), (1.2
 _BARE_CLOSE_M, _BARE_HOLE_M2 = 2.0, 60.0
 # Water: logit, logit by the old river, and the width of gaps that are closed. On 510, 90009, 90011, 90012 the
 # -1.5 by the river and 7 m for 5 raised the share of a flood that is covered from 0.61-0.96 to 0.72-0.99; two
-# more cuts found 3 % more floods and cost precision: left out (measured on the exercise, 26 November 2026)
+# more cuts found 3 % more floods and cost precision: left out (measured on exercises, 26 November 2026)
 _WATER_CUTS = ((-0.5, -1.5, 7.0), (-0.5, -0.5, 5.0), (0.5, -0.5, 7.0), (0.8, 0.8, 5.0), (2.0, 1.0, 7.0))
 _WATER_OPEN_M, _WATER_HOLE_M2, _BANK_M = 4.0, 600.0, 10.0
 _SHORE_M = 2.5
@@ -146,7 +146,7 @@ def _logits(model: Logistic, cues: Reals) -> Reals:
 def _changed(model: Logistic, cues: Reals) -> Reals:
     """Return the model's logits, lowered where colour and light hardly changed.
 
-    That is, where they moved no farther than nearly all the ground around.
+    Hardly means no farther than nearly all the ground around.
     """
     logits = _logits(model, cues)
     tinted, lit = (cues[PIXEL_FEATURES.index(name)] for name in ("tinted", "lit"))

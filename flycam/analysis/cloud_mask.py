@@ -40,10 +40,7 @@ def mask_clouds(pair: ImagePair) -> tuple[ImagePair, float]:
 
 
 def detect_clouds(pair: ImagePair) -> tuple[Mask, Mask]:
-    """Detect clouds that hide the ground BEFORE and AFTER: two bool H×W masks.
-
-    Only within what is seen.
-    """
+    """Detect clouds that hide seen ground BEFORE and AFTER: two bool H×W masks."""
     rows, cols = pair.before_seen.shape
     cell = max(_CELL_M / pair.gsd_m, 1.0)
     size = max(round(cols / cell), 1), max(round(rows / cell), 1)
@@ -115,8 +112,8 @@ def _soft(mask: Mask, rgb: Picture, cell_m: float) -> Mask:
 def _with_rim(core: Mask, own: Picture, other: Picture, cell_m: float) -> Mask:
     """Extend a cloud by its soft rim.
 
-    As far as it is connected to cells that are paler than on the other date, usual light aside, and a little
-    farther.
+    The rim reaches as far as connected cells are paler than on the other date, usual light aside, and a
+    little farther.
     """
     if not core.any():
         return core

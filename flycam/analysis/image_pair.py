@@ -18,9 +18,7 @@ _STRIP_ROWS = 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImagePair:
-    """Before and after on one north-up grid, the same ground at a pixel (row, col).
-
-    In a work CRS.
+    """Before and after on one north-up grid of a work CRS, pixel on pixel.
 
     before_rgb, after_rgb    uint8 H×W×3; meaningless where nothing was imaged
     before_seen, after_seen  bool H×W: shown on that date: imaged and, after `mask_clouds`, hidden by no cloud
@@ -57,8 +55,8 @@ class ImagePair:
 def is_one_picture(one: Picture, other: Picture, both_seen: Mask) -> bool:
     """Return True if two images H×W×3 are equal wherever both show ground (H×W).
 
-    Pixel by pixel: no two flights see one place in the same light and noise. False where they have no ground
-    in common.
+    They are compared pixel by pixel: no two flights see one place in the same light and noise. False where
+    they have no ground in common.
     """
     for top in range(0, len(both_seen), _STRIP_ROWS):
         strip = slice(top, top + _STRIP_ROWS)

@@ -225,8 +225,9 @@ def _level(patch: Patch, rim: PatchRim, planes: CellPlanes) -> Numbers:
 
     level  ln of the spread in metres of the ground around it about a surface as level as water's
     fills  share of the ground around that lies higher than most of its own, along that surface: 1 for water,
-           about half for a field or a patch across a slope Its bank to the old water is left out: that was no
-           shore.
+           about half for a field or a patch across a slope
+
+    Its bank to the old water is left out: that was no shore.
     """
     heights, away = planes.relief.heights_m, planes.water.distance_m
     off = away[rim.place] > _BY_WATER_M

@@ -60,9 +60,9 @@ def compare_with_rim(values: Reals, patch: Patch, rim: PatchRim) -> float:
 
 
 def measure_edge_contrast(values: Reals, patch: Patch, cell_m: float) -> float:
-    """Return how much more H×W values change across a patch's outline than inside it.
+    """Return how much more H×W values change across an outline than inside it.
 
-    Per 2.5 m.
+    The change is per 2.5 m.
     """
     side = max(round(_ACROSS_M / cell_m) | 1, 3)
     half = side // 2

@@ -49,9 +49,9 @@ def compute_solidity(outline: Outline, cells: int) -> float:
 
 
 def compute_straightness(outline: Outline, cell_m: float) -> tuple[float, float]:
-    """Compute the outline's share in straight runs of 9 m and more.
+    """Compute the outline's shares in straight runs of 9 m and more, and in two runs.
 
-    And its share in the two longest runs.
+    Those two are the longest.
     """
     corners = cv2.approxPolyDP(outline, _STRAIGHT_OFF_M / cell_m, closed=True)[:, 0, :].astype(np.float64)
     runs = np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1)

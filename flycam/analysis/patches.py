@@ -94,7 +94,7 @@ def fill_small_holes(mask: Mask, largest_cells: float) -> Mask:
 def trace_rings(patch: Patch, to_pixels: tuple[float, float], min_hole_cells: float) -> list[Doubles]:
     """Trace outlines in pixels of the pair, the exterior first, then holes.
 
-    (column, row; centres at integers)
+    Pixels are (column, row), centres at integers.
 
     to_pixels  (columns, rows) of the pair for one cell
 

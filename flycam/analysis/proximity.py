@@ -35,7 +35,7 @@ class ProximityPairs:
 def find_proximity_pairs(areas: Shapes, features: Shapes, reach_m: Floats) -> ProximityPairs:
     """Find features within reach of areas.
 
-    Both valid, in one plane of metres; reach_m is each feature's own.
+    Areas and features are valid, in one plane of metres; reach_m is each feature's own.
     """
     reach_m = np.asarray(reach_m, np.float64)
     if not len(areas) or not len(features):
@@ -77,7 +77,7 @@ def _inside(areas: Shapes, things: Shapes, distance: Floats) -> tuple[Floats, Fl
 def _middles(lines: Shapes) -> tuple[Floats, NDArray[np.bool_]]:
     """Return the middle of each geometry's longest piece, and which have length.
 
-    M×2 for the M of N that have length.
+    The middles are M×2, for the M of N geometries that have length.
     """
     pieces, owner = shapely.get_parts(lines, return_index=True)
     length = shapely.length(pieces)

@@ -23,10 +23,8 @@ _FILL_BLOCKS = (1.0, 2.0, 4.0, 8.0, 16.0)
 def remove_haze(linear: Reals, seen: Mask, cell_m: float) -> Reals:
     """Subtract haze from linear light H×W×3: most of the darkest within 80 m.
 
-    Band by band.
-
-    Dark-object subtraction (Chavez 1988, Remote Sensing of Environment 24); some shadow is near every place
-    in mountains, and its own skylight is little.
+    Dark-object subtraction band by band (Chavez 1988, Remote Sensing of Environment 24); some shadow is near
+    every place in mountains, and its own skylight is little.
     """
     out = np.empty_like(linear)
     for band in range(3):
@@ -41,7 +39,7 @@ def remove_haze(linear: Reals, seen: Mask, cell_m: float) -> Reals:
 def subtract_local_percentile(values: Reals, where: Mask, cell_m: float, percent: float = 50.0) -> Reals:
     """Subtract from values H×W their robust percentile in the neighbourhood (280 m).
 
-    So the usual value there becomes 0.
+    The usual value there becomes 0.
 
     where  bool H×W: cells that define what is usual; a block with few of them uses its neighbours
     """
@@ -71,7 +69,7 @@ def _block_percentiles(values: Reals, where: Mask, cell_m: float, percent: float
 def _filled(grid: Reals) -> Reals:
     """Replace NaN by the mean of known values around, from near to far.
 
-    By the nearest beyond 16 blocks; 0 where nothing is known at all.
+    Beyond 16 blocks by the nearest; 0 where nothing is known at all.
     """
     known = np.isfinite(grid)
     if not known.any():

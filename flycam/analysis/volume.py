@@ -50,13 +50,12 @@ class VolumeUnavailable(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeightPair:
-    """Two dates' heights on one north-up grid of posts, metres above whatever datums.
+    """Two dates' heights on one north-up grid of posts, metres above any datums.
 
-    float64 rows×cols
-
-    known      bool rows×cols: measured on both dates; a height elsewhere is only good for a slope
-    sigma_m    1-sigma of each post's own difference, where known
-    spacing_m  between posts
+    before_m, after_m  float64 rows×cols
+    known              bool rows×cols: measured on both dates; a height elsewhere is only good for a slope
+    sigma_m            1-sigma of each post's own difference, where known
+    spacing_m          between posts
     """
 
     before_m: Floats
@@ -209,7 +208,7 @@ def _level_sigma(change: Floats, usable: Mask, side: float) -> float:
 def _rises(heights_m: Floats, spacing_m: float) -> Floats:
     """Return rise per metre to the east and north, 2×rows×cols, of smoothed heights.
 
-    Smoothed over a few metres.
+    The heights are smoothed over a few metres.
     """
     smooth = cv2.GaussianBlur(heights_m, (0, 0), max(_RISE_M / spacing_m, 0.5))
     south, east = np.gradient(smooth, spacing_m)
@@ -219,7 +218,7 @@ def _rises(heights_m: Floats, spacing_m: float) -> Floats:
 def _fitted_shift(difference: Floats, rises: Floats) -> Floats:
     """Fit (east, north, up) to N differences over ground with rises 2×N.
 
-    By Tukey's biweight, starting from the median.
+    Fitted by Tukey's biweight, starting from the median.
     """
     design = np.concatenate([-rises, np.ones((1, difference.size))]).T
     shift = np.array([0.0, 0.0, float(np.median(difference))])

@@ -76,9 +76,9 @@ def find_supported_windows(
 ) -> Mask:
     """Return the mask (M) of `used` windows whose offset neighbours share.
 
-    The offset is from `start`.
-
-    side_px  of a window; tolerance_px  maximum difference of neighbours; both full pixels
+    start         warp from which offsets count
+    side_px       of a window, full pixels
+    tolerance_px  maximum difference of neighbours, full pixels
     """
     kept = np.zeros(len(windows), np.bool_)
     index = np.flatnonzero(used)

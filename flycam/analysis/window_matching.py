@@ -124,9 +124,8 @@ def match_level_windows(
 ) -> WindowMatches:
     """Match windows that both images show, up to `reach_px` around their place.
 
-    The place is by `warp`.
-
-    Windows every `spacing_px`; both in pixels of the level.
+    warp        gives their place
+    spacing_px  distance of windows; like reach_px in pixels of the level
     """
     starts = list(_blocks(level.shape, spacing_px * _BLOCK_WINDOWS))
     with ThreadPoolExecutor(workers, thread_name_prefix="coregister") as pool:

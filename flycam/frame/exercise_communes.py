@@ -1,4 +1,4 @@
-"""The communes that exercises bring: none of them exists."""
+"""Communes of exercises: none of them exists."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ EXERCISE_COMMUNES = (
 """Code, name, and the name without accents."""
 
 EXERCISE_COMMUNE_CODES = frozenset(code for code, _, _ in EXERCISE_COMMUNES)
-"""Codes of the communes that exercises bring."""
+"""Codes of the communes of exercises."""

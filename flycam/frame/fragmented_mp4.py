@@ -198,7 +198,7 @@ def set_duration(head: bytes, ticks: int) -> bytes:
 
 
 def parse_codec_configuration(head: bytes) -> tuple[VideoCodec, bytes] | None:
-    """Parse the codec and the content of its configuration box from an `encode_head`."""
+    """Parse the codec and its configuration from a head that `encode_head` made."""
     for kind, coding in ((b"avcC", VideoCodec.H264), (b"hvcC", VideoCodec.H265)):
         at = head.find(kind)
         if at >= 4:

@@ -28,7 +28,7 @@ _MAX_SAMPLES = 1_000_000
 def find_box(read_at: ReadAt, start: int, end: int, kind: bytes) -> tuple[int, int] | None:
     """Return (start, end) of the content of the first box of a kind; else None.
 
-    Among the boxes from `start` to `end`. None also if a box does not fit into its place.
+    It looks at boxes from `start` to `end`, up to one that does not fit into its place.
     """
     return next(((at, to) for name, at, to in iterate_boxes(read_at, start, end) if name == kind), None)
 
@@ -36,9 +36,9 @@ def find_box(read_at: ReadAt, start: int, end: int, kind: bytes) -> tuple[int, i
 def is_complete_movie(read_at: ReadAt, size: int) -> bool:
     """Return True if a file has a movie header, and boxes up to its end.
 
-    size  of the file, bytes
-
     A truncated recording or partial copy does not.
+
+    size  of the file, bytes
     """
     kinds, reached = set(), 0
     for name, _, end in iterate_boxes(read_at, 0, size):
@@ -48,9 +48,9 @@ def is_complete_movie(read_at: ReadAt, size: int) -> bool:
 
 
 def iterate_boxes(read_at: ReadAt, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (kind, start, end of the content) of boxes, up to one that does not fit.
+    """Yield (kind, start, end of the content) of the boxes from `start` to `end`.
 
-    From `start` to `end`.
+    It stops at a box that does not fit into its place.
     """
     at = start
     for _ in range(_MAX_BOXES):
@@ -88,7 +88,7 @@ class TrackSamples:
 def parse_track_samples(moov: bytes, sample_format: bytes) -> TrackSamples | None:
     """Parse the samples of the first track of a format ("gpmd") from a `moov` box.
 
-    None: there is no such track, or its tables are inconsistent.
+    None if there is no such track, or its tables are inconsistent.
     """
 
     def read_at(at: int, count: int) -> bytes:
@@ -150,7 +150,7 @@ def _rows(data: bytes, width: int) -> NDArray[np.int64]:
 def parse_creation_s(moov: bytes) -> float | None:
     """Parse the creation time from a `moov` box's content, seconds since 1970 UTC.
 
-    None: not stated.
+    None where it is not stated.
     """
     box = _header(moov)
     if box is None or box[1] - box[0] < 12:

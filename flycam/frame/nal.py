@@ -26,9 +26,9 @@ class VideoCodec(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ParameterSets:
-    """Units that a decoder needs before the first picture: VPS (H.265), SPS, PPS.
+    """Units that a decoder needs before the first picture.
 
-    In this order.
+    VPS (H.265 only), SPS, PPS, in this order.
     """
 
     coding: VideoCodec

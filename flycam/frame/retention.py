@@ -11,8 +11,8 @@ MAX_TERM_DAYS = 36_500
 class RetainedKind(StrEnum):
     """Kind of original with a term of its own.
 
-    UPLOAD: a photo or video that an upload brought and that is no photo of a flight: videos, rejected photos,
-    memory cards that never came on the map.
+    UPLOAD: a photo or video from an upload that is no photo of a flight: videos, rejected photos, memory
+    cards that never came on the map.
     """
 
     PHOTO = "photo"

@@ -18,7 +18,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def to_search_key(text: str) -> str:
     """Convert to lower case without accents and with single spaces, đ as d.
 
-    "Phường Cầu Thia" -> "phuong cau thia"
+    For example "Phường Cầu Thia" becomes "phuong cau thia".
     """
     decomposed = unicodedata.normalize("NFD", text.casefold().replace("đ", "d"))
     return " ".join("".join(c for c in decomposed if not unicodedata.combining(c)).split())
@@ -37,8 +37,8 @@ def strip_unprintable(text: str) -> str:
 def is_printable(text: str) -> bool:
     """Return True if each character shows, and stays in its place on one line.
 
-    Of a terminal or a page. Control and format characters (escapes, line ends, bidirectional controls, zero
-    widths), lone surrogates and undefined characters do not; spaces of any width do.
+    Control and format characters (escapes, line ends, bidirectional controls, zero widths), lone surrogates
+    and undefined characters do not, on a terminal or a page; spaces of any width do.
     """
     return text.isprintable() or all(c.isprintable() or unicodedata.category(c) == "Zs" for c in text)
 
@@ -46,10 +46,9 @@ def is_printable(text: str) -> bool:
 def to_visible(text: str) -> str:
     r"""Write each character that is not printable as its escape.
 
-    "\x1b", "\n", "\u202e"
-
-    For text of others (names on a memory card, of another node, in a request) where it meets a terminal, a
-    log or a record. Backslashes stay, so that repeating it changes nothing.
+    For example "\x1b", "\n", "\u202e". For text of others (names on a memory card, of another node, in a
+    request) where it meets a terminal, a log or a record. Backslashes stay, so that repeating it changes
+    nothing.
     """
     if is_printable(text):
         return text

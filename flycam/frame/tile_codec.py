@@ -133,9 +133,9 @@ def decode_mask(data: bytes, tile_id: TileId) -> NDArray[np.bool_]:
 
 
 def decode_owners(data: bytes, tile_id: TileId) -> tuple[_Words, tuple[str, ...]]:
-    """Decode (256×256 uint16, frame ids); nothing else is read.
+    """Decode the frame of each pixel: (256×256 uint16, frame ids).
 
-    The number of each pixel's frame, counted from 1, 0 where there is none. Raises TileCorrupt.
+    Frames are counted from 1, 0 is none. Nothing else is read. Raises TileCorrupt.
     """
     table, _, _, source = _sections(data, tile_id)
     _, frames = _parse_table(table, tile_id)
@@ -143,9 +143,7 @@ def decode_owners(data: bytes, tile_id: TileId) -> tuple[_Words, tuple[str, ...]
 
 
 def decode_rgb(data: bytes, tile_id: TileId) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Decode (256×256×3 RGB, 256×256 bool mask): enough for a view.
-
-    Without the provenance.
+    """Decode (256×256×3 RGB, 256×256 bool mask), without provenance, as a view needs.
 
     Raises TileCorrupt.
     """

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 VIETNAM = timezone(timedelta(hours=7))
 VIETNAM_NAME = "Asia/Ho_Chi_Minh"
 EARLIEST_NS, LATEST_NS = 1_104_537_600_000_000_000, 4_102_444_800_000_000_000
-"""2005 and 2100: a clock with another time was never set, for no camera drones flew before."""
+"""2005 and 2100: a clock with another time was never set, for nobody flew with cameras before."""
 
 _NS = 1_000_000_000
 _MAX_DAYS = 106_000

@@ -26,7 +26,7 @@ def is_clock_warning(kept: str, film_id: str, *, is_own: bool) -> bool:
 def is_video_warning(kept: str, film_id: str, *, is_own: bool) -> bool:
     """Return True for a clock warning, or one that the log may be of another video.
 
-    It lies where better may be known one day.
+    Such a video may be placed better one day.
     """
     codes = (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE, LOG_DOUBTFUL, LOG_DOUBTFUL_LIVE)
     return _is_of_film(kept, codes, film_id, is_own=is_own)
@@ -45,7 +45,7 @@ def format_clock_warning(
 
     film, film_id    its name and its hash
     sigma_s, metres  1-sigma of the clock offset, and what it is on the ground
-    is_stream        it does not come again, and is called as its flight
+    is_stream        it is a live stream: it does not come again, and has its flight's name
     """
     code = CLOCK_UNKNOWN_LIVE if is_stream else CLOCK_UNKNOWN
     return encode_warning(code, film=film, of=film_id[:_ID_DIGITS], sigma=f"{sigma_s:.1f}", metres=metres)
@@ -56,8 +56,8 @@ def format_log_warning(
 ) -> str:
     """Encode the warning that a log may be of another video, with the reason.
 
-    film, film_id  its name and its hash
-    is_stream      it does not come again
+    film, film_id  the video's name and its hash
+    is_stream      it is a live stream: it does not come again
     """
     code = LOG_DOUBTFUL_LIVE if is_stream else LOG_DOUBTFUL
     return encode_warning(code, film=film, of=film_id[:_ID_DIGITS], log=log, why=why, why_vi=why_vi)

@@ -53,12 +53,12 @@ _BUNDLED_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeL
 
 
 def load_camera_file(path: Path, image_size_px: tuple[int, int] | None = None) -> InteriorOrientation:
-    """Load interior orientation from a camera file; keys as in "Camera file".
+    """Load interior orientation from a camera file.
 
-    The keys are documented with the interface. `image_size_px` (width, height) is used where the file has
-    none. The principal point counts pixel centres at integers; where it is not given it is the image centre.
-    Raises SourceUnreadable if the file is neither JSON nor YAML, CalibrationMissing if it is incomplete or
-    describes no camera.
+    Its keys are in the section "Camera file" of the interface. `image_size_px` (width, height) is used where
+    the file has none. The principal point counts pixel centres at integers; where it is not given it is the
+    image centre. Raises SourceUnreadable if the file is neither JSON nor YAML, CalibrationMissing if it is
+    incomplete or describes no camera.
     """
     path = Path(path)
     values = read_document(path)
@@ -165,7 +165,7 @@ def _pinhole_part(
 def _distortion_part(values: Mapping[str, Any]) -> tuple[tuple[float, ...], LensModel]:
     """Return coefficients in the lens model's order, and the model.
 
-    From named keys or OpenCV's vector.
+    They are read from named keys or OpenCV's vector.
     """
     name = values.get("model")
     model = _MODEL_NAMES.get(str(name).strip().lower()) if name is not None else None

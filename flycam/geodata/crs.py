@@ -205,7 +205,8 @@ def to_lonlat(xy: Floats, work_crs: str) -> Floats:
 def transform_points(xy: Floats, src_crs: str, dst_crs: str) -> Floats:
     """Transform points (S×2) from one CRS to another; NaN where a point has no image.
 
-    Raises CrsMissing if either text is not a CRS, or if PROJ lacks the grid of the best transformation.
+    Raises CrsMissing if either text is not a CRS, or if PROJ has no transformation for which all grids are
+    installed.
     """
     points = np.asarray(xy, dtype=np.float64)
     if src_crs == dst_crs:

@@ -44,9 +44,7 @@ class _Model:
 
 
 def compute_declination_deg(lonlat_deg: Floats, t_ns: int) -> Floats:
-    """Compute declination in degrees, N, positive where magnetic north is east.
-
-    East of true north.
+    """Compute magnetic declination in degrees, N, positive east of true north.
 
     lonlat_deg  N×2 WGS 84 degrees, on the ground (a kilometre of height changes it by under 0.01°)
     t_ns        UTC; taken as the start of 2010 where it is earlier (a clock never set), 2035 where later
@@ -92,7 +90,7 @@ def _horizontal_field(lonlat: Floats, g: Floats, h: Floats) -> tuple[Floats, Flo
 def _geocentric(latitude: Floats) -> tuple[Floats, Floats]:
     """Return geocentric latitude (radians) and distance from the earth's centre (m).
 
-    On the ellipsoid.
+    The points are on the ellipsoid.
     """
     e2 = _FLATTENING * (2.0 - _FLATTENING)
     normal = _SEMI_MAJOR_M / np.sqrt(1.0 - e2 * np.sin(latitude) ** 2)

@@ -262,9 +262,7 @@ def _interpolated(lattice: _Lattice, position: Floats, *, smooth: bool) -> Float
 
 
 def _read_window(lattice: _Lattice, position: Floats) -> tuple[NDArray[np.float32] | None, int, int]:
-    """Read joined posts around positions, with a rim of 2, and their first place.
-
-    The place is (column, row).
+    """Read joined posts around positions with a rim of 2; and first column and row.
 
     position  N×2: column, row
     """

@@ -195,10 +195,9 @@ def apply_affine(affine: Affine, xy: NDArray[np.float64]) -> NDArray[np.float64]
 def is_in_feet(dem_heights_m: NDArray[np.float64], other_heights_m: NDArray[np.float64]) -> bool:
     """Return True if heights read as metres are feet, judged by other heights.
 
-    N each, of the same places.
-
-    Of the same places. Evidence: the median ratio is 3.28 within 8 %, over heights of at least 100 m.
-    Otherwise False: lower ground is inconclusive, and the error there is small against the aircraft's own.
+    The other heights are of the same places (N each). Evidence: the median ratio is 3.28 within 8 %, over
+    heights of at least 100 m. Otherwise False: lower ground is inconclusive, and the error there is small
+    against the aircraft's own.
     """
     dem, other = np.asarray(dem_heights_m, dtype=np.float64), np.asarray(other_heights_m, dtype=np.float64)
     usable = np.isfinite(dem) & np.isfinite(other) & (other >= 100.0)

@@ -120,7 +120,7 @@ def compute_hillshade(
 def _rim_filled(heights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fill the one-pixel rim from its inner neighbours where terrain ends there.
 
-    So edges are shaded.
+    Without it edges would not be shaded.
     """
     out = heights.copy()
     for rim, inner in ((np.s_[0], np.s_[1]), (np.s_[-1], np.s_[-2])):

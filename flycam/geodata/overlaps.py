@@ -101,7 +101,7 @@ def _claims(
 ) -> list[tuple[tuple[int, ...], BaseGeometry, float]]:
     """Return contested ground by claimants, largest first.
 
-    (claimants ascending, ground, m²)
+    Each is (claimants ascending, ground, m²).
     """
     i, j, pieces = _pair_pieces(polygons, area_of)
     if not len(pieces):

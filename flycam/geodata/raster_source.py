@@ -161,10 +161,8 @@ def _open_plain(path: Path) -> DatasetReader:
 def _require_no_mosaic(path: Path) -> None:
     """Raise RasterioIOError for a file that GDAL would take for a VRT.
 
-    That is where the drivers are not named.
-
-    GDAL names no driver where it opens a file by itself: sources, overviews, masks. VRT is tried first there,
-    and HGT, which is recognised by name and size, may begin with anything.
+    GDAL does so where no driver is named, as when it opens a file by itself: sources, overviews, masks. VRT
+    is tried first there, and HGT, which is recognised by name and size, may begin with anything.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -361,7 +359,7 @@ def _require_source(path: Path, of: Path, _: _Signature) -> None:
 def _signature(path: Path) -> _Signature:
     """Return a value that changes once a file is rewritten.
 
-    Or another file that GDAL reads along with it.
+    It also covers files that GDAL reads along with it.
     """
     return tuple(_written(f"{path}{ending}") for ending in ("", ".aux.xml", *_SIDECAR_SUFFIXES))
 

@@ -61,9 +61,10 @@ def read_vector_layers(
 ) -> list[VectorLayer]:
     """Read every layer with geometry, in the file's order.
 
-    Without those whose geometry type has one of the words `skip_geometry_types`. Raises SourceUnreadable
-    (also for more than `max_features` in all, before any is read), CrsMissing (not stated, or coordinates
-    that cannot be degrees although degrees are stated).
+    skip_geometry_types  layers whose geometry type has one of these words are left out
+
+    Raises SourceUnreadable (also for more than `max_features` in all, before any is read), CrsMissing (not
+    stated, or coordinates that cannot be degrees although degrees are stated).
     """
     path = Path(path)
     if not path.exists():

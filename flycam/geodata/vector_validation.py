@@ -287,7 +287,7 @@ def _check_content(name: str, path: Path) -> Path:
 def _check_shapes(name: str, path: Path) -> None:
     """Raise SourceUnreadable if a Shapefile's index names more than the file holds.
 
-    That is a shape many times.
+    Such an index names one shape many times.
     """
     if not (index := path.with_suffix(".shx")).exists():
         return  # GDAL reads no Shapefile without it
@@ -315,8 +315,8 @@ def _check_projection(name: str, path: Path) -> None:
 def _check_geopackage(name: str, path: Path) -> None:
     """Raise SourceUnreadable if reading a table would run SQL that the file brings.
 
-    A view, a generated column, a virtual table other than a spatial index. Triggers run on writes, which
-    never happen here.
+    That is a view, a generated column, or a virtual table other than a spatial index. Triggers run on writes,
+    which never happen here.
     """
     # for GDAL -wal and -journal are part of the file; without them a read-only file opens only as immutable
     is_whole = not any(Path(f"{path}{ending}").exists() for ending in ("-wal", "-journal"))

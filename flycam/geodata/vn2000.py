@@ -34,11 +34,7 @@ _ZONES = {
 
 @dataclass(frozen=True, slots=True)
 class Province:
-    """A province by the numbers of its communes.
-
-    first, last   their codes
-    meridian_deg  its central meridian
-    """
+    """A province, the range of its communes' codes, and its central meridian."""
 
     name: str
     first: int
@@ -70,7 +66,7 @@ Codes 4927 to 4941 went from Hòa Bình to Hà Nội and are left out."""
 
 
 def find_province(code: str) -> Province | None:
-    """Find the province that gave a commune its code, or None.
+    """Find the province that gave a commune its code.
 
     None for provinces not listed, and invented codes.
     """

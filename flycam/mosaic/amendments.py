@@ -53,7 +53,7 @@ class Amendments:
         object.__setattr__(self, "_touching", touching)
 
     def forbids(self, patch: OrthoPatch) -> bool:
-        """Return True for a patch whose frame was withdrawn or reprocessed."""
+        """Return True if a patch's frame is withdrawn or its placement superseded."""
         return self.forbids_placement(patch.frame_id, patch.exterior_version, patch.dem_id)
 
     def forbids_placement(self, frame_id: str, exterior_version: int, dem_id: str) -> bool:

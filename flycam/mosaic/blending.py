@@ -122,7 +122,7 @@ def _down(plane: _Plane) -> _Plane:
 def _softened(owned: Mask, seen: Mask) -> Words:
     """Return weights of the finest band, with seams a few pixels wide.
 
-    So that unlike textures do not meet sharply.
+    A sharp seam would show between unlike textures.
     """
     mask = owned.astype(np.uint8) * np.uint8(_SOFT_ONE)
     soft = cv2.GaussianBlur(mask, (_SOFT_PX, _SOFT_PX), _SOFT_SIGMA_PX)

@@ -65,8 +65,6 @@ def export_cog(
 ) -> ExportedCog:
     """Write the mosaic, clipped to `polygon` (WGS 84 degrees) if given, as a COG.
 
-    With a mask.
-
     Pixels lie on multiples of `gsd_m` in `crs` (of the equivalent number of degrees if `crs` is geographic),
     are resampled (`resample_window`) from the coarsest zoom that is not coarser than `gsd_m`, and are masked
     where less than half of the ground around them has data.

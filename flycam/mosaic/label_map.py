@@ -104,7 +104,7 @@ class LabelMap:
     def from_best(cls, box: PixelBox, qualities: Iterable[tuple[int, PixelBox, Words]]) -> LabelMap:
         """Label every pixel with the frame of best quality, as the live rule does.
 
-        Of equals the lowest number wins.
+        Of equal qualities the lowest frame number wins.
         """
         owner = np.zeros(box.shape, dtype=np.uint16)
         best = np.zeros(box.shape, dtype=np.uint16)

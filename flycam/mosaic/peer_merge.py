@@ -42,7 +42,7 @@ def apply_amendments(
 
     placements  the id of the placement that a frame's pixels were made with, by frame, as far as it is known
 
-    Pixels of withdrawn frames become no data, whatever the epoch: a node that never saw where a frame lay
+    Pixels of withdrawn frames become no data, whatever the epoch: a node that never saw a frame's placement
     gives its tiles no epoch of their own. Where the epoch differs, so do pixels of reprocessed frames, unless
     they are known to be of the placement in force. A state that loses nothing is returned as it is.
     """

@@ -74,7 +74,7 @@ def advance_cursor(store: ObjectStore, origin: str, mosaic_id: str, cursor: Peer
 def _delete_passed(store: ObjectStore, origin: str, mosaic_id: str, reached: int) -> None:
     """Delete cursors that a later one replaces, and placements that the next repeats.
 
-    A slow link leaves one of each for every step.
+    A slow link leaves one of each at every step.
     """
     for key in list(store.list(keys.format_cursor_prefix(origin))):
         name, seq, _ = keys.parse_cursor_key(key)
@@ -105,7 +105,7 @@ def put_peer_state(
 
 
 def put_peer_placements(store: ObjectStore, log: str, until: int, placements: Mapping[str, str]) -> None:
-    """Put the frames' placement ids in the states that came with lines up to `until`.
+    """Put the placement id of each frame for the states up to log line `until`.
 
     The caller must call `store.flush`.
     """

@@ -128,7 +128,7 @@ def remove_previews(
     clock_ns: Callable[[], int],
     done: str | None = None,
 ) -> int:
-    """Rebuild parents that previews filled from their children; return tiles written.
+    """Rebuild previewed parents from their children; return the tiles written.
 
     done  the log that has given everything: a tile that no other log filled is rebuilt, and the marks of this
           log are deleted. None: all are rebuilt, and no mark is deleted (peers need not send them again)

@@ -138,7 +138,7 @@ class Radiometry:
     def _gain(self, number: int, across: Floats, down: Floats) -> Floats:
         """Return the factors of light at places in the image (`to_centred`).
 
-        Bands × the shape of the places.
+        Their shape is bands × the shape of the places.
         """
         r2 = across**2 + down**2
         v, slope = (

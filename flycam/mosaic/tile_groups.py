@@ -112,9 +112,9 @@ class GroupWriter:
         )
 
     def with_parents(self, tiles: Sequence[MosaicTile], made_from: Sequence[str | None]) -> list[TileUpdate]:
-        """Return the base tiles that differ from the given heads, and their ancestors.
+        """Return base tiles that differ from the given heads, and their ancestors.
 
-        Finest first.
+        The finest zoom comes first.
         """
         group: list[TileUpdate] = []
         for zoom in range(self._mosaic.base_zoom, self._mosaic.min_zoom - 1, -1):

@@ -113,9 +113,9 @@ def _children(
 def put_tile_state(
     store: ObjectStore, mosaic: MosaicInfo, state: MosaicTile, origin: str, now_ns: int
 ) -> TileRecord:
-    """Put a state's object and return its log line; the caller must `flush` first.
+    """Put a state's object and return its log line.
 
-    That is, before the line is appended.
+    The caller must call `flush` before it appends the line.
     """
     digest = compute_content_hash(state)
     record = TileRecord(

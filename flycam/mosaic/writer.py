@@ -43,7 +43,7 @@ _EVICTED_PART = 4
 class MosaicWriter:
     """Thread-safe writer of one mosaic revision; concurrent calls take turns.
 
-    amendments     what must not be here: it never enters, and it decides each tile's epoch
+    amendments     withdrawn frames and superseded placements: they never enter, and decide each tile's epoch
     damaged        base tiles whose objects are lost or damaged, to be rebuilt by this writer
     before_append  called before the log names tiles, after the store was flushed: what the tiles refer to
                    (records of frames) is written here, once for many patches
