@@ -1,1 +1,1 @@
-"""Before and after: two pictures of one ground laid on each other, and what changed between them."""
+"""Before and after: coregistration of two dates of one ground, and detection of change between them."""

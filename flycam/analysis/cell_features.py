@@ -1,9 +1,9 @@
-"""What each cell looks like on both dates, in numbers that other light, haze and season leave nearly alone.
+"""Features of each cell on both dates, nearly independent of light, haze and season.
 
-No colour stands for a kind of change: soil and water have any. What grows is green; everything else is asked
-only how far it went from the same place before, measured by what is usual around, and whether it now looks
-as the river does. Texture is of the logarithm: the shadow of a cloud or another exposure multiplies all of it
-and cancels.
+No colour stands for a kind of change: soil and water have any. Vegetation is green; everything else is judged
+only by how far it moved from the same place before, relative to what is usual around, and by its likeness to
+the river now. Texture is of the logarithm: the shadow of a cloud or another exposure multiplies all of it and
+cancels.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ PIXEL_FEATURES = (
     "over_water",
     "unlike_water",
 )
-"""Names of the planes of cues, in their order; the last two are of the old water (old_water.py)."""
+"""Names of the feature planes, in their order; the last two are of the prior water (prior_water.py)."""
 TERRAIN_FEATURES = ("slope", "above_floor", "above_bed", "over_water")
-"""Those that say how a cell lies, not what it looks like."""
+"""Features of a cell's terrain, not of its look."""
 _COLOUR_M = 1.5
 _ROUGH_M = 2.5
 _ALIKE_M = 7.0
@@ -48,28 +48,30 @@ _FURROW_LIGHT, _MAX_GRAIN = 0.02, 1.0
 _MIN_SPREAD, _LITTLE_STRUCTURE = 0.02, 0.08
 _OTHER_TINT = 0.2
 _VEGETATION_PERCENT = 65.0
-# a quarter of the ground did not change, even under a flood: how far that went is light, noise, season
+# a quarter of the ground did not change, even under a flood: its difference is light, noise, season
 _USUAL_PERCENT, _MIN_USUAL, _MIN_CHANGE = 25.0, 0.04, 0.05
 
 
 def compute_cell_features(work: WorkPair, relief: TerrainRelief) -> tuple[Reals, Reals]:
-    """Cues of each cell, float32 len(PIXEL_CUES)×H×W, about -3 to 3 each; and the colours of the after-date,
-    float32 3×h×w (green, red, bright as below) on cells of `COARSE_M`, of which the last two cues are made.
+    """Compute each cell's features, and the coarse colours of the after-date.
 
-    green   ln G - (ln R + ln B) / 2 of 1.5 m, less what vegetation has in the neighbourhood
+    Features: float32 len(PIXEL_FEATURES)×H×W, about -3 to 3 each. Colours: float32 3×h×w (green, red, bright
+    as below) on cells of `COARSE_M`, from which the last two features are made.
+
+    green   ln G - (ln R + ln B) / 2 of 1.5 m, less the vegetation's value in the neighbourhood
     rough   ln of the spread of ln brightness over 2.5 m, less what is usual in the neighbourhood
     greener after less before, less what is usual: below 0 where cover was lost
-    tinted, lit  ln of how far its colour (green, and red: ln R - ln B) and its brightness went, whichever
-            way, over what is usual; like greener, as far as the colours both as they are and less haze admit:
-            where the air was clear, shade would else tint what it falls on
+    tinted, lit  ln of how far its colour (green, and red: ln R - ln B) and its brightness moved, in either
+            direction, over what is usual; like greener, the lesser of the colours as they are and with less
+            haze: where the air was clear, shade would else tint what it falls on
     dim     the lesser brightness of the two dates, less what is usual: in deep shade colours say little
     alike   correlation of both dates' brightness over 7 m, less its mean around each cell: of one structure,
-            whatever the light, and from whichever side it falls on the slope; where there is no structure,
-            as far as the colour is the same
+            whatever the light, and from whichever side it falls on the slope; where there is no structure, as
+            far as the colour is the same
     """
     planes = np.zeros((len(PIXEL_FEATURES), *work.seen.shape), np.float32)
     index = {name: number for number, name in enumerate(PIXEL_FEATURES)}
-    # what was before waits in these planes: over large ground there is no room for both beside them
+    # the before-date is kept in these planes: over large ground there is no memory for both beside them
     dim = planes[index["dim"]]
     dim[:] = np.inf
     went = [planes[index[name]] for name in ("greener", "tinted", "lit")]
@@ -106,7 +108,7 @@ def compute_cell_features(work: WorkPair, relief: TerrainRelief) -> tuple[Reals,
 
 
 def _went(differences: Sequence[Reals], work: WorkPair) -> tuple[Reals, Reals, Reals]:
-    """How much greener each cell became, how far its colour and its brightness went, less what is usual."""
+    """Return greening, colour change and brightness change, less what is usual."""
     greener, redder, brighter = (
         subtract_local_percentile(plane, work.stable, work.cell_m) for plane in differences
     )
@@ -114,29 +116,32 @@ def _went(differences: Sequence[Reals], work: WorkPair) -> tuple[Reals, Reals, R
 
 
 def _over_usual(went: Reals, work: WorkPair) -> Reals:
-    """ln of how far each cell went over what is usual in its neighbourhood."""
+    """Return ln of each cell's change over what is usual in its neighbourhood."""
     usual = went - subtract_local_percentile(went, work.stable, work.cell_m, _USUAL_PERCENT)
     ratio = (went + _MIN_CHANGE) / (np.maximum(usual, _MIN_USUAL) + _MIN_CHANGE)
     return np.asarray(np.log(ratio), np.float32)
 
 
 def compute_grain(linear: Reals) -> Reals:
-    """Structure tensor of a picture's fine grain, float32 3×H×W: Jxx - Jyy, 2 Jxy, Jxx + Jyy.
+    """Compute the structure tensor of an image's fine grain.
+
+    float32 3×H×W: Jxx - Jyy, 2 Jxy, Jxx + Jyy.
 
     linear  H×W×3, linear light 0-1
 
-    Furrows and rows of plants run one way all over a field, what slid does not (Bigün and Granlund 1987).
+    Furrows and rows of plants run one way all over a field, landslide debris does not (Bigün and Granlund
+    1987).
     """
     fine = np.log(linear.mean(-1) + _FURROW_LIGHT)
     x, y = (cv2.Sobel(fine, cv2.CV_32F, *order, ksize=3) for order in ((1, 0), (0, 1)))
-    # an outline or a roof is no grain
+    # clipped, because an outline or a roof is no grain
     limit = np.float32(_MAX_GRAIN)
     x, y = np.clip(x, -limit, limit), np.clip(y, -limit, limit)
     return np.stack([x * x - y * y, 2.0 * x * y, x * x + y * y])
 
 
 def _colours(linear: Reals, cell_m: float, min_light: float = _MIN_LIGHT) -> tuple[Reals, Reals, Reals]:
-    """Greenness, redness and brightness, each H×W, of light averaged over 1.5 m."""
+    """Return greenness, redness, brightness (H×W each) of light averaged over 1.5 m."""
     side = max(round(_COLOUR_M / cell_m), 1)
     light = np.asarray(cv2.blur(linear, (side, side)), np.float32)
     light += np.float32(min_light)
@@ -153,8 +158,11 @@ def _roughness(log_bright: Reals, cell_m: float) -> Reals:
 
 
 def _correlation(x: Reals, y: Reals, same: Reals, side: int) -> Reals:
-    """Correlation of what is finer than `side` cells in two pictures over squares of as many, -1 to 1; where
-    they have none, `same`. What is broader is the slope's light: another sun turns it about."""
+    """Correlate the detail finer than `side` cells of two images, -1 to 1.
+
+    Computed over squares of `side` cells; `same` where they have no detail. What is broader is the slope's
+    light, which another sun reverses.
+    """
     side = max(side | 1, 3)
 
     def mean(values: Reals) -> Reals:

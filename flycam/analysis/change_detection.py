@@ -1,9 +1,9 @@
-"""Candidates for what a storm changed: patches with kind, score and outline, for an analyst to decide on.
+"""Change candidates after a storm: patches with kind, score and outline, for an analyst to decide on.
 
-Cues that survive light and season are weighed cell by cell, cells that agree become patches, and each patch
-is scored by what it is like as a whole and how it lies on the slope. A score is meant as a probability: of
-the candidates with 0.7, seven in ten are what they are called. Only ground imaged on both dates is looked at,
-and nothing is said of any other.
+Features that survive light and season are weighted cell by cell, cells that agree become patches, and each
+patch is scored by its overall look and its place on the slope. A score is meant as a probability: of the
+candidates with 0.7, seven in ten are of their kind. Only ground imaged on both dates is examined; nothing is
+claimed about other ground.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from flycam.frame.change import ChangeKind
 Doubles = NDArray[np.float64]
 
 _MIN_HOLE_M2 = 60.0
-# what a patch ten times as large gains, in logits, over those it overlaps: chosen by hand with the first
+# logits that a patch ten times as large gains over those it overlaps: chosen by hand with the first
 # detector on the development scenes 501 to 520 and kept since; no search for it is on record
 _LARGER, _MAX_SHARED = 1.5, 0.25
 _MIN_OVERLAP_SHARE = 0.5
@@ -42,8 +42,9 @@ _MIN_LIKENESS: Mapping[ChangeKind, float] = {
     ChangeKind.FLOOD: -5.0,
     ChangeKind.OTHER: -3.0,
 }
-# a slide taken for a field is lost; a field taken for a slide has yet to get a slide's score. Chosen as
-# _LARGER was; scores are fitted on what both choose, so who moves one fits anew (bench/change_fit.py)
+# a slide taken for a field is lost; a field taken for a slide must still reach a slide's score. Chosen as
+# _LARGER was; scores are fitted on what both choose, so after a change of either fit again
+# (bench/change_fit.py)
 _FAVOUR: Mapping[ChangeKind, float] = {
     ChangeKind.LANDSLIDE: 2.0,
     ChangeKind.FLOOD: 0.0,
@@ -54,12 +55,12 @@ Patches = Sequence[tuple[Patch, PatchMeasures]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectorWeights:
-    """What patches are judged by.
+    """Models and thresholds by which patches are judged, by kind.
 
-    like         by kind: which of overlapping patches is kept, and as what
-    right        by kind: whether one that is kept is what it is taken for
-    usual_share  by kind: how many of those are
-    min_score    by kind: what is less likely is not shown
+    like         model that decides which of overlapping patches is kept, and as which kind
+    right        model of the probability that a kept one is of its kind
+    usual_share  share of those that are
+    min_score    less likely ones are not shown
     """
 
     like: Mapping[ChangeKind, Logistic]
@@ -88,10 +89,10 @@ FITTED_WEIGHTS = DetectorWeights(
 class ChangeCandidate:
     """One patch that may have changed.
 
-    kind            what it is taken for
-    score           probability that it is that, 0 to 1
+    kind            its most likely kind
+    score           probability that it is of that kind, 0 to 1
     rings           N×2 float64 (column, row) of the pair's pixels, centres at integers: exterior, then holes
-    area_m2         holes left out
+    area_m2         without holes
     length_m        along its longest axis
     mean_slope_deg  of the terrain under it; NaN where it is not known under half of it
     """
@@ -107,19 +108,20 @@ class ChangeCandidate:
 def detect_changes(
     pair: ImagePair, *, stable: NDArray[np.bool_] | None = None
 ) -> tuple[ChangeCandidate, ...]:
-    """Candidates of a pair, as `detecting` finds them."""
+    """Detect the candidates of a pair, as `prepare_detection` finds them."""
     return prepare_detection(pair, stable=stable)()
 
 
 def prepare_detection(
     pair: ImagePair, *, stable: NDArray[np.bool_] | None = None
 ) -> Callable[[], tuple[ChangeCandidate, ...]]:
-    """What gives the candidates of a pair whose pictures lie on each other to about a pixel, likeliest first.
+    """Return a function that detects a pair's candidates, likeliest first.
 
-    All that is wanted of the pair at full resolution is taken here, so that the caller may let go of it
-    before the candidates are asked for: of 1 km² at 15 cm that is half a gigabyte.
+    The images must lie on each other to about a pixel. Everything needed of the pair at full resolution is
+    taken here, so that the caller can free it before detection runs: of 1 km² at 15 cm that is half a
+    gigabyte.
 
-    stable   bool H×W: ground that did not change, found by the registration; light and season are learnt
+    stable   bool H×W: ground that did not change, found by the coregistration; light and season are learnt
              there
     """
     return partial(_candidates, to_work_grid(pair, stable))
@@ -138,7 +140,7 @@ def _candidates(work: WorkPair) -> tuple[ChangeCandidate, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoredPatch:
-    """A patch, what it is taken for and how likely it is that, 0 to 1."""
+    """A patch, its most likely kind and the probability of that kind, 0 to 1."""
 
     kind: ChangeKind
     score: float
@@ -149,7 +151,7 @@ class ScoredPatch:
 def classify_patches(
     bare: Patches, flooded: Patches, shape: tuple[int, ...], weights: DetectorWeights
 ) -> list[ScoredPatch]:
-    """What patches of bare and of flooded ground are, those left out that overlap others or are too unlikely.
+    """Classify bare and flooded patches; drop those that overlap or are unlikely.
 
     shape  of the work grid
     """
@@ -171,12 +173,12 @@ def classify_patches(
 def filter_kind(
     kind: ChangeKind, chosen: Sequence[tuple[ChangeKind, Patch, PatchMeasures]]
 ) -> list[tuple[Patch, PatchMeasures]]:
-    """Those of the chosen that are taken for one kind."""
+    """Return the chosen patches of one kind."""
     return [(patch, what) for its, patch, what in chosen if its == kind]
 
 
 def _likely(kind: ChangeKind, patches: Patches, weights: DetectorWeights) -> list[ScoredPatch]:
-    """Patches of one kind with their scores, those too unlikely to be shown left out."""
+    """Score patches of one kind; drop those too unlikely to be shown."""
     logits = np.array([compute_logit(weights.right[kind], what) for _, what in patches])
     scores = calibrate_prior(logits, weights.usual_share[kind])
     return [
@@ -194,7 +196,7 @@ def _union(patches: Sequence[Patch], shape: tuple[int, ...]) -> NDArray[np.bool_
 
 
 def _share(patch: Patch, mask: NDArray[np.bool_]) -> float:
-    """How much of a patch lies in a mask, 0 to 1."""
+    """Return the share of a patch that lies in a mask, 0 to 1."""
     return float(mask[patch.place][patch.mask].mean())
 
 
@@ -204,7 +206,7 @@ def choose_patches(
     like: Mapping[ChangeKind, Logistic],
     kinds: Sequence[ChangeKind],
 ) -> list[tuple[ChangeKind, Patch, PatchMeasures]]:
-    """Of patches that overlap, those that are most like a whole one of a kind, and as which.
+    """Choose the likeliest complete patches among those that overlap, with kind.
 
     shape  of the work grid. A larger patch is preferred where both are as likely.
     """
@@ -221,7 +223,7 @@ def choose_patches(
 
 
 def compute_logit(model: Logistic, what: PatchMeasures) -> float:
-    """The logit a model of patches gives one."""
+    """Compute the logit of a patch by a model of patches."""
     values = what.values[[MEASURES.index(name) for name in model.cues]]
     return float(model.logits(values[None])[0])
 

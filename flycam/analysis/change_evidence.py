@@ -1,4 +1,4 @@
-"""Evidence cell by cell, and the patches it makes: bare ground that was green, water that was land."""
+"""Evidence cell by cell, and patches from it: bare ground that was green, water that was land."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ Reals = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 _SURE_LOGIT = 6.0
-# changed by less than a quarter of the ground around did, in colour and in light
+# changed less than a quarter of the ground around, in colour and in light
 _SAME = -0.1
 _WATER_ABOVE_M, _LOWEST_M = 4.0, 0.6
 _BARE_SMOOTH_M, _WATER_SMOOTH_M = 0.8, 1.6
-# Ways of cutting patches out, chosen by hand on development scenes, not fitted: which patch is kept, and its
-# score, are fitted on what these cuts give, so who moves one fits anew (bench/change_fit.py).
-# Bare ground: logit, and the width of what is broken off; from the first detector on, scenes 501 to 520
+# Cuts that extract patches, chosen by hand on development scenes, not fitted: which patch is kept, and its
+# score, are fitted on what these cuts give, so after a change of one fit again (bench/change_fit.py).
+# Bare ground: logit, and the width of necks that are broken; from the first detector on, scenes 501 to 520
 _BARE_CUTS = ((-1.8, 4.0), (-0.8, 2.5), (0.2, 2.5), (0.2, 7.0), (1.2, 2.5), (1.2, 7.0), (2.2, 4.0))
 _BARE_CLOSE_M, _BARE_HOLE_M2 = 2.0, 60.0
-# Water: logit, logit by the old river, and the width of gaps that are shut. On 510, 90009, 90011, 90012 the
-# -1.5 by the river and 7 m for 5 took the share of a flood that is covered from 0.61-0.96 to 0.72-0.99; two
-# more ways found 3 % more floods and cost precision: left out (measured on the drill, 26 November 2026)
+# Water: logit, logit by the old river, and the width of gaps that are closed. On 510, 90009, 90011, 90012 the
+# -1.5 by the river and 7 m for 5 raised the share of a flood that is covered from 0.61-0.96 to 0.72-0.99; two
+# more cuts found 3 % more floods and cost precision: left out (measured on exercises, 26 November 2026)
 _WATER_CUTS = ((-0.5, -1.5, 7.0), (-0.5, -0.5, 5.0), (0.5, -0.5, 7.0), (0.8, 0.8, 5.0), (2.0, 1.0, 7.0))
 _WATER_OPEN_M, _WATER_HOLE_M2, _BANK_M = 4.0, 600.0, 10.0
 _SHORE_M = 2.5
@@ -42,7 +42,10 @@ _OLD_WATER_OPEN_M, _OLD_WATER_LOGIT = 4.0, 1.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CellEvidence:
-    """What a pair shows cell by cell, on the work grid; bare and flooded are ln(p / (1 - p)), float32 H×W."""
+    """Evidence of a pair by cell on the work grid.
+
+    bare, flooded  ln(p / (1 - p)), float32 H×W
+    """
 
     work: WorkPair
     planes: CellPlanes
@@ -51,7 +54,7 @@ class CellEvidence:
 
 
 def compute_cell_evidence(work: WorkPair) -> CellEvidence:
-    """Relief, cues and the evidence of each cell."""
+    """Compute the relief, features and evidence of each cell."""
     planes = compute_cell_planes(work, compute_relief(work.heights_m, work.cell_m))
     return CellEvidence(
         work=work,
@@ -62,7 +65,7 @@ def compute_cell_evidence(work: WorkPair) -> CellEvidence:
 
 
 def compute_cell_planes(work: WorkPair, relief: TerrainRelief) -> CellPlanes:
-    """What each cell looks like and how it lies, to the ground and to the water of before."""
+    """Compute each cell's look and its place relative to terrain and prior water."""
     cues, colours = compute_cell_features(work, relief)
     water = _smooth(_logits(detector_coefficients.OLD_WATER, cues), _WATER_SMOOTH_M / work.cell_m)
     there = clean_mask(water > _OLD_WATER_LOGIT, _OLD_WATER_OPEN_M, 0.0, work.cell_m)
@@ -81,10 +84,10 @@ def compute_cell_planes(work: WorkPair, relief: TerrainRelief) -> CellPlanes:
 
 
 def extract_bare_patches(seen: CellEvidence) -> list[tuple[Patch, PatchMeasures]]:
-    """Patches that lost what grew on them, cut out in several ways: they overlap.
+    """Extract patches that lost their vegetation, by several cuts: they overlap.
 
-    A slide that ends in a ploughed field or crosses a new road hangs together with it; the one cut that parts
-    them is not the best one elsewhere. Which patch is kept is decided by what each is like.
+    A slide that ends in a ploughed field or crosses a new road is connected to it; the one cut that separates
+    them is not the best one elsewhere. Which patch is kept depends on the look of each.
     """
     cell_m = seen.work.cell_m
     found: list[tuple[Patch, PatchMeasures]] = []
@@ -100,9 +103,9 @@ def extract_bare_patches(seen: CellEvidence) -> list[tuple[Patch, PatchMeasures]
 
 
 def extract_flooded_patches(seen: CellEvidence) -> list[tuple[Patch, PatchMeasures]]:
-    """Patches under water that were land, cut out in several ways: they overlap.
+    """Extract patches under water that were land, by several cuts: they overlap.
 
-    Water that glints is taken for the river of before, and so is much that is none: the cut that finds a
+    Glinting water is taken for the river of before, and so is much that is not water: the cut that finds a
     bank-full strip whole makes one patch of a flood and the paddies beside it elsewhere.
     """
     found: list[tuple[Patch, PatchMeasures]] = []
@@ -116,15 +119,15 @@ def extract_flooded_patches(seen: CellEvidence) -> list[tuple[Patch, PatchMeasur
 
 
 def _flooded(seen: CellEvidence, logit: float, bank_logit: float, close_m: float) -> Mask:
-    """Land under water by a least logit, another within 10 m of the old river, gaps up to close_m shut.
+    """Return flooded land: a minimum logit, and another within 10 m of the old river.
 
-    What stands in it belongs to it, the old river does not.
+    Gaps up to close_m are closed. Objects standing in the water belong to it, the old river does not.
     """
     cell_m, old = seen.work.cell_m, seen.planes.water.mask
     least = np.full(seen.flooded.shape, logit, np.float32)
     least[seen.planes.water.distance_m <= _BANK_M] = bank_logit
     wet = (seen.flooded > least) & seen.work.seen
-    # strips along the old river are narrow by themselves, and wide with it
+    # opened together with the old river: strips along it are narrow by themselves
     body = clean_mask(wet | old, _WATER_OPEN_M, close_m, cell_m) & ~old
     mask = clean_mask(body, _SHORE_M, 0.0, cell_m)
     whole = fill_small_holes(mask | old, _WATER_HOLE_M2 / cell_m**2) & ~old
@@ -134,14 +137,17 @@ def _flooded(seen: CellEvidence, logit: float, bank_logit: float, close_m: float
 
 
 def _logits(model: Logistic, cues: Reals) -> Reals:
-    """The model's logits, from those of the cues it knows; all of them are not copied."""
+    """Return the model's logits from its features; uncopied if it uses all of them."""
     if model.cues == PIXEL_FEATURES:
         return model.logit_planes(cues)
     return model.logit_planes(cues[[PIXEL_FEATURES.index(name) for name in model.cues]])
 
 
 def _changed(model: Logistic, cues: Reals) -> Reals:
-    """The model's logits; what went no farther in colour and light than nearly all around has not changed."""
+    """Return the model's logits, lowered where colour and light hardly changed.
+
+    Hardly means no farther than nearly all the ground around.
+    """
     logits = _logits(model, cues)
     tinted, lit = (cues[PIXEL_FEATURES.index(name)] for name in ("tinted", "lit"))
     logits[(tinted < _SAME) & (lit < _SAME)] = -_SURE_LOGIT
@@ -149,5 +155,5 @@ def _changed(model: Logistic, cues: Reals) -> Reals:
 
 
 def _smooth(logits: Reals, sigma: float) -> Reals:
-    """Neighbours vote; no cell's vote counts for more than a certain one's."""
+    """Smooth logits over neighbours, clipped so that no cell outvotes a certain one."""
     return np.asarray(cv2.GaussianBlur(np.clip(logits, -_SURE_LOGIT, _SURE_LOGIT), (0, 0), sigma), np.float32)

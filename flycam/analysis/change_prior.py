@@ -1,9 +1,9 @@
-"""How common a kind of change is in this pair, learnt from all its candidates together.
+"""Prior of a kind of change in this pair, estimated from all its candidates together.
 
 After a storm many slopes fail at once, and in a quiet season none: a bare patch that looks half like a slide
 is one in the first and a new field in the second. The share is found by expectation and maximisation
-(Saerens, Latinne, Decaestecker 2002, Neural Computation 14), held near the usual one by a few candidates'
-worth of doubt.
+(Saerens, Latinne, Decaestecker 2002, Neural Computation 14), held near the usual one by a prior worth a few
+candidates.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from flycam.analysis.logistic import to_probability
 
 Doubles = NDArray[np.float64]
 
+# weight of the usual share, in candidates
 DOUBT = 2.0
 _ROUNDS = 200
 _SETTLED = 1e-9
 
 
 def calibrate_prior(logits: Doubles, usual_share: float) -> Doubles:
-    """Probabilities of N candidates, given how common their kind seems to be here.
+    """Return probabilities of N candidates, given their kind's estimated share here.
 
     logits       as fitted where `usual_share` of the candidates were right
     """

@@ -1,10 +1,9 @@
-"""Clouds and fog that hide the ground on one of two dates: nothing can be said of what they hide.
+"""Clouds and fog that hide the ground on one of two dates, where change cannot be judged.
 
-Haze changes colours, and is taken out elsewhere; what is meant here shows no ground at all. It is nearly
-white, of no colour, without grain, and larger than a roof. A bright yard is there on both dates, and stays.
-A grey cloud, in the shade of others, is not recognised: by its grey alone it could be a flood or a road.
-Sun on water is as white in its middle, and may be all that is seen of a flood: its rim sparkles, a cloud's is
-soft.
+Haze changes colours and is removed elsewhere; a cloud here shows no ground at all. It is nearly white, of no
+colour, without grain, and larger than a roof. A bright yard is there on both dates, and stays. A grey cloud,
+in the shade of others, is not recognised: by its grey alone it could be a flood or a road. Sun glint on water
+is as white in its middle, and may be all that is seen of a flood: its rim sparkles, a cloud's is soft.
 """
 
 from __future__ import annotations
@@ -20,17 +19,20 @@ _CELL_M = 1.0
 _WHITE, _COLOUR, _GRAIN = 185, 24, 7.0
 _NEAR_M = 5.0  # over which grain is measured
 _MIN_AREA_M2, _MIN_WIDTH_M = 400.0, 10.0
-# of cells of 1 m against the middle one of their nine, in grey levels; drills: clouds 0 to 1.5, glint 4.7 on
+# of cells of 1 m against the median of their nine, in grey levels; exercises: clouds 0 to 1.5, glint from 4.7
 _RING_M, _MAX_SPARKLE = (1.0, 6.0), 3.0
-# its torn pieces, however small, and its rim, as far as ground shimmers through: by so much paler against the
-# other date than ground usually is
+# reach of a cloud's torn pieces, however small, and of its rim where ground shows through; and how much paler
+# than the other date both are, relative to ground
 _RIM_M, _PALER = 60.0, 25
 _SOFT_M = 4.0
 
 
 def mask_clouds(pair: ImagePair) -> tuple[ImagePair, float]:
-    """The pair, with nothing seen where a cloud hides the ground on its date; and which share of the ground
-    that was imaged on both dates is lost by that, 0 to 1."""
+    """Mask the ground that a cloud hides; return the pair and the share lost.
+
+    In the pair nothing is seen where a cloud hides the ground on its date. The share, 0 to 1, is of the
+    ground imaged on both dates.
+    """
     before, after = detect_clouds(pair)
     clear = replace(pair, before_seen=pair.before_seen & ~before, after_seen=pair.after_seen & ~after)
     both = np.count_nonzero(pair.both_seen)
@@ -38,7 +40,7 @@ def mask_clouds(pair: ImagePair) -> tuple[ImagePair, float]:
 
 
 def detect_clouds(pair: ImagePair) -> tuple[Mask, Mask]:
-    """Where a cloud hides the ground BEFORE, and AFTER: two bool H×W; only within what is seen."""
+    """Detect clouds that hide seen ground BEFORE and AFTER: two bool H×W masks."""
     rows, cols = pair.before_seen.shape
     cell = max(_CELL_M / pair.gsd_m, 1.0)
     size = max(round(cols / cell), 1), max(round(rows / cell), 1)
@@ -60,7 +62,7 @@ def detect_clouds(pair: ImagePair) -> tuple[Mask, Mask]:
 
 
 def _pictures(pair: ImagePair) -> tuple[Picture, Picture]:
-    """Both, black where nothing was imaged: what lies there means nothing."""
+    """Return both images, black where nothing was imaged and pixels are meaningless."""
     before = np.where(pair.before_seen[..., None], pair.before_rgb, np.uint8(0))
     return before, np.where(pair.after_seen[..., None], pair.after_rgb, np.uint8(0))
 
@@ -70,7 +72,7 @@ def _cells(rgb: Picture, size: tuple[int, int]) -> Picture:
 
 
 def _white(rgb: Picture, cell_m: float) -> Mask:
-    """Cells that are nearly white, of no colour, and alike their neighbours."""
+    """Return cells that are nearly white, of no colour, and like their neighbours."""
     darkest, brightest = rgb.min(axis=2), rgb.max(axis=2)
     light = darkest.astype(np.float32)
     side = (2 * round(_NEAR_M / cell_m / 2) + 1,) * 2
@@ -81,7 +83,7 @@ def _white(rgb: Picture, cell_m: float) -> Mask:
 
 
 def _large(mask: Mask, cell_m: float) -> Mask:
-    """Of a mask what is as wide and as large as a cloud is at the least."""
+    """Keep the parts of a mask at least as wide and as large as a cloud."""
     side = max(round(_MIN_WIDTH_M / cell_m), 1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     wide = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc)
@@ -92,7 +94,7 @@ def _large(mask: Mask, cell_m: float) -> Mask:
 
 
 def _soft(mask: Mask, rgb: Picture, cell_m: float) -> Mask:
-    """Of a mask the parts around which the picture does not sparkle."""
+    """Keep the parts of a mask around which the image does not sparkle."""
     if not mask.any():
         return mask
     away, part = cv2.distanceTransformWithLabels(
@@ -108,8 +110,11 @@ def _soft(mask: Mask, rgb: Picture, cell_m: float) -> Mask:
 
 
 def _with_rim(core: Mask, own: Picture, other: Picture, cell_m: float) -> Mask:
-    """A cloud with its soft rim: as far as it hangs together with cells that are paler than the other date
-    shows them, usual light aside, and a little farther."""
+    """Extend a cloud by its soft rim.
+
+    The rim reaches as far as connected cells are paler than on the other date, usual light aside, and a
+    little farther.
+    """
     if not core.any():
         return core
     paler_by = own.min(axis=2).astype(np.int16) - other.min(axis=2)
@@ -123,6 +128,6 @@ def _with_rim(core: Mask, own: Picture, other: Picture, cell_m: float) -> Mask:
 
 
 def _grown(mask: Mask, reach: float) -> Mask:
-    """A mask and what lies within so many cells of it."""
+    """Grow a mask by `reach` cells."""
     away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
     return np.asarray(away <= reach, np.bool_)

@@ -1,7 +1,7 @@
-"""Whether a picture has the colours by which changes are told: grey, infrared and night have none.
+"""Check that an image has the colours that reveal change: grey, infrared and night images have none.
 
-What grew and what slid differ in the ratios of their bands. Where a picture has no such ratios, or those of
-other light than the sun's, everything seems to have changed, and surely so: nothing is looked for there.
+Vegetation and debris differ in the ratios of their bands. Where an image has no such ratios, or those of a
+light other than the sun's, everything seems to have changed, with high scores: no change is detected there.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _MIN_CELLS = 50
 _DARK_LIGHT = 40.0
 _MIN_LIGHT = 20.0
 _MIN_SPREAD = 0.02
-# of colour flights and pictures under 0.5 % is pink, of an infrared camera's flight some 40 % (6 to 75 %)
+# in colour images under 0.5 % is pink, in an infrared camera's flight some 40 % (6 to 75 %)
 _PINK, _MAX_PINK = 0.10, 0.25
 _BLUE = 0.12
 
 
 class ColourFault(StrEnum):
-    """Why changes cannot be told by a picture's colours.
+    """Reason why an image's colours cannot reveal change.
 
     GREY    panchromatic, thermal, or one tint all over
-    UNREAL  what grows is pink, or most ground blue, as where a band is infrared
+    UNREAL  vegetation is pink, or most ground blue, as where a band is infrared
     DARK    night
     """
 
@@ -40,11 +40,11 @@ class ColourFault(StrEnum):
 
 
 def find_colour_fault(rgb: Picture, seen: Mask, gsd_m: float) -> ColourFault | None:
-    """What is wrong with the colours of a picture H×W×3 where `seen` (H×W); None also of too little ground.
+    """Find the fault of an image's colours (H×W×3) where `seen` (H×W), or None.
 
-    Judged on cells of 2 m, so that noise of pixels is no colour, and by percentiles, so that an inscription
-    or a roof is none either. Shares of red less green and of blue less green leave out how bright a place
-    is: their spread is 0 in a grey picture whatever its tint.
+    None also for too little ground. Judged on cells of 2 m, so that pixel noise is no colour, and by
+    percentiles, so that a caption or a roof is none either. Shares of red less green and of blue less green
+    are independent of a place's brightness: their spread is 0 in a grey image whatever its tint.
     """
     cells = _cells(rgb, seen, gsd_m)
     if len(cells) < _MIN_CELLS:
@@ -67,7 +67,7 @@ def find_colour_fault(rgb: Picture, seen: Mask, gsd_m: float) -> ColourFault | N
 
 
 def _cells(rgb: Picture, seen: Mask, gsd_m: float) -> NDArray[np.float64]:
-    """Mean (red, green, blue) of each cell that is wholly seen, N×3."""
+    """Return the mean (red, green, blue) of each cell that is wholly seen, N×3."""
     rows, cols = seen.shape
     cell = max(_CELL_M / gsd_m, 1.0)
     size = max(round(cols / cell), 1), max(round(rows / cell), 1)

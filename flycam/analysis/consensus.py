@@ -1,8 +1,8 @@
-"""The one move that most windows agree on: found among wrong ones by trying what each few of them say.
+"""Consensus: the affine move that most windows agree on, found among wrong ones by random sampling.
 
 Source: Fischler and Bolles, Random sample consensus, CACM 1981; here every window proposes a shift and every
-drawn pair a similarity, and all of them are counted at once. What chance alone would bring together is
-counted too: wrong windows fall anywhere in the search area.
+drawn pair a similarity, and all proposals are counted at once. Agreement by chance is counted too: wrong
+windows fall anywhere in the search area.
 """
 
 from __future__ import annotations
@@ -20,24 +20,26 @@ Mask = NDArray[np.bool_]
 Complex = NDArray[np.complex128]
 
 _MAX_SHIFTS, _PAIRS = 400, 800
-_MAX_TURN = 0.06  # of a similarity: radians, and change of scale
-_MIN_DISTANCE_SHARE = 0.25  # of the ground's extent, two windows that propose a turn
+# of a similarity: radians, and change of scale
+_MAX_TURN = 0.06
+# distance of two windows that propose a turn, as a share of the ground's extent
+_MIN_DISTANCE_SHARE = 0.25
 _AFFINE_NEEDS = 12
 _ROUNDS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Consensus:
-    """affine 2×3 as `Warp.affine`; agreed: mask of the windows within tolerance of it."""
+    """Affine move (2×3 as `Warp.affine`), and the mask of windows that agree with it."""
 
     affine: Floats
     agreed: Mask
 
 
 def find_consensus(windows: WindowMatches, tolerance_px: float) -> Consensus:
-    """The affine move that most of the windows (all of them with a displacement) follow.
+    """Find the affine move that most windows (all with a displacement) follow.
 
-    tolerance_px  how far a window that agrees may be off, full pixels
+    tolerance_px  maximum residual of a window that agrees, full pixels
     """
     start = _most_followed(windows, tolerance_px)
     agreed = compute_residuals_px(windows, start) < tolerance_px
@@ -52,8 +54,10 @@ def find_consensus(windows: WindowMatches, tolerance_px: float) -> Consensus:
 
 
 def fit_affine(windows: WindowMatches, weight: Floats, otherwise: Floats) -> Floats:
-    """The affine displacement (2×3) that fits windows best, weighted; only its shift where they are few or
-    lie on a line; `otherwise` where nothing has weight."""
+    """Fit an affine displacement (2×3) to weighted windows.
+
+    Only its shift where they are few or lie on a line; `otherwise` where all weights are zero.
+    """
     used = weight > 1e-6
     if not used.any():
         return otherwise
@@ -71,14 +75,19 @@ def fit_affine(windows: WindowMatches, weight: Floats, otherwise: Floats) -> Flo
 
 
 def count_chance_agreements(tried: float, share: float, risk: float) -> int:
-    """How many of `tried` windows agree at most by chance, each with probability `share`; more than that
-    comes with a probability below `risk` only."""
+    """Return the number of `tried` windows that agree by chance at most.
+
+    Each agrees with probability `share`; more of them agree with a probability below `risk` only.
+    """
     counts = np.arange(int(tried) + 1)
     return int(np.argmax(bdtrc(counts, int(tried), min(share, 1.0)) < risk))
 
 
 def _most_followed(windows: WindowMatches, tolerance_px: float) -> Floats:
-    """The proposal, 2×3, that the most windows follow; a plain shift goes before an equal similarity."""
+    """Return the proposal, 2×3, that most windows follow.
+
+    A plain shift is preferred to an equal similarity.
+    """
     chance = np.random.default_rng(0)
     place = windows.place_px[:, 0] + 1j * windows.place_px[:, 1]
     goal = place + windows.displacement_px[:, 0] + 1j * windows.displacement_px[:, 1]
@@ -89,7 +98,7 @@ def _most_followed(windows: WindowMatches, tolerance_px: float) -> Floats:
     paired = _pairs(place, goal, chance)
     turns, moves = np.concatenate([turns, paired[0]]), np.concatenate([moves, paired[1]])
     off = np.abs(turns[:, None] * place + moves[:, None] - goal)
-    # how many follow, and among equals how closely
+    # the number of followers, and among equals their closeness
     worth = np.where(off < tolerance_px, 1.0 - 0.5 * (off / tolerance_px) ** 2, 0.0).sum(axis=1)
     best = int(worth.argmax())
     turn, move = turns[best] - 1.0, moves[best] - (turns[best] - 1.0) * middle
@@ -97,7 +106,10 @@ def _most_followed(windows: WindowMatches, tolerance_px: float) -> Floats:
 
 
 def _pairs(place: Complex, goal: Complex, chance: np.random.Generator) -> tuple[Complex, Complex]:
-    """Turns and moves that drawn pairs of windows propose, but for those that no map is off by."""
+    """Return turns and moves that drawn pairs of windows propose, within _MAX_TURN.
+
+    Larger ones are dropped: no map is off by so much.
+    """
     one, two = chance.integers(0, len(place), (2, _PAIRS))
     apart = place[one] - place[two]
     far = np.abs(apart) > max(_MIN_DISTANCE_SHARE * float(np.ptp(np.abs(place))), 1e-9)
@@ -109,6 +121,9 @@ def _pairs(place: Complex, goal: Complex, chance: np.random.Generator) -> tuple[
 
 
 def compute_residuals_px(windows: WindowMatches, affine: Floats) -> Floats:
-    """M: how far from where an affine move (2×3) expects it each window was found, full pixels."""
+    """Compute each window's distance from its place under an affine move (2×3).
+
+    M values, full pixels.
+    """
     expected = windows.place_px @ affine[:, :2].T + affine[:, 2]
     return np.asarray(np.hypot(*(windows.displacement_px - expected).T))

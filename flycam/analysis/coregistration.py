@@ -1,12 +1,12 @@
-"""AFTER laid onto BEFORE: found, judged by windows that had no part in it, and refused where it is not sure.
+"""Coregistration of AFTER on BEFORE: estimated, judged by held-out windows, and refused where uncertain.
 
-    levels     both pictures thinned, coarse to fine
+    levels     both images reduced, coarse to fine
     consensus  at the coarsest, the one affine move that most windows agree on, up to `reach_m` away
-    warp       level by level, as smooth a field as held-back windows support
+    warp       level by level, as smooth a field as held-out windows support
     judgement  at the finest, the error at windows, each left out of the field that it judges
 
-Compared are directions of edges (`geometry.correlation`): neither light nor exposure nor colour counts. What
-changed does not agree with its surroundings and is outvoted; windows that agree are the stable ground.
+Directions of edges are compared (`geometry.correlation`): neither light nor exposure nor colour counts.
+Changed ground does not agree with its surroundings and is outvoted; windows that agree are the stable ground.
 """
 
 from __future__ import annotations
@@ -38,18 +38,22 @@ Picture = NDArray[np.uint8]
 Progress = Callable[[str, int, int], None]
 
 REACH_M = 25.0
-"""How far AFTER may lie off BEFORE, in each direction: a live mosaic laid by its log alone is metres to some
-10 m off, a satellite scene as much."""
+"""Maximum offset of AFTER from BEFORE, in each direction: a live mosaic rectified by its log alone is off by
+metres to some 10 m, a satellite scene as much."""
 
 _OVERLAPPING_PX = WINDOW_PX // 2
-_MAX_FINEST_PX = 16_000_000  # sub-pixel matching at half resolution is as good as the change needs
+# sub-pixel matching at half resolution is as good as change detection needs
+_MAX_FINEST_PX = 16_000_000
 _COARSE_REACH_PX = 20
 _MIN_SIDE_PX = 192  # of the coarsest level
 _COARSE_TOLERANCE_PX = 3.0
 _MIDDLE_REACH_PX, _FINE_REACH_PX = 8, 6
-_COARSE_LIKE_PX, _MIDDLE_LIKE_PX, _FINE_LIKE_PX = 3.0, 2.0, 1.5  # neighbours that support each other
-_COARSE_MARGIN, _FINE_MARGIN = 0.5, 1.0  # wrong windows among these fall anywhere, and consensus is asked for
+# maximum difference of neighbours that support each other
+_COARSE_LIKE_PX, _MIDDLE_LIKE_PX, _FINE_LIKE_PX = 3.0, 2.0, 1.5
+# lower at the coarsest level: wrong windows there fall anywhere, and consensus rejects them
+_COARSE_MARGIN, _FINE_MARGIN = 0.5, 1.0
 _MIN_WINDOWS, _MIN_SHARE = 12, 0.2
+# consensus by chance alone is accepted once in 10⁹ times (decision 0036)
 _RISK = 1e-9
 _FOLDS = 5
 _GATE_SIGMAS, _MIN_GATE_PX, _MAX_GATE_PX = 3.0, 1.0, 3.0
@@ -58,18 +62,21 @@ _STRIP_ROWS, _BLOCK_COLS = 512, 8192
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Registration:
-    """How AFTER lies on BEFORE. Pixels are those of the common grid, metres those of its CRS.
+    """Registration of AFTER on BEFORE.
+
+    Pixels are those of the common grid, metres those of its CRS.
 
     warp         from places of BEFORE to places of AFTER
-    windows      the evidence, M windows of the finest level compared; factor, its thinning
+    windows      the evidence, M windows of the finest level compared; factor, its reduction
     agreed       M: windows that agree with a field made without them: stable ground
-    residual_px  M×2: each window minus that field; NaN where nothing was found for sure
+    residual_px  M×2: each window minus that field; NaN where no certain match was found
     shift_m      (east, north) by which AFTER lay off BEFORE, median over stable ground
     rmse_m, p95_m   length of those residuals over the windows that agree, so never above `gate_m`
-    found_p95_m  the same over all windows found for sure: changes, steps of a live mosaic, wrong fields too
-    gate_m       how far off a window may be and still agree
-    stiffness    of the field (`smoothing`) where the finest level made it; None: an affine map was all that
-                 its evidence supports, or the field is that of a coarser level
+    found_p95_m  the same over all windows with a certain match: changes, steps of a live mosaic, wrong fields
+                 too
+    gate_m       maximum residual of a window that agrees
+    stiffness    of the field (`warp_fitting`) where the finest level made it; None: an affine map was all
+                 that its evidence supports, or the field is that of a coarser level
     """
 
     warp: Warp
@@ -87,21 +94,21 @@ class Registration:
 
     @property
     def found(self) -> int:
-        """Windows found for sure, whether they agree or not."""
+        """Number of windows with a certain match, whether they agree or not."""
         return int(np.isfinite(self.residual_px[:, 0]).sum())
 
     @property
     def agreed_share(self) -> float:
-        """Of the windows found, those that agree: 0 to 1."""
+        """Share of the matched windows that agree: 0 to 1."""
         return float(self.agreed.sum()) / max(self.found, 1)
 
     @property
     def is_smooth(self) -> bool:
-        """Whether more than an affine map was applied."""
+        """True if more than an affine map was applied."""
         return bool(self.warp.nodes.any())
 
     def stable(self, shape: tuple[int, int]) -> Mask:
-        """H×W: ground that certainly did not change, the windows that agree."""
+        """Return the H×W mask of certainly unchanged ground: the windows that agree."""
         mask = np.zeros(shape, np.bool_)
         half = WINDOW_PX * self.factor // 2
         for col, row in np.rint(self.windows.place_px[self.agreed]).astype(int):
@@ -120,10 +127,10 @@ def coregister_images(
     reach_m: float = REACH_M,
     progress: Progress = lambda *_: None,
 ) -> Registration:
-    """How AFTER lies on BEFORE, both laid on one grid by their coordinates.
+    """Coregister AFTER on BEFORE, both already on one grid by their coordinates.
 
-    before_rgb, after_rgb uint8 H×W×3; before_seen, after_seen bool H×W; gsd_m the side of a pixel. reach_m
-    is how far off AFTER may lie. Raises CoregistrationFailed where the evidence is too poor, saying why.
+    before_rgb, after_rgb uint8 H×W×3; before_seen, after_seen bool H×W; gsd_m the side of a pixel; reach_m
+    the maximum offset of AFTER. Raises CoregistrationFailed, with the reason, where the evidence is too poor.
     """
     common = int(np.count_nonzero(before_seen & after_seen))
     if not common:
@@ -147,8 +154,10 @@ def coregister_images(
 
 
 def resample_after(registration: Registration, after_rgb: Picture, after_seen: Mask) -> tuple[Picture, Mask]:
-    """The after picture (H×W×3, H×W) as it looks from BEFORE's grid: cubic, block by block; seen only where
-    all that a pixel is made of was."""
+    """Resample the after image (H×W×3, H×W) to BEFORE's grid: cubic, block by block.
+
+    Seen only where all source pixels of a pixel were.
+    """
     shape = after_seen.shape
     rgb, seen = np.zeros_like(after_rgb), np.zeros(shape, np.bool_)
     for top in range(0, shape[0], _STRIP_ROWS):
@@ -159,7 +168,7 @@ def resample_after(registration: Registration, after_rgb: Picture, after_seen: M
             )
             block = here[0].stop - top, here[1].stop - left
             x, y = registration.warp.positions(top, left, block)
-            # cut out what the block looks at first: cv2.remap takes 32,767 pixels
+            # crop to what the block samples: cv2.remap takes at most 32,767 pixels a side
             rows, cols = _sampled_slice(y, shape[0]), _sampled_slice(x, shape[1])
             at = x - np.float32(cols.start), y - np.float32(rows.start)
             rgb[here] = cv2.remap(after_rgb[rows, cols], *at, cv2.INTER_CUBIC)
@@ -171,7 +180,10 @@ def resample_after(registration: Registration, after_rgb: Picture, after_seen: M
 
 
 def _sampled_slice(positions: NDArray[np.float32], size: int) -> slice:
-    """What of an axis of `size` pixels is needed to sample at positions; one pixel where they lie beyond."""
+    """Return the part of an axis of `size` pixels needed to sample at positions.
+
+    One pixel where they lie beyond it.
+    """
     first = int(np.clip(np.floor(positions.min()) - 3, 0, size - 1))
     return slice(first, int(np.clip(np.ceil(positions.max()) + 4, first + 1, size)))
 
@@ -184,7 +196,7 @@ def _pyramid(
     gsd_m: float,
     reach_m: float,
 ) -> list[PyramidLevel]:
-    """Levels from the finest that is compared to the one on which `reach_m` is some 20 pixels."""
+    """Return levels from the finest compared to the one with `reach_m` of some 20 px."""
     rows, cols = before_seen.shape
     factor = 1
     while rows * cols > _MAX_FINEST_PX * factor**2:
@@ -204,7 +216,10 @@ def _pyramid(
 
 
 def _placed(level: PyramidLevel, gsd_m: float, reach_m: float, names: Names) -> Warp:
-    """The field about the affine move at the coarsest level; refused where chance explains as much."""
+    """Return the field about the affine move at the coarsest level.
+
+    Raises CoregistrationFailed where chance explains as much.
+    """
     still = Warp.identity(
         (level.shape[0] * level.factor, level.shape[1] * level.factor), WINDOW_PX * level.factor
     )
@@ -212,7 +227,7 @@ def _placed(level: PyramidLevel, gsd_m: float, reach_m: float, names: Names) -> 
     spacing = _OVERLAPPING_PX
     windows = match_level_windows(level, still, reach_px=reach_px, spacing_px=spacing)
     clear = windows.select_clear(_COARSE_MARGIN)
-    # windows overlap: neighbours are not witnesses of their own
+    # windows overlap: neighbours are not independent witnesses
     witnesses = (spacing / WINDOW_PX) ** 2
     if clear.sum() * witnesses < 2.0:
         raise coregistration_errors.make_no_match_error(names, len(windows), int(clear.sum()), reach_m)
@@ -233,7 +248,7 @@ def _placed(level: PyramidLevel, gsd_m: float, reach_m: float, names: Names) -> 
 
 
 def _refined(level: PyramidLevel, warp: Warp) -> Warp:
-    """The field as one level shows it; as it was where too few windows say anything."""
+    """Refine the field at one level; unchanged where too few windows match."""
     windows = match_level_windows(level, warp, reach_px=_MIDDLE_REACH_PX, spacing_px=_OVERLAPPING_PX)
     clear = windows.select_clear(_FINE_MARGIN)
     if clear.sum() < _MIN_WINDOWS:
@@ -242,7 +257,7 @@ def _refined(level: PyramidLevel, warp: Warp) -> Warp:
 
 
 def _judged(level: PyramidLevel, warp: Warp, gsd_m: float, reach_m: float, names: Names) -> Registration:
-    """The field at the finest level, and its error at windows, each left out of the field that it judges."""
+    """Fit the field at the finest level and judge it by windows left out of it."""
     windows = match_level_windows(level, warp, reach_px=_FINE_REACH_PX, spacing_px=WINDOW_PX)
     clear = windows.select_clear(_FINE_MARGIN)
     if clear.sum() < _MIN_WINDOWS:
@@ -280,10 +295,10 @@ def _judged(level: PyramidLevel, warp: Warp, gsd_m: float, reach_m: float, names
 
 
 def _left_out(level: PyramidLevel, windows: WindowMatches, fit: WarpFit, found: Mask) -> Floats:
-    """M×2: each window found minus the field made without it; NaN where nothing was found.
+    """Return each window minus the field made without it, M×2; NaN without a match.
 
-    Such a field is made as the one that is applied was: of the same stiffness, from the same windows but for
-    a fold of them. A field that a coarser level made is judged as it is: none of these windows had a part.
+    Such a field is made as the applied one was: of the same stiffness, from the same windows except a fold of
+    them. A field that a coarser level made is judged as it is: none of these windows had a part in it.
     """
     residual = np.full((len(windows), 2), np.nan)
     residual[found] = fit.residual_px[found]
@@ -300,8 +315,10 @@ def _left_out(level: PyramidLevel, windows: WindowMatches, fit: WarpFit, found: 
 def _fit(
     level: PyramidLevel, windows: WindowMatches, warp: Warp, used: Mask, spacing_px: int, like_px: float
 ) -> WarpFit:
-    """The field through those of the `used` windows of a level that support each other; as it was where they
-    are too few."""
+    """Fit the field to the `used` windows of a level that support each other.
+
+    Unchanged where they are too few.
+    """
     side = float(WINDOW_PX * level.factor)
     used = find_supported_windows(windows, used, warp, side, like_px * level.factor)
     if used.sum() < _MIN_WINDOWS:
@@ -318,6 +335,6 @@ def _fit(
 
 
 def _full(level: PyramidLevel) -> tuple[int, int]:
-    """(rows, columns) of the common grid that a level covers."""
+    """Return (rows, columns) of the common grid that a level covers."""
     rows, cols = level.shape
     return rows * level.factor, cols * level.factor

@@ -1,4 +1,4 @@
-"""Why two pictures are not compared, one sentence each, in both languages."""
+"""Errors of a coregistration that is refused, one sentence each, in both languages."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from flycam.frame.text_normalization import format_decimal_comma
 from flycam.messages import Bilingual, _
 
 Names = tuple[str, str]
-"""What the before and the after picture are called in sentences."""
+"""Names of the before and the after image in sentences."""
 
 _MIN_FLOWN_GSD_M = 0.02  # a light drone some 70 m above the ground
 
 
 def make_no_overlap_error(names: Names) -> CoregistrationFailed:
-    """They show no ground in common."""
+    """Make the error for two images without common ground."""
     before, after = names
     return CoregistrationFailed(
         _(
@@ -27,7 +27,7 @@ def make_no_overlap_error(names: Names) -> CoregistrationFailed:
 
 
 def make_empty_image_error(name: str) -> CoregistrationFailed:
-    """One of them shows nothing at all: another place would not be the cure."""
+    """Make the error for an image that shows nothing: another place would not help."""
     return CoregistrationFailed(
         _(
             "{name}: shows nothing: all of it is without data, or exactly black or white; "
@@ -40,10 +40,10 @@ def make_empty_image_error(name: str) -> CoregistrationFailed:
 def make_little_overlap_error(
     names: Names, common_m2: float, gsd_m: float, sharp_m: float
 ) -> CoregistrationFailed:
-    """They show some, in too few pixels to tell how they lie on each other.
+    """Make the error for too few common pixels to coregister.
 
     gsd_m    their pixel
-    sharp_m  the pixel at which as much ground would do; where nobody flies so low, more ground is the cure
+    sharp_m  the pixel at which as much ground would do; where no flight is so low, more ground is the cure
     """
     both = f"{names[0]} and {names[1]}: show"
     both_vi = f"{names[0]} và {names[1]}: chỉ có {_number(common_m2)} m² đất chung"
@@ -73,10 +73,10 @@ def make_little_overlap_error(
 def make_resolution_mismatch_error(
     coarse: str, fine: str, times: float, min_gsd_m: float, *, is_file: bool
 ) -> CoregistrationFailed:
-    """One is so much coarser than the other that they show different things.
+    """Make the error for an image so much coarser that it shows different things.
 
     min_gsd_m  the pixel at which the finer one could be compared, to two figures, rounded up
-    is_file  whether the finer one is a file, which flycam does not export
+    is_file    whether the finer one is a file, which flycam does not export
     """
     pixel = f"{min_gsd_m:.2g}"
     cure, cure_vi = (
@@ -104,7 +104,7 @@ def make_resolution_mismatch_error(
 
 
 def make_no_match_error(names: Names, tried: int, clear: int, reach_m: float) -> CoregistrationFailed:
-    """Hardly a window of the one is found in the other."""
+    """Make the error for images of which hardly a window matches."""
     before, after = names
     return CoregistrationFailed(
         _(
@@ -121,7 +121,7 @@ def make_no_match_error(names: Names, tried: int, clear: int, reach_m: float) ->
 
 
 def make_no_consensus_error(names: Names, clear: int, agreed: int, reach_m: float) -> CoregistrationFailed:
-    """Windows are found, each somewhere else."""
+    """Make the error for windows that match, each somewhere else."""
     before, after = names
     return CoregistrationFailed(
         _(

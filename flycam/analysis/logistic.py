@@ -1,4 +1,4 @@
-"""A logistic model small enough to read: named cues, weights, and weights of their products."""
+"""Logistic model small enough to read: named features, weights, and weights of their products."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ Reals = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 _CHUNK_ROWS = 64
+# nothing was fitted farther out, and squares would run away
 _MAX_STANDARD = 1.6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Logistic:
-    """p = 1 / (1 + exp(-z)), z = bias + Σ w_i x_i + Σ_{i≤j} v_ij x_i x_j, x = (cue - mean) / spread,
-    held within ±1.6: farther out nothing was fitted, and squares would run away.
+    """Logistic model with products of features.
+
+    p = 1 / (1 + exp(-z)), z = bias + Σ w_i x_i + Σ_{i≤j} v_ij x_i x_j, x = (cue - mean) / spread, held within
+    ±1.6: nothing was fitted farther out, and squares would run away.
 
     cues      names, in the order of the weights
     weights   one for each cue
@@ -32,7 +35,7 @@ class Logistic:
     products: tuple[tuple[int, int, float], ...] = ()
 
     def logits(self, values: Doubles) -> Doubles:
-        """z of N×len(cues) values."""
+        """Return z of N×len(cues) values."""
         x = self.standardise(values)
         z = self.bias + x @ np.array(self.weights)
         if self.products:
@@ -40,12 +43,12 @@ class Logistic:
         return np.asarray(z, np.float64)
 
     def standardise(self, values: Doubles) -> Doubles:
-        """x of N×len(cues) values."""
+        """Return x of N×len(cues) values."""
         x = (values - np.array(self.mean)) / np.array(self.spread)
         return np.asarray(np.clip(x, -_MAX_STANDARD, _MAX_STANDARD), np.float64)
 
     def logit_planes(self, planes: Reals) -> Reals:
-        """z of each cell of len(cues)×H×W planes, a few rows at a time."""
+        """Return z of each cell of len(cues)×H×W planes, a few rows at a time."""
         count, height, width = planes.shape
         mean = np.array(self.mean, np.float32)[:, None]
         spread = np.array(self.spread, np.float32)[:, None]
@@ -68,5 +71,5 @@ class Logistic:
 
 
 def to_probability(logits: NDArray[np.floating]) -> NDArray[np.floating]:
-    """1 / (1 + exp(-z))."""
+    """Convert logits to probabilities: 1 / (1 + exp(-z))."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))))

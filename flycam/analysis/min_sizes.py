@@ -1,5 +1,7 @@
-"""The least that is looked for: less is a car, a heap, a puddle. Known here to whoever cuts what was found,
-without all that finding takes."""
+"""Minimum areas of patches: less is a car, a heap, a puddle.
+
+Kept apart, so that code that clips the results can use them without importing the detector.
+"""
 
 from __future__ import annotations
 

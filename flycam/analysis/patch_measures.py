@@ -1,4 +1,4 @@
-"""What a patch is like as a whole: its size, shape, lie on the slope and what it shows, in named numbers."""
+"""Measures of a patch as a whole: size, shape, place on the slope and look, in named numbers."""
 
 from __future__ import annotations
 
@@ -59,20 +59,21 @@ SHAPE_MEASURES = (
 OVER_RIM = tuple(f"{name}_over_rim" for name in _MEAN_CUES)
 EDGED = tuple(f"edged_{name}" for name in _EDGED_CUES)
 MEASURES = (*SHAPE_MEASURES, *_MEAN_CUES, *OVER_RIM, *EDGED)
-"""Names of the numbers of `measured`, in their order."""
+"""Names of the numbers of `measure_patch`, in their order."""
 _MIN_INNER = 40
 _BY_WATER_M = 3.0
-_MAX_WATER_SLOPE = 0.02  # a mountain river in flood; ground that is steeper holds no level water
+# a mountain river in flood; steeper ground holds no level water
+_MAX_WATER_SLOPE = 0.02
 _MIN_KNOWN = 0.5
 _MIN_SHARE = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CellPlanes:
-    """What is known of each cell of the work grid before it is asked what changed.
+    """Features of each cell of the work grid, from which change is judged.
 
-    cues                       float32 len(PIXEL_CUES)×H×W
-    grain_before, grain_after  float32 3×H×W, see cues.grain_of
+    cues                       float32 len(PIXEL_FEATURES)×H×W
+    grain_before, grain_after  float32 3×H×W, see `compute_grain`
     cell_m                     side of a cell
     """
 
@@ -86,7 +87,7 @@ class CellPlanes:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PatchMeasures:
-    """A patch in numbers: `values` in the order of MEASURES; size, length and slope as people read them.
+    """Measures of a patch: `values` in the order of MEASURES, and its size and slope.
 
     mean_slope_deg  of its ground whose height is known, NaN where that is under half of it
     """
@@ -98,9 +99,9 @@ class PatchMeasures:
 
 
 def measure_patch(patch: Patch, logits: Reals, planes: CellPlanes) -> PatchMeasures:
-    """Numbers of one patch.
+    """Measure one patch.
 
-    logits  H×W: the evidence cell by cell for what the patch is taken for
+    logits  H×W: the evidence cell by cell for the patch's kind
     """
     mask, place, cell_m, relief = patch.mask, patch.place, planes.cell_m, planes.relief
     along, across, axis = compute_axes(mask)
@@ -136,7 +137,7 @@ def _evidence(patch: Patch, rim: PatchRim, logits: Reals) -> Numbers:
 
 
 def _lie(patch: Patch, rim: PatchRim, planes: CellPlanes) -> Numbers:
-    """How it lies on the slope and by the water."""
+    """Measure its place on the slope and by the water."""
     mask, place, relief, water = patch.mask, patch.place, planes.relief, planes.water
     slope = relief.slope[place][mask]
     return {
@@ -154,7 +155,7 @@ def _lie(patch: Patch, rim: PatchRim, planes: CellPlanes) -> Numbers:
 
 
 def _run(patch: Patch, planes: CellPlanes, along: float, across: float, axis: NDArray[np.float64]) -> Numbers:
-    """Whether it runs down the slope; along, across: its extents in cells."""
+    """Measure its run down the slope; along, across: its extents in cells."""
     mask, place, relief = patch.mask, patch.place, planes.relief
     down = np.array([relief.down_x[place][mask].mean(), relief.down_y[place][mask].mean()])
     low, high = (float(v) for v in np.percentile(relief.heights_m[place][mask], (3, 97)))
@@ -167,8 +168,10 @@ def _run(patch: Patch, planes: CellPlanes, along: float, across: float, axis: ND
 
 
 def _head_to_foot(heights: Reals, slope: Reals) -> Numbers:
-    """How its ground is shared between head, track and foot (thirds of its height), and how much flatter the
-    foot is: a slide starts narrow on the steep and comes to rest where it is less so (Varnes 1978)."""
+    """Measure the shares of head, track and foot (thirds of height), and flattening.
+
+    A slide starts narrow on the steep and comes to rest where it is less so (Varnes 1978).
+    """
     low, high = (float(v) for v in np.percentile(heights, (2, 98)))
     third = (high - low) / 3.0
     head, foot = heights > high - third, heights < low + third
@@ -201,25 +204,29 @@ def _against_rim(patch: Patch, rim: PatchRim, planes: CellPlanes) -> Numbers:
 
 
 def _mean_slope_deg(slope: Reals, known: Mask) -> float:
-    """Of the cells whose height is known; NaN where too few are: a middle value would pass for measured."""
+    """Return the mean slope of cells whose height is known; NaN where too few are.
+
+    A middle value would pass for measured.
+    """
     if known.mean() < _MIN_KNOWN:
         return math.nan
     return math.degrees(math.atan(float(slope[known].mean())))
 
 
 def _furrowed(grain: Reals, mask: Mask) -> float:
-    """How much the grain runs one way, 0 to 1, away from the outline."""
+    """Measure how much the grain runs one way, 0 to 1, away from the outline."""
     inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0) > 0
     difference, mixed, total = grain[:, inner if inner.sum() >= _MIN_INNER else mask].mean(axis=1)
     return float(np.hypot(difference, mixed) / max(float(total), 1e-9))
 
 
 def _level(patch: Patch, rim: PatchRim, planes: CellPlanes) -> Numbers:
-    """Whether it may be a body of water: that ends on a contour and fills what is lowest.
+    """Measure whether it may be water, which ends on a contour and fills the lowest.
 
     level  ln of the spread in metres of the ground around it about a surface as level as water's
     fills  share of the ground around that lies higher than most of its own, along that surface: 1 for water,
-           about half for a field or what lies across a slope
+           about half for a field or a patch across a slope
+
     Its bank to the old water is left out: that was no shore.
     """
     heights, away = planes.relief.heights_m, planes.water.distance_m

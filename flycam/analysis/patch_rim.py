@@ -1,7 +1,7 @@
-"""A patch against the ground around it: what is of the patch alone, and what all of the neighbourhood shares.
+"""Comparison of a patch with the ground around it: its own change against that of the neighbourhood.
 
-The shadow of a cloud or other leaves change a patch and its rim alike; what slid stops at its rim. A field
-has a rim on both dates, a slide only after.
+The shadow of a cloud or other leaves change a patch and its rim alike; a slide stops at its rim. A field has
+a rim on both dates, a slide only after.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ _ACROSS_M = 2.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PatchRim:
-    """Rows and columns on the grid of the cells within 4 m around a patch; clear: those more than 1 m off,
-    which a pixel of misregistration does not reach."""
+    """Cells within 4 m around a patch: rows and columns on the grid.
+
+    clear  those more than 1 m off, which a pixel of misregistration does not reach
+    """
 
     rows: NDArray[np.intp]
     cols: NDArray[np.intp]
@@ -40,7 +42,7 @@ class PatchRim:
 
 
 def make_rim(patch: Patch, shape: tuple[int, ...], cell_m: float) -> PatchRim:
-    """The rim of a patch on a grid of `shape`."""
+    """Make the rim of a patch on a grid of `shape`."""
     wide = max(round(_RIM_M / cell_m), 1)
     padded = np.pad(patch.mask.astype(np.uint8), wide)
     near = _grown(padded, round(_UNSURE_M / cell_m))
@@ -52,13 +54,16 @@ def make_rim(patch: Patch, shape: tuple[int, ...], cell_m: float) -> PatchRim:
 
 
 def compare_with_rim(values: Reals, patch: Patch, rim: PatchRim) -> float:
-    """Mean of H×W values in a patch less that on its rim; 0 where the rim lies off the grid."""
+    """Return a patch's mean of H×W values less its rim's; 0 for a rim off the grid."""
     around = values[rim.clear_place]
     return float(values[patch.place][patch.mask].mean() - around.mean()) if around.size else 0.0
 
 
 def measure_edge_contrast(values: Reals, patch: Patch, cell_m: float) -> float:
-    """How much more H×W values change across a patch's outline than within it, per 2.5 m."""
+    """Return how much more H×W values change across an outline than inside it.
+
+    The change is per 2.5 m.
+    """
     side = max(round(_ACROSS_M / cell_m) | 1, 3)
     half = side // 2
     rows = slice(max(patch.rows.start - side, 0), patch.rows.stop + side)

@@ -1,4 +1,4 @@
-"""Patches of cells that hang together, and their outlines."""
+"""Patches of connected cells, and their outlines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AREA_OFF = 0.015
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patch:
-    """Cells that hang together: `mask` within the part of the grid at `rows`, `cols`."""
+    """Connected cells: `mask` within the part of the grid at `rows`, `cols`."""
 
     rows: slice
     cols: slice
@@ -36,12 +36,12 @@ class Patch:
 
     @property
     def key(self) -> tuple[int, int, int]:
-        """Of two patches with the same key, cut from one picture, one is the other."""
+        """Key that is equal for equal patches of one image only."""
         return self.rows.start, self.cols.start, self.cells
 
 
 def extract_patches(mask: Mask, min_cells: float) -> list[Patch]:
-    """Patches (8-connected) of at least so many cells, largest first."""
+    """Extract patches (8-connected) of at least `min_cells` cells, largest first."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     large = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] >= min_cells]
     found = []
@@ -53,8 +53,11 @@ def extract_patches(mask: Mask, min_cells: float) -> list[Patch]:
 
 
 def select_disjoint(patches: Sequence[Patch], shape: tuple[int, ...], max_shared: float) -> list[int]:
-    """Numbers of the patches that are kept when each, in their order, must share less than so much of itself,
-    or of a patch kept before, with those kept before."""
+    """Select patches that overlap little; return their numbers.
+
+    In order, each patch must share less than `max_shared` of itself, or of a patch selected before, with
+    those selected before.
+    """
     taken = np.full(shape, -1, np.int32)
     sizes: list[int] = []
     kept: list[int] = []
@@ -70,7 +73,7 @@ def select_disjoint(patches: Sequence[Patch], shape: tuple[int, ...], max_shared
 
 
 def clean_mask(mask: Mask, open_m: float, close_m: float, cell_m: float) -> Mask:
-    """Specks and threads narrower than open_m gone, gaps narrower than close_m shut."""
+    """Remove specks and threads narrower than open_m; close gaps under close_m."""
     out = mask.astype(np.uint8)
     for how, width in ((cv2.MORPH_OPEN, open_m), (cv2.MORPH_CLOSE, close_m)):
         side = round(width / cell_m) | 1
@@ -81,7 +84,7 @@ def clean_mask(mask: Mask, open_m: float, close_m: float, cell_m: float) -> Mask
 
 
 def fill_small_holes(mask: Mask, largest_cells: float) -> Mask:
-    """Holes of fewer cells filled."""
+    """Fill holes of fewer than `largest_cells` cells."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
     small = stats[:, cv2.CC_STAT_AREA] < largest_cells
     small[0] = False
@@ -89,11 +92,14 @@ def fill_small_holes(mask: Mask, largest_cells: float) -> Mask:
 
 
 def trace_rings(patch: Patch, to_pixels: tuple[float, float], min_hole_cells: float) -> list[Doubles]:
-    """Outlines in pixels (column, row; centres at integers) of the pair, the exterior first, then holes.
+    """Trace outlines in pixels of the pair, the exterior first, then holes.
+
+    Pixels are (column, row), centres at integers.
 
     to_pixels  (columns, rows) of the pair for one cell
-    Traced along the cells' edges and smoothed as far as the area stays within 1.5 %. Where cells hang
-    together by a corner alone, a ring touches itself there.
+
+    Traced along the cells' edges and smoothed as far as the area stays within 1.5 %. Where cells are
+    connected by a corner alone, a ring touches itself there.
     """
     exterior, *holes = trace_cell_rings(patch.mask)
     exact = [exterior, *(hole for hole in holes if _area(hole) >= min_hole_cells)]
@@ -106,8 +112,10 @@ def trace_rings(patch: Patch, to_pixels: tuple[float, float], min_hole_cells: fl
 
 
 def _smoothed(rings: Sequence[Doubles], off_cells: float) -> list[Doubles]:
-    """Rings through the middles of the cells' edges, which leaves a staircase's area as it is, and of those
-    only the ones farther off than that from a straight run."""
+    """Simplify rings through the middles of cell edges, which keep the area.
+
+    Only the middles farther than `off_cells` from a straight run are kept.
+    """
     return [_through_middles(ring, off_cells) for ring in rings]
 
 
@@ -129,6 +137,6 @@ def _as_large(rings: Sequence[Doubles], exact: Sequence[Doubles]) -> bool:
 
 
 def _area(ring: Doubles) -> float:
-    """Of a closed ring, by Gauss's formula."""
+    """Return the area of a closed ring, by Gauss's formula."""
     x, y = ring.T
     return 0.5 * abs(float((x[:-1] * y[1:] - x[1:] * y[:-1]).sum()))

@@ -1,4 +1,4 @@
-"""How far off BEFORE an outline may lie that was found on AFTER, and how far off its area may be."""
+"""Position error on BEFORE of an outline found on AFTER, and error of its area."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from flycam.analysis.window_matching import WINDOW_PX
 Floats = NDArray[np.float64]
 
 HAND_RIM_M = 1.0
-"""Chosen, not measured: corners are set to two pixels or so of a picture (0.3 to 1 m), and where a scar ends
+"""Chosen, not measured: corners are set to about two pixels of an image (0.3 to 1 m), and where a scar ends
 under grass, or water in reeds, two people differ by about a metre."""
 
 _NEAREST = 12
-"""So many windows tell how well the field holds around a place."""
+"""Number of windows from which the field's error around a place is estimated."""
 
 
 def estimate_place_error_m(registration: Registration, places_px: Floats) -> Floats:
-    """1-sigma radial error, metres, of how AFTER lies on BEFORE at places (N×2, pixels of the grid): N.
+    """Estimate the 1-sigma radial error, metres, of the registration at N places.
+
+    places_px  N×2, pixels of the grid
 
     error² = s² · (1 + h), of the k = 12 nearest windows that agree (all, where there are fewer):
 
@@ -31,9 +33,9 @@ def estimate_place_error_m(registration: Registration, places_px: Floats) -> Flo
         h   1/k + dᵀ S⁻¹ d, the leverage of a place at d from their mean in a plane through them, with
             S = Σ (p - p̄)(p - p̄)ᵀ + k w²/12 · I, w the side of a window, which is ground and no point
 
-    Among the windows that is hardly more than s; away from them (`tie_m`) it grows with the distance, for a
-    field is only carried on there. It is the error between the two pictures: how far off the ground BEFORE
-    itself lies is that of its mosaic (the expected error of its pixels).
+    Among the windows that is hardly more than s; away from them it grows with the distance, for a field is
+    only extrapolated there. It is the error between the two images: the error of the ground BEFORE itself is
+    that of its mosaic (the expected error of its pixels).
     """
     windows = registration.windows.place_px[registration.agreed]
     squared = (registration.residual_px[registration.agreed] ** 2).sum(axis=1) * registration.gsd_m**2
@@ -41,8 +43,11 @@ def estimate_place_error_m(registration: Registration, places_px: Floats) -> Flo
 
 
 def interpolate_error(windows: Floats, squared: Floats, side: float, places: Floats) -> Floats:
-    """`estimate_place_error_m` by M windows that agree: their places (M×2) and side in the unit of the N
-    places (N×2), their squared residuals (M, square metres)."""
+    """Compute `estimate_place_error_m` from M windows that agree.
+
+    windows  their places (M×2), like their side in the unit of the N places (N×2)
+    squared  their squared residuals (M, square metres)
+    """
     k = min(_NEAREST, len(windows))
     nearest = cKDTree(windows).query(places, k=k)[1].reshape(len(places), k)
     near = windows[nearest]
@@ -58,20 +63,22 @@ def interpolate_error(windows: Floats, squared: Floats, side: float, places: Flo
 def estimate_area_error_m2(
     kind: str, perimeter_m: float, error_m: float | None, *, by_hand: bool = False
 ) -> float:
-    """1-sigma error of an area, square metres: perimeter · √(rim² + error²).
+    """Estimate the 1-sigma error of an area, square metres.
 
-        rim     how far in or out of the true one an outline lies all along: of a candidate
-                `fitted.RIM_M` of its kind, of one that a person drew `HAND_RIM_M`
+    perimeter · √(rim² + error²)
+
+        rim     distance in or out of the true outline, all along it: for a candidate
+                `detector_coefficients.RIM_M` of its kind, for one drawn by hand `HAND_RIM_M`
         error   of its place (`estimate_place_error_m`), as if all of it lay too far out or in by that, which
-                is more than an outline that is only shifted errs; None: not known, and left out
+                is more than the error of an outline that is only shifted; None: not known, and left out
 
-    On drills areas err in proportion to the perimeter and not to its root: the rim lies out, or in, along all
-    of an outline (light, haze, blur, the old river that is drawn into a flood), it does not vary from place
-    to place and cancel. Errors have a heavier tail than a normal law's, for parts are missed and neighbours
-    joined, so RIM_M is the least with which 68 % of true areas lie within one sigma, and 95 % within two
-    (`bench/change_outlines.py` fits and counts them). It is of whole slides and floods on pictures of
-    0.15 to 0.5 m; how much is missing where a change was found in pieces it does not tell. Of "other" changes
-    it was not judged: cut out of bare ground as slides are, they are taken to err as these do.
+    On exercises areas err in proportion to the perimeter and not to its root: the rim lies out, or in, along
+    the whole outline (light, haze, blur, the old river that is drawn into a flood); it does not vary from
+    place to place and cancel. Errors have a heavier tail than a normal law's, for parts are missed and
+    neighbours joined, so RIM_M is the least with which 68 % of true areas lie within one sigma, and 95 %
+    within two (`bench/change_outlines.py` fits and counts them). It applies to whole slides and floods on
+    images of 0.15 to 0.5 m; it does not cover what is missing where a change was found in pieces. It was not
+    judged for "other" changes: extracted from bare ground as slides are, they are taken to err as these do.
     """
     rim = (
         HAND_RIM_M

@@ -1,8 +1,8 @@
-"""The water of before: how far each place is from it, how high above, and whether it looks as that does now.
+"""Prior water: distance and height of each place above it, and likeness to its colour now.
 
-A flood is near and low, and its water is the river's, of whatever colour that has become: what looks wet
-beside it and is of another colour is a paddy, a shadow or the bank itself. Where no water was within 150 m,
-what is asked is the lowest ground there: that is what fills first.
+A flood is near and low, and its water is the river's, of whatever colour that has become: a wet-looking place
+beside it of another colour is a paddy, a shadow or the bank itself. Where no water was within 150 m, the
+lowest ground there takes its place: that fills first.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _MIN_UNLIKE = 0.05
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PriorWater:
-    """On the work grid H×W.
+    """Prior water on the work grid H×W.
 
-    mask    bool: was water before
+    mask        bool: was water before
     distance_m  float32: metres to the nearest of it or of the lowest ground, 150 at the most
-    height_m  float32: height above the nearest, -6 to 12 m; 12 where none is within 150 m
-    unlike  float32: ln of how far a place's colour of the after-date is from that of the nearest (some 30 m
-            of it) then; 0 where none is within 150 m
+    height_m    float32: height above the nearest, -6 to 12 m; 12 where none is within 150 m
+    unlike      float32: ln of the distance of a place's colour on the after-date from that of the nearest
+                (some 30 m of it) then; 0 where none is within 150 m
     """
 
     mask: Mask
@@ -42,7 +42,7 @@ class PriorWater:
 
 
 def compute_coarse_size(shape: tuple[int, ...], cell_m: float) -> tuple[int, int]:
-    """(columns, rows) of the cells of 2 m, or larger ones, that a grid's water is asked on."""
+    """Return (columns, rows) of the cells, 2 m or larger, on which water is searched."""
     step = max(COARSE_M, cell_m)
     return max(round(shape[1] * cell_m / step), 1), max(round(shape[0] * cell_m / step), 1)
 
@@ -50,7 +50,7 @@ def compute_coarse_size(shape: tuple[int, ...], cell_m: float) -> tuple[int, int
 def compute_prior_water(
     there: Mask, low: Mask, heights_m: Reals, colours: Reals, cell_m: float
 ) -> PriorWater:
-    """Distance to and height over water, and likeness to it.
+    """Compute distance to and height over water, and likeness to it.
 
     low        H×W: the lowest ground, where water would gather
     heights_m  H×W, smoothed and without gaps
@@ -94,7 +94,7 @@ def compute_prior_water(
 
 
 def _thinned(mask: Mask, size: tuple[int, int]) -> Mask:
-    """On coarse cells; a brook narrower than they are is still water."""
+    """Reduce a mask to coarse cells; a brook narrower than they are is still water."""
     share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     return np.asarray((share > 0.0) & (share > min(_HALF, float(share.max()) - _LITTLE)), np.bool_)
 

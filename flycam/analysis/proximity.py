@@ -1,4 +1,4 @@
-"""Which things lie inside of areas or near them, and how much of a line an area covers: all pairs at once."""
+"""Proximity of features to areas, and lengths of lines inside areas: all pairs at once."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _LINE = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProximityPairs:
-    """Pairs (P of them) of an area and a thing within reach of it, by area, then by distance.
+    """Pairs (P) of an area and a feature within reach, by area, then by distance.
 
     areas, features  indices
-    distance_m     0: the thing lies in the area, at least a part of it
-    under_m        length of what of a line lies in the area; NaN: the thing is no line
-    place_m        Px2, where the thing is touched: the middle of its longest piece in the area, else its
-                   nearest point
+    distance_m       0: at least a part of the feature lies in the area
+    under_m          length of a line inside the area; NaN: the feature is no line
+    place_m          P×2, where the feature is touched: the middle of its longest piece in the area, else its
+                     nearest point
     """
 
     areas: NDArray[np.intp]
@@ -33,7 +33,10 @@ class ProximityPairs:
 
 
 def find_proximity_pairs(areas: Shapes, features: Shapes, reach_m: Floats) -> ProximityPairs:
-    """Things within reach of areas: both in one plane of metres, valid; reach_m is each thing's own."""
+    """Find features within reach of areas.
+
+    Areas and features are valid, in one plane of metres; reach_m is each feature's own.
+    """
     reach_m = np.asarray(reach_m, np.float64)
     if not len(areas) or not len(features):
         none = np.empty(0, np.intp)
@@ -53,7 +56,10 @@ def find_proximity_pairs(areas: Shapes, features: Shapes, reach_m: Floats) -> Pr
 
 
 def _inside(areas: Shapes, things: Shapes, distance: Floats) -> tuple[Floats, Floats]:
-    """Length under each area (NaN of what is no line), and the place (Nx2) where each thing is touched."""
+    """Return length under each area (NaN: no line), and where features are touched.
+
+    The places are N×2.
+    """
     is_line = shapely.get_dimensions(things) == _LINE
     crossing = is_line & (distance == 0.0)
     under = np.where(is_line, 0.0, np.nan)
@@ -69,7 +75,10 @@ def _inside(areas: Shapes, things: Shapes, distance: Floats) -> tuple[Floats, Fl
 
 
 def _middles(lines: Shapes) -> tuple[Floats, NDArray[np.bool_]]:
-    """The middle (Mx2) of the longest piece of each geometry that has length, and which those are (N)."""
+    """Return the middle of each geometry's longest piece, and which have length.
+
+    The middles are M×2, for the M of N geometries that have length.
+    """
     pieces, owner = shapely.get_parts(lines, return_index=True)
     length = shapely.length(pieces)
     pieces, owner, length = pieces[length > 0.0], owner[length > 0.0], length[length > 0.0]

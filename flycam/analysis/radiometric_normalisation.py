@@ -1,4 +1,4 @@
-"""What light, haze and season did to a whole neighbourhood, taken out: what is left belongs to the place."""
+"""Removal of the effects of light, haze and season on a neighbourhood: the rest belongs to the place."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _FILL_BLOCKS = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 def remove_haze(linear: Reals, seen: Mask, cell_m: float) -> Reals:
-    """Linear light H×W×3 less what haze adds: most of the darkest found within 80 m, band by band.
+    """Subtract haze from linear light H×W×3: most of the darkest within 80 m.
 
-    Dark-object subtraction (Chavez 1988, Remote Sensing of Environment 24); some shadow is near every
-    place in mountains, and its own skylight is little.
+    Dark-object subtraction band by band (Chavez 1988, Remote Sensing of Environment 24); some shadow is near
+    every place in mountains, and its own skylight is little.
     """
     out = np.empty_like(linear)
     for band in range(3):
@@ -37,9 +37,11 @@ def remove_haze(linear: Reals, seen: Mask, cell_m: float) -> Reals:
 
 
 def subtract_local_percentile(values: Reals, where: Mask, cell_m: float, percent: float = 50.0) -> Reals:
-    """Values H×W less their percentile in the neighbourhood (280 m), robustly: what is usual there becomes 0.
+    """Subtract from values H×W their robust percentile in the neighbourhood (280 m).
 
-    where  bool H×W: which cells say what is usual; a block with few of them takes its neighbours' word
+    The usual value there becomes 0.
+
+    where  bool H×W: cells that define what is usual; a block with few of them uses its neighbours
     """
     usual = _block_percentiles(values, where, cell_m, percent)
     robust = np.asarray(median_filter(usual, _AROUND_BLOCKS, mode="nearest"), np.float32)
@@ -48,7 +50,7 @@ def subtract_local_percentile(values: Reals, where: Mask, cell_m: float, percent
 
 
 def _block_percentiles(values: Reals, where: Mask, cell_m: float, percent: float) -> Reals:
-    """One percentile for each block of 40 m, blocks that know too little filled from those that know."""
+    """Return one percentile a block of 40 m; fill blocks that have little data."""
     side = max(round(_BLOCK_M / cell_m), 1)
     rows, cols = -(-values.shape[0] // side), -(-values.shape[1] // side)
     found = np.full((rows, cols), np.nan, np.float32)
@@ -58,14 +60,17 @@ def _block_percentiles(values: Reals, where: Mask, cell_m: float, percent: float
             known = values[place][where[place]]
             if known.size >= max(_MIN_SHARE * where[place].size, 1.0):
                 found[row, col] = np.percentile(known, percent)
-    if not np.isfinite(found).any() and where.any():  # strips, specks: all together still say what is usual
+    # strips, specks: together they still define what is usual
+    if not np.isfinite(found).any() and where.any():
         found[:] = np.percentile(values[where], percent)
     return _filled(found)
 
 
 def _filled(grid: Reals) -> Reals:
-    """NaN replaced by the mean of what is known around, from near to far, by the nearest beyond 16 blocks;
-    0 where nothing is known at all."""
+    """Replace NaN by the mean of known values around, from near to far.
+
+    Beyond 16 blocks by the nearest; 0 where nothing is known at all.
+    """
     known = np.isfinite(grid)
     if not known.any():
         return np.zeros_like(grid)
@@ -82,7 +87,7 @@ def _filled(grid: Reals) -> Reals:
 
 
 def _nearest(grid: Reals) -> Reals:
-    """NaN replaced by the nearest value that is known; at least one is."""
+    """Replace NaN by the nearest known value; at least one is known."""
     unknown = ~np.isfinite(grid)
     _, labels = cv2.distanceTransformWithLabels(
         unknown.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL

@@ -1,4 +1,4 @@
-"""Which places a net of roads joins, before and after parts of it are cut away.
+"""Road connectivity: places that a road net joins, before and after parts of it are cut.
 
 Roads are lines that join where they end or cross: an overpass is taken for a crossing. The main net is the
 component with most road in it.
@@ -20,13 +20,16 @@ Mask = NDArray[np.bool_]
 Ints = NDArray[np.intp]
 
 _GRID_M = 1.0
-"""Ends that lie this near to another road are joined to it: how finely roads are drawn."""
+"""Ends within this distance of another road are joined to it: the precision of drawn roads."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoadAccess:
-    """Of each place (N): whether any road comes near it, and whether one of those belongs to the main net,
-    as the roads are drawn and as they are cut."""
+    """Road access of each place (N).
+
+    has_road       a road comes near it
+    before, after  one of those belongs to the main net, as the roads are drawn and as they are cut
+    """
 
     has_road: Mask
     before: Mask
@@ -35,22 +38,27 @@ class RoadAccess:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoadNet:
-    """Pieces of road (N, metres of one plane) that meet at their ends only; which belong to the main net."""
+    """Pieces of road (N, metres of one plane) that meet at their ends only.
+
+    is_main  those of the main net
+    """
 
     pieces: Shapes
     is_main: Mask
 
 
 def build_road_net(roads: Shapes) -> RoadNet:
-    """The net that roads (lines, metres of one plane) make as they are drawn."""
+    """Build the net of roads (lines, metres of one plane) as they are drawn."""
     pieces = _noded(roads)
     return RoadNet(pieces=pieces, is_main=_largest(pieces, np.ones(len(pieces), np.bool_)))
 
 
 def find_road_access(net: RoadNet, cuts: Shapes, places: Shapes, reach_m: float) -> RoadAccess:
-    """Places that roads join to the main net; cuts are areas (valid, the net's plane) that no road passes.
+    """Find places that roads join to the main net.
 
-    After cutting, the main net is the largest part of what it was.
+    cuts  areas (valid, in the net's plane) that no road passes
+
+    After cutting, the main net is the largest part of the former one.
     """
     pieces, is_main = net.pieces, net.is_main
     has_road = np.zeros(len(places), np.bool_)
@@ -66,15 +74,18 @@ def find_road_access(net: RoadNet, cuts: Shapes, places: Shapes, reach_m: float)
 
 
 def _noded(roads: Shapes) -> Shapes:
-    """Pieces of road that meet at their ends only."""
+    """Split roads into pieces that meet at their ends only."""
     lines = shapely.get_parts(shapely.union_all(roads, grid_size=_GRID_M)) if len(roads) else roads
     return lines[(shapely.get_dimensions(lines) == 1) & ~shapely.is_empty(lines)] if len(lines) else lines
 
 
 def _without(pieces: Shapes, cut: BaseGeometry) -> tuple[Shapes, Ints]:
-    """What is left of pieces beside a cut, and of which piece each is; only those that it meets are cut."""
+    """Return the remainder of pieces beside a cut, and the original piece of each.
+
+    Only pieces that meet the cut are cut.
+    """
     shapely.prepare(cut)
-    met = shapely.intersects(cut, pieces)  # of the two the first is prepared
+    met = shapely.intersects(cut, pieces)  # only the first is prepared
     parts, of = shapely.get_parts(shapely.difference(pieces[met], cut), return_index=True)
     keep = ~shapely.is_empty(parts)
     left = np.concatenate([pieces[~met], parts[keep]])
@@ -82,7 +93,7 @@ def _without(pieces: Shapes, cut: BaseGeometry) -> tuple[Shapes, Ints]:
 
 
 def _largest(pieces: Shapes, among: Mask) -> Mask:
-    """Pieces of the component that has most length, of the pieces that are `among`."""
+    """Return the pieces of the longest component of those in `among`."""
     if not among.any():
         return np.zeros(len(pieces), np.bool_)
     ends = np.stack([_ends(pieces, 0), _ends(pieces, -1)])
@@ -94,13 +105,16 @@ def _largest(pieces: Shapes, among: Mask) -> Mask:
 
 
 def _ends(pieces: Shapes, which: int) -> NDArray[np.complex128]:
-    """First or last places, east + north·i: one number each is compared many times faster than two."""
+    """Return first or last places as east + north·i.
+
+    One complex number is compared many times faster than two real ones.
+    """
     points = shapely.get_point(pieces, which)
     return np.asarray(shapely.get_x(points) + 1j * shapely.get_y(points))
 
 
 def _near(pieces: Shapes, is_main: Mask, places: Shapes, reach_m: float) -> tuple[Mask, Mask]:
-    """Places within reach of any piece, and of one of the main net."""
+    """Return places within reach of any piece, and of one of the main net."""
     any_road, main_road = np.zeros(len(places), np.bool_), np.zeros(len(places), np.bool_)
     if len(pieces):
         place, piece = shapely.STRtree(pieces).query(places, predicate="dwithin", distance=reach_m)

@@ -1,4 +1,4 @@
-"""What the terrain says before any picture: how steep, which way down, how far above the valley's floor."""
+"""Terrain relief: slope, direction down, height above the valley floor."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ Reals = NDArray[np.float32]
 _STEP_M = 4.0
 _SMOOTH_M = 6.0
 _FLOOR_REACH_M, _BED_REACH_M = 110.0, 30.0
+# middle values, so that unknown terrain is evidence of nothing
 _UNKNOWN_SLOPE = 0.3
 _UNKNOWN_ABOVE_M = 12.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TerrainRelief:
-    """All float32 H×W on the work grid.
+    """Relief on the work grid; all float32 H×W except `known`.
 
     slope           tangent of the steepest slope
     down_x, down_y  unit vector of the way down, columns and rows; 0, 0 on level ground
@@ -40,8 +41,10 @@ class TerrainRelief:
 
 
 def compute_relief(heights_m: Reals, cell_m: float) -> TerrainRelief:
-    """Relief of heights H×W with NaN where unknown; there slope and height above the floor say nothing: they
-    take a middle value."""
+    """Compute the relief of heights H×W, NaN where unknown.
+
+    There slope and height above the floor take a middle value, which is evidence of nothing.
+    """
     shape = heights_m.shape
     known = np.isfinite(heights_m)
     step = max(_STEP_M, cell_m)
@@ -76,7 +79,7 @@ def compute_relief(heights_m: Reals, cell_m: float) -> TerrainRelief:
 
 
 def _filled_heights(heights: Reals) -> Reals:
-    """Unknown posts take the nearest known one's height; 0 where none is known."""
+    """Fill unknown posts with the nearest known height; 0 where none is known."""
     unknown = ~np.isfinite(heights)
     if unknown.all():
         return np.zeros_like(heights)

@@ -1,15 +1,15 @@
-"""How much a slide took away and left behind: two surfaces subtracted, once one is laid on the other.
+"""Volume that a slide removed and deposited: the difference of two surfaces, once they are coregistered.
 
 Surfaces of two flights lie off each other by metres where nothing ties them down. The later one is first
 shifted onto the earlier one by the ground around that did not change (Nuth and Kääb 2011, The Cryosphere 5,
-equation 3, in its linear form: dh = up - east · dz/de - north · dz/dn). What is left of the difference is the
+equation 3, in its linear form: dh = up - east · dz/de - north · dz/dn). The remaining difference is the
 change.
 
-Errors of heights are of two kinds. What each post has for itself averages out, though only from one matching
-window to the next. What neighbours share does not, and no single height tells of it: it is taken from how far
-the means of unchanged pieces as large as the ground in question lie off zero (Rolstad, Haug and Denby 2009,
-Journal of Glaciology 55, argue the same from variograms). Where ground did not move it also makes up what
-went and what came, as much as unchanged ground comes to.
+Errors of heights are of two kinds. Each post's own error averages out, though only from one matching window
+to the next. The error that neighbours share does not, and no single height reveals it: it is estimated from
+how far the means of unchanged pieces as large as the ground in question lie off zero (Rolstad, Haug and Denby
+2009, Journal of Glaciology 55, argue the same from variograms). Where ground did not move it also makes up
+loss and gain, as much as unchanged ground comes to.
 """
 
 from __future__ import annotations
@@ -26,33 +26,36 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 WINDOW_M = 5.0
-"""Heights of posts nearer than this come from much the same pixels: their errors are shared."""
+"""Heights of posts closer than this come from much the same pixels: their errors are shared."""
 
 _MIN_KNOWN = 0.5
 _MIN_BLOCKS = 8
 _MIN_BLOCK_M, _MAX_BLOCK_M = 5.0, 25.0
 _SIGN_M, _RISE_M = 5.0, 4.0
 _SURE_SIGMAS, _MIN_REPORTED_M3 = 2.0, 0.5
+# 4.685: Beaton and Tukey 1974, 95 % efficient for normal errors
 _ROUNDS, _TUKEY, _MIN_SCALE_M = 12, 4.685, 0.02
+# 1-sigma of normal errors from their median absolute deviation
 _SIGMA_PER_MAD = 1.4826
 
 
 class VolumeUnavailable(StrEnum):
-    """Why two surfaces do not tell a volume."""
+    """Reason why two surfaces give no volume."""
 
     LITTLE_KNOWN = "little_known"
     """the heights of less than half of the scar are known on both dates"""
     LITTLE_STABLE = "little_stable"
-    """too little unchanged ground with heights around, by which one surface could be laid on the other"""
+    """too little unchanged ground with heights around, by which to coregister one surface on the other"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeightPair:
-    """Two dates' heights on one north-up grid of posts, float64 rows×cols, metres above whatever datums.
+    """Two dates' heights on one north-up grid of posts, metres above any datums.
 
-    known      bool rows×cols: measured on both dates; a height elsewhere is only good for a slope
-    sigma_m    1-sigma that each post's difference has for itself, where known
-    spacing_m  between posts
+    before_m, after_m  float64 rows×cols
+    known              bool rows×cols: measured on both dates; a height elsewhere is only good for a slope
+    sigma_m            1-sigma of each post's own difference, where known
+    spacing_m          between posts
     """
 
     before_m: Floats
@@ -64,14 +67,16 @@ class HeightPair:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Volume:
-    """What went and what came, cubic metres of surface: with what stood on it.
+    """Volume lost and gained, cubic metres of surface, including what stood on it.
 
     lost_m3, gained_m3, each with its 1-sigma; their difference has `net_sigma_m3`. Where errors may have
-    moved ground that did not move, that is in both sigmas: what is told leans outwards by no more
-    measured_m2    ground of the scar whose heights are known on both dates: nothing is said of the rest
+                   moved ground that did not move, that is in both sigmas: both volumes are biased outwards by
+                   no more
+    measured_m2    ground of the scar whose heights are known on both dates: nothing is claimed about the rest
     shift_m        (east, north, up) by which the later surface lay off the earlier one; on ground that slopes
-                   one way, a step down it and one up are told together only
-    level_sigma_m  1-sigma of the mean difference of a piece as large as the scar: what does not average out
+                   one way, only a step down it and one up together are determined
+    level_sigma_m  1-sigma of the mean difference of a piece as large as the scar: the part that does not
+                   average out
     """
 
     lost_m3: float
@@ -85,7 +90,7 @@ class Volume:
 
     @property
     def is_nothing(self) -> bool:
-        """Whether neither is beyond two sigma: errors alone may come to as much."""
+        """True if neither is beyond two sigma: errors alone may come to as much."""
         return (
             self.lost_m3 <= _SURE_SIGMAS * self.lost_sigma_m3
             and self.gained_m3 <= _SURE_SIGMAS * self.gained_sigma_m3
@@ -93,12 +98,15 @@ class Volume:
 
     @property
     def has_gained(self) -> bool:
-        """Whether any ground rose that makes a cubic metre, or may have."""
+        """True if any ground rose that makes a cubic metre, or may have."""
         return self.gained_m3 + self.gained_sigma_m3 >= _MIN_REPORTED_M3
 
 
 def compute_volume(heights: HeightPair, scar: Mask, stable: Mask) -> Volume | VolumeUnavailable:
-    """Volume of a scar; scar, stable: bool rows×cols, the second unchanged ground around the first."""
+    """Compute the volume of a scar.
+
+    scar, stable  bool rows×cols; the second is unchanged ground around the first
+    """
     inside, around = scar & heights.known, stable & heights.known
     if not scar.any() or inside.sum() < _MIN_KNOWN * scar.sum():
         return VolumeUnavailable.LITTLE_KNOWN
@@ -115,7 +123,7 @@ def compute_volume(heights: HeightPair, scar: Mask, stable: Mask) -> Volume | Vo
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Split:
-    """What unchanged ground comes to when it is split as a scar is.
+    """Loss and gain of unchanged ground when it is split as a scar is.
 
     mean_sigma_m  1-sigma of means over a few metres
     each_m        mean height that is taken for lost, and as much for gained, over all of the ground
@@ -126,7 +134,7 @@ class _Split:
 
 
 def _split_of_nothing(change: Floats, usable: Mask, side_m: float, spacing_m: float) -> _Split:
-    """Of the median piece of unchanged ground as large as the scar."""
+    """Split the median piece of unchanged ground as large as the scar."""
     means = _mean_around(change, usable, _SIGN_M / spacing_m)
     fell = _fell(change, usable, spacing_m)
     halves = [
@@ -143,12 +151,12 @@ def _split_of_nothing(change: Floats, usable: Mask, side_m: float, spacing_m: fl
 def _classified_volume(
     heights: HeightPair, change: Floats, inside: Mask, usable: Mask, shift: Floats
 ) -> Volume | VolumeUnavailable:
-    """Ground that fell and ground that rose are told apart by what most posts within a few metres did, so
-    that the noise of posts, which is of both signs, counts as neither.
+    """Compute lost and gained volume by the sign of most posts within a few metres.
 
-    What neighbours share over those metres still counts as both where the ground did not move. Where means
-    are not beyond such errors, as much as unchanged ground comes to may be made up: that is in both sigmas,
-    and not in that of the difference, where it cancels.
+    So the noise of posts, which has both signs, counts as neither. What neighbours share over those metres
+    still counts as both where the ground did not move. Where means are not beyond such errors, as much as
+    unchanged ground comes to may be made up: that is in both sigmas, and not in that of the difference, where
+    it cancels.
     """
     spacing_m, post_m2 = heights.spacing_m, heights.spacing_m**2
     means = _mean_around(change, inside, _SIGN_M / spacing_m)
@@ -179,36 +187,46 @@ def _classified_volume(
 
 
 def _fell(change: Floats, where: Mask, spacing_m: float) -> Mask:
-    """Ground around which most posts fell: unlike a mean, no deep scar swallows the deposit's edge."""
+    """Return ground around which most posts fell.
+
+    Unlike with a mean, no deep scar swallows the deposit's edge.
+    """
     return where & (_mean_around(np.sign(change), where, _SIGN_M / spacing_m) < 0.0)
 
 
 def _side_m(where: Mask, spacing_m: float) -> float:
-    """Of pieces of unchanged ground as large as that."""
+    """Return the side of pieces of unchanged ground as large as `where`."""
     return float(np.clip(math.sqrt(where.sum()) * spacing_m, _MIN_BLOCK_M, _MAX_BLOCK_M))
 
 
 def _level_sigma(change: Floats, usable: Mask, side: float) -> float:
-    """How far the means of unchanged pieces of `side` posts lie off zero."""
+    """Return how far the means of unchanged pieces of `side` posts lie off zero."""
     blocks = _block_means(change, usable, side)
     return _SIGMA_PER_MAD * float(np.median(np.abs(blocks))) * math.sqrt(1.0 + 1.0 / blocks.size)
 
 
 def _rises(heights_m: Floats, spacing_m: float) -> Floats:
-    """Rise per metre to the east and to the north, 2×rows×cols, of heights smoothed over a few metres."""
+    """Return rise per metre to the east and north, 2×rows×cols, of smoothed heights.
+
+    The heights are smoothed over a few metres.
+    """
     smooth = cv2.GaussianBlur(heights_m, (0, 0), max(_RISE_M / spacing_m, 0.5))
     south, east = np.gradient(smooth, spacing_m)
     return np.stack([east, -south])
 
 
 def _fitted_shift(difference: Floats, rises: Floats) -> Floats:
-    """(east, north, up) of N differences over ground with rises 2×N; Tukey's biweight, from the median on."""
+    """Fit (east, north, up) to N differences over ground with rises 2×N.
+
+    Fitted by Tukey's biweight, starting from the median.
+    """
     design = np.concatenate([-rises, np.ones((1, difference.size))]).T
     shift = np.array([0.0, 0.0, float(np.median(difference))])
     for _ in range(_ROUNDS):
         left = difference - design @ shift
         scale = max(_SIGMA_PER_MAD * float(np.median(np.abs(left))), _MIN_SCALE_M)
-        weights = np.clip(1.0 - (left / (_TUKEY * scale)) ** 2, 0.0, None)  # the root of Tukey's
+        # the root of Tukey's weights, for lstsq squares them
+        weights = np.clip(1.0 - (left / (_TUKEY * scale)) ** 2, 0.0, None)
         shift = np.linalg.lstsq(design * weights[:, None], difference * weights, rcond=None)[0]
     return shift
 
@@ -218,7 +236,7 @@ def _explained(shift: Floats, rises: Floats) -> Floats:
 
 
 def _block_means(values: Floats, where: Mask, side: float) -> Floats:
-    """Means of the blocks of `side` posts of which at least half is in `where`."""
+    """Return means of the blocks of `side` posts at least half in `where`."""
     step = max(round(side), 1)
     rows, cols = (-(-n // step) * step for n in values.shape)
     padded = np.zeros((2, rows, cols))
@@ -230,7 +248,7 @@ def _block_means(values: Floats, where: Mask, side: float) -> Floats:
 
 
 def _mean_around(values: Floats, where: Mask, side: float) -> Floats:
-    """Mean over squares of about `side` posts of what lies in `where`."""
+    """Return the mean over squares of about `side` posts of the values in `where`."""
     width = max(round(side) | 1, 1)
     weights = where.astype(np.float64)
     sums = cv2.blur(np.where(where, values, 0.0), (width, width))

@@ -1,7 +1,7 @@
-"""Where the after picture shows what the before picture shows: an affine map, and a smooth field on it.
+"""Warp from the before image to the after image: an affine map, and a smooth field on it.
 
 Positions are pixels of the common grid at its full resolution, (column, row), centres at integers. A level of
-the pyramid that is thinned by `factor` has its pixel c at (c + 0.5) * factor - 0.5 of the full one.
+the pyramid that is reduced by `factor` has its pixel c at (c + 0.5) * factor - 0.5 of the full one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ Singles = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WarpLattice:
-    """Nodes of a smooth field over a picture: node (r, c) stands at (c * step_px, r * step_px)."""
+    """Lattice of a smooth field over an image.
+
+    Node (r, c) is at (c * step_px, r * step_px).
+    """
 
     rows: int
     cols: int
@@ -25,17 +28,20 @@ class WarpLattice:
 
     @classmethod
     def from_shape(cls, shape: tuple[int, int], step_px: float) -> WarpLattice:
-        """The nodes that a picture of `shape` (rows, columns) needs: every pixel lies between four."""
+        """Build the lattice for an image of `shape` (rows, columns).
+
+        Every pixel lies between four nodes.
+        """
         rows, cols = (max(int(np.ceil((size - 1) / step_px)), 1) + 1 for size in shape)
         return cls(rows=rows, cols=cols, step_px=step_px)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Warp:
-    """What stands at p in the before picture stands at p + displacement(p) in the after picture.
+    """Warp that maps p in the before image to p + displacement(p) in the after image.
 
     affine  2×3: displacement (columns, rows) = affine @ (column, row, 1)
-    nodes   rows×cols×2 on `lattice`, added to it, bilinear between; all 0 where the affine map is all
+    nodes   rows×cols×2 on `lattice`, added to it, bilinear between; all 0 where there is only the affine map
     """
 
     affine: Floats
@@ -44,12 +50,12 @@ class Warp:
 
     @classmethod
     def identity(cls, shape: tuple[int, int], step_px: float) -> Warp:
-        """Nothing moves."""
+        """Build a warp that moves nothing."""
         lattice = WarpLattice.from_shape(shape, step_px)
         return cls(affine=np.zeros((2, 3)), lattice=lattice, nodes=np.zeros((lattice.rows, lattice.cols, 2)))
 
     def displacement(self, points_px: Floats) -> Floats:
-        """Displacements N×2 at places N×2 (column, row)."""
+        """Return displacements N×2 at places N×2 (column, row)."""
         points = np.asarray(points_px, dtype=np.float64)
         moved = points @ self.affine[:, :2].T + self.affine[:, 2]
         corner, weight = find_lattice_corners(self.lattice, points)
@@ -58,10 +64,10 @@ class Warp:
     def positions(
         self, row: int, col: int, shape: tuple[int, int], factor: int = 1
     ) -> tuple[Singles, Singles]:
-        """Columns and rows in the after picture, each of `shape`, as cv2.remap asks for them.
+        """Return columns and rows in the after image, each of `shape`, for cv2.remap.
 
-        They are those of the window of `shape` at (row, col) of the before picture; both pictures at the
-        level `factor`.
+        They are those of the window of `shape` at (row, col) of the before image; both images at the level
+        `factor`.
         """
         x = (col + np.arange(shape[1], dtype=np.float64) + 0.5) * factor - 0.5
         y = (row + np.arange(shape[0], dtype=np.float64) + 0.5) * factor - 0.5
@@ -78,9 +84,9 @@ class Warp:
 
 
 def find_lattice_corners(lattice: WarpLattice, points_px: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """The four nodes around each of N places, counted row by row (N×4), and their bilinear weights (N×4).
+    """Find the four nodes around N places, and their bilinear weights (N×4 each).
 
-    Places beyond the nodes take those of the rim.
+    Nodes are counted row by row. Places beyond the nodes take those of the rim.
     """
     u = np.clip(points_px[:, 0] / lattice.step_px, 0.0, lattice.cols - 1.0)
     v = np.clip(points_px[:, 1] / lattice.step_px, 0.0, lattice.rows - 1.0)
@@ -94,7 +100,7 @@ def find_lattice_corners(lattice: WarpLattice, points_px: Floats) -> tuple[NDArr
 
 
 def _between(at_px: NDArray[np.floating], count: int, step_px: float) -> Floats:
-    """Linear weights (places×nodes) of places along one axis."""
+    """Return linear weights (places×nodes) of places along one axis."""
     u = np.clip(at_px / step_px, 0.0, count - 1.0)
     first = np.minimum(u.astype(np.int64), count - 2)
     weights = np.zeros((len(u), count))

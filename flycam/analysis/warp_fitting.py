@@ -1,15 +1,16 @@
-"""A smooth field of displacements through windows of which many are wrong, no livelier than they support.
+"""Robust fit of a smooth displacement field to windows of which many are wrong.
 
 On top of a robust affine map, displacements of nodes minimise
 
     sum of w |S u - d|^2  +  stiffness (|second differences of u|^2 + c |first differences of u|^2)
 
-with S bilinear weights, d what windows say beyond the affine map, w their weights, made anew by Tukey's
-biweight from the residuals (iteratively reweighted least squares). How stiff the field is, or whether there
-is one at all, is decided by windows that it was not made from.
+with S bilinear weights, d the windows' displacements beyond the affine map, w their weights, updated by
+Tukey's biweight from the residuals (iteratively reweighted least squares). The stiffness of the field, and
+whether there is one at all, is decided by windows that it was not made from, so it is no livelier than they
+support.
 
 A live mosaic is made of pieces, each a photo off by metres of its own: a window is wrong where its neighbours
-say otherwise (`supported`), not where it is far from what holds elsewhere.
+disagree (`find_supported_windows`), not where it is far from the rest.
 
 Source: Terzopoulos, The computation of visible-surface representations, PAMI 1988 (thin plate under tension);
 Beaton and Tukey, Technometrics 1974.
@@ -33,27 +34,31 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 STIFFNESSES = (100.0, 10.0, 1.0, 0.1, 0.01)
-"""What a field may be, from all but affine to lively, in windows of mean weight a node."""
+"""Candidate stiffnesses, from nearly affine to lively, in windows of mean weight a node."""
 _TENSION = 0.01
 _WARP_NEEDS = 40
 _JUDGES = 3
-_WRONG_PX = 10.0  # of the level: farther off is just wrong
+_WRONG_PX = 10.0  # of the level: larger errors are cut to this
 _BETTER_BY = (
-    0.97  # a livelier field is taken only if others' errors fall below this share of the stiffer one's
+    # a livelier field is taken only if held-out errors fall below this share of the stiffer one's
+    0.97
 )
-_CAUTION = (4.0, 2.0, 1.5, 1.0, 1.0, 1.0)  # in the first rounds little is taken for wrong
+# in the first rounds few windows are rejected, since the field is still far off
+_CAUTION = (4.0, 2.0, 1.5, 1.0, 1.0, 1.0)
+# Beaton and Tukey 1974: 95 % efficient for normal errors
 _TUKEY = 4.685
-_SURE_PX = 0.7  # of the level: pieces of a mosaic meet in steps, and none of them is wrong for that
+# pixels of the level: pieces of a mosaic meet in steps, which must not count as errors
+_SURE_PX = 0.7
 _NEIGHBOURHOOD = 2.3  # windows' sides
 _MIN_NEIGHBOURS, _MIN_AGREE = 3, 0.15
-_FLOOR_PX = 0.1  # of the level: no window is better than that
+_FLOOR_PX = 0.1  # of the level: best precision of a window
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WarpFit:
-    """A field through the windows of one level.
+    """A field fitted to the windows of one level.
 
-    made_from   M: the windows it was fitted to; none where it is the field of a coarser level, as it was
+    made_from   M: the windows it was fitted to; none where it is the unchanged field of a coarser level
     stiffness   None where it is the affine map alone
     residual_px M×2: windows minus field, full pixels
     spread_px   robust 1-sigma of one coordinate of the windows that follow it
@@ -69,9 +74,11 @@ class WarpFit:
 def find_supported_windows(
     windows: WindowMatches, used: Mask, start: Warp, side_px: float, tolerance_px: float
 ) -> Mask:
-    """M: the `used` windows that some of their neighbours agree with on how far off `start` is.
+    """Return the mask (M) of `used` windows whose offset neighbours share.
 
-    side_px  of a window; tolerance_px  how far neighbours may differ; both full pixels
+    start         warp from which offsets count
+    side_px       of a window, full pixels
+    tolerance_px  maximum difference of neighbours, full pixels
     """
     kept = np.zeros(len(windows), np.bool_)
     index = np.flatnonzero(used)
@@ -96,7 +103,7 @@ def fit_warp(
     stiffness: float | None,
     used: Mask,
 ) -> WarpFit:
-    """The field of one stiffness through the `used` windows (M), those with a displacement.
+    """Fit a field of one stiffness to the `used` windows (M) with a displacement.
 
     start   what holds where no window has weight
     factor  of the level the windows were found at
@@ -131,8 +138,10 @@ def fit_warp(
 def choose_stiffness(
     windows: WindowMatches, lattice: WarpLattice, start: Warp, factor: int, used: Mask
 ) -> float | None:
-    """How stiff a field the `used` windows support, each third of them judging what the others make; None for
-    the affine map alone."""
+    """Choose the stiffness that the `used` windows support; None for affine alone.
+
+    Each third of the windows judges the field made from the others.
+    """
     if used.sum() < _WARP_NEEDS:
         return None
     fold = np.random.default_rng(1).permutation(len(windows)) % _JUDGES
@@ -150,9 +159,13 @@ def choose_stiffness(
 
 
 def _spread(residual: Floats, used: Mask, factor: int) -> float:
-    """1-sigma of one coordinate of the better half, never below a tenth of a level's pixel."""
+    """Return the 1-sigma of one coordinate from the better half of the windows.
+
+    Never below a tenth of a level's pixel.
+    """
     off = np.hypot(*residual[used].T)
-    return max(float(np.median(off)) / 1.1774, _FLOOR_PX * factor)  # the median of a Rayleigh distribution
+    # 1.1774 sigma is the median of a Rayleigh distribution
+    return max(float(np.median(off)) / 1.1774, _FLOOR_PX * factor)
 
 
 def _biweight(residual: Floats, spread_px: float) -> Floats:
@@ -161,7 +174,7 @@ def _biweight(residual: Floats, spread_px: float) -> Floats:
 
 
 def _bending(lattice: WarpLattice) -> csr_matrix:
-    """The quadratic form of first and second differences of the nodes."""
+    """Return the quadratic form of first and second differences of the nodes."""
     along, across = eye_array(lattice.rows), eye_array(lattice.cols)
     first_r, first_c = _differences(lattice.rows), _differences(lattice.cols)
     second_r, second_c = _second(lattice.rows), _second(lattice.cols)

@@ -1,6 +1,6 @@
-"""Windows of the before picture looked for in the after picture, at one level of a pyramid, block by block.
+"""Matching of windows of the before image in the after image, at one pyramid level, block by block.
 
-Bounded memory: only the thinned greys of a level are held whole (2 bytes a pixel and picture), directions of
+Bounded memory: only the reduced greys of a level are held whole (2 bytes a pixel and image), directions of
 edges are made for one block at a time.
 """
 
@@ -25,14 +25,19 @@ _Value = TypeVar("_Value", np.uint8, np.bool_)
 
 WINDOW_PX = 64
 _BLOCK_WINDOWS = 12
-_SEEN_SHARE = 0.6  # of a window; what is not seen has no edges, on either side
-_RIM_PX = 6  # what smoothing, gradient and erosion look at around a pixel
+# seen share of a window; unseen ground has no edges, on either date
+_SEEN_SHARE = 0.6
+# reach of smoothing, gradient and erosion around a pixel
+_RIM_PX = 6
 _STRIP_ROWS = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PyramidLevel:
-    """Both pictures thinned by `factor`, each on the common grid: grey uint8 and seen bool, H×W."""
+    """Both images reduced by `factor` on the common grid.
+
+    Grey uint8 and seen bool, H×W.
+    """
 
     factor: int
     before: Bytes
@@ -42,14 +47,14 @@ class PyramidLevel:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, columns) of the level."""
+        """Shape of the level: (rows, columns)."""
         rows, cols = self.before.shape
         return rows, cols
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WindowMatches:
-    """What the windows of one level say, M of them that were tried.
+    """Matches of the M windows of one level that were tried.
 
     place_px         M×2 middle of the window, full pixels of the common grid
     displacement_px  M×2 measured, full pixels; NaN where there is no clear match
@@ -68,11 +73,11 @@ class WindowMatches:
         return len(self.place_px)
 
     def select_clear(self, min_margin: float) -> Mask:
-        """M: the windows with one place that stands out."""
+        """Return the mask (M) of windows with one place that stands out."""
         return np.isfinite(self.displacement_px[:, 0]) & (self.margin >= min_margin)
 
     def take(self, chosen: Mask) -> WindowMatches:
-        """The windows of a mask."""
+        """Return the windows of a mask."""
         return WindowMatches(
             place_px=self.place_px[chosen],
             displacement_px=self.displacement_px[chosen],
@@ -83,8 +88,10 @@ class WindowMatches:
 
 
 def reduce_image(rgb: Bytes, seen: Mask, factor: int) -> tuple[Bytes, Mask]:
-    """Grey (uint8) and seen of a picture H×W×3 at a level: means over factor×factor pixels, rows and columns
-    that do not fill one left out; seen where all of them are.
+    """Reduce an image H×W×3 to the grey (uint8) and seen mask of a level.
+
+    Means over factor×factor pixels, without rows and columns that do not fill one; seen where all of them
+    are.
     """
     rows, cols = seen.shape[0] // factor, seen.shape[1] // factor
     grey = np.empty((rows, cols), np.uint8)
@@ -98,7 +105,7 @@ def reduce_image(rgb: Bytes, seen: Mask, factor: int) -> tuple[Bytes, Mask]:
 
 
 def halve_level(level: PyramidLevel) -> PyramidLevel:
-    """The next coarser level."""
+    """Return the next coarser level."""
     rows, cols = level.shape[0] // 2, level.shape[1] // 2
     cut = (slice(0, 2 * rows), slice(0, 2 * cols))
     before, before_seen = _averaged(level.before[cut], level.before_seen[cut], (cols, rows))
@@ -115,8 +122,11 @@ def halve_level(level: PyramidLevel) -> PyramidLevel:
 def match_level_windows(
     level: PyramidLevel, warp: Warp, *, reach_px: int, spacing_px: int, workers: int = 2
 ) -> WindowMatches:
-    """Every window that both pictures show, looked for up to `reach_px` (of the level) around where `warp`
-    expects it; windows every `spacing_px` of the level."""
+    """Match windows that both images show, up to `reach_px` around their place.
+
+    warp        gives their place
+    spacing_px  distance of windows; like reach_px in pixels of the level
+    """
     starts = list(_blocks(level.shape, spacing_px * _BLOCK_WINDOWS))
     with ThreadPoolExecutor(workers, thread_name_prefix="coregister") as pool:
         parts = list(pool.map(lambda at: _matched_in(level, warp, at, reach_px, spacing_px), starts))
@@ -129,7 +139,10 @@ def match_level_windows(
 
 
 def _averaged(grey: Bytes, seen: Mask, size: tuple[int, int]) -> tuple[Bytes, Mask]:
-    """Means over whole numbers of pixels, to `size` (columns, rows); seen where all of them are."""
+    """Average whole pixel blocks to `size` (columns, rows).
+
+    Seen where all pixels are.
+    """
     data = seen.astype(np.uint8) * np.uint8(255)
     mean, all_seen = (cv2.resize(values, size, interpolation=cv2.INTER_AREA) for values in (grey, data))
     return np.asarray(mean, np.uint8), np.asarray(all_seen == 255)
@@ -144,7 +157,7 @@ def _blocks(shape: tuple[int, int], side: int) -> Iterator[tuple[slice, slice]]:
 def _matched_in(
     level: PyramidLevel, warp: Warp, block: tuple[slice, slice], reach_px: int, spacing_px: int
 ) -> WindowMatches:
-    """Windows whose middle lies in the block. Beyond the pictures' rims there is no data to be found."""
+    """Match windows whose middle lies in the block; no data beyond the images."""
     room = WINDOW_PX // 2 + reach_px + _RIM_PX
     rows, cols = block
     row, col = rows.start - room, cols.start - room
@@ -169,7 +182,7 @@ def _matched_in(
 
 
 def _cut(picture: NDArray[_Value], row: int, col: int, shape: tuple[int, int]) -> NDArray[_Value]:
-    """A window that may reach beyond the picture; 0 there."""
+    """Cut a window that may reach beyond the image; 0 there."""
     out = np.zeros(shape, picture.dtype)
     top, left = max(row, 0), max(col, 0)
     stop_row, stop_col = min(row + shape[0], picture.shape[0]), min(col + shape[1], picture.shape[1])
@@ -179,7 +192,10 @@ def _cut(picture: NDArray[_Value], row: int, col: int, shape: tuple[int, int]) -
 
 
 def _sampled(grey: Bytes, seen: Mask, x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[Bytes, Mask]:
-    """Grey and seen at positions of the after picture; cut out first, for cv2.remap takes 32,767 pixels."""
+    """Sample grey and seen at positions of the after image.
+
+    Cropped first, for cv2.remap takes at most 32,767 pixels a side.
+    """
     left, top = int(np.floor(x.min())) - 2, int(np.floor(y.min())) - 2
     shape = (int(np.ceil(y.max())) + 3 - top, int(np.ceil(x.max())) + 3 - left)
     here = (x - np.float32(left), y - np.float32(top))
@@ -189,7 +205,7 @@ def _sampled(grey: Bytes, seen: Mask, x: NDArray[np.float32], y: NDArray[np.floa
 
 
 def _centres(both: Mask, room: int, spacing_px: int) -> NDArray[np.int64]:
-    """Middles (column, row) of the windows of a block with data in both pictures."""
+    """Return middles (column, row) of a block's windows with data in both images."""
     rows, cols = (
         np.arange(room + spacing_px // 2, size - room, spacing_px, dtype=np.int64) for size in both.shape
     )

@@ -1,4 +1,4 @@
-"""The grid on which changes are looked for: half a metre, coarser over large ground or in coarse pictures."""
+"""Grid for change detection: half a metre, coarser over large ground or for coarse images."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _WHOLLY = 0.98
 class WorkPair:
     """A pair on the work grid.
 
-    before_rgb, after_rgb  uint8 H×W×3, as the pictures have them
+    before_rgb, after_rgb  uint8 H×W×3, as the images have them
     seen           bool H×W: imaged wholly on both dates
-    stable         bool H×W: ground the caller knows to be unchanged; all of what is seen where it knows none
+    stable         bool H×W: ground the caller knows to be unchanged; all seen ground where it knows none
     heights_m      float32 H×W, NaN unknown
     cell_m         side of a cell
     to_pixels      (columns, rows) of the pair for one cell
@@ -44,17 +44,20 @@ class WorkPair:
 
     @property
     def before(self) -> Reals:
-        """Float32 H×W×3, linear light 0-1: made when it is asked for, four times what it is made of."""
+        """Linear light 0-1 of the before image, float32 H×W×3.
+
+        Made on each access: it takes four times the memory of its source.
+        """
         return _LINEAR[self.before_rgb]
 
     @property
     def after(self) -> Reals:
-        """As `before`."""
+        """Linear light 0-1 of the after image, as `before`."""
         return _LINEAR[self.after_rgb]
 
 
 def to_work_grid(pair: ImagePair, stable: Mask | None) -> WorkPair:
-    """Pictures averaged, heights sampled, masks only where whole."""
+    """Convert a pair: images averaged, heights sampled, masks only where whole."""
     rows, cols = pair.before_seen.shape
     cell_m = max(pair.gsd_m, WORK_M, pair.gsd_m * math.sqrt(rows * cols / MAX_CELLS))
     size = (max(round(cols * pair.gsd_m / cell_m), 1), max(round(rows * pair.gsd_m / cell_m), 1))

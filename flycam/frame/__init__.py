@@ -1,1 +1,1 @@
-"""The nouns that travel between the rooms: frozen, keyword-only, with units in their names."""
+"""Domain records shared by all packages: frozen, keyword-only, with units in their names."""

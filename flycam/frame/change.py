@@ -1,4 +1,4 @@
-"""Changes under review: what a storm may have done, and what an analyst decided of it."""
+"""Changes under review: possible storm damage, and an analyst's decisions on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class ChangeKind(StrEnum):
-    """What a change is taken for."""
+    """Kind of a change."""
 
     LANDSLIDE = "landslide"
     FLOOD = "flood"
@@ -14,15 +14,15 @@ class ChangeKind(StrEnum):
 
 
 DETECTED_KINDS = (ChangeKind.LANDSLIDE, ChangeKind.FLOOD)
-"""Kinds of damage that a comparison looks for. OTHER is what changed beside them, found or not: its ground is
-no measure of any damage, so it is never summed up."""
+"""Kinds of damage that a comparison looks for. OTHER is any further change, found or not: its ground is no
+measure of damage, so it is never summed up."""
 
 
 class ChangeStatus(StrEnum):
-    """How a change stands.
+    """Status of a change in review.
 
-    PROPOSED waits for a decision. REPLACED was found again on a newer revision before anybody touched it:
-    others stand for it. REMOVED was drawn, and that was undone. Lines of all of them stay on record.
+    PROPOSED waits for a decision. REPLACED was found again on a newer revision before any decision: others
+    replace it. REMOVED was drawn, and that was undone. Lines of all of them stay on record.
     """
 
     PROPOSED = "proposed"
@@ -33,14 +33,17 @@ class ChangeStatus(StrEnum):
 
 
 ROAD_CUTTING_KINDS = frozenset({ChangeKind.LANDSLIDE, ChangeKind.FLOOD})
-"""What cuts a road that it lies on."""
+"""Kinds that cut a road they lie on."""
 
 POSITIVE_STATUSES = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.PROPOSED})
-"""Where such a change lies something was found, also while it waits; what was rejected did nothing."""
+"""Statuses that count as findings, also while they wait; a rejected change counts as none."""
 
 
 class ChangeAction(StrEnum):
-    """What a line of a change's history did. FOUND is the detector's, all others are a person's."""
+    """Action of a line of a change's history.
+
+    FOUND is the detector's, all others are a person's.
+    """
 
     FOUND = "found"
     DRAW = "draw"
@@ -52,7 +55,7 @@ class ChangeAction(StrEnum):
 
 
 UNDECIDED_ACTIONS = frozenset({ChangeAction.FOUND, ChangeAction.UNDO})
-"""What is no decision of its own: the detector's find, and taking one back."""
+"""Actions that are no decision of their own: the detector's find, and an undo."""
 
 REVIEWABLE_STATUSES = frozenset({ChangeStatus.PROPOSED, ChangeStatus.ACCEPTED, ChangeStatus.REJECTED})
-"""Changes that can be decided on."""
+"""Statuses of changes that can be decided on."""

@@ -1,5 +1,7 @@
-"""How widely a flight, a layer or a pack may be shown. Words, and which is the stricter; who may see a level
-is decided in `catalog.access_policy`."""
+"""Classification of a flight, a layer or a pack: how widely it may be shown.
+
+Names, and their order by strictness; who may see a level is decided in `catalog.access_policy`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,11 @@ from enum import StrEnum
 
 
 class Classification(StrEnum):
-    """OPEN: whoever may look at the map, guests too; INTERNAL: accounts, no guest; RESTRICTED: analysts and
-    administrators."""
+    """Audience of a flight, a layer or a pack.
+
+    OPEN: everyone who may look at the map, guests too; INTERNAL: accounts, no guest; RESTRICTED: analysts and
+    administrators.
+    """
 
     OPEN = "open"
     INTERNAL = "internal"
@@ -24,11 +29,11 @@ _NAMES_VI = {
 
 
 def format_classification(level: Classification, language: str = "vi") -> str:
-    """What people call it."""
+    """Return the name of a level in "vi" or another language."""
     return _NAMES_VI[level] if language == "vi" else level.value
 
 
 def find_strictest(levels: Iterable[Classification]) -> Classification:
-    """What holds for all of them together; OPEN where there are none."""
+    """Return the strictest of the levels; OPEN where there are none."""
     order = list(Classification)
     return max(levels, key=order.index, default=Classification.OPEN)

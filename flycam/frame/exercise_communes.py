@@ -1,8 +1,8 @@
-"""The communes that drills bring: none of them exists."""
+"""Communes of exercises: none of them exists."""
 
 from __future__ import annotations
 
-# no commune of Vietnam has a code with letters, and each name says what it is
+# no commune of Vietnam has a code with letters, and each name marks it as an exercise
 EXERCISE_COMMUNES = (
     ("DT001", "Nậm Diễn Tập", "Nam Dien Tap"),
     ("DT002", "Suối Giả Định", "Suoi Gia Dinh"),
@@ -12,4 +12,4 @@ EXERCISE_COMMUNES = (
 """Code, name, and the name without accents."""
 
 EXERCISE_COMMUNE_CODES = frozenset(code for code, _, _ in EXERCISE_COMMUNES)
-"""Codes of the communes that drills bring."""
+"""Codes of the communes of exercises."""

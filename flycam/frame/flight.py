@@ -1,4 +1,4 @@
-"""Flights and the events (a storm, a drill) they belong to."""
+"""Flights and the events (a storm, an exercise) they belong to."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ LOCAL_DATUM = "LOCAL"
 
 
 def is_flat_datum(vertical_datum: str) -> bool:
-    """Whether heights of this datum mean that no terrain is known and the ground was taken as a plane.
+    """Return True if heights of this datum mean that the ground was taken as a plane.
 
-    The one rule for every place that names the ground a map lies on.
+    No terrain is known then. The only rule for this, wherever the ground of a map is named.
     """
     return vertical_datum == LOCAL_DATUM
 
 
 UNNAMED_EVENTS = {True: ("DIỄN TẬP", "DIỄN TẬP (drill)"), False: ("Bay chụp", "Bay chụp (survey)")}
-"""What the event of flights is called for which nobody named one (of a drill, of a real one), and what it was
-called before that: houses hold both."""
+"""Names of the event of flights without a named one (of an exercise, of a real one): the present name and the
+former one, for nodes hold both."""
 
 
 def is_unnamed(event_name: str) -> bool:
-    """Whether that says no more than that somebody flew: on a document's title it says nothing."""
+    """Return True if an event name only marks that there was a flight.
+
+    It says nothing in a document's title.
+    """
     return any(event_name in names for names in UNNAMED_EVENTS.values())
 
 
 class EventKind(StrEnum):
-    """What happened."""
+    """Kind of an event."""
 
     STORM = "storm"
     FLOOD = "flood"
@@ -40,7 +43,9 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """The storm or the drill a flight belongs to. A drill is marked DIỄN TẬP wherever it is shown.
+    """The storm or exercise a flight belongs to.
+
+    An exercise is marked DIỄN TẬP wherever it is shown.
 
     starts_ns, ends_ns  UTC nanoseconds; None while open
     risk_level          declared disaster risk level 1-5 (Decision 18/2021/QD-TTg), None if not declared
@@ -56,7 +61,10 @@ class Event:
 
 
 class FlightState(StrEnum):
-    """INGESTING while frames are still being written; only READY flights are shown as complete."""
+    """State of a flight.
+
+    INGESTING while frames are still being written; only READY flights are shown as complete.
+    """
 
     INGESTING = "ingesting"
     READY = "ready"
@@ -67,9 +75,9 @@ class FlightState(StrEnum):
 class Flight:
     """One flight. The id is derived from its first frames; the name is only a label.
 
-    bounds_lonlat_deg  (west, south, east, north) of what was imaged, None before the first patch
+    bounds_lonlat_deg  (west, south, east, north) of the imaged ground, None before the first patch
     gsd_m              median ground sample distance
-    warnings           what must be shown with the map, as `flycam.frame.warning` keeps and says it
+    warnings           what must be shown with the map, as `flycam.frame.warning` encodes it
     """
 
     flight_id: str
@@ -88,5 +96,5 @@ class Flight:
 
 
 def derive_live_mosaic_id(flight_id: str, layer: Layer) -> str:
-    """The id of a flight's live mosaic of one layer, the same on every box."""
+    """Derive the id of a flight's live mosaic of one layer, the same on every node."""
     return f"{flight_id}-{layer.value}"

@@ -1,4 +1,4 @@
-"""Fragmented MP4: a head, then fragments that each are whole: a file cut off anywhere plays up to there.
+"""Fragmented MP4: a head, then self-contained fragments: a truncated file plays up to its last whole one.
 
 Source: ISO/IEC 14496-12, 8.8 (movie fragments), 8.3 to 8.5 (tracks); one video track, ticks of 1/90,000 s.
 """
@@ -13,19 +13,26 @@ from flycam.frame.mp4 import EPOCH_1904_S, ReadAt
 from flycam.frame.nal import ParameterSets, VideoCodec
 
 TICKS_PER_S = 90_000
-"""Of a second."""
+"""Ticks of a second."""
 
 _MATRIX = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-_KEY, _NO_KEY = 0x02000000, 0x01010000  # sample_depends_on, sample_is_non_sync_sample
+# sample_depends_on, sample_is_non_sync_sample
+_KEY, _NO_KEY = 0x02000000, 0x01010000
 _HEAD = 8
-_MAX_FRAGMENT_TICKS = 3600 * TICKS_PER_S  # no fragment is half as long; what says so is damaged
+# no fragment is half as long; a longer one is damaged
+_MAX_FRAGMENT_TICKS = 3600 * TICKS_PER_S
 _DURATION_AT = {b"mvhd": 16, b"tkhd": 20, b"mdhd": 16, b"mehd": 4}
 _INSIDE = (b"moov", b"trak", b"mdia", b"mvex", b"minf", b"stbl")
 
 
 @dataclass(frozen=True, slots=True)
 class CodedSample:
-    """A coded picture: when it is shown (ticks), whether decoding can begin here, units behind lengths."""
+    """A coded picture.
+
+    shown   time when it is shown (ticks)
+    is_key  decoding can begin here
+    data    units, each after its length
+    """
 
     shown: int
     is_key: bool
@@ -34,8 +41,13 @@ class CodedSample:
 
 @dataclass(frozen=True, slots=True)
 class FragmentedContent:
-    """What a file holds: ticks from the first picture's begin to the last one's end, pictures, and the bytes
-    up to the first fragment, and to the end of the last one that is whole."""
+    """Content of a file.
+
+    ticks           from the first picture's begin to the last one's end
+    pictures        their count
+    head_bytes      bytes up to the first fragment
+    complete_bytes  bytes to the end of the last whole fragment
+    """
 
     ticks: int
     pictures: int
@@ -44,7 +56,10 @@ class FragmentedContent:
 
 
 def encode_head(parameters: ParameterSets, size_px: tuple[int, int], created_s: int) -> bytes:
-    """`ftyp` and `moov`, which says no duration yet (`ended`). created_s: UTC seconds of the beginning."""
+    """Encode `ftyp` and `moov`, without a duration yet (`set_duration`).
+
+    created_s  UTC seconds of the beginning
+    """
     width, height = size_px
     made = created_s + EPOCH_1904_S
     entry = struct.pack(">6xH16xHHIIIH32xHh", 1, width, height, 0x480000, 0x480000, 0, 1, 24, -1) + (
@@ -100,9 +115,9 @@ def encode_head(parameters: ParameterSets, size_px: tuple[int, int], created_s: 
 
 
 def encode_fragment(number: int, samples: Sequence[CodedSample], end: int) -> bytes:
-    """`moof` and `mdat` of pictures in the order of decoding.
+    """Encode `moof` and `mdat` of pictures in the order of decoding.
 
-    number: from 1 on; end: until when the last one is shown (ticks)
+    number: from 1 on; end: time until which the last one is shown (ticks)
     """
     decoded = sorted(sample.shown for sample in samples)
     lasting = [
@@ -129,9 +144,10 @@ def encode_fragment(number: int, samples: Sequence[CodedSample], end: int) -> by
 
 
 def scan_content(read_at: ReadAt, size: int) -> FragmentedContent:
-    """What is whole of a file that may be cut off anywhere; nothing where not even its head is.
+    """Scan the whole fragments of a file that may be truncated anywhere.
 
-    Raises ValueError where what is there is damaged, as by a power cut.
+    Zero in all fields where not even its head is whole. Raises ValueError where the content is damaged, as by
+    a power cut.
     """
     at = head = whole = ticks = pictures = 0
     first: int | None = None
@@ -155,7 +171,9 @@ def scan_content(read_at: ReadAt, size: int) -> FragmentedContent:
 
 
 def set_duration(head: bytes, ticks: int) -> bytes:
-    """A head that says how long the pictures last. head: the file's beginning up to its first fragment.
+    """Return a head with the duration of the pictures.
+
+    head  the file's beginning up to its first fragment
 
     Raises ValueError where it is damaged.
     """
@@ -180,7 +198,7 @@ def set_duration(head: bytes, ticks: int) -> bytes:
 
 
 def parse_codec_configuration(head: bytes) -> tuple[VideoCodec, bytes] | None:
-    """How pictures are coded, and the content of the box that says how, from a head that `head_of` made."""
+    """Parse the codec and its configuration from a head that `encode_head` made."""
     for kind, coding in ((b"avcC", VideoCodec.H264), (b"hvcC", VideoCodec.H265)):
         at = head.find(kind)
         if at >= 4:
@@ -190,7 +208,7 @@ def parse_codec_configuration(head: bytes) -> tuple[VideoCodec, bytes] | None:
 
 
 def _times(moof: bytes) -> tuple[int, int, int]:
-    """(begin, end) in ticks and the count of pictures of a fragment that `encode_fragment` made.
+    """Return (begin, end) in ticks and the count of pictures of an encoded fragment.
 
     Raises ValueError where it is damaged.
     """

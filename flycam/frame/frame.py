@@ -1,4 +1,4 @@
-"""A frame: one exposure, whatever it came from: a photo, a video or a stream."""
+"""A frame: one exposure of a photo, a video or a stream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flycam.geometry.interior import InteriorOrientation
 
 
 class Layer(StrEnum):
-    """What the pixels show. Frames of different layers are never merged into one mosaic."""
+    """Spectral band set of a frame; frames of different layers never share a mosaic."""
 
     COLOUR = "colour"
     INFRARED = "infrared"
@@ -25,16 +25,16 @@ class Layer(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
-    """From any pixel back to its photo.
+    """Origin of a frame, from any pixel back to its photo.
 
-    source_name    the file's name as the operator knows it (no folder), as `to_visible` writes it, whoever
-                   named it: it goes into documents, tables and logs
-    source_sha256  hex SHA-256 of the original bytes; also its key in the evidence store
+    source_name    the file's name as the operator knows it (no folder), as `to_visible` writes it, whatever
+                   its origin: it goes into documents, tables and logs
+    source_sha256  hex SHA-256 of the original bytes; also its key among the originals
     camera         maker and model as written in the file
     operator       who flew or uploaded, if known
-    settled        what the metadata doctor changed or decided for this frame, one sentence each
-    film           of a picture of a film that film's hash (SHA-256 of its bytes, or of a stream's address and
-                   beginning), by which films of one name are told apart; None: a photo, or laid before
+    settled        what the preflight check changed or decided for this frame, one sentence each
+    film           hash of the video that a frame comes from (SHA-256 of its bytes, or of a stream's address
+                   and beginning), which tells apart videos of one name; None: a photo, or an older record
     """
 
     source_name: str
@@ -50,7 +50,7 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameHeader:
-    """All of a frame except its pixels: small enough to hold thousands of.
+    """Everything of a frame except its pixels: small enough to hold thousands.
 
     frame_id     32 hex digits, derived from content (`derive_frame_id`): stable when ingested again
     captured_ns  UTC nanoseconds since 1970
@@ -66,7 +66,10 @@ class FrameHeader:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frame:
-    """A header with its pixels, H×W×3 uint8, RGB order, rows from the top as the sensor read them."""
+    """A header with its pixels.
+
+    H×W×3 uint8, RGB, rows from the top as the sensor read them.
+    """
 
     header: FrameHeader
     pixels: NDArray[np.uint8]
@@ -77,20 +80,24 @@ class Frame:
 
 
 def derive_frame_id(source_sha256: str, position: str = "") -> str:
-    """Frame id from the hash of the original bytes and, for video, the position (PTS) inside them."""
+    """Derive a frame id from the original's hash and, for video, the position in it.
+
+    source_sha256  hash of the original bytes
+    position       of a video frame its PTS
+    """
     return hashlib.sha256(f"{source_sha256}:{position}".encode()).hexdigest()[:32]
 
 
 def format_video_frame_name(video: str, pts_ns: int) -> str:
-    """Name of one picture of a video: the video's without its ending, and the picture's time in it (ms)."""
+    """Format a video frame's name: the video's without suffix, then its time in ms."""
     return f"{video.rpartition('.')[0] or video}-{round(pts_ns / 1e6):08d}.jpg"
 
 
 def parse_video_frame_pts_ns(name: str) -> int:
-    """The time in its video of a picture with such a name, to the millisecond."""
+    """Parse a video frame's time in its video from its name, to the millisecond."""
     return int(name.removesuffix(".jpg").rpartition("-")[2]) * 1_000_000
 
 
 def derive_flight_id(frame_ids: list[str]) -> str:
-    """Flight id from the set of its first frames: 16 hex digits, independent of their order."""
+    """Derive a flight id, 16 hex digits, from its first frames, whatever their order."""
     return hashlib.sha256("\n".join(sorted(set(frame_ids))).encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""What a live flight tells of itself while it flies: where the aircraft is, what it sees, how its links are.
+"""Report of a live flight: position of the aircraft, its footprint, the state of its links.
 
-Durations are the teller's own, by a clock that never jumps: whoever reads them adds how long ago they were
-told by a clock of its own, so that no two machines have to agree what time it is.
+Durations are the reporter's own, by a monotonic clock: a reader adds the age of the report by its own clock,
+so that no two machines have to agree on the time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ LonLat = tuple[float, float]
 
 
 class LiveFlightPhase(StrEnum):
-    """How far a live flight is: CLOSING lays what waits, nothing comes any more; ENDED is told once."""
+    """Phase of a live flight.
+
+    CLOSING orthorectifies the remaining frames, and no more arrive; ENDED is reported once.
+    """
 
     FLYING = "flying"
     CLOSING = "closing"
@@ -23,7 +26,7 @@ class LiveFlightPhase(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkState:
-    """One link by now. silent_s: since the last that came over it, None: nothing yet."""
+    """State of one link; silent_s: since the last data over it, None: nothing yet."""
 
     silent_s: float | None = None
     is_lost: bool = False
@@ -32,10 +35,10 @@ class LinkState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AircraftState:
-    """Where it was last told to be.
+    """Last reported position of the aircraft.
 
-    heading_deg  of its nose, else of its way over the ground, clockwise from true north; None: not known
-    above_m      metres above take-off, None: not told
+    heading_deg  of its nose, else of its course over ground, clockwise from true north; None: not known
+    above_m      metres above take-off, None: not reported
     age_s        seconds since
     """
 
@@ -49,21 +52,21 @@ class AircraftState:
 class LiveFlightReport:
     """One report. Times are UTC nanoseconds, places WGS 84 longitude and latitude.
 
-    is_recording   a film played again: its aircraft is not there now
-    run, beat      which run of the flight tells this, and its how manieth report
-    told_ns        when, by the teller's clock
+    is_recording   a recorded video played again: its aircraft is not there now
+    run, beat      the run of the flight that reports, and the number of its report
+    told_ns        time of the report, by the reporter's clock
     track          where the aircraft has been, oldest first, thinned where it is long
-    footprint      outline of the ground in the newest picture that the log covers; empty: not known
-    picture_ns     when the newest picture was taken; picture_age_s: seconds since then, as far as
-                   that is known; None: none yet
-    laid_ns        when the newest picture on the map was taken, None: none yet
-    left_out       pictures and samples not used, by reason
-    remarks        what is to be said besides, (English, Vietnamese)
-    recorded_s     seconds of the stream that are kept as it came; None: it is not recorded
-    picture_key    where its newest picture lies in the store, small; None: none is shown
-    failure        why it ended, if not in peace, (English, Vietnamese)
-    is_matching    it is still looked for how the clocks of video and log lie to each other: pictures are laid
-                   in doubt, and laid again
+    footprint      ground in the newest frame that the log covers; empty: not known
+    picture_ns     when the newest frame was taken; picture_age_s: seconds since then, as far as known; None:
+                   none yet
+    laid_ns        when the newest frame on the map was taken, None: none yet
+    left_out       frames and samples not used, by reason
+    remarks        further remarks, (English, Vietnamese)
+    recorded_s     seconds of the stream that are recorded; None: it is not recorded
+    picture_key    store key of its newest frame, reduced; None: none is shown
+    failure        why it ended, if abnormally, (English, Vietnamese)
+    is_matching    the clock offset of video and log is still being estimated: frames are orthorectified
+                   provisionally, and reprocessed
     """
 
     flight_id: str

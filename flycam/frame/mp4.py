@@ -1,4 +1,4 @@
-"""Boxes of an MP4 (ISO base media file): when it was made (`mvhd`), and where a track's samples lie.
+"""Boxes of an MP4 (ISO base media file): creation time (`mvhd`), and positions of a track's samples.
 
 Source: ISO/IEC 14496-12, 8.2.2 movie header box, 8.4.2 media header box, 8.6.1.2, 8.7.3 to 8.7.5 sample
 tables; times of creation count seconds since 1904-01-01 UTC.
@@ -14,26 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 ReadAt = Callable[[int, int], bytes]
-"""Bytes of a file from an offset on, at most so many."""
+"""Reader of a file's bytes: (offset, maximum count)."""
 
 EPOCH_1904_S = 2_082_844_800
 """Seconds from 1904-01-01 to 1970-01-01, UTC."""
 
 _HEAD = 8
 _LONG_HEAD = 16
-_MAX_BOXES = 10_000  # fragmented files have two for each fragment
+_MAX_BOXES = 10_000  # fragmented files have two a fragment
 _MAX_SAMPLES = 1_000_000
 
 
 def find_box(read_at: ReadAt, start: int, end: int, kind: bytes) -> tuple[int, int] | None:
-    """(start, end) of the content of the first box of a kind among those from `start` to `end`; None if there
-    is none or a box does not fit into its place."""
+    """Return (start, end) of the content of the first box of a kind; else None.
+
+    It looks at boxes from `start` to `end`, up to one that does not fit into its place.
+    """
     return next(((at, to) for name, at, to in iterate_boxes(read_at, start, end) if name == kind), None)
 
 
 def is_complete_movie(read_at: ReadAt, size: int) -> bool:
-    """Whether a file of so many bytes holds a movie's header, and boxes up to its end: a recording that was
-    cut off, or copied in part, does not."""
+    """Return True if a file has a movie header, and boxes up to its end.
+
+    A truncated recording or partial copy does not.
+
+    size  of the file, bytes
+    """
     kinds, reached = set(), 0
     for name, _, end in iterate_boxes(read_at, 0, size):
         kinds.add(name)
@@ -42,8 +48,10 @@ def is_complete_movie(read_at: ReadAt, size: int) -> bool:
 
 
 def iterate_boxes(read_at: ReadAt, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start, end of the content) of the boxes from `start` to `end`, up to one that does not fit into
-    its place."""
+    """Yield (kind, start, end of the content) of the boxes from `start` to `end`.
+
+    It stops at a box that does not fit into its place.
+    """
     at = start
     for _ in range(_MAX_BOXES):
         if at + _HEAD > end:
@@ -53,6 +61,7 @@ def iterate_boxes(read_at: ReadAt, start: int, end: int) -> Iterator[tuple[bytes
             return
         size, name = struct.unpack_from(">I4s", head)
         length = _HEAD
+        # ISO/IEC 14496-12, 4.2: size 1 is followed by one of 64 bits, size 0 reaches to the end
         if size == 1 and len(head) == _LONG_HEAD:
             size, length = struct.unpack_from(">Q", head, _HEAD)[0], _LONG_HEAD
         elif size == 0:
@@ -65,8 +74,10 @@ def iterate_boxes(read_at: ReadAt, start: int, end: int) -> Iterator[tuple[bytes
 
 @dataclass(frozen=True, slots=True)
 class TrackSamples:
-    """N samples of a track: where each lies in the file, its size in bytes, and when it begins and ends in
-    seconds of the track's time."""
+    """N samples of a track: offset in the file, size in bytes, begin and end.
+
+    The times are seconds of the track's time.
+    """
 
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
@@ -75,8 +86,10 @@ class TrackSamples:
 
 
 def parse_track_samples(moov: bytes, sample_format: bytes) -> TrackSamples | None:
-    """The samples of the first track of a format ("gpmd"), from the content of the `moov` box; None: there is
-    no such track, or its tables do not fit together."""
+    """Parse the samples of the first track of a format ("gpmd") from a `moov` box.
+
+    None if there is no such track, or its tables are inconsistent.
+    """
 
     def read_at(at: int, count: int) -> bytes:
         return moov[at : at + count]
@@ -111,14 +124,15 @@ def _samples(tables: dict[bytes, bytes], header: bytes) -> TrackSamples | None:
     if runs[0, 0] != 1 or (np.diff(runs[:, 0]) <= 0).any() or not 0 <= chunks.min() <= chunks.max() < 1 << 62:
         return None
     per_chunk = runs[np.searchsorted(runs[:, 0], np.arange(1, len(chunks) + 1), side="right") - 1, 1]
-    if max(per_chunk.sum(), times[:, 0].sum()) > _MAX_SAMPLES:  # before any of them is spread out
+    # before any of them is expanded in memory
+    if max(per_chunk.sum(), times[:, 0].sum()) > _MAX_SAMPLES:
         return None
     chunk = np.repeat(np.arange(len(chunks)), per_chunk)[:count]
     duration = np.repeat(times[:, 1], times[:, 0])[:count] / scale
     if len(chunk) != count or len(duration) != count:
         return None
     before = np.concatenate([[0], np.cumsum(size)])
-    first = np.searchsorted(chunk, chunk)  # of the chunk that a sample lies in
+    first = np.searchsorted(chunk, chunk)  # first sample of each sample's chunk
     end_s = np.cumsum(duration)
     offset = chunks[chunk] + before[np.arange(count)] - before[first]
     return TrackSamples(offset=offset, size=size, begin_s=end_s - duration, end_s=end_s)
@@ -134,7 +148,10 @@ def _rows(data: bytes, width: int) -> NDArray[np.int64]:
 
 
 def parse_creation_s(moov: bytes) -> float | None:
-    """When the movie was made, seconds since 1970 UTC, from the content of its `moov` box; None: not said."""
+    """Parse the creation time from a `moov` box's content, seconds since 1970 UTC.
+
+    None where it is not stated.
+    """
     box = _header(moov)
     if box is None or box[1] - box[0] < 12:
         return None
@@ -144,7 +161,7 @@ def parse_creation_s(moov: bytes) -> float | None:
 
 
 def set_creation_s(moov: bytes, utc_s: int) -> bytes:
-    """The content of a `moov` box with its movie header dated anew; ValueError if it has none."""
+    """Return a `moov` content with a new creation time; ValueError without a header."""
     box = _header(moov)
     if box is None:
         raise ValueError("no movie header")

@@ -1,8 +1,7 @@
-"""Coded pictures of H.264 and H.265 as streams carry them: units behind start codes, and what they say of the
-video.
+"""NAL units of H.264 and H.265 in streams: splitting at start codes, and the parameter sets of a video.
 
 Sources: ITU-T H.264 and H.265 annex B (start codes), 7.3.1 (unit headers); ISO/IEC 14496-15, 5.3.3.1 (`avcC`)
-and 8.3.3.1 (`hvcC`); RFC 6381 and ISO/IEC 14496-15 annex E (names of codecs, as browsers ask for them).
+and 8.3.3.1 (`hvcC`); RFC 6381 and ISO/IEC 14496-15 annex E (names of codecs, as browsers expect them).
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ from enum import StrEnum
 _START = b"\x00\x00\x01"
 _H264_SPS, _H264_PPS, _H264_DELIMITER = 7, 8, 9
 _H265_VPS, _H265_SPS, _H265_PPS, _H265_DELIMITER = 32, 33, 34, 35
-_PROFILE_BYTES = 12  # general_profile_space to general_level_idc
+# general_profile_space to general_level_idc
+_PROFILE_BYTES = 12
 
 
 class VideoCodec(StrEnum):
-    """How pictures are coded."""
+    """Coding of a video's pictures."""
 
     H264 = "h264"
     H265 = "h265"
@@ -26,30 +26,37 @@ class VideoCodec(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ParameterSets:
-    """What a decoder needs before the first picture: units, VPS (H.265 only), SPS, PPS in this order."""
+    """Units that a decoder needs before the first picture.
+
+    VPS (H.265 only), SPS, PPS, in this order.
+    """
 
     coding: VideoCodec
     sets: tuple[bytes, ...]
 
     @property
     def sequence(self) -> tuple[bytes, ...]:
-        """Those that say what video this is: size, profile. Another set of them is another video."""
+        """Units that identify the video: size, profile. Other units, another video."""
         picture = _H264_PPS if self.coding is VideoCodec.H264 else _H265_PPS
         return tuple(unit for unit in self.sets if parse_unit_type(unit, self.coding) != picture)
 
     @property
     def configuration(self) -> bytes:
-        """The content of the `avcC` or `hvcC` box."""
+        """Content of the `avcC` or `hvcC` box."""
         return _avcc(self.sets) if self.coding is VideoCodec.H264 else _hvcc(self.sets)
 
 
 def format_codec_name(coding: VideoCodec, configuration: bytes) -> str:
-    """As browsers name it, such as avc1.64001F or hvc1.1.6.L93.B0, from the content of `avcC` or `hvcC`."""
+    """Format a codec's name for browsers, as avc1.64001F or hvc1.1.6.L93.B0.
+
+    configuration  content of `avcC` or `hvcC`
+    """
     if coding is VideoCodec.H264:
         return f"avc1.{configuration[1:4].hex().upper()}"
     profile = configuration[1 : 1 + _PROFILE_BYTES]
     space, tier, number = profile[0] >> 6, profile[0] >> 5 & 1, profile[0] & 31
     (compatible,) = struct.unpack_from(">I", profile, 1)
+    # ISO/IEC 14496-15 annex E: compatibility flags in reverse bit order
     turned = int(f"{compatible:032b}"[::-1], 2)
     parts = [
         f"{'ABC'[space - 1] if space else ''}{number}",
@@ -60,7 +67,7 @@ def format_codec_name(coding: VideoCodec, configuration: bytes) -> str:
 
 
 def split_units(coded: bytes) -> list[bytes]:
-    """The units between start codes, without them."""
+    """Split coded bytes into the units between start codes, without them."""
     units: list[bytes] = []
     at = coded.find(_START)
     while at >= 0:
@@ -73,12 +80,12 @@ def split_units(coded: bytes) -> list[bytes]:
 
 
 def parse_unit_type(unit: bytes, coding: VideoCodec) -> int:
-    """nal_unit_type."""
+    """Parse a unit's nal_unit_type."""
     return unit[0] & 31 if coding is VideoCodec.H264 else unit[0] >> 1 & 63
 
 
 def extract_parameter_sets(units: list[bytes], coding: VideoCodec) -> ParameterSets | None:
-    """The parameter sets among units; None unless all that are needed are there."""
+    """Extract the parameter sets among units; None unless all required ones exist."""
     needed = (_H264_SPS, _H264_PPS) if coding is VideoCodec.H264 else (_H265_VPS, _H265_SPS, _H265_PPS)
     by_kind = {kind: [unit for unit in units if parse_unit_type(unit, coding) == kind] for kind in needed}
     shortest = 4 if coding is VideoCodec.H264 else 2
@@ -91,7 +98,10 @@ def extract_parameter_sets(units: list[bytes], coding: VideoCodec) -> ParameterS
 
 
 def to_length_prefixed(units: list[bytes], coding: VideoCodec) -> bytes:
-    """Units as MP4 holds them, each behind its length in four bytes; delimiters are left out."""
+    """Convert units to MP4's form, each after its length in four bytes.
+
+    Delimiters are dropped.
+    """
     delimiter = _H264_DELIMITER if coding is VideoCodec.H264 else _H265_DELIMITER
     kept = (unit for unit in units if parse_unit_type(unit, coding) != delimiter)
     return b"".join(struct.pack(">I", len(unit)) + unit for unit in kept)
@@ -119,6 +129,10 @@ def _sized(units: list[bytes]) -> bytes:
 
 
 def _profile(sps: bytes) -> bytes:
-    """profile_tier_level of an H.265 SPS: behind two bytes of header and one of ids."""
+    """Return profile_tier_level of an H.265 SPS.
+
+    It follows two bytes of header and one of ids.
+    """
+    # without emulation prevention bytes (H.265, 7.3.1.1)
     plain = sps[:40].replace(b"\x00\x00\x03", b"\x00\x00")
     return plain[3 : 3 + _PROFILE_BYTES]

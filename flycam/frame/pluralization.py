@@ -1,4 +1,7 @@
-"""English sentences that count: "1 photos are" becomes "1 photo is". Vietnamese nouns need no such care."""
+"""Singular forms in English sentences that count: "1 photos are" becomes "1 photo is".
+
+Vietnamese nouns do not change.
+"""
 
 from __future__ import annotations
 
@@ -28,5 +31,5 @@ _ONE = re.compile(rf"(?<![\w.,-])1 (?:({_NOUNS})e?s|(local cop)ies)\b(?: ({'|'.j
 
 
 def correct_singular(sentence: str) -> str:
-    """The English sentence with noun and verb after a lone 1 in the singular."""
+    """Put noun and verb after a lone 1 in an English sentence into the singular."""
     return _ONE.sub(lambda m: f"1 {m[1] or f'{m[2]}y'}" + (f" {_VERBS[m[3]]}" if m[3] else ""), sentence)

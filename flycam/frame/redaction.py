@@ -1,15 +1,15 @@
-"""Redaction masks: parts of a photo that most people must not see."""
+"""Redactions: parts of a photo that most people must not see."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 MAX_CORNERS = 200
-"""Of a mask's outline."""
+"""Corners of a redaction's outline."""
 
 
 class RedactionReason(StrEnum):
-    """What a mask covers."""
+    """Reason for a redaction: what it covers."""
 
     HOME = "home"
     VICTIM = "victim"
@@ -17,8 +17,11 @@ class RedactionReason(StrEnum):
 
 
 class RedactionStep(StrEnum):
-    """What a line says of a mask. TAKEN_BACK is for good: who wants it again draws another. BACK_ASKED:
-    another box took it back, which takes nothing back here until an analyst here does."""
+    """Step in a redaction's history.
+
+    TAKEN_BACK is final: to restore it, draw another. BACK_ASKED: another node took it back, which takes
+    nothing back here until an analyst here does.
+    """
 
     MADE = "made"
     REVOKED = "taken_back"

@@ -1,4 +1,4 @@
-"""What was left out of a film, by reason, in words: keys are counted, people read this."""
+"""Names of the reasons for which parts of a video were rejected: keys are counted, people read these."""
 
 from __future__ import annotations
 
@@ -50,12 +50,18 @@ _UNFITTED: Mapping[str, tuple[str, str]] = {
 
 
 def format_unregistered_counts(counts: Mapping[str, int], language: str = "en") -> str:
-    """Frames of a film that were not fitted to those before, by reason, as `format_rejection_counts`."""
+    """Format counts of video frames not registered to earlier ones, by reason.
+
+    As `format_rejection_counts`.
+    """
     return _format_counts(_UNFITTED, counts, language)
 
 
 def format_rejection_counts(counts: Mapping[str, int], language: str = "en") -> str:
-    """Counts by reason as a list in "vi" or "en", "" of nothing; a reason without words stands as it is."""
+    """Format counts by reason as a list in "vi" or "en"; "" for no counts.
+
+    A reason without a name is written as its key.
+    """
     return _format_counts(_WORDS, counts, language)
 
 

@@ -1,16 +1,19 @@
-"""Retention: which originals have a term, and what the lines of holds and of letting go say."""
+"""Retention: originals that have a term, and steps of holds and purges."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 MAX_TERM_DAYS = 36_500
-"""The longest term; whoever wants more keeps for ever."""
+"""The longest term; beyond it, originals are kept for ever."""
 
 
 class RetainedKind(StrEnum):
-    """Originals that have a term of their own. UPLOAD: a photo or a film that an upload brought and that is
-    no photo of a flight: films, photos left out, cards that never came on the map."""
+    """Kind of original with a term of its own.
+
+    UPLOAD: a photo or video from an upload that is no photo of a flight: videos, rejected photos, memory
+    cards that never came on the map.
+    """
 
     PHOTO = "photo"
     VIDEO = "video"
@@ -19,15 +22,17 @@ class RetainedKind(StrEnum):
 
 
 class HoldStep(StrEnum):
-    """What a line says of a hold. RELEASED is for good: who wants it again makes another."""
+    """Step in a hold's history. RELEASED is final: to hold again, make another."""
 
     HELD = "held"
     RELEASED = "released"
 
 
 class PurgeStep(StrEnum):
-    """What a line says of an original. LIFTED takes back one letting go, for good: its bytes may come back,
-    and another letting go is another line."""
+    """Step in an original's deletion history.
+
+    LIFTED revokes one purge for good: the bytes may come back, and another purge is another line.
+    """
 
     PURGED = "let_go"
     LIFTED = "lifted"

@@ -1,6 +1,6 @@
-"""An address as everybody may read it: cameras, servers and radios are given with passwords and keys in them.
+"""URLs without credentials: those of cameras, servers and radios contain passwords and keys.
 
-What a sentence, a screen or a record says of an address tells one source from another and opens none.
+The form for messages, screens and records distinguishes sources and opens none.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ _KEY_IS_LAST = ("rtmp", "rtmps")
 
 
 def strip_url_credentials(url: str) -> str:
-    """The address without user, password, query and fragment; what is no address (a file's path) as it is.
+    """Strip user, password, query and fragment from a URL.
 
-    Parts of its path that hold "=" are left out, since cheap cameras take their password there, and the last
-    part of an RTMP path, which is the stream's key. With "@" behind the host, where a password that was not
-    escaped has its second half, nothing but the scheme is told.
+    Other text (a file's path) is returned unchanged.
+
+    Parts of its path that hold "=" are replaced, since cheap cameras take their password there, and the last
+    part of an RTMP path, which is the stream's key. With "@" after the host, where an unescaped password has
+    its second half, only the scheme is kept.
     """
     found = _ADDRESS.fullmatch(url)
     if found is None:

@@ -1,9 +1,12 @@
-"""A line for people that holds what opens a door: it is shown once."""
+"""Text with a secret in it, which is shown once."""
 
 from __future__ import annotations
 
 
 class SecretText(str):
-    """Said to a person; where the answer is printed as JSON, which has the secret too, it is not said."""
+    """Text for a person; left out where the answer is printed as JSON.
+
+    The JSON has the secret too.
+    """
 
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""Settlements (villages, hamlets) and whether one gets to them: unknown until a person says."""
+"""Settlements (villages, hamlets) and their access: unknown until a person states it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Access(StrEnum):
-    """Whether a settlement can be reached. UNKNOWN is what holds where nobody has said otherwise."""
+    """Access to a settlement; UNKNOWN until somebody states otherwise."""
 
     REACHABLE = "reachable"
     ISOLATED = "isolated"
@@ -14,7 +14,9 @@ class Access(StrEnum):
 
 
 class RoadStatus(StrEnum):
-    """What the roads and the confirmed changes on them say of a settlement; only CUT_OFF proposes anything.
+    """Road access of a settlement by the layers and confirmed changes.
+
+    Only CUT_OFF proposes anything.
 
     CUT_OFF    its roads led to the main net, and all that do are cut
     JOINED     a road leads to the main net past all confirmed cuts; others may be cut unseen
@@ -31,5 +33,8 @@ class RoadStatus(StrEnum):
 
     @property
     def proposed_access(self) -> Access:
-        """That a road is not known to be cut does not make a place reachable."""
+        """Access to propose.
+
+        A road that is not known to be cut does not make a place reachable.
+        """
         return Access.ISOLATED if self is RoadStatus.CUT_OFF else Access.UNKNOWN

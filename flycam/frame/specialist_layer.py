@@ -1,4 +1,4 @@
-"""What other services know of the ground (power lines, masts, roads …): kinds, and what a status says."""
+"""Specialist layers of other services (power lines, masts, roads …): kinds, and conditions from statuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flycam.frame.text_normalization import to_search_key
 
 
 class LayerKind(StrEnum):
-    """What a layer holds; each has its sign on the map."""
+    """Kind of a layer's features; each has its symbol on the map."""
 
     POWER = "power"
     MAST = "mast"
@@ -23,7 +23,10 @@ class LayerKind(StrEnum):
 
 
 class Condition(StrEnum):
-    """What the owner's own words about a feature come to. The words are always shown beside it."""
+    """Classification of an owner's words about a feature.
+
+    The words are always shown beside it.
+    """
 
     UNKNOWN = "unknown"
     WORKING = "working"
@@ -35,15 +38,15 @@ class Condition(StrEnum):
 
     @property
     def is_trouble(self) -> bool:
-        """Whether a command room must see it first."""
+        """True if a command room must see it first."""
         return self in _TROUBLE
 
 
 _TROUBLE = frozenset({Condition.NO_POWER, Condition.NO_SIGNAL, Condition.BLOCKED, Condition.DAMAGED})
 
-# Of words without accents. A thing that is broken must never be shown as working, so: trouble that is denied
-# or over is struck out first; whatever trouble is left decides, good words that are denied among it; and only
-# what is then plainly good, with no reservation, counts as working. All else is not judged.
+# For words without accents. A broken feature must never be shown as working, so: trouble that is denied or
+# over is removed first; any trouble left decides, including denied good words; and only words that are then
+# plainly good, without reservation, count as working. All else is not judged.
 _DENYING = r"(?:khong|chua|bat|not|non|never|cannot|unable|no longer|\w+n.t)"
 _THROUGH = r"(?:luu thong|thong(?! (?:bao|tin))|open(?:ed)?|passable)"
 _PENDING = r"(?:chua|khong|dang|sap|se|cho|can|du kien|ke hoach)(?: (?:the|duoc|thuc hien|xu ly))*"
@@ -89,7 +92,7 @@ _TROUBLE_PATTERNS = (
 )
 _TROUBLES = tuple((re.compile(rf"\b(?:{words})(?!\w)"), condition) for words, condition in _TROUBLE_PATTERNS)
 _STOPPED = re.compile(r"\bdừng\b")
-"""With its accents only: without, it is "use" and "right" too."""
+"""With accents only: without them it is "use" and "right" too."""
 
 _NAMED = (
     r"(?:(?:mat|cat|ngat) (?:dien|song|lien lac|tin hieu|ket noi)|mat|tac|ngap|hong|hu hong|hu hai|hu|sap|do"
@@ -126,8 +129,10 @@ _RESERVED = re.compile(
 
 
 def parse_condition(status: str) -> Condition:
-    """The condition that an owner's words name, accents and case aside; OTHER for words that are not known
-    here, or good ones with a reservation."""
+    """Parse the condition from an owner's words, regardless of accents and case.
+
+    OTHER for unknown words, or good ones with a reservation.
+    """
     words = to_search_key(status).replace("_", " ").replace("-", " ")
     if not words:
         return Condition.UNKNOWN
@@ -144,18 +149,22 @@ def parse_condition(status: str) -> Condition:
 _NS = 1_000_000_000
 _STATUS_STALE_S, _PLACE_STALE_S = 6 * 3600, 365 * 86_400
 MAX_CLOCK_DIFFERENCE_NS = 600 * _NS
-"""What two clocks may differ by."""
+"""Tolerated difference of two clocks."""
 
 
 def get_stale_after_s(*, has_status: bool) -> int:
-    """Seconds after which a layer counts as old: six hours for one that says how things stand, which a storm
-    changes by the hour; a year for one that says only where they are."""
+    """Return the seconds after which a layer counts as old.
+
+    Six hours for one with statuses, which a storm changes by the hour; a year for one with places only.
+    """
     return _STATUS_STALE_S if has_status else _PLACE_STALE_S
 
 
 def is_stale(valid_ns: int | None, now_ns: int, *, has_status: bool) -> bool:
-    """Whether what stood so at `valid_ns` counts as old by now; of what nobody dated, and of a time that is
-    still to come, always: nobody knows how old it is."""
+    """Return True if a status of `valid_ns` counts as old by now.
+
+    Always if undated, or if its time is in the future: its age is unknown.
+    """
     if valid_ns is None or valid_ns - now_ns > MAX_CLOCK_DIFFERENCE_NS:
         return True
     return now_ns - valid_ns > get_stale_after_s(has_status=has_status) * _NS

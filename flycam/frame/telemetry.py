@@ -1,4 +1,4 @@
-"""Telemetry: samples of where the aircraft was and how it and its gimbal were turned."""
+"""Telemetry: samples of position and attitude of the aircraft and its gimbal."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ Floats = NDArray[np.float64]
 _GIMBAL = ("gimbal_yaw_deg", "gimbal_pitch_deg", "gimbal_roll_deg")
 _ANGLES = ("yaw_deg", "pitch_deg", "roll_deg", *_GIMBAL)
 _LONGITUDES = ("lon_deg", "centre_lon_deg")
-# Two gimbal readings further apart than this about yaw or roll may be one turn written in two ways.
+# Two gimbal readings further apart than this in yaw or roll may be one rotation written in two ways.
 _ONE_TURN_DEG = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TelemetrySample:
-    """One instant. Angles in degrees as they come from the door; NaN where not known.
+    """One instant. Angles in degrees as the source gives them; NaN where not known.
 
     height_m with height_datum: "EGM96", "ELLIPSOID", "TAKEOFF" (metres above the take-off point) or
-    "UNKNOWN" (the source does not say: never to be taken for a height above sea). relative_height_m is
+    "UNKNOWN" (not stated by the source: never to be taken for a height above sea). relative_height_m is
     always above take-off; ellipsoid_height_m above WGS84 where it is known beside height_m.
+
     Yaw is clockwise from true north; pitch up positive; roll right wing down positive. Gimbal angles are
-    absolute (world), not relative to the aircraft; sigma_gimbal_deg: 1-sigma, where a gimbal does not tell
+    absolute (world), not relative to the aircraft; sigma_gimbal_deg: 1-sigma, where a gimbal does not report
     them itself.
-    hfov_deg, vfov_deg: of the whole picture, as the source states; focal_35mm_mm: the 35 mm equivalent.
-    slant_range_m: camera to the middle of the picture; centre_*: where that middle meets the ground, in
-    the datum of height_m; terrain_height_m: the ground under the aircraft, EGM96, as the autopilot has it.
+
+    hfov_deg, vfov_deg: of the whole image, as the source states; focal_35mm_mm: the 35 mm equivalent.
+    slant_range_m: camera to the middle of the image; centre_*: where that middle meets the ground, in the
+    datum of height_m; terrain_height_m: the ground under the aircraft, EGM96, as the autopilot has it.
     """
 
     t_utc_ns: int
@@ -72,7 +74,7 @@ class TelemetrySample:
 class TelemetryTrack:
     """Samples of one aircraft in order of time, strictly increasing.
 
-    max_gap_s  the widest hole between two samples across which `pose_at` may interpolate
+    max_gap_s  the widest gap between two samples across which `pose_at` may interpolate
     """
 
     samples: tuple[TelemetrySample, ...]
@@ -86,9 +88,9 @@ class TelemetryTrack:
         object.__setattr__(self, "_t_ns", t_ns)
 
     def pose_at(self, t_utc_ns: int) -> TelemetrySample:
-        """Sample interpolated at a time; angles along the shorter arc.
+        """Interpolate a sample at a time; angles along the shorter arc.
 
-        Raises TelemetryGap outside the track (never extrapolates), inside a hole wider than max_gap_s, and
+        Raises TelemetryGap outside the track (never extrapolates), inside a gap wider than max_gap_s, and
         between two heights of different datums.
         """
         if not self.samples or not self._t_ns[0] <= t_utc_ns <= self._t_ns[-1]:
@@ -121,7 +123,7 @@ def _blend(a: TelemetrySample, b: TelemetrySample, w: float, t_utc_ns: int) -> T
 
 
 def _gimbal_between(a: TelemetrySample, b: TelemetrySample, w: float) -> dict[str, float]:
-    """Gimbal angles by the shortest turn in space, where the angles by themselves would mislead.
+    """Interpolate gimbal angles by the shortest rotation where angles would mislead.
 
     Near nadir yaw and roll both turn about the vertical: two readings of nearly one attitude may differ by
     180 degrees in each, and halfway between the numbers lies another attitude.

@@ -1,12 +1,12 @@
-"""Terrain as evidence: the very posts a frame was rectified on, as bytes, so that replay reads them back.
+r"""Terrain codec: the very posts that a frame was rectified on, as bytes, so that a replay reads them back.
 
-    magic "FCTG1\\n" · length of the header (4 bytes, little endian) · header (JSON) · zstd(float32 posts)
+    magic "FCTG1\n" · length of the header (4 bytes, little endian) · header (JSON) · zstd(float32 posts)
 
 The header holds a check, the hash of all else in it and of the posts; terrain that was written without one is
 read as well.
 
-The id of a terrain is the hash of its header and posts, before compression: another version of the
-compressor does not change it, and the same cut of the same DEM has the same id on every box.
+The id of a terrain is the hash of its header and posts, before compression: another version of the compressor
+does not change it, and the same part of the same DEM has the same id on every node.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ from flycam.messages import _
 MAGIC = b"FCTG1\n"
 _LEVEL = 3
 _MADE_OF = "-"
-_MAX_POSTS = 1 << 26  # twice the largest grid that is ever handed out
-_MAX_HEADER_BYTES = 16 << 10  # one takes some 300, a CRS that is written out a few thousand
+_MAX_POSTS = 1 << 26  # twice `dem.MAX_POSTS`, rounded up
+# a header takes some 300, a CRS in WKT a few thousand
+_MAX_HEADER_BYTES = 16 << 10
 _FIELDS = {"dem_id", "origin_m", "post_spacing_m", "shape", "vertical_datum", "work_crs"}
 
 
 def assign_content_id(terrain: TerrainGrid, *, source_dem_id: str | None = None) -> TerrainGrid:
-    """The same terrain under the id derived from its content (24 hex digits), after that of the recorded
-    terrain that it was made of, if it was, and a dash."""
+    """Return the terrain under the id derived from its content (24 hex digits).
+
+    source_dem_id  id of the recorded terrain it was made from, if any: prefixed with a dash
+    """
     posts = np.ascontiguousarray(terrain.heights_m, dtype="<f4")
     digest = hashlib.sha256(_header(terrain, terrain.dem_id) + posts.tobytes()).hexdigest()[:24]
     return dataclasses.replace(
@@ -43,12 +46,12 @@ def assign_content_id(terrain: TerrainGrid, *, source_dem_id: str | None = None)
 
 
 def parse_source_dem_id(dem_id: str) -> str:
-    """The id of the recorded terrain that a terrain was made of; its own, if it was not."""
+    """Return the id of the recorded terrain a terrain was made from, else its own."""
     return dem_id.partition(_MADE_OF)[0]
 
 
 def encode_terrain(terrain: TerrainGrid) -> bytes:
-    """Bytes of a terrain, lossless, NaN included."""
+    """Encode a terrain losslessly, NaN included."""
     posts = np.ascontiguousarray(terrain.heights_m, dtype="<f4")
     header = _header(terrain, terrain.dem_id, _check(terrain, posts))
     packed = zstandard.ZstdCompressor(level=_LEVEL).compress(posts.tobytes())
@@ -56,7 +59,7 @@ def encode_terrain(terrain: TerrainGrid) -> bytes:
 
 
 def decode_terrain(data: bytes) -> TerrainGrid:
-    """Inverse of `encode_terrain`; TileCorrupt if the bytes are not a whole terrain."""
+    """Decode what `encode_terrain` wrote; TileCorrupt unless it is a whole terrain."""
     try:
         if data[: len(MAGIC)] != MAGIC:
             raise ValueError("another format")

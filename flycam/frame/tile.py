@@ -1,7 +1,7 @@
-"""Patches and tiles: what a frame contributes, and what the mosaic holds.
+"""Patches and tiles: a frame's contribution, and the content of the mosaic.
 
-The merge rule: inside an epoch each pixel has the key (quality, frame_id, rgb); the larger wins; no data
-is quality 0. A maximum under a strict total order is commutative, associative and idempotent.
+The merge rule: inside an epoch each pixel has the key (quality, frame_id, rgb); the larger wins; no data is
+quality 0. A maximum under a strict total order is commutative, associative and idempotent.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class TileRecord:
     """One line of the tile log: this object is the head of this tile from now on.
 
     seq           per mosaic, gapless for readers, assigned by the catalogue when appended (0 before)
-    origin        the box that wrote it
+    origin        the node that wrote it
     content_hash  hex SHA-256 (first 32 digits) of the canonical tile state
     """
 
@@ -76,10 +76,11 @@ class TileRecord:
 
 
 def compute_epoch(amendments: Iterable[str]) -> str:
-    """Epoch of a tile from the amendments (withdrawn frame ids, superseding poses) that touch it.
+    """Compute a tile's epoch from the amendments that touch it.
 
-    Derived from content, so two boxes that learned the same withdrawals in another order agree, and an
-    untouched tile keeps its epoch although the mosaic has been amended elsewhere.
+    Withdrawn frame ids and superseded placements. Derived from content, so two nodes that learned the same
+    withdrawals in another order agree, and an untouched tile keeps its epoch although the mosaic has been
+    amended elsewhere.
     """
     members = sorted(set(amendments))
     if not members:

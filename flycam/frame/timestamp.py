@@ -1,4 +1,4 @@
-"""A point in time as people and files write it, in UTC nanoseconds."""
+"""Conversion between times as people and files write them and UTC nanoseconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 VIETNAM = timezone(timedelta(hours=7))
 VIETNAM_NAME = "Asia/Ho_Chi_Minh"
 EARLIEST_NS, LATEST_NS = 1_104_537_600_000_000_000, 4_102_444_800_000_000_000
-"""2005 and 2100: a clock that tells another time was never set, for before nobody flew with cameras."""
+"""2005 and 2100: a clock with another time was never set, for nobody flew with cameras before."""
 
 _NS = 1_000_000_000
 _MAX_DAYS = 106_000
@@ -22,19 +22,22 @@ _HOUR_FIRST = re.compile(
 
 
 class _LocalZone:
-    """In whose time people here read and write: Vietnam's, unless the house's settings name another zone."""
+    """Time zone in which times are read and written.
+
+    Vietnam's, unless the node's settings name another.
+    """
 
     zone: tzinfo = VIETNAM
     name = VIETNAM_NAME
 
 
 def set_local_zone(name: str) -> None:
-    """Let times of this process be those of a zone (`parse_zone`)."""
+    """Set the time zone of this process (`parse_zone`)."""
     _LocalZone.zone, _LocalZone.name = parse_zone(name), name
 
 
 def parse_zone(name: str) -> tzinfo:
-    """A zone by its IANA name. Raises ValueError for an unknown one."""
+    """Parse a zone by its IANA name. Raises ValueError for an unknown one."""
     try:
         return VIETNAM if name == VIETNAM_NAME else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -42,17 +45,20 @@ def parse_zone(name: str) -> tzinfo:
 
 
 def get_local_zone() -> tzinfo:
-    """In which times are said and read."""
+    """Return the time zone in which times are written and read."""
     return _LocalZone.zone
 
 
 def get_local_zone_name() -> str:
-    """Its IANA name."""
+    """Return the IANA name of the local zone."""
     return _LocalZone.name
 
 
 def format_utc_offset(*moments_ns: int) -> str:
-    """How far that is off UTC at some moments: "UTC+7"; of a zone that changes its clocks "UTC-6, UTC-5"."""
+    """Format the local zone's offset from UTC at some moments: "UTC+7".
+
+    For a zone that changes its clocks "UTC-6, UTC-5".
+    """
     offsets = {
         datetime.fromtimestamp(ns // _NS, _LocalZone.zone).utcoffset() or timedelta() for ns in moments_ns
     }
@@ -65,7 +71,10 @@ def _offset(offset: timedelta) -> str:
 
 
 def to_utc_ns(moment: datetime) -> int:
-    """UTC nanoseconds; a time without a zone is the house's. OverflowError outside 1678 to 2262."""
+    """Convert to UTC nanoseconds; a time without a zone is in the local one.
+
+    Raises OverflowError outside 1678 to 2262.
+    """
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=_LocalZone.zone)
     since = aware - datetime(1970, 1, 1, tzinfo=UTC)
     if not -_MAX_DAYS < since.days < _MAX_DAYS:
@@ -74,32 +83,36 @@ def to_utc_ns(moment: datetime) -> int:
 
 
 def format_iso(ns: int, timespec: str = "milliseconds") -> str:
-    """UTC nanoseconds as "2024-09-10T03:15:00.000Z"; `timespec` as of `datetime.isoformat`. What is finer is
-    cut off."""
+    """Format UTC nanoseconds as "2024-09-10T03:15:00.000Z".
+
+    `timespec` as of `datetime.isoformat`. Finer digits are truncated.
+    """
     moment = datetime.fromtimestamp(ns // 1_000_000 / 1000, UTC)
     return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def format_day(ns: int, language: str = "en") -> str:
-    """The house's day of UTC nanoseconds: "2024-09-10", in "vi" "10/09/2024"."""
+    """Format the local day of UTC nanoseconds: "2024-09-10", in "vi" "10/09/2024"."""
     moment = datetime.fromtimestamp(ns // _NS, _LocalZone.zone)
     return f"{moment:%d/%m/%Y}" if language == "vi" else f"{moment:%Y-%m-%d}"
 
 
 def format_minute(ns: int) -> str:
-    """UTC nanoseconds as people read them, whatever their language: "10/09/2024 10:15" in the house's
-    zone."""
+    """Format UTC nanoseconds in the local zone, in any language: "10/09/2024 10:15"."""
     return f"{datetime.fromtimestamp(ns // _NS, _LocalZone.zone):%d/%m/%Y %H:%M}"
 
 
 def find_midnight_ns(ns: int) -> int:
-    """When the house's day began to which UTC nanoseconds belong."""
+    """Find the beginning of the local day to which UTC nanoseconds belong."""
     return to_utc_ns(datetime.fromtimestamp(ns // _NS, _LocalZone.zone).replace(hour=0, minute=0, second=0))
 
 
 def parse_timestamp(text: str) -> int | None:
-    """UTC nanoseconds of "2024-09-10T03:15Z", "2024-09-10 10:15", "10/09/2024", "10/09/2024 10:15" or
-    "10:15 10/09/2024"; without a zone it is the house's. None if it is none of them."""
+    """Parse a time to UTC nanoseconds; None if it is in no known form.
+
+    "2024-09-10T03:15Z", "2024-09-10 10:15", "10/09/2024", "10/09/2024 10:15" or "10:15 10/09/2024"; without a
+    zone it is local.
+    """
     words = text.strip()
     try:
         if found := _DAY_FIRST.fullmatch(words):

@@ -1,6 +1,6 @@
-"""What must be said beside a flight's map, as codes in the catalogue and as sentences for people.
+"""Warnings to be shown with a flight's map, as codes in the catalogue and as sentences for people.
 
-A warning is kept as `code` or `code?name=value&…`, and is put into words where it is read.
+A warning is kept as `code` or `code?name=value&…`, and is formatted when it is read.
 """
 
 from __future__ import annotations
@@ -43,15 +43,18 @@ LOG_DOUBTFUL = "log_doubted"
 LOG_DOUBTFUL_LIVE = "log_doubted_live"
 MASKS_COVERED = "masks_covered"
 
-_UNNAMED = {"film": "video"}  # of what was kept before films were named
+_UNNAMED = {"film": "video"}  # for warnings from before videos were named
 
 
 @dataclass(frozen=True, slots=True)
 class WarningText:
-    """How one warning is said: `brief` fits on the map; `sentence` says what it means and the cure.
+    """Texts of one warning.
 
-    `finished` is `brief` for a finished revision, where that needs other words. A translation of {name} may
-    take {name_vi}, the same value in Vietnamese, where one is kept beside it.
+    brief     fits on the map
+    sentence  its meaning and the remedy
+    finished  `brief` for a finished revision, where that needs other words
+
+    A translation of {name} may take {name_vi}, the same value in Vietnamese, where one is kept beside it.
     """
 
     brief: Message
@@ -287,21 +290,30 @@ _WORDS: Mapping[str, WarningText] = {
 
 
 def encode_warning(code: str, **values: object) -> str:
-    """Return the warning as the catalogue keeps it. Raises KeyError for a code or a name without words."""
+    """Encode a warning for the catalogue.
+
+    Raises KeyError for a code without words, or a missing value.
+    """
     kept = {name: str(value) for name, value in values.items()}
     _WORDS[code].sentence.text.format_map(kept)
     return f"{code}?{urlencode(kept)}" if kept else code
 
 
 def format_warning(kept: str, language: str = "en") -> str:
-    """Return the full sentence in "vi" or "en"; text that is no known code as it stands, and what a box of
-    another version did not tell with it as an ellipsis."""
+    """Format the full sentence in "vi" or "en".
+
+    Text that is no known code is returned unchanged; a value that a node of another version did not give
+    becomes an ellipsis.
+    """
     words, values = _read(kept)
     return kept if words is None else _in_language(words.sentence, values, language)
 
 
 def format_brief_warning(kept: str, language: str = "en", *, finished: bool = False) -> str:
-    """Return a few words for the map itself, live or finished; text that is no known code as it stands."""
+    """Format a few words for the map itself, live or finished.
+
+    Text that is no known code is returned unchanged.
+    """
     words, values = _read(kept)
     if words is None:
         return kept
@@ -315,7 +327,7 @@ def parse_warning_code(kept: str) -> str | None:
 
 
 class _WarningValues(dict[str, str]):
-    """Values by name; one that was not told is left open."""
+    """Values by name; a missing one becomes an ellipsis."""
 
     def __missing__(self, name: str) -> str:
         return "…"

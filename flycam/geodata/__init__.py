@@ -1,1 +1,1 @@
-"""The known world: coordinate systems, geoid, terrain, boundaries, rasters, camera calibrations."""
+"""Geodata: coordinate systems, geoid, terrain, boundaries, rasters, camera calibrations."""

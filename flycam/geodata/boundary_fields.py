@@ -1,4 +1,4 @@
-"""Which columns of a boundary file hold the code, the name and the stated area, whatever they are called."""
+"""Recognition of a boundary file's columns of code, name and stated area, under any usual name."""
 
 from __future__ import annotations
 
@@ -37,14 +37,15 @@ class BoundaryFields:
 
 
 def find_fields(columns: Mapping[str, NDArray[Any]], path: Path) -> BoundaryFields:
-    """Pick the columns. Raises BoundaryInvalid if neither a code nor a name can be found, listing them."""
+    """Find the columns; raise BoundaryInvalid without a code or a name, listing them."""
     by_key = {to_column_key(column): column for column in reversed(list(columns))}
     code_column, name_column, area_column = (
         next((by_key[key] for key in wanted if key in by_key and has_text(columns[by_key[key]])), None)
         for wanted in (_CODE_COLUMNS, _NAME_COLUMNS, _AREA_COLUMNS)
     )
     if code_column is None and "id" in by_key and all(t.isdigit() for t in read_texts(columns[by_key["id"]])):
-        code_column = by_key["id"]  # a number may be the official code; "a.1" is a feature's serial
+        # a number may be the official code; "a.1" is a feature's serial
+        code_column = by_key["id"]
     remarks: list[str] = []
     if code_column is None and name_column is None:
         listed, listed_vi = ", ".join(columns) or "none", ", ".join(columns) or "không có cột nào"

@@ -33,7 +33,10 @@ _DISTORTION_KEYS = ("D", "distortion_coefficients", "distCoeffs", "dist_coeffs")
 
 
 class _OpenCvLoader(yaml.SafeLoader):
-    """Safe YAML that also knows OpenCV's `!!opencv-matrix` tag, no aliases: ten lines unfold to billions."""
+    """Safe YAML loader with OpenCV's `!!opencv-matrix` tag and without aliases.
+
+    With aliases, ten lines unfold to billions.
+    """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -45,16 +48,17 @@ _OpenCvLoader.add_constructor(
     "tag:yaml.org,2002:opencv-matrix",
     lambda loader, node: loader.construct_mapping(cast(yaml.MappingNode, node), deep=True),
 )
-# libyaml is ten times faster, but it descends without a limit: only into files that are not hostile.
+# libyaml is ten times faster, but recurses without a limit: used only for files that are not hostile.
 _BUNDLED_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load_camera_file(path: Path, image_size_px: tuple[int, int] | None = None) -> InteriorOrientation:
-    """Interior orientation from a camera file; keys as in the interface's "Camera file".
+    """Load interior orientation from a camera file.
 
-    `image_size_px` (width, height) stands in where the file does not say. The principal point counts pixel
-    centres at integers; where it is not given it is the image centre. Raises SourceUnreadable if the file is
-    neither JSON nor YAML, CalibrationMissing if it does not say enough or what it says is no camera.
+    Its keys are in the section "Camera file" of the interface. `image_size_px` (width, height) is used where
+    the file has none. The principal point counts pixel centres at integers; where it is not given it is the
+    image centre. Raises SourceUnreadable if the file is neither JSON nor YAML, CalibrationMissing if it is
+    incomplete or describes no camera.
     """
     path = Path(path)
     values = read_document(path)
@@ -76,11 +80,15 @@ def load_camera_file(path: Path, image_size_px: tuple[int, int] | None = None) -
 
 
 def read_document(path: Path, *, is_bundled: bool = False) -> Any:
-    """What a JSON or YAML file holds; is_ours: one that came with flycam. Raises SourceUnreadable."""
+    """Read a JSON or YAML file; raise SourceUnreadable if it is neither.
+
+    is_bundled  the file came with flycam
+    """
     try:
         text = read_regular(path, _MAX_BYTES).decode("utf-8-sig").replace("%YAML:1.0", "", 1)
         return yaml.load(text, Loader=_BUNDLED_LOADER if is_bundled else _OpenCvLoader)  # noqa: S506 - safe loaders
-    except Exception as error:  # YAML's own makers of values raise whatever an odd one makes Python raise
+    # YAML's constructors pass on any error that an odd value causes in Python
+    except Exception as error:
         raise SourceUnreadable(
             _("{name}: cannot be read as JSON or YAML: check the file", name=path.name)
         ) from error
@@ -89,7 +97,7 @@ def read_document(path: Path, *, is_bundled: bool = False) -> Any:
 def parse_interior(
     values: Mapping[str, Any], image_size_px: tuple[int, int] | None, calibration_id: str
 ) -> InteriorOrientation:
-    """Interior orientation from named values. Raises ValueError that says which one is wrong."""
+    """Parse interior orientation from named values; ValueError names a wrong one."""
     size = _image_size(values, image_size_px)
     focal, centre, sigma = _pinhole_part(values, size)
     distortion, model = _distortion_part(values)
@@ -118,7 +126,7 @@ def _image_size(values: Mapping[str, Any], image_size_px: tuple[int, int] | None
 def _pinhole_part(
     values: Mapping[str, Any], size: tuple[int, int]
 ) -> tuple[tuple[float, float], tuple[float, float], float]:
-    """(fx, fy), (cx, cy) in pixels and the relative sigma that suits how they were stated."""
+    """Return (fx, fy), (cx, cy) in pixels and the relative sigma of their notation."""
     width, height = size
     centre = ((width - 1) / 2.0, (height - 1) / 2.0)
     matrix = _first(values, _MATRIX_KEYS)
@@ -155,7 +163,10 @@ def _pinhole_part(
 
 
 def _distortion_part(values: Mapping[str, Any]) -> tuple[tuple[float, ...], LensModel]:
-    """Coefficients in the order of the lens model, and the model; named keys or OpenCV's vector."""
+    """Return coefficients in the lens model's order, and the model.
+
+    They are read from named keys or OpenCV's vector.
+    """
     name = values.get("model")
     model = _MODEL_NAMES.get(str(name).strip().lower()) if name is not None else None
     if name is not None and model is None:
@@ -186,7 +197,7 @@ def _first(values: Mapping[str, Any], keys: Sequence[str]) -> Any:
 
 
 def _flat(matrix: Any, depth: int = 2) -> tuple[float, ...]:
-    """Numbers of lists of lists, or of OpenCV's {rows, cols, data}, in reading order."""
+    """Flatten lists of lists, or OpenCV's {rows, cols, data}, in reading order."""
     if isinstance(matrix, Mapping):
         matrix = matrix.get("data")
     if not isinstance(matrix, Sequence) or isinstance(matrix, str) or depth == 0:
@@ -194,7 +205,8 @@ def _flat(matrix: Any, depth: int = 2) -> tuple[float, ...]:
     if len(matrix) > _MAX_NUMBERS:
         raise ValueError(f"a matrix of {len(matrix)} numbers is none of a camera")
     flat: list[float] = []
-    for item in matrix:  # YAML 1.1 reads 4e-05 as text, so text may be a number here
+    # YAML 1.1 reads 4e-05 as text, so text may be a number here
+    for item in matrix:
         nested = isinstance(item, Sequence | Mapping) and not isinstance(item, str)
         flat.extend(_flat(item, depth - 1) if nested else (_number(item, "a matrix"),))
     return tuple(flat)

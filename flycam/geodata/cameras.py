@@ -1,7 +1,7 @@
 """Calibrated cameras that ship with flycam: `models/cameras/*.yaml`, one camera body a file.
 
-A file is a list of entries; an entry is one lens, and its `modes` are the picture sizes, video modes and
-crops it is used in. Keys and units: docs/formats/cameras.md.
+A file is a list of entries; an entry is one lens, and its `modes` are the image sizes, video modes and crops
+it is used in. Keys and units: docs/formats/cameras.md.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from flycam.messages import _
 __all__ = ["KnownCamera", "load_camera_file", "load_known_cameras", "lookup_camera"]
 
 OTHER_LENS_LOG_RATIO = 0.2
-"""Rounding in EXIF and the 16:9 ambiguity of 35 mm equivalents stay below 15 %; another lens is off more."""
+"""Rounding in EXIF and the 16:9 ambiguity of 35 mm equivalents stay below 15 %; other lenses differ more."""
 _SAME_SHAPE = 0.004
-"""Pictures whose width/height differs by less have one shape: rounding, not another crop of the sensor."""
+"""Images whose width/height differs by less have one shape: rounding, not another crop of the sensor."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownCamera:
     """One calibrated setting of a camera.
 
-    kind, mode      "photo" or "video"; what the maker calls the mode ("HQ"), "" where it has no name
+    kind, mode      "photo" or "video"; the maker's name of the mode ("HQ"), "" where it has none
     zoom_range      digital zoom for which the numbers hold, 1.0 = none
     bands           layers the camera is sold for, where its tags do not tell them apart; else empty
-    focal_mm        of a lens that is one, where the entry says it
-    focal_mm_range  a lens that zooms or is changed: `interior` holds the shortest, the photo tells which
+    focal_mm        of a prime lens, where the entry has it
+    focal_mm_range  of a zoom or exchangeable lens: `interior` holds the shortest, the photo states which
     """
 
     makers: tuple[str, ...]
@@ -62,12 +62,13 @@ def lookup_camera(
     focal_mm: float | None = None,
     stated_focal_px: float | None = None,
 ) -> InteriorOrientation | None:
-    """Interior orientation of a known camera for pictures of `image_size` (width, height); None if unknown.
+    """Look up a known camera's interior orientation for an image size, or None.
 
+    image_size       (width, height)
     mode             "photo" (default), "video", or a named mode: "video HQ"
     zoom             digital zoom; an entry whose `zoom_range` spans more than one value is multiplied
-    focal_mm         the lens's focal length by EXIF: settles lenses that zoom or are changed
-    stated_focal_px  focal length that the file states, in pixels of the picture: an entry a fifth off is
+    focal_mm         the lens's focal length by EXIF: determines zoom and exchangeable lenses
+    stated_focal_px  focal length that the file states, in pixels of the image: an entry a fifth off is
                      another lens; where it states none, so is one whose millimetres are
 
     An entry of exactly this size goes first, then one of the same shape (scaled), then one as wide and taller
@@ -97,7 +98,10 @@ def lookup_camera(
 
 @lru_cache(maxsize=64)
 def lookup_bands(maker: str, model: str) -> frozenset[str]:
-    """Layers that a camera of this name is sold for, where its tags do not tell them apart; else empty."""
+    """Look up the layers a camera is sold for, where its tags do not tell them apart.
+
+    Empty for other cameras.
+    """
     return frozenset(
         band
         for camera in load_known_cameras()
@@ -108,13 +112,16 @@ def lookup_bands(maker: str, model: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def load_known_cameras() -> tuple[KnownCamera, ...]:
-    """Every entry of `models/cameras`, in the order of file names. Raises CalibrationMissing."""
+    """Load every entry of `models/cameras`, by file name; raise CalibrationMissing."""
     folder = find_models_dir() / "cameras"
     return tuple(camera for path in sorted(folder.glob("*.yaml")) for camera in read_cameras(path))
 
 
 def read_cameras(path: Path) -> tuple[KnownCamera, ...]:
-    """The entries of one file. Raises SourceUnreadable, CalibrationMissing naming the file and the entry."""
+    """Read the entries of one file.
+
+    Raises SourceUnreadable, CalibrationMissing naming the file and the entry.
+    """
     document = read_document(path, is_bundled=True)
     entries = document if isinstance(document, list) else [document]
     cameras = []
@@ -135,7 +142,10 @@ def read_cameras(path: Path) -> tuple[KnownCamera, ...]:
 
 
 def _modes(entry: Mapping[str, Any], number: str) -> list[tuple[str, Mapping[str, Any]]]:
-    """(number, values) of an entry's modes, each with what the entry says of all of them; else the entry."""
+    """Return (number, values) of an entry's modes, or of an entry without modes.
+
+    Each mode includes the values that the entry states for all of them.
+    """
     if "modes" not in entry:
         return [(number, entry)]
     shared = {key: value for key, value in entry.items() if key != "modes"}
@@ -174,7 +184,7 @@ def _camera(values: Mapping[str, Any], calibration_id: str) -> KnownCamera:
 
 
 def _set_to(camera: KnownCamera, zoom: float, focal_mm: float | None) -> InteriorOrientation | None:
-    """The camera at this digital zoom and focal length; None where the entry does not hold for them."""
+    """Return the camera at a zoom and focal length; None where they do not fit."""
     low, high = camera.zoom_range
     if not low - 1e-6 <= zoom <= high + 1e-6:
         return None
@@ -191,7 +201,7 @@ def _set_to(camera: KnownCamera, zoom: float, focal_mm: float | None) -> Interio
 
 
 def _closeness(have: tuple[int, int], want: tuple[int, int]) -> int | None:
-    """0 the same size, 1 a resize, 2 a crop of the height, None another picture."""
+    """Rank a size: 0 the same, 1 a resize, 2 a crop of the height, None another."""
     if have == want:
         return 0
     if _same_shape(have, want):
@@ -206,19 +216,22 @@ def _at_size(interior: InteriorOrientation, size: tuple[int, int]) -> InteriorOr
 
 
 def _first_of(modes: list[InteriorOrientation]) -> InteriorOrientation:
-    """The first, with a sigma that reaches the focal lengths of the others."""
+    """Return the first mode, its sigma widened to the focal lengths of the others."""
     first = modes[0]
     reach = max(abs(math.log(mode.focal_length_px[0] / first.focal_length_px[0])) for mode in modes)
     return replace(first, sigma_focal_rel=max(first.sigma_focal_rel, reach))
 
 
 def _same_lens(focal: float | None, stated: float | None) -> bool:
-    """Whether two focal lengths in one unit can be one lens's; where either is not known, they can."""
+    """Return True if two focal lengths in one unit can be one lens's.
+
+    True also where either is unknown.
+    """
     return focal is None or stated is None or abs(math.log(focal / stated)) < OTHER_LENS_LOG_RATIO
 
 
 def _cropped(interior: InteriorOrientation, size: tuple[int, int]) -> InteriorOrientation:
-    """The middle rows of the picture: `size` is as wide and less high."""
+    """Crop to the middle rows of the image: `size` is as wide and less high."""
     height = interior.image_size_px[1]
     cx, cy = interior.principal_point_px
     readout = interior.readout_s
@@ -232,7 +245,7 @@ def _cropped(interior: InteriorOrientation, size: tuple[int, int]) -> InteriorOr
 
 
 def _scaled(interior: InteriorOrientation, size: tuple[int, int]) -> InteriorOrientation:
-    """The same lens behind a picture resized to `size`; pixel centres at integers, so corners at -0.5."""
+    """Scale to an image resized to `size`; pixel centres at integers, corners -0.5."""
     if interior.image_size_px == size:
         return interior
     sx, sy = size[0] / interior.image_size_px[0], size[1] / interior.image_size_px[1]

@@ -1,7 +1,7 @@
-"""Places as a message of the Common Alerting Protocol, never to be acted on by itself.
+"""Places as a Common Alerting Protocol message, never to be acted on by itself.
 
-Source: OASIS CAP v1.2 (2010). Only the statuses Draft and Exercise are written: to warn the public is for
-those who may, and a map is not among them.
+Source: OASIS CAP v1.2 (2010). Only the statuses Draft and Exercise are written: public warnings are for the
+authorities, and a map is not one of them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _NS = "urn:oasis:names:tc:emergency:cap:1.2"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CapEvent:
-    """One thing that happened: polygons in WGS 84 degrees, and words.
+    """One event: polygons in WGS 84 degrees, and text.
 
-    event        what it is ("Sạt lở"); category of CAP: "Geo", "Met", "Other", …
+    event        its kind ("Sạt lở"); category of CAP: "Geo", "Met", "Other", …
     certainty    of CAP: "Observed", "Likely", …
     description  a sentence; area the name of the place
     geocode      code of the commune; "" where it is not known
@@ -41,9 +41,10 @@ class CapEvent:
 def encode_cap_alert(
     identifier: str, sender: str, sent_ns: int, note: str, places: Sequence[CapEvent], *, is_drill: bool
 ) -> bytes:
-    """One alert with an info for each place. status: Exercise for a drill, else Draft.
+    """Encode one alert with an info for each place; status Exercise or Draft.
 
-    CAP's polygons have no holes: those of a place are left out, so the area named is never too small.
+    Exercise if `is_drill`. CAP's polygons have no holes: those of a place are left out, so the area named is
+    never too small.
     """
     sent = datetime.fromtimestamp(sent_ns // 10**9, VIETNAM).isoformat(timespec="seconds")
     status = "Exercise" if is_drill else "Draft"
@@ -74,10 +75,10 @@ def _info(one: CapEvent) -> str:
 
 
 def _ring(ring: BaseGeometry) -> str:
-    """Latitude first, as CAP asks."""
+    """Format a ring, latitude first, as CAP requires."""
     return " ".join(f"{lat:.6f},{lon:.6f}" for lon, lat in shapely.get_coordinates(ring))
 
 
 def _token(text: str) -> str:
-    """Without what CAP forbids in a sender: spaces, commas, < and &."""
+    """Replace what CAP forbids in a sender: spaces, commas, < and &."""
     return escape_xml("".join("-" if c.isspace() or c in ",<&" else c for c in text)) or "flycam"

@@ -1,10 +1,10 @@
-"""Ground of a picture that was never imaged, in a file that does not say where it has data.
+"""Collar: ground of an image that was never imaged, in a file without nodata value or mask.
 
-Many programmes fill the triangles around a turned mosaic, and the holes in it, with black or white and write
-neither a nodata value nor an alpha band. Exactly black or exactly white, without a break as far as the edge
-of the raster, is such a collar. Inside the picture it is a hole where it is larger than a roof; a smaller
-patch (a shadow, a roof) is ground. Compression that loses something (JPEG) leaves both exact but for the
-blocks that ground shares with them: what is nearly of their colour there goes with them.
+Many programs fill the triangles around a rotated mosaic, and the holes in it, with black or white and write
+neither a nodata value nor an alpha band. Exactly black or exactly white, connected to the edge of the raster,
+is such a collar. Inside the image it is a hole where it is larger than a roof; a smaller patch (a shadow, a
+roof) is ground. Lossy compression (JPEG) leaves both exact except for the blocks that ground shares with
+them: pixels nearly of their colour there go with them.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ from rasterio.windows import Window
 
 Mask = NDArray[np.bool_]
 
-_MAX_CELLS = 16_000_000  # up to there a cell is a pixel; above, memory decides
+# up to this size a cell is a pixel; above, memory is the limit
+_MAX_CELLS = 16_000_000
 _AT_ONCE_PX = 8_000_000
-# a hole is no smaller, and somewhere as wide both ways without a pixel of another colour: roofs are smaller,
-# and what else of a picture is as large is nowhere of one value
+# a hole is at least as large (the size from which a cloud counts, decision 0036), and somewhere as wide both
+# ways without a pixel of another colour: roofs are smaller, and nothing else as large is of one value
 _MIN_HOLE_M2, _MIN_HOLE_WIDTH_M = 400.0, 10.0
-# of 255: farther off than that is no ringing that looks black; a block of JPEG is 8 pixels, of its colour 16
+# of 255: a larger difference is no ringing that looks black; a block of JPEG is 8 pixels, of its colour 16
 _NEARLY, _WORN_PX = 8, 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Collar:
-    """Cells that hold ground that was never imaged: rows×columns bool, squares of `side_px` source pixels.
+    """Cells of ground that was never imaged: rows×columns bool of `side_px` pixels.
 
-    hole_share  of the picture, 0 to 1, what of them does not hang together with the rim
+    hole_share  share of the image, 0 to 1, of cells that are not connected to the rim
     """
 
     cells: Mask
@@ -44,11 +45,14 @@ class Collar:
 
     @property
     def rim_share(self) -> float:
-        """Of the picture, 0 to 1, what hangs together with its rim."""
+        """Share of the image, 0 to 1, of cells connected to its rim."""
         return float(self.cells.mean()) - self.hole_share
 
     def touches(self, window: Window, step: int) -> Mask:
-        """Which squares of step×step source pixels, those that fill a window, hold any of the collar."""
+        """Return which step×step squares of source pixels in a window hold any collar.
+
+        The squares fill the window.
+        """
         (top, bottom), (left, right) = (
             self._spans(offset, length // step, step, most)
             for offset, length, most in (
@@ -66,17 +70,21 @@ class Collar:
     def _spans(
         self, offset: int, count: int, step: int, most: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """First cells, and those behind the last, of `count` squares in a row; `most` cells there are."""
+        """Return the first cells, and those after the last, of `count` squares in a row.
+
+        There are `most` cells.
+        """
         first = offset + step * np.arange(count, dtype=np.int64)
         return first // self.side_px, np.minimum((first + step - 1) // self.side_px + 1, most)
 
 
 def find_collar(source: rasterio.DatasetReader, bands: list[int], pixel_m: float) -> Collar | None:
-    """The collar of an open picture of unsigned whole numbers, and the holes in it; None without either, or
-    if the file has a mask.
+    """Find the collar of an open image and the holes in it; None without either.
 
-    bands  those that make its colour; pixel_m  side of a pixel on the ground. Reads the picture once.
-    In pictures above 16 million pixels a cell that holds both collar and ground counts as collar.
+    For images of unsigned integers; None also if the file has a mask.
+
+    bands  those that make its colour; pixel_m  side of a pixel on the ground. Reads the image once.
+    In images above 16 million pixels a cell that holds both collar and ground counts as collar.
     Raises rasterio.errors.RasterioError where the file is damaged.
     """
     silent = all(source.mask_flag_enums[band - 1] == [MaskFlags.all_valid] for band in bands)
@@ -100,8 +108,10 @@ def find_collar(source: rasterio.DatasetReader, bands: list[int], pixel_m: float
 def _filled_cells(
     source: rasterio.DatasetReader, bands: list[int], fills: Sequence[int], side: int
 ) -> list[tuple[Mask, Mask, Mask]]:
-    """Of each colour the cells in which some pixel has it, those in which all have it, and those in which
-    some has it nearly (of 8 bits; else exactly); the last ones may be cut."""
+    """Return the cells in which some, all, and nearly some pixels have each colour.
+
+    Nearly only for 8 bits, else exactly; the last cells may be cut.
+    """
     rows, cols = -(-source.height // side), -(-source.width // side)
     found = [tuple(np.zeros((rows, cols), np.bool_) for _ in range(3)) for _ in fills]
     within = _NEARLY if np.dtype(source.dtypes[0]) == np.uint8 else 0
@@ -120,14 +130,14 @@ def _filled_cells(
 
 
 def _by_cell(filled: Mask, cells: tuple[int, int], side: int, beyond: np.bool_) -> Mask:
-    """Rows×side×columns×side; what a cut cell lacks is `beyond`."""
+    """Reshape to rows×side×columns×side; the missing part of a cut cell is `beyond`."""
     padded = np.full((cells[0] * side, cells[1] * side), beyond)
     padded[: filled.shape[0], : filled.shape[1]] = filled
     return padded.reshape(cells[0], side, cells[1], side)
 
 
 def _unseen(whole: Mask, cell_m: float) -> tuple[Mask, Mask]:
-    """Of cells of one colour those without a break from the rim of the raster, and holes."""
+    """Return the cells of one colour connected to the raster's rim, and holes."""
     count, label = cv2.connectedComponents(whole.astype(np.uint8), connectivity=4)
     at_rim = np.zeros(count, np.bool_)
     for edge in (label[0], label[-1], label[:, 0], label[:, -1]):
@@ -137,17 +147,19 @@ def _unseen(whole: Mask, cell_m: float) -> tuple[Mask, Mask]:
     is_wide = np.zeros(count, np.bool_)
     is_wide[label[cv2.erode(whole.astype(np.uint8), wide).astype(np.bool_)]] = True
     is_hole = is_large & is_wide & ~at_rim
-    at_rim[0] = is_hole[0] = False  # what has another colour
+    at_rim[0] = is_hole[0] = False  # label 0 is of another colour
     return at_rim[label], is_hole[label]
 
 
 def _spread(joined: Mask, some: Mask) -> Mask:
-    """Whole cells, and what they go on to in the next cell."""
+    """Extend whole cells to their continuation in the next cell."""
     return np.asarray(cv2.dilate(joined.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & some)
 
 
 def _with_worn(joined: Mask, nearly: Mask, reach: float) -> Mask:
-    """Cells of one colour with what compression made of it around them: nearly of that colour, and no farther
-    off than `reach` cells."""
+    """Extend cells of one colour by what compression changed around them.
+
+    That is cells nearly of that colour, no farther off than `reach` cells.
+    """
     around = np.ones((2 * math.ceil(reach) + 1,) * 2, np.uint8)
     return np.asarray(joined | (cv2.dilate(joined.astype(np.uint8), around).astype(np.bool_) & nearly))

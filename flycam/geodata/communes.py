@@ -1,7 +1,7 @@
 """Commune boundaries from a file: named, repaired, and without ground that two of them claim.
 
-Nothing is changed silently: `CommuneImport` says which rings were repaired, which features were left out and
-who got contested ground. Areas are measured in the work CRS (UTM zone of the commune). Format page:
+Nothing is changed silently: `CommuneImport` lists the rings repaired, the features left out and the owners of
+contested ground. Areas are measured in the work CRS (UTM zone of the commune). Format page:
 docs/formats/boundaries.md.
 """
 
@@ -31,7 +31,7 @@ _UNIT_FACTORS_KM2 = (1.0, 1e-2, 1e-6)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commune:
-    """One commune or ward. `polygon` is WGS 84 degrees; the name is NFC, as officials write it."""
+    """One commune or ward: `polygon` in WGS 84 degrees, official name in NFC."""
 
     code: str
     name: str
@@ -44,7 +44,7 @@ class Commune:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContestedArea:
-    """Ground that several communes claimed, and who got it by which rule."""
+    """Ground that several communes claimed, its owner, and the rule that decided."""
 
     codes: tuple[str, ...]
     assigned_to: str
@@ -54,13 +54,13 @@ class ContestedArea:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommuneImport:
-    """What a boundary file became.
+    """Result of importing a boundary file.
 
     communes           by code, ascending
-    repaired           one sentence for each boundary that had to be mended, naming the commune
+    repaired           one sentence for each repaired boundary, naming the commune
     removed            one sentence for each feature that was left out
-    remarks            other things the person should know
-    overlaps_km2       what each two communes shared in the file, summed over pairs
+    remarks            other things the user should know
+    overlaps_km2       ground shared by pairs of communes in the file, summed over pairs
     overlaps_left_km2  the same afterwards: rounding only
     contested          the decisions
     """
@@ -75,10 +75,11 @@ class CommuneImport:
 
 
 def read_communes(path: Path, valid_from: date | str) -> CommuneImport:
-    """Read, repair and untangle the communes of a GeoJSON, GeoPackage, Shapefile or KML file in any CRS.
+    """Read and repair the communes of a boundary file in any CRS; resolve overlaps.
 
-    `valid_from` is the first day on which these boundaries hold (date or "YYYY-MM-DD"). Raises
-    SourceUnreadable, CrsMissing, BoundaryInvalid (no polygon, no column with a name or a code, bad date).
+    GeoJSON, GeoPackage, Shapefile or KML. `valid_from` is the first day on which these boundaries hold (date
+    or "YYYY-MM-DD"). Raises SourceUnreadable, CrsMissing, BoundaryInvalid (no polygon, no column with a name
+    or a code, bad date).
     """
     path = Path(path)
     since = _date(valid_from, path)
@@ -134,7 +135,7 @@ def read_communes(path: Path, valid_from: date | str) -> CommuneImport:
 
 
 def compute_area_m2(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
-    """Areas (N, m²) of WGS 84 geometries, each in the UTM zone of its own middle."""
+    """Compute areas (N, m²) of WGS 84 geometries, each in the UTM zone of its middle."""
     areas = np.zeros(len(geometries))
     boxes = shapely.bounds(geometries)
     middle = np.stack([boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]], axis=-1) / 2.0
@@ -155,7 +156,8 @@ def _mended(
     if geometry is None or keep_polygons(geometry).is_empty:
         removed.append(f"{label}: has no area")
         return None
-    if geometry.is_valid:  # a bow-tie's signed area may be zero, so area says nothing before this
+    # checked before any area: a bow-tie's signed area may be zero
+    if geometry.is_valid:
         return keep_polygons(geometry)
     reason = shapely.is_valid_reason(geometry)
     mended = keep_polygons(shapely.make_valid(geometry, method="structure", keep_collapsed=False))
@@ -183,7 +185,7 @@ def _commune(fields: BoundaryFields, row: int, polygon: BaseGeometry, since: dat
 
 
 def _merge_by_code(rough: list[Commune], remarks: list[str]) -> list[Commune]:
-    """One commune a code, ascending; several features of one code are its parts."""
+    """Merge features of one code into one commune; ascending by code."""
     by_code: dict[str, list[Commune]] = defaultdict(list)
     for commune in rough:
         by_code[commune.code].append(commune)
@@ -199,7 +201,10 @@ def _merge_by_code(rough: list[Commune], remarks: list[str]) -> list[Commune]:
 
 
 def _in_square_kilometres(communes: list[Commune], remarks: list[str], path: Path) -> list[Commune]:
-    """Stated areas may be km², hectares or m²: the unit is the one that meets the geometry."""
+    """Convert stated areas in km², hectares or m² to km².
+
+    The unit is the one that fits the geometry.
+    """
     stated = np.array([c.declared_area_km2 or np.nan for c in communes])
     known = np.isfinite(stated) & (stated > 0)
     if not known.any():

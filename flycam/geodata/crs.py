@@ -1,10 +1,10 @@
-"""Coordinate reference systems: the only module that speaks to PROJ.
+"""Coordinate reference systems: the only module that calls PROJ.
 
 Axis order is always (east or lon, north or lat). Longitudes and latitudes are WGS 84 degrees.
 
-PROJ picks a transformation by itself, and where a grid is missing it silently takes a poorer one. Here every
-transformation is asked for with `only_best=True, allow_ballpark=False`, so that it raises instead. VN-2000
-is further pinned to one named transformation, because the registry offers two that differ by 0.7 m.
+PROJ picks a transformation by itself, and where a grid is missing it silently takes a poorer one. Here a
+ballpark transformation is never allowed (`allow_ballpark=False`): PROJ raises instead. VN-2000 is further
+pinned to one named transformation, because the registry offers two that differ by 0.7 m.
 """
 
 from __future__ import annotations
@@ -39,26 +39,27 @@ VN2000_OPERATION = "VN-2000 to WGS 84 (2)"
 
 _DATUM_WORDS = (("EGM2008", "EGM2008"), ("EGM 2008", "EGM2008"), ("EGM96", "EGM96"), ("EGM 96", "EGM96"))
 _GOOD_M = 1.0
-"""Accuracy of a transformation that needs no word: ETRS89, VN-2000."""
+"""Accuracy of a transformation that needs no mention: ETRS89, VN-2000."""
 _VERTICAL_CODES = {"EGM96": 5773, "EGM2008": 3855}
 
-# Grids of shifts and of geoids, files of parameters, and operations that may take such; but "+nadgrids=@null"
-# (none) is what EPSG:3857 is written with. PROJ's JSON, which could hide any of these words, is none of the
-# forms taken: it may begin a text, or what <SRS> holds.
+# Shift grids and geoid grids, parameter files, and operations that may take such; but "+nadgrids=@null"
+# (none) is part of EPSG:3857's PROJ string. PROJ's JSON, which could hide any of these words, is not
+# accepted: it may begin a text, or the contents of <SRS>.
 _NAMES_FILE = re.compile(
     r"""grids["'\s]*+[=,]\s*+(?!@null(?:[\s"'&<]|$))|parameterfile|\binit\s*=|proj-based|proj\s*=\s*pipeline"""
     r"""|tinshift|defmodel|^\s*\{|<srs\b(?:(?!</srs)[^{])*+\{""",
     re.IGNORECASE,
 )
 
+# a missing grid must be an error, not a download: a field node has no network (decision 0004)
 set_network_enabled(False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CrsInfo:
-    """What a CRS is, in words a form or a report can show.
+    """Description of a CRS for a form or a report.
 
-    text             as short as it can be said without loss: "EPSG:32648" or WKT
+    text             the shortest lossless form: "EPSG:32648" or WKT
     unit_m           metres per horizontal unit; None for degrees
     vertical_datum   "EGM96", "EGM2008", "ELLIPSOID" or None if the CRS states no known one
     vertical_unit_m  metres per vertical unit, None if there is no vertical axis
@@ -77,17 +78,17 @@ class CrsInfo:
 
 
 def has_file_reference(text: str) -> bool:
-    """Whether a text that states a coordinate reference system, or holds one, names a grid or another file.
+    """Return True if a text with a CRS in it names a grid or another file.
 
-    PROJ opens what is named, wherever it lies; GDAL's does so as soon as it reads the text, so that a file is
-    looked at before GDAL gets it.
+    PROJ opens such a file wherever it lies; GDAL's PROJ does so as soon as it reads the text, so a text is
+    checked before GDAL gets it.
     """
     return _NAMES_FILE.search(text) is not None
 
 
 @lru_cache(maxsize=256)
 def parse_crs(text: str) -> CRS:
-    """CRS from "EPSG:n", a bare number, WKT or a PROJ string.
+    """Parse a CRS from "EPSG:n", a bare number, WKT or a PROJ string.
 
     Raises CrsMissing if it is none of them, or names a file.
     """
@@ -112,7 +113,7 @@ def parse_crs(text: str) -> CRS:
 
 @lru_cache(maxsize=256)
 def describe_crs(text: str) -> CrsInfo:
-    """Name, units, vertical datum and the transformation used for `text`. Raises CrsMissing."""
+    """Describe a CRS: name, units, vertical datum, transformation; raise CrsMissing."""
     crs = parse_crs(text)
     horizontal = _horizontal(crs)
     axis = horizontal.axis_info[0] if horizontal.axis_info else None
@@ -132,7 +133,7 @@ def describe_crs(text: str) -> CrsInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValidArea:
-    """Where a CRS is meant to be used: (west, south, east, north) degrees.
+    """Area of use of a CRS: (west, south, east, north) degrees.
 
     west is greater than east where it crosses the antimeridian.
     """
@@ -140,7 +141,7 @@ class ValidArea:
     bounds_deg: Bounds
 
     def contains(self, bounds_deg: Bounds) -> bool:
-        """Whether a rectangle of degrees lies inside."""
+        """Return True if a rectangle of degrees lies inside."""
         west, south, east, north = self.bounds_deg
         inside = (
             (west <= bounds_deg[0] and bounds_deg[2] <= east)
@@ -152,7 +153,7 @@ class ValidArea:
 
 @lru_cache(maxsize=256)
 def get_valid_area(text: str) -> ValidArea | None:
-    """The area for which the register says a CRS holds; None where it says none (WKT, PROJ strings)."""
+    """Return the registered area of use of a CRS; None for WKT and PROJ strings."""
     area = parse_crs(text).area_of_use
     if area is None:
         return None
@@ -160,14 +161,14 @@ def get_valid_area(text: str) -> ValidArea | None:
 
 
 def get_proj_version() -> str:
-    """The version of PROJ by which coordinates are transformed."""
+    """Return the version of PROJ that transforms coordinates."""
     return str(proj_version_str)
 
 
 def choose_work_crs(lon_deg: float, lat_deg: float) -> str:
-    """The UTM zone of a place, "EPSG:326zz" north and "EPSG:327zz" south of the equator.
+    """Return the UTM zone of a place: "EPSG:326zz" north, "EPSG:327zz" south.
 
-    The plain six-degree zones: the exceptions of Norway and Svalbard are not made. Raises ValueError for
+    The plain six-degree zones, without the exceptions of Norway and Svalbard. Raises ValueError for
     coordinates off the globe or outside UTM (80 S to 84 N).
     """
     if not (-180.0 <= lon_deg <= 180.0 and -80.0 <= lat_deg <= 84.0):
@@ -177,28 +178,35 @@ def choose_work_crs(lon_deg: float, lat_deg: float) -> str:
 
 
 def to_compound_crs(crs: str, vertical_datum: str) -> str:
-    """A CRS ("EPSG:n") with the heights of a datum, as "EPSG:n+m"; as it is where no register has them so
-    (of the ellipsoid in a plane, or above a place of one's own choice)."""
+    """Combine a CRS ("EPSG:n") with a vertical datum to "EPSG:n+m".
+
+    Unchanged where no register has that combination (ellipsoidal heights in a plane, or a local datum).
+    """
     code = _VERTICAL_CODES.get(vertical_datum)
     return crs if code is None or not crs.startswith("EPSG:") else f"{crs}+{code}"
 
 
 def to_work(lonlat_deg: Floats, work_crs: str) -> Floats:
-    """WGS 84 degrees (N×2) to metres in `select_comparison_crs` (N×2); NaN where the point has no image.
-    CrsMissing."""
+    """Convert WGS 84 degrees (N×2) to metres in `work_crs` (N×2).
+
+    NaN where the point has no image. Raises CrsMissing.
+    """
     return transform_points(lonlat_deg, WGS84, work_crs)
 
 
 def to_lonlat(xy: Floats, work_crs: str) -> Floats:
-    """Coordinates in `select_comparison_crs` (N×2) to WGS 84 degrees (N×2); NaN where there is no image.
-    CrsMissing."""
+    """Convert coordinates in `work_crs` (N×2) to WGS 84 degrees (N×2).
+
+    NaN where the point has no image. Raises CrsMissing.
+    """
     return transform_points(xy, work_crs, WGS84)
 
 
 def transform_points(xy: Floats, src_crs: str, dst_crs: str) -> Floats:
-    """Points (S×2) from one CRS to another; NaN where a point has no image.
+    """Transform points (S×2) from one CRS to another; NaN where a point has no image.
 
-    Raises CrsMissing if either text is not a CRS, or if PROJ lacks the grid of the best transformation.
+    Raises CrsMissing if either text is not a CRS, or if PROJ has no transformation for which all grids are
+    installed.
     """
     points = np.asarray(xy, dtype=np.float64)
     if src_crs == dst_crs:
@@ -221,10 +229,12 @@ def transform_points(xy: Floats, src_crs: str, dst_crs: str) -> Floats:
 
 
 def estimate_accuracy_m(crs: str, lonlat_deg: Floats) -> float:
-    """By how many metres coordinates in a CRS may be off at a place (longitude, latitude) for the
-    transformation alone, as the register says of the one used; 0 where that is a metre or less, or not said.
+    """Return the registered error, metres, of the transformation to a CRS at a place.
 
-    Grids that make a transformation exact (OSTN15 for EPSG:27700) are not here: the next best is good to 2 m.
+    lonlat_deg  (longitude, latitude)
+
+    0 where that is a metre or less, or not stated. Grids that make a transformation exact (OSTN15 for
+    EPSG:27700) are not installed: the next best is good to 2 m.
     """
     transformer = _transformer(WGS84, crs)
     transformer.transform(*lonlat_deg)
@@ -236,7 +246,7 @@ def estimate_accuracy_m(crs: str, lonlat_deg: Floats) -> float:
 
 
 def compute_convergence_and_scale(work_crs: str, lon_deg: float, lat_deg: float) -> tuple[float, float]:
-    """Meridian convergence (radians) and point scale factor of `select_comparison_crs` at a place.
+    """Compute meridian convergence (radians) and point scale of `work_crs`.
 
     Convergence is the azimuth of grid north, positive east of true north: grid yaw = true yaw - convergence.
     Positive east of the central meridian on the northern half. Source: Snyder (USGS PP 1395) eqs. 8-12, 8-16,
@@ -248,17 +258,17 @@ def compute_convergence_and_scale(work_crs: str, lon_deg: float, lat_deg: float)
 
 @lru_cache(maxsize=64)
 def fit_mercator_to_work(work_crs: str, mercator_bounds: Bounds) -> PlanarMap:
-    """Polynomial map from EPSG:3857 metres to `select_comparison_crs`, valid inside `mercator_bounds` (w, s,
-    e, n).
+    """Fit a polynomial map from EPSG:3857 metres to `work_crs`.
 
-    Residual under a millimetre, carried in `residual_m`. Raises ValueError if the region is too large for
-    one polynomial (some hundreds of kilometres), CrsMissing as `transform_points`.
+    Valid inside `mercator_bounds` (w, s, e, n). Residual under a millimetre, carried in `residual_m`. Raises
+    ValueError if the region is too large for one polynomial (some hundreds of kilometres), CrsMissing as
+    `transform_points`.
     """
     return fit_planar_map(lambda xy: to_work(mercator_to_lonlat(xy), work_crs), mercator_bounds)
 
 
 def to_vn2000(lonlat_deg: Floats, zone_crs: str | None = None) -> tuple[Floats, str]:
-    """WGS 84 degrees (N×2) to VN-2000 grid metres (N×2) and the zone's CRS.
+    """Convert WGS 84 degrees (N×2) to VN-2000 grid metres (N×2); return the zone too.
 
     `zone_crs` None takes the zone nearest to the mean longitude. Uses VN2000_OPERATION.
     """
@@ -268,7 +278,7 @@ def to_vn2000(lonlat_deg: Floats, zone_crs: str | None = None) -> tuple[Floats, 
 
 
 def make_point_transform(src_crs: str, dst_crs: str) -> Callable[[Floats], Floats]:
-    """`transform_points` with both CRSs bound: what shapely.transform and polynomial fits ask for."""
+    """Bind both CRSs of `transform_points`, for shapely.transform and polynomials."""
     return lambda xy: transform_points(xy, src_crs, dst_crs)
 
 
@@ -282,8 +292,8 @@ def _transformer(src: str, dst: str) -> Transformer:
     source, target = _horizontal(parse_crs(src)), _horizontal(parse_crs(dst))
     if _is_vn2000(source) != _is_vn2000(target):
         return _vn2000_transformer(source, target)
-    # Horizontal only. Where the best operation wants a grid that is not here (NAD83's, say), the next named
-    # one is taken, good to metres (`describe_crs` names it); asking for the best alone gives infinity, and
+    # Horizontal only. Where the best operation needs a grid that is not installed (NAD83's, say), the next
+    # named one is taken, good to metres (`describe_crs` names it); only_best=True would give infinity, and
     # which one is best differs between PROJ versions. A ballpark is never taken.
     try:
         return Transformer.from_crs(source, target, always_xy=True, only_best=False, allow_ballpark=False)

@@ -1,4 +1,4 @@
-"""How far magnetic north stands from true north: the World Magnetic Model, from `models/geomagnetic`.
+"""Magnetic declination by the World Magnetic Model, from `models/geomagnetic`.
 
 Degree 12 spherical harmonics with linear secular variation, one set of coefficients for five years. Source:
 A. Chulliat et al., The US/UK World Magnetic Model for 2025-2030: Technical Report (NOAA NCEI 2025).
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from flycam.geodata.models_folder import find_models_dir
 
 SIGMA_DEG = 0.6
-"""Global 1-sigma of a declination by the model, crustal fields included (the report's error model) away from
+"""Global 1-sigma of a declination by the model, crustal fields included (the report's error model), away from
 the magnetic poles; ore bodies turn a compass by more."""
 
 _DEGREE = 12
@@ -31,7 +31,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """g, h: degree × order Gauss coefficients in nanotesla at `epoch` (years); their change a year."""
+    """Gauss coefficients at `epoch` (years), and their change a year.
+
+    g, h  degree × order, nanotesla
+    """
 
     epoch: float
     g: Floats
@@ -41,10 +44,11 @@ class _Model:
 
 
 def compute_declination_deg(lonlat_deg: Floats, t_ns: int) -> Floats:
-    """Declination in degrees, N, positive where magnetic north lies east of true north.
+    """Compute magnetic declination in degrees, N, positive east of true north.
 
     lonlat_deg  N×2 WGS 84 degrees, on the ground (a kilometre of height changes it by under 0.01°)
     t_ns        UTC; taken as the start of 2010 where it is earlier (a clock never set), 2035 where later
+
     true azimuth = magnetic azimuth + declination
     """
     year = min(max(_decimal_year(t_ns), _FIRST_YEAR), _LAST_YEAR)
@@ -65,7 +69,7 @@ def _decimal_year(t_ns: int) -> float:
 
 
 def _horizontal_field(lonlat: Floats, g: Floats, h: Floats) -> tuple[Floats, Floats]:
-    """(north, east) components in nanotesla on the ellipsoid."""
+    """Compute the (north, east) components in nanotesla on the ellipsoid."""
     longitude, latitude = np.radians(lonlat[:, 0]), np.radians(lonlat[:, 1])
     geocentric, radius = _geocentric(latitude)
     p, dp = _legendre(geocentric)
@@ -84,7 +88,10 @@ def _horizontal_field(lonlat: Floats, g: Floats, h: Floats) -> tuple[Floats, Flo
 
 
 def _geocentric(latitude: Floats) -> tuple[Floats, Floats]:
-    """Geocentric latitude (radians) and distance from the earth's centre (m) on the ellipsoid."""
+    """Return geocentric latitude (radians) and distance from the earth's centre (m).
+
+    The points are on the ellipsoid.
+    """
     e2 = _FLATTENING * (2.0 - _FLATTENING)
     normal = _SEMI_MAJOR_M / np.sqrt(1.0 - e2 * np.sin(latitude) ** 2)
     across, up = normal * np.cos(latitude), normal * (1.0 - e2) * np.sin(latitude)
@@ -92,7 +99,10 @@ def _geocentric(latitude: Floats) -> tuple[Floats, Floats]:
 
 
 def _legendre(latitude: Floats) -> tuple[dict[tuple[int, int], Floats], dict[tuple[int, int], Floats]]:
-    """Schmidt semi-normalised P(n, m) of sin(latitude), and their derivatives by latitude."""
+    """Compute Schmidt semi-normalised P(n, m) of sin(latitude) and their derivatives.
+
+    The derivatives are by latitude.
+    """
     s, c = np.sin(latitude), np.cos(latitude)
     p: dict[tuple[int, int], Floats] = {(0, 0): np.ones_like(s)}
     dp: dict[tuple[int, int], Floats] = {(0, 0): np.zeros_like(s)}
@@ -115,7 +125,7 @@ def _legendre(latitude: Floats) -> tuple[dict[tuple[int, int], Floats], dict[tup
 
 @lru_cache(maxsize=1)
 def _models() -> tuple[_Model, ...]:
-    """The models that ship, oldest first."""
+    """Load the models that ship, oldest first."""
     files = sorted((find_models_dir() / "geomagnetic").glob("*.cof"))
     return tuple(sorted((_read(path) for path in files), key=lambda m: m.epoch))
 

@@ -1,8 +1,8 @@
-"""Registered terrain files to the one terrain grid a flight is rectified on.
+"""Terrain grid of a flight from registered terrain files.
 
-The grid does not depend on the window asked for: the post spacing comes from the finest DEM alone and the
+The grid does not depend on the requested window: the post spacing comes from the finest DEM alone and the
 posts lie on multiples of it (or are that DEM's own posts, where it is already in the work CRS). So the same
-ground has the same heights when a flight is refolded later.
+ground has the same heights when a flight is rebuilt later.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Floats = NDArray[np.float64]
 Bounds = tuple[float, float, float, float]
 
 MAX_POSTS = 32_000_000
-"""Largest grid handed out (128 MB); a wider window gets its posts 2, 4, … times as far apart."""
+"""Largest grid returned (128 MB); a wider window gets its posts 2, 4, … times as far apart."""
 
 _BLOCK_POSTS = 1 << 19
 _METRES_PER_DEGREE = 111_000.0
@@ -54,7 +54,7 @@ _METRES_PER_DEGREE = 111_000.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Member:
-    """A file's place on a lattice: its first column and row, and how many of each it has."""
+    """Place of a file on a lattice: its first column and row, and the number of each."""
 
     dem: DemInfo
     col: int
@@ -65,7 +65,7 @@ class _Member:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Lattice:
-    """DEM files that lie on one grid of posts: neighbours are joined before anything is interpolated.
+    """DEM files on one grid of posts: neighbours are joined before interpolation.
 
     from_post  from (column, row), posts at integers on the first file's posts, to the files' CRS
     """
@@ -79,13 +79,13 @@ class _Lattice:
 def load_terrain(
     dems: Sequence[DemInfo], work_crs: str, bounds_work: Bounds, datum: str | None = None
 ) -> TerrainGrid:
-    """Terrain over (xmin, ymin, xmax, ymax) of `select_comparison_crs`, from any number of files.
+    """Load terrain over (xmin, ymin, xmax, ymax) of `work_crs` from DEM files.
 
     The finest file decides the spacing and, unless `datum` is given, the vertical datum; where it has no
-    height the next finest fills in (of equal spacing: the earlier in `dems`). A file already in
-    `select_comparison_crs`, north up, keeps its own posts; others are interpolated by cubic convolution,
-    bilinearly beside holes. What no file knows is NaN: see `compute_coverage_fraction`. The id of the result
-    is that of the files it was made of.
+    height the next finest fills in (of equal spacing: the earlier in `dems`). A file already in `work_crs`,
+    north up, keeps its own posts; others are interpolated by cubic convolution, bilinearly beside holes.
+    Posts without a height in any file are NaN: see `compute_coverage_fraction`. The id of the result is that
+    of the files it was made of.
 
     Raises TerrainMissing if no file has a height inside, DatumUnknown if datums cannot be reconciled,
     SourceUnreadable if a registered file is gone or damaged, `DemInfo.trouble` of one that is needed.
@@ -125,17 +125,17 @@ def load_terrain(
 
 
 def compute_coverage_fraction(terrain: TerrainGrid) -> float:
-    """Share of the grid's posts whose height is known, 0..1."""
+    """Compute the share of the grid's posts whose height is known, 0..1."""
     return float(np.isfinite(terrain.heights_m).mean())
 
 
 def sample_heights(
     dems: Sequence[DemInfo], lonlat_deg: Floats, datum: str | None = None
 ) -> tuple[Floats, str]:
-    """Ground heights (N, metres, NaN unknown) at WGS 84 degrees (N×2), and the datum they are in.
+    """Sample ground heights (N, metres, NaN unknown) at WGS 84 degrees (N×2).
 
-    Bilinear, finest file first; `datum` None takes that of the finest file that is near. Raises
-    TerrainMissing if no file has a height at any of the points; DatumUnknown, SourceUnreadable.
+    Also returns their datum. Bilinear, finest file first; `datum` None takes that of the finest file nearby.
+    Raises TerrainMissing if no file has a height at any of the points; DatumUnknown, SourceUnreadable.
     """
     lonlat = np.asarray(lonlat_deg, dtype=np.float64).reshape(-1, 2)
     known_xy = lonlat[np.isfinite(lonlat).all(axis=1)]
@@ -170,7 +170,7 @@ def _lattices(dems: Sequence[DemInfo]) -> list[_Lattice]:
 
 
 def _offset_on(group: _Lattice, dem: DemInfo, from_post: Affine) -> tuple[int, int] | None:
-    """(columns, rows) by which a file is shifted on the group's posts; None if it does not lie on them."""
+    """Return a file's (columns, rows) shift on the group's posts; None if off them."""
     if (dem.crs, dem.datum) != (group.crs, group.datum):
         return None
     corners = np.array([[0.0, 0.0], [10_000.0, 0.0], [0.0, 10_000.0]])
@@ -182,7 +182,7 @@ def _offset_on(group: _Lattice, dem: DemInfo, from_post: Affine) -> tuple[int, i
 def _post_grid(
     lattice: _Lattice, work_crs: str, bounds: Bounds
 ) -> tuple[float, float, float, float, int, int]:
-    """(east, north of the first post, step east, step south, rows, columns) of the grid handed out."""
+    """Return (east, north of the first post, step east, step south, rows, columns)."""
     own = lattice.from_post
     north_up = own.b == 0 and own.d == 0 and own.a > 0 and own.e < 0
     if north_up and _same_plane(lattice.crs, work_crs):
@@ -210,7 +210,10 @@ def _same_plane(dem_crs: str, work_crs: str) -> bool:
 def _fill(
     part: NDArray[np.float32], posts: tuple[Floats, Floats], lattice: _Lattice, work_crs: str, datum: str
 ) -> bool:
-    """Write heights into the NaN posts of `part` (columns east, rows north); True if any was known."""
+    """Write heights into the NaN posts of `part`; return True if any was known.
+
+    Columns go east, rows north.
+    """
     row, col = np.nonzero(np.isnan(part))
     xy = np.stack([posts[0][col], posts[1][row]], axis=-1)
     crs = lattice.crs if _same_plane(lattice.crs, work_crs) else work_crs
@@ -220,12 +223,13 @@ def _fill(
 
 
 def _at_points(lattice: _Lattice, xy: Floats, crs: str, datum: str, *, smooth: bool) -> Floats:
-    """Heights in `datum` at points (N×2) of `crs`; NaN where the lattice does not know.
+    """Return heights in `datum` at points (N×2) of `crs`; NaN where unknown.
 
     Points so far apart that the posts around them would not fit in memory are halved until they do.
     """
     position = apply_affine(~lattice.from_post, transform_points(xy, crs, lattice.crs))
     nearest = np.round(position)
+    # on a post its own height counts, without neighbours that rounding would bring in
     position = np.where(np.abs(position - nearest) < 1e-6, nearest, position)
     heights = np.full(len(xy), np.nan)
     inside = np.isfinite(position).all(axis=1)
@@ -258,7 +262,10 @@ def _interpolated(lattice: _Lattice, position: Floats, *, smooth: bool) -> Float
 
 
 def _read_window(lattice: _Lattice, position: Floats) -> tuple[NDArray[np.float32] | None, int, int]:
-    """Joined posts around the positions (N×2: column, row), with a rim of 2; and its first column and row."""
+    """Read joined posts around positions with a rim of 2; and first column and row.
+
+    position  N×2: column, row
+    """
     members = lattice.members
     low = np.array([min(m.col for m in members), min(m.row for m in members)])
     high = np.array([max(m.col + m.cols for m in members), max(m.row + m.rows for m in members)])
@@ -282,7 +289,7 @@ def _read_window(lattice: _Lattice, position: Floats) -> tuple[NDArray[np.float3
 
 
 def _touches(dem: DemInfo, crs: str, bounds: Bounds) -> bool:
-    """True if the file's posts, and three more around them, reach the bounds.
+    """Return True if the file's posts, and three more around them, reach the bounds.
 
     The three matter where tiles only touch: ground between the outer posts of two needs them both.
     """

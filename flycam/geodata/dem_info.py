@@ -1,6 +1,7 @@
-"""What a terrain file is: bounds, spacing, datum, holes, and what is wrong with it. Nothing is written.
+"""Inspection of a terrain file: bounds, spacing, datum, holes, and faults. Nothing is written.
 
-What is read is settled by `raster_source`: GeoTIFF, SRTM HGT, VRT mosaics. Format page: docs/formats/dem.md.
+Readable formats are defined by `raster_source`: GeoTIFF, SRTM HGT, VRT mosaics. Format page:
+docs/formats/dem.md.
 """
 
 from __future__ import annotations
@@ -56,13 +57,13 @@ class DemInfo:
     dem_id          32 hex digits from the bytes of the file(s) and the datum: another datum, another DEM
     bounds_lonlat   (west, south, east, north) degrees of the outer posts
     crs             as the file states it (EPSG:n or WKT)
-    datum           "EGM96", "EGM2008", "ELLIPSOID" or "LOCAL"; datum_source says who said so
+    datum           "EGM96", "EGM2008", "ELLIPSOID" or "LOCAL"; datum_source: who stated it
     unit_m          metres per unit of the file's heights (0.3048 where they are feet)
     post_spacing_m  the narrower of the two steps, metres on the ground at the middle
     hole_fraction   share of posts without a height, 0..1
     height_range_m  (lowest, highest)
-    warnings        sentences for the person who adds it; warnings_vi the same in Vietnamese
-    trouble         what keeps its file from being read; None: nothing that is known
+    warnings        sentences for the user who adds it; warnings_vi the same in Vietnamese
+    trouble         error that keeps its file from being read; None: none is known
     """
 
     dem_id: str
@@ -80,17 +81,17 @@ class DemInfo:
     trouble: FlycamError | None = field(default=None, compare=False)
 
     def file(self) -> Path:
-        """Where to read it. Raises `trouble`."""
+        """Return the path to read; raise `trouble`."""
         if self.trouble is not None:
             raise self.trouble.with_traceback(None)
         return self.path
 
 
 def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
-    """Inspect a terrain file; reads all of it once, in strips, for holes and height range.
+    """Inspect a terrain file; read all of it once, in strips, for holes and heights.
 
-    `datum` is the operator's word and beats the file's. Raises SourceUnreadable (not a raster, an image),
-    CrsMissing, DatumUnknown (nobody says which datum), TerrainMissing (no post has a height).
+    `datum` is stated by the operator and overrides the file's. Raises SourceUnreadable (not a raster, an
+    image), CrsMissing, DatumUnknown (datum stated nowhere), TerrainMissing (no post has a height).
     """
     path = Path(path)
     with open_dem(path) as source:
@@ -130,14 +131,14 @@ def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
 
 
 def read_dem_tags(path: Path) -> dict[str, str]:
-    """What a terrain file says of itself, word for word. Raises SourceUnreadable."""
+    """Read a terrain file's tags, verbatim; raise SourceUnreadable."""
     with open_dem(path) as source:
         return dict(source.tags())
 
 
 @contextmanager
 def open_dem(path: Path) -> Iterator[rasterio.DatasetReader]:
-    """The file opened as one band of heights. Raises SourceUnreadable with the cure."""
+    """Open a file as one band of heights; raise SourceUnreadable with the remedy."""
     try:
         source = open_raster(path)
     except RasterioError as error:
@@ -167,31 +168,36 @@ def open_dem(path: Path) -> Iterator[rasterio.DatasetReader]:
 
 
 def read_heights(source: rasterio.DatasetReader, window: Window, unit_m: float) -> NDArray[np.float32]:
-    """Heights in metres of a window, NaN where the file has none or none that a mountain can have."""
+    """Read heights in metres of a window; NaN where missing or impossible.
+
+    Impossible is what no mountain has: below LOWEST_M or above HIGHEST_M.
+    """
     return _read_checked(source, window, unit_m)[0]
 
 
 def get_post_affine(source: rasterio.DatasetReader) -> Affine:
-    """From (column, row) with posts at integers to the file's CRS: the half-pixel shift is here only.
+    """Return the map from (column, row), posts at integers, to the file's CRS.
 
-    GDAL hands out the corner of the corner pixel for "area" and "point" files alike; posts are pixel centres.
+    The half-pixel shift is here only: GDAL returns the corner of the corner pixel for "area" and "point"
+    files alike; posts are pixel centres.
     """
     t = source.transform
     return Affine(t.a, t.b, t.c + (t.a + t.b) / 2.0, t.d, t.e, t.f + (t.d + t.e) / 2.0)
 
 
 def apply_affine(affine: Affine, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points (S×2) through an affine map."""
+    """Transform points (S×2) by an affine map."""
     x, y = xy[..., 0], xy[..., 1]
     columns = (affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f)
     return np.stack(columns, axis=-1)
 
 
 def is_in_feet(dem_heights_m: NDArray[np.float64], other_heights_m: NDArray[np.float64]) -> bool:
-    """True if heights read as metres are feet, judged against other heights of the same places (N each).
+    """Return True if heights read as metres are feet, judged by other heights.
 
-    Evidence: the median ratio is 3.28 within 8 %, over heights of at least 100 m. Otherwise False: lower
-    ground cannot tell, and the error there is small against the aircraft's own.
+    The other heights are of the same places (N each). Evidence: the median ratio is 3.28 within 8 %, over
+    heights of at least 100 m. Otherwise False: lower ground is inconclusive, and the error there is small
+    against the aircraft's own.
     """
     dem, other = np.asarray(dem_heights_m, dtype=np.float64), np.asarray(other_heights_m, dtype=np.float64)
     usable = np.isfinite(dem) & np.isfinite(other) & (other >= 100.0)
@@ -330,7 +336,10 @@ def _read_checked(
 
 
 def _extent(source: rasterio.DatasetReader, crs: CrsInfo) -> tuple[Bounds, float]:
-    """Outer posts in degrees, and the narrower step on the ground at the middle, rounded to a millimetre."""
+    """Return bounds of the outer posts in degrees, and the narrower ground step.
+
+    The step is at the middle, rounded to a millimetre.
+    """
     edge = np.linspace(0.0, 1.0, 21)
     cols, rows = edge * (source.width - 1), edge * (source.height - 1)
     from_post = get_post_affine(source)

@@ -1,4 +1,4 @@
-"""Features with attributes into GeoPackage or GeoJSON, whole or not at all."""
+"""Writing of features with attributes to GeoPackage or GeoJSON, complete or not at all."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ class FeatureLayer:
 
     kind    "LineString", "Polygon", "MultiPolygon", "Point"
     shapes  N shapely geometries of that kind
-    fields  N values by name: numbers (whole ones that are not all known as masked arrays), or text as object
-            arrays
+    fields  N values by name: numbers (integers with unknowns as masked arrays), or text as object arrays
     """
 
     name: str
@@ -44,7 +43,7 @@ class FeatureLayer:
 
 
 def require_feature_file(path: Path) -> None:
-    """Raise OptionUnusable for a name by which neither of the formats is opened."""
+    """Raise OptionUnusable unless the name's suffix selects a format."""
     if path.suffix.lower() not in _DRIVERS:
         raise OptionUnusable(_("{path}: give a file that ends in .gpkg or .geojson", path=path))
 
@@ -56,11 +55,11 @@ def write_features(
     crs: str,
     members: Mapping[str, BaseGeometry | FeatureLayer | str] | None = None,
 ) -> None:
-    """Write layers whose coordinates are in `crs`: all into a GeoPackage, the first alone into GeoJSON.
+    """Write layers in `crs`: all into a GeoPackage, the first alone into GeoJSON.
 
-    GeoJSON is written in WGS 84, as its standard asks; `members` (geometries in `crs`, words, or layers, each
-    a collection of its own) stand beside its features, in the collection itself. Raises OptionUnusable for
-    another suffix than .gpkg or .geojson, StorageFailed, CrsMissing.
+    GeoJSON is written in WGS 84, as its standard requires; `members` (geometries in `crs`, text, or layers,
+    each a collection of its own) are written beside its features, in the collection itself. Raises
+    OptionUnusable for another suffix than .gpkg or .geojson, StorageFailed, CrsMissing.
     """
     require_feature_file(path)
     driver = _DRIVERS[path.suffix.lower()]
@@ -98,7 +97,7 @@ def write_features(
 
 
 def _shown(values: NDArray[Any]) -> NDArray[Any]:
-    """A column as it is written: text of others shows what it is made of."""
+    """Make a column's control characters visible: its text may come from others."""
     if values.dtype != object:
         return values
     return np.array([to_visible_lines(one) if isinstance(one, str) else one for one in values], dtype=object)
@@ -107,15 +106,15 @@ def _shown(values: NDArray[Any]) -> NDArray[Any]:
 def _collection_members(
     members: Mapping[str, BaseGeometry | FeatureLayer | str], to_degrees: Callable[[Floats], Floats]
 ) -> dict[str, str]:
-    """What GDAL is told so that a collection has members of its own (RFC 7946, 6.1)."""
+    """Return GDAL's layer options for members of a collection (RFC 7946, 6.1)."""
     told = {name: _member(value, to_degrees) for name, value in members.items()}
-    # GDAL states the CRS beside members only where they have it too
+    # GDAL writes the CRS beside members only where they have it too
     told["crs"] = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}
     return {"NATIVE_DATA": json.dumps(told), "NATIVE_MEDIA_TYPE": "application/vnd.geo+json"}
 
 
 def _member(value: BaseGeometry | FeatureLayer | str, to_degrees: Callable[[Floats], Floats]) -> Any:
-    """As JSON has it."""
+    """Convert a value to JSON."""
     if isinstance(value, str):
         return value
     if not isinstance(value, FeatureLayer):
@@ -136,7 +135,7 @@ def _member(value: BaseGeometry | FeatureLayer | str, to_degrees: Callable[[Floa
 
 
 def _plain(value: Any) -> Any:
-    """Numbers to a millionth; what is not known is null."""
+    """Round numbers to a millionth; unknown ones become null."""
     if isinstance(value, str):
         return value
     return round(float(value), 6) if np.isfinite(value) else None

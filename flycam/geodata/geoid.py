@@ -1,10 +1,10 @@
-"""Geoid undulations and the conversion of heights between datums, from grids of our own.
+"""Geoid undulations and the conversion of heights between datums, from grids that ship with flycam.
 
 Undulation N is the height of the geoid above the WGS 84 ellipsoid: h = H + N (ellipsoidal height, height
 above the geoid). The grids lie in `models/geoid`: fine crops for Vietnam, read bilinearly as PROJ does, and
-coarse ones for the world, read by cubic convolution (Keys 1981, a = -1/2), whose error is stated by
-`estimate_undulation_sigma_m`. PROJ's own vertical transformations are not used: without its grids they return
-the height unchanged and say nothing, which at Lao Cai is wrong by 30.9 m.
+coarse ones for the world, read by cubic convolution (Keys 1981, a = -1/2), whose error is given by
+`estimate_undulation_sigma_m`. PROJ's own vertical transformations are not used: without its grids they
+silently return the height unchanged, which at Lao Cai is wrong by 30.9 m.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ DATUMS = ("EGM96", "EGM2008", "ELLIPSOID", LOCAL_DATUM)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Grid:
-    """Undulations (rows×cols, row 0 northernmost) at posts `north - r * step`, `west + c * step`."""
+    """Undulations (rows×cols, row 0 northernmost).
+
+    Posts lie at `north - r * step`, `west + c * step`.
+    """
 
     values_m: Floats
     west_deg: float
@@ -48,11 +51,12 @@ _FILES = {
 
 
 def interpolate_undulation_m(model: str, lonlat_deg: Floats) -> Floats:
-    """Geoid height above the WGS 84 ellipsoid, metres, at WGS 84 degrees (N×2: lon, lat); shape N.
+    """Interpolate geoid height above the WGS 84 ellipsoid, metres; shape N.
 
-    `model` is "EGM96" or "EGM2008". Inside 100-118 E, 5-25 N from the fine crop, elsewhere from the coarse
-    world grid; `estimate_undulation_sigma_m` says how good either is. Raises DatumUnknown for another model,
-    or for coordinates that are not on the globe (NaN included): never a silent zero.
+    At WGS 84 degrees (N×2: lon, lat). `model` is "EGM96" or "EGM2008". Inside 100-118 E, 5-25 N from the fine
+    crop, elsewhere from the coarse world grid; `estimate_undulation_sigma_m` gives the error of either.
+    Raises DatumUnknown for another model, or for coordinates that are not on the globe (NaN included): never
+    a silent zero.
     """
     lonlat = _checked(model, lonlat_deg)
     fine, world = _grids(model)
@@ -64,18 +68,20 @@ def interpolate_undulation_m(model: str, lonlat_deg: Floats) -> Floats:
 
 
 def estimate_undulation_sigma_m(model: str, lonlat_deg: Floats) -> Floats:
-    """1-sigma error of `interpolate_undulation_m` against the model's full grid, metres; shape N.
-    DatumUnknown."""
+    """Estimate the 1-sigma of `interpolate_undulation_m`, metres; shape N.
+
+    Against the model's full grid. Raises DatumUnknown.
+    """
     lonlat = _checked(model, lonlat_deg)
     fine, world = _grids(model)
     return np.where(_inside(fine, lonlat), fine.sigma_m, world.sigma_m)
 
 
 def convert_height(height_m: Floats, lonlat_deg: Floats, from_datum: str, to_datum: str) -> Floats:
-    """Heights (N) at WGS 84 degrees (N×2: lon, lat) from one datum of DATUMS to another; shape N, metres.
+    """Convert heights (N, metres) between datums of DATUMS at WGS 84 degrees (N×2).
 
-    Raises DatumUnknown if a datum is not one of these, or if exactly one of the two is LOCAL: a local height
-    stands on nothing that is known here.
+    lonlat_deg is (lon, lat). Raises DatumUnknown if a datum is not one of these, or if exactly one of the two
+    is LOCAL: a local height is not tied to any known datum.
     """
     heights = np.atleast_1d(np.asarray(height_m, dtype=np.float64))
     for datum in (from_datum, to_datum):

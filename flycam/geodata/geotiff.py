@@ -1,6 +1,6 @@
-"""Arrays to plain GeoTIFF files: terrain, truth and other rasters that are not pictures for people.
+"""Plain GeoTIFF files of arrays: terrain, truth and other rasters that are not images to look at.
 
-`raster.CogWriter` writes those: in windows, with mask and overviews, whole or not at all. A terrain model
+`raster.CogWriter` writes those: in windows, with mask and overviews, complete or not at all. A terrain model
 has a nodata value, no mask, must not be averaged into overviews, and is small: it is written here, at once.
 """
 
@@ -27,8 +27,9 @@ def write_geotiff(
     tags: Mapping[str, str] | None = None,
     names: Sequence[str] = (),
 ) -> None:
-    """Write rows×columns or rows×columns×N values as a tiled, losslessly compressed GeoTIFF.
+    """Write an array as a tiled, losslessly compressed GeoTIFF.
 
+    bands      rows×columns or rows×columns×N values
     transform  (a, b, c, d, e, f) from pixel corners (column, row) to CRS coordinates
     names      band descriptions
     Raises OSError where the file cannot be written.

@@ -1,4 +1,4 @@
-"""The offline base map: relief of the registered terrain, shaded per tile."""
+"""Hillshade of the registered terrain, rendered per tile: the offline base map."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ _FULL_RELIEF_ZOOM = 13
 _SHADOW_RGB, _LIGHT_RGB = (70.0, 78.0, 84.0), (247.0, 246.0, 240.0)
 _TONES, _ALPHAS = 51, 5
 _FADE_PX = 32
-"""Over so many pixels shading fades out where known terrain ends: an edge of knowledge, not of a mountain."""
+"""Pixels over which shading fades out where known terrain ends: an edge of the data, not of a mountain."""
 _GROUND_TONE = 0.89
-"""The tone nearest the page's ground (`--ground` in web/src/style.css): what fades becomes it, and shows no
-edge, however few opacities there are."""
+"""The tone nearest the page's ground (`--ground` in web/src/style.css): shading fades to it, so that no edge
+shows, however few opacities there are."""
 
 
 def render_hillshade_tile(dems: Sequence[DemInfo], tile: TileId) -> NDArray[np.uint8] | None:
-    """Shaded relief of one tile, 256×256 numbers of `palette`; 0 where no terrain is known, None if nowhere.
+    """Render shaded relief of one tile, 256×256 indices of `make_palette`.
 
-    The finest file goes first and the next fills its holes. Below zoom 13 the relief is exaggerated, because
-    averaging over wide pixels flattens slopes. Raises SourceUnreadable if a registered file is gone,
-    `DemInfo.trouble` of one that is needed.
+    0 where no terrain is known, None if nowhere. The finest file goes first and the next fills its holes.
+    Below zoom 13 the relief is exaggerated, because averaging over wide pixels flattens slopes. Raises
+    SourceUnreadable if a registered file is gone, `DemInfo.trouble` of one that is needed.
     """
     west, south, east, north = get_tile_bounds(tile)
     corners = mercator_to_lonlat(np.array([[west, south], [east, north]]))
@@ -67,7 +67,7 @@ def render_hillshade_tile(dems: Sequence[DemInfo], tile: TileId) -> NDArray[np.u
 
 
 def make_palette() -> NDArray[np.uint8]:
-    """256×4 RGBA: what the numbers of a tile stand for, one byte a pixel where RGBA has four."""
+    """Make the palette of tiles, 256×4 RGBA: one byte a pixel where RGBA has four."""
     colours = np.zeros((256, 4), dtype=np.uint8)
     share = np.arange(_TONES)[:, None] / (_TONES - 1)
     tones = np.array(_SHADOW_RGB) + share * (np.array(_LIGHT_RGB) - np.array(_SHADOW_RGB))
@@ -79,15 +79,17 @@ def make_palette() -> NDArray[np.uint8]:
 
 
 def _numbered(tone: NDArray[np.float64], alpha: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Palette numbers of tones (NaN unknown) and opacities from 0 to 1."""
+    """Return palette indices of tones (NaN unknown) and opacities from 0 to 1."""
     level = np.ceil(alpha * _ALPHAS).astype(np.int16)
     number = 1 + (level - 1) * _TONES + np.rint(np.nan_to_num(tone) * (_TONES - 1)).astype(np.int16)
     return np.where(np.isfinite(tone) & (level > 0), number, 0).astype(np.uint8)
 
 
 def _fade(known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """How much of the relief is shown: rises from the edge of what is known over `_FADE_PX` pixels, without a
-    kink at either end."""
+    """Return the relief's opacity, rising over `_FADE_PX` from the edge of the known.
+
+    Without a kink at either end.
+    """
     if known.all():
         return np.ones(known.shape)
     away = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -98,10 +100,10 @@ def _fade(known: NDArray[np.bool_]) -> NDArray[np.float64]:
 def compute_hillshade(
     heights_m: NDArray[np.float32], pixel_m: float, exaggeration: float = 1.0
 ) -> NDArray[np.float64]:
-    """Shade (rows+2)×(cols+2) heights, one pixel of rim, to rows×cols tones from 0 (dark) to 1; NaN unknown.
+    """Shade (rows+2)×(cols+2) heights to rows×cols tones, 0 (dark) to 1; NaN unknown.
 
-    Lambert's cosine of a sun in the north-west at 45° over slopes by Horn's 3×3 differences (Horn 1981,
-    Proc. IEEE 69). `pixel_m` is the pixel's side on the ground.
+    The heights have one pixel of rim. Lambert's cosine of a sun in the north-west at 45° over slopes by
+    Horn's 3×3 differences (Horn 1981, Proc. IEEE 69). `pixel_m` is the pixel's side on the ground.
     """
     z = _rim_filled(heights_m.astype(np.float64)) * (exaggeration / (8.0 * pixel_m))
     up, middle, down = z[:-2], z[1:-1], z[2:]
@@ -116,7 +118,10 @@ def compute_hillshade(
 
 
 def _rim_filled(heights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The one-pixel rim takes its inner neighbour's height where terrain ends there, so edges are shaded."""
+    """Fill the one-pixel rim from its inner neighbours where terrain ends there.
+
+    Without it edges would not be shaded.
+    """
     out = heights.copy()
     for rim, inner in ((np.s_[0], np.s_[1]), (np.s_[-1], np.s_[-2])):
         out[rim] = np.where(np.isnan(out[rim]), out[inner], out[rim])
@@ -125,7 +130,10 @@ def _rim_filled(heights: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _warped(dem: DemInfo, tile: TileId) -> NDArray[np.float32]:
-    """Heights at the tile's pixels and `_FADE_PX` around, NaN unknown; GDAL keeps the memory bounded."""
+    """Read heights at the tile's pixels and `_FADE_PX` around, NaN unknown.
+
+    GDAL keeps the memory bounded.
+    """
     pixel = compute_grid_pixel_m(tile.z)
     west, __, __, north = get_tile_bounds(tile)
     size, rim = TILE_SIZE_PX + 2 * _FADE_PX, _FADE_PX * pixel

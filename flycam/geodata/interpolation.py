@@ -1,4 +1,4 @@
-"""Values of a regular grid between its posts: bilinear, and cubic convolution.
+"""Interpolation between the posts of a regular grid: bilinear, and cubic convolution.
 
 Positions are (row, column) with posts at integers. OpenCV's remap is not used for heights: it rounds
 positions to 1/32 of a post, which on a 45° slope and 30 m posts is half a metre.
@@ -13,7 +13,10 @@ Floats = NDArray[np.float64]
 
 
 def take_at_posts(values: NDArray[np.floating], row: Floats, col: Floats) -> Floats:
-    """Values at N positions that are whole numbers: what the kernels give there, at a tenth of the cost."""
+    """Take values at N integer positions.
+
+    They equal the kernels' values, at a tenth of the cost.
+    """
     rows, cols = values.shape
     inside = (row >= 0) & (row < rows) & (col >= 0) & (col < cols)
     out = np.full(row.shape, np.nan)
@@ -22,13 +25,13 @@ def take_at_posts(values: NDArray[np.floating], row: Floats, col: Floats) -> Flo
 
 
 def interpolate_bilinear(values: NDArray[np.floating], row: Floats, col: Floats) -> Floats:
-    """Bilinear values at N positions; NaN outside the grid or where a post with weight is NaN.
+    """Interpolate bilinearly at N positions; NaN outside or where a post is NaN.
 
     `values` is rows×cols with at least 2 posts each way. A post whose weight is zero does not matter, so a
     position exactly on a known post has that post's value.
     """
     rows, cols = values.shape
-    slack = 1e-6
+    slack = 1e-6  # of a post: rounding of positions on the edge
     outside = ~((row >= -slack) & (row <= rows - 1 + slack) & (col >= -slack) & (col <= cols - 1 + slack))
     row, col = np.where(outside, 0.0, row), np.where(outside, 0.0, col)
     r0 = np.clip(np.floor(row).astype(np.intp), 0, rows - 2)
@@ -46,10 +49,10 @@ def interpolate_bilinear(values: NDArray[np.floating], row: Floats, col: Floats)
 def interpolate_cubic(
     values: NDArray[np.floating], row: Floats, col: Floats, *, wraps: bool = False
 ) -> Floats:
-    """Cubic convolution values (Keys 1981, a = -1/2) at N positions; falls back to `bilinear` near NaN.
+    """Interpolate by cubic convolution (Keys 1981, a = -1/2) at N positions.
 
-    The edge posts are repeated; `wraps` joins the last column to the first (a whole circle of longitude, both
-    ends included). NaN where `bilinear` is NaN.
+    Falls back to `interpolate_bilinear` near NaN. The edge posts are repeated; `wraps` joins the last column
+    to the first (a whole circle of longitude, both ends included). NaN where `interpolate_bilinear` is NaN.
     """
     rows, cols = values.shape
     out = interpolate_bilinear(values, row, col)

@@ -1,4 +1,4 @@
-"""Shapes as KML spells them (OGC 12-007r2): longitude, latitude, altitude, of WGS 84."""
+"""Geometries in KML (OGC 12-007r2): longitude, latitude, altitude, of WGS 84."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ KML_FOOT = "</Document></kml>\n"
 
 
 def format_multi_geometry(shape: BaseGeometry) -> str:
-    """Points and polygons (N parts or one) as a MultiGeometry on the ground; other parts are left out."""
+    """Format points and polygons (N parts or one) as a MultiGeometry on the ground.
+
+    Other parts are left out.
+    """
     parts = [_part(part) for part in shapely.get_parts(shape) if not part.is_empty]
     return f"<MultiGeometry>{''.join(parts)}</MultiGeometry>"
 

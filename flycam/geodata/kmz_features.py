@@ -1,4 +1,4 @@
-"""Polygons with words as KMZ, for Google Earth and tablets. Source: OGC 12-007r2 (KML 2.3)."""
+"""KMZ of polygons with attributes, for Google Earth and tablets. Source: OGC 12-007r2 (KML 2.3)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same features make the same bytes
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PolygonPlacemark:
-    """One feature: polygons in WGS 84 degrees, its name, its values by name, and its colour (RRGGBB)."""
+    """One feature: polygons in WGS 84 degrees, name, values by name, colour (RRGGBB)."""
 
     shape: BaseGeometry
     name: str
@@ -26,7 +26,7 @@ class PolygonPlacemark:
 
 
 def encode_kmz(title: str, placemarks: Sequence[PolygonPlacemark]) -> bytes:
-    """A KMZ: one `doc.kml`, a placemark for each feature."""
+    """Encode a KMZ: one `doc.kml` with a placemark for each feature."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         entry = zipfile.ZipInfo("doc.kml", _EPOCH)

@@ -1,4 +1,4 @@
-"""Pictures and outlines as KMZ, for Google Earth and what else reads its files (KML 2.2, OGC 07-147r2)."""
+"""KMZ of images and outlines, for Google Earth and other viewers (KML 2.2, OGC 07-147r2)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WHEN = (1980, 1, 1, 0, 0, 0)  # the same content has the same bytes
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroundOverlay:
-    """A picture laid on the ground.
+    """An image over the ground.
 
     picture            PNG, with alpha where nothing was imaged
     bounds_lonlat_deg  (west, south, east, north) of its outer edges, WGS 84
@@ -39,7 +39,7 @@ class GroundOverlay:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placemark:
-    """A thing with a name; shape in WGS 84 longitude, latitude: points and polygons."""
+    """A named feature; shape in WGS 84 longitude, latitude: points and polygons."""
 
     name: str
     description: str
@@ -49,7 +49,7 @@ class Placemark:
 def write_kmz(
     path: Path, name: str, pictures: Sequence[GroundOverlay], placemarks: Iterable[Placemark]
 ) -> None:
-    """Write a KMZ; the later of `pictures` lie on top. Raises OSError."""
+    """Write a KMZ; later ones of `pictures` lie on top. Raises OSError."""
     body = [KML_HEAD, f"<name>{escape_xml(name)}</name>", _STYLE]
     body += [_overlay(order, one) for order, one in enumerate(pictures)]
     body += [_placemark(one) for one in placemarks]
@@ -61,7 +61,7 @@ def write_kmz(
 
 
 def _shown(text: str) -> str:
-    """What people wrote, for an element that viewers show as HTML."""
+    """Escape user text for an element that viewers show as HTML."""
     return escape_xml(html.escape(text))
 
 

@@ -1,6 +1,6 @@
-"""Specialist layers (power lines, masts, roads …) from a file: who owns what, how it stands, and since when.
+"""Specialist layers (power lines, masts, roads …) from a file, with owner, condition and date.
 
-Columns are found whatever they are called; what a file does not say is left unsaid, never guessed. Format
+Columns are recognised under any usual name; what a file does not state is left empty, never guessed. Format
 page: docs/formats/layers.md.
 """
 
@@ -26,7 +26,7 @@ from flycam.geodata.vector_validation import has_network_link
 from flycam.messages import Bilingual, _
 
 MAX_FEATURES = 300_000
-"""A province has some 250,000 houses; more is another country, or a file gone wrong."""
+"""A province has some 250,000 houses; more is another country, or a broken file."""
 
 _LETTERS = 200
 _NAMED = 3
@@ -55,20 +55,20 @@ _FITTING: Mapping[LayerKind, frozenset[str]] = {
     LayerKind.SETTLEMENT: frozenset({_POINT, _AREA}),
     LayerKind.ROAD: frozenset({_LINE, _AREA}),
 }
-"""What things of a kind can be drawn as; of the other kinds, all."""
+"""Shapes as which features of a kind can be drawn; other kinds allow all."""
 
 _SHAPES = {_POINT: ("points", "điểm"), _LINE: ("lines", "đường"), _AREA: ("areas", "vùng")}
 
 Remark = tuple[str, str]
-"""Something to be said of a file, in English and in Vietnamese."""
+"""A remark on a file, in English and in Vietnamese."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerFeature:
-    """One thing of a layer. Empty text and None: the file does not say.
+    """One feature of a layer. Empty text and None: the file does not state it.
 
-    status     the owner's own words; `condition` is what they come to
-    valid_ns   when it stood so
+    status     the owner's own words; `condition` is their classification
+    valid_ns   time of that status
     geometry   WGS 84 degrees, valid
     """
 
@@ -82,7 +82,7 @@ class LayerFeature:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerImport:
-    """What a file became: its features in the file's order, and what was done to them."""
+    """Result of importing a file: features in its order, and what was done to them."""
 
     features: tuple[LayerFeature, ...]
     repaired: int
@@ -101,7 +101,7 @@ def read_layer(path: Path, kind: LayerKind, *, max_features: int = MAX_FEATURES)
     repaired: list[str] = []
     removed: list[str] = []
     layers = read_vector_layers(path, max_features=max_features)
-    linked = has_network_link(path)  # only now: nothing is unpacked before it was looked at
+    linked = has_network_link(path)  # after the checks: nothing is unpacked before them
     if linked:
         en = f"{path.name}: points elsewhere (NetworkLink), which is not followed: what lies there is missing"
         vi = f"{path.name}: tệp trỏ tới nơi khác (NetworkLink); flycam không tải theo, phần đó chưa có"
@@ -153,7 +153,10 @@ def _features_of(
 
 
 def _mended(geometries: Geometries) -> tuple[Geometries, NDArray[np.bool_]]:
-    """Valid geometries (N; empty where nothing of the same sort was left) and which were mended."""
+    """Return valid geometries (N) and which were repaired.
+
+    Empty where nothing of the same type was left.
+    """
     broken = ~shapely.is_valid(geometries) & ~shapely.is_missing(geometries)
     mended = geometries.copy()
     mended[broken] = shapely.make_valid(geometries[broken], method="structure", keep_collapsed=False)
@@ -199,13 +202,13 @@ class _Columns:
 
 
 def _short(text: str) -> str:
-    """No control characters, and no novel in a column of names."""
+    """Strip control characters and cut overlong text."""
     printable = strip_unprintable(text)
     return printable if len(printable) <= _LETTERS else printable[: _LETTERS - 1] + "…"
 
 
 def _check_kind(path: Path, kind: LayerKind, features: list[LayerFeature]) -> None:
-    """Raise LayerInvalid if nothing of a file can be of its kind: masts are not lines."""
+    """Raise LayerInvalid unless some feature can be of the kind: masts are not lines."""
     fitting = _FITTING.get(kind)
     if fitting is None:
         return
@@ -242,7 +245,7 @@ def _empty(path: Path, *, linked: bool) -> LayerInvalid:
 
 
 def _counted(labels: list[str], english: str, vietnamese: str) -> Remark:
-    """How many, and the first few by name."""
+    """Return a remark with the count and the first few labels."""
     more = ", …" if len(labels) > _NAMED else ""
     first = ", ".join(labels[:_NAMED]) + more
     return correct_singular(

@@ -1,4 +1,4 @@
-"""Which geographic libraries are here, as they are loaded: they decide heights and places, and so bytes."""
+"""Versions of the geographic libraries as loaded: they decide heights and places, and so bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flycam.geodata.crs import get_proj_version
 
 
 def list_library_versions() -> dict[str, str]:
-    """Versions by name; rasterio and pyproj each bring a PROJ of their own."""
+    """List versions by name; rasterio and pyproj each bring their own PROJ."""
     return {
         "rasterio": rasterio.__version__,
         "GDAL": rasterio.__gdal_version__,

@@ -1,4 +1,4 @@
-"""Lines with numbers into GeoPackage or GeoJSON, whole or not at all."""
+"""Writing of lines with numbers to GeoPackage or GeoJSON, complete or not at all."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ Numbers = NDArray[np.float64] | NDArray[np.int32]
 def write_lines(
     path: Path, lines: Sequence[Floats], fields: Mapping[str, Numbers], *, crs: str, layer: str
 ) -> None:
-    """Write lines (each K×2 in `crs`) with a number each of every field, by its name.
+    """Write lines (each K×2 in `crs`) with one number of every field each.
 
-    Raises what `write_features` raises.
+    fields  numbers by field name
+
+    Raises the errors of `write_features`.
     """
     points = np.concatenate([np.empty((0, 2)), *lines])
     shapes = shapely.linestrings(points, indices=np.repeat(np.arange(len(lines)), [len(k) for k in lines]))

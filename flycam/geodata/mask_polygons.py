@@ -11,9 +11,11 @@ from shapely.geometry.base import BaseGeometry
 
 
 def trace_mask_polygons(mask: NDArray[np.bool_], west: float, north: float, pixel_m: float) -> BaseGeometry:
-    """The area of a mask (rows×columns, row 0 northernmost) as polygons with holes; empty without a pixel.
+    """Trace a mask (rows×columns, row 0 northernmost) as polygons with holes.
 
-    west, north  outer corner of the first pixel; pixel_m its side, in whatever units they are
+    Empty without a pixel.
+
+    west, north  outer corner of the first pixel; pixel_m its side, all in the same unit
     """
     found = shapes(
         mask.astype(np.uint8), mask=mask, transform=Affine(pixel_m, 0.0, west, 0.0, -pixel_m, north)
@@ -22,10 +24,10 @@ def trace_mask_polygons(mask: NDArray[np.bool_], west: float, north: float, pixe
 
 
 def trace_cell_rings(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """Closed rings (column, row) around cells that hang together, if by a corner alone: exterior, then holes.
+    """Trace closed rings (column, row) around connected cells: exterior, then holes.
 
-    Counted from the outer corner of the first cell, in cells. A ring touches itself where cells meet at a
-    corner. Raises ValueError where the mask holds not one patch.
+    Counted from the outer corner of the first cell, in cells. Cells that meet at a corner alone are
+    connected; a ring touches itself there. Raises ValueError unless the mask holds exactly one patch.
     """
     found = list(shapes(mask.astype(np.uint8), mask=mask, connectivity=8))
     if len(found) != 1:

@@ -1,4 +1,4 @@
-"""Where the data folder `models/` lies: beside the package in a source tree, inside it in a wheel."""
+"""Location of the data folder `models/`: beside the package in a source tree, inside it in a wheel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @lru_cache(maxsize=1)
 def find_models_dir() -> Path:
-    """Folder that holds cameras/ and geoid/. Raises FileNotFoundError if neither place has it."""
+    """Find the folder with cameras/ and geoid/; FileNotFoundError if there is none."""
     package = Path(__file__).resolve().parent.parent
     for folder in (package / "models", package.parent / "models"):
         if (folder / "geoid").is_dir():

@@ -1,11 +1,11 @@
-"""Ground that several boundaries claim is given to one of them, the same way every time.
+"""Assignment of ground that several boundaries claim to one of them, deterministically.
 
 Real boundary files overlap: neighbours were digitised apart, or a piece that changed hands stayed in the old
 outline. The result does not depend on the order of the features: everything runs in the order of the codes.
 
-Rule, for each piece of ground and the set of those who claim it:
-1. where all claimants state their area, the owner is the one with whom the stated areas are met best (least
-   sum of squared relative differences), the largest contested pieces first;
+Rule, for each piece of ground and the set of its claimants:
+1. where all claimants state their area, the owner is the one with whom the stated areas fit best (least sum
+   of squared relative differences), the largest contested pieces first;
 2. else, or if that ties, the owner is the claimant with the lowest code.
 """
 
@@ -37,7 +37,10 @@ class Overlap:
 
 
 def sum_pairwise_overlap_m2(polygons: NDArray[np.object_], area_of: AreaOf) -> float:
-    """Area that each two of N polygons share, summed over pairs: ground claimed thrice counts three times."""
+    """Sum the area shared by each pair of N polygons.
+
+    Ground claimed three times counts three times.
+    """
     pieces = _pair_pieces(polygons, area_of)[2]
     return float(area_of(pieces).sum()) if len(pieces) else 0.0
 
@@ -45,10 +48,12 @@ def sum_pairwise_overlap_m2(polygons: NDArray[np.object_], area_of: AreaOf) -> f
 def resolve_overlaps(
     polygons: NDArray[np.object_], declared_m2: Sequence[float | None], area_of: AreaOf
 ) -> tuple[NDArray[np.object_], tuple[Overlap, ...]]:
-    """Cut N valid polygons, sorted by code, until none shares more than a sliver with another.
+    """Cut N valid polygons, sorted by code, until none shares more than a sliver.
 
-    `declared_m2` are the areas their owners state, None unknown; `area_of` measures geometries in m².
-    Returns the N polygons, untouched where nobody else claims ground, and what was decided.
+    declared_m2  areas that their owners state, None unknown
+    area_of      measures geometries in m²
+
+    Returns the N polygons, unchanged where no other claims their ground, and the decisions.
     """
     claims = _claims(polygons, area_of)
     areas = area_of(polygons)
@@ -68,7 +73,7 @@ def resolve_overlaps(
 
 
 def keep_polygons(geometry: BaseGeometry) -> BaseGeometry:
-    """The polygon or multipolygon part of a geometry; an empty polygon if it has none."""
+    """Return the polygon part of a geometry; an empty polygon if it has none."""
     if geometry.geom_type in ("Polygon", "MultiPolygon"):
         return geometry
     parts = [p for p in shapely.get_parts(geometry) if p.geom_type in ("Polygon", "MultiPolygon")]
@@ -78,7 +83,7 @@ def keep_polygons(geometry: BaseGeometry) -> BaseGeometry:
 def _pair_pieces(
     polygons: NDArray[np.object_], area_of: AreaOf
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.object_]]:
-    """(i, j, shared polygon) of every two that share more than a sliver, i < j."""
+    """Return (i, j, shared polygon) of pairs that share more than a sliver, i < j."""
     i, j = shapely.STRtree(polygons).query(polygons, predicate="intersects")
     i, j = i[i < j], j[i < j]
     order = np.lexsort((j, i))
@@ -94,7 +99,10 @@ def _pair_pieces(
 def _claims(
     polygons: NDArray[np.object_], area_of: AreaOf
 ) -> list[tuple[tuple[int, ...], BaseGeometry, float]]:
-    """Contested ground by who claims it, largest first: (claimants ascending, ground, m²)."""
+    """Return contested ground by claimants, largest first.
+
+    Each is (claimants ascending, ground, m²).
+    """
     i, j, pieces = _pair_pieces(polygons, area_of)
     if not len(pieces):
         return []
@@ -126,4 +134,5 @@ def _owner(
     held = areas[list(claimants)]
     without = (held - piece_m2) / declared - 1.0
     costs = (without**2).sum() - without**2 + (held / declared - 1.0) ** 2
+    # rounded, so that a tie in all but rounding errors goes to the lowest code on every machine
     return claimants[int(np.argmin(np.round(costs, 12)))], "declared areas"

@@ -1,8 +1,8 @@
-"""Pictures of tiles as one PMTiles archive, version 3: a map in one file that is read by ranges.
+"""PMTiles archive, version 3, of tile images: a map in one file that is read by ranges.
 
-Format: PMTiles specification 3 (protomaps). Written in one pass: the root directory has its room at the head
-of the file, the tiles follow in the archive's own order, and what is only known at the end (metadata, leaf
-directories) stands behind them, which the specification leaves open.
+Format: PMTiles specification 3 (protomaps). Written in one pass: room for the root directory is reserved at
+the head of the file, the tiles follow in the archive's own order, and what is only known at the end
+(metadata, leaf directories) comes after them, which the specification allows.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from flycam.geometry.grid import TileId
 
 TILE_TYPE_WEBP = 4
-"""The tile type of WebP."""
+"""Tile type of WebP in the header."""
 
 _MAGIC, _VERSION = b"PMTiles", 3
 _HEADER = struct.Struct("<7sB11Q6B4iB2i")
-_ROOM = 16_384  # header and root directory lie in the first 16 KiB
+# the specification requires header and root directory in the first 16 KiB
+_ROOM = 16_384
 _GZIP, _PLAIN = 2, 1
 _LEAF_ENTRIES = 4096
 _DEGREE = 10_000_000
@@ -42,7 +43,10 @@ class DirectoryEntry:
 
 
 def compute_archive_ids(tiles: Sequence[TileId]) -> NDArray[np.int64]:
-    """The archive's number of each tile, N: all coarser zooms first, then its place on the Hilbert curve."""
+    """Compute the archive's number of each tile, N.
+
+    All coarser zooms come first, then the place on the Hilbert curve.
+    """
     z, x, y = np.array([(one.z, one.x, one.y) for one in tiles], dtype=np.int64).reshape(-1, 3).T
     number = ((np.int64(1) << (2 * z)) - 1) // 3
     for bit in range(int(z.max(initial=0)) - 1, -1, -1):
@@ -57,7 +61,7 @@ def compute_archive_ids(tiles: Sequence[TileId]) -> NDArray[np.int64]:
 
 
 def sort_by_archive_id(tiles: Sequence[TileId]) -> list[TileId]:
-    """Tiles in the order in which `write_pmtiles` takes them."""
+    """Sort tiles in the order that `write_pmtiles` requires."""
     return [tiles[place] for place in np.argsort(compute_archive_ids(tiles), kind="stable")]
 
 
@@ -69,11 +73,11 @@ def write_pmtiles(
     metadata: Mapping[str, object],
     tile_type: int = TILE_TYPE_WEBP,
 ) -> int:
-    """Write tiles (in `sort_by_archive_id`, each once) with their metadata; how many there were.
+    """Write tiles, each once and by `sort_by_archive_id`; return their number.
 
-    bounds_lonlat_deg  (west, south, east, north) of what is imaged
+    bounds_lonlat_deg  (west, south, east, north) of the imaged ground
 
-    Equal tiles are kept once. Raises ValueError for tiles out of order, or none; OSError.
+    Equal tiles are stored once. Raises ValueError for tiles out of order, or none; OSError.
     """
     entries: list[DirectoryEntry] = []
     zooms: set[int] = set()
@@ -110,7 +114,7 @@ def write_pmtiles(
                 _ROOM,
                 size,
                 *counts,
-                1,  # clustered: the tiles lie in the order of their numbers
+                1,  # clustered: tiles in the order of their numbers
                 _GZIP,
                 _PLAIN,
                 tile_type,
@@ -124,7 +128,7 @@ def write_pmtiles(
 
 
 def encode_directory(entries: Sequence[DirectoryEntry]) -> bytes:
-    """A directory as it is kept, packed by gzip: counts, then each column of the entries."""
+    """Encode a directory, packed by gzip: counts, then each column of the entries."""
     columns = [len(entries)]
     columns += np.diff([one.first for one in entries], prepend=0).tolist()
     columns += [one.run for one in entries]
@@ -137,7 +141,7 @@ def encode_directory(entries: Sequence[DirectoryEntry]) -> bytes:
 
 
 def _append(entries: list[DirectoryEntry], number: int, offset: int, length: int) -> None:
-    """Add a tile, to the run before it where it goes on with the same bytes."""
+    """Add a tile, to the last run where it continues with the same bytes."""
     if entries:
         last = entries[-1]
         if last.first + last.run == number and last.offset == offset:
@@ -147,7 +151,7 @@ def _append(entries: list[DirectoryEntry], number: int, offset: int, length: int
 
 
 def _directories(entries: Sequence[DirectoryEntry]) -> tuple[bytes, bytes]:
-    """The root directory, which fits its room, and the leaves that it names ("" where it needs none)."""
+    """Return a root directory that fits its room, and its leaves (may be empty)."""
     root = encode_directory(entries)
     per_leaf = _LEAF_ENTRIES
     leaves = b""
@@ -164,13 +168,13 @@ def _directories(entries: Sequence[DirectoryEntry]) -> tuple[bytes, bytes]:
 
 
 def _place(bounds: tuple[float, float, float, float], coarsest: int, finest: int) -> tuple[int, ...]:
-    """Bounds in 1e-7 degrees, the zoom to begin with, and the middle."""
+    """Return bounds in 1e-7 degrees, the initial zoom, and the middle."""
     west, south, east, north = (round(value * _DEGREE) for value in bounds)
     return west, south, east, north, (coarsest + finest) // 2, (west + east) // 2, (south + north) // 2
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first."""
+    """Encode a number in seven bits a byte, the lowest first."""
     packed = bytearray()
     while value > 0x7F:
         packed.append(value & 0x7F | 0x80)

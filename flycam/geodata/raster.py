@@ -1,4 +1,4 @@
-"""Pictures on disk: Cloud-Optimized GeoTIFF with mask, written block by block, whole or not at all.
+"""Cloud-Optimized GeoTIFF with mask, written block by block, complete or not at all.
 
 `transform` is GDAL's affine as six numbers (a, b, c, d, e, f) of pixel corners, not of pixel centres.
 """
@@ -59,9 +59,10 @@ class Raster:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BandDescription:
-    """What a band of a file holds, as other programs list it.
+    """Description of a band, as other programs list it.
 
-    unit  "metre", "hour", "1" for a plain number; none: that of the heights, where the CRS has heights
+    holds  its contents
+    unit   "metre", "hour", "1" for a plain number; none: that of the heights, where the CRS has heights
     """
 
     holds: str
@@ -69,7 +70,7 @@ class BandDescription:
 
 
 class CogWriter:
-    """Writes a big picture in windows; the file appears under its name only when it is complete.
+    """Windowed writer of a large COG; the file appears only when it is complete.
 
     Use as a context manager: leaving it normally finishes the COG (overviews by averaging, mask inside),
     leaving it by an exception removes every trace. Memory stays at a few blocks whatever the size.
@@ -88,9 +89,10 @@ class CogWriter:
         tags: Mapping[str, str] | None = None,
         overview_resampling: str = "AVERAGE",
     ) -> None:
-        """Open for `shape_px` = (rows, cols). `compress`: DEFLATE, ZSTD (lossless), JPEG, WEBP (lossy).
+        """Open for `shape_px` = (rows, cols).
 
-        bands  how many, or what each of them holds
+        compress  DEFLATE, ZSTD (lossless), JPEG, WEBP (lossy)
+        bands     their number, or a description of each
 
         Raises CrsMissing for an unknown `crs`, StorageFailed or DiskFull if the folder cannot be written.
         """
@@ -100,6 +102,7 @@ class CogWriter:
         self._compress = compress
         self._overviews = overview_resampling
         token = uuid.uuid4().hex[:8]
+        # GDAL's COG driver only copies a whole raster, so windows go to a scratch file first
         self._scratch = self.path.with_name(f".{self.path.name}.{token}.scratch.tif")
         self._partial = self.path.with_name(f".{self.path.name}.{token}.part")
         profile = {
@@ -131,7 +134,9 @@ class CogWriter:
             raise _trouble(self.path, error) from error
 
     def write(self, row: int, col: int, pixels: NDArray[np.generic], mask: NDArray[np.generic]) -> None:
-        """Put rows×cols×bands pixels at (row, col); `mask` rows×cols is nonzero where there is data.
+        """Write rows×cols×bands pixels at (row, col).
+
+        mask  rows×cols, nonzero where there is data
 
         Windows on multiples of BLOCK_PX are written once; others make the scratch file rewrite blocks.
         """
@@ -184,7 +189,8 @@ class CogWriter:
     def _leave(self) -> None:
         for leftover in (self._scratch, self._partial):
             for file in (leftover, leftover.with_name(leftover.name + ".aux.xml")):
-                with suppress(OSError):  # a disk that may only be read; the first trouble is the one to tell
+                # on a read-only disk the first error is the one to report
+                with suppress(OSError):
                     file.unlink()
 
 
@@ -199,9 +205,12 @@ def write_cog(
     bands: Sequence[BandDescription] = (),
     compress: str = "DEFLATE",
 ) -> None:
-    """Write rows×cols×bands pixels and a rows×cols mask (nonzero = data) as a COG, whole or not at all.
+    """Write rows×cols×bands pixels and a mask as a COG, complete or not at all.
 
-    `bands`: what each holds, if that is to be said. Raises CrsMissing, DiskFull, StorageFailed.
+    mask   rows×cols, nonzero = data
+    bands  descriptions, if the file is to state them
+
+    Raises CrsMissing, DiskFull, StorageFailed.
     """
     rows, cols, count = rgb.shape
     with CogWriter(
@@ -219,7 +228,7 @@ def write_cog(
 
 
 def read_raster(path: Path, *, max_pixels: int = 400_000_000) -> Raster:
-    """Read a georeferenced raster whole.
+    """Read a whole georeferenced raster.
 
     Raises SourceUnreadable if it is not one, is damaged or holds more than `max_pixels`; CrsMissing.
     """
@@ -262,7 +271,10 @@ def read_raster(path: Path, *, max_pixels: int = 400_000_000) -> Raster:
 
 
 def _check_last_block(path: Path) -> None:
-    """The full-resolution blocks are the last of a COG: if the very last is there, the disk did not fill."""
+    """Read the last block of a COG, which is at full resolution.
+
+    If it is there, the disk did not fill.
+    """
     with open_raster(path) as written:
         row, col = ((n - 1) // BLOCK_PX * BLOCK_PX for n in written.shape)
         window = Window(col, row, written.width - col, written.height - row)

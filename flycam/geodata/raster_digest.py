@@ -1,4 +1,4 @@
-"""What makes a picture in a file itself, wherever it lies and whatever it is called."""
+"""Digest of a raster file's contents, independent of its path and name."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from flycam.messages import _
 
 
 def compute_raster_digest(path: Path) -> str:
-    """SHA-256 (hex) of a picture's bytes; of a virtual one (VRT), whose own bytes only name others, of those
-    too. What programs put beside it (statistics, overviews) changes nothing.
+    """Compute the SHA-256 (hex) of a raster file's bytes.
+
+    For a virtual raster (VRT), whose own bytes only name others, of those too. Files that programs put beside
+    it (statistics, overviews) change nothing.
 
     Raises SourceUnreadable.
     """

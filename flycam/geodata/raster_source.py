@@ -1,12 +1,12 @@
-"""The one door through which rasters are opened: no file that comes in here makes another be read.
+"""The only place where rasters are opened: no file from outside can make another be read.
 
 GDAL follows names that a file holds: sources of a VRT, `OVERVIEW_FILE` in a GeoTIFF's metadata, overviews and
-masks beside it. So drivers are named at each open, those that fetch are taken from the process besides, and
-what may name a file is looked at before GDAL follows it. What a head of some hundred bytes may ask for is
-bounded as well: GDAL unpacks a block whole, and who scans a raster reads all of it.
+masks beside it. So drivers are named at each open, those that fetch are also removed from the process, and
+anything that may name a file is checked before GDAL follows it. What a header of some hundred bytes may
+request is bounded as well: GDAL unpacks a block whole, and a scan of a raster reads all of it.
 
-What was looked at stays what is read only while nobody else writes in that folder: GDAL opens a mosaic's
-sources when it comes to them.
+The checked bytes are the bytes read only while nobody else writes in that folder: GDAL opens a mosaic's
+sources when it needs them.
 """
 
 from __future__ import annotations
@@ -40,36 +40,36 @@ from flycam.store.regular_file import require_regular
 
 _MOSAIC = ".vrt"
 _MOSAIC_MARK = b"<vrtdataset"
-"""By which GDAL knows a VRT, at the head of a file or in its path."""
+"""Mark by which GDAL recognises a VRT, at the head of a file or in its path."""
 
 _HEAD_BYTES = 16384
 _MAX_MOSAIC_BYTES = 32 << 20
 _MAX_PIXELS = 40_000_000_000
-"""Of a raster: 100 by 100 km at 0.5 m. A scan of so many takes minutes, not hours."""
+"""Pixels of a raster: 100 by 100 km at 0.5 m. A scan of so many takes minutes, not hours."""
 
 _MAX_BLOCK_BYTES = 64 << 20
-"""Of a tile or strip once unpacked: 4096 by 4096 heights. Rows of pictures and strips are far below."""
+"""Size of an unpacked tile or strip: 4096 by 4096 heights. Rows of images and strips are far below."""
 
 _MAX_DIRECTORIES = 64
-"""Of a TIFF: overviews and masks within it. A picture of 40e9 pixels has 20 of them."""
+"""Directories of a TIFF: overviews and masks within it. An image of 40e9 pixels has 20 of them."""
 
 _GEO_TEXT = 34737
-"""Tag of a TIFF: GeoAsciiParams, names of systems, or a whole one ("ESRI PE String")."""
+"""Tag of a TIFF: GeoAsciiParams, names of CRSs, or a whole one ("ESRI PE String")."""
 
 _MAX_TAGS = 65535
 _MAX_STATED_BYTES = 32 << 20
 _JPEG_2000 = b"\x00\x00\x00\x0cjP  "
 _ALLOWED_DRIVERS = ("COG", "MEM", "Memory", "VRT")
-"""For what is written, and outlines traced (Memory); a VRT is opened here alone, after it was checked."""
+"""Drivers for writing, and for tracing outlines (Memory); a VRT is opened only here, after it was checked."""
 
 _SIDECAR_SUFFIXES = (".ovr", ".OVR", ".msk", ".MSK")
-"""Endings of overviews and masks that GDAL opens by itself, with whichever driver takes them."""
+"""Suffixes of overviews and masks that GDAL opens by itself, with any driver that accepts them."""
 
 _NAMING_DOMAINS = ("OVERVIEWS", "GEOLOCATION")
-"""Metadata in which GDAL looks up the names of further files."""
+"""Metadata domains in which GDAL looks up the names of further files."""
 
-# A mosaic as gdalbuildvrt and gdal_translate write it. In lower case: GDAL takes any, and an attribute for an
-# element of that name.
+# A mosaic as gdalbuildvrt and gdal_translate write it. In lower case: GDAL accepts any case, and an attribute
+# in place of an element of that name.
 _MOSAIC_ELEMENTS = """
 vrtdataset srs geotransform metadata mdi gcplist gcp blockxsize blockysize overviewlist vrtrasterband maskband
 colorinterp colortable entry categorynames category nodatavalue hidenodatavalue description unittype offset
@@ -83,15 +83,15 @@ z datatype band blockxsize blockysize c1 c2 c3 c4 relativetovrt shared resamplin
 """
 _ELEMENTS, _ATTRIBUTES = frozenset(_MOSAIC_ELEMENTS.split()), frozenset(_MOSAIC_ATTRIBUTES.split())
 _DOMAINS = ("", "IMAGE_STRUCTURE", "IMAGERY")
-"""Metadata kept of a mosaic: of what else it may hold, XML of any kind, nothing is read here."""
+"""Metadata domains kept of a mosaic: its other metadata, which may be any XML, are not read here."""
 
 _Signature = tuple[tuple[int, int, int, int] | None, ...]
 
 
 def restrict_raster_drivers() -> None:
-    """Take every other format, and the network, from rasterio's GDAL, for the whole process.
+    """Remove other formats and the network from rasterio's GDAL, for the process.
 
-    Again is harmless, but not while a file of such a format is open: its driver goes with its memory.
+    Harmless if repeated, but not while a file of such a format is open: its driver goes with its memory.
     """
     with Env() as env:
         strange = sorted(set(env.drivers()).difference(RASTER_DRIVERS, _ALLOWED_DRIVERS))
@@ -101,39 +101,42 @@ def restrict_raster_drivers() -> None:
     for name, value in options.items():
         set_gdal_config(name, value)
     _env._have_registered_drivers = False
-    with Env():  # registers what is left: the list is looked at there, and nowhere else
+    # GDAL reads the list when it registers drivers, and nowhere else
+    with Env():
         pass
 
 
 def open_raster(path: Path) -> DatasetReader:
-    """Open a local file to read: GeoTIFF, HGT, JPEG, PNG, JPEG 2000, or a VRT mosaic of those.
+    """Open a local raster to read: GeoTIFF, HGT, JPEG, PNG, JPEG 2000, or VRT mosaic.
 
-    A VRT is one only by its ending, and may name nothing but plain files in its own folder or below. A copy
-    of what the store holds lies in a folder of its own, where a mosaic has nothing to name.
+    A VRT is recognised only by its suffix, and may name only plain files of these formats in its own folder
+    or below. A copy of an object from the store lies in a folder of its own, where a mosaic has nothing to
+    name.
 
     Raises RasterioError if it is none of these; SourceUnreadable if it names other files.
     """
-    path = Path(path).absolute()  # so that no prefix of GDAL's ("GTIFF_DIR:…") begins it
+    path = Path(path).absolute()  # cannot begin with a GDAL prefix ("GTIFF_DIR:…")
     if not path.is_file() or path.parts[1].startswith("vsi"):
         raise RasterioIOError(f"{path}: no local file")
-    # who asks where it lies says that it does not say so
+    # callers that need georeferencing report its absence themselves
     with Env.from_defaults(), catch_warnings(category=NotGeoreferencedWarning, action="ignore"):
         return _open_mosaic(path) if is_mosaic(path) else _open_plain(path)
 
 
 def is_mosaic(path: Path) -> bool:
-    """Whether a file, by its ending, only names others (VRT)."""
+    """Return True if a file, by its suffix, only names others (VRT)."""
     return path.suffix.lower() == _MOSAIC
 
 
 def list_raster_files(source: DatasetReader, path: Path) -> list[Path]:
-    """The file itself, then what GDAL reads with it: a mosaic's sources, files beside it."""
+    """List the file itself, then what GDAL reads with it: sources, files beside it."""
     named = (Path(name) for name in source.files)
     return [path, *(one for one in named if one.is_file() and not one.samefile(path))]
 
 
 def _open_plain(path: Path) -> DatasetReader:
-    require_regular(path.parent)  # what reads a satellite's metadata looks for names unlike its own
+    # GDAL's readers of satellite metadata look for files with other names in the folder
+    require_regular(path.parent)
     _require_no_mosaic(path)
     _require_own_crs(path, (*_signature(path), _written(str(path.parent))))
     for beside in (path.with_name(path.name + ending) for ending in _SIDECAR_SUFFIXES):
@@ -156,10 +159,10 @@ def _open_plain(path: Path) -> DatasetReader:
 
 
 def _require_no_mosaic(path: Path) -> None:
-    """Raise RasterioIOError for what GDAL takes for a VRT where the drivers are not named.
+    """Raise RasterioIOError for a file that GDAL would take for a VRT.
 
-    It names none where it opens a file by itself: sources, overviews, masks. VRT is asked first there, and
-    HGT, which goes by its name and size, may begin as anything.
+    GDAL does so where no driver is named, as when it opens a file by itself: sources, overviews, masks. VRT
+    is tried first there, and HGT, which is recognised by name and size, may begin with anything.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -169,7 +172,7 @@ def _require_no_mosaic(path: Path) -> None:
 
 @lru_cache(maxsize=8192)  # as `_require_source`
 def _require_own_crs(path: Path, _: _Signature) -> None:
-    """Raise SourceUnreadable if what a raster says of where it lies names a grid or another file."""
+    """Raise SourceUnreadable if a raster's CRS names a grid or another file."""
     beside = (one for one in path.parent.iterdir() if one.name.lower().startswith(path.stem.lower()))
     for one in (one for one in beside if one.suffix.lower() == ".xml" and one.is_file()):
         with one.open("rb") as file:
@@ -188,14 +191,17 @@ def _require_own_crs(path: Path, _: _Signature) -> None:
 
 
 def _states_file(stated: bytes) -> bool:
-    """Return whether a system of coordinates within these bytes names a file, as text or as XML writes it."""
+    """Return True if a CRS within these bytes names a file, as text or as XML."""
     text = stated.decode("latin-1")
     return has_file_reference(text) or has_file_reference(unescape(text))
 
 
 def _geo_texts(file: BinaryIO, head: bytes) -> Iterator[bytes]:
-    """What a TIFF states of where it lies, in each directory up to one that is cut off, which GDAL does not
-    read either; nothing of other formats, which state it beside them alone."""
+    """Yield the CRS texts of a TIFF, by directory, up to a truncated one.
+
+    GDAL does not read that one either. Nothing for other formats, which state the CRS only in files beside
+    them.
+    """
     if not head.startswith((b"II", b"MM")):
         return
     order = "<" if head.startswith(b"II") else ">"
@@ -205,7 +211,8 @@ def _geo_texts(file: BinaryIO, head: bytes) -> Iterator[bytes]:
     entry = struct.Struct(f"{order}HH2{number}")
     with suppress(struct.error, OverflowError):
         (at,) = struct.unpack_from(f"{order}{number}", head, 8 if is_big else 4)
-        for __ in range(_MAX_DIRECTORIES + 1):  # of more is said that they are too many
+        # more directories are refused by _require_bounded_directories
+        for __ in range(_MAX_DIRECTORIES + 1):
             if not at:
                 return
             file.seek(at)
@@ -219,7 +226,7 @@ def _geo_texts(file: BinaryIO, head: bytes) -> Iterator[bytes]:
 
 
 def _boxes(file: BinaryIO) -> Iterator[bytes]:
-    """What there is in a JPEG 2000 beside its picture."""
+    """Yield the boxes of a JPEG 2000 other than its codestream."""
     at = 0
     with suppress(struct.error, OverflowError):
         while True:
@@ -231,7 +238,7 @@ def _boxes(file: BinaryIO) -> Iterator[bytes]:
             if kind != b"jp2c":
                 file.seek(at)
                 yield file.read(min(length or _MAX_STATED_BYTES, _MAX_STATED_BYTES) + 1)
-            if length < 8:  # none: to the end
+            if length < 8:  # 0: to the end of the file
                 return
             at += length
 
@@ -246,7 +253,7 @@ def _closed_on_failure(source: DatasetReader) -> Iterator[None]:
 
 
 def _require_bounded(source: DatasetReader, path: Path) -> None:
-    """Raise SourceUnreadable if an open raster, or a block of it, is larger than is read."""
+    """Raise SourceUnreadable if an open raster, or a block of it, is too large."""
     together = source.count if source.interleaving is Interleaving.pixel else 1
     blocks = zip(source.block_shapes, source.dtypes, strict=True)
     block_bytes = max((rows * cols * np.dtype(kind).itemsize for (rows, cols), kind in blocks), default=0)
@@ -256,12 +263,13 @@ def _require_bounded(source: DatasetReader, path: Path) -> None:
 
 @lru_cache(maxsize=8192)  # as `_require_source`
 def _require_bounded_directories(path: Path, _: _Signature) -> None:
-    """Raise SourceUnreadable if an overview or a mask within a TIFF is larger than is read."""
+    """Raise SourceUnreadable if an overview or a mask within a TIFF is too large."""
     for number in range(1, _MAX_DIRECTORIES + 1):
         try:
             source = DatasetReader(f"GTIFF_DIR:{number}:{path}", driver=["GTiff"])
         except RasterioIOError as error:
-            if "not found" in str(error):  # the last one was before; GDAL uses none that it cannot open
+            # past the last directory; GDAL does not use one that it cannot open
+            if "not found" in str(error):
                 return
             continue
         with source:
@@ -270,7 +278,7 @@ def _require_bounded_directories(path: Path, _: _Signature) -> None:
 
 
 def _require_plain(path: Path, of: Path) -> None:
-    """Raise SourceUnreadable unless a file that GDAL opens along with another, `of`, names no file itself."""
+    """Raise SourceUnreadable unless a file that GDAL opens with `of` names none."""
     try:
         _open_plain(path).close()
     except RasterioError as error:
@@ -289,7 +297,7 @@ def _open_mosaic(path: Path) -> DatasetReader:
     text, sources = _checked_mosaic(path, _signature(path))
     for source in sources:
         _require_source(source, path, _signature(source))
-    # what was checked is what GDAL gets, not the file, which it might read otherwise
+    # GDAL gets the checked text, not the file, which it might parse differently
     with MemoryFile(text, filename=path.name) as checked:
         source = DatasetReader(checked.name, driver=["VRT"])
     with _closed_on_failure(source):
@@ -298,10 +306,10 @@ def _open_mosaic(path: Path) -> DatasetReader:
 
 
 # A province's terrain is hundreds of files, opened for each tile of the map: none is checked again until it
-# was written anew.
+# is rewritten.
 @lru_cache(maxsize=64)
 def _checked_mosaic(path: Path, _: _Signature) -> tuple[bytes, tuple[Path, ...]]:
-    """A VRT with the full paths of its sources, and these. Raises SourceUnreadable."""
+    """Return a VRT with full paths of its sources, and these; raise SourceUnreadable."""
     try:
         if path.stat().st_size > _MAX_MOSAIC_BYTES:
             raise _no_mosaic(path)
@@ -322,7 +330,7 @@ def _checked_mosaic(path: Path, _: _Signature) -> tuple[bytes, tuple[Path, ...]]
 
 
 def _source_of(path: Path, element: Element) -> Path | None:
-    """The file that an element of a VRT names, which it then names in full; None for one that names none.
+    """Return the file that a VRT element names, in full from now on; else None.
 
     Raises SourceUnreadable for an element that no plain mosaic has, and a file elsewhere.
     """
@@ -332,7 +340,7 @@ def _source_of(path: Path, element: Element) -> Path | None:
     if element.tag.lower() != "sourcefilename":
         return None
     named = (path.parent / (element.text or "")).resolve()
-    # GDAL reads the name out of XML again: what would not come out as it went in names another file
+    # GDAL parses the name from XML again: a name that does not survive this would name another file
     is_same = is_printable(name := str(named)) and name == name.strip()
     if not (is_same and named.is_relative_to(path.parent)) or len(element):
         raise _no_mosaic(path)
@@ -342,14 +350,17 @@ def _source_of(path: Path, element: Element) -> Path | None:
 
 @lru_cache(maxsize=8192)
 def _require_source(path: Path, of: Path, _: _Signature) -> None:
-    """Raise SourceUnreadable unless a source of a mosaic is a plain file, and lies where it lay."""
+    """Raise SourceUnreadable unless a mosaic's source is a plain file, not a link."""
     if is_mosaic(path) or not path.is_file() or path.resolve() != path:
         raise _no_mosaic(of)
     _require_plain(path, of)
 
 
 def _signature(path: Path) -> _Signature:
-    """What is another once a file, or one that GDAL reads along with it, was written anew."""
+    """Return a value that changes once a file is rewritten.
+
+    It also covers files that GDAL reads along with it.
+    """
     return tuple(_written(f"{path}{ending}") for ending in ("", ".aux.xml", *_SIDECAR_SUFFIXES))
 
 
@@ -358,7 +369,7 @@ def _written(path: str) -> tuple[int, int, int, int] | None:
         at = os.stat(path)  # noqa: PTH116 - six of a source, hundreds of sources: a Path takes five times as long
     except OSError:
         return None
-    # the time of writing can be set back, that of the last change of anything cannot
+    # mtime can be set back, ctime cannot
     return at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns
 
 
@@ -393,4 +404,5 @@ def _no_mosaic(path: Path) -> SourceUnreadable:
     )
 
 
-restrict_raster_drivers()  # here, for an import comes before any thread has a file open
+# at import, which comes before any thread has a file open
+restrict_raster_drivers()

@@ -1,8 +1,7 @@
-"""Any georeferenced picture laid onto another grid, window by window: a reference map, another programme's
-orthomosaic, a satellite scene.
+"""Reference raster resampled to another grid, window by window.
 
-Coordinates go through `crs` (named datum transformations, VN-2000 included), never through the raster
-library's own choice.
+A map, another program's orthomosaic or a satellite scene. Coordinates go through `crs` (named datum
+transformations, VN-2000 included), never through the raster library's own choice.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ from flycam.messages import _
 Floats = NDArray[np.float64]
 
 RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg"})
-"""What a name ends with that is a picture's, and no flight's."""
+"""Suffixes of names of images, which no flight has."""
 
 EXERCISE_TAG = "FLYCAM_DRILL"
-"""Tag of a GeoTIFF that shows a rehearsal, nothing real."""
+"""Tag of a GeoTIFF that shows an exercise, nothing real."""
 
 CAPTURED_TAG = "FLYCAM_CAPTURED"
-"""Tag of a GeoTIFF that says when its first and its last photo were taken."""
+"""Tag of a GeoTIFF with the times of its first and last photo."""
 
 _LATTICE_PX = 32
 _MARGIN_PX = 2
@@ -50,16 +49,18 @@ _DEGREE_M = 111_195.0  # of a sphere of 6,371 km
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WarpedWindow:
-    """A window of a picture on another grid: rgb H×W×3 uint8, valid H×W bool."""
+    """A window of an image on another grid: rgb H×W×3 uint8, valid H×W bool."""
 
     rgb: NDArray[np.uint8]
     valid: NDArray[np.bool_]
 
 
 def _read_captured_ns(source: Any) -> int | None:
-    """Of an open file: the last photo of what flycam exported; as satellites' products tell it (UTC); else
-    the date of the TIFF itself, which has no zone and is taken for Vietnam's. None where that clock was never
-    set."""
+    """Read when an open file was captured; None where that clock was never set.
+
+    The last photo of a flycam export; a satellite product's acquisition time (UTC); else the date of the TIFF
+    itself, which has no zone and is taken for Vietnam's.
+    """
     captured = source.tags().get(CAPTURED_TAG, "").rpartition(" - ")[2].removesuffix(" UTC+7")
     acquired = source.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "")
     dated = source.tags().get("TIFFTAG_DATETIME", "").replace(":", "-", 2)
@@ -68,12 +69,14 @@ def _read_captured_ns(source: Any) -> int | None:
 
 
 class ReferenceRaster:
-    """A georeferenced picture of one (grey) or three and more bands, opened once, read by window.
+    """A georeferenced image of one (grey) or three and more bands.
 
-    gsd_m  its pixel on the ground, bounds_lonlat (west, south, east, north)
-    collar  its rim and holes that were never imaged, where the file itself does not say so (`collar`)
-    is_drill  the file says that it is one of a rehearsal (`EXERCISE_TAG`, as exports of drills do)
-    taken_ns  UTC, when the file says that it was taken, or else made; None: it says neither
+    Opened once, read by window.
+
+    gsd_m     its pixel on the ground, bounds_lonlat (west, south, east, north)
+    collar    its rim and holes that were never imaged, where the file itself does not mark them (`collar`)
+    is_drill  the file is marked as one of an exercise (`EXERCISE_TAG`, as exports of exercises are)
+    taken_ns  UTC, when the file states that it was taken, or else made; None: neither
 
     Raises SourceUnreadable, CrsMissing.
     """
@@ -115,36 +118,39 @@ class ReferenceRaster:
         self.collar = _collar_of(self.path, self._bands, self._middle_m())
 
     def warp_to_tiles(self, tiles: TileRange) -> WarpedWindow:
-        """The picture over a range of tiles; valid False beside it and where it has no data.
+        """Warp the image to a range of tiles; valid False beside it and without data.
 
-        Raises SourceUnreadable where the file is damaged or cut off.
+        Raises SourceUnreadable where the file is damaged or truncated.
         """
         return self._warp(
             get_range_bounds(tiles), tiles.shape_px, lambda xy: self._from_lonlat(mercator_to_lonlat(xy))
         )
 
     def warp_to_bounds(self, bounds: Bounds, shape: tuple[int, int], crs: str) -> WarpedWindow:
-        """The picture over a rectangle (west, south, east, north) of a CRS, in `shape` (rows, columns).
+        """Warp the image to (west, south, east, north) of a CRS, in (rows, columns).
 
-        Raises as `onto`, and CrsMissing.
+        Raises as `warp_to_tiles`, and CrsMissing.
         """
         return self._warp(bounds, shape, make_point_transform(crs, self.crs))
 
     def pixel_m(self, crs: str) -> float:
-        """Side of a square as large as its middle pixel, in metres of a projected CRS. Raises CrsMissing."""
+        """Return the side of its middle pixel in metres of a projected CRS.
+
+        Of a square of equal area. Raises CrsMissing.
+        """
         (a, b), (c, d) = self._middle_pixel(crs)
-        # nine figures: where it lies costs the rest
+        # nine digits: the rest is rounding of its coordinates
         return float(f"{np.sqrt(abs(a * d - b * c)):.9g}")
 
     def _middle_m(self) -> float:
-        """As `pixel_m`, on a sphere, in whichever zone it lies; infinite where it lies nowhere on earth."""
+        """Return `pixel_m` on a sphere, in any zone; infinite if it is nowhere on earth."""
         (a, b), (c, d) = self._middle_pixel("EPSG:4326")
         across = math.cos(math.radians(self.bounds_lonlat[1] + self.bounds_lonlat[3]) / 2.0)
         side_m = _DEGREE_M * math.sqrt(abs(a * d - b * c) * abs(across))
         return side_m if math.isfinite(side_m) else math.inf
 
     def _middle_pixel(self, crs: str) -> Floats:
-        """Its sides, to the next column and to the next row, in a CRS: 2×2."""
+        """Return the middle pixel's sides to the next column and row, in a CRS: 2×2."""
         middle = np.array(self._size) / 2.0
         corners = middle + np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
         there = ~self._to_pixel
@@ -170,9 +176,9 @@ class ReferenceRaster:
     def _source_pixels(
         self, bounds: Bounds, shape: tuple[int, int], to_source: Callable[[Floats], Floats]
     ) -> tuple[Floats, Floats]:
-        """Pixel coordinates (centres at integers) in the picture of every pixel of a grid.
+        """Return image pixel coordinates (centres at integers) of every pixel of a grid.
 
-        to_source  from coordinates of the grid (N×2) to those of the picture's CRS
+        to_source  from coordinates of the grid (N×2) to those of the image's CRS
         """
         height, width = shape
         west, south, east, north = bounds
@@ -184,7 +190,7 @@ class ReferenceRaster:
         step_x, step_y = width / (len(nodes_x) - 1), height / (len(nodes_y) - 1)
         u, v = np.meshgrid((np.arange(width) + 0.5) / step_x, (np.arange(height) + 0.5) / step_y)
         here = (u.astype(np.float32), v.astype(np.float32))
-        # float32 nodes would round far from the corner: what is interpolated counts from the first node
+        # float32 would round far from the corner, so values are relative to the first lattice point
         found = []
         for values in (cols - 0.5, rows - 0.5):
             nodes = values.reshape(x.shape)
@@ -195,9 +201,9 @@ class ReferenceRaster:
     def _read(
         self, window: Window, columns: Floats, rows: Floats
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
-        """Pixels and mask of a window, thinned (averaged) by a whole number, and that number.
+        """Read pixels and mask of a window, averaged by an integer step, and that step.
 
-        A broken one would put every mean up to half a pixel beside its place. The last pixels of the file
+        A fractional one would put every mean up to half a pixel beside its place. The last pixels of the file
         that do not fill a mean are left out.
         """
         step = max(1, int(min(_step(columns, rows, axis) for axis in (0, 1))))
@@ -233,11 +239,11 @@ def _damaged(path: Path) -> SourceUnreadable:
 
 
 def _stretch_of(source: rasterio.DatasetReader, bands: list[int]) -> tuple[float, float]:
-    """Values that become 0 and 255: the type's own for bytes, else those of a thinned look, all bands alike.
+    """Return the values that become 0 and 255, the same for all bands.
 
-    Counted from nothing up to what 1 % of the values exceed, so that a colour stays the same share of red,
-    green and blue (a common offset taken off would paint it); from what 1 % lie below only where values are
-    negative, or where all of them lie in the upper half (degrees, heights).
+    The type's own for bytes, else those of a reduced read: from 0 up to the 99th percentile, so that a colour
+    keeps its shares of red, green and blue (subtracting a common offset would tint it); from the 1st
+    percentile only where values are negative, or where all of them lie in the upper half (degrees, heights).
     """
     if source.dtypes[0] == "uint8":
         return 0.0, 255.0
@@ -272,7 +278,7 @@ def _window(columns: Floats, rows: Floats, size: tuple[int, int]) -> Window | No
 
 
 def _step(columns: Floats, rows: Floats, axis: int) -> float:
-    """Source pixels from one pixel of the grid to the next along an axis, in whichever direction they lie."""
+    """Return source pixels per grid pixel along an axis, in whichever direction."""
     steps = max(columns.shape[axis] - 1, 1)
     along = (float(at.take(-1, axis).mean()) - float(at.take(0, axis).mean()) for at in (columns, rows))
     return float(math.hypot(*along) / steps)

@@ -1,4 +1,4 @@
-"""Columns of a vector file as text, however they are called and encoded."""
+"""Columns of a vector file as text, under any name and encoding."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from flycam.frame.text_normalization import to_search_key
 
 
 def to_column_key(column: str) -> str:
-    """How columns are compared: "Mã xã", "ma_xa" and "MAXA" are one."""
+    """Return a column's key for comparison: "Mã xã", "ma_xa" and "MAXA" are equal."""
     return "".join(c for c in to_search_key(column) if c.isalnum())
 
 
 def has_text(values: NDArray[Any]) -> bool:
-    """Whether any of a column's values says something."""
+    """Return True if any of a column's values is not empty."""
     return any(read_texts(values))
 
 
 def read_texts(values: NDArray[Any]) -> tuple[str, ...]:
-    """A column's values as text, NFC, single spaces; empty where there is none."""
+    """Return a column's values as text, NFC, single spaces; empty where missing."""
     return tuple(_text(value) for value in values.tolist())
 
 
@@ -37,7 +37,7 @@ def _text(value: object) -> str:
 
 
 def repair_mojibake(names: Sequence[str], remarks: list[str], path: Path) -> tuple[str, ...]:
-    """Undo UTF-8 that was read as Latin-1, which a Shapefile without .cpg always is."""
+    """Undo UTF-8 that was read as Latin-1, as in a Shapefile without .cpg."""
     mended = []
     for name in names:
         try:
@@ -52,7 +52,10 @@ def repair_mojibake(names: Sequence[str], remarks: list[str], path: Path) -> tup
 
 
 def _single_byte(character: str) -> bytes:
-    """The byte that Windows-1252 shows as this character; its five undefined bytes come as controls."""
+    """Return the byte that Windows-1252 shows as this character.
+
+    Its five undefined bytes are decoded as control characters.
+    """
     try:
         return character.encode("cp1252")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Geometries and their attributes out of GeoJSON, GeoPackage, Shapefile or KML, in WGS 84 degrees."""
+"""Geometries and attributes from GeoJSON, GeoPackage, Shapefile or KML, in WGS 84 degrees."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class VectorLayer:
 
 
 def read_polygon_layers(path: Path) -> list[VectorLayer]:
-    """Every layer of a vector file that may hold polygons, in the file's order.
+    """Read every layer of a vector file that may hold polygons, in the file's order.
 
-    Raises what `read_vector_layers` raises, and BoundaryInvalid if no layer holds a polygon.
+    Raises the errors of `read_vector_layers`, and BoundaryInvalid if no layer holds a polygon.
     """
     layers = read_vector_layers(path, skip_geometry_types=("Point", "Line"))
     layers = [layer for layer in layers if _polygonal(layer.geometries).any()]
@@ -59,11 +59,12 @@ def read_polygon_layers(path: Path) -> list[VectorLayer]:
 def read_vector_layers(
     path: Path, *, skip_geometry_types: tuple[str, ...] = (), max_features: int | None = None
 ) -> list[VectorLayer]:
-    """Every layer with geometry, in the file's order, but for those whose geometry type has one of the words
-    `skip_geometry_types`.
+    """Read every layer with geometry, in the file's order.
 
-    Raises SourceUnreadable (also for more than `max_features` in all, told before any is read), CrsMissing
-    (not stated, or coordinates that cannot be degrees although degrees are stated).
+    skip_geometry_types  layers whose geometry type has one of these words are left out
+
+    Raises SourceUnreadable (also for more than `max_features` in all, before any is read), CrsMissing (not
+    stated, or coordinates that cannot be degrees although degrees are stated).
     """
     path = Path(path)
     if not path.exists():
@@ -81,10 +82,11 @@ def read_vector_layers(
 def _read_layers(
     path: Path, checked: Path, skip_geometry_types: tuple[str, ...], max_features: int | None
 ) -> list[VectorLayer]:
-    """As `read_vector_layers`, of what was made of a file; raises what GDAL raises besides."""
+    """Read the layers of a checked copy of a file; also raises GDAL's own errors."""
     kinds = {str(name): kind for name, kind in pyogrio.list_layers(checked) if kind is not None}
     names = [name for name, kind in kinds.items() if not any(word in kind for word in skip_geometry_types)]
-    if len(names) > _MAX_LAYERS:  # each is looked for from the beginning of the file
+    # each layer is searched from the beginning of the file
+    if len(names) > _MAX_LAYERS:
         raise SourceUnreadable(
             _(
                 "{name}: holds {count} layers, more than the {most_layers} taken: join them",
@@ -102,17 +104,17 @@ def _read_layers(
 
 
 def restrict_vector_drivers() -> None:
-    """Take every other format, and the network, from pyogrio's GDAL, for the whole process.
+    """Remove other formats and the network from pyogrio's GDAL, for the process.
 
-    Again is harmless.
+    Harmless if repeated.
     """
     strange = sorted(set(pyogrio.list_drivers()) - VECTOR_DRIVERS - {"MEM"})
     if not strange:
         return
-    # tables of a GeoPackage that lie in another file
+    # OGR_SQLITE_STATIC_VIRTUAL_OGR: no tables of a GeoPackage that lie in another file
     options = {**NO_NETWORK, "OGR_SQLITE_STATIC_VIRTUAL_OGR": "NO", "GDAL_SKIP": ",".join(strange)}
     pyogrio.set_gdal_config_options(options)
-    _register_drivers()  # the list is looked at where formats are registered, and nowhere else
+    _register_drivers()  # GDAL reads the list there, and nowhere else
 
 
 def _check_count(path: Path, count: int, max_count: int) -> None:
@@ -129,7 +131,8 @@ def _check_count(path: Path, count: int, max_count: int) -> None:
 
 def _read_layer(path: Path, checked: Path, name: str) -> VectorLayer:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # heights and measures are dropped on purpose
+        # heights and measures are dropped on purpose
+        warnings.simplefilter("ignore", UserWarning)
         # times as text: as numbers they would lose their zone
         meta, _, wkb, values = pyogrio.raw.read(checked, layer=name, force_2d=True, datetime_as_string=True)
     geometries = shapely.from_wkb(wkb, on_invalid="fix")
@@ -176,7 +179,7 @@ def _without_crs(path: Path) -> CrsMissing:
 
 
 def _make_not_degrees(path: Path, x: float, y: float) -> CrsMissing:
-    """GeoJSON of metres, or of latitudes first."""
+    """Make the error for GeoJSON in metres, or with latitude first."""
     return CrsMissing(
         _(
             "{name}: does not name its coordinate reference system: GeoJSON then means "

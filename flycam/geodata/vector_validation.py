@@ -1,8 +1,8 @@
-"""Is a file one of the vector formats that are read here? Settled from its bytes before GDAL sees it.
+"""Validation of vector files from their bytes, before GDAL sees them: only formats that are read here pass.
 
-GDAL knows formats that name other files or addresses (OGR VRT, WFS descriptions …) and takes them by their
-content, whatever the name says. So what is not plainly one of these four is refused, and an archive is looked
-into: what it holds and how large it would become. `gdal_drivers` takes those formats from GDAL besides.
+GDAL knows formats that name other files or addresses (OGR VRT, WFS descriptions …) and recognises them by
+their content, whatever the name. So a file that is not plainly one of these four is refused, and an archive
+is inspected: its contents and its unpacked size. `gdal_drivers` also removes those formats from GDAL.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from flycam.messages import _
 from flycam.store.regular_file import require_regular
 
 MAX_BYTES = 512 << 20
-"""Of a file, and of what an archive unpacks to: ten times the largest layer that a province keeps."""
+"""Size of a file, and of an unpacked archive: ten times the largest layer that a province keeps."""
 
 _MAX_TEXT_BYTES = 64 << 20
-"""Of GeoJSON and KML, which GDAL reads whole, in up to 17 times the memory. The communes of a province take
-20 to 60 MB; what is larger has its place in a GeoPackage, where it is read row by row."""
+"""Size of GeoJSON and KML, which GDAL reads whole, in up to 17 times the memory. The communes of a province
+take 20 to 60 MB; larger layers belong in a GeoPackage, which is read row by row."""
 
 _MAX_COLUMNS = 2000
-"""Names of values in GeoJSON or KML: GDAL compares each with all others. A GeoPackage holds no more."""
+"""Columns of GeoJSON or KML: GDAL compares each with all others. A GeoPackage holds no more."""
 
 _MAX_MEMBERS = 2000
 _MAX_PROJECTION_BYTES = 1 << 20
@@ -47,7 +47,7 @@ _SIDECAR_SUFFIXES = frozenset(
     {".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx", ".qpj", ".qmd", ".xml", ".txt"}
 )
 _PARTS = frozenset({".shx", ".dbf", ".prj", ".cpg"})
-"""Of a Shapefile, what GDAL needs of it to read it from its beginning to its end."""
+"""Parts of a Shapefile that GDAL needs to read it completely."""
 
 _ARCHIVES = frozenset({".zip", ".kmz"})
 _MAIN = frozenset({".shp", ".geojson", ".json", ".gpkg", ".kml"})
@@ -57,14 +57,14 @@ _BROKEN = (
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    UnicodeDecodeError,  # a name that is said to be UTF-8
+    UnicodeDecodeError,  # a name flagged as UTF-8 that is not
     NotImplementedError,
     RuntimeError,
 )
-"""What an archive raises that is broken, encrypted, or packed in a way not known here."""
+"""Errors of an archive that is broken, encrypted, or packed by an unknown method."""
 
-# "crs" in any case and with any of its letters escaped, as GDAL finds it; then what is not a plain object, or
-# one within it, that gives names and numbers. Nothing in it steps back: each character is looked at twice.
+# "crs" in any case and with any of its letters escaped, as GDAL finds it; then anything but a plain object,
+# or one within it, of names and numbers. No backtracking: each character is read at most twice.
 _PLAIN_CRS = rb"""(?:(?!["'](?:link|url)["'])[^{}\\=])*+"""
 _STRANGE_CRS = re.compile(
     rb"""["'](?:c|\\u00[46]3)(?:r|\\u00[57]2)(?:s|\\u00[57]3)["']\s*+(?:/|:\s*+(?:/|\{(?!"""
@@ -77,8 +77,8 @@ _STRANGE_CRS = re.compile(
     re.IGNORECASE,
 )
 _NETWORK_LINK = re.compile(rb"NetworkLink")
-# Every text, in either quotes, with the colon that makes it a name, and comments, which GDAL passes over as
-# well. Each character is looked at once.
+# Every string, in either quotes, with the colon that makes it a name, and comments, which GDAL skips as well.
+# Each character is read once.
 _JSON_TEXT = re.compile(
     rb"""\"((?:[^"\\]++|\\.)*+)"?+\s*+(:)?+|'((?:[^'\\]++|\\.)*+)'?+\s*+(:)?+"""
     rb"""|/\*(?:[^*]++|\*(?!/))*+(?:\*/)?+|//[^\n]*+""",
@@ -95,13 +95,13 @@ WHERE made.type = 'table' AND made.sql NOT LIKE 'CREATE VIRTUAL%' AND held.hidde
 
 @contextmanager
 def open_checked_vector(path: Path) -> Iterator[Path]:
-    """Check a file or a folder, and yield what GDAL is to open in its place.
+    """Check a file or a folder, and yield the path that GDAL opens in its place.
 
-    That is what was checked, under names and endings of our own, in a folder of our own: GDAL, and what calls
-    it, takes archives apart by their names alone, and finds more beside a file than was looked at.
+    It holds what was checked, under our own names and suffixes, in a folder of our own: GDAL and its callers
+    take archives apart by their names alone, and find more beside a file than was checked.
 
     Raises SourceUnreadable unless it is GeoJSON, GeoPackage, Shapefile, KML, or a folder, a ZIP or a KMZ of
-    those that stays below MOST_BYTES when it is unpacked.
+    those that stays below MAX_BYTES when it is unpacked.
     """
     with TemporaryDirectory(prefix="flycam-layer-") as made:
         try:
@@ -112,7 +112,7 @@ def open_checked_vector(path: Path) -> Iterator[Path]:
 
 
 def _lay_out(name: str, path: Path, folder: Path) -> Path:
-    """Fill a folder with what a file holds, check it, and return what of it GDAL is to open."""
+    """Fill a folder with a file's contents, check it, and return the path to open."""
     several = path.is_dir() or _is_archive(path)
     if not several and path.suffix.lower() in _ARCHIVES:
         raise _unknown(name)
@@ -126,7 +126,8 @@ def _lay_out(name: str, path: Path, folder: Path) -> Path:
             _check_projection(shown, place)
     if not mains:
         raise _unknown(name)
-    if all(one.suffix == ".kml" for one in mains):  # as in a KMZ: the others are what the first one points to
+    # as in a KMZ: the first one links to the others
+    if all(one.suffix == ".kml" for one in mains):
         return min(mains, key=lambda one: one.name != "doc.kml")
     return mains[0] if len(mains) == 1 else folder
 
@@ -137,7 +138,7 @@ def _is_archive(path: Path) -> bool:
 
 
 def _link(path: Path, folder: Path) -> dict[Path, Path]:
-    """Link a file and its parts, or what counts of a folder: where each lies, and what it is there."""
+    """Link a file with its parts, or a folder's relevant files; map links to files."""
     if path.is_dir():
         require_regular(path)
         found = [one for one in path.iterdir() if one.suffix.lower() in _MAIN | _PARTS]
@@ -145,7 +146,7 @@ def _link(path: Path, folder: Path) -> dict[Path, Path]:
         require_regular(path.parent, path.stem)
         beside = (one for one in path.parent.iterdir() if one.stem == path.stem and one != path)
         found = [path, *(one for one in beside if one.suffix.lower() in _PARTS)]
-    # of two that differ in capitals the one in small letters, as GDAL does
+    # of two names that differ in case the lower-case one, as GDAL does
     laid = {_place(folder, one.name): one for one in sorted(found) if one.is_file()}
     for place, one in laid.items():
         place.symlink_to(one.resolve())
@@ -153,14 +154,20 @@ def _link(path: Path, folder: Path) -> dict[Path, Path]:
 
 
 def _place(folder: Path, name: str) -> Path:
-    """Where a file is laid: "!" and "?" would be taken for marks in an address, half letters for none."""
+    """Return the path for a file in a folder.
+
+    "!" and "?" would be parsed as marks in an address, and lone surrogates cannot be encoded.
+    """
     stem = re.sub("[!?\ud800-\udfff]", "_", Path(name).stem)
     return folder / f"{stem}{Path(name).suffix.lower()}"
 
 
 def has_network_link(path: Path) -> bool:
-    """Whether a KML file, or one in an archive, points elsewhere (NetworkLink): that is never followed. False
-    for other formats. Only for what `open_checked_vector` let through: members are read to their ends."""
+    """Return True if a KML file, or one in an archive, has a NetworkLink.
+
+    Such links are never followed. False for other formats. Only for files that passed `open_checked_vector`:
+    members are read to their ends.
+    """
     if path.is_dir():
         return False
     try:
@@ -183,12 +190,12 @@ def _member_holds(archive: zipfile.ZipFile, one: zipfile.ZipInfo, pattern: re.Pa
 
 
 def _ending_of(head: bytes) -> str | None:
-    """The ending by which GDAL knows what begins so; None for what is not read here."""
+    """Return the suffix by which GDAL knows this content; None for other formats."""
     if head.startswith(_SQLITE):
         return ".gpkg"
     if head.startswith(_SHAPEFILE):
         return ".shp"
-    # GDAL looks for this mark anywhere in the head of a text; UTF-16 is not looked into
+    # GDAL looks for this mark anywhere in the head of a text; UTF-16 is not supported
     if b"<ogr" in head.lower() or b"\0" in head:
         return None
     if _text_of(head).startswith(b"{"):
@@ -201,8 +208,10 @@ def _text_of(head: bytes) -> bytes:
 
 
 def _root_of(head: bytes) -> str | None:
-    """The name of the outermost element of an XML text, without its prefix; None where there is none, or a
-    document type stands before it: KML has none, and entities are what bombs are made of."""
+    """Return the root element's name in XML, without its prefix; else None.
+
+    None also where a document type precedes it: KML has none, and entities are what XML bombs are made of.
+    """
     names: list[str] = []
     reader = expat.ParserCreate()
 
@@ -214,16 +223,19 @@ def _root_of(head: bytes) -> str | None:
 
     reader.StartElementHandler = begin
     reader.StartDoctypeDeclHandler = refuse
-    # what is broken further on GDAL says of what begins as KML
+    # GDAL reports errors further on in a text that begins as KML
     with suppress(expat.ExpatError, ValueError, LookupError):
         reader.Parse(_text_of(head), False)
     return names[0].rpartition(":")[2] or None if names else None
 
 
 def _unpack(name: str, path: Path, folder: Path) -> dict[Path, Path]:
-    """Unpack what counts of an archive: where each lies, and what it is called. Raises SourceUnreadable."""
+    """Unpack an archive's relevant members; map paths to members.
+
+    Raises SourceUnreadable.
+    """
     with zipfile.ZipFile(path) as archive:
-        # a folder's name ends so; `is_dir` asks for the last letter of a name that may have none
+        # not `is_dir`, which fails on an empty name
         members = [one for one in archive.infolist() if not one.filename.endswith("/")]
         if len(members) > _MAX_MEMBERS or sum(one.file_size for one in members) > MAX_BYTES:
             raise _too_large(name, MAX_BYTES)
@@ -243,10 +255,9 @@ def _unpack(name: str, path: Path, folder: Path) -> dict[Path, Path]:
 
 
 def _check_content(name: str, path: Path) -> Path:
-    """Give a file the ending of what it is, and return it.
+    """Rename a file to the suffix of its format, and return it.
 
-    Raises SourceUnreadable unless it is of a format read here, and takes no more than there is to read it
-    with.
+    Raises SourceUnreadable unless it is of a format read here, and within the limits of memory.
     """
     size = path.stat().st_size
     if size > MAX_BYTES:
@@ -266,18 +277,23 @@ def _check_content(name: str, path: Path) -> Path:
     if ending is None:
         raise _unknown(name)
     if ending == ".gpkg":
-        _check_geopackage(name, path.resolve())  # what lies beside is looked for where it lies itself
+        # SQLite looks for -wal and -journal beside the real file, not beside the link
+        _check_geopackage(name, path.resolve())
     if ending == ".shp":
         _check_shapes(name, path)
     return path if path.suffix == ending else path.rename(path.with_suffix(ending))
 
 
 def _check_shapes(name: str, path: Path) -> None:
-    """Raise SourceUnreadable where the index of a Shapefile names more than there is (a shape many times)."""
+    """Raise SourceUnreadable if a Shapefile's index names more than the file holds.
+
+    Such an index names one shape many times.
+    """
     if not (index := path.with_suffix(".shx")).exists():
-        return  # GDAL reads none without
+        return  # GDAL reads no Shapefile without it
     words = np.fromfile(index, ">i4", offset=_SHAPE_HEAD_BYTES).astype(np.int64)
-    lengths = words[1::2] * 2  # in words of two bytes, without the head of eight bytes that each has
+    # lengths are in words of two bytes, without each record's header of eight bytes
+    lengths = words[1::2] * 2
     most = path.stat().st_size - _SHAPE_HEAD_BYTES
     if (lengths < 0).any() or int((lengths + 8).sum()) > most:
         raise SourceUnreadable(
@@ -297,9 +313,12 @@ def _check_projection(name: str, path: Path) -> None:
 
 
 def _check_geopackage(name: str, path: Path) -> None:
-    """Raise SourceUnreadable where reading a table would run what the file brings: a view, a generated
-    column, a virtual table but an index of places. Triggers run for who writes, which nobody does."""
-    # what lies beside is part of it for GDAL; what cannot be written is not opened but with this word
+    """Raise SourceUnreadable if reading a table would run SQL that the file brings.
+
+    That is a view, a generated column, or a virtual table other than a spatial index. Triggers run on writes,
+    which never happen here.
+    """
+    # for GDAL -wal and -journal are part of the file; without them a read-only file opens only as immutable
     is_whole = not any(Path(f"{path}{ending}").exists() for ending in ("-wal", "-journal"))
     address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_whole else ''}"
     try:
@@ -328,10 +347,13 @@ def _check_geopackage(name: str, path: Path) -> None:
 
 
 def _geometry_bytes(database: sqlite3.Connection) -> int:
-    """What geometries take as they are read: more than the file where many rows share the pages of one."""
+    """Return the size of the geometries as read.
+
+    It exceeds the file's where many rows share the pages of one.
+    """
     placed = database.execute("SELECT table_name, column_name FROM gpkg_geometry_columns").fetchall()
     quoted = [[str(one).replace('"', '""') for one in names] for names in placed]
-    # the length of a blob is known without reading it
+    # SQLite gives the length of a blob without reading it
     told = [f'TOTAL(LENGTH("{column}")) FROM "{table}"' for table, column in quoted]
     lengths = (database.execute(f"SELECT {one}").fetchone() for one in told)
     return sum(int(length) for (length,) in lengths)
@@ -363,8 +385,10 @@ def _json_names(text: bytes) -> Iterator[bytes]:
 
 
 def _check_crs(name: str, text: bytes) -> None:
-    """Raise SourceUnreadable where GeoJSON states its CRS by more than a name: an address would have to be
-    asked, a description may name files."""
+    """Raise SourceUnreadable if GeoJSON states its CRS by more than a name.
+
+    An address would have to be fetched, a description may name files.
+    """
     if _STRANGE_CRS.search(text):
         raise SourceUnreadable(
             _(
@@ -390,7 +414,7 @@ def _holds(file: IO[bytes], pattern: re.Pattern[bytes]) -> bool:
 
 
 def _blocks(file: IO[bytes]) -> Iterator[bytes]:
-    """A file block by block, each with the end of the one before."""
+    """Yield a file block by block, each with the end of the one before."""
     before = b""
     while block := file.read(_BLOCK_BYTES):
         yield before + block

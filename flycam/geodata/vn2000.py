@@ -1,7 +1,7 @@
-"""Which 3-degree zone of VN-2000 a place is mapped in: by law that of its province, not of its longitude.
+"""VN-2000 3-degree zone of a place: by law that of its province, not of its longitude.
 
-A commune's official code (Decision 124/2004/QD-TTg) says which province it was numbered in, and communes
-keep one of their codes when units are merged. So the zone is that of the province in which the ground was
+A commune's official code (Decision 124/2004/QD-TTg) shows the province that numbered it, and communes keep
+one of their codes when units are merged. So the zone is that of the province in which the ground was
 surveyed, also where provinces were joined in 2025: its printed maps and land records are in that zone.
 """
 
@@ -34,7 +34,7 @@ _ZONES = {
 
 @dataclass(frozen=True, slots=True)
 class Province:
-    """A province as its communes are numbered: codes from `first` to `last`, and its central meridian."""
+    """A province, the range of its communes' codes, and its central meridian."""
 
     name: str
     first: int
@@ -66,29 +66,41 @@ Codes 4927 to 4941 went from Hòa Bình to Hà Nội and are left out."""
 
 
 def find_province(code: str) -> Province | None:
-    """The province in which a commune's code was given; None for provinces not listed, and made-up codes."""
+    """Find the province that gave a commune its code.
+
+    None for provinces not listed, and invented codes.
+    """
     if not (len(code) == 5 and code.isascii() and code.isdigit()):
         return None
     return next((one for one in _PROVINCES if one.first <= int(code) <= one.last), None)
 
 
 def get_zone(meridian_deg: float) -> str:
-    """The zone with this central meridian: "EPSG:9208" for 104.75. Raises KeyError where there is none."""
+    """Return the zone of a central meridian: "EPSG:9208" for 104.75.
+
+    Raises KeyError where there is none.
+    """
     return f"EPSG:{_ZONES[meridian_deg]}"
 
 
 def has_meridian(meridian_deg: float) -> bool:
-    """Whether a zone has this central meridian."""
+    """Return True if a zone has this central meridian."""
     return meridian_deg in _ZONES
 
 
 def find_nearest_zone(lon_deg: float) -> str:
-    """The zone whose meridian is nearest, which near a province's border may be its neighbour's."""
+    """Find the zone whose meridian is nearest.
+
+    Near a province's border it may be its neighbour's.
+    """
     return get_zone(min(_ZONES, key=lambda meridian: (abs(meridian - lon_deg), meridian)))
 
 
 def get_central_meridian_deg(zone_crs: str) -> float:
-    """Central meridian of a VN-2000 zone, degrees. Raises ValueError for another CRS."""
+    """Return the central meridian of a VN-2000 zone, degrees.
+
+    Raises ValueError for another CRS.
+    """
     for meridian, code in _ZONES.items():
         if zone_crs == f"EPSG:{code}":
             return meridian

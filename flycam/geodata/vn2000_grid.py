@@ -13,9 +13,11 @@ from flycam.geodata.crs import WGS84, transform_points
 
 Floats = NDArray[np.float64]
 
-_EDGE_POINTS = 9  # of each side: a side of the sheet is no straight line of the grid
+# of each side: a side of the sheet is no straight line in the grid
+_EDGE_POINTS = 9
 _LINE_POINTS = 17
-_MIN_LINES, _MAX_LINES = 4, 24  # lines across the shorter side, about; across the longer side, at most
+# lines across the shorter side, about; across the longer side, at most
+_MIN_LINES, _MAX_LINES = 4, 24
 _MIN_STEP_M = 10.0
 
 
@@ -23,7 +25,7 @@ _MIN_STEP_M = 10.0
 class GridLine:
     """A line on which one coordinate has one value.
 
-    axis       "x" where X (north) is the same all along, "y" where Y (east) is, as on Vietnamese sheets
+    axis       "x" where X (north) is constant, "y" where Y (east) is, as on Vietnamese sheets
     value_m    that coordinate, a multiple of the step
     lonlat     (n, 2) WGS 84 degrees, from south to north or from west to east
     """
@@ -36,12 +38,15 @@ class GridLine:
 def compute_grid_lines(
     bounds: tuple[float, float, float, float], zone_crs: str
 ) -> tuple[float, list[GridLine]]:
-    """The step in metres (1, 2 or 5 times a power of ten) and the lines that cross `bounds`.
+    """Compute the grid step and the lines that cross `bounds`.
+
+    The step is in metres: 1, 2 or 5 times a power of ten.
 
     bounds    west, south, east, north in WGS 84 degrees
     zone_crs  a zone of VN-2000
-    Lines reach a little beyond the bounds, for a grid is turned against them. Raises CrsMissing where the
-    zone cannot be had from WGS 84.
+
+    Lines reach a little beyond the bounds, for the grid is rotated against them. Raises CrsMissing where the
+    zone cannot be transformed from WGS 84.
     """
     around = transform_points(_edge(bounds), WGS84, zone_crs)
     (west, south), (east, north) = around.min(axis=0), around.max(axis=0)
@@ -70,7 +75,10 @@ def _edge(bounds: tuple[float, float, float, float]) -> Floats:
 
 
 def _step_m(width_m: float, height_m: float) -> float:
-    """The largest round step that gives the shorter side its lines, unless the longer would have too many."""
+    """Return the largest round step with enough lines across the shorter side.
+
+    Larger where the longer side would have too many.
+    """
     shorter, longer = sorted((width_m, height_m))
     step_m = max(_MIN_STEP_M, _round_down(shorter / _MIN_LINES))
     while longer / step_m > _MAX_LINES:

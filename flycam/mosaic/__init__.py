@@ -1,1 +1,1 @@
-"""Frame to tiles: quality, merge, pyramid, the one writer; clip and export."""
+"""Tiles from orthopatches: quality, merge, pyramid, the one writer; clip and export."""

@@ -1,4 +1,4 @@
-"""One alpha-expansion as a minimum cut: which pixels of a window a frame takes from their owners.
+"""One alpha-expansion as a minimum cut: the pixels of a window that a frame takes from their owners.
 
 All costs are integers, so the cut is exact; of several minimum cuts the one that changes least is taken,
 which is unique, so the result depends neither on the solver nor on the machine.
@@ -27,26 +27,27 @@ _NEIGHBOURS = ((0, 1), (1, 0))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelFeatures:
-    """What frames show over a window: features H×W×F int16 and whether they see the pixel (H×W bool)."""
+    """Features of frames over a window (H×W×F int16), where they see it (H×W bool)."""
 
     features: NDArray[np.int16]
     seen: Mask
 
     def shifted(self, down: int, right: int, shape: tuple[int, int]) -> LabelFeatures:
-        """The part of `shape` that begins `down` rows and `right` columns further on."""
+        """Return the part of `shape` that begins `down` rows and `right` columns on."""
         window = (slice(down, down + shape[0]), slice(right, right + shape[1]))
         return LabelFeatures(features=self.features[window], seen=self.seen[window])
 
 
 def compute_difference(one: LabelFeatures, two: LabelFeatures, full_scale: int) -> Ints:
-    """d of two looks, 0..WHOLLY: the L1 distance of their features, truncated at `full_scale`.
+    """Compute d of two views, 0..FULL_COST: L1 distance of their features.
 
-    Pixels that one of them does not see differ wholly. It is a metric, for truncation keeps the triangle
-    inequality.
+    Truncated at `full_scale`. A pixel that one of them does not see costs FULL_COST. It is a metric, for
+    truncation keeps the triangle inequality.
     """
     each = np.abs(one.features - two.features)
     apart = each[..., 0].astype(np.int32)
-    for feature in range(1, each.shape[-1]):  # a sum over so short an axis would take five times as long
+    # np.sum over so short an axis takes five times as long
+    for feature in range(1, each.shape[-1]):
         apart += each[..., feature]
     apart = np.minimum(apart, full_scale) * FULL_COST // full_scale
     apart[~(one.seen & two.seen)] = FULL_COST
@@ -58,11 +59,11 @@ class ExpansionWindow:
     """A part of the labelling with all that a move there costs. Planes are H×W.
 
     owner       labels
-    own         what each pixel's owner shows there
-    beyond      what it shows at the next pixel to the right, below, and before: to the left, above
+    own         features of each pixel's owner there
+    beyond      its features at the next pixel to the right and below; before: to the left and above
     data        cost of the pixel as it is labelled
     length      cost of an edge between two labels where they agree
-    full_scale  see `difference`
+    full_scale  see `compute_difference`
     """
 
     owner: NDArray[np.uint16]
@@ -74,7 +75,10 @@ class ExpansionWindow:
     full_scale: int
 
     def seams(self, axis: int) -> Ints:
-        """Cost of each edge between horizontal (0) or vertical (1) neighbours as labelled now."""
+        """Return the cost of each edge between neighbours as labelled now.
+
+        axis  0 horizontal neighbours, 1 vertical ones
+        """
         p, q = _ends(self.owner.shape, axis)
         cost = self.length + self._differ(self.own, p, self.before[axis], q)
         cost += self._differ(self.beyond[axis], p, self.own, q)
@@ -82,7 +86,7 @@ class ExpansionWindow:
         return np.asarray(cost, dtype=np.int32)
 
     def energy(self) -> int:
-        """The whole energy of the window."""
+        """Return the total energy of the window."""
         return int(self.data.sum(dtype=np.int64)) + sum(
             int(self.seams(axis).sum(dtype=np.int64)) for axis in (0, 1)
         )
@@ -96,11 +100,12 @@ class ExpansionWindow:
 def expand_label(
     window: ExpansionWindow, alpha: int, features: LabelFeatures, data: Ints, active: Mask
 ) -> Mask:
-    """Pixels (H×W bool) that label `alpha` takes so that the energy becomes as small as one expansion can
-    make it; none where nothing is won.
+    """Return the pixels (H×W bool) that label `alpha` takes in its best expansion.
 
-    features, data  what alpha shows, and its cost, over the window
-    active       pixels that may change; alpha's own do not count
+    The energy becomes as small as one expansion can make it; no pixel is taken where nothing is won.
+
+    features, data  features of alpha, and its cost, over the window
+    active          pixels that may change; alpha's own do not count
     """
     owned = window.owner == alpha
     active = active & ~owned & features.seen
@@ -124,7 +129,7 @@ def expand_label(
         tails.append(node[p][both])
         heads.append(node[q][both])
         capacities.append((keep_take + take_keep - keep_keep)[both])
-        # one end stands fast, as alpha's or as somebody else's
+        # one end is fixed, as alpha's or as another label's
         unary_p += np.where(p_free & ~q_free, np.where(owned[q], -keep_take, take_keep - keep_keep), 0)
         unary_q += np.where(q_free & ~p_free, np.where(owned[p], -take_keep, keep_take - keep_keep), 0)
     taken = np.zeros_like(active)
@@ -137,7 +142,7 @@ def expand_label(
 def _pair_costs(
     window: ExpansionWindow, axis: int, owned: Mask, looks: LabelFeatures
 ) -> tuple[Ints, Ints, Ints]:
-    """Costs of the edges p-q where (neither, only q, only p) belongs to alpha."""
+    """Return the costs of edges p-q where (neither, only q, only p) is alpha's."""
     p, q = _ends(window.owner.shape, axis)
     keep_take = window.length + window._differ(window.own, p, looks, p)
     keep_take += window._differ(window.beyond[axis], p, looks, q)
@@ -151,10 +156,10 @@ def _pair_costs(
 def _cut(
     unary: NDArray[np.int64], tails: NDArray[np.int64], heads: NDArray[np.int64], capacity: Ints
 ) -> Mask:
-    """Nodes that take: the smallest sink side of the minimum cut.
+    """Return the nodes that take alpha: the smallest sink side of the minimum cut.
 
-    A node on the source's side keeps. unary > 0 is what taking costs more, < 0 what keeping does; `capacity`
-    is paid where the tail keeps and the head takes.
+    A node on the source's side keeps. unary > 0 is the extra cost of taking, < 0 of keeping; `capacity` is
+    paid where the tail keeps and the head takes.
     """
     nodes = unary.size
     source, sink = nodes, nodes + 1
@@ -182,7 +187,10 @@ def _cut(
 
 
 def _ends(shape: tuple[int, ...], axis: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Windows of all first and all second pixels of the edges along rows (axis 0) or columns (axis 1)."""
+    """Return the windows of all first and all second pixels of the edges.
+
+    axis  0 along rows, 1 along columns
+    """
     down, right = _NEIGHBOURS[axis]
     return (
         (slice(0, shape[0] - down), slice(0, shape[1] - right)),

@@ -1,4 +1,4 @@
-"""Amendments of a mosaic as they are on record: frames withdrawn, and placements that were replaced."""
+"""Amendments of a mosaic from the catalogue: withdrawn frames and replaced placements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load_amendments(catalog: Catalog, mosaic: MosaicInfo) -> Amendments:
-    """What must not be in a mosaic: frames withdrawn from its flight, and placements that were replaced."""
+    """Load a mosaic's amendments: frames withdrawn and placements replaced."""
     placements = catalog.placements.list_for_flight(mosaic.flight_id)
     return collect_amendments(
         mosaic.layer,
@@ -32,9 +32,9 @@ def collect_amendments(
     placements: Iterable[Placement],
     withdrawn_ids: Iterable[str],
 ) -> Amendments:
-    """Amendments of one layer's mosaic, from what is on record of a flight.
+    """Collect the amendments of one layer's mosaic from the records of a flight.
 
-    records  its frames, those at least that were withdrawn or have placements
+    records  its frames, at least those that were withdrawn or have placements
     """
     by_frame: dict[str, list[Placement]] = {}
     for placement in placements:
@@ -51,7 +51,10 @@ def collect_amendments(
 
 
 def _replaced(placements: list[Placement], layer: Layer) -> ReplacedPlacements:
-    """What stands and what is gone of a frame in one layer's mosaic; moved to another it is gone."""
+    """Return the current and superseded placements of a frame in one layer's mosaic.
+
+    A frame moved to another layer has no current placement here.
+    """
     best = select_current_placement(placements)
     is_laid = best.layer == layer and best.exterior is not None
     stands = (best.version, best.dem_id) if is_laid and best.dem_id is not None else None

@@ -1,7 +1,7 @@
 """Amendments: what was taken out of a mosaic, and the epoch that each tile has because of it.
 
-A withdrawn frame, or a placement (pose and terrain) that another took the place of, opens a new epoch on the
-tiles that it touched, and on those only. Epochs are derived from content (`compute_epoch`), so two boxes that
+A withdrawn frame, or a placement (pose and terrain) that another replaced, opens a new epoch on the tiles
+that it touched, and on those only. Epochs are derived from content (`compute_epoch`), so two nodes that
 learned the same amendments in another order agree.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from flycam.frame.tile import OrthoPatch, compute_epoch
 from flycam.geometry.grid import TileId, TileRange
 
-_BLOCK_BITS = 4  # amendments are looked up by blocks of 16×16 tiles
+_BLOCK_BITS = 4  # amendments are indexed by 16×16 tiles
 
 _Block = tuple[int, int]
 _Touching = Mapping[_Block, list[tuple[str, TileRange]]]
@@ -21,11 +21,11 @@ _Touching = Mapping[_Block, list[tuple[str, TileRange]]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplacedPlacements:
-    """A frame that was laid again.
+    """Placements of a reprocessed frame.
 
-    current    (exterior version, terrain id) of the placement in force; None: the frame was set aside
+    current     (exterior version, terrain id) of the placement in force; None: the frame is no longer used
     superseded  id of each placement before it, with the base-zoom tiles of its patch (None: it had none)
-    placement  id of the placement in force; None: the frame was set aside, or it does not matter
+    placement   id of the placement in force; None: the frame is no longer used, or the id does not matter
     """
 
     current: tuple[int, str] | None
@@ -35,10 +35,10 @@ class ReplacedPlacements:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Amendments:
-    """What must not be in a mosaic, and what that makes of its epochs.
+    """Frames that must not be in a mosaic, and the epochs of its tiles that follow.
 
     withdrawn  frame ids, each with the base-zoom tiles of its patch (None: it never had one)
-    replaced   frames that were laid again, by id
+    replaced   frames that were reprocessed, by id
     """
 
     withdrawn: Mapping[str, TileRange | None] = field(default_factory=dict)
@@ -53,18 +53,21 @@ class Amendments:
         object.__setattr__(self, "_touching", touching)
 
     def forbids(self, patch: OrthoPatch) -> bool:
-        """Whether this patch must never enter: its frame is withdrawn, or laid otherwise by now."""
+        """Return True if a patch's frame is withdrawn or its placement superseded."""
         return self.forbids_placement(patch.frame_id, patch.exterior_version, patch.dem_id)
 
     def forbids_placement(self, frame_id: str, exterior_version: int, dem_id: str) -> bool:
-        """As `forbids`, before there is a patch."""
+        """Return True if a frame's placement is forbidden, before there is a patch."""
         if frame_id in self.withdrawn:
             return True
         replaced = self.replaced.get(frame_id)
         return replaced is not None and replaced.current != (exterior_version, dem_id)
 
     def epoch(self, tile_id: TileId) -> str:
-        """Epoch of a base tile, from the withdrawn frames and replaced placements that touched it."""
+        """Return the epoch of a base tile.
+
+        Derived from the withdrawn frames and replaced placements that touched it.
+        """
         near = self._touching.get((tile_id.x >> _BLOCK_BITS, tile_id.y >> _BLOCK_BITS), ())
         return compute_epoch(name for name, tiles in near if tile_id in tiles)
 

@@ -1,4 +1,4 @@
-"""How much of an area a mosaic shows: counted on the base tiles' masks, measured in the work CRS."""
+"""Ground that a mosaic shows of an area: counted on the base tiles' masks, measured in the work CRS."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from flycam.mosaic.polygon_mask import PolygonMask
 from flycam.mosaic.tile_log import TileLog
 from flycam.store.base import ObjectStore
 
-_IN_FLIGHT = 64
+_IN_FLIGHT = 64  # tiles read ahead: bounds memory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AreaCoverage:
-    """What a mosaic shows of one area.
+    """Part of one area that a mosaic shows.
 
     covered_m2  ground with data inside the area, square metres in the work CRS
     pixels      base-zoom pixels counted
@@ -56,11 +56,13 @@ def measure_area_coverage(
     *,
     workers: int = 2,
 ) -> dict[str, AreaCoverage]:
-    """Covered ground for each of `areas` (name -> polygon in WGS 84 degrees) that the mosaic reaches.
+    """Measure the covered ground of each area that the mosaic reaches.
+
+    areas  name -> polygon in WGS 84 degrees
 
     A pixel belongs to the area that holds its centre, so areas without overlap never count a pixel twice.
-    Each tile is read once whatever the number of areas. Areas without a pixel are left out.
-    Raises ObjectMissing, TileCorrupt, CrsMissing.
+    Each tile is read once whatever the number of areas. Areas without a pixel are left out. Raises
+    ObjectMissing, TileCorrupt, CrsMissing.
     """
     heads = tile_log.heads(mosaic.mosaic_id, mosaic.revision, z=mosaic.base_zoom)
     if not heads or not areas:
@@ -68,7 +70,8 @@ def measure_area_coverage(
     plan = _Plan(areas, mosaic.base_zoom, _work_map(heads, work_crs))
     totals: dict[str, AreaCoverage] = {}
     remaining = iter(plan.reached(heads))
-    with ThreadPoolExecutor(workers, thread_name_prefix="clip") as pool:  # only reads: counting is short
+    # only reads run in threads: counting is short
+    with ThreadPoolExecutor(workers, thread_name_prefix="clip") as pool:
         while chunk := list(islice(remaining, _IN_FLIGHT)):
             stored = pool.map(store.get, (head.key for head, _ in chunk))
             for (head, near), data in zip(chunk, stored, strict=True):
@@ -78,7 +81,7 @@ def measure_area_coverage(
 
 
 class _Plan:
-    """The areas, ready to be asked tile by tile from several threads."""
+    """The areas, indexed for queries by tile from several threads."""
 
     def __init__(self, areas: Mapping[str, BaseGeometry], zoom: int, to_work: PlanarMap) -> None:
         self._names = list(areas)
@@ -90,13 +93,13 @@ class _Plan:
         self._to_work = to_work
 
     def reached(self, heads: Iterable[TileRecord]) -> Iterator[tuple[TileRecord, list[int]]]:
-        """Tiles that may show something of an area, with the numbers of those areas."""
+        """Yield the tiles that may show part of an area, with the numbers of those areas."""
         for head in heads:
             if near := sorted(self._tree.query(_box(head.tile_id))):
                 yield head, near
 
     def count(self, tile_id: TileId, near: Iterable[int], data: bytes) -> Iterator[tuple[str, AreaCoverage]]:
-        """Covered ground of one tile, as it is stored, in each of these areas."""
+        """Yield the covered ground of one stored tile in each of these areas."""
         source, frames = decode_owners(data, tile_id)
         pixel_m2 = _tile_area_m2(tile_id, self._to_work) / TILE_SIZE_PX**2
         for index in near:
@@ -126,7 +129,10 @@ def _sum(a: AreaCoverage, b: AreaCoverage) -> AreaCoverage:
 
 
 def make_mercator_projection(zoom: int) -> Callable[[Floats], Floats]:
-    """Function from WGS 84 degrees (N×2) to global pixels (column, row; corners) of a zoom."""
+    """Return a function from WGS 84 degrees (N×2) to global pixels of a zoom.
+
+    Pixels are (column, row), counted at their corners.
+    """
 
     def to_pixels(lonlat: Floats) -> Floats:
         mercator = lonlat_to_mercator(lonlat)
@@ -144,7 +150,10 @@ def _work_map(heads: list[TileRecord], work_crs: str) -> PlanarMap:
 
 
 def _tile_area_m2(tile_id: TileId, to_work: PlanarMap) -> float:
-    """Area of the tile's four corners in the work CRS; within a tile the pixel's size varies by 1e-5."""
+    """Return the area of the tile's four corners in the work CRS.
+
+    Within a tile the pixel's size varies by 1e-5.
+    """
     west, south, east, north = get_tile_bounds(tile_id)
     x, y = to_work(np.array([[west, south], [east, south], [east, north], [west, north]])).T
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2.0)

@@ -1,10 +1,10 @@
-"""Multi-band blending: wide transitions for what is coarse, sharp ones for what is fine.
+"""Multi-band blending: wide transitions for coarse detail, sharp ones for fine detail.
 
-Each frame gives a Laplacian pyramid of its picture and a Gaussian pyramid of the mask of the ground it owns;
+Each frame gives a Laplacian pyramid of its image and a Gaussian pyramid of the mask of the ground it owns;
 bands are averaged with those weights and summed up again. Pixels without data are left out by normalised
-convolution, so the edge of a picture casts no dark rim. Filters run on integers and pyramids lie on multiples
-of 2^LEVELS pixels of the global grid: a pixel's colour depends on what is within REACH_PX of it and on
-nothing else, to the last bit, whatever the rectangle that is blended together.
+convolution, so the edge of an image casts no dark rim. Filters run on integers and pyramids lie on multiples
+of 2^LEVELS pixels of the global grid: a pixel's colour depends only on what is within REACH_PX of it, to the
+last bit, whatever the rectangle that is blended together.
 
 Sources: Burt and Adelson, ACM TOG 2(4), 1983 (multiresolution splines); Knutsson and Westin, CVPR 1993
 (normalised convolution); Bu et al., IROS 2016 (Map2DFusion: pyramids of square tiles).
@@ -29,17 +29,20 @@ ALIGN_PX = 1 << LEVELS
 REACH_PX = 4 * ALIGN_PX
 """2 (2^L - 1) pixels to gather the coarsest band, as many again to spread it, rounded up."""
 
-_FRACTION_BITS = 6  # of a grey level: 255 << 6 fits 16 bits with its sign
-_SOFT_ONE = 128  # 8-bit Gaussian blur is the same to the last bit on every machine
+# bits of a grey level's fraction: 255 << 6 fits 16 bits with its sign
+_FRACTION_BITS = 6
+# an 8-bit Gaussian blur is the same to the last bit on every machine
+_SOFT_ONE = 128
 _SOFT_PX, _SOFT_SIGMA_PX = 5, 0.9
-_ONE = 1 << 14  # weight of ground wholly owned; times a colour it fits 32 bits
+# weight of ground wholly owned; times a colour it fits 32 bits
+_ONE = 1 << 14
 
 
 class Blender:
-    """Sums up the bands of the frames over one rectangle.
+    """Sum of the bands of all frames over one rectangle.
 
-    box  global pixels, multiples of ALIGN_PX; colours within REACH_PX of its edge are not what they would be
-         in a larger box
+    box  global pixels, multiples of ALIGN_PX; colours within REACH_PX of its edge differ from those of a
+         larger box
     """
 
     def __init__(self, box: PixelBox) -> None:
@@ -72,7 +75,7 @@ class Blender:
         self._sum_up(LEVELS, box, colour, None, weight)
 
     def colours(self) -> Bytes:
-        """H×W×3 uint8 over the whole box; only pixels that some frame owns mean anything."""
+        """Return the blended H×W×3 uint8 of the box; only owned pixels are meaningful."""
         result = self._mean(LEVELS).astype(np.int16)
         for level in range(LEVELS - 1, -1, -1):
             height, width = result.shape[:2]
@@ -84,7 +87,7 @@ class Blender:
     def _sum_up(
         self, level: int, box: PixelBox, colour: Shorts, coarser: Shorts | None, weight: Words
     ) -> None:
-        """Add a band (colour less the enlarged coarser one) where it weighs anything."""
+        """Add a band (colour less the enlarged coarser one) where its weight is not zero."""
         left, top, width, height = cv2.boundingRect((weight > 0).view(np.uint8))
         if width == 0:
             return
@@ -101,7 +104,7 @@ class Blender:
         self._weights[level][there] += shares
 
     def _mean(self, level: int) -> Shorts:
-        """Weighted mean of the bands; exactly the one band where only one frame counts."""
+        """Return the weighted mean of the bands; where one frame counts, its exact band."""
         mean = self._sums[level].astype(np.float32)
         mean /= _thrice(np.maximum(self._weights[level], 1).astype(np.float32))
         rounded: Shorts = np.rint(mean, out=mean).astype(np.int16)
@@ -117,7 +120,10 @@ def _down(plane: _Plane) -> _Plane:
 
 
 def _softened(owned: Mask, seen: Mask) -> Words:
-    """Weights of the finest band: a seam a few pixels wide, so that unlike textures do not meet sharply."""
+    """Return weights of the finest band, with seams a few pixels wide.
+
+    A sharp seam would show between unlike textures.
+    """
     mask = owned.astype(np.uint8) * np.uint8(_SOFT_ONE)
     soft = cv2.GaussianBlur(mask, (_SOFT_PX, _SOFT_PX), _SOFT_SIGMA_PX)
     weight = np.asarray(soft, dtype=np.uint16) * np.uint16(_ONE // _SOFT_ONE)
@@ -126,12 +132,12 @@ def _softened(owned: Mask, seen: Mask) -> Words:
 
 
 def _thrice(plane: NDArray[_Number]) -> NDArray[_Number]:
-    """One plane for each colour: much faster to calculate with than one that is broadcast over three."""
+    """Repeat a plane for each colour: much faster than broadcasting it over three."""
     return np.asarray(cv2.merge([plane, plane, plane]), dtype=plane.dtype)
 
 
 def _normalised(image: Shorts, seen: Words) -> Shorts:
-    """The mean of what was seen; 0 where nothing was."""
+    """Return the mean of what was seen; 0 where nothing was."""
     gain = np.float32(_ONE) / np.maximum(seen, 1).astype(np.float32)
     gain[seen == 0] = 0.0
     colour: NDArray[np.float32] = image * _thrice(gain)
@@ -140,7 +146,7 @@ def _normalised(image: Shorts, seen: Words) -> Shorts:
 
 
 def _enlarged(coarser: Shorts, window: tuple[slice, slice]) -> Shorts:
-    """A window of the enlarged plane; the part it is made from reaches two pixels further."""
+    """Return a window of the enlarged plane; its source reaches two pixels further."""
     starts = [max(w.start // 2 - 2, 0) for w in window]
     stops = [min(-(-w.stop // 2) + 2, n) for w, n in zip(window, coarser.shape[:2], strict=True)]
     part = np.ascontiguousarray(coarser[starts[0] : stops[0], starts[1] : stops[1]])

@@ -1,4 +1,4 @@
-"""Which pixels of a finished mosaic lie on the flight's own surface, and what share of the map they are."""
+"""Pixels of a finished mosaic that lie on the flight's own DSM, and their share of the mosaic."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from flycam.store.base import ObjectStore
 Floats = NDArray[np.float64]
 
 _ZOOMS_UP = 3
-"""A share needs no finer pixels than this many zooms above the base: a sixty-fourth of the tiles."""
+"""Zooms above the base: fine enough for a share, with a sixty-fourth of the tiles."""
 
 
 def is_dsm_ground(support: TerrainGrid, east: Floats, north: Floats) -> NDArray[np.bool_]:
-    """Whether the ground at places of the work CRS, two arrays of one shape, was measured by the flight.
+    """Return True where the flight measured the ground at places of the work CRS.
 
-    It was where the nearest post of `support` has a height: the same rule for a pixel of the map, of the
-    report and of the exported surface, whose pixels are those posts. False outside the posts.
+    east, north  two arrays of one shape
+
+    Measured means that the nearest post of `support` has a height: the same rule for a pixel of the map, of
+    the report and of the exported DSM, whose pixels are those posts. False outside the posts.
     """
     post, inside = find_nearest_posts(support, east, north)
     return np.asarray(inside & np.isfinite(support.heights_m.reshape(-1).take(post)), dtype=np.bool_)
 
 
 def mask_dsm_pixels(tile_id: TileId, support: TerrainGrid) -> NDArray[np.bool_]:
-    """Where the ground under a tile's pixels, 256×256, is the flight's own (`is_dsm_ground`)."""
+    """Return the mask (256×256) of a tile's pixels on the DSM (`is_dsm_ground`)."""
     side = np.arange(TILE_SIZE_PX, dtype=np.float64)
     rows, cols = np.meshgrid(side, side, indexing="ij")
     to_work = fit_mercator_to_work(support.work_crs, get_tile_bounds(tile_id))
@@ -38,9 +40,9 @@ def mask_dsm_pixels(tile_id: TileId, support: TerrainGrid) -> NDArray[np.bool_]:
 
 
 def compute_dsm_pct(store: ObjectStore, tiles: TileLog, mosaic: MosaicInfo, support: TerrainGrid) -> float:
-    """Share of the ground that a finished mosaic shows which is the flight's own surface, 0-100.
+    """Compute the share of a finished mosaic's ground that is the DSM, 0-100.
 
-    The one figure for it: `finish` records it, and command, map and report say what is recorded. Counted in
+    The only source of this figure: `finish` records it; command, map and report read the record. Counted in
     pixels of a coarser zoom. NaN for a mosaic without pixels. Raises ObjectMissing, TileCorrupt.
     """
     zoom = max(mosaic.base_zoom - _ZOOMS_UP, mosaic.min_zoom)

@@ -1,4 +1,4 @@
-"""A mosaic revision as a Cloud-Optimized GeoTIFF in any CRS, block by block in bounded memory."""
+"""Export of a mosaic revision as a Cloud-Optimized GeoTIFF in any CRS, block by block in bounded memory."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _BLOCKS_EACH = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportedCog:
-    """What was written.
+    """A written COG.
 
     bounds    (west, south, east, north) in `crs`
     shape_px  (rows, columns)
-    notes     what is to be said of it, as `flycam.frame.warning` keeps it
+    notes     warnings about it, as `flycam.frame.warning` keeps them
     """
 
     path: Path
@@ -63,14 +63,15 @@ def export_cog(
     decoding: TileDecoding = COLOURS,
     workers: int = 1,
 ) -> ExportedCog:
-    """Write the mosaic (clipped to `polygon`, WGS 84 degrees, if given) as a COG with mask.
+    """Write the mosaic, clipped to `polygon` (WGS 84 degrees) if given, as a COG.
 
-    Pixels lie on multiples of `compute_gsd_m` in `crs` (of the like number of degrees if `crs` is
-    geographic), are taken (`resample`) from the coarsest zoom that is not coarser than `compute_gsd_m`, and
-    are masked where less than half of the ground around them has data. `compress` as in `CogWriter`;
-    `decoding`:
-    what of the tiles is written instead of colours, and taken as it says. `workers` threads read and
-    resample.
+    Pixels lie on multiples of `gsd_m` in `crs` (of the equivalent number of degrees if `crs` is geographic),
+    are resampled (`resample_window`) from the coarsest zoom that is not coarser than `gsd_m`, and are masked
+    where less than half of the ground around them has data.
+
+    compress  as in `CogWriter`
+    decoding  what of the tiles is written instead of colours, and how it is resampled
+    workers   threads that read and resample
 
     Raises NotFound if there is nothing to write (no tiles, or none inside the polygon), CrsMissing, DiskFull,
     StorageFailed, ObjectMissing, TileCorrupt. Nothing half-written is left under `out_path`.
@@ -102,7 +103,10 @@ def export_cog(
 def _write_blocks(
     out: CogWriter, tiles: TileReader, grid: OutputGrid, crs: str, outline: PolygonMask | None, workers: int
 ) -> bool:
-    """Whether any pixel had data. A few blocks for each worker are in memory at a time."""
+    """Write the blocks and return True if any pixel had data.
+
+    A few blocks for each worker are in memory at a time.
+    """
 
     def seen(corner: tuple[int, int]) -> PixelsWithMask:
         row, col = corner
@@ -113,7 +117,8 @@ def _write_blocks(
         pixels, mask = resample_window(tiles, grid, crs, corner, shape)
         if inside is not None:
             mask &= inside
-        pixels[~mask] = 0 if tiles.look.mixed else np.nan  # a figure of 0 would be one
+        # in a plane of figures 0 is a value, so no data is NaN there
+        pixels[~mask] = 0 if tiles.look.mixed else np.nan
         return pixels, mask
 
     found = False
@@ -128,7 +133,10 @@ def _write_blocks(
 
 
 def choose_source_zoom(gsd_m: float, extent: Bounds, mosaic: MosaicInfo) -> int:
-    """The coarsest zoom of a mosaic (over `extent`, Mercator) that is not coarser than `compute_gsd_m`."""
+    """Choose the coarsest zoom of a mosaic that is not coarser than `gsd_m`.
+
+    extent  Mercator bounds; its middle latitude gives the scale
+    """
     middle = np.array([[extent[0], (extent[1] + extent[3]) / 2]])
     latitude_deg = float(mercator_to_lonlat(middle)[0, 1])
     exact = math.log2(compute_ground_pixel_m(0, latitude_deg) / gsd_m)

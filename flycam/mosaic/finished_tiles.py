@@ -26,23 +26,24 @@ from flycam.mosaic.seamline import SeamPlan
 from flycam.mosaic.window_patches import PatchOf, WindowPatches, to_tile_box
 
 BLOCK_TILES = 4
+# the smaller error is the larger quality, so that a parent still takes the best child (decision 0011)
 _BEST_QUALITY = 65535
 
 
 def encode_error_m(error_m: NDArray[np.float32]) -> Words:
-    """Quality of a finished pixel from its expected error in metres: 65535 less millimetres, at least 1."""
+    """Encode expected error in metres as quality: 65535 less millimetres, at least 1."""
     millimetres = np.rint(np.nan_to_num(error_m, nan=np.inf).clip(0.0, 100.0) * 1000.0)
     return np.asarray(np.clip(_BEST_QUALITY - millimetres, 1, _BEST_QUALITY), dtype=np.uint16)
 
 
 def decode_error_m(quality: Words) -> NDArray[np.float32]:
-    """The expected error in metres that a finished tile's quality says; NaN where there is no data."""
+    """Decode finished quality to expected error in metres; NaN without data."""
     error = (_BEST_QUALITY - quality.astype(np.float32)) / np.float32(1000.0)
     return np.where(quality > 0, error, np.float32(np.nan)).astype(np.float32)
 
 
 def list_planned_tiles(plan: SeamPlan, base_zoom: int) -> list[TileId]:
-    """The base tiles that hold planned ground, row by row."""
+    """List the base tiles that hold planned ground, row by row."""
     side = TILE_SIZE_PX >> (base_zoom - plan.z)
     around = plan.box.aligned(side)
     covered = np.zeros(around.shape, dtype=np.bool_)
@@ -66,17 +67,16 @@ def finish_tiles(
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[MosaicTile]:
-    """The finished tiles (all planned ones, or those of `tiles` that have data), block by block.
+    """Yield the finished tiles (all planned, or those of `tiles` with data) by block.
 
     patch_of(frame_id, tiles, wanted)  the frame rectified onto `tiles` or the part of them it has, from
-        pixels that `Radiometry.corrected` gave; None if it has none. wanted as in
-        `geometry.orthorectification`: what is not asked for may be left out. A frame is asked for at places
-        near the ground it owns. Called from `workers` threads.
+        pixels that `Radiometry.correct` returned; None if it has none. wanted as in
+        `geometry.orthorectification`: the rest may be left out. A frame is requested at places near the
+        ground it owns. Called from `workers` threads.
     error_of(frame_id, tile)  expected error of its pixels there, 256×256 float32 metres
-    occlusion_fill  what stands in for ground inside the mosaic that every frame believes hidden; None: it
-                    stays
-                 empty
-    ground       `find_inner_owners(plan)`, where there is something hidden, if it is at hand
+    occlusion_fill  replacement for ground inside the mosaic that every frame takes for hidden; None: it stays
+        empty
+    ground       `find_inner_owners(plan)`, where there is hidden ground, if it is at hand
     block_tiles  side of a block: only memory and time depend on it
     """
     if ground is None:
@@ -94,8 +94,10 @@ def finish_tiles(
 
 
 def _blocks(tiles: Sequence[TileId], side: int) -> list[list[TileId]]:
-    """Tiles by squares of side×side, neighbouring squares one after the other: they ask for the same photos,
-    and parents are made of tiles that came lately."""
+    """Group tiles in squares of side×side, neighbouring squares one after the other.
+
+    Neighbours need the same photos, and parents are made from recently made tiles.
+    """
     blocks: dict[tuple[int, int], list[TileId]] = {}
     for tile in tiles:
         blocks.setdefault((tile.y // side, tile.x // side), []).append(tile)
@@ -107,7 +109,7 @@ def _blocks(tiles: Sequence[TileId], side: int) -> list[list[TileId]]:
 def _in_order(
     work: Callable[[list[TileId]], list[MosaicTile]], blocks: list[list[TileId]], workers: int
 ) -> Iterator[list[MosaicTile]]:
-    """Results in the order of the blocks, from threads, with as many in flight as threads."""
+    """Yield results in the order of the blocks, with as many in flight as threads."""
     if workers == 1:
         yield from map(work, blocks)
         return
@@ -170,7 +172,10 @@ def _tile(
     frames: tuple[str, ...],
     parts: Sequence[tuple[Words, ErrorOf]],
 ) -> MosaicTile:
-    """A tile of its pixels and their owners; parts of it by owner, each with the errors of what it shows."""
+    """Build a tile from its pixels and their owners.
+
+    parts  its ground by owner, each with the errors of what it shows
+    """
     labels = list_labels(owner)
     names = tuple(frames[label - 1] for label in labels)
     numbers = np.zeros(len(frames) + 1, dtype=np.uint16)
@@ -188,7 +193,7 @@ def _tile(
         quality=quality,
         source=source,
         frames=table,
-        epoch=FIRST_EPOCH,
+        epoch=FIRST_EPOCH,  # finished tiles are placed, never merged (decision 0011)
     )
 
 

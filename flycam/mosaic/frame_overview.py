@@ -1,8 +1,8 @@
-"""Frames seen from afar: what radiometry and seamlines are decided on.
+"""Frame overviews: the basis on which radiometry and seamlines are decided.
 
 An overview is a frame rectified a few zooms above the base, cropped to its data. All overviews of a block lie
-on one global pixel grid, so two of them are compared without resampling. `FrameOverviewCache` keeps those at
-work in memory up to a bound and makes the others again, so that a block's size does not matter.
+on one global pixel grid, so two of them are compared without resampling. `FrameOverviewCache` keeps recently
+used ones in memory up to a bound and makes the others again, so that a block's size does not matter.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PixelBox:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
+        """Shape of the box: (rows, columns)."""
         return max(self.row_stop - self.row, 0), max(self.col_stop - self.col, 0)
 
     @property
@@ -44,7 +44,7 @@ class PixelBox:
         return 0 in self.shape
 
     def intersection(self, other: PixelBox) -> PixelBox:
-        """Pixels in both; may be empty."""
+        """Return the pixels in both; may be empty."""
         return PixelBox(
             row=max(self.row, other.row),
             col=max(self.col, other.col),
@@ -53,7 +53,7 @@ class PixelBox:
         )
 
     def union(self, other: PixelBox) -> PixelBox:
-        """The smallest box around both."""
+        """Return the smallest box around both."""
         return PixelBox(
             row=min(self.row, other.row),
             col=min(self.col, other.col),
@@ -62,7 +62,7 @@ class PixelBox:
         )
 
     def padded(self, pixels: int) -> PixelBox:
-        """The box with a margin all round."""
+        """Return the box with a margin on all sides."""
         return PixelBox(
             row=self.row - pixels,
             col=self.col - pixels,
@@ -71,7 +71,7 @@ class PixelBox:
         )
 
     def aligned(self, step: int) -> PixelBox:
-        """The smallest box around it whose edges are multiples of `step`."""
+        """Return the smallest box around it whose edges are multiples of `step`."""
         return PixelBox(
             row=self.row // step * step,
             col=self.col // step * step,
@@ -80,7 +80,7 @@ class PixelBox:
         )
 
     def slices_in(self, outer: PixelBox) -> tuple[slice, slice]:
-        """(rows, columns) of this box in an array that covers `outer`."""
+        """Return the (rows, columns) of this box in an array that covers `outer`."""
         return (
             slice(self.row - outer.row, self.row_stop - outer.row),
             slice(self.col - outer.col, self.col_stop - outer.col),
@@ -96,7 +96,7 @@ class FrameOverview:
     box      global pixels of zoom z that the planes cover
     rgb      H×W×3 uint8 as the camera gave it (not corrected); 0 where quality is 0
     quality  H×W uint16; 0 = no data
-    place    H×W×2 uint8: where in the picture (across, down), as `offsets` reads it
+    place    H×W×2 uint8: position in the image (across, down), as `decode_offsets` reads it
     """
 
     frame_id: str
@@ -114,7 +114,10 @@ class FrameOverview:
 
 
 def make_frame_overview(patch: OrthoPatch, place: Bytes, camera: str) -> FrameOverview:
-    """A coarse patch and `make_place_image` rectified like it (H×W×2 uint8), cropped to their data."""
+    """Make an overview from a coarse patch, cropped to its data.
+
+    place  `make_place_image` rectified like the patch (H×W×2 uint8)
+    """
     rows = np.flatnonzero(patch.quality.any(axis=1))
     cols = np.flatnonzero(patch.quality.any(axis=0))
     row, row_stop = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)
@@ -133,7 +136,7 @@ def make_frame_overview(patch: OrthoPatch, place: Bytes, camera: str) -> FrameOv
 
 
 def keep_unshared_ground(overview: FrameOverview, others: Iterable[FrameOverview]) -> FrameOverview:
-    """An overview of the ground that none of the others sees, all of one zoom."""
+    """Return an overview of the ground that none of the others sees, all of one zoom."""
     alone = overview.quality.copy()
     for other in others:
         both = overview.box.intersection(other.box)
@@ -143,9 +146,9 @@ def keep_unshared_ground(overview: FrameOverview, others: Iterable[FrameOverview
 
 
 def make_place_image(size_px: tuple[int, int]) -> Bytes:
-    """H×W×3 uint8 picture of (width, height) whose first two bands say where in it a pixel lies.
+    """Make an image of (width, height) whose first two bands encode pixel position.
 
-    Rectified like a photo it becomes the place planes of an overview.
+    H×W×3 uint8; rectified like a photo it becomes the place planes of an overview.
     """
     width, height = size_px
     across, down = to_centred(np.arange(float(width)), np.arange(float(height)), size_px)
@@ -156,20 +159,22 @@ def make_place_image(size_px: tuple[int, int]) -> Bytes:
 
 
 def to_centred(x: Floats, y: Floats, size_px: tuple[int, int]) -> tuple[Floats, Floats]:
-    """Image coordinates (pixel centres at integers) counted from the middle of a picture of (width, height),
-    in halves of its diagonal: its corners are at distance 1."""
+    """Convert image coordinates to offsets from the middle, in half diagonals.
+
+    Pixel centres lie at integers; the corners of an image of (width, height) are at distance 1.
+    """
     width, height = size_px
     diagonal = float(np.hypot(width, height))
     return (x * 2.0 + 1.0 - width) / diagonal, (y * 2.0 + 1.0 - height) / diagonal
 
 
 def decode_offsets(place: Bytes) -> Floats:
-    """Place planes as what `centred` gives."""
+    """Decode place planes to the offsets of `to_centred`."""
     return place / _HALF_SCALE - 1.0
 
 
 class FrameOverviewCache:
-    """The overviews of a block, by number; the least recently used are dropped and made again when asked.
+    """LRU cache of a block's overviews, by number; dropped ones are made again.
 
     overview_of   gives a frame's overview, always the same one; frame_ids in the order of the flight
     memory_bytes  bound for the planes kept
@@ -192,7 +197,7 @@ class FrameOverviewCache:
         return len(self.frame_ids)
 
     def forget(self) -> None:
-        """Let go of the planes kept; those asked for later are made again."""
+        """Drop the planes kept; those requested later are made again."""
         self._kept.clear()
         self._bytes = 0
 

@@ -1,9 +1,9 @@
-"""How light that a correction made brighter than a picture can hold is kept within it.
+"""Highlight compression: keeps light that a correction raised above 255 within the range of an image.
 
 Corrected light may pass 255. Above a knee it is compressed, never clipped: a hyperbola of slope 1 at the knee
-takes the brightest light there can be to 255, so brighter stays brighter and what lies below the knee is not
-touched. The knee of a block is the highest with which no more of it saturates than the camera saturated; the
-middle tones keep their brightness. Only where the lowest knee is not enough one factor darkens all of it.
+maps the brightest possible light to 255, so brighter stays brighter and light below the knee does not change.
+The knee of a block is the highest with which no more of it saturates than the camera saturated; the middle
+tones keep their brightness. Only where the lowest knee is not enough does one factor darken all of it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ Singles = NDArray[np.float32]
 KNEE = 225.0
 """The highest knee, grey levels."""
 _LOWEST_KNEE, _KNEE_STEP = 165.0, 5.0
-_NEARLY_SATURATED = 247  # grey level of an overview, whose means fall short of the pixels' own 250
-_MORE_SATURATED = 0.001  # share of a block that a sample cannot tell from none
-_MIN_PERCENT = 50  # a block is not made darker than this
+# grey level of an overview, whose means fall short of the pixels' own 250
+_NEARLY_SATURATED = 247
+# share of a block that a sample cannot tell from none
+_MORE_SATURATED = 0.001
+_MIN_PERCENT = 50  # darkest factor of a block
 
 
 def compress_highlights(light: Singles, peak: float, knee: float) -> Singles:
-    """Light of any shape, of 0 to `peak`, within 0 to 255, in place. With a peak of 255 nothing changes."""
+    """Compress light of any shape from 0..`peak` to 0..255, in place.
+
+    With a peak of 255 nothing changes.
+    """
     room = 255.0 - knee
     bend = 1.0 / room - 1.0 / (max(peak, 255.0) - knee)
     if bend > 0.0:
@@ -33,7 +38,7 @@ def compress_highlights(light: Singles, peak: float, knee: float) -> Singles:
 
 
 def find_headroom(before: NDArray[np.uint8], after: Singles, peak: float) -> tuple[float, float]:
-    """(knee, factor): the highest of each with which no more pixels saturate than did before.
+    """Return the highest (knee, factor) at which no more pixels saturate than before.
 
     before, after  N, the brightest band of pixels spread over the block, as the camera gave it and corrected
     """

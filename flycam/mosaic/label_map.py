@@ -1,4 +1,4 @@
-"""A label map and the frames' looks on its grid: who sees what, how well, and what a change would cost."""
+"""Label map and the frames' views on its grid: who sees a pixel, how well, and what a change would cost."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from flycam.mosaic.frame_overview import FrameOverview, PixelBox, Words
 from flycam.mosaic.radiometry import Radiometry
 
 _FEATURES = 5  # three colours, two gradients
-_GREY_LEVEL = 12  # feature units: a third for each of the colours stays whole
+# feature units: a third for each of the colours stays whole
+_GREY_LEVEL = 12
 _RIM_QUALITY = 1
-_WORTHWHILE = 2  # a frame whose quality is below half of the best is not tried
+# a frame whose quality is below half of the best is not tried
+_WORTHWHILE = 2
 _BAND_ROWS = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelView:
-    """One frame on the grid of a label map: what it shows, and quality (H×W uint16, 0 = sees nothing)."""
+    """One frame on a label map's grid: features and quality (H×W uint16, 0 = unseen)."""
 
     box: PixelBox
     features: NDArray[np.int16]
@@ -32,7 +34,9 @@ class LabelView:
 def make_label_view(
     overview: FrameOverview, radiometry: Radiometry, number: int, *, reduce: int = 1
 ) -> LabelView:
-    """The corrected overview as a view, on a grid `reduce` times coarser (1: the overview's own).
+    """Make a view from the corrected overview.
+
+    reduce  the view's grid is this many times coarser (1: the overview's own)
 
     Pixels at the rim of what the frame sees get the lowest quality: at full size the rim may lie elsewhere.
     """
@@ -45,7 +49,7 @@ def make_label_view(
 
 
 def lower_rim_quality(overview: FrameOverview) -> Words:
-    """The overview's quality, with the lowest there is at the rim of what the frame sees."""
+    """Return the overview's quality, lowered to the minimum at the rim of its data."""
     seen = (overview.quality > 0).astype(np.uint8)
     inner = cv2.erode(seen, np.ones((3, 3), np.uint8), borderValue=0)
     return np.where(inner, overview.quality, seen * np.uint16(_RIM_QUALITY)).astype(np.uint16)
@@ -54,7 +58,7 @@ def lower_rim_quality(overview: FrameOverview) -> Words:
 def _reduced(
     light: NDArray[np.float32], quality: Words, box: PixelBox, factor: int
 ) -> tuple[NDArray[np.float32], Words, PixelBox]:
-    """Means over blocks of the global grid; a block that the frame does not wholly see is not seen."""
+    """Average over blocks of the global grid; a block not wholly seen is not seen."""
     aligned = box.aligned(factor)
     rows, cols = (n // factor for n in aligned.shape)
     planes = np.zeros((*aligned.shape, 4), dtype=np.float32)
@@ -72,7 +76,10 @@ def _reduced(
 
 
 def _features(light: NDArray[np.float32]) -> NDArray[np.int16]:
-    """H×W×5: colours and the gradient of their mean; a grey level in all three bands is _GREY_LEVEL units."""
+    """Return H×W×5: colours and the gradient of their mean.
+
+    A grey level in all three bands is _GREY_LEVEL units.
+    """
     grey = (light[..., 0] + light[..., 1] + light[..., 2]) * np.float32(1 / 3)
     features = np.empty((*light.shape[:2], _FEATURES), dtype=np.int16)
     features[..., :3] = np.rint(light * (_GREY_LEVEL / 3))
@@ -84,7 +91,10 @@ def _features(light: NDArray[np.float32]) -> NDArray[np.int16]:
 
 @dataclass(slots=True)
 class LabelMap:
-    """Who owns the pixels of `box`: owner H×W uint16, 1 + frame number, 0 = nobody; best quality there is."""
+    """Owners of the pixels of `box`, and the best quality there is.
+
+    owner  H×W uint16, 1 + frame number, 0 = no owner
+    """
 
     box: PixelBox
     owner: Words
@@ -92,7 +102,10 @@ class LabelMap:
 
     @classmethod
     def from_best(cls, box: PixelBox, qualities: Iterable[tuple[int, PixelBox, Words]]) -> LabelMap:
-        """The live rule: at every pixel the frame of the best quality (of equals the lowest number)."""
+        """Label every pixel with the frame of best quality, as the live rule does.
+
+        Of equal qualities the lowest frame number wins.
+        """
         owner = np.zeros(box.shape, dtype=np.uint16)
         best = np.zeros(box.shape, dtype=np.uint16)
         for number, where, quality in qualities:
@@ -106,7 +119,11 @@ class LabelMap:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeamCosts:
-    """The energy in integers: nadir, length in units where WHOLLY is one; full_scale in feature units."""
+    """Seam energy in integers.
+
+    nadir, length  in units of FULL_COST
+    full_scale     in feature units
+    """
 
     nadir: int
     length: int
@@ -114,7 +131,7 @@ class SeamCosts:
 
     @classmethod
     def from_relative(cls, nadir: float, length: float, difference_grey: float) -> SeamCosts:
-        """From costs relative to a wholly different pixel, and the grey levels that count as such."""
+        """Build from costs relative to a pixel that differs by `difference_grey` or more."""
         return cls(
             nadir=round(nadir * FULL_COST),
             length=max(round(length * FULL_COST), 1),
@@ -122,7 +139,7 @@ class SeamCosts:
         )
 
     def data(self, quality: Words, best: Words) -> Ints:
-        """D: what a view of this quality costs where `best` can be had."""
+        """Return D: the cost of a view of this quality where `best` is available."""
         lost = (best.astype(np.int64) - quality) * self.nadir // np.maximum(best, 1)
         return np.asarray(np.maximum(lost, 0), dtype=np.int32)
 
@@ -135,7 +152,7 @@ def try_frame(
     where: PixelBox,
     reach_px: int,
 ) -> PixelBox | None:
-    """Expand one frame inside `where`; the box around the ground it took, None if it took none.
+    """Expand one frame inside `where`; return the box it gained, or None.
 
     reach_px  how far from its ground it may reach; 0: wherever it sees well enough
     """
@@ -147,7 +164,7 @@ def try_frame(
     if not active.any():
         return None
     tight = _box_around(active, where)
-    # one pixel more, in which nothing moves: so every edge that a move can change is in the window
+    # a fixed rim of one pixel, so that every edge that a move can change is in the window
     around = tight.padded(1).intersection(labels.box)
     window = _window(labels, around, view_of_number, costs)
     looks, quality = _label_features(view, around)
@@ -162,7 +179,7 @@ def try_frame(
 
 
 def _box_around(mask: NDArray[np.bool_], box: PixelBox) -> PixelBox:
-    """The pixels of `box` that are set in `mask`."""
+    """Return the box around the pixels of `box` that are set in `mask`."""
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     row, col = box.row + top, box.col + left
     return PixelBox(row=row, col=col, row_stop=row + height, col_stop=col + width)
@@ -171,7 +188,7 @@ def _box_around(mask: NDArray[np.bool_], box: PixelBox) -> PixelBox:
 def _promising(
     labels: LabelMap, number: int, view: LabelView, where: PixelBox, reach_px: int
 ) -> NDArray[np.bool_]:
-    """Pixels of `where` that the frame does not own, but sees well enough, within its reach."""
+    """Return pixels of `where` that the frame sees well, within reach, but lacks."""
     owner = labels.owner[where.slices_in(labels.box)]
     quality = view.quality[where.slices_in(view.box)]
     promising = (quality > 0) & (owner > 0) & (owner != number + 1)
@@ -183,7 +200,7 @@ def _promising(
 
 
 def compute_energy(labels: LabelMap, view_of_number: Callable[[int], LabelView], costs: SeamCosts) -> int:
-    """E of the whole labelling, band by band."""
+    """Compute E of the whole labelling, band by band."""
     total = 0
     for top in range(labels.box.row, labels.box.row_stop, _BAND_ROWS):
         bottom = min(top + _BAND_ROWS, labels.box.row_stop)
@@ -199,7 +216,7 @@ def compute_energy(labels: LabelMap, view_of_number: Callable[[int], LabelView],
 def _window(
     labels: LabelMap, where: PixelBox, view_of_number: Callable[[int], LabelView], costs: SeamCosts
 ) -> ExpansionWindow:
-    """All that the owners show in a window, at their pixels and one beyond."""
+    """Collect what the owners show in a window, at their pixels and one beyond."""
     owner = labels.owner[where.slices_in(labels.box)]
     best = labels.best[where.slices_in(labels.box)]
     shape = where.shape
@@ -235,7 +252,7 @@ _AROUND = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
 
 
 def _label_features(view: LabelView, where: PixelBox) -> tuple[LabelFeatures, Words]:
-    """What a view shows over a window, and its quality there (0 outside its box)."""
+    """Return a view's features and quality over a window (0 outside its box)."""
     features = np.zeros((*where.shape, _FEATURES), dtype=np.int16)
     quality = np.zeros(where.shape, dtype=np.uint16)
     both = where.intersection(view.box)

@@ -1,4 +1,4 @@
-"""How far off the pixels of a live tile may be: every frame by its recorded pose, over level ground."""
+"""Expected error of a live tile's pixels: every frame by its recorded pose, over level ground."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from flycam.geometry.expected_error import compute_tile_error
 from flycam.geometry.grid import TILE_SIZE_PX, TileId, get_tile_bounds
 from flycam.geometry.terrain import make_flat_terrain
 
-_MIN_DIP = 0.1  # sine of the axis below the horizon; a flatter view lies as far away as this one
+# sine of the axis below the horizon; a flatter view is taken to lie as far away as this one
+_MIN_DIP = 0.1
 
 
 def estimate_live_error_m(frame: FrameRecord, tile: TileId) -> NDArray[np.float32] | None:
-    """Radial 1-sigma in metres of where the frame's pixels over a tile lie, 256×256 float32.
+    """Estimate the radial 1-sigma of a frame's pixels over a tile, in metres.
+
+    256×256 float32.
 
     Position, height and attitude by the pose's sigmas (`geometry.compute_expected_error`): a height that is
     off by dz moves a pixel by dz tan(angle off nadir). The ground is taken as level at the height where the
-    frame's axis meets it, and as known: a lower bound on slopes. None for a frame without a
-    pose, and where the ground was taken as a plane: it stands off that by heights that nobody knows.
+    frame's axis meets it, and as known: a lower bound on slopes. None for a frame without a pose, and where
+    the ground was taken as a plane: its true distance from that plane is unknown.
     """
     pose = frame.exterior
     if pose is None or is_flat_datum(pose.vertical_datum):

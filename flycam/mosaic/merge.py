@@ -19,18 +19,19 @@ from flycam.geometry.grid import TILE_SIZE_PX, TileId
 from flycam.messages import _
 
 PARENT_EPOCH = "parent"
-"""Epoch of every tile above the base zoom: it is derived from its children and never merged."""
+"""Epoch of every tile above the base zoom, which is derived from its children and never merged."""
 
 _SHAPE = (TILE_SIZE_PX, TILE_SIZE_PX)
 _NOTHING = np.zeros(_SHAPE, dtype=np.uint16)
-_MAX_FRAMES = 0xFFFF  # the frame index is 16 bits wide and 0 means none
+# the frame index is 16 bits wide and 0 means none
+_MAX_FRAMES = 0xFFFF
 
 Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint16]
 
 
 class TileCanvas:
-    """Mutable state of one base tile while patches arrive. Its frame table is in order of arrival."""
+    """Mutable state of one base tile; its frame table is in order of arrival."""
 
     __slots__ = ("_frames", "_quality", "_rgb", "_source", "epoch", "tile_id")
 
@@ -44,7 +45,7 @@ class TileCanvas:
 
     @classmethod
     def from_tile(cls, tile: MosaicTile, epoch: str) -> TileCanvas:
-        """A canvas that goes on from a stored tile (copied); StoreConflict if that has another epoch."""
+        """Continue from a copy of a stored tile; raise StoreConflict on another epoch."""
         require_mergeable(tile.tile_id, epoch, tile)
         canvas = cls.__new__(cls)
         canvas.tile_id, canvas.epoch = tile.tile_id, tile.epoch
@@ -53,11 +54,11 @@ class TileCanvas:
         return canvas
 
     def copy(self) -> TileCanvas:
-        """The same state, to go another way."""
+        """Return an independent canvas of the same state."""
         return TileCanvas.from_tile(self.borrow(), self.epoch)
 
     def merge(self, rgb: Bytes, quality: Words, frame_id: str) -> bool:
-        """Merge one frame's 256×256×3 `rgb` and 256×256 `quality`; True if a pixel changed."""
+        """Merge a frame's 256×256×3 `rgb` and 256×256 `quality`; True if a pixel changed."""
         wins = self._contest(rgb, quality, (frame_id,), None)
         if not cv2.countNonZero(wins):
             return False
@@ -66,7 +67,7 @@ class TileCanvas:
         return True
 
     def merge_tile(self, tile: MosaicTile) -> bool:
-        """Merge another state of the same tile; True if a pixel changed.
+        """Merge another state of the same tile; return True if a pixel changed.
 
         Raises StoreConflict if the two are not states of the same base tile in the same epoch.
         """
@@ -80,16 +81,16 @@ class TileCanvas:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was ever laid here."""
+        """True if nothing was ever merged here."""
         return not self._frames
 
     def freeze(self) -> MosaicTile:
-        """The canonical state as an immutable value: table sorted, only frames that own a pixel."""
+        """Return the canonical state, immutable: table sorted, only frames with a pixel."""
         tile = self.borrow()
         return replace(tile, rgb=tile.rgb.copy(), quality=tile.quality.copy(), source=tile.source.copy())
 
     def borrow(self) -> MosaicTile:
-        """As `freeze` without the copy: valid only until something else is laid on the canvas."""
+        """Return the state of `freeze` without a copy: valid only until the next merge."""
         self._compact()
         return MosaicTile(
             tile_id=self.tile_id,
@@ -101,7 +102,7 @@ class TileCanvas:
         )
 
     def _contest(self, rgb: Bytes, quality: Words, names: Sequence[str], source: Words | None) -> Bytes:
-        """Mask (0 or 255) of the pixels where the challenger's key is the larger one.
+        """Return the mask (0 or 255) of pixels where the challenger's key is larger.
 
         `source` gives the challenger's 1-based index into `names`; None: all pixels are of names[0].
         """
@@ -116,12 +117,13 @@ class TileCanvas:
             rank = {name: i for i, name in enumerate(sorted({*names, *self._frames}), start=1)}
             ours = np.array([0, *(rank[f] for f in self._frames)])[self._source[rows, cols]]
             theirs = np.array([0, *(rank[n] for n in names)])[1 if source is None else source[rows, cols]]
+            # rgb last: the order is total even if a frame gives two patches in one epoch (decision 0001)
             redder = _packed(rgb[rows, cols]) > _packed(self._rgb[rows, cols])
             wins[rows, cols] = ((theirs > ours) | ((theirs == ours) & redder)) * np.uint8(255)
         return np.asarray(wins, dtype=np.uint8)
 
     def _without_own(self, ties: Bytes, rgb: Bytes, index: int) -> Bytes:
-        """`ties` less the pixels that this very frame owns already, if it brings the same colours again."""
+        """Return `ties` less this frame's own pixels, if it brings the same colours."""
         own = cv2.compare(self._source, np.full(_SHAPE, index, dtype=np.uint16), cv2.CMP_EQ)
         own = cv2.bitwise_and(np.asarray(own), ties)
         if cv2.norm(rgb, self._rgb, cv2.NORM_INF, own) == 0:
@@ -137,7 +139,7 @@ class TileCanvas:
         known = {name: i for i, name in enumerate(self._frames, start=1)}
         new = [name for name in names if name not in known]
         if new and len(self._frames) + len(new) > _MAX_FRAMES:
-            self._compact()  # frames that own no pixel any more make room
+            self._compact()  # drops frames that no longer own a pixel
             return self._indices(names)
         self._frames.extend(new)
         known.update((name, i) for i, name in enumerate(new, start=len(known) + 1))
@@ -149,7 +151,7 @@ class TileCanvas:
 
 
 def merge_tiles(a: MosaicTile, b: MosaicTile) -> MosaicTile:
-    """The larger key of two states of one base tile, pixel by pixel; order does not matter.
+    """Merge two states of one base tile by the larger key; their order is irrelevant.
 
     Raises StoreConflict if they are not states of the same base tile in the same epoch.
     """
@@ -159,7 +161,7 @@ def merge_tiles(a: MosaicTile, b: MosaicTile) -> MosaicTile:
 
 
 def merge_patch(tile: MosaicTile | None, patch: OrthoPatch, tile_id: TileId, epoch: str) -> MosaicTile:
-    """`tile` (None: nothing there yet) with the part of `patch` that falls on `tile_id` merged in.
+    """Merge the part of `patch` on `tile_id` into `tile` (None: nothing there yet).
 
     Raises StoreConflict if `tile` is another tile or of another epoch, or the patch has another zoom.
     """
@@ -176,7 +178,10 @@ def merge_patch(tile: MosaicTile | None, patch: OrthoPatch, tile_id: TileId, epo
 
 
 def sort_sources(source: Words, frames: Sequence[str]) -> tuple[Words, tuple[str, ...]]:
-    """Canonical provenance: `frames` reduced to those that own a pixel and sorted, `source` renumbered."""
+    """Return provenance in canonical form: `frames` sorted, `source` renumbered.
+
+    Frames that own no pixel are dropped.
+    """
     bins = len(frames) + 1
     owned = cv2.calcHist([source], [0], None, [bins], [0, bins]).ravel()[1:] > 0
     table = tuple(sorted(f for f, used in zip(frames, owned, strict=True) if used))

@@ -1,4 +1,4 @@
-"""Ground that a mosaic revision shows, traced on the masks of a few coarse tiles."""
+"""Footprint of a mosaic revision, traced on the masks of a few coarse tiles."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from flycam.mosaic.tile_log import TileLog
 from flycam.store.base import ObjectStore
 
 _MAX_TILES = 64
-"""Of the rectangle that is traced: a thousand pixels across or more, and a second to read."""
+"""Tiles of the traced rectangle: at least a thousand pixels across, and a second to read."""
 
 
 def trace_mosaic_footprint(
     store: ObjectStore, tile_log: TileLog, mosaic: MosaicInfo
 ) -> tuple[BaseGeometry, float]:
-    """(polygons in Web Mercator metres, side of the pixels they were traced on); empty without a pixel.
+    """Trace the ground a mosaic shows; return (polygons, side of the traced pixels).
 
-    Raises ObjectMissing, TileCorrupt, StorageFailed.
+    Polygons and side in Web Mercator metres; empty without a pixel. Raises ObjectMissing, TileCorrupt,
+    StorageFailed.
     """
     heads = _coarse_heads(tile_log, mosaic)
     if not heads:
@@ -43,7 +44,7 @@ def trace_mosaic_footprint(
 
 
 def _coarse_heads(tile_log: TileLog, mosaic: MosaicInfo) -> Sequence[TileRecord]:
-    """Heads of the finest zoom at which the mosaic lies in a rectangle of few tiles."""
+    """Return heads of the finest zoom that fits a rectangle of few tiles."""
     chosen: Sequence[TileRecord] = ()
     for zoom in range(mosaic.min_zoom, mosaic.base_zoom + 1):
         heads = tile_log.heads(mosaic.mosaic_id, mosaic.revision, z=zoom)

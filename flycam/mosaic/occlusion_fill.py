@@ -1,8 +1,8 @@
-"""Ground inside a finished mosaic that every frame believes hidden.
+"""Fill for ground inside a finished mosaic that every frame takes for hidden.
 
-Heights before it are wrong there (a crown drawn too wide, a post too high), and the live mosaic shows it. So
-the frame that owns the ground next to it stands in, as if nothing hid the ground, with the error of a height
-that wrong.
+The heights in front of it are wrong there (a crown drawn too wide, a post too high), and the live mosaic
+shows it. So the frame that owns the ground next to it fills it, as if nothing hid the ground, with the error
+of a height that wrong.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ ErrorOf = Callable[[str, TileId], NDArray[np.float32]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OcclusionFill:
-    """What stands in for hidden ground.
+    """Source of pixels for hidden ground.
 
-    patch_of, error_of  as `finish.tiles` takes them, of frames as if nothing hid anything
+    patch_of, error_of  as `finish_tiles` takes them, of frames as if nothing hid anything
     """
 
     patch_of: PatchOf
@@ -34,10 +34,10 @@ class OcclusionFill:
 
 
 def find_inner_owners(plan: SeamPlan) -> Words:
-    """Who owns ground inside the mosaic, or the ground next to it: H×W labels of the plan.
+    """Return H×W labels of who owns ground inside the mosaic, or the nearest owner.
 
-    Inside is what has an owner or is enclosed by ground that has, without the outermost label pixels, which
-    pictures cover in part. 0 elsewhere.
+    Inside is what has an owner or is enclosed by owned ground, without the outermost label pixels, which
+    images cover in part. 0 elsewhere.
     """
     empty = (plan.owner == 0).astype(np.uint8)
     outside = np.pad(empty, 1, constant_values=1)

@@ -1,4 +1,4 @@
-"""Where the pixels of an exported picture lie."""
+"""Pixel grid of an exported raster."""
 
 from __future__ import annotations
 
@@ -23,12 +23,16 @@ MERCATOR = "EPSG:3857"
 WGS84 = "EPSG:4326"
 _EDGE_POINTS = 33
 _ZOOMS_UP = 3
-_METRES_PER_DEGREE = 111_319.49  # of latitude, and of longitude at the equator
+# of latitude, and of longitude at the equator
+_METRES_PER_DEGREE = 111_319.49
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputGrid:
-    """The pixels of the picture: pixel (r, c) has its corner at (west + c*step_x, north - r*step_y)."""
+    """Grid of the raster.
+
+    Pixel (r, c) has its corner at (west + c*step_x, north - r*step_y).
+    """
 
     west: float
     north: float
@@ -38,14 +42,14 @@ class OutputGrid:
     cols: int
 
     def centres(self, row: int, col: int, shape: tuple[int, int]) -> tuple[Floats, Floats]:
-        """Abscissae (M) and ordinates (N) of the pixel centres of a window."""
+        """Return abscissae (M) and ordinates (N) of the pixel centres of a window."""
         x = self.west + (col + np.arange(shape[1], dtype=np.float64) + 0.5) * self.step_x
         y = self.north - (row + np.arange(shape[0], dtype=np.float64) + 0.5) * self.step_y
         return np.asarray(x), np.asarray(y)
 
     @property
     def bounds(self) -> Bounds:
-        """(west, south, east, north) of the outer pixel edges."""
+        """Bounds of the outer pixel edges: (west, south, east, north)."""
         return (
             self.west,
             self.north - self.rows * self.step_y,
@@ -54,14 +58,14 @@ class OutputGrid:
         )
 
     def to_pixels(self, xy: Floats) -> Floats:
-        """Points in the CRS to (column, row) of corners."""
+        """Convert points in the CRS to (column, row) of corners."""
         return np.stack(
             [(xy[:, 0] - self.west) / self.step_x, (self.north - xy[:, 1]) / self.step_y], axis=-1
         )
 
 
 def find_data_bounds(store: ObjectStore, tile_log: TileLog, mosaic: MosaicInfo) -> Bounds:
-    """Mercator rectangle around the data, read off the masks a few zooms up (a few tiles).
+    """Find the Mercator bounds of the data, from the masks of a few coarse tiles.
 
     Raises NotFound if the mosaic has no pixel.
     """
@@ -90,15 +94,15 @@ def find_data_bounds(store: ObjectStore, tile_log: TileLog, mosaic: MosaicInfo) 
 
 
 def make_disjoint_error() -> NotFound:
-    """What is said where a boundary and the mosaic do not meet, in their bounds or in their pixels."""
+    """Make the error for a boundary that the mosaic, or its pixels, do not meet."""
     return NotFound(_("the mosaic shows nothing inside this boundary; choose another commune or flight"))
 
 
 def make_output_grid(extent: Bounds, crs: str, gsd_m: float, polygon: BaseGeometry | None) -> OutputGrid:
-    """Grid over a Mercator rectangle, or the part of it around `polygon` (WGS 84 degrees).
+    """Make a grid over Mercator bounds, or their part around `polygon` (WGS 84).
 
     Corners lie on multiples of the step, so exports of neighbours share one grid. A geographic CRS gets steps
-    in degrees that are `compute_gsd_m` on the ground at its middle. Raises NotFound if the two do not meet.
+    in degrees that are `gsd_m` on the ground at its middle. Raises NotFound if the two do not meet.
     """
     west, south, east, north = transform_bounds(extent, make_point_transform(MERCATOR, crs))
     if polygon is not None:
@@ -122,7 +126,10 @@ def make_output_grid(extent: Bounds, crs: str, gsd_m: float, polygon: BaseGeomet
 
 
 def transform_bounds(bounds: Bounds, transform: Callable[[Floats], Floats]) -> Bounds:
-    """Rectangle around the transformed outline of a rectangle (its edges are curves in another CRS)."""
+    """Return the bounds of a rectangle's transformed outline.
+
+    Its edges are curves in another CRS, so points along them are transformed, not only corners.
+    """
     west, south, east, north = bounds
     s = np.linspace(0.0, 1.0, _EDGE_POINTS)
     x, y = west + s * (east - west), south + s * (north - south)

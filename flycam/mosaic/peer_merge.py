@@ -1,8 +1,8 @@
-"""States of tiles that other boxes made, joined with what is here: the receiving side of the merge rule.
+"""Merge of tile states that other nodes made with those here: the receiving side of the merge rule.
 
-A state made under other amendments is cut to what those known by now leave of it. What is left is right:
-where the greatest key of a set belongs to a frame that stays, it is the greatest without the frames that go
-too. So the head is the maximum of cut states, whichever came first (docs/decisions/0021-sync.md).
+A state made under other amendments is reduced by the amendments known by now. The remainder is right: where
+the greatest key of a set belongs to a frame that stays, it is the greatest without the removed frames too. So
+the head is the maximum of reduced states, whichever came first (docs/decisions/0021-sync.md).
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from flycam.mosaic.tile_heads import with_ancestors
 from flycam.mosaic.tile_log import TileLog, read_tile
 from flycam.store.base import ObjectStore
 
-_JOINED_AT_ONCE = 64  # tiles in one group: 30 MB of canvases, and ancestors are shared
+# tiles in one group: 30 MB of canvases, and ancestors are shared
+_JOINED_AT_ONCE = 64
 
 UNKNOWN_PLACEMENTS: Mapping[str, str] = MappingProxyType({})
-"""How frames were laid: nothing is known."""
+"""Placements by frame: none is known."""
 
 StatesOf = Callable[[TileId], Iterable[MosaicTile]]
-"""States to be joined into a base tile."""
+"""States to be merged into a base tile."""
 
 
 def apply_amendments(
     tile: MosaicTile, amendments: Amendments, placements: Mapping[str, str] = UNKNOWN_PLACEMENTS
 ) -> MosaicTile:
-    """What these amendments leave of a base tile's state, in the epoch that they give it.
+    """Remove what the amendments forbid from a base tile; give it their epoch.
 
     placements  the id of the placement that a frame's pixels were made with, by frame, as far as it is known
 
-    Pixels of withdrawn frames become no data, whatever the epoch: a box that never saw where a frame lay
-    gives its tiles no epoch of their own. Where the epoch is another one, so do pixels of frames that were
-    laid again, unless they are known to be of the placement in force. A state that loses nothing is returned
-    as it is.
+    Pixels of withdrawn frames become no data, whatever the epoch: a node that never saw a frame's placement
+    gives its tiles no epoch of their own. Where the epoch differs, so do pixels of reprocessed frames, unless
+    they are known to be of the placement in force. A state that loses nothing is returned as it is.
     """
     epoch = amendments.epoch(tile.tile_id)
     is_fresh = tile.epoch == epoch
@@ -75,7 +75,7 @@ def _is_reprocessed(frame_id: str, amendments: Amendments, placements: Mapping[s
 
 
 def merge_states(tile_id: TileId, states: Iterable[MosaicTile], amendments: Amendments) -> MosaicTile:
-    """The maximum of what is left of these states of one base tile; empty if nothing is.
+    """Merge the amended states of one base tile; empty if nothing remains.
 
     Raises StoreConflict if one is of another address.
     """
@@ -98,13 +98,13 @@ def merge_peer_tiles(
     damaged: Collection[TileId] = (),
     workers: int = 2,
 ) -> int:
-    """Join states into the heads of these base tiles of the live revision; the log lines appended.
+    """Merge states into the heads of live base tiles; return the log lines appended.
 
-    damaged  base tiles among them whose object is lost: the states alone are joined, and it is put again also
-             where what comes out is the very state in the log
+    damaged  base tiles among them whose object is lost: only the states are merged, and the object is put
+             again even where the result is the very state in the log
 
-    Written in groups with all ancestors, each group all or nothing; joining again changes nothing. Raises
-    TileCorrupt, StoreConflict (others keep changing the same tiles), and what store and catalogue raise.
+    Written in groups with all ancestors, each group all or nothing; merging again changes nothing. Raises
+    TileCorrupt, StoreConflict (others keep changing the same tiles), and the errors of store and catalogue.
     """
     lines = 0
     waiting = iter(sorted(set(tile_ids)))
@@ -142,7 +142,7 @@ def _join(
             states = [*here, *states_of(tile_id)]
             if not states:
                 continue
-            # a state that came to hold nothing is written too: it is what the others' logs end with
+            # an emptied state is written too: the other nodes' logs end with it
             tiles.append(merge_states(tile_id, states, amendments))
             made_from.append(None if head is None else head.content_hash)
         groups.restore(tile for tile in tiles if tile.tile_id in damaged)

@@ -1,9 +1,9 @@
-"""What other boxes gave: the latest state of each tile by each log, how the frames in it were laid, and how
-far each log was taken in.
+"""Tiles from other nodes: the latest state of each tile by log, the placements of its frames, and cursors.
 
-A log is one box's of one of its mosaics (`keys.derive_log_id`). Both are registers that only grow, kept in
-the store under keys that carry their order, so that they are atomic on every store and need no table. A state
-beyond its log's cursor is not there yet: an exchange that was cut short left it. Decision 0021.
+A log belongs to one node and one of its mosaics (`keys.derive_log_id`); its cursor says how far it was read.
+States, placements and cursors are registers that only grow, kept in the store under keys that carry their
+order, so that they are atomic on every store and need no table. A state beyond its log's cursor does not
+count yet: an interrupted exchange left it. Decision 0021.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ from flycam.mosaic.peer_merge import UNKNOWN_PLACEMENTS, apply_amendments
 from flycam.store import keys
 from flycam.store.base import ObjectStore
 
-_MAX_PLACEMENTS_BYTES = 1 << 28  # as of the records that it is made from
+# the same bound as for the records that it is made from
+_MAX_PLACEMENTS_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PeerCursor:
-    """A log was taken in up to `seq`, where its digest is `digest`."""
+    """Position up to which a log was read: line `seq`, where its digest is `digest`."""
 
     seq: int
     digest: str
 
 
 def read_peer_cursors(store: ObjectStore, origin: str) -> dict[str, PeerCursor]:
-    """How far each log of this box was taken in, by the mosaic as that box calls it."""
+    """Read the cursors of a node's logs, by the mosaic id that the node uses."""
     found: dict[str, PeerCursor] = {}
     for key in store.list(keys.format_cursor_prefix(origin)):
         mosaic_id, seq, digest = keys.parse_cursor_key(key)
@@ -50,7 +51,7 @@ def read_peer_cursors(store: ObjectStore, origin: str) -> dict[str, PeerCursor]:
 
 
 def read_cursors(store: ObjectStore) -> dict[str, int]:
-    """How far every log was taken in, by `keys.derive_log_id`."""
+    """Read the cursors of all logs, by `keys.derive_log_id`."""
     found: dict[str, int] = {}
     for key in store.list(keys.format_cursor_prefix()):
         log = keys.parse_cursor_log_id(key)
@@ -60,15 +61,21 @@ def read_cursors(store: ObjectStore) -> dict[str, int]:
 
 
 def advance_cursor(store: ObjectStore, origin: str, mosaic_id: str, cursor: PeerCursor) -> None:
-    """Move a log's cursor on; everything put before survives a power cut then. Going back changes nothing."""
+    """Advance a log's cursor; everything put before then survives a power cut.
+
+    Going back changes nothing.
+    """
+    # flushed first, so that a durable cursor never covers a state that a power cut can still take
     store.flush()
     store.put(keys.format_cursor_key(origin, mosaic_id, cursor.seq, cursor.digest), b"", durable=True)
     _delete_passed(store, origin, mosaic_id, cursor.seq)
 
 
 def _delete_passed(store: ObjectStore, origin: str, mosaic_id: str, reached: int) -> None:
-    """Cursors that a later one stands for, and lists of how frames lay that the next one repeats: a line
-    leaves one of each for every step."""
+    """Delete cursors that a later one replaces, and placements that the next repeats.
+
+    A slow link leaves one of each at every step.
+    """
     for key in list(store.list(keys.format_cursor_prefix(origin))):
         name, seq, _ = keys.parse_cursor_key(key)
         if name == mosaic_id and seq < reached:
@@ -88,9 +95,9 @@ def _delete_passed(store: ObjectStore, origin: str, mosaic_id: str, reached: int
 def put_peer_state(
     store: ObjectStore, log: str, seq: int, mosaic_id: str, tile_id: TileId, data: bytes, digest: str
 ) -> None:
-    """Put a state that a log gave for a mosaic here beside those before it; the caller owes `store.flush`.
+    """Put a state that a log gave for a mosaic; the caller must call `store.flush`.
 
-    Also where it is there: what a power cut or a bad disk left under the key is made whole by it.
+    Put again even where the key exists: that repairs an object damaged by a power cut or a bad disk.
 
     digest  the content hash that `data` was found to have
     """
@@ -98,8 +105,10 @@ def put_peer_state(
 
 
 def put_peer_placements(store: ObjectStore, log: str, until: int, placements: Mapping[str, str]) -> None:
-    """Put the id of the placement by which each frame lies in the states that came with lines up to `until`;
-    the caller owes `store.flush`."""
+    """Put the placement id of each frame for the states up to log line `until`.
+
+    The caller must call `store.flush`.
+    """
     said = json.dumps(dict(placements), sort_keys=True, separators=(",", ":")).encode()
     store.put(
         keys.format_peer_placements_key(log, until),
@@ -108,7 +117,7 @@ def put_peer_placements(store: ObjectStore, log: str, until: int, placements: Ma
 
 
 def _parse_placements(data: bytes) -> Mapping[str, str]:
-    """Raises TileCorrupt."""
+    """Parse stored placements; raise TileCorrupt unless they are readable."""
     try:
         if not 0 < zstandard.frame_content_size(data) <= _MAX_PLACEMENTS_BYTES:
             raise ValueError("no believable size")
@@ -128,7 +137,10 @@ def _parse_placements(data: bytes) -> Mapping[str, str]:
 
 
 def verify_peer_object(key: str, data: bytes) -> bool:
-    """Whether an object that another box gave is what its key says. TileCorrupt where it does not read."""
+    """Return True if an object from another node matches its key.
+
+    Raises TileCorrupt where it cannot be decoded.
+    """
     tile_id = keys.parse_peer_tile_id(key)
     if tile_id is not None:
         decode_tile(data, tile_id, keys.parse_peer_tile_key(key)[2])
@@ -138,13 +150,13 @@ def verify_peer_object(key: str, data: bytes) -> bool:
     if key.startswith(keys.format_node_account_prefix()):
         return _is_name(data)
     if not key.startswith(keys.format_peer_placements_prefix()):
-        return not data  # a cursor or a mark says all in its key
+        return not data  # a cursor or a mark is all in its key
     _parse_placements(data)
     return True
 
 
 def _is_name(data: bytes) -> bool:
-    """Whether this is the name of a box or of an account: no hash of it is in its key."""
+    """Return True if this is a node's or account's name, whose key holds no hash."""
     try:
         return bool(data) and is_printable(data.decode())
     except UnicodeDecodeError:
@@ -152,7 +164,7 @@ def _is_name(data: bytes) -> bool:
 
 
 def has_peer_tiles(store: ObjectStore, mosaic_id: str) -> bool:
-    """Whether another box gave a tile of this mosaic."""
+    """Return True if another node gave a tile of this mosaic."""
     return next(iter(store.list(keys.format_peer_mosaic_prefix(mosaic_id))), None) is not None
 
 
@@ -167,7 +179,7 @@ class PeerTiles:
         self._placements: dict[str, Mapping[str, str]] = {}
 
     def states(self, tile_id: TileId, amendments: Amendments, log: str | None = None) -> list[MosaicTile]:
-        """What these amendments leave of the latest state of a base tile by this log (None: by each).
+        """Return the amended latest state of a base tile by this log (None: by each log).
 
         Raises TileCorrupt.
         """
@@ -182,7 +194,7 @@ class PeerTiles:
         ]
 
     def delete_older(self, tile_id: TileId, log: str) -> None:
-        """Delete what a log gave of a tile before the state that is in force."""
+        """Delete the states of a tile that a log gave before the one in force."""
         latest = self._latest(tile_id).get(log)
         if latest is None:
             return
@@ -193,8 +205,9 @@ class PeerTiles:
                 self._store.delete(key)
 
     def _placements_of(self, log: str, seq: int) -> Mapping[str, str]:
-        """How the frames were laid in the state that this line of a log is."""
-        if log not in self._placement_keys:  # a line leaves one list for each of its many steps: few are read
+        """Return the placements of the frames in the state at this line of a log."""
+        # a slow link leaves one list for each of its many steps, of which few are read
+        if log not in self._placement_keys:
             listed = sorted(self._store.list(keys.format_peer_placements_prefix(log)))
             self._placement_keys[log] = [(keys.parse_peer_placements_seq(key), key) for key in listed]
         key = next((key for until, key in self._placement_keys[log] if seq <= until), None)
@@ -205,15 +218,21 @@ class PeerTiles:
         return self._placements[key]
 
     def _read_placements(self, key: str) -> Mapping[str, str]:
-        """A list that is damaged says nothing: pixels of frames that were laid again are left out then, which
-        is never wrong, and holds nothing up. Verifying names it."""
+        """Read a list of placements, as unknown if it is damaged.
+
+        Then pixels of reprocessed frames are left out, which is never wrong, and nothing is held up. `verify`
+        reports the damaged list.
+        """
         try:
             return _parse_placements(self._store.get(key))
         except TileCorrupt:
             return UNKNOWN_PLACEMENTS
 
     def _latest(self, tile_id: TileId) -> dict[str, tuple[str, int, str]]:
-        """(key, seq, content hash) by log; keys of one log come sorted by seq, so the last one stands."""
+        """Return (key, seq, content hash) by log.
+
+        Keys of one log come sorted by seq, so the last one counts.
+        """
         found: dict[str, tuple[str, int, str]] = {}
         for key in sorted(self._store.list(keys.format_peer_tile_prefix(self._mosaic_id, tile_id))):
             log, seq, digest = keys.parse_peer_tile_key(key)

@@ -1,4 +1,4 @@
-"""What is known of each pixel of a tile in numbers: how far off it may be, when it was taken, how sharply.
+"""Attributes of each pixel of a tile: expected error, age, ground sample distance.
 
 The map shows them as classes (`serve.tiles.data_layers`), an export as numbers.
 """
@@ -22,10 +22,12 @@ HOUR_NS = 3_600_000_000_000
 
 
 def compute_error_m(tile: MosaicTile, frames: Mapping[str, FrameRecord] | None) -> Singles:
-    """Expected error of the pixels (1 sigma, horizontal), 256×256 float32 metres; NaN where not known.
+    """Compute the expected error of the pixels (1 sigma, horizontal), in metres.
+
+    256×256 float32; NaN where not known.
 
     frames  records of the frames of a live tile, whose pixels err as their poses do; None: a finished tile,
-            which holds errors of its own
+            which holds its own errors
     """
     if frames is None:
         error = decode_error_m(tile.quality)
@@ -39,7 +41,7 @@ def compute_error_m(tile: MosaicTile, frames: Mapping[str, FrameRecord] | None) 
 
 
 def compute_age_h(tile: MosaicTile, frames: Mapping[str, FrameRecord], now_ns: int) -> Singles:
-    """Hours since the pixels were taken, 256×256 float32; NaN where there is no data."""
+    """Compute hours since the pixels were taken, 256×256 float32; NaN without data."""
     hours = compute_hours_since([frames[name].header.captured_ns for name in tile.frames], now_ns)
     known = np.array([np.nan, *hours], dtype=np.float32)[tile.source]
     known[tile.source == NO_SOURCE] = np.nan
@@ -47,14 +49,16 @@ def compute_age_h(tile: MosaicTile, frames: Mapping[str, FrameRecord], now_ns: i
 
 
 def compute_hours_since(moments_ns: Sequence[int], now_ns: int) -> Singles:
-    """Hours from moments until now: N float32."""
+    """Compute hours from moments until now: N float32."""
     return np.array([(now_ns - moment) / HOUR_NS for moment in moments_ns], dtype=np.float32)
 
 
 def compute_gsd_m(tile: MosaicTile, frames: Mapping[str, FrameRecord]) -> Singles:
-    """Ground sample distance of the photo that gave each pixel, 256×256 float32 metres, as recorded for the
-    middle of that photo (the evidence of a pixel says the same); NaN where there is no data or none is
-    recorded."""
+    """Compute the GSD of the photo behind each pixel, 256×256 float32 metres.
+
+    As recorded for the middle of that photo (as a pixel's evidence states it too); NaN where there is no data
+    or none is recorded.
+    """
     recorded = [frames[name].gsd_m for name in tile.frames]
     of_frame = [np.nan if one is None else one for one in recorded]
     known: Singles = np.array([np.nan, *of_frame], dtype=np.float32)[tile.source]
@@ -65,7 +69,10 @@ def compute_gsd_m(tile: MosaicTile, frames: Mapping[str, FrameRecord]) -> Single
 def compute_pixel_attributes(
     tile: MosaicTile, frame_of: Callable[[str], FrameRecord], *, finished: bool, now_ns: int
 ) -> Singles:
-    """`compute_error_m` and `compute_age_h` of a tile of a finished revision or a live one, 256×256×2."""
+    """Compute `compute_error_m` and `compute_age_h` of a tile, 256×256×2.
+
+    finished  whether the tile is of a finished revision or of the live one
+    """
     frames = {name: frame_of(name) for name in tile.frames}
     return np.stack(
         [compute_error_m(tile, None if finished else frames), compute_age_h(tile, frames, now_ns)], axis=-1

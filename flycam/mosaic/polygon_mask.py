@@ -1,4 +1,4 @@
-"""Polygons on a pixel grid, by the pixel-centre rule: neighbours that share an edge share no pixel.
+"""Rasterised polygons by the pixel-centre rule: neighbours that share an edge share no pixel.
 
 Pixel coordinates here are (column, row) of corners: the pixel (r, c) has its centre at (c + 0.5, r + 0.5).
 """
@@ -18,13 +18,19 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PolygonMask:
-    """The edges of a polygon (holes and parts included), E×4: x0, y0, x1, y1 with y0 < y1, in pixels."""
+    """Edges of a polygon, holes and parts included.
+
+    E×4 pixels: x0, y0, x1, y1 with y0 < y1.
+    """
 
     edges: Floats
 
     @classmethod
     def from_polygon(cls, polygon: BaseGeometry, to_pixels: Callable[[Floats], Floats]) -> PolygonMask:
-        """Edges of a shapely polygon or multipolygon; `to_pixels` maps its N×2 vertices to pixels."""
+        """Build from a shapely polygon or multipolygon.
+
+        to_pixels  maps its N×2 vertices to pixels
+        """
         segments = []
         for ring in _rings(polygon):
             at = to_pixels(ring)
@@ -35,7 +41,10 @@ class PolygonMask:
         return cls(edges[edges[:, 1] < edges[:, 3]])
 
     def mask(self, row: int, col: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
-        """True where a pixel's centre lies inside (even-odd), for the window of `shape` at (row, col)."""
+        """Return True where a pixel's centre lies inside (even-odd), in a window.
+
+        The window has `shape` and begins at (row, col).
+        """
         rows, cols = shape
         x0, y0, x1, y1 = (self.edges - np.array([col, row, col, row])).T
         # An edge to the right of the window changes nothing in it; one to the left flips whole rows.
@@ -49,7 +58,7 @@ class PolygonMask:
         slope = (x1 - x0) / (y1 - y0)
         at_x = x0[edge] + (at_row + 0.5 - y0[edge]) * slope[edge]
         at_col = np.clip(np.ceil(at_x - 0.5), 0, cols).astype(np.int64)
-        if not at_col.any():  # no edge inside: rows are the area's or are not
+        if not at_col.any():  # no edge inside: each row is all in or all out
             parity = np.bincount(at_row, minlength=rows) & 1
             return np.repeat(parity.astype(np.bool_)[:, None], cols, axis=1)
         flips = np.bincount(at_row * (cols + 1) + at_col, minlength=rows * (cols + 1))

@@ -1,9 +1,9 @@
-"""Early views: what a thin line shows of a mosaic's parents before their children are there.
+"""Previews of parents, which a slow link shows before their children arrive.
 
-A parent is a pure function of its children; until those came, its pixels may be filled from a small picture
-of what the giver has there. Such a pixel has quality 1 and no frame, never covers one that is known, and
-goes when the quadrant's child comes, when the giver has given all, or when a frame is withdrawn. What was
-filled is marked in the store, so that nothing of it can stay (docs/decisions/0021-sync.md).
+A parent is a pure function of its children; until those arrive, its pixels may be filled from a small image
+of the peer's parent. Such a pixel has quality 1 and no frame, never covers a known one, and goes when the
+quadrant's child arrives, when the peer has sent everything, or when a frame is withdrawn. Filled tiles are
+marked in the store, so that no preview pixel can stay (docs/decisions/0021-sync.md).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from flycam.store import keys
 from flycam.store.base import ObjectStore
 
 PREVIEW_QUALITY = 1
-_LOSSY = 50  # of WebP: a tile in some kilobytes
+_LOSSY = 50  # WebP quality: a tile in a few kilobytes
 _SHAPE = (TILE_SIZE_PX, TILE_SIZE_PX)
 _ATTEMPTS = 5
 _OPAQUE = 128
@@ -36,12 +36,15 @@ _VP8, _VP8X = b"VP8 ", b"VP8X"
 
 
 def encode_preview(tile: MosaicTile) -> bytes:
-    """A small picture (WebP, with alpha) of a parent."""
+    """Encode a parent as a small image (WebP, with alpha)."""
     return encode_view(tile.rgb, tile.quality > NO_DATA_QUALITY, ViewFormat.WEBP, lossy_quality=_LOSSY)
 
 
 def decode_preview(data: bytes, tile_id: TileId) -> MosaicTile:
-    """The state that an early view stands for: pixels of quality 1 and of no frame. Raises TileCorrupt."""
+    """Decode a preview to a tile state of quality 1 and no frame.
+
+    Raises TileCorrupt.
+    """
     if _size_of(data) != _SHAPE:
         raise _no_view(tile_id)
     try:
@@ -71,9 +74,10 @@ def merge_previews(
     origin: str,
     clock_ns: Callable[[], int],
 ) -> int:
-    """Fill what is not known of these parents; the log lines appended. Laying again changes nothing.
+    """Fill unknown pixels of these parents from previews; return log lines appended.
 
-    The flight is held. Raises TileCorrupt, StoreConflict (others keep changing the same tiles).
+    Filling again changes nothing. The caller holds the flight. Raises TileCorrupt, StoreConflict (others keep
+    changing the same tiles).
     """
     for attempt in range(_ATTEMPTS):
         heads = TileHeads(log, mosaic.mosaic_id, mosaic.revision)
@@ -87,6 +91,7 @@ def merge_previews(
                 changes.append(TileUpdate(filled, compute_content_hash(filled), made_from))
         if not changes:
             return 0
+        # objects are durable before the log names them
         records = [put_tile_state(store, mosaic, one.tile, origin, clock_ns()) for one in changes]
         store.flush()
         try:
@@ -98,16 +103,18 @@ def merge_previews(
 
 
 def mark_previews(store: ObjectStore, mosaic_id: str, log: str, views: Mapping[TileId, str]) -> None:
-    """Note which early views a log gave of a mosaic here; before they are laid. The caller owes `flush`.
+    """Mark the previews a log gave of a mosaic, before they are merged.
 
-    views  content hash of the giver's tile that each is a view of
+    The caller must call `flush`.
+
+    views  content hash of the peer's tile behind each preview
     """
     for tile_id, digest in views.items():
         store.put(keys.format_preview_key(mosaic_id, log, tile_id, digest), b"")
 
 
 def list_previewed_tiles(store: ObjectStore, logs: Collection[str]) -> list[str]:
-    """Content hashes of the givers' tiles of which these logs gave early views."""
+    """List content hashes of the peers' tiles of which these logs gave previews."""
     marks = map(keys.parse_preview_key, store.list(keys.format_preview_prefix()))
     return [digest for log, _, digest in marks if log in logs]
 
@@ -121,10 +128,10 @@ def remove_previews(
     clock_ns: Callable[[], int],
     done: str | None = None,
 ) -> int:
-    """Make parents that early views filled again from their children alone; how many tiles were written.
+    """Rebuild previewed parents from their children; return the tiles written.
 
-    done  the log that has given all: where no other log filled a tile too, it is made again, and the marks
-          of this log go. None: all are made again, and no mark goes (their givers need not send them again)
+    done  the log that has given everything: a tile that no other log filled is rebuilt, and the marks of this
+          log are deleted. None: all are rebuilt, and no mark is deleted (peers need not send them again)
     """
     marks = list(store.list(keys.format_preview_prefix(mosaic.mosaic_id)))
     if not marks:
@@ -149,7 +156,7 @@ def remove_previews(
 
 
 def _filled(before: MosaicTile | None, early: MosaicTile) -> MosaicTile | None:
-    """A parent with its empty pixels filled; None if there is nothing to fill."""
+    """Return a parent with its empty pixels filled; None if there is nothing to fill."""
     if before is None:
         return early if early.quality.any() else None
     missing = (before.quality == NO_DATA_QUALITY) & (early.quality > NO_DATA_QUALITY)
@@ -166,7 +173,10 @@ def _filled(before: MosaicTile | None, early: MosaicTile) -> MosaicTile | None:
 
 
 def _has_preview_pixels(store: ObjectStore, heads: TileHeads, tile_id: TileId) -> bool:
-    """Whether a parent holds pixels of no frame; one that is damaged will be made from its children."""
+    """Return True if a parent holds pixels of no frame.
+
+    False for a damaged one, which is rebuilt from its children anyway.
+    """
     head = heads.head(tile_id)
     if head is None:
         return False
@@ -178,7 +188,7 @@ def _has_preview_pixels(store: ObjectStore, heads: TileHeads, tile_id: TileId) -
 
 
 def _size_of(data: bytes) -> tuple[int, int] | None:
-    """Height and width that a lossy WebP states, before a byte of it is decoded; None for other bytes."""
+    """Read (height, width) from a lossy WebP header without decoding; else None."""
     if len(data) < 30 or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
         return None
     if data[12:16] == _VP8X:

@@ -4,7 +4,7 @@ A parent pixel covers a 2×2 block of child pixels. Of those that have data:
     rgb      (sum + n // 2) // n for each band, n = 1..4 pixels with data
     quality  the largest, and its source the frame of that pixel (ties: the larger frame id)
 No data where none of the four has any. Each child determines one quadrant of its parent by itself, so a
-parent is brought up to date by replacing the quadrants of the children that changed.
+parent is updated by replacing the quadrants of the children that changed.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from flycam.mosaic.merge import PARENT_EPOCH, sort_sources
 
 _HALF = TILE_SIZE_PX // 2
 _SHAPE = (TILE_SIZE_PX, TILE_SIZE_PX)
-_BLOCK_STEPS = (0, 1, TILE_SIZE_PX, TILE_SIZE_PX + 1)
+_BLOCK_STEPS = (0, 1, TILE_SIZE_PX, TILE_SIZE_PX + 1)  # a 2×2 block in a flattened tile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quadrant:
-    """A child at half its resolution: what it contributes to its parent (planes 128×128)."""
+    """A child at half its resolution: its part of the parent (planes 128×128)."""
 
     tile_id: TileId
     rgb: NDArray[np.uint8]
@@ -37,7 +37,7 @@ class Quadrant:
 
 
 def reduce_to_quadrant(child: MosaicTile) -> Quadrant:
-    """Reduce a tile by two in each direction, by the rule at the head of this module."""
+    """Reduce a tile by two in each direction, by this module's rule."""
     key = cv2.merge([child.source, child.quality]).view("<u4")[..., 0]  # (quality << 16) | source
     rows = np.maximum(key[0::2], key[1::2])
     best = np.maximum(rows[:, 0::2], rows[:, 1::2])
@@ -51,7 +51,7 @@ def reduce_to_quadrant(child: MosaicTile) -> Quadrant:
 
 
 def with_quadrants(parent: MosaicTile | None, parent_id: TileId, children: Iterable[Quadrant]) -> MosaicTile:
-    """`parent` (None: nothing there yet) with the quadrants of the given children replaced.
+    """Return `parent` (None: nothing there yet) with the given children's quadrants.
 
     Raises ValueError if a child does not belong to `parent_id`.
     """
@@ -73,7 +73,10 @@ def with_quadrants(parent: MosaicTile | None, parent_id: TileId, children: Itera
 
 
 def make_parent_tile(parent_id: TileId, children: Iterable[MosaicTile]) -> MosaicTile:
-    """The parent of up to four children (an absent child has no data); their order does not matter."""
+    """Make the parent of up to four children; an absent one has no data.
+
+    Their order does not matter.
+    """
     return with_quadrants(None, parent_id, (reduce_to_quadrant(child) for child in children))
 
 
@@ -108,7 +111,8 @@ def _mean_rgb(rgb: NDArray[np.uint8], quality: NDArray[np.uint16]) -> NDArray[np
 
 
 def _block_counts(held: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """How many of the pixels of each 2×2 block of 256×256 are marked, 128×128."""
-    pairs = held.view(np.uint16)  # two neighbours in one word: added without a strided loop
+    """Count the marked pixels in each 2×2 block of 256×256: 128×128."""
+    # two neighbours in one word are added without a strided loop
+    pairs = held.view(np.uint16)
     both = pairs[0::2] + pairs[1::2]
     return ((both & 0xFF) + (both >> 8)).astype(np.uint8)

@@ -1,17 +1,17 @@
-"""Exposure, colour, haze and shading of a block, from what overlapping frames see of the same ground.
+"""Exposure, colour, haze and shading of a block, from overlapping views of the same ground.
 
-A pixel of frame f at the place (u, v) of its picture, r from the middle, is modelled, in each band, as
+A pixel of frame f at the place (u, v) of its image, r from the middle, is modelled, in each band, as
 I = b_f + exp(g_f + V(r) + s_f J_f (u, v)) L  with the ground's own brightness L: gain g, airlight b (strong
-prior: none; of mean zero, for what all share is no seam), a vignetting polynomial V = v1 r² + v2 r⁴ + v3 r⁶
-per camera, and a slope s over the ground, for ground looks brighter with the sun behind the camera, forest
-more so than a road. J_f takes the picture to the ground. Differences of log(I - b) between frames are free of
-L: sparse least squares, robust against what moved or changed between exposures.
+prior: none; of mean zero, since airlight common to all makes no seam), a vignetting polynomial V = v1 r² +
+v2 r⁴ + v3 r⁶ per camera, and a slope s over the ground, which looks brighter with the sun behind the camera,
+forest more so than a road. J_f maps the image to the ground. Differences of log(I - b) between frames are
+free of L: sparse least squares, robust against movement and change between exposures.
 
-Overlaps hardly tell slopes of many pictures from gains that change over the ground as slowly, and a plane of
-gains from one slope in all pictures not at all: without slopes every picture's own would be added up from one
-end of a flight to the other. Priors (gain 1, no vignetting, no slope) choose; at the end the plane of all
-corrections is taken out, in each band. So the block keeps the mean and the balance of light and colour that
-its photos have where each is shown nearest its middle. Light that passes 255 thereby is compressed (`tone`).
+Overlaps hardly distinguish slopes of many images from gains that change as slowly over the ground, and not at
+all a plane of gains from one slope in all images: without slopes each image's own would add up from one end
+of a flight to the other. Priors (gain 1, no vignetting, no slope) choose; at the end the plane of all
+corrections is removed, in each band. So the block keeps the mean and the balance of light and colour that its
+photos have where each is shown nearest its middle. Light above 255 is compressed (`highlights`).
 
 Sources: Brown and Lowe, IJCV 74(1), 2007 (gain compensation); Goldman, PAMI 32(12), 2010 (vignetting and
 exposure from overlaps, even polynomial; what they leave undetermined); Chavez, Remote Sens. Environ. 24, 1988
@@ -35,10 +35,14 @@ from flycam.mosaic.highlights import KNEE, compress_highlights, find_headroom
 Floats = NDArray[np.float64]
 
 _BANDS = 3
-_CELL_PX = 8  # overview pixels a side: misregistration and noise average out
-_DARK, _BRIGHT = 4, 250  # grey levels beyond which a camera may have clipped
-_NEIGHBOURS = 3  # each sample of a cell is compared with this many others there
+# overview pixels a side: misregistration and noise average out
+_CELL_PX = 8
+# grey levels beyond which a camera may have clipped
+_DARK, _BRIGHT = 4, 250
+# each sample of a cell is compared with this many others there
+_NEIGHBOURS = 3
 _STEPS = 8
+# priors: gain 1, no vignetting, no slope, no airlight
 _SIGMA_GAIN = 0.2
 _SIGMA_VIGNETTE = 0.3
 _SIGMA_SLOPE = 0.2  # of log brightness over half a diagonal
@@ -46,26 +50,32 @@ _SIGMA_AIRLIGHT = 1.0  # grey levels
 _MAX_AIRLIGHT = 12.0
 _MAX_LOG_GAIN = 1.0
 _MIN_SCALE = 0.01
-_TUKEY = 4.685  # Beaton and Tukey 1974: 95 % efficient for normal errors
-_INDEPENDENT = 0.1  # cells beside each other err alike: a sample counts as a tenth of one
-_PAIRS_PER_FRAME = 400  # more would not make a gain more certain, only slower
-_BLOCK_PX = 16  # the full-size gain is interpolated between nodes this far apart
-_BAND_ROWS = 32  # a band of floats and what is made of it stay in the cache
-_LOOK_PIXELS = 4096  # of each frame, to see how much of the block is saturated
+# Beaton and Tukey 1974: 95 % efficient for normal errors
+_TUKEY = 4.685
+# adjacent cells have correlated errors: a sample counts as a tenth of one
+_INDEPENDENT = 0.1
+# more would only be slower, without making a gain more certain
+_PAIRS_PER_FRAME = 400
+# the full-size gain is interpolated between lattice points this far apart
+_BLOCK_PX = 16
+# a band of floats and its intermediate results stay in the CPU cache
+_BAND_ROWS = 32
+# pixels sampled in each frame to estimate how much of the block is saturated
+_LOOK_PIXELS = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Radiometry:
-    """The corrections of a block.
+    """Radiometric corrections of a block.
 
     frame_ids  in the order of the rows of the arrays
     cameras    camera key of each frame
     log_gain   frames×3; airlight frames×3, grey levels; both as in the module's formula
     vignette   by camera key: 3×3, band × (v1, v2, v3) with r = 1 in the corner
-    slope      frames×3×2, log brightness by half diagonals across and down the picture: s_f J_f
+    slope      frames×3×2, log brightness by half diagonals across and down the image: s_f J_f
     scale      robust 1-sigma of log differences between corrected frames: how well they agree
-    compared   sample pairs that were compared
-    knee       grey level above which light is compressed (see `tone`)
+    compared   number of sample pairs compared
+    knee       grey level above which light is compressed (see `highlights`)
     """
 
     frame_ids: tuple[str, ...]
@@ -79,9 +89,9 @@ class Radiometry:
     knee: float = KNEE
 
     def correct(self, frame_id: str, pixels: Bytes) -> Bytes:
-        """The frame's source picture (H×W×3 uint8 RGB, any size) as the block's common camera would give it.
+        """Correct a frame's source image (H×W×3 uint8 RGB, any size) to a common camera.
 
-        A frame that the block does not know comes back as it is.
+        A frame that the block does not know is returned unchanged.
         """
         if frame_id not in self.frame_ids:
             return pixels
@@ -99,11 +109,13 @@ class Radiometry:
         return result
 
     def correct_overview(self, number: int, overview: FrameOverview) -> NDArray[np.float32]:
-        """H×W×3 float32 grey levels of an overview after correction; `number` is its row here."""
+        """Return H×W×3 float32 grey levels of a corrected overview; `number` is its row."""
         return compress_highlights(self.light(number, overview.rgb, overview.place), self.peak, self.knee)
 
     def light(self, number: int, rgb: Bytes, place: Bytes) -> NDArray[np.float32]:
-        """…×3 corrected pixels of frame `number`, before the shoulder: they may lie outside 0 to 255.
+        """Return …×3 corrected pixels of frame `number`, before highlight compression.
+
+        They may lie outside 0 to 255.
 
         place  …×2, as an overview has it
         """
@@ -116,7 +128,7 @@ class Radiometry:
 
     @property
     def peak(self) -> float:
-        """No correction makes a pixel of any frame brighter than this; grey levels, never below 255."""
+        """Upper bound of corrected pixels of all frames; grey levels, never below 255."""
         r2 = np.linspace(0.0, 1.0, 256)
         lowest = {camera: (v @ [r2, r2**2, r2**3]).min(axis=1) for camera, v in self.vignette.items()}
         falloff = np.stack([lowest[camera] for camera in self.cameras])
@@ -124,7 +136,10 @@ class Radiometry:
         return max(255.0, float(((255.0 - self.airlight) * gain).max()))
 
     def _gain(self, number: int, across: Floats, down: Floats) -> Floats:
-        """Bands × the shape of places in the picture (`overview.centred`): what light is multiplied with."""
+        """Return the factors of light at places in the image (`to_centred`).
+
+        Their shape is bands × the shape of the places.
+        """
         r2 = across**2 + down**2
         v, slope = (
             of.reshape(_BANDS, -1, *(1,) * r2.ndim)
@@ -135,7 +150,7 @@ class Radiometry:
         return gain
 
     def _inverse_gain(self, number: int, size: tuple[int, int], rows: slice) -> NDArray[np.float32]:
-        """rows×W×3 float32 factors, interpolated between exact nodes at block centres."""
+        """Return rows×W×3 float32 factors, interpolated between exact block centres."""
         height, width = size
         step = _BLOCK_PX
         first, last = rows.start // step - 1, -(-rows.stop // step) + 1
@@ -152,7 +167,7 @@ class Radiometry:
 
 
 def make_identity_radiometry(frame_ids: tuple[str, ...], cameras: tuple[str, ...]) -> Radiometry:
-    """A radiometry that leaves every picture as it is."""
+    """Make a radiometry that leaves every image unchanged."""
     return Radiometry(
         frame_ids=frame_ids,
         cameras=cameras,
@@ -168,7 +183,7 @@ def make_identity_radiometry(frame_ids: tuple[str, ...], cameras: tuple[str, ...
 def solve_radiometry(
     overviews: FrameOverviewCache, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Radiometry:
-    """Corrections from the overlaps of all overviews, each of which is asked for once."""
+    """Solve for corrections from the overlaps of all overviews, requesting each once."""
     samples = []
     cameras = []
     looks = []
@@ -194,7 +209,7 @@ class _Samples:
     """Mean colours of cells of the grid.
 
     cell N, key (row, then column, of 32 bits each); frame N, its number; colour N×3, grey levels; place N×2,
-    mean place in the picture as `overview.centred` gives it
+    mean place in the image as `to_centred` gives it
     """
 
     cell: NDArray[np.int64]
@@ -216,18 +231,21 @@ class _Samples:
 
     @property
     def r2(self) -> Floats:
-        """Squared distance from the middle of the picture."""
+        """Squared distance from the middle of the image."""
         r2: Floats = np.square(self.place).sum(axis=1)
         return r2
 
     def nearest_middle(self) -> NDArray[np.int64]:
-        """Of each cell the sample nearest the middle of its picture: about what a mosaic shows there."""
+        """Return each cell's sample nearest the middle of its image.
+
+        That is about what a mosaic shows there.
+        """
         order = np.lexsort((self.r2, self.cell))
         return order[np.unique(self.cell[order], return_index=True)[1]]
 
 
 def _samples_of(overview: FrameOverview, number: int) -> _Samples:
-    """Cells that lie wholly inside the data and hold no clipped pixel."""
+    """Return the cells that lie wholly inside the data and hold no clipped pixel."""
     if overview.box.is_empty:
         nothing = np.empty(0, np.int64)
         return _Samples(nothing, nothing, np.empty((0, _BANDS)), np.empty((0, 2)))
@@ -249,10 +267,12 @@ def _samples_of(overview: FrameOverview, number: int) -> _Samples:
 
 @dataclass(frozen=True, slots=True)
 class _Footprints:
-    """Where pictures lie on the ground, in half diagonals of a middling one: at centre + place · axes.
+    """Positions of images on the ground, in half diagonals of a median one.
+
+    An image lies at centre + place · axes.
 
     centre frames×2 (column, row), from the middle of the block; axes frames×2×2, J_f transposed, the linear
-    map that fits a picture's cells best; 0 for a frame without cells
+    map that fits an image's cells best; 0 for a frame without cells
     """
 
     centre: Floats
@@ -260,7 +280,7 @@ class _Footprints:
 
     @classmethod
     def from_samples(cls, samples: list[_Samples]) -> _Footprints:
-        """From the cells of each frame."""
+        """Fit footprints to the cells of each frame."""
         fits = np.zeros((len(samples), 3, 2))
         for fit, one in zip(fits, samples, strict=True):
             ground = np.stack([one.cell & 0xFFFFFFFF, one.cell >> 32], axis=1)
@@ -273,7 +293,7 @@ class _Footprints:
         return cls(centre, axes)
 
     def offset(self, samples: _Samples) -> Floats:
-        """N×2, of samples from the centres of their pictures."""
+        """Return the offsets of samples from the centres of their images, N×2."""
         offset: Floats = np.einsum("ni,nij->nj", samples.place, self.axes[samples.frame])
         return offset
 
@@ -284,10 +304,10 @@ def _with_ones(values: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Two samples of one cell each: indices into `samples`.
+    """Pairs of samples of one cell: indices into `samples`.
 
     shading, terms  N×5 of each sample: numbers of the unknowns of its shading (vignetting of its camera,
-                    slope of its frame), and what its log brightness has of each
+        slope of its frame), and their coefficients in its log brightness
     """
 
     samples: _Samples
@@ -298,7 +318,7 @@ class _Pairs:
 
     @classmethod
     def among(cls, samples: _Samples, camera_of_frame: NDArray[np.int64], footprints: _Footprints) -> _Pairs:
-        """Each sample with the next few of the same cell, cyclically in the order of frames."""
+        """Pair each sample with the next few of its cell, cyclically in frame order."""
         samples = samples.take(np.lexsort((samples.frame, samples.cell)))
         _, start, count = np.unique(samples.cell, return_index=True, return_counts=True)
         start, size = np.repeat(start, count), np.repeat(count, count)
@@ -326,7 +346,7 @@ class _Pairs:
 
 
 def _scattered(key: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """A number for each key that looks drawn at random and never changes (SplitMix, Steele et al. 2014)."""
+    """Hash each key to a pseudo-random number (SplitMix, Steele et al. 2014)."""
     mixed = key.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -334,7 +354,10 @@ def _scattered(key: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def _solve(flat: Radiometry, keys: list[str], pairs: _Pairs, footprints: _Footprints) -> Radiometry:
-    """Gauss-Newton with Tukey's weights, shading by the bands; airlight is the only non-linear unknown."""
+    """Solve by Gauss-Newton with Tukey's weights.
+
+    Airlight is the only nonlinear unknown; shading is solved for each band.
+    """
     frames, cameras = len(flat.frame_ids), len(keys)
     unknown = np.zeros((_BANDS, 4 * frames + 3 * cameras))
     prior = np.concatenate(
@@ -349,7 +372,7 @@ def _solve(flat: Radiometry, keys: list[str], pairs: _Pairs, footprints: _Footpr
     for _ in range(_STEPS):
         systems = [_band(pairs, band, unknown[band], frames) for band in range(_BANDS)]
         distance = np.sqrt(np.mean([np.square(residual) for residual, _ in systems], axis=0))
-        # the first guess is far off: begin with a wide scale, so that no exposure step counts as an outlier
+        # the first estimate is far off, so begin with a wide scale: no exposure step counts as an outlier
         scale = max(float(np.median(distance)) * 1.2, _MIN_SCALE)
         weight = np.square(np.maximum(1.0 - np.square(distance / (_TUKEY * scale)), 0.0))
         weight *= _INDEPENDENT / scale**2
@@ -369,7 +392,7 @@ def _solve(flat: Radiometry, keys: list[str], pairs: _Pairs, footprints: _Footpr
 
 
 def _band(pairs: _Pairs, band: int, unknown: Floats, frames: int) -> tuple[Floats, csr_matrix]:
-    """Residuals of the log differences and their design matrix (pairs × unknowns)."""
+    """Return residuals of the log differences and the design matrix (pairs×unknowns)."""
     logs, columns, values = [], [], []
     for index, sign in ((pairs.first, 1.0), (pairs.second, -1.0)):
         frame, shading, terms = pairs.samples.frame[index], pairs.shading[index], pairs.terms[index]
@@ -394,8 +417,10 @@ def _band(pairs: _Pairs, band: int, unknown: Floats, frames: int) -> tuple[Float
 def _anchored(
     flat: Radiometry, keys: list[str], pairs: _Pairs, footprints: _Footprints, unknown: Floats, scale: float
 ) -> Radiometry:
-    """The result, less the plane that fits the corrections of what the mosaic shows: overlaps do not tell it,
-    and the block keeps its mean and its balance."""
+    """Return the result less the plane that fits the corrections of the shown ground.
+
+    Overlaps do not determine that plane; without it the block keeps its mean and its balance.
+    """
     frames = len(flat.frame_ids)
     gain, air = unknown[:, :frames].T, unknown[:, frames : 2 * frames].T
     vignette = unknown[:, 2 * frames : -2 * frames].reshape(_BANDS, len(keys), 3)
@@ -421,14 +446,17 @@ def _anchored(
 
 
 def _look_of(overview: FrameOverview) -> tuple[Bytes, Bytes]:
-    """Every n-th pixel of a frame: N×3 colours and N×2 places."""
+    """Sample every n-th pixel of a frame: N×3 colours and N×2 places."""
     seen = np.flatnonzero(overview.quality)
     chosen = seen[:: max(seen.size // _LOOK_PIXELS, 1)]
     return overview.rgb.reshape(-1, _BANDS)[chosen], overview.place.reshape(-1, 2)[chosen]
 
 
 def _with_headroom(radiometry: Radiometry, looks: list[tuple[Bytes, Bytes]]) -> Radiometry:
-    """The block with the knee, and darkened by the factor, that keep it from saturating (see `tone`)."""
+    """Return the block with the knee and factor that keep it from saturating.
+
+    See `highlights`.
+    """
     before = np.concatenate([rgb.max(axis=1) for rgb, _ in looks])
     after = np.concatenate([radiometry.light(n, *look).max(axis=1) for n, look in enumerate(looks)])
     knee, factor = find_headroom(before, after, radiometry.peak)

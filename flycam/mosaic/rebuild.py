@@ -1,6 +1,6 @@
-"""Refolding: the tiles that a withdrawn frame or a replaced placement touched, anew from the evidence.
+"""Rebuild of tiles that a withdrawn frame or a replaced placement touched, from the originals.
 
-They are never max-merged over what they held. The fold of a block appears in the log at once, with the new
+They are never merged with their former state. The rebuild of a block appears in the log at once, with the new
 epoch, so a run that was killed half-way leaves whole tiles of the old or of the new epoch, and running again
 finds the tiles that are still of an old one.
 """
@@ -16,11 +16,12 @@ from flycam.mosaic.amendments import Amendments
 from flycam.mosaic.tile_log import TileLog
 from flycam.mosaic.writer import MosaicWriter
 
-_BLOCK_BITS = 3  # 8×8 tiles: 30 MB of canvases, and about the tiles of one frame
+# 8×8 tiles: 30 MB of canvases, and about the tiles of one frame
+_BLOCK_BITS = 3
 
 
 def find_stale_tiles(tile_log: TileLog, mosaic: MosaicInfo, amendments: Amendments) -> list[TileId]:
-    """Base tiles in the log whose epoch is not the one that the amendments known here give them."""
+    """Find base tiles in the log whose epoch differs from what the amendments give."""
     heads = tile_log.heads(mosaic.mosaic_id, mosaic.revision, z=mosaic.base_zoom)
     return [head.tile_id for head in heads if head.epoch != amendments.epoch(head.tile_id)]
 
@@ -31,13 +32,14 @@ def rebuild_stale_tiles(
     patches_of: Callable[[TileRange], Iterable[OrthoPatch]],
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Fold base tiles anew and put the result in the place of what they held; the log lines appended.
+    """Rebuild base tiles in place of their former state; return log lines appended.
 
-    `extract_patches(tiles)` makes again, from the recorded poses and terrain, the patch of every frame that
-    touches the given rectangle; a patch may be cut to it. It is called once for a block of at most 8×8
-    tiles; `progress` is told how many tiles are done. The writer leaves out what is forbidden and gives
-    each tile its epoch. Raises StoreConflict if somebody adds frames to the same tiles meanwhile; running
-    again completes.
+    patches_of(tiles)  makes again, from the recorded poses and terrain, the patch of every frame that touches
+        the given rectangle; a patch may be cut to it. Called once for a block of at most 8×8 tiles
+    progress           gets the number of tiles done
+
+    The writer leaves out what is forbidden and gives each tile its epoch. Raises StoreConflict if another
+    process adds frames to the same tiles meanwhile; running again completes.
     """
     blocks: dict[tuple[int, int], list[TileId]] = {}
     for tile_id in tile_ids:

@@ -1,11 +1,11 @@
-"""A mosaic seen through another grid: windows of tiles, resampled.
+"""Resampling of a mosaic to another grid, window by window.
 
-Colours by a kernel that keeps what is fine in the tiles: Lanczos' where the grid is no coarser than they are.
-Where it is, what it cannot hold is taken out first by that kernel, stretched, and cubic convolution, which
-takes a quarter of the time, keeps the rest.
+Colours by a kernel that keeps the fine detail of the tiles: Lanczos' where the grid is no coarser than they
+are. Where it is coarser, detail that it cannot hold is removed first by that kernel, stretched, and cubic
+convolution, which takes a quarter of the time, keeps the rest.
 
 Sources: Duchon, J. Appl. Meteorol. 18(8), 1979 (Lanczos' kernel); Keys, IEEE ASSP 29(6), 1981 (cubic
-convolution); Turkowski, Graphics Gems I, 1990 (for pictures).
+convolution); Turkowski, Graphics Gems I, 1990 (for images).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from flycam.mosaic.output_grid import MERCATOR, OutputGrid
 from flycam.mosaic.tile_log import TileLog
 from flycam.store.base import ObjectStore
 
-_CACHED_TILES = 256  # 0.26 MB each, of figures 0.6
-_LANCZOS_PX = 4  # to each side, of cv2.INTER_LANCZOS4
+_CACHED_TILES = 256  # 0.26 MB each, 0.6 MB of figures
+_LANCZOS_PX = 4  # reach to each side of cv2.INTER_LANCZOS4
 _LOBES = 3  # of the stretched kernel
 
 Picture = tuple[NDArray[np.uint8], NDArray[np.bool_]]
@@ -42,11 +42,11 @@ PixelsWithMask = tuple[NDArray[Any], NDArray[np.bool_]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileDecoding:
-    """What is taken out of tiles: pixels of `dtype`, and where there is data.
+    """Decoder of tiles to pixels of `dtype` and a mask of data.
 
     decode  from a tile's object, by its id
-    bands  how many there are, or what each of them holds, as `CogWriter` is told
-    mixed  between pixels; else of the nearest one, for the mean of two ages is no time of any picture
+    bands   their number, or a description of each, as for `CogWriter`
+    mixed   interpolate between pixels; else take the nearest one, for the mean of two ages is no image's time
     """
 
     decode: Callable[[bytes, TileId], PixelsWithMask]
@@ -56,7 +56,7 @@ class TileDecoding:
 
     @property
     def count(self) -> int:
-        """How many bands."""
+        """Number of bands."""
         return self.bands if isinstance(self.bands, int) else len(self.bands)
 
 
@@ -64,7 +64,7 @@ COLOURS = TileDecoding(decode=decode_rgb, bands=3, dtype="uint8", mixed=True)
 
 
 class TileReader:
-    """Tiles of one zoom by one look, the latest few hundred kept. Safe between threads."""
+    """Thread-safe reader of one zoom's tiles; keeps the latest few hundred."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class TileReader:
         self._lock = Lock()
 
     def picture(self, tiles: TileRange) -> PixelsWithMask | None:
-        """(pixels, mask) of a rectangle of tiles; None if none of them is there."""
+        """Return (pixels, mask) of a rectangle of tiles; None if none of them exists."""
         present = [tile_id for tile_id in tiles if tile_id in self._heads]
         if not present:
             return None
@@ -97,7 +97,8 @@ class TileReader:
     def _tile(self, head: TileRecord) -> PixelsWithMask:
         with self._lock:
             kept = self._kept.get(head.tile_id)
-        if kept is None:  # decoded outside of the lock, by chance twice
+        # decoded outside the lock, so that threads decode in parallel; now and then twice
+        if kept is None:
             kept = self.look.decode(self._store.get(head.key), head.tile_id)
         with self._lock:
             self._kept[head.tile_id] = kept
@@ -110,9 +111,11 @@ class TileReader:
 def resample_colours(
     tiles: TileReader, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]
 ) -> Picture:
-    """(rgb, mask) of the window of `shape` at `corner` (row, column) of the grid in `crs`.
+    """Resample a window of the grid in `crs` to (rgb, mask).
 
-    Masked where less than half of the four pixels around a place has data, by their weights; rgb is anything
+    corner, shape  (row, column) and size of the window
+
+    Masked where less than half of the four pixels around a place has data, by their weights; rgb is undefined
     there.
     """
     pixels, mask = resample_window(tiles, grid, crs, corner, shape)
@@ -122,7 +125,10 @@ def resample_colours(
 def resample_window(
     tiles: TileReader, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]
 ) -> PixelsWithMask:
-    """As `resampled`, whatever the reader looks at; of the nearest pixel where that is not mixed."""
+    """Resample a window as `resample_colours` does, for any decoding of the reader.
+
+    From the nearest pixel where the decoding is not `mixed`.
+    """
     x, y = grid.centres(*corner, shape)
     margin_x, margin_y = grid.step_x, grid.step_y
     around = (x[0] - margin_x, y[-1] - margin_y, x[-1] + margin_x, y[0] + margin_y)
@@ -159,7 +165,10 @@ def _nearest(
 
 
 def _step_m(to_mercator: PlanarMap, step: tuple[float, float]) -> float:
-    """Side of a pixel of `step` (width, height) in Mercator metres, in the middle of the bounds."""
+    """Return the side of a `step` pixel in Mercator metres, in the middle of bounds.
+
+    step  (width, height)
+    """
     west, south, east, north = to_mercator.bounds
     x, y = np.array([west + east, south + north]) / 2.0
     start, across, up = to_mercator(np.array([[x, y], [x + step[0], y], [x, y + step[1]]]))
@@ -167,7 +176,10 @@ def _step_m(to_mercator: PlanarMap, step: tuple[float, float]) -> float:
 
 
 def _low_pass(step_px: float) -> NDArray[np.float32]:
-    """Weights, an odd number of them, that leave what a grid of steps of so many pixels can hold; 1: all."""
+    """Return an odd number of weights that keep what a grid of `step_px` can hold.
+
+    A single weight of 1 keeps everything.
+    """
     # the same kernel in all windows of a grid, whose steps differ by what the projection stretches
     stretch = round(step_px, 2)
     if stretch <= 1.0:
@@ -184,7 +196,7 @@ def _mixed(
     map_y: NDArray[np.float32],
     low_pass: NDArray[np.float32],
 ) -> PixelsWithMask:
-    """By the kernels of this module; bilinear where those would weigh ground without data."""
+    """Interpolate by this module's kernels; bilinear where they would reach no data."""
     rgb, mask = source
     if low_pass.size == 1:
         taken = cv2.remap(rgb, map_x, map_y, cv2.INTER_LANCZOS4)
@@ -204,7 +216,7 @@ def _mixed(
 def _bilinear(
     source: PixelsWithMask, map_x: NDArray[np.float32], map_y: NDArray[np.float32]
 ) -> PixelsWithMask:
-    """Where part of the ground has no data, the rest of it alone makes the colour."""
+    """Interpolate bilinearly, from the pixels with data alone where some have none."""
     rgb, mask = source
     taken = np.asarray(cv2.remap(rgb, map_x, map_y, cv2.INTER_LINEAR), dtype=np.uint8)
     weight = cv2.remap(mask.view(np.uint8) * np.uint8(255), map_x, map_y, cv2.INTER_LINEAR)

@@ -1,4 +1,4 @@
-"""Which frame owns each base pixel of a window: the plan at full size, seams rounded, holes filled.
+"""Owner of each base pixel of a window: the plan at full size, seams rounded, holes filled.
 
 A function of the plan, the tile and what the frames see there; never of the window that a pixel is made in.
 """
@@ -15,29 +15,35 @@ from flycam.mosaic.frame_overview import PixelBox, Words
 from flycam.mosaic.seamline import SeamPlan
 from flycam.mosaic.window_patches import WindowPatches, find_box_tiles, to_tile_box
 
-_NEARBY_PX = 12  # label pixels around a tile whose owners may fill its last holes
-_SMOOTH_PX = 5  # label pixels over which a seam's corners are rounded
+# label pixels around a tile whose owners may fill its last holes
+_NEARBY_PX = 12
+# label pixels over which a seam's corners are rounded
+_SMOOTH_PX = 5
 
 
 def assign_owners(
     plan: SeamPlan, base_zoom: int, window: PixelBox, pictures: WindowPatches, nearest: Words
 ) -> Words:
-    """H×W labels of a window: the plan's owner, its seams rounded; where that frame sees nothing, the owner
-    with its corners, then who stands second, then the nearest owner inside the mosaic, then, where some
-    overview saw it, whoever owns ground nearby; else nobody."""
+    """Assign owners to a window's pixels: H×W labels.
+
+    The plan's owner, its seams rounded; where that frame sees nothing, the owner with its corners, then the
+    second-best frame, then the nearest owner inside the mosaic, then, where some overview saw it, an owner of
+    ground nearby; else none.
+    """
     owner = np.zeros(window.shape, dtype=np.uint16)
     second = upsample_plane(plan, plan.second, base_zoom, window)
     _settle(owner, _rounded(plan, base_zoom, window), pictures)
     _settle(owner, upsample_plane(plan, plan.owner, base_zoom, window), pictures)
     _settle(owner, second, pictures)
     _settle(owner, nearest, pictures)
-    holes = (owner == NO_SOURCE) & (second > 0)  # ground that some frames' overviews saw
+    # ground that some frames' overviews saw
+    holes = (owner == NO_SOURCE) & (second > 0)
     _settle_nearby(owner, plan, base_zoom, holes, pictures)
     return owner
 
 
 def _settle(owner: Words, wanted: Words, pictures: WindowPatches) -> None:
-    """Give what nobody owns yet to those who are wanted there, where they see it."""
+    """Give unowned pixels to the frames wanted there, where they see them."""
     near = _extent((owner == NO_SOURCE) & (wanted > 0))
     if near is None:
         return
@@ -51,7 +57,7 @@ def _settle(owner: Words, wanted: Words, pictures: WindowPatches) -> None:
 
 
 def _extent(where: Mask) -> tuple[slice, slice] | None:
-    """The rectangle around what is marked."""
+    """Return the rectangle around the marked pixels."""
     left, top, width, height = cv2.boundingRect(where.view(np.uint8))
     return (slice(top, top + height), slice(left, left + width)) if width else None
 
@@ -59,8 +65,10 @@ def _extent(where: Mask) -> tuple[slice, slice] | None:
 def assign_stand_ins(
     plan: SeamPlan, base_zoom: int, holes: Mask, nearest: Words, pictures: WindowPatches
 ) -> Words:
-    """H×W labels of the frames that stand in at holes: whoever owns the ground next to them, else whoever
-    owns ground nearby; 0 where none has it in its picture."""
+    """Assign frames that fill holes: H×W labels.
+
+    The owner of the adjacent ground, else one of ground nearby; 0 where none of them sees it.
+    """
     result = np.zeros_like(nearest)
     if holes.any():
         _settle(result, np.where(holes, nearest, NO_SOURCE).astype(np.uint16), pictures)
@@ -71,7 +79,7 @@ def assign_stand_ins(
 def _settle_nearby(
     owner: Words, plan: SeamPlan, base_zoom: int, holes: Mask, pictures: WindowPatches
 ) -> None:
-    """Give the holes of each tile to whoever owns ground near it: the lowest label that sees them."""
+    """Give each tile's holes to a nearby owner: the lowest label that sees them."""
     parts: dict[int, list[tuple[slice, slice]]] = {}
     for tile in find_box_tiles(pictures.window, base_zoom) if holes.any() else ():
         part = to_tile_box(tile).intersection(pictures.window).slices_in(pictures.window)
@@ -86,14 +94,14 @@ def _settle_nearby(
 
 
 def _nearby(plan: SeamPlan, base_zoom: int, tile: TileId) -> list[int]:
-    """Labels on and around a tile, ascending: a function of the plan and the tile alone."""
+    """Return labels on and around a tile, ascending, from plan and tile alone."""
     near = _coarse(to_tile_box(tile), 1 << (base_zoom - plan.z))
     at = near.padded(_NEARBY_PX).intersection(plan.box).slices_in(plan.box)
     return sorted({*list_labels(plan.owner[at]), *list_labels(plan.second[at])})
 
 
 def upsample_plane(plan: SeamPlan, plane: Words, base_zoom: int, window: PixelBox) -> Words:
-    """A plane of the plan over a window of base pixels, each label pixel a square."""
+    """Upsample a plane of the plan to a window of base pixels, each label a square."""
     step = 1 << (base_zoom - plan.z)
     coarse = _coarse(window, step)
     labels = np.zeros(coarse.shape, dtype=np.uint16)
@@ -106,7 +114,7 @@ def upsample_plane(plan: SeamPlan, plane: Words, base_zoom: int, window: PixelBo
 
 
 def _coarse(box: PixelBox, step: int) -> PixelBox:
-    """The label pixels that a box of base pixels touches."""
+    """Return the label pixels that a box of base pixels touches."""
     return PixelBox(
         row=box.row // step,
         col=box.col // step,
@@ -116,7 +124,7 @@ def _coarse(box: PixelBox, step: int) -> PixelBox:
 
 
 def _rounded(plan: SeamPlan, base_zoom: int, window: PixelBox) -> Words:
-    """The owners over a window, with seams as smooth curves instead of the squares of label pixels.
+    """Return the owners over a window, with seams smooth instead of stepped.
 
     Each owner's ground is blurred a little and enlarged; the largest share wins (of equals the lower label).
     """
@@ -150,7 +158,7 @@ def _rounded(plan: SeamPlan, base_zoom: int, window: PixelBox) -> Words:
 
 
 def list_labels(labels: Words) -> list[int]:
-    """The labels in a plane, ascending, without 0."""
+    """List the labels in a plane, ascending, without 0."""
     most = int(labels.max()) + 1
     counts = cv2.calcHist([labels], [0], None, [most], [0, most])
     return [int(label) for label in np.flatnonzero(counts) if label != NO_SOURCE]

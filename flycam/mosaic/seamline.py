@@ -1,13 +1,13 @@
-"""Seamlines by graph cut: which frame owns which ground, decided for the whole block on a small label map.
+"""Seamlines by graph cut: ownership of the ground, decided for the whole block on a small label map.
 
 Energy of a labelling l of the coarse grid, over pixels p and 4-neighbours p, q:
 
     E(l) = sum D_p(l_p) + sum [l_p != l_q] (c + d_p(l_p, l_q) + d_q(l_p, l_q))
 
-D falls with the quality of the view (nadir, fine, far from the picture's border); d_p(f, g) is how much
-frames f and g differ at p in colour and gradient, truncated, so that a seam goes where they agree: around
-houses and what moved. d is a metric, so each alpha-expansion (one frame may take ground from all others) is
-an exact minimum cut. The start is the live rule (best quality wins); frames are tried in the order of their
+D falls with the quality of the view (nadir, fine, far from the image's border); d_p(f, g) is the difference
+of frames f and g at p in colour and gradient, truncated, so that a seam goes where they agree: around houses
+and moving things. d is a metric, so each alpha-expansion (one frame may take ground from all others) is an
+exact minimum cut. The start is the live rule (best quality wins); frames are tried in the order of their
 places on the ground, on a grid four times coarser first, then only beside the seams. There are no blocks, so
 no seam can follow a block's border.
 
@@ -39,18 +39,20 @@ from flycam.mosaic.label_map import (
 )
 from flycam.mosaic.radiometry import Radiometry
 
-_COARSER = 4  # between the grid where seams are found and the one where they are refined
+# ratio of the grid where seams are found to the one where they are refined
+_COARSER = 4
 _REFINE_PX = 6
 _COARSE_SWEEPS, _FINE_SWEEPS = 4, 2
 _STEPS = 4
-_RIM_PX = 2  # at full size a frame may see this much more than its overview
-_MAX_FRAMES = 0xFFFE
+# at full size a frame may see this much more than its overview
+_RIM_PX = 2
+_MAX_FRAMES = 0xFFFE  # labels are 16 bits wide, 0 is none
 _VIEWS_BYTES = 220_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeamOptions:
-    """What a seam may cost, relative to a pixel where two frames differ wholly, on the fine grid.
+    """Costs of a seam on the fine grid, relative to a pixel that differs wholly.
 
     nadir       of a pixel from a view of no quality; a view of the best quality costs nothing
     length      of an edge of seam where frames agree perfectly
@@ -64,12 +66,12 @@ class SeamOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeamPlan:
-    """Who owns the ground.
+    """Ownership of the ground.
 
     z       zoom of the label grid; box: its global pixels
     frames  sorted frame ids; labels number them from 1
-    owner   H×W uint16, 0 = nobody sees it
-    second  H×W uint16: who steps in where the owner turns out to see nothing, 0 = nobody
+    owner   H×W uint16, 0 = no frame sees it
+    second  H×W uint16: substitute where the owner turns out to see nothing, 0 = none
     energy_start, energy  of the live rule's labelling and of the one found, on the coarse grid
     """
 
@@ -89,7 +91,7 @@ def plan_seams(
     options: SeamOptions = SeamOptions(),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SeamPlan:
-    """Label the block. Overviews are asked for a few times each, neighbours together, and then let go.
+    """Label the block. Overviews are requested a few times each, neighbours together.
 
     Raises ValueError without frames, with more than labels can number, or if their overviews differ in zoom.
     """
@@ -131,7 +133,7 @@ def plan_seams(
 
 
 class _Views:
-    """Views on the fine grid, the last used ones kept."""
+    """Views on the fine grid; the last used ones are kept."""
 
     def __init__(self, overviews: FrameOverviewCache, radiometry: Radiometry) -> None:
         self._overviews, self._radiometry = overviews, radiometry
@@ -163,9 +165,10 @@ def _sweeps(
     reach_px: int,
     max_sweeps: int,
 ) -> Iterator[int]:
-    """Try every frame in its window, until nothing moves, in at most `max_sweeps` sweeps; yields after each.
+    """Try every frame in its window until nothing moves; yield after each sweep.
 
-    A frame that took nothing is tried again only after something moved in its window: it would take nothing.
+    At most `max_sweeps` sweeps. A frame that took nothing is tried again only after something moved in its
+    window: it would take nothing.
     """
     awake = np.ones(len(order), dtype=np.bool_)
     for sweep in range(max_sweeps):
@@ -180,7 +183,7 @@ def _sweeps(
                 near = took.padded(reach_px + 1)
                 moved = (edges[:, 0] < near.row_stop) & (edges[:, 2] > near.row)
                 awake |= moved & (edges[:, 1] < near.col_stop) & (edges[:, 3] > near.col)
-            # what it took it took at best; only with a longer reach there may be more to take
+            # an expansion is optimal in its window, so only a longer reach can give the frame more
             awake[number] = took is not None and reach_px > 0
         yield sweep
         if not awake.any():
@@ -196,14 +199,14 @@ def _best(boxes: Sequence[PixelBox], order: Sequence[int], quality: Callable[[in
 
 
 def _along_the_ground(boxes: Sequence[PixelBox]) -> list[int]:
-    """Frame numbers so that neighbours come together: along Morton's curve through the boxes' middles."""
+    """Order frame numbers along Morton's curve, so that neighbours are adjacent."""
     rows = np.array([(b.row + b.row_stop) // 2 for b in boxes], dtype=np.int64)
     cols = np.array([(b.col + b.col_stop) // 2 for b in boxes], dtype=np.int64)
     return [int(n) for n in order_along_morton_curve(rows - rows.min(), cols - cols.min())]
 
 
 def _take_over(coarse: LabelMap, fine: LabelMap, overviews: FrameOverviewCache, order: Sequence[int]) -> None:
-    """Give fine pixels the coarse owners, where those see them; elsewhere the best view keeps its ground."""
+    """Give fine pixels their coarse owners; elsewhere the best view keeps them."""
     rows = np.clip(np.arange(fine.box.row, fine.box.row_stop) // _COARSER - coarse.box.row, 0, None)
     cols = np.clip(np.arange(fine.box.col, fine.box.col_stop) // _COARSER - coarse.box.col, 0, None)
     rows, cols = (np.minimum(i, n - 1) for i, n in zip((rows, cols), coarse.box.shape, strict=True))
@@ -218,7 +221,7 @@ def _take_over(coarse: LabelMap, fine: LabelMap, overviews: FrameOverviewCache, 
 
 
 def _grounds(labels: LabelMap, frames: int) -> list[PixelBox | None]:
-    """The box around each frame's ground, None where it owns none."""
+    """Return the box around each frame's ground, None where it owns none."""
     found: list[PixelBox | None] = [None] * frames
     for number, place in enumerate(find_objects(labels.owner.astype(np.int32))):
         if place is not None:
@@ -233,7 +236,7 @@ def _grounds(labels: LabelMap, frames: int) -> list[PixelBox | None]:
 
 
 def _second(labels: LabelMap, overviews: FrameOverviewCache, order: Sequence[int]) -> Words:
-    """The best view of each pixel among all but its owner."""
+    """Return the best view of each pixel other than its owner."""
     second = np.zeros_like(labels.owner)
     best = np.zeros_like(labels.best)
     for number in order:
@@ -250,7 +253,7 @@ def _second(labels: LabelMap, overviews: FrameOverviewCache, order: Sequence[int
 def _plan(
     frame_ids: Sequence[str], z: int, labels: LabelMap, second: Words, energies: tuple[int, int]
 ) -> SeamPlan:
-    """Labels that number the sorted frame ids, and reach a little beyond what the overviews saw."""
+    """Make a plan: labels number sorted ids and reach a little past the overviews."""
     frames = tuple(sorted(frame_ids))
     table = np.array([0, *(frames.index(f) + 1 for f in frame_ids)], dtype=np.uint16)
     planes = []

@@ -1,4 +1,4 @@
-"""Groups of tiles with their ancestors into the store and the log, all or none of a group.
+"""Writing of groups of tiles with their ancestors to the store and the log, all or none of a group.
 
 A group is written as: encode, `store.put`, `store.flush`, and last one `append` that carries the base tiles
 *and all their ancestors*. So at every moment, a power cut included, each parent named in the log is the
@@ -32,7 +32,7 @@ _PARENT_CACHE_TILES = 128
 
 @dataclass(frozen=True, slots=True)
 class TileUpdate:
-    """A tile state to be written, and the head (content hash) it was made from: what the append expects."""
+    """A tile state to be written, and the head (content hash) the append expects."""
 
     tile: MosaicTile
     content_hash: str
@@ -41,10 +41,10 @@ class TileUpdate:
 
 @dataclass(slots=True)
 class PublishedCanvases:
-    """Copies of tiles being written while patches go on being merged into the tiles themselves.
+    """Copies of tiles being written while merging goes on in the tiles themselves.
 
-    made_from  the heads they were made from, brought up to date as they are written
-    others     states of other writers that were merged into the copies, and have to be into the tiles
+    made_from  the heads they were made from, updated as they are written
+    others     states of other writers that were merged into the copies, and must be merged into the tiles
     """
 
     canvases: dict[TileId, TileCanvas]
@@ -53,11 +53,11 @@ class PublishedCanvases:
 
 
 class GroupWriter:
-    """Writes groups of base tiles of one mosaic revision, one group at a time.
+    """Writer of groups of base tiles of one mosaic revision, one group at a time.
 
-    pool  threads that hash, encode and put
+    pool         threads that hash, encode and put
     cache_tiles  ancestors kept in memory
-    before_group, before_append  as of `MosaicWriter`
+    before_group, before_append  as for `MosaicWriter`
     """
 
     def __init__(
@@ -90,7 +90,10 @@ class GroupWriter:
     def commit(
         self, group_now: Callable[[], list[TileUpdate]], look_again: Callable[[], None]
     ) -> list[TileUpdate]:
-        """Commit a group, made anew after a look at the heads whenever others moved one; what was written."""
+        """Commit a group and return what was written.
+
+        group_now is called again after `look_again` whenever another process moved a head.
+        """
         for __ in range(_MAX_ATTEMPTS):
             group = group_now()
             try:
@@ -109,7 +112,10 @@ class GroupWriter:
         )
 
     def with_parents(self, tiles: Sequence[MosaicTile], made_from: Sequence[str | None]) -> list[TileUpdate]:
-        """Those of these base tiles that differ from the heads named, and their ancestors; finest first."""
+        """Return base tiles that differ from the given heads, and their ancestors.
+
+        The finest zoom comes first.
+        """
         group: list[TileUpdate] = []
         for zoom in range(self._mosaic.base_zoom, self._mosaic.min_zoom - 1, -1):
             changes = map(TileUpdate, tiles, self._pool.map(compute_content_hash, tiles), made_from)
@@ -120,7 +126,7 @@ class GroupWriter:
         return group
 
     def _parents_of(self, children: list[MosaicTile]) -> tuple[list[MosaicTile], list[str | None]]:
-        """Parents with the quadrants of changed children replaced, and the heads they were made from."""
+        """Return parents with changed children's quadrants, and the heads they replace."""
         by_parent: dict[TileId, list[Future[Quadrant]]] = {}
         for child in children:
             by_parent.setdefault(child.tile_id.parent(), []).append(
@@ -136,7 +142,7 @@ class GroupWriter:
         return parents, made_from
 
     def _stored_parent(self, head: TileRecord) -> MosaicTile:
-        # The cache is by content hash, so a head that moved is never answered from it.
+        # The cache is by content hash, so it never serves a stale state for a head that moved.
         if head.content_hash not in self._parents:
             return rebuild_parent(self._store, self.heads.head, head, self._mosaic.base_zoom, self._damaged)
         self._parents.move_to_end(head.content_hash)
@@ -146,6 +152,7 @@ class GroupWriter:
         if not group:
             return
         self._before_group()
+        # objects are durable before the log names them, and ancestors go in the same append (decision 0001)
         records = list(self._pool.map(self.put, group))
         self._store.flush()
         self._before_append()
@@ -158,7 +165,7 @@ class GroupWriter:
             self._parents.popitem(last=False)
 
     def restore(self, tiles: Iterable[MosaicTile]) -> None:
-        """Put the objects of tiles whose state came out as the log has it: no line is due for them."""
+        """Put the objects of tiles whose state equals the log's; that needs no log line."""
         changes = [TileUpdate(tile, digest := compute_content_hash(tile), digest) for tile in tiles]
         same = [one for one in changes if one.content_hash == self.heads.hash_of(one.tile.tile_id)]
         for change in sorted(same, key=lambda one: one.tile.tile_id):

@@ -1,8 +1,8 @@
-"""What a writer knows of the heads in the tile log.
+"""Cache of the heads in the tile log for a writer.
 
-Knowledge may be stale: the compare-and-swap of `append` finds out. So heads are asked for by blocks of
-tiles, once, and asked again only after a conflict. As a block is asked for again for the sake of one tile,
-whoever made a state from a head must remember which one: it may be another by now.
+It may be stale: the compare-and-swap of `append` finds out. So heads are read by blocks of tiles, once, and
+read again only after a conflict. As a block is read again for the sake of one tile, code that made a state
+from a head must remember which one: it may have changed since.
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ from flycam.frame.tile import TileRecord
 from flycam.geometry.grid import TileId, TileRange
 from flycam.mosaic.tile_log import TileLog
 
-_BLOCK_BITS = 4  # 16×16 tiles: the surroundings of a frame in one query
+# 16×16 tiles: the surroundings of a frame in one query
+_BLOCK_BITS = 4
 _MAX_BLOCKS = 256
 
 _Block = tuple[int, int, int]
 
 
 class TileHeads:
-    """Heads of one mosaic revision, remembered by blocks (the least recently used are forgotten).
-
-    Safe to ask from several threads.
-    """
+    """Thread-safe cache of one mosaic revision's heads, LRU by block."""
 
     def __init__(self, tile_log: TileLog, mosaic_id: str, revision: int) -> None:
         self._log = tile_log
@@ -35,12 +33,12 @@ class TileHeads:
         self._blocks: OrderedDict[_Block, dict[TileId, TileRecord]] = OrderedDict()
 
     def head(self, tile_id: TileId) -> TileRecord | None:
-        """The head of a tile as last seen, None if it had none."""
+        """Return the head of a tile as last seen, None if it had none."""
         with self._lock:
             return self._block(tile_id).get(tile_id)
 
     def hash_of(self, tile_id: TileId) -> str | None:
-        """Content hash of the head as last seen, None if there was none."""
+        """Return the content hash of the head as last seen, None if there was none."""
         head = self.head(tile_id)
         return head.content_hash if head else None
 
@@ -51,7 +49,7 @@ class TileHeads:
                 self._block(record.tile_id)[record.tile_id] = record
 
     def forget(self, tile_ids: Iterable[TileId]) -> None:
-        """Ask again for these tiles (and their neighbours) when next needed."""
+        """Read these tiles (and their neighbours) again when next needed."""
         with self._lock:
             for tile_id in tile_ids:
                 self._blocks.pop(_block_of(tile_id), None)
@@ -80,7 +78,7 @@ def _block_of(tile_id: TileId) -> _Block:
 
 
 def with_ancestors(tile_ids: Iterable[TileId], min_zoom: int) -> set[TileId]:
-    """These tiles and every tile above them, up to `min_zoom`."""
+    """Return these tiles and every tile above them, up to `min_zoom`."""
     level = set(tile_ids)
     found = set(level)
     while level := {tile_id.parent() for tile_id in level if tile_id.z > min_zoom}:

@@ -1,8 +1,8 @@
-"""Tiles whose objects are lost or damaged: found, and parents made again from their children.
+"""Repair of tiles whose objects are lost or damaged.
 
-Base tiles are folded again from the evidence (`flycam.mosaic.rebuild`); a parent is a pure function of its
-children, so it needs no evidence. What comes out is the very state that was lost, so its object is written
-again under the same key, and the log gets no line.
+Base tiles are rebuilt from the originals (`flycam.mosaic.rebuild`); a parent is a pure function of its
+children, so it needs no originals. The result is the very state that was lost, so its object is written again
+under the same key, and the log gets no line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from flycam.store import keys
 from flycam.store.base import ObjectStore
 
 DAMAGE = (ObjectMissing, TileCorrupt)
-"""What reading a tile raises when its object is lost or damaged."""
+"""Errors from reading a tile whose object is lost or damaged."""
 
 HeadOf = Callable[[TileId], TileRecord | None]
 
@@ -30,9 +30,9 @@ HeadOf = Callable[[TileId], TileRecord | None]
 def find_damaged_tiles(
     store: ObjectStore, heads: Iterable[TileRecord], progress: Callable[[int], None], workers: int = 2
 ) -> list[TileId]:
-    """Tiles whose object is missing, does not decode, or has another content than the log says.
+    """Find tiles whose object is missing, undecodable, or differs from the log.
 
-    Reads and decodes every object: 3 to 5 ms a tile. `progress` is told how many were read.
+    Reads and decodes every object: 3 to 5 ms a tile. `progress` gets the number read.
     """
     found: list[TileId] = []
     with ThreadPoolExecutor(workers, thread_name_prefix="check") as pool:
@@ -46,9 +46,9 @@ def find_damaged_tiles(
 def rebuild_parent(
     store: ObjectStore, head_of: HeadOf, head: TileRecord, base_zoom: int, absent: Collection[TileId] = ()
 ) -> MosaicTile:
-    """The state of a parent, made again from its children where its object is lost or damaged.
+    """Read a parent's state, or rebuild it from its children if lost or damaged.
 
-    `absent` names damaged base tiles that are about to be folded again: they count as holding nothing.
+    `absent` names damaged base tiles that are about to be rebuilt: they count as holding nothing.
     Raises ObjectMissing or TileCorrupt where a base tile below is damaged too.
     """
     try:
@@ -72,10 +72,10 @@ def repair_parents(
     origin: str,
     now_ns: int,
 ) -> int:
-    """Make the given parents, and what depends on a changed one, again from their children.
+    """Rebuild parents, and those that depend on a changed one; return tiles written.
 
-    Their base tiles must be whole. Written under the same keys where the state is the one in the log; else
-    the log gets a line for each, all in one append. The number of tiles written.
+    Their base tiles must be undamaged. Written under the same keys where the state is the one in the log;
+    else the log gets a line for each, all in one append.
     """
     todo = {tile_id for tile_id in damaged if tile_id.z < mosaic.base_zoom}
     heads = TileHeads(log, mosaic.mosaic_id, mosaic.revision)
@@ -93,6 +93,7 @@ def repair_parents(
                 expected[parent_id] = before
                 if zoom > mosaic.min_zoom:
                     todo.add(parent_id.parent())
+    # objects are durable before the log names them
     store.flush()
     log.append(fresh, expected)
     return len(made)
@@ -112,7 +113,10 @@ def _children(
 def put_tile_state(
     store: ObjectStore, mosaic: MosaicInfo, state: MosaicTile, origin: str, now_ns: int
 ) -> TileRecord:
-    """The log line of a state whose object is put by this; the caller owes `flush` before it is appended."""
+    """Put a state's object and return its log line.
+
+    The caller must call `flush` before it appends the line.
+    """
     digest = compute_content_hash(state)
     record = TileRecord(
         seq=0,

@@ -1,4 +1,4 @@
-"""What frames show in a window of base pixels: made block by block where it is needed, no block twice."""
+"""Patches of frames in a window of base pixels: made block by block where needed, no block twice."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from flycam.mosaic.blending import REACH_PX, Mask
 from flycam.mosaic.frame_overview import Bytes, PixelBox
 
 PatchOf = Callable[[str, TileRange, NDArray[np.bool_]], OrthoPatch | None]
-"""See `finishing.finish_tiles`."""
+"""See `finished_tiles.finish_tiles`."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowPatch:
-    """blocks: of the whole window, those that were asked for."""
+    """A frame's pixels over a box; blocks: those of the whole window that were made."""
 
     box: PixelBox
     rgb: Bytes
@@ -30,7 +30,7 @@ class WindowPatch:
 
 
 class WindowPatches:
-    """What frames show in a window: asked for block by block where needed, and no block twice."""
+    """Patches of frames in a window, made block by block on request, no block twice."""
 
     def __init__(self, window: PixelBox, base_zoom: int, patch_of: PatchOf, frames: tuple[str, ...]) -> None:
         self.window = window
@@ -40,8 +40,10 @@ class WindowPatches:
         self._kept: dict[int, WindowPatch] = {}
 
     def patch(self, label: int, where: Mask) -> WindowPatch:
-        """The frame over a box with all that lies within REACH_PX of `where` (H×W of the window); what is
-        farther off may be missing."""
+        """Return the frame over a box with everything within REACH_PX of `where`.
+
+        `where` is H×W of the window; pixels farther off may be missing.
+        """
         needed = _blocks_around(where)
         kept = self._kept.get(label)
         if kept is None or (needed & ~kept.blocks).any():
@@ -67,7 +69,7 @@ class WindowPatches:
             there = to_range_box(patch.tiles)
             both = there.intersection(asked)
             if not both.is_empty:
-                # what was there stays: a patch may or may not have more than it was asked for
+                # pixels already there stay: a patch may or may not have more than the requested blocks
                 new = _pixels_of(needed[_in_blocks(both.slices_in(self.window))])
                 at, part = both.slices_in(box), both.slices_in(there)
                 cv2.copyTo(patch.rgb[part], new, rgb[at])
@@ -81,7 +83,7 @@ class WindowPatches:
 
 
 def _blocks_around(where: Mask) -> Mask:
-    """Blocks of a window with pixels of `where`, and all within REACH_PX of them."""
+    """Return blocks of a window with pixels of `where`, and all within REACH_PX."""
     height, width = where.shape
     eights = where.view(np.uint64).reshape(height // BLOCK_PX, BLOCK_PX, width // 8)
     rows = np.bitwise_or.reduce(eights, axis=1)
@@ -97,12 +99,12 @@ def _in_blocks(window: tuple[slice, slice]) -> tuple[slice, slice]:
 
 
 def _pixels_of(blocks: Mask) -> Bytes:
-    """Blocks as pixels: 1 where one is."""
+    """Expand blocks to pixels: 1 where a block is set."""
     return np.repeat(np.repeat(blocks.view(np.uint8), BLOCK_PX, axis=0), BLOCK_PX, axis=1)
 
 
 def find_box_tiles(box: PixelBox, zoom: int) -> TileRange:
-    """The tiles that a box of their zoom's pixels touches."""
+    """Return the tiles that a box of their zoom's pixels touches."""
     tiles = box.aligned(TILE_SIZE_PX)
     return TileRange(
         z=zoom,
@@ -114,7 +116,7 @@ def find_box_tiles(box: PixelBox, zoom: int) -> TileRange:
 
 
 def to_range_box(tiles: TileRange) -> PixelBox:
-    """The global pixels of tiles."""
+    """Convert a range of tiles to its global pixels."""
     return PixelBox(
         row=tiles.y_start * TILE_SIZE_PX,
         col=tiles.x_start * TILE_SIZE_PX,
@@ -124,7 +126,7 @@ def to_range_box(tiles: TileRange) -> PixelBox:
 
 
 def to_tile_box(tile: TileId) -> PixelBox:
-    """The global pixels of one tile."""
+    """Convert a tile to its global pixels."""
     return PixelBox(
         row=tile.y * TILE_SIZE_PX,
         col=tile.x * TILE_SIZE_PX,

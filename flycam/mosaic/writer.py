@@ -1,10 +1,10 @@
-"""The one write path: patches in, merged tiles and their ancestors into the store, then one log line each.
+"""The one write path: merge patches, then write tiles, their ancestors and one log line each.
 
-Tiles are merged in memory and written in groups with all their ancestors (`group`); a patch that never
-reached the log is simply merged again when the flight is ingested again.
+Tiles are merged in memory and written in groups with all their ancestors (`GroupWriter`); a patch that never
+reached the log is merged again when the flight is ingested again.
 
-If another process moved a head meanwhile, the append is refused whole; its tiles are read, merged with ours
-(the merge rule does not care who was first) and the group is written again.
+If another process moved a head meanwhile, the whole append is refused; the other's tiles are read, merged
+with ours (the merge rule does not care who was first) and the group is written again.
 """
 
 from __future__ import annotations
@@ -32,23 +32,26 @@ from flycam.mosaic.tile_log import TileLog, read_tile
 from flycam.store.base import ObjectStore
 
 _CANVAS_CACHE_TILES = 256  # 0.46 MB each: 120 MB
-_PLACED_AT_ONCE = 64  # finished tiles in one group: 30 MB, and ancestors are shared
-_MIN_PARENTS = 64  # of one group, down to the coarsest zoom, and those they were before
-_EVICTED_PART = 4  # a quarter of the cache is written at once, so that ancestors are shared
+# finished tiles in one group: 30 MB, and ancestors are shared
+_PLACED_AT_ONCE = 64
+# ancestors of one group, down to the coarsest zoom, and their former states
+_MIN_PARENTS = 64
+# a quarter of the cache is written at once, so that ancestors are shared
+_EVICTED_PART = 4
 
 
 class MosaicWriter:
-    """Merges patches into one mosaic revision. Safe to call from several threads; they take turns.
+    """Thread-safe writer of one mosaic revision; concurrent calls take turns.
 
-    amendments   what must not be here: it never enters, and it decides each tile's epoch
-    damaged      base tiles whose objects are lost or damaged, to be folded again by this writer
+    amendments     withdrawn frames and superseded placements: they never enter, and decide each tile's epoch
+    damaged        base tiles whose objects are lost or damaged, to be rebuilt by this writer
     before_append  called before the log names tiles, after the store was flushed: what the tiles refer to
-                 (records of frames) is written here, one time for many patches
-    before_group   called before objects of tiles are put: what it raises keeps them out, and no other group
-                 is written meanwhile
-    cache_tiles  base tiles kept in memory; when full, the least recently used quarter is written. Half as
-                 many of their ancestors are kept, 64 at the least
-    workers      threads that encode and put; OpenCV, zstd, SHA-256 and the store release the GIL
+                   (records of frames) is written here, once for many patches
+    before_group   called before objects of tiles are put: an error raised here keeps them out, and no other
+                   group is written meanwhile
+    cache_tiles    base tiles kept in memory; when full, the least recently used quarter is written. Half as
+                   many of their ancestors are kept, at least 64
+    workers        threads that encode and put; OpenCV, zstd, SHA-256 and the store release the GIL
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class MosaicWriter:
         self._damaged = frozenset(damaged)
         self._cache_tiles = max(cache_tiles, 1)
         self._canvases: OrderedDict[TileId, TileCanvas] = OrderedDict()
+        # the head of each canvas: the head last seen may be another after a conflict (decision 0001)
         self._made_from: dict[TileId, str | None] = {}
         self._dirty: set[TileId] = set()
         self._lock = threading.RLock()
@@ -88,6 +92,7 @@ class MosaicWriter:
             before_group=before_group,
             cache_tiles=max(self._cache_tiles // 2, _MIN_PARENTS),
         )
+        # one thread: groups are written one at a time
         self._behind = ThreadPoolExecutor(1, thread_name_prefix="group")
         self._leaving: dict[TileId, TileCanvas] = {}
         self._under_way: Future[int] | None = None
@@ -99,7 +104,7 @@ class MosaicWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Flush what is merged, unless an error is on its way; then let the threads go."""
+        """Flush what is merged, unless an error is on its way; then stop the threads."""
         try:
             if kind is None:
                 self.flush()
@@ -108,10 +113,11 @@ class MosaicWriter:
             self._pool.shutdown()
 
     def add(self, patch: OrthoPatch) -> int:
-        """Merge a patch; the number of tiles it changed (0 for one forbidden or merged already).
+        """Merge a patch and return the number of tiles it changed.
 
-        Raises StoreConflict if the patch has another zoom than the mosaic, or a stored tile another epoch
-        than the amendments known here give it; whatever store and catalogue raise.
+        0 for a patch that is forbidden or merged already. Raises StoreConflict if the patch has another zoom
+        than the mosaic, or a stored tile another epoch than the amendments known here give it; and the errors
+        of store and catalogue.
         """
         require_zoom(patch, self._mosaic.base_zoom)
         if self._amendments.forbids(patch):
@@ -130,10 +136,10 @@ class MosaicWriter:
         return changed
 
     def write(self, tile_ids: Iterable[TileId]) -> None:
-        """Write these tiles, which nothing more is expected to change, and let them go from memory.
+        """Write tiles that are not expected to change again, and drop them from memory.
 
-        Those that are not in memory are passed over. They are written while patches go on being merged, one
-        group at a time: what goes wrong is raised by the next call that needs the group to be done.
+        Tiles that are not in memory are skipped. Merging goes on while they are written, one group at a time:
+        an error is raised by the next call that needs the group to be done.
         """
         with self._lock:
             self._wait()
@@ -144,10 +150,10 @@ class MosaicWriter:
             self._under_way = self._behind.submit(self._write_states, self._leaving, made_from)
 
     def publish(self) -> int:
-        """Write every merged tile that is not in the log yet, as `flush`, while other threads go on merging:
-        a copy of the tiles is written, and readers see them when this returns. The log lines appended.
+        """Write every merged tile not yet in the log while other threads go on merging.
 
-        What keeps them out is raised here, and by whoever needs the group to be done before.
+        A copy of the tiles is written, and readers see them when this returns. Returns the number of log
+        lines appended. An error is raised here, and by any call that needs the group to be done before.
         """
         with self._lock:
             self._wait()
@@ -157,6 +163,7 @@ class MosaicWriter:
                 {tile_id: self._canvases[tile_id].copy() for tile_id in sorted(self._dirty)},
                 {tile_id: self._made_from[tile_id] for tile_id in self._dirty},
             )
+            # before the group is written: tiles merged into from here on are dirty again
             self._dirty.clear()
             self._published = published
             under_way = self._under_way = self._behind.submit(
@@ -169,13 +176,14 @@ class MosaicWriter:
         return under_way.result()
 
     def _wait(self) -> None:
-        """Until the group that was given away is in the log; raises what kept it out."""
+        """Wait until the submitted group is in the log; raise the error that kept it out."""
         under_way, self._under_way = self._under_way, None
         published, self._published = self._published, None
         try:
             if under_way is not None:
                 under_way.result()
         except BaseException:
+            # what did not reach the log must be written by a later group
             if published is not None:
                 self._dirty.update(published.canvases)
             raise
@@ -186,25 +194,25 @@ class MosaicWriter:
             self._leaving = {}
 
     def _take_over(self, published: PublishedCanvases) -> None:
-        """Go on from what was published: its heads, and what other writers had merged into its tiles."""
+        """Adopt a published group's heads and what other writers merged into its tiles."""
         self._made_from.update(published.made_from)
         for tile in published.others:
             if self._canvases[tile.tile_id].merge_tile(tile):
                 self._dirty.add(tile.tile_id)
 
     def flush(self) -> int:
-        """Write every merged tile that is not in the log yet; the number of log lines appended."""
+        """Write every merged tile not yet in the log and return the log lines appended."""
         with self._lock:
             return self._write(sorted(self._dirty))
 
     def rebuild(self, tile_ids: Iterable[TileId], patches: Iterable[OrthoPatch]) -> int:
-        """Write base tiles anew from `patches` alone, whatever they held: how a new epoch begins.
+        """Rebuild base tiles from `patches` alone, whatever they held, for a new epoch.
 
-        All of them appear in the log together or not at all. `patches` may reach beyond the tiles (only
-        these tiles are touched) and may hold what the amendments forbid (it is left out). A tile that never
-        was, and on which nothing falls, is not written; a damaged one gets its object back even where its
-        state is the one in the log. The tiles are in memory at once, so the caller chooses blocks (see
-        `flycam.mosaic.rebuild`). Returns the log lines appended.
+        All of them appear in the log together or not at all. `patches` may reach beyond the tiles (only these
+        tiles are touched) and may hold what the amendments forbid (it is left out). A tile that never existed
+        and that no patch reaches is not written; a damaged one gets its object back even where its state is
+        the one in the log. All tiles are in memory at once, so the caller chooses blocks (see
+        `flycam.mosaic.rebuild`). Returns the number of log lines appended.
         """
         with self._lock:
             self.flush()
@@ -223,7 +231,8 @@ class MosaicWriter:
                 self._groups.restore(self._canvases[tile_id].borrow() for tile_id in wanted & self._damaged)
                 lines = self._write(sorted(wanted), replacing=True)
             except BaseException:
-                self._forget(wanted)  # what is not in the log must not look as if it were
+                # memory must not hold as published what the log does not name
+                self._forget(wanted)
                 raise
             self._evict()
             return lines
@@ -237,12 +246,11 @@ class MosaicWriter:
             canvases[tile_id].merge(patch.rgb[rows, cols], patch.quality[rows, cols], patch.frame_id)
 
     def place(self, tiles: Iterable[MosaicTile]) -> int:
-        """Make finished base tiles the heads of this revision, whatever it held; the log lines appended.
+        """Make finished base tiles the heads of this revision; return log lines appended.
 
-        Written with their ancestors in groups as they come, so a killed run keeps the groups it logged; a
-        tile whose head is this very state costs its hash, and gets its object back if it is one of the
-        damaged. Nothing is merged: who places a
-        tile later replaces it.
+        Tiles are written with their ancestors in groups as they come, so a killed run keeps the groups it
+        logged; a tile whose head is already this state costs only its hash, and gets its object back if it is
+        damaged. Nothing is merged: a tile placed later replaces it.
 
         Raises StoreConflict for the live revision, which is only ever merged, for a tile of another zoom, and
         for one that shows a withdrawn frame.
@@ -262,7 +270,7 @@ class MosaicWriter:
         return lines
 
     def _place(self, tiles: list[MosaicTile]) -> int:
-        by_id = {tile.tile_id: tile for tile in tiles}  # of one placed twice the later
+        by_id = {tile.tile_id: tile for tile in tiles}  # the later of a tile placed twice
         self._wait()
         self._forget(by_id)
 
@@ -305,6 +313,7 @@ class MosaicWriter:
     def _canvas(self, tile_id: TileId) -> TileCanvas:
         canvas = self._canvases.get(tile_id)
         if canvas is None:
+            # its head is not in the log until its group is written
             if tile_id in self._leaving:
                 self._wait()
             epoch = self._amendments.epoch(tile_id)
@@ -335,7 +344,7 @@ class MosaicWriter:
     # -- writing --------------------------------------------------------------------------------
 
     def _write(self, tile_ids: list[TileId], *, replacing: bool = False) -> int:
-        """Write these base tiles and their ancestors as one group; the number of log lines."""
+        """Write base tiles and their ancestors as one group; return the log lines."""
         self._wait()
         canvases = {tile_id: self._canvases[tile_id] for tile_id in tile_ids}
         lines = self._write_states(canvases, self._made_from, replacing=replacing)
@@ -350,9 +359,9 @@ class MosaicWriter:
         replacing: bool = False,
         also: list[MosaicTile] | None = None,
     ) -> int:
-        """As `_write`; made_from is brought up to date. Nothing else may be under way.
+        """Write as `_write` does and update `made_from`; no other group may be under way.
 
-        also  gets the states of other writers that were merged in on the way
+        also  collects the states of other writers that were merged in on the way
         """
         written = self._groups.commit(
             lambda: self._group(canvases, made_from),
@@ -365,7 +374,7 @@ class MosaicWriter:
     def _group(
         self, canvases: Mapping[TileId, TileCanvas], made_from: Mapping[TileId, str | None]
     ) -> list[TileUpdate]:
-        """The base tiles and ancestors that differ from the heads they were made from; finest first."""
+        """Return the base tiles and ancestors that differ from their heads, finest first."""
         tiles = list(self._pool.map(TileCanvas.borrow, canvases.values()))
         return self._groups.with_parents(tiles, [made_from[tile_id] for tile_id in canvases])
 
@@ -376,7 +385,7 @@ class MosaicWriter:
         replacing: bool,
         also: list[MosaicTile],
     ) -> None:
-        """After a refused append: look at the heads again and merge what others wrote into our tiles."""
+        """Reread the heads after a refused append and merge what others wrote."""
         self._groups.heads.forget(with_ancestors(canvases, self._mosaic.min_zoom))
         for tile_id, canvas in canvases.items():
             head = self._groups.heads.head(tile_id)
