@@ -1,4 +1,4 @@
-"""Bundle adjustment of a flight: the poses, lenses and shift that explain its tie points and priors best."""
+"""Bundle adjustment of a flight: poses, lenses and shift from tie points and priors."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ _FOCAL_HELD = (
 
 
 def _ignore_progress(_stage: str, _done: int, _total: int) -> None:
-    """No progress."""
+    """Ignore progress."""
 
 
 def adjust_block(
     block: Block, options: AdjustOptions = DEFAULTS, progress: Progress = _ignore_progress
 ) -> Adjustment:
-    """Adjust a block; the priors come back, with the reason, where the adjustment does not improve on them.
+    """Adjust a block, or return its priors with the reason where that is no better.
 
-    Where its ties say that the aircraft stopped for its photos, frames with a motion keep only their turn;
-    where a focal length would change beyond belief, lenses are held at their calibrations.
+    Where its ties show that the aircraft stopped for its photos, frames with a motion keep only their rotation
+    rate; where a focal length would change implausibly, lenses are held at their calibrations.
     progress is called as (stage, done, total). Raises InputUnusable for a block without frames.
     """
     if not block.frames:
@@ -63,10 +63,11 @@ def adjust_block(
     focal_change = float(np.abs(settled.unknowns.lens[:, 0]).max())
     if (
         focal_change > _MAX_FOCAL_CHANGE
-    ):  # what bends the lens so far is no lens, and says nothing else either
+    ):
+        # so large a change absorbs other errors: nothing else of this solution is reliable either
         held = adjust_block(block, replace(options, self_calibration=False), progress)
         return replace(held, notes=(*held.notes, _FOCAL_HELD.format(focal_change)))
-    # what a lens that is held may not take up would speak for either
+    # only with self-calibration: errors of a held lens would look like evidence of a stop
     if options.self_calibration and is_stationary(settled):
         still = adjust_block(remove_velocities(block), options, progress)
         return replace(still, notes=(*still.notes, STATIONARY_NOTE)) if still.accepted else still
@@ -95,8 +96,10 @@ def adjust_block(
 def _parts(
     problem: AdjustmentProblem, options: AdjustOptions
 ) -> tuple[Observations, Observations, Observations]:
-    """Held-out ties, observations that may take part (ties and control), and all of control and check
-    points."""
+    """Split the observations into held-out ties, candidates and marks.
+
+    Candidates may take part (ties and control); marks are all of control and check points.
+    """
     seen = problem.observations
     held = select_held_out_tracks(problem.tracks, max(options.held_out_share, MIN_HELD_OUT))
     check = np.array([p.check for p in problem.control], dtype=bool)

@@ -333,7 +333,10 @@ class _PinholeLens:
 
 
 def _fisheye_angle(interior: InteriorOrientation, radius: Floats) -> Floats:
-    """Return the angles from the axis at distorted radii; NaN beyond the monotone range."""
+    """Return the angles from the axis at distorted radii.
+
+    NaN beyond the monotone range.
+    """
     lens = _FisheyeLens(interior)
     limit = min(_monotone_limit(_radial_coefficients(interior)), np.pi)
     theta = np.minimum(radius, limit)

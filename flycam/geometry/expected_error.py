@@ -74,7 +74,7 @@ def compute_expected_error(
 def _along_rays(
     exterior: ExteriorOrientation, ground_m: Floats, normals: Floats, covariance: Floats | None
 ) -> tuple[Floats, Floats]:
-    """Return the pose's variance (m²) and the factor on the height's variance, N each."""
+    """Return the variance from the pose (m²) and the factor on the height's, N each."""
     spread = compute_pose_covariance(exterior) if covariance is None else covariance
     ray = ground_m - np.asarray(exterior.projection_centre_m)
     ray /= np.linalg.norm(ray, axis=-1, keepdims=True)

@@ -23,9 +23,9 @@ _NORM2 = DESCRIPTOR_NORM * DESCRIPTOR_NORM
 
 
 def find_close_pairs(points_a: Floats, points_b: Floats, radius: float) -> tuple[Indices, Indices]:
-    """Return index pairs (i, j) within radius in every coordinate, sorted by i then j.
+    """Return index pairs (i, j) that differ by at most radius in each coordinate.
 
-    Points N×D; NaN has no neighbours.
+    Points N×D; NaN has no neighbours. Sorted by i then j.
     """
     here = np.flatnonzero(np.isfinite(points_a).all(axis=1))
     there = np.flatnonzero(np.isfinite(points_b).all(axis=1))
