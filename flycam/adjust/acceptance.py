@@ -1,5 +1,6 @@
-"""Acceptance test of an adjusted block, by evidence that was not fitted: held-out tracks.
+"""Acceptance test of an adjusted block, by held-out tracks.
 
+They are evidence that the adjustment did not fit.
 If it fails, the priors are kept: an adjustment must never make the mosaic worse.
 """
 

@@ -167,8 +167,8 @@ class Accuracy:
     reprojection_px   RMS of one coordinate over the tracks used
     held_out_px       the same over tracks held out of the adjustment (NaN if none)
     shift_m           common shift of the block found against its priors (east, north, height)
-    shift_sigma_m     remaining 1-sigma of the absolute position: of the ground shown (east, north), and of the
-                      projection centres' height
+    shift_sigma_m     remaining 1-sigma of the absolute position: of the ground shown (east, north), and
+                      of the projection centres' height
     check_m           RMS (east, north, height) at check points, NaN without
     sigma0            square root of the robust chi-square per degree of freedom
     """
@@ -188,17 +188,17 @@ class Accuracy:
 class Adjustment:
     """The adjusted block.
 
-    accepted      False where the adjustment failed the acceptance test: `frames` and `interiors` are then the
-                  priors, and `reason` states why
+    accepted      False where the adjustment failed the acceptance test: `frames` and `interiors` are then
+                  the priors, and `reason` states why
     interiors     by camera key
     points_m      tracks×3, NaN where a track was rejected
     point_sigma_m tracks×3
     residual_px   N×2, of every observation in `Block.ties` (held-out ones included); NaN where rejected
     used          N bool, the observations that took part
     notes         sentences for the report: differences from the metadata
-    frame_covariance    n×6×6 of (east, north, up) m and rotations about the camera's axes (rad) of each frame,
-                        relative to the common shift of the ground that the block shows; None where the priors
-                        were kept
+    frame_covariance    n×6×6 of (east, north, up) m and rotations about the camera's axes (rad) of each
+                        frame, relative to the common shift of the ground that the block shows; None
+                        where the priors were kept
     control_residual_m  control points×3, adjusted minus surveyed position (NaN where it cannot be
                         triangulated); None where the priors were kept
     """

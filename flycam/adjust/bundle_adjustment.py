@@ -1,4 +1,7 @@
-"""Bundle adjustment of a flight: poses, lenses and shift from tie points and priors."""
+"""Bundle adjustment of a flight.
+
+Poses, lenses and shift that best explain its tie points and priors.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +51,8 @@ def adjust_block(
 ) -> Adjustment:
     """Adjust a block, or return its priors with the reason where that is no better.
 
-    Where its ties show that the aircraft stopped for its photos, frames with a motion keep only their rotation
-    rate; where a focal length would change implausibly, lenses are held at their calibrations.
+    Where its ties show that the aircraft stopped for its photos, frames with a motion keep only their
+    rotation rate; where a focal length would change implausibly, lenses are held at their calibrations.
     progress is called as (stage, done, total). Raises InputUnusable for a block without frames.
     """
     if not block.frames:

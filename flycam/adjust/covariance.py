@@ -115,7 +115,10 @@ def _frames(reduction: ReducedSystem) -> Floats:
 
 
 def _mean_columns(reduction: ReducedSystem) -> tuple[Floats, Floats]:
-    """Return the covariance of frame (n·k×3) and border unknowns (m×3) with the mean centre."""
+    """Return the covariance of all unknowns with the mean centre.
+
+    Frame unknowns n·k×3, border unknowns m×3.
+    """
     return _columns(reduction, _mean_centre(reduction))
 
 
@@ -204,7 +207,7 @@ def _through_frames(
 def _pair_blocks(
     reduction: ReducedSystem, frame: NDArray[np.int32], later: NDArray[np.int64], edges: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], Floats]:
-    """Return the pairs of frames that occur, as sorted keys, and their blocks of A^-1."""
+    """Return the pairs of frames that occur, as sorted keys, and their A^-1 blocks."""
     found = [
         np.unique(_key(reduction, frame[one], frame[two]))
         for one, two in (_pairs(later, a, b) for a, b in pairwise(edges.tolist()))

@@ -73,7 +73,8 @@ def compute_sampson_distances(
 ) -> tuple[Floats, Floats]:
     """Return Sampson distances N of rays in pixels, and their divisors N.
 
-    a, b are rays N×3 (unit, world axes) over bases t (N×3); the divisor is that of the triple product t·(a×b).
+    a, b are rays N×3 (unit, world axes) over bases t (N×3); the divisor is that of the triple product
+    t·(a×b).
     """
     bt, ta = np.cross(b, t), np.cross(t, a)
     triple = np.einsum("nk,nk->n", a, bt)
@@ -96,9 +97,9 @@ def refine_poses(
 ) -> PosesWithPriors:
     """Refine poses so that the matches' rays meet, with their priors.
 
-    One Gauss-Newton step for each robust scale; scales fall from the size of the priors' errors to that of the
-    matches' (graduated non-convexity). One pass over all frames at once, so that a pair and a whole block are
-    the same call.
+    One Gauss-Newton step for each robust scale; scales fall from the size of the priors' errors to that
+    of the matches' (graduated non-convexity). One pass over all frames at once, so that a pair and a
+    whole block are the same call.
     """
     frames = len(poses.centre)
     prior_centre, moved = poses.centre, np.zeros((frames, 6))

@@ -30,12 +30,12 @@ _STEADY = 0.5
 
 
 def with_motion(frames: Sequence[BlockFrame], ranges_m: Sequence[float]) -> tuple[BlockFrame, ...]:
-    """Return the frames with motion where the shutter rolls and `MIN_MOTION_PX` is exceeded.
+    """Return the frames, with motion where the shutter rolls and the motion shows.
 
     ranges_m  distance of the ground of each frame; NaN where not known: such a frame has no motion
 
-    A frame without readout (unknown, or a global shutter), or without neighbours on its strip less than 15 s
-    away, is returned unchanged.
+    Motion shows by `MIN_MOTION_PX`. A frame without readout (unknown, or a global shutter), or without
+    neighbours on its strip less than 15 s away, is returned unchanged.
     """
     seconds = np.array([f.captured_ns for f in frames], dtype=np.int64)
     seconds_f = (seconds - seconds.min(initial=0)) * 1e-9 if len(frames) else np.empty(0)
@@ -70,7 +70,10 @@ def _velocities(frames: Sequence[BlockFrame], seconds: Floats) -> list[Vec3 | No
 
 
 def _turns(frames: Sequence[BlockFrame], seconds: Floats) -> list[Vec3]:
-    """Return rotation rates about the camera's axes, rad/s; zero if unsteady or unknown."""
+    """Return rotation rates about the camera's axes, rad/s.
+
+    Zero where they are not steady, or not known.
+    """
     found: list[Vec3] = [(0.0, 0.0, 0.0)] * len(frames)
     cameras = {key: number for number, key in enumerate(sorted({f.camera for f in frames}))}
     for run in _runs([cameras[f.camera] for f in frames], seconds, _MAX_TURN_STEP_S):

@@ -29,10 +29,10 @@ def compute_ground_derivatives(
 ) -> Floats:
     """Return derivatives n×6×3 of the block's mean position by each frame's pose.
 
-    The mean is (east, north of the ground at the image centres, height of the projection centres); the pose is
-    centre and rotation about the camera's axes. centre n×3, rotation n×3×3, points P×3 in one system;
-    observation k is of point observed[k] in frame[k], at least one in all. The ground under a frame is at the
-    mean height of the points that it sees, or of all points where it sees none.
+    The mean is (east, north of the ground at the image centres, height of the projection centres); the
+    pose is centre and rotation about the camera's axes. centre n×3, rotation n×3×3, points P×3 in one
+    system; observation k is of point observed[k] in frame[k], at least one in all. The ground under a
+    frame is at the mean height of the points that it sees, or of all points where it sees none.
     """
     count = len(centre)
     height = point[observed, 2]

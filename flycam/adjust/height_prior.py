@@ -90,8 +90,8 @@ class HeightPrior:
 def compute_terrain_bend(terrain: TerrainGrid, xy_m: Floats) -> Floats:
     """Return the bend of the terrain around points N×2, metres.
 
-    RMS second difference of the posts at the corners of the point's cell, along rows and columns. 0 where posts
-    are not known.
+    RMS second difference of the posts at the corners of the point's cell, along rows and columns. 0
+    where posts are not known.
     """
     heights = terrain.heights_m
     rows, cols = heights.shape

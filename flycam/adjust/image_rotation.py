@@ -63,8 +63,8 @@ def estimate_quarter_turns(
 ) -> list[int]:
     """Estimate quarter turns 0…3 of each view against its pose.
 
-    Either the image or its recorded heading is rotated. Estimated from links (pairs of neighbours) that do not
-    match as they are; 0 unless they give at least 20 matches, and twice as many as any other turn.
+    Either the image or its recorded heading is rotated. Estimated from links (pairs of neighbours) that
+    do not match as they are; 0 unless they give at least 20 matches, and twice as many as any other turn.
     """
     votes = np.zeros((len(views), 4))
     for a, b in links:

@@ -30,7 +30,7 @@ _OPEN = -1.0e6
 # Each falling cell is sampled at 5×5 places: no point of it is farther than this from one (in posts).
 _PLACES = 5
 _BETWEEN_POSTS = 0.18
-# From the near rings' distance on, the spacing of places is less than a sector.
+# From _NEAR_RINGS posts on, that distance is less than a sector.
 _SECTORS = 64
 _NEAR_RINGS = 2
 

@@ -85,11 +85,11 @@ def interpolate_heights(terrain: TerrainGrid, xy_m: Floats) -> Floats:
 def find_nearest_posts(
     terrain: TerrainGrid, east: Floats, north: Floats
 ) -> tuple[Indices, NDArray[np.bool_]]:
-    """Return the post nearest to each place, counted row by row, and flags of the grid.
+    """Return the post nearest to each place, and True where the place is on the grid.
 
     east, north  metres of the work CRS, two arrays of one shape
 
-    Both of the arrays' shape. The flag is False and the post 0 outside the grid.
+    Posts are counted row by row; outside the grid the post is 0. Both results have the arrays' shape.
     """
     rows, cols = terrain.heights_m.shape
     col = np.rint((east - terrain.origin_m[0]) / terrain.post_spacing_m[0])
@@ -206,7 +206,7 @@ def cast_rays(
 
 
 def build_max_pyramid(terrain: TerrainGrid) -> list[NDArray[np.float32]]:
-    """Return maxima of known posts: of every cell (level 0), of 2×2 blocks, up to one.
+    """Return maxima of known posts over cells (level 0), 2×2 blocks, up to one block.
 
     Cells with no known post are -inf: nothing there can stop a ray. Cached.
     """
@@ -279,7 +279,7 @@ class _Rays:
     def _block(
         self, start: Floats, t: Floats, slope: Floats, level: Indices, t_end: Floats
     ) -> tuple[Indices, Indices, Floats]:
-        """Return each ray's block (row, column) at its level, and where the ray leaves it."""
+        """Return each ray's block (row, column) at its level, and where the ray leaves."""
         size = np.left_shift(1, level)
         speed = np.maximum(np.abs(slope[:, 0]), np.abs(slope[:, 1]))
         ahead = t + _NUDGE_CELLS / np.maximum(speed, 1e-12)
@@ -357,7 +357,7 @@ def _cell_coordinates(
 
 
 def _patch(terrain: TerrainGrid, row: Indices, col: Indices) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return coefficients a, b, c, d of the cells' surfaces h = a + b s + c q + d s q."""
+    """Return coefficients a, b, c, d of the surfaces h = a + b s + c q + d s q."""
     h = terrain.heights_m
     north_west, north_east = h[row, col].astype(np.float64), h[row, col + 1].astype(np.float64)
     south_west, south_east = h[row + 1, col].astype(np.float64), h[row + 1, col + 1].astype(np.float64)

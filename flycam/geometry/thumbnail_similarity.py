@@ -47,7 +47,7 @@ class ThumbnailSquare:
     row: int
 
     def nodes_m(self, gsd_m: float) -> Floats:
-        """Return N×2 (east, north) of the lattice on which heights are needed, row by row."""
+        """Return N×2 (east, north) of the lattice that needs heights, row by row."""
         steps = np.arange(0, SIDE_PX + 1, _STEP_PX)
         east = (self.column + steps) * gsd_m
         north = -(self.row + steps) * gsd_m
@@ -56,7 +56,10 @@ class ThumbnailSquare:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrthoThumbnail:
-    """Thumbnail on its square: edge directions, SIDE_PX square, and where it has pixels."""
+    """Thumbnail on its square: edge directions, and where it has pixels.
+
+    Both are SIDE_PX square.
+    """
 
     square: ThumbnailSquare
     edges: Complex
@@ -102,7 +105,7 @@ def count_agreeing_windows(a: OrthoThumbnail, b: OrthoThumbnail, max_windows: in
 
 
 def find_common_shifts(a: OrthoThumbnail, b: OrthoThumbnail, max_windows: int = ALL_WINDOWS) -> Floats:
-    """Return the shifts of windows of `a` that match `b` clearly, at nearly one shift.
+    """Return shifts of windows of `a` that match `b` clearly, at nearly one shift.
 
     N×2 (columns, rows).
     """
