@@ -134,9 +134,9 @@ class Registrar:
         return self._for_the_map(self._entered(logged, seconds), _NONE)
 
     def within_bounds(self, bounds_m: tuple[float, float, float, float]) -> tuple[Floats, Floats]:
-        """Return landmarks in (west, south, east, north), N×3, and their height sigmas, N.
+        """Return landmarks in (west, south, east, north), N×3, and their height sigmas.
 
-        Metres. Only of those that remembered frames saw from two places.
+        N metres. Only of those that remembered frames saw from two places.
         """
         if not self._frames:
             return np.empty((0, 3)), np.empty(0)
@@ -300,9 +300,9 @@ class Registrar:
         return moved
 
     def _seam(self, pose: ExteriorOrientation, used: LandmarkMatches) -> float:
-        """Return the median step (m) between the ground by `pose` and by earlier map poses.
+        """Return the median step between the ground by `pose` and by earlier map poses.
 
-        At the landmarks in `used`.
+        Metres, at the landmarks in `used`.
         """
         by, uv, point, own = self._shared(used)
         frames, by = select_keyframes(self._frames, by)

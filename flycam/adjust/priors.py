@@ -254,7 +254,10 @@ def _lens_sigmas(interior: InteriorOrientation, options: AdjustOptions) -> Float
 
 
 def _turn_residuals(problem: AdjustmentProblem, unknowns: Unknowns, sigmas: PriorSigmas) -> Floats:
-    """Return residuals of rotation rates against the neighbours' estimate, sigmas, n×3."""
+    """Return residuals of rotation rates against the neighbours' estimate, n×3.
+
+    In sigmas.
+    """
     return (unknowns.turn - problem.frames.turn) / sigmas.turn
 
 

@@ -74,8 +74,8 @@ class FrameArrays:
 class Observations:
     """N image observations sorted by (point, frame).
 
-    frame, point N; uv N×2; sigma N px; after N seconds between the middle row's read-out and this one's; tie N:
-    index into Block.ties, -1 for a control point.
+    frame, point N; uv N×2; sigma N px; after N seconds between the middle row's read-out and this one's;
+    tie N: index into Block.ties, -1 for a control point.
     """
 
     frame: Indices
@@ -213,7 +213,10 @@ def _strips(strip: NDArray[np.int64]) -> Indices:
 
 
 def _sessions(times_ns: NDArray[np.int64], gap_s: float) -> Indices:
-    """Number sessions 0, 1, … in time, a new one after each pause longer than `gap_s`."""
+    """Number sessions 0, 1, … in time.
+
+    A new one starts after each pause longer than `gap_s`.
+    """
     order = np.argsort(times_ns, kind="stable")
     session = np.empty(len(times_ns), dtype=np.int32)
     session[order] = np.r_[0, np.cumsum(np.diff(times_ns[order]) > gap_s * 1e9)]

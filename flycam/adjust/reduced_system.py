@@ -81,8 +81,8 @@ class ReducedSystem:
     ) -> None:
         """Eliminate the points.
 
-        `damping` is Levenberg-Marquardt's, relative to each diagonal. Raises NotPositiveDefinite where an unknown
-        is undetermined.
+        `damping` is Levenberg-Marquardt's, relative to each diagonal. Raises NotPositiveDefinite where an
+        unknown is undetermined.
         """
         self.normals = normals
         self.seen = unknowns.layout.seen
@@ -178,9 +178,9 @@ def _damped(blocks: Floats, damping: float) -> Floats:
 def _inverse(blocks: Floats) -> Floats:
     """Invert each 3×3 block of Q×3×3, with the pseudo-inverse of singular ones.
 
-    That is exact: a direction in which observations do not determine a point couples it to no frame either, so
-    it is not moved in that direction and the frames are independent of it. Raises NotPositiveDefinite for
-    values that are not finite.
+    That is exact: a direction in which observations do not determine a point couples it to no frame
+    either, so it is not moved in that direction and the frames are independent of it. Raises
+    NotPositiveDefinite for values that are not finite.
     """
     if not np.isfinite(blocks).all():
         raise NotPositiveDefinite("a point's normal matrix holds no numbers")

@@ -41,7 +41,7 @@ _ROUNDS = 2000
 def resect_view(
     view: MatchView, around: Sequence[MatchView], pixels: Bytes, terrain: TerrainGrid
 ) -> MatchView | None:
-    """Return the view with the pose that surrounding photos give; None if they do not.
+    """Return the view with the pose that surrounding photos give, or None.
 
     pixels  the photo, H×W×3 uint8 RGB
     """
@@ -57,7 +57,7 @@ def resect_view(
 
 
 def compute_corrections(recorded: ExteriorOrientation, found: ExteriorOrientation) -> tuple[float, float]:
-    """Return the distance (metres) and rotation (radians) of a found pose from the record."""
+    """Return the distance (metres) and rotation (radians) between two poses."""
     moved = np.subtract(found.projection_centre_m, recorded.projection_centre_m)
     turn = np.asarray(found.rotation) @ np.asarray(recorded.rotation).T
     return float(np.linalg.norm(moved)), float(np.arccos(np.clip((np.trace(turn) - 1.0) / 2.0, -1.0, 1.0)))
@@ -83,7 +83,10 @@ def _at_turns(view: MatchView, pixels: Bytes) -> list[Features]:
 
 
 def _common(features: Features, around: Sequence[MatchView]) -> tuple[Floats, Floats]:
-    """Return pixels N×2 that surrounding photos show too, and their metric ground N×3."""
+    """Return pixels N×2 that surrounding photos show too, and their ground N×3.
+
+    The ground is metric.
+    """
     uv, ground = [np.empty((0, 2))], [np.empty((0, 3))]
     for other in around:
         i, j = match_all_mutual_best(features.descriptor, other.features.descriptor[:_SEARCHED], ratio=0.8)

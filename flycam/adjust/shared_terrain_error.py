@@ -65,7 +65,10 @@ class SharedTerrainErrors:
 def compute_shared_terrain_errors(
     reduction: ReducedSystem, model: LeastSquaresModel, unknowns: Unknowns
 ) -> SharedTerrainErrors | None:
-    """Compute the effect of squares that hold tie points; None without a terrain model."""
+    """Compute the effect of squares that hold tie points.
+
+    None without a terrain model.
+    """
     heights = model.heights
     if heights is None:
         return None
@@ -113,7 +116,7 @@ def _pulls(heights: HeightPrior, model: LeastSquaresModel, unknowns: Unknowns, p
 
 
 def _squares(heights: HeightPrior, points: Floats) -> tuple[np.ndarray, Floats]:
-    """Return the number of each point's square, and each square's count of weight squares."""
+    """Number each point's square, and count the weight squares in each."""
     small = heights.squares(points)
     side = 1
     while True:

@@ -1,7 +1,8 @@
-"""Refinement of a track's observations in full-size images, against its best view.
+"""Refinement of a track's observations in full-size images, against one view.
 
-Features come from reduced images and each has its own error. Here one frame defines the point, and
-least-squares matching finds exactly that in every other: a patch that is not similar is not the same point.
+Features come from reduced images and each has its own error. Here the track's best view defines the point,
+and least-squares matching finds exactly that in every other: a patch that is not similar is not the same
+point.
 """
 
 from __future__ import annotations
@@ -174,9 +175,9 @@ def _jacobians(
     poses: PosesWithPriors,
     terrain: TerrainGrid,
 ) -> tuple[Floats, Floats]:
-    """Return derivatives of observations over the ground, and the views' off-nadir angles.
+    """Return derivatives of observations over the ground, and off-nadir angles.
 
-    N×2×2 pixels a metre of a step (east, north, along the terrain's slope).
+    N×2×2 pixels a metre of a step (east, north, along the terrain's slope); an angle for each view.
     """
     ray = np.empty((frame.size, 3))
     for number in np.unique(frame):
