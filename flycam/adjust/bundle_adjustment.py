@@ -64,9 +64,7 @@ def adjust_block(
     if settled is None:
         return make_rejected_adjustment(block, problem, NO_TIES, None, None)
     focal_change = float(np.abs(settled.unknowns.lens[:, 0]).max())
-    if (
-        focal_change > _MAX_FOCAL_CHANGE
-    ):
+    if focal_change > _MAX_FOCAL_CHANGE:
         # so large a change absorbs other errors: nothing else of this solution is reliable either
         held = adjust_block(block, replace(options, self_calibration=False), progress)
         return replace(held, notes=(*held.notes, _FOCAL_HELD.format(focal_change)))

@@ -128,7 +128,9 @@ def find_ties(
     workers: int = 2,
     progress: Callable[[str, int, int], None] = ignore_progress,
 ) -> TieReport:
-    """Find tie points of all frames; the result does not depend on the number of workers.
+    """Find tie points of all frames.
+
+    The result does not depend on the number of workers.
 
     pixels_of  returns H×W×3 uint8 RGB of frame i, full size; called once for features and once more to
                refine their positions, from several threads

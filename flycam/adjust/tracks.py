@@ -1,4 +1,6 @@
-"""Tracks from matches of pairs: one ground point seen by many frames, once in each.
+"""Tracks from matches of pairs.
+
+A track is one ground point seen by many frames, once in each.
 
 Union-find over all features at once; a component that holds two features of one frame is split at its
 least similar links. Tracks whose rays do not meet are cut; few are kept, evenly over every frame.
@@ -97,8 +99,9 @@ def _in_conflict(label: Indices, frame_of: Indices, nodes: int) -> Bools:
 def intersect_tracks(track: Indices, centre: Floats, ray: Floats, tracks: int) -> tuple[Floats, Floats]:
     """Return points tracks×3 nearest to all rays of a track, and their widest angles.
 
-    N×3 centres and unit world directions. The angle, as a sine, is between a track's first ray and another. NaN
-    where the rays are parallel. Least squares of the distances across the rays: sum of (I - r r') (X - C) = 0.
+    N×3 centres and unit world directions. The angle, as a sine, is between a track's first ray and another.
+    NaN where the rays are parallel. Least squares of the distances across the rays: sum of (I - r r') (X -
+    C) = 0.
     """
     across = np.eye(3) - ray[:, :, None] * ray[:, None, :]
     origin = centre.mean(axis=0) if len(centre) else np.zeros(3)

@@ -67,9 +67,9 @@ class Layout:
 class Unknowns:
     """Values of all unknowns; metres are relative to the problem's origin.
 
-    centre n×3; rotation n×3×3; turn n×3 rad/s during readout (an unknown only of a block with rolling shutters);
-    bias sessions×3 (measured minus true); boresight cameras×3 and yaw (strips) in radians; lens cameras×9;
-    dem 3 (shift east, north, up that corrects the DEM); point P×3.
+    centre n×3; rotation n×3×3; turn n×3 rad/s during readout (an unknown only of a block with rolling
+    shutters); bias sessions×3 (measured minus true); boresight cameras×3 and yaw (strips) in radians; lens
+    cameras×9; dem 3 (shift east, north, up that corrects the DEM); point P×3.
     """
 
     centre: Floats

@@ -57,7 +57,9 @@ class WindowOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdjustmentWindow:
-    """Input: n frames in order of time, Q landmarks, N observations sorted by landmark.
+    """Input of a window adjustment.
+
+    n frames in order of time, Q landmarks, N observations sorted by landmark.
 
     logged           the log's poses
     centre, rotation  n×3 and n×3×3, current estimates
@@ -84,8 +86,8 @@ class AdjustmentWindow:
 class WindowSolution:
     """Adjusted poses and landmarks.
 
-    centre n×3, rotation n×3×3, point Q×3; miss_px N, residual of each observation (inf where the landmark is not
-    in front of the camera).
+    centre n×3, rotation n×3×3, point Q×3; miss_px N, residual of each observation (inf where the landmark
+    is not in front of the camera).
     """
 
     centre: Floats

@@ -77,8 +77,8 @@ def trace_contour_lines(terrain: TerrainGrid, interval_m: float, min_points: int
     """Trace contour lines at all multiples of an interval, in ascending order.
 
     Unknown posts end a line. Lines of fewer than `min_points` points are left out. Along a line the higher
-    ground is on its right. A post exactly at a level counts as above it. Raises ValueError where the interval is
-    not positive.
+    ground is on its right. A post exactly at a level counts as above it. Raises ValueError where the
+    interval is not positive.
     """
     if not interval_m > 0.0:
         raise ValueError(f"the contour interval must be positive, it is {interval_m}")
@@ -207,8 +207,8 @@ def _crossings(heights: Floats, height_m: Floats, edges: Indices) -> Floats:
 def _chained(start: Indices, end: Indices) -> list[Indices]:
     """Return the segments in the order of their lines: a list of index arrays.
 
-    Each segment's successor is the one that starts where it ends. Every chain is numbered by its head (a closed
-    one by its lowest segment), and the distance to the head is found by doubling.
+    Each segment's successor is the one that starts where it ends. Every chain is numbered by its head (a
+    closed one by its lowest segment), and the distance to the head is found by doubling.
     """
     count = start.size
     by_start = np.argsort(start, kind="stable")

@@ -66,8 +66,9 @@ class FilledHeights:
 def fill_heights(
     found: SweepHeights, base_m: Singles, ground_m: Singles, spacing_m: float, options: SurfaceOptions
 ) -> FilledHeights:
-    """Filter, smooth, fill and blend the fine sweep's heights over the terrain ground_m.
+    """Filter, smooth, fill and blend the heights of the fine sweep.
 
+    The sweep counts from base_m, the result from the terrain ground_m.
     They count from base_m.
     """
     with np.errstate(invalid="ignore"):

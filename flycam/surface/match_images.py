@@ -1,4 +1,4 @@
-"""Images prepared for matching: grey, reduced, undistorted and locally normalised.
+"""Images prepared for matching: grey, undistorted and locally normalised.
 
 Reduced to the posts' spacing; the correlation of two images around a ground point is then a plain mean of
 products. Local normalisation once an image instead of once a window: Faugeras et al., Real time
@@ -128,7 +128,9 @@ def _tangent_bounds(camera: InteriorOrientation) -> tuple[tuple[float, float], t
 
 
 class MatchImageCache:
-    """Cache of the images in use, bounded in memory, evicting the least recently used.
+    """Cache of the images in use, bounded in memory.
+
+    The least recently used are evicted.
 
     An image is kept grey, and in the reductions that were requested: each is smaller than the one before by
     the root of two, so that ground seen from near and from far is compared at about the same pixel size.

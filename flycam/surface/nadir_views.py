@@ -45,8 +45,8 @@ class NadirViews:
     def bends_px(self, height_m: Singles, trend_m: Singles) -> Singles:
         """Return the bend of an orthophoto by heights against their trend, by window.
 
-        Heights and trend rows×cols; windows side by side: pixels RMS (rows×cols of windows; NaN where not all is
-        known).
+        Heights and trend rows×cols; windows side by side: pixels RMS (rows×cols of windows; NaN where not
+        all is known).
         """
         side, spacing = self.side, self.posts.spacing_m
         high, wide = (-(-count // side) for count in height_m.shape)

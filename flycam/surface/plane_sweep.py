@@ -1,4 +1,4 @@
-"""Plane sweep in ground space: agreement of the views at each height of each post.
+"""Plane sweep in ground space: agreement of the views at each height.
 
 All heights count from a base surface, so the windows that are compared follow its slopes. For every height
 the views are sampled over the posts (Collins, A space-sweep approach to true multi-image matching, CVPR
@@ -29,12 +29,14 @@ _NOWHERE_PX = -1000.0
 
 @dataclass(frozen=True, slots=True)
 class ViewSampler:
-    """One view over the posts of a block (rows×cols): base camera coordinates, image units.
+    """One view over the posts of a block (rows×cols).
+
+    Base camera coordinates x, y, z are in image units.
 
     The image point of a post raised by dz is ((x + a dz) / (z + c dz) + u0, (y + b dz) / (z + c dz) + v0)
-    with (a, b, c) = per_metre. A rolling shutter's rows are taken at the times of the base: raised by dz a post
-    falls on a row that was read (rows moved × row time) apart, during which the camera moved some centimetres
-    for ten metres of dz; the fine sweep stays within a few metres.
+    with (a, b, c) = per_metre. A rolling shutter's rows are taken at the times of the base: raised by dz a
+    post falls on a row that was read (rows moved × row time) apart, during which the camera moved some
+    centimetres for ten metres of dz; the fine sweep stays within a few metres.
     """
 
     picture: MatchImage
@@ -67,7 +69,10 @@ class ViewSampler:
         )
 
     def maps(self, dz: Singles | float) -> tuple[Singles, Singles]:
-        """Return image points of the posts raised by dz metres (one number, or rows×cols)."""
+        """Return image points of the posts raised by dz metres.
+
+        dz is one number, or rows×cols.
+        """
         a, b, c = self.per_metre
         dz = np.asarray(dz, np.float32)
         depth = self.z + np.float32(c) * dz
@@ -103,8 +108,9 @@ def count_views(samplers: Sequence[ViewSampler], dz: Singles | float) -> NDArray
 
 
 def compute_agreement(samplers: Sequence[ViewSampler], heights_m: Singles, window: int) -> Singles:
-    """Compute the agreement volume heights×rows×cols, about -1 … 1 (higher is better).
+    """Compute the agreement volume heights×rows×cols.
 
+    About -1 … 1, higher is better.
     0 where less than two views see a post.
     """
     rows, cols = samplers[0].z.shape
@@ -118,8 +124,8 @@ def compute_agreement(samplers: Sequence[ViewSampler], heights_m: Singles, windo
 def compute_likeness(samplers: Sequence[ViewSampler], dz: Singles, window: int) -> Singles:
     """Return the correlation -1 … 1 of the views at the posts raised by dz.
 
-    In a square of posts: the mean over all pairs of views, each weighted by its energy (rows×cols; 0 where less
-    than two see).
+    In a square of posts: the mean over all pairs of views, each weighted by its energy (rows×cols; 0 where
+    less than two see).
     """
 
     def over(values: Singles) -> Singles:

@@ -24,7 +24,10 @@ class PostGrid:
     shape: tuple[int, int]
 
     def axes(self, rows: slice, cols: slice) -> tuple[Floats, Floats]:
-        """Return eastings and northings of rows and columns, which may be outside the grid."""
+        """Return eastings and northings of rows and columns.
+
+        They may be outside the grid.
+        """
         east = self.west_m + self.spacing_m * np.arange(cols.start, cols.stop)
         north = self.north_m - self.spacing_m * np.arange(rows.start, rows.stop)
         return east, north

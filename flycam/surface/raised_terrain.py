@@ -61,7 +61,7 @@ def raise_terrain(terrain: TerrainGrid, point_m: Floats, sigma_m: Floats, bounds
 
 
 def _part(terrain: TerrainGrid, bounds_m: Bounds) -> TerrainGrid | None:
-    """Return the terrain's posts over a rectangle, densified where they are far apart.
+    """Return the terrain's posts over a rectangle, densified where far apart.
 
     The surface is the same. None: it holds no cell of it.
     """
@@ -107,8 +107,8 @@ def _between(heights: NDArray[np.floating], at: Floats) -> Floats:
 def _smoothed(part: TerrainGrid, place_m: Floats, offset_m: Floats, weight: Floats) -> Floats:
     """Return offsets at places N×2 as a field over the posts.
 
-    Their mean by weight and nearness, 0 where the terrain has more weight (normalised convolution: Knutsson and
-    Westin, CVPR 1993).
+    Their mean by weight and nearness, 0 where the terrain has more weight (normalised convolution: Knutsson
+    and Westin, CVPR 1993).
     """
     total, weighed = _spread(part, place_m, weight), _spread(part, place_m, weight * offset_m)
     spacing = np.array(part.post_spacing_m)

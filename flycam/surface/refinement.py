@@ -1,4 +1,4 @@
-"""Refinement of a surface: a coarse sweep over the whole range, a fine one, filtering.
+"""Refinement of a surface: coarse sweep, fine sweep, filtering, gap filling.
 
 Block by block of ground, each a pure function of its views and the terrain: the result does not depend on
 the number of threads, and memory does not grow with the flight.
@@ -79,9 +79,10 @@ def refine_surface(
     progress   (stage, blocks done, blocks in all)
     elsewhere  sweeps the blocks of a level, in any order, instead of threads here
 
-    The surface covers all ground that a view sees on the terrain; where no two views make a base or the images
-    have no texture, it is the terrain, corrected by the error found on supported ground (`terrain_error`), and
-    has no support. Raises OutsideTerrain where no view sees the terrain at all, and what `pixels_of` raises.
+    The surface covers all ground that a view sees on the terrain; where no two views make a base or the
+    images have no texture, it is the terrain, corrected by the error found on supported ground
+    (`terrain_error`), and has no support. Raises OutsideTerrain where no view sees the terrain at all, and
+    what `pixels_of` raises.
     """
     plan = plan_surface(views, terrain, spacing_m, options.max_posts)
     shelf = MatchImageCache(views, pixels_of, plan.finest_px, options.cache_bytes)
@@ -117,7 +118,8 @@ class Sweep:
     agreement, margin  as in `height_extraction.BestHeights`
     precision_m  change of dz that lowers the agreement at its peak by 1, per root of agreement
                  (1 / sqrt(curvature))
-    likeness     correlation of the finest images at dz (`plane_sweep.compute_likeness`; 0 in the coarse sweep)
+    likeness     correlation of the finest images at dz (`plane_sweep.compute_likeness`; 0 in the coarse
+                 sweep)
     views        number of the compared views that see the post at dz, uint8, 0 where nothing was tried
     """
 

@@ -31,8 +31,8 @@ class Surface:
     sigma_m  rows×cols float32, 1-sigma of the height against the flight's poses; NaN without support
     terrain_sigma_m  rows×cols float32, 1-sigma of bare ground where there is no support: of the terrain as
                      corrected by the supported ground; ground cover is not included. None: not known
-    unagreed_sigma_m rows×cols float32, added where views were compared and did not agree; NaN where none were.
-                     None: not known
+    unagreed_sigma_m rows×cols float32, added where views were compared and did not agree; NaN where none
+                     were. None: not known
     cover_m          RMS height of ground cover where it was compared; NaN: too little was
     laying_m         rows×cols float32, laying surface: heights to orthorectify on (`laying_surface`). None:
                      those of `terrain`
@@ -54,8 +54,9 @@ class Surface:
     def rectification_terrain(self) -> TerrainGrid:
         """Return the heights to orthorectify on, with straightened roof edges.
 
-        For `geometry.orthorectification`. A step that is off by single posts tears a roof's edge in the image; a
-        Gaussian of less than a post removes the teeth. A median removes crowns too: measured worse.
+        For `geometry.orthorectification`. A step that is off by single posts tears a roof's edge in the
+        image; a Gaussian of less than a post removes the teeth. A median removes crowns too: measured
+        worse.
         """
         laid = self.terrain.heights_m if self.laying_m is None else self.laying_m
         return _with_heights(self.terrain, _straightened(laid))

@@ -1,4 +1,4 @@
-"""Plan of a surface: posts over all visible ground, and the views' reach and scale."""
+"""Plan of a surface: posts over all visible ground, reach and scale of the views."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _seen(view: SurfaceView, terrain: TerrainGrid) -> Footprint | None:
 
 
 def _enough_px(view: SurfaceView, seen: Footprint | None, spacing_m: float) -> int:
-    """Return the columns at which a pixel is half a spacing on the ground at the centre."""
+    """Return the columns at which a pixel at the centre is half a spacing on the ground."""
     width = view.interior.image_size_px[0]
     if seen is None:
         return width

@@ -1,4 +1,4 @@
-"""Terrain model error where the flight shows nothing, predicted from where it does.
+"""Terrain model error, predicted from where the flight shows the ground.
 
 A terrain model is shifted as a whole, and its errors are correlated over hundreds of metres. So its error
 on supported ground holds a good way beyond:
@@ -51,8 +51,9 @@ class TerrainErrorPrior:
 
 @dataclass(frozen=True, slots=True)
 class TerrainCorrection:
-    """Correction to add to the terrain at every post (rows×cols, metres), and its sigma.
+    """Correction to add to the terrain at every post, and its sigma.
 
+    rows×cols, metres.
     1-sigma of the correlated error, and of the posts' own errors (a grid over rough ground).
     """
 
@@ -63,7 +64,7 @@ class TerrainCorrection:
 def correct_terrain(
     dz_m: Singles, sigma_m: Singles, ground_m: Singles, spacing_m: float, prior: TerrainErrorPrior
 ) -> TerrainCorrection:
-    """Predict the terrain's error from the heights dz over it, where they have support.
+    """Predict the terrain's error from supported heights dz over it.
 
     dz_m, ground_m  rows×cols: heights found over the terrain, and the terrain (NaN: not known)
     sigma_m         rows×cols: of dz, NaN without support. Errors of a cell's heights are correlated (a weak
@@ -192,7 +193,7 @@ def _alike(cells: _Cells) -> Floats:
 
 
 def _fitted(covariance: Floats, height: Floats, alike: Floats) -> tuple[Floats, Floats]:
-    """Return the covariance with the cells' noise, K×K, and the prediction weights, K."""
+    """Return the covariance with the cells' noise K×K, and prediction weights K."""
     trust = np.where(height <= np.median(height), 1.0, 0.01)
     noise = 1.0
     for _ in range(_ROUNDS):
@@ -221,7 +222,10 @@ def _alone(left_m: Singles, sigma_m: Singles) -> np.float32:
 
 
 def _to_posts(nodes: Floats, posts: int, shape: tuple[int, ...]) -> Singles:
-    """Interpolate bilinearly from the cells' centres to the posts; the rim is extended."""
+    """Interpolate bilinearly from the cells' centres to the posts.
+
+    The rim is extended.
+    """
     scale, start = 1.0 / posts, 0.5 / posts - 0.5
     matrix = np.array([[scale, 0.0, start], [0.0, scale, start]])
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
