@@ -199,7 +199,7 @@ class Adjustment:
     frame_covariance    n×6×6 of (east, north, up) m and rotations about the camera's axes (rad) of each
                         frame, relative to the common shift of the ground that the block shows; None
                         where the priors were kept
-    control_residual_m  control points×3, adjusted minus surveyed position (NaN where it cannot be
+    control_residual_m  control points×3, triangulated minus given position (NaN where it cannot be
                         triangulated); None where the priors were kept
     """
 

@@ -68,7 +68,7 @@ def adjust_block(
         # so large a change absorbs other errors: nothing else of this solution is reliable either
         held = adjust_block(block, replace(options, self_calibration=False), progress)
         return replace(held, notes=(*held.notes, _FOCAL_HELD.format(focal_change)))
-    # only with self-calibration: errors of a held lens would look like evidence of a stop
+    # only with self-calibration: errors that a held lens cannot absorb would bias the test either way
     if options.self_calibration and is_stationary(settled):
         still = adjust_block(remove_velocities(block), options, progress)
         return replace(still, notes=(*still.notes, STATIONARY_NOTE)) if still.accepted else still

@@ -68,7 +68,7 @@ def estimate_noise_sigmas(
         kept = np.minimum(squared, NOISE_BEND**2 * max(typical, 1e-12))
         freedom = float(free[:, at].sum())
         found = np.sqrt(max(float(kept.sum()), 1e-12) / max(freedom, 1e-12))
-        # shrunk towards 1 in the logarithm: a claim ten times too large is as wrong as one ten times too small
+        # shrunk towards 1 as a ratio: a claim ten times too large is as wrong as one ten times too small
         factors.append(float(np.clip(found, _MIN_FACTOR, _MAX_FACTOR) ** (freedom / (freedom + _CLAIM))))
     horizontal, vertical, x, y, z = factors
     scale = np.array([horizontal, horizontal, vertical, x, y, z])

@@ -31,7 +31,7 @@ _UNBOUNDED = float("inf")
 # Row times are extrapolated at most this many image heights outside the image: farther out the
 # correction of far ground would diverge.
 _ROWS_BESIDE = 1.0
-# A point that moves over the rows faster than this share of the readout has no row to converge to.
+# Where the row time changes by more than this share of the time step, it is not extrapolated.
 _STEADY_ROW = 0.5
 
 

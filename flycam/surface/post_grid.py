@@ -82,7 +82,7 @@ def make_post_grid(bounds_m: Bounds, spacing_m: float, max_posts: int) -> PostGr
 def split_blocks(posts: PostGrid, core: int, margin: int) -> list[PostBlock]:
     """Split the grid into blocks, in rows of alternating direction.
 
-    Neighbours follow each other, so that they share cached images.
+    So neighbours follow each other.
     """
     rows, cols = posts.shape
     blocks = []

@@ -96,7 +96,7 @@ def _posts(begin_m: float, end_m: float, step_m: float, count: int) -> tuple[Flo
 def _between(heights: NDArray[np.floating], at: Floats) -> Floats:
     """Interpolate rows of posts linearly at places counted in rows.
 
-    On a row only that row counts, so that NaN beside it does not spread.
+    On a row nothing but that row counts.
     """
     row = np.floor(at).astype(np.int64)
     share = (at - row)[:, None]

@@ -93,7 +93,10 @@ def _seen(view: SurfaceView, terrain: TerrainGrid) -> Footprint | None:
 
 
 def _enough_px(view: SurfaceView, seen: Footprint | None, spacing_m: float) -> int:
-    """Return the columns at which a pixel at the centre is half a spacing on the ground."""
+    """Return the columns at which a pixel is half a spacing on the ground.
+
+    At the image centre.
+    """
     width = view.interior.image_size_px[0]
     if seen is None:
         return width
