@@ -18,8 +18,11 @@ from flycam.adjust.triangulation import triangulate
 from flycam.adjust.unknowns import Unknowns
 
 _MIN_OBSERVATIONS = 12
+# Least share of the tie observations that fit one block.
 _MIN_KEPT = 0.25
+# Largest ratio of the held-out median residual to that of the priors.
 _NO_WORSE = 1.02
+# Largest typical correction, in sigmas as claimed.
 _MAX_SIGMAS = 6.0
 
 

@@ -36,6 +36,7 @@ NO_TIES = (
 )
 
 
+# Relative; a larger change is implausible, and lenses are held.
 _MAX_FOCAL_CHANGE = 0.15
 _FOCAL_HELD = (
     "the focal length would change by {:.0%}: it was held at its calibration; give the camera's calibration"

@@ -130,6 +130,7 @@ def refine_poses(
 
 
 _SIGMA_PX = 1.0
+# Floor of a squared base, for two frames from one place.
 _NO_BASE_M2 = 1e-12
 _DENSE_FRAMES = 40
 

@@ -22,6 +22,8 @@ MIN_MOTION_PX = 0.25
 """Frames whose first and last row are displaced by less count as taken at one time: half of a tie point's
 sigma, and a quarter of what can be distinguished on the map."""
 
+# Two neighbours on each side: EXIF's whole seconds and the noise of fixes then cost a few percent of the
+# velocity, a centimetre at the outermost rows (decision 0017).
 _EACH_SIDE = 2
 _MAX_STEP_S = 15.0
 _MAX_TURN_STEP_S = 3.0

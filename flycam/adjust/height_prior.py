@@ -25,6 +25,7 @@ from flycam.adjust.block import Floats, TerrainPrior
 from flycam.adjust.robust_loss import Loss, compute_ground_loss
 from flycam.geometry.terrain import TerrainGrid, compute_normals, interpolate_heights
 
+# Bend of the robust loss of heights, in sigmas.
 HEIGHT_BEND = 1.5
 
 

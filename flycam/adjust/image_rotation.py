@@ -24,6 +24,7 @@ Indices = NDArray[np.int64]
 
 _SEARCHED = 2500
 _MIN_MATCHES = 20
+# The best rotation must have this many times the matches of the second best.
 _TIMES = 2.0
 
 

@@ -43,15 +43,21 @@ Bytes = NDArray[np.uint8]
 WIDTH_PX = 960
 """Landmarks are searched in images no wider than this."""
 
+# Newest frames that a window estimates, and most earlier ones that it holds fixed. Work is bounded by these
+# counts, so that the same images give the same poses on every machine.
 _ACTIVE, _HELD = 12, 12
 _REMEMBERED = 240
+# Most landmarks searched in a frame; with fewer matches than the second, new ones are started.
 _SOUGHT, _WANTED = 320, 180
 _MAX_LANDMARKS = 700
 # Landmarks that an earlier frame must share to be held fixed in the window.
 _SHARED = 8
+# Fewer observations, or in fewer cells of a 4×4 grid, do not determine a pose.
 _MIN_OBSERVATIONS, _MIN_CELLS, _CELLS = 15, 5, 4
+# Largest residual of an observation that the pose explains, and the least share of those.
 _FITS_PX = 2.0
 _MIN_FIT = 0.5
+# A pose or shift farther from the log than this many of its sigmas is rejected.
 _SIGMAS = 4.0
 
 

@@ -21,6 +21,7 @@ from flycam.geometry.terrain import TerrainGrid, compute_normals
 Bytes = NDArray[np.uint8]
 
 REACH_PX = 9
+# Least correlation of a match, and least excess over the best other place.
 _MIN_LIKENESS, _MIN_MARGIN = 0.7, 0.1
 _RIM_PX = 12.0
 _CORNERS, _CORNER_QUALITY = 500, 0.01
@@ -28,6 +29,7 @@ _CORNERS, _CORNER_QUALITY = 500, 0.01
 _CORNER_SPACING_PART = 40
 _CELLS = 8
 _MAX_SLOPE = 1.5
+# Ratio of areas between which a template is comparable.
 _MAX_STRETCH, _MIN_STRETCH = 3.0, 0.33
 
 

@@ -16,6 +16,7 @@ from flycam.geometry.terrain import TerrainGrid, cast_rays
 
 Floats = NDArray[np.float64]
 
+# With a larger sigma of yaw, descriptors are not taken upright.
 _UNSURE_YAW_RAD = 0.3
 
 

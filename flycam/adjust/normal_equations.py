@@ -25,6 +25,7 @@ from flycam.geometry.projection import LENS_UNKNOWNS
 
 # Cost of a point that does not project with the current unknowns, in squared sigmas.
 _UNSEEN = 1e4
+# Bend of Huber's loss of control points' positions, in sigmas.
 _CONTROL_BEND = 3.0
 
 

@@ -23,6 +23,8 @@ from flycam.adjust.unknowns import Unknowns
 MIN_IMAGE_FACTOR = 0.2
 # A Gaussian point of unit sigma is farther out than this once in 3,000.
 _INNER_SIGMAS = 4.0
+# Heights over the terrain are possible within these sigmas of it, at least these metres, and above it plus
+# this many times the canopy's sigma.
 _HEIGHT_SIGMAS = 10.0
 _MIN_HEIGHT_M = 30.0
 _CANOPY_TIMES = 6.0

@@ -30,12 +30,18 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+# Strongest features of each frame in the first pass.
 _FIRST = 1200
+# With fewer matches near their predicted place, the whole image is searched.
 _PLENTY = 40
+# Reach of matches kept by an affine map, in units of the priors' reach.
 _WIDER = 2.0
 _MIN_MATCHES = 12
+# Information of the pose that is held fixed.
 _FIXED = 1e12
+# Matches with a larger spread, in searched pixels, have no common geometry.
 _BLURRED = 1.2
+# Least share of the first matches at a possible height.
 _MIN_PLAUSIBLE_SHARE = 0.5
 
 

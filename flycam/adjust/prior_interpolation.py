@@ -20,6 +20,7 @@ from flycam.adjust.problem import AdjustmentProblem, Bools
 from flycam.adjust.unknowns import Unknowns
 
 _MIN_PAIRS = 10
+# A smaller correlation is not used.
 _MIN_CORRELATION = 0.3
 _MAX_CORRELATION = 0.98
 

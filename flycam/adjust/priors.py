@@ -31,12 +31,14 @@ from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.projection import compute_rotation_derivative, to_lens_vector
 from flycam.geometry.rotation import angle_axis_from_rotation
 
+# Bends in sigmas: Huber's for noise, Cauchy's for lenses and biases.
 NOISE_BEND = 3.0
 LOOSE_BEND = 2.0
 _POSITION_FLOOR_M = 2e-3
 _ATTITUDE_FLOOR_RAD = 2e-5
 # Cover that hides the ground all over the block lifts the DEM's apparent height by a part of its own.
 _CANOPY_IN_SHIFT = 0.25
+# Largest noise of a height: a multiple of the horizontal one by the satellites' geometry, or a barometer's.
 _HEIGHT_OVER_PLAN = 2.0
 _BAROMETER_M = 2.0
 # Least share of a take-off's variance that is of the flight alone: its place, and objects there.

@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 _MAX_VIEWS = 6
 _MIN_VIEWS = 2
 _SIGMA_PX = 0.5
+# Places nearer to a frame's border, as a share of its shorter side, are not used.
 _RIM_SHARE = 0.03
 
 

@@ -23,6 +23,7 @@ from flycam.geometry.rotation import rotation_from_angle_axis, to_mat3
 
 _CELLS = 8
 _NAN3 = (float("nan"),) * 3
+# Differences from the metadata by this many sigmas get a note.
 _NOTEWORTHY_SIGMAS = 3.0
 # Relative to the prior's information: less is rounding.
 _MIN_INFORMATION = 1e-3

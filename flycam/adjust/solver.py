@@ -32,12 +32,14 @@ from flycam.adjust.variance_components import estimate_noise_sigmas
 
 Progress = Callable[[str, int, int], None]
 
+# Bends of the loss in sigmas: Huber's while poses are wrong by many pixels, then Cauchy's.
 _WIDE_BEND, _NARROW_BEND = 1.5, 3.0
 # Residuals beyond this many sigmas are rejected, round by round; the last limit is the option's.
 _FIRST_LIMITS = (8.0, 6.0)
 _NOISE_ROUNDS = 2
 # A round ends when the block moves by less than this in squared sigmas, all its unknowns together.
 _COARSE, _FINE, _LAST = 10.0, 1.0, 0.01
+# Bounds of the estimated sigma of the DEM over the stated one.
 _MIN_DEM_FACTOR, _MAX_DEM_FACTOR = 0.3, 3.0
 
 

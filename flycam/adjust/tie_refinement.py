@@ -27,9 +27,11 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
+# Least correlation with the best view, and largest shift in searched pixels.
 _ALIKE = 0.7
 _MAX_SHIFT = 2.5
 _MAX_SLOPE = 1.0
+# Image step of the central differences over the ground.
 _STEP_PX = 5.0
 _SIGMA_FLOOR_PX = 0.05
 _BATCH = 4096

@@ -167,6 +167,7 @@ def find_ties(
     return _report(views, turns, plan, matches, ties, restless | mask_plain_cells(views), resected)
 
 
+# Ties that are refined, over those wanted: refinement drops some.
 _SURPLUS = 1.7
 _RETRIES = 3
 """Photos resected in one round are neighbours in the next."""

@@ -22,9 +22,11 @@ Complex = NDArray[np.complex64]
 
 _WINDOWS_AT_ONCE = 64
 _SMOOTH_PX = 1.0
+# Noise of a gradient, as a share of the image's median gradient.
 _NOISE_SHARE = 0.5
 # Gradients were smoothed over about this area, so that many pixels count as one independent observation.
 _CORRELATED_PX = 9.0
+# Scores this near to a peak belong to it, and do not count against its margin.
 _NEAR_PEAK_PX = 3
 
 

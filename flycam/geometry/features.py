@@ -25,7 +25,9 @@ _MAX_SEARCHED_PX, _MIN_SEARCHED_PX = 0.5e6, 0.33e6
 # Norm of a stored descriptor: dot products of two are integers below 2^24, exact in float32, so that a
 # matrix product gives the same bits on any number of threads.
 DESCRIPTOR_NORM = 512.0
+# SIFT's contrast threshold.
 _CONTRAST = 0.008
+# Features nearer to the border (full-size pixels) are dropped.
 _BORDER_PX = 6.0
 
 

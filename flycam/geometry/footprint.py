@@ -34,10 +34,11 @@ Floats = NDArray[np.float64]
 # A frame with more sky than this is an image of the horizon, not of the ground.
 MAX_HORIZON_FRACTION = 0.5
 # Beyond this multiple of the height above the lowest ground, haze dominates a pixel; beyond that multiple
-# of the distance to the nearest ground, its GSD is that many times the frame's best.
+# of the distance to the nearest ground, its GSD is that many times the frame's best (decision 0013).
 RANGE_PER_HEIGHT = 10.0
 RANGE_PER_NEAREST = 4.0
 MIN_RANGE_M = 500.0
+# Rays less than this many sigmas of the tilt below the horizon might be sky.
 SIGMAS_BELOW = 2.0
 _ABSOLUTE_MIN_RANGE_M = 10.0
 _FRAMES_AT_ONCE = 32
@@ -93,7 +94,7 @@ def compute_mapping_range_m(
 
 
 def compute_search_range_m(exterior: ExteriorOrientation, terrain: TerrainGrid) -> float:
-    """Return the range within which ground is told from sky, metres.
+    """Return the range within which ground is distinguished from sky, metres.
 
     10 × the height, 500 at least.
     """

@@ -41,7 +41,7 @@ STEPS_PX = (32, 16, 8, 4, 2, 1)
 QUARTER_PX = 64
 QUARTERS = TILE_SIZE_PX // QUARTER_PX
 # If more quarters than this need a finer lattice, the whole tile gets it (one enlargement, not many), but
-# none finer than step 8.
+# none finer than step 8 (decision 0009).
 _MAX_QUARTERS = 5
 _TILE_STEP_PX = 8
 # Nodes evaluated together: keeps intermediate arrays small and in the cache, for any range.
@@ -50,6 +50,7 @@ _NODES_AT_ONCE = 70_000
 _HOLE_STEP_PX = 8
 # Image coordinates are cut here: far outside every image, and within the range of cv2.remap.
 _FAR_PX = 30000.0
+# A cell this near to the image counts as touching it, beyond twice its measured error.
 _TOUCH_PX = 2.0
 _ARRAYS = ("map_uv", "quality", "margin", "box", "reach_uv", "known", "hidden", "error_px")  # of TileLattices
 

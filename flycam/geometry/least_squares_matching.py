@@ -32,6 +32,7 @@ _SHAPE_STEPS = 3
 _BLUR_PX = 0.8
 # Errors of neighbouring grey values are correlated (demosaicing, JPEG, the blur): this many count as one.
 _DEPENDENT = 9.0
+# Prior weight of the predicted shape, in the units of the normal matrix.
 _HELD = 2.0
 
 

@@ -26,6 +26,7 @@ _MAX_AZIMUTHS = 20000
 _NEIGHBOURHOOD_POSTS = 0.1
 # Slack for the interpolation between azimuths and rings, in posts of height.
 _SLACK_POSTS = 0.01
+# Tangent of a horizon where nothing is in front.
 _OPEN = -1.0e6
 # Each falling cell is sampled at 5×5 places: no point of it is farther than this from one (in posts).
 _PLACES = 5

@@ -46,6 +46,7 @@ _STEP_PX = 32
 _NEIGHBOURHOOD_POSTS = 1.0
 # Height by which a line of sight may cut into the ground in front, in posts.
 _SLACK_POSTS = 0.2
+# Margins are clipped to this before they are averaged, so that the edge of hidden ground is a smooth line.
 _MARGIN_CUT_POSTS = 2.0
 _RINGS_PER_POST = 2.0
 _OPEN = np.float32(-1.0e6)

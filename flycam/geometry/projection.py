@@ -19,6 +19,7 @@ from flycam.geometry.interior import InteriorOrientation, LensModel
 Floats = NDArray[np.float64]
 
 LENS_UNKNOWNS = 9
+# Radii are not smaller than this, so that the fisheye's ratios have no division by zero.
 _SMALL_RADIUS = 1e-6
 
 

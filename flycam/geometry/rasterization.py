@@ -13,6 +13,7 @@ Ring = NDArray[np.float64]
 MAX_OVERHANG_PX = 3
 """Pixels that a ring may extend beyond the raster. OpenCV fills rings at negative coordinates wrongly."""
 
+# Fractional bits of the vertices that OpenCV draws.
 _BITS = 8
 _RIM = np.ones((3, 3), dtype=np.uint8)
 

@@ -27,6 +27,7 @@ _STEP_PX = 20
 _WINDOW_PX = 32
 _REACH_PX = 14
 _WINDOW_STEP_PX = 16
+# Noise sigmas by which the peak of a clear match exceeds the best other place.
 _CLEAR = 5.0
 _MAX_SHIFT_DIFFERENCE_PX = 3.0
 MIN_DISTANCE_PX = 12

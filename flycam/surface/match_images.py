@@ -146,6 +146,7 @@ class MatchImageCache:
         self._most_bytes = max_bytes
         self._held: OrderedDict[int, _Held] = OrderedDict()
         self._lock = threading.Lock()
+        # one lock a view: an image that two threads request is read once, without blocking other images
         self._making = [threading.Lock() for _ in views]
         self.reads = 0
 

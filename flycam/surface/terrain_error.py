@@ -32,6 +32,7 @@ _MIN_SHARE = 0.1
 _MIN_CELLS = 6
 _MIN_NOISE_M, _BEND = 0.3, 1.5
 _ROUNDS = 12
+# Distance over which the cells' own errors are correlated.
 _ALIKE_M = 48.0
 _SLOPE_POSTS = 5
 

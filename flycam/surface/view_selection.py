@@ -24,6 +24,7 @@ _MAX_USEFUL_ANGLE = 0.25
 _HALF_WORTH_TANGENT = 0.45
 # A smaller spread of directions determines no height.
 MIN_SPREAD = 0.04
+# A view that shows a smaller share of the block is not used.
 _MIN_COVER = 0.1
 
 
