@@ -1,7 +1,7 @@
 """Acceptance test of an adjusted block, by held-out tracks.
 
-They are evidence that the adjustment did not fit.
-If it fails, the priors are kept: an adjustment must never make the mosaic worse.
+The adjustment did not fit them. If the test fails, the priors are kept: an adjustment must never make
+the mosaic worse.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Tracks from matches of pairs.
 
-A track is one ground point seen by many frames, once in each.
-
-Union-find over all features at once; a component that holds two features of one frame is split at its
-least similar links. Tracks whose rays do not meet are cut; few are kept, evenly over every frame.
+A track is one ground point seen by many frames, once in each. Union-find over all features at once; a
+component that holds two features of one frame is split at its least similar links. Tracks whose rays do
+not meet are cut; few are kept, evenly over every frame.
 """
 
 from __future__ import annotations

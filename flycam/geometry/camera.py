@@ -139,11 +139,10 @@ def compute_viewing_rays(
 ) -> tuple[Floats, Floats]:
     """Return camera positions and viewing rays at the read-out times of image points.
 
-    Image points N×2; positions and unit directions, both N×3.
-
-    The inverse of `project`: a point on the ray projects to the image point. Otherwise as
-    `compute_image_rays`; without a motion the position is the projection centre everywhere. From
-    p + t (w × p - R V) = s d the ray of p is that of (1 + t [w]x)⁻¹ d from (1 + t [w]x)⁻¹ t R V.
+    Image points N×2; positions and unit directions, both N×3. The inverse of `project`: a point on the ray
+    projects to the image point. Otherwise as `compute_image_rays`; without a motion the position is the
+    projection centre everywhere. From p + t (w × p - R V) = s d the ray of p is that of
+    (1 + t [w]x)⁻¹ d from (1 + t [w]x)⁻¹ t R V.
     """
     uv = np.asarray(uv, dtype=np.float64)
     centre = np.asarray(exterior.projection_centre_m)
@@ -171,10 +170,8 @@ def distort(interior: InteriorOrientation, x: Floats, y: Floats) -> tuple[Floats
 def undistort(interior: InteriorOrientation, u: Floats, v: Floats) -> tuple[Floats, Floats]:
     """Convert image points (equal shapes) to normalised coordinates.
 
-    NaN where the lens cannot produce them.
-
-    Newton's method on the full model (radial and decentring together), so that `distort` of the result
-    gives the image point back to 1e-9 px.
+    NaN where the lens cannot produce them. Newton's method on the full model (radial and decentring
+    together), so that `distort` of the result gives the image point back to 1e-9 px.
     """
     (fx, fy), (cx, cy) = interior.focal_length_px, interior.principal_point_px
     xd = (np.asarray(u, dtype=np.float64) - cx) / fx
@@ -212,10 +209,9 @@ def compute_ray_directions(
 def compute_valid_radius(interior: InteriorOrientation) -> float:
     """Return the largest normalised radius up to which the radial polynomial rises.
 
-    Infinite if it always rises.
-
-    The radius is hypot(X, Y)/Z. It is the smallest positive root of d(r * radial(r))/dr: 1 + 3 k1 s + 5 k2 s²
-    + 7 k3 s³ (+ 9 k4 s⁴) = 0 with s = r² (Brown) or s = theta² (fisheye).
+    The radius is hypot(X, Y)/Z, infinite if the polynomial always rises. It is the smallest positive root of
+    d(r * radial(r))/dr: 1 + 3 k1 s + 5 k2 s² + 7 k3 s³ (+ 9 k4 s⁴) = 0
+    with s = r² (Brown) or s = theta² (fisheye).
     """
     if interior.model is LensModel.PINHOLE:
         return _UNBOUNDED

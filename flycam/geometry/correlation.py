@@ -145,9 +145,8 @@ def _cut(picture: Complex, centres: NDArray[np.int64], half: int) -> Complex:
 def _correlation(areas: Complex, windows: Complex) -> Singles:
     """Correlate each area with its conjugate window at every shift inside it.
 
-    Returns the real part.
-
-    OpenCV's correlation over two channels is exactly that, and faster than transforms of all windows at once.
+    Returns the real part. OpenCV's correlation over two channels is exactly that, and faster than
+    transforms of all windows at once.
     """
     span = areas.shape[1] - windows.shape[1] + 1
     found = np.empty((len(areas), span, span), dtype=np.float32)

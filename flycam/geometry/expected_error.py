@@ -96,12 +96,10 @@ def _along_rays(
 def compute_tile_height_sigma(tile: TileId, to_work: PlanarMap, height_sigma: TerrainGrid) -> Singles:
     """Return the ground height's sigma at the pixels of a tile.
 
-    256×256 float32 metres.
-
     to_work       map from EPSG:3857 metres to the work CRS, valid over the tile
     height_sigma  a grid in the work CRS whose heights are sigmas
 
-    NaN where not known.
+    256×256 float32 metres, NaN where not known.
     """
     east, north = (_BETWEEN @ axis.reshape(_NODES, _NODES) @ _BETWEEN.T for axis in _nodes(tile, to_work).T)
     return np.asarray(interpolate_heights_en(height_sigma, east, north), dtype=np.float32)

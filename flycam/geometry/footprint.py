@@ -76,12 +76,11 @@ def compute_mapping_range_m(
 ) -> float:
     """Return the range up to which ground is mapped by default, metres.
 
-    Decision 0013.
-
     10 × the height above the lowest ground, but no farther than where a pixel covers 4 × the ground (in each
     direction) of the frame's best one: 4 × the distance along its steepest ray to the lowest ground. 500 at
     least, unless that is flatter than twice the sigma of the tilt, where sky might be taken for ground. A
     frame that contains its nadir point is never cut by the second rule: 4 × the height is 76° off nadir.
+    Decision 0013.
     """
     height = exterior.projection_centre_m[2] - get_min_height(terrain)
     if not np.isfinite(height):
@@ -127,11 +126,9 @@ def compute_footprint(
 ) -> Footprint:
     """Compute the footprint of a frame on the terrain.
 
-    Casts the image's border and a coarse inner grid.
-
-    Rays are cut at `max_range_m` (default `compute_mapping_range_m`). Raises HorizonInView when half of the
-    image or more sees no ground within `compute_search_range_m` (or max_range_m), OutsideTerrain when no ray
-    meets known terrain.
+    Casts the image's border and a coarse inner grid. Rays are cut at `max_range_m` (default
+    `compute_mapping_range_m`). Raises HorizonInView when half of the image or more sees no ground within
+    `compute_search_range_m` (or max_range_m), OutsideTerrain when no ray meets known terrain.
     """
     found = compute_footprints([(interior, exterior)], terrain, max_range_m, samples_per_edge)[0]
     if isinstance(found, FrameRejected):
@@ -236,9 +233,8 @@ def is_looking_up(interior: InteriorOrientation, exterior: ExteriorOrientation) 
 def compute_gsd(interior: InteriorOrientation, exterior: ExteriorOrientation, points_m: Floats) -> Floats:
     """Return the side of a source pixel at ground points N×3, metres.
 
-    True metres across the line of sight.
-
-    Distance over the mean focal length: exact on the axis of a pinhole, within a few percent elsewhere.
+    True metres across the line of sight. Distance over the mean focal length: exact on the axis of a
+    pinhole, within a few percent elsewhere.
     """
     offset = np.asarray(points_m, dtype=np.float64) - exterior.projection_centre_m
     offset[..., 2] *= exterior.grid_scale

@@ -97,9 +97,8 @@ class FrameView:
     def _corner_distance(self) -> float:
         """Return the largest horizontal distance at which the corners see ground, metres.
 
-        The lowest ground counts.
-
-        At most the range. It sets the azimuth step of the horizon scan, and depends on the frame alone.
+        On the lowest ground, and at most the range. It sets the azimuth step of the horizon scan, and depends
+        on the frame alone.
         """
         rays = self._corner_rays
         drop = self.exterior.projection_centre_m[2] - get_min_height(self.terrain)
@@ -136,9 +135,8 @@ class _Poses:
 class FrameBatch:
     """Frames that are projected together.
 
-    They have the same lens, terrain and map, and no rolling shutter.
-
-    A single frame may be anything. Places are ordered frame by frame.
+    They have the same lens, terrain and map, and no rolling shutter. A single frame may be anything.
+    Places are ordered frame by frame.
     """
 
     def __init__(self, views: Sequence[FrameView]) -> None:
@@ -249,9 +247,8 @@ def _numbers_of(view: FrameView) -> tuple[float, ...]:
 class GroundObservations:
     """Ground points T×M×N and their image coordinates in frames.
 
-    Each of the T places is viewed by one frame.
-
-    Work CRS metres, squared distances in true metres, image coordinates (NaN: not seen).
+    Each of the T places is viewed by one frame. Work CRS metres, squared distances in true metres, image
+    coordinates (NaN: not seen).
     """
 
     frame: Indices

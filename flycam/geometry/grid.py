@@ -7,8 +7,8 @@ Coordinates named `mercator` are EPSG:3857 metres. A *global pixel* (column, row
 the north-west corner of the world; its centre is at +0.5 of its corner (the half-pixel shift between
 OpenCV's pixel centres at integers and GDAL's corners is written in `compute_pixel_centres` only).
 
-Source of the formulas: OGC 17-083r4 (Two Dimensional Tile Matrix Set), WebMercatorQuad;
-Snyder, Map Projections (USGS PP 1395), eqs. 7-1, 7-2, 7-4 for the sphere.
+Source of the formulas: OGC 17-083r4 (Two Dimensional Tile Matrix Set), WebMercatorQuad; Snyder, Map
+Projections (USGS PP 1395), eqs. 7-1, 7-2, 7-4 for the sphere.
 """
 
 from __future__ import annotations

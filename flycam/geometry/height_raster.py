@@ -19,8 +19,8 @@ _STRIP_ROWS = 512
 def interpolate_heights_on_grid(terrain: TerrainGrid, east_m: Floats, north_m: Floats) -> Singles:
     """Interpolate heights where `east_m` and `north_m` cross, N×M float32.
 
-    east_m are M columns, north_m N rows.
-    As `interpolate_heights`, at a tenth of its cost: NaN outside the posts or beside one that is not known.
+    east_m are M columns, north_m N rows. As `interpolate_heights`, at a tenth of its cost: NaN outside
+    the posts or beside one that is not known.
     """
     (west, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
     rows, cols = terrain.heights_m.shape

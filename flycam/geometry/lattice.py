@@ -59,8 +59,8 @@ _ARRAYS = ("map_uv", "quality", "margin", "box", "reach_uv", "known", "hidden", 
 class TileLattices:
     """Lattices of T tiles (or quarters) at one step.
 
-    Node arrays are T×(n+1)×(n+1) with n = side / step.
-    Node i lies at pixel i · step - 1/2 of the tile (or quarter); at step 1, at pixel i.
+    Node arrays are T×(n+1)×(n+1) with n = side / step. Node i lies at pixel i · step - 1/2 of the tile
+    (or quarter); at step 1, at pixel i.
 
     index    number of the requested tile (T); of quarters: 16 × tile + 4 × row + column
     side_px  256 of tiles, 64 of quarters

@@ -179,8 +179,8 @@ def _places(d: Floats, shape: Floats) -> tuple[Singles, Singles]:
 def _smooth(windows: Bytes) -> Singles:
     """Stack windows to (N·33 × 33), lightly blurred.
 
-    Bilinear values are then those of a smooth surface.
-    The blur runs into the next window at rows that no patch reads.
+    Bilinear values are then those of a smooth surface. The blur runs into the next window at rows that no
+    patch reads.
     """
     n, size, _ = windows.shape
     stacked = windows.reshape(n * size, size).astype(np.float32)

@@ -74,8 +74,8 @@ def trace_cell_rays(
 ) -> Floats:
     """Trace the ray through the centre of each lattice cell to the search range.
 
-    Rays start at the camera.
-    Nothing stops it. Returns rows × columns × 2 ends × 3, work CRS; NaN beyond the lens.
+    Rays start at the camera, and nothing stops them. Returns rows × columns × 2 ends × 3, work CRS; NaN
+    beyond the lens.
     """
     rows, columns = shape
     width, height = interior.image_size_px

@@ -50,9 +50,8 @@ def compute_visibility_margin(terrain: TerrainGrid, centre_m: Floats, points_m: 
 
 
 class SteepSlopes:
-    """Slopes around a camera that are steep enough to hide ground, by direction.
+    """Slopes that fall away from a camera steeply enough to hide ground.
 
-    They fall away from the camera.
     Ground above a line of sight has to fall back to its foot, so somewhere on the way it falls as steeply as
     the line does. Where no cell on the way can (its edges bound the fall), the point is proved not hidden.
     """

@@ -131,9 +131,8 @@ def create_post_view(
 ) -> PostView | None:
     """Create the frame's view of the terrain's posts.
 
-    It serves many calls of `orthorectify`.
-    None where the posts are too far apart for it, unless include_coarse: then interpolation between posts is
-    far.
+    It serves many calls of `orthorectify`. None where the posts are too far apart for it, unless
+    include_coarse: then interpolation between posts is far.
     """
     worth = has_few_posts if include_coarse else has_fine_posts
     if not worth(interior, exterior, terrain):

@@ -1,10 +1,9 @@
 """Polynomial map between two planes.
 
-Fitted once per flight, evaluated on every lattice.
-
-Between Web Mercator and a transverse Mercator zone a low-degree polynomial is exact to far less than a
-millimetre over a flight, and a hundred times cheaper than the projection itself. The residual is measured
-on points that were not used in the fit, and is kept with the map.
+Fitted once per flight, evaluated on every lattice. Between Web Mercator and a transverse Mercator zone a
+low-degree polynomial is exact to far less than a millimetre over a flight, and a hundred times cheaper
+than the projection itself. The residual is measured on points that were not used in the fit, and is kept
+with the map.
 """
 
 from __future__ import annotations

@@ -53,8 +53,7 @@ def rotate_interior(interior: InteriorOrientation, quarters: int) -> InteriorOri
 def rotate_exterior(exterior: ExteriorOrientation, quarters: int) -> ExteriorOrientation:
     """Return the exterior orientation of an image rotated clockwise.
 
-    By quarters × 90°.
-    The rotation is about the viewing axis.
+    By quarters × 90° about the viewing axis.
     """
     quarters %= 4
     if quarters == 0:

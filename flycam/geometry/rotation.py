@@ -75,8 +75,8 @@ def rotation_from_gimbal(
 def gimbal_from_rotation(rotation: ArrayLike, convergence: ArrayLike = 0.0) -> Floats:
     """Convert rotations S×3×3 to gimbal (yaw, pitch, roll) S×3, radians.
 
-    Yaw is in [-pi, pi).
-    At the pole (nadir or zenith) the roll is set to 0 and the yaw takes the whole rotation: no gimbal lock.
+    Yaw is in [-pi, pi). At the pole (nadir or zenith) the roll is set to 0 and the yaw takes the whole
+    rotation: no gimbal lock.
     """
     return _yaw_pitch_roll(rotation, _CAMERA_FROM_GIMBAL, convergence)
 

@@ -70,8 +70,7 @@ def fill_heights(
 ) -> FilledHeights:
     """Filter, smooth, fill and blend the heights of the fine sweep.
 
-    The sweep counts from base_m, the result from the terrain ground_m.
-    They count from base_m.
+    found counts from base_m, the result from the terrain ground_m.
     """
     with np.errstate(invalid="ignore"):
         support: Bools = (found.agreement >= options.min_agreement) & (found.margin >= _MIN_MARGIN)

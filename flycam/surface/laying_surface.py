@@ -151,8 +151,8 @@ def _weigh(found: SweepLikeness, height_m: Singles, bend_px_per_m: Singles, spac
 def compute_plane_residuals(height_m: Singles, side: int) -> Singles:
     """Return the RMS of the heights from their best-fitting plane.
 
-    rows×cols, metres.
-    In the square of `side` posts around each: the variance less its linear parts to east and north.
+    rows×cols, metres. In the square of `side` posts around each: the variance less its linear parts to
+    east and north.
     """
     step = np.arange(side, dtype=np.float32) - np.float32(side // 2)
     flat, slope = np.full(side, 1.0 / side, np.float32), step / np.float32(side)

@@ -130,10 +130,9 @@ def _tangent_bounds(camera: InteriorOrientation) -> tuple[tuple[float, float], t
 class MatchImageCache:
     """Cache of the images in use, bounded in memory.
 
-    The least recently used are evicted.
-
-    An image is kept grey, and in the reductions that were requested: each is smaller than the one before by
-    the root of two, so that ground seen from near and from far is compared at about the same pixel size.
+    The least recently used are evicted. An image is kept grey, and in the reductions that were requested:
+    each is smaller than the one before by the root of two, so that ground seen from near and from far is
+    compared at about the same pixel size.
 
     Thread-safe; an image that two threads request is read once.
     """

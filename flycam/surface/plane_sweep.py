@@ -31,12 +31,11 @@ _NOWHERE_PX = -1000.0
 class ViewSampler:
     """One view over the posts of a block (rows×cols).
 
-    Base camera coordinates x, y, z are in image units.
-
-    The image point of a post raised by dz is ((x + a dz) / (z + c dz) + u0, (y + b dz) / (z + c dz) + v0)
-    with (a, b, c) = per_metre. A rolling shutter's rows are taken at the times of the base: raised by dz a
-    post falls on a row that was read (rows moved × row time) apart, during which the camera moved some
-    centimetres for ten metres of dz; the fine sweep stays within a few metres.
+    Base camera coordinates x, y, z are in image units. The image point of a post raised by dz is
+    ((x + a dz) / (z + c dz) + u0, (y + b dz) / (z + c dz) + v0) with (a, b, c) = per_metre.
+    A rolling shutter's rows are taken at the times of the base: raised by dz a post falls on a row that
+    was read (rows moved × row time) apart, during which the camera moved some centimetres for ten metres of
+    dz; the fine sweep stays within a few metres.
     """
 
     picture: MatchImage
@@ -110,8 +109,7 @@ def count_views(samplers: Sequence[ViewSampler], dz: Singles | float) -> NDArray
 def compute_agreement(samplers: Sequence[ViewSampler], heights_m: Singles, window: int) -> Singles:
     """Compute the agreement volume heights×rows×cols.
 
-    About -1 … 1, higher is better.
-    0 where less than two views see a post.
+    About -1 … 1, higher is better. 0 where less than two views see a post.
     """
     rows, cols = samplers[0].z.shape
     pairs = _per_pair(count_views(samplers, float(heights_m[heights_m.size // 2])))

@@ -54,8 +54,8 @@ class TerrainErrorPrior:
 class TerrainCorrection:
     """Correction to add to the terrain at every post, and its sigma.
 
-    rows×cols, metres.
-    1-sigma of the correlated error, and of the posts' own errors (a grid over rough ground).
+    rows×cols, metres. 1-sigma of the correlated error, and of the posts' own errors (a grid over rough
+    ground).
     """
 
     dz_m: Singles
