@@ -11,9 +11,8 @@ def label_components(count: int, one: ArrayLike, other: ArrayLike) -> NDArray[np
 
     one, other  N each, the nodes of N edges
     """
-    # imported here: slow to load, and few flights need it at their start
-    from scipy.sparse import coo_array  # noqa: PLC0415
-    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+    from scipy.sparse import coo_array  # noqa: PLC0415  slow to load, and few flights need it at their start
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415  as above
 
     ends = (np.asarray(one, dtype=np.intp), np.asarray(other, dtype=np.intp))
     graph = coo_array((np.ones(len(ends[0]), dtype=np.int8), ends), shape=(count, count))

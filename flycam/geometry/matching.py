@@ -31,8 +31,7 @@ def find_close_pairs(points_a: Floats, points_b: Floats, radius: float) -> tuple
     there = np.flatnonzero(np.isfinite(points_b).all(axis=1))
     if here.size == 0 or there.size == 0:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    # imported here: ingest does not need it, and starts sooner
-    from scipy.spatial import cKDTree  # noqa: PLC0415
+    from scipy.spatial import cKDTree  # noqa: PLC0415  ingest matches without it, and starts sooner
 
     close = cKDTree(points_a[here]).sparse_distance_matrix(
         cKDTree(points_b[there]), radius, p=np.inf, output_type="ndarray"
