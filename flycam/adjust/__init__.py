@@ -1,1 +1,1 @@
-"""Block adjustment: tie points between frames, and the poses, camera and shift that explain them best."""
+"""Block adjustment: tie points between frames; the best poses, camera and shift."""

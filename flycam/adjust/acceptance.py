@@ -1,6 +1,7 @@
-"""Is the adjusted block better than its priors? By evidence the adjustment did not fit: held-out tracks.
+"""Acceptance test of an adjusted block, by held-out tracks.
 
-If not, the priors stand: nobody may end with a worse map for having asked for a better one.
+The adjustment did not fit them. If the test fails, the priors are kept: an adjustment must never make
+the mosaic worse.
 """
 
 from __future__ import annotations
@@ -17,15 +18,20 @@ from flycam.adjust.triangulation import triangulate
 from flycam.adjust.unknowns import Unknowns
 
 _MIN_OBSERVATIONS = 12
+# Least share of the tie observations that fit one block.
 _MIN_KEPT = 0.25
+# Largest ratio of the held-out median residual to that of the priors.
 _NO_WORSE = 1.02
+# Largest typical correction, in sigmas as claimed.
 _MAX_SIGMAS = 6.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOutEvidence:
-    """Median image residuals (px, length) at held-out tracks with the priors and with the adjusted poses,
-    the share of observations that fit, and the typical corrections in sigmas of what was claimed.
+    """Residuals at held-out tracks before and after the adjustment.
+
+    Median image residuals (px, length) with the priors and with the adjusted poses, the share of observations
+    that fit, and the typical corrections in sigmas as claimed.
     """
 
     before_px: float
@@ -46,7 +52,10 @@ def compare_held_out(
     claimed: PriorSigmas,
     tied: np.ndarray,
 ) -> HeldOutEvidence:
-    """Compare the block before and after at observations that took no part (too few: at those used)."""
+    """Compare the block before and after at held-out observations.
+
+    Where there are too few, at those used.
+    """
     frames = problem.frames
     bias = np.linalg.norm(after.bias / claimed.bias, axis=-1) / np.sqrt(3.0)
     noise, _ = compute_noise_residuals(problem, after)
@@ -56,7 +65,7 @@ def compare_held_out(
     widest = np.linalg.norm(frames.sigma_attitude[tied], axis=-1)
     position = float(np.median(moved)) / np.sqrt(3.0) if moved.size else 0.0
     if all(point.check for point in problem.control):
-        # with control on the ground a bias is no surprise: a wrong datum is what control is for
+        # only without ground control: control is there to correct a bias such as a wrong datum
         position = max(position, float(bias.max()))
     return HeldOutEvidence(
         before_px=_median_px(problem, before, held_out),
@@ -69,7 +78,7 @@ def compare_held_out(
 
 
 def find_objection(evidence: HeldOutEvidence) -> str:
-    """Why the priors must stand, or nothing."""
+    """Return the reason to keep the priors, or an empty string."""
     e = evidence
     if e.observations < _MIN_OBSERVATIONS:
         return f"only {e.observations} tie point observations could be used: the priors are kept"
@@ -97,5 +106,5 @@ def _median_px(problem: AdjustmentProblem, unknowns: Unknowns, seen: Observation
     placed = triangulate(problem, unknowns, seen, refine=True)
     residual = compute_image_residuals(problem, replace(unknowns, point=placed.point), seen)
     length: Floats = np.linalg.norm(residual, axis=-1)
-    # a point that cannot be seen at all is as wrong as can be
+    # a point that cannot be projected counts as the worst residual
     return float(np.median(np.where(np.isfinite(length), length, 1e6)))

@@ -1,7 +1,8 @@
-"""The nouns of a block adjustment: what goes in, what comes out. Arrays, never a Python object per point.
+"""Data model of a block adjustment: inputs and results, as arrays.
 
-All coordinates are (east, north, height) metres in the block's work CRS and vertical datum; image points are
-(u, v) = (column, row) pixels of the frame's full-size picture, pixel centres at integers.
+There is never a Python object per point. All coordinates are (east, north, height) metres in the block's
+work CRS and vertical datum; image points are (u, v) = (column, row) pixels of the frame's full-size image,
+pixel centres at integers.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ Indices = NDArray[np.int32]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockFrame:
-    """One frame of the block as it stands before the adjustment.
+    """One frame of the block before the adjustment.
 
     camera        frames with the same key share one interior orientation (calibration id, size, maker)
     strip         number of the straight leg it was flown in: a gimbal's yaw offset is constant on a leg
-    exterior      the prior, with its sigmas; its motion, if it has one, is that of a rolling shutter's rows:
-                  the velocity stays, the turn is adjusted, and takes up what the velocity was off
+    exterior      the prior, with its sigmas; its motion, if any, is that of a rolling shutter: the velocity
+                  is kept, the rate of rotation is adjusted, and absorbs the velocity's error
     """
 
     frame_id: str
@@ -42,7 +43,9 @@ class BlockFrame:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ties:
-    """Observations of tie points, sorted by (track, frame); a track has at most one observation a frame.
+    """Observations of tie points, sorted by (track, frame).
+
+    A track has at most one observation in a frame.
 
     frame     N int32, index into Block.frames
     track     N int32, 0 … tracks-1, each at least twice
@@ -63,10 +66,13 @@ class Ties:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ControlPoint:
-    """A ground point of known position, seen in frames: a GCP, or a place found again in a reference map.
+    """Ground point of known position, seen in frames.
+
+    A GCP, or a place found again in a reference map.
 
     sigma_m   (east, north, height); inf where a coordinate is not known
-    frames    indices into Block.frames; uv_px len(frames)×2 where they see it
+    frames    indices into Block.frames
+    uv_px     len(frames)×2, its image points in them
     check     held out of the adjustment and reported
     """
 
@@ -81,11 +87,11 @@ class ControlPoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TerrainPrior:
-    """The terrain as an observation of every tie point's height.
+    """Terrain as an observation of every tie point's height.
 
     sigma_height_m      of a post, correlated errors included
     sigma_shift_m       (east, north, height) 1-sigma of the whole model's shift, which is solved for
-    canopy_m            sigma of how far above the model ground cover may stand: one-sided, robust
+    canopy_m            sigma of the height of ground cover above the model: one-sided, robust
     """
 
     terrain: TerrainGrid
@@ -97,7 +103,10 @@ class TerrainPrior:
     def from_stated_sigma(
         cls, terrain: TerrainGrid, sigma_m: tuple[float, float | None] | None
     ) -> TerrainPrior:
-        """With the (vertical, horizontal) sigma that is stated of the model; the default where none is."""
+        """Return a prior with the model's stated (vertical, horizontal) sigma.
+
+        The default where none is stated.
+        """
         usual = cls(terrain=terrain)
         if sigma_m is None:
             return usual
@@ -108,7 +117,10 @@ class TerrainPrior:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Block:
-    """All that is known of a flight before its adjustment. terrain None: a flight without a DEM."""
+    """All that is known of a flight before its adjustment.
+
+    terrain is None for a flight without a DEM.
+    """
 
     frames: Sequence[BlockFrame]
     ties: Ties
@@ -117,11 +129,11 @@ class Block:
 
 
 class FrameState(StrEnum):
-    """How well a frame is held.
+    """Degree to which tie points determine a frame.
 
     TIED      by its own tie points
-    WEAK      too few, or badly spread: held by them and by its prior together
-    CARRIED   no usable ties: its prior, corrected by what its neighbours in time showed
+    WEAK      too few, or badly spread: by them and its prior together
+    CARRIED   no usable ties: its prior, corrected as its neighbours in time were
     """
 
     TIED = "tied"
@@ -133,10 +145,11 @@ class FrameState(StrEnum):
 class AdjustedFrame:
     """One frame after the adjustment.
 
-    exterior   source ADJUSTED, version of the prior + 1, its sigmas those *relative to the block* (the common
-               shift taken out)
-    ties       observations that were used; rms_px of their residuals (one coordinate)
-    cells_pct  share of an 8×8 grid over the picture that holds a tie, 0-100
+    exterior   source ADJUSTED, version of the prior + 1, its sigmas *relative to the block* (the common shift
+               removed)
+    ties       number of observations that were used
+    rms_px     of their residuals (one coordinate)
+    cells_pct  share of an 8×8 grid over the image that holds a tie, 0-100
     """
 
     frame_id: str
@@ -149,13 +162,13 @@ class AdjustedFrame:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accuracy:
-    """What was measured, in numbers a report can print.
+    """Measured accuracy of an adjustment, as a report prints it.
 
     reprojection_px   RMS of one coordinate over the tracks used
     held_out_px       the same over tracks held out of the adjustment (NaN if none)
     shift_m           common shift of the block found against its priors (east, north, height)
-    shift_sigma_m     what is left unknown of the absolute position: of the ground shown (east, north), and of
-                      the projection centres' height
+    shift_sigma_m     remaining 1-sigma of the absolute position: of the ground shown (east, north), and
+                      of the projection centres' height
     check_m           RMS (east, north, height) at check points, NaN without
     sigma0            square root of the robust chi-square per degree of freedom
     """
@@ -175,19 +188,19 @@ class Accuracy:
 class Adjustment:
     """The adjusted block.
 
-    accepted   False where the adjustment did not improve on the priors by its own evidence: `frames` and
-               `interiors` are then the priors, and `reason` says it
-    interiors  by camera key
-    points_m   tracks×3, NaN where a track was rejected; point_sigma_m tracks×3
-    residual_px  N×2, of every observation in `Block.ties` (held-out ones included); NaN where rejected
-    used       N bool, the observations that took part
-    notes      sentences for the report: what turned out other than the metadata said
-    frame_covariance  n×6×6 of (east, north, up) m and the turns about the camera's axes (rad) of each frame,
-               relative to the common shift of the ground that the block shows; None where the priors were
-               kept
-    control_residual_m  control points×3, where the block shows each minus where it is said to be (NaN where
-                        it
-               cannot be placed); None where the priors were kept
+    accepted      False where the adjustment failed the acceptance test: `frames` and `interiors` are then
+                  the priors, and `reason` states why
+    interiors     by camera key
+    points_m      tracks×3, NaN where a track was rejected
+    point_sigma_m tracks×3
+    residual_px   N×2, of every observation in `Block.ties` (held-out ones included); NaN where rejected
+    used          N bool, the observations that took part
+    notes         sentences for the report: differences from the metadata
+    frame_covariance    n×6×6 of (east, north, up) m and rotations about the camera's axes (rad) of each
+                        frame, relative to the common shift of the ground that the block shows; None
+                        where the priors were kept
+    control_residual_m  control points×3, triangulated minus given position (NaN where it cannot be
+                        triangulated); None where the priors were kept
     """
 
     accepted: bool

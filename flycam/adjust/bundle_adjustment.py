@@ -1,4 +1,7 @@
-"""Bundle adjustment of a flight: the poses, lenses and shift that explain its tie points and priors best."""
+"""Bundle adjustment of a flight.
+
+Poses, lenses and shift that best explain its tie points and priors.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,7 @@ NO_TIES = (
 )
 
 
+# Relative; a larger change is implausible, and lenses are held.
 _MAX_FOCAL_CHANGE = 0.15
 _FOCAL_HELD = (
     "the focal length would change by {:.0%}: it was held at its calibration; give the camera's calibration"
@@ -40,16 +44,16 @@ _FOCAL_HELD = (
 
 
 def _ignore_progress(_stage: str, _done: int, _total: int) -> None:
-    """No progress."""
+    """Ignore progress."""
 
 
 def adjust_block(
     block: Block, options: AdjustOptions = DEFAULTS, progress: Progress = _ignore_progress
 ) -> Adjustment:
-    """Adjust a block; the priors come back, with the reason, where the adjustment does not improve on them.
+    """Adjust a block, or return its priors with the reason where that is no better.
 
-    Where its ties say that the aircraft stopped for its photos, frames with a motion keep only their turn;
-    where a focal length would change beyond belief, lenses are held at their calibrations.
+    Where its ties show that the aircraft stopped for its photos, frames with a motion keep only their
+    rotation rate; where a focal length would change implausibly, lenses are held at their calibrations.
     progress is called as (stage, done, total). Raises InputUnusable for a block without frames.
     """
     if not block.frames:
@@ -61,12 +65,11 @@ def adjust_block(
     if settled is None:
         return make_rejected_adjustment(block, problem, NO_TIES, None, None)
     focal_change = float(np.abs(settled.unknowns.lens[:, 0]).max())
-    if (
-        focal_change > _MAX_FOCAL_CHANGE
-    ):  # what bends the lens so far is no lens, and says nothing else either
+    if focal_change > _MAX_FOCAL_CHANGE:
+        # so large a change absorbs other errors: nothing else of this solution is reliable either
         held = adjust_block(block, replace(options, self_calibration=False), progress)
         return replace(held, notes=(*held.notes, _FOCAL_HELD.format(focal_change)))
-    # what a lens that is held may not take up would speak for either
+    # only with self-calibration: errors that a held lens cannot absorb would bias the test either way
     if options.self_calibration and is_stationary(settled):
         still = adjust_block(remove_velocities(block), options, progress)
         return replace(still, notes=(*still.notes, STATIONARY_NOTE)) if still.accepted else still
@@ -95,8 +98,10 @@ def adjust_block(
 def _parts(
     problem: AdjustmentProblem, options: AdjustOptions
 ) -> tuple[Observations, Observations, Observations]:
-    """Held-out ties, observations that may take part (ties and control), and all of control and check
-    points."""
+    """Split the observations into held-out ties, candidates and marks.
+
+    Candidates may take part (ties and control); marks are all of control and check points.
+    """
     seen = problem.observations
     held = select_held_out_tracks(problem.tracks, max(options.held_out_share, MIN_HELD_OUT))
     check = np.array([p.check for p in problem.control], dtype=bool)

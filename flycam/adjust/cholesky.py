@@ -1,8 +1,8 @@
-"""Multifrontal Cholesky factor of a block-sparse normal matrix, its solutions, and parts of its inverse.
+"""Multifrontal Cholesky factor of a block-sparse normal matrix, and its inverse.
 
 Every front is a small dense matrix, so that all arithmetic is LAPACK's; the loop is over fronts (a few for
 every hundred frames). The inverse is computed on the factor's own sparsity only: the 6×6 blocks of every
-frame and of every pair of frames that see a common point, at the price of one more factorisation.
+frame and of every pair of frames that see a common point, at the cost of one more factorisation.
 
 Sources: Duff and Reid, ACM TOMS 9(3), 1983 (multifrontal); Erisman and Tinney, Comm. ACM 18(3), 1975, after
 Takahashi et al. 1973 (selected inverse).
@@ -24,12 +24,15 @@ Indices = NDArray[np.int64]
 
 
 class NotPositiveDefinite(ArithmeticError):
-    """The normal matrix has no Cholesky factor: rounding, or unknowns that nothing holds."""
+    """The normal matrix has no Cholesky factor: rounding, or undetermined unknowns."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Part:
-    """Factor of one front: pivot triangle L (p×p, lower) and what it leaves on the boundary M = F_bp L^-T."""
+    """Factor of one front: pivot triangle L, and M = F_bp L^-T on the boundary.
+
+    L is p×p, lower.
+    """
 
     front: Front
     pivot: Floats
@@ -40,7 +43,10 @@ class BlockFactor:
     """Cholesky factor of a symmetric positive definite matrix of size×size blocks."""
 
     def __init__(self, matrix: bsr_matrix, plan: list[Front]) -> None:
-        """Factorise `matrix` (both triangles stored) in the order of `plan`; raises NotPositiveDefinite."""
+        """Factorise `matrix` (both triangles stored) in the order of `plan`.
+
+        Raises NotPositiveDefinite.
+        """
         self.size = int(matrix.blocksize[0])
         self.count = matrix.shape[0] // self.size
         place = np.full(self.count, -1, dtype=np.int64)
@@ -61,7 +67,7 @@ class BlockFactor:
             place[members] = -1
 
     def solve(self, right: Floats) -> Floats:
-        """Solution of (size·n)×k right-hand sides."""
+        """Solve for (size·n)×k right-hand sides."""
         x = right.reshape(self.count * self.size, -1).astype(np.float64, copy=True)
         for part in self.parts:
             p, b = self._expand(part.front.pivots), self._expand(part.front.boundary)
@@ -76,15 +82,15 @@ class BlockFactor:
         return x.reshape(right.shape)
 
     def inverse(self, rows: Indices, cols: Indices) -> Floats:
-        """Blocks (rows[k], cols[k]) of the inverse, K×size×size; the pairs must be coupled or equal.
+        """Return blocks (rows[k], cols[k]) of the inverse, K×size×size.
 
-        Raises KeyError for a pair that the factor's sparsity does not hold.
+        The pairs must be coupled or equal. Raises KeyError for a pair outside the factor's sparsity.
         """
         blocks = _SelectedInverse(self)
         return blocks.take(rows, cols)
 
     def _gather(self, matrix: bsr_matrix, front: Front, place: Indices, members: int) -> Floats:
-        """The matrix's own blocks between the pivots and all members, as a dense symmetric front."""
+        """Assemble the matrix's blocks of pivots and members as a dense symmetric front."""
         size = self.size
         dense = np.zeros((members, size, members, size))
         starts, stops = matrix.indptr[front.pivots], matrix.indptr[front.pivots + 1]
@@ -112,7 +118,10 @@ class BlockFactor:
 
 
 class _SelectedInverse:
-    """The inverse on the factor's sparsity, from the root down; each front keeps its pivots' columns."""
+    """Inverse on the factor's sparsity, from the root down.
+
+    Each front keeps its pivots' columns.
+    """
 
     def __init__(self, factor: BlockFactor) -> None:
         self.factor = factor
@@ -135,9 +144,9 @@ class _SelectedInverse:
             self.members[number] = np.concatenate([part.front.pivots, part.front.boundary])
 
     def take(self, rows: Indices, cols: Indices) -> Floats:
-        """Blocks of the inverse, K×size×size."""
+        """Return blocks of the inverse, K×size×size."""
         rows, cols = np.asarray(rows, np.int64), np.asarray(cols, np.int64)
-        # the block is stored with whichever of the two is eliminated first
+        # the block is stored with the one of the two that is eliminated first
         swap = self.owner[rows] < self.owner[cols]
         row, col = np.where(swap, cols, rows), np.where(swap, rows, cols)
         size = self.factor.size
@@ -159,7 +168,10 @@ class _SelectedInverse:
         return result
 
     def _fill(self, frames: Indices, out: Floats) -> None:
-        """The inverse between the frames of one boundary: a clique, held by the fronts that own them."""
+        """Fill in the inverse between the frames of one boundary.
+
+        They are a clique, held by the fronts that own them.
+        """
         size = self.factor.size
         square = out.reshape(len(frames), size, len(frames), size)
         owners = self.owner[frames]

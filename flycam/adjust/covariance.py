@@ -1,9 +1,9 @@
-"""How well everything is known: covariances of frames and points with the block's common shift taken out.
+"""Covariances of frames and points, with the block's common shift removed.
 
-A block hangs together far better than it hangs in the world. With e_i the error of frame i and e its mean
-over the block, a frame's own sigma is that of e_i - e, and the shift's that of e. For places on the ground
-the mean is that of the ground (`ground_shift`). Only the blocks of the inverse that belong to frames and to
-pairs that see a common point are ever computed.
+Relative positions in a block are far better known than absolute ones. With e_i the error of frame i and e
+its mean over the block, a frame's own sigma is that of e_i - e, and the shift's that of e. For places on the
+ground the mean is that of the ground (`ground_shift`). Only the blocks of the inverse that belong to frames
+and to pairs that see a common point are ever computed.
 """
 
 from __future__ import annotations
@@ -22,16 +22,20 @@ from flycam.adjust.shared_terrain_error import compute_shared_terrain_errors
 from flycam.adjust.unknowns import POSE_UNKNOWNS, Unknowns
 
 _CHUNK_PAIRS = 200_000
-# of observations that each take up a row for every border unknown
+# Observations at a time: each takes up a row for every border unknown.
 _CHUNK_ROWS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Covariance:
-    """frames n×6×6 of (centre, turn about the camera's axes), centres relative to the block's mean; points
-    Q×3 variances relative to it; on_ground n×6×6 as frames, but east and north relative to the mean of the
-    ground shown; shift 3×3 of that mean, and of the centres' mean height. In all but the points is what
-    squares of the terrain err by together (`shared_heights`).
+    """Covariances relative to the block's mean.
+
+    frames     n×6×6 of (centre, rotation about the camera's axes), centres relative to the block's mean
+    points     Q×3 variances relative to it
+    on_ground  n×6×6 as frames, but east and north relative to the mean of the ground shown
+    shift      3×3 of that mean, and of the centres' mean height
+
+    All but points include errors that squares of the terrain share (`shared_terrain_error`).
     """
 
     frames: Floats
@@ -41,7 +45,11 @@ class Covariance:
 
 
 def _relative(frames: Floats, with_mean: Floats, mean: Floats) -> Floats:
-    """n×6×6 of what is left of frames when a mean (3×3, n×6×3 with each frame) is taken off their centres."""
+    """Subtract a mean from the frames' centres in their covariance n×6×6.
+
+    with_mean  n×6×3, covariance of each frame with the mean
+    mean       3×3
+    """
     relative = frames.copy()
     relative[:, :, :3] -= with_mean
     relative[:, :3, :] -= with_mean.transpose(0, 2, 1)
@@ -50,10 +58,10 @@ def _relative(frames: Floats, with_mean: Floats, mean: Floats) -> Floats:
 
 
 def compute_adjusted_variance(reduction: ReducedSystem, by_frame: Floats, by_border: Floats) -> Floats:
-    """Variances n×6 of what stands in each frame's six observations after the adjustment.
+    """Return variances n×6 of the adjusted values of each frame's six observations.
 
-    by_frame n×6×k, by_border n×6×m: the observations' derivatives. Frame and border go together: what a bias
-    takes up of a position's noise is as little a residual as what the projection centre does.
+    by_frame n×6×k, by_border n×6×m: the observations' derivatives. Frame and border count together: the part
+    of a position's noise that a bias absorbs is as little a residual as the projection centre's part.
     """
     count = reduction.factor.count
     each = np.arange(count)
@@ -68,7 +76,7 @@ def compute_adjusted_variance(reduction: ReducedSystem, by_frame: Floats, by_bor
 def compute_full_covariance(
     reduction: ReducedSystem, model: LeastSquaresModel, unknowns: Unknowns
 ) -> Covariance:
-    """Of frames, shift and points at these unknowns."""
+    """Compute the covariances of frames, shift and points at these unknowns."""
     frames = _frames(reduction)
     with_mean = _of_poses(reduction, _mean_columns(reduction)[0])
     of_mean = with_mean[:, :3].mean(axis=0)
@@ -96,7 +104,7 @@ def compute_full_covariance(
 
 
 def _frames(reduction: ReducedSystem) -> Floats:
-    """Covariance of every frame n×6×6."""
+    """Return the covariance of every frame, n×6×6."""
     count = reduction.factor.count
     each = np.arange(count)
     blocks = reduction.factor.inverse(each, each)
@@ -107,12 +115,15 @@ def _frames(reduction: ReducedSystem) -> Floats:
 
 
 def _mean_columns(reduction: ReducedSystem) -> tuple[Floats, Floats]:
-    """Covariance of all frame unknowns (n·k×3) and border unknowns (m×3) with the mean centre."""
+    """Return the covariance of all unknowns with the mean centre.
+
+    Frame unknowns n·k×3, border unknowns m×3.
+    """
     return _columns(reduction, _mean_centre(reduction))
 
 
 def _mean_centre(reduction: ReducedSystem) -> Floats:
-    """Derivatives n×6×3 of the mean centre by the poses."""
+    """Return derivatives n×6×3 of the mean centre by the poses."""
     count = reduction.factor.count
     mean = np.zeros((count, POSE_UNKNOWNS, 3))
     mean[:, :3] = np.eye(3) / count
@@ -120,20 +131,22 @@ def _mean_centre(reduction: ReducedSystem) -> Floats:
 
 
 def _columns(reduction: ReducedSystem, by_pose: Floats) -> tuple[Floats, Floats]:
-    """Covariance of all frame unknowns (n·k×3) and border unknowns (m×3) with three sums over frames, whose
-    derivatives by their poses are n×6×3."""
+    """Return the covariance of all unknowns with three sums over frames.
+
+    Of frame unknowns n·k×3 and border unknowns m×3; by_pose n×6×3 are the sums' derivatives by the poses.
+    """
     right = np.zeros((reduction.factor.count, reduction.factor.size, 3))
     right[:, :POSE_UNKNOWNS] = by_pose
     return reduction.solve(right.reshape(-1, 3), np.zeros((reduction.border.shape[1], 3)))
 
 
 def _of_poses(reduction: ReducedSystem, columns: Floats) -> Floats:
-    """Those of the poses, n×6×3, of columns n·k×3 of all frame unknowns."""
+    """Select the poses, n×6×3, from columns n·k×3 of all frame unknowns."""
     return columns.reshape(reduction.factor.count, reduction.factor.size, 3)[:, :POSE_UNKNOWNS]
 
 
 def _points(reduction: ReducedSystem, model: LeastSquaresModel, shift: Floats) -> Floats:
-    """Variances Q×3 of points relative to the mean centre.
+    """Return variances Q×3 of points relative to the mean centre.
 
     A point follows the frames and the border by dp = -V^-1 (E' df + G' db) and has V^-1 of its own.
     """
@@ -151,7 +164,7 @@ def _points(reduction: ReducedSystem, model: LeastSquaresModel, shift: Floats) -
     towards = np.zeros((len(model.starts), 3, 3))
     for low in range(0, len(frame), _CHUNK_ROWS):
         part = slice(low, low + _CHUNK_ROWS)
-        # a track may be cut between two chunks: sums are added, not set
+        # a track may span two chunks: sums are added, not set
         first, last = owner[part][0], owner[part][-1]
         begin = np.flatnonzero(np.r_[True, np.diff(owner[part]) != 0])
         border[first : last + 1] -= np.add.reduceat(follow[part] @ lean[frame[part]], begin)
@@ -168,10 +181,14 @@ def _points(reduction: ReducedSystem, model: LeastSquaresModel, shift: Floats) -
 def _through_frames(
     reduction: ReducedSystem, follow: Floats, frame: NDArray[np.int32], starts: NDArray[np.int64]
 ) -> Floats:
-    """Sum over all pairs of a track's observations of K_i A^-1_ij K_j', its diagonal, Q×3."""
+    """Sum K_i A^-1_ij K_j' over all pairs of a track's observations.
+
+    Its diagonal, Q×3.
+    """
     total = np.zeros((len(starts) - 1, 3))
     ends = np.repeat(starts[1:], np.diff(starts))
-    later = ends - np.arange(len(frame))  # partners of each observation from itself on
+    # partners of each observation from itself on
+    later = ends - np.arange(len(frame))
     bounds = np.r_[0, np.cumsum(later)]
     cuts = np.searchsorted(bounds, np.arange(_CHUNK_PAIRS, bounds[-1], _CHUNK_PAIRS))
     edges = np.unique(np.r_[0, cuts, len(frame)])
@@ -190,7 +207,7 @@ def _through_frames(
 def _pair_blocks(
     reduction: ReducedSystem, frame: NDArray[np.int32], later: NDArray[np.int64], edges: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], Floats]:
-    """Every pair of frames that occurs, as a sorted key, and its block of A^-1."""
+    """Return the pairs of frames that occur, as sorted keys, and their A^-1 blocks."""
     found = [
         np.unique(_key(reduction, frame[one], frame[two]))
         for one, two in (_pairs(later, a, b) for a, b in pairwise(edges.tolist()))
@@ -201,7 +218,10 @@ def _pair_blocks(
 
 
 def _pairs(later: NDArray[np.int64], low: int, high: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Observations low … high-1 and each of their partners in the same track, themselves included."""
+    """Pair observations low … high-1 with their later partners in the same track.
+
+    Each is its own first partner.
+    """
     one = np.repeat(np.arange(low, high), later[low:high])
     begin = np.repeat(np.cumsum(later[low:high]) - later[low:high], later[low:high])
     return one, one + np.arange(len(one)) - begin

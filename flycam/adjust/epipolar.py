@@ -1,10 +1,12 @@
-"""The epipolar condition with a pose prior: relative poses from matches, without solving for points.
+"""Relative poses from matches by the epipolar condition, with pose priors.
 
-The residual of a match is how far its two rays miss each other, as pixels (Sampson's first-order distance, on
-the sphere of directions, so that it holds for every lens). It is made small over the poses, each held by its
-prior: a flat scene or a short base, which leave an essential matrix undetermined, leave the prior standing.
+Points are not solved for. The residual of a match is the distance by which its two rays miss each other, in
+pixels (Sampson's first-order distance, on the sphere of directions, so that it holds for every lens). It is
+minimised over the poses, each with its prior: in a flat scene or over a short base, which leave an essential
+matrix undetermined, the prior decides.
 
-World coordinates here are metric: (east, north, height · grid_scale), so that rotations turn rays exactly.
+World coordinates here are metric: (east, north, height · grid_scale), so that rotations act on rays exactly.
+
 Sources: Hartley and Zisserman, Multiple View Geometry, 2004, 11.4.3 (Sampson); Geman and McClure 1987 with
 graduated non-convexity (Blake and Zisserman 1987).
 """
@@ -28,9 +30,10 @@ Indices = NDArray[np.int64]
 class PosesWithPriors:
     """Poses of F frames in metric world axes with the information of their priors.
 
-    centre    F×3 metres; rotation F×3×3 world to camera
+    centre    F×3 metres
+    rotation  F×3×3 world to camera
     position_information  F×3, 1/sigma² of (east, north, up)
-    attitude_information  F×3×3, inverse covariance of a small turn about world axes
+    attitude_information  F×3×3, inverse covariance of a small rotation about world axes
     """
 
     centre: Floats
@@ -41,7 +44,12 @@ class PosesWithPriors:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RayMatches:
-    """N matches: frames a and b (indices into Poses), unit rays N×3 in camera axes, pixels a radian."""
+    """N matches as rays of two frames.
+
+    a, b              frames (indices into PosesWithPriors)
+    ray_a, ray_b      N×3 unit, in camera axes
+    focal_a, focal_b  pixels a radian
+    """
 
     a: Indices
     b: Indices
@@ -52,7 +60,7 @@ class RayMatches:
 
 
 def rotate_rays(rotation: Floats, rays: Floats) -> Floats:
-    """Rays N×3 in camera axes to world axes; rotation 3×3 or N×3×3."""
+    """Rotate rays N×3 from camera axes to world axes; rotation 3×3 or N×3×3."""
     if rotation.ndim == 2:
         turned: Floats = rays @ rotation
         return turned
@@ -63,8 +71,11 @@ def rotate_rays(rotation: Floats, rays: Floats) -> Floats:
 def compute_sampson_distances(
     t: Floats, a: Floats, b: Floats, focal_a: Floats, focal_b: Floats
 ) -> tuple[Floats, Floats]:
-    """Sampson distances N in pixels of rays a, b (N×3 unit, world axes) over bases t (N×3), and what divides
-    the triple product t·(a×b) to give them (N)."""
+    """Return Sampson distances N of rays in pixels, and their divisors N.
+
+    a, b are rays N×3 (unit, world axes) over bases t (N×3); the divisor is that of the triple product
+    t·(a×b).
+    """
     bt, ta = np.cross(b, t), np.cross(t, a)
     triple = np.einsum("nk,nk->n", a, bt)
     across_a = np.maximum(np.einsum("nk,nk->n", bt, bt) - triple**2, 0.0)
@@ -74,7 +85,7 @@ def compute_sampson_distances(
 
 
 def compute_match_distances(poses: PosesWithPriors, matches: RayMatches) -> Floats:
-    """Signed Sampson distances N in pixels of all matches."""
+    """Return signed Sampson distances N in pixels of all matches."""
     a = rotate_rays(poses.rotation[matches.a], matches.ray_a)
     b = rotate_rays(poses.rotation[matches.b], matches.ray_b)
     t = poses.centre[matches.b] - poses.centre[matches.a]
@@ -84,10 +95,11 @@ def compute_match_distances(poses: PosesWithPriors, matches: RayMatches) -> Floa
 def refine_poses(
     poses: PosesWithPriors, matches: RayMatches, scales_px: tuple[float, ...]
 ) -> PosesWithPriors:
-    """Poses that make the matches meet, held by their priors; one Gauss-Newton step for each robust scale.
+    """Refine poses so that the matches' rays meet, with their priors.
 
-    Scales fall from the size of the priors' errors to that of the matches' (graduated non-convexity). One
-    pass over all frames at once, so that a pair or a whole block is the same call.
+    One Gauss-Newton step for each robust scale; scales fall from the size of the priors' errors to that
+    of the matches' (graduated non-convexity). One pass over all frames at once, so that a pair and a
+    whole block are the same call.
     """
     frames = len(poses.centre)
     prior_centre, moved = poses.centre, np.zeros((frames, 6))
@@ -98,8 +110,8 @@ def refine_poses(
         b = rotate_rays(rotation[matches.b], matches.ray_b)
         t = centre[matches.b] - centre[matches.a]
         miss, divisor = compute_sampson_distances(t, a, b, matches.focal_a, matches.focal_b)
-        # e = t · (a × b); a turn d of frame a moves its ray by d × a, of frame b by d × b
-        # a longer base alone moves no ray nearer: without this the base would shrink to nothing
+        # e = t · (a × b); a rotation d of frame a moves its ray by d × a, of frame b by d × b
+        # the change of the base's length is removed: otherwise the base would shrink to zero
         cross, length2 = np.cross(a, b), np.einsum("nk,nk->n", t, t)
         cross = cross - t * (np.einsum("nk,nk->n", cross, t) / np.maximum(length2, _NO_BASE_M2))[:, None]
         turn_a, turn_b = np.cross(a, np.cross(b, t)), np.cross(b, np.cross(t, a))
@@ -118,6 +130,7 @@ def refine_poses(
 
 
 _SIGMA_PX = 1.0
+# Floor of a squared base, for two frames from one place.
 _NO_BASE_M2 = 1e-12
 _DENSE_FRAMES = 40
 
@@ -139,7 +152,10 @@ def _solve(
     prior: Floats,
     moved: Floats,
 ) -> Floats:
-    """Step F×6 of the normal equations; dense for a few frames, sparse for a block."""
+    """Solve the normal equations for a step F×6.
+
+    Dense for a few frames, sparse for a block.
+    """
     column = np.concatenate(
         [6 * matches.a[:, None] + np.arange(6), 6 * matches.b[:, None] + np.arange(6)], axis=1
     )
@@ -165,7 +181,10 @@ def _solve(
 
 
 def intersect_rays(ca: Floats, a: Floats, cb: Floats, b: Floats) -> Floats:
-    """Points N×3 nearest to both of two rays each (centres 3 or N×3, directions N×3); NaN if parallel."""
+    """Return points N×3 nearest to both of two rays; NaN if parallel.
+
+    Centres 3 or N×3, directions N×3.
+    """
     t = cb - ca
     ab = np.einsum("nk,nk->n", a, b)
     ta, tb = np.einsum("...k,nk->n", t, a), np.einsum("...k,nk->n", t, b)

@@ -1,9 +1,9 @@
-"""How each frame's camera moved while its rows were read, from the frames around it on its strip.
+"""Camera motion during readout, from the neighbouring frames of the strip.
 
 Velocity: the slope of a straight line through the positions of a frame and its two neighbours on each side,
-which clocks that tell whole seconds and the noise of single fixes hardly bend. Turn: what lies between a
-frame's neighbours in time, taken only where it is steady, for a gimbal that shakes between two exposures says
-nothing of the thousandths of a second in which one is read.
+which clocks with whole seconds and the noise of single fixes hardly affect. Rotation rate: from a frame's
+neighbours in time, used only where it is steady, because the shake of a gimbal between two exposures does
+not predict the milliseconds of a readout.
 """
 
 from __future__ import annotations
@@ -19,22 +19,25 @@ from flycam.geometry.rolling_shutter import estimate_motion_px
 from flycam.geometry.rotation import angle_axis_from_rotation
 
 MIN_MOTION_PX = 0.25
-"""A frame whose first and last row are off by less counts as taken at one moment: half of what a tie point's
-place is known to, and a quarter of what is told apart on the map."""
+"""Frames whose first and last row are displaced by less count as taken at one time: half of a tie point's
+sigma, and a quarter of what can be distinguished on the map."""
 
+# Two neighbours on each side: EXIF's whole seconds and the noise of fixes then cost a few percent of the
+# velocity, a centimetre at the outermost rows (decision 0017).
 _EACH_SIDE = 2
 _MAX_STEP_S = 15.0
 _MAX_TURN_STEP_S = 3.0
-# Of two turns one after the other: how far they may differ, of their mean.
+# Largest difference of two successive rotation rates, as a share of their mean.
 _STEADY = 0.5
 
 
 def with_motion(frames: Sequence[BlockFrame], ranges_m: Sequence[float]) -> tuple[BlockFrame, ...]:
-    """The frames, those whose shutter rolls and whose motion shows by `MIN_MOTION_PX` with that motion.
+    """Return the frames, with motion where the shutter rolls and the motion shows.
 
     ranges_m  distance of the ground of each frame; NaN where not known: such a frame has no motion
-    A frame without readout (unknown, or a global shutter), or without neighbours on its strip less than 15 s
-    away, stays as it is.
+
+    Motion shows by `MIN_MOTION_PX`. A frame without readout (unknown, or a global shutter), or without
+    neighbours on its strip less than 15 s away, is returned unchanged.
     """
     seconds = np.array([f.captured_ns for f in frames], dtype=np.int64)
     seconds_f = (seconds - seconds.min(initial=0)) * 1e-9 if len(frames) else np.empty(0)
@@ -52,7 +55,10 @@ def with_motion(frames: Sequence[BlockFrame], ranges_m: Sequence[float]) -> tupl
 
 
 def _velocities(frames: Sequence[BlockFrame], seconds: Floats) -> list[Vec3 | None]:
-    """(east, north, up) m/s at each frame; None where its strip has no neighbour within reach in time."""
+    """Return the velocity (east, north, up) m/s of each frame.
+
+    None where its strip has no neighbour within reach in time.
+    """
     found: list[Vec3 | None] = [None] * len(frames)
     for run in _runs([f.strip for f in frames], seconds, _MAX_STEP_S):
         centre = np.array([frames[i].exterior.projection_centre_m for i in run])
@@ -66,7 +72,10 @@ def _velocities(frames: Sequence[BlockFrame], seconds: Floats) -> list[Vec3 | No
 
 
 def _turns(frames: Sequence[BlockFrame], seconds: Floats) -> list[Vec3]:
-    """Turns about the camera's axes, rad/s; zero where they are not steady, or not known."""
+    """Return rotation rates about the camera's axes, rad/s.
+
+    Zero where they are not steady, or not known.
+    """
     found: list[Vec3] = [(0.0, 0.0, 0.0)] * len(frames)
     cameras = {key: number for number, key in enumerate(sorted({f.camera for f in frames}))}
     for run in _runs([cameras[f.camera] for f in frames], seconds, _MAX_TURN_STEP_S):
@@ -84,7 +93,7 @@ def _turns(frames: Sequence[BlockFrame], seconds: Floats) -> list[Vec3]:
 
 
 def _runs(groups: Sequence[int], seconds: Floats, longest_s: float) -> list[list[int]]:
-    """Frames of one group in order of time, cut where a step takes longer."""
+    """Return frames of one group in order of time, split at longer steps."""
     runs: list[list[int]] = []
     last: dict[int, list[int]] = {}
     for index in sorted(range(len(groups)), key=lambda i: (seconds[i], i)):

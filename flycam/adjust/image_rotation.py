@@ -1,7 +1,7 @@
-"""Pictures that were turned after the flight, in a viewer say, while their metadata were left as they were.
+"""Detection of images that were rotated after the flight without their metadata.
 
-It shows in the pictures alone: turned back by quarter turns, neighbours match, and only with both turned the
-right way do their matches lie on the same ground.
+A viewer may do that. It shows in the images alone: rotated back by quarter turns, neighbours match, and
+only with both rotated correctly are their matches on the same ground.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ Indices = NDArray[np.int64]
 
 _SEARCHED = 2500
 _MIN_MATCHES = 20
+# The best rotation must have this many times the matches of the second best.
 _TIMES = 2.0
 
 
 def rotate_frame(frame: BlockFrame, quarters: int) -> BlockFrame:
-    """The frame as it must be read, its picture having been turned clockwise by quarters × 90°.
+    """Return the frame for an image that was rotated clockwise by quarters × 90°.
 
-    The lens turns with the picture, so it becomes a camera of its own.
+    The lens rotates with the image, so it becomes a camera of its own.
     """
     quarters %= 4
     if quarters == 0:
         return frame
     exterior = rotate_exterior(frame.exterior, quarters)
-    # a picture of the same size can only have been turned by 180°; other turns are the metadata's
+    # an image of unchanged size can only be rotated by 180°; other turns are errors of the metadata
     interior = rotate_interior(frame.interior, quarters) if quarters == 2 else frame.interior
     return replace(
         frame, exterior=exterior, interior=interior, camera=f"{frame.camera}:turned{90 * quarters}"
@@ -44,7 +45,7 @@ def rotate_frame(frame: BlockFrame, quarters: int) -> BlockFrame:
 
 
 def rotate_view(view: MatchView, quarters: int, terrain: TerrainGrid) -> MatchView:
-    """The view of `rotate_frame`, from the features already found."""
+    """Return the view of `rotate_frame`, from the features already found."""
     if quarters % 4 == 0:
         return view
     features = Features(
@@ -61,10 +62,10 @@ def estimate_quarter_turns(
     terrain: TerrainGrid,
     plausible: HeightTolerance,
 ) -> list[int]:
-    """Quarter turns 0…3 of each view against its pose, from the links (pairs of neighbours) that do not match
-    as they are: of its picture, or of what was recorded of its heading.
+    """Estimate quarter turns 0…3 of each view against its pose.
 
-    0 unless its links say otherwise with at least 20 matches, and twice as many as for any other turn.
+    Either the image or its recorded heading is rotated. Estimated from links (pairs of neighbours) that
+    do not match as they are; 0 unless they give at least 20 matches, and twice as many as any other turn.
     """
     votes = np.zeros((len(views), 4))
     for a, b in links:
@@ -102,7 +103,10 @@ def _strong(view: MatchView) -> MatchView:
 
 
 def _relative_turn(a: MatchView, b: MatchView) -> tuple[int, Indices, Indices]:
-    """Turn of b against a that makes most features match; no matches if none does clearly."""
+    """Return the turn of b against a that makes most features match.
+
+    No matches if none does clearly.
+    """
     found = [
         match_all_mutual_best(
             a.features.descriptor, rotate_descriptors(b.features.descriptor, turn), ratio=0.8

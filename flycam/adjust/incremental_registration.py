@@ -1,13 +1,13 @@
-"""Frames of a film registered one after the other, each as it comes, against those before it.
+"""Incremental registration of a video's frames, each against those before it.
 
-A frame's pose is first told by its log, corrected by what the frame before was wrong by. Landmarks are looked
-for where that pose puts them, and the newest frames are adjusted together (`window`). The estimate of the
-whole improves while the flight goes on, but what is on the map does not move: so a frame is laid where it
-fits what its neighbours were *laid* by, moved as a whole by what the estimate has moved since. The map stays
-consistent with itself; where it is as a whole stays the log's affair.
+A frame's pose is first predicted from its log, corrected by the error of the frame before. Landmarks are
+searched where that pose predicts them, and the newest frames are adjusted together (`window_adjustment`).
+The estimate improves during the flight, but orthopatches already in the mosaic do not move: so a frame is
+orthorectified where it fits the poses its neighbours were *orthorectified* by, shifted as a whole by what
+the estimate has moved since. The mosaic stays consistent in itself; its absolute position remains the log's.
 
-Work is bounded by counts, not by a clock: the same pictures give the same poses on every machine. Where the
-evidence is weak the frame is refused, and laid by its log corrected by what its neighbours showed.
+Work is bounded by counts, not by a clock: the same images give the same poses on every machine. Where the
+evidence is weak the frame is rejected, and orthorectified by its log, corrected by its neighbours' error.
 """
 
 from __future__ import annotations
@@ -41,16 +41,23 @@ from flycam.geometry.terrain import TerrainGrid, cast_rays
 Bytes = NDArray[np.uint8]
 
 WIDTH_PX = 960
-"""Landmarks are looked for in pictures no wider than this."""
+"""Landmarks are searched in images no wider than this."""
 
+# Newest frames that a window estimates, and most earlier ones that it holds fixed. Work is bounded by these
+# counts, so that the same images give the same poses on every machine.
 _ACTIVE, _HELD = 12, 12
 _REMEMBERED = 240
+# Most landmarks searched in a frame; with fewer matches than the second, new ones are started.
 _SOUGHT, _WANTED = 320, 180
 _MAX_LANDMARKS = 700
-_SHARED = 8  # landmarks that an earlier frame must see too to be held beside the window
+# Landmarks that an earlier frame must share to be held fixed in the window.
+_SHARED = 8
+# Fewer observations, or in fewer cells of a 4×4 grid, do not determine a pose.
 _MIN_OBSERVATIONS, _MIN_CELLS, _CELLS = 15, 5, 4
+# Largest residual of an observation that the pose explains, and the least share of those.
 _FITS_PX = 2.0
 _MIN_FIT = 0.5
+# A pose or shift farther from the log than this many of its sigmas is rejected.
 _SIGMAS = 4.0
 
 
@@ -58,7 +65,10 @@ _NONE = LandmarkMatches(landmark=np.empty(0, dtype=np.int32), uv_px=np.empty((0,
 
 
 class Registrar:
-    """Fed frames in order of time. Remembers the last `_MAX_CACHED` of them, as poses and landmarks."""
+    """Registration of frames in order of time.
+
+    Keeps the last `_REMEMBERED` of them, as poses and landmarks.
+    """
 
     def __init__(
         self,
@@ -80,9 +90,10 @@ class Registrar:
     def add(
         self, pixels: Bytes, logged: ExteriorOrientation, seconds: float, terrain: TerrainGrid
     ) -> RegistrationResult:
-        """Register a picture (H×W×3 RGB) with the pose its log tells; it counts as laid by the answer's pose.
+        """Register an image (H×W×3 RGB) with the pose of its log.
 
-        Frames in another work CRS or height datum than the one before begin anew.
+        The frame counts as orthorectified by the pose of the result. Frames in another work CRS or vertical
+        datum than the one before start anew.
         """
         if self._frames and not is_comparable(self._frames[-1].logged, logged):
             self._landmarks, self._frames = Landmarks(), []
@@ -103,26 +114,36 @@ class Registrar:
         return registered
 
     def set_map_pose(self, pose: ExteriorOrientation) -> None:
-        """Say that the newest frame lies on the map by another pose than the answer's. In another work CRS or
-        height datum it says nothing of where those to come would lie: the frame is forgotten."""
+        """Set the pose by which the newest frame was orthorectified, if not the result's.
+
+        In another work CRS or vertical datum it cannot help to place later frames: the frame is forgotten.
+        """
         if is_comparable(self._frames[-1].logged, pose):
             self._frames[-1].map_pose = pose
         else:
             self.forget_newest()
 
     def forget_newest(self) -> None:
-        """Forget the newest frame, which does not lie on the map, and what only it shows."""
+        """Forget the newest frame, which is not in the mosaic.
+
+        Landmarks that only it sees are forgotten too.
+        """
         self._landmarks.forget_newest(self._frames.pop().number)
 
     def predict_pose(self, logged: ExteriorOrientation, seconds: float) -> ExteriorOrientation:
-        """The pose for the map of a picture nobody looks at: its log's, corrected as the frame before was."""
+        """Return the map pose of an image that is not registered.
+
+        Its log's, corrected by the error of the frame before.
+        """
         if not self._frames or not is_comparable(self._frames[-1].logged, logged):
             return logged
         return self._for_the_map(self._entered(logged, seconds), _NONE)
 
     def within_bounds(self, bounds_m: tuple[float, float, float, float]) -> tuple[Floats, Floats]:
-        """Landmarks in (west, south, east, north), N×3, and the sigma of their heights, N metres; of those
-        alone that remembered frames saw from two places."""
+        """Return landmarks in (west, south, east, north), N×3, and their height sigmas.
+
+        N metres. Only of those that remembered frames saw from two places.
+        """
         if not self._frames:
             return np.empty((0, 3)), np.empty(0)
         centre = np.stack([one.centre for one in self._frames])
@@ -131,7 +152,7 @@ class Registrar:
         return self._landmarks.within_bounds(bounds_m, centre[by], ray_rad)
 
     def _entered(self, logged: ExteriorOrientation, seconds: float) -> Keyframe:
-        """A frame whose pose is expected to be wrong as the one before was."""
+        """Return a frame whose pose has the error predicted from the frame before."""
         centre = np.array(logged.projection_centre_m, dtype=np.float64)
         rotation = np.array(logged.rotation, dtype=np.float64)
         if self._frames:
@@ -146,7 +167,10 @@ class Registrar:
     def _registered(
         self, frame: Keyframe, found: LandmarkMatches, terrain: TerrainGrid
     ) -> tuple[RegistrationResult, LandmarkMatches]:
-        """The frame's answer, and the observations that bear it (none where it is refused)."""
+        """Return the frame's result, and the observations that support it.
+
+        None of them where it is rejected.
+        """
         if not self._frames:
             return RegistrationResult(pose=frame.logged, failure=RegistrationFailure.FIRST), _NONE
         if _thin(found, self._size):
@@ -191,12 +215,15 @@ class Registrar:
         self._landmarks.point[numbers] = point
 
     def _tolerated_m(self, frame: Keyframe, used: LandmarkMatches) -> float:
-        """Steps smaller than this are no evidence: what two observations may be off by, on the ground."""
+        """Return the step below which there is no evidence, metres.
+
+        The error of two observations, on the ground.
+        """
         height = float(frame.centre[2] - np.median(self._landmarks.point[used.landmark, 2]))
         return _FITS_PX * max(height, 0.0) / float(np.mean(self._interior.focal_length_px))
 
     def _chosen(self, found: LandmarkMatches) -> list[Keyframe]:
-        """The newest frames, and of those before the ones that share most landmarks with this one."""
+        """Return the newest frames, and earlier ones with most landmarks in common."""
         active = self._frames[-(_ACTIVE - 1) :]
         marks = self._landmarks
         common = _among(found.landmark, len(marks))[marks.landmark]
@@ -209,7 +236,7 @@ class Registrar:
     def _window(
         self, frames: list[Keyframe], found: LandmarkMatches, terrain: TerrainGrid
     ) -> tuple[AdjustmentWindow, NDArray[np.int64]]:
-        """The window's arrays, and the numbers of its landmarks."""
+        """Return the window's arrays, and the numbers of its landmarks."""
         marks = self._landmarks
         numbers = np.array([one.number for one in frames])
         frame = np.concatenate([marks.frame, np.full(len(found.landmark), frames[-1].number)])
@@ -241,8 +268,11 @@ class Registrar:
         return window, kept
 
     def _for_the_map(self, frame: Keyframe, used: LandmarkMatches) -> ExteriorOrientation:
-        """The estimated pose, moved as what it meets on the map was laid off the estimate of today. By more
-        than the log's sigmas allow it is not moved: what lies so far off is no neighbour of this frame."""
+        """Return the estimated pose, shifted as its neighbours in the mosaic are.
+
+        That is their map pose against today's estimate. A shift larger than the log's sigmas allow is not
+        applied: ground so far off is no neighbour of this frame.
+        """
         moved = self._moved(used)
         if np.hypot(*moved) > self._allowed_m(frame):
             moved = np.zeros(2)
@@ -255,14 +285,14 @@ class Registrar:
         )
 
     def _allowed_m(self, frame: Keyframe) -> float:
-        """How far the log's sigmas let the ground of a frame lie off its place, level metres."""
+        """Return the horizontal error of a frame's ground by the log's sigmas, metres."""
         height = float(frame.centre[2] - self._below(self._frames[-1])[0, 2])
         sigma_m = np.hypot(*frame.logged.sigma_position_m[:2])
         sigma_rad = np.hypot(*frame.logged.sigma_attitude_rad[:2])
         return _SIGMAS * float(np.hypot(sigma_m, max(height, 0.0) * sigma_rad))
 
     def _moved(self, used: LandmarkMatches) -> Floats:
-        """Median (east, north) by which the ground lies on the map off where it is now believed to be."""
+        """Return the median (east, north) shift of the mosaic against today's estimate."""
         by, uv, point, _ = self._shared(used)
         if not by.size:
             last = self._frames[-1]
@@ -276,7 +306,10 @@ class Registrar:
         return moved
 
     def _seam(self, pose: ExteriorOrientation, used: LandmarkMatches) -> float:
-        """Median step (m) between the ground by `pose` and as laid before, at the landmarks in `used`."""
+        """Return the median step between the ground by `pose` and by earlier map poses.
+
+        Metres, at the landmarks in `used`.
+        """
         by, uv, point, own = self._shared(used)
         frames, by = select_keyframes(self._frames, by)
         laid = np.stack([to_pose_row(one.map_pose) for one in frames])[by]
@@ -285,8 +318,10 @@ class Registrar:
         return float(np.nanmedian(np.hypot(*step.T)))
 
     def _shared(self, used: LandmarkMatches) -> tuple[NDArray[np.int64], Floats, Floats, Floats]:
-        """All observations by remembered frames of the landmarks in `used`: which of the frames, where they
-        see them, where those stand, and where the newest frame sees them."""
+        """Return all observations of the landmarks in `used` by remembered frames.
+
+        Frame indices, image points, landmark positions, and image points in the newest frame.
+        """
         marks = self._landmarks
         rows = np.flatnonzero(_among(used.landmark, len(marks))[marks.landmark])
         numbers = np.array([one.number for one in self._frames])
@@ -295,7 +330,10 @@ class Registrar:
         return by, marks.uv_px[rows], marks.point[marks.landmark[rows]], used.uv_px[at]
 
     def _met(self, poses: Floats, uv: Floats, point: Floats, scale: float) -> Floats:
-        """Where rays of N poses (12 numbers) through uv N×2 meet the levels of landmarks N×3, N×2 metres."""
+        """Intersect rays of N poses (12 numbers) with the landmarks' levels, N×2 metres.
+
+        uv N×2, landmarks N×3.
+        """
         rays = np.stack(compute_ray_directions(self._interior, uv[:, 0], uv[:, 1]), axis=-1)
         world = np.einsum("nji,nj->ni", poses[:, 3:].reshape(-1, 3, 3), rays)
         fall = (point[:, 2] - poses[:, 2]) * scale
@@ -307,14 +345,17 @@ class Registrar:
         return np.array([[(self._size[0] - 1) / 2.0, (self._size[1] - 1) / 2.0]])
 
     def _below(self, frame: Keyframe) -> Floats:
-        """The place under a frame, 1×3, at the height of the landmarks it sees, else 100 m below it."""
+        """Return the place below a frame, 1×3, at the height of its landmarks.
+
+        Without landmarks, 100 m below it.
+        """
         marks = self._landmarks
         mine = marks.point[marks.landmark[marks.frame == frame.number], 2]
         height = float(np.median(mine)) if mine.size else float(frame.centre[2]) - 100.0
         return np.array([[*frame.centre[:2], height]])
 
     def _begin(self, frame: Keyframe, grey: Bytes, used: LandmarkMatches, terrain: TerrainGrid) -> None:
-        """New landmarks where this frame has few."""
+        """Start new landmarks where this frame has few."""
         wanted = _WANTED - len(used.landmark)
         if wanted <= 0:
             return
@@ -356,13 +397,13 @@ def _grey(pixels: Bytes, size: tuple[int, int]) -> Bytes:
 
 
 def _thin(found: LandmarkMatches, size: tuple[int, int]) -> bool:
-    """Whether observations are too few, or too near each other, to hold a pose."""
+    """Return True if observations are too few, or too clustered, to determine a pose."""
     cells = np.unique(compute_cell_index(found.uv_px, size, _CELLS))
     return len(found.landmark) < _MIN_OBSERVATIONS or len(cells) < _MIN_CELLS
 
 
 def _among(chosen: NDArray[np.integer], size: int) -> NDArray[np.bool_]:
-    """Mask over 0 … size - 1 of the numbers chosen."""
+    """Return a mask over 0 … size - 1 of the chosen numbers."""
     mask = np.zeros(size, dtype=bool)
     mask[chosen] = True
     return mask
@@ -371,7 +412,7 @@ def _among(chosen: NDArray[np.integer], size: int) -> NDArray[np.bool_]:
 def _borne(
     window: AdjustmentWindow, numbers: NDArray[np.int64], settled: WindowSolution, found: LandmarkMatches
 ) -> LandmarkMatches:
-    """The newest frame's observations that the settled pose explains."""
+    """Return the newest frame's observations that the adjusted pose explains."""
     mine = window.frame == len(window.logged) - 1
     fits = settled.miss_px[mine] <= _FITS_PX
     at = np.searchsorted(found.landmark, numbers[window.landmark[mine]])[fits]
@@ -379,6 +420,6 @@ def _borne(
 
 
 def _far(logged: LoggedTrajectory, settled: WindowSolution) -> bool:
-    """Whether the newest frame ended farther from its log than that may be wrong."""
+    """Return True if the newest frame is farther from its log than its sigmas allow."""
     error = compute_pose_errors(logged, settled.centre, settled.rotation)[-1]
     return bool((np.abs(error) > _SIGMAS * logged.sigma[-1]).any())

@@ -1,4 +1,4 @@
-"""Frames of a film as a registrar remembers them: told by the log, estimated, and laid."""
+"""Frames of a video as a registrar keeps them: logged, estimated and map pose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from flycam.geometry.exterior import ExteriorOrientation
 
 @dataclass(slots=True)
 class Keyframe:
-    """told: by the log; centre, rotation: as estimated now; laid: as it lies on the map."""
+    """One registered frame of a video.
+
+    logged            pose by the log
+    centre, rotation  as currently estimated
+    map_pose          by which it is orthorectified in the mosaic
+    """
 
     number: int
     seconds: float
@@ -24,18 +29,18 @@ class Keyframe:
 
 
 def is_comparable(one: ExteriorOrientation, other: ExteriorOrientation) -> bool:
-    """Whether two poses are of one work CRS and height datum."""
+    """Return True if two poses share one work CRS and vertical datum."""
     return (one.work_crs, one.vertical_datum) == (other.work_crs, other.vertical_datum)
 
 
 def to_pose_row(exterior: ExteriorOrientation) -> Floats:
-    """Centre and rotation in one row of 12."""
+    """Return centre and rotation in one row of 12."""
     return np.array([*exterior.projection_centre_m, *np.ravel(exterior.rotation)])
 
 
 def select_keyframes(
     frames: list[Keyframe], by: NDArray[np.int64]
 ) -> tuple[list[Keyframe], NDArray[np.int64]]:
-    """Those of the frames that are meant, and which of these each means."""
+    """Return the frames that `by` refers to, and `by` as indices into them."""
     meant, which = np.unique(by, return_inverse=True)
     return [frames[k] for k in meant.tolist()], which

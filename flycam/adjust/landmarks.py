@@ -1,4 +1,7 @@
-"""Places on the ground that frames of a film have shown, each with the look it had when first seen."""
+"""Landmarks: ground points that frames of a video showed, with their templates.
+
+A template is cut when a landmark is first seen.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,26 @@ from flycam.geometry.terrain import TerrainGrid, compute_normals
 Bytes = NDArray[np.uint8]
 
 REACH_PX = 9
+# Least correlation of a match, and least excess over the best other place.
 _MIN_LIKENESS, _MIN_MARGIN = 0.7, 0.1
 _RIM_PX = 12.0
 _CORNERS, _CORNER_QUALITY = 500, 0.01
-_CORNER_SPACING_PART = 40  # corners stand at least this part of the picture's width apart
+# Corners are at least the image's width over this apart.
+_CORNER_SPACING_PART = 40
 _CELLS = 8
 _MAX_SLOPE = 1.5
+# Ratio of areas between which a template is comparable.
 _MAX_STRETCH, _MIN_STRETCH = 3.0, 0.33
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CameraStation:
-    """Where a picture was taken: centre 3, rotation 3×3 (world to camera), scale of vertical differences."""
+    """Camera of one image.
+
+    centre    3
+    rotation  3×3 (world to camera)
+    scale     of vertical differences
+    """
 
     interior: InteriorOrientation
     centre: Floats
@@ -39,17 +50,19 @@ class CameraStation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LandmarkMatches:
-    """N landmarks found again in a picture: their numbers, rising, and where, N×2."""
+    """N landmarks found again in an image: ascending numbers, and image points N×2."""
 
     landmark: Indices
     uv_px: Floats
 
 
 class Landmarks:
-    """All landmarks that remembered frames see, and which frame sees which, where. Frames are numbered by
-    the caller, rising.
+    """All landmarks that remembered frames see, with their observations.
 
-    point  Q×3; frame, landmark N, uv_px N×2: observations
+    Frames are numbered by the caller, ascending.
+
+    point                  Q×3
+    frame, landmark, uv_px N, N, N×2: observations
     """
 
     def __init__(self) -> None:
@@ -66,9 +79,9 @@ class Landmarks:
     def find(
         self, grey: Bytes, spot: CameraStation, terrain: TerrainGrid, recent: int, max_count: int
     ) -> LandmarkMatches:
-        """Landmarks found again in a picture, of up to `max_count` looked for: half of them last seen by
-        frames
-        numbered `recent` or higher, half of those that only earlier frames saw.
+        """Find landmarks in an image, of up to `max_count` searched.
+
+        Half of them were last seen by frames numbered `recent` or higher, half only by earlier frames.
         """
         uv, jacobian = _seen(spot, terrain, self.point)
         width, height = spot.interior.image_size_px
@@ -82,7 +95,7 @@ class Landmarks:
         parts = []
         for group in (inside & (last >= recent), inside & (last < recent)):
             rows = np.flatnonzero(group)
-            # the newest first: what was seen just before looks most alike
+            # the newest first: their templates are most similar
             parts.append(
                 rows[select_evenly(uv[rows], last[rows] * 1.0, (width, height), _CELLS, max_count // 2)]
             )
@@ -92,7 +105,7 @@ class Landmarks:
         return LandmarkMatches(landmark=rows[good].astype(np.int32), uv_px=sought.uv_px[good])
 
     def add_observations(self, frame: int, found: LandmarkMatches) -> None:
-        """Enter observations of a frame."""
+        """Add observations of a frame."""
         self.frame = np.concatenate([self.frame, np.full(len(found.landmark), frame, dtype=np.int32)])
         self.landmark = np.concatenate([self.landmark, found.landmark])
         self.uv_px = np.concatenate([self.uv_px, found.uv_px])
@@ -100,11 +113,11 @@ class Landmarks:
     def add(
         self, frame: int, grey: Bytes, spot: CameraStation, terrain: TerrainGrid, uv: Floats, point: Floats
     ) -> None:
-        """New landmarks of a frame, seen at uv N×2, that stand at `point` N×3 as far as is known."""
+        """Add new landmarks of a frame, seen at uv N×2, at estimated positions N×3."""
         _, jacobian = _seen(spot, terrain, point)
         with np.errstate(invalid="ignore"):
             good = np.isfinite(jacobian).all(axis=(1, 2)) & (np.abs(_determinant(jacobian)) > 1e-9)
-        # the template's own middle is a whole pixel: what is found later is where that pixel went
+        # templates are centred on whole pixels, so matches refer to that pixel's centre
         at = np.rint(uv[good])
         numbers = np.arange(len(self), len(self) + len(at), dtype=np.int32)
         self.point = np.concatenate([self.point, point[good]])
@@ -115,10 +128,13 @@ class Landmarks:
     def within_bounds(
         self, bounds_m: tuple[float, float, float, float], seen_from: Floats, ray_rad: float
     ) -> tuple[Floats, Floats]:
-        """Landmarks in (west, south, east, north) that were seen from two places: points N×3, and the sigma
-        of their heights, N metres: ray_rad · √2 · height² / base, the base level and the widest.
+        """Return landmarks in (west, south, east, north) that were seen from two places.
 
-        seen_from  centre of the frame of each observation, as many × 3; ray_rad: sigma of a sight
+        Points N×3, and the sigmas of their heights, N metres: ray_rad · √2 · height² / base, the base
+        horizontal and the widest.
+
+        seen_from  centre of the frame of each observation, as many × 3
+        ray_rad    sigma of a ray
         """
         west, south, east, north = bounds_m
         low, high = np.full(self.point.shape, np.inf), np.full(self.point.shape, -np.inf)
@@ -132,15 +148,15 @@ class Landmarks:
         return self.point[rows], sigma
 
     def forget(self, before: int) -> None:
-        """Let go of frames numbered less, and of landmarks that no other frame sees."""
+        """Forget frames with lower numbers, and landmarks that no other frame sees."""
         self._keep(self.frame >= before)
 
     def forget_newest(self, frame: int) -> None:
-        """Let go of this frame and those after it, and of landmarks that no other frame sees."""
+        """Forget this frame and later ones, and landmarks that no other frame sees."""
         self._keep(self.frame < frame)
 
     def _keep(self, kept: NDArray[np.bool_]) -> None:
-        """Of the observations these, and of the landmarks those that they see."""
+        """Keep these observations, and the landmarks that they see."""
         if kept.all():
             return
         still = np.unique(self.landmark[kept])
@@ -151,8 +167,10 @@ class Landmarks:
 
 
 def detect_corners(grey: Bytes, taken_px: Floats, max_count: int) -> Floats:
-    """Up to `max_count` corners of a picture N×2 (whole pixels), spread evenly, away from places already
-    taken."""
+    """Detect up to `max_count` corners of an image, N×2 (whole pixels).
+
+    Spread evenly, and away from places already taken.
+    """
     height, width = grey.shape
     apart = max(width // _CORNER_SPACING_PART, TEMPLATE_PX // 2)
     mask = np.zeros_like(grey)
@@ -164,7 +182,7 @@ def detect_corners(grey: Bytes, taken_px: Floats, max_count: int) -> Floats:
     if found is None:
         return np.empty((0, 2))
     uv = np.rint(found[:, 0]).astype(np.float64)
-    # cells that hold landmarks already are served last
+    # cells that already hold landmarks come last
     load = np.bincount(compute_cell_index(taken_px, (width, height), _CELLS), minlength=_CELLS**2)
     cell = compute_cell_index(uv, (width, height), _CELLS)
     order = np.lexsort((np.arange(len(uv)), load[cell]))
@@ -174,13 +192,16 @@ def detect_corners(grey: Bytes, taken_px: Floats, max_count: int) -> Floats:
 
 
 def _determinant(two: Floats) -> Floats:
-    """Of N×2×2, written out: some thousand of them by a general solver are a tenth of a picture's time."""
+    """Return the determinants of N×2×2.
+
+    Written out: for some thousands a general solver takes a tenth of an image's time.
+    """
     determinant: Floats = two[:, 0, 0] * two[:, 1, 1] - two[:, 0, 1] * two[:, 1, 0]
     return determinant
 
 
 def _inverse(two: Floats) -> Floats:
-    """Of N×2×2 that have one: `begin` takes no others."""
+    """Return the inverses of N×2×2; `add` admits no singular ones."""
     adjugate = np.empty_like(two)
     adjugate[:, 0, 0], adjugate[:, 1, 1] = two[:, 1, 1], two[:, 0, 0]
     adjugate[:, 0, 1], adjugate[:, 1, 0] = -two[:, 0, 1], -two[:, 1, 0]
@@ -189,8 +210,11 @@ def _inverse(two: Floats) -> Floats:
 
 
 def _seen(spot: CameraStation, terrain: TerrainGrid, point: Floats) -> tuple[Floats, Floats]:
-    """Where landmarks N×3 lie in a picture, N×2, and how a step over the ground (east, north, along its
-    slope) moves them, N×2×2 pixels a metre; NaN where they are not before the camera."""
+    """Project landmarks N×3 into an image, with derivatives over the ground.
+
+    Image points N×2, and pixels a metre N×2×2 by a step (east, north, along the slope); NaN where they
+    are not in front of the camera.
+    """
     offset = point - spot.centre
     offset[:, 2] *= spot.scale
     uv, by_camera = project_with_camera_derivatives(

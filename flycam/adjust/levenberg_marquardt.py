@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt on a model that stays as it is."""
+"""Levenberg-Marquardt minimisation of a fixed model."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from flycam.adjust.normal_equations import LeastSquaresModel, build_normal_equat
 from flycam.adjust.reduced_system import ReducedSystem, SolverStep
 from flycam.adjust.unknowns import Unknowns
 
-# The diagonal is made by the images, a million times what holds the block's tilt and scale: the least damping
-# would freeze those. So the first steps are Gauss's and Newton's, damped only where they fail.
+# The images dominate the diagonal, a million times what determines the block's tilt and scale: the least
+# damping would freeze those. So the first steps are Gauss-Newton, damped only where they fail.
 _FIRST_DAMPING = 1e-6
 _MAX_DAMPING = 1e6
 _MIN_DAMPING = 1e-9
@@ -21,7 +21,7 @@ _MIN_DAMPING = 1e-9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Solution:
-    """Unknowns at the minimum, the cost there, and how many linearisations it took."""
+    """Unknowns at the minimum, the cost there, and the number of linearisations."""
 
     unknowns: Unknowns
     cost: float
@@ -32,10 +32,11 @@ class Solution:
 def minimise(
     model: LeastSquaresModel, unknowns: Unknowns, plan: list[Front], *, iterations: int, tolerance: float
 ) -> Solution:
-    """Minimise `model.cost` from `unknowns`; done when frames, lenses and shifts together move by less than
-    `tolerance` squared sigmas of theirs: single bad points may still be on their way.
+    """Minimise `model.cost` from `unknowns`.
 
-    A step that does not lower the cost is never taken, so the result is not worse than the start.
+    Converged when frames, lenses and shifts together move by less than `tolerance` squared sigmas: single bad
+    points may still be moving. A step that does not lower the cost is never taken, so the result is not worse
+    than the start.
     """
     cost, damping = model.cost(unknowns), 0.0
     for done in range(1, iterations + 1):

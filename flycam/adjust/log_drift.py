@@ -1,12 +1,12 @@
-"""What a log's poses are wrong by from one moment to the next: it wanders slowly, and hardly jumps.
+"""Drift of a log's pose errors: a slow random walk with few jumps.
 
-A receiver's fix and a gimbal's angles carry errors that neighbours in time share: filters smooth them, bias
-and drift change over a minute, not over a second. So the error e (position in metres, turn about the
-camera's axes in radians) of a frame is believed to be that of the frame before, faded a little, and a step:
+A receiver's fix and a gimbal's angles have errors that neighbours in time share: filters smooth them, bias
+and drift change over a minute, not over a second. So the error e (position in metres, rotation about the
+camera's axes in radians) of a frame is modelled as that of the frame before, faded a little, and a step:
 
     e_k = exp(-t/T) A e_(k-1) + step,   variance of the step = min(rate² t, sigma²) + noise²
 
-with t the seconds between them and A what takes camera axes to camera axes; the first of all is held by the
+with t the seconds between them and A the rotation between their camera axes; the first is constrained by the
 log's own sigmas. Source: Gelb, Applied Optimal Estimation, 1974, 3.8 (exponentially correlated noise).
 """
 
@@ -23,10 +23,10 @@ from flycam.geometry.rotation import angle_axis_from_rotation, rotation_from_ang
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogDrift:
-    """How fast errors change; rates are 1-sigma after one second, of a random walk.
+    """Rates at which a log's errors change: 1-sigma after a second, of a random walk.
 
-    position_noise_m, attitude_noise_rad  of single frames: stamps that come some milliseconds late
-    turning_s                             what a turning camera's attitude is wrong by is its rate times this
+    position_noise_m, attitude_noise_rad  of single frames: time stamps that are some milliseconds late
+    turning_s                             the attitude error of a rotating camera is its rate times this
     """
 
     position_rate_m: float = 0.1
@@ -40,9 +40,9 @@ class LogDrift:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoggedTrajectory:
-    """Poses of n frames in order of time as a log tells them.
+    """Poses of n frames in order of time, from a log.
 
-    seconds n; centre n×3; rotation n×3×3; sigma n×6 of (east, north, up) metres and the turns (rad)
+    seconds n; centre n×3; rotation n×3×3; sigma n×6 of (east, north, up) metres and rotations (rad)
     """
 
     seconds: Floats
@@ -55,7 +55,7 @@ class LoggedTrajectory:
 
 
 def make_trajectory(seconds: Floats, poses: list[ExteriorOrientation]) -> LoggedTrajectory:
-    """Arrays of the log's poses."""
+    """Make arrays of the log's poses."""
     return LoggedTrajectory(
         seconds=np.asarray(seconds, dtype=np.float64),
         centre=np.array([p.projection_centre_m for p in poses], dtype=np.float64).reshape(-1, 3),
@@ -65,18 +65,21 @@ def make_trajectory(seconds: Floats, poses: list[ExteriorOrientation]) -> Logged
 
 
 def compute_pose_errors(logged: LoggedTrajectory, centre: Floats, rotation: Floats) -> Floats:
-    """How far poses are from what was told, n×6: metres, and the turn from told to true (rad)."""
+    """Return the errors of logged poses, n×6: metres, and the rotation to true (rad)."""
     turn = angle_axis_from_rotation(rotation @ logged.rotation.transpose(0, 2, 1))
     return np.concatenate([centre - logged.centre, turn], axis=1)
 
 
 def apply_pose_error(centre: Floats, rotation: Floats, error: Floats) -> tuple[Floats, Floats]:
-    """The pose (3, 3×3) that a told pose with an error of 6 numbers stands for."""
+    """Return the pose (3, 3×3) that corrects a logged pose by an error of 6 numbers."""
     return centre + error[:3], rotation_from_angle_axis(error[3:]) @ rotation
 
 
 def compute_transitions(logged: LoggedTrajectory, drift: LogDrift) -> tuple[Floats, Floats]:
-    """What is believed between each frame and the one before: transitions (n-1)×6×6 and variances (n-1)×6."""
+    """Return the drift model between consecutive frames.
+
+    Transitions (n-1)×6×6 and variances (n-1)×6.
+    """
     elapsed = np.diff(logged.seconds)
     across = logged.rotation[1:] @ logged.rotation[:-1].transpose(0, 2, 1)
     transition = np.zeros((len(elapsed), 6, 6))
@@ -99,8 +102,10 @@ def compute_transitions(logged: LoggedTrajectory, drift: LogDrift) -> tuple[Floa
 
 
 def predict_error(logged: LoggedTrajectory, error: Floats, drift: LogDrift) -> Floats:
-    """The error expected of the last of two frames, given that of the first (6): what a frame without
-    evidence of its own is corrected by."""
+    """Return the expected error of the last of two frames, given the first's (6).
+
+    A frame without evidence of its own is corrected by it.
+    """
     transition, _ = compute_transitions(logged, drift)
     expected: Floats = transition[0] @ error
     return expected

@@ -1,6 +1,7 @@
-"""Where a picture gives no ties though others see the same ground: water, cloud, what moves in the wind.
+"""Masks of image cells that give no ties though others see the same ground.
 
-It is measured, not recognised: features that are there and yet match in no other frame, cell by cell.
+Water, cloud, plants that move in the wind. Measured, not recognised: features that exist and yet match in
+no other frame, cell by cell.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ from flycam.geometry.features import compute_cell_index
 Bools = NDArray[np.bool_]
 
 CELLS = 16
-# A cell is judged by so many features that another frame could show, and masked if fewer than 4 % match.
+# A cell with at least this many features that another frame could show is masked if fewer than 4 % match.
 _MIN_FEATURES = 6
 _MIN_SHARE = 0.04
 
 
 def mask_restless_cells(views: Sequence[MatchView], plan: PairPlan, matches: Sequence[PairMatches]) -> Bools:
-    """frames×16×16: cells whose features lie on ground that other frames see, and match in none of them."""
+    """Mask cells whose features match in none of the frames that see their ground.
+
+    frames×16×16.
+    """
     matched = [np.zeros(len(view.features), dtype=bool) for view in views]
     partners: list[list[int]] = [[] for _ in views]
     for a, b, found in zip(plan.a.tolist(), plan.b.tolist(), matches, strict=True):
@@ -50,7 +54,10 @@ def mask_restless_cells(views: Sequence[MatchView], plan: PairPlan, matches: Seq
 
 
 def mask_plain_cells(views: Sequence[MatchView]) -> Bools:
-    """frames×16×16: cells without a single salient point (still water, fog, a blown-out roof)."""
+    """Mask cells without a single feature (still water, fog, a blown-out roof).
+
+    frames×16×16.
+    """
     cells = np.ones((len(views), CELLS * CELLS), dtype=bool)
     for number, view in enumerate(views):
         cells[number, compute_cell_index(view.features.uv_px, view.frame.interior.image_size_px, CELLS)] = (
@@ -62,7 +69,7 @@ def mask_plain_cells(views: Sequence[MatchView]) -> Bools:
 def drop_masked_matches(
     views: Sequence[MatchView], plan: PairPlan, matches: Sequence[PairMatches], masked: Bools
 ) -> list[PairMatches]:
-    """The matches outside masked cells: the few that water gives are chance."""
+    """Drop matches in masked cells: the few on water are chance."""
     flat = masked.reshape(len(views), CELLS * CELLS)
     hidden = [
         flat[k][compute_cell_index(view.features.uv_px, view.frame.interior.image_size_px, CELLS)]

@@ -1,4 +1,4 @@
-"""What matching knows of a frame: its features, their rays, and where by the prior those meet the terrain."""
+"""Input of matching: a frame's features, their rays, and their ground by prior."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ from flycam.geometry.terrain import TerrainGrid, cast_rays
 
 Floats = NDArray[np.float64]
 
+# With a larger sigma of yaw, descriptors are not taken upright.
 _UNSURE_YAW_RAD = 0.3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MatchView:
-    """One frame ready to be matched; metric axes as in `adjust.epipolar` (heights times grid_scale).
+    """One frame prepared for matching.
 
-    centre      3; rotation 3×3 world to camera
-    rays        N×3 unit, camera axes; of a rolling shutter those at the middle row's moment; ground N×3
-                metric, NaN where the terrain is not known
+    Metric axes as in `adjust.epipolar` (heights times grid_scale).
+
+    centre      3
+    rotation    3×3 world to camera
+    rays        N×3 unit, camera axes; of a rolling shutter those at the middle row's time
+    ground      N×3 metric, NaN where the terrain is not known
     focal_px    pixels a radian near the axis
-    unit_px     the size of a searched pixel in full-size pixels: what errors of localisation are measured in
+    unit_px     size of a searched pixel in full-size pixels: the unit of localisation errors
     ground_sigma_m  1-sigma error of a ground point by the prior
     """
 
@@ -44,7 +48,7 @@ class MatchView:
 
 
 def make_match_view(frame: BlockFrame, features: Features, terrain: TerrainGrid) -> MatchView:
-    """Rays and ground points of a frame's features."""
+    """Compute rays and ground points of a frame's features."""
     exterior = frame.exterior
     scale = exterior.grid_scale
     rotation = np.asarray(exterior.rotation)
@@ -78,31 +82,43 @@ def make_match_view(frame: BlockFrame, features: Features, terrain: TerrainGrid)
 
 
 def _at_once(exterior: ExteriorOrientation, ground: Floats, rays: Floats) -> Floats:
-    """Rays as if every row had been read with the middle one; as they are where no ground is known."""
+    """Return rays as if every row had been read with the middle one.
+
+    Unchanged where no ground is known.
+    """
     place = np.stack(transform_to_camera(exterior, *ground.T), axis=-1)
     unit = place / np.linalg.norm(place, axis=1, keepdims=True)
     return np.where(np.isfinite(unit), unit, rays)
 
 
 def drop_descriptors(view: MatchView) -> MatchView:
-    """The view once it is matched: descriptors are most of its memory."""
+    """Return the view without descriptors, once matched: they are most of its memory."""
     return replace(view, features=replace(view.features, descriptor=view.features.descriptor[:0].copy()))
 
 
 def compute_unit_rays(frame: BlockFrame, uv: Floats) -> Floats:
-    """Unit directions N×3 in camera axes of image points N×2; NaN where the lens cannot produce them."""
+    """Return unit directions N×3 in camera axes of image points N×2.
+
+    NaN where the lens cannot produce them.
+    """
     rays = np.stack(compute_ray_directions(frame.interior, uv[:, 0], uv[:, 1]), axis=-1)
     unit: Floats = rays / np.linalg.norm(rays, axis=1, keepdims=True)
     return unit
 
 
 def compute_unit_px(frame: BlockFrame) -> float:
-    """Size of a searched pixel (SIFT doubles the reduced picture) in full-size pixels, 1 at least."""
+    """Return the size of a searched pixel in full-size pixels, 1 at least.
+
+    SIFT doubles the reduced image.
+    """
     return max(1.0, 0.5 / compute_search_scale(frame.interior.image_size_px))
 
 
 def compute_north_deg(frame: BlockFrame) -> float | None:
-    """Direction of grid north in the picture's middle, clockwise from the right; None if yaw is not known."""
+    """Return the direction of grid north at the image centre, degrees.
+
+    Clockwise from the right; None if yaw is not known.
+    """
     if frame.exterior.sigma_attitude_rad[2] > _UNSURE_YAW_RAD:
         return None
     x, y, _ = (row[1] for row in frame.exterior.rotation)

@@ -1,8 +1,8 @@
-"""Nested dissection of the frames: in which order to eliminate them so that a block's factor stays sparse.
+"""Nested dissection: an elimination order of frames that keeps the factor sparse.
 
 A set of frames is cut in two across its longer side; the frames of one half that share tie points with the
 other half are the separator and are eliminated last. A flight over an area then costs about n^1.5 instead of
-n^3, whatever the order and direction of its strips.
+n^3, in any order and direction of its strips.
 
 Source: George, Nested Dissection of a Regular Finite Element Mesh, SIAM J. Numer. Anal. 10(2), 1973.
 """
@@ -27,7 +27,7 @@ class Front:
 
     pivots    frames that are eliminated here
     boundary  frames eliminated later that these are connected with, directly or by fill
-    parent    number of the front that takes up what is left, -1 at a root
+    parent    number of the front that receives the remainder, -1 at a root
     """
 
     pivots: Indices
@@ -36,9 +36,9 @@ class Front:
 
 
 def plan_elimination(pattern: csr_matrix, positions_m: Floats) -> list[Front]:
-    """Fronts, children before parents, that eliminate every frame once.
+    """Plan fronts, children before parents, that eliminate every frame once.
 
-    pattern      n×n symmetric; a stored entry says that two frames are coupled (values are not looked at)
+    pattern      n×n symmetric; a stored entry couples two frames (values are ignored)
     positions_m  n×2, only used to decide where to cut
     """
     groups = _Groups(pattern, positions_m)
@@ -56,7 +56,7 @@ class _Groups:
         self.pivots: list[Indices] = []
 
     def cut(self, frames: Indices) -> None:
-        """Append the pivot sets of `frames`: first those of both halves, then the separator."""
+        """Append the pivot sets of `frames`: those of both halves, then the separator."""
         if len(frames) <= _LEAF_FRAMES:
             if len(frames):
                 self.pivots.append(frames)
@@ -72,7 +72,10 @@ class _Groups:
             self.pivots.append(separator)
 
     def _halves(self, frames: Indices) -> tuple[Indices, Indices]:
-        """Halves across the longer side of the set, along its principal axes; ties go by number."""
+        """Split the set across its longer side, along its principal axes.
+
+        Ties go by number.
+        """
         offset = self.positions[frames] - self.positions[frames].mean(axis=0)
         axis = np.linalg.eigh(offset.T @ offset)[1][:, -1]
         order = np.lexsort((frames, np.round(offset @ axis, 6)))
@@ -80,7 +83,7 @@ class _Groups:
         return np.sort(frames[order[:middle]]), np.sort(frames[order[middle:]])
 
     def _separator(self, first: Indices, second: Indices) -> Indices:
-        """The smaller of the two sets of frames that touch the other half."""
+        """Return the smaller of the two sets of frames that touch the other half."""
         touching = []
         for mine, other in ((first, second), (second, first)):
             self.side[other] = 1
@@ -95,7 +98,7 @@ class _Groups:
 
 
 def _symbolic(pattern: csr_matrix, pivots: list[Indices]) -> list[Front]:
-    """Boundaries and parents of the pivot sets."""
+    """Compute boundaries and parents of the pivot sets."""
     owner = np.empty(pattern.shape[0], dtype=np.int64)
     for number, group in enumerate(pivots):
         owner[group] = number
@@ -104,7 +107,7 @@ def _symbolic(pattern: csr_matrix, pivots: list[Indices]) -> list[Front]:
     for number, group in enumerate(pivots):
         reach = np.unique(np.concatenate([pattern[group].indices.astype(np.int64), *inherited[number]]))
         boundary = reach[owner[reach] > number]
-        # pivots of one later front are a clique after this step, so the nearest of them takes up the rest
+        # pivots of one later front are a clique after this step, so the nearest receives the remainder
         parent = int(owner[boundary].min()) if len(boundary) else -1
         if parent >= 0:
             inherited[parent].append(boundary)

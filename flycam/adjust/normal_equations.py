@@ -1,7 +1,7 @@
-"""Normal equations of a block, accumulated over chunks of observations, never over single ones.
+"""Normal equations of a block, accumulated over chunks of observations.
 
 Points touch only their own observations, so their 3×3 blocks are inverted one by one and eliminated (Schur
-complement, `reduction`). What stays is a sparse system of frames, bordered by the few unknowns all share.
+complement, `reduced_system`). A sparse system of frames remains, bordered by the few unknowns all share.
 
 Source: Triggs et al. 2000, section 6; Brown 1976 for the border.
 """
@@ -23,21 +23,30 @@ from flycam.adjust.robust_loss import Loss, cauchy, huber
 from flycam.adjust.unknowns import Unknowns
 from flycam.geometry.projection import LENS_UNKNOWNS
 
-# what a point costs that cannot be seen from where the unknowns now are, in squared sigmas
+# Cost of a point that does not project with the current unknowns, in squared sigmas.
 _UNSEEN = 1e4
+# Bend of Huber's loss of control points' positions, in sigmas.
 _CONTROL_BEND = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObservationWeighting:
-    """How residuals count: the image sigma's factor, the loss's bend in sigmas, Cauchy's or Huber's."""
+    """Weighting of residuals.
+
+    image         factor of the image sigma
+    bend          of the loss, in sigmas
+    redescending  Cauchy's loss, else Huber's
+    """
 
     image: float
     bend: float
     redescending: bool
 
     def loss(self, residual: Floats, sigma: Floats) -> Loss:
-        """Loss of image residuals N×2 (px): one number a point, so that u and v are rejected together."""
+        """Return the loss of image residuals N×2 (px).
+
+        One number a point, so that u and v are rejected together.
+        """
         squared = np.sum(residual * residual, axis=-1) / np.square(sigma * self.image)
         seen = np.isfinite(squared)
         loss = (cauchy if self.redescending else huber)(np.where(seen, squared, _UNSEEN), self.bend)
@@ -46,7 +55,7 @@ class ObservationWeighting:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeastSquaresModel:
-    """What is minimised: the problem, the observations that take part, their weighing, and the priors."""
+    """The model to minimise: problem, used observations, their weighting, and priors."""
 
     problem: AdjustmentProblem
     seen: Observations
@@ -57,11 +66,11 @@ class LeastSquaresModel:
 
     @property
     def starts(self) -> NDArray[np.int64]:
-        """Where each point's observations begin."""
+        """Index of each point's first observation."""
         return self.seen.starts
 
     def cost(self, unknowns: Unknowns) -> float:
-        """Sum of all losses."""
+        """Return the sum of all losses."""
         total = compute_prior_cost(self.problem, unknowns, self.sigmas)
         for part in split_chunks(self.seen):
             rows = self.seen.take(part)
@@ -76,7 +85,7 @@ class LeastSquaresModel:
         return total + float(huber(squared, _CONTROL_BEND).cost.sum())
 
     def _control(self, unknowns: Unknowns, points: NDArray[np.int32]) -> tuple[Floats, Floats]:
-        """Residuals of control points' positions and 1/sigma², P×3, zero at tie points."""
+        """Return residuals of control points' positions and 1/sigma², P×3; zero at ties."""
         residual, weight = np.zeros((len(points), 3)), np.zeros((len(points), 3))
         rows = np.flatnonzero(points >= self.problem.tracks)
         number = points[rows] - self.problem.tracks
@@ -87,10 +96,11 @@ class LeastSquaresModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Normals:
-    """J'WJ and J'Wr. Q points, N observations, g border unknowns that points see, m all of them.
+    """J'WJ and J'Wr.
 
-    frame_blocks n×k×k (k 6, or 9 with rolling shutters), frame_border n×k×m, border m×m; point_blocks Q×3×3,
-    point_border Q×3×g; cross N×3×k (point, frame); gradients of each
+    For Q points, N observations, g border unknowns that points see, m in all: frame_blocks n×k×k (k 6, or
+    9 with rolling shutters), frame_border n×k×m, border m×m; point_blocks Q×3×3, point_border Q×3×g;
+    cross N×3×k (point, frame); gradients of each.
     """
 
     frame_blocks: Floats
@@ -140,7 +150,10 @@ def _add_sightings(
     sighted: Reprojection,
     weight: Floats,
 ) -> None:
-    """One chunk of image observations; unseen ones have weight 0 and must not spread their NaN."""
+    """Add one chunk of image observations.
+
+    Unseen ones have weight 0 and must not spread their NaN.
+    """
     layout, starts = unknowns.layout, model.starts
     frame = model.seen.frame[part]
     unseen = weight == 0.0
@@ -187,7 +200,7 @@ def _add_sightings(
 def _add_heights(
     normals: Normals, model: LeastSquaresModel, heights: HeightPrior, unknowns: Unknowns
 ) -> None:
-    """The DEM under every tie point."""
+    """Add the DEM under every tie point."""
     at = unknowns.layout.dem
     points = unknowns.point[model.seen.point[model.starts]]
     residual = heights.residuals(points, unknowns.dem)
@@ -204,7 +217,7 @@ def _add_heights(
 
 
 def _add_control(normals: Normals, model: LeastSquaresModel, unknowns: Unknowns) -> None:
-    """The given positions of control points."""
+    """Add the given positions of control points."""
     residual, weight = model._control(unknowns, model.seen.point[model.starts])
     squared = np.sum(residual * residual * weight, axis=-1)
     weight = weight * huber(squared, _CONTROL_BEND).weight[:, None]

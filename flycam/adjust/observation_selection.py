@@ -1,7 +1,7 @@
-"""Which observations take part: placed points, parallax, heights that can be, residuals that fit.
+"""Selection of observations, by triangulation, parallax, heights and residuals.
 
-Everything is decided anew each round from all observations, so that what was thrown out under poor poses
-comes back under good ones.
+Everything is decided anew each round from all observations, so that those rejected under poor poses return
+under good ones.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from flycam.adjust.robust_loss import estimate_robust_sigma
 from flycam.adjust.triangulation import TriangulatedPoints, compute_residuals_at, triangulate
 from flycam.adjust.unknowns import Unknowns
 
-# a matcher's sigma may be a little too cautious, or far too bold
+# Lower bound: a matcher's sigma may be somewhat too cautious, but not by more than this.
 MIN_IMAGE_FACTOR = 0.2
-# a Gaussian point of unit sigma is farther out than this once in 3,000
+# A Gaussian point of unit sigma is farther out than this once in 3,000.
 _INNER_SIGMAS = 4.0
+# Heights over the terrain are possible within these sigmas of it, at least these metres, and above it plus
+# this many times the canopy's sigma.
 _HEIGHT_SIGMAS = 10.0
 _MIN_HEIGHT_M = 30.0
 _CANOPY_TIMES = 6.0
@@ -30,16 +32,20 @@ _CANOPY_TIMES = 6.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObservationSelection:
-    """seen: the observations that take part; unknowns with their points placed, NaN elsewhere."""
+    """Observations that take part, and unknowns with their points triangulated.
+
+    Other points are NaN.
+    """
 
     seen: Observations
     unknowns: Unknowns
 
 
 def select_held_out_tracks(tracks: int, share: float) -> Bools:
-    """Which tracks are held out: by a hash of their number, the same in every run.
+    """Return flags of the held-out tracks, by a hash of their number.
 
-    The mixer is Knuth's multiplicative hash with two xor-shifts, enough to break any pattern of numbering.
+    The same in every run. The mixer is Knuth's multiplicative hash with two xor-shifts, enough to break any
+    pattern of numbering.
     """
     x = np.arange(tracks, dtype=np.uint64) + np.uint64(0x9E3779B9)
     for _ in range(2):
@@ -57,11 +63,12 @@ def select_observations(
     *,
     by_frame: bool = False,
 ) -> ObservationSelection:
-    """Observations within limit_px (in units of their sigma relative to the median one) of placed points.
+    """Select observations within limit_px of triangulated points.
 
-    The worst observation of a track goes first and its point is placed again, twice; then all beyond the
-    limit go. limit_px may be inf: only geometry decides. by_frame: a frame all of whose residuals are large
-    (its pose is wrong, not its ties) has a limit as much wider.
+    The limit is in units of their sigma relative to the median one. The worst observation of a track goes
+    first and its point is triangulated again, twice; then all beyond the limit go. limit_px may be inf:
+    only geometry decides. by_frame: a frame all of whose residuals are large (its pose is wrong, not its
+    ties) has a limit as much wider.
     """
     seen, bounded = candidates, bool(np.isfinite(limit_px))
     typical = float(np.median(candidates.sigma)) if len(candidates) else 1.0
@@ -76,7 +83,7 @@ def select_observations(
             wild = off > limit_px * (_widening(seen, off) if by_frame else 1.0)
             if attempt < 2:
                 wild &= off >= _worst(seen, off, problem.points)[seen.point]
-                # a track that cannot be placed with its wild ray may be placed without it
+                # a track that cannot be triangulated with its outlier may be without it
                 keep |= np.bincount(seen.point[wild], minlength=problem.points)[seen.point] > 0
             keep &= ~wild
         keep &= np.bincount(seen.point[keep], minlength=problem.points)[seen.point] >= 2
@@ -101,7 +108,7 @@ def _place_again(
     *,
     refine: bool,
 ) -> None:
-    """Place the points that lost an observation anew, in `placed`."""
+    """Triangulate again the points that lost an observation, in `placed`."""
     again, ids = triangulate(problem, unknowns, seen, refine=refine), np.unique(seen.point)
     placed.point[ids], placed.parallax[ids] = again.point[ids], again.parallax[ids]
 
@@ -109,14 +116,17 @@ def _place_again(
 def estimate_image_factor(
     problem: AdjustmentProblem, unknowns: Unknowns, seen: Observations, frames: int
 ) -> float:
-    """Robust factor by which image residuals differ from their sigmas, freedom taken into account."""
+    """Estimate the robust factor of image residuals over their sigmas.
+
+    Degrees of freedom are accounted for.
+    """
     residual = compute_image_residuals(problem, unknowns, seen) / seen.sigma[:, None]
     observations = 2 * len(seen)
     unknown = 3 * len(np.unique(seen.point)) + problem.frames.unknowns * frames
-    # pose priors hold a part of the frames' unknowns; counting all would be too pessimistic with few ties
+    # pose priors determine part of the frames' unknowns; counting all would be too pessimistic with few ties
     redundancy = max((observations - unknown) / max(observations, 1), 0.15)
     # the median of residuals is too small where short tracks leave some coordinates without any freedom, so
-    # it only says which residuals are no blunders; the squares of those are counted
+    # it only separates blunders; the squares of the other residuals are counted
     length = np.linalg.norm(residual, axis=-1)
     inner = residual[
         length <= _INNER_SIGMAS * max(estimate_robust_sigma(residual, redundancy), MIN_IMAGE_FACTOR)
@@ -146,8 +156,11 @@ def _placeable(
 
 
 def _widening(seen: Observations, off: Floats) -> Floats:
-    """How much larger than typical each observation's frame has its residuals, N, at least 1."""
-    # more than half may be nowhere: then no frame is better than another
+    """Return the ratio of each observation's frame residuals to typical ones.
+
+    N, at least 1.
+    """
+    # more than half may not project: then no frame is better than another
     known = off[np.isfinite(off)]
     typical = float(np.median(known)) if known.size else 1.0
     order = np.lexsort((off, seen.frame))

@@ -1,4 +1,4 @@
-"""What may be chosen about an adjustment, and the prior sigmas that frames do not carry themselves."""
+"""Options of an adjustment, and prior sigmas that frames do not carry themselves."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ class AdjustOptions:
     """Options of `adjust_block`; the defaults suit a consumer drone.
 
     held_out_share        share of tracks that take no part and are triangulated with the final poses. The
-                          gate needs some: below 0.02 it is 0.02
-    self_calibration      let the interior orientation move within its prior
+                          acceptance test needs some: below 0.02 it is 0.02
+    self_calibration      estimate the interior orientation within its prior
     max_iterations        of all stages together
     outlier_sigmas        residuals beyond this many (robustly estimated) sigmas are rejected at the end
     noise_share           a frame's sigma_position_m and sigma_attitude_rad are of one exposure alone. This
                           share of them is noise that is new in every frame; the rest, sqrt(1 - share²), is a
                           GNSS bias common to the flight, and a yaw offset common to a strip. With 0.5 a
                           position of ±1.5 m is a bias of ±1.3 m and noise of ±0.75 m. A height's noise is
-                          claimed as twice the plan's at most: its metres are of its zero. The noise is
+                          at most twice the horizontal one: the rest of its sigma is of its zero. The noise is
                           estimated anew from the block itself; the bias cannot be
     estimate_noise        do so (variance components); False takes the sigmas as they are
     session_gap_s         a longer pause between frames is a landing: the GNSS bias starts anew
-    turn_sigma_radps      of a camera's turn while its rows are read: 0.3° a second of a gimbal's; gusts look
+    turn_sigma_radps      of a camera's rotation rate during readout: 0.3° a second of a gimbal's; gusts look
                           the same from straight above (0.6 m/s over 120 m)
     boresight_sigma_rad   of the camera against the gimbal's zero, per axis
-    focal_floor_rel       no focal length is believed better than this, whatever its metadata say
+    focal_floor_rel       least relative sigma of a focal length, whatever its metadata state
     dem_correlation_m     errors of the DEM are alike within this distance: all tie points within a square of
                           this side count as one observation of its height
-    dem_length_m          distance at which the correlation of those errors has fallen to 1/e: what it makes
-                          squares err together by is in the covariance (`shared_heights`)
-    min_parallax_deg      tracks whose rays meet at less are left out: they fix no point
+    dem_length_m          distance at which the correlation of those errors has fallen to 1/e; the errors that
+                          squares share are in the covariance (`shared_terrain_error`)
+    min_parallax_deg      tracks whose rays meet at less are left out: they determine no point
     min_ties_tied         a frame with fewer used ties, or ties in fewer than min_cells of its 8×8 grid, is
     min_cells             WEAK
     """

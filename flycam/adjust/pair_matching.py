@@ -1,8 +1,9 @@
-"""Matches of one pair of frames: found near where the priors put them, then near where each other puts them.
+"""Matching of one pair of frames, in two passes.
 
-First look: strong features only, within the error of the priors on the ground. What the pair agrees on gives
-its relative pose. Second look: every feature, in a narrow band along its epipolar line, as long as the ground
-may stand above or below the terrain. What does not meet, or stands where no ground can, is dropped.
+First pass: strong features only, within the error of the priors on the ground. The consistent matches give
+the relative pose. Second pass: every feature, in a narrow band along its epipolar line, as long as the
+tolerance of ground heights over the terrain. Matches whose rays do not meet, or meet at an impossible
+height, are dropped.
 """
 
 from __future__ import annotations
@@ -29,18 +30,27 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+# Strongest features of each frame in the first pass.
 _FIRST = 1200
+# With fewer matches near their predicted place, the whole image is searched.
 _PLENTY = 40
+# Reach of matches kept by an affine map, in units of the priors' reach.
 _WIDER = 2.0
 _MIN_MATCHES = 12
+# Information of the pose that is held fixed.
 _FIXED = 1e12
+# Matches with a larger spread, in searched pixels, have no common geometry.
 _BLURRED = 1.2
+# Least share of the first matches at a possible height.
 _MIN_PLAUSIBLE_SHARE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeightTolerance:
-    """How far ground may stand from the terrain model, metres: a scar below, canopy, houses, masts above."""
+    """Tolerance of ground heights over the terrain model, metres.
+
+    A scar below; canopy, houses, masts above.
+    """
 
     below_m: float = 15.0
     above_m: float = 45.0
@@ -50,8 +60,9 @@ class HeightTolerance:
 class PairMatches:
     """Verified matches of a pair: feature i of one frame is feature j of the other.
 
-    miss_px  signed epipolar distances; sigma_px their robust spread
-    tried    features of the first frame that had any candidate (so that what never matches can be seen)
+    miss_px   signed epipolar distances
+    sigma_px  their robust spread
+    reason    why there are none
     """
 
     i: Indices
@@ -75,7 +86,10 @@ def _none(reason: str) -> PairMatches:
 
 
 def match_pair(a: MatchView, b: MatchView, terrain: TerrainGrid, plausible: HeightTolerance) -> PairMatches:
-    """Verified matches of two views; empty, with the reason, where there are too few to trust."""
+    """Return verified matches of two views.
+
+    Empty, with the reason, where there are too few to trust.
+    """
     if min(len(a.features), len(b.features)) < _MIN_MATCHES:
         return _none("too little texture")
     i, j = _first_matches(a, b, plausible)
@@ -89,7 +103,7 @@ def match_pair(a: MatchView, b: MatchView, terrain: TerrainGrid, plausible: Heig
     if near.sum() < _MIN_MATCHES:
         return _none("no common geometry")
     level = _level(a, b, poses, i[near], j[near], terrain)
-    # with the base reversed the same planes meet, but behind the cameras: a picture turned upside down
+    # with the base reversed the same planes meet, but behind the cameras: an image rotated by 180°
     standing = _stands(a, b, poses, i[near], j[near], terrain, level, plausible)
     if standing.mean() < _MIN_PLAUSIBLE_SHARE:
         return _none("what matches lies where no ground can be")
@@ -108,13 +122,16 @@ def match_pair(a: MatchView, b: MatchView, terrain: TerrainGrid, plausible: Heig
 
 
 def _spread(miss: Floats, unit: float) -> float:
-    """Robust sigma of the misses, of those that may be right at all."""
+    """Return the robust sigma of the misses, without gross outliers."""
     small = np.abs(miss)[np.abs(miss) < 6.0 * unit]
     return float(np.clip(1.4826 * np.median(small), 0.3 * unit, 1.5 * unit)) if small.size else unit
 
 
 def _along(a: MatchView, b: MatchView) -> tuple[Floats, float]:
-    """Horizontal unit vector of the base, and the base over the height: metres a metre of height moves."""
+    """Return the base's horizontal unit vector, and the base-to-height ratio.
+
+    The ratio is the horizontal shift, in metres, of a metre of height.
+    """
     base = (b.centre - a.centre)[:2]
     length = float(np.linalg.norm(base))
     direction = base / length if length > 1e-6 else np.array([1.0, 0.0])
@@ -130,13 +147,13 @@ def _first_matches(a: MatchView, b: MatchView, plausible: HeightTolerance) -> tu
     i, j = filter_affine_matches(pa, pb, i, j)
     if i.size >= _PLENTY:
         return i, j
-    # grass and leaves repeat within any radius: only what is unlike all else in the picture is sure
+    # grass and leaves repeat within any radius: only features unique in the whole image are reliable
     i, j = match_all_mutual_best(a.features.descriptor, b.features.descriptor, ratio=0.8)
     return filter_affine_matches(pa, pb, i, j)
 
 
 def normalise_ground_points(a: MatchView, b: MatchView, plausible: HeightTolerance) -> tuple[Floats, Floats]:
-    """Ground points of both views, scaled so that those that may be the same lie within 1 of each other.
+    """Return ground points of both views, scaled so that candidates are within 1.
 
     Across the base the reach is 2.5 sigma of the priors; along it heights over the terrain add parallax.
     """
@@ -152,7 +169,10 @@ def normalise_ground_points(a: MatchView, b: MatchView, plausible: HeightToleran
 def filter_affine_matches(
     pa: Floats, pb: Floats, i: Indices, j: Indices, reach: float = _WIDER
 ) -> tuple[Indices, Indices]:
-    """Those matches within reach that one affine map of the ground explains, up to parallax of heights."""
+    """Return matches within reach that one affine map of the ground explains.
+
+    Up to parallax of heights.
+    """
     near = np.linalg.norm(pa[i] - pb[j], axis=1) < reach
     i, j = i[near], j[near]
     if i.size < _MIN_MATCHES:
@@ -167,7 +187,7 @@ def filter_affine_matches(
 
 
 def _relative(a: MatchView, b: MatchView) -> PosesWithPriors:
-    """Both poses: the first fixed, the second with the errors of both."""
+    """Return both poses: the first fixed, the second with the errors of both."""
     position = [1.0 / (np.square(a_) + np.square(b_)) for a_, b_ in zip(_sigma(a), _sigma(b), strict=True)]
     attitude = np.linalg.inv(_attitude_covariance(a) + _attitude_covariance(b))
     return PosesWithPriors(
@@ -203,8 +223,11 @@ def _matches(a: MatchView, b: MatchView, i: Indices, j: Indices) -> RayMatches:
 def _heights(
     a: MatchView, b: MatchView, poses: PosesWithPriors, i: Indices, j: Indices, terrain: TerrainGrid
 ) -> tuple[Floats, Floats, Bools]:
-    """Heights of matches over the terrain (NaN where not known), their sigma for one unit of error, and
-    whether the rays meet before the cameras at all."""
+    """Return heights of matches over the terrain, their sigmas, and meeting flags.
+
+    Heights are NaN where not known; sigmas are for one unit of error; flags are True where the rays meet in
+    front of the cameras.
+    """
     ra, rb = rotate_rays(poses.rotation[0], a.rays[i]), rotate_rays(poses.rotation[1], b.rays[j])
     points = intersect_rays(poses.centre[0], ra, poses.centre[1], rb)
     scale = a.frame.exterior.grid_scale
@@ -218,7 +241,10 @@ def _heights(
 def _level(
     a: MatchView, b: MatchView, poses: PosesWithPriors, i: Indices, j: Indices, terrain: TerrainGrid
 ) -> float:
-    """Where the pair puts the ground over the terrain: the sum of errors in height of priors and model."""
+    """Estimate the height of the pair's ground over the terrain.
+
+    It is the sum of the height errors of priors and model.
+    """
     over, sigma, _ = _heights(a, b, poses, i, j, terrain)
     known = np.isfinite(over)
     if not known.any():
@@ -248,10 +274,11 @@ def _stands(
 def _guided_matches(
     a: MatchView, b: MatchView, poses: PosesWithPriors, level: float, sigma: float, plausible: HeightTolerance
 ) -> tuple[Indices, Indices, Floats]:
-    """All features of a, each in its band of b: the same epipolar plane, as far along it as ground may stand.
+    """Match all features of a, each in its epipolar band of b.
 
-    A direction is written as (turn, reach): the angle of its plane around the base, and its angle from the
-    base. A match has the same turn in both frames, wherever the epipoles lie and whatever the lens.
+    The band is as long as the height tolerance. A direction is written as (turn, reach): the angle of its
+    plane around the base, and its angle from the base. A match has the same turn in both frames, at any
+    position of the epipoles and with any lens.
     """
     base = poses.centre[1] - poses.centre[0]
     turn_a, _ = _around(base, a.rays @ a.rotation)
@@ -284,7 +311,10 @@ def _guided_matches(
 
 
 def _around(base: Floats, to: Floats) -> tuple[Floats, Floats]:
-    """Turn around the base (0 straight down) and angle from it, radians, of directions N×3."""
+    """Return the angle around the base (0 straight down) and from it, radians.
+
+    Of directions N×3.
+    """
     length = float(np.linalg.norm(base))
     axis = base / length if length > 1e-3 else np.array([1.0, 0.0, 0.0])
     plumb = np.array([1.0, 0.0, 0.0] if abs(axis[2]) > 0.99 else [0.0, 0.0, -1.0])
@@ -296,5 +326,8 @@ def _around(base: Floats, to: Floats) -> tuple[Floats, Floats]:
 
 
 def _side(reach: Floats) -> float:
-    """The smallest sine of an angle from the base that a frame sees, not below 0.2 (the epipole itself)."""
+    """Return the smallest sine of an angle from the base in a frame, at least 0.2.
+
+    Zero would be the epipole itself.
+    """
     return max(float(np.nanpercentile(np.sin(reach), 2.0)), 0.2)

@@ -1,4 +1,7 @@
-"""Which frames may show the same ground: pairs from footprints on the terrain, never all against all."""
+"""Pairs of frames that may show the same ground, from footprints on the terrain.
+
+Never all against all.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,14 @@ from flycam.geometry.terrain import TerrainGrid
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-# Ground farther off than this many heights is a strip of haze: it adds no tie.
+# Ground farther away than this many heights is a strip of haze: it adds no tie.
 _REACH_PER_HEIGHT = 4.0
 _SIGMAS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairPlan:
-    """Pairs of frames, and why a frame has none.
+    """Pairs of frames, and the reasons of frames that have none.
 
     a, b       P frame numbers, a < b, sorted
     share      P float, shared ground over the smaller footprint
@@ -49,16 +52,16 @@ def plan_pairs(
     neighbours: int = 6,
     across: int = 4,
 ) -> PairPlan:
-    """Pairs whose footprints share at least `min_share` of the smaller one.
+    """Plan the pairs whose footprints share at least `min_share` of the smaller one.
 
-    Each frame asks for its `neighbours` best and for its `across` best of other strips; a pair is made if
-    either asks. Outlines are grown by twice the error that the priors' sigmas make on the ground.
+    Each frame selects its `neighbours` best and its `across` best of other strips; a pair is made if either
+    selects it. Footprints are grown by twice the error of the priors' sigmas on the ground.
     """
     outlines, gsd, reasons = _outlines(frames, terrain)
     a, b, share = _shared(outlines, min_share)
     strip = np.array([frame.strip for frame in frames])
     place = np.array([frame.exterior.projection_centre_m for frame in frames]).reshape(-1, 3)
-    # two photos from one place tie no depth: the base counts little, but it counts
+    # two photos from one place determine no depth, so the base has a small weight
     base = np.linalg.norm(place[a] - place[b], axis=1)
     height = gsd[a] * np.array([np.mean(f.interior.focal_length_px) for f in frames])[a]
     worth = share * np.minimum(1.0, 0.5 + 5.0 * base / np.maximum(height, 1.0))
@@ -100,7 +103,7 @@ def _height_over(frame: BlockFrame, terrain: TerrainGrid) -> float:
 
 
 def _ground_error(frame: BlockFrame, height_m: float) -> float:
-    """Metres by which a footprint may be off: position, and tilt over the height (1 sigma)."""
+    """Return a footprint's 1-sigma error, metres: position, and tilt over the height."""
     sigma = frame.exterior.sigma_position_m
     tilt = max(frame.exterior.sigma_attitude_rad[:2])
     return float(np.hypot(max(sigma[:2]), tilt * max(height_m, 0.0)))
@@ -122,7 +125,7 @@ def _shared(outlines: Sequence[shapely.Geometry], least: float) -> tuple[Indices
 
 
 def _best(frames: int, a: Indices, b: Indices, worth: Floats, most: int) -> NDArray[np.bool_]:
-    """True for each pair that is among the `most` worthiest of one of its frames."""
+    """Return True for each pair among the `most` worthiest of one of its frames."""
     asked = np.zeros(a.size, dtype=bool)
     frame = np.concatenate([a, b])
     pair = np.tile(np.arange(a.size), 2)

@@ -1,7 +1,7 @@
-"""Frames without ties: their priors, corrected by what their neighbours in time showed.
+"""Poses of frames without ties: priors, corrected by neighbours in time.
 
 Bias, boresight and yaw offset of the strip reach them through the adjustment itself. Where the noise of
-neighbours is alike as well (a receiver's error drifts over seconds), the noise of the frames before and
+neighbours is correlated as well (a receiver's error drifts over seconds), the noise of the frames before and
 after on the same strip is carried over by its own measured correlation, and only by that.
 
 Source: the bridge of an Ornstein-Uhlenbeck process between two known values (kriging in one dimension).
@@ -20,14 +20,17 @@ from flycam.adjust.problem import AdjustmentProblem, Bools
 from flycam.adjust.unknowns import Unknowns
 
 _MIN_PAIRS = 10
+# A smaller correlation is not used.
 _MIN_CORRELATION = 0.3
 _MAX_CORRELATION = 0.98
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExpectedNoise:
-    """noise n×6 expected of each carried frame's (position, attitude), zero for the others; left n×2 share
-    of the noise's variance that is not explained, 1 where nothing is.
+    """Expected noise of carried frames.
+
+    noise          n×6 of (position, attitude), zero for the others
+    variance_left  n×2, unexplained share of the noise's variance, 1 where nothing is explained
     """
 
     noise: Floats
@@ -35,7 +38,7 @@ class ExpectedNoise:
 
 
 def interpolate_noise(problem: AdjustmentProblem, unknowns: Unknowns, tied: Bools) -> ExpectedNoise:
-    """Expected noise of the frames that are not tied."""
+    """Interpolate the noise of the frames that are not tied."""
     noise = np.concatenate(compute_noise_residuals(problem, unknowns), axis=-1)
     count = len(noise)
     expected, left = np.zeros((count, 6)), np.ones((count, 2))
@@ -53,7 +56,7 @@ def interpolate_noise(problem: AdjustmentProblem, unknowns: Unknowns, tied: Bool
 
 
 def _pairs(problem: AdjustmentProblem, tied: Bools) -> NDArray[np.int64]:
-    """Tied frames that follow each other on a strip, K×2."""
+    """Return consecutive tied frames of a strip, K×2."""
     order = _in_time(problem)
     pair = np.column_stack([order[:-1], order[1:]])
     strip, session = problem.frames.strip, problem.frames.session
@@ -63,7 +66,7 @@ def _pairs(problem: AdjustmentProblem, tied: Bools) -> NDArray[np.int64]:
 
 
 def _correlation(noise: Floats, pairs: NDArray[np.int64]) -> float:
-    """Correlation of the noise of consecutive frames."""
+    """Return the correlation of the noise of consecutive frames."""
     if len(pairs) < _MIN_PAIRS:
         return 0.0
     one, two = noise[pairs[:, 0]], noise[pairs[:, 1]]
@@ -74,7 +77,10 @@ def _correlation(noise: Floats, pairs: NDArray[np.int64]) -> float:
 def _neighbours(
     problem: AdjustmentProblem, tied: Bools
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Nearest tied frame before and after each frame on its strip, and how many frames away; -1 if none."""
+    """Return the nearest tied frame before and after each frame on its strip.
+
+    With its distance in frames; -1 if none.
+    """
     order = _in_time(problem)
     found: list[list[tuple[int, int]]] = []
     for direction in (order, order[::-1]):
@@ -93,7 +99,7 @@ def _neighbours(
 
 
 def _bridge(correlation: float, before: tuple[int, int], after: tuple[int, int]) -> tuple[list[float], float]:
-    """Weights of the two neighbours and the share of variance left."""
+    """Return the weights of the two neighbours and the share of variance left."""
     a = correlation ** before[1] if before[0] >= 0 else 0.0
     b = correlation ** after[1] if after[0] >= 0 else 0.0
     together = 1.0 - a * a * b * b

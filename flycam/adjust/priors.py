@@ -1,19 +1,19 @@
-"""What is believed before any tie point: positions, attitudes, lenses, the DEM's shift, as observations.
+"""Priors of positions, attitudes, lenses and the DEM's shift, as observations.
 
     measured position = true position + bias of the flight + noise of the frame
     true attitude     = exp(boresight + yaw offset of the strip about the vertical + noise) measured attitude
 
-Noise of positions and attitudes is Huber's, so that one wild fix or heading bends nothing. The priors of lens
-and bias are logarithmic in the tails: where the block (or control) is sure that a focal length or a height
-datum is wrong by many sigmas, they let go. Source of the exponential's derivative: Barfoot, State Estimation
-for Robotics, 2017, ch. 7.
+Noise of positions and attitudes has Huber's loss, so that a single wild fix or heading has little effect.
+The priors of lens and bias are logarithmic in the tails: they yield where the block (or control) is certain
+that a focal length or a vertical datum is wrong by many sigmas. Source of the exponential's derivative:
+Barfoot, State Estimation for Robotics, 2017, ch. 7.
 
-A height counted from a take-off that was read off the terrain is wrong together with the terrain: its bias is
-believed to be the terrain's own error and something more,
+A height relative to a take-off height that was read off the terrain has the terrain's error: its bias is
+modelled as the terrain's own error and a remainder,
 
-    bias of the height = - share of the DEM's shift in height + what else is uncertain of the take-off
+    bias of the height = - share of the DEM's shift in height + remaining error of the take-off
 
-so that such a flight and its terrain do not count as two witnesses of one height.
+so that such a flight and its terrain do not count as two independent observations of one height.
 """
 
 from __future__ import annotations
@@ -31,26 +31,30 @@ from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.projection import compute_rotation_derivative, to_lens_vector
 from flycam.geometry.rotation import angle_axis_from_rotation
 
+# Bends in sigmas: Huber's for noise, Cauchy's for lenses and biases.
 NOISE_BEND = 3.0
 LOOSE_BEND = 2.0
 _POSITION_FLOOR_M = 2e-3
 _ATTITUDE_FLOOR_RAD = 2e-5
-# cover that hides the ground all over the block lifts the DEM's apparent height by a part of its own
+# Cover that hides the ground all over the block lifts the DEM's apparent height by a part of its own.
 _CANOPY_IN_SHIFT = 0.25
+# Largest noise of a height: a multiple of the horizontal one by the satellites' geometry, or a barometer's.
 _HEIGHT_OVER_PLAN = 2.0
 _BAROMETER_M = 2.0
-# of a take-off's variance, at least so much is of the flight alone: where it stood, what stood there
+# Least share of a take-off's variance that is of the flight alone: its place, and objects there.
 _MIN_OWN_SHARE = 0.1
-_TURN = np.arange(6, 9)  # of a frame's unknowns
+# Indices among a frame's unknowns.
+_TURN = np.arange(6, 9)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PriorSigmas:
     """1-sigma of everything that has a prior.
 
-    position, attitude  n×3, of the noise of one frame; turn: of a camera's turn while rows are read, rad/s;
-    bias sessions×3; boresight cameras×3; yaw strips; lens cameras×9; dem 3
-    on_terrain          sessions: how much of the DEM's shift in height is in the bias of the height
+    position, attitude  n×3, of the noise of one frame
+    turn                of a camera's rotation rate during readout, rad/s
+    bias                sessions×3; boresight cameras×3; yaw strips; lens cameras×9; dem 3
+    on_terrain          sessions: share of the DEM's shift in height that is in the bias of the height
     """
 
     position: Floats
@@ -64,25 +68,28 @@ class PriorSigmas:
     on_terrain: Floats
 
     def border(self) -> Floats:
-        """In the order of the border; a bias is counted from what it shares with the DEM."""
+        """Return the sigmas in the order of the border.
+
+        Without the part of a bias that it shares with the DEM.
+        """
         own = self.bias.copy()
         shared = np.square(self.on_terrain * self.dem[2])
         own[:, 2] = np.sqrt(np.maximum(own[:, 2] ** 2 - shared, _MIN_OWN_SHARE * own[:, 2] ** 2))
         return np.concatenate([x.ravel() for x in (own, self.boresight, self.yaw, self.lens, self.dem)])
 
     def shared(self, layout: Layout) -> Floats:
-        """m×m: from the border's unknowns to what is believed of them independently of each other."""
+        """Return the m×m map from the border's unknowns to independent priors."""
         matrix = np.eye(layout.size)
-        # the shift is what has to be added to the terrain, the bias what has to be taken from the height
+        # the shift is added to the terrain, the bias subtracted from the height: hence the sign
         matrix[layout.bias, layout.dem.stop - 1][2::3] = self.on_terrain
         return matrix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PriorTerms:
-    """Half the quadratic model of the priors: cost = sum rho, gradients and blocks of J'WJ.
+    """Half the quadratic model of the priors: cost = sum rho, gradients, J'WJ blocks.
 
-    frame_blocks n×k×k (k 6, or 9 with rolling shutters), frame_border n×k×m, border m×m, gradients n×k and m
+    frame_blocks n×k×k (k 6, or 9 with rolling shutters), frame_border n×k×m, border m×m, gradients n×k and m.
     """
 
     cost: float
@@ -96,7 +103,10 @@ class PriorTerms:
 def make_prior_sigmas(
     problem: AdjustmentProblem, layout: Layout, terrain: TerrainPrior | None, options: AdjustOptions
 ) -> PriorSigmas:
-    """Sigmas from the frames, the cameras and the options; see AdjustOptions.noise_share for the split."""
+    """Make sigmas from the frames, the cameras and the options.
+
+    See AdjustOptions.noise_share for the split.
+    """
     frames = problem.frames
     common = float(np.sqrt(1.0 - options.noise_share**2))
     noise, bias = _noise_and_bias(frames.sigma_position, options.noise_share)
@@ -107,7 +117,7 @@ def make_prior_sigmas(
     if terrain:
         bare = shift[2]
         shift[2] = np.hypot(bare, _CANOPY_IN_SHIFT * terrain.canopy_m)
-        # what stands on the ground lifts the block's terrain, and not the reading of a take-off
+        # ground cover lifts the block's terrain, but not the take-off height read off the DEM
         share = bare**2 / max(shift[2] ** 2, _POSITION_FLOOR_M**2)
         counted = frames.on_terrain[:, None].astype(np.float64)
         on_terrain = share * _medians(counted, frames.session, layout.sessions)[:, 0]
@@ -128,15 +138,19 @@ def make_prior_sigmas(
 
 
 def compute_noise_residuals(problem: AdjustmentProblem, unknowns: Unknowns) -> tuple[Floats, Floats]:
-    """Noise of the measured positions (metres) and attitudes (radians, camera axes), each n×3."""
+    """Return the noise of measured positions (m) and attitudes (rad, camera axes).
+
+    Each n×3.
+    """
     frames = problem.frames
     position = frames.centre - unknowns.centre - unknowns.bias[frames.session]
     return position, _turn(frames, unknowns) - _expected_turn(frames, unknowns)
 
 
 def compute_noise_derivatives(problem: AdjustmentProblem, unknowns: Unknowns) -> tuple[Floats, Floats]:
-    """Derivatives of (minus the position's noise, the attitude's noise) by the frame, n×6×k, and by the
-    border, n×6×m.
+    """Return derivatives of the noise by the frame, n×6×k, and by the border, n×6×m.
+
+    Of (minus the position's noise, the attitude's noise).
     """
     frames, layout = problem.frames, unknowns.layout
     count, rows = len(frames), np.arange(len(frames))
@@ -153,7 +167,7 @@ def compute_noise_derivatives(problem: AdjustmentProblem, unknowns: Unknowns) ->
 
 
 def compute_prior_cost(problem: AdjustmentProblem, unknowns: Unknowns, sigmas: PriorSigmas) -> float:
-    """Sum of rho over all priors."""
+    """Return the sum of rho over all priors."""
     position, attitude = compute_noise_residuals(problem, unknowns)
     noise = huber(_squared(position, sigmas.position), NOISE_BEND).cost.sum()
     noise += huber(_squared(attitude, sigmas.attitude), NOISE_BEND).cost.sum()
@@ -164,7 +178,7 @@ def compute_prior_cost(problem: AdjustmentProblem, unknowns: Unknowns, sigmas: P
 
 
 def compute_prior_terms(problem: AdjustmentProblem, unknowns: Unknowns, sigmas: PriorSigmas) -> PriorTerms:
-    """The priors' part of the normal equations."""
+    """Compute the priors' part of the normal equations."""
     layout = unknowns.layout
     position, attitude = compute_noise_residuals(problem, unknowns)
     residual = np.concatenate([-position, attitude], axis=-1)
@@ -202,11 +216,11 @@ def compute_prior_terms(problem: AdjustmentProblem, unknowns: Unknowns, sigmas: 
 
 
 def _noise_and_bias(sigma: Floats, share: float) -> tuple[Floats, Floats]:
-    """Both n×3, of positions' sigmas n×3; together they are the sigma.
+    """Split positions' sigmas n×3 into noise and bias, both n×3.
 
-    What is uncertain of a height by many metres is its zero (take-off, datum), not its scatter from frame to
-    frame: that is taken as no more than twice the plan's, as the geometry of satellites has it, or a
-    barometer's.
+    Together they are the sigma. A height's error of many metres is of its zero (take-off, datum), not its
+    scatter from frame to frame: that is taken as no more than twice the horizontal one, after the satellites'
+    geometry, or a barometer's.
     """
     scatter = sigma.copy()
     plan = np.hypot(sigma[:, 0], sigma[:, 1]) / np.sqrt(2.0)
@@ -216,14 +230,20 @@ def _noise_and_bias(sigma: Floats, share: float) -> tuple[Floats, Floats]:
 
 
 def _may_be_wrong(layout: Layout) -> Bools:
-    """Border unknowns whose metadata lie now and then: lenses, and biases (a wrong height datum)."""
+    """Return True for border unknowns whose metadata are sometimes wrong.
+
+    Lenses, and biases (a wrong vertical datum).
+    """
     loose = np.zeros(layout.size, dtype=bool)
     loose[layout.bias] = loose[layout.lens] = True
     return loose
 
 
 def _lens_sigmas(interior: InteriorOrientation, options: AdjustOptions) -> Floats:
-    """Focal length from its metadata; the better it is known, the better are centre and distortion."""
+    """Return lens sigmas from the focal length's.
+
+    The better it is known, the better are principal point and distortion.
+    """
     focal = max(interior.sigma_focal_rel, options.focal_floor_rel)
     width = max(interior.image_size_px)
     centre = (0.001 + 0.1 * focal) * width
@@ -236,7 +256,10 @@ def _lens_sigmas(interior: InteriorOrientation, options: AdjustOptions) -> Float
 
 
 def _turn_residuals(problem: AdjustmentProblem, unknowns: Unknowns, sigmas: PriorSigmas) -> Floats:
-    """How far the turns while rows were read are from what the neighbours told, in sigmas, n×3."""
+    """Return residuals of rotation rates against the neighbours' estimate, n×3.
+
+    In sigmas.
+    """
     return (unknowns.turn - problem.frames.turn) / sigmas.turn
 
 
@@ -247,7 +270,7 @@ def _border_residuals(problem: AdjustmentProblem, unknowns: Unknowns) -> Floats:
 
 
 def _turn(frames: FrameArrays, unknowns: Unknowns) -> Floats:
-    """Angle-axis n×3 from the measured to the present attitude."""
+    """Return the angle-axis n×3 from the measured to the current attitude."""
     return angle_axis_from_rotation(unknowns.rotation @ frames.rotation.transpose(0, 2, 1))
 
 
@@ -257,14 +280,17 @@ def _expected_turn(frames: FrameArrays, unknowns: Unknowns) -> Floats:
 
 
 def _turn_slope(turn: Floats) -> Floats:
-    """Derivative of log(exp([w]x) exp([t]x)) by w at 0: the inverse left Jacobian, to fourth order in t."""
+    """Return the derivative of log(exp([w]x) exp([t]x)) by w at 0.
+
+    The inverse left Jacobian, to fourth order in t.
+    """
     cross = -compute_rotation_derivative(turn)
     slope: Floats = np.eye(3) - 0.5 * cross + cross @ cross / 12.0
     return slope
 
 
 def _squared(residual: Floats, sigma: Floats) -> Floats:
-    # over three axes: a mean, so that the bend is that of one axis
+    # sum over three axes, against the bend of one axis
     squared: Floats = np.sum((residual / sigma) ** 2, axis=-1)
     return squared
 

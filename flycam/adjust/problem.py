@@ -1,4 +1,7 @@
-"""A block as arrays: frames, cameras, observations; metres relative to an origin inside the block."""
+"""A block as arrays: frames, cameras, observations.
+
+Metres relative to an origin inside the block.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +22,26 @@ from flycam.geometry.rolling_shutter import compute_row_times, is_rolling
 
 Bools = NDArray[np.bool_]
 
-# a strip of fewer frames has no yaw offset of its own: nothing could tell it from noise
+# A strip of fewer frames has no yaw offset of its own: it could not be separated from noise.
 _STRIP_FRAMES = 3
-# observations that are linearised at a time: bounds the memory of derivatives
+# Observations linearised at a time: bounds the memory of derivatives.
 _CHUNK = 60_000
 _STILL = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameArrays:
-    """The priors of n frames.
+    """Priors of n frames.
 
-    centre n×3 measured positions, rotation n×3×3 measured attitudes, scale n grid scales; sigma_position and
-    sigma_attitude n×3 as recorded (bias and noise together); camera, strip, session n numbers, strip -1
-    where it has no offset of its own; seconds n since the first; velocity n×3 (world axes) and turn n×3
-    (camera axes) while rows were read, zero where the shutter does not roll; rolling: whether any does;
-    on_terrain n: the height was counted from the terrain
+    centre, rotation  n×3 measured positions, n×3×3 measured attitudes
+    scale             n grid scales
+    sigma_position, sigma_attitude  n×3 as recorded (bias and noise together)
+    camera, strip, session  n numbers, strip -1 where it has no offset of its own
+    seconds           n since the first
+    velocity, turn    n×3 (world axes) and n×3 (camera axes) during readout, zero where the shutter does not
+                      roll
+    rolling           True if any shutter rolls
+    on_terrain        n: the height refers to the terrain
     """
 
     centre: Floats
@@ -53,7 +60,10 @@ class FrameArrays:
 
     @property
     def unknowns(self) -> int:
-        """How many a frame has: its turn while rows are read is unknown as soon as one shutter rolls."""
+        """Number of unknowns of a frame.
+
+        Its rotation rate is unknown as soon as one shutter rolls.
+        """
         return ROLLING_UNKNOWNS if self.rolling else POSE_UNKNOWNS
 
     def __len__(self) -> int:
@@ -64,8 +74,8 @@ class FrameArrays:
 class Observations:
     """N image observations sorted by (point, frame).
 
-    frame, point N; uv N×2; sigma N px; after N seconds: how long after the middle row this one was read; tie
-    N: index into Block.ties, -1 for a control point
+    frame, point N; uv N×2; sigma N px; after N seconds between the middle row's read-out and this one's;
+    tie N: index into Block.ties, -1 for a control point.
     """
 
     frame: Indices
@@ -80,11 +90,11 @@ class Observations:
 
     @property
     def starts(self) -> NDArray[np.int64]:
-        """Where each point's observations begin."""
+        """Index of each point's first observation."""
         return np.flatnonzero(np.diff(self.point, prepend=-1) != 0)
 
     def take(self, rows: NDArray[Any] | slice) -> Observations:
-        """Some of them: a mask, increasing indices, or a slice."""
+        """Select by a mask, increasing indices, or a slice."""
         return Observations(
             frame=self.frame[rows],
             point=self.point[rows],
@@ -97,12 +107,13 @@ class Observations:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdjustmentProblem:
-    """All of a block that stays as it is while its unknowns move.
+    """The constant part of a block, while its unknowns are estimated.
 
     origin           of the local coordinates
-    cameras          interior orientation of each camera number; keys their names
+    cameras          interior orientation of each camera number
+    keys             names of the cameras
     observations     all, of ties and control
-    tracks           points 0 … tracks-1 are tie points; behind them stand the control points
+    tracks           points 0 … tracks-1 are tie points; the control points follow
     control_m        control points' given positions, sigma 1/∞ where not known
     """
 
@@ -118,12 +129,12 @@ class AdjustmentProblem:
 
     @property
     def points(self) -> int:
-        """Tie and control points together."""
+        """Number of tie and control points together."""
         return self.tracks + len(self.control)
 
 
 def build_problem(block: Block, options: AdjustOptions) -> AdjustmentProblem:
-    """Arrays of a block of at least one frame."""
+    """Build the arrays of a block of at least one frame."""
     centres = np.array([f.exterior.projection_centre_m for f in block.frames])
     origin = np.round(centres.mean(axis=0))
     keys = sorted({f.camera for f in block.frames})
@@ -145,7 +156,7 @@ def build_problem(block: Block, options: AdjustOptions) -> AdjustmentProblem:
 
 
 def make_starting_values(problem: AdjustmentProblem) -> Unknowns:
-    """The priors as unknowns; points are not placed yet (NaN)."""
+    """Return the priors as unknowns; points are not triangulated yet (NaN)."""
     frames = problem.frames
     return Unknowns(
         centre=frames.centre.copy(),
@@ -161,7 +172,7 @@ def make_starting_values(problem: AdjustmentProblem) -> Unknowns:
 
 
 def split_chunks(seen: Observations) -> list[slice]:
-    """Slices of about 60,000 observations that do not cut a point in two."""
+    """Return slices of about 60,000 observations that do not split a point."""
     total, starts = len(seen), seen.starts
     if not total:
         return []
@@ -194,7 +205,7 @@ def _frame_arrays(
 
 
 def _strips(strip: NDArray[np.int64]) -> Indices:
-    """Strips numbered from 0 in their own order; -1 for the short ones."""
+    """Number strips from 0 in their own order; -1 for the short ones."""
     _, number, count = np.unique(strip, return_inverse=True, return_counts=True)
     long = count >= _STRIP_FRAMES
     renumbered = np.where(long, np.cumsum(long) - 1, -1)
@@ -202,7 +213,10 @@ def _strips(strip: NDArray[np.int64]) -> Indices:
 
 
 def _sessions(times_ns: NDArray[np.int64], gap_s: float) -> Indices:
-    """0, 1, … in time, a new one after each pause longer than `gap_s`."""
+    """Number sessions 0, 1, … in time.
+
+    A new one starts after each pause longer than `gap_s`.
+    """
     order = np.argsort(times_ns, kind="stable")
     session = np.empty(len(times_ns), dtype=np.int32)
     session[order] = np.r_[0, np.cumsum(np.diff(times_ns[order]) > gap_s * 1e9)]

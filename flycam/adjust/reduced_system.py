@@ -1,4 +1,4 @@
-"""The normal equations without points, solved: a sparse system of frames with a dense border.
+"""Solution of the normal equations without points: sparse frames, dense border.
 
     [ A  B ] [frames]     A: frames, sparse, factorised by fronts
     [ B' D ] [border]     D - B' A^-1 B: small and dense
@@ -28,10 +28,11 @@ _LOOSE = 1e-13
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SolverStep:
-    """A change of the unknowns: frames n×6 or n×9, border m, points Q×3 in the order of the model's points.
+    """Change of the unknowns.
 
-    decrement  how far frames and border move, in squared sigmas of theirs (Newton's decrement after the
-               points' elimination)
+    frames n×6 or n×9, border m, points Q×3 in the order of the model's points.
+    decrement  squared change of frames and border, in their sigmas (Newton's decrement after the points'
+               elimination)
     """
 
     frames: Floats
@@ -41,7 +42,10 @@ class SolverStep:
 
 
 class _Part:
-    """The coupling of one chunk of points with the frames, as a sparse matrix over the chunk's own blocks."""
+    """Coupling of one chunk of points with the frames.
+
+    A sparse matrix over the chunk's own blocks.
+    """
 
     def __init__(
         self, normals: Normals, model: LeastSquaresModel, starts: NDArray[np.int64], rows: slice
@@ -55,17 +59,17 @@ class _Part:
         self.cross = bsr_matrix((self.blocks, self.frame, self.begin), shape=self.shape)
 
     def times(self, matrices: Floats) -> bsr_matrix:
-        """Each point's 3×3 matrix times its blocks."""
+        """Multiply each point's blocks by its 3×3 matrix."""
         own = np.repeat(matrices[self.points], np.diff(self.begin), axis=0)
         return bsr_matrix((own @ self.blocks, self.frame, self.begin), shape=self.shape)
 
     def flat(self, rows: Floats) -> Floats:
-        """The chunk's part of Q×3×k as a matrix of 3 rows a point."""
+        """Return the chunk's part of Q×3×k as a matrix of 3 rows a point."""
         return rows[self.points].reshape(self.shape[0], -1)
 
 
 class ReducedSystem:
-    """The factorised system of one linearisation."""
+    """Factorised system of one linearisation."""
 
     def __init__(
         self,
@@ -75,9 +79,10 @@ class ReducedSystem:
         plan: list[Front],
         damping: float = 0.0,
     ) -> None:
-        """Eliminate the points; `damping` is Levenberg's and Marquardt's, relative to each diagonal.
+        """Eliminate the points.
 
-        Raises NotPositiveDefinite where an unknown is held by nothing.
+        `damping` is Levenberg-Marquardt's, relative to each diagonal. Raises NotPositiveDefinite where an
+        unknown is undetermined.
         """
         self.normals = normals
         self.seen = unknowns.layout.seen
@@ -107,7 +112,7 @@ class ReducedSystem:
         self.core = _Core(core - border.T @ self.solved_border)
 
     def step(self) -> SolverStep:
-        """The change that solves the normal equations."""
+        """Return the change that solves the normal equations."""
         normals = self.normals
         point = np.einsum("qij,qj->qi", self.point_inverse, normals.point_gradient)
         frame = normals.frame_gradient.reshape(-1).copy()
@@ -125,14 +130,17 @@ class ReducedSystem:
         return SolverStep(frames=frames, border=-border, points=moved - point, decrement=decrement)
 
     def solve(self, frames: Floats, border: Floats) -> tuple[Floats, Floats]:
-        """Solution of the reduced system for right-hand sides of n frames' unknowns (×k) and m(×k)."""
+        """Solve the reduced system for right-hand sides of n frames' unknowns and m (×k)."""
         y = self.factor.solve(frames)
         low = self.core.solve(border - self.border.T @ y)
         return y - self.solved_border @ low, low
 
 
 class _Core:
-    """Cholesky of the border's dense system, scaled to a unit diagonal: its unknowns differ much in size."""
+    """Cholesky factor of the border's dense system, scaled to a unit diagonal.
+
+    Its unknowns differ much in size.
+    """
 
     def __init__(self, matrix: Floats) -> None:
         diagonal = np.diag(matrix)
@@ -151,7 +159,7 @@ class _Core:
 
 
 def compute_coupling(model: LeastSquaresModel, frames: int) -> csr_matrix:
-    """n×n pattern of frames that see a common point (and every frame with itself)."""
+    """Return the n×n pattern of frames that see a common point, diagonal included."""
     starts = np.r_[model.starts, len(model.seen)]
     ones = np.ones(len(model.seen), dtype=np.float32)
     sees = csr_matrix((ones, model.seen.frame, starts), shape=(len(model.starts), frames))
@@ -168,10 +176,11 @@ def _damped(blocks: Floats, damping: float) -> Floats:
 
 
 def _inverse(blocks: Floats) -> Floats:
-    """Invert each 3×3 block of Q×3×3; take the pseudo-inverse where nothing holds a point in some direction.
+    """Invert each 3×3 block of Q×3×3, with the pseudo-inverse of singular ones.
 
-    That is exact: what the sightings do not see of a point couples it to no frame either, so it stays where
-    it is in that direction and the frames are free of it. Raises NotPositiveDefinite for what is no number.
+    That is exact: a direction in which observations do not determine a point couples it to no frame
+    either, so it is not moved in that direction and the frames are independent of it. Raises
+    NotPositiveDefinite for values that are not finite.
     """
     if not np.isfinite(blocks).all():
         raise NotPositiveDefinite("a point's normal matrix holds no numbers")

@@ -1,8 +1,8 @@
-"""Control for a block from a map it was laid beside: places of the block that should stand elsewhere.
+"""Control points of a block from a reference map: places with known shifts.
 
-A place of the adjusted block is projected into the frames that see it, with the poses as they are. Told to
-the adjustment as seen there and known to stand at (place + shift), it moves the block without touching what
-its own ties say about its inside.
+A place of the adjusted block is projected into the frames that see it, with their current poses. As a
+control point with these image points at (place + shift), it moves the block without affecting what its own
+ties determine about its interior.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 _MAX_VIEWS = 6
 _MIN_VIEWS = 2
 _SIGMA_PX = 0.5
+# Places nearer to a frame's border, as a share of its shorter side, are not used.
 _RIM_SHARE = 0.03
 
 
@@ -31,13 +32,15 @@ def make_reference_control(
     *,
     name: str = "reference",
 ) -> list[ControlPoint]:
-    """Control points from N places of a block and where a reference shows them.
+    """Make control points from N places of a block and their shifts in a reference.
 
     frames    with the poses under which the places were found
-    places_m  N×3 (east, north, height); shift_m N×2 (east, north), reference minus block; sigma_m N, of one
-              coordinate of the shift. The height stays free.
+    places_m  N×3 (east, north, height)
+    shift_m   N×2 (east, north), reference minus block
+    sigma_m   N, of one coordinate of the shift
 
-    A place seen by fewer than two frames is left out; the six frames nearest to it are used.
+    The height stays free. A place seen by fewer than two frames is left out; the six frames nearest to it are
+    used.
     """
     count = len(places_m)
     uv = np.full((len(frames), count, 2), np.nan)

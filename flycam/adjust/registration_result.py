@@ -1,4 +1,4 @@
-"""What becomes of a frame that is registered as it comes."""
+"""Result of registering a frame as it arrives."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from flycam.geometry.exterior import ExteriorOrientation
 
 
 class RegistrationFailure(StrEnum):
-    """Why a frame was not registered.
+    """Reason for not registering a frame.
 
-    FIRST  nothing on record shows its ground yet; FEW: too few landmarks were found again, or in one corner
-    UNCLEAR  they agree on no pose; FAR: on one that the log's sigmas rule out; WORSE: the steps between it
-    and what is on the map would be larger than by the log's pose
+    FIRST    no recorded landmark shows its ground yet
+    FEW      too few landmarks were found again, or in one corner
+    UNCLEAR  they agree on no pose
+    FAR      they agree on a pose that the log's sigmas exclude
+    WORSE    the steps to the mosaic would be larger than by the log's pose
     """
 
     FIRST = "first"
@@ -25,12 +27,12 @@ class RegistrationFailure(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RegistrationResult:
-    """A frame's pose for the map.
+    """A frame's pose for the mosaic.
 
     pose     source REGISTERED where evidence or neighbours corrected it, else the log's own
-    failure  None: by its own evidence
-    seam_m   (by the log's pose, by this one): median step on the ground between this frame and those on the
-             map at the landmarks they share; NaN where there are none
+    failure  None: registered by its own evidence
+    seam_m   (by the log's pose, by this one): median step on the ground between this frame and those in the
+             mosaic at the landmarks they share; NaN where there are none
     """
 
     pose: ExteriorOrientation

@@ -1,8 +1,8 @@
-"""Image residuals of a block and their derivatives, observation by observation in arrays.
+"""Image residuals of a block and their derivatives, as arrays of observations.
 
-A rolling shutter is part of the projection, by the model of `geometry.rolling_shutter`: each point is seen at
-the moment when the row it was observed on was read. Its turn in that time, thousandths of a radian, is left
-out of the derivatives.
+A rolling shutter is part of the projection, by the model of `geometry.rolling_shutter`: each point is
+projected at the read-out time of the row it was observed on. Its rotation in that time, thousandths of a
+radian, is left out of the derivatives.
 """
 
 from __future__ import annotations
@@ -25,8 +25,12 @@ from flycam.geometry.projection import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reprojection:
-    """residual N×2 (projected minus observed, px), and its derivatives by the frame N×2×6 (centre, turn), or
-    N×2×9 (turn a second) where shutters roll, by the lens N×2×9 and by the point N×2×3.
+    """Image residuals and their derivatives.
+
+    residual  N×2 (projected minus observed, px)
+    by_frame  N×2×6 (centre, rotation), or N×2×9 (and rotation rate) where shutters roll
+    by_lens   N×2×9
+    by_point  N×2×3
     """
 
     residual: Floats
@@ -36,7 +40,7 @@ class Reprojection:
 
 
 def to_camera_points(problem: AdjustmentProblem, unknowns: Unknowns, seen: Observations) -> Floats:
-    """The observed points in the axes of the cameras that see them, N×3."""
+    """Transform the observed points to the axes of their cameras, N×3."""
     frames = problem.frames
     offset = unknowns.point[seen.point] - unknowns.centre[seen.frame]
     if frames.rolling:
@@ -49,7 +53,10 @@ def to_camera_points(problem: AdjustmentProblem, unknowns: Unknowns, seen: Obser
 
 
 def compute_image_residuals(problem: AdjustmentProblem, unknowns: Unknowns, seen: Observations) -> Floats:
-    """Projected minus observed, N×2 px; NaN where a point is not before its camera, or not placed."""
+    """Return projected minus observed points, N×2 px.
+
+    NaN where a point is not in front of its camera, or not triangulated.
+    """
     place = to_camera_points(problem, unknowns, seen)
     uv = np.empty((len(seen), 2))
     for number, interior in enumerate(problem.cameras):
@@ -61,7 +68,10 @@ def compute_image_residuals(problem: AdjustmentProblem, unknowns: Unknowns, seen
 def linearise_points(
     problem: AdjustmentProblem, unknowns: Unknowns, seen: Observations
 ) -> tuple[Floats, Floats]:
-    """Residuals N×2 and their derivatives by the point alone, N×2×3: cheaper than `sight`."""
+    """Return residuals N×2 and their derivatives by the point alone, N×2×3.
+
+    Cheaper than `linearise_reprojection`.
+    """
     place = to_camera_points(problem, unknowns, seen)
     uv, by_camera = np.empty((len(seen), 2)), np.empty((len(seen), 2, 3))
     for number, interior in enumerate(problem.cameras):
@@ -74,7 +84,7 @@ def linearise_points(
 
 
 def _stretched(problem: AdjustmentProblem, unknowns: Unknowns) -> Floats:
-    """Rotations that take the grid's scale on the vertical with them, n×3×3."""
+    """Return rotations with the grid scale applied to the vertical, n×3×3."""
     stretched = unknowns.rotation.copy()
     stretched[:, :, 2] *= problem.frames.scale[:, None]
     return stretched
@@ -83,7 +93,7 @@ def _stretched(problem: AdjustmentProblem, unknowns: Unknowns) -> Floats:
 def linearise_reprojection(
     problem: AdjustmentProblem, unknowns: Unknowns, seen: Observations
 ) -> Reprojection:
-    """Residuals with derivatives."""
+    """Return residuals with all derivatives."""
     place = to_camera_points(problem, unknowns, seen)
     uv, by_camera = np.empty((len(seen), 2)), np.empty((len(seen), 2, 3))
     by_lens = np.empty((len(seen), 2, LENS_UNKNOWNS))

@@ -1,9 +1,9 @@
-"""Photos that tie to nothing where their pose puts them: resection on the ground of the photos around them.
+"""Resection of photos without ties at their recorded pose, on neighbours' ground.
 
-A heading that a table tells wrong, a position of a receiver that jumped, a gimbal that hung: the picture
-shows what its neighbours show, only elsewhere than matching looks for it. Its features are compared with all
-of theirs, turned all the way round; what they have in common lies on ground that the neighbours' poses give,
-and that gives the photo's own pose. Whether it is right is for the pairs to say, as of any other photo.
+A wrong heading in a table, a jump of the receiver's position, a stuck gimbal: the image shows the same as
+its neighbours, only elsewhere than matching searches. Its features are compared with all of theirs, at all
+rotations; common features are on ground that the neighbours' poses give, and that gives the photo's own
+pose. Pair matching then verifies it, as any other photo.
 
 Sources: Gao et al., PAMI 25(8), 2003 (pose from three points, in RANSAC); Kraus, Photogrammetry, 2007, 4.2
 (resection).
@@ -30,18 +30,18 @@ Floats = NDArray[np.float64]
 
 _SEARCHED = 2000
 _WITHIN_QUARTER = 4
-"""Turns tried within a quarter: upright descriptors bear half such a step, 11°."""
+"""Rotations tried within a quarter turn: upright descriptors tolerate half such a step, 11°."""
 _MIN_POINTS = 20
 _MIN_SHARE = 0.25
 _REACH_SIGMAS, _MIN_REACH = 3.0, 0.02
-"""How far ground of neighbours may lie off, in sigmas of their poses, and in flying heights at least."""
+"""Tolerance of the neighbours' ground: sigmas of their poses, and at least this share of flying height."""
 _ROUNDS = 2000
 
 
 def resect_view(
     view: MatchView, around: Sequence[MatchView], pixels: Bytes, terrain: TerrainGrid
 ) -> MatchView | None:
-    """The view from where the photos around it show it to have been taken; None where they do not.
+    """Return the view with the pose that surrounding photos give, or None.
 
     pixels  the photo, H×W×3 uint8 RGB
     """
@@ -57,14 +57,17 @@ def resect_view(
 
 
 def compute_corrections(recorded: ExteriorOrientation, found: ExteriorOrientation) -> tuple[float, float]:
-    """How far a found pose lies from the recorded one, metres, and by how much it is turned, radians."""
+    """Return the distance (metres) and rotation (radians) between two poses."""
     moved = np.subtract(found.projection_centre_m, recorded.projection_centre_m)
     turn = np.asarray(found.rotation) @ np.asarray(recorded.rotation).T
     return float(np.linalg.norm(moved)), float(np.arccos(np.clip((np.trace(turn) - 1.0) / 2.0, -1.0, 1.0)))
 
 
 def _at_turns(view: MatchView, pixels: Bytes) -> list[Features]:
-    """The strongest features with their descriptors at every turn, first as they are."""
+    """Return the strongest features with descriptors at every rotation.
+
+    First as they are.
+    """
     up_deg = compute_north_deg(view.frame) or 0.0
     steps = [up_deg + 90.0 * k / _WITHIN_QUARTER for k in range(1, _WITHIN_QUARTER)]
     found = [view.features, *(find_features(pixels, max_features=_SEARCHED, up_deg=at) for at in steps)]
@@ -80,7 +83,10 @@ def _at_turns(view: MatchView, pixels: Bytes) -> list[Features]:
 
 
 def _common(features: Features, around: Sequence[MatchView]) -> tuple[Floats, Floats]:
-    """Pixels N×2 that photos around show too, and the metric ground N×3 where those have it."""
+    """Return pixels N×2 that surrounding photos show too, and their ground N×3.
+
+    The ground is metric.
+    """
     uv, ground = [np.empty((0, 2))], [np.empty((0, 3))]
     for other in around:
         i, j = match_all_mutual_best(features.descriptor, other.features.descriptor[:_SEARCHED], ratio=0.8)
@@ -93,8 +99,11 @@ def _common(features: Features, around: Sequence[MatchView]) -> tuple[Floats, Fl
 def _resection(
     view: MatchView, around: Sequence[MatchView], uv: Floats, ground: Floats
 ) -> ExteriorOrientation | None:
-    """The pose that shows ground N×3 (metric) at pixels N×2, with sigmas of the neighbours' poses and of the
-    misfit; None where fewer than 20 and a quarter of them agree on one above the ground."""
+    """Estimate the pose that shows ground N×3 (metric) at pixels N×2.
+
+    Its sigmas are from the neighbours' poses and the misfit; None where fewer than 20 and a quarter of the
+    points agree on a pose above the ground.
+    """
     rays = compute_unit_rays(view.frame, uv)
     ahead = rays[:, 2] > 0.1
     rays, ground = rays[ahead], ground[ahead]

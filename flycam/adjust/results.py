@@ -1,4 +1,4 @@
-"""From unknowns back to frames, cameras and numbers a report can print."""
+"""Results of an adjustment: unknowns as frames, cameras and report figures."""
 
 from __future__ import annotations
 
@@ -23,14 +23,18 @@ from flycam.geometry.rotation import rotation_from_angle_axis, to_mat3
 
 _CELLS = 8
 _NAN3 = (float("nan"),) * 3
+# Differences from the metadata by this many sigmas get a note.
 _NOTEWORTHY_SIGMAS = 3.0
-# of the prior's: less is rounding
+# Relative to the prior's information: less is rounding.
 _MIN_INFORMATION = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockResiduals:
-    """Residuals N×2 of all ties (NaN where rejected or not placed) and which of them took part."""
+    """Residuals N×2 of all ties, with flags of those used and held out.
+
+    NaN where rejected or not triangulated.
+    """
 
     residual: Floats
     used: Bools
@@ -44,8 +48,10 @@ def compute_block_residuals(
     options: AdjustOptions,
     ties: int,
 ) -> tuple[BlockResiduals, Floats]:
-    """Residuals of the observations used and of the held-out ones, whose points are placed now with the
-    final poses and pass the same limit; and all points P×3 in local coordinates.
+    """Return residuals of used and held-out observations, and all points P×3.
+
+    Points of held-out ones are triangulated here with the final poses and pass the same limit. Points are in
+    local coordinates.
     """
     residual = np.full((ties, 2), np.nan)
     used, held = np.zeros(ties, dtype=bool), np.zeros(ties, dtype=bool)
@@ -74,7 +80,7 @@ def make_adjustment(
     point: Floats,
     options: AdjustOptions,
 ) -> Adjustment:
-    """The accepted result."""
+    """Make the accepted result."""
     frames = _frames(block, problem, settled, fit, options)
     sigma = np.full((problem.tracks, 3), np.nan)
     ids = settled.model.seen.point[settled.model.starts]
@@ -96,8 +102,10 @@ def make_adjustment(
 
 
 def _covariances(settled: BlockSolution, frames: Sequence[AdjustedFrame]) -> Floats:
-    """6×6 of each frame as places on the ground feel it, with what the frames' own sigmas are larger by than
-    the solution's (frames that are carried)."""
+    """Return the 6×6 covariance of each frame for places on the ground.
+
+    Plus the excess of the frames' own sigmas over the solution's (carried frames).
+    """
     said = np.array([(*f.exterior.sigma_position_m, *f.exterior.sigma_attitude_rad) for f in frames])
     solved = np.einsum("nii->ni", settled.covariance.frames)
     more = np.maximum(said**2 - solved, 0.0)
@@ -111,7 +119,7 @@ def make_rejected_adjustment(
     settled: BlockSolution | None,
     fit: BlockResiduals | None,
 ) -> Adjustment:
-    """The priors as they were, with the reason; residuals are of what was tried, and nothing was moved."""
+    """Return the unchanged priors, with the reason and the residuals of the attempt."""
     count = len(block.ties.frame)
     return Adjustment(
         accepted=False,
@@ -182,7 +190,7 @@ def _frames(
 def _exterior(
     before: ExteriorOrientation, centre: Floats, rotation: Floats, turn: Floats, sigma: Floats
 ) -> ExteriorOrientation:
-    """The next version of a pose; the rotation is made orthogonal to the last bit again."""
+    """Return the next version of a pose, its rotation orthogonalised to the last bit."""
     motion = before.motion
     if motion is not None:
         wx, wy, wz = (float(w) for w in turn)
@@ -202,7 +210,7 @@ def _exterior(
 
 
 def _cells(problem: AdjustmentProblem, frame: np.ndarray, uv: Floats) -> Floats:
-    """How many cells of each frame's 8×8 grid hold an observation."""
+    """Count the cells of each frame's 8×8 grid that hold an observation."""
     size = np.array([c.image_size_px for c in problem.cameras])[problem.frames.camera[frame]]
     cell = np.clip(np.floor((uv + 0.5) / size * _CELLS), 0, _CELLS - 1).astype(np.int64)
     hit = np.zeros((len(problem.frames), _CELLS * _CELLS), dtype=bool)
@@ -248,7 +256,7 @@ def _rms(residual: Floats) -> float:
 
 
 def _notes(problem: AdjustmentProblem, settled: BlockSolution) -> tuple[str, ...]:
-    """What turned out other than the metadata said."""
+    """Return the notes on differences from the metadata."""
     notes = []
     for number, key in enumerate(problem.keys):
         change, claimed = settled.unknowns.lens[number, 0], settled.claimed.lens[number, 0]
@@ -267,9 +275,9 @@ def _notes(problem: AdjustmentProblem, settled: BlockSolution) -> tuple[str, ...
 
 
 def _focal_contradiction(settled: BlockSolution, number: int, key: str) -> str:
-    """What to say where ties and terrain ask for another focal length than the calibration that held it.
+    """Return a note if ties and terrain contradict the calibrated focal length.
 
-    The block's own estimate is what is left when the prior's information w is taken out of the solution's:
+    The block's own estimate is the remainder after removing the prior's information w from the solution's:
     at the minimum the data pull with w (solution - prior).
     """
     width = settled.unknowns.lens.shape[1]
@@ -290,10 +298,10 @@ def _focal_contradiction(settled: BlockSolution, number: int, key: str) -> str:
 
 
 def with_control_residuals(result: Adjustment, problem: AdjustmentProblem, placed: Floats) -> Adjustment:
-    """The result with how far every control and check point lies from where its marks show it (`placed`,
-    control points × 3, NaN where they cannot), and the RMS of that at the check points.
+    """Return the result with residuals of control and check points, and check RMS.
 
-    The rays alone place them: where the adjustment holds a point is drawn towards what is said of it.
+    `placed` are control points × 3, triangulated from their marks (NaN where that fails). The rays alone
+    determine them: in the adjustment a point is also drawn towards its given position.
     """
     off = placed - problem.control_m
     check = np.array([p.check for p in problem.control], dtype=bool)

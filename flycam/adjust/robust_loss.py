@@ -1,4 +1,4 @@
-"""Robust losses rho(z²) of residuals z in sigmas, and the weights that make least squares minimise them.
+"""Robust losses rho(z²) of residuals z in sigmas, and their weights.
 
 Minimising sum rho is done by reweighting: weight = d rho / d z². Sources: Huber 1964; Holland and Welsch,
 Robust Regression Using Iteratively Reweighted Least-Squares, 1977; Lange et al., JASA 84, 1989 (Student-t).
@@ -12,20 +12,20 @@ import numpy as np
 
 from flycam.adjust.block import Floats
 
-# a Gaussian's median absolute value
+# Median absolute value of a Gaussian of unit sigma.
 _MEDIAN_OF_GAUSS = 0.6744897501960817
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loss:
-    """cost and weight, both of the squared residual's shape."""
+    """Cost and weight, both of the squared residual's shape."""
 
     cost: Floats
     weight: Floats
 
 
 def huber(squared: Floats, bend: float) -> Loss:
-    """Quadratic up to `bend` sigmas, linear beyond."""
+    """Return Huber's loss: quadratic up to `bend` sigmas, linear beyond."""
     size = np.sqrt(squared)
     beyond = size > bend
     return Loss(
@@ -35,15 +35,19 @@ def huber(squared: Floats, bend: float) -> Loss:
 
 
 def cauchy(squared: Floats, bend: float) -> Loss:
-    """Logarithmic beyond `bend` sigmas: what is far off hardly pulls."""
+    """Return Cauchy's loss: logarithmic beyond `bend` sigmas.
+
+    Outliers have almost no influence.
+    """
     ratio = squared / (bend * bend)
     return Loss(cost=bend * bend * np.log1p(ratio), weight=1.0 / (1.0 + ratio))
 
 
 def compute_ground_loss(residual: Floats, bend: float, covered: bool) -> Loss:
-    """Heights over a terrain model, in sigmas: below it linear, above it logarithmic where cover may stand.
+    """Return the loss of heights over a terrain model, in sigmas.
 
-    A point far above stands on a tree or a roof and says little; a point far below contradicts the model.
+    Below the model linear, above it logarithmic if covered. A point far above is on a tree or a roof and
+    carries little information; a point far below contradicts the model.
     """
     squared = residual * residual
     below, above = huber(squared, bend), cauchy(squared, bend)
@@ -56,7 +60,10 @@ def compute_ground_loss(residual: Floats, bend: float, covered: bool) -> Loss:
 
 
 def estimate_robust_sigma(residuals: Floats, redundancy: float = 1.0) -> float:
-    """Robust standard deviation of residuals about 0; redundancy: share of freedom left to them, 0…1."""
+    """Estimate the robust standard deviation of residuals about 0.
+
+    redundancy  their share of degrees of freedom, 0…1
+    """
     known = np.abs(residuals[np.isfinite(residuals)])
     if not known.size:
         return float("nan")

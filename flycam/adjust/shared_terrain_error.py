@@ -1,15 +1,15 @@
-"""What the terrain model's shared errors do to a block: the part of its covariance that weights leave out.
+"""Effect of correlated terrain errors on a block's covariance.
 
-Heights of the DEM are weighted as if squares of it erred independently of each other, which keeps the
-normal equations sparse. But its errors are alike over hundreds of metres: neighbouring squares err the same
-way, and tilt, bend and raise a block together by more than their weights say. The estimate stays as it is;
-its covariance counts in how each square's error moves it, and how alike two squares err:
+Heights of the DEM are weighted as if the errors of its squares were independent, which keeps the normal
+equations sparse. But they are correlated over hundreds of metres: neighbouring squares have the same error,
+and tilt, bend and raise a block together by more than their weights imply. The estimate is left as it is;
+its covariance accounts for the effect of each square's error, and for the correlation of squares:
 
     C = N⁻¹ + X (R - I) X',   X = N⁻¹ J'W s,   R = exp(-d² / L²)
 
-with s an error of one sigma of a whole square. The covariance of a least squares estimate under other weights
-than the observations' covariance asks for: Mikhail and Ackermann, Observations and Least Squares, 1976; the
-same as White's sandwich (Econometrica 48, 1980) with a known middle.
+with s an error of one sigma of a whole square. The covariance of a least-squares estimate under weights
+that differ from the observations' covariance: Mikhail and Ackermann, Observations and Least Squares, 1976;
+the same as White's sandwich (Econometrica 48, 1980) with a known middle.
 """
 
 from __future__ import annotations
@@ -25,28 +25,34 @@ from flycam.adjust.normal_equations import LeastSquaresModel
 from flycam.adjust.reduced_system import ReducedSystem
 from flycam.adjust.unknowns import POSE_UNKNOWNS, Unknowns
 
-_MAX_SQUARES = 512  # wide blocks: squares are doubled, so that the solutions of all fit into memory
+# In larger blocks the squares' side is doubled, so that the solutions of all fit into memory.
+_MAX_SQUARES = 512
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SharedTerrainErrors:
-    """moved n×6×K: by how much an error of one sigma in each of K squares moves every frame (centre, turn
-    about its camera's axes); more K×K: correlation of the squares' errors, less what the weights count.
+    """Effect of terrain errors that squares share.
+
+    moved  n×6×K: change of every frame (centre, rotation about its camera's axes) by an error of one sigma in
+           each of K squares
+    more   K×K: correlation of the squares' errors, less what the weights include
     """
 
     moved: Floats
     more: Floats
 
     def frame_covariance(self, functional: Floats) -> Floats:
-        """n×6×6 to be added to frames whose centres are counted from a sum over frames (its derivatives by
-        them n×6×3)."""
+        """Return n×6×6 to add to frames whose centres are relative to a sum over frames.
+
+        functional  n×6×3, the sum's derivatives by the frames
+        """
         relative = self.moved.copy()
         relative[:, :3] -= self._of(functional)
         added: Floats = relative @ self.more @ relative.transpose(0, 2, 1)
         return added
 
     def mean_covariance(self, functional: Floats) -> Floats:
-        """3×3 to be added to the covariance of such a sum."""
+        """Return 3×3 to add to the covariance of such a sum."""
         moved = self._of(functional)
         added: Floats = moved @ self.more @ moved.T
         return added
@@ -59,7 +65,10 @@ class SharedTerrainErrors:
 def compute_shared_terrain_errors(
     reduction: ReducedSystem, model: LeastSquaresModel, unknowns: Unknowns
 ) -> SharedTerrainErrors | None:
-    """Of the squares that hold tie points; None without a terrain model."""
+    """Compute the effect of squares that hold tie points.
+
+    None without a terrain model.
+    """
     heights = model.heights
     if heights is None:
         return None
@@ -94,7 +103,10 @@ def compute_shared_terrain_errors(
 
 
 def _pulls(heights: HeightPrior, model: LeastSquaresModel, unknowns: Unknowns, points: Floats) -> Floats:
-    """J'W of an error of one sigma of the terrain's height under each point, Q×3; as in the normals."""
+    """Return J'W of an error of one sigma of the terrain's height under each point.
+
+    Q×3, as in the normal equations.
+    """
     residual = heights.residuals(points, unknowns.dem)
     weight = heights.loss(residual).weight * model.shares
     pull: Floats = np.where(
@@ -104,7 +116,7 @@ def _pulls(heights: HeightPrior, model: LeastSquaresModel, unknowns: Unknowns, p
 
 
 def _squares(heights: HeightPrior, points: Floats) -> tuple[np.ndarray, Floats]:
-    """Number of each point's square, and of how many squares of the weights each one consists."""
+    """Number each point's square, and count the weight squares in each."""
     small = heights.squares(points)
     side = 1
     while True:

@@ -1,7 +1,7 @@
-"""From priors to the minimum, in rounds: select what fits, minimise, look at the residuals, select again.
+"""Solution of a block in rounds: select observations, minimise, select again.
 
-The loss starts wide, because poses are wrong at first by many pixels, and narrows to the noise that the
-residuals themselves show. Then the noise of positions, attitudes and the DEM is estimated as well.
+The loss starts wide, because poses are wrong at first by many pixels, and narrows to the noise of the
+residuals. Then the noise of positions, attitudes and the DEM is estimated as well.
 """
 
 from __future__ import annotations
@@ -32,20 +32,22 @@ from flycam.adjust.variance_components import estimate_noise_sigmas
 
 Progress = Callable[[str, int, int], None]
 
+# Bends of the loss in sigmas: Huber's while poses are wrong by many pixels, then Cauchy's.
 _WIDE_BEND, _NARROW_BEND = 1.5, 3.0
-# residuals beyond this many sigmas go, round by round; the last number is the option's
+# Residuals beyond this many sigmas are rejected, round by round; the last limit is the option's.
 _FIRST_LIMITS = (8.0, 6.0)
 _NOISE_ROUNDS = 2
-# a round is done when the block moves by less than this in squared sigmas, all its unknowns together
+# A round ends when the block moves by less than this in squared sigmas, all its unknowns together.
 _COARSE, _FINE, _LAST = 10.0, 1.0, 0.01
+# Bounds of the estimated sigma of the DEM over the stated one.
 _MIN_DEM_FACTOR, _MAX_DEM_FACTOR = 0.3, 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockSolution:
-    """The minimum, what took part in it, and the sigmas that were believed there.
+    """The minimum, its observations, and its sigmas.
 
-    claimed    by the metadata; believed in the end
+    claimed    prior sigmas by the metadata; those estimated in the end are the model's
     limit_px   residuals beyond this were rejected (length, for an observation of the median sigma)
     lens       covariance of the lens vectors, (9·cameras)²
     """
@@ -103,7 +105,7 @@ def solve_block(
 
 
 class _Work:
-    """The state of the rounds."""
+    """State of the rounds."""
 
     def __init__(
         self,
@@ -122,7 +124,7 @@ class _Work:
         self.factor, self.iterations = 1.0, 0
 
     def select(self, unknowns: Unknowns, limit_px: float, *, by_frame: bool = False) -> bool:
-        """Choose observations and place their points; False if nothing is left."""
+        """Select observations and triangulate their points; False if nothing is left."""
         chosen: ObservationSelection = select_observations(
             self.problem,
             unknowns,
@@ -140,7 +142,7 @@ class _Work:
         return True
 
     def weigh(self, bend: float, *, redescending: bool) -> float:
-        """Set the loss to the residuals as they are; the image sigma's factor."""
+        """Fit the loss to the current residuals; return the image sigma's factor."""
         frames = len(np.unique(self.seen.frame))
         self.factor = estimate_image_factor(self.problem, self.unknowns, self.seen, frames)
         self.weighing = ObservationWeighting(image=self.factor, bend=bend, redescending=redescending)
@@ -179,12 +181,12 @@ class _Work:
         )
 
     def reduction(self) -> ReducedSystem:
-        """The undamped system at the present unknowns."""
+        """Return the undamped system at the current unknowns."""
         model = self.model
         return ReducedSystem(model, self.unknowns, build_normal_equations(model, self.unknowns), self.plan)
 
     def estimate_noise(self) -> None:
-        """New sigmas of positions, attitudes, image points and the DEM."""
+        """Estimate new sigmas of positions, attitudes, image points and the DEM."""
         self.weigh(_NARROW_BEND, redescending=True)
         variance = compute_adjusted_variance(
             self.reduction(), *compute_noise_derivatives(self.problem, self.unknowns)
@@ -206,7 +208,7 @@ class _Work:
 
 
 def _heights(block: Block, problem: AdjustmentProblem, options: AdjustOptions) -> HeightPrior | None:
-    """The DEM, unless it is only an assumed plane."""
+    """Return the DEM as a prior, unless it is only an assumed plane."""
     if block.terrain is None or block.terrain.terrain.dem_id.startswith("flat:"):
         return None
     return HeightPrior(

@@ -1,4 +1,7 @@
-"""Straight legs of a flight: a gimbal's yaw offset is constant on one, and steps at the turns."""
+"""Straight legs of a flight.
+
+A gimbal's yaw offset is constant on one, and steps at the turns.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ _PAUSE_NS = 120_000_000_000
 def assign_strips(
     captured_ns: Sequence[int], positions_m: Floats, cameras: Sequence[str] | None = None
 ) -> list[int]:
-    """Strip number of each of N frames, from 0 in order of time.
+    """Assign strip numbers to N frames, from 0 in order of time.
 
-    captured_ns  times; frames need not be sorted, and numbers come back in the order given
+    captured_ns  times; frames need not be sorted, and numbers are in the order given
     positions_m  N×2 or N×3, (east, north, …) of the projection centres
     cameras      key of each frame's camera; another camera flies its own strips
 
-    A leg goes on while each step's direction stays within 35° of the leg's first. A frame between two legs
+    A leg continues while each step's direction is within 35° of the leg's first. A frame between two legs
     belongs to the longer; a step shorter than 1.5 m has no direction. A pause of two minutes ends a leg.
     """
     keys = list(cameras) if cameras is not None else [""] * len(captured_ns)
@@ -38,7 +41,7 @@ def assign_strips(
 
 
 def _legs(times: list[int], xy: Floats) -> list[int]:
-    """Leg of each frame of one camera in order of time, numbered 0, 1, 2, … as they occur."""
+    """Return the leg of each frame of one camera in order of time, numbered from 0."""
     leg_of_step: list[int] = []
     leg, first = 0, None
     for k, (east, north) in enumerate(np.diff(xy, axis=0)):
@@ -60,7 +63,10 @@ def _legs(times: list[int], xy: Floats) -> list[int]:
 
 
 def _renumbered(legs: list[int]) -> list[int]:
-    """The same partition into runs, numbered as they occur; frames between two pauses stand alone."""
+    """Renumber the runs of a partition as they occur.
+
+    Frames between two pauses are runs of their own.
+    """
     numbers, last, result = -1, object(), []
     for leg in legs:
         if leg != last or leg == -1:

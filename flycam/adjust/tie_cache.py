@@ -1,4 +1,4 @@
-"""Features and matches as plain arrays, so that a run that was killed finds again what it had found."""
+"""Cache of features and matches as arrays, to resume an interrupted run."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 
 class TieCache(Protocol):
-    """Where features and matches of an earlier, interrupted run are found again. Keys are plain names.
+    """Store of features and matches of an earlier, interrupted run.
 
-    Whoever keeps it forgets everything when frames, poses, terrain or options change. Called by threads.
+    Keys are plain names. An implementation forgets everything when frames, poses, terrain or options change.
+    Called by threads.
     """
 
     def get(self, key: str) -> Arrays | None:
-        """Arrays kept under a key, or None."""
+        """Return the arrays stored under a key, or None."""
 
     def put(self, key: str, arrays: Arrays) -> None:
-        """Keep arrays under a key: whole or not at all."""
+        """Store arrays under a key: completely or not at all."""
 
 
 class NullTieCache:
-    """Keeps nothing."""
+    """Cache that stores nothing."""
 
     def get(self, key: str) -> Arrays | None:
         return None
@@ -39,23 +40,23 @@ class NullTieCache:
 
 
 def make_features_key(frame: BlockFrame) -> str:
-    """Key of a frame's features."""
+    """Return the key of a frame's features."""
     return f"features-{frame.frame_id}"
 
 
 def make_pair_key(a: BlockFrame, b: BlockFrame) -> str:
-    """Key of a pair's matches; how each picture was turned belongs to it."""
+    """Return the key of a pair's matches, which includes each image's rotation."""
     turned = "-".join(frame.camera.rpartition(":turned")[2] for frame in (a, b) if ":turned" in frame.camera)
     return f"pair-{a.frame_id}-{b.frame_id}" + (f"-turned-{turned}" if turned else "")
 
 
 def to_feature_arrays(features: Features) -> dict[str, NDArray[Any]]:
-    """Features as arrays."""
+    """Convert features to arrays."""
     return {"uv_px": features.uv_px, "size_px": features.size_px, "descriptor": features.descriptor}
 
 
 def from_feature_arrays(arrays: Arrays | None) -> Features | None:
-    """Features out of kept arrays; None where they are missing or of another form."""
+    """Convert stored arrays to features; None where missing or of another form."""
     if arrays is None or not {"uv_px", "size_px", "descriptor"} <= set(arrays):
         return None
     uv, size, descriptor = (np.asarray(arrays[k]) for k in ("uv_px", "size_px", "descriptor"))
@@ -67,7 +68,7 @@ def from_feature_arrays(arrays: Arrays | None) -> Features | None:
 
 
 def to_match_arrays(matches: PairMatches) -> dict[str, NDArray[Any]]:
-    """Matches of a pair as arrays; the reason as UTF-8."""
+    """Convert matches of a pair to arrays; the reason as UTF-8."""
     return {
         "i": matches.i,
         "j": matches.j,
@@ -79,7 +80,10 @@ def to_match_arrays(matches: PairMatches) -> dict[str, NDArray[Any]]:
 
 
 def from_match_arrays(arrays: Arrays | None, max_features: tuple[int, int]) -> PairMatches | None:
-    """Matches out of kept arrays; None where they are missing or name features that are not there."""
+    """Convert stored arrays to matches; None where missing or out of range.
+
+    Out of range: they refer to features that do not exist.
+    """
     if arrays is None or not {"i", "j", "cosine", "miss_px", "sigma_px", "reason"} <= set(arrays):
         return None
     i, j = np.asarray(arrays["i"], dtype=np.int64), np.asarray(arrays["j"], dtype=np.int64)

@@ -1,7 +1,8 @@
-"""Every observation of a track measured again in the full-size pictures, against the track's best view.
+"""Refinement of a track's observations in full-size images, against one view.
 
-Features come from reduced pictures and each has its own error. Here one frame shows what the point is, and
-least-squares matching finds exactly that in every other: what does not look alike is not the same point.
+Features come from reduced images and each has its own error. Here the track's best view defines the point,
+and least-squares matching finds exactly that in every other: a patch that is not similar is not the same
+point.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
+# Least correlation with the best view, and largest shift in searched pixels.
 _ALIKE = 0.7
 _MAX_SHIFT = 2.5
 _MAX_SLOPE = 1.0
+# Image step of the central differences over the ground.
 _STEP_PX = 5.0
 _SIGMA_FLOOR_PX = 0.05
 _BATCH = 4096
@@ -44,10 +47,10 @@ def refine_ties(
     progress: Callable[[str, int, int], None],
     max_windows: int,
 ) -> tuple[Ties, NDArray[np.bool_]]:
-    """The same observations, moved; and which of them (bool N) look like their track's best view.
+    """Return the refined observations, and flags N of those similar to the best view.
 
-    Reads every frame's pixels once more, twice where slabs of a long flight's tracks share it; about
-    `max_windows` windows of 1.1 kB are all that is held of them at once.
+    Reads every frame's pixels once more, twice where slabs of a long flight's tracks share it; only about
+    `max_windows` windows of 1.1 kB are held at once.
     """
     slabs = _slabs(ties, max_windows)
     pictures = [int(np.unique(one.frame).size) for one in slabs]
@@ -71,9 +74,9 @@ def _report_progress(progress: Callable[[str, int, int], None], before: int, tot
 
 
 def _slabs(ties: Ties, max_observations: int) -> list[Ties]:
-    """Runs of whole tracks with about `max_observations` observations each, their tracks numbered from 0.
+    """Split ties into runs of whole tracks of about `max_observations` each.
 
-    Tracks are numbered by their first frame, so a run sees few frames.
+    Their tracks are numbered from 0. Tracks are numbered by their first frame, so a run sees few frames.
     """
     slabs, start = [], 0
     while start < ties.frame.size:
@@ -101,9 +104,9 @@ def _sharpened(
     workers: int,
     progress: Callable[[int], None],
 ) -> tuple[Ties, NDArray[np.bool_]]:
-    """One slab, as `sharpen`."""
+    """Refine one slab, as `refine_ties`."""
     frame, track = ties.frame.astype(np.int64), ties.track.astype(np.int64)
-    # a picture whose grain is coarser than its pixels is measured in pixels of its grain
+    # an image whose resolution is coarser than its pixels is measured in its resolved pixels
     reduced = np.array([float(int(v.unit_px)) for v in views])[frame][:, None]
     uv_small = (ties.uv_px + 0.5) / reduced - 0.5
     windows = _windows(uv_small, frame, views, pixels_of, workers, progress)
@@ -135,7 +138,7 @@ def _sharpened(
     moved = np.linalg.norm(uv - ties.uv_px, axis=1)
     good = own | ((likeness >= _ALIKE) & (moved <= _MAX_SHIFT * unit) & np.isfinite(sigma))
     sigma = np.maximum(np.where(np.isfinite(sigma), sigma, 1.0), _SIGMA_FLOOR_PX)
-    # the best view errs by its own noise alone; the others by theirs and its
+    # the best view's error is its own noise alone; the others' include it
     others = np.bincount(track[good & ~own], weights=sigma[good & ~own], minlength=ties.tracks)
     count = np.bincount(track[good & ~own], minlength=ties.tracks)
     sigma[own] = (others / np.maximum(count, 1))[track[own]]
@@ -174,8 +177,10 @@ def _jacobians(
     poses: PosesWithPriors,
     terrain: TerrainGrid,
 ) -> tuple[Floats, Floats]:
-    """How a step over the ground (east, north, along the terrain's slope) moves each observation, N×2×2
-    pixels a metre; and the angle of each view from the plumb line."""
+    """Return derivatives of observations over the ground, and off-nadir angles.
+
+    N×2×2 pixels a metre of a step (east, north, along the terrain's slope); an angle for each view.
+    """
     ray = np.empty((frame.size, 3))
     for number in np.unique(frame):
         here = frame == number
@@ -186,7 +191,7 @@ def _jacobians(
     known = np.isfinite(points[track][:, 0])
     distance = np.where(known, np.linalg.norm(np.nan_to_num(points[track]) - centre, axis=1), np.nan)
     for number in np.unique(frame):
-        # a point that parallel rays do not give lies as far as the ground does
+        # where parallel rays give no point, use the distance of the ground
         here = (frame == number) & ~np.isfinite(distance)
         distance[here] = views[number].height_m if np.isfinite(views[number].height_m) else 100.0
     at = centre + ray * distance[:, None]

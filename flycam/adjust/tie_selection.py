@@ -1,4 +1,7 @@
-"""Few ties of many: every cell of an 8×8 grid over every frame gets its best; no corner gets thousands."""
+"""Selection of few ties of many: the best of every 8×8 grid cell of every frame.
+
+No corner gets thousands.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ from flycam.adjust.tracks import TrackObservations, select_tracks
 from flycam.geometry.features import compute_cell_index
 
 CELLS = 8
-# A track of two rays is as good as another of two; longer ones tie more. A coarse blob is less exact.
+# Cost of blob size against track length: longer tracks tie more, coarse blobs are less exact.
 _BLOB_COST = 0.05
 
 
 def make_ties(views: Sequence[MatchView], seen: TrackObservations) -> Ties:
-    """All observations of all tracks as ties, with sigmas by the size of their features."""
+    """Convert all observations of all tracks to ties, with sigmas by feature size."""
     uv = np.empty((seen.track.size, 2))
     size = np.empty(seen.track.size)
     for number in np.unique(seen.frame):
@@ -36,7 +39,10 @@ def make_ties(views: Sequence[MatchView], seen: TrackObservations) -> Ties:
 
 
 def select_spread_ties(ties: Ties, frames: Sequence[BlockFrame], per_cell: int) -> Ties:
-    """So many tracks that every cell has `per_cell` where there are: long ones first, then exact ones."""
+    """Select tracks so that every cell has `per_cell` where possible.
+
+    Long ones first, then exact ones.
+    """
     if ties.frame.size == 0:
         return ties
     cell = np.empty(ties.frame.size, dtype=np.int64)
@@ -52,7 +58,10 @@ def select_spread_ties(ties: Ties, frames: Sequence[BlockFrame], per_cell: int) 
 
 
 def filter_ties(ties: Ties, good: NDArray[np.bool_]) -> Ties:
-    """The good observations of tracks that still have two, tracks numbered anew."""
+    """Return the good observations of tracks that still have two.
+
+    Tracks are renumbered.
+    """
     count = np.bincount(ties.track[good], minlength=ties.tracks)
     still = good & (count[ties.track] >= 2)
     _, track = np.unique(ties.track[still], return_inverse=True)
@@ -65,7 +74,7 @@ def filter_ties(ties: Ties, good: NDArray[np.bool_]) -> Ties:
 
 
 def compute_cells_pct(ties: Ties, frames: Sequence[BlockFrame]) -> list[float]:
-    """By frame, the share of its 8×8 cells that hold a tie, 0-100."""
+    """Return, by frame, the share of its 8×8 cells that hold a tie, 0-100."""
     shares = []
     for number, frame in enumerate(frames):
         here = ties.frame == number

@@ -1,4 +1,7 @@
-"""Tie points of a flight: features, pairs, matches, tracks; spread over every frame, each with its sigma."""
+"""Tie points of a flight: features, pairs, matches, tracks.
+
+Spread over every frame, each with its sigma.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +45,11 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TieOptions:
-    """How many ties, and how far ground may stand from the terrain.
+    """Numbers of ties, and tolerance of ground heights.
 
-    features      salient points a frame
+    features      features of a frame
     per_cell      tracks wanted in each cell of an 8×8 grid over a frame (6: up to 384 a frame)
-    max_windows   windows of pictures held at once, 1.1 kB each: some 220 frames are sharpened in one go
+    max_windows   image windows held at once, 1.1 kB each: some 220 frames are refined in one go
     """
 
     features: int = 3000
@@ -60,16 +63,16 @@ class TieOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TieReport:
-    """The ties and what was seen on the way.
+    """Ties and statistics of the search.
 
-    turns                     by frame, quarter turns (clockwise) its picture was given after the flight, 0 or
-                              2; `as_read` gives the frames that the ties belong to
-    resected                  by frame number, the pose that its neighbours show where they contradict the
-                              recorded one
+    turns                     by frame, quarter turns (clockwise) of its image after the flight, 0 or 2;
+                              `apply_tie_turns` gives the frames that the ties belong to
+    resected                  by frame number, the pose by its neighbours where they contradict the recorded
+                              one
     pairs_tried, pairs_tied   pairs planned, and those with verified matches
     features, tracks          by frame
     cells_pct                 by frame, share of an 8×8 grid that holds a tie, 0-100
-    masked_pct                by frame, share of a 16×16 grid that is restless (water, what moves) or plain
+    masked_pct                by frame, share of a 16×16 grid that is restless (water, motion) or plain
     reasons                   by frame number, why a frame has no tie
     """
 
@@ -86,10 +89,9 @@ class TieReport:
 
 
 def apply_tie_turns(frames: Sequence[BlockFrame], report: TieReport) -> tuple[BlockFrame, ...]:
-    """The frames that the ties belong to: as given, but turned where their pictures had been turned, and
-    where their neighbours show them to have been taken.
+    """Return the frames that the ties belong to, rotated and resected as reported.
 
-    A frame without ties is believed no better than those were off that could be looked into.
+    The sigmas of a frame without ties are widened by the errors found in the resected ones.
     """
     turned = [rotate_frame(f, turn) for f, turn in zip(frames, report.turns, strict=True)]
     off = [compute_corrections(turned[number].exterior, pose) for number, pose in report.resected.items()]
@@ -113,7 +115,7 @@ def _widened(sigma: Vec3, by: float) -> Vec3:
 
 
 def ignore_progress(_stage: str, _done: int, _total: int) -> None:
-    """No one to tell."""
+    """Ignore progress."""
 
 
 def find_ties(
@@ -126,13 +128,15 @@ def find_ties(
     workers: int = 2,
     progress: Callable[[str, int, int], None] = ignore_progress,
 ) -> TieReport:
-    """Tie points of all frames, deterministic whatever the number of workers.
+    """Find tie points of all frames.
 
-    pixels_of  gives H×W×3 uint8 RGB of frame i, full size; asked once for features and once more to measure
-               their places exactly, from several threads
-    terrain    what the priors stand on; a plane will do, NaN is not known
-    keep       features and matches of a run that was interrupted
-    progress   (stage, done, of how many); what it raises ends the search
+    The result does not depend on the number of workers.
+
+    pixels_of  returns H×W×3 uint8 RGB of frame i, full size; called once for features and once more to
+               refine their positions, from several threads
+    terrain    that the priors refer to; a plane will do, NaN is not known
+    keep       features and matches of an interrupted run
+    progress   (stage, done, total); an exception it raises ends the search
 
     No flight raises: a frame without ties has its reason in the report. Raises what pixels_of raises.
     """
@@ -144,7 +148,7 @@ def find_ties(
     views = [rotate_view(view, turn, terrain) for view, turn in zip(views, turns, strict=True)]
     plan = _plan([view.frame for view in views], seek)
     matches = _matches(views, plan, known, seek)
-    # a picture of the same size can only have been turned by 180°: by 90° its recorded heading is wrong
+    # an image of unchanged size can only be rotated by 180°: at 90° its recorded heading is wrong
     resected = {number: views[number].frame.exterior for number, turn in enumerate(turns) if turn % 2}
     turns = [0 if turn % 2 else turn for turn in turns]
     for _ in range(_RETRIES):
@@ -163,15 +167,16 @@ def find_ties(
     return _report(views, turns, plan, matches, ties, restless | mask_plain_cells(views), resected)
 
 
+# Ties that are refined, over those wanted: refinement drops some.
 _SURPLUS = 1.7
 _RETRIES = 3
-"""Photos found in one round are neighbours in the next."""
+"""Photos resected in one round are neighbours in the next."""
 _AROUND = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _TieSearch:
-    """What every step of one search shares."""
+    """State that every step of one search shares."""
 
     terrain: TerrainGrid
     options: TieOptions
@@ -192,7 +197,10 @@ def _views(
 def _turns(
     views: Sequence[MatchView], seek: _TieSearch
 ) -> tuple[list[int], dict[tuple[int, int], PairMatches]]:
-    """Quarter turns of each picture, told by neighbours in time; and the matches that hold already."""
+    """Estimate quarter turns of each image by its neighbours in time.
+
+    Also returns the matches that are already valid.
+    """
     frames = [view.frame for view in views]
     plan = _plan(frames, seek)
     links = _only(plan, _neighbours(frames))
@@ -211,7 +219,10 @@ def _tried_again(
     pixels_of: Callable[[int], Bytes],
     seek: _TieSearch,
 ) -> tuple[list[MatchView], PairPlan, list[PairMatches], dict[int, ExteriorOrientation]]:
-    """Views, pairs and matches, photos apart from the block laid where it shows them; and their new poses."""
+    """Resect photos that are not connected to the block, and match them again.
+
+    Returns views, pairs, matches, and the new poses.
+    """
     inside = _largest_part(len(views), plan, matches)
 
     def placed(number: int) -> MatchView | None:
@@ -231,13 +242,16 @@ def _tried_again(
     again = _plan([view.frame for view in now], seek)
     pairs = zip(plan.a.tolist(), plan.b.tolist(), strict=True)
     known = {p: m for p, m in zip(pairs, matches, strict=True) if not moved.keys() & set(p)}
-    # what is kept of the photos that moved was found from where they were recorded
+    # cached matches of resected photos were found from their recorded poses
     found = _matches(now, again, known, replace(seek, keep=NullTieCache()))
     return now, again, found, {number: view.frame.exterior for number, view in moved.items()}
 
 
 def _largest_part(count: int, plan: PairPlan, matches: Sequence[PairMatches]) -> NDArray[np.bool_]:
-    """Which frames belong to the largest part that verified pairs hold together; none where there is none."""
+    """Return True for frames of the largest component of verified pairs.
+
+    False for all where there is none.
+    """
     tied = np.array([m.i.size > 0 for m in matches], dtype=bool)
     if not tied.any():
         return np.zeros(count, dtype=bool)
@@ -247,7 +261,10 @@ def _largest_part(count: int, plan: PairPlan, matches: Sequence[PairMatches]) ->
 
 
 def _may_meet(plan: PairPlan, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which frames were to see ground that frames inside see: a strip of its own far off is none."""
+    """Return True for frames that should see the ground of frames inside.
+
+    A distant strip of its own should not.
+    """
     meets = np.zeros(inside.size, dtype=bool)
     meets[plan.a[inside[plan.b]]] = True
     meets[plan.b[inside[plan.a]]] = True
@@ -255,7 +272,10 @@ def _may_meet(plan: PairPlan, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _nearest(view: MatchView, views: Sequence[MatchView], among: NDArray[np.int64]) -> list[int]:
-    """The nearest in place, half of them, and in time: a receiver that jumped is told by the second."""
+    """Return the nearest views, half in place and half in time.
+
+    After a jump of the receiver only the second are right.
+    """
     away = [float(np.linalg.norm(views[k].centre - view.centre)) for k in among]
     later = [abs(views[k].frame.captured_ns - view.frame.captured_ns) for k in among]
     half = _AROUND // 2
@@ -295,7 +315,7 @@ Result = TypeVar("Result")
 def _in_threads(
     work: Callable[[Item], Result], items: Sequence[Item], stage: str, seek: _TieSearch
 ) -> list[Result]:
-    """Results in the order of the items, whatever the number of threads."""
+    """Return results in the order of the items, for any number of threads."""
     results: list[Result] = []
     pool = ThreadPoolExecutor(seek.workers, thread_name_prefix="ties")
     try:
@@ -303,7 +323,7 @@ def _in_threads(
             results.append(result)
             seek.progress(stage, done, len(items))
     finally:
-        # whoever tells of progress may also stop it: what has not begun is not begun any more
+        # progress may raise to stop the run: work that has not started is cancelled
         pool.shutdown(cancel_futures=True)
     return results
 
@@ -313,7 +333,7 @@ def _plan(frames: Sequence[BlockFrame], seek: _TieSearch) -> PairPlan:
 
 
 def plan_tie_pairs(frames: Sequence[BlockFrame], terrain: TerrainGrid, options: TieOptions) -> PairPlan:
-    """The pairs that are looked for ties in, from the priors alone."""
+    """Plan the pairs to be matched, from the priors alone."""
     return plan_pairs(
         frames,
         terrain,
@@ -330,7 +350,10 @@ def make_view(
     options: TieOptions,
     keep: TieCache,
 ) -> MatchView:
-    """A frame with its features, those that were kept or found now in its pixels (H×W×3 uint8 RGB)."""
+    """Make a frame's view, with cached features or new ones of its pixels.
+
+    pixels returns H×W×3 uint8 RGB.
+    """
     found = from_feature_arrays(keep.get(make_features_key(frame)))
     if found is None:
         cv2.setNumThreads(1)
@@ -342,7 +365,7 @@ def make_view(
 def match_cached_pair(
     a: MatchView, b: MatchView, terrain: TerrainGrid, options: TieOptions, keep: TieCache
 ) -> PairMatches:
-    """The matches of a pair, those that were kept or found now."""
+    """Return the matches of a pair, from the cache or found now."""
     key = make_pair_key(a.frame, b.frame)
     found = from_match_arrays(keep.get(key), (len(a.features), len(b.features)))
     if found is None:
@@ -377,7 +400,7 @@ def _report(
 
 
 def _reasons(plan: PairPlan, matches: Sequence[PairMatches], count: NDArray[np.int64]) -> dict[int, str]:
-    """Why a frame has no tie: what most of its pairs say."""
+    """Return the reason of each frame without a tie: the commonest of its pairs'."""
     reasons = dict(plan.reasons)
     said: dict[int, list[str]] = {}
     for a, b, found in zip(plan.a.tolist(), plan.b.tolist(), matches, strict=True):

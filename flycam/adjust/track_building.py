@@ -1,4 +1,4 @@
-"""From verified pairs to tracks whose rays meet: one rough adjustment of the whole block to judge them by."""
+"""Tracks from verified pairs, checked by a rough adjustment of the whole block."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SETTLE_MATCHES = 80
 def estimate_rough_poses(
     views: Sequence[MatchView], plan: PairPlan, matches: Sequence[PairMatches]
 ) -> PosesWithPriors:
-    """Poses of the whole block that let the matches' rays meet: good enough to judge tracks by."""
+    """Estimate poses of the whole block from matches, good enough to check tracks."""
     a, b, *_ = _joined(plan, matches, _SETTLE_MATCHES)
     if not views:
         return _no_poses()
@@ -73,7 +73,7 @@ def _no_poses() -> PosesWithPriors:
 
 
 def _spread(m: PairMatches, max_count: int) -> Indices:
-    """Up to `max_count` matches of a pair, evenly through them."""
+    """Return up to `max_count` matches of a pair, evenly spread through them."""
     return np.unique(np.linspace(0, m.i.size - 1, max_count).astype(np.int64)) if m.i.size else m.i
 
 
@@ -97,7 +97,7 @@ def _joined(
 def build_tracks(
     views: Sequence[MatchView], plan: PairPlan, matches: Sequence[PairMatches], poses: PosesWithPriors
 ) -> TrackObservations:
-    """Tracks whose rays meet by the settled poses; an observation that does not belong is cut off."""
+    """Build tracks whose rays meet by the rough poses; outlying observations are cut."""
     seen = join_tracks([len(v.features) for v in views], *_joined(plan, matches))
     unit = np.array([v.unit_px for v in views])
     for gate in (8.0, 5.0, 4.0):

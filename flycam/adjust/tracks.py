@@ -1,7 +1,8 @@
-"""From matches of pairs to tracks: one point of ground seen by many frames, once in each.
+"""Tracks from matches of pairs.
 
-Union-find over all features at once; a component that holds two features of one frame is taken apart at its
-least alike links. Tracks whose rays do not meet are cut; few are kept, evenly over every frame.
+A track is one ground point seen by many frames, once in each. Union-find over all features at once; a
+component that holds two features of one frame is split at its least similar links. Tracks whose rays do
+not meet are cut; few are kept, evenly over every frame.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ _ROUNDS = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackObservations:
-    """Observations of tracks, sorted by (track, frame). track N, frame N, feature N (of that frame)."""
+    """Observations of tracks, sorted by (track, frame).
+
+    track N, frame N, feature N (of that frame).
+    """
 
     track: Indices
     frame: Indices
@@ -34,9 +38,10 @@ class TrackObservations:
 def join_tracks(
     features_of: Sequence[int], frame_a: Indices, frame_b: Indices, i: Indices, j: Indices, cosine: Floats
 ) -> TrackObservations:
-    """Tracks from M matches: feature i of frame_a is feature j of frame_b, alike by `cosine`.
+    """Join M matches to tracks: feature i of frame_a is feature j of frame_b.
 
     features_of  number of features of each frame
+    cosine       similarity of the matches
     """
     offset = np.concatenate([[0], np.cumsum(np.asarray(features_of, dtype=np.int64))])
     nodes = int(offset[-1])
@@ -47,7 +52,7 @@ def join_tracks(
         torn = _in_conflict(label, frame_of, nodes)[label[u]]
         if not torn.any():
             break
-        # a wrong link joins two points: the least alike third of a component's links goes, then we look again
+        # a wrong link joins two points: drop the least similar third of a component's links, and test again
         weak = torn & _least_third(label[u], cosine)
         u, v, cosine = u[~weak], v[~weak], cosine[~weak]
         label = label_components(nodes, u, v)
@@ -57,7 +62,10 @@ def join_tracks(
 
 
 def sort_observations(track: Indices, frame: Indices, feature: Indices) -> TrackObservations:
-    """Observations in order, tracks numbered anew from 0; those with fewer than two are gone."""
+    """Sort observations and renumber tracks from 0.
+
+    Tracks with fewer than two observations are dropped.
+    """
     _, number, count = np.unique(track, return_inverse=True, return_counts=True)
     many = count[number] >= 2
     _, number = np.unique(track[many], return_inverse=True)
@@ -68,7 +76,7 @@ def sort_observations(track: Indices, frame: Indices, feature: Indices) -> Track
 
 
 def _least_third(group: Indices, cosine: Floats) -> Bools:
-    """True for the third of each group's links that is least alike, one at least."""
+    """Return True for the least similar third of each group's links, one at least."""
     order = np.lexsort((cosine, group))
     least = np.zeros(group.size, dtype=bool)
     many = np.bincount(group)[group[order]]
@@ -77,7 +85,7 @@ def _least_third(group: Indices, cosine: Floats) -> Bools:
 
 
 def _in_conflict(label: Indices, frame_of: Indices, nodes: int) -> Bools:
-    """True for each component that holds two features of one frame."""
+    """Return True for each component that holds two features of one frame."""
     size = np.bincount(label)
     joined = size[label] > 1
     key = label[joined] * (int(frame_of.max(initial=0)) + 1) + frame_of[joined]
@@ -88,10 +96,11 @@ def _in_conflict(label: Indices, frame_of: Indices, nodes: int) -> Bools:
 
 
 def intersect_tracks(track: Indices, centre: Floats, ray: Floats, tracks: int) -> tuple[Floats, Floats]:
-    """Points tracks×3 nearest to all rays of a track (N×3 centres and unit world directions), and the sine
-    of the widest angle between its first ray and another. NaN where the rays are parallel.
+    """Return points tracks×3 nearest to all rays of a track, and their widest angles.
 
-    Least squares of the distances across the rays: sum of (I - r r') (X - C) = 0.
+    N×3 centres and unit world directions. The angle, as a sine, is between a track's first ray and another.
+    NaN where the rays are parallel. Least squares of the distances across the rays: sum of (I - r r') (X -
+    C) = 0.
     """
     across = np.eye(3) - ray[:, :, None] * ray[:, None, :]
     origin = centre.mean(axis=0) if len(centre) else np.zeros(3)
@@ -110,7 +119,10 @@ def intersect_tracks(track: Indices, centre: Floats, ray: Floats, tracks: int) -
 def compute_ray_errors_px(
     track: Indices, centre: Floats, ray: Floats, focal_px: Floats, points: Floats
 ) -> Floats:
-    """Angles N between each ray and the direction to its track's point, in pixels; inf behind or unknown."""
+    """Return angles N between each ray and its track's point, in pixels.
+
+    Infinite behind the camera or where the point is not known.
+    """
     to = points[track] - centre
     distance = np.linalg.norm(to, axis=1)
     off = np.linalg.norm(np.cross(ray, to), axis=1) / np.maximum(distance, 1e-9)
@@ -119,10 +131,13 @@ def compute_ray_errors_px(
 
 
 def select_tracks(track: Indices, cell: Indices, worth: Floats, per_cell: int) -> Bools:
-    """Which tracks to keep (bool, by number): every cell (frame and place in it) gets its `per_cell` best.
+    """Select tracks so that every cell has its `per_cell` best.
 
-    track, cell  N, of each observation; worth  by track, larger is better. In rounds: every cell that has
-    too few takes its best track not yet taken, which counts in all cells that it is seen in.
+    track, cell  N, of each observation; a cell is a frame and a place in it
+    worth        by track, larger is better
+
+    Returns bool by track number. In rounds: every cell that has too few takes its best track not yet taken,
+    which counts in all cells that it is seen in.
     """
     tracks = worth.size
     kept = np.zeros(tracks, dtype=bool)

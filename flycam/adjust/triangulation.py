@@ -1,6 +1,6 @@
-"""Points from the rays that see them, poses held fixed: the place closest to all rays, wild rays let go.
+"""Robust triangulation of points from their rays, with fixed poses.
 
-Start: least squares of the distances from the rays (midpoint method), reweighted after Cauchy; then
+Start: least squares of the distances from the rays (midpoint method), with Cauchy weights; then
 Gauss-Newton on the image residuals. Sources: Hartley and Sturm, Triangulation, CVIU 68(2), 1997.
 """
 
@@ -22,15 +22,17 @@ from flycam.geometry.projection import apply_lens_vector
 _MIDPOINT_ROUNDS = 5
 _NEWTON_ROUNDS = 6
 _BEND = 2.0
-# of the distance to the camera
+# Share of the distance to the camera.
 _MAX_STEP = 0.3
 _STILL = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TriangulatedPoints:
-    """point P×3 (NaN where no two rays meet before their cameras) and parallax P, the widest angle between
-    a ray and the mean of its track's rays, doubled, in radians.
+    """Triangulated points and their parallax.
+
+    point     P×3, NaN where no two rays meet in front of their cameras
+    parallax  P, the widest angle between a ray and the mean of its track's rays, doubled, in radians
     """
 
     point: Floats
@@ -40,7 +42,10 @@ class TriangulatedPoints:
 def triangulate(
     problem: AdjustmentProblem, unknowns: Unknowns, seen: Observations, *, refine: bool
 ) -> TriangulatedPoints:
-    """Place the points of `seen`; others keep NaN. refine: minimise image residuals, not only distances."""
+    """Triangulate the points of `seen`; others are NaN.
+
+    refine: minimise image residuals, not only distances.
+    """
     result = TriangulatedPoints(point=np.full((problem.points, 3), np.nan), parallax=np.zeros(problem.points))
     for part in split_chunks(seen):
         _place(problem, unknowns, seen.take(part), refine, result)
@@ -54,7 +59,7 @@ def _place(
     refine: bool,
     result: TriangulatedPoints,
 ) -> None:
-    """Place the points of one chunk."""
+    """Triangulate the points of one chunk."""
     starts = seen.starts
     ids = seen.point[starts]
     owner = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(seen)]))
@@ -62,7 +67,7 @@ def _place(
     centre = unknowns.centre[seen.frame]
     if problem.frames.rolling:
         centre = centre + problem.frames.velocity[seen.frame] * seen.after[:, None]
-    # where the lens cannot produce an observation, it neither places a point nor forbids it
+    # an observation that the lens cannot produce neither determines a point nor rejects it
     known = find_finite_rows(ray)
     mean: Floats = np.add.reduceat(np.where(known[:, None], ray, 0.0), starts)
     mean /= np.maximum(np.linalg.norm(mean, axis=-1, keepdims=True), 1e-12)
@@ -77,7 +82,10 @@ def _place(
 
 
 def compute_world_rays(problem: AdjustmentProblem, unknowns: Unknowns, seen: Observations) -> Floats:
-    """Unit directions N×3 of the observations in world axes, NaN outside what the lens can produce."""
+    """Return unit directions N×3 of the observations in world axes.
+
+    NaN outside what the lens can produce.
+    """
     camera = problem.frames.camera[seen.frame]
     direction = np.empty((len(seen), 3))
     for number, interior in enumerate(problem.cameras):
@@ -93,11 +101,11 @@ def compute_world_rays(problem: AdjustmentProblem, unknowns: Unknowns, seen: Obs
 
 
 def _midpoints(ray: Floats, centre: Floats, starts: NDArray[np.int64], owner: NDArray[np.int64]) -> Floats:
-    """Points with the least sum of reweighted squared distances from their rays."""
+    """Return points with the least reweighted squared distances from their rays."""
     good = find_finite_rows(ray)
     across: Floats = np.eye(3) - ray[:, :, None] * ray[:, None, :]
     across[~good] = 0.0
-    # a hair of regularisation, so that parallel rays give a far point and not an error
+    # slight regularisation, so that parallel rays give a far point and not an error
     hair = 1e-9 * np.eye(3)
     local: Floats = centre - centre[starts][owner]
     weight = good.astype(np.float64)
@@ -122,7 +130,10 @@ def _refined(
     point: Floats,
     starts: NDArray[np.int64],
 ) -> Floats:
-    """A few robust Gauss-Newton steps on the image residuals of every point by itself; those of `starts`."""
+    """Refine the points of `starts` by robust Gauss-Newton steps on image residuals.
+
+    A few steps, for every point by itself.
+    """
     ids = seen.point[starts]
     moved = point.copy()
     reach = np.linalg.norm(point[ids] - unknowns.centre[seen.frame[starts]], axis=-1)
@@ -153,10 +164,10 @@ def _refined(
 def compute_residuals_at(
     problem: AdjustmentProblem, unknowns: Unknowns, point: Floats, seen: Observations
 ) -> Floats:
-    """Image residuals N×2 of other points than the unknowns' own."""
+    """Return image residuals N×2 of other points than the unknowns' own."""
     return compute_image_residuals(problem, replace(unknowns, point=point), seen)
 
 
 def find_finite_rows(array: Floats) -> Bools:
-    """Which rows of N×k hold no NaN and no infinity, N."""
+    """Return True for rows of N×k without NaN or infinity, N."""
     return np.asarray(np.isfinite(array).all(axis=-1))

@@ -1,8 +1,7 @@
-"""The unknowns of a block: six for every frame (nine with rolling shutters), three for every point, and a
-border that all frames share.
+"""Unknowns of a block: six a frame (nine with rolling shutters), three a point.
 
-Border, in this order: GNSS bias (3 a session), boresight (3 a camera), yaw offset (1 a strip), lens (9 a
-camera), shift of the DEM (3). Only the last two are seen by points.
+And a border that all frames share, in this order: GNSS bias (3 a session), boresight (3 a camera), yaw
+offset (1 a strip), lens (9 a camera), shift of the DEM (3). Points depend on the last two only.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ POSE_UNKNOWNS, ROLLING_UNKNOWNS = 6, 9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """Where each group of border unknowns stands."""
+    """Positions of the groups of border unknowns."""
 
     sessions: int
     cameras: int
@@ -55,7 +54,7 @@ class Layout:
 
     @property
     def seen(self) -> slice:
-        """The part of the border that observations of points depend on: lens and DEM."""
+        """Part of the border that observations of points depend on: lens and DEM."""
         return slice(self.lens.start, self.size)
 
     @property
@@ -66,11 +65,11 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unknowns:
-    """Values of all unknowns. Metres are relative to the problem's origin.
+    """Values of all unknowns; metres are relative to the problem's origin.
 
-    centre n×3; rotation n×3×3; turn n×3 rad/s while rows are read (an unknown only of a block with rolling
+    centre n×3; rotation n×3×3; turn n×3 rad/s during readout (an unknown only of a block with rolling
     shutters); bias sessions×3 (measured minus true); boresight cameras×3 and yaw (strips) in radians; lens
-    cameras×9; dem 3 (how far the DEM is to be moved east, north, up to where it should stand); point P×3
+    cameras×9; dem 3 (shift east, north, up that corrects the DEM); point P×3.
     """
 
     centre: Floats
@@ -85,12 +84,14 @@ class Unknowns:
 
     @property
     def layout(self) -> Layout:
-        """Where the border's groups stand."""
+        """Positions of the border's groups."""
         return Layout(sessions=len(self.bias), cameras=len(self.lens), strips=len(self.yaw))
 
     def stepped(self, frames: Floats, border: Floats, points: Floats) -> Unknowns:
-        """After a step: frames n×6 (centre, turn about the camera's axes) or n×9 (and turn a second), border,
-        points P×3."""
+        """Return the unknowns after a step.
+
+        frames n×6 (centre, rotation about the camera's axes) or n×9 (and rotation rate), border, points P×3.
+        """
         at = self.layout
         return replace(
             self,

@@ -1,9 +1,9 @@
-"""Noise of positions and attitudes, estimated from the block itself: variance components.
+"""Variance components: noise of positions and attitudes from the block itself.
 
-Metadata say ±1.5 m of every consumer receiver; a block of a hundred frames knows better. Each group's factor
-is what its residuals say, with the metadata's own claim counted like a few more observations, so that three
-photos change nothing. Source: Förstner, Ein Verfahren zur Schätzung von Varianz- und Kovarianzkomponenten,
-AVN 1979.
+Metadata state ±1.5 m for every consumer receiver; a block of a hundred frames knows better. Each group's
+factor is estimated from its residuals, with the metadata's claim counted like a few more observations, so
+that three photos change nothing. Source: Förstner, Ein Verfahren zur Schätzung von Varianz- und
+Kovarianzkomponenten, AVN 1979.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from flycam.adjust.priors import NOISE_BEND, PriorSigmas, compute_noise_residual
 from flycam.adjust.problem import AdjustmentProblem, Bools
 from flycam.adjust.unknowns import Unknowns
 
-# the metadata's claim counts as much as this many residuals
+# The metadata's claim counts as much as this many residuals.
 _CLAIM = 6.0
 _MIN_REDUNDANCY = 0.05
 _MIN_FACTOR, _MAX_FACTOR = 0.02, 50.0
-# columns of (position, attitude) that share one factor
+# Columns of (position, attitude) that share one factor.
 _GROUPS = ((0, 1), (2,), (3,), (4,), (5,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoiseFactors:
-    """How the noise differs from what was claimed: horizontal, vertical, about the camera's x, y and z axes.
+    """Ratio of estimated to claimed noise.
 
-    The three axes differ: looking straight down, an error of a gimbal's roll is one of its yaw, and about the
-    axis in between there is hardly any.
+    Horizontal, vertical, about the camera's x, y and z axes. The three axes differ: looking straight down, an
+    error of a gimbal's roll is one of its yaw, and about the axis in between there is hardly any.
     """
 
     horizontal: float
@@ -48,11 +48,12 @@ def estimate_noise_sigmas(
     variance: Floats,
     tied: Bools,
 ) -> tuple[PriorSigmas, NoiseFactors]:
-    """Sigmas with new noise, from the residuals of the tied frames.
+    """Return sigmas with new noise, from the residuals of the tied frames.
 
-    claimed   by the metadata; believed in the solution at hand
-    variance  n×6 of the adjusted observations (covariance.adjusted_variance): what of each went into the
-              unknowns, the flight's bias and the strip's yaw offset among them
+    claimed   by the metadata
+    believed  in the current solution
+    variance  n×6 of the adjusted observations (`covariance.compute_adjusted_variance`): the part of each that
+              the unknowns absorbed, the flight's bias and the strip's yaw offset among them
     """
     residual = np.concatenate(compute_noise_residuals(problem, unknowns), axis=-1)[tied]
     before = np.concatenate([claimed.position, claimed.attitude], axis=-1)
@@ -63,7 +64,7 @@ def estimate_noise_sigmas(
         at = list(columns)
         squared = np.square(residual[:, at] / before[tied][:, at])
         typical = np.median(squared) / 0.455 if squared.size else 1.0
-        # a wild fix is the loss's business, not the noise's
+        # outliers are left to the loss: they must not widen the noise
         kept = np.minimum(squared, NOISE_BEND**2 * max(typical, 1e-12))
         freedom = float(free[:, at].sum())
         found = np.sqrt(max(float(kept.sum()), 1e-12) / max(freedom, 1e-12))

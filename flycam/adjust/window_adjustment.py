@@ -1,9 +1,9 @@
-"""A small bundle adjustment of the newest frames of a flight, held by what was settled before.
+"""Bundle adjustment of a flight's newest frames, held by earlier results.
 
-Frames of the window are linked by what is believed of the log's errors (`wander`), tied by landmarks that
-several of them see, and stand over the terrain by the landmarks' heights. Frames from before, and those of
-earlier strips that see the same ground, are held where they were settled, with a sigma. Landmarks are
-eliminated one by one (Schur complement); what stays is one dense system of a few dozen frames.
+Frames of the window are linked by the model of the log's errors (`log_drift`), tied by landmarks that
+several of them see, and constrained to the terrain by the landmarks' heights. Earlier frames, and those of
+earlier strips that see the same ground, are held at their adjusted poses, with a sigma. Landmarks are
+eliminated one by one (Schur complement); a dense system of a few dozen frames remains.
 
 Sources: Triggs et al., Bundle Adjustment - A Modern Synthesis, 2000; Sibley, Matthies and Sukhatme,
 Sliding window filter with application to planetary landing, 2010 (with held frames in place of a marginal).
@@ -30,18 +30,19 @@ from flycam.geometry.rotation import rotation_from_angle_axis
 from flycam.geometry.terrain import TerrainGrid, compute_normals, interpolate_heights
 
 _IMAGE_BEND, _HEIGHT_BEND = 3.0, 1.5
-_LOOSE = 1e-6  # 1/m² that holds a landmark which nothing else holds
+# Weight, 1/m², that keeps an otherwise undetermined landmark in place.
+_LOOSE = 1e-6
 _MAX_STEP_M = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WindowOptions:
-    """What is believed in a window.
+    """Sigmas of a window adjustment.
 
-    held_m, held_rad  sigma of frames that were settled before
+    held_m, held_rad  sigma of frames that were adjusted before
     image_px          sigma of an observation
-    height_m          sigma of the terrain, alike within squares of square_m: all landmarks in one count once;
-                      plane_m of a plane that was taken for want of terrain
+    height_m          sigma of the terrain, common within squares of square_m: all landmarks in one count once
+    plane_m           the same of a plane that was assumed for lack of terrain
     rounds            linearisations
     """
 
@@ -56,11 +57,15 @@ class WindowOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdjustmentWindow:
-    """What is adjusted: n frames in order of time, Q landmarks, N observations sorted by landmark.
+    """Input of a window adjustment.
 
-    logged           the log's poses; centre n×3 and rotation n×3×3 as they are believed now
-    held             n bool, settled before
-    frame, landmark  N indices; uv_px N×2 in pictures of the interior's size
+    n frames in order of time, Q landmarks, N observations sorted by landmark.
+
+    logged           the log's poses
+    centre, rotation  n×3 and n×3×3, current estimates
+    held             n bool, adjusted before
+    frame, landmark  N indices
+    uv_px            N×2 in images of the interior's size
     point            Q×3
     """
 
@@ -79,8 +84,11 @@ class AdjustmentWindow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WindowSolution:
-    """centre n×3, rotation n×3×3, point Q×3; miss_px N, how far each observation is from its landmark (inf
-    where it is not before the camera)."""
+    """Adjusted poses and landmarks.
+
+    centre n×3, rotation n×3×3, point Q×3; miss_px N, residual of each observation (inf where the landmark
+    is not in front of the camera).
+    """
 
     centre: Floats
     rotation: Floats
@@ -89,7 +97,10 @@ class WindowSolution:
 
 
 def solve_window(window: AdjustmentWindow, drift: LogDrift, options: WindowOptions) -> WindowSolution:
-    """Poses and landmarks that explain links, ties and heights best, from where they are believed now."""
+    """Estimate poses and landmarks from links, ties and heights.
+
+    Starts from the current estimates.
+    """
     centre, rotation, point = window.centre.copy(), window.rotation.copy(), window.point.copy()
     transition, variance = compute_transitions(window.logged, drift)
     for _ in range(options.rounds):
@@ -112,7 +123,10 @@ def _believed(
     variance: Floats,
     options: WindowOptions,
 ) -> tuple[Floats, Floats]:
-    """Normal matrix n×6×n×6 and gradient n×6 of links, of the log's sigmas and of what is held."""
+    """Return normal matrix n×6×n×6 and gradient n×6 of the priors.
+
+    Of links, the log's sigmas and held frames.
+    """
     count = len(window.logged)
     matrix, gradient = np.zeros((count, 6, count, 6)), np.zeros((count, 6))
     error = compute_pose_errors(window.logged, centre, rotation)
@@ -128,7 +142,8 @@ def _believed(
     off = error[rows] - np.einsum("nij,nj->ni", move, error[before])
     weighted = weight[:, :, None] * move
     matrix[rows[:, None], axes, rows[:, None], axes] += weight
-    for k, row in enumerate(rows):  # a dozen links
+    # a loop is fast enough for a dozen links
+    for k, row in enumerate(rows):
         matrix[row, :, row - 1] -= weighted[k]
         matrix[row - 1, :, row] -= weighted[k].T
         matrix[row - 1, :, row - 1] += move[k].T @ weighted[k]
@@ -153,7 +168,10 @@ def _believed(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Sighted:
-    """residual N×2 px (NaN: not before the camera), its slopes by the frame N×2×6 and the landmark N×2×3."""
+    """Residuals N×2 px, and derivatives by frame N×2×6 and by landmark N×2×3.
+
+    NaN where the landmark is not in front of the camera.
+    """
 
     residual: Floats
     by_frame: Floats
@@ -180,7 +198,7 @@ def _step(
     point: Floats,
     options: WindowOptions,
 ) -> tuple[Floats, Floats]:
-    """Changes of frames n×6 and landmarks Q×3."""
+    """Return the changes of frames n×6 and landmarks Q×3."""
     count, points = len(window.logged), len(point)
     seen = np.asarray(np.isfinite(sighted.residual).all(axis=1), dtype=bool)
     residual = np.where(seen[:, None], sighted.residual, 0.0)
@@ -201,7 +219,7 @@ def _step(
     pull = of_point @ np.einsum("nij,nj->ni", across, residual)
     _add_heights(window, point, blocks, pull, options)
     inverse = np.linalg.inv(blocks)
-    # a frame sees a landmark once: the blocks lie side by side and need no sum
+    # a frame sees a landmark at most once, so the blocks need no sum
     blockwise = np.zeros((points, count, 6, 3))
     blockwise[window.landmark, window.frame] = turned @ by_point
     cross = blockwise.reshape(points, 6 * count, 3)
@@ -217,7 +235,10 @@ def _step(
 def _add_heights(
     window: AdjustmentWindow, point: Floats, blocks: Floats, pull: Floats, options: WindowOptions
 ) -> None:
-    """The terrain under every landmark; what stands high above it may be a tree and pulls little."""
+    """Add the terrain under every landmark.
+
+    Landmarks high above it may be trees and get little weight.
+    """
     sigma_m = options.plane_m if window.terrain.dem_id.startswith("flat:") else options.height_m
     above = point[:, 2] - interpolate_heights(window.terrain, point[:, :2])
     normal = compute_normals(window.terrain, point[:, :2])
@@ -233,6 +254,6 @@ def _add_heights(
 
 
 def _collect(group: Indices, groups: int) -> csr_matrix:
-    """groups×N matrix that sums rows of one group."""
+    """Return the groups×N matrix that sums rows of one group."""
     each = np.arange(len(group))
     return csr_matrix((np.ones(len(group)), (group, each)), shape=(groups, len(group)))

@@ -1,1 +1,4 @@
-"""Arrays in, arrays out: numpy and cv2 only. No files, no clocks, no CRS library."""
+"""Image geometry on arrays, with numpy and cv2 only.
+
+No files, no clocks, no CRS library.
+"""

@@ -1,7 +1,7 @@
-"""From the world to the picture and back: collinearity with pinhole, Brown-Conrady and fisheye lenses.
+"""Camera model: collinearity with pinhole, Brown-Conrady and fisheye lenses.
 
 Normalised coordinates are (x, y) = (X, Y) / Z in camera axes; image coordinates are (u, v) pixels with
-pixel centres at integers. A lens polynomial is only believed where it is monotone: beyond that radius
+pixel centres at integers. A distortion polynomial is used only where it is monotone: beyond that radius
 one image point would belong to two directions.
 
 Sources: Brown, Close-Range Camera Calibration, 1971 (radial and decentring distortion); Kannala and
@@ -23,19 +23,23 @@ from flycam.geometry.rolling_shutter import compute_point_velocities, compute_ro
 
 Floats = NDArray[np.float64]
 Scalars = float | Floats
-"""One number, or one for each of many frames, of a shape that broadcasts against the points."""
+"""A number, or one for each of many frames, in a shape that broadcasts against the points."""
 
 _NEWTON_STEPS = 20
 _NEWTON_TOLERANCE = 1e-12
 _UNBOUNDED = float("inf")
-# Rows are counted on beside the picture by this many pictures, so that far ground does not run away.
+# Row times are extrapolated at most this many image heights outside the image: farther out the
+# correction of far ground would diverge.
 _ROWS_BESIDE = 1.0
-# Where a point outruns the rows by more than this, its row is not sought further.
+# Where the row time changes by more than this share of the time step, it is not extrapolated.
 _STEADY_ROW = 0.5
 
 
 class PoseLike(Protocol):
-    """A pose as far as it places points: an `ExteriorOrientation`, or many frames' in arrays."""
+    """Pose as far as it projects points.
+
+    An `ExteriorOrientation`, or many frames' in arrays.
+    """
 
     @property
     def projection_centre_m(self) -> tuple[Scalars, Scalars, Scalars]: ...
@@ -50,12 +54,12 @@ class PoseLike(Protocol):
 def project(
     interior: InteriorOrientation, exterior: ExteriorOrientation, world_m: Floats
 ) -> tuple[Floats, Floats]:
-    """World points N×3 (work CRS metres) to image points N×2 (u, v) and depths N along the view.
+    """Project world points N×3 (work CRS metres) into the image.
 
-    uv is NaN where the depth is not positive, where the point is NaN, or beyond the lens's monotone
-    radius. It is not limited to the image's frame: points beside the picture have coordinates too.
-    The depth is in the metres of `grid_scale` (true metres). Every row is seen at its own moment where the
-    pose has a motion (`as_read`).
+    Returns image points N×2 (u, v) and depths N along the viewing axis, in the metres of `grid_scale` (true
+    metres). uv is NaN where the depth is not positive, where the point is NaN, or beyond the lens's monotone
+    radius; it is not limited to the image: points outside have coordinates too. Where the pose has a motion,
+    every row is projected at its own read-out time (`correct_rolling_shutter`).
     """
     place = transform_to_camera(exterior, *np.moveaxis(np.asarray(world_m, dtype=np.float64), -1, 0))
     x, y, depth = correct_rolling_shutter(interior, exterior, *place)
@@ -69,10 +73,11 @@ def project(
 def transform_to_camera(
     exterior: PoseLike, east: Floats, north: Floats, height: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """World coordinates (any equal shape S, work CRS metres) to camera axes (x right, y down, z forward).
+    """Transform world coordinates to camera axes (x right, y down, z forward).
 
-    Written out element by element: a matrix product may round differently with the number of points, and
-    the same ground must give the same pixel whoever asks.
+    World coordinates are of any equal shape, work CRS metres. Written out element by element: a matrix
+    product may round differently with the number of points, and the same ground must give the same pixel
+    in every call.
     """
     ce, cn, ch = exterior.projection_centre_m
     de, dn, dh = east - ce, north - cn, (height - ch) * exterior.grid_scale
@@ -83,12 +88,12 @@ def transform_to_camera(
 def correct_rolling_shutter(
     interior: InteriorOrientation, exterior: ExteriorOrientation, x: Floats, y: Floats, depth: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """Points in camera axes (any equal shape) at the moment when the row they fall on was read.
+    """Move points in camera axes (any equal shape) to the read-out time of their row.
 
-    The same arrays where the shutter is not rolling or the pose has no motion. The row depends on the moment:
-    two looks, and the line through them, element by element; what is left is below 1e-3 px for a drone (see
-    the tests). Points that are not before the camera, or beyond the lens's monotone radius, stay where they
-    are. Model: `geometry.rolling_shutter`.
+    Returns the same arrays where the shutter is not rolling or the pose has no motion. The row depends on the
+    time: two evaluations and the line through them, element by element; the remaining error is below 1e-3 px
+    for a drone (see the tests). Points that are not in front of the camera, or beyond the lens's monotone
+    radius, are not moved. Model: `geometry.rolling_shutter`.
     """
     if not is_rolling(interior, exterior):
         return x, y, depth
@@ -97,7 +102,7 @@ def correct_rolling_shutter(
     latest = (0.5 + _ROWS_BESIDE) * abs(interior.readout_s or 0.0)
 
     def moment(t: Floats | float) -> Floats:
-        """When the row was read on which the points fall at t; t itself where they fall on none."""
+        """Return the read-out time of the points' row at t; t where they are on no row."""
         with np.errstate(divide="ignore", invalid="ignore"):
             z = depth + t * dz
             xn, yn = (x + t * dx) / z, (y + t * dy) / z
@@ -107,17 +112,18 @@ def correct_rolling_shutter(
 
     first = moment(0.0)
     second = moment(first)
-    # the line through both moments: it grows by `row` of the time it is given
+    # slope of the line through both times
     row = (second - first) / np.where(first == 0.0, 1.0, first)
     t = np.clip(first / np.where(np.abs(row) < _STEADY_ROW, 1.0 - row, 1.0), -latest, latest)
     return x + t * dx, y + t * dy, depth + t * dz
 
 
 def compute_image_rays(interior: InteriorOrientation, exterior: ExteriorOrientation, uv: Floats) -> Floats:
-    """Image points N×2 to unit directions N×3 in world axes and grid units, of the middle row's moment.
+    """Return unit directions N×3 in world axes and grid units of image points N×2.
 
-    `projection_centre + t * direction` walks straight in the work CRS (the vertical is already divided by
-    grid_scale). NaN where the image point lies outside what the lens model can produce.
+    They hold for the read-out time of the middle row. `projection_centre + t * direction` is a straight line
+    in the work CRS (the vertical is already divided by grid_scale). NaN where the image point lies outside
+    what the lens model can produce.
     """
     uv = np.asarray(uv, dtype=np.float64)
     x, y, z = compute_ray_directions(interior, uv[..., 0], uv[..., 1])
@@ -131,11 +137,12 @@ def compute_image_rays(interior: InteriorOrientation, exterior: ExteriorOrientat
 def compute_viewing_rays(
     interior: InteriorOrientation, exterior: ExteriorOrientation, uv: Floats
 ) -> tuple[Floats, Floats]:
-    """Where the camera stood when the rows of image points N×2 were read, and unit directions: both N×3.
+    """Return camera positions and viewing rays at the read-out times of image points.
 
-    The inverse of `project`: a point on the line falls on the image point. As `compute_image_rays` otherwise;
-    without a motion the first is the projection centre everywhere. From p + t (w × p - R V) = s d the ray of
-    p is that of (1 + t [w]x)⁻¹ d from (1 + t [w]x)⁻¹ t R V.
+    Image points N×2; positions and unit directions, both N×3. The inverse of `project`: a point on the ray
+    projects to the image point. Otherwise as `compute_image_rays`; without a motion the position is the
+    projection centre everywhere. From p + t (w × p - R V) = s d the ray of p is that of
+    (1 + t [w]x)⁻¹ d from (1 + t [w]x)⁻¹ t R V.
     """
     uv = np.asarray(uv, dtype=np.float64)
     centre = np.asarray(exterior.projection_centre_m)
@@ -154,17 +161,17 @@ def compute_viewing_rays(
 
 
 def distort(interior: InteriorOrientation, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Normalised coordinates (equal shapes S) to image points (u, v)."""
+    """Convert normalised coordinates (equal shapes) to image points (u, v)."""
     (fx, fy), (cx, cy) = interior.focal_length_px, interior.principal_point_px
     xd, yd = _lens(interior)(x, y)
     return fx * xd + cx, fy * yd + cy
 
 
 def undistort(interior: InteriorOrientation, u: Floats, v: Floats) -> tuple[Floats, Floats]:
-    """Image points (equal shapes S) to normalised coordinates; NaN where the lens cannot produce them.
+    """Convert image points (equal shapes) to normalised coordinates.
 
-    Newton's method on the full model (radial and decentring together), so that `distort` of the result
-    gives the image point back to 1e-9 px.
+    NaN where the lens cannot produce them. Newton's method on the full model (radial and decentring
+    together), so that `distort` of the result gives the image point back to 1e-9 px.
     """
     (fx, fy), (cx, cy) = interior.focal_length_px, interior.principal_point_px
     xd = (np.asarray(u, dtype=np.float64) - cx) / fx
@@ -183,7 +190,10 @@ def undistort(interior: InteriorOrientation, u: Floats, v: Floats) -> tuple[Floa
 def compute_ray_directions(
     interior: InteriorOrientation, u: Floats, v: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """Image points to (not normalised) directions in camera axes; a fisheye may look beyond 90°."""
+    """Return directions (not normalised) in camera axes of image points.
+
+    A fisheye may look beyond 90°.
+    """
     if interior.model is not LensModel.FISHEYE:
         x, y = undistort(interior, u, v)
         return x, y, np.ones_like(x)
@@ -197,9 +207,10 @@ def compute_ray_directions(
 
 @lru_cache(maxsize=256)
 def compute_valid_radius(interior: InteriorOrientation) -> float:
-    """Largest normalised radius hypot(X, Y)/Z up to which the radial polynomial rises; inf if always.
+    """Return the largest normalised radius up to which the radial polynomial rises.
 
-    The smallest positive root of d(r * radial(r))/dr: 1 + 3 k1 s + 5 k2 s² + 7 k3 s³ (+ 9 k4 s⁴) = 0
+    The radius is hypot(X, Y)/Z, infinite if the polynomial always rises. It is the smallest positive root of
+    d(r * radial(r))/dr: 1 + 3 k1 s + 5 k2 s² + 7 k3 s³ (+ 9 k4 s⁴) = 0
     with s = r² (Brown) or s = theta² (fisheye).
     """
     if interior.model is LensModel.PINHOLE:
@@ -211,7 +222,10 @@ def compute_valid_radius(interior: InteriorOrientation) -> float:
 
 
 def scale_interior(interior: InteriorOrientation, new_size_px: tuple[int, int]) -> InteriorOrientation:
-    """The same camera for an image resized to (width, height); pixel corners, not centres, stay put."""
+    """Return the interior orientation for an image resized to (width, height).
+
+    Pixel corners, not centres, keep their place.
+    """
     sx = new_size_px[0] / interior.image_size_px[0]
     sy = new_size_px[1] / interior.image_size_px[1]
     (fx, fy), (cx, cy) = interior.focal_length_px, interior.principal_point_px
@@ -224,7 +238,7 @@ def scale_interior(interior: InteriorOrientation, new_size_px: tuple[int, int]) 
 
 
 def is_in_image(interior: InteriorOrientation, u: Floats, v: Floats) -> NDArray[np.bool_]:
-    """Whether image points lie between the centres of the outermost pixels (NaN: no)."""
+    """Return True where points lie between the outermost pixel centres (NaN: False)."""
     width, height = interior.image_size_px
     inside: NDArray[np.bool_] = (u >= 0.0) & (u <= width - 1.0) & (v >= 0.0) & (v <= height - 1.0)
     return inside
@@ -240,7 +254,7 @@ def _radial_coefficients(interior: InteriorOrientation) -> tuple[float, ...]:
 
 def _monotone_limit(radial: tuple[float, ...]) -> float:
     derivative = [1.0] + [(2 * i + 3) * k for i, k in enumerate(radial)]
-    # one this small turns the polynomial back far beyond any lens, but overflows the root finder
+    # a coefficient this small bends the polynomial back far beyond any lens, but overflows the root finder
     while len(derivative) > 1 and abs(derivative[-1]) < 1e-12:
         derivative.pop()
     if len(derivative) == 1:
@@ -251,7 +265,7 @@ def _monotone_limit(radial: tuple[float, ...]) -> float:
 
 
 class _BrownLens:
-    """Brown-Conrady in normalised coordinates."""
+    """Brown-Conrady distortion in normalised coordinates."""
 
     def __init__(self, interior: InteriorOrientation) -> None:
         self.k1, self.k2, self.p1, self.p2, self.k3 = (*interior.distortion, 0.0, 0.0, 0.0, 0.0, 0.0)[:5]
@@ -265,7 +279,7 @@ class _BrownLens:
         return xd, yd
 
     def jacobian(self, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
-        """(dxd/dx, dxd/dy = dyd/dx, dyd/dy)."""
+        """Return (dxd/dx, dxd/dy = dyd/dx, dyd/dy)."""
         r2 = x * x + y * y
         radial = 1.0 + r2 * (self.k1 + r2 * (self.k2 + r2 * self.k3))
         slope = 2.0 * (self.k1 + r2 * (2.0 * self.k2 + r2 * 3.0 * self.k3))
@@ -308,14 +322,17 @@ def _lens(interior: InteriorOrientation) -> _BrownLens | _FisheyeLens | _Pinhole
 
 
 class _PinholeLens:
-    """No distortion at all."""
+    """Lens without distortion."""
 
     def __call__(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         return x, y
 
 
 def _fisheye_angle(interior: InteriorOrientation, radius: Floats) -> Floats:
-    """Angles from the axis whose distorted radius is `radius`; NaN beyond the monotone range."""
+    """Return the angles from the axis at distorted radii.
+
+    NaN beyond the monotone range.
+    """
     lens = _FisheyeLens(interior)
     limit = min(_monotone_limit(_radial_coefficients(interior)), np.pi)
     theta = np.minimum(radius, limit)
@@ -332,7 +349,7 @@ def _brown_inverse(interior: InteriorOrientation, xd: Floats, yd: Floats) -> tup
     limit = compute_valid_radius(interior)
     x, y = xd.copy(), yd.copy()
     for _ in range(_NEWTON_STEPS):
-        # a step beyond the monotone radius would fall into the polynomial's other branch
+        # beyond the monotone radius the iteration would converge to the polynomial's other branch
         shrink = np.minimum(1.0, 0.999 * limit / np.maximum(np.hypot(x, y), 1e-12))
         x, y = x * shrink, y * shrink
         fx, fy = lens(x, y)

@@ -1,4 +1,4 @@
-"""Which things hang together, told by pairs of them."""
+"""Connected components of a graph that is given by its edges."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def label_components(count: int, one: ArrayLike, other: ArrayLike) -> NDArray[np.int64]:
-    """Number the connected parts of `count` nodes from 0 in the order of their first nodes: the part of each.
+    """Label each of `count` nodes with its component, numbered from 0 by first node.
 
     one, other  N each, the nodes of N edges
     """
-    from scipy.sparse import coo_array  # noqa: PLC0415  slow to load, and few flights need it while they begin
+    from scipy.sparse import coo_array  # noqa: PLC0415  slow to load, and few flights need it at their start
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415  as above
 
     ends = (np.asarray(one, dtype=np.intp), np.asarray(other, dtype=np.intp))

@@ -1,8 +1,8 @@
-"""How far windows of one picture lie from another picture of the same ground, in another light or season.
+"""Orientation correlation of two images in different light or season.
 
-Compared are the directions of edges, not brightness: each pixel is the doubled angle of its gradient, weighed
-by how clearly it stands above the noise, so neither exposure nor a shadow edge that turned from dark-bright
-to bright-dark changes it.
+Edge directions are compared, not brightness: each pixel is the doubled angle of its gradient, weighted by
+how clearly it exceeds the noise, so neither exposure nor a shadow edge that turned from dark-bright to
+bright-dark changes it.
 
 Sources: Fitch, Kadyrov, Christmas and Kittler, Orientation correlation, BMVC 2002; doubled angles after
 Bigün and Granlund 1987; sub-pixel peak by a paraboloid.
@@ -22,20 +22,22 @@ Complex = NDArray[np.complex64]
 
 _WINDOWS_AT_ONCE = 64
 _SMOOTH_PX = 1.0
+# Noise of a gradient, as a share of the image's median gradient.
 _NOISE_SHARE = 0.5
-# Pixels of independent evidence are fewer than pixels: gradients were smoothed over about this area.
+# Gradients were smoothed over about this area, so that many pixels count as one independent observation.
 _CORRELATED_PX = 9.0
+# Scores this near to a peak belong to it, and do not count against its margin.
 _NEAR_PEAK_PX = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WindowShifts:
-    """Of N windows; NaN shift where a window holds too little data.
+    """Shifts of N windows; NaN where a window holds too little data.
 
-    shift_px  N×2 (columns, rows): what stands at p in the first picture stands at p + shift in the second
+    shift_px  N×2 (columns, rows): the content at p in the first image is at p + shift in the second
     sigma_px  N, of one coordinate, from the height and sharpness of the peak
     score     N, correlation at the peak, 0-1
-    margin    N, how many noise sigmas the peak stands above the best other place
+    margin    N, noise sigmas by which the peak exceeds the best other place
     """
 
     shift_px: Floats
@@ -44,7 +46,7 @@ class WindowShifts:
     margin: Floats
 
     def take(self, chosen: NDArray[np.bool_]) -> WindowShifts:
-        """The windows of a mask."""
+        """Select windows by a mask."""
         return WindowShifts(
             shift_px=self.shift_px[chosen],
             sigma_px=self.sigma_px[chosen],
@@ -54,9 +56,10 @@ class WindowShifts:
 
 
 def compute_edge_directions(grey: Singles, valid: NDArray[np.bool_]) -> Complex:
-    """H×W complex64: doubled gradient angle times its weight 0-1; 0 where not valid or flat.
+    """Return doubled gradient angles times their weights 0-1, H×W complex64.
 
-    grey H×W float32; valid H×W bool, pixels with data. Pixels that see the rim of the data count as flat.
+    grey H×W float32; valid H×W bool, pixels with data. 0 where not valid or flat. Pixels whose gradient
+    reaches the rim of the data count as flat.
     """
     smooth = cv2.GaussianBlur(grey, (0, 0), _SMOOTH_PX)
     east = cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1.0 / 32.0)
@@ -66,7 +69,7 @@ def compute_edge_directions(grey: Singles, valid: NDArray[np.bool_]) -> Complex:
     strength = np.abs(gradient)
     known = strength[inside]
     noise = _NOISE_SHARE * float(np.median(known)) if known.size else 0.0
-    # squaring doubles the angle; the divisor takes the strength out and lets noise fade
+    # squaring doubles the angle; the divisor removes the strength and damps noise
     directions = gradient * gradient / np.maximum(strength**2 + noise**2, 1e-12)
     directions[~inside] = 0.0
     return np.asarray(directions, dtype=np.complex64)
@@ -75,12 +78,13 @@ def compute_edge_directions(grey: Singles, valid: NDArray[np.bool_]) -> Complex:
 def match_windows(
     first: Complex, second: Complex, centres_px: NDArray[np.int64], *, window_px: int, reach_px: int
 ) -> WindowShifts:
-    """Shifts of square windows of `first` against `second` (both from `compute_edge_directions`, equal
-    shapes).
+    """Estimate the shifts of square windows of `first` against `second`.
 
-    centres_px  N×2 (column, row) of the windows, which must lie inside the picture with their search area:
-                else they come out as NaN
-    window_px   side of a window; reach_px the largest shift looked for in each direction
+    first, second  from `compute_edge_directions`, equal shapes
+    centres_px     N×2 (column, row) of the windows; NaN results where a window or its search area leaves
+                   the image
+    window_px      side of a window
+    reach_px       largest shift searched in each direction
     """
     count = len(centres_px)
     result = WindowShifts(
@@ -128,20 +132,21 @@ def _match_chunk(
     noise = np.sqrt(np.maximum(1.0 - peak[n] ** 2, 1e-3) / (2.0 * independent))
     result.score[chosen] = peak[n]
     result.margin[chosen] = (peak[n] - _best_elsewhere(score, n, r, c)) / noise
-    # the top of a parabola of curvature b is known to noise/b
+    # the vertex of a parabola of curvature b is known to noise/b
     result.sigma_px[chosen] = np.clip(noise / np.maximum(bend, 1e-6), 0.02, 5.0)
 
 
 def _cut(picture: Complex, centres: NDArray[np.int64], half: int) -> Complex:
-    """Squares of side 2 half + 1 around centres: N×side×side."""
+    """Cut squares of side 2 half + 1 around centres: N×side×side."""
     view = np.lib.stride_tricks.sliding_window_view(picture, (2 * half + 1, 2 * half + 1))
     return np.ascontiguousarray(view[centres[:, 1] - half, centres[:, 0] - half])
 
 
 def _correlation(areas: Complex, windows: Complex) -> Singles:
-    """Real part of the correlation of each area with the conjugate of its window, at every shift inside it.
+    """Correlate each area with its conjugate window at every shift inside it.
 
-    OpenCV's correlation over two channels is just that, and faster than transforms of all windows at once.
+    Returns the real part. OpenCV's correlation over two channels is exactly that, and faster than
+    transforms of all windows at once.
     """
     span = areas.shape[1] - windows.shape[1] + 1
     found = np.empty((len(areas), span, span), dtype=np.float32)
@@ -151,15 +156,18 @@ def _correlation(areas: Complex, windows: Complex) -> Singles:
 
 
 def _channels(numbers: Complex) -> Singles:
-    """N×H×W complex as N×H×W×2."""
+    """View N×H×W complex as N×H×W×2."""
     return numbers.view(np.float32).reshape(*numbers.shape, 2)
 
 
 def _overlapping_energy(areas: Complex, windows: Complex, span: int) -> Floats:
-    """Root of the product of both energies where window and area lie over each other: it scales the score."""
+    """Return the scale of the score where window and area overlap.
+
+    Root of the product of both energies.
+    """
     strength = np.abs(areas).astype(np.float32) ** 2
     side, half = windows.shape[1], windows.shape[1] // 2
-    # one above the other: sums that run into the next area are those of shifts that are not looked at
+    # areas are stacked: sums that run into the next area belong to shifts that are not used
     sums = cv2.boxFilter(strength.reshape(-1, areas.shape[2]), -1, (side, side), normalize=False)
     local = sums.reshape(strength.shape)[:, half : half + span, half : half + span]
     own = np.einsum("nij,nij->n", windows, windows.conj()).real
@@ -169,7 +177,7 @@ def _overlapping_energy(areas: Complex, windows: Complex, span: int) -> Floats:
 def _paraboloid(
     score: Floats, n: NDArray[np.int64], row: NDArray[np.int64], col: NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
-    """Sub-pixel top (columns, rows) N×2 of the score around its peak, and its mean curvature N."""
+    """Return the sub-pixel peak (columns, rows) N×2 and the mean curvature N there."""
     middle = score[n, row, col]
     left, right = score[n, row, col - 1], score[n, row, col + 1]
     above, below = score[n, row - 1, col], score[n, row + 1, col]
@@ -182,7 +190,7 @@ def _paraboloid(
 def _best_elsewhere(
     score: Floats, n: NDArray[np.int64], row: NDArray[np.int64], col: NDArray[np.int64]
 ) -> Floats:
-    """The best score farther than a few pixels from each peak."""
+    """Return the best score farther than a few pixels from each peak."""
     span = score.shape[1]
     grid = np.arange(span)
     near = (np.abs(grid[None, :, None] - row[:, None, None]) <= _NEAR_PEAK_PX) & (

@@ -1,14 +1,14 @@
-"""How far a pixel of a rectified frame may be off: what is not known of pose and ground, on the ground.
+"""Expected error of a pixel of an orthorectified frame, from pose and height.
 
 A ray through the ground point P, moved by w, meets the tangent plane of the ground (unit normal n) at
-P + w - d (n.w) / (n.d), d being the direction of the ray; where the ground stands dz higher than believed,
+P + w - d (n.w) / (n.d), d being the direction of the ray; where the ground is dz higher than modelled,
 the ray meets it d (n_z dz) / (n.d) away. On level ground that is the usual dz tan(angle off nadir); a slope
-that falls away from the camera makes more of it, one that faces it less. Trees and roofs that the ground
-model does not hold are errors of its height, and lean by the same rule.
+that falls away from the camera increases it, one that faces the camera reduces it. Trees and roofs that the
+terrain does not contain are errors of its height, and are displaced by the same rule.
 
-What is uncertain of a pose changes slowly over a tile, and so does the direction of the rays; what is
-uncertain of a height changes from post to post, at every crown. So the first two are worked out on a lattice,
-over the slope of the ground at large, and the height's sigma is taken at each pixel.
+Pose uncertainty and ray direction change slowly over a tile; height uncertainty changes from post to post,
+at every crown. So the first two are computed on a lattice, over the smoothed slope of the terrain, and the
+height's sigma is taken at each pixel.
 
 Error propagation after Mikhail and Ackermann, Observations and Least Squares, 1976.
 """
@@ -31,19 +31,21 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 UNKNOWN_ERROR_M = 65.0
-"""Said of a place whose ground, or whose error, is not known: more than any error worth a map."""
+"""Error of a pixel whose ground or error is not known: above any error that is worth mapping."""
 
 NODE_STEP_PX = 32
 _NODES = TILE_SIZE_PX // NODE_STEP_PX + 1
 _NODE_PX = np.arange(0, TILE_SIZE_PX + 1, NODE_STEP_PX, dtype=np.float64)
-_SMOOTHING_M = 10.0  # about the width of a crown: its sides are no slope of the ground
-_MIN_INCIDENCE_COSINE = 0.1  # cosine between ray and normal; flatter views are as uncertain as this
+# About the width of a crown: its sides are no slope of the ground.
+_SMOOTHING_M = 10.0
+# Least cosine between ray and normal: flatter views get the error of this one.
+_MIN_INCIDENCE_COSINE = 0.1
 
 
 def compute_pose_covariance(exterior: ExteriorOrientation) -> Floats:
-    """6×6 covariance of (east, north, up) in metres and of the turns about the camera's axes in radians.
+    """Return the 6×6 covariance of a pose from its sigmas, taken as independent.
 
-    From the sigmas of a pose alone: as if its position and attitude were known independently of each other.
+    (east, north, up) in metres, then rotations about the camera's axes in radians.
     """
     sigmas = np.array([*exterior.sigma_position_m, *exterior.sigma_attitude_rad])
     return np.asarray(np.diag(np.square(sigmas)), dtype=np.float64)
@@ -56,12 +58,13 @@ def compute_expected_error(
     height_sigma_m: Floats,
     covariance: Floats | None = None,
 ) -> Floats:
-    """Radial 1-sigma (metres, horizontal: root of the sum of both variances) at ground points N×3.
+    """Return the radial 1-sigma at ground points N×3, metres.
+
+    Horizontal: root of the sum of both variances. NaN where a point or its normal is.
 
     normals         N×3, unit, upwards
-    height_sigma_m  N, of the ground's height where the point lies
-    covariance      6×6 as `compute_pose_covariance` gives it, which is also the default
-    NaN where a point or its normal is.
+    height_sigma_m  N, of the ground's height at the point
+    covariance      6×6 as from `compute_pose_covariance`, which is the default
     """
     variance, lean = _along_rays(exterior, ground_m, normals, covariance)
     result: Floats = np.sqrt(variance + lean * np.square(height_sigma_m))
@@ -71,7 +74,7 @@ def compute_expected_error(
 def _along_rays(
     exterior: ExteriorOrientation, ground_m: Floats, normals: Floats, covariance: Floats | None
 ) -> tuple[Floats, Floats]:
-    """Variance (m²) that the pose leaves, and how much of a height's variance is added, N each."""
+    """Return the variance from the pose (m²) and the factor on the height's, N each."""
     spread = compute_pose_covariance(exterior) if covariance is None else covariance
     ray = ground_m - np.asarray(exterior.projection_centre_m)
     ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
@@ -79,7 +82,7 @@ def _along_rays(
     camera = transform_to_camera(exterior, *np.moveaxis(ground_m, -1, 0))
     moved = np.empty((len(ground_m), 3, 6))
     moved[:, :, :3] = np.eye(3)
-    # of the picture's point, so against the turn: R' = exp([w]x) R takes a fixed image ray to R'^T r
+    # negative because the image point is fixed: R' = exp([w]x) R takes its ray r to R'^T r
     moved[:, :, 3:] = -np.einsum(
         "ki,nkj->nij", np.asarray(exterior.rotation), _compute_rotation_derivative(*camera)
     )
@@ -91,10 +94,12 @@ def _along_rays(
 
 
 def compute_tile_height_sigma(tile: TileId, to_work: PlanarMap, height_sigma: TerrainGrid) -> Singles:
-    """Sigma of the ground's height at the pixels of a tile, 256×256 float32 metres; NaN where not known.
+    """Return the ground height's sigma at the pixels of a tile.
 
     to_work       map from EPSG:3857 metres to the work CRS, valid over the tile
     height_sigma  a grid in the work CRS whose heights are sigmas
+
+    256×256 float32 metres, NaN where not known.
     """
     east, north = (_BETWEEN @ axis.reshape(_NODES, _NODES) @ _BETWEEN.T for axis in _nodes(tile, to_work).T)
     return np.asarray(interpolate_heights_en(height_sigma, east, north), dtype=np.float32)
@@ -108,17 +113,18 @@ def compute_tile_error(
     height_sigma_m: Singles,
     covariance: Floats | None = None,
 ) -> Singles:
-    """`compute_expected_error` of a frame over a tile, 256×256 float32 metres; UNKNOWN_M where nothing is
-    known.
+    """Return the expected error of a frame over a tile, 256×256 float32 metres.
 
     to_work         map from EPSG:3857 metres to the work CRS, valid over the tile
-    terrain         its height and slope at large: what stands on it is no slope that rays meet
-    height_sigma_m  256×256, as `compute_tile_height_sigma` gives it
-    Exact on a lattice of every 32nd pixel, variances linear between.
+    terrain         smoothed height and slope: sides of trees and roofs are no slope that rays meet
+    height_sigma_m  256×256, from `compute_tile_height_sigma`
+
+    UNKNOWN_ERROR_M where not known. Exact (`compute_expected_error`) on a lattice of every 32nd pixel,
+    variances linear between.
     """
     xy = _nodes(tile, to_work)
     west, south, east, north = terrain.bounds_m
-    # a node beyond the ground's rim serves pixels within it, by the ground next to it
+    # a node beyond the terrain's rim serves pixels inside it, with the height next to it
     inside = np.clip(xy, (west, south), (east, north))
     places = np.column_stack([xy, interpolate_heights_en(terrain, inside[:, 0], inside[:, 1])])
     parts = _along_rays(exterior, places, compute_normals(terrain, inside), covariance)
@@ -130,17 +136,21 @@ def compute_tile_error(
     lean *= np.square(height_sigma_m)
     lean += variance
     error = np.sqrt(lean, out=lean)
-    return np.fmin(error, UNKNOWN_ERROR_M, out=error).astype(np.float32)  # of NaN and a number, the number
+    # fmin, not minimum: NaN becomes UNKNOWN_ERROR_M
+    return np.fmin(error, UNKNOWN_ERROR_M, out=error).astype(np.float32)
 
 
 def smooth_terrain(terrain: TerrainGrid) -> TerrainGrid:
-    """The terrain averaged over some ten metres, on posts as far apart; itself where its posts are."""
+    """Average the terrain over about ten metres, on posts as far apart.
+
+    Returns the terrain itself where its posts already are that far apart.
+    """
     step = int(_SMOOTHING_M / max(terrain.post_spacing_m))
     if step < 2 or min(terrain.heights_m.shape) < 2 * step:
         return terrain
     known = np.isfinite(terrain.heights_m)
     some = float(np.median(terrain.heights_m[known])) if known.any() else 0.0
-    # counted from a height of the terrain: single precision loses millimetres of thousands of metres squared
+    # relative to the median height: float32 sums of thousands of metres would lose millimetres
     above = np.where(known, terrain.heights_m - np.float32(some), np.float32(0.0))
     size = (step, step)
     total, share = cv2.blur(above, size), cv2.blur(known.astype(np.float32), size)
@@ -157,20 +167,20 @@ def smooth_terrain(terrain: TerrainGrid) -> TerrainGrid:
 
 
 def _nodes(tile: TileId, to_work: PlanarMap) -> Floats:
-    """Work CRS places of a tile's nodes, row by row, N×2."""
+    """Return the work CRS coordinates of a tile's nodes, row by row, N×2."""
     rows, cols = np.meshgrid(_NODE_PX, _NODE_PX, indexing="ij")
     return to_work(compute_pixel_centres(make_tile_range(tile), rows, cols).reshape(-1, 2))
 
 
 def _compute_rotation_derivative(x: Floats, y: Floats, z: Floats) -> Floats:
-    """N×3×3: how a point in camera axes moves with small turns about those axes."""
+    """Return N×3×3 derivatives of points by small rotations about the camera's axes."""
     none = np.zeros_like(x)
     columns = [[none, -z, y], [z, none, -x], [-y, x, none]]
     return np.stack([np.stack(column, axis=-1) for column in columns], axis=-1)
 
 
 def _between() -> Floats:
-    """256×9: weights of the nodes in each pixel of a row."""
+    """Return the 256×9 weights of the nodes in each pixel of a row."""
     position = np.arange(TILE_SIZE_PX) / NODE_STEP_PX
     nodes = np.arange(TILE_SIZE_PX // NODE_STEP_PX + 1)
     return np.asarray(np.maximum(1.0 - np.abs(position[:, None] - nodes), 0.0), dtype=np.float64)

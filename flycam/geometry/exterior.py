@@ -1,4 +1,4 @@
-"""Exterior orientation: where a camera is and which way it looks, in a work CRS."""
+"""Exterior orientation: position and rotation of a camera in a work CRS."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Mat3 = tuple[Vec3, Vec3, Vec3]
 
 
 class PoseSource(StrEnum):
-    """How the pose was obtained, best last."""
+    """Origin of a pose, best last."""
 
     GNSS = "gnss"
     RTK = "rtk"
@@ -20,11 +20,11 @@ class PoseSource(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CameraMotion:
-    """How a camera moved while the rows of its picture were read.
+    """Motion of a camera while the rows of its image are read.
 
     velocity_mps  (east, north, up) of the projection centre, in the metres of the work CRS
-    turn_radps    about the camera's (x, y, z) axes, as the adjustment turns frames: t seconds later the
-                  rotation is exp([turn · t]x) · rotation (points turn so; the camera itself turns back)
+    turn_radps    about the camera's (x, y, z) axes, with the sign of the adjustment's rotations: t seconds
+                  later the rotation is exp([turn · t]x) · rotation (points rotate so, the camera inversely)
     """
 
     velocity_mps: Vec3
@@ -33,7 +33,7 @@ class CameraMotion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExteriorOrientation:
-    """Frozen pose. Refining makes a new value with a higher version.
+    """Frozen pose of a frame; refinement makes a new value with a higher version.
 
     projection_centre_m  (east, north, height) in work_crs and vertical_datum
     rotation             3×3 rows; x_camera = rotation @ (x_world - centre); world axes are the work
@@ -45,10 +45,10 @@ class ExteriorOrientation:
     sigma_position_m     1-sigma (east, north, up)
     sigma_attitude_rad   1-sigma about the camera's (x, y, z) axes
     version              0 for the prior
-    height_on_terrain    the height counts from ground whose height was read off the terrain: where that
-                         stands too high, so does the camera
-    motion               while the rows were read; the pose is then that of the middle row. None: not known,
-                         or too little to matter, and the picture counts as taken at one moment
+    height_on_terrain    the height was derived from the terrain's ground height: where the terrain is too
+                         high, so is the camera
+    motion               during readout; the pose is then that of the middle row. None: not known, or too
+                         small to matter, and all rows count as taken at one time
     """
 
     projection_centre_m: Vec3

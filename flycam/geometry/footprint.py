@@ -1,4 +1,4 @@
-"""Where a frame's border meets the ground, how fine it sees, how much two frames share."""
+"""Footprints of frames, their GSD and overlap."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ from flycam.messages import _
 
 Floats = NDArray[np.float64]
 
-# A frame that sees less ground than this is a picture of the horizon, not of the ground.
+# A frame with more sky than this is an image of the horizon, not of the ground.
 MAX_HORIZON_FRACTION = 0.5
-# Farther than this many times the height above the lowest ground, a pixel says more of haze than of ground,
-# and farther than so many times the nearest ground, it is so much larger than the frame's best.
+# Beyond this multiple of the height above the lowest ground, haze dominates a pixel; beyond that multiple
+# of the distance to the nearest ground, its GSD is that many times the frame's best (decision 0013).
 RANGE_PER_HEIGHT = 10.0
 RANGE_PER_NEAREST = 4.0
 MIN_RANGE_M = 500.0
+# Rays less than this many sigmas of the tilt below the horizon might be sky.
 SIGMAS_BELOW = 2.0
 _ABSOLUTE_MIN_RANGE_M = 10.0
 _FRAMES_AT_ONCE = 32
@@ -45,10 +46,10 @@ _FRAMES_AT_ONCE = 32
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Footprint:
-    """The ground one frame sees.
+    """Ground that one frame sees.
 
-    polygon_m              K×2 work CRS, in the order of the image border, not closed; the border's rays
-                           where they meet the terrain
+    polygon_m              K×2 work CRS, in the order of the image border, not closed; intersections of the
+                           border's rays with the terrain
     bounds_m               (west, south, east, north) of all rays cast, inner ones included: in broken
                            terrain the ground seen may reach beyond the border's polygon
     gsd_m                  side of a source pixel on the ground at the image centre (or the nearest point
@@ -57,7 +58,7 @@ class Footprint:
                            where the ground below is not known)
     off_nadir_deg          of the optical axis
     horizon_fraction       share of the image whose rays meet no ground within range
-    clipped                some rays were cut at the range or carried on over a plane beyond the known
+    clipped                some rays were cut at the range or continued on a plane beyond the known
                            terrain; the polygon is an estimate there
     """
 
@@ -73,12 +74,13 @@ class Footprint:
 def compute_mapping_range_m(
     interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid
 ) -> float:
-    """Metres up to which ground is mapped by default; decision 0013.
+    """Return the range up to which ground is mapped by default, metres.
 
     10 × the height above the lowest ground, but no farther than where a pixel covers 4 × the ground (in each
     direction) of the frame's best one: 4 × the distance along its steepest ray to the lowest ground. 500 at
-    least, but where that is flatter than twice the sigma of the tilt, and sky might be taken for ground. A
-    frame that holds its plumb line is never cut by the second rule: 4 × the height is 76° off nadir.
+    least, unless that is flatter than twice the sigma of the tilt, where sky might be taken for ground. A
+    frame that contains its nadir point is never cut by the second rule: 4 × the height is 76° off nadir.
+    Decision 0013.
     """
     height = exterior.projection_centre_m[2] - get_min_height(terrain)
     if not np.isfinite(height):
@@ -91,15 +93,22 @@ def compute_mapping_range_m(
 
 
 def compute_search_range_m(exterior: ExteriorOrientation, terrain: TerrainGrid) -> float:
-    """Metres up to which ground is looked for at all, to tell it from sky: 10 × the height, 500 at least."""
+    """Return the range within which ground is distinguished from sky, metres.
+
+    10 × the height, 500 at least.
+    """
     height = exterior.projection_centre_m[2] - get_min_height(terrain)
     return max(RANGE_PER_HEIGHT * height, MIN_RANGE_M) if np.isfinite(height) else MIN_RANGE_M
 
 
 @lru_cache(maxsize=64)
 def _steepest(interior: InteriorOrientation, exterior: ExteriorOrientation) -> float:
-    """Sine of the steepest ray's angle below the horizon: 1 if the picture holds the plumb line."""
-    x, y, z = (-row[2] for row in exterior.rotation)  # the plumb line in camera axes
+    """Return the sine of the steepest ray's angle below the horizon.
+
+    1 if the image contains the nadir.
+    """
+    # plumb line in camera axes
+    x, y, z = (-row[2] for row in exterior.rotation)
     if z > 0.0 and np.hypot(x, y) <= z * compute_valid_radius(interior):
         u, v = distort(interior, np.array([x / z]), np.array([y / z]))
         if is_in_image(interior, u, v).all():
@@ -115,11 +124,11 @@ def compute_footprint(
     max_range_m: float | None = None,
     samples_per_edge: int = 16,
 ) -> Footprint:
-    """Cast the image's border and a coarse inner grid against the terrain.
+    """Compute the footprint of a frame on the terrain.
 
-    Rays are cut at `max_range_m` (default `compute_mapping_range_m`). Raises HorizonInView when half of the
-    image or more sees no ground within `compute_search_range_m` (or max_range_m), OutsideTerrain when no ray
-    meets known terrain.
+    Casts the image's border and a coarse inner grid. Rays are cut at `max_range_m` (default
+    `compute_mapping_range_m`). Raises HorizonInView when half of the image or more sees no ground within
+    `compute_search_range_m` (or max_range_m), OutsideTerrain when no ray meets known terrain.
     """
     found = compute_footprints([(interior, exterior)], terrain, max_range_m, samples_per_edge)[0]
     if isinstance(found, FrameRejected):
@@ -133,7 +142,10 @@ def compute_footprints(
     max_range_m: float | None = None,
     samples_per_edge: int = 16,
 ) -> list[Footprint | FrameRejected]:
-    """As `footprint` of every frame, or what it would raise; the rays of all of them advance together."""
+    """Return `compute_footprint` of every frame, or the error that it would raise.
+
+    The rays of all frames advance together.
+    """
     found: list[Footprint | FrameRejected] = []
     for first in range(0, len(frames), _FRAMES_AT_ONCE):
         looks = [
@@ -149,7 +161,7 @@ def compute_footprints(
 
 
 class _FootprintRays:
-    """One frame's rays: those of the border, then inner ones."""
+    """Rays of one frame: those of the border, then inner ones."""
 
     def __init__(
         self,
@@ -171,7 +183,7 @@ class _FootprintRays:
         self.centre = np.asarray(exterior.projection_centre_m)
 
     def footprint(self, points: Floats) -> Footprint | FrameRejected:
-        """From where the rays met the ground (NaN: nowhere)."""
+        """Build the footprint from the rays' ground points (NaN where a ray meets none)."""
         met = np.isfinite(points[:, 0])
         ground = _ground_height(self.terrain, self.centre, points, met)
         sky = _on_plane(self.centre, self.rays, ground, self.sight_m)[1]
@@ -191,7 +203,8 @@ class _FootprintRays:
                     "DEM that covers the flight"
                 )
             )
-        near = np.linalg.norm(points - self.centre, axis=1) <= self.reach_m  # False where no ground was met
+        # False where no ground was met
+        near = np.linalg.norm(points - self.centre, axis=1) <= self.reach_m
         plane = _on_plane(self.centre, self.rays, ground, self.reach_m)[0]
         seen = np.where(met[:, None], points, plane)
         seen = np.where((near | ~met)[:, None], seen, self.centre + self.rays * self.reach_m)
@@ -209,16 +222,19 @@ class _FootprintRays:
 
 
 def is_looking_up(interior: InteriorOrientation, exterior: ExteriorOrientation) -> bool:
-    """Whether half of a frame looks above the level, so that `footprint` can only find ground on a slope that
-    rises before it. Costs next to nothing."""
+    """Return True if half of a frame looks above the horizontal.
+
+    Then `compute_footprint` can find ground only on a slope that rises in front of it. Much cheaper.
+    """
     rays = compute_image_rays(interior, exterior, _inner_points(interior))
     return bool(np.mean(rays[:, 2] >= 0.0) >= MAX_HORIZON_FRACTION)
 
 
 def compute_gsd(interior: InteriorOrientation, exterior: ExteriorOrientation, points_m: Floats) -> Floats:
-    """Side of a source pixel, in true metres across the line of sight, at ground points N×3.
+    """Return the side of a source pixel at ground points N×3, metres.
 
-    Distance over the mean focal length: exact on the axis of a pinhole, within a few percent elsewhere.
+    True metres across the line of sight. Distance over the mean focal length: exact on the axis of a
+    pinhole, within a few percent elsewhere.
     """
     offset = np.asarray(points_m, dtype=np.float64) - exterior.projection_centre_m
     offset[..., 2] *= exterior.grid_scale
@@ -227,7 +243,7 @@ def compute_gsd(interior: InteriorOrientation, exterior: ExteriorOrientation, po
 
 
 def compute_overlap(polygon_a_m: Floats, polygon_b_m: Floats) -> float:
-    """Share of polygon a (K×2) that lies in polygon b, 0..1, by their convex hulls."""
+    """Return the share of polygon a (K×2) inside polygon b, 0..1, by convex hulls."""
     offset = np.asarray(polygon_a_m, dtype=np.float64).mean(axis=0)
     hulls = [cv2.convexHull((np.asarray(p) - offset).astype(np.float32)) for p in (polygon_a_m, polygon_b_m)]
     area = cv2.contourArea(hulls[0])
@@ -264,7 +280,10 @@ def _ground_height(terrain: TerrainGrid, centre: Floats, points: Floats, met: ND
 
 
 def _on_plane(centre: Floats, rays: Floats, ground: float, reach: float) -> tuple[Floats, NDArray[np.bool_]]:
-    """Where rays meet a level plane, cut at the range, and which of them do not reach it."""
+    """Intersect rays with a level plane, and flag those that do not reach it.
+
+    Intersections are cut at the range.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.where(rays[:, 2] < 0.0, (ground - centre[2]) / rays[:, 2], np.inf)
     sky = ~(distance <= reach)

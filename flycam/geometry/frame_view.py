@@ -1,8 +1,8 @@
-"""Frames over one terrain: from any ground point of the tile grid into the picture.
+"""Projection of ground points on the tile grid into frames over one terrain.
 
-All arithmetic is element by element: no result depends on what else is asked with it. So the places of
-several frames can be asked together (`FrameBatch`): on the few thousand nodes of one frame much of the time
-goes into calling numpy, not into its arithmetic.
+All arithmetic is element by element: no result depends on what else is computed with it. So the points of
+several frames can be projected together (`FrameBatch`): with the few thousand nodes of one frame much of
+the time goes into calling numpy, not into its arithmetic.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from flycam.geometry.terrain import TerrainGrid, get_min_height, interpolate_hei
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-# Ground this far beside the picture gets a visibility too, so that cells across the border have four.
+# Ground this far outside the image gets a visibility too, so that cells across the border have four values.
 _BESIDE_PX = 64.0
-# Lines of sight a little flatter than the corners' (beside the picture) are looked at too; flatter ones than
-# this always go to the horizon scan.
+# Lines of sight flatter than the corners' by this much (outside the image) are tested too; those flatter
+# than the second always go to the horizon scan.
 _FLATTER = 0.1
 _FLATTEST = 0.2
 
 
 class FrameView:
-    """One frame over one terrain, with what could hide ground from it."""
+    """One frame over one terrain, with the slopes that could hide ground from it."""
 
     def __init__(
         self,
@@ -64,7 +64,10 @@ class FrameView:
 
     @property
     def horizon(self) -> HorizonScan:
-        """The horizon scan of the frame, made when first needed (over gentle ground it never is)."""
+        """Horizon scan of the frame.
+
+        Made when first needed; over gentle ground it never is.
+        """
         if self._horizon is None:
             forward, down = self.exterior.rotation[2], self.exterior.rotation[1]
             oblique = np.hypot(forward[0], forward[1]) > 0.1
@@ -75,7 +78,7 @@ class FrameView:
 
     @property
     def slopes(self) -> SteepSlopes:
-        """The slopes that could hide ground from the frame."""
+        """Slopes that could hide ground from the frame."""
         if self._slopes is None:
             level = np.hypot(self._corner_rays[:, 0], self._corner_rays[:, 1])
             with np.errstate(divide="ignore"):
@@ -92,8 +95,11 @@ class FrameView:
         return compute_image_rays(self.interior, self.exterior, corners)
 
     def _corner_distance(self) -> float:
-        """How far from the plumb line the corners look at the lowest ground, at most the range: it sets how
-        fine the horizon's azimuths are, and depends on the frame alone."""
+        """Return the largest horizontal distance at which the corners see ground, metres.
+
+        On the lowest ground, and at most the range. It sets the azimuth step of the horizon scan, and depends
+        on the frame alone.
+        """
         rays = self._corner_rays
         drop = self.exterior.projection_centre_m[2] - get_min_height(self.terrain)
         level = np.hypot(rays[:, 0], rays[:, 1])
@@ -102,7 +108,10 @@ class FrameView:
         return float(np.fmin(distance, self.reach_m).max())
 
     def margin(self, east: Floats, north: Floats, height: Floats) -> Floats:
-        """Visibility margins of points on the terrain (equal shapes N); 0 where no slope can hide them."""
+        """Return visibility margins of points on the terrain (equal shapes N).
+
+        0 where no slope can hide them.
+        """
         margin = np.zeros(east.shape)
         unsure = ~self.slopes.is_surely_visible(east, north, height)
         if unsure.any():
@@ -112,8 +121,10 @@ class FrameView:
 
 @dataclass(frozen=True, slots=True)
 class _Poses:
-    """Poses for `transform_to_camera` and the ranges up to which they see: numbers of one frame, or arrays
-    T×1×1 of the frames that look at T places."""
+    """Poses for `transform_to_camera`, and their ranges.
+
+    Numbers of one frame, or arrays T×1×1 of the frames that view T places.
+    """
 
     projection_centre_m: tuple[Scalars, Scalars, Scalars]
     rotation: tuple[tuple[Scalars, Scalars, Scalars], ...]
@@ -122,13 +133,14 @@ class _Poses:
 
 
 class FrameBatch:
-    """Frames that are alike, together: the same lens, terrain and map, and no shutter that rolls.
+    """Frames that are projected together.
 
-    One frame by itself may be anything. Places that are asked lie frame by frame.
+    They have the same lens, terrain and map, and no rolling shutter. A single frame may be anything.
+    Places are ordered frame by frame.
     """
 
     def __init__(self, views: Sequence[FrameView]) -> None:
-        """Raises ValueError for frames that are not alike (see `alike`)."""
+        """Raise ValueError for frames that differ (see `group_compatible_views`)."""
         if len(views) > 1 and len(list(group_compatible_views(views))) > 1:
             raise ValueError("only frames of one lens over one terrain can be looked from together")
         self._views = views
@@ -139,8 +151,11 @@ class FrameBatch:
         self._mean_focal = 0.5 * sum(first.interior.focal_length_px)
 
     def project(self, x: Floats, y: Floats, frame: Indices) -> GroundObservations:
-        """Image points of ground at mercator abscissae T×1×N and ordinates T×M×1, place by place in the
-        picture of the frame of this number (T)."""
+        """Project ground points into the frame that views each place.
+
+        x, y   mercator abscissae T×1×N and ordinates T×M×1
+        frame  T, number of the frame that views the place
+        """
         poses = self._poses(frame)
         east, north = self._to_work.mesh(x, y)
         height = interpolate_heights_en(self.terrain, east, north)
@@ -162,7 +177,7 @@ class FrameBatch:
         return GroundObservations(frame, east, north, height, distance2, u, v)
 
     def quality(self, observations: GroundObservations) -> NDArray[np.uint16]:
-        """Quality 1..65535 of the looks (see `viewing.compute_pixel_quality`)."""
+        """Return the quality 1..65535 of the observations (see `compute_pixel_quality`)."""
         poses = self._poses(observations.frame)
         distance = np.sqrt(observations.distance2)
         drop = (poses.projection_centre_m[2] - observations.height) * poses.grid_scale
@@ -176,7 +191,10 @@ class FrameBatch:
             )
 
     def margin(self, observations: GroundObservations) -> Floats:
-        """Visibility margins; 0 where no slope can hide the point, and far beside the picture."""
+        """Return visibility margins.
+
+        0 where no slope can hide the point, and far outside the image.
+        """
         width, height = self.interior.image_size_px
         asked = (
             (observations.u > -_BESIDE_PX)
@@ -197,7 +215,10 @@ class FrameBatch:
         return margin
 
     def _poses(self, frame: Indices) -> _Poses:
-        """Of the frames that look at T places; of one frame alone its numbers, for whatever it looks at."""
+        """Return the poses of the frames that view T places.
+
+        Of a single frame, its plain numbers.
+        """
         values = self._table[frame].T[..., None, None] if len(self._views) > 1 else self._table[0]
         east, north, up, *turns, scale, reach = values
         rows = tuple((turns[k], turns[k + 1], turns[k + 2]) for k in (0, 3, 6))
@@ -205,13 +226,13 @@ class FrameBatch:
 
 
 def group_compatible_views(views: Sequence[FrameView]) -> Iterator[list[FrameView]]:
-    """Runs of frames, in their order, that can be looked from together (`FrameBatch`)."""
+    """Yield runs of frames, in their order, that can form a `FrameBatch`."""
     for _, run in groupby(enumerate(views), lambda one: _kind(*one)):
         yield [view for _, view in run]
 
 
 def _kind(number: int, view: FrameView) -> tuple[object, ...]:
-    """What frames that can be looked from together have in common."""
+    """Return the key that frames of one `FrameBatch` have in common."""
     alone = number if is_rolling(view.interior, view.exterior) else None
     return view.interior, id(view.terrain), id(view.to_work), alone
 
@@ -224,8 +245,11 @@ def _numbers_of(view: FrameView) -> tuple[float, ...]:
 
 @dataclass(frozen=True, slots=True)
 class GroundObservations:
-    """Ground points T×M×N and where the frames that look at the T places see them: work CRS metres, squared
-    distances in true metres, image coordinates (NaN: not seen)."""
+    """Ground points T×M×N and their image coordinates in frames.
+
+    Each of the T places is viewed by one frame. Work CRS metres, squared distances in true metres, image
+    coordinates (NaN: not seen).
+    """
 
     frame: Indices
     east: Floats
@@ -236,7 +260,7 @@ class GroundObservations:
     v: Floats
 
     def take(self, tiles: Indices) -> GroundObservations:
-        """The looks of some of the tiles."""
+        """Return the observations of some of the tiles."""
         return GroundObservations(
             self.frame[tiles],
             self.east[tiles],

@@ -7,8 +7,8 @@ Coordinates named `mercator` are EPSG:3857 metres. A *global pixel* (column, row
 the north-west corner of the world; its centre is at +0.5 of its corner (the half-pixel shift between
 OpenCV's pixel centres at integers and GDAL's corners is written in `compute_pixel_centres` only).
 
-Source of the formulas: OGC 17-083r4 (Two Dimensional Tile Matrix Set), WebMercatorQuad;
-Snyder, Map Projections (USGS PP 1395), eqs. 7-1, 7-2, 7-4 for the sphere.
+Source of the formulas: OGC 17-083r4 (Two Dimensional Tile Matrix Set), WebMercatorQuad; Snyder, Map
+Projections (USGS PP 1395), eqs. 7-1, 7-2, 7-4 for the sphere.
 """
 
 from __future__ import annotations
@@ -38,11 +38,14 @@ class TileId:
     y: int
 
     def parent(self) -> TileId:
-        """The tile one zoom up that contains this one."""
+        """Return the tile one zoom up that contains this one."""
         return TileId(z=self.z - 1, x=self.x >> 1, y=self.y >> 1)
 
     def children(self) -> tuple[TileId, TileId, TileId, TileId]:
-        """The four tiles one zoom down: north-west, north-east, south-west, south-east."""
+        """Return the four tiles one zoom down.
+
+        North-west, north-east, south-west, south-east.
+        """
         z, x, y = self.z + 1, self.x << 1, self.y << 1
         return (
             TileId(z=z, x=x, y=y),
@@ -57,7 +60,7 @@ class TileId:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TileRange:
-    """A rectangle of tiles of one zoom; `x_stop` and `y_stop` are exclusive."""
+    """Rectangle of tiles of one zoom; `x_stop` and `y_stop` are exclusive."""
 
     z: int
     x_start: int
@@ -81,7 +84,7 @@ class TileRange:
         return self.x_stop <= self.x_start or self.y_stop <= self.y_start
 
     def __iter__(self) -> Iterator[TileId]:
-        """Row by row from the north-west."""
+        """Yield tiles row by row from the north-west."""
         for y in range(self.y_start, self.y_stop):
             for x in range(self.x_start, self.x_stop):
                 yield TileId(z=self.z, x=x, y=y)
@@ -99,13 +102,16 @@ class TileRange:
         )
 
     def window_px(self, tile: TileId) -> tuple[slice, slice]:
-        """(rows, columns) slices of `tile` inside an array of `shape_px`."""
+        """Return the (rows, columns) slices of `tile` inside an array of `shape_px`."""
         row = (tile.y - self.y_start) * TILE_SIZE_PX
         col = (tile.x - self.x_start) * TILE_SIZE_PX
         return slice(row, row + TILE_SIZE_PX), slice(col, col + TILE_SIZE_PX)
 
     def intersection(self, other: TileRange) -> TileRange:
-        """Tiles in both; may be empty. Raises ValueError if the zooms differ."""
+        """Return the tiles in both ranges; may be empty.
+
+        Raises ValueError if the zooms differ.
+        """
         if self.z != other.z:
             raise ValueError(f"zooms differ: {self.z} and {other.z}")
         return TileRange(
@@ -118,22 +124,25 @@ class TileRange:
 
 
 def make_tile_range(tile: TileId) -> TileRange:
-    """The range that holds just `tile`."""
+    """Return the range that holds just `tile`."""
     return TileRange(z=tile.z, x_start=tile.x, y_start=tile.y, x_stop=tile.x + 1, y_stop=tile.y + 1)
 
 
 def compute_grid_pixel_m(z: int) -> float:
-    """Side of a pixel at zoom `z` in grid (projected) metres."""
+    """Return the side of a pixel at zoom `z` in grid (projected) metres."""
     return 2.0 * HALF_WORLD_M / float(TILE_SIZE_PX << z)
 
 
 def compute_ground_pixel_m(z: int, lat_deg: float) -> float:
-    """Side of a pixel at zoom `z` in metres on the ground at latitude `lat_deg`."""
+    """Return the side of a pixel at zoom `z` on the ground at `lat_deg`, metres."""
     return compute_grid_pixel_m(z) * math.cos(math.radians(lat_deg))
 
 
 def choose_zoom(gsd_m: float, lat_deg: float) -> int:
-    """The zoom whose ground pixel is nearest (in ratio) to `compute_gsd_m`; ValueError unless gsd_m > 0."""
+    """Return the zoom whose ground pixel is nearest (in ratio) to `gsd_m`.
+
+    Raises ValueError unless gsd_m > 0.
+    """
     if not gsd_m > 0:
         raise ValueError(f"gsd_m must be positive, not {gsd_m}")
     exact = math.log2(compute_ground_pixel_m(0, lat_deg) / gsd_m)
@@ -141,7 +150,7 @@ def choose_zoom(gsd_m: float, lat_deg: float) -> int:
 
 
 def lonlat_to_mercator(lonlat_deg: Floats) -> Floats:
-    """WGS 84 degrees (N×2: lon, lat) to EPSG:3857 metres (N×2)."""
+    """Convert WGS 84 degrees (N×2: lon, lat) to EPSG:3857 metres (N×2)."""
     lonlat = np.asarray(lonlat_deg, dtype=np.float64)
     x = np.radians(lonlat[..., 0]) * SPHERE_RADIUS_M
     y = np.arctanh(np.sin(np.radians(lonlat[..., 1]))) * SPHERE_RADIUS_M
@@ -149,7 +158,7 @@ def lonlat_to_mercator(lonlat_deg: Floats) -> Floats:
 
 
 def mercator_to_lonlat(mercator_m: Floats) -> Floats:
-    """EPSG:3857 metres (N×2) to WGS 84 degrees (N×2: lon, lat)."""
+    """Convert EPSG:3857 metres (N×2) to WGS 84 degrees (N×2: lon, lat)."""
     xy = np.asarray(mercator_m, dtype=np.float64)
     lon = np.degrees(xy[..., 0] / SPHERE_RADIUS_M)
     lat = np.degrees(np.arctan(np.sinh(xy[..., 1] / SPHERE_RADIUS_M)))
@@ -157,7 +166,7 @@ def mercator_to_lonlat(mercator_m: Floats) -> Floats:
 
 
 def get_range_bounds(tiles: TileRange) -> tuple[float, float, float, float]:
-    """(west, south, east, north) of the outer pixel edges, EPSG:3857 metres."""
+    """Return (west, south, east, north) of the outer pixel edges, EPSG:3857 metres."""
     side = compute_grid_pixel_m(tiles.z) * TILE_SIZE_PX
     return (
         tiles.x_start * side - HALF_WORLD_M,
@@ -168,12 +177,15 @@ def get_range_bounds(tiles: TileRange) -> tuple[float, float, float, float]:
 
 
 def get_tile_bounds(tile: TileId) -> tuple[float, float, float, float]:
-    """(west, south, east, north) of the tile's outer pixel edges, EPSG:3857 metres."""
+    """Return (west, south, east, north) of the outer pixel edges, EPSG:3857 metres."""
     return get_range_bounds(make_tile_range(tile))
 
 
 def find_range_for_bounds(z: int, bounds_m: tuple[float, float, float, float]) -> TileRange:
-    """The tiles of zoom `z` that touch the EPSG:3857 rectangle (west, south, east, north)."""
+    """Return the tiles of zoom `z` that touch bounds (west, south, east, north).
+
+    Bounds in EPSG:3857.
+    """
     west, south, east, north = bounds_m
     side = compute_grid_pixel_m(z) * TILE_SIZE_PX
     last = (1 << z) - 1
@@ -191,7 +203,7 @@ def find_range_for_bounds(z: int, bounds_m: tuple[float, float, float, float]) -
 
 
 def get_parent_range(tiles: TileRange) -> TileRange:
-    """The tiles one zoom up that cover `tiles`."""
+    """Return the tiles one zoom up that cover `tiles`."""
     return TileRange(
         z=tiles.z - 1,
         x_start=tiles.x_start >> 1,
@@ -202,7 +214,7 @@ def get_parent_range(tiles: TileRange) -> TileRange:
 
 
 def find_tile_at(z: int, mercator_m: tuple[float, float]) -> tuple[TileId, int, int]:
-    """Tile and (row, column) inside it of the pixel that holds an EPSG:3857 point."""
+    """Return the tile, and (row, column) in it, of the pixel at an EPSG:3857 point."""
     res = compute_grid_pixel_m(z)
     last = (TILE_SIZE_PX << z) - 1
     col = min(max(math.floor((mercator_m[0] + HALF_WORLD_M) / res), 0), last)
@@ -212,7 +224,7 @@ def find_tile_at(z: int, mercator_m: tuple[float, float]) -> tuple[TileId, int, 
 
 
 def compute_pixel_centres(tiles: TileRange, rows_px: Floats, cols_px: Floats) -> Floats:
-    """EPSG:3857 metres of array positions in a raster of `tiles.shape_px`.
+    """Return EPSG:3857 metres of array positions in a raster of `tiles.shape_px`.
 
     `rows_px` and `cols_px` are array positions with pixel centres at integers (any equal shape S);
     returns S×2 (x, y). Array position -0.5 is the outer edge of the range.
@@ -224,8 +236,10 @@ def compute_pixel_centres(tiles: TileRange, rows_px: Floats, cols_px: Floats) ->
 
 
 def order_along_morton_curve(rows: Indices, cols: Indices) -> Indices:
-    """The order in which places of non-negative row and column lie along Morton's curve: neighbours come
-    together, and each quadrant of a pyramid after the other."""
+    """Return the order of non-negative rows and columns along Morton's curve.
+
+    Neighbours come together, and each quadrant of a pyramid after the other.
+    """
     return np.argsort(_spread_bits(rows) << 1 | _spread_bits(cols), kind="stable")
 
 

@@ -1,4 +1,7 @@
-"""Heights of a terrain on the pixels of a picture: bilinear, axis by axis, strip by strip."""
+"""Terrain heights on the pixels of a raster.
+
+Bilinear, axis by axis, strip by strip.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ _STRIP_ROWS = 512
 
 
 def interpolate_heights_on_grid(terrain: TerrainGrid, east_m: Floats, north_m: Floats) -> Singles:
-    """Heights at every crossing of `east_m` (columns, M) and `north_m` (rows, N), N×M float32.
+    """Interpolate heights where `east_m` and `north_m` cross, N×M float32.
 
-    As `interpolate_heights`, at a tenth of its cost: NaN outside the posts or beside one that is not known.
+    east_m are M columns, north_m N rows. As `interpolate_heights`, at a tenth of its cost: NaN outside
+    the posts or beside one that is not known.
     """
     (west, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
     rows, cols = terrain.heights_m.shape
@@ -34,7 +38,7 @@ def interpolate_heights_on_grid(terrain: TerrainGrid, east_m: Floats, north_m: F
 
 
 def _between(at: Floats, count: int) -> tuple[NDArray[np.int64], Singles, NDArray[np.bool_]]:
-    """Post before each place, share of the post after it, and whether the place lies off the posts."""
+    """Return the post before each place, the next post's share, and where off posts."""
     off = (at < 0.0) | (at > count - 1.0)
     first = np.clip(np.floor(at), 0, count - 2).astype(np.int64)
     return first, (np.clip(at, 0.0, count - 1.0) - first).astype(np.float32), off

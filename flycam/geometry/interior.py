@@ -1,4 +1,4 @@
-"""Interior orientation: what the camera is, independent of where it is.
+"""Interior orientation: the camera's own geometry, independent of its pose.
 
 Image coordinates are (u, v) = (column, row) in pixels with pixel centres at integers; the top-left
 pixel's centre is (0, 0). Camera axes: x right, y down, z forward.
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class LensModel(StrEnum):
-    """How a direction becomes an image point.
+    """Projection of a direction to an image point.
 
     PINHOLE  no distortion.
     BROWN    Brown-Conrady, OpenCV order k1 k2 p1 p2 k3 (Brown 1966; OpenCV calib3d).
@@ -32,9 +32,9 @@ class InteriorOrientation:
     principal_point_px  (cx, cy), pixel centres at integers
     distortion          BROWN (k1, k2, p1, p2, k3); FISHEYE (k1, k2, k3, k4); PINHOLE ()
     readout_s           rolling-shutter readout of a full frame, 0 for a global shutter, None unknown;
-                        negative where the last row was read first (turned by 180°,
-                        `geometry.estimate_quarter_turns`)
-    calibration_id      where the numbers come from, e.g. "file:DewarpData", "models:dji-fc300s",
+                        negative where the last row was read first (rotated by 180°,
+                        `geometry.quarter_turns`)
+    calibration_id      source of the numbers, e.g. "file:DewarpData", "models:dji-fc300s",
                         "exif:focal35", "operator:camera.json"
     sigma_focal_rel     relative 1-sigma of the focal length
     """

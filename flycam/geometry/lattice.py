@@ -1,14 +1,14 @@
-"""The lattice of a frame over the tiles: exact where its nodes are, measured in between.
+"""Lattice of a frame over tiles: exact at its nodes, interpolated between.
 
-Every tile has a lattice of its own, so that its bytes do not depend on which other tiles are asked for.
+Every tile has a lattice of its own, so that its bytes do not depend on which other tiles are computed.
 Its nodes are the corners of cells of step×step pixels, which fill the tile: bilinear interpolation between
-them is what `cv2.resize` computes, exactly, when it enlarges the nodes by the step. Tiles side by side have
-the same nodes on the side they share. All arithmetic is element by element and all arrays of a tile have the
-same shape always: no result depends on its neighbours.
+them is exactly what `cv2.resize` computes when it enlarges the nodes by the step. Adjacent tiles have the
+same nodes on their common side. All arithmetic is element by element and all arrays of a tile always have
+the same shape: no result depends on its neighbours.
 
-How good the interpolation is, is measured and not assumed: the exact projection at the middle of every
-lattice cell (where bilinear interpolation is worst) is compared with the mean of the cell's four nodes. Where
-a few quarters (64 pixels) of a tile are worse than the rest, across a cliff or a silhouette, only those get a
+The interpolation error is measured, not assumed: the exact projection at the centre of every lattice cell
+(where bilinear interpolation is worst) is compared with the mean of the cell's four nodes. Where a few
+quarters (64 pixels) of a tile are worse than the rest, across a cliff or a silhouette, only those get a
 finer lattice.
 """
 
@@ -40,36 +40,38 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 STEPS_PX = (32, 16, 8, 4, 2, 1)
 QUARTER_PX = 64
 QUARTERS = TILE_SIZE_PX // QUARTER_PX
-# With more quarters than this in want of a finer lattice, the whole tile gets it (one enlargement, not many),
-# but none finer than step 8.
+# If more quarters than this need a finer lattice, the whole tile gets it (one enlargement, not many), but
+# none finer than step 8 (decision 0009).
 _MAX_QUARTERS = 5
 _TILE_STEP_PX = 8
-# Nodes evaluated together: intermediate arrays stay in the cache, and small, whatever range is asked for.
+# Nodes evaluated together: keeps intermediate arrays small and in the cache, for any range.
 _NODES_AT_ONCE = 70_000
-# Holes and the rim of the terrain are followed down to this step; their cells are lost, not guessed.
+# Holes and the rim of the terrain are refined down to this step; their cells are dropped, not guessed.
 _HOLE_STEP_PX = 8
-# Image coordinates are cut here: far outside every picture, and inside what cv2.remap can take.
+# Image coordinates are cut here: far outside every image, and within the range of cv2.remap.
 _FAR_PX = 30000.0
+# A cell this near to the image counts as touching it, beyond twice its measured error.
 _TOUCH_PX = 2.0
 _ARRAYS = ("map_uv", "quality", "margin", "box", "reach_uv", "known", "hidden", "error_px")  # of TileLattices
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileLattices:
-    """Lattices of T tiles (or quarters) at one step, node arrays T×(n+1)×(n+1) with n = side / step.
+    """Lattices of T tiles (or quarters) at one step.
 
-    Node i stands at pixel i · step - 1/2 of the tile (or quarter); at step 1, at pixel i.
+    Node arrays are T×(n+1)×(n+1) with n = side / step. Node i lies at pixel i · step - 1/2 of the tile
+    (or quarter); at step 1, at pixel i.
 
-    index    which of the tiles asked for (T); of quarters: 16 × tile + 4 × row + column
+    index    number of the requested tile (T); of quarters: 16 × tile + 4 × row + column
     side_px  256 of tiles, 64 of quarters
     map_uv   T×(n+1)×(n+1)×2 float32, NaN where nothing is known; cut at ±30,000 px
     quality  uint16 node values
     margin   float32, metres above the line of sight (< 0 hidden)
-    box      T×4: rows and columns of the cells (first, last) outside which nothing is in the picture
-    reach_uv T×2×2 float32, lowest and highest (u, v) of the nodes; those not known are passed over
+    box      T×4: rows and columns of the cells (first, last) outside which nothing is in the image
+    reach_uv T×2×2 float32, lowest and highest (u, v) of the known nodes
     known    all nodes are known
     hidden   some node is hidden
-    error_px largest measured interpolation error inside the picture (T)
+    error_px largest measured interpolation error inside the image (T)
     """
 
     step_px: int
@@ -85,15 +87,18 @@ class TileLattices:
     error_px: Floats
 
     def take(self, which: NDArray[np.bool_] | slice, index: Indices) -> TileLattices:
-        """Some of them, under other numbers; of a slice views."""
+        """Select some lattices under other numbers; of a slice, views."""
         arrays = {name: getattr(self, name)[which] for name in _ARRAYS}
         return TileLattices(step_px=self.step_px, side_px=self.side_px, index=index, **arrays)
 
 
 @dataclass(frozen=True, slots=True)
 class TilePositions:
-    """Tiles of one zoom, or quarters of them: their columns and rows in the world's grid of squares of this
-    side, the caller's number of each, and that of the frame which looks at it (T)."""
+    """Tiles of one zoom, or quarters of them.
+
+    Columns and rows in the world's grid of squares of this side, the caller's number of each, and the number
+    of the frame that views it (T).
+    """
 
     z: int
     side_px: int
@@ -106,19 +111,19 @@ class TilePositions:
         return int(self.index.size)
 
     def take(self, which: NDArray[np.bool_] | slice) -> TilePositions:
-        """Some of the tiles."""
+        """Select some of the tiles."""
         x, y, index, frame = (one[which] for one in (self.x, self.y, self.index, self.frame))
         return TilePositions(self.z, self.side_px, x, y, index, frame)
 
     def quarters(self, which: NDArray[np.bool_]) -> TilePositions:
-        """Some of the tiles' quarters, T×4×4."""
+        """Select some of the tiles' quarters, by a mask T×4×4."""
         tile, row, column = np.nonzero(which)
         x, y = self.x[tile] * QUARTERS + column, self.y[tile] * QUARTERS + row
         index = (self.index[tile] * QUARTERS + row) * QUARTERS + column
         return TilePositions(self.z, QUARTER_PX, x, y, index, self.frame[tile])
 
     def merge(self, other: TilePositions) -> TilePositions:
-        """These and others of the same zoom and side, by their numbers."""
+        """Merge with others of the same zoom and side, ordered by their numbers."""
         order = np.argsort(np.concatenate([self.index, other.index]), kind="stable")
         x, y, index, frame = (
             np.concatenate(pair)[order]
@@ -132,7 +137,10 @@ class TilePositions:
         return TilePositions(self.z, self.side_px, x, y, index, frame)
 
     def mercator(self, offset_px: Floats) -> tuple[Floats, Floats]:
-        """EPSG:3857 abscissae T×1×N and ordinates T×N×1 at offsets from their north-west corners."""
+        """Return EPSG:3857 coordinates at offsets from the north-west corners.
+
+        Abscissae T×1×N and ordinates T×N×1.
+        """
         res = compute_grid_pixel_m(self.z)
         x = (self.x[:, None] * self.side_px + offset_px) * res - HALF_WORLD_M
         y = HALF_WORLD_M - (self.y[:, None] * self.side_px + offset_px) * res
@@ -149,10 +157,12 @@ class _Scale:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What to do with each place: refine it, keep it, or (neither) leave it out of the picture.
+    """Decision for each place.
 
-    next_step  step at which to try it next (T); 0: no more
-    quarters   step at which to try each quarter of a tile that is kept (T×4×4); 0: it is good
+    Refine it, keep it, or (neither) drop it as outside the image.
+
+    next_step  step to try next (T); 0: none
+    quarters   step to try next in each quarter of a tile that is kept (T×4×4); 0: it is good
     """
 
     next_step: Indices
@@ -164,31 +174,33 @@ class _Verdict:
 
 @dataclass(frozen=True, slots=True)
 class FrameLattices:
-    """Lattices of a frame: of tiles, and of those quarters of them that need a finer one."""
+    """Lattices of a frame: of tiles, and of quarters that need a finer one."""
 
     tiles: list[TileLattices]
     quarters: list[TileLattices]
 
     @property
     def finest_step_px(self) -> int:
-        """The finest step that was needed; 0 if no tile sees the frame."""
+        """Finest step that was needed; 0 if no tile is in the frame."""
         return min((one.step_px for one in (*self.tiles, *self.quarters)), default=0)
 
     @property
     def largest_error_px(self) -> float:
-        """Largest interpolation error measured inside the picture."""
+        """Largest interpolation error measured inside the image."""
         return max((float(one.error_px.max()) for one in (*self.tiles, *self.quarters)), default=0.0)
 
     @property
     def size_bytes(self) -> int:
-        """What its arrays take in memory."""
+        """Memory of the arrays."""
         every = (*self.tiles, *self.quarters)
         return sum(one.index.nbytes + sum(getattr(one, a).nbytes for a in _ARRAYS) for one in every)
 
     def split(self, counts: Sequence[int]) -> Iterator[FrameLattices]:
-        """Those of each frame, numbered in its own tiles, of lattices of several frames numbered through.
+        """Yield each frame's own lattices from those of several frames numbered through.
 
-        counts  how many tiles each frame has. Each shares the memory of all.
+        counts  number of tiles of each frame
+
+        Each is numbered in its own tiles, and shares the memory of all.
         """
         stops = np.cumsum(counts)
         for first, stop in zip((stops - counts).tolist(), stops.tolist(), strict=True):
@@ -205,9 +217,11 @@ class FrameLattices:
             yield FrameLattices(some(self.tiles, 1, first, stop), quarters)
 
     def restrict(self, source_range: TileRange, tiles: TileRange, wanted: NDArray[np.bool_]) -> FrameLattices:
-        """Lattices that were made for the range `source_range`, less all but the wanted tiles (row by row) of
-        another
-        range, and numbered in that one."""
+        """Return the lattices of the wanted tiles of another range, numbered in that one.
+
+        source_range  range that these lattices were made for
+        wanted        flags of the tiles of `tiles`, row by row
+        """
 
         def some(lattices: list[TileLattices], parts: int) -> list[TileLattices]:
             found = []
@@ -232,9 +246,11 @@ class FrameLattices:
 def build_frame_lattices(
     view: FrameView, tiles: TileRange, tolerance_px: float, wanted: NDArray[np.bool_] | None = None
 ) -> FrameLattices:
-    """Lattices of all tiles that see the frame, coarse steps first; every tile comes once.
+    """Build the lattices of all tiles that the frame sees.
 
-    wanted  which of the tiles (row by row) are asked for; None: all
+    Coarse steps come first; every tile comes once.
+
+    wanted  flags of the requested tiles, row by row; None: all
     """
     return _lattices_at(FrameBatch([view]), _places_in([tiles], [wanted]), tolerance_px)
 
@@ -242,16 +258,16 @@ def build_frame_lattices(
 def build_joint_lattices(
     views: Sequence[FrameView], tiles: Sequence[TileRange], tolerance_px: float
 ) -> FrameLattices:
-    """As `build_frame_lattices` each of some frames that are alike (`sight.alike`) over tiles of one zoom.
+    """Build the lattices of several compatible frames over tiles of one zoom.
 
-    Numbered through the tiles of the first frame, then those of the second, and so on: see
-    `FrameLattices.apart`.
+    Each as `build_frame_lattices`. The frames must form a `FrameBatch` (`group_compatible_views`). Numbered
+    through the tiles of the first frame, then those of the second, and so on: see `FrameLattices.split`.
     """
     return _lattices_at(FrameBatch(views), _places_in(tiles, [None] * len(tiles)), tolerance_px)
 
 
 def _places_in(tiles: Sequence[TileRange], wanted: Sequence[NDArray[np.bool_] | None]) -> TilePositions:
-    """The tiles asked for of some frames' ranges, numbered through."""
+    """Return the requested tiles of several frames' ranges, numbered through."""
     x, y, index, frame, first = [], [], [], [], 0
     for number, (one, asked) in enumerate(zip(tiles, wanted, strict=True)):
         within = np.arange(len(one)) if asked is None else np.flatnonzero(asked)
@@ -287,7 +303,7 @@ def _lattices_at(sights: FrameBatch, tiles: TilePositions, tolerance_px: float) 
 
 
 def _steps_in(steps_px: Indices) -> list[int]:
-    """The steps that are asked for; 0 asks for none."""
+    """Return the steps that are due; 0 is none."""
     return [step for step in set(steps_px.ravel().tolist()) if step]
 
 
@@ -300,10 +316,12 @@ def _chunks(places: TilePositions, step_px: int) -> Iterator[TilePositions]:
 def build_tile_lattices(
     sights: FrameBatch, places: TilePositions, step_px: int, tolerance_px: float
 ) -> tuple[TileLattices, _Verdict]:
-    """Lattices at one step of the places that touch the picture and are good enough, and what to do with each
-    place."""
+    """Build lattices at one step, and decide what to do with each place.
+
+    Returns the lattices of the places that touch the image and are good enough, and the decisions.
+    """
     count = places.side_px // step_px
-    # offsets are of pixel corners: half a pixel less than those of pixel centres
+    # offsets of pixel corners are half a pixel less than those of pixel centres
     corner: Floats = np.arange(count + 1, dtype=np.float64) * step_px + (0.5 if step_px == 1 else 0.0)
     nodes = sights.project(*places.mercator(corner), places.frame)
     centres = sights.project(*places.mercator(corner[:-1] + 0.5 * step_px), places.frame)
@@ -355,14 +373,18 @@ def _judge(
         broken |= touches & ~known
     error = np.where(counts, error, 0.0)
     if scale.step_px == STEPS_PX[-1]:
-        error[:] = 0.0  # nodes are the pixels themselves
+        # nodes are the pixels themselves
+        error[:] = 0.0
     return _verdict(scale, error, broken, touches)
 
 
 def _verdict(
     scale: _Scale, error_px: Floats, broken: NDArray[np.bool_], touches: NDArray[np.bool_]
 ) -> _Verdict:
-    """From cells to tiles: refine the whole if many quarters need it, else only those."""
+    """Decide on tiles from their cells.
+
+    The whole tile is refined if many quarters need it, else only those.
+    """
     count = scale.side_px // QUARTER_PX
     worst = reduce_squares(error_px, count, np.maximum)
     torn = reduce_squares(broken, count, np.logical_or)
@@ -370,7 +392,8 @@ def _verdict(
     if count == 1:
         next_step = _next_step(scale, wanting[:, 0, 0])
         quarters = np.zeros(wanting.shape, dtype=np.int64)
-        keep = next_step == 0  # also one that sees nothing after all: its tile must learn that
+        # a quarter outside the image is kept too: it overrides the tile's coarse lattice
+        keep = next_step == 0
     else:
         ranked = np.sort(flatten_cells(wanting), axis=1)
         next_step = np.maximum(_next_step(scale, ranked[:, -1 - _MAX_QUARTERS]), _TILE_STEP_PX)
@@ -382,8 +405,11 @@ def _verdict(
 
 
 def _next_step(scale: _Scale, error_px: Floats) -> Indices:
-    """The step to try next, 0 for none. Interpolation errors fall with the square of the step where the
-    ground is smooth, slower across its edges: steps that would fail even so are not tried."""
+    """Return the step to try next, 0 for none.
+
+    Interpolation errors fall with the square of the step where the ground is smooth, slower across its edges:
+    steps that would fail even so are not tried.
+    """
     next_step = np.zeros(error_px.shape, dtype=np.int64)
     for step in STEPS_PX[STEPS_PX.index(scale.step_px) + 1 :]:
         coarser = 2 * step

@@ -1,8 +1,9 @@
-"""Least-squares matching: where one picture shows exactly what another does, to a few hundredths of a pixel.
+"""Least-squares image matching, to a few hundredths of a pixel.
 
-A patch of the first picture, warped as the geometry says, is moved over the second until the grey values
+A patch of the first image, warped by the predicted geometry, is moved over the second until the grey values
 agree up to gain and offset; then its shape may change too. Gradients are taken from the patch, once
 (inverse composition), and all patches advance together.
+
 Sources: Förstner 1982 and Gruen 1985 (least-squares matching); Baker and Matthews, IJCV 56(3), 2004.
 """
 
@@ -24,20 +25,25 @@ Indices = NDArray[np.int64]
 HALF_PX = 8
 WINDOW_PX = 33
 _MIDDLE = WINDOW_PX // 2
-# windows worked on together: they and their gradients stay in the processor's cache
+# Windows processed together: they and their gradients stay in the processor's cache.
 _CHUNK = 160
 _SHIFT_STEPS = 3
 _SHAPE_STEPS = 3
 _BLUR_PX = 0.8
-# Neighbouring grey values err together (demosaicing, JPEG, the blur): so many count as one.
+# Errors of neighbouring grey values are correlated (demosaicing, JPEG, the blur): this many count as one.
 _DEPENDENT = 9.0
+# Prior weight of the predicted shape, in the units of the normal matrix.
 _HELD = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PatchFit:
-    """N patches found again. uv_px N×2; likeness N, correlation -1…1; sigma_px N, of one coordinate, by the
-    grey values alone (inf where there is no texture)."""
+    """Result of matching N patches.
+
+    uv_px        N×2
+    correlation  N, -1…1
+    sigma_px     N, of one coordinate, by the grey values alone (inf where there is no texture)
+    """
 
     uv_px: Floats
     correlation: Floats
@@ -45,14 +51,17 @@ class PatchFit:
 
 
 def cut_patch_windows(grey: Bytes, uv_px: Floats) -> Bytes:
-    """Windows N×33×33 of a grey picture around the pixels nearest to N×2 points; the edge is repeated."""
+    """Cut windows N×33×33 of a grey image around the pixels nearest to N×2 points.
+
+    The edge is repeated.
+    """
     return cut_windows(grey, uv_px, _MIDDLE)
 
 
 def reduce_to_grey(pixels: Bytes, times: int) -> Bytes:
-    """Grey picture of H×W×3 RGB pixels, `times` smaller each way (H // times × W // times), pixels averaged.
+    """Convert H×W×3 RGB pixels to grey, `times` smaller each way, pixels averaged.
 
-    Image points map as (uv + 0.5) / times - 0.5.
+    Returns H // times × W // times. Image points map as (uv + 0.5) / times - 0.5.
     """
     height, width = (pixels.shape[0] // times) * times, (pixels.shape[1] // times) * times
     grey = cv2.cvtColor(pixels[:height, :width], cv2.COLOR_RGB2GRAY)
@@ -69,12 +78,12 @@ def fit_patches(
     uv_second: Floats,
     affine: Floats,
 ) -> PatchFit:
-    """Move uv_second until the second picture shows there what the first shows at uv_first[of].
+    """Move uv_second until the second image matches the first at uv_first[index].
 
     first      M×33×33 windows around the rounded points uv_first M×2 (`cut_patch_windows`)
-    index      N, which of them each of the second is compared with, ascending
+    index      N, the window of the first that each of the second is compared with, ascending
     second     N×33×33 windows around the rounded uv_second N×2
-    affine     N×2×2, how a step in the first picture becomes one in the second
+    affine     N×2×2, maps a step in the first image to one in the second
     """
     fits = []
     for start in range(0, len(index), _CHUNK):
@@ -99,7 +108,10 @@ _WEIGHT /= _WEIGHT.sum()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Templates:
-    """M patches: values M×P (mean 0, variance 1), weighted slopes M×6×P, inverse normals."""
+    """M patches prepared for matching.
+
+    Values M×P (mean 0, variance 1), weighted slopes M×6×P, inverse normals.
+    """
 
     values: Singles
     weighted: Singles
@@ -120,7 +132,7 @@ def _templates(windows: Bytes, uv: Floats) -> _Templates:
     normal = (weighted @ np.swapaxes(slopes, 1, 2)).astype(np.float64)
     textured = np.linalg.det(normal[:, :2, :2]) > 1e-6
     normal[~textured] = np.eye(6)
-    # the shape stays as the geometry says unless the patch has the texture to outvote it
+    # prior weight that holds the predicted shape unless the patch has enough texture to change it
     held = normal + np.diag([0.0, 0.0, _HELD, _HELD, _HELD, _HELD])
     return _Templates(
         values=values,
@@ -157,7 +169,7 @@ def _fit(t: _Templates, of: Indices, second: Bytes, uv_second: Floats, affine: F
 
 
 def _places(d: Floats, shape: Floats) -> tuple[Singles, Singles]:
-    """Where the patch's points lie in windows: x, y N×P."""
+    """Return the patch's points x, y N×P in window coordinates."""
     d32, m = (d + _MIDDLE).astype(np.float32), shape.astype(np.float32)
     x = m[:, 0, :1] * _PX + m[:, 0, 1:] * _PY + d32[:, :1]
     y = m[:, 1, :1] * _PX + m[:, 1, 1:] * _PY + d32[:, 1:]
@@ -165,15 +177,18 @@ def _places(d: Floats, shape: Floats) -> tuple[Singles, Singles]:
 
 
 def _smooth(windows: Bytes) -> Singles:
-    """Windows one above the other (N·33 × 33), lightly blurred, so that bilinear values are those of a smooth
-    surface. The blur runs into the next window at rows that no patch reads."""
+    """Stack windows to (N·33 × 33), lightly blurred.
+
+    Bilinear values are then those of a smooth surface. The blur runs into the next window at rows that no
+    patch reads.
+    """
     n, size, _ = windows.shape
     stacked = windows.reshape(n * size, size).astype(np.float32)
     return np.asarray(cv2.GaussianBlur(stacked, (5, 5), sigmaX=_BLUR_PX), dtype=np.float32)
 
 
 def _sample(stacked: Singles, x: Singles, y: Singles) -> Singles:
-    """Bilinear values N×P at places (x, y) of each window; held inside it."""
+    """Sample bilinear values N×P at places (x, y) of each window, clamped inside it."""
     last = np.float32(WINDOW_PX - 1)
     rows = (np.arange(len(y), dtype=np.float32) * WINDOW_PX)[:, None]
     values = cv2.remap(stacked, np.clip(x, 0.0, last), np.clip(y, 0.0, last) + rows, cv2.INTER_LINEAR)
@@ -181,7 +196,10 @@ def _sample(stacked: Singles, x: Singles, y: Singles) -> Singles:
 
 
 def _standard(values: Singles) -> tuple[Singles, Singles]:
-    """Values N×P with weighted mean 0 and variance 1, and their standard deviations N×1."""
+    """Normalise values N×P to weighted mean 0 and variance 1.
+
+    Also returns their standard deviations N×1.
+    """
     centred = values - (values @ _WEIGHT)[:, None]
     spread = np.sqrt(np.maximum((centred * centred) @ _WEIGHT, 1.0))[:, None]
     return centred / spread, spread

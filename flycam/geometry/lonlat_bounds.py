@@ -1,4 +1,4 @@
-"""Rectangles of longitudes and latitudes, as flights and communes have them."""
+"""Bounds in longitude and latitude, as of flights and communes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ _ROUNDING_DEG = 1e-9
 
 
 def compute_box_distance_m(one: LonLatBox, other: LonLatBox) -> float:
-    """Metres between two boxes, from nearest corner to nearest corner the shorter way round a sphere; 0 where
-    they touch. Within 1 % over some hundreds of kilometres."""
+    """Return the distance between two bounds on a sphere, metres; 0 where they touch.
+
+    From nearest corner to nearest corner, the shorter way round. Within 1 % over some hundreds of kilometres.
+    """
     south, north = max(one[1], other[1]), min(one[3], other[3])
-    if south <= north:  # on the same parallels: of these the shortest is the one nearest to a pole
+    # common parallels: the distance is shortest along the one nearest to a pole
+    if south <= north:
         south = north = max(south, north, key=abs)
     lat_one, lat_other = math.radians(south), math.radians(north)
     lon = math.radians(_gap_deg(one[0::2], other[0::2]))
@@ -27,8 +30,9 @@ def compute_box_distance_m(one: LonLatBox, other: LonLatBox) -> float:
 
 
 def _gap_deg(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    """Between two intervals of longitudes."""
+    """Return the gap between two intervals of longitudes, degrees."""
     eastward, westward = (other[0] - one[1]) % 360.0, (one[0] - other[1]) % 360.0
     whole = eastward + westward + (one[1] - one[0]) + (other[1] - other[0])
-    is_apart = whole <= 360.0 + _ROUNDING_DEG  # where they overlap both ways lead round the earth
+    # where they overlap, the two ways round add up to more than the circle
+    is_apart = whole <= 360.0 + _ROUNDING_DEG
     return min(eastward, westward) if is_apart else 0.0

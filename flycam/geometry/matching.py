@@ -1,7 +1,8 @@
-"""Which feature of one picture is which of another, among candidates that geometry allows.
+"""Descriptor matching among candidates that geometry allows.
 
 A match is the best of its candidates from both sides, clearly better than the second best *of the
-candidates*: a paddy that repeats over the whole valley does not repeat within the radius where it may lie.
+candidates*: a paddy that repeats over the whole valley does not repeat within the search radius.
+
 Sources: Lowe, IJCV 60(2), 2004 (ratio test).
 """
 
@@ -16,21 +17,21 @@ Floats = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
 Indices = NDArray[np.int64]
 
-# 2 MB of descriptors at a time stay in the processor's cache
+# 2 MB of descriptors at a time stay in the processor's cache.
 _CHUNK = 1 << 12
 _NORM2 = DESCRIPTOR_NORM * DESCRIPTOR_NORM
 
 
 def find_close_pairs(points_a: Floats, points_b: Floats, radius: float) -> tuple[Indices, Indices]:
-    """Index pairs (i, j) no coordinate of which is farther than radius, sorted by i then j.
+    """Return index pairs (i, j) that differ by at most radius in each coordinate.
 
-    Points N×D; NaN has no neighbours.
+    Points N×D; NaN has no neighbours. Sorted by i then j.
     """
     here = np.flatnonzero(np.isfinite(points_a).all(axis=1))
     there = np.flatnonzero(np.isfinite(points_b).all(axis=1))
     if here.size == 0 or there.size == 0:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    from scipy.spatial import cKDTree  # noqa: PLC0415  an ingest matches without it, and begins sooner
+    from scipy.spatial import cKDTree  # noqa: PLC0415  ingest matches without it, and starts sooner
 
     close = cKDTree(points_a[here]).sparse_distance_matrix(
         cKDTree(points_b[there]), radius, p=np.inf, output_type="ndarray"
@@ -43,11 +44,12 @@ def find_close_pairs(points_a: Floats, points_b: Floats, radius: float) -> tuple
 def match_mutual_best(
     descriptor_a: Bytes, descriptor_b: Bytes, i: Indices, j: Indices, *, ratio: float, min_similarity: float
 ) -> tuple[Indices, Indices, Floats]:
-    """Matches among candidate pairs (i, j): best of each other, by far, and alike.
+    """Return mutually best, distinct and similar matches among pairs (i, j).
 
-    ratio  a match's distance over that of the second best candidate of either side, at most
+    ratio           largest distance of a match over that of the second best candidate of either side
     min_similarity  least cosine of the two descriptors
-    Returns (i, j, cosine) of the matches, sorted by i. Exact whatever the order of the sums.
+
+    Returns (i, j, cosine) of the matches, sorted by i. Exact in any order of the sums.
     """
     if i.size == 0:
         return i, j, np.empty(0)
@@ -63,7 +65,10 @@ def match_mutual_best(
 def match_all_mutual_best(
     descriptor_a: Bytes, descriptor_b: Bytes, *, ratio: float
 ) -> tuple[Indices, Indices]:
-    """Matches (i, j) among all pairs, best of each other and clearly better than the second; sorted by i."""
+    """Return matches (i, j) among all pairs, sorted by i.
+
+    Mutually best, and clearly better than the second best.
+    """
     if min(len(descriptor_a), len(descriptor_b)) < 2:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     dot = descriptor_a.astype(np.float32) @ descriptor_b.astype(np.float32).T
@@ -93,7 +98,7 @@ def _cosines(a: Bytes, b: Bytes, i: Indices, j: Indices) -> Floats:
 
 
 def _clearly_best(group: Indices, distance2: Floats, ratio: float) -> NDArray[np.bool_]:
-    """True for the candidate with the least distance of its group, if ratio times the second is more."""
+    """Return True for the nearest candidate of its group if it passes the ratio test."""
     order = np.lexsort((distance2, group))
     g, d = group[order], distance2[order]
     first = np.diff(g, prepend=g[:1] - 1) != 0

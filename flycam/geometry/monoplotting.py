@@ -1,7 +1,7 @@
-"""The ground that a part of a picture shows, and the part of a picture that shows some ground.
+"""Monoplotting: ground shown by part of an image, and the reverse.
 
-Both by rays from the picture to the terrain, so that what stands behind a ridge, or is sky, counts for
-nothing. Areas of a picture are worked out on a lattice: coarse, and never too small by more than its cell.
+Both by rays from the image to the terrain, so that hidden ground and sky are excluded. Areas of an image
+are computed on a lattice: coarse, and never too small by more than its cell.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from flycam.geometry.terrain import TerrainGrid, cast_rays, compute_normals
 Floats = NDArray[np.float64]
 
 MAX_ERROR_M = 15.0
-"""Ground in a picture whose place is known no better (radial 1-sigma) is taken as not known."""
+"""Ground whose expected error (radial 1-sigma) is larger counts as not known."""
 OBJECT_SIGMA_M = 3.0
-"""What stands on the terrain (a roof, a crown) leans by its height: 1-sigma of that."""
+"""1-sigma of the height of objects on the terrain (roofs, crowns), which displaces them in the image."""
 
 _EDGE_SAMPLES = 16
 _INNER = 24
@@ -34,9 +34,11 @@ _GRID_COLUMNS = 96
 def project_polygon_to_ground(
     polygon_px: Floats, interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid
 ) -> tuple[Floats, Floats]:
-    """Where the rays of a polygon (N×2, corners of pixels at integers), its edges and its inside, meet the
-    ground: M×3 work CRS; and how far off each may be, M metres (radial 1-sigma, with OBJECT_SIGMA_M; at most
-    UNKNOWN_M). M may be 0."""
+    """Project a polygon's edges and inside to the ground.
+
+    polygon_px is N×2, corners of pixels at integers. Returns M×3 ground points (work CRS) and their expected
+    errors, M metres (radial 1-sigma, with OBJECT_SIGMA_M; at most UNKNOWN_ERROR_M). M may be 0.
+    """
     closed = np.concatenate([polygon_px, polygon_px[:1]])
     share = np.arange(_EDGE_SAMPLES)[:, None] / _EDGE_SAMPLES
     edges = [start + share * (stop - start) for start, stop in pairwise(closed)]
@@ -55,8 +57,11 @@ def project_polygon_to_ground(
 def project_image_grid(
     interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid
 ) -> Floats:
-    """The ground under a whole picture, in cells of a hundredth of its width: where their corners lie,
-    (rows + 1) × (columns + 1) × 3 in the work CRS, NaN where a ray meets no ground."""
+    """Project a whole image to the ground in cells of about a hundredth of its width.
+
+    Returns the cells' corners, (rows + 1) × (columns + 1) × 3 in the work CRS; NaN where a ray meets no
+    ground.
+    """
     width, height = interior.image_size_px
     rows = max(round(_GRID_COLUMNS * height / width), 1)
     x, y = np.meshgrid(np.linspace(0.0, width, _GRID_COLUMNS + 1), np.linspace(0.0, height, rows + 1))
@@ -67,8 +72,11 @@ def project_image_grid(
 def trace_cell_rays(
     interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid, shape: tuple[int, int]
 ) -> Floats:
-    """Where the ray through the middle of each cell of a lattice goes, from the camera to as far as ground is
-    looked for, whatever it meets: rows × columns × 2 ends × 3, work CRS; NaN beyond the lens."""
+    """Trace the ray through the centre of each lattice cell to the search range.
+
+    Rays start at the camera, and nothing stops them. Returns rows × columns × 2 ends × 3, work CRS; NaN
+    beyond the lens.
+    """
     rows, columns = shape
     width, height = interior.image_size_px
     x, y = np.meshgrid((np.arange(columns) + 0.5) / columns * width, (np.arange(rows) + 0.5) / rows * height)

@@ -1,7 +1,7 @@
-"""Which ground is hidden behind other ground, seen from one point.
+"""Occlusion: ground hidden behind nearer ground, seen from one point.
 
 A scan outwards from the camera keeps, for every azimuth, the steepest elevation met so far (its horizon).
-A point is hidden if the horizon before it stands above it. One scan serves every point of the frame, and
+A point is hidden if the horizon in front of it is above it. One scan serves every point of the frame, and
 costs a few thousand heights instead of a march along every line of sight.
 
 Source of the idea: Franklin and Ray, Higher isn't necessarily better: visibility algorithms, 1994 (R2);
@@ -22,24 +22,25 @@ Floats = NDArray[np.float64]
 _SAMPLES_PER_POST = 4.0
 _MAX_RINGS = 4000
 _MAX_AZIMUTHS = 20000
-# Ground this near before a point, in posts, is the point's own bilinear neighbourhood: it does not hide it.
+# Ground this close in front of a point, in posts, is its own bilinear neighbourhood: it does not hide it.
 _NEIGHBOURHOOD_POSTS = 0.1
 # Slack for the interpolation between azimuths and rings, in posts of height.
 _SLACK_POSTS = 0.01
+# Tangent of a horizon where nothing is in front.
 _OPEN = -1.0e6
-# Falling cells are entered at 5×5 places each: no point of a cell is farther than this from one (in posts).
+# Each falling cell is sampled at 5×5 places: no point of it is farther than this from one (in posts).
 _PLACES = 5
 _BETWEEN_POSTS = 0.18
-# Seen from this many posts away, that is less than a sector.
+# From _NEAR_RINGS posts on, that distance is less than a sector.
 _SECTORS = 64
 _NEAR_RINGS = 2
 
 
 def compute_visibility_margin(terrain: TerrainGrid, centre_m: Floats, points_m: Floats) -> Floats:
-    """How far ground points stand above the line of sight over what lies before them.
+    """Return the height of ground points above the line of sight to them, metres.
 
-    centre_m (east, north, height); points_m N×3 on the terrain. Returns N metres: >= 0 visible, < 0
-    hidden. Holes in the terrain hide nothing.
+    centre_m (east, north, height); points_m N×3 on the terrain. The line of sight passes over the ground in
+    front of the point. Returns N: >= 0 visible, < 0 hidden. Holes in the terrain hide nothing.
     """
     points = np.asarray(points_m, dtype=np.float64)
     centre = np.asarray(centre_m, dtype=np.float64)
@@ -49,16 +50,19 @@ def compute_visibility_margin(terrain: TerrainGrid, centre_m: Floats, points_m: 
 
 
 class SteepSlopes:
-    """Slopes around one camera that fall away from it steeply enough to hide ground, by direction.
+    """Slopes that fall away from a camera steeply enough to hide ground.
 
     Ground above a line of sight has to fall back to its foot, so somewhere on the way it falls as steeply as
-    the line does. Where no cell on the way can (its edges bound the fall), the point is not hidden: proved.
+    the line does. Where no cell on the way can (its edges bound the fall), the point is proved not hidden.
     """
 
     def __init__(
         self, terrain: TerrainGrid, centre_m: tuple[float, float, float], reach_m: float, sight: float
     ) -> None:
-        """Enters cells within reach that fall at least as steeply as `sight` (drop per metre)."""
+        """Collect cells within reach that fall at least as steeply as `sight`.
+
+        sight  drop per metre
+        """
         self._terrain = terrain
         self._centre = centre_m
         self._sight = sight
@@ -66,7 +70,10 @@ class SteepSlopes:
         self._ring_m = max(terrain.post_spacing_m)
 
     def is_surely_visible(self, east: Floats, north: Floats, height: Floats) -> NDArray[np.bool_]:
-        """Which of the points (equal shapes S, on the terrain) cannot be hidden; False proves nothing."""
+        """Return True for points that cannot be hidden; False proves nothing.
+
+        Points of equal shapes S, on the terrain.
+        """
         de, dn = east - self._centre[0], north - self._centre[1]
         distance = np.hypot(de, dn)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -74,7 +81,8 @@ class SteepSlopes:
         free: NDArray[np.bool_] = sight > get_max_slope(self._terrain)
         if free.all():
             return free
-        unsure = ~free  # directions are dear: only where they are asked for
+        # directions are expensive: computed only for the undecided points
+        unsure = ~free
         sight, distance = sight[unsure], distance[unsure]
         near = (sight > self._sight) & (distance <= self._reach_m)
         if self._steepest is not None:
@@ -89,14 +97,17 @@ class SteepSlopes:
 
     @cached_property
     def _steepest(self) -> Floats | None:
-        """The table, made when a line of sight is flatter than the steepest slope of the whole terrain."""
+        """Table of the steepest falls.
+
+        Made when a line of sight is flatter than the steepest slope of the whole terrain.
+        """
         return self._table(*_falling_cells(self._terrain, self._centre, self._reach_m, self._sight))
 
     def _table(self, east: Floats, north: Floats, fall: Floats) -> Floats | None:
-        """The steepest fall up to each distance (rings) in each direction (sectors).
+        """Return the steepest fall up to each distance (rings) and direction (sectors).
 
         A cell counts a quarter of a post nearer than its places and in the sectors beside them, which covers
-        what lies between places; near the camera it counts in every direction.
+        the ground between places; near the camera it counts in every direction.
         """
         if not fall.size:
             return None
@@ -117,8 +128,11 @@ def _sector(de: Floats, dn: Floats) -> NDArray[np.int64]:
 def _falling_cells(
     terrain: TerrainGrid, centre_m: tuple[float, float, float], reach_m: float, sight: float
 ) -> tuple[Floats, Floats, Floats]:
-    """Places (east and north of the camera) on cells within reach, 5×5 on each, and how steeply the cell may
-    fall away from the camera there: at least `sight`."""
+    """Return places on cells within reach, and the steepest fall of the cell there.
+
+    Places are east and north of the camera, 5×5 on each cell. The fall is away from the camera, at least
+    `sight`.
+    """
     rises = compute_cell_slopes(terrain)
     (step_e, step_s), (rows, cols) = terrain.post_spacing_m, rises.shape[1:]
     west, north = terrain.origin_m[0] - centre_m[0], terrain.origin_m[1] - centre_m[1]
@@ -136,21 +150,23 @@ def _falling_cells(
     post = max(step_e, step_s)
     with np.errstate(divide="ignore", invalid="ignore"):
         cosine, sine = x / distance, y / distance
-        turn = _BETWEEN_POSTS * post / distance  # how much the direction differs half-way to the next place
+        # change of direction half-way to the next place
+        turn = _BETWEEN_POSTS * post / distance
         fall = -np.minimum(east_low * cosine, east_high * cosine)
         fall -= np.minimum(north_low * sine, north_high * sine)
     any_way = np.broadcast_to(steepest, x.shape)
     fall = np.where(distance < _NEAR_RINGS * post, any_way, np.minimum(fall + turn * any_way, any_way))
-    fall[np.isnan(fall)] = np.inf  # what is in a hole?
+    # beside a hole nothing is known: it proves nothing visible
+    fall[np.isnan(fall)] = np.inf
     steep = fall >= sight
     return x[steep], y[steep], fall[steep]
 
 
 class HorizonScan:
-    """The horizon around one camera on a polar grid that depends on camera, terrain and reach only.
+    """Horizon around one camera, on a polar grid.
 
-    Sectors are computed when first asked for; what is computed at a (ring, azimuth) is the same bits
-    whatever was asked, so that neighbouring tiles agree.
+    The grid depends on camera, terrain and reach only. Sectors are computed when first needed; a value at a
+    (ring, azimuth) has the same bits in whatever order they are computed, so that neighbouring tiles agree.
     """
 
     def __init__(
@@ -160,7 +176,7 @@ class HorizonScan:
         reach_m: float,
         heading: tuple[float, float] = (1.0, 0.0),
     ) -> None:
-        """`heading` (east, north) is where the azimuth is 0; the cut of the circle lies opposite."""
+        """Set the azimuth 0 to `heading` (east, north); the circle is cut opposite."""
         self._terrain = terrain
         self._centre = centre_m
         post = min(terrain.post_spacing_m)
@@ -175,7 +191,7 @@ class HorizonScan:
         self._tangents = np.full((1, 1), _OPEN)
 
     def margin(self, east: Floats, north: Floats, height: Floats) -> Floats:
-        """Margins (see `compute_visibility_margin`) of points in three arrays of equal shape S."""
+        """Return margins (see `compute_visibility_margin`) of points of equal shape S."""
         de, dn = east - self._centre[0], north - self._centre[1]
         distance = np.hypot(de, dn)
         he, hn = self._heading
@@ -190,7 +206,10 @@ class HorizonScan:
         return margin
 
     def _horizon(self, azimuth: Floats, ring: Floats) -> Floats:
-        """Tangent of the horizon's elevation before each ring position, bilinear on the polar grid."""
+        """Return the tangent of the horizon's elevation in front of each ring position.
+
+        Bilinear on the polar grid.
+        """
         first, last = int(np.floor(azimuth.min())), int(np.floor(azimuth.max())) + 1
         rings = int(np.floor(ring.max())) + 2
         self._cover(first, last, rings)
@@ -211,7 +230,7 @@ class HorizonScan:
             have_first, have_last = first, last
         elif have_first <= first and have_last >= last and have_rings >= rings:
             return
-        # a little more than asked, so that the next tiles seldom ask for more
+        # with a margin, so that the next tiles seldom extend it
         room = 8 + (last - first) // 16
         first, last = min(first - room, have_first), max(last + room, have_last)
         rings = max(rings + rings // 8, have_rings)

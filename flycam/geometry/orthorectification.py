@@ -1,8 +1,8 @@
-"""Rectification: from a frame's pixels to the tiles of the ground, by inverse mapping.
+"""Orthorectification: a frame's pixels to ground tiles, by inverse mapping.
 
 Tile by tile: lattice of exact projections (`lattice`), enlarged to every pixel, `cv2.remap`. Ground that is
-hidden, unknown, beside the picture, or beyond range gets quality 0 and rgb 0. A tile's bytes depend on
-frame, pose, terrain and tile only: not on the range it is asked in.
+hidden, unknown, outside the image, or beyond range gets quality 0 and rgb 0. A tile's bytes depend on
+frame, pose, terrain and tile only: not on the range that it is computed in.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ Indices = NDArray[np.int64]
 
 # Half a source pixel, reached only at kinks of the terrain; see decision 0009.
 MAX_LATTICE_ERROR_PX = 0.5
-_INTERPOLATED_PX = 2  # pixels beside a place that cubic interpolation reads
+# Pixels on each side that cubic interpolation reads.
+_INTERPOLATED_PX = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,8 +40,8 @@ class OrthorectificationResult:
     rgb               H×W×3 uint8, (H, W) = tiles.shape_px; 0 where quality is 0
     quality           H×W uint16; 0 = no data
     lattice_step_px   the finest lattice step that was needed (0 if no tile sees the frame)
-    lattice_error_px  largest interpolation error measured inside the picture, source pixels
-    visible_fraction  of the asked-for pixels that fall into the picture, how many the camera really sees
+    lattice_error_px  largest interpolation error measured inside the image, source pixels
+    visible_fraction  share of the requested pixels inside the image that are not hidden
     """
 
     rgb: Bytes
@@ -52,10 +53,10 @@ class OrthorectificationResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceCoordinates:
-    """Where each pixel of a range of tiles lies in the source picture.
+    """Source image coordinates of each pixel of a range of tiles.
 
     u, v   H×W float32 image coordinates; NaN where not valid
-    valid  H×W bool: seen by the camera and inside the picture
+    valid  H×W bool: visible and inside the image
     """
 
     u: NDArray[np.float32]
@@ -80,17 +81,19 @@ def orthorectify(
     lattices: FrameLattices | None = None,
     posts: PostView | None = None,
 ) -> OrthorectificationResult:
-    """Rectify a frame onto `tiles`.
+    """Orthorectify a frame onto `tiles`.
 
-    pixels H×W×3 uint8 RGB, of interior.image_size_px; to_work maps EPSG:3857 to the work CRS of pose and
-    terrain; interpolation as in cv2 (INTER_NEAREST, INTER_LINEAR, INTER_CUBIC). Ground farther than
-    max_range_m from the camera (default `footprint.compute_mapping_range_m`) is left out. wanted says for
-    each block of 32×32 pixels (8·rows×8·columns of tiles.shape_tiles) whether it is asked for: what is not
-    may be left out (0), and what is has the same bytes as always. lattices: those of all tiles with wanted
-    blocks, where they were made before with this max_lattice_error_px (see `blocks.compute_quality_bounds`).
-    posts: what `create_post_view` gave for this frame and terrain, where it is rectified piece by piece.
+    pixels         H×W×3 uint8 RGB, of interior.image_size_px
+    to_work        maps EPSG:3857 to the work CRS of pose and terrain
+    interpolation  as in cv2 (INTER_NEAREST, INTER_LINEAR, INTER_CUBIC)
+    max_range_m    ground farther from the camera is left out; default `footprint.compute_mapping_range_m`
+    wanted         flags of blocks of 32×32 pixels (8·rows×8·columns of tiles.shape_tiles); others may be left
+                   out (0), and the bytes of wanted blocks do not depend on the flags
+    lattices       of all tiles with wanted blocks, if already made with this max_lattice_error_px (see
+                   `quality_bounds.compute_quality_bounds`)
+    posts          result of `create_post_view` for this frame and terrain, to orthorectify piece by piece
 
-    Raises ValueError if the pixels are not of the size the interior orientation says.
+    Raises ValueError if the size of pixels is not that of the interior orientation.
     """
     if pixels.shape[1::-1] != interior.image_size_px:
         raise ValueError(f"pixels are {pixels.shape[1::-1]}, the interior says {interior.image_size_px}")
@@ -126,8 +129,11 @@ def create_post_view(
     *,
     include_coarse: bool = False,
 ) -> PostView | None:
-    """The frame over the terrain's posts, to be made once for many calls of `rectify`; None where the posts
-    are too far apart for it, unless coarse_too: then places between posts are interpolated far."""
+    """Create the frame's view of the terrain's posts.
+
+    It serves many calls of `orthorectify`. None where the posts are too far apart for it, unless
+    include_coarse: then interpolation between posts is far.
+    """
     worth = has_few_posts if include_coarse else has_fine_posts
     if not worth(interior, exterior, terrain):
         return None
@@ -145,7 +151,10 @@ def compute_source_coordinates(
     max_lattice_error_px: float = MAX_LATTICE_ERROR_PX,
     max_range_m: float | None = None,
 ) -> SourceCoordinates:
-    """The coordinates `rectify` samples at: evidence, from a pixel of the map to its place in the photo."""
+    """Return the image coordinates at which `orthorectify` samples.
+
+    They trace a pixel of the mosaic to its place in the photo.
+    """
     u, v = (np.full(tiles.shape_px, np.nan, dtype=np.float32) for _ in range(2))
     view = FrameView(interior, exterior, terrain, to_work, max_range_m)
     if has_fine_posts(interior, exterior, terrain):
@@ -182,7 +191,7 @@ def _rectify_over_posts(
     rgb: Bytes,
     quality: NDArray[np.uint16],
 ) -> OrthorectificationResult:
-    """Fill rgb and quality (zero before) tile by tile; see `posts`."""
+    """Fill rgb and quality (zero before) tile by tile; see `post_projection`."""
     inside_px = seen_px = 0
     for tile in posts.tiles(tiles, extents):
         inside_px += int(np.count_nonzero(tile.inside))
@@ -211,10 +220,10 @@ def _rectify_over_posts(
 def _sampled(
     pixels: Bytes, u: NDArray[np.float32], v: NDArray[np.float32], interpolation: int
 ) -> NDArray[np.uint8]:
-    """A part of the picture at image coordinates in it.
+    """Sample part of an image at coordinates within it.
 
-    OpenCV 5 samples four channels bilinearly in less than half the time of three, to the same bytes; by wider
-    kernels it does not.
+    OpenCV 5 samples four channels bilinearly in less than half the time of three, to the same bytes; with
+    wider kernels it does not.
     """
     if interpolation != cv2.INTER_LINEAR:
         return np.asarray(cv2.remap(pixels, u, v, interpolation, borderMode=cv2.BORDER_REPLICATE))
@@ -224,12 +233,15 @@ def _sampled(
 
 
 def _shown(coordinate: NDArray[np.float32], seen: NDArray[np.uint8], size: int) -> slice:
-    """Rows or columns of a picture of `size` of them that a map's seen pixels are interpolated from."""
+    """Return the image rows or columns that a map's seen pixels are sampled from.
+
+    size is their number in the image.
+    """
     low, high, _, _ = cv2.minMaxLoc(coordinate, seen)
     return slice(max(int(low) - _INTERPOLATED_PX, 0), min(int(high) + _INTERPOLATED_PX + 2, size))
 
 
 def _counted_from(start: int, coordinate: NDArray[np.float32]) -> NDArray[np.float32]:
-    """An image coordinate in a part of the picture that begins at `start`; nowhere in it instead of NaN."""
+    """Return image coordinates relative to `start`; NaN becomes OUTSIDE_PX."""
     cv2.patchNaNs(coordinate, OUTSIDE_PX)
     return coordinate - np.float32(start)

@@ -1,4 +1,4 @@
-"""How well a camera sees a piece of ground: the quality that decides between frames.
+"""Pixel quality: the number that decides between frames.
 
 A pure function of frame, pose, terrain and optics: never of load, order, or the mosaic.
 """
@@ -25,8 +25,9 @@ def compute_pixel_quality(
     off_nadir_cosine: Floats,
     ground_sample_m: Floats,
 ) -> NDArray[np.uint16]:
-    """Quality 1..65535 of ground points seen at image points (u, v); equal shapes S.
+    """Return the quality 1..65535 of ground points at image points (u, v).
 
+    u, v and the following are of equal shapes S.
     off_nadir_cosine  cosine of the angle between the line of sight and the plumb line (1 = nadir)
     ground_sample_m   side of a source pixel at the distance of the point, across the line of sight
 
@@ -43,13 +44,14 @@ def compute_pixel_quality(
     score *= _border(v, height)
     score *= REFERENCE_GSD_M / (REFERENCE_GSD_M + ground_sample_m)
     score *= MAX_QUALITY - 1.0
-    score += 1.5  # 1, and a half so that the cast below rounds
+    # 1, and a half so that the cast below rounds
+    score += 1.5
     quality: NDArray[np.uint16] = np.fmax(score, 1.0).astype(np.uint16)
     return quality
 
 
 def _border(position: Floats, side: int) -> Floats:
-    """Taper over the outer 8 %: BORDER_FLOOR at the very edge of the picture, 1 inside."""
+    """Return the taper over the outer 8 %: BORDER_FLOOR at the edge, 1 inside."""
     x = (0.5 * side - np.abs(position - 0.5 * (side - 1.0))) * (1.0 / (BORDER_SHARE * side))
     x = np.minimum(np.maximum(x, 0.0), 1.0)
     taper: Floats = x * x * (3.0 - 2.0 * x) * (1.0 - BORDER_FLOOR) + BORDER_FLOOR

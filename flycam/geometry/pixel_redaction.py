@@ -1,4 +1,4 @@
-"""Parts of a picture painted over, for good."""
+"""Redaction of pixels, irreversible."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FILL_GREY = 128
-"""One value for every pixel painted over: nothing of what was there is left in it."""
+"""One value for every redacted pixel: nothing of the original is left in it."""
 
 _RIM_PX = 2
 
@@ -20,10 +20,10 @@ def redact_pixels(
     polygons: Iterable[NDArray[np.float64]],
     cells: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
-    """A copy of a picture (H×W×3, or H×W) that is grey in polygons and a rim around, and in cells.
+    """Return a copy of an image (H×W×3, or H×W) with polygons and cells grey.
 
-    polygons  each N×2 (x, y) as shares of width and height, 0 to 1
-    cells     rows × columns that lie evenly over the picture; True: painted, with the cells around
+    polygons  each N×2 (x, y) as shares of width and height, 0 to 1; with a rim around
+    cells     rows × columns spread evenly over the image; True: redacted, with the cells around
     """
     height, width = pixels.shape[:2]
     painted: NDArray[Any] = np.zeros((height, width), np.uint8)

@@ -1,8 +1,9 @@
-"""A smooth map between two planes, as a polynomial: fitted once per flight, evaluated on every lattice.
+"""Polynomial map between two planes.
 
-Between Web Mercator and a transverse Mercator zone a low-degree polynomial is exact to far less than a
-millimetre over a flight, and a hundred times cheaper than the projection itself. The residual is measured
-on points that were not used in the fit, and is carried with the map.
+Fitted once per flight, evaluated on every lattice. Between Web Mercator and a transverse Mercator zone a
+low-degree polynomial is exact to far less than a millimetre over a flight, and a hundred times cheaper
+than the projection itself. The residual is measured on points that were not used in the fit, and is kept
+with the map.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _CHECK_POINTS = 23
 class PlanarMap:
     """Polynomial map of the plane, valid inside `bounds`.
 
-    bounds        (xmin, ymin, xmax, ymax) in source units; outside them the map is not to be trusted
+    bounds        (xmin, ymin, xmax, ymax) in source units; outside them the map is not reliable
     coefficients  2×(d+1)×(d+1): target = sum c[k, i, j] s^i t^j with s, t the source coordinates scaled
                   to [-1, 1] over `bounds`
     residual_m    largest error at the check points, target units
@@ -42,15 +43,15 @@ class PlanarMap:
         return np.stack([np.polynomial.polynomial.polyval2d(s, t, c) for c in self.coefficients], -1)
 
     def grid(self, x: Floats, y: Floats) -> Floats:
-        """Map the grid of N abscissae and M ordinates to M×N×2; much faster than M·N single points.
+        """Map the grid of N abscissae and M ordinates to M×N×2.
 
-        Horner's scheme element by element and not a matrix product: the same abscissa and ordinate give
-        the same bits whatever grid they are part of.
+        Much faster than M·N single points. Horner's scheme element by element and not a matrix product: the
+        same abscissa and ordinate give the same bits in any grid.
         """
         return np.stack(self.mesh(np.asarray(x)[None, :], np.asarray(y)[:, None]), -1)
 
     def mesh(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        """Map abscissae and ordinates of shapes that broadcast against each other, e.g. T×1×N and T×M×1."""
+        """Map abscissae and ordinates of shapes that broadcast, e.g. T×1×N and T×M×1."""
         xmin, ymin, xmax, ymax = self.bounds
         s = (2.0 * x - xmin - xmax) / (xmax - xmin)
         t = (2.0 * y - ymin - ymax) / (ymax - ymin)
@@ -61,10 +62,10 @@ class PlanarMap:
 def fit_planar_map(
     transform: Callable[[Floats], Floats], bounds: Bounds, tolerance_m: float = 1e-3
 ) -> PlanarMap:
-    """Fit `transform` (N×2 to N×2) over `bounds` with the lowest degree that meets `tolerance_m`.
+    """Fit `transform` over `bounds` with the lowest degree that meets `tolerance_m`.
 
-    Chebyshev nodes for the fit, a denser regular grid (edges included) for the check. Raises ValueError
-    if no degree meets the tolerance: the region is too large for one map.
+    transform maps N×2 to N×2. Chebyshev nodes for the fit, a denser regular grid (edges included) for the
+    check. Raises ValueError if no degree meets the tolerance: the region is too large for one map.
     """
     fit_xy = _grid_points(bounds, np.cos(np.pi * (np.arange(_FIT_POINTS) + 0.5) / _FIT_POINTS))
     check_xy = _grid_points(bounds, np.linspace(-1.0, 1.0, _CHECK_POINTS))
@@ -90,7 +91,10 @@ def _normalised(source: Floats, bounds: Bounds) -> tuple[Floats, Floats]:
 
 
 def _horner(coefficients: Floats, s: Floats, t: Floats) -> Floats:
-    """Sum of c[i, j] s^i t^j, degree 1 at least, for s and t that broadcast."""
+    """Return the sum of c[i, j] s^i t^j for s and t that broadcast.
+
+    Degree 1 at least.
+    """
     factors = []
     for of_t in coefficients[::-1]:
         factor = of_t[-1] * t + of_t[-2]

@@ -1,9 +1,9 @@
-"""One frame over fine posts: projected once a post, interpolated to pixels; hidden ground by one polar scan.
+"""Projection of a frame over fine posts: once per post, interpolated to pixels.
 
-Where posts stand few pixels apart (a surface refined from the flight, a LiDAR model) a lattice would have
-to follow every roof down to single pixels. Here every post in the frame's reach is projected exactly, and
-the horizon around the camera is scanned over the same posts: a fixed cost a frame. Pixels lie between posts:
-bilinear, as the surface itself is.
+Where posts are few pixels apart (a DSM refined from the flight, a LiDAR model) a lattice would have to
+follow every roof down to single pixels. Here every post in the frame's range is projected exactly, and
+the horizon around the camera is scanned once over the same posts: a fixed cost per frame. Between posts
+pixels are bilinear, as the surface itself is.
 """
 
 from __future__ import annotations
@@ -34,17 +34,19 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Window = tuple[slice, slice]
 
-# Posts are fine where interpolating between them, instead of projecting every place, errs by no more source
-# pixels on ground of 45 degrees. Over p pixels such ground comes nearer by p / f of its distance, which makes
-# a cell of posts out of square by p · p / f pixels: a quarter of that is missed at its middle.
+# Posts are fine where interpolation between them, instead of projection of every place, is wrong by at most
+# this many source pixels on ground of 45 degrees. Over p pixels such ground comes nearer by p / f of its
+# distance, which makes a cell of posts out of square by p · p / f pixels: a quarter of that is missed at its
+# centre.
 _FINE_ERROR_PX = 0.05
 _MAX_POSTS = 4_000_000
-# Nodes of the map from the tile grid to the posts: the map bends by millimetres over a tile.
+# Node step of the map from the tile grid to the posts: the map bends by millimetres over a tile.
 _STEP_PX = 32
-# Ground this near before a post, in posts, is its own neighbourhood and does not hide it.
+# Ground this close in front of a post, in posts, is its own neighbourhood and does not hide it.
 _NEIGHBOURHOOD_POSTS = 1.0
-# Height by which a line of sight may graze what lies before it, in posts.
+# Height by which a line of sight may cut into the ground in front, in posts.
 _SLACK_POSTS = 0.2
+# Margins are clipped to this before they are averaged, so that the edge of hidden ground is a smooth line.
 _MARGIN_CUT_POSTS = 2.0
 _RINGS_PER_POST = 2.0
 _OPEN = np.float32(-1.0e6)
@@ -54,13 +56,14 @@ _FULL_EXTENT = [0, TILE_SIZE_PX, 0, TILE_SIZE_PX]
 
 @dataclass(frozen=True, slots=True)
 class PostTile:
-    """What a frame sees of one tile, or of the rectangle of it that is asked for (rows×cols each).
+    """One tile, or the requested rectangle of it (rows×cols), as seen by a frame.
 
     index       of the tile in its range, row by row
     rows, cols  of the tile's pixels
     u, v        float32 image coordinates; NaN where nothing is known
     quality     uint16
-    inside      bool: in the picture; seen: and not hidden
+    inside      bool: in the image
+    seen        bool: in the image and not hidden
     """
 
     index: int
@@ -76,7 +79,10 @@ class PostTile:
 def has_fine_posts(
     interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid
 ) -> bool:
-    """Whether a frame is better rectified post by post: a matter of frame and terrain alone."""
+    """Return True if a frame is better orthorectified post by post.
+
+    Depends on frame and terrain alone.
+    """
     drop = exterior.projection_centre_m[2] - get_min_height(terrain)
     if not drop > 0.0:
         return False
@@ -88,13 +94,13 @@ def has_fine_posts(
 
 
 def has_few_posts(interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid) -> bool:
-    """Whether a frame sees some posts, and no more than are worth projecting one by one."""
+    """Return True if a frame sees posts, and few enough to project each."""
     window = _window(interior, exterior, terrain, float("inf"))
     return window is not None and _size(window) <= _MAX_POSTS
 
 
 class PostView:
-    """A frame over the posts in its reach: image coordinates, visibility and quality of each."""
+    """Frame over the posts in its range: image coordinates, visibility and quality."""
 
     def __init__(
         self,
@@ -111,17 +117,19 @@ class PostView:
             self.nodes = _nodes(interior, exterior, terrain, self.window, reach_m)
 
     def without_occlusion(self) -> PostView:
-        """The same frame as if nothing hid anything: for ground that every frame believes hidden, which is
-        more often a wrong height before it than a place that no photo shows."""
+        """Return the same frame as if nothing were hidden.
+
+        For ground that every frame takes for hidden, which is more often a wrong height in front of it than a
+        place that no photo shows.
+        """
         other = copy(self)
         other._through = True
         return other
 
     def tiles(self, tiles: TileRange, extents: NDArray[np.int64] | None = None) -> Iterator[PostTile]:
-        """The tiles of a range that the frame sees something of, row by row.
+        """Yield the tiles of a range that the frame sees part of, row by row.
 
-        extents  T×4 as `blocks.get_full_extents`: the rectangle of each tile that is asked for; None: all of
-        it
+        extents  T×4 as `quality_bounds.get_full_extents`: the requested rectangle of each tile; None: all
         """
         if self.window is None:
             return
@@ -153,7 +161,10 @@ class PostView:
             yield PostTile(index, rows, cols, u, v, quality, inside, seen)
 
     def _posts_at(self, z: int, x: int, y: int) -> tuple[Singles, Singles] | None:
-        """Columns and rows among the window's posts of a tile's pixels; None if it lies beside them."""
+        """Return columns and rows, among the window's posts, of a tile's pixels.
+
+        None if the tile lies outside them.
+        """
         assert self.window is not None  # noqa: S101 - asked for by `tiles` only
         offsets = (np.arange(TILE_SIZE_PX // _STEP_PX + 2, dtype=np.float64) - 0.5) * _STEP_PX
         res = compute_grid_pixel_m(z)
@@ -171,7 +182,10 @@ class PostView:
 
 
 def _enlarged(nodes: Floats) -> Singles:
-    """Nodes at block centres, one beyond the tile on each side, to the tile's pixels."""
+    """Interpolate nodes at block centres to the tile's pixels.
+
+    The nodes reach one beyond the tile on each side.
+    """
     side = nodes.shape[0] * _STEP_PX
     pixels = cv2.resize(nodes.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(pixels[_STEP_PX:-_STEP_PX, _STEP_PX:-_STEP_PX], np.float32)
@@ -184,7 +198,10 @@ def _nodes(
     window: Window,
     reach_m: float,
 ) -> Singles:
-    """rows×cols×4 float32: u, v, margin, quality of the window's posts; u and v NaN where not seen."""
+    """Return u, v, margin and quality of the window's posts, rows×cols×4 float32.
+
+    u and v are NaN where not seen.
+    """
     height = terrain.heights_m[window]
     rows, cols = window
     steps_e, steps_s = (np.arange(part.start, part.stop, dtype=np.float64) for part in (cols, rows))
@@ -209,10 +226,11 @@ def _nodes(
 
 
 def _margins(exterior: ExteriorOrientation, terrain: TerrainGrid, window: Window) -> Singles:
-    """How far the window's posts stand above the lines of sight over what lies before them (< 0: hidden).
+    """Return the visibility margins of the window's posts, metres (< 0: hidden).
 
-    The horizon's tangent on a polar grid around the camera (see `occlusion`), over the window's posts.
-    The margin is cut and averaged over 3×3 posts, so that the edge of what is hidden is a smooth line.
+    Height above the line of sight over the ground in front: the horizon's tangent on a polar grid around the
+    camera (see `occlusion`), over the window's posts. The margin is clipped and averaged over 3×3 posts, so
+    that the edge of hidden ground is a smooth line.
     """
     post = max(terrain.post_spacing_m)
     height = terrain.heights_m[window]
@@ -254,8 +272,10 @@ def _margins(exterior: ExteriorOrientation, terrain: TerrainGrid, window: Window
 def _window(
     interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid, reach_m: float
 ) -> Window | None:
-    """Rows and columns of the posts that the frame may see, the foot of the plumb line among them; None if
-    none. From the border's rays to the lowest and the highest post."""
+    """Return rows and columns of the posts that the frame may see; None if none.
+
+    They include the nadir point. From the border's rays to the lowest and the highest post.
+    """
     width, height = interior.image_size_px
     k = np.linspace(0.0, 1.0, 9)
     zero, one = np.zeros_like(k), np.ones_like(k)
@@ -288,7 +308,7 @@ def _window(
 
 
 def _farthest(exterior: ExteriorOrientation, terrain: TerrainGrid) -> float:
-    """Distance to the farthest corner of the posts."""
+    """Return the distance to the farthest corner of the posts."""
     west, south, east, north = terrain.bounds_m
     ce, cn, _ = exterior.projection_centre_m
     return float(np.hypot(max(abs(west - ce), abs(east - ce)), max(abs(south - cn), abs(north - cn))))

@@ -1,8 +1,8 @@
-"""Collinearity with its derivatives: how an image point moves with the pose, the lens and the ground point.
+"""Collinearity with derivatives by pose, lens and ground point.
 
 The lens is a vector of nine numbers around a starting interior orientation, so that a self-calibration can
-move it: (relative focal length, relative aspect, principal point u and v in pixels, five distortion terms).
-Rotations move by a small turn about the camera's axes: R' = exp([w]x) R.
+change it: (relative focal length, relative aspect, principal point u and v in pixels, five distortion
+terms). Rotations change by a small rotation about the camera's axes: R' = exp([w]x) R.
 
 Sources: Brown 1971; Kannala and Brandt 2006; Triggs et al., Bundle Adjustment - A Modern Synthesis, 2000.
 """
@@ -19,6 +19,7 @@ from flycam.geometry.interior import InteriorOrientation, LensModel
 Floats = NDArray[np.float64]
 
 LENS_UNKNOWNS = 9
+# Radii are not smaller than this, so that the fisheye's ratios have no division by zero.
 _SMALL_RADIUS = 1e-6
 
 
@@ -26,7 +27,7 @@ _SMALL_RADIUS = 1e-6
 class ProjectedPoints:
     """N image points and their derivatives.
 
-    uv        N×2; NaN where the point is not before the camera
+    uv        N×2; NaN where the point is not in front of the camera
     by_camera N×2×3, by the point in camera axes
     by_lens   N×2×9, by the lens vector
     """
@@ -37,13 +38,19 @@ class ProjectedPoints:
 
 
 def to_lens_vector(interior: InteriorOrientation) -> Floats:
-    """The nine numbers of an interior orientation around itself: its focal length is the unit."""
+    """Return the lens vector of an interior orientation.
+
+    Its focal length is the unit.
+    """
     terms = (*interior.distortion, 0.0, 0.0, 0.0, 0.0, 0.0)[:5]
     return np.array([0.0, 0.0, *interior.principal_point_px, *terms])
 
 
 def apply_lens_vector(interior: InteriorOrientation, lens: Floats) -> InteriorOrientation:
-    """`interior` moved to the nine numbers of `lens`; a PINHOLE with distortion becomes BROWN."""
+    """Return `interior` with the lens vector applied.
+
+    A PINHOLE with distortion becomes BROWN.
+    """
     fx, fy = interior.focal_length_px
     model, terms = interior.model, tuple(float(x) for x in lens[4:])
     if model is LensModel.PINHOLE:
@@ -61,7 +68,10 @@ def apply_lens_vector(interior: InteriorOrientation, lens: Floats) -> InteriorOr
 
 
 def project_camera_points(interior: InteriorOrientation, lens: Floats, camera_m: Floats) -> Floats:
-    """Points N×3 in camera axes to image points N×2; NaN where they are not before the camera."""
+    """Project points N×3 in camera axes to image points N×2.
+
+    NaN where they are not in front of the camera.
+    """
     x, y = _normalised(camera_m)
     distort = _fisheye if interior.model is LensModel.FISHEYE else _brown
     xd, yd = distort(lens[4:], x, y)
@@ -72,10 +82,10 @@ def project_camera_points(interior: InteriorOrientation, lens: Floats, camera_m:
 def project_with_derivatives(
     interior: InteriorOrientation, lens: Floats, camera_m: Floats
 ) -> ProjectedPoints:
-    """As `project_camera_points`, with the derivatives by the camera coordinates and by the lens vector.
+    """Project points, with derivatives by camera coordinates and by the lens vector.
 
-    Unlike `camera.project` no monotone radius is enforced: an adjustment steps through lenses that are not
-    physical, and observations lie inside the picture.
+    As `project_camera_points`. Unlike `camera.project` no monotone radius is enforced: an adjustment passes
+    through lenses that are not physical, and observations lie inside the image.
     """
     x, y = _normalised(camera_m)
     fisheye = interior.model is LensModel.FISHEYE
@@ -96,7 +106,7 @@ def project_with_derivatives(
 def project_with_camera_derivatives(
     interior: InteriorOrientation, lens: Floats, camera_m: Floats
 ) -> tuple[Floats, Floats]:
-    """Image points N×2 and their derivatives by the camera coordinates, N×2×3."""
+    """Return image points N×2 and their derivatives by camera coordinates, N×2×3."""
     x, y = _normalised(camera_m)
     fisheye = interior.model is LensModel.FISHEYE
     xd, yd = (_fisheye if fisheye else _brown)(lens[4:], x, y)
@@ -110,7 +120,10 @@ def project_with_camera_derivatives(
 
 
 def compute_rotation_derivative(camera_m: Floats) -> Floats:
-    """Derivative N×3×3 of exp([w]x) p by w at w = 0, for points N×3 in camera axes: -[p]x."""
+    """Return the derivative N×3×3 of exp([w]x) p by w at w = 0: -[p]x.
+
+    camera_m are points p, N×3, in camera axes.
+    """
     x, y, z = np.moveaxis(camera_m, -1, 0)
     result = np.zeros((*x.shape, 3, 3))
     result[..., 0, 1], result[..., 0, 2] = z, -y
@@ -141,7 +154,7 @@ def _brown(terms: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 
 def _brown_plane(terms: Floats, x: Floats, y: Floats) -> Floats:
-    """Derivatives of the distorted point by (x, y), N×2×2."""
+    """Return derivatives of the distorted point by (x, y), N×2×2."""
     k1, k2, p1, p2, k3 = (float(t) for t in terms)
     r2 = x * x + y * y
     radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
@@ -154,7 +167,7 @@ def _brown_plane(terms: Floats, x: Floats, y: Floats) -> Floats:
 
 
 def _brown_terms(_terms: Floats, x: Floats, y: Floats) -> Floats:
-    """Derivatives of the distorted point by k1 k2 p1 p2 k3, N×2×5."""
+    """Return derivatives of the distorted point by k1 k2 p1 p2 k3, N×2×5."""
     r2 = x * x + y * y
     by_terms = np.empty((len(x), 2, 5))
     point = np.stack([x, y], axis=-1)
@@ -171,7 +184,10 @@ def _fisheye(terms: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 
 def _fisheye_ratio(terms: Floats, radius: Floats) -> tuple[Floats, Floats, Floats]:
-    """Distorted over undistorted radius, its derivative by the radius, and the angle."""
+    """Return distorted over undistorted radius, its derivative, and the angle.
+
+    The derivative is by the radius.
+    """
     k1, k2, k3, k4 = (float(t) for t in terms[:4])
     theta = np.arctan(radius)
     t2 = theta * theta

@@ -1,8 +1,8 @@
-"""What a frame is worth on each block of its tiles, known from its lattices before a pixel is read.
+"""Bounds of a frame's quality on blocks of its tiles, from its lattices alone.
 
-A block is 32×32 pixels, 8×8 of them a tile. Pixels are bilinear between lattice nodes, and blocks are whole
-cells, so over a block pixels lie between the extremes of its nodes: bounds that are proved, not guessed, and
-tight, because quality changes slowly.
+They need no pixels. A block is 32×32 pixels, 8×8 of them a tile. Pixels are bilinear between lattice nodes,
+and blocks are whole cells, so over a block pixels lie between the extremes of its nodes: the bounds are
+proved, not guessed, and tight, because quality changes slowly.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 BLOCK_PX = 32
 BLOCKS = TILE_SIZE_PX // BLOCK_PX
 _PER_QUARTER = BLOCKS // QUARTERS
-# More than the rounding of enlarged coordinates (pixels) and of visibility margins (metres), both float32.
+# Above the rounding of enlarged coordinates (pixels) and of visibility margins (metres), both float32.
 _SURELY = 0.02
 
 
@@ -37,7 +37,7 @@ _SURELY = 0.02
 class QualityBounds:
     """Bounds of one frame's qualities on the K tiles of a range that it sees.
 
-    index    K: which of the range's tiles, row by row
+    index    K, numbers of the range's tiles, row by row
     lowest   K×8×8 uint16: every pixel of the block is at least as good; 0 where one may have no data
     highest  K×8×8 uint16: no pixel of the block is better; 0 where none can have data
     """
@@ -50,8 +50,11 @@ class QualityBounds:
 def compute_quality_bounds(
     view: FrameView, tiles: TileRange, tolerance_px: float
 ) -> tuple[QualityBounds, FrameLattices | None]:
-    """Bounds of what `rectify` makes of a frame on `tiles` with this lattice tolerance, and the lattices that
-    they come from (None over fine posts), so that it need not make them again."""
+    """Bound the qualities that `orthorectify` gives a frame on `tiles`.
+
+    Also returns the lattices that they come from (None over fine posts), so that `orthorectify` with this
+    tolerance need not make them again.
+    """
     (found,) = compute_quality_bounds_batch([view], [tiles], tolerance_px)
     return found
 
@@ -59,10 +62,10 @@ def compute_quality_bounds(
 def compute_quality_bounds_batch(
     views: Sequence[FrameView], tiles: Sequence[TileRange], tolerance_px: float
 ) -> list[tuple[QualityBounds, FrameLattices | None]]:
-    """As `compute_quality_bounds` of each of some frames over its tiles (all of one zoom), to the same bits;
-    much faster for frames that are alike (`sight.alike`).
+    """Bound the qualities of several frames over their tiles (all of one zoom).
 
-    The lattices of frames that are alike share their memory until they are copied.
+    As `compute_quality_bounds`, to the same bits; much faster for compatible frames
+    (`frame_view.group_compatible_views`), whose lattices share their memory until they are copied.
     """
     found: list[tuple[QualityBounds, FrameLattices | None]] = []
     for run in group_compatible_views(views):
@@ -87,7 +90,7 @@ def _over_posts(view: FrameView, tiles: TileRange) -> QualityBounds:
 def _on_lattices(
     views: Sequence[FrameView], tiles: Sequence[TileRange], tolerance_px: float
 ) -> Iterator[tuple[QualityBounds, FrameLattices]]:
-    """Of frames that are alike."""
+    """Yield bounds and lattices of compatible frames."""
     counts = [len(one) for one in tiles]
     lowest, highest = _nothing_seen(sum(counts))
     lattices = build_joint_lattices(views, tiles, tolerance_px)
@@ -115,15 +118,19 @@ def _seen(lowest: Words, highest: Words) -> QualityBounds:
 
 
 def get_full_extents(tiles: TileRange) -> Indices:
-    """T×4: first and stop row, first and stop column of every tile of the range, in its own pixels."""
+    """Return the extents of all tiles of a range, each full, T×4.
+
+    First and stop row, first and stop column, in the tile's own pixels.
+    """
     return np.tile(np.array([0, TILE_SIZE_PX, 0, TILE_SIZE_PX]), (len(tiles), 1))
 
 
 def compute_wanted_extents(tiles: TileRange, wanted: NDArray[np.bool_]) -> Indices:
-    """The smallest rectangle of each tile that holds its wanted blocks, as `get_full_extents`; zeros for
-    none.
+    """Return the smallest rectangle of each tile that holds its wanted blocks.
 
     wanted  8·rows×8·columns of tiles.shape_tiles
+
+    As `get_full_extents`; zeros where no block is wanted.
     """
     blocks = _per_tile(tiles, wanted)
     ends = []
@@ -136,14 +143,14 @@ def compute_wanted_extents(tiles: TileRange, wanted: NDArray[np.bool_]) -> Indic
 
 
 def crop_blocks(tiles: TileRange, wanted: NDArray[np.bool_], part: TileRange) -> NDArray[np.bool_]:
-    """The wanted blocks of a range that lie in a part of it, as blocks of that part."""
+    """Return the wanted blocks of a range that lie in `part`, as blocks of it."""
     top, left = BLOCKS * (part.y_start - tiles.y_start), BLOCKS * (part.x_start - tiles.x_start)
     rows, cols = part.shape_tiles
     return wanted[top : top + BLOCKS * rows, left : left + BLOCKS * cols]
 
 
 def find_wanted_tiles(tiles: TileRange, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """T: which of the tiles, row by row, have a wanted block."""
+    """Return T flags, row by row: True for tiles with a wanted block."""
     return np.asarray(_per_tile(tiles, wanted).any(axis=(1, 2)), dtype=np.bool_)
 
 
@@ -160,14 +167,15 @@ def _bounds_of(interior: InteriorOrientation, lattices: TileLattices) -> tuple[W
     low, high = _extremes(nodes.reshape(-1, *nodes.shape[2:]), count)
     low_q, low_u, low_v = low.reshape(3, -1, count, count)
     high_q, high_u, high_v = high.reshape(3, -1, count, count)
-    # a comparison with NaN (nothing known at some node) is False: then neither is sure
+    # a comparison with NaN (a node is not known) is False: neither bound is then certain
     inside = (low_u >= _SURELY) & (high_u <= width - 1.0 - _SURELY)
     inside &= (low_v >= _SURELY) & (high_v <= height - 1.0 - _SURELY)
     beside = (high_u < -_SURELY) | (low_u > width - 1.0 + _SURELY)
     beside |= (high_v < -_SURELY) | (low_v > height - 1.0 + _SURELY)
     if lattices.hidden.any():
         low_margin, high_margin = _extremes(lattices.margin, count)
-        inside &= low_margin >= 0.0  # a mean of such numbers is one, however it is rounded
+        # a mean of such numbers is >= 0 under any rounding
+        inside &= low_margin >= 0.0
         beside |= high_margin < -_SURELY
     lowest = np.where(inside, np.maximum(np.floor(low_q) - 1.0, 0.0), 0.0)
     highest = np.where(beside, 0.0, np.minimum(np.ceil(high_q) + 1.0, MAX_QUALITY))
@@ -175,13 +183,16 @@ def _bounds_of(interior: InteriorOrientation, lattices: TileLattices) -> tuple[W
 
 
 def _extremes(nodes: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Smallest and largest of node arrays S×(n+1)×(n+1) over count×count blocks of m×m cells, m = n / count;
-    NaN where a node is."""
+    """Return the smallest and largest node of count×count blocks.
+
+    nodes S×(n+1)×(n+1); blocks of m×m cells, m = n / count. NaN where a node is.
+    """
     m = (nodes.shape[-1] - 1) // count
     found = []
     for extreme in (np.minimum, np.maximum):
         rows = nodes[:, :-1:m].copy()
-        for node in range(1, m + 1):  # a few strided passes: a reduction along so short an axis is slow
+        # a few strided passes: a reduction along so short an axis is slow
+        for node in range(1, m + 1):
             extreme(rows, nodes[:, node::m][:, :count], out=rows)
         both = rows[:, :, :-1:m].copy()
         for node in range(1, m + 1):

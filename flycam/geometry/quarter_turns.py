@@ -1,7 +1,7 @@
-"""A camera whose picture was turned by quarter turns after it was taken.
+"""Cameras whose image was rotated by quarter turns after it was taken.
 
-The lens turns with the picture: principal point, sides, decentring and the camera's axes all move, so that
-the turned camera sees through the turned picture exactly what the camera saw through the one as read.
+The lens turns with the image: principal point, sides, decentring and the camera's axes all rotate, so that
+the rotated camera projects into the rotated image exactly as the camera into the original one.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.rotation import to_mat3
 
-# Image axes after a quarter turn clockwise: what lay to the right lies below.
+# Image axes after a quarter turn clockwise: right becomes down.
 _QUARTER = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
 _ID_SUFFIX = ", turned "
 
 
 def rotate_interior(interior: InteriorOrientation, quarters: int) -> InteriorOrientation:
-    """The interior orientation of pictures turned clockwise by quarters × 90°; its id says so.
+    """Return the interior orientation of images rotated clockwise by quarters × 90°.
 
-    A point (u, v) of a picture of height h comes to (h - 1 - v, u). Brown's decentring follows from putting
-    (x, y) = (y', -x') into his formula: (p1, p2) becomes (p2, -p1); radial terms do not change. The rows of a
-    picture turned by 180° were read from the last to the first (a negative readout); after an odd turn they
-    were not read in the order of rows at all, and the readout is not known.
+    The calibration id states the rotation. A point (u, v) of an image of height h moves to (h - 1 - v, u).
+    Brown's decentring follows from (x, y) = (y', -x') in his formula: (p1, p2) becomes (p2, -p1); radial
+    terms do not change. Rows of an image rotated by 180° were read from the last to the first (a negative
+    readout); after an odd turn they were not read in the order of rows at all, and the readout is not known.
     """
     quarters %= 4
     if quarters == 0:
@@ -51,7 +51,10 @@ def rotate_interior(interior: InteriorOrientation, quarters: int) -> InteriorOri
 
 
 def rotate_exterior(exterior: ExteriorOrientation, quarters: int) -> ExteriorOrientation:
-    """The exterior orientation of a picture turned clockwise by quarters × 90° about the line of sight."""
+    """Return the exterior orientation of an image rotated clockwise.
+
+    By quarters × 90° about the viewing axis.
+    """
     quarters %= 4
     if quarters == 0:
         return exterior

@@ -1,4 +1,4 @@
-"""Which pixels of a raster share ground with polygons: every one that does, and a rim of one pixel around."""
+"""Rasterization of polygons: every pixel that touches one, and a one-pixel rim."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from numpy.typing import NDArray
 Ring = NDArray[np.float64]
 
 MAX_OVERHANG_PX = 3
-"""So far beyond the raster a ring may reach. OpenCV fills wrongly what begins at negative places."""
+"""Pixels that a ring may extend beyond the raster. OpenCV fills rings at negative coordinates wrongly."""
 
+# Fractional bits of the vertices that OpenCV draws.
 _BITS = 8
 _RIM = np.ones((3, 3), dtype=np.uint8)
 
 
 def rasterize_polygons(polygons: Iterable[Sequence[Ring]], shape_px: tuple[int, int]) -> NDArray[np.bool_]:
-    """True where a pixel touches a polygon, rows × columns; its neighbours are True too.
+    """Return True where a pixel or its neighbour touches a polygon, rows × columns.
 
     polygons  of each the outer ring and then its holes, N×2 (column, row) with corners of pixels at integers;
-              cut to the raster and at most BEYOND_PX around it
+              cut to the raster and at most MAX_OVERHANG_PX around it
     shape_px  rows and columns
 
-    Filled by centres of pixels and along the edges (Bresenham), which leaves out what an edge only grazes:
-    never farther than a pixel from what is drawn, hence the rim.
+    Filled by pixel centres and along the edges (Bresenham), which leaves out pixels that an edge only grazes:
+    these are never farther than a pixel from filled ones, hence the rim.
     """
     rim = MAX_OVERHANG_PX + 1
     drawn = np.zeros((shape_px[0] + 2 * rim, shape_px[1] + 2 * rim), dtype=np.uint8)
     for rings in polygons:
         fixed = [np.rint((ring + (rim - 0.5)) * (1 << _BITS)).astype(np.int32) for ring in rings]
-        one = np.zeros_like(drawn)  # even-odd is a matter of one polygon and its own holes
+        # one polygon at a time: fillPoly's even-odd rule would cancel overlaps of several
+        one = np.zeros_like(drawn)
         cv2.fillPoly(one, fixed, 1, lineType=cv2.LINE_8, shift=_BITS)
         drawn |= one
     touched = cv2.dilate(drawn, _RIM)[rim:-rim, rim:-rim]

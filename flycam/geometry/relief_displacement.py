@@ -1,15 +1,15 @@
-"""How far a rectified picture is bent: relief displacement that no similarity takes.
+"""Relief displacement in an orthorectified image that no similarity removes.
 
-A picture rectified on level ground shows what its camera saw, turned, shifted and scaled, but for the tilt
-of its view. Where heights rise and fall it is taken from elsewhere: from (distance to the nadir) · (height
-over the level) / (camera's height over the place) farther out (Kraus, Photogrammetry, section 4.1). Shifts
-and even changes of scale leave a window whole; what stays under the similarity that fits it best melts
-crowns and makes straight lines crooked.
+An image orthorectified on level ground shows what its camera saw, rotated, shifted and scaled, apart from
+the tilt of its view. Where heights vary it is sampled elsewhere: from (distance to the nadir) · (height
+above the level) / (camera's height above the place) farther out (Kraus, Photogrammetry, section 4.1).
+Shifts and uniform changes of scale leave a window intact; what remains after the best-fitting similarity
+blurs crowns and bends straight lines.
 
-Against pictures: windows of 64 px of two finished flights were correlated with their source photos under
-the similarity of their neighbourhood. Correlation falls with this measure (Spearman -0.74 on Toledo, where
-the bound was chosen, -0.83 on Brighton Beach); of 77 and 92 % of the windows both say alike whether they are
-whole (correlation of 0.8 or more, `MAX_BEND_PX` or less).
+Validation: windows of 64 px of two finished flights were correlated with their source photos under the
+similarity of their neighbourhood. Correlation falls with this measure (Spearman -0.74 on Toledo, where
+the bound was chosen, -0.83 on Brighton Beach); for 77 and 92 % of the windows both agree whether they are
+intact (correlation of 0.8 or more, `MAX_BEND_PX` or less).
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ Floats = NDArray[np.float64]
 
 WINDOW_PX = 64
 MAX_BEND_PX = 1.0
-"""A window of `WINDOW_PX` pixels that is bent by no more is whole; chosen on Toledo."""
+"""Largest bend of an intact window of `WINDOW_PX` pixels; chosen on Toledo."""
 
 
 def measure_bend_m(east: Floats, north: Floats, height_m: Floats, centre_m: Floats) -> Floats:
-    """RMS distance of windows of a rectified picture from their best similarity with what the camera saw,
-    metres on the ground (W).
+    """Return the RMS distance of windows from their best similarity with the image.
 
-    east, north, height_m  W×N places of each window; centre_m W×3 projection centres of the pictures that
-    are shown there. NaN where a height is not known, or not below the camera.
+    W, metres on the ground; the windows are of an orthorectified image.
+
+    east, north, height_m  W×N places of each window
+    centre_m               W×3 projection centres of the frames that are shown there
+
+    NaN where a height is not known, or not below the camera.
     """
     level = height_m.mean(axis=1, keepdims=True)
     drop = centre_m[:, 2:] - height_m

@@ -1,13 +1,13 @@
-"""A rolling shutter: every row of a picture is read at its own moment of a moving, turning camera.
+"""Rolling shutter: each row of an image is read at its own time.
 
-Row v of h is read t(v) = readout · ((v + ½) / h - ½) seconds after the middle, when the pose counts. A
-point p in the camera's axes at the middle row then lies, to first order in t, at
+Row v of h is read t(v) = readout · ((v + ½) / h - ½) seconds after the middle row, to which the pose
+refers. A point p in the camera's axes at the middle row then is, to first order in t, at
 
     p(t) = p + t · (w × p - R V)
 
-with the camera's velocity V (world), its rotation R and its turn w (camera axes). What is left out is of the
-order (|w| t)²: 1e-6 of the focal length for a gimbal that turns by 5° a second. Which row a point falls on
-depends on t itself: `camera.as_read` solves that.
+with the camera's velocity V (world), its rotation R and its rate of rotation w (camera axes). The omitted
+terms are of the order (|w| t)²: 1e-6 of the focal length for a gimbal that turns by 5° a second. The row
+that a point falls on depends on t itself: `camera.correct_rolling_shutter` solves that.
 
 Source: Vautherin et al., Photogrammetric Accuracy and Modeling of Rolling Shutter Cameras, ISPRS Annals
 III-3, 2016.
@@ -25,14 +25,18 @@ Floats = NDArray[np.float64]
 
 
 def is_rolling(interior: InteriorOrientation, exterior: ExteriorOrientation) -> bool:
-    """Whether rows are projected at their own moments: readout and motion are both known and not nothing."""
+    """Return True if readout and motion are known and not zero.
+
+    Then rows are projected at their own times.
+    """
     return bool(interior.readout_s) and exterior.motion is not None
 
 
 def compute_row_times(interior: InteriorOrientation, v: Floats) -> Floats:
-    """Seconds after the middle row at which rows v (any shape, pixel centres at integers) were read.
+    """Return the read-out times of rows v, seconds after the middle row.
 
-    Rows beside the picture count on. Zero everywhere without a known readout.
+    v is of any shape, pixel centres at integers; rows outside the image are extrapolated. Zero everywhere
+    without a known readout.
     """
     seconds: Floats = (interior.readout_s or 0.0) * ((v + 0.5) / interior.image_size_px[1] - 0.5)
     return seconds
@@ -41,9 +45,10 @@ def compute_row_times(interior: InteriorOrientation, v: Floats) -> Floats:
 def compute_point_velocities(
     exterior: ExteriorOrientation, x: Floats, y: Floats, z: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """Metres a second by which points (any equal shape, camera axes) move past a camera with a motion.
+    """Return the velocities of points relative to a moving camera, metres a second.
 
-    Element by element, as `camera.transform_to_camera`. Raises ValueError for a camera whose motion is None.
+    Points of any equal shape in camera axes. Element by element, as `camera.transform_to_camera`. Raises
+    ValueError for a camera whose motion is None.
     """
     motion = exterior.motion
     if motion is None:
@@ -59,10 +64,13 @@ def compute_point_velocities(
 
 
 def estimate_motion_px(interior: InteriorOrientation, exterior: ExteriorOrientation, range_m: float) -> float:
-    """By how many pixels the first or last row would be off at most, were the picture taken at one moment.
+    """Estimate the largest displacement by the rolling shutter, pixels.
 
-    range_m  distance of the ground. An upper bound for nadir views: translation across the line of sight, and
-             turns at the picture's corner. 0 without motion or readout.
+    The displacement is that of the first or last row, were the image taken at one time. An upper bound for
+    nadir views: translation across the line of sight, and rotation at the image's corner. 0 without motion or
+    readout.
+
+    range_m  distance of the ground
     """
     if exterior.motion is None or not interior.readout_s or not range_m > 0.0:
         return 0.0

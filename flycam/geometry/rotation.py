@@ -1,8 +1,8 @@
-"""Rotations in every notation the field writes, each to and from flycam's own.
+"""Conversion of rotations between flycam's notation and those of the field.
 
 flycam's rotation is world to camera, `x_camera = R @ (x_world - C)`, world axes east, north, up of the
 work CRS, camera axes x right, y down, z forward. Angles are radians. Every function takes scalars or
-equal-shaped arrays S of angles and gives S×3×3.
+equal-shaped arrays S of angles and returns S×3×3.
 
 A yaw is clockwise from *true* north; `convergence`, the clockwise angle from true to grid north (positive
 east of the central meridian on the northern half), is subtracted to make it a yaw of the grid.
@@ -21,17 +21,17 @@ from flycam.geometry.exterior import Mat3
 Floats = NDArray[np.float64]
 
 _NED_FROM_ENU = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
-# Gimbal body (x along the view, y right, z down in the picture) to camera.
+# Gimbal body (x along the view, y right, z down in the image) to camera.
 _CAMERA_FROM_GIMBAL = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
 # Aircraft body (x nose, y right wing, z belly) to a camera that looks out of the belly, image up = nose.
 _CAMERA_FROM_BODY = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 _FLIP_YZ = np.array([1.0, -1.0, -1.0])
-# Below this cosine of pitch (0.006 degrees from the pole) yaw and roll cannot be told apart.
+# Below this cosine of pitch (0.006 degrees from the pole) yaw and roll cannot be separated.
 _LOCK_COSINE = 1e-4
 
 
 def rotation_from_opk(omega: ArrayLike, phi: ArrayLike, kappa: ArrayLike) -> Floats:
-    """Photogrammetric omega, phi, kappa (radians, S) to rotations S×3×3.
+    """Convert photogrammetric omega, phi, kappa (radians, S) to rotations S×3×3.
 
     The notation's camera has x right, y up and looks along -z; M = R3(kappa) R2(phi) R1(omega).
     """
@@ -46,7 +46,10 @@ def rotation_from_opk(omega: ArrayLike, phi: ArrayLike, kappa: ArrayLike) -> Flo
 
 
 def opk_from_rotation(rotation: ArrayLike) -> Floats:
-    """Rotations S×3×3 to S×3 (omega, phi, kappa) in radians; at phi = ±90° omega is set to 0."""
+    """Convert rotations S×3×3 to (omega, phi, kappa) S×3 in radians.
+
+    At phi = ±90° omega is set to 0.
+    """
     m = np.asarray(rotation, dtype=np.float64) * _FLIP_YZ[:, None]
     cos_phi = np.hypot(m[..., 0, 0], m[..., 1, 0])
     phi = np.arctan2(m[..., 2, 0], cos_phi)
@@ -59,10 +62,10 @@ def opk_from_rotation(rotation: ArrayLike) -> Floats:
 def rotation_from_gimbal(
     yaw: ArrayLike, pitch: ArrayLike, roll: ArrayLike, convergence: ArrayLike = 0.0
 ) -> Floats:
-    """Gimbal yaw (clockwise from true north), pitch (-90° = nadir), roll to S×3×3.
+    """Convert gimbal yaw (from true north), pitch (-90° = nadir) and roll to S×3×3.
 
-    North-east-down, intrinsic Rz(yaw) Ry(pitch) Rx(roll). At nadir the image's upper edge points to the
-    yaw heading.
+    Yaw is clockwise. North-east-down, intrinsic Rz(yaw) Ry(pitch) Rx(roll). At nadir the image's upper edge
+    points to the yaw heading.
     """
     ned = _ned_from_body(yaw, pitch, roll, convergence)
     rotation: Floats = _CAMERA_FROM_GIMBAL @ np.swapaxes(ned, -1, -2) @ _NED_FROM_ENU
@@ -70,9 +73,10 @@ def rotation_from_gimbal(
 
 
 def gimbal_from_rotation(rotation: ArrayLike, convergence: ArrayLike = 0.0) -> Floats:
-    """Rotations S×3×3 to S×3 gimbal (yaw, pitch, roll) radians, yaw in [-pi, pi).
+    """Convert rotations S×3×3 to gimbal (yaw, pitch, roll) S×3, radians.
 
-    At the pole (nadir or zenith) the roll is set to 0 and the yaw carries the whole turn: no gimbal lock.
+    Yaw is in [-pi, pi). At the pole (nadir or zenith) the roll is set to 0 and the yaw takes the whole
+    rotation: no gimbal lock.
     """
     return _yaw_pitch_roll(rotation, _CAMERA_FROM_GIMBAL, convergence)
 
@@ -80,9 +84,10 @@ def gimbal_from_rotation(rotation: ArrayLike, convergence: ArrayLike = 0.0) -> F
 def rotation_from_body(
     yaw: ArrayLike, pitch: ArrayLike, roll: ArrayLike, convergence: ArrayLike = 0.0
 ) -> Floats:
-    """Aircraft yaw, pitch (nose up), roll (right wing down) to S×3×3 for a camera fixed to the belly.
+    """Convert aircraft yaw, pitch and roll to S×3×3 for a camera fixed to the belly.
 
-    With level wings the camera looks straight down and the image's upper edge points to the nose.
+    Pitch is nose up, roll right wing down. With level wings the camera looks straight down and the image's
+    upper edge points to the nose.
     """
     ned = _ned_from_body(yaw, pitch, roll, convergence)
     rotation: Floats = _CAMERA_FROM_BODY @ np.swapaxes(ned, -1, -2) @ _NED_FROM_ENU
@@ -90,19 +95,25 @@ def rotation_from_body(
 
 
 def body_from_rotation(rotation: ArrayLike, convergence: ArrayLike = 0.0) -> Floats:
-    """Rotations S×3×3 to S×3 aircraft (yaw, pitch, roll) of the belly camera of `rotation_from_body`."""
+    """Convert rotations S×3×3 to aircraft (yaw, pitch, roll) S×3.
+
+    Of the belly camera of `rotation_from_body`.
+    """
     return _yaw_pitch_roll(rotation, _CAMERA_FROM_BODY, convergence)
 
 
 def rotation_from_angle_axis(vector: ArrayLike) -> Floats:
-    """Angle-axis vectors S×3 in radians to S×3×3; OpenSfM writes world to camera in flycam's camera axes."""
+    """Convert angle-axis vectors S×3 in radians to S×3×3.
+
+    OpenSfM writes world to camera in flycam's camera axes.
+    """
     v = np.asarray(vector, dtype=np.float64)
     angle = np.linalg.norm(v, axis=-1)[..., None, None]
     zero = np.zeros_like(v[..., 0])
     cross = _matrix(
         [[zero, -v[..., 2], v[..., 1]], [v[..., 2], zero, -v[..., 0]], [-v[..., 1], v[..., 0], zero]]
     )
-    # sin(a)/a and (1 - cos(a))/a² through sinc, so that the angle 0 needs no case of its own
+    # sin(a)/a and (1 - cos(a))/a² by sinc, so that the angle 0 is no special case
     first = np.sinc(angle / np.pi)
     second = 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2
     result: Floats = np.eye(3) + first * cross + second * (cross @ cross)
@@ -110,7 +121,10 @@ def rotation_from_angle_axis(vector: ArrayLike) -> Floats:
 
 
 def angle_axis_from_rotation(rotation: ArrayLike) -> Floats:
-    """Rotations S×3×3 to angle-axis vectors S×3, angle in [0, pi]; by way of the unit quaternion."""
+    """Convert rotations S×3×3 to angle-axis vectors S×3, angle in [0, pi].
+
+    By way of the unit quaternion.
+    """
     r = np.asarray(rotation, dtype=np.float64)
     xx, yy, zz = r[..., 0, 0], r[..., 1, 1], r[..., 2, 2]
     # Bar-Itzhack 2000: the quaternion is the dominant eigenvector; stable at every angle
@@ -152,7 +166,10 @@ def angle_axis_from_rotation(rotation: ArrayLike) -> Floats:
 
 
 def to_mat3(rotation: ArrayLike) -> Mat3:
-    """A 3×3 array as the nested tuple an `ExteriorOrientation` holds; ValueError unless it is a rotation."""
+    """Convert a 3×3 array to the nested tuple of an `ExteriorOrientation`.
+
+    Raises ValueError unless it is a rotation.
+    """
     r = np.asarray(rotation, dtype=np.float64)
     if r.shape != (3, 3) or not np.allclose(r @ r.T, np.eye(3), atol=1e-6) or np.linalg.det(r) < 0.0:
         raise ValueError("not a 3×3 rotation matrix")

@@ -1,7 +1,7 @@
-"""From lattices to pixels: enlarged tile by tile, and the picture sampled there.
+"""Sampling of an image at lattices that are enlarged to pixels, tile by tile.
 
-The bytes of a pixel depend on frame, pose, terrain and tile only: coordinates of a tile count from one place,
-whatever of it is asked for, and only whole rows are left out of an enlargement.
+The bytes of a pixel depend on frame, pose, terrain and tile only: coordinates of a tile count from one
+place, whatever part of it is requested, and only whole rows are left out of an enlargement.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Indices = NDArray[np.int64]
 _Node = TypeVar("_Node", np.float32, np.uint16)
 
 OUTSIDE_PX = -32000.0
-"""An image coordinate outside every picture, for pixels that see nothing."""
-# Source pixels on each side that the widest kernel (Lanczos) weighs.
+"""Image coordinate outside every image, for pixels that have no source."""
+# Source pixels on each side that the widest kernel (Lanczos) reads.
 _KERNEL_PX = 4
 _FULL_EXTENT = [0, TILE_SIZE_PX, 0, TILE_SIZE_PX]
 
 
 def tile_window(tiles: TileRange, index: int) -> tuple[slice, slice]:
-    """Rows and columns of a tile (its number, row by row) in the raster of a range."""
+    """Return rows and columns of a tile (its number, row by row) in a range's raster."""
     row, col = divmod(index, tiles.shape_tiles[1])
     y, x = row * TILE_SIZE_PX, col * TILE_SIZE_PX
     return slice(y, y + TILE_SIZE_PX), slice(x, x + TILE_SIZE_PX)
@@ -39,12 +39,12 @@ def tile_window(tiles: TileRange, index: int) -> tuple[slice, slice]:
 
 @dataclass(frozen=True, slots=True)
 class SampleWindow:
-    """The part of one tile that touches the picture, enlarged: views into buffers that are used again.
+    """Part of one tile that touches the image, enlarged: views into reused buffers.
 
-    tile        which of the range's, row by row
-    rows, cols  where it lies in the tile
-    origin      (left, top) of the part of the picture that the whole tile looks at; map_uv counts from there
-    source      (left, top, right, bottom) of the part that this piece looks at
+    tile        number of the range's tile, row by row
+    rows, cols  its place in the tile
+    origin      (left, top) of the image part that the whole tile needs; map_uv counts from there
+    source      (left, top, right, bottom) of the part that this window needs
     """
 
     tile: int
@@ -57,7 +57,7 @@ class SampleWindow:
     valid: Bytes | None
 
     def window(self, tiles: TileRange) -> tuple[slice, slice]:
-        """Where it lies in the raster of the whole range."""
+        """Return its rows and columns in the raster of the whole range."""
         rows, cols = tile_window(tiles, self.tile)
         return (
             slice(rows.start + self.rows.start, rows.start + self.rows.stop),
@@ -67,7 +67,7 @@ class SampleWindow:
 
 @dataclass(frozen=True, slots=True)
 class _Quarter:
-    """A quarter of a tile that has a lattice of its own: number `number` of some lattices; row and column."""
+    """Quarter of a tile with a lattice of its own, number `number` of some lattices."""
 
     of: TileLattices
     number: int
@@ -76,7 +76,7 @@ class _Quarter:
 
     @classmethod
     def by_tile(cls, lattices: list[TileLattices]) -> dict[int, list[_Quarter]]:
-        """All quarters, by the tile that they belong to."""
+        """Group all quarters by their tile."""
         found: dict[int, list[_Quarter]] = {}
         for of in lattices:
             for number, index in enumerate(of.index.tolist()):
@@ -85,15 +85,17 @@ class _Quarter:
         return found
 
     def overlaps(self, rows: slice, cols: slice) -> bool:
-        """Whether it has pixels in a window of its tile."""
+        """Return True if it has pixels in a window of its tile."""
         return all(
             place * QUARTER_PX < window.stop and (place + 1) * QUARTER_PX > window.start
             for place, window in ((self.row, rows), (self.col, cols))
         )
 
     def windows(self, rows: slice, cols: slice) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-        """Its pixels in a window of its tile: counted in the window, and in its own enlarged lattice, which
-        begins half a step before it."""
+        """Return its pixels in a window of its tile, and in its own enlarged lattice.
+
+        The first count in the window; the enlarged lattice begins half a step before the quarter.
+        """
         here, there, before = [], [], self.of.step_px // 2
         for place, window in ((self.row, rows), (self.col, cols)):
             start, stop = place * QUARTER_PX, (place + 1) * QUARTER_PX
@@ -105,7 +107,10 @@ class _Quarter:
 
 @dataclass(frozen=True, slots=True)
 class _UvBounds:
-    """Lowest and highest image coordinates (u, v) of the nodes of a tile; is_known: none of them is NaN."""
+    """Lowest and highest image coordinates (u, v) of a tile's nodes.
+
+    is_known: none of them is NaN.
+    """
 
     low: list[float]
     high: list[float]
@@ -113,12 +118,12 @@ class _UvBounds:
 
     @classmethod
     def of(cls, lattices: TileLattices, number: int) -> _UvBounds:
-        """Of one tile or quarter."""
+        """Return the bounds of one tile or quarter."""
         low, high = lattices.reach_uv[number].tolist()
         return cls(low, high, bool(lattices.known[number]))
 
     def merge(self, other: _UvBounds) -> _UvBounds:
-        """Of both."""
+        """Return the bounds of both."""
         return _UvBounds(
             [min(pair) for pair in zip(self.low, other.low, strict=True)],
             [max(pair) for pair in zip(self.high, other.high, strict=True)],
@@ -127,12 +132,15 @@ class _UvBounds:
 
 
 class LatticeSampler:
-    """Enlarges lattices to pixels and samples the picture, with buffers that are used again."""
+    """Sampler that enlarges lattices to pixels and samples the image.
+
+    Its buffers are reused.
+    """
 
     def __init__(self, view: FrameView, pixels: Bytes, interpolation: int) -> None:
         self._pixels = pixels
         self._interpolation = interpolation
-        # a valid pixel never weighs what lies beside the picture, except where the kernel is wider
+        # a valid pixel never reads beyond the image, except with the wider kernels
         wide = interpolation not in {cv2.INTER_NEAREST, cv2.INTER_LINEAR}
         self._border = cv2.BORDER_REPLICATE if wide else cv2.BORDER_CONSTANT
         width, height = view.interior.image_size_px
@@ -152,10 +160,9 @@ class LatticeSampler:
         self.visible_px = 0
 
     def iterate_windows(self, lattices: FrameLattices, extents: Indices) -> Iterator[SampleWindow]:
-        """Enlarge the lattices one tile after the other; tiles without a valid pixel are passed over.
+        """Enlarge the lattices tile by tile; tiles without a valid pixel are skipped.
 
-        extents  for each tile of the range its pixels (first and stop row, first and stop column) outside
-                 which nothing is asked for
+        extents  the requested pixels of each tile of the range (first and stop row, first and stop column)
         """
         quarters = _Quarter.by_tile(lattices.quarters)
         for tiles in lattices.tiles:
@@ -167,8 +174,11 @@ class LatticeSampler:
     def _piece(
         self, tiles: TileLattices, number: int, quarters: list[_Quarter], extent: list[int]
     ) -> SampleWindow | None:
-        """What is asked for of one tile. Its bytes do not depend on the extent: coordinates count from one
-        place, and rows (which are enlarged each by itself) are left out, but not columns."""
+        """Enlarge the requested part of one tile.
+
+        Its bytes do not depend on the extent: coordinates count from one place, and rows (each enlarged
+        independently) are left out, but not columns.
+        """
         step = tiles.step_px
         first_row, last_row, col, last_col = _box_with(tiles.box[number].tolist(), quarters, step)
         row, end_row = _cells(first_row, last_row, extent[:2], step)
@@ -204,7 +214,7 @@ class LatticeSampler:
         return SampleWindow(int(tiles.index[number]), rows, cols, origin, source, map_uv, quality, valid)
 
     def write(self, piece: SampleWindow, rgb: Bytes, quality: NDArray[np.uint16]) -> None:
-        """Sample the picture into windows of the result, which are zero before."""
+        """Sample the image into windows of the result, which are zero before."""
         height, width = quality.shape
         rgba = self._rgba[:height, :width]
         cv2.remap(  # type: ignore[call-overload]  # the stubs do not know that one map may hold both
@@ -223,7 +233,7 @@ class LatticeSampler:
         cv2.copyTo(piece.quality, piece.valid, quality)
 
     def _first(self, looked: _UvBounds) -> tuple[int, int]:
-        """First column and row of the picture that is looked at, with room for the kernel."""
+        """Return the first column and row that are read, with room for the kernel."""
         left, top = (
             max(min(math.floor(low) - _KERNEL_PX, int(last)), 0)
             for low, last in zip(looked.low, self._last, strict=True)
@@ -231,7 +241,10 @@ class LatticeSampler:
         return left, top
 
     def _source(self, looked: _UvBounds) -> tuple[int, int, int, int]:
-        """The part of the picture that is looked at, with room for the kernel: left, top, right, bottom."""
+        """Return the part of the image that is read: left, top, right, bottom.
+
+        With room for the kernel.
+        """
         left, top = self._first(looked)
         right, bottom = (
             max(min(math.ceil(high) + _KERNEL_PX, int(last)), first) + 1
@@ -242,7 +255,7 @@ class LatticeSampler:
     def _part(
         self, map_uv: NDArray[np.float32], origin: tuple[int, int], source: tuple[int, int, int, int]
     ) -> tuple[int, int, int, int]:
-        """As much of `source` as these pixels look at."""
+        """Return the part of `source` that these pixels read."""
         lows, highs = zip(
             *(cv2.minMaxLoc(cv2.extractChannel(map_uv, axis))[:2] for axis in (0, 1)), strict=True
         )
@@ -252,11 +265,10 @@ class LatticeSampler:
         return max(left, source[0]), max(top, source[1]), min(right, source[2]), min(bottom, source[3])
 
     def _picture(self, source: tuple[int, int, int, int], origin: tuple[int, int]) -> Bytes:
-        """A part of the picture in four channels, in an array that begins at `origin` (what else is in the
-        array is not sampled).
+        """Return part of the image in four channels, in an array that begins at `origin`.
 
-        OpenCV 5 samples four channels in less than half the time of three, to the same bytes; and a part that
-        was just copied lies in the cache, where sampling across its rows finds it.
+        The rest of the array is not sampled. OpenCV 5 samples four channels in less than half the time of
+        three, to the same bytes; and a part just copied is in the cache for sampling across its rows.
         """
         left, top, right, bottom = source
         width, height = right - origin[0], bottom - origin[1]
@@ -274,8 +286,10 @@ class LatticeSampler:
         origin: tuple[int, int],
         looked: _UvBounds,
     ) -> Bytes | None:
-        """Mask of the valid pixels, None if all are. Only sides of the picture that nodes lie beyond are
-        looked at: interpolation stays between nodes."""
+        """Return the mask of valid pixels, None if all are.
+
+        Only sides of the image that nodes lie beyond are tested: interpolation stays between nodes.
+        """
         tests: list[NDArray[np.bool_]] = []
         for axis in (0, 1):
             before = looked.low[axis] < 0.0 or not looked.is_known
@@ -298,13 +312,14 @@ class LatticeSampler:
         if margin is not None:
             valid &= margin >= 0.0
         if not looked.is_known:
-            cv2.patchNaNs(map_uv, OUTSIDE_PX)  # not a coordinate that remap may be given
+            # remap must not be given NaN
+            cv2.patchNaNs(map_uv, OUTSIDE_PX)
         self.visible_px += cv2.countNonZero(mask)
         return mask
 
 
 def _enlarge(nodes: NDArray[_Node], step_px: int, buffer: NDArray[_Node]) -> NDArray[_Node]:
-    """Nodes to the pixels around them, bilinear, into the corner of a buffer: step×step pixels a node."""
+    """Enlarge nodes bilinearly into the corner of a buffer: step×step pixels a node."""
     height, width = nodes.shape[0] * step_px, nodes.shape[1] * step_px
     target = buffer[:height, :width]
     cv2.resize(nodes, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
@@ -312,7 +327,10 @@ def _enlarge(nodes: NDArray[_Node], step_px: int, buffer: NDArray[_Node]) -> NDA
 
 
 def _box_with(box: list[int], quarters: list[_Quarter], step_px: int) -> list[int]:
-    """A box of cells (first and last row, first and last column) that also holds the quarters."""
+    """Extend a box of cells by the quarters.
+
+    First and last row, first and last column.
+    """
     first_row, last_row, first_col, last_col = box
     side = QUARTER_PX // step_px
     for one in quarters:
@@ -322,15 +340,15 @@ def _box_with(box: list[int], quarters: list[_Quarter], step_px: int) -> list[in
 
 
 def _cells(first: int, last: int, extent: list[int], step_px: int) -> tuple[int, int]:
-    """Those of the rows (or columns) first..last of cells that hold pixels of an extent."""
+    """Return the rows (or columns) first..last of cells that hold an extent's pixels."""
     return max(first, extent[0] // step_px), min(last, (extent[1] - 1) // step_px)
 
 
 def _pixel_rows(first: int, last: int, step_px: int, extent: list[int]) -> tuple[slice, slice]:
-    """Pixel rows (or columns) of an extent in cells first..last: in the tile, and in the enlarged nodes.
+    """Return pixel rows (or columns) of an extent in cells first..last.
 
-    Node i stands between pixels i · step - 1 and i · step (at step 1: on pixel i), and is the middle of the
-    pixels that it is enlarged to.
+    In the tile, and in the enlarged nodes. Node i lies between pixels i · step - 1 and i · step (at step 1:
+    on pixel i), and is the centre of the pixels that it is enlarged to.
     """
     start, stop = max(first * step_px, extent[0]), min((last + 1) * step_px, extent[1])
     shift = first * step_px - step_px // 2

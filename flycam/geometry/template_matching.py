@@ -1,8 +1,8 @@
-"""Small windows of one picture found again in another, coarsely known: normalised correlation, all at once.
+"""Template matching of small windows by normalised correlation, all at once.
 
-Each window is looked for in a square around the place where geometry puts it, in the window's own axes, so
-that pictures turned or scaled against each other compare pixel by pixel. Grey values may differ by gain and
-offset. Source: Lewis, Fast Normalized Cross-Correlation, 1995 (the products by FFT, the sums as box filters).
+Each window is searched in a square around its predicted place, in the window's own axes, so that images
+rotated or scaled against each other compare pixel by pixel. Grey values may differ by gain and offset.
+Source: Lewis, Fast Normalized Cross-Correlation, 1995 (the products by FFT, the sums as box filters).
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ TEMPLATE_PX = 17
 """Side of a window."""
 
 _HALF = TEMPLATE_PX // 2
-# other places this near to the best one are the same peak
+# Other places this near to the best one are the same peak.
 _PEAK_PX = 3
-# grey values whose standard deviation is less are noise of the coder
+# Grey values with a smaller standard deviation are compression noise.
 _MIN_CONTRAST = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TemplateMatches:
-    """N windows found again.
+    """Matches of N windows.
 
-    uv_px     N×2, where the window's middle lies; NaN where its picture has no contrast there
+    uv_px        N×2, the window's centre; NaN where the image has no contrast there
     correlation  N, correlation -1…1 at that place
-    margin    N, by how much it stands above the best other place; 0 at the rim of the search
+    margin       N, correlation above the best other place; 0 at the rim of the search
     """
 
     uv_px: Floats
@@ -45,17 +45,20 @@ class TemplateMatches:
 
 
 def cut_templates(grey: Bytes, uv_px: Floats) -> Bytes:
-    """Windows N×17×17 of a grey picture around points N×2 rounded to pixels; the edge is repeated."""
+    """Cut windows N×17×17 of a grey image around points N×2 rounded to pixels.
+
+    The edge is repeated.
+    """
     return cut_windows(grey, uv_px, _HALF)
 
 
 def match_templates(
     grey: Bytes, uv_px: Floats, affine: Floats, templates: Bytes, reach_px: int
 ) -> TemplateMatches:
-    """Where N templates lie in a grey picture, looked for around uv_px N×2.
+    """Find N templates in a grey image, searched around uv_px N×2.
 
-    affine    N×2×2, how a step in the template becomes one in the picture
-    reach_px  how far in each direction, in pixels of the template
+    affine    N×2×2, maps a step in the template to one in the image
+    reach_px  search distance in each direction, in pixels of the template
     """
     count = len(uv_px)
     if count == 0:
@@ -88,7 +91,10 @@ def match_templates(
 
 
 def _sampled(grey: Bytes, uv: Floats, affine: Floats, half: int) -> Singles:
-    """Squares N×S×S of the picture in the templates' axes, bilinear; the edge is repeated."""
+    """Sample squares N×S×S of the image in the templates' axes.
+
+    Bilinear; the edge is repeated.
+    """
     axis = np.arange(-half, half + 1, dtype=np.float64)
     x, y = (one.reshape(-1) for one in np.meshgrid(axis, axis))
     u = uv[:, :1] + affine[:, 0, :1] * x + affine[:, 0, 1:] * y
@@ -100,14 +106,18 @@ def _sampled(grey: Bytes, uv: Floats, affine: Floats, half: int) -> Singles:
 
 
 def _correlation(area: Singles, templates: Bytes) -> Singles:
-    """Normalised correlation N×K×K of each template with its square, at all shifts; -1 without contrast."""
+    """Return the normalised correlation N×K×K of each template at all shifts.
+
+    -1 without contrast.
+    """
     size, side = TEMPLATE_PX, area.shape[1] - TEMPLATE_PX + 1
     template = templates.astype(np.float32)
     template -= template.mean(axis=(1, 2), keepdims=True)
     norm = np.sqrt(np.square(template).sum(axis=(1, 2)))
-    area = area - area.mean(axis=(1, 2), keepdims=True)  # small numbers: the products stay exact enough
+    # small numbers keep the products exact enough in float32
+    area = area - area.mean(axis=(1, 2), keepdims=True)
     padded = ((area.shape[1] + 3) // 4 * 4,) * 2
-    # a quarter of what NumPy's takes on many small squares
+    # scipy's FFT takes a quarter of NumPy's time on many small squares
     spectrum = fft.rfft2(area, s=padded) * np.conj(fft.rfft2(template, s=padded))
     product = fft.irfft2(spectrum, s=padded)[:, :side, :side]
     total, squares = _boxes(area, size), _boxes(area * area, size)
@@ -118,9 +128,10 @@ def _correlation(area: Singles, templates: Bytes) -> Singles:
 
 
 def _boxes(values: Singles, size: int) -> Singles:
-    """Sums over all size × size boxes of N×S×S, summed in double precision."""
+    """Sum over all size × size boxes of N×S×S, in double precision."""
     count, side, _ = values.shape
-    column = values.reshape(count * side, side)  # one below the other: boxes across two are left out below
+    # squares are stacked; boxes that span two of them are dropped below
+    column = values.reshape(count * side, side)
     sums = np.asarray(
         cv2.boxFilter(
             column, cv2.CV_32F, (size, size), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT
@@ -131,7 +142,10 @@ def _boxes(values: Singles, size: int) -> Singles:
 
 
 def _vertex(left: Singles, middle: Singles, right: Singles) -> Floats:
-    """Top of the parabola through three values around a maximum, from the middle one, at most half a step."""
+    """Return the vertex of the parabola through three values around a maximum.
+
+    From the middle one, at most half a step.
+    """
     bend = left - 2.0 * middle + right
     with np.errstate(divide="ignore", invalid="ignore"):
         at = np.where(bend < 0.0, 0.5 * (left - right) / bend, 0.0)

@@ -1,7 +1,8 @@
-"""Terrain as a regular grid of posts, bilinear between them; NaN where it is not known.
+"""Terrain as a regular grid of posts, bilinear between them; NaN where not known.
 
 A *cell* is the square between four posts. It is known only if its four posts are; the surface over it is
-the bilinear patch h = a + b s + c q + d s q, so a ray meets it where a quadratic is zero: exactly.
+the bilinear patch h = a + b s + c q + d s q, so the intersection with a ray is the root of a quadratic:
+exact.
 
 Source of the ray casting: Tevs, Ihrke and Seidel, Maximum Mipmaps for Fast, Accurate, and Scalable
 Dynamic Height Field Rendering, I3D 2008; here with all rays advancing together.
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-# A ray that enters a cell this little below its surface has hit it at the edge (rounding), not from below.
+# A ray that enters a cell less than this below its surface hit it at the edge (rounding), not from below.
 _EDGE_TOLERANCE_M = 1e-3
-# How far beyond an edge a ray is looked at to decide in which cell it goes on, in cells.
+# Distance beyond an edge at which a ray's next cell is determined, in cells.
 _NUDGE_CELLS = 1e-7
 
 
@@ -29,7 +30,7 @@ class TerrainGrid:
 
     heights_m       rows×columns float32 (at least 2×2), row 0 northernmost, NaN unknown
     origin_m        (east, north) of the post at row 0, column 0
-    post_spacing_m  (east step, south step), both positive: post (r, c) stands at
+    post_spacing_m  (east step, south step), both positive: post (r, c) is at
                     (origin_e + c * step_e, origin_n - r * step_s)
     vertical_datum  "EGM96", "EGM2008", "ELLIPSOID" or "LOCAL"
     dem_id          content-derived id of the DEM it was cut from; "flat:<height>" for a plane
@@ -57,7 +58,10 @@ class TerrainGrid:
 def make_flat_terrain(
     height_m: float, work_crs: str, vertical_datum: str, bounds_m: tuple[float, float, float, float]
 ) -> TerrainGrid:
-    """A plane at one height over (west, south, east, north) of the work CRS, for flights without a DEM."""
+    """Return a plane at one height, for flights without a DEM.
+
+    bounds_m  (west, south, east, north) of the work CRS
+    """
     west, south, east, north = bounds_m
     return TerrainGrid(
         heights_m=np.full((2, 2), height_m, dtype=np.float32),
@@ -70,7 +74,10 @@ def make_flat_terrain(
 
 
 def interpolate_heights(terrain: TerrainGrid, xy_m: Floats) -> Floats:
-    """Bilinear heights at points N×2 of the work CRS; NaN outside the posts or in a cell not known."""
+    """Interpolate heights bilinearly at points N×2 of the work CRS.
+
+    NaN outside the posts or in a cell that is not known.
+    """
     xy = np.asarray(xy_m, dtype=np.float64)
     return interpolate_heights_en(terrain, xy[..., 0], xy[..., 1])
 
@@ -78,9 +85,11 @@ def interpolate_heights(terrain: TerrainGrid, xy_m: Floats) -> Floats:
 def find_nearest_posts(
     terrain: TerrainGrid, east: Floats, north: Floats
 ) -> tuple[Indices, NDArray[np.bool_]]:
-    """(post nearest to each place, counted row by row; whether it lies on the grid), of the arrays' shape.
+    """Return the post nearest to each place, and True where the place is on the grid.
 
-    east, north  metres of the work CRS, two arrays of one shape. Beside the grid the post is 0.
+    east, north  metres of the work CRS, two arrays of one shape
+
+    Posts are counted row by row; outside the grid the post is 0. Both results have the arrays' shape.
     """
     rows, cols = terrain.heights_m.shape
     col = np.rint((east - terrain.origin_m[0]) / terrain.post_spacing_m[0])
@@ -90,13 +99,15 @@ def find_nearest_posts(
 
 
 def interpolate_heights_en(terrain: TerrainGrid, east: Floats, north: Floats) -> Floats:
-    """As `interpolate_heights`, for coordinates in two arrays of any equal shape S (no copies of the
-    points)."""
+    """Interpolate heights at coordinates in two arrays of any equal shape.
+
+    As `interpolate_heights`, without copies of the points.
+    """
     heights = terrain.heights_m
     rows, cols = heights.shape
     col = (east - terrain.origin_m[0]) * (1.0 / terrain.post_spacing_m[0])
     row = (terrain.origin_m[1] - north) * (1.0 / terrain.post_spacing_m[1])
-    # extremes are found faster than a mask is made; with a NaN among them they compare False
+    # extremes are faster than a mask; with a NaN among them the comparisons are False
     all_inside = bool(
         col.min(initial=0.0) >= 0.0
         and row.min(initial=0.0) >= 0.0
@@ -121,7 +132,10 @@ def interpolate_heights_en(terrain: TerrainGrid, east: Floats, north: Floats) ->
 
 
 def compute_normals(terrain: TerrainGrid, xy_m: Floats) -> Floats:
-    """Unit upward surface normals N×3 (east, north, up) at points N×2; NaN where the height is."""
+    """Return unit upward surface normals N×3 (east, north, up) at points N×2.
+
+    NaN where the height is.
+    """
     xy = np.asarray(xy_m, dtype=np.float64)
     row, col, s, q = _cell_coordinates(terrain, xy[..., 0], xy[..., 1])
     _, b, c, d = _patch(terrain, row, col)
@@ -133,11 +147,11 @@ def compute_normals(terrain: TerrainGrid, xy_m: Floats) -> Floats:
 
 
 def compute_cell_slopes(terrain: TerrainGrid) -> NDArray[np.float32]:
-    """Rises per metre of each cell along its edges, 5×(rows-1)×(columns-1): smallest and largest to the east,
-    smallest and largest to the north, steepest in any direction; NaN where the cell is not known. Kept.
+    """Return the rises per metre along each cell's edges, 5×(rows-1)×(columns-1).
 
-    Inside a patch the rise blends between the edges, so these bound it everywhere on the cell, and the
-    hypotenuse of the largest ones bounds it in every direction.
+    Smallest and largest to the east, smallest and largest to the north, steepest in any direction; NaN where
+    the cell is not known. Cached. Inside a patch the rise blends between the edges, so these bound it
+    everywhere on the cell, and the hypotenuse of the largest ones bounds it in every direction.
     """
     if not terrain._rises:
         h = terrain.heights_m.astype(np.float64)
@@ -151,15 +165,19 @@ def compute_cell_slopes(terrain: TerrainGrid) -> NDArray[np.float32]:
 
 
 def get_max_slope(terrain: TerrainGrid) -> float:
-    """Largest rise per metre anywhere on the surface; inf if it has holes (what is in them?). Kept."""
+    """Return the largest rise per metre anywhere on the surface. Cached.
+
+    Infinite if it has holes, in which nothing bounds it.
+    """
     if not terrain._steepest:
-        steepest = float(compute_cell_slopes(terrain)[4].max())  # NaN if any is
+        # NaN if any is
+        steepest = float(compute_cell_slopes(terrain)[4].max())
         terrain._steepest.append(steepest if np.isfinite(steepest) else np.inf)
     return terrain._steepest[0]
 
 
 def get_min_height(terrain: TerrainGrid) -> float:
-    """Lowest known post; NaN if no post is known. Kept."""
+    """Return the height of the lowest known post; NaN if none is known. Cached."""
     if not terrain._lowest:
         lowest = float(np.fmin.reduce(terrain.heights_m, axis=None))
         terrain._lowest.append(lowest)
@@ -169,13 +187,15 @@ def get_min_height(terrain: TerrainGrid) -> float:
 def cast_rays(
     terrain: TerrainGrid, origin_m: Floats, directions: Floats, max_range_m: float | Floats = float("inf")
 ) -> Floats:
-    """First meetings of N rays with the terrain.
+    """Return the first intersections of N rays with the terrain, N×3.
 
-    origin_m (east, north, height), one for all rays or N×3; directions N×3 of any positive length, world axes
-    in grid units; max_range_m along the ray, one or N. Returns N×3 points, NaN where there is no hit within
-    range and within the posts. A hole stops nothing, but a ray that went under the ground inside a hole (or
-    beyond the posts)
-    hit something that is not known: NaN. Exact within the bilinear patch; all rays advance together.
+    origin_m     (east, north, height), one for all rays or N×3
+    directions   N×3 of any positive length, world axes in grid units
+    max_range_m  along the ray, one or N
+
+    NaN where there is no hit within range and within the posts. A hole stops nothing, but a ray that went
+    below ground inside a hole (or beyond the posts) hit something that is not known: NaN. Exact within the
+    bilinear patch; all rays advance together.
     """
     rays = _Rays(terrain, np.asarray(origin_m, dtype=np.float64), np.atleast_2d(directions), max_range_m)
     top = len(build_max_pyramid(terrain)) - 1
@@ -186,9 +206,9 @@ def cast_rays(
 
 
 def build_max_pyramid(terrain: TerrainGrid) -> list[NDArray[np.float32]]:
-    """Largest known post of every cell (level 0), then of 2×2 blocks, up to a single number. Kept.
+    """Return maxima of known posts over cells (level 0), 2×2 blocks, up to one block.
 
-    Cells with no known post are -inf: nothing there can stop a ray.
+    Cells with no known post are -inf: nothing there can stop a ray. Cached.
     """
     if not terrain._pyramid:
         h = np.where(np.isnan(terrain.heights_m), np.float32(-np.inf), terrain.heights_m)
@@ -200,13 +220,13 @@ def build_max_pyramid(terrain: TerrainGrid) -> list[NDArray[np.float32]]:
             even = np.pad(below, odd, constant_values=-np.inf)
             rows = np.maximum(even[0::2], even[1::2])
             levels.append(np.maximum(rows[:, 0::2], rows[:, 1::2]))
-        # all at once: threads that ask together each build it, and nobody may see half of it, or twice
+        # replaced as a whole: threads may build it concurrently, and none may see it partial or doubled
         terrain._pyramid[:] = levels
     return terrain._pyramid
 
 
 class _Rays:
-    """Rays in post coordinates (column, row, height), with the part of each not yet walked."""
+    """Rays in post coordinates (column, row, height), with their remaining parts."""
 
     def __init__(
         self, terrain: TerrainGrid, origin: Floats, directions: Floats, max_range_m: float | Floats
@@ -231,7 +251,7 @@ class _Rays:
         with np.errstate(divide="ignore", invalid="ignore"):
             low = (0.0 - self.start[:, :2]) / self.slope[:, :2]
             high = (np.array([last_col, last_row]) - self.start[:, :2]) / self.slope[:, :2]
-        # a ray parallel to an axis (0/0 included: it walks along the rim) is bounded by the other axis only
+        # a ray parallel to an axis (0/0, along the rim, included) is bounded by the other axis only
         still = self.slope[:, :2] == 0.0
         within = (self.start[:, :2] >= 0.0) & (self.start[:, :2] <= [last_col, last_row])
         entry = np.where(still, np.where(within, -np.inf, np.inf), np.minimum(low, high))
@@ -239,7 +259,7 @@ class _Rays:
         return entry.max(axis=-1), leave.min(axis=-1)
 
     def advance(self, level: Indices, top: int) -> Indices:
-        """One step of every active ray: skip a block, go down into it, or meet the patch of a cell."""
+        """Advance every active ray by a step: skip a block, descend, or intersect a cell."""
         ray = self.active
         t, slope, start = self.t[ray], self.slope[ray], self.start[ray]
         row, col, t_exit = self._block(start, t, slope, level, self.t_end[ray])
@@ -259,7 +279,7 @@ class _Rays:
     def _block(
         self, start: Floats, t: Floats, slope: Floats, level: Indices, t_end: Floats
     ) -> tuple[Indices, Indices, Floats]:
-        """Block indices (row, column) of each ray at its level, and where the ray leaves the block."""
+        """Return each ray's block (row, column) at its level, and where the ray leaves."""
         size = np.left_shift(1, level)
         speed = np.maximum(np.abs(slope[:, 0]), np.abs(slope[:, 1]))
         ahead = t + _NUDGE_CELLS / np.maximum(speed, 1e-12)
@@ -284,7 +304,10 @@ class _Rays:
         return highest
 
     def _meet(self, ray: Indices, row: Indices, col: Indices, t: Floats, t_exit: Floats) -> NDArray[np.bool_]:
-        """Meet the patch of one cell per ray; True for rays that are done (hit, or known to be lost)."""
+        """Intersect the patch of one cell per ray.
+
+        Returns True for rays that are finished (hit, or below unknown ground).
+        """
         a, b, c, d = _patch(self.terrain, row, col)
         slope, start = self.slope[ray], self.start[ray]
         s, q = start[:, 0] + slope[:, 0] * t - col, start[:, 1] + slope[:, 1] * t - row
@@ -303,7 +326,10 @@ class _Rays:
 
 
 def _first_root(a: Floats, b: Floats, c: Floats) -> Floats:
-    """Smallest x >= 0 with a x² + b x + c = 0 where c >= 0; inf if none. Stable for a near 0."""
+    """Return the smallest x >= 0 with a x² + b x + c = 0 where c >= 0; inf if none.
+
+    Stable for a near 0.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         root = np.sqrt(b * b - 4.0 * a * c)
         half = -0.5 * (b + np.copysign(root, b))
@@ -316,7 +342,10 @@ def _first_root(a: Floats, b: Floats, c: Floats) -> Floats:
 def _cell_coordinates(
     terrain: TerrainGrid, east: Floats, north: Floats
 ) -> tuple[Indices, Indices, Floats, Floats]:
-    """Cell (row, column) and the position inside it (s east, q south); NaN positions outside the posts."""
+    """Return the cell (row, column) and the position in it (s east, q south).
+
+    NaN positions outside the posts.
+    """
     rows, cols = terrain.heights_m.shape
     col = (east - terrain.origin_m[0]) / terrain.post_spacing_m[0]
     row = (terrain.origin_m[1] - north) / terrain.post_spacing_m[1]
@@ -328,7 +357,7 @@ def _cell_coordinates(
 
 
 def _patch(terrain: TerrainGrid, row: Indices, col: Indices) -> tuple[Floats, Floats, Floats, Floats]:
-    """Coefficients a, b, c, d of the cells' surfaces h = a + b s + c q + d s q."""
+    """Return coefficients a, b, c, d of the surfaces h = a + b s + c q + d s q."""
     h = terrain.heights_m
     north_west, north_east = h[row, col].astype(np.float64), h[row, col + 1].astype(np.float64)
     south_west, south_east = h[row + 1, col].astype(np.float64), h[row + 1, col + 1].astype(np.float64)

@@ -1,8 +1,8 @@
-"""Do two pictures show the same ground at the same place? Thumbnails are asked, of a whole flight.
+"""Test whether images show the same ground at the same place, by thumbnails.
 
-Each thumbnail is laid on a raster of the ground that all share; where two lie over each other, windows of one
-are sought in the other, by directions of edges (`correlation`), within the reach of what poses may err by.
-Ground that shows something is found by all windows at nearly one shift; a picture laid the wrong way nowhere.
+Each thumbnail is orthorectified on a ground raster that all share; where two overlap, windows of one are
+searched in the other, by edge directions (`correlation`), within the range of pose errors. On textured
+ground all windows match at nearly one shift; with a wrongly rotated image none do.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ Floats = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
 
 SIDE_PX = 160
-"""Side of the square raster that a thumbnail of 128 pixels is laid on."""
+"""Side of the square raster on which a thumbnail of 128 pixels is orthorectified."""
 _STEP_PX = 20
 _WINDOW_PX = 32
 _REACH_PX = 14
 _WINDOW_STEP_PX = 16
+# Noise sigmas by which the peak of a clear match exceeds the best other place.
 _CLEAR = 5.0
 _MAX_SHIFT_DIFFERENCE_PX = 3.0
 MIN_DISTANCE_PX = 12
-"""Pictures whose middles lie nearer agree about a shift within reach even if both are turned."""
+"""Images with nearer centres agree on a shift within reach even if both are rotated."""
 MAX_DISTANCE_PX = 100
 QUICK_WINDOWS = 9
 ALL_WINDOWS = 64
@@ -38,13 +39,16 @@ ALL_WINDOWS = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThumbnailSquare:
-    """A square of the ground raster: its first (column, row), columns to the east, rows to the south."""
+    """Square of the ground raster, by its first (column, row).
+
+    Columns run east, rows south.
+    """
 
     column: int
     row: int
 
     def nodes_m(self, gsd_m: float) -> Floats:
-        """Places N×2 (east, north) of the lattice on which heights are needed, row by row."""
+        """Return N×2 (east, north) of the lattice that needs heights, row by row."""
         steps = np.arange(0, SIDE_PX + 1, _STEP_PX)
         east = (self.column + steps) * gsd_m
         north = -(self.row + steps) * gsd_m
@@ -53,7 +57,10 @@ class ThumbnailSquare:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrthoThumbnail:
-    """A thumbnail on its spot: directions of its edges, SIDE_PX square, and where it has pixels."""
+    """Thumbnail on its square: edge directions, and where it has pixels.
+
+    Both are SIDE_PX square.
+    """
 
     square: ThumbnailSquare
     edges: Complex
@@ -61,7 +68,7 @@ class OrthoThumbnail:
 
 
 def locate_square(middle_m: Floats, gsd_m: float) -> ThumbnailSquare:
-    """The spot whose middle lies nearest to a place (east, north)."""
+    """Return the square whose centre is nearest to a place (east, north)."""
     column, row = np.rint([middle_m[0] / gsd_m, -middle_m[1] / gsd_m]).astype(int)
     return ThumbnailSquare(column=int(column) - SIDE_PX // 2, row=int(row) - SIDE_PX // 2)
 
@@ -73,7 +80,10 @@ def orthorectify_thumbnail(
     square: ThumbnailSquare,
     nodes_m: Floats,
 ) -> OrthoThumbnail:
-    """A grey thumbnail H×W uint8 on the ground; nodes_m N×3 are the `Spot.nodes_m` with their heights."""
+    """Orthorectify a grey thumbnail H×W uint8.
+
+    nodes_m  N×3, the `ThumbnailSquare.nodes_m` with their heights
+    """
     height, width = thumbnail.shape
     uv, _ = project(scale_interior(interior, (width, height)), exterior, nodes_m)
     nodes = SIDE_PX // _STEP_PX + 1
@@ -88,13 +98,18 @@ def orthorectify_thumbnail(
 
 
 def count_agreeing_windows(a: OrthoThumbnail, b: OrthoThumbnail, max_windows: int = ALL_WINDOWS) -> int:
-    """How many of up to `max_windows` windows where `a` and `b` both have pixels are found clearly, at one
-    shift."""
+    """Count the windows that match clearly at one shift.
+
+    Of up to `max_windows` windows where `a` and `b` both have pixels.
+    """
     return len(find_common_shifts(a, b, max_windows))
 
 
 def find_common_shifts(a: OrthoThumbnail, b: OrthoThumbnail, max_windows: int = ALL_WINDOWS) -> Floats:
-    """Shifts N×2 (columns, rows) of the windows of `a` that are found clearly in `b`, nearly at one shift."""
+    """Return shifts of windows of `a` that match `b` clearly, at nearly one shift.
+
+    N×2 (columns, rows).
+    """
     left, top = max(a.square.column, b.square.column), max(a.square.row, b.square.row)
     right = min(a.square.column, b.square.column) + SIDE_PX
     bottom = min(a.square.row, b.square.row) + SIDE_PX
@@ -121,14 +136,17 @@ def find_common_shifts(a: OrthoThumbnail, b: OrthoThumbnail, max_windows: int = 
 
 
 def _between() -> Floats:
-    """Weights SIDE_PX×nodes of linear interpolation at pixel centres between the lattice's nodes."""
+    """Return linear interpolation weights SIDE_PX×nodes at pixel centres."""
     place = (np.arange(SIDE_PX) + 0.5) / _STEP_PX
     nodes = np.arange(SIDE_PX // _STEP_PX + 1)
     return np.maximum(0.0, 1.0 - np.abs(place[:, None] - nodes[None]))
 
 
 def _centres(both: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Centres (column, row) of windows full of data whose search area lies in the raster."""
+    """Return centres (column, row) of windows full of data.
+
+    Their search area lies inside the raster.
+    """
     wide = _WINDOW_PX // 2 + _REACH_PX
     rows = np.arange(wide, both.shape[0] - wide, _WINDOW_STEP_PX)
     cols = np.arange(wide, both.shape[1] - wide, _WINDOW_STEP_PX)

@@ -1,4 +1,4 @@
-"""Square windows cut out of a grey picture."""
+"""Square windows of a grey image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ Bytes = NDArray[np.uint8]
 
 
 def cut_windows(grey: Bytes, uv_px: NDArray[np.float64], half_px: int) -> Bytes:
-    """Windows N×(2·half_px + 1)² around the pixels nearest to N×2 points; the edge is repeated."""
+    """Cut windows N×(2·half_px + 1)² around the pixels nearest to N×2 points.
+
+    The edge is repeated.
+    """
     height, width = grey.shape
     around = np.arange(-half_px, half_px + 1)
     column, row = np.rint(uv_px).astype(np.int64).T

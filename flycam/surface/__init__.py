@@ -1,1 +1,1 @@
-"""The ground as a flight itself shows it, where its frames support it: height, support, sigma."""
+"""DSM of a flight from its own stereo: height, support, sigma."""

@@ -1,9 +1,9 @@
-"""Contour lines of a height grid: marching squares with all cells at once, then lines by pointer jumping.
+"""Contour lines of a height grid: marching squares, joined by pointer jumping.
 
-Cells are cut into segments between the edges that a level crosses (Lorensen and Cline, Marching cubes,
-SIGGRAPH 1987, in two dimensions; a saddle is decided by the mean of its four posts). Every crossed edge
-belongs to at most two segments, so segments join into chains; each chain finds its end by doubling how far
-it looks (Wyllie 1979), without walking from point to point.
+All cells are cut at once into segments between the edges that a level crosses (Lorensen and Cline, Marching
+cubes, SIGGRAPH 1987, in two dimensions; a saddle is decided by the mean of its four posts). Every crossed
+edge belongs to at most two segments, so segments join into chains; each chain finds its end by repeated
+doubling (Wyllie 1979), without walking from point to point.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Indices = NDArray[np.int64]
 _CELLS_AT_ONCE = 2_000_000
 
 # Edges of a cell: 0 north, 1 east, 2 south, 3 west. For every pattern of posts above the level (bit 0 NW,
-# 1 NE, 2 SE, 3 SW) up to two segments, each from edge to edge with the higher ground on its right.
+# 1 NE, 2 SE, 3 SW): up to two segments, each from edge to edge with the higher ground on its right.
 _NORTH, _EAST, _SOUTH, _WEST, _NONE = 0, 1, 2, 3, -1
 _SEGMENTS = np.full((16, 2, 2), _NONE, np.int64)
 for _pattern, _edges in {
@@ -42,21 +42,26 @@ for _pattern, _edges in {
     14: ((_WEST, _NORTH),),
 }.items():
     _SEGMENTS[_pattern, : len(_edges)] = _edges
-# The same saddles where the middle is above the level: the two high corners are joined.
+# The same saddles where the centre is above the level: the two high corners are joined.
 _JOINED = {5: ((_NORTH, _EAST), (_SOUTH, _WEST)), 10: ((_EAST, _SOUTH), (_WEST, _NORTH))}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContourLine:
-    """One line at one height: points K×2 (east, north) of the work CRS; a closed line repeats its first."""
+    """Line at one height: points K×2 (east, north) of the work CRS.
+
+    A closed line repeats its first point.
+    """
 
     height_m: float
     points_m: Floats
     closed: bool
 
     def split(self, is_own: NDArray[np.bool_]) -> list[tuple[ContourLine, bool]]:
-        """Pieces along which `is_dsm_ground` (K, of every point) is the same; neighbours share the point
-        between."""
+        """Split into pieces along which `is_own` (K, of every point) is the same.
+
+        Neighbouring pieces share the point between.
+        """
         changes = np.flatnonzero(is_own[1:] != is_own[:-1]) + 1
         if not changes.size:
             return [(self, bool(is_own[0]))]
@@ -69,10 +74,11 @@ class ContourLine:
 
 
 def trace_contour_lines(terrain: TerrainGrid, interval_m: float, min_points: int = 2) -> list[ContourLine]:
-    """Contour lines at all multiples of an interval, rising; unknown posts end a line.
+    """Trace contour lines at all multiples of an interval, in ascending order.
 
-    Lines of fewer than `min_points` points are left out. Along a line the higher ground is on its right.
-    A post exactly at a level counts as above it. Raises ValueError where the interval is not positive.
+    Unknown posts end a line. Lines of fewer than `min_points` points are left out. Along a line the higher
+    ground is on its right. A post exactly at a level counts as above it. Raises ValueError where the
+    interval is not positive.
     """
     if not interval_m > 0.0:
         raise ValueError(f"the contour interval must be positive, it is {interval_m}")
@@ -89,7 +95,10 @@ def trace_contour_lines(terrain: TerrainGrid, interval_m: float, min_points: int
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """Known cells that a level crosses: their north-west posts (flat), and the first and last such level."""
+    """Known cells that a level crosses.
+
+    Their north-west posts (flat), and the first and last such level.
+    """
 
     post: Indices
     low: Indices
@@ -101,14 +110,17 @@ class _Cells:
         lowest, highest = (
             op(op(corners[0], corners[1]), op(corners[2], corners[3])) for op in (np.minimum, np.maximum)
         )
-        # a post at a level counts as above it: a level L crosses where lowest < L <= highest
+        # a post at a level counts as above it, so a level L crosses where lowest < L <= highest
         low, high = np.floor(lowest / interval_m) + 1.0, np.floor(highest / interval_m)
         row, col = np.nonzero(high >= low)
         low, high = low[row, col], high[row, col]
         return cls(row * heights.shape[1] + col, low.astype(np.int64), high.astype(np.int64))
 
     def bands(self) -> list[tuple[int, int]]:
-        """Levels (first, last) in bands of a bounded number of crossed cells, one level at least."""
+        """Group levels (first, last) into bands of a bounded number of crossed cells.
+
+        One level at least.
+        """
         if not self.post.size:
             return []
         bottom, top = int(self.low.min()), int(self.high.max())
@@ -119,7 +131,7 @@ class _Cells:
         return [(bottom + int(i), bottom + int(j) - 1) for i, j in pairwise(starts)]
 
     def crossed(self, first: int, last: int) -> tuple[Indices, Indices]:
-        """Posts and levels of all crossings of a band, one each."""
+        """Return posts and levels of all crossings of a band, one each."""
         low, high = np.maximum(self.low, first), np.minimum(self.high, last)
         count = np.maximum(high - low + 1, 0)
         post = np.repeat(self.post, count)
@@ -128,7 +140,7 @@ class _Cells:
 
 
 def _placed(terrain: TerrainGrid, points: Floats) -> Floats:
-    """(row, column) among the posts to (east, north)."""
+    """Convert (row, column) among the posts to (east, north)."""
     (east, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
     return np.stack([east + points[:, 1] * step_e, north - points[:, 0] * step_s], axis=-1)
 
@@ -136,11 +148,14 @@ def _placed(terrain: TerrainGrid, points: Floats) -> Floats:
 def _band_lines(
     heights: Floats, interval_m: float, post: Indices, level: Indices
 ) -> list[tuple[int, Floats, bool]]:
-    """Lines of the crossings of a band: number of the level, (row, column) points, whether it is closed."""
+    """Return the lines of a band's crossings.
+
+    Of each the number of the level, (row, column) points, and True if it is closed.
+    """
     start, end, of_segment = _segments(heights, interval_m, post, level)
     bottom = int(level.min())
     levels = int(level.max()) - bottom + 1
-    # one number for an edge at a level
+    # unique number of an edge at a level
     start_key, end_key = (edge * levels + (of_segment - bottom) for edge in (start, end))
     at_m: Floats = of_segment.astype(np.float64) * interval_m
     start_at, end_at = (_crossings(heights, at_m, edge) for edge in (start, end))
@@ -158,7 +173,7 @@ def _band_lines(
 def _segments(
     heights: Floats, interval_m: float, post: Indices, level: Indices
 ) -> tuple[Indices, Indices, Indices]:
-    """Edge numbers where each segment starts and ends, and its level.
+    """Return the edge numbers where each segment starts and ends, and its level.
 
     An edge is numbered 2 * post + 0 (from the post east) or + 1 (from the post south).
     """
@@ -180,7 +195,7 @@ def _segments(
 
 
 def _crossings(heights: Floats, height_m: Floats, edges: Indices) -> Floats:
-    """(row, column) where a height crosses each edge."""
+    """Return the (row, column) where a height crosses each edge."""
     columns = heights.shape[1]
     flat = heights.reshape(-1)
     post, south = edges // 2, edges % 2
@@ -190,10 +205,10 @@ def _crossings(heights: Floats, height_m: Floats, edges: Indices) -> Floats:
 
 
 def _chained(start: Indices, end: Indices) -> list[Indices]:
-    """Segments in the order of their lines: a list of index arrays.
+    """Return the segments in the order of their lines: a list of index arrays.
 
-    Each segment's next is the one that starts where it ends. Every chain is numbered by its head (a closed
-    one by its lowest segment), and the distance to the head is found by doubling.
+    Each segment's successor is the one that starts where it ends. Every chain is numbered by its head (a
+    closed one by its lowest segment), and the distance to the head is found by doubling.
     """
     count = start.size
     by_start = np.argsort(start, kind="stable")
@@ -202,7 +217,7 @@ def _chained(start: Indices, end: Indices) -> list[Indices]:
     before = np.full(count, -1, np.int64)
     before[by_start[at[follows]]] = np.flatnonzero(follows)
     number = np.arange(count)
-    # a closed chain is cut before its lowest segment
+    # a closed chain is cut in front of its lowest segment
     lowest, jump = number.copy(), np.where(before < 0, number, before)
     for _ in range(int(count).bit_length()):
         lowest, jump = np.minimum(lowest, lowest[jump]), jump[jump]

@@ -1,5 +1,7 @@
-"""Which heights are believed, and what stands between: outliers go, gaps close, the rim is blended into the
-terrain as the flight corrects it."""
+"""Filtering and gap filling of swept heights.
+
+Outliers are removed, gaps closed, and the rim is blended into the terrain as the flight corrects it.
+"""
 
 from __future__ import annotations
 
@@ -22,19 +24,22 @@ from flycam.surface.terrain_error import TerrainErrorPrior, correct_terrain
 Singles = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-# Pieces of surface smaller than this, apart from their surroundings in height, are mistakes.
+# Pieces smaller than this that differ in height from their surroundings are errors.
 _SPECKLE_M2, _SPECKLE_STEP_M = 6.0, 0.8
-_CENTIMETRES = 20.0  # units of the speckle filter: 5 cm in an int16
+# Units of the speckle filter: 5 cm in an int16.
+_CENTIMETRES = 20.0
+# Least margin of a supported height.
 _MIN_MARGIN = 0.05
+# Heights with less weight do not extend the surface beyond the support.
 _MIN_TRUST = 0.25
-# Without support heights are averaged over this, and only used where they differ by no more.
+# Without support, heights are averaged over the first, and used only where they scatter less than the second.
 _AROUND_M, _MAX_ROUGH_M = 1.5, 1.0
-# Posts that a mean of what stands on the ground is told from.
+# Fewest posts for a mean height of ground cover.
 _ENOUGH_POSTS = 1000
 
 
 class SweepHeights(SweepAgreement, Protocol):
-    """What a sweep found (see `refine.Sweep`)."""
+    """Result of a sweep (see `refinement.Sweep`)."""
 
     @property
     def dz_m(self) -> Singles: ...
@@ -42,9 +47,15 @@ class SweepHeights(SweepAgreement, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FilledHeights:
-    """dz over the terrain, support, sigma (NaN without support), sigma of the terrain as it was corrected,
-    what views that did not agree add to it (NaN where none were compared): rows×cols each; and the RMS height
-    of what stands on the ground, NaN where too little of it was seen."""
+    """Filtered and filled heights, rows×cols each.
+
+    dz_m              over the terrain
+    support           the height is the flight's own
+    sigma_m           NaN without support
+    terrain_sigma_m   of the terrain as corrected
+    unagreed_sigma_m  added where views did not agree (NaN where none were compared)
+    cover_m           RMS height of ground cover, NaN where too little of it was seen
+    """
 
     dz_m: Singles
     support: Bools
@@ -57,7 +68,10 @@ class FilledHeights:
 def fill_heights(
     found: SweepHeights, base_m: Singles, ground_m: Singles, spacing_m: float, options: SurfaceOptions
 ) -> FilledHeights:
-    """Believe, smooth, fill and blend what the fine sweep found over the terrain ground_m, from base_m on."""
+    """Filter, smooth, fill and blend the heights of the fine sweep.
+
+    found counts from base_m, the result from the terrain ground_m.
+    """
     with np.errstate(invalid="ignore"):
         support: Bools = (found.agreement >= options.min_agreement) & (found.margin >= _MIN_MARGIN)
     dz = np.where(np.isnan(found.dz_m), np.float32(0.0), found.dz_m) + base_m
@@ -74,7 +88,7 @@ def fill_heights(
 
 
 def _cover(above_m: Singles, compared: Bools) -> float:
-    """RMS of how far the heights that views were compared at stand above the corrected terrain."""
+    """Return the RMS height above the corrected terrain where views were compared."""
     seen = above_m[compared & np.isfinite(above_m)]
     if seen.size < _ENOUGH_POSTS:
         return float("nan")
@@ -82,7 +96,7 @@ def _cover(above_m: Singles, compared: Bools) -> float:
 
 
 def _not_speckles(dz: Singles, support: Bools, spacing_m: float) -> Bools:
-    """Support without pieces that are small and apart."""
+    """Return the support without small isolated pieces."""
     away = -32768
     scaled = np.clip(dz * _CENTIMETRES, -32000, 32000).astype(np.int16)
     scaled[~support] = away
@@ -93,12 +107,12 @@ def _not_speckles(dz: Singles, support: Bools, spacing_m: float) -> Bools:
 def _trust(
     found: SweepHeights, above_m: Singles, support: Bools, spacing_m: float, min_agreement: float
 ) -> Singles:
-    """How far a post's height is used, rows×cols 0 … 1: fully with support; with less agreement by its share,
-    where the heights around it lie together.
+    """Return the weight of each post's height, rows×cols 0 … 1.
 
-    A height with little agreement is still where the semi-global sum of all that was seen has its minimum:
-    on drills it was measured nearer the truth than the terrain at every agreement. Over leaves in the wind
-    and water it is noise, and noise stands up in spikes that hide the ground from every frame.
+    1 with support; with less agreement its share, where the heights around it are consistent. A height with
+    little agreement is still the minimum of the semi-global sum over all images: on synthetic flights it was
+    nearer the truth than the terrain at every agreement. Over leaves in the wind and water it is noise, and
+    noise forms spikes that hide the ground from every frame.
     """
     rough = measure_scatter(above_m, _AROUND_M, spacing_m, min_posts=3)
     share = np.clip(np.nan_to_num(found.agreement) / np.float32(min_agreement), 0.0, 1.0)
@@ -108,8 +122,10 @@ def _trust(
 def _blended(
     dz: Singles, support: Bools, trust: Singles, corrected_m: Singles, spacing_m: float, blend_m: float
 ) -> Singles:
-    """dz in the support. Around it the mean of what is trusted nearby; from there over into the corrected
-    terrain with the distance."""
+    """Return dz in the support, blended around it into the corrected terrain.
+
+    First the mean of trusted heights nearby, then with the distance the terrain.
+    """
     looked: Bools = trust >= _MIN_TRUST
     if not looked.any():
         return corrected_m
@@ -125,8 +141,11 @@ def _blended(
 
 
 def pull_push(values: Singles, trust: Singles | Bools) -> Singles:
-    """Values as they are where trust is 1, smoothly carried on where it is 0, by its share between (Gortler
-    et al., The Lumigraph, 1996; normalised convolution of Knutsson and Westin, CVPR 1993)."""
+    """Fill values smoothly where trust is 0, and keep them where it is 1.
+
+    In proportion between (Gortler et al., The Lumigraph, 1996; normalised convolution of Knutsson and Westin,
+    CVPR 1993).
+    """
     weight = trust.astype(np.float32)
     sums, weights = [np.where(weight > 0.0, values * weight, np.float32(0.0))], [weight]
     while min(weights[-1].shape) > 1 and weights[-1].min() < 1.0:

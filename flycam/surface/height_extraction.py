@@ -1,4 +1,4 @@
-"""From a volume of agreements to one height a post, with how far it is to be believed."""
+"""Height of each post from a volume of agreements, with its reliability."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flycam.surface.semi_global import aggregate_costs
 
 Singles = NDArray[np.float32]
 
-# Penalties of the aggregation, in units of agreement (a correlation): a change by one step, and any bigger.
+# Penalties of the aggregation, in units of agreement (a correlation): a change by one step, and by more.
 STEP_PENALTY, JUMP_PENALTY = 0.05, 0.4
 # Labels this near to the winner belong to its own peak.
 _PEAK_LABELS = 3
@@ -23,7 +23,7 @@ class BestHeights:
 
     dz_m       over the base
     agreement  at that height
-    margin     by how much the best agreement elsewhere is lower (negative: somewhere else is better)
+    margin     agreement above the best one elsewhere (negative: another height is better)
     curvature  of the agreement at its peak, per square metre, >= 0
     """
 
@@ -34,7 +34,10 @@ class BestHeights:
 
 
 def select_best_heights(volume: Singles, heights_m: Singles) -> BestHeights:
-    """Aggregate an agreement volume (heights×rows×cols) and take the best height, to a part of a step."""
+    """Aggregate an agreement volume (heights×rows×cols) and select the best heights.
+
+    To a fraction of a step.
+    """
     total = aggregate_costs(np.float32(1.0) - volume, STEP_PENALTY, JUMP_PENALTY)
     best = total.argmin(axis=0)
     last = heights_m.size - 1

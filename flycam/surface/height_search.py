@@ -1,4 +1,4 @@
-"""Where heights are looked for: around the tie points at first, then around what the coarse sweep found."""
+"""Height search ranges: around tie points first, then around the coarse sweep."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ from flycam.surface.post_grid import PostBlock, PostGrid
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-# Tie points are sparse: what stands between them may be lower or higher by this much.
+# Tie points are sparse: ground and objects between them may be lower or higher by this much.
 _BELOW_TIES_M, _ABOVE_TIES_M = 5.0, 12.0
 _TIES_WITHIN_M = 40.0
 _FEW_TIES = 8
-# The fine sweep looks this far beyond what the coarse one found nearby, in coarse steps of about a post.
+# The fine sweep extends this far beyond the coarse heights nearby, in coarse steps of about a post.
 _BEYOND_SPACINGS = 4.0
-# Trees and houses narrower than this do not bend the ground that windows are laid along.
+# Trees and houses narrower than this do not bend the base that windows follow.
 _OPENING_M, _SMOOTH_M = 12.0, 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRange:
-    """Heights over the base worth trying: in all of a block, and post by post (rows×cols; None: the same)."""
+    """Heights over the base to search.
+
+    In all of a block, and post by post (rows×cols; None: the same).
+    """
 
     low_m: float
     high_m: float
@@ -37,13 +40,16 @@ class SearchRange:
 
 @dataclass(frozen=True, slots=True)
 class TieOffsets:
-    """How far tie points lie above the terrain: places K×2 and offsets K, metres."""
+    """Heights of tie points above the terrain: places K×2 and offsets K, metres."""
 
     places_m: Floats
     offsets_m: Floats
 
     def around(self, posts: PostGrid, block: PostBlock, options: SurfaceOptions) -> SearchRange:
-        """The range of the offsets near a block; of all where there are few; of the options without any."""
+        """Return the range of the offsets near a block.
+
+        Of all offsets where there are few; of the options without any.
+        """
         if self.offsets_m.size < _FEW_TIES:
             return SearchRange(-options.below_m, options.above_m)
         east, north = posts.axes(block.rows, block.cols)
@@ -56,7 +62,10 @@ class TieOffsets:
 
 
 def compute_tie_offsets(terrain: TerrainGrid, ties_m: Floats | None) -> TieOffsets:
-    """Offsets of tie points N×3 from the terrain; those without a position or terrain are left out."""
+    """Return offsets of tie points N×3 from the terrain.
+
+    Those without a position or terrain are left out.
+    """
     if ties_m is None or not len(ties_m):
         return TieOffsets(np.empty((0, 2)), np.empty(0))
     offsets = ties_m[:, 2] - interpolate_heights(terrain, ties_m[:, :2])
@@ -66,9 +75,9 @@ def compute_tie_offsets(terrain: TerrainGrid, ties_m: Floats | None) -> TieOffse
 
 @dataclass(frozen=True, slots=True)
 class FineSearch:
-    """The search of the fine sweep, on its posts.
+    """Search of the fine sweep, on its posts.
 
-    base_m        ground the windows follow, over the terrain
+    base_m           base that the windows follow, over the terrain
     lows_m, highs_m  over that base
     """
 
@@ -77,13 +86,16 @@ class FineSearch:
     highs_m: Singles
 
     def around(self, block: PostBlock) -> SearchRange:
-        """The range in a block's window."""
+        """Return the range in a block's window."""
         lows, highs = (extract_padded_window(a, block.rows, block.cols) for a in (self.lows_m, self.highs_m))
         return SearchRange(float(lows.min()), float(highs.max()), lows, highs)
 
 
 def make_fine_search(coarse_dz_m: Singles, coarse: PostGrid, fine: PostGrid) -> FineSearch:
-    """From the heights over the terrain that the coarse sweep found (NaN: none, taken for the terrain)."""
+    """Make the fine search from the coarse sweep's heights over the terrain.
+
+    NaN: none, the terrain is used.
+    """
     dz = np.nan_to_num(coarse_dz_m, nan=0.0).astype(np.float32)
     dz = np.asarray(cv2.medianBlur(dz, 5), np.float32)
     width = 2 * max(round(_OPENING_M / coarse.spacing_m / 2.0), 1) + 1
@@ -101,7 +113,7 @@ def make_fine_search(coarse_dz_m: Singles, coarse: PostGrid, fine: PostGrid) -> 
 
 
 def resample_posts(values: Singles, source: PostGrid, target: PostGrid) -> Singles:
-    """Bilinear from one grid of posts to another; the rim is carried on."""
+    """Resample bilinearly from one post grid to another; the rim is extended."""
     scale = target.spacing_m / source.spacing_m
     col = (target.west_m - source.west_m) / source.spacing_m
     row = (source.north_m - target.north_m) / source.spacing_m
@@ -113,7 +125,7 @@ def resample_posts(values: Singles, source: PostGrid, target: PostGrid) -> Singl
 
 
 def extract_padded_window(values: Singles, rows: slice, cols: slice) -> Singles:
-    """A window that may reach beyond the array; the rim is carried on."""
+    """Extract a window that may reach beyond the array; the rim is extended."""
     row = np.clip(np.arange(rows.start, rows.stop), 0, values.shape[0] - 1)
     col = np.clip(np.arange(cols.start, cols.stop), 0, values.shape[1] - 1)
     window: Singles = values[row[:, None], col[None, :]]

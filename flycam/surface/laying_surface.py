@@ -1,19 +1,19 @@
-"""Heights that a picture can be rectified on: firm where the pictures bear it, smooth between.
+"""Laying surface: heights to orthorectify on, exact where images support them.
 
-Stereo on leaves is rough, and a picture that is rectified on rough heights is torn: a metre of height moves
-it by tan(off nadir) metres, and where neighbouring posts move it differently crowns melt. A surface model may
-be rough; the one under an orthophoto must not be rougher than its pictures bear, and they tell it themselves:
-laid on heights that are right they show the same, leaf for leaf, and laid on guesses they do not
-(`sweep.likeness`: houses, roads, fields 0.5 … 0.9; forest 0 … 0.3). So each height is weighed by how far its
-surroundings bend the picture against what the likeness there bears, and a smooth surface is laid through the
-heights by their weights: exact on houses, slides and open ground, a gentle hull over crowns.
+Stereo on leaves is rough, and an image that is orthorectified on rough heights is torn: a metre of height
+moves it by tan(off nadir) metres, and where neighbouring posts move it differently crowns are smeared. A DSM
+may be rough; the heights under an orthophoto must not be rougher than its images bear, which can be
+measured: orthorectified on correct heights they are alike in every leaf, and on guesses they are not
+(`plane_sweep.compute_likeness`: houses, roads, fields 0.5 … 0.9; forest 0 … 0.3). So each height is weighted
+by how far its surroundings bend the image against what the likeness there allows, and a smooth surface is
+fitted to the heights by their weights: exact on houses, slides and open ground, a gentle hull over crowns.
 
-Then the map that would lie on it is measured, window by window (`relief_displacement`). Where it would be
-bent, heights give way: noise of ground that is firm is evened out between its steps, heights that pictures do
-not bear out go, until the window is whole; where it stays bent all the same (a wall, a bank) they stand.
+Then the resulting orthophoto is evaluated, window by window (`relief_displacement`). Where it would be bent,
+heights yield: noise of firm ground is smoothed between its steps, heights that images do not support are
+dropped, until the window is intact; where it stays bent all the same (a wall, a bank) they are kept.
 
-Factors were chosen on Toledo and Brighton Beach (shared data) and two drills (seeds 21, 22); those of giving
-way on Toledo.
+Factors were chosen on Toledo and Brighton Beach (shared data) and two synthetic flights (seeds 21, 22);
+those of yielding on Toledo.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ from flycam.surface.post_grid import count_odd_posts
 Bools = NDArray[np.bool_]
 Singles = NDArray[np.float32]
 
-# Sides of the squares in which heights are held against a plane, and that a piece of firm ground must hold.
+# Sides of the squares in which heights are compared with a plane, and that a piece of firm ground must hold.
 _PLANE_M, _PIECE_M = 4.5, 6.0
-# Bend of the picture (px, RMS) that is borne per unit of likeness above the least; how sharp that bound is.
+# Bend of the image (px, RMS) allowed per unit of likeness above the least, and the sharpness of that bound.
 _MIN_LIKENESS, _PX_PER_LIKENESS, _STEEPNESS = 0.35, 48.0, 6
-# Two views agree on anything.
+# Two views agree on any height.
 _MIN_VIEWS = 3
 _MIN_FIRM_WEIGHT = 0.5
-# Weights of heights that are not firm, over their variance in the picture (px²), and of the terrain's.
+# Weights of heights that are not firm, over their variance in the image (px²), and of the terrain's.
 _LOOSE, _BARE = 1e-4, 1e-8
 _MIN_BEND = np.float32(0.5)
-# What is higher or lower by more than this is another thing, and is not evened out.
+# A larger difference in height is another object, and is not smoothed.
 _STEP_M, _EVENINGS = 0.7, 3
-# A height that bends the picture stays where the pictures laid on it are at least so alike.
+# A height that bends the image is kept where the images orthorectified on it are at least this alike.
 _SURE_LIKENESS = 0.55
-# A mountain's side carries pictures on as a whole: over so many windows heights are a trend.
+# A mountainside moves images as a whole: heights over this many windows are a trend, not a bend.
 _TREND_WINDOWS = 8
 _ROUNDS = 6
-# Lens and tilt bend a window besides: half is left to them.
+# Lens and tilt bend a window too: half of the bound is left to them.
 _MAX_BEND_PX = 0.5 * MAX_BEND_PX
-# Of a bend, what is left at most where giving way was of use.
+# Largest share of a bend that remains where yielding was of use.
 _MAX_BEND_RATIO = 0.8
 
 
 class SweepLikeness(Protocol):
-    """What a sweep found (see `refine.Sweep`)."""
+    """Result of a sweep (see `refinement.Sweep`)."""
 
     @property
     def likeness(self) -> Singles: ...
@@ -66,10 +66,13 @@ class SweepLikeness(Protocol):
 def fit_laying_surface(
     found: SweepLikeness, dz_m: Singles, sigma_m: Singles, ground_m: Singles, straight: NadirViews
 ) -> Singles:
-    """Heights to rectify on, over the ground (rows×cols, metres; NaN where dz_m is).
+    """Return heights to orthorectify on, over the ground (rows×cols, metres).
 
-    dz_m the flight's heights over ground_m; sigma_m of them, NaN where the terrain stands in; straight: what
-    looks at them.
+    dz_m      the flight's heights over ground_m
+    sigma_m   of dz_m, NaN where the terrain is used
+    straight  the nadir views of the posts
+
+    NaN where dz_m is.
     """
     known = np.isfinite(dz_m)
     dz = np.where(known, dz_m, np.float32(0.0))
@@ -78,11 +81,13 @@ def fit_laying_surface(
     own = np.isfinite(sigma_px)
     loose = np.minimum(_LOOSE / np.square(sigma_px, where=own, out=np.ones_like(sigma_px)), 1.0)
     weights = np.where(own, np.maximum(weight, loose), np.float32(_BARE))
-    weights[found.views < 2] = 1.0  # the terrain is all there is
+    # only the terrain is known there
+    weights[found.views < 2] = 1.0
     weights[~known] = 0.0
     firm = weight >= _MIN_FIRM_WEIGHT
     sure = (np.nan_to_num(found.likeness) >= _SURE_LIKENESS) & (found.views >= _MIN_VIEWS)
-    sure |= found.views == 0  # no picture was compared: the terrain is all there is
+    # no image was compared: only the terrain is known
+    sure |= found.views == 0
     laid = _flatten_bends(dz, weights.astype(np.float32), firm, sure, ground_m, straight)
     return np.where(known, laid, np.float32(np.nan))
 
@@ -90,7 +95,7 @@ def fit_laying_surface(
 def _flatten_bends(
     dz: Singles, weights: Singles, firm: Bools, sure: Bools, ground_m: Singles, straight: NadirViews
 ) -> Singles:
-    """The smooth surface through dz by its weights, without what bends the map for nothing."""
+    """Fit a smooth surface to dz by weights, without bends that serve no purpose."""
     gone = np.minimum(weights, np.float32(_BARE))
     trend_weights = np.sign(weights) * np.float32((_TREND_WINDOWS * straight.side) ** -2.0)
 
@@ -124,14 +129,17 @@ def _flatten_bends(
 
 
 def _evened(dz: Singles, side: int) -> Singles:
-    """Heights without their noise; steps stay (bilateral filter of Tomasi and Manduchi, ICCV 1998)."""
+    """Remove noise from heights and keep steps.
+
+    Bilateral filter of Tomasi and Manduchi, ICCV 1998.
+    """
     for _ in range(_EVENINGS):
         dz = np.asarray(cv2.bilateralFilter(dz, 2 * (side // 2) + 1, _STEP_M, side / 3.0), np.float32)
     return dz
 
 
 def _weigh(found: SweepLikeness, height_m: Singles, bend_px_per_m: Singles, spacing_m: float) -> Singles:
-    """How firm each height is, 0 … 1 (rows×cols)."""
+    """Return the firmness of each height, 0 … 1 (rows×cols)."""
     bent_px = compute_plane_residuals(height_m, count_odd_posts(_PLANE_M, spacing_m)) * bend_px_per_m
     above = np.maximum(np.nan_to_num(found.likeness) - np.float32(_MIN_LIKENESS), np.float32(1e-4))
     firm = 1.0 / (1.0 + (bent_px / (_PX_PER_LIKENESS * above)) ** _STEEPNESS)
@@ -141,8 +149,11 @@ def _weigh(found: SweepLikeness, height_m: Singles, bend_px_per_m: Singles, spac
 
 
 def compute_plane_residuals(height_m: Singles, side: int) -> Singles:
-    """RMS of the heights from the plane that fits them best, in the square of `side` posts around each
-    (rows×cols, metres): the variance less what goes with east and with north."""
+    """Return the RMS of the heights from their best-fitting plane.
+
+    rows×cols, metres. In the square of `side` posts around each: the variance less its linear parts to
+    east and north.
+    """
     step = np.arange(side, dtype=np.float32) - np.float32(side // 2)
     flat, slope = np.full(side, 1.0 / side, np.float32), step / np.float32(side)
     heights = height_m - np.float32(np.mean(height_m))
@@ -157,8 +168,11 @@ def compute_plane_residuals(height_m: Singles, side: int) -> Singles:
 
 
 def extend_smoothly(values: Singles, weights: Singles) -> Singles:
-    """Values where their weight is 1, smoothly carried on where it is less: weights of a neighbourhood add
-    up, level by level, until they are 1 (pull-push of Gortler et al., The Lumigraph, SIGGRAPH 1996)."""
+    """Extend values of weight 1 smoothly to where the weight is less.
+
+    Weights of a neighbourhood add up, level by level, until they are 1 (pull-push of Gortler et al., The
+    Lumigraph, SIGGRAPH 1996).
+    """
     sums, shares = [values * weights], [weights]
     while min(shares[-1].shape) > 1:
         total, share = (4.0 * cv2.pyrDown(grid[-1]) for grid in (sums, shares))

@@ -1,9 +1,9 @@
-"""Pictures made ready for matching: grey, reduced to the posts' spacing, free of lens distortion, and locally
-normalised, so that the correlation of two pictures around a ground point is a plain mean of products.
+"""Images prepared for matching: grey, undistorted and locally normalised.
 
-Local normalisation once a picture instead of once a window: Faugeras et al., Real time correlation-based
-stereo, INRIA report 2013, 1993; here the pictures are pinholes, so that a change of height is two additions
-and a division.
+Reduced to the posts' spacing; the correlation of two images around a ground point is then a plain mean of
+products. Local normalisation once an image instead of once a window: Faugeras et al., Real time
+correlation-based stereo, INRIA report 2013, 1993; here the images are pinholes, so that a change of height
+is two additions and a division.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Floats = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
 PixelsOf = Callable[[str], Bytes]
 
-# Ground seen flatter than this from a camera does not help to find heights: tan of 60° beside the axis.
+# Ground seen more obliquely than this does not help to find heights: tan of 60° off the axis.
 _MAX_TANGENT = 1.73
 # Window of the local mean and deviation, in reduced pixels (Gaussian sigma).
 _NORMALISE_SIGMA_PX = 3.0
-# Deviations are measured above this one, in grey levels: noise in a smooth place must not look like texture.
+# Floor added to deviations, in grey levels: noise in a smooth place must not look like texture.
 _NOISE_GREY = 2.5
 _CLIP = 2.5
 _MIN_WIDTH_PX = 32
@@ -38,7 +38,10 @@ _MIN_WIDTH_PX = 32
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SurfaceView:
-    """One frame as the surface sees it: adjusted pose, final camera. pixels_of(frame_id) gives its pixels."""
+    """One frame of the surface refinement: adjusted pose, final camera.
+
+    pixels_of(frame_id) returns its pixels.
+    """
 
     frame_id: str
     interior: InteriorOrientation
@@ -47,10 +50,10 @@ class SurfaceView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MatchImage:
-    """A normalised pinhole picture.
+    """Normalised pinhole image.
 
-    values     H×W float32, 0 outside the source picture
-    seen       H×W uint8, 255 where the source picture is
+    values     H×W float32, 0 outside the source image
+    seen       H×W uint8, 255 inside the source image
     focal_px, centre_px (u, v): x/z, y/z in camera axes to its pixels
     """
 
@@ -66,9 +69,9 @@ class MatchImage:
 
 
 def make_match_image(grey: Bytes, interior: InteriorOrientation, width_px: int) -> MatchImage:
-    """A normalised pinhole picture of `width_px` columns before undistortion.
+    """Make a normalised pinhole image of `width_px` columns before undistortion.
 
-    grey H×W uint8, of any size not below, showing what interior.image_size_px shows.
+    grey  H×W uint8 with the content of interior.image_size_px, of any size not below `width_px`
     """
     width, height = interior.image_size_px
     size = (width_px, max(round(height * width_px / width), 2))
@@ -96,7 +99,7 @@ def make_match_image(grey: Bytes, interior: InteriorOrientation, width_px: int) 
 
 
 def _normalised(grey: Singles, inside: Singles) -> Singles:
-    """(grey - local mean) / local deviation, over what is inside; 0 elsewhere."""
+    """Return (grey - local mean) / local deviation inside; 0 elsewhere."""
 
     def blur(values: Singles) -> Singles:
         blurred = cv2.GaussianBlur(values, (0, 0), _NORMALISE_SIGMA_PX, borderType=cv2.BORDER_REFLECT)
@@ -110,7 +113,10 @@ def _normalised(grey: Singles, inside: Singles) -> Singles:
 
 
 def _tangent_bounds(camera: InteriorOrientation) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Smallest and largest (x/z, y/z) along the picture's border, not beyond `_MAX_TANGENT`."""
+    """Return the smallest and largest (x/z, y/z) along the image's border.
+
+    Not beyond `_MAX_TANGENT`.
+    """
     width, height = camera.image_size_px
     k = np.linspace(0.0, 1.0, 33)
     zero, one = np.zeros_like(k), np.ones_like(k)
@@ -122,27 +128,32 @@ def _tangent_bounds(camera: InteriorOrientation) -> tuple[tuple[float, float], t
 
 
 class MatchImageCache:
-    """The pictures in use, the least recently used put away when there are too many: memory is bounded.
+    """Cache of the images in use, bounded in memory.
 
-    A picture is kept grey, and in the reductions that were asked for: each is smaller than the one before by
-    the root of two, so that ground seen from near and from far is compared at about the same pixel.
-    Safe to use from several threads; a picture that two of them want is read once.
+    The least recently used are evicted. An image is kept grey, and in the reductions that were requested:
+    each is smaller than the one before by the root of two, so that ground seen from near and from far is
+    compared at about the same pixel size.
+
+    Thread-safe; an image that two threads request is read once.
     """
 
     def __init__(
         self, views: Sequence[SurfaceView], pixels_of: PixelsOf, finest_px: Sequence[int], max_bytes: int
     ) -> None:
-        """finest_px: for every view, the columns it is reduced to when it is read."""
+        """Start empty; finest_px are, for every view, its columns when it is read."""
         self._views, self._pixels_of, self._finest = views, pixels_of, finest_px
         self._most_bytes = max_bytes
         self._held: OrderedDict[int, _Held] = OrderedDict()
         self._lock = threading.Lock()
+        # one lock a view: an image that two threads request is read once, without blocking other images
         self._making = [threading.Lock() for _ in views]
         self.reads = 0
 
     def get(self, number: int, focal_px: float) -> MatchImage:
-        """The reduction of a view whose focal length, in its own pixels, is nearest to `focal_px` (infinite:
-        the finest)."""
+        """Return the reduction of a view whose focal length is nearest to `focal_px`.
+
+        In the reduction's own pixels (infinite: the finest).
+        """
         with self._making[number]:
             with self._lock:
                 held = self._held.get(number)

@@ -1,4 +1,4 @@
-"""The views that look straightest down on the posts: those that a finished map shows there, as a rule."""
+"""Nadir-most view of each post, as a rule the one shown in a finished mosaic."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ _ROWS_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class NadirViews:
-    """px_per_m: how far a metre of height moves the image point of the view that looks straightest down, in
-    its pixels (rows×cols of the posts; 0 where no view looks); centre_m: where it looks from (every
-    `_COARSER`-th row and column ×3; NaN); pixel_m: the usual side of a pixel on the ground."""
+    """View that looks most steeply down on each post.
+
+    px_per_m  displacement of its image point by a metre of height, in its pixels (rows×cols of the posts; 0
+              where no view looks)
+    centre_m  its position (every `_COARSER`-th row and column ×3; NaN)
+    pixel_m   typical side of a pixel on the ground
+    """
 
     posts: PostGrid
     px_per_m: Singles
@@ -39,8 +43,11 @@ class NadirViews:
         return max(round(WINDOW_PX * self.pixel_m / self.posts.spacing_m), _MIN_SIDE)
 
     def bends_px(self, height_m: Singles, trend_m: Singles) -> Singles:
-        """How far a map laid on these heights (rows×cols) is bent by what they add to their trend (as many),
-        window by window, side by side: pixels RMS (rows×cols of windows; NaN where not all is known)."""
+        """Return the bend of an orthophoto by heights against their trend, by window.
+
+        Heights and trend rows×cols; windows side by side: pixels RMS (rows×cols of windows; NaN where not
+        all is known).
+        """
         side, spacing = self.side, self.posts.spacing_m
         high, wide = (-(-count // side) for count in height_m.shape)
         step = spacing * np.arange(side)
@@ -64,13 +71,13 @@ class NadirViews:
         return np.asarray(bends / np.float32(self.pixel_m), np.float32)
 
     def spread_to_posts(self, windows: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """What is said of windows, of the posts in them."""
+        """Spread flags of windows to the posts in them."""
         rows, cols = self.posts.shape
         return windows.repeat(self.side, axis=0).repeat(self.side, axis=1)[:rows, :cols]
 
 
 def _windows(values: Singles, side: int) -> Floats:
-    """Squares of `side` posts, side by side: W×side², NaN beyond the posts."""
+    """Cut squares of `side` posts, side by side: W×side², NaN beyond the posts."""
     high, wide = (-(-count // side) for count in values.shape)
     padded = np.full((high * side, wide * side), np.nan)
     padded[: values.shape[0], : values.shape[1]] = values
@@ -78,8 +85,10 @@ def _windows(values: Singles, side: int) -> Floats:
 
 
 def find_nadir_views(views: Sequence[SurfaceView], posts: PostGrid, height_m: Singles) -> NadirViews:
-    """Which view looks straightest down on each post at this height (rows×cols): focal length · distance
-    aside / depth², the least of all views."""
+    """Find the view that looks most steeply down on each post at this height.
+
+    height_m rows×cols. Focal length · horizontal distance / depth², the least of all views.
+    """
     rows, cols = (slice(0, count, _COARSER) for count in posts.shape)
     east, north = (grid[rows, cols].ravel() for grid in posts.mesh(*(slice(0, n) for n in posts.shape)))
     places = np.column_stack([east, north, np.nan_to_num(height_m[rows, cols]).ravel()])

@@ -1,4 +1,4 @@
-"""What may be chosen about a surface, with the values that measured best."""
+"""Options of a surface refinement, with the values that measured best."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 class SurfaceOptions:
     """Options of `refine_surface`.
 
-    views             at most so many views look at a block of ground
+    views             most views that are used for a block of ground
     window_posts      side of the square of posts that is compared (odd)
-    below_m, above_m  how far from the terrain heights are tried where no tie points say it
+    below_m, above_m  search range below and above the terrain where there are no tie points
     min_agreement     correlation of the views below which a post has no support
-    blend_m           the surface goes over into the terrain within this distance of its support
+    blend_m           distance from the support within which the surface is blended into the terrain
     max_posts         the spacing is doubled while the area has more posts
-    cache_bytes       memory for pictures ready to be matched
-    terrain_sigma_m   (vertical, horizontal) 1-sigma of the terrain as a whole: its height, and how far aside
-                      it may stand
+    cache_bytes       memory for images prepared for matching
+    terrain_sigma_m   (vertical, horizontal) 1-sigma of the terrain as a whole: its height and its horizontal
+                      shift
     """
 
     views: int = 8

@@ -1,10 +1,10 @@
-"""How well the views agree on each height over each ground post: a plane sweep in ground space.
+"""Plane sweep in ground space: agreement of the views at each height.
 
-All heights are counted from a base surface, so the windows that are compared follow its slopes. For every
-height the views are sampled over the posts (Collins, A space-sweep approach to true multi-image matching,
-CVPR 1996); their agreement is the mean correlation over all pairs of views, which one window over the square
-of their sum gives: with T the sum of n views and Q the sum of their squares, the mean product of two of
-them is (T² - Q) / (n (n - 1)).
+All heights count from a base surface, so the windows that are compared follow its slopes. For every height
+the views are sampled over the posts (Collins, A space-sweep approach to true multi-image matching, CVPR
+1996); their agreement is the mean correlation over all pairs of views, which one window over the square of
+their sum gives: with T the sum of n views and Q the sum of their squares, the mean product of two of them
+is (T² - Q) / (n (n - 1)).
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from flycam.surface.match_images import MatchImage, SurfaceView
 Singles = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
-# Ground nearer to a camera than this along its axis, or behind it, is sampled nowhere.
+# Ground nearer to a camera than this along its axis, or behind it, is not sampled.
 _MIN_DEPTH_M = 1.0
 _NOWHERE_PX = -1000.0
 
 
 @dataclass(frozen=True, slots=True)
 class ViewSampler:
-    """One view over the posts of a block (rows×cols): base camera coordinates in picture units.
+    """One view over the posts of a block (rows×cols).
 
-    The image point of a post raised by dz is ((x + a dz) / (z + c dz) + u0, (y + b dz) / (z + c dz) + v0)
-    with (a, b, c) = per_metre. A rolling shutter's rows are taken at the moments of the base: raised by dz
-    a post falls on a row that was read (rows moved × row time) apart, during which the camera went some
-    centimetres over ten metres of dz; the fine sweep stays within a few metres.
+    Base camera coordinates x, y, z are in image units. The image point of a post raised by dz is
+    ((x + a dz) / (z + c dz) + u0, (y + b dz) / (z + c dz) + v0) with (a, b, c) = per_metre.
+    A rolling shutter's rows are taken at the times of the base: raised by dz a post falls on a row that
+    was read (rows moved × row time) apart, during which the camera moved some centimetres for ten metres of
+    dz; the fine sweep stays within a few metres.
     """
 
     picture: MatchImage
@@ -52,7 +53,10 @@ class ViewSampler:
         north: Floats,
         base_m: Floats,
     ) -> ViewSampler:
-        """east, north, base_m rows×cols: the posts at height 0 over the base, none of them NaN."""
+        """Make a sampler of posts at height 0 over the base.
+
+        east, north, base_m  rows×cols, none of them NaN
+        """
         exterior = view.exterior
         place = transform_to_camera(exterior, east, north, base_m)
         x, y, z = correct_rolling_shutter(view.interior, exterior, *place)
@@ -64,7 +68,10 @@ class ViewSampler:
         )
 
     def maps(self, dz: Singles | float) -> tuple[Singles, Singles]:
-        """Image points of the posts raised by dz metres (one number, or rows×cols)."""
+        """Return image points of the posts raised by dz metres.
+
+        dz is one number, or rows×cols.
+        """
         a, b, c = self.per_metre
         dz = np.asarray(dz, np.float32)
         depth = self.z + np.float32(c) * dz
@@ -82,25 +89,28 @@ class ViewSampler:
         return np.asarray(u, np.float32), np.asarray(v, np.float32)
 
     def values(self, dz: Singles | float) -> Singles:
-        """Normalised values at the posts raised by dz; 0 outside the picture."""
+        """Return normalised values at the posts raised by dz; 0 outside the image."""
         u, v = self.maps(dz)
         sampled = cv2.remap(self.picture.values, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         return np.asarray(sampled, np.float32)
 
     def sees(self, dz: Singles | float) -> NDArray[np.bool_]:
-        """Which posts, raised by dz, lie in the picture."""
+        """Return True for posts that, raised by dz, are in the image."""
         u, v = self.maps(dz)
         seen = cv2.remap(self.picture.seen, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
         return np.asarray(seen, np.uint8) > 0
 
 
 def count_views(samplers: Sequence[ViewSampler], dz: Singles | float) -> NDArray[np.uint8]:
-    """How many of the views see each post, rows×cols."""
+    """Count the views that see each post, rows×cols."""
     return np.asarray(np.sum([s.sees(dz) for s in samplers], axis=0, dtype=np.uint8))
 
 
 def compute_agreement(samplers: Sequence[ViewSampler], heights_m: Singles, window: int) -> Singles:
-    """Agreement volume heights×rows×cols in about -1 … 1 (higher is better); 0 where less than two see."""
+    """Compute the agreement volume heights×rows×cols.
+
+    About -1 … 1, higher is better. 0 where less than two views see a post.
+    """
     rows, cols = samplers[0].z.shape
     pairs = _per_pair(count_views(samplers, float(heights_m[heights_m.size // 2])))
     volume = np.empty((heights_m.size, rows, cols), np.float32)
@@ -110,8 +120,11 @@ def compute_agreement(samplers: Sequence[ViewSampler], heights_m: Singles, windo
 
 
 def compute_likeness(samplers: Sequence[ViewSampler], dz: Singles, window: int) -> Singles:
-    """Correlation -1 … 1 of the views, all laid on the posts raised by dz, in a square of posts: the mean
-    over all pairs of them, each weighed by its energy (rows×cols; 0 where less than two see)."""
+    """Return the correlation -1 … 1 of the views at the posts raised by dz.
+
+    In a square of posts: the mean over all pairs of views, each weighted by its energy (rows×cols; 0 where
+    less than two see).
+    """
 
     def over(values: Singles) -> Singles:
         return np.asarray(cv2.blur(values, (window, window), borderType=cv2.BORDER_REPLICATE), np.float32)

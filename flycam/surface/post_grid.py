@@ -1,4 +1,7 @@
-"""Posts of the refined surface, and the blocks they are worked in: memory does not grow with the flight."""
+"""Post grid of the refined surface, and its blocks.
+
+Work is done block by block: memory does not grow with the flight.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ Bounds = tuple[float, float, float, float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PostGrid:
-    """A regular grid of posts: (r, c) stands at (west + c * spacing, north - r * spacing)."""
+    """Regular grid of posts: (r, c) is at (west + c * spacing, north - r * spacing)."""
 
     west_m: float
     north_m: float
@@ -21,20 +24,23 @@ class PostGrid:
     shape: tuple[int, int]
 
     def axes(self, rows: slice, cols: slice) -> tuple[Floats, Floats]:
-        """Eastings and northings of some rows and columns (they may lie beyond the grid)."""
+        """Return eastings and northings of rows and columns.
+
+        They may be outside the grid.
+        """
         east = self.west_m + self.spacing_m * np.arange(cols.start, cols.stop)
         north = self.north_m - self.spacing_m * np.arange(rows.start, rows.stop)
         return east, north
 
     def mesh(self, rows: slice, cols: slice) -> tuple[Floats, Floats]:
-        """Eastings and northings of every post of a window, rows×cols each."""
+        """Return eastings and northings of every post of a window, rows×cols each."""
         east, north = np.meshgrid(*self.axes(rows, cols))
         return east, north
 
 
 @dataclass(frozen=True, slots=True)
 class PostBlock:
-    """Rows and columns of posts: the core that is written, in the window that is worked on."""
+    """Rows and columns of posts: the core that is written, in the window of work."""
 
     rows: slice
     cols: slice
@@ -43,12 +49,12 @@ class PostBlock:
 
     @property
     def core(self) -> tuple[slice, slice]:
-        """Where the core lies in the whole grid."""
+        """Core in the whole grid."""
         return self.core_rows, self.core_cols
 
     @property
     def core_in_window(self) -> tuple[slice, slice]:
-        """Where the core lies in the window."""
+        """Core in the window."""
         return (
             slice(self.core_rows.start - self.rows.start, self.core_rows.stop - self.rows.start),
             slice(self.core_cols.start - self.cols.start, self.core_cols.stop - self.cols.start),
@@ -56,8 +62,10 @@ class PostBlock:
 
 
 def make_post_grid(bounds_m: Bounds, spacing_m: float, max_posts: int) -> PostGrid:
-    """Posts over (west, south, east, north), on multiples of the spacing, which is doubled while there would
-    be more than `max_posts`."""
+    """Make posts over (west, south, east, north), on multiples of the spacing.
+
+    The spacing is doubled while there would be more than `max_posts`.
+    """
     west, south, east, north = bounds_m
     while (np.ceil((east - west) / spacing_m) + 2) * (np.ceil((north - south) / spacing_m) + 2) > max_posts:
         spacing_m *= 2.0
@@ -72,7 +80,10 @@ def make_post_grid(bounds_m: Bounds, spacing_m: float, max_posts: int) -> PostGr
 
 
 def split_blocks(posts: PostGrid, core: int, margin: int) -> list[PostBlock]:
-    """Blocks that tile the grid, in rows walked to and fro, so that neighbours follow each other."""
+    """Split the grid into blocks, in rows of alternating direction.
+
+    So neighbours follow each other.
+    """
     rows, cols = posts.shape
     blocks = []
     for turn, row in enumerate(range(0, rows, core)):
@@ -91,5 +102,8 @@ def split_blocks(posts: PostGrid, core: int, margin: int) -> list[PostBlock]:
 
 
 def count_odd_posts(length_m: float, spacing_m: float, min_posts: int = 3) -> int:
-    """Side of a square of about `length_m` around a post, in posts: odd, `min_posts` at least."""
+    """Return the side of a square of about `length_m` around a post, in posts.
+
+    Odd, `min_posts` at least.
+    """
     return max(2 * round(length_m / spacing_m / 2.0) + 1, min_posts)

@@ -1,8 +1,8 @@
-"""Terrain lifted to what single places on it were seen to stand at: crowns and roofs lean less in pictures
-that are laid on it.
+"""Terrain raised to the heights of landmarks on it, against relief displacement.
 
-For pictures that are laid while they come, when there is no time for a surface of the flight's own: some
-hundred heights, smoothed over the posts by their sigmas, and from far off where there are none near.
+Crowns and roofs are displaced less in images that are orthorectified on it. For images that are
+orthorectified as they arrive, when there is no time for the flight's own DSM: some hundred heights, smoothed
+over the posts by their sigmas, and from far away where there are none near.
 """
 
 from __future__ import annotations
@@ -19,26 +19,32 @@ Floats = NDArray[np.float64]
 Bounds = tuple[float, float, float, float]
 
 MIN_POST_SPACING_M = 4.0
-"""Finer terrain knows more of the ground than such heights tell: it is not lifted."""
+"""Finer terrain is better than such sparse heights: it is not raised."""
 
 _MAX_POST_SPACING_M = 10.0
 _MARGIN_POSTS = 2
-_MAX_OFFSET_M, _MAX_SIGMA_M = 60.0, 4.0  # what claims more is no crown and no roof, or nobody knows it
-_UNEVEN_M = 1.0  # neighbours differ by as much, however well each is known
+# A larger offset is no crown or roof; a larger sigma says nothing.
+_MAX_OFFSET_M, _MAX_SIGMA_M = 60.0, 4.0
+# Neighbours differ by this much even if each is well known.
+_UNEVEN_M = 1.0
 _REACH_M = 5.0
-_SCALES = ((1.0, 1.0), (2.0, 0.1), (4.0, 0.01), (8.0, 0.001))  # times that reach, and what each counts
-_GROUND = 0.005  # 1/m²: weight of the terrain as it is, beside that of the heights in reach
-_STEPS_PER_M = 64.0  # heights are rounded to that: they pack to half
+# Multiples of that reach, and their weights.
+_SCALES = ((1.0, 1.0), (2.0, 0.1), (4.0, 0.01), (8.0, 0.001))
+# Weight, 1/m², of the unchanged terrain against the heights in reach.
+_GROUND = 0.005
+# Heights are rounded to this fraction of a metre: that halves their compressed size.
+_STEPS_PER_M = 64.0
 
 
 def raise_terrain(terrain: TerrainGrid, point_m: Floats, sigma_m: Floats, bounds_m: Bounds) -> TerrainGrid:
-    """A part of the terrain, lifted to the heights of places on it.
+    """Return part of the terrain, raised to the heights of points on it.
 
-    point_m   N×3 (east, north, height) in the terrain's work CRS and datum; sigma_m N, of their heights
-    bounds_m  (west, south, east, north) of the part, which gets some posts more
+    point_m   N×3 (east, north, height) in the terrain's work CRS and vertical datum
+    sigma_m   N, of their heights
+    bounds_m  (west, south, east, north) of the part, which is extended by some posts
 
-    Posts stand at most 10 m apart; its id is that of the terrain. The terrain itself where it is too fine,
-    where no height is of use or where the part lies beside it.
+    Posts are at most 10 m apart; its id is that of the terrain. Returns the terrain itself where it is too
+    fine, where no height is useful or where the part is outside it.
     """
     if min(terrain.post_spacing_m) < MIN_POST_SPACING_M:
         return terrain
@@ -55,8 +61,10 @@ def raise_terrain(terrain: TerrainGrid, point_m: Floats, sigma_m: Floats, bounds
 
 
 def _part(terrain: TerrainGrid, bounds_m: Bounds) -> TerrainGrid | None:
-    """The terrain's posts over a rectangle, with some of the same surface between where they stand far apart;
-    None: it holds no cell of it."""
+    """Return the terrain's posts over a rectangle, densified where far apart.
+
+    The surface is the same. None: it holds no cell of it.
+    """
     west, south, east, north = bounds_m
     rows, cols = terrain.heights_m.shape
     (first_e, first_n), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
@@ -74,8 +82,10 @@ def _part(terrain: TerrainGrid, bounds_m: Bounds) -> TerrainGrid | None:
 
 
 def _posts(begin_m: float, end_m: float, step_m: float, count: int) -> tuple[Floats, float]:
-    """Posts of one direction from before `begin_m` to after `end_m`, in steps of the terrain's, and how far
-    apart they stand in metres."""
+    """Return posts of one direction from before `begin_m` to after `end_m`.
+
+    In steps of the terrain's, and their spacing in metres.
+    """
     between = max(1, int(np.ceil(step_m / _MAX_POST_SPACING_M)))
     spacing = step_m / between
     first = max(int(np.floor(begin_m / spacing)) - _MARGIN_POSTS, 0)
@@ -84,7 +94,10 @@ def _posts(begin_m: float, end_m: float, step_m: float, count: int) -> tuple[Flo
 
 
 def _between(heights: NDArray[np.floating], at: Floats) -> Floats:
-    """Rows of posts at places counted in rows, linear between two; on a row nothing but that row counts."""
+    """Interpolate rows of posts linearly at places counted in rows.
+
+    On a row nothing but that row counts.
+    """
     row = np.floor(at).astype(np.int64)
     share = (at - row)[:, None]
     here, after = heights[row].astype(np.float64), heights[np.minimum(row + 1, len(heights) - 1)]
@@ -92,8 +105,11 @@ def _between(heights: NDArray[np.floating], at: Floats) -> Floats:
 
 
 def _smoothed(part: TerrainGrid, place_m: Floats, offset_m: Floats, weight: Floats) -> Floats:
-    """Offsets at places N×2 as a field over the posts: their mean by weight and nearness, 0 where the terrain
-    weighs more (normalised convolution: Knutsson and Westin, CVPR 1993)."""
+    """Return offsets at places N×2 as a field over the posts.
+
+    Their mean by weight and nearness, 0 where the terrain has more weight (normalised convolution: Knutsson
+    and Westin, CVPR 1993).
+    """
     total, weighed = _spread(part, place_m, weight), _spread(part, place_m, weight * offset_m)
     spacing = np.array(part.post_spacing_m)
     above, below = np.zeros(total.shape), np.full(total.shape, _GROUND)
@@ -112,7 +128,10 @@ def _blurred(values: Floats, sigma_x: float, sigma_y: float) -> Floats:
 
 
 def _spread(part: TerrainGrid, place_m: Floats, amount: Floats) -> Floats:
-    """Amounts at places N×2, each shared out to the four posts around it; what lies beside counts nowhere."""
+    """Share amounts at places N×2 out to the four posts around each.
+
+    Places outside are ignored.
+    """
     rows, cols = part.heights_m.shape
     col = (place_m[:, 0] - part.origin_m[0]) / part.post_spacing_m[0]
     row = (part.origin_m[1] - place_m[:, 1]) / part.post_spacing_m[1]

@@ -1,4 +1,4 @@
-"""The recipe of the refined surface: a coarse sweep over the whole range, a fine one around it, filter, fill.
+"""Refinement of a surface: coarse sweep, fine sweep, filtering, gap filling.
 
 Block by block of ground, each a pure function of its views and the terrain: the result does not depend on
 the number of threads, and memory does not grow with the flight.
@@ -41,21 +41,21 @@ Singles = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
 
 _CORE_POSTS, _MARGIN_POSTS = 144, 16
-# Side of a picture's pixel on the ground, in spacings of the posts.
+# Side of an image's pixel on the ground, in spacings of the posts.
 _PIXEL_SPACINGS = 0.8
-# One step of height moves the image points of a view, against the mean of all, by so many spacings (RMS).
+# A height step moves the image points of a view, against the mean of all, by this many spacings (RMS).
 _STEP_SPACINGS = 0.3
 _MAX_LABELS, _MIN_LABELS = 160, 5
-# Side of the square in which pictures that are laid on the heights found are compared.
+# Side of the square in which images at the heights found are compared.
 _LAYING_POSTS = 17
-# Agreement taken from heights outside a post's own range.
+# Agreement subtracted at heights outside a post's own range.
 _OUT_OF_RANGE = np.float32(0.5)
-# Agreement below which the coarse sweep says nothing.
+# Agreement below which the coarse sweep's heights are not used.
 _MIN_COARSE_AGREEMENT = 0.12
 
 
 def discard_progress(stage: str, done: int, total: int) -> None:
-    """Progress that nobody asked for."""
+    """Ignore progress."""
 
 
 def refine_surface(
@@ -70,17 +70,19 @@ def refine_surface(
     progress: Progress = discard_progress,
     elsewhere: Callable[[SweepLevel], Iterable[SweptBlock]] | None = None,
 ) -> Surface:
-    """The ground as the views show it, on posts `spacing_m` apart; the terrain where they do not.
+    """Refine the surface from the views, on posts `spacing_m` apart.
 
-    views in one work CRS and vertical datum, those of the terrain; pixels_of(frame_id) gives H×W×3 uint8
-    RGB, may be called more than once for a frame and from `workers` threads. ties_m N×3 (east, north,
-    height): tie points that narrow the search. progress(stage, blocks done, blocks in all). elsewhere: who
-    sweeps the blocks of a level, in any order, instead of threads here.
+    views      in one work CRS and vertical datum, those of the terrain
+    pixels_of  returns H×W×3 uint8 RGB of a frame_id; may be called more than once for a frame and from
+               `workers` threads
+    ties_m     N×3 (east, north, height): tie points that narrow the search
+    progress   (stage, blocks done, blocks in all)
+    elsewhere  sweeps the blocks of a level, in any order, instead of threads here
 
-    The surface reaches over all ground that a view sees on the terrain; where no two views make a base or the
-    pictures have no texture, it is the terrain, moved by what the supported ground says of the terrain's
-    error (`terrain_error`), and has no support. Raises OutsideTerrain
-    where no view sees the terrain at all, and what `pixels_of` raises.
+    The surface covers all ground that a view sees on the terrain; where no two views make a base or the
+    images have no texture, it is the terrain, corrected by the error found on supported ground
+    (`terrain_error`), and has no support. Raises OutsideTerrain where no view sees the terrain at all, and
+    what `pixels_of` raises.
     """
     plan = plan_surface(views, terrain, spacing_m, options.max_posts)
     shelf = MatchImageCache(views, pixels_of, plan.finest_px, options.cache_bytes)
@@ -110,12 +112,15 @@ def refine_surface(
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What a sweep found, on all posts (rows×cols); NaN where nothing was tried.
+    """Result of a sweep, on all posts (rows×cols); NaN where nothing was tried.
 
-    dz_m over the base; agreement, margin as in `heights.BestHeights`; precision_m: how far dz may move before
-    the agreement at its peak falls by 1, per root of agreement (1 / sqrt(curvature)); likeness: correlation
-    of the finest pictures laid on dz (`sweep.likeness`; 0 in the coarse sweep); views: how many of the views
-    that were compared see the post at dz, uint8, 0 where nothing was tried
+    dz_m         over the base
+    agreement, margin  as in `height_extraction.BestHeights`
+    precision_m  change of dz that lowers the agreement at its peak by 1, per root of agreement
+                 (1 / sqrt(curvature))
+    likeness     correlation of the finest images at dz (`plane_sweep.compute_likeness`; 0 in the coarse
+                 sweep)
+    views        number of the compared views that see the post at dz, uint8, 0 where nothing was tried
     """
 
     dz_m: Singles
@@ -126,14 +131,14 @@ class Sweep:
     views: NDArray[np.uint8]
 
     def reliable_heights(self, min_agreement: float) -> Singles:
-        """dz where the agreement is at least so good, else NaN."""
+        """Return dz where the agreement is at least `min_agreement`, else NaN."""
         with np.errstate(invalid="ignore"):
             return np.where(self.agreement >= min_agreement, self.dz_m, np.float32(np.nan))
 
 
 @dataclass(frozen=True, slots=True)
 class BlockSweep:
-    """What a sweep found on a block's core, as `Sweep`."""
+    """Result of a sweep on a block's core, as `Sweep`."""
 
     dz_m: Singles
     agreement: Singles
@@ -144,25 +149,25 @@ class BlockSweep:
 
 
 SweptBlock = tuple[PostBlock, BlockSweep | None]
-"""A block, and what was found there; None where nothing was tried."""
+"""A block and its result; None where nothing was tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class TieSearch:
-    """The search of the coarse sweep, around the tie points."""
+    """Search of the coarse sweep, around the tie points."""
 
     ties: TieOffsets
     posts: PostGrid
     options: SurfaceOptions
 
     def around(self, block: PostBlock) -> SearchRange:
-        """The range in a block's window."""
+        """Return the range in a block's window."""
         return self.ties.around(self.posts, block, self.options)
 
 
 @dataclass(frozen=True, slots=True)
 class SweepLevel:
-    """One sweep: which posts, over which base (rows×cols heights), searched where, by which views."""
+    """One sweep: posts, base (rows×cols heights), search range and views."""
 
     name: str
     core_posts: int
@@ -175,11 +180,11 @@ class SweepLevel:
 
     @property
     def blocks(self) -> list[PostBlock]:
-        """The blocks that hold all posts once."""
+        """Blocks that hold all posts once."""
         return split_blocks(self.posts, self.core_posts, _MARGIN_POSTS)
 
     def sweep(self, block: PostBlock, shelf: MatchImageCache) -> BlockSweep | None:
-        """One block: a pure function of the level and the pictures."""
+        """Sweep one block: a pure function of the level and the images."""
         base = extract_padded_window(self.base_m, block.rows, block.cols)
         if not np.isfinite(base).all():
             return None
@@ -203,7 +208,8 @@ class SweepLevel:
         with np.errstate(divide="ignore"):
             precision = 1.0 / np.sqrt(found.curvature)
         alike = np.zeros_like(found.dz_m)
-        if self.posts == self.plan.fine:  # the coarse sweep's heights are laid under no picture
+        # nothing is orthorectified on the coarse sweep's heights
+        if self.posts == self.plan.fine:
             finest = (shelf.get(number, np.inf) for number in chosen.views)
             laid = [
                 ViewSampler.from_posts(picture, self.views[number], east, north, above)
@@ -236,7 +242,7 @@ class SweepLevel:
 
 
 def _assembled_sweep(level: SweepLevel, swept: Iterable[SweptBlock], progress: Progress) -> Sweep:
-    """A level's blocks put together."""
+    """Assemble a level's blocks."""
     dz, agreed, margin, precision, alike = (np.full(level.posts.shape, np.nan, np.float32) for _ in range(5))
     views, total = np.zeros(level.posts.shape, np.uint8), len(level.blocks)
     for done, (block, parts) in enumerate(swept, start=1):

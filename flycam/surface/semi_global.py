@@ -1,7 +1,8 @@
-"""Semi-global aggregation of an agreement volume: smooth where the pictures say nothing, steps where they do.
+"""Semi-global aggregation of an agreement volume.
 
-Hirschmüller, Stereo processing by semi-global matching and mutual information, PAMI 30(2), 2008; here over
-heights above ground posts instead of disparities, a whole scan line of posts at a time.
+Smooth where the images have no texture, with steps where they show them. Hirschmüller, Stereo processing by
+semi-global matching and mutual information, PAMI 30(2), 2008; here over heights above ground posts instead
+of disparities, a whole scan line of posts at a time.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ Singles = NDArray[np.float32]
 
 
 def aggregate_costs(cost: Singles, small: float, large: float) -> Singles:
-    """Mean of the path costs over four directions.
+    """Return the mean of the path costs over four directions.
 
-    cost heights×rows×cols, lower is better; small is the penalty for a change by one step of height between
-    neighbours, large for any bigger one. Same shape out.
+    cost   heights×rows×cols, lower is better
+    small  penalty for a change by one step of height between neighbours
+    large  penalty for a larger one
+
+    Returns the shape of cost.
     """
     total = _both_ways(cost, small, large)
     turned = np.ascontiguousarray(cost.transpose(0, 2, 1))
@@ -26,7 +30,7 @@ def aggregate_costs(cost: Singles, small: float, large: float) -> Singles:
 
 
 def _both_ways(cost: Singles, small: float, large: float) -> Singles:
-    """Sum of the path costs down and up the rows."""
+    """Sum the path costs down and up the rows."""
     total = np.zeros_like(cost)
     rows = cost.shape[1]
     for order in (range(rows), range(rows - 1, -1, -1)):

@@ -1,4 +1,4 @@
-"""The refined surface as a noun: heights, where the flight supports them, and how far they may be off."""
+"""Refined surface: heights, support by the flight, and sigmas."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from flycam.surface.post_grid import PostGrid
 Singles = NDArray[np.float32]
 
 _STRAIGHTEN_POSTS = 0.7
-# Lines of a few points are stones and leaves.
+# Shorter lines are stones and leaves.
 _MIN_LINE_POINTS = 8
 _HALF = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surface:
-    """The ground with all that stands on it (a DSM) where the flight shows it; elsewhere the
-    terrain as the flight corrects it.
+    """DSM where the flight shows it; elsewhere the terrain as the flight corrects it.
 
-    terrain  heights on fine posts, blended into the terrain it was refined from; NaN where neither knows
+    terrain  heights on fine posts, blended into the terrain it was refined from; NaN where neither is known
     support  rows×cols bool: the height is the flight's own
     sigma_m  rows×cols float32, 1-sigma of the height against the flight's poses; NaN without support
     terrain_sigma_m  rows×cols float32, 1-sigma of bare ground where there is no support: of the terrain as
-                     the supported ground corrects it; what stands on it comes on top. None: not known
-    unagreed_sigma_m rows×cols float32, what comes on top where views were compared and did not agree; NaN
-                     where none were. None: not known
-    cover_m          RMS height of what stands on the ground that was compared; NaN: too little was
-    laying_m         rows×cols float32, heights to rectify pictures on (`firm`). None: those of `terrain`
+                     corrected by the supported ground; ground cover is not included. None: not known
+    unagreed_sigma_m rows×cols float32, added where views were compared and did not agree; NaN where none
+                     were. None: not known
+    cover_m          RMS height of ground cover where it was compared; NaN: too little was
+    laying_m         rows×cols float32, laying surface: heights to orthorectify on (`laying_surface`). None:
+                     those of `terrain`
     """
 
     terrain: TerrainGrid
@@ -52,11 +52,11 @@ class Surface:
         return 100.0 * float(self.support.mean())
 
     def rectification_terrain(self) -> TerrainGrid:
-        """The heights to rectify on, with the edges of roofs drawn straight, for
-        `geometry.orthorectification`.
+        """Return the heights to orthorectify on, with straightened roof edges.
 
-        A step that is off by one post here and there tears a roof's edge in the picture; a Gaussian of less
-        than a post takes the teeth away. A median takes crowns away too: measured worse.
+        For `geometry.orthorectification`. A step that is off by single posts tears a roof's edge in the
+        image; a Gaussian of less than a post removes the teeth. A median removes crowns too: measured
+        worse.
         """
         laid = self.terrain.heights_m if self.laying_m is None else self.laying_m
         return _with_heights(self.terrain, _straightened(laid))
@@ -65,10 +65,12 @@ class Surface:
 def extract_contours(
     surface: Surface, interval_m: float, smooth_m: float = 1.0, within: NDArray[np.bool_] | None = None
 ) -> list[tuple[ContourLine, bool]]:
-    """Contour lines (`trace_contour_lines`), each with whether it runs on the heights of the flight itself.
+    """Extract contour lines (`trace_contour_lines`), split by the flight's support.
 
-    smooth_m  of a Gaussian over the heights (0: not); what is own is told by most of the posts around
+    smooth_m  sigma of a Gaussian over the heights (0: none); support is then that of most posts around
     within    rows×cols: posts elsewhere are not contoured. None: all
+
+    Each piece comes with True if it is on the flight's own heights.
     """
     terrain, own = surface.terrain, surface.support
     if smooth_m > 0.0:
@@ -92,8 +94,10 @@ def extract_contours(
 def assemble_surface(
     terrain: TerrainGrid, posts: PostGrid, ground_m: Singles, finished: FilledHeights, laying_m: Singles
 ) -> Surface:
-    """Put a surface together from the terrain at the posts, what was finished over it, and what is laid on,
-    over the terrain too."""
+    """Assemble a surface from the terrain at the posts and the heights over it.
+
+    finished and laying_m both count from the terrain.
+    """
     refined = TerrainGrid(
         heights_m=np.ascontiguousarray(ground_m + finished.dz_m, np.float32),
         origin_m=(posts.west_m, posts.north_m),
@@ -115,14 +119,17 @@ def assemble_surface(
 
 
 def _with_heights(terrain: TerrainGrid, heights_m: Singles) -> TerrainGrid:
-    """The same posts with other heights, named after them and after where they stand."""
+    """Return the same posts with other heights.
+
+    The id is derived from the heights and the position of the posts.
+    """
     place = np.array([*terrain.origin_m, *terrain.post_spacing_m])
     digest = hashlib.sha256(place.tobytes() + np.ascontiguousarray(heights_m).tobytes())
     return replace(terrain, heights_m=heights_m, dem_id=f"surface:{digest.hexdigest()[:32]}")
 
 
 def _straightened(heights_m: Singles) -> Singles:
-    """A narrow Gaussian; unknown posts stay unknown and touch nobody."""
+    """Apply a narrow Gaussian; unknown posts stay unknown and affect no others."""
     known = np.isfinite(heights_m)
     if not known.any():
         return heights_m

@@ -1,4 +1,4 @@
-"""What is worked on: posts over all ground that is seen, which view sees what, and how fine."""
+"""Plan of a surface: posts over all visible ground, reach and scale of the views."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 COARSER = 2
-# Ground farther from a view than this many times its height shows no height worth having.
+# Ground farther from a view than this many times its height gives no useful height.
 _REACH_HEIGHTS = 1.73
 _ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
 class SurfacePlan:
-    """Posts of both sweeps; of every view the columns of pixels that are enough, and its useful ground: V×4
-    (west, south, east, north), NaN for a view that sees no terrain."""
+    """Posts of both sweeps, and the views' scale and useful ground.
+
+    finest_px  sufficient columns of pixels of every view
+    reach_m    V×4 (west, south, east, north), NaN for a view that sees no terrain
+    """
 
     fine: PostGrid
     coarse: PostGrid
@@ -35,7 +38,7 @@ class SurfacePlan:
     reach_m: Floats
 
     def find_views(self, places_m: Floats) -> list[int]:
-        """Views whose useful ground touches the box around places M×(2 or 3)."""
+        """Return the views whose useful ground touches the bounds of places M×(2 or 3)."""
         west, south = places_m[:, :2].min(axis=0)
         east, north = places_m[:, :2].max(axis=0)
         box = self.reach_m
@@ -47,7 +50,7 @@ class SurfacePlan:
 def plan_surface(
     views: Sequence[SurfaceView], terrain: TerrainGrid, spacing_m: float, max_posts: int
 ) -> SurfacePlan:
-    """Lay out a surface. Raises OutsideTerrain where no view sees the terrain."""
+    """Plan a surface. Raises OutsideTerrain where no view sees the terrain."""
     seen = [_seen(view, terrain) for view in views]
     known = [f.bounds_m for f in seen if f is not None]
     if not known:
@@ -73,7 +76,7 @@ def plan_surface(
 
 
 def sample_terrain_posts(terrain: TerrainGrid, posts: PostGrid) -> Singles:
-    """Heights of the terrain at the posts, rows×cols; NaN where it is not known."""
+    """Return heights of the terrain at the posts, rows×cols; NaN where not known."""
     rows, cols = posts.shape
     heights = np.empty(posts.shape, np.float32)
     for row in range(0, rows, _ROWS_AT_ONCE):
@@ -90,7 +93,10 @@ def _seen(view: SurfaceView, terrain: TerrainGrid) -> Footprint | None:
 
 
 def _enough_px(view: SurfaceView, seen: Footprint | None, spacing_m: float) -> int:
-    """Columns at which half a spacing on the ground in the middle is one pixel."""
+    """Return the columns at which a pixel is half a spacing on the ground.
+
+    At the image centre.
+    """
     width = view.interior.image_size_px[0]
     if seen is None:
         return width

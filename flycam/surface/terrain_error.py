@@ -1,15 +1,15 @@
-"""How far the terrain model is off where the flight shows nothing, told from where it does.
+"""Terrain model error, predicted from where the flight shows the ground.
 
-A terrain model stands aside of its ground as a whole, and errs alike over hundreds of metres. So what the
-surface says of it on supported ground holds a good way beyond:
+A terrain model is shifted as a whole, and its errors are correlated over hundreds of metres. So its error
+on supported ground holds a good way beyond:
 
-    surface - terrain = up - slope · (east, north) + field + what stands on the ground
+    surface - terrain = up - slope · (east, north) + field + ground cover
 
 The shift moves heights by the terrain's slope (Nuth and Kääb, Co-registration and bias corrections of
 satellite elevation data sets, The Cryosphere 5, 2011). Shift and field are predicted together by universal
-kriging (Cressie, Statistics for Spatial Data, 1993), so that far from all support both go over into what was
-believed before, and the sigma says how far. Trees and roofs stand on the ground, never under it: cells above
-the field are taken with a weight that falls with the square of their height (one-sided, reweighted).
+kriging (Cressie, Statistics for Spatial Data, 1993), so that far from all support both return to the prior,
+as the sigma shows. Trees and roofs are above the ground, never under it: cells above the field have a
+weight that falls with the square of their height (one-sided, reweighted).
 """
 
 from __future__ import annotations
@@ -23,37 +23,40 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-# What is believed of a terrain model before the flight says anything: beside its shift, the height error that
-# neighbours share as a share of that of the whole, and how far away they still share it.
+# Prior of a terrain model beside its shift: the spatially correlated height error as a share of that of the
+# whole, and its correlation length.
 _FIELD_SHARE, LENGTH_M = 0.5, 200.0
-# One number a cell; a cell counts from this share of supported posts.
+# One median a cell; a cell counts from this share of supported posts.
 _CELL_M, _MAX_CELLS = 24.0, 1500
 _MIN_SHARE = 0.1
 _MIN_CELLS = 6
 _MIN_NOISE_M, _BEND = 0.3, 1.5
 _ROUNDS = 12
+# Distance over which the cells' own errors are correlated.
 _ALIKE_M = 48.0
 _SLOPE_POSTS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TerrainErrorPrior:
-    """1-sigma of a terrain model before the flight says anything, metres: its height as a whole, how far
-    aside it may stand."""
+    """Prior 1-sigma of a terrain model, metres: height as a whole, horizontal shift."""
 
     up_m: float
     shift_m: float
 
     @property
     def field_m(self) -> float:
-        """Of the height error that neighbours share."""
+        """1-sigma of the correlated height error, metres."""
         return _FIELD_SHARE * self.up_m
 
 
 @dataclass(frozen=True, slots=True)
 class TerrainCorrection:
-    """What is to be added to the terrain at every post (rows×cols, metres), and its 1-sigma: of the error
-    that neighbours share, and of what posts err by alone (a grid over rough ground)."""
+    """Correction to add to the terrain at every post, and its sigma.
+
+    rows×cols, metres. 1-sigma of the correlated error, and of the posts' own errors (a grid over rough
+    ground).
+    """
 
     dz_m: Singles
     sigma_m: Singles
@@ -62,12 +65,13 @@ class TerrainCorrection:
 def correct_terrain(
     dz_m: Singles, sigma_m: Singles, ground_m: Singles, spacing_m: float, prior: TerrainErrorPrior
 ) -> TerrainCorrection:
-    """Predict the terrain's error from the heights dz over it, where they have support.
+    """Predict the terrain's error from supported heights dz over it.
 
-    dz_m, ground_m  rows×cols: what was found over the terrain, and the terrain (NaN: not known)
-    sigma_m         rows×cols: of dz, NaN without support. A cell's heights err together (a weak base, a
-                    pose), so its median is not believed more than one of them.
-    Without enough support there is no correction, and its sigma is what was believed before.
+    dz_m, ground_m  rows×cols: heights found over the terrain, and the terrain (NaN: not known)
+    sigma_m         rows×cols: of dz, NaN without support. Errors of a cell's heights are correlated (a weak
+                    base, a pose), so its median has the sigma of one of them.
+
+    Without enough support there is no correction, and its sigma is the prior's.
     """
     slopes = _slopes(ground_m, spacing_m)
     cells = _cells(dz_m, sigma_m, slopes, spacing_m)
@@ -78,7 +82,7 @@ def correct_terrain(
     noisy, weights = _fitted(inside, cells.height, _alike(cells))
     nodes, shape = cells.nodes, cells.shape
     field = _field(prior, nodes, cells.place)
-    # to every post: the smooth part between nodes, the shift by each post's own slope
+    # at every post: the smooth part between nodes, the shift by each post's own slope
     smooth = _to_posts((field @ weights).reshape(shape), cells.posts, dz_m.shape)
     east, north = prior.shift_m**2 * (cells.slope.T @ weights)
     up = prior.up_m**2 * weights.sum()
@@ -94,8 +98,10 @@ def correct_terrain(
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """Cells with support: place K×2 (metres from the first post), slope K×2, height and its sigma K; all
-    cells as nodes."""
+    """Cells with support, and all cells as nodes.
+
+    place K×2 (metres from the first post), slope K×2, height and its sigma K.
+    """
 
     place: Floats
     slope: Floats
@@ -108,7 +114,10 @@ class _Cells:
 
 
 def _slopes(ground_m: Singles, spacing_m: float) -> Singles:
-    """2×rows×cols: fall of the terrain to the east and to the north (a shift by it raises heights)."""
+    """Return the fall of the terrain to the east and to the north, 2×rows×cols.
+
+    A shift by it raises heights.
+    """
     filled = np.where(np.isfinite(ground_m), ground_m, np.float32(np.nanmean(ground_m)))
     smooth = cv2.blur(filled, (_SLOPE_POSTS, _SLOPE_POSTS))
     down, right = np.gradient(smooth, spacing_m)
@@ -118,7 +127,10 @@ def _slopes(ground_m: Singles, spacing_m: float) -> Singles:
 
 
 def _cells(dz_m: Singles, sigma_m: Singles, slopes: Singles, spacing_m: float) -> _Cells:
-    """Medians over square cells, which are doubled while too many of them have support."""
+    """Return medians over square cells.
+
+    The cells are doubled while too many of them have support.
+    """
     support = np.isfinite(sigma_m) & np.isfinite(dz_m)
     posts = max(round(_CELL_M / spacing_m), 1)
     while True:
@@ -150,7 +162,7 @@ def _cells(dz_m: Singles, sigma_m: Singles, slopes: Singles, spacing_m: float) -
 
 
 def _squares(values: Singles, posts: int) -> Singles:
-    """Values by square cell, R×C×posts²; the rim is filled up with 0."""
+    """Group values by square cell, R×C×posts²; the rim is padded with 0."""
     rows, cols = (-(-n // posts) for n in values.shape)
     padded = np.zeros((rows * posts, cols * posts), np.float32)
     padded[: values.shape[0], : values.shape[1]] = values
@@ -159,7 +171,7 @@ def _squares(values: Singles, posts: int) -> Singles:
 
 
 def _field(believed: TerrainErrorPrior, one: Floats, other: Floats) -> Floats:
-    """Covariance of the height error that neighbours share."""
+    """Return the covariance of the correlated height error."""
     square = np.square(one[:, None] - other[None]).sum(axis=-1)
     return np.asarray(believed.field_m**2 * np.exp(-square / LENGTH_M**2))
 
@@ -172,14 +184,17 @@ def _covariance(
 
 
 def _alike(cells: _Cells) -> Floats:
-    """Covariance of the cells' own errors: a weak base errs the same way in cells beside each other."""
+    """Return the covariance of the cells' own errors.
+
+    With a weak base neighbouring cells have the same error.
+    """
     square = np.square(cells.place[:, None] - cells.place[None]).sum(axis=-1)
     near: Floats = np.exp(-square / _ALIKE_M**2)
     return near * np.outer(cells.sigma, cells.sigma)
 
 
 def _fitted(covariance: Floats, height: Floats, alike: Floats) -> tuple[Floats, Floats]:
-    """Covariance with the noise of the cells, and the weights that predict: K×K and K."""
+    """Return the covariance with the cells' noise K×K, and prediction weights K."""
     trust = np.where(height <= np.median(height), 1.0, 0.01)
     noise = 1.0
     for _ in range(_ROUNDS):
@@ -194,8 +209,10 @@ def _fitted(covariance: Floats, height: Floats, alike: Floats) -> tuple[Floats, 
 
 
 def _alone(left_m: Singles, sigma_m: Singles) -> np.float32:
-    """1-sigma of single posts about the prediction, from those under it: above it things stand. What the
-    heights themselves are uncertain by is taken off."""
+    """Estimate the 1-sigma of single posts about the prediction, from those under it.
+
+    Above it are objects. The heights' own sigma is subtracted.
+    """
     with np.errstate(invalid="ignore"):
         under = np.isfinite(sigma_m) & (left_m < 0.0)
     if not under.any():
@@ -206,7 +223,10 @@ def _alone(left_m: Singles, sigma_m: Singles) -> np.float32:
 
 
 def _to_posts(nodes: Floats, posts: int, shape: tuple[int, ...]) -> Singles:
-    """Bilinear from the cells' middles to the posts; the rim is carried on."""
+    """Interpolate bilinearly from the cells' centres to the posts.
+
+    The rim is extended.
+    """
     scale, start = 1.0 / posts, 0.5 / posts - 0.5
     matrix = np.array([[scale, 0.0, start], [0.0, scale, start]])
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -1,8 +1,8 @@
-"""Which views a block of ground is looked at with: near the plumb line, and from different sides.
+"""Selection of the views of a ground block: near nadir, and from different sides.
 
-Two views from one place agree on every height; two from far apart see different things of a tree. So views
-are taken one after the other, each the one that adds most: how far it looks from another direction than
-those taken, how steeply it looks down, how much of the block it holds.
+Two views from one place agree on every height; two from far apart see different sides of a tree. So views
+are selected one after the other, each the one that adds most: by the difference of its direction from those
+selected, its steepness, and its share of the block.
 """
 
 from __future__ import annotations
@@ -18,19 +18,22 @@ from flycam.surface.match_images import SurfaceView
 
 Floats = NDArray[np.float64]
 
-# Directions this far apart (base over height) are as good as any farther.
+# A larger angle between directions (base over height) is no better.
 _MAX_USEFUL_ANGLE = 0.25
-# A view this far off the plumb line (tangent) counts half.
+# A view this far off nadir (tangent) counts half.
 _HALF_WORTH_TANGENT = 0.45
-# Directions nearer to each other than this show no height.
+# A smaller spread of directions determines no height.
 MIN_SPREAD = 0.04
+# A view that shows a smaller share of the block is not used.
 _MIN_COVER = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ViewSelection:
-    """Views of a block (indices, rising) and the spread of their directions: RMS distance from their mean,
-    in metres of base per metre of height."""
+    """Views of a block (ascending indices) and the spread of their directions.
+
+    RMS distance from their mean, in metres of base per metre of height.
+    """
 
     views: tuple[int, ...]
     spread: float
@@ -39,7 +42,7 @@ class ViewSelection:
 def choose_views(
     views: Sequence[SurfaceView], candidates: Sequence[int], points_m: Floats, max_views: int
 ) -> ViewSelection | None:
-    """The best `max_views` views for a block; None where no two of them make a base.
+    """Choose the best `max_views` views for a block; None where no two make a base.
 
     points_m M×3: places all over the block, at the heights known so far.
     """
