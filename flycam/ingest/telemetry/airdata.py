@@ -121,7 +121,7 @@ def _rows(path: Path) -> np.ndarray:
 
 
 def _columns(header: Sequence[str]) -> list[tuple[int, float]]:
-    """Return index (-1: absent) and factor to seconds or metres of each wanted column.
+    """Return index (-1: absent) and factor to s or m of each wanted column.
 
     The factor 0 marks a date.
     """

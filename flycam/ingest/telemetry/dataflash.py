@@ -162,7 +162,10 @@ def _read_binary(
 def _read_text(
     lines: Iterator[bytes], columns: dict[str, tuple[str, ...]], take: Callable[[str, list[float]], None]
 ) -> None:
-    """Read messages as `_read_binary` does, from comma-separated lines in stated units."""
+    """Read messages as `_read_binary` does, from comma-separated lines.
+
+    Values are in the units that their column names state.
+    """
     described: dict[str, tuple[int, list[tuple[int, float]]]] = {}
     for line in lines:
         kind, *words = (word.strip() for word in line.decode("utf-8", "replace").split(","))

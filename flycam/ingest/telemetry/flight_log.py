@@ -84,9 +84,10 @@ def sort_samples(samples: list[TelemetrySample]) -> tuple[TelemetrySample, ...]:
 
 
 def interpolate_angles(t: Floats, known_t: Floats, angles_deg: Floats, max_gap: float = np.inf) -> Floats:
-    """Interpolate angles (M×K degrees at M increasing times) at N times, on the short arc.
+    """Interpolate angles (M×K degrees at M increasing times) at N times.
 
-    NaN outside and between two times further apart than max_gap; rows with a NaN are dropped first.
+    Along the shorter arc; NaN outside and between two times further apart than max_gap; rows with a NaN are
+    dropped first.
     """
     known = np.isfinite(angles_deg).all(axis=1)
     known_t, angles_deg = known_t[known], angles_deg[known]

@@ -275,7 +275,10 @@ def make_klv_log(
     video_zero_ns: int | None = None,
     video_zero_sigma_s: float = math.nan,
 ) -> FlightLog:
-    """Return a flight log of a metadata stream's samples; video_zero as in `FlightLog`."""
+    """Return a flight log of a metadata stream's samples.
+
+    `video_zero_ns` and its sigma are as in `FlightLog`.
+    """
     return FlightLog(
         name=path.name,
         track=TelemetryTrack(samples=samples, max_gap_s=MAX_GAP_S),

@@ -56,7 +56,7 @@ TIME_TAG, _VERSION_TAG = 2, 65
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KlvFields:
-    """Decoded tags of N packets in the order given; degrees, metres, NaN where absent.
+    """Decoded tags of N packets in order; degrees, metres, NaN where absent.
 
     t_ns     N, 0 unknown
     body     N×3 heading, pitch, roll of the platform; pitch and roll of full range where sent
@@ -193,7 +193,10 @@ def _version(packets: Sequence[dict[int, bytes]]) -> tuple[NDArray[np.bool_], ND
 def _integers(
     packets: Sequence[dict[int, bytes]], tag: int, size: int, signed: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return a tag's integers (N, 0 where absent) and a mask of standard-sized values."""
+    """Return a tag's integers (N, 0 where absent) and a mask of known values.
+
+    Values of non-standard size count as unknown.
+    """
     raw = [packet.get(tag, b"") for packet in packets]
     known = np.array([len(value) == size for value in raw], dtype=bool)
     filler = bytes(size)

@@ -62,7 +62,7 @@ def read_tlog(path: Path) -> FlightLog:
 
 
 def read_tlog_aircraft(path: Path, max_count: int | None = None) -> dict[int, FlightLog]:
-    """Read the logs of all aircraft of a tlog by system id, or the `max_count` busiest.
+    """Read the logs of a tlog's aircraft by system id, or of the `max_count` busiest.
 
     Each log's remarks state skipped records and which other aircraft the file holds. Raises SourceUnreadable
     if there is none.
@@ -168,7 +168,9 @@ def _stamp_s(data: mmap.mmap, at: int) -> float:
 
 
 def _packet(data: mmap.mmap, begin: int, decoder: mavlink.MAVLink, *, is_due: bool) -> tuple[int | None, Any]:
-    """Return the end of the packet at a mark, None without one, and its message if used.
+    """Return the end of the packet at a mark and its message.
+
+    The end is None without a packet, the message None if unused.
 
     is_due  a packet must begin here: one of an unknown type is then accepted if another follows it
     """
