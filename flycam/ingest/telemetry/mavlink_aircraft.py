@@ -72,7 +72,7 @@ _LASTING_KEPT = 64
 
 @dataclass(slots=True)
 class MavlinkAircraft:
-    """Messages of one system id, by type, with the receiver's UTC (s) of their arrival."""
+    """Messages of one system id, by type, with the receiver's UTC (s) of arrival."""
 
     system: int
     rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in WANTED})
@@ -223,7 +223,10 @@ def _camera_events(
 
 
 def _event_ns(utc_us: int, boot_s: float, clock: BootClock) -> int:
-    """Return a camera's stamp: UTC where the autopilot knew it, else from time since boot."""
+    """Return a camera's stamp, ns: UTC where the autopilot knew it.
+
+    Else converted from time since boot.
+    """
     return int(utc_us) * 1000 if utc_us > EARLIEST_US else round(float(clock.to_utc(boot_s)) * 1e9)
 
 
@@ -244,7 +247,7 @@ def _feedback(m: Any, clock: BootClock, origin: str) -> TelemetrySample:
 
 
 def _with_gimbal(event: TelemetrySample, track: TelemetryTrack) -> TelemetrySample:
-    """Return the event with the track's gimbal angles at that time, where it has them."""
+    """Return the event with the track's gimbal angles, where it has them."""
     try:
         around = track.pose_at(event.t_utc_ns)
     except TelemetryGap:

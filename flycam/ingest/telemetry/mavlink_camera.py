@@ -103,7 +103,7 @@ def interpolate_field_of_view(boot_s: Floats, rows: dict[str, list[Row]], max_ga
 
 
 def interpolate_centre(boot_s: Floats, rows: dict[str, list[Row]], max_gap_s: float) -> Floats:
-    """Return N×3 longitude, latitude, height (EGM96) of the frame centre on the ground.
+    """Return N×3 longitude, latitude, height (EGM96) of the frame centre on ground.
 
     From CAMERA_FOV_STATUS.
     """

@@ -33,7 +33,10 @@ class BootClock:
     utc_s: Floats
 
     def to_utc(self, boot_s: Floats | float) -> Floats:
-        """Convert boot times to UTC seconds, extending the nearest offset beyond the ends."""
+        """Convert boot times to UTC seconds.
+
+        Beyond the ends the nearest offset holds.
+        """
         return np.asarray(boot_s) + np.interp(boot_s, self.boot_s, self.utc_s - self.boot_s)
 
     def to_boot(self, utc_s: Floats | float) -> Floats:

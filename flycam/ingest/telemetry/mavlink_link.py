@@ -195,7 +195,7 @@ class MavlinkLink:
             self._record.close()
 
     def _drain(self, link: socket.socket | SerialPort) -> bool:
-        """Read all that comes over an open link until it ends; return True if anything came."""
+        """Read all that comes over an open link; return True if anything came."""
         self.health.connections += 1
         parser, heard = _parser(self._key), False
         while not self._stopped.is_set():
@@ -283,7 +283,7 @@ class _SignedOnly(mavlink.MAVLink):  # type: ignore[misc]
     """
 
     def check_signature(self, msgbuf: bytearray, srcSystem: int, srcComponent: int) -> bool:
-        """Return True if a packet is signed with this key and newer than its stream's last."""
+        """Return True for a packet of this key that is newer than its stream's last."""
         right = hashlib.sha256(bytes(self.signing.secret_key) + bytes(msgbuf[:-_SIGNATURE_BYTES])).digest()
         if right[:_SIGNATURE_BYTES] != bytes(msgbuf[-_SIGNATURE_BYTES:]):
             return False

@@ -1,6 +1,6 @@
-"""Serial line (a telemetry radio on USB, a pseudo-terminal) read like a socket: raw, 8 bits, no parity.
+"""Serial line (a telemetry radio on USB, a pseudo-terminal) read like a socket.
 
-Uses the system's terminal interface (POSIX termios), so no further library is needed.
+Raw, 8 bits, no parity. Uses the system's terminal interface (POSIX termios), so no further library is needed.
 """
 
 from __future__ import annotations

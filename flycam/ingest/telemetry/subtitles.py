@@ -81,7 +81,10 @@ class Subtitles:
 
     @property
     def is_new_position(self) -> NDArray[np.bool_]:
-        """N, True where the position is new: many aircraft repeat one fix over several frames."""
+        """N, True where the position changed.
+
+        Many aircraft repeat one fix over several frames.
+        """
         moved = np.any(np.diff(self.lonlat, axis=0) != 0, axis=1)
         return np.concatenate([np.ones(min(1, len(self)), dtype=bool), moved])
 
@@ -192,7 +195,7 @@ def read_subtitles(path: Path) -> Subtitles:
 
 
 def read_subtitle_log(path: Path) -> FlightLog:
-    """Read a flight log by the aircraft's clock, if the file has one, else the video's.
+    """Read a flight log by the aircraft's clock, if present, else by the video's.
 
     Raises SourceUnreadable if no cue has a position.
     """

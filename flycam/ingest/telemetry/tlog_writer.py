@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 class TlogWriter:
-    """Writer that appends to a file from its first packet until closed; for one thread.
+    """Single-threaded writer; its file stays open from the first packet until closed.
 
     on_loss  called with the number of packets not written so far whenever it grows, and with a sentence about
              trouble (English, Vietnamese), once until it is over

@@ -80,7 +80,7 @@ class _OpenPes:
 
 
 def is_transport_stream(head: bytes) -> bool:
-    """Return True if a file begins as a transport stream does, its first packet whole."""
+    """Return True if a file begins with a whole transport stream packet."""
     return any(_is_in_step(head, before, stride) for stride, before in _LAYOUTS)
 
 
@@ -142,7 +142,7 @@ def _packets(path: Path) -> Iterator[NDArray[np.uint8]]:
 
 
 def _found_step(data: bytes, at: int) -> tuple[int, int]:
-    """Return (offset, stride) of the next aligned packets; stride 0: none in the data."""
+    """Return (offset, stride) of the next aligned packets; stride 0 if none."""
     while (at := data.find(_SYNC, at)) >= 0:
         if at + 2 * _LAYOUTS[-1][0] >= len(data):
             return at, 0

@@ -151,7 +151,10 @@ def _track(
 
 
 def _places(rows: Records) -> tuple[Floats, Floats, Floats]:
-    """Return N×2 degrees, height above sea and above the ellipsoid, in any PX4 dialect."""
+    """Return N×2 degrees, height above sea and above the ellipsoid.
+
+    In any PX4 dialect.
+    """
     if _has(rows, _NEW_PLACE):
         found = [rows[n] for n in ("longitude_deg", "latitude_deg", "altitude_msl_m", "altitude_ellipsoid_m")]
     else:
