@@ -69,10 +69,11 @@ class Attitude:
         return np.where(self.fixed_mount[:, None, None], body, gimbal)
 
     def with_turned_headings(self, turn_deg: Floats) -> tuple[Attitude, list[int]]:
-        """Return the attitude with vague headings turned to fit the images, and their rows.
+        """Return the attitude with vague headings fitted to the images, and their rows.
 
-        Vague are headings with at least the sigma of a course. Wind makes a constant angle between course and
-        heading along a strip, which neighbours in the strip do not show.
+        Vague are headings with at least the sigma of a course. The new sigma is no smaller than that: wind
+        makes a constant angle between course and heading along a strip, which neighbouring frames do not
+        show.
 
         turn_deg  N×2, degrees clockwise and the sigma then; NaN: not measured
         """

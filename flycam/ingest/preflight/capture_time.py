@@ -103,7 +103,10 @@ def _zone_text(text: str) -> timedelta | None:
 def _zone_of(
     photos: Sequence[PhotoMetadata], local: UtcTimes, gps: UtcTimes, open_: NDArray[np.bool_]
 ) -> tuple[float, bool, list[Problem]]:
-    """Return seconds to subtract from local clocks, if GPS stamps are UTC, and a finding."""
+    """Return seconds to subtract from local clocks, and the finding.
+
+    The second value is True if GPS stamps are UTC.
+    """
     both = open_ & (gps != 0)
     if both.any():
         difference_s = float(np.median((local[both] - gps[both]) / 1e9))

@@ -366,7 +366,7 @@ def _refused(
     identify: IdentifyPhoto,
     operator: str | None,
 ) -> tuple[tuple[FrameHeader, FrameRejected], ...]:
-    """Return headers of photos with a pose but without usable pixels, with their errors."""
+    """Return headers and errors of photos with a pose but without usable pixels."""
     # photos that cannot be identified are already rejected, for their pixels
     identities, _ = _identified(flight.table, sorted(usable.without_image), identify)
     headers = build_headers(flight, identities, book.problems, operator)

@@ -1,4 +1,7 @@
-"""Coverage of a flight: ground that was imaged, how often, and gaps, known while it can still be flown again."""
+"""Coverage of a flight: ground that was imaged, how often, and gaps.
+
+Known while the aircraft can still fly again.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +36,8 @@ _BAY, _SMALL_BAY = 0.35, 0.1
 _SMALL_SHARE = 0.25
 """Shares that tell the flight's ragged edge from a gap, without an area of interest.
 
-Unseen ground is edge if over a third of its border (a tenth, if it is smaller than a quarter of a footprint) is
-open to the outside.
+Unseen ground is edge if over a third of its border (a tenth, if it is smaller than a quarter of a footprint)
+is open to the outside.
 """
 
 

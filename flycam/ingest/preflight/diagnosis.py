@@ -50,7 +50,10 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rejection:
-    """Rejection of one photo; made from its error, whose class holds the counting key."""
+    """Rejection of one photo, made from its error, whose class holds the key.
+
+    Rejections are counted by that key.
+    """
 
     name: str
     reason: str

@@ -24,7 +24,7 @@ IdentifyPhoto = Callable[[PhotoMetadata], str]
 
 
 def compute_content_identity(photo: PhotoMetadata) -> str:
-    """Return the SHA-256 of the file's bytes, from which every stored frame id is made.
+    """Return the SHA-256 of the file's bytes, of which stored frame ids are made.
 
     Raises SourceUnreadable, also where the file changed since its metadata were read.
     """
