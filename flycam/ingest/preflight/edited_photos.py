@@ -1,4 +1,4 @@
-"""Detection of photos saved by a viewer or editor after the flight: perhaps turned, cropped or resized.
+"""Photos saved by a viewer or editor after the flight: perhaps turned, cropped or resized.
 
 A viewer that turns a photo rewrites the pixels and leaves the angles in XMP unchanged. The tag of the
 software that last wrote the file shows that it happened, never what was done: the pixels show that
@@ -43,7 +43,7 @@ def detect_edited_photos(photos: Sequence[PhotoMetadata]) -> Bools:
 
 
 def detect_sideways_photos(photos: Sequence[PhotoMetadata]) -> Bools:
-    """Return True where a photo has width and height of its camera's others exchanged."""
+    """Return True where width and height are exchanged against the camera's others."""
     sizes: dict[tuple[str, ...], Counter[tuple[int, int]]] = {}
     for photo in photos:
         sizes.setdefault(_camera(photo), Counter())[photo.image_size_px] += 1

@@ -20,7 +20,7 @@ _ROLL_OVER = (999, 9999)
 
 
 def parse_counters(names: Sequence[str]) -> NDArray[np.int64]:
-    """Return the camera's counter in each file name (N int64), -1 where there is none."""
+    """Return the camera's counter in each file name (N int64), -1 without one."""
     matches = [_COUNTER.match(name) for name in names]
     return np.array([-1 if m is None else int(m["number"]) for m in matches], dtype=np.int64)
 

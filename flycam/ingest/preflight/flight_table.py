@@ -20,7 +20,7 @@ YAW, PITCH, ROLL = 0, 1, 2
 
 @dataclass(frozen=True, kw_only=True)
 class FlightTable:
-    """Metadata of a flight, one row per photo; NaN where a photo does not state a value.
+    """Metadata of a flight, one row per photo; NaN where nothing is stated.
 
     Angles N×3 in degrees (yaw, pitch, roll).
 

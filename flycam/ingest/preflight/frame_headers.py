@@ -40,7 +40,7 @@ class ResolvedFlight:
 
 
 def estimate_position_sigma(table: FlightTable) -> tuple[Floats, list[PoseSource]]:
-    """Return N×2 horizontal 1-sigma (east, north), metres, and each position's source.
+    """Return N×2 horizontal 1-sigma (east, north), metres, and position sources.
 
     The receiver's own figures are used: DJI's standard deviations, of single-point solutions too, else EXIF's
     positioning error, taken for each axis. Where nothing is stated plain GNSS is taken as 1.5 m. A position

@@ -64,7 +64,7 @@ def _is_doubted(photo: PhotoMetadata) -> bool:
 
 
 def _suspected_infrared(photos: Sequence[PhotoMetadata]) -> list[Problem]:
-    """Report colour photos of cameras also sold for near-infrared, one finding a camera."""
+    """Report colour photos of cameras also sold for near-infrared, by camera."""
     by_camera: dict[str, list[str]] = {}
     for photo, name in zip(photos, make_display_names(photos), strict=True):
         if _is_doubted(photo):

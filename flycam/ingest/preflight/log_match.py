@@ -97,10 +97,11 @@ def _by_events(table: FlightTable, log: FlightLog, offset_s: float | None) -> _M
 
 
 def estimate_event_offset_ns(photo_ns: NDArray[np.int64], event_ns: NDArray[np.int64]) -> int:
-    """Estimate the clock offset (event minus photo) at which most photos meet an event.
+    """Estimate the clock offset (event minus photo) at which most photos match.
 
-    Within half a second: the fullest half-second bin of all pairwise differences, then the median inside it.
-    Of equal bins the one nearest to zero, so that a regular trigger does not slip by one.
+    A photo matches an event within half a second: the fullest half-second bin of all pairwise differences,
+    then the median inside it. Of equal bins the one nearest to zero, so that a regular trigger does not slip
+    by one.
     """
     difference = (event_ns[None, :] - photo_ns[:, None]).ravel() / 1e9
     bins = np.round(difference / 0.5).astype(np.int64)

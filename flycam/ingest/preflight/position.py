@@ -25,10 +25,10 @@ _MIN_PLACES = 3
 
 
 def estimate_rounding_sigma_m(lonlat: Floats) -> Floats:
-    """Return N×2 (east, north) 1-sigma, metres, of positions with few decimals; else 0.
+    """Return N×2 (east, north) 1-sigma, metres, of positions with few decimals.
 
-    Where all positions of a flight (N×2 degrees) lie on whole steps of some rounding they were rounded to it;
-    the error is uniform over the step: step / sqrt(12).
+    0 for others. Where all positions of a flight (N×2 degrees) lie on whole steps of some rounding they were
+    rounded to it; the error is uniform over the step: step / sqrt(12).
     """
     known = np.unique(lonlat[np.isfinite(lonlat).all(axis=1)], axis=0)
     step = 0.0

@@ -1,9 +1,9 @@
-"""Check for photos that are turned against their metadata, by comparison of pixels with neighbours.
+"""Check for photos that are turned against their metadata, by comparison with neighbours.
 
 All photos are checked, not only those with an editor's tag: a photo's thumbnail, orthorectified by its pose,
 must match its neighbours. One that does so only turned by 180° (or, upright on a memory card of horizontal
-ones, by 90° or 270°) is turned. Its camera is rotated with it (`geometry.estimate_quarter_turns`), so that
-later steps need not know: rays go through the pixels of the file as is.
+ones, by 90° or 270°) is turned. Its camera is rotated with it (`geometry.quarter_turns`), so that later steps
+need not know: rays go through the pixels of the file as is.
 
 Pixels show that image and heading disagree, not which of them is wrong. Turning is reported as such only
 where the heading was measured and a tag, or the aspect ratio, points to another program.
@@ -94,7 +94,7 @@ class _RotationVote:
     suspected: Bools
 
     def judge(self) -> tuple[Votes, Votes, Bools]:
-        """Return quarter turns N, agreeing windows by turn N×4, and a mask of certain rows."""
+        """Return quarter turns N, agreeing windows by turn N×4, and certain rows N."""
         n = len(self.ground)
         self._known: dict[int, int] = {}
         self._windows: dict[tuple[int, int, int, int], int] = {}

@@ -115,7 +115,7 @@ def _estimate(sortie: SortieHeights, terrain_at: TerrainAt) -> tuple[Takeoff, li
 
 
 def _terrain_within_reach(sortie: SortieHeights, terrain_at: TerrainAt) -> tuple[Floats, str]:
-    """Return known terrain heights within reach of first and last photo, and the datum.
+    """Return known terrain heights near the first and last photo, and the datum.
 
     The aircraft climbs about as far as it travels, so reach is three relative heights, from 60 to 400 m.
     """
@@ -140,7 +140,7 @@ def _middle_and_sigma(heights: Floats) -> tuple[float, float]:
 
 
 def _lowest_possible(sortie: SortieHeights, terrain_at: TerrainAt) -> float:
-    """Return the lowest take-off that keeps nearly all photos (98 %) above the ground."""
+    """Return the lowest take-off that keeps 98 % of the photos above the ground."""
     ground, _ = terrain_at(sortie.lonlat)
     need = ground - sortie.relative_m
     need = need[np.isfinite(need)]

@@ -79,7 +79,7 @@ def estimate_interiors(
 def _estimate(
     flight: ResolvedFlight, rows: NDArray[np.intp], checks: Checks, terrain_at: TerrainAt | None
 ) -> tuple[InteriorOrientation, int] | None:
-    """Estimate the interior of rows of one camera; return it with the number of pairs.
+    """Estimate the interior of rows of one camera; also return the number of pairs.
 
     None where too few agree.
     """

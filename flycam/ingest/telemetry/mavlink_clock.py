@@ -1,7 +1,8 @@
 """Conversion between MAVLink's two clocks: packet arrival, and the autopilot's time since boot.
 
 A link delays packets, so a message's time is its boot time plus the least delay within a second of it: a
-packet cannot arrive before it was sent. Where the two do not run at the same rate, packets were replayed.
+packet cannot arrive before it was sent. Where the two do not run at the same rate, packets were replayed from
+a buffer: their times are useless.
 """
 
 from __future__ import annotations
