@@ -1,1 +1,1 @@
-"""The outside world to Frame: photos, EXIF/XMP, logs, and the doctor who settles the field's lies."""
+"""Ingest: photos, videos, telemetry and poses are read, checked and resolved to frame headers."""

@@ -258,7 +258,8 @@ def _from_pix4d(metadata: PhotoMetadata) -> InteriorOrientation | None:
         centre = (lens.centre_mm[0] * px_per_mm - 0.5, lens.centre_mm[1] * px_per_mm - 0.5)
         middle = compute_image_centre((width, height))
         if max(abs(centre[0] - middle[0]), abs(centre[1] - middle[1])) > _OFF_CENTRE * width:
-            centre = middle  # stated for another image: a crop, or another pitch
+            # stated for another image: a crop, or another pitch
+            centre = middle
     if not _plausible(focal, metadata):
         return None
     return InteriorOrientation(

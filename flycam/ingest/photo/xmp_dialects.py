@@ -11,7 +11,7 @@ Skydio    drone-skydio:  CameraOrientationNED in DJI's convention; positions fro
           calibration of each unit (Skydio's "camera and metadata overview")
 Teal      exif:          CameraPitch ... against the body, PlatformPitch ... of the body, as fractions
 senseFly  sensefly:, Camera:  body attitude; heights both above the ellipsoid and above sea level
-Pix4D     Camera:        tags that other makers write of Pix4D's vocabulary alone
+Pix4D     Camera:        photos of other makers that have only these tags
 """
 
 from __future__ import annotations
@@ -189,7 +189,8 @@ def resolve_maker(exif_maker: str, values: Values) -> str:
 
 def map_fields(dialect: Dialect, values: Values) -> dict[str, Any]:
     """Return the PhotoMetadata fields that the packet fills, without absent values."""
-    if dialect is Dialect.AUTEL:  # its namespace address has changed over time
+    # its namespace address has changed over time
+    if dialect is Dialect.AUTEL:
         values = {
             **{f"drone:{name[2:]}": text for name, text in values.items() if name.startswith("*:")},
             **values,
@@ -284,7 +285,7 @@ _READERS: Mapping[str, Callable[[Values, str], Any]] = {
 """Parser of each field's tags; fields not named here are numbers."""
 
 
-# -- the lens -----------------------------------------------------------------------------------
+# -- interior orientation -----------------------------------------------------------------------
 
 
 def parse_dewarp(text: str) -> Dewarp | None:

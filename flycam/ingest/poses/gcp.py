@@ -1,7 +1,7 @@
 """Ground control points in OpenDroneMap's list format.
 
 First line: the coordinate system ("EPSG:32648", a PROJ string, or "WGS84 UTM 48N"). Then one mark a line: x y
-z column row photo [name …], separated by blanks or tabs; a point seen in five photos has five lines. The
+z column row photo [name …], separated by blanks or tabs; a point marked in five photos has five lines. The
 image position counts from the image's top left corner.
 
 Format: OpenDroneMap documentation, "Ground Control Points", gcp_list.txt.
@@ -37,7 +37,7 @@ _SAME_M, _SAME_DEG = 1.0, 1e-5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroundMark:
-    """One ground point in one photo.
+    """Image mark of a ground control point in one photo.
 
     point   the point's name, or its coordinates where it has none
     x, y    in the list's CRS as written; z NaN where it is not given

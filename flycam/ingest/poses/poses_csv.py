@@ -343,7 +343,8 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         raise SourceUnreadable(
             _("{path}: is no table ({error}): export it as CSV in UTF-8", path=path, error=error)
         ) from error
-    if not rows:  # an unclosed quotation mark makes one line of all
+    # an unclosed quotation mark makes one line of all
+    if not rows:
         raise _no_pose(path)
     short = next((number for number, row in enumerate(rows, start=2) if len(row) < len(header)), None)
     if short is not None:

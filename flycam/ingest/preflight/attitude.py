@@ -52,7 +52,8 @@ class Attitude:
 
     angles_deg   N×3 (yaw, pitch, roll), NaN yaw: not known
     sigma_deg    N×2 (heading, tilt)
-    fixed_mount  True where the angles are the aircraft's and the camera looks straight down from it
+    fixed_mount  True where the angles are the aircraft's and the camera points straight down in its body
+                 frame
     course_only  True where no tag states a heading and the course over ground replaces it
     """
 
@@ -260,7 +261,8 @@ def resolve_roll_180(
     drop = backwards > literal
     settled = angles.copy()
     settled[flipped, ROLL] = wrap_degrees(angles[flipped, ROLL] - 180.0)
-    if not drop:  # the other Euler triple of the very same rotation
+    # the other Euler triple of the very same rotation
+    if not drop:
         settled[flipped, YAW] = wrap_degrees(angles[flipped, YAW] + 180.0)
         settled[flipped, PITCH] = -180.0 - angles[flipped, PITCH]
     count = int(flipped.sum())

@@ -35,7 +35,7 @@ _CHECKSUM_TAG = 1
 _ANY_KEY = re.compile(b"|".join(map(re.escape, (UNIVERSAL_KEY, SET_KEY))))
 _BATCH = 1024  # packets turned into numbers at once
 _MIN_CHECKED_SHARE = 0.05
-"""Share of right checksums below which the encoder is taken to compute them differently.
+"""Share of positions with a right checksum below which the encoder is taken to compute it differently.
 
 One in 65,536 is right by chance.
 """
@@ -111,7 +111,7 @@ class PacketSplitter:
             elif (again := end - start) > self._to_read_again:
                 # nested keys that each claim all that follows: searched once only
                 at = end
-            else:  # another packet may hide in it, because its length is as doubtful as the rest
+            else:  # its length is as doubtful as the rest: another packet may hide in it
                 self._to_read_again -= again
                 at = start + len(UNIVERSAL_KEY)
 
@@ -234,7 +234,8 @@ class KlvSamples:
         samples = self._samples.setdefault(why, [])
         counts: Counter[str] = Counter()
         samples += make_samples(decode_fields(packets), self._path.name, counts)
-        if not why:  # unchecked packets are reported as such only
+        # unchecked packets are reported as such only
+        if not why:
             self._counts += counts
         require_bounded_log(self._path, sum(map(len, self._samples.values())))
 

@@ -196,7 +196,8 @@ def _size_and_number(data: mmap.mmap, at: int) -> tuple[int, int]:
     if head[0] == mavlink.PROTOCOL_MARKER_V1:
         return 6 + head[1] + 2, head[5]
     if head[2] & ~mavlink.MAVLINK_IFLAG_SIGNED:
-        return 0, 0  # MAVLink: packets with unknown flags must not be read
+        # MAVLink: packets with unknown flags must not be read
+        return 0, 0
     signature = mavlink.MAVLINK_SIGNATURE_BLOCK_LEN if head[2] else 0
     return _HEAD_BYTES + head[1] + 2 + signature, int.from_bytes(head[7:], "little")
 

@@ -123,7 +123,10 @@ class MavlinkLink:
         self.health = LinkHealth()
 
     def __enter__(self) -> MavlinkLink:
-        """Open the link. Raises SourceUnreadable where that is not possible now."""
+        """Open the link.
+
+        Raises SourceUnreadable where that is not possible now.
+        """
         try:
             self._socket = self._opened()
         except OSError as error:
@@ -177,7 +180,8 @@ class MavlinkLink:
         try:
             return aircraft.flight_log(self._name)
         except SourceUnreadable:
-            return None  # no position came, or all were replayed from a buffer
+            # no position came, or all were replayed from a buffer
+            return None
 
     def _listen(self) -> None:
         pause_s = _FIRST_PAUSE_S

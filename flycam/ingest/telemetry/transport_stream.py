@@ -212,7 +212,8 @@ class _Demuxer:
             if opened.is_picture and (pts := _pts(data)) is not None:
                 self._near_pts = pts
         elif before is None or counter == before.counter:
-            return  # its beginning was lost, or it is a duplicate
+            # its beginning was lost, or it is a duplicate
+            return
         elif counter != (before.counter + 1) % 16 or len(before.data) > _MAX_PES_BYTES:
             del self._open[pid]
             return

@@ -118,7 +118,8 @@ class _Scan:
             size, kind = _HEADER.unpack_from(data, at)
             after = at + _HEADER.size + size
             jump = next((o for o in self._appended if at < o < after), None)
-            if jump is not None:  # the logger was cut off here and resumed further on
+            # the logger was cut off here and resumed further on
+            if jump is not None:
                 self._faults["truncated"] += 1
                 at = jump
                 continue

@@ -255,8 +255,8 @@ def open_receiver(
 def _opened(url: str) -> cv2.VideoCapture:
     """Open the capture of a stream.
 
-    At a listen address each attempt that times out is followed by a new one: packets that come after a sender
-    connects can then be told from older ones, and are seconds old at most.
+    At a listen address a new attempt follows each one that times out: packets that come once a sender
+    connects are then separate from older ones, which are seconds old at most.
     """
     address, options, open_ms = to_open_arguments(url)
     os.environ.setdefault(OPTIONS_NAME, options)

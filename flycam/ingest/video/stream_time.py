@@ -123,7 +123,7 @@ class _Spell:
         self._first_ns = self._second_ns = _NEVER_NS
 
     def stays_ns(self, at_ns: int, late_ns: int) -> int | None:
-        """Add the next frame; return the lateness at which frames have settled, or None."""
+        """Add the next frame; return the lateness that frames have come to keep, or None."""
         if at_ns - self._began_ns >= 2 * _STAYS_NS:
             least_ns = min(self._second_ns, late_ns)
             if self._second_ns < _NEVER_NS and abs(least_ns - self._first_ns) <= _SAME_NS:
