@@ -50,7 +50,7 @@ _SOI = b"\xff\xd8\xff"
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE_MARKERS = frozenset(range(0xD0, 0xD8)) | {0x01}
 _NO_SEGMENT = frozenset({0x00, 0xD8, 0xD9})
-"""Markers that end the head: they carry no segment, and a decoder searches for the next marker behind them."""
+"""Markers that end the head: they carry no segment, and decoders search for the next marker behind them."""
 
 _TAG_WIDTH, _TAG_HEIGHT, _TAG_BITS, _TAG_SAMPLES = 256, 257, 258, 277
 _TAG_XMP, _TAG_DNG_VERSION = 700, 50706

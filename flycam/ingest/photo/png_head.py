@@ -30,8 +30,7 @@ def read_png_head(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
         if body + length + 4 > head.size_bytes:
             break
         if (name == b"IHDR") != (offset == 8):
-            # decoders use the first header and reject later ones
-            break
+            break  # decoders use the first header only
         if name == b"IHDR" and length >= 13:
             header = read_at(body, 13)
             if len(header) == 13:

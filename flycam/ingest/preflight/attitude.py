@@ -261,8 +261,8 @@ def resolve_roll_180(
     drop = backwards > literal
     settled = angles.copy()
     settled[flipped, ROLL] = wrap_degrees(angles[flipped, ROLL] - 180.0)
-    # the other Euler triple of the very same rotation
     if not drop:
+        # the other Euler triple of the same rotation
         settled[flipped, YAW] = wrap_degrees(angles[flipped, YAW] + 180.0)
         settled[flipped, PITCH] = -180.0 - angles[flipped, PITCH]
     count = int(flipped.sum())

@@ -169,9 +169,9 @@ def resolve_heading_offset(
 ) -> tuple[Floats, list[Problem]]:
     """Correct a constant angle between heading and course, such as the declination.
 
-    A magnetic heading is off by minus the declination of the place: the finding states whether that explains
-    the offset. Wind turns the nose to opposite sides on opposite strips; a compass error does not. Only
-    flights with strips both ways can show it, and only an offset over 3 degrees and three standard errors is
+    A magnetic heading is off by minus the local declination: the finding states whether that explains the
+    offset. Wind turns the nose to opposite sides on opposite strips; a compass error does not. Only flights
+    with strips both ways can show it, and only an offset over 3 degrees and three standard errors is
     subtracted.
     """
     usable = course.straight & np.isfinite(yaw)

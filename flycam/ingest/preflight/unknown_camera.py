@@ -33,7 +33,7 @@ _MIN_SIGMA_REL, _MAX_SIGMA_REL = 0.01, 0.25
 
 @dataclass(frozen=True)
 class _Fit:
-    """Ratio k of true to guessed focal length by pair of neighbours, and window count."""
+    """Ratio k of true to guessed focal length by pair of neighbours, and windows."""
 
     k: Floats
     windows: int

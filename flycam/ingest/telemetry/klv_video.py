@@ -1,8 +1,8 @@
 """MISB metadata embedded in their video: an MPEG transport stream as aircraft send it.
 
 The metadata are in UTC. When the video's first frame was taken by that clock follows from the frames' own
-stamps (ST 0604), else from the metadata's presentation times (synchronous metadata), else from their position in
-the file, which is right to a second or two: then image motion gives a better estimate.
+stamps (ST 0604), else from the metadata's presentation times (synchronous metadata), else from their position
+in the file, which is right to a second or two: then image motion gives a better estimate.
 
 Sources: MISB ST 0604 (stamps in frames), ST 1402 (metadata in a transport stream).
 """
