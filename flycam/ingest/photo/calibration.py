@@ -32,7 +32,7 @@ from flycam.messages import Bilingual, _
 DIAGONAL_35MM = math.hypot(36.0, 24.0)
 # A real unit differed by 0.3 % from its bundle adjustment months later.
 SIGMA_DEWARP = 0.002
-SIGMA_CALIBRATED_FOCAL = 0.01
+SIGMA_CALIBRATED_FOCAL = 0.01  # the lens's design value
 # The second where the sensor's width is derived from the principal point.
 SIGMA_PIX4D, SIGMA_PIX4D_PITCH = 0.01, 0.02
 SIGMA_FIELD_OF_VIEW = 0.02
@@ -332,6 +332,7 @@ def _from_focal35(metadata: PhotoMetadata) -> InteriorOrientation | None:
 
 def _full_diagonal_px(size_px: tuple[int, int]) -> float:
     long_side, short_side = max(size_px), min(size_px)
+    # a crop of a sensor that is assumed to be 4:3
     if long_side / short_side > 1.55:
         short_side = round(long_side * 3 / 4)
     return math.hypot(long_side, short_side)

@@ -117,6 +117,7 @@ def _read(file: FileIO, path: Path) -> PhotoMetadata:
             )
         )
     photo = _compose(path, head, exif, values, (*head.remarks, *exif.remarks, *remarks))
+    # one visible band over another would make no colour mosaic
     if photo.channels == 1 and photo.band_name and photo.band == "colour":
         raise SourceUnreadable(
             _(

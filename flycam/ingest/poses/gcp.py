@@ -29,6 +29,7 @@ _VN2000 = re.compile(
     re.IGNORECASE,
 )
 _MAX_DEGREES = 180.0
+# The list counts from the image's corner, flycam from the centre of the first pixel.
 _CORNER_TO_CENTRE_PX = 0.5
 _MAX_FILE_BYTES = 8 << 20
 # Tolerance between lines for the coordinates of one point.

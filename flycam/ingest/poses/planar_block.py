@@ -176,6 +176,7 @@ def with_places(
                 lat_deg=lat,
                 direction_deg=heading,
                 direction_reference="T",
+                # the flag from which stated sigmas are used
                 rtk_flag=RTK_SINGLE,
                 rtk_std_m=(sigma, sigma, 2.0 * sigma),
             )

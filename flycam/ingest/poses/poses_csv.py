@@ -417,6 +417,7 @@ def _from_lla_rpy(places: Floats, ypr: Floats, target: str) -> tuple[Floats, Flo
     """Return centres N×3, rotations N×3×3 and grid scales N in the CRS `target`."""
     grid = np.array([compute_convergence_and_scale(target, *p[:2]) for p in places])
     yaw, pitch, roll = ypr.T
+    # pitch 0 looks straight down in the table, at the horizon for a gimbal
     rotations = rotation_from_gimbal(yaw, pitch - np.pi / 2.0, roll, grid[:, 0])
     moved = np.column_stack([to_work(places[:, :2], target), places[:, 2]])
     return moved, rotations, grid[:, 1]

@@ -384,6 +384,7 @@ class _Sortie:
         )
 
     def _absolute(self, problems: list[Problem]) -> _HeightReading:
+        # a stated sigma does not cover jumps between flights, unless the solution is fixed
         fixed, plain = np.nan_to_num(self.rtk_std_m, nan=0.1), np.fmax(self.rtk_std_m, SIGMA_GNSS_HEIGHT_M)
         sigma = np.where(self.rtk_fixed, fixed, plain)
         return _HeightReading(self.part.absolute_m, sigma, [], problems)

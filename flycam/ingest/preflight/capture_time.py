@@ -19,9 +19,10 @@ from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.preflight.diagnosis import Problem, Severity
 from flycam.ingest.telemetry.gps_time import compute_leap_seconds
 
-DEFAULT_ZONE_S = 7 * 3600
+DEFAULT_ZONE_S = 7 * 3600  # Vietnam
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_DRONE_YEAR = 2005
+# Time zones differ by whole quarter hours; the rest is the clock's error.
 _QUARTER_S = 900.0
 _NAME_UTC = re.compile(r"(?<!\d)(20\d{2})(\d{2})(\d{2})[T_-]?(\d{2})(\d{2})(\d{2})(\d{0,6})Z")
 

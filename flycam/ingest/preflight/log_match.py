@@ -21,9 +21,9 @@ from flycam.ingest.telemetry.flight_log import FlightLog
 LOG_DOES_NOT_MATCH = "log_does_not_match"
 
 _EVENT_TOLERANCE_S = 1.0
-_QUARTER_NS = 900_000_000_000
+_QUARTER_NS = 900_000_000_000  # step of time zones
 _DEFAULT_SPEED_MPS = 12.0
-_SIGMA_WHOLE_SECONDS_S = 0.29
+_SIGMA_WHOLE_SECONDS_S = 0.29  # 1 / sqrt(12)
 _SIGMA_FINE_S = 0.1
 
 

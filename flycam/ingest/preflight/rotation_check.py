@@ -30,6 +30,7 @@ Votes = NDArray[np.int64]
 
 _AS_READ = 4
 """Number of agreeing windows that confirms both photos of a pair."""
+# Measured: 6 to 23 windows agree the right way up, none the wrong way (decision 0015).
 _MIN_WINDOWS_EDITED, _MIN_WINDOWS = 4, 8
 _TIMES = 4
 _QUICK_NEIGHBOURS, _NEIGHBOURS = 2, 4

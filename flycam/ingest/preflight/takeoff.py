@@ -17,6 +17,7 @@ from flycam.ingest.preflight.unit_check import check_terrain_units
 
 SIGMA_OPERATOR_M = 1.0
 SIGMA_TERRAIN_M = 3.0
+# Altitudes of a consumer receiver jump by up to 15 m between flights.
 SIGMA_GNSS_HEIGHT_M = 8.0
 SIGMA_RTK_HEIGHT_M = 0.3
 _REACH_M = (60.0, 400.0)

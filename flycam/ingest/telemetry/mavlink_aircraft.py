@@ -37,6 +37,7 @@ from flycam.ingest.telemetry.mavlink_clock import (
 from flycam.ingest.telemetry.quaternions import to_yaw_pitch_roll
 from flycam.messages import _
 
+# Nothing is interpolated across more: a gimbal that falls silent is unknown, not frozen.
 MAX_GAP_S = 2.5
 EARLIEST_US, LATEST_US = EARLIEST_NS // 1000, LATEST_NS // 1000
 _DAY_S, _HOUR_S = 86_400.0, 3_600.0

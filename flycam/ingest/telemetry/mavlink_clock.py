@@ -19,6 +19,7 @@ Remark = tuple[str, str]
 
 _DELAY_WINDOW_S = 1.0
 _REBOOT_S = 5.0
+# Packets are replayed if arrival and boot time differ by this factor over 15 messages either way.
 _RATE_SPAN = 15
 _RATE_TOLERANCE = 2.0
 # A radio, or a busy receiver, holds packets up for so long and then delivers them at once.

@@ -102,6 +102,7 @@ def is_lon_first(cues: list[SubtitleCue], evidence: str) -> bool:
         return int(over[:, 0].sum()) >= int(over[:, 1].sum())
     if evidence == "distance":
         return bool(_by_distance(bare))
+    # as in every `GPS(…)` with a whole third number that can be checked (docs/formats/srt.md)
     return True
 
 

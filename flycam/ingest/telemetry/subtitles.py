@@ -261,6 +261,7 @@ def _table(cues: list[SubtitleCue], name: str) -> Subtitles:
         lonlat=np.array([place for _, place, _ in rows], dtype=np.float64).reshape(-1, 2),
         relative_m=_column([cue.relative_m for cue in kept]),
         absolute_m=_column([cue.absolute_m for cue in kept]),
+        # only `abs_alt` is above sea level; `altitude` does not state its reference
         absolute_datum="EGM96" if any(cue.above_sea for cue in kept) else "UNKNOWN",
         body=_column([cue.body for cue in kept]).reshape(-1, 3),
         gimbal=_column([cue.gimbal for cue in kept]).reshape(-1, 3),

@@ -11,9 +11,9 @@ frequency band: motion too fast for the log's sampling rate, or so slow that rel
 carries no information. The camera's heading between samples is the log's, corrected by the measured turns.
 The gains of translation (height above ground) and of turns about level axes (focal length) are left free, and
 so are a small heading error and a small lean of the camera, which in a turn move the image as a wrong lag
-does. The residuals give each offset its likelihood, with as many independent motions as the residuals'
-correlation leaves; the weighted spread of all offsets is the sigma. On a straight line at constant speed
-every offset is equally likely, and the sigma shows it.
+does. The residuals give each pair of offset and lag its likelihood, with as many independent motions as the
+residuals' correlation leaves; the weighted spread of all offsets is the sigma. On a straight line at constant
+speed every offset is equally likely, and the sigma shows it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ KNOWN_SIGMA_S = 0.2
 _COARSE_S, _NEAR_S, _FINE_S = 0.1, 0.05, 0.01
 _NEAR_REACH_S, _FINE_REACH_S = 0.3, 0.06
 _LAGS_S, _USUAL_LAG = np.arange(-0.1, 0.501, 0.05), 6
-# This share of logs holds the gimbal's measured angles, without lag; the others hold the commanded angles.
+# Prior share of logs with the gimbal's measured angles, without lag; the others hold commanded angles.
 _MEASURED = 0.5
 _LAG_CHANCE = np.where(np.abs(_LAGS_S) < 1e-9, _MEASURED, (1.0 - _MEASURED) / (len(_LAGS_S) - 1))
 _STEP_S = 0.1

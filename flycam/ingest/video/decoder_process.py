@@ -36,6 +36,7 @@ from flycam.ingest.video.stream_receiver import (
 
 # FFmpeg's own messages would show addresses with their passwords on the operator's terminal.
 _QUIET = "-8"
+# A file may be a list of addresses, which must not be opened.
 _FILM_OPTIONS = f"protocol_whitelist;file|format_whitelist;{FORMATS}"
 
 MAX_PIXELS = 7680 * 4320

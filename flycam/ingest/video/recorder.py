@@ -185,6 +185,7 @@ class Recorder:
         order.folder.mkdir(parents=True, exist_ok=True)
         if self._lock_fd is None:
             self._lock_fd = os.open(order.folder, os.O_RDONLY | os.O_DIRECTORY)
+            # tells others that this recorder lives: a killed one's segments are closed by the next run
             fcntl.flock(self._lock_fd, fcntl.LOCK_SH)
         if shutil.disk_usage(order.folder).free < order.min_free_bytes:
             gb = f"{order.min_free_bytes / (1 << 30):.0f} GB"

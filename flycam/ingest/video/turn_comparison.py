@@ -26,6 +26,7 @@ _WINDOW_S, _LAG_S, _LOG_STEP_S = 2.0, 0.25, 0.1
 _MIN_TURN_RAD = np.radians(12.0)
 # Share of the larger turn: a gimbal lags behind its log, and a log may have one sample a second.
 _DIFFERING_SHARE = 0.6
+# On simulated flights own logs are never contradicted, other flights' in 72 to 74 of 90 cases (one minute).
 _MAX_DIFFERING_SHARE = 0.5
 # Measured share of a window; share of all windows, and of those that turn.
 _MIN_SEEN, _MIN_WINDOWS = 0.8, 0.6

@@ -19,6 +19,7 @@ _HEAD_BYTES = 4096
 _LENGTH_S, _LENGTH_SHARE = 3.0, 0.05
 # Between the easternmost and the westernmost time zone.
 _ZONES_S = 26 * 3600.0
+# Time zones differ by whole quarter hours.
 _QUARTER_S, _SAME_S = 900.0, 30.0
 # For a video's embedded telemetry against its frames.
 _SHARED_SIGMA_S, _MAX_SIGMAS = 0.05, 2.5
