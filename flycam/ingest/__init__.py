@@ -1,1 +1,1 @@
-"""Ingest: photos, videos, telemetry and poses are read, checked and resolved to frame headers."""
+"""Ingest: photos (EXIF, XMP), videos, telemetry and poses, checked and resolved to frame headers."""

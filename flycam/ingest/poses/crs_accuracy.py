@@ -35,7 +35,7 @@ def check_crs_accuracy(path: Path, crs: str | None, lonlat_deg: Floats) -> list[
 
 
 def format_crs_accuracy(name: str, accuracy_m: float) -> str:
-    """Format the English warning about an inaccurate coordinate system."""
+    """Format the English warning about a coordinate system accurate only to metres."""
     return (
         f"{name}: its coordinate system is brought to that of the map to about {accuracy_m:.0f} m here, for "
         "want of a better transformation, and nothing placed by it is surer: give coordinates in WGS 84 "

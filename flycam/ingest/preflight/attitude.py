@@ -91,11 +91,11 @@ class Attitude:
 
 
 def compute_camera_axis_sigma_rad(rotations: Floats, sigma_deg: Floats) -> Floats:
-    """Convert N×2 sigmas (heading, tilt), degrees, to the camera's axes, N×3 radians.
+    """Convert N×2 1-sigma (heading, tilt), degrees, to camera axes, N×3 radians.
 
-    An attitude errs by a tilt about any level axis and by a turn about the vertical. The sigmas of the
-    written angles would not do: at nadir yaw and roll are the same rotation, and a tilt sideways would seem
-    impossible.
+    Axes are the camera's (x, y, z). An attitude errs by a tilt about any level axis and by a turn about the
+    vertical. The sigmas of the written angles would not do: at nadir yaw and roll are the same rotation, and
+    a tilt sideways would seem impossible.
     """
     turn, tilt = np.radians(sigma_deg[:, 0, None]), np.radians(sigma_deg[:, 1, None])
     level = np.linalg.norm(rotations[:, :, :2], axis=2)
