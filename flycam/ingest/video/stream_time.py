@@ -54,7 +54,9 @@ class StreamTime:
     def add(self, pts_ns: int, arrived_ns: int) -> int:
         """Return when a frame was taken, on the receiver's clock.
 
-        arrived_ns  its arrival on that clock, rising except where frames are out of order
+        Rising except where frames are out of order.
+
+        arrived_ns  the frame's arrival on that clock
         """
         if self.base_ns is None:
             self._begin(pts_ns, arrived_ns, 0)
