@@ -1,1 +1,1 @@
-"""The outside world to Frame: photos, EXIF/XMP, logs, and the doctor who settles the field's lies."""
+"""Ingest: photos (EXIF, XMP), videos, telemetry and poses, checked and resolved to frame headers."""

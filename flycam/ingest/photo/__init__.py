@@ -1,1 +1,1 @@
-"""One photo file: its container, its metadata, its pixels."""
+"""Photo files: container, metadata, pixels."""

@@ -1,17 +1,18 @@
-"""Which interior orientation a photo gets: calibrated before stated, the file before the table.
+"""Interior orientation of a photo: calibrated before stated, the file before the table.
 
-1  what the operator says (`--camera`)
-2  the file's own calibration: DewarpData (DJI, Skydio), Pix4D's words, CalibratedFocalLength
-3  `models/cameras`, for the maker, model, picture size and zoom, where the file states nothing else
-4  what the file states: field of view, focal length on a known pixel pitch, 35 mm equivalent, with its sigma
-5  where nobody names it, the flight's own pictures (`flycam.ingest.preflight.unknown_camera`)
+1  the operator's camera (`--camera`)
+2  the file's own calibration: DewarpData (DJI, Skydio), Pix4D's tags, CalibratedFocalLength
+3  `models/cameras`, for the maker, model, image size and zoom, where the file states nothing else
+4  values that the file states: field of view, focal length on a known pixel pitch, 35 mm equivalent, with its
+   sigma
+5  for an unknown camera, the flight's own images (`flycam.ingest.preflight.unknown_camera`)
 
-The file comes first in 3, too: an entry that is a fifth off what it states is another lens's. Elsewise a
-calibration of several units is closer than a stated figure, which is rounded and knows no distortion.
+The file also limits 3: an entry that is a fifth off its stated value is another lens's. Otherwise a
+calibration of several units is closer than a stated figure, which is rounded and has no distortion.
 
-The 35 mm equivalent compares diagonals (CIPA DCG-001): f_px = f35 / 43.267 mm × diagonal of the full
-sensor picture. A 16:9 photo is a crop of a 4:3 or 3:2 sensor, which one the file does not say; 4:3 is
-assumed, being what drones carry, and the sigma covers the other.
+The 35 mm equivalent compares diagonals (CIPA DCG-001): f_px = f35 / 43.267 mm × diagonal of the full sensor
+image. A 16:9 photo is a crop of a 4:3 or 3:2 sensor, which one the file does not state; 4:3 is assumed, being
+usual on drones, and the sigma covers the other.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.messages import Bilingual, _
 
 DIAGONAL_35MM = math.hypot(36.0, 24.0)
-SIGMA_DEWARP = 0.002  # a real unit differed by 0.3 % from its bundle adjustment months later
-SIGMA_CALIBRATED_FOCAL = 0.01
-SIGMA_PIX4D, SIGMA_PIX4D_PITCH = 0.01, 0.02  # the latter where the sensor's width follows from its middle
+# A real unit differed by 0.3 % from its bundle adjustment months later.
+SIGMA_DEWARP = 0.002
+SIGMA_CALIBRATED_FOCAL = 0.01  # the lens's design value
+# The second where the sensor's width is derived from the principal point.
+SIGMA_PIX4D, SIGMA_PIX4D_PITCH = 0.01, 0.02
 SIGMA_FIELD_OF_VIEW = 0.02
 SIGMA_FOCAL_PLANE = 0.02
 SIGMA_DIGITAL_ZOOM = 0.02
@@ -40,16 +43,17 @@ _UNKNOWN_CAMERA = "an unknown camera", "máy ảnh chưa rõ"
 _MIN_F_PX_PER_WIDTH, _MAX_F_PX_PER_WIDTH = 0.2, 60.0
 _SENSOR_SHAPES = (0.5625, 2 / 3, 0.75, 0.8)  # height over width
 _SAME_SHAPE, _SAME_WIDTH, _OFF_CENTRE = 0.02, 0.03, 0.05
-_COUNTS_CORNERS = 0.51  # DJI's middle of a picture is half its width, Skydio's half a pixel less
+# DJI's image centre is half the width, Skydio's half a pixel less.
+_COUNTS_CORNERS = 0.51
 
 
 def resolve_interior(
     metadata: PhotoMetadata, camera_override: InteriorOrientation | None = None
 ) -> InteriorOrientation:
-    """Interior orientation of one photo; `calibration_id` says where the numbers come from.
+    """Return the interior orientation of one photo; `calibration_id` names the source.
 
-    The readout time, which no file states, comes from `models/cameras` whatever gave the lens; a photo that
-    says its shutter was mechanical has none. Raises CalibrationMissing naming the file and the cure.
+    The readout time, which no file states, comes from `models/cameras` whatever gave the other values; a
+    photo with a mechanical shutter has none. Raises CalibrationMissing naming the file and the cure.
     """
     if camera_override is not None:
         return fit_interior_to_photo(camera_override, metadata)
@@ -68,7 +72,7 @@ def resolve_interior(
 
 
 def _known_camera(metadata: PhotoMetadata) -> InteriorOrientation | None:
-    """The entry of `models/cameras`, unless EXIF shows that another lens or zoom was on the camera."""
+    """Return the entry of `models/cameras`, unless EXIF shows another lens or zoom."""
     zoom = metadata.digital_zoom or 1.0
     stated = _as_stated(metadata)
     focal_px = stated.focal_length_px[0] if stated is not None else None
@@ -94,11 +98,11 @@ def _known_camera(metadata: PhotoMetadata) -> InteriorOrientation | None:
 
 
 def _from_file(metadata: PhotoMetadata, known: InteriorOrientation | None) -> InteriorOrientation | None:
-    """The file's own calibration.
+    """Return the file's own calibration.
 
     A focal length alone (CalibratedFocalLength is the lens's design value, Parrot writes Pix4D's distortion
-    as zeros) says nothing of distortion, so it does not displace a known lens with distortion unless the
-    maker says that the pixels are already straight.
+    as zeros) has no distortion, so it does not replace a known lens with distortion unless the maker states
+    that the pixels are already undistorted.
     """
     pix4d = _from_pix4d(metadata)
     own = _from_dewarp(metadata) or (pix4d if pix4d is not None and pix4d.distortion else None)
@@ -124,10 +128,10 @@ def _with_readout(
 
 
 def apply_digital_zoom(interior: InteriorOrientation, zoom: float) -> InteriorOrientation:
-    """The same lens behind a digital zoom: the middle of the picture enlarged `zoom` times to its size.
+    """Return the interior behind a digital zoom, which enlarges the image centre.
 
-    Distortion acts on directions and stays; the principal point moves away from the centre. Makers round
-    the factor, so the focal length is worth 2 % at best.
+    Distortion acts on directions and stays; the principal point moves away from the centre. Makers round the
+    factor, so the focal length is good to 2 % at best.
     """
     centre = compute_image_centre(interior.image_size_px)
     focal, point = interior.focal_length_px, interior.principal_point_px
@@ -144,14 +148,14 @@ def apply_digital_zoom(interior: InteriorOrientation, zoom: float) -> InteriorOr
 
 
 def compute_image_centre(size_px: tuple[int, int]) -> tuple[float, float]:
-    """Centre of a picture (cx, cy) with pixel centres at integers."""
+    """Return the centre of an image (cx, cy) with pixel centres at integers."""
     return (size_px[0] - 1) / 2.0, (size_px[1] - 1) / 2.0
 
 
 def fit_interior_to_photo(interior: InteriorOrientation, metadata: PhotoMetadata) -> InteriorOrientation:
-    """The operator's camera at this photo's size: the same, or a plain resize of the same picture.
+    """Scale the operator's camera to a photo's size, the same or a plain resize.
 
-    Raises CalibrationMissing where the sides have another ratio (a crop cannot be told from the file).
+    Raises CalibrationMissing where the sides have another ratio (a crop cannot be identified from the file).
     """
     size = metadata.image_size_px
     if interior.image_size_px == size:
@@ -173,11 +177,12 @@ def fit_interior_to_photo(interior: InteriorOrientation, metadata: PhotoMetadata
 
 
 def _calibrated_picture(metadata: PhotoMetadata) -> tuple[float, tuple[float, float]] | None:
-    """(pixels of this photo per pixel of the picture that its calibration describes, optical centre in it).
+    """Return a photo's scale against its calibrated image, and the optical centre.
 
-    The optical centre is near the middle of that picture. A photo as wide as it is that picture or a centred
-    crop of its height; another width is a resized copy that kept its tags. None where the photo is higher
-    than the sensor: a thermal camera that carries the colour camera's words.
+    The scale is in pixels of this photo per pixel of the image that its calibration describes; the optical
+    centre, near the middle of that image, is in pixels of this photo. A photo as wide as the calibrated image
+    is that image or a centred crop of its height; another width is a resized copy that kept its tags. None
+    where the photo is higher than the sensor: a thermal camera that carries the colour camera's tags.
     """
     width, height = metadata.image_size_px
     centre, full = metadata.calibrated_centre_px, metadata.exif_size_px
@@ -230,8 +235,11 @@ def _from_calibrated_focal(metadata: PhotoMetadata) -> InteriorOrientation | Non
 
 
 def _from_pix4d(metadata: PhotoMetadata) -> InteriorOrientation | None:
-    """The lens in Pix4D's words; millimetres become pixels by EXIF's pixel pitch, else by the principal
-    point, which is near the middle of the sensor."""
+    """Return the interior in Pix4D's tags.
+
+    Millimetres become pixels by EXIF's pixel pitch, else by the principal point, which is near the middle of
+    the sensor.
+    """
     lens = metadata.pix4d_lens
     if lens is None:
         return None
@@ -250,7 +258,8 @@ def _from_pix4d(metadata: PhotoMetadata) -> InteriorOrientation | None:
         centre = (lens.centre_mm[0] * px_per_mm - 0.5, lens.centre_mm[1] * px_per_mm - 0.5)
         middle = compute_image_centre((width, height))
         if max(abs(centre[0] - middle[0]), abs(centre[1] - middle[1])) > _OFF_CENTRE * width:
-            centre = middle  # of another picture: a crop, or another pitch
+            # stated for another image: a crop, or another pitch
+            centre = middle
     if not _plausible(focal, metadata):
         return None
     return InteriorOrientation(
@@ -265,10 +274,10 @@ def _from_pix4d(metadata: PhotoMetadata) -> InteriorOrientation | None:
 
 
 def convert_pix4d_fisheye(affine_px: float, polynomial: tuple[float, ...]) -> tuple[float, tuple[float, ...]]:
-    """(focal length in pixels, k1 to k4 of LensModel.FISHEYE) of Pix4D's fisheye.
+    """Convert Pix4D's fisheye to (focal length in px, k1 to k4 of LensModel.FISHEYE).
 
-    Pix4D: radius = affine × Σ pᵢ (2θ/π)ⁱ ("Internal and external camera parameters"). The odd polynomial in
-    θ is its least-squares fit out to 85° or to where the radius stops growing.
+    Pix4D: radius = affine × Σ pᵢ (2θ/π)ⁱ ("Internal and external camera parameters"). The odd polynomial in θ
+    is its least-squares fit out to 85° or to where the radius stops growing.
     """
     theta = np.radians(np.linspace(1.0, 85.0, 85))
     radius = affine_px * np.polynomial.polynomial.polyval(theta * 2.0 / np.pi, np.array(polynomial))
@@ -323,6 +332,7 @@ def _from_focal35(metadata: PhotoMetadata) -> InteriorOrientation | None:
 
 def _full_diagonal_px(size_px: tuple[int, int]) -> float:
     long_side, short_side = max(size_px), min(size_px)
+    # a crop of a sensor that is assumed to be 4:3
     if long_side / short_side > 1.55:
         short_side = round(long_side * 3 / 4)
     return math.hypot(long_side, short_side)

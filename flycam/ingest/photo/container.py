@@ -1,8 +1,8 @@
-"""Where a photo file keeps its size, its EXIF block and its XMP packets: JPEG, PNG and TIFF.
+"""Photo containers JPEG, PNG and TIFF: image size, EXIF block and XMP packets.
 
-Only heads are read: segment and chunk lengths are followed by seeking, so a 20 MB photo costs a few
-small reads. Everything a file says about itself (lengths, counts, sizes) is treated as hostile: each
-loop has a bound, each length is checked against the file, and a contradiction is a typed error.
+Only heads are read: segment and chunk lengths are followed by seeking, so a 20 MB photo costs a few small
+reads. All values in a file (lengths, counts, sizes) are treated as hostile: each loop has a bound, each
+length is checked against the file, and a contradiction is a typed error.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ from flycam.store.regular_file import open_regular
 
 HEAD_BYTES = 64 * 1024
 MAX_SCANS = 100
-"""Of a JPEG: cameras write one, programs that make it progressive about ten. Each may take as long to decode
-as the whole picture, and as few as 31 bytes of the file."""
+"""Largest number of scans in a JPEG: cameras write one, progressive encoders about ten.
+
+Each may take as long to decode as the whole image, and as few as 31 bytes of the file.
+"""
 
 MAX_DECODED_BYTES = 1_000_000_000
 
@@ -48,19 +50,21 @@ _SOI = b"\xff\xd8\xff"
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE_MARKERS = frozenset(range(0xD0, 0xD8)) | {0x01}
 _NO_SEGMENT = frozenset({0x00, 0xD8, 0xD9})
-"""Where a head ends: nothing of it is a segment to a decoder, which looks for the next one inside."""
+"""Markers that end the head: they carry no segment, and decoders search for the next marker behind them."""
 
 _TAG_WIDTH, _TAG_HEIGHT, _TAG_BITS, _TAG_SAMPLES = 256, 257, 258, 277
 _TAG_XMP, _TAG_DNG_VERSION = 700, 50706
 _TAG_MODEL_PIXEL_SCALE, _TAG_MODEL_TIE_POINT = 33550, 33922
 
 _MAX_EXPANSION = {ContainerKind.JPEG: 3300, ContainerKind.PNG: 1100, ContainerKind.TIFF: 3000}
-"""Bytes of pixels that one byte of file can become at most: a JPEG block of 64 pixels takes at least some
-bits, deflate packs 1032:1, LZW about 2500:1. A file that declares more is cut off or a bomb."""
+"""Largest ratio of pixel bytes to file bytes; a file that declares more is cut off or a bomb.
+
+A JPEG block of 64 pixels takes at least some bits, deflate packs 1032:1, LZW about 2500:1.
+"""
 
 
 def detect_container(head: bytes) -> ContainerKind | None:
-    """Kind of a photo by its first 16 bytes, None if it is no photo that flycam reads."""
+    """Return the kind of a photo by its first 16 bytes, None for other files."""
     if head.startswith(_SOI):
         return ContainerKind.JPEG
     if head.startswith(_PNG_SIGNATURE):
@@ -72,7 +76,10 @@ def detect_container(head: bytes) -> ContainerKind | None:
 
 @contextmanager
 def open_photo(path: Path) -> Iterator[FileIO]:
-    """The file open for unbuffered reading. Raises SourceUnreadable naming the file and the cure."""
+    """Open the file for unbuffered reading.
+
+    Raises SourceUnreadable naming the file and the cure.
+    """
     try:
         with open_regular(path) as file:
             yield file
@@ -87,7 +94,7 @@ def open_photo(path: Path) -> Iterator[FileIO]:
 
 
 def read_head(file: FileIO, path: Path) -> PhotoHead:
-    """Container facts of an open unbuffered file; `path` is used in messages only.
+    """Read the head of an open unbuffered file; `path` is used in messages only.
 
     `PhotoHead.exif` reads lazily: it must be used while the file is open. Raises SourceUnreadable naming the
     file and the cure.
@@ -98,7 +105,7 @@ def read_head(file: FileIO, path: Path) -> PhotoHead:
 
 
 def parse_head(data: bytes, path: Path) -> PhotoHead:
-    """As `head_of`, of a whole file in memory."""
+    """Parse the head of a whole file in memory, as `read_head`."""
 
     def read_at(offset: int, length: int) -> bytes:
         return data[offset : offset + min(length, MAX_BLOCK_BYTES)] if offset >= 0 and length > 0 else b""
@@ -137,7 +144,7 @@ def _reader(descriptor: int, first: bytes, size: int) -> ReadAt:
 
 
 def _describe_foreign_file(first: bytes) -> tuple[str, str]:
-    """In English and in Vietnamese."""
+    """Describe a file that is no photo, in English and in Vietnamese."""
     if first.startswith(_BIG_TIFF_SIGNATURES):
         return (
             "is a BigTIFF, which no camera writes and flycam does not read",
@@ -221,10 +228,14 @@ def _walk_jpeg(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
 
 
 def has_too_many_scans(data: bytes) -> bool:
-    """Return whether a JPEG has more than MOST_SCANS scans, as a decoder would find them; False for what is
-    none."""
-    marks = islice(_SCAN.finditer(data), MAX_SCANS + 1)  # `bytes.count` takes three times as long
-    if not data.startswith(_SOI) or sum(1 for _ in marks) <= MAX_SCANS:  # other pictures in it count too
+    """Return True if a JPEG has more than MAX_SCANS scans, as a decoder finds them.
+
+    False for other files.
+    """
+    # `bytes.count` takes three times as long
+    marks = islice(_SCAN.finditer(data), MAX_SCANS + 1)
+    # embedded previews count too, so this only rules out
+    if not data.startswith(_SOI) or sum(1 for _ in marks) <= MAX_SCANS:
         return False
     scans, offset = 0, 2
     while (mark := _MARKER.search(data, offset)) is not None and mark[1] != b"\xd9":

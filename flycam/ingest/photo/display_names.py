@@ -1,7 +1,7 @@
-"""What photos are called in sentences: their file names, with the folder where one name occurs twice.
+"""Display names of photos: file names, with the folder where one name occurs twice.
 
-Cameras begin a new folder after 999 shots and many count from the start again, so a file name alone tells no
-photo of a card apart: 100MEDIA/DJI_0018.JPG and 101MEDIA/DJI_0018.JPG are two.
+Cameras begin a new folder after 999 shots and many count from the start again, so a file name alone does not
+identify a photo of a memory card: 100MEDIA/DJI_0018.JPG and 101MEDIA/DJI_0018.JPG are two.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from flycam.ingest.photo.metadata import PhotoMetadata
 
 
 def make_display_names(photos: Sequence[PhotoMetadata]) -> tuple[str, ...]:
-    """A name for each photo: its file name, after as many folders as tell it from others of that name."""
+    """Return each photo's file name, after as many folders as make it unique."""
     by_name: dict[str, list[int]] = {}
     for row, photo in enumerate(photos):
         by_name.setdefault(photo.name, []).append(row)

@@ -1,7 +1,7 @@
 """EXIF of a photo: camera, time, position, and DJI's maker note.
 
-Tags by EXIF 2.32 (CIPA DC-008). A value that is absent, not finite or out of its range is None; what
-was wrong is said in `remarks`.
+Tags by EXIF 2.32 (CIPA DC-008). A value that is absent, not finite or out of its range is None; faults are
+listed in `remarks`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ _DIRECTION_REF, _DIRECTION, _GPS_DATE, _GPS_ERROR = 0x10, 0x11, 0x1D, 0x1F
 _TIME = re.compile(r"(\d{4})[:/-](\d{2})[:/-](\d{2})[ T](\d{2}):(\d{2}):(\d{2})")
 _DATE = re.compile(r"(\d{4})[:/-](\d{2})[:/-](\d{2})")
 _ZONE = re.compile(r"[+-]\d{2}:\d{2}")
-_MAX_ERROR_M = 1000.0  # more is a place told by a mobile network, or rubbish
+# A larger error means a position from a mobile network, or an invalid value.
+_MAX_ERROR_M = 1000.0
 _MM_PER_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 
 
 @dataclass(kw_only=True, slots=True)
 class ExifMetadata:
-    """EXIF values in the units of their names; None or "" where the file does not say."""
+    """EXIF values in the units of their names; None or "" where not stated."""
 
     maker: str = ""
     model: str = ""
@@ -65,7 +66,7 @@ class ExifMetadata:
 
 
 def read_exif(reader: TiffReader) -> ExifMetadata:
-    """Facts of an EXIF block; never raises on what the block holds."""
+    """Read the values of an EXIF block; never raises on its contents."""
     facts = ExifMetadata()
     main = reader.directory(reader.first_directory)
     if not len(main):
@@ -112,7 +113,10 @@ def _read_times(main: Directory, details: Directory, facts: ExifMetadata) -> Non
 
 
 def format_exif_time(stamp: str, fraction: str = "") -> str | None:
-    """ "2026:09:08 07:05:03" and "25" to "2026-09-08T07:05:03.250"; None if it is no time."""
+    """Convert "2026:09:08 07:05:03" and "25" to "2026-09-08T07:05:03.250".
+
+    None if it is no time.
+    """
     match = _TIME.match(stamp)
     if match is None:
         return None
@@ -151,7 +155,10 @@ def _read_position(gps: Directory, facts: ExifMetadata) -> None:
 
 
 def _degrees(parts: tuple[float, ...], reference: str, limit: float, facts: ExifMetadata) -> float | None:
-    """Degrees, minutes, seconds with a hemisphere letter to signed degrees within ±limit."""
+    """Convert degrees, minutes, seconds and hemisphere to signed degrees.
+
+    None out of ±limit.
+    """
     if not parts or len(parts) > 3:
         return None
     value = sum(part / 60.0**power for power, part in enumerate(parts))
@@ -184,16 +191,17 @@ _DJI_NOTE = {
     11: "camera_roll",
 }
 _TYPE_FLOAT = 11
-_MAX_NOTE_TAGS = 64  # fewer than 256: a count reads so in one byte order only
+# Below 256, so that a count is valid in one byte order only.
+_MAX_NOTE_TAGS = 64
 
 
 def read_dji_note(note: bytes) -> dict[str, float]:
-    """Speeds (m/s) and angles (degrees) of a DJI maker note; empty where it holds none.
+    """Read speeds (m/s) and angles (degrees) of a DJI maker note; empty without any.
 
     The note is a bare TIFF directory whose tags 3 to 11 are single floats: speed x y z, aircraft pitch yaw
     roll, camera pitch yaw roll (tag numbers as listed by ExifTool for DJI). Its byte order is the aircraft's:
-    a program that saves the photo again may write all around it in the other one. Newer aircraft write debug
-    text there instead, which is left alone.
+    a program that saves the photo again may write everything around it in the other one. Newer aircraft write
+    debug text there instead, which is ignored.
     """
     if len(note) < 14 or note[:1] == b"[":
         return {}

@@ -1,4 +1,4 @@
-"""What the files of a card are by their names: photos, films, flight logs."""
+"""Kinds of files on a memory card by their names: photos, videos, flight logs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ LOG_SUFFIXES = frozenset({SUBTITLE_SUFFIX, ".tlog", ".bin", ".ulg", ".log", ".kl
 
 
 class FileKind(StrEnum):
-    """LOG: a flight log, or the subtitles that an aircraft writes beside its film."""
+    """Kind of file.
+
+    LOG: a flight log, or the subtitles that an aircraft writes beside its video.
+    """
 
     PHOTO = "photo"
     FILM = "film"
@@ -22,7 +25,7 @@ class FileKind(StrEnum):
 
 
 def detect_file_kind(path: str) -> FileKind | None:
-    """What a file promises to be by its name; None: nothing that is worked on."""
+    """Return the kind of a file by its name; None if it is not used."""
     suffix = PurePosixPath(path).suffix.lower()
     if suffix in PHOTO_SUFFIXES:
         return FileKind.PHOTO
@@ -32,12 +35,12 @@ def detect_file_kind(path: str) -> FileKind | None:
 
 
 def is_subtitles(path: str) -> bool:
-    """Whether a log by its name is of one film alone."""
+    """Return True if a log, by its name, belongs to a single video."""
     return PurePosixPath(path).suffix.lower() == SUBTITLE_SUFFIX
 
 
 def find_sidecar_logs(video: str, logs: Iterable[str]) -> list[str]:
-    """The logs that lie beside a film under its own name ("DJI_0001.MP4": "DJI_0001.SRT")."""
+    """Return the logs beside a video with its name ("DJI_0001.MP4": "DJI_0001.SRT")."""
     return [log for log in logs if _stem(log) == _stem(video)]
 
 

@@ -1,4 +1,4 @@
-"""What one photo says about itself, before anyone judges whether it is true."""
+"""Metadata of one photo as stated in its file, unchecked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Dialect(StrEnum):
-    """Whose conventions the photo's metadata follow."""
+    """Conventions that the photo's metadata follow."""
 
     DJI = "dji"
     AUTEL = "autel"
@@ -35,7 +35,7 @@ class Angles:
 class Dewarp:
     """DewarpData of DJI or Skydio: a unit's calibration, pixels.
 
-    Offsets cx, cy are from `calibrated_centre_px`, else from the picture's centre.
+    Offsets cx, cy are from `calibrated_centre_px`, else from the image centre.
     """
 
     calibrated_on: str
@@ -52,11 +52,11 @@ class Dewarp:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pix4dLens:
-    """The lens in Pix4D's words: a perspective one in millimetres, or a fisheye.
+    """Interior in Pix4D's tags: a perspective lens in millimetres, or a fisheye.
 
-    centre_mm   principal point from the picture's upper left corner
+    centre_mm   principal point from the image's upper left corner
     distortion  R1, R2, R3, T1, T2; () none stated
-    affine_px   C, D, E, F of the full-size picture; () for a perspective lens
+    affine_px   C, D, E, F of the full-size image; () for a perspective lens
     polynomial  p0, p1, ... of the angle off the axis, which counts 1 at 90°
     """
 
@@ -69,7 +69,7 @@ class Pix4dLens:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FieldOfView:
-    """Degrees from edge to edge of the picture; None where not stated."""
+    """Field of view from edge to edge of the image, degrees; None where not stated."""
 
     horizontal_deg: float | None = None
     vertical_deg: float | None = None
@@ -78,7 +78,7 @@ class FieldOfView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PhotoMetadata:
-    """Raw facts; units in the names; None where the file does not say.
+    """Raw metadata of a photo; units in the names; None where not stated.
 
     taken_text       EXIF DateTimeOriginal plus sub-seconds, "YYYY-MM-DDTHH:MM:SS.fff", no zone
     taken_offset     EXIF OffsetTimeOriginal ("+07:00") if present
@@ -87,31 +87,32 @@ class PhotoMetadata:
     exif_altitude_m  signed by GPSAltitudeRef
     rtk_flag         DJI RtkFlag: 0 none, 16 single, 34 float, 50 fixed
     rtk_std_m        (lon, lat, height) standard deviations
-    horizontal_error_m  EXIF GPSHPositioningError: what the receiver says of its position in plan
-    calibrated_centre_px  optical centre from the corner of the picture that the calibration describes: of
-                     DJI the middle of it, of Skydio the principal point
-    dewarped         True if the maker says the pixels are already undistorted (DJI DewarpFlag)
+    horizontal_error_m  EXIF GPSHPositioningError: the receiver's own horizontal error
+    calibrated_centre_px  optical centre from the corner of the image that the calibration describes: for DJI
+                   its middle, for Skydio the principal point
+    dewarped         True if the maker states that the pixels are already undistorted (DJI DewarpFlag)
     band             "colour", "infrared", "thermal" or "night", from tags and file name
-    is_drill         the photo carries flycam's own drill mark
-    remarks          what the reader noticed ("XMP holds an entity declaration: ignored")
+    is_drill         the photo carries flycam's exercise mark
+    remarks          remarks of the reader ("XMP holds an entity declaration: ignored")
 
-    Angles as written, never judged. `gimbal` follows DJI's sense in every dialect that fills it (DJI,
+    Angles as written, never judged. `gimbal` follows DJI's convention in every dialect that fills it (DJI,
     Autel "drone:", Parrot "drone-parrot:", Skydio, Teal): pitch -90 looks straight down, yaw clockwise from
     north. `camera` holds the "Camera:" (Pix4D) vocabulary as written, whose pitch 0 looks straight down.
     `aircraft` holds the body's yaw, pitch and roll; senseFly's fixed camera has only these.
 
-    absolute_altitude_m   what the maker calls height above sea level; its datum is to be settled
-    ellipsoid_altitude_m  height above the ellipsoid where the maker says so (senseFly AltitudeWGS84)
+    absolute_altitude_m   the maker's height above sea level; its datum is to be resolved
+    ellipsoid_altitude_m  height above the ellipsoid where the maker states it (senseFly AltitudeWGS84)
     altitude_type         DJI AltitudeType ("RtkAlt", "GpsFusionAlt") as written
     direction_deg         EXIF GPSImgDirection; direction_reference "T" true north, "M" magnetic
     f_number              aperture
-    focal_plane_px_per_mm EXIF FocalPlaneXResolution per millimetre, of the full-size picture
-    exif_size_px          picture size by EXIF PixelXDimension, PixelYDimension (full size before editing)
+    focal_plane_px_per_mm EXIF FocalPlaneXResolution per millimetre, of the full-size image
+    exif_size_px          image size by EXIF PixelXDimension, PixelYDimension (full size before editing)
     aircraft_model        model of the aircraft where it is not the camera's (DJI DroneModel)
     image_source          DJI ImageSource ("WideCamera", "ZoomCamera", "InfraredCamera") as written
     band_name             name of a multispectral band ("NIR", "Red") as written
     shutter_type          DJI ShutterType ("Mechanical", "Electronic") as written
-    software              what wrote the file last: a camera's firmware, or a viewer or editor (EXIF, XMP)
+    software              program that last wrote the file: a camera's firmware, or a viewer or editor (EXIF,
+                   XMP)
     channels, bits        samples per pixel and bits per sample of the file
     """
 
@@ -173,6 +174,9 @@ class PhotoMetadata:
 
     @property
     def camera_name(self) -> str:
-        """Maker and model, the maker once ("Canon PowerShot", not "Canon Canon PowerShot"); "" if unknown."""
+        """Maker and model, without repeating the maker; "" if unknown.
+
+        "Canon PowerShot", not "Canon Canon PowerShot".
+        """
         named = self.model.lower().startswith(self.maker.lower())
         return self.model if named else f"{self.maker} {self.model}".strip()

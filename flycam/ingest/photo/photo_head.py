@@ -1,4 +1,4 @@
-"""What a photo's container says about it, and the limits within which it is believed."""
+"""Head of a photo's container, and the limits within which it is accepted."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from enum import StrEnum
 from flycam.ingest.photo.tiff import TiffReader
 
 MAX_BLOCK_BYTES = 2 * 1024 * 1024  # one EXIF or XMP block
-MAX_PARTS = 50_000  # JPEG segments or PNG chunks before the file is given up
+MAX_PARTS = 50_000  # JPEG segments or PNG chunks
 XMP_ID = b"http://ns.adobe.com/xap/1.0/\x00"
 
 ReadAt = Callable[[int, int], bytes]
 
 
 class ContainerKind(StrEnum):
-    """What the bytes are, whatever the file's name says."""
+    """Container format by the bytes, whatever the file's name."""
 
     JPEG = "JPEG"
     PNG = "PNG"
@@ -25,15 +25,15 @@ class ContainerKind(StrEnum):
 
 @dataclass(kw_only=True, slots=True)
 class PhotoHead:
-    """What the container says before any pixel is decoded.
+    """Container data known before any pixel is decoded.
 
     size_px      (width, height)
     channels     samples per pixel; bits per sample
     exif         reader of the EXIF block (for a TIFF: of the file itself), None if there is none
     xmp          raw XMP packets in file order
     scan_offset  byte offset at which a JPEG's entropy-coded data begin, 0 for other kinds
-    is_map       a GeoTIFF laid out on a grid (terrain, an orthomosaic): no photo
-    chunks_whole a PNG's chunks all lie inside the file, up to and with the last; True for other kinds
+    is_map       a GeoTIFF on a grid (terrain, an orthomosaic), not a photo
+    has_all_chunks  all chunks of a PNG lie inside the file, including the last; True for other kinds
     """
 
     kind: ContainerKind

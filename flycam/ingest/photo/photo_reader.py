@@ -1,4 +1,4 @@
-"""A photo by name: what it says about itself, its hash; and the room's other functions under one roof."""
+"""Photo reader: metadata and hash of a photo, and the package's other functions re-exported."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ _tells_apart = attrgetter("size_bytes", "image_size_px", "taken_text", "lon_deg"
 
 
 def compute_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes. Raises SourceUnreadable if it cannot be read."""
+    """Return the hex SHA-256 of a file's bytes.
+
+    Raises SourceUnreadable if it cannot be read.
+    """
     try:
         with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -59,10 +62,10 @@ def compute_sha256(path: Path) -> str:
 
 
 def compute_photo_sha256(photo: PhotoMetadata) -> str:
-    """Hex SHA-256 of a photo's bytes, from the same opening in which it still says what `photo` does.
+    """Return the hex SHA-256 of a photo's bytes, if the file still matches `photo`.
 
-    Raises SourceUnreadable if it cannot be read, or another file lies in its place by now: the hash is what
-    it is kept under.
+    Metadata and hash come from one opening, because the bytes are stored under the hash. Raises
+    SourceUnreadable if it cannot be read, or another file has replaced it.
     """
     with open_photo(photo.path) as file:
         again = _read(file, photo.path)
@@ -73,7 +76,7 @@ def compute_photo_sha256(photo: PhotoMetadata) -> str:
 
 
 def read_photos(paths: Sequence[Path]) -> tuple[list[PhotoMetadata], list[tuple[Path, SourceUnreadable]]]:
-    """Metadata of every photo that can be read, in the order given, and the error of every other."""
+    """Read the metadata of photos in the order given, and errors of unreadable ones."""
     photos: list[PhotoMetadata] = []
     failed: list[tuple[Path, SourceUnreadable]] = []
     for path in paths:
@@ -85,7 +88,7 @@ def read_photos(paths: Sequence[Path]) -> tuple[list[PhotoMetadata], list[tuple[
 
 
 def read_metadata(path: Path) -> PhotoMetadata:
-    """What one photo says about itself; reads the file's head only.
+    """Read the metadata of one photo from the file's head.
 
     Raises SourceUnreadable (0 bytes, no photo, cut off inside the header, a decompression bomb by its
     declared size, a raw file, one visible band of a multispectral set, a stitched panorama).
@@ -114,6 +117,7 @@ def _read(file: FileIO, path: Path) -> PhotoMetadata:
             )
         )
     photo = _compose(path, head, exif, values, (*head.remarks, *exif.remarks, *remarks))
+    # one visible band over another would make no colour mosaic
     if photo.channels == 1 and photo.band_name and photo.band == "colour":
         raise SourceUnreadable(
             _(

@@ -1,4 +1,4 @@
-"""Which files of a card or a folder are photos, and why the others are not."""
+"""Search for photos on a memory card or in a folder, with the reason for each skipped file."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _RAW_SUFFIXES = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PhotoSearchResult:
-    """Photos of some folders in order of their paths, and every other file with the reason.
+    """Photos of some folders in order of path, and each other file with its reason.
 
-    refused  what is never opened, whatever it is: no record can hold its name, or it is a link that leads out
+    refused  files that are never opened, whatever they hold: no record can hold the name, or it is a link
+             that leads outside
     """
 
     photos: tuple[Path, ...]
@@ -34,19 +35,20 @@ class PhotoSearchResult:
 
 
 def find_photos(paths: Iterable[Path]) -> list[Path]:
-    """JPEG, PNG and TIFF photos at `paths` (files or folders, read through), sorted, each once.
+    """Return JPEG, PNG and TIFF photos at `paths`, sorted, each once.
 
-    Raises SourceUnreadable if a path does not exist.
+    Files or folders, searched recursively. Raises SourceUnreadable if a path does not exist.
     """
     return list(search_photos(paths).photos)
 
 
 def search_photos(paths: Iterable[Path]) -> PhotoSearchResult:
-    """As `find_photos`, and says what was left out and why.
+    """Search as `find_photos`, and return the skipped files with reasons.
 
-    A file whose name promises a photo is kept whatever its bytes are, so that reading it gives the
-    reason why it cannot be used; a file without such a name is kept if its bytes are a photo's. Names
-    that are not UTF-8 and links out of `paths` are left out unread.
+    A file with a photo's suffix is kept whatever its bytes are, so that reading it gives the reason why it
+    cannot be used; a file without such a suffix is kept if its bytes are a photo's. Names that are not UTF-8
+    and links out of `paths` are skipped unread.
+
     Raises SourceUnreadable if a path does not exist.
     """
     photos: dict[Path, Path] = {}
@@ -78,11 +80,12 @@ def walk_folder(
     *,
     skipped_prefixes: tuple[str, ...] = (".", "@"),
 ) -> Iterator[Path]:
-    """Yield the file at `path`, or all of the folder and those below it in order of their names: files, and
-    links to folders, which are not gone into.
+    """Yield the file at `path`, or all files of the folder, recursively by name.
 
-    note   hears of each folder that is left out, and why: it cannot be read, or lies deeper than any card has
-    skipped_prefixes  how the names of folders begin that are passed over: systems make them, no camera does
+    Links to folders are yielded, not followed.
+
+    note   called for each skipped folder with the reason: unreadable, or deeper than any memory card
+    skipped_prefixes  name prefixes of folders to skip: systems make them, no camera does
     """
     if not path.is_dir():
         yield path
@@ -117,7 +120,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _never_opened(file: Path, roots: Iterable[Path]) -> SourceUnreadable | None:
-    """What is wrong with a file whatever it holds."""
+    """Return the error of a file that must not be opened, whatever it holds."""
     shown = to_visible(str(file))
     if not is_encodable(str(file)):
         return SourceUnreadable(
@@ -134,16 +137,19 @@ def _never_opened(file: Path, roots: Iterable[Path]) -> SourceUnreadable | None:
 
 
 def is_outside(file: Path, roots: Iterable[Path]) -> bool:
-    """Return whether a file lies elsewhere than below `roots`, links followed.
+    """Return True if a file, links followed, lies outside `roots`.
 
-    One that leads nowhere does not: opening it gives the reason.
+    A dangling link does not: opening it gives the reason.
     """
     real = resolve_links(file)
     return real.exists() and not any(real.is_relative_to(resolve_links(root)) for root in roots)
 
 
 def resolve_links(path: Path) -> Path:
-    """Return the path with its links followed; `Path.resolve` raises RuntimeError for links in a circle."""
+    """Return the path with its links followed.
+
+    `Path.resolve` raises RuntimeError for links in a circle.
+    """
     return Path(os.path.realpath(path))
 
 
@@ -153,7 +159,7 @@ def _reason_to_skip(path: Path) -> str | None:
     if path.name.startswith("."):
         return "hidden file"
     if path.exists() and not path.is_file():
-        return "not a regular file"  # opening a pipe would wait for ever
+        return "not a regular file"  # opening a pipe would block forever
     suffix = path.suffix.lower()
     if suffix in _RAW_SUFFIXES:
         return "raw picture: the JPEG beside it is used"

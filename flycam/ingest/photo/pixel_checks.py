@@ -1,4 +1,4 @@
-"""Is there a sharp, exposed picture at all: judged on a small grey one."""
+"""Checks of a reduced grey image for sharpness, exposure and a covered lens."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ THUMBNAIL_PX = 128
 _CELL = 8
 _FAR_STEP = 4
 SMOOTH = 1.0 / _FAR_STEP**2
-"""Sharpness of a picture that is smooth over the far step: differences grow with the distance squared."""
-_MIN_VARIATION = 0.25  # squared grey levels: below it there is nothing to be sharp
+"""Sharpness of an image that is smooth over the far step: squared differences grow with distance squared."""
+_MIN_VARIATION = 0.25  # squared grey levels: no structure below
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PixelChecks:
-    """What a reduced greyscale picture shows; comparable between photos of one camera and flight.
+    """Measures of a reduced grey image, comparable within one camera and flight.
 
     sharpness        0 to about 1, see `measure_sharpness`: compare with the flight's median
     mean             mean grey 0..255
     spread           99th minus 1st percentile of grey
     dark_fraction    pixels at or below 4; bright_fraction at or above 251
-    lens_covered     no picture: black, or without any structure
-    reduced_size_px  (width, height) of the picture that was judged
-    thumbnail        H×W uint8 grey, the longer side THUMBNAIL_PX: small enough to keep of a whole flight
+    lens_covered     no image: black, or without any structure
+    reduced_size_px  (width, height) of the image that was checked
+    thumbnail        H×W uint8 grey, the longer side THUMBNAIL_PX: small enough to keep for a whole flight
     """
 
     sharpness: float
@@ -47,11 +47,11 @@ class PixelChecks:
 
 
 Checks = Mapping[Path, PixelChecks | FrameUnreadable]
-"""What a look at each photo gave, by its path: two folders of a card may hold the same file name."""
+"""Result of each photo's check by path, because two folders of a card may hold the same file name."""
 
 
 def check_pixels(grey: Pixels) -> PixelChecks:
-    """Checks of an H×W uint8 grey picture."""
+    """Check an H×W uint8 grey image."""
     counts = cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel().astype(np.float64)
     share = np.cumsum(counts) / grey.size
     mean = float(counts @ np.arange(256) / grey.size)
@@ -74,10 +74,10 @@ def _thumbnail(grey: Pixels) -> Pixels:
 
 
 def _is_without_structure(grey: Pixels, mean: float) -> bool:
-    """Whether averaging over cells of 8 × 8 pixels, which removes sensor noise, leaves nothing to see.
+    """Return True if averaging over cells of 8 × 8 pixels leaves no structure.
 
-    A dim picture keeps its structure under averaging; a cap that leaks light keeps a faint gradient, so a
-    nearly black picture must show more.
+    Averaging removes sensor noise. A dim image keeps its structure; a cap that leaks light keeps a faint
+    gradient, so a nearly black image must show more.
     """
     size = (max(grey.shape[1] // _CELL, 1), max(grey.shape[0] // _CELL, 1))
     cells = cv2.resize(grey.astype(np.float32), size, interpolation=cv2.INTER_AREA)
@@ -86,11 +86,11 @@ def _is_without_structure(grey: Pixels, mean: float) -> bool:
 
 
 def measure_sharpness(grey: Pixels) -> float:
-    """Ratio of mean squared grey differences over 1 pixel to those over 4, the worst of four directions.
+    """Return the ratio of mean squared grey differences over 1 pixel to those over 4.
 
-    A structure-function ratio: independent of contrast and brightness, near 1 for fine texture, 1/16
-    where the picture is smooth over 4 pixels; motion blur lowers the direction along which it smears. 0 for a
-    picture without structure or too small to tell.
+    The worst of four directions. A structure-function ratio: independent of contrast and brightness, near 1
+    for fine texture, 1/16 where the image is smooth over 4 pixels; motion blur lowers the direction along
+    which it smears. 0 for an image without structure or too small to measure.
     """
     if min(grey.shape) <= 2 * _FAR_STEP:
         return 0.0
@@ -104,7 +104,7 @@ def measure_sharpness(grey: Pixels) -> float:
 
 
 def _mean_square_step(values: NDArray[np.float32], down: int, right: int) -> float:
-    """Mean squared difference between each pixel and the one `down` rows and `right` columns further."""
+    """Return the mean squared difference between pixels `down` and `right` apart."""
     rows, columns = values.shape
     ahead = values[down:, max(right, 0) : columns + min(right, 0)]
     behind = values[: rows - down, max(-right, 0) : columns - max(right, 0)]

@@ -1,8 +1,8 @@
-"""Pixels of photos: full decode for the map, reduced decode for judging sharpness and exposure.
+"""Pixels of photos: full decode for the mosaic, reduced decode for sharpness and exposure.
 
-Rows stay as the sensor read them, because calibrations and angles are given for that order: EXIF
-orientation is applied only when a caller asks for it. libjpeg fills the missing part of a cut-off file
-with grey and calls it a success, so completeness is checked here before decoding.
+Rows stay as the sensor read them, because calibrations and angles are given for that order: EXIF orientation
+is applied only on request. libjpeg fills the missing part of a truncated file with grey and reports success,
+so completeness is checked here before decoding.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MIRRORED = {2: None, 4: cv2.ROTATE_180, 5: cv2.ROTATE_90_COUNTERCLOCKWISE, 7: c
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A complete photo in memory: what its head says, and all its bytes; path names it in errors."""
+    """Complete photo in memory: its head and all its bytes; path names it in errors."""
 
     path: Path
     head: PhotoHead
@@ -49,20 +49,22 @@ class Photo:
 
 
 def open_pixels(path: Path, orientation: int = 1, bands: tuple[int, int, int] | None = None) -> Pixels:
-    """Pixels of a photo, H×W×3 uint8 RGB, rows from the top as stored.
+    """Return the pixels of a photo, H×W×3 uint8 RGB, rows from the top as stored.
 
     orientation  EXIF orientation to apply, 1 to 8; 1 leaves the rows as the sensor read them
-    bands        which bands of the file (0-based, in the file's own order) become red, green, blue;
-                 default: the first three, or the only one three times
-    Three bands of 16 bits lose their low byte; a single band of 16 bits (thermal counts, one spectral
-    band) is stretched from its 0.5th to its 99.5th percentile, a function of this photo alone.
-    Raises FrameUnreadable naming the file: cut off, damaged, a bomb, or a kind of pixel not known.
+    bands        bands of the file (0-based, in the file's own order) for red, green, blue; default: the first
+                 three, or the only one three times
+
+    Three bands of 16 bits lose their low byte; a single band of 16 bits (thermal counts, one spectral band)
+    is stretched from its 0.5th to its 99.5th percentile, a function of this photo alone.
+
+    Raises FrameUnreadable naming the file: cut off, damaged, a bomb, or an unknown pixel type.
     """
     return decode_photo(load_photo(path), orientation, bands)
 
 
 def decode_photo(photo: Photo, orientation: int = 1, bands: tuple[int, int, int] | None = None) -> Pixels:
-    """Pixels of a photo that was read, as `open_pixels` gives them. Raises FrameUnreadable."""
+    """Decode a loaded photo, as `open_pixels`. Raises FrameUnreadable."""
     if photo.head.kind is ContainerKind.JPEG:
         picture = _decode(photo, cv2.IMREAD_COLOR_RGB)
     else:
@@ -71,9 +73,11 @@ def decode_photo(photo: Photo, orientation: int = 1, bands: tuple[int, int, int]
 
 
 def decode_jpeg(data: bytes, path: Path) -> Pixels:
-    """Pixels of a JPEG that was made here: the same as `open_pixels` gives of a file of these bytes.
+    """Decode a JPEG made by flycam, with the same pixels as `open_pixels` returns.
 
-    path  names it in errors. Raises FrameUnreadable.
+    path  names it in errors
+
+    Raises FrameUnreadable.
     """
     picture = cv2.imdecode(
         np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
@@ -84,7 +88,10 @@ def decode_jpeg(data: bytes, path: Path) -> Pixels:
 
 
 def load_photo(path: Path) -> Photo:
-    """Read a photo whole, once. Raises FrameUnreadable as `parse_photo`, or where it cannot be read."""
+    """Read a whole photo, once.
+
+    Raises FrameUnreadable as `parse_photo`, or where it cannot be read.
+    """
     try:
         with open_photo(path) as file:
             if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
@@ -98,8 +105,11 @@ def load_photo(path: Path) -> Photo:
 
 
 def parse_photo(data: bytes, path: Path) -> Photo:
-    """Take bytes for a photo that a decoder may be given: of no more pixels than a camera has, nor of such
-    bytes that each takes seconds. Raises FrameUnreadable, also where it is not complete."""
+    """Check that bytes are a photo that is safe to decode, and complete.
+
+    It has no more pixels than a camera has, and is not crafted to take seconds to decode. Raises
+    FrameUnreadable.
+    """
     try:
         head = parse_head(data, path)
     except SourceUnreadable as error:
@@ -125,9 +135,10 @@ def parse_photo(data: bytes, path: Path) -> Photo:
 
 
 def _is_complete(head: PhotoHead, data: bytes) -> bool:
-    """A JPEG has an end marker after its scan, a PNG whole chunks; a TIFF is judged by its decoder.
+    """Return True if a JPEG has an end marker after its scan, a PNG all its chunks.
 
-    OpenCV's PNG reader believes a chunk's length before it looks for the bytes, and would reserve 4 GB.
+    A TIFF is checked by its decoder. OpenCV's PNG reader trusts a chunk's length before it looks for the
+    bytes, and would allocate 4 GB.
     """
     if head.kind is ContainerKind.JPEG:
         return head.scan_offset > 0 and data.rfind(b"\xff\xd9", head.scan_offset) >= 0
@@ -156,7 +167,7 @@ def _damaged(head: PhotoHead, path: Path) -> FrameUnreadable:
 
 
 def _in_file_order(picture: NDArray[np.generic]) -> NDArray[np.generic]:
-    """OpenCV's BGR(A) order to the file's own order; alpha is dropped."""
+    """Convert OpenCV's BGR(A) order to the file's own order; drop alpha."""
     if picture.ndim == 3 and picture.shape[2] in (3, 4):
         return picture[:, :, 2::-1]
     return picture
@@ -211,7 +222,7 @@ def _turned(picture: Pixels, orientation: int) -> Pixels:
 
 
 def read_pixel_checks(path: Path) -> PixelChecks:
-    """Sharpness, exposure and lens cap of one photo from a decode at a quarter of its size.
+    """Check sharpness, exposure and lens cap of one photo at a quarter of its size.
 
     Raises FrameUnreadable as `open_pixels`.
     """
@@ -219,9 +230,9 @@ def read_pixel_checks(path: Path) -> PixelChecks:
 
 
 def read_grey(path: Path, side_px: int) -> Pixels:
-    """A grey picture H×W uint8 of one photo, rows as stored, its longer side `side_px` or the photo's own.
+    """Return a grey image H×W uint8 of one photo, rows as stored.
 
-    Raises FrameUnreadable as `open_pixels`.
+    Its longer side is `side_px` or the photo's own. Raises FrameUnreadable as `open_pixels`.
     """
     photo = load_photo(path)
     longest = max(photo.head.size_px)
@@ -243,7 +254,10 @@ _GREY_JPEG = {
 
 
 def _reduced_grey(photo: Photo, times: int) -> Pixels:
-    """A grey picture `times` (1, 2, 4 or 8) smaller: of a JPEG no more than that is decoded."""
+    """Return a grey image `times` (1, 2, 4 or 8) smaller.
+
+    Of a JPEG no more than that is decoded.
+    """
     if photo.head.kind is ContainerKind.JPEG:
         return np.asarray(_decode(photo, _GREY_JPEG[times]), np.uint8)
     full = _three_bands(_in_file_order(_decode(photo, cv2.IMREAD_UNCHANGED)), None, photo.path)

@@ -1,4 +1,4 @@
-"""A PNG's size, EXIF and XMP from its chunks (PNG specification, third edition, sections 5 and 11)."""
+"""PNG size, EXIF and XMP from its chunks (PNG specification, third edition, sections 5 and 11)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 
 def read_png_head(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
-    """Fill `head` from the chunks up to IEND, or to the first that no PNG has there. Raises SourceUnreadable
-    if even the header, which comes first and once, is cut off."""
+    """Fill `head` from the chunks up to IEND, or to the first invalid one.
+
+    Raises SourceUnreadable if even the header, which comes first and once, is cut off.
+    """
     offset = 8
     head.has_all_chunks = False
     for __ in range(MAX_PARTS):
@@ -28,7 +30,7 @@ def read_png_head(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
         if body + length + 4 > head.size_bytes:
             break
         if (name == b"IHDR") != (offset == 8):
-            break  # decoders believe the first alone, and take none that comes later
+            break  # decoders use the first header only
         if name == b"IHDR" and length >= 13:
             header = read_at(body, 13)
             if len(header) == 13:
@@ -72,7 +74,7 @@ def _inflate(data: bytes) -> bytes:
 
 
 def _raw_profile(text: bytes) -> bytes:
-    """Bytes of a hexadecimal "Raw profile type" text: name, decimal length, then hex in lines."""
+    """Return bytes of a "Raw profile type" text: name, decimal length, lines of hex."""
     parts = text.split(maxsplit=2)
     if len(parts) < 3:
         return b""

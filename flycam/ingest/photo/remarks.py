@@ -1,4 +1,4 @@
-"""What the readers of photos notice, in both languages. Photos carry the English as their remark."""
+"""Remarks of the photo readers in both languages; photos carry the English one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A small, bounded reader of TIFF directories, the form in which EXIF is written.
+"""Bounded reader of TIFF directories, the form in which EXIF is written.
 
-Source of the format: TIFF 6.0 (Adobe 1992) section 2 and EXIF 2.32 (CIPA DC-008) section 4.6.
-Nothing here trusts a count or an offset: a value that does not fit is absent, never an exception.
-Directories are never followed in chains, so that no file can make the reader run in circles.
+Source of the format: TIFF 6.0 (Adobe 1992) section 2 and EXIF 2.32 (CIPA DC-008) section 4.6. No count or
+offset is trusted: a value that does not fit is absent, never an exception. Directories are never followed in
+chains, so that no file can make the reader loop.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _RATIONAL = {5: "I", 10: "i"}
 
 
 class Directory:
-    """One IFD: values by tag, decoded when asked for."""
+    """One IFD: values by tag, decoded on access."""
 
     __slots__ = ("_base", "_entries", "_order", "_read_at")
 
@@ -46,7 +46,7 @@ class Directory:
         return len(self._entries)
 
     def raw(self, tag: int) -> bytes:
-        """Bytes of a value as stored; empty if absent or cut off."""
+        """Return the bytes of a value as stored; empty if absent or cut off."""
         entry = self._entries.get(tag)
         if entry is None:
             return b""
@@ -61,7 +61,10 @@ class Directory:
         return value if len(value) == length else b""
 
     def numbers(self, tag: int) -> tuple[float, ...]:
-        """Finite numbers of a value; a rational with denominator 0 or any NaN makes the whole empty."""
+        """Return the finite numbers of a value.
+
+        A rational with denominator 0 or any NaN makes the whole empty.
+        """
         entry = self._entries.get(tag)
         if entry is None or entry[1] > MAX_NUMBERS:
             return ()
@@ -80,17 +83,20 @@ class Directory:
         return tuple(map(float, values)) if all(map(math.isfinite, values)) else ()
 
     def number(self, tag: int) -> float | None:
-        """First number of a value, None if there is none."""
+        """Return the first number of a value, None if there is none."""
         values = self.numbers(tag)
         return values[0] if values else None
 
     def integer(self, tag: int) -> int | None:
-        """First number of a value as a whole number, None if there is none."""
+        """Return the first number of a value as an integer, None if there is none."""
         value = self.number(tag)
         return None if value is None else int(value)
 
     def text(self, tag: int) -> str:
-        """Text up to the first NUL, stripped, without hidden signs; what is not UTF-8 is read as Latin-1."""
+        """Return text up to the first NUL, stripped, without unprintable characters.
+
+        Read as Latin-1 if it is not UTF-8.
+        """
         data = self.raw(tag).split(b"\x00", 1)[0].strip()
         try:
             text = data.decode("utf-8")
@@ -111,12 +117,15 @@ class TiffReader:
 
     @classmethod
     def from_bytes(cls, block: bytes) -> TiffReader | None:
-        """Reader over bytes in memory; None if they do not begin with a TIFF header."""
+        """Make a reader over bytes in memory; None without a TIFF header."""
         return cls.from_reader(lambda offset, length: block[offset : offset + length] if offset >= 0 else b"")
 
     @classmethod
     def from_reader(cls, read_at: Callable[[int, int], bytes]) -> TiffReader | None:
-        """Reader over `read_at(offset, length) -> bytes`, which returns fewer bytes past the end."""
+        """Make a reader over `read_at(offset, length) -> bytes`, or None.
+
+        `read_at` returns fewer bytes past the end.
+        """
         header = read_at(0, 8)
         if len(header) < 8 or header[:4] not in (b"II*\x00", b"MM\x00*"):
             return None
@@ -124,7 +133,7 @@ class TiffReader:
         return cls(read_at, order, struct.unpack(order + "I", header[4:])[0])
 
     def directory(self, offset: int, *, base: int = 0) -> Directory:
-        """The IFD at `offset`; empty where the bytes do not hold one.
+        """Return the IFD at `offset`; empty where the bytes do not hold one.
 
         Value offsets count from `base` (maker notes of some makers count from their own start).
         """

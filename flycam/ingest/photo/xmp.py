@@ -1,12 +1,12 @@
-"""XMP packets into a flat dictionary "prefix:Name" -> text.
+"""XMP packets as a flat dictionary "prefix:Name" -> text.
 
-A structure's parts are named by it, as ExifTool names them: Pitch in CameraOrientationNED is
+Parts of a structure are prefixed with its name, as ExifTool does: Pitch in CameraOrientationNED is
 "drone-skydio:CameraOrientationNEDPitch".
 
-Prefixes are chosen by namespace address, not by what the file happens to call them. A packet that
-declares a document type or an entity is ignored whole and said so: no photo needs one, and it is how
-entity bombs are made. A packet that is not well-formed XML (some firmwares write raw ampersands or cut
-the packet off) is read by pattern, attribute by attribute, and said so.
+Prefixes are chosen by namespace address, not by the prefix in the file. A packet that declares a document
+type or an entity is ignored with a remark: no photo needs one, and entity bombs are made with them. A packet
+that is not well-formed XML (some firmwares write raw ampersands or cut the packet off) is read by pattern,
+attribute by attribute, with a remark.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from flycam.frame.text_normalization import is_printable, strip_unprintable
 
 MAX_PACKET_BYTES = 1024 * 1024
 MAX_VALUE_CHARACTERS = 4096
-_MAX_NAMESPACE_CHARACTERS = 200  # of a namespace: longer than any that is known
+_MAX_NAMESPACE_CHARACTERS = 200  # longer than any known one
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _PREFIXES = {
@@ -50,7 +50,7 @@ _DECLARATION = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
 
 
 def read_xmp(packets: list[bytes]) -> tuple[dict[str, str], list[str]]:
-    """(values by "prefix:Name", remarks) of all packets; the first mention of a name wins."""
+    """Return (values by "prefix:Name", remarks) of all packets; the first value wins."""
     values: dict[str, str] = {}
     remarks: list[str] = []
     for packet in packets:
@@ -96,7 +96,10 @@ def _from_tree(root: Element) -> dict[str, str]:
 
 
 def _parts_of(element: Element) -> list[tuple[str, str]]:
-    """Named parts of a structure: elements or attributes of its own, or of a Description in it."""
+    """Return the named parts of a structure.
+
+    Elements or attributes of its own, or of a Description in it.
+    """
     inner = element.find(f"{_RDF}Description")
     holder = element if inner is None else inner
     parts = [*holder.attrib.items(), *((child.tag, child.text or "") for child in holder)]

@@ -1,17 +1,17 @@
-"""What each maker means by its XMP words: one vocabulary in, PhotoMetadata fields out.
+"""XMP vocabularies of the makers: tags in, PhotoMetadata fields out.
 
-`_WORDS` is the one table: a row a maker, a column a field. A new maker is a new row.
+`_FIELD_NAMES` is the one table: a row a maker, a column a field. A new maker is a new row.
 
-DJI       drone-dji:     angles and altitudes in degrees and metres, DewarpData, RTK (DJI's published notes
-                         on image metadata; names as listed by ExifTool, misspelt GpsLongtitude included)
+DJI       drone-dji:     angles and altitudes in degrees and metres, DewarpData, RTK (DJI's published notes on
+          image metadata; names as listed by ExifTool, misspelt GpsLongtitude included)
 Autel     drone:         the same names as DJI; older firmware writes Camera: only
-Parrot    drone-parrot:  CameraYawDegree ... in DJI's sense, DroneYawDegree ... of the body ("Embedded Photo
-                         Metadata" of Parrot); Bebops and Disco write the body's attitude alone, in Camera:
-Skydio    drone-skydio:  CameraOrientationNED in DJI's sense; positions from take-off in "FLU"; a calibration
-                         of each unit (Skydio's "camera and metadata overview")
+Parrot    drone-parrot:  CameraYawDegree ... in DJI's convention, DroneYawDegree ... of the body ("Embedded
+          Photo Metadata" of Parrot); Bebops and Disco write the body's attitude alone, in Camera:
+Skydio    drone-skydio:  CameraOrientationNED in DJI's convention; positions from take-off in "FLU"; a
+          calibration of each unit (Skydio's "camera and metadata overview")
 Teal      exif:          CameraPitch ... against the body, PlatformPitch ... of the body, as fractions
 senseFly  sensefly:, Camera:  body attitude; heights both above the ellipsoid and above sea level
-Pix4D     Camera:        what other makers write of it alone
+Pix4D     Camera:        photos of other makers that have only these tags
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ _ISO = re.compile(
     r"(\d{4})[-:](\d{2})[-:](\d{2})[T ](\d{2}):(\d{2}):(\d{2})(\.\d{1,9})?\s*(Z|[+-]\d{2}:?\d{2})?$",
     re.IGNORECASE,
 )
-_NO_MAKER = ("", "CAMERA")  # what some EXIF says where XMP names the maker (Autel XL715)
+# EXIF values of cameras whose maker is named in XMP only (Autel XL715).
+_NO_MAKER = ("", "CAMERA")
 
 
 def _dji_like(prefix: str) -> dict[str, str]:
-    """Fields as DJI spells them, under `prefix`."""
+    """Return the fields with DJI's tag names, under `prefix`."""
     words = {
         "gimbal": "Gimbal{}Degree",
         "aircraft": "Flight{}Degree",
@@ -68,7 +69,7 @@ def _dji_like(prefix: str) -> dict[str, str]:
 
 
 _SHARED: Mapping[str, str] = {"camera": "Camera:{}", "band_name": "Camera:BandName"}
-"""Words that several makers borrow from Pix4D."""
+"""Tags that several makers borrow from Pix4D."""
 
 _FIELD_NAMES: Mapping[Dialect, Mapping[str, str]] = {
     Dialect.DJI: {**_dji_like("drone-dji"), "dewarped": "drone-dji:DewarpFlag"},
@@ -118,14 +119,16 @@ _FIELD_NAMES: Mapping[Dialect, Mapping[str, str]] = {
         "serial": "sensefly:AutopilotSN",
     },
 }
-"""By maker and field: names of the words, the first that is there counts. Commas join the parts of a vector,
-"{}" stands for Yaw, Pitch and Roll, "+" adds."""
+"""Tag names by maker and field, the first present one counts.
+
+Commas join the parts of a vector, "{}" stands for Yaw, Pitch and Roll, "+" adds.
+"""
 
 _AXES = ("Yaw", "Pitch", "Roll")
 
 
 def parse_number(values: Values, *names: str) -> float | None:
-    """First of `names` that holds a finite number ("+39.80", "1/2"), None if none does."""
+    """Return the first finite number among `names` ("+39.80", "1/2"), or None."""
     for name in names:
         text = values.get(name)
         match = _NUMBER.match(text) if text is not None else None
@@ -138,7 +141,10 @@ def parse_number(values: Values, *names: str) -> float | None:
 
 
 def parse_coordinate(values: Values, limit: float, *names: str) -> float | None:
-    """A latitude or longitude in decimal degrees, or in XMP's "46,50.5N" form; None out of ±limit."""
+    """Return a coordinate in decimal degrees; None out of ±limit.
+
+    XMP's "46,50.5N" form is read too.
+    """
     for name in names:
         degrees = parse_number(values, name)
         match = _DMS.match(values.get(name, ""))
@@ -151,7 +157,10 @@ def parse_coordinate(values: Values, limit: float, *names: str) -> float | None:
 
 
 def detect_dialect(values: Values, maker: str) -> Dialect:
-    """Whose vocabulary the packet speaks; EXIF or NONE is decided by the caller."""
+    """Return the dialect whose vocabulary the packet uses.
+
+    The caller decides between EXIF and NONE.
+    """
     prefixes = {name.partition(":")[0] for name in values}
     upper = maker.upper()
     if "drone-dji" in prefixes:
@@ -174,13 +183,14 @@ def detect_dialect(values: Values, maker: str) -> Dialect:
 
 
 def resolve_maker(exif_maker: str, values: Values) -> str:
-    """Who made the camera: EXIF's word, unless it names nobody."""
+    """Return the camera's maker from EXIF, or from XMP where EXIF names none."""
     return values.get("tiff:Make", "") or exif_maker if exif_maker.upper() in _NO_MAKER else exif_maker
 
 
 def map_fields(dialect: Dialect, values: Values) -> dict[str, Any]:
-    """PhotoMetadata fields that the packet fills, values that are not said left out."""
-    if dialect is Dialect.AUTEL:  # its words stand under addresses that changed
+    """Return the PhotoMetadata fields that the packet fills, without absent values."""
+    # its namespace address has changed over time
+    if dialect is Dialect.AUTEL:
         values = {
             **{f"drone:{name[2:]}": text for name, text in values.items() if name.startswith("*:")},
             **values,
@@ -197,7 +207,7 @@ def map_fields(dialect: Dialect, values: Values) -> dict[str, Any]:
 
 
 def _angles_of(values: Values, names: str) -> Angles:
-    """Each of yaw, pitch and roll by the first of its names that is there."""
+    """Return yaw, pitch and roll, each from the first of its names that is present."""
     written = [
         way if "," in way else ",".join(way.replace("{}", axis) for axis in _AXES) for way in names.split()
     ]
@@ -213,7 +223,10 @@ def _vector_of(values: Values, names: str) -> tuple[float, ...] | None:
 
 
 def _number_of(values: Values, names: str) -> float | None:
-    """First of `names` that is there; "a+b" is the sum of two that both are."""
+    """Return the first of `names` that is present; "a+b" is the sum of two.
+
+    Both must be present.
+    """
     for name in names.split():
         parts = [parse_number(values, part) for part in name.split("+")]
         found = [part for part in parts if part is not None]
@@ -241,8 +254,10 @@ def _place_of(limit: float) -> Callable[[Values, str], float | None]:
 
 
 def parse_zoned_time(values: Values, names: str, without_zone: str = "") -> str | None:
-    """ISO 8601 with a zone, of the first of `names` that is a date with one; `without_zone` is its zone where
-    it writes none."""
+    """Return ISO 8601 with a zone, from the first of `names` that is a date with one.
+
+    `without_zone` is used as zone where none is written.
+    """
     for name in names.split():
         match = _ISO.match(values.get(name, "").strip())
         zone = (match[8] or without_zone).upper() if match is not None else ""
@@ -267,16 +282,17 @@ _READERS: Mapping[str, Callable[[Values, str], Any]] = {
     "utc_text": lambda values, names: parse_zoned_time(values, names, "Z"),
     "zoned_text": parse_zoned_time,
 }
-"""How a field's words are read; those not named here are numbers."""
+"""Parser of each field's tags; fields not named here are numbers."""
 
 
-# -- the lens -----------------------------------------------------------------------------------
+# -- interior orientation -----------------------------------------------------------------------
 
 
 def parse_dewarp(text: str) -> Dewarp | None:
-    """DewarpData "date;fx,fy,cx,cy,k1,k2,p1,p2,k3" (DJI's image processing guides); None if it is not that.
+    """Parse DewarpData "date;fx,fy,cx,cy,k1,k2,p1,p2,k3"; None for another format.
 
-    A row of zeros, which some aircraft write when nothing was calibrated, is None too.
+    Source: DJI's image processing guides. A row of zeros, which some aircraft write without a calibration, is
+    None too.
     """
     day, semicolon, row = text.partition(";")
     parts = (row if semicolon else text).split(",")
@@ -303,7 +319,7 @@ def parse_dewarp(text: str) -> Dewarp | None:
 
 
 def _skydio_dewarp(values: Values) -> Dewarp | None:
-    """Skydio's calibration of a unit: DewarpData holds the radial k1, k2, k3 alone."""
+    """Return Skydio's unit calibration: DewarpData holds radial k1, k2, k3 alone."""
     radial = _floats(values.get("drone-skydio:DewarpData", ""))
     focal = _vector_of(values, "drone-skydio:CalibratedFocalLengthX,drone-skydio:CalibratedFocalLengthY")
     if len(radial) != 3 or focal is None or min(focal) <= 0:
@@ -324,7 +340,10 @@ def _skydio_dewarp(values: Values) -> Dewarp | None:
 
 
 def _pix4d_lens(values: Values) -> Pix4dLens | None:
-    """The lens in Pix4D's words (its "Specifications of XMP Camera tags"), None where they are not enough."""
+    """Return the interior in Pix4D's tags, None where they do not suffice.
+
+    Source: Pix4D's "Specifications of XMP Camera tags".
+    """
     focal = parse_number(values, "Camera:PerspectiveFocalLength")
     if values.get("Camera:PerspectiveFocalLengthUnits", "mm").lower() != "mm":
         focal = None
@@ -341,7 +360,7 @@ def _pix4d_lens(values: Values) -> Pix4dLens | None:
 
 
 def _field_of_view(values: Values) -> FieldOfView | None:
-    """Degrees across the picture, under whatever name of a maker's own vocabulary."""
+    """Return degrees across the image, under any name of a maker's own vocabulary."""
     found: dict[str, float] = {}
     for name in values:
         match = _FIELD_OF_VIEW.match(name)
@@ -356,7 +375,7 @@ def _field_of_view(values: Values) -> FieldOfView | None:
 
 
 def _floats(text: str) -> tuple[float, ...]:
-    """Finite numbers between commas; empty where anything else stands there."""
+    """Return the finite numbers between commas; empty if anything else is among them."""
     parts = [parse_number({"": part}, "") for part in text.split(",")]
     found = tuple(part for part in parts if part is not None)
     return found if len(found) == len(parts) else ()

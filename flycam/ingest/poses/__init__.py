@@ -1,1 +1,1 @@
-"""Poses and points that people or other programs give."""
+"""Poses and points supplied by people or other programs."""

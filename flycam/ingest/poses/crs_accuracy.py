@@ -1,4 +1,4 @@
-"""What is said of coordinates in a system that is brought to WGS 84 by metres only."""
+"""Warnings about coordinate systems that can be converted to WGS 84 only to metres."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from flycam.ingest.preflight.flight_table import Floats
 
 
 def check_crs_accuracy(path: Path, crs: str | None, lonlat_deg: Floats) -> list[Problem]:
-    """A warning where the coordinates of a file, N×2 degrees once transformed, are off by metres for their
-    system's sake; none for `crs` None (WGS 84)."""
+    """Return a warning if a file's coordinate system is only accurate to metres.
+
+    lonlat_deg  the file's coordinates, N×2 degrees once transformed
+
+    None for `crs` None (WGS 84).
+    """
     accuracy = 0.0 if crs is None else estimate_accuracy_m(crs, np.median(lonlat_deg, axis=0))
     if not accuracy:
         return []
@@ -31,7 +35,7 @@ def check_crs_accuracy(path: Path, crs: str | None, lonlat_deg: Floats) -> list[
 
 
 def format_crs_accuracy(name: str, accuracy_m: float) -> str:
-    """What is said in English of coordinates whose system is brought to the map's by metres only."""
+    """Format the English warning about a coordinate system accurate only to metres."""
     return (
         f"{name}: its coordinate system is brought to that of the map to about {accuracy_m:.0f} m here, for "
         "want of a better transformation, and nothing placed by it is surer: give coordinates in WGS 84 "

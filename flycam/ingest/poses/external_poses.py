@@ -1,4 +1,4 @@
-"""Photos whose poses are given, by a table or an adjustment: nothing is to be settled but who is who."""
+"""Frame headers from poses of a table or an adjustment, assigned to photos by name."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def build_posed_headers(
     identify: IdentifyPhoto = compute_content_identity,
     operator: str | None = None,
 ) -> tuple[tuple[FrameHeader, ...], tuple[Rejection, ...]]:
-    """Headers of the photos whose name, with or without suffix, has a pose; rejections of the rest.
+    """Return headers of the photos that have a pose by name; rejections of the rest.
 
-    Folders in the file's names decide only between photos of one name; where they are not written such photos
-    cannot be told apart, and are rejected rather than laid where another was taken; so are copies, and what
-    changed since its head was read.
-    A pose that comes with its adjusted lens beats `resolve_interior`, unless the photo has another shape.
-    `pose_file` is named in each header's provenance. Headers are in order of time, then of name.
+    Names match with or without suffix. Folders in the file's names decide only between photos of one name;
+    without them such photos cannot be distinguished, and are rejected rather than placed where another was
+    taken; so are copies, and files changed since their metadata were read. A pose with its adjusted interior
+    beats `resolve_interior`, unless the photo has another aspect ratio. `pose_file` is named in each header's
+    provenance. Headers are in order of time, then of name.
     """
     times, _ = resolve_capture_times(photos)
     headers: list[FrameHeader] = []
@@ -81,7 +81,7 @@ def build_posed_headers(
 
 
 class _NamedRow(Protocol):
-    """A row of a file that names a photo."""
+    """Row of a file that names a photo."""
 
     @property
     def name(self) -> str: ...
@@ -93,7 +93,10 @@ _Row = TypeVar("_Row", bound=_NamedRow)
 def index_rows_by_name(
     photos: Sequence[PhotoMetadata], poses: Sequence[_Row], pose_file: str, identify: IdentifyPhoto
 ) -> Callable[[PhotoMetadata], _Row]:
-    """Finds a photo's row; what it returns raises PositionUnknown if there is none, or none for sure."""
+    """Return a function that finds a photo's row.
+
+    It raises PositionUnknown if there is none, or more than one candidate.
+    """
     rows_of: dict[str, dict[tuple[str, ...], _Row]] = {}
     for row in poses:
         *folders, stem = _parts(row.name)
@@ -133,7 +136,7 @@ def _adjusted_lens(row: PoseRow, photo: PhotoMetadata) -> InteriorOrientation | 
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """Folders and name without a picture's suffix, in small letters."""
+    """Return folders and name without an image suffix, in lower case."""
     path = PurePath(name.replace("\\", "/").lower())
     known = path.suffix in {".jpg", ".jpeg", ".tif", ".tiff", ".png"}
     return (*(part for part in path.parts[:-1] if part != "."), path.stem if known else path.name)

@@ -1,8 +1,8 @@
-"""Ground control points as OpenDroneMap's list writes them.
+"""Ground control points in OpenDroneMap's list format.
 
-First line: the coordinate system ("EPSG:32648", a PROJ string, or "WGS84 UTM 48N"). Then one mark a line:
-x y z column row photo [name …], separated by blanks or tabs; a point seen in five photos has five lines. The
-image position counts from the picture's top left corner.
+First line: the coordinate system ("EPSG:32648", a PROJ string, or "WGS84 UTM 48N"). Then one mark a line: x y
+z column row photo [name …], separated by blanks or tabs; a point marked in five photos has five lines. The
+image position counts from the image's top left corner.
 
 Format: OpenDroneMap documentation, "Ground Control Points", gcp_list.txt.
 """
@@ -22,21 +22,23 @@ from flycam.messages import _
 from flycam.store.regular_file import guard_foreign_reader, read_regular
 
 _UTM = re.compile(r"^WGS\s*84\s+UTM\s+(\d{1,2})\s*([NS])$", re.IGNORECASE)
-# VN-2000 and, somewhere behind it, a meridian of this country: 104°45', 104.75, 104-45, 104 45
+# VN-2000 and, anywhere after it, a Vietnamese central meridian: 104°45', 104.75, 104-45, 104 45
 _VN2000 = re.compile(
     r"^VN[-\s]?2000\b(?!.*UTM)"
     r"(?:.*?\b(?P<degrees>10[2-9])(?:\s*(?P<mark>[°.,\-ºd\s])\s*(?P<part>\d{1,2})\b)?)?",
     re.IGNORECASE,
 )
 _MAX_DEGREES = 180.0
+# The list counts from the image's corner, flycam from the centre of the first pixel.
 _CORNER_TO_CENTRE_PX = 0.5
 _MAX_FILE_BYTES = 8 << 20
-_SAME_M, _SAME_DEG = 1.0, 1e-5  # what one point's coordinates may differ by from line to line
+# Tolerance between lines for the coordinates of one point.
+_SAME_M, _SAME_DEG = 1.0, 1e-5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroundMark:
-    """One ground point in one photo.
+    """Image mark of a ground control point in one photo.
 
     point   the point's name, or its coordinates where it has none
     x, y    in the list's CRS as written; z NaN where it is not given
@@ -53,7 +55,7 @@ class GroundMark:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroundControl:
-    """A list of marks and the CRS that its x and y are in."""
+    """List of marks and the CRS of their x and y."""
 
     path: Path
     crs: str
@@ -62,7 +64,10 @@ class GroundControl:
 
 @guard_foreign_reader
 def read_ground_control(path: Path) -> GroundControl:
-    """Read a list. Raises SourceUnreadable naming file and line, CrsMissing without a usable first line."""
+    """Read a list of ground control points.
+
+    Raises SourceUnreadable naming file and line, CrsMissing without a usable first line.
+    """
     lines = _lines(path)
     crs = parse_crs_line(path, lines)
     marks = [_mark(path, number, text) for number, text in lines[1:]]
@@ -81,7 +86,10 @@ def read_ground_control(path: Path) -> GroundControl:
 def _require_one_place(
     path: Path, marks: Sequence[GroundMark], lines: Sequence[tuple[int, str]], same: float
 ) -> None:
-    """A name that stands for two places would move the map by what lies between them."""
+    """Raise SourceUnreadable unless each point name has one position.
+
+    A name for two positions would shift the mosaic.
+    """
     first: dict[str, tuple[GroundMark, int]] = {}
     for mark, (number, __) in zip(marks, lines, strict=True):
         before, line = first.setdefault(mark.point, (mark, number))
@@ -124,9 +132,11 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 
 def _vn2000(path: Path, text: str, lines: Sequence[tuple[int, str]]) -> str | None:
-    """A line that names VN-2000 as people write it, with its central meridian ("VN-2000 104°45'", "VN2000
-    KTT 104.75"), as the zone's code; None for any other line. Raises CrsMissing where the zone is not named
-    and the coordinates are metres."""
+    """Return the zone's code if the line names VN-2000 with a central meridian.
+
+    As people write it: "VN-2000 104°45'", "VN2000 KTT 104.75". None for any other line. Raises CrsMissing
+    where the zone is not named and the coordinates are metres.
+    """
     if not (named := _VN2000.match(text)):
         return None
     if degrees := named["degrees"]:
@@ -156,7 +166,10 @@ def _is_metres(number: str) -> bool:
 
 
 def parse_crs_line(path: Path, lines: Sequence[tuple[int, str]]) -> str:
-    """The coordinate system that the first of numbered lines names. Raises CrsMissing."""
+    """Return the coordinate system that the first numbered line names.
+
+    Raises CrsMissing.
+    """
     text = lines[0][1]
     if zone := _vn2000(path, text, lines):
         return zone

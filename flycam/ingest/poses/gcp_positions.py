@@ -1,7 +1,7 @@
-"""Positions of photos that have none, from ground control points and the block's own geometry
-(`planar_block`): three points or more bring it to the ground.
+"""Positions of photos that have none, from ground control points and the block's own geometry.
 
-This is a beginning: `finish --gcp` makes it exact.
+Three points or more place the block (`planar_block`) on the ground. This is an approximation: `finish --gcp`
+makes it exact.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from flycam.messages import _
 
 _MIN_POINTS = 3
 _MAX_MISFIT_SHARE = 0.15
-"""Misfit of the control points, of their extent, beyond which the block is not the ground's."""
+"""Largest misfit of the control points, as a share of their extent."""
 
 
 def with_gcp_positions(
     photos: Sequence[PhotoMetadata], path: Path, interior_for: InteriorFor, grey_of: GreyOf
 ) -> tuple[list[PhotoMetadata], list[Problem]]:
-    """Photos with positions and headings by a list of ground control points; those that have some keep it.
+    """Add positions and headings from ground control points to photos that lack them.
 
-    Raises InputUnusable where fewer than three points lie in photos that hang together, or where they do not
-    fit them; what `read_ground_control` raises.
+    Raises InputUnusable where fewer than three points lie in connected photos, or where they do not fit them;
+    also what `read_ground_control` raises.
     """
     control = read_ground_control(path)
     block = build_planar_block(photos, interior_for, grey_of)
@@ -58,7 +58,10 @@ def with_gcp_positions(
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """A control point on a photo's own map (2, flying heights), and where it lies (2, metres)."""
+    """Control point in a photo's own plane (2, flying heights) and on the ground.
+
+    `place_m` is its ground position (2, metres).
+    """
 
     row: int
     point: str
@@ -67,7 +70,7 @@ class _Mark:
 
 
 def _placing(path: Path, block: PlanarBlock, marks: Sequence[_Mark]) -> tuple[PlanarPlacing, int]:
-    """The photos that hang together with most control points, where they are, and by how many points."""
+    """Place the connected part with most control points; return also their number."""
     points_of = {
         one: {mark.point for mark in marks if block.part[mark.row] == one} for one in set(block.part.tolist())
     }
@@ -89,7 +92,7 @@ def _placing(path: Path, block: PlanarBlock, marks: Sequence[_Mark]) -> tuple[Pl
 
 
 def _marks(block: PlanarBlock, control: GroundControl) -> tuple[list[_Mark], str]:
-    """Marks of a list in these photos, and the projected CRS that their places are in."""
+    """Return a list's marks in these photos, and the projected CRS they are in."""
     xy, crs = np.array([(mark.x, mark.y) for mark in control.marks]), control.crs
     if describe_crs(crs).is_geographic:
         centre = np.median(xy, axis=0)

@@ -1,7 +1,7 @@
-"""Positions of photos that have none, from a georeferenced map and the block's own geometry
-(`planar_block`): features that photos and map share bring it to the ground, whatever its turn and scale.
+"""Positions of photos that have none, from a georeferenced map and the block's own geometry.
 
-This is a beginning: `finish --reference` makes it exact.
+Features that photos and map share place the block (`planar_block`) on the ground, whatever its turn and
+scale. This is an approximation: `finish --reference` makes it exact.
 
 Sources: Fischler and Bolles, CACM 24(6), 1981 (consensus); a contrario bound: Moisan and Stival, IJCV 57(3),
 2004 (a consensus counts where chance explains it nowhere among all that were tried).
@@ -42,28 +42,28 @@ from flycam.ingest.preflight.flying_height import GreyOf
 from flycam.messages import _
 
 _MAX_MAP_PX = 5e6
-"""Read of a map: as fine as photos of some 400 pixels over ground as large as itself."""
+"""Pixels read of a map: as fine as photos of some 400 pixels over the same extent."""
 _TILE_PX, _MARGIN_PX = 512, 32
 _FEATURES_A_TILE = 1500
 _MAX_TRIED_PHOTOS = 24
-"""Photos of a part that are sought on the map: the others hang on them."""
+"""Number of photos of a part that are matched with the map: the others are linked to them."""
 _AGREE = 0.1
-"""Of the flying height: how far the block's own map may be off."""
+"""Tolerance of the block's own map, as a share of the flying height."""
 _DRAWS = 50_000
 _RISK = 1e-6
 
 
 def is_map_file(path: Path) -> bool:
-    """Whether a file is a picture, so a map and no log."""
+    """Return True if a file is an image by its name, so a map and not a log."""
     return path.suffix.lower() in RASTER_SUFFIXES
 
 
 def with_map_positions(
     photos: Sequence[PhotoMetadata], path: Path, interior_for: InteriorFor, grey_of: GreyOf
 ) -> tuple[list[PhotoMetadata], list[Problem]]:
-    """Photos with positions and headings by a map of the same ground; those that have some keep it.
+    """Add positions and headings from a map of the ground to photos that lack them.
 
-    Raises InputUnusable where none of them is found on it; what `ReferenceRaster` raises.
+    Raises InputUnusable where none of them is found on it; also what `ReferenceRaster` raises.
     """
     picture = ReferenceRaster(path)
     block = build_planar_block(photos, interior_for, grey_of)
@@ -89,14 +89,14 @@ def with_map_positions(
 
 @dataclass(frozen=True, slots=True)
 class _MapFeatures:
-    """What a map shows: descriptors N×128 and where they lie N×2 (metres)."""
+    """Features of a map: descriptors N×128 and positions N×2 (metres)."""
 
     descriptor: Bytes
     place_m: Floats
 
 
 def _map_features(picture: ReferenceRaster, crs: str) -> _MapFeatures:
-    """Features of a map all over it, thinned to what is read of one."""
+    """Return features all over a map, which is reduced to the pixels allowed."""
     west, south, east, north = picture.bounds_lonlat
     corners = to_work(np.array(list(product((west, east), (south, north)))), crs)
     low, high = corners.min(axis=0), corners.max(axis=0)
@@ -129,7 +129,7 @@ def _map_features(picture: ReferenceRaster, crs: str) -> _MapFeatures:
 
 
 def _placing(block: PlanarBlock, part: int, shown: _MapFeatures) -> tuple[PlanarPlacing | None, int]:
-    """The photos of a part where the map shows them, None where it does not; and the features alike."""
+    """Place the photos of a part on the map, or None; also return the match count."""
     poses = chain_part(block, part)
     model, ground = _alike(block, poses, shown)
     agreed = _agreeing(model, ground)
@@ -139,7 +139,7 @@ def _placing(block: PlanarBlock, part: int, shown: _MapFeatures) -> tuple[Planar
 
 
 def _alike(block: PlanarBlock, poses: PlanarPoses, shown: _MapFeatures) -> tuple[Floats, Floats]:
-    """Places on the part's own map M×2 and on the ground M×2 of features that look alike."""
+    """Return positions of matching features on the part's map M×2 and the ground M×2."""
     asked = np.linspace(0, len(poses.rows) - 1, min(len(poses.rows), _MAX_TRIED_PHOTOS)).astype(np.intp)
     model, ground = [np.empty((0, 2))], [np.empty((0, 2))]
     for row in poses.rows[asked].tolist():
@@ -151,10 +151,10 @@ def _alike(block: PlanarBlock, poses: PlanarPoses, shown: _MapFeatures) -> tuple
 
 
 def _agreeing(model: Floats, ground: Floats) -> Bools | None:
-    """Which of places alike agree on one similarity; None where chance would bring as many together.
+    """Return which matches agree on one similarity; None if chance would suffice.
 
-    Two of them make a similarity, and all pairs may be tried: the number of those that agree is judged by
-    that many trials, each place falling anywhere on the part's map.
+    Two of them determine a similarity, and all pairs may be tried: the number of those that agree is judged
+    by that many trials, each position falling anywhere on the part's map.
     """
     count = len(model)
     if count < 3:
@@ -166,7 +166,7 @@ def _agreeing(model: Floats, ground: Floats) -> Bools | None:
     )
     if agree is None:
         return None
-    from scipy.special import bdtrc  # noqa: PLC0415  few flights are placed so
+    from scipy.special import bdtrc  # noqa: PLC0415  few flights need it
 
     agreed = agree.reshape(-1) != 0
     extent = float(np.prod(np.ptp(model, axis=0)))

@@ -1,8 +1,8 @@
-"""Positions of photos as OpenDroneMap's geo.txt lists them.
+"""Positions of photos in OpenDroneMap's geo.txt format.
 
 First line: the coordinate system, as in gcp_list.txt. Then one photo a line: name x y [z [omega phi kappa
 [horizontal accuracy, vertical accuracy]]], separated by blanks. Angles are not read: programs that write the
-list do not agree on what they are.
+list do not agree on their meaning.
 
 Format: OpenDroneMap documentation, "Image Geolocation Files", geo.txt.
 """
@@ -21,16 +21,17 @@ from flycam.ingest.poses.gcp import parse_crs_line
 from flycam.messages import _
 
 NAME_COLUMNS = ("filename", "file", "name", "image", "imagename", "label", "photo", "sourcefile")
-"""What a table's header calls the column of photos' names, in small letters."""
+"""Header names of the column of photo names, in lower case."""
 
 _HEADER = ("filename", "longitude", "latitude", "altitude", "horizontal_accuracy", "vertical_accuracy")
 _PLACED, _WITH_HEIGHT, _WITH_ACCURACY = 3, 4, 9
 
 
 def detect_geo_list_crs(path: Path, lines: Sequence[str]) -> str | None:
-    """The system of a list that `lines` hold, not blank; None if they hold another kind of table.
+    """Return the CRS of the list in `lines`, none of them blank.
 
-    Without a line that names it: longitudes and latitudes, if all of them can be. Raises CrsMissing.
+    None for another kind of table. Without a line that names it: longitudes and latitudes, if all values can
+    be. Raises CrsMissing.
     """
     rows = [line for line in lines if not line.startswith("#")]
     if not rows or not all(map(_is_place, rows[1:])) or _names_columns(rows[0]):
@@ -50,7 +51,7 @@ def detect_geo_list_crs(path: Path, lines: Sequence[str]) -> str | None:
 
 
 def parse_geo_list(lines: Sequence[str], crs: str) -> tuple[list[str], list[list[str]]]:
-    """The list as a table of longitudes and latitudes: header and rows."""
+    """Convert the list to a table of longitudes and latitudes: header and rows."""
     fields = [line.split() for line in lines if not line.startswith("#") and _is_place(line)]
     least = min(len(row) for row in fields)
     lonlat = to_lonlat(np.array([[float(one) for one in row[1:_PLACED]] for row in fields]), crs)
@@ -68,7 +69,7 @@ def _names_columns(line: str) -> bool:
 
 
 def _is_place(line: str) -> bool:
-    """Whether a line begins with a photo's name and two numbers."""
+    """Return True if a line begins with a photo's name and two numbers."""
     fields = line.split()
     return len(fields) >= _PLACED and "." in fields[0] and all(map(_is_number, fields[1:_PLACED]))
 

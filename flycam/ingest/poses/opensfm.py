@@ -3,10 +3,10 @@
 A shot's rotation is angle-axis, world to camera, and C = -R^T t. Pixel model: normalised by the larger side,
 centre at the image centre (OpenSfM documentation, "Camera coordinate system and conventions").
 
-OpenSfM's world is topocentric (east, north, up at reference_lla); ODM also writes reconstructions that it
-has turned onto the UTM grid, about the same point, without a word. A shot's own `gps_position` stays
-topocentric in both, so the adjusted centres tell which it is: they lie on the GPS positions either as they
-are, or once these are turned by the meridian convergence.
+OpenSfM's world is topocentric (east, north, up at reference_lla); ODM also writes reconstructions that it has
+turned onto the UTM grid, about the same point, unmarked. A shot's own `gps_position` stays topocentric in
+both, so the adjusted centres show which it is: they lie on the GPS positions either as they are, or once
+these are turned by the meridian convergence.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from flycam.messages import _
 from flycam.store.regular_file import read_regular
 
 SIGMA_POSITION_M, SIGMA_ATTITUDE_RAD = 0.1, 2e-4
-"""Of an adjusted pose, relative to its block."""
+"""Sigmas of an adjusted pose, relative to its block."""
 _EARTH_M = 6_371_000.0
 _MAX_BYTES, _MAX_VALUES = 128 << 20, 5_000_000
-"""A reconstruction holds the points of its ground too: half a million of them, of some 2000 photos."""
+"""Limits for a reconstruction with its ground points: half a million, from some 2000 photos."""
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """A local frame about a place: its shots turned by `turn` and scaled onto the grid at `origin_m`."""
+    """Local frame: shots are turned by `turn` and scaled onto the grid at `origin_m`."""
 
     work_crs: str
     origin_m: Floats
@@ -47,7 +47,10 @@ class _Frame:
     is_topocentric: bool
 
     def to_grid(self, local: Floats) -> Floats:
-        """(east, north, height) of a local point; a tangent plane leaves the curved earth below it."""
+        """Return (east, north, height) of a local point.
+
+        A tangent plane leaves the curved earth below it.
+        """
         drop = float(local[0] ** 2 + local[1] ** 2) / (2.0 * _EARTH_M) if self.is_topocentric else 0.0
         turned: Floats = self.turn @ local
         turned[:2] *= self.scale
@@ -56,11 +59,10 @@ class _Frame:
 
 
 def read_sfm_poses(path: Path, *, vertical_datum: str, work_crs: str | None = None) -> list[PoseRow]:
-    """Poses and lenses of a reconstruction.json, or poses of a shots.geojson, in `select_comparison_crs`
-    (default: UTM).
+    """Read poses and interiors of a reconstruction.json, or poses of a shots.geojson.
 
-    Heights are taken in `vertical_datum` as they are written. Raises SourceUnreadable if the file is neither,
-    has no reference point, or names an unknown lens model.
+    In `select_comparison_crs` (default: UTM). Heights are taken in `vertical_datum` as they are written.
+    Raises SourceUnreadable if the file is neither, has no reference point, or names an unknown lens model.
     """
     try:
         document = parse_bounded_json(read_regular(path, _MAX_BYTES), _MAX_VALUES)
@@ -88,7 +90,7 @@ def read_sfm_poses(path: Path, *, vertical_datum: str, work_crs: str | None = No
 
 
 def _from_block(block: dict[str, Any], datum: str, work_crs: str | None) -> list[PoseRow]:
-    """One reconstruction."""
+    """Return the poses of one reconstruction."""
     cameras = {name: _interior(name, camera) for name, camera in block["cameras"].items()}
     shots = sorted(block["shots"].items())
     rotations = [rotation_from_angle_axis(_vector(shot["rotation"])) for _, shot in shots]
@@ -110,7 +112,7 @@ def _from_block(block: dict[str, Any], datum: str, work_crs: str | None) -> list
 def _frame_of(
     reference: dict[str, Any], shots: list[tuple[str, Any]], centres: list[Floats], work_crs: str | None
 ) -> _Frame:
-    """Topocentric or grid, whichever puts the adjusted centres nearer to the shots' own GPS positions."""
+    """Return the frame, topocentric or grid, that best fits the shots' GPS."""
     lon, lat = float(reference["longitude"]), float(reference["latitude"])
     crs = work_crs or choose_work_crs(lon, lat)
     convergence, scale = compute_convergence_and_scale(crs, lon, lat)
@@ -136,7 +138,10 @@ def _frame_of(
 
 
 def _from_shots(document: dict[str, Any], datum: str, work_crs: str | None) -> list[PoseRow]:
-    """ODM's shots.geojson: places in WGS 84 degrees, rotations on the UTM grid of the place."""
+    """Return poses of ODM's shots.geojson.
+
+    Positions in WGS 84 degrees, rotations on the UTM grid there.
+    """
     features = document["features"]
     places = np.array([_vector(one["geometry"]["coordinates"]) for one in features]).reshape(-1, 3)
     if not len(places):
@@ -145,7 +150,7 @@ def _from_shots(document: dict[str, Any], datum: str, work_crs: str | None) -> l
     own = choose_work_crs(float(middle[0]), float(middle[1]))
     crs = work_crs or own
     xy = to_work(places[:, :2], crs)
-    # one turn for the block: zones are only mixed where the caller's is not the block's own
+    # one rotation for the whole block: its convergence differs only if the caller chose another zone
     turn = (
         compute_convergence_and_scale(own, *middle[:2])[0]
         - compute_convergence_and_scale(crs, *middle[:2])[0]

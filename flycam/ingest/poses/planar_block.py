@@ -1,9 +1,9 @@
-"""Photos without a position, chained into one map of the ground up to a similarity.
+"""Photos without a position, chained into one planar map of the ground up to a similarity.
 
 Looking down, every photo is a map of the ground up to a similarity: scale is its height, turn its heading,
-shift its position. Pairs that share ground chain all photos into one such map; what lies on the ground
-(control points, a map) brings it there. This is a beginning, good to a few per cent of the block: an
-adjustment makes it exact.
+shift its position. Pairs that share ground chain all photos into one such map; ground control points or a map
+place it on the ground. This is an approximation, good to a few per cent of the block: an adjustment makes it
+exact.
 
 Sources: Umeyama, PAMI 13(4), 1991 (similarity between points); Kraus, Photogrammetry, 2007, 5.1 (block of
 independent models, in the plane).
@@ -39,7 +39,7 @@ InteriorFor = Callable[[PhotoMetadata], InteriorOrientation]
 THREADS = 2
 _MIN_SIGMA_M = 2.0
 _MAX_MATCHED_PHOTOS = 250
-"""Strongest features by which pairs are chosen before all are matched."""
+"""Number of strongest features by which pairs are chosen before all are matched."""
 _ALIKE = 6
 _NEIGHBOURS = 8
 _ROUNDS = 5
@@ -49,10 +49,10 @@ _LINK_SCALE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class PlanarBlock:
-    """Photos that have a lens and no position, and what they share.
+    """Photos with an interior and without a position, and their links.
 
-    photos, interiors, features  N each; a sight is None where the picture cannot be read
-    part   which connected part each belongs to, N
+    photos, interiors, features  N each; features are None where the pixels cannot be read
+    part   index of the connected part of each, N
     """
 
     photos: Sequence[PhotoMetadata]
@@ -64,8 +64,12 @@ class PlanarBlock:
 
 @dataclass(frozen=True, slots=True)
 class PlanarPoses:
-    """Photos of one part on the map of its first: angle N (anticlockwise, radians), scale N, shift N×2
-    (flying heights of the first); `rows` of the block are those of the part."""
+    """Poses of one part's photos on the map of its first photo.
+
+    rows   of the block, those of the part
+    angle  N, anticlockwise, radians; scale N
+    shift  N×2, flying heights of the first
+    """
 
     rows: Index
     angle: Floats
@@ -73,15 +77,17 @@ class PlanarPoses:
     shift: Floats
 
     def to_map(self, row: int, seen: Floats) -> Floats:
-        """Places that photo `row` sees, in its own flying heights M×2, on the map of the part."""
+        """Map positions M×2 in photo `row`'s flying heights to the part's map."""
         placed: Floats = self.scale[row] * seen @ make_rotation_2d(self.angle[row]) + self.shift[row]
         return placed
 
 
 @dataclass(frozen=True, slots=True)
 class PlanarPlacing:
-    """Where the photos of some rows are: places P×2 (metres), headings P, and by how much what they were
-    placed by misses them."""
+    """Positions of some rows' photos: P×2 (metres), headings P, and the misfit.
+
+    The misfit is that of the points by which they were placed.
+    """
 
     rows: Index
     place_m: Floats
@@ -91,7 +97,10 @@ class PlanarPlacing:
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """Photo b on the map of photo a: p_a = scale · turn(angle) · p_b + shift (2, flying heights of a)."""
+    """Photo b on the map of photo a.
+
+    p_a = scale · turn(angle) · p_b + shift (2, flying heights of a).
+    """
 
     a: int
     b: int
@@ -103,7 +112,7 @@ class _Link:
 def build_planar_block(
     photos: Sequence[PhotoMetadata], interior_for: InteriorFor, grey_of: GreyOf
 ) -> PlanarBlock:
-    """The photos that have no position but a lens, each linked with those that share its ground."""
+    """Link the photos with an interior and without a position that share ground."""
     lenses = [_lens(photo, interior_for) for photo in photos]
     chosen = [
         (photo, lens) for photo, lens in zip(photos, lenses, strict=True) if lens and not _is_placed(photo)
@@ -130,13 +139,13 @@ def build_planar_block(
 
 
 def chain_part(block: PlanarBlock, part: int) -> PlanarPoses:
-    """The photos of one part, chained."""
+    """Chain the photos of one part."""
     rows = np.flatnonzero(block.part == part)
     return PlanarPoses(rows, *_joined(block.links, rows, len(block.photos)))
 
 
 def fit_placing(poses: PlanarPoses, model: Floats, ground: Floats) -> PlanarPlacing:
-    """The photos of a part where points on its map M×2 lie at places on the ground M×2 (metres)."""
+    """Place a part by points on its map M×2 and on the ground M×2 (metres)."""
     turn, size, move, misfit = fit_similarity(model, ground)
     return PlanarPlacing(
         rows=poses.rows,
@@ -149,7 +158,7 @@ def fit_placing(poses: PlanarPoses, model: Floats, ground: Floats) -> PlanarPlac
 def with_places(
     photos: Sequence[PhotoMetadata], block: PlanarBlock, placing: PlanarPlacing, lonlat_deg: Floats
 ) -> list[PhotoMetadata]:
-    """All photos, those of a placing with their longitude and latitude P×2, heading and sigma."""
+    """Return all photos, placed ones with lon/lat P×2, heading and sigma."""
     sigma = max(_MIN_SIGMA_M, placing.misfit_m)
     of_path = {
         block.photos[row].path: (lon, lat, heading)
@@ -167,6 +176,7 @@ def with_places(
                 lat_deg=lat,
                 direction_deg=heading,
                 direction_reference="T",
+                # the flag from which stated sigmas are used
                 rtk_flag=RTK_SINGLE,
                 rtk_std_m=(sigma, sigma, 2.0 * sigma),
             )
@@ -185,7 +195,10 @@ def _lens(photo: PhotoMetadata, interior_for: InteriorFor) -> InteriorOrientatio
 
 
 def _candidates(sights: dict[int, GroundFeatures | None]) -> list[tuple[int, int]]:
-    """Neighbours in order, and for each photo the few others whose strongest features it shares most."""
+    """Return successive photos, and for each photo the few most similar others.
+
+    Similar by their strongest features.
+    """
     short = {
         row: one.features.descriptor[:_MAX_MATCHED_PHOTOS] for row, one in sights.items() if one is not None
     }
@@ -209,13 +222,16 @@ def _link(a: int, b: int, one: GroundFeatures | None, other: GroundFeatures | No
 
 
 def make_rotation_2d(angle: float) -> Floats:
-    """2×2 that turns row vectors anticlockwise."""
+    """Return the 2×2 matrix that turns row vectors anticlockwise."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, s], [-s, c]])
 
 
 def fit_similarity(source: Floats, target: Floats) -> tuple[float, float, Floats, float]:
-    """(angle, scale, shift, rms): target = scale · source @ turn(angle) + shift in the least squares."""
+    """Fit target = scale · source @ turn(angle) + shift by least squares.
+
+    Returns (angle, scale, shift, rms).
+    """
     ms, mt = source.mean(axis=0), target.mean(axis=0)
     s, t = source - ms, target - mt
     along, across = float((s * t).sum()), float((s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum())
@@ -231,7 +247,7 @@ def fit_similarity(source: Floats, target: Floats) -> tuple[float, float, Floats
 
 
 def _joined(links: Sequence[_Link], inside: Index, n: int) -> tuple[Floats, Floats, Floats]:
-    """Angle N, scale N and shift N×2 of all photos of a connected part on the map of its first photo.
+    """Return angle N, scale N and shift N×2 of a part's photos on its first's map.
 
     Angles along a tree first, then all links by least squares: angles, logarithms of scales, and with both
     known the shifts; links that contradict the rest lose their weight.
@@ -272,9 +288,9 @@ def _solved(design: Floats, observed: Floats, weight: Floats) -> Floats:
 
 
 def _along_tree(links: Sequence[_Link], first: int, n: int) -> Floats:
-    """Angles N along a tree of links from one photo."""
+    """Return angles N along a tree of links from one photo."""
     a, b = [one.a for one in links], [one.b for one in links]
-    from scipy.sparse import coo_array  # noqa: PLC0415  as above
+    from scipy.sparse import coo_array  # noqa: PLC0415  few flights need it
     from scipy.sparse.csgraph import breadth_first_order  # noqa: PLC0415  as above
 
     graph = coo_array((np.ones(len(links)), (a, b)), shape=(n, n)).tocsr()

@@ -1,4 +1,4 @@
-"""Poses given by a file, whatever it is called: a table, an OpenSfM reconstruction, ODM's shots."""
+"""Pose files, recognised by content: a table, an OpenSfM reconstruction, ODM's shots."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _DATAFLASH_TEXT = "FMT"
 
 
 def has_poses(path: Path) -> bool:
-    """Whether a telemetry file is text that is not a flight log. SourceUnreadable if it does not open."""
+    """Return True if a telemetry file is text that is not a flight log.
+
+    Raises SourceUnreadable if it cannot be opened.
+    """
     head = _head(path)
     return (
         bool(head.strip())
@@ -32,7 +35,10 @@ def has_poses(path: Path) -> bool:
 
 @guard_foreign_reader
 def has_ground_control(path: Path) -> bool:
-    """Whether a file that holds no log lists ground control points: a coordinate system, then marks."""
+    """Return True if a file that is not a log lists ground control points.
+
+    That is, a coordinate system, then marks.
+    """
     lines = [line for line in _head(path).splitlines() if line.strip()][:2]
     if len(lines) < 2 or _is_json(path):
         return False
@@ -49,27 +55,34 @@ def _is_number(text: str) -> bool:
 
 @guard_foreign_reader
 def has_only_positions(path: Path) -> bool:
-    """Whether a file that holds poses says where photos were taken, but not which way they look."""
+    """Return True if a pose file gives positions of photos without angles."""
     return not _is_json(path) and poses_csv.has_only_positions(path)
 
 
 @guard_foreign_reader
 def read_poses(path: Path, *, vertical_datum: str, work_crs: str | None = None) -> list[PoseRow]:
-    """Poses of a file, told by its first character. Raises as `read_sfm_poses` and `read_poses_csv`."""
+    """Read the poses of a file, whose format its first character shows.
+
+    Raises as `read_sfm_poses` and `read_poses_csv`.
+    """
     if _is_json(path):
         return read_sfm_poses(path, vertical_datum=vertical_datum, work_crs=work_crs)
     return read_poses_csv(path, vertical_datum=vertical_datum, work_crs=work_crs)
 
 
 def read_stated_datum(path: Path) -> str | None:
-    """The datum that a file says its heights are in; only a table can. Raises as
-    `poses_csv.read_stated_datum`."""
+    """Return the vertical datum that a file states; only a table can.
+
+    Raises as `poses_csv.read_stated_datum`.
+    """
     return None if _is_json(path) else poses_csv.read_stated_datum(path)
 
 
 def read_stated_crs(path: Path) -> str | None:
-    """The CRS that a file's places are in, None for longitudes and latitudes. Raises as
-    `poses_csv.read_stated_crs`."""
+    """Return the CRS of a file's positions, None for longitudes and latitudes.
+
+    Raises as `poses_csv.read_stated_crs`.
+    """
     return None if _is_json(path) else poses_csv.read_stated_crs(path)
 
 
@@ -78,7 +91,7 @@ def _is_json(path: Path) -> bool:
 
 
 def _head(path: Path) -> str:
-    """The first characters of a text file; "" for a binary one."""
+    """Return the first characters of a text file; "" for a binary one."""
     try:
         with path.open("rb") as file:
             data = file.read(_HEAD_BYTES)
@@ -89,7 +102,8 @@ def _head(path: Path) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if error.start < len(data) - 4 or len(data) < _HEAD_BYTES:  # not merely a character cut in two
+        # otherwise only a character cut in two
+        if error.start < len(data) - 4 or len(data) < _HEAD_BYTES:
             return ""
         text = data[: error.start].decode("utf-8-sig")
     is_text = not any(unicodedata.category(c) == "Cc" and c not in "\t\r\n" for c in text)

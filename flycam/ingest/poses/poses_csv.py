@@ -1,10 +1,10 @@
 """Camera poses from a table, in the notations that photogrammetry programs write.
 
-Two dialects, told apart by their columns: x y z + omega phi kappa in a projected CRS (angles on grid north),
-and latitude longitude altitude + roll pitch yaw (a gimbal: pitch 0 looks straight down, as OpenDroneMap and
-Pix4D write it, yaw from true north). Angles in degrees. The photo is named without or with its suffix. What a
-table does not say of its errors is taken as of a drone's own GNSS and gimbal: believed blindly, poses from a
-flight controller would throw out every tie that contradicts them.
+Two dialects, distinguished by their columns: x y z + omega phi kappa in a projected CRS (angles on grid
+north), and latitude longitude altitude + roll pitch yaw (a gimbal: pitch 0 looks straight down, as
+OpenDroneMap and Pix4D write it, yaw from true north). Angles in degrees. The photo is named with or without
+its suffix. Sigmas that a table does not state are taken as of a drone's own GNSS and gimbal: with full trust,
+poses from a flight controller would reject every tie that contradicts them.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ _MAX_BYTES, _MAX_CRS_BYTES = 32 << 20, 1 << 16  # 200,000 photos; one CRS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoseRow:
-    """One photo's pose: its name as written, its exterior orientation, the camera's name and its lens.
+    """One photo's pose: name as written, exterior, camera name and interior.
 
-    states_sigma  whether the file says how far off the pose may be, in position and attitude
+    states_sigma  True if the file states the sigmas of the pose, in position and attitude
     """
 
     name: str
@@ -89,14 +89,16 @@ def read_poses_csv(
     work_crs: str | None = None,
     source: PoseSource = PoseSource.GNSS,
 ) -> list[PoseRow]:
-    """Poses of a table in `select_comparison_crs` (default: the table's own CRS for x y z, the UTM zone for
-    lon lat).
+    """Read the poses of a table in `select_comparison_crs`.
 
-    Sigmas are those of its columns, where they are above 0; else 1.5 m in plan, 8 m in height, 0.7° of tilt
-    and 1.5° of heading. Rounded longitudes and latitudes add what rounding errs.
+    Its default is the table's own CRS for x y z, the UTM zone for lon lat. Sigmas are those of the table's
+    columns, where they are above 0; else 1.5 m in plan, 8 m in height, 0.7° of tilt and 1.5° of heading.
+    Rounded longitudes and latitudes add the rounding error.
 
-    crs  of x y z columns; None: the .prj beside the table. Raises CrsMissing if neither says it,
-    SourceUnreadable for a table without a known set of columns or with a value that is no number.
+    crs  of x y z columns; None: the .prj beside the table
+
+    Raises CrsMissing if neither states it, SourceUnreadable for a table without a known set of columns or
+    with a value that is no number.
     """
     header, rows = _read(path)
     columns = {name: i for i, name in enumerate(header)}
@@ -121,7 +123,7 @@ def read_poses_csv(
         centres, rotations, scale = _from_xyz_opk(places, angles, own_crs, target)
         rounded = np.zeros((len(rows), 2))
     else:
-        assert lla is not None and rpy is not None  # noqa: S101 - one of the two sets was found above
+        assert lla is not None and rpy is not None  # noqa: S101 - one of the sets was found above
         places, angles = _numbers(rows, lla, path), np.radians(_numbers(rows, rpy, path))
         _require_on_earth(places, path)
         centre = np.median(places, axis=0)
@@ -153,8 +155,10 @@ def read_poses_csv(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PositionRow:
-    """Where one photo was taken: its name as written, degrees, height (None: not given), sigmas
-    (east, north, up) where the file has columns of them."""
+    """One photo's position: name as written, degrees, height, sigmas.
+
+    Height is None if not given; sigmas (east, north, up) where the file has columns of them.
+    """
 
     name: str
     lonlat: tuple[float, float]
@@ -163,7 +167,10 @@ class PositionRow:
 
 
 def has_only_positions(path: Path) -> bool:
-    """Whether a table says where photos were taken but not which way they look. SourceUnreadable, as read."""
+    """Return True if a table gives positions of photos without angles.
+
+    Raises SourceUnreadable as reading does.
+    """
     header, _ = _read(path)
     columns = {name: i for i, name in enumerate(header)}
     has_place = _find(columns, _LONLAT) is not None or _find(columns, _XYZ[:2]) is not None
@@ -172,10 +179,10 @@ def has_only_positions(path: Path) -> bool:
 
 
 def read_positions_csv(path: Path) -> list[PositionRow]:
-    """Positions of a table without angles: latitude longitude [altitude], or x y [z] with a .prj beside it.
+    """Read the positions of a table without angles.
 
-    Latitudes and longitudes may be written in degrees, minutes and seconds with N, S, E, W. Raises as
-    `read_poses_csv`.
+    Columns latitude longitude [altitude], or x y [z] with a .prj beside it. Latitudes and longitudes may be
+    written in degrees, minutes and seconds with N, S, E, W. Raises as `read_poses_csv`.
     """
     header, rows = _read(path)
     columns = {name: i for i, name in enumerate(header)}
@@ -184,7 +191,7 @@ def read_positions_csv(path: Path) -> list[PositionRow]:
         _find(columns, _LONLAT),
         _find(columns, (_UP,)),
     )
-    assert name_at is not None  # noqa: S101 - asked by holds_positions_alone
+    assert name_at is not None  # noqa: S101 - checked by has_only_positions
     if lonlat_at is not None:
         lonlat = _numbers([[_decimal(row[i]) for i in lonlat_at] for row in rows], [0, 1], path)
         _require_on_earth(lonlat, path)
@@ -215,7 +222,10 @@ _SEXAGESIMAL = re.compile(
 
 
 def _decimal(text: str) -> str:
-    """Degrees, minutes and seconds with a hemisphere as a decimal number; anything else as it is."""
+    """Convert degrees, minutes and seconds with a hemisphere to a decimal number.
+
+    Any other text is returned unchanged.
+    """
     if not (found := _SEXAGESIMAL.match(text.strip())):
         return text
     value = sum(float(found[part] or 0.0) / 60.0**k for k, part in enumerate("dms"))
@@ -225,9 +235,10 @@ def _decimal(text: str) -> str:
 def _sigmas(
     columns: dict[str, int], rows: list[list[str]], path: Path
 ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """N×3 metres (east, north, up), N×2 degrees (heading, tilt), and whether a row states all of them.
+    """Return N×3 metres (east, north, up), N×2 degrees (heading, tilt), and a mask.
 
-    The largest of several columns counts; what is empty, 0 or less states nothing.
+    The mask is True where a row states all of them. Of several columns the largest counts; empty, 0 or less
+    counts as not stated.
     """
 
     def stated(*spellings: Sequence[str]) -> Floats:
@@ -253,7 +264,7 @@ def _sigmas(
 
 
 def _require_on_earth(places: Floats, path: Path) -> None:
-    """Raise SourceUnreadable unless these longitudes and latitudes (n×3, degrees) lie where UTM has zones."""
+    """Raise SourceUnreadable unless positions (n×3, degrees) lie where UTM has zones."""
     lon, lat = places[:, 0], places[:, 1]
     if not ((np.abs(lon) <= 180.0) & (lat >= -80.0) & (lat <= 84.0)).all():
         raise SourceUnreadable(
@@ -266,10 +277,10 @@ def _require_on_earth(places: Floats, path: Path) -> None:
 
 
 def read_stated_datum(path: Path) -> str | None:
-    """What datum a table says its heights are in: column vertical_datum, else the height axis of its .prj.
+    """Return the vertical datum that a table states, EGM96, EGM2008 or ELLIPSOID.
 
-    EGM96, EGM2008 or ELLIPSOID; None where it says nothing. Raises DatumUnknown for another word or for
-    several, SourceUnreadable and CrsMissing as `read_poses_csv`.
+    From the column vertical_datum, else the height axis of its .prj; None where it states none. Raises
+    DatumUnknown for another word or for several, SourceUnreadable and CrsMissing as `read_poses_csv`.
     """
     header, rows = _read(path)
     if _DATUM not in header:
@@ -292,8 +303,11 @@ def read_stated_datum(path: Path) -> str | None:
 
 
 def read_stated_crs(path: Path) -> str | None:
-    """The CRS of a table's x and y, or of a geo.txt; None where its places are longitudes and latitudes.
-    Raises SourceUnreadable and CrsMissing as `read_poses_csv`."""
+    """Return the CRS of a table's x and y, or of a geo.txt.
+
+    None where its positions are longitudes and latitudes. Raises SourceUnreadable and CrsMissing as
+    `read_poses_csv`.
+    """
     if crs := detect_geo_list_crs(path, _lines(path)):
         return crs
     header, _ = _read(path)
@@ -303,7 +317,7 @@ def read_stated_crs(path: Path) -> str | None:
 
 
 def _lines(path: Path) -> list[str]:
-    """Lines that hold something. Raises SourceUnreadable."""
+    """Return the non-blank lines. Raises SourceUnreadable."""
     try:
         text = read_regular(path, _MAX_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -314,7 +328,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a table, or of a geo.txt as one."""
+    """Return header and rows of a table, or of a geo.txt as one."""
     lines = _lines(path)
     if crs := detect_geo_list_crs(path, lines):
         return parse_geo_list(lines, crs)
@@ -329,7 +343,8 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         raise SourceUnreadable(
             _("{path}: is no table ({error}): export it as CSV in UTF-8", path=path, error=error)
         ) from error
-    if not rows:  # a quotation mark that is not closed makes one line of all
+    # an unclosed quotation mark makes one line of all
+    if not rows:
         raise _no_pose(path)
     short = next((number for number, row in enumerate(rows, start=2) if len(row) < len(header)), None)
     if short is not None:
@@ -377,9 +392,9 @@ def _sidecar_prj(path: Path) -> str:
 
 
 def _from_xyz_opk(places: Floats, opk: Floats, own_crs: str, target: str) -> tuple[Floats, Floats, Floats]:
-    """Centres N×3, rotations N×3×3 and grid scales N in the CRS `target`.
+    """Return centres N×3, rotations N×3×3 and grid scales N in the CRS `target`.
 
-    Angles stand on the table's own grid: in another CRS they turn by the difference of convergence.
+    Angles refer to the table's own grid: in another CRS they turn by the difference of convergence.
     """
     rotations = rotation_from_opk(*opk.T)
     lonlat = to_lonlat(places[:, :2], own_crs)
@@ -399,9 +414,10 @@ def _from_xyz_opk(places: Floats, opk: Floats, own_crs: str, target: str) -> tup
 
 
 def _from_lla_rpy(places: Floats, ypr: Floats, target: str) -> tuple[Floats, Floats, Floats]:
-    """Centres N×3, rotations N×3×3 and grid scales N in the CRS `target`."""
+    """Return centres N×3, rotations N×3×3 and grid scales N in the CRS `target`."""
     grid = np.array([compute_convergence_and_scale(target, *p[:2]) for p in places])
     yaw, pitch, roll = ypr.T
+    # pitch 0 looks straight down in the table, at the horizon for a gimbal
     rotations = rotation_from_gimbal(yaw, pitch - np.pi / 2.0, roll, grid[:, 0])
     moved = np.column_stack([to_work(places[:, :2], target), places[:, 2]])
     return moved, rotations, grid[:, 1]

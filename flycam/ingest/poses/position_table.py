@@ -1,7 +1,7 @@
-"""Positions that a table gives instead of the photos' own: a receiver of its own, or a card without any.
+"""Positions from a table that replace the photos' own, or supply missing ones.
 
-The photos then go through the metadata doctor as if they had carried them: angles that no tag says follow
-from the course, and the height above ground from the pictures.
+The photos then go through the preflight check as if they had carried them: angles that no tag states follow
+from the course, and the height above ground from the images.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from flycam.ingest.preflight.diagnosis import Problem, Severity
 from flycam.ingest.preflight.duplicates import compute_quick_identity
 
 _SURVEYED_M = 0.1
-"""Sigma up to which a position is a fixed solution."""
+"""Largest sigma of a fixed RTK solution."""
 
 
 def with_table_positions(
     photos: Sequence[PhotoMetadata], path: Path
 ) -> tuple[list[PhotoMetadata], list[Problem]]:
-    """Photos with the positions of a table, those that it does not name as they are, and what was done.
+    """Return photos with the positions of a table, and findings.
 
-    Heights are taken as EGM96 unless the table states another datum. Raises as `read_positions_csv` and
-    `read_stated_datum`.
+    Photos that it does not name stay unchanged. Heights are taken as EGM96 unless the table states another
+    datum. Raises as `read_positions_csv` and `read_stated_datum`.
     """
     rows, datum = read_positions_csv(path), read_stated_datum(path)
     row_of = index_rows_by_name(photos, rows, path.name, compute_quick_identity)
@@ -65,7 +65,7 @@ def _placed(photo: PhotoMetadata, row: PositionRow, datum: str | None) -> PhotoM
     )
     if row.height_m is None:
         return placed
-    # the doctor takes heights of fixed solutions as ellipsoidal, all others as EGM96
+    # the preflight check takes heights of fixed solutions as ellipsoidal, all others as EGM96
     wanted = "ELLIPSOID" if is_surveyed else "EGM96"
     height = np.array([row.height_m])
     if datum is not None and datum != wanted:

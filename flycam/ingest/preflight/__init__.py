@@ -1,1 +1,1 @@
-"""The metadata doctor: what is this flight, what is wrong with it, and how each photo lies."""
+"""Preflight check: describe a flight, find what is wrong with it, and resolve each photo's pose."""

@@ -1,9 +1,9 @@
-"""How high each photo was taken, in the datum of the terrain it will be laid on.
+"""Camera heights of photos, in the datum of the terrain on which they will be orthorectified.
 
-By default the height is the aircraft's height above take-off plus the ground at take-off. An altitude that
-calls itself absolute is believed only after a check against the terrain; one that turns out to be the height
-above take-off is used as such. Whatever is written, the motion of the pictures has the last word: a reading
-that they contradict by a fifth would be a map of the wrong scale, and gives way to the height that they show.
+By default the height is the height above take-off plus the ground at take-off. An altitude that calls itself
+absolute is accepted only after a check against the terrain; one that turns out to be the height above
+take-off is used as such. Image motion decides over whatever is written: a reading that it contradicts by a
+fifth would give a mosaic of the wrong scale, and is replaced by the height that the images show.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from flycam.ingest.preflight.takeoff import (
 RTK_SINGLE, RTK_FLOAT, RTK_FIXED = 16, 34, 50
 SIGMA_BARO_M = 1.0
 SIGMA_BARO_SCALE = 0.015
-"""A barometer set to the standard atmosphere errs by (T - T0) / T0: 1.5 % of the height for 4 kelvin."""
+"""Error of a barometer set to the standard atmosphere, (T - T0) / T0: 1.5 % of the height for 4 kelvin."""
 
 _SAME_M = 1.0
 _MAX_AGL_M = 3000.0
@@ -40,12 +40,12 @@ _MIN_CONSISTENT_SHARE = 0.9
 _CONTRADICTED = 1.2
 _SURE_SIGMAS = 2.0
 _SOME = 0.25
-"""Photos that a reading is wrong for, beyond which it is wrong as such."""
+"""Share of contradicted photos above which a reading is rejected for all."""
 _M_PER_DEG = 111_195.0
 
 
 class HeightMode(StrEnum):
-    """Which of the heights a photo carries is used."""
+    """Choice among the heights that a photo carries."""
 
     AUTO = "auto"
     RELATIVE = "relative"
@@ -55,9 +55,13 @@ class HeightMode(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class CameraHeights:
-    """height_m N in `datum` (NaN: not known), sigma_m N, above_ground_m N (NaN: terrain not known);
-    on_terrain N: counted from ground whose height was read off the terrain; from_pictures N: that above the
-    ground which the pictures show."""
+    """Resolved camera heights of N photos.
+
+    height_m        N in `datum`, NaN: not known; sigma_m N
+    above_ground_m  N, NaN: terrain not known
+    on_terrain      N: relative to ground whose height was read off the terrain
+    from_images     N: the height above ground that the images show
+    """
 
     height_m: Floats
     sigma_m: Floats
@@ -84,9 +88,12 @@ def resolve_heights(
     home_lonlat: tuple[float, float] | None = None,
     seen: FlyingHeights | None = None,
 ) -> tuple[CameraHeights, list[Problem]]:
-    """Heights of all photos, sortie by sortie; terrain that lies elsewhere counts as none.
+    """Resolve the heights of all photos, sortie by sortie.
 
-    seen  heights above ground that the pictures show; None: they were not looked at
+    Terrain that lies elsewhere counts as none.
+
+    seen  heights above ground that the images show; None: not estimated
+
     Raises DatumUnknown where a datum cannot be converted.
     """
     seen = make_unknown_heights(len(table)) if seen is None else seen
@@ -131,8 +138,11 @@ def resolve_heights(
 
 @dataclass(frozen=True)
 class _ImageHeights:
-    """What the pictures say, N: heights in the terrain's datum and their sigma (NaN: nothing), the ground
-    that those count from, and whether the very photo was looked at."""
+    """Heights of N photos as their images show them.
+
+    Heights in the terrain's datum and their sigma (NaN: unknown), the ground that they refer to, and whether
+    the photo itself was measured.
+    """
 
     height_m: Floats
     sigma_m: Floats
@@ -140,13 +150,13 @@ class _ImageHeights:
     measured: Bools
 
     def at(self, rows: Index) -> _ImageHeights:
-        """Of some photos."""
+        """Return the heights of some photos."""
         return _ImageHeights(
             self.height_m[rows], self.sigma_m[rows], self.ground_m[rows], self.measured[rows]
         )
 
     def contradicts(self, height: Floats) -> Bools:
-        """Where heights N would make a map whose scale is off by more than a fifth, and surely so."""
+        """Return where heights N would give a scale that is surely off by over a fifth."""
         above, shown = height - self.ground_m, self.height_m - self.ground_m
         with np.errstate(invalid="ignore"):
             off = (above > _CONTRADICTED * shown) | (_CONTRADICTED * above < shown)
@@ -154,19 +164,21 @@ class _ImageHeights:
         return sure
 
     def prevails(self, height: Floats, share: float) -> bool:
-        """Whether more than a share of the photos that were looked at contradict heights N."""
+        """Return True if more than a share of the measured photos contradicts heights N."""
         judged = self.measured & np.isfinite(self.height_m)
         return bool(judged.any() and self.contradicts(height)[judged].mean() > share)
 
     def replace(self, settled: _HeightReading, names: tuple[str, ...], *, is_word: bool) -> _HeightReading:
-        """A reading, with the pictures' heights where they contradict it or where it has none.
+        """Replace a reading by image heights where they contradict it or it has none.
 
-        is_word  the operator gave it: where it buries photos it is a slip, and theirs to mend
+        is_word  the operator gave it: where it puts photos under the ground it is a mistake for the operator
+                 to correct
         """
         known, read = np.isfinite(self.height_m), np.isfinite(settled.height_m)
         missing, against = known & ~read, self.contradicts(settled.height_m)
         problems, takeoffs = settled.problems, settled.takeoffs
-        if self.prevails(settled.height_m, _SOME):  # of one mould: a step between neighbours is a seam
+        # for all photos alike: a step between neighbours would be a seam
+        if self.prevails(settled.height_m, _SOME):
             against = known & read
             problems = [one for one in problems if one.severity is not Severity.INFO]
             takeoffs = [] if against.all() else takeoffs
@@ -195,7 +207,7 @@ class _ImageHeights:
 
 
 def _on_the_ground(table: FlightTable, seen: FlyingHeights, terrain_at: TerrainAt) -> _ImageHeights:
-    """Heights above the ground that each picture shows, on the terrain there."""
+    """Return the heights that the images show, on the terrain that they show."""
     across = np.cos(np.radians(table.lonlat[:, 1:]))
     shown = table.lonlat + seen.visible_m / _M_PER_DEG / np.hstack([across, np.ones_like(across)])
     ground = np.full(len(table), np.nan)
@@ -221,7 +233,7 @@ def _terrain_elsewhere() -> list[Problem]:
 
 
 def _without_ground(table: FlightTable, unknown: Bools) -> list[Problem]:
-    """Terrain is registered, but not under these photos."""
+    """Report photos outside the registered terrain."""
     if not unknown.any():
         return []
     count, total = int(unknown.sum()), len(table)
@@ -239,7 +251,10 @@ def _without_ground(table: FlightTable, unknown: Bools) -> list[Problem]:
 
 
 def _exposed_exif(table: FlightTable) -> list[Problem]:
-    """An EXIF altitude that equals the height above take-off is exposed as no altitude above sea."""
+    """Report an EXIF altitude that equals the height above take-off.
+
+    It is then not an altitude above sea.
+    """
     relative, exif = table.relative_m, table.exif_m
     both = np.isfinite(relative) & np.isfinite(exif)
     if both.sum() < 1 or np.median(np.abs(exif - relative)[both]) > _SAME_M:
@@ -261,7 +276,7 @@ def _exposed_exif(table: FlightTable) -> list[Problem]:
 
 
 def _absolute_heights(table: FlightTable, datum: str, mode: HeightMode) -> Floats:
-    """Absolute heights in the terrain's datum: the maker's own field, else EXIF where there is none.
+    """Return absolute heights in the terrain's datum, from the maker's field or EXIF.
 
     RTK solutions and senseFly's EXIF are ellipsoidal; everything else is taken as EGM96.
     """
@@ -282,7 +297,7 @@ def _absolute_heights(table: FlightTable, datum: str, mode: HeightMode) -> Float
 
 
 def _completed(relative: Floats, absolute: Floats) -> Floats:
-    """Heights above take-off of one sortie; a few that are missing follow from the absolute ones."""
+    """Return one sortie's heights above take-off, gaps filled from absolute heights."""
     base = absolute - relative
     if not np.isfinite(base).any():
         return relative
@@ -291,7 +306,7 @@ def _completed(relative: Floats, absolute: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class _HeightReading:
-    """A reading of one sortie's heights, N; from_pictures: which of them are the pictures' own."""
+    """Reading of one sortie's heights, N; from_pictures: which come from the images."""
 
     height_m: Floats
     sigma_m: Floats
@@ -301,7 +316,7 @@ class _HeightReading:
 
 
 class _Sortie:
-    """One sortie's heights with the terrain under them."""
+    """Heights of one sortie with the terrain under them."""
 
     def __init__(
         self,
@@ -327,7 +342,7 @@ class _Sortie:
     def settle(
         self, mode: HeightMode, takeoff: StatedTakeoff, home_lonlat: tuple[float, float] | None
     ) -> _HeightReading:
-        """The first reading that nothing contradicts; where the pictures contradict it, theirs."""
+        """Return the first reading that the images do not contradict, corrected by them."""
         readings = self._readings(mode, takeoff, home_lonlat)
         first = next(readings)
         chosen = first
@@ -339,7 +354,7 @@ class _Sortie:
     def _readings(
         self, mode: HeightMode, takeoff: StatedTakeoff, home_lonlat: tuple[float, float] | None
     ) -> Iterator[_HeightReading]:
-        """Ways to read the written heights, the likeliest first; at least one."""
+        """Yield readings of the written heights, the likeliest first; at least one."""
         if mode in (HeightMode.ABSOLUTE, HeightMode.EXIF):
             yield self._absolute([])
             return
@@ -358,17 +373,18 @@ class _Sortie:
             yield self._absolute([])
 
     def _is_against(self, reading: _HeightReading) -> bool:
-        """Whether the pictures contradict a reading."""
+        """Return True if the images contradict a reading."""
         return self.pictured.prevails(reading.height_m, _SOME)
 
     def _clears(self, height: Floats) -> bool:
-        """Whether nearly all photos would stand above the ground, and not absurdly high."""
+        """Return True if nearly all photos lie above the ground, and not absurdly high."""
         above = (height - self.ground)[np.isfinite(height - self.ground)]
         return bool(
             above.size and ((above > CLEARANCE_M) & (above < _MAX_AGL_M)).mean() > _MIN_CONSISTENT_SHARE
         )
 
     def _absolute(self, problems: list[Problem]) -> _HeightReading:
+        # a stated sigma does not cover jumps between flights, unless the solution is fixed
         fixed, plain = np.nan_to_num(self.rtk_std_m, nan=0.1), np.fmax(self.rtk_std_m, SIGMA_GNSS_HEIGHT_M)
         sigma = np.where(self.rtk_fixed, fixed, plain)
         return _HeightReading(self.part.absolute_m, sigma, [], problems)
@@ -388,7 +404,10 @@ class _Sortie:
     def _above_takeoff(
         self, takeoff: StatedTakeoff, home_lonlat: tuple[float, float] | None
     ) -> Iterator[_HeightReading]:
-        """An altitude that would lie under the ground may be a height above take-off."""
+        """Yield a reading of an underground altitude as height above take-off.
+
+        Only if it would clear the ground so.
+        """
         written = self.part.absolute_m
         below = float(np.nanmedian(self.ground - written)) if np.isfinite(written).any() else np.nan
         if not (below > 0.0 and np.nanmedian(written) < _MAX_RELATIVE_M):
@@ -455,8 +474,11 @@ def _contradicted(names: tuple[str, ...], shown: Floats, sigma: Floats, read: Fl
 def _on_a_plane(
     table: FlightTable, sorties: list[Index], relative: Floats, takeoff: StatedTakeoff, seen: FlyingHeights
 ) -> tuple[CameraHeights, list[Problem]]:
-    """No terrain: a plane at take-off, height 0 of a LOCAL datum; the plane of the ground itself for photos
-    whose height above it only the pictures show."""
+    """Resolve heights without terrain, on a plane at take-off.
+
+    The plane is height 0 of a LOCAL datum; for photos whose height above it only the images show it is the
+    plane of the ground itself.
+    """
     height, sigma = np.full(len(table), np.nan), np.full(len(table), np.nan)
     from_pictures = np.zeros(len(table), dtype=bool)
     takeoffs: list[Takeoff] = []

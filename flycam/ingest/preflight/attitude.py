@@ -1,4 +1,4 @@
-"""Which way each photo looks: gimbal, camera or aircraft angles, settled by what the flight itself shows.
+"""Attitude of each photo: gimbal, camera or aircraft angles, resolved by the evidence of the flight.
 
 Yaw is clockwise from true north, pitch -90 looks straight down. The rules about yaw are in `heading`.
 """
@@ -48,10 +48,13 @@ _BEHIND_DEG, _FEW = -20.0, 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Attitude:
-    """Settled angles. angles_deg N×3 (yaw, pitch, roll), NaN yaw: not known; sigma_deg N×2 (heading, tilt).
+    """Resolved angles of N photos.
 
-    fixed_mount  True where the angles are the aircraft's and the camera looks out of its belly
-    course_only  True where no tag states a heading and the course over ground stands in for it
+    angles_deg   N×3 (yaw, pitch, roll), NaN yaw: not known
+    sigma_deg    N×2 (heading, tilt)
+    fixed_mount  True where the angles are the aircraft's and the camera points straight down in its body
+                 frame
+    course_only  True where no tag states a heading and the course over ground replaces it
     """
 
     angles_deg: Floats
@@ -60,17 +63,20 @@ class Attitude:
     course_only: Bools
 
     def rotations(self, convergence_rad: Floats) -> NDArray[np.float64]:
-        """World-to-camera rotations N×3×3 on grid north."""
+        """Return world-to-camera rotations N×3×3 on grid north."""
         yaw, pitch, roll = np.radians(self.angles_deg.T)
         gimbal = rotation_from_gimbal(yaw, pitch, roll, convergence_rad)
         body = rotation_from_body(yaw, pitch, roll, convergence_rad)
         return np.where(self.fixed_mount[:, None, None], body, gimbal)
 
     def with_turned_headings(self, turn_deg: Floats) -> tuple[Attitude, list[int]]:
-        """With headings that are as vague as a course turned to fit the pictures, and the rows that were.
+        """Return the attitude with vague headings fitted to the images, and their rows.
 
-        turn_deg  N×2, degrees clockwise and the sigma then; NaN: not seen
-        Wind makes one angle between course and heading all along a strip, of which neighbours know nothing.
+        Vague are headings with at least the sigma of a course. The new sigma is no smaller than that: wind
+        makes a constant angle between course and heading along a strip, which neighbouring frames do not
+        show.
+
+        turn_deg  N×2, degrees clockwise and the sigma then; NaN: not measured
         """
         turn, sigma = turn_deg.T
         fits = (self.sigma_deg[:, 0] >= SIGMA_COURSE_YAW_DEG) & np.isfinite(turn)
@@ -80,16 +86,16 @@ class Attitude:
         return replace(self, angles_deg=angles, sigma_deg=doubt), np.flatnonzero(fits).tolist()
 
     def sigma_camera_rad(self, rotations: Floats) -> Floats:
-        """1-sigma about the camera's (x, y, z) axes, N×3 radians."""
+        """Return 1-sigma about the camera's (x, y, z) axes, N×3 radians."""
         return compute_camera_axis_sigma_rad(rotations, self.sigma_deg)
 
 
 def compute_camera_axis_sigma_rad(rotations: Floats, sigma_deg: Floats) -> Floats:
-    """1-sigma about the camera's (x, y, z) axes, N×3 radians, of N×2 (heading, tilt) in degrees.
+    """Convert N×2 1-sigma (heading, tilt), degrees, to camera axes, N×3 radians.
 
-    An attitude errs by a tilt about any level axis and by a turn about the vertical. The written angles' own
-    errors would not do: at nadir yaw and roll are one and the same turn, and a tilt sideways would seem
-    impossible.
+    Axes are the camera's (x, y, z). An attitude errs by a tilt about any level axis and by a turn about the
+    vertical. The sigmas of the written angles would not do: at nadir yaw and roll are the same rotation, and
+    a tilt sideways would seem impossible.
     """
     turn, tilt = np.radians(sigma_deg[:, 0, None]), np.radians(sigma_deg[:, 1, None])
     level = np.linalg.norm(rotations[:, :, :2], axis=2)
@@ -98,9 +104,10 @@ def compute_camera_axis_sigma_rad(rotations: Floats, sigma_deg: Floats) -> Float
 
 
 def resolve_nose_cameras(table: FlightTable) -> tuple[FlightTable, list[Rejection], list[Problem]]:
-    """Rows that say where their camera looked; rejections of photos of a camera in the aircraft's nose.
+    """Reject photos of a camera in the aircraft's nose that lack its pitch.
 
-    Parrot's Bebops and Disco tilt the picture by software, and write the body's attitude alone.
+    Returns the other rows, rejections and problems. Parrot's Bebops and Disco tilt the image by software, and
+    write the body's attitude alone.
     """
     ahead = np.array([photo.dialect is Dialect.BEBOP for photo in table.photos], dtype=bool)
     ahead &= ~np.isfinite(table.gimbal[:, PITCH])
@@ -130,7 +137,10 @@ def resolve_nose_cameras(table: FlightTable) -> tuple[FlightTable, list[Rejectio
 
 
 def resolve_attitude(table: FlightTable, course: GroundCourse) -> tuple[Attitude, list[Problem]]:
-    """Angles of every photo by the rules below, in their order, and what each decided."""
+    """Resolve the angles of every photo, and report each rule's decision.
+
+    The rules apply in the order below.
+    """
     angles, fixed, problems = _source_of_angles(table)
     flight_yaw = table.aircraft[:, YAW]
     reference = np.where(np.isfinite(flight_yaw), flight_yaw, course.course_deg)
@@ -151,7 +161,7 @@ def resolve_attitude(table: FlightTable, course: GroundCourse) -> tuple[Attitude
     problems += found
     sigma_yaw, found = widen_unsteady_yaw(yaw, sigma_yaw, course, fixed, table.names)
     problems += found
-    # yaw is the outermost of the three turns: what a heading is turned by turns the whole camera
+    # yaw is the outermost of the three rotations, so a heading correction turns the whole camera
     angles[:, YAW] = wrap_degrees(np.where(np.isfinite(written), angles[:, YAW] + (yaw - written), yaw))
     tilt = np.where(fixed, SIGMA_BODY_DEG, SIGMA_GIMBAL_DEG)
     assumed = ~np.isfinite(angles[:, PITCH])
@@ -173,7 +183,7 @@ def _names(table: FlightTable, mask: Bools) -> tuple[str, ...]:
 
 
 def _source_of_angles(table: FlightTable) -> tuple[Floats, Bools, list[Problem]]:
-    """Gimbal where written; else the camera's own angles; else the aircraft's with a fixed mount."""
+    """Return gimbal angles; else the camera's own; else the aircraft's, fixed mount."""
     gimbal_known = np.isfinite(table.gimbal[:, PITCH])
     camera_known = ~gimbal_known & np.isfinite(table.camera[:, PITCH])
     body_only = ~gimbal_known & ~camera_known & np.isfinite(table.aircraft).any(axis=1)
@@ -201,10 +211,10 @@ def _source_of_angles(table: FlightTable) -> tuple[Floats, Bools, list[Problem]]
 
 
 def _from_the_horizon(table: FlightTable, rows: Bools) -> Bools:
-    """Where "Camera:" pitches count from the horizon, as DJI's do, and not from nadir, as Pix4D's.
+    """Return where "Camera:" pitches count from the horizon, not from nadir.
 
-    A camera never looks far behind the aircraft's own feet: one whose pitches go below -20° counts from the
-    horizon (Autel's XL715 and others do), in all its photos.
+    DJI's count from the horizon, Pix4D's from nadir. A camera never looks far backwards below the aircraft:
+    one whose pitches go below -20° counts from the horizon (Autel's XL715 and others do), in all its photos.
     """
     cameras = np.array([photo.camera_name for photo in table.photos], dtype=object)
     found = np.zeros(len(table), dtype=bool)
@@ -215,10 +225,12 @@ def _from_the_horizon(table: FlightTable, rows: Bools) -> Bools:
 
 
 def compute_headings_deg(angles: Floats) -> Floats:
-    """Directions N that the pictures' upper edges point to, clockwise from true north, of gimbal angles N×3.
+    """Return the directions N of the images' upper edges, clockwise from true north.
 
-    Straight down yaw and roll turn about one axis (gimbal lock): a gimbal may write 103 and 169 where it
-    means 272 and 0. So near nadir the rotation says the heading; where the camera looks ahead its yaw does.
+    angles  gimbal angles N×3
+
+    Straight down yaw and roll rotate about one axis (gimbal lock): a gimbal may write 103 and 169 where it
+    means 272 and 0. Near nadir the heading therefore comes from the rotation; elsewhere it is the yaw.
     """
     yaw, pitch, _ = angles.T
     top = -rotation_from_gimbal(*np.radians(np.nan_to_num(angles)).T)[:, 1, :2]
@@ -230,12 +242,12 @@ def compute_headings_deg(angles: Floats) -> Floats:
 def resolve_roll_180(
     angles: Floats, reference_yaw: Floats, names: tuple[str, ...]
 ) -> tuple[Floats, list[Problem]]:
-    """Nadir frames written with a roll beyond 90: the other Euler triple, or a plain lie. Rows N×3 degrees.
+    """Resolve nadir frames with a roll beyond 90°. Rows N×3 degrees.
 
-    Past the pole a correct Euler triple turns its yaw by 180 and writes roll 180, and in gimbal lock any roll
-    may stand: taken literally they are right. Some firmware writes roll 180 and leaves the yaw alone: then
-    it points backwards. The frames' headings are compared with those of the flight's upright frames beside
-    its own heading, and all of a flight are read in one way.
+    Past the pole a correct Euler triple turns its yaw by 180 and has roll 180, and in gimbal lock any roll
+    may occur: taken literally they are right. Some firmware writes roll 180 and leaves the yaw alone: then it
+    points backwards. The frames' headings are compared with those of the flight's upright frames relative to
+    its own heading, and all frames of a flight are read in one way.
     """
     flipped = (np.abs(angles[:, ROLL]) > 90.0) & (angles[:, PITCH] < _NEAR_NADIR_DEG)
     if not flipped.any():
@@ -249,7 +261,8 @@ def resolve_roll_180(
     drop = backwards > literal
     settled = angles.copy()
     settled[flipped, ROLL] = wrap_degrees(angles[flipped, ROLL] - 180.0)
-    if not drop:  # the other Euler triple of the very same rotation
+    if not drop:
+        # the other Euler triple of the same rotation
         settled[flipped, YAW] = wrap_degrees(angles[flipped, YAW] + 180.0)
         settled[flipped, PITCH] = -180.0 - angles[flipped, PITCH]
     count = int(flipped.sum())
@@ -285,7 +298,10 @@ def _assumed_nadir(table: FlightTable, assumed: Bools) -> Problem:
 
 
 def _declination_deg(table: FlightTable) -> float:
-    """Of the middle of the flight: over ten kilometres it changes by a tenth of a degree."""
+    """Return the declination at the middle of the flight.
+
+    Over ten kilometres it changes by a tenth of a degree.
+    """
     if not len(table):
         return 0.0
     place = np.median(table.lonlat, axis=0, keepdims=True)

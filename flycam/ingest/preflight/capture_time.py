@@ -1,8 +1,8 @@
-"""When each photo was taken, in UTC, from clocks that mostly do not say which zone they keep.
+"""Capture times of photos in UTC, from clocks that mostly do not state their time zone.
 
-Order of trust: a stamp that carries its zone; the time in the file's name if it ends in Z; the camera's
-local clock, whose zone is read from its difference to GPS time; the camera's clock with an assumed zone.
-GPS time that was never corrected for leap seconds runs 18 s ahead of UTC (since 2017-01-01, IERS Bulletin C).
+Order of trust: a stamp with its zone; the time in the file's name if it ends in Z; the camera's local clock,
+whose zone follows from its difference to GPS time; the camera's clock with an assumed zone. GPS time that was
+never corrected for leap seconds runs 18 s ahead of UTC (since 2017-01-01, IERS Bulletin C).
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.preflight.diagnosis import Problem, Severity
 from flycam.ingest.telemetry.gps_time import compute_leap_seconds
 
-DEFAULT_ZONE_S = 7 * 3600
+DEFAULT_ZONE_S = 7 * 3600  # Vietnam
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_DRONE_YEAR = 2005
+# Time zones differ by whole quarter hours; the rest is the clock's error.
 _QUARTER_S = 900.0
 _NAME_UTC = re.compile(r"(?<!\d)(20\d{2})(\d{2})(\d{2})[T_-]?(\d{2})(\d{2})(\d{2})(\d{0,6})Z")
 
@@ -29,7 +30,7 @@ UtcTimes = NDArray[np.int64]
 
 
 def resolve_capture_times(photos: Sequence[PhotoMetadata]) -> tuple[UtcTimes, list[Problem]]:
-    """UTC nanoseconds of each photo (N int64; 0 where nothing says) and what was decided about clocks."""
+    """Return UTC nanoseconds of each photo (N int64; 0: unknown), and the decisions."""
     problems: list[Problem] = []
     stamped = np.array([_stamped_ns(p) for p in photos], dtype=np.int64)
     local = np.array([_parse_ns(p.taken_text) for p in photos], dtype=np.int64)
@@ -48,7 +49,7 @@ def resolve_capture_times(photos: Sequence[PhotoMetadata]) -> tuple[UtcTimes, li
 
 
 def _stamped_ns(photo: PhotoMetadata) -> int:
-    """From a stamp that carries its zone; 0 if there is none."""
+    """Return the time of a stamp that carries its zone; 0 if there is none."""
     if photo.taken_text and photo.taken_offset and (zone := _zone_text(photo.taken_offset)) is not None:
         local = _parse_ns(photo.taken_text)
         if local:
@@ -72,7 +73,7 @@ def _name_ns(name: str) -> int:
 
 
 def _parse_ns(text: str | None, *, zone_required: bool = False) -> int:
-    """ISO text to UTC ns; without a zone it is read as if it were UTC. 0 if it is no date."""
+    """Parse ISO text to UTC ns, as UTC without a zone; 0 if it is no date."""
     if not text:
         return 0
     try:
@@ -103,7 +104,10 @@ def _zone_text(text: str) -> timedelta | None:
 def _zone_of(
     photos: Sequence[PhotoMetadata], local: UtcTimes, gps: UtcTimes, open_: NDArray[np.bool_]
 ) -> tuple[float, bool, list[Problem]]:
-    """Seconds to subtract from local clocks; whether GPS stamps are UTC; the sentence that says so."""
+    """Return seconds to subtract from local clocks, and the finding.
+
+    The second value is True if GPS stamps are UTC.
+    """
     both = open_ & (gps != 0)
     if both.any():
         difference_s = float(np.median((local[both] - gps[both]) / 1e9))
@@ -119,7 +123,7 @@ def _zone_of(
 def _assumed_zone(
     photos: Sequence[PhotoMetadata], local: UtcTimes, open_: NDArray[np.bool_]
 ) -> tuple[float, Problem]:
-    """UTC+7 unless the sun would then be far below the horizon for a daylight flight."""
+    """Return UTC+7 unless that puts a daylight flight far into the night."""
     lon = [p.lon_deg for p in photos if p.lon_deg is not None and abs(p.lon_deg) <= 180.0]
     colour = all(p.band == "colour" for p in photos)
     if lon and colour:

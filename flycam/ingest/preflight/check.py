@@ -1,7 +1,7 @@
-"""The metadata doctor: what is this flight, what is wrong with it, and how each doubt is settled.
+"""Preflight check: describe a flight, find what is wrong with it, and resolve each doubt.
 
-`diagnose` turns what photos say about themselves into headers that are ready to rectify. Evidence beats
-convention; every decision becomes one sentence; no photo is dropped without a reason.
+`diagnose` turns the photos' metadata into headers that are ready to rectify. Evidence beats convention; every
+decision becomes one sentence; no photo is dropped without a reason.
 """
 
 from __future__ import annotations
@@ -92,23 +92,24 @@ def diagnose(
     layer: str | None = None,
     grey_of: GreyOf | None = None,
 ) -> Diagnosis:
-    """Settle a flight's metadata.
+    """Check a flight's metadata and resolve it to frame headers.
 
     photos           of one flight, any order; several cameras and several sorties may be mixed
-    interior_for     gives the interior orientation of one photo or raises CalibrationMissing
+    interior_for     returns the interior orientation of one photo or raises CalibrationMissing
     terrain_at       heights of the ground and their datum; None: a plane at take-off
-    track            the flight's log (`telemetry_files.read_flight_log`) for photos that lack something
+    track            the flight's log (`log_files.read_flight_log`) for photos with incomplete metadata
     height_mode      "auto", "relative", "absolute", "exif"
-    takeoff          the operator's word: height in metres (terrain's datum) or (lon, lat) degrees
-    clock_offset_s   telemetry stamp minus photo time; None: found from the evidence
-    identify         hex SHA-256 standing for a photo's bytes; `compute_quick_identity` for inspection only
-    checks           what a look at the pixels gave, if they were looked at
+    takeoff          stated by the operator: height in metres (terrain's datum) or (lon, lat) degrees
+    clock_offset_s   telemetry stamp minus photo time; None: estimated from the evidence
+    identify         hex SHA-256 that stands for a photo's bytes; `compute_quick_identity` for inspection only
+    checks           results of pixel checks, if there were any
     area_of_interest lon/lat polygon that was to be flown; None: the flown area itself
-    layer            the operator's word on what the pixels show; None: what tags and names say
-    grey_of          small grey pictures, by which heights are judged and found; None: written heights alone
+    layer            the layer as the operator states it; None: as tags and names state it
+    grey_of          small grey images, by which heights are checked and estimated; None: written heights
+                     alone
 
     Returns headers + rejected = photos. Raises ValueError for an unknown height mode, DatumUnknown where an
-    altitude cannot be brought to the terrain's datum, SourceUnreadable if a file vanished.
+    altitude cannot be converted to the terrain's datum, SourceUnreadable if a file vanished.
     """
     book = _FindingLog()
     table = _table(assign_layer(photos, layer, book.problems), book)
@@ -121,7 +122,7 @@ def diagnose(
     if not len(table):
         return _nothing_usable(photos, book)
     flight = _settle(table, interiors, asked, book)
-    if is_flat_datum(flight.heights.datum):  # terrain that lies elsewhere is none
+    if is_flat_datum(flight.heights.datum):  # terrain that lies elsewhere counts as none
         terrain_at = None
     usable = select_usable_photos(flight, checks or {})
     book.add(usable.rejected, usable.problems)
@@ -154,7 +155,7 @@ def diagnose(
 
 @dataclass
 class _FindingLog:
-    """Where rejections and sentences gather on the way."""
+    """Rejections and findings collected during the check."""
 
     rejected: list[Rejection] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -164,25 +165,25 @@ class _FindingLog:
         self.problems += problems
 
     def kept(self, settled: tuple[FlightTable, Sequence[Rejection], Sequence[Problem]]) -> FlightTable:
-        """Note what a step refused and said; the table it kept."""
+        """Note a step's rejections and findings; return the table it kept."""
         table, rejected, problems = settled
         self.add(rejected, problems)
         return table
 
     def in_order(self) -> tuple[Problem, ...]:
-        """Most severe first, else as they were found."""
+        """Return the findings, most severe first, else in order."""
         return tuple(sorted(self.problems, key=lambda p: _ORDER[p.severity]))
 
 
 def _table(photos: Sequence[PhotoMetadata], book: _FindingLog) -> FlightTable:
-    """Columns of all photos, in order of time."""
+    """Return the columns of all photos, in order of time."""
     times, said = resolve_capture_times(photos)
     book.add(problems=[*said, *_remarks(photos)])
     return _in_order(build_flight_table(photos, times))
 
 
 def _in_order(table: FlightTable) -> FlightTable:
-    """Rows by capture time, then by name."""
+    """Return rows by capture time, then by name."""
     rows = sorted(range(len(table)), key=lambda i: (table.t_ns[i], table.photos[i].name))
     return table.take(np.array(rows, dtype=np.intp))
 
@@ -199,7 +200,7 @@ def _with_log(
     clock_offset_s: float | None,
     book: _FindingLog,
 ) -> tuple[FlightTable, tuple[float, float] | None]:
-    """The table with what the flight's log adds, and the (lon, lat) of the log's home position."""
+    """Return the table completed from the flight log, and the log's home (lon, lat)."""
     if track is None:
         return table, None
     log = to_flight_log(track)
@@ -211,7 +212,7 @@ def _with_log(
 
 @dataclass(frozen=True)
 class _HeightOptions:
-    """What heights are settled by, beside the photos' metadata."""
+    """Inputs to resolving heights, beside the photos' metadata."""
 
     terrain_at: TerrainAt | None
     mode: HeightMode
@@ -224,7 +225,7 @@ class _HeightOptions:
 def _settle(
     table: FlightTable, interiors: Sequence[InteriorOrientation], options: _HeightOptions, book: _FindingLog
 ) -> ResolvedFlight:
-    """Attitude and heights of photos whose position and lens are known."""
+    """Resolve attitude and heights of photos with known position and interior."""
     centre = np.median(table.lonlat, axis=0)
     work_crs = choose_work_crs(float(centre[0]), float(centre[1]))
     sorties = split_sorties(table)
@@ -259,14 +260,19 @@ def _settle(
 
 
 _GLANCE_PAIRS, _LOOK_PAIRS = 6, 96
-"""Pairs of photos that written heights are held against, and that heights are found from."""
+"""Number of photo pairs for checking written heights, and for estimating heights.
+
+Checking six pairs takes about a second.
+"""
 
 
 def _settle_heights(
     table: FlightTable, sorties: list[Index], poses: PoseEstimates, options: _HeightOptions
 ) -> tuple[CameraHeights, FlyingHeights, list[Problem]]:
-    """Heights that the pictures do not contradict, and what those say: after a glance at some, or a look at
-    many where they alone say something."""
+    """Return heights that the images do not contradict, and the images' own.
+
+    A few pairs are checked first, many where the images alone give a height or heading.
+    """
     usable = np.array([isinstance(options.checks.get(path), PixelChecks) for path in poses.paths], dtype=bool)
 
     def settled(seen: FlyingHeights) -> tuple[CameraHeights, list[Problem]]:
@@ -317,7 +323,7 @@ def _with_lenses(
     options: _HeightOptions,
     book: _FindingLog,
 ) -> tuple[FlightTable, list[InteriorOrientation]]:
-    """Rows whose lens is named, or shows in the pixels, and the lens of each."""
+    """Return rows with a known or estimated interior orientation, and these."""
     interiors: list[InteriorOrientation] = []
     unnamed: dict[int, CalibrationMissing] = {}
     sideways = detect_sideways_photos(table.photos).tolist()
@@ -329,7 +335,7 @@ def _with_lenses(
             interiors.append(guess_interior(photo.image_size_px))
     if unnamed and options.checks:
         rows = np.isin(np.arange(len(table)), list(unnamed))
-        # pictures tell the height by the lens or the lens by the height, not both
+        # images determine height from focal length or focal length from height, not both
         trial = _settle(table, interiors, replace(options, grey_of=None), _FindingLog())
         found, said = estimate_interiors(trial, rows, options.checks, options.terrain_at)
         book.add(problems=said)
@@ -363,8 +369,8 @@ def _refused(
     identify: IdentifyPhoto,
     operator: str | None,
 ) -> tuple[tuple[FrameHeader, FrameRejected], ...]:
-    """Headers of the photos with a pose but no usable picture, each with its error."""
-    # who cannot be identified is rejected already, for its picture
+    """Return headers and errors of photos with a pose but without usable pixels."""
+    # photos that cannot be identified are already rejected, for their pixels
     identities, _ = _identified(flight.table, sorted(usable.without_image), identify)
     headers = build_headers(flight, identities, book.problems, operator)
     return tuple(zip(headers, (usable.without_image[row] for row in sorted(identities)), strict=True))
@@ -373,7 +379,7 @@ def _refused(
 def _identified(
     table: FlightTable, rows: Sequence[int], identify: IdentifyPhoto
 ) -> tuple[dict[int, str], list[Rejection]]:
-    """Only photos that are used are identified: that reads them whole."""
+    """Identify only the photos that are used, because that reads them whole."""
     return identify_photos({row: table.photos[row] for row in rows}, table.names, identify)
 
 
@@ -383,7 +389,7 @@ def _paths(headers: Sequence[FrameHeader], table: FlightTable, keep: Bools) -> d
 
 
 def _remarks(photos: Sequence[PhotoMetadata]) -> list[Problem]:
-    """What the reader noticed, one problem per kind of remark."""
+    """Return the reader's remarks, one problem per kind of remark."""
     by_text: dict[str, list[str]] = {}
     for photo, name in zip(photos, make_display_names(photos), strict=True):
         for remark in photo.remarks:

@@ -1,4 +1,7 @@
-"""Which ground the flight saw, how often, and which it missed: told before the battery is cold."""
+"""Coverage of a flight: ground that was imaged, how often, and gaps.
+
+Known while the aircraft can still fly again.
+"""
 
 from __future__ import annotations
 
@@ -28,16 +31,19 @@ _TERRAIN_ROUNDS = 2
 _CELLS_PER_FOOTPRINT = 32
 _MAX_CELLS = 2048
 _MIN_HOLE_SHARE = 0.01
-"""Holes under this share of a footprint are the raster's own grain."""
+"""Smallest gap, as a share of a footprint: smaller ones are artefacts of the raster."""
 _BAY, _SMALL_BAY = 0.35, 0.1
 _SMALL_SHARE = 0.25
-"""Without an area of interest, unseen ground that is open to the outside along over a third of its border (a
-tenth, if it is smaller than a quarter of a footprint) is the flight's ragged edge, not a hole in it."""
+"""Shares that tell the flight's ragged edge from a gap, without an area of interest.
+
+Unseen ground is edge if over a third of its border (a tenth, if it is smaller than a quarter of a footprint)
+is open to the outside.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoverageAssessment:
-    """Gaps, figures by relief, and their sentences."""
+    """Gaps, figures by relief, and findings."""
 
     gaps: tuple[Gap, ...] = ()
     relief: tuple[ReliefZone, ...] = ()
@@ -50,11 +56,11 @@ def assess_coverage(
     terrain_at: TerrainAt | None,
     area_of_interest: BaseGeometry | None = None,
 ) -> CoverageAssessment:
-    """Holes and breaks of the flight and what it achieves per summit and valley.
+    """Find gaps and broken strips of a flight, and its figures per summit and valley.
 
     area_of_interest  lon/lat polygon that was to be flown; None: the flown area, closed over half a footprint
 
-    Of several layers the most frequent one is surveyed: a thermal photo does not cover for a colour one.
+    Of several layers the most frequent one is assessed: a thermal photo does not cover for a colour one.
     Without any height above ground (terrain that misses the flight) there are no footprints.
     """
     keep = keep & _main_layer(flight, keep) & np.isfinite(flight.heights.height_m)
@@ -89,11 +95,11 @@ def _main_layer(flight: ResolvedFlight, keep: Bools) -> Bools:
 
 
 def project_footprints(flight: ResolvedFlight, terrain_at: TerrainAt | None) -> Floats:
-    """N×K×2 ground points (work CRS metres) where each picture's border meets the ground.
+    """Project each photo's border to the ground: N×K×2 points, work CRS metres.
 
-    Rays are walked to the height of the ground below them, found in two rounds from the ground under the
-    camera: exact to a fraction of the footprint, which is all that overlap and gaps need. Rays flatter
-    than 1 in 10 are bent down to that.
+    Rays are followed to the height of the ground below them, found in two rounds from the ground under the
+    camera: exact to a fraction of the footprint, which is all that overlap and gaps need. Rays flatter than 1
+    in 10 are bent down to that.
     """
     n = len(flight.table)
     rays = np.zeros((n, 4 * _PER_EDGE, 3))
@@ -127,7 +133,10 @@ def _border(size_px: tuple[int, int]) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class _Ground:
-    """views rows×cols: photos that see each cell; row 0 northernmost; origin_m the first cell's centre."""
+    """Raster of view counts.
+
+    views rows×cols: photos that see each cell; row 0 northernmost; origin_m the first cell's centre.
+    """
 
     views: NDArray[np.uint16]
     wanted: Bools
@@ -161,7 +170,7 @@ def _count_views(corners: Floats, work_crs: str, aoi: BaseGeometry | None) -> _G
 
 
 def _areas(polygons: Floats) -> Floats:
-    """Shoelace areas of N×K×2."""
+    """Return shoelace areas of polygons N×K×2."""
     x, y = polygons[..., 0], polygons[..., 1]
     x, y = x - x[:, :1], y - y[:, :1]
     twice = np.sum(x * np.roll(y, -1, axis=1) - np.roll(x, -1, axis=1) * y, axis=1)
@@ -184,7 +193,10 @@ def _burn(geometry: BaseGeometry, shape: tuple[int, ...], origin: tuple[float, f
 
 
 def _flown_area(seen: Bools, reach: int) -> Bools:
-    """Seen ground with everything it encloses, and bays up to `reach` cells wide on either side closed."""
+    """Return seen ground with all it encloses, and bays up to `reach` cells closed.
+
+    `reach` counts on either side.
+    """
     reach = max(reach, 1)
     padded = cv2.copyMakeBorder(
         seen.astype(np.uint8), reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0
@@ -210,7 +222,7 @@ def _holes(ground: _Ground, work_crs: str, *, bays: bool) -> list[Gap]:
             if len(outlines[child]) >= 3:
                 inner.append(_to_metres(outlines[child], ground))
             child = hierarchy[0][child][0]
-        # the outline runs through the last unseen cells; the edge of sight lies, on average, a cell further
+        # the outline runs through the last unseen cells; imaged ground begins, on average, a cell further
         polygon = shapely.make_valid(Polygon(_to_metres(outline, ground), inner)).buffer(ground.cell_m)
         share = polygon.area / ground.footprint_m2
         open_border = float(outside[outline[:, 0, 1], outline[:, 0, 0]].mean())
@@ -240,7 +252,7 @@ def _to_metres(outline: NDArray[np.int32], ground: _Ground) -> Floats:
 
 
 def _across(corners: Floats) -> Floats:
-    """Longer of the two mean side lengths of each footprint, metres."""
+    """Return the longer of the two mean side lengths of each footprint, metres."""
     corner = corners[:, ::_PER_EDGE]
     sides = np.linalg.norm(corner - np.roll(corner, -1, axis=1), axis=-1)
     longer: Floats = np.maximum(sides[:, 0] + sides[:, 2], sides[:, 1] + sides[:, 3]) / 2.0

@@ -1,4 +1,4 @@
-"""What the metadata doctor hands on: settled headers, rejections, and each decision in one sentence."""
+"""Results of the preflight check: resolved headers, rejections, and each decision in one sentence."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from flycam.frame.pluralization import correct_singular
 Floats = NDArray[np.float64]
 
 TerrainAt = Callable[[Floats], tuple[Floats, str]]
-"""lon/lat degrees N×2 -> (heights N in metres, NaN where unknown; their vertical datum)."""
+"""Terrain lookup: lon/lat degrees N×2 -> (heights N in metres, NaN where unknown; their vertical datum)."""
 
 
 class Severity(StrEnum):
-    """INFO: settled, nothing to do. WARNING: usable, but look. ERROR: something is lost or unusable."""
+    """Severity of a finding.
+
+    INFO: resolved, nothing to do. WARNING: usable, but look. ERROR: something is lost or unusable.
+    """
 
     INFO = "info"
     WARNING = "warning"
@@ -30,7 +33,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """One finding or decision. `frames` names the files it concerns; empty means the whole flight."""
+    """One finding or decision.
+
+    `frames` names the files it concerns; empty means the whole flight.
+    """
 
     code: str
     severity: Severity
@@ -44,7 +50,10 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rejection:
-    """One photo left out; made from its error (`of`), whose class holds the counting key."""
+    """Rejection of one photo, made from its error, whose class holds the key.
+
+    Rejections are counted by that key.
+    """
 
     name: str
     reason: str
@@ -53,7 +62,7 @@ class Rejection:
 
     @classmethod
     def from_error(cls, name: str, error: FrameRejected) -> Rejection:
-        """The photo's name goes first where the sentence does not hold it."""
+        """Make a rejection; the photo's name is prepended if the sentence lacks it."""
         sentence, vi = str(error), error.vi or error.reason_vi
         return cls(
             name=name,
@@ -68,7 +77,9 @@ _ON_TERRAIN = frozenset({"operator_point", "home_position", "terrain_and_altitud
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Takeoff:
-    """Height of the take-off point of one sortie, in the datum of the terrain (LOCAL without terrain).
+    """Height of the take-off point of one sortie.
+
+    In the datum of the terrain (LOCAL without terrain).
 
     how     "operator", "operator_point", "home_position", "terrain_and_altitude", "altitude", "terrain",
             "plane" (no terrain: height 0 of a LOCAL datum), "pictures" (no terrain: the plane that photos of
@@ -84,12 +95,15 @@ class Takeoff:
 
     @property
     def is_on_terrain(self) -> bool:
-        """Whether the height was read off the terrain, and is wrong together with it."""
+        """True if the height was read off the terrain, and is wrong together with it."""
         return self.how in _ON_TERRAIN
 
 
 class GapKind(StrEnum):
-    """HOLE: no photo sees this ground. BREAK: a strip lost shots; the ground may still be seen thinly."""
+    """Kind of gap.
+
+    HOLE: no photo sees this ground. BREAK: a strip lost shots; a few photos may still see the ground.
+    """
 
     HOLE = "hole"
     BREAK = "break"
@@ -101,7 +115,7 @@ class Gap:
 
     polygon_lonlat  WGS 84 degrees; area_m2 and length_m are measured in the work CRS
     between         names of the photos before and after (BREAK), or ()
-    missing         how many shots are missing (BREAK), 0 for HOLE
+    missing         number of missing shots (BREAK), 0 for HOLE
     seen_by         fewest photos that see its ground (0 for HOLE); None if footprints are not known
     """
 
@@ -118,7 +132,7 @@ class Gap:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReliefZone:
-    """What the flight achieves over one class of ground ("summit", "slope", "valley").
+    """Figures of a flight over one class of ground ("summit", "slope", "valley").
 
     Heights in metres of the terrain's datum; overlap as the number of photos that see a point of ground;
     side_overlap as the fraction of a footprint shared with the neighbouring strip.
@@ -135,18 +149,18 @@ class ReliefZone:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnosis:
-    """Everything the pipeline and `flycam inspect` need to know of a flight before pixels are read.
+    """Result of the preflight check, known before pixels are read.
 
     headers          ready to rectify, in order of capture time
     rejected         photos that cannot be used, each with its reason; headers + rejected = photos read
-    refused          those of them with a pose but no usable picture, to be recorded with their error
+    refused          those of them with a pose but without usable pixels, to be recorded with their error
     problems         findings and decisions, most severe first
     camera           maker, model and number of photos of the main camera
     vertical_datum   datum of every header's exterior; "LOCAL" when there is no terrain
     takeoff          of the longest sortie; `takeoffs` holds one per sortie
     gaps             ground to refly; relief: figures per summit, slope and valley (needs terrain)
-    missing_names    files that the numbering says should exist
-    is_drill         the photos carry flycam's drill mark
+    missing_names    files that are missing by their numbering
+    is_drill         the photos carry flycam's exercise mark
     paths            frame id -> the file it was read from
     """
 

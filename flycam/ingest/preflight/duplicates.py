@@ -1,4 +1,4 @@
-"""The same photo twice: the same bytes, under whatever name.
+"""Duplicate photos: files with the same bytes, under whatever name.
 
 One exposure written again with other bytes (recompressed, its tags edited) counts as another photo.
 """
@@ -17,20 +17,25 @@ from flycam.ingest.preflight.flight_table import FlightTable
 from flycam.messages import _
 
 _COPY = re.compile(r"\(\d+\)$|\bcopy\b|\bbản sao\b|^copy of ", re.IGNORECASE)
-"""How Windows, macOS, phones and browsers name a copy."""
+"""Names that Windows, macOS, phones and browsers give to a copy."""
 
 IdentifyPhoto = Callable[[PhotoMetadata], str]
 """Hex SHA-256 that stands for a photo's bytes."""
 
 
 def compute_content_identity(photo: PhotoMetadata) -> str:
-    """SHA-256 of the file's bytes: what every stored frame id is made of. SourceUnreadable, also where the
-    file is not the one any more that said what `photo` does."""
+    """Return the SHA-256 of the file's bytes, of which stored frame ids are made.
+
+    Raises SourceUnreadable, also where the file changed since its metadata were read.
+    """
     return compute_photo_sha256(photo)
 
 
 def compute_quick_identity(photo: PhotoMetadata) -> str:
-    """SHA-256 of what the head says, for `flycam inspect`, which must not read gigabytes. Never stored."""
+    """Return the SHA-256 of a photo's metadata, for `flycam inspect`. Never stored.
+
+    Inspection must not read gigabytes.
+    """
     facts = (photo.name, photo.size_bytes, photo.taken_text, photo.lon_deg, photo.lat_deg, photo.serial)
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
@@ -38,8 +43,11 @@ def compute_quick_identity(photo: PhotoMetadata) -> str:
 def identify_photos(
     photos: Mapping[int, PhotoMetadata], names: Sequence[str], identify: IdentifyPhoto
 ) -> tuple[dict[int, str], list[Rejection]]:
-    """The identity of each photo by its row; rejections of those that are gone, changed since their heads
-    were read, or hold what another does by now: two frames of one identity are none."""
+    """Return the identity of each photo by its row, and rejections.
+
+    Rejected are photos that are gone, changed since their heads were read, or have the same bytes as another
+    by now: two frames cannot share an identity.
+    """
     found: dict[int, str] = {}
     first: dict[str, str] = {}
     rejected: list[Rejection] = []
@@ -60,11 +68,11 @@ def identify_photos(
 def find_duplicates(
     table: FlightTable, identify: IdentifyPhoto
 ) -> tuple[list[int], list[Rejection], list[Problem]]:
-    """Rows to keep, rejections of the rest, the sentence.
+    """Return the rows to keep, rejections of the rest, and the finding.
 
-    Those that are gone are rejected too. Only photos that share size, time and place are compared by
-    `identify`, so nothing is hashed for nothing; the one under the camera's own name stays, else the first by
-    name.
+    Unreadable files are rejected too. Only photos that share size, time and position are compared by
+    `identify`, so that nothing is hashed needlessly; the one under the camera's own name stays, else the
+    first by name.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for row, photo in enumerate(table.photos):
@@ -95,7 +103,7 @@ def find_duplicates(
 
 
 def make_duplicate_error(name: str) -> DuplicateFrame:
-    """Make the error of a photo that holds what another does."""
+    """Return the error of a photo with the same bytes as another."""
     return DuplicateFrame(_("holds the same bytes as {name}: one of them is used", name=name))
 
 
@@ -104,7 +112,10 @@ def _order(photo: PhotoMetadata) -> tuple[bool, str, str]:
 
 
 def _comparable(photo: PhotoMetadata, identify: IdentifyPhoto) -> str:
-    """By bytes where the file is at hand: two names of one exposure differ in `compute_quick_identity`."""
+    """Return the identity by bytes if the file is at hand.
+
+    Two names of one exposure differ in `compute_quick_identity`.
+    """
     return compute_sha256(photo.path) if photo.path.is_file() else identify(photo)
 
 

@@ -1,7 +1,7 @@
-"""Photos that went through a viewer or an editor after the flight: they may be turned, cropped or resized.
+"""Photos saved by a viewer or editor after the flight: perhaps turned, cropped or resized.
 
-A viewer that turns a picture writes the pixels anew and leaves the angles in XMP as they were. The tag of the
-software that wrote the file last tells that it happened, never what was done: that is asked of the pixels
+A viewer that turns a photo rewrites the pixels and leaves the angles in XMP unchanged. The tag of the
+software that last wrote the file shows that it happened, never what was done: the pixels show that
 (`ingest.preflight.rotation_check`).
 """
 
@@ -28,21 +28,22 @@ _EDITORS = re.compile(
     re.IGNORECASE,
 )
 _RELEASE = re.compile(r"\bv?[\d.]+\w*|\b[0-9a-f]{8,}\b", re.IGNORECASE)
-_SHAPE = 0.01  # of width over height
+_SHAPE = 0.01  # relative, of width over height
 
 
 def detect_edited_photos(photos: Sequence[PhotoMetadata]) -> Bools:
-    """True where the software tag names a viewer or editor, or is not what most photos of the camera carry.
+    """Return True where a photo's software tag shows that it was edited.
 
-    Two releases of one firmware on a card are an update, not an edit. A tag that all photos share is the
-    camera's own, whatever it is called, unless it is a known editor's.
+    The tag names a viewer or editor, or differs from that of most photos of the camera. Two releases of one
+    firmware on a memory card are an update, not an edit. A tag that all photos share is the camera's own,
+    whatever its name, unless it is a known editor's.
     """
     usual = _usual_software(photos)
     return np.array([_is_edited(photo.software, usual[_camera(photo)]) for photo in photos], dtype=bool)
 
 
 def detect_sideways_photos(photos: Sequence[PhotoMetadata]) -> Bools:
-    """True where a picture is as high as most of its camera's are wide, and as wide as they are high."""
+    """Return True where width and height are exchanged against the camera's others."""
     sizes: dict[tuple[str, ...], Counter[tuple[int, int]]] = {}
     for photo in photos:
         sizes.setdefault(_camera(photo), Counter())[photo.image_size_px] += 1
@@ -59,9 +60,10 @@ def detect_sideways_photos(photos: Sequence[PhotoMetadata]) -> Bools:
 def find_interior(
     photo: PhotoMetadata, sideways: bool, interior_for: Callable[[PhotoMetadata], InteriorOrientation]
 ) -> InteriorOrientation:
-    """The interior orientation of a photo; of a sideways one, the camera's turned by 90° (or 270°: later).
+    """Return the interior orientation of a photo.
 
-    Raises what `resolve_interior` raises.
+    For a sideways one the camera's, rotated by 90° (270° is resolved later). Raises what `resolve_interior`
+    raises.
     """
     if not sideways:
         return interior_for(photo)
@@ -77,7 +79,7 @@ def find_interior(
 def report_edits(
     photos: Sequence[PhotoMetadata], names: Sequence[str], edited: Bools, settled: Bools
 ) -> list[Problem]:
-    """Sentences on edited photos: those whose pixels were compared with their neighbours', and the others."""
+    """Report edited photos, by whether their pixels were compared with neighbours."""
     problems = []
     untouched = [photo for photo, is_edited in zip(photos, edited.tolist(), strict=True) if not is_edited]
     for code, rows, severity, en, vi in (
@@ -123,8 +125,10 @@ def report_edits(
 
 
 def _cropped(photos: Sequence[PhotoMetadata], names: Sequence[str], edited: Bools) -> list[Problem]:
-    """Edited photos of another shape than most of their camera's, and less long: a crop moves the principal
-    point. A camera's own wide pictures are as long as its others.
+    """Report edited photos that were cropped, which moves the principal point.
+
+    They have another aspect ratio than most of their camera's and a shorter long side: a camera's own wide
+    photos are as long as its others.
     """
     sizes: dict[tuple[str, ...], Counter[tuple[int, int]]] = {}
     for photo in photos:
@@ -162,7 +166,10 @@ def _is_edited(software: str, usual: str) -> bool:
 
 
 def _usual_software(photos: Sequence[PhotoMetadata]) -> dict[tuple[str, ...], str]:
-    """What most photos of each camera carry; "" where no tag is on more than half of them."""
+    """Return the software tag of most photos of each camera.
+
+    "" where no tag is on more than half of them.
+    """
     counted: dict[tuple[str, ...], Counter[str]] = {}
     for photo in photos:
         counted.setdefault(_camera(photo), Counter())[photo.software] += 1
@@ -178,7 +185,7 @@ def _camera(photo: PhotoMetadata) -> tuple[str, ...]:
 
 
 def _shape(size_px: tuple[int, int]) -> float:
-    """Long side over short side."""
+    """Return long side over short side."""
     return max(size_px) / max(min(size_px), 1)
 
 

@@ -1,4 +1,4 @@
-"""A half-copied card: file numbers that are missing between others of the same series."""
+"""Gaps in file numbering, which show that a memory card was copied only in part."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _ROLL_OVER = (999, 9999)
 
 
 def parse_counters(names: Sequence[str]) -> NDArray[np.int64]:
-    """The camera's counter in each file name (N int64), -1 where there is none."""
+    """Return the camera's counter in each file name (N int64), -1 without one."""
     matches = [_COUNTER.match(name) for name in names]
     return np.array([-1 if m is None else int(m["number"]) for m in matches], dtype=np.int64)
 
 
 def find_missing_files(paths: Sequence[Path]) -> tuple[tuple[str, ...], list[Problem]]:
-    """Names of files that the numbering says should exist, and the sentence.
+    """Return names of files that are missing by the numbering, and the finding.
 
-    Series are told apart by what stands before the counter (a date in it is a pattern, not a name), by what
-    stands after it, and by folder, unless no number occurs in two: then the camera counted on, or a card was
-    sorted into folders. A jump of over 200, or the roll-over after 999 or 9999, begins a new series.
+    A series has one prefix before the counter (dates in it count as a pattern), one suffix and one folder;
+    folders are joined if no number occurs in two: then the camera counted on, or a card was sorted into
+    folders. A jump of over 200, or the roll-over after 999 or 9999, begins a new series.
     """
     missing: list[str] = []
     ranges: list[str] = []
@@ -57,7 +57,7 @@ def find_missing_files(paths: Sequence[Path]) -> tuple[tuple[str, ...], list[Pro
 
 
 def _series(paths: Sequence[Path]) -> dict[tuple[str, str, str, int], list[tuple[str, int]]]:
-    """Members (what stands before the number, number) by (folder/ or "", pattern, what follows, digits)."""
+    """Group (prefix, number) by (folder/ or "", pattern, suffix, digits)."""
     cards: dict[tuple[str, str, int], dict[Path, list[tuple[str, int]]]] = {}
     for path in sorted(set(paths), key=lambda path: (path.name, path)):
         match = _COUNTER.match(path.name)
@@ -77,10 +77,10 @@ def _series(paths: Sequence[Path]) -> dict[tuple[str, str, str, int], list[tuple
 
 
 def _jumps(members: list[tuple[str, int]]) -> list[tuple[int, int]]:
-    """(number before, number after) of each hole, in the order in which the camera counted.
+    """Return (number before, number after) of each gap, in the camera's order.
 
     Sorted by name: with a date in the name that is the order of time, so that a counter which rolls over or
-    starts again does not make a hole.
+    starts again does not make a gap.
     """
     numbers = [n for _, n in members]
     return [(a, b) for a, b in pairwise(numbers) if 1 < b - a <= _MAX_GAP and a not in _ROLL_OVER]

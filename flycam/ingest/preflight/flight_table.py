@@ -1,4 +1,4 @@
-"""A flight's metadata as columns, so that every rule of the doctor is arithmetic on arrays."""
+"""A flight's metadata as columns, so that every rule of the preflight check is array arithmetic."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ YAW, PITCH, ROLL = 0, 1, 2
 
 @dataclass(frozen=True, kw_only=True)
 class FlightTable:
-    """One row per photo; NaN where a photo does not say. Angles N×3 in degrees (yaw, pitch, roll).
+    """Metadata of a flight, one row per photo; NaN where nothing is stated.
 
-    names       what sentences call the photos: `naming.told_apart` of the whole flight
+    Angles N×3 in degrees (yaw, pitch, roll).
+
+    names       display names of the photos: `make_display_names` of the whole flight
     t_ns        capture time, UTC nanoseconds; 0 where unknown
     lonlat      N×2 WGS 84 degrees
     exif_m, absolute_m, relative_m   heights as written
     direction   EXIF GPSImgDirection, degrees
-    stated_xy_m  horizontal error that EXIF states of the photo's own position
-    sigma_xy_m  extra horizontal 1-sigma that positioning by time adds (0 for the photo's own position)
+    stated_xy_m  horizontal error that EXIF states for the photo's own position
+    sigma_xy_m  extra horizontal 1-sigma from positioning by time (0 for the photo's own position)
     """
 
     photos: tuple[PhotoMetadata, ...]
@@ -51,11 +53,11 @@ class FlightTable:
         return len(self.photos)
 
     def names_of(self, mask: Bools) -> tuple[str, ...]:
-        """Names of the photos where `mask` is true."""
+        """Return the names of the photos where `mask` is true."""
         return tuple(self.names[i] for i in np.flatnonzero(mask))
 
     def take(self, index: Index | Bools) -> FlightTable:
-        """The rows of a mask or an index array, in its order."""
+        """Return the rows of a mask or an index array, in its order."""
         rows = np.flatnonzero(index) if index.dtype == np.bool_ else index
         told = ("photos", "names")
         columns = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in told}
@@ -64,7 +66,10 @@ class FlightTable:
 
 
 def build_flight_table(photos: Sequence[PhotoMetadata], t_ns: NDArray[np.int64]) -> FlightTable:
-    """Columns of `photos` with their capture times (N int64, UTC ns, 0 unknown)."""
+    """Return the columns of `photos` with their capture times.
+
+    t_ns  N int64, UTC ns, 0 unknown
+    """
     nan = float("nan")
     lon_lat = [
         (p.lon_deg, p.lat_deg)
@@ -101,14 +106,15 @@ def _angles(angles: Iterable[Angles]) -> Floats:
 
 
 def wrap_degrees(difference: Floats) -> Floats:
-    """Angles folded to [-180, 180)."""
+    """Wrap angles to [-180, 180)."""
     return (np.asarray(difference) + 180.0) % 360.0 - 180.0
 
 
 def compute_circular_mean_deg(angles: Floats) -> tuple[float, float]:
-    """(mean direction in degrees, concentration 0..1) of N angles; NaN are left out; (nan, 0) if none.
+    """Return (mean direction in degrees, concentration 0..1) of N angles.
 
-    Fisher, Statistical Analysis of Circular Data (1993), section 2.3.
+    NaN are ignored; (nan, 0) if none is left. Fisher, Statistical Analysis of Circular Data (1993), section
+    2.3.
     """
     known = np.radians(np.asarray(angles, dtype=np.float64)[np.isfinite(angles)])
     if known.size == 0:

@@ -1,10 +1,10 @@
-"""Height above the ground as the flight itself tells it: GNSS baselines against the motion of the pictures.
+"""Flying height from the flight itself: GNSS baselines against image motion.
 
 Two photos of the same ground show by how much it moved between them, in units of the flying height: looking
 down, base over height = shift over focal length. The base is known in metres from the positions, so the
-height follows, without terrain, barometer or take-off. What errs is the tilt of single photos and their
+height follows, without terrain, barometer or take-off. Errors come from the tilt of single photos and their
 positions; both enter the shifts of neighbouring pairs with opposite signs, so that along a strip nearly all
-of it cancels.
+of them cancel.
 
 Sources: Kraus, Photogrammetry, 2007, 4.1 (normal case of stereo); Geman and McClure 1987 (robust weights).
 """
@@ -30,41 +30,46 @@ from flycam.geometry.matching import match_all_mutual_best
 from flycam.ingest.preflight.flight_table import Bools, Floats, Index
 
 GreyOf = Callable[[Path, int], NDArray[np.uint8]]
-"""A photo's path and a longer side in pixels -> its grey picture of about that size; FrameUnreadable."""
+"""A photo's path and a longer side in pixels -> its grey image of about that size.
+
+Raises FrameUnreadable.
+"""
 
 _SIDE_PX, _GLANCE_PX = 400, 200
 _ENOUGH_TO_JUDGE, _ENOUGH_TO_FIND = 0.5, 0.9
-"""Share of the pairs that small pictures must tell something of, where heights are told and where not; else
-larger ones are looked at."""
+"""Share of pairs that must match in small images, with stated heights and without.
+
+Below it larger images are matched.
+"""
 _FEATURES = 1200
 _UNSURE_YAW_DEG = 4.0
-"""Beyond this, features are described by their own gradients: upright ones would not be found again."""
+"""Yaw sigma above which features are oriented by their gradients: upright ones would not match."""
 _TURN_SIGMA_RAD = 0.03
 _TURNED_RAD = 1.2
-"""A pair whose pictures are turned by more than this was turned after the flight."""
+"""A pair whose images are turned against each other by more than this was turned after the flight."""
 _HORIZON = 3.0
-"""Ground farther off than this many flying heights says nothing about the height."""
+"""Ground farther away than this many flying heights does not determine the height."""
 _PARALLAX = 0.05
-"""What relief may add to the shift of a plane, in flying heights."""
+"""Largest shift by relief relative to a plane, in flying heights."""
 _MIN_MATCHES, _MIN_SHARE = 16, 0.3
 _BEST_SHIFT, _MAX_STEP = 0.35, 8
 _SHIFT_SIGMA = 0.01
 _SHIFT_SIGMA_SHARE = 0.04
 _BACKWARDS = -0.85
 _CLIMB = 0.15
-"""How much of the height changes over a way of one height (1 sigma), by terrain or by the aircraft."""
+"""Relative change of height over a distance of one height (1 sigma), by terrain or by the aircraft."""
 _LENS_SIGMA = 0.03
 _VAGUE = 0.35
 _GROSS_SIGMAS = 4.0
 _HEADING_ROUNDS = 6
 _MIN_INFORMATION = 1e-2
 _STIFFNESS = (0.03,) * 6 + (0.2, 0.5) + (1.0,) * 4
-"""Of the heights from round to round: at first one for all, so that jumps of the receiver stand out."""
+"""Stiffness of the heights by round: at first nearly constant, so that jumps of the receiver stand out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoseEstimates:
-    """What is known of the photos of a flight, N rows, before their heights are.
+    """Photos of a flight before their heights are known, N rows.
 
     xy_m           N×2 true metres (of the work CRS, without its scale)
     rotations      N×3×3 world to camera
@@ -81,11 +86,11 @@ class PoseEstimates:
 
 @dataclass(frozen=True, kw_only=True)
 class FlyingHeights:
-    """Heights above ground N with their 1-sigma; NaN where the pictures tell none.
+    """Heights above ground N with their 1-sigma; NaN where the images show none.
 
-    visible_m  N×2, east and north from the camera to the ground that the height was measured over
-    measured  N, whether the photo itself was looked at; the others lie between those
-    turn_deg  N×2, by how much headings are to be turned clockwise to fit the pictures, and their sigma then
+    visible_m  N×2, east and north from the camera to the ground over which the height was measured
+    measured   N, True where the photo itself was matched; the others are interpolated
+    turn_deg   N×2, clockwise turn by which headings fit the images, and their sigma then
     """
 
     above_ground_m: Floats
@@ -96,7 +101,7 @@ class FlyingHeights:
 
 
 def make_unknown_heights(count: int) -> FlyingHeights:
-    """Of a flight whose pictures tell nothing."""
+    """Return heights of a flight whose images show none."""
     nothing = np.full(count, np.nan)
     return FlyingHeights(
         above_ground_m=nothing,
@@ -116,13 +121,14 @@ def estimate_flying_heights(
     max_pairs: int,
     stated_m: Floats | None = None,
 ) -> FlyingHeights:
-    """Heights above ground of all photos, sortie by sortie, from at most about `max_pairs` pairs of them.
+    """Estimate the heights above ground of all photos, sortie by sortie.
 
-    usable  rows whose picture can be looked at
-    stated_m  heights above ground N that are to be judged
-    A glance at small pictures does where it sees enough; else larger ones are looked at.
-    Between the photos that are looked at heights are interpolated along the way flown; their sigma grows with
-    the distance.
+    max_pairs  approximate limit of the photo pairs that are matched
+    usable     rows whose pixels can be read
+    stated_m   heights above ground N that are to be checked
+
+    Small images are matched first, larger ones only if too few pairs match. Between matched photos heights
+    are interpolated along the flight path; their sigma grows with the distance.
     """
     found = make_unknown_heights(len(poses.paths))
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 4), thread_name_prefix="height") as pool:
@@ -145,7 +151,10 @@ def estimate_flying_heights(
 
 @dataclass(frozen=True, slots=True)
 class GroundFeatures:
-    """A photo's features, and the ground each sees: east and north of the camera, in flying heights."""
+    """Features of a photo, and the ground position of each.
+
+    East and north of the camera, in flying heights.
+    """
 
     features: Features
     ground: Floats
@@ -153,8 +162,12 @@ class GroundFeatures:
 
 @dataclass(frozen=True, slots=True)
 class _GroundShift:
-    """How far the ground moved between photos a and b (2, flying heights), where it was seen (2×2), and by
-    how much b is to be turned anticlockwise (radians) to lie as a does."""
+    """Shift of the ground between photos a and b.
+
+    moved  2, flying heights
+    seen   2×2, position of the common ground in each
+    turn   anticlockwise turn of b, radians, that aligns it with a
+    """
 
     a: int
     b: int
@@ -164,7 +177,7 @@ class _GroundShift:
 
 
 class ImageMatcher:
-    """Pictures of a flight, looked at once each; their longer side has `side_px` pixels."""
+    """Matcher of a flight's images, each read once, `side_px` on the longer side."""
 
     def __init__(
         self, poses: PoseEstimates, grey_of: GreyOf, pool: ThreadPoolExecutor, side_px: int = _SIDE_PX
@@ -175,11 +188,11 @@ class ImageMatcher:
     def measure_shifts(
         self, rows: Index, max_pairs: int, usual: float | None
     ) -> tuple[list[_GroundShift], float]:
-        """Shifts of up to `max_pairs` pairs of photos of one sortie, evenly chosen, with bases long enough;
-        and
-        the share of those pairs that have enough in common.
+        """Return shifts of photo pairs of one sortie, and the share of pairs that match.
 
-        usual  from one photo to the next, in flying heights; None: as three pairs show it
+        Up to `max_pairs` pairs are chosen evenly, with bases long enough.
+
+        usual  shift from one photo to the next, in flying heights; None: as three pairs show it
         """
         first: list[_GroundShift] = []
         if usual is None:
@@ -190,11 +203,11 @@ class ImageMatcher:
         return found or first, len(found) / max(len(pairs), 1)
 
     def detect_features(self, rows: Sequence[int]) -> dict[int, GroundFeatures | None]:
-        """What photos show, by row; None of one that cannot be read."""
+        """Return the features of photos by row; None for one that cannot be read."""
         return dict(zip(rows, self._pool.map(self._sight, rows), strict=True))
 
     def match_pairs(self, pairs: Sequence[tuple[int, int]]) -> list[_GroundShift]:
-        """Shifts of those pairs that have enough in common."""
+        """Return the shifts of those pairs that have enough in common."""
         sights = self.detect_features(sorted({row for pair in pairs for row in pair}))
         found = self._pool.map(lambda pair: _shift(*pair, *map(sights.get, pair)), pairs)
         return [one for one in found if one is not None]
@@ -208,7 +221,8 @@ class ImageMatcher:
         cv2.setNumThreads(1)
         lens = scale_interior(poses.interiors[row], (grey.shape[1], grey.shape[0]))
         turned = poses.rotations[row]
-        unsure = poses.attitude_sigma_deg[:, 0].max() > _UNSURE_YAW_DEG  # a pair needs one way for both
+        # over all photos: both images of a pair need the same descriptors
+        unsure = poses.attitude_sigma_deg[:, 0].max() > _UNSURE_YAW_DEG
         up = None if unsure else float(np.degrees(np.arctan2(turned[1, 1], turned[0, 1])))
         features = find_features(grey, max_features=_FEATURES, up_deg=up)
         rays = np.stack(compute_ray_directions(lens, *features.uv_px.T), axis=-1) @ turned
@@ -224,7 +238,10 @@ class ImageMatcher:
 
 
 def _usual_step(poses: PoseEstimates, rows: Index, stated_m: Floats) -> float | None:
-    """From one photo of a sortie to the next, in flying heights as they are told; None where they are not."""
+    """Return the usual shift between photos of a sortie, in stated flying heights.
+
+    None where the heights are not stated.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.hypot(*np.diff(poses.xy_m[rows], axis=0).T) / stated_m[rows[:-1]]
     usual = float(np.median(steps)) if steps.size else 0.0
@@ -232,12 +249,12 @@ def _usual_step(poses: PoseEstimates, rows: Index, stated_m: Floats) -> float | 
 
 
 def _best_step(usual: float, rows: Index) -> int:
-    """How many photos apart those of a pair are best taken."""
+    """Return how many photos apart the two of a pair should be."""
     return int(np.clip(round(_BEST_SHIFT / max(usual, 1e-3)), 1, min(_MAX_STEP, len(rows) - 1)))
 
 
 def _pairs(rows: Index, step: int, max_pairs: int) -> list[tuple[int, int]]:
-    """Up to `max_pairs` pairs of photos that lie `step` apart in time, evenly over the sortie."""
+    """Return up to `max_pairs` pairs of photos `step` apart in time, evenly chosen."""
     first = np.arange(len(rows) - step)
     if not first.size:
         return []
@@ -246,7 +263,7 @@ def _pairs(rows: Index, step: int, max_pairs: int) -> list[tuple[int, int]]:
 
 
 def match_ground(one: GroundFeatures | None, other: GroundFeatures | None) -> tuple[Floats, Floats] | None:
-    """Places that two photos both show, N×2 of each; None where they have too little in common."""
+    """Return ground positions common to two photos, N×2 of each, or None."""
     if one is None or other is None:
         return None
     i, j = match_all_mutual_best(one.features.descriptor, other.features.descriptor, ratio=0.8)
@@ -263,7 +280,7 @@ def match_ground(one: GroundFeatures | None, other: GroundFeatures | None) -> tu
 
 
 def _shift(a: int, b: int, one: GroundFeatures | None, other: GroundFeatures | None) -> _GroundShift | None:
-    """None where the pictures have too little in common."""
+    """Return the ground shift between two photos, or None with too little in common."""
     if (common := match_ground(one, other)) is None:
         return None
     pa, pb = common
@@ -274,17 +291,23 @@ def _shift(a: int, b: int, one: GroundFeatures | None, other: GroundFeatures | N
 
 
 def _turn_between(source: Floats, target: Floats) -> float:
-    """Angle (anticlockwise, radians) that turns points N×2 onto N×2, both about their middles."""
+    """Return the angle (anticlockwise, radians) that turns points N×2 onto N×2.
+
+    Both about their means.
+    """
     s, t = source - source.mean(axis=0), target - target.mean(axis=0)
     return float(np.arctan2((s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum(), (s * t).sum()))
 
 
 def _adjusted(poses: PoseEstimates, shifts: Sequence[_GroundShift]) -> tuple[Index, Floats, Floats, Floats]:
-    """Photos of the shifts M, their heights M with sigma M, and the ground seen M×2 (metres from the camera).
+    """Adjust heights to the shifts.
 
-    Least squares over u = 1 / height of every photo, in units of the usual one, and e, what tilt and position
-    shift its picture by: shift = (u_a + u_b)/2 · base + e_b - e_a, with e held at 0 by its sigma and u by its
-    neighbours; robust weights, so that neither a jump of the receiver nor a false pair pulls.
+    Returns the photos of the shifts M, their heights M with sigma M, and the ground seen M×2 (metres from the
+    camera).
+
+    Least squares over u = 1 / height of every photo, in units of the usual one, and e, the shift of its image
+    by tilt and position error: shift = (u_a + u_b)/2 · base + e_b - e_a, with e held at 0 by its sigma and u
+    by its neighbours; robust weights, so that neither a jump of the receiver nor a false pair has influence.
     """
     nodes = np.unique([row for one in shifts for row in (one.a, one.b)])
     a = np.searchsorted(nodes, [one.a for one in shifts])
@@ -330,8 +353,10 @@ def _adjusted(poses: PoseEstimates, shifts: Sequence[_GroundShift]) -> tuple[Ind
 
 
 def _equations(a: Index, b: Index, moved: Floats, base: Floats, n: int) -> tuple[Floats, Floats]:
-    """Design and observations over (u, e east, e north) of n photos: P shifts east and north, n times e = 0
-    east and north, n - 1 times that neighbours have one u."""
+    """Return design and observations over (u, e east, e north) of n photos.
+
+    P shifts east and north, n times e = 0 east and north, n - 1 times that neighbours have one u.
+    """
     pairs, eye, zero = len(a), np.eye(n), np.zeros((n, n))
     mean = (eye[a] + eye[b]) / 2.0
     step, none = eye[b] - eye[a], np.zeros((pairs, n))
@@ -349,10 +374,10 @@ def _equations(a: Index, b: Index, moved: Floats, base: Floats, n: int) -> tuple
 
 
 def _turned(poses: PoseEstimates, nodes: Index, shifts: Sequence[_GroundShift]) -> Floats:
-    """How headings of photos M are to be turned clockwise to fit the pictures, and their sigma then, degrees.
+    """Return clockwise heading corrections of photos M and their sigma then, degrees.
 
-    Least squares: each heading as it is by its own sigma, the pictures of each pair against each other, and
-    their shift against the base.
+    Least squares: each heading with its own sigma, the images of each pair against each other, and their
+    shift against the base.
     """
     n = len(nodes)
     shifts = [one for one in shifts if abs(one.turn) < _TURNED_RAD]
@@ -386,8 +411,10 @@ def _turned(poses: PoseEstimates, nodes: Index, shifts: Sequence[_GroundShift]) 
 
 
 def _upright(moved: Floats, base: Floats) -> Floats:
-    """Shifts N×2 of pictures as they were taken: where both of a pair were turned upside down later, the
-    ground seems to move backwards."""
+    """Return shifts N×2 of images in their original orientation.
+
+    Where both images of a pair were turned upside down later, the ground seems to move backwards.
+    """
     length = np.hypot(*moved.T) * np.hypot(*base.T)
     back = np.einsum("nk,nk->n", moved, base) < _BACKWARDS * length
     return np.where(back[:, None], -moved, moved)
@@ -396,9 +423,9 @@ def _upright(moved: Floats, base: Floats) -> Floats:
 def _consensus(
     moved: Floats, base: Floats, sigma_shift: Floats, tilt: Floats, place: Floats
 ) -> tuple[float, Floats]:
-    """The shift a metre of base that most pairs agree on, and how far each may be trusted, N.
+    """Return the shift per metre of base on which most pairs agree, and weights N.
 
-    Every pair is asked for its own: jumps of a receiver spoil two pairs each, so that no mean would do.
+    Each pair's own value is tried: a jump of the receiver spoils two pairs, so that no mean would do.
     """
     way = np.maximum(np.einsum("nk,nk->n", base, base), 1e-6)
     asked = np.maximum(np.einsum("nk,nk->n", moved, base) / way, 1e-6)
@@ -409,7 +436,10 @@ def _consensus(
 
 
 def _trust(ratio: Floats) -> Floats:
-    """Weights of residuals in units of their sigma (Geman and McClure): next to none for a gross error."""
+    """Return Geman-McClure weights of residuals in units of their sigma.
+
+    Near zero for a gross error.
+    """
     weight: Floats = (1.0 + np.square(ratio / _GROSS_SIGMAS)) ** -2
     return weight
 
@@ -423,7 +453,7 @@ def _fill(
     seen: Floats,
     into: FlyingHeights,
 ) -> None:
-    """Heights of all photos of a sortie from those of some, along the way flown."""
+    """Interpolate heights of all photos of a sortie along the flight path."""
     way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(poses.xy_m[rows], axis=0).T))])
     at = way[np.searchsorted(rows, nodes)]
     tall = np.interp(way, at, height)

@@ -1,4 +1,4 @@
-"""From settled columns to frame headers."""
+"""Frame headers from a flight's resolved columns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ SIGMA_RTK_FLOAT_M = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedFlight:
-    """A flight's settled columns, N rows. rotations N×3×3 on grid north, scale N, xy_m N×2 in work_crs."""
+    """Resolved columns of a flight, N rows.
+
+    rotations N×3×3 on grid north, scale N, xy_m N×2 in work_crs.
+    """
 
     table: FlightTable
     interiors: Sequence[InteriorOrientation]
@@ -37,11 +40,11 @@ class ResolvedFlight:
 
 
 def estimate_position_sigma(table: FlightTable) -> tuple[Floats, list[PoseSource]]:
-    """N×2 horizontal 1-sigma (east, north) in metres and the source of each position.
+    """Return N×2 horizontal 1-sigma (east, north), metres, and position sources.
 
-    What the receiver states of its solution is believed: DJI's standard deviations, of single-point solutions
-    too, else EXIF's positioning error, taken for each axis. Where nothing is stated plain GNSS is taken as
-    1.5 m. A position interpolated from a log adds speed times the doubt in time, rounding what it errs.
+    The receiver's own figures are used: DJI's standard deviations, of single-point solutions too, else EXIF's
+    positioning error, taken for each axis. Where nothing is stated plain GNSS is taken as 1.5 m. A position
+    interpolated from a log adds speed times the time uncertainty, rounding its own error.
     """
     flag = table.rtk_flag
     base = np.select(
@@ -57,9 +60,10 @@ def estimate_position_sigma(table: FlightTable) -> tuple[Floats, list[PoseSource
 
 
 def compute_grid_convergence(work_crs: str, lonlat: Floats) -> tuple[Floats, Floats]:
-    """Convergence (radians) and point scale at N places: exact at five, a plane through them between.
+    """Return convergence (radians) and point scale at N positions.
 
-    Over ten kilometres the plane errs by less than 1e-6 rad and 1e-7: nothing beside any attitude.
+    Exact at five points, a plane through them between. Over ten kilometres the plane errs by less than 1e-6
+    rad and 1e-7: negligible beside any attitude error.
     """
     low, high = lonlat.min(axis=0), lonlat.max(axis=0)
     middle = (low + high) / 2.0
@@ -78,7 +82,10 @@ def build_headers(
     problems: Sequence[Problem],
     operator: str | None,
 ) -> tuple[FrameHeader, ...]:
-    """Headers of the rows that have an identity (hex SHA-256 that stands for the photo's bytes), in order."""
+    """Return headers of the rows with an identity, in order.
+
+    identities  hex SHA-256 that stands for the photo's bytes, by row
+    """
     table = flight.table
     sigma_xy, sources = estimate_position_sigma(table)
     sigma_m = np.column_stack([sigma_xy, flight.heights.sigma_m]).tolist()
@@ -121,7 +128,7 @@ def build_headers(
 
 
 def _settled_per_photo(table: FlightTable, problems: Sequence[Problem]) -> list[tuple[str, ...]]:
-    """The sentences that concern each photo; those without names concern all."""
+    """Return the findings that concern each photo; those without names concern all."""
     common = tuple(p.sentence_en for p in problems if not p.frames)
     own: dict[str, list[str]] = {}
     for problem in problems:

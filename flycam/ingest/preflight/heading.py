@@ -1,7 +1,7 @@
-"""Heading: which yaw to believe, and what to do where there is none.
+"""Heading: the choice among stated yaws, and substitutes where there is none.
 
-Every rule takes and returns plain columns in degrees, clockwise from true north, and says in one sentence
-what it decided and on which numbers.
+Every rule takes and returns plain columns in degrees, clockwise from true north, and reports in one sentence
+its decision and the numbers behind it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BEND_DEG = 20.0
 _MIN_SWINGS = 4
 SIGMA_COURSE_YAW_DEG = 8.0
 SIGMA_TURN_YAW_DEG = 30.0
-"""Of a course where the aircraft turned, or after a pause."""
+"""Sigma of a course where the aircraft turned, or after a pause."""
 SIGMA_DIRECTION_DEG = 5.0
 
 _AGREE_DEG = 20.0
@@ -37,9 +37,9 @@ _MAGNETIC_WITHIN_DEG = 1.5
 def resolve_yaw(
     gimbal_yaw: Floats, flight_yaw: Floats, course: GroundCourse, fixed: Bools
 ) -> tuple[Floats, Floats, list[Problem]]:
-    """Gimbal against flight yaw, decided by which of them turns with the course over ground.
+    """Choose gimbal or flight yaw by which of them turns with the course over ground.
 
-    Returns the chosen yaw N, its sigma N (degrees), and the sentence with the numbers.
+    Returns the chosen yaw N, its sigma N (degrees), and the finding with the numbers.
     """
     sigma = np.where(fixed, SIGMA_BODY_YAW_DEG, SIGMA_GIMBAL_YAW_DEG)
     chosen = np.where(np.isfinite(gimbal_yaw), gimbal_yaw, flight_yaw)
@@ -132,8 +132,11 @@ def _yaw_sentence(
 def resolve_gimbal_lock(
     yaw: Floats, pitch: Floats, flight_yaw: Floats, fixed: Bools, names: tuple[str, ...]
 ) -> tuple[Floats, Bools, list[Problem]]:
-    """At pitch -90 a gimbal's yaw may jump: single frames that leave the flight's usual offset to the
-    aircraft by over 20 degrees get that offset. Returns yaw N, which were changed N, the sentence."""
+    """Correct single gimbal yaws that jump at pitch -90.
+
+    Frames that leave the flight's usual offset to the aircraft by over 20 degrees get that offset. Returns
+    yaw N, a mask of the corrected rows N, the finding.
+    """
     offset = wrap_degrees(yaw - flight_yaw)
     usual, steady = compute_circular_mean_deg(offset[~fixed])
     near = ~fixed & (np.abs(pitch + 90.0) < _LOCK_DEG) & np.isfinite(offset)
@@ -164,12 +167,12 @@ def resolve_gimbal_lock(
 def resolve_heading_offset(
     yaw: Floats, course: GroundCourse, declination_deg: float
 ) -> tuple[Floats, list[Problem]]:
-    """Magnetic against true north: the heading stands off the course by the same angle both ways.
+    """Correct a constant angle between heading and course, such as the declination.
 
-    A heading from magnetic north stands off by minus the declination of the place: the sentence says whether
-    that explains what was found.
-    Wind turns the nose to opposite sides on opposite strips; a compass error does not. Only flights with
-    strips both ways can tell, and only an offset over 3 degrees and three standard errors is taken off.
+    A magnetic heading is off by minus the local declination: the finding states whether that explains the
+    offset. Wind turns the nose to opposite sides on opposite strips; a compass error does not. Only flights
+    with strips both ways can show it, and only an offset over 3 degrees and three standard errors is
+    subtracted.
     """
     usable = course.straight & np.isfinite(yaw)
     difference = wrap_degrees(yaw - course.course_deg)
@@ -202,7 +205,10 @@ def resolve_heading_offset(
 
 
 def _why_off(offset: float, error: float, declination_deg: float) -> tuple[str, str]:
-    """What stands behind a heading that is `offset` off true north, in English and Vietnamese."""
+    """Return the cause of a heading that is `offset` off true north.
+
+    In English and Vietnamese.
+    """
     here = f"{declination_deg:+.1f}°"
     if abs(offset + declination_deg) >= max(_MAGNETIC_WITHIN_DEG, 3.0 * error):
         return (
@@ -218,7 +224,7 @@ def _why_off(offset: float, error: float, declination_deg: float) -> tuple[str, 
 def fill_yaw_from_direction(
     yaw: Floats, sigma: Floats, table: FlightTable, declination_deg: float
 ) -> tuple[Floats, Floats, list[Problem]]:
-    """Photos without any yaw take EXIF GPSImgDirection; what is from magnetic north is brought to true."""
+    """Fill missing yaws from EXIF GPSImgDirection, converted to true north."""
     filled = ~np.isfinite(yaw) & np.isfinite(table.direction)
     if not filled.any():
         return yaw, sigma, []
@@ -246,7 +252,10 @@ def fill_yaw_from_direction(
 def fill_yaw_from_course(
     yaw: Floats, sigma: Floats, course: GroundCourse, names: tuple[str, ...]
 ) -> tuple[Floats, Floats, list[Problem]]:
-    """Photos without any yaw take the course over ground, with a wide sigma, wider in turns."""
+    """Fill missing yaws from the course over ground.
+
+    With a wide sigma, wider in turns.
+    """
     filled = ~np.isfinite(yaw) & np.isfinite(course.rough_deg)
     if not filled.any():
         return yaw, sigma, []
@@ -271,11 +280,11 @@ def fill_yaw_from_course(
 def widen_unsteady_yaw(
     yaw: Floats, sigma: Floats, course: GroundCourse, fixed: Bools, names: tuple[str, ...]
 ) -> tuple[Floats, list[Problem]]:
-    """Larger sigmas where the aircraft's yaw swings against its course from photo to photo. Degrees, N.
+    """Widen sigmas where the aircraft's yaw swings against its course. Degrees, N.
 
-    Wind makes a steady angle between the two, which cancels from one photo to the next; what is left is
-    swinging of a light aircraft, of which the yaw written may be a second old. Its robust spread (1.48 times
-    the median, by the root of two since two yaws enter) is the sigma, if twice that of a steady aircraft.
+    Wind makes a steady angle between the two, which cancels from one photo to the next; the rest is swinging
+    of a light aircraft, whose written yaw may be a second old. Its robust spread (1.48 times the median,
+    divided by the root of two since two yaws enter) is the sigma, if twice that of a steady aircraft.
     """
     step, bend = wrap_degrees(np.diff(yaw)), wrap_degrees(np.diff(course.course_deg))
     swing = np.abs(wrap_degrees(step - bend))

@@ -1,4 +1,4 @@
-"""Photos that look at the sky: how much of each lies at or above the horizon."""
+"""Share of sky in photos, and rejection of those that are mostly sky."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from flycam.ingest.preflight.flight_table import Bools, Floats
 from flycam.messages import _
 
 GRAZING_DEG = 3.0
-"""Rays flatter than this meet the ground, if at all, kilometres away, where no pixel is worth having."""
+"""Rays flatter than this meet the ground, if at all, kilometres away, where pixels are useless."""
 MAX_SKY = 0.6
 _GRID = 7
 
 
 def compute_sky_fraction(rotations: Floats, interiors: Sequence[InteriorOrientation]) -> Floats:
-    """Share of each picture (N×3×3 rotations, N interiors) that looks flatter than `GRAZING_DEG` down."""
+    """Return the share of each frame that looks flatter than `GRAZING_DEG` down.
+
+    N×3×3 rotations, N interiors.
+    """
     share = np.zeros(len(rotations))
     for interior in set(interiors):
         rows = np.array([i for i, other in enumerate(interiors) if other is interior or other == interior])
@@ -42,7 +45,10 @@ def _directions(interior: InteriorOrientation) -> Floats:
 def reject_sky_photos(
     names: Sequence[str], share: Floats, reportable: Bools
 ) -> tuple[Bools, list[Rejection], list[Problem]]:
-    """Which photos to keep; rejections and sentences of those, among `reportable`, that are mostly sky."""
+    """Return a mask of photos to keep; rejections and findings of mostly-sky photos.
+
+    Only photos in `reportable` are reported.
+    """
     keep = share <= MAX_SKY
     sky = ~keep & reportable
     some = keep & (share > 0.0) & reportable

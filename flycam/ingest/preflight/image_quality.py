@@ -1,4 +1,4 @@
-"""Unreadable and blurred photos and covered lenses, told from the rest of the flight."""
+"""Unreadable and blurred photos and covered lenses, judged against the rest of the flight."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from flycam.ingest.preflight.diagnosis import Problem, Severity
 from flycam.messages import _
 
 BLURRED_SHARE = 0.25
-"""A photo this far below the median sharpness of its camera is rejected; below twice that it is mentioned."""
+"""Share of the camera's median sharpness below which a photo is rejected; below twice that it is reported."""
 _MIN_COMPARED = 5
-_MIN_USUAL_SHARPNESS = 0.02  # a flight that is all smear has nothing to be compared with
+# A flight that is blurred throughout offers no comparison.
+_MIN_USUAL_SHARPNESS = 0.02
 
 
 def reject_bad_images(
     photos: Sequence[PhotoMetadata], names: Sequence[str], checks: Checks
 ) -> tuple[dict[int, FrameRejected], list[Problem]]:
-    """Rows without a usable picture, each with its error; sentences. What was not checked is kept.
+    """Return rows without usable pixels, each with its error, and findings.
 
-    names  what the sentences call the photos (`naming.told_apart`)
+    Photos that were not checked are kept.
+
+    names  display names of the photos (`make_display_names`)
     """
     if not checks:
         return {}, []
@@ -93,10 +96,11 @@ def reject_bad_images(
 
 
 def _sharpness_ratio(photos: Sequence[PhotoMetadata], seen: Sequence[PixelChecks | None]) -> np.ndarray:
-    """Sharpness above that of a smear, over the median of the camera and layer; NaN where not comparable.
+    """Return sharpness above that of a smear, over the median of camera and layer.
 
-    A picture smeared over many pixels still has the sharpness `SMOOTH`. Smears of 25 pixels came to 0.1 to
-    0.3 of the usual on brighton_beach, seneca_fixed_wing and drills; no sharp photo there lay below 0.7.
+    NaN where not comparable. An image smeared over many pixels still has the sharpness `SMOOTH`. Smears of 25
+    pixels came to 0.1 to 0.3 of the usual on brighton_beach, seneca_fixed_wing and exercises; no sharp photo
+    there was below 0.7.
     """
     ratio = np.full(len(photos), np.nan)
     groups: dict[tuple[str, str, str, tuple[int, int]], list[tuple[int, float]]] = {}

@@ -1,7 +1,7 @@
-"""Which layer photos belong to: by their tags, by the operator's word, and where one should ask.
+"""Layer of photos: by their tags, by the operator's choice, and where the operator should be asked.
 
-A camera with its infrared filter taken out writes the same tags as one that has it. Such cameras are known
-(`bands` in models/cameras); their photos stay colour until the operator says otherwise.
+A camera with its infrared filter removed writes the same tags as one that has it. Such cameras are known
+(`bands` in models/cameras); their photos stay colour until the operator states otherwise.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ MAYBE_INFRARED = "maybe_infrared"
 def assign_layer(
     photos: Sequence[PhotoMetadata], layer: str | None, problems: list[Problem]
 ) -> Sequence[PhotoMetadata]:
-    """The photos, all of the operator's `layer` if one is given; what is to be said is added to `problems`.
+    """Return the photos, all in the operator's `layer` if one is given.
 
-    Raises ValueError for a layer that does not exist.
+    Findings are added to `problems`. Raises ValueError for a layer that does not exist.
     """
     if layer is None:
         problems += _suspected_infrared(photos)
@@ -55,7 +55,7 @@ def assign_layer(
 
 
 def find_infrared_suspects(photos: Sequence[PhotoMetadata]) -> frozenset[str]:
-    """Cameras whose photos may be near-infrared although nothing says so."""
+    """Return cameras whose photos may be near-infrared although no tag states it."""
     return frozenset(photo.camera_name for photo in photos if _is_doubted(photo))
 
 
@@ -64,7 +64,7 @@ def _is_doubted(photo: PhotoMetadata) -> bool:
 
 
 def _suspected_infrared(photos: Sequence[PhotoMetadata]) -> list[Problem]:
-    """Colour photos of cameras that are also sold for near-infrared, one sentence a camera."""
+    """Report colour photos of cameras also sold for near-infrared, by camera."""
     by_camera: dict[str, list[str]] = {}
     for photo, name in zip(photos, make_display_names(photos), strict=True):
         if _is_doubted(photo):

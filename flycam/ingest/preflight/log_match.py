@@ -1,7 +1,7 @@
-"""Which moment of the flight log belongs to which photo.
+"""Matching of photos with moments of the flight log.
 
 Camera events are matched one to one by the pattern of their times; without events a photo takes the track's
-pose at its own time. What the photo says itself is kept; only what it lacks is filled in.
+pose at its own time. A photo's own metadata are kept; only missing values are filled in.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from flycam.ingest.telemetry.flight_log import FlightLog
 LOG_DOES_NOT_MATCH = "log_does_not_match"
 
 _EVENT_TOLERANCE_S = 1.0
-_QUARTER_NS = 900_000_000_000
+_QUARTER_NS = 900_000_000_000  # step of time zones
 _DEFAULT_SPEED_MPS = 12.0
-_SIGMA_WHOLE_SECONDS_S = 0.29
+_SIGMA_WHOLE_SECONDS_S = 0.29  # 1 / sqrt(12)
 _SIGMA_FINE_S = 0.1
 
 
@@ -36,18 +36,19 @@ class _Matched:
 
 
 def to_flight_log(track: FlightLog | TelemetryTrack) -> FlightLog:
-    """A bare track as a log without events."""
+    """Return a bare track as a log without events."""
     return track if isinstance(track, FlightLog) else FlightLog(name="telemetry", track=track, clock="UTC")
 
 
 def fill_from_log(
     table: FlightTable, log: FlightLog, clock_offset_s: float | None = None
 ) -> tuple[FlightTable, list[Problem]]:
-    """The table with missing positions, heights and angles taken from the log.
+    """Fill missing positions, heights and angles from the log.
 
-    clock_offset_s  telemetry stamp minus photo time; None: found by camera events, or whole quarter hours
-                    (a wrong time zone), else 0
-    Photos that match nothing keep what they have.
+    clock_offset_s  telemetry stamp minus photo time; None: found by camera events, or whole quarter hours (a
+                    wrong time zone), else 0
+
+    Photos that match nothing keep their own values.
     """
     problems = [
         Problem(
@@ -96,10 +97,11 @@ def _by_events(table: FlightTable, log: FlightLog, offset_s: float | None) -> _M
 
 
 def estimate_event_offset_ns(photo_ns: NDArray[np.int64], event_ns: NDArray[np.int64]) -> int:
-    """Clock difference (event minus photo) under which most photos meet an event within half a second.
+    """Estimate the clock offset (event minus photo) at which most photos match.
 
-    The fullest half-second bin of all pairwise differences, then the median inside it. Of equal bins the one
-    nearest to zero, so that a regular trigger does not slip by one.
+    A photo matches an event within half a second: the fullest half-second bin of all pairwise differences,
+    then the median inside it. Of equal bins the one nearest to zero, so that a regular trigger does not slip
+    by one.
     """
     difference = (event_ns[None, :] - photo_ns[:, None]).ravel() / 1e9
     bins = np.round(difference / 0.5).astype(np.int64)
@@ -113,7 +115,10 @@ def estimate_event_offset_ns(photo_ns: NDArray[np.int64], event_ns: NDArray[np.i
 
 
 def _nearest(times: NDArray[np.int64], known: NDArray[np.int64]) -> tuple[NDArray[np.intp], Floats]:
-    """Index of the nearest known time and its distance in seconds; an event serves one photo only."""
+    """Return the index of the nearest known time and its distance in seconds.
+
+    An event serves one photo only.
+    """
     order = np.argsort(known)
     right = np.clip(np.searchsorted(known[order], times), 1, max(len(known) - 1, 1))
     left = right - 1
@@ -153,7 +158,10 @@ def _by_time(table: FlightTable, log: FlightLog, offset_s: float | None) -> _Mat
 
 
 def _track_offset(times: NDArray[np.int64], log: FlightLog) -> tuple[int, str, str]:
-    """0 if the photos lie inside the log; else the log's other clock; else whole quarter hours."""
+    """Return the clock offset under which the photos lie inside the log.
+
+    0 if they do; else by the log's other clock; else whole quarter hours.
+    """
     same = (0, "both clocks agree", "hai đồng hồ khớp nhau")
     if not times.size or not log.track.samples:
         return same
@@ -205,7 +213,10 @@ def _fill(table: FlightTable, matched: _Matched, found: Bools) -> FlightTable:
 
 
 def _above_sea(samples: list[TelemetrySample | None]) -> Floats:
-    """Heights of N samples in EGM96; NaN where a sample's height is above take-off or of unknown datum."""
+    """Return heights of N samples in EGM96.
+
+    NaN where a sample's height is above take-off or of unknown datum.
+    """
     height = np.full(len(samples), np.nan)
     for datum in ("EGM96", "ELLIPSOID"):
         rows = [i for i, s in enumerate(samples) if s is not None and s.height_datum == datum]

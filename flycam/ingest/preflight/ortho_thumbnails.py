@@ -1,4 +1,4 @@
-"""Thumbnails of a flight's photos, laid on one raster of the ground as their poses say."""
+"""Orthorectified thumbnails of a flight's photos, on one ground raster."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ _KEPT = 96
 
 
 class OrthoThumbnails:
-    """Thumbnails of some rows of a flight, laid on one raster on demand; the last ones used are kept."""
+    """Thumbnails of some rows of a flight, orthorectified on demand.
+
+    On one raster; those used last are cached.
+    """
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class OrthoThumbnails:
         return len(self._rows)
 
     def orthorectify(self, i: int, quarters: int) -> OrthoThumbnail:
-        """Thumbnail i on the ground, were its picture turned by quarters × 90°."""
+        """Orthorectify thumbnail i as if its image were turned by quarters × 90°."""
         if (i, quarters) in self._kept:
             self._kept.move_to_end((i, quarters))
             return self._kept[i, quarters]
@@ -76,14 +79,20 @@ class OrthoThumbnails:
         return found
 
     def find_neighbours(self, i: int, max_count: int) -> list[int]:
-        """The nearest others that share ground with i, but not so much of it that a turn would not show."""
+        """Return the nearest others that share ground with i.
+
+        But not so much of it that a turn would not show.
+        """
         apart = np.abs(self.places - self.places[i]).max(axis=1)
         near = np.flatnonzero((apart >= MIN_DISTANCE_PX) & (apart <= MAX_DISTANCE_PX))
         chosen: list[int] = near[np.argsort(apart[near], kind="stable")][:max_count].tolist()
         return chosen
 
     def _heights(self, nodes: Floats, below: Floats, terrain_at: TerrainAt | None) -> Floats:
-        """Ground heights of the nodes N×K×2; a plane under each camera where the terrain is not known."""
+        """Return ground heights of the nodes N×K×2.
+
+        A plane under each camera where the terrain is not known.
+        """
         flat = np.broadcast_to(below[:, None], nodes.shape[:2])
         if terrain_at is None:
             return flat[..., None]
@@ -95,12 +104,15 @@ class OrthoThumbnails:
 def rotate_thumbnail_interior(
     lens: InteriorOrientation, quarters: int, sideways: bool
 ) -> InteriorOrientation:
-    """The lens turned by quarters × 90°; a sideways picture's is turned once already (`edited.lens_of`)."""
+    """Rotate an interior orientation by quarters × 90°.
+
+    That of a sideways photo has been rotated once already (`edited_photos.find_interior`).
+    """
     return rotate_interior(lens, quarters - int(sideways)) if quarters else lens
 
 
 def make_exterior(flight: ResolvedFlight, row: int) -> ExteriorOrientation:
-    """The pose of a row, without its sigmas."""
+    """Return the pose of a row, without its sigmas."""
     east, north = flight.xy_m[row].tolist()
     return ExteriorOrientation(
         projection_centre_m=(east, north, float(flight.heights.height_m[row])),

@@ -1,4 +1,4 @@
-"""Which positions can be believed: zero, swapped, off the globe, far from the rest, frozen."""
+"""Check of positions: zero, swapped, off the globe, far from the rest, frozen."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _FROZEN_SHARE = 0.5
 
 
 _STEPS_DEG = (1e-3, 1.0 / 3600.0, 1e-4, 0.1 / 3600.0, 1.0 / 60e3, 1e-5)
-"""Roundings of degrees, seconds and minutes that are coarser than a receiver errs, the coarsest first."""
+"""Roundings of degrees, seconds and minutes coarser than a receiver's error, the coarsest first."""
 _ON_A_STEP = 0.02
 _MIN_PLACES = 3
-"""Fewer may lie on round numbers by chance."""
+"""Minimum number of positions: fewer may lie on round numbers by chance."""
 
 
 def estimate_rounding_sigma_m(lonlat: Floats) -> Floats:
-    """N×2 (east, north) 1-sigma in metres of positions written with few decimals; 0 where they are fine.
+    """Return N×2 (east, north) 1-sigma, metres, of positions with few decimals.
 
-    All positions of a flight (N×2 degrees) that lie on whole steps of some rounding were rounded to it, which
-    errs by up to half a step evenly: step / sqrt(12).
+    0 for others. Where all positions of a flight (N×2 degrees) lie on whole steps of some rounding they were
+    rounded to it; the error is uniform over the step: step / sqrt(12).
     """
     known = np.unique(lonlat[np.isfinite(lonlat).all(axis=1)], axis=0)
     step = 0.0
@@ -43,7 +43,10 @@ def estimate_rounding_sigma_m(lonlat: Floats) -> Floats:
 
 
 def resolve_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection], list[Problem]]:
-    """Rows with believable positions; rejections of the others; what was decided. Order is kept."""
+    """Return rows with believable positions, rejections of the others, and findings.
+
+    Order is kept.
+    """
     table, problems = _unswap(table)
     lonlat = table.lonlat
     missing = np.asarray(~np.isfinite(lonlat).all(axis=1))
@@ -91,7 +94,10 @@ def resolve_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection],
 
 
 def _unswap(table: FlightTable) -> tuple[FlightTable, list[Problem]]:
-    """Exchange lon and lat where only the exchange makes sense: by range, or by the rest of the flight."""
+    """Exchange lon and lat where only that is plausible.
+
+    By range, or by the rest of the flight.
+    """
     lonlat = table.lonlat
     known = np.isfinite(lonlat).all(axis=1) & (np.abs(lonlat) >= _ZERO_DEG).any(axis=1)
     swapped = known & (np.abs(lonlat[:, 1]) > 90.0) & (np.abs(lonlat[:, 0]) <= 90.0)
@@ -119,14 +125,17 @@ def _unswap(table: FlightTable) -> tuple[FlightTable, list[Problem]]:
 
 
 def _distance_m(lonlat: Floats, centre: Floats) -> Floats:
-    """Metres from `centre` on a local plane; enough to tell kilometres."""
+    """Return metres from `centre` on a local plane, accurate enough for kilometres."""
     d = (lonlat - centre) * EARTH_M_PER_DEG
     distance: Floats = np.hypot(d[:, 0] * np.cos(np.radians(centre[1])), d[:, 1])
     return distance
 
 
 def _far_from_rest(lonlat: Floats, bad: Bools) -> Bools:
-    """Photos over 20 km (or 20 times the usual distance, up to 100 km) from the middle one of the flight."""
+    """Return photos far from the middle photo of the flight.
+
+    Over 20 km, or 20 times the usual distance up to 100 km.
+    """
     far = np.zeros(len(lonlat), dtype=bool)
     good = np.flatnonzero(~bad)
     if good.size < 2:
@@ -138,7 +147,10 @@ def _far_from_rest(lonlat: Floats, bad: Bools) -> Bools:
 
 
 def _middle_photo(lonlat: Floats) -> Floats:
-    """The photo nearest to most others (of up to 256, evenly chosen): no stray position can move it."""
+    """Return the position nearest to most others, which no stray position can move.
+
+    Of up to 256, evenly chosen.
+    """
     some = lonlat[np.unique(np.linspace(0, len(lonlat) - 1, min(len(lonlat), 256)).astype(int))]
     d = (some[:, None] - some[None]) * EARTH_M_PER_DEG
     d[..., 0] *= np.cos(np.radians(some[:, None, 1]))
@@ -174,7 +186,7 @@ def _position_problems(
 
 
 def _frozen(table: FlightTable) -> list[Problem]:
-    """Successive photos at the very same place while the clock runs: the receiver hung."""
+    """Report successive photos at one position while time passes: the receiver hung."""
     if len(table) < 4:
         return []
     same = (np.diff(table.lonlat, axis=0) == 0).all(axis=1) & (np.diff(table.t_ns) > 0)

@@ -1,4 +1,4 @@
-"""A KML that the pilot's tablet opens: the ground to refly. Source: OGC 12-007r2 (KML 2.3)."""
+"""KML of the ground to refly, for the pilot's tablet. Source: OGC 12-007r2 (KML 2.3)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _NAMES = {GapKind.HOLE: "Chưa chụp / not seen", GapKind.BREAK: "Đứt đư�
 
 
 def make_refly_kml(gaps: Sequence[Gap], title: str) -> str:
-    """KML text with one placemark per gap, largest first, in WGS 84; names in Vietnamese and English."""
+    """Return KML text with one placemark per gap, largest first, in WGS 84.
+
+    Names in Vietnamese and English.
+    """
     ordered = sorted(gaps, key=lambda g: (g.kind is not GapKind.HOLE, -g.area_m2))
     styles = "".join(
         f'<Style id="{kind.value}"><LineStyle><color>{colour}</color><width>3</width></LineStyle>'

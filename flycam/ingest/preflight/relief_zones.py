@@ -1,4 +1,4 @@
-"""What the flight achieves over summits, slopes and valleys: side overlap is lost over summits first."""
+"""Figures of a flight over summits, slopes and valleys: side overlap is lost over summits first."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from flycam.ingest.preflight.flight_table import Bools, Floats
 from flycam.ingest.preflight.frame_headers import ResolvedFlight
 
 MIN_RELIEF_SHARE = 0.1
-"""Relief under this share of the height above ground is flat: one zone says all."""
+"""Relief below this share of the height above ground counts as flat, one zone."""
 _SAMPLES = 96
 _STRIP_DEG = 20.0
 
 
 @dataclass(frozen=True)
 class ViewCounts:
-    """How many photos see each cell: rows×cols, row 0 northernmost; origin_m the first cell's centre."""
+    """Number of photos that see each cell: rows×cols, row 0 northernmost.
+
+    origin_m is the first cell's centre.
+    """
 
     views: NDArray[np.uint16]
     origin_m: tuple[float, float]
@@ -30,10 +33,10 @@ class ViewCounts:
 def summarise_relief_zones(
     flight: ResolvedFlight, keep: Bools, ground: ViewCounts, terrain_at: TerrainAt | None
 ) -> tuple[ReliefZone, ...]:
-    """Figures per third of the relief ("valley", "slope", "summit"), or one zone "flat".
+    """Return figures per third of the relief ("valley", "slope", "summit").
 
-    A photo belongs to the zone of the ground below it; views are counted on the ground of the zone itself.
-    Without terrain there is one zone.
+    One zone "flat" without relief or terrain. A photo belongs to the zone of the ground below it; views are
+    counted on the ground of the zone itself.
     """
     above = flight.heights.above_ground_m[keep]
     below = (flight.heights.height_m - flight.heights.above_ground_m)[keep]
@@ -81,7 +84,7 @@ def _low_mid_high(values: Floats) -> tuple[float, float, float]:
 
 
 def _sampled(ground: ViewCounts) -> tuple[Floats, Floats]:
-    """A grid of at most 96×96 seen cells: points N×2 (metres) and views N."""
+    """Return a grid of at most 96×96 seen cells: points N×2 (metres) and views N."""
     step = max(1, max(ground.views.shape) // _SAMPLES)
     rows, cols = np.meshgrid(*(np.arange(0, n, step) for n in ground.views.shape), indexing="ij")
     views = ground.views[rows, cols].ravel()
@@ -92,11 +95,11 @@ def _sampled(ground: ViewCounts) -> tuple[Floats, Floats]:
 
 
 def compute_side_overlap(flight: ResolvedFlight, keep: Bools) -> Floats:
-    """Share of each kept picture's width that the nearest neighbouring strip repeats; NaN without one.
+    """Return the share of each kept photo's width that the next strip repeats.
 
-    Width = height above ground × image width / focal length, taken across the picture's own up direction. A
-    neighbour stands abreast (nearer along the strip than half a picture height) and over a fifth of a width
-    to the side.
+    NaN without a neighbouring strip. Width = height above ground × image width / focal length, taken across
+    the image's own up direction. A neighbour is abreast (nearer along the strip than half an image height)
+    and over a fifth of a width to the side.
     """
     xy = flight.xy_m[keep]
     above = flight.heights.above_ground_m[keep]

@@ -1,4 +1,4 @@
-"""What one sortie says about its heights."""
+"""Stated heights of one sortie."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from flycam.ingest.preflight.flight_table import Floats
 
 CLEARANCE_M = 2.0
-"""Nothing that flies is nearer to the ground than this when it takes a photo of it."""
+"""Smallest height above ground from which an aircraft takes photos."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SortieHeights:
-    """Heights of one sortie. lonlat N×2 degrees; relative_m N above take-off; absolute_m N in the datum of
-    the terrain (NaN unknown); is_rtk: the absolute heights carry a fixed RTK solution."""
+    """Stated heights of one sortie.
+
+    lonlat      N×2 degrees
+    relative_m  N above take-off
+    absolute_m  N in the datum of the terrain (NaN unknown)
+    is_rtk      the absolute heights carry a fixed RTK solution
+    """
 
     names: tuple[str, ...]
     lonlat: Floats

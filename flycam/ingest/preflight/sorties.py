@@ -18,11 +18,11 @@ _STRAIGHT_DEG = 12.0
 
 
 def split_sorties(table: FlightTable) -> list[Index]:
-    """Row indices per sortie, rows being in order of time.
+    """Return row indices per sortie, for rows in order of time.
 
     A new sortie begins with another camera unit or layer (a thermal twin has its own sequence), after a pause
     of ten minutes, or after a minute if the difference of absolute and relative height jumped: the aircraft's
-    zero was set anew at a take-off.
+    zero was reset at a take-off.
     """
     units: dict[tuple[str, ...], list[int]] = {}
     for row, photo in enumerate(table.photos):
@@ -40,11 +40,11 @@ def split_sorties(table: FlightTable) -> list[Index]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroundCourse:
-    """Direction flown over ground at each photo, degrees clockwise from true north; NaN where unknown.
+    """Direction over ground at each photo, degrees clockwise from true north, or NaN.
 
-    straight  True where the steps before and after agree within 12 degrees: a strip, not a turn
-    rough_deg, bent  the same direction whatever the time between photos, and True where it is no more than
-                     that: in a turn, or over a pause
+    straight   True where the steps before and after agree within 12 degrees: a strip, not a turn
+    rough_deg  the same direction whatever the time between photos
+    bent       True where only that is known: in a turn, or over a pause
     """
 
     course_deg: Floats
@@ -54,7 +54,10 @@ class GroundCourse:
 
 
 def compute_course(lonlat: Floats, t_ns: NDArray[np.int64], sorties: list[Index]) -> GroundCourse:
-    """Course from the photo before to the photo after, inside each sortie (N×2 degrees, N times)."""
+    """Return the course from the photo before to the photo after, inside each sortie.
+
+    N×2 degrees, N times.
+    """
     n = len(lonlat)
     course, turn, rough = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
     for rows in sorties:
@@ -72,8 +75,10 @@ def compute_course(lonlat: Floats, t_ns: NDArray[np.int64], sorties: list[Index]
 
 
 def _through(step: Floats) -> tuple[Floats, Floats]:
-    """Direction at N photos from those of the N - 1 steps between them, and the turn from step to step (NaN
-    at the ends)."""
+    """Return direction at N photos from the N - 1 steps between, and turns of steps.
+
+    Turns are NaN at the ends.
+    """
     before = np.concatenate([[np.nan], step])
     after = np.concatenate([step, [np.nan]])
     turn = wrap_degrees(after - before)
@@ -83,7 +88,7 @@ def _through(step: Floats) -> tuple[Floats, Floats]:
 
 
 def _step_deg(lonlat: Floats, t_ns: NDArray[np.int64]) -> Floats:
-    """Azimuth of each step; NaN if it is too short or too long in time to mean a direction."""
+    """Return the azimuth of each step; NaN if too short or too long in time."""
     east = np.diff(lonlat[:, 0]) * np.cos(np.radians(lonlat[:-1, 1]))
     north = np.diff(lonlat[:, 1])
     far = np.hypot(east, north) * 111_195.0 > _MIN_STEP_M

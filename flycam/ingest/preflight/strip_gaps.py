@@ -1,4 +1,4 @@
-"""Breaks in strips: where shots are missing between two photos of one line of flight."""
+"""Gaps in strips: missing shots between two photos of one line of flight."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _MIN_STEPS = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StripGap:
-    """Between rows `before` and `after`: distance_m flown without a shot, `missing` shots by the pattern."""
+    """Gap between rows `before` and `after`.
+
+    distance_m was flown without a shot, `missing` shots by the pattern.
+    """
 
     before: int
     after: int
@@ -28,13 +31,14 @@ class StripGap:
 def find_strip_gaps(
     xy_m: Floats, t_ns: NDArray[np.int64], counter: NDArray[np.int64], sorties: list[Index]
 ) -> list[StripGap]:
-    """Breaks of a flight: N×2 positions (metres), N times and N file counters (-1 unknown), in order of time
-    inside each sortie.
+    """Return the strip gaps of a flight.
 
-    A step is a break if it is over 1.5 times the flight's long ordinary step (the 90th percentile) in line
-    with the steps around it, or if it took over 1.5 times the usual interval and file numbers are missing in
-    it. So a turn that was flown without photos is no break, a slow stretch is none, and a leg of over 15
-    steps (to the next area, home) is not called one.
+    N×2 positions (metres), N times and N file counters (-1 unknown), in order of time inside each sortie.
+
+    A step is a gap if it is over 1.5 times the flight's long ordinary step (the 90th percentile) in line with
+    the steps around it, or if it took over 1.5 times the usual interval and file numbers are missing in it.
+    So a turn flown without photos is no gap, nor is a slow stretch or a leg of over 15 steps (to the next
+    area, home).
     """
     found: list[StripGap] = []
     for rows in sorties:
@@ -65,14 +69,17 @@ def find_strip_gaps(
 
 
 def _ordinary(distance: Floats) -> float:
-    """The long end of ordinary steps: the 90th percentile of those not over twice the median."""
+    """Return the long end of ordinary steps.
+
+    The 90th percentile of those not over twice the median.
+    """
     middle = float(np.median(distance))
     kept = distance[distance <= max(2.0 * middle, 1e-9)]
     return float(np.percentile(kept, 90.0)) if kept.size else middle
 
 
 def _in_line(step: Floats) -> Bools:
-    """Whether each step goes on in the direction of the step before and of the step after."""
+    """Return which steps continue in the direction of the steps before and after."""
     azimuth = np.degrees(np.arctan2(step[:, 0], step[:, 1]))
     before = np.concatenate([azimuth[:1], azimuth[:-1]])
     after = np.concatenate([azimuth[1:], azimuth[-1:]])

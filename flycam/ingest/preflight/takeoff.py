@@ -1,8 +1,8 @@
-"""How high the take-off point lies, from whatever knows something about it, with its sigma.
+"""Height of the take-off point with its sigma, from all available evidence.
 
-The first photo is never taken for the take-off: a card may begin anywhere. What is known: the operator's
-word; the log's HOME_POSITION; the aircraft's own absolute minus relative height, which a consumer receiver
-gets wrong by up to 15 m; and the terrain within reach of the sortie's first and last photos.
+The first photo is never taken for the take-off: a memory card may begin anywhere. Evidence: the operator's
+statement; the log's HOME_POSITION; the aircraft's own absolute minus relative height, which a consumer
+receiver gets wrong by up to 15 m; and the terrain within reach of the sortie's first and last photos.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from flycam.ingest.preflight.unit_check import check_terrain_units
 
 SIGMA_OPERATOR_M = 1.0
 SIGMA_TERRAIN_M = 3.0
+# Altitudes of a consumer receiver jump by up to 15 m between flights.
 SIGMA_GNSS_HEIGHT_M = 8.0
 SIGMA_RTK_HEIGHT_M = 0.3
 _REACH_M = (60.0, 400.0)
@@ -25,11 +26,11 @@ _SPOKES = 16
 _DISAGREE = 2.5
 _HOME_RANGE_M = 15_000.0
 _MAX_USEFUL_SIGMA_M = 15.0
-"""What a consumer receiver gets wrong at worst: a comparison less certain than that confirms nothing."""
+"""Largest error of a consumer receiver: a comparison less certain than that confirms nothing."""
 
 
 StatedTakeoff = float | tuple[float, float] | None
-"""The operator's word: a height in the terrain's datum, or (lon, lat) degrees of the take-off point."""
+"""Stated by the operator: a height in the terrain's datum, or (lon, lat) degrees of the take-off point."""
 
 
 def find_takeoff(
@@ -38,12 +39,12 @@ def find_takeoff(
     stated: StatedTakeoff = None,
     home_lonlat: tuple[float, float] | None = None,
 ) -> tuple[Takeoff, list[Problem]]:
-    """Height and sigma of the sortie's take-off in the terrain's datum, and how it was found.
+    """Return the sortie's take-off in the terrain's datum, and findings.
 
     `stated` beats `home_lonlat`, which beats the estimate. The estimate takes the more certain of (a) the
-    aircraft's absolute minus relative height and (b) the terrain within reach, after both were compared;
-    a contradiction beyond 2.5 sigma is reported and (b) then wins, since (a) is known to jump. Ground that
-    stands higher than an aircraft flew over it raises the height.
+    aircraft's absolute minus relative height and (b) the terrain within reach, after both were compared; a
+    contradiction beyond 2.5 sigma is reported and (b) then wins, since (a) is known to jump. Ground that is
+    higher than an aircraft flew over it raises the height.
     """
     if isinstance(stated, float | int):
         _, datum = terrain_at(sortie.lonlat[:1])
@@ -61,13 +62,19 @@ def find_takeoff(
 
 
 def _is_near(lonlat: tuple[float, float], sortie: SortieHeights) -> bool:
-    """Whether a home can be this sortie's: a log of another place must not lend its home."""
+    """Return True if a home can be this sortie's.
+
+    A log of another place must not lend its home.
+    """
     east, north = (np.median(sortie.lonlat, axis=0) - lonlat) * 111_195.0
     return bool(np.hypot(east * np.cos(np.radians(lonlat[1])), north) < _HOME_RANGE_M)
 
 
 def assume_plane_takeoff(sortie: SortieHeights, reference_base_m: float | None) -> Takeoff:
-    """Without terrain: height 0 of a LOCAL datum for the first sortie; others by their zero's difference."""
+    """Return a take-off without terrain, at height 0 of a LOCAL datum.
+
+    Sorties after the first are placed by the difference of their zeros.
+    """
     base = _base(sortie)
     known = reference_base_m is not None and np.isfinite(base)
     height = base - reference_base_m if known and reference_base_m is not None else 0.0
@@ -109,8 +116,10 @@ def _estimate(sortie: SortieHeights, terrain_at: TerrainAt) -> tuple[Takeoff, li
 
 
 def _terrain_within_reach(sortie: SortieHeights, terrain_at: TerrainAt) -> tuple[Floats, str]:
-    """Known heights of the ground within reach of the first and last photo, and their datum: the aircraft
-    climbs about as far as it travels, so reach is three relative heights, from 60 to 400 m."""
+    """Return known terrain heights near the first and last photo, and the datum.
+
+    The aircraft climbs about as far as it travels, so reach is three relative heights, from 60 to 400 m.
+    """
     first = sortie.relative_m[[0, -1]]
     reach = np.clip(3.0 * np.nan_to_num(first, nan=100.0), *_REACH_M)
     angle = np.linspace(0.0, 2.0 * np.pi, _SPOKES, endpoint=False)
@@ -124,7 +133,7 @@ def _terrain_within_reach(sortie: SortieHeights, terrain_at: TerrainAt) -> tuple
 
 
 def _middle_and_sigma(heights: Floats) -> tuple[float, float]:
-    """Median and 1-sigma; NaN of none."""
+    """Return median and 1-sigma; NaN without heights."""
     if not heights.size:
         return float("nan"), float("nan")
     low, middle, high = np.percentile(heights, [16.0, 50.0, 84.0])
@@ -132,7 +141,7 @@ def _middle_and_sigma(heights: Floats) -> tuple[float, float]:
 
 
 def _lowest_possible(sortie: SortieHeights, terrain_at: TerrainAt) -> float:
-    """The lowest take-off that keeps nearly all photos (98 %) clear of the ground below them."""
+    """Return the lowest take-off that keeps 98 % of the photos above the ground."""
     ground, _ = terrain_at(sortie.lonlat)
     need = ground - sortie.relative_m
     need = need[np.isfinite(need)]
@@ -158,7 +167,7 @@ def _compared(
     disagree: bool,
     use_ground: bool,
 ) -> Problem:
-    """What both say, whether that is a confirmation, and which of them is taken."""
+    """Report both heights, whether they confirm each other, and which is used."""
     difference, sigma = base - ground, float(np.hypot(*sigmas))
     if disagree:
         tail_en = f"{abs(difference) / sigma:.1f} sigma apart, so the absolute altitude is not believed"

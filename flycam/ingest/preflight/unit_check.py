@@ -1,4 +1,4 @@
-"""Terrain in feet that does not say so, betrayed by the aircraft that flew over it.
+"""Detection of terrain in feet that is not marked as such, from the aircraft that flew over it.
 
 Three kinds of evidence: the aircraft's own height of its take-off, which no ground in metres has; photos that
 would lie under the ground in metres and clear of it in feet; and an aircraft that followed the terrain with a
@@ -25,10 +25,13 @@ _FOLLOWED_WITHIN = 0.2
 
 
 def check_terrain_units(sortie: SortieHeights, around: Floats, base: float, below: Floats) -> list[Problem]:
-    """At most one sentence. Terrain heights: `around` the take-off (M), `below` each photo (N, NaN unknown).
+    """Return at most one finding on terrain in feet.
 
-    base  the take-off's height by the aircraft (absolute minus relative), NaN where it says none
-    The first kind is an ERROR, which stops an ingest; the others are suspicions.
+    Terrain heights: `around` the take-off (M), `below` each photo (N, NaN unknown).
+
+    base  the take-off's height by the aircraft (absolute minus relative), NaN where unknown
+
+    The first kind of evidence is an ERROR, which stops an ingest; the others are suspicions.
     """
     if not around.size:
         return []
@@ -52,22 +55,26 @@ def check_terrain_units(sortie: SortieHeights, around: Floats, base: float, belo
 
 
 def _took_off_in_feet(around: Floats, base: float) -> bool:
-    """Whether the aircraft took off where no ground is, but where there would be some, were the terrain's
-    heights feet. Only over ground that either reading puts well apart."""
+    """Return True if the take-off is off the ground in metres, and on it in feet.
+
+    Only over ground where both readings are well apart.
+    """
     low, high = float(around.min()), float(around.max())
     return bool(low - base > _MIN_OFFSET_M and FOOT_M * low - _SLACK_M <= base <= FOOT_M * high + _SLACK_M)
 
 
 def _buried(around: Floats, ground: Floats, relative: Floats) -> bool:
-    """Whether a take-off from the highest ground within reach leaves photos deep under the ground as it is
-    written, and one from the middle of it leaves none there in feet."""
+    """Return True if photos lie deep under the ground in metres, and none in feet.
+
+    In metres for a take-off from the highest ground within reach, in feet from its median.
+    """
     deepest = float((ground - relative).max() - around.max())
     in_feet = float((FOOT_M * ground - relative).max() - FOOT_M * np.median(around))
     return deepest > _BURIED_M and in_feet < -CLEARANCE_M
 
 
 def _followed_a_third(ground: Floats, relative: Floats) -> bool:
-    """Whether relative height follows the ground closely, at the ratio of the foot to the metre."""
+    """Return True if relative height follows the ground at the ratio foot to metre."""
     if np.ptp(np.percentile(ground, [10.0, 90.0])) < _RELIEF or np.ptp(relative) < FOOT_M * _RELIEF:
         return False
     slope = float(np.cov(ground, relative)[0, 1] / np.var(ground, ddof=1))

@@ -1,9 +1,9 @@
-"""A lens that nobody names: its focal length as the flight's own pictures show it.
+"""Focal length of an unknown camera, from the flight's own images.
 
-Thumbnails are laid on the ground with a guessed focal length. If the true one is k times as long, everything
-in a picture lies k times as far from the picture's middle M as it should: one thing in two pictures is laid
-(1 - k)(M2 - M1) apart, wherever in them it lies. So shift and baseline of neighbours give k. A height that is
-off is told as a focal length that is: the map is right with both, and `finish` parts them.
+Thumbnails are orthorectified with a guessed focal length. If the true one is k times as long, everything in a
+frame lies k times as far from the frame's centre M as it should: one object in two frames is placed (1 -
+k)(M2 - M1) apart, wherever in them it lies. So shift and baseline of neighbours give k. An error of height
+appears as one of focal length: the mosaic is right with both, and `finish` separates them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from flycam.ingest.preflight.ortho_thumbnails import OrthoThumbnails
 from flycam.ingest.preflight.sortie_heights import CLEARANCE_M
 
 _GUESSES = 0.5 * 1.25 ** np.arange(7)
-"""Focal lengths over the longer side that are tried, 90° to 29° wide: a shift of a fifth is within reach."""
+"""Trial focal lengths over the longer side, 90° to 29° wide: matching tolerates a shift of a fifth."""
 _MAX_PHOTOS_FIRST, _MAX_PHOTOS = 24, 200
 _NEIGHBOURS = 2
 _MIN_WINDOWS, _MIN_PAIRS = 4, 4
@@ -33,14 +33,14 @@ _MIN_SIGMA_REL, _MAX_SIGMA_REL = 0.01, 0.25
 
 @dataclass(frozen=True)
 class _Fit:
-    """k of each pair of neighbours, and their windows in all."""
+    """Ratio k of true to guessed focal length by pair of neighbours, and windows."""
 
     k: Floats
     windows: int
 
 
 def guess_interior(size_px: tuple[int, int], focal_over_side: float = 0.75) -> InteriorOrientation:
-    """A plain lens for a picture (width, height) of which nothing is known."""
+    """Return a pinhole camera for an unknown photo (width, height)."""
     focal = focal_over_side * max(size_px)
     return InteriorOrientation(
         model=LensModel.PINHOLE,
@@ -55,9 +55,11 @@ def guess_interior(size_px: tuple[int, int], focal_over_side: float = 0.75) -> I
 def estimate_interiors(
     flight: ResolvedFlight, unnamed: Bools, checks: Checks, terrain_at: TerrainAt | None
 ) -> tuple[dict[int, InteriorOrientation], list[Problem]]:
-    """Lenses of the rows `unnamed` by row, as far as their pictures show them, and what is to be said.
+    """Estimate interiors of the rows `unnamed`, by row, as far as images show them.
 
-    flight  its interiors stand for nothing in the rows `unnamed`
+    Also returns findings.
+
+    flight  its interiors in the rows `unnamed` are ignored
     """
     table = flight.table
     cameras = [(photo.camera_name, photo.image_size_px) for photo in table.photos]
@@ -77,7 +79,10 @@ def estimate_interiors(
 def _estimate(
     flight: ResolvedFlight, rows: NDArray[np.intp], checks: Checks, terrain_at: TerrainAt | None
 ) -> tuple[InteriorOrientation, int] | None:
-    """The lens of rows of one camera and how many pairs told it; None where too few agree."""
+    """Estimate the interior of rows of one camera; also return the number of pairs.
+
+    None where too few agree.
+    """
     looks = {row: checks.get(flight.table.photos[row].path) for row in rows.tolist()}
     shown = {
         row: look.thumbnail
@@ -118,7 +123,7 @@ def _estimate(
 
 
 def _fit(thumbnails: OrthoThumbnails, most_windows: int) -> _Fit:
-    """k by every two neighbours that show one ground."""
+    """Return k by every two neighbours that show the same ground."""
     pairs = {
         tuple(sorted((i, j)))
         for i in range(len(thumbnails))

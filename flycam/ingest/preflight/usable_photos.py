@@ -1,4 +1,4 @@
-"""Which photos of a settled flight can be rectified: they show something, see ground, and stand above it."""
+"""Selection of photos that can be rectified: with pixels, a view of the ground, and above it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ from flycam.messages import _
 
 @dataclass(frozen=True, kw_only=True)
 class UsablePhotos:
-    """keep: rows to rectify. pictureless: rows with a pose but no usable picture, each with its error."""
+    """Photos to rectify, and the others.
+
+    keep           rows to rectify
+    without_image  rows with a pose but without usable pixels, each with its error
+    """
 
     keep: Bools
     without_image: Mapping[int, FrameRejected]
@@ -31,7 +35,7 @@ class UsablePhotos:
 
 
 def select_usable_photos(flight: ResolvedFlight, checks: Checks) -> UsablePhotos:
-    """Judge pictures, then poses; one error for each photo left out."""
+    """Check pixels, then poses; give one error for each rejected photo."""
     names = flight.table.names
     pictureless, problems = reject_bad_images(flight.table.photos, names, checks)
     rejected = [Rejection.from_error(names[row], error) for row, error in pictureless.items()]
@@ -48,7 +52,7 @@ def select_usable_photos(flight: ResolvedFlight, checks: Checks) -> UsablePhotos
 
 @dataclass(frozen=True)
 class _Refusal:
-    """Why rows are left out: the error, and the sentence's code."""
+    """Rows to reject: the error, and the finding's code."""
 
     rows: Bools
     error: FrameRejected
@@ -56,7 +60,10 @@ class _Refusal:
 
 
 def _posed(flight: ResolvedFlight, shown: Bools) -> tuple[Bools, list[Rejection], list[Problem]]:
-    """Rows that can be rectified; rejections and sentences of the others among the photos `shown`."""
+    """Return rows that can be rectified; rejections and findings of the others.
+
+    Only photos in `shown` are reported.
+    """
     names = flight.table.names
     no_heading = ~np.isfinite(flight.attitude.angles_deg[:, 0])
     share = np.where(

@@ -1,1 +1,1 @@
-"""What an aircraft says, recorded or live, as a flight log."""
+"""Telemetry of aircraft, recorded or live, as flight logs."""

@@ -1,8 +1,8 @@
-"""AirData's CSV of a flight: a row every tenth of a second, as pilots download it of DJI, Autel and others.
+"""AirData CSV logs: a row every tenth of a second, as pilots of DJI, Autel and others download them.
 
 Columns name their unit in brackets, feet or metres by the account's settings. `datetime(utc)` counts whole
-seconds and `time(millisecond)` from the start: the greatest difference of the two dates the start, since what
-is less than a second is cut off. `isPhoto` is 1 while a photo is taken. Source: the header of such tables.
+seconds and `time(millisecond)` from the start: the greatest difference of the two dates the start, because
+fractions of a second are cut off. `isPhoto` is 1 while a photo is taken. Source: the header of such tables.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _UNITS = {
     "millisecond": 1e-3,
 }  # metres, seconds
 _GAP_S, _GAP_STEPS = 1.0, 2.5
-_MAX_FLIGHT_S, _LATEST_S = 1e6, 4e9  # of a flight; UTC, the year 2096
+_MAX_FLIGHT_S, _LATEST_S = 1e6, 4e9  # duration; UTC, the year 2096
 _WANTED = (
     "time",
     "datetime",
@@ -51,12 +51,15 @@ _NEEDED = 4  # of those above
 
 
 def is_airdata(head: str) -> bool:
-    """Whether text begins as AirData's table does."""
+    """Return True if text begins as AirData's table does."""
     return head.removeprefix("\ufeff").lstrip().lower().startswith(_FIRST_COLUMN)
 
 
 def read_airdata(path: Path) -> FlightLog:
-    """Track and exposures of an AirData CSV. Raises SourceUnreadable where it dates or places no row."""
+    """Read track and exposures of an AirData CSV.
+
+    Raises SourceUnreadable where no row has both time and position.
+    """
     rows = _rows(path)
     t, utc, lat, lon = rows[:, :_NEEDED].T
     dated = (t >= 0) & (t < _MAX_FLIGHT_S) & ~((utc < 0) | (utc > _LATEST_S))
@@ -86,7 +89,10 @@ def read_airdata(path: Path) -> FlightLog:
 
 
 def _rows(path: Path) -> np.ndarray:
-    """N×14 float64 of `_WANTED` in seconds, metres and degrees, datetime in seconds UTC; NaN where absent."""
+    """Return N×14 float64 of `_WANTED` in seconds, metres and degrees.
+
+    datetime in seconds UTC; NaN where absent.
+    """
     if path.stat().st_size > _MAX_BYTES:
         raise SourceUnreadable(
             _("{path}: is larger than any flight's table: cut it to this flight", path=path)
@@ -115,7 +121,10 @@ def _rows(path: Path) -> np.ndarray:
 
 
 def _columns(header: Sequence[str]) -> list[tuple[int, float]]:
-    """Where each wanted column stands (-1 nowhere), and the factor to seconds or metres; 0 a date."""
+    """Return index (-1: absent) and factor to s or m of each wanted column.
+
+    The factor 0 marks a date.
+    """
     named = [name.strip().lower().partition("(") for name in header]
     where = {name: at for at, (name, _, _) in reversed(list(enumerate(named)))}
     return [

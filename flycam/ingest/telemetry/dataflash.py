@@ -1,8 +1,8 @@
-"""ArduPilot DataFlash logs (.bin, .log): what the aircraft itself recorded.
+"""ArduPilot DataFlash logs (.bin, .log), recorded on board.
 
 TimeUS counts microseconds since boot; a GPS record ties it to GPS week and milliseconds, and the leap seconds
-of the day make that UTC. Source: ArduPilot's log message documentation (GPS, POS, ATT, CAM, ORGN, MNT); what
-aircraft of 2014 to 2016 called TimeMS is milliseconds since boot, in GPS records of the week.
+of the day make that UTC. Source: ArduPilot's log message documentation (GPS, POS, ATT, CAM, ORGN, MNT);
+TimeMS, in logs of 2014 to 2016, is milliseconds since boot, and in GPS records of the week.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from flycam.ingest.telemetry.flight_log import (
 from flycam.messages import _
 
 Table = dict[str, NDArray[np.float64]]
-"""Values of each column."""
+"""Values by column name."""
 
 MAX_GAP_S = 1.0
-# the columns of each message without which it is of no use
+# Columns without which a message is useless.
 _NEEDED = {
     "GPS": ("TimeUS", "Status", "GMS", "GWk", "Lat", "Lng", "Alt"),
     "POS": ("TimeUS", "Lat", "Lng", "Alt"),
@@ -41,7 +41,7 @@ _NEEDED = {
     "ORGN": ("Type", "Lat", "Lng", "Alt"),
 }
 _OPTIONAL = {"GPS": ("RelHomeAlt",), "POS": ("RelHomeAlt",), "CAM": ("RelAlt", "Yaw", "Pitch", "Roll")}
-# a column's older names, first choice first, and how many of what it counts now one of them is
+# Older names of a column, first choice first, with the factor to its present unit.
 _OLD_NAMES = {
     "Yaw": {"Y": 1.0},
     "Pitch": {"P": 1.0},
@@ -51,13 +51,13 @@ _OLD_NAMES = {
     "GWk": {"Week": 1.0},
     "RelHomeAlt": {"RelAlt": 1.0},
 }
-_MAX_NUMBER = 1e15  # of any number: 30 years of microseconds
+_MAX_NUMBER = 1e15  # 30 years in microseconds
 _MAX_UTC_S = 4e9  # UTC of a fix: the year 2096
 _HOME_TYPES = (1, 2)
 _HEAD = b"\xa3\x95"
 _FMT_TYPE = 0x80
 _FMT = struct.Struct("<BB4s16s64s")  # type, length, name, format, columns
-# by the letter of a format: struct's code, and of how many the binary form counts one; 0: text
+# Format letter: struct's code, and the divisor of the binary value; 0: text.
 _LETTERS = {
     **{letter: (letter, 1.0) for letter in "bBhHiIfdqQ"},
     **{"g": ("e", 1.0), "M": ("B", 1.0), "L": ("i", 1 / 1e-7)},
@@ -68,8 +68,10 @@ _MAX_LINE_BYTES = 4096
 
 
 def read_dataflash(path: Path) -> FlightLog:
-    """Track, CAM events and home of a DataFlash log. SourceUnreadable without positions or GPS time, or with
-    more of them than any flight."""
+    """Read track, CAM events and home of a DataFlash log.
+
+    Raises SourceUnreadable without positions or GPS time, or with more messages than any flight.
+    """
     by_type = _read(path)
     offset_s = _utc_offset(by_type["GPS"], path)
     samples = _track(by_type, offset_s, path.name)
@@ -87,7 +89,10 @@ def read_dataflash(path: Path) -> FlightLog:
 
 
 def _read(path: Path) -> dict[str, Table]:
-    """The usable messages of each kind in file order: what is needed of them is there, as numbers."""
+    """Return the usable messages of each kind in file order.
+
+    Their needed columns are present and numeric.
+    """
     columns = {kind: (*needed, *_OPTIONAL.get(kind, ())) for kind, needed in _NEEDED.items()}
     found = {kind: array("d") for kind in _NEEDED}
 
@@ -117,8 +122,10 @@ def _read(path: Path) -> dict[str, Table]:
 def _read_binary(
     data: mmap.mmap, columns: dict[str, tuple[str, ...]], take: Callable[[str, list[float]], None]
 ) -> None:
-    """Messages one after another, each as long as the log itself says of its type; what is none is skipped to
-    the next that may be one."""
+    """Read messages one after another, each as long as the log states for its type.
+
+    Bytes that are no message are skipped up to the next possible one.
+    """
     lengths, readers = {_FMT_TYPE: 3 + _FMT.size}, dict[int, Callable[[int], None]]()
 
     def describe(at: int) -> None:
@@ -155,7 +162,10 @@ def _read_binary(
 def _read_text(
     lines: Iterator[bytes], columns: dict[str, tuple[str, ...]], take: Callable[[str, list[float]], None]
 ) -> None:
-    """As `_read_binary`, of lines of words between commas, in units as they are called."""
+    """Read messages as `_read_binary` does, from comma-separated lines.
+
+    Values are in the units that their column names state.
+    """
     described: dict[str, tuple[int, list[tuple[int, float]]]] = {}
     for line in lines:
         kind, *words = (word.strip() for word in line.decode("utf-8", "replace").split(","))
@@ -173,15 +183,20 @@ def _number(word: str) -> float:
 
 
 def _places(columns: Sequence[str], wanted: Sequence[str]) -> list[tuple[int, float]]:
-    """Where each wanted column stands, under its name or an old one, and the factor to its unit; NaN where
-    it is not."""
+    """Return index and factor of each wanted column, under its name or an old one.
+
+    The factor is NaN where the column is absent.
+    """
     where = {name: place for place, name in enumerate(columns)}
     names = [{name: 1.0, **_OLD_NAMES.get(name, {})} for name in wanted]
     return [next(((where[n], by) for n, by in one.items() if n in where), (0, np.nan)) for one in names]
 
 
 def _utc_offset(gps: Table, path: Path) -> float:
-    """UTC minus time since boot, seconds: the median over fixes (a fix is stamped late, never early)."""
+    """Return UTC minus time since boot, seconds.
+
+    The median over fixes: a fix is stamped late, never early.
+    """
     found = gps_time.to_utc_s(gps["GWk"], gps["GMS"]) - gps["TimeUS"] / 1e6
     offsets = found[(gps["Status"] >= 3) & (gps["GWk"] > 1000) & (np.abs(found) < _MAX_UTC_S)]
     if not offsets.size:
@@ -196,7 +211,7 @@ def _utc_offset(gps: Table, path: Path) -> float:
 
 
 def _no_fix(gps: Table) -> str:
-    """What is wrong with GPS records of which none gives a time."""
+    """Describe what is wrong with GPS records of which none gives a time."""
     fixes = int((gps["Status"] >= 3).sum())
     if fixes:
         return f"none of its {fixes} GPS fixes bears a time that can be right"
@@ -208,7 +223,7 @@ def _no_fix(gps: Table) -> str:
 
 
 def _track(by_type: dict[str, Table], offset_s: float, origin: str) -> list[TelemetrySample]:
-    """POS (fused position) where it is logged, else GPS; attitude interpolated at its times."""
+    """Return samples of POS (fused position), else GPS, with interpolated attitude."""
     fused = _placed(by_type["POS"])
     rows = fused if len(fused["TimeUS"]) else _only(by_type["GPS"], by_type["GPS"]["Status"] >= 3)
     t, attitudes = rows["TimeUS"], by_type["ATT"]
@@ -233,7 +248,7 @@ def _track(by_type: dict[str, Table], offset_s: float, origin: str) -> list[Tele
 
 
 def _events(cameras: Table, origin: str) -> Iterator[TelemetrySample]:
-    """Every exposure that names a place."""
+    """Yield every exposure with a position."""
     placed = _placed(cameras)
     for i, t in enumerate(gps_time.to_utc_s(placed["GPSWeek"], placed["GPSTime"])):
         yield TelemetrySample(
@@ -259,7 +274,10 @@ def _only(table: Table, rows: NDArray[np.bool_]) -> Table:
 
 
 def _home(origins: Table) -> Home | None:
-    """The last home; the EKF's origin (type 0) is where it started to estimate, not where it took off."""
+    """Return the last home.
+
+    The EKF's origin (type 0) is where it started to estimate, not the take-off point.
+    """
     homes = _only(origins, np.isin(origins["Type"], _HOME_TYPES))
     if not len(homes["Type"]):
         return None

@@ -1,4 +1,4 @@
-"""What a flight log says, whichever aircraft wrote it."""
+"""Flight log, independent of the aircraft that wrote it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from flycam.messages import _
 Floats = NDArray[np.float64]
 
 MAX_SAMPLES = 1_000_000
-"""Positions or exposures of a log: 5 hours of 50 a second."""
+"""Maximum number of positions or exposures in a log: 5 hours of 50 a second."""
 MAX_ROWS = 3_000_000
-"""Messages of one kind in an aircraft's own log, or of all kinds over a link: 3 hours of 250 a second."""
+"""Maximum number of messages of one kind in an on-board log, or of all kinds over a link.
+
+3 hours of 250 a second.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Home:
-    """Where the log says the aircraft took off; height_m in EGM96, NaN unknown."""
+    """Take-off point as the log states it; height_m in EGM96, NaN unknown."""
 
     lon_deg: float
     lat_deg: float
@@ -34,13 +37,13 @@ class Home:
 class FlightLog:
     """Track, camera events and home of one log.
 
-    track           in the log's main clock, `clock` says which
-    shift_other_ns  add it to a main stamp to get the log's other clock (e.g. the autopilot's own idea of
-                    UTC); None if there is none
+    track           in the log's main clock, named by `clock`
+    shift_other_ns  added to a main stamp it gives the log's other clock (e.g. the autopilot's own UTC); None
+                    if there is none
     camera_events   one sample per exposure, in order
-    remarks         what was noticed while reading: (English, Vietnamese)
-    video_zero_ns   of a log read out of a film, the main stamp of the film's first picture, known to
-                    film_zero_sigma_s seconds; None: it was not, or the film does not tell
+    remarks         remarks made while reading: (English, Vietnamese)
+    video_zero_ns   for a log read out of a video, the main stamp of the video's first frame, known to
+                    video_zero_sigma_s seconds; None: another log, or not known
     """
 
     name: str
@@ -55,7 +58,7 @@ class FlightLog:
 
 
 def require_bounded_log(path: Path, samples: int, rows: int = 0) -> None:
-    """Raise SourceUnreadable where a log holds more than can be of one flight: what is held of it is bounded.
+    """Raise SourceUnreadable unless a log can be of one flight, to bound memory.
 
     samples  positions or exposures so far; rows: messages
     """
@@ -71,7 +74,7 @@ def require_bounded_log(path: Path, samples: int, rows: int = 0) -> None:
 
 
 def sort_samples(samples: list[TelemetrySample]) -> tuple[TelemetrySample, ...]:
-    """Samples in order of time, of equal stamps the first."""
+    """Return samples in order of time, the first of equal stamps."""
     ordered = sorted(samples, key=lambda s: s.t_utc_ns)
     kept: list[TelemetrySample] = []
     for sample in ordered:
@@ -81,9 +84,10 @@ def sort_samples(samples: list[TelemetrySample]) -> tuple[TelemetrySample, ...]:
 
 
 def interpolate_angles(t: Floats, known_t: Floats, angles_deg: Floats, max_gap: float = np.inf) -> Floats:
-    """Angles (M×K degrees at increasing M times) at N times, along the shorter arc.
+    """Interpolate angles (M×K degrees at M increasing times) at N times.
 
-    NaN outside and between two times further apart than max_gap; rows with a NaN are left out first.
+    Along the shorter arc; NaN outside and between two times further apart than max_gap; rows with a NaN are
+    dropped first.
     """
     known = np.isfinite(angles_deg).all(axis=1)
     known_t, angles_deg = known_t[known], angles_deg[known]

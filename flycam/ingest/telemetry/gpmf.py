@@ -1,9 +1,9 @@
-"""GPMF, the telemetry that GoPro cameras, and the drone that carried them, write inside their films.
+"""GPMF, the telemetry that GoPro cameras, and the drone that carried them, write into their videos.
 
 It is a track of the MP4 whose samples ("payloads", about one a second) hold nested key, length, value
 triples. Read are the camera's GPS (GPS5, GPS9) and the drone's own state (Karma: position, attitude, system
-time). The drone's attitude is not the camera's: that hangs level in a gimbal, heads as the drone does, and
-its tilt is told by its accelerometer once the drone's own acceleration is taken off.
+time). The drone's attitude is not the camera's: the camera hangs level in a gimbal, heads as the drone does,
+and its tilt follows from its accelerometer once the drone's own acceleration is subtracted.
 
 Source: GoPro, "GPMF Introduction" (gpmf-parser, README; Apache-2.0 or MIT).
 """
@@ -44,19 +44,22 @@ _ROWS_AS_ONE = 10
 _ABOUT = ("GPSU", "GPSF", "GPSA", "STNM")
 _UP_RIGHT_FORWARD = b"(up/down, right/left, forward/back)"
 _GRAVITY = 9.80665
-_GPS_SIGMA_S, _DRONE_SIGMA_S = 0.3, 0.15  # by which a receiver, a link to the camera, come late
+# Latency of a GPS receiver, and of the drone's link to the camera.
+_GPS_SIGMA_S, _DRONE_SIGMA_S = 0.3, 0.15
 _SMOOTHED_S, _STEADY_S = 1.0, 4.0
-_SIGMA_CAMERA_DEG = 2.5  # of an accelerometer in a drone, and of a gimbal that follows its heading
+# For an accelerometer in a drone, and for a gimbal that follows its heading.
+_SIGMA_CAMERA_DEG = 2.5
 _YEAR_2000 = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 _FIXES = {0: "no_fix", 2: "2d", 3: "3d"}
 
 
 @dataclass(slots=True)
 class GpmfStream:
-    """One key's rows, payload by payload.
+    """Rows of one key, payload by payload.
 
-    rows     of each payload N×C in the units stated, `count` in all; payloads: their numbers
-    about    of each payload what stands beside them, by key
+    rows      of each payload N×C in the stated units, `count` in all
+    payloads  number of each payload
+    about     of each payload the metadata beside its rows, by key
     """
 
     rows: list[Floats] = field(default_factory=list)
@@ -66,17 +69,20 @@ class GpmfStream:
 
     @property
     def all_rows(self) -> Floats:
-        """Those of all payloads, one below the other."""
+        """Rows of all payloads, concatenated."""
         return np.concatenate(self.rows)
 
     @property
     def numbers(self) -> NDArray[np.int64]:
-        """Of each row the payload's number."""
+        """Payload number of each row."""
         return np.repeat(self.payloads, [len(one) for one in self.rows])
 
 
 def read_gpmf(path: Path) -> FlightLog:
-    """The flight that a film's GPMF telemetry tells. Raises SourceUnreadable where they tell none."""
+    """Read the flight log in a video's GPMF telemetry.
+
+    Raises SourceUnreadable where it holds none.
+    """
     streams: dict[str, GpmfStream] = {}
     try:
         with path.open("rb") as file:
@@ -105,12 +111,12 @@ def read_gpmf(path: Path) -> FlightLog:
 
 
 def gather_payload(payload: bytes, number: int, streams: dict[str, GpmfStream]) -> None:
-    """Add what a payload tells to the streams used. What does not fit into its place is passed over."""
+    """Add a payload's contents to the used streams, skipping malformed parts."""
     _walk(payload, number, streams, _MAX_DEPTH)
 
 
 def _track(path: Path, descriptor: int) -> tuple[float | None, TrackSamples]:
-    """When the film was made, and where its payloads lie."""
+    """Return the video's time of creation and where its payloads lie."""
 
     def read_at(at: int, count: int) -> bytes:
         return os.pread(descriptor, count, at)
@@ -130,13 +136,16 @@ def _track(path: Path, descriptor: int) -> tuple[float | None, TrackSamples]:
 
 
 def _counts(streams: dict[str, GpmfStream]) -> tuple[int, int]:
-    """Positions, and rows of all kinds: an accelerometer's are many, and small."""
+    """Return counts of positions and of all rows.
+
+    Rows are counted by tens, because an accelerometer's are many, and small.
+    """
     places = max((streams[key].count for key in _PLACES if key in streams), default=0)
     return places, sum(one.count for one in streams.values()) // _ROWS_AS_ONE
 
 
 def _triples(data: bytes) -> Iterator[tuple[str, str, int, int, bytes]]:
-    """(key, type, bytes of a value, how many, their bytes) of one level."""
+    """Yield (key, type, bytes per value, count, value bytes) of one level."""
     at = 0
     while at + 8 <= len(data):
         key, kind, size = data[at : at + 4], chr(data[at + 4]), data[at + 5]
@@ -173,7 +182,7 @@ def _walk(data: bytes, number: int, streams: dict[str, GpmfStream], deepest: int
 
 
 def _rows(value: bytes, kind: str, shape: str, size: int, count: int) -> Floats:
-    """Values as rows of numbers; empty where their type and size do not agree."""
+    """Return values as rows of numbers; empty where their type and size do not agree."""
     kinds = shape if kind == _COMPLEX else kind * (size // np.dtype(_NUMBERS[kind]).itemsize)
     if not kinds or not all(one in _NUMBERS for one in kinds):
         return np.empty((0, 0))
@@ -185,8 +194,10 @@ def _rows(value: bytes, kind: str, shape: str, size: int, count: int) -> Floats:
 
 
 def _film_s(stream: GpmfStream, track: TrackSamples) -> Floats:
-    """When each row was taken, seconds of the film: a payload's rows lie evenly in its time, of which the
-    last payload fills a part."""
+    """Return the video time of each row, seconds.
+
+    A payload's rows lie evenly in its time, of which the last payload fills a part.
+    """
     usual = float(np.median([len(rows) for rows in stream.rows]))
     times = []
     for number, rows in zip(stream.payloads, stream.rows, strict=True):
@@ -196,9 +207,10 @@ def _film_s(stream: GpmfStream, track: TrackSamples) -> Floats:
 
 
 def _of_drone(name: str, streams: dict[str, GpmfStream], track: TrackSamples) -> FlightLog | None:
-    """By the drone's own position and system time; None: there are none.
+    """Return the log of the drone's own position and system time; None without them.
 
-    Its clock against the film's: each row came within its payload's time, and all of them leave little room.
+    The offset of its clock from the video's: each row came within its payload's time, and all of them
+    together leave little room.
     """
     if not {"GLPI", "SYST"} <= streams.keys():
         return None
@@ -252,8 +264,10 @@ def _of_drone(name: str, streams: dict[str, GpmfStream], track: TrackSamples) ->
 def _drone_angles(
     streams: dict[str, GpmfStream], boot_s: Floats, zero_s: float, track: TrackSamples
 ) -> tuple[Floats, Floats]:
-    """N×3 yaw, pitch, roll (degrees) of the drone and of its camera at N times of the drone's clock; NaN
-    where nothing tells them."""
+    """Return yaw, pitch, roll (degrees) of drone and camera at N times, N×3 each.
+
+    Times on the drone's clock; NaN where unknown.
+    """
     unknown = np.full((len(boot_s), 3), np.nan)
     if "ATTD" not in streams or streams["ATTD"].all_rows.shape[1] < 4:
         return unknown, unknown
@@ -271,10 +285,10 @@ def _drone_angles(
     east, north = (_slope(boot_s, places[:, k]) for k in (6, 5))
     yaw = np.radians(body[:, 0])
     forward, right = north * np.cos(yaw) + east * np.sin(yaw), east * np.cos(yaw) - north * np.sin(yaw)
-    # the third axis counts backwards: as a drone speeds up, its reading falls
+    # the third axis points backwards: as a drone speeds up, its reading falls
     pitch = np.degrees(np.arcsin(np.clip((-seen[:, 2] - forward) / _GRAVITY, -1.0, 1.0)))
     roll = np.degrees(np.arctan2(seen[:, 1] + right, seen[:, 0]))
-    # a gimbal tilts slowly, and a turn is felt before the places show it
+    # a gimbal tilts slowly, and the accelerometer feels a turn before the positions show it
     pitch, roll = _steadied(boot_s, pitch), _steadied(boot_s, roll)
     return body, np.stack([body[:, 0], pitch, roll], axis=1)
 
@@ -282,7 +296,7 @@ def _drone_angles(
 def _of_camera(
     name: str, streams: dict[str, GpmfStream], track: TrackSamples, created_s: float | None
 ) -> FlightLog | None:
-    """By the camera's GPS; None: it has none, or no time."""
+    """Return the log of the camera's GPS; None if it has none, or no time."""
     stream = streams.get("GPS9") or streams.get("GPS5")
     if stream is None:
         return None
@@ -302,7 +316,8 @@ def _of_camera(
     if known.any():
         zero_s, sigma_s = float(np.median((utc_s - film_s)[known])), _GPS_SIGMA_S
     elif created_s is not None and _can_be(created_s):
-        zero_s, sigma_s = created_s, _GPS_SIGMA_S  # the camera's clock, of which nobody knows the zone
+        # the camera's clock, whose time zone is unknown
+        zero_s, sigma_s = created_s, _GPS_SIGMA_S
     else:
         return None
     is_above_sea = any(one.get("GPSA", b"").startswith(b"MSL") for one in stream.about)
@@ -344,7 +359,10 @@ def _log(
 
 
 def _smoothed(times: Floats, values: Floats, at: Floats) -> Floats:
-    """The mean of values (at rising times) within half of _SMOOTHED_S of other times; NaN: there are none."""
+    """Return the mean of values (at rising times) around each time `at`.
+
+    Within half of _SMOOTHED_S; NaN where there are none.
+    """
     total = np.concatenate([[0.0], np.cumsum(values)])
     first, last = (np.searchsorted(times, at + half) for half in (-_SMOOTHED_S / 2.0, _SMOOTHED_S / 2.0))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -353,13 +371,13 @@ def _smoothed(times: Floats, values: Floats, at: Floats) -> Floats:
 
 
 def _steadied(times: Floats, values: Floats) -> Floats:
-    """The median of the values within half of _STEADY_S of each."""
+    """Return the median of the values within half of _STEADY_S of each."""
     first, last = (np.searchsorted(times, times + half) for half in (-_STEADY_S / 2.0, _STEADY_S / 2.0))
     return np.array([np.nanmedian(values[i:j]) for i, j in zip(first, last, strict=True)])
 
 
 def _slope(times: Floats, values: Floats) -> Floats:
-    """How fast values change at their times, over _SMOOTHED_S."""
+    """Return the rate of change of values at their times, over _SMOOTHED_S."""
     half = _SMOOTHED_S / 2.0
     early, late = np.clip(times - half, times[0], None), np.clip(times + half, None, times[-1])
     change = np.interp(late, times, values) - np.interp(early, times, values)
@@ -380,7 +398,7 @@ def _fix(value: bytes) -> int:
 
 
 def _utc_s(text: bytes) -> float:
-    """Of "yymmddhhmmss.sss"; NaN: it is none, or before any camera."""
+    """Parse "yymmddhhmmss.sss"; NaN if malformed or before any camera."""
     try:
         stamp = datetime.strptime(text.decode("ascii").strip("\0"), "%y%m%d%H%M%S.%f").replace(tzinfo=UTC)
     except ValueError:

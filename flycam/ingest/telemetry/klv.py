@@ -1,8 +1,9 @@
 """MISB ST 0601 (UAS Datalink Local Set): key, length, value packets beside or inside a video.
 
-`PacketSplitter` takes bytes as they come (a file, a socket, the data stream of an MPEG-TS) and gives whole
-packets whose checksum holds; `flycam.ingest.telemetry.klv_fields` turns packets into numbers. Packets of
-MISB 0104, the universal set before ST 0601, become packets of ST 0601 (`klv_universal`).
+`PacketSplitter` takes bytes as they come (a file, a socket, the data stream of an MPEG-TS) and returns whole
+packets whose checksum is right; `flycam.ingest.telemetry.klv_fields` decodes them. Packets of MISB 0104, the
+universal set before ST 0601, become packets of ST 0601 (`klv_universal`).
+
 Sources: MISB ST 0601 (local set, checksum, tags), SMPTE ST 336 (key, BER length, BER-OID tag).
 """
 
@@ -28,14 +29,16 @@ from flycam.messages import _
 UNIVERSAL_KEY = bytes.fromhex("060e2b34020b01010e01030101000000")
 MAX_GAP_S = 2.5
 _MAX_PACKET_BYTES = 65_536
-_MAX_TAG_BYTES = 4  # bytes; the standard's last tag has two
+_MAX_TAG_BYTES = 4  # the standard's last tag has two
 _CHUNK = 1 << 20
 _CHECKSUM_TAG = 1
 _ANY_KEY = re.compile(b"|".join(map(re.escape, (UNIVERSAL_KEY, SET_KEY))))
 _BATCH = 1024  # packets turned into numbers at once
 _MIN_CHECKED_SHARE = 0.05
-"""Share of positions with a right checksum under which the encoder reckons it otherwise: one in 65,536 is
-right by chance."""
+"""Share of positions with a right checksum below which the encoder is taken to compute it differently.
+
+One in 65,536 is right by chance.
+"""
 
 _REASONS = {
     "checksum": ("packets have a wrong checksum and are not used", "gói sai mã kiểm tra, không dùng"),
@@ -59,12 +62,13 @@ _REASONS = {
 
 @dataclass(slots=True)
 class PacketSplitter:
-    """Whole local sets, tag to value bytes, out of bytes that arrive in pieces of any size.
+    """Splitter of a byte stream into local sets, tag to value bytes.
 
     counts   "packets" read well, and the others by reason; "stray_bytes" between packets
-    doubted  of the last piece the well-formed packets without a right checksum, by reason
-    Never holds more than one longest packet (64 KiB) beyond the piece it was given. Takes time of the order
-    of the bytes, whatever they are.
+    doubted  well-formed packets of the last piece without a right checksum, by reason
+
+    Pieces may have any size. Never holds more than one longest packet (64 KiB) beyond the piece it was given.
+    Takes time proportional to the bytes, whatever they are.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -73,7 +77,7 @@ class PacketSplitter:
     _to_read_again: int = _MAX_PACKET_BYTES
 
     def feed(self, piece: bytes) -> list[dict[int, bytes]]:
-        """The packets that `piece` completes."""
+        """Return the packets that `piece` completes."""
         data = self._held + piece
         self._to_read_again += len(piece)
         self.doubted = {}
@@ -105,13 +109,14 @@ class PacketSplitter:
                 packets.append(found)
                 at = end
             elif (again := end - start) > self._to_read_again:
-                at = end  # keys that follow keys, each claiming all that follows: looked into but once
-            else:  # another may hide in it: its length is as little to be believed as the rest
+                # nested keys that each claim all that follows: searched once only
+                at = end
+            else:  # its length is as doubtful as the rest: another packet may hide in it
                 self._to_read_again -= again
                 at = start + len(UNIVERSAL_KEY)
 
     def finish(self) -> None:
-        """Counts what is left over at the end of a file."""
+        """Count what is left over at the end of a file."""
         if _ANY_KEY.match(self._held):
             self.counts["truncated"] += 1
         else:
@@ -137,14 +142,19 @@ class PacketSplitter:
 
 
 def compute_checksum(data: bytes) -> int:
-    """ST 0601 checksum of a packet without its last two bytes: big-endian 16-bit words summed, mod 2¹⁶."""
+    """Return the ST 0601 checksum of a packet without its last two bytes.
+
+    Big-endian 16-bit words summed, mod 2¹⁶.
+    """
     values = np.frombuffer(data, dtype=np.uint8).astype(np.int64)
     return int((values[0::2].sum() * 256 + values[1::2].sum()) & 0xFFFF)
 
 
 def parse_local_set(value: bytes) -> dict[int, bytes] | None:
-    """Tag to value of a local set, of equal tags the last; None if its lengths do not add up, or a tag is
-    longer than any."""
+    """Return tag to value of a local set, the last of equal tags.
+
+    None if its lengths do not add up, or a tag is too long.
+    """
     tags: dict[int, bytes] = {}
     at = 0
     while at < len(value):
@@ -166,11 +176,10 @@ def parse_local_set(value: bytes) -> dict[int, bytes] | None:
 
 
 class KlvSamples:
-    """Samples of one metadata stream that comes in pieces. What is held of it is bounded by
-    `require_bounded_log`.
+    """Samples of one metadata stream that comes in pieces.
 
-    Packets whose checksum is wrong, or missing, are used where next to none that tells a position has a
-    right one: then it is the encoder's way, and no damage.
+    Memory is bounded by `require_bounded_log`. Packets with a wrong or missing checksum are used where next
+    to none with a position has a right one: then it is the encoder's way, not damage.
     """
 
     def __init__(self, path: Path) -> None:
@@ -181,9 +190,10 @@ class KlvSamples:
         self._counts: Counter[str] = Counter()
 
     def feed(self, piece: bytes) -> int | None:
-        """The next bytes; UTC ns of the first packet that they complete, None: of none, or it has no time.
+        """Add the next bytes; return the UTC ns of the first packet that they complete.
 
-        Raises SourceUnreadable of more than can be of one flight.
+        None if they complete none, or it has no time. Raises SourceUnreadable for more than one flight's
+        data.
         """
         checked = self._splitter.feed(piece)
         by_check = {"": checked, **self._splitter.doubted}
@@ -196,7 +206,7 @@ class KlvSamples:
         return int.from_bytes(times[0], "big") * 1000 if times and len(times[0]) == 8 else None
 
     def finish(self) -> tuple[tuple[TelemetrySample, ...], Counter[str]]:
-        """The samples, strictly increasing in time, and what is to be said of the packets, by reason."""
+        """Return the samples, strictly increasing in time, and packet counts by reason."""
         self._splitter.finish()
         for why in list(self._packets):
             self._settle(why)
@@ -219,19 +229,22 @@ class KlvSamples:
         return ordered, counts
 
     def _settle(self, why: str) -> None:
-        """Turn the packets that wait into samples."""
+        """Turn the waiting packets into samples."""
         packets, self._packets[why] = self._packets[why], []
         samples = self._samples.setdefault(why, [])
         counts: Counter[str] = Counter()
         samples += make_samples(decode_fields(packets), self._path.name, counts)
-        if not why:  # of the others nothing is said but that
+        # unchecked packets are reported as such only
+        if not why:
             self._counts += counts
         require_bounded_log(self._path, sum(map(len, self._samples.values())))
 
 
 def read_klv(path: Path) -> FlightLog:
-    """The flight in a file of ST 0601 or MISB 0104 packets. Raises SourceUnreadable if no packet has time and
-    place, or if more do than in any flight."""
+    """Read the flight log in a file of ST 0601 or MISB 0104 packets.
+
+    Raises SourceUnreadable if no packet has time and position, or if there are more than in any flight.
+    """
     samples = KlvSamples(path)
     try:
         for piece in _pieces(path):
@@ -263,7 +276,10 @@ def make_klv_log(
     video_zero_ns: int | None = None,
     video_zero_sigma_s: float = math.nan,
 ) -> FlightLog:
-    """Samples of a metadata stream as the log of a flight; film_zero: see `FlightLog`."""
+    """Return a flight log of a metadata stream's samples.
+
+    `video_zero_ns` and its sigma are as in `FlightLog`.
+    """
     return FlightLog(
         name=path.name,
         track=TelemetryTrack(samples=samples, max_gap_s=MAX_GAP_S),
@@ -275,7 +291,7 @@ def make_klv_log(
 
 
 def make_packet_remarks(counts: Counter[str]) -> list[tuple[str, str]]:
-    """What is to be said of packets counted by reason, (English, Vietnamese)."""
+    """Return remarks on packets counted by reason, (English, Vietnamese)."""
     return [
         (f"{counts[why]} {english}", f"{counts[why]} {vietnamese}")
         for why, (english, vietnamese) in _REASONS.items()
@@ -284,9 +300,9 @@ def make_packet_remarks(counts: Counter[str]) -> list[tuple[str, str]]:
 
 
 def make_samples(fields: KlvFields, origin: str, counts: Counter[str]) -> list[TelemetrySample]:
-    """One sample per packet with a time and a place; the others are counted.
+    """Return one sample per packet with time and position; count the others.
 
-    The height is that above mean sea level (tag 15) where it is there, else above the ellipsoid (tag 75).
+    The height is that above mean sea level (tag 15) where present, else above the ellipsoid (tag 75).
     """
     timed = (fields.t_ns > EARLIEST_NS) & (fields.t_ns < LATEST_NS)
     placed = np.isfinite(fields.lonlat).all(axis=1)

@@ -1,7 +1,8 @@
-"""Numbers of ST 0601 packets: every tag flycam uses, converted for all packets at once.
+"""Decoding of ST 0601 tags to numbers, for all packets at once.
 
 A tag is an integer that spans a range: unsigned n bits lie on [low, high] in 2ⁿ - 1 steps; signed ones on
-±high in 2ⁿ - 2 steps, and their most negative value says "out of range" or "error" and becomes NaN.
+±high in 2ⁿ - 2 steps, and their most negative value means "out of range" or "error" and becomes NaN.
+
 Source: MISB ST 0601, the tables of the single tags.
 """
 
@@ -19,7 +20,7 @@ from flycam.geometry.rotation import gimbal_from_rotation, rotation_from_gimbal
 Floats = NDArray[np.float64]
 
 _HEIGHT = (2, -900.0, 19_000.0)
-# tag: (bytes, low, high) of unsigned integers
+# unsigned integers, tag: (bytes, low, high)
 _UNSIGNED = {
     5: (2, 0.0, 360.0),
     15: _HEIGHT,
@@ -33,7 +34,7 @@ _UNSIGNED = {
     75: _HEIGHT,
     78: _HEIGHT,
 }
-# tag: (bytes, high) of signed integers
+# signed integers, tag: (bytes, high)
 _SIGNED = {
     6: (2, 20.0),
     7: (2, 50.0),
@@ -48,21 +49,22 @@ _SIGNED = {
     91: (4, 90.0),
 }
 _EARTH_RADIUS_M = 6_371_008.8
-_NEARLY_DOWN = 0.1  # of the height: so near below, errors of the two places turn the picture at random
+# Share of the height: so close to nadir, errors of the two positions turn the frame at random.
+_NEARLY_DOWN = 0.1
 TIME_TAG, _VERSION_TAG = 2, 65
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KlvFields:
-    """N packets in the order given; degrees, metres, NaN where a packet does not say.
+    """Decoded tags of N packets in order; degrees, metres, NaN where absent.
 
-    t_ns          N, 0 unknown
-    body          N×3 heading, pitch, roll of the platform; pitch and roll of full range where sent
-    sensor        N×3 azimuth, elevation, roll against the platform
-    gimbal        N×3 yaw, pitch, roll of the sensor in the world, composed from the two; where the sensor's
-                  angles are not sent, towards the frame's centre
-    fov           N×2 horizontal, vertical
-    corners       N×4×2 longitude, latitude of the picture's corners, clockwise from its upper left
+    t_ns     N, 0 unknown
+    body     N×3 heading, pitch, roll of the platform; pitch and roll of full range where sent
+    sensor   N×3 azimuth, elevation, roll against the platform
+    gimbal   N×3 yaw, pitch, roll of the sensor in the world, composed from the two; where the sensor's angles
+             are not sent, towards the frame's centre
+    fov      N×2 horizontal, vertical
+    corners  N×4×2 longitude, latitude of the frame's corners, clockwise from its upper left
     """
 
     t_ns: NDArray[np.int64]
@@ -86,13 +88,13 @@ class KlvFields:
 
 
 def decode_fields(packets: Sequence[dict[int, bytes]]) -> KlvFields:
-    """All packets' numbers. A value of another size than the standard's counts as not there."""
+    """Decode all packets; a value of non-standard size counts as absent."""
     column = {tag: _unsigned(packets, tag, *how) for tag, how in _UNSIGNED.items()}
     column |= {tag: _signed(packets, tag, *how) for tag, how in _SIGNED.items()}
     pitch = np.where(np.isfinite(column[90]), column[90], column[6])
     roll = np.where(np.isfinite(column[91]), column[91], column[7])
     body = np.stack([column[5], pitch, roll], axis=1)
-    # a sensor whose roll is not told does not roll: ST 0601 makes tag 20 optional
+    # a sensor without roll does not roll: ST 0601 makes tag 20 optional
     no_roll = np.isnan(column[20]) & np.isfinite(column[19])
     sensor = np.stack([column[18], column[19], np.where(no_roll, 0.0, column[20])], axis=1)
     centre = np.stack([column[24], column[23]], axis=1)
@@ -125,7 +127,7 @@ def decode_fields(packets: Sequence[dict[int, bytes]]) -> KlvFields:
 
 
 def encode_tag(tag: int, number: float) -> bytes | None:
-    """The value bytes of a tag for a number in degrees or metres; None where no value of it says that."""
+    """Encode a number in degrees or metres as a tag's value; None if out of range."""
     if not math.isfinite(number):
         return None
     if tag in _SIGNED:
@@ -140,10 +142,11 @@ def encode_tag(tag: int, number: float) -> bytes | None:
 
 
 def to_world_gimbal(body_deg: Floats, sensor_deg: Floats) -> Floats:
-    """N×3 platform (heading, pitch, roll), N×3 sensor (azimuth, elevation, roll) to N×3 yaw, pitch, roll.
+    """Compose platform and sensor angles to yaw, pitch, roll of the sensor, N×3.
 
-    ST 0601 turns the sensor inside the platform: Rz(heading) Ry(pitch) Rx(roll) Rz(azimuth) Ry(elevation)
-    Rx(sensor roll), north-east-down. NaN where any of the six is not known.
+    N×3 platform (heading, pitch, roll), N×3 sensor (azimuth, elevation, roll). ST 0601 turns the sensor
+    inside the platform: Rz(heading) Ry(pitch) Rx(roll) Rz(azimuth) Ry(elevation) Rx(sensor roll),
+    north-east-down. NaN where any of the six is unknown.
     """
     known = np.isfinite(np.concatenate([body_deg, sensor_deg], axis=1)).all(axis=1)
     body, sensor = (np.radians(np.where(known[:, None], a, 0.0)) for a in (body_deg, sensor_deg))
@@ -155,10 +158,11 @@ def to_world_gimbal(body_deg: Floats, sensor_deg: Floats) -> Floats:
 def compute_gimbal_towards(
     lonlat: Floats, centre_lonlat: Floats, down_m: Floats, heading_deg: Floats
 ) -> Floats:
-    """N×3 yaw, pitch, roll (degrees) of sensors that look from N×2 longitudes, latitudes at others, so much
-    lower. They do not roll; one that looks nearly straight down is turned as the aircraft heads.
+    """Return yaw, pitch, roll (degrees), N×3, of sensors that look at given points.
 
-    The ground is taken as a plane, and the Earth as a sphere.
+    From N×2 longitudes, latitudes to others that lie `down_m` lower. The sensors do not roll; one that looks
+    nearly straight down is turned as the aircraft heads. The ground is taken as a plane, and the Earth as a
+    sphere.
     """
     east, north = (np.radians((centre_lonlat - lonlat + 180.0) % 360.0 - 180.0) * _EARTH_RADIUS_M).T
     east = east * np.cos(np.radians(lonlat[:, 1]))
@@ -189,7 +193,10 @@ def _version(packets: Sequence[dict[int, bytes]]) -> tuple[NDArray[np.bool_], ND
 def _integers(
     packets: Sequence[dict[int, bytes]], tag: int, size: int, signed: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """A tag's integers (N, 0 where absent) and where it is there in the standard's size."""
+    """Return a tag's integers (N, 0 where absent) and a mask of known values.
+
+    Values of non-standard size count as unknown.
+    """
     raw = [packet.get(tag, b"") for packet in packets]
     known = np.array([len(value) == size for value in raw], dtype=bool)
     filler = bytes(size)

@@ -1,10 +1,10 @@
-"""MISB metadata inside their film: an MPEG transport stream as aircraft send it.
+"""MISB metadata embedded in their video: an MPEG transport stream as aircraft send it.
 
-The metadata bear UTC. When the film's first picture was taken by that clock is told by the pictures' own
-stamps (ST 0604), else by the metadata that say to which moment of the film they belong (synchronous ones),
-else by where they lie in the file, which is right to a second or two: then the pictures' motion tells more.
+The metadata are in UTC. When the video's first frame was taken by that clock follows from the frames' own
+stamps (ST 0604), else from the metadata's presentation times (synchronous metadata), else from their position
+in the file, which is right to a second or two: then image motion gives a better estimate.
 
-Sources: MISB ST 0604 (stamps in pictures), ST 1402 (metadata in a transport stream).
+Sources: MISB ST 0604 (stamps in frames), ST 1402 (metadata in a transport stream).
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ _STAMP_NS = {
     bytes.fromhex("a8687dd4d7593758a5cef0338b6545f1"): 1000,  # H.265
     bytes.fromhex("cf848278ee23306c9265e8fef22fb8b8"): 1,  # nanoseconds
 }
-"""What marks a stamp in a picture, and its unit."""
+"""Marker of a stamp in a frame, and its unit in nanoseconds."""
 
 _STAMP_BYTES = 12
-_FILLED_AT = (3, 6, 9)  # where a stamp has 0xff, that it never looks like the start of a picture
+# A stamp has 0xff there, so that it never looks like a start code.
+_FILLED_AT = (3, 6, 9)
 _STAMP_SIGMA_S, _BESIDE_SIGMA_S = 0.01, 1.0
 _SAME_CLOCK_S = 60.0
 _MAX_MOMENTS = 20_000
@@ -40,7 +41,7 @@ _MAX_STREAMS = 64
 
 @dataclass(slots=True)
 class _Moments:
-    """Pairs of UTC and a moment of the film, by which its first picture is dated."""
+    """Pairs of UTC and video time, by which the video's first frame is dated."""
 
     first_pts: int | None = None
     utc_ns: list[int] = field(default_factory=list)
@@ -54,7 +55,7 @@ class _Moments:
             self.film_s.append(compute_pts_interval_s(first_pts, pts))
 
     def zero(self, min_sigma_s: float) -> tuple[int, float] | None:
-        """UTC ns of the first picture and its sigma in seconds; None: nothing tells it."""
+        """Return UTC ns of the first frame and its sigma in seconds; None if unknown."""
         if not self.utc_ns:
             return None
         base_ns = self.utc_ns[0]
@@ -66,7 +67,7 @@ class _Moments:
 
 @dataclass(slots=True)
 class _Stream:
-    """One metadata stream: its samples, and its packets' times against those of the film."""
+    """One metadata stream: its samples, and its packets' times against the video's."""
 
     samples: KlvSamples
     stated: _Moments = field(default_factory=_Moments)
@@ -79,8 +80,11 @@ class _Stream:
 
 
 def read_klv_video(path: Path) -> FlightLog:
-    """The flight that a transport stream's metadata tell. Of several metadata streams the one is taken that
-    places the most pictures. Raises SourceUnreadable where none tells a position."""
+    """Read the flight log in a transport stream's metadata.
+
+    Of several metadata streams the one that locates most frames is used. Raises SourceUnreadable where none
+    has a position.
+    """
     streams: dict[int, _Stream] = {}
     stamped, first_pts = _Moments(), None
     try:
@@ -107,7 +111,7 @@ def read_klv_video(path: Path) -> FlightLog:
 
 
 def read_frame_stamp_ns(head: bytes) -> int | None:
-    """When a picture says that it was taken, UTC ns, by its first bytes; None: it does not say."""
+    """Return the time stamp in a frame's first bytes, UTC ns; None without one."""
     for mark, unit_ns in _STAMP_NS.items():
         at = head.find(mark)
         stamp = head[at + len(mark) :][:_STAMP_BYTES] if at >= 0 else b""
@@ -119,9 +123,9 @@ def read_frame_stamp_ns(head: bytes) -> int | None:
 def _zero(
     samples: tuple[TelemetrySample, ...], stamped: _Moments, stream: _Stream
 ) -> tuple[int, float] | None:
-    """UTC ns of the first picture by the metadata's clock, and its sigma.
+    """Return UTC ns of the first frame by the metadata's clock, and its sigma.
 
-    Stamps of another clock than the metadata's (an encoder that was never set) tell nothing.
+    Stamps of another clock than the metadata's (an encoder that was never set) are ignored.
     """
     for moments, sigma_s in (
         (stamped, _STAMP_SIGMA_S),
@@ -139,7 +143,7 @@ def _zero(
 
 
 def _worth(samples: tuple[TelemetrySample, ...]) -> tuple[int, int]:
-    """How many moments a stream tells the camera's place and direction of, and how many its place."""
+    """Return the numbers of samples with position and direction, and with position."""
     return sum(np.isfinite(one.gimbal_pitch_deg) for one in samples), len(samples)
 
 

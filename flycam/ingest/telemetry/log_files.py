@@ -1,4 +1,4 @@
-"""Opens a flight log by what it is, not by what it is called."""
+"""Flight log files, opened by content and not by name."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ _MAVLINK_STARTS = (0xFE, 0xFD)
 
 @guard_foreign_reader
 def read_flight_log(path: Path) -> FlightLog:
-    """MAVLink tlog, ArduPilot DataFlash (binary or text), PX4 ULog, MISB KLV (ST 0601, 0104), alone
-    or in its MPEG transport stream, GoPro GPMF in its MP4, DJI subtitles, or AirData.
+    """Read a flight log of any known format.
+
+    MAVLink tlog, ArduPilot DataFlash (binary or text), PX4 ULog, MISB KLV (ST 0601, 0104), alone or in its
+    MPEG transport stream, GoPro GPMF in its MP4, DJI subtitles, or AirData.
 
     Raises SourceUnreadable naming file and cure.
     """

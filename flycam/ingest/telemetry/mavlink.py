@@ -1,7 +1,8 @@
 """MAVLink telemetry logs (.tlog): a 64-bit big-endian time in microseconds before every packet.
 
 `AircraftRegistry` sorts messages by aircraft, from a file here or from a live link; `mavlink_aircraft` makes
-a flight log of one aircraft's; `mavlink_clock` says what time a message is of.
+a flight log of one aircraft's; `mavlink_clock` dates messages.
+
 Source: MAVLink common message definitions; the tlog layout is described in the MAVLink developer guide.
 """
 
@@ -26,39 +27,45 @@ from flycam.messages import _
 
 _DAY_S = 86_400.0
 _STAMP = struct.Struct(">Q")
-_MARK = re.compile(b"[\xfd\xfe]")  # of MAVLink 2 and 1
+_MARK = re.compile(b"[\xfd\xfe]")  # MAVLink 2 and 1
 _HEAD_BYTES = 10
 _NUMBERS = frozenset(number for number, kind in mavlink.mavlink_map.items() if kind.msgname in WANTED)
 
 
 @dataclass(slots=True)
 class AircraftRegistry:
-    """Every aircraft heard on one link, by its system id."""
+    """All aircraft heard on one link, by system id."""
 
     aircraft: dict[int, MavlinkAircraft] = field(default_factory=dict)
 
     def add(self, arrival_s: float, message: Any) -> None:
-        """Gives a message to its aircraft. arrival_s: the receiver's UTC."""
+        """Pass a message to its aircraft. arrival_s: the receiver's UTC."""
         if message.get_type() in WANTED:
             system = int(message.get_srcSystem())
             self.aircraft.setdefault(system, MavlinkAircraft(system)).add(arrival_s, message)
 
     def active_aircraft(self) -> list[MavlinkAircraft]:
-        """Those that send positions, the one that sends most first: ground stations send none."""
+        """Return the aircraft that send positions, the busiest first.
+
+        Ground stations send none.
+        """
         placed = [a for a in self.aircraft.values() if a.positions]
         return sorted(placed, key=lambda a: (-a.positions, a.system))
 
 
 def read_tlog(path: Path) -> FlightLog:
-    """The aircraft that reports most in a tlog. Raises SourceUnreadable if none reports a position."""
+    """Read the log of the aircraft that reports most in a tlog.
+
+    Raises SourceUnreadable if none reports a position.
+    """
     return next(iter(read_tlog_aircraft(path, max_count=1).values()))
 
 
 def read_tlog_aircraft(path: Path, max_count: int | None = None) -> dict[int, FlightLog]:
-    """Every aircraft of a tlog by its system id, or the `max_count` busiest; SourceUnreadable if there is
-    none.
+    """Read the logs of a tlog's aircraft by system id, or of the `max_count` busiest.
 
-    Each log's remarks say what was left out and which other aircraft the file holds.
+    Each log's remarks state skipped records and which other aircraft the file holds. Raises SourceUnreadable
+    if there is none.
     """
     link, corrupt = _collect_aircraft(path)
     flying = link.active_aircraft()
@@ -107,7 +114,10 @@ def read_tlog_aircraft(path: Path, max_count: int | None = None) -> dict[int, Fl
 
 
 def _collect_aircraft(path: Path) -> tuple[AircraftRegistry, int]:
-    """The file's messages by aircraft; how many carried an impossible time or one a day from the rest."""
+    """Return the file's messages by aircraft, and how many had an impossible time.
+
+    A time is impossible also a day or more from the median.
+    """
     link, stamps, corrupt = AircraftRegistry(), array("d"), 0
     for stamp_s, message in _messages(path):
         if not EARLIEST_US < stamp_s * 1e6 < LATEST_US:
@@ -129,8 +139,10 @@ def _collect_aircraft(path: Path) -> tuple[AircraftRegistry, int]:
 
 
 def _messages(path: Path) -> Iterator[tuple[float, Any]]:
-    """Every packet's stamp, the receiver's UTC (s), however impossible; its message, None of what is of no
-    use or damaged."""
+    """Yield every packet's stamp and its message.
+
+    The stamp is the receiver's UTC (s), however impossible; the message None if unused or damaged.
+    """
     decoder = mavlink.MAVLink(None)
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -156,9 +168,11 @@ def _stamp_s(data: mmap.mmap, at: int) -> float:
 
 
 def _packet(data: mmap.mmap, begin: int, decoder: mavlink.MAVLink, *, is_due: bool) -> tuple[int | None, Any]:
-    """Where the packet ends that begins at a mark, None: there is none; and its message, if it is of use.
+    """Return the end of the packet at a mark and its message.
 
-    is_due  one must begin here: one that nobody knows is then believed if another follows it
+    The end is None without a packet, the message None if unused.
+
+    is_due  a packet must begin here: one of an unknown type is then accepted if another follows it
     """
     size, number = _size_and_number(data, begin)
     end = begin + size
@@ -169,20 +183,21 @@ def _packet(data: mmap.mmap, begin: int, decoder: mavlink.MAVLink, *, is_due: bo
         return (end if is_due and (not follows or _MARK.match(follows)) else None), None
     try:
         message = decoder.decode(bytearray(data[begin:end]))
-    except mavlink.MAVError:  # its checksum is wrong: it may not begin here at all
+    except mavlink.MAVError:  # wrong checksum: perhaps no packet begins here
         return None, None
     return end, message if number in _NUMBERS else None
 
 
 def _size_and_number(data: mmap.mmap, at: int) -> tuple[int, int]:
-    """Bytes of the packet that begins at a mark, and the number of its message; 0 bytes: it is none."""
+    """Return packet size in bytes and message number at a mark; size 0: no packet."""
     head = data[at : at + _HEAD_BYTES]
     if len(head) < _HEAD_BYTES:
         return 0, 0
     if head[0] == mavlink.PROTOCOL_MARKER_V1:
         return 6 + head[1] + 2, head[5]
     if head[2] & ~mavlink.MAVLINK_IFLAG_SIGNED:
-        return 0, 0  # flags that nobody knows: such a packet must not be read
+        # MAVLink: packets with unknown flags must not be read
+        return 0, 0
     signature = mavlink.MAVLINK_SIGNATURE_BLOCK_LEN if head[2] else 0
     return _HEAD_BYTES + head[1] + 2 + signature, int.from_bytes(head[7:], "little")
 

@@ -1,7 +1,7 @@
-"""One aircraft's MAVLink messages made a flight log: fed message by message, from a file or a link.
+"""Flight log of one aircraft from its MAVLink messages, fed one by one from a file or a link.
 
-A live link keeps the last seconds only (`forget_before`) and asks for `flight_log` as often as it likes; a
-file feeds everything and asks once. Both get the same samples from the same messages.
+A live link keeps the last seconds only (`forget_before`) and may call `flight_log` at any time; a file feeds
+everything and calls it once. Both get the same samples from the same messages.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from flycam.ingest.telemetry.mavlink_clock import (
 from flycam.ingest.telemetry.quaternions import to_yaw_pitch_roll
 from flycam.messages import _
 
+# Nothing is interpolated across more: a gimbal that falls silent is unknown, not frozen.
 MAX_GAP_S = 2.5
 EARLIEST_US, LATEST_US = EARLIEST_NS // 1000, LATEST_NS // 1000
 _DAY_S, _HOUR_S = 86_400.0, 3_600.0
@@ -63,22 +64,22 @@ WANTED: dict[str, tuple[str, ...]] = {
     "HOME_POSITION": ("longitude", "latitude", "altitude"),
     "TERRAIN_REPORT": ("spacing", "terrain_height"),
 }
-"""What is kept of which messages: a tenth of what the library holds of each."""
+"""Fields kept of each message: a tenth of what the library holds."""
 _KEPT = {kind: type(kind, (), {"__slots__": names}) for kind, names in WANTED.items()}
-# told once or seldom: a live link must not forget them
+# sent once or seldom, so a live link must not forget them
 _LASTING = ("HOME_POSITION", "CAMERA_INFORMATION", "SYSTEM_TIME")
 _LASTING_KEPT = 64
 
 
 @dataclass(slots=True)
 class MavlinkAircraft:
-    """Messages of one system id, by type, with the receiver's UTC (s) at which each arrived."""
+    """Messages of one system id, by type, with the receiver's UTC (s) of arrival."""
 
     system: int
     rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in WANTED})
 
     def add(self, arrival_s: float, message: Any) -> None:
-        """Keeps a message if its type is of use."""
+        """Keep a message if its type is used."""
         rows = self.rows.get(kind := message.get_type())
         if rows is not None:
             kept = _KEPT[kind]()
@@ -87,14 +88,14 @@ class MavlinkAircraft:
             rows.append((arrival_s, kept))
 
     def forget_before(self, arrival_s: float) -> None:
-        """Drops what arrived earlier; of home, camera and clock the last few stay."""
+        """Drop what arrived earlier, except the last few of home, camera and clock."""
         for name, rows in self.rows.items():
             self.rows[name] = (
                 rows[-_LASTING_KEPT:] if name in _LASTING else [r for r in rows if r[0] >= arrival_s]
             )
 
     def copy_since(self, arrival_s: float) -> MavlinkAircraft:
-        """A copy of what arrived from then on; home, camera and clock whole."""
+        """Return a copy of what arrived from then on, with all of home, camera and clock."""
         rows = {
             name: rows[0 if name in _LASTING else bisect_left(rows, arrival_s, key=_arrival_s) :]
             for name, rows in self.rows.items()
@@ -103,11 +104,14 @@ class MavlinkAircraft:
 
     @property
     def positions(self) -> int:
-        """How many positions it has sent."""
+        """Number of positions sent."""
         return len(self.rows["GLOBAL_POSITION_INT"])
 
     def flight_log(self, name: str) -> FlightLog:
-        """Track, camera events and home. Raises SourceUnreadable if no position was sent live."""
+        """Return track, camera events and home.
+
+        Raises SourceUnreadable if no position was sent live.
+        """
         remarks: list[Remark] = []
         mine, voice_s = select_busiest_sender(self.rows["GLOBAL_POSITION_INT"])
         if voice_s is not None:
@@ -184,7 +188,7 @@ def _samples(
 
 
 def _autopilot_shift(times: list[Row], clock: BootClock) -> int | None:
-    """The autopilot's own UTC minus the clock used, ns; None if it never knew."""
+    """Return the autopilot's own UTC minus the clock used, ns; None if it never knew."""
     known = [
         m.time_unix_usec / 1e6 - float(clock.to_utc(m.time_boot_ms / 1e3))
         for _, m in times
@@ -196,7 +200,10 @@ def _autopilot_shift(times: list[Row], clock: BootClock) -> int | None:
 def _camera_events(
     rows: dict[str, list[Row]], clock: BootClock, track: TelemetryTrack, origin: str
 ) -> tuple[TelemetrySample, ...]:
-    """CAMERA_FEEDBACK (ArduPilot), else CAMERA_IMAGE_CAPTURED, else CAMERA_TRIGGER, one per number."""
+    """Return one camera event per image number.
+
+    From CAMERA_FEEDBACK (ArduPilot), else CAMERA_IMAGE_CAPTURED, else CAMERA_TRIGGER.
+    """
     events: dict[int, TelemetrySample] = {}
     for __, m in rows["CAMERA_FEEDBACK"]:
         events.setdefault(int(m.img_idx), _with_gimbal(_feedback(m, clock, origin), track))
@@ -217,7 +224,10 @@ def _camera_events(
 
 
 def _event_ns(utc_us: int, boot_s: float, clock: BootClock) -> int:
-    """A camera's stamp: UTC where the autopilot knew it, else time since boot."""
+    """Return a camera's stamp, ns: UTC where the autopilot knew it.
+
+    Else converted from time since boot.
+    """
     return int(utc_us) * 1000 if utc_us > EARLIEST_US else round(float(clock.to_utc(boot_s)) * 1e9)
 
 
@@ -238,7 +248,7 @@ def _feedback(m: Any, clock: BootClock, origin: str) -> TelemetrySample:
 
 
 def _with_gimbal(event: TelemetrySample, track: TelemetryTrack) -> TelemetrySample:
-    """The event with the gimbal's angles of its moment, where the track has them."""
+    """Return the event with the track's gimbal angles, where it has them."""
     try:
         around = track.pose_at(event.t_utc_ns)
     except TelemetryGap:
@@ -252,10 +262,10 @@ def _with_gimbal(event: TelemetrySample, track: TelemetryTrack) -> TelemetrySamp
 
 
 def _captured(m: Any, clock: BootClock, track: TelemetryTrack, origin: str) -> TelemetrySample:
-    """The capture's own place, the track's angles.
+    """Return a capture with its own position and the track's angles.
 
-    Its quaternion is the gimbal's or the aircraft's by what the sender had: taken, as the aircraft's, only
-    where the track has nothing.
+    Its quaternion is the gimbal's or the aircraft's, whichever the sender had: it is used, as the aircraft's,
+    only where the track has no angles.
     """
     event = TelemetrySample(
         t_utc_ns=_event_ns(m.time_utc, m.time_boot_ms / 1e3, clock),
@@ -280,7 +290,7 @@ def _captured(m: Any, clock: BootClock, track: TelemetryTrack, origin: str) -> T
 
 
 def _home(messages: list[Row]) -> Home | None:
-    """The last HOME_POSITION that names a place."""
+    """Return the last HOME_POSITION with a position."""
     for __, m in reversed(messages):
         if m.latitude or m.longitude:
             return Home(lon_deg=m.longitude / 1e7, lat_deg=m.latitude / 1e7, height_m=m.altitude / 1e3)

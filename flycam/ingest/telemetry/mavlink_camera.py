@@ -1,9 +1,10 @@
-"""What MAVLink says about camera and gimbal beside the aircraft's own place and attitude.
+"""Camera and gimbal state from MAVLink messages.
 
-Four messages tell how a gimbal is turned, of different age and worth; the best that is there is used:
+Four messages give the gimbal's attitude, of different age and quality; the best one present is used:
 GIMBAL_DEVICE_ATTITUDE_STATUS (quaternion, frame of the yaw in its flags), MOUNT_ORIENTATION (degrees),
 MOUNT_STATUS (centidegrees, yaw from the nose, no time but its arrival), CAMERA_FOV_STATUS (quaternion in the
 world).
+
 Source: MAVLink common and ardupilotmega message definitions, gimbal protocol v2.
 """
 
@@ -39,7 +40,10 @@ _FIXES = {
 
 
 def interpolate_body(boot_s: Floats, rows: dict[str, list[Row]], max_gap_s: float) -> Floats:
-    """N×3 aircraft yaw, pitch, roll in degrees from ATTITUDE, else ATTITUDE_QUATERNION."""
+    """Return N×3 aircraft yaw, pitch, roll in degrees.
+
+    From ATTITUDE, else ATTITUDE_QUATERNION.
+    """
     euler, quaternions = rows["ATTITUDE"], rows["ATTITUDE_QUATERNION"]
     if euler:
         known = np.degrees([(m.yaw, m.pitch, m.roll) for _, m in euler])
@@ -51,7 +55,7 @@ def interpolate_body(boot_s: Floats, rows: dict[str, list[Row]], max_gap_s: floa
 def interpolate_gimbal(
     boot_s: Floats, clock: BootClock, rows: dict[str, list[Row]], heading_deg: Floats, max_gap_s: float
 ) -> Floats:
-    """N×3 gimbal yaw, pitch, roll in the world, degrees; NaN where no message tells.
+    """Return N×3 gimbal yaw, pitch, roll in the world, degrees; NaN where unknown.
 
     heading_deg  N, the aircraft's yaw at the same times, for yaws that count from the nose
     """
@@ -77,7 +81,10 @@ def interpolate_gimbal(
 
 
 def interpolate_field_of_view(boot_s: Floats, rows: dict[str, list[Row]], max_gap_s: float) -> Floats:
-    """N×2 horizontal, vertical degrees: CAMERA_FOV_STATUS, else CAMERA_INFORMATION's lens and sensor."""
+    """Return N×2 horizontal and vertical field of view, degrees.
+
+    From CAMERA_FOV_STATUS, else from CAMERA_INFORMATION's focal length and sensor size.
+    """
     view = rows["CAMERA_FOV_STATUS"]
     if view:
         known = np.array([(m.hfov, m.vfov) for _, m in view], dtype=np.float64)
@@ -96,14 +103,20 @@ def interpolate_field_of_view(boot_s: Floats, rows: dict[str, list[Row]], max_ga
 
 
 def interpolate_centre(boot_s: Floats, rows: dict[str, list[Row]], max_gap_s: float) -> Floats:
-    """N×3 longitude, latitude, height (EGM96) of the picture's middle on the ground: CAMERA_FOV_STATUS."""
+    """Return N×3 longitude, latitude, height (EGM96) of the frame centre on ground.
+
+    From CAMERA_FOV_STATUS.
+    """
     view = [row for row in rows["CAMERA_FOV_STATUS"] if row[1].lat_image != _UNKNOWN_PLACE]
     known = [(m.lon_image / 1e7, m.lat_image / 1e7, m.alt_image / 1e3) for _, m in view]
     return _linear(boot_s, extract_boot_s(view), np.array(known, dtype=np.float64).reshape(-1, 3), max_gap_s)
 
 
 def interpolate_terrain(boot_s: Floats, clock: BootClock, rows: dict[str, list[Row]]) -> Floats:
-    """N heights of the ground below (EGM96) from TERRAIN_REPORT, which carries no time but its arrival."""
+    """Return N heights of the ground below (EGM96) from TERRAIN_REPORT.
+
+    It carries no time but its arrival.
+    """
     reports = [row for row in rows["TERRAIN_REPORT"] if row[1].spacing > 0]
     times = clock.to_boot(np.array([stamp for stamp, _ in reports], dtype=np.float64))
     known = np.array([m.terrain_height for _, m in reports], dtype=np.float64).reshape(-1, 1)
@@ -111,7 +124,7 @@ def interpolate_terrain(boot_s: Floats, clock: BootClock, rows: dict[str, list[R
 
 
 def find_fixes(boot_s: Floats, clock: BootClock, rows: dict[str, list[Row]]) -> list[str]:
-    """The last fix that GPS_RAW_INT reported before each time, "unknown" if that is 5 s ago."""
+    """Return the last fix of GPS_RAW_INT before each time, "unknown" after 5 s."""
     reports = rows["GPS_RAW_INT"]
     if not reports:
         return ["unknown"] * len(boot_s)
@@ -137,7 +150,7 @@ def _turned(
 
 
 def _linear(boot_s: Floats, times: Floats, known: Floats, max_gap_s: float) -> Floats:
-    """Columns interpolated; NaN outside and in gaps."""
+    """Interpolate columns linearly; NaN outside and in gaps."""
     if len(times) < 2:
         return np.full((len(boot_s), known.shape[1]), np.nan)
     times, known = _in_order(times, known)

@@ -1,8 +1,8 @@
-"""MAVLink's two clocks: when a packet arrived, and the autopilot's time since boot inside it.
+"""Conversion between MAVLink's two clocks: packet arrival, and the autopilot's time since boot.
 
-A link delays packets, so a message's time is its boot time plus the least delay seen within a second of it:
-a packet cannot arrive before it was sent. Where the two do not run at the same rate, packets were replayed
-from a buffer: their times are worthless.
+A link delays packets, so a message's time is its boot time plus the least delay within a second of it: a
+packet cannot arrive before it was sent. Where the two do not run at the same rate, packets were replayed from
+a buffer: their times are useless.
 """
 
 from __future__ import annotations
@@ -19,35 +19,42 @@ Remark = tuple[str, str]
 
 _DELAY_WINDOW_S = 1.0
 _REBOOT_S = 5.0
+# Packets are replayed if arrival and boot time differ by this factor over 15 messages either way.
 _RATE_SPAN = 15
 _RATE_TOLERANCE = 2.0
-_HELD_UP_S = 1.0  # a radio, or a busy receiver, holds packets up for so long and then gives them at once
+# A radio, or a busy receiver, holds packets up for so long and then delivers them at once.
+_HELD_UP_S = 1.0
 _MAX_SENDERS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class BootClock:
-    """Time since boot (s, increasing) and what the receiver's clock showed then (UTC s)."""
+    """Times since boot (s, increasing) and the receiver's clock at them (UTC s)."""
 
     boot_s: Floats
     utc_s: Floats
 
     def to_utc(self, boot_s: Floats | float) -> Floats:
-        """UTC seconds at boot times; beyond the ends the nearest offset goes on."""
+        """Convert boot times to UTC seconds.
+
+        Beyond the ends the nearest offset holds.
+        """
         return np.asarray(boot_s) + np.interp(boot_s, self.boot_s, self.utc_s - self.boot_s)
 
     def to_boot(self, utc_s: Floats | float) -> Floats:
-        """Boot times at UTC seconds, as `utc` the other way round."""
+        """Convert UTC seconds to boot times, the inverse of `to_utc`."""
         return np.asarray(utc_s) - np.interp(utc_s, self.utc_s, self.utc_s - self.boot_s)
 
 
 def extract_boot_s(rows: list[Row]) -> Floats:
-    """Seconds since boot that the rows' messages carry."""
+    """Return the messages' seconds since boot."""
     return np.array([m.time_boot_ms for _, m in rows], dtype=np.float64) / 1e3
 
 
 def estimate_boot_clock(positions: list[Row]) -> BootClock:
-    """Boot time plus the least delay within a second, so that jitter goes and slow drift stays.
+    """Estimate the clock as boot time plus the least delay within a second.
+
+    So jitter is removed and slow drift kept.
 
     positions  in order of time since boot
     """
@@ -60,11 +67,11 @@ def estimate_boot_clock(positions: list[Row]) -> BootClock:
 
 
 def select_busiest_sender(positions: list[Row]) -> tuple[list[Row], float | None]:
-    """Positions of the aircraft that speaks most, where several share a system id.
+    """Return the positions of the busiest sender, where several share a system id.
 
     Time since boot that goes back once is a reboot; back and forth it is two autopilots. Each position goes
-    to the voice whose time since boot ran on as the receiver's did. Second: that voice's arrival minus boot
-    time (s), None where there is but one.
+    to the sender whose time since boot advanced as the receiver's clock did. The second value is that
+    sender's arrival minus boot time (s), None if there is only one.
     """
     if (np.diff(extract_boot_s(positions)) < -_REBOOT_S).sum() < _MAX_SENDERS:
         return positions, None
@@ -80,26 +87,29 @@ def select_busiest_sender(positions: list[Row]) -> tuple[list[Row], float | None
 
 
 def filter_sender(rows: list[Row], offset_s: float | None) -> list[Row]:
-    """The rows that one voice sent, told by arrival minus boot time; all where there is but one voice."""
+    """Return the rows of one sender, identified by arrival minus boot time.
+
+    All rows where there is only one sender.
+    """
     if offset_s is None or not rows or not hasattr(rows[0][1], "time_boot_ms"):
         return rows
     return [row for row in rows if abs(row[0] - row[1].time_boot_ms / 1e3 - offset_s) <= _REBOOT_S]
 
 
 def _strays(last: Row, row: Row) -> float:
-    """How far a row's time since boot is from running on as the receiver's clock did, seconds."""
+    """Return by how much boot time and arrival advanced differently between rows, s."""
     return float(abs((row[1].time_boot_ms - last[1].time_boot_ms) / 1e3 - (row[0] - last[0])))
 
 
 def select_last_boot(positions: list[Row]) -> list[Row]:
-    """Positions since the last reboot, in order of time since boot."""
+    """Return the positions since the last reboot, in order of time since boot."""
     back = np.flatnonzero(np.diff(extract_boot_s(positions)) < -_REBOOT_S)
     rows = positions[int(back[-1]) + 1 if back.size else 0 :]
     return sorted(rows, key=lambda row: row[1].time_boot_ms)
 
 
 def select_live_rows(rows: list[Row]) -> tuple[list[Row], list[Remark]]:
-    """Positions that arrived at the rate at which they were made; empty if none did.
+    """Return the positions that arrived as fast as they were made; empty if none did.
 
     rows  in order of time since boot
     """

@@ -1,8 +1,9 @@
-"""A live MAVLink link over UDP, TCP or a serial line: bytes to messages to every aircraft's recent log.
+"""Live MAVLink link over UDP, TCP or a serial line: bytes to messages to every aircraft's recent log.
 
-With a key only packets that are signed with it, and newer than the last of their stream, are believed;
-unsigned, forged and replayed ones are counted. A TCP link or a serial line that breaks is opened again with
+With a key only packets that are signed with it, and newer than the last of their stream, are accepted;
+unsigned, forged and replayed ones are counted. A TCP link or serial line that breaks is opened again with
 growing pauses; UDP just waits. Old messages are forgotten, so that a link may stay open for a day.
+
 Source: MAVLink 2 message signing (signature: the first 48 bits of SHA-256 over key and packet).
 """
 
@@ -36,8 +37,8 @@ _FORGET_EVERY_S = 5.0
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.5, 8.0
 _KEY_BYTES, _SIGNATURE_BYTES = 32, 6
 _SERIAL = "serial:"
-# a peer that lost its power says no goodbye: after five seconds of silence it is asked three times, so that
-# the link is opened again some ten seconds after
+# A peer that lost its power does not close its connection: after five seconds of silence it is probed three
+# times, so that the link is opened again some ten seconds later.
 _HEARTBEAT_PROBE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
@@ -48,12 +49,15 @@ _HEARTBEAT_PROBE = (
 
 @dataclass(slots=True)
 class LinkHealth:
-    """What came over the link.
+    """State of a link.
 
-    messages  packets believed; refused: others, by reason: "bad_signature" (unsigned, forged, replayed),
-              "damaged" (checksum or length), "noise" (bytes between packets)
-    connections  times the link was opened; heard_ns: monotonic time of the last believed packet, None: never
-    unwritten  believed packets missing in the record; remarks: why, (English, Vietnamese)
+    messages      packets accepted
+    refused       other packets, by reason: "bad_signature" (unsigned, forged, replayed), "damaged" (checksum
+                  or length), "noise" (bytes between packets)
+    connections   times the link was opened
+    last_packet_ns  monotonic time of the last accepted packet, None: never
+    unwritten     accepted packets missing in the record
+    remarks       why they are missing, (English, Vietnamese)
     """
 
     messages: int = 0
@@ -83,13 +87,13 @@ class _Serial:
 
 
 class MavlinkLink:
-    """Listens in a thread of its own, inside the context.
+    """Link that listens in a thread of its own, inside the context.
 
     url     udp://HOST:PORT (packets that are sent here; an empty HOST is every address), tcp://HOST:PORT, or
             serial:/dev/ttyUSB0:57600 (a radio; the speed may be left out)
-    key     32 bytes (`key_of`); None: every packet is believed
+    key     32 bytes (`parse_signing_key`); None: every packet is accepted
     keep_s  how long messages are remembered
-    record  a tlog to which every believed packet is added; a disk that is full stops nothing else
+    record  a tlog to which every accepted packet is added; a full disk stops nothing else
     clock_s  UTC seconds, by which packets are dated
     """
 
@@ -119,7 +123,10 @@ class MavlinkLink:
         self.health = LinkHealth()
 
     def __enter__(self) -> MavlinkLink:
-        """Open the link. Raises SourceUnreadable where that is not possible now."""
+        """Open the link.
+
+        Raises SourceUnreadable where that is not possible now.
+        """
         try:
             self._socket = self._opened()
         except OSError as error:
@@ -156,13 +163,15 @@ class MavlinkLink:
 
     @property
     def silent_s(self) -> float:
-        """Seconds since the last believed packet; infinite before the first."""
+        """Seconds since the last accepted packet; infinite before the first."""
         heard_ns = self.health.last_packet_ns
         return float("inf") if heard_ns is None else (time.monotonic_ns() - heard_ns) / 1e9
 
     def log(self, system: int | None = None, last_s: float = float("inf")) -> FlightLog | None:
-        """The log of one aircraft (default: the busiest) over what is remembered, or of the last seconds of
-        it; None: no position yet."""
+        """Return the log of one aircraft (default: the busiest) over the last seconds.
+
+        At most what is remembered; None: no position yet.
+        """
         with self._lock:
             flying = [one for one in self._link.active_aircraft() if system in (None, one.system)]
             if not flying:
@@ -171,7 +180,8 @@ class MavlinkLink:
         try:
             return aircraft.flight_log(self._name)
         except SourceUnreadable:
-            return None  # none came, or all of it was replayed from a buffer
+            # no position came, or all were replayed from a buffer
+            return None
 
     def _listen(self) -> None:
         pause_s = _FIRST_PAUSE_S
@@ -189,14 +199,15 @@ class MavlinkLink:
             self._record.close()
 
     def _drain(self, link: socket.socket | SerialPort) -> bool:
-        """Everything that comes over one opened link, until it ends; whether anything came."""
+        """Read all that comes over an open link; return True if anything came."""
         self.health.connections += 1
         parser, heard = _parser(self._key), False
         while not self._stopped.is_set():
             try:
                 data = link.recv(_DATAGRAM_BYTES)
             except TimeoutError as error:
-                if error.errno is None:  # only nothing for a while; ETIMEDOUT: nobody is there any more
+                # without errno: nothing came for a while; ETIMEDOUT: the peer is gone
+                if error.errno is None:
                     continue
                 data = b""
             except OSError:
@@ -210,7 +221,7 @@ class MavlinkLink:
         return heard
 
     def _take(self, parser: mavlink.MAVLink, data: bytes) -> None:
-        """Parse bytes and give the messages to their aircraft."""
+        """Parse bytes and pass the messages to their aircraft."""
         arrival_s = self._clock_s()
         messages = parser.parse_buffer(bytearray(data)) or []
         believed = []
@@ -228,7 +239,8 @@ class MavlinkLink:
                 for one in self._link.aircraft.values():
                     one.forget_before(arrival_s - self._keep_s)
 
-        if self._record is not None:  # a slow disk keeps nobody who asks for the log
+        # outside the lock: a slow disk must not block `log`
+        if self._record is not None:
             for message in believed:
                 self._record.write(arrival_s, bytes(message.get_msgbuf()))
 
@@ -268,11 +280,14 @@ class MavlinkLink:
 
 
 class _SignedOnly(mavlink.MAVLink):  # type: ignore[misc]
-    """A parser that looks at the signature first: pymavlink moves a stream's clock before it has verified the
-    packet, so that one forged packet from the future would silence the aircraft."""
+    """Parser that verifies the signature first.
+
+    pymavlink advances a stream's clock before it has verified the packet, so that one forged packet from the
+    future would silence the aircraft.
+    """
 
     def check_signature(self, msgbuf: bytearray, srcSystem: int, srcComponent: int) -> bool:
-        """Whether a signed packet is of this key and newer than the last of its stream."""
+        """Return True for a packet of this key that is newer than its stream's last."""
         right = hashlib.sha256(bytes(self.signing.secret_key) + bytes(msgbuf[:-_SIGNATURE_BYTES])).digest()
         if right[:_SIGNATURE_BYTES] != bytes(msgbuf[-_SIGNATURE_BYTES:]):
             return False
@@ -280,7 +295,10 @@ class _SignedOnly(mavlink.MAVLink):  # type: ignore[misc]
 
 
 def parse_signing_key(text: str) -> bytes:
-    """A signing key: 64 hex digits, or a passphrase, whose SHA-256 it is, as ground stations have it."""
+    """Parse a signing key: 64 hex digits, or a passphrase, whose SHA-256 it is.
+
+    Ground stations derive it from a passphrase in the same way.
+    """
     try:
         key = bytes.fromhex(text.strip())
     except ValueError:
@@ -304,12 +322,12 @@ def _reason(message: Any) -> str:
 
 
 def is_link(address: str) -> bool:
-    """Whether this is the address of a link, not a file."""
+    """Return True if this is the address of a link, not a file."""
     return "://" in address or address.startswith(_SERIAL)
 
 
 def _parsed(url: str) -> _Udp | _Tcp | _Serial:
-    """Raises OptionUnusable."""
+    """Parse a link's address. Raises OptionUnusable."""
     if url.startswith(_SERIAL):
         return _serial(url)
     parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""Attitude quaternions as autopilots send them, and what a gimbal's yaw is measured from."""
+"""Attitude quaternions as autopilots send them, and the reference of a gimbal's yaw."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ _YAW_LOCK, _YAW_IN_VEHICLE_FRAME, _YAW_IN_EARTH_FRAME = 16, 32, 64
 
 
 def to_yaw_pitch_roll(quaternions: ArrayLike) -> Floats:
-    """Quaternions N×4 (w, x, y, z; body to north-east-down) to N×3 yaw, pitch, roll in degrees.
+    """Convert quaternions N×4 to N×3 yaw, pitch, roll in degrees.
 
-    NaN where a quaternion is zero or not finite, which is how autopilots say that they do not know. At the
-    pole the yaw carries the whole turn. Formula: Diebel, Representing Attitude, 2006, section 8.
+    Quaternions are (w, x, y, z), body to north-east-down. NaN where a quaternion is zero or not finite, by
+    which autopilots mark it unknown. At the pole the yaw carries the whole turn. Formula: Diebel,
+    Representing Attitude, 2006, section 8.
     """
     q = np.asarray(quaternions, dtype=np.float64).reshape(-1, 4)
     norm = np.linalg.norm(q, axis=1)
@@ -32,9 +33,9 @@ def to_yaw_pitch_roll(quaternions: ArrayLike) -> Floats:
 
 
 def to_world_gimbal_yaw(yaw_deg: ArrayLike, flags: ArrayLike, heading_deg: ArrayLike) -> Floats:
-    """A gimbal device's yaw clockwise from north, degrees, by the flags sent with it.
+    """Convert a gimbal device's yaw to clockwise from north, degrees.
 
-    The flags name the frame; a device that names none measures from north exactly when its yaw is locked
+    Its flags name the frame; a device that names none measures from north exactly when its yaw is locked
     (MAVLink gimbal protocol v2).
     """
     bits = np.asarray(flags).astype(np.int64)
@@ -46,10 +47,12 @@ def to_world_gimbal_yaw(yaw_deg: ArrayLike, flags: ArrayLike, heading_deg: Array
 
 
 def interpolate_quaternions(t: Floats, known_t: Floats, quaternions: ArrayLike, max_gap: float) -> Floats:
-    """Quaternions (M×4 at increasing M times) at N times, by normalised chords; NaN outside and in gaps.
+    """Interpolate quaternions (M×4 at increasing M times) at N times.
 
-    Attitudes are interpolated as turns, not as angles: near nadir yaw and roll jump together.
-    max_gap  in the unit of the times. Unknown quaternions (zero, not finite) are left out first.
+    By normalised chords; NaN outside and in gaps. Attitudes are interpolated as rotations, not as angles:
+    near nadir yaw and roll jump together. Unknown quaternions (zero, not finite) are dropped first.
+
+    max_gap  in the unit of the times
     """
     q = np.asarray(quaternions, dtype=np.float64).reshape(-1, 4)
     norm = np.linalg.norm(q, axis=1)
@@ -65,7 +68,7 @@ def interpolate_quaternions(t: Floats, known_t: Floats, quaternions: ArrayLike, 
 
 
 def is_in_gap(t: Floats, known_t: Floats, max_gap: float) -> NDArray[np.bool_]:
-    """Which of N times lie between two known times further apart than max_gap."""
+    """Return which of N times lie between known times further apart than max_gap."""
     right = np.clip(np.searchsorted(known_t, t), 1, len(known_t) - 1)
     exact = known_t[np.clip(np.searchsorted(known_t, t), 0, len(known_t) - 1)] == t
     wide: NDArray[np.bool_] = (known_t[right] - known_t[right - 1] > max_gap) & ~exact

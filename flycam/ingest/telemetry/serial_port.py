@@ -1,6 +1,6 @@
-"""A serial line (a telemetry radio on USB, a pseudo-terminal) read like a socket: raw, 8 bits, no parity.
+"""Serial line (a telemetry radio on USB, a pseudo-terminal) read like a socket.
 
-By the system's own terminal interface (POSIX termios), so that no further library is needed.
+Raw, 8 bits, no parity. Uses the system's terminal interface (POSIX termios), so no further library is needed.
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ import termios
 from pathlib import Path
 
 DEFAULT_BAUD = 57_600
-"""What telemetry radios are delivered with."""
+"""Factory setting of telemetry radios."""
 
 _SPEEDS = {
     int(name[1:]): getattr(termios, name) for name in dir(termios) if name[0] == "B" and name[1:].isdecimal()
 }
-_CONTROL = 2  # where termios keeps its flags and speeds: iflag, oflag, cflag, lflag, ispeed, ospeed, cc
+# Indexes in termios' attribute list: iflag, oflag, cflag, lflag, ispeed, ospeed, cc.
+_CONTROL = 2
 _LOCAL_SPEEDS = (4, 5)
 
 
 class SerialPort:
-    """Opened when made. Raises OSError where it cannot be opened, or is no serial line.
+    """Serial port, open from its construction.
 
     timeout_s  how long `recv` waits
+
+    Raises OSError where it cannot be opened, or is no serial line.
     """
 
     def __init__(self, path: Path, baud: int, timeout_s: float) -> None:
@@ -34,18 +37,23 @@ class SerialPort:
         self._fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             _make_raw(self._fd, _SPEEDS[baud])
-            fcntl.ioctl(self._fd, termios.TIOCEXCL)  # two readers would each get half of every packet
+            # two readers would each get half of every packet
+            fcntl.ioctl(self._fd, termios.TIOCEXCL)
         except termios.error as error:
             os.close(self._fd)
             raise OSError(*error.args) from error
         except BaseException:
             os.close(self._fd)
             raise
-        self._waiting = select.poll()  # select() knows no descriptor above 1,023: a server has more open
+        # select() takes no descriptor above 1,023, and a server has more open
+        self._waiting = select.poll()
         self._waiting.register(self._fd, select.POLLIN)
 
     def recv(self, max_bytes: int) -> bytes:
-        """What came, at most so many bytes; b"" once the line is gone. TimeoutError while nothing comes."""
+        """Return the received bytes, at most max_bytes; b"" once the line is gone.
+
+        Raises TimeoutError while nothing comes.
+        """
         if not self._waiting.poll(1000.0 * self._timeout_s):
             raise TimeoutError
         try:
@@ -56,17 +64,17 @@ class SerialPort:
             return b""  # pulled out
 
     def close(self) -> None:
-        """Give it back."""
+        """Close the port."""
         os.close(self._fd)
 
 
 def is_supported_baud(baud: int) -> bool:
-    """Whether this system knows such a speed."""
+    """Return True if this system supports such a speed."""
     return baud in _SPEEDS and baud > 0
 
 
 def _make_raw(fd: int, speed: int) -> None:
-    """Bytes as they come: no echo, no line editing, no flow control by bytes."""
+    """Pass bytes as they come: no echo, no line editing, no flow control by bytes."""
     settings = termios.tcgetattr(fd)
     flags = termios.CS8 | termios.CREAD | termios.CLOCAL
     settings[0] = settings[1] = settings[3] = 0

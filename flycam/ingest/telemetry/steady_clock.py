@@ -1,4 +1,4 @@
-"""A clock that nobody sets: a field box may begin in 1970, and learn the time while an aircraft flies."""
+"""UTC clock that ignores later settings: a field node may start in 1970 and learn the time in flight."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ _SET_NS = 2_000_000_000
 
 
 class SteadyClock:
-    """This machine's UTC as it was when this was made, and the time since. Whatever is compared in one flight
-    is dated by one of these.
+    """This machine's UTC at construction, advanced by the monotonic clock.
 
-    zero_ns  UTC at which the monotonic clock was 0, as believed then
+    All times that are compared in one flight come from one of these.
+
+    zero_ns  UTC at which the monotonic clock was 0, as known then
     """
 
     def __init__(self) -> None:
         self.zero_ns = time.time_ns() - time.monotonic_ns()
 
     def now_ns(self) -> int:
-        """UTC nanoseconds."""
+        """Return UTC nanoseconds."""
         return self.zero_ns + time.monotonic_ns()
 
     def now_s(self) -> float:
-        """UTC seconds."""
+        """Return UTC seconds."""
         return self.now_ns() / 1e9
 
     def remarks(self) -> tuple[tuple[str, str], ...]:
-        """What is to be said of it, (English, Vietnamese)."""
+        """Return remarks on the clock, (English, Vietnamese)."""
         if self.now_ns() < EARLIEST_NS:
             return (
                 (

@@ -1,4 +1,4 @@
-"""One subtitle cue of a DJI file taken apart: the words of every dialect, in one pass over the text."""
+"""Parser of DJI subtitle cues: the fields of every dialect, in one pass over the text."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import numpy as np
 NAN = float("nan")
 _FIRST_YEAR, _LAST_YEAR = 2005, 2100
 UNKNOWN = (NAN, NAN, NAN)
+# Length of a cue, and of the lines that begin it.
 _MAX_CUE_CHARACTERS, _MAX_HEADER_CHARACTERS = (
     1 << 16,
     256,
-)  # characters of a cue, and of the lines that begin it
+)
 
 # Every repetition has a bound: a file may be one line of anything.
 _NUMBER = r"[-+]?\d{1,12}(?:\.\d{1,18})?"
@@ -38,7 +39,10 @@ _BARE = re.compile(_NUMBER)
 
 @dataclass(frozen=True, slots=True)
 class SubtitleCue:
-    """place: (longitude, latitude) if `named`, else the two coordinates in the file's order; None: absent."""
+    """Fields of one cue.
+
+    place  (longitude, latitude) if `named`, else the two coordinates in the file's order; None: absent
+    """
 
     video_ms: int | None
     wall_ns: int
@@ -59,8 +63,10 @@ class SubtitleCue:
 
 
 def parse_cues(pieces: Iterable[str]) -> Iterator[SubtitleCue]:
-    """Every cue of a subtitle text, in the file's order; of one longer than any the beginning. Never holds
-    more than that and a piece."""
+    """Yield every cue of a subtitle text, in the file's order.
+
+    Of an overlong cue the beginning is used. Never holds more than that and a piece.
+    """
     held = ""
     for piece in pieces:
         held += piece
@@ -75,7 +81,10 @@ def parse_cues(pieces: Iterable[str]) -> Iterator[SubtitleCue]:
 
 
 def detect_order_evidence(cues: list[SubtitleCue]) -> str:
-    """How the longitude can be told: "named", "range", "distance" (to home, as stated) or by "dialect"."""
+    """Return how the longitude is identified.
+
+    "named", "range", "distance" (to home, as stated) or by "dialect".
+    """
     bare = [cue for cue in cues if cue.place is not None and not cue.named]
     if not bare:
         return "named"
@@ -86,18 +95,22 @@ def detect_order_evidence(cues: list[SubtitleCue]) -> str:
 
 
 def is_lon_first(cues: list[SubtitleCue], evidence: str) -> bool:
-    """Whether the first of two unnamed coordinates is the longitude."""
+    """Return True if the first of two unnamed coordinates is the longitude."""
     bare = [cue for cue in cues if cue.place is not None and not cue.named]
     if evidence == "range":
         over = np.abs(np.array([cue.place for cue in bare])) > 90.0
         return int(over[:, 0].sum()) >= int(over[:, 1].sum())
     if evidence == "distance":
         return bool(_by_distance(bare))
+    # as in every `GPS(…)` with a whole third number that can be checked (docs/formats/srt.md)
     return True
 
 
 def _by_distance(cues: list[SubtitleCue]) -> bool | None:
-    """True: longitude first, False: latitude first, by which order gives the stated distance to home."""
+    """Return True for longitude first, False for latitude first, None if undecided.
+
+    The order is the one that gives the stated distance to home.
+    """
     known = [
         c for c in cues if c.home is not None and np.isfinite(c.home_distance_m) and c.home_distance_m > 20
     ]
@@ -127,7 +140,8 @@ def _cue(start: re.Match[str], body: str) -> SubtitleCue:
         parts = [part.strip() for part in gps.split(",")]
         place, named = _pair(parts), False
         if place is not None and len(parts) > 2 and parts[2].endswith("M"):
-            place, named = place[::-1], True  # Matrice 300: the only dialect that has the latitude first
+            # Matrice 300: the only dialect that has the latitude first
+            place, named = place[::-1], True
         third = parts[2] if len(parts) > 2 and _BARE.fullmatch(parts[2]) else ""
     above_sea = "abs_alt" in said
     absolute = said.get("abs_alt") or said.get("altitude") or (third if "." in third else "nan")
@@ -172,7 +186,7 @@ def _first_number(text: str) -> str:
 
 
 def _yaw_pitch_roll(text: str) -> tuple[float, float, float]:
-    """PRY is pitch, roll, yaw in degrees."""
+    """Parse PRY, which is pitch, roll, yaw in degrees."""
     numbers = _BARE.findall(text)
     if len(numbers) != 3:
         return UNKNOWN
@@ -185,21 +199,27 @@ def _gimbal(values: dict[str, str]) -> tuple[float, float, float]:
 
 
 def _focal_35mm(text: str | None) -> float:
-    """280 is 28 mm in tenths, 24.00 is in millimetres: the decimal point tells the two apart."""
+    """Parse a 35 mm equivalent focal length, mm.
+
+    280 is 28 mm in tenths, 24.00 is in millimetres: the decimal point distinguishes them.
+    """
     if text is None:
         return NAN
     return float(text) if "." in text else float(text) / 10.0
 
 
 def _zoom(text: str | None) -> float:
-    """10000 and 1.00 both mean no digital zoom."""
+    """Parse a digital zoom ratio; 10000 and 1.00 both mean none."""
     if text is None:
         return NAN
     return float(text) if "." in text or float(text) < 1000.0 else float(text) / 10_000.0
 
 
 def _wall_ns(body: str) -> int:
-    """The aircraft's clock as if it were UTC, nanoseconds; 0 if absent, no date or outside 2005 to 2100."""
+    """Return the aircraft's clock as if it were UTC, nanoseconds.
+
+    0 if absent, no date or outside 2005 to 2100.
+    """
     found = _CLOCK.search(body)
     if found is None:
         return 0

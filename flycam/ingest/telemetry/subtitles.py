@@ -1,10 +1,10 @@
-"""DJI subtitle telemetry (.SRT): one cue per picture or per second, in a dozen dialects.
+"""DJI subtitle telemetry (.SRT): one cue per frame or per second, in a dozen dialects.
 
-A cue says where the aircraft was while a stretch of the video played. Two clocks: the cue's start is time of
-the *video*, the date inside is the aircraft's clock, whose zone no dialect states. Keyed dialects write
-`[latitude: …]`; older ones `GPS(a,b,c)` without saying which is the longitude, and c is a count of satellites
-where it is whole and a height where it has decimals. What is read from which dialect, and the evidence for
-it, stands in docs/formats/srt.md.
+A cue states where the aircraft was during an interval of the video. There are two clocks: the cue's start is
+time of the *video*, the date inside is the aircraft's clock, whose time zone no dialect states. Keyed
+dialects write `[latitude: …]`; older ones `GPS(a,b,c)` without stating which is the longitude, and c is a
+count of satellites where it is an integer and a height where it has decimals. The fields read from each
+dialect, with the evidence for them, are listed in docs/formats/srt.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MAX_BYTES = 256 << 20
 _PIECE = 1 << 18  # characters
 _GAP_S, _GAP_STEPS = 1.0, 2.5
 
-# a cue's times, or (in one dialect) its number and a date
+# Times of a cue, or (in one dialect) its number and a date.
 _START = re.compile(r"\d\d:\d\d:\d\d[,.]\d{1,3}\s*-->|\A\s*\d+\s*\n\d{4}[.\-/]\d")
 
 _REASONS = {
@@ -46,15 +46,15 @@ _REASONS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subtitles:
-    """What a subtitle file says, one row per usable cue, in order of the video.
+    """Contents of a subtitle file, one row per usable cue, in order of the video.
 
-    video_ms        N, start of the cue; from the aircraft's clock where the file has no video times
-    wall_ns         N, the aircraft's clock read as if it were UTC, 0 where it is absent or impossible
-    lonlat          N×2 degrees
-    relative_m      N, above take-off; absolute_m N, as the dialect writes it, in `absolute_datum`
-    body, gimbal    N×3 yaw, pitch, roll in degrees, NaN unknown
-    order           how the longitude was told from the latitude: "named", "range", "distance" or "dialect"
-    cues            how many the file holds; dropped: how many of them gave no row, by reason
+    video_ms      N, start of the cue; from the aircraft's clock where the file has no video times
+    wall_ns       N, the aircraft's clock read as if it were UTC, 0 where it is absent or impossible
+    lonlat        N×2 degrees
+    relative_m    N, above take-off; absolute_m N, as the dialect writes it, in `absolute_datum`
+    body, gimbal  N×3 yaw, pitch, roll in degrees, NaN unknown
+    order         how the longitude was identified: "named", "range", "distance" or "dialect"
+    cues          number of cues in the file; dropped: how many of them gave no row, by reason
     """
 
     name: str
@@ -81,16 +81,22 @@ class Subtitles:
 
     @property
     def is_new_position(self) -> NDArray[np.bool_]:
-        """N, True where the position is new: many aircraft repeat one fix over several pictures."""
+        """N, True where the position changed.
+
+        Many aircraft repeat one fix over several frames.
+        """
         moved = np.any(np.diff(self.lonlat, axis=0) != 0, axis=1)
         return np.concatenate([np.ones(min(1, len(self)), dtype=bool), moved])
 
     def video_track(self) -> TelemetryTrack:
-        """The track in time of the video: nanoseconds since its first picture."""
+        """Return the track in video time: nanoseconds since the first frame."""
         return self._track(self.video_ms * 1_000_000, np.arange(len(self)))
 
     def wall_track(self) -> TelemetryTrack:
-        """The track by the aircraft's clock, as if that were UTC; rows without a later stamp are left out."""
+        """Return the track by the aircraft's clock, as if that were UTC.
+
+        Rows without a later stamp are dropped.
+        """
         latest = (
             np.concatenate([[0], np.maximum.accumulate(self.wall_ns)[:-1]]) if len(self) else self.wall_ns
         )
@@ -125,7 +131,7 @@ class Subtitles:
         )
 
     def remarks(self) -> tuple[tuple[str, str], ...]:
-        """What was left out or had to be assumed: (English, Vietnamese)."""
+        """Return remarks on dropped cues and assumptions, (English, Vietnamese)."""
         said = [
             (f"{n} of {self.cues} {_REASONS[why][0]}", f"{n}/{self.cues} {_REASONS[why][1]}")
             for why, n in self.dropped.items()
@@ -150,14 +156,16 @@ class Subtitles:
 
 
 def is_subtitle_file(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of a subtitle file."""
+    """Return True if the first bytes of a file are those of a subtitle file."""
     return _START.search(_decode(head)) is not None
 
 
 @guard_foreign_reader
 def read_subtitles(path: Path) -> Subtitles:
-    """Every usable cue of a DJI subtitle file. Raises SourceUnreadable if there is no cue to read, or more
-    than of any film."""
+    """Read every usable cue of a DJI subtitle file.
+
+    Raises SourceUnreadable if there is no cue to read, or more than in any video.
+    """
     try:
         size = path.stat().st_size
         if size > _MAX_BYTES:
@@ -187,7 +195,7 @@ def read_subtitles(path: Path) -> Subtitles:
 
 
 def read_subtitle_log(path: Path) -> FlightLog:
-    """The flight by the aircraft's clock where the file has one, else by the video's.
+    """Read a flight log by the aircraft's clock, if present, else by the video's.
 
     Raises SourceUnreadable if no cue has a position.
     """
@@ -253,6 +261,7 @@ def _table(cues: list[SubtitleCue], name: str) -> Subtitles:
         lonlat=np.array([place for _, place, _ in rows], dtype=np.float64).reshape(-1, 2),
         relative_m=_column([cue.relative_m for cue in kept]),
         absolute_m=_column([cue.absolute_m for cue in kept]),
+        # only `abs_alt` is above sea level; `altitude` does not state its reference
         absolute_datum="EGM96" if any(cue.above_sea for cue in kept) else "UNKNOWN",
         body=_column([cue.body for cue in kept]).reshape(-1, 3),
         gimbal=_column([cue.gimbal for cue in kept]).reshape(-1, 3),

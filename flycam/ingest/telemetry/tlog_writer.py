@@ -1,7 +1,8 @@
-"""The packets of a live link written as a tlog, as ground stations write it: whole packets or nothing.
+"""Record of a live link's packets as a tlog, as ground stations write it: whole packets or nothing.
 
-A disk that is full loses packets of the record, which are counted, and nothing else: the link goes on, and so
-does the record once there is room.
+A full disk loses packets of the record, which are counted, and nothing else: the link goes on, and so does
+the record once there is room.
+
 Source: the tlog layout of the MAVLink developer guide (64-bit big-endian microseconds, then the packet).
 """
 
@@ -15,11 +16,10 @@ from pathlib import Path
 
 
 class TlogWriter:
-    """Appends to a file that stays open from its first packet until it is closed. Of one thread.
+    """Single-threaded writer; its file stays open from the first packet until closed.
 
-    on_loss  called with the packets not written by now, when there are more, and with a sentence about
-             trouble
-          (English, Vietnamese), once until it is over
+    on_loss  called with the number of packets not written so far whenever it grows, and with a sentence about
+             trouble (English, Vietnamese), once until it is over
     """
 
     def __init__(self, path: Path, on_loss: Callable[[int, tuple[str, str] | None], None]) -> None:
@@ -30,7 +30,10 @@ class TlogWriter:
         self._lost = 0
 
     def write(self, arrival_s: float, packet: bytes) -> None:
-        """A packet that came at this UTC (s). Never raises OSError: see `told`."""
+        """Write a packet that came at this UTC (s).
+
+        Never raises OSError: losses are reported to `on_loss`.
+        """
         try:
             self._append(struct.pack(">Q", round(arrival_s * 1e6)) + packet)
         except OSError as error:
@@ -42,7 +45,7 @@ class TlogWriter:
             self._in_trouble = False
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Close the file."""
         self._mend()
         if self._file is not None:
             self._file.close()
@@ -62,7 +65,7 @@ class TlogWriter:
         self._whole_bytes += len(data)
 
     def _mend(self) -> None:
-        """Take back what was written of a packet; where that fails too it is tried before the next one."""
+        """Truncate a partly written packet; if that fails too, before the next packet."""
         if self._file is not None and self._is_torn:
             with suppress(OSError):
                 self._file.truncate(self._whole_bytes)

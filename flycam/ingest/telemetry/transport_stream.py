@@ -1,8 +1,8 @@
-"""MPEG transport stream: its metadata streams whole, and how each picture of its video begins.
+"""MPEG transport stream demuxer: complete metadata streams, and the beginning of each video frame.
 
-A metadata stream is known by the stream id of its PES packets (private stream 1, or metadata stream), so a
-file cut out of the middle, or whose tables are damaged, is read like a whole one. Every length is checked
-against what is there, a PES packet is bounded, and the time taken is of the order of the bytes.
+A metadata stream is recognised by the stream id of its PES packets (private stream 1, or metadata stream), so
+a file cut out of the middle, or with damaged tables, is read like a complete one. Every length is checked
+against the data present, a PES packet is bounded, and the time taken is proportional to the bytes.
 
 Source: ISO/IEC 13818-1, 2.4.3.2 (transport packets), 2.4.3.6 (PES packets), 2.12.4 (metadata AU wrapper).
 """
@@ -20,16 +20,18 @@ PTS_HZ = 90_000
 _PTS_PERIOD = 1 << 33
 
 _PACKET, _SYNC = 188, 0x47
+# (bytes from packet to packet, before each): plain, M2TS, with parity
 _LAYOUTS = (
     (188, 0),
     (192, 4),
     (204, 0),
-)  # (bytes from packet to packet, before each): plain, M2TS, with parity
+)
 _IN_STEP = 4  # packets whose sync bytes must agree
 _CHUNK = 1 << 20
 _PRIVATE_1, _METADATA = 0xBD, 0xFC
 _VIDEO = range(0xE0, 0xF0)
-_HEAD_PACKETS = 4  # of a picture: its parameter sets and what is said of it come before its slices
+# Packets at the beginning of a frame: parameter sets and SEI messages precede its slices.
+_HEAD_PACKETS = 4
 _MAX_PES_BYTES = 1 << 18
 _CELL_HEAD = 5
 _KLV = b"\x06\x0e\x2b\x34"
@@ -39,9 +41,9 @@ _KLV = b"\x06\x0e\x2b\x34"
 class PesPacket:
     """One PES packet.
 
-    payload   of metadata all, without AU cell heads; of a picture its beginning
+    payload   complete for metadata, without AU cell headers; of a frame the beginning
     pts       in 1/PTS_HZ s, modulo 2³³; None: not stated
-    near_pts  of the last picture that began before it in the file; None: none did
+    near_pts  of the last frame that began before it in the file; None: none did
     """
 
     pid: int
@@ -53,7 +55,10 @@ class PesPacket:
 
 @dataclass(slots=True)
 class _OpenPes:
-    """A PES packet whose end has not come; `length` is what it says, 0: until the next begins."""
+    """PES packet whose end has not come.
+
+    `length` is as stated, 0: until the next begins.
+    """
 
     is_picture: bool
     is_wrapped: bool
@@ -75,20 +80,23 @@ class _OpenPes:
 
 
 def is_transport_stream(head: bytes) -> bool:
-    """Whether a file begins as a transport stream does, its first packet whole."""
+    """Return True if a file begins with a whole transport stream packet."""
     return any(_is_in_step(head, before, stride) for stride, before in _LAYOUTS)
 
 
 def compute_pts_interval_s(pts: int, later_pts: int) -> float:
-    """From one PTS to another, at most 13 hours away either way: they count modulo 2³³."""
+    """Return the time from one PTS to another, at most 13 hours either way.
+
+    They count modulo 2³³.
+    """
     ticks = (later_pts - pts + _PTS_PERIOD // 2) % _PTS_PERIOD - _PTS_PERIOD // 2
     return ticks / PTS_HZ
 
 
 def read_pes_packets(path: Path) -> Iterator[PesPacket]:
-    """PES packets of all metadata streams and of the first video stream, in the order of their ends.
+    """Yield PES packets of all metadata streams and the first video stream.
 
-    Those that lost a packet on the way are left out. Raises OSError.
+    In the order of their ends; packets with a lost part are dropped. Raises OSError.
     """
     demuxer = _Demuxer()
     for rows in _packets(path):
@@ -102,7 +110,7 @@ def _is_in_step(data: bytes, at: int, stride: int) -> bool:
 
 
 def _packets(path: Path) -> Iterator[NDArray[np.uint8]]:
-    """Transport packets, N×188, in pieces."""
+    """Yield transport packets, N×188, in pieces."""
     held, stride = b"", 0
     with path.open("rb") as file:
         while True:
@@ -134,7 +142,7 @@ def _packets(path: Path) -> Iterator[NDArray[np.uint8]]:
 
 
 def _found_step(data: bytes, at: int) -> tuple[int, int]:
-    """(place, stride) of the next packets in step; stride 0: there are none as far as the data reach."""
+    """Return (offset, stride) of the next aligned packets; stride 0 if none."""
     while (at := data.find(_SYNC, at)) >= 0:
         if at + 2 * _LAYOUTS[-1][0] >= len(data):
             return at, 0
@@ -146,7 +154,7 @@ def _found_step(data: bytes, at: int) -> tuple[int, int]:
 
 
 class _Demuxer:
-    """Fed transport packets; what is held is one bounded PES packet for each stream."""
+    """Demuxer of transport packets; holds one bounded PES packet per stream."""
 
     def __init__(self) -> None:
         self._open: dict[int, _OpenPes] = {}
@@ -181,7 +189,7 @@ class _Demuxer:
             yield from self._close(pid)
 
     def _heads(self, is_video: NDArray[np.bool_], begins: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which of the video's packets are among the first of a picture."""
+        """Return which of the video's packets are among the first of a frame."""
         rows = np.flatnonzero(is_video)
         count = np.arange(len(rows)) + self._since_begin
         began = np.maximum.accumulate(np.where(begins[rows], count, 0))
@@ -204,7 +212,8 @@ class _Demuxer:
             if opened.is_picture and (pts := _pts(data)) is not None:
                 self._near_pts = pts
         elif before is None or counter == before.counter:
-            return  # its beginning was lost; or a packet sent twice
+            # its beginning was lost, or it is a duplicate
+            return
         elif counter != (before.counter + 1) % 16 or len(before.data) > _MAX_PES_BYTES:
             del self._open[pid]
             return
@@ -234,14 +243,17 @@ class _Demuxer:
 
 
 def _pts(pes: bytes) -> int | None:
-    """Of a PES packet by its head."""
+    """Return the PTS in a PES packet's header, or None."""
     if len(pes) < 14 or pes[7] < 0x80 or pes[8] < 5:
         return None
     return (pes[9] >> 1 & 7) << 30 | pes[10] << 22 | pes[11] >> 1 << 15 | pes[12] << 7 | pes[13] >> 1
 
 
 def _unwrapped(payload: bytes) -> bytes:
-    """The data of metadata AU cells, one after the other: service id, number, flags, length (2), data."""
+    """Return the concatenated data of metadata AU cells.
+
+    A cell is service id, number, flags, length (2), data.
+    """
     data, at = [], 0
     while at + _CELL_HEAD <= len(payload):
         end = at + _CELL_HEAD + int.from_bytes(payload[at + 3 : at + _CELL_HEAD], "big")

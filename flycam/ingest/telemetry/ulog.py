@@ -1,7 +1,8 @@
-"""PX4 logs (.ulg): what the autopilot itself recorded, on its clock since boot.
+"""PX4 logs (.ulg), recorded by the autopilot on its clock since boot.
 
-GPS messages carry UTC beside the time since boot; the median of their difference over all fixes makes the
-whole log UTC. Older and newer PX4 name and scale the same fields differently: both are read.
+GPS messages carry UTC beside the time since boot; the median of their difference over all fixes converts the
+whole log to UTC. Older and newer PX4 name and scale the same fields differently: both are read.
+
 Source: PX4 uORB message definitions (vehicle_global_position, sensor_gps, vehicle_attitude, camera_capture,
 camera_trigger, gimbal_device_attitude_status, mount_orientation, home_position).
 """
@@ -41,7 +42,7 @@ _FIXES = {0: "none", 1: "none", 2: "2d", 3: "3d", 4: "dgps", 5: "rtk_float", 6: 
 _OLD_PLACE = ("lat", "lon", "alt")
 _NEW_PLACE = ("latitude_deg", "longitude_deg", "altitude_msl_m", "altitude_ellipsoid_m")
 _FIX = ("time_utc_usec", "fix_type", "vel_m_s")
-# the fields without which a topic is of no use, in each dialect of PX4
+# Fields without which a topic is useless, in each PX4 dialect.
 _NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "vehicle_global_position": (_OLD_PLACE,),
     "vehicle_gps_position": ((*_OLD_PLACE, *_FIX), (*_NEW_PLACE, *_FIX)),
@@ -58,7 +59,10 @@ _NONE = np.zeros(0, dtype=[("timestamp", "<u8")])
 
 
 def read_ulog(path: Path) -> FlightLog:
-    """Track, camera events and home of a PX4 log. SourceUnreadable without positions or a time of day."""
+    """Read track, camera events and home of a PX4 log.
+
+    Raises SourceUnreadable without positions or a time of day.
+    """
     topics = read_topics(path, _NEEDED)
     gps = _first(topics, "vehicle_gps_position", "sensor_gps")
     offset_us = _utc_offset_us(gps, path)
@@ -82,7 +86,7 @@ def read_ulog(path: Path) -> FlightLog:
 
 
 def _first(topics: ULogTopics, *names: str) -> Records:
-    """The first of the topics that holds anything in the fields it needs."""
+    """Return the first of the topics with records that have its needed fields."""
     for name in names:
         records = topics.records.get(name, _NONE)
         if len(records) and any(_has(records, fields) for fields in _NEEDED[name]):
@@ -95,7 +99,7 @@ def _has(records: Records, fields: tuple[str, ...]) -> bool:
 
 
 def _utc_offset_us(gps: Records, path: Path) -> int:
-    """UTC minus time since boot, microseconds: the median over fixes."""
+    """Return UTC minus time since boot, microseconds: the median over fixes."""
     if len(gps):
         utc = np.minimum(gps["time_utc_usec"].astype(np.float64), _LATEST_US).astype(np.int64)
         known = (gps["fix_type"] >= _FIX_3D) & (utc > _EARLIEST_US) & (utc < _LATEST_US)
@@ -109,7 +113,10 @@ def _utc_offset_us(gps: Records, path: Path) -> int:
 def _track(
     topics: ULogTopics, gps: Records, offset_us: int, home: Home | None, origin: str
 ) -> list[TelemetrySample]:
-    """The estimator's positions where they are logged, else the receiver's; angles interpolated there."""
+    """Return samples at the estimator's positions, else the receiver's.
+
+    Angles are interpolated there.
+    """
     fused = _first(topics, "vehicle_global_position")
     rows = fused if len(fused) else gps[gps["fix_type"] >= _FIX_3D]
     place, sea, ellipsoid = _places(rows)
@@ -144,7 +151,10 @@ def _track(
 
 
 def _places(rows: Records) -> tuple[Floats, Floats, Floats]:
-    """N×2 degrees, height above sea, height above the ellipsoid, whatever the PX4 version calls them."""
+    """Return N×2 degrees, height above sea and above the ellipsoid.
+
+    In any PX4 dialect.
+    """
     if _has(rows, _NEW_PLACE):
         found = [rows[n] for n in ("longitude_deg", "latitude_deg", "altitude_msl_m", "altitude_ellipsoid_m")]
     else:
@@ -156,7 +166,7 @@ def _places(rows: Records) -> tuple[Floats, Floats, Floats]:
 
 
 def _valid(rows: Records) -> NDArray[np.bool_]:
-    """Newer PX4 says of every estimate whether it may be used."""
+    """Return which estimates are marked as valid, by newer PX4; else all."""
     flags = [rows[n] != 0 for n in ("lat_lon_valid", "alt_valid") if _has(rows, (n,))]
     return np.logical_and.reduce(flags) if flags else np.ones(len(rows), dtype=bool)
 
@@ -169,7 +179,10 @@ def _attitude_at(t: Floats, rows: Records) -> Floats:
 
 
 def _gimbal_at(t: Floats, topics: ULogTopics, heading_deg: Floats) -> Floats:
-    """Gimbal yaw, pitch, roll in the world at times t; NaN where no gimbal reports."""
+    """Return gimbal yaw, pitch, roll in the world at times t.
+
+    NaN where no gimbal reports.
+    """
     device = _first(topics, "gimbal_device_attitude_status")
     if len(device):
         known_t = device["timestamp"].astype(np.float64)
@@ -195,7 +208,7 @@ def _speed_at(t: Floats, gps: Records) -> Floats:
 
 
 def _fix_at(t: Floats, gps: Records) -> list[str]:
-    """The last fix reported before each time."""
+    """Return the last fix reported before each time."""
     which = np.searchsorted(gps["timestamp"], t, side="right") - 1
     return [_FIXES.get(int(gps["fix_type"][i]), "3d") if i >= 0 else "unknown" for i in which]
 
@@ -203,7 +216,10 @@ def _fix_at(t: Floats, gps: Records) -> list[str]:
 def _events(
     topics: ULogTopics, offset_us: int, track: TelemetryTrack, origin: str
 ) -> tuple[tuple[TelemetrySample, ...], list[tuple[str, str]]]:
-    """camera_capture (with its own place), else camera_trigger (place from the track), one per number."""
+    """Return one camera event per sequence number, and remarks.
+
+    From camera_capture (with its own position), else camera_trigger (position from the track).
+    """
     captures = _first(topics, "camera_capture")
     if len(captures):
         good = captures[captures["result"] == 1]
@@ -214,7 +230,8 @@ def _events(
         ), told if failed else []
     triggers = _first(topics, "camera_trigger")
     if _has(triggers, ("feedback",)) and (triggers["feedback"] != 0).any():
-        triggers = triggers[triggers["feedback"] != 0]  # the shutter itself, not the command to it
+        # the shutter's own signal, not the command to it
+        triggers = triggers[triggers["feedback"] != 0]
     placed, rows = [], []
     for row, m in enumerate(triggers):
         try:
@@ -228,10 +245,10 @@ def _events(
 
 
 def _captured(m: np.void, offset_us: int, track: TelemetryTrack, origin: str) -> TelemetrySample:
-    """A capture's own place, the track's angles.
+    """Return a capture with its own position and the track's angles.
 
-    The capture's quaternion is the gimbal's or the aircraft's by what PX4 had, without saying which: it is
-    taken, as the aircraft's, only where the track has nothing.
+    The capture's quaternion is the gimbal's or the aircraft's, whichever PX4 had, without stating which: it
+    is used, as the aircraft's, only where the track has no angles.
     """
     t_ns = (int(m["timestamp"]) + offset_us) * 1000
     bare = TelemetrySample(
@@ -258,7 +275,7 @@ def _captured(m: np.void, offset_us: int, track: TelemetryTrack, origin: str) ->
 
 
 def _unique_sequences(rows: Records, samples: list[TelemetrySample]) -> tuple[TelemetrySample, ...]:
-    """Of equal sequence numbers the first, in order of the numbers."""
+    """Return the first sample of each sequence number, in order of the numbers."""
     if not len(rows):
         return ()
     _, first = np.unique(rows["seq"], return_index=True)
@@ -266,7 +283,7 @@ def _unique_sequences(rows: Records, samples: list[TelemetrySample]) -> tuple[Te
 
 
 def _home(rows: Records) -> Home | None:
-    """The last home that PX4 calls valid."""
+    """Return the last home that PX4 marks as valid."""
     if not len(rows):
         return None
     sound = rows[(rows["valid_hpos"] != 0)] if _has(rows, ("valid_hpos",)) else rows

@@ -1,4 +1,4 @@
-"""ULog container: the wanted topics of a PX4 log as numpy records, everything else passed over.
+"""ULog container: the wanted topics of a PX4 log as numpy records, everything else skipped.
 
 A ULog describes itself: format strings name the fields of each topic, subscriptions give topics a number,
 data messages carry packed records. Source: PX4 user guide, "ULog File Format".
@@ -42,9 +42,11 @@ _TYPES = {
 }
 _FIELD = re.compile(r"([A-Za-z_]\w*)(?:\[(\d+)\])?\s+(\w+)")
 _MAX_NESTED = 8
-_MAX_BYTES = 0xFFFF  # of a message, by its 16-bit size: no record is longer, whatever its description says
+# A message's size has 16 bits: no record is longer, whatever its description states.
+_MAX_BYTES = 0xFFFF
 _MAX_FORMATS = 4096  # PX4 writes some 300
-_LATEST_US = LATEST_NS // 1000  # simulations stamp with UTC, aircraft with time since boot
+# Simulations stamp with UTC, aircraft with time since boot.
+_LATEST_US = LATEST_NS // 1000
 
 Records = NDArray[np.void]
 _UNDESCRIBED = np.dtype([])
@@ -52,9 +54,10 @@ _UNDESCRIBED = np.dtype([])
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ULogTopics:
-    """records of each wanted topic (its first instance) in file order, and what was wrong with the file.
+    """Records of each wanted topic (its first instance) in file order, and faults.
 
-    faults  "truncated", "damaged" stretches skipped, records of "odd_size", of an "odd_time", "undescribed";
+    faults      "truncated", "damaged" stretches skipped, records of "odd_size", of an "odd_time",
+                "undescribed"
     dropout_ms  lost by the logger
     """
 
@@ -64,10 +67,11 @@ class ULogTopics:
 
 
 def read_topics(path: Path, wanted: Collection[str]) -> ULogTopics:
-    """The wanted topics of a ULog. Raises SourceUnreadable if the file is none, cannot be opened or holds
-    more records of a topic than any flight.
+    """Read the wanted topics of a ULog.
 
     Reads through a memory map: only records of wanted topics are held, in no more bytes than in the file.
+    Raises SourceUnreadable if the file is none, cannot be opened or holds more records of a topic than any
+    flight.
     """
     try:
         with path.open("rb") as file:
@@ -84,7 +88,10 @@ def read_topics(path: Path, wanted: Collection[str]) -> ULogTopics:
 
 
 def is_number(dtype: np.dtype[np.void], name: str, length: int = 0) -> bool:
-    """Whether a record has a numeric field of that name: one number, or a row of `length`."""
+    """Return True if a record has a numeric field of that name.
+
+    One number, or a row of `length`.
+    """
     if dtype.fields is None or name not in dtype.fields:
         return False
     found = dtype.fields[name][0]
@@ -111,7 +118,8 @@ class _Scan:
             size, kind = _HEADER.unpack_from(data, at)
             after = at + _HEADER.size + size
             jump = next((o for o in self._appended if at < o < after), None)
-            if jump is not None:  # the logger was cut off here, and wrote on further behind
+            # the logger was cut off here and resumed further on
+            if jump is not None:
                 self._faults["truncated"] += 1
                 at = jump
                 continue
@@ -133,7 +141,7 @@ class _Scan:
         )
 
     def _next_sync(self, at: int) -> int:
-        """The message behind the next sync mark; the end of the file if there is none."""
+        """Return the offset behind the next sync mark, or the end of the file."""
         found = self._data.find(_SYNC, at)
         return len(self._data) if found < 0 else found + len(_SYNC)
 
@@ -179,8 +187,10 @@ class _Scan:
         return records[timed]
 
     def _dtype(self, name: str) -> np.dtype[np.void]:
-        """The record of a topic without its trailing padding, which the file leaves out; an empty one where
-        its description is damaged, or of more than a message can hold."""
+        """Return the record type of a topic without its trailing padding.
+
+        The file leaves padding out. Empty where the description is damaged, or larger than a message can be.
+        """
         layout: list[tuple[str, str] | tuple[str, str, tuple[int]]] = []
         for kind, count, field in self._fields(name):
             size = self._size(kind)
@@ -200,20 +210,22 @@ class _Scan:
         return dtype if is_sound else _UNDESCRIBED
 
     def _size(self, kind: str, depth: int = 1) -> int:
-        """Bytes of a field's type, worked out once; more than `_MOST_BYTES` of one that holds itself, or
-        others deeper than any log does."""
+        """Return the bytes of a field's type, computed once.
+
+        More than `_MAX_BYTES` for a type that contains itself, or that is nested deeper than any log's.
+        """
         if kind in _TYPES:
             return np.dtype(_TYPES[kind]).itemsize
         if depth > _MAX_NESTED:
             return _MAX_BYTES + 1
         if kind not in self._sizes:
-            self._sizes[kind] = _MAX_BYTES + 1  # while it is asked for from inside itself
+            self._sizes[kind] = _MAX_BYTES + 1  # for a type that contains itself
             sizes = (self._size(inner, depth + 1) * max(count, 1) for inner, count, _ in self._fields(kind))
             self._sizes[kind] = min(sum(sizes), _MAX_BYTES + 1)
         return self._sizes[kind]
 
     def _fields(self, name: str) -> list[tuple[str, int, str]]:
-        """Type, count (0: not a row) and name of each field."""
+        """Return type, count (0: scalar) and name of each field."""
         found = _FIELD.findall(self._formats.get(name, ""))
         return [
             (kind, int(count[:9] or 0), field) for kind, count, field in found

@@ -1,1 +1,1 @@
-"""A film or a stream: received, decoded, dated, its camera's poses."""
+"""Video files and streams: reception, decoding, frame times and camera poses."""

@@ -1,4 +1,7 @@
-"""A bounded queue between two threads that never makes the first wait: the oldest is dropped, and counted."""
+"""Bounded queue between two threads whose producer never waits.
+
+The oldest item is dropped, and counted.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ Item = TypeVar("Item")
 
 
 class BoundedQueue(Generic[Item]):
-    """At most `max_items` items wait. `is_blocking`: `put` waits for room in place of dropping (a file has
-    time).
+    """Queue of at most `max_items` items.
 
-    max_items  may be set until the first item comes
+    `is_blocking`: `put` waits for room instead of dropping, for a file, which can wait. The limit, `most`,
+    may be changed until the first item comes.
     """
 
     def __init__(self, max_items: int, *, is_blocking: bool = False) -> None:
@@ -24,11 +27,11 @@ class BoundedQueue(Generic[Item]):
         self.dropped = 0
 
     def __len__(self) -> int:
-        """How many wait by now."""
+        """Return the number of waiting items."""
         return len(self._items)
 
     def put(self, item: Item) -> bool:
-        """Add the newest item; False once the queue is closed."""
+        """Add the newest item; return False once the queue is closed."""
         with self._changed:
             while self._waits and len(self._items) >= self.most and not self._closed:
                 self._changed.wait()
@@ -42,7 +45,10 @@ class BoundedQueue(Generic[Item]):
             return True
 
     def get(self) -> Item | None:
-        """The oldest item, waited for; None once the queue is closed and empty."""
+        """Wait for the oldest item and return it.
+
+        None once the queue is closed and empty.
+        """
         with self._changed:
             while not self._items and not self._closed:
                 self._changed.wait()
@@ -53,7 +59,7 @@ class BoundedQueue(Generic[Item]):
             return item
 
     def close(self) -> None:
-        """No more items come; what waits can still be taken."""
+        """Accept no more items; those that wait can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,18 +1,19 @@
-"""The difference between a video's clock and its log's, from the pictures' own motion against the track.
+"""Clock offset between a video and its flight log, from image motion against the logged track.
 
-A gimbal follows the angles in its log late, by a time that nobody tells. Turns of the pictures therefore show
-the clock less that lag; the clock itself is in the way that the aircraft flies, seen by the camera: in a turn
-that is not yet flown, or flown already, the ground runs aslant. Both are looked for together, the lag a
-nuisance: every offset within reach is tried with a usual lag, then offsets and lags around the likeliest.
+A gimbal follows the angles in its log with a lag that no log states. Turns of the image therefore show the
+clock offset less that lag; the offset itself shows in the flight path as the camera sees it: in a turn that
+is not yet flown, or already flown, the ground moves obliquely. Both are estimated together, the lag as a
+nuisance parameter: every offset within reach is tried with a usual lag, then offsets and lags around the
+likeliest.
 
-At each the motion that the log tells is compared with the seen one, both on one lattice of time and within
-one band of frequencies: what is too fast for the log's rate, or so slow that relief and drifting sensors make
-it, tells nothing. The camera's heading between samples is the log's, put right by the turns seen. The gains
-of flight (height above ground) and of turns about level axes (lens) are left free, so are a small angle of
-heading and a small lean of the camera, which in a turn moves the picture as a wrong lag does. What is left
-over gives each pair its likelihood, with as many independent motions as the correlation of what is left
-leaves; the spread of all offsets so weighed is the sigma. On a straight line at constant speed every offset
-is as likely as another, and the sigma says so.
+At each offset the logged motion is compared with the measured one, both on one time lattice and within one
+frequency band: motion too fast for the log's sampling rate, or so slow that relief and sensor drift cause it,
+carries no information. The camera's heading between samples is the log's, corrected by the measured turns.
+The gains of translation (height above ground) and of turns about level axes (focal length) are left free, and
+so are a small heading error and a small lean of the camera, which in a turn move the image as a wrong lag
+does. The residuals give each pair of offset and lag its likelihood, with as many independent motions as the
+residuals' correlation leaves; the weighted spread of all offsets is the sigma. On a straight line at constant
+speed every offset is equally likely, and the sigma shows it.
 """
 
 from __future__ import annotations
@@ -34,33 +35,40 @@ Seconds = TypeVar("Seconds", float, Floats)
 
 REACH_S = 5.0
 KNOWN_SIGMA_S = 0.2
-"""An offset with a larger sigma is no number to lay pictures by."""
+"""Largest sigma with which a clock offset can be used to orthorectify frames."""
 
 _COARSE_S, _NEAR_S, _FINE_S = 0.1, 0.05, 0.01
 _NEAR_REACH_S, _FINE_REACH_S = 0.3, 0.06
 _LAGS_S, _USUAL_LAG = np.arange(-0.1, 0.501, 0.05), 6
-_MEASURED = 0.5  # of logs tell the angles that the gimbal has: no lag; the others those that it is bid
+# Prior share of logs with the gimbal's measured angles, without lag; the others hold commanded angles.
+_MEASURED = 0.5
 _LAG_CHANCE = np.where(np.abs(_LAGS_S) < 1e-9, _MEASURED, (1.0 - _MEASURED) / (len(_LAGS_S) - 1))
 _STEP_S = 0.1
-_MIN_SIGMAS_S, _LOG_STEPS = 0.25, 0.5  # the band's fast end: of a Gaussian
+# Fast end of the band: sigma of a Gaussian, in seconds and in log steps.
+_MIN_SIGMAS_S, _LOG_STEPS = 0.25, 0.5
 _SLOW_S = 2.5
 _MIN_MOTIONS = 30
 _MIN_SHARE, _MIN_WEIGHT = 0.6, 0.5
 _MAX_GAIN = 1.3
-_HEADING_RAD, _LEAN_RAD = np.radians(1.5), np.radians(0.5)  # what a gimbal's angles are known to
+# 1-sigma of a gimbal's heading and tilt.
+_HEADING_RAD, _LEAN_RAD = np.radians(1.5), np.radians(0.5)
 _OUTLIER, _NEIGHBOURS = 6.0, 5
-_SEPARABLE_S = 0.1  # beyond, clock and lag rest on what was assumed of lags, not on the pictures
-_MIN_SIGMA_S = 0.005  # a picture's own exposure and readout, a log's rounding
+# Above this sigma the separation of offset and lag rests on the assumed lags, not on the images.
+_SEPARABLE_S = 0.1
+# Exposure and readout time of a frame, and the rounding of log times.
+_MIN_SIGMA_S = 0.005
 _MAX_DRIFT, _DRIFTS = 1e-3, 41
 _AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
-    """offset_s: telemetry stamp minus video time at `at_s` (video time); drift: its change, seconds a second.
+    """Clock offset of a video against its log, with drift and sigmas.
 
-    sigma_s, drift_sigma  1-sigma; where sigma_s is over KNOWN_SIGMA_S the offset is not known
-    motions               measured motions that it rests on
+    offset_s              telemetry stamp minus video time at `at_s` (video time)
+    drift                 change of the offset, seconds per second
+    sigma_s, drift_sigma  1-sigma; where sigma_s exceeds KNOWN_SIGMA_S the offset is not known
+    motions               number of measured motions on which it rests
     """
 
     offset_s: float
@@ -75,12 +83,12 @@ class ClockOffset:
         return self.sigma_s <= KNOWN_SIGMA_S
 
     def to_log_s(self, video_s: Seconds) -> Seconds:
-        """Times of the video on the log's clock."""
+        """Convert video times to the log's clock."""
         return video_s + self.offset_s + self.drift * (video_s - self.at_s)
 
 
 def make_unknown_offset(around_s: float = 0.0, reach_s: float = REACH_S) -> ClockOffset:
-    """Nothing is known but that it lies within reach of `around_s`."""
+    """Return an unknown offset, uniform within `reach_s` of `around_s`."""
     return ClockOffset(around_s, float(reach_s / np.sqrt(3.0)))
 
 
@@ -91,11 +99,12 @@ def estimate_offset(
     prior: ClockOffset | None = None,
     reach_s: float = REACH_S,
 ) -> ClockOffset:
-    """The offset within `reach_s` of what was known before, with its sigma and drift; that itself where the
-    motions tell less.
+    """Estimate the offset within `reach_s` of a prior, with its sigma and drift.
+
+    Returns the prior itself where the motions determine less.
 
     motions  in order of time, video time; poses in the log's time
-    prior    None: nothing but that it lies within reach of 0
+    prior    None: within reach of 0
     """
     prior = prior or make_unknown_offset(reach_s=reach_s)
     if len(motions) < _MIN_MOTIONS or len(poses.time_s) < 2:
@@ -106,7 +115,7 @@ def estimate_offset(
     best = fit.most_likely(coarse, _USUAL_LAG)
     if best is None:
         return prior
-    # what turns show is the clock less the lag: that difference is sharp, and looked for finely
+    # Turns show offset minus lag: that difference is sharp, so it is searched for finely.
     turned = best - _LAGS_S[_USUAL_LAG]
     turned, lag = fit.nearest(turned + np.arange(-_NEAR_REACH_S, _NEAR_REACH_S + 1e-9, _NEAR_S))
     fit.weigh(turned + _LAGS_S[lag], lag)
@@ -130,7 +139,7 @@ def estimate_offset(
 
 
 class _Fit:
-    """Seen motions against told ones, on a lattice of N times `_STEP_DURATION_S` apart."""
+    """Measured against logged motions, on a lattice of N times `_STEP_S` apart."""
 
     def __init__(
         self, motions: Sequence[ImageMotion], poses: LoggedPoses, interior: InteriorOrientation
@@ -154,8 +163,11 @@ class _Fit:
         self._together = np.full(3, self._least_correlated)
 
     def log_likelihood(self, offsets: Floats, lag: int, drift: float = 0.0) -> Floats:
-        """Of K offsets at `middle_s` with the lag of a number, and a drift, but for a constant; -inf where
-        the log does not reach."""
+        """Return the log-likelihood of K offsets, but for a constant.
+
+        The offsets hold at `middle_s`, with the lag of index `lag` and a drift; -inf where the log does not
+        reach.
+        """
         parts = [self._left(some, lag, drift) for some in _split(offsets)]
         left, known, assumed = (np.concatenate(one) for one in zip(*parts, strict=True))
         count = known.sum(axis=1)
@@ -166,8 +178,10 @@ class _Fit:
         return np.where(count >= usable, found, -np.inf)
 
     def most_likely(self, offsets: Floats, lag: int) -> float | None:
-        """The likeliest of some offsets, with what is left there for its measure; None where the log reaches
-        none of them."""
+        """Return the likeliest offset and scale the residuals by those found there.
+
+        None where the log reaches none of the offsets.
+        """
         best = None
         for _ in range(2):
             likelihood = self.log_likelihood(offsets, lag)
@@ -178,13 +192,13 @@ class _Fit:
         return best
 
     def nearest(self, turned: Floats) -> tuple[float, int]:
-        """Of offsets less lag, and of the lags, the likeliest pair: (offset less lag, number of the lag)."""
+        """Return the likeliest pair (offset minus lag, index of the lag)."""
         likelihood = np.array([self.log_likelihood(turned + lag, k) for k, lag in enumerate(_LAGS_S)])
         lag, at = np.unravel_index(int(np.argmax(likelihood)), likelihood.shape)
         return float(turned[at]), int(lag)
 
     def weigh(self, offset: float, lag: int) -> None:
-        """Take what is left at an offset for the measure of each component, and of how it is correlated."""
+        """Take each component's scale and correlation from the residuals at one offset."""
         left, known, _ = self._left(np.array([offset]), lag)
         left = left[0][known[0]]
         self._scale = np.maximum(left.std(axis=0), 1e-9)
@@ -193,8 +207,11 @@ class _Fit:
     def _left(
         self, offsets: Floats, lag: int, drift: float = 0.0
     ) -> tuple[Floats, NDArray[np.bool_], Floats]:
-        """What the log does not explain at K offsets: K×N×3 (turn; the middle's shift u, v); where it is
-        known, K×N; and minus the log-chance of what was assumed for it, K."""
+        """Return the residuals that the log does not explain at K offsets.
+
+        K×N×3 (turn; shift u, v of the image centre); a mask of where they are known, K×N; and minus the
+        log-likelihood of what was assumed, K.
+        """
         shift = offsets[:, None] + drift * (self._begin_s - self.middle_s)
         told, covered = self._logged[lag].between(self._begin_s + shift, self._begin_s + _STEP_S + shift)
         weight = np.where(covered > 0.99, self._weight, 0.0)
@@ -215,9 +232,12 @@ class _Fit:
         return np.stack([turn_left, shift_left.real, shift_left.imag], axis=-1), band.known, assumed
 
     def _unexplained(self, seen: Shifts, flown: Shifts, swung: Shifts, turn: Floats) -> tuple[Shifts, Floats]:
-        """Of shifts K×N (u + iv) what neither flight nor swinging about level axes makes, nor a turn about an
-        axis that leans from the one told: by least squares over both components as well as they are known.
-        And minus the logarithm of the chance of what had to be assumed for it, K."""
+        """Return the part of shifts K×N (u + iv) that the logged motion does not explain.
+
+        Explained are translation, swinging about level axes and a turn about an axis that leans from the
+        logged one: least squares over both components, weighted by their scale. Also returns minus the
+        log-likelihood of what had to be assumed for it, K.
+        """
         columns = [flown, swung, 1j * flown, turn + 0j, 1j * turn]
         design, wanted = _stacked(np.stack(columns, axis=-1), self._scale), _stacked(seen, self._scale)
         normal = np.matmul(design.transpose(0, 2, 1), design) / self._least_correlated
@@ -231,18 +251,18 @@ class _Fit:
 
 
 class _Grown:
-    """Rates of N stretches of time as sums, to be asked for their means between any two times."""
+    """Cumulative rates of N time intervals, for mean rates between any two times."""
 
     def __init__(self, first_s: Floats, second_s: Floats, rate: Floats) -> None:
         known: NDArray[np.bool_] = np.asarray(np.isfinite(rate).all(axis=1))
         length = second_s - first_s
-        # between two stretches that do not join nothing is known
+        # Between two intervals that do not join nothing is known.
         self._edges_s = np.stack([first_s, second_s], axis=1).ravel()
         grows = np.column_stack([np.where(known[:, None], rate, 0.0), known]) * length[:, None]
         self._sums = np.cumsum(np.stack([np.zeros_like(grows), grows], axis=1).reshape(-1, grows.shape[1]), 0)
 
     def between(self, first_s: Floats, second_s: Floats) -> tuple[Floats, Floats]:
-        """Mean rates between times (any shape), one more axis; and the share of them that is known."""
+        """Return mean rates between times (any shape, one more axis) and the known share."""
         grown = np.stack(
             [
                 np.interp(second_s, self._edges_s, column) - np.interp(first_s, self._edges_s, column)
@@ -257,7 +277,7 @@ class _Grown:
 
 
 class _Band:
-    """Gaussians of two widths (lattice steps) over N samples, as weighted means of what is known."""
+    """Gaussians of two widths (lattice steps) over N samples, as weighted means."""
 
     def __init__(self, length: int, fast: float, slow: float) -> None:
         self._size = 1 << int(np.ceil(np.log2(2 * length)))
@@ -269,7 +289,7 @@ class _Band:
         self.known = np.empty(0, dtype=bool)
 
     def of(self, weight: Floats) -> _Band:
-        """This, for values known by weights K×N."""
+        """Set the weights K×N of the values, and return self."""
         self._weight = weight
         self._of_fast, self._of_slow = (
             np.maximum(self._smooth(weight, kernel).real, 1e-9) for kernel in (self._fast, self._slow)
@@ -278,13 +298,16 @@ class _Band:
         return self
 
     def quick(self, values: Floats) -> Floats:
-        """Values K×N less their slow part."""
+        """Return values K×N minus their slow part."""
         slow = self._smooth(values * self._weight, self._slow).real
         found: Floats = values - slow / self._of_slow
         return found
 
     def within(self, values: Series) -> Series:
-        """The part of values (K×N or N) between the two widths, about its mean; 0 where it is not known."""
+        """Return the part of values (K×N or N) between the two widths, about its mean.
+
+        0 where it is not known.
+        """
         weighed = values * self._weight
         part: Series = self._smooth(weighed, self._fast) / self._of_fast
         part -= self._smooth(weighed, self._slow) / self._of_slow
@@ -302,7 +325,7 @@ class _Band:
 
 
 def _stacked(shift: Shifts, scale: Floats) -> Floats:
-    """Complex K×N… as real K×2N…, each component over what is left of it at best."""
+    """Return complex K×N… as real K×2N…, each component over its residual scale."""
     return np.concatenate([shift.real / scale[1], shift.imag / scale[2]], axis=1)
 
 
@@ -311,8 +334,10 @@ def _split(offsets: Floats) -> list[Floats]:
 
 
 def _strangers(rate: Floats) -> NDArray[np.bool_]:
-    """Which of N motions their neighbours do not bear out (Hampel 1974): at a turn the whole neighbourhood
-    stands out, which is the signal."""
+    """Return which of N motions are outliers among their neighbours (Hampel 1974).
+
+    Only isolated ones: in a turn the whole neighbourhood stands out, and that is the signal.
+    """
     padded = np.pad(rate, ((_NEIGHBOURS, _NEIGHBOURS), (0, 0)), mode="edge")
     window = np.lib.stride_tricks.sliding_window_view(padded, 2 * _NEIGHBOURS + 1, axis=0)
     apart = np.abs(rate - np.median(window, axis=-1))
@@ -323,7 +348,7 @@ def _strangers(rate: Floats) -> NDArray[np.bool_]:
 
 
 def _with_drift(found: ClockOffset, fit: _Fit, lag: int) -> ClockOffset:
-    """The offset with its drift, where that is three sigmas or more."""
+    """Add the drift where it is three sigmas or more."""
     drifts = np.linspace(-_MAX_DRIFT, _MAX_DRIFT, _DRIFTS)
     offset = np.array([found.offset_s])
     likelihood = np.array([fit.log_likelihood(offset, lag, drift)[0] for drift in drifts])
@@ -333,7 +358,7 @@ def _with_drift(found: ClockOffset, fit: _Fit, lag: int) -> ClockOffset:
 
 
 def _mean_and_spread(values: Floats, log_likelihood: Floats, widths: Floats) -> tuple[float, float]:
-    """Of values by their likelihood; each stands for a stretch of its width."""
+    """Return mean and standard deviation, weighted by likelihood times width."""
     chance = widths * np.exp(log_likelihood - log_likelihood.max())
     chance /= chance.sum()
     mean = float(chance @ values)
@@ -341,7 +366,10 @@ def _mean_and_spread(values: Floats, log_likelihood: Floats, widths: Floats) -> 
 
 
 def _correlated(values: Floats) -> float:
-    """How many neighbours of a series count as one, at least 1: integrated autocorrelation (Sokal 1997)."""
+    """Return the integrated autocorrelation of a series, at least 1 (Sokal 1997).
+
+    It is the number of neighbours that count as one independent sample.
+    """
     centred = values - values.mean()
     length = len(centred)
     spectrum = np.fft.rfft(centred, 2 * length)

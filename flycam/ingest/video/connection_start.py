@@ -1,9 +1,9 @@
-"""When the first pictures of a connection came: they are given all at once, some tenths of a second later.
+"""Arrival times of the first frames of a connection, which are delivered in a burst.
 
-To tell how a stream is coded the library reads on before it gives the first picture, and a server or a link
-may have held some back. Dated by the moment at which it is given, the first picture would be a quarter of a
-second late, 10 m at 40 m/s, and a map lies where its first pictures lie. So they wait until they come in
-their own time; then each came, at the latest, as long after it was taken as the one that came least late.
+To find how a stream is coded the library reads ahead before it delivers the first frame, and a server or a
+link may have held some back. Dated by its delivery, the first frame would be a quarter of a second late, 10 m
+at 40 m/s, and a mosaic lies where its first frames lie. They wait, therefore, until frames come at their own
+pace; then each is taken to have come, at the latest, as long after its exposure as the least late one did.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from dataclasses import replace
 
 from flycam.ingest.video.packet_queue import VideoPacket
 
-_QUIET_NS = 60_000_000  # by then a picture came in its own time, if any comes less late
+# After this long without a less late frame the burst is over.
+_QUIET_NS = 60_000_000
 _LESS_LATE_NS = 5_000_000
 _MAX_WAIT_NS = 500_000_000
-_LEAP_NS = 1_000_000_000  # of the stream's own time: that is another matter than when pictures come
+# A jump of the stream's own time, which `StreamTime` handles.
+_LEAP_NS = 1_000_000_000
 _MAX_PACKETS = 150
 
 
 class ConnectionStart:
-    """Fed the pictures of one connection as they are given."""
+    """Filter for the frames of one connection as they are delivered."""
 
     def __init__(self) -> None:
         self._waiting: list[VideoPacket] = []
@@ -29,8 +31,11 @@ class ConnectionStart:
         self._is_over = False
 
     def add(self, packet: VideoPacket) -> list[VideoPacket]:
-        """Pictures that can go on by now, with when they came. What waits goes on with the first picture
-        after 60 ms in which none came less late, or after half a second."""
+        """Return the frames that can go on by now, with their arrival times.
+
+        Waiting frames go on with the first frame after 60 ms in which none came less late, or after half a
+        second.
+        """
         if self._is_over:
             return [packet]
         if self._waiting and abs(packet.pts_ns - self._waiting[-1].pts_ns) > _LEAP_NS:
@@ -47,7 +52,7 @@ class ConnectionStart:
         )
 
     def end(self) -> list[VideoPacket]:
-        """What still waits; from here on nothing does."""
+        """Return the frames that still wait; later frames no longer wait."""
         self._is_over = True
         waiting, self._waiting = self._waiting, []
         return [self._arrival(one) for one in waiting]

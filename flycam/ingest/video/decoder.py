@@ -1,4 +1,4 @@
-"""One run of the decoder's process, seen from outside: opened, read picture by picture, watched, ended."""
+"""One run of the decoder process, seen from the parent: open, read, watch, end."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _OPEN_SLACK_S, STALL_S = 30.0, READ_TIMEOUT_MS / 1e3 + 4.0
 
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
-    """One picture.
+    """One decoded frame.
 
-    pts_ns      the container's time of it
-    arrived_ns  monotonic time at which it came; of a stream's, before it was decoded
-    newest_ns   that of the newest picture by then, which may wait to be decoded
-    pixels      H×W×3 uint8 RGB, the caller's own
+    pts_ns      presentation time in the container
+    arrived_ns  monotonic arrival time; on a stream, before decoding
+    newest_ns   arrival time of the newest frame by then, which may wait to be decoded
+    pixels      H×W×3 uint8 RGB, owned by the caller
     """
 
     pts_ns: int
@@ -51,22 +51,24 @@ class DecodedFrame:
 
 
 def count_fitting_frames(max_count: int, max_bytes: int, size_px: tuple[int, int]) -> int:
-    """Return how many pictures (width, height) of RGB fit into some bytes: `max_count` at the most, two at
-    the
-    least, for one is written while another is read."""
+    """Return how many RGB frames of a size (width, height) fit into `max_bytes`.
+
+    At most `max_count`, and at least two: one is written while another is read.
+    """
     return max(2, min(max_count, max_bytes // (size_px[0] * size_px[1] * 3)))
 
 
 class Decoder:
-    """Used as a context: on leaving, the process and its memory are gone, whatever they were doing.
+    """Decoder process, used as a context manager.
 
-    open_s, stall_s  how long the process may take to open the video (None: as its address needs), and for one
-                     picture
+    On exit the process and its memory are gone, whatever they were doing.
+
+    open_s, stall_s  timeouts for opening the video (None: as its address needs) and for each frame
     size_px          (width, height); fps and duration_s as the container states them, 0 unknown
-    opened_ns        monotonic time at which its first picture came
-    ending           why `pictures` came to its end: "" at the video's own end or when `stopped` is set
-    lost             pictures lost by now before they were decoded, or recorded, by reason
-    remarks          what is to be said of it, (English, Vietnamese)
+    opened_ns        monotonic time at which the first frame came
+    ending           why `frames` ended: "" at the video's own end or when `stopped` is set
+    lost             frames lost so far before they were decoded, or recorded, by reason
+    remarks          remarks for the operator, (English, Vietnamese)
     """
 
     def __init__(
@@ -100,12 +102,14 @@ class Decoder:
 
     @property
     def pid(self) -> int | None:
-        """Of the decoder's process."""
+        """Process id of the decoder."""
         return self._process.pid
 
     def __enter__(self) -> Self:
-        """Wait until the video is open. Raises SourceUnreadable naming it, Cancelled where `stopped` is set
-        before."""
+        """Wait until the video is open.
+
+        Raises SourceUnreadable naming it, Cancelled where `stopped` is set before.
+        """
         try:
             said = self._receive_message(self._open_s)
             if said is None and self._stopped.is_set():
@@ -132,7 +136,7 @@ class Decoder:
         self._end()
 
     def frames(self) -> Iterator[DecodedFrame]:
-        """The pictures as they come, copied out of the ring."""
+        """Yield the frames as they come, copied out of the ring buffer."""
         assert self._ring is not None, "enter the decoder first"  # noqa: S101  a mistake in the code
         width, height = self.size_px
         for slot in range(self._slots):
@@ -156,11 +160,15 @@ class Decoder:
         try:
             self._pipe.send(slot)
         except OSError:
-            return self._process.is_alive()  # it has said its last word, which is still to be heard
+            # its last message may still wait in the pipe
+            return self._process.is_alive()
         return True
 
     def _receive_message(self, seconds: float) -> tuple[Any, ...] | None:
-        """The process's next message; None, with the reason in `ending`, if it is stuck or gone."""
+        """Return the process's next message.
+
+        None, with the reason in `ending`, if it is stuck or gone.
+        """
         try:
             until_s = time.monotonic() + seconds
             while time.monotonic() < until_s and not self._stopped.is_set():

@@ -1,12 +1,12 @@
-"""The decoder's own process: pictures of a video into shared memory, so that what hangs or dies is only it.
+"""Decoder process: video frames into shared memory, so that a hang or crash stays inside it.
 
-The parent and this process talk over one pipe. From here: ("opened", width, height, fps, seconds, arrived_ns
-of the first picture), ("too large", width, height), ("picture", slot, pts_ns, arrived_ns, arrived_ns of the
-newest coded picture), ("lost", reason, pictures by now, sentence or None), ("ended", ""), ("failed", why),
-("not here", errno). From the parent: the ring's name, then numbers of slots that are free; None to stop. A
-picture is written only into a free slot, so a parent that does not take is waited for.
+Parent and process talk over one pipe. From here: ("opened", width, height, fps, seconds, arrived_ns of the
+first frame), ("too large", width, height), ("picture", slot, pts_ns, arrived_ns, arrived_ns of the newest
+coded frame), ("lost", reason, frames by now, sentence or None), ("ended", ""), ("failed", why), ("not here",
+errno). From the parent: the name of the ring buffer, then indexes of free slots; None to stop. A frame is
+written only into a free slot, so decoding waits for a parent that does not read.
 
-A stream is received in a thread of its own (`flycam.ingest.video.stream_receiver`), which records it besides.
+A stream is received in a thread of its own (`flycam.ingest.video.stream_receiver`), which also records it.
 """
 
 from __future__ import annotations
@@ -34,19 +34,26 @@ from flycam.ingest.video.stream_receiver import (
     open_receiver,
 )
 
-_QUIET = "-8"  # FFmpeg's own sentences name addresses with the passwords in them, on the operator's terminal
+# FFmpeg's own messages would show addresses with their passwords on the operator's terminal.
+_QUIET = "-8"
+# A file may be a list of addresses, which must not be opened.
 _FILM_OPTIONS = f"protocol_whitelist;file|format_whitelist;{FORMATS}"
 
 MAX_PIXELS = 7680 * 4320
-"""Of a picture: 8K. FFmpeg takes eight times as many, of which a few fill a machine."""
+"""Largest frame, 8K. FFmpeg accepts eight times as many pixels, and a few such frames fill the memory."""
 
-_MAX_BROKEN_FRAMES = 300  # pictures in a row: ten seconds
+_MAX_BROKEN_FRAMES = 300  # in a row: ten seconds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodingRequest:
-    """url: a path or an address; is_paced: no faster than the pictures' own times; recording: of a stream;
-    zero_utc_ns: UTC at which the monotonic clock was 0, by which a stream is dated."""
+    """Request to decode one video.
+
+    url          a path or an address
+    is_paced     no faster than the frames' own times
+    recording    options for recording a stream
+    zero_utc_ns  UTC at which the monotonic clock was 0, by which a stream is dated
+    """
 
     url: str
     is_paced: bool
@@ -55,7 +62,10 @@ class DecodingRequest:
 
 
 class _Parent:
-    """The parent's end, which several threads tell. What cannot be said any more ends the decoding."""
+    """Connection to the parent, shared by several threads.
+
+    A message that cannot be sent any more ends the decoding.
+    """
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe, self._lock = pipe, threading.Lock()
@@ -65,7 +75,10 @@ class _Parent:
             self._pipe.send(words)
 
     def send_loss(self, reason: str, count: int, sentence: tuple[str, str] | None) -> None:
-        """Of any thread: one that finds the parent gone goes on to its own end."""
+        """Report lost frames; ignore a parent that is gone.
+
+        Called from any thread: one that finds the parent gone goes on to its own end.
+        """
         with suppress(OSError):
             self.send("lost", reason, count, sentence)
 
@@ -102,7 +115,7 @@ def _decode(order: DecodingRequest, parent: _Parent) -> None:
     if not is_address:
         os.environ[OPTIONS_NAME] = _FILM_OPTIONS
     video = _opened(order.url if received is None else received.decoder_path, is_address and received is None)
-    # before any picture is decoded: one alone takes what its size says
+    # before any frame is decoded: a single one takes memory by its stated size
     said_px = [int(video.get(what)) for what in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
     if said_px[0] * said_px[1] > MAX_PIXELS:
         parent.send("too large", *said_px)
@@ -128,19 +141,20 @@ def _decode(order: DecodingRequest, parent: _Parent) -> None:
 
 def _opened(url: str, is_address: bool) -> cv2.VideoCapture:
     limits: list[int] = []
-    if is_address:  # of a file the pictures read to probe it would be lost
+    # not for a file: the frames read to probe it would be lost
+    if is_address:
         url, options, open_ms = to_open_arguments(url)
         os.environ.setdefault(OPTIONS_NAME, options)
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_ms]
         limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
-    common = [cv2.CAP_PROP_N_THREADS, 1]  # threads would hold pictures back
+    common = [cv2.CAP_PROP_N_THREADS, 1]  # threads would delay frames
     video = cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*common, *limits])
     video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # rows stay as the sensor read them
     return video
 
 
 def _moment(video: cv2.VideoCapture, received: StreamReceiver | None) -> FrameTime:
-    """Of the picture read last."""
+    """Return the time of the frame read last."""
     pts_ms = float(video.get(cv2.CAP_PROP_POS_MSEC))
     if received is not None:
         return received.frame_time(pts_ms)
@@ -148,10 +162,10 @@ def _moment(video: cv2.VideoCapture, received: StreamReceiver | None) -> FrameTi
 
 
 def _next(video: cv2.VideoCapture, *, again: bool) -> tuple[bool, np.ndarray, int]:
-    """The next picture; whether there is one, and how often before it none could be decoded.
+    """Return (found, frame, number of undecodable frames before it).
 
-    again  ask on after a picture that cannot be decoded: bytes that were lost end no film. At its end the
-           reader answers at once; a stream that it reads itself would keep us waiting every time.
+    again  read on after a frame that cannot be decoded: lost bytes do not end a file. At its end the reader
+           answers at once; a stream that FFmpeg itself reads would keep us waiting every time.
     """
     for failed in range(_MAX_BROKEN_FRAMES if again else 1):
         there, bgr = video.read()

@@ -1,8 +1,8 @@
-"""Pictures of two fields, half a picture's time apart: what moved between them is combed, row by row.
+"""Detection and removal of interlacing: two fields, half a frame time apart, comb moving objects.
 
-A camera that sends them seldom says so where it is asked, and a stream that was coded again says nothing. But
-rows tell: in a whole picture a row is foretold best by the rows beside it, in one of two moments by those of
-its own field (the measure of Koivunen's motion-adaptive deinterlacing, 1994, over the whole picture).
+A camera that sends interlaced frames seldom states it, and a stream that was encoded again never does. The
+rows show it: in a progressive frame a row is best predicted by its neighbours, in an interlaced one by the
+rows of its own field (the measure of Koivunen's motion-adaptive deinterlacing, 1994, over the whole frame).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]
 
 _COLUMN_STEP = 16
-# Noise alone gives 1; a whole picture gives less, one that is combed by motion of a pixel and more 1.3 to 3.
+# Noise alone gives 1; a progressive frame gives less; one combed by motion of a pixel or more gives 1.3 to 3.
 _COMBED = 1.15
 _SURE = 3
 
 
 def measure_combing(picture: Picture) -> float:
-    """Return how much worse rows are foretold by the rows beside them than by the next of their own field.
+    """Return how much worse neighbouring rows predict a row than its field does.
 
     picture  rows×columns×3 uint8
     """
@@ -31,25 +31,28 @@ def measure_combing(picture: Picture) -> float:
 
 
 class FieldSelector:
-    """Shows one moment of each picture of a video: the upper field of pictures that hold two."""
+    """Filter that keeps one moment of each frame: the upper field of interlaced ones."""
 
     def __init__(self) -> None:
         self._combed = 0
 
     @property
     def is_interlaced(self) -> bool:
-        """Whether so many pictures were combed that all are taken to hold two fields."""
+        """True once enough frames were combed to take all as interlaced."""
         return self._combed >= _SURE
 
     def select(self, picture: Picture) -> Picture:
-        """Return the picture (rows×columns×3 uint8), its lower field taken from the rows of the upper one
-        where it holds two; nothing that stands still moves."""
+        """Return the frame (rows×columns×3 uint8), deinterlaced where necessary.
+
+        The lower field is interpolated from the upper one's rows, so static content does not move.
+        """
         if not self.is_interlaced:
             if measure_combing(picture) < _COMBED:
                 return picture
             self._combed += 1
         rows, columns = picture.shape[:2]
-        halved = np.array([[1.0, 0.0, 0.0], [0.0, 0.5, 0.0]])  # row 2k of the picture is row k of its field
+        # row 2k of the frame is row k of its field
+        halved = np.array([[1.0, 0.0, 0.0], [0.0, 0.5, 0.0]])
         flags, beyond = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
         field = np.ascontiguousarray(picture[::2])
         whole = cv2.warpAffine(field, halved, (columns, rows), flags=flags, borderMode=beyond)

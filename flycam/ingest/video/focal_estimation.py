@@ -1,9 +1,9 @@
-"""The focal length of a film whose lens nobody names: from its pictures' motion against track and terrain.
+"""Focal length of a video with an unknown camera, from image motion against track and terrain.
 
-A level camera's view moves by focal length × (speed / height + turn): what the log tells for a lens of known
-focal length, times the ratio of the two. That ratio is found in stretches of a few seconds; their spread is
-what one cannot know of it, and to that comes what the height above ground is in doubt by, which scales it in
-all of them alike.
+The image of a level camera moves by focal length × (speed / height + turn): the prediction for a camera of
+known focal length, times the ratio of the two. That ratio is estimated in intervals of a few seconds; their
+spread gives its uncertainty, to which the uncertainty of the height above ground is added, because it scales
+the ratio in all intervals alike.
 """
 
 from __future__ import annotations
@@ -24,34 +24,40 @@ Floats = NDArray[np.float64]
 
 CALIBRATION_ID = "estimated:motion"
 MAX_SIGMA = 0.08
-"""Relative sigma of a focal length that pictures can be laid with."""
+"""Largest relative sigma of a focal length with which frames can be orthorectified."""
 
-_GUESS_DEG = 35.0  # narrower than films are: the clock is looked for with gains up to little over one
+# Narrower than video cameras are, because the clock search allows gains only slightly above one.
+_GUESS_DEG = 35.0
 _STRETCHES, _MIN_STRETCHES = 12, 4
-_MIN_MOTIONS = 6  # of a stretch
+_MIN_MOTIONS = 6  # per interval
 _MIN_EXPLAINED, _MIN_POWER = 0.6, 0.02
 _OUTLIER = 4.0
 _MIN_FIELD_OF_VIEW_DEG, _MAX_FIELD_OF_VIEW_DEG = 8.0, 140.0
-_DISTORTION_SIGMA = 0.01  # the lens is taken without distortion
-_CROWNS_M = 4.0  # what stands on the ground and moves with it, at a guess
-_VIEW = (-0.3, 0.0, 0.3)  # of the height above ground: places across a usual view
+_DISTORTION_SIGMA = 0.01  # the lens is modelled without distortion
+# Assumed height of trees and houses, which are seen instead of the ground.
+_CROWNS_M = 4.0
+# Sample positions across a usual view, as shares of the height above ground.
+_VIEW = (-0.3, 0.0, 0.3)
 
 
 @dataclass(frozen=True, slots=True)
 class FocalEstimate:
-    """focal_px, its relative 1-sigma, and the share of the pictures' motion that the log explains with it."""
+    """Estimated focal length.
+
+    focal_px, its relative 1-sigma, and the share of the image motion that the log explains with it.
+    """
 
     focal_px: float
     sigma_rel: float
     explained: float
 
     def hfov_deg(self, width_px: int) -> float:
-        """Horizontal field of view."""
+        """Return the horizontal field of view, degrees."""
         return float(np.degrees(2.0 * np.arctan(width_px / (2.0 * self.focal_px))))
 
 
 def make_pinhole(size_px: tuple[int, int], focal_px: float, sigma_rel: float = 0.0) -> InteriorOrientation:
-    """A lens without distortion for pictures of a size (width, height)."""
+    """Return a camera without distortion for frames of a size (width, height)."""
     width, height = size_px
     return InteriorOrientation(
         model=LensModel.PINHOLE,
@@ -64,13 +70,15 @@ def make_pinhole(size_px: tuple[int, int], focal_px: float, sigma_rel: float = 0
 
 
 def guess_pinhole(size_px: tuple[int, int]) -> InteriorOrientation:
-    """One to look for the clock with, and to measure against."""
+    """Return a provisional camera for the clock search and for measuring ratios."""
     return make_pinhole(size_px, size_px[0] / (2.0 * np.tan(np.radians(_GUESS_DEG) / 2.0)))
 
 
 def with_view_heights(poses: LoggedPoses, work_crs: str, terrain_at: TerrainAt) -> LoggedPoses:
-    """The poses with their heights above the ground that the view has, not above that below: its motion is
-    the mean of what lies in it, and ground half as far moves twice as fast."""
+    """Return the poses with heights above the ground in view, not the ground below.
+
+    Image motion is the mean over the view, and ground at half the distance moves twice as fast.
+    """
     places = poses.centre_m[:, :2]
     nearness = []
     for east in _VIEW:
@@ -89,10 +97,12 @@ def estimate_focal_length(
     clock: ClockOffset,
     sigma_height_m: float,
 ) -> FocalEstimate | None:
-    """The focal length of pictures of a size (width, height); None where the motion does not tell it.
+    """Estimate the focal length of frames of a size (width, height).
+
+    None where the motion does not determine it.
 
     motions         in order of time, video time; poses in the log's time, `clock` between them
-    sigma_height_m  of the heights above ground that the poses tell
+    sigma_height_m  of the poses' heights above ground
     """
     guess = guess_pinhole(size_px)
     first, second = (np.array([getattr(m, name) for m in motions]) for name in ("first_s", "second_s"))
@@ -121,12 +131,15 @@ def estimate_focal_length(
 
 
 def _ratios(seen: Floats, logged: Floats, at_s: Floats) -> tuple[Floats, Floats]:
-    """Seen by told motion of each stretch of time, by least squares, and how much told motion it has."""
+    """Return measured over logged motion of each interval, with weights.
+
+    Least squares; a weight is the power of the logged motion.
+    """
     edges = np.linspace(at_s[0], at_s[-1] + 1e-6, _STRETCHES + 1)
     stretch = np.searchsorted(edges, at_s, side="right") - 1
     both = np.bincount(stretch, (seen * logged).sum(axis=1), _STRETCHES)
     power = np.bincount(stretch, (logged**2).sum(axis=1), _STRETCHES)
     enough = np.bincount(stretch, minlength=_STRETCHES) >= _MIN_MOTIONS
-    used = enough & (power > _MIN_POWER * power.max())  # who hovers tells nothing
+    used = enough & (power > _MIN_POWER * power.max())  # a hover carries no information
     weights: Floats = power[used].astype(np.float64)
     return both[used] / weights, weights

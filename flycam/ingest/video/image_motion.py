@@ -1,9 +1,10 @@
-"""How a video's pictures move against each other, and how a flight's log says that they should.
+"""Motion between video frames, measured in the images and predicted from a flight log.
 
-Seen: corners followed from one reduced picture to the next, and the homography that fits most of them
-(RANSAC): a similarity would be biased where the camera looks aslant. Told: a point of the ground under the
-middle of the first picture, and one beside it, projected into the second. Both are the shift of the picture's
-middle (pixels of the full picture a second) and the turn (radians a second) of the line to a point beside it.
+Measured: corners tracked from one reduced frame to the next, and the homography that fits most of them
+(RANSAC): a similarity would be biased where the camera looks obliquely. Predicted: a ground point under the
+centre of the first frame, and one beside it, projected into the second. Both are the shift of the frame's
+centre (pixels of the full frame per second) and the turn (radians per second) of the line to a point beside
+it.
 
 Sources: Lucas and Kanade 1981, pyramids after Bouguet 2000; Fischler and Bolles 1981.
 """
@@ -26,14 +27,19 @@ _MAX_CORNERS, _MIN_CORNERS = 220, 25
 _CORNER_QUALITY, _CORNER_APART_PX = 0.01, 9
 _WITHIN_PX = 1.0
 _MIN_SHARE = 0.4
-_BEYOND_S = 0.02  # the end of a log that begins and ends with its film, to what clocks are known at best
+# Tolerance at the ends of a log that covers exactly its video: clocks are not known better.
+_BEYOND_S = 0.02
 _FLOW_STEP_S = 0.05
-_BESIDE_SHARE = 0.25  # of the picture's width: where the second point lies
+# Distance of the second point from the centre, as a share of the frame's width.
+_BESIDE_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class ImageMotion:
-    """Between two pictures: their times in seconds, shift of the middle (u, v) px/s and turn rad/s."""
+    """Motion between two frames.
+
+    Their times in seconds, shift of the centre (u, v) px/s and turn rad/s.
+    """
 
     first_s: float
     second_s: float
@@ -41,9 +47,9 @@ class ImageMotion:
 
 
 class ImageMotionEstimator:
-    """Fed pictures in order of time, tells their motion from one to the next.
+    """Estimator of the motion between successive frames, fed in order of time.
 
-    min_interval_s  pictures closer in time than this to the last one measured are passed over
+    min_interval_s  frames closer in time than this to the last one measured are skipped
     """
 
     def __init__(self, min_interval_s: float = 0.1) -> None:
@@ -52,7 +58,9 @@ class ImageMotionEstimator:
         self._time_s = -np.inf
 
     def add(self, time_s: float, pixels: NDArray[np.uint8]) -> ImageMotion | None:
-        """The motion since the picture measured last; None for the first, and where nothing can be followed.
+        """Return the motion since the frame measured last.
+
+        None for the first frame, and where nothing can be tracked.
 
         pixels  H×W×3 uint8
         """
@@ -72,17 +80,18 @@ class ImageMotionEstimator:
 
 
 def convert_to_grey(pixels: NDArray[np.uint8]) -> tuple[Grey, float]:
-    """A picture H×W×3 in grey at most WIDTH_PX wide, and by how much its pixels were reduced."""
+    """Return a frame H×W×3 in grey, at most WIDTH_PX wide, and its scale factor."""
     height, width = pixels.shape[:2]
     scale = min(1.0, WIDTH_PX / width)
     size = (round(width * scale), round(height * scale))
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)  # first: one plane is reduced faster than three
+    # before the resize: one plane is reduced faster than three
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA) if scale < 1.0 else grey
     return np.asarray(small, np.uint8), scale
 
 
 def estimate_centre_motion(first: Grey, second: Grey) -> tuple[float, float, float] | None:
-    """Shift of the middle (u, v) in pixels and turn in radians from one picture to another, or None."""
+    """Estimate shift of the centre (u, v) in pixels and turn in radians, or None."""
     corners = cv2.goodFeaturesToTrack(first, _MAX_CORNERS, _CORNER_QUALITY, _CORNER_APART_PX)
     if corners is None or len(corners) < _MIN_CORNERS:
         return None
@@ -103,11 +112,11 @@ def estimate_centre_motion(first: Grey, second: Grey) -> tuple[float, float, flo
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoggedPoses:
-    """What a log says of N moments, for predicting motion.
+    """Logged poses at N moments, for predicting image motion.
 
-    time_s       N rising; centre_m N×3 (any level grid, heights up); rotation N×3×3 (world to camera)
-    above_m      N, height above the ground below
-    max_gap_s    across which no pose is interpolated
+    time_s     N rising; centre_m N×3 (any level grid, heights up); rotation N×3×3 (world to camera)
+    above_m    N, height above the ground below
+    max_gap_s  longest gap across which a pose is interpolated
     """
 
     time_s: Floats
@@ -117,7 +126,7 @@ class LoggedPoses:
     max_gap_s: float
 
     def extended_with(self, later: LoggedPoses) -> LoggedPoses:
-        """These and later ones."""
+        """Return these poses followed by later ones."""
         return LoggedPoses(
             time_s=np.concatenate([self.time_s, later.time_s]),
             centre_m=np.concatenate([self.centre_m, later.centre_m]),
@@ -127,17 +136,17 @@ class LoggedPoses:
         )
 
     def interpolate(self, time_s: Floats) -> tuple[Floats, Floats, Floats]:
-        """Centres M×3, rotations M×3×3 and heights above ground M at M times; NaN where nothing is told.
+        """Interpolate centres M×3, rotations M×3×3 and heights above ground M at M times.
 
-        Rotations are interpolated entry by entry: between samples a tenth of a second apart that is exact to
-        the square of the turn over eight.
+        NaN where the log is silent. Rotations are interpolated entry by entry: between samples a tenth of a
+        second apart that is exact to the square of the turn over eight.
         """
         if len(self.time_s) < 2:
             unknown = np.full((len(time_s), 13), np.nan)
             return unknown[:, :3], unknown[:, 3:12].reshape(-1, 3, 3), unknown[:, 12]
         inside = np.clip(time_s, self.time_s[0], self.time_s[-1])
         time_s = np.where(np.abs(inside - time_s) <= _BEYOND_S, inside, time_s)
-        # only the rows at hand: a log of an hour has a hundred thousand, and every picture asks
+        # only the rows needed: a log of an hour has a hundred thousand, and this runs for every frame
         right = np.clip(np.searchsorted(self.time_s, time_s), 1, len(self.time_s) - 1)
         left = right - 1
         step = self.time_s[right] - self.time_s[left]
@@ -155,9 +164,10 @@ class LoggedPoses:
 def predict_rates(
     poses: LoggedPoses, interior: InteriorOrientation, first_s: Floats, second_s: Floats
 ) -> Floats:
-    """The motions that a log tells between M pairs of moments: M×3 as `Motion.rate`, NaN where it is silent.
+    """Predict the motions between M pairs of moments from logged poses.
 
-    The ground is level at the height below the first moment; the lens is taken without distortion.
+    M×3 as `ImageMotion.rate`, NaN where the log is silent. The ground is taken as level at the height below
+    the first moment, the lens as free of distortion.
     """
     centre, rotation, above = poses.interpolate(first_s)
     later_centre, later_rotation, _ = poses.interpolate(second_s)
@@ -188,12 +198,14 @@ def predict_rates(
 def predict_flow(
     poses: LoggedPoses, interior: InteriorOrientation, lag_s: float
 ) -> tuple[Floats, Floats, Floats]:
-    """The motion that a log tells where the camera follows its angles `lag_s` late: beginnings and ends (M,
-    the log's seconds) of short stretches, and M×5 rates: the shift of the picture's middle (u, v) px/s that
-    flying makes, that which the camera's turning makes, and its turn rad/s. NaN where the log is silent.
+    """Predict image motion of a camera that follows its logged angles `lag_s` late.
 
-    Between samples the track is smooth (cubic Hermite, tangents of the parabola through three samples): a
-    log of one sample a second tells of its turns no less for it.
+    Returns beginnings and ends (M, the log's seconds) of short intervals, and M×5 rates: the shift of the
+    frame's centre (u, v) px/s due to translation, that due to the camera's rotation, and its turn rad/s. NaN
+    where the log is silent.
+
+    Between samples the track is smooth (cubic Hermite, tangents of the parabola through three samples), so
+    that a log of one sample a second still shows its turns.
     """
     time_s = np.arange(poses.time_s[0], poses.time_s[-1], _FLOW_STEP_S)
     values = np.column_stack([poses.centre_m, poses.above_m])
@@ -209,13 +221,16 @@ def predict_flow(
     still = replace(smooth, centre_m=np.zeros_like(smooth.centre_m))
     first, second = time_s[:-1], time_s[1:]
     rates, swung = (predict_rates(one, interior, first, second) for one in (smooth, still))
-    # a centre that is not told must not count as one that stands still
+    # an unknown centre must not count as one that stands still
     swung = np.where(np.isfinite(rates), swung, np.nan)
     return first, second, np.column_stack([rates[:, :2] - swung[:, :2], swung[:, :2], rates[:, 2]])
 
 
 def _smooth(time_s: Floats, values: Floats, at_s: Floats, max_gap_s: float) -> Floats:
-    """Values N×K at rising times N, at M times: M×K, NaN beyond and across gaps."""
+    """Interpolate values N×K at rising times N to M times: M×K.
+
+    NaN beyond the ends and across gaps.
+    """
     step = np.diff(time_s)[:, None]
     slope = np.diff(values, axis=0) / step
     inner = (slope[:-1] * step[1:] + slope[1:] * step[:-1]) / (step[1:] + step[:-1])

@@ -1,10 +1,10 @@
-"""Which pictures of a video become frames of the mosaic: those that bring new ground, of them the sharpest.
+"""Selection of the video frames that enter the mosaic: those with new ground, the sharpest of them.
 
-New ground is told by the log: how far the ground under the middle of the last chosen picture has moved in
-the view. Once a share of the view is new a window opens; its sharpest picture is chosen when it closes. Where
-pictures come when they come nobody waits for that: in its second half one as sharp as usual is taken at
-once, and only a blurred one waits for a better. Torn, green and covered pictures, and those far less sharp
-than the rest, are passed over and counted.
+New ground is predicted from the log: how far the ground under the centre of the last chosen frame has moved
+in the view. Once a share of the view is new a window opens; its sharpest frame is chosen when it closes. With
+live video that would add delay: in the second half of the window a frame as sharp as usual is taken at once,
+and only a blurred one waits for a better. Torn, green and covered frames, and those far less sharp than the
+rest, are skipped and counted.
 """
 
 from __future__ import annotations
@@ -22,20 +22,24 @@ from flycam.ingest.video.image_motion import LoggedPoses, convert_to_grey, predi
 from flycam.ingest.video.video_source import VideoFrame
 
 OPENS_AT, CLOSES_AT = 0.12, 0.22
-"""Shares of the view that are new: from the first on a picture may be chosen, at the second one is."""
+"""New shares of the view from which on a frame may be chosen, and at which one is."""
 
 _MAX_WINDOW_S = 0.25
-_HALF, _NEAR_END, _USUAL = 0.5, 0.6, 0.9  # of a window; of the flight's median sharpness
-_RETRY_INTERVAL_S = 1.0  # of a view that meets no ground: where it is laid it is said why not
+# Shares of a window; share of the flight's median sharpness.
+_HALF, _NEAR_END, _USUAL = 0.5, 0.6, 0.9
+# For a view that meets no ground: orthorectifying such a frame reports why it failed.
+_RETRY_INTERVAL_S = 1.0
 _REMEMBERED = 60
-_TOO_BLURRED = 0.25  # of the flight's median sharpness, as of photos
-_GREEN_FROM, _GREEN_TO = (0, 129, 0), (6, 141, 6)  # of 8-bit YUV (0, 0, 0), as coders round it
+# Share of the flight's median sharpness, as for photos.
+_TOO_BLURRED = 0.25
+# RGB of 8-bit YUV (0, 0, 0), as codecs round it.
+_GREEN_FROM, _GREEN_TO = (0, 129, 0), (6, 141, 6)
 _GREEN_SHARE, _SPARSE = 0.03, 8
 
 
 @dataclass(frozen=True, slots=True)
 class KeyframeCandidate:
-    """A picture that may be chosen. share: of its view that is new."""
+    """Frame that may be chosen; `share` of its view is new."""
 
     picture: VideoFrame
     log_s: float
@@ -44,13 +48,13 @@ class KeyframeCandidate:
 
 
 class KeyframeSelector:
-    """Fed every picture in order, gives back those to be laid.
+    """Selector of keyframes, fed every frame in order.
 
-    passed_over  pictures in an open window that were not chosen for what they show, by reason: "torn",
-                 "lens_covered", "too_blurred"; and all of whose moment the log is silent: "telemetry_gap"
-    opens_at, closes_at  shares of the view that are new, as the constants; may be changed at any time
-    share        of the view that was new of the picture chosen last
-    is_eager     a picture as sharp as usual is not waited with to the window's end
+    passed_over  frames in an open window that were rejected, by reason: "torn", "lens_covered",
+                 "too_blurred"; and all frames at whose time the log is silent: "telemetry_gap"
+    opens_at, closes_at  new shares of the view, as the constants; may be changed at any time
+    share        share of the view that was new in the frame chosen last
+    is_eager     a frame as sharp as usual does not wait for the window's end
     """
 
     def __init__(self, interior: InteriorOrientation, *, is_eager: bool = False) -> None:
@@ -64,9 +68,9 @@ class KeyframeSelector:
         self.passed_over: Counter[str] = Counter()
 
     def add(self, picture: VideoFrame, logged: LoggedPoses, log_s: float) -> VideoFrame | None:
-        """The picture chosen by now, this one or one before it, if any.
+        """Return the frame chosen by now, this one or an earlier one, if any.
 
-        log_s  the picture's time on the clock of `logged`
+        log_s  the frame's time on the clock of `logged`
         """
         share = self._new_share(logged, log_s)
         if share is None or share < (self._within(_HALF) if self._is_eager else self.opens_at):
@@ -81,11 +85,14 @@ class KeyframeSelector:
         return self._chosen() if closes else None
 
     def flush(self) -> VideoFrame | None:
-        """What waits in an open window when the video is over."""
+        """Return the frame that waits in an open window when the video is over."""
         return self._chosen()
 
     def _new_share(self, logged: LoggedPoses, log_s: float) -> float | None:
-        """Share of the view that the last chosen picture did not show; None where the log is silent."""
+        """Return the share of the view that the last chosen frame did not show.
+
+        None where the log is silent.
+        """
         if self._last_s is None:
             return 1.0
         elapsed = log_s - self._last_s
@@ -97,15 +104,20 @@ class KeyframeSelector:
         return compute_new_share(rate * elapsed, self._interior.image_size_px)
 
     def _after_silence(self, logged: LoggedPoses, log_s: float, elapsed: float) -> float | None:
-        """All is new once the log speaks again after a gap that the last choice lies behind, or the view
-        comes back from the horizon."""
+        """Return 1 once the log resumes after a gap since the last choice, else None.
+
+        The same holds where the view comes back from the horizon.
+        """
         if not np.isfinite(logged.interpolate(np.array([log_s]))[0]).all():
             self.passed_over["telemetry_gap"] += 1
             return None
         return 1.0 if elapsed >= _RETRY_INTERVAL_S else None
 
     def _consider(self, picture: VideoFrame, log_s: float, share: float) -> KeyframeCandidate | None:
-        """The picture as it may be chosen, which is remembered if it is the best so far; None: it may not."""
+        """Return the frame as a candidate, remembered if it is the best so far.
+
+        None if it may not be chosen.
+        """
         if is_torn(picture.pixels):
             self.passed_over["torn"] += 1
             return None
@@ -127,11 +139,14 @@ class KeyframeSelector:
         return is_due and one.sharpness >= _USUAL * float(np.median(self._sharpness))
 
     def _within(self, part: float) -> float:
-        """The share of the view that is new once a part of the window is over."""
+        """Return the new share of the view at which `part` of the window has passed."""
         return self.opens_at + part * (self.closes_at - self.opens_at)
 
     def _chosen(self) -> VideoFrame | None:
-        """The best of the window, which is closed; none good enough: the window stays open."""
+        """Close the window and return its best frame.
+
+        The window stays open while no frame is good enough.
+        """
         best = self._best
         if best is None:
             return None
@@ -141,10 +156,10 @@ class KeyframeSelector:
 
 
 def compute_new_share(moved: NDArray[np.float64], size_px: tuple[int, int]) -> float:
-    """Share of a view that is new after a shift (u, v) px and a turn (rad) of the picture, `moved` (3,).
+    """Return the new share of a view after a shift (u, v) px and a turn (rad).
 
-    A turned view shows new corners: of a rectangle turned by a small angle about its middle the share
-    |sin(angle)| · (w² + h²) / (4 w h) is new.
+    `moved` is (3,). A turned view shows new corners: in a rectangle turned by a small angle about its centre
+    the share |sin(angle)| · (w² + h²) / (4 w h) is new.
     """
     width, height = size_px
     kept = max(0.0, 1.0 - abs(moved[0]) / width) * max(0.0, 1.0 - abs(moved[1]) / height)
@@ -153,7 +168,10 @@ def compute_new_share(moved: NDArray[np.float64], size_px: tuple[int, int]) -> f
 
 
 def is_torn(pixels: NDArray[np.uint8]) -> bool:
-    """Whether part of a picture (H×W×3 RGB) is the flat green of a decoder that lacks data: YUV all zero."""
+    """Return True if part of a frame is the flat green of a decoder that lacks data.
+
+    H×W×3 RGB; the green is YUV all zero.
+    """
     size = (-(-pixels.shape[1] // _SPARSE), -(-pixels.shape[0] // _SPARSE))
     sparse = cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST)
     green = cv2.inRange(sparse, _GREEN_FROM, _GREEN_TO)

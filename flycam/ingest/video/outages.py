@@ -1,24 +1,28 @@
-"""How often a stream was lost, and for how long no picture came: what a map lacks of the ground."""
+"""Outages of a stream, their number and length: ground that is missing in the mosaic."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 _MIN_OUTAGE_S = 2.0
-_MIN_FRAMES_MISSED = 3.0  # of a stream of few pictures a second
+_MIN_FRAMES_MISSED = 3.0  # for a stream of low frame rate
 
 
 @dataclass(frozen=True, slots=True)
 class Outages:
-    """count: times that no picture came for two seconds or more, and then some did; seconds: of all of them
-    together; last_s: seconds without pictures before a stream was stopped, 0: it was not lost then."""
+    """Outages of a stream.
+
+    count    times that no frame came for two seconds or more, and then some did
+    seconds  total length of these
+    last_s   seconds without frames before the stream was stopped, 0: it was not lost then
+    """
 
     count: int = 0
     seconds: float = 0.0
     last_s: float = 0.0
 
     def remarks(self, name: str) -> tuple[tuple[str, str], ...]:
-        """Of the stream of this name, (English, Vietnamese); nothing where it was never lost."""
+        """Return remarks on the stream, (English, Vietnamese); none without outages."""
         said = []
         if self.count:
             times = "once" if self.count == 1 else f"{self.count} times"
@@ -41,7 +45,7 @@ class Outages:
 
 
 class OutageCounter:
-    """Fed when pictures of a stream came, over all its connections."""
+    """Counter of a stream's outages over all its connections."""
 
     def __init__(self) -> None:
         self._newest_ns: int | None = None
@@ -49,7 +53,7 @@ class OutageCounter:
         self._outages = Outages()
 
     def add(self, came_ns: int, fps: float) -> None:
-        """When the newest picture came, monotonic; fps: of the stream, 0 unknown."""
+        """Note when the newest frame came, monotonic; fps of the stream, 0 unknown."""
         least_s = max(_MIN_OUTAGE_S, _MIN_FRAMES_MISSED / fps) if fps > 0.0 else _MIN_OUTAGE_S
         self._least_ns = round(least_s * 1e9)
         if self._newest_ns is not None and came_ns - self._newest_ns >= self._least_ns:
@@ -58,7 +62,10 @@ class OutageCounter:
         self._newest_ns = came_ns
 
     def outages(self, stopped_ns: int | None = None) -> Outages:
-        """By now; stopped_ns: when the stream was stopped, None: it was not."""
+        """Return the outages by now.
+
+        stopped_ns  when the stream was stopped; None: it was not
+        """
         told, newest_ns = self._outages, self._newest_ns
         if stopped_ns is None or newest_ns is None or stopped_ns - newest_ns < self._least_ns:
             return told

@@ -1,7 +1,7 @@
-"""Coded pictures of a stream on their way from one thread to another, bounded by their bytes.
+"""Queue of coded frames between two threads, bounded by bytes.
 
-What does not fit is dropped up to the next picture at which decoding can begin anew, and counted: a picture
-without the one that it is predicted from is worth nothing.
+Frames that do not fit are dropped, and counted, up to the next key frame: a frame without the one from which
+it is predicted cannot be decoded.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from flycam.frame.nal import ParameterSets
 
 @dataclass(frozen=True, slots=True)
 class VideoPacket:
-    """One coded picture.
+    """One coded frame.
 
-    number      counts the pictures of this connection from 0
+    number      counts the frames of this connection from 0
     pts_ns      the stream's own time of it
-    arrived_ns  monotonic time at which it came here; arrived_utc_ns the same by the flight's clock
-    data        its units behind their lengths
-    parameters  what a decoder needs before it
+    arrived_ns  monotonic arrival time; arrived_utc_ns the same on the flight's clock
+    data        its NAL units, each behind its length
+    parameters  parameter sets that a decoder needs before it
     """
 
     number: int
@@ -34,11 +34,11 @@ class VideoPacket:
 
 
 class PacketQueue:
-    """A queue that never makes the one who puts wait.
+    """Queue of coded frames whose producer never waits.
 
-    keeps_newest  what waits is dropped too where something had to be: who decodes wants what is now, who
-                  records wants all that there is room for
-    dropped       pictures dropped by now
+    keeps_newest  on overflow waiting frames are dropped too: a decoder wants the newest frames, a recorder
+                  all that there is room for
+    dropped       frames dropped so far
     """
 
     def __init__(self, max_bytes: int, *, keeps_newest: bool) -> None:
@@ -50,7 +50,7 @@ class PacketQueue:
         self.dropped = 0
 
     def put(self, packet: VideoPacket) -> None:
-        """Add the newest picture, or drop it where there is no room."""
+        """Add the newest frame, or drop it where there is no room."""
         with self._changed:
             if self._skipping and packet.is_key and self._keeps_newest:
                 self.dropped += len(self._items)
@@ -66,7 +66,10 @@ class PacketQueue:
             self._changed.notify()
 
     def get(self) -> VideoPacket | None:
-        """The oldest picture, waited for; None once the queue is closed and empty."""
+        """Wait for the oldest frame and return it.
+
+        None once the queue is closed and empty.
+        """
         with self._changed:
             while not self._items and not self._closed:
                 self._changed.wait()
@@ -77,7 +80,7 @@ class PacketQueue:
             return packet
 
     def close(self) -> None:
-        """No more pictures come; what waits can still be taken."""
+        """Accept no more frames; those that wait can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify()

@@ -1,9 +1,9 @@
-"""A stream as it was received, written beside its decoding: pieces of fragmented MP4, nothing coded anew.
+"""Recorder of a stream as received: segments of fragmented MP4, without transcoding.
 
-A piece begins with a picture at which decoding can begin, is written in fragments of half a second, synced
-and renamed when it is whole. One that nobody closed (a process that died, a cut) is whole up to its last
-fragment: `flycam.ingest.video.segments` ends it. A disk that is slow or full loses pictures of the recording,
-which are counted, and nothing else.
+A segment begins with a key frame, is written in fragments of half a second, synced, and renamed when it is
+complete. One that was never closed (its process died, power was cut) is complete up to its last fragment, and
+`flycam.ingest.video.segments` closes it. A disk that is slow or full loses frames of the recording, which are
+counted, and nothing else.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ from flycam.store.disk_space import RECORDING_BYTES
 
 UNFINISHED, FINISHED = ".part", ".mp4"
 _FRAGMENT_NS = 500_000_000
-_GAP_NS = 10 * 10**9  # a piece holds no longer a gap
-_HARD = 4  # how many times its length a piece may get where no key frame comes
+_GAP_NS = 10 * 10**9  # longest gap inside a segment
+# A segment may become this many times as long where no key frame comes.
+_HARD = 4
 _WAITING_BYTES = 32 << 20
 _PAUSE_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordingOptions:
-    """Where and how to record.
+    """Options for recording a stream.
 
-    folder        gets the pieces, `<UTC ns of the first picture>.mp4`, as `VideoFrame` dates pictures; who
-                  records into it holds a shared lock on it, which dies with the process
-    segment_s, segment_bytes  about how long and how large one is
-    min_free_bytes  nothing is recorded while the disk has less free: the map needs it
+    folder        for the segments, `<UTC ns of the first frame>.mp4`, as `VideoFrame` dates frames; the
+                  recorder holds a shared lock on it, which dies with the process
+    segment_s, segment_bytes  approximate length and size of a segment
+    min_free_bytes  recording stops while the disk has less free: the mosaic needs it
     """
 
     folder: Path
@@ -62,11 +63,10 @@ class _Piece:
 
 
 class Recorder:
-    """Writes what is `put` in a thread of its own until it is closed.
+    """Thread that writes the frames of a stream until it is closed.
 
-    on_loss  called with the pictures not recorded by now, when there are more, and with a sentence about
-             trouble
-          (English, Vietnamese), once until it is over
+    on_loss  called with the number of frames not recorded so far whenever it grows, and with a sentence about
+             trouble (English, Vietnamese), once until it is over
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class Recorder:
         self._thread.start()
 
     def put(self, packet: VideoPacket) -> None:
-        """The next picture. Never waits."""
+        """Add the next frame, without waiting."""
         self._packets.put(packet)
 
     def close(self, seconds: float) -> None:
-        """Write what waits, as far as the disk takes it within this time."""
+        """Write the waiting frames, as far as the disk takes them within `seconds`."""
         self._packets.close()
         self._thread.join(seconds)
 
@@ -128,25 +128,27 @@ class Recorder:
         self._waiting.append(packet)
 
     def _place(self, packet: VideoPacket) -> None:
-        """In time."""
+        """Place a frame in time."""
         at_ns = self._time.add(packet.pts_ns, packet.arrived_utc_ns)
-        if packet.is_key:  # others may be shown before those that came before them
+        # only key frames: others may be shown before those that came before them
+        if packet.is_key:
             self._is_again = self._newest_ns is not None and at_ns <= self._newest_ns
         self._newest_ns = at_ns if self._newest_ns is None else max(self._newest_ns, at_ns)
 
     def _dated(self, packet: VideoPacket) -> int:
-        """UTC of a picture, as frames of the stream are dated (`ingest/video/stream_time.py`). When each came
-        would be another time after every stall, and a piece would be taken for one that shows a withdrawn
-        picture which its neighbour shows. A piece that began before the dating was settled tells times a
-        little late; no frame of it is dated outside it. While time runs again that has been no frame is made:
-        those are dated by their arrival.
+        """Return the UTC of a frame, dated as the stream's frames are (`stream_time.py`).
+
+        Arrival times would shift with every stall, and a segment would be taken for one that shows a
+        withdrawn frame which its neighbour shows. A segment that began before the dating was settled has
+        slightly late times; no frame of it is dated outside it. While the stream's time repeats itself no
+        frames are made, so those packets are dated by their arrival.
         """
         if self._time.base_ns is None or self._is_again:
             return packet.arrived_utc_ns
         return self._time.base_ns + packet.pts_ns
 
     def _is_due(self, packet: VideoPacket) -> bool:
-        """Whether a new piece begins with this picture."""
+        """Return True if a new segment begins with this frame."""
         piece = self._piece
         if piece is None:
             return False
@@ -156,19 +158,23 @@ class Recorder:
             or packet.parameters.sequence != piece.created.parameters.sequence
         ):
             return True
-        if packet.number != last.number + 1:  # pictures between were dropped
+        if packet.number != last.number + 1:  # frames between were dropped
             return True
         if piece.jumps != self._time.jumps:
             return True
         if packet.is_key and (packet.pts_ns <= last.pts_ns or piece.is_again != self._is_again):
-            return True  # a film that begins anew, or has come to where it was
+            # the stream's time begins anew, or has caught up with where it was
+            return True
         order, lasted_s = self._order, (packet.pts_ns - piece.first_ns) / 1e9
         size = piece.size + sum(len(one.data) for one in self._waiting)
         times = 1 if packet.is_key else _HARD
         return lasted_s >= times * order.segment_s or size >= times * order.segment_bytes
 
     def _may_cut(self, packet: VideoPacket) -> bool:
-        """Whether a fragment may end before this picture: not among pictures that are shown out of order."""
+        """Return True if a fragment may end before this frame.
+
+        Not among frames that are shown out of order.
+        """
         lasted_ns = packet.pts_ns - self._waiting[0].pts_ns
         return lasted_ns >= _FRAGMENT_NS and (packet.is_key or not self._reordered)
 
@@ -179,6 +185,7 @@ class Recorder:
         order.folder.mkdir(parents=True, exist_ok=True)
         if self._lock_fd is None:
             self._lock_fd = os.open(order.folder, os.O_RDONLY | os.O_DIRECTORY)
+            # tells others that this recorder lives: a killed one's segments are closed by the next run
             fcntl.flock(self._lock_fd, fcntl.LOCK_SH)
         if shutil.disk_usage(order.folder).free < order.min_free_bytes:
             gb = f"{order.min_free_bytes / (1 << 30):.0f} GB"
@@ -186,7 +193,7 @@ class Recorder:
             return False
         began_ns = self._dated(packet)
         while any((order.folder / f"{began_ns}{suffix}").exists() for suffix in (UNFINISHED, FINISHED)):
-            began_ns += 1  # time that ran twice
+            began_ns += 1  # the stream's time ran twice
         path = order.folder / f"{began_ns}{UNFINISHED}"
         file = path.open("wb", buffering=0)
         self._piece = _Piece(file, path, packet.pts_ns, packet, self._time.jumps, self._is_again)
@@ -195,7 +202,7 @@ class Recorder:
         return True
 
     def _flush(self, end_ns: int) -> None:
-        """A fragment of what waits, whole or not at all."""
+        """Write the waiting frames as one fragment, completely or not at all."""
         piece = self._piece
         if piece is None or not self._waiting:
             return
@@ -216,7 +223,7 @@ class Recorder:
         self._piece.size += len(data)
 
     def _end(self, following: VideoPacket | None = None) -> None:
-        """Finish the piece: whole, on the disk, under its last name."""
+        """Close the segment: complete, on disk, under its final name."""
         piece = self._piece
         if piece is None:
             return
@@ -231,7 +238,10 @@ class Recorder:
         piece.path.rename(piece.path.with_suffix(FINISHED))
 
     def _suspend(self, why: str, why_vi: str) -> None:
-        """Of this piece, and for a while of all: a full disk is not asked with every picture."""
+        """Abandon the segment and pause recording.
+
+        The pause spares a full disk a check with every frame.
+        """
         self._not_before_s = time.monotonic() + _PAUSE_S
         self._lost += len(self._waiting)
         self._waiting = []
@@ -258,7 +268,7 @@ class Recorder:
 
 
 def _why(error: OSError) -> tuple[str, str]:
-    """(English, Vietnamese)."""
+    """Return the error's reason, (English, Vietnamese)."""
     why = error.strerror or str(error)
     return why, "ổ đĩa đã đầy" if error.errno == errno.ENOSPC else why
 

@@ -1,4 +1,4 @@
-"""Pieces of a recording, ended and understood: also those whose recorder died while it wrote them."""
+"""Recorded segments: listed, closed and read, also those whose recorder died while writing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ from flycam.messages import _
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SegmentFile:
-    """A whole file of a recording. began_ns: UTC of its first picture; codec: browsers' name."""
+    """Complete segment of a recording.
+
+    began_ns  UTC of its first frame
+    codec     name as browsers use it
+    """
 
     path: Path
     began_ns: int
@@ -33,21 +37,24 @@ class SegmentFile:
 
 
 def list_finished_segments(folder: Path) -> list[Path]:
-    """Pieces that their recorder has closed, oldest first. Raises OSError."""
+    """List the segments that their recorder has closed, oldest first. Raises OSError."""
     return sorted(folder.glob(f"*{FINISHED}"), key=lambda path: int(path.stem))
 
 
 def close_unfinished_segments(folder: Path) -> None:
-    """Close what a recorder that is gone has left open, up to its last whole fragment. Raises OSError."""
+    """Close segments left open by a recorder that is gone. Raises OSError.
+
+    They are complete up to their last whole fragment.
+    """
     for path in folder.glob(f"*{UNFINISHED}"):
         path.rename(path.with_suffix(FINISHED))
 
 
 def read_segment(path: Path) -> SegmentFile | None:
-    """What a closed piece holds, after it was cut to what is whole and says how long it lasts; None: nothing.
+    """Cut a closed segment to its complete part, set its duration and describe it.
 
-    Done again, it changes nothing. Raises OSError; SourceUnreadable for one that is damaged, which is left as
-    it is.
+    None if it holds no frame. Idempotent. Raises OSError; SourceUnreadable for a damaged segment, which is
+    left as it is.
     """
     with path.open("r+b") as file:
         try:

@@ -1,8 +1,8 @@
-"""How a stream's address is given to the video library, and what is said of one that it does not speak.
+"""Stream addresses as the video library takes them, and messages about those that it cannot open.
 
-OpenCV's FFmpeg (LGPL) speaks RTSP, MPEG-TS over UDP and TCP, HTTP and RTMP, as its wheels come; not SRT,
-whose library is no part of them. Aircraft that send RTMP call a server: an RTMP address without a machine's
-name is waited at, as that server. MPEG-TS over UDP is sent by whoever begins to: it is waited for too.
+OpenCV's FFmpeg (LGPL), as its wheels ship it, reads RTSP, MPEG-TS over UDP and TCP, HTTP and RTMP; not SRT,
+whose library the wheels lack. Aircraft that send RTMP call a server: at an RTMP address without a host name
+flycam listens as that server. MPEG-TS over UDP comes unasked, so flycam listens for it too.
 """
 
 from __future__ import annotations
@@ -17,24 +17,28 @@ from flycam.messages import _
 
 OPEN_TIMEOUT_MS = 8_000
 LISTEN_TIMEOUT_S = 12 * 3600.0
-"""How long a stream is waited for that is sent here: the room starts first, the aircraft when it can."""
+"""How long to listen for an incoming stream: the command room starts first, the aircraft when it can."""
 
-_LISTEN_OPEN_TIMEOUT_MS = 60_000  # somebody types our address into a remote control
+# Somebody types our address into a remote control.
+_LISTEN_OPEN_TIMEOUT_MS = 60_000
 _ANYBODY = ("", "0.0.0.0")  # noqa: S104  the operator asks for it
 FORMATS = "mov,matroska,mpegts,mpeg,avi,flv,asf,h264,hevc"
-"""That hold their pictures, by FFmpeg's names. Lists of addresses (ffconcat, HLS …) are formats to it too."""
+"""Containers of video, by FFmpeg's names. Address lists (ffconcat, HLS …) are formats to it too: left out."""
 
-# of a stream also what brings it; a list would have addresses asked for that whoever sends it chooses
+# For a stream its transports too. An address list would let the sender choose which addresses we request.
 _STREAM_FORMATS = f"{FORMATS},rtsp,rtp,sdp,live_flv,mpjpeg,mjpeg"
 _OPTIONS = f"rtsp_transport;tcp|flags;low_delay|fpsprobesize;0|format_whitelist;{_STREAM_FORMATS}"
-# its head promises sound that many senders never send, and would be waited for five seconds
+# The header promises audio that many senders never send, for which FFmpeg would wait five seconds.
 _RTMP_OPTIONS = "|analyzeduration;500000"
 _RTMP_PORT = "1935"
 _GATEWAY = "srt-live-transmit"
 
 
 def is_listen_address(url: str) -> bool:
-    """Whether the aircraft sends here of its own accord: udp://@:5600, rtmp://:1935/live/KEY."""
+    """Return True if the aircraft sends here unasked.
+
+    For example udp://@:5600, rtmp://:1935/live/KEY.
+    """
     return url.lower().startswith("udp://") or _is_rtmp_listen(url)
 
 
@@ -43,16 +47,16 @@ def _is_rtmp_listen(url: str) -> bool:
 
 
 def _machine(url: str) -> tuple[str, str]:
-    """(name, port) in an address, each "" where it names none."""
+    """Return (host, port) of an address, each "" where it names none."""
     authority = url.partition("://")[2].partition("/")[0].partition("?")[0].rpartition("@")[2]
     name, _, port = authority.rpartition(":") if ":" in authority else (authority, "", "")
     return name, port
 
 
 def to_open_arguments(url: str) -> tuple[str, str, int]:
-    """The address for the video library, its options, and milliseconds that it may take to open it."""
-    # what is read to tell how a stream is coded is kept (`fflags nobuffer` would lose the key frame that came
-    # first, and all up to the next), and nothing is waited for to tell how many pictures come a second
+    """Return the address for the video library, its options and open timeout in ms."""
+    # Packets read to probe the stream are kept (`fflags nobuffer` would lose the first key frame, and all up
+    # to the next), and FFmpeg does not wait to measure the frame rate.
     scheme, _, rest = url.partition("://")
     options = _OPTIONS + (_RTMP_OPTIONS if scheme.lower().startswith("rtmp") else "")
     if not _is_rtmp_listen(url):
@@ -64,8 +68,10 @@ def to_open_arguments(url: str) -> tuple[str, str, int]:
 
 
 def find_listen_error(url: str) -> OSError | None:
-    """What keeps this machine from being sent to at an address that is waited at: its port is taken, or none
-    of ours; None: nothing does."""
+    """Return the error that prevents listening at an address, or None.
+
+    Its port is in use, or the address is not this machine's.
+    """
     name, port = _machine(url)
     kind = socket.SOCK_STREAM if _is_rtmp_listen(url) else socket.SOCK_DGRAM
     try:
@@ -73,7 +79,8 @@ def find_listen_error(url: str) -> OSError | None:
         if name:
             socket.getaddrinfo(name.strip("[]"), number, type=kind)
         with socket.socket(socket.AF_INET, kind) as probe:
-            if kind == socket.SOCK_STREAM:  # as who listens does: a connection that has just ended holds none
+            # as FFmpeg does when it listens: a connection that has just ended does not block the port
+            if kind == socket.SOCK_STREAM:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("", number))
     except (ValueError, OverflowError):
@@ -84,7 +91,7 @@ def find_listen_error(url: str) -> OSError | None:
 
 
 def make_listen_error(url: str, number: int) -> StreamUnreadable:
-    """What is said where `find_listen_error` told the error of this number."""
+    """Return the error for an address where `find_listen_error` found errno `number`."""
     name = strip_url_credentials(url)
     if number == errno.EADDRINUSE:
         return StreamUnreadable(
@@ -106,7 +113,7 @@ def make_listen_error(url: str, number: int) -> StreamUnreadable:
 
 
 def make_resolution_error(url: str, width: int, height: int) -> SourceUnreadable:
-    """What is said of a video whose pictures are of more pixels than any camera films."""
+    """Return the error for a video with more pixels than any camera films."""
     name = strip_url_credentials(url)
     kind = StreamUnreadable if "://" in url else SourceUnreadable
     return kind(
@@ -121,7 +128,7 @@ def make_resolution_error(url: str, width: int, height: int) -> SourceUnreadable
 
 
 def make_waiting_remark(url: str) -> tuple[str, str]:
-    """What is said while a stream that is sent here has not come, (English, Vietnamese)."""
+    """Return the remark while an incoming stream has not come, (English, Vietnamese)."""
     name, hours = strip_url_credentials(url), round(LISTEN_TIMEOUT_S / 3600.0)
     kind = "RTMP" if _is_rtmp_listen(url) else "MPEG-TS"
     return (
@@ -132,7 +139,7 @@ def make_waiting_remark(url: str) -> tuple[str, str]:
 
 
 def make_open_error(url: str, why: str) -> SourceUnreadable:
-    """What is said of a video, file or address, that cannot be opened."""
+    """Return the error for a video, file or address, that cannot be opened."""
     name = strip_url_credentials(url)
     if url.lower().startswith("srt://"):
         return StreamUnreadable(

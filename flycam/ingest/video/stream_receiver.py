@@ -1,9 +1,9 @@
-"""A stream received once: its coded pictures to a decoder in this process, and to a recorder beside it.
+"""Reception of a stream: one connection that feeds a decoder in this process and a recorder.
 
-An aircraft's camera often serves one client only, so there is one connection. OpenCV's FFmpeg (LGPL) reads it
-without decoding (CAP_PROP_FORMAT -1 gives coded pictures with start codes); the decoder is a second reader of
-the same library, fed over a pipe with fragmented MP4 in which a picture's time is its number: times that jump
-would confuse it, and what they truly are is kept here.
+A camera on an aircraft often serves one client only, hence one connection. OpenCV's FFmpeg (LGPL) reads it
+without decoding (CAP_PROP_FORMAT -1 gives coded frames with start codes); the decoder is a second reader of
+the same library, fed over a pipe with fragmented MP4 in which a frame's time is its number: jumping times
+would confuse the decoder, and the true times are kept here.
 """
 
 from __future__ import annotations
@@ -40,37 +40,45 @@ from flycam.ingest.video.stream_address import (
 
 READ_TIMEOUT_MS = 6_000
 _PIPE_OPTIONS = "flags;low_delay|fpsprobesize;0"
-_MAX_FPS = 240.0  # more says only that the container does not tell
+_MAX_FPS = 240.0  # a larger value means unknown
 OPTIONS_NAME = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _CODINGS = {
     **dict.fromkeys(("h264", "avc1", "x264"), VideoCodec.H264),
     **dict.fromkeys(("hevc", "h265", "hvc1", "hev1"), VideoCodec.H265),
 }
-_KEY_FRAME_TIMEOUT_S = 5.0  # streams that refresh their pictures bit by bit have no key frames
+# Streams with gradual intra refresh have no key frames.
+_KEY_FRAME_TIMEOUT_S = 5.0
 _PIPE_BYTES = 1 << 20
 _WAITING_BYTES = 4 << 20
-_STEP = TICKS_PER_S // 30  # of the decoder's clock, between one number and the next
+# Ticks of the decoder's clock between one frame number and the next.
+_STEP = TICKS_PER_S // 30
 _REMEMBERED = 512
 _CLOSE_S = 3.0
 _AGAIN_S = 0.5
 _MAX_STEP_NS = 1_000_000_000
 
 OnStreamEvent = Callable[[str, int, tuple[str, str] | None], None]
-"""Reason, pictures lost for it by now, and a sentence (English, Vietnamese) if there is something to say."""
+"""Reason, frames lost for it so far, and a sentence (English, Vietnamese) or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameTime:
-    """pts_ns: the stream's own time of a picture; arrived_ns: monotonic time at which it came here."""
+    """Times of a frame.
+
+    pts_ns      the stream's own time
+    arrived_ns  monotonic arrival time
+    """
 
     pts_ns: int
     arrived_ns: int
 
 
 class StreamReceiver:
-    """One connection. `decoder_path` is what the decoder opens, `moment` tells the times of its pictures.
+    """Receiver of one connection.
 
-    newest_ns  monotonic time at which the newest coded picture came, whether it was decoded or not
+    `decoder_path` is what the decoder opens, `frame_time` gives the times of its frames.
+
+    newest_ns  monotonic arrival time of the newest coded frame, whether it was decoded or not
     """
 
     def __init__(
@@ -108,7 +116,7 @@ class StreamReceiver:
             threading.Thread(target=work, name=work.__name__, daemon=True).start()
 
     def frame_time(self, clock_ms: float) -> FrameTime:
-        """When a picture was, by the decoder's clock."""
+        """Return the times of a frame at `clock_ms` of the decoder's clock."""
         number = round(clock_ms / 1e3 * TICKS_PER_S / _STEP)
         with self._lock:
             if number in self._moments:
@@ -117,12 +125,12 @@ class StreamReceiver:
             return self._moments[nearest]
 
     def close(self) -> None:
-        """The stream is over: what came is recorded."""
+        """Finish the recording at the end of the stream."""
         if self._recorder is not None:
             self._recorder.close(_CLOSE_S)
 
     def _announced(self) -> ParameterSets | None:
-        """What the stream says of its coding before its first picture."""
+        """Return the parameter sets that the stream announces before its first frame."""
         there, data = self._video.retrieve(None, int(self._video.get(cv2.CAP_PROP_CODEC_EXTRADATA_INDEX)))
         return (
             extract_parameter_sets(split_units(data.tobytes()), self._coding)
@@ -157,7 +165,7 @@ class StreamReceiver:
             self._on_event("undecoded", self._to_decode.dropped, None)
 
     def _packet(self, number: int, coded: np.ndarray, asked_ns: int) -> VideoPacket | None:
-        """None before anything tells how it is to be decoded."""
+        """Return the coded frame; None before the stream's parameter sets are known."""
         pts_ns = round(float(self._video.get(cv2.CAP_PROP_POS_MSEC)) * 1e6)
         arrived_ns = self._came_ns(pts_ns, asked_ns)
         units = split_units(coded.tobytes())
@@ -175,9 +183,12 @@ class StreamReceiver:
         )
 
     def _came_ns(self, pts_ns: int, asked_ns: int) -> int:
-        """When the picture came that was asked for then. MPEG-TS has no end of a picture but the beginning of
-        the next: the last one before a silence is given once that has lasted for the whole time that is
-        waited. It came as long after the one before as it was taken after it."""
+        """Return the arrival time of the frame requested at `asked_ns`.
+
+        MPEG-TS marks the end of a frame only by the beginning of the next: the last one before a silence is
+        delivered once the read timeout has passed. Such a frame came as long after the one before as it was
+        taken after it.
+        """
         now_ns = time.monotonic_ns()
         before_pts_ns, self._newest_pts_ns = self._newest_pts_ns, pts_ns
         if before_pts_ns is not None and now_ns - asked_ns >= READ_TIMEOUT_MS * 1_000_000:
@@ -186,7 +197,7 @@ class StreamReceiver:
         return now_ns
 
     def _feed(self) -> None:
-        """Give the decoder what came, until the stream ends or the decoder does."""
+        """Feed the decoder with received frames until the stream or the decoder ends."""
         first: VideoPacket | None = None
         try:
             while (packet := self._to_decode.get()) is not None:
@@ -216,9 +227,9 @@ class StreamReceiver:
 def open_receiver(
     url: str, recording: RecordingOptions | None, on_event: OnStreamEvent, zero_utc_ns: int
 ) -> StreamReceiver | None:
-    """Open a stream; None where it is coded in a way that only the decoder knows.
+    """Open a stream; return None for a codec that only the decoder knows.
 
-    zero_utc_ns  UTC at which the monotonic clock was 0: what is recorded is dated by it
+    zero_utc_ns  UTC at which the monotonic clock was 0, by which recordings are dated
 
     Raises ConnectionRefusedError where nothing readable comes, another OSError where it cannot be listened
     at.
@@ -242,8 +253,11 @@ def open_receiver(
 
 
 def _opened(url: str) -> cv2.VideoCapture:
-    """One that is waited at is listened at anew each time that nobody sent in: what came late in that time is
-    then told from what comes when somebody does, and seconds old at the most."""
+    """Open the capture of a stream.
+
+    At a listen address a new attempt follows each one that times out: packets that come once a sender
+    connects are then separate from older ones, which are seconds old at most.
+    """
     address, options, open_ms = to_open_arguments(url)
     os.environ.setdefault(OPTIONS_NAME, options)
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
@@ -258,5 +272,5 @@ def _opened(url: str) -> cv2.VideoCapture:
         now_s = time.monotonic()
         if now_s >= until_s:
             raise ConnectionRefusedError(strip_url_credentials(url))
-        if now_s - asked_s < _AGAIN_S:  # something came that is no video
+        if now_s - asked_s < _AGAIN_S:  # something came that is not video
             time.sleep(_AGAIN_S)

@@ -1,41 +1,46 @@
-"""The time of a stream's pictures on the receiver's clock: PTS begin anywhere, and jump where a camera's
-encoder begins anew within one connection.
+"""Frame times of a stream on the receiver's clock.
 
-The stream's own time is steadier than the arrival of its pictures, so it is believed as long as it can be
-true. It cannot where it goes back by more than pictures are ever out of order, or where a picture would have
-been taken well after it came. From there on it counts anew, and pictures come as late as the one before.
+PTS begin anywhere, and jump where a camera's encoder restarts within one connection. The stream's own time is
+steadier than the arrival of its frames, so it is used as long as it is plausible. It is not where it goes
+back by more than frames are ever out of order, or where a frame would have been taken well after it came.
+From there on it counts anew, with frames as late as the one before.
 
-What is added to it is found in a connection's first three seconds, by the picture that came least late: the
-first ones were often held back on their way, and come in a burst. Whenever one comes less late than all
-before it, by more than 10 ms, it is dated by its arrival, and those after it by it; no time goes back for
-that, and none is moved later. After these seconds the clocks' difference is seen from the motion in
-pictures so dated: it stays.
+The base that is added to it is found in a connection's first three seconds, from the frame that came least
+late: the first ones were often held back on their way, and come in a burst. A frame that comes less late than
+all before it, by more than 10 ms, is dated by its arrival, and later ones by it; no time goes back for that,
+and none is moved later. After these seconds the base stays, because the clock offset is estimated from the
+motion in frames so dated.
 
-Nor can it where an encoder paused without counting the pause: all pictures after it come later by as much,
-and stay so. Pictures that a link held up come late too, but then ever less late, until it has caught up.
+The stream's time is not plausible either where an encoder paused without counting the pause: all frames after
+it come later by as much, and stay so. Frames held up by a link come late too, but then ever less late, until
+the link has caught up.
 """
 
 from __future__ import annotations
 
 _OUT_OF_ORDER_NS = 1_000_000_000
-_AHEAD_NS = 2_000_000_000  # a link whose delay shrinks by as much held pictures up before
-_LATER_NS = 1_000_000_000  # more than the least delay of a link changes for other reasons
-_STAYS_NS = 3_000_000_000  # over twice as long, of the stream's own time, the least lateness stays as it is
+# A link's delay can shrink by as much if it held frames up before.
+_AHEAD_NS = 2_000_000_000
+# More than the least delay of a link changes for other reasons.
+_LATER_NS = 1_000_000_000
+# A pause is certain when the least lateness stays the same over twice this stream time.
+_STAYS_NS = 3_000_000_000
 _SAME_NS = 250_000_000
 _NEVER_NS = 2**63
 _BEGINNING_NS = 3_000_000_000
 _JITTER_NS = 10_000_000  # less is no reason to move times
-_MOVED_NS = 50_000_000  # nearer than that no difference of clocks is told by hand either
+# A clock offset given by hand is no more precise than this.
+_MOVED_NS = 50_000_000
 
 
 class StreamTime:
-    """Fed every picture of one connection, as it comes or in order of time.
+    """Clock of one connection, fed every frame as it comes or in order of time.
 
-    not_before_ns  no picture is dated before it; None: there is no such time
-    base_ns        what is added to the stream's own time by now; None before the first picture
-    jumps          how often the stream's own time jumped
-    breaks         how often pictures ceased to be apart by what the stream's own time says: its jumps, and
-                   each 50 ms by which later pictures are dated earlier in the first seconds
+    not_before_ns  no frame is dated before it; None: no such bound
+    base_ns        added to the stream's own time by now; None before the first frame
+    jumps          number of jumps of the stream's own time
+    breaks         number of times that intervals between frames ceased to follow the stream's own time: its
+                   jumps, and each 50 ms by which later frames are dated earlier in the first seconds
     """
 
     def __init__(self, not_before_ns: int | None = None) -> None:
@@ -47,8 +52,12 @@ class StreamTime:
         self._spell: _Spell | None = None
 
     def add(self, pts_ns: int, arrived_ns: int) -> int:
-        """When a picture was, by the receiver's clock, which told arrived_ns as it came: rising, but where
-        pictures are out of order."""
+        """Return when a frame was taken, on the receiver's clock.
+
+        Rising except where frames are out of order.
+
+        arrived_ns  the frame's arrival on that clock
+        """
         if self.base_ns is None:
             self._begin(pts_ns, arrived_ns, 0)
         elif self._jumped(pts_ns + self.base_ns, arrived_ns):
@@ -78,7 +87,7 @@ class StreamTime:
         self._spell = None
 
     def _lower(self, pts_ns: int, arrived_ns: int) -> None:
-        """Date from here on by this picture, where it came less late than all before."""
+        """Date from here on by this frame, if it came less late than all before."""
         assert self.base_ns is not None  # noqa: S101  it has begun
         lower_ns = self.base_ns - (self._after_newest_ns(arrived_ns) - pts_ns)
         if lower_ns <= _JITTER_NS:
@@ -98,7 +107,7 @@ class StreamTime:
         return is_back or arrived_ns - at_ns < self._least_late_ns - _AHEAD_NS
 
     def _paused_ns(self, at_ns: int, arrived_ns: int) -> int:
-        """By how much pictures have come to stay later than before; 0: they have not, as far as is known."""
+        """Return by how much frames have come to stay later than before; 0 if not known."""
         late_ns = arrived_ns - at_ns
         if late_ns < self._least_late_ns + _LATER_NS:
             self._spell = None
@@ -109,14 +118,14 @@ class StreamTime:
 
 
 class _Spell:
-    """A time in which all pictures come late, by the least of their lateness in its two halves."""
+    """Period in which all frames come late: the least lateness of its two halves."""
 
     def __init__(self, began_ns: int) -> None:
         self._began_ns = began_ns
         self._first_ns = self._second_ns = _NEVER_NS
 
     def stays_ns(self, at_ns: int, late_ns: int) -> int | None:
-        """The next picture; the lateness that pictures have come to stay at, None: they have not yet."""
+        """Add the next frame; return the lateness that frames have come to keep, or None."""
         if at_ns - self._began_ns >= 2 * _STAYS_NS:
             least_ns = min(self._second_ns, late_ns)
             if self._second_ns < _NEVER_NS and abs(least_ns - self._first_ns) <= _SAME_NS:
@@ -129,7 +138,7 @@ class _Spell:
         return None
 
     def _go_on(self, at_ns: int) -> None:
-        """The second half is the first one now, unless pictures were missing."""
+        """Make the second half the first one, unless frames were missing."""
         self._began_ns, self._first_ns = self._began_ns + _STAYS_NS, self._second_ns
         self._second_ns = _NEVER_NS
         if self._first_ns == _NEVER_NS or at_ns - self._began_ns >= 2 * _STAYS_NS:

@@ -1,4 +1,4 @@
-"""A flight log beside a video: which clock it shares with it, and where to look for their difference."""
+"""Flight log beside a video: the clock they share, and where to search for their offset."""
 
 from __future__ import annotations
 
@@ -15,22 +15,27 @@ from flycam.ingest.telemetry.subtitles import Subtitles, is_subtitle_file, read_
 from flycam.ingest.video.clock_offset import REACH_S, ClockOffset, make_unknown_offset
 
 _HEAD_BYTES = 4096
-_LENGTH_S, _LENGTH_SHARE = 3.0, 0.05  # a cue a second, the last one cut off
-_ZONES_S = 26 * 3600.0  # between the easternmost and the westernmost clock
+# Tolerance for one cue a second, the last one cut off.
+_LENGTH_S, _LENGTH_SHARE = 3.0, 0.05
+# Between the easternmost and the westernmost time zone.
+_ZONES_S = 26 * 3600.0
+# Time zones differ by whole quarter hours.
 _QUARTER_S, _SAME_S = 900.0, 30.0
-_SHARED_SIGMA_S, _MAX_SIGMAS = 0.05, 2.5  # of a film's own telemetry against its pictures
+# For a video's embedded telemetry against its frames.
+_SHARED_SIGMA_S, _MAX_SIGMAS = 0.05, 2.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoLog:
-    """A log, and the zero from which its times are counted in seconds.
+    """Flight log of a video, and the zero from which its times are counted.
 
     zero_ns    the log's stamp that would belong to PTS 0 if the clocks agreed: the video's time of creation;
-               of a video that states none the log's first stamp; 0 for subtitles, on the video's own time
+               for a video that states none the log's first stamp; 0 for subtitles, which run on the video's
+               own time
     is_shared  the log is timed by the video itself
-    utc_base_ns  UTC ns of the log's zero: 0 where its stamps are UTC; of subtitles the aircraft's clock at
-               PTS 0, which may be local time; None where they name no date
-    base_s     what is added to an offset against zero_ns to report it against the video's time
+    utc_base_ns  UTC ns of the log's zero: 0 where its stamps are UTC; for subtitles the aircraft's clock at
+                 PTS 0, which may be local time; None where they name no date
+    base_s     added to an offset against zero_ns to report it against the video's time
     is_own     read out of the video itself
     reach_s    how far zero_ns may be off; None: the video may have been filmed at any time of the log
     """
@@ -44,11 +49,17 @@ class VideoLog:
     reach_s: float | None = REACH_S
 
     def utc_ns(self, t_ns: int) -> int:
-        """UTC of a time of the log's clock; where it names no date since 1970 as if the film began then."""
+        """Return the UTC of a time of the log's clock.
+
+        Where the log names no date, as if the video began in 1970.
+        """
         return t_ns + (self.utc_base_ns or 0)
 
     def describe_dating(self, video: str) -> tuple[str, str]:
-        """How the pictures of a video that states no time of creation are dated, (English, Vietnamese)."""
+        """Return a remark on the dating of a video without creation time.
+
+        (English, Vietnamese).
+        """
         if self.utc_base_ns is None:
             return (
                 f"{video}: neither it nor {self.log.name} says on what day it was filmed: its pictures bear "
@@ -69,8 +80,12 @@ class VideoLog:
         )
 
     def find_doubts(self, video_s: float, created_ns: int | None) -> tuple[tuple[str, str], ...]:
-        """Why these may be the subtitles of another film than one of so many seconds (0: not known) that says
-        it was begun then, (English, Vietnamese). None of a log whose clock is looked for: it says so itself.
+        """Return reasons to doubt that these subtitles are this video's.
+
+        (English, Vietnamese); none for a log whose clock is searched for: the search reports its own doubts.
+
+        video_s     length of the video, 0: not known
+        created_ns  time of creation that the video states
         """
         if not self.is_shared or self.is_own or not self.log.track.samples:
             return ()
@@ -98,8 +113,10 @@ class VideoLog:
         return tuple(said)
 
     def initial_search(self, video_s: float) -> tuple[ClockOffset, float]:
-        """What is known of the offset before any motion is seen, and how far from it to look; video_s: length
-        of the video, 0: not known."""
+        """Return the offset known before any motion is measured, and how far to search.
+
+        video_s  length of the video, 0: not known
+        """
         if self.is_own and math.isfinite(self.log.video_zero_sigma_s):
             return ClockOffset(0.0, self.log.video_zero_sigma_s), self.reach_s or REACH_S
         if self.reach_s is not None:
@@ -110,17 +127,23 @@ class VideoLog:
         return make_unknown_offset(spare / 2.0, reach_s), reach_s
 
     def to_reported(self, offset: ClockOffset) -> ClockOffset:
-        """Telemetry stamp minus video time (creation + PTS; without creation: since the first picture)."""
+        """Convert to telemetry stamp minus video time.
+
+        Video time is creation + PTS; without creation, since the first frame.
+        """
         return replace(offset, offset_s=offset.offset_s + self.base_s)
 
     def from_reported(self, offset_s: float) -> float:
-        """The offset against zero_ns of one that is given as reported."""
+        """Convert a reported offset to one against zero_ns."""
         return offset_s - self.base_s
 
 
 def read_video_log(path: Path, created_ns: int | None, video: Path | None = None) -> VideoLog:
-    """The log of a video that says it was begun at created_ns, UTC; `path` may be the video itself, whose
-    telemetry then says it better. Raises SourceUnreadable."""
+    """Read the log of a video that states creation at created_ns, UTC.
+
+    `path` may be the video itself, whose embedded telemetry then states the time better. Raises
+    SourceUnreadable.
+    """
     if _is_subtitles(path):
         table = read_subtitles(path)
         log = FlightLog(
@@ -149,16 +172,23 @@ def read_video_log(path: Path, created_ns: int | None, video: Path | None = None
 
 
 def _can_be_one(difference_s: float, video_s: float) -> bool:
-    """Whether two clocks so far apart (a film's time of creation less what its subtitles' clock showed as it
-    began) can have been one: in time zones of whole quarter hours, the creation written as the film began or
-    as it ended."""
+    """Return True if two clocks that differ by this much can have been one.
+
+    difference_s  a video's time of creation minus its subtitles' clock at its beginning
+
+    They can in time zones of whole quarter hours, with the creation written as the video began or as it
+    ended.
+    """
     if abs(difference_s) > _ZONES_S + video_s:
         return False
     return bool((difference_s + _SAME_S) % _QUARTER_S <= video_s + 2.0 * _SAME_S)
 
 
 def _began_ns(table: Subtitles) -> int | None:
-    """The aircraft's clock at PTS 0; cues come late or early by a picture or two, their median does not."""
+    """Return the aircraft's clock at PTS 0, or None.
+
+    Cues come late or early by a frame or two; their median does not.
+    """
     dated = table.wall_ns > 0
     if not dated.any():
         return None
@@ -170,4 +200,4 @@ def _is_subtitles(path: Path) -> bool:
         with path.open("rb") as file:
             return is_subtitle_file(file.read(_HEAD_BYTES))
     except OSError:
-        return False  # the reader of logs says why
+        return False  # `read_flight_log` reports the reason

@@ -1,9 +1,10 @@
-"""From a log's samples to the camera's pose at any moment of a video, with its sigmas.
+"""Camera pose with sigmas at any moment of a video, from the samples of a flight log.
 
-Heights: relative height above the ground at home (else at the log's first place, if that is near the ground),
-by the terrain; without either the absolute height, brought to the terrain's datum; without terrain a plane at
-home.
-Angles: the gimbal's; else the aircraft's, for a camera that looks out of its belly.
+Heights: relative height above the ground at home (else at the log's first position, if that is near the
+ground), from the terrain; without either the absolute height, converted to the terrain's datum; without
+terrain a plane at home.
+
+Angles: the gimbal's; else the aircraft's, for a camera that looks straight down.
 """
 
 from __future__ import annotations
@@ -39,10 +40,12 @@ Floats = NDArray[np.float64]
 
 SIGMA_GIMBAL_YAW_DEG = 1.5
 _MAX_SPEED_MPS = 90.0
-_GAP_STEPS, _MAX_GAP_S = 1.5, 2.0  # a log of one sample a second is no row of gaps where one comes late
+# So that one late sample makes no gap in a log of one sample a second.
+_GAP_STEPS, _MAX_GAP_S = 1.5, 2.0
 _FROZEN_S, _MOVING_MPS = 1.5, 3.0
 _GIMBAL_LATE_S = 1.0
-_SPEED_OVER_NS = 1_000_000_000  # subtitles repeat a place in several cues
+# Subtitles repeat a position in several cues.
+_SPEED_OVER_NS = 1_000_000_000
 _NEAR_GROUND_M = 15.0
 _BEYOND_M = 500.0
 _NO_FIX = ("none", "no_fix")
@@ -50,13 +53,14 @@ _NO_FIX = ("none", "no_fix")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoPoses:
-    """A log made ready for a video; `settle` makes it.
+    """Flight log prepared for a video by `resolve_video_poses`.
 
-    track        samples that can be believed, in the log's clock
+    track        believable samples, on the log's clock
     work_crs, vertical_datum  of the poses; home_m the height that relative heights count from, NaN: absolute
-                 heights are used
-    sigma_home_m of that height; ground_m of the ground below each sample, NaN unknown
-    rejected_samples  samples that are not, by their time: "no_fix", "jump", "frozen"; left_out counts them
+                   heights are used
+    sigma_home_m  of that height; ground_m of the ground below each sample, NaN unknown
+    rejected_samples  reason by time of each rejected sample: "no_fix", "jump", "frozen"; `rejected` counts
+                      them
     """
 
     track: TelemetryTrack
@@ -69,17 +73,20 @@ class VideoPoses:
 
     @property
     def rejected(self) -> Counter[str]:
-        """Samples not believed, by reason."""
+        """Number of rejected samples by reason."""
         return Counter(self.rejected_samples.values())
 
     @property
     def tells_camera(self) -> bool:
-        """Whether most samples that tell any angles tell the camera's own, not the aircraft's alone."""
+        """True if most samples with angles have the camera's own.
+
+        The others have only the aircraft's.
+        """
         own = [_has_gimbal(s) for s in self.track.samples if _has_angles(s)]
         return sum(own) > len(own) / 2
 
     def remarks(self, name: str) -> tuple[tuple[str, str], ...]:
-        """What is to be said of the log of this name, (English, Vietnamese)."""
+        """Return remarks on the log of this name, (English, Vietnamese)."""
         if any(_has_gimbal(sample) for sample in self.track.samples):
             return ()
         return (
@@ -92,9 +99,9 @@ class VideoPoses:
         )
 
     def exterior_at(self, t_ns: int, sigma_t_s: float) -> ExteriorOrientation:
-        """The pose at a time of the log's clock, known to sigma_t_s seconds.
+        """Return the pose at a time of the log's clock, known to sigma_t_s seconds.
 
-        Raises TelemetryGap where the log is silent, PoseRejected where it tells no attitude.
+        Raises TelemetryGap where the log is silent, PoseRejected where it has no attitude.
         """
         sample = self.track.pose_at(self._within(t_ns, sigma_t_s))
         angles, sigma_deg, is_fixed = _angles_of(sample)
@@ -124,7 +131,10 @@ class VideoPoses:
         )
 
     def logged_poses(self, zero_ns: int) -> LoggedPoses:
-        """Poses for predicting the pictures' motion; times in seconds since zero_ns of the log's clock."""
+        """Return poses for predicting image motion.
+
+        Times in seconds since zero_ns of the log's clock.
+        """
         samples = [s for s in self.track.samples if _has_angles(s)]
         if not samples:
             return LoggedPoses(
@@ -159,9 +169,9 @@ class VideoPoses:
         )
 
     def extended_with(self, samples: Sequence[TelemetrySample], terrain_at: TerrainAt | None) -> VideoPoses:
-        """With those samples of the last seconds that are newer, and that an aircraft can have reached.
+        """Extend by newer samples of the last seconds that an aircraft can have reached.
 
-        What is left out here is not counted, for it is not settled: a longer look at the log may believe it.
+        Samples rejected here are not counted: a longer stretch of the log may yet show them to be right.
         """
         kept, _ = filter_believable(samples)
         newer: list[TelemetrySample] = []
@@ -177,20 +187,25 @@ class VideoPoses:
         return replace(self, track=track, ground_m=np.concatenate([self.ground_m, ground]))
 
     def after(self, t_ns: int) -> VideoPoses:
-        """The samples after a time of the log's clock."""
+        """Return the poses after a time of the log's clock."""
         first = bisect_right(self.track.samples, t_ns, key=lambda one: one.t_utc_ns)
         track = TelemetryTrack(samples=self.track.samples[first:], max_gap_s=self.track.max_gap_s)
         return replace(self, track=track, ground_m=self.ground_m[first:])
 
     def _within(self, t_ns: int, sigma_t_s: float) -> int:
-        """A time, or the track's end where it lies beyond by no more than it is known to: of a film whose own
-        log begins with its first picture."""
+        """Return a time, moved to the track's end if within sigma_t_s of it.
+
+        For a video whose own log begins with its first frame.
+        """
         samples, sigma_ns = self.track.samples, round(sigma_t_s * 1e9)
         nearest_ns = min(max(t_ns, samples[0].t_utc_ns), samples[-1].t_utc_ns) if samples else t_ns
         return nearest_ns if abs(nearest_ns - t_ns) <= sigma_ns else t_ns
 
     def _speed_at(self, t_ns: int) -> float:
-        """Of a log that tells none: the way between its places a second before and after, m/s."""
+        """Return the speed from positions a second before and after, m/s.
+
+        For a log that has no speed.
+        """
         samples = self.track.samples
         first, last = (
             min(bisect_right(samples, t_ns + by_ns, key=lambda one: one.t_utc_ns), len(samples) - 1)
@@ -202,7 +217,7 @@ class VideoPoses:
         return way_m / elapsed_s if elapsed_s > 0.0 else 0.0
 
     def _height_of(self, sample: TelemetrySample) -> tuple[float, float]:
-        """Height in vertical_datum and its sigma, metres."""
+        """Return height in vertical_datum and its sigma, metres."""
         if np.isfinite(self.home_m):
             relative = sample.relative_height_m
             sigma = np.sqrt(self.sigma_home_m**2 + SIGMA_BARO_M**2 + (SIGMA_BARO_SCALE * relative) ** 2)
@@ -216,8 +231,11 @@ class VideoPoses:
 
 
 def resolve_video_poses(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPoses:
-    """Poses of a log on the terrain known. Raises PositionMissing where it has no place that can be believed,
-    or no height; TerrainMissing where it tells heights above sea and no terrain is known."""
+    """Resolve the poses of a log on the known terrain.
+
+    Raises PositionMissing without a believable position or a height; TerrainMissing where heights are above
+    sea and no terrain is known.
+    """
     kept, not_believed = filter_believable(log.track.samples)
     if len(kept) < 2:
         left_out = Counter(not_believed.values())
@@ -268,10 +286,10 @@ def resolve_video_poses(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPo
 
 
 def trim_unfinished(samples: Sequence[TelemetrySample]) -> Sequence[TelemetrySample]:
-    """Of a log that is still being told: less the newest samples whose gimbal's word has yet to come.
+    """Drop the newest samples of a live log whose gimbal message has yet to come.
 
-    They would be taken for a camera that is fixed to the aircraft. A gimbal silent for longer has fallen
-    silent.
+    They would be taken for a camera that is fixed to the aircraft. A gimbal silent for longer has stopped
+    sending.
     """
     for back in range(len(samples), 0, -1):
         if _has_gimbal(samples[back - 1]):
@@ -281,10 +299,10 @@ def trim_unfinished(samples: Sequence[TelemetrySample]) -> Sequence[TelemetrySam
 
 
 def filter_believable(samples: Iterable[TelemetrySample]) -> tuple[list[TelemetrySample], dict[int, str]]:
-    """Samples with a fix, that neither jump nor stand still while they say they move; why not the others, by
-    their time.
+    """Return the believable samples, and the reason for each other one by its time.
 
-    Of two places that no aircraft flies between in time, the one nearer to most of the flight is believed.
+    Believable are samples with a fix that neither jump nor stand still while reporting motion. Of two
+    positions between which no aircraft could fly in time, the one nearer to most of the flight is kept.
     """
     why: dict[int, str] = {}
     fixed = []
@@ -304,14 +322,17 @@ def filter_believable(samples: Iterable[TelemetrySample]) -> tuple[list[Telemetr
 
 
 def _follows(first: TelemetrySample, second: TelemetrySample) -> bool:
-    """Whether an aircraft can fly from one place to the other in time."""
+    """Return True if an aircraft can fly from one position to the other in time."""
     metres = _metres((first, second))
     seconds = max((second.t_utc_ns - first.t_utc_ns) / 1e9, 1e-3)
     return float(np.linalg.norm(metres[1] - metres[0])) <= _MAX_SPEED_MPS * seconds
 
 
 def _jumps(metres: Floats, times: Floats) -> NDArray[np.bool_]:
-    """Which of N places belong to another run than the longest: runs end where no aircraft could follow."""
+    """Return which of N positions lie far from the longest run.
+
+    Runs end where no aircraft could follow.
+    """
     speed = np.linalg.norm(np.diff(metres, axis=0), axis=1) / np.maximum(np.diff(times), 1e-3)
     run = np.concatenate([[0], np.cumsum(speed > _MAX_SPEED_MPS)])
     if run[-1] == 0:
@@ -319,12 +340,15 @@ def _jumps(metres: Floats, times: Floats) -> NDArray[np.bool_]:
     longest = metres[run == np.bincount(run).argmax()]
     centre = np.median(longest, axis=0)
     reach = float(np.linalg.norm(longest - centre, axis=1).max())
-    # other runs of the same flight lie where it flew; what jumped lies beyond
+    # other runs of the same flight lie within its extent; jumps lie beyond
     return np.asarray(np.linalg.norm(metres - centre, axis=1) > 2.0 * reach + _BEYOND_M, bool)
 
 
 def _frozen(metres: Floats, times: Floats, speed_mps: Floats) -> NDArray[np.bool_]:
-    """Which of N places repeat the one before for longer than any receiver, while the speed says moving."""
+    """Return which of N positions repeat the one before despite a reported speed.
+
+    Only repeats for longer than any receiver makes.
+    """
     same = np.concatenate([[False], (np.diff(metres, axis=0) == 0.0).all(axis=1)])
     run = np.cumsum(~same)
     first, last = np.searchsorted(run, run), np.searchsorted(run, run, side="right") - 1
@@ -335,7 +359,10 @@ def _frozen(metres: Floats, times: Floats, speed_mps: Floats) -> NDArray[np.bool
 def _home(
     log: FlightLog, kept: Sequence[TelemetrySample], terrain_at: TerrainAt | None, datum: str
 ) -> tuple[float, float]:
-    """The height in `datum` from which relative heights count, and its sigma; NaN where they do not serve."""
+    """Return the height in `datum` from which relative heights count, and its sigma.
+
+    NaN where relative heights cannot be used.
+    """
     if not all(np.isfinite(s.relative_height_m) for s in kept):
         return float("nan"), float("nan")
     if is_flat_datum(datum) or terrain_at is None:
@@ -359,7 +386,10 @@ def _has_angles(sample: TelemetrySample) -> bool:
 
 
 def _angles_of(sample: TelemetrySample) -> tuple[Floats, tuple[float, float], bool]:
-    """(yaw, pitch, roll) degrees, sigmas (heading, tilt) degrees, and whether they are the aircraft's."""
+    """Return (yaw, pitch, roll) and sigmas (heading, tilt), degrees.
+
+    And whether they are the aircraft's.
+    """
     gimbal = np.array([sample.gimbal_yaw_deg, sample.gimbal_pitch_deg, sample.gimbal_roll_deg])
     if np.isfinite(gimbal).all():
         least = float(np.nan_to_num(sample.sigma_gimbal_deg))
@@ -375,7 +405,10 @@ def _places(samples: Sequence[TelemetrySample]) -> Floats:
 
 
 def _metres(samples: Sequence[TelemetrySample]) -> Floats:
-    """Places on a sphere's tangent plane, N×2 metres: good enough to tell a jump."""
+    """Return positions on a sphere's tangent plane, N×2 metres.
+
+    Good enough to detect a jump.
+    """
     lonlat = _places(samples)
     scale = 6_371_008.8 * np.radians(1.0) * np.array([np.cos(np.radians(np.median(lonlat[:, 1]))), 1.0])
     metres: Floats = (lonlat - np.median(lonlat, axis=0)) * scale

@@ -1,8 +1,8 @@
-"""Pictures of a video, file or stream, each with its time: what dies is started again, what is late dropped.
+"""Frames of a video, file or stream, each with its time.
 
-Time of a picture: the container's time of creation plus its PTS; where no creation is stated (and on a
-stream, whose PTS begins anywhere) see `VideoFrame`. A stream that ends, stalls or dies is
-opened again with growing pauses; a file is not.
+A frame's time is the container's time of creation plus its PTS; where no creation is stated (and on a stream,
+whose PTS begin anywhere) see `VideoFrame`. A stream that ends, stalls or dies is opened again with growing
+pauses; a file is not. Late frames are dropped.
 """
 
 from __future__ import annotations
@@ -33,24 +33,25 @@ from flycam.messages import _
 
 _QUEUE, _QUEUE_BYTES = 8, 256 << 20
 _MAX_MOOV_BYTES = 64 << 20
-_CUT_S = 2.0  # by which a film is shorter than it says
+_CUT_S = 2.0  # shorter than the file states
 _DRILL_MARK = b"urn:flycam:drill:"
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.5, 8.0
-_MAX_DEAF_S = 1.0  # where nobody is called: what is sent meanwhile is lost
+# When listening: frames that are sent during the pause are lost.
+_MAX_DEAF_S = 1.0
 STREAM_SCHEMES = ("rtsp", "udp", "srt", "rtmp", "tcp", "http", "https")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoFrame:
-    """One picture.
+    """One frame of a video.
 
     pts_ns      the container's time; on a stream, since it was opened here
-    t_utc_ns    when it was taken by the camera's clock; by the receiver's on a stream; of a file that names
-                no time of creation pts_ns alone, which counts from its first picture
-    arrived_ns  monotonic time of its arrival here, for measuring how late its tiles are
+    t_utc_ns    when it was taken, by the camera's clock; on a stream by the receiver's; for a file without
+                creation time pts_ns alone, which counts from its first frame
+    arrived_ns  monotonic arrival time, for measuring the latency of its tiles
     pixels      H×W×3 uint8 RGB, rows as the sensor read them
-    breaks      how often the stream's own time had jumped by then, or its dating was mended: times on two
-                sides of a break are not apart by what the pictures are
+    breaks      number of jumps of the stream's own time, or corrections of its dating, by then: an interval
+                across a break is not that between the exposures
     """
 
     pts_ns: int
@@ -62,11 +63,12 @@ class VideoFrame:
 
 @dataclass(slots=True)
 class VideoHealth:
-    """What happened on the way, to be shown: pictures dropped by reason, sentences, and connections made.
+    """State of a video source, for display: drops by reason, remarks, connections.
 
-    reasons: "overrun" (nobody took it in time), "undecoded" (came faster than it could be decoded),
-    "broken" (could not be decoded), "pts_backwards"; "unrecorded" is only missing in the recording
-    arrived_ns  monotonic time at which the last picture came, decoded or not; None: none was decoded yet
+    Reasons: "overrun" (not read in time), "undecoded" (came faster than it could be decoded), "broken" (could
+    not be decoded), "pts_backwards"; "unrecorded" frames are missing in the recording only.
+
+    arrived_ns  monotonic time at which the last frame came, decoded or not; None: none was decoded yet
     """
 
     dropped: Counter[str] = field(default_factory=Counter)
@@ -76,15 +78,15 @@ class VideoHealth:
 
 
 class VideoSource:
-    """Iterate over `pictures()` inside the context.
+    """Source of a video's frames: iterate over `frames()` inside the context.
 
     url            a file's path, or an address (rtsp://, udp:// with MPEG-TS, …)
-    is_realtime    a file is played at its own speed, what is not taken in time is dropped; a stream always
-    recording      how a stream is recorded as it comes; None: it is not
+    is_realtime    play a file at its own speed and drop frames not read in time; always so for a stream
+    recording      how to record a stream as it comes; None: do not
     clock          by which a stream is dated
-    size_px        (width, height), known inside the context, as fps and duration_s (0 unknown)
+    size_px        (width, height), known inside the context, as are fps and duration_s (0 unknown)
     began_ns       UTC at which it was opened here
-    created_ns     UTC of the first picture as the file states it; None where it does not, and for streams
+    created_ns     UTC of the first frame as the file states it; None where it does not, and for streams
     """
 
     def __init__(
@@ -126,32 +128,35 @@ class VideoSource:
 
     @property
     def name(self) -> str:
-        """As `make_video_name` the video."""
+        """Display name, as from `make_video_name`."""
         return make_video_name(self.url)
 
     @property
     def is_undated(self) -> bool:
-        """Whether this is a file without a time of creation: then a log alone tells when it was filmed."""
+        """True for a file without creation time: only a log tells when it was filmed."""
         return not self.is_stream and self.created_ns is None
 
     @property
     def outages(self) -> Outages | None:
-        """Of a stream by now; None: this is a file."""
+        """Outages of a stream so far; None for a file."""
         return self._outages.outages(self._stopped_ns) if self.is_stream else None
 
     @property
     def remarks(self) -> tuple[tuple[str, str], ...]:
-        """What was noticed by now, (English, Vietnamese)."""
+        """Remarks so far, (English, Vietnamese)."""
         outages = self.outages
         return (*self.health.remarks, *(outages.remarks(self.name) if outages else ()))
 
     @property
     def decoder_pid(self) -> int | None:
-        """Of the process that decodes now, or did last."""
+        """Process id of the current decoder, or of the last one."""
         return self._decoder.pid if self._decoder else None
 
     def __enter__(self) -> VideoSource:
-        """Open the video. Raises SourceUnreadable where it cannot be, Cancelled if it is stopped before."""
+        """Open the video.
+
+        Raises SourceUnreadable where it cannot be opened, Cancelled if it is stopped before.
+        """
         decoder = Decoder(self._order, self._open_s, self._stall_s, self._stopped)
         self._decoder = decoder.__enter__()
         self.size_px, self.fps = decoder.size_px, decoder.fps
@@ -167,19 +172,22 @@ class VideoSource:
         self.close()
 
     def close(self) -> None:
-        """Stop, and wait until the decoder's process is gone."""
+        """Stop, and wait until the decoder process is gone."""
         self.stop()
         if self._thread is not None:
             self._thread.join()
 
     def stop(self) -> None:
-        """Let `pictures` end after what waits already, or the opening."""
+        """Let `frames` end after what already waits, or cancel the opening."""
         self._stopped_ns = self._stopped_ns or time.monotonic_ns()
         self._stopped.set()
         self._queue.close()
 
     def frames(self) -> Iterator[VideoFrame]:
-        """Pictures in order of time, until the file ends or `stop` is called. Asked again, the next ones."""
+        """Yield frames in order of time, until the file ends or `stop` is called.
+
+        A second call yields the next ones.
+        """
         while (picture := self._next()) is not None:
             yield picture
         self.health.dropped["overrun"] = self._queue.dropped
@@ -187,14 +195,14 @@ class VideoSource:
             raise self._error
 
     def put_back(self, frames: Iterable[VideoFrame]) -> None:
-        """Give these again before those to come; oldest first."""
+        """Yield these frames again before those to come; oldest first."""
         self._put_back.extend(frames)
 
     def _next(self) -> VideoFrame | None:
         return self._put_back.popleft() if self._put_back else self._queue.get()
 
     def _pump(self) -> None:
-        """In a thread of its own: from one decoder after the other into the queue."""
+        """Move frames from one decoder after another into the queue, in a thread."""
         decoder, pause_s = self._decoder, _FIRST_PAUSE_S
         try:
             while not self._stopped.is_set():
@@ -207,13 +215,13 @@ class VideoSource:
                     return
                 pause_s = min(2.0 * pause_s, self._longest_pause_s)
                 decoder = self._opened_again()
-        except BaseException as error:  # noqa: BLE001  raised where the pictures are taken
+        except BaseException as error:  # noqa: BLE001  raised again in `frames`
             self._error = error
         finally:
             self._queue.close()
 
     def _drain(self, decoder: Decoder) -> bool:
-        """All pictures of one run of the decoder; whether there were any."""
+        """Queue all frames of one decoder run; return True if there were any."""
         count, times = 0, StreamTime(self._last_pts_ns)
         try:
             for decoded in decoder.frames():
@@ -247,14 +255,19 @@ class VideoSource:
         return _MAX_DEAF_S if is_listen_address(self.url) else _MAX_PAUSE_S
 
     def _note_came(self, decoded: DecodedFrame) -> None:
-        """A stream is not silent for being decoded late, nor heard for what a decoder had kept back."""
+        """Note an arrival by the newest coded frame.
+
+        Late decoding is not silence of the stream, and frames a decoder kept back are not its life.
+        """
         self.health.arrived_ns = decoded.newest_ns if self.is_stream else time.monotonic_ns()
         if self.is_stream:
             self._outages.add(decoded.newest_ns, self.fps)
 
     def _note_broken(self, decoder: Decoder, count: int) -> None:
-        """An MP4 or MOV file says how many pictures it holds: those that never came were damaged, or cut
-        off."""
+        """Count frames that a file announces but never delivered, and report a cut.
+
+        Only MP4 and MOV announce their number of frames; missing ones were damaged, or cut off.
+        """
         is_whole = not decoder.ending and not self._stopped.is_set()
         missing = round(self.duration_s * self.fps) - count
         if not is_whole or missing <= 0 or self.is_stream or _movie_header(Path(self.url)) is None:
@@ -272,7 +285,7 @@ class VideoSource:
             )
 
     def _note_lost(self, decoder: Decoder) -> None:
-        """What was lost before it came here, of this connection and those before it."""
+        """Add up frames lost before they came here, over all connections."""
         for reason, count in decoder.lost.items():
             self.health.dropped[reason] = self._lost_before[reason] + count
         self.health.remarks += [said for said in decoder.remarks if said not in self.health.remarks]
@@ -331,31 +344,36 @@ class VideoSource:
 
 
 def is_stream(url: str) -> bool:
-    """Whether this is the address of a stream, not a file."""
+    """Return True if this is the address of a stream, not a file."""
     scheme, found, _ = url.partition("://")
     return bool(found) and scheme.lower() in STREAM_SCHEMES
 
 
 def make_video_name(url: str) -> str:
-    """As everybody may know a video: a file's name, a stream's address without what opens it."""
+    """Return the public name: a file's name, or an address without credentials."""
     return strip_url_credentials(url) if is_stream(url) else Path(strip_url_credentials(url)).name
 
 
 def read_creation_ns(path: Path) -> int | None:
-    """When an MP4 or MOV file says that it was begun, UTC ns; None: another container, not said, or before
-    any aircraft filmed: by a camera whose clock was never set."""
+    """Return when an MP4 or MOV file states that recording began, UTC ns.
+
+    None: another container, not stated, or before any aircraft filmed, by a camera whose clock was never set.
+    """
     moov = _movie_header(path)
     seconds = parse_creation_s(moov) if moov is not None else None
     return None if seconds is None or seconds * 1e9 < EARLIEST_NS else round(seconds * 1e9)
 
 
 def is_exercise_video(path: Path) -> bool:
-    """Whether an MP4 or MOV file says of itself that it is a rehearsal's."""
+    """Return True if an MP4 or MOV file is marked as from an exercise."""
     return _DRILL_MARK in (_movie_header(path) or b"")
 
 
 def _movie_header(path: Path) -> bytes | None:
-    """The content of the file's `moov` box. Raises SourceUnreadable where it cannot be opened."""
+    """Return the content of the file's `moov` box.
+
+    Raises SourceUnreadable where it cannot be opened.
+    """
     try:
         with path.open("rb") as file:
 
