@@ -6,8 +6,6 @@ from sqlalchemy import BigInteger, Boolean, Column, Table, Text
 
 from flycam.catalog.columns import make_key_column, metadata
 
-# -- since schema 16 --------------------------------------------------------------------------------
-
 tokens = Table(
     "tokens",
     metadata,
@@ -21,7 +19,7 @@ tokens = Table(
     Column("expires_ns", BigInteger),
     Column("used_ns", BigInteger),
     Column("revoked_ns", BigInteger),
-    Column("made_with", Text),  # since schema 26
+    Column("made_with", Text),
 )
 
 one_time_codes = Table(

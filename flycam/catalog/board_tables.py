@@ -16,8 +16,6 @@ from flycam.catalog.columns import (
     metadata,
 )
 
-# -- since schema 7 ---------------------------------------------------------------------------------
-
 layers = Table(
     "layers",
     metadata,
@@ -72,7 +70,6 @@ marks = Table(
 derive_postgis_geometry(layer_features, "wkb")
 derive_postgis_geometry(marks, "wkb")
 
-# -- since schema 8 ---------------------------------------------------------------------------------
 
 changes = Table(
     "changes",
@@ -96,14 +93,13 @@ changes = Table(
     Column("author", Text, nullable=False),
     Column("at_ns", BigInteger, nullable=False),
     Column("wkb", LargeBinary, nullable=False),
-    Column("error_m", Float(53)),  # since schema 17
-    Column("scored_as", Text, nullable=False),  # since schema 21
+    Column("error_m", Float(53)),
+    Column("scored_as", Text, nullable=False),
     *make_box_columns(),
 )
 
 derive_postgis_geometry(changes, "wkb")
 
-# -- since schema 9 ---------------------------------------------------------------------------------
 
 briefings = Table(
     "briefings",
@@ -115,7 +111,6 @@ briefings = Table(
     Column("at_ns", BigInteger, nullable=False),
 )
 
-# -- since schema 11 --------------------------------------------------------------------------------
 
 settlements = Table(
     "settlements",
@@ -131,7 +126,6 @@ settlements = Table(
 
 derive_postgis_geometry(settlements, "wkb")
 
-# -- since schema 17 --------------------------------------------------------------------------------
 
 comparisons = Table(
     "comparisons",
@@ -143,13 +137,12 @@ comparisons = Table(
     Column("at_ns", BigInteger, nullable=False),
     Column("windows", LargeBinary, nullable=False),
     Column("wkb", LargeBinary, nullable=False),
-    *(Column(name, Text, nullable=False) for name in ("doubts", "warnings")),  # since schema 20
+    *(Column(name, Text, nullable=False) for name in ("doubts", "warnings")),
     *make_box_columns(),
 )
 
 derive_postgis_geometry(comparisons, "wkb")
 
-# -- since schema 18 --------------------------------------------------------------------------------
 
 packs = Table(
     "packs",

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import shapely
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from flycam.catalog import tables
-from flycam.catalog.bounding_boxes import parse_box
 from flycam.frame.exercise_communes import EXERCISE_COMMUNE_CODES
 
 
@@ -51,33 +50,6 @@ def update_valid_to(connection: Connection) -> None:
             c.code == bindparam("a_code"), c.valid_from == bindparam("a_date")
         )
         connection.execute(statement.values(valid_to=bindparam("an_end")), changed)
-
-
-def separate_exercise_communes(connection: Connection) -> None:
-    """Migrate a catalogue of before schema 24 to separate exercise communes.
-
-    There, boundaries of exercises and real ones ended each other, and flights covered communes of both.
-    Derives the ends anew, and deletes the coverage of exercise communes by real flights, and of real communes
-    by flights wholly over exercise communes.
-    """
-    update_valid_to(connection)
-    c, covered = tables.communes.c, tables.coverage.c
-    is_made_up = covered.commune_code.in_(EXERCISE_COMMUNE_CODES)
-    of_its_event = tables.events.c.event_id == tables.flights.c.event_id
-    flights = select(tables.flights, tables.events.c.is_drill).join(tables.events, of_its_event)
-    made_up = connection.execute(select(c.wkb).where(c.code.in_(EXERCISE_COMMUNE_CODES))).scalars()
-    over = shapely.union_all([shapely.make_valid(shapely.from_wkb(wkb)) for wkb in made_up])
-    if over.is_empty:
-        return
-    for row in connection.execute(flights):
-        box = parse_box(row)
-        if not row.is_drill:
-            of_the_other = is_made_up
-        elif box is not None and over.covers(shapely.box(*box)):
-            of_the_other = ~is_made_up
-        else:
-            continue
-        connection.execute(delete(tables.coverage).where(covered.flight_id == row.flight_id, of_the_other))
 
 
 def _ends(editions: Sequence[_Edition]) -> list[tuple[_Edition, date | None]]:

@@ -11,7 +11,7 @@ import fcntl
 import hashlib
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from flycam.catalog.audit_key import AuditKey
 from flycam.catalog.columns import metadata
-from flycam.catalog.schema_versions import (
-    COLUMNS_ADDED,
-    DATA_MIGRATIONS,
-    SCHEMA_VERSION,
-    TABLE_BACKFILLS,
-    TABLES_ADDED,
-)
+from flycam.catalog.migrations import HEAD, alembic_version, read_revision, stamp_head, upgrade_schema
 from flycam.catalog.session_lock import CREATE_TURNS_TABLE, SessionLock, make_flight_busy
-from flycam.catalog.tables import schema_info
 from flycam.errors import CatalogUnavailable, DiskFull, StorageFailed
 from flycam.messages import _
 from flycam.store.disk_space import get_free_bytes
@@ -191,20 +184,35 @@ class Database:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCHEMA_LOCK})
                 connection.execute(text("CREATE EXTENSION IF NOT EXISTS postgis"))
                 connection.execute(text(CREATE_TURNS_TABLE))
-            if not sqlalchemy.inspect(connection).has_table(schema_info.name):
+            known = sqlalchemy.inspect(connection)
+            if known.has_table(alembic_version.name):
+                found = read_revision(connection)
+                if found != HEAD:
+                    self._upgrade(connection, found)
+            elif known.has_table("schema_info"):  # of a development version, before the baseline
+                raise self._make_other_schema("before 0.1.0")
+            else:
                 metadata.create_all(connection, checkfirst=False)
-                connection.execute(schema_info.insert().values(name="version", value=SCHEMA_VERSION))
-            found = _migrated(connection)
-        if found != SCHEMA_VERSION:
-            raise CatalogUnavailable(
-                _(
-                    "{place}: this catalogue has schema {found}, this flycam reads "
-                    "{schema_version}; use the flycam that wrote it, or another data folder",
-                    place=self.place,
-                    found=found,
-                    schema_version=SCHEMA_VERSION,
-                )
+                stamp_head(connection)
+
+    def _upgrade(self, connection: Connection, found: str | None) -> None:
+        from alembic.util import CommandError  # noqa: PLC0415  100 ms that only an older catalogue has to pay
+
+        try:
+            upgrade_schema(connection)
+        except CommandError as error:
+            raise self._make_other_schema(str(found)) from error
+
+    def _make_other_schema(self, found: str) -> CatalogUnavailable:
+        return CatalogUnavailable(
+            _(
+                "{place}: this catalogue has schema {found}, this flycam reads "
+                "{schema_version}; use the flycam that wrote it, or another data folder",
+                place=self.place,
+                found=found,
+                schema_version=HEAD,
             )
+        )
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
@@ -306,31 +314,6 @@ def has_free_space(path: Path) -> bool:
         return get_free_bytes(path.parent) > _MIN_FREE_BYTES
     except OSError:
         return False
-
-
-def _migrated(connection: Connection) -> int | None:
-    """Migrate an older schema to this one; return the version."""
-    of_version = schema_info.c.name == "version"
-    found = connection.execute(sqlalchemy.select(schema_info.c.value).where(of_version)).scalar()
-    if found is None or not 0 < found < SCHEMA_VERSION:
-        return found
-    for version in range(found + 1, SCHEMA_VERSION + 1):
-        metadata.create_all(connection, tables=list(TABLES_ADDED[version]), checkfirst=True)
-        if version in COLUMNS_ADDED:
-            _widen(connection, *COLUMNS_ADDED[version])
-        for statement in TABLE_BACKFILLS.get(version, ()):
-            connection.execute(text(statement))
-        if version in DATA_MIGRATIONS:
-            DATA_MIGRATIONS[version](connection)
-    connection.execute(schema_info.update().where(of_version).values(value=SCHEMA_VERSION))
-    return SCHEMA_VERSION
-
-
-def _widen(connection: Connection, table: str, column: str, statements: Sequence[str]) -> None:
-    """Add a column to a table unless it is there, as in a table just made."""
-    if column not in {one["name"] for one in sqlalchemy.inspect(connection).get_columns(table)}:
-        for statement in statements:
-            connection.execute(text(statement))
 
 
 def _file_name(name: str) -> str:

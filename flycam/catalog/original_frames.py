@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from flycam.catalog import tables
-from flycam.catalog.geometry_json import provenance_from_json
 from flycam.catalog.records import FrameRecord
 from flycam.frame.frame import derive_frame_id
 
@@ -40,20 +39,6 @@ def find_frame_id(connection: Connection, sha256: str) -> str:
     """Return the id that the frame of an original has if it exists."""
     noted = connection.execute(select(_c.frame_id).where(_c.source_sha256 == sha256)).scalar()
     return derive_frame_id(sha256) if noted is None else noted
-
-
-def migrate_video_frames(connection: Connection) -> None:
-    """Record the video frames of a catalogue of before schema 25."""
-    c = tables.frames.c
-    known = set(connection.execute(select(_c.source_sha256)).scalars())
-    found = {}
-    for frame_id, provenance in connection.execute(select(c.frame_id, c.provenance).order_by(c.frame_id)):
-        sha256 = provenance_from_json(provenance).source_sha256
-        if sha256 not in known and _is_noted(sha256, frame_id):
-            found[sha256] = frame_id
-    if found:
-        rows = [{"source_sha256": sha256, "frame_id": frame_id} for sha256, frame_id in found.items()]
-        connection.execute(tables.film_pictures.insert(), rows)
 
 
 def _is_noted(sha256: str, frame_id: str) -> bool:

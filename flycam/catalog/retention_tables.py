@@ -9,8 +9,6 @@ from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
 
 from flycam.catalog.columns import make_key_column, metadata
 
-# -- since schema 15 --------------------------------------------------------------------------------
-
 retention_terms = Table(
     "retention_terms",
     metadata,
@@ -60,6 +58,5 @@ upload_files = Table(
     Column("came_ns", BigInteger, nullable=False),
 )
 
-# -- since schema 23 --------------------------------------------------------------------------------
 
 kept_originals = Table("kept_originals", metadata, make_key_column("sha256"))

@@ -9,8 +9,6 @@ from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text
 
 from flycam.catalog.columns import make_box_columns, make_key_column, metadata
 
-# -- since schema 10 --------------------------------------------------------------------------------
-
 restricted_areas = Table(
     "restricted_areas",
     metadata,
@@ -42,10 +40,9 @@ guests = Table(
     Column("made_ns", BigInteger, nullable=False),
     Column("expires_ns", BigInteger, nullable=False),
     Column("revoked_ns", BigInteger),
-    Column("made_with", Text),  # since schema 27
+    Column("made_with", Text),
 )
 
-# -- since schema 13 --------------------------------------------------------------------------------
 
 identities = Table(
     "identities",
@@ -57,7 +54,6 @@ identities = Table(
     Column("barred_ns", BigInteger),
 )
 
-# -- since schema 14 --------------------------------------------------------------------------------
 
 redactions = Table(
     "redactions",

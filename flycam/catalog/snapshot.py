@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 
 from flycam.catalog.columns import metadata
 from flycam.catalog.database import Database, has_free_space
-from flycam.catalog.tables import schema_info
+from flycam.catalog.migrations import alembic_version
 from flycam.errors import CatalogUnavailable, DiskFull, FlycamError
 from flycam.messages import _
 
@@ -26,7 +26,7 @@ _COMPUTED_OBJECTS = """
     SELECT tables.name FROM sqlite_master AS tables JOIN pragma_table_xinfo(tables.name) AS columns
     WHERE tables.type = 'table' AND columns.hidden
 """
-_TABLES = [table for table in metadata.sorted_tables if table is not schema_info]
+_TABLES = [table for table in metadata.sorted_tables if table is not alembic_version]
 
 
 def save_snapshot(database: Database, path: Path) -> None:

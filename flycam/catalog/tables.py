@@ -17,10 +17,6 @@ from flycam.catalog.columns import (
     metadata,
 )
 
-schema_info = Table(
-    "schema_info", metadata, make_key_column("name"), Column("value", Integer, nullable=False)
-)
-
 events = Table(
     "events",
     metadata,
@@ -76,7 +72,7 @@ frames = Table(
     Index("frames_of_flight", "flight_id", "captured_ns", "frame_id"),
 )
 
-film_pictures = Table(  # since schema 25
+film_pictures = Table(
     "film_pictures",
     metadata,
     make_key_column("source_sha256"),
@@ -207,7 +203,6 @@ audit_log = Table(
 derive_postgis_geometry(frames, "footprint_wkb")
 derive_postgis_geometry(communes, "wkb")
 
-# -- since schema 2 ---------------------------------------------------------------------------------
 
 revisions = Table(
     "revisions",
@@ -240,7 +235,6 @@ revision_frames = Table(
     Index("revisions_of_frame", "frame_id"),
 )
 
-# -- since schema 3 ---------------------------------------------------------------------------------
 
 placements = Table(
     "placements",
@@ -258,10 +252,9 @@ placements = Table(
     Column("reason", Text, nullable=False),
     Column("authority", Text, nullable=False),
     Column("placed_ns", BigInteger, nullable=False),
-    Column("layer", Text, nullable=False),  # since schema 4
+    Column("layer", Text, nullable=False),
 )
 
-# -- since schema 4 ---------------------------------------------------------------------------------
 
 dem_sigmas = Table(
     "dem_sigmas",
@@ -271,7 +264,6 @@ dem_sigmas = Table(
     Column("horizontal_m", Float(53)),
 )
 
-# -- since schema 5 ---------------------------------------------------------------------------------
 
 airborne = Table(
     "airborne",
@@ -285,7 +277,6 @@ airborne = Table(
     Column("report", Text, nullable=False),
 )
 
-# -- since schema 6 ---------------------------------------------------------------------------------
 
 recordings = Table(
     "recordings",
@@ -301,7 +292,6 @@ recordings = Table(
     Index("recordings_of_flight", "flight_id", "began_ns"),
 )
 
-# -- since schema 12 --------------------------------------------------------------------------------
 
 audit_signatures = Table(
     "audit_signatures",

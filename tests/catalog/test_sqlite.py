@@ -131,9 +131,9 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
 def test_another_schema_is_refused(url: str) -> None:
     open_catalog(url).close()
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        connection.execute("UPDATE schema_info SET value = 99")
+        connection.execute("UPDATE alembic_version SET version_num = '0099'")
     connection.close()
-    with pytest.raises(CatalogUnavailable, match=r"schema 99.*another data folder"):
+    with pytest.raises(CatalogUnavailable, match=r"schema 0099.*another data folder"):
         open_catalog(url)
 
 

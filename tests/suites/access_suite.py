@@ -47,10 +47,6 @@ class AccessSuite:
         with open_catalog(url) as one:
             yield one
 
-    def tamper(self, url: str, statement: str) -> None:
-        """Change the database behind the catalogue's back."""
-        raise NotImplementedError
-
     def test_each_token_lets_its_account_in_by_its_own_scope(self, catalog: Catalog) -> None:
         catalog.accounts.put(LAN)
         catalog.tokens.put(GIS, told())
@@ -189,20 +185,6 @@ class AccessSuite:
         spent = [catalog.codes.mark_spent("word", "Lan", NOW_NS + DAY_NS, NOW_NS) for _ in range(2)]
         assert spent == [True, False] and catalog.codes.is_spent("word") and not catalog.codes.is_spent("w")
 
-    def test_tokens_and_links_of_the_twenty_fifth_schema_are_of_no_known_token(
-        self, catalog: Catalog, url: str
-    ) -> None:
-        self.fill_with_descendants(catalog)
-        catalog.close()
-        for table in ("tokens", "guests"):
-            self.tamper(url, f"ALTER TABLE {table} DROP COLUMN made_with")
-        self.tamper(url, "UPDATE schema_info SET value = 25")
-        with open_catalog(url) as newer:
-            assert {one.made_with for one in newer.tokens.list_valid(NOW_NS)} == {None}
-            assert {one.made_with for one in newer.guests.all()} == {None} and len(newer.guests.all()) == 4
-            newer.tokens.put(replace(GIS, made_with="t1"), told())
-            assert newer.tokens.find_descendants(NOW_NS)["t1"].ids["tokens"] == [GIS.token_id]
-
     def test_a_token_is_somebodys_and_an_account_holds_so_many(self, catalog: Catalog) -> None:
         with pytest.raises(NotFound, match="Lan"):
             catalog.tokens.put(GIS, told())
@@ -253,25 +235,3 @@ class AccessSuite:
             catalog.codes.spend("n", NOW_NS)
         with pytest.raises(AccessDenied, match="wrong"):
             catalog.codes.spend("x", NOW_NS)
-
-    def test_accounts_of_the_fifteenth_schema_keep_their_tokens(self, catalog: Catalog, url: str) -> None:
-        tu = replace(LAN, name="Tú", role=Role.VIEWER, token_hash=hash_token("tú"), communes=("99000",))
-        for account in (LAN, tu):
-            catalog.accounts.put(account)
-        catalog.close()
-        for statement in (
-            "DROP TABLE tokens",
-            "DROP TABLE one_time_codes",
-            "UPDATE schema_info SET value = 15",
-        ):
-            self.tamper(url, statement)
-        with open_catalog(url) as newer:
-            assert [newer.accounts.find_by_token(one) for one in ("first", "tú")] == [LAN, tu]
-            held = newer.tokens.list_valid(NOW_NS)
-            assert [(one.account, one.label, one.scope, one.expires_ns) for one in held] == [
-                ("Lan", "", Scope.ALL, None),
-                ("Tú", "", Scope.ALL, None),
-            ]
-            newer.tokens.revoke(held[0], hash_token("seal"), told("token revoked"))
-        with open_catalog(url) as again:
-            assert [again.accounts.find_by_token(one) for one in ("first", "tú")] == [None, tu]

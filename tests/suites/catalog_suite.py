@@ -9,6 +9,7 @@ import hashlib
 import math
 import multiprocessing
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,14 +21,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 from typing import Any
 
 import pytest
 import shapely
+from alembic.script import ScriptDirectory
 
-from flycam.catalog import accounts, boundaries
+from flycam.catalog import accounts, boundaries, database, migrations
 from flycam.catalog.accounts import generate_token, hash_token
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.placement_rows import SET_ASIDE_REASON
@@ -51,6 +55,7 @@ from flycam.catalog.video_segments import VideoSegment
 from flycam.errors import (
     AccessDenied,
     BoundaryInvalid,
+    CatalogUnavailable,
     FlightBusy,
     InputUnusable,
     NameTaken,
@@ -65,8 +70,6 @@ from flycam.frame.tile import TileRecord
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.interior import InteriorOrientation, LensModel
-from tests.suites.board_suite import LINE, mark_told
-from tests.suites.change_suite import FOUND
 from tests.waiting import until
 
 SECOND = 1_000_000_000
@@ -301,7 +304,7 @@ class CatalogSuite(ABC):
         assert catalog.frames.count_used() == {"f1": 1, "f2": 2}
 
     def test_a_frame_is_found_by_its_original(self, catalog: Catalog, url: str) -> None:
-        """A film's picture too, whose id is not of its hash; in an older catalogue as well."""
+        """A video's frame too, whose id is not derived from its hash."""
         picture, photo = frame(1), frame(2)
         of_picture, of_photo = (one.header.provenance.source_sha256 for one in (picture, photo))
         photo = replace(photo, header=replace(photo.header, frame_id=derive_frame_id(of_photo)))
@@ -316,10 +319,6 @@ class CatalogSuite(ABC):
             assert found(same) == [picture.frame_id, photo.frame_id]
             with pytest.raises(NotFound, match="no photo of any flight"):
                 same.frames.get_by_original("0" * 64)
-        for statement in ("DROP TABLE film_pictures", "UPDATE schema_info SET value = 24"):
-            self.tamper(url, statement)
-        with open_catalog(url) as newer:
-            assert found(newer) == [picture.frame_id, photo.frame_id]
 
     def test_flights_come_back_as_they_were(self, catalog: Catalog) -> None:
         bare = flight("f2", "trưa", bounds_lonlat_deg=None, operator=None, warnings=(), last_ns=STORM_NS)
@@ -627,91 +626,35 @@ class CatalogSuite(ABC):
             catalog.revisions.publish(finished(1, stats={"sigma0": math.nan}))
         assert catalog.revisions.get("m1", 1).state is RevisionState.BUILDING
 
-    def test_a_catalogue_of_the_first_schema_gets_what_came_since(self, catalog: Catalog, url: str) -> None:
+    def test_a_catalogue_of_an_older_revision_is_upgraded(
+        self, catalog: Catalog, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         catalog.frames.put([frame(1)])
-        lan = Account(name="Lan", role=Role.VIEWER, token_hash=hash_token("lan"), created_ns=STORM_NS)
-        catalog.accounts.put(lan)
         catalog.close()
-        for statement in (
-            "DROP TABLE revisions",
-            "DROP TABLE revision_frames",
-            "DROP TABLE placements",
-            "DROP TABLE dem_sigmas",
-            "DROP TABLE airborne",
-            "DROP TABLE recordings",
-            "DROP TABLE layers",
-            "DROP TABLE layer_features",
-            "DROP TABLE marks",
-            "DROP TABLE changes",
-            "DROP TABLE briefings",
-            "DROP TABLE restricted_areas",
-            "DROP TABLE classifications",
-            "DROP TABLE guests",
-            "ALTER TABLE accounts DROP COLUMN communes",
-            "DROP TABLE settlements",
-            "DROP TABLE identities",
-            "DROP TABLE comparisons",
-            "DROP TABLE packs",
-            "DROP TABLE kept_originals",
-            "UPDATE schema_info SET value = 1",
-        ):
-            self.tamper(url, statement)
-        with open_catalog(url) as newer:
-            assert newer.frames.list_for_flight("f1") == [frame(1)]
-            newer.tiles.put_mosaic(MOSAIC)
-            assert newer.revisions.open(MOSAIC, "hash-a", {}, STORM_NS) == 1
-            assert newer.placements.list_for_flight("f1") == []
-            assert newer.terrain.dems() == []
-            assert newer.airborne.list_since(0) == []
-            assert newer.recordings.list_for_flight("f1") == []
-            assert newer.layers.all() == newer.marks.current() == newer.changes.current() == []
-            assert newer.comparisons.list_for_event("e1") == newer.packs.all() == []
-            assert newer.briefings.last("e1") is None
-            assert newer.restrictions.areas() == [] and newer.restrictions.levels() == {}
-            assert newer.accounts.all() == [lan] and newer.guests.all() == []
-            assert newer.settlements.current("e1") == []
-            assert newer.kept_originals.filter_known(["a" * 64]) == set()
-            person = Person(issuer="https://id", subject="1", name="Tú", role=Role.VIEWER)
-            assert newer.identities.sign_in(person, STORM_NS).name == "Tú"
-        with open_catalog(url) as again:
-            assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
+        versions = shutil.copytree(migrations.VERSIONS, tmp_path / "versions")
+        (versions / "later.py").write_text(_LATER)
+        monkeypatch.setattr(database, "HEAD", "0002")
+        monkeypatch.setattr(database, "upgrade_schema", partial(migrations.upgrade_schema, versions=versions))
+        for _ in range(2):
+            with open_catalog(url) as newer:
+                assert newer.frames.list_for_flight("f1") == [frame(1)]
+        self.tamper(url, "UPDATE frames SET later = 'there'")
 
-    def test_a_catalogue_of_the_seventh_schema_keeps_its_marks_and_takes_changes(
-        self, catalog: Catalog, url: str
-    ) -> None:
-        catalog.marks.append(LINE, mark_told(LINE))
-        catalog.close()
-        for statement in (
-            "DROP TABLE changes",
-            "DROP TABLE briefings",
-            "DROP TABLE settlements",
-            "UPDATE schema_info SET value = 7",
-        ):
-            self.tamper(url, statement)
-        with open_catalog(url) as newer:
-            assert newer.marks.current() == [LINE]
-            newer.changes.append([FOUND])
-        with open_catalog(url) as again:
-            assert again.changes.current() == [FOUND]
+    def test_the_newest_revision_is_the_one_that_new_catalogues_have(self) -> None:
+        script = ScriptDirectory(
+            str(migrations.VERSIONS.parent), version_locations=[str(migrations.VERSIONS)]
+        )
+        assert script.get_current_head() == migrations.HEAD
 
-    def test_placements_of_the_third_schema_lie_in_the_layer_of_their_frame(
-        self, catalog: Catalog, url: str
-    ) -> None:
-        thermal = replace(frame(1), header=replace(frame(1).header, layer=Layer.THERMAL))
-        catalog.frames.put([thermal, frame(2)])
-        again = [replace(one, dem_id="dem-2") for one in (thermal, frame(2))]
-        catalog.placements.supersede(again, "laid on dem-2", "Bưởi", STORM_NS)
-        before = catalog.placements.list_for_flight("f1")
+    def test_a_catalogue_of_before_the_baseline_is_refused(self, catalog: Catalog, url: str) -> None:
         catalog.close()
         for statement in (
-            "ALTER TABLE placements DROP COLUMN layer",
-            "UPDATE schema_info SET value = 3",
+            "DROP TABLE alembic_version",
+            "CREATE TABLE schema_info (name TEXT, value INTEGER)",
         ):
             self.tamper(url, statement)
-        with open_catalog(url) as newer:
-            assert newer.placements.list_for_flight("f1") == before
-            layers = {(one.frame_id, one.layer) for one in before}
-            assert layers == {(thermal.frame_id, Layer.THERMAL), (frame(2).frame_id, Layer.COLOUR)}
+        with pytest.raises(CatalogUnavailable, match=r"before 0\.1\.0"):
+            open_catalog(url)
 
     def test_a_report_of_a_live_flight_takes_the_place_of_the_one_before(self, catalog: Catalog) -> None:
         catalog.airborne.put(AIRBORNE)
@@ -1033,47 +976,6 @@ class CatalogSuite(ABC):
         assert "90001" not in [one.code for one in catalog.boundaries.list_countable(is_drill=True)], (
             "but a rim"
         )
-
-    def test_a_catalogue_of_the_22nd_schema_gets_back_what_a_drill_ended(
-        self, catalog: Catalog, url: str
-    ) -> None:
-        """Ends were settled with the next boundaries only, which nobody adds; until then a real event had no
-        commune where a drill's had ended one."""
-        made_up = commune("DT001", "Nậm Diễn Tập", (104.0, 21.0, 104.5, 21.5), REFORM)
-        catalog.boundaries.put_communes([*OLD_COMMUNES, made_up])
-        for is_drill in (False, True):
-            event = Event(
-                event_id=f"e{is_drill}", name=f"E{is_drill}", kind=EventKind.SURVEY, is_drill=is_drill
-            )
-            catalog.flights.put_event(event)
-        over, across = (104.1, 21.1, 104.2, 21.2), (104.4, 21.1, 104.6, 21.2)
-        flights = {
-            "real": ("eFalse", over),
-            "rehearsed": ("eTrue", over),
-            "across": ("eTrue", across),
-            "nowhere": ("eTrue", None),
-        }
-        for flight_id, (event_id, bounds) in flights.items():
-            catalog.flights.put_flight(
-                flight(flight_id, flight_id, event_id=event_id, bounds_lonlat_deg=bounds)
-            )
-            catalog.boundaries.put_coverage(flight_id, [_covered(flight_id, c) for c in ("90001", "DT001")])
-        catalog.close()
-        for statement in (
-            "UPDATE communes SET valid_to = '2025-07-01' WHERE code = '90001'",
-            "UPDATE schema_info SET value = 22",
-        ):
-            self.tamper(url, statement)
-        with open_catalog(url) as newer:
-            assert "90001" in [one.code for one in newer.boundaries.list_countable(is_drill=False)]
-            assert newer.boundaries.commune("90001").valid_to is None
-            codes = {one: [row.commune_code for row in newer.boundaries.coverage(one)] for one in flights}
-        assert codes == {
-            "real": ["90001"],
-            "rehearsed": ["DT001"],
-            "across": ["90001", "DT001"],
-            "nowhere": ["90001", "DT001"],
-        }
 
     def test_a_boundary_added_again_changes_nothing(self, catalog: Catalog) -> None:
         catalog.boundaries.put_communes([*OLD_COMMUNES, *NEW_COMMUNES])
@@ -1405,6 +1307,17 @@ class CatalogSuite(ABC):
         """Change the database behind the catalogue's back."""
 
 
+_LATER = """
+from alembic import op
+from sqlalchemy import Column, Text
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade():
+    op.add_column("frames", Column("later", Text))
+"""
 _TILES, _ROUNDS = 12, 30
 
 

@@ -14,8 +14,6 @@ import shapely
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.comparisons import ComparedWindow, Comparison
 from flycam.catalog.records import AuditEntry
-from flycam.frame.change import ChangeKind, ChangeStatus
-from tests.suites.change_suite import FOUND, decided
 
 COMPARED = Comparison(
     comparison_id="compared-1",
@@ -45,10 +43,6 @@ class ComparisonSuite:
         with open_catalog(url) as opened:
             yield opened
 
-    def tamper(self, url: str, statement: str) -> None:
-        """Change the database behind the catalogue's back."""
-        raise NotImplementedError
-
     def test_each_is_kept_once_with_its_windows(self, catalog: Catalog) -> None:
         known = catalog.comparisons
         assert (known.list_for_event("e1"), known.events(), known.stamp()) == ([], set(), 0)
@@ -75,65 +69,6 @@ class ComparisonSuite:
         known.add([COMPARED, replace(whole, doubts=SAID[1:], warnings=())])
         assert known.list_for_event("e1") == [whole], "what is on record stays"
         assert catalog.audit.lines() == []
-
-    def test_a_catalogue_of_the_sixteenth_schema_keeps_its_changes_and_takes_comparisons(
-        self, catalog: Catalog, url: str
-    ) -> None:
-        catalog.changes.append([FOUND])
-        catalog.close()
-        for statement in (
-            "DROP TABLE comparisons",
-            "ALTER TABLE changes DROP COLUMN error_m",
-            "UPDATE schema_info SET value = 16",
-        ):
-            self.tamper(url, statement)
-        sure = replace(FOUND, change_id="change-00000002", error_m=0.4)
-        with open_catalog(url) as newer:
-            assert newer.changes.current() == [FOUND]
-            newer.changes.append([sure])
-            newer.comparisons.add([COMPARED], WINDOWS)
-        with open_catalog(url) as again:
-            assert again.changes.history(sure.change_id) == [sure]
-            assert again.comparisons.list_for_event("e1") == [COMPARED]
-            assert again.comparisons.windows("compared-1") == WINDOWS
-
-    def test_a_catalogue_of_the_twentieth_schema_tells_which_kind_each_score_is_of(
-        self, catalog: Catalog, url: str
-    ) -> None:
-        taken = replace(decided(FOUND, ChangeStatus.ACCEPTED), kind=ChangeKind.FLOOD)
-        other = replace(FOUND, change_id="change-00000002")
-        redrawn = replace(decided(other, ChangeStatus.PROPOSED), kind=ChangeKind.FLOOD, score=None)
-        catalog.changes.append([FOUND, taken, other, redrawn])
-        catalog.close()
-        for statement in (
-            "ALTER TABLE changes DROP COLUMN scored_as",
-            "UPDATE schema_info SET value = 20",
-        ):
-            self.tamper(url, statement)
-        with open_catalog(url) as newer:
-            first, last = newer.changes.history(FOUND.change_id)
-            assert (first, last) == (FOUND, replace(taken, scored_as="landslide"))
-            assert (last.probability, last.no_score) == (None, "kind_changed")
-            assert newer.changes.history(other.change_id) == [other, redrawn], "by hand it has no score"
-
-    def test_a_catalogue_of_the_nineteenth_schema_keeps_its_comparisons(
-        self, catalog: Catalog, url: str
-    ) -> None:
-        catalog.comparisons.add([COMPARED], WINDOWS)
-        catalog.close()
-        for statement in (
-            "ALTER TABLE comparisons DROP COLUMN doubts",
-            "ALTER TABLE comparisons DROP COLUMN warnings",
-            "UPDATE schema_info SET value = 19",
-        ):
-            self.tamper(url, statement)
-        newer_one = replace(COMPARED, comparison_id="compared-2", at_ns=9, doubts=SAID)
-        with open_catalog(url) as newer:
-            assert newer.comparisons.list_for_event("e1") == [COMPARED], "of those before nothing is known"
-            newer.comparisons.add([newer_one])
-        with open_catalog(url) as again:
-            assert again.comparisons.list_for_event("e1") == [COMPARED, newer_one]
-            assert again.comparisons.windows("compared-1") == WINDOWS
 
 
 def compared_on(

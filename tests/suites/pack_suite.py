@@ -57,10 +57,6 @@ class PackSuite:
         with open_catalog(url) as opened:
             yield opened
 
-    def tamper(self, url: str, statement: str) -> None:
-        """Change the database behind the catalogue's back."""
-        raise NotImplementedError
-
     def test_all_of_it_is_there_when_the_catalogue_is_opened_again(self, catalog: Catalog, url: str) -> None:
         draft = catalog.packs.add(ASKED, told("pack asked"))
         assert draft == replace(ASKED, number=1)
@@ -136,44 +132,6 @@ class PackSuite:
         with catalog.packs.hold_maker_lock() as mine:
             (left,) = catalog.packs.orphans(mine)
         assert (left.pack_id, left.state) == (ASKED.pack_id, PackState.WAITING)
-
-    def test_a_catalogue_of_the_seventeenth_schema_takes_packs(self, catalog: Catalog, url: str) -> None:
-        catalog.audit.append("Lan", "pack", "f1")
-        catalog.close()
-        for statement in ("DROP TABLE packs", "UPDATE schema_info SET value = 17"):
-            self.tamper(url, statement)
-        with open_catalog(url) as newer:
-            assert newer.packs.all() == []
-            newer.packs.add(ASKED, told("pack asked"))
-        with open_catalog(url) as again:
-            assert again.packs.all() == [replace(ASKED, number=1)]
-            assert said(again) == ["pack", "pack asked"]
-
-    def test_a_catalogue_of_the_eighteenth_schema_keeps_its_packs(self, catalog: Catalog, url: str) -> None:
-        """Of those nobody knows which other flights they show."""
-        pack = catalog.packs.add(ASKED, told("pack asked"))
-        made = replace(pack, state=PackState.MADE, ended_ns=7, flights_beside=("f0",))
-        catalog.packs.mark_made(made, told("pack kept"))
-        catalog.close()
-        for statement in (
-            "ALTER TABLE packs DROP COLUMN flights_beside",
-            "UPDATE schema_info SET value = 18",
-        ):
-            self.tamper(url, statement)
-        with open_catalog(url) as newer:
-            assert newer.packs.all() == [replace(made, flights_beside=())]
-            newer.packs.add(replace(ASKED, pack_id="00000000000000bb"), told("pack asked"))
-
-    def test_a_catalogue_of_the_twentieth_schema_keeps_its_packs(self, catalog: Catalog, url: str) -> None:
-        """Of those nobody knows what was withheld when they were begun: what is, closes them."""
-        pack = catalog.packs.add(ASKED, told("pack asked"))
-        made = replace(pack, state=PackState.MADE, ended_ns=7, withheld=("00000000000000aa",))
-        catalog.packs.mark_made(made, told("pack kept"))
-        catalog.close()
-        for statement in ("ALTER TABLE packs DROP COLUMN withheld", "UPDATE schema_info SET value = 20"):
-            self.tamper(url, statement)
-        with open_catalog(url) as newer:
-            assert newer.packs.all() == [replace(made, withheld=())]
 
     def test_a_draft_has_one_final_pack(self, catalog: Catalog) -> None:
         """Whoever approves it second is told; where that one failed or was let go, it can be approved."""
