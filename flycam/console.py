@@ -318,8 +318,8 @@ def _is_logged(done: int, total: int, before: int) -> bool:
 class ProgressBar:
     """Progress as one line on a terminal.
 
-    In a log it is a line at each quarter of a stage, or now and then of one without end. Called as an
-    `ImportProgress`.
+    In a log it is a line at each quarter of a stage, or now and then of one without end. Called as a
+    `Progress` (`flycam.pipeline.workspace`).
     """
 
     def __init__(self) -> None:

@@ -69,7 +69,7 @@ def compute_gsd_m(tile: MosaicTile, frames: Mapping[str, FrameRecord]) -> Single
 def compute_pixel_attributes(
     tile: MosaicTile, frame_of: Callable[[str], FrameRecord], *, finished: bool, now_ns: int
 ) -> Singles:
-    """Compute `compute_error_m` and `compute_age_h` of a tile, 256×256×2.
+    """Compute `error_m` and `age_h` of a tile, 256×256×2.
 
     finished  whether the tile is of a finished revision or of the live one
     """

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Column, Connection, String, Table, insert, select
 
-# each of these modules registers its tables
-from flycam.catalog import access_tables, board_tables, retention_tables, sharing_tables, tables  # noqa: F401
+from flycam.catalog import access_tables, board_tables, retention_tables, sharing_tables, tables  # noqa: F401  they register theirs
 from flycam.catalog.columns import metadata
 
 HEAD = "0001"

@@ -61,7 +61,7 @@ class _Frame:
 def read_sfm_poses(path: Path, *, vertical_datum: str, work_crs: str | None = None) -> list[PoseRow]:
     """Read poses and interiors of a reconstruction.json, or poses of a shots.geojson.
 
-    In `select_comparison_crs` (default: UTM). Heights are taken in `vertical_datum` as they are written.
+    In `work_crs` (default: UTM). Heights are taken in `vertical_datum` as they are written.
     Raises SourceUnreadable if the file is neither, has no reference point, or names an unknown lens model.
     """
     try:

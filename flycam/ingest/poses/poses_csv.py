@@ -89,7 +89,7 @@ def read_poses_csv(
     work_crs: str | None = None,
     source: PoseSource = PoseSource.GNSS,
 ) -> list[PoseRow]:
-    """Read the poses of a table in `select_comparison_crs`.
+    """Read the poses of a table in `work_crs`.
 
     Its default is the table's own CRS for x y z, the UTM zone for lon lat. Sigmas are those of the table's
     columns, where they are above 0; else 1.5 m in plan, 8 m in height, 0.7° of tilt and 1.5° of heading.

@@ -103,7 +103,7 @@ def get_pixel_source(
     """Which photo gave the pixel at a place, when, how sharp, and how far off it may be.
 
     Of the revision on show unless one is named; null where the flight imaged nothing. Guests are told when,
-    how sharp and how far off: no photo, nobody's name. `purges` says when and by whom the photo's original
+    how sharp and how far off: no photo, nobody's name. `let_go` says when and by whom the photo's original
     was let go under a retention term, null while it is kept.
     """
     catalog, store = services.workspace.catalog, services.workspace.store

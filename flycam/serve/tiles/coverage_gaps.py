@@ -31,7 +31,7 @@ def find_coverage_gaps(frames: Sequence[FrameRecord], work_crs: str) -> list[Cov
     """Find holes of the union of the frames' footprints, largest first.
 
     Ground that is open to the outside is the flight's edge, not a gap. Gaps smaller than a hundredth of the
-    median footprint are left out. Areas are measured in `select_comparison_crs`.
+    median footprint are left out. Areas are measured in `work_crs`.
     """
     footprints, whole = compute_imaged_ground(frames, work_crs)
     if whole.is_empty:
