@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -192,8 +192,12 @@ def add_report_statistics(
     """
     error, windows = figures.error, figures.windows
     found = {"median": _number(error.median_m), "p95": _number(error.p95_m)}
-    whole = None if windows is None else asdict(windows)
-    return {**stats, "map_error_m": found, "windows": whole, "seconds": _seconds(seconds)}
+    shares = windows and {
+        "whole_pct": windows.intact_pct,
+        "smooth_pct": windows.smooth_pct,
+        "smooth_whole_pct": windows.smooth_intact_pct,
+    }
+    return {**stats, "map_error_m": found, "windows": shares, "seconds": _seconds(seconds)}
 
 
 def _seconds(seconds: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:

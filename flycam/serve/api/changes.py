@@ -102,10 +102,9 @@ def list_changes(
     until: datetime | None = None,
 ) -> Json:
     """Changes as they stand (GeoJSON), the likeliest first; those that others stand for only by `status`.
-    Last is what waits and a newer revision did not show again (`find_superseded_candidates`). Beside what
-    waits stands what was decided on the same ground (`find_overlapping_decisions`), be it of other two
-    pictures. `comparisons` (each change names its own, `comparison_id`) have the warnings of their two
-    pictures.
+    Last is what waits and a newer revision did not show again (`not_found_again`). Beside what waits stands
+    what was decided on the same ground (`decided_beside`), be it of other two pictures. `comparisons` (each
+    change names its own, `comparison_id`) have the warnings of their two pictures.
 
     Who is no analyst sees accepted ones only. `known`: whether any was ever found or drawn in the event,
     whatever was decided: no change on the list does not mean that nothing changed; `compared`: whether any
