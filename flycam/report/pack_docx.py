@@ -37,7 +37,7 @@ from flycam.report.pack_pictures import read_size_px
 
 # fixed time of ZIP members: the same document has the same bytes
 _WHEN = (1980, 1, 1, 0, 0, 0)
-_TALLEST_MM, _LEAST_MM = 118.0, 60.0
+_TALLEST_MM, _MIN_MM = 118.0, 60.0
 _LOOKS = {
     "": TextStyle(),
     "lead": TextStyle(),
@@ -200,7 +200,7 @@ def _max_picture_mm(document: PackDocument, start: int) -> float:
         page.append(block)
     sizes = [read_size_px(document.pictures[name]) for name in _named(page)]
     usual_mm = max((min(_TALLEST_MM, PAGE_MM * rows / cols) for cols, rows in sizes), default=_TALLEST_MM)
-    return tallest_mm_of(page, compute_column_shares, usual_mm, _LEAST_MM)
+    return tallest_mm_of(page, compute_column_shares, usual_mm, _MIN_MM)
 
 
 def _figure(document: PackDocument, figure: Figure, number: int, tallest_mm: float) -> Iterator[str]:

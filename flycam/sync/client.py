@@ -36,7 +36,7 @@ from flycam.sync.step_planner import StepPlanner
 from flycam.sync.transfer import REQUEST_OVERHEAD_BYTES, SyncReport, TransferLimits, compute_budget_left
 
 _STEPS = "/api/sync/steps"
-_FIRST_BYTES, _LEAST_BYTES, _MOST_BYTES = 48 << 10, 16 << 10, 8 << 20
+_FIRST_STEP_BYTES, _MIN_STEP_BYTES, _MAX_STEP_BYTES = 48 << 10, 16 << 10, 8 << 20
 # the duration of a step: a satellite round trip is a small part of it
 _STEP_DURATION_S = 8.0
 _BLOCK = 4 << 10
@@ -86,7 +86,7 @@ class Sender:
         self._progress = progress
         self._clock_s = clock_s
         self._sleep = sleep
-        self._step_bytes = _FIRST_BYTES
+        self._step_bytes = _FIRST_STEP_BYTES
         self._due_s = clock_s()
         self._news = LocalChanges(house.catalog, goes_on=goes_on, clock_s=clock_s)
         self._reached: dict[str, LogPosition] = {}
@@ -307,7 +307,7 @@ class Sender:
         if tries == 1:
             self._step_bytes = _next_bytes((self.sent.sent_bytes - bytes_before) / max(took_s, 1e-3))
         else:
-            self._step_bytes = max(self._step_bytes // 2, _LEAST_BYTES)
+            self._step_bytes = max(self._step_bytes // 2, _MIN_STEP_BYTES)
         return dict(reply.json)
 
     def _send_part(self, step: SyncStep, at: int) -> PeerResponse:
@@ -380,7 +380,7 @@ class Sender:
         limits = self._limits
         most = self._step_bytes
         if limits.rate_bytes_s is not None:
-            most = min(most, max(int(limits.rate_bytes_s * _STEP_DURATION_S), _LEAST_BYTES))
+            most = min(most, max(int(limits.rate_bytes_s * _STEP_DURATION_S), _MIN_STEP_BYTES))
         return min(most, self._step_budget)
 
     def _goes_in_parts(self, step: SyncStep) -> bool:
@@ -432,5 +432,5 @@ def _next_bytes(bytes_s: float) -> int:
 
     A power of two, so that runs build the same steps.
     """
-    most = min(max(int(bytes_s * _STEP_DURATION_S), _LEAST_BYTES), _MOST_BYTES)
+    most = min(max(int(bytes_s * _STEP_DURATION_S), _MIN_STEP_BYTES), _MAX_STEP_BYTES)
     return 1 << (most.bit_length() - 1)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 # a high level, for records are sent over slow connections
 _LEVEL = 9
 _MAX_LETTERS = 500  # of a name or a reason
-_MOST_WARNINGS, _MOST_LETTERS_OF_WARNINGS = 1000, 4 << 20  # one may name every photo
+_MAX_WARNINGS, _MAX_WARNING_CHARS = 1000, 4 << 20  # one may name every photo
 _MAX_INT = 1 << 63  # of either database
 # values are bounded before JSON is parsed: 6 KB of zstd had become 1.8 GB of memory (decision 0021)
 MAX_RECORDS_BYTES, MAX_RECORDS_VALUES = 1 << 27, 4_500_000
@@ -260,12 +260,12 @@ def _require_safe_ids(records: FlightRecords) -> None:
 def _parse_flight_row(values: Mapping[str, Any]) -> Row[Any]:
     """Parse a flight's row and require its warnings to be a bounded list of text."""
     row = _parse_row(tables.flights, values)
-    is_short = len(row.warnings) <= _MOST_LETTERS_OF_WARNINGS
+    is_short = len(row.warnings) <= _MAX_WARNING_CHARS
     warnings = parse_bounded_json(row.warnings.encode(), MAX_RECORDS_VALUES) if is_short else None
-    if not isinstance(warnings, list) or len(warnings) > _MOST_WARNINGS:
+    if not isinstance(warnings, list) or len(warnings) > _MAX_WARNINGS:
         raise ValueError(f"{row.warnings!r:.40} are no warnings")
     for one in warnings:
-        require_text(one, _MOST_LETTERS_OF_WARNINGS)
+        require_text(one, _MAX_WARNING_CHARS)
     return row
 
 

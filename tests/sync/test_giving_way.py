@@ -23,7 +23,7 @@ from tests.sync.lines import Said, Wire, sync
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps of a tile or two."""
-    for name in ("_FIRST_BYTES", "_LEAST_BYTES", "_MOST_BYTES"):
+    for name in ("_FIRST_STEP_BYTES", "_MIN_STEP_BYTES", "_MAX_STEP_BYTES"):
         monkeypatch.setattr(client, name, 4 << 10)
 
 

@@ -61,7 +61,7 @@ def kinds_of_steps(
         return said
 
     monkeypatch.setattr(client.Sender, "_send", watched)
-    for name in ("_FIRST_BYTES", "_LEAST_BYTES", "_MOST_BYTES"):
+    for name in ("_FIRST_STEP_BYTES", "_MIN_STEP_BYTES", "_MAX_STEP_BYTES"):
         monkeypatch.setattr(client, name, 4 << 10)
     sender = client.Sender(
         box.workspace,

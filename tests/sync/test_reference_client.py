@@ -406,7 +406,7 @@ def test_of_ground_compared_by_a_flight_that_is_withheld_a_box_hears_nothing(tmp
 
 
 def test_tiles_take_turns_with_what_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_FIRST_BYTES", "_LEAST_BYTES", "_MOST_BYTES"):
+    for name in ("_FIRST_STEP_BYTES", "_MIN_STEP_BYTES", "_MAX_STEP_BYTES"):
         monkeypatch.setattr(client, name, 4 << 10)
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1, 2})

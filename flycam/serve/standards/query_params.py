@@ -24,7 +24,7 @@ from flycam.serve.auth.guards import require_viewer
 from flycam.serve.auth.routing import GuardedRoute
 from flycam.serve.http.errors import Refused
 
-DEFAULT_LIMIT, MOST = 100, 1000
+DEFAULT_LIMIT, MAX_ITEMS = 100, 1000
 """Features of a page by default, and at most."""
 MAX_OFFSET = 100_000_000
 """Largest offset of a page."""
@@ -121,7 +121,7 @@ def parse_feature_query(
     return FeatureQuery(
         bounds=None if bbox is None else parse_bbox(bbox),
         period=None if datetime is None else parse_period(datetime),
-        limit=min(limit, MOST),
+        limit=min(limit, MAX_ITEMS),
         offset=offset,
     )
 

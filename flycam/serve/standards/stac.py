@@ -33,8 +33,8 @@ from flycam.serve.http.links import (
 from flycam.serve.services import CatalogHere
 from flycam.serve.standards.query_params import (
     DEFAULT_LIMIT,
+    MAX_ITEMS,
     MAX_OFFSET,
-    MOST,
     FeatureQuery,
     FeatureQueryHere,
     NamePath,
@@ -233,7 +233,7 @@ def post_stac_search(
     wanted = FeatureQuery(
         bounds=None if body.bbox is None else to_bbox(body.bbox),
         period=None if body.datetime is None else parse_period(body.datetime),
-        limit=min(body.limit, MOST),
+        limit=min(body.limit, MAX_ITEMS),
         offset=body.offset,
     )
     again = body.model_dump(exclude_unset=True)

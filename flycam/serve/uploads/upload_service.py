@@ -57,7 +57,7 @@ _TERMINATE_TIMEOUT_S = 5.0
 _SILENCE_TIMEOUT_S = 20 * 60.0
 _MAX_TERMINATIONS = 2
 _MAX_MEMORY_SHARE = 0.75  # of the machine's memory
-_MOST_LOG_BYTES, _KEPT_LOG_BYTES = 4 << 20, 1 << 20
+_MAX_LOG_BYTES, _KEPT_LOG_BYTES = 4 << 20, 1 << 20
 # counts of ended processes by kind of work, kept over restarts
 _TERMINATIONS_FILE = "ended.json"
 
@@ -486,7 +486,7 @@ def _truncate_log(log: int) -> None:
 
     A log of the input may be as long as that input.
     """
-    if os.fstat(log).st_size > _MOST_LOG_BYTES:
+    if os.fstat(log).st_size > _MAX_LOG_BYTES:
         os.truncate(log, _KEPT_LOG_BYTES)
 
 
