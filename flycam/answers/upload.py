@@ -197,7 +197,7 @@ def _format_facts(look: Answer, language: str) -> list[str]:
         if vi
         else f"First look, from the heads: {usable} of {frames} photos can be placed"
     ]
-    if look.get("ground_m2") and look["photos"]:  # older servers do not send it
+    if look["ground_m2"] and look["photos"]:
         seen = format_area(look["ground_m2"], language)
         gsd = format_centimetres(median(one["gsd_m"] for one in look["photos"]), language)
         lines.append(
@@ -287,7 +287,7 @@ def format_upload(sent: UploadReport, language: str = "en") -> Output:
         else f"{sent.files} files saved on the server; {used} photos on the map: {laid.get('name')} "
         f"({laid.get('flight_id')})"
     ]
-    if event := laid.get("event"):  # older servers do not send it
+    if event := laid.get("event"):
         lines.append(f"  sự kiện: {event}" if vi else f"  event: {event}")
     if sent.skipped_count:
         lines.append(

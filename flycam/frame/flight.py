@@ -18,9 +18,8 @@ def is_flat_datum(vertical_datum: str) -> bool:
     return vertical_datum == LOCAL_DATUM
 
 
-UNNAMED_EVENTS = {True: ("DIỄN TẬP", "DIỄN TẬP (drill)"), False: ("Bay chụp", "Bay chụp (survey)")}
-"""Names of the event of flights without a named one (of an exercise, of a real one): the present name and the
-former one, for nodes hold both."""
+UNNAMED_EVENTS = {True: "DIỄN TẬP", False: "Bay chụp"}
+"""Name of the event of flights without a named one, of an exercise and of a real one."""
 
 
 def is_unnamed(event_name: str) -> bool:
@@ -28,7 +27,7 @@ def is_unnamed(event_name: str) -> bool:
 
     It says nothing in a document's title.
     """
-    return any(event_name in names for names in UNNAMED_EVENTS.values())
+    return event_name in UNNAMED_EVENTS.values()
 
 
 class EventKind(StrEnum):

@@ -43,8 +43,6 @@ LOG_DOUBTFUL = "log_doubted"
 LOG_DOUBTFUL_LIVE = "log_doubted_live"
 MASKS_COVERED = "masks_covered"
 
-_UNNAMED = {"film": "video"}  # for warnings from before videos were named
-
 
 @dataclass(frozen=True, slots=True)
 class WarningText:
@@ -335,7 +333,7 @@ class _WarningValues(dict[str, str]):
 
 def _read(kept: str) -> tuple[WarningText | None, _WarningValues]:
     code, __, query = kept.partition("?")
-    return _WORDS.get(code), _WarningValues({**_UNNAMED, **dict(parse_qsl(query, keep_blank_values=True))})
+    return _WORDS.get(code), _WarningValues(parse_qsl(query, keep_blank_values=True))
 
 
 def _in_language(message: Message, values: _WarningValues, language: str) -> str:

@@ -48,8 +48,6 @@ _MAX_DELTAS_REFUSED = 2
 expand differently, whole records are sent.
 """
 _DONE, _CONFLICT, _FULL = 200, 409, 507
-# "Refused" comes from older servers
-_RESTART_CODES = ("RecordsMissing", "Refused")
 
 
 class _StepInterrupted(Exception):
@@ -341,7 +339,7 @@ class Sender:
         if "Upload-Offset" in reply.headers:
             return False
         error = reply.json.get("error") if isinstance(reply.json, dict) else None
-        if error in _RESTART_CODES:
+        if error == "RecordsMissing":
             return True
         if error == "StoreConflict":
             raise StoreConflict(self._line.get_error_message(reply))

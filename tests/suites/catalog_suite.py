@@ -676,15 +676,6 @@ class CatalogSuite(ABC):
         catalog.airborne.delete_before(AIRBORNE.told_ns)
         assert catalog.airborne.list_since(0) == [newer]
 
-    def test_a_report_of_an_older_program_that_does_not_tell_of_matching_is_read(
-        self, catalog: Catalog, url: str
-    ) -> None:
-        catalog.airborne.put(AIRBORNE)
-        catalog.close()
-        self.tamper(url, """UPDATE airborne SET report = replace(report, ',"is_matching":false', '')""")
-        with open_catalog(url) as newer:
-            assert newer.airborne.list_since(0) == [AIRBORNE]
-
     def test_recorded_video_is_named_with_its_flight_and_the_oldest_goes_first(
         self, catalog: Catalog
     ) -> None:

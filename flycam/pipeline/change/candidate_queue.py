@@ -10,7 +10,7 @@ import shapely
 
 from flycam.analysis.coregistration import Registration
 from flycam.catalog.change_version import ChangeVersion
-from flycam.catalog.image_reference import strip_digest, strip_location
+from flycam.catalog.image_reference import strip_location
 from flycam.catalog.records import AuditEntry
 from flycam.errors import NotFound, OptionUnusable, StoreConflict
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
@@ -103,16 +103,14 @@ def enqueue_candidates(
     at_ns = workspace.clock_ns()
     author = workspace.operator or workspace.box
     step_id = f"found-{derive_record_id(event.event_id, *shown, str(at_ns))}"
-    known_formerly = _find_legacy_ids(workspace, event, alike)
     lines = []
     for one in changes:
         shape = to_wgs84(one.polygon, crs)
         wkb = shapely.to_wkb(shape)
-        formerly = _change_id(event, (strip_digest(alike[0]), strip_digest(alike[1])), one, wkb)
         west, south, east, north = (float(side) for side in shape.bounds)
         lines.append(
             ChangeVersion(
-                change_id=formerly if formerly in known_formerly else _change_id(event, alike, one, wkb),
+                change_id=_change_id(event, alike, one, wkb),
                 version=1,
                 step_id=step_id,
                 event_id=event.event_id,
@@ -165,19 +163,6 @@ def _create_event_if_missing(workspace: Workspace, event: Event) -> bool:
         return False
     workspace.catalog.flights.put_event(event)
     return True
-
-
-def _find_legacy_ids(workspace: Workspace, event: Event, shown: tuple[str, str]) -> set[str]:
-    """Return ids of changes found before image references had a digest.
-
-    The same outline between files of the same names is of the same files, and keeps its id and its decisions.
-    """
-    names = strip_digest(shown[0]), strip_digest(shown[1])
-    if names == shown:
-        return set()
-    return {
-        line.change_id for line in workspace.catalog.changes.current(event.event_id) if line.pair == names
-    }
 
 
 def _change_id(event: Event, shown: tuple[str, str], found: ChangePolygon, wkb: bytes) -> str:

@@ -380,17 +380,12 @@ def resolve_flight_event(
 
 
 def _find_default_event(workspace: Workspace, flown_ns: int | None, *, is_drill: bool) -> str:
-    """Return the current event for a real flight, else that of unnamed flights.
-
-    The latter by whichever of its names the node created it.
-    """
-    events = workspace.catalog.flights.events()
-    storm = None if is_drill or flown_ns is None else find_current_event(workspace.catalog, events, flown_ns)
-    if storm is not None:
-        return storm.event_id
-    here = {event.name for event in events}
-    names = UNNAMED_EVENTS[is_drill]
-    return next((one for one in names if one in here), names[0])
+    """Return the current event for a real flight, else that of unnamed flights."""
+    if not is_drill and flown_ns is not None:
+        storm = find_current_event(workspace.catalog, workspace.catalog.flights.events(), flown_ns)
+        if storm is not None:
+            return storm.event_id
+    return UNNAMED_EVENTS[is_drill]
 
 
 def find_current_event(catalog: Catalog, events: Sequence[Event], at_ns: int) -> Event | None:

@@ -84,7 +84,7 @@ class UploadManifest:
         """
         said = _known(UploadManifest, json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8")))
         files = tuple(UploadFile(**_known(UploadFile, one)) for one in said["files"])
-        over = said.get("passed_over", {"count": 0, "said": []})  # absent in manifests of older servers
+        over = said["passed_over"]
         passed_over = SkippedFiles(count=over["count"], said=tuple((en, vi) for en, vi in over["said"]))
         return UploadManifest(**{**said, "files": files, "passed_over": passed_over})
 

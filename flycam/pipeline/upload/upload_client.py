@@ -97,11 +97,10 @@ def send_card(
         bytes=total,
         sent_bytes=total - here if not said["saved"] else 0,
         skipped=card.skipped,
-        skipped_count=len(card.passed_over)
-        + said.get("passed_over", 0),  # absent in replies of older servers
+        skipped_count=len(card.passed_over) + said["passed_over"],
         skipped_reasons=(
             *((str(one), one.vi or str(one)) for one in card.passed_over),
-            *((one["sentence"], one["sentence_vi"]) for one in said.get("passed_over_said", ())),
+            *((one["sentence"], one["sentence_vi"]) for one in said["passed_over_said"]),
         ),
         result=laid,
         seconds=time.monotonic() - began,

@@ -20,20 +20,12 @@ _STANDALONE_POLICY = (
 )
 _STANDALONE_POLICY += "frame-ancestors 'none'"
 _SHEET = re.compile(rb"<style>(.*?)</style>", re.DOTALL)
-_SWATCH = re.compile(rb' style="(background:#[0-9a-fA-F]{6})"')
 
 
 def build_standalone_policy(page: bytes) -> str:
-    """Return the policy of a standalone page (HTML) with styles in its head.
-
-    Reports kept from older versions have legend colours in attributes: these are allowed, and nothing else
-    that an attribute may say.
-    """
+    """Return the policy of a standalone page (HTML) with styles in its head."""
     sheets = _SHEET.findall(page.partition(b"</head>")[0])
-    swatches = sorted(set(_SWATCH.findall(page)))
-    styles = [_hash_stylesheet(one) for one in [*sheets, *swatches]]
-    if swatches:
-        styles.append("'unsafe-hashes'")
+    styles = [_hash_stylesheet(one) for one in sheets]
     return _STANDALONE_POLICY.format(styles=" ".join(styles) or "'none'")
 
 

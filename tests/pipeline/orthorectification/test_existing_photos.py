@@ -12,7 +12,7 @@ import pytest
 from flycam.catalog.records import MosaicInfo, RevisionState
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import DiskFull
-from flycam.frame.flight import UNNAMED_EVENTS, FlightState
+from flycam.frame.flight import FlightState
 from flycam.frame.frame import Layer
 from flycam.frame.warning import (
     EVENT_KEPT,
@@ -25,7 +25,7 @@ from flycam.frame.warning import (
 from flycam.mosaic.tile_log import read_tile
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.coverage import get_main_mosaic
-from flycam.pipeline.orthorectification.flight_session import FlightLabels, make_event
+from flycam.pipeline.orthorectification.flight_session import FlightLabels
 from flycam.pipeline.orthorectification.preflight import PreflightRequest
 from flycam.pipeline.withdrawal import withdraw_by_reference
 from tests.houses import House
@@ -228,18 +228,6 @@ def test_photos_that_come_again_do_not_rename_their_flight(drill: DrillReport, m
     for language in ("vi", "en"):
         said = format_warning(later.notes[0], language)
         assert "sáng" in said and "chiều" in said and "flights rename" in said
-
-
-def test_a_house_goes_on_with_the_unnamed_event_that_it_began_with(
-    drill: DrillReport, make_house: MakeHouse
-) -> None:
-    """Whatever that was called then; a new house calls it in plain Vietnamese."""
-    new, old = make_house(drill, "new"), make_house(drill, "old")
-    now, before = UNNAMED_EVENTS[True]
-    old.workspace.catalog.flights.put_event(make_event(before, is_drill=True))
-    for house, name in ((new, now), (old, before)):
-        flight = ingest(house.workspace, PreflightRequest(paths=(drill.photos,)), FlightLabels()).flight
-        assert house.workspace.catalog.flights.event(flight.event_id).name == name
 
 
 def test_an_event_that_comes_too_late_is_said(drill: DrillReport, make_house: MakeHouse) -> None:

@@ -28,7 +28,7 @@ STORM = make_event("Bão số 3", is_drill=False)
 DRILL = make_event("DIỄN TẬP: bão", is_drill=True)
 FLOWN = flight(event_id=STORM.event_id)
 DAY_NS = 86_400 * 10**9
-UNNAMED = UNNAMED_EVENTS[False][0]
+UNNAMED = UNNAMED_EVENTS[False]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_flight_goes_into_the_only_event_that_is_open_and_was_flown_lately(wor
         assert resolve_flight_event(workspace, None, is_drill=False, flown_ns=flown_ns) == STORM
         assert (
             resolve_flight_event(workspace, None, is_drill=True, flown_ns=flown_ns).name
-            == UNNAMED_EVENTS[True][0]
+            == UNNAMED_EVENTS[True]
         )
 
 

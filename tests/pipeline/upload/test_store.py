@@ -143,15 +143,6 @@ def test_what_is_passed_over_is_on_the_disk_with_the_upload(tmp_path: Path) -> N
     assert again.get(upload.upload_id).manifest.passed_over.count == 0
 
 
-def test_a_manifest_of_an_older_server_passes_nothing_over(tmp_path: Path) -> None:
-    upload = UploadRegistry(tmp_path).open("Lan", FILES)
-    path = upload.folder / "manifest.json"
-    older = json.loads(path.read_text())
-    del older["passed_over"]
-    path.write_text(json.dumps(older))
-    assert UploadManifest.read(upload.folder) == upload.manifest
-
-
 def test_a_manifest_of_a_newer_server_is_read_but_for_what_is_new(tmp_path: Path) -> None:
     upload = UploadRegistry(tmp_path).open("Lan", FILES)
     path = upload.folder / "manifest.json"

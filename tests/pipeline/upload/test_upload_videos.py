@@ -88,7 +88,7 @@ def test_photos_and_film_of_a_card_are_one_flight(
 
     laid = format_photos_result(orthorectify_photos(workspace, upload.folder), workspace.catalog)
     flight_id = laid["flight_id"]
-    assert laid["frames"]["used"] == 6 and laid["event"] == UNNAMED_EVENTS[True][0]
+    assert laid["frames"]["used"] == 6 and laid["event"] == UNNAMED_EVENTS[True]
     done = orthorectify_videos(workspace, upload.folder, flight_id)
     answer = format_videos_result(done, laid, workspace.catalog)
     first, second = answer["films"]
