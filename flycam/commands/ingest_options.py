@@ -73,11 +73,11 @@ def _parse_takeoff(text: str | None) -> float | tuple[float, float] | None:
         if len(numbers) == 2 and abs(numbers[1]) <= 180.0 and abs(numbers[0]) <= 90.0:
             raise OptionUnusable(
                 _(
-                    "--takeoff {text}: no latitude is {numbers:g}°; longitude comes first: "
-                    "--takeoff {numbers:g},{numbers_2:g}",
+                    "--takeoff {text}: no latitude is {second:g}°; longitude comes first: "
+                    "--takeoff {second:g},{first:g}",
                     text=text,
-                    numbers=numbers[1],
-                    numbers_2=numbers[0],
+                    second=numbers[1],
+                    first=numbers[0],
                 )
             )
     raise OptionUnusable(_("--takeoff {text}: give LON,LAT in degrees or a height in metres", text=text))

@@ -132,9 +132,9 @@ def make_video_drill(
     if any(side % 2 or not 64 <= side <= _MAX_SIDE_PX for side in size_px):
         raise OptionUnusable(
             _(
-                "--size {size_px} {size_px_2}: a video's sides are even numbers from 64 to {largest_px}",
-                size_px=size_px[0],
-                size_px_2=size_px[1],
+                "--size {width_px} {height_px}: a video's sides are even numbers from 64 to {largest_px}",
+                width_px=size_px[0],
+                height_px=size_px[1],
                 largest_px=_MAX_SIDE_PX,
             )
         )

@@ -286,7 +286,7 @@ def require_output_path(out: Path) -> None:
     """Raise InputUnusable if `out` is a folder, or its folder does not exist."""
     if out.is_dir():
         raise InputUnusable(
-            _("{out}: is a folder; add a file's name, such as {out_2}", out=out, out_2=out / "map.tif")
+            _("{out}: is a folder; add a file's name, such as {example}", out=out, example=out / "map.tif")
         )
     if not out.resolve().parent.is_dir():
         raise InputUnusable(_("{out}: its folder does not exist; create it or choose another place", out=out))

@@ -164,13 +164,14 @@ def fit_interior_to_photo(interior: InteriorOrientation, metadata: PhotoMetadata
     if abs(have[1] * size[0] / have[0] - size[1]) > 1.0:
         raise CalibrationMissing(
             _(
-                "{name}: is {size}×{size_2} but the camera given describes {have}×{have_2}, "
+                "{name}: is {width_px}×{height_px} but the camera given describes "
+                "{camera_width_px}×{camera_height_px}, "
                 "another shape; give a camera file of that picture size",
                 name=metadata.name,
-                size=size[0],
-                size_2=size[1],
-                have=have[0],
-                have_2=have[1],
+                width_px=size[0],
+                height_px=size[1],
+                camera_width_px=have[0],
+                camera_height_px=have[1],
             )
         )
     return scale_interior(interior, size)

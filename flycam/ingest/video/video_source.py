@@ -323,13 +323,13 @@ class VideoSource:
         decoder.__exit__(None, None, None)
         raise SourceUnreadable(
             _(
-                "{name}: came back with pictures of {size_px}×{decoder_size_px} after "
-                "{size_px_2}×{size_px_3}: start again with the camera of the new size",
+                "{name}: came back with pictures of {width_px}×{height_px} after "
+                "{former_width_px}×{former_height_px}: start again with the camera of the new size",
                 name=self.name,
-                size_px=decoder.size_px[0],
-                decoder_size_px=decoder.size_px[1],
-                size_px_2=self.size_px[0],
-                size_px_3=self.size_px[1],
+                width_px=decoder.size_px[0],
+                height_px=decoder.size_px[1],
+                former_width_px=self.size_px[0],
+                former_height_px=self.size_px[1],
             )
         )
 

@@ -79,8 +79,8 @@ def _text(path: Path, name: str, value: Any) -> str:
 def _not_text(path: Path, name: str) -> SourceUnreadable:
     return SourceUnreadable(
         _(
-            "{name}: {name_2!r} is not text; write it on one line; recipients and heading as lists",
+            "{name}: {key!r} is not text; write it on one line; recipients and heading as lists",
             name=path.name,
-            name_2=name,
+            key=name,
         )
     )

@@ -161,12 +161,12 @@ def _make_no_overlap_error(
         said_vi = f" (vùng ở quanh {_middle(area)}, hai ảnh ở quanh {_middle(common)})"
     return InputUnusable(
         _(
-            "{area_name}: this area holds no ground that {names} and {names_2} have in "
+            "{area_name}: this area holds no ground that {before} and {after} have in "
             "common{said}; draw it over them; a file that does not name its coordinate "
             "reference system is read as degrees",
             area_name=area_name,
-            names=names[0],
-            names_2=names[1],
+            before=names[0],
+            after=names[1],
             said=Bilingual(said, said_vi),
         )
     )

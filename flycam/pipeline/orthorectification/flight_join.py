@@ -108,11 +108,11 @@ def _check_alike(workspace: Workspace, ref: str, flight: Flight, *, is_drill: bo
     if flight.work_crs != work_crs:
         raise OptionUnusable(
             _(
-                "--flight {ref}: it lies in {work_crs}, what is to join it in {work_crs_2}: "
+                "--flight {ref}: it lies in {work_crs}, what is to join it in {joining_crs}: "
                 "of another place; run without --flight",
                 ref=ref,
                 work_crs=flight.work_crs,
-                work_crs_2=work_crs,
+                joining_crs=work_crs,
             )
         )
 

@@ -369,11 +369,11 @@ def resolve_flight_event(
         kinds_vi = ("ảnh diễn tập", "sự kiện thật") if is_drill else ("ảnh thật", "cuộc diễn tập")
         raise NameTaken(
             _(
-                "{name}: these are {kinds} but the event is {kinds_2}; the two never mix: "
+                "{name}: these are {given_kind} but the event is {event_kind}; the two never mix: "
                 "choose another event",
                 name=event.name,
-                kinds=Bilingual(kinds[0], kinds_vi[0]),
-                kinds_2=Bilingual(kinds[1], kinds_vi[1]),
+                given_kind=Bilingual(kinds[0], kinds_vi[0]),
+                event_kind=Bilingual(kinds[1], kinds_vi[1]),
             )
         )
     return event
