@@ -28,7 +28,7 @@ Indices = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
 # Least correlation with the best view, and largest shift in searched pixels.
-_ALIKE = 0.7
+_MIN_CORRELATION = 0.7
 _MAX_SHIFT = 2.5
 _MAX_SLOPE = 1.0
 # Image step of the central differences over the ground.
@@ -57,7 +57,7 @@ def refine_ties(
     parts = []
     for number, one in enumerate(slabs):
         told = partial(_report_progress, progress, sum(pictures[:number]), sum(pictures))
-        parts.append(_sharpened(one, views, poses, pixels_of, terrain, workers, told))
+        parts.append(_refine_by_least_squares(one, views, poses, pixels_of, terrain, workers, told))
     if not parts:
         return ties, np.empty(0, dtype=bool)
     moved = Ties(
@@ -95,7 +95,7 @@ def _slabs(ties: Ties, max_observations: int) -> list[Ties]:
     return slabs
 
 
-def _sharpened(
+def _refine_by_least_squares(
     ties: Ties,
     views: Sequence[MatchView],
     poses: PosesWithPriors,
@@ -136,7 +136,7 @@ def _sharpened(
     own[first] = True
     uv[own] = ties.uv_px[own]
     moved = np.linalg.norm(uv - ties.uv_px, axis=1)
-    good = own | ((likeness >= _ALIKE) & (moved <= _MAX_SHIFT * unit) & np.isfinite(sigma))
+    good = own | ((likeness >= _MIN_CORRELATION) & (moved <= _MAX_SHIFT * unit) & np.isfinite(sigma))
     sigma = np.maximum(np.where(np.isfinite(sigma), sigma, 1.0), _SIGMA_FLOOR_PX)
     # the best view's error is its own noise alone; the others' include it
     others = np.bincount(track[good & ~own], weights=sigma[good & ~own], minlength=ties.tracks)

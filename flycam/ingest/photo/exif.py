@@ -17,9 +17,9 @@ from flycam.ingest.photo.tiff import Directory, TiffReader
 _DESCRIPTION, _MAKE, _MODEL, _ORIENTATION = 0x010E, 0x010F, 0x0110, 0x0112
 _SOFTWARE, _DATE_TIME = 0x0131, 0x0132
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
-_EXPOSURE, _F_NUMBER, _ISO, _TAKEN = 0x829A, 0x829D, 0x8827, 0x9003
-_OFFSET_TAKEN, _OFFSET = 0x9011, 0x9010
-_FOCAL, _MAKER_NOTE, _SUBSEC_TAKEN, _SUBSEC = 0x920A, 0x927C, 0x9291, 0x9290
+_EXPOSURE, _F_NUMBER, _ISO, _DATE_TIME_ORIGINAL = 0x829A, 0x829D, 0x8827, 0x9003
+_OFFSET_ORIGINAL, _OFFSET = 0x9011, 0x9010
+_FOCAL, _MAKER_NOTE, _SUBSEC_ORIGINAL, _SUBSEC = 0x920A, 0x927C, 0x9291, 0x9290
 _PIXEL_X, _PIXEL_Y, _PLANE_X, _PLANE_UNIT = 0xA002, 0xA003, 0xA20E, 0xA210
 _ZOOM, _FOCAL35, _SERIAL, _LENS = 0xA404, 0xA405, 0xA431, 0xA434
 _LAT_REF, _LAT, _LON_REF, _LON, _ALT_REF, _ALT, _GPS_TIME = range(1, 8)
@@ -103,12 +103,12 @@ def _read_exposure(details: Directory, facts: ExifMetadata) -> None:
 
 
 def _read_times(main: Directory, details: Directory, facts: ExifMetadata) -> None:
-    taken = details.text(_TAKEN)
-    fraction = details.text(_SUBSEC_TAKEN)
+    taken = details.text(_DATE_TIME_ORIGINAL)
+    fraction = details.text(_SUBSEC_ORIGINAL)
     if not taken:
         taken, fraction = main.text(_DATE_TIME), details.text(_SUBSEC)
     facts.taken_text = format_exif_time(taken, fraction)
-    zone = details.text(_OFFSET_TAKEN) or details.text(_OFFSET)
+    zone = details.text(_OFFSET_ORIGINAL) or details.text(_OFFSET)
     facts.taken_offset = zone if _ZONE.fullmatch(zone) else None
 
 

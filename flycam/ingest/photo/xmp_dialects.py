@@ -1,6 +1,7 @@
 """XMP vocabularies of the makers: tags in, PhotoMetadata fields out.
 
-`_FIELD_NAMES` is the one table: a row a maker, a column a field. A new maker is a new row.
+`_FIELD_NAMES` is the one table: a row a maker, a column a field. A new maker is a new row, its `Dialect`, its
+branch in `detect_dialect`, and the prefix of its namespace in `flycam.ingest.photo.xmp`.
 
 DJI       drone-dji:     angles and altitudes in degrees and metres, DewarpData, RTK (DJI's published notes on
           image metadata; names as listed by ExifTool, misspelt GpsLongtitude included)

@@ -18,7 +18,7 @@ from flycam.errors import CatalogUnavailable, StoreUnavailable
 from flycam.frame.timestamp import VIETNAM
 from flycam.pipeline.live.wait_notice import NoticeListener, ignore_notice
 
-MAX_OUTAGE_S = 1800.0
+MAX_LIVE_OUTAGE_S = 1800.0
 """Longest outage: an aircraft has landed by then, and its recording waits on the disk."""
 
 STOP_TIMEOUT_S = 10.0
@@ -44,7 +44,7 @@ class RetryPolicy:
         self,
         clock_ns: Callable[[], int] = time.time_ns,
         stopped: Callable[[], bool] = lambda: False,
-        longest_s: float = MAX_OUTAGE_S,
+        longest_s: float = MAX_LIVE_OUTAGE_S,
         clock_s: Callable[[], float] = time.monotonic,
         say: NoticeListener = ignore_notice,
     ) -> None:

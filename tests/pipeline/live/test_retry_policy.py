@@ -82,7 +82,7 @@ def test_who_asks_to_stop_waits_a_little() -> None:
     patience, away = RetryPolicy(stopped=lambda: True, clock_s=steps(1.0)), Away(10**9)
     with pytest.raises(StoreUnavailable):
         patience(away)
-    assert patience.away_s < live_patience.MAX_OUTAGE_S / 10
+    assert patience.away_s < live_patience.MAX_LIVE_OUTAGE_S / 10
 
 
 def test_a_flight_that_ends_keeps_nobody_waiting() -> None:
