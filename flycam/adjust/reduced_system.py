@@ -162,8 +162,8 @@ def compute_coupling(model: LeastSquaresModel, frames: int) -> csr_matrix:
     """Return the n×n pattern of frames that see a common point, diagonal included."""
     starts = np.r_[model.starts, len(model.seen)]
     ones = np.ones(len(model.seen), dtype=np.float32)
-    sees = csr_matrix((ones, model.seen.frame, starts), shape=(len(model.starts), frames))
-    pattern = (sees.T @ sees + csr_matrix((np.ones(frames), (np.arange(frames),) * 2))).tocsr()
+    policy = csr_matrix((ones, model.seen.frame, starts), shape=(len(model.starts), frames))
+    pattern = (policy.T @ policy + csr_matrix((np.ones(frames), (np.arange(frames),) * 2))).tocsr()
     pattern.sort_indices()
     return pattern
 

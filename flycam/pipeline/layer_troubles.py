@@ -32,7 +32,7 @@ class LayerTroubles:
 
 
 def list_layer_troubles(
-    catalog: Catalog, communes: Sequence[CommuneRecord], withholding: AccessPolicy = UNRESTRICTED
+    catalog: Catalog, communes: Sequence[CommuneRecord], policy: AccessPolicy = UNRESTRICTED
 ) -> list[LayerTroubles]:
     """List features in trouble commune by commune, layers ordered by kind and name.
 
@@ -47,8 +47,8 @@ def list_layer_troubles(
     found = [
         some
         for layer in catalog.layers.all()
-        if layer.troubles and not withholding.hides_layer(layer.layer_id)
-        for some in _of_layer(catalog, layer, tree, (west, south, east, north), withholding)
+        if layer.troubles and not policy.hides_layer(layer.layer_id)
+        for some in _of_layer(catalog, layer, tree, (west, south, east, north), policy)
     ]
     return sorted(found, key=lambda one: one.commune_index)
 
@@ -58,11 +58,11 @@ def _of_layer(
     layer: LayerRecord,
     tree: shapely.STRtree,
     bounds: BoundsLonLat,
-    withholding: AccessPolicy,
+    policy: AccessPolicy,
 ) -> Iterable[LayerTroubles]:
     # features in trouble come first
     first, _ = catalog.layers.features(layer.layer_id, bounds, layer.troubles)
-    things = [one for one in first if one.condition.is_trouble and not withholding.is_outside(one.wkb)]
+    things = [one for one in first if one.condition.is_trouble and not policy.is_outside(one.wkb)]
     if not things:
         return
     shapes = shapely.from_wkb(np.array([one.wkb for one in things], dtype=object))

@@ -101,7 +101,7 @@ def list_event_settlements(
     event: Event,
     reach_m: float = REACH_M,
     until_ns: int | None = None,
-    withholding: AccessPolicy = UNRESTRICTED,
+    policy: AccessPolicy = UNRESTRICTED,
 ) -> list[Settlement]:
     """List settlements of all layers, and others with reports, most urgent first.
 
@@ -155,16 +155,16 @@ def list_event_settlements(
         )
         for (one, name, shape, says, is_layers), (code, commune) in zip(found, homes, strict=True)
     ]
-    is_seen = _is_seen(workspace, withholding)
+    is_seen = _is_seen(workspace, policy)
     mine = [one for one in all_of if is_seen(one.settlement_id, one.name, one.shape)]
     return sorted(mine, key=_urgency)
 
 
 def list_access_history(
-    workspace: Workspace, event: Event, settlement_id: str, withholding: AccessPolicy = UNRESTRICTED
+    workspace: Workspace, event: Event, settlement_id: str, policy: AccessPolicy = UNRESTRICTED
 ) -> list[SettlementVersion]:
     """List all visible reports on a settlement in an event, oldest first."""
-    is_seen = _is_seen(workspace, withholding)
+    is_seen = _is_seen(workspace, policy)
     return [
         line
         for line in workspace.catalog.settlements.history(event.event_id, settlement_id)
@@ -185,7 +185,7 @@ def get_settlement_classification(one: Settlement, levels: Mapping[str, Classifi
 
 
 def report_access(
-    workspace: Workspace, report: AccessReport, who: str, withholding: AccessPolicy = UNRESTRICTED
+    workspace: Workspace, report: AccessReport, who: str, policy: AccessPolicy = UNRESTRICTED
 ) -> SettlementVersion:
     """Record a person's report on a settlement.
 
@@ -196,7 +196,7 @@ def report_access(
     reported since `based_on`).
     """
     event = workspace.catalog.flights.event(report.event)
-    one = _named(list_event_settlements(workspace, event, withholding=withholding), report.settlement)
+    one = _named(list_event_settlements(workspace, event, policy=policy), report.settlement)
     note = validate_note(report.note)
     last = one.line
     is_same = last and (last.access, last.note, last.author) == (report.access, note, who)
@@ -252,18 +252,18 @@ def _id_of(layer_id: str, name: str, point: BaseGeometry) -> str:
     return f"settlement-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
 
 
-def _is_seen(workspace: Workspace, withholding: AccessPolicy) -> Callable[[str, str, BaseGeometry], bool]:
+def _is_seen(workspace: Workspace, policy: AccessPolicy) -> Callable[[str, str, BaseGeometry], bool]:
     """Make a check whether a settlement (id, name, place) may be seen.
 
     The id still ties a settlement to a layer that no longer holds it. An account from which any layer is
     hidden, even a removed one, sees only settlements that provably belong to a visible layer.
     """
-    open_layers = [one for one in workspace.catalog.layers.all() if not withholding.hides_layer(one.layer_id)]
+    open_layers = [one for one in workspace.catalog.layers.all() if not policy.hides_layer(one.layer_id)]
 
     def is_seen(settlement_id: str, name: str, shape: BaseGeometry) -> bool:
-        if withholding.is_outside(shapely.to_wkb(shape)):
+        if policy.is_outside(shapely.to_wkb(shape)):
             return False
-        if not withholding.hides_layers:
+        if not policy.hides_layers:
             return True
         return any(_id_of(layer.layer_id, name, shape) == settlement_id for layer in open_layers)
 

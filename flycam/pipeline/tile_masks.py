@@ -25,13 +25,13 @@ class TileMask:
     name: str
 
 
-def compute_tile_mask(tile_id: TileId, sees: AccessPolicy) -> TileMask | None:
+def compute_tile_mask(tile_id: TileId, policy: AccessPolicy) -> TileMask | None:
     """Return the mask of a tile for all flights and revisions.
 
     None if nothing is hidden.
     """
-    hidden = sees.get_tile_mask(tile_id)
-    return None if hidden is None else TileMask(hidden, sees.fingerprint)
+    hidden = policy.get_tile_mask(tile_id)
+    return None if hidden is None else TileMask(hidden, policy.fingerprint)
 
 
 class MaskOverlay:
@@ -42,9 +42,9 @@ class MaskOverlay:
     has_covered  whether any pixel was removed so far
     """
 
-    def __init__(self, sees: AccessPolicy) -> None:
+    def __init__(self, policy: AccessPolicy) -> None:
         """Cover what this policy hides from the recipients."""
-        self._sees = sees
+        self._policy = policy
         self.has_covered = False
 
     def wrap_reader(self, reader: TileDecoding, within: BaseGeometry | None = None) -> TileDecoding:
@@ -52,14 +52,14 @@ class MaskOverlay:
 
         within: the ground that leaves the node (Web Mercator metres), for `has_covered`; None: all.
         """
-        if self._sees.is_nothing:
+        if self._policy.is_nothing:
             return reader
         if within is not None:
             shapely.prepare(within)
 
         def of(data: bytes, tile_id: TileId) -> PixelsWithMask:
             pixels, mask = reader.decode(data, tile_id)
-            hidden = self._sees.get_tile_mask(tile_id)
+            hidden = self._policy.get_tile_mask(tile_id)
             if hidden is None:
                 return pixels, mask
             gone, seen = mask & hidden, mask & ~hidden

@@ -115,8 +115,8 @@ class _CatalogCollector(Collector):
     Where the catalogue does not answer, only `flycam_catalog_up` is given.
     """
 
-    def __init__(self, services: Services, packing: PackQueue, sees: AccessPolicy) -> None:
-        self._services, self._packing, self._access_policy = services, packing, sees
+    def __init__(self, services: Services, packing: PackQueue, policy: AccessPolicy) -> None:
+        self._services, self._packing, self._access_policy = services, packing, policy
 
     def collect(self) -> Iterator[Metric]:
         try:

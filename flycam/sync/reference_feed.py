@@ -350,7 +350,7 @@ def _redact_layer(layer: LayerRecord, features: Sequence[LayerFeatureRecord]) ->
     )
 
 
-def _iterate_communes(node: Node, _sees: AccessPolicy) -> _FeedEntries:
+def _iterate_communes(node: Node, _policy: AccessPolicy) -> _FeedEntries:
     groups: dict[str, list[CommuneRecord]] = {}
     for one in node.catalog.boundaries.editions():
         group = hashlib.sha256(one.code.encode()).digest()[0] % _COMMUNE_GROUPS

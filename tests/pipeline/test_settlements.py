@@ -183,11 +183,11 @@ def test_what_was_said_of_a_withheld_layers_place_stays_withheld(
         for role in (Role.VIEWER, Role.ANALYST)
     )
     event = workspace.catalog.flights.event("e1")
-    for sees, told in ((viewer, False), (analyst, True)):
-        names = {one.name for one in list_event_settlements(workspace, event, withholding=sees)}
+    for policy, told in ((viewer, False), (analyst, True)):
+        names = {one.name for one in list_event_settlements(workspace, event, policy=policy)}
         assert ("Kho 5" in names) is told
         assert names >= {name for name, _ in PLACES}
-        assert bool(list_access_history(workspace, event, secret_id, sees)) is told
+        assert bool(list_access_history(workspace, event, secret_id, policy)) is told
 
 
 def test_who_sees_an_open_layer_keeps_what_was_said_of_a_place_it_lost(
@@ -196,8 +196,8 @@ def test_who_sees_an_open_layer_keeps_what_was_said_of_a_place_it_lost(
     says(workspace, "Bản Xa", Access.ISOLATED)
     layer = next(one for one in workspace.catalog.layers.all() if one.kind is LayerKind.SETTLEMENT)
     workspace.catalog.layers.put(layer, [])
-    sees = AccessPolicy(layers=frozenset({"another"}))
-    (left,) = list_event_settlements(workspace, workspace.catalog.flights.event("e1"), withholding=sees)
+    policy = AccessPolicy(layers=frozenset({"another"}))
+    (left,) = list_event_settlements(workspace, workspace.catalog.flights.event("e1"), policy=policy)
     assert (left.name, left.is_from_layer) == ("Bản Xa", False)
 
 

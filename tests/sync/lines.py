@@ -47,7 +47,7 @@ class Wire:
         self._spool = Spool(folder / "spool")
         self._cuts = list(cuts)
         self._on_step = on_step
-        self.sees = UNRESTRICTED
+        self.policy = UNRESTRICTED
         self.is_old = False  # a server of before there were masks
         self.requests = 0
         self.bytes = 0
@@ -85,7 +85,7 @@ class Wire:
         )
         assert asked is not None, path
         house = self._province.workspace
-        commons = build_feed(house, self.sees, () if self.is_old else CAPABILITIES)
+        commons = build_feed(house, self.policy, () if self.is_old else CAPABILITIES)
         by_name = {one.sha256[:ITEM_NAME_DIGITS]: one for one in commons.items}
         names = asked[1].replace("%2C", ",").split(",")
         if not all(name in by_name for name in names):
@@ -118,13 +118,13 @@ class Wire:
         house = self._province.workspace
         if path == "/api/sync":
             question = json.loads(body)
-            word = compute_feed_state(house, self.sees, () if self.is_old else parse_capabilities(question))
+            word = compute_feed_state(house, self.policy, () if self.is_old else parse_capabilities(question))
             said = {**answer_inventory_query(house, question, "test"), "common": word}
             if self.is_old:
                 del said["knows"]
             return Said(200, json.loads(json.dumps(said)))
         if path == f"/api/sync/common?{CAPABILITIES_QUERY}":
-            commons = build_feed(house, self.sees, () if self.is_old else CAPABILITIES)
+            commons = build_feed(house, self.policy, () if self.is_old else CAPABILITIES)
             return Said(200, body=encode_feed_listing(house, commons))
         sha256 = re.fullmatch(r"/api/sync/steps/([0-9a-f]{64})", path)
         assert sha256 is not None

@@ -248,8 +248,8 @@ def test_a_box_for_some_communes_is_told_of_masks_in_them_and_of_those_nobody_ha
     put_mask(house, 0)
     put_mask(house, 1, west=106.0)
     house.catalog.redactions.append([masked(2)])
-    sees = AccessPolicy(within=shapely.to_wkb(shapely.box(104.7, 21.8, 104.9, 22.0)))
-    told = {one.name for one in build_feed(house.workspace, sees).items}
+    policy = AccessPolicy(within=shapely.to_wkb(shapely.box(104.7, 21.8, 104.9, 22.0)))
+    told = {one.name for one in build_feed(house.workspace, policy).items}
     assert told == {record(0).frame_id, record(2).frame_id}
 
 

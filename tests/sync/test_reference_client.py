@@ -88,14 +88,14 @@ def test_whatever_is_cut_all_of_it_comes_and_hardly_a_byte_twice(cuts: list[int]
             assert sent.sent_bytes + sent.received_bytes <= budget
         exchange(box, wire, folder)
         assert standing(box) == standing(province)
-        whole = sum(one.size_bytes for one in build_feed(province.workspace, wire.sees).items)
+        whole = sum(one.size_bytes for one in build_feed(province.workspace, wire.policy).items)
         assert whole - 512 * len(cuts) <= wire.bytes_back <= whole  # blocks that were cut are not counted
 
 
 def test_bytes_that_came_changed_are_not_taken_in(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     furnish(province, tmp_path)
-    thing = build_feed(province.workspace, Wire(province, tmp_path).sees).items[0]
+    thing = build_feed(province.workspace, Wire(province, tmp_path).policy).items[0]
     part = tmp_path / "way" / keys.derive_node_id("province") / f"{thing.sha256}.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"x" * thing.size_bytes)
@@ -110,7 +110,7 @@ def test_what_the_province_cannot_read_holds_nothing_up_and_is_said(
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     furnish(province, tmp_path)
     wire = Wire(province, tmp_path)
-    lost = next(one for one in build_feed(province.workspace, wire.sees).items if one.kind is kind)
+    lost = next(one for one in build_feed(province.workspace, wire.policy).items if one.kind is kind)
     wire.unreadable = lost.sha256
     got, _ = exchange(box, wire, tmp_path)
     assert [one.name for one in got.conflicts] == [lost.name]
@@ -237,7 +237,7 @@ def test_what_is_withheld_from_a_box_does_not_travel(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     furnish(province, tmp_path)
     wire = Wire(province, tmp_path)
-    wire.sees = AccessPolicy(areas=[STORM_FOUND.wkb], layers=frozenset({MASTS.layer_id}))
+    wire.policy = AccessPolicy(areas=[STORM_FOUND.wkb], layers=frozenset({MASTS.layer_id}))
     got, _ = exchange(box, wire, tmp_path)
     assert {"changes", "layer"}.isdisjoint(got.item_counts)
     assert (box.catalog.layers.all(), box.catalog.changes.events()) == ([], set())
@@ -247,7 +247,7 @@ def test_a_box_for_some_communes_gets_what_lies_in_them(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     furnish(province, tmp_path)
     wire = Wire(province, tmp_path)
-    wire.sees = AccessPolicy(within=STORM_FOUND.wkb)
+    wire.policy = AccessPolicy(within=STORM_FOUND.wkb)
     put_layer(province, lons=(104.805, 105.5))
     exchange(box, wire, tmp_path)
     (layer,) = box.catalog.layers.all()
@@ -260,7 +260,7 @@ def test_a_layer_that_is_withheld_by_now_is_hidden_here(tmp_path: Path) -> None:
     furnish(province, tmp_path)
     wire = Wire(province, tmp_path)
     exchange(box, wire, tmp_path)
-    wire.sees = AccessPolicy(layers=frozenset({MASTS.layer_id}))
+    wire.policy = AccessPolicy(layers=frozenset({MASTS.layer_id}))
     got, _ = exchange(box, wire, tmp_path)
     assert box.catalog.restrictions.level(MASTS.layer_id) is Classification.RESTRICTED
     assert [one.name for one in got.conflicts] == [MASTS.name]
@@ -400,8 +400,8 @@ def test_of_ground_compared_by_a_flight_that_is_withheld_a_box_hears_nothing(tmp
     province = new_box(tmp_path, "province")
     province.catalog.flights.put_event(EVENT)
     province.catalog.comparisons.add([STORM_COMPARED])
-    sees = AccessPolicy(mosaics=IdFilter(hidden=frozenset({"m2"})))
-    assert build_feed(province.workspace, sees).items == ()
+    policy = AccessPolicy(mosaics=IdFilter(hidden=frozenset({"m2"})))
+    assert build_feed(province.workspace, policy).items == ()
     assert len(build_feed(province.workspace, UNRESTRICTED).items) == 1
 
 

@@ -175,30 +175,28 @@ class PackContents:
 
 
 def gather_contents(
-    workspace: Workspace, refs: Sequence[str], withholding: AccessPolicy = UNRESTRICTED
+    workspace: Workspace, refs: Sequence[str], policy: AccessPolicy = UNRESTRICTED
 ) -> PackContents:
     """Gather flights, each once, and what belongs to them, by the access policy.
 
     Raises NotFound (no such flight, withdrawn, nothing on its map), AccessDenied (a flight of which a part is
     withheld), OptionUnusable (an exercise beside a real flight), ObjectMissing, TileCorrupt, StorageFailed.
     """
-    sides = _sides(workspace, refs, withholding)
-    confirmed, elsewhere = _changes(workspace, sides, ChangeStatus.ACCEPTED, withholding)
-    waiting, waiting_elsewhere = _changes(workspace, sides, ChangeStatus.PROPOSED, withholding)
-    places = _places(workspace, sides, waiting, withholding)
+    sides = _sides(workspace, refs, policy)
+    confirmed, elsewhere = _changes(workspace, sides, ChangeStatus.ACCEPTED, policy)
+    waiting, waiting_elsewhere = _changes(workspace, sides, ChangeStatus.PROPOSED, policy)
+    places = _places(workspace, sides, waiting, policy)
     return PackContents(
         flights=tuple(sides),
         communes=tuple(places),
-        marks=tuple(_signs(workspace, sides, places, withholding)),
-        changes=tuple(_patches(workspace, confirmed, places, withholding)),
+        marks=tuple(_signs(workspace, sides, places, policy)),
+        changes=tuple(_patches(workspace, confirmed, places, policy)),
         changes_elsewhere=elsewhere,
         waiting=tuple(waiting),
         waiting_elsewhere=waiting_elsewhere,
-        settlements=tuple(_settlements(workspace, sides, places, withholding)),
-        troubles=tuple(
-            list_layer_troubles(workspace.catalog, [place.commune for place in places], withholding)
-        ),
-        layers=tuple(_telling(workspace, places, withholding)),
+        settlements=tuple(_settlements(workspace, sides, places, policy)),
+        troubles=tuple(list_layer_troubles(workspace.catalog, [place.commune for place in places], policy)),
+        layers=tuple(_telling(workspace, places, policy)),
     )
 
 
@@ -207,9 +205,9 @@ def measure_area(ground: BaseGeometry, work_crs: str) -> float:
     return float(shapely.transform(ground, make_point_transform(WEB_MERCATOR, work_crs)).area)
 
 
-def _sides(workspace: Workspace, refs: Sequence[str], sees: AccessPolicy) -> list[ShownFlight]:
+def _sides(workspace: Workspace, refs: Sequence[str], policy: AccessPolicy) -> list[ShownFlight]:
     flights = {
-        one.flight_id: one for one in (_require_unwithheld_flight(workspace, ref, sees) for ref in refs)
+        one.flight_id: one for one in (_require_unwithheld_flight(workspace, ref, policy) for ref in refs)
     }
     sides = [_side(workspace, flight) for flight in flights.values()]
     if len({side.event.is_drill for side in sides}) > 1:
@@ -223,12 +221,12 @@ def _sides(workspace: Workspace, refs: Sequence[str], sees: AccessPolicy) -> lis
     return sorted(sides, key=lambda side: (-side.flight.last_ns, side.flight.flight_id))
 
 
-def _require_unwithheld_flight(workspace: Workspace, ref: str, sees: AccessPolicy) -> Flight:
+def _require_unwithheld_flight(workspace: Workspace, ref: str, policy: AccessPolicy) -> Flight:
     """Return a flight of which nothing is withheld: packs are of whole flights."""
     flight = workspace.catalog.flights.flight(ref)
-    if sees.hides_flight(flight.flight_id):
+    if policy.hides_flight(flight.flight_id):
         raise make_flight_not_found(ref)
-    if sees.touches_box(flight.bounds_lonlat_deg):
+    if policy.touches_box(flight.bounds_lonlat_deg):
         raise AccessDenied(
             _("{name}: shows ground that is withheld from whoever asks; leave it out", name=flight.name)
         )
@@ -270,13 +268,15 @@ def list_mosaic_frames(workspace: Workspace, mosaic: MosaicInfo) -> tuple[FrameR
 
 
 def _places(
-    workspace: Workspace, sides: Sequence[ShownFlight], changes: Sequence[ChangeVersion], sees: AccessPolicy
+    workspace: Workspace, sides: Sequence[ShownFlight], changes: Sequence[ChangeVersion], policy: AccessPolicy
 ) -> list[ShownCommune]:
     """List communes with shown ground, as on the board.
 
     Boundaries of the newest flight's day.
     """
-    looked_at = find_compared_ground(workspace.catalog, sorted({side.event.event_id for side in sides}), sees)
+    looked_at = find_compared_ground(
+        workspace.catalog, sorted({side.event.event_id for side in sides}), policy
+    )
     flown = [_flown(workspace, side) for side in sides]
     whole = shapely.union_all([side.ground for side in sides])
     bounds = shapely.transform(shapely.box(*whole.bounds), make_point_transform(WEB_MERCATOR, WGS84)).bounds
@@ -310,14 +310,14 @@ def _flown(workspace: Workspace, side: ShownFlight) -> FlightCoverage:
 
 
 def _signs(
-    workspace: Workspace, sides: Sequence[ShownFlight], places: Sequence[ShownCommune], sees: AccessPolicy
+    workspace: Workspace, sides: Sequence[ShownFlight], places: Sequence[ShownCommune], policy: AccessPolicy
 ) -> list[ShownMark]:
     """List visible marks, each with every commune that it touches."""
     outlines = shapely.STRtree([shapely.from_wkb(place.commune.wkb) for place in places])
     signs = []
     for event_id in dict.fromkeys(side.event.event_id for side in sides):
         for line in workspace.catalog.marks.current(event_id):
-            if sees.is_outside(line.wkb):
+            if policy.is_outside(line.wkb):
                 continue
             shape = shapely.from_wkb(line.wkb)
             touched = sorted(outlines.query(shape, predicate="intersects").tolist())
@@ -327,7 +327,7 @@ def _signs(
 
 
 def _changes(
-    workspace: Workspace, sides: Sequence[ShownFlight], status: ChangeStatus, sees: AccessPolicy
+    workspace: Workspace, sides: Sequence[ShownFlight], status: ChangeStatus, policy: AccessPolicy
 ) -> tuple[list[ChangeVersion], int]:
     """List the events' changes of a status on shown ground, largest first.
 
@@ -338,7 +338,7 @@ def _changes(
         line
         for event_id in event_ids
         for line in workspace.catalog.changes.current(event_id, statuses=[status])
-        if not sees.hides_change(line)
+        if not policy.hides_change(line)
     ]
     whole = shapely.union_all([side.ground for side in sides])
     lines = [
@@ -351,7 +351,7 @@ def _changes(
 
 
 def _patches(
-    workspace: Workspace, lines: Sequence[ChangeVersion], places: Sequence[ShownCommune], sees: AccessPolicy
+    workspace: Workspace, lines: Sequence[ChangeVersion], places: Sequence[ShownCommune], policy: AccessPolicy
 ) -> list[ShownChange]:
     """Return confirmed changes with their communes and impact."""
     outlines = shapely.STRtree([shapely.from_wkb(place.commune.wkb) for place in places])
@@ -367,32 +367,32 @@ def _patches(
             pair=pair,
         )
         for impact, signature, held, pair in zip(
-            compute_impact(workspace, lines, withholding=sees).changes,
+            compute_impact(workspace, lines, policy=policy).changes,
             workspace.catalog.changes.list_attributions(lines),
             holders,
-            find_image_pairs(workspace, lines, sees),
+            find_image_pairs(workspace, lines, policy),
             strict=True,
         )
     ]
 
 
 def _settlements(
-    workspace: Workspace, sides: Sequence[ShownFlight], places: Sequence[ShownCommune], sees: AccessPolicy
+    workspace: Workspace, sides: Sequence[ShownFlight], places: Sequence[ShownCommune], policy: AccessPolicy
 ) -> Iterator[tuple[Event, Settlement]]:
     """Yield settlements of the flights' events in communes with shown ground."""
     outlines = shapely.union_all([shapely.from_wkb(place.commune.wkb) for place in places])
     for event in {side.event.event_id: side.event for side in sides}.values():
-        for one in list_event_settlements(workspace, event, withholding=sees):
+        for one in list_event_settlements(workspace, event, policy=policy):
             if outlines.intersects(one.shape):
                 yield event, one
 
 
 def _telling(
-    workspace: Workspace, places: Sequence[ShownCommune], sees: AccessPolicy
+    workspace: Workspace, places: Sequence[ShownCommune], policy: AccessPolicy
 ) -> Iterator[LayerRecord]:
     """Yield layers with conditions whose bounds meet a commune with shown ground."""
     outlines = shapely.union_all([shapely.from_wkb(place.commune.wkb) for place in places])
     for layer in workspace.catalog.layers.all():
         is_there = layer.has_status and outlines.intersects(shapely.box(*layer.bounds_lonlat_deg))
-        if is_there and not sees.hides_layer(layer.layer_id):
+        if is_there and not policy.hides_layer(layer.layer_id):
             yield layer

@@ -49,7 +49,7 @@ Pair = tuple[PackImage | MissingImage, PackImage | MissingImage]
 
 
 def find_image_pairs(
-    workspace: Workspace, lines: Sequence[ChangeVersion], sees: AccessPolicy
+    workspace: Workspace, lines: Sequence[ChangeVersion], policy: AccessPolicy
 ) -> Iterator[Pair | None]:
     """Yield the images of each change; None: it was drawn over none that were named."""
     flights = {one.flight_id: one for one in workspace.catalog.flights.flights()} if lines else {}
@@ -61,7 +61,7 @@ def find_image_pairs(
             yield None
             continue
         before, after = (
-            _view(shown, _extent(line), mosaics, flights, sees)
+            _view(shown, _extent(line), mosaics, flights, policy)
             for shown in (line.before_shown, line.after_shown)
         )
         yield before, after
@@ -87,7 +87,7 @@ def _view(
     extent: Bounds,
     mosaics: Mapping[str, Sequence[MosaicInfo]],
     flights: Mapping[str, Flight],
-    sees: AccessPolicy,
+    policy: AccessPolicy,
 ) -> PackImage | MissingImage:
     """Return the revision itself, or the published one if that was retired."""
     one = parse_image_reference(shown)
@@ -97,14 +97,14 @@ def _view(
     flight = flights.get(there[0].flight_id)
     same = [its for its in there if its.revision == one.revision]
     kept = same or [its for its in there if its.published]
-    if flight is None or not kept or flight.state is FlightState.WITHDRAWN or _is_withheld(flight, sees):
+    if flight is None or not kept or flight.state is FlightState.WITHDRAWN or _is_withheld(flight, policy):
         return MissingImage("")
     return PackImage(flight=flight, mosaic=kept[0], extent=extent, is_substitute=not same)
 
 
-def _is_withheld(flight: Flight, sees: AccessPolicy) -> bool:
+def _is_withheld(flight: Flight, policy: AccessPolicy) -> bool:
     """Return True if any part of a flight is withheld, as for the flights of a pack."""
-    return sees.hides_flight(flight.flight_id) or sees.touches_box(flight.bounds_lonlat_deg)
+    return policy.hides_flight(flight.flight_id) or policy.touches_box(flight.bounds_lonlat_deg)
 
 
 def _extent(line: ChangeVersion) -> Bounds:

@@ -87,7 +87,7 @@ def export_changes(
     workspace: Workspace,
     out: Path,
     event: str,
-    withholding: AccessPolicy = UNRESTRICTED,
+    policy: AccessPolicy = UNRESTRICTED,
     language: str = "vi",
 ) -> int:
     """Write the confirmed changes of an event (name or id); return their number.
@@ -100,9 +100,9 @@ def export_changes(
     suffix = out.suffix.lower()
     require_change_file(out)
     require_output_path(out)
-    told = _gather_content(workspace, event, withholding, language)
+    told = _gather_content(workspace, event, policy, language)
     if suffix == ".xml" and not told.lines:
-        raise _make_empty_error(out, told.event.name, withholding)
+        raise _make_empty_error(out, told.event.name, policy)
     if suffix in _BYTES:
         write_file_atomically(out, _BYTES[suffix](told))
     else:
@@ -111,13 +111,13 @@ def export_changes(
     return len(told.lines)
 
 
-def _make_empty_error(out: Path, event: str, withholding: AccessPolicy) -> InputUnusable:
+def _make_empty_error(out: Path, event: str, policy: AccessPolicy) -> InputUnusable:
     """Return the error for a CAP message without changes.
 
     A table may be empty, but an empty message would be read as "nothing happened". For an account with a
     restricted policy the text refers to what it may see, whether or not anything is confirmed elsewhere.
     """
-    seen, seen_vi = ("", "") if withholding.is_nothing else (" that you may see", " trong phạm vi được xem")
+    seen, seen_vi = ("", "") if policy.is_nothing else (" that you may see", " trong phạm vi được xem")
     return InputUnusable(
         _(
             "{name}: nothing{seen} is confirmed in {event}, and a CAP message has something "
@@ -137,19 +137,14 @@ def require_change_file(out: Path) -> None:
         )
 
 
-def _gather_content(
-    workspace: Workspace, event: str, withholding: AccessPolicy, language: str
-) -> _ExportContent:
+def _gather_content(workspace: Workspace, event: str, policy: AccessPolicy, language: str) -> _ExportContent:
     found = workspace.catalog.flights.event(event)
     confirmed = workspace.catalog.changes.current(found.event_id, statuses=[ChangeStatus.ACCEPTED])
-    lines = [one for one in confirmed if not withholding.hides_change(one)]
+    lines = [one for one in confirmed if not policy.hides_change(one)]
     return _ExportContent(
         event=found,
         lines=lines,
-        impacts={
-            one.line.change_id: one
-            for one in compute_impact(workspace, lines, withholding=withholding).changes
-        },
+        impacts={one.line.change_id: one for one in compute_impact(workspace, lines, policy=policy).changes},
         signatures={
             line.change_id: sign
             for line, sign in zip(lines, workspace.catalog.changes.list_attributions(lines), strict=True)

@@ -118,20 +118,18 @@ def store_comparison(
 
 
 def list_visible_comparisons(
-    catalog: Catalog, event_id: str, withholding: AccessPolicy, until_ns: int | None = None
+    catalog: Catalog, event_id: str, policy: AccessPolicy, until_ns: int | None = None
 ) -> list[Comparison]:
     """Return an event's comparisons, without those on flights that the policy hides."""
     found = catalog.comparisons.list_for_event(event_id, until_ns)
-    return [one for one in found if not any(withholding.hides_mosaic(name) for name in one.mosaics)]
+    return [one for one in found if not any(policy.hides_mosaic(name) for name in one.mosaics)]
 
 
 def find_compared_ground(
-    catalog: Catalog, event_ids: Sequence[str], withholding: AccessPolicy, until_ns: int | None = None
+    catalog: Catalog, event_ids: Sequence[str], policy: AccessPolicy, until_ns: int | None = None
 ) -> ComparedGround:
     """Return the compared ground of events, and all their changes, hidden or not."""
-    told = [
-        one for name in event_ids for one in list_visible_comparisons(catalog, name, withholding, until_ns)
-    ]
+    told = [one for name in event_ids for one in list_visible_comparisons(catalog, name, policy, until_ns)]
     standing = [
         line
         for name in event_ids

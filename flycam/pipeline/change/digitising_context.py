@@ -25,15 +25,13 @@ from flycam.pipeline.change.comparison_store import ComparisonReader, list_visib
 _MIN_UNCOMPARED_SHARE = 0.02
 
 
-def require_event_images(
-    catalog: Catalog, ref: str, over: tuple[str, str], withholding: AccessPolicy
-) -> None:
+def require_event_images(catalog: Catalog, ref: str, over: tuple[str, str], policy: AccessPolicy) -> None:
     """Raise InputUnusable unless both images (before, after) may be drawn over.
 
     They must be images of the event (id or name) that the account may see. Raises NotFound for the event.
     """
     event = catalog.flights.event(ref)
-    known = list_drawable_images(catalog, event, withholding)
+    known = list_drawable_images(catalog, event, policy)
     strange = next((one for one in over if one not in known), None)
     if strange is None:
         return
@@ -48,30 +46,28 @@ def require_event_images(
     )
 
 
-def list_drawable_images(catalog: Catalog, event: Event, withholding: AccessPolicy) -> set[str]:
+def list_drawable_images(catalog: Catalog, event: Event, policy: AccessPolicy) -> set[str]:
     """Return references of the images over which changes of an event may be drawn.
 
     Revisions of the mosaics of its flights, and what its changes were looked for on (files, and mosaics of
     earlier flights); none that the policy hides, and none of a drill in a real event.
     """
-    compared: list[Comparison | ChangeVersion] = [
-        *list_visible_comparisons(catalog, event.event_id, withholding)
-    ]
-    compared += [one for one in catalog.changes.current(event.event_id) if not withholding.hides_change(one)]
+    compared: list[Comparison | ChangeVersion] = [*list_visible_comparisons(catalog, event.event_id, policy)]
+    compared += [one for one in catalog.changes.current(event.event_id) if not policy.hides_change(one)]
     shown = {name for one in compared for name in (one.before_shown, one.after_shown)}
     looked_on = set(list_mosaic_ids(*shown))
     mixing = {one.event_id for one in catalog.flights.events() if one.is_drill and not event.is_drill}
     flown = {
         one.flight_id: one.event_id
         for one in catalog.flights.flights()
-        if one.event_id not in mixing and not withholding.hides_flight_entirely(one)
+        if one.event_id not in mixing and not policy.hides_flight_entirely(one)
     }
     mosaics = {
         f"{one.mosaic_id}@{one.revision}"
         for one in catalog.tiles.mosaics()
         if one.flight_id in flown
         and (flown[one.flight_id] == event.event_id or one.mosaic_id in looked_on)
-        and not withholding.hides_mosaic(one.mosaic_id)
+        and not policy.hides_mosaic(one.mosaic_id)
     }
     files = {one for one in shown if one and parse_image_reference(one).revision is None}
     return mosaics | files

@@ -112,7 +112,7 @@ def compute_impact(
     workspace: Workspace,
     lines: Sequence[ChangeVersion],
     distance_m: float | None = None,
-    withholding: AccessPolicy = UNRESTRICTED,
+    policy: AccessPolicy = UNRESTRICTED,
 ) -> Impact:
     """Compute what changes touch.
 
@@ -121,13 +121,13 @@ def compute_impact(
     that is none, or beyond `MAX_REACH_M`.
     """
     reach = _reach(distance_m)
-    layers = [one for one in workspace.catalog.layers.all() if not withholding.hides_layer(one.layer_id)]
+    layers = [one for one in workspace.catalog.layers.all() if not policy.hides_layer(one.layer_id)]
     shapes = shapely.from_wkb(np.array([line.wkb for line in lines], dtype=object))
     zones: dict[str, list[int]] = {}
     for number, shape in enumerate(shapes):
         middle = shape.representative_point()
         zones.setdefault(choose_work_crs(middle.x, middle.y), []).append(number)
-    ground = _VisibleFeatures(workspace=workspace, withholding=withholding)
+    ground = _VisibleFeatures(workspace=workspace, policy=policy)
     found: dict[int, ChangeImpact] = {}
     for crs, members in zones.items():
         some = [lines[number] for number in members]
@@ -173,7 +173,7 @@ class _VisibleFeatures:
     """Features that the account may see."""
 
     workspace: Workspace
-    withholding: AccessPolicy
+    policy: AccessPolicy
 
     def features(self, layer: LayerRecord, boxes: Sequence[BoundsLonLat]) -> list[LayerFeatureRecord]:
         """Return a layer's features in the rectangle around those boxes that it meets."""
@@ -183,7 +183,7 @@ class _VisibleFeatures:
         low, high = met.min(axis=0), met.max(axis=0)
         bounds = float(low[0]), float(low[1]), float(high[2]), float(high[3])
         found = self.workspace.catalog.layers.features(layer.layer_id, bounds, MAX_FEATURES)[0]
-        return [one for one in found if not self.withholding.is_outside(one.wkb)]
+        return [one for one in found if not self.policy.is_outside(one.wkb)]
 
 
 def _in_zone(

@@ -45,12 +45,12 @@ def apply_review_step(
     workspace: Workspace,
     step: ReviewStep,
     who: str,
-    withholding: AccessPolicy = UNRESTRICTED,
+    policy: AccessPolicy = UNRESTRICTED,
     reader: ComparisonReader | None = None,
 ) -> list[ChangeVersion]:
     """Write a step; return its versions, one for each change that it wrote to.
 
-    withholding: the author's policy; no change may be moved to ground hidden by it, for its author could not
+    policy: the author's policy; no change may be moved to ground hidden by it, for its author could not
     even undo that. reader: what was compared, if the caller reads that too.
 
     Raises InputUnusable (an invalid step), NotFound (a change, a step, the event), StoreConflict (a change is
@@ -62,9 +62,9 @@ def apply_review_step(
         # The answer was lost on the way, and the client sent the same again.
         return there
     if step.before or step.after:
-        require_event_images(workspace.catalog, step.event_id, (step.before, step.after), withholding)
+        require_event_images(workspace.catalog, step.event_id, (step.before, step.after), policy)
     began = _MAKERS[step.action](workspace, step, who, reader or make_comparison_reader(workspace.catalog))
-    if any(withholding.hides_change(line) for line in began):
+    if any(policy.hides_change(line) for line in began):
         raise _make_withheld_error()
     at_ns = workspace.clock_ns()
     lines = [

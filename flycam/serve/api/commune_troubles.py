@@ -28,20 +28,20 @@ class CommuneTroubles:
         self._lock = threading.Lock()
         self._counts: OrderedDict[object, list[list[Json]]] = OrderedDict()
 
-    def count_troubles(self, communes: Sequence[CommuneRecord], sees: AccessPolicy) -> list[list[Json]]:
+    def count_troubles(self, communes: Sequence[CommuneRecord], policy: AccessPolicy) -> list[list[Json]]:
         """Count features in trouble by commune, in their order, and layer.
 
         Only what the policy shows.
         """
         # key taken before the layers are read: a change meanwhile leaves a stale key, and the counts are
         # redone
-        key = (tuple(self._catalog.layers.all()), _digest(communes), sees.fingerprint)
+        key = (tuple(self._catalog.layers.all()), _digest(communes), policy.fingerprint)
         with self._lock:
             if key in self._counts:
                 self._counts.move_to_end(key)
                 return self._counts[key]
         counts: list[list[Json]] = [[] for _ in communes]
-        for one in list_layer_troubles(self._catalog, communes, sees):
+        for one in list_layer_troubles(self._catalog, communes, policy):
             layer = one.layer
             counts[one.commune_index].append(
                 {

@@ -84,15 +84,15 @@ async def _stream(request: Request) -> AsyncIterator[str]:
             not services.stopping.is_set()
             and (here := await _authenticate_follower(door, request)) is not None
         ):
-            sees = here.access_policy
+            policy = here.access_policy
             async for word in presented.iterate_messages(pace_s, here):
                 yield word
             words: list[str] = []
-            if sees.fingerprint != rules:
-                rules = sees.fingerprint
+            if policy.fingerprint != rules:
+                rules = policy.fingerprint
                 words.append(format_event("withheld", {"rules": rules}))
             seen = (
-                filter_live_flights(await asyncio.to_thread(sky.read_flights), sees)
+                filter_live_flights(await asyncio.to_thread(sky.read_flights), policy)
                 if here.has_role(Role.VIEWER)
                 else []
             )
@@ -109,7 +109,7 @@ async def _stream(request: Request) -> AsyncIterator[str]:
                 words += [format_event(name, {}) for name in _list_changed(stamps, newer)]
                 stamps = newer
             await asyncio.to_thread(follower.read_if_due, pace_s)
-            words += [format_event("tiles", _describe_moved(one)) for one in news.drain(sees)]
+            words += [format_event("tiles", _describe_moved(one)) for one in news.drain(policy)]
             if words:
                 said_s = loop.time()
             elif loop.time() - said_s >= _KEEP_ALIVE_S:
@@ -194,11 +194,11 @@ class _TileNews:
         else:
             self._beyond[moved.mosaic_id] = replace(moved, tiles=None)
 
-    def drain(self, sees: AccessPolicy) -> Iterator[MovedTiles]:
+    def drain(self, policy: AccessPolicy) -> Iterator[MovedTiles]:
         """Yield all that is queued, once, but for mosaics that are withheld."""
         waiting = [*self._moved, *self._beyond.values()]
         self._moved, self._beyond = [], {}
-        return (moved for moved in waiting if not sees.hides_mosaic(moved.mosaic_id))
+        return (moved for moved in waiting if not policy.hides_mosaic(moved.mosaic_id))
 
 
 def _read_stamps(kept: MapStampCache, follower: TileLogFollower) -> MapStamps:

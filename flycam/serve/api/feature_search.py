@@ -39,7 +39,7 @@ class FeatureNameIndex:
         self._names: list[_FeatureName] = []
 
     def search(
-        self, text: str, sees: AccessPolicy, limit: int
+        self, text: str, policy: AccessPolicy, limit: int
     ) -> list[tuple[LayerRecord, LayerFeatureRecord]]:
         """Search features whose name contains the text, within the access policy.
 
@@ -49,7 +49,7 @@ class FeatureNameIndex:
         if not key:
             return []
         found: list[tuple[LayerRecord, LayerFeatureRecord]] = []
-        ranked = self._ranked(key, sees)
+        ranked = self._ranked(key, policy)
         while len(found) < limit and (some := list(islice(ranked, _BATCH_SIZE))):
             things = self._catalog.layers.get_many([(name.layer_id, name.number) for _, name in some])
             # some may be gone: their layer is being read again
@@ -58,15 +58,15 @@ class FeatureNameIndex:
                 for layer, name in some
                 if (one := (name.layer_id, name.number)) in things
             ]
-            are_outside = sees.are_outside([one.wkb for _, one in there])
+            are_outside = policy.are_outside([one.wkb for _, one in there])
             found += [one for one, is_out in zip(there, are_outside, strict=True) if not is_out]
         return found[:limit]
 
-    def _ranked(self, key: str, sees: AccessPolicy) -> Iterator[tuple[LayerRecord, _FeatureName]]:
+    def _ranked(self, key: str, policy: AccessPolicy) -> Iterator[tuple[LayerRecord, _FeatureName]]:
         layers = {
-            one.layer_id: one for one in self._catalog.layers.all() if not sees.hides_layer(one.layer_id)
+            one.layer_id: one for one in self._catalog.layers.all() if not policy.hides_layer(one.layer_id)
         }
-        near = sees.visible_bounds
+        near = policy.visible_bounds
         hits = [
             one
             for one in self._known()

@@ -126,7 +126,7 @@ class Authenticator:
         self._answers: dict[bytes, tuple[float, Principal | None]] = {}
         self._asking: dict[bytes, asyncio.Future[Principal | None]] = {}
         self._lock = threading.Lock()
-        self._withholdings = AccessPolicies(services.workspace.catalog)
+        self._policies = AccessPolicies(services.workspace.catalog)
         self._uses = TokenUsage(services.workspace)
 
     @property
@@ -174,7 +174,7 @@ class Authenticator:
 
     def create_principal(self, account: Account) -> Principal:
         """Return the principal of an account. Raises CatalogUnavailable."""
-        return Principal(account, self._withholdings.get(account))
+        return Principal(account, self._policies.get(account))
 
     def create_session(self, account: Account, seconds: int = sessions.SESSION_TTL_S) -> str:
         """Return the cookie value of a new session.

@@ -107,9 +107,9 @@ def get_pixel_source(
     was let go under a retention term, null while it is kept.
     """
     catalog, store = services.workspace.catalog, services.workspace.store
-    sees = principal.access_policy
-    found = find_visible_flight(catalog, flight, sees)
-    if sees.hides_point(lon, lat):
+    policy = principal.access_policy
+    found = find_visible_flight(catalog, flight, policy)
+    if policy.hides_point(lon, lat):
         raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
     mosaic = _find_shown_mosaic(catalog, found.flight_id, layer)
     if mosaic is None:
@@ -120,7 +120,7 @@ def get_pixel_source(
     head = catalog.tiles.head(mosaic.mosaic_id, mosaic.revision, tile_id)
     if head is None:
         return None
-    veil = compute_tile_mask(tile_id, sees)
+    veil = compute_tile_mask(tile_id, policy)
     if veil is not None and veil.hidden[row, column]:
         raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
     tile = decode_tile(store.get(head.key), tile_id, head.content_hash)
@@ -162,13 +162,13 @@ def get_oblique_photo(
     degrees below the horizon), with the place's spot in it; null where there is none, or none that this
     visitor may see."""
     catalog = services.workspace.catalog
-    sees, until_ns = principal.access_policy, parse_until(until)
-    if sees.hides_point(lon, lat):
+    policy, until_ns = principal.access_policy, parse_until(until)
+    if policy.hides_point(lon, lat):
         raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
     flights = [
         one
         for one in catalog.flights.flights(catalog.flights.event(event).event_id)
-        if not sees.hides_flight_entirely(one)
+        if not policy.hides_flight_entirely(one)
         and one.bounds_lonlat_deg
         and _contains(one.bounds_lonlat_deg, lon, lat)
     ]
@@ -177,7 +177,7 @@ def get_oblique_photo(
         for one in flights
         for frame in _iterate_frames_at(catalog, one.flight_id, (lon, lat))
         if (until_ns is None or frame.header.captured_ns <= until_ns)
-        and not sees.hides_photo(frame.footprint_wkb, one.bounds_lonlat_deg)
+        and not policy.hides_photo(frame.footprint_wkb, one.bounds_lonlat_deg)
     )
     found = find_newest_oblique(frames, (lon, lat))
     if found is None:
@@ -389,11 +389,11 @@ def _find_photo_frame(catalog: Catalog, sha256: str, principal: Principal) -> Fr
     it is withheld, redacted ground aside (`find_photo_redaction`).
     """
     frame = catalog.frames.get_by_original(sha256)
-    sees = principal.access_policy
-    if not sees.is_nothing and sees.hides_flight_entirely(catalog.flights.flight(frame.flight_id)):
+    policy = principal.access_policy
+    if not policy.is_nothing and policy.hides_flight_entirely(catalog.flights.flight(frame.flight_id)):
         raise make_photo_not_found(sha256)
-    flight_box = None if sees.is_nothing else catalog.flights.flight(frame.flight_id).bounds_lonlat_deg
-    if sees.hides_photo(frame.footprint_wkb, flight_box):
+    flight_box = None if policy.is_nothing else catalog.flights.flight(frame.flight_id).bounds_lonlat_deg
+    if policy.hides_photo(frame.footprint_wkb, flight_box):
         raise build_withheld_error(frame.header.provenance.source_name, principal.name)
     if frame.status is FrameStatus.WITHDRAWN and not principal.has_role(Role.ADMIN):
         raise AccessDenied(

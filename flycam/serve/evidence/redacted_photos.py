@@ -66,12 +66,12 @@ def find_photo_redaction(
     Its own redactions as they were drawn, and the ground redacted on other photos, as far as this one shows
     it. Raises AccessDenied where the part of it cannot be found.
     """
-    sees = principal.access_policy
+    policy = principal.access_policy
     size = np.asarray(frame.header.interior.image_size_px, dtype=np.float64)
     polygons = tuple(
-        shapely.get_coordinates(shapely.from_wkb(one)) / size for one in sees.get_redactions(frame.frame_id)
+        shapely.get_coordinates(shapely.from_wkb(one)) / size for one in policy.get_redactions(frame.frame_id)
     )
-    beside = sees.get_adjacent_redacted_ground(frame.frame_id, frame.footprint_wkb)
+    beside = policy.get_adjacent_redacted_ground(frame.frame_id, frame.footprint_wkb)
     cells = None if beside is None else _find_cells_showing(frame, beside, grounds, principal)
     if not polygons and (cells is None or not cells.any()):
         return None

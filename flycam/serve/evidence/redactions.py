@@ -91,10 +91,10 @@ def _find_photo(catalog: Catalog, sha256: str, principal: Principal) -> FrameRec
 
 def _require_may_redact(catalog: Catalog, frame: FrameRecord, principal: Principal) -> None:
     """Raise NotFound or AccessDenied for a photo the principal may not see or redact."""
-    flight, sees = catalog.flights.flight(frame.flight_id), principal.access_policy
-    if sees.hides_flight_entirely(flight):
+    flight, policy = catalog.flights.flight(frame.flight_id), principal.access_policy
+    if policy.hides_flight_entirely(flight):
         raise make_photo_not_found(frame.header.provenance.source_sha256)
-    if sees.hides_photo(frame.footprint_wkb, flight.bounds_lonlat_deg):
+    if policy.hides_photo(frame.footprint_wkb, flight.bounds_lonlat_deg):
         raise build_withheld_error(frame.header.provenance.source_name, principal.name)
 
 

@@ -158,8 +158,8 @@ def _require_visible_flight(catalog: Catalog, ref: str, principal: Principal) ->
 
 def _require_same_rules(pack: Pack, principal: Principal) -> None:
     """Raise NotFound if the access policy differs from the one a pack was made under."""
-    sees = principal.access_policy
-    if not sees.is_nothing and sees.fingerprint != pack.rules:
+    policy = principal.access_policy
+    if not policy.is_nothing and policy.fingerprint != pack.rules:
         raise NotFound(_("what you may see has changed since this meeting pack was made: ask for a new one"))
 
 

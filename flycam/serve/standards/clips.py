@@ -72,15 +72,15 @@ def get_clip_cog(
 ) -> Response:
     """A commune of a mosaic revision as a GeoTIFF, made when it is first asked for, which takes seconds;
     ranges are honoured, so that GDAL reads what it needs."""
-    sees = principal.access_policy
-    shown, flight = find_shown_mosaic(catalog, mosaic_id, sees)
+    policy = principal.access_policy
+    shown, flight = find_shown_mosaic(catalog, mosaic_id, policy)
     mosaic = find_shown_revision(catalog, shown, revision)
     covered = next((one for one in list_clips(catalog, mosaic) if one.commune_code == commune), None)
     if covered is None:
         raise NotFound(
             _("{commune}: no clipped map of it is made of this revision; see /stac", commune=commune[:80])
         )
-    if is_clip_withheld(catalog, covered, sees):
+    if is_clip_withheld(catalog, covered, policy):
         raise build_withheld_error(f"{flight.name}, {commune}", principal.name)
     key = make_clip(services.workspace, flight, mosaic, covered)
     size = store.size(key)

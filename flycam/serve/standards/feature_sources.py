@@ -188,8 +188,8 @@ class MarkSource:
     title = "Dấu thực địa, khu tìm kiếm / Field marks"
     description = "Field marks and search sectors as they stand; those taken off the map are not among them."
 
-    def __init__(self, catalog: Catalog, sees: AccessPolicy) -> None:
-        self._catalog, self._access_policy = catalog, sees
+    def __init__(self, catalog: Catalog, policy: AccessPolicy) -> None:
+        self._catalog, self._access_policy = catalog, policy
 
     def extent(self) -> tuple[BoundsLonLat | None, TimeSpan | None]:
         marks = self._current(None)
@@ -216,8 +216,8 @@ class MarkSource:
 class LayerSource:
     """Features of one specialist layer, those in trouble first."""
 
-    def __init__(self, catalog: Catalog, layer: LayerRecord, now_ns: int, sees: AccessPolicy) -> None:
-        self._access_policy = sees
+    def __init__(self, catalog: Catalog, layer: LayerRecord, now_ns: int, policy: AccessPolicy) -> None:
+        self._access_policy = policy
         self._layers, self._layer, self._now_ns = catalog.layers, layer, now_ns
         self.name = layer.layer_id
         self.title = layer.name
@@ -287,14 +287,14 @@ class LayerSource:
 
 def list_feature_sources(request: Request, catalog: Catalog, now_ns: int) -> list[FeatureSource]:
     """Return every collection of features that is visible to the principal."""
-    sees = get_access_policy(request)
+    policy = get_access_policy(request)
     fixed: list[FeatureSource] = [
         FlightSource(request, catalog),
         CommuneSource(catalog),
-        MarkSource(catalog, sees),
+        MarkSource(catalog, policy),
     ]
-    layers = [one for one in catalog.layers.all() if not sees.hides_layer(one.layer_id)]
-    return [*fixed, *(LayerSource(catalog, one, now_ns, sees) for one in layers)]
+    layers = [one for one in catalog.layers.all() if not policy.hides_layer(one.layer_id)]
+    return [*fixed, *(LayerSource(catalog, one, now_ns, policy) for one in layers)]
 
 
 def _commune_feature(commune: CommuneRecord) -> SourceFeature:

@@ -45,17 +45,17 @@ class ReferenceFeedCache:
         self._lock = threading.Lock()
         self._made: dict[tuple[str, frozenset[str]], ReferenceFeed] = {}
 
-    def state(self, sees: AccessPolicy, knows: frozenset[str]) -> str:
+    def state(self, policy: AccessPolicy, knows: frozenset[str]) -> str:
         """Return the state of the feed now. knows: capabilities of the node that asks."""
-        return compute_feed_state(self._node, sees, knows)
+        return compute_feed_state(self._node, policy, knows)
 
-    def get_feed(self, sees: AccessPolicy, knows: frozenset[str]) -> ReferenceFeed:
+    def get_feed(self, policy: AccessPolicy, knows: frozenset[str]) -> ReferenceFeed:
         """Return the feed as it is now."""
-        of = sees.fingerprint, knows
+        of = policy.fingerprint, knows
         with self._lock:
             made = self._made.pop(of, None)
-            if made is None or made.state != compute_feed_state(self._node, sees, knows):
-                made = build_feed(self._node, sees, knows)
+            if made is None or made.state != compute_feed_state(self._node, policy, knows):
+                made = build_feed(self._node, policy, knows)
             self._made[of] = made
             while len(self._made) > _MAX_CACHED_FEEDS:
                 self._made.pop(next(iter(self._made)))

@@ -95,7 +95,7 @@ class DataTileViews:
         tile_id: TileId,
         asked: TileQuery,
         wanted: ViewFormat | None,
-        withholding: AccessPolicy,
+        policy: AccessPolicy,
     ) -> TileView:
         """Return the view under an access policy.
 
@@ -104,18 +104,18 @@ class DataTileViews:
         """
         self._follower.read_if_due()
         watched = self._follower.watch_mosaic(mosaic_id)
-        if withholding.hides_mosaic(mosaic_id):
+        if policy.hides_mosaic(mosaic_id):
             raise make_mosaic_not_found(mosaic_id)
         info = find_shown_revision(self._catalog, watched.info, asked.revision)
         head = self._catalog.tiles.head(mosaic_id, info.revision, tile_id)
         if head is None:
             return EMPTY_VIEW
-        rules = withholding.fingerprint if withholding.touches_tile(tile_id) else ""
+        rules = policy.fingerprint if policy.touches_tile(tile_id) else ""
         key = f"{path}?{info.revision}.{asked.layer or ''}.{rules}"
         kept = self._cache.get(key)
         if kept is not None and self._is_still_valid(kept, head):
             return kept
-        veil = compute_tile_mask(tile_id, withholding)
+        veil = compute_tile_mask(tile_id, policy)
         if veil is not None and veil.hidden.all():
             return EMPTY_VIEW
         view = (

@@ -112,12 +112,12 @@ class TileRoute:
             asked, version, believed = (
                 _parse_query_cached if len(query) <= _MAX_CACHED_QUERY_BYTES else _parse_query
             )(query)
-            withholding = visitor.access_policy
-            if asked is None and not withholding.is_nothing and _is_affected(withholding, path):
+            policy = visitor.access_policy
+            if asked is None and not policy.is_nothing and _is_affected(policy, path):
                 asked = PUBLISHED_VIEW
             if asked is not None:
                 view, is_settled = (
-                    await asyncio.to_thread(self._make_data_view, path, asked, withholding),
+                    await asyncio.to_thread(self._make_data_view, path, asked, policy),
                     False,
                 )
             else:
@@ -160,9 +160,9 @@ class TileRoute:
             return view.revalidated, view.body
         return view.brief if has_account else view.immutable, view.body
 
-    def _make_data_view(self, path: str, asked: TileQuery, withholding: AccessPolicy) -> TileView:
+    def _make_data_view(self, path: str, asked: TileQuery, policy: AccessPolicy) -> TileView:
         mosaic_id, tile_id, suffix = _parse_path(path)
-        return self._data_views.view(path, mosaic_id, tile_id, asked, FORMAT_BY_SUFFIX[suffix], withholding)
+        return self._data_views.view(path, mosaic_id, tile_id, asked, FORMAT_BY_SUFFIX[suffix], policy)
 
     async def _make_view(self, path: str, version: int, believed: int) -> tuple[TileView, WatchedMosaic]:
         """Read the log, then return the view and the mosaic as known before it was made.
@@ -222,10 +222,10 @@ def _build_refusal(principal: Principal | None, scope: Scope) -> tuple[Message, 
     return build_error_response(build_role_error(principal, Role.GUEST), scope)
 
 
-def _is_affected(withholding: AccessPolicy, path: str) -> bool:
+def _is_affected(policy: AccessPolicy, path: str) -> bool:
     """Return True if a policy hides or changes the tile."""
     mosaic_id, tile_id, _ = _parse_path_cached(path)
-    return withholding.hides_mosaic(mosaic_id) or withholding.touches_tile(tile_id)
+    return policy.hides_mosaic(mosaic_id) or policy.touches_tile(tile_id)
 
 
 class _TileAddressQuery(NamedTuple):

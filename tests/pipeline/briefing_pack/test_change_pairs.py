@@ -267,7 +267,7 @@ def test_a_flight_that_is_withheld_is_not_shown_in_any_pair(packed: Packed) -> N
     lines = [patch.impact.line for patch in packed.scene.changes]
     hiding = AccessPolicy(flights=IdFilter(hidden=frozenset({packed.world.before})))
     (pair, *_), seen = (
-        list(find_image_pairs(packed.world.workspace, lines, sees)) for sees in (hiding, UNRESTRICTED)
+        list(find_image_pairs(packed.world.workspace, lines, policy)) for policy in (hiding, UNRESTRICTED)
     )
     assert pair is not None and pair[0] == MissingImage("") and isinstance(pair[1], PackImage)
     assert seen[0] is not None and all(isinstance(one, PackImage) for one in seen[0])
@@ -341,8 +341,8 @@ def test_a_pair_from_which_masks_took_something_says_so_and_no_other(packed: Pac
     only = replace(packed.scene, changes=(here,))
     for offset_deg, is_covered in ((0.0, True), (0.01, False)):
         ground = shapely.to_wkb(shapely.affinity.translate(here.shape, offset_deg))
-        sees = AccessPolicy(masks=RedactedGround({"p": (ground,)}, (("p", ground),)))
-        cover = MaskOverlay(sees)
+        policy = AccessPolicy(masks=RedactedGround({"p": (ground,)}, (("p", ground),)))
+        cover = MaskOverlay(policy)
         _, pictures, _ = draw_image_pairs(packed.world.workspace, only, cover, None)
         assert cover.has_covered is is_covered
         assert (pictures != {"change-1": packed.figures.pictures["change-2"]}) is is_covered

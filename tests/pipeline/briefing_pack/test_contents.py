@@ -67,7 +67,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     }
 
     def packed(name: str | None) -> PackFigures:
-        seen = {} if name is None else {"withholding": load_access_policy(workspace.catalog, people[name])}
+        seen = {} if name is None else {"policy": load_access_policy(workspace.catalog, people[name])}
         scene = gather_contents(workspace, [world.after], **seen)
         return gather_pack_figures(workspace, scene, {}, Letterhead(), "")
 
@@ -217,11 +217,11 @@ def test_known_trouble_is_told_by_commune_and_what_nobody_tells_is_not_called_no
 
 def test_layers_of_a_class_that_is_not_seen_are_left_out(house: House) -> None:
     everything, theirs = house.packed("tỉnh"), house.packed("xã")
-    for figures, sees in ((everything, True), (theirs, False)):
+    for figures, policy in ((everything, True), (theirs, False)):
         (change,) = figures.changes
-        assert {one.name for one in change.layers} == ({"Đường bộ", "Nhà dân"} if sees else {"Đường bộ"})
-        assert (change.counts[LayerKind.HOUSE] is not None) is sees, "not known, never none"
-        assert [one.name for one in figures.settlements] == (["Bản Kín"] if sees else [])
+        assert {one.name for one in change.layers} == ({"Đường bộ", "Nhà dân"} if policy else {"Đường bộ"})
+        assert (change.counts[LayerKind.HOUSE] is not None) is policy, "not known, never none"
+        assert [one.name for one in figures.settlements] == (["Bản Kín"] if policy else [])
         assert [road.name for road in change.roads_cut] == ["ĐT 153"]
 
 

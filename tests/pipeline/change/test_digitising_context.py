@@ -50,9 +50,9 @@ def test_it_is_drawn_over_pictures_of_its_own_event_that_who_draws_may_see(tmp_p
     )
     hiding = AccessPolicy(mosaics=IdFilter(hidden=frozenset({after.split("@")[0]})))
 
-    def is_refused(event: str, over: tuple[str, str], sees: AccessPolicy = UNRESTRICTED) -> bool:
+    def is_refused(event: str, over: tuple[str, str], policy: AccessPolicy = UNRESTRICTED) -> bool:
         try:
-            require_event_images(catalog, event, over, sees)
+            require_event_images(catalog, event, over, policy)
         except InputUnusable as refused:
             named = catalog.flights.event(event).name
             assert f"is no picture of {named}" in str(refused) and f"ảnh của {named}" in refused.vi

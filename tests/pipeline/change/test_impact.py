@@ -160,8 +160,7 @@ def test_who_is_there_for_one_commune_is_told_of_no_thing_beyond_it(
     within = AccessPolicy(within=workspace.catalog.boundaries.commune("99002").wkb)
     lines = workspace.catalog.changes.current("e1", statuses=[ChangeStatus.ACCEPTED])
     everybody, mine = (
-        compute_impact(workspace, lines, 5000.0, withholding).changes[0]
-        for withholding in (UNRESTRICTED, within)
+        compute_impact(workspace, lines, 5000.0, policy).changes[0] for policy in (UNRESTRICTED, within)
     )
     assert everybody.count(LayerKind.HOUSE) == FeatureCount(inside=1, near=2)
     assert mine.count(LayerKind.HOUSE) == FeatureCount(inside=1, near=1)

@@ -342,8 +342,8 @@ def test_what_is_kept_for_one_is_not_told_to_another(tmp_path: Path) -> None:
     (layer,) = catalog.layers.all()
     hidden = AccessPolicy(layers=frozenset({layer.layer_id}))
 
-    def told(sees: AccessPolicy) -> int:
-        return sum(one["count"] for some in known.count_troubles(communes, sees) for one in some)
+    def told(policy: AccessPolicy) -> int:
+        return sum(one["count"] for some in known.count_troubles(communes, policy) for one in some)
 
     all_of_it = told(UNRESTRICTED)
     assert all_of_it >= 1 and told(AccessPolicy(within=ground)) >= 1

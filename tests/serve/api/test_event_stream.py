@@ -114,11 +114,11 @@ def test_a_stream_that_fails_at_its_start_leaves_no_listener_behind(failing: str
 
 
 def test_a_screen_that_stalls_is_told_which_mosaics_to_ask_for_anew() -> None:
-    news, sees = _TileNews(), AccessPolicy(mosaics=IdFilter(frozenset({"hidden"})))
+    news, policy = _TileNews(), AccessPolicy(mosaics=IdFilter(frozenset({"hidden"})))
     for seq in range(1, 3001):
         for mosaic_id in ("m", "hidden", "n"):
             news.take(MovedTiles(mosaic_id, seq, ((TILE, seq),)))
-    told = list(news.drain(sees))
+    told = list(news.drain(policy))
     assert {one.mosaic_id for one in told} == {"m", "n"} and len(told) < 1000
     assert sorted((one.mosaic_id, one.seq, one.tiles) for one in told[-2:]) == [
         ("m", 3000, None),
@@ -126,8 +126,8 @@ def test_a_screen_that_stalls_is_told_which_mosaics_to_ask_for_anew() -> None:
     ]
     assert all(one.tiles is not None for one in told[:-2])
     news.take(MovedTiles("m", 3001, ((TILE, 3001),)))
-    assert list(news.drain(sees)) == [MovedTiles("m", 3001, ((TILE, 3001),))]
-    assert list(news.drain(sees)) == []
+    assert list(news.drain(policy)) == [MovedTiles("m", 3001, ((TILE, 3001),))]
+    assert list(news.drain(policy)) == []
 
 
 def test_a_screen_is_told_when_more_is_withheld_from_it_and_nobody_else_is(tmp_path: Path) -> None:

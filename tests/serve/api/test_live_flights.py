@@ -188,7 +188,7 @@ def test_a_screen_is_told_of_a_flight_and_of_its_silence(tmp_path: Path) -> None
 
 def test_who_is_there_for_communes_knows_of_aircraft_over_them_alone() -> None:
     within = shapely.box(104.795, 21.88, 104.83, 21.92)
-    sees = AccessPolicy(within=shapely.to_wkb(within))
+    policy = AccessPolicy(within=shapely.to_wkb(within))
     far = replace(
         TOLD,
         flight_id="far",
@@ -197,7 +197,7 @@ def test_who_is_there_for_communes_knows_of_aircraft_over_them_alone() -> None:
     )
     nowhere = replace(TOLD, flight_id="nowhere", aircraft=None, footprint=())
     sky = [LiveFlight(one, 0.0) for one in (TOLD, far, nowhere)]
-    assert [one.report.flight_id for one in filter_live_flights(sky, sees)] == ["f1"]
+    assert [one.report.flight_id for one in filter_live_flights(sky, policy)] == ["f1"]
     assert filter_live_flights(sky, UNRESTRICTED) == sky
     area = AccessPolicy(areas=[shapely.to_wkb(shapely.box(105.4, 21.8, 105.6, 22.0))])
     assert [one.is_barred for one in filter_live_flights(sky, area)] == [False, True, True], (

@@ -218,6 +218,6 @@ def test_a_search_reads_what_lies_in_the_visitors_communes_in_a_few_questions(
 
     monkeypatch.setattr(layers, "get_many", counted)
     monkeypatch.setattr(layers, "feature", one_by_one)
-    sees = AccessPolicy(within=shapely.to_wkb(shapely.box(LON - 1, LAT - 1, LON + 0.015, LAT + 1)))
-    found = FeatureNameIndex(workspace.catalog).search("script", sees, 8)
+    policy = AccessPolicy(within=shapely.to_wkb(shapely.box(LON - 1, LAT - 1, LON + 0.015, LAT + 1)))
+    found = FeatureNameIndex(workspace.catalog).search("script", policy, 8)
     assert [one.number for _, one in found] == [0, 1] and read == 2
