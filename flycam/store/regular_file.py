@@ -111,6 +111,13 @@ def make_file_changed(name: str) -> SourceUnreadable:
     )
 
 
+def make_unopenable(path: Path, error: OSError) -> SourceUnreadable:
+    """Make the error of a file that cannot be opened."""
+    return SourceUnreadable(
+        _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
+    )
+
+
 def require_regular(folder: Path, prefix: str = "") -> None:
     """Raise SourceUnreadable for a pipe or device among the files of a folder.
 

@@ -6,14 +6,12 @@ import unicodedata
 from math import isfinite
 from pathlib import Path
 
-from flycam.errors import SourceUnreadable
 from flycam.ingest.poses import poses_csv
 from flycam.ingest.poses.opensfm import read_sfm_poses
 from flycam.ingest.poses.poses_csv import PoseRow, read_poses_csv
 from flycam.ingest.telemetry.airdata import is_airdata
 from flycam.ingest.telemetry.subtitles import is_subtitle_file
-from flycam.messages import _
-from flycam.store.regular_file import guard_foreign_reader
+from flycam.store.regular_file import guard_foreign_reader, make_unopenable
 
 _HEAD_BYTES = 4096
 _DATAFLASH_TEXT = "FMT"
@@ -96,9 +94,7 @@ def _head(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(_HEAD_BYTES)
     except OSError as error:
-        raise SourceUnreadable(
-            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
-        ) from error
+        raise make_unopenable(path, error) from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

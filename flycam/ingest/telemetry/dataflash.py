@@ -27,6 +27,7 @@ from flycam.ingest.telemetry.flight_log import (
     sort_samples,
 )
 from flycam.messages import _
+from flycam.store.regular_file import make_unopenable
 
 Table = dict[str, NDArray[np.float64]]
 """Values by column name."""
@@ -112,9 +113,7 @@ def _read(path: Path) -> dict[str, Table]:
                 file.seek(0)
                 _read_text(iter(lambda: file.readline(_MAX_LINE_BYTES), b""), columns, take)
     except OSError as error:
-        raise SourceUnreadable(
-            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
-        ) from error
+        raise make_unopenable(path, error) from error
     rows = {kind: np.array(found[kind]).reshape(-1, len(names)) for kind, names in columns.items()}
     return {kind: dict(zip(names, rows[kind].T, strict=True)) for kind, names in columns.items()}
 

@@ -27,6 +27,7 @@ from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.frame.timestamp import EARLIEST_NS, LATEST_NS
 from flycam.ingest.telemetry.flight_log import FlightLog, require_bounded_log, sort_samples
 from flycam.messages import _
+from flycam.store.regular_file import make_unopenable
 
 Floats = NDArray[np.float64]
 
@@ -95,9 +96,7 @@ def read_gpmf(path: Path) -> FlightLog:
                 gather_payload(file.read(size), number, streams)
                 require_bounded_log(path, *_counts(streams))
     except OSError as error:
-        raise SourceUnreadable(
-            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
-        ) from error
+        raise make_unopenable(path, error) from error
     found = _of_drone(path.name, streams, track) or _of_camera(path.name, streams, track, created_s)
     if found is None:
         raise SourceUnreadable(

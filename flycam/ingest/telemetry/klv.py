@@ -25,6 +25,7 @@ from flycam.ingest.telemetry.flight_log import FlightLog, require_bounded_log, s
 from flycam.ingest.telemetry.klv_fields import TIME_TAG, KlvFields, decode_fields
 from flycam.ingest.telemetry.klv_universal import SET_KEY, decode_ber_length, to_local_tags
 from flycam.messages import _
+from flycam.store.regular_file import make_unopenable
 
 UNIVERSAL_KEY = bytes.fromhex("060e2b34020b01010e01030101000000")
 MAX_GAP_S = 2.5
@@ -250,9 +251,7 @@ def read_klv(path: Path) -> FlightLog:
         for piece in _pieces(path):
             samples.feed(piece)
     except OSError as error:
-        raise SourceUnreadable(
-            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
-        ) from error
+        raise make_unopenable(path, error) from error
     ordered, counts = samples.finish()
     if not ordered:
         why = (

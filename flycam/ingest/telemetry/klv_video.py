@@ -22,6 +22,7 @@ from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.klv import KlvSamples, make_klv_log, make_packet_remarks
 from flycam.ingest.telemetry.transport_stream import PesPacket, compute_pts_interval_s, read_pes_packets
 from flycam.messages import Bilingual, _
+from flycam.store.regular_file import make_unopenable
 
 _STAMP_NS = {
     b"MISPmicrosectime": 1000,
@@ -96,9 +97,7 @@ def read_klv_video(path: Path) -> FlightLog:
                 stream = streams.setdefault(pes.pid, _Stream(KlvSamples(path)))
                 stream.feed(pes, first_pts)
     except OSError as error:
-        raise SourceUnreadable(
-            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
-        ) from error
+        raise make_unopenable(path, error) from error
     told = {pid: stream.samples.finish() for pid, stream in streams.items()}
     best = max(told, key=lambda pid: (*_worth(told[pid][0]), -pid), default=None)
     if best is None or not told[best][0]:

@@ -18,7 +18,7 @@ from flycam.ingest.telemetry.transport_stream import is_transport_stream
 from flycam.ingest.telemetry.ulog import read_ulog
 from flycam.ingest.telemetry.ulog_topics import MAGIC as ULOG_MAGIC
 from flycam.messages import _
-from flycam.store.regular_file import guard_foreign_reader
+from flycam.store.regular_file import guard_foreign_reader, make_unopenable
 
 _HEAD = 4096
 _DATAFLASH_HEAD = b"\xa3\x95"
@@ -39,9 +39,7 @@ def read_flight_log(path: Path) -> FlightLog:
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except OSError as error:
-        raise SourceUnreadable(
-            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
-        ) from error
+        raise make_unopenable(path, error) from error
     if not head:
         raise SourceUnreadable(_("{path}: is empty: copy it from the aircraft again", path=path))
     if head[4:8] == _MP4_HEAD:

@@ -24,6 +24,7 @@ from flycam.errors import SourceUnreadable
 from flycam.ingest.telemetry.flight_log import FlightLog, require_bounded_log
 from flycam.ingest.telemetry.mavlink_aircraft import EARLIEST_US, LATEST_US, WANTED, MavlinkAircraft
 from flycam.messages import _
+from flycam.store.regular_file import make_unopenable
 
 _DAY_S = 86_400.0
 _STAMP = struct.Struct(">Q")
@@ -158,9 +159,7 @@ def _messages(path: Path) -> Iterator[tuple[float, Any]]:
                 yield _stamp_s(data, at), message
                 due = at = end
     except OSError as error:
-        raise SourceUnreadable(
-            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
-        ) from error
+        raise make_unopenable(path, error) from error
 
 
 def _stamp_s(data: mmap.mmap, at: int) -> float:

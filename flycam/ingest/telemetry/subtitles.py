@@ -22,7 +22,7 @@ from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.telemetry.flight_log import FlightLog, Home, require_bounded_log
 from flycam.ingest.telemetry.subtitle_cues import SubtitleCue, detect_order_evidence, is_lon_first, parse_cues
 from flycam.messages import _
-from flycam.store.regular_file import guard_foreign_reader
+from flycam.store.regular_file import guard_foreign_reader, make_unopenable
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -184,9 +184,7 @@ def read_subtitles(path: Path) -> Subtitles:
                 cues.append(cue)
                 require_bounded_log(path, len(cues))
     except OSError as error:
-        raise SourceUnreadable(
-            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
-        ) from error
+        raise make_unopenable(path, error) from error
     if not cues:
         raise SourceUnreadable(
             _("{path}: holds no subtitle: copy the .SRT from the aircraft's card again", path=path)

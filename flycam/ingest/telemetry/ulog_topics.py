@@ -21,6 +21,7 @@ from flycam.errors import SourceUnreadable
 from flycam.frame.timestamp import LATEST_NS
 from flycam.ingest.telemetry.flight_log import require_bounded_log
 from flycam.messages import _
+from flycam.store.regular_file import make_unopenable
 
 MAGIC = b"ULog\x01\x12\x35"
 _SYNC = bytes.fromhex("2f731320250cbb12")
@@ -82,9 +83,7 @@ def read_topics(path: Path, wanted: Collection[str]) -> ULogTopics:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _Scan(path, data, wanted).run()
     except OSError as error:
-        raise SourceUnreadable(
-            _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
-        ) from error
+        raise make_unopenable(path, error) from error
 
 
 def is_number(dtype: np.dtype[np.void], name: str, length: int = 0) -> bool:
