@@ -168,17 +168,6 @@ def test_files_of_one_name_are_pictures_of_their_own(workspace, files, tmp_path)
     )
 
 
-def test_what_is_on_record_by_the_names_of_files_alone_is_known_as_the_very_outline(workspace, put_up):
-    put_up("before.tif", "after.tif", slide())
-    (line,) = waiting(workspace)
-    asked = ReviewStep(step_id="step-00000001", action=ChangeAction.REJECT, changes={line.change_id: 1})
-    apply_review_step(workspace, asked, "Lan")
-    digests = "before.tif#0a1b2c3d", "after.tif#4e5f6a7b"
-    assert counted(put_up(*digests, slide())) == (0, 0, 1, 0)
-    assert counted(put_up(*digests, slide(2.0))) == (1, 0, 0, 0), "it may be another file's"
-    assert counted(put_up(*digests, slide(2.0))) == (0, 0, 1, 0)
-
-
 def test_the_same_files_in_another_folder_are_the_same_pictures(workspace, put_up):
     put_up("before.tif#0a1b2c3d", "ngay-2/after.tif#4e5f6a7b", slide())
     (line,) = waiting(workspace)
