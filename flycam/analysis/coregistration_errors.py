@@ -82,9 +82,8 @@ def make_resolution_mismatch_error(
     cure, cure_vi = (
         (
             f"make the finer one coarser, {pixel} m a pixel (gdalwarp -r average -tr, in a CRS of metres)",
-            f"làm thô ảnh nét còn {format_decimal_comma(pixel)} m mỗi điểm ảnh (gdalwarp -r average "
-            "-tr, trong hệ "
-            "toạ độ mét)",
+            f"làm thô ảnh nét còn {format_decimal_comma(pixel)} m mỗi điểm ảnh (gdalwarp -r average -tr, "
+            "trong hệ toạ độ mét)",
         )
         if is_file
         else (

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flycam.answers.output import Output
-from flycam.frame.warning import NO_TERRAIN, format_brief_warning, parse_warning_code
-from flycam.frame.warning import format_warning as warned
+from flycam.frame.warning import NO_TERRAIN, format_brief_warning, format_warning, parse_warning_code
 from flycam.report.log_translation import translate_log_sentence
 from flycam.report.number_format import format_list, format_number
 
@@ -39,8 +38,8 @@ def format_finish(report: FinishReport, language: str = "en") -> Output:
             *(translate_log_sentence(one, "vi") for one in _doubts(stats)),
             *_warnings(report, "vi"),
         ],
-        "done_besides": [warned(one) for one in report.notes],
-        "done_besides_vi": [warned(one, "vi") for one in report.notes],
+        "done_besides": [format_warning(one) for one in report.notes],
+        "done_besides_vi": [format_warning(one, "vi") for one in report.notes],
         "layers": [
             {
                 "layer": one.layer,
@@ -56,7 +55,7 @@ def format_finish(report: FinishReport, language: str = "en") -> Output:
         "stage_seconds": stats.get("seconds"),
         "seconds": round(report.seconds, 3),
     }
-    besides = [f"  * {warned(one, language)}" for one in report.notes]
+    besides = [f"  * {format_warning(one, language)}" for one in report.notes]
     return answer, [*_lines(report, stats, language), *besides]
 
 
@@ -256,7 +255,7 @@ def _warnings(report: FinishReport, language: str) -> list[str]:
     readout = list_readout_warnings(report.main.stats) if report.main else ()
     return [
         *(format_brief_warning(one, language, finished=True) for one in ground),
-        *(warned(one, language) for one in readout),
+        *(format_warning(one, language) for one in readout),
         *(_misplaced(report.main.stats, language) if report.main else ()),
     ]
 

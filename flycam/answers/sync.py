@@ -213,9 +213,8 @@ def format_sync(sent: SyncReport, got: FetchReport, url: str, language: str = "e
     megabytes, left = f"{sent.sent_bytes / 1e6:.2f}", f"{sent.left_bytes / 1e6:.1f}"
     if vi:
         line = (
-            f"{url}: đã gửi {format_decimal_comma(megabytes)} MB, {sent.tiles} mảnh bản đồ, "
-            f"{sent.views} ảnh xem sớm"
-            f", {sent.originals} ảnh gốc"
+            f"{url}: đã gửi {format_decimal_comma(megabytes)} MB, {sent.tiles} mảnh bản đồ, {sent.views} "
+            f"ảnh xem sớm, {sent.originals} ảnh gốc"
         )
     else:
         line = (
@@ -225,9 +224,8 @@ def format_sync(sent: SyncReport, got: FetchReport, url: str, language: str = "e
     lines = [line, *_format_received(got, vi=vi)]
     if sent.ended_by == "budget" and not sent.step_bytes:
         lines.append(
-            "hạn mức --budget hết ngay khi hỏi bên kia còn thiếu gì; còn "
-            f"{format_decimal_comma(left)} MB: hãy đặt "
-            "hạn mức lớn hơn"
+            f"hạn mức --budget hết ngay khi hỏi bên kia còn thiếu gì; còn {format_decimal_comma(left)} MB: "
+            "hãy đặt hạn mức lớn hơn"
             if vi
             else f"stopped: asking what is lacking there used the budget up; {left} MB are left: give a "
             "larger --budget"

@@ -11,7 +11,7 @@ import shapely
 from flycam.answers.flights import describe_problems, format_ingest, format_inspection
 from flycam.answers.output import Answer, Output
 from flycam.errors import UploadIncomplete
-from flycam.frame.warning import format_warning as warned
+from flycam.frame.warning import format_warning
 from flycam.messages import _
 from flycam.outcomes import format_error
 from flycam.report.number_format import format_area, format_centimetres, format_number
@@ -117,8 +117,8 @@ def format_videos_result(ingested: VideosResult, photos: Answer | None, catalog:
             "flight_id": flight.flight_id,
             "name": flight.name,
             **_describe_event(flight, catalog),
-            "warnings": [warned(one) for one in flight.warnings],
-            "warnings_vi": [warned(one, "vi") for one in flight.warnings],
+            "warnings": [format_warning(one) for one in flight.warnings],
+            "warnings_vi": [format_warning(one, "vi") for one in flight.warnings],
         }
     first = next(one.error for one in ingested.videos if one.error is not None)
     return {**answer, **format_failure(first)} if photos is None else {**answer, **answer["photos"]}

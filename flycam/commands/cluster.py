@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flycam.commands.workspace import FILE_PATH, CommandOutput, create_private_folder, open_workspace
-from flycam.console import get_terminal_language as spoken
-from flycam.console import print_line, wrap_command
+from flycam.console import get_terminal_language, print_line, wrap_command
 from flycam.errors import OptionUnusable
 from flycam.messages import _
 from flycam.settings import read_settings
@@ -101,14 +100,14 @@ def _make_certificate(data_dir: str | None, file: Path) -> CommandOutput:
         f"{file}: copy it to every machine of the cluster and name it in FLYCAM_CLUSTER_CERTIFICATE; whoever "
     )
     line += "has it can run any program on all of them"
-    if spoken() == "vi":
+    if get_terminal_language() == "vi":
         line = f"{file}: hãy chép sang mọi máy của cụm và ghi vào FLYCAM_CLUSTER_CERTIFICATE; ai có tệp này "
         line += "cũng chạy được mọi chương trình trên các máy đó"
     return {"certificate": str(file), "authority": fingerprint}, [line]
 
 
 def _describe_worker(address: str, threads: int, is_scheduler: bool) -> str:
-    if spoken() == "vi":
+    if get_terminal_language() == "vi":
         also = "điều phối và " if is_scheduler else ""
         return f"{address}: {also}làm việc với {threads} luồng; Ctrl-C để dừng"
     return f"{address}: {'scheduler, ' if is_scheduler else ''}working in {threads} threads; Ctrl-C ends it"

@@ -124,9 +124,9 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> CommandOutput:
 def withdraw_command(*, data_dir: str | None, ref: str, reason: str, authority: str | None) -> CommandOutput:
     """Take a flight, or one frame, out of every mosaic, with a trace."""
     from flycam.answers.flights import format_withdrawal
-    from flycam.pipeline.withdrawal import withdraw_by_reference as withdraw_frames
+    from flycam.pipeline.withdrawal import withdraw_by_reference
 
     with open_workspace(data_dir) as (workspace, _):
         who = authority or workspace.operator or workspace.box
-        report = withdraw_frames(workspace, ref, reason, who, ProgressBar())
+        report = withdraw_by_reference(workspace, ref, reason, who, ProgressBar())
         return format_withdrawal(report, get_terminal_language())

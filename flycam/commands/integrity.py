@@ -26,8 +26,7 @@ def verify_command(
     """Read everything back against its hashes, and make again what can be made again."""
     from flycam.answers.integrity import format_verify
     from flycam.pipeline.garbage_collection import DAY_S
-    from flycam.pipeline.operations.verify import VerifyRequest
-    from flycam.pipeline.operations.verify import verify_objects as read_everything
+    from flycam.pipeline.operations.verify import VerifyRequest, verify_objects
     from flycam.pipeline.retry import retry_on_outage
 
     request = VerifyRequest(
@@ -40,7 +39,7 @@ def verify_command(
     with open_workspace(data_dir, is_store_new=puts_back) as (workspace, _):
         report = retry_on_outage(
             workspace,
-            lambda progress: read_everything(workspace, request, progress),
+            lambda progress: verify_objects(workspace, request, progress),
             ProgressBar(),
             print_notice,
         )
@@ -53,7 +52,7 @@ def verify_command(
 def backup_command(*, data_dir: str | None, folder: Path) -> CommandOutput:
     """Save the catalogue and every object into DIR; again: what is new. Others may go on working."""
     from flycam.answers.integrity import format_backup
-    from flycam.pipeline.operations.backup import save_backup as save_house
+    from flycam.pipeline.operations.backup import save_backup
     from flycam.pipeline.retry import retry_on_outage
 
     with open_workspace(data_dir) as (workspace, settings):
@@ -65,7 +64,7 @@ def backup_command(*, data_dir: str | None, folder: Path) -> CommandOutput:
                 )
             )
         report = retry_on_outage(
-            workspace, lambda progress: save_house(workspace, folder, progress), ProgressBar(), print_notice
+            workspace, lambda progress: save_backup(workspace, folder, progress), ProgressBar(), print_notice
         )
         return _raise_after(format_backup(report, get_terminal_language()), report.error)
 
@@ -77,8 +76,12 @@ def backup_command(*, data_dir: str | None, folder: Path) -> CommandOutput:
 def restore_command(*, data_dir: str | None, folder: Path, check: bool) -> CommandOutput:
     """Put the house saved in DIR into an empty place (--data NEW), all that still is as it was written."""
     from flycam.answers.integrity import format_backup_check, format_restore
-    from flycam.pipeline.operations.restore import make_backup_error, require_manifest, verify_backup
-    from flycam.pipeline.operations.restore import restore_backup as put_back
+    from flycam.pipeline.operations.restore import (
+        make_backup_error,
+        require_manifest,
+        restore_backup,
+        verify_backup,
+    )
 
     if check:
         manifest = require_manifest(folder)
@@ -88,7 +91,7 @@ def restore_command(*, data_dir: str | None, folder: Path, check: bool) -> Comma
             make_backup_error(folder, bad),
         )
     with open_workspace(data_dir, creates=True) as (workspace, _):
-        report = put_back(workspace, folder, ProgressBar())
+        report = restore_backup(workspace, folder, ProgressBar())
         return _raise_after(format_restore(report, get_terminal_language()), report.error)
 
 

@@ -25,8 +25,7 @@ def collect_command(
     """Delete old tile states and old clips that nothing refers to; never photos or terrain."""
     from flycam.answers.node import format_collect, format_freed_space
     from flycam.pipeline.eviction import estimate_evictable, evict_derived
-    from flycam.pipeline.garbage_collection import DAY_S
-    from flycam.pipeline.garbage_collection import collect_garbage as collect_old
+    from flycam.pipeline.garbage_collection import DAY_S, collect_garbage
 
     with open_workspace(data_dir) as (workspace, _):
         if wanted_gb is not None:
@@ -34,7 +33,9 @@ def collect_command(
                 estimate_evictable(workspace) if dry_run else evict_derived(workspace, round(wanted_gb * 1e9))
             )
             return format_freed_space(freed, workspace.list_disks(), get_terminal_language(), dry_run=dry_run)
-        report = collect_old(workspace, grace_s=grace_days * DAY_S, dry_run=dry_run, progress=ProgressBar())
+        report = collect_garbage(
+            workspace, grace_s=grace_days * DAY_S, dry_run=dry_run, progress=ProgressBar()
+        )
         return format_collect(report, dry_run=dry_run, language=get_terminal_language())
 
 

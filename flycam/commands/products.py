@@ -10,8 +10,14 @@ import click
 from flycam.commands.cluster import open_cluster
 from flycam.commands.resumable_jobs import register_resumable_job
 from flycam.commands.workspace import FILE_PATH, CommandOutput, open_workspace
-from flycam.console import PartialFailure, ProgressBar, print_notice, watch_stop_requests, wrap_command
-from flycam.console import get_terminal_language as spoken
+from flycam.console import (
+    PartialFailure,
+    ProgressBar,
+    get_terminal_language,
+    print_notice,
+    watch_stop_requests,
+    wrap_command,
+)
 from flycam.errors import OptionUnusable
 from flycam.frame.frame import Layer
 from flycam.messages import _
@@ -75,7 +81,7 @@ def finish_command(
             print_notice,
             asked_to_stop,
         )
-        return format_finish(report, spoken())
+        return format_finish(report, get_terminal_language())
 
 
 @click.command()
@@ -128,7 +134,7 @@ def export_command(
         record_audit_entry(
             workspace, "export", workspace.catalog.flights.flight(flight).flight_id, ", ".join(files)
         )
-        return format_export(exported, spoken())
+        return format_export(exported, get_terminal_language())
 
 
 @click.command()
@@ -148,7 +154,7 @@ def compare_command(
     """What changed from BEFORE to AFTER, each a flight or a GeoTIFF; code 5 where no change can be told."""
     from flycam.analysis.change_detection import prepare_detection
     from flycam.answers.comparison import build_not_searched_error, format_comparison
-    from flycam.pipeline.change.comparison import compare_sources as compare_sides
+    from flycam.pipeline.change.comparison import compare_sources
     from flycam.pipeline.retry import retry_on_outage
 
     with (
@@ -157,13 +163,13 @@ def compare_command(
     ):
         found = retry_on_outage(
             workspace,
-            lambda progress: compare_sides(
+            lambda progress: compare_sources(
                 workspace, before, after, out, prepare_detection, progress=progress, **options
             ),
             begun,
             print_notice,
         )
-        answered = format_comparison(found, spoken())
+        answered = format_comparison(found, get_terminal_language())
     if not found.is_detected:
         raise PartialFailure(*answered, build_not_searched_error(found.path.name))
     return answered
@@ -187,7 +193,9 @@ def report_command(
 
     with open_workspace(data_dir, serves_originals=True) as (workspace, _):
         wanted = None if layer is None else Layer(layer)
-        return format_report_file(write_report(workspace, flight, out, language, revision, wanted), spoken())
+        return format_report_file(
+            write_report(workspace, flight, out, language, revision, wanted), get_terminal_language()
+        )
 
 
 @click.command()
@@ -219,8 +227,7 @@ def pack_command(
     """The meeting pack: quick report, maps and data in a folder that opens from a USB stick."""
     from flycam.answers.pack import format_pack
     from flycam.pipeline.briefing_pack.letterhead import read_letterhead
-    from flycam.pipeline.briefing_pack.workflow import PackRequest
-    from flycam.pipeline.briefing_pack.workflow import write_briefing_pack as pack_flights
+    from flycam.pipeline.briefing_pack.workflow import PackRequest, write_briefing_pack
 
     with open_workspace(data_dir, serves_originals=True) as (workspace, settings):
         given = letterhead or settings.letterhead
@@ -234,4 +241,6 @@ def pack_command(
             of_draft=of_draft,
             seen_by=seen_by,
         )
-        return format_pack(pack_flights(workspace, request, out, ProgressBar()), spoken())
+        return format_pack(
+            write_briefing_pack(workspace, request, out, ProgressBar()), get_terminal_language()
+        )

@@ -147,8 +147,7 @@ def _serve(
     from flycam.serve.command_process import FLYCAM
     from flycam.serve.http.request_log import RequestLog
     from flycam.serve.job_resumer import resume_jobs
-    from flycam.serve.server import open_listener
-    from flycam.serve.server import serve_until_stopped as serve_map
+    from flycam.serve.server import open_listener, serve_until_stopped
     from flycam.serve.services import LOOPBACK_ADDRESSES, Services
 
     request_log = RequestLog(settings.request_log) if settings.request_log else None
@@ -180,7 +179,7 @@ def _serve(
                 settings.data_dir, workspace.power, print_notice, lambda: _print_unfinished(workspace)
             ),
         ):
-            serve_map(services, listener, encryption)
+            serve_until_stopped(services, listener, encryption)
     finally:
         if request_log is not None:
             request_log.close()

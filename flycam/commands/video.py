@@ -203,7 +203,7 @@ def _ingest(
 ) -> CommandOutput:
     from flycam.answers.video import format_live
     from flycam.ingest.video.video_source import is_stream
-    from flycam.pipeline.live.workflow import orthorectify_video as run_live
+    from flycam.pipeline.live.workflow import orthorectify_video
     from flycam.pipeline.terrain import register_dem
 
     is_film = not is_stream(request.video)  # a stream cannot be read again
@@ -219,5 +219,6 @@ def _ingest(
 
             register_communes(workspace, communes)
         return format_live(
-            run_live(workspace, request, labels, progress, stopped, print_notice), get_terminal_language()
+            orthorectify_video(workspace, request, labels, progress, stopped, print_notice),
+            get_terminal_language(),
         )

@@ -165,8 +165,8 @@ def _mended(
         removed.append(f"{label}: boundary cannot be repaired ({reason})")
         return None
     repaired.append(
-        f"{label}: boundary repaired ({reason}); area now "
-        f"{compute_area_m2(_array([mended]))[0] / 1e6:.3f} km²"
+        f"{label}: boundary repaired ({reason}); area now {compute_area_m2(_array([mended]))[0] / 1e6:.3f} "
+        "km²"
     )
     return mended
 

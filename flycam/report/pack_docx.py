@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from flycam.report.blocks import Block, Facts, Figure, FigureRow, Heading, Paragraph, Table
-from flycam.report.docx_layout import FACTS_COLUMN_SHARES
-from flycam.report.docx_layout import compute_max_picture_mm as tallest_mm_of
+from flycam.report.docx_layout import FACTS_COLUMN_SHARES, compute_max_picture_mm
 from flycam.report.docx_xml import (
     PAGE_MM,
     TableStyle,
@@ -200,7 +199,7 @@ def _max_picture_mm(document: PackDocument, start: int) -> float:
         page.append(block)
     sizes = [read_size_px(document.pictures[name]) for name in _named(page)]
     usual_mm = max((min(_TALLEST_MM, PAGE_MM * rows / cols) for cols, rows in sizes), default=_TALLEST_MM)
-    return tallest_mm_of(page, compute_column_shares, usual_mm, _MIN_MM)
+    return compute_max_picture_mm(page, compute_column_shares, usual_mm, _MIN_MM)
 
 
 def _figure(document: PackDocument, figure: Figure, number: int, tallest_mm: float) -> Iterator[str]:

@@ -39,12 +39,10 @@ def describe_clock_skew(error: Exception, code: str) -> tuple[str, str] | None:
     times = f"({here:%d/%m/%Y %H:%M:%S}, {there:%d/%m/%Y %H:%M:%S} UTC)"
     slow, slow_vi = ("behind", "chậm hơn") if off < timedelta(0) else ("ahead of", "nhanh hơn")
     return (
-        f"this machine's clock is {_format_duration(off)} {slow} the store's {times}; set this "
-        "machine's clock, or the "
-        "store's if that one is wrong, and run again",
-        f"giờ máy này {slow_vi} giờ kho lưu trữ {_format_duration(off, 'vi')} {times}; hãy chỉnh giờ "
-        "máy này, hoặc giờ "
-        "máy chủ kho nếu máy đó sai, rồi chạy lại",
+        f"this machine's clock is {_format_duration(off)} {slow} the store's {times}; set this machine's "
+        "clock, or the store's if that one is wrong, and run again",
+        f"giờ máy này {slow_vi} giờ kho lưu trữ {_format_duration(off, 'vi')} {times}; hãy chỉnh giờ máy "
+        "này, hoặc giờ máy chủ kho nếu máy đó sai, rồi chạy lại",
     )
 
 

@@ -111,7 +111,7 @@ def make_file_changed(name: str) -> SourceUnreadable:
     )
 
 
-def make_unopenable(path: Path, error: OSError) -> SourceUnreadable:
+def make_unopenable(path: Path | str, error: OSError) -> SourceUnreadable:
     """Make the error of a file that cannot be opened."""
     return SourceUnreadable(
         _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)

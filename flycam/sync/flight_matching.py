@@ -136,23 +136,20 @@ def _explain_several_flights(received: Flight, here: Sequence[Flight]) -> tuple[
         f"{received.name}: its photos lie in {len(here)} flights here ({names}), which cannot become one; it"
         " stays out, but for what it withdraws: with an empty data folder (--data), read this box first and"
         " the others after it",
-        f"{received.name}: ảnh của chuyến này nằm trong {len(here)} chuyến bay ở đây ({names}), không "
-        "gộp được; "
-        "chỉ nhận các ảnh bị rút: hãy dùng thư mục dữ liệu trống (--data), đọc gói của máy này trước rồi mới "
-        "đến các máy khác",
+        f"{received.name}: ảnh của chuyến này nằm trong {len(here)} chuyến bay ở đây ({names}), không gộp "
+        "được; chỉ nhận các ảnh bị rút: hãy dùng thư mục dữ liệu trống (--data), đọc gói của máy này trước "
+        "rồi mới đến các máy khác",
     )
 
 
 def _explain_crs_mismatch(received: Flight, here: Flight) -> tuple[str, str]:
     return (
-        f"{received.name}: laid in {received.work_crs}, here in {here.work_crs}: they cannot be "
-        "merged; it stays"
-        " out, but for what it withdraws: ingest its photos into an empty data folder (--data) with the same"
-        " options as here, and share that",
-        f"{received.name}: nắn trong hệ {received.work_crs}, ở đây là {here.work_crs}, không ghép "
-        "được; chỉ nhận "
-        "các ảnh bị rút: hãy nạp lại ảnh vào thư mục dữ liệu trống (--data) với cùng tuỳ chọn như ở đây rồi "
-        "chia sẻ lại",
+        f"{received.name}: laid in {received.work_crs}, here in {here.work_crs}: they cannot be merged; it "
+        "stays out, but for what it withdraws: ingest its photos into an empty data folder (--data) with "
+        "the same options as here, and share that",
+        f"{received.name}: nắn trong hệ {received.work_crs}, ở đây là {here.work_crs}, không ghép được; chỉ "
+        "nhận các ảnh bị rút: hãy nạp lại ảnh vào thư mục dữ liệu trống (--data) với cùng tuỳ chọn như ở "
+        "đây rồi chia sẻ lại",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,16 +16,16 @@ from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.errors import StorageFailed
 
 
-class AuditSuite:
+class AuditSuite(ABC):
     """Inherit it, give `url` (an empty database) and `tamper`."""
 
     @pytest.fixture
     def key(self, tmp_path: Path) -> Path:
         return tmp_path / "máy" / "audit.key"
 
+    @abstractmethod
     def tamper(self, url: str, statement: str) -> None:
         """Change the database behind the catalogue's back."""
-        raise NotImplementedError
 
     def write_anew(self, catalog: Catalog, url: str, seq: int, signer: Signer | None = None) -> None:
         """What somebody can do who may write the database: line `seq` says something else, and the chain from

@@ -11,7 +11,13 @@ from pathlib import Path
 
 from sqlalchemy import Column, Connection, String, Table, insert, select
 
-from flycam.catalog import access_tables, board_tables, retention_tables, sharing_tables, tables  # noqa: F401  they register theirs
+from flycam.catalog import (  # noqa: F401  each registers its tables
+    access_tables,
+    board_tables,
+    retention_tables,
+    sharing_tables,
+    tables,
+)
 from flycam.catalog.columns import metadata
 
 HEAD = "0001"

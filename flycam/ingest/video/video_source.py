@@ -30,6 +30,7 @@ from flycam.ingest.video.recorder import RecordingOptions
 from flycam.ingest.video.stream_address import is_listen_address
 from flycam.ingest.video.stream_time import StreamTime
 from flycam.messages import _
+from flycam.store.regular_file import make_unopenable
 
 _QUEUE, _QUEUE_BYTES = 8, 256 << 20
 _MAX_MOOV_BYTES = 64 << 20
@@ -386,10 +387,4 @@ def _movie_header(path: Path) -> bytes | None:
                 return None
             return read_at(box[0], box[1] - box[0])
     except OSError as error:
-        raise SourceUnreadable(
-            _(
-                "{path}: cannot be opened ({strerror}): check the path",
-                path=strip_url_credentials(str(path)),
-                strerror=error.strerror,
-            )
-        ) from error
+        raise make_unopenable(strip_url_credentials(str(path)), error) from error

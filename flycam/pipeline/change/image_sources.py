@@ -238,8 +238,7 @@ def _unseen_rim(name: str, share: float) -> BilingualText:
         f"{name}: does not say where it has no data; its black or white rim ({percent} % of it) is taken for "
         "ground that was not imaged",
         f"{name}: tệp không ghi chỗ nào không có dữ liệu; viền đen hoặc trắng "
-        f"({format_decimal_comma(percent)} % "
-        "ảnh) được coi là đất chưa chụp",
+        f"({format_decimal_comma(percent)} % ảnh) được coi là đất chưa chụp",
     )
 
 
@@ -250,9 +249,8 @@ def _unseen_holes(name: str, share: float) -> BilingualText:
         f"than a roof ({percent} % of it) is taken for ground that was not imaged; if it is ground, write "
         "a mask or a nodata value into the file",
         f"{name}: tệp không ghi chỗ nào không có dữ liệu; các mảng đen hoặc trắng tuyệt đối bên trong, rộng "
-        f"hơn một mái nhà ({format_decimal_comma(percent)} % ảnh), được coi là đất chưa chụp; nếu đó "
-        "là mặt đất, "
-        "hãy ghi mặt nạ hoặc giá trị nodata vào tệp",
+        f"hơn một mái nhà ({format_decimal_comma(percent)} % ảnh), được coi là đất chưa chụp; nếu đó là mặt "
+        "đất, hãy ghi mặt nạ hoặc giá trị nodata vào tệp",
     )
 
 

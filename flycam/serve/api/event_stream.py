@@ -24,8 +24,7 @@ from flycam.serve.api.live_flights import (
     filter_live_flights,
     fingerprint_live_flights,
 )
-from flycam.serve.api.meeting import Meeting, filter_presentation
-from flycam.serve.api.meeting import describe_presentation as meeting_in_words
+from flycam.serve.api.meeting import Meeting, describe_presentation, filter_presentation
 from flycam.serve.auth.authenticator import Authenticator, Principal
 from flycam.serve.auth.guards import require_guest
 from flycam.serve.http.request_metrics import ACCOUNT_SCOPE_KEY
@@ -157,7 +156,7 @@ class _PresentationStream:
             self._turned.clear()
             if (shown := filter_presentation(self._meeting.get_current(), here)) is not self._last_sent:
                 self._last_sent = shown
-                yield format_event("meeting", meeting_in_words(shown))
+                yield format_event("meeting", describe_presentation(shown))
             left_s = until_s - self._loop.time()
             if left_s <= 0 or self._is_hurried:
                 self._is_hurried = False
