@@ -56,7 +56,7 @@ holes: $(VENV)/test.stamp  ## known holes of what runs; asks databases on the in
 map: $(STATIC)
 
 messages: $(VENV)/test.stamp  ## bring the catalogue up to what the code says; new messages wait for their translation
-	$(BIN)/pybabel -q extract --sort-output --no-location -k _ -k ngettext:1,2 -o $(CATALOGUE).pot flycam
+	$(BIN)/pybabel -q extract --sort-output --no-location -k _ -k ngettext:1,2 -k pgettext:1c,2 -o $(CATALOGUE).pot flycam
 	$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --width 110 -l vi -i $(CATALOGUE).pot -o $(CATALOGUE).po
 	rm $(CATALOGUE).pot
 

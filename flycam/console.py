@@ -26,7 +26,7 @@ from flycam.errors import Cancelled, FlycamError, OptionUnusable
 from flycam.frame.pluralization import correct_singular
 from flycam.frame.secret_text import SecretText
 from flycam.frame.text_normalization import to_json_line, to_visible
-from flycam.messages import Bilingual, _, verbatim
+from flycam.messages import Bilingual, Message, _, verbatim
 from flycam.outcomes import format_error, get_exit_code
 
 Answer = Mapping[str, Any]
@@ -80,7 +80,7 @@ class PartialFailure(Exception):
     Both are printed; the exit code is the error's.
     """
 
-    def __init__(self, answer: Answer, lines: Sequence[str], error: FlycamError) -> None:
+    def __init__(self, answer: Answer, lines: Sequence[Message | str], error: FlycamError) -> None:
         super().__init__(str(error))
         self.answer, self.lines, self.error = answer, lines, error
 
@@ -170,7 +170,7 @@ def _parameter(error: click.BadParameter) -> str:
     return hint if isinstance(hint, str) else " / ".join(hint)
 
 
-def wrap_command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[..., None]:
+def wrap_command(run: Callable[..., tuple[Answer, Sequence[Message | str]]]) -> Callable[..., None]:
     """Turn a function into the body of a click command.
 
     The function returns (JSON answer, lines for people). Adds --data and --json. A FlycamError becomes one
@@ -201,17 +201,18 @@ def wrap_command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[.
     return body
 
 
-def _print_lines(lines: Sequence[str], as_json: bool) -> None:
+def _print_lines(lines: Sequence[Message | str], as_json: bool) -> None:
     for line in lines:
         if as_json and isinstance(line, SecretText):
             # once is enough: the answer has it
             continue
-        print_line(correct_singular(line), err=as_json)
+        print_line(line, err=as_json)
 
 
-def print_line(line: str, *, err: bool = True) -> None:
-    """Print one line, with every non-printable character escaped."""
-    click.echo(to_visible(line), err=err)
+def print_line(line: Message | str, *, err: bool = True) -> None:
+    """Print one line in the terminal's language, with every non-printable character escaped."""
+    text = line.in_language(get_terminal_language()) if isinstance(line, Message) else line
+    click.echo(to_visible(correct_singular(text)), err=err)
 
 
 def _print_text(text: str) -> None:

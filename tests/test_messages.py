@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import string
 from pathlib import Path
@@ -13,23 +14,27 @@ from babel.messages.pofile import read_po
 
 from flycam import messages
 from flycam.errors import InputUnusable
-from flycam.messages import Bilingual, Message, _, ngettext, verbatim
+from flycam.messages import Bilingual, Message, _, decode_message, encode_message, join, ngettext, verbatim
 
 FLYCAM = Path(messages.__file__).parent.parent
-KEYWORDS = {"_": None, "ngettext": (1, 2)}
+KEYWORDS = {"_": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
+# context and text, or texts of one and many
+Name = tuple[str | None, str | tuple[str, ...]]
 
 
-def said_by_the_code() -> set[str | tuple[str, ...]]:
+def said_by_the_code() -> set[Name]:
     found = extract_from_dir(FLYCAM, [("**.py", "python")], keywords=KEYWORDS)
-    return {text for __, __, text, __, __ in found if text}
+    return {(context, text) for __, __, text, __, context in found if text}
 
 
-def catalogue() -> dict[str | tuple[str, ...], tuple[str, ...]]:
+def catalogue() -> dict[Name, tuple[str, ...]]:
     with (FLYCAM / "messages/vi/LC_MESSAGES/flycam.po").open("rb") as file:
         read = read_po(file)
-    every = {one.id: one for one in read if one.id}
-    assert not any(one.fuzzy for one in every.values())
-    return {name: (one.string,) if isinstance(one.string, str) else one.string for name, one in every.items()}
+    every = [one for one in read if one.id]
+    assert not any(one.fuzzy for one in every)
+    return {
+        (one.context, one.id): (one.string,) if isinstance(one.string, str) else one.string for one in every
+    }
 
 
 def parameters(text: str) -> set[str]:
@@ -44,7 +49,7 @@ def test_the_catalogue_has_what_the_code_says_and_nothing_else() -> None:
 
 
 def test_a_translation_takes_no_parameter_that_is_not_given() -> None:
-    for name, texts in catalogue().items():
+    for (__, name), texts in catalogue().items():
         given = set().union(*map(parameters, [name] if isinstance(name, str) else name))
         given |= {f"{one}_vi" for one in given}  # the same value in Vietnamese, where one is kept beside it
         for text in texts:
@@ -87,6 +92,32 @@ def test_values_are_as_they_were_when_it_was_said() -> None:
     message = _("{names}", names=names)
     names.append("b")
     assert str(message) == "['a']"
+
+
+def test_a_rounded_number_has_a_decimal_comma_in_vietnamese() -> None:
+    values = {"size": 1.5, "area": 1e4, "count": 1000, "given": 0.5}
+    message = Message("{size:.1f} MB, {area:,.0f} m², {count:,}, {given:g}", values)
+    assert message.in_language("en") == "1.5 MB, 10,000 m², 1,000, 0.5"
+    assert message.in_language("vi") == "1,5 MB, 10.000 m², 1.000, 0.5"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        _("{path}: the file is empty (0 bytes); copy it from the card again", path="a.jpg"),
+        Message("{count} mark", {"count": 3}, "{count} marks", 3),
+        Message("outer: {inner}", {"inner": Message("Page", context="of a report")}),
+        join([Message("a {x}", {"x": 1}), "b"], "; "),
+    ],
+)
+def test_a_message_is_the_same_after_it_was_stored(message: Message) -> None:
+    assert decode_message(json.loads(json.dumps(encode_message(message)))) == message
+
+
+def test_joined_messages_are_each_in_the_language() -> None:
+    inner = _("{path}: the file is empty (0 bytes); copy it from the card again", path="a.jpg")
+    fields = join([inner, "b"], "; ").to_fields("cure")
+    assert fields["cure"].endswith("again; b") and "tệp rỗng" in fields["cure_vi"]
 
 
 def test_braces_of_a_value_are_no_parameters() -> None:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flycam.frame.warning import format_warning
+from flycam.messages import Message
 
 Answer = Mapping[str, Any]
-Output = tuple[Answer, Sequence[str]]
+Output = tuple[Answer, Sequence[Message | str]]
 """One object for programs, and lines for people."""
 
 

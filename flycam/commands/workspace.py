@@ -17,7 +17,7 @@ from flycam.errors import NotFound, OptionUnusable, StorageFailed
 from flycam.frame.classification import Classification
 from flycam.frame.text_normalization import is_encodable, to_visible
 from flycam.frame.timestamp import set_local_zone
-from flycam.messages import _
+from flycam.messages import Message, _
 from flycam.settings import Settings, read_settings
 from flycam.store.disk_space import release_reserve
 from flycam.store.fsync import make_folder
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from flycam.pipeline.workspace import Workspace
     from flycam.store.base import ObjectStore
 
-CommandOutput = tuple[Answer, Sequence[str]]
+CommandOutput = tuple[Answer, Sequence[Message | str]]
 
 
 class _File(click.Path):

@@ -12,16 +12,20 @@ from __future__ import annotations
 
 import datetime
 import gettext
-from collections.abc import Mapping
+import re
+import string
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 DOMAIN = "flycam"
 LOCALES = Path(__file__).parent
 
 Value: TypeAlias = "str | int | float | datetime.date | datetime.time | Message"
+_ROUNDED = re.compile(r"[,.]\d*[fge%]?$|,")
+_SWAPPED = str.maketrans(",.", ".,")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +33,37 @@ class Message:
     """A sentence, as its English text and the values of its parameters.
 
     text    English, with parameters as `str.format` takes them: "{path}: holds {count} photos"
-    values  by parameter; a value that is a message itself is put into the same language
-    plural  English for any `count` but 1; "" if the text is the same for every count
+    values   by parameter; a value that is a message itself is put into the same language
+    plural   English for any `count` but 1; "" if the text is the same for every count
+    context  tells apart what is one text in English and several in another language; else ""
     """
 
     text: str
     values: Mapping[str, Value] = field(default_factory=dict)
     plural: str = ""
     count: int = 1
+    context: str = ""
 
     def in_language(self, language: str) -> str:
-        """Return the sentence in "en" or "vi"; English where the catalogue does not have it."""
+        """Return the sentence in "en" or "vi"; English where the catalogue does not have it.
+
+        A number that its parameter rounds or groups ({size:.1f}, {count:,}) has a decimal comma and points
+        between thousands in Vietnamese.
+        """
         values = {name: _in_language(value, language) for name, value in self.values.items()}
-        return self.template(language).format_map(values)
+        return _FORMATTERS[language].vformat(self.template(language), (), values)
+
+    def to_fields(self, key: str = "sentence") -> dict[str, str]:
+        """Return the sentence in both languages, as JSON answers hold it: `key` and `key`_vi."""
+        return {key: self.in_language("en"), f"{key}_vi": self.in_language("vi")}
 
     def template(self, language: str) -> str:
         """Return the text with its parameters still open."""
         catalogue = _catalogue(language)
         if self.plural:
             return catalogue.ngettext(self.text, self.plural, self.count)
+        if self.context:
+            return catalogue.pgettext(self.context, self.text)
         return catalogue.gettext(self.text)
 
     def __str__(self) -> str:
@@ -59,10 +75,39 @@ def _(text: str, /, **values: object) -> Message:
     return Message(text, {name: _plain(value) for name, value in values.items()})
 
 
+def pgettext(context: str, text: str, /, **values: object) -> Message:
+    """Return the message of a text that English uses for several things; `context` says which it is."""
+    return Message(text, {name: _plain(value) for name, value in values.items()}, context=context)
+
+
 def ngettext(text: str, plural: str, count: int, /, **values: object) -> Message:
     """Return a message with a plural; `count` is a parameter of it too."""
     plain = {name: _plain(value) for name, value in values.items()}
     return Message(text, {"count": count, **plain}, plural, count)
+
+
+def join(parts: Iterable[Message | str], separator: str = " ") -> Message:
+    """Return one message of several sentences or clauses, each put into words by itself."""
+    values = {f"part_{at}": _plain(one) for at, one in enumerate(parts)}
+    return Message(separator.join(f"{{{name}}}" for name in values), values)
+
+
+def encode_message(message: Message) -> dict[str, Any]:
+    """Encode a message as plain JSON; `decode_message` reads it in any later process and language."""
+    values = {name: _encode(value) for name, value in message.values.items()}
+    more = {"plural": message.plural, "count": message.count} if message.plural else {}
+    if message.context:
+        more["context"] = message.context
+    return {"text": message.text, "values": values, **more}
+
+
+def decode_message(record: Mapping[str, Any]) -> Message:
+    """Decode what `encode_message` made."""
+    values = {
+        name: decode_message(one) if isinstance(one, dict) else one for name, one in record["values"].items()
+    }
+    counted = record.get("plural", ""), record.get("count", 1)
+    return Message(record["text"], values, *counted, record.get("context", ""))
 
 
 def verbatim(text: str) -> Message:
@@ -86,6 +131,25 @@ class Bilingual(str):
 
     def __reduce__(self) -> tuple[type[Bilingual], tuple[str, str]]:
         return Bilingual, (str(self), self.vi)
+
+
+class _VietnameseFormatter(string.Formatter):
+    """Formats numbers that are rounded or grouped with a decimal comma."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """Format one value; texts, dates and whole numbers as `format` does."""
+        made = format(value, format_spec)
+        is_number = isinstance(value, int | float)
+        return made.translate(_SWAPPED) if is_number and _ROUNDED.search(format_spec) else made
+
+
+_FORMATTERS: Mapping[str, string.Formatter] = {"en": string.Formatter(), "vi": _VietnameseFormatter()}
+
+
+def _encode(value: Value) -> Any:
+    if isinstance(value, Message):
+        return encode_message(value)
+    return value.isoformat() if isinstance(value, datetime.date | datetime.time) else value
 
 
 def _plain(value: object) -> Value:
