@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 
-import flycam.commands
-import flycam.pipeline
+import flycam
 from flycam.console import ProgressBar
 
 STAGES = sorted(
     {
         stage
-        for room in (flycam.pipeline, flycam.commands)
-        for source in Path(room.__file__).parent.rglob("*.py")
+        for source in Path(flycam.__file__).parent.rglob("*.py")
         for stage in re.findall(
             r'(?:\bprogress\(|\bbar\(|\.stage\()"(\w+)"', source.read_text(encoding="utf-8")
         )

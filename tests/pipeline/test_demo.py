@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
-import flycam.pipeline.demo as recipe
 from flycam.drill.photo_drill import write_drill
 from flycam.frame.flight import FlightState
+from flycam.pipeline import demo as recipe
 from tests.houses import House
 
 MakeHouse = Callable[..., House]

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import flycam.pipeline.demo as recipe
 from flycam.catalog.boundaries import union_communes
 from flycam.drill.photo_drill import DrillReport, write_drill
 from flycam.errors import RealDataPresent
 from flycam.frame.exercise_communes import EXERCISE_COMMUNE_CODES
+from flycam.pipeline import demo as recipe
 from flycam.pipeline.commune_boundaries import register_communes
 from flycam.pipeline.exercise_guard import is_exercise_dem, require_no_real_data
 from flycam.pipeline.terrain import register_dem

@@ -98,7 +98,7 @@ def reads() -> list[tuple[str, str, frozenset[str]]]:
     """(method, path, parameters) of every address of the application that reads."""
     found = []
     for room in _ROUTERS:
-        for route in room.router.routes:
+        for route in room.routes:
             assert isinstance(route, APIRoute), route
             dependant = route.dependant
             names = {one.alias for one in (*dependant.path_params, *dependant.query_params)}

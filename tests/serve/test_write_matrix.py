@@ -453,7 +453,7 @@ def writes() -> set[tuple[str, str]]:
     """Every address of the application that is no reading."""
     found = set()
     for room in _ROUTERS:
-        for route in room.router.routes:
+        for route in room.routes:
             assert isinstance(route, APIRoute), route
             found |= {(method, route.path) for method in route.methods & _WRITES}
     return found

@@ -12,7 +12,6 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import flycam.sync.offer
 from flycam.answers.sync import format_bundle_written
 from flycam.catalog.records import FrameStatus
 from flycam.catalog.retention_records import HoldRecord
@@ -23,7 +22,7 @@ from flycam.frame.retention import HoldStep
 from flycam.store import keys
 from flycam.store.memory import MemoryStore
 from flycam.sync import bundle as bundles
-from flycam.sync import bundle_parts, exchange_import, flight_records
+from flycam.sync import bundle_parts, exchange_import, flight_records, offer
 from flycam.sync.bundle import locate_receipt, read_bundle, write_bundle
 from flycam.sync.bundle_parts import locate_part
 from flycam.sync.flight_records import FlightRecords, encode_flight_records
@@ -133,7 +132,7 @@ def test_a_stick_with_records_of_an_older_box_is_read(
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1})
     with monkeypatch.context() as patch:
-        patch.setattr(flycam.sync.offer, "encode_flight_records", older)
+        patch.setattr(offer, "encode_flight_records", older)
         stick = box.write(tmp_path)
     province.read(stick)
     assert province.tiles() == alone(tmp_path, {0, 1})

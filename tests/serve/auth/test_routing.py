@@ -23,7 +23,7 @@ from tests.serve.world import add_account, make_workspace
 from tests.waiting import ENOUGH_S, until
 
 TOKENS = {Role.VIEWER: "Hoa-token", Role.ANALYST: "Lan-token"}
-ROUTES = [one for room in app._ROUTERS for one in room.router.routes if isinstance(one, APIRoute)]
+ROUTES = [one for room in app._ROUTERS for one in room.routes if isinstance(one, APIRoute)]
 WITH_JSON = [one for one in ROUTES if one.body_field is not None]
 
 
