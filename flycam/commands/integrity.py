@@ -36,7 +36,7 @@ def verify_command(
         repair=not dry_run,
     )
     puts_back = source is not None and source.is_dir() and not dry_run
-    with open_workspace(data_dir, is_store_new=puts_back) as (workspace, _):
+    with open_workspace(data_dir, is_store_new=puts_back) as (workspace, __):
         report = retry_on_outage(
             workspace,
             lambda progress: verify_objects(workspace, request, progress),
@@ -90,7 +90,7 @@ def restore_command(*, data_dir: str | None, folder: Path, check: bool) -> Comma
             format_backup_check(folder, manifest, bad),
             make_backup_error(folder, bad),
         )
-    with open_workspace(data_dir, creates=True) as (workspace, _):
+    with open_workspace(data_dir, creates=True) as (workspace, __):
         report = restore_backup(workspace, folder, ProgressBar())
         return _raise_after(format_restore(report), report.error)
 
@@ -113,7 +113,7 @@ def verify_audit_log_command(
 
     kept = None if head is None else _parse_head(head)
     known = [_parse_key(key) for key in keys]
-    with open_workspace(data_dir) as (workspace, _):
+    with open_workspace(data_dir) as (workspace, __):
         proof = verify_audit_log(workspace, kept, known)
         return _raise_after(format_audit(proof), make_audit_error(proof))
 

@@ -266,9 +266,7 @@ def _backup(workspace: Workspace) -> HealthCheck:
     """
     line = workspace.catalog.audit.last("backup")
     if line is not None:
-        sentence = _(
-            "last saved {time} in {folder}", time=format_minute(line.at_ns), folder=line.subject
-        )
+        sentence = _("last saved {time} in {folder}", time=format_minute(line.at_ns), folder=line.subject)
         is_old = workspace.clock_ns() - line.at_ns > _OLD_BACKUP_S * 1e9
     else:
         sentence = _("never saved")

@@ -5,10 +5,7 @@ from __future__ import annotations
 from flycam.messages import Message, _
 from flycam.pipeline.operations.inventory import REPLACEABLE_KINDS, InventoryItem, InventoryKind
 
-
-_FROM_COPY = _(
-    "put it back from a folder that still has it: flycam verify --from CARD|FOLDER|BACKUP"
-)
+_FROM_COPY = _("put it back from a folder that still has it: flycam verify --from CARD|FOLDER|BACKUP")
 _ADVICE = {
     InventoryKind.PHOTO: _(
         "put it back from a folder that still has it: flycam verify --from CARD|FOLDER|BACKUP; a picture of "
@@ -26,22 +23,14 @@ _ADVICE = {
         "put it back from a backup (flycam verify --from BACKUP), or have the box that gave it write all of "
         "it once more: flycam bundle write --all"
     ),
-    InventoryKind.CLIP: _(
-        "the tiles it is cut from are not whole: bring those back and verify again"
-    ),
-    InventoryKind.REPORT: _(
-        "make it anew: flycam report FLIGHT OUT.pdf"
-    ),
+    InventoryKind.CLIP: _("the tiles it is cut from are not whole: bring those back and verify again"),
+    InventoryKind.REPORT: _("make it anew: flycam report FLIGHT OUT.pdf"),
     InventoryKind.PACK: _(
         "put it back from a backup (flycam verify --from BACKUP), or ask for a new meeting pack on the map"
     ),
 }
-_BUSY = _(
-    "its flight is being written at this moment: verify again when that is done"
-)
-_NOT_TRIED = _(
-    "nothing was mended in this dry run: flycam verify makes it again, or says what it lacks"
-)
+_BUSY = _("its flight is being written at this moment: verify again when that is done")
+_NOT_TRIED = _("nothing was mended in this dry run: flycam verify makes it again, or says what it lacks")
 
 
 def choose_advice(item: InventoryItem, *, is_busy: bool, was_tried: bool) -> Message:
