@@ -109,8 +109,8 @@ def _term(term: RetentionTerm) -> dict[str, Any]:
 def _term_line(term: RetentionTerm, names: Mapping[str, str]) -> Message:
     days = _("for ever") if term.days is None else ngettext("{count} day", "{count} days", term.days)
     event = f" ({names.get(term.subject, term.subject)})" if term.subject else ""
-    by = [f" ({term.author}, ", format_day(term.at_ns), ")"]
-    return join([_KINDS[term.kind], f"{event}: ", days, *by], "")
+    by = join([f"({term.author}, ", format_day(term.at_ns), ")"], "")
+    return join([_KINDS[term.kind], f"{event}: ", days, " ", by], "")
 
 
 def _hold(line: HoldRecord) -> dict[str, Any]:
@@ -126,8 +126,8 @@ def _hold(line: HoldRecord) -> dict[str, Any]:
 
 def _hold_line(line: HoldRecord, names: Mapping[str, str]) -> Message:
     name = names.get(line.subject, line.subject)
-    by = [f": {line.reason} ({line.author}, ", format_day(line.at_ns), ")"]
-    return join([f"{line.hold_id}  {name}: ", _STEPS[line.step], *by], "")
+    by = join([f"({line.author}, ", format_day(line.at_ns), ")"], "")
+    return join([f"{line.hold_id}  {name}: ", _STEPS[line.step], f": {line.reason} ", by], "")
 
 
 def _group(some: Sequence[DueOriginal]) -> dict[str, Any]:
