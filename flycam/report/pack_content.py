@@ -352,14 +352,13 @@ def _commune_caption(figures: PackFigures, one: PackCommune, language: str) -> s
 
 
 def _marks(marks: Sequence[PackMark], language: str) -> Table:
-    which = 0 if language == "vi" else 1
     table = Table(
         head=format_table_head(language, "number", "kind", "status", "place", "note", "author"),
         rows=tuple(
             (
                 str(one.number),
-                MARK_KIND_NAMES[one.kind][which],
-                MARK_STATUS_NAMES[one.status][which],
+                MARK_KIND_NAMES[one.kind].in_language(language),
+                MARK_STATUS_NAMES[one.status].in_language(language),
                 format_place(one.lonlat_deg, one.vn2000, language),
                 one.note,
                 f"{one.author}, {format_minute(one.at_ns)}",

@@ -74,10 +74,12 @@ def _format_rescue_marks(marks: Iterable[PackMark], language: str) -> str:
     some = _to_rescue(marks)
     if not some:
         return ""
-    which = 0 if language == "vi" else 1
     each = [
         format_pack_text(
-            "rescue_mark", language, number=one.number, status=MARK_STATUS_NAMES[one.status][which]
+            "rescue_mark",
+            language,
+            number=one.number,
+            status=MARK_STATUS_NAMES[one.status].in_language(language),
         )
         + (f": {one.note}" if one.note else "")
         for one in some
@@ -115,5 +117,6 @@ def _reported(marks: Iterable[PackMark]) -> Counter[MarkKind]:
 
 
 def _kinds(some: Counter[MarkKind], language: str) -> str:
-    which = 0 if language == "vi" else 1
-    return ", ".join(f"{MARK_KIND_NAMES[kind][which]} {some[kind]}" for kind in MarkKind if some[kind])
+    return ", ".join(
+        f"{MARK_KIND_NAMES[kind].in_language(language)} {some[kind]}" for kind in MarkKind if some[kind]
+    )

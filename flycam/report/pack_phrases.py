@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flycam.frame.classification import Classification, format_classification
+from flycam.frame.classification import CLASSIFICATION_NAMES, Classification
 from flycam.report.number_format import format_area, format_number, format_percent
 from flycam.report.pack_figures import PackFigures, PackFlight
 from flycam.report.pack_texts import format_pack_text
@@ -15,7 +15,7 @@ def format_classification_prefix(figures: PackFigures, language: str) -> str:
     """Return the classification before a line, as "HẠN CHẾ · "; "" for an open pack."""
     if figures.classification is Classification.OPEN:
         return ""
-    return f"{format_classification(figures.classification, language).upper()} · "
+    return f"{CLASSIFICATION_NAMES[figures.classification].in_language(language).upper()} · "
 
 
 def name_commune_picture(number: int) -> str:

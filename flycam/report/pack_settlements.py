@@ -22,10 +22,11 @@ def build_settlement_blocks(figures: PackFigures, language: str) -> Iterator[Blo
     """
     if not figures.settlements:
         return
-    which = 0 if language == "vi" else 1
     yield Heading(text=format_pack_text("settlements", language))
     counts = Counter(one.access for one in figures.settlements)
-    said = ", ".join(f"{words[which]}: {counts[access]}" for access, words in ACCESS_NAMES.items())
+    said = ", ".join(
+        f"{words.in_language(language)}: {counts[access]}" for access, words in ACCESS_NAMES.items()
+    )
     yield Paragraph(text=format_pack_text("settlements_said", language, counts=said))
     rows = [
         one
@@ -46,11 +47,10 @@ def build_settlement_blocks(figures: PackFigures, language: str) -> Iterator[Blo
 
 
 def _row(one: PackSettlement, language: str) -> tuple[str, ...]:
-    which = 0 if language == "vi" else 1
     by = (
         format_pack_text("nobody_said", language)
         if one.at_ns is None
         else f"{one.author}, {format_minute(one.at_ns)}"
     )
-    roads = ROADS_SAY_NAMES[one.road_evidence][which]
-    return one.name, one.commune, ACCESS_NAMES[one.access][which], roads, one.note, by
+    roads = ROADS_SAY_NAMES[one.road_evidence].in_language(language)
+    return one.name, one.commune, ACCESS_NAMES[one.access].in_language(language), roads, one.note, by

@@ -49,7 +49,7 @@ def _rows(commune: PackCommune, language: str) -> Iterator[tuple[str, ...]]:
         newest = max(marks, key=lambda one: one.at_ns)
         marked = [
             format_pack_text("trouble_mark_said", language, number=one.number, note=one.note)
-            + f" ({MARK_STATUS_NAMES[one.status][which]})"
+            + f" ({MARK_STATUS_NAMES[one.status].in_language(language)})"
             for one in marks
         ]
         by = f"{newest.author}, {format_minute(newest.at_ns)}"

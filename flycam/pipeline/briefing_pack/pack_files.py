@@ -222,8 +222,8 @@ def write_pack_kmz(
     ]
     signs = [
         Placemark(
-            name=f"{mark}{number}. {MARK_KIND_NAMES[one.line.kind][0]} "
-            f"({MARK_STATUS_NAMES[one.line.status][0]})",
+            name=f"{mark}{number}. {MARK_KIND_NAMES[one.line.kind].in_language('vi')} "
+            f"({MARK_STATUS_NAMES[one.line.status].in_language('vi')})",
             description=f"{one.line.note} – {one.line.author}",
             shape=one.shape,
         )
