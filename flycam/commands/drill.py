@@ -93,11 +93,11 @@ def _refuse_foreign(names: Mapping[str, str], *, video: bool) -> None:
     context = click.get_current_context()
     given = [text for name, text in names.items() if context.get_parameter_source(name) is _FROM_COMMAND_LINE]
     if given:
-        names = " ".join(given)
+        options = " ".join(given)
         raise OptionUnusable(
-            _("{names}: belongs to a drill of photos: leave it, or leave --video", names=names)
+            _("{options}: belongs to a drill of photos: leave it, or leave --video", options=options)
             if video
-            else _("{names}: belongs to a drill of a video: leave it, or add --video", names=names)
+            else _("{options}: belongs to a drill of a video: leave it, or add --video", options=options)
         )
 
 

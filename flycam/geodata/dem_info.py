@@ -290,11 +290,12 @@ def _unit_of(source: rasterio.DatasetReader, crs: CrsInfo, path: Path, warnings:
     if word in ("cm", "centimetre", "centimeter"):
         unit_m = 0.01
     if unit_m != 1.0:
+        unit = word or f"{unit_m:g} m"
         warnings.append(
             _(
                 "{name}: heights are in {unit} and are converted to metres",
                 name=path.name,
-                unit=word or f"{unit_m:g} m",
+                unit=unit,
             )
         )
     elif not word and crs.unit_m is not None and abs(crs.unit_m - 0.3048) < 1e-3:

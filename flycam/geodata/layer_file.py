@@ -22,7 +22,7 @@ from flycam.frame.timestamp import parse_timestamp
 from flycam.geodata.vector_fields import has_text, read_texts, repair_mojibake, to_column_key
 from flycam.geodata.vector_file import Geometries, VectorLayer, read_vector_layers
 from flycam.geodata.vector_validation import has_network_link
-from flycam.messages import Message, _, join, ngettext
+from flycam.messages import Message, _, join, ngettext, pgettext
 
 MAX_FEATURES = 300_000
 """A province has some 250,000 houses; more is another country, or a broken file."""
@@ -56,7 +56,11 @@ _FITTING: Mapping[LayerKind, frozenset[str]] = {
 }
 """The two shapes as which features of a kind can be drawn; other kinds allow all."""
 
-_SHAPES = {_POINT: _("points"), _LINE: _("lines"), _AREA: _("areas")}
+_SHAPES = {
+    _POINT: pgettext("shape of a feature", "points"),
+    _LINE: pgettext("shape of a feature", "lines"),
+    _AREA: pgettext("shape of a feature", "areas"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,7 +237,9 @@ def _check_kind(path: Path, kind: LayerKind, features: list[LayerFeature]) -> No
             name=path.name,
             held=join((_SHAPES[shape] for shape in sorted(shapes)), ", "),
             kind=kind,
-            wanted=_("{one} or {other}", one=_SHAPES[one], other=_SHAPES[other]),
+            wanted=pgettext(
+                "shapes of a feature", "{one} or {other}", one=_SHAPES[one], other=_SHAPES[other]
+            ),
         )
     )
 

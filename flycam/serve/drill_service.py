@@ -28,6 +28,7 @@ from flycam.store.disk_space import SPARE_BYTES
 router = APIRouter()
 
 _ENDED = _("the program that made the drill ended without a word; ask again, or run 'flycam demo --no-serve'")
+_NO_REASON = verbatim("")
 DRILL_BYTES = 512 << 20
 """More than its photos, originals and mosaics take, also while it is made."""
 _LOG = logging.getLogger("flycam.serve")
@@ -48,7 +49,7 @@ class DrillState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class _DrillProgress:
     state: DrillState = DrillState.NONE
-    why: Message = verbatim("")
+    why: Message = _NO_REASON
 
 
 class DrillService:

@@ -211,7 +211,7 @@ class ReferenceImporter:
         level = Classification(values["level"])
         _require_name(thing, came.layer_id)
         here = map(_entered_layer, self._catalog.layers.all())
-        if not self._is_newer(thing, _entered_layer(came), here, pgettext("specialist layer", "layer")):
+        if not self._is_newer(thing, _entered_layer(came), here, pgettext("shared item", "layer")):
             return
         self._classify(came, level, "as there")  # before a feature of it is here
         self._catalog.layers.put(came, features)
@@ -228,7 +228,7 @@ class ReferenceImporter:
             if at not in here or _is_alike(here[at], one) or _is_alike(here[at], theirs.get(at)):
                 taken.append(one)
             else:
-                self._report_kept_local(f"{one.code} {one.name}", _("boundary"))
+                self._report_kept_local(f"{one.code} {one.name}", pgettext("shared item", "boundary"))
         new = [one for one in taken if not _is_alike(here.get((one.code, one.valid_from)), one)]
         if new:
             self._catalog.boundaries.put_communes(new)
@@ -279,7 +279,7 @@ class ReferenceImporter:
             self._catalog.changes.append(new, [told])
         self._catalog.comparisons.add(grounds)
         for change_id in held:
-            self._report_kept_local(change_id, _("change"))
+            self._report_kept_local(change_id, pgettext("shared item", "change"))
 
     # -- inside -----------------------------------------------------------------------------------
 
