@@ -134,7 +134,7 @@ def export_command(
         record_audit_entry(
             workspace, "export", workspace.catalog.flights.flight(flight).flight_id, ", ".join(files)
         )
-        return format_export(exported, get_terminal_language())
+        return format_export(exported)
 
 
 @click.command()

@@ -45,7 +45,7 @@ def demo_command(*, data_dir: str | None, port: int, no_serve: bool) -> CommandO
 
     with open_workspace(data_dir, creates=True) as (workspace, settings):
         url = f"http://127.0.0.1:{port}/"
-        answer, lines = format_demo(run_demo(workspace, ProgressBar()), url, get_terminal_language())
+        answer, lines = format_demo(run_demo(workspace, ProgressBar()), url)
         if not no_serve:
             for line in lines:
                 print_line(line)

@@ -110,6 +110,11 @@ def decode_message(record: Mapping[str, Any]) -> Message:
     return Message(record["text"], values, *counted, record.get("context", ""))
 
 
+def from_fields(record: Mapping[str, str], key: str = "sentence") -> Message:
+    """Return the message whose texts another process or node put into JSON by `Message.to_fields`."""
+    return verbatim(Bilingual(record[key], record[f"{key}_vi"]))
+
+
 def verbatim(text: str) -> Message:
     """Return a message that no catalogue translates.
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from flycam.answers.export import format_export
+from flycam.answers.output import Output
 from flycam.answers.terrain import format_communes, format_dems
 from flycam.catalog.records import DemRecord
 from flycam.geodata.communes import CommuneImport
+from flycam.messages import join
 from flycam.mosaic.export import ExportedCog
 
 DEM = DemRecord(
@@ -35,13 +37,17 @@ IMPORTED = CommuneImport(
 )
 
 
+def first_line(output: Output, language: str) -> str:
+    return join(output[1][:1]).in_language(language)
+
+
 def test_vietnamese_has_the_decimal_comma() -> None:
-    assert "0,0172 m mỗi điểm ảnh" in format_export(EXPORTED, "vi")[1][0]
-    assert "điểm cách 12,5 m" in format_dems([DEM], "vi")[1][0]
-    assert "1,25 km² chồng lấn" in format_communes(IMPORTED, "vi")[1][0]
+    assert "0,0172 m mỗi điểm ảnh" in first_line(format_export(EXPORTED), "vi")
+    assert "điểm cách 12,5 m" in first_line(format_dems([DEM]), "vi")
+    assert "1,25 km² chồng lấn" in first_line(format_communes(IMPORTED), "vi")
 
 
 def test_english_keeps_the_point() -> None:
-    assert "0.0172 m a pixel" in format_export(EXPORTED)[1][0]
-    assert "posts every 12.5 m" in format_dems([DEM])[1][0]
-    assert "1.25 km² claimed twice" in format_communes(IMPORTED)[1][0]
+    assert "0.0172 m a pixel" in first_line(format_export(EXPORTED), "en")
+    assert "posts every 12.5 m" in first_line(format_dems([DEM]), "en")
+    assert "1.25 km² claimed twice" in first_line(format_communes(IMPORTED), "en")

@@ -145,7 +145,7 @@ def test_heights_are_brought_to_one_datum(tmp_path: Path) -> None:
 def test_local_terrain_is_not_mixed_with_known_datums(tmp_path: Path) -> None:
     info = read_dem_info(write_dem(tmp_path / "dem.tif", ground(80, 80)), "LOCAL")
     assert load_terrain([info], UTM, BOUNDS).vertical_datum == "LOCAL"
-    assert "flights are laid on a plane" in info.warnings[-1]
+    assert "flights are laid on a plane" in str(info.warnings[-1])
     with pytest.raises(DatumUnknown, match="--datum"):
         load_terrain([info], UTM, BOUNDS, "EGM96")
 

@@ -144,14 +144,13 @@ def test_another_services_file_under_a_layers_name_is_seen_by_how_many_and_how_m
     assert first.remarks == again.remarks == ()
     other = layer_file(tmp_path / "school.geojson", "hoạt động")
     _, found = refresh_layer(workspace, "a", "Lan", source=str(other))
-    assert found.remarks == (("a: features 2 → 1, in trouble 1 → 0", "a: đối tượng 2 → 1, sự cố 1 → 0"),)
+    (remark,) = found.remarks
+    assert str(remark) == "a: features 2 → 1, in trouble 1 → 0"
+    assert remark.in_language("vi") == "a: đối tượng 2 → 1, sự cố 1 → 0"
     _, found = add_layer(workspace, replace(asked(other, name="a"), kind=LayerKind.SCHOOL), "Lan")
-    assert found.remarks == (
-        (
-            "a: it was a layer of the kind mast, and is one of school now",
-            "a: trước là lớp loại mast, nay là school",
-        ),
-    )
+    (remark,) = found.remarks
+    assert str(remark) == "a: it was a layer of the kind mast, and is one of school now"
+    assert remark.in_language("vi") == "a: trước là lớp loại mast, nay là school"
 
 
 def test_a_layer_removed_is_gone_and_its_bytes_stay(workspace: Workspace, tmp_path: Path) -> None:
@@ -171,9 +170,9 @@ def test_a_file_of_another_country_and_one_that_nobody_dated_are_said(
     path = tmp_path / "a.geojson"
     path.write_bytes((SAID % b"").replace(b"104.8", b"8.5").replace(b"21.9", b"47.1"))
     _, found = add_layer(workspace, asked(path), "Lan")
-    english, vietnamese = zip(*found.remarks, strict=True)
-    assert "nobody says when" in english[0] and "--valid-time" in vietnamese[0]
-    assert "far from the communes" in english[1] and "nơi khác" in vietnamese[1]
+    undated, far = found.remarks
+    assert "nobody says when" in str(undated) and "--valid-time" in undated.in_language("vi")
+    assert "far from the communes" in str(far) and "nơi khác" in far.in_language("vi")
 
 
 def two_things(path: Path, moment: str) -> Path:
@@ -199,9 +198,9 @@ def test_a_thing_without_a_time_takes_no_other_things(
     path = two_things(tmp_path / "a.geojson", "10:15 10/09/2024")
     layer, found = add_layer(workspace, asked(path), "Lan")
     assert (layer.valid_ns, moments(workspace)) == (1_725_938_100 * 10**9, [1_725_938_100 * 10**9, None])
-    english, vietnamese = zip(*found.remarks, strict=True)
-    assert english[0].startswith("a: 1 feature does not say when")
-    assert "--valid-time" in english[0] and "--valid-time" in vietnamese[0]
+    remark = found.remarks[0]
+    assert str(remark).startswith("a: 1 feature does not say when")
+    assert "--valid-time" in str(remark) and "--valid-time" in remark.in_language("vi")
     _, found = refresh_layer(workspace, "a", "Lan", valid_ns=7)
     assert (moments(workspace), found.remarks) == ([1_725_938_100 * 10**9, 7], ())
     remove_layer(workspace, "a", "Lan")
@@ -211,7 +210,8 @@ def test_a_thing_without_a_time_takes_no_other_things(
 
 def test_a_time_that_is_still_to_come_is_said(workspace: Workspace, tmp_path: Path) -> None:
     _, found = add_layer(workspace, asked(two_things(tmp_path / "a.geojson", "10:15 10/09/2124")), "Lan")
-    assert "still to come" in found.remarks[-1][0] and "múi giờ" in found.remarks[-1][1]
+    remark = found.remarks[-1]
+    assert "still to come" in str(remark) and "múi giờ" in remark.in_language("vi")
 
 
 @pytest.mark.parametrize("name", ["  ", "x" * 101, "a\u0007"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import OptionUnusable, PeerUnavailable, ServerUntrusted
+from flycam.messages import Message
 from flycam.pipeline.certificate_authority import issue_server_certificate
 from flycam.pipeline.server_trust import SYSTEM_TRUST, ServerTrust, is_token_exposed, parse_fingerprint
 from flycam.pipeline.upload.http_client import ServerConnection
@@ -67,7 +68,7 @@ def test_a_wrong_path_is_not_taken_for_another_machine(tmp_path: Path) -> None:
 
 def test_a_server_that_speaks_tls_is_told_from_a_line_that_breaks(tmp_path: Path) -> None:
     certificate, key, _ = self_signed(tmp_path)
-    waits: list[str] = []
+    waits: list[Message] = []
     with showing(certificate, key) as (url, _):
         plain = url.replace("https://", "http://")
         with pytest.raises(
@@ -88,7 +89,7 @@ def test_a_server_that_speaks_tls_is_told_from_a_line_that_breaks(tmp_path: Path
                 f"http://127.0.0.1:{listening.getsockname()[1]}", None, 0.0, "en", waits.append
             )
             line.request("GET", "/api/sync")
-    assert waits and "(" not in waits[0], "the first cause, and not what the library makes of it"
+    assert waits and "(" not in str(waits[0]), "the first cause, and not what the library makes of it"
 
 
 def test_an_authority_that_is_only_shown_proves_nothing(tmp_path: Path) -> None:

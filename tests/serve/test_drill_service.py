@@ -99,7 +99,10 @@ def test_packs_and_the_drill_are_told_to_end_before_either_is_waited_for(
 
 @pytest.mark.parametrize(
     ("program", "sentences"),
-    [(FAILS, ("the disk is full", "đĩa đầy")), ("raise SystemExit(3)", _ENDED)],
+    [
+        (FAILS, ("the disk is full", "đĩa đầy")),
+        ("raise SystemExit(3)", (str(_ENDED), _ENDED.in_language("vi"))),
+    ],
 )
 def test_why_it_was_not_made_is_told(workspace: Workspace, program: str, sentences: tuple[str, str]) -> None:
     with running(serving(workspace, program)) as url, as_(url) as client:

@@ -15,6 +15,7 @@ from flycam.answers.sync import format_bundle_read
 from flycam.errors import DiskFull
 from flycam.frame.terrain_codec import assign_content_id, encode_terrain
 from flycam.geometry.terrain import TerrainGrid, make_flat_terrain
+from flycam.messages import join
 from flycam.store import keys
 from flycam.store.disk_space import RESERVED_BYTES
 from flycam.store.memory import MemoryStore
@@ -50,12 +51,12 @@ def test_an_older_bundle_is_not_told_as_taken_in(tmp_path: Path) -> None:
         assert read.known == read.tiles > 0
         answer, lines = format_bundle_read(read)
         assert answer["known"] == read.known
-        assert "0 tiles" in lines[0]
-        assert "older bundle, or two boxes carry this name" in lines[1]
-        assert "hai máy trùng tên" in format_bundle_read(read, "vi")[1][1]
+        assert "0 tiles" in str(lines[0])
+        assert "older bundle, or two boxes carry this name" in str(lines[1])
+        assert "hai máy trùng tên" in join(lines).in_language("vi")
     again = province.read(box.write(tmp_path))
     assert again.known == 0
-    assert "left out" not in " ".join(format_bundle_read(again)[1])
+    assert "left out" not in str(join(format_bundle_read(again)[1]))
 
 
 def test_a_photo_that_no_flight_names_is_passed_over_and_told(
@@ -86,8 +87,8 @@ def test_a_photo_that_no_flight_names_is_passed_over_and_told(
     assert province.tiles() == box.tiles(), "what else came is taken in"
     answer, lines = format_bundle_read(read)
     assert answer["unnamed"] == [other]
-    assert any("no flight here names" in one for one in lines)
-    assert any("không thuộc chuyến bay nào" in one for one in format_bundle_read(read, "vi")[1])
+    assert "no flight here names" in str(join(lines))
+    assert "không thuộc chuyến bay nào" in join(lines).in_language("vi")
 
 
 def test_a_step_with_a_photo_that_no_flight_names_is_taken_in(tmp_path: Path) -> None:

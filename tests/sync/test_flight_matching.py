@@ -88,8 +88,8 @@ def test_a_flight_whose_photos_lie_in_several_here_stays_out_but_for_what_it_wit
     box.withdraw(0, "f3")
     read = province.read(box.write(tmp_path))
     (apart,) = read.applied.conflicts
-    assert (
-        "bay f3: its photos lie in 2 flights here (bay f1, bay f2), which cannot become one" in apart.sentence
+    assert "bay f3: its photos lie in 2 flights here (bay f1, bay f2), which cannot become one" in str(
+        apart.sentence
     )
     assert (read.applied.flights, {one.flight_id for one in province.catalog.flights.flights()}) == (
         (),
@@ -156,10 +156,10 @@ def test_pixels_of_two_sizes_and_of_two_systems_stay_apart(tmp_path: Path) -> No
     finer: tuple[MosaicInfo, ...] = (replace(given.mosaics[0], base_zoom=21),)
     zoom = match_flight(province.catalog, replace(given, mosaics=finer))
     assert isinstance(zoom, FlightConflict)
-    assert "its map there has zoom 21, here 20" in zoom.sentence
+    assert "its map there has zoom 21, here 20" in str(zoom.sentence)
     crs = match_flight(province.catalog, replace(given, flight=replace(given.flight, work_crs="EPSG:9210")))
     assert isinstance(crs, FlightConflict)
-    assert "laid in EPSG:9210, here in EPSG:32648" in crs.sentence
+    assert "laid in EPSG:9210, here in EPSG:32648" in str(crs.sentence)
 
 
 def test_a_flight_is_complete_when_a_box_says_so_that_laid_all_of_it(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_what_the_province_cannot_read_holds_nothing_up_and_is_said(
     wire.unreadable = lost.sha256
     got, _ = exchange(box, wire, tmp_path)
     assert [one.name for one in got.conflicts] == [lost.name]
-    assert "flycam verify" in got.conflicts[0].sentence_vi
+    assert "flycam verify" in got.conflicts[0].sentence.in_language("vi")
     assert sum(got.item_counts.values()) == 5  # of six
     wire.unreadable = ""
     got, _ = exchange(box, wire, tmp_path)
@@ -145,7 +145,7 @@ def test_what_cannot_be_kept_here_does_not_stop_the_way_up(tmp_path: Path) -> No
     for _ in range(2):
         got, sent = exchange(box, wire, tmp_path)
         assert (got.item_counts, sent.left_bytes, len(got.conflicts)) == ({}, 0, 1)
-        assert "cannot be kept" in got.conflicts[0].sentence
+        assert "cannot be kept" in str(got.conflicts[0].sentence)
     assert province.tiles() == box.tiles()
     (tmp_path / "way").unlink()
     got, _ = exchange(box, wire, tmp_path)
@@ -264,7 +264,7 @@ def test_a_layer_that_is_withheld_by_now_is_hidden_here(tmp_path: Path) -> None:
     got, _ = exchange(box, wire, tmp_path)
     assert box.catalog.restrictions.level(MASTS.layer_id) is Classification.RESTRICTED
     assert [one.name for one in got.conflicts] == [MASTS.name]
-    assert "chỉ còn" in got.conflicts[0].sentence_vi
+    assert "chỉ còn" in got.conflicts[0].sentence.in_language("vi")
     box.catalog.restrictions.classify(MASTS.layer_id, Classification.OPEN, 9)
     put_layer(province, replace(MASTS, layer_id="layer-2", name="Kho"))
     exchange(box, wire, tmp_path)

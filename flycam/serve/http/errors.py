@@ -15,8 +15,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from flycam import messages
 from flycam.errors import FlycamError
-from flycam.messages import Bilingual, verbatim
 from flycam.outcomes import format_error, format_error_detail, get_http_status
 
 Message = dict[str, Any]
@@ -108,8 +108,10 @@ class TooManyAttempts(FlycamError):
 class Refused(FlycamError):
     """Error with a status of HTTP alone, as body too large or wrong upload offset."""
 
-    def __init__(self, status: int, message: str, vi: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(verbatim(Bilingual(message, vi)))
+    def __init__(
+        self, status: int, message: messages.Message, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
         self.status = status
         self.headers = dict(headers or {})
 
@@ -135,8 +137,7 @@ def build_error_payload(error: Exception, language: str) -> tuple[int, dict[str,
     if isinstance(error, TooManyAttempts):
         return 429, {"error": "TooManyAttempts", "message": error.format_message(language)}
     if isinstance(error, Refused):
-        said = str(error) if language == "en" or not error.vi else error.vi
-        return error.status, {"error": type(error).__name__, "message": said}
+        return error.status, {"error": type(error).__name__, "message": error.message.in_language(language)}
     if isinstance(error, FlycamError):
         sentences = {"message": format_error(error, language), "detail": format_error_detail(error, language)}
         return get_http_status(error), {"error": type(error).__name__, **sentences}

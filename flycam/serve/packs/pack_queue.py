@@ -144,8 +144,10 @@ class PackQueue:
             if len(on_their_way) >= MAX_WAITING_PACKS:
                 raise Refused(
                     429,
-                    f"{MAX_WAITING_PACKS} meeting packs are waiting already: ask again when one is made",
-                    f"đã có {MAX_WAITING_PACKS} gói họp đang chờ: hãy yêu cầu lại khi làm xong một gói",
+                    _(
+                        "{count} meeting packs are waiting already: ask again when one is made",
+                        count=MAX_WAITING_PACKS,
+                    ),
                     {"Retry-After": "30"},
                 )
             require_pack_space(self._folder)

@@ -20,6 +20,7 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.records import BoundsLonLat
 from flycam.frame.timestamp import to_utc_ns
+from flycam.messages import Bilingual, verbatim
 from flycam.serve.auth.guards import require_viewer
 from flycam.serve.auth.routing import GuardedRoute
 from flycam.serve.http.errors import Refused
@@ -89,7 +90,7 @@ def create_standard_router(prefix: str, tag: str, *checks: Callable[..., None]) 
 
 def build_bad_request(what: str, vi: str) -> Refused:
     """Return the error 400."""
-    return Refused(400, what, vi)
+    return Refused(400, verbatim(Bilingual(what, vi)))
 
 
 def require_known_parameters(request: Request) -> None:

@@ -16,6 +16,7 @@ import urllib3
 
 from flycam.errors import InputUnusable, PeerUnavailable, SourceUnreadable
 from flycam.ingest.photo.file_kinds import FileKind
+from flycam.messages import Message
 from flycam.pipeline.upload import http_client as upload_line
 from flycam.pipeline.upload import upload_client as upload_sending
 from flycam.pipeline.upload.http_client import HttpReply, ServerConnection
@@ -146,7 +147,8 @@ def test_what_holds_a_card_up_on_the_server_is_said_once(
     upload_sending._check_saved(keeping, "x", [], lambda *_: None, lambda: None)
     laying = AnsweringLine(language, [waits, goes_on, {**goes_on, "stage": "laid", "laid": {"used": 1}}])
     assert upload_sending._wait_for_map(laying, "x", lambda *_: None, lambda: None) == {"used": 1}
-    assert keeping.head_argument == laying.head_argument == [f"http://server: {said}"]
+    (one,), (other,) = keeping.head_argument, laying.head_argument
+    assert one.in_language(language) == other.in_language(language) == f"http://server: {said}"
 
 
 def test_what_the_heads_say_is_told_once_and_again_where_a_log_says_more() -> None:
@@ -164,24 +166,25 @@ def test_a_server_that_only_says_that_it_does_not_serve_is_as_one_that_does_not_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(upload_line, "_MAX_WAIT_S", 0.05)
-    noted: list[str] = []
+    noted: list[Message] = []
     with out_of_service() as url:
         line = ServerConnection(url, None, 0.3, "vi", noted.append)
         with pytest.raises(PeerUnavailable, match=r"out of service.*HTTP 503") as caught:
             line.request("GET", "/")
     assert "ngừng phục vụ" in str(caught.value.vi)
-    assert noted == [f"{line.url}: HTTP 503"]
+    assert list(map(str, noted)) == [f"{line.url}: HTTP 503"]
 
 
 @pytest.mark.parametrize(
     ("language", "said"), [("en", "no server of this name is found"), ("vi", "không tìm ra máy chủ tên này")]
 )
 def test_a_name_that_stands_for_nothing_is_told_as_that(language: str, said: str) -> None:
-    noted: list[str] = []
+    noted: list[Message] = []
     line = ServerConnection("http://no-such-server.invalid:8000", None, 0.0, language, noted.append)
     with pytest.raises(PeerUnavailable, match="nothing was sent this time: check the address") as caught:
         line.request("GET", "/")
-    assert noted == [f"{line.url}: {said}"] and said in str(caught.value.vi)
+    assert [one.in_language(language) for one in noted] == [f"{line.url}: {said}"]
+    assert said in caught.value.message.in_language(language)
 
 
 def test_a_server_that_answers_what_goes_before_and_never_serves_ends_patience(

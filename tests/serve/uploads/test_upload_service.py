@@ -174,8 +174,9 @@ def test_what_would_take_the_room_of_flights_waits_and_goes_on_by_itself(
     monkeypatch.setattr(type(services.workspace.store), "free_bytes", lambda _: free[0])
     reception.wake()
     until(lambda: reception.get_trouble(upload))
-    said, said_vi = reception.get_trouble(upload) or ("", "")
-    assert "stay free for flights" in said and "tự tải tiếp" in said_vi
+    trouble = reception.get_trouble(upload)
+    assert trouble is not None
+    assert "stay free for flights" in str(trouble) and "tự tải tiếp" in trouble.in_language("vi")
     assert not upload.stored and not list(services.workspace.store.list("evidence/"))
     assert upload.path(0).stat().st_size == 4
     free[0] += 1
@@ -369,8 +370,8 @@ def test_a_process_that_gets_no_further_holds_nobody_up_for_ever_and_is_given_up
         other = card_of(reception, "Minh", "b.jpg")
         until((other.folder / "look.json").exists)
         until(lambda: reception.get_trouble(hung))
-        said, said_vi = reception.get_trouble(hung) or ("", "")
-        assert said.startswith("logs/nest.ulg: ") and said_vi.startswith("logs/nest.ulg: ")
+        trouble = reception.get_trouble(hung)
+        assert trouble is not None and trouble.values["name"] == "logs/nest.ulg"
         until(lambda: (hung.folder / "look.json").exists() or begun(tmp_path, "Lan look") == 2)
     finally:
         reception.stop()
