@@ -241,6 +241,4 @@ def pack_command(
             of_draft=of_draft,
             seen_by=seen_by,
         )
-        return format_pack(
-            write_briefing_pack(workspace, request, out, ProgressBar()), get_terminal_language()
-        )
+        return format_pack(write_briefing_pack(workspace, request, out, ProgressBar()))

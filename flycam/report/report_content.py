@@ -296,7 +296,7 @@ def _notes(figures: ReportFigures, language: str) -> Iterator[Block]:
         yield from (Paragraph(text=note) for note in notes)
 
 
-def _photo_map(figures: ReportFigures, language: str) -> Figure:
+def _photo_map(figures: ReportFigures, language: str) -> Figure[str]:
     legend = [
         (report_pictures.STATE_COLOURS[state], format_text(f"state_{state}", language), str(count))
         for state, count in (
@@ -312,7 +312,7 @@ def _photo_map(figures: ReportFigures, language: str) -> Figure:
     return Figure(picture="photos", caption=format_text("photo_map", language), legend=tuple(legend))
 
 
-def _error_map(figures: ReportFigures, language: str) -> Figure:
+def _error_map(figures: ReportFigures, language: str) -> Figure[str]:
     bounds = [
         f"{bound:g}".replace(".", "," if language == "vi" else ".") + "\N{NO-BREAK SPACE}m"
         for bound in ERROR_BOUNDS_M
@@ -326,7 +326,7 @@ def _error_map(figures: ReportFigures, language: str) -> Figure:
 
 def _maps(
     figures: ReportFigures, planes: MapPlanes, drawn: dict[str, bytes], language: str
-) -> Iterator[Figure]:
+) -> Iterator[Figure[str]]:
     yield Figure(
         picture="overlap", caption=format_text("overlap_map", language), legend=tuple(_overlap_legend())
     )
@@ -352,7 +352,7 @@ def _maps(
         yield _histogram(figures, language)
 
 
-def _bend_map(windows: WindowFigures, language: str) -> Figure:
+def _bend_map(windows: WindowFigures, language: str) -> Figure[str]:
     smooth = windows.smooth_pct * (windows.smooth_intact_pct or 0.0) / 100.0
     shares = {"whole": windows.intact_pct - smooth, "smooth": smooth, "bent": 100.0 - windows.intact_pct}
     legend = tuple(
@@ -390,7 +390,7 @@ def _residual_legend(figures: ReportFigures, language: str) -> Iterator[tuple[st
             yield colour, label, str(counts[colour])
 
 
-def _histogram(figures: ReportFigures, language: str) -> Figure:
+def _histogram(figures: ReportFigures, language: str) -> Figure[str]:
     if not figures.stats.get("residuals"):
         return Figure(picture="histogram", caption=format_text("histogram_frames", language))
     legend = [(report_pictures.HISTOGRAM_COLOURS[0], format_text("histogram_used", language), "")]

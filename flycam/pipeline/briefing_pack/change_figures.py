@@ -21,6 +21,7 @@ from flycam.pipeline.change.comparison_store import make_comparison_reader, matc
 from flycam.pipeline.change.impact import ChangeImpact
 from flycam.pipeline.vn2000 import locate_in_vn2000
 from flycam.pipeline.workspace import Workspace
+from flycam.report.pack_bridge import read_doubts
 from flycam.report.pack_figures import (
     Counts,
     PackChange,
@@ -121,7 +122,7 @@ def _change(
         volume=_volume(impact),
         is_drawn=impact.line.is_drawn,
         seen=_seen(patch.pair),
-        doubts=() if found is None else found.doubts,
+        doubts=read_doubts(found),
         note=patch.attributed_note,
         author=patch.signature.decided_by,
         at_ns=patch.signature.decided_ns,

@@ -35,8 +35,7 @@ from flycam.pipeline.change.impact_tables import IMPACT_COLUMNS, build_impact_co
 from flycam.pipeline.settlement_export import build_settlement_layer
 from flycam.pipeline.tile_masks import MaskOverlay
 from flycam.pipeline.workspace import Progress, Workspace
-from flycam.report.change_names import CHANGE_KIND_NAMES
-from flycam.report.mark_names import MARK_KIND_NAMES, MARK_STATUS_NAMES
+from flycam.report.pack_bridge import CHANGE_KIND_NAMES, MARK_KIND_NAMES, MARK_STATUS_NAMES
 from flycam.report.pack_figures import PackFigures
 from flycam.report.texts import DRILL_MARK
 
@@ -47,6 +46,8 @@ _DESKTOP_FILES = frozenset({"Thumbs.db", "desktop.ini", ".DS_Store"})
 """Files that file managers leave in folders that they show."""
 _TILES_AT_ONCE = 64
 _LOSSY_QUALITY = 78
+# of the names in a KMZ
+_LANGUAGE = "vi"
 
 
 def write_tile_archive(
@@ -222,8 +223,8 @@ def write_pack_kmz(
     ]
     signs = [
         Placemark(
-            name=f"{mark}{number}. {MARK_KIND_NAMES[one.line.kind][0]} "
-            f"({MARK_STATUS_NAMES[one.line.status][0]})",
+            name=f"{mark}{number}. {MARK_KIND_NAMES[one.line.kind].in_language(_LANGUAGE)} "
+            f"({MARK_STATUS_NAMES[one.line.status].in_language(_LANGUAGE)})",
             description=f"{one.line.note} – {one.line.author}",
             shape=one.shape,
         )
@@ -231,7 +232,7 @@ def write_pack_kmz(
     ]
     patches = [
         Placemark(
-            name=f"{mark}T{number}. {CHANGE_KIND_NAMES[patch.impact.line.kind][0]}",
+            name=f"{mark}T{number}. {CHANGE_KIND_NAMES[patch.impact.line.kind].in_language(_LANGUAGE)}",
             description=f"{patch.attributed_note} – {patch.signature.decided_by}",
             shape=patch.shape,
         )
