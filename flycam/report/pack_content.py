@@ -158,9 +158,9 @@ def build_pack_document(figures: PackFigures, language: str) -> PackDocument:
     dateline = _(
         "{place}, {day}/{month}/{year}",
         place=filled.place,
-        day=f"{made:%d}",
-        month=f"{made:%m}",
-        year=f"{made:%Y}",
+        day=made.strftime("%d"),
+        month=made.strftime("%m"),
+        year=made.strftime("%Y"),
     )
     closing = _(
         "This is the quick report; a page for each commune ({count}), sources and hashes follow.",
