@@ -72,7 +72,7 @@ _CLASSIFICATION_NOTES = {
         "RESTRICTED: shows restricted ground or flights; for those alone who may see them."
     ),
 }
-_COVERED = _(
+COVERED = _(
     "Ground that is hatched or left empty may also be covered by masks (homes, victims): it was imaged."
 )
 
@@ -177,7 +177,7 @@ def build_pack_document(figures: PackFigures, language: str) -> PackDocument:
         page_word=put(_("Page")),
         approval=put_paragraph(build_approval(figures)),
         first=tuple(map(put_paragraph, first)),
-        covered=put(_COVERED) if figures.is_covered else "",
+        covered=put(COVERED) if figures.is_covered else "",
         made_ns=figures.made_ns,
         letterhead=filled,
         motto=tuple(put_text(line, language) for line in _heading(figures)),
@@ -229,7 +229,7 @@ def _blocks(figures: PackFigures) -> Iterator[_MessageBlock]:
     zone = format_utc_offset(find_first_ns(figures), find_last_ns(figures), figures.made_ns)
     yield Paragraph(text=_("All times in this pack are {zone}.", zone=zone), kind="small")
     if figures.is_covered:
-        yield Paragraph(text=_COVERED, kind="care")
+        yield Paragraph(text=COVERED, kind="care")
     kind = "care" if figures.waiting else "" if figures.changes else "small"
     yield Paragraph(text=format_changes_summary(figures), kind=kind)
     yield Heading(text=_("2. Overview map"))

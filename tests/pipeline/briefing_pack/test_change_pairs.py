@@ -22,6 +22,7 @@ from flycam.catalog.records import FrameStatus, Withdrawal
 from flycam.catalog.redacted_ground import RedactedGround
 from flycam.frame.change import ChangeKind, ChangeStatus
 from flycam.frame.classification import Classification
+from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.access_restrictions import set_flight_classification
 from flycam.pipeline.briefing_pack import pair_maps
 from flycam.pipeline.briefing_pack.contents import PackContents, gather_contents
@@ -32,11 +33,10 @@ from flycam.pipeline.briefing_pack.pair_maps import draw_image_pairs
 from flycam.pipeline.briefing_pack.workflow import PackRequest, write_briefing_pack
 from flycam.pipeline.tile_masks import MaskOverlay
 from flycam.report.blocks import FigureRow, Paragraph, Table
-from flycam.report.pack_content import PackDocument, build_pack_document
+from flycam.report.pack_content import COVERED, PackDocument, build_pack_document
 from flycam.report.pack_figures import Letterhead, PackFigures
 from flycam.report.pack_pdf import to_drill_band
 from flycam.report.pack_pictures import draw_pair, read_size_px
-from flycam.report.pack_texts import format_pack_text
 from flycam.report.texts import DRILL_MARK
 from flycam.store import keys
 from tests.pipeline.impacted import changed, square
@@ -70,7 +70,8 @@ def _line(world: World, name: str, west_m: float, south_m: float, **more: object
     return replace(changed(name, square(west_m, south_m, 80), **said), area_m2=area_m2)  # type: ignore[arg-type]
 
 
-DOUBT = ("live, finish it first", "trực tiếp")
+PAIR = ("live, finish it first", "trực tiếp")
+DOUBT = verbatim(Bilingual(*PAIR))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     )
     after = world.workspace.catalog.changes.last([FILES])[0].after_shown
     compared = compared_on("compared-1", REAL, square(400, -300, 200), "truoc.tif", after)
-    world.workspace.catalog.comparisons.add([replace(compared, doubts=(DOUBT,))])
+    world.workspace.catalog.comparisons.add([replace(compared, doubts=(PAIR,))])
     scene = gather_contents(world.workspace, [world.after])
     scene, pictures, slides = draw_image_pairs(world.workspace, scene, MaskOverlay(UNRESTRICTED), None)
     figures = gather_pack_figures(world.workspace, scene, pictures, Letterhead(), "")
@@ -348,7 +349,7 @@ def test_a_pair_from_which_masks_took_something_says_so_and_no_other(packed: Pac
         assert (pictures != {"change-1": packed.figures.pictures["change-2"]}) is is_covered
     said = [block.text for block in build_pack_document(replace(packed.figures, is_covered=True), "en").blocks
             if isinstance(block, Paragraph)]  # fmt: skip
-    assert format_pack_text("covered", "en") in said
+    assert str(COVERED) in said
 
 
 def test_tiles_that_are_missing_are_told_with_the_cure(tmp_path: Path) -> None:
