@@ -24,7 +24,7 @@ STATE_NAMES: Mapping[str, Message] = {
 """States of photos; "out" are all that the revision does not hold."""
 REJECTION_REASONS: Mapping[str, Message] = {
     "unreadable": _("the picture cannot be read"),
-    "no_position": _("no position"),
+    "no_position": pgettext("photo", "no position"),
     "calibration_missing": _("lens not known"),
     "no_sight": _("which way it looks is not known"),
     "no_height": _("no usable height"),

@@ -107,7 +107,7 @@ def compile_statistics(
     states = Counter(one.kept.state for one in placing.frames)
     return {
         "accepted": adjustment.accepted,
-        "why": adjustment.reason and encode_message(adjustment.reason),
+        "why": encode_message(adjustment.reason) if adjustment.reason else "",
         "notes": [encode_message(one) for one in adjustment.notes],
         "frames": {
             "used": len(placing.frames),
