@@ -81,7 +81,7 @@ def finish_command(
             print_notice,
             asked_to_stop,
         )
-        return format_finish(report, get_terminal_language())
+        return format_finish(report)
 
 
 @click.command()
@@ -193,9 +193,7 @@ def report_command(
 
     with open_workspace(data_dir, serves_originals=True) as (workspace, _):
         wanted = None if layer is None else Layer(layer)
-        return format_report_file(
-            write_report(workspace, flight, out, language, revision, wanted), get_terminal_language()
-        )
+        return format_report_file(write_report(workspace, flight, out, language, revision, wanted))
 
 
 @click.command()

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord, Role
+from flycam.catalog.revision_stats import put_in_words
 from flycam.catalog.tiles import make_mosaic_not_found
 from flycam.errors import NotFound
 from flycam.frame.classification import Classification
@@ -297,7 +298,7 @@ def _revision(one: RevisionRecord) -> Json:
         "why": one.why,
         "has_surface": one.support_key is not None,
         "options": one.options,
-        "stats": one.stats,
+        "stats": put_in_words(one.stats),
         "reports": one.reports,
     }
 
