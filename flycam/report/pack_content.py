@@ -23,16 +23,14 @@ from flycam.report.blocks import (
     put_block,
     put_text,
 )
-from flycam.report.number_format import format_period
-from flycam.report.pack_bridge import (
-    MARK_KIND_NAMES,
-    MARK_STATUS_NAMES,
+from flycam.report.number_format import (
     format_area,
-    format_brief_warning,
     format_centimetres,
     format_list,
     format_percent,
+    format_period,
 )
+from flycam.report.pack_bridge import MARK_KIND_NAMES, MARK_STATUS_NAMES, format_brief_warning
 from flycam.report.pack_changes import (
     build_changes_by_commune,
     build_commune_changes,
