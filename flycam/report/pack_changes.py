@@ -100,8 +100,9 @@ def build_changes_by_commune(figures: PackFigures, language: str) -> Iterator[Bl
         )
     if sum(one.touched.changes for one in figures.communes if one.touched) > sum(figures.places.values()):
         yield Paragraph(text=format_pack_text("changes_shared", language), kind="small")
-    which = 0 if language == "vi" else 1
-    near = ", ".join(f"{names[which]} {figures.near_m[kind]:g} m" for kind, names in LAYER_KIND_NAMES.items())
+    near = ", ".join(
+        f"{name.in_language(language)} {figures.near_m[kind]:g} m" for kind, name in LAYER_KIND_NAMES.items()
+    )
     yield Paragraph(text=format_pack_text("changes_near", language, near=near), kind="small")
     yield from _doubts(figures.changes, language)
     yield from _layers(figures.changes, language)
@@ -114,7 +115,7 @@ def name_change_picture(number: int) -> str:
 
 def _sized(one: PackChange, language: str) -> str:
     """Format a change's number, kind and size."""
-    kind = CHANGE_KIND_NAMES[one.kind][0 if language == "vi" else 1]
+    kind = CHANGE_KIND_NAMES[one.kind].in_language(language)
     return f"T{one.number}. {kind}, {_size(one.full_size, language)}"
 
 
@@ -166,11 +167,12 @@ def build_loose_changes(figures: PackFigures, language: str) -> Iterator[Block]:
 
 def _build_change_list(figures: PackFigures, changes: Sequence[PackChange], language: str) -> Iterator[Block]:
     """Yield a table of changes, notes on its figures, and an image pair of each."""
-    which = 0 if language == "vi" else 1
     yield _table(changes, language)
     if unknown := _unknown_of_all(changes):
         said = format_pack_text(
-            "not_known_of", language, kinds=", ".join(LAYER_KIND_NAMES[kind][which] for kind in unknown)
+            "not_known_of",
+            language,
+            kinds=", ".join(LAYER_KIND_NAMES[kind].in_language(language) for kind in unknown),
         )
         yield Paragraph(text=f"{said[:1].upper()}{said[1:]}.", kind="small")
     keys = ["changes_sizes", *(["changes_parts"] if any(one.size_in_commune for one in changes) else [])]
@@ -195,13 +197,13 @@ def _build_change_list(figures: PackFigures, changes: Sequence[PackChange], lang
 
 def _doubts(changes: Sequence[PackChange], language: str) -> Iterator[Block]:
     """Yield the reasons for doubt, each once with the changes it applies to."""
-    for doubt in dict.fromkeys(doubt for one in changes for doubt in one.doubts):
+    for doubt in {str(doubt): doubt for one in changes for doubt in one.doubts}.values():
         numbers = [f"T{one.number}" for one in changes if doubt in one.doubts]
         said = format_pack_text(
             "pairs_doubted",
             language,
             changes=format_list(numbers, language),
-            doubt=doubt[1 if language == "vi" else 0],
+            doubt=doubt.in_language(language),
         )
         yield Paragraph(text=said, kind="small")
 
@@ -233,7 +235,6 @@ def format_seen_picture(one: PackSeenPicture, language: str, *, is_slide: bool =
 
 def _table(changes: Sequence[PackChange], language: str) -> Table:
     """Build a table of changes: kind, size, place, impact, and who confirmed it."""
-    which = 0 if language == "vi" else 1
     table = Table(
         head=format_table_head(
             language, "number", "kind", "change_area", "place", "touched", "note", "decided"
@@ -241,7 +242,7 @@ def _table(changes: Sequence[PackChange], language: str) -> Table:
         rows=tuple(
             (
                 f"T{one.number}",
-                CHANGE_KIND_NAMES[one.kind][which],
+                CHANGE_KIND_NAMES[one.kind].in_language(language),
                 _sizes(one, language),
                 format_place(one.lonlat_deg, one.vn2000, language),
                 _touched(one, _unknown_of_all(changes), language),
@@ -300,18 +301,17 @@ def _touched(one: PackChange, unknown_of_all: Collection[LayerKind], language: s
     Then kinds of which nothing is known, without those unknown for all changes. It is of the whole change,
     which is stated where the size is also given of a part.
     """
-    which = 0 if language == "vi" else 1
     parts = []
     if cut := format_cut_roads(one, language):
         parts.append(cut)
-    for kind, names in LAYER_KIND_NAMES.items():
+    for kind, name in LAYER_KIND_NAMES.items():
         count = one.counts[kind]
         if count is not None and (count.inside or count.near):
-            parts.append(f"{names[which]}: {_count(kind, one.counts, language)}")
+            parts.append(f"{name.in_language(language)}: {_count(kind, one.counts, language)}")
     nothing_known = all(one.counts[kind] is None for kind in LAYER_KIND_NAMES)
     unknown = [
-        names[which]
-        for kind, names in LAYER_KIND_NAMES.items()
+        name.in_language(language)
+        for kind, name in LAYER_KIND_NAMES.items()
         if one.counts[kind] is None and kind not in unknown_of_all
     ]
     if not parts:
@@ -356,11 +356,12 @@ def _count(kind: LayerKind, counts: Counts, language: str) -> str:
 
 
 def _others(counts: Counts, language: str) -> str:
-    which = 0 if language == "vi" else 1
     kinds = (LayerKind.SCHOOL, LayerKind.MAST, LayerKind.POWER)
     if all(counts[kind] is None for kind in kinds):
         return format_pack_text("no_layer", language)
-    return "; ".join(f"{LAYER_KIND_NAMES[kind][which]}: {_count(kind, counts, language)}" for kind in kinds)
+    return "; ".join(
+        f"{LAYER_KIND_NAMES[kind].in_language(language)}: {_count(kind, counts, language)}" for kind in kinds
+    )
 
 
 def _layers(changes: Sequence[PackChange], language: str) -> Iterator[Block]:

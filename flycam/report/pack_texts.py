@@ -217,8 +217,8 @@ PACK_TEXTS: Mapping[str, TranslatedText] = {
         " are those of the whole change.",
     ),
     "changes_volumes": TranslatedText(
-        f"Khối lượng lấy từ bề mặt của hai chuyến bay, tính cả cây đã mất. {VOLUME_BASIS[0]}",
-        f"Volumes are those between the surfaces of two flights, trees that went included. {VOLUME_BASIS[1]}",
+        f"Khối lượng lấy từ bề mặt của hai chuyến bay, tính cả cây đã mất. {VOLUME_BASIS.in_language('vi')}",
+        f"Volumes are those between the surfaces of two flights, trees that went included. {VOLUME_BASIS}",
     ),
     "pair_caption": TranslatedText(
         "{change}: trái, trước ({before}); phải, sau ({after}).",

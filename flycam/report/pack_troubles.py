@@ -64,7 +64,7 @@ def _rows(commune: PackCommune, language: str) -> Iterator[tuple[str, ...]]:
         said = _joined(_things(one, language), language)
         yield (
             *where,
-            LAYER_KIND_NAMES[one.kind][which],
+            LAYER_KIND_NAMES[one.kind].in_language(language),
             str(len(one.things)),
             said,
             format_layer_source(one.layer, language),

@@ -231,7 +231,7 @@ def write_pack_kmz(
     ]
     patches = [
         Placemark(
-            name=f"{mark}T{number}. {CHANGE_KIND_NAMES[patch.impact.line.kind][0]}",
+            name=f"{mark}T{number}. {CHANGE_KIND_NAMES[patch.impact.line.kind].in_language('vi')}",
             description=f"{patch.attributed_note} – {patch.signature.decided_by}",
             shape=patch.shape,
         )
