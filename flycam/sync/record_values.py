@@ -105,7 +105,9 @@ def _require_plain_fields(message: Message, max_nested: int) -> None:
     parts = {name: one for name, one in message.values.items() if isinstance(one, Message)}
     for text in (message.text, message.plural):
         fields = [
-            (name, spec or "") for __, name, spec, __ in string.Formatter().parse(text) if name is not None
+            (name, spec or "")
+            for _text, name, spec, _conversion in string.Formatter().parse(text)
+            if name is not None
         ]
         names = [name for name, __ in fields if name in parts]
         is_plain = all(name.isidentifier() and _FORMAT.fullmatch(spec) for name, spec in fields)
