@@ -78,9 +78,9 @@ def _tally(tally: ImpactTotals, how: Message) -> Iterator[Message]:
     )
     for at in tally.roads_cut:
         lon, lat = at.lonlat_deg
-        name = at.feature.name or f"{at.layer.name} #{at.feature.number + 1}"
+        road = at.feature.name or f"{at.layer.name} #{at.feature.number + 1}"
         length = "" if at.under_m is None else f", {at.under_m:.0f} m"
-        yield join((_("    road cut"), f": {name}{length} ({lat:.6f}, {lon:.6f})"), "")
+        yield join((_("    road cut"), f": {road}{length} ({lat:.6f}, {lon:.6f})"), "")
     for kind, name in LAYER_KIND_NAMES.items():
         count = tally.counts[kind]
         if count is None or not (count.inside or count.near):

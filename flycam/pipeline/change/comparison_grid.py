@@ -141,7 +141,7 @@ def _make_little_overlap_note(share: float) -> Message:
 
 def _coarsened(ground_m2: float, gsd_m: float) -> Message:
     return _(
-        "{area_km2:.1f} km² are compared at {gsd_m:g} m a pixel; give a part with --aoi to compare it "
+        "{area_km2:.1f} km² are compared at {gsd_m:,g} m a pixel; give a part with --aoi to compare it "
         "sharper",
         area_km2=ground_m2 / 1e6,
         gsd_m=gsd_m,
