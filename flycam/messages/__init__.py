@@ -59,6 +59,9 @@ class Message:
 
     def template(self, language: str) -> str:
         """Return the text with its parameters still open."""
+        if not self.text:
+            # gettext would return the catalogue's header
+            return ""
         catalogue = _catalogue(language)
         if self.plural:
             return catalogue.ngettext(self.text, self.plural, self.count)
