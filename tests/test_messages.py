@@ -118,6 +118,7 @@ def test_joined_messages_are_each_in_the_language() -> None:
     inner = _("{path}: the file is empty (0 bytes); copy it from the card again", path="a.jpg")
     fields = join([inner, "b"], "; ").to_fields("cure")
     assert fields["cure"].endswith("again; b") and "tệp rỗng" in fields["cure_vi"]
+    assert join([]).in_language("vi") == "", "not the head of the catalogue"
 
 
 def test_braces_of_a_value_are_no_parameters() -> None:

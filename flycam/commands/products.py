@@ -169,7 +169,7 @@ def compare_command(
             begun,
             print_notice,
         )
-        answered = format_comparison(found, get_terminal_language())
+        answered = format_comparison(found)
     if not found.is_detected:
         raise PartialFailure(*answered, build_not_searched_error(found.path.name))
     return answered

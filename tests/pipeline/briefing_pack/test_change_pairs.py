@@ -22,7 +22,6 @@ from flycam.catalog.records import FrameStatus, Withdrawal
 from flycam.catalog.redacted_ground import RedactedGround
 from flycam.frame.change import ChangeKind, ChangeStatus
 from flycam.frame.classification import Classification
-from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.access_restrictions import set_flight_classification
 from flycam.pipeline.briefing_pack import pair_maps
 from flycam.pipeline.briefing_pack.contents import PackContents, gather_contents
@@ -33,6 +32,7 @@ from flycam.pipeline.briefing_pack.pair_maps import draw_image_pairs
 from flycam.pipeline.briefing_pack.workflow import PackRequest, write_briefing_pack
 from flycam.pipeline.tile_masks import MaskOverlay
 from flycam.report.blocks import FigureRow, Paragraph, Table
+from flycam.report.change_names import NO_VOLUME_REASONS
 from flycam.report.pack_content import COVERED, PackDocument, build_pack_document
 from flycam.report.pack_figures import Letterhead, PackFigures
 from flycam.report.pack_pdf import to_drill_band
@@ -70,8 +70,7 @@ def _line(world: World, name: str, west_m: float, south_m: float, **more: object
     return replace(changed(name, square(west_m, south_m, 80), **said), area_m2=area_m2)  # type: ignore[arg-type]
 
 
-PAIR = ("live, finish it first", "trực tiếp")
-DOUBT = verbatim(Bilingual(*PAIR))
+DOUBT = NO_VOLUME_REASONS["not_finished"]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +90,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     )
     after = world.workspace.catalog.changes.last([FILES])[0].after_shown
     compared = compared_on("compared-1", REAL, square(400, -300, 200), "truoc.tif", after)
-    world.workspace.catalog.comparisons.add([replace(compared, doubts=(PAIR,))])
+    world.workspace.catalog.comparisons.add([replace(compared, doubts=(DOUBT,))])
     scene = gather_contents(world.workspace, [world.after])
     scene, pictures, slides = draw_image_pairs(world.workspace, scene, MaskOverlay(UNRESTRICTED), None)
     figures = gather_pack_figures(world.workspace, scene, pictures, Letterhead(), "")
@@ -158,8 +157,8 @@ def test_what_lies_in_one_commune_whole_is_told_once_with_the_error_of_its_outli
 @pytest.mark.parametrize(
     ("language", "said", "first"),
     [
-        ("vi", "trực tiếp.", "Trong đó 1 thay đổi theo cặp ảnh kém chắc chắn."),
-        ("en", "live, finish it first.", "Of these 1 change is of two doubtful pictures."),
+        ("vi", f"{DOUBT.in_language('vi')}.", "Trong đó 1 thay đổi theo cặp ảnh kém chắc chắn."),
+        ("en", f"{DOUBT}.", "Of these 1 change is of two doubtful pictures."),
     ],
 )
 def test_why_two_pictures_are_doubtful_is_told_with_what_was_found_on_them(

@@ -331,9 +331,8 @@ def test_where_layers_cover_a_part_it_is_said_that_there_may_be_more(
     assert (accepted["house_inside"], accepted["at_least"]) == ("2", "mast, school, house")
     assert all(set(row["at_least"].split(", ")) <= {"", *LayerKind} for row in rows)
     answer = serialize_impact(said.impact, said.communes, said.names, said.at_ns)
-    for language, house in (("en", "houses: at least 2 inside"), ("vi", "nhà: ít nhất 2 trong vùng")):
-        lines = [one.strip().lower() for one in format_impact(said, answer, None, language)[1]]
-        assert house in lines, "none near at the least says nothing"
+    lines = [str(one).strip() for one in format_impact(said, answer, None)[1]]
+    assert "houses: at least 2 inside" in lines, "none near at the least says nothing"
 
 
 def test_counts_are_whole_numbers_in_files(workspace: Workspace, tmp_path: Path) -> None:
