@@ -203,10 +203,16 @@ def wrap_command(run: Callable[..., tuple[Answer, Sequence[Message | str]]]) -> 
 
 def _print_lines(lines: Sequence[Message | str], as_json: bool) -> None:
     for line in lines:
-        if as_json and isinstance(line, SecretText):
+        if as_json and _has_secret(line):
             # once is enough: the answer has it
             continue
         print_line(line, err=as_json)
+
+
+def _has_secret(line: object) -> bool:
+    if isinstance(line, Message):
+        return any(map(_has_secret, line.values.values()))
+    return isinstance(line, SecretText)
 
 
 def print_line(line: Message | str, *, err: bool = True) -> None:

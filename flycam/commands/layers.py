@@ -119,7 +119,7 @@ def classify_layer_command(*, data_dir: str | None, ref: str, level: str) -> Com
     with open_workspace(data_dir) as (workspace, settings):
         who = get_operator_name(settings)
         layer = set_layer_classification(workspace, ref, Classification(level), who)
-        return format_classified(layer.layer_id, layer.name, Classification(level), get_terminal_language())
+        return format_classified(layer.layer_id, layer.name, Classification(level))
 
 
 def _parse_valid_time(text: str | None) -> int | None:
