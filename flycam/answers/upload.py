@@ -143,7 +143,8 @@ def _describe_video(one: VideoResult) -> Answer:
     report = one.report
     named = f"{PurePosixPath(one.video).name}: "  # already in the sentence
     remarks, remarks_vi = (
-        [said[which].removeprefix(named).removesuffix(".") for said in report.remarks] for which in (0, 1)
+        [said.in_language(language).removeprefix(named).removesuffix(".") for said in report.remarks]
+        for language in ("en", "vi")
     )
     return {
         "name": one.video,
