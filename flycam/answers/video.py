@@ -113,11 +113,12 @@ def _format_positions(seen: FlightLogSummary) -> Message:
     """Describe the place of a flight in one line."""
     if not seen.samples:
         return _("no position")
+    lat, lon = (f"{seen.median(of):.4f}" for of in ("lat_deg", "lon_deg"))
     return _(
         "{count} positions, around latitude {lat}, longitude {lon}",
         count=len(seen.samples),
-        lat=f"{seen.median('lat_deg'):.4f}",
-        lon=f"{seen.median('lon_deg'):.4f}",
+        lat=lat,
+        lon=lon,
     )
 
 

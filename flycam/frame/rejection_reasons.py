@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from flycam.messages import Message, _, join, verbatim
+from flycam.messages import Message, _, join, pgettext, verbatim
 
 _WORDS: Mapping[str, Message] = {
     "overrun": _("{count} came faster than they could be laid"),
@@ -18,7 +18,7 @@ _WORDS: Mapping[str, Message] = {
     "pts_backwards": _("{count} bear a time that goes backwards"),
     "torn": _("{count} torn"),
     "filmed_before": _("{count} show what is on the map already"),
-    "withdrawn": _("{count} withdrawn"),
+    "withdrawn": pgettext("frames", "{count} withdrawn"),
     "telemetry_gap": _("{count} the log says nothing of"),
     "pose_rejected": _("{count} position or attitude cannot be right"),
     "horizon_in_view": _("{count} look at the horizon"),

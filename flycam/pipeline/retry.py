@@ -98,10 +98,11 @@ def _probe_services(workspace: Workspace) -> None:
 
 def _describe_outage(now_ns: int, error: StoreUnavailable | CatalogUnavailable) -> Message:
     since = datetime.fromtimestamp(now_ns / 1e9, UTC)
+    utc, vietnam = f"{since:%H:%M:%S}", f"{since.astimezone(VIETNAM):%H:%M:%S}"
     return _(
         "store or database away since {since} UTC: what is done is kept, and it goes on once they are back "
         "({error})",
-        since=f"{since:%H:%M:%S}",
-        since_vi=f"{since.astimezone(VIETNAM):%H:%M:%S}",
+        since=utc,
+        since_vi=vietnam,
         error=error.message,
     )

@@ -197,11 +197,10 @@ def _size_and_number(data: mmap.mmap, at: int) -> tuple[int, int]:
 
 
 def _others(used: MavlinkAircraft, others: list[MavlinkAircraft]) -> Message:
+    unused = [_("{system} ({count} positions)", system=a.system, count=a.positions) for a in others]
     return _(
-        "{count} aircraft fly on this link: system {system} is used, not {others}",
+        "{count} aircraft fly on this link: system {system} is used, not {unused}",
         count=len(others) + 1,
         system=used.system,
-        others=join(
-            (_("{system} ({count} positions)", system=a.system, count=a.positions) for a in others), ", "
-        ),
+        unused=join(unused, ", "),
     )

@@ -34,7 +34,7 @@ from flycam.ingest.preflight.heading import SIGMA_BODY_YAW_DEG
 from flycam.ingest.preflight.takeoff import SIGMA_GNSS_HEIGHT_M, SIGMA_TERRAIN_M
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.video.image_motion import LoggedPoses
-from flycam.messages import Message, _
+from flycam.messages import Message, _, pgettext
 
 Floats = NDArray[np.float64]
 
@@ -244,7 +244,7 @@ def resolve_video_poses(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPo
                 "the log of this flight, with a GNSS fix",
                 name=log.name,
                 count=len(log.track.samples),
-                left_out=format_rejection_counts(left_out) or _("there are none"),
+                left_out=format_rejection_counts(left_out) or pgettext("samples", "there are none"),
             )
         )
     lonlat = _places(kept)
