@@ -243,9 +243,9 @@ def _fail(error: BaseException, as_json: bool, answer: Answer = MappingProxyType
     sys.exit(code)
 
 
-def print_notice(english: str, vi: str) -> None:
+def print_notice(message: Message) -> None:
     """Print a sentence beside the progress, in the terminal's language."""
-    print_line(vi if get_terminal_language() == "vi" else english)
+    print_line(message)
 
 
 def get_terminal_language() -> str:
@@ -296,7 +296,7 @@ def watch_stop_requests() -> Iterator[StopRequests]:
         asked.request(by_kill=number == signal.SIGTERM)
         signal.signal(number, before[signal.Signals(number)])
         print_line("")
-        print_notice("stopping; once more to stop at once", "đang dừng; bấm lần nữa để dừng ngay")
+        print_notice(_("stopping; once more to stop at once"))
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -140,7 +140,14 @@ def _describe_video(one: VideoResult) -> Answer:
     report = one.report
     named = f"{PurePosixPath(video).name}: "  # already in the sentence
     remarks = (
-        verbatim(Bilingual(*(text.removeprefix(named).removesuffix(".") for text in said)))
+        verbatim(
+            Bilingual(
+                *(
+                    said.in_language(language).removeprefix(named).removesuffix(".")
+                    for language in ("en", "vi")
+                )
+            )
+        )
         for said in report.remarks
     )
     return {

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from flycam.messages import Bilingual, Message, verbatim
 from flycam.pipeline.job_journal import (
     RETRYABLE_ERRORS,
     InputState,
@@ -36,7 +37,7 @@ _COMMAND_ENDED: ReasonBilingual = (
     "it ended without a word; give it again by hand to see why",
     "lệnh dừng đột ngột; hãy chạy lại bằng tay để xem lý do",
 )
-Announce = Callable[[str, str], None]
+Announce = Callable[[Message], None]
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def resume_jobs(
 
     Each is a process of its own; what has not ended with the block is resumed at the next start.
 
-    announce  called in English and Vietnamese with each job and its result, from a thread of its own
+    announce  called with each job and its result, from a thread of its own
     done      called once all of them were tried, if the block is still open
     """
     resumed = _JobResumer(data_dir, power, announce)
@@ -88,7 +89,7 @@ class _JobResumer:
     def _tell(self, english: str, vi: str) -> None:
         if (english, vi) not in self._announced:
             self._announced.add((english, vi))
-            self._say(english, vi)
+            self._say(verbatim(Bilingual(english, vi)))
 
     def _resume_job(self, one: InterruptedJob) -> None:
         command, place = str(one.command), one.command.working_dir
