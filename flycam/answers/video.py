@@ -84,7 +84,7 @@ def _describe_log(seen: FlightLogSummary) -> dict[str, Any]:
         "remarks": [str(one) for one in seen.remarks],
         "remarks_vi": [one.in_language("vi") for one in seen.remarks],
         "untold": None if seen.error is None else str(seen.error),
-        "untold_vi": None if seen.error is None else seen.error.vi,
+        "untold_vi": None if seen.error is None else seen.error.message.in_language("vi"),
         "seconds": round(seen.seconds, 3),
     }
 

@@ -216,7 +216,7 @@ def _print_admission(workspace: Workspace, is_on_loopback: bool) -> None:
         print_line(format_setup_code(make_setup_code(workspace), get_terminal_language()))
     except StorageFailed as error:
         # the map is served all the same
-        print_line((get_terminal_language() == "vi" and error.vi) or str(error))
+        print_line(error.message)
     except AccessDenied:
         return  # another process made an account meanwhile
 

@@ -101,7 +101,7 @@ def place_frames(
             view = compute_ground_view(header, terrain)
         except FrameRejected as error:
             name = record.header.provenance.source_name
-            left_out.append((name, str(error), error.vi or error.reason_vi))
+            left_out.append((name, str(error), error.message.in_language("vi")))
             continue
         outlines.append(view.outline_lonlat)
         placed.append(

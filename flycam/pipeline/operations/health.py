@@ -77,7 +77,10 @@ def _guarded(name: str, name_vi: str, check: Callable[[], HealthCheck]) -> Healt
         return check()
     except FlycamError as error:
         return HealthCheck(
-            name=name, ok=False, sentence_en=str(error), sentence_vi=f"{name_vi}: {error.vi or error}"
+            name=name,
+            ok=False,
+            sentence_en=str(error),
+            sentence_vi=f"{name_vi}: {error.message.in_language('vi')}",
         )
 
 

@@ -28,11 +28,11 @@ from flycam.catalog.redacted_ground import (
 )
 from flycam.errors import DiskFull, NotFound, StorageFailed
 from flycam.ingest.photo.photo_reader import compute_sha256
-from flycam.messages import _
+from flycam.messages import Message, _
 from flycam.report.pack_figures import has_one_signatory
 from flycam.report.pack_texts import format_pack_text
 from flycam.serve.auth.authenticator import Principal
-from flycam.serve.command_process import TERMINATE_TIMEOUT_S, ReasonBilingual
+from flycam.serve.command_process import TERMINATE_TIMEOUT_S
 from flycam.serve.http.errors import Refused
 from flycam.serve.packs.pack_process import (
     PACK_STOPPED,
@@ -236,8 +236,8 @@ class PackQueue:
             if why is not None:
                 self._record_failure(pack, why)
 
-    def _make_pack(self, folder: Path, pack: Pack) -> ReasonBilingual | None:
-        """Make and store one pack; return None, or why it failed (English, Vietnamese)."""
+    def _make_pack(self, folder: Path, pack: Pack) -> Message | None:
+        """Make and store one pack; return None, or why it failed."""
         folder.mkdir(parents=True, exist_ok=True)
         self._clean_up(folder)
         # again: others have written while it waited
@@ -284,7 +284,7 @@ class PackQueue:
             return
         self._delete_oldest(kept)
 
-    def _record_failure(self, pack: Pack, why: ReasonBilingual) -> None:
+    def _record_failure(self, pack: Pack, why: Message) -> None:
         """Record a failure, as soon as the catalogue answers.
 
         Otherwise the pack would be pending for ever.
@@ -292,7 +292,8 @@ class PackQueue:
         while True:
             try:
                 said = PACK_STOPPED if self._stop.is_set() else why
-                self._known.mark_failed(pack.pack_id, said, self._workspace.clock_ns())
+                texts = (str(said), said.in_language("vi"))
+                self._known.mark_failed(pack.pack_id, texts, self._workspace.clock_ns())
                 return
             except StorageFailed:
                 if self._stop.wait(_RETRY_S):
