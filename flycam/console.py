@@ -140,15 +140,15 @@ def _describe_usage_error(error: click.UsageError) -> Message:
     said = error.format_message().rstrip(".")
     match error:
         case click.NoSuchOption():
-            return pgettext("usage: no such option", "{said}", said=said, option=error.option_name)
+            return pgettext("usage: no such option", "{said}", said=said, vi_option=error.option_name)
         case click.MissingParameter():
-            return pgettext("usage: missing", "{said}", said=said, name=_parameter(error))
+            return pgettext("usage: missing", "{said}", said=said, vi_name=_parameter(error))
         case click.BadParameter():
             return _describe_bad_value(said, _parameter(error), error.param.type if error.param else None)
     if extra := re.findall(r"unexpected extra arguments? \((.*)\)", said):
-        return pgettext("usage: extra arguments", "{said}", said=said, extra=extra[0])
+        return pgettext("usage: extra arguments", "{said}", said=said, vi_extra=extra[0])
     typed = "".join(re.findall("'(.*)'", said))
-    return pgettext("usage: not understood", "{said}", said=said, typed=typed) if typed else verbatim(said)
+    return pgettext("usage: not understood", "{said}", said=said, vi_typed=typed) if typed else verbatim(said)
 
 
 def _describe_bad_value(said: str, name: str, kind: click.ParamType[Any] | None) -> Message:
@@ -156,17 +156,19 @@ def _describe_bad_value(said: str, name: str, kind: click.ParamType[Any] | None)
     match kind:
         case click.Choice():
             choices = ", ".join(map(str, kind.choices))
-            return pgettext("usage: value, of choices", "{said}", said=said, name=name, choices=choices)
+            return pgettext("usage: value, of choices", "{said}", said=said, vi_name=name, vi_choices=choices)
         case click.DateTime():
-            return pgettext("usage: value, a date", "{said}", said=said, name=name)
+            return pgettext("usage: value, a date", "{said}", said=said, vi_name=name)
         case click.IntRange(min=int(minimum)):
-            return pgettext("usage: value, from a minimum", "{said}", said=said, name=name, minimum=minimum)
+            return pgettext(
+                "usage: value, from a minimum", "{said}", said=said, vi_name=name, vi_minimum=minimum
+            )
     match kind.name if kind else "":
         case "float":
-            return pgettext("usage: value, a number", "{said}", said=said, name=name)
+            return pgettext("usage: value, a number", "{said}", said=said, vi_name=name)
         case "integer":
-            return pgettext("usage: value, a whole number", "{said}", said=said, name=name)
-    return pgettext("usage: value", "{said}", said=said, name=name)
+            return pgettext("usage: value, a whole number", "{said}", said=said, vi_name=name)
+    return pgettext("usage: value", "{said}", said=said, vi_name=name)
 
 
 def _parameter(error: click.BadParameter) -> str:

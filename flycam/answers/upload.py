@@ -67,8 +67,8 @@ def format_upload_preview(looked: UploadPreview, smeared_px: float) -> Answer:
 def _describe_expected_video(film: str, log: str | None) -> Answer:
     from flycam.pipeline.upload.upload_videos import make_missing_log_error  # noqa: PLC0415  the look has no need of what lays films
 
-    missing = None if log else make_missing_log_error(film)
-    return {"name": film, "log": log, **format_error(missing).to_fields()}
+    sentence = verbatim("") if log else format_error(make_missing_log_error(film))
+    return {"name": film, "log": log, **sentence.to_fields()}
 
 
 def format_photos_result(ingested: PhotosResult, catalog: Catalog) -> Answer:

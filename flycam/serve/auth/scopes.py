@@ -17,7 +17,7 @@ _SEARCH = "/stac/search"
 
 _WRITABLE_PATHS: Mapping[Scope, tuple[str, ...]] = {
     Scope.MAP: ("/tiles", "/tilejson", "/wmts", "/ogc", "/stac", "/cog", "/kml"),
-    Scope.UPLOADS: pgettext("scope", "/api/uploads"),
+    Scope.UPLOADS: ("/api/uploads", "/files"),
     Scope.SYNC: ("/api/sync",),
 }
 _READABLE_PATHS: Mapping[Scope, frozenset[str]] = {

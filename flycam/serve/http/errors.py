@@ -58,16 +58,18 @@ def _describe_invalid_value(one: Mapping[str, Any]) -> Message:
         (message for kind, message in _INVALID_VALUES.items() if one["type"].startswith(kind)),
         pgettext("invalid value", "{said}"),
     )
-    limits: dict[str, str | Message] = {name: str(value) for name, value in one.get("ctx", {}).items()}
-    others, __, last = str(limits.get("expected", "")).rpartition(" or ")
+    limits: dict[str, str | Message] = {
+        f"vi_{name}": str(value) for name, value in one.get("ctx", {}).items()
+    }
+    others, __, last = str(limits.get("vi_expected", "")).rpartition(" or ")
     if others:
-        limits["expected"] = _("{others} or {last}", others=others, last=last)
+        limits["vi_expected"] = _("{others} or {last}", others=others, last=last)
     return pgettext(
         "invalid value",
         "{place}: {problem}",
         place=".".join(map(str, one["loc"])),
-        name=one["loc"][-1],
-        problem=replace(problem, values={**limits, "said": one["msg"]}),
+        place_vi=one["loc"][-1],
+        problem=replace(problem, values={"said": one["msg"], **limits}),
     )
 
 

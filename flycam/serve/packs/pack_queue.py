@@ -82,7 +82,9 @@ class PackQueue:
             return
         self._maker = self._holding.enter_context(self._known.hold_maker_lock())
         for one in self._known.orphans(self._maker):
-            self._known.mark_failed(one.pack_id, PACK_STOPPED, self._workspace.clock_ns())
+            self._known.mark_failed(
+                one.pack_id, (str(PACK_STOPPED), PACK_STOPPED.in_language("vi")), self._workspace.clock_ns()
+            )
         self._stop.clear()
         self._waiting = queue.Queue()
         self._thread = threading.Thread(target=self._run, args=(self._folder,), name="packs", daemon=True)
@@ -98,7 +100,11 @@ class PackQueue:
         self._thread = None
         try:
             for one in self._list_own_unfinished():
-                self._known.mark_failed(one.pack_id, PACK_STOPPED, self._workspace.clock_ns())
+                self._known.mark_failed(
+                    one.pack_id,
+                    (str(PACK_STOPPED), PACK_STOPPED.in_language("vi")),
+                    self._workspace.clock_ns(),
+                )
         except StorageFailed:
             # the next server marks them as failed
             _LOG.exception("packs that were not made")
