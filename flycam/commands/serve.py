@@ -12,7 +12,7 @@ import click
 
 from flycam.commands.upload import UPLOADS_FOLDER
 from flycam.commands.workspace import FILE_PATH, SECRET_FILE, CommandOutput, open_workspace
-from flycam.console import ProgressBar, get_terminal_language, print_line, print_notice, wrap_command
+from flycam.console import ProgressBar, print_line, print_notice, wrap_command
 from flycam.errors import AccessDenied, OptionUnusable, StorageFailed
 from flycam.frame.loopback import is_loopback
 from flycam.messages import Message, _
@@ -45,7 +45,7 @@ def demo_command(*, data_dir: str | None, port: int, no_serve: bool) -> CommandO
 
     with open_workspace(data_dir, creates=True) as (workspace, settings):
         url = f"http://127.0.0.1:{port}/"
-        answer, lines = format_demo(run_demo(workspace, ProgressBar()), url, get_terminal_language())
+        answer, lines = format_demo(run_demo(workspace, ProgressBar()), url)
         if not no_serve:
             for line in lines:
                 print_line(line)

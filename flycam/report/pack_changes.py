@@ -17,6 +17,7 @@ from flycam.report.blocks import (
     Text,
     drop_empty_columns,
 )
+from flycam.report.change_names import CHANGE_KIND_NAMES, LAYER_KIND_NAMES, VOLUME_BASIS
 from flycam.report.number_format import (
     format_area,
     format_area_with_sigma,
@@ -25,7 +26,6 @@ from flycam.report.number_format import (
     format_number,
     format_percent,
 )
-from flycam.report.pack_bridge import CHANGE_KIND_NAMES, LAYER_KIND_NAMES, VOLUME_BASIS
 from flycam.report.pack_figures import (
     Counts,
     PackChange,

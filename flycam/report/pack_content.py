@@ -8,6 +8,7 @@ from datetime import datetime
 
 from flycam.frame.classification import Classification
 from flycam.frame.timestamp import format_minute, format_utc_offset, get_local_zone
+from flycam.frame.warning import describe_warning_briefly
 from flycam.messages import Message, _, join, pgettext
 from flycam.report.blocks import (
     Block,
@@ -23,6 +24,7 @@ from flycam.report.blocks import (
     put_block,
     put_text,
 )
+from flycam.report.mark_names import MARK_KIND_NAMES, MARK_STATUS_NAMES
 from flycam.report.number_format import (
     format_area,
     format_centimetres,
@@ -30,7 +32,6 @@ from flycam.report.number_format import (
     format_percent,
     format_period,
 )
-from flycam.report.pack_bridge import MARK_KIND_NAMES, MARK_STATUS_NAMES, format_brief_warning
 from flycam.report.pack_changes import (
     build_changes_by_commune,
     build_commune_changes,
@@ -242,7 +243,7 @@ def _blocks(figures: PackFigures) -> Iterator[_MessageBlock]:
             )
             yield Paragraph(text=said, kind="care")
         for kept in one.warnings:
-            brief = format_brief_warning(kept, finished=one.revision > 0)
+            brief = describe_warning_briefly(kept, finished=one.revision > 0)
             yield Paragraph(text=join([str(one.number), brief], ". "), kind="small")
     yield Heading(text=_("4. By commune"))
     yield _communes(figures)
@@ -254,7 +255,7 @@ def _blocks(figures: PackFigures) -> Iterator[_MessageBlock]:
     if sum(len(one.marks) for one in figures.communes) > len(_numbers_of_marks(figures)):
         yield Paragraph(text=_("A search sector over several communes counts in each."), kind="small")
     for kept in figures.remarks:
-        yield Paragraph(text=format_brief_warning(kept), kind="small")
+        yield Paragraph(text=describe_warning_briefly(kept), kind="small")
     yield from build_trouble_blocks(figures)
     yield from build_changes_by_commune(figures)
     yield from build_settlement_blocks(figures)

@@ -90,7 +90,7 @@ def create_standard_router(prefix: str, tag: str, *checks: Callable[..., None]) 
 
 def build_bad_request(message: Message) -> Refused:
     """Return the error 400."""
-    return Refused(400, str(message), message.in_language("vi"))
+    return Refused(400, message)
 
 
 def require_known_parameters(request: Request) -> None:

@@ -467,10 +467,15 @@ def test_the_pixel_that_is_advised_is_one_that_can_be_compared(workspace, scenes
     sat = str(picture(tmp_path / "sat.tif", ground(3, 60), gsd_m=coarse_m))
     with pytest.raises(CoregistrationFailed, match=rf"coarser, {said} m a pixel \(gdalwarp") as failure:
         compare_sources(workspace, sat, fine, tmp_path / "c.gpkg", Finder())
-    assert "--gsd" not in f"{failure.value} {failure.value.vi}", "flycam exports no file of others"
+    assert "--gsd" not in f"{failure.value} {failure.value.message.in_language('vi')}", (
+        "flycam exports no file of others"
+    )
     assert coarse_m / float(said) <= MAX_COARSENING
     of_flight = make_resolution_mismatch_error("sat.tif", "Bay 1", 40.0, float(said), is_file=False)
-    assert all(f"--gsd {said}" in one and "gdalwarp" not in one for one in (str(of_flight), of_flight.vi))
+    assert all(
+        f"--gsd {said}" in one and "gdalwarp" not in one
+        for one in (str(of_flight), of_flight.message.in_language("vi"))
+    )
 
 
 @pytest.mark.parametrize("value", [0, 255])
@@ -492,7 +497,9 @@ def test_pixels_too_coarse_for_the_ground_in_common_are_told_as_that(workspace, 
     ]
     with pytest.raises(CoregistrationFailed, match=r"at 10 m a pixel too few pixels") as failure:
         compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder())
-    assert "fly more" not in str(failure.value) and "mỗi điểm ảnh 10 m" in failure.value.vi
+    assert "fly more" not in str(failure.value) and "mỗi điểm ảnh 10 m" in failure.value.message.in_language(
+        "vi"
+    )
     sharp_m = float(str(failure.value).split("at most ")[1].split(" m")[0])
     enough = [
         str(picture(tmp_path / f"{name}.tif", scene, gsd_m=2000.0 / 900))
@@ -543,7 +550,7 @@ def test_an_area_of_metres_in_geojson_is_told_what_geojson_means(workspace, file
         CrsMissing, match=r"does not name its coordinate reference system: GeoJSON"
     ) as failure:
         compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder(), aoi=path)
-    assert "GeoJSON khi đó là độ" in failure.value.vi
+    assert "GeoJSON khi đó là độ" in failure.value.message.in_language("vi")
 
 
 def test_an_area_that_was_taken_for_degrees_is_told_where_it_was_taken_to_lie(workspace, files, tmp_path):
@@ -556,7 +563,7 @@ def test_an_area_that_was_taken_for_degrees_is_told_where_it_was_taken_to_lie(wo
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
     with pytest.raises(InputUnusable, match=r"around 40\.0000, 50\.0000, they around 21\.70") as failure:
         compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder(), aoi=path)
-    assert "read as degrees" in str(failure.value) and "theo độ" in failure.value.vi
+    assert "read as degrees" in str(failure.value) and "theo độ" in failure.value.message.in_language("vi")
 
 
 def test_an_area_beside_the_pictures(workspace, files, tmp_path):

@@ -162,12 +162,12 @@ def test_names_never_become_options(house: tuple[World, Path], open_with: Open) 
 
 
 def test_a_command_that_fails_is_quoted_in_both_languages(house: tuple[World, Path], open_with: Open) -> None:
-    ended_words = tuple(pack_making.PACK_ENDED.to_fields().values())
-    for program, sentences in ((FAILS, ("the disk is full", "đĩa đầy")), (DIES, ended_words)):
+    quoted = {"sentence": "the disk is full", "sentence_vi": "đĩa đầy"}
+    for program, told in ((FAILS, quoted), (DIES, pack_making.PACK_ENDED.to_fields())):
         client = open_with((sys.executable, "-c", program))
         pack_id = ask(client, house[0].after).json()["pack_id"]
         said = ended(client, pack_id)
-        assert (said["state"], said["sentence"], said["sentence_vi"]) == ("failed", *sentences)
+        assert {key: said[key] for key in ("state", *told)} == {"state": "failed", **told}
         assert client.get(f"/api/packs/{pack_id}/file", headers=by("Lan")).status_code == 404
 
 
