@@ -16,6 +16,7 @@ from flycam.adjust.problem import AdjustmentProblem, Observations
 from flycam.adjust.reprojection import compute_image_residuals
 from flycam.adjust.triangulation import triangulate
 from flycam.adjust.unknowns import Unknowns
+from flycam.messages import Message, _
 
 _MIN_OBSERVATIONS = 12
 # Least share of the tie observations that fit one block.
@@ -58,7 +59,7 @@ def compare_held_out(
     """
     frames = problem.frames
     bias = np.linalg.norm(after.bias / claimed.bias, axis=-1) / np.sqrt(3.0)
-    noise, _ = compute_noise_residuals(problem, after)
+    noise, __ = compute_noise_residuals(problem, after)
     moved = np.linalg.norm(noise[tied] / np.maximum(frames.sigma_position[tied], 1e-3), axis=-1)
     turn = np.einsum("nij,nkj->nik", after.rotation, frames.rotation)[tied]
     angle = np.arccos(np.clip((np.trace(turn, axis1=1, axis2=2) - 1.0) / 2.0, -1.0, 1.0))
@@ -77,27 +78,31 @@ def compare_held_out(
     )
 
 
-def find_objection(evidence: HeldOutEvidence) -> str:
-    """Return the reason to keep the priors, or an empty string."""
+def find_objection(evidence: HeldOutEvidence) -> Message | None:
+    """Return the reason to keep the priors, if there is one."""
     e = evidence
     if e.observations < _MIN_OBSERVATIONS:
-        return f"only {e.observations} tie point observations could be used: the priors are kept"
+        return _("too few tie point observations could be used ({count}).", count=e.observations)
     if e.kept < _MIN_KEPT:
-        return (
-            f"only {e.kept:.0%} of the tie point observations fit one block: they contradict each other, "
-            "the priors are kept"
+        return _(
+            "only {share:.0%} of the tie point observations fit one block; the others contradict them.",
+            share=e.kept,
         )
     if not e.after_px <= _NO_WORSE * e.before_px:
-        return (
-            f"held-out tie points fit no better than before ({e.after_px:.2f} px against "
-            f"{e.before_px:.2f} px): the priors are kept"
+        return _(
+            "tie points held out of the adjustment fit no better after it ({after_px:.2f} px) than before "
+            "({before_px:.2f} px).",
+            after_px=e.after_px,
+            before_px=e.before_px,
         )
     if e.position_sigmas > _MAX_SIGMAS or e.attitude_sigmas > _MAX_SIGMAS:
-        return (
-            f"the block would move frames by {e.position_sigmas:.0f} (position) and {e.attitude_sigmas:.0f} "
-            "(attitude) times their stated accuracy: the priors are kept; check their datum and heading"
+        return _(
+            "the adjustment would move photos by {position:.0f} (position) and {attitude:.0f} (attitude) "
+            "times their stated accuracy; check their height datum and heading.",
+            position=e.position_sigmas,
+            attitude=e.attitude_sigmas,
         )
-    return ""
+    return None
 
 
 def _median_px(problem: AdjustmentProblem, unknowns: Unknowns, seen: Observations) -> float:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from flycam.geometry.exterior import ExteriorOrientation, Vec3
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import Message
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int32]
@@ -204,7 +205,7 @@ class Adjustment:
     """
 
     accepted: bool
-    reason: str
+    reason: Message | None
     frames: Sequence[AdjustedFrame]
     interiors: Mapping[str, InteriorOrientation]
     accuracy: Accuracy
@@ -212,6 +213,6 @@ class Adjustment:
     point_sigma_m: Floats
     residual_px: Floats
     used: NDArray[np.bool_]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
     frame_covariance: Floats | None = None
     control_residual_m: Floats | None = None

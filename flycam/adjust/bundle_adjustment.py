@@ -30,17 +30,9 @@ __all__ = ["MIN_HELD_OUT", "AdjustOptions", "adjust_block"]
 
 MIN_HELD_OUT = 0.02
 DEFAULTS = AdjustOptions()
-NO_TIES = (
-    "no tie points hold the frames together (water, cloud, no overlap, or all from one place): the priors "
-    "are kept"
-)
-
-
+NO_TIES = _("no tie points hold the photos together (water, cloud, no overlap, or all from one place).")
 # Relative; a larger change is implausible, and lenses are held.
 _MAX_FOCAL_CHANGE = 0.15
-_FOCAL_HELD = (
-    "the focal length would change by {:.0%}: it was held at its calibration; give the camera's calibration"
-)
 
 
 def _ignore_progress(_stage: str, _done: int, _total: int) -> None:
@@ -68,7 +60,12 @@ def adjust_block(
     if focal_change > _MAX_FOCAL_CHANGE:
         # so large a change absorbs other errors: nothing else of this solution is reliable either
         held = adjust_block(block, replace(options, self_calibration=False), progress)
-        return replace(held, notes=(*held.notes, _FOCAL_HELD.format(focal_change)))
+        note = _(
+            "The focal length would have to change by {change:.0%} and was held at its calibration; give the "
+            "camera's calibration with --camera.",
+            change=focal_change,
+        )
+        return replace(held, notes=(*held.notes, note))
     # only with self-calibration: errors that a held lens cannot absorb would bias the test either way
     if options.self_calibration and is_stationary(settled):
         still = adjust_block(remove_velocities(block), options, progress)

@@ -25,6 +25,7 @@ from flycam.adjust.epipolar import (
 from flycam.adjust.match_views import MatchView
 from flycam.geometry.matching import find_close_pairs, match_all_mutual_best, match_mutual_best
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights_en
+from flycam.messages import Message, _
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -70,10 +71,10 @@ class PairMatches:
     cosine: Floats
     miss_px: Floats
     sigma_px: float
-    reason: str = ""
+    reason: Message | None = None
 
 
-def _none(reason: str) -> PairMatches:
+def _none(reason: Message) -> PairMatches:
     nothing = np.empty(0, dtype=np.int64)
     return PairMatches(
         i=nothing,
@@ -91,33 +92,33 @@ def match_pair(a: MatchView, b: MatchView, terrain: TerrainGrid, plausible: Heig
     Empty, with the reason, where there are too few to trust.
     """
     if min(len(a.features), len(b.features)) < _MIN_MATCHES:
-        return _none("too little texture")
+        return _none(_("too little texture"))
     i, j = _first_matches(a, b, plausible)
     if i.size < _MIN_MATCHES:
-        return _none("nothing alike where the poses put it")
+        return _none(_("nothing looks alike where its telemetry puts it"))
     unit = max(a.unit_px, b.unit_px)
     poses = refine_poses(_relative(a, b), _matches(a, b, i, j), tuple(unit * s for s in (24, 12, 6, 3, 2, 2)))
     miss = compute_match_distances(poses, _matches(a, b, i, j))
     sigma = _spread(miss, unit)
     near = np.abs(miss) < 3.0 * sigma
     if near.sum() < _MIN_MATCHES:
-        return _none("no common geometry")
+        return _none(_("no geometry in common with another photo"))
     level = _level(a, b, poses, i[near], j[near], terrain)
     # with the base reversed the same planes meet, but behind the cameras: an image rotated by 180°
     standing = _stands(a, b, poses, i[near], j[near], terrain, level, plausible)
     if standing.mean() < _MIN_PLAUSIBLE_SHARE:
-        return _none("what matches lies where no ground can be")
+        return _none(_("what matches lies where no ground can be"))
     i, j, cosine = _guided_matches(a, b, poses, level, sigma, plausible)
     if i.size < _MIN_MATCHES:
-        return _none("too few matches")
+        return _none(_("too few matches"))
     poses = refine_poses(poses, _matches(a, b, i, j), tuple(unit * s for s in (3, 2, 1.5, 1.5)))
     miss = compute_match_distances(poses, _matches(a, b, i, j))
     sigma = _spread(miss, unit)
     if sigma > _BLURRED * unit:
-        return _none("matches that agree on nothing")
+        return _none(_("its matches contradict each other"))
     good = (np.abs(miss) < 3.0 * sigma) & _stands(a, b, poses, i, j, terrain, level, plausible)
     if good.sum() < _MIN_MATCHES:
-        return _none("too few matches meet")
+        return _none(_("too few of its matches meet"))
     return PairMatches(i=i[good], j=j[good], cosine=cosine[good], miss_px=miss[good], sigma_px=sigma)
 
 
@@ -141,7 +142,7 @@ def _along(a: MatchView, b: MatchView) -> tuple[Floats, float]:
 def _first_matches(a: MatchView, b: MatchView, plausible: HeightTolerance) -> tuple[Indices, Indices]:
     pa, pb = normalise_ground_points(a, b, plausible)
     i, j = find_close_pairs(pa[:_FIRST], pb[:_FIRST], 1.0)
-    i, j, _ = match_mutual_best(
+    i, j, __ = match_mutual_best(
         a.features.descriptor, b.features.descriptor, i, j, ratio=0.8, min_similarity=0.8
     )
     i, j = filter_affine_matches(pa, pb, i, j)
@@ -177,7 +178,7 @@ def filter_affine_matches(
     i, j = i[near], j[near]
     if i.size < _MIN_MATCHES:
         return i[:0], j[:0]
-    _, agreed = cv2.estimateAffine2D(
+    __, agreed = cv2.estimateAffine2D(
         pa[i], pb[j], method=cv2.RANSAC, ransacReprojThreshold=0.15, maxIters=1000, confidence=0.999
     )
     if agreed is None:
@@ -245,7 +246,7 @@ def _level(
 
     It is the sum of the height errors of priors and model.
     """
-    over, sigma, _ = _heights(a, b, poses, i, j, terrain)
+    over, sigma, __ = _heights(a, b, poses, i, j, terrain)
     known = np.isfinite(over)
     if not known.any():
         return 0.0
@@ -281,7 +282,7 @@ def _guided_matches(
     position of the epipoles and with any lens.
     """
     base = poses.centre[1] - poses.centre[0]
-    turn_a, _ = _around(base, a.rays @ a.rotation)
+    turn_a, __ = _around(base, a.rays @ a.rotation)
     turn_b, reach_b = _around(base, b.rays @ poses.rotation[1])
     above = min(plausible.above_m, 0.6 * (a.height_m - level))
     rays = a.rays @ a.rotation
@@ -289,8 +290,8 @@ def _guided_matches(
         climb = rays / rays[:, 2:]
     to_low = a.ground + climb * (level - plausible.below_m) - poses.centre[1]
     to_high = a.ground + climb * (level + above) - poses.centre[1]
-    _, low = _around(base, to_low)
-    _, high = _around(base, to_high)
+    __, low = _around(base, to_low)
+    __, high = _around(base, to_high)
     middle, half = 0.5 * (low + high), 0.5 * np.abs(high - low)
     gate = 3.0 * sigma / b.focal_px
     room = float(np.nanpercentile(half, 98.0)) + gate if np.isfinite(half).any() else gate

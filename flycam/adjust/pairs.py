@@ -16,6 +16,7 @@ from flycam.adjust.block import BlockFrame
 from flycam.errors import FrameRejected
 from flycam.geometry.footprint import compute_footprint
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import Message, _
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -33,7 +34,7 @@ class PairPlan:
     share      P float, shared ground over the smaller footprint
     outlines   one polygon a frame (work CRS; empty where it sees no ground)
     gsd_m      N, NaN where it sees no ground
-    reasons    by frame number, a sentence for each frame without a pair
+    reasons    by frame number, why a frame has no pair
     """
 
     a: Indices
@@ -41,7 +42,7 @@ class PairPlan:
     share: Floats
     outlines: Sequence[shapely.Geometry]
     gsd_m: Floats
-    reasons: dict[int, str]
+    reasons: dict[int, Message]
 
 
 def plan_pairs(
@@ -71,16 +72,16 @@ def plan_pairs(
     a, b, share = a[asked], b[asked], share[asked]
     paired = np.union1d(a, b)
     for number in np.setdiff1d(np.arange(len(frames)), paired):
-        reasons.setdefault(int(number), "its ground is seen by no other photo of this flight")
+        reasons.setdefault(int(number), _("no other photo of this flight sees its ground"))
     return PairPlan(a=a, b=b, share=share, outlines=outlines, gsd_m=gsd, reasons=reasons)
 
 
 def _outlines(
     frames: Sequence[BlockFrame], terrain: TerrainGrid
-) -> tuple[list[shapely.Geometry], Floats, dict[int, str]]:
+) -> tuple[list[shapely.Geometry], Floats, dict[int, Message]]:
     outlines: list[shapely.Geometry] = []
     gsd = np.full(len(frames), np.nan)
-    reasons: dict[int, str] = {}
+    reasons: dict[int, Message] = {}
     for number, frame in enumerate(frames):
         outline: shapely.Geometry = shapely.Polygon()
         try:
@@ -92,7 +93,7 @@ def _outlines(
                 hull = shapely.MultiPoint(seen.polygon_m).convex_hull
                 outline = hull.buffer(min(margin, 0.25 * np.sqrt(hull.area)), quad_segs=2)
         except FrameRejected as error:
-            reasons[number] = str(error)
+            reasons[number] = error.message
         outlines.append(outline)
     return outlines, gsd, reasons
 

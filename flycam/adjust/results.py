@@ -20,6 +20,7 @@ from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.projection import apply_lens_vector
 from flycam.geometry.rotation import rotation_from_angle_axis, to_mat3
+from flycam.messages import Message, _
 
 _CELLS = 8
 _NAN3 = (float("nan"),) * 3
@@ -88,7 +89,7 @@ def make_adjustment(
     sigma[ids[tie]] = np.sqrt(settled.covariance.points[tie])
     return Adjustment(
         accepted=True,
-        reason="",
+        reason=None,
         frames=frames,
         interiors=_interiors(problem, settled, options),
         accuracy=_accuracy(problem, settled, fit),
@@ -115,7 +116,7 @@ def _covariances(settled: BlockSolution, frames: Sequence[AdjustedFrame]) -> Flo
 def make_rejected_adjustment(
     block: Block,
     problem: AdjustmentProblem,
-    why: str,
+    why: Message,
     settled: BlockSolution | None,
     fit: BlockResiduals | None,
 ) -> Adjustment:
@@ -195,7 +196,7 @@ def _exterior(
     if motion is not None:
         wx, wy, wz = (float(w) for w in turn)
         motion = replace(motion, turn_radps=(wx, wy, wz))
-    left, _, right = np.linalg.svd(rotation)
+    left, __, right = np.linalg.svd(rotation)
     east, north, up, about_x, about_y, about_z = (float(s) for s in sigma)
     return replace(
         before,
@@ -255,26 +256,34 @@ def _rms(residual: Floats) -> float:
     return float(np.sqrt(np.mean(residual**2))) if residual.size else float("nan")
 
 
-def _notes(problem: AdjustmentProblem, settled: BlockSolution) -> tuple[str, ...]:
+def _notes(problem: AdjustmentProblem, settled: BlockSolution) -> tuple[Message, ...]:
     """Return the notes on differences from the metadata."""
     notes = []
     for number, key in enumerate(problem.keys):
         change, claimed = settled.unknowns.lens[number, 0], settled.claimed.lens[number, 0]
         if abs(change) > _NOTEWORTHY_SIGMAS * claimed:
             notes.append(
-                f"{key}: the focal length is {change:+.2%} off its calibration, {abs(change) / claimed:.0f} "
-                "times the stated accuracy: the block's own value is used"
+                _(
+                    "{camera}: the focal length differs from its calibration by {change:+.2%}, {times:.0f} "
+                    "times the stated accuracy; the value found by the adjustment is used.",
+                    camera=key,
+                    change=change,
+                    times=abs(change) / claimed,
+                )
             )
         elif sentence := _focal_contradiction(settled, number, key):
             notes.append(sentence)
-    ratio = settled.model.sigmas.position / settled.claimed.position
-    for name, axis in (("horizontal", 0), ("vertical", 2)):
-        if float(ratio[:, axis].max()) > _NOTEWORTHY_SIGMAS:
-            notes.append(f"{name} positions scatter {ratio[:, axis].max():.1f} times as much as stated")
+    plan, __, height = (settled.model.sigmas.position / settled.claimed.position).max(axis=0)
+    if plan > _NOTEWORTHY_SIGMAS:
+        notes.append(
+            _("Horizontal positions scatter {times:.1f} times as much as their stated accuracy.", times=plan)
+        )
+    if height > _NOTEWORTHY_SIGMAS:
+        notes.append(_("Heights scatter {times:.1f} times as much as their stated accuracy.", times=height))
     return tuple(notes)
 
 
-def _focal_contradiction(settled: BlockSolution, number: int, key: str) -> str:
+def _focal_contradiction(settled: BlockSolution, number: int, key: str) -> Message | None:
     """Return a note if ties and terrain contradict the calibrated focal length.
 
     The block's own estimate is the remainder after removing the prior's information w from the solution's:
@@ -285,15 +294,19 @@ def _focal_contradiction(settled: BlockSolution, number: int, key: str) -> str:
     weight = float(cauchy(np.square(change / claimed), LOOSE_BEND).weight) / claimed**2
     information = 1.0 / settled.lens[number * width, number * width] - weight
     if information <= _MIN_INFORMATION * weight:
-        return ""
+        return None
     own = change + weight * change / information
     sigma = float(np.sqrt(1.0 / information))
     if abs(own) <= _NOTEWORTHY_SIGMAS * np.hypot(sigma, claimed):
-        return ""
-    return (
-        f"{key}: ties and terrain put the focal length {own:+.1%} (±{sigma:.1%}) off its calibration, which "
-        f"claims ±{claimed:.1%} and was kept: heights may be wrong in that proportion; give the camera's "
-        "calibration with --camera"
+        return None
+    return _(
+        "{camera}: ties and terrain put the focal length {off:+.1%} (±{sigma:.1%}) off its calibration, which "
+        "claims ±{claimed:.1%} and was kept: heights may be wrong in that proportion; give the camera's "
+        "calibration with --camera.",
+        camera=key,
+        off=own,
+        sigma=sigma,
+        claimed=claimed,
     )
 
 

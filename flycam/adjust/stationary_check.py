@@ -19,9 +19,11 @@ from flycam.adjust.nested_dissection import plan_elimination
 from flycam.adjust.normal_equations import LeastSquaresModel
 from flycam.adjust.reduced_system import compute_coupling
 from flycam.adjust.solver import BlockSolution
+from flycam.messages import _
 
-STATIONARY_NOTE = (
-    "the aircraft stood still while its photos were read: its speed from one to the next was left out"
+STATIONARY_NOTE = _(
+    "The aircraft stood still while its photos were read: its speed from one to the next was left out of the "
+    "rolling shutter's correction."
 )
 
 _ITERATIONS = 15

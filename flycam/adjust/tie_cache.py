@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from flycam.adjust.block import BlockFrame
 from flycam.adjust.pair_matching import PairMatches
 from flycam.geometry.features import Features
+from flycam.messages import decode_message, encode_message
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -68,14 +70,15 @@ def from_feature_arrays(arrays: Arrays | None) -> Features | None:
 
 
 def to_match_arrays(matches: PairMatches) -> dict[str, NDArray[Any]]:
-    """Convert matches of a pair to arrays; the reason as UTF-8."""
+    """Convert matches of a pair to arrays; the reason as JSON in UTF-8."""
+    reason = "" if matches.reason is None else json.dumps(encode_message(matches.reason))
     return {
         "i": matches.i,
         "j": matches.j,
         "cosine": matches.cosine,
         "miss_px": matches.miss_px,
         "sigma_px": np.array([matches.sigma_px]),
-        "reason": np.frombuffer(matches.reason.encode(), dtype=np.uint8),
+        "reason": np.frombuffer(reason.encode(), dtype=np.uint8),
     }
 
 
@@ -92,11 +95,12 @@ def from_match_arrays(arrays: Arrays | None, max_features: tuple[int, int]) -> P
         or max(i.max(initial=-1) - max_features[0], j.max(initial=-1) - max_features[1]) >= 0
     ):
         return None
+    reason = np.asarray(arrays["reason"], dtype=np.uint8).tobytes()
     return PairMatches(
         i=i,
         j=j,
         cosine=np.asarray(arrays["cosine"], dtype=np.float64),
         miss_px=np.asarray(arrays["miss_px"], dtype=np.float64),
         sigma_px=float(np.asarray(arrays["sigma_px"], dtype=np.float64)[0]),
-        reason=np.asarray(arrays["reason"], dtype=np.uint8).tobytes().decode(),
+        reason=decode_message(json.loads(reason)) if reason else None,
     )

@@ -39,6 +39,7 @@ from flycam.geometry.connected_components import label_components
 from flycam.geometry.exterior import ExteriorOrientation, Vec3
 from flycam.geometry.features import find_features
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import Message, _
 
 Bytes = NDArray[np.uint8]
 
@@ -84,7 +85,7 @@ class TieReport:
     tracks: Sequence[int]
     cells_pct: Sequence[float]
     masked_pct: Sequence[float]
-    reasons: Mapping[int, str]
+    reasons: Mapping[int, Message]
     resected: Mapping[int, ExteriorOrientation] = field(default_factory=dict)
 
 
@@ -151,7 +152,7 @@ def find_ties(
     # an image of unchanged size can only be rotated by 180°: at 90° its recorded heading is wrong
     resected = {number: views[number].frame.exterior for number, turn in enumerate(turns) if turn % 2}
     turns = [0 if turn % 2 else turn for turn in turns]
-    for _ in range(_RETRIES):
+    for __ in range(_RETRIES):
         views, plan, matches, found = _tried_again(views, plan, matches, pixels_of, seek)
         if not found:
             break
@@ -399,14 +400,15 @@ def _report(
     )
 
 
-def _reasons(plan: PairPlan, matches: Sequence[PairMatches], count: NDArray[np.int64]) -> dict[int, str]:
+def _reasons(plan: PairPlan, matches: Sequence[PairMatches], count: NDArray[np.int64]) -> dict[int, Message]:
     """Return the reason of each frame without a tie: the commonest of its pairs'."""
     reasons = dict(plan.reasons)
-    said: dict[int, list[str]] = {}
+    said: dict[int, list[Message]] = {}
     for a, b, found in zip(plan.a.tolist(), plan.b.tolist(), matches, strict=True):
         for number in (a, b):
-            said.setdefault(number, []).append(found.reason or "its matches agree with no third view")
+            why = found.reason or _("its matches agree with no third photo")
+            said.setdefault(number, []).append(why)
     for number in np.flatnonzero(count == 0).tolist():
-        words = sorted(said.get(number, ["no pair"]))
+        words = sorted(said.get(number, [_("no photo to pair it with")]), key=str)
         reasons.setdefault(number, max(words, key=words.count))
     return {number: reasons[number] for number in sorted(reasons)}

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flycam.answers.output import Output, format_warnings
-from flycam.frame.warning import format_warning
+from flycam.frame.warning import describe_warning
+from flycam.messages import _, join
 
 # for annotations only: output needs no processing libraries
 if TYPE_CHECKING:
     from flycam.pipeline.briefing_pack.workflow import PackReport
 
 
-def format_pack(made: PackReport, language: str = "en") -> Output:
+def format_pack(made: PackReport) -> Output:
     """Return the content of a briefing pack.
 
     Keys: files[] (paths, the manifest last), out, flights[], flights_seen[], communes[], drill, draft, …
@@ -31,12 +32,16 @@ def format_pack(made: PackReport, language: str = "en") -> Output:
         "seconds": round(made.seconds, 3),
         **format_warnings(made.notes),
     }
-    page = made.out / "index.html"
-    if language == "vi":
-        said = f"{made.out}: {len(made.files)} tệp, {len(made.communes)} xã; mở {page} để xem"
-        draft = "  dự thảo: khi lãnh đạo phê duyệt, chạy lại với --approved-by 'HỌ TÊN'"
-    else:
-        said = f"{made.out}: files: {len(made.files)}, communes: {len(made.communes)}; open {page}"
-        draft = "  a draft: once a leader has approved it, run again with --approved-by 'NAME'"
-    notes = [f"  ! {format_warning(one, language)}" for one in made.notes]
-    return answer, [said, *([draft] if made.is_draft else []), *notes]
+    said = [
+        _(
+            "{folder}: files: {file_count}, communes: {commune_count}; open {page}",
+            folder=made.out,
+            file_count=len(made.files),
+            commune_count=len(made.communes),
+            page=made.out / "index.html",
+        )
+    ]
+    if made.is_draft:
+        said.append(_("  a draft: once a leader has approved it, run again with --approved-by 'NAME'"))
+    notes = [join(("  !", describe_warning(one))) for one in made.notes]
+    return answer, [*said, *notes]

@@ -67,8 +67,8 @@ def format_upload_preview(looked: UploadPreview, smeared_px: float) -> Answer:
 def _describe_expected_video(film: str, log: str | None) -> Answer:
     from flycam.pipeline.upload.upload_videos import make_missing_log_error  # noqa: PLC0415  the look has no need of what lays films
 
-    missing = None if log else make_missing_log_error(film)
-    return {"name": film, "log": log, **_format_error(missing).to_fields()}
+    sentence = verbatim("") if log else format_error(make_missing_log_error(film))
+    return {"name": film, "log": log, **sentence.to_fields()}
 
 
 def format_photos_result(ingested: PhotosResult, catalog: Catalog) -> Answer:
@@ -82,8 +82,11 @@ def format_photos_result(ingested: PhotosResult, catalog: Catalog) -> Answer:
         **answer,
         "doctor": describe_problems(ingested.report.preflight.diagnosis),
         **_describe_event(ingested.report.flight, catalog),
-        "warnings": [*answer["warnings"], *(format_error(one) for one in ingested.unreadable)],
-        "warnings_vi": [*answer["warnings_vi"], *(format_error(one, "vi") for one in ingested.unreadable)],
+        "warnings": [*answer["warnings"], *(str(format_error(one)) for one in ingested.unreadable)],
+        "warnings_vi": [
+            *answer["warnings_vi"],
+            *(format_error(one).in_language("vi") for one in ingested.unreadable),
+        ],
     }
 
 
@@ -126,7 +129,7 @@ def _describe_video(one: VideoResult) -> Answer:
     )
     answer = {"name": video, "log": one.log, "frames": count}
     if one.error is not None or one.report is None:
-        sentence = _format_error(one.error)
+        sentence = verbatim("") if one.error is None else format_error(one.error)
         if count:  # frames on the map did not fail
             if one.is_cut:
                 on_map = ngettext(
@@ -140,7 +143,14 @@ def _describe_video(one: VideoResult) -> Answer:
     report = one.report
     named = f"{PurePosixPath(video).name}: "  # already in the sentence
     remarks = (
-        verbatim(Bilingual(*(text.removeprefix(named).removesuffix(".") for text in said)))
+        verbatim(
+            Bilingual(
+                *(
+                    said.in_language(language).removeprefix(named).removesuffix(".")
+                    for language in ("en", "vi")
+                )
+            )
+        )
         for said in report.remarks
     )
     return {
@@ -153,11 +163,7 @@ def _describe_video(one: VideoResult) -> Answer:
 
 def format_failure(error: BaseException) -> Answer:
     """Return an error's sentence in both languages."""
-    return {"error": type(error).__name__, **_format_error(error).to_fields()}
-
-
-def _format_error(error: BaseException | None) -> Message:
-    return verbatim("" if error is None else Bilingual(format_error(error), format_error(error, "vi")))
+    return {"error": type(error).__name__, **format_error(error).to_fields()}
 
 
 _MAX_SENTENCES = 8

@@ -6,6 +6,7 @@ description, its hashes and who approved it stay known.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
@@ -21,7 +22,7 @@ from flycam.catalog.database import Database
 from flycam.catalog.records import AuditEntry
 from flycam.catalog.tables import audit_log
 from flycam.errors import FlightBusy, StoreConflict
-from flycam.messages import _
+from flycam.messages import Message, _, decode_message, encode_message
 
 
 class PackState(StrEnum):
@@ -53,7 +54,7 @@ class Pack:
                  (ids), and all redactions, wherever they are, because flights grow
                  (`redacted_ground.compute_redaction_fingerprints`); known once it is made
     ended_ns     when it was made or given up
-    why          sentences in English and Vietnamese
+    why          it could not be made
     content_sha256  of its statements, by which a draft and its final pack are compared; if it is approved
                     and not made yet, of its draft
     manifest_sha256, classification  as it states itself; "": not known
@@ -75,7 +76,7 @@ class Pack:
     draft_id: str = ""
     state: PackState = PackState.WAITING
     ended_ns: int | None = None
-    why: tuple[str, str] = ("", "")
+    why: Message | None = None
     manifest_sha256: str = ""
     content_sha256: str = ""
     classification: str = ""
@@ -135,15 +136,9 @@ class Packs:
         said = {"state": PackState.MADE.value, **_lists(pack)}
         return self._change(pack.pack_id, {**values, **said}, audit_entry)
 
-    def mark_failed(self, pack_id: str, why: tuple[str, str], at_ns: int) -> None:
+    def mark_failed(self, pack_id: str, why: Message, at_ns: int) -> None:
         """Record why a pending pack was not made; others stay as they are."""
-        english, vietnamese = why
-        failed = {
-            "state": PackState.FAILED.value,
-            "ended_ns": at_ns,
-            "why_en": english,
-            "why_vi": vietnamese,
-        }
+        failed = {"state": PackState.FAILED.value, "ended_ns": at_ns, "why": _encode(why)}
         self._change(pack_id, failed)
 
     def mark_deleted(self, pack_id: str, at_ns: int, audit_entry: AuditEntry | None = None) -> None:
@@ -225,10 +220,13 @@ def _finals_of(draft_id: str) -> Select[Any]:
 
 
 def _row(pack: Pack) -> dict[str, Any]:
-    row = {one.name: getattr(pack, one.name) for one in fields(pack) if one.name != "why"}
-    english, vietnamese = pack.why
+    row = {one.name: getattr(pack, one.name) for one in fields(pack)}
     said = {"state": pack.state.value, "flights": "\n".join(pack.flights), **_lists(pack)}
-    return {**row, **said, "why_en": english, "why_vi": vietnamese}
+    return {**row, **said, "why": _encode(pack.why)}
+
+
+def _encode(why: Message | None) -> str | None:
+    return None if why is None else json.dumps(encode_message(why), ensure_ascii=False)
 
 
 def _lists(pack: Pack) -> dict[str, str]:
@@ -237,7 +235,7 @@ def _lists(pack: Pack) -> dict[str, str]:
 
 
 def _pack(row: Any) -> Pack:
-    values = {name: value for name, value in row.items() if name not in ("why_en", "why_vi")}
-    values["flights"] = tuple(row["flights"].split("\n"))
+    values = {**row, "state": PackState(row["state"]), "flights": tuple(row["flights"].split("\n"))}
+    values["why"] = None if row["why"] is None else decode_message(json.loads(row["why"]))
     values |= {name: tuple(row[name].split()) for name in ("flights_beside", "withheld")}
-    return Pack(**{**values, "state": PackState(row["state"]), "why": (row["why_en"], row["why_vi"])})
+    return Pack(**values)

@@ -13,7 +13,6 @@ from flycam.commands.workspace import FILE_PATH, CommandOutput, open_workspace
 from flycam.console import (
     PartialFailure,
     ProgressBar,
-    get_terminal_language,
     print_notice,
     watch_stop_requests,
     wrap_command,
@@ -81,7 +80,7 @@ def finish_command(
             print_notice,
             asked_to_stop,
         )
-        return format_finish(report, get_terminal_language())
+        return format_finish(report)
 
 
 @click.command()
@@ -169,7 +168,7 @@ def compare_command(
             begun,
             print_notice,
         )
-        answered = format_comparison(found, get_terminal_language())
+        answered = format_comparison(found)
     if not found.is_detected:
         raise PartialFailure(*answered, build_not_searched_error(found.path.name))
     return answered
@@ -193,9 +192,7 @@ def report_command(
 
     with open_workspace(data_dir, serves_originals=True) as (workspace, _):
         wanted = None if layer is None else Layer(layer)
-        return format_report_file(
-            write_report(workspace, flight, out, language, revision, wanted), get_terminal_language()
-        )
+        return format_report_file(write_report(workspace, flight, out, language, revision, wanted))
 
 
 @click.command()
@@ -241,6 +238,4 @@ def pack_command(
             of_draft=of_draft,
             seen_by=seen_by,
         )
-        return format_pack(
-            write_briefing_pack(workspace, request, out, ProgressBar()), get_terminal_language()
-        )
+        return format_pack(write_briefing_pack(workspace, request, out, ProgressBar()))

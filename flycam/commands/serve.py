@@ -12,7 +12,7 @@ import click
 
 from flycam.commands.upload import UPLOADS_FOLDER
 from flycam.commands.workspace import FILE_PATH, SECRET_FILE, CommandOutput, open_workspace
-from flycam.console import ProgressBar, get_terminal_language, print_line, print_notice, wrap_command
+from flycam.console import ProgressBar, print_line, print_notice, wrap_command
 from flycam.errors import AccessDenied, OptionUnusable, StorageFailed
 from flycam.frame.loopback import is_loopback
 from flycam.messages import Message, _

@@ -25,7 +25,7 @@ _SPARE_MM = 8.0
 _USUAL_PT, _SMALL_PT, _CELL_PT = 13.0, 10.0, 9.5
 _AROUND_MM, _HEADING_MM, _CELL_RIMS_MM = 1.5, 5.0, 4.5
 
-ColumnShares = Callable[[Table], Sequence[float]]
+ColumnShares = Callable[[Table[str]], Sequence[float]]
 
 
 def compute_max_picture_mm(

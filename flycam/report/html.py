@@ -60,12 +60,12 @@ def _block(document: Document, block: Block) -> Iterator[str]:
             yield "</div>"
 
 
-def _cell(tag: str, table: Table, column: int, text: str) -> str:
+def _cell(tag: str, table: Table[str], column: int, text: str) -> str:
     look = ' class="number"' if column in table.numeric else ""
     return f"<{tag}{look}>{escape(text)}</{tag}>"
 
 
-def _figure(document: Document, figure: Figure) -> Iterator[str]:
+def _figure(document: Document, figure: Figure[str]) -> Iterator[str]:
     caption = escape(figure.caption)
     drawing = document.pictures[figure.picture].decode()
     labelled = drawing.replace("<svg ", f'<svg role="img" aria-label="{caption}" ', 1)

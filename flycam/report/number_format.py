@@ -7,56 +7,71 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import overload
 
 from flycam.frame.timestamp import format_minute, format_utc_offset
-from flycam.report.texts import format_text
+from flycam.messages import Message, _, join
+from flycam.report.blocks import Text
 
 _SPACE = "\N{NO-BREAK SPACE}"
 _HECTARE_M2 = 10_000.0
 
 
-def format_number(value: float | None, decimals: int, language: str) -> str:
-    """Format a number with decimal comma and thousands point in Vietnamese.
-
-    The reverse in English; None and infinite values are "unknown".
-    """
+@overload
+def format_number(value: float | None, decimals: int) -> Message: ...
+@overload
+def format_number(value: float | None, decimals: int, language: str) -> str: ...
+def format_number(value: float | None, decimals: int, language: str | None = None) -> Message | str:
+    """Format a number with separators of thousands; None and infinite values are "unknown"."""
     if value is None or not math.isfinite(value):
-        return format_text("unknown", language)
+        return _put(_("unknown"), language)
     # adding 0.0 drops the minus of a zero
-    text = f"{round(value, decimals) + 0.0:,.{decimals}f}"
-    return text.translate(str.maketrans(",.", ".,")) if language == "vi" else text
+    values = {"value": round(value, decimals) + 0.0}
+    return _put(Message(f"{{value:,.{decimals}f}}", values), language)
 
 
-def format_metres(value: float | None, language: str) -> str:
+@overload
+def format_metres(value: float | None) -> Message: ...
+@overload
+def format_metres(value: float | None, language: str) -> str: ...
+def format_metres(value: float | None, language: str | None = None) -> Message | str:
     """Format metres as `format_quantity` does."""
-    return format_quantity(value, "m", language)
+    return _put(format_quantity(value, "m"), language)
 
 
-def format_quantity(value: float | None, unit: str, language: str) -> str:
+def format_quantity(value: float | None, unit: str) -> Message:
     """Format a quantity with its unit: two decimals below ten, one below a hundred."""
     if value is None or not math.isfinite(value):
-        return format_text("unknown", language)
+        return _("unknown")
     decimals = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
-    return f"{format_number(value, decimals, language)}{_SPACE}{unit}"
+    return _join(format_number(value, decimals), unit)
 
 
-def format_percent(value: float, language: str) -> str:
+@overload
+def format_percent(value: float) -> Message: ...
+@overload
+def format_percent(value: float, language: str) -> str: ...
+def format_percent(value: float, language: str | None = None) -> Message | str:
     """Format 0-100 as percent, with a decimal below one and above ninety-nine.
 
     So that no part looks whole or empty; beyond what a decimal can tell it is "<" or ">".
     """
     if value in (0.0, 100.0) or 1.0 <= value <= 99.0:
-        return f"{format_number(value, 0, language)}{_SPACE}%"
+        return _put(_join(format_number(value, 0), "%"), language)
     least, most = 0.1, 99.9
-    sign = f"<{_SPACE}" if value < least else f">{_SPACE}" if value > most else ""
-    return f"{sign}{format_number(min(max(value, least), most), 1, language)}{_SPACE}%"
+    sign = ["<"] if value < least else [">"] if value > most else []
+    return _put(_join(*sign, format_number(min(max(value, least), most), 1), "%"), language)
 
 
-def format_area(square_metres: float, language: str) -> str:
+@overload
+def format_area(square_metres: float) -> Message: ...
+@overload
+def format_area(square_metres: float, language: str) -> str: ...
+def format_area(square_metres: float, language: str | None = None) -> Message | str:
     """Format an area in hectares, or in square metres below a tenth of one."""
     if square_metres < _HECTARE_M2 / 10:
-        return f"{format_number(square_metres, 0, language)}{_SPACE}m²"
-    return f"{format_number(square_metres / _HECTARE_M2, 2, language)}{_SPACE}ha"
+        return _put(_join(format_number(square_metres, 0), "m²"), language)
+    return _put(_join(format_number(square_metres / _HECTARE_M2, 2), "ha"), language)
 
 
 def replace_no_break_spaces(text: str) -> str:
@@ -64,22 +79,32 @@ def replace_no_break_spaces(text: str) -> str:
     return text.replace(_SPACE, " ")
 
 
-def format_area_with_sigma(square_metres: float, error_m2: float | None, language: str) -> str:
+@overload
+def format_area_with_sigma(square_metres: float, error_m2: float | None) -> Message: ...
+@overload
+def format_area_with_sigma(square_metres: float, error_m2: float | None, language: str) -> str: ...
+def format_area_with_sigma(
+    square_metres: float, error_m2: float | None, language: str | None = None
+) -> Message | str:
     """Format an area with its 1-sigma error, if known.
 
     The error is never written as zero.
     """
     if error_m2 is None:
-        return format_area(square_metres, language)
+        return _put(format_area(square_metres), language)
     unit, decimals, of_unit = ("m²", 0, 1.0) if square_metres < _HECTARE_M2 / 10 else ("ha", 2, _HECTARE_M2)
-    size = format_number(square_metres / of_unit, decimals, language)
-    error = format_number(max(error_m2 / of_unit, 10.0**-decimals), decimals, language)
-    return f"{size}{_SPACE}±{_SPACE}{error}{_SPACE}{unit}"
+    size = format_number(square_metres / of_unit, decimals)
+    error = format_number(max(error_m2 / of_unit, 10.0**-decimals), decimals)
+    return _put(_join(size, "±", error, unit), language)
 
 
-def format_centimetres(value_m: float, language: str) -> str:
+@overload
+def format_centimetres(value_m: float) -> Message: ...
+@overload
+def format_centimetres(value_m: float, language: str) -> str: ...
+def format_centimetres(value_m: float, language: str | None = None) -> Message | str:
     """Format a GSD in centimetres."""
-    return f"{format_number(100 * value_m, 1, language)}{_SPACE}cm"
+    return _put(_join(format_number(100 * value_m, 1), "cm"), language)
 
 
 def format_period(first_ns: int, last_ns: int) -> str:
@@ -90,8 +115,18 @@ def format_period(first_ns: int, last_ns: int) -> str:
     return f"{first} – {until} ({zone})" if first != last else f"{first} ({zone})"
 
 
-def format_list(parts: Sequence[str], language: str, max_parts: int = 6) -> str:
+def format_list(parts: Sequence[Text], max_parts: int = 6) -> Message:
     """Join parts with commas; beyond `max_parts` give only the number of the rest."""
+    some = join(parts[:max_parts], ", ")
     if len(parts) <= max_parts:
-        return ", ".join(parts)
-    return f"{', '.join(parts[:max_parts])} {format_text('and_more', language, count=len(parts) - max_parts)}"
+        return some
+    return _("{parts} and {count} more", parts=some, count=len(parts) - max_parts)
+
+
+def _join(*parts: Text) -> Message:
+    """Join what must stand on one line."""
+    return join(parts, _SPACE)
+
+
+def _put(message: Message, language: str | None) -> Message | str:
+    return message if language is None else message.in_language(language)

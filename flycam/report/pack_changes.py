@@ -6,8 +6,18 @@ from collections.abc import Collection, Iterator, Sequence
 
 from flycam.frame.specialist_layer import LayerKind
 from flycam.frame.timestamp import format_minute
-from flycam.report.blocks import Block, Figure, FigureRow, Heading, Paragraph, Table, drop_empty_columns
-from flycam.report.change_names import CHANGE_KIND_NAMES, LAYER_KIND_NAMES
+from flycam.messages import Message, _, join, ngettext
+from flycam.report.blocks import (
+    BlockOf,
+    Figure,
+    FigureRow,
+    Heading,
+    Paragraph,
+    Table,
+    Text,
+    drop_empty_columns,
+)
+from flycam.report.change_names import CHANGE_KIND_NAMES, LAYER_KIND_NAMES, VOLUME_BASIS
 from flycam.report.number_format import (
     format_area,
     format_area_with_sigma,
@@ -27,84 +37,113 @@ from flycam.report.pack_figures import (
     PackSize,
     PackVolume,
 )
-from flycam.report.pack_pending import format_pending_sentence
-from flycam.report.pack_texts import format_pack_text, format_place, format_table_head
+from flycam.report.pack_pending import format_pending_sentence, format_places
+from flycam.report.pack_texts import format_place
 
 _MAX_ROADS = 6
+_NO_LAYER = _("not known (no layer)")
 
 
-def format_changes_summary(figures: PackFigures, language: str) -> str:
+def format_changes_summary(figures: PackFigures) -> Message:
     """Format the changes that wait for review, then the confirmed ones.
 
     On the ground shown. That none is confirmed does not mean that nothing changed, and never stands alone
     beside pending ones.
     """
-    parts = [format_pending_sentence(figures.waiting, language)]
+    return join([*_pending_summary(figures), *_confirmed_summary(figures)])
+
+
+def _pending_summary(figures: PackFigures) -> Iterator[Message]:
+    if figures.waiting is not None:
+        yield format_pending_sentence(figures.waiting)
     if figures.waiting_elsewhere:
-        parts.append(format_pack_text("waiting_elsewhere", language, count=figures.waiting_elsewhere))
-    parts.append(_confirmed_summary(figures, language))
-    return " ".join(filter(None, parts))
-
-
-def _confirmed_summary(figures: PackFigures, language: str) -> str:
-    if figures.changes:
-        kinds = format_change_kinds(figures, language)
-        text = format_pack_text(
-            "changes_said", language, kinds=kinds, area=format_area(figures.changes_m2, language)
+        yield _(
+            "Waiting for review on other ground, not in this pack: {count}.", count=figures.waiting_elsewhere
         )
-        if sum(figures.places.values()) < len(figures.changes):
-            text = f"{text} {format_pack_text('changes_same', language, count=len(figures.changes))}"
+
+
+def _confirmed_summary(figures: PackFigures) -> Iterator[Message]:
+    count = len(figures.changes)
+    if figures.changes:
+        yield _(
+            "Changes that an analyst confirmed on the ground shown: {kinds}; {area} together.",
+            kinds=format_places(figures.places),
+            area=format_area(figures.changes_m2),
+        )
+        if sum(figures.places.values()) < count:
+            yield _(
+                "Maps and lists have {count} of them; those that lie on each other are one place,"
+                " counted once.",
+                count=count,
+            )
         if doubted := sum(bool(one.doubts) for one in figures.changes):
-            text = f"{text} {format_pack_text('changes_doubted', language, count=doubted)}"
+            yield ngettext(
+                "Of these {count} change is of two doubtful pictures.",
+                "Of these {count} changes are of two doubtful pictures.",
+                doubted,
+            )
     else:
-        text = format_pack_text("no_changes", language)
-    if not figures.changes_elsewhere:
-        return text
-    return f"{text} {format_pack_text('changes_elsewhere', language, count=figures.changes_elsewhere)}"
+        yield _("No change is confirmed on the ground shown: that does not mean that nothing changed.")
+    if figures.changes_elsewhere:
+        yield _(
+            "Confirmed changes on other ground, not in this pack: {count}.", count=figures.changes_elsewhere
+        )
 
 
-def format_change_kinds(figures: PackFigures, language: str) -> str:
-    """Format the number of places of each kind."""
-    places = sorted(figures.places.items())
-    return ", ".join(format_pack_text(f"counted_{kind}", language, count=count) for kind, count in places)
-
-
-def build_changes_by_commune(figures: PackFigures, language: str) -> Iterator[Block]:
+def build_changes_by_commune(figures: PackFigures) -> Iterator[BlockOf[Text]]:
     """Yield a table with a row for each commune that a confirmed change touches.
 
     Nothing where there is none.
     """
     if not figures.changes:
         return
-    yield Heading(text=format_pack_text("changes", language))
+    yield Heading(text=_("6. Confirmed changes by commune"))
     rows = [
         (
             str(one.number),
             one.name,
             str(one.touched.changes),
-            format_area(one.touched.area_m2, language),
-            _roads(one.touched.roads_cut, one.touched.counts, language),
-            _count(LayerKind.HOUSE, one.touched.counts, language),
-            _others(one.touched.counts, language),
+            format_area(one.touched.area_m2),
+            _roads(one.touched.roads_cut, one.touched.counts),
+            _count(LayerKind.HOUSE, one.touched.counts),
+            _others(one.touched.counts),
         )
         for one in figures.communes
         if one.touched is not None
     ]
     if rows:
         yield Table(
-            head=format_table_head(
-                language, "number", "commune", "count", "change_area", "roads_cut", "houses", "others"
+            head=(
+                _("No."),
+                _("Commune"),
+                _("Changes"),
+                _("Area"),
+                _("Roads cut"),
+                _("Houses"),
+                _("Other works"),
             ),
             rows=tuple(rows),
             numeric=(0, 2, 3),
         )
     if sum(one.touched.changes for one in figures.communes if one.touched) > sum(figures.places.values()):
-        yield Paragraph(text=format_pack_text("changes_shared", language), kind="small")
-    which = 0 if language == "vi" else 1
-    near = ", ".join(f"{names[which]} {figures.near_m[kind]:g} m" for kind, names in LAYER_KIND_NAMES.items())
-    yield Paragraph(text=format_pack_text("changes_near", language, near=near), kind="small")
-    yield from _doubts(figures.changes, language)
-    yield from _layers(figures.changes, language)
+        yield Paragraph(
+            text=_(
+                "A change that touches several communes counts in each, with only its ground there (annexes"
+                " tell that and all of it): columns do not add up to the figures of section 1."
+            ),
+            kind="small",
+        )
+    near = [join([name, f"{figures.near_m[kind]:g} m"]) for kind, name in LAYER_KIND_NAMES.items()]
+    yield Paragraph(
+        text=_(
+            "Near is within: {near}. Counted by the layers that are known; where there is no layer nothing is"
+            " known, which is not none.",
+            near=join(near, ", "),
+        ),
+        kind="small",
+    )
+    yield from _doubts(figures.changes)
+    yield _layers(figures.changes)
 
 
 def name_change_picture(number: int) -> str:
@@ -112,139 +151,170 @@ def name_change_picture(number: int) -> str:
     return f"change-{number}"
 
 
-def _sized(one: PackChange, language: str) -> str:
+def _sized(one: PackChange) -> Message:
     """Format a change's number, kind and size."""
-    kind = CHANGE_KIND_NAMES[one.kind][0 if language == "vi" else 1]
-    return f"T{one.number}. {kind}, {_size(one.full_size, language)}"
+    kind = join([f"T{one.number}.", CHANGE_KIND_NAMES[one.kind]])
+    return join([kind, _size(one.full_size)], ", ")
 
 
-def format_change(figures: PackFigures, one: PackChange, language: str) -> str:
+def format_change(figures: PackFigures, one: PackChange) -> Message:
     """Format a change's number, kind, size and its communes in the pack."""
-    said = _sized(one, language)
+    said = _sized(one)
     places = [
         place.name for place in figures.communes if any(one.number == at.number for at in place.changes)
     ]
-    return f"{said} – {format_list(places, language, max_parts=2)}" if places else said
+    return join([said, format_list(places, max_parts=2)], " – ") if places else said
 
 
-def format_cut_roads(one: PackChange, language: str) -> str:
-    """Format the roads that a change cuts; "" if none is known."""
-    if not one.roads_cut:
-        return ""
-    return f"{format_pack_text('col_roads_cut', language)}: {_format_road_names(one.roads_cut, language)}"
+def format_cut_roads(one: PackChange) -> Message | None:
+    """Format the roads that a change cuts; None if none is known."""
+    return join([_("Roads cut"), _format_road_names(one.roads_cut)], ": ") if one.roads_cut else None
 
 
-def build_commune_changes(figures: PackFigures, commune: PackCommune, language: str) -> Iterator[Block]:
+def build_commune_changes(figures: PackFigures, commune: PackCommune) -> Iterator[BlockOf[Text]]:
     """Yield confirmed changes of one commune, and the share of it that was compared.
 
     So that "nothing found" differs from "not compared".
     """
-    yield Heading(text=format_pack_text("changes_here", language))
+    yield Heading(text=_("Confirmed changes"))
     if commune.waiting is not None:
-        yield Paragraph(text=format_pending_sentence(commune.waiting, language), kind="care")
+        yield Paragraph(text=format_pending_sentence(commune.waiting), kind="care")
     if commune.changes:
-        yield from _build_change_list(figures, commune.changes, language)
+        yield from _build_change_list(figures, commune.changes)
     elif commune.compared_pct is None:
-        yield Paragraph(text=format_pack_text("no_changes_here", language), kind="small")
+        said = _("No change is confirmed here: that does not mean that nothing changed.")
+        yield Paragraph(text=said, kind="small")
     else:
-        yield Paragraph(text=format_pack_text("none_on_compared", language), kind="small")
+        yield Paragraph(text=_("No change is confirmed on what was compared."), kind="small")
     if commune.compared_pct is None:
-        said = format_pack_text("not_compared_here", language)
+        said = _("No two pictures were compared here: whether anything changed is not known.")
     else:
-        said = format_pack_text("compared_here", language, pct=format_percent(commune.compared_pct, language))
+        said = _(
+            "Changes were looked for on {pct} of it, by two pictures; of the rest nothing is known.",
+            pct=format_percent(commune.compared_pct),
+        )
     yield Paragraph(text=said, kind="small")
 
 
-def build_loose_changes(figures: PackFigures, language: str) -> Iterator[Block]:
+def build_loose_changes(figures: PackFigures) -> Iterator[BlockOf[Text]]:
     """Yield changes that lie in none of the pack's communes."""
     placed = {one.number for commune in figures.communes for one in commune.changes}
     loose = [one for one in figures.changes if one.number not in placed]
     if loose:
-        yield Heading(text=format_pack_text("changes_loose", language))
-        yield from _build_change_list(figures, loose, language)
+        yield Heading(text=_("Confirmed changes outside these communes"))
+        yield from _build_change_list(figures, loose)
 
 
-def _build_change_list(figures: PackFigures, changes: Sequence[PackChange], language: str) -> Iterator[Block]:
+def _build_change_list(figures: PackFigures, changes: Sequence[PackChange]) -> Iterator[BlockOf[Text]]:
     """Yield a table of changes, notes on its figures, and an image pair of each."""
-    which = 0 if language == "vi" else 1
-    yield _table(changes, language)
+    yield _table(changes)
     if unknown := _unknown_of_all(changes):
-        said = format_pack_text(
-            "not_known_of", language, kinds=", ".join(LAYER_KIND_NAMES[kind][which] for kind in unknown)
+        yield Paragraph(text=join([_format_unknown(unknown), "."], ""), kind="small")
+    notes = [
+        _(
+            "± is one sigma: of the outline (the detector's, or a hand's) and of the place, AFTER to BEFORE;"
+            " it is not the error on the ground."
         )
-        yield Paragraph(text=f"{said[:1].upper()}{said[1:]}.", kind="small")
-    keys = ["changes_sizes", *(["changes_parts"] if any(one.size_in_commune for one in changes) else [])]
+    ]
+    if any(one.size_in_commune for one in changes):
+        notes.append(
+            _(
+                "The table by commune counts what lies in the commune only; roads, houses and volumes on this"
+                " page are those of the whole change."
+            )
+        )
     if any(one.volume for one in changes):
-        keys.append("changes_volumes")
-    yield Paragraph(text=" ".join(format_pack_text(key, language) for key in keys), kind="small")
-    yield from _doubts(changes, language)
+        notes += [
+            _("Volumes are those between the surfaces of two flights, trees that went included."),
+            VOLUME_BASIS,
+        ]
+    yield Paragraph(text=join(notes), kind="small")
+    yield from _doubts(changes)
     shown = [one for one in changes if name_change_picture(one.number) in figures.pictures]
     if shown:
         yield FigureRow(
             figures=tuple(
-                Figure(picture=name_change_picture(one.number), caption=_pair_caption(one, language))
-                for one in shown
+                Figure(picture=name_change_picture(one.number), caption=_pair_caption(one)) for one in shown
             ),
             columns=1,
         )
     missing = [f"T{one.number}" for one in changes if one not in shown]
     if missing:
-        said = format_pack_text("pairs_missing", language, changes=format_list(missing, language))
-        yield Paragraph(text=said, kind="small")
-
-
-def _doubts(changes: Sequence[PackChange], language: str) -> Iterator[Block]:
-    """Yield the reasons for doubt, each once with the changes it applies to."""
-    for doubt in dict.fromkeys(doubt for one in changes for doubt in one.doubts):
-        numbers = [f"T{one.number}" for one in changes if doubt in one.doubts]
-        said = format_pack_text(
-            "pairs_doubted",
-            language,
-            changes=format_list(numbers, language),
-            doubt=doubt[1 if language == "vi" else 0],
+        said = _(
+            "Without pictures before and after: {changes} (drawn by hand over none that were named, of files"
+            " that are not kept, or not among the largest).",
+            changes=format_list(missing),
         )
         yield Paragraph(text=said, kind="small")
 
 
-def _pair_caption(one: PackChange, language: str) -> str:
-    before, after = (format_seen_picture(picture, language) for picture in one.seen or ())
-    key = "pair_drawn" if one.is_drawn else "pair_caption"
-    return format_pack_text(key, language, change=_sized(one, language), before=before, after=after)
+def _doubts(changes: Sequence[PackChange]) -> Iterator[Paragraph[Text]]:
+    """Yield the reasons for doubt, each once with the changes it applies to."""
+    for doubt in {str(doubt): doubt for one in changes for doubt in one.doubts}.values():
+        numbers = [f"T{one.number}" for one in changes if doubt in one.doubts]
+        said = _("{changes}: of two doubtful pictures. {doubt}.", changes=format_list(numbers), doubt=doubt)
+        yield Paragraph(text=said, kind="small")
 
 
-def format_seen_picture(one: PackSeenPicture, language: str, *, is_slide: bool = False) -> str:
+def _pair_caption(one: PackChange) -> Message:
+    before, after = map(format_seen_picture, one.seen or ())
+    if one.is_drawn:
+        return _(
+            "{change}, drawn by hand over these two: before on the left ({before}), after on the right"
+            " ({after}).",
+            change=_sized(one),
+            before=before,
+            after=after,
+        )
+    return _(
+        "{change}: before on the left ({before}), after on the right ({after}).",
+        change=_sized(one),
+        before=before,
+        after=after,
+    )
+
+
+def format_seen_picture(one: PackSeenPicture, *, is_slide: bool = False) -> Text:
     """Format an image's name and time, and its remarks.
 
     is_slide: in few words, without a flight's name.
     """
     if one.last_ns is None:
         return (
-            format_pack_text("seen_file", language, name=one.name)
+            _("file {name}, which is not kept here and stays empty", name=one.name)
             if one.name
-            else format_pack_text("seen_nowhere", language)
+            else _("gone or not to be shown, and stays empty")
         )
-    said, room = format_minute(one.last_ns), "slide" if is_slide else "seen"
-    marks = {f"{room}_stands_in": one.stands_in, "seen_lost": one.is_lost}
-    remarks = [format_pack_text(key, language) for key, is_so in marks.items() if is_so]
+    said, remarks = format_minute(one.last_ns), []
+    if one.stands_in:
+        other = _("another revision than was used")
+        remarks.append(other if is_slide else _("the revision on show, not the one that was used"))
+    if one.is_lost:
+        remarks.append(_("tiles missing, so that it stays empty: run flycam verify"))
     if not is_slide:
-        return "; ".join([f"{one.name}, {said}", *remarks])
-    return f"{said} ({'; '.join(remarks)})" if remarks else said
+        return join([f"{one.name}, {said}", *remarks], "; ")
+    return join([f"{said} (", join(remarks, "; "), ")"], "") if remarks else said
 
 
-def _table(changes: Sequence[PackChange], language: str) -> Table:
+def _table(changes: Sequence[PackChange]) -> Table[Text]:
     """Build a table of changes: kind, size, place, impact, and who confirmed it."""
-    which = 0 if language == "vi" else 1
-    table = Table(
-        head=format_table_head(
-            language, "number", "kind", "change_area", "place", "touched", "note", "decided"
+    table: Table[Text] = Table(
+        head=(
+            _("No."),
+            _("Kind"),
+            _("Area"),
+            _("Place"),
+            _("Touches"),
+            _("Note"),
+            _("Confirmed by, at"),
         ),
         rows=tuple(
             (
                 f"T{one.number}",
-                CHANGE_KIND_NAMES[one.kind][which],
-                _sizes(one, language),
-                format_place(one.lonlat_deg, one.vn2000, language),
-                _touched(one, _unknown_of_all(changes), language),
+                CHANGE_KIND_NAMES[one.kind],
+                _sizes(one),
+                format_place(one.lonlat_deg, one.vn2000),
+                _touched(one, _unknown_of_all(changes)),
                 one.note,
                 f"{one.author}, {format_minute(one.at_ns)}",
             )
@@ -254,36 +324,33 @@ def _table(changes: Sequence[PackChange], language: str) -> Table:
     return drop_empty_columns(table)
 
 
-def _sizes(one: PackChange, language: str) -> str:
+def _sizes(one: PackChange) -> Message:
     """Format the size of a change and a landslide's known volume.
 
     The size of its part in the commune first, then of all of it.
     """
-    whole = _size(one.full_size, language)
+    whole = _size(one.full_size)
     if one.size_in_commune is None:
         said = whole
     else:
-        said = format_pack_text("size_here", language, here=_size(one.size_in_commune, language), whole=whole)
-    return said if one.volume is None else f"{said}. {_volume(one.volume, language)}"
+        said = _("{here} in this commune; {whole} in all", here=_size(one.size_in_commune), whole=whole)
+    return said if one.volume is None else join([said, _volume(one.volume)], ". ")
 
 
-def _size(one: PackSize, language: str) -> str:
-    return format_area_with_sigma(one.area_m2, one.error_m2, language)
+def _size(one: PackSize) -> Message:
+    return format_area_with_sigma(one.area_m2, one.error_m2)
 
 
-def _volume(one: PackVolume, language: str) -> str:
-    parts = [_cubic("volume_lost", one.lost_m3, language)]
+def _volume(one: PackVolume) -> Message:
+    value, sigma = (format_number(part, 0) for part in one.lost_m3)
+    parts = [_("lost {value} ± {sigma} m³", value=value, sigma=sigma)]
     if one.gained_m3 is not None:
-        parts.append(_cubic("volume_gained", one.gained_m3, language))
+        value, sigma = (format_number(part, 0) for part in one.gained_m3)
+        parts.append(_("gained {value} ± {sigma} m³", value=value, sigma=sigma))
     if one.is_nothing:
-        parts.append(format_pack_text("volume_nothing", language))
-    parts.append(format_pack_text("volume_of", language, pct=format_percent(one.measured_pct, language)))
-    return format_pack_text("volume_said", language, said="; ".join(parts))
-
-
-def _cubic(key: str, value_and_sigma: tuple[float, float], language: str) -> str:
-    value, sigma = (format_number(one, 0, language) for one in value_and_sigma)
-    return format_pack_text(key, language, value=value, sigma=sigma)
+        parts.append(_("no more than errors come to"))
+    parts.append(_("measured on {pct} of it", pct=format_percent(one.measured_pct)))
+    return _("Volume: {volumes}", volumes=join(parts, "; "))
 
 
 def _unknown_of_all(changes: Sequence[PackChange]) -> list[LayerKind]:
@@ -294,93 +361,96 @@ def _unknown_of_all(changes: Sequence[PackChange]) -> list[LayerKind]:
     return [kind for kind in LAYER_KIND_NAMES if all(one.counts[kind] is None for one in changes)]
 
 
-def _touched(one: PackChange, unknown_of_all: Collection[LayerKind], language: str) -> str:
+def _format_unknown(kinds: Sequence[LayerKind]) -> Message:
+    names = join([LAYER_KIND_NAMES[kind] for kind in kinds], ", ")
+    return _("Not known, for there is no layer: {kinds}", kinds=names)
+
+
+class _Capitalized(Message):
+    """A message with a capital letter at its beginning."""
+
+    __slots__ = ()
+
+    def in_language(self, language: str) -> str:
+        said = Message.in_language(self, language)
+        return said[:1].upper() + said[1:]
+
+
+def _touched(one: PackChange, unknown_of_all: Collection[LayerKind]) -> Message:
     """Format the impact of a change: roads cut, features in or near it.
 
     Then kinds of which nothing is known, without those unknown for all changes. It is of the whole change,
     which is stated where the size is also given of a part.
     """
-    which = 0 if language == "vi" else 1
-    parts = []
-    if cut := format_cut_roads(one, language):
-        parts.append(cut)
-    for kind, names in LAYER_KIND_NAMES.items():
+    cut = format_cut_roads(one)
+    parts = [cut] if cut else []
+    for kind, name in LAYER_KIND_NAMES.items():
         count = one.counts[kind]
         if count is not None and (count.inside or count.near):
-            parts.append(f"{names[which]}: {_count(kind, one.counts, language)}")
-    nothing_known = all(one.counts[kind] is None for kind in LAYER_KIND_NAMES)
-    unknown = [
-        names[which]
-        for kind, names in LAYER_KIND_NAMES.items()
-        if one.counts[kind] is None and kind not in unknown_of_all
-    ]
+            parts.append(join([name, _count(kind, one.counts)], ": "))
+    unknown = [kind for kind in LAYER_KIND_NAMES if one.counts[kind] is None]
     if not parts:
-        parts.append(format_pack_text("no_layer" if nothing_known else "touches_nothing", language))
-    if parts and one.size_in_commune is not None:
-        parts[0] = format_pack_text("of_whole", language, said=parts[0])
-    if unknown:
-        parts.append(format_pack_text("not_known_of", language, kinds=", ".join(unknown)))
-    return ". ".join(part[:1].upper() + part[1:] for part in parts)
+        is_all = len(unknown) == len(LAYER_KIND_NAMES)
+        parts.append(_NO_LAYER if is_all else _("touches nothing of the layers there are"))
+    if one.size_in_commune is not None:
+        parts[0] = _("Of the whole change: {said}", said=parts[0])
+    if told := [kind for kind in unknown if kind not in unknown_of_all]:
+        parts.append(_format_unknown(told))
+    return join([_Capitalized("{part}", {"part": part}) for part in parts], ". ")
 
 
-def _roads(roads: Sequence[PackRoad], counts: Counts, language: str) -> str:
+def _roads(roads: Sequence[PackRoad], counts: Counts) -> Message:
     if counts[LayerKind.ROAD] is None:
-        return format_pack_text("no_layer", language)
-    return _format_road_names(roads, language) if roads else format_pack_text("none_by_layer", language)
+        return _NO_LAYER
+    return _format_road_names(roads) if roads else _("none, by the layers there are")
 
 
-def _format_road_names(roads: Sequence[PackRoad], language: str) -> str:
+def _format_road_names(roads: Sequence[PackRoad]) -> Message:
     """Format roads by name, each with its length under changes."""
     under: dict[str, float] = {}
     for road in roads:
-        name = road.name or format_pack_text("road_without_name", language)
-        under[name] = under.get(name, 0.0) + (road.under_m or 0.0)
-    said = [
-        f"{name} ({format_metres(length, language)})" if length else name for name, length in under.items()
-    ]
-    return format_list(said, language, max_parts=_MAX_ROADS)
+        under[road.name] = under.get(road.name, 0.0) + (road.under_m or 0.0)
+    said = []
+    for name, length in under.items():
+        shown = name or _("a road without a name")
+        said.append(join([shown, " (", format_metres(length), ")"], "") if length else shown)
+    return format_list(said, max_parts=_MAX_ROADS)
 
 
-def _count(kind: LayerKind, counts: Counts, language: str) -> str:
+def _count(kind: LayerKind, counts: Counts) -> Message:
     count = counts[kind]
     if count is None:
-        return format_pack_text("no_layer", language)
+        return _NO_LAYER
     if count.is_complete:
-        return format_pack_text("inside_and_near", language, inside=str(count.inside), near=str(count.near))
-    parts = ((count.inside, "inside"), (count.near, "near"))
-    said = [format_pack_text(where, language, count=str(number)) for number, where in parts if number]
+        return _("{inside} inside, {near} near", inside=count.inside, near=count.near)
     # "at least none" says nothing
-    if not said:
-        return format_pack_text("none_in_part", language)
-    return ", ".join(format_pack_text("at_least", language, said=one) for one in said)
+    parts = [_("at least {count} inside", count=count.inside)] if count.inside else []
+    parts += [_("at least {count} near", count=count.near)] if count.near else []
+    return join(parts, ", ") if parts else _("none seen, the layers cover only a part")
 
 
-def _others(counts: Counts, language: str) -> str:
-    which = 0 if language == "vi" else 1
+def _others(counts: Counts) -> Message:
     kinds = (LayerKind.SCHOOL, LayerKind.MAST, LayerKind.POWER)
     if all(counts[kind] is None for kind in kinds):
-        return format_pack_text("no_layer", language)
-    return "; ".join(f"{LAYER_KIND_NAMES[kind][which]}: {_count(kind, counts, language)}" for kind in kinds)
+        return _NO_LAYER
+    return join([join([LAYER_KIND_NAMES[kind], _count(kind, counts)], ": ") for kind in kinds], "; ")
 
 
-def _layers(changes: Sequence[PackChange], language: str) -> Iterator[Block]:
-    """Yield the layers behind the impact, and their age."""
+def _layers(changes: Sequence[PackChange]) -> Paragraph[Text]:
+    """Build the paragraph on the layers behind the impact, and their age."""
     layers = dict.fromkeys(layer for one in changes for layer in one.layers)
-    said = [format_layer_source(layer, language) for layer in layers]
-    text = (
-        format_pack_text("by_layers", language, layers="; ".join(said))
-        if said
-        else format_pack_text("by_no_layers", language)
-    )
-    yield Paragraph(text=text, kind="small")
+    if not layers:
+        return Paragraph(text=_("No layer covers the ground of these changes."), kind="small")
+    said = _("By these layers: {layers}.", layers=join(map(format_layer_source, layers), "; "))
+    return Paragraph(text=said, kind="small")
 
 
-def format_layer_source(layer: PackLayer, language: str) -> str:
+def format_layer_source(layer: PackLayer) -> Message:
     """Format a layer's owner and date, and whether it is out of date."""
-    return format_pack_text(
-        "layer_dated" if layer.valid_ns is not None else "layer_undated",
-        language,
-        name=f"{layer.name} ({layer.owner})" if layer.owner else layer.name,
-        at="" if layer.valid_ns is None else format_minute(layer.valid_ns),
-        old=format_pack_text("layer_old", language) if layer.is_stale and layer.valid_ns is not None else "",
-    )
+    name = f"{layer.name} ({layer.owner})" if layer.owner else layer.name
+    if layer.valid_ns is None:
+        return _("{name}, of an unknown time", name=name)
+    at = format_minute(layer.valid_ns)
+    if layer.is_stale:
+        return _("{name}, as of {at} (old)", name=name, at=at)
+    return _("{name}, as of {at}", name=name, at=at)

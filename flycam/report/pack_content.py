@@ -1,7 +1,4 @@
-"""Content of a briefing pack in one language: a signed quick report, and annexes.
-
-The quick report is the "báo cáo nhanh".
-"""
+"""Content of a briefing pack in one language: a signed quick report, and annexes."""
 
 from __future__ import annotations
 
@@ -11,16 +8,21 @@ from datetime import datetime
 
 from flycam.frame.classification import Classification
 from flycam.frame.timestamp import format_minute, format_utc_offset, get_local_zone
-from flycam.frame.warning import format_brief_warning
+from flycam.frame.warning import describe_warning_briefly
+from flycam.messages import Message, _, join, pgettext
 from flycam.report.blocks import (
     Block,
+    BlockOf,
     Facts,
     Figure,
     FigureRow,
     Heading,
     Paragraph,
     Table,
+    Text,
     drop_empty_columns,
+    put_block,
+    put_text,
 )
 from flycam.report.mark_names import MARK_KIND_NAMES, MARK_STATUS_NAMES
 from flycam.report.number_format import (
@@ -48,18 +50,30 @@ from flycam.report.pack_phrases import (
     LOCATOR,
     OVERVIEW,
     format_age,
-    format_classification_prefix,
+    format_commune_share,
     format_flight_error,
     format_imaged,
     name_commune_picture,
+    prefix_classification,
 )
 from flycam.report.pack_settlements import build_settlement_blocks
-from flycam.report.pack_slides import Slide, build_slides
+from flycam.report.pack_slides import Slide, build_slides, count_communes
 from flycam.report.pack_sources import build_source_blocks
-from flycam.report.pack_texts import format_pack_text, format_place, format_table_head
+from flycam.report.pack_texts import format_place
 from flycam.report.pack_title import build_approval, find_first_ns, find_last_ns, format_subtitle
 from flycam.report.pack_troubles import build_trouble_blocks
 from flycam.report.texts import DRILL_MARK
+
+_DOTS = "…………………"
+_CLASSIFICATION_NOTES = {
+    Classification.INTERNAL: _("INTERNAL: not to be handed on to anybody without an account here."),
+    Classification.RESTRICTED: _(
+        "RESTRICTED: shows restricted ground or flights; for those alone who may see them."
+    ),
+}
+COVERED = _(
+    "Ground that is hatched or left empty may also be covered by masks (homes, victims): it was imaged."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +87,7 @@ class SignatureBlock:
 
 
 PackBlock = Block | PageBreak | SignatureBlock
+_MessageBlock = BlockOf[Text] | PageBreak | SignatureBlock
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,8 +112,8 @@ class PackDocument:
     draft: str
     footer: str
     page_word: str
-    approval: Paragraph
-    first: tuple[Paragraph, ...]
+    approval: Paragraph[str]
+    first: tuple[Paragraph[str], ...]
     covered: str
     made_ns: int
     letterhead: Letterhead
@@ -109,58 +124,81 @@ class PackDocument:
     signer_name: str
     closing: str
     blocks: tuple[PackBlock, ...]
-    slides: tuple[Slide, ...]
+    slides: tuple[Slide[str], ...]
     pictures: Mapping[str, bytes]
     slide_pictures: Mapping[str, bytes]
 
 
 def build_pack_document(figures: PackFigures, language: str) -> PackDocument:
     """Build the pack in "vi" or "en"."""
-    letters, dots = figures.letterhead, format_pack_text("dots", language)
+
+    def put(message: Message) -> str:
+        return message.in_language(language)
+
+    def put_paragraph(one: Paragraph[Text]) -> Paragraph[str]:
+        return Paragraph(text=put_text(one.text, language), kind=one.kind)
+
+    letters = figures.letterhead
     made = datetime.fromtimestamp(figures.made_ns // 10**9, get_local_zone())
-    date = {"day": f"{made:%d}", "month": f"{made:%m}", "year": f"{made:%Y}"}
     filled = Letterhead(
         parent=letters.parent,
-        issuer=letters.issuer or dots,
+        issuer=letters.issuer or _DOTS,
         number=letters.number,
-        place=letters.place or dots,
-        signer_title=letters.signer_title or dots,
-        recipients=letters.recipients or (dots,),
+        place=letters.place or _DOTS,
+        signer_title=letters.signer_title or _DOTS,
+        recipients=letters.recipients or (_DOTS,),
     )
+    footer = _(
+        "flycam {version} · made {at} ({zone})",
+        version=figures.version,
+        at=format_minute(figures.made_ns),
+        zone=format_utc_offset(figures.made_ns),
+    )
+    dateline = _(
+        "{place}, {day}/{month}/{year}",
+        place=filled.place,
+        day=made.strftime("%d"),
+        month=made.strftime("%m"),
+        year=made.strftime("%Y"),
+    )
+    closing = _(
+        "This is the quick report; a page for each commune ({count}), sources and hashes follow.",
+        count=len(figures.communes),
+    )
+    first = [*build_mark_paragraphs(figures), *build_pending_paragraphs(figures)]
     return PackDocument(
         language=language,
-        title=format_pack_text("title", language),
-        about=format_subtitle(figures, language),
+        title=put(_("QUICK REPORT")),
+        about=put(format_subtitle(figures)),
         mark=DRILL_MARK if figures.is_drill else "",
-        draft="" if figures.approved_by else format_pack_text("draft", language),
-        footer=format_classification_prefix(figures, language)
-        + format_pack_text(
-            "footer",
-            language,
-            version=figures.version,
-            at=format_minute(figures.made_ns),
-            zone=format_utc_offset(figures.made_ns),
-        ),
-        page_word=format_pack_text("page", language),
-        approval=build_approval(figures, language),
-        first=(*build_mark_paragraphs(figures, language), *build_pending_paragraphs(figures, language)),
-        covered=format_pack_text("covered", language) if figures.is_covered else "",
+        draft="" if figures.approved_by else put(_("DRAFT")),
+        footer=put(prefix_classification(figures, footer)),
+        page_word=put(_("Page")),
+        approval=put_paragraph(build_approval(figures)),
+        first=tuple(map(put_paragraph, first)),
+        covered=put(COVERED) if figures.is_covered else "",
         made_ns=figures.made_ns,
         letterhead=filled,
-        motto=_heading(figures, language),
-        number=format_pack_text("number", language, number=letters.number or dots),
-        dateline=format_pack_text("dateline", language, place=filled.place, **date),
-        recipients_word=format_pack_text("recipients", language),
+        motto=tuple(put_text(line, language) for line in _heading(figures)),
+        number=put(_("No.: {number}", number=letters.number or _DOTS)),
+        dateline=put(dateline),
+        recipients_word=put(_("To:")),
         signer_name=figures.approved_by,
-        closing=format_pack_text("closing", language, count=len(figures.communes)),
-        blocks=tuple(_blocks(figures, language)),
-        slides=tuple(build_slides(figures, language)),
+        closing=put(closing),
+        blocks=tuple(
+            one if isinstance(one, PageBreak | SignatureBlock) else put_block(one, language)
+            for one in _blocks(figures)
+        ),
+        slides=tuple(
+            Slide(picture=one.picture, title=put(one.title), line=put(one.line), is_pair=one.is_pair)
+            for one in build_slides(figures)
+        ),
         pictures=figures.pictures,
         slide_pictures=figures.slides,
     )
 
 
-def _heading(figures: PackFigures, language: str) -> tuple[str, ...]:
+def _heading(figures: PackFigures) -> tuple[Text, ...]:
     """Return the lines at the head of the first page.
 
     As the letterhead says, else the nation's motto where the ground is Viet Nam's: no pack of another
@@ -168,114 +206,134 @@ def _heading(figures: PackFigures, language: str) -> tuple[str, ...]:
     """
     if figures.letterhead.heading is not None:
         return figures.letterhead.heading
-    return (
-        (format_pack_text("motto", language), format_pack_text("motto_below", language))
-        if figures.is_national
-        else ()
-    )
+    if not figures.is_national:
+        return ()
+    return _("SOCIALIST REPUBLIC OF VIET NAM"), _("Independence - Freedom - Happiness")
 
 
-def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
+def _blocks(figures: PackFigures) -> Iterator[_MessageBlock]:
     if figures.is_drill:
-        yield Paragraph(text=format_pack_text("drill_note", language), kind="care")
+        yield Paragraph(text=_("Made for a drill: not a real scene."), kind="care")
     if figures.classification is not Classification.OPEN:
-        yield Paragraph(text=format_pack_text(f"{figures.classification}_note", language), kind="care")
-    yield build_approval(figures, language)
-    yield Heading(text=format_pack_text("summary", language))
-    yield from build_mark_paragraphs(figures, language)
-    yield Paragraph(text=_summary(figures, language))
-    yield Paragraph(text=format_pack_text("summary_limits", language))
-    times = find_first_ns(figures), find_last_ns(figures), figures.made_ns
-    yield Paragraph(text=format_pack_text("zone", language, zone=format_utc_offset(*times)), kind="small")
+        yield Paragraph(text=_CLASSIFICATION_NOTES[figures.classification], kind="care")
+    yield build_approval(figures)
+    yield Heading(text=_("1. Summary"))
+    yield from build_mark_paragraphs(figures)
+    yield Paragraph(text=_summary(figures))
+    yield Paragraph(
+        text=_(
+            "Outside the ground shown (hatched on the map) nothing was flown: that does not mean no damage."
+        )
+    )
+    zone = format_utc_offset(find_first_ns(figures), find_last_ns(figures), figures.made_ns)
+    yield Paragraph(text=_("All times in this pack are {zone}.", zone=zone), kind="small")
     if figures.is_covered:
-        yield Paragraph(text=format_pack_text("covered", language), kind="care")
+        yield Paragraph(text=COVERED, kind="care")
     kind = "care" if figures.waiting else "" if figures.changes else "small"
-    yield Paragraph(text=format_changes_summary(figures, language), kind=kind)
-    yield Heading(text=format_pack_text("overview", language))
-    yield _overview(figures, language)
-    yield Heading(text=format_pack_text("flights", language))
-    yield _flights(figures.flights, language)
+    yield Paragraph(text=format_changes_summary(figures), kind=kind)
+    yield Heading(text=_("2. Overview map"))
+    yield _overview(figures)
+    yield Heading(text=_("3. Flights"))
+    yield _flights(figures.flights)
     for one in figures.flights:
         if not one.is_complete:
-            yield Paragraph(
-                text=format_pack_text("not_complete", language, number=str(one.number)), kind="care"
+            said = _(
+                "{number}. Not complete when this was made: still in the air, or being read in.",
+                number=one.number,
             )
+            yield Paragraph(text=said, kind="care")
         for kept in one.warnings:
-            yield Paragraph(
-                text=f"{one.number}. {format_brief_warning(kept, language, finished=one.revision > 0)}",
-                kind="small",
-            )
-    yield Heading(text=format_pack_text("communes", language))
-    yield _communes(figures, language)
+            brief = describe_warning_briefly(kept, finished=one.revision > 0)
+            yield Paragraph(text=join([str(one.number), brief], ". "), kind="small")
+    yield Heading(text=_("4. By commune"))
+    yield _communes(figures)
     if any(one.waiting for one in figures.communes):
-        yield Paragraph(text=format_pack_text("waiting_note", language), kind="small")
+        said = _(
+            "Waiting: changes suspected by the program that nobody has looked at, and their ground there."
+        )
+        yield Paragraph(text=said, kind="small")
     if sum(len(one.marks) for one in figures.communes) > len(_numbers_of_marks(figures)):
-        yield Paragraph(text=format_pack_text("marks_shared", language), kind="small")
+        yield Paragraph(text=_("A search sector over several communes counts in each."), kind="small")
     for kept in figures.remarks:
-        yield Paragraph(text=format_brief_warning(kept, language), kind="small")
-    yield from build_trouble_blocks(figures, language)
-    yield from build_changes_by_commune(figures, language)
-    yield from build_settlement_blocks(figures, language)
+        yield Paragraph(text=describe_warning_briefly(kept), kind="small")
+    yield from build_trouble_blocks(figures)
+    yield from build_changes_by_commune(figures)
+    yield from build_settlement_blocks(figures)
     yield SignatureBlock()
     for one_commune in figures.communes:
         yield PageBreak()
-        yield from _commune(figures, one_commune, language)
+        yield from _commune(figures, one_commune)
     yield PageBreak()
     if figures.loose_marks:
-        yield Heading(text=format_pack_text("marks_elsewhere", language))
-        yield _marks(figures.loose_marks, language)
-    yield from build_loose_changes(figures, language)
-    yield from build_source_blocks(figures, language)
+        yield Heading(text=_("Field marks outside these communes"))
+        yield _marks(figures.loose_marks)
+    yield from build_loose_changes(figures)
+    yield from build_source_blocks(figures)
 
 
-def _summary(figures: PackFigures, language: str) -> str:
+def _summary(figures: PackFigures) -> Message:
     first, last = find_first_ns(figures), find_last_ns(figures)
     names = [one.name for one in figures.communes]
-    count = format_pack_text("communes_count", language, count=len(names))
-    return format_pack_text(
-        "summary_said",
-        language,
+    return _(
+        "Flights: {count}, {period}, show {area} in {communes}. The newest picture was taken at {last},"
+        " {age} before this report was made.",
         period=format_period(first, last),
-        flights=format_pack_text("flights_count", language, count=len(figures.flights)),
-        area=format_imaged(figures, language),
-        communes=f"{count}: {format_list(names, language)}"
+        count=len(figures.flights),
+        area=format_imaged(figures),
+        communes=join([count_communes(len(names)), format_list(names)], ": ")
         if names
-        else format_pack_text("no_communes", language),
+        else _("an area without known commune boundaries"),
         last=format_minute(last),
-        age=format_age(last, figures.made_ns, language),
+        age=format_age(last, figures.made_ns),
     )
 
 
-def _overview(figures: PackFigures, language: str) -> FigureRow:
+def _overview(figures: PackFigures) -> FigureRow[Text]:
     """Build the locator map, if there is one, beside the imaged ground."""
-    shown = Figure(picture=OVERVIEW, caption=_with_marks("overview_caption", figures, language))
+    said = _(
+        "Ground shown, newer pictures on top. Yellow: commune boundaries, numbered as in the table;"
+        " hatched: not flown."
+    )
+    shown = Figure(picture=OVERVIEW, caption=_with_marks(said, figures))
     if LOCATOR not in figures.pictures:
         return FigureRow(figures=(shown,), columns=1)
-    return FigureRow(
-        figures=(Figure(picture=LOCATOR, caption=format_pack_text("locator_caption", language)), shown)
+    where = _(
+        "Where it is: the blue frame is the overview map; yellow: communes with pictures, orange: with"
+        " confirmed changes, numbered as in the table; the arrow points north."
     )
+    return FigureRow(figures=(Figure(picture=LOCATOR, caption=where), shown))
 
 
-def _with_marks(key: str, figures: PackFigures, language: str, **values: object) -> str:
+def _with_marks(said: Message, figures: PackFigures) -> Message:
     """Format a map's caption, with the meaning of its red numbers if it has any."""
-    said = format_pack_text(key, language, **values)
-    is_marked = figures.loose_marks or any(one.marks for one in figures.communes)
-    keys = [*(["marks_caption"] if is_marked else []), *(["changes_caption"] if figures.changes else [])]
-    return " ".join([said, *(format_pack_text(key, language) for key in keys)])
+    parts = [said]
+    if figures.loose_marks or any(one.marks for one in figures.communes):
+        parts.append(_("Red numbers: field marks."))
+    if figures.changes:
+        parts.append(_("T and number, violet: confirmed changes."))
+    return join(parts)
 
 
-def _flights(flights: Sequence[PackFlight], language: str) -> Table:
+def _flights(flights: Sequence[PackFlight]) -> Table[Text]:
     return Table(
-        head=format_table_head(language, "number", "flight", "time", "operator", "gsd", "area", "error"),
+        head=(
+            _("No."),
+            _("Flight"),
+            pgettext("column", "Taken"),
+            _("Operator"),
+            _("GSD"),
+            _("Shown"),
+            _("Error on the ground"),
+        ),
         rows=tuple(
             (
                 str(one.number),
                 one.name,
                 format_period(one.first_ns, one.last_ns),
-                one.operator or format_pack_text("operator_unknown", language),
-                format_centimetres(one.gsd_m, language),
-                format_area(one.imaged_m2, language),
-                format_flight_error(one, language),
+                one.operator or _("not on record"),
+                format_centimetres(one.gsd_m),
+                format_area(one.imaged_m2),
+                format_flight_error(one),
             )
             for one in flights
         ),
@@ -283,23 +341,30 @@ def _flights(flights: Sequence[PackFlight], language: str) -> Table:
     )
 
 
-def _communes(figures: PackFigures, language: str) -> Block:
+def _communes(figures: PackFigures) -> BlockOf[Text]:
     if not figures.communes:
-        return Paragraph(text=format_pack_text("no_communes_said", language))
-    table = Table(
-        head=format_table_head(
-            language, "number", "commune", "area", "pct", "last", "age", "marks", "waiting"
+        return Paragraph(text=_("No commune boundaries are known for this area."))
+    table: Table[Text] = Table(
+        head=(
+            _("No."),
+            _("Commune"),
+            _("Shown"),
+            _("Share"),
+            _("Newest picture"),
+            _("Age"),
+            _("Marks"),
+            _("Waiting"),
         ),
         rows=tuple(
             (
                 str(one.number),
                 one.name,
-                format_area(one.imaged_m2, language),
-                format_percent(one.imaged_pct, language),
+                format_area(one.imaged_m2),
+                format_percent(one.imaged_pct),
                 format_minute(one.last_ns),
-                format_age(one.last_ns, figures.made_ns, language),
+                format_age(one.last_ns, figures.made_ns),
                 str(len(one.marks)),
-                format_pending_cell(one, language),
+                format_pending_cell(one),
             )
             for one in figures.communes
         ),
@@ -313,53 +378,53 @@ def _numbers_of_marks(figures: PackFigures) -> set[int]:
     return {mark.number for one in figures.communes for mark in one.marks}
 
 
-def _commune(figures: PackFigures, one: PackCommune, language: str) -> Iterator[Block]:
-    yield Heading(text=format_pack_text("annex", language, number=str(one.number), name=one.name))
-    yield _plate(name_commune_picture(one.number), _commune_caption(figures, one, language))
+def _commune(figures: PackFigures, one: PackCommune) -> Iterator[BlockOf[Text]]:
+    yield Heading(text=_("Annex {number}. {name}", number=one.number, name=one.name))
+    age = format_age(one.last_ns, figures.made_ns)
+    caption = _(
+        "{name}: newest picture {last}, {age} before this report; hatched: not flown.",
+        name=one.name,
+        last=format_minute(one.last_ns),
+        age=age,
+    )
+    plate = Figure(picture=name_commune_picture(one.number), caption=_with_marks(caption, figures))
+    yield FigureRow(figures=(plate,), columns=1)
     by_number = {flight.number: flight for flight in figures.flights}
     flights = [by_number[number] for number in one.flights]
-    shown = format_area(one.imaged_m2, language)
-    which = [f"{flight.number}: " if len(flights) > 1 else "" for flight in flights]
-    errors = [
-        text + format_flight_error(flight, language) for text, flight in zip(which, flights, strict=True)
-    ]
-    terms = {
-        "area": format_pack_text(
-            "share_of_commune", language, area=shown, pct=format_percent(one.imaged_pct, language)
-        ),
-        "time": format_period(one.first_ns, one.last_ns),
-        "age": format_age(one.last_ns, figures.made_ns, language),
-        "gsd": format_centimetres(one.gsd_m, language),
-        "error": ". ".join(errors),
-        "flights": ", ".join(f"{flight.number} {flight.name}" for flight in flights),
-    }
+    errors = [format_flight_error(flight) for flight in flights]
+    if len(flights) > 1:
+        errors = [
+            join([str(flight.number), error], ": ") for flight, error in zip(flights, errors, strict=True)
+        ]
     yield Facts(
-        rows=tuple((format_pack_text(f"term_{key}", language), value) for key, value in terms.items())
+        rows=(
+            (_("Ground shown"), format_commune_share(one.imaged_m2, one.imaged_pct)),
+            (_("Taken"), format_period(one.first_ns, one.last_ns)),
+            (_("Age of the newest picture when this was made"), age),
+            (_("Ground sample distance"), format_centimetres(one.gsd_m)),
+            (_("Error on the ground (1 sigma)"), join(errors, ". ")),
+            (_("Flights"), ", ".join(f"{flight.number} {flight.name}" for flight in flights)),
+        )
     )
-    yield from build_commune_changes(figures, one, language)
-    yield Heading(text=format_pack_text("marks", language))
+    yield from build_commune_changes(figures, one)
+    yield Heading(text=_("Field marks"))
     if one.marks:
-        yield _marks(one.marks, language)
-        yield Paragraph(text=format_pack_text("marks_status", language), kind="small")
+        yield _marks(one.marks)
+        said = _("The status tells of the work on it, not that it was verified.")
+        yield Paragraph(text=said, kind="small")
     else:
-        yield Paragraph(text=format_pack_text("no_marks", language), kind="small")
+        yield Paragraph(text=_("Nothing is marked here."), kind="small")
 
 
-def _commune_caption(figures: PackFigures, one: PackCommune, language: str) -> str:
-    since = format_age(one.last_ns, figures.made_ns, language)
-    last = format_minute(one.last_ns)
-    return _with_marks("commune_caption", figures, language, name=one.name, last=last, age=since)
-
-
-def _marks(marks: Sequence[PackMark], language: str) -> Table:
-    table = Table(
-        head=format_table_head(language, "number", "kind", "status", "place", "note", "author"),
+def _marks(marks: Sequence[PackMark]) -> Table[Text]:
+    table: Table[Text] = Table(
+        head=(_("No."), _("Kind"), _("Status"), _("Place"), _("Note"), _("By, at")),
         rows=tuple(
             (
                 str(one.number),
-                MARK_KIND_NAMES[one.kind].in_language(language),
-                MARK_STATUS_NAMES[one.status].in_language(language),
-                format_place(one.lonlat_deg, one.vn2000, language),
+                MARK_KIND_NAMES[one.kind],
+                MARK_STATUS_NAMES[one.status],
+                format_place(one.lonlat_deg, one.vn2000),
                 one.note,
                 f"{one.author}, {format_minute(one.at_ns)}",
             )
@@ -368,7 +433,3 @@ def _marks(marks: Sequence[PackMark], language: str) -> Table:
         numeric=(0,),
     )
     return drop_empty_columns(table)
-
-
-def _plate(picture: str, caption: str) -> FigureRow:
-    return FigureRow(figures=(Figure(picture=picture, caption=caption),), columns=1)

@@ -134,7 +134,7 @@ def _body(document: PackDocument, shown: Sequence[str]) -> Iterator[str]:
                     yield from _figure(document, figure, shown.index(figure.picture) + 1, tallest_mm)
 
 
-def _listing(block: Table) -> str:
+def _listing(block: Table[str]) -> str:
     head = [build_paragraph(name, TextStyle(bold=True, size_pt=9.5)) for name in block.head]
     rows = [
         [
@@ -150,7 +150,7 @@ def _listing(block: Table) -> str:
     return build_table([head, *rows], compute_column_shares(block), TableStyle(has_head=True))
 
 
-def compute_column_shares(block: Table) -> list[float]:
+def compute_column_shares(block: Table[str]) -> list[float]:
     """Return column widths as shares of the page's width.
 
     Each column is first as wide as its longest word (a number, and a short text, as the whole of it), then
@@ -182,8 +182,8 @@ def compute_column_shares(block: Table) -> list[float]:
 def _unbroken(text: str, is_number: bool) -> int:
     """Return the number of letters of a cell that stay on one line.
 
-    A number's, a short text's ("Ghi chú", "81 ngày"), else the longest word's; those of a hash are small, and
-    break. No-break spaces do not break either: "0,30 ± 0,02 ha" is one word.
+    A number's, a short text's ("81 days"), else the longest word's; those of a hash are small, and
+    break. No-break spaces do not break either: "0.30 ± 0.02 ha" is one word.
     """
     if len(text) <= (_LONG_NUMBER if is_number else _SHORT_TEXT):
         return len(text)
@@ -202,7 +202,7 @@ def _max_picture_mm(document: PackDocument, start: int) -> float:
     return compute_max_picture_mm(page, compute_column_shares, usual_mm, _MIN_MM)
 
 
-def _figure(document: PackDocument, figure: Figure, number: int, tallest_mm: float) -> Iterator[str]:
+def _figure(document: PackDocument, figure: Figure[str], number: int, tallest_mm: float) -> Iterator[str]:
     cols, rows = read_size_px(document.pictures[figure.picture])
     tallest_mm = min(tallest_mm, _LOCATOR_MM) if figure.picture == LOCATOR else tallest_mm
     width_mm = min(PAGE_MM, tallest_mm * cols / rows)

@@ -12,6 +12,7 @@ from flycam.frame.classification import Classification
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.settlement import Access, RoadStatus
 from flycam.frame.specialist_layer import LayerKind
+from flycam.messages import Message
 
 PAPERS = ("a4", "a3")
 """Sizes of paper on which the quick report is set, the usual one first."""
@@ -28,7 +29,7 @@ class Letterhead:
     number        number and sign of the document
     place         where it is issued, before the date
     signer_title  the position of the signer
-    recipients    one line each ("Nơi nhận")
+    recipients    one line each
     heading       lines above the date; None: the nation's, where the ground is Viet Nam's
     """
 
@@ -195,7 +196,7 @@ class PackChange:
     is_drawn       by hand, without a candidate
     seen           images before and after on which it was found or drawn; None: drawn over none that
                    were named
-    doubts         reasons why changes between these images are less certain (English, Vietnamese)
+    doubts         reasons why changes between these images are less certain
     note           with the name of its author where that is not `author`
     author, at_ns  who confirmed it, and when
     """
@@ -207,7 +208,7 @@ class PackChange:
     volume: PackVolume | None = None
     is_drawn: bool = False
     seen: tuple[PackSeenPicture, PackSeenPicture] | None = None
-    doubts: tuple[tuple[str, str], ...] = ()
+    doubts: tuple[Message, ...] = ()
     note: str
     author: str
     at_ns: int

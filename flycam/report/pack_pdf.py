@@ -12,11 +12,11 @@ from typing import Any
 
 import typst
 
+from flycam.messages import _
 from flycam.report.blocks import Table
 from flycam.report.pack_content import PackBlock, PackDocument, PageBreak, SignatureBlock
 from flycam.report.pack_docx import compute_column_shares
 from flycam.report.pack_pictures import read_size_px
-from flycam.report.pack_texts import format_pack_text
 from flycam.report.pdf import to_typst_block
 from flycam.report.svg import wrap_picture_svg
 
@@ -142,7 +142,7 @@ def _content(document: PackDocument, paper: str) -> dict[str, Any]:
 
 def _pair_words(document: PackDocument) -> list[str]:
     """Return the captions over the halves of an image pair."""
-    return [format_pack_text(key, document.language) for key in ("pair_before", "pair_after")]
+    return [one.in_language(document.language) for one in (_("BEFORE"), _("AFTER"))]
 
 
 def _drawings(pictures: Mapping[str, bytes]) -> dict[str, bytes]:

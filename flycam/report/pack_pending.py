@@ -6,14 +6,15 @@ People to be rescued, other marks that were only reported, and change candidates
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from flycam.frame.change import ChangeKind
 from flycam.frame.mark import UNRESOLVED_STATUSES, MarkKind, MarkStatus
-from flycam.report.blocks import Paragraph
+from flycam.messages import Message, _, join, ngettext
+from flycam.report.blocks import Paragraph, Text
 from flycam.report.mark_names import MARK_KIND_NAMES, MARK_STATUS_NAMES
 from flycam.report.number_format import format_area
 from flycam.report.pack_figures import PackCommune, PackFigures, PackMark, PackWaiting
-from flycam.report.pack_texts import format_pack_text
 
 
 def list_all_marks(figures: PackFigures) -> list[PackMark]:
@@ -23,87 +24,88 @@ def list_all_marks(figures: PackFigures) -> list[PackMark]:
     return [by_number[number] for number in sorted(by_number)]
 
 
-def format_pending(waiting: PackWaiting | None, language: str) -> str:
-    """Format pending changes in brief; "" if none.
-
-    As "2 thay đổi máy nghi, chưa ai xem: 4,98 ha".
-    """
-    if waiting is None:
-        return ""
-    count = sum(waiting.places.values())
-    return format_pack_text("waiting", language, count=count, area=format_area(waiting.area_m2, language))
-
-
-def format_pending_sentence(waiting: PackWaiting | None, language: str) -> str:
-    """Format pending changes as `format_pending`, with kinds and meaning; "" if none."""
-    if waiting is None:
-        return ""
-    kinds = ", ".join(
-        format_pack_text(f"counted_{kind}", language, count=count)
-        for kind, count in sorted(waiting.places.items())
+def format_pending(waiting: PackWaiting) -> Message:
+    """Format pending changes in brief: their number, and their ground."""
+    return ngettext(
+        "{count} change suspected by the program, seen by nobody yet: {area}",
+        "{count} changes suspected by the program, seen by nobody yet: {area}",
+        sum(waiting.places.values()),
+        area=format_area(waiting.area_m2),
     )
-    return format_pack_text("waiting_sentence", language, said=format_pending(waiting, language), kinds=kinds)
 
 
-def format_pending_cell(one: PackCommune, language: str) -> str:
+def format_pending_sentence(waiting: PackWaiting) -> Message:
+    """Format pending changes as `format_pending`, with kinds and meaning."""
+    return _(
+        "Waiting for review: {changes} ({kinds}). Neither confirmed nor rejected.",
+        changes=format_pending(waiting),
+        kinds=format_places(waiting.places),
+    )
+
+
+def format_pending_cell(one: PackCommune) -> Text:
     """Format the number of pending changes in a commune, and their ground there."""
     if one.waiting is None:
         return ""
-    return f"{sum(one.waiting.places.values())}; {format_area(one.waiting.area_m2, language)}"
+    return join([str(sum(one.waiting.places.values())), format_area(one.waiting.area_m2)], "; ")
 
 
-def build_mark_paragraphs(figures: PackFigures, language: str) -> Iterator[Paragraph]:
+def format_places(places: Mapping[ChangeKind, int]) -> Message:
+    """Format the number of places of each kind of change."""
+    return join([_count_changes(kind, count) for kind, count in sorted(places.items())], ", ")
+
+
+def _count_changes(kind: ChangeKind, count: int) -> Message:
+    match kind:
+        case ChangeKind.LANDSLIDE:
+            return ngettext("{count} landslide", "{count} landslides", count)
+        case ChangeKind.FLOOD:
+            return ngettext("{count} flood", "{count} floods", count)
+        case ChangeKind.OTHER:
+            return ngettext("{count} other change", "{count} other changes", count)
+
+
+def build_mark_paragraphs(figures: PackFigures) -> Iterator[Paragraph[Text]]:
     """Yield people to be rescued, then other marks only reported; nothing if none."""
     marks = list_all_marks(figures)
-    for said, kind in (
-        (_format_rescue_marks(marks, language), "bad"),
-        (_format_reported_marks(marks, language), "care"),
-    ):
-        if said:
-            yield Paragraph(text=said, kind=kind)
+    if rescue := _to_rescue(marks):
+        said = ngettext(
+            "PEOPLE TO RESCUE, {count} place: {marks}.",
+            "PEOPLE TO RESCUE, {count} places: {marks}.",
+            len(rescue),
+            marks=join(map(_format_rescue_mark, rescue), "; "),
+        )
+        yield Paragraph(text=said, kind="bad")
+    if others := _reported(marks):
+        said = _(
+            "Other marks, reported, not verified: {count} ({kinds}).",
+            count=others.total(),
+            kinds=_kinds(others),
+        )
+        yield Paragraph(text=said, kind="care")
 
 
-def build_pending_paragraphs(figures: PackFigures, language: str) -> Iterator[Paragraph]:
+def build_pending_paragraphs(figures: PackFigures) -> Iterator[Paragraph[Text]]:
     """Yield the changes that wait for review; nothing if none."""
     if figures.waiting is not None:
-        yield Paragraph(text=format_pending_sentence(figures.waiting, language), kind="care")
+        yield Paragraph(text=format_pending_sentence(figures.waiting), kind="care")
 
 
-def _format_rescue_marks(marks: Iterable[PackMark], language: str) -> str:
-    """Format rescue marks: their number, each with status and note; "" if none."""
-    some = _to_rescue(marks)
-    if not some:
-        return ""
-    each = [
-        format_pack_text(
-            "rescue_mark",
-            language,
-            number=one.number,
-            status=MARK_STATUS_NAMES[one.status].in_language(language),
-        )
-        + (f": {one.note}" if one.note else "")
-        for one in some
-    ]
-    return format_pack_text("rescue", language, count=len(some), marks="; ".join(each))
+def _format_rescue_mark(one: PackMark) -> Message:
+    said = _("mark {number} ({status})", number=one.number, status=MARK_STATUS_NAMES[one.status])
+    return join([said, one.note], ": ") if one.note else said
 
 
-def _format_reported_marks(marks: Iterable[PackMark], language: str) -> str:
-    """Format other marks that were only reported, by kind; "" if none."""
-    kinds = _reported(marks)
-    if not kinds:
-        return ""
-    return format_pack_text("reported", language, count=kinds.total(), kinds=_kinds(kinds, language))
-
-
-def format_marks_briefly(marks: Sequence[PackMark], language: str) -> list[str]:
+def format_marks_briefly(marks: Sequence[PackMark]) -> list[Message]:
     """Format marks for a slide: people to be rescued, then others only reported."""
     said = []
     if rescue := _to_rescue(marks):
-        said.append(format_pack_text("slide_rescue", language, count=len(rescue)))
+        places = ngettext("PEOPLE TO RESCUE: {count} place", "PEOPLE TO RESCUE: {count} places", len(rescue))
         if new := sum(one.status is MarkStatus.OPEN for one in rescue):
-            said[0] += f" {format_pack_text('slide_rescue_new', language, count=new)}"
+            places = join([places, _("({count} reported, not verified)", count=new)])
+        said.append(places)
     if others := _reported(marks):
-        said.append(format_pack_text("slide_reported", language, kinds=_kinds(others, language)))
+        said.append(_("reported, not verified: {kinds}", kinds=_kinds(others)))
     return said
 
 
@@ -116,7 +118,5 @@ def _reported(marks: Iterable[PackMark]) -> Counter[MarkKind]:
     return Counter(kind for kind in new if kind is not MarkKind.RESCUE)
 
 
-def _kinds(some: Counter[MarkKind], language: str) -> str:
-    return ", ".join(
-        f"{MARK_KIND_NAMES[kind].in_language(language)} {some[kind]}" for kind in MarkKind if some[kind]
-    )
+def _kinds(some: Counter[MarkKind]) -> Message:
+    return join([join([MARK_KIND_NAMES[kind], str(some[kind])]) for kind in MarkKind if some[kind]], ", ")

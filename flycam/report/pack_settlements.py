@@ -7,27 +7,30 @@ from collections.abc import Iterator
 
 from flycam.frame.settlement import Access
 from flycam.frame.timestamp import format_minute
-from flycam.report.blocks import Block, Heading, Paragraph, Table
+from flycam.messages import _, join
+from flycam.report.blocks import BlockOf, Heading, Paragraph, Table, Text
 from flycam.report.pack_figures import PackFigures, PackSettlement
-from flycam.report.pack_texts import format_pack_text, format_table_head
 from flycam.report.settlement_names import ACCESS_NAMES, ROADS_SAY_NAMES
 
 _MAX_ROWS = 60
 
 
-def build_settlement_blocks(figures: PackFigures, language: str) -> Iterator[Block]:
+def build_settlement_blocks(figures: PackFigures) -> Iterator[BlockOf[Text]]:
     """Yield the numbers by access, and a table of set or proposed settlements.
 
     Nothing without settlements.
     """
     if not figures.settlements:
         return
-    yield Heading(text=format_pack_text("settlements", language))
+    yield Heading(text=_("7. Settlements"))
     counts = Counter(one.access for one in figures.settlements)
-    said = ", ".join(
-        f"{words.in_language(language)}: {counts[access]}" for access, words in ACCESS_NAMES.items()
+    counted = join([join([name, str(counts[access])], ": ") for access, name in ACCESS_NAMES.items()], ", ")
+    yield Paragraph(
+        text=_(
+            "As people said: {counts}. Unknown is what nobody has said; cut roads only propose.",
+            counts=counted,
+        )
     )
-    yield Paragraph(text=format_pack_text("settlements_said", language, counts=said))
     rows = [
         one
         for one in figures.settlements
@@ -35,22 +38,21 @@ def build_settlement_blocks(figures: PackFigures, language: str) -> Iterator[Blo
     ]
     if rows:
         yield Table(
-            head=format_table_head(
-                language, "settlement", "commune", "access", "roads_say", "note", "author"
+            head=(
+                _("Settlement"),
+                _("Commune"),
+                _("Access"),
+                _("By roads"),
+                _("Note"),
+                _("By, at"),
             ),
-            rows=tuple(_row(one, language) for one in rows[:_MAX_ROWS]),
+            rows=tuple(_row(one) for one in rows[:_MAX_ROWS]),
         )
     if len(rows) > _MAX_ROWS:
-        yield Paragraph(
-            text=format_pack_text("settlements_more", language, count=len(rows) - _MAX_ROWS), kind="small"
-        )
+        said = _("Not listed here, but in data.gpkg: {count}.", count=len(rows) - _MAX_ROWS)
+        yield Paragraph(text=said, kind="small")
 
 
-def _row(one: PackSettlement, language: str) -> tuple[str, ...]:
-    by = (
-        format_pack_text("nobody_said", language)
-        if one.at_ns is None
-        else f"{one.author}, {format_minute(one.at_ns)}"
-    )
-    roads = ROADS_SAY_NAMES[one.road_evidence].in_language(language)
-    return one.name, one.commune, ACCESS_NAMES[one.access].in_language(language), roads, one.note, by
+def _row(one: PackSettlement) -> tuple[Text, ...]:
+    by = _("nobody has said") if one.at_ns is None else f"{one.author}, {format_minute(one.at_ns)}"
+    return one.name, one.commune, ACCESS_NAMES[one.access], ROADS_SAY_NAMES[one.road_evidence], one.note, by

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flycam.report.blocks import Block, Heading, Paragraph, Table
+from flycam.messages import _, pgettext
+from flycam.report.blocks import BlockOf, Heading, Paragraph, Table, Text
 from flycam.report.pack_figures import PackFigures
-from flycam.report.pack_texts import format_pack_text, format_table_head
 
 _MAX_SOURCES = 300
 
 
-def build_source_blocks(figures: PackFigures, language: str) -> Iterator[Block]:
+def build_source_blocks(figures: PackFigures) -> Iterator[BlockOf[Text]]:
     """Yield photos with their hashes, and the audit log's last line."""
-    number = str(len(figures.communes) + 1)
-    yield Heading(
-        text=format_pack_text("annex", language, number=number, name=format_pack_text("sources", language))
+    yield Heading(text=_("Annex {number}. Sources and hashes", number=len(figures.communes) + 1))
+    yield Paragraph(
+        text=_(
+            "Each photo is named by the SHA-256 of its original, kept as it is while its term lasts."
+            " The whole list: photo-sources.csv; hashes of every file of the pack:"
+            " manifest.sha256 (sha256sum -c manifest.sha256 checks them)."
+        )
     )
-    yield Paragraph(text=format_pack_text("sources_said", language))
-    yield from _audit(figures, language)
+    yield from _audit(figures)
     rows = [
         (str(one.number), source.name, source.sha256) for one in figures.flights for source in one.sources
     ]
@@ -27,32 +30,37 @@ def build_source_blocks(figures: PackFigures, language: str) -> Iterator[Block]:
     ]
     count = len(rows) + len(beside)
     if count > _MAX_SOURCES:
-        yield Paragraph(text=format_pack_text("sources_many", language, count=count), kind="small")
+        yield Paragraph(
+            text=_("Photos: {count}, listed in photo-sources.csv only.", count=count), kind="small"
+        )
         return
-    columns = format_table_head(language, "flight", "photo", "sha256")
+    columns = (_("Flight"), pgettext("original", "Photo"), "SHA-256")
     yield Table(head=columns, rows=tuple(rows), numeric=(0,))
     if beside:
-        yield Paragraph(text=format_pack_text("sources_beside", language), kind="small")
+        said = _("Photos of other flights, on which the ground before or after a change is shown:")
+        yield Paragraph(text=said, kind="small")
         yield Table(head=columns, rows=tuple(beside))
 
 
-def _audit(figures: PackFigures, language: str) -> Iterator[Block]:
+def _audit(figures: PackFigures) -> Iterator[BlockOf[Text]]:
     """Yield what later proves that the log still holds these lines."""
     if not figures.audit_head:
-        yield Paragraph(text=format_pack_text("no_audit", language), kind="small")
+        yield Paragraph(text=_("The audit log has no line yet."), kind="small")
         return
-    number, _, digest = figures.audit_head.partition(":")
-    rows = [("audit_number", number), ("audit_digest", digest)]
+    number, __, digest = figures.audit_head.partition(":")
+    rows = [(_("Last line, number"), number), (_("Digest of that line"), digest)]
     if figures.audit_key:
         # half a signature fits on one line
         half = len(figures.audit_signature) // 2
         rows += [
-            ("audit_key", figures.audit_key),
-            ("audit_signature", figures.audit_signature[:half]),
-            ("audit_signature_rest", figures.audit_signature[half:]),
+            (_("The box's key (Ed25519)"), figures.audit_key),
+            (_("Signature, first half"), figures.audit_signature[:half]),
+            (_("Signature, second half"), figures.audit_signature[half:]),
         ]
-    yield Paragraph(text=format_pack_text("audit_said", language), kind="small")
-    yield Table(
-        head=format_table_head(language, "audit", "audit_value"),
-        rows=tuple((format_pack_text(f"term_{term}", language), value) for term, value in rows),
+    yield Paragraph(
+        text=_(
+            "The audit log as it was then; flycam audit verify --head NUMBER:DIGEST tells if it still stands."
+        ),
+        kind="small",
     )
+    yield Table(head=(_("Audit log"), _("Value")), rows=tuple(rows))

@@ -12,8 +12,8 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from flycam.messages import Message, _
 from flycam.report.pack_content import PackDocument
-from flycam.report.pack_texts import format_pack_text
 
 _STYLE = Path(__file__).with_name("pack_viewer.css")
 _SCRIPT = Path(__file__).with_name("pack_viewer.js")
@@ -44,20 +44,28 @@ def to_viewer(
 def _page(
     document: PackDocument, pictures: Sequence[ViewerPicture], files: Sequence[str], unseen: Sequence[str]
 ) -> Iterator[str]:
-    language = document.language
+    def put(message: Message) -> str:
+        return escape(message.in_language(document.language))
+
+    title, opened = _("Meeting pack"), _("Files")
+    unpaired = _("Confirmed changes without pictures before and after:")
+    how = _(
+        "Choose a picture in the list; scroll, double-click or press + and − to zoom, drag to move, arrow"
+        " keys for the next one."
+    )
     mark = f"{document.mark} – " if document.mark else ""
-    yield f'<!doctype html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">'
+    yield f'<!doctype html>\n<html lang="{document.language}">\n<head>\n<meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{mark}{escape(document.title)} – {escape(document.about)}</title>"
     yield f"<style>\n{_STYLE.read_text(encoding='utf-8')}</style>\n</head>\n<body>"
     for kind, text in (("mark", document.mark), ("draft", document.draft)):
         if text:
             yield f'<div class="{kind}">{escape(text)}</div>'
-    yield f"<main>\n<nav><h1>{escape(format_pack_text('viewer_title', language))}</h1>"
+    yield f"<main>\n<nav><h1>{put(title)}</h1>"
     yield f"<p>{escape(document.about)}</p><p>{escape(document.footer)}</p>"
     approval = document.approval
     yield f'<p class="approval {approval.kind}">{escape(approval.text)}</p>'
-    yield f"<p>{escape(format_pack_text('viewer_help', language))}</p>"
+    yield f"<p>{put(how)}</p>"
     yield from (f'<p class="approval {one.kind}">{escape(one.text)}</p>' for one in document.first)
     if document.covered:
         yield f"<p>{escape(document.covered)}</p>"
@@ -67,9 +75,9 @@ def _page(
             f"{escape(one.name)}</a>"
         )
     if unseen:
-        yield f"<p>{escape(format_pack_text('viewer_unseen', language))}</p>"
+        yield f"<p>{put(unpaired)}</p>"
         yield from (f'<p class="unseen">{escape(one)}</p>' for one in unseen)
-    yield f"<h2>{escape(format_pack_text('viewer_files', language))}</h2>"
+    yield f"<h2>{put(opened)}</h2>"
     yield from (f'<a href="{quote(name)}">{escape(name)}</a>' for name in files)
     first = pictures[0]
     yield "</nav>\n<figure>"

@@ -1,17 +1,28 @@
-"""Content of the quality report in one language, section by section."""
+"""Content of the quality report, section by section."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flycam.catalog.revision_stats import get_refusal, list_control_notes, list_notes
 from flycam.frame.flight import is_flat_datum
 from flycam.frame.timestamp import format_minute, format_utc_offset
 from flycam.frame.warning import format_brief_warning
+from flycam.messages import Bilingual, Message, _, join, ngettext, verbatim
 from flycam.report import report_pictures
-from flycam.report.blocks import Block, Document, Facts, Figure, FigureRow, Heading, Paragraph
-from flycam.report.log_translation import translate_log_sentence
+from flycam.report.blocks import (
+    BlockOf,
+    Document,
+    Facts,
+    Figure,
+    FigureRow,
+    Heading,
+    Paragraph,
+    Text,
+    put_block,
+)
 from flycam.report.map_images import BEND_COLOURS, ERROR_COLOURS, OVERLAP_COLOURS, SURFACE_COLOURS
 from flycam.report.map_planes import MapPlanes
 from flycam.report.number_format import (
@@ -25,8 +36,9 @@ from flycam.report.number_format import (
     format_quantity,
 )
 from flycam.report.photo_lists import (
+    STATE_NAMES,
     UNUSED_STATES,
-    format_rejection_reason,
+    describe_rejection,
     list_unused_photos,
     list_weak_photos,
 )
@@ -39,330 +51,424 @@ from flycam.report.report_figures import (
     Verdict,
     WindowFigures,
 )
-from flycam.report.texts import DRILL_MARK, format_text, format_text_or
+from flycam.report.texts import DRILL_MARK, name_layer
 
 _VERDICT_STYLES = {Verdict.MEASURE: "good", Verdict.PARTLY: "good", Verdict.CARE: "care", Verdict.LOOK: "bad"}
+_VERDICTS: Mapping[Verdict, Message] = {
+    Verdict.MEASURE: _("You can measure on this map."),
+    Verdict.PARTLY: _(
+        "You can measure on more than half of this map; the error map shows where it is less accurate."
+    ),
+    Verdict.CARE: _("Measurements on this map are only approximate."),
+    Verdict.LOOK: _("Do not measure on this map; use it for orientation only."),
+}
+_GROUND_NAMES: Mapping[str, Message] = {
+    "corrected": _("ground carried on or corrected from the flight"),
+    "dem": _("the terrain model (DEM)"),
+    "plane": _("a plane (no DEM)"),
+}
+_GROUND_TERMS: Mapping[str, Message] = {
+    "corrected": _("on ground carried on or corrected from it"),
+    "dem": _("on the terrain model (DEM)"),
+    "plane": _("on a plane (no DEM)"),
+}
+_BEND_NAMES: Mapping[str, Message] = {
+    "whole": _("whole, on measured heights"),
+    "smooth": _("whole, on smooth heights (crowns lean)"),
+    "bent": _("bent: walls, banks, steep slopes, crowns"),
+}
 _HELD_STATES = ("tied", "weak", "carried", "prior")
+
+Legend = Iterator[tuple[str, Text, Text]]
 
 
 def build_report_document(
     figures: ReportFigures, planes: MapPlanes, drawn: dict[str, bytes], language: str
 ) -> Document:
     """Build the report of a revision in "vi" or "en"."""
-    title = format_text("title", language)
+    footer = [
+        f"flycam {figures.stats.get('versions', {}).get('flycam', '')}",
+        figures.flight,
+        _("Finished revision {number}", number=figures.revision),
+        figures.inputs_hash[:12],
+    ]
     return Document(
         language=language,
-        title=title,
+        title=_("Orthomosaic quality report").in_language(language),
         subtitle=f"{figures.flight} · {figures.event}",
         mark=DRILL_MARK if figures.is_drill else "",
-        footer=f"flycam {figures.stats.get('versions', {}).get('flycam', '')} · {figures.flight} · "
-        f"{format_text('revision', language)} {figures.revision} · {figures.inputs_hash[:12]}",
-        page_word=format_text("page", language),
+        footer=join(footer, " · ").in_language(language),
+        page_word=_("Page").in_language(language),
         made_ns=figures.made_ns,
-        blocks=tuple(_blocks(figures, planes, drawn, language)),
+        blocks=tuple(put_block(block, language) for block in _blocks(figures, planes, drawn)),
         pictures=drawn,
     )
 
 
-def _blocks(
-    figures: ReportFigures, planes: MapPlanes, drawn: dict[str, bytes], language: str
-) -> Iterator[Block]:
+def _blocks(figures: ReportFigures, planes: MapPlanes, drawn: dict[str, bytes]) -> Iterator[BlockOf[Text]]:
     if figures.is_drill:
-        yield Paragraph(text=format_text("drill_note", language), kind="small")
-    yield Paragraph(text=describe_verdict(figures, language), kind=_VERDICT_STYLES[figures.verdict])
+        yield Paragraph(text=_("A drill flight: not a real scene."), kind="small")
+    yield Paragraph(text=describe_verdict(figures), kind=_VERDICT_STYLES[figures.verdict])
     if not figures.accepted:
-        why = translate_log_sentence(str(figures.stats.get("why", "")), language)
-        yield Paragraph(text=format_text("priors_kept", language, why=why))
-    yield FigureRow(figures=(_photo_map(figures, language), _error_map(figures, language)))
-    yield Heading(text=format_text("facts", language))
-    yield Facts(rows=tuple(_facts(figures, language)))
-    yield Heading(text=format_text("left_out", language))
-    yield from list_unused_photos(figures, language)
-    yield from list_weak_photos(figures, language)
-    yield from _notes(figures, language)
-    yield Heading(text=format_text("pictures", language))
-    yield Paragraph(text=format_text("map_note", language), kind="small")
-    yield FigureRow(figures=tuple(_maps(figures, planes, drawn, language)))
+        why = get_refusal(figures.stats) or ""
+        yield Paragraph(text=_("The recorded camera positions were kept: {why}", why=why))
+    yield FigureRow(figures=(_photo_map(figures), _error_map(figures)))
+    yield Heading(text=_("Key figures"))
+    yield Facts(rows=tuple(_facts(figures)))
+    yield Heading(text=_("Photos not used, and why"))
+    yield from list_unused_photos(figures)
+    yield from list_weak_photos(figures)
+    notes = [*list_notes(figures.stats), *list_control_notes(figures.stats)]
+    if notes:
+        yield Heading(text=_("Notes"))
+        yield from (Paragraph(text=note) for note in notes)
+    yield Heading(text=_("Maps"))
+    yield Paragraph(
+        text=_(
+            "All maps share one frame; grid north is up. Arrows: what each photo moved beyond the common "
+            "shift."
+        ),
+        kind="small",
+    )
+    yield FigureRow(figures=tuple(_maps(figures, planes, drawn)))
 
 
-def describe_verdict(figures: ReportFigures, language: str) -> str:
-    """Format the verdict: suitability for measuring, expected error, unused photos."""
-    shift = figures.stats.get("shift_sigma_m") or (None, None, None)
-    plan = None if shift[0] is None or shift[1] is None else (shift[0] ** 2 + shift[1] ** 2) ** 0.5
-    said = [
-        format_text(f"verdict_{figures.verdict}", language),
-        format_text("verdict_error", language, **_error(figures.error, language)),
-    ]
+def describe_verdict(figures: ReportFigures) -> Message:
+    """Describe the suitability for measuring, the expected error, and unused photos."""
+    return join(_verdict(figures))
+
+
+def _verdict(figures: ReportFigures) -> Iterator[Message]:
+    yield _VERDICTS[figures.verdict]
+    yield _(
+        "Position error within the map (1 sigma): up to {median} on half of the ground, {p95} on 95 %.",
+        **_error(figures.error),
+    )
     if figures.error_own is not None and figures.error_dem is not None:
-        said.append(
-            format_text(
-                "verdict_ground",
-                language,
-                own_pct=format_percent(figures.own_pct, language),
-                own=format_metres(figures.error_own.median_m, language),
-                rest=format_text(figures.ground, language),
-                dem=format_metres(figures.error_dem.median_m, language),
-            )
+        yield _(
+            "{own_pct} of the ground lies on a surface measured by the flight itself (half of it within "
+            "{own}), the rest on {rest} (half within {dem}).",
+            own_pct=format_percent(figures.own_pct),
+            own=format_metres(figures.error_own.median_m),
+            rest=_GROUND_NAMES[figures.ground],
+            dem=format_metres(figures.error_dem.median_m),
         )
+    east, north, up = figures.stats.get("shift_sigma_m") or (None, None, None)
+    plan = None if east is None or north is None else (east**2 + north**2) ** 0.5
     if plan is not None or figures.accepted:
-        unknown = {"plan": format_metres(plan, language), "height": format_metres(shift[2], language)}
-        said.append(format_text("verdict_shift", language, **unknown))
+        yield _(
+            "The map as a whole may be shifted by {plan} horizontally and {height} vertically (1 sigma).",
+            plan=format_metres(plan),
+            height=format_metres(up),
+        )
     if not figures.has_control:
-        said.append(format_text("verdict_shift_free", language))
-    out = figures.select_frames(*UNUSED_STATES)
-    used, everything = figures.count(*_HELD_STATES), len(figures.frames)
-    if out:
-        why = Counter(format_rejection_reason(frame, language) for frame in out)
-        parts = [
-            f"{reason} ({count})" for reason, count in sorted(why.items(), key=lambda one: (-one[1], one[0]))
-        ]
-        said.append(
-            format_text(
-                "verdict_some",
-                language,
-                used=used,
-                all=everything,
-                why=format_list(parts, language, 3),
-            )
+        yield _(
+            "There was neither a reference map nor ground control, so the common shift of the map, about as "
+            "large as the GNSS bias, could not be checked."
+        )
+    used = figures.count(*_HELD_STATES)
+    if out := figures.select_frames(*UNUSED_STATES):
+        reasons = {str(reason): reason for reason in map(describe_rejection, out)}
+        counts = Counter(str(describe_rejection(frame)) for frame in out)
+        commonest = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+        parts = [join([reasons[text], f"({count})"]) for text, count in commonest]
+        yield _(
+            "Photos used: {used} of {all}; left out: {why}.",
+            used=used,
+            all=len(figures.frames),
+            why=format_list(parts, 3),
         )
     else:
-        said.append(format_text("verdict_all", language, used=used))
+        yield _("Every photo is used ({used}).", used=used)
     if figures.gaps_m2:
         empty_m2 = sum(figures.gaps_m2)
-        share = format_percent(100.0 * empty_m2 / (empty_m2 + figures.imaged_m2), language)
-        largest = format_area(figures.gaps_m2[0], language)
-        said.append(
-            format_text(
-                "verdict_gaps", language, area=format_area(empty_m2, language), share=share, largest=largest
-            )
+        yield _(
+            "Gaps inside the map cover {area} ({share}); the largest is {largest}.",
+            area=format_area(empty_m2),
+            share=format_percent(100.0 * empty_m2 / (empty_m2 + figures.imaged_m2)),
+            largest=format_area(figures.gaps_m2[0]),
         )
     else:
-        said.append(format_text("verdict_no_gaps", language))
-    return " ".join(said)
+        yield _("There are no gaps inside the map.")
 
 
-def _error(error: ErrorFigures, language: str) -> dict[str, str]:
-    return {"median": format_metres(error.median_m, language), "p95": format_metres(error.p95_m, language)}
+def _error(error: ErrorFigures) -> dict[str, Message]:
+    return {"median": format_metres(error.median_m), "p95": format_metres(error.p95_m)}
 
 
-def _facts(figures: ReportFigures, language: str) -> Iterator[tuple[str, str]]:
-    def fact(key: str, value: str) -> tuple[str, str]:
-        return format_text(key, language), value
-
+def _facts(figures: ReportFigures) -> Iterator[tuple[Text, Text]]:
     stats: Any = figures.stats
     if figures.layer != "colour":
-        yield fact("layer", format_text_or(f"layer_{figures.layer}", language, figures.layer))
+        yield _("Layer"), name_layer(figures.layer)
     made = f"{format_minute(figures.made_ns)} ({format_utc_offset(figures.made_ns)})"
-    yield fact("revision", format_text("revision_value", language, number=figures.revision, made=made))
-    yield fact("captured", format_period(figures.first_ns, figures.last_ns))
+    yield _("Finished revision"), _("{number}, made {made}", number=figures.revision, made=made)
+    yield _("Captured"), format_period(figures.first_ns, figures.last_ns)
     if figures.operator:
-        yield fact("operator", figures.operator)
+        yield _("Operator"), figures.operator
     if figures.communes:
-        remarks = "".join(f" ({format_brief_warning(one, language)})" for one in figures.boundaries)
-        yield fact("communes", format_list(figures.communes, language) + remarks)
-    datum = format_text_or(f"datum_{figures.vertical_datum}", language, figures.vertical_datum)
-    yield fact("crs", f"{figures.work_crs}, {datum}")
+        remarks = (join(["(", _format_brief_warning(one), ")"], "") for one in figures.boundaries)
+        yield _("Communes"), join([format_list(figures.communes), *remarks])
+    is_local = figures.vertical_datum == "LOCAL"
+    datum = _("local heights, datum not known") if is_local else figures.vertical_datum
+    yield _("Coordinates, height datum"), join([figures.work_crs, datum], ", ")
     used, out = figures.count(*_HELD_STATES), figures.count(*UNUSED_STATES)
-    yield fact("frames", format_text("frames_value", language, used=used, out=out))
-    held = [
-        format_text(f"held_{state}", language, count=figures.count(state))
-        for state in _HELD_STATES
-        if figures.count(state)
-    ]
-    yield fact("held", "; ".join(held))
-    yield fact("imaged", format_area(figures.imaged_m2, language))
-    yield fact("gaps", _gaps(figures, language))
-    low, middle, high = (format_centimetres(value, language) for value in figures.frame_gsd_m)
-    pixel = format_centimetres(figures.pixel_m, language)
-    yield fact("gsd", format_text("gsd_value", language, pixel=pixel, low=low, middle=middle, high=high))
-    thin = format_percent(figures.thin_pct, language)
-    yield fact("overlap_fact", format_text("overlap_value", language, median=figures.overlap, thin=thin))
-    yield from _block_facts(figures, stats, language)
-    for key, error in (
-        ("error_all", figures.error),
-        ("error_own", figures.error_own),
-        (f"error_{figures.ground}", figures.error_dem),
-    ):
-        if error is not None:
-            yield fact(key, format_text("error_value", language, **_error(error, language)))
-    yield fact("surface_fact", _surface(figures, language))
+    yield _("Photos"), _("{used} used, {out} left out", used=used, out=out)
+    yield _("How photos are held"), join(_held(figures), "; ")
+    yield _("Ground on the map"), format_area(figures.imaged_m2)
+    yield _("Gaps inside"), _gaps(figures)
+    low, middle, high = (format_centimetres(value) for value in figures.frame_gsd_m)
+    yield (
+        _("Ground sample distance (GSD)"),
+        _(
+            "map {pixel}; photos {low} – {high}, median {middle}",
+            pixel=format_centimetres(figures.pixel_m),
+            low=low,
+            middle=middle,
+            high=high,
+        ),
+    )
+    yield (
+        _("Photos that see the ground"),
+        _(
+            "median {median}; fewer than 3 over {thin} of the ground",
+            median=figures.overlap,
+            thin=format_percent(figures.thin_pct),
+        ),
+    )
+    yield from _block_facts(figures, stats)
+    yield _("Expected error of the map"), _expected(figures.error)
+    if figures.error_own is not None:
+        yield join(["  ", _("on the flight's own surface")], ""), _expected(figures.error_own)
+    if figures.error_dem is not None:
+        yield join(["  ", _GROUND_TERMS[figures.ground]], ""), _expected(figures.error_dem)
+    yield _("Ground it is rectified on"), _surface(figures)
     if figures.windows is not None:
-        yield fact("windows_fact", _windows(figures.windows, language))
+        yield _("Shapes kept as in the photos"), _windows(figures.windows)
     if shutter := stats.get("rolling_shutter"):
-        yield fact("shutter", _shutter(shutter, language))
-    yield fact("control", _control(figures, language))
+        yield _("Rolling shutter"), _shutter(shutter)
+    yield _("Absolute control"), _control(figures)
     seconds = stats.get("seconds") or {}
     if seconds:
-        total = sum(wall for stage, (wall, _) in seconds.items() if stage != "report")
-        yield fact("time", format_text("minutes", language, minutes=format_number(total / 60.0, 1, language)))
+        total = sum(wall for stage, (wall, __) in seconds.items() if stage != "report")
+        yield _("Time taken"), _("{minutes:,.1f} min", minutes=total / 60.0)
 
 
-def _block_facts(figures: ReportFigures, stats: Any, language: str) -> Iterator[tuple[str, str]]:
+def _format_brief_warning(kept: str) -> Message:
+    return verbatim(Bilingual(format_brief_warning(kept), format_brief_warning(kept, "vi")))
+
+
+def _held(figures: ReportFigures) -> Iterator[Message]:
+    if count := figures.count("tied"):
+        yield _("{count} by tie points", count=count)
+    if count := figures.count("weak"):
+        yield _("{count} weakly (few tie points)", count=count)
+    if count := figures.count("carried"):
+        yield _("{count} carried by neighbours", count=count)
+    if count := figures.count("prior"):
+        yield _("{count} by telemetry alone", count=count)
+
+
+def _expected(error: ErrorFigures) -> Message:
+    return _("median {median}, 95 % within {p95}", **_error(error))
+
+
+def _block_facts(figures: ReportFigures, stats: Any) -> Iterator[tuple[Text, Text]]:
     """Yield figures of the adjustment, also of a refused one."""
-    tracks, observations = stats.get("tie_points"), stats.get("observations")
-    counted = {
-        "tracks": format_number(tracks, 0, language),
-        "observations": format_number(observations, 0, language),
-    }
-    of = "" if figures.accepted else format_text("of_refused", language)
-    yield format_text("ties", language) + of, format_text("ties_value", language, **counted)
-    used = format_quantity(stats.get("reprojection_px"), "px", language)
-    held = format_quantity(stats.get("held_out_px"), "px", language)
+
+    def term(name: Message) -> Message:
+        if figures.accepted:
+            return name
+        return _("{figure} (of the adjustment that was refused)", figure=name)
+
     yield (
-        format_text("residuals", language) + of,
-        format_text("residuals_value", language, used=used, held=held),
+        term(_("Tie points")),
+        _(
+            "{tracks} points, {observations} observations",
+            tracks=format_number(stats.get("tie_points"), 0),
+            observations=format_number(stats.get("observations"), 0),
+        ),
     )
-    xy, z = format_metres(stats.get("sigma_xy_m"), language), format_metres(stats.get("sigma_z_m"), language)
-    yield format_text("within", language), format_text("within_value", language, xy=xy, z=z)
-    for key, values in (
-        ("moved", stats.get("shift_m")),
-        ("shift", stats.get("shift_sigma_m")),
-        ("check", stats.get("check_m")),
+    yield (
+        term(_("Reprojection residual (RMS)")),
+        _(
+            "{used}; points held out of the adjustment {held}",
+            used=format_quantity(stats.get("reprojection_px"), "px"),
+            held=format_quantity(stats.get("held_out_px"), "px"),
+        ),
+    )
+    xy, z = format_metres(stats.get("sigma_xy_m")), format_metres(stats.get("sigma_z_m"))
+    yield _("Camera positions in the block (1 sigma)"), _("plan ± {xy}, height ± {z}", xy=xy, z=z)
+    for name, values in (
+        (_("Moved as a whole"), stats.get("shift_m")),
+        (_("Common shift still unknown (1 sigma)"), stats.get("shift_sigma_m")),
+        (_("Error at check points (RMS)"), stats.get("check_m")),
     ):
         if values and any(value is not None for value in values):
-            east, north, up = (format_metres(value, language) for value in values)
-            yield format_text(key, language), format_text("triple", language, east=east, north=north, up=up)
+            east, north, up = (format_metres(value) for value in values)
+            yield name, _("east {east}, north {north}, up {up}", east=east, north=north, up=up)
 
 
-def _gaps(figures: ReportFigures, language: str) -> str:
+def _gaps(figures: ReportFigures) -> Message:
     if not figures.gaps_m2:
-        return format_text("none", language)
-    return format_text(
-        "gaps_value",
-        language,
+        return _("none")
+    return _(
+        "{count}, {area} in all, the largest {largest}",
         count=len(figures.gaps_m2),
-        area=format_area(sum(figures.gaps_m2), language),
-        largest=format_area(figures.gaps_m2[0], language),
+        area=format_area(sum(figures.gaps_m2)),
+        largest=format_area(figures.gaps_m2[0]),
     )
 
 
-def _surface(figures: ReportFigures, language: str) -> str:
+def _surface(figures: ReportFigures) -> Message:
     if figures.post_m is None:
-        return format_text("surface_flat", language)
-    post = format_metres(figures.post_m, language)
-    if figures.stats.get("surface"):
-        key = "surface_plane" if is_flat_datum(figures.vertical_datum) else "surface_value"
-        return format_text(key, language, own=format_percent(figures.own_pct, language), post=post)
-    return format_text("surface_none", language, post=post)
-
-
-def _windows(windows: WindowFigures, language: str) -> str:
-    said = format_text("windows_whole", language, whole=format_percent(windows.intact_pct, language))
-    if windows.smooth_intact_pct is None:
-        return said
-    smooth, inside = (
-        format_percent(share, language) for share in (windows.smooth_pct, windows.smooth_intact_pct)
+        return _("a plane, no DEM")
+    post = format_metres(figures.post_m)
+    if not figures.stats.get("surface"):
+        return _("terrain model (DEM), posts every {post}", post=post)
+    own = format_percent(figures.own_pct)
+    if is_flat_datum(figures.vertical_datum):
+        return _(
+            "the flight's own surface {own}, the rest carried on from it (no DEM); posts every {post}",
+            own=own,
+            post=post,
+        )
+    return _(
+        "the flight's own surface {own}, the rest carried on from it or corrected DEM; posts every {post}",
+        own=own,
+        post=post,
     )
-    return said + format_text("windows_smooth", language, smooth=smooth, inside=inside)
 
 
-def _shutter(stats: Any, language: str) -> str:
-    """Format how the rolling shutter was corrected."""
+def _windows(windows: WindowFigures) -> Message:
+    intact = _(
+        "{whole} of the map (windows of 64 pixels turned and scaled as a whole, not bent)",
+        whole=format_percent(windows.intact_pct),
+    )
+    if windows.smooth_intact_pct is None:
+        return intact
+    return _(
+        "{intact}; {smooth} lies on smooth heights instead of measured ones, {inside} of that whole",
+        intact=intact,
+        smooth=format_percent(windows.smooth_pct),
+        inside=format_percent(windows.smooth_intact_pct),
+    )
+
+
+def _shutter(stats: Any) -> Message:
+    """Describe how the rolling shutter was corrected."""
     if stats["frames"]:
-        readout, most = (
-            format_quantity(value, unit, language)
-            for value, unit in ((stats["readout_ms"], "ms"), (stats["most_px"], "px"))
+        corrected = ngettext(
+            "taken into account in {count} photo: each row at its own moment (readout {readout}); without it "
+            "the first and last rows would be off by up to {most}",
+            "taken into account in {count} photos: each row at its own moment (readout {readout}); without it "
+            "the first and last rows would be off by up to {most}",
+            stats["frames"],
+            readout=format_quantity(stats["readout_ms"], "ms"),
+            most=format_quantity(stats["most_px"], "px"),
         )
-        applied = format_text("shutter_applied", language, count=stats["frames"], readout=readout, most=most)
-        others = format_text("shutter_others", language, count=stats["unknown"]) if stats["unknown"] else ""
-        return applied + others
+        if not stats["unknown"]:
+            return corrected
+        return ngettext(
+            "{corrected}; not in {count} other photo, whose camera's readout time is not known",
+            "{corrected}; not in {count} other photos, whose camera's readout time is not known",
+            stats["unknown"],
+            corrected=corrected,
+        )
     if not stats["asked"]:
-        return format_text("shutter_off", language)
-    return format_text("shutter_unknown" if stats["readout_ms"] is None else "shutter_small", language)
-
-
-def _control(figures: ReportFigures, language: str) -> str:
-    """Format the control that held the block."""
-    control = figures.stats.get("control") or {}
-    said = []
-    if control.get("points") and figures.accepted:
-        said.append(format_text("control_points", language, count=control["points"]))
-    reference = control.get("reference")
-    if reference:
-        windows = reference["windows"]
-        key = "control_reference" if reference["used"] else "control_unused"
-        said.append(format_text(key, language, agreed=windows["agreed"], tried=windows["tried"]))
-    return "; ".join(said) or format_text("control_none", language)
-
-
-def _notes(figures: ReportFigures, language: str) -> Iterator[Block]:
-    control = figures.stats.get("control") or {}
-    notes = [
-        translate_log_sentence(note, language)
-        for note in (*figures.stats.get("notes", ()), *control.get("said", ()))
-    ]
-    if notes:
-        yield Heading(text=format_text("notes", language))
-        yield from (Paragraph(text=note) for note in notes)
-
-
-def _photo_map(figures: ReportFigures, language: str) -> Figure:
-    legend = [
-        (report_pictures.STATE_COLOURS[state], format_text(f"state_{state}", language), str(count))
-        for state, count in (
-            *((state, figures.count(state)) for state in _HELD_STATES),
-            ("out", figures.count(*UNUSED_STATES)),
+        return _("not taken into account, as asked")
+    if stats["readout_ms"] is None:
+        return _(
+            "not taken into account: the camera's readout time is not known; in fast flight the first and "
+            "last rows of a photo may lie off along the course; if you know it, write readout_s into a camera "
+            "file and ingest again with --camera --relay"
         )
+    return _("not needed: its effect is below a quarter of a pixel, or the speed is not known")
+
+
+def _control(figures: ReportFigures) -> Message:
+    """Describe the control that held the block."""
+    control = figures.stats.get("control") or {}
+    parts = []
+    if control.get("points") and figures.accepted:
+        count = control["points"]
+        parts.append(ngettext("{count} ground control point", "{count} ground control points", count))
+    if reference := control.get("reference"):
+        windows = {name: reference["windows"][name] for name in ("agreed", "tried")}
+        parts.append(
+            _("reference map: windows in agreement {agreed} of {tried}", **windows)
+            if reference["used"]
+            else _(
+                "the reference map could not be used (windows in agreement: {agreed} of {tried})", **windows
+            )
+        )
+    return join(parts, "; ") if parts else _("none")
+
+
+def _photo_map(figures: ReportFigures) -> Figure[Text]:
+    counts = {state: figures.count(state) for state in _HELD_STATES}
+    counts["out"] = figures.count(*UNUSED_STATES)
+    legend: list[tuple[str, Text, Text]] = [
+        (report_pictures.STATE_COLOURS[state], STATE_NAMES[state], str(count))
+        for state, count in counts.items()
         if count
     ]
     if figures.gaps_m2:
-        legend.append(
-            (report_pictures.GAP_COLOUR, format_text("state_gap", language), str(len(figures.gaps_m2)))
-        )
-    return Figure(picture="photos", caption=format_text("photo_map", language), legend=tuple(legend))
+        legend.append((report_pictures.GAP_COLOUR, _("gap"), str(len(figures.gaps_m2))))
+    caption = _("Orthomosaic, photos by how they are held")
+    return Figure(picture="photos", caption=caption, legend=tuple(legend))
 
 
-def _error_map(figures: ReportFigures, language: str) -> Figure:
-    bounds = [
-        f"{bound:g}".replace(".", "," if language == "vi" else ".") + "\N{NO-BREAK SPACE}m"
-        for bound in ERROR_BOUNDS_M
-    ]
-    labels = [format_text("up_to", language, bound=bound) for bound in bounds]
-    labels.append(format_text("over", language, bound=bounds[-1]))
-    shares = [format_percent(share, language) for share in figures.error_pct]
-    legend = tuple(zip(ERROR_COLOURS, labels, shares, strict=True))
-    return Figure(picture="error", caption=format_text("error_map", language), legend=legend)
+def _error_map(figures: ReportFigures) -> Figure[Text]:
+    # rounded to more digits than any bound has: only rounded numbers have a decimal comma in Vietnamese
+    bounds = [Message("{bound:.3g}\N{NO-BREAK SPACE}m", {"bound": bound}) for bound in ERROR_BOUNDS_M]
+    shares = [format_percent(share) for share in figures.error_pct]
+    legend = tuple(zip(ERROR_COLOURS, _list_classes(bounds), shares, strict=True))
+    caption = _("Expected error (m, 1 sigma), common shift apart")
+    return Figure(picture="error", caption=caption, legend=legend)
 
 
-def _maps(
-    figures: ReportFigures, planes: MapPlanes, drawn: dict[str, bytes], language: str
-) -> Iterator[Figure]:
+def _list_classes(bounds: list[Message]) -> list[Message]:
+    """Name the classes up to each bound, and beyond the last."""
+    return [*(_("up to {bound}", bound=bound) for bound in bounds), _("over {bound}", bound=bounds[-1])]
+
+
+def _maps(figures: ReportFigures, planes: MapPlanes, drawn: dict[str, bytes]) -> Iterator[Figure[Text]]:
     yield Figure(
-        picture="overlap", caption=format_text("overlap_map", language), legend=tuple(_overlap_legend())
+        picture="overlap", caption=_("How many photos see each place"), legend=tuple(_overlap_legend())
     )
-    own, dem = format_percent(figures.own_pct, language), format_percent(100.0 - figures.own_pct, language)
+    own, dem = format_percent(figures.own_pct), format_percent(100.0 - figures.own_pct)
     yield Figure(
         picture="surface",
-        caption=format_text("surface_map", language),
+        caption=_("Ground under each pixel"),
         legend=(
-            (SURFACE_COLOURS["own"], format_text("own", language), own),
-            (SURFACE_COLOURS[figures.ground], format_text(figures.ground, language), dem),
+            (SURFACE_COLOURS["own"], _("the flight's own surface"), own),
+            (SURFACE_COLOURS[figures.ground], _GROUND_NAMES[figures.ground], dem),
         ),
     )
     if figures.windows is not None:
-        yield _bend_map(figures.windows, language)
-    yield Figure(picture="relief", caption=format_text("relief_map", language))
+        yield _bend_map(figures.windows)
+    yield Figure(picture="relief", caption=_("The ground it lies on (DSM), shaded"))
     times = report_pictures.choose_arrow_scale(figures, planes)
     yield Figure(
         picture="moves",
-        caption=format_text("move_map", language, times=times),
-        legend=tuple(_residual_legend(figures, language)),
+        caption=_("Photos moved from telemetry (× {times}); residuals", times=times),
+        legend=tuple(_residual_legend(figures)),
     )
     if "histogram" in drawn:
-        yield _histogram(figures, language)
+        yield _histogram(figures)
 
 
-def _bend_map(windows: WindowFigures, language: str) -> Figure:
+def _bend_map(windows: WindowFigures) -> Figure[Text]:
     smooth = windows.smooth_pct * (windows.smooth_intact_pct or 0.0) / 100.0
     shares = {"whole": windows.intact_pct - smooth, "smooth": smooth, "bent": 100.0 - windows.intact_pct}
     legend = tuple(
-        (BEND_COLOURS[name], format_text(f"bend_{name}", language), format_percent(share, language))
-        for name, share in shares.items()
+        (BEND_COLOURS[name], _BEND_NAMES[name], format_percent(share)) for name, share in shares.items()
     )
-    return Figure(picture="bend", caption=format_text("bend_map", language), legend=legend)
+    caption = _("Whether windows of 64 pixels keep the shapes of their photo")
+    return Figure(picture="bend", caption=caption, legend=legend)
 
 
-def _overlap_legend() -> Iterator[tuple[str, str, str]]:
+def _overlap_legend() -> Legend:
     before = 0
     for colour, bound in zip(OVERLAP_COLOURS, OVERLAP_BOUNDS, strict=False):
         label = f"{before + 1}–{bound}" if before + 1 < bound else str(bound)
@@ -371,29 +477,24 @@ def _overlap_legend() -> Iterator[tuple[str, str, str]]:
     yield OVERLAP_COLOURS[-1], f"> {before}", ""
 
 
-def _residual_legend(figures: ReportFigures, language: str) -> Iterator[tuple[str, str, str]]:
+def _residual_legend(figures: ReportFigures) -> Legend:
     counts = Counter(
         report_pictures.choose_residual_colour(frame) for frame in figures.frames if frame.is_used
     )
-    labels = [
-        format_text("up_to", language, bound=format_quantity(bound, "px", language))
-        for bound in RESIDUAL_BOUNDS_PX
-    ]
-    labels.append(
-        format_text("over", language, bound=format_quantity(RESIDUAL_BOUNDS_PX[-1], "px", language))
-    )
+    labels = _list_classes([format_quantity(bound, "px") for bound in RESIDUAL_BOUNDS_PX])
     for colour, label in (
         *zip(report_pictures.RESIDUAL_COLOURS, labels, strict=True),
-        (report_pictures.NO_RESIDUAL_COLOUR, format_text("no_residual", language)),
+        (report_pictures.NO_RESIDUAL_COLOUR, _("no tie points")),
     ):
         if counts[colour]:
             yield colour, label, str(counts[colour])
 
 
-def _histogram(figures: ReportFigures, language: str) -> Figure:
+def _histogram(figures: ReportFigures) -> Figure[Text]:
     if not figures.stats.get("residuals"):
-        return Figure(picture="histogram", caption=format_text("histogram_frames", language))
-    legend = [(report_pictures.HISTOGRAM_COLOURS[0], format_text("histogram_used", language), "")]
+        return Figure(picture="histogram", caption=_("Photos by RMS of their residuals, pixels"))
+    legend = [(report_pictures.HISTOGRAM_COLOURS[0], _("in the adjustment"), "")]
     if sum(figures.stats["residuals"]["held_out"]):
-        legend.append((report_pictures.HISTOGRAM_COLOURS[1], format_text("histogram_held", language), ""))
-    return Figure(picture="histogram", caption=format_text("histogram", language), legend=tuple(legend))
+        legend.append((report_pictures.HISTOGRAM_COLOURS[1], _("held out"), ""))
+    caption = _("Reprojection residuals, one coordinate, pixels")
+    return Figure(picture="histogram", caption=caption, legend=tuple(legend))

@@ -9,6 +9,7 @@ from typing import Any
 
 from flycam.frame.flight import is_flat_datum
 from flycam.geometry.exterior import Vec3
+from flycam.messages import Message
 
 ERROR_BOUNDS_M = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 OVERLAP_BOUNDS = (1, 2, 4, 8, 16)
@@ -40,8 +41,7 @@ class FrameResult:
 
     state    "tied", "weak", "carried" or "prior" where the revision holds it; "left_out", "rejected" or
              "withdrawn" where it does not
-    reason   stable key of the rejection; sentence: the same in English as logged, or why a photo has
-             no tie point
+    reason   stable key of the rejection; sentence: the same in a sentence, or why a photo has no tie point
     centre   (east, north, height) of its projection centre, work CRS; None where it never had a pose
     shift_m  how far the adjustment moved it from its telemetry; None where nothing moved it
     rms_px   of its residuals, one coordinate; None without
@@ -50,7 +50,7 @@ class FrameResult:
     name: str
     state: str
     reason: str = ""
-    sentence: str = ""
+    sentence: Message | None = None
     centre: Vec3 | None = None
     shift_m: Vec3 | None = None
     ties: int = 0

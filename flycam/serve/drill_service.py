@@ -14,7 +14,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from flycam.errors import DiskFull, FeatureDisabled
-from flycam.messages import Bilingual, Message, _, verbatim
+from flycam.messages import Message, _, verbatim
 from flycam.pipeline.exercise_guard import require_no_real_data
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.auth.authenticator import Principal
@@ -110,9 +110,7 @@ class DrillService:
 
     def _make_drill(self, operator: str) -> Message | None:
         ran = run_command(self._command, operator, self._workspace.power, self._stop)
-        if ran.code == 0:
-            return None
-        return verbatim(Bilingual(*ran.describe_failure((str(_ENDED), _ENDED.in_language("vi")))))
+        return None if ran.code == 0 else ran.describe_failure(_ENDED)
 
 
 def require_drill_space(workspace: Workspace) -> None:

@@ -13,6 +13,7 @@ from flycam.frame.terrain_codec import assign_content_id, encode_terrain
 from flycam.geodata.crs import to_work
 from flycam.geometry.grid import get_tile_bounds
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import _, encode_message
 from flycam.mosaic.tile_log import read_tile
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.workspace import Workspace
@@ -23,7 +24,7 @@ from tests.serve.world import make_world
 STATS = {
     "accepted": True,
     "why": "",
-    "notes": ["horizontal positions scatter 2.3 times as much as stated"],
+    "notes": [encode_message(_("Horizontal positions scatter {times:.1f} times as much", times=2.3))],
     "tie_points": 8548,
     "observations": 49982,
     "reprojection_px": 0.4312,
@@ -102,7 +103,7 @@ def _finish(workspace: Workspace, flight_id: str) -> dict[str, str]:
     support = western_half(np.array([get_tile_bounds(head.tile_id) for head in heads]))
     workspace.store.put(keys.format_terrain_key(support.dem_id), encode_terrain(support))
     name = used[0].header.provenance.source_name
-    left_out = [{"name": name, "sentence": LEFT_OUT.format(name=name)}]
+    left_out = [{"name": name, "sentence": encode_message(_(LEFT_OUT, name=name))}]
     stats = {**STATS, "frames": {"used": len(kept), "left_out": left_out}}
     record = replace(revisions.get(mosaic_id, number), dem_id=ground.dem_id, stats=stats)
     record = replace(record, support_key=keys.format_terrain_key(support.dem_id))

@@ -355,7 +355,7 @@ def _patches(
 ) -> list[ShownChange]:
     """Return confirmed changes with their communes and impact."""
     outlines = shapely.STRtree([shapely.from_wkb(place.commune.wkb) for place in places])
-    holders: list[list[int]] = [[] for _ in lines]
+    holders: list[list[int]] = [[] for __ in lines]
     for number, place in find_commune_overlaps(lines, outlines):
         holders[number].append(place)
     return [

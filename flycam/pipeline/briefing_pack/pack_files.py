@@ -47,6 +47,8 @@ _DESKTOP_FILES = frozenset({"Thumbs.db", "desktop.ini", ".DS_Store"})
 """Files that file managers leave in folders that they show."""
 _TILES_AT_ONCE = 64
 _LOSSY_QUALITY = 78
+# of the names in a KMZ
+_LANGUAGE = "vi"
 
 
 def write_tile_archive(
@@ -222,8 +224,8 @@ def write_pack_kmz(
     ]
     signs = [
         Placemark(
-            name=f"{mark}{number}. {MARK_KIND_NAMES[one.line.kind].in_language('vi')} "
-            f"({MARK_STATUS_NAMES[one.line.status].in_language('vi')})",
+            name=f"{mark}{number}. {MARK_KIND_NAMES[one.line.kind].in_language(_LANGUAGE)} "
+            f"({MARK_STATUS_NAMES[one.line.status].in_language(_LANGUAGE)})",
             description=f"{one.line.note} – {one.line.author}",
             shape=one.shape,
         )
@@ -231,7 +233,7 @@ def write_pack_kmz(
     ]
     patches = [
         Placemark(
-            name=f"{mark}T{number}. {CHANGE_KIND_NAMES[patch.impact.line.kind][0]}",
+            name=f"{mark}T{number}. {CHANGE_KIND_NAMES[patch.impact.line.kind].in_language(_LANGUAGE)}",
             description=f"{patch.attributed_note} – {patch.signature.decided_by}",
             shape=patch.shape,
         )

@@ -18,7 +18,7 @@ from flycam.errors import DraftOutdated, NotFound, OptionUnusable
 from flycam.frame.classification import Classification
 from flycam.frame.text_normalization import normalize_name, strip_unprintable
 from flycam.frame.warning import MASKS_COVERED, encode_warning
-from flycam.messages import _
+from flycam.messages import Message, _, pgettext
 from flycam.pipeline.atomic_folder import replace_folder
 from flycam.pipeline.briefing_pack.contents import gather_contents
 from flycam.pipeline.briefing_pack.locator_map import draw_locator
@@ -36,18 +36,18 @@ from flycam.pipeline.briefing_pack.pack_files import (
 from flycam.pipeline.briefing_pack.pair_maps import draw_image_pairs
 from flycam.pipeline.tile_masks import MaskOverlay
 from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
-from flycam.report.blocks import FigureRow
+from flycam.report.blocks import FigureRow, Text, put_text
 from flycam.report.pack_changes import format_change, name_change_picture
 from flycam.report.pack_content import PackDocument, build_pack_document
 from flycam.report.pack_docx import to_docx
 from flycam.report.pack_figures import Letterhead, PackFigures, hash_content
 from flycam.report.pack_pdf import to_drill_band, to_pack_pdf, to_slides
 from flycam.report.pack_phrases import LOCATOR, OVERVIEW, name_commune_picture
-from flycam.report.pack_texts import format_pack_text
 from flycam.report.pack_viewer import ViewerPicture, to_viewer
 from flycam.report.texts import DRILL_MARK
 
 PAGE_FILE = "index.html"
+_MAPS = pgettext("file name", "pictures")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,14 +128,16 @@ def write_briefing_pack(
         # what was approved must be what was read (decision 0037)
         if request.of_draft not in ("", content):
             raise _make_outdated_error()
+
+        def name_file(name: Message) -> Path:
+            return folder / name.in_language(request.language)
+
         for number, side in enumerate(scene.flights, 1):
-            name = format_pack_text("file_tiles", request.language, number=number)
-            write_tile_archive(workspace, side, folder / name, cover, progress)
-        write_geopackage(folder / format_pack_text("file_vectors", request.language), figures, scene)
-        write_pack_kmz(
-            workspace, folder / format_pack_text("file_earth", request.language), scene, cover, band
-        )
-        write_source_list(folder / format_pack_text("file_sources", request.language), figures)
+            name = pgettext("file name", "map-{number}.pmtiles", number=number)
+            write_tile_archive(workspace, side, name_file(name), cover, progress)
+        write_geopackage(name_file(pgettext("file name", "data.gpkg")), figures, scene)
+        write_pack_kmz(workspace, name_file(pgettext("file name", "map.kmz")), scene, cover, band)
+        write_source_list(name_file(pgettext("file name", "photo-sources.csv")), figures)
         _write_documents(folder, figures, request, progress)
         digest = write_hash_manifest(folder)
         written = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
@@ -161,9 +163,8 @@ def write_briefing_pack(
 def _write_documents(folder: Path, figures: PackFigures, request: PackRequest, progress: Progress) -> None:
     """Write report, slides, and the page that shows maps without a server."""
     document = build_pack_document(figures, request.language)
-    report, slides, maps = (
-        folder / format_pack_text(f"file_{one}", request.language) for one in ("report", "slides", "maps")
-    )
+    names = pgettext("file name", "quick-report"), pgettext("file name", "slides"), _MAPS
+    report, slides, maps = (folder / name.in_language(request.language) for name in names)
     report.with_suffix(".pdf").write_bytes(to_pack_pdf(document, request.paper))
     progress("documents", 1, 4)
     report.with_suffix(".docx").write_bytes(to_docx(document))
@@ -191,19 +192,16 @@ def _list_page_images(figures: PackFigures, document: PackDocument) -> Sequence[
         if isinstance(block, FigureRow)
         for figure in block.figures
     }
-    names = {OVERVIEW: format_pack_text("viewer_overview", document.language)}
+    names: dict[str, Text] = {OVERVIEW: _("Overview")}
     names |= {name_commune_picture(one.number): f"{one.number}. {one.name}" for one in figures.communes}
-    changes = {
-        name_change_picture(one.number): format_change(figures, one, document.language)
-        for one in figures.changes
-    }
+    changes = {name_change_picture(one.number): format_change(figures, one) for one in figures.changes}
     names |= {name: said for name, said in changes.items() if name in captions}
     if LOCATOR in captions:
-        names[LOCATOR] = format_pack_text("viewer_locator", document.language)
+        names[LOCATOR] = _("Where it is")
     return [
         ViewerPicture(
-            file=f"{format_pack_text('file_maps', document.language)}/{picture}.jpg",
-            name=name,
+            file=f"{_MAPS.in_language(document.language)}/{picture}.jpg",
+            name=put_text(name, document.language),
             caption=captions[picture],
         )
         for picture, name in names.items()
@@ -213,7 +211,7 @@ def _list_page_images(figures: PackFigures, document: PackDocument) -> Sequence[
 def _list_changes_without_images(figures: PackFigures, document: PackDocument) -> list[str]:
     """List confirmed changes of which the page has no image pair."""
     return [
-        format_change(figures, one, document.language)
+        format_change(figures, one).in_language(document.language)
         for one in figures.changes
         if name_change_picture(one.number) not in document.pictures
     ]

@@ -25,6 +25,7 @@ from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import estimate_accuracy_m, to_lonlat
 from flycam.geometry.grid import TileRange, compute_ground_pixel_m
 from flycam.ingest.poses.crs_accuracy import format_crs_accuracy
+from flycam.messages import Message, encode_message
 from flycam.pipeline.finish.control_evaluation import (
     describe_reference_shift,
     describe_refused_reference,
@@ -37,7 +38,7 @@ from flycam.pipeline.finish.reference_tie import ReferenceTie, match_reference, 
 from flycam.pipeline.finish.stages import FinishRun, run_adjustment
 from flycam.pipeline.orthorectification.rectification import orthorectify_frame
 
-_REFERENCE_KINDS = (ReferenceTie, ControlPoint)
+_REFERENCE_KINDS = (ReferenceTie, ControlPoint, Message)
 _SHIFT_SIGMAS = 4.0
 # Offset between two maps without control beyond our own sigma.
 _MAP_OFF_M = 6.0
@@ -52,24 +53,24 @@ class ControlledAdjustment:
     """
 
     adjustment: Adjustment
-    notes: Sequence[str]
+    notes: Sequence[Message]
     points: int
     reference: ReferenceTie | None
-    doubts: Sequence[str] = ()
+    doubts: Sequence[Message] = ()
 
     @property
     def stats(self) -> dict[str, Any]:
         """JSON values for the revision's record."""
         tie = self.reference
         return {
-            "said": list(self.notes),
-            "doubts": list(self.doubts),
+            "said": [encode_message(one) for one in self.notes],
+            "doubts": [encode_message(one) for one in self.doubts],
             "points": self.points if self.adjustment.accepted else 0,
             "reference": None
             if tie is None
             else {
                 "used": bool(tie.control),
-                "why": tie.why,
+                "why": encode_message(tie.why),
                 "windows": {"tried": tie.tried, "found": tie.found, "agreed": tie.agreed},
                 "shift_m": list(tie.shift_m) if tie.control else None,
                 "spread_m": tie.spread_m if tie.control else None,
@@ -121,18 +122,18 @@ def adjust_with_control(
         tie, crs_sigma_m = _compare(run, adjustment, reference)
         if crs_sigma_m and tie.control:
             doubts.append(format_crs_accuracy(reference.name, crs_sigma_m))
-        far = (
-            describe_reference_shift(reference.name, tie.shift_m, adjustment.accuracy) if tie.control else ""
-        )
+        doubt: Message | None = tie.why
         if tie.control:
+            doubt = describe_reference_shift(reference.name, tie.shift_m, adjustment.accuracy)
             control = (*settled.points, *select_tied_points(tie.control, _tied(adjustment)))
             again = run_adjustment(run, ties, options, control, name="adjust-reference")
             if again.accepted:
                 hung = apply_reference_accuracy(again, tie.shift_m, adjustment.accuracy, reference_sigma_m)
                 adjustment = widen_shift(hung, crs_sigma_m)
             else:
-                tie, far = replace(tie, control=(), why=describe_refused_reference(reference.name, tie)), ""
-        if doubt := far if tie.control else tie.why:
+                doubt = describe_refused_reference(reference.name, tie)
+                tie = replace(tie, control=(), why=doubt)
+        if doubt:
             doubts.append(doubt)
     said = (*settled.notes, *([] if tie is None else [tie.why]))
     said = (*said, *(one for one in doubts if one not in said))

@@ -17,6 +17,7 @@ from flycam.adjust.ties import TieReport
 from flycam.catalog.records import Coverage, RevisionRecord
 from flycam.frame.flight import Flight
 from flycam.geometry.exterior import ExteriorOrientation
+from flycam.messages import Message, _, encode_message
 from flycam.mosaic.radiometry import Radiometry
 from flycam.mosaic.seamline import SeamPlan
 from flycam.pipeline.finish.adjustment_block import RECIPE_VERSION
@@ -41,8 +42,7 @@ class LayerReport:
     new: bool = False
     repaired: int = 0
     instead_of: int | None = None
-    why: str = ""
-    why_vi: str = ""
+    why: Message | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +84,8 @@ def compile_statistics(
     None, never NaN.
 
     frames                 of the block as they were recorded, as `ties` counts them
-    frames.untied          why a photo has no tie point, in English as it was found
+    why, notes, frames.untied.why, frames.left_out.sentence  messages as `encode_message` encodes them
+    frames.untied          why a photo has no tie point
     frames.resected        whose recorded pose its neighbours contradict, and how far off it was (m, degrees)
     frames.carried_names   placed though not tied, for nothing else shows their ground
     sigma_xy_m, sigma_z_m  medians over the frames, relative to the block: of one horizontal coordinate, and
@@ -106,17 +107,15 @@ def compile_statistics(
     states = Counter(one.kept.state for one in placing.frames)
     return {
         "accepted": adjustment.accepted,
-        "why": adjustment.reason,
-        "notes": list(adjustment.notes),
+        "why": encode_message(adjustment.reason) if adjustment.reason else "",
+        "notes": [encode_message(one) for one in adjustment.notes],
         "frames": {
             "used": len(placing.frames),
             **{state: states[state] for state in sorted(states)},
             "carried_names": sorted(_name(one) for one in placing.frames if one.kept.state == "carried"),
-            "untied": [{"name": names[number], "why": why} for number, why in _untied(ties)],
+            "untied": [{"name": names[number], "why": encode_message(why)} for number, why in _untied(ties)],
             "resected": [_resected(frames[number], pose) for number, pose in ties.resected.items()],
-            "left_out": [
-                {"name": name, "sentence": en, "sentence_vi": vi} for name, en, vi in placing.rejected
-            ],
+            "left_out": [{"name": name, "sentence": encode_message(why)} for name, why in placing.rejected],
         },
         "tie_points": accuracy.tracks,
         "observations": accuracy.observations,
@@ -162,10 +161,11 @@ def _rolling_shutter(frames: Sequence[PlacedFrame], *, requested: bool) -> dict[
     }
 
 
-def _untied(ties: TieReport) -> list[tuple[int, str]]:
+def _untied(ties: TieReport) -> list[tuple[int, Message]]:
     """Return frames without a tie, and why; a mostly masked image is its own reason."""
+    masked = _("mostly water, things that move, or plain ground")
     return [
-        (number, "most of it is water, moves or is plain" if ties.masked_pct[number] > _MASKED_PCT else why)
+        (number, masked if ties.masked_pct[number] > _MASKED_PCT else why)
         for number, why in ties.reasons.items()
     ]
 

@@ -22,9 +22,8 @@ from flycam.geodata.geoid import convert_height
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights
 from flycam.ingest.poses.crs_accuracy import format_crs_accuracy
 from flycam.ingest.poses.gcp import GroundControl, GroundMark, read_ground_control
-from flycam.messages import Bilingual, _
+from flycam.messages import Message, _
 from flycam.pipeline.finish.mark_scale import estimate_mark_scale
-from flycam.report.number_format import format_number
 
 Floats = NDArray[np.float64]
 
@@ -46,8 +45,8 @@ class ResolvedControl:
     """
 
     points: Sequence[ControlPoint]
-    notes: Sequence[str]
-    doubts: Sequence[str] = ()
+    notes: Sequence[Message]
+    doubts: Sequence[Message] = ()
     crs_sigma_m: float = 0.0
 
 
@@ -61,8 +60,8 @@ def resolve_ground_control(
     images of another size.
     """
     control = read_ground_control(path)
-    said: list[str] = []
-    doubts: list[str] = []
+    said: list[Message] = []
+    doubts: list[Message] = []
     marks = _on_photos(control, frames, doubts)
     if not marks:
         raise InputUnusable(
@@ -72,8 +71,8 @@ def resolve_ground_control(
                 value=format_names({m.photo for m in control.marks}),
             )
         )
-    names = sorted({mark.point for mark, _ in marks})
-    first = {name: next(mark for mark, _ in marks if mark.point == name) for name in names}
+    names = sorted({mark.point for mark, __ in marks})
+    first = {name: next(mark for mark, __ in marks if mark.point == name) for name in names}
     listed = np.array([(first[name].x, first[name].y, first[name].z) for name in names])
     exterior = frames[0].exterior
     centres = np.array([frame.exterior.projection_centre_m[:2] for frame in frames])
@@ -108,9 +107,13 @@ def resolve_ground_control(
     _refuse_scaled(path, estimate_mark_scale(points, frames, terrain))
     if len(points) < _MIN_POINTS:
         doubts.append(
-            f"{path.name}: only {len(points)} control points can be used: they hold the place of the block "
-            f"and hardly its turn and scale, and nothing checks them; {_MIN_POINTS} and more, far apart, "
-            "do."
+            _(
+                "{name}: only {count} control points can be used: they hold the place of the block and hardly "
+                "its turn and scale, and nothing checks them; {least} and more, far apart, do.",
+                name=path.name,
+                count=len(points),
+                least=_MIN_POINTS,
+            )
         )
     return ResolvedControl(
         points=tuple(points), notes=(*said, *doubts), doubts=tuple(doubts), crs_sigma_m=crs_sigma_m
@@ -121,17 +124,17 @@ def _refuse_scaled(path: Path, scale: float | None) -> None:
     if scale is not None:
         raise InputUnusable(
             _(
-                "{name}: its marks were made on pictures {scale} times as large as this "
+                "{name}: its marks were made on pictures {scale:.2f} times as large as this "
                 "flight's photos; mark the points on the photos themselves, or give the "
                 "positions in their pixels",
                 name=path.name,
-                scale=Bilingual(f"{scale:.2f}", format_number(scale, 2, "vi")),
+                scale=scale,
             )
         )
 
 
 def _on_photos(
-    control: GroundControl, frames: Sequence[BlockFrame], notes: list[str]
+    control: GroundControl, frames: Sequence[BlockFrame], notes: list[Message]
 ) -> list[tuple[GroundMark, int]]:
     """Return marks with the index of their frame; notes name marks elsewhere.
 
@@ -153,18 +156,29 @@ def _on_photos(
         found.append((mark, frame))
     if absent:
         notes.append(
-            f"{control.path.name}: marks on {len(absent)} photos that are not in this flight were left out "
-            f"({format_names(absent)})."
+            _(
+                "{name}: marks on photos that are not in this flight were left out ({count}: {photos}).",
+                name=control.path.name,
+                count=len(absent),
+                photos=format_names(absent),
+            )
         )
     if outside:
         notes.append(
-            f"{control.path.name}: {len(outside)} marks lie outside their picture and were left out "
-            f"({format_names(outside)}); were they made on photos of another size?"
+            _(
+                "{name}: marks that lie outside their picture were left out ({count}: {marks}); were they "
+                "made on photos of another size?",
+                name=control.path.name,
+                count=len(outside),
+                marks=format_names(outside),
+            )
         )
     return found
 
 
-def _near(path: Path, crs: str, listed: Floats, work_crs: str, centres: Floats, notes: list[str]) -> Floats:
+def _near(
+    path: Path, crs: str, listed: Floats, work_crs: str, centres: Floats, notes: list[Message]
+) -> Floats:
     """Return points in the work CRS, N×2; NaN for those far from the flight.
 
     Axes are swapped if only so the points lie near it.
@@ -175,8 +189,11 @@ def _near(path: Path, crs: str, listed: Floats, work_crs: str, centres: Floats, 
     if near[1].sum() > near[0].sum():
         xy, here = swapped, near[1]
         notes.append(
-            f"{path.name}: its axes are written the other way round (north before east); taken as such, for "
-            "only so do the points lie under this flight."
+            _(
+                "{name}: its axes are the other way round (north before east); they were read that way, "
+                "because only then do the points lie under this flight.",
+                name=path.name,
+            )
         )
     if not here.any():
         raise InputUnusable(
@@ -189,7 +206,12 @@ def _near(path: Path, crs: str, listed: Floats, work_crs: str, centres: Floats, 
             )
         )
     if not here.all():
-        notes.append(f"{path.name}: {int((~here).sum())} points lie far from this flight and were left out.")
+        said = _(
+            "{name}: points far from this flight were left out ({count}).",
+            name=path.name,
+            count=int((~here).sum()),
+        )
+        notes.append(said)
     return np.where(here[:, None], xy, np.nan)
 
 
@@ -220,8 +242,8 @@ def _heights(
     work_crs: str,
     datum: str,
     terrain: TerrainGrid | None,
-    notes: list[str],
-    doubts: list[str],
+    notes: list[Message],
+    doubts: list[Message],
 ) -> tuple[Floats, float]:
     """Return heights in the flight's datum (NaN: not used) and their sigma.
 
@@ -229,12 +251,14 @@ def _heights(
     """
     usable = np.isfinite(listed) & np.isfinite(xy).all(axis=1)
     if not usable.any():
-        notes.append("The control points have no heights: they hold the plane only.")
+        notes.append(_("The control points have no heights; they fix the horizontal position only."))
         return np.full(listed.shape, np.nan), _SIGMA_Z_M
     if is_flat_datum(datum) or terrain is None or terrain.dem_id.startswith("flat:"):
         notes.append(
-            "The heights of the control points are not used: this flight has no terrain whose datum could "
-            "be compared; register one with 'flycam dem add'."
+            _(
+                "The heights of the control points are not used, because this flight has no terrain to "
+                "compare their datum with; register one with 'flycam dem add'."
+            )
         )
         return np.full(listed.shape, np.nan), _SIGMA_Z_M
     ground = interpolate_heights(terrain, xy)
@@ -252,38 +276,60 @@ def _heights(
     heights, off = candidates[best]
     if not off <= _SAME_DATUM_M:
         doubts.append(
-            f"The heights of the control points are {off:.0f} m off the terrain in every datum that was "
-            "tried and are not used: they hold the plane only."
+            _(
+                "The heights of the control points are {off_m:.0f} m off the terrain in every datum tried and "
+                "are not used; the points fix the horizontal position only.",
+                off_m=off,
+            )
         )
         return np.full(listed.shape, np.nan), _SIGMA_Z_M
     if best != datum:
         notes.append(
-            f"The heights of the control points fit the terrain as {best} heights, not as {datum}, and were "
-            "converted."
+            _(
+                "The heights of the control points fit the terrain as {fitting} heights, not as {stated}; "
+                "they were converted.",
+                fitting=best,
+                stated=datum,
+            )
         )
     above = float(np.nanmedian(heights - ground))
     if abs(above) > _WORTH_SAYING_M:
-        doubts.append(_off_terrain(above, best, {name: off for name, (_, off) in candidates.items()}))
+        doubts.append(_off_terrain(above, best, {name: off for name, (__, off) in candidates.items()}))
     return heights, _SIGMA_Z_M
 
 
-def _off_terrain(above: float, datum: str, offs: Mapping[str, float]) -> str:
+def _off_terrain(above: float, datum: str, offs: Mapping[str, float]) -> Message:
     """Describe heights off the terrain, and whether another datum fits better.
 
     EGM96 and EGM2008 differ by a metre and more in these mountains.
     """
-    side = "above" if above > 0.0 else "below"
+    values = {"off_m": abs(above), "datum": datum}
     nearest = min(offs, key=lambda name: np.nan_to_num(offs[name], nan=np.inf))
-    better = nearest != datum and offs[nearest] < _CLEARLY_NEARER * abs(above)
-    if better:
-        return (
-            f"The control points lie {abs(above):.1f} m {side} the terrain model (median) and are taken as "
-            f"{datum} heights; as {nearest} heights they would lie {offs[nearest]:.1f} m from it: check the "
-            "datum they were measured in."
+    if nearest != datum and offs[nearest] < _CLEARLY_NEARER * abs(above):
+        values |= {"other": nearest, "other_off_m": offs[nearest]}
+        if above > 0.0:
+            return _(
+                "The control points lie {off_m:.1f} m above the terrain model (median) and are taken as "
+                "{datum} heights; as {other} heights they would lie {other_off_m:.1f} m from it: check the "
+                "datum they were measured in.",
+                **values,
+            )
+        return _(
+            "The control points lie {off_m:.1f} m below the terrain model (median) and are taken as {datum} "
+            "heights; as {other} heights they would lie {other_off_m:.1f} m from it: check the datum they "
+            "were measured in.",
+            **values,
         )
-    return (
-        f"The control points lie {abs(above):.1f} m {side} the terrain model (median) and are taken as "
-        f"{datum} heights: check the datum they were measured in, unless the model is known to be off."
+    if above > 0.0:
+        return _(
+            "The control points lie {off_m:.1f} m above the terrain model (median) and are taken as {datum} "
+            "heights: check the datum they were measured in, unless the model is known to be off.",
+            **values,
+        )
+    return _(
+        "The control points lie {off_m:.1f} m below the terrain model (median) and are taken as {datum} "
+        "heights: check the datum they were measured in, unless the model is known to be off.",
+        **values,
     )
 
 

@@ -12,10 +12,9 @@ from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import InputUnusable
 from flycam.frame.flight import Flight
 from flycam.frame.frame import Layer
-from flycam.frame.pluralization import correct_singular
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.grid import TILE_SIZE_PX, choose_zoom, compute_ground_pixel_m
-from flycam.messages import _
+from flycam.messages import Message, _, ngettext
 from flycam.pipeline.finish.adjustment_block import hash_block_inputs, require_common_crs, select_terrain
 from flycam.pipeline.finish.finish_request import FinishRequest
 from flycam.pipeline.finish.progress import WorkAhead, estimate_costs
@@ -23,7 +22,7 @@ from flycam.pipeline.orthorectification.rectification import get_recorded_pose
 from flycam.pipeline.orthorectification.tile_rebuild import list_live_mosaics
 from flycam.pipeline.terrain import find_stated_sigma
 from flycam.pipeline.workspace import Workspace
-from flycam.report.texts import format_text_or
+from flycam.report.texts import name_layer
 
 _MIN_FRAMES = 2
 
@@ -37,7 +36,7 @@ class LayerJob:
     dem_id   recorded terrain that they lie on
     terrain_sigma_m  its stated sigma, as `DemRecord.sigma_m`
     options  what decides the result, as recorded; digest: of that and of all inputs
-    skip_reason  why it cannot be finished, and the same in Vietnamese; then there is no digest
+    skip_reason  why it cannot be finished; then there is no digest
     """
 
     flight: Flight
@@ -49,8 +48,7 @@ class LayerJob:
     dem_id: str = ""
     terrain_sigma_m: tuple[float, float | None] | None = None
     digest: str = ""
-    skip_reason: str = ""
-    skip_reason_vi: str = ""
+    skip_reason: Message | None = None
 
     @property
     def costs(self) -> dict[str, float]:
@@ -110,11 +108,14 @@ def _job(
         work=_work_ahead(flight, live, mosaic, records, request, tiles),
     )
     if len(records) < _MIN_FRAMES:
-        held = correct_singular(f"{len(records)} photos")
-        why = f"its {live.layer} layer has {held}; {_MIN_FRAMES} that overlap are needed"
-        layer_vi = format_text_or(f"layer_{live.layer}", "vi", live.layer)
-        why_vi = f"lớp {layer_vi} có {len(records)} ảnh; cần ít nhất {_MIN_FRAMES} ảnh phủ chồng nhau"
-        return replace(job, skip_reason=why, skip_reason_vi=why_vi)
+        why = ngettext(
+            "its {layer} layer has {count} photo; {least} that overlap are needed",
+            "its {layer} layer has {count} photos; {least} that overlap are needed",
+            len(records),
+            layer=name_layer(live.layer),
+            least=_MIN_FRAMES,
+        )
+        return replace(job, skip_reason=why)
     require_common_crs(records)
     dem_id = select_terrain(records, flight.dem_id)
     centres = np.array([get_recorded_pose(record)[0].projection_centre_m[:2] for record in records])

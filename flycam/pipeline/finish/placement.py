@@ -17,6 +17,7 @@ from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.grid import TileRange
 from flycam.geometry.rolling_shutter import estimate_motion_px
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import Message, _
 from flycam.pipeline.orthorectification.rectification import GroundView, compute_ground_view, find_frame_tiles
 
 Floats = NDArray[np.float64]
@@ -65,12 +66,11 @@ class PlacedFrame:
 class PlacementResult:
     """All frames to be orthorectified, and those left out.
 
-    rejected: (name, why in English, in Vietnamese) of those that see no known ground, or that are untied
-    while tied ones see theirs.
+    rejected: (name, why) of those that see no known ground, or that are untied while tied ones see theirs.
     """
 
     frames: tuple[PlacedFrame, ...]
-    rejected: tuple[tuple[str, str, str], ...]
+    rejected: tuple[tuple[str, Message], ...]
 
 
 def _rows_px(header: FrameHeader, view: GroundView) -> float:
@@ -92,7 +92,7 @@ def place_frames(
     """
     placed: list[PlacedFrame] = []
     outlines: list[shapely.Polygon] = []
-    left_out: list[tuple[str, str, str]] = []
+    left_out: list[tuple[str, Message]] = []
     covariances = adjustment.frame_covariance
     for number, (record, before, after) in enumerate(zip(records, block, adjustment.frames, strict=True)):
         interior = adjustment.interiors[before.camera]
@@ -100,8 +100,7 @@ def place_frames(
         try:
             view = compute_ground_view(header, terrain)
         except FrameRejected as error:
-            name = record.header.provenance.source_name
-            left_out.append((name, str(error), error.vi or error.reason_vi))
+            left_out.append((record.header.provenance.source_name, error.message))
             continue
         outlines.append(view.outline_lonlat)
         placed.append(
@@ -130,7 +129,7 @@ def place_frames(
         for one, outline in zip(placed, outlines, strict=True)
     ]
     left_out += [
-        (one.header.provenance.source_name, _SHOWN_BY_OTHERS, _SHOWN_BY_OTHERS_VI)
+        (one.header.provenance.source_name, _SHOWN_BY_OTHERS)
         for one, is_needed in zip(placed, needed, strict=True)
         if not is_needed
     ]
@@ -138,11 +137,7 @@ def place_frames(
     return PlacementResult(frames=frames, rejected=tuple(left_out))
 
 
-_SHOWN_BY_OTHERS = (
+_SHOWN_BY_OTHERS = _(
     "could not be tied to the photos around it, which show the same ground: where it was really taken is not "
     "known"
-)
-_SHOWN_BY_OTHERS_VI = (
-    "không liên kết được với các ảnh xung quanh, mà các ảnh đó đã phủ cùng mặt đất: không rõ ảnh thật sự "
-    "được chụp ở đâu"
 )

@@ -26,6 +26,7 @@ from flycam.catalog.records import (
     RevisionRecord,
     RevisionState,
 )
+from flycam.catalog.revision_stats import list_photo_reasons
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import InputUnusable, NotFound
 from flycam.frame.flight import Flight, is_flat_datum
@@ -34,7 +35,7 @@ from flycam.frame.terrain_codec import decode_terrain
 from flycam.frame.text_normalization import format_shell_command
 from flycam.geometry.grid import compute_ground_pixel_m
 from flycam.geometry.relief_displacement import MAX_BEND_PX
-from flycam.messages import _
+from flycam.messages import Message, _, verbatim
 from flycam.pipeline.atomic_file import write_file_atomically
 from flycam.pipeline.coverage import (
     get_flight_date,
@@ -266,14 +267,12 @@ def _frame_lines(
 ) -> tuple[FrameResult, ...]:
     """Return every photo of the layer by name: how it was used, or why not."""
     used = {one.frame_id: one for one in kept}
-    frames = record.stats.get("frames") or {}
-    said = {one["name"]: one["sentence"] for one in frames.get("left_out", ())}
-    said |= {one["name"]: one["why"] for one in frames.get("untied", ())}
-    lines = [_frame_line(one, used.get(one.frame_id), said) for one in records]
+    reasons = list_photo_reasons(record.stats)
+    lines = [_frame_line(one, used.get(one.frame_id), reasons) for one in records]
     return tuple(sorted(lines, key=lambda line: (line.name, line.state)))
 
 
-def _frame_line(one: FrameRecord, used: RevisionFrame | None, reasons: dict[str, str]) -> FrameResult:
+def _frame_line(one: FrameRecord, used: RevisionFrame | None, reasons: dict[str, Message]) -> FrameResult:
     name = one.header.provenance.source_name
     prior = one.exterior
     if used is not None:
@@ -285,7 +284,7 @@ def _frame_line(one: FrameRecord, used: RevisionFrame | None, reasons: dict[str,
         return FrameResult(
             name=name,
             state=used.state,
-            sentence=reasons.get(name, ""),
+            sentence=reasons.get(name),
             centre=centre,
             shift_m=shift,
             ties=used.ties,
@@ -295,10 +294,11 @@ def _frame_line(one: FrameRecord, used: RevisionFrame | None, reasons: dict[str,
     pose = prior or one.header.exterior_prior
     centre = pose.projection_centre_m
     if one.status is FrameStatus.USED:
-        return FrameResult(name=name, state="left_out", sentence=reasons.get(name, ""), centre=centre)
+        return FrameResult(name=name, state="left_out", sentence=reasons.get(name), centre=centre)
     state = "withdrawn" if one.status is FrameStatus.WITHDRAWN else "rejected"
     reason = "withdrawn" if state == "withdrawn" else one.reason
-    return FrameResult(name=name, state=state, reason=reason, sentence=one.message, centre=centre)
+    sentence = verbatim(one.message) if one.message else None
+    return FrameResult(name=name, state=state, reason=reason, sentence=sentence, centre=centre)
 
 
 def _error_over(planes: MapPlanes, ground: np.ndarray) -> ErrorFigures | None:

@@ -34,7 +34,7 @@ from flycam.geometry.grid import (
     mercator_to_lonlat,
 )
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights
-from flycam.messages import _
+from flycam.messages import Message, _
 from flycam.pipeline.workspace import Progress, ignore_progress
 
 Floats = NDArray[np.float64]
@@ -72,7 +72,7 @@ class ReferenceTie:
     agreed: int
     shift_m: tuple[float, float]
     spread_m: float
-    why: str
+    why: Message
 
 
 def open_reference(path: Path, centres_m: Floats, work_crs: str) -> ReferenceRaster:
@@ -128,21 +128,35 @@ def match_reference(
         seen.append(found)
         progress("reference", done, len(chosen))
     places, shifts, sigmas = (np.concatenate([one[i] for one in seen]) for i in (0, 1, 2))
-    tried = sum(one[3] for one in seen)
+    tried, name = sum(one[3] for one in seen), picture.path.name
     if not len(places):
-        return _refused(picture, tried, 0, 0, "none of the ground looks alike in both")
+        why = _(
+            "{name}: not used as a reference, because no ground looks alike in both; another season or "
+            "another place? The absolute position remains that of the aircraft's GNSS.",
+            name=name,
+        )
+        return _refused(why, tried, 0, 0)
     agree, spread = _consensus(places[:, :2], shifts)
     agreed = int(agree.sum())
     if agreed < _MIN_WINDOWS or agreed < _MIN_SHARE * tried or agreed < len(places) / 2:
-        why = f"only {agreed} of {tried} windows agree on one shift"
-        return _refused(picture, tried, len(places), agreed, why)
+        why = _(
+            "{name}: not used as a reference, because too few windows agree on one shift ({agreed} of "
+            "{tried}); another season or another place? The absolute position remains that of the aircraft's "
+            "GNSS.",
+            name=name,
+            agreed=agreed,
+            tried=tried,
+        )
+        return _refused(why, tried, len(places), agreed)
     sigma = np.hypot(np.hypot(sigmas[agree], spread), _MAP_SIGMA_M)
-    control = make_reference_control(
-        frames, *_one_a_place(places[agree], shifts[agree], sigma), name=picture.path.name
-    )
+    control = make_reference_control(frames, *_one_a_place(places[agree], shifts[agree], sigma), name=name)
     if not control:
-        why = "each place that agrees is seen by one photo alone, which cannot place it"
-        return _refused(picture, tried, len(places), agreed, why)
+        why = _(
+            "{name}: not used as a reference, because each place that agrees is seen by one photo alone, "
+            "which cannot place it. The absolute position remains that of the aircraft's GNSS.",
+            name=name,
+        )
+        return _refused(why, tried, len(places), agreed)
     east, north = np.median(shifts[agree], axis=0)
     return ReferenceTie(
         control=tuple(control),
@@ -151,9 +165,14 @@ def match_reference(
         agreed=agreed,
         shift_m=(float(east), float(north)),
         spread_m=spread,
-        why=(
-            f"{picture.path.name}: {agreed} of {tried} windows agree; the block was "
-            f"{np.hypot(east, north):.2f} m off it, single windows scatter by {spread:.2f} m."
+        why=_(
+            "{name}: windows in agreement: {agreed} of {tried}; the block was {off_m:.2f} m off it, and "
+            "single windows scatter by {spread_m:.2f} m.",
+            name=name,
+            agreed=agreed,
+            tried=tried,
+            off_m=np.hypot(east, north),
+            spread_m=spread,
         ),
     )
 
@@ -273,7 +292,7 @@ def _consensus(places: Floats, shifts: Floats) -> tuple[NDArray[np.bool_], float
 
 def _one_a_place(places: Floats, shifts: Floats, sigmas: Floats) -> tuple[Floats, Floats, Floats]:
     """Merge windows of several frames at one place: mean shift, best sigma."""
-    _, place = np.unique(np.rint(places[:, :2] / _SAME_PLACE_M), axis=0, return_inverse=True)
+    __, place = np.unique(np.rint(places[:, :2] / _SAME_PLACE_M), axis=0, return_inverse=True)
     count = np.bincount(place)
     means = [np.bincount(place, weights=column) / count for column in (*places.T, *shifts.T)]
     best = np.full(len(count), np.inf)
@@ -281,7 +300,7 @@ def _one_a_place(places: Floats, shifts: Floats, sigmas: Floats) -> tuple[Floats
     return np.stack(means[:3], -1), np.stack(means[3:], -1), best
 
 
-def _refused(picture: ReferenceRaster, tried: int, found: int, agreed: int, why: str) -> ReferenceTie:
+def _refused(why: Message, tried: int, found: int, agreed: int) -> ReferenceTie:
     return ReferenceTie(
         control=(),
         tried=tried,
@@ -289,8 +308,5 @@ def _refused(picture: ReferenceRaster, tried: int, found: int, agreed: int, why:
         agreed=agreed,
         shift_m=(float("nan"), float("nan")),
         spread_m=float("nan"),
-        why=(
-            f"{picture.path.name}: not used as reference, for {why}; another season or another place? The "
-            "absolute position stays that of the aircraft's GNSS."
-        ),
+        why=why,
     )

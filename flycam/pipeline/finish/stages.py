@@ -23,6 +23,7 @@ from flycam.frame.terrain_codec import assign_content_id
 from flycam.geometry.exterior import CameraMotion, ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import Message
 from flycam.mosaic.frame_overview import FrameOverview, FrameOverviewCache, keep_unshared_ground
 from flycam.mosaic.radiometry import Radiometry, solve_radiometry
 from flycam.mosaic.seamline import SeamPlan, plan_seams
@@ -47,7 +48,7 @@ from flycam.surface.options import SurfaceOptions
 from flycam.surface.refinement import refine_surface
 from flycam.surface.surface import Surface
 
-_TIE_KINDS = (TieReport, nouns.Ties, ExteriorOrientation, CameraMotion, PoseSource)
+_TIE_KINDS = (TieReport, nouns.Ties, ExteriorOrientation, CameraMotion, PoseSource, Message)
 _ADJUSTMENT_KINDS = (
     Adjustment,
     nouns.AdjustedFrame,
@@ -58,6 +59,7 @@ _ADJUSTMENT_KINDS = (
     PoseSource,
     InteriorOrientation,
     LensModel,
+    Message,
 )
 _SURFACE_KINDS = (Surface, TerrainGrid)
 _POSTS_PER_PIXEL = 2.0

@@ -18,11 +18,12 @@ from dataclasses import replace
 from flycam.adjust.ties import apply_tie_turns
 from flycam.catalog.records import Coverage, FrameStatus, RevisionRecord
 from flycam.catalog.retention_records import make_original_purged
+from flycam.catalog.revision_stats import get_refusal
 from flycam.errors import InputUnusable
 from flycam.frame.flight import Flight
 from flycam.frame.terrain_codec import assign_content_id
 from flycam.geometry.grid import TileId
-from flycam.messages import Bilingual, _
+from flycam.messages import _
 from flycam.mosaic.dsm_share import compute_dsm_pct
 from flycam.mosaic.tile_repair import find_damaged_tiles
 from flycam.pipeline.cache_layout import STAGES_DIR
@@ -114,8 +115,7 @@ def finish_flight(
             layers.append(_finish_layer(workspace, job, told))
             done += job.cost
         if all(one.record is None for one in layers):
-            first = layers[0]
-            raise InputUnusable(_("{name}: {why}", name=flight.name, why=Bilingual(first.why, first.why_vi)))
+            raise InputUnusable(_("{name}: {why}", name=flight.name, why=layers[0].why))
         told = FinishProgress(progress, {"communes": last}, cancelled, before=done, whole=whole)
         communes = _cover(workspace, flight, told)
     return FinishReport(
@@ -154,7 +154,7 @@ def _finish_layer(workspace: Workspace, job: LayerJob, progress: FinishProgress)
     """Return one layer's new or existing revision, or the reason why there is none."""
     layer = job.mosaic.layer.value
     if job.skip_reason:
-        return LayerReport(layer=layer, record=None, why=job.skip_reason, why_vi=job.skip_reason_vi)
+        return LayerReport(layer=layer, record=None, why=job.skip_reason)
     standing = workspace.catalog.revisions.find_by_inputs(job.mosaic.mosaic_id, job.digest)
     if standing is not None and not job.request.redo:
         instead_of = _show(workspace, job.flight, standing)
@@ -245,7 +245,7 @@ def _make_stages(run: FinishRun, request: FinishRequest) -> RevisionInputs:
             _(
                 "{name}: none of its photos sees known ground: {left_out}",
                 name=run.flight.name,
-                left_out=Bilingual(placing.rejected[0][1], placing.rejected[0][2]),
+                left_out=placing.rejected[0][1],
             )
         )
     seen = make_overviews(run, placing.frames, terrain)
@@ -320,7 +320,7 @@ def _publish(workspace: Workspace, flight: Flight, record: RevisionRecord) -> Re
     shown = workspace.catalog.revisions.publish(record)
     # Until then all that a redacted photo shows is withheld.
     update_redaction_footprints(workspace)
-    what = "accepted" if record.stats["accepted"] else f"priors kept: {record.stats['why']}"
+    what = "accepted" if record.stats["accepted"] else f"priors kept: {get_refusal(record.stats)}"
     workspace.catalog.audit.append(
         workspace.operator or workspace.box,
         "finish",

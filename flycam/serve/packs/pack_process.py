@@ -10,18 +10,14 @@ from pathlib import Path
 
 from flycam.catalog.packs import Pack
 from flycam.errors import StorageFailed
+from flycam.messages import Message, _, pgettext
 from flycam.outcomes import format_error
 from flycam.pipeline.power import Power
-from flycam.serve.command_process import ReasonBilingual, run_command
+from flycam.serve.command_process import run_command
 
-PACK_STOPPED: ReasonBilingual = (
-    "the server stopped before this meeting pack was made: ask for it again",
-    "máy chủ đã dừng trước khi lập xong gói họp này: hãy yêu cầu lại",
-)
-PACK_ENDED: ReasonBilingual = (
-    "the program that made the meeting pack ended without a word; ask again, or run 'flycam pack'",
-    "chương trình lập gói họp dừng đột ngột; hãy thử lại, hoặc dùng lệnh 'flycam pack'",
-)
+PACK_FILE = pgettext("file name", "meeting-pack")
+PACK_STOPPED = _("the server stopped before this meeting pack was made: ask for it again")
+PACK_ENDED = _("the program that made the meeting pack ended without a word; ask again, or run 'flycam pack'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +35,7 @@ class PackResult:
 
 def make_pack(
     command: Sequence[str], pack: Pack, requested_by: str, out: Path, power: Power, stop: threading.Event
-) -> PackResult | ReasonBilingual:
+) -> PackResult | Message:
     """Write a pack into the folder `out`; return its result, or why it failed.
 
     A process of its own, ended once `stop` is set.
@@ -77,15 +73,13 @@ def zip_folder(folder: Path, path: Path) -> None:
             archive.write(one, one.relative_to(folder.parent))
 
 
-def describe_pack_failure(error: Exception) -> ReasonBilingual:
+def describe_pack_failure(error: Exception) -> Message:
     """Describe the error that kept a pack from being made or stored."""
     if isinstance(error, StorageFailed):
-        return format_error(error), format_error(error, "vi")
-    return _describe_disk_error(error) if isinstance(error, OSError) else PACK_ENDED
-
-
-def _describe_disk_error(error: OSError) -> ReasonBilingual:
-    return (
-        f"the meeting pack could not be kept on the server ({error.strerror}); make room there",
-        "không lưu được gói họp trên máy chủ; hãy giải phóng bớt ổ đĩa",
-    )
+        return format_error(error)
+    if isinstance(error, OSError):
+        return _(
+            "the meeting pack could not be kept on the server ({reason}); make room there",
+            reason=error.strerror,
+        )
+    return PACK_ENDED

@@ -28,13 +28,13 @@ from flycam.catalog.redacted_ground import (
 )
 from flycam.errors import DiskFull, NotFound, StorageFailed
 from flycam.ingest.photo.photo_reader import compute_sha256
-from flycam.messages import _
+from flycam.messages import Message, _
 from flycam.report.pack_figures import has_one_signatory
-from flycam.report.pack_texts import format_pack_text
 from flycam.serve.auth.authenticator import Principal
-from flycam.serve.command_process import TERMINATE_TIMEOUT_S, ReasonBilingual
+from flycam.serve.command_process import TERMINATE_TIMEOUT_S
 from flycam.serve.http.errors import Refused
 from flycam.serve.packs.pack_process import (
+    PACK_FILE,
     PACK_STOPPED,
     PackResult,
     describe_pack_failure,
@@ -236,8 +236,8 @@ class PackQueue:
             if why is not None:
                 self._record_failure(pack, why)
 
-    def _make_pack(self, folder: Path, pack: Pack) -> ReasonBilingual | None:
-        """Make and store one pack; return None, or why it failed (English, Vietnamese)."""
+    def _make_pack(self, folder: Path, pack: Pack) -> Message | None:
+        """Make and store one pack; return None, or why it failed."""
         folder.mkdir(parents=True, exist_ok=True)
         self._clean_up(folder)
         # again: others have written while it waited
@@ -247,7 +247,7 @@ class PackQueue:
         masks = compute_redaction_fingerprints(self._masks.get_current())
         place = folder / pack.pack_id
         place.mkdir()
-        inside = place / format_pack_text("file_pack", pack.language)
+        inside = place / PACK_FILE.in_language(pack.language)
         try:
             asked_by = self.find_requesters([pack])[pack.pack_id]
             made = make_pack(self._command, pack, asked_by, inside, self._workspace.power, self._stop)
@@ -284,7 +284,7 @@ class PackQueue:
             return
         self._delete_oldest(kept)
 
-    def _record_failure(self, pack: Pack, why: ReasonBilingual) -> None:
+    def _record_failure(self, pack: Pack, why: Message) -> None:
         """Record a failure, as soon as the catalogue answers.
 
         Otherwise the pack would be pending for ever.

@@ -19,14 +19,14 @@ from flycam.catalog.records import Role
 from flycam.errors import AccessDenied, NotFound, StoreConflict
 from flycam.frame.flight import Flight
 from flycam.frame.timestamp import format_iso
-from flycam.messages import _
+from flycam.messages import _, verbatim
 from flycam.report.pack_figures import has_one_signatory
-from flycam.report.pack_texts import format_pack_text
 from flycam.serve.auth.authenticator import Principal
 from flycam.serve.auth.download_log import DownloadLog
 from flycam.serve.auth.guards import AnalystPrincipal, OperatorPrincipal, ViewerPrincipal
 from flycam.serve.auth.routing import GuardedRoute
 from flycam.serve.http.json_values import Json, format_iso_or_none
+from flycam.serve.packs.pack_process import PACK_FILE
 from flycam.serve.packs.pack_queue import PackQueue, build_no_pack_error
 from flycam.serve.services import CatalogHere, StoreHere
 from flycam.serve.tiles.byte_ranges import RangeHere, build_unsatisfiable_response, stream_object
@@ -138,7 +138,7 @@ def get_pack_file(
         key,
         size,
         (start, stop),
-        name=f"{format_pack_text('file_pack', pack.language)}-{pack.flights[0]}-{pack.language}.zip",
+        name=f"{PACK_FILE.in_language(pack.language)}-{pack.flights[0]}-{pack.language}.zip",
         etag=pack.sha256,
         media_type="application/zip",
         is_saved=True,
@@ -231,6 +231,5 @@ def _describe_pack(pack: Pack, requested_by: str, principal: Principal, *, has_f
         "asked": format_iso(pack.asked_ns),
         "made": format_iso_or_none(pack.ended_ns if pack.state is PackState.MADE else None),
         "size": pack.size_bytes,
-        "sentence": pack.why[0],
-        "sentence_vi": pack.why[1],
+        **(verbatim("") if pack.why is None else pack.why).to_fields(),
     }

@@ -26,7 +26,7 @@ import psutil
 from flycam.catalog.records import Role
 from flycam.errors import FlycamError, StorageFailed
 from flycam.ingest.photo.file_kinds import FileKind
-from flycam.messages import Bilingual, Message, _, verbatim
+from flycam.messages import Message, _
 from flycam.outcomes import EXIT_STORAGE, format_error
 from flycam.pipeline.upload.file_selection import UploadFile
 from flycam.pipeline.upload.original_storage import store_upload_file
@@ -241,8 +241,7 @@ class UploadService:
                         continue
                     if not isinstance(error, (FlycamError, OSError)):
                         _LOG.exception("upload %s, %s", upload.upload_id, name)
-                    why = verbatim(Bilingual(format_error(error), format_error(error, "vi")))
-                    self._postpone(upload, name, why)
+                    self._postpone(upload, name, format_error(error))
             if not is_busy:
                 self._news[name].wait(_POLL_S)
 

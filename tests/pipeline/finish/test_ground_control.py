@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from flycam.report.log_translation import translate_log_sentence
 
 from flycam.adjust.block import Accuracy, BlockFrame
 from flycam.errors import InputUnusable
@@ -17,7 +18,6 @@ from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.terrain import TerrainGrid, make_flat_terrain
 from flycam.pipeline.finish.control_evaluation import describe_reference_shift, restrict_to_tied
 from flycam.pipeline.finish.ground_control import resolve_ground_control
-from flycam.report.log_translation import translate_log_sentence
 
 EAST, NORTH, GROUND = 400_000.0, 2_400_000.0, 500.0
 
@@ -174,7 +174,7 @@ def test_marks_made_on_pictures_of_another_size_are_refused(tmp_path, scale):
         InputUnusable, match=rf"gcp\.txt: its marks were made on pictures {scale:.2f} times"
     ) as said:
         resolve_ground_control(photographed(tmp_path, scale=scale), frames(), terrain())
-    assert "ảnh gốc" in said.value.vi
+    assert "ảnh gốc" in said.value.message.in_language("vi")
 
 
 def test_marks_where_the_photos_show_the_points_are_taken(tmp_path):
