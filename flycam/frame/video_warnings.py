@@ -11,6 +11,7 @@ from flycam.frame.warning import (
     LOG_DOUBTFUL_LIVE,
     encode_warning,
 )
+from flycam.messages import Message
 
 _ID_DIGITS = 16
 
@@ -51,13 +52,11 @@ def format_clock_warning(
     return encode_warning(code, film=film, of=film_id[:_ID_DIGITS], sigma=f"{sigma_s:.1f}", metres=metres)
 
 
-def format_log_warning(
-    film: str, film_id: str, log: str, why: str, why_vi: str, *, is_stream: bool = False
-) -> str:
+def format_log_warning(film: str, film_id: str, log: str, why: Message, *, is_stream: bool = False) -> str:
     """Encode the warning that a log may be of another video, with the reason.
 
     film, film_id  the video's name and its hash
     is_stream      it is a live stream: it does not come again
     """
     code = LOG_DOUBTFUL_LIVE if is_stream else LOG_DOUBTFUL
-    return encode_warning(code, film=film, of=film_id[:_ID_DIGITS], log=log, why=why, why_vi=why_vi)
+    return encode_warning(code, film=film, of=film_id[:_ID_DIGITS], log=log, why=why)

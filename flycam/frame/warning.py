@@ -52,7 +52,7 @@ class WarningText:
     sentence  its meaning and the remedy
     finished  `brief` for a finished revision, where that needs other words
 
-    A translation of {name} may take {name_vi}, the same value in Vietnamese, where one is kept beside it.
+    A translation of {name} may take {name_vi}, the same value in Vietnamese, of a value that was a message.
     """
 
     brief: Message
@@ -373,11 +373,13 @@ _COUNTED_NOUNS: Mapping[str, Message] = {
 
 
 def encode_warning(code: str, **values: object) -> str:
-    """Encode a warning for the catalogue.
+    """Encode a warning for the catalogue; a value that is a message is kept in both languages.
 
     Raises KeyError for a code without words, or a missing value.
     """
-    kept = {name: str(value) for name, value in values.items()}
+    kept: dict[str, str] = {}
+    for name, value in values.items():
+        kept |= value.to_fields(name) if isinstance(value, Message) else {name: str(value)}
     _WORDS[code].sentence.text.format_map(kept)
     return f"{code}?{urlencode(kept)}" if kept else code
 
@@ -426,8 +428,8 @@ def _read(kept: str) -> tuple[WarningText | None, dict[str, str]]:
 
 def _fill(message: Message, values: Mapping[str, str]) -> Message:
     """Return the message with its values, counted by the one of `_COUNTS` that it has."""
-    templates = (message.text, message.template("vi"))
-    names = {name for one in templates for __, name, __, __ in Formatter().parse(one) if name is not None}
+    templates = message.text, message.template("vi")
+    names = {field[1] for one in templates for field in Formatter().parse(one) if field[1] is not None}
     count = next((_to_count(values[name]) for name in _COUNTS if name in values), 0)
     given = {name: _name_count(name, values.get(name, "…")) for name in names}
     return replace(message, values=given, count=count)

@@ -18,6 +18,7 @@ from flycam.frame.frame import (
 from flycam.frame.timestamp import VIETNAM
 from flycam.frame.video_warnings import is_video_warning
 from flycam.geometry.interior import InteriorOrientation
+from flycam.messages import _
 
 VIDEO_CAMERA = "video"
 """`Provenance.camera` of a frame of a video."""
@@ -121,7 +122,8 @@ def format_video_title(name: str) -> str:
     began = _parse_stream_start(name)
     if began is None:
         return name.rpartition(".")[0] or name
-    return f"Trực tiếp {began.astimezone(VIETNAM):%H:%M %d/%m}"
+    local = f"{began.astimezone(VIETNAM):%H:%M %d/%m}"
+    return _("Live {time}", time=local).in_language("vi")
 
 
 def is_stream_name(name: str) -> bool:

@@ -77,8 +77,7 @@ def list_log_doubts(
     if not why:
         return []
     said, log, of = join(why, "; "), format_log_name(request.telemetry), video.stream_id
-    both = said.in_language("en"), said.in_language("vi")
-    return [format_log_warning(video.name, of, log, *both, is_stream=source.is_stream)]
+    return [format_log_warning(video.name, of, log, said, is_stream=source.is_stream)]
 
 
 def list_turn_doubts(clock: LiveClock) -> tuple[Message, ...]:

@@ -163,11 +163,11 @@ def test_names_never_become_options(house: tuple[World, Path], open_with: Open) 
 
 def test_a_command_that_fails_is_quoted_in_both_languages(house: tuple[World, Path], open_with: Open) -> None:
     quoted = {"sentence": "the disk is full", "sentence_vi": "đĩa đầy"}
-    for program, told in ((FAILS, quoted), (DIES, pack_making.PACK_ENDED.to_fields())):
+    for program, why in ((FAILS, quoted), (DIES, pack_making.PACK_ENDED.to_fields())):
         client = open_with((sys.executable, "-c", program))
         pack_id = ask(client, house[0].after).json()["pack_id"]
         said = ended(client, pack_id)
-        assert {key: said[key] for key in ("state", *told)} == {"state": "failed", **told}
+        assert {key: said[key] for key in ("state", *why)} == {"state": "failed", **why}
         assert client.get(f"/api/packs/{pack_id}/file", headers=by("Lan")).status_code == 404
 
 
