@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from flycam.ingest.telemetry.tlog_writer import TlogWriter
+from flycam.messages import Message
 
 
 class Told:
@@ -21,9 +22,9 @@ class Told:
 
     def __init__(self) -> None:
         self.lost = 0
-        self.said: list[tuple[str, str]] = []
+        self.said: list[Message] = []
 
-    def __call__(self, lost: int, said: tuple[str, str] | None) -> None:
+    def __call__(self, lost: int, said: Message | None) -> None:
         self.lost = lost
         self.said += [said] if said else []
 
