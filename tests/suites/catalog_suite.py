@@ -70,7 +70,7 @@ from flycam.frame.tile import TileRecord
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.messages import Message
+from flycam.messages import Message, verbatim
 from tests.waiting import until
 
 SECOND = 1_000_000_000
@@ -667,7 +667,7 @@ class CatalogSuite(ABC):
             phase=LiveFlightPhase.ENDED,
             aircraft=None,
             footprint=(),
-            failure=("disk full", "đầy ổ đĩa"),
+            failure=verbatim("disk full"),
         )
         other = replace(AIRBORNE, flight_id="f2", name="Bay 2", told_ns=AIRBORNE.told_ns - SECOND)
         catalog.airborne.put(other)

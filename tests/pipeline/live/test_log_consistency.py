@@ -93,7 +93,7 @@ def test_the_log_of_a_like_flight_is_found_out_by_the_films_own_and_laid_over_on
         flown(house, long_film)
     assert "--relay" in str(refused.value) and "--relay" in str(refused.value.vi)
     assert house.tiles(f"{flight_id}-colour") == tiles
-    right = flown(house, long_film, relay=True)
+    right = flown(house, long_film, reprocess=True)
     assert right.reprocessed == wrong.used and replays(house, flight_id)
     truth = read_truth(long_film.truth.parent)
     for record in house.workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED):
