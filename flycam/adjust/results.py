@@ -300,9 +300,9 @@ def _focal_contradiction(settled: BlockSolution, number: int, key: str) -> Messa
     if abs(own) <= _NOTEWORTHY_SIGMAS * np.hypot(sigma, claimed):
         return None
     return _(
-        "{camera}: ties and terrain put the focal length {off:+.1%} (±{sigma:.1%}) off its calibration, which "
-        "claims ±{claimed:.1%} and was kept: heights may be wrong in that proportion; give the camera's "
-        "calibration with --camera.",
+        "{camera}: ties and terrain put the focal length {off:+.1%} (±{sigma:.1%}) off its calibration, "
+        "which claims ±{claimed:.1%} and was kept: heights may be wrong in that proportion; give the "
+        "camera's calibration with --camera.",
         camera=key,
         off=own,
         sigma=sigma,

@@ -177,8 +177,8 @@ def _map_error(stats: Mapping[str, Any]) -> Iterator[Message]:
     error = stats.get("map_error_m")
     if error and error["median"] is not None:
         yield _(
-            "  expected error of a place on the map (1 sigma, the common shift apart): up to {median} on half "
-            "of it, {p95} on 95 %",
+            "  expected error of a place on the map (1 sigma, the common shift apart): up to {median} on "
+            "half of it, {p95} on 95 %",
             median=_metric(error["median"], "m"),
             p95=_metric(error["p95"], "m"),
         )
@@ -196,8 +196,8 @@ def _surface(stats: Mapping[str, Any]) -> Iterator[Message]:
 def _shutter(stats: Mapping[str, Any]) -> Iterator[Message]:
     if (rows := stats.get("rolling_shutter")) and rows["frames"]:
         yield _(
-            "  rolling shutter taken into account in {count} frames: without it their outermost rows would be "
-            "off by up to {most}",
+            "  rolling shutter taken into account in {count} frames: without it their outermost rows would "
+            "be off by up to {most}",
             count=rows["frames"],
             most=_metric(rows["most_px"], "px"),
         )

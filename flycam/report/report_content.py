@@ -86,7 +86,7 @@ def build_report_document(
     figures: ReportFigures, planes: MapPlanes, drawn: dict[str, bytes], language: str
 ) -> Document:
     """Build the report of a revision in "vi" or "en"."""
-    footer = [
+    footer: list[Text] = [
         f"flycam {figures.stats.get('versions', {}).get('flycam', '')}",
         figures.flight,
         _("Finished revision {number}", number=figures.revision),
@@ -360,8 +360,8 @@ def _shutter(stats: Any) -> Message:
         corrected = ngettext(
             "taken into account in {count} photo: each row at its own moment (readout {readout}); without it "
             "the first and last rows would be off by up to {most}",
-            "taken into account in {count} photos: each row at its own moment (readout {readout}); without it "
-            "the first and last rows would be off by up to {most}",
+            "taken into account in {count} photos: each row at its own moment (readout {readout}); without "
+            "it the first and last rows would be off by up to {most}",
             stats["frames"],
             readout=format_quantity(stats["readout_ms"], "ms"),
             most=format_quantity(stats["most_px"], "px"),
@@ -379,8 +379,8 @@ def _shutter(stats: Any) -> Message:
     if stats["readout_ms"] is None:
         return _(
             "not taken into account: the camera's readout time is not known; in fast flight the first and "
-            "last rows of a photo may lie off along the course; if you know it, write readout_s into a camera "
-            "file and ingest again with --camera --relay"
+            "last rows of a photo may lie off along the course; if you know it, write readout_s into a "
+            "camera file and ingest again with --camera --relay"
         )
     return _("not needed: its effect is below a quarter of a pixel, or the speed is not known")
 

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from flycam.adjust.block import Block, FrameState, Ties
-from flycam.adjust.bundle_adjustment import AdjustOptions, adjust_block
+from flycam.adjust.bundle_adjustment import NO_TIES, AdjustOptions, adjust_block
 from flycam.adjust.stationary_check import STATIONARY_NOTE
 from flycam.errors import InputUnusable
 from flycam.geometry.camera import project
 from flycam.geometry.exterior import CameraMotion, PoseSource
 from flycam.geometry.interior import LensModel
 from flycam.geometry.rotation import rotation_from_angle_axis, to_mat3
-from flycam.report.log_translation import translate_log_sentence
 from tests.adjust import blocks
 from tests.adjust.blocks import (
     Scene,
@@ -49,7 +48,7 @@ def rms(values, axis=None):
 
 def test_poses_and_camera_are_found(base):
     block, truth, result = base
-    assert result.accepted and result.reason == ""
+    assert result.accepted and result.reason is None
     assert rms(errors_m(result, truth)) < 0.35 * rms(prior_errors_m(block, truth))
     assert np.degrees(rms(turn_errors_rad(result, truth))) < 0.1
     assert result.accuracy.reprojection_px == pytest.approx(BASE.sigma_px, rel=0.25)
@@ -118,7 +117,7 @@ def test_a_focal_length_wrong_by_five_percent_is_found_and_said():
     assert result.accepted
     interior = result.interiors["test"]
     assert interior.focal_length_px[0] == pytest.approx(800.0, rel=0.01)
-    assert any("focal length" in note for note in result.notes)
+    assert any("focal length" in str(note) for note in result.notes)
     kept = adjust_block(block, AdjustOptions(self_calibration=False))
     assert rms(errors_m(result, truth)) < rms(errors_m(kept, truth)) or not kept.accepted
 
@@ -129,10 +128,7 @@ def test_a_focal_length_that_would_change_beyond_belief_is_held_and_the_block_ad
     result = adjust_block(block)
     assert result.accepted
     assert result.interiors["test"].focal_length_px == block.frames[0].interior.focal_length_px
-    (said,) = [note for note in result.notes if "focal length" in note]
-    assert (
-        "tiêu cự" in translate_log_sentence(said, "vi").lower() and translate_log_sentence(said, "en") != said
-    )
+    assert sum("focal length" in str(note) for note in result.notes) == 1
 
 
 @pytest.mark.parametrize("wrong", [0.0, 0.05, -0.05])
@@ -142,7 +138,7 @@ def test_a_calibration_that_the_block_is_too_weak_to_mend_is_contradicted(wrong)
         BASE, focal_error=wrong, strips=3, per_strip=6, relief=60.0, sigma_m=(1.5, 1.5, 8.0), ties_a_frame=80
     )
     result = adjust_block(make_block(scene)[0])
-    said = [note for note in result.notes if "focal length" in note]
+    said = [note for note in result.notes if "focal length" in str(note)]
     assert len(said) == (wrong != 0.0)
 
 
@@ -299,7 +295,7 @@ def test_without_ties_the_priors_stand():
     block, _ = make_block(BASE)
     empty = only(block.ties, np.zeros(len(block.ties.frame), dtype=bool))
     result = adjust_block(replace(block, ties=empty))
-    assert not result.accepted and "tie points" in result.reason
+    assert not result.accepted and result.reason == NO_TIES
     assert [f.exterior for f in result.frames] == [f.exterior for f in block.frames]
     assert {f.state for f in result.frames} == {FrameState.CARRIED}
 
@@ -416,7 +412,6 @@ def test_an_aircraft_that_stops_for_every_photo_is_not_taken_for_one_that_flies_
     block, truth = make_block(ROLLING)
     found, plain = adjust_block(block), adjust_block(without_motion(block))
     assert found.notes[-1] == STATIONARY_NOTE
-    assert "đứng yên" in translate_log_sentence(STATIONARY_NOTE, "vi")
     assert {f.exterior.motion.velocity_mps for f in found.frames} == {(0.0, 0.0, 0.0)}
     assert found.accuracy.held_out_px < 1.03 * plain.accuracy.held_out_px
     assert rms(errors_m(found, truth)) < 1.1 * rms(errors_m(plain, truth))

@@ -12,7 +12,7 @@ from flycam.report.number_format import format_percent
 @given(st.floats(0.0, 100.0))
 def test_only_all_looks_whole_and_only_nothing_looks_like_nothing(value: float) -> None:
     said = (
-        format_percent(value, "en")
+        str(format_percent(value))
         .replace("\N{NO-BREAK SPACE}", " ")
         .replace("\N{NARROW NO-BREAK SPACE}", " ")
     )
@@ -30,4 +30,4 @@ def test_only_all_looks_whole_and_only_nothing_looks_like_nothing(value: float) 
     [(0.0, "0 %"), (0.0002, "< 0,1 %"), (0.1, "0,1 %"), (0.85, "0,8 %"), (12.4, "12 %"), (99.97, "> 99,9 %")],
 )
 def test_what_is_less_than_can_be_told_is_not_made_more(value: float, said: str) -> None:
-    assert format_percent(value, "vi").replace("\N{NO-BREAK SPACE}", " ") == said
+    assert format_percent(value).in_language("vi").replace("\N{NO-BREAK SPACE}", " ") == said

@@ -53,8 +53,8 @@ def restrict_to_tied(
         photos=photos,
     )
     doubt = _(
-        "{name}: control points marked only on photos that could not be tied to others hold nothing ({count}: "
-        "{points}): mark them on tied photos too.",
+        "{name}: control points marked only on photos that could not be tied to others hold nothing "
+        "({count}: {points}): mark them on tied photos too.",
         name=name,
         count=len(lost),
         points=format_names(lost),
@@ -105,8 +105,8 @@ def check_control_shift(
     if distance > _IMPOSSIBLE_M and times > _IMPOSSIBLE_SIGMAS:
         return False, _(
             "{name}: the control points stand {distance_m:.1f} m from where this flight's own positions put "
-            "the block, {times:.1f} times what those are uncertain by (± {sigma_m:.1f} m): they are not used; "
-            "check their coordinate system, its zone, and which point is which.",
+            "the block, {times:.1f} times what those are uncertain by (± {sigma_m:.1f} m): they are not "
+            "used; check their coordinate system, its zone, and which point is which.",
             **values,
         )
     return True, _(

@@ -108,8 +108,8 @@ def resolve_ground_control(
     if len(points) < _MIN_POINTS:
         doubts.append(
             _(
-                "{name}: only {count} control points can be used: they hold the place of the block and hardly "
-                "its turn and scale, and nothing checks them; {least} and more, far apart, do.",
+                "{name}: only {count} control points can be used: they hold the place of the block and "
+                "hardly its turn and scale, and nothing checks them; {least} and more, far apart, do.",
                 name=path.name,
                 count=len(points),
                 least=_MIN_POINTS,
@@ -277,8 +277,8 @@ def _heights(
     if not off <= _SAME_DATUM_M:
         doubts.append(
             _(
-                "The heights of the control points are {off_m:.0f} m off the terrain in every datum tried and "
-                "are not used; the points fix the horizontal position only.",
+                "The heights of the control points are {off_m:.0f} m off the terrain in every datum tried "
+                "and are not used; the points fix the horizontal position only.",
                 off_m=off,
             )
         )

@@ -20,7 +20,7 @@ from flycam.ingest.preflight.file_numbering import find_missing_files, parse_cou
 from flycam.ingest.preflight.flight_table import build_flight_table
 from flycam.ingest.preflight.horizon import compute_sky_fraction, reject_sky_photos
 from flycam.ingest.preflight.image_quality import reject_bad_images
-from flycam.report.texts import REPORT_TEXTS
+from flycam.report.photo_lists import REJECTION_REASONS
 from tests.ingest.made_flights import CAMERA, codes, photo, picture, strips, the
 
 
@@ -156,7 +156,7 @@ def test_every_reason_of_the_doctor_is_the_key_of_an_error():
     assert not [path.name for path in sources if re.search(r"\breason\s*=\s*[f\"']", path.read_text())]
     keys = [kind.reason for kind in FrameRejected.__subclasses__()]
     assert len(set(keys)) == len(keys)
-    assert {f"reason_{key}" for key in keys} <= REPORT_TEXTS.keys(), "the report says it in both languages"
+    assert set(keys) <= REJECTION_REASONS.keys(), "the report says it in both languages"
     rejection = Rejection.from_error("A.JPG", TooBlurred("is a smear"))
     assert (rejection.name, rejection.reason) == ("A.JPG", "too_blurred")
     assert rejection.message == "A.JPG: is a smear"

@@ -12,11 +12,13 @@ from affine import Affine
 
 from flycam.adjust.block import Adjustment
 from flycam.answers.finish import format_finish
+from flycam.catalog.revision_stats import put_in_words
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import InputUnusable
 from flycam.geometry.camera import is_in_image, project
 from flycam.geometry.terrain import interpolate_heights
+from flycam.messages import verbatim
 from flycam.pipeline.finish import controlled_adjustment as finish_control
 from flycam.pipeline.finish.stages import run_adjustment
 from flycam.pipeline.finish.workflow import FinishRequest
@@ -53,9 +55,10 @@ def centres(workspace: Workspace, request: FinishRequest) -> tuple[dict[str, np.
     record = report.main
     assert record is not None
     answer, lines = format_finish(report)
-    assert answer["control"] == record.stats["control"]
+    said = answer["control"]
+    assert said == put_in_words(record.stats["control"])
     if report.layers[0].new:
-        assert all(any(sentence in line for line in lines) for sentence in record.stats["control"]["said"])
+        assert set(said["said"]) <= {str(line).strip() for line in lines}
     assert record.stats["accepted"]
     names = {
         one.frame_id: one.header.provenance.source_name
@@ -63,7 +66,7 @@ def centres(workspace: Workspace, request: FinishRequest) -> tuple[dict[str, np.
     }
     kept = workspace.catalog.revisions.frames(record.mosaic_id, record.revision)
     found = {names[one.frame_id]: np.array(one.exterior.projection_centre_m) for one in kept}
-    return found, record.stats["control"]
+    return found, said
 
 
 def shift(after: dict[str, np.ndarray], before: dict[str, np.ndarray]) -> np.ndarray:
@@ -124,7 +127,7 @@ def test_a_reference_of_another_ground_is_not_used(workspace, plain, ours, tmp_p
         target.write(target.read()[:, ::-1, ::-1])
     found, said = centres(workspace, replace(QUICK, reference=path))
     assert not said["reference"]["used"]
-    assert "not used as reference" in said["said"][0]
+    assert "not used as a reference" in said["said"][0]
     assert shift(found, plain) == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
 
 
@@ -136,7 +139,11 @@ def test_a_reference_that_the_block_cannot_follow_is_not_said_to_be_used(
 
     def refused(run, *given, name="adjust") -> Adjustment:
         found = run_adjustment(run, *given, name=name)
-        return replace(found, accepted=False, reason="refused") if name == "adjust-reference" else found
+        return (
+            replace(found, accepted=False, reason=verbatim("refused"))
+            if name == "adjust-reference"
+            else found
+        )
 
     monkeypatch.setattr(finish_control, "run_adjustment", refused)
     path = moved_map(ours, tmp_path, (2.0, 1.2))
@@ -234,6 +241,6 @@ def test_a_revision_that_is_shown_again_is_said_and_written_down(workspace, dril
     assert again.layers[0].instead_of == controlled.revision
     answer, lines = format_finish(again)
     assert answer["layers"][0]["instead_of"] == controlled.revision
-    assert f"instead of revision {controlled.revision}" in lines[0]
+    assert f"instead of revision {controlled.revision}" in str(lines[0])
     assert workspace.catalog.audit.lines()[-1].detail.endswith(f"instead of {controlled.revision}")
     assert finish_quickly(workspace, request=QUICK).layers[0].instead_of is None

@@ -99,7 +99,7 @@ def test_swapped_axes_are_seen_and_said(tmp_path, geographic):
     rows = [(y, x, z) for (x, y), z in zip(plane.tolist(), xyz[:, 2], strict=True)]
     crs = "EPSG:4326" if geographic else "EPSG:32648"
     settled = resolve_ground_control(listed(tmp_path, rows, crs), frames(), terrain())
-    assert any("other way round" in sentence for sentence in settled.notes)
+    assert any("other way round" in str(sentence) for sentence in settled.notes)
     assert np.array([p.position_m for p in settled.points]) == pytest.approx(xyz, abs=0.02)
 
 
@@ -110,7 +110,7 @@ def test_ellipsoidal_heights_are_found_out(tmp_path):
         for (x, y, z), n in zip(points(), interpolate_undulation_m("EGM96", lonlat), strict=True)
     ]
     settled = resolve_ground_control(listed(tmp_path, rows), frames(), terrain())
-    assert any("ELLIPSOID" in sentence for sentence in settled.notes)
+    assert any("ELLIPSOID" in str(sentence) for sentence in settled.notes)
     assert [p.position_m[2] for p in settled.points] == pytest.approx([z for _, _, z in points()], abs=0.01)
 
 
@@ -118,7 +118,7 @@ def test_heights_that_fit_no_datum_hold_the_plane_only(tmp_path):
     rows = [(x, y, z + 400.0) for x, y, z in points()]
     settled = resolve_ground_control(listed(tmp_path, rows), frames(), terrain())
     assert all(np.isinf(p.sigma_m[2]) and np.isfinite(p.sigma_m[0]) for p in settled.points)
-    assert any("not used" in sentence for sentence in settled.notes)
+    assert any("not used" in str(sentence) for sentence in settled.notes)
 
 
 def test_without_terrain_heights_are_not_used(tmp_path):
@@ -130,7 +130,7 @@ def test_without_terrain_heights_are_not_used(tmp_path):
 def test_marks_on_absent_photos_and_outside_pictures_are_named(tmp_path):
     photos = ("DJI_0000.JPG", "DJI_0777.JPG")
     settled = resolve_ground_control(listed(tmp_path, points(), photos=photos), frames(), terrain())
-    assert any("DJI_0777.JPG" in sentence for sentence in settled.notes)
+    assert any("DJI_0777.JPG" in str(sentence) for sentence in settled.notes)
     assert all(p.frames == (0,) for p in settled.points)
     with pytest.raises(InputUnusable, match=r"gcp\.txt.*DJI_0777"):
         resolve_ground_control(listed(tmp_path, points(), photos=("DJI_0777.JPG",)), frames(), terrain())
@@ -142,7 +142,7 @@ def test_points_of_another_province_are_refused(tmp_path):
         resolve_ground_control(listed(tmp_path, rows), frames(), terrain())
     settled = resolve_ground_control(listed(tmp_path, [*points(), rows[0]]), frames(), terrain())
     assert len(settled.points) == 3
-    assert any("far from this flight" in sentence for sentence in settled.notes)
+    assert any("far from this flight" in str(sentence) for sentence in settled.notes)
 
 
 def test_every_fifth_of_many_is_a_check_point(tmp_path):
@@ -190,7 +190,7 @@ def test_marks_where_the_photos_show_the_points_are_taken(tmp_path):
 def test_vn_2000_however_its_zone_is_written_and_its_axes_ordered(tmp_path, header, swapped):
     settled = resolve_ground_control(photographed(tmp_path, header, swapped=swapped), frames(), terrain())
     assert settled.points[1].position_m == pytest.approx((EAST + 10.0, NORTH, GROUND), abs=1e-3)
-    assert any("other way round" in one for one in settled.notes) == swapped
+    assert any("other way round" in str(one) for one in settled.notes) == swapped
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -198,7 +198,7 @@ def test_one_or_two_points_hold_the_block_and_it_is_said_what_they_cannot(tmp_pa
     settled = resolve_ground_control(photographed(tmp_path, count=count), frames(), terrain())
     assert len(settled.points) == count
     (doubt,) = settled.doubts
-    assert f"only {count} control points" in doubt
+    assert f"only {count} control points" in str(doubt)
     assert doubt in settled.notes
 
 
@@ -207,8 +207,7 @@ def test_heights_that_stand_off_the_terrain_are_used_and_said(tmp_path, up, side
     settled = resolve_ground_control(photographed(tmp_path, up=up), frames(), terrain())
     assert settled.points[0].position_m[2] == pytest.approx(GROUND + up)
     (doubt,) = settled.doubts
-    assert f"lie 2.3 m {side} the terrain model (median) and are taken as EGM96 heights" in doubt
-    assert translate_log_sentence(doubt, "vi") != doubt
+    assert f"lie 2.3 m {side} the terrain model (median) and are taken as EGM96 heights" in str(doubt)
 
 
 def test_heights_of_the_other_geoid_are_named(tmp_path):
@@ -219,9 +218,8 @@ def test_heights_of_the_other_geoid_are_named(tmp_path):
     )
     settled = resolve_ground_control(photographed(tmp_path, up=apart - 0.3), frames(), terrain())
     (doubt,) = settled.doubts
-    assert "1.3 m below the terrain model (median) and are taken as EGM96" in doubt
-    assert "as EGM2008 heights they would lie 0.3 m from it" in doubt
-    assert translate_log_sentence(doubt, "vi") != doubt
+    assert "1.3 m below the terrain model (median) and are taken as EGM96" in str(doubt)
+    assert "as EGM2008 heights they would lie 0.3 m from it" in str(doubt)
 
 
 def test_a_reference_far_from_where_the_flight_puts_itself_is_said_and_one_near_is_not():
@@ -238,13 +236,12 @@ def test_a_reference_far_from_where_the_flight_puts_itself_is_said_and_one_near_
         iterations=9,
     )
     accuracy = replace(unknown, shift_sigma_m=(1.26, 1.26, 3.3))
-    said = describe_reference_shift("bản đồ.tif", (3.0, -4.0), accuracy)
+    said = str(describe_reference_shift("bản đồ.tif", (3.0, -4.0), accuracy))
     assert "bản đồ.tif: it stands 5.0 m from" in said
     assert "4.0 times" in said
     assert "± 1.3 m" in said
-    assert translate_log_sentence(said, "vi") != said
-    assert describe_reference_shift("map.tif", (1.0, 1.5), accuracy) == ""
-    assert describe_reference_shift("map.tif", (3.0, -4.0), unknown) == "", (
+    assert describe_reference_shift("map.tif", (1.0, 1.5), accuracy) is None
+    assert describe_reference_shift("map.tif", (3.0, -4.0), unknown) is None, (
         "nothing is known of the flight's own place"
     )
 
@@ -256,7 +253,7 @@ def test_marks_on_photos_that_nothing_ties_are_not_held_against_the_surveyor(tmp
     assert [point.frames for point in held.points] == [(0, 3)] * 3
     assert [len(point.uv_px) for point in held.points] == [2] * 3
     assert len(held.notes) == len(settled.notes) + 1 and held.doubts == settled.doubts
-    assert "DJI_0001.JPG" in held.notes[-1] and translate_log_sentence(held.notes[-1], "vi") != held.notes[-1]
+    assert "DJI_0001.JPG" in str(held.notes[-1])
     assert restrict_to_tied(path.name, settled, frames(), [True] * 4) is settled
 
 
@@ -264,8 +261,7 @@ def test_a_point_that_only_untied_photos_show_is_said_to_hold_nothing(tmp_path):
     settled = resolve_ground_control(listed(tmp_path, points()), frames(), terrain())
     lost = restrict_to_tied("gcp.txt", settled, frames(), [False, False, True, True])
     assert not lost.points
-    assert "hold nothing (P0, P1, P2)" in lost.doubts[-1]
-    assert translate_log_sentence(lost.doubts[-1], "vi") != lost.doubts[-1]
+    assert lost.doubts[-1].values == {"name": "gcp.txt", "count": 3, "points": "P0, P1, P2"}
 
 
 def test_a_list_whose_system_is_reached_to_metres_only_is_said_and_makes_the_block_no_surer(tmp_path):
@@ -274,7 +270,6 @@ def test_a_list_whose_system_is_reached_to_metres_only_is_said_and_makes_the_blo
     moved = [(x, y, z) for (x, y), (_, _, z) in zip(indian.tolist(), points(), strict=True)]
     settled = resolve_ground_control(listed(tmp_path, moved, crs="EPSG:3148"), frames(), terrain())
     assert settled.crs_sigma_m == 44.0
-    (doubt,) = [one for one in settled.doubts if "44 m" in one]
-    assert translate_log_sentence(doubt, "vi") != doubt
+    assert any("44 m" in str(one) for one in settled.doubts)
     exact = resolve_ground_control(listed(tmp_path, points()), frames(), terrain())
     assert exact.crs_sigma_m == 0.0 and len(exact.doubts) == len(settled.doubts) - 1

@@ -27,7 +27,7 @@ def placing(untied: set[int], *, accepted: bool = True, step_m: float = 20.0):
     states = [FrameState.CARRIED if k in untied else FrameState.TIED for k in range(len(block))]
     adjustment = Adjustment(
         accepted=accepted,
-        reason="",
+        reason=None,
         frames=[
             AdjustedFrame(
                 frame_id=one.frame_id, state=state, exterior=one.exterior, ties=9, rms_px=0.3, cells_pct=9.0
@@ -56,7 +56,7 @@ def placing(untied: set[int], *, accepted: bool = True, step_m: float = 20.0):
 
 def test_an_untied_photo_is_left_out_by_name_where_tied_ones_see_its_ground() -> None:
     made, found = placing({2})
-    assert [name for name, _, _ in found.rejected] == [made[2].header.provenance.source_name]
+    assert [name for name, _ in found.rejected] == [made[2].header.provenance.source_name]
     assert len(found.frames) == 5 and not any(one.is_untied for one in found.frames)
 
 

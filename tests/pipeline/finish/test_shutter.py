@@ -91,7 +91,8 @@ def test_the_motion_is_found_recorded_and_said_and_the_flight_lies_better(flown:
         ("en", "rolling shutter taken into account in 15"),
         ("vi", "màn trập cuốn cho 15 ảnh"),
     ):
-        assert any(words in line for line in format_finish(report, language)[1])  # type: ignore[arg-type]
+        lines = format_finish(report)[1]  # type: ignore[arg-type]
+        assert any(words in line.in_language(language) for line in lines)
     plain, other = finished(flown, OFF)
     assert other.main.revision != report.main.revision  # type: ignore[attr-defined]
     assert {one.exterior.motion for one in plain} == {None}
@@ -108,9 +109,10 @@ def test_a_readout_that_nobody_knows_is_said_and_stays_said(tmp_path: Path, flow
     report = finish_flight(workspace, NAME, QUICK)
     assert report.main is not None and report.main.stats["rolling_shutter"]["unknown"] == 15
     for language, key in (("en", "warnings"), ("vi", "warnings_vi")):
-        answer, lines = format_finish(report, language)
+        answer, lines = format_finish(report)
         (said,) = [one for one in answer[key] if "readout_s" in one]
-        assert "15" in said and "--relay" in said and f"  ! {said}" in lines
+        assert "15" in said and "--relay" in said
+        assert f"  ! {said}" in [line.in_language(language) for line in lines]
     shown = [workspace.catalog.tiles.mosaic(report.main.mosaic_id)]
     assert [parse_warning_code(one) for one in collect_readout_warnings(workspace.catalog, shown)] == [
         READOUT_UNKNOWN
