@@ -9,6 +9,7 @@ import numpy as np
 from flycam.geodata.crs import estimate_accuracy_m
 from flycam.ingest.preflight.diagnosis import Problem, Severity
 from flycam.ingest.preflight.flight_table import Floats
+from flycam.messages import Message, _
 
 
 def check_crs_accuracy(path: Path, crs: str | None, lonlat_deg: Floats) -> list[Problem]:
@@ -25,19 +26,17 @@ def check_crs_accuracy(path: Path, crs: str | None, lonlat_deg: Floats) -> list[
         Problem(
             code="crs_accuracy",
             severity=Severity.WARNING,
-            sentence_en=format_crs_accuracy(path.name, accuracy),
-            sentence_vi=f"{path.name}: hệ toạ độ của tệp chỉ chuyển được sang hệ của bản đồ với sai số "
-            f"khoảng {accuracy:.0f} m, vì ở đây không có phép chuyển tốt hơn, và những gì đặt theo đó không "
-            "chính xác hơn thế: hãy cho toạ độ theo WGS 84 (EPSG:4326 hoặc một múi UTM) nếu cần chính xác "
-            "hơn.",
+            sentence=format_crs_accuracy(path.name, accuracy),
         )
     ]
 
 
-def format_crs_accuracy(name: str, accuracy_m: float) -> str:
-    """Format the English warning about a coordinate system accurate only to metres."""
-    return (
-        f"{name}: its coordinate system is brought to that of the map to about {accuracy_m:.0f} m here, for "
+def format_crs_accuracy(name: str, accuracy_m: float) -> Message:
+    """Describe a coordinate system that is accurate only to metres."""
+    return _(
+        "{name}: its coordinate system is brought to that of the map to about {accuracy_m:.0f} m here, for "
         "want of a better transformation, and nothing placed by it is surer: give coordinates in WGS 84 "
-        "(EPSG:4326 or a UTM zone) where metres matter."
+        "(EPSG:4326 or a UTM zone) where metres matter.",
+        name=name,
+        accuracy_m=accuracy_m,
     )

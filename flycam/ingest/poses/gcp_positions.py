@@ -30,7 +30,7 @@ from flycam.ingest.poses.planar_block import (
 from flycam.ingest.preflight.diagnosis import Problem, Severity
 from flycam.ingest.preflight.flight_table import Floats
 from flycam.ingest.preflight.flying_height import GreyOf
-from flycam.messages import _
+from flycam.messages import _, ngettext
 
 _MIN_POINTS = 3
 _MAX_MISFIT_SHARE = 0.15
@@ -135,8 +135,17 @@ def _placement_problem(name: str, placed: int, total: int, points: int, misfit: 
     return Problem(
         code="placed_by_control",
         severity=Severity.WARNING,
-        sentence_en=f"{name}: {placed} of {total} photos without a position are placed by {points} control "
-        f"points and what the photos share, roughly (the points fit to {misfit:.1f} m): finish with --gcp.",
-        sentence_vi=f"{name}: {placed} trong {total} ảnh không có vị trí được đặt gần đúng theo {points} "
-        f"điểm khống chế và phần chung giữa các ảnh (khớp đến {misfit:.1f} m): hãy chạy finish với --gcp.",
+        sentence=ngettext(
+            "{name}: {placed} of {count} photo without a position are placed by {points} control "
+            "points and what the photos share, roughly (the points fit to {misfit_m:.1f} m): "
+            "finish with --gcp.",
+            "{name}: {placed} of {count} photos without a position are placed by {points} control "
+            "points and what the photos share, roughly (the points fit to {misfit_m:.1f} m): "
+            "finish with --gcp.",
+            total,
+            name=name,
+            placed=placed,
+            points=points,
+            misfit_m=misfit,
+        ),
     )

@@ -120,7 +120,7 @@ def adjust_with_control(
     if reference is not None:
         tie, crs_sigma_m = _compare(run, adjustment, reference)
         if crs_sigma_m and tie.control:
-            doubts.append(format_crs_accuracy(reference.name, crs_sigma_m))
+            doubts.append(str(format_crs_accuracy(reference.name, crs_sigma_m)))
         far = (
             describe_reference_shift(reference.name, tie.shift_m, adjustment.accuracy) if tie.control else ""
         )
