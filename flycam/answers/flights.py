@@ -58,18 +58,19 @@ def format_flights(catalog: Catalog, event_id: str | None = None) -> Output:
                 "revision": revision,
             }
         )
-        state = _STATES[one.state]
+        pictures, state = ngettext("{count} picture", "{count} pictures", count), _STATES[one.state]
         if revision:
             state = _("{state}, finished, revision {revision}", state=state, revision=revision)
         lines.append(
-            _(
-                "{flight_id}  {minute}  {event}: {name} ({pictures}, {state})",
-                flight_id=one.flight_id,
-                minute=format_minute(one.first_ns),
-                event=event.name,
-                name=one.name,
-                pictures=ngettext("{count} picture", "{count} pictures", count),
-                state=state,
+            join(
+                [
+                    f"{one.flight_id}  {format_minute(one.first_ns)}  {event.name}: {one.name} (",
+                    pictures,
+                    ", ",
+                    state,
+                    ")",
+                ],
+                "",
             )
         )
     return {"flights": flights}, lines or [_("no flights yet")]
@@ -204,18 +205,18 @@ def _inspection_lines(report: PreflightReport) -> list[Message]:
 
 
 _ZONES = {
-    "valley": _("valley"),
-    "slope": _("slope"),
-    "summit": _("summit"),
-    "flat": pgettext("terrain", "flat"),
+    "valley": pgettext("relief", "valley"),
+    "slope": pgettext("relief", "slope"),
+    "summit": pgettext("relief", "summit"),
+    "flat": pgettext("relief", "flat"),
 }
 
 
 def _describe_zone(zone: ReliefZone) -> Message:
     overlap = zone.side_overlap
     return _(
-        "  [{zone}] ground {lowest_m:.0f} to {highest_m:.0f} m: {above_m:.0f} m above ground, "
-        "GSD {gsd_cm:.1f} cm{overlap}",
+        "  [{zone}] ground {lowest_m:.0f} to {highest_m:.0f} m: {above_m:.0f} m above ground, GSD "
+        "{gsd_cm:.1f} cm{overlap}",
         zone=_ZONES.get(zone.zone, zone.zone),
         lowest_m=zone.ground_m[0],
         highest_m=zone.ground_m[1],

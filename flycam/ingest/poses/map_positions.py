@@ -178,9 +178,9 @@ def _agreeing(model: Floats, ground: Floats) -> Bools | None:
 def _not_found(path: Path, tried: int) -> InputUnusable:
     return InputUnusable(
         _(
-            "{name}: does not show the ground of these photos ({tried} places look alike, "
-            "and they do not agree on where the photos lie): give a map of the same ground, "
-            "cut to about the area flown, or positions with --telemetry",
+            "{name}: does not show the ground of these photos ({tried} places look alike, and they do not "
+            "agree on where the photos lie): give a map of the same ground, cut to about the area flown, or "
+            "positions with --telemetry",
             name=path.name,
             tried=tried,
         )
@@ -192,10 +192,10 @@ def _placement_problem(name: str, placed: int, total: int, misfit: float) -> Pro
         code="placed_by_map",
         severity=Severity.WARNING,
         sentence=ngettext(
-            "{name}: {placed} of {count} photo without a position are placed by what they and the "
-            "map both show, roughly (it fits to {misfit_m:.1f} m): finish with --reference.",
-            "{name}: {placed} of {count} photos without a position are placed by what they and "
-            "the map both show, roughly (it fits to {misfit_m:.1f} m): finish with --reference.",
+            "{name}: {placed} of {count} photo without a position are placed by what they and the map both "
+            "show, roughly (it fits to {misfit_m:.1f} m): finish with --reference.",
+            "{name}: {placed} of {count} photos without a position are placed by what they and the map both "
+            "show, roughly (it fits to {misfit_m:.1f} m): finish with --reference.",
             total,
             name=name,
             placed=placed,

@@ -224,9 +224,9 @@ def _terrain_elsewhere() -> list[Problem]:
             code=TERRAIN_DISJOINT,
             severity=Severity.WARNING,
             sentence=_(
-                "The registered terrain lies elsewhere: under these photos the ground is taken as a "
-                "plane at take-off height, so slopes and ridges will be displaced on the map; add "
-                "terrain of that place with flycam dem add."
+                "The registered terrain lies elsewhere: under these photos the ground is taken as a plane at "
+                "take-off height, so slopes and ridges will be displaced on the map; add terrain of that "
+                "place with flycam dem add."
             ),
         )
     ]
@@ -242,10 +242,10 @@ def _without_ground(table: FlightTable, unknown: Bools) -> list[Problem]:
             code=TERRAIN_HOLE if unknown.all() else TERRAIN_PARTIAL,
             severity=Severity.ERROR if unknown.all() else Severity.WARNING,
             sentence=ngettext(
-                "The registered terrain has no height under {unknown} of {count} photo: add terrain "
-                "of that place with flycam dem add.",
-                "The registered terrain has no height under {unknown} of {count} photos: add terrain "
-                "of that place with flycam dem add.",
+                "The registered terrain has no height under {unknown} of {count} photo: add terrain of that "
+                "place with flycam dem add.",
+                "The registered terrain has no height under {unknown} of {count} photos: add terrain of that "
+                "place with flycam dem add.",
                 total,
                 unknown=count,
             ),
@@ -270,10 +270,10 @@ def _exposed_exif(table: FlightTable) -> list[Problem]:
             code="exif_altitude_is_relative",
             severity=Severity.INFO,
             sentence=ngettext(
-                "EXIF altitude equals the height above take-off (median difference "
-                "{difference_m:+.1f} m over {count} photo): it is not read as height above sea.",
-                "EXIF altitude equals the height above take-off (median difference "
-                "{difference_m:+.1f} m over {count} photos): it is not read as height above sea.",
+                "EXIF altitude equals the height above take-off (median difference {difference_m:+.1f} m "
+                "over {count} photo): it is not read as height above sea.",
+                "EXIF altitude equals the height above take-off (median difference {difference_m:+.1f} m "
+                "over {count} photos): it is not read as height above sea.",
                 int(both.sum()),
                 difference_m=float(np.median((exif - relative)[both])),
             ),
@@ -430,8 +430,8 @@ class _Sortie:
             code=code,
             severity=Severity.INFO,
             sentence=_(
-                "Absolute altitude from {first} on is accepted: it stands {lowest_m:.0f} to "
-                "{highest_m:.0f} m above the terrain.",
+                "Absolute altitude from {first} on is accepted: it stands {lowest_m:.0f} to {highest_m:.0f} "
+                "m above the terrain.",
                 first=self.part.names[0],
                 lowest_m=low,
                 highest_m=high,
@@ -444,8 +444,8 @@ def _above_takeoff(below: float) -> Problem:
         code="altitude_is_above_takeoff",
         severity=Severity.WARNING,
         sentence=_(
-            "The altitude that calls itself absolute lies {depth_m:.0f} m under the ground: it is "
-            "read as height above take-off.",
+            "The altitude that calls itself absolute lies {depth_m:.0f} m under the ground: it is read as "
+            "height above take-off.",
             depth_m=below,
         ),
     )
@@ -458,12 +458,12 @@ def _image_height_problem(names: tuple[str, ...], shown: Floats, sigma: Floats, 
         code="height_from_pictures",
         severity=Severity.WARNING,
         sentence=ngettext(
-            "{count} photo does not say how high above the ground they were taken: that is found "
-            "from how the ground moves in the pictures between their positions, {height_m:.0f} ± "
-            "{sigma_m:.0f} m ({lowest_m:.0f} to {highest_m:.0f} m).",
-            "{count} photos do not say how high above the ground they were taken: that is found "
-            "from how the ground moves in the pictures between their positions, {height_m:.0f} ± "
-            "{sigma_m:.0f} m ({lowest_m:.0f} to {highest_m:.0f} m).",
+            "{count} photo does not say how high above the ground they were taken: that is found from how "
+            "the ground moves in the pictures between their positions, {height_m:.0f} ± {sigma_m:.0f} m "
+            "({lowest_m:.0f} to {highest_m:.0f} m).",
+            "{count} photos do not say how high above the ground they were taken: that is found from how the "
+            "ground moves in the pictures between their positions, {height_m:.0f} ± {sigma_m:.0f} m "
+            "({lowest_m:.0f} to {highest_m:.0f} m).",
             len(names),
             height_m=middle,
             sigma_m=error,
@@ -480,12 +480,10 @@ def _contradicted(names: tuple[str, ...], shown: Floats, sigma: Floats, read: Fl
         code="height_contradicted",
         severity=Severity.WARNING,
         sentence=ngettext(
-            "{count} photo from {first} on stand {written_m:.0f} m above the ground by their "
-            "altitudes, but the ground moves in them as seen from {height_m:.0f} ± {sigma_m:.0f} "
-            "m: that height is used.",
-            "{count} photos from {first} on stand {written_m:.0f} m above the ground by their "
-            "altitudes, but the ground moves in them as seen from {height_m:.0f} ± {sigma_m:.0f} "
-            "m: that height is used.",
+            "{count} photo from {first} on stand {written_m:.0f} m above the ground by their altitudes, but "
+            "the ground moves in them as seen from {height_m:.0f} ± {sigma_m:.0f} m: that height is used.",
+            "{count} photos from {first} on stand {written_m:.0f} m above the ground by their altitudes, but "
+            "the ground moves in them as seen from {height_m:.0f} ± {sigma_m:.0f} m: that height is used.",
             len(names),
             first=names[0],
             written_m=written,
@@ -551,16 +549,16 @@ def _no_terrain(unknown: Bools) -> Problem:
             code="height_unknown",
             severity=Severity.ERROR,
             sentence=_(
-                "No terrain is registered, the photos say no height above take-off, and their "
-                "pictures have too little in common to find it: register a DEM (flycam dem add) or "
-                "give --takeoff with the ground's height."
+                "No terrain is registered, the photos say no height above take-off, and their pictures have "
+                "too little in common to find it: register a DEM (flycam dem add) or give --takeoff with the "
+                "ground's height."
             ),
         )
     return Problem(
         code=NO_TERRAIN,
         severity=Severity.WARNING,
         sentence=_(
-            "No terrain is registered: the ground is taken as a plane at take-off height, so "
-            "slopes and ridges will be displaced on the map; register a DEM (flycam dem add)."
+            "No terrain is registered: the ground is taken as a plane at take-off height, so slopes and "
+            "ridges will be displaced on the map; register a DEM (flycam dem add)."
         ),
     )

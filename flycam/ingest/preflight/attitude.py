@@ -115,8 +115,8 @@ def resolve_nose_cameras(table: FlightTable) -> tuple[FlightTable, list[Rejectio
         return table, [], []
     error = AttitudeUnknown(
         _(
-            "its camera looks ahead from the aircraft's nose, and no tag says how far down: "
-            "give poses with --telemetry"
+            "its camera looks ahead from the aircraft's nose, and no tag says how far down: give poses with "
+            "--telemetry"
         )
     )
     count = int(ahead.sum())
@@ -124,10 +124,10 @@ def resolve_nose_cameras(table: FlightTable) -> tuple[FlightTable, list[Rejectio
         code="nose_camera",
         severity=Severity.ERROR if ahead.all() else Severity.WARNING,
         sentence=ngettext(
-            "{count} photo comes from a camera in the aircraft's nose and state the aircraft's "
-            "attitude alone, not how far down the picture looks; they are left out.",
-            "{count} photos come from a camera in the aircraft's nose and state the aircraft's "
-            "attitude alone, not how far down the picture looks; they are left out.",
+            "{count} photo comes from a camera in the aircraft's nose and state the aircraft's attitude "
+            "alone, not how far down the picture looks; they are left out.",
+            "{count} photos come from a camera in the aircraft's nose and state the aircraft's attitude "
+            "alone, not how far down the picture looks; they are left out.",
             count,
         ),
         frames=table.names_of(ahead),
@@ -205,8 +205,8 @@ def _source_of_angles(table: FlightTable) -> tuple[Floats, Bools, list[Problem]]
                 sentence=ngettext(
                     "{count} photo carries no gimbal angles: the aircraft's own attitude is used for a "
                     "camera that looks straight out of its belly (tilt up to {tilt_deg:.1f}°).",
-                    "{count} photos carry no gimbal angles: the aircraft's own attitude is used for a "
-                    "camera that looks straight out of its belly (tilt up to {tilt_deg:.1f}°).",
+                    "{count} photos carry no gimbal angles: the aircraft's own attitude is used for a camera "
+                    "that looks straight out of its belly (tilt up to {tilt_deg:.1f}°).",
                     int(belly.sum()),
                     tilt_deg=tilt,
                 ),

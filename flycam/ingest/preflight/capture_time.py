@@ -138,9 +138,8 @@ def _assumed_zone(
                 code="clock_zone_from_longitude",
                 severity=Severity.INFO,
                 sentence=_(
-                    "Camera clocks carry no zone; UTC+7 would put colour photos at solar time "
-                    "{solar_h:.0f} h (night), so UTC{zone:+d} is taken from longitude "
-                    "{longitude_deg:.1f}°.",
+                    "Camera clocks carry no zone; UTC+7 would put colour photos at solar time {solar_h:.0f} "
+                    "h (night), so UTC{zone:+d} is taken from longitude {longitude_deg:.1f}°.",
                     solar_h=solar_h,
                     zone=noon_zone,
                     longitude_deg=middle,
@@ -158,8 +157,8 @@ def _leap_problem(zone_s: float, rest_s: float) -> Problem:
         code="gps_leap_seconds",
         severity=Severity.INFO,
         sentence=_(
-            "GPS stamps run {ahead_s:.1f} s ahead of the camera clock beside the zone UTC{zone}: "
-            "they miss the 18 leap seconds, which were taken off.",
+            "GPS stamps run {ahead_s:.1f} s ahead of the camera clock beside the zone UTC{zone}: they miss "
+            "the 18 leap seconds, which were taken off.",
             ahead_s=-rest_s,
             zone=_hours(zone_s),
         ),
@@ -171,10 +170,10 @@ def _gps_zone_problem(zone_s: float, rest_s: float, count: int) -> Problem:
         code="clock_zone_from_gps",
         severity=Severity.INFO,
         sentence=ngettext(
-            "GPS time of {count} photo shows that the camera clock keeps UTC{zone} and is "
-            "{error_s:+.1f} s off; both were corrected.",
-            "GPS time of {count} photos shows that the camera clock keeps UTC{zone} and is "
-            "{error_s:+.1f} s off; both were corrected.",
+            "GPS time of {count} photo shows that the camera clock keeps UTC{zone} and is {error_s:+.1f} s "
+            "off; both were corrected.",
+            "GPS time of {count} photos shows that the camera clock keeps UTC{zone} and is {error_s:+.1f} s "
+            "off; both were corrected.",
             count,
             zone=_hours(zone_s),
             error_s=rest_s,
@@ -212,8 +211,8 @@ def _bad_clocks(photos: Sequence[PhotoMetadata], times: UtcTimes) -> list[Proble
                 code="clock_reset",
                 severity=Severity.WARNING,
                 sentence=ngettext(
-                    "{count} photo is dated before {year}: the camera's clock was never set, so their "
-                    "dates say nothing; set it before the next flight.",
+                    "{count} photo is dated before {year}: the camera's clock was never set, so their dates "
+                    "say nothing; set it before the next flight.",
                     "{count} photos are dated before {year}: the camera's clock was never set, so their "
                     "dates say nothing; set it before the next flight.",
                     int(reset.sum()),

@@ -116,7 +116,7 @@ def project_footprints(flight: ResolvedFlight, terrain_at: TerrainAt | None) -> 
         flight.heights.above_ground_m, nan=float(np.nanmedian(flight.heights.above_ground_m))
     )
     drop = np.repeat(above[:, None], slope.shape[1], axis=1)
-    for __ in range(_TERRAIN_ROUNDS if terrain_at is not None else 0):
+    for _round in range(_TERRAIN_ROUNDS if terrain_at is not None else 0):
         points = flight.xy_m[:, None] + slope * drop[..., None]
         heights, __ = terrain_at(to_lonlat(points.reshape(-1, 2), flight.work_crs))  # type: ignore[misc]
         found = flight.heights.height_m[:, None] - heights.reshape(drop.shape)

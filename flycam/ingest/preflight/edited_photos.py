@@ -151,10 +151,10 @@ def _cropped(photos: Sequence[PhotoMetadata], names: Sequence[str], edited: Bool
             code="cropped",
             severity=Severity.WARNING,
             sentence=ngettext(
-                "{count} edited photo has another shape than the rest of its camera's: it was cropped, so its "
-                "middle is not the lens's and it lies off by as much; give the original.",
-                "{count} edited photos have another shape than the rest of their camera's: they were cropped, "
-                "so their middle is not the lens's and they lie off by as much; give the originals.",
+                "{count} edited photo has another shape than the rest of its camera's: it was cropped, so "
+                "its middle is not the lens's and it lies off by as much; give the original.",
+                "{count} edited photos have another shape than the rest of their camera's: they were "
+                "cropped, so their middle is not the lens's and they lie off by as much; give the originals.",
                 len(cropped),
             ),
             frames=cropped,

@@ -54,8 +54,8 @@ def find_missing_files(paths: Sequence[Path]) -> tuple[tuple[str, ...], list[Pro
             sentence=ngettext(
                 "{count} file number is missing in {places} ({shown}): if the card was copied in part, copy "
                 "the rest and ingest again; what is there is used.",
-                "{count} file numbers are missing in {places} ({shown}): if the card was copied in part, copy "
-                "the rest and ingest again; what is there is used.",
+                "{count} file numbers are missing in {places} ({shown}): if the card was copied in part, "
+                "copy the rest and ingest again; what is there is used.",
                 len(missing),
                 places=ngettext("{count} place", "{count} places", len(ranges)),
                 shown=shown,

@@ -110,8 +110,8 @@ def _yaw_sentence(
     evidence = ngettext(
         "over {count} photo on straight strips gimbal yaw stands {gimbal_deg:+.0f}° to the course (agreement "
         "{gimbal_agreement:.2f} of 1), flight yaw {flight_deg:+.0f}° ({flight_agreement:.2f})",
-        "over {count} photos on straight strips gimbal yaw stands {gimbal_deg:+.0f}° to the course (agreement "
-        "{gimbal_agreement:.2f} of 1), flight yaw {flight_deg:+.0f}° ({flight_agreement:.2f})",
+        "over {count} photos on straight strips gimbal yaw stands {gimbal_deg:+.0f}° to the course "
+        "(agreement {gimbal_agreement:.2f} of 1), flight yaw {flight_deg:+.0f}° ({flight_agreement:.2f})",
         count,
         gimbal_deg=gimbal[0],
         gimbal_agreement=gimbal[1],
@@ -162,11 +162,11 @@ def resolve_gimbal_lock(
                 severity=Severity.INFO,
                 sentence=ngettext(
                     "{count} nadir photo has a gimbal yaw {worst_deg:.0f}° off the flight's usual "
-                    "{usual_deg:+.0f}° to the aircraft (gimbal lock at -90°): aircraft yaw "
-                    "{usual_deg:+.0f}° is used for it.",
+                    "{usual_deg:+.0f}° to the aircraft (gimbal lock at -90°): aircraft yaw {usual_deg:+.0f}° "
+                    "is used for it.",
                     "{count} nadir photos have a gimbal yaw up to {worst_deg:.0f}° off the flight's usual "
-                    "{usual_deg:+.0f}° to the aircraft (gimbal lock at -90°): aircraft yaw "
-                    "{usual_deg:+.0f}° is used for them.",
+                    "{usual_deg:+.0f}° to the aircraft (gimbal lock at -90°): aircraft yaw {usual_deg:+.0f}° "
+                    "is used for them.",
                     count,
                     worst_deg=worst,
                     usual_deg=usual,
@@ -209,9 +209,8 @@ def resolve_heading_offset(
             code="heading_offset",
             severity=Severity.WARNING,
             sentence=_(
-                "Headings stand {offset_deg:+.1f}° ± {error_deg:.1f}° off the course on strips both "
-                "ways ({there_deg:+.1f}° and {back_deg:+.1f}°): {cause}; {offset_deg:+.1f}° was taken "
-                "off.",
+                "Headings stand {offset_deg:+.1f}° ± {error_deg:.1f}° off the course on strips both ways "
+                "({there_deg:+.1f}° and {back_deg:+.1f}°): {cause}; {offset_deg:+.1f}° was taken off.",
                 offset_deg=offset,
                 error_deg=error,
                 there_deg=a,
@@ -253,10 +252,10 @@ def fill_yaw_from_direction(
                 code="yaw_from_exif_direction",
                 severity=Severity.WARNING,
                 sentence=ngettext(
-                    "{count} photo carries only an image direction ({magnetic} of them from magnetic "
-                    "north, corrected by {declination_deg:+.1f}°): it is used (± {sigma_deg:.0f}°).",
-                    "{count} photos carry only an image direction ({magnetic} of them from magnetic "
-                    "north, corrected by {declination_deg:+.1f}°): it is used (± {sigma_deg:.0f}°).",
+                    "{count} photo carries only an image direction ({magnetic} of them from magnetic north, "
+                    "corrected by {declination_deg:+.1f}°): it is used (± {sigma_deg:.0f}°).",
+                    "{count} photos carry only an image direction ({magnetic} of them from magnetic north, "
+                    "corrected by {declination_deg:+.1f}°): it is used (± {sigma_deg:.0f}°).",
                     int(filled.sum()),
                     magnetic=magnetic,
                     declination_deg=declination_deg,
@@ -287,10 +286,10 @@ def fill_yaw_from_course(
                 code="yaw_from_course",
                 severity=Severity.WARNING,
                 sentence=ngettext(
-                    "{count} photo carries no heading: the course over ground is used (± "
-                    "{sigma_deg:.0f}°, in turns ± {sigma_in_turns_deg:.0f}°).",
-                    "{count} photos carry no heading: the course over ground is used (± {sigma_deg:.0f}°, "
+                    "{count} photo carries no heading: the course over ground is used (± {sigma_deg:.0f}°, "
                     "in turns ± {sigma_in_turns_deg:.0f}°).",
+                    "{count} photos carry no heading: the course over ground is used (± {sigma_deg:.0f}°, in "
+                    "turns ± {sigma_in_turns_deg:.0f}°).",
                     int(filled.sum()),
                     sigma_deg=SIGMA_COURSE_YAW_DEG,
                     sigma_in_turns_deg=SIGMA_TURN_YAW_DEG,
@@ -324,10 +323,10 @@ def widen_unsteady_yaw(
             code="unsteady_yaw",
             severity=Severity.INFO,
             sentence=ngettext(
-                "{count} photo: the aircraft's yaw swings against its course by {spread_deg:.0f}° "
-                "from photo to photo, so heading is taken as known to ± {spread_deg:.0f}° only.",
-                "{count} photos: the aircraft's yaw swings against its course by {spread_deg:.0f}° "
-                "from photo to photo, so heading is taken as known to ± {spread_deg:.0f}° only.",
+                "{count} photo: the aircraft's yaw swings against its course by {spread_deg:.0f}° from photo "
+                "to photo, so heading is taken as known to ± {spread_deg:.0f}° only.",
+                "{count} photos: the aircraft's yaw swings against its course by {spread_deg:.0f}° from "
+                "photo to photo, so heading is taken as known to ± {spread_deg:.0f}° only.",
                 int(widened.sum()),
                 spread_deg=spread,
             ),

@@ -61,8 +61,8 @@ def resolve_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection],
                 missing,
                 PositionUnknown(
                     _(
-                        "has no position: give the flight log, a table of positions, a list of "
-                        "ground control points or a map of the ground with --telemetry"
+                        "has no position: give the flight log, a table of positions, a list of ground "
+                        "control points or a map of the ground with --telemetry"
                     )
                 ),
             ),
@@ -116,11 +116,10 @@ def _unswap(table: FlightTable) -> tuple[FlightTable, list[Problem]]:
             code="coordinates_swapped",
             severity=Severity.WARNING,
             sentence=ngettext(
-                "{count} photo had longitude and latitude exchanged (a latitude beyond 90° or a place "
-                "far from the flight, which the exchange brings back): they were exchanged again.",
-                "{count} photos had longitude and latitude exchanged (a latitude beyond 90° or a "
-                "place far from the flight, which the exchange brings back): they were exchanged "
-                "again.",
+                "{count} photo had longitude and latitude exchanged (a latitude beyond 90° or a place far "
+                "from the flight, which the exchange brings back): they were exchanged again.",
+                "{count} photos had longitude and latitude exchanged (a latitude beyond 90° or a place far "
+                "from the flight, which the exchange brings back): they were exchanged again.",
                 count,
             ),
             frames=table.names_of(swapped),
@@ -232,10 +231,10 @@ def _frozen(table: FlightTable) -> list[Problem]:
             code="position_frozen",
             severity=Severity.WARNING,
             sentence=ngettext(
-                "{count} photo repeats the position of the one before although time passed: the "
-                "aircraft stood still or its receiver hung; check them on the map.",
-                "{count} photos repeat the position of the one before although time passed: the "
-                "aircraft stood still or its receiver hung; check them on the map.",
+                "{count} photo repeats the position of the one before although time passed: the aircraft "
+                "stood still or its receiver hung; check them on the map.",
+                "{count} photos repeat the position of the one before although time passed: the aircraft "
+                "stood still or its receiver hung; check them on the map.",
                 int(same.sum()),
             ),
             frames=table.names_of(mask),

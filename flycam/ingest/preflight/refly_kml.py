@@ -29,9 +29,9 @@ def make_refly_kml(gaps: Sequence[Gap], title: str) -> str:
 
 
 def _placemark(number: int, gap: Gap) -> str:
-    name = _NAMES[gap.kind]
+    name, vi = _NAMES[gap.kind], gap.sentence.in_language("vi")
     return (
         f"<Placemark><name>{number}. {name.in_language('vi')} / {name}: {gap.area_m2:,.0f} m²</name>"
-        f"<description>{escape_xml(gap.sentence.in_language('vi'))} {escape_xml(str(gap.sentence))}</description>"
+        f"<description>{escape_xml(f'{vi} {gap.sentence}')}</description>"
         f"<styleUrl>#{gap.kind.value}</styleUrl>{format_multi_geometry(gap.polygon_lonlat)}</Placemark>"
     )

@@ -185,14 +185,12 @@ def _compared(
         code="altitude_off" if disagree else "takeoff_estimated",
         severity=Severity.WARNING if disagree else Severity.INFO,
         sentence=ngettext(
-            "Take-off ({count} photo from {first}): absolute minus relative height says "
-            "{stated_m:.1f} m, terrain within reach {terrain_m:.1f} m, difference "
-            "{difference_m:+.1f} ± {sigma_m:.1f} m: {verdict}; taken from {source}: {height_m:.1f} ± "
-            "{height_sigma_m:.1f} m.",
-            "Take-off ({count} photos from {first}): absolute minus relative height says "
-            "{stated_m:.1f} m, terrain within reach {terrain_m:.1f} m, difference "
-            "{difference_m:+.1f} ± {sigma_m:.1f} m: {verdict}; taken from {source}: {height_m:.1f} ± "
-            "{height_sigma_m:.1f} m.",
+            "Take-off ({count} photo from {first}): absolute minus relative height says {stated_m:.1f} m, "
+            "terrain within reach {terrain_m:.1f} m, difference {difference_m:+.1f} ± {sigma_m:.1f} m: "
+            "{verdict}; taken from {source}: {height_m:.1f} ± {height_sigma_m:.1f} m.",
+            "Take-off ({count} photos from {first}): absolute minus relative height says {stated_m:.1f} m, "
+            "terrain within reach {terrain_m:.1f} m, difference {difference_m:+.1f} ± {sigma_m:.1f} m: "
+            "{verdict}; taken from {source}: {height_m:.1f} ± {height_sigma_m:.1f} m.",
             len(sortie.names),
             first=sortie.names[0],
             stated_m=base,
@@ -212,8 +210,8 @@ def _raised(sortie: SortieHeights, height: float, lowest: float) -> Problem:
         code="takeoff_raised",
         severity=Severity.WARNING,
         sentence=_(
-            "A take-off at {height_m:.1f} m would put photos from {first} on under the ground: it "
-            "was raised to {lowest_m:.1f} m; give --takeoff for a surer height.",
+            "A take-off at {height_m:.1f} m would put photos from {first} on under the ground: it was raised "
+            "to {lowest_m:.1f} m; give --takeoff for a surer height.",
             height_m=height,
             first=sortie.names[0],
             lowest_m=lowest,

@@ -82,10 +82,9 @@ def _certain(sortie: SortieHeights, base: float, lowest: float) -> Problem:
         code="terrain_in_feet",
         severity=Severity.ERROR,
         sentence=_(
-            "The terrain seems to be in feet: around {first} its lowest ground stands at "
-            "{lowest:.0f}, while the aircraft took off at {takeoff_m:.0f} m: write the unit into "
-            "the file (gdal_edit.py -units ft) and add it again, or give --takeoff if the terrain "
-            "is right.",
+            "The terrain seems to be in feet: around {first} its lowest ground stands at {lowest:.0f}, while "
+            "the aircraft took off at {takeoff_m:.0f} m: write the unit into the file (gdal_edit.py -units "
+            "ft) and add it again, or give --takeoff if the terrain is right.",
             first=sortie.names[0],
             lowest=lowest,
             takeoff_m=base,
@@ -98,9 +97,8 @@ def _suspicion(sortie: SortieHeights, evidence: Message) -> Problem:
         code="terrain_maybe_feet",
         severity=Severity.WARNING,
         sentence=_(
-            "The terrain under the photos from {first} on may be in feet: {evidence}, while in "
-            "feet everything fits; check its unit, and write it into the file (gdal_edit.py "
-            "-units ft).",
+            "The terrain under the photos from {first} on may be in feet: {evidence}, while in feet "
+            "everything fits; check its unit, and write it into the file (gdal_edit.py -units ft).",
             first=sortie.names[0],
             evidence=evidence,
         ),

@@ -101,9 +101,9 @@ def _refusals(heights: CameraHeights, attitude: Attitude) -> tuple[_Refusal, ...
             ~np.isfinite(heights.height_m),
             HeightUnknown(
                 _(
-                    "has no usable height: no terrain lies under it, it says no height above "
-                    "take-off, and it shares too little ground with other photos to find one: "
-                    "register terrain (flycam dem add)"
+                    "has no usable height: no terrain lies under it, it says no height above take-off, and "
+                    "it shares too little ground with other photos to find one: register terrain (flycam dem "
+                    "add)"
                 )
             ),
             "no_height",

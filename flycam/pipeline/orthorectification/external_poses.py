@@ -35,8 +35,8 @@ from flycam.ingest.preflight.heading import SIGMA_GIMBAL_YAW_DEG
 from flycam.ingest.preflight.image_quality import reject_bad_images
 from flycam.ingest.preflight.layers import assign_layer
 from flycam.ingest.preflight.takeoff import SIGMA_GNSS_HEIGHT_M
-from flycam.pipeline.terrain import TerrainLookup
 from flycam.messages import _, ngettext
+from flycam.pipeline.terrain import TerrainLookup
 
 
 def build_diagnosis_from_poses(
@@ -166,8 +166,8 @@ def _on_plane(plane: Takeoff | None) -> Problem:
         code=NO_TERRAIN,
         severity=Severity.WARNING,
         sentence=_(
-            "No terrain is registered here: the ground is taken as a plane; {height}; register a "
-            "DEM (flycam dem add).",
+            "No terrain is registered here: the ground is taken as a plane; {height}; register a DEM (flycam "
+            "dem add).",
             height=height,
         ),
     )
@@ -181,8 +181,8 @@ def _list_sigma_findings(name: str, unstated: int, total: int) -> list[Problem]:
             code="pose_sigma",
             severity=Severity.INFO,
             sentence=_(
-                "{name}: {unstated} of {total} lines do not say how far off they may be: what is "
-                "missing is taken as of a drone's own (± {position_m} m, ± {height_m:.0f} m, {tilt_deg}°, "
+                "{name}: {unstated} of {total} lines do not say how far off they may be: what is missing is "
+                "taken as of a drone's own (± {position_m} m, ± {height_m:.0f} m, {tilt_deg}°, "
                 "{heading_deg}° in plan, height, tilt, heading); columns sigma_x sigma_y sigma_z, and of the "
                 "angles sigma_tilt sigma_heading (degrees), say better.",
                 name=name,

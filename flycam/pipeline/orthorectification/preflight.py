@@ -233,13 +233,13 @@ def _make_other_terrain_error(dem: Path, diagnosis: Diagnosis) -> TerrainMissing
         lon, lat = to_lonlat(centre[None, :2], diagnosis.work_crs)[0]
         place = _(
             " (around latitude {latitude}, longitude {longitude})",
-            latitude=f"{lat:.4f}",
-            longitude=f"{lon:.4f}",
+            latitude=format(lat, ".4f"),
+            longitude=format(lon, ".4f"),
         )
     return TerrainMissing(
         _(
-            "{name}: has no height under these photos{place}: give terrain of that place, or "
-            "leave --dem to lay them on a plane",
+            "{name}: has no height under these photos{place}: give terrain of that place, or leave --dem to "
+            "lay them on a plane",
             name=dem.name,
             place=place,
         )
