@@ -263,12 +263,8 @@ def format_ingest(report: IngestReport, catalog: Catalog) -> Output:
     lines = [_describe_used_frames(report)]
     lines += map(_describe_problem, problems)
     lines += map(_describe_rejection, report.rejections)
-    lines += [
-        join(["  *", Bilingual(format_warning(one), format_warning(one, "vi"))]) for one in report.notes
-    ]
-    lines += [
-        join(["  !", Bilingual(format_warning(one), format_warning(one, "vi"))]) for one in flight.warnings
-    ]
+    lines += [_describe_warning("  *", one) for one in report.notes]
+    lines += [_describe_warning("  !", one) for one in flight.warnings]
     lines += [
         _(
             "  {name} ({code}): {area}, {covered_pct:.1f} %",
@@ -280,6 +276,10 @@ def format_ingest(report: IngestReport, catalog: Catalog) -> Output:
         for one in report.communes
     ]
     return answer, lines
+
+
+def _describe_warning(mark: str, kept: str) -> Message:
+    return join([mark, Bilingual(format_warning(kept), format_warning(kept, "vi"))])
 
 
 def _describe_used_frames(report: IngestReport) -> Message:

@@ -458,8 +458,8 @@ def _image_height_problem(names: tuple[str, ...], shown: Floats, sigma: Floats, 
         code="height_from_pictures",
         severity=Severity.WARNING,
         sentence=ngettext(
-            "{count} photo does not say how high above the ground they were taken: that is found from how "
-            "the ground moves in the pictures between their positions, {height_m:.0f} ± {sigma_m:.0f} m "
+            "{count} photo does not say how high above the ground it was taken: that is found from how the "
+            "ground moves in the pictures between their positions, {height_m:.0f} ± {sigma_m:.0f} m "
             "({lowest_m:.0f} to {highest_m:.0f} m).",
             "{count} photos do not say how high above the ground they were taken: that is found from how the "
             "ground moves in the pictures between their positions, {height_m:.0f} ± {sigma_m:.0f} m "
@@ -480,8 +480,8 @@ def _contradicted(names: tuple[str, ...], shown: Floats, sigma: Floats, read: Fl
         code="height_contradicted",
         severity=Severity.WARNING,
         sentence=ngettext(
-            "{count} photo from {first} on stand {written_m:.0f} m above the ground by their altitudes, but "
-            "the ground moves in them as seen from {height_m:.0f} ± {sigma_m:.0f} m: that height is used.",
+            "{count} photo from {first} on stands {written_m:.0f} m above the ground by its altitude, but "
+            "the ground moves in it as seen from {height_m:.0f} ± {sigma_m:.0f} m: that height is used.",
             "{count} photos from {first} on stand {written_m:.0f} m above the ground by their altitudes, but "
             "the ground moves in them as seen from {height_m:.0f} ± {sigma_m:.0f} m: that height is used.",
             len(names),

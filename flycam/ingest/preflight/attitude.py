@@ -124,8 +124,8 @@ def resolve_nose_cameras(table: FlightTable) -> tuple[FlightTable, list[Rejectio
         code="nose_camera",
         severity=Severity.ERROR if ahead.all() else Severity.WARNING,
         sentence=ngettext(
-            "{count} photo comes from a camera in the aircraft's nose and state the aircraft's attitude "
-            "alone, not how far down the picture looks; they are left out.",
+            "{count} photo comes from a camera in the aircraft's nose and states the aircraft's attitude "
+            "alone, not how far down the picture looks; it is left out.",
             "{count} photos come from a camera in the aircraft's nose and state the aircraft's attitude "
             "alone, not how far down the picture looks; they are left out.",
             count,
@@ -306,8 +306,7 @@ def _assumed_nadir(table: FlightTable, assumed: Bools) -> Problem:
         code="nadir_assumed",
         severity=Severity.WARNING,
         sentence=ngettext(
-            "{count} photo carries no tilt at all: they are taken as looking straight down (± "
-            "{sigma_deg:.0f}°).",
+            "{count} photo carries no tilt at all: it is taken as looking straight down (± {sigma_deg:.0f}°).",
             "{count} photos carry no tilt at all: they are taken as looking straight down (± "
             "{sigma_deg:.0f}°).",
             int(assumed.sum()),

@@ -198,7 +198,7 @@ def _bad_clocks(photos: Sequence[PhotoMetadata], times: UtcTimes) -> list[Proble
                 code="no_time",
                 severity=Severity.WARNING,
                 sentence=ngettext(
-                    "{count} photo carries no time at all: they are ordered by name.",
+                    "{count} photo carries no time at all: it is ordered by name.",
                     "{count} photos carry no time at all: they are ordered by name.",
                     int(unknown.sum()),
                 ),
@@ -211,8 +211,8 @@ def _bad_clocks(photos: Sequence[PhotoMetadata], times: UtcTimes) -> list[Proble
                 code="clock_reset",
                 severity=Severity.WARNING,
                 sentence=ngettext(
-                    "{count} photo is dated before {year}: the camera's clock was never set, so their dates "
-                    "say nothing; set it before the next flight.",
+                    "{count} photo is dated before {year}: the camera's clock was never set, so its date "
+                    "says nothing; set it before the next flight.",
                     "{count} photos are dated before {year}: the camera's clock was never set, so their "
                     "dates say nothing; set it before the next flight.",
                     int(reset.sum()),

@@ -308,8 +308,8 @@ def _headings_fitted(names: Sequence[str], turn_deg: Floats) -> Problem:
         code="headings_from_pictures",
         severity=Severity.INFO,
         sentence=ngettext(
-            "{count} photo of vague heading were turned to fit their neighbours' pictures, by up to "
-            "{most_deg:.0f}°: their heading is taken as known to ± {sigma_deg:.0f}°.",
+            "{count} photo of vague heading was turned to fit its neighbours' pictures, by {most_deg:.0f}°: "
+            "its heading is taken as known to ± {sigma_deg:.0f}°.",
             "{count} photos of vague heading were turned to fit their neighbours' pictures, by up to "
             "{most_deg:.0f}°: their heading is taken as known to ± {sigma_deg:.0f}°.",
             len(names),

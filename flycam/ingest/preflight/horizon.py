@@ -71,7 +71,7 @@ def reject_sky_photos(
                 code="horizon",
                 severity=Severity.WARNING,
                 sentence=ngettext(
-                    "{count} photo looks at the horizon or the sky and are left out: tilt the gimbal down.",
+                    "{count} photo looks at the horizon or the sky and is left out: tilt the gimbal down.",
                     "{count} photos look at the horizon or the sky and are left out: tilt the gimbal down.",
                     int(sky.sum()),
                 ),

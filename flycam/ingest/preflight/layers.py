@@ -79,8 +79,8 @@ def _suspected_infrared(photos: Sequence[PhotoMetadata]) -> list[Problem]:
             severity=Severity.WARNING,
             sentence=ngettext(
                 "{count} photo comes from a {camera}, which mapping aircraft carry with a colour or a "
-                "near-infrared filter, and no tag says which: they are taken as colour; if plants look red "
-                "or violet, ingest them with --layer infrared, which also moves photos that are on the map "
+                "near-infrared filter, and no tag says which: it is taken as colour; if plants look red or "
+                "violet, ingest it with --layer infrared, which also moves photos that are on the map "
                 "already.",
                 "{count} photos come from a {camera}, which mapping aircraft carry with a colour or a "
                 "near-infrared filter, and no tag says which: they are taken as colour; if plants look red "

@@ -232,7 +232,7 @@ def _frozen(table: FlightTable) -> list[Problem]:
             severity=Severity.WARNING,
             sentence=ngettext(
                 "{count} photo repeats the position of the one before although time passed: the aircraft "
-                "stood still or its receiver hung; check them on the map.",
+                "stood still or its receiver hung; check it on the map.",
                 "{count} photos repeat the position of the one before although time passed: the aircraft "
                 "stood still or its receiver hung; check them on the map.",
                 int(same.sum()),

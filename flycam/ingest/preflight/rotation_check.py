@@ -222,8 +222,8 @@ def _unsure(flight: ResolvedFlight, unsure: Bools) -> list[Problem]:
             code="sideways",
             severity=Severity.WARNING,
             sentence=ngettext(
-                "{count} photo stands upright where their camera's others lie, and show too little in common "
-                "with their neighbours to tell which way: look at them on the map.",
+                "{count} photo stands upright where its camera's others lie, and shows too little in common "
+                "with its neighbours to tell which way: look at it on the map.",
                 "{count} photos stand upright where their camera's others lie, and show too little in common "
                 "with their neighbours to tell which way: look at them on the map.",
                 count,

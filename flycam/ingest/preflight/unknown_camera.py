@@ -149,7 +149,7 @@ def _estimated(table: FlightTable, rows: Bools, lens: InteriorOrientation, pairs
         code="lens_estimated",
         severity=Severity.WARNING,
         sentence=ngettext(
-            "{count} photo does not say what lens took them: by what {pairs} pairs of neighbours show of one "
+            "{count} photo does not say what lens took it: by what {pairs} pairs of neighbours show of one "
             "ground its focal length is {focal_px:.0f} px ± {sigma_pct:.0f} %; finish measures it, or give "
             "the camera with --camera.",
             "{count} photos do not say what lens took them: by what {pairs} pairs of neighbours show of one "
