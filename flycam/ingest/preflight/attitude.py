@@ -306,7 +306,8 @@ def _assumed_nadir(table: FlightTable, assumed: Bools) -> Problem:
         code="nadir_assumed",
         severity=Severity.WARNING,
         sentence=ngettext(
-            "{count} photo carries no tilt at all: it is taken as looking straight down (± {sigma_deg:.0f}°).",
+            "{count} photo carries no tilt at all: it is taken as looking straight down (± "
+            "{sigma_deg:.0f}°).",
             "{count} photos carry no tilt at all: they are taken as looking straight down (± "
             "{sigma_deg:.0f}°).",
             int(assumed.sum()),

@@ -66,7 +66,7 @@ from flycam.ingest.preflight.takeoff import StatedTakeoff
 from flycam.ingest.preflight.unknown_camera import estimate_interiors, guess_interior
 from flycam.ingest.preflight.usable_photos import UsablePhotos, select_usable_photos
 from flycam.ingest.telemetry.flight_log import FlightLog
-from flycam.messages import ngettext
+from flycam.messages import Message, ngettext
 
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
@@ -403,21 +403,20 @@ def _paths(headers: Sequence[FrameHeader], table: FlightTable, keep: Bools) -> d
 
 def _remarks(photos: Sequence[PhotoMetadata]) -> list[Problem]:
     """Return the reader's remarks, one problem per kind of remark."""
-    by_text: dict[str, list[str]] = {}
-    remarks = {remark.text: remark for photo in photos for remark in photo.remarks}
+    by_remark: dict[Message, list[str]] = {}
     for photo, name in zip(photos, make_display_names(photos), strict=True):
         for remark in photo.remarks:
-            by_text.setdefault(remark.text, []).append(name)
+            by_remark.setdefault(remark, []).append(name)
     return [
         Problem(
             code="remark",
             severity=Severity.INFO,
             sentence=ngettext(
-                "{count} photo: {remark}.", "{count} photos: {remark}.", len(names), remark=remarks[text]
+                "{count} photo: {remark}.", "{count} photos: {remark}.", len(names), remark=remark
             ),
             frames=tuple(names),
         )
-        for text, names in by_text.items()
+        for remark, names in by_remark.items()
     ]
 
 
