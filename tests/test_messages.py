@@ -114,6 +114,11 @@ def test_a_message_is_the_same_after_it_was_stored(message: Message) -> None:
     assert decode_message(json.loads(json.dumps(encode_message(message)))) == message
 
 
+def test_equal_messages_are_one_key() -> None:
+    one, other = _("{n} files", n=1), _("{n} files", n=2)
+    assert {one: 1, other: 2, _("{n} files", n=1): 3} == {one: 3, other: 2}
+
+
 def test_joined_messages_are_each_in_the_language() -> None:
     inner = _("{path}: the file is empty (0 bytes); copy it from the card again", path="a.jpg")
     fields = join([inner, "b"], "; ").to_fields("cure")

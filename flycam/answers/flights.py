@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import shapely
 
-from flycam.answers.output import Answer, Output, format_warnings
+from flycam.answers.output import Answer, Output, describe_area, format_warnings
 from flycam.frame.flight import FlightState
-from flycam.frame.pluralization import correct_singular
 from flycam.frame.text_normalization import format_shell_command
 from flycam.frame.timestamp import format_minute
 from flycam.frame.warning import format_warning
-from flycam.report.number_format import format_area, format_number, replace_no_break_spaces
+from flycam.messages import Bilingual, Message, _, join, ngettext, pgettext
 
 # for annotations only: output needs no processing libraries
 if TYPE_CHECKING:
@@ -27,19 +26,18 @@ if TYPE_CHECKING:
 
 
 _STATES = {
-    FlightState.INGESTING: ("not all laid yet", "chưa xếp xong"),
-    FlightState.READY: ("on the map", "có trên bản đồ"),
-    FlightState.WITHDRAWN: ("withdrawn", "đã rút khỏi bản đồ"),
+    FlightState.INGESTING: _("not all laid yet"),
+    FlightState.READY: _("on the map"),
+    FlightState.WITHDRAWN: pgettext("flight", "withdrawn"),
 }
 
 
-def format_flights(catalog: Catalog, event_id: str | None = None, language: str = "en") -> Output:
+def format_flights(catalog: Catalog, event_id: str | None = None) -> Output:
     """Return flights[], newest first.
 
     Keys: flight_id, name, event, is_drill, state, first_ns, last_ns, frames (that are on the map), gsd_m,
     revision (finished and shown; 0 is the live mosaic, null without one).
     """
-    vi = language == "vi"
     events, frames = {one.event_id: one for one in catalog.flights.events()}, catalog.frames.count_used()
     mosaics = sorted(catalog.tiles.mosaics(), key=lambda one: one.revision)
     shown = {one.flight_id: one.revision for one in mosaics if one.published}
@@ -60,17 +58,25 @@ def format_flights(catalog: Catalog, event_id: str | None = None, language: str 
                 "revision": revision,
             }
         )
-        said = f"{count} ảnh" if vi else correct_singular(f"{count} pictures")
-        state = _STATES[one.state][vi]
+        pictures, state = ngettext("{count} picture", "{count} pictures", count), _STATES[one.state]
         if revision:
-            state += f", {'đã hoàn thiện, bản' if vi else 'finished, revision'} {revision}"
+            state = _("{state}, finished, revision {revision}", state=state, revision=revision)
         lines.append(
-            f"{one.flight_id}  {format_minute(one.first_ns)}  {event.name}: {one.name} ({said}, {state})"
+            join(
+                [
+                    f"{one.flight_id}  {format_minute(one.first_ns)}  {event.name}: {one.name} (",
+                    pictures,
+                    ", ",
+                    state,
+                    ")",
+                ],
+                "",
+            )
         )
-    return {"flights": flights}, lines or ["chưa có chuyến bay nào" if vi else "no flights yet"]
+    return {"flights": flights}, lines or [_("no flights yet")]
 
 
-def format_inspection(report: PreflightReport, language: str = "en") -> Output:
+def format_inspection(report: PreflightReport) -> Output:
     """Return frames, usable, camera, problems[] and more."""
     seen, diagnosis = report.preflight, report.preflight.diagnosis
     rejected = [*seen.unreadable, *diagnosis.rejected]
@@ -93,8 +99,7 @@ def format_inspection(report: PreflightReport, language: str = "en") -> Output:
                 "missing": gap.missing,
                 "between": list(gap.between),
                 "seen_by": gap.seen_by,
-                "sentence": gap.sentence_en,
-                "sentence_vi": gap.sentence_vi,
+                **gap.sentence.to_fields(),
                 "polygon": shapely.geometry.mapping(gap.polygon_lonlat),
             }
             for gap in diagnosis.gaps
@@ -115,7 +120,7 @@ def format_inspection(report: PreflightReport, language: str = "en") -> Output:
         "refly": str(report.refly) if report.refly else None,
         "seconds": round(report.seconds, 3),
     }
-    return answer, _inspection_lines(report, language)
+    return answer, _inspection_lines(report)
 
 
 def describe_problems(diagnosis: Diagnosis) -> list[Answer]:
@@ -127,8 +132,7 @@ def describe_problems(diagnosis: Diagnosis) -> list[Answer]:
         {
             "code": problem.code,
             "severity": problem.severity.value,
-            "sentence": problem.sentence_en,
-            "sentence_vi": problem.sentence_vi,
+            **problem.sentence.to_fields(),
             "frames": list(problem.frames),
         }
         for problem in diagnosis.problems
@@ -136,34 +140,38 @@ def describe_problems(diagnosis: Diagnosis) -> list[Answer]:
 
 
 def _rejection(one: Rejection) -> Answer:
-    return {
-        "name": one.name,
-        "reason": one.reason,
-        "sentence": one.message,
-        "sentence_vi": one.message_vi,
-    }
+    return {"name": one.name, "reason": one.reason, **one.message.to_fields()}
 
 
-def _named(problem: Problem, language: str = "en") -> str:
+def _name_first_photo(problem: Problem) -> Message:
     """Return the sentence of a finding, after the name of its first photo."""
-    said = problem.sentence_vi if language == "vi" else problem.sentence_en
     if not problem.frames:
-        return said
-    others = len(problem.frames) - 1
-    more = (f" và {others} ảnh khác" if language == "vi" else f" and {others} more") if others else ""
-    return f"{problem.frames[0]}{more}: {said}"
+        return problem.sentence
+    first, *others = problem.frames
+    if not others:
+        return join([first, problem.sentence], ": ")
+    return pgettext(
+        "photos",
+        "{first} and {count} more: {sentence}",
+        first=first,
+        count=len(others),
+        sentence=problem.sentence,
+    )
 
 
-def _format_rejection(one: Rejection, language: str) -> str:
-    return f"  [loại] {one.message_vi}" if language == "vi" else f"  [left out] {one.message}"
+def _describe_rejection(one: Rejection) -> Message:
+    return _("  [left out] {message}", message=one.message)
 
 
-_SEVERITY_VI = {"info": "thông tin", "warning": "lưu ý", "error": "lỗi"}
+_SEVERITIES = {
+    "info": pgettext("severity", "info"),
+    "warning": pgettext("severity", "warning"),
+    "error": pgettext("severity", "error"),
+}
 
 
-def _problem(one: Problem, language: str) -> str:
-    severity = one.severity.value
-    return f"  [{_SEVERITY_VI[severity] if language == 'vi' else severity}] {_named(one, language)}"
+def _describe_problem(one: Problem) -> Message:
+    return join(["  [", _SEVERITIES[one.severity.value], "] ", _name_first_photo(one)], "")
 
 
 def _takeoff(diagnosis: Diagnosis) -> Answer | None:
@@ -178,42 +186,47 @@ def _takeoff(diagnosis: Diagnosis) -> Answer | None:
     }
 
 
-def _inspection_lines(report: PreflightReport, language: str) -> list[str]:
+def _inspection_lines(report: PreflightReport) -> list[Message]:
     seen, diagnosis = report.preflight, report.preflight.diagnosis
-    vi = language == "vi"
-    count = len(diagnosis.headers)
-    usable = (
-        f"{count} trong {seen.photo_count} ảnh dùng được"
-        if vi
-        else f"{count} of {seen.photo_count} photos usable"
+    usable = ngettext(
+        "{usable} of {count} photo usable",
+        "{usable} of {count} photos usable",
+        seen.photo_count,
+        usable=len(diagnosis.headers),
     )
-    lines = [f"{usable} · {diagnosis.camera}"]
-    lines += [_problem(problem, language) for problem in diagnosis.problems]
-    lines += [_format_rejection(one, language) for one in (*seen.unreadable, *diagnosis.rejected)]
-    lines += [f"  [sót] {gap.sentence_vi}" if vi else f"  [gap] {gap.sentence_en}" for gap in diagnosis.gaps]
-    lines += [_zone(zone, language) for zone in diagnosis.relief]
+    lines = [join([usable, diagnosis.camera], " · ")]
+    lines += map(_describe_problem, diagnosis.problems)
+    lines += map(_describe_rejection, (*seen.unreadable, *diagnosis.rejected))
+    lines += [_("  [gap] {sentence}", sentence=gap.sentence) for gap in diagnosis.gaps]
+    lines += map(_describe_zone, diagnosis.relief)
     if report.refly:
-        lines.append(f"{'vùng cần bay lại' if vi else 'ground to refly'}: {report.refly}")
+        lines.append(_("ground to refly: {path}", path=report.refly))
     return lines
 
 
-_ZONE_VI = {"valley": "thung lũng", "slope": "sườn", "summit": "đỉnh", "flat": "bằng phẳng"}
+_ZONES = {
+    "valley": pgettext("relief", "valley"),
+    "slope": pgettext("relief", "slope"),
+    "summit": pgettext("relief", "summit"),
+    "flat": pgettext("relief", "flat"),
+}
 
 
-def _zone(zone: ReliefZone, language: str) -> str:
-    vi = language == "vi"
-    low, high = zone.ground_m
-    above, gsd_cm, overlap = zone.height_above_ground_m[1], zone.gsd_m[1] * 100, zone.side_overlap
-    if vi:
-        side = f", độ phủ ngang {overlap:.0%}" if overlap is not None else ""
-        place = f"[{_ZONE_VI.get(zone.zone, zone.zone)}] mặt đất {low:.0f} đến {high:.0f} m"
-        return f"  {place}: cách mặt đất {above:.0f} m, GSD {format_number(gsd_cm, 1, 'vi')} cm{side}"
-    side = f", side overlap {overlap:.0%}" if overlap is not None else ""
-    place = f"[{zone.zone}] ground {low:.0f} to {high:.0f} m"
-    return f"  {place}: {above:.0f} m above ground, GSD {gsd_cm:.1f} cm{side}"
+def _describe_zone(zone: ReliefZone) -> Message:
+    overlap = zone.side_overlap
+    return _(
+        "  [{zone}] ground {lowest_m:.0f} to {highest_m:.0f} m: {above_m:.0f} m above ground, GSD "
+        "{gsd_cm:.1f} cm{overlap}",
+        zone=_ZONES.get(zone.zone, zone.zone),
+        lowest_m=zone.ground_m[0],
+        highest_m=zone.ground_m[1],
+        above_m=zone.height_above_ground_m[1],
+        gsd_cm=zone.gsd_m[1] * 100,
+        overlap="" if overlap is None else _(", side overlap {overlap:.0%}", overlap=overlap),
+    )
 
 
-def format_ingest(report: IngestReport, catalog: Catalog, language: str = "en") -> Output:
+def format_ingest(report: IngestReport, catalog: Catalog) -> Output:
     """Return flight_id, frames, gsd_m, communes and seconds of an ingest.
 
     frames  `used` of those read; `in_flight`: all of its flight
@@ -242,34 +255,44 @@ def format_ingest(report: IngestReport, catalog: Catalog, language: str = "en") 
         "vertical_datum": flight.vertical_datum,
         **format_warnings(flight.warnings),
         "rejections": [_rejection(one) for one in report.rejections],
-        "problems": [_named(problem) for problem in report.preflight.diagnosis.problems],
+        "problems": [str(_name_first_photo(problem)) for problem in report.preflight.diagnosis.problems],
         "communes": [_commune(one, names) for one in report.communes],
         "seconds": round(report.seconds, 3),
     }
     problems = [p for p in report.preflight.diagnosis.problems if p.code not in _IN_FLIGHT_WARNINGS]
-    lines = [_format_used_frames(report, language)]
-    lines += [_problem(one, language) for one in problems]
-    lines += [_format_rejection(one, language) for one in report.rejections]
-    lines += [f"  * {format_warning(one, language)}" for one in report.notes]
-    lines += [f"  ! {format_warning(one, language)}" for one in flight.warnings]
+    lines = [_describe_used_frames(report)]
+    lines += map(_describe_problem, problems)
+    lines += map(_describe_rejection, report.rejections)
+    lines += [_describe_warning("  *", one) for one in report.notes]
+    lines += [_describe_warning("  !", one) for one in flight.warnings]
     lines += [
-        f"  {names[one.commune_code]} ({one.commune_code}): "
-        f"{replace_no_break_spaces(format_area(one.covered_m2, language))}, "
-        f"{format_number(one.covered_pct, 1, language)} %"
+        _(
+            "  {name} ({code}): {area}, {covered_pct:.1f} %",
+            name=names[one.commune_code],
+            code=one.commune_code,
+            area=describe_area(one.covered_m2),
+            covered_pct=one.covered_pct,
+        )
         for one in report.communes
     ]
     return answer, lines
 
 
-def _format_used_frames(report: IngestReport, language: str) -> str:
-    flight, used, new = report.flight, report.in_flight, report.new
-    seconds = format_number(report.seconds, 1, language)
-    size = (
-        f"{format_number(flight.gsd_m * 100, 1, language)} cm, {seconds} "
-        f"{'giây' if language == 'vi' else 's'}"
+def _describe_warning(mark: str, kept: str) -> Message:
+    return join([mark, Bilingual(format_warning(kept), format_warning(kept, "vi"))])
+
+
+def _describe_used_frames(report: IngestReport) -> Message:
+    return ngettext(
+        "{name} ({flight_id}): {count} frame, {new} new, {gsd_cm:,.1f} cm, {seconds:,.1f} s",
+        "{name} ({flight_id}): {count} frames, {new} new, {gsd_cm:,.1f} cm, {seconds:,.1f} s",
+        report.in_flight,
+        name=report.flight.name,
+        flight_id=report.flight.flight_id,
+        new=report.new,
+        gsd_cm=report.flight.gsd_m * 100,
+        seconds=report.seconds,
     )
-    counts = f"{used} ảnh, {new} ảnh mới" if language == "vi" else f"{used} frames, {new} new"
-    return f"{flight.name} ({flight.flight_id}): {counts}, {size}"
 
 
 _IN_FLIGHT_WARNINGS = frozenset({"no_terrain", "terrain_elsewhere", "maybe_infrared"})
@@ -286,7 +309,7 @@ def _commune(one: Coverage, names: Mapping[str, str]) -> Answer:
     }
 
 
-def format_withdrawal(report: WithdrawalReport, language: str = "en") -> Output:
+def format_withdrawal(report: WithdrawalReport) -> Output:
     """Return tiles, frames and the finished revisions that are no longer shown."""
     name = report.flight.name
     answer = {
@@ -295,18 +318,21 @@ def format_withdrawal(report: WithdrawalReport, language: str = "en") -> Output:
         "tiles": report.tiles,
         "retired": list(report.retired),
     }
-    vi = language == "vi"
-    frames, tiles = report.frames, report.tiles
     lines = [
-        f"đã rút {frames} ảnh khỏi {name}, ghi lại {tiles} mảnh bản đồ"
-        if vi
-        else f"{frames} frames withdrawn from {name}, {tiles} tiles written"
+        ngettext(
+            "{count} frame withdrawn from {name}, {tiles} written",
+            "{count} frames withdrawn from {name}, {tiles} written",
+            report.frames,
+            name=name,
+            tiles=ngettext("{count} tile", "{count} tiles", report.tiles),
+        )
     ]
     if report.retired:
-        which, again = ", ".join(map(str, report.retired)), format_shell_command("finish", name)
         lines.append(
-            f"bản hoàn thiện số {which} có các ảnh đó nên không hiển thị nữa; hãy chạy lại: {again}"
-            if vi
-            else f"finished revision {which} held them and is not shown any more; run again: {again}"
+            _(
+                "finished revision {revisions} held them and is not shown any more; run again: {command}",
+                revisions=", ".join(map(str, report.retired)),
+                command=format_shell_command("finish", name),
+            )
         )
     return answer, lines

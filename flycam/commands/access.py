@@ -127,7 +127,7 @@ def list_flights_command(*, data_dir: str | None, event: str | None) -> CommandO
 
     with open_workspace(data_dir) as (workspace, _):
         event_id = workspace.catalog.flights.event(event).event_id if event else None
-        return format_flights(workspace.catalog, event_id, get_terminal_language())
+        return format_flights(workspace.catalog, event_id)
 
 
 @flights_group.command("classify")

@@ -14,7 +14,7 @@ from flycam.commands.ingest_options import add_ingest_options, parse_ingest_opti
 from flycam.commands.resumable_jobs import register_resumable_job
 from flycam.commands.video import find_recordings, find_single_video, ingest_video, inspect_recordings
 from flycam.commands.workspace import FILE_PATH, CommandOutput, open_workspace
-from flycam.console import ProgressBar, get_terminal_language, print_notice, wrap_command
+from flycam.console import ProgressBar, print_notice, wrap_command
 from flycam.frame.timestamp import set_local_zone
 from flycam.settings import read_settings
 
@@ -55,7 +55,7 @@ def inspect_command(
         found=found,
         progress=ProgressBar(),
     )
-    return format_inspection(report, get_terminal_language())
+    return format_inspection(report)
 
 
 @click.command()
@@ -113,7 +113,7 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> CommandOutput:
                 begun,
                 print_notice,
             )
-            return format_ingest(report, workspace.catalog, get_terminal_language())
+            return format_ingest(report, workspace.catalog)
 
 
 @click.command()
@@ -129,4 +129,4 @@ def withdraw_command(*, data_dir: str | None, ref: str, reason: str, authority: 
     with open_workspace(data_dir) as (workspace, _):
         who = authority or workspace.operator or workspace.box
         report = withdraw_by_reference(workspace, ref, reason, who, ProgressBar())
-        return format_withdrawal(report, get_terminal_language())
+        return format_withdrawal(report)

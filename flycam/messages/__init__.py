@@ -39,7 +39,7 @@ class Message:
     """
 
     text: str
-    values: Mapping[str, Value] = field(default_factory=dict)
+    values: Mapping[str, Value] = field(default_factory=dict, hash=False)
     plural: str = ""
     count: int = 1
     context: str = ""

@@ -27,7 +27,7 @@ from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.preflight.diagnosis import Diagnosis, Rejection
 from flycam.ingest.preflight.layers import find_infrared_suspects
-from flycam.messages import Bilingual, _
+from flycam.messages import join
 from flycam.pipeline.cluster.tile_blocks import update_all_ancestors
 from flycam.pipeline.coverage import list_boundary_warnings, measure_coverage
 from flycam.pipeline.distributed_ingest import merge_frames_on_cluster
@@ -315,13 +315,7 @@ def _refuse_feet(diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> None:
             centres = np.array([header.exterior_prior.projection_centre_m for header in diagnosis.headers])
             (west, south), (east, north) = centres[:, :2].min(axis=0), centres[:, :2].max(axis=0)
             names = format_dem_names(dems, (west, south, east, north), diagnosis.work_crs)
-            raise InputUnusable(
-                _(
-                    "{names}: {sentence_en}",
-                    names=names,
-                    sentence_en=Bilingual(problem.sentence_en, problem.sentence_vi),
-                )
-            )
+            raise InputUnusable(join([names, problem.sentence], ": "))
 
 
 def _flight_id(workspace: Workspace, diagnosis: Diagnosis, into: str | None) -> str:

@@ -166,7 +166,7 @@ def test_photo_removed_while_ingest_runs(
     request = PreflightRequest(paths=(card,))
     report = ingest(house.workspace, request, FlightLabels(), pull)
     assert (report.used, report.rejected) == (5, {"unreadable": 1})
-    assert last.name in report.rejections[0].message
+    assert last.name in str(report.rejections[0].message)
     last.write_bytes(bytes_of_last)
     assert ingest(house.workspace, request, FlightLabels()).used == 6
 

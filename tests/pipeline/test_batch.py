@@ -42,7 +42,6 @@ from flycam.frame.warning import (
 )
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import read_dem_info
-from flycam.ingest.preflight.diagnosis import Rejection
 from flycam.mosaic.tile_log import read_tile
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.commune_boundaries import register_communes
@@ -195,7 +194,7 @@ def test_spoiled_photos_are_counted_and_the_rest_is_kept(
     assert report.used == drill.frames - 1
     assert report.rejected == {"unreadable": 3}
     assert {r.name for r in report.preflight.unreadable} >= {"empty.jpg", "letter.jpg"}
-    said = {r.name: r.message_vi for r in report.preflight.unreadable}
+    said = {r.name: r.message.in_language("vi") for r in report.preflight.unreadable}
     assert said["empty.jpg"] == f"{card / 'empty.jpg'}: tệp rỗng (0 byte); hãy chép lại từ thẻ nhớ"
     assert said["letter.jpg"].startswith(f"{card / 'letter.jpg'}: không phải ảnh JPEG, PNG hay TIFF; hãy ")
 
@@ -266,12 +265,12 @@ def test_a_photo_cut_off_is_refused_by_inspect_as_by_ingest(
     house = make_house(drill)
     report = house.ingest(card)
     sentence = f"{spoiled}: the JPEG is cut off before its end; copy it from the card again"
-    sentence_vi = f"{spoiled}: tệp JPEG bị cụt phần cuối; hãy chép lại từ thẻ nhớ"
-    left_out = Rejection(name=spoiled.name, reason="unreadable", message=sentence, message_vi=sentence_vi)
-    assert seen.rejected == report.rejections == (left_out,)
+    assert seen.rejected == report.rejections
+    (left_out,) = report.rejections
+    assert (left_out.name, left_out.reason, str(left_out.message)) == (spoiled.name, "unreadable", sentence)
     assert len(seen.headers) == report.used == drill.frames - 1
     (said,) = [problem for problem in seen.problems if problem.code == "unreadable"]
-    assert said.frames == (spoiled.name,) and said.sentence_en.startswith("1 photo cannot be read")
+    assert said.frames == (spoiled.name,) and str(said.sentence).startswith("1 photo cannot be read")
     rejected = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.REJECTED)
     assert [(one.reason, one.message) for one in rejected] == [("unreadable", sentence)]
 
@@ -294,12 +293,12 @@ def test_a_good_photo_is_kept_whose_name_a_black_one_bears_in_another_folder(
     told = {f"{black}/{name}": "lens_covered"}
     assert {one.name: one.reason for one in seen.rejected} == told
     assert {one.name: one.reason for one in report.rejections} == told
-    assert report.rejections[0].message.startswith(f"{black}/{name}: ")
+    assert str(report.rejections[0].message).startswith(f"{black}/{name}: ")
     (said,) = [problem for problem in seen.problems if problem.code == "lens_covered"]
     assert said.frames == (f"{black}/{name}",)
     assert len(seen.headers) == report.used == len(photos) - 1
     namesakes = [header for header in seen.headers if header.provenance.source_name == name]
-    assert len(namesakes) == 1 and said.sentence_en not in namesakes[0].provenance.settled
+    assert len(namesakes) == 1 and str(said.sentence) not in namesakes[0].provenance.settled
     (other,) = {"100MEDIA", "101MEDIA"} - {black}
     assert Path(seen.paths[namesakes[0].frame_id]) == card / other / name
 

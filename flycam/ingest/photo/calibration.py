@@ -27,7 +27,7 @@ from flycam.geodata.cameras import lookup_camera
 from flycam.geometry.camera import scale_interior
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.ingest.photo.metadata import PhotoMetadata
-from flycam.messages import Bilingual, _
+from flycam.messages import _
 
 DIAGONAL_35MM = math.hypot(36.0, 24.0)
 # A real unit differed by 0.3 % from its bundle adjustment months later.
@@ -39,7 +39,6 @@ SIGMA_FIELD_OF_VIEW = 0.02
 SIGMA_FOCAL_PLANE = 0.02
 SIGMA_DIGITAL_ZOOM = 0.02
 SIGMA_FOCAL35 = 0.05
-_UNKNOWN_CAMERA = "an unknown camera", "máy ảnh chưa rõ"
 _MIN_F_PX_PER_WIDTH, _MAX_F_PX_PER_WIDTH = 0.2, 60.0
 _SENSOR_SHAPES = (0.5625, 2 / 3, 0.75, 0.8)  # height over width
 _SAME_SHAPE, _SAME_WIDTH, _OFF_CENTRE = 0.02, 0.03, 0.05
@@ -60,12 +59,11 @@ def resolve_interior(
     known = _known_camera(metadata)
     interior = _from_file(metadata, known) or known or _as_stated(metadata)
     if interior is None:
-        camera, camera_vi = (metadata.camera_name,) * 2 if metadata.camera_name else _UNKNOWN_CAMERA
         raise CalibrationMissing(
             _(
                 "{name}: nothing says what lens took it ({camera}); give the camera with --camera FILE",
                 name=metadata.name,
-                camera=Bilingual(camera, camera_vi),
+                camera=metadata.camera_name or _("an unknown camera"),
             )
         )
     return _with_readout(interior, metadata, known)

@@ -28,7 +28,7 @@ from flycam.ingest.photo.photo_head import (
 )
 from flycam.ingest.photo.png_head import read_png_head
 from flycam.ingest.photo.tiff import TiffReader
-from flycam.messages import Bilingual, _
+from flycam.messages import Message, _
 from flycam.store.regular_file import open_regular
 
 HEAD_BYTES = 64 * 1024
@@ -120,9 +120,12 @@ def _head(first: bytes, size: int, read_at: ReadAt, path: Path) -> PhotoHead:
         )
     kind = detect_container(first)
     if kind is None:
-        en, vi = _describe_foreign_file(first)
         raise SourceUnreadable(
-            _("{path}: {en}; give flycam the photos themselves", path=path, en=Bilingual(en, vi))
+            _(
+                "{path}: {description}; give flycam the photos themselves",
+                path=path,
+                description=_describe_foreign_file(first),
+            )
         )
     head = PhotoHead(kind=kind, size_bytes=size)
     {ContainerKind.JPEG: _walk_jpeg, ContainerKind.PNG: read_png_head, ContainerKind.TIFF: _walk_tiff}[kind](
@@ -143,21 +146,15 @@ def _reader(descriptor: int, first: bytes, size: int) -> ReadAt:
     return read_at
 
 
-def _describe_foreign_file(first: bytes) -> tuple[str, str]:
-    """Describe a file that is no photo, in English and in Vietnamese."""
+def _describe_foreign_file(first: bytes) -> Message:
+    """Describe a file that is no photo."""
     if first.startswith(_BIG_TIFF_SIGNATURES):
-        return (
-            "is a BigTIFF, which no camera writes and flycam does not read",
-            "là tệp BigTIFF, máy ảnh không ghi dạng này và flycam không đọc",
-        )
+        return _("is a BigTIFF, which no camera writes and flycam does not read")
     if first[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
-        return (
-            "is a HEIF picture, which flycam does not read: set the camera to JPEG",
-            "là ảnh HEIF, flycam không đọc dạng này, hãy đặt máy ảnh chụp JPEG",
-        )
+        return _("is a HEIF picture, which flycam does not read: set the camera to JPEG")
     if b"\x00" not in first[:512] and first[:512].isascii():
-        return "holds text, not a photo", "là tệp văn bản, không phải ảnh"
-    return "is not a JPEG, PNG or TIFF photo", "không phải ảnh JPEG, PNG hay TIFF"
+        return _("holds text, not a photo")
+    return _("is not a JPEG, PNG or TIFF photo")
 
 
 def _refuse_impossible_size(head: PhotoHead, path: Path) -> None:
@@ -202,7 +199,7 @@ def _walk_jpeg(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
         if len(mark) < 2:
             break
         if mark[0] != 0xFF:
-            head.remarks.append("the JPEG header holds stray bytes")
+            head.remarks.append(_("the JPEG header holds stray bytes"))
             break
         code = mark[1]
         if code == 0xFF:  # fill byte
@@ -235,7 +232,7 @@ def has_too_many_scans(data: bytes) -> bool:
     # `bytes.count` takes three times as long
     marks = islice(_SCAN.finditer(data), MAX_SCANS + 1)
     # embedded previews count too, so this only rules out
-    if not data.startswith(_SOI) or sum(1 for _ in marks) <= MAX_SCANS:
+    if not data.startswith(_SOI) or sum(1 for __ in marks) <= MAX_SCANS:
         return False
     scans, offset = 0, 2
     while (mark := _MARKER.search(data, offset)) is not None and mark[1] != b"\xd9":
@@ -257,10 +254,10 @@ def _take_segment(code: int, read_at: ReadAt, offset: int, length: int, head: Ph
         if start.startswith(_EXIF_ID) and head.exif is None:
             block = read_at(offset + 6, length - 6)
             if len(block) < length - 6:
-                head.remarks.append("the EXIF block is cut off")
+                head.remarks.append(_("the EXIF block is cut off"))
             head.exif = TiffReader.from_bytes(block)
             if head.exif is None:
-                head.remarks.append("the EXIF block is damaged: ignored")
+                head.remarks.append(_("the EXIF block is damaged: ignored"))
         elif start == XMP_ID:
             head.xmp.append(read_at(offset + len(XMP_ID), length - len(XMP_ID)))
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from flycam.ingest.photo.tiff import Directory, TiffReader
+from flycam.messages import Message, _
 
 _DESCRIPTION, _MAKE, _MODEL, _ORIENTATION = 0x010E, 0x010F, 0x0110, 0x0112
 _SOFTWARE, _DATE_TIME = 0x0131, 0x0132
@@ -62,7 +63,7 @@ class ExifMetadata:
     direction_reference: str | None = None
     horizontal_error_m: float | None = None
     dji_note: dict[str, float] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
+    remarks: list[Message] = field(default_factory=list)
 
 
 def read_exif(reader: TiffReader) -> ExifMetadata:
@@ -70,7 +71,7 @@ def read_exif(reader: TiffReader) -> ExifMetadata:
     facts = ExifMetadata()
     main = reader.directory(reader.first_directory)
     if not len(main):
-        facts.remarks.append("the EXIF block is damaged: ignored")
+        facts.remarks.append(_("the EXIF block is damaged: ignored"))
         return facts
     facts.maker, facts.model = main.text(_MAKE), main.text(_MODEL)
     facts.description, facts.software = main.text(_DESCRIPTION), main.text(_SOFTWARE)
@@ -164,11 +165,11 @@ def _degrees(parts: tuple[float, ...], reference: str, limit: float, facts: Exif
     value = sum(part / 60.0**power for power, part in enumerate(parts))
     letter = reference.upper()[:1]
     if not letter:
-        facts.remarks.append("EXIF position has no hemisphere letter: north and east are assumed")
+        facts.remarks.append(_("EXIF position has no hemisphere letter: north and east are assumed"))
     if letter and letter in "SW":
         value = -value
     if abs(value) > limit:
-        facts.remarks.append("EXIF position is out of range: ignored")
+        facts.remarks.append(_("EXIF position is out of range: ignored"))
         return None
     return value
 

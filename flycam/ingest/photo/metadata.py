@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from flycam.messages import Message
+
 
 class Dialect(StrEnum):
     """Conventions that the photo's metadata follow."""
@@ -156,7 +158,7 @@ class PhotoMetadata:
     field_of_view_deg: FieldOfView | None = None
     band: str = "colour"
     is_drill: bool = False
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Message, ...] = ()
     ellipsoid_altitude_m: float | None = None
     altitude_type: str | None = None
     direction_deg: float | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from flycam.ingest.photo.tiff import TiffReader
+from flycam.messages import Message
 
 MAX_BLOCK_BYTES = 2 * 1024 * 1024  # one EXIF or XMP block
 MAX_PARTS = 50_000  # JPEG segments or PNG chunks
@@ -46,4 +47,4 @@ class PhotoHead:
     scan_offset: int = 0
     is_map: bool = False
     has_all_chunks: bool = True
-    remarks: list[str] = field(default_factory=list)
+    remarks: list[Message] = field(default_factory=list)

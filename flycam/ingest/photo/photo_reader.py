@@ -22,7 +22,7 @@ from flycam.ingest.photo.photo_search import PhotoSearchResult, find_photos, sea
 from flycam.ingest.photo.pixels import PixelChecks, open_pixels, read_pixel_checks
 from flycam.ingest.photo.xmp import read_xmp
 from flycam.ingest.photo.xmp_dialects import Values, detect_dialect, map_fields, resolve_maker
-from flycam.messages import _
+from flycam.messages import Message, _
 from flycam.store.regular_file import make_file_changed, open_regular
 
 __all__ = [
@@ -131,7 +131,7 @@ def _read(file: FileIO, path: Path) -> PhotoMetadata:
 
 
 def _compose(
-    path: Path, head: PhotoHead, exif: ExifMetadata, values: Values, remarks: tuple[str, ...]
+    path: Path, head: PhotoHead, exif: ExifMetadata, values: Values, remarks: tuple[Message, ...]
 ) -> PhotoMetadata:
     maker = resolve_maker(exif.maker, values)
     model = exif.model or values.get("tiff:Model", "")
@@ -142,7 +142,7 @@ def _compose(
         if exif.dji_note:
             dialect = Dialect.DJI
             fields.update(_from_dji_note(exif.dji_note))
-            remarks = (*remarks, "angles come from the maker note, because the photo has no XMP")
+            remarks = (*remarks, _("angles come from the maker note, because the photo has no XMP"))
         elif exif.lat_deg is not None or exif.maker or exif.taken_text:
             dialect = Dialect.EXIF
     if any(mark in unicodedata.normalize("NFC", exif.description) for mark in _DRILL_MARKS):

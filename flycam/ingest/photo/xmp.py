@@ -19,6 +19,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from flycam.frame.text_normalization import is_printable, strip_unprintable
+from flycam.messages import Message, _
 
 MAX_PACKET_BYTES = 1024 * 1024
 MAX_VALUE_CHARACTERS = 4096
@@ -47,12 +48,14 @@ _PATTERN = re.compile(
     r"""([A-Za-z][\w.-]{0,40}:[A-Za-z]\w{0,60})\s{0,4}(?:=\s{0,4}(?:"([^"<]{0,512})"|'([^'<]{0,512})')|>([^<]{0,512})</)"""
 )
 _DECLARATION = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
+_EMPTY = _("the XMP packet is empty")
+_DECLARES = _("the XMP packet declares an entity or a document type: ignored; copy the photo again")
 
 
-def read_xmp(packets: list[bytes]) -> tuple[dict[str, str], list[str]]:
+def read_xmp(packets: list[bytes]) -> tuple[dict[str, str], list[Message]]:
     """Return (values by "prefix:Name", remarks) of all packets; the first value wins."""
     values: dict[str, str] = {}
-    remarks: list[str] = []
+    remarks: list[Message] = []
     for packet in packets:
         found, remark = _read_packet(packet)
         for name, text in found.items():
@@ -62,25 +65,22 @@ def read_xmp(packets: list[bytes]) -> tuple[dict[str, str], list[str]]:
     return values, remarks
 
 
-def _read_packet(packet: bytes) -> tuple[dict[str, str], str]:
+def _read_packet(packet: bytes) -> tuple[dict[str, str], Message | None]:
     if len(packet) > MAX_PACKET_BYTES:
-        return {}, "the XMP packet is larger than 1 MB: ignored"
+        return {}, _("the XMP packet is larger than 1 MB: ignored")
     body = packet[max(packet.find(b"<"), 0) :].strip(b"\x00 \t\r\n")  # GDAL writes "xml:XMP=" before it
     if not body:
-        return {}, "the XMP packet is empty"
+        return {}, _EMPTY
     try:
         values = _from_tree(fromstring(body, forbid_dtd=True))
-        return values, "" if values else "the XMP packet is empty"
+        return values, None if values else _EMPTY
     except DefusedXmlException:
-        return {}, "the XMP packet declares an entity or a document type: ignored; copy the photo again"
+        return {}, _DECLARES
     except (ParseError, ValueError, LookupError):
         text = body.decode("utf-8", "replace")
         if _DECLARATION.search(text):
-            return (
-                {},
-                "the XMP packet declares an entity or a document type: ignored; copy the photo again",
-            )
-        return _by_pattern(text), "the XMP packet is damaged: read by pattern"
+            return {}, _DECLARES
+        return _by_pattern(text), _("the XMP packet is damaged: read by pattern")
 
 
 def _from_tree(root: Element) -> dict[str, str]:

@@ -27,8 +27,7 @@ def check_crs_accuracy(path: Path, crs: str | None, lonlat_deg: Floats) -> list[
         Problem(
             code="crs_accuracy",
             severity=Severity.WARNING,
-            sentence_en=str(said),
-            sentence_vi=said.in_language("vi"),
+            sentence=format_crs_accuracy(path.name, accuracy),
         )
     ]
 

@@ -30,7 +30,7 @@ from flycam.ingest.poses.planar_block import (
 from flycam.ingest.preflight.diagnosis import Problem, Severity
 from flycam.ingest.preflight.flight_table import Floats
 from flycam.ingest.preflight.flying_height import GreyOf
-from flycam.messages import _
+from flycam.messages import _, ngettext
 
 _MIN_POINTS = 3
 _MAX_MISFIT_SHARE = 0.15
@@ -111,9 +111,8 @@ def _marks(block: PlanarBlock, control: GroundControl) -> tuple[list[_Mark], str
 def _too_few(path: Path, count: int) -> InputUnusable:
     return InputUnusable(
         _(
-            "{name}: {count} of its points lie in photos that hang together, and three are "
-            "needed to place photos without positions: mark more points, or give positions "
-            "with --telemetry",
+            "{name}: {count} of its points lie in photos that hang together, and three are needed to place "
+            "photos without positions: mark more points, or give positions with --telemetry",
             name=path.name,
             count=count,
         )
@@ -123,8 +122,8 @@ def _too_few(path: Path, count: int) -> InputUnusable:
 def _unlike(path: Path, misfit: float) -> InputUnusable:
     return InputUnusable(
         _(
-            "{name}: its points miss the places of their marks by {misfit:.0f} m, so the "
-            "photos cannot be placed by them: check marks and coordinates",
+            "{name}: its points miss the places of their marks by {misfit:.0f} m, so the photos cannot be "
+            "placed by them: check marks and coordinates",
             name=path.name,
             misfit=misfit,
         )
@@ -135,8 +134,15 @@ def _placement_problem(name: str, placed: int, total: int, points: int, misfit: 
     return Problem(
         code="placed_by_control",
         severity=Severity.WARNING,
-        sentence_en=f"{name}: {placed} of {total} photos without a position are placed by {points} control "
-        f"points and what the photos share, roughly (the points fit to {misfit:.1f} m): finish with --gcp.",
-        sentence_vi=f"{name}: {placed} trong {total} ảnh không có vị trí được đặt gần đúng theo {points} "
-        f"điểm khống chế và phần chung giữa các ảnh (khớp đến {misfit:.1f} m): hãy chạy finish với --gcp.",
+        sentence=ngettext(
+            "{name}: {placed} of {count} photo without a position are placed by {points} control points and "
+            "what the photos share, roughly (the points fit to {misfit_m:.1f} m): finish with --gcp.",
+            "{name}: {placed} of {count} photos without a position are placed by {points} control points and "
+            "what the photos share, roughly (the points fit to {misfit_m:.1f} m): finish with --gcp.",
+            total,
+            name=name,
+            placed=placed,
+            points=points,
+            misfit_m=misfit,
+        ),
     )

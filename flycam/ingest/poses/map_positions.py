@@ -39,7 +39,7 @@ from flycam.ingest.poses.planar_block import (
 from flycam.ingest.preflight.diagnosis import Problem, Severity
 from flycam.ingest.preflight.flight_table import Bools, Floats
 from flycam.ingest.preflight.flying_height import GreyOf
-from flycam.messages import _
+from flycam.messages import _, ngettext
 
 _MAX_MAP_PX = 5e6
 """Pixels read of a map: as fine as photos of some 400 pixels over the same extent."""
@@ -161,7 +161,7 @@ def _agreeing(model: Floats, ground: Floats) -> Bools | None:
         return None
     centred = ground - ground.mean(axis=0)
     cv2.setRNGSeed(0)
-    _, agree = cv2.estimateAffinePartial2D(
+    __, agree = cv2.estimateAffinePartial2D(
         centred, model, method=cv2.RANSAC, ransacReprojThreshold=_AGREE, maxIters=_DRAWS, confidence=0.9999
     )
     if agree is None:
@@ -178,9 +178,9 @@ def _agreeing(model: Floats, ground: Floats) -> Bools | None:
 def _not_found(path: Path, tried: int) -> InputUnusable:
     return InputUnusable(
         _(
-            "{name}: does not show the ground of these photos ({tried} places look alike, "
-            "and they do not agree on where the photos lie): give a map of the same ground, "
-            "cut to about the area flown, or positions with --telemetry",
+            "{name}: does not show the ground of these photos ({tried} places look alike, and they do not "
+            "agree on where the photos lie): give a map of the same ground, cut to about the area flown, or "
+            "positions with --telemetry",
             name=path.name,
             tried=tried,
         )
@@ -191,8 +191,14 @@ def _placement_problem(name: str, placed: int, total: int, misfit: float) -> Pro
     return Problem(
         code="placed_by_map",
         severity=Severity.WARNING,
-        sentence_en=f"{name}: {placed} of {total} photos without a position are placed by what they and the "
-        f"map both show, roughly (it fits to {misfit:.1f} m): finish with --reference.",
-        sentence_vi=f"{name}: {placed} trong {total} ảnh không có vị trí được đặt gần đúng theo những gì ảnh "
-        f"và bản đồ cùng cho thấy (khớp đến {misfit:.1f} m): hãy chạy finish với --reference.",
+        sentence=ngettext(
+            "{name}: {placed} of {count} photo without a position are placed by what they and the map both "
+            "show, roughly (it fits to {misfit_m:.1f} m): finish with --reference.",
+            "{name}: {placed} of {count} photos without a position are placed by what they and the map both "
+            "show, roughly (it fits to {misfit_m:.1f} m): finish with --reference.",
+            total,
+            name=name,
+            placed=placed,
+            misfit_m=misfit,
+        ),
     )

@@ -22,6 +22,7 @@ from flycam.ingest.poses.poses_csv import PositionRow, read_positions_csv
 from flycam.ingest.preflight.altitude import RTK_FIXED, RTK_SINGLE
 from flycam.ingest.preflight.diagnosis import Problem, Severity
 from flycam.ingest.preflight.duplicates import compute_quick_identity
+from flycam.messages import ngettext
 
 _SURVEYED_M = 0.1
 """Largest sigma of a fixed RTK solution."""
@@ -77,6 +78,11 @@ def _placement_problem(name: str, count: int, total: int) -> Problem:
     return Problem(
         code="positions_given",
         severity=Severity.INFO if count == total else Severity.WARNING,
-        sentence_en=f"{name}: gives the positions of {count} of {total} photos; the others keep their own.",
-        sentence_vi=f"{name}: cho vị trí của {count} trong {total} ảnh; ảnh khác giữ vị trí của chính nó.",
+        sentence=ngettext(
+            "{name}: gives the positions of {placed} of {count} photo; the others keep their own.",
+            "{name}: gives the positions of {placed} of {count} photos; the others keep their own.",
+            total,
+            name=name,
+            placed=count,
+        ),
     )

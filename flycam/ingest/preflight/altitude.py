@@ -27,6 +27,7 @@ from flycam.ingest.preflight.takeoff import (
     assume_plane_takeoff,
     find_takeoff,
 )
+from flycam.messages import _, ngettext
 
 RTK_SINGLE, RTK_FLOAT, RTK_FIXED = 16, 34, 50
 SIGMA_BARO_M = 1.0
@@ -213,7 +214,7 @@ def _on_the_ground(table: FlightTable, seen: FlyingHeights, terrain_at: TerrainA
     ground = np.full(len(table), np.nan)
     known = np.isfinite(shown).all(axis=1)
     if known.any():
-        ground[known], _ = terrain_at(shown[known])
+        ground[known], __ = terrain_at(shown[known])
     return _ImageHeights(ground + seen.above_ground_m, seen.sigma_m, ground, seen.measured)
 
 
@@ -222,12 +223,11 @@ def _terrain_elsewhere() -> list[Problem]:
         Problem(
             code=TERRAIN_DISJOINT,
             severity=Severity.WARNING,
-            sentence_en="The registered terrain lies elsewhere: under these photos the ground is taken as a "
-            "plane at take-off height, so slopes and ridges will be displaced on the map; add terrain of "
-            "that place with flycam dem add.",
-            sentence_vi="Mô hình địa hình đã nạp là của nơi khác: dưới các ảnh này, mặt đất được coi là mặt "
-            "phẳng ngang điểm cất cánh, nên sườn dốc và đỉnh núi sẽ bị lệch trên bản đồ; hãy nạp DEM của nơi "
-            "đó bằng flycam dem add.",
+            sentence=_(
+                "The registered terrain lies elsewhere: under these photos the ground is taken as a plane at "
+                "take-off height, so slopes and ridges will be displaced on the map; add terrain of that "
+                "place with flycam dem add."
+            ),
         )
     ]
 
@@ -241,10 +241,14 @@ def _without_ground(table: FlightTable, unknown: Bools) -> list[Problem]:
         Problem(
             code=TERRAIN_HOLE if unknown.all() else TERRAIN_PARTIAL,
             severity=Severity.ERROR if unknown.all() else Severity.WARNING,
-            sentence_en=f"The registered terrain has no height under {count} of {total} photos: add terrain "
-            "of that place with flycam dem add.",
-            sentence_vi=f"Mô hình địa hình đã nạp không có độ cao dưới {count} trong {total} ảnh: hãy nạp "
-            "DEM của nơi đó bằng flycam dem add.",
+            sentence=ngettext(
+                "The registered terrain has no height under {unknown} of {count} photo: add terrain of that "
+                "place with flycam dem add.",
+                "The registered terrain has no height under {unknown} of {count} photos: add terrain of that "
+                "place with flycam dem add.",
+                total,
+                unknown=count,
+            ),
             frames=table.names_of(unknown),
         )
     ]
@@ -265,12 +269,14 @@ def _exposed_exif(table: FlightTable) -> list[Problem]:
         Problem(
             code="exif_altitude_is_relative",
             severity=Severity.INFO,
-            sentence_en=f"EXIF altitude equals the height above take-off (median difference "
-            f"{float(np.median((exif - relative)[both])):+.1f} m over {int(both.sum())} photos): it is not "
-            "read as height above sea.",
-            sentence_vi=f"Độ cao EXIF trùng với độ cao so với điểm cất cánh (chênh trung vị "
-            f"{float(np.median((exif - relative)[both])):+.1f} m trên {int(both.sum())} ảnh): không coi là "
-            "độ cao so với mực nước biển.",
+            sentence=ngettext(
+                "EXIF altitude equals the height above take-off (median difference {difference_m:+.1f} m "
+                "over {count} photo): it is not read as height above sea.",
+                "EXIF altitude equals the height above take-off (median difference {difference_m:+.1f} m "
+                "over {count} photos): it is not read as height above sea.",
+                int(both.sum()),
+                difference_m=float(np.median((exif - relative)[both])),
+            ),
         )
     ]
 
@@ -423,10 +429,13 @@ class _Sortie:
         return Problem(
             code=code,
             severity=Severity.INFO,
-            sentence_en=f"Absolute altitude from {self.part.names[0]} on is accepted: it stands {low:.0f} to "
-            f"{high:.0f} m above the terrain.",
-            sentence_vi=f"Độ cao tuyệt đối từ {self.part.names[0]} trở đi được chấp nhận: cao hơn địa hình "
-            f"{low:.0f} đến {high:.0f} m.",
+            sentence=_(
+                "Absolute altitude from {first} on is accepted: it stands {lowest_m:.0f} to {highest_m:.0f} "
+                "m above the terrain.",
+                first=self.part.names[0],
+                lowest_m=low,
+                highest_m=high,
+            ),
         )
 
 
@@ -434,24 +443,33 @@ def _above_takeoff(below: float) -> Problem:
     return Problem(
         code="altitude_is_above_takeoff",
         severity=Severity.WARNING,
-        sentence_en=f"The altitude that calls itself absolute lies {below:.0f} m under the ground: it is "
-        "read as height above take-off.",
-        sentence_vi=f"Độ cao gọi là tuyệt đối lại thấp hơn mặt đất {below:.0f} m: hiểu là độ cao so với "
-        "điểm cất cánh.",
+        sentence=_(
+            "The altitude that calls itself absolute lies {depth_m:.0f} m under the ground: it is read as "
+            "height above take-off.",
+            depth_m=below,
+        ),
     )
 
 
-def _image_height_problem(names: tuple[str, ...], shown: Floats, sigma: Floats, _: Floats) -> Problem:
+def _image_height_problem(names: tuple[str, ...], shown: Floats, sigma: Floats, __: Floats) -> Problem:
     low, middle, high = np.percentile(shown, [5.0, 50.0, 95.0])
     error = float(np.median(sigma))
     return Problem(
         code="height_from_pictures",
         severity=Severity.WARNING,
-        sentence_en=f"{len(names)} photos do not say how high above the ground they were taken: that is "
-        f"found from how the ground moves in the pictures between their positions, {middle:.0f} ± "
-        f"{error:.0f} m ({low:.0f} to {high:.0f} m).",
-        sentence_vi=f"{len(names)} ảnh không ghi độ cao so với mặt đất: độ cao được tính từ độ dịch của hình "
-        f"ảnh giữa các vị trí chụp, {middle:.0f} ± {error:.0f} m ({low:.0f} đến {high:.0f} m).",
+        sentence=ngettext(
+            "{count} photo does not say how high above the ground it was taken: that is found from how the "
+            "ground moves in the pictures between their positions, {height_m:.0f} ± {sigma_m:.0f} m "
+            "({lowest_m:.0f} to {highest_m:.0f} m).",
+            "{count} photos do not say how high above the ground they were taken: that is found from how the "
+            "ground moves in the pictures between their positions, {height_m:.0f} ± {sigma_m:.0f} m "
+            "({lowest_m:.0f} to {highest_m:.0f} m).",
+            len(names),
+            height_m=middle,
+            sigma_m=error,
+            lowest_m=low,
+            highest_m=high,
+        ),
         frames=names,
     )
 
@@ -461,12 +479,17 @@ def _contradicted(names: tuple[str, ...], shown: Floats, sigma: Floats, read: Fl
     return Problem(
         code="height_contradicted",
         severity=Severity.WARNING,
-        sentence_en=f"{len(names)} photos from {names[0]} on stand {written:.0f} m above the ground by their "
-        f"altitudes, but the ground moves in them as seen from {middle:.0f} ± {error:.0f} m: that height is "
-        "used.",
-        sentence_vi=f"{len(names)} ảnh từ {names[0]} trở đi theo độ cao đã ghi thì cách mặt đất "
-        f"{written:.0f} m, nhưng hình ảnh dịch chuyển như khi chụp từ {middle:.0f} ± {error:.0f} m: dùng độ "
-        "cao này.",
+        sentence=ngettext(
+            "{count} photo from {first} on stands {written_m:.0f} m above the ground by its altitude, but "
+            "the ground moves in it as seen from {height_m:.0f} ± {sigma_m:.0f} m: that height is used.",
+            "{count} photos from {first} on stand {written_m:.0f} m above the ground by their altitudes, but "
+            "the ground moves in them as seen from {height_m:.0f} ± {sigma_m:.0f} m: that height is used.",
+            len(names),
+            first=names[0],
+            written_m=written,
+            height_m=middle,
+            sigma_m=error,
+        ),
         frames=names,
     )
 
@@ -525,18 +548,17 @@ def _no_terrain(unknown: Bools) -> Problem:
         return Problem(
             code="height_unknown",
             severity=Severity.ERROR,
-            sentence_en="No terrain is registered, the photos say no height above take-off, and their "
-            "pictures have too little in common to find it: register a DEM (flycam dem add) or give "
-            "--takeoff with the ground's height.",
-            sentence_vi="Chưa có mô hình địa hình, ảnh không ghi độ cao so với điểm cất cánh, và các ảnh có "
-            "quá ít điểm chung để tính độ cao bay: hãy nạp DEM (flycam dem add) hoặc nhập --takeoff là độ "
-            "cao mặt đất.",
+            sentence=_(
+                "No terrain is registered, the photos say no height above take-off, and their pictures have "
+                "too little in common to find it: register a DEM (flycam dem add) or give --takeoff with the "
+                "ground's height."
+            ),
         )
     return Problem(
         code=NO_TERRAIN,
         severity=Severity.WARNING,
-        sentence_en="No terrain is registered: the ground is taken as a plane at take-off height, so "
-        "slopes and ridges will be displaced on the map; register a DEM (flycam dem add).",
-        sentence_vi="Chưa có mô hình địa hình: coi mặt đất là mặt phẳng ngang điểm cất cánh, nên sườn dốc "
-        "và đỉnh núi sẽ bị lệch trên bản đồ; hãy nạp DEM (flycam dem add).",
+        sentence=_(
+            "No terrain is registered: the ground is taken as a plane at take-off height, so slopes and "
+            "ridges will be displaced on the map; register a DEM (flycam dem add)."
+        ),
     )

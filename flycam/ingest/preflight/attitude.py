@@ -36,7 +36,7 @@ from flycam.ingest.preflight.heading import (
     widen_unsteady_yaw,
 )
 from flycam.ingest.preflight.sorties import GroundCourse
-from flycam.messages import _
+from flycam.messages import _, ngettext
 
 SIGMA_GIMBAL_DEG = 0.7
 SIGMA_BODY_DEG = 2.0
@@ -115,18 +115,21 @@ def resolve_nose_cameras(table: FlightTable) -> tuple[FlightTable, list[Rejectio
         return table, [], []
     error = AttitudeUnknown(
         _(
-            "its camera looks ahead from the aircraft's nose, and no tag says how far down: "
-            "give poses with --telemetry"
+            "its camera looks ahead from the aircraft's nose, and no tag says how far down: give poses with "
+            "--telemetry"
         )
     )
     count = int(ahead.sum())
     problem = Problem(
         code="nose_camera",
         severity=Severity.ERROR if ahead.all() else Severity.WARNING,
-        sentence_en=f"{count} photos come from a camera in the aircraft's nose and state the aircraft's"
-        " attitude alone, not how far down the picture looks; they are left out.",
-        sentence_vi=f"{count} ảnh chụp từ máy ảnh ở mũi máy bay, chỉ ghi tư thế máy bay mà không ghi ảnh"
-        " nhìn chúi xuống bao nhiêu; bị loại.",
+        sentence=ngettext(
+            "{count} photo comes from a camera in the aircraft's nose and states the aircraft's attitude "
+            "alone, not how far down the picture looks; it is left out.",
+            "{count} photos come from a camera in the aircraft's nose and state the aircraft's attitude "
+            "alone, not how far down the picture looks; they are left out.",
+            count,
+        ),
         frames=table.names_of(ahead),
     )
     return (
@@ -199,11 +202,14 @@ def _source_of_angles(table: FlightTable) -> tuple[Floats, Bools, list[Problem]]
             Problem(
                 code="fixed_mount",
                 severity=Severity.INFO,
-                sentence_en=f"{int(belly.sum())} photos carry no gimbal angles: the aircraft's own "
-                "attitude is used for a camera that looks straight out of its belly (tilt up to "
-                f"{tilt:.1f}°).",
-                sentence_vi=f"{int(belly.sum())} ảnh không có góc gimbal: dùng tư thế máy bay, coi máy ảnh "
-                f"nhìn thẳng xuống từ bụng máy bay (nghiêng tới {tilt:.1f}°).",
+                sentence=ngettext(
+                    "{count} photo carries no gimbal angles: the aircraft's own attitude is used for a "
+                    "camera that looks straight out of its belly (tilt up to {tilt_deg:.1f}°).",
+                    "{count} photos carry no gimbal angles: the aircraft's own attitude is used for a camera "
+                    "that looks straight out of its belly (tilt up to {tilt_deg:.1f}°).",
+                    int(belly.sum()),
+                    tilt_deg=tilt,
+                ),
                 frames=table.names_of(belly),
             )
         )
@@ -232,7 +238,7 @@ def compute_headings_deg(angles: Floats) -> Floats:
     Straight down yaw and roll rotate about one axis (gimbal lock): a gimbal may write 103 and 169 where it
     means 272 and 0. Near nadir the heading therefore comes from the rotation; elsewhere it is the yaw.
     """
-    yaw, pitch, _ = angles.T
+    yaw, pitch, __ = angles.T
     top = -rotation_from_gimbal(*np.radians(np.nan_to_num(angles)).T)[:, 1, :2]
     below = np.isfinite(angles).all(axis=1) & (np.abs(pitch + 90.0) < 90.0 + _NEAR_NADIR_DEG)
     heading: Floats = np.where(below, np.degrees(np.arctan2(top[:, 0], top[:, 1])), yaw)
@@ -253,7 +259,7 @@ def resolve_roll_180(
     if not flipped.any():
         return angles, []
     off = compute_headings_deg(angles) - reference_yaw
-    usual, _ = compute_circular_mean_deg(off[~flipped])
+    usual, __ = compute_circular_mean_deg(off[~flipped])
     offset = wrap_degrees(off[flipped] - (0.0 if np.isnan(usual) else usual))
     offset = offset[np.isfinite(offset)]
     literal = int((np.abs(offset) < 90.0).sum())
@@ -266,20 +272,30 @@ def resolve_roll_180(
         settled[flipped, YAW] = wrap_degrees(angles[flipped, YAW] + 180.0)
         settled[flipped, PITCH] = -180.0 - angles[flipped, PITCH]
     count = int(flipped.sum())
-    numbers_en = f"read so, {literal} lie with the flight's heading, {backwards} against it"
-    numbers_vi = f"đọc như vậy, {literal} ảnh cùng hướng bay, {backwards} ảnh ngược"
-    sentence_en = f"{count} nadir photos say a roll beyond 90° ({numbers_en}): " + (
-        "180° was taken off their roll." if drop else "it was taken as written."
+    read_so = _(
+        "read so, {literal} lie with the flight's heading, {backwards} against it",
+        literal=literal,
+        backwards=backwards,
     )
-    sentence_vi = f"{count} ảnh chụp thẳng đứng ghi roll trên 90° ({numbers_vi}): " + (
-        "đã trừ 180° khỏi roll." if drop else "giữ nguyên như đã ghi."
-    )
+    if drop:
+        sentence = ngettext(
+            "{count} nadir photo says a roll beyond 90° ({evidence}): 180° was taken off its roll.",
+            "{count} nadir photos say a roll beyond 90° ({evidence}): 180° was taken off their roll.",
+            count,
+            evidence=read_so,
+        )
+    else:
+        sentence = ngettext(
+            "{count} nadir photo says a roll beyond 90° ({evidence}): it was taken as written.",
+            "{count} nadir photos say a roll beyond 90° ({evidence}): it was taken as written.",
+            count,
+            evidence=read_so,
+        )
     return settled, [
         Problem(
             code="roll_180",
             severity=Severity.INFO if offset.size else Severity.WARNING,
-            sentence_en=sentence_en,
-            sentence_vi=sentence_vi,
+            sentence=sentence,
             frames=tuple(n for n, f in zip(names, flipped, strict=True) if f),
         )
     ]
@@ -289,10 +305,14 @@ def _assumed_nadir(table: FlightTable, assumed: Bools) -> Problem:
     return Problem(
         code="nadir_assumed",
         severity=Severity.WARNING,
-        sentence_en=f"{int(assumed.sum())} photos carry no tilt at all: they are taken as looking straight "
-        f"down (± {SIGMA_ASSUMED_NADIR_DEG:.0f}°).",
-        sentence_vi=f"{int(assumed.sum())} ảnh không ghi góc nghiêng: coi như nhìn thẳng xuống "
-        f"(± {SIGMA_ASSUMED_NADIR_DEG:.0f}°).",
+        sentence=ngettext(
+            "{count} photo carries no tilt at all: it is taken as looking straight down (± "
+            "{sigma_deg:.0f}°).",
+            "{count} photos carry no tilt at all: they are taken as looking straight down (± "
+            "{sigma_deg:.0f}°).",
+            int(assumed.sum()),
+            sigma_deg=SIGMA_ASSUMED_NADIR_DEG,
+        ),
         frames=table.names_of(assumed),
     )
 

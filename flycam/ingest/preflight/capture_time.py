@@ -18,6 +18,7 @@ from flycam.ingest.photo.display_names import make_display_names
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.preflight.diagnosis import Problem, Severity
 from flycam.ingest.telemetry.gps_time import compute_leap_seconds
+from flycam.messages import _, ngettext
 
 DEFAULT_ZONE_S = 7 * 3600  # Vietnam
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -136,16 +137,18 @@ def _assumed_zone(
             return noon_zone * 3600.0, Problem(
                 code="clock_zone_from_longitude",
                 severity=Severity.INFO,
-                sentence_en=f"Camera clocks carry no zone; UTC+7 would put colour photos at solar time "
-                f"{solar_h:.0f} h (night), so UTC{noon_zone:+d} is taken from longitude {middle:.1f}°.",
-                sentence_vi=f"Đồng hồ máy ảnh không ghi múi giờ; theo UTC+7 thì ảnh màu rơi vào "
-                f"{solar_h:.0f} giờ đêm, nên lấy UTC{noon_zone:+d} theo kinh độ {middle:.1f}°.",
+                sentence=_(
+                    "Camera clocks carry no zone; UTC+7 would put colour photos at solar time {solar_h:.0f} "
+                    "h (night), so UTC{zone:+d} is taken from longitude {longitude_deg:.1f}°.",
+                    solar_h=solar_h,
+                    zone=noon_zone,
+                    longitude_deg=middle,
+                ),
             )
     return float(DEFAULT_ZONE_S), Problem(
         code="clock_zone_assumed",
         severity=Severity.INFO,
-        sentence_en="Camera clocks carry no zone and no GPS time: Vietnam time (UTC+7) is assumed.",
-        sentence_vi="Đồng hồ máy ảnh không ghi múi giờ và không có giờ GPS: coi là giờ Việt Nam (UTC+7).",
+        sentence=_("Camera clocks carry no zone and no GPS time: Vietnam time (UTC+7) is assumed."),
     )
 
 
@@ -153,10 +156,12 @@ def _leap_problem(zone_s: float, rest_s: float) -> Problem:
     return Problem(
         code="gps_leap_seconds",
         severity=Severity.INFO,
-        sentence_en=f"GPS stamps run {-rest_s:.1f} s ahead of the camera clock beside the zone "
-        f"UTC{_hours(zone_s)}: they miss the 18 leap seconds, which were taken off.",
-        sentence_vi=f"Giờ GPS chạy trước đồng hồ máy ảnh {-rest_s:.1f} giây (ngoài múi giờ "
-        f"UTC{_hours(zone_s)}): thiếu 18 giây nhuận, đã trừ đi.",
+        sentence=_(
+            "GPS stamps run {ahead_s:.1f} s ahead of the camera clock beside the zone UTC{zone}: they miss "
+            "the 18 leap seconds, which were taken off.",
+            ahead_s=-rest_s,
+            zone=_hours(zone_s),
+        ),
     )
 
 
@@ -164,10 +169,15 @@ def _gps_zone_problem(zone_s: float, rest_s: float, count: int) -> Problem:
     return Problem(
         code="clock_zone_from_gps",
         severity=Severity.INFO,
-        sentence_en=f"GPS time of {count} photos shows that the camera clock keeps UTC{_hours(zone_s)} and "
-        f"is {rest_s:+.1f} s off; both were corrected.",
-        sentence_vi=f"Giờ GPS của {count} ảnh cho thấy đồng hồ máy ảnh theo UTC{_hours(zone_s)} và lệch "
-        f"{rest_s:+.1f} giây; đã hiệu chỉnh.",
+        sentence=ngettext(
+            "GPS time of {count} photo shows that the camera clock keeps UTC{zone} and is {error_s:+.1f} s "
+            "off; both were corrected.",
+            "GPS time of {count} photos shows that the camera clock keeps UTC{zone} and is {error_s:+.1f} s "
+            "off; both were corrected.",
+            count,
+            zone=_hours(zone_s),
+            error_s=rest_s,
+        ),
     )
 
 
@@ -187,8 +197,11 @@ def _bad_clocks(photos: Sequence[PhotoMetadata], times: UtcTimes) -> list[Proble
             Problem(
                 code="no_time",
                 severity=Severity.WARNING,
-                sentence_en=f"{int(unknown.sum())} photos carry no time at all: they are ordered by name.",
-                sentence_vi=f"{int(unknown.sum())} ảnh không có thời gian: được xếp theo tên tệp.",
+                sentence=ngettext(
+                    "{count} photo carries no time at all: it is ordered by name.",
+                    "{count} photos carry no time at all: they are ordered by name.",
+                    int(unknown.sum()),
+                ),
                 frames=tuple(n for n, u in zip(make_display_names(photos), unknown, strict=True) if u),
             )
         )
@@ -197,10 +210,14 @@ def _bad_clocks(photos: Sequence[PhotoMetadata], times: UtcTimes) -> list[Proble
             Problem(
                 code="clock_reset",
                 severity=Severity.WARNING,
-                sentence_en=f"{int(reset.sum())} photos are dated before {_FIRST_DRONE_YEAR}: the camera's "
-                "clock was never set, so their dates say nothing; set it before the next flight.",
-                sentence_vi=f"{int(reset.sum())} ảnh ghi ngày trước năm {_FIRST_DRONE_YEAR}: đồng hồ máy "
-                "ảnh chưa được đặt, ngày tháng không tin được; hãy đặt lại trước chuyến bay sau.",
+                sentence=ngettext(
+                    "{count} photo is dated before {year}: the camera's clock was never set, so its date "
+                    "says nothing; set it before the next flight.",
+                    "{count} photos are dated before {year}: the camera's clock was never set, so their "
+                    "dates say nothing; set it before the next flight.",
+                    int(reset.sum()),
+                    year=_FIRST_DRONE_YEAR,
+                ),
                 frames=tuple(n for n, r in zip(make_display_names(photos), reset, strict=True) if r),
             )
         )

@@ -22,7 +22,6 @@ from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.photo.display_names import make_display_names
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.photo.pixel_checks import Checks, PixelChecks
-from flycam.ingest.photo.remarks import REMARKS_VI
 from flycam.ingest.preflight.altitude import CameraHeights, HeightMode, resolve_heights
 from flycam.ingest.preflight.attitude import resolve_attitude, resolve_nose_cameras
 from flycam.ingest.preflight.capture_time import resolve_capture_times
@@ -67,11 +66,10 @@ from flycam.ingest.preflight.takeoff import StatedTakeoff
 from flycam.ingest.preflight.unknown_camera import estimate_interiors, guess_interior
 from flycam.ingest.preflight.usable_photos import UsablePhotos, select_usable_photos
 from flycam.ingest.telemetry.flight_log import FlightLog
+from flycam.messages import Message, ngettext
 
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
-_UNSEEN_EN = ", and their pixels, which may show it, were not looked at"
-_UNSEEN_VI = ", và chưa xem điểm ảnh để ước lượng"
 
 InteriorFor = Callable[[PhotoMetadata], InteriorOrientation]
 
@@ -309,10 +307,15 @@ def _headings_fitted(names: Sequence[str], turn_deg: Floats) -> Problem:
     return Problem(
         code="headings_from_pictures",
         severity=Severity.INFO,
-        sentence_en=f"{len(names)} photos of vague heading were turned to fit their neighbours' pictures, by "
-        f"up to {most:.0f}°: their heading is taken as known to ± {SIGMA_COURSE_YAW_DEG:.0f}°.",
-        sentence_vi=f"{len(names)} ảnh có hướng không chắc được xoay cho khớp hình ảnh của ảnh bên cạnh, "
-        f"nhiều nhất {most:.0f}°: coi như hướng biết đến ± {SIGMA_COURSE_YAW_DEG:.0f}°.",
+        sentence=ngettext(
+            "{count} photo of vague heading was turned to fit its neighbours' pictures, by {most_deg:.0f}°: "
+            "its heading is taken as known to ± {sigma_deg:.0f}°.",
+            "{count} photos of vague heading were turned to fit their neighbours' pictures, by up to "
+            "{most_deg:.0f}°: their heading is taken as known to ± {sigma_deg:.0f}°.",
+            len(names),
+            most_deg=most,
+            sigma_deg=SIGMA_COURSE_YAW_DEG,
+        ),
         frames=tuple(names),
     )
 
@@ -344,13 +347,23 @@ def _with_lenses(
             del unnamed[row]
     if unnamed:
         names = tuple(table.names[row] for row in unnamed)
-        unseen = ("", "") if options.checks else (_UNSEEN_EN, _UNSEEN_VI)
+        count = len(unnamed)
         problem = Problem(
             code="calibration_missing",
             severity=Severity.ERROR,
-            sentence_en=f"{len(unnamed)} photos do not say what lens took them{unseen[0]}:"
-            " give it with --camera.",
-            sentence_vi=f"{len(unnamed)} ảnh không cho biết ống kính{unseen[1]}: hãy nhập bằng --camera.",
+            sentence=ngettext(
+                "{count} photo does not say what lens took it: give it with --camera.",
+                "{count} photos do not say what lens took them: give it with --camera.",
+                count,
+            )
+            if options.checks
+            else ngettext(
+                "{count} photo does not say what lens took it, and its pixels, which may show it, were not "
+                "looked at: give it with --camera.",
+                "{count} photos do not say what lens took them, and their pixels, which may show it, were "
+                "not looked at: give it with --camera.",
+                count,
+            ),
             frames=names,
         )
         unknown = [
@@ -371,7 +384,7 @@ def _refused(
 ) -> tuple[tuple[FrameHeader, FrameRejected], ...]:
     """Return headers and errors of photos with a pose but without usable pixels."""
     # photos that cannot be identified are already rejected, for their pixels
-    identities, _ = _identified(flight.table, sorted(usable.without_image), identify)
+    identities, __ = _identified(flight.table, sorted(usable.without_image), identify)
     headers = build_headers(flight, identities, book.problems, operator)
     return tuple(zip(headers, (usable.without_image[row] for row in sorted(identities)), strict=True))
 
@@ -390,25 +403,26 @@ def _paths(headers: Sequence[FrameHeader], table: FlightTable, keep: Bools) -> d
 
 def _remarks(photos: Sequence[PhotoMetadata]) -> list[Problem]:
     """Return the reader's remarks, one problem per kind of remark."""
-    by_text: dict[str, list[str]] = {}
+    by_remark: dict[Message, list[str]] = {}
     for photo, name in zip(photos, make_display_names(photos), strict=True):
         for remark in photo.remarks:
-            by_text.setdefault(remark, []).append(name)
+            by_remark.setdefault(remark, []).append(name)
     return [
         Problem(
             code="remark",
             severity=Severity.INFO,
-            sentence_en=f"{len(names)} photos: {text}.",
-            sentence_vi=f"{len(names)} ảnh: {REMARKS_VI.get(text, text)}.",
+            sentence=ngettext(
+                "{count} photo: {remark}.", "{count} photos: {remark}.", len(names), remark=remark
+            ),
             frames=tuple(names),
         )
-        for text, names in by_text.items()
+        for remark, names in by_remark.items()
     ]
 
 
 def _camera_name(photos: Sequence[PhotoMetadata]) -> str:
     counted = Counter(p.camera_name or "unknown camera" for p in photos)
-    (name, _), *rest = counted.most_common()
+    (name, __), *rest = counted.most_common()
     return name if not rest else f"{name} and {len(rest)} more"
 
 

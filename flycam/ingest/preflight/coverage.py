@@ -23,6 +23,7 @@ from flycam.ingest.preflight.frame_headers import ResolvedFlight
 from flycam.ingest.preflight.relief_zones import ViewCounts, summarise_relief_zones
 from flycam.ingest.preflight.sorties import split_sorties
 from flycam.ingest.preflight.strip_gaps import StripGap, find_strip_gaps
+from flycam.messages import _, ngettext
 
 WGS84 = "EPSG:4326"
 _PER_EDGE = 3
@@ -115,9 +116,9 @@ def project_footprints(flight: ResolvedFlight, terrain_at: TerrainAt | None) -> 
         flight.heights.above_ground_m, nan=float(np.nanmedian(flight.heights.above_ground_m))
     )
     drop = np.repeat(above[:, None], slope.shape[1], axis=1)
-    for _ in range(_TERRAIN_ROUNDS if terrain_at is not None else 0):
+    for _round in range(_TERRAIN_ROUNDS if terrain_at is not None else 0):
         points = flight.xy_m[:, None] + slope * drop[..., None]
-        heights, _ = terrain_at(to_lonlat(points.reshape(-1, 2), flight.work_crs))  # type: ignore[misc]
+        heights, __ = terrain_at(to_lonlat(points.reshape(-1, 2), flight.work_crs))  # type: ignore[misc]
         found = flight.heights.height_m[:, None] - heights.reshape(drop.shape)
         drop = np.where(np.isfinite(found), np.clip(found, 0.2 * above[:, None], 5.0 * above[:, None]), drop)
     return flight.xy_m[:, None] + slope * drop[..., None]
@@ -203,7 +204,7 @@ def _flown_area(seen: Bools, reach: int) -> Bools:
     )
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)
-    outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outlines, __ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = np.zeros_like(closed)
     cv2.drawContours(filled, outlines, -1, 1, cv2.FILLED)
     return filled[reach:-reach, reach:-reach].astype(bool)
@@ -237,8 +238,7 @@ def _holes(ground: _Ground, work_crs: str, *, bays: bool) -> list[Gap]:
                 ),
                 area_m2=float(polygon.area),
                 seen_by=0,
-                sentence_en=f"No photo sees {polygon.area:,.0f} m² here.",
-                sentence_vi=f"Không ảnh nào chụp được {polygon.area:,.0f} m² ở đây.",
+                sentence=_("No photo sees {area_m2:,.0f} m² here.", area_m2=polygon.area),
             )
         )
     return gaps
@@ -277,10 +277,17 @@ def _break_gap(
         between=pair,
         missing=found.missing,
         seen_by=seen_by,
-        sentence_en=f"{found.missing} shots are missing over {found.distance_m:.0f} m between {pair[0]} "
-        f"and {pair[1]}; the ground there is seen by {seen_by} photos at least.",
-        sentence_vi=f"Thiếu {found.missing} ảnh trên {found.distance_m:.0f} m giữa {pair[0]} và {pair[1]}; "
-        f"mặt đất ở đó có ít nhất {seen_by} ảnh chụp được.",
+        sentence=ngettext(
+            "{count} shot is missing over {length_m:.0f} m between {first} and {second}; the ground there is "
+            "seen by {photos} at least.",
+            "{count} shots are missing over {length_m:.0f} m between {first} and {second}; the ground there "
+            "is seen by {photos} at least.",
+            found.missing,
+            length_m=found.distance_m,
+            first=pair[0],
+            second=pair[1],
+            photos=ngettext("{count} photo", "{count} photos", seen_by),
+        ),
     )
 
 
@@ -295,10 +302,15 @@ def _sentences(gaps: list[Gap], ground: _Ground, wanted: Bools) -> list[Problem]
             Problem(
                 code="ground_missing",
                 severity=Severity.WARNING,
-                sentence_en=f"{len(holes)} pieces of ground, {area:,.0f} m² ({share:.1f} % of the area), "
-                "are in no photo: refly them (KML).",
-                sentence_vi=f"{len(holes)} khoảnh đất, {area:,.0f} m² ({share:.1f} % khu vực), không có "
-                "ảnh nào: hãy bay chụp lại (KML).",
+                sentence=ngettext(
+                    "{count} piece of ground, {area_m2:,.0f} m² ({share_pct:.1f} % of the area), is in no "
+                    "photo: refly it (KML).",
+                    "{count} pieces of ground, {area_m2:,.0f} m² ({share_pct:.1f} % of the area), are in no "
+                    "photo: refly them (KML).",
+                    len(holes),
+                    area_m2=area,
+                    share_pct=share,
+                ),
             )
         )
     if broken:
@@ -308,10 +320,15 @@ def _sentences(gaps: list[Gap], ground: _Ground, wanted: Bools) -> list[Problem]
             Problem(
                 code="strip_broken",
                 severity=Severity.WARNING,
-                sentence_en=f"Strips are broken in {len(broken)} places where {shots} shots are missing; "
-                f"the thinnest is still seen by {thin} photos.",
-                sentence_vi=f"Đường bay bị đứt ở {len(broken)} chỗ, thiếu {shots} ảnh; chỗ mỏng nhất còn "
-                f"{thin} ảnh chụp được.",
+                sentence=ngettext(
+                    "Strips are broken in {places} where {count} shot is missing; the thinnest is still seen "
+                    "by {photos}.",
+                    "Strips are broken in {places} where {count} shots are missing; the thinnest is still "
+                    "seen by {photos}.",
+                    shots,
+                    places=ngettext("{count} place", "{count} places", len(broken)),
+                    photos=ngettext("{count} photo", "{count} photos", thin),
+                ),
                 frames=tuple(n for g in broken for n in g.between),
             )
         )

@@ -12,7 +12,7 @@ from shapely import Polygon
 
 from flycam.errors import FrameRejected
 from flycam.frame.frame import FrameHeader
-from flycam.frame.pluralization import correct_singular
+from flycam.messages import Message, join
 
 Floats = NDArray[np.float64]
 
@@ -40,12 +40,8 @@ class Problem:
 
     code: str
     severity: Severity
-    sentence_en: str
-    sentence_vi: str
+    sentence: Message
     frames: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sentence_en", correct_singular(self.sentence_en))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,19 +53,14 @@ class Rejection:
 
     name: str
     reason: str
-    message: str
-    message_vi: str = ""
+    message: Message
 
     @classmethod
     def from_error(cls, name: str, error: FrameRejected) -> Rejection:
         """Make a rejection; the photo's name is prepended if the sentence lacks it."""
-        sentence, vi = str(error), error.message.in_language("vi")
-        return cls(
-            name=name,
-            reason=error.reason,
-            message=sentence if name in sentence else f"{name}: {sentence}",
-            message_vi=vi if f"{name}: " in vi else f"{name}: {vi}",
-        )
+        is_named = f"{name}: " in str(error)
+        message = error.message if is_named else join([name, error.message], ": ")
+        return cls(name=name, reason=error.reason, message=message)
 
 
 _ON_TERRAIN = frozenset({"operator_point", "home_position", "terrain_and_altitude", "terrain"})
@@ -126,8 +117,7 @@ class Gap:
     between: tuple[str, str] | tuple[()] = ()
     missing: int = 0
     seen_by: int | None = None
-    sentence_en: str = ""
-    sentence_vi: str = ""
+    sentence: Message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,7 +14,7 @@ from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.photo.photo_reader import compute_photo_sha256, compute_sha256
 from flycam.ingest.preflight.diagnosis import Problem, Rejection, Severity
 from flycam.ingest.preflight.flight_table import FlightTable
-from flycam.messages import _
+from flycam.messages import _, ngettext
 
 _COPY = re.compile(r"\(\d+\)$|\bcopy\b|\bbản sao\b|^copy of ", re.IGNORECASE)
 """Names that Windows, macOS, phones and browsers give to a copy."""
@@ -123,7 +123,10 @@ def _sentence(rejected: list[Rejection]) -> Problem:
     return Problem(
         code="duplicates",
         severity=Severity.WARNING,
-        sentence_en=f"{len(rejected)} photos hold the same bytes as another: each is used once.",
-        sentence_vi=f"{len(rejected)} ảnh là bản sao giống hệt ảnh khác: mỗi ảnh chỉ dùng một lần.",
+        sentence=ngettext(
+            "{count} photo holds the same bytes as another: each is used once.",
+            "{count} photos hold the same bytes as another: each is used once.",
+            len(rejected),
+        ),
         frames=tuple(r.name for r in rejected),
     )

@@ -19,6 +19,7 @@ from flycam.geometry.quarter_turns import rotate_interior
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.preflight.diagnosis import Problem, Severity
 from flycam.ingest.preflight.flight_table import Bools
+from flycam.messages import _, ngettext
 
 _EDITORS = re.compile(
     r"photo ?viewer|windows photo|microsoft.*photo|photo ?gallery|^photos\b|picasa|irfan|\bpreview\b"
@@ -82,22 +83,21 @@ def report_edits(
     """Report edited photos, by whether their pixels were compared with neighbours."""
     problems = []
     untouched = [photo for photo, is_edited in zip(photos, edited.tolist(), strict=True) if not is_edited]
-    for code, rows, severity, en, vi in (
+    for code, rows, severity, verdict in (
         (
             "edited",
             edited & settled,
             Severity.INFO,
-            "whether they were turned was settled by comparing their pixels with their neighbours'",
-            "đã so sánh hình với các ảnh bên cạnh để biết ảnh có bị xoay hay không",
+            _("whether they were turned was settled by comparing their pixels with their neighbours'"),
         ),
         (
             "edited_unsettled",
             edited & ~settled,
             Severity.WARNING,
-            "they may be turned or cropped and no neighbour has enough in common with them to tell, so"
-            " they are laid as their metadata say: look at them on the map, or give the originals",
-            "có thể đã bị xoay hoặc cắt nhưng không có ảnh bên cạnh nào đủ chi tiết chung để kiểm tra,"
-            " nên được trải theo siêu dữ liệu: hãy xem lại trên bản đồ hoặc dùng ảnh gốc trong thẻ nhớ",
+            _(
+                "they may be turned or cropped and no neighbour has enough in common with them to tell, so "
+                "they are laid as their metadata say: look at them on the map, or give the originals"
+            ),
         ),
     ):
         if not rows.any():
@@ -108,16 +108,19 @@ def report_edits(
         others = _listed(
             photo.software for photo in untouched if photo.software and _camera(photo) in cameras
         )
+        others_said = _(", the others by {software}", software=others) if others else ""
         problems.append(
             Problem(
                 code=code,
                 severity=severity,
-                sentence_en=f"{len(chosen)} photos were saved by {software}"
-                + (f", the others by {others}" if others else "")
-                + f": {en}.",
-                sentence_vi=f"{len(chosen)} ảnh đã được lưu lại bằng {software}"
-                + (f", các ảnh khác bằng {others}" if others else "")
-                + f": {vi}.",
+                sentence=ngettext(
+                    "{count} photo was saved by {software}{others}: {verdict}.",
+                    "{count} photos were saved by {software}{others}: {verdict}.",
+                    len(chosen),
+                    software=software,
+                    others=others_said,
+                    verdict=verdict,
+                ),
                 frames=tuple(names[row] for row in np.flatnonzero(rows).tolist()),
             )
         )
@@ -147,11 +150,13 @@ def _cropped(photos: Sequence[PhotoMetadata], names: Sequence[str], edited: Bool
         Problem(
             code="cropped",
             severity=Severity.WARNING,
-            sentence_en=f"{len(cropped)} edited photos have another shape than the rest of their camera's:"
-            " they were cropped, so their middle is not the lens's and they lie off by as much; give the"
-            " originals.",
-            sentence_vi=f"{len(cropped)} ảnh đã chỉnh sửa có tỉ lệ khung hình khác các ảnh cùng máy: ảnh đã"
-            " bị cắt nên vị trí sẽ lệch; hãy dùng ảnh gốc.",
+            sentence=ngettext(
+                "{count} edited photo has another shape than the rest of its camera's: it was cropped, so "
+                "its middle is not the lens's and it lies off by as much; give the original.",
+                "{count} edited photos have another shape than the rest of their camera's: they were "
+                "cropped, so their middle is not the lens's and they lie off by as much; give the originals.",
+                len(cropped),
+            ),
             frames=cropped,
         )
     ]

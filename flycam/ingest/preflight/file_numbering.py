@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.ingest.preflight.diagnosis import Problem, Severity
+from flycam.messages import Message, _, join, ngettext, pgettext
 
 _COUNTER = re.compile(r"^(?P<head>.*?)(?P<number>\d{3,5})(?P<tail>(?:_[A-Za-z]+)?\.\w+)$")
 _DATED = re.compile(r"\d{8,14}[_-]?")
@@ -33,25 +34,32 @@ def find_missing_files(paths: Sequence[Path]) -> tuple[tuple[str, ...], list[Pro
     folders. A jump of over 200, or the roll-over after 999 or 9999, begins a new series.
     """
     missing: list[str] = []
-    ranges: list[str] = []
+    ranges: list[Message | str] = []
     for (folder, pattern, tail, width), members in _series(paths).items():
         for before, after in _jumps(members):
             head = folder + pattern.replace("#", "*")
             gone = [f"{head}{n:0{width}d}{tail}" for n in range(before + 1, after)]
             missing += gone
-            ranges.append(gone[0] if len(gone) == 1 else f"{gone[0]} to {gone[-1]}")
+            ends = _("{first} to {last}", first=gone[0], last=gone[-1])
+            ranges.append(gone[0] if len(gone) == 1 else ends)
     if not missing:
         return (), []
-    shown = ", ".join(ranges[:8]) + (f" and {len(ranges) - 8} more" if len(ranges) > 8 else "")
-    shown_vi = shown.replace(" to ", " đến ").replace(" and ", " và ").replace(" more", " chỗ khác")
+    shown = join(ranges[:8], ", ")
+    if len(ranges) > 8:
+        shown = pgettext("places", "{listed} and {count} more", listed=shown, count=len(ranges) - 8)
     return tuple(missing), [
         Problem(
             code="numbers_missing",
             severity=Severity.WARNING,
-            sentence_en=f"{len(missing)} file numbers are missing in {len(ranges)} places ({shown}): if "
-            "the card was copied in part, copy the rest and ingest again; what is there is used.",
-            sentence_vi=f"Thiếu {len(missing)} số tệp ở {len(ranges)} chỗ ({shown_vi}): nếu mới chép một "
-            "phần thẻ nhớ, hãy chép nốt rồi nhập lại; phần đã có vẫn được dùng.",
+            sentence=ngettext(
+                "{count} file number is missing in {places} ({shown}): if the card was copied in part, copy "
+                "the rest and ingest again; what is there is used.",
+                "{count} file numbers are missing in {places} ({shown}): if the card was copied in part, "
+                "copy the rest and ingest again; what is there is used.",
+                len(missing),
+                places=ngettext("{count} place", "{count} places", len(ranges)),
+                shown=shown,
+            ),
         )
     ]
 

@@ -129,9 +129,9 @@ def build_headers(
 
 def _settled_per_photo(table: FlightTable, problems: Sequence[Problem]) -> list[tuple[str, ...]]:
     """Return the findings that concern each photo; those without names concern all."""
-    common = tuple(p.sentence_en for p in problems if not p.frames)
+    common = tuple(str(p.sentence) for p in problems if not p.frames)
     own: dict[str, list[str]] = {}
     for problem in problems:
         for name in problem.frames:
-            own.setdefault(name, []).append(problem.sentence_en)
+            own.setdefault(name, []).append(str(problem.sentence))
     return [(*own.get(name, ()), *common) for name in table.names]

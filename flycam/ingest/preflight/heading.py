@@ -17,6 +17,7 @@ from flycam.ingest.preflight.flight_table import (
     wrap_degrees,
 )
 from flycam.ingest.preflight.sorties import GroundCourse
+from flycam.messages import Message, _, ngettext
 
 SIGMA_GIMBAL_YAW_DEG = 1.5
 SIGMA_BODY_YAW_DEG = 3.0
@@ -53,7 +54,7 @@ def resolve_yaw(
     evidence = both & course.straight
     g_mean, g_follow = compute_circular_mean_deg((gimbal_yaw - course.course_deg)[evidence])
     f_mean, f_follow = compute_circular_mean_deg((flight_yaw - course.course_deg)[evidence])
-    _, one_way = compute_circular_mean_deg(course.course_deg[evidence])
+    __, one_way = compute_circular_mean_deg(course.course_deg[evidence])
     strips = evidence.sum() >= _MIN_EVIDENCE
     gimbal_follows, flight_follows = strips and g_follow > _FOLLOWS, strips and f_follow > _FOLLOWS
     if gimbal_follows and flight_follows:
@@ -88,8 +89,11 @@ def _borrowed_yaw(count: int) -> Problem:
     return Problem(
         code="yaw_from_aircraft",
         severity=Severity.INFO,
-        sentence_en=f"{count} photos carry a gimbal pitch but no gimbal yaw: the aircraft's yaw is used.",
-        sentence_vi=f"{count} ảnh có pitch nhưng không có yaw của gimbal: dùng yaw của máy bay.",
+        sentence=ngettext(
+            "{count} photo carries a gimbal pitch but no gimbal yaw: the aircraft's yaw is used.",
+            "{count} photos carry a gimbal pitch but no gimbal yaw: the aircraft's yaw is used.",
+            count,
+        ),
     )
 
 
@@ -103,29 +107,32 @@ def _yaw_sentence(
     flight: tuple[float, float],
     count: int,
 ) -> Problem:
-    numbers_en = (
-        f"over {count} photos on straight strips gimbal yaw stands {gimbal[0]:+.0f}° to the course "
-        f"(agreement {gimbal[1]:.2f} of 1), flight yaw {flight[0]:+.0f}° ({flight[1]:.2f})"
-    )
-    numbers_vi = (
-        f"trên {count} ảnh của các đường bay thẳng, yaw gimbal lệch {gimbal[0]:+.0f}° so với hướng bay "
-        f"thực (độ khớp {gimbal[1]:.2f}/1), yaw máy bay lệch {flight[0]:+.0f}° ({flight[1]:.2f})"
+    evidence = ngettext(
+        "over {count} photo on straight strips gimbal yaw stands {gimbal_deg:+.0f}° to the course (agreement "
+        "{gimbal_agreement:.2f} of 1), flight yaw {flight_deg:+.0f}° ({flight_agreement:.2f})",
+        "over {count} photos on straight strips gimbal yaw stands {gimbal_deg:+.0f}° to the course "
+        "(agreement {gimbal_agreement:.2f} of 1), flight yaw {flight_deg:+.0f}° ({flight_agreement:.2f})",
+        count,
+        gimbal_deg=gimbal[0],
+        gimbal_agreement=gimbal[1],
+        flight_deg=flight[0],
+        flight_agreement=flight[1],
     )
     if not decided:
-        choice_en = "the evidence does not decide, gimbal yaw is kept"
-        choice_vi = "chưa đủ bằng chứng, giữ yaw của gimbal"
+        choice = _("the evidence does not decide, gimbal yaw is kept")
     elif relative:
-        choice_en = "gimbal yaw is relative to the aircraft, the sum of both is used"
-        choice_vi = "yaw gimbal là góc so với máy bay, dùng tổng hai góc"
-    elif use_flight:
-        choice_en, choice_vi = "flight yaw is used", "dùng yaw của máy bay"
+        choice = _("gimbal yaw is relative to the aircraft, the sum of both is used")
     else:
-        choice_en, choice_vi = "gimbal yaw is used", "dùng yaw của gimbal"
+        choice = _("flight yaw is used") if use_flight else _("gimbal yaw is used")
     return Problem(
         code="yaw_choice",
         severity=Severity.INFO if decided else Severity.WARNING,
-        sentence_en=f"Gimbal and flight yaw differ by {offset:+.0f}°: {numbers_en}; {choice_en}.",
-        sentence_vi=f"Yaw gimbal và yaw máy bay khác nhau {offset:+.0f}°: {numbers_vi}; {choice_vi}.",
+        sentence=_(
+            "Gimbal and flight yaw differ by {offset_deg:+.0f}°: {evidence}; {choice}.",
+            offset_deg=offset,
+            evidence=evidence,
+            choice=choice,
+        ),
     )
 
 
@@ -153,11 +160,17 @@ def resolve_gimbal_lock(
             Problem(
                 code="gimbal_lock",
                 severity=Severity.INFO,
-                sentence_en=f"{count} nadir photos have a gimbal yaw up to {worst:.0f}° off the flight's "
-                f"usual {usual:+.0f}° to the aircraft (gimbal lock at -90°): aircraft yaw {usual:+.0f}° is "
-                "used for them.",
-                sentence_vi=f"{count} ảnh thẳng đứng có yaw gimbal lệch tới {worst:.0f}° so với mức thường "
-                f"{usual:+.0f}° (khoá gimbal ở -90°): dùng yaw máy bay {usual:+.0f}° cho các ảnh đó.",
+                sentence=ngettext(
+                    "{count} nadir photo has a gimbal yaw {worst_deg:.0f}° off the flight's usual "
+                    "{usual_deg:+.0f}° to the aircraft (gimbal lock at -90°): aircraft yaw {usual_deg:+.0f}° "
+                    "is used for it.",
+                    "{count} nadir photos have a gimbal yaw up to {worst_deg:.0f}° off the flight's usual "
+                    "{usual_deg:+.0f}° to the aircraft (gimbal lock at -90°): aircraft yaw {usual_deg:+.0f}° "
+                    "is used for them.",
+                    count,
+                    worst_deg=worst,
+                    usual_deg=usual,
+                ),
                 frames=tuple(n for n, j in zip(names, jumped, strict=True) if j),
             )
         ],
@@ -176,7 +189,7 @@ def resolve_heading_offset(
     """
     usable = course.straight & np.isfinite(yaw)
     difference = wrap_degrees(yaw - course.course_deg)
-    main, _ = compute_circular_mean_deg(course.course_deg[usable] * 2.0)
+    main, __ = compute_circular_mean_deg(course.course_deg[usable] * 2.0)
     along = np.cos(np.radians(course.course_deg - main / 2.0))
     there, back = usable & (along > 0.9), usable & (along < -0.9)
     if min(there.sum(), back.sum()) < _MIN_EVIDENCE:
@@ -185,39 +198,39 @@ def resolve_heading_offset(
         compute_circular_mean_deg(difference[there]),
         compute_circular_mean_deg(difference[back]),
     )
-    offset, _ = compute_circular_mean_deg(np.array([a, b]))
+    offset, __ = compute_circular_mean_deg(np.array([a, b]))
     spread = np.degrees(np.sqrt(-2.0 * np.log(np.clip(min(ra, rb), 1e-9, 1.0))))
     error = float(spread / np.sqrt(min(there.sum(), back.sum())))
     crab = float(abs(wrap_degrees(np.asarray(a - b)))) / 2.0
     if min(ra, rb) < _FOLLOWS or not max(3.0, 3.0 * error, crab) < abs(offset) < 30.0:
         return yaw, []
-    why_en, why_vi = _why_off(offset, error, declination_deg)
     return wrap_degrees(yaw - offset), [
         Problem(
             code="heading_offset",
             severity=Severity.WARNING,
-            sentence_en=f"Headings stand {offset:+.1f}° ± {error:.1f}° off the course on strips both ways "
-            f"({a:+.1f}° and {b:+.1f}°): {why_en}; {offset:+.1f}° was taken off.",
-            sentence_vi=f"Hướng mũi lệch {offset:+.1f}° ± {error:.1f}° so với hướng bay thực ở cả hai "
-            f"chiều ({a:+.1f}° và {b:+.1f}°): {why_vi}; đã trừ {offset:+.1f}°.",
+            sentence=_(
+                "Headings stand {offset_deg:+.1f}° ± {error_deg:.1f}° off the course on strips both ways "
+                "({there_deg:+.1f}° and {back_deg:+.1f}°): {cause}; {offset_deg:+.1f}° was taken off.",
+                offset_deg=offset,
+                error_deg=error,
+                there_deg=a,
+                back_deg=b,
+                cause=_why_off(offset, error, declination_deg),
+            ),
         )
     ]
 
 
-def _why_off(offset: float, error: float, declination_deg: float) -> tuple[str, str]:
-    """Return the cause of a heading that is `offset` off true north.
-
-    In English and Vietnamese.
-    """
-    here = f"{declination_deg:+.1f}°"
+def _why_off(offset: float, error: float, declination_deg: float) -> Message:
+    """Return the cause of a heading that is `offset` off true north."""
     if abs(offset + declination_deg) >= max(_MAGNETIC_WITHIN_DEG, 3.0 * error):
-        return (
-            f"the compass is off, for declination here is {here}",
-            f"la bàn lệch, vì độ từ thiên ở đây là {here}",
+        return _(
+            "the compass is off, for declination here is {declination_deg:+.1f}°",
+            declination_deg=declination_deg,
         )
-    return (
-        f"magnetic north was taken for true (declination here is {here})",
-        f"bắc từ bị coi là bắc thực (độ từ thiên ở đây là {here})",
+    return _(
+        "magnetic north was taken for true (declination here is {declination_deg:+.1f}°)",
+        declination_deg=declination_deg,
     )
 
 
@@ -238,11 +251,16 @@ def fill_yaw_from_direction(
             Problem(
                 code="yaw_from_exif_direction",
                 severity=Severity.WARNING,
-                sentence_en=f"{int(filled.sum())} photos carry only an image direction ({magnetic} of "
-                f"them from magnetic north, corrected by {declination_deg:+.1f}°): it is used "
-                f"(± {SIGMA_DIRECTION_DEG:.0f}°).",
-                sentence_vi=f"{int(filled.sum())} ảnh chỉ có hướng ảnh ({magnetic} ảnh theo bắc "
-                f"từ, đã hiệu chỉnh {declination_deg:+.1f}°): dùng hướng này (± {SIGMA_DIRECTION_DEG:.0f}°).",
+                sentence=ngettext(
+                    "{count} photo carries only an image direction ({magnetic} of them from magnetic north, "
+                    "corrected by {declination_deg:+.1f}°): it is used (± {sigma_deg:.0f}°).",
+                    "{count} photos carry only an image direction ({magnetic} of them from magnetic north, "
+                    "corrected by {declination_deg:+.1f}°): it is used (± {sigma_deg:.0f}°).",
+                    int(filled.sum()),
+                    magnetic=magnetic,
+                    declination_deg=declination_deg,
+                    sigma_deg=SIGMA_DIRECTION_DEG,
+                ),
                 frames=table.names_of(filled),
             )
         ],
@@ -267,10 +285,15 @@ def fill_yaw_from_course(
             Problem(
                 code="yaw_from_course",
                 severity=Severity.WARNING,
-                sentence_en=f"{int(filled.sum())} photos carry no heading: the course over ground is used "
-                f"(± {SIGMA_COURSE_YAW_DEG:.0f}°, in turns ± {SIGMA_TURN_YAW_DEG:.0f}°).",
-                sentence_vi=f"{int(filled.sum())} ảnh không có hướng: dùng hướng bay thực "
-                f"(± {SIGMA_COURSE_YAW_DEG:.0f}°, chỗ vòng ± {SIGMA_TURN_YAW_DEG:.0f}°).",
+                sentence=ngettext(
+                    "{count} photo carries no heading: the course over ground is used (± {sigma_deg:.0f}°, "
+                    "in turns ± {sigma_in_turns_deg:.0f}°).",
+                    "{count} photos carry no heading: the course over ground is used (± {sigma_deg:.0f}°, in "
+                    "turns ± {sigma_in_turns_deg:.0f}°).",
+                    int(filled.sum()),
+                    sigma_deg=SIGMA_COURSE_YAW_DEG,
+                    sigma_in_turns_deg=SIGMA_TURN_YAW_DEG,
+                ),
                 frames=tuple(n for n, f in zip(names, filled, strict=True) if f),
             )
         ],
@@ -299,10 +322,14 @@ def widen_unsteady_yaw(
         Problem(
             code="unsteady_yaw",
             severity=Severity.INFO,
-            sentence_en=f"{int(widened.sum())} photos: the aircraft's yaw swings against its course by"
-            f" {spread:.0f}° from photo to photo, so heading is taken as known to ± {spread:.0f}° only.",
-            sentence_vi=f"{int(widened.sum())} ảnh: hướng mũi máy bay dao động {spread:.0f}° so với hướng bay"
-            f" giữa các ảnh, nên hướng chỉ được coi là chính xác đến ± {spread:.0f}°.",
+            sentence=ngettext(
+                "{count} photo: the aircraft's yaw swings against its course by {spread_deg:.0f}° from photo "
+                "to photo, so heading is taken as known to ± {spread_deg:.0f}° only.",
+                "{count} photos: the aircraft's yaw swings against its course by {spread_deg:.0f}° from "
+                "photo to photo, so heading is taken as known to ± {spread_deg:.0f}° only.",
+                int(widened.sum()),
+                spread_deg=spread,
+            ),
             frames=tuple(name for name, wide in zip(names, widened.tolist(), strict=True) if wide),
         )
     ]

@@ -11,7 +11,7 @@ from flycam.geometry.camera import compute_ray_directions
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.preflight.diagnosis import Problem, Rejection, Severity
 from flycam.ingest.preflight.flight_table import Bools, Floats
-from flycam.messages import _
+from flycam.messages import _, ngettext
 
 GRAZING_DEG = 3.0
 """Rays flatter than this meet the ground, if at all, kilometres away, where pixels are useless."""
@@ -70,10 +70,11 @@ def reject_sky_photos(
             Problem(
                 code="horizon",
                 severity=Severity.WARNING,
-                sentence_en=f"{int(sky.sum())} photos look at the horizon or the sky and are left out: "
-                "tilt the gimbal down.",
-                sentence_vi=f"{int(sky.sum())} ảnh hướng về chân trời hoặc bầu trời nên bị loại: hãy hạ "
-                "gimbal xuống.",
+                sentence=ngettext(
+                    "{count} photo looks at the horizon or the sky and is left out: tilt the gimbal down.",
+                    "{count} photos look at the horizon or the sky and are left out: tilt the gimbal down.",
+                    int(sky.sum()),
+                ),
                 frames=tuple(names[i] for i in np.flatnonzero(sky).tolist()),
             )
         )
@@ -82,10 +83,14 @@ def reject_sky_photos(
             Problem(
                 code="horizon_part",
                 severity=Severity.INFO,
-                sentence_en=f"{int(some.sum())} photos see the horizon in part (up to "
-                f"{share[some].max() * 100:.0f} % of the picture): only the ground below it is used.",
-                sentence_vi=f"{int(some.sum())} ảnh có một phần chân trời (tới "
-                f"{share[some].max() * 100:.0f} % ảnh): chỉ dùng phần mặt đất bên dưới.",
+                sentence=ngettext(
+                    "{count} photo sees the horizon in part (up to {most_pct:.0f} % of the picture): only "
+                    "the ground below it is used.",
+                    "{count} photos see the horizon in part (up to {most_pct:.0f} % of the picture): only "
+                    "the ground below it is used.",
+                    int(some.sum()),
+                    most_pct=share[some].max() * 100,
+                ),
                 frames=tuple(names[i] for i in np.flatnonzero(some).tolist()),
             )
         )

@@ -10,7 +10,7 @@ from flycam.errors import FrameRejected, FrameUnreadable, LensCovered, TooBlurre
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.photo.pixel_checks import SMOOTH, Checks, PixelChecks
 from flycam.ingest.preflight.diagnosis import Problem, Severity
-from flycam.messages import _
+from flycam.messages import _, ngettext
 
 BLURRED_SHARE = 0.25
 """Share of the camera's median sharpness below which a photo is rejected; below twice that it is reported."""
@@ -59,37 +59,48 @@ def reject_bad_images(
         (
             is_unread,
             "unreadable",
-            "cannot be read, so left out; the reason stands with each",
-            "không đọc được, bị loại; lý do ghi ở từng ảnh",
+            ngettext(
+                "{count} photo cannot be read, so left out; the reason stands with it.",
+                "{count} photos cannot be read, so left out; the reason stands with each.",
+                int(is_unread.sum()),
+            ),
         ),
         (
             covered,
             "lens_covered",
-            "hold no picture (lens cap, or black) and are left out",
-            "không có hình (nắp ống kính hoặc đen), bị loại",
+            ngettext(
+                "{count} photo holds no picture (lens cap, or black) and is left out.",
+                "{count} photos hold no picture (lens cap, or black) and are left out.",
+                int(covered.sum()),
+            ),
         ),
         (
             blurred,
             "blurred",
-            "are far less sharp than the rest and are left out",
-            "mờ hơn hẳn các ảnh khác, bị loại",
+            ngettext(
+                "{count} photo is far less sharp than the rest and is left out.",
+                "{count} photos are far less sharp than the rest and are left out.",
+                int(blurred.sum()),
+            ),
         ),
         (
             soft,
             "soft",
-            "are clearly less sharp than the rest but are used",
-            "kém nét hơn rõ rệt nhưng vẫn dùng",
+            ngettext(
+                "{count} photo is clearly less sharp than the rest but is used.",
+                "{count} photos are clearly less sharp than the rest but are used.",
+                int(soft.sum()),
+            ),
         ),
     )
     problems = [
         Problem(
             code=code,
             severity=Severity.INFO if code == "soft" else Severity.WARNING,
-            sentence_en=f"{int(mask.sum())} photos {en}.",
-            sentence_vi=f"{int(mask.sum())} ảnh {vi}.",
+            sentence=sentence,
             frames=tuple(names[i] for i in np.flatnonzero(mask).tolist()),
         )
-        for mask, code, en, vi in cases
+        for mask, code, sentence in cases
         if mask.any()
     ]
     return refused, problems
@@ -109,7 +120,7 @@ def _sharpness_ratio(photos: Sequence[PhotoMetadata], seen: Sequence[PixelChecks
             group = (photo.maker, photo.model, photo.band, photo.image_size_px)
             groups.setdefault(group, []).append((row, look.sharpness))
     for members in groups.values():
-        rows = [row for row, _ in members]
+        rows = [row for row, __ in members]
         if len(rows) < _MIN_COMPARED:
             continue
         sharpness = np.array([value for _, value in members])

@@ -14,12 +14,13 @@ from flycam.geodata.cameras import lookup_bands
 from flycam.ingest.photo.display_names import make_display_names
 from flycam.ingest.photo.metadata import PhotoMetadata
 from flycam.ingest.preflight.diagnosis import Problem, Severity
+from flycam.messages import _, ngettext, pgettext
 
-LAYER_NAMES_VI = {
-    Layer.COLOUR: "màu",
-    Layer.INFRARED: "hồng ngoại",
-    Layer.THERMAL: "nhiệt",
-    Layer.NIGHT: "ban đêm",
+LAYER_NAMES = {
+    Layer.COLOUR: pgettext("layer", "colour"),
+    Layer.INFRARED: pgettext("layer", "infrared"),
+    Layer.THERMAL: pgettext("layer", "thermal"),
+    Layer.NIGHT: pgettext("layer", "night"),
 }
 
 
@@ -44,10 +45,13 @@ def assign_layer(
         Problem(
             code="layer_given",
             severity=Severity.INFO,
-            sentence_en=f"All photos are {wanted} by the operator's word; the tags of {len(changed)} of "
-            f"{len(photos)} say otherwise.",
-            sentence_vi=f"Tất cả ảnh được xếp vào lớp {LAYER_NAMES_VI[wanted]} theo lời người vận hành; thẻ "
-            f"của {len(changed)} trong {len(photos)} ảnh ghi khác.",
+            sentence=_(
+                "All photos are {layer} by the operator's word; the tags of {changed} of {total} say "
+                "otherwise.",
+                layer=LAYER_NAMES[wanted],
+                changed=len(changed),
+                total=len(photos),
+            ),
             frames=changed,
         )
     )
@@ -73,13 +77,18 @@ def _suspected_infrared(photos: Sequence[PhotoMetadata]) -> list[Problem]:
         Problem(
             code=MAYBE_INFRARED,
             severity=Severity.WARNING,
-            sentence_en=f"{len(names)} photos come from a {camera}, which mapping aircraft carry with a "
-            "colour or a near-infrared filter, and no tag says which: they are taken as colour; if plants "
-            "look red or violet, ingest them with --layer infrared, which also moves photos that are on the "
-            "map already.",
-            sentence_vi=f"{len(names)} ảnh chụp bằng {camera}, loại máy ảnh có thể gắn kính lọc màu hoặc "
-            "cận hồng ngoại, không có thẻ ghi rõ: coi là ảnh màu; nếu cây cối có màu đỏ hoặc tím, hãy nạp "
-            "với --layer infrared; ảnh đã có trên bản đồ cũng được chuyển sang lớp đó.",
+            sentence=ngettext(
+                "{count} photo comes from a {camera}, which mapping aircraft carry with a colour or a "
+                "near-infrared filter, and no tag says which: it is taken as colour; if plants look red or "
+                "violet, ingest it with --layer infrared, which also moves photos that are on the map "
+                "already.",
+                "{count} photos come from a {camera}, which mapping aircraft carry with a colour or a "
+                "near-infrared filter, and no tag says which: they are taken as colour; if plants look red "
+                "or violet, ingest them with --layer infrared, which also moves photos that are on the map "
+                "already.",
+                len(names),
+                camera=camera,
+            ),
             frames=tuple(names),
         )
         for camera, names in by_camera.items()

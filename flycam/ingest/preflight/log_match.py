@@ -17,6 +17,7 @@ from flycam.geodata.geoid import convert_height
 from flycam.ingest.preflight.diagnosis import Problem, Severity
 from flycam.ingest.preflight.flight_table import Bools, FlightTable, Floats
 from flycam.ingest.telemetry.flight_log import FlightLog
+from flycam.messages import Bilingual, Message, _, ngettext
 
 LOG_DOES_NOT_MATCH = "log_does_not_match"
 
@@ -31,8 +32,7 @@ _SIGMA_FINE_S = 0.1
 class _Matched:
     samples: list[TelemetrySample | None]
     sigma_t_s: float
-    how_en: str
-    how_vi: str
+    how: Message
 
 
 def to_flight_log(track: FlightLog | TelemetryTrack) -> FlightLog:
@@ -54,8 +54,7 @@ def fill_from_log(
         Problem(
             code="log_remark",
             severity=Severity.INFO,
-            sentence_en=f"{log.name}: {remark}.",
-            sentence_vi=f"{log.name}: {remark.in_language('vi')}.",
+            sentence=_("{log}: {remark}.", log=log.name, remark=remark),
         )
         for remark in log.remarks
     ]
@@ -76,9 +75,7 @@ def _by_events(table: FlightTable, log: FlightLog, offset_s: float | None) -> _M
     if not (table.t_ns > 0).all():
         if len(events) != len(table):
             return None
-        return _Matched(
-            list(events), 0.0, "one camera event per photo, in order", "mỗi ảnh một sự kiện, theo thứ tự"
-        )
+        return _Matched(list(events), 0.0, _("one camera event per photo, in order"))
     shift_ns = estimate_event_offset_ns(table.t_ns, event_ns) if offset_s is None else round(offset_s * 1e9)
     nearest, distance_s = _nearest(table.t_ns + shift_ns, event_ns)
     samples: list[TelemetrySample | None] = [
@@ -87,13 +84,15 @@ def _by_events(table: FlightTable, log: FlightLog, offset_s: float | None) -> _M
     good = distance_s[distance_s <= _EVENT_TOLERANCE_S]
     if not good.size:
         return None
-    apart = f"{shift_ns / 1e9:+.1f}"
-    return _Matched(
-        samples,
-        0.0,
-        f"{good.size} of {len(table)} photos match {len(events)} camera events, clocks {apart} s apart",
-        f"{good.size}/{len(table)} ảnh khớp {len(events)} sự kiện chụp, đồng hồ lệch {apart} giây",
+    how = ngettext(
+        "{matching} of {count} photo matches {events} camera events, clocks {apart_s:+.1f} s apart",
+        "{matching} of {count} photos match {events} camera events, clocks {apart_s:+.1f} s apart",
+        len(table),
+        matching=good.size,
+        events=len(events),
+        apart_s=shift_ns / 1e9,
     )
+    return _Matched(samples, 0.0, how)
 
 
 def estimate_event_offset_ns(photo_ns: NDArray[np.int64], event_ns: NDArray[np.int64]) -> int:
@@ -135,8 +134,8 @@ def _nearest(times: NDArray[np.int64], known: NDArray[np.int64]) -> tuple[NDArra
 
 def _by_time(table: FlightTable, log: FlightLog, offset_s: float | None) -> _Matched:
     timed = table.t_ns > 0
-    shift_ns, words_en, words_vi = (
-        (round(offset_s * 1e9), "clock offset as given", "theo độ lệch đồng hồ đã cho")
+    shift_ns, clocks = (
+        (round(offset_s * 1e9), _("clock offset as given"))
         if offset_s is not None
         else _track_offset(table.t_ns[timed], log)
     )
@@ -148,21 +147,21 @@ def _by_time(table: FlightTable, log: FlightLog, offset_s: float | None) -> _Mat
             samples.append(None)
     whole_seconds = bool(timed.any()) and bool((table.t_ns[timed] % 1_000_000_000 == 0).all())
     sigma_t = _SIGMA_WHOLE_SECONDS_S if whole_seconds else _SIGMA_FINE_S
-    text = f"photos are matched by time (± {sigma_t:.2f} s), {words_en} ({shift_ns / 1e9:+.1f} s)"
-    return _Matched(
-        samples,
-        sigma_t,
-        text,
-        f"ghép ảnh theo thời gian (± {sigma_t:.2f} giây), {words_vi} ({shift_ns / 1e9:+.1f} giây)",
+    how = _(
+        "photos are matched by time (± {sigma_s:.2f} s), {clocks} ({shift_s:+.1f} s)",
+        sigma_s=sigma_t,
+        clocks=clocks,
+        shift_s=shift_ns / 1e9,
     )
+    return _Matched(samples, sigma_t, how)
 
 
-def _track_offset(times: NDArray[np.int64], log: FlightLog) -> tuple[int, str, str]:
+def _track_offset(times: NDArray[np.int64], log: FlightLog) -> tuple[int, Message]:
     """Return the clock offset under which the photos lie inside the log.
 
     0 if they do; else by the log's other clock; else whole quarter hours.
     """
-    same = (0, "both clocks agree", "hai đồng hồ khớp nhau")
+    same = (0, _("both clocks agree"))
     if not times.size or not log.track.samples:
         return same
     first, last = log.track.samples[0].t_utc_ns, log.track.samples[-1].t_utc_ns
@@ -173,11 +172,11 @@ def _track_offset(times: NDArray[np.int64], log: FlightLog) -> tuple[int, str, s
     if share(0) > 0:
         return same
     if log.shift_other_ns is not None and share(-log.shift_other_ns) > 0.5:
-        return -log.shift_other_ns, "by the autopilot's own UTC", "theo giờ UTC của máy bay"
+        return -log.shift_other_ns, _("by the autopilot's own UTC")
     near = round(((first + last) / 2 - float(np.median(times))) / _QUARTER_NS)
     tries = sorted((near + k for k in (-2, -1, 0, 1, 2)), key=lambda q: (-share(q * _QUARTER_NS), abs(q)))
     if share(tries[0] * _QUARTER_NS) > 0.9 and abs(tries[0]) <= 14 * 4:
-        return tries[0] * _QUARTER_NS, "the camera's time zone was wrong", "múi giờ máy ảnh bị sai"
+        return tries[0] * _QUARTER_NS, _("the camera's time zone was wrong")
     return same
 
 
@@ -233,20 +232,30 @@ def _above_sea(samples: list[TelemetrySample | None]) -> Floats:
 
 def _matched_sentence(table: FlightTable, log: FlightLog, matched: _Matched, found: Bools) -> Problem:
     own = np.isfinite(table.lonlat).all(axis=1) & (np.abs(table.lonlat) >= 1e-4).any(axis=1) & found
-    check_en, check_vi = "", ""
+    check: Message | str = ""
     if own.any():
         log_place = np.array([[s.lon_deg, s.lat_deg] for s in matched.samples if s is not None])[own[found]]
         d = (log_place - table.lonlat[own]) * 111_195.0
         off = np.hypot(d[:, 0] * np.cos(np.radians(table.lonlat[own, 1])), d[:, 1])
-        count, median_m = int(own.sum()), float(np.median(off))
-        check_en = f"; {count} photos with a position of their own lie {median_m:.1f} m from it (median)"
-        check_vi = f"; {count} ảnh có toạ độ riêng cách nhật ký {median_m:.1f} m (trung vị)"
+        check = ngettext(
+            "; {count} photo with a position of its own lies {median_m:.1f} m from it (median)",
+            "; {count} photos with a position of their own lie {median_m:.1f} m from it (median)",
+            int(own.sum()),
+            median_m=float(np.median(off)),
+        )
     return Problem(
         code="log_matched",
         severity=Severity.INFO,
-        sentence_en=f"{log.name} ({log.clock}): {matched.how_en}; {int(found.sum())} of {len(table)} "
-        f"photos found{check_en}.",
-        sentence_vi=f"{log.name}: {matched.how_vi}; tìm thấy {int(found.sum())}/{len(table)} ảnh{check_vi}.",
+        sentence=ngettext(
+            "{log} ({clock}): {how}; {found} of {count} photo found{check}.",
+            "{log} ({clock}): {how}; {found} of {count} photos found{check}.",
+            len(table),
+            log=log.name,
+            clock=log.clock,
+            how=matched.how,
+            found=int(found.sum()),
+            check=check,
+        ),
         frames=table.names_of(found),
     )
 
@@ -255,8 +264,12 @@ def _no_match(table: FlightTable, log: FlightLog) -> Problem:
     return Problem(
         code=LOG_DOES_NOT_MATCH,
         severity=Severity.WARNING,
-        sentence_en=f"{log.name} covers none of the {len(table)} photos' times: give the log of this "
-        "flight, or the clocks' difference with --clock-offset.",
-        sentence_vi=f"{log.name} không trùng thời gian ảnh nào trong {len(table)} ảnh: hãy đưa đúng nhật "
-        "ký chuyến bay hoặc nhập độ lệch đồng hồ bằng --clock-offset.",
+        sentence=ngettext(
+            "{log} covers none of the {count} photo's times: give the log of this flight, or the clocks' "
+            "difference with --clock-offset.",
+            "{log} covers none of the {count} photos' times: give the log of this flight, or the clocks' "
+            "difference with --clock-offset.",
+            len(table),
+            log=log.name,
+        ),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from flycam.errors import PoseRejected, PositionUnknown
 from flycam.ingest.preflight.diagnosis import Problem, Rejection, Severity
 from flycam.ingest.preflight.flight_table import Bools, FlightTable, Floats
-from flycam.messages import _
+from flycam.messages import _, ngettext
 
 EARTH_M_PER_DEG = 111_195.0
 OUTLIER_M = 20_000.0
@@ -61,8 +61,8 @@ def resolve_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection],
                 missing,
                 PositionUnknown(
                     _(
-                        "has no position: give the flight log, a table of positions, a list of "
-                        "ground control points or a map of the ground with --telemetry"
+                        "has no position: give the flight log, a table of positions, a list of ground "
+                        "control points or a map of the ground with --telemetry"
                     )
                 ),
             ),
@@ -115,10 +115,13 @@ def _unswap(table: FlightTable) -> tuple[FlightTable, list[Problem]]:
         Problem(
             code="coordinates_swapped",
             severity=Severity.WARNING,
-            sentence_en=f"{count} photos had longitude and latitude exchanged (a latitude beyond 90° or a "
-            "place far from the flight, which the exchange brings back): they were exchanged again.",
-            sentence_vi=f"{count} ảnh bị đảo kinh độ và vĩ độ (vĩ độ quá 90° hoặc nằm xa chuyến bay, đảo "
-            "lại thì khớp): đã đảo lại.",
+            sentence=ngettext(
+                "{count} photo had longitude and latitude exchanged (a latitude beyond 90° or a place far "
+                "from the flight, which the exchange brings back): they were exchanged again.",
+                "{count} photos had longitude and latitude exchanged (a latitude beyond 90° or a place far "
+                "from the flight, which the exchange brings back): they were exchanged again.",
+                count,
+            ),
             frames=table.names_of(swapped),
         )
     ]
@@ -161,26 +164,56 @@ def _middle_photo(lonlat: Floats) -> Floats:
 def _position_problems(
     table: FlightTable, missing: Bools, zero: Bools, off_globe: Bools, far: Bools
 ) -> list[Problem]:
+    total = len(table)
     cases = (
-        (missing, "position_missing", "have no position", "không có toạ độ"),
+        (
+            missing,
+            "position_missing",
+            ngettext(
+                "{left_out} of {count} photo has no position; it is left out.",
+                "{left_out} of {count} photos have no position; they are left out.",
+                total,
+                left_out=int(missing.sum()),
+            ),
+        ),
         (
             zero,
             "position_zero",
-            "say (0, 0): the aircraft had no fix",
-            "ghi toạ độ (0, 0): máy bay chưa định vị",
+            ngettext(
+                "{left_out} of {count} photo says (0, 0): the aircraft had no fix; it is left out.",
+                "{left_out} of {count} photos say (0, 0): the aircraft had no fix; they are left out.",
+                total,
+                left_out=int(zero.sum()),
+            ),
         ),
-        (off_globe, "position_impossible", "have coordinates off the globe", "có toạ độ ngoài Trái Đất"),
-        (far, "position_far", "lie far from all others", "nằm xa hẳn các ảnh khác"),
+        (
+            off_globe,
+            "position_impossible",
+            ngettext(
+                "{left_out} of {count} photo has coordinates off the globe; it is left out.",
+                "{left_out} of {count} photos have coordinates off the globe; they are left out.",
+                total,
+                left_out=int(off_globe.sum()),
+            ),
+        ),
+        (
+            far,
+            "position_far",
+            _(
+                "{far} of {total} photos lie far from all others; they are left out.",
+                far=int(far.sum()),
+                total=total,
+            ),
+        ),
     )
     return [
         Problem(
             code=code,
             severity=Severity.ERROR if mask.all() else Severity.WARNING,
-            sentence_en=f"{int(mask.sum())} of {len(table)} photos {en}; they are left out.",
-            sentence_vi=f"{int(mask.sum())} trong {len(table)} ảnh {vi}; bị loại.",
+            sentence=sentence,
             frames=table.names_of(mask),
         )
-        for mask, code, en, vi in cases
+        for mask, code, sentence in cases
         if mask.any()
     ]
 
@@ -197,10 +230,13 @@ def _frozen(table: FlightTable) -> list[Problem]:
         Problem(
             code="position_frozen",
             severity=Severity.WARNING,
-            sentence_en=f"{int(same.sum())} photos repeat the position of the one before although time "
-            "passed: the aircraft stood still or its receiver hung; check them on the map.",
-            sentence_vi=f"{int(same.sum())} ảnh lặp lại toạ độ của ảnh trước dù thời gian trôi: máy bay "
-            "đứng yên hoặc bộ thu bị treo; hãy kiểm tra trên bản đồ.",
+            sentence=ngettext(
+                "{count} photo repeats the position of the one before although time passed: the aircraft "
+                "stood still or its receiver hung; check it on the map.",
+                "{count} photos repeat the position of the one before although time passed: the aircraft "
+                "stood still or its receiver hung; check them on the map.",
+                int(same.sum()),
+            ),
             frames=table.names_of(mask),
         )
     ]

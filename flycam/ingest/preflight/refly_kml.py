@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from flycam.geodata.kml_geometry import KML_FOOT, KML_HEAD, format_multi_geometry
 from flycam.geodata.xml_text import escape_xml
 from flycam.ingest.preflight.diagnosis import Gap, GapKind
+from flycam.messages import _
 
 _STYLES = {GapKind.HOLE: "ff0000ff", GapKind.BREAK: "ff00a5ff"}  # aabbggrr: red, orange
-_NAMES = {GapKind.HOLE: "Chưa chụp / not seen", GapKind.BREAK: "Đứt đường bay / strip broken"}
+_NAMES = {GapKind.HOLE: _("not seen"), GapKind.BREAK: _("strip broken")}
 
 
 def make_refly_kml(gaps: Sequence[Gap], title: str) -> str:
@@ -28,8 +29,9 @@ def make_refly_kml(gaps: Sequence[Gap], title: str) -> str:
 
 
 def _placemark(number: int, gap: Gap) -> str:
+    name, vi = _NAMES[gap.kind], gap.sentence.in_language("vi")
     return (
-        f"<Placemark><name>{number}. {_NAMES[gap.kind]}: {gap.area_m2:,.0f} m²</name>"
-        f"<description>{escape_xml(gap.sentence_vi)} {escape_xml(gap.sentence_en)}</description>"
+        f"<Placemark><name>{number}. {name.in_language('vi')} / {name}: {gap.area_m2:,.0f} m²</name>"
+        f"<description>{escape_xml(f'{vi} {gap.sentence}')}</description>"
         f"<styleUrl>#{gap.kind.value}</styleUrl>{format_multi_geometry(gap.polygon_lonlat)}</Placemark>"
     )

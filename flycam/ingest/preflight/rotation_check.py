@@ -25,6 +25,7 @@ from flycam.ingest.preflight.edited_photos import detect_edited_photos, detect_s
 from flycam.ingest.preflight.flight_table import Bools
 from flycam.ingest.preflight.frame_headers import ResolvedFlight
 from flycam.ingest.preflight.ortho_thumbnails import OrthoThumbnails, make_exterior, rotate_thumbnail_interior
+from flycam.messages import Message, ngettext
 
 Votes = NDArray[np.int64]
 
@@ -156,46 +157,60 @@ def _rotation_problems(
     guessed = flight.attitude.course_only
     problems = []
     for turn in (1, 2, 3):
-        for code, rows, en, vi in (
-            (
-                "heading_guessed_wrong",
-                guessed,
-                "{n} photos state no heading, and the course taken for it is off by {by}°",
-                "{n} ảnh không ghi hướng, và hướng bay dùng thay bị lệch {by}°",
-            ),
-            (
-                "turned",
-                ~guessed & saved_again,
-                "{n} of the photos were turned by {by}° clockwise after they were taken",
-                "{n} ảnh đã bị xoay {by}° theo chiều kim đồng hồ sau khi chụp",
-            ),
-            (
-                "turned",
-                ~guessed & ~saved_again,
-                "{n} of the photos lie turned by {by}° clockwise against the heading in their tags, which"
-                " name no other program",
-                "{n} ảnh bị xoay {by}° theo chiều kim đồng hồ so với hướng ghi trong thẻ; thẻ không ghi phần"
-                " mềm nào khác",
-            ),
+        for code, rows, describe in (
+            ("heading_guessed_wrong", guessed, _describe_wrong_course),
+            ("turned", ~guessed & saved_again, _describe_saved_turn),
+            ("turned", ~guessed & ~saved_again, _describe_unexplained_turn),
         ):
             chosen = rows & (quarters == turn)
             if not chosen.any():
                 continue
-            told = {"n": int(chosen.sum()), "by": 90 * turn}
-            found, as_written = int(votes[chosen, turn].sum()), int(votes[chosen, 0].sum())
             problems.append(
                 Problem(
                     code=code,
                     severity=Severity.INFO,
-                    sentence_en=f"{en.format(**told)} ({found} places match the neighbouring photos only when"
-                    f" they are turned back, {as_written} as they are); flycam has turned them back, nothing"
-                    " is lost.",
-                    sentence_vi=f"{vi.format(**told)} ({found} chỗ chỉ khớp với các ảnh bên cạnh khi xoay"
-                    f" lại, {as_written} chỗ khớp khi để nguyên); flycam đã xoay lại, không mất dữ liệu.",
+                    sentence=ngettext(
+                        "{finding} ({count} place matches the neighbouring photos only when they are turned "
+                        "back, {as_written} as they are); flycam has turned them back, nothing is lost.",
+                        "{finding} ({count} places match the neighbouring photos only when they are turned "
+                        "back, {as_written} as they are); flycam has turned them back, nothing is lost.",
+                        int(votes[chosen, turn].sum()),
+                        finding=describe(int(chosen.sum()), 90 * turn),
+                        as_written=int(votes[chosen, 0].sum()),
+                    ),
                     frames=flight.table.names_of(chosen),
                 )
             )
     return problems
+
+
+def _describe_wrong_course(count: int, turn_deg: int) -> Message:
+    return ngettext(
+        "{count} photo states no heading, and the course taken for it is off by {turn_deg}°",
+        "{count} photos state no heading, and the course taken for it is off by {turn_deg}°",
+        count,
+        turn_deg=turn_deg,
+    )
+
+
+def _describe_saved_turn(count: int, turn_deg: int) -> Message:
+    return ngettext(
+        "{count} of the photos was turned by {turn_deg}° clockwise after it was taken",
+        "{count} of the photos were turned by {turn_deg}° clockwise after they were taken",
+        count,
+        turn_deg=turn_deg,
+    )
+
+
+def _describe_unexplained_turn(count: int, turn_deg: int) -> Message:
+    return ngettext(
+        "{count} of the photos lies turned by {turn_deg}° clockwise against the heading in its tags, which "
+        "name no other program",
+        "{count} of the photos lie turned by {turn_deg}° clockwise against the heading in their tags, which "
+        "name no other program",
+        count,
+        turn_deg=turn_deg,
+    )
 
 
 def _unsure(flight: ResolvedFlight, unsure: Bools) -> list[Problem]:
@@ -206,10 +221,13 @@ def _unsure(flight: ResolvedFlight, unsure: Bools) -> list[Problem]:
         Problem(
             code="sideways",
             severity=Severity.WARNING,
-            sentence_en=f"{count} photos stand upright where their camera's others lie, and show too"
-            " little in common with their neighbours to tell which way: look at them on the map.",
-            sentence_vi=f"{count} ảnh đặt dọc trong khi các ảnh cùng máy đặt ngang, và không đủ chi tiết"
-            " chung với các ảnh bên cạnh để biết chiều xoay: hãy xem lại trên bản đồ.",
+            sentence=ngettext(
+                "{count} photo stands upright where its camera's others lie, and shows too little in common "
+                "with its neighbours to tell which way: look at it on the map.",
+                "{count} photos stand upright where their camera's others lie, and show too little in common "
+                "with their neighbours to tell which way: look at them on the map.",
+                count,
+            ),
             frames=flight.table.names_of(unsure),
         )
     ]

@@ -14,6 +14,7 @@ from flycam.ingest.preflight.diagnosis import Problem, Severity, Takeoff, Terrai
 from flycam.ingest.preflight.flight_table import Floats
 from flycam.ingest.preflight.sortie_heights import CLEARANCE_M, SortieHeights
 from flycam.ingest.preflight.unit_check import check_terrain_units
+from flycam.messages import _, ngettext
 
 SIGMA_OPERATOR_M = 1.0
 SIGMA_TERRAIN_M = 3.0
@@ -47,7 +48,7 @@ def find_takeoff(
     higher than an aircraft flew over it raises the height.
     """
     if isinstance(stated, float | int):
-        _, datum = terrain_at(sortie.lonlat[:1])
+        __, datum = terrain_at(sortie.lonlat[:1])
         return _takeoff(sortie, float(stated), SIGMA_OPERATOR_M, datum, "operator"), []
     home = home_lonlat if home_lonlat is not None and _is_near(home_lonlat, sortie) else None
     point = stated if stated is not None else home
@@ -142,7 +143,7 @@ def _middle_and_sigma(heights: Floats) -> tuple[float, float]:
 
 def _lowest_possible(sortie: SortieHeights, terrain_at: TerrainAt) -> float:
     """Return the lowest take-off that keeps 98 % of the photos above the ground."""
-    ground, _ = terrain_at(sortie.lonlat)
+    ground, __ = terrain_at(sortie.lonlat)
     need = ground - sortie.relative_m
     need = need[np.isfinite(need)]
     return float(np.percentile(need, 98.0)) + CLEARANCE_M if need.size else float("-inf")
@@ -153,8 +154,9 @@ def _off_terrain(point: tuple[float, float]) -> Problem:
     return Problem(
         code="takeoff_off_terrain",
         severity=Severity.WARNING,
-        sentence_en=f"The take-off point {place} lies outside the known terrain: its height is estimated.",
-        sentence_vi=f"Điểm cất cánh {place} nằm ngoài vùng có địa hình: độ cao của nó được ước lượng.",
+        sentence=_(
+            "The take-off point {place} lies outside the known terrain: its height is estimated.", place=place
+        ),
     )
 
 
@@ -170,26 +172,36 @@ def _compared(
     """Report both heights, whether they confirm each other, and which is used."""
     difference, sigma = base - ground, float(np.hypot(*sigmas))
     if disagree:
-        tail_en = f"{abs(difference) / sigma:.1f} sigma apart, so the absolute altitude is not believed"
-        tail_vi = f"chênh {abs(difference) / sigma:.1f} sigma, nên không tin độ cao tuyệt đối"
+        verdict = _(
+            "{sigmas:.1f} sigma apart, so the absolute altitude is not believed",
+            sigmas=abs(difference) / sigma,
+        )
     elif sigma > _MAX_USEFUL_SIGMA_M:
-        tail_en = "too uncertain for one to confirm the other"
-        tail_vi = "sai số quá lớn nên không kiểm tra được lẫn nhau"
+        verdict = _("too uncertain for one to confirm the other")
     else:
-        tail_en, tail_vi = "they agree within their errors", "khớp nhau trong sai số"
+        verdict = _("they agree within their errors")
     taken, taken_sigma = (ground, sigmas[1]) if use_ground else (base, sigmas[0])
-    from_en, from_vi = ("the terrain", "địa hình") if use_ground else ("the altitudes", "độ cao đã ghi")
-    tail_en += f"; taken from {from_en}: {taken:.1f} ± {taken_sigma:.1f} m"
-    tail_vi += f"; lấy theo {from_vi}: {taken:.1f} ± {taken_sigma:.1f} m"
     return Problem(
         code="altitude_off" if disagree else "takeoff_estimated",
         severity=Severity.WARNING if disagree else Severity.INFO,
-        sentence_en=f"Take-off ({len(sortie.names)} photos from {sortie.names[0]}): absolute minus "
-        f"relative height says {base:.1f} m, terrain within reach {ground:.1f} m, difference "
-        f"{difference:+.1f} ± {sigma:.1f} m: {tail_en}.",
-        sentence_vi=f"Điểm cất cánh ({len(sortie.names)} ảnh từ {sortie.names[0]}): độ cao tuyệt đối trừ "
-        f"tương đối cho {base:.1f} m, địa hình quanh đó {ground:.1f} m, chênh {difference:+.1f} ± "
-        f"{sigma:.1f} m: {tail_vi}.",
+        sentence=ngettext(
+            "Take-off ({count} photo from {first}): absolute minus relative height says {stated_m:.1f} m, "
+            "terrain within reach {terrain_m:.1f} m, difference {difference_m:+.1f} ± {sigma_m:.1f} m: "
+            "{verdict}; taken from {source}: {height_m:.1f} ± {height_sigma_m:.1f} m.",
+            "Take-off ({count} photos from {first}): absolute minus relative height says {stated_m:.1f} m, "
+            "terrain within reach {terrain_m:.1f} m, difference {difference_m:+.1f} ± {sigma_m:.1f} m: "
+            "{verdict}; taken from {source}: {height_m:.1f} ± {height_sigma_m:.1f} m.",
+            len(sortie.names),
+            first=sortie.names[0],
+            stated_m=base,
+            terrain_m=ground,
+            difference_m=difference,
+            sigma_m=sigma,
+            verdict=verdict,
+            source=_("the terrain") if use_ground else _("the altitudes"),
+            height_m=taken,
+            height_sigma_m=taken_sigma,
+        ),
     )
 
 
@@ -197,8 +209,11 @@ def _raised(sortie: SortieHeights, height: float, lowest: float) -> Problem:
     return Problem(
         code="takeoff_raised",
         severity=Severity.WARNING,
-        sentence_en=f"A take-off at {height:.1f} m would put photos from {sortie.names[0]} on under the "
-        f"ground: it was raised to {lowest:.1f} m; give --takeoff for a surer height.",
-        sentence_vi=f"Nếu cất cánh ở {height:.1f} m thì ảnh từ {sortie.names[0]} trở đi nằm dưới mặt đất: "
-        f"nâng lên {lowest:.1f} m; hãy nhập --takeoff để chắc chắn hơn.",
+        sentence=_(
+            "A take-off at {height_m:.1f} m would put photos from {first} on under the ground: it was raised "
+            "to {lowest_m:.1f} m; give --takeoff for a surer height.",
+            height_m=height,
+            first=sortie.names[0],
+            lowest_m=lowest,
+        ),
     )

@@ -13,6 +13,7 @@ import numpy as np
 from flycam.ingest.preflight.diagnosis import Problem, Severity
 from flycam.ingest.preflight.flight_table import Floats
 from flycam.ingest.preflight.sortie_heights import CLEARANCE_M, SortieHeights
+from flycam.messages import Message, _
 
 FOOT_M = 0.3048
 _MIN_OFFSET_M = 100.0
@@ -42,15 +43,9 @@ def check_terrain_units(sortie: SortieHeights, around: Floats, base: float, belo
         return []
     ground, relative = below[known], sortie.relative_m[known]
     if _buried(around, ground, relative):
-        return [_suspicion(sortie, "photos would lie under it", "một số ảnh sẽ nằm dưới mặt đất")]
+        return [_suspicion(sortie, _("photos would lie under it"))]
     if _followed_a_third(ground, relative):
-        return [
-            _suspicion(
-                sortie,
-                "the aircraft followed it, but with a third of its relief",
-                "máy bay bám theo địa hình nhưng chỉ với một phần ba độ chênh cao",
-            )
-        ]
+        return [_suspicion(sortie, _("the aircraft followed it, but with a third of its relief"))]
     return []
 
 
@@ -86,22 +81,26 @@ def _certain(sortie: SortieHeights, base: float, lowest: float) -> Problem:
     return Problem(
         code="terrain_in_feet",
         severity=Severity.ERROR,
-        sentence_en=f"The terrain seems to be in feet: around {sortie.names[0]} its lowest ground stands at "
-        f"{lowest:.0f}, while the aircraft took off at {base:.0f} m: write the unit into the file "
-        "(gdal_edit.py -units ft) and add it again, or give --takeoff if the terrain is right.",
-        sentence_vi=f"Mô hình địa hình có vẻ tính bằng feet: quanh {sortie.names[0]} nơi thấp nhất là "
-        f"{lowest:.0f}, trong khi máy bay cất cánh ở {base:.0f} m: hãy ghi đơn vị vào tệp "
-        "(gdal_edit.py -units ft) rồi nạp lại, hoặc nhập --takeoff nếu địa hình đúng.",
+        sentence=_(
+            "The terrain seems to be in feet: around {first} its lowest ground stands at {lowest:.0f}, while "
+            "the aircraft took off at {takeoff_m:.0f} m: write the unit into the file (gdal_edit.py -units "
+            "ft) and add it again, or give --takeoff if the terrain is right.",
+            first=sortie.names[0],
+            lowest=lowest,
+            takeoff_m=base,
+        ),
     )
 
 
-def _suspicion(sortie: SortieHeights, why_en: str, why_vi: str) -> Problem:
+def _suspicion(sortie: SortieHeights, evidence: Message) -> Problem:
     return Problem(
         code="terrain_maybe_feet",
         severity=Severity.WARNING,
-        sentence_en=f"The terrain under the photos from {sortie.names[0]} on may be in feet: {why_en}, while "
-        "in feet everything fits; check its unit, and write it into the file (gdal_edit.py -units ft).",
-        sentence_vi=f"Mô hình địa hình dưới các ảnh từ {sortie.names[0]} có thể tính bằng feet: {why_vi}, "
-        "còn nếu là feet thì mọi thứ khớp; hãy kiểm tra và ghi đơn vị vào tệp (gdal_edit.py -units ft).",
+        sentence=_(
+            "The terrain under the photos from {first} on may be in feet: {evidence}, while in feet "
+            "everything fits; check its unit, and write it into the file (gdal_edit.py -units ft).",
+            first=sortie.names[0],
+            evidence=evidence,
+        ),
         frames=sortie.names,
     )

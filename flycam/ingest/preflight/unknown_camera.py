@@ -21,6 +21,7 @@ from flycam.ingest.preflight.flight_table import Bools, FlightTable, Floats
 from flycam.ingest.preflight.frame_headers import ResolvedFlight
 from flycam.ingest.preflight.ortho_thumbnails import OrthoThumbnails
 from flycam.ingest.preflight.sortie_heights import CLEARANCE_M
+from flycam.messages import ngettext
 
 _GUESSES = 0.5 * 1.25 ** np.arange(7)
 """Trial focal lengths over the longer side, 90° to 29° wide: matching tolerates a shift of a fifth."""
@@ -106,7 +107,7 @@ def _estimate(
 
     tried = [(fit(ratio, _MAX_PHOTOS_FIRST, QUICK_WINDOWS), ratio) for ratio in _GUESSES.tolist()]
     first, ratio = max(tried, key=lambda one: one[0].windows)
-    for _ in range(2):
+    for __ in range(2):
         if len(first.k) < _MIN_PAIRS:
             return None
         ratio *= float(np.median(first.k))
@@ -147,10 +148,17 @@ def _estimated(table: FlightTable, rows: Bools, lens: InteriorOrientation, pairs
     return Problem(
         code="lens_estimated",
         severity=Severity.WARNING,
-        sentence_en=f"{count} photos do not say what lens took them: by what {pairs} pairs of neighbours show"
-        f" of one ground its focal length is {focal:.0f} px ± {percent:.0f} %; finish measures it, or give"
-        " the camera with --camera.",
-        sentence_vi=f"{count} ảnh không cho biết ống kính: so sánh {pairs} cặp ảnh kề nhau thì tiêu cự là"
-        f" {focal:.0f} px ± {percent:.0f} %; lệnh finish sẽ đo lại, hoặc hãy đưa thông số bằng --camera.",
+        sentence=ngettext(
+            "{count} photo does not say what lens took it: by what {pairs} pairs of neighbours show of one "
+            "ground its focal length is {focal_px:.0f} px ± {sigma_pct:.0f} %; finish measures it, or give "
+            "the camera with --camera.",
+            "{count} photos do not say what lens took them: by what {pairs} pairs of neighbours show of one "
+            "ground its focal length is {focal_px:.0f} px ± {sigma_pct:.0f} %; finish measures it, or give "
+            "the camera with --camera.",
+            count,
+            pairs=pairs,
+            focal_px=focal,
+            sigma_pct=percent,
+        ),
         frames=table.names_of(rows),
     )

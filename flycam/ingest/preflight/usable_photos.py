@@ -17,7 +17,7 @@ from flycam.ingest.preflight.frame_headers import ResolvedFlight
 from flycam.ingest.preflight.horizon import compute_sky_fraction, reject_sky_photos
 from flycam.ingest.preflight.image_quality import reject_bad_images
 from flycam.ingest.preflight.sortie_heights import CLEARANCE_M
-from flycam.messages import _
+from flycam.messages import _, ngettext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +83,12 @@ def _posed(flight: ResolvedFlight, shown: Bools) -> tuple[Bools, list[Rejection]
             Problem(
                 code=refusal.code,
                 severity=Severity.ERROR if said.all() else Severity.WARNING,
-                sentence_en=f"{int(said.sum())} photos are left out, each {refusal.error}.",
-                sentence_vi=f"{int(said.sum())} ảnh bị loại vì {refusal.error.message.in_language('vi')}.",
+                sentence=ngettext(
+                    "{count} photo is left out, it {reason}.",
+                    "{count} photos are left out, each {reason}.",
+                    int(said.sum()),
+                    reason=refusal.error.message,
+                ),
                 frames=flight.table.names_of(said),
             )
         )
@@ -97,9 +101,9 @@ def _refusals(heights: CameraHeights, attitude: Attitude) -> tuple[_Refusal, ...
             ~np.isfinite(heights.height_m),
             HeightUnknown(
                 _(
-                    "has no usable height: no terrain lies under it, it says no height above "
-                    "take-off, and it shares too little ground with other photos to find one: "
-                    "register terrain (flycam dem add)"
+                    "has no usable height: no terrain lies under it, it says no height above take-off, and "
+                    "it shares too little ground with other photos to find one: register terrain (flycam dem "
+                    "add)"
                 )
             ),
             "no_height",

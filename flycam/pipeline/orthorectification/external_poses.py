@@ -35,6 +35,7 @@ from flycam.ingest.preflight.heading import SIGMA_GIMBAL_YAW_DEG
 from flycam.ingest.preflight.image_quality import reject_bad_images
 from flycam.ingest.preflight.layers import assign_layer
 from flycam.ingest.preflight.takeoff import SIGMA_GNSS_HEIGHT_M
+from flycam.messages import _, ngettext
 from flycam.pipeline.terrain import TerrainLookup
 
 
@@ -86,7 +87,7 @@ def build_diagnosis_from_poses(
         pose_file=pose_file.name,
         identify=identity_of,
     )
-    known, _ = identify_photos(dict(enumerate(shown)), make_display_names(shown), identity_of)
+    known, __ = identify_photos(dict(enumerate(shown)), make_display_names(shown), identity_of)
     by_sha = {identity: str(shown[row].path) for row, identity in known.items()}
     paths = {header.frame_id: by_sha[header.provenance.source_sha256] for header in headers}
     plane, on_plane = _plane_under(headers, paths, grey_of) if is_flat_datum(datum) else (None, [])
@@ -103,7 +104,7 @@ def build_diagnosis_from_poses(
             *sigma,
             *problems,
         ),
-        camera=f"{camera} ({count} photos)",
+        camera=f"{camera} ({ngettext('{count} photo', '{count} photos', count)})",
         work_crs=work_crs,
         vertical_datum=datum,
         takeoff=plane,
@@ -154,36 +155,44 @@ def _plane_under(
 
 def _on_plane(plane: Takeoff | None) -> Problem:
     if plane is None:
-        en = "its height is not known, so it is taken as 0: the map's scale may be wrong"
-        vi = "không biết độ cao của nó nên lấy bằng 0: tỷ lệ bản đồ có thể sai"
+        height = _("its height is not known, so it is taken as 0: the map's scale may be wrong")
     else:
-        height = f"{plane.height_m:.0f} ± {plane.sigma_m:.0f} m"
-        en = f"its height, {height}, is found from the motion of the pictures"
-        vi = f"độ cao {height} của nó tính từ độ dịch của hình ảnh"
+        height = _(
+            "its height, {height_m:.0f} ± {sigma_m:.0f} m, is found from the motion of the pictures",
+            height_m=plane.height_m,
+            sigma_m=plane.sigma_m,
+        )
     return Problem(
         code=NO_TERRAIN,
         severity=Severity.WARNING,
-        sentence_en=f"No terrain is registered here: the ground is taken as a plane; {en}; register a DEM "
-        "(flycam dem add).",
-        sentence_vi=f"Chưa có mô hình địa hình ở đây: coi mặt đất là mặt phẳng; {vi}; hãy nạp DEM (flycam "
-        "dem add).",
+        sentence=_(
+            "No terrain is registered here: the ground is taken as a plane; {height}; register a DEM (flycam "
+            "dem add).",
+            height=height,
+        ),
     )
 
 
 def _list_sigma_findings(name: str, unstated: int, total: int) -> list[Problem]:
     if not unstated:
         return []
-    usual = f"± {SIGMA_GNSS_M} m, ± {SIGMA_GNSS_HEIGHT_M:.0f} m, {SIGMA_GIMBAL_DEG}°, {SIGMA_GIMBAL_YAW_DEG}°"
     return [
         Problem(
             code="pose_sigma",
             severity=Severity.INFO,
-            sentence_en=f"{name}: {unstated} of {total} lines do not say how far off they may be: what is "
-            f"missing is taken as of a drone's own ({usual} in plan, height, tilt, heading); columns sigma_x "
-            "sigma_y sigma_z, and of the angles sigma_tilt sigma_heading (degrees), say better.",
-            sentence_vi=f"{name}: {unstated} trong {total} dòng không ghi đủ sai số: phần thiếu lấy như của "
-            f"thiết bị bay ({usual} cho mặt bằng, độ cao, nghiêng, hướng); nên thêm các cột sigma_x sigma_y "
-            "sigma_z, và cho góc sigma_tilt sigma_heading (độ).",
+            sentence=_(
+                "{name}: {unstated} of {total} lines do not say how far off they may be: what is missing is "
+                "taken as of a drone's own (± {position_m} m, ± {height_m:.0f} m, {tilt_deg}°, "
+                "{heading_deg}° in plan, height, tilt, heading); columns sigma_x sigma_y sigma_z, and of the "
+                "angles sigma_tilt sigma_heading (degrees), say better.",
+                name=name,
+                unstated=unstated,
+                total=total,
+                position_m=SIGMA_GNSS_M,
+                height_m=SIGMA_GNSS_HEIGHT_M,
+                tilt_deg=SIGMA_GIMBAL_DEG,
+                heading_deg=SIGMA_GIMBAL_YAW_DEG,
+            ),
         )
     ]
 
@@ -201,15 +210,27 @@ def _converted(rows: Sequence[PoseRow], stated: str, datum: str) -> list[PoseRow
 
 def _make_datum_finding(name: str, stated: str | None, datum: str) -> Problem:
     if stated is None and is_flat_datum(datum):
-        en = f"{name}: says no height datum, and no terrain of a known one is there to take its heights in."
-        vi = f"{name}: không ghi hệ độ cao, và nơi đó không có mô hình độ cao nào rõ hệ độ cao để dùng chung."
+        sentence = _(
+            "{name}: says no height datum, and no terrain of a known one is there to take its heights in.",
+            name=name,
+        )
     elif stated is None:
-        en = f"{name}: says no height datum; its heights are taken in the terrain's, {datum}."
-        vi = f"{name}: không ghi hệ độ cao; coi như cùng hệ với mô hình độ cao, {datum}."
+        sentence = _(
+            "{name}: says no height datum; its heights are taken in the terrain's, {datum}.",
+            name=name,
+            datum=datum,
+        )
     elif is_flat_datum(datum):
-        en = f"{name}: its heights are {stated}, but no terrain is known there to compare them with."
-        vi = f"{name}: độ cao theo {stated}, nhưng nơi đó chưa có mô hình độ cao để so."
+        sentence = _(
+            "{name}: its heights are {stated}, but no terrain is known there to compare them with.",
+            name=name,
+            stated=stated,
+        )
     else:
-        en = f"{name}: its heights are {stated}, as it says, and are used in the terrain's datum, {datum}."
-        vi = f"{name}: độ cao ghi theo {stated}; dùng trong hệ của mô hình độ cao, {datum}."
-    return Problem(code="pose_datum", severity=Severity.INFO, sentence_en=en, sentence_vi=vi)
+        sentence = _(
+            "{name}: its heights are {stated}, as it says, and are used in the terrain's datum, {datum}.",
+            name=name,
+            stated=stated,
+            datum=datum,
+        )
+    return Problem(code="pose_datum", severity=Severity.INFO, sentence=sentence)

@@ -43,7 +43,7 @@ from flycam.frame.warning import (
 )
 from flycam.geometry.grid import choose_zoom
 from flycam.geometry.terrain import TerrainGrid
-from flycam.messages import Bilingual, _
+from flycam.messages import _, pgettext
 from flycam.pipeline.orthorectification.frame_plan import FrameFootprint
 from flycam.pipeline.orthorectification.reprocess_plan import NO_REPROCESS, ReprocessPlan
 from flycam.pipeline.terrain import compute_unknown_share
@@ -365,15 +365,13 @@ def resolve_flight_event(
         workspace.catalog.flights.put_event(event)
         return event
     if event.is_drill != is_drill:
-        kinds = ("a drill", "a real event") if is_drill else ("real photos", "a drill")
-        kinds_vi = ("ảnh diễn tập", "sự kiện thật") if is_drill else ("ảnh thật", "cuộc diễn tập")
         raise NameTaken(
             _(
                 "{name}: these are {given_kind} but the event is {event_kind}; the two never mix: "
                 "choose another event",
                 name=event.name,
-                given_kind=Bilingual(kinds[0], kinds_vi[0]),
-                event_kind=Bilingual(kinds[1], kinds_vi[1]),
+                given_kind=pgettext("photos", "a drill") if is_drill else _("real photos"),
+                event_kind=_("a real event") if is_drill else pgettext("event", "a drill"),
             )
         )
     return event

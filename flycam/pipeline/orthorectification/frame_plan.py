@@ -15,7 +15,7 @@ from flycam.frame.frame import FrameHeader
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.preflight.diagnosis import Diagnosis
-from flycam.messages import Bilingual, _
+from flycam.messages import _, ngettext
 from flycam.pipeline.orthorectification.preflight import PreflightResult
 from flycam.pipeline.orthorectification.rectification import (
     GroundView,
@@ -78,13 +78,13 @@ def make_outside_terrain_error(
 ) -> OutsideTerrain:
     """Return the error for a flight without any photo that can be orthorectified."""
     header, first = refused[0]
-    known = f" (terrain here: {terrain_names})" if terrain_names else ""
-    known_vi = f" (địa hình ở đây: {terrain_names})" if terrain_names else ""
+    known = _(" (terrain here: {names})", names=terrain_names) if terrain_names else ""
     return OutsideTerrain(
-        _(
-            "none of the {read} photos sees ground that is known{known}; the first, {source_name}: {first}",
-            read=seen.photo_count,
-            known=Bilingual(known, known_vi),
+        ngettext(
+            "none of the {count} photo sees ground that is known{known}; the first, {source_name}: {first}",
+            "none of the {count} photos sees ground that is known{known}; the first, {source_name}: {first}",
+            seen.photo_count,
+            known=known,
             source_name=header.provenance.source_name,
             first=first.message,
         )

@@ -16,7 +16,7 @@ from flycam.frame.flight import Flight
 from flycam.frame.frame import Layer
 from flycam.frame.warning import LAYER_MOVED, encode_warning
 from flycam.geometry.grid import TileRange, find_range_for_bounds, get_range_bounds
-from flycam.ingest.preflight.layers import LAYER_NAMES_VI
+from flycam.ingest.preflight.layers import LAYER_NAMES
 from flycam.pipeline.orthorectification.flight_session import MIN_ZOOM
 from flycam.pipeline.orthorectification.frame_plan import FrameFootprint
 from flycam.pipeline.orthorectification.redaction import update_redaction_footprints
@@ -139,6 +139,6 @@ def _describe_move(count: int, before: Layer, after: Layer) -> str:
         frames=count,
         before=before.value,
         after=after.value,
-        before_vi=LAYER_NAMES_VI[before],
-        after_vi=LAYER_NAMES_VI[after],
+        before_vi=LAYER_NAMES[before].in_language("vi"),
+        after_vi=LAYER_NAMES[after].in_language("vi"),
     )

@@ -38,7 +38,7 @@ from flycam.ingest.preflight.diagnosis import Diagnosis, Problem, Rejection
 from flycam.ingest.preflight.duplicates import IdentifyPhoto, compute_content_identity
 from flycam.ingest.preflight.log_match import LOG_DOES_NOT_MATCH
 from flycam.ingest.telemetry.flight_log import FlightLog
-from flycam.messages import Bilingual, _
+from flycam.messages import Message, _, join, ngettext
 from flycam.pipeline.orthorectification.external_poses import build_diagnosis_from_poses
 from flycam.pipeline.terrain import TerrainLookup
 
@@ -122,9 +122,10 @@ def run_preflight(
     if not photos:
         __, first = failed[0]
         raise SourceUnreadable(
-            _(
+            ngettext(
+                "none of the {count} photo can be read; the first: {first}",
                 "none of the {count} photos can be read; the first: {first}",
-                count=len(failed),
+                len(failed),
                 first=first.message,
             )
         ) from first
@@ -200,14 +201,23 @@ def _make_nothing_placed_error(diagnosis: Diagnosis) -> PositionMissing:
     groups = sorted(by_reason.values(), key=len, reverse=True)
     count = len(diagnosis.rejected)
     if len(groups) == 1:
-        en, vi = groups[0][0].message, groups[0][0].message_vi
+        reasons = groups[0][0].message
     else:
-        en = "; ".join(f"{len(group)} such as {group[0].message}" for group in groups)
-        vi = "; ".join(f"{len(group)} ảnh như {group[0].message_vi}" for group in groups)
+        reasons = join(
+            (_("{count} such as {example}", count=len(group), example=group[0].message) for group in groups),
+            "; ",
+        )
     for said in (one for one in diagnosis.problems if one.code == LOG_DOES_NOT_MATCH):
-        en, vi = f"{said.sentence_en} {en}", f"{said.sentence_vi} {vi}"
+        reasons = join([said.sentence, reasons])
     unplaced = PositionMissing if set(by_reason) <= {PositionUnknown.reason} else PhotosUnpositioned
-    return unplaced(_("none of the {count} photos can be placed: {en}", count=count, en=Bilingual(en, vi)))
+    return unplaced(
+        ngettext(
+            "none of the {count} photo can be placed: {reasons}",
+            "none of the {count} photos can be placed: {reasons}",
+            count,
+            reasons=reasons,
+        )
+    )
 
 
 def _track(log: Path) -> FlightLog:
@@ -217,17 +227,20 @@ def _track(log: Path) -> FlightLog:
 
 
 def _make_other_terrain_error(dem: Path, diagnosis: Diagnosis) -> TerrainMissing:
-    place = place_vi = ""
+    place: Message | str = ""
     if diagnosis.headers:
         centre = np.median([one.exterior_prior.projection_centre_m for one in diagnosis.headers], axis=0)
         lon, lat = to_lonlat(centre[None, :2], diagnosis.work_crs)[0]
-        place = f" (around latitude {lat:.4f}, longitude {lon:.4f})"
-        place_vi = f" (quanh vĩ độ {lat:.4f}, kinh độ {lon:.4f})"
+        place = _(
+            " (around latitude {latitude}, longitude {longitude})",
+            latitude=format(lat, ".4f"),
+            longitude=format(lon, ".4f"),
+        )
     return TerrainMissing(
         _(
-            "{name}: has no height under these photos{place}: give terrain of that place, or "
-            "leave --dem to lay them on a plane",
+            "{name}: has no height under these photos{place}: give terrain of that place, or leave --dem to "
+            "lay them on a plane",
             name=dem.name,
-            place=Bilingual(place, place_vi),
+            place=place,
         )
     )

@@ -220,7 +220,7 @@ def _lost(
 ) -> dict[str, str]:
     """Return frames of this run on the map that cannot be placed now, and why."""
     by_id = {header.frame_id: str(error) for header, error in refused}
-    by_name = {one.name: one.message for one in rejected if one.reason in _POSE_REASONS}
+    by_name = {one.name: str(one.message) for one in rejected if one.reason in _POSE_REASONS}
     found = {}
     for record in on_map:
         why = by_id.get(record.frame_id) or by_name.get(record.header.provenance.source_name)

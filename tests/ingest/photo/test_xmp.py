@@ -76,7 +76,9 @@ OUTSIDE = BOMB.replace(b'<!ENTITY a "aaaaaaaaaa">', b'<!ENTITY a SYSTEM "file://
 def test_entities_are_ignored_whole_and_said(packet: bytes) -> None:
     values, remarks = read_xmp([packet])
     assert values == {}
-    assert remarks == ["the XMP packet declares an entity or a document type: ignored; copy the photo again"]
+    assert [str(one) for one in remarks] == [
+        "the XMP packet declares an entity or a document type: ignored; copy the photo again"
+    ]
 
 
 def test_a_broken_packet_is_read_by_pattern_and_said() -> None:
@@ -84,7 +86,7 @@ def test_a_broken_packet_is_read_by_pattern_and_said() -> None:
     values, remarks = read_xmp([whole])
     assert values["drone-dji:GimbalYawDegree"] == "+45.00"
     assert values["drone-dji:GimbalPitchDegree"] == "-90.00"
-    assert remarks == ["the XMP packet is damaged: read by pattern"]
+    assert [str(one) for one in remarks] == ["the XMP packet is damaged: read by pattern"]
 
 
 def test_a_packet_cut_off_keeps_what_came_before() -> None:
@@ -97,7 +99,7 @@ def test_a_packet_cut_off_keeps_what_came_before() -> None:
 def test_a_huge_packet_is_ignored_and_said() -> None:
     values, remarks = read_xmp([dji_xmp(RtkFlag=50) + b" " * MAX_PACKET_BYTES])
     assert values == {}
-    assert "1 MB" in remarks[0]
+    assert "1 MB" in str(remarks[0])
 
 
 @given(st.binary(max_size=300))

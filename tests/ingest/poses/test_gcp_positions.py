@@ -48,7 +48,7 @@ def test_photos_without_a_position_are_placed_by_four_points_and_their_overlap(t
     np.testing.assert_allclose(xy, ORIGIN_M + flight.true_xy, atol=2.0)
     off = wrap_degrees(np.array([p.direction_deg for p in placed]) - 45.0)
     assert np.abs(off).max() < 3.0
-    assert said.code == "placed_by_control" and "6 of 6" in said.sentence_en
+    assert said.code == "placed_by_control" and "6 of 6" in str(said.sentence)
 
 
 def test_a_photo_that_has_a_position_keeps_it(tmp_path, flight, photos):

@@ -41,17 +41,19 @@ def test_absolute_altitude_fifty_metres_off_is_not_believed_on_flat_ground():
     photos = [replace(p, absolute_altitude_m=p.absolute_altitude_m + 50.0) for p in strips()]
     heights, problems = settle(photos, flat())
     np.testing.assert_allclose(heights.height_m, GROUND_M + 100.0)
-    assert "+50.0 ± 8.5 m" in the(problems, "altitude_off").sentence_en
+    assert "+50.0 ± 8.5 m" in str(the(problems, "altitude_off").sentence)
 
 
 def test_fifteen_metres_off_is_within_what_receivers_do_and_terrain_wins_on_flat_ground():
     photos = [replace(p, absolute_altitude_m=p.absolute_altitude_m + 15.0) for p in strips()]
     heights, problems = settle(photos, flat())
     np.testing.assert_allclose(heights.height_m, GROUND_M + 100.0)
-    assert "difference +15.0" in the(problems, "takeoff_estimated").sentence_en
+    assert "difference +15.0" in str(the(problems, "takeoff_estimated").sentence)
     said = the(problems, "takeoff_estimated")
-    assert said.sentence_en.endswith("they agree within their errors; taken from the terrain: 300.0 ± 3.0 m.")
-    assert said.sentence_vi.endswith("lấy theo địa hình: 300.0 ± 3.0 m.")
+    assert str(said.sentence).endswith(
+        "they agree within their errors; taken from the terrain: 300.0 ± 3.0 m."
+    )
+    assert said.sentence.in_language("vi").endswith("lấy theo địa hình: 300,0 ± 3,0 m.")
 
 
 def test_on_a_mountainside_the_aircraft_knows_its_takeoff_better_than_the_first_photo_does():
@@ -60,10 +62,10 @@ def test_on_a_mountainside_the_aircraft_knows_its_takeoff_better_than_the_first_
     heights, problems = settle(photos, slope)
     assert heights.takeoffs[0].how == "altitude"
     said = the(problems, "takeoff_estimated")
-    assert "agree" not in said.sentence_en, "at such a sigma agreement is no word"
-    assert said.sentence_en.endswith("confirm the other; taken from the altitudes: 300.0 ± 8.0 m.")
-    assert "khớp" not in said.sentence_vi
-    assert said.sentence_vi.endswith("lấy theo độ cao đã ghi: 300.0 ± 8.0 m.")
+    assert "agree" not in str(said.sentence), "at such a sigma agreement is no word"
+    assert str(said.sentence).endswith("confirm the other; taken from the altitudes: 300.0 ± 8.0 m.")
+    assert "khớp" not in said.sentence.in_language("vi")
+    assert said.sentence.in_language("vi").endswith("lấy theo độ cao đã ghi: 300,0 ± 8,0 m.")
     assert not heights.on_terrain.any(), "the aircraft's own altitude knows nothing of the terrain's error"
     np.testing.assert_allclose(heights.height_m, 560.0)
     assert heights.takeoffs[0].sigma_m == pytest.approx(8.0)
@@ -142,7 +144,7 @@ def test_a_single_point_height_is_doubted_as_any_and_more_where_it_says_so(state
 def test_exif_altitude_that_is_height_above_takeoff_is_exposed():
     photos = [replace(p, exif_altitude_m=100.2) for p in strips()]
     _, problems = settle(photos, flat())
-    assert "above take-off" in the(problems, "exif_altitude_is_relative").sentence_en
+    assert "above take-off" in str(the(problems, "exif_altitude_is_relative").sentence)
 
 
 def test_an_exposed_exif_altitude_is_not_compared_with_the_terrain_either():
@@ -166,7 +168,7 @@ def test_only_an_altitude_below_the_ground_is_read_as_above_takeoff():
     ]
     heights, problems = settle(photos, flat())
     np.testing.assert_allclose(heights.height_m, GROUND_M + 100.0)
-    assert "200 m under the ground" in the(problems, "altitude_is_above_takeoff").sentence_en
+    assert "200 m under the ground" in str(the(problems, "altitude_is_above_takeoff").sentence)
 
 
 def test_only_an_absolute_altitude_is_accepted_after_the_check():
@@ -200,14 +202,14 @@ def test_without_terrain_a_plane_and_a_warning():
     heights, problems = settle(strips())
     assert heights.datum == "LOCAL"
     np.testing.assert_allclose(heights.height_m, 100.0)
-    assert "plane" in the(problems, "no_terrain").sentence_en
+    assert "plane" in str(the(problems, "no_terrain").sentence)
 
 
 def test_without_terrain_or_relative_height_nothing_is_invented():
     photos = [replace(p, relative_altitude_m=None) for p in strips()]
     heights, problems = settle(photos)
     assert np.isnan(heights.height_m).all()
-    assert "--takeoff" in the(problems, "height_unknown").sentence_en
+    assert "--takeoff" in str(the(problems, "height_unknown").sentence)
     heights, _ = settle(photos, takeoff=300.0)
     np.testing.assert_allclose(heights.height_m, 100.0)
 

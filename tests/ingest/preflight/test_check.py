@@ -74,9 +74,9 @@ def test_every_decision_reaches_the_frames_it_concerns():
     diagnosis = inspect(photos)
     assert any("belly" in s for s in diagnosis.headers[3].provenance.settled)
     for problem in diagnosis.problems:
-        assert problem.sentence_en.endswith(".")
-        assert problem.sentence_vi.endswith(".")
-        assert problem.sentence_en != problem.sentence_vi
+        assert str(problem.sentence).endswith(".")
+        assert problem.sentence.in_language("vi").endswith(".")
+        assert str(problem.sentence) != problem.sentence.in_language("vi")
 
 
 def test_the_most_severe_comes_first():
@@ -180,7 +180,7 @@ def test_brighton_beach_stands_forty_metres_above_its_shore(shared_data):
     assert (len(diagnosis.headers), diagnosis.rejected, diagnosis.gaps) == (18, (), ())
     heights = [h.exterior_prior.projection_centre_m[2] for h in diagnosis.headers]
     np.testing.assert_allclose(heights, 199.0, atol=1.5)
-    assert "difference -0.5" in the(diagnosis.problems, "takeoff_estimated").sentence_en
+    assert "difference -0.5" in str(the(diagnosis.problems, "takeoff_estimated").sentence)
 
 
 @pytest.mark.real
@@ -209,7 +209,7 @@ def test_canberra_is_positioned_from_its_log(shared_data):
     assert len(diagnosis.headers) == 5
     assert diagnosis.takeoff is not None
     assert diagnosis.takeoff.how == "home_position"
-    assert "5 of 5 photos found" in the(diagnosis.problems, "log_matched").sentence_en
+    assert "5 of 5 photos found" in str(the(diagnosis.problems, "log_matched").sentence)
     above = [h.exterior_prior.projection_centre_m[2] - 592.0 for h in diagnosis.headers]
     assert above == sorted(above)  # it was climbing, from 12.2 m to 22.8 m by the two photos that say so
     np.testing.assert_allclose([above[0], above[-1]], [12.2, 22.8], atol=1.5)
@@ -279,7 +279,7 @@ def test_the_operators_layer_beats_the_tags_and_is_said():
     diagnosis = inspect(photos, layer="infrared")
     assert {h.layer for h in diagnosis.headers} == {Layer.INFRARED}
     said = the(diagnosis.problems, "layer_given")
-    assert "infrared" in said.sentence_en and "hồng ngoại" in said.sentence_vi
+    assert "infrared" in str(said.sentence) and "hồng ngoại" in said.sentence.in_language("vi")
     assert len(said.frames) == len(photos)
     with pytest.raises(ValueError, match="ultraviolet"):
         inspect(photos, layer="ultraviolet")
@@ -288,8 +288,8 @@ def test_the_operators_layer_beats_the_tags_and_is_said():
 def test_a_camera_also_sold_for_infrared_is_asked_about():
     canon = [replace(p, maker="Canon", model="Canon PowerShot S110") for p in strips()]
     said = the(inspect(canon).problems, "maybe_infrared")
-    assert "also moves photos" in said.sentence_en and "cũng được chuyển" in said.sentence_vi
-    assert "--layer infrared" in said.sentence_en and len(said.frames) == len(canon)
+    assert "also moves photos" in str(said.sentence) and "cũng được chuyển" in said.sentence.in_language("vi")
+    assert "--layer infrared" in str(said.sentence) and len(said.frames) == len(canon)
     assert "maybe_infrared" not in codes(inspect(canon, layer="colour").problems)
     assert "maybe_infrared" not in codes(inspect(strips()).problems)
 

@@ -44,7 +44,7 @@ def test_ground_that_no_photo_sees_is_found_where_it_is():
     middle = holes[0].polygon_lonlat.centroid
     assert (middle.x - LON) * M_PER_DEG * np.cos(np.radians(LAT)) == pytest.approx(140.0, abs=3.0)
     assert (middle.y - LAT) * M_PER_DEG == pytest.approx(-202.5, abs=3.0)
-    assert "refly" in the(diagnosis.problems, "ground_missing").sentence_en
+    assert "refly" in str(the(diagnosis.problems, "ground_missing").sentence)
 
 
 def test_an_area_of_interest_that_was_not_reached_is_missing():

@@ -56,7 +56,7 @@ def test_the_same_bytes_twice_are_used_once(tmp_path):
     kept, rejected, problems = find_duplicates(table_of(photos), identify)
     assert kept == [0, 2]
     assert (rejected[0].name, rejected[0].reason) == ("B.JPG", "duplicate")
-    assert "A.JPG" in rejected[0].message
+    assert "A.JPG" in str(rejected[0].message)
     assert the(problems, "duplicates").frames == ("B.JPG",)
 
 
@@ -79,7 +79,7 @@ def test_a_half_copied_card_names_its_gaps():
     names = [f"DJI_{n:04d}.JPG" for n in range(1, 41) if n not in {5, 20, 21, 22}]
     missing, problems = find_missing_files([*map(Path, names)])
     assert missing == ("DJI_0005.JPG", "DJI_0020.JPG", "DJI_0021.JPG", "DJI_0022.JPG")
-    assert "DJI_0020.JPG to DJI_0022.JPG" in the(problems, "numbers_missing").sentence_en
+    assert "DJI_0020.JPG to DJI_0022.JPG" in str(the(problems, "numbers_missing").sentence)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_folders_that_count_from_the_start_again_have_gaps_of_their_own():
     second = [Path("101MEDIA", f"DJI_{n:04d}.JPG") for n in range(1, 10) if n != 7]
     missing, problems = find_missing_files([*first, *second])
     assert missing == ("100MEDIA/DJI_0004.JPG", "101MEDIA/DJI_0007.JPG")
-    assert "100MEDIA/DJI_0004.JPG" in the(problems, "numbers_missing").sentence_vi
+    assert "100MEDIA/DJI_0004.JPG" in the(problems, "numbers_missing").sentence.in_language("vi")
 
 
 def test_a_card_sorted_into_folders_has_no_gap_and_one_that_counts_on_has():
@@ -159,5 +159,5 @@ def test_every_reason_of_the_doctor_is_the_key_of_an_error():
     assert set(keys) <= REJECTION_REASONS.keys(), "the report says it in both languages"
     rejection = Rejection.from_error("A.JPG", TooBlurred("is a smear"))
     assert (rejection.name, rejection.reason) == ("A.JPG", "too_blurred")
-    assert rejection.message == "A.JPG: is a smear"
-    assert Rejection.from_error("A.JPG", TooBlurred("A.JPG: is a smear")).message == "A.JPG: is a smear"
+    assert str(rejection.message) == "A.JPG: is a smear"
+    assert str(Rejection.from_error("A.JPG", TooBlurred("A.JPG: is a smear")).message) == "A.JPG: is a smear"

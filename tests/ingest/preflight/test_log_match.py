@@ -64,7 +64,7 @@ def test_photos_without_position_take_the_track_at_their_time():
     np.testing.assert_allclose(filled.relative_m, 100.0)
     np.testing.assert_allclose(filled.aircraft, table_of(photos).aircraft)
     np.testing.assert_allclose(filled.sigma_xy_m, 0.29 * 10.0)  # whole-second stamps
-    assert "48 of 48" in the(problems, "log_matched").sentence_en
+    assert "48 of 48" in str(the(problems, "log_matched").sentence)
 
 
 def test_what_a_photo_knows_itself_is_kept_and_compared():
@@ -75,7 +75,7 @@ def test_what_a_photo_knows_itself_is_kept_and_compared():
     assert filled.lonlat[1, 1] == photos[1].lat_deg
     assert filled.lonlat[0, 1] == shifted[0].lat_deg
     np.testing.assert_array_equal(filled.stated_xy_m[:2], [np.nan, 4.5])  # said of the photo's own position
-    assert "lie 5.0 m from it" in the(problems, "log_matched").sentence_en
+    assert "lie 5.0 m from it" in str(the(problems, "log_matched").sentence)
 
 
 def test_events_match_by_pattern_whatever_the_clocks_say_and_survive_lost_photos():
@@ -84,7 +84,7 @@ def test_events_match_by_pattern_whatever_the_clocks_say_and_survive_lost_photos
     filled, problems = fill_from_log(table_of(left), log_of(photos, 4321.7, events=True))
     expected = table_of([p for k, p in enumerate(photos) if k not in (3, 4, 17, 40)]).lonlat
     np.testing.assert_allclose(filled.lonlat, expected, atol=1e-9)
-    assert "44 of 44 photos match 48 camera events" in the(problems, "log_matched").sentence_en
+    assert "44 of 44 photos match 48 camera events" in str(the(problems, "log_matched").sentence)
     np.testing.assert_allclose(filled.sigma_xy_m, 0.0)
 
 
@@ -113,14 +113,14 @@ def test_a_wrong_zone_is_found(hours):
     photos = strips()
     filled, problems = fill_from_log(table_of([bare(p) for p in photos]), log_of(photos, hours * 3600.0))
     assert np.isfinite(filled.lonlat).all()
-    assert "zone was wrong" in the(problems, "log_matched").sentence_en
+    assert "zone was wrong" in str(the(problems, "log_matched").sentence)
 
 
 def test_another_days_log_matches_nothing_and_nothing_is_extrapolated():
     photos = strips()
     filled, problems = fill_from_log(table_of([bare(p) for p in photos]), log_of(photos, 86400.0 * 3))
     assert np.isnan(filled.lonlat).all()
-    assert "--clock-offset" in the(problems, "log_does_not_match").sentence_en
+    assert "--clock-offset" in str(the(problems, "log_does_not_match").sentence)
 
 
 def test_the_operators_offset_is_telemetry_minus_photo():

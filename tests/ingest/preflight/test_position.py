@@ -27,7 +27,7 @@ def test_zero_coordinates_are_rejected_with_the_cure():
     kept, rejected, problems = resolve_positions(table_of(photos))
     assert len(kept) == 12
     assert (rejected[0].name, rejected[0].reason) == ("ZERO.JPG", "no_position")
-    assert "--telemetry" in rejected[0].message
+    assert "--telemetry" in str(rejected[0].message)
     assert the(problems, "position_zero").frames == ("ZERO.JPG",)
 
 

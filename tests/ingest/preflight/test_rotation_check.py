@@ -64,7 +64,11 @@ def test_a_strip_turned_in_a_viewer_is_read_as_it_lies():
     names = {photos[k].name for k in viewer}
     assert turns_found(before, after) == dict.fromkeys(names, 2)
     said = problem(after, "turned")
-    assert set(said.frames) == names and "180°" in said.sentence_en and "180°" in said.sentence_vi
+    assert (
+        set(said.frames) == names
+        and "180°" in str(said.sentence)
+        and "180°" in said.sentence.in_language("vi")
+    )
     assert set(problem(after, "edited").frames) == names
     one = next(h for h in after.headers if h.provenance.source_name in names)
     assert one.interior.calibration_id == "test, turned 180°"
@@ -147,7 +151,7 @@ def test_the_others_are_those_that_nobody_saved_again(untouched, said):
     edited = np.array([one.software in ("IrfanView", "Picasa") for one in photos])
     names = [one.name for one in photos]
     (told,) = report_edits(photos, names, edited, np.zeros(len(photos), dtype=bool))
-    assert said in told.sentence_en
+    assert said in str(told.sentence)
 
 
 def test_a_cropped_photo_is_named():

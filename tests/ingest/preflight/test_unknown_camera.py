@@ -46,7 +46,7 @@ def test_a_lens_is_told_by_its_pictures_within_its_sigma(flight):
     off = interior.focal_length_px[0] / CAMERA.focal_length_px[0] - 1.0
     assert abs(off) < 0.03 and abs(off) < 2.0 * interior.sigma_focal_rel < 0.2
     said = problem(found, "lens_estimated")
-    assert len(said.frames) == len(photos) and f"{interior.focal_length_px[0]:.0f} px" in said.sentence_en
+    assert len(said.frames) == len(photos) and f"{interior.focal_length_px[0]:.0f} px" in str(said.sentence)
 
 
 def test_only_the_camera_that_is_not_named_is_estimated(flight):
