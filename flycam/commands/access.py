@@ -14,7 +14,7 @@ from flycam.commands.workspace import (
     get_operator_name,
     open_workspace,
 )
-from flycam.console import get_terminal_language, wrap_command
+from flycam.console import wrap_command
 from flycam.frame.classification import Classification
 from flycam.frame.redaction import RedactionReason
 

@@ -22,7 +22,6 @@ def check_crs_accuracy(path: Path, crs: str | None, lonlat_deg: Floats) -> list[
     accuracy = 0.0 if crs is None else estimate_accuracy_m(crs, np.median(lonlat_deg, axis=0))
     if not accuracy:
         return []
-    said = format_crs_accuracy(path.name, accuracy)
     return [
         Problem(
             code="crs_accuracy",

@@ -17,7 +17,7 @@ from flycam.geodata.geoid import convert_height
 from flycam.ingest.preflight.diagnosis import Problem, Severity
 from flycam.ingest.preflight.flight_table import Bools, FlightTable, Floats
 from flycam.ingest.telemetry.flight_log import FlightLog
-from flycam.messages import Bilingual, Message, _, ngettext
+from flycam.messages import Message, _, ngettext
 
 LOG_DOES_NOT_MATCH = "log_does_not_match"
 

@@ -79,7 +79,7 @@ def resolve_ground_control(
     xy = _near(path, control.crs, listed[:, :2], exterior.work_crs, centres, said)
     crs_sigma_m = estimate_accuracy_m(control.crs, to_lonlat(centres[:1], exterior.work_crs)[0])
     if crs_sigma_m:
-        doubts.append(str(format_crs_accuracy(path.name, crs_sigma_m)))
+        doubts.append(format_crs_accuracy(path.name, crs_sigma_m))
     heights, sigma_z = _heights(
         listed[:, 2], xy, exterior.work_crs, exterior.vertical_datum, terrain, said, doubts
     )
