@@ -10,14 +10,14 @@ import pytest
 from flycam.commands.resumable_jobs import _strip_local_options, register_resumable_job
 from flycam.console import StopRequests
 from flycam.errors import Cancelled, FlightBusy, FlycamError, InputUnusable, StoreUnavailable
-from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.job_journal import list_interrupted_jobs
 from flycam.settings import Settings, read_settings
+from tests.texts import pair
 
-AWAY = StoreUnavailable(verbatim(Bilingual("away", "mất liên lạc")))
-BUSY = FlightBusy(verbatim(Bilingual("busy", "đang bận")))
-WRONG = InputUnusable(verbatim(Bilingual("wrong", "sai")))
-STOPPED = Cancelled(verbatim(Bilingual("stopped", "đã dừng")))
+AWAY = StoreUnavailable(pair("away", "mất liên lạc"))
+BUSY = FlightBusy(pair("busy", "đang bận"))
+WRONG = InputUnusable(pair("wrong", "sai"))
+STOPPED = Cancelled(pair("stopped", "đã dừng"))
 
 
 @pytest.fixture

@@ -20,13 +20,13 @@ from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import StoreUnavailable
-from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.job_journal import RETRYABLE_ERRORS
 from flycam.pipeline.operations.inventory import InventoryKind
 from flycam.pipeline.withdrawal import withdraw_by_reference
 from flycam.pipeline.workspace import Progress, Workspace
 from tests.pipeline.finished_house import ingested, open_workspace
 from tests.pipeline.spoiled import close, copy_of, held, spoil
+from tests.texts import pair
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def test_a_store_that_goes_away_in_mid_work_is_waited_for(
         times.append(name)
         progress(name, 0, 1)
         if len(times) == 1:
-            raise StoreUnavailable(verbatim(Bilingual("the store is away", "mất liên lạc với kho lưu trữ")))
+            raise StoreUnavailable(pair("the store is away", "mất liên lạc với kho lưu trữ"))
         return whole(workspace, asked, progress)
 
     monkeypatch.setattr(recipe, falters)

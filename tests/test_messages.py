@@ -14,7 +14,8 @@ from babel.messages.pofile import read_po
 
 from flycam import messages
 from flycam.errors import InputUnusable
-from flycam.messages import Bilingual, Message, _, decode_message, encode_message, join, ngettext, verbatim
+from flycam.messages import Message, _, decode_message, encode_message, join, ngettext
+from tests.texts import pair
 
 FLYCAM = Path(messages.__file__).parent.parent
 KEYWORDS = {"_": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
@@ -131,7 +132,7 @@ def test_braces_of_a_value_are_no_parameters() -> None:
 
 
 def test_a_message_comes_back_from_another_process_with_both_languages() -> None:
-    error = InputUnusable(verbatim(Bilingual("away", "mất liên lạc")))
+    error = InputUnusable(pair("away", "mất liên lạc"))
     back = pickle.loads(pickle.dumps(error))
     assert (str(back), back.message.in_language("vi")) == ("away", "mất liên lạc")
     assert InputUnusable("a name").message.in_language("vi") == "a name"

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from flycam.errors import DiskFull
-from flycam.messages import Bilingual, verbatim
 from flycam.store.base import ObjectStore
+from tests.texts import pair
 
 Trouble = Callable[[str, str], Exception | None]
 
@@ -231,11 +231,6 @@ class FullStore(_Wrapper):
             others = sum(self._sizes.values()) - self._sizes.get(key, 0)
             if others + size > self._room_bytes:
                 raise DiskFull(
-                    verbatim(
-                        Bilingual(
-                            f"{key}: no space left on the store; free some and run again",
-                            f"{key}: kho lưu trữ không còn chỗ; hãy giải phóng bớt rồi chạy lại",
-                        )
-                    )
+                    pair(f"{key}: no space left on the store; free some", f"{key}: kho lưu trữ không còn chỗ")
                 )
             self._sizes[key] = size

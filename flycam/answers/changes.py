@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flycam.answers.output import Output, describe_area
-from flycam.drill.drill_mark import DRILL_MARK
+from flycam.frame.flight import DRILL_MARK
 from flycam.messages import Message, _, join, ngettext, pgettext
 from flycam.report.change_names import LAYER_KIND_NAMES, NO_VOLUME_REASONS, VOLUME_BASIS
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flycam.answers.output import Output, format_warnings
-from flycam.frame.warning import format_warning
-from flycam.messages import Bilingual, _, join
+from flycam.frame.warning import describe_warning
+from flycam.messages import _, join
 
 # for annotations only: output needs no processing libraries
 if TYPE_CHECKING:
@@ -33,5 +33,5 @@ def format_export(exported: ExportedCog) -> Output:
     )
     return answer, [
         written,
-        *(join(("  !", Bilingual(format_warning(one), format_warning(one, "vi")))) for one in exported.notes),
+        *(join(("  !", describe_warning(one))) for one in exported.notes),
     ]

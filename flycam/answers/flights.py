@@ -12,8 +12,8 @@ from flycam.answers.output import Answer, Output, describe_area, format_warnings
 from flycam.frame.flight import FlightState
 from flycam.frame.text_normalization import format_shell_command
 from flycam.frame.timestamp import format_minute
-from flycam.frame.warning import format_warning
-from flycam.messages import Bilingual, Message, _, join, ngettext, pgettext
+from flycam.frame.warning import describe_warning, format_warning
+from flycam.messages import Message, _, join, ngettext, pgettext
 
 # for annotations only: output needs no processing libraries
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ def format_ingest(report: IngestReport, catalog: Catalog) -> Output:
 
 
 def _describe_warning(mark: str, kept: str) -> Message:
-    return join([mark, Bilingual(format_warning(kept), format_warning(kept, "vi"))])
+    return join([mark, describe_warning(kept)])
 
 
 def _describe_used_frames(report: IngestReport) -> Message:

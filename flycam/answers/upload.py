@@ -12,7 +12,7 @@ from flycam.answers.flights import describe_problems, format_ingest, format_insp
 from flycam.answers.output import Answer, Output
 from flycam.errors import UploadIncomplete
 from flycam.frame.warning import format_warning
-from flycam.messages import Bilingual, Message, _, from_fields, join, ngettext, verbatim
+from flycam.messages import Message, _, from_fields, join, ngettext, verbatim
 from flycam.outcomes import format_error
 from flycam.report.number_format import format_area, format_centimetres
 
@@ -143,13 +143,8 @@ def _describe_video(one: VideoResult) -> Answer:
     report = one.report
     named = f"{PurePosixPath(video).name}: "  # already in the sentence
     remarks = (
-        verbatim(
-            Bilingual(
-                *(
-                    said.in_language(language).removeprefix(named).removesuffix(".")
-                    for language in ("en", "vi")
-                )
-            )
+        from_fields(
+            {key: text.removeprefix(named).removesuffix(".") for key, text in said.to_fields().items()}
         )
         for said in report.remarks
     )
@@ -209,7 +204,7 @@ def _format_facts(look: Answer) -> list[Message]:
             _(
                 "  ground: about {ground}, GSD about {gsd}",
                 ground=_format_area(look["ground_m2"]),
-                gsd=Bilingual(format_centimetres(gsd_m, "en"), format_centimetres(gsd_m, "vi")),
+                gsd=format_centimetres(gsd_m),
             )
         )
     if gaps:
@@ -226,7 +221,7 @@ def _format_facts(look: Answer) -> list[Message]:
 
 
 def _format_area(square_metres: float) -> Message:
-    return verbatim(Bilingual(format_area(square_metres, "en"), format_area(square_metres, "vi")))
+    return format_area(square_metres)
 
 
 def _format_smear(look: Answer) -> Message:
@@ -306,5 +301,5 @@ def format_upload(sent: UploadReport) -> Output:
     lines += map(from_fields, (*filter(None, [laid.get("photos")]), *laid.get("films", [])))
     for key in ("notes", "warnings"):
         pairs = zip(laid.get(key, []), laid.get(f"{key}_vi", []), strict=False)
-        lines += (verbatim(Bilingual(*pair)) for pair in pairs)
+        lines += (from_fields({"sentence": en, "sentence_vi": vi}) for en, vi in pairs)
     return answer, lines

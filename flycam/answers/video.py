@@ -11,8 +11,8 @@ import numpy as np
 from flycam.answers.output import Output, format_warnings
 from flycam.frame.rejection_reasons import format_rejection_counts, format_unregistered_counts
 from flycam.frame.timestamp import format_iso
-from flycam.frame.warning import format_warning
-from flycam.messages import Bilingual, Message, _, join, ngettext, pgettext, verbatim
+from flycam.frame.warning import describe_warning
+from flycam.messages import Message, _, join, ngettext, pgettext, verbatim
 
 # for annotations only: output needs no processing libraries
 if TYPE_CHECKING:
@@ -242,9 +242,7 @@ def _lines(report: VideoReport) -> list[Message]:
     if lost := format_rejection_counts(report.dropped):
         lines.append(_("  left out: {reasons}", reasons=lost))
     lines += [join(["  *", one]) for one in report.remarks]
-    lines += [
-        join(["  !", Bilingual(format_warning(one), format_warning(one, "vi"))]) for one in flight.warnings
-    ]
+    lines += [join(["  !", describe_warning(one)]) for one in flight.warnings]
     return lines
 
 

@@ -12,10 +12,10 @@ from shapely import transform
 from shapely.geometry import MultiPolygon, Polygon, mapping
 
 from flycam.drill.cell_window import CellWindow
-from flycam.drill.drill_mark import DRILL_MARK
 from flycam.drill.spatial_noise import Floats
 from flycam.drill.valley import WORK_CRS, Valley
 from flycam.frame.exercise_communes import EXERCISE_COMMUNES
+from flycam.frame.flight import DRILL_MARK
 from flycam.geodata.crs import to_lonlat
 
 _REACH_M = 2200.0

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from flycam.drill.drill_mark import DRILL_MARK
 from flycam.drill.flight import Exposure
 from flycam.errors import NotFound
+from flycam.frame.flight import DRILL_MARK
 from flycam.geometry.exterior import CameraMotion, ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.rotation import opk_from_rotation, to_mat3

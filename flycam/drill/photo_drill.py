@@ -16,7 +16,6 @@ from PIL import Image
 from flycam.drill.boundaries import make_changes_geojson, make_communes_geojson
 from flycam.drill.cell_window import Bounds, CellWindow, make_cell_window
 from flycam.drill.date_changes import DateChanges
-from flycam.drill.drill_mark import DRILL_MARK, DRILL_TAG
 from flycam.drill.flight import (
     NADIR_DEG,
     SPEED_MPS,
@@ -42,6 +41,7 @@ from flycam.drill.terrain_model import TerrainErrorModel, make_terrain_model
 from flycam.drill.valley import VERTICAL_DATUM, WORK_CRS, Valley
 from flycam.drill.world import DrillWorld, build_drill_world
 from flycam.errors import OptionUnusable
+from flycam.frame.flight import DRILL_MARK, DRILL_TAG
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.geotiff import write_geotiff
 from flycam.geometry.interior import InteriorOrientation

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from flycam.drill.drill_mark import DRILL_MARK
 from flycam.drill.flight import Exposure
 from flycam.drill.valley import WORK_CRS
+from flycam.frame.flight import DRILL_MARK
 from flycam.frame.timestamp import VIETNAM
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.interior import InteriorOrientation

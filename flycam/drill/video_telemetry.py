@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
-from flycam.drill.drill_mark import DRILL_MARK
 from flycam.drill.spatial_noise import Floats, generate_temporal_noise
 from flycam.drill.valley import WORK_CRS
 from flycam.drill.video_course import VideoCourse
+from flycam.frame.flight import DRILL_MARK
 from flycam.frame.timestamp import VIETNAM
 from flycam.geodata.crs import to_lonlat
 

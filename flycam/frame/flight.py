@@ -18,7 +18,13 @@ def is_flat_datum(vertical_datum: str) -> bool:
     return vertical_datum == LOCAL_DATUM
 
 
-UNNAMED_EVENTS = {True: "DIỄN TẬP", False: "Bay chụp"}
+DRILL_MARK = "DIỄN TẬP"
+"""Mark of what is synthetic: on photos, maps and reports, the same in every language."""
+
+DRILL_TAG = "DRILL"
+"""GeoTIFF tag that carries the mark."""
+
+UNNAMED_EVENTS = {True: DRILL_MARK, False: "Bay chụp"}
 """Name of the event of flights without a named one, of an exercise and of a real one."""
 
 

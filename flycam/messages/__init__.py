@@ -113,30 +113,30 @@ def decode_message(record: Mapping[str, Any]) -> Message:
 
 def from_fields(record: Mapping[str, str], key: str = "sentence") -> Message:
     """Return the message whose texts another process or node put into JSON by `Message.to_fields`."""
-    return verbatim(Bilingual(record[key], record[f"{key}_vi"]))
+    return verbatim(_Pair(record[key], record[f"{key}_vi"]))
 
 
 def verbatim(text: str) -> Message:
     """Return a message that no catalogue translates.
 
-    Examples are a name, the words of another program, a `Bilingual`.
+    Examples are a name and the words of another program.
     """
     return Message("{text}", {"text": text})
 
 
-class Bilingual(str):
-    """English text that carries its Vietnamese, for what is not in the catalogue yet."""
+class _Pair(str):
+    """English text of another process or node that carries its Vietnamese."""
 
     vi: str
 
-    def __new__(cls, english: object, vietnamese: object) -> Bilingual:
+    def __new__(cls, english: object, vietnamese: object) -> _Pair:
         """Take both texts; English stands in for an empty Vietnamese one."""
         made = super().__new__(cls, english)
         made.vi = str(vietnamese or english)
         return made
 
-    def __reduce__(self) -> tuple[type[Bilingual], tuple[str, str]]:
-        return Bilingual, (str(self), self.vi)
+    def __reduce__(self) -> tuple[type[_Pair], tuple[str, str]]:
+        return _Pair, (str(self), self.vi)
 
 
 class _VietnameseFormatter(string.Formatter):
@@ -155,7 +155,7 @@ _FORMATTERS: Mapping[str, string.Formatter] = {"en": string.Formatter(), "vi": _
 def _encode(value: Value) -> Any:
     if isinstance(value, Message):
         return encode_message(value)
-    if isinstance(value, Bilingual):
+    if isinstance(value, _Pair):
         return {"en": str(value), "vi": value.vi}
     return value.isoformat() if isinstance(value, datetime.date | datetime.time) else value
 
@@ -164,7 +164,7 @@ def _decode(value: Any) -> Value:
     if not isinstance(value, dict):
         plain: Value = value
         return plain
-    return Bilingual(value["en"], value["vi"]) if "vi" in value else decode_message(value)
+    return _Pair(value["en"], value["vi"]) if "vi" in value else decode_message(value)
 
 
 def _plain(value: object) -> Value:
@@ -180,7 +180,7 @@ def _plain(value: object) -> Value:
 def _in_language(value: Value, language: str) -> Value:
     if isinstance(value, Message):
         return value.in_language(language)
-    return value.vi if language == "vi" and isinstance(value, Bilingual) else value
+    return value.vi if language == "vi" and isinstance(value, _Pair) else value
 
 
 @lru_cache

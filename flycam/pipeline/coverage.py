@@ -27,7 +27,7 @@ from flycam.frame.warning import (
     format_warning,
     parse_warning_code,
 )
-from flycam.geodata.reference_raster import CAPTURED_TAG, EXERCISE_TAG
+from flycam.geodata.reference_raster import CAPTURED_TAG
 from flycam.messages import _
 from flycam.mosaic.area_coverage import AreaCoverage, measure_area_coverage
 from flycam.mosaic.export import export_cog
@@ -267,7 +267,7 @@ def build_geotiff_tags(workspace: Workspace, flight: Flight, mosaic: MosaicInfo)
         "FLYCAM_TERRAIN": f"{dem_id or flight.dem_id} ({flight.vertical_datum})",
     }
     if event.is_drill:
-        tags[EXERCISE_TAG] = "DIỄN TẬP"
+        tags[EXERCISE_TAG] = DRILL_MARK
     if flight.warnings:
         said = (
             flight.warnings

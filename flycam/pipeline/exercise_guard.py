@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from flycam.catalog.records import DemRecord
-from flycam.drill.drill_mark import DRILL_MARK, DRILL_TAG
 from flycam.errors import RealDataPresent, SourceUnreadable
 from flycam.frame.exercise_communes import EXERCISE_COMMUNE_CODES
+from flycam.frame.flight import DRILL_MARK, DRILL_TAG
 from flycam.geodata.dem_info import read_dem_tags
 from flycam.messages import _
 from flycam.pipeline.dem_cache import fetch_dem

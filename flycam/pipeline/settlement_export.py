@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from flycam.errors import OptionUnusable
-from flycam.frame.flight import Event
+from flycam.frame.flight import DRILL_MARK, Event
 from flycam.frame.text_normalization import escape_cell
 from flycam.frame.timestamp import format_iso
 from flycam.geodata.crs import WGS84
@@ -26,7 +26,6 @@ from flycam.pipeline.workspace import Workspace
 PointTransform = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 SUFFIXES = (".csv", ".geojson", ".gpkg")
-_DRILL = "DIỄN TẬP"
 _COLUMNS = (
     *("settlement_id", "name", "commune", "commune_name", "access", "proposed", "roads_say"),
     *("said_by", "said", "note", "in_layer", "event", "drill"),
@@ -96,7 +95,7 @@ def build_settlement_layer(
 
 def _row(one: Settlement, event: Event) -> dict[str, str]:
     said = serialize_settlement(one)
-    drill = _DRILL if event.is_drill else ""
+    drill = DRILL_MARK if event.is_drill else ""
     words = {**said, "in_layer": "yes" if one.is_from_layer else "no", "event": event.name, "drill": drill}
     return {name: "" if words[name] is None else str(words[name]) for name in _COLUMNS}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flycam.frame.classification import Classification
+from flycam.frame.flight import DRILL_MARK
 from flycam.frame.timestamp import format_minute, format_utc_offset, get_local_zone
 from flycam.frame.warning import describe_warning_briefly
 from flycam.messages import Message, _, join, pgettext
@@ -62,7 +63,6 @@ from flycam.report.pack_sources import build_source_blocks
 from flycam.report.pack_texts import format_place
 from flycam.report.pack_title import build_approval, find_first_ns, find_last_ns, format_subtitle
 from flycam.report.pack_troubles import build_trouble_blocks
-from flycam.report.texts import DRILL_MARK
 
 _DOTS = "…………………"
 _CLASSIFICATION_NOTES = {

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from flycam.messages import Message, _, verbatim
 
 LANGUAGES = ("vi", "en")
-DRILL_MARK = "DIỄN TẬP"
-"""The same on reports in every language."""
 
 _LAYER_NAMES: Mapping[str, Message] = {"colour": _("colour"), "thermal": _("thermal")}
 

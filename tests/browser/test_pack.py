@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from flycam.frame.flight import DRILL_MARK
 from flycam.pipeline.briefing_pack.workflow import PackRequest, write_briefing_pack
-from flycam.report.texts import DRILL_MARK
 from flycam.serve.packs.pack_process import PACK_STOPPED
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage

@@ -12,12 +12,12 @@ from flycam.catalog.catalog import Catalog
 from flycam.errors import DiskFull, ObjectMissing, StoreConflict, StoreUnavailable
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileId, TileRange
-from flycam.messages import Bilingual, verbatim
 from flycam.mosaic.tile_log import read_tile
 from flycam.mosaic.writer import MosaicWriter
 from flycam.store.base import ObjectStore
 from flycam.store.memory import MemoryStore
 from tests.laws.recorded import MOSAIC, ORIGIN_X, ORIGIN_Y, ZOOM, folded, frame_id, opened, patch, stored
+from tests.texts import pair
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_what_is_asked_before_a_group_may_keep_it_out_and_no_other_is_written_me
     def before_group() -> None:
         asked.append(len(list(store.list(""))))
         if not room[0]:
-            raise DiskFull(verbatim(Bilingual("the disk is full; free some and run again", "ổ đĩa đã đầy")))
+            raise DiskFull(pair("the disk is full; free some and run again", "ổ đĩa đã đầy"))
 
     one = MosaicWriter(
         store, catalog.tiles, MOSAIC, origin="box", clock_ns=lambda: 7, before_group=before_group

@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from flycam.errors import CatalogUnavailable, DiskFull, FlycamError, PeerUnavailable, StoreUnavailable
-from flycam.messages import Bilingual, Message, verbatim
+from flycam.messages import Message
 from flycam.pipeline.retry import retry_on_outage
 from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
 from tests.houses import House
+from tests.texts import pair
 from tests.unreliable_stores import FaultyStore
 
 MakeHouse = Callable[..., House]
@@ -48,9 +49,7 @@ def outlasted(workspace: Workspace, work: Work, told: Told | None = None) -> int
 
 
 def away() -> StoreUnavailable:
-    return StoreUnavailable(
-        verbatim(Bilingual("s3: no answer; run again", "s3: không trả lời; hãy chạy lại"))
-    )
+    return StoreUnavailable(pair("s3: no answer; run again", "s3: không trả lời; hãy chạy lại"))
 
 
 @pytest.mark.parametrize("error", [away(), CatalogUnavailable("postgres: no answer; run again")])
@@ -107,7 +106,7 @@ def test_who_asked_to_stop_is_not_kept(make_house: MakeHouse) -> None:
 
 
 def test_a_peer_that_does_not_answer_is_no_trouble_of_this_house(make_house: MakeHouse) -> None:
-    work = Work(PeerUnavailable(verbatim(Bilingual("http://x: no answer", "http://x: không trả lời"))))
+    work = Work(PeerUnavailable(pair("http://x: no answer", "http://x: không trả lời")))
     with pytest.raises(PeerUnavailable):
         outlasted(make_house().workspace, work)
     assert work.calls == 1

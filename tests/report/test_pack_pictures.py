@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from flycam.frame.flight import DRILL_MARK
 from flycam.report.pack_pdf import to_drill_band
 from flycam.report.pack_pictures import MapOverlay, draw_map, draw_pair
-from flycam.report.texts import DRILL_MARK
 
 
 def test_what_was_not_flown_is_hatched_and_boundaries_are_drawn() -> None:

@@ -12,10 +12,10 @@ from click.testing import CliRunner, Result
 from flycam.cli import flycam
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import StoreUnavailable
-from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.workspace import Progress
 from flycam.sync import client
 from flycam.sync.transfer import SyncReport
+from tests.texts import pair
 
 
 def call(data: Path, *arguments: object, language: str = "C") -> Result:
@@ -85,7 +85,7 @@ def test_a_sync_outlasts_its_own_store(tmp_path: Path, monkeypatch: pytest.Monke
             rounds.append(1)
             self._progress("sync", len(rounds), 3)
             if len(rounds) == 1:
-                raise StoreUnavailable(verbatim(Bilingual("s3: no answer; run again", "s3: không trả lời")))
+                raise StoreUnavailable(pair("s3: no answer; run again", "s3: không trả lời"))
 
     monkeypatch.setattr(client, "Sender", Unlucky)
     done = call(tmp_path / "field", "sync", "http://127.0.0.1:9", "--once")

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.errors import RecordsMissing, SourceUnreadable
-from flycam.messages import Bilingual, verbatim
 from flycam.sync import record_delta
 from flycam.sync.flight_records import compress_records
 from flycam.sync.record_delta import apply_record_delta, compute_record_delta
+from tests.texts import pair
 
 PIECES = st.lists(st.sampled_from(['{"a":1', 'b":"é"', "", "x" * 40, 'c":[{}]},{']), max_size=12)
 
@@ -82,7 +82,7 @@ def test_a_change_makes_no_more_than_records_may_be(monkeypatch: pytest.MonkeyPa
 
 def test_that_the_earlier_ones_are_gone_is_said_as_it_was() -> None:
     def gone(_sha256: str) -> bytes:
-        raise RecordsMissing(verbatim(Bilingual("gone", "không còn")))
+        raise RecordsMissing(pair("gone", "không còn"))
 
     base = records(["a"])
     with pytest.raises(RecordsMissing):

@@ -17,6 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from flycam.errors import StorageFailed
+from flycam.frame.flight import DRILL_MARK
 from flycam.frame.mark import MarkKind
 from flycam.frame.text_normalization import escape_cell
 from flycam.frame.tile import TileRecord
@@ -38,7 +39,6 @@ from flycam.pipeline.workspace import Progress, Workspace
 from flycam.report.change_names import CHANGE_KIND_NAMES
 from flycam.report.mark_names import MARK_KIND_NAMES, MARK_STATUS_NAMES
 from flycam.report.pack_figures import PackFigures
-from flycam.report.texts import DRILL_MARK
 
 PointTransform = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 

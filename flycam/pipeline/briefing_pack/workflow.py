@@ -16,6 +16,7 @@ from flycam.catalog.access_policies import load_access_policy, load_export_polic
 from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
 from flycam.errors import DraftOutdated, NotFound, OptionUnusable
 from flycam.frame.classification import Classification
+from flycam.frame.flight import DRILL_MARK
 from flycam.frame.text_normalization import normalize_name, strip_unprintable
 from flycam.frame.warning import MASKS_COVERED, encode_warning
 from flycam.messages import Message, _, pgettext
@@ -44,7 +45,6 @@ from flycam.report.pack_figures import Letterhead, PackFigures, hash_content
 from flycam.report.pack_pdf import to_drill_band, to_pack_pdf, to_slides
 from flycam.report.pack_phrases import LOCATOR, OVERVIEW, name_commune_picture
 from flycam.report.pack_viewer import ViewerPicture, to_viewer
-from flycam.report.texts import DRILL_MARK
 
 PAGE_FILE = "index.html"
 _MAPS = pgettext("file name", "pictures")

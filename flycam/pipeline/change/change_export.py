@@ -21,10 +21,9 @@ from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
 from flycam.catalog.change_attribution import ChangeAttribution
 from flycam.catalog.change_version import ChangeVersion
 from flycam.catalog.comparisons import Comparison
-from flycam.drill.drill_mark import DRILL_MARK
 from flycam.errors import InputUnusable, OptionUnusable
 from flycam.frame.change import ChangeKind, ChangeStatus
-from flycam.frame.flight import Event
+from flycam.frame.flight import DRILL_MARK, Event
 from flycam.frame.text_normalization import escape_cell
 from flycam.frame.timestamp import format_iso
 from flycam.geodata.cap_file import CapEvent, encode_cap_alert
@@ -296,7 +295,7 @@ def _title(content: _ExportContent) -> str:
 def _name(line: ChangeVersion, content: _ExportContent) -> str:
     place = content.names.get(line.commune, "")
     kind = CHANGE_KIND_NAMES[line.kind].in_language("vi")
-    return f"{kind} {replace_no_break_spaces(format_area(line.area_m2, 'vi'))}" + (
+    return f"{kind} {replace_no_break_spaces(format_area(line.area_m2).in_language('vi'))}" + (
         f", {place}" if place else ""
     )
 

@@ -21,9 +21,9 @@ from flycam.errors import FlycamError, StorageFailed
 from flycam.frame.frame import FrameHeader, Layer, Provenance
 from flycam.frame.live_flight import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport, LonLat
 from flycam.frame.telemetry import TelemetrySample
-from flycam.frame.warning import format_warning
+from flycam.frame.warning import describe_warning
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
-from flycam.messages import Bilingual, Message, _, verbatim
+from flycam.messages import Message, _
 from flycam.pipeline.live.clock import LiveClock
 from flycam.pipeline.live.frame_pipeline import FramePipeline, FrameTimes, compute_log_time, interpolate_pose
 from flycam.pipeline.live.live_orthorectifier import LiveOrthorectifier, TerrainSource
@@ -342,7 +342,7 @@ def _log_doubted(clock: LiveClock) -> tuple[Message, ...]:
 
 
 def _sentences(notes: tuple[str, ...]) -> tuple[Message, ...]:
-    return tuple(verbatim(Bilingual(format_warning(one), format_warning(one, "vi"))) for one in notes)
+    return tuple(describe_warning(one) for one in notes)
 
 
 def _describe_error(error: BaseException) -> Message:

@@ -23,14 +23,14 @@ from flycam.errors import OutsideTerrain
 from flycam.frame.flight import Flight
 from flycam.frame.rejection_reasons import format_rejection_counts
 from flycam.frame.video_warnings import format_clock_warning
-from flycam.frame.warning import format_warning
+from flycam.frame.warning import describe_warning
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.video.clock_offset import ClockOffset
 from flycam.ingest.video.outages import Outages
 from flycam.ingest.video.video_poses import VideoPoses
 from flycam.ingest.video.video_source import VideoSource, is_stream, make_video_name
-from flycam.messages import Bilingual, Message, _, verbatim
+from flycam.messages import Message, _
 from flycam.pipeline.eviction import enable_eviction
 from flycam.pipeline.live.clock import LiveClock
 from flycam.pipeline.live.existing_frames import ExistingFramesReport, reconcile_existing_frames
@@ -376,9 +376,7 @@ def _warnings(video: VideoIdentity, clock: LiveClock, poses: VideoPoses) -> list
 
 
 def _describe_notes(notes: Sequence[str]) -> list[Message]:
-    return [
-        verbatim(Bilingual(format_warning(one), format_warning(one, "vi"))) for one in dict.fromkeys(notes)
-    ]
+    return [describe_warning(one) for one in dict.fromkeys(notes)]
 
 
 def _make_nothing_placed_error(

@@ -50,7 +50,6 @@ from flycam.pipeline.terrain import compute_unknown_share
 from flycam.pipeline.workspace import Workspace
 
 MIN_ZOOM = 8
-DRILL_MARK = "DIỄN TẬP"
 MIN_GSD_SHARE = 0.25
 """Share of the photos' GSD: finer pixels hold no more."""
 

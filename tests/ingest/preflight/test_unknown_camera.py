@@ -16,15 +16,13 @@ from flycam.ingest.photo.photo_reader import read_photos, search_photos
 from flycam.ingest.photo.pixel_checks import check_pixels
 from flycam.ingest.photo.pixels import read_pixel_checks
 from flycam.ingest.preflight.check import diagnose
-from flycam.messages import Bilingual, verbatim
 from tests.ingest.made_flights import CAMERA, strips
 from tests.ingest.preflight.turned_flights import fields_and_roads, flat, identity, lens, problem, shown_by
+from tests.texts import pair
 
 
 def nobody_knows(photo: PhotoMetadata) -> InteriorOrientation:
-    raise CalibrationMissing(
-        verbatim(Bilingual(f"{photo.name}: no lens", f"{photo.name}: không rõ ống kính"))
-    )
+    raise CalibrationMissing(pair(f"{photo.name}: no lens", f"{photo.name}: không rõ ống kính"))
 
 
 settle = partial(diagnose, terrain_at=flat, identify=identity)

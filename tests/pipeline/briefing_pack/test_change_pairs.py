@@ -22,6 +22,7 @@ from flycam.catalog.records import FrameStatus, Withdrawal
 from flycam.catalog.redacted_ground import RedactedGround
 from flycam.frame.change import ChangeKind, ChangeStatus
 from flycam.frame.classification import Classification
+from flycam.frame.flight import DRILL_MARK
 from flycam.pipeline.access_restrictions import set_flight_classification
 from flycam.pipeline.briefing_pack import pair_maps
 from flycam.pipeline.briefing_pack.contents import PackContents, gather_contents
@@ -37,7 +38,6 @@ from flycam.report.pack_content import COVERED, PackDocument, build_pack_documen
 from flycam.report.pack_figures import Letterhead, PackFigures
 from flycam.report.pack_pdf import to_drill_band
 from flycam.report.pack_pictures import draw_pair, read_size_px
-from flycam.report.texts import DRILL_MARK
 from flycam.store import keys
 from tests.pipeline.impacted import changed, square
 from tests.serve.world import REAL, World, make_world

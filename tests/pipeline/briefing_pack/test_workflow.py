@@ -27,7 +27,7 @@ from flycam.catalog.audit_key import is_signed
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import FrameStatus
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
-from flycam.frame.flight import Event, EventKind
+from flycam.frame.flight import DRILL_MARK, Event, EventKind
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.timestamp import VIETNAM_NAME, set_local_zone
 from flycam.messages import Message
@@ -46,7 +46,6 @@ from flycam.report.pack_figures import PAPERS, Letterhead, PackFigures, hash_con
 from flycam.report.pack_pdf import SLIDE_SIZE_PX, build_typst_sources, to_pack_pdf
 from flycam.report.pack_phrases import name_commune_picture
 from flycam.report.pack_pictures import draw_map
-from flycam.report.texts import DRILL_MARK
 from tests.serve.world import LAT, LON, REAL, World, add_flight, make_workspace, make_world
 
 PURPLE = np.array([0x7A, 0x0F, 0x6B])

@@ -14,7 +14,6 @@ from flycam.catalog.catalog import open_catalog
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import CatalogUnavailable, StoreUnavailable
 from flycam.frame.flight import FlightState
-from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.commune_boundaries import register_communes
 from flycam.pipeline.live.frame_pipeline import PROGRESS_STAGE
 from flycam.pipeline.live.live_inputs import LiveRequest
@@ -26,6 +25,7 @@ from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Workspace, ignore_progress
 from tests.houses import House
 from tests.servers import PostgresServer
+from tests.texts import pair
 from tests.unreliable_stores import FaultyStore
 
 MakeHouse = Callable[..., House]
@@ -72,11 +72,7 @@ def test_a_store_that_is_away_for_a_while_holds_a_flight_up_and_changes_nothing_
 
     def trouble(operation: str, _key: str) -> Exception | None:
         away = outage.is_now(writes=operation.startswith("put"))
-        return (
-            StoreUnavailable(verbatim(Bilingual("s3: no answer; run again", "s3: không trả lời")))
-            if away
-            else None
-        )
+        return StoreUnavailable(pair("s3: no answer; run again", "s3: không trả lời")) if away else None
 
     stormy = replace(house, store=FaultyStore(house.store, trouble))
     report = flown(stormy, film)
@@ -97,9 +93,7 @@ def test_a_database_that_is_away_for_a_while_holds_a_flight_up_and_changes_nothi
     @contextmanager
     def away(**asked: object) -> Iterator[object]:
         if outage.is_now(writes=True):
-            raise CatalogUnavailable(
-                verbatim(Bilingual("postgres: no answer; run again", "postgres: không trả lời"))
-            )
+            raise CatalogUnavailable(pair("postgres: no answer; run again", "postgres: không trả lời"))
         with write(**asked) as connection:
             yield connection
 

@@ -18,7 +18,6 @@ from flycam.errors import FrameUnreadable, OutsideTerrain
 from flycam.frame.rejection_reasons import format_unregistered_counts
 from flycam.geometry.exterior import PoseSource
 from flycam.ingest.video.video_source import VideoFrame
-from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.finish.adjustment_block import build_block_frames, derive_prior_pose
 from flycam.pipeline.live import live_orthorectifier as live_laying
 from flycam.pipeline.live.live_inputs import LiveRequest
@@ -30,6 +29,7 @@ from flycam.pipeline.orthorectification.tile_rebuild import list_live_mosaics, r
 from flycam.pipeline.terrain import load_recorded_terrain
 from flycam.pipeline.workspace import ignore_progress
 from tests.houses import House
+from tests.texts import pair
 
 MakeHouse = Callable[..., House]
 
@@ -135,9 +135,7 @@ def test_a_frame_that_is_left_out_is_neither_counted_nor_fitted_to(
 
     def unreadable(pixels: np.ndarray, name: str) -> object:
         if next(numbers) % 3 == 2:
-            raise FrameUnreadable(
-                verbatim(Bilingual("cannot be kept as a JPEG", "không lưu được thành JPEG"))
-            )
+            raise FrameUnreadable(pair("cannot be kept as a JPEG", "không lưu được thành JPEG"))
         return code(pixels, name)
 
     def seen(self: LiveRegistration, *arguments: object, **named: object) -> object:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from flycam.errors import CatalogUnavailable, DiskFull, StoreUnavailable
-from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.live import retry_policy as live_patience
 from flycam.pipeline.live.retry_policy import RetryPolicy
+from tests.texts import pair
 
 _SOON_S = 30.0
 
@@ -27,7 +27,7 @@ class Away:
     def __init__(self, times: int, error: Exception | None = None) -> None:
         self.left, self.asked = times, 0
         self.error = error or StoreUnavailable(
-            verbatim(Bilingual("s3: no answer; run again", "s3: không trả lời; hãy chạy lại"))
+            pair("s3: no answer; run again", "s3: không trả lời; hãy chạy lại")
         )
 
     def __call__(self) -> str:

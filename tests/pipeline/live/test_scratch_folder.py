@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import DiskFull, OutsideTerrain
-from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.folder_lock import lock_folder
 from flycam.pipeline.garbage_collection import collect_garbage
 from flycam.pipeline.live.scratch_folder import LINK_LOG_FILE, open_scratch_folder, recover_link_logs
 from flycam.store import keys
 from tests.houses import House
+from tests.texts import pair
 from tests.unreliable_stores import FullStore
 
 MakeHouse = Callable[..., House]
@@ -35,7 +35,11 @@ def left(house: House, name: str, said: bytes | None = SAID) -> Path:
 
 @pytest.mark.parametrize(
     "error",
-    [None, OutsideTerrain(verbatim(Bilingual("nothing laid", "không trải được"))), KeyboardInterrupt()],
+    [
+        None,
+        OutsideTerrain(pair("nothing laid", "không trải được")),
+        KeyboardInterrupt(),
+    ],
 )
 def test_a_flight_that_ends_keeps_what_its_link_said(
     make_house: MakeHouse, error: BaseException | None
@@ -85,7 +89,7 @@ def test_what_a_store_does_not_take_waits_and_the_flights_own_error_is_told(make
     house = make_house()
     full = replace(house.workspace, store=FullStore(house.workspace.store, 0))
     for raised, error in (
-        (OutsideTerrain, OutsideTerrain(verbatim(Bilingual("nothing laid", "không")))),
+        (OutsideTerrain, OutsideTerrain(pair("nothing laid", "không"))),
         (DiskFull, None),
     ):
         with pytest.raises(raised), open_scratch_folder(full) as scratch:

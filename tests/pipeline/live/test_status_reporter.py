@@ -19,7 +19,6 @@ from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import DiskFull, StorageFailed
 from flycam.frame.live_flight import LiveFlightPhase, LiveFlightReport
 from flycam.frame.telemetry import TelemetrySample
-from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.live import status_reporter as live_news
 from flycam.pipeline.live.clock import LiveClock
 from flycam.pipeline.live.frame_pipeline import PROGRESS_STAGE, FrameTimes
@@ -38,6 +37,7 @@ from flycam.serve.api.live_flights import SILENCE_TIMEOUT_S
 from tests.houses import House, StopAfter
 from tests.ingest.streaming import on_air
 from tests.ports import free_port
+from tests.texts import pair
 from tests.waiting import ENOUGH_S, until
 
 MakeHouse = Callable[..., House]
@@ -155,7 +155,7 @@ def test_who_is_not_heard_does_not_fly_any_slower(
     house = make_house(film)
 
     def full(_report: LiveFlightReport) -> None:
-        raise DiskFull(verbatim(Bilingual("no space left: free some", "hết chỗ; hãy giải phóng bớt")))
+        raise DiskFull(pair("no space left: free some", "hết chỗ; hãy giải phóng bớt"))
 
     monkeypatch.setattr(house.workspace.catalog.airborne, "put", full)
     assert flown(house, film).used >= 6
@@ -168,7 +168,7 @@ def test_a_flight_that_fails_says_why(
     house = make_house(film)
 
     def failing(_self: LiveOrthorectifier, *_: object) -> None:
-        raise StorageFailed(verbatim(Bilingual("the disk went away: run again", "mất ổ đĩa; hãy chạy lại")))
+        raise StorageFailed(pair("the disk went away: run again", "mất ổ đĩa; hãy chạy lại"))
 
     monkeypatch.setattr(LiveOrthorectifier, "_merge", failing)
     with pytest.raises(StorageFailed):

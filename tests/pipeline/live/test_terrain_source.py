@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from flycam.errors import StorageFailed
-from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.live import terrain_source as live_ground
 from flycam.pipeline.live.terrain_source import MovingTerrain
 from tests.houses import House
+from tests.texts import pair
 
 
 def test_terrain_that_cannot_be_loaded_is_asked_for_again_and_no_other_is_taken_for_it(
@@ -25,7 +25,7 @@ def test_terrain_that_cannot_be_loaded_is_asked_for_again_and_no_other_is_taken_
     ) -> object:
         asked.append((bounds[0] + bounds[2]) / 2.0)
         if len(asked) == 2:
-            raise StorageFailed(verbatim(Bilingual("the disk says nothing", "đĩa không trả lời")))
+            raise StorageFailed(pair("the disk says nothing", "đĩa không trả lời"))
         return SimpleNamespace(bounds_m=bounds, work_crs=work_crs)
 
     monkeypatch.setattr(live_ground, "load_flight_terrain", loaded)

@@ -38,7 +38,6 @@ from flycam.errors import (
     StorageFailed,
     StoreUnavailable,
 )
-from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.garbage_collection import collect_garbage
 from flycam.pipeline.operations import backup as backup_recipe
@@ -60,6 +59,7 @@ from flycam.sync.reference_ledger import ReferenceLedger
 from tests.clips import cut_all
 from tests.pipeline.finished_house import NAME, ingested, open_workspace
 from tests.pipeline.spoiled import WAYS, close, copy_of, held, objects, spoil, with_pack
+from tests.texts import pair
 from tests.unreliable_stores import CountingStore, FaultyStore
 from tests.waiting import trials
 
@@ -351,7 +351,7 @@ def test_a_restore_that_nobody_was_told_of_is_completed(
     stick = tmp_path / "stick"
     save_backup(house, stick)
     if not is_on_record:
-        gone = CatalogUnavailable(verbatim(Bilingual("gone", "mất")))
+        gone = CatalogUnavailable(pair("gone", "mất"))
         with monkeypatch.context() as patch, pytest.raises(CatalogUnavailable):
             patch.setattr(Audit, "append", Mock(side_effect=gone))
             restore_backup(empty, stick)
@@ -372,7 +372,7 @@ def test_a_restore_that_was_cut_short_is_done_again_over_what_it_put_there(
     stick = tmp_path / "stick"
     saved = save_backup(house, stick)
     puts = iter(range(10_000))
-    gone = StoreUnavailable(verbatim(Bilingual("gone", "mất")))
+    gone = StoreUnavailable(pair("gone", "mất"))
     faulty = FaultyStore(empty.store, lambda what, _: gone if what == "put_file" and next(puts) > 9 else None)
     with pytest.raises(StoreUnavailable):
         restore_backup(replace(empty, store=faulty), stick)

@@ -16,7 +16,6 @@ from sqlalchemy import text
 
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import DataDamaged, OptionUnusable, StoreUnavailable
-from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.cache_layout import VERIFY_LEDGER_FILE
 from flycam.pipeline.operations.audit_check import make_audit_error, verify_audit_log
 from flycam.pipeline.operations.backup import save_backup
@@ -27,6 +26,7 @@ from flycam.pipeline.withdrawal import withdraw_by_reference
 from flycam.pipeline.workspace import Workspace
 from tests.pipeline.finished_house import NAME, QUICK, Finished, ingested, make_finished
 from tests.pipeline.spoiled import WAYS, close, copy_of, held, objects, spoil, with_pack
+from tests.texts import pair
 from tests.unreliable_stores import CountingStore, FaultyStore
 from tests.waiting import trials
 
@@ -216,7 +216,7 @@ def test_what_is_not_whole_is_not_ticked_off(house: Workspace) -> None:
 
 def test_a_store_that_goes_away_is_trouble_and_the_next_run_goes_on(house: Workspace) -> None:
     calls = iter(range(10_000))
-    gone = StoreUnavailable(verbatim(Bilingual("gone", "mất")))
+    gone = StoreUnavailable(pair("gone", "mất"))
     faulty = FaultyStore(
         house.store, lambda operation, _: gone if operation == "get" and next(calls) > 3 else None
     )

@@ -20,7 +20,6 @@ from flycam.errors import FrameRejected, FrameUnreadable, StorageFailed
 from flycam.frame.frame import FrameHeader
 from flycam.geometry.grid import TileId
 from flycam.geometry.lattice import FrameLattices
-from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.orthorectification import checkpoint, frame_merge, rectify_pool, visibility_planner
 from flycam.pipeline.orthorectification.checkpoint import Checkpoint
 from flycam.pipeline.orthorectification.frame_merge import FrameRecordBuffer, Rejections
@@ -28,6 +27,7 @@ from flycam.pipeline.orthorectification.visibility import VisibilitySolver
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.houses import House
+from tests.texts import pair
 
 MakeHouse = Callable[..., House]
 
@@ -314,9 +314,7 @@ def test_what_a_rejection_keeps_of_its_frame_is_the_sentence(
             try:
                 raise ValueError("of the lens")
             except ValueError as error:
-                raise FrameUnreadable(
-                    verbatim(Bilingual("its name: cannot be read", "không đọc được"))
-                ) from error
+                raise FrameUnreadable(pair("its name: cannot be read", "không đọc được")) from error
         except FrameRejected as error:
             return error
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.errors import DiskFull, InputUnusable, NotFound, StorageFailed
-from flycam.messages import Bilingual, verbatim
+from flycam.messages import from_fields
 from flycam.pipeline.upload import original_storage as upload_keeping
 from flycam.pipeline.upload import upload_registry as uploads_module
 from flycam.pipeline.upload.file_names import format_label, validate_card_path, validate_path
@@ -424,7 +424,12 @@ def test_an_upload_that_nobody_could_note_did_not_begin(tmp_path: Path) -> None:
 
     def away(_upload: object) -> None:
         raise StorageFailed(
-            verbatim(Bilingual("the database is away; mend it", "cơ sở dữ liệu không trả lời; hãy sửa"))
+            from_fields(
+                {
+                    "sentence": "the database is away; mend it",
+                    "sentence_vi": "cơ sở dữ liệu không trả lời; hãy sửa",
+                }
+            )
         )
 
     with pytest.raises(StorageFailed):

@@ -18,7 +18,6 @@ from flycam.errors import OptionUnusable, SourceUnreadable
 from flycam.frame.flight import UNNAMED_EVENTS
 from flycam.ingest.photo.photo_reader import compute_sha256
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
-from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.live.frame_pipeline import FramePipeline
 from flycam.pipeline.live.live_inputs import LiveRequest
 from flycam.pipeline.live.workflow import orthorectify_video
@@ -35,6 +34,7 @@ from flycam.pipeline.upload.upload_registry import UploadRegistry
 from flycam.pipeline.upload.upload_videos import orthorectify_videos
 from flycam.pipeline.video_frames import is_frame_of_video, is_video_frame
 from tests.houses import House, drilled
+from tests.texts import pair
 
 MakeHouse = Callable[..., House]
 
@@ -178,9 +178,7 @@ def breaking_off(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             if runs:  # before that its lens and its clock are looked for
                 runs[-1] += 1
                 if runs[-1] == 150:
-                    raise SourceUnreadable(
-                        verbatim(Bilingual("another size: start again", "khác cỡ: hãy chạy lại"))
-                    )
+                    raise SourceUnreadable(pair("another size: start again", "khác cỡ: hãy chạy lại"))
 
     monkeypatch.setattr(FramePipeline, "run", begun)
     monkeypatch.setattr(VideoSource, "frames", broken)

@@ -12,7 +12,6 @@ from flycam.catalog.access_records import Scope
 from flycam.catalog.records import ACCOUNT_ROLES
 from flycam.errors import CatalogUnavailable
 from flycam.frame.classification import Classification
-from flycam.messages import Bilingual, verbatim
 from flycam.pipeline.access.sign_in_codes import make_sign_in_code
 from flycam.pipeline.access.tokens import make_token
 from flycam.pipeline.access_restrictions import set_flight_classification
@@ -20,6 +19,7 @@ from flycam.serve.services import Services
 from flycam.serve.tiles import flight_routes
 from tests.serve.running import running
 from tests.serve.world import add_account, make_world
+from tests.texts import pair
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_code_is_not_spent_for_nothing_where_the_map_s_lists_cannot_be_said(
     code = make_sign_in_code(services.workspace, "viewer", "admin")
 
     def away(*_: object) -> None:
-        raise CatalogUnavailable(verbatim(Bilingual("the database is away", "mất kết nối cơ sở dữ liệu")))
+        raise CatalogUnavailable(pair("the database is away", "mất kết nối cơ sở dữ liệu"))
 
     with monkeypatch.context() as patched:
         patched.setattr(flight_routes, "list_flights", away)

@@ -28,7 +28,7 @@ from flycam.errors import DiskFull
 from flycam.frame.classification import Classification
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.redaction import RedactionReason
-from flycam.messages import Bilingual, verbatim
+from flycam.messages import from_fields
 from flycam.pipeline.access_restrictions import set_flight_classification
 from flycam.pipeline.mark_edits import MarkEdit, write_mark
 from flycam.pipeline.orthorectification.redaction import RedactionRequest, add_redaction, revoke_redaction
@@ -482,7 +482,12 @@ def test_the_draft_is_approved_in_the_transaction_that_tells_of_it(
 
 def full(*_args: object) -> None:
     raise DiskFull(
-        verbatim(Bilingual("no space left for the catalogue", "ổ đĩa không còn chỗ cho cơ sở dữ liệu"))
+        from_fields(
+            {
+                "sentence": "no space left for the catalogue",
+                "sentence_vi": "ổ đĩa không còn chỗ cho cơ sở dữ liệu",
+            }
+        )
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 from flycam.catalog.access_policy import UNRESTRICTED
 from flycam.catalog.audit import Audit
 from flycam.errors import StorageFailed
-from flycam.messages import Bilingual, verbatim
+from flycam.messages import from_fields
 from flycam.pipeline.upload import upload_registry as uploads_module
 from flycam.pipeline.upload.file_selection import UploadFile
 from flycam.pipeline.upload.upload import Upload
@@ -40,6 +40,7 @@ from flycam.serve.uploads.upload_service import (
 )
 from flycam.store.disk_space import SPARE_BYTES
 from tests.serve.world import make_workspace
+from tests.texts import pair
 from tests.waiting import until
 
 FILES = [UploadFile(path="a.jpg", size=4, modified_ms=1)]
@@ -70,7 +71,7 @@ def test_what_held_an_upload_up_is_forgotten_with_it(
     reception: UploadService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
-        raise StorageFailed(verbatim(Bilingual("the store is away; mend it", "kho không trả lời; hãy sửa")))
+        raise StorageFailed(pair("the store is away; mend it", "kho không trả lời; hãy sửa"))
 
     monkeypatch.setattr(reception_module, "_RETRY_S", 3600.0)
     monkeypatch.setattr(reception_module, "store_upload_file", broken)
@@ -149,7 +150,7 @@ def test_a_film_waits_while_photos_do_but_not_for_photos_that_something_holds_up
     def keep(workspace: Workspace, upload: Upload, number: int) -> None:
         name = upload.path(number).name
         if name == "stuck.jpg" and away[0]:
-            raise StorageFailed(verbatim(Bilingual("the store does not take it", "kho không nhận")))
+            raise StorageFailed(pair("the store does not take it", "kho không nhận"))
         order.append(name)
         as_ever(workspace, upload, number)
 
@@ -274,7 +275,7 @@ def test_what_stays_is_not_said_to_be_gone(
     assert reception.uploads.list_uploads() == [upload] and not services.workspace.catalog.audit.lines()
 
     def refuses(_folder: Path) -> None:
-        raise StorageFailed(verbatim(Bilingual("the disk refuses; mend it", "ổ đĩa từ chối; hãy sửa")))
+        raise StorageFailed(pair("the disk refuses; mend it", "ổ đĩa từ chối; hãy sửa"))
 
     monkeypatch.setattr(reception.uploads, "_erase", refuses)
     reception._expire()
@@ -292,7 +293,12 @@ def test_a_database_that_is_away_stops_no_work(
 
     def away(*_: object) -> None:
         raise StorageFailed(
-            verbatim(Bilingual("the database is away; mend it", "cơ sở dữ liệu không trả lời; hãy sửa"))
+            from_fields(
+                {
+                    "sentence": "the database is away; mend it",
+                    "sentence_vi": "cơ sở dữ liệu không trả lời; hãy sửa",
+                }
+            )
         )
 
     monkeypatch.setattr(Audit, "append", away)
