@@ -45,6 +45,7 @@ _STAGES: Mapping[str, Message] = {
     "refold": pgettext("stage", "refold"),
     "verify": pgettext("stage", "verify"),
     "communes": pgettext("stage", "communes"),
+    "sharpen": pgettext("stage", "sharpen"),
     "features": pgettext("stage", "features"),
     "matches": pgettext("stage", "matches"),
     "ties": pgettext("stage", "ties"),

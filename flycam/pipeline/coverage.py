@@ -17,7 +17,7 @@ from flycam.catalog.footprints import compute_footprint_bounds
 from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, FrameRecord, FrameStatus, MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import FlightBusy, NotFound
-from flycam.frame.flight import Flight
+from flycam.frame.flight import DRILL_MARK, Flight
 from flycam.frame.timestamp import VIETNAM, get_local_zone
 from flycam.frame.warning import (
     BOUNDARIES_LATER,
@@ -27,7 +27,7 @@ from flycam.frame.warning import (
     format_warning,
     parse_warning_code,
 )
-from flycam.geodata.reference_raster import CAPTURED_TAG
+from flycam.geodata.reference_raster import CAPTURED_TAG, EXERCISE_TAG
 from flycam.messages import _
 from flycam.mosaic.area_coverage import AreaCoverage, measure_area_coverage
 from flycam.mosaic.export import export_cog
