@@ -26,7 +26,7 @@ from flycam.errors import Cancelled, FlycamError, OptionUnusable
 from flycam.frame.pluralization import correct_singular
 from flycam.frame.secret_text import SecretText
 from flycam.frame.text_normalization import to_json_line, to_visible
-from flycam.messages import Bilingual, Message, _, verbatim
+from flycam.messages import Message, _, join, pgettext, verbatim
 from flycam.outcomes import format_error, get_exit_code
 
 Answer = Mapping[str, Any]
@@ -34,44 +34,44 @@ _BAR_CHARS = 24
 _QUARTERS = 4
 # frames of a stream: about every half minute
 _ENDLESS_STEP = 1000
-_STAGES_VI = {
-    "render": "dựng ảnh",
-    "stream": "phát video",
-    "look": "xem ảnh",
-    "rectify": "nắn ảnh",
-    "live": "video lên bản đồ",
-    "clock": "so đồng hồ",
-    "check": "kiểm tra",
-    "refold": "ghép lại",
-    "verify": "đọc kiểm tra",
-    "communes": "cắt theo xã",
-    "features": "tìm đặc trưng",
-    "matches": "so khớp đặc trưng",
-    "ties": "tìm điểm nối",
-    "adjust": "bình sai",
-    "reference": "đối chiếu",
-    "surface": "dựng bề mặt",
-    "overviews": "ảnh thu nhỏ",
-    "radiometry": "cân màu",
-    "seams": "đường ghép",
-    "blend": "ghép ảnh",
-    "report": "báo cáo",
-    "lay": "trải ảnh",
-    "coregister": "đặt chồng",
-    "change": "tìm thay đổi",
-    "compare": "so trước và sau",
-    "collect": "dọn kho",
-    "backup": "sao lưu",
-    "restore": "khôi phục",
-    "heads": "gửi phần đầu ảnh",
-    "send": "gửi ảnh gốc",
-    "keep": "lưu ảnh",
-    "maps": "vẽ bản đồ",
-    "tiles": "chép mảnh bản đồ",
-    "documents": "soạn văn bản",
-    "wheels": "gói cài đặt",
+_STAGES: Mapping[str, Message] = {
+    "render": pgettext("stage", "render"),
+    "stream": pgettext("stage", "stream"),
+    "look": pgettext("stage", "look"),
+    "rectify": pgettext("stage", "rectify"),
+    "live": pgettext("stage", "live"),
+    "clock": pgettext("stage", "clock"),
+    "check": pgettext("stage", "check"),
+    "refold": pgettext("stage", "refold"),
+    "verify": pgettext("stage", "verify"),
+    "communes": pgettext("stage", "communes"),
+    "features": pgettext("stage", "features"),
+    "matches": pgettext("stage", "matches"),
+    "ties": pgettext("stage", "ties"),
+    "adjust": pgettext("stage", "adjust"),
+    "reference": pgettext("stage", "reference"),
+    "surface": pgettext("stage", "surface"),
+    "overviews": pgettext("stage", "overviews"),
+    "radiometry": pgettext("stage", "radiometry"),
+    "seams": pgettext("stage", "seams"),
+    "blend": pgettext("stage", "blend"),
+    "report": pgettext("stage", "report"),
+    "lay": pgettext("stage", "lay"),
+    "coregister": pgettext("stage", "coregister"),
+    "change": pgettext("stage", "change"),
+    "compare": pgettext("stage", "compare"),
+    "collect": pgettext("stage", "collect"),
+    "backup": pgettext("stage", "backup"),
+    "restore": pgettext("stage", "restore"),
+    "heads": pgettext("stage", "heads"),
+    "send": pgettext("stage", "send"),
+    "keep": pgettext("stage", "keep"),
+    "maps": pgettext("stage", "maps"),
+    "tiles": pgettext("stage", "tiles"),
+    "documents": pgettext("stage", "documents"),
+    "wheels": pgettext("stage", "wheels"),
 }
-"""Stages that pipelines report, as a Vietnamese terminal shows them."""
+"""Stages that pipelines report, as a terminal shows them."""
 
 
 class PartialFailure(Exception):
@@ -126,10 +126,7 @@ def _usage(error: click.UsageError) -> OptionUnusable:
         return OptionUnusable(
             _("{name} stands behind the command: {path} COMMAND {name}", name=name, path=path)
         )
-    vi = f"{_wrong_vi(error)}; xem '{path} --help'"
-    return OptionUnusable(
-        verbatim(Bilingual(f"{error.format_message().rstrip('.')}; see '{path} --help'", vi))
-    )
+    return OptionUnusable(_("{what}; see '{path} --help'", what=_describe_usage_error(error), path=path))
 
 
 def _is_too_early(error: click.UsageError) -> TypeGuard[click.NoSuchOption]:
@@ -138,31 +135,40 @@ def _is_too_early(error: click.UsageError) -> TypeGuard[click.NoSuchOption]:
     return is_before and isinstance(error, click.NoSuchOption) and error.option_name in ("--data", "--json")
 
 
-def _wrong_vi(error: click.UsageError) -> str:
+def _describe_usage_error(error: click.UsageError) -> Message:
+    """Return click's own words, which other languages replace by the kind of the error."""
+    said = error.format_message().rstrip(".")
     match error:
         case click.NoSuchOption():
-            return f"không có tuỳ chọn {error.option_name}"
+            return pgettext("usage: no such option", "{said}", said=said, vi_option=error.option_name)
         case click.MissingParameter():
-            return f"thiếu {_parameter(error)}"
+            return pgettext("usage: missing", "{said}", said=said, vi_name=_parameter(error))
         case click.BadParameter():
-            kind = error.param.type if error.param else None
-            return f"giá trị của {_parameter(error)} không dùng được{_wanted_vi(kind)}"
-    if extra := re.findall(r"unexpected extra arguments? \((.*)\)", error.format_message()):
-        return f"thừa '{extra[0]}'"
-    typed = "".join(re.findall("'(.*)'", error.format_message()))
-    return f"không hiểu '{typed}'" if typed else error.format_message().rstrip(".")
+            return _describe_bad_value(said, _parameter(error), error.param.type if error.param else None)
+    if extra := re.findall(r"unexpected extra arguments? \((.*)\)", said):
+        return pgettext("usage: extra arguments", "{said}", said=said, vi_extra=extra[0])
+    typed = "".join(re.findall("'(.*)'", said))
+    return pgettext("usage: not understood", "{said}", said=said, vi_typed=typed) if typed else verbatim(said)
 
 
-def _wanted_vi(kind: click.ParamType[Any] | None) -> str:
-    """Describe in Vietnamese the values that an option or argument takes."""
+def _describe_bad_value(said: str, name: str, kind: click.ParamType[Any] | None) -> Message:
+    """Describe a value by what its option or argument takes."""
     match kind:
         case click.Choice():
-            return f"; chọn: {', '.join(map(str, kind.choices))}"
+            choices = ", ".join(map(str, kind.choices))
+            return pgettext("usage: value, of choices", "{said}", said=said, vi_name=name, vi_choices=choices)
         case click.DateTime():
-            return "; ghi ngày như 2025-07-01 hoặc 01/07/2025"
-        case click.IntRange(min=int()):
-            return f"; ghi số nguyên từ {kind.min:g} trở lên"
-    return {"float": "; phải là số", "integer": "; phải là số nguyên"}.get(kind.name if kind else "", "")
+            return pgettext("usage: value, a date", "{said}", said=said, vi_name=name)
+        case click.IntRange(min=int(minimum)):
+            return pgettext(
+                "usage: value, from a minimum", "{said}", said=said, vi_name=name, vi_minimum=minimum
+            )
+    match kind.name if kind else "":
+        case "float":
+            return pgettext("usage: value, a number", "{said}", said=said, vi_name=name)
+        case "integer":
+            return pgettext("usage: value, a whole number", "{said}", said=said, vi_name=name)
+    return pgettext("usage: value", "{said}", said=said, vi_name=name)
 
 
 def _parameter(error: click.BadParameter) -> str:
@@ -203,10 +209,16 @@ def wrap_command(run: Callable[..., tuple[Answer, Sequence[Message | str]]]) -> 
 
 def _print_lines(lines: Sequence[Message | str], as_json: bool) -> None:
     for line in lines:
-        if as_json and isinstance(line, SecretText):
+        if as_json and _has_secret(line):
             # once is enough: the answer has it
             continue
         print_line(line, err=as_json)
+
+
+def _has_secret(line: object) -> bool:
+    if isinstance(line, Message):
+        return any(map(_has_secret, line.values.values()))
+    return isinstance(line, SecretText)
 
 
 def print_line(line: Message | str, *, err: bool = True) -> None:
@@ -235,17 +247,17 @@ class _VisibleRecord(logging.LogRecord):
 
 def _fail(error: BaseException, as_json: bool, answer: Answer = MappingProxyType({})) -> NoReturn:
     code = get_exit_code(error)
-    print_line(f"flycam: {format_error(error, get_terminal_language())}")
+    print_line(join(("flycam:", format_error(error))))
     if as_json:
-        told = {"error": type(error).__name__, "sentence": format_error(error), "exit_code": code}
+        told = {"error": type(error).__name__, "sentence": str(format_error(error)), "exit_code": code}
         answer = {**answer, **told}
         click.echo(to_json_line(answer))
     sys.exit(code)
 
 
-def print_notice(english: str, vi: str) -> None:
+def print_notice(message: Message) -> None:
     """Print a sentence beside the progress, in the terminal's language."""
-    print_line(vi if get_terminal_language() == "vi" else english)
+    print_line(message)
 
 
 def get_terminal_language() -> str:
@@ -296,7 +308,7 @@ def watch_stop_requests() -> Iterator[StopRequests]:
         asked.request(by_kill=number == signal.SIGTERM)
         signal.signal(number, before[signal.Signals(number)])
         print_line("")
-        print_notice("stopping; once more to stop at once", "đang dừng; bấm lần nữa để dừng ngay")
+        print_notice(_("stopping; once more to stop at once"))
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -326,13 +338,13 @@ class ProgressBar:
     def __init__(self) -> None:
         self._last = ("", -1, -1)
         self._terminal = sys.stderr.isatty()
-        self._words = _STAGES_VI if get_terminal_language() == "vi" else {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         before, self._last = self._last, (stage, done, total)
         if before == self._last:
             return
-        words, of = self._words.get(stage, stage), f"{done}/{total}" if total else str(done)
+        words = _STAGES.get(stage, verbatim(stage)).in_language(get_terminal_language())
+        of = f"{done}/{total}" if total else str(done)
         if not self._terminal:
             if stage != before[0] or _is_logged(done, total, before[1] if before[2] == total else 0):
                 click.echo(f"{words} {of}", err=True)

@@ -15,18 +15,12 @@ from flycam.messages import Message, verbatim
 class FlycamError(Exception):
     """Root of all errors that flycam raises on purpose.
 
-    `str` of one is English; `message` has the other languages.
+    `str` of one is English; `message` has the other languages. A plain text reads the same in all of them.
     """
 
     def __init__(self, message: Message | str = "") -> None:
         super().__init__(message)
-        self._is_known = isinstance(message, Message)
         self.message = message if isinstance(message, Message) else verbatim(message)
-
-    @property
-    def vi(self) -> str | None:
-        """Message in Vietnamese; None if it was given in English only."""
-        return self.message.in_language("vi") if self._is_known else None
 
 
 # -- the input --------------------------------------------------------------------------------
@@ -119,20 +113,13 @@ class NameTaken(InputUnusable):
 
 
 class FrameRejected(FlycamError):
-    """A frame that is not used.
-
-    `reason` is the stable key under which it is counted, `reason_vi` its Vietnamese.
-    """
+    """A frame that is not used; `reason` is the stable key under which it is counted."""
 
     reason = "rejected"
-    reason_vi = "bị loại"
 
     @classmethod
     def from_error(cls, error: FlycamError) -> Self:
-        """Return the rejection of a frame for an error of its file, lens or log.
-
-        Keeps the message in both languages.
-        """
+        """Return the rejection of a frame for an error of its file, lens or log, with its message."""
         return cls(error.message)
 
 
@@ -140,84 +127,72 @@ class FrameUnreadable(FrameRejected):
     """The pixels of this frame cannot be decoded."""
 
     reason = "unreadable"
-    reason_vi = "không đọc được ảnh; hãy chép lại từ thẻ nhớ"
 
 
 class PositionUnknown(FrameRejected):
     """This frame has no usable position although its neighbours have."""
 
     reason = "no_position"
-    reason_vi = "không có vị trí dùng được; hãy cung cấp nhật ký bay bằng --telemetry"
 
 
 class LensUnknown(FrameRejected):
     """The lens of this frame is unknown, although that of its neighbours is known."""
 
     reason = "calibration_missing"
-    reason_vi = "chưa biết ống kính; hãy cung cấp bằng --camera"
 
 
 class AttitudeUnknown(FrameRejected):
     """The viewing direction of this frame's camera is unknown."""
 
     reason = "no_sight"
-    reason_vi = "chưa biết máy ảnh nhìn hướng nào; hãy cung cấp tư thế ảnh bằng --telemetry"
 
 
 class HeightUnknown(FrameRejected):
     """Neither terrain nor operator gives a usable height for this frame."""
 
     reason = "no_height"
-    reason_vi = "không có độ cao dùng được; hãy nạp DEM hoặc nhập --takeoff"
 
 
 class TelemetryGap(FrameRejected):
     """No telemetry sample is close enough in time; flycam never extrapolates."""
 
     reason = "telemetry_gap"
-    reason_vi = "nhật ký bay không có số liệu quanh giờ chụp"
 
 
 class PoseRejected(FrameRejected):
     """The pose contradicts the terrain or the rest of the flight."""
 
     reason = "pose_rejected"
-    reason_vi = "vị trí hoặc hướng trái với địa hình hay với phần còn lại của chuyến bay"
 
 
 class HorizonInView(FrameRejected):
     """Too much of the frame looks at or above the horizon."""
 
     reason = "horizon_in_view"
-    reason_vi = "nhìn vào chân trời hoặc bầu trời quá nhiều; hãy hạ gimbal xuống"
 
 
 class OutsideTerrain(FrameRejected):
     """The frame's footprint misses the known terrain."""
 
     reason = "outside_terrain"
-    reason_vi = "vùng chụp nằm ngoài địa hình đã biết; hãy nạp DEM của nơi đó"
 
 
 class TooBlurred(FrameRejected):
     """Sharpness is far below the rest of the flight."""
 
     reason = "too_blurred"
-    reason_vi = "quá mờ so với các ảnh khác; hãy bay chậm lại ở đoạn đó"
 
 
 class LensCovered(FrameRejected):
     """The photo holds no image: lens cap, or black."""
 
     reason = "lens_covered"
-    reason_vi = "ảnh đen hoặc ống kính bị che"
 
 
 class DuplicateFrame(FrameRejected):
     """The same bytes, or the same exposure, came twice."""
 
     reason = "duplicate"
-    reason_vi = "trùng với một ảnh khác; mỗi ảnh chỉ dùng một lần"
 
 
 # -- store, catalogue, disk -------------------------------------------------------------------

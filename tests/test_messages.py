@@ -59,7 +59,7 @@ def test_a_translation_takes_no_parameter_that_is_not_given() -> None:
 def test_a_message_is_put_into_the_language_of_who_reads() -> None:
     error = InputUnusable(_("{path}: the file is empty (0 bytes); copy it from the card again", path="a.jpg"))
     assert str(error) == "a.jpg: the file is empty (0 bytes); copy it from the card again"
-    assert error.vi == "a.jpg: tệp rỗng (0 byte); hãy chép lại từ thẻ nhớ"
+    assert error.message.in_language("vi") == "a.jpg: tệp rỗng (0 byte); hãy chép lại từ thẻ nhớ"
 
 
 def test_what_was_counted_is_in_the_number_of_its_noun() -> None:
@@ -118,6 +118,7 @@ def test_joined_messages_are_each_in_the_language() -> None:
     inner = _("{path}: the file is empty (0 bytes); copy it from the card again", path="a.jpg")
     fields = join([inner, "b"], "; ").to_fields("cure")
     assert fields["cure"].endswith("again; b") and "tệp rỗng" in fields["cure_vi"]
+    assert join([]).in_language("vi") == "", "not the head of the catalogue"
 
 
 def test_braces_of_a_value_are_no_parameters() -> None:
@@ -127,5 +128,5 @@ def test_braces_of_a_value_are_no_parameters() -> None:
 def test_a_message_comes_back_from_another_process_with_both_languages() -> None:
     error = InputUnusable(verbatim(Bilingual("away", "mất liên lạc")))
     back = pickle.loads(pickle.dumps(error))
-    assert (str(back), back.vi) == ("away", "mất liên lạc")
-    assert InputUnusable("English alone").vi is None
+    assert (str(back), back.message.in_language("vi")) == ("away", "mất liên lạc")
+    assert InputUnusable("a name").message.in_language("vi") == "a name"

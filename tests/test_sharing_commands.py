@@ -17,6 +17,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import FrameStatus
 from flycam.cli import flycam
 from flycam.frame.text_normalization import to_search_key
+from flycam.messages import join
 from flycam.pipeline.access.accounts import invite_guest
 from tests.serve.world import REAL, World, make_world
 
@@ -164,7 +165,8 @@ def test_a_part_of_a_photo_is_covered_listed_and_uncovered(run: Run, house: tupl
     assert run("restricted", "mask", "0" * 64, *corners, "--reason", "home")[0] == 3
     assert run("restricted", "unmask", made["mask_id"])[1]["step"] == "taken_back"
     assert run("restricted", "unmask", "mask-none")[0] == 3
-    said = format_redactions(house[0].workspace.catalog.redactions.lines(), "vi")[1]
+    lines = format_redactions(house[0].workspace.catalog.redactions.lines())[1]
+    said = [join([one]).in_language("vi") for one in lines]
     assert ["che: nạn nhân" in said[0], "đã bỏ che: nạn nhân" in said[1]] == [True, True]
 
 

@@ -1,12 +1,11 @@
-"""Errors of a coregistration that is refused, one sentence each, in both languages."""
+"""Errors of a coregistration that is refused, one sentence each."""
 
 from __future__ import annotations
 
 import math
 
 from flycam.errors import CoregistrationFailed
-from flycam.frame.text_normalization import format_decimal_comma
-from flycam.messages import Bilingual, _
+from flycam.messages import _
 
 Names = tuple[str, str]
 """Names of the before and the after image in sentences."""
@@ -45,27 +44,27 @@ def make_little_overlap_error(
     gsd_m    their pixel
     sharp_m  the pixel at which as much ground would do; where no flight is so low, more ground is the cure
     """
-    both = f"{names[0]} and {names[1]}: show"
-    both_vi = f"{names[0]} và {names[1]}: chỉ có {_number(common_m2)} m² đất chung"
+    before, after = names
     if sharp_m < _MIN_FLOWN_GSD_M:
         return CoregistrationFailed(
             _(
-                "{both} only {common_m2:,.0f} m² of ground in common, too little to lay one "
-                "on the other; fly more of the same ground",
-                both=Bilingual(both, both_vi),
+                "{before} and {after}: show only {common_m2:,.0f} m² of ground in common, too little to lay "
+                "one on the other; fly more of the same ground",
+                before=before,
+                after=after,
                 common_m2=common_m2,
             )
         )
-    pixel, sharp = f"{gsd_m:.3g}", f"{math.floor(sharp_m * 100.0) / 100.0:g}"
     return CoregistrationFailed(
         _(
-            "{both} {common_m2:,.0f} m² of ground in common, at {pixel} m a pixel too few "
-            "pixels to lay one on the other; give pictures of at most {sharp} m a pixel, or "
+            "{before} and {after}: show {common_m2:,.0f} m² of ground in common, at {gsd_m:.3g} m a pixel "
+            "too few pixels to lay one on the other; give pictures of at most {sharp_m:.6g} m a pixel, or "
             "of more of the same ground",
-            both=Bilingual(both, both_vi),
+            before=before,
+            after=after,
             common_m2=common_m2,
-            pixel=Bilingual(pixel, format_decimal_comma(pixel)),
-            sharp=Bilingual(sharp, format_decimal_comma(sharp)),
+            gsd_m=gsd_m,
+            sharp_m=math.floor(sharp_m * 100.0) / 100.0,
         )
     )
 
@@ -78,26 +77,21 @@ def make_resolution_mismatch_error(
     min_gsd_m  the pixel at which the finer one could be compared, to two figures, rounded up
     is_file    whether the finer one is a file, which flycam does not export
     """
-    pixel = f"{min_gsd_m:.2g}"
-    cure, cure_vi = (
-        (
-            f"make the finer one coarser, {pixel} m a pixel (gdalwarp -r average -tr, in a CRS of metres)",
-            f"làm thô ảnh nét còn {format_decimal_comma(pixel)} m mỗi điểm ảnh (gdalwarp -r average -tr, "
-            "trong hệ toạ độ mét)",
+    if is_file:
+        cure = _(
+            "make the finer one coarser, {gsd_m:.2g} m a pixel (gdalwarp -r average -tr, in a CRS of metres)",
+            gsd_m=min_gsd_m,
         )
-        if is_file
-        else (
-            f"export the finer one at --gsd {pixel} and give that file",
-            f"xuất ảnh nét với --gsd {pixel} rồi đưa tệp đó",
-        )
-    )
+    else:
+        gsd = f"{min_gsd_m:.2g}"
+        cure = _("export the finer one at --gsd {gsd} and give that file", gsd=gsd)
     return CoregistrationFailed(
         _(
             "{coarse}: is {times:.0f} times coarser than {fine}; give a sharper picture, or {cure}",
             coarse=coarse,
             times=times,
             fine=fine,
-            cure=Bilingual(cure, cure_vi),
+            cure=cure,
         )
     )
 
@@ -134,7 +128,3 @@ def make_no_consensus_error(names: Names, clear: int, agreed: int, reach_m: floa
             reach_m=reach_m,
         )
     )
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}".replace(",", ".")

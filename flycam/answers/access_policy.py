@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flycam.answers.output import Output
-from flycam.frame.classification import Classification, format_classification
+from flycam.frame.classification import CLASSIFICATION_NAMES, Classification
 from flycam.frame.redaction import RedactionReason, RedactionStep
 from flycam.frame.timestamp import format_minute
+from flycam.messages import Message, _, join, pgettext
 
 _STEPS = {
-    RedactionStep.MADE: ("covered", "che"),
-    RedactionStep.REVOKED: ("taken back", "đã bỏ che"),
-    RedactionStep.REVOCATION_REQUESTED: ("another box asks to take it back", "máy khác đề nghị bỏ che"),
+    RedactionStep.MADE: pgettext("mask", "covered"),
+    RedactionStep.REVOKED: pgettext("mask", "taken back"),
+    RedactionStep.REVOCATION_REQUESTED: pgettext("mask", "another box asks to take it back"),
 }
 _REASONS = {
-    RedactionReason.HOME: ("home", "nhà dân"),
-    RedactionReason.VICTIM: ("victim", "nạn nhân"),
-    RedactionReason.OTHER: ("other", "khác"),
+    RedactionReason.HOME: pgettext("mask", "home"),
+    RedactionReason.VICTIM: pgettext("mask", "victim"),
+    RedactionReason.OTHER: pgettext("mask", "other"),
 }
 
 # for annotations only: output needs no processing libraries
@@ -28,68 +29,62 @@ if TYPE_CHECKING:
     from flycam.pipeline.flight_rename import FlightRename
 
 
-def format_area_record(area: RestrictedArea, language: str = "en") -> Output:
+def format_area_record(area: RestrictedArea) -> Output:
     """Return area_id, name, roles, sha256 and bounds of a restricted area."""
-    return _area(area), [_line(area, language)]
+    return _area(area), [_line(area)]
 
 
-def format_areas(areas: Sequence[RestrictedArea], language: str = "en") -> Output:
+def format_areas(areas: Sequence[RestrictedArea]) -> Output:
     """Return areas[], by name."""
-    none = "chưa có vùng hạn chế nào" if language == "vi" else "no restricted areas"
-    lines = [f"{one.area_id}  {_line(one, language)}" for one in areas]
-    return {"areas": [_area(one) for one in areas]}, lines or [none]
+    lines = [join([one.area_id, _line(one)], "  ") for one in areas]
+    return {"areas": [_area(one) for one in areas]}, lines or [_("no restricted areas")]
 
 
-def format_removed_area(area: RestrictedArea, language: str = "en") -> Output:
+def format_removed_area(area: RestrictedArea) -> Output:
     """Return area_id and name of a removed area."""
-    en, vi = f"{area.name} is withheld no longer", f"đã bỏ vùng hạn chế {area.name}"
-    return {"area_id": area.area_id, "name": area.name}, [vi if language == "vi" else en]
+    line = _("{name} is withheld no longer", name=area.name)
+    return {"area_id": area.area_id, "name": area.name}, [line]
 
 
-def format_redaction(line: RedactionRecord, language: str = "en") -> Output:
+def format_redaction(line: RedactionRecord) -> Output:
     """Return mask_id, step, frame_id, reason, author and at_ns of a redaction."""
-    return _mask(line), [_mask_line(line, language)]
+    return _mask(line), [_mask_line(line)]
 
 
-def format_redactions(lines: Sequence[RedactionRecord], language: str = "en") -> Output:
+def format_redactions(lines: Sequence[RedactionRecord]) -> Output:
     """Return masks[]: every redaction record, oldest first."""
-    none = "chưa có vùng che nào" if language == "vi" else "no masks"
-    return {"masks": [_mask(one) for one in lines]}, [_mask_line(one, language) for one in lines] or [none]
+    return {"masks": [_mask(one) for one in lines]}, [_mask_line(one) for one in lines] or [_("no masks")]
 
 
-def format_classified(subject: str, name: str, level: Classification, language: str = "en") -> Output:
+def format_classified(subject: str, name: str, level: Classification) -> Output:
     """Return id, name and classification of a flight or layer."""
-    said = format_classification(level, language)
-    line = f"{name}: mức phổ biến là {said}" if language == "vi" else f"{name}: classified as {said}"
+    line = _("{name}: classified as {level}", name=name, level=CLASSIFICATION_NAMES[level])
     return {"id": subject, "name": name, "classification": level.value}, [line]
 
 
-def format_guest_link(guest: Guest, secret: str, language: str = "en") -> Output:
+def format_guest_link(guest: Guest, secret: str) -> Output:
     """Return a guest link, with its path behind the server's address."""
     path = f"/guest/{secret}"
-    said = "liên kết khách, chỉ hiện lần này" if language == "vi" else "guest link, shown this once"
-    line = _guest_line(guest, guest.made_ns, language)
-    return {**_guest(guest, guest.made_ns), "path": path}, [line, f"{said}: {path}"]
+    shown = _("guest link, shown this once: {path}", path=path)
+    return {**_guest(guest, guest.made_ns), "path": path}, [_guest_line(guest, guest.made_ns), shown]
 
 
-def format_guest_links(guests: Sequence[Guest], now_ns: int, language: str = "en") -> Output:
+def format_guest_links(guests: Sequence[Guest], now_ns: int) -> Output:
     """Return guests[], newest first."""
-    none = "chưa có liên kết khách nào" if language == "vi" else "no guest links"
-    lines = [_guest_line(one, now_ns, language) for one in guests]
-    return {"guests": [_guest(one, now_ns) for one in guests]}, lines or [none]
+    lines = [_guest_line(one, now_ns) for one in guests]
+    return {"guests": [_guest(one, now_ns) for one in guests]}, lines or [_("no guest links")]
 
 
-def format_revoked_guest(guest: Guest, now_ns: int, language: str = "en") -> Output:
+def format_revoked_guest(guest: Guest, now_ns: int) -> Output:
     """Return a revoked guest link."""
-    return _guest(guest, now_ns), [_guest_line(guest, now_ns, language)]
+    return _guest(guest, now_ns), [_guest_line(guest, now_ns)]
 
 
-def format_moved_flight(moved: FlightReassignment, language: str = "en") -> Output:
+def format_moved_flight(moved: FlightReassignment) -> Output:
     """Return flight_id, event and former, with what still names the former event.
 
     Both events are given by id and name.
     """
-    vi = language == "vi"
     flight, former, event = moved.flight, moved.former, moved.event
     answer = {
         "flight_id": flight.flight_id,
@@ -97,34 +92,35 @@ def format_moved_flight(moved: FlightReassignment, language: str = "en") -> Outp
         "former": {"event_id": former.event_id, "name": former.name},
     }
     if former == event:
-        here = f"{flight.name}: đã thuộc sự kiện {event.name}"
-        return answer, [here if vi else f"{flight.name}: belongs to the event {event.name} already"]
+        return answer, [
+            _("{flight}: belongs to the event {event} already", flight=flight.name, event=event.name)
+        ]
     return answer, [
-        f"{flight.name}: chuyển từ sự kiện {former.name} sang {event.name}"
-        if vi
-        else f"{flight.name}: moved from the event {former.name} to {event.name}",
-        "  báo cáo, ảnh cắt theo xã và tài liệu họp đã lập vẫn ghi sự kiện cũ cho tới khi lập lại; máy khác "
-        "đã nhận chuyến bay vẫn giữ sự kiện cũ, hãy chuyển cả ở đó"
-        if vi
-        else "  reports, commune pictures and packs made before name the former event until they are made "
-        "again; boxes that have the flight already keep its former event: move it there too",
+        _(
+            "{flight}: moved from the event {former} to {event}",
+            flight=flight.name,
+            former=former.name,
+            event=event.name,
+        ),
+        _(
+            "  reports, commune pictures and packs made before name the former event until they are made "
+            "again; boxes that have the flight already keep its former event: move it there too"
+        ),
     ]
 
 
-def format_renamed_flight(renamed: FlightRename, language: str = "en") -> Output:
+def format_renamed_flight(renamed: FlightRename) -> Output:
     """Return flight_id, name and former name, with what still names the former."""
-    vi = language == "vi"
     flight, former = renamed.flight, renamed.former
     answer = {"flight_id": flight.flight_id, "name": flight.name, "former": former}
     if former == flight.name:
-        return answer, [f"{former}: đã mang tên này" if vi else f"{former}: is called so already"]
+        return answer, [_("{former}: is called so already", former=former)]
     return answer, [
-        f"{former}: nay tên là {flight.name}" if vi else f"{former}: is called {flight.name} now",
-        "  báo cáo và tài liệu họp đã lập vẫn ghi tên cũ cho tới khi lập lại; máy khác đã nhận chuyến bay "
-        "vẫn giữ tên cũ, hãy đổi cả ở đó"
-        if vi
-        else "  reports and packs made before keep the former name until they are made again; so do boxes "
-        "that have the flight already: rename it there too",
+        _("{former}: is called {name} now", former=former, name=flight.name),
+        _(
+            "  reports and packs made before keep the former name until they are made again; so do boxes "
+            "that have the flight already: rename it there too"
+        ),
     ]
 
 
@@ -141,17 +137,16 @@ def _guest(guest: Guest, now_ns: int) -> dict[str, Any]:
     }
 
 
-def _guest_line(guest: Guest, now_ns: int, language: str) -> str:
-    vi = language == "vi"
-    until = format_minute(guest.expires_ns)
+def _guest_line(guest: Guest, now_ns: int) -> Message:
+    expiry = format_minute(guest.expires_ns)
     if guest.revoked_ns is not None:
-        how = "đã thu hồi" if vi else "revoked"
+        state = pgettext("guest link", "revoked")
     elif not guest.is_valid(now_ns):
-        how = f"hết hạn {until}" if vi else f"expired {until}"
+        state = _("expired {time}", time=expiry)
     else:
-        how = f"đến {until}" if vi else f"until {until}"
-    event = guest.event_id or ("mọi sự kiện" if vi else "all events")
-    return f"{guest.guest_id}  {event}, {how} ({guest.made_by})"
+        state = _("until {time}", time=expiry)
+    event = guest.event_id or _("all events")
+    return join([f"{guest.guest_id}  ", event, ", ", state, f" ({guest.made_by})"], "")
 
 
 def _mask(line: RedactionRecord) -> dict[str, Any]:
@@ -165,9 +160,9 @@ def _mask(line: RedactionRecord) -> dict[str, Any]:
     }
 
 
-def _mask_line(line: RedactionRecord, language: str) -> str:
-    step, reason = (names[language == "vi"] for names in (_STEPS[line.step], _REASONS[line.reason]))
-    return f"{line.mask_id}  {step}: {reason} ({line.author})"
+def _mask_line(line: RedactionRecord) -> Message:
+    reason = join([_REASONS[line.reason], f"({line.author})"])
+    return join([f"{line.mask_id}  ", _STEPS[line.step], ": ", reason], "")
 
 
 def _area(area: RestrictedArea) -> dict[str, Any]:
@@ -181,6 +176,6 @@ def _area(area: RestrictedArea) -> dict[str, Any]:
     }
 
 
-def _line(area: RestrictedArea, language: str) -> str:
+def _line(area: RestrictedArea) -> Message:
     roles = ", ".join(sorted(area.roles)) or "–"
-    return f"{area.name}: chỉ {roles} được xem" if language == "vi" else f"{area.name}: seen by {roles} only"
+    return _("{name}: seen by {roles} only", name=area.name, roles=roles)

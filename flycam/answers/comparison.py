@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from flycam.answers.output import Output
+from flycam.answers.output import Output, describe_area
 from flycam.errors import ComparisonUnsuitable
 from flycam.frame.change import DETECTED_KINDS, ChangeKind
-from flycam.frame.pluralization import correct_singular
-from flycam.frame.text_normalization import format_decimal_comma
-from flycam.messages import _
-from flycam.report.change_names import CHANGE_KIND_NAMES
-from flycam.report.number_format import format_area, replace_no_break_spaces
+from flycam.messages import Message, _, join, ngettext, pgettext
 
 # for annotations only: output needs no processing libraries
 if TYPE_CHECKING:
     from flycam.analysis.coregistration import Registration
+    from flycam.pipeline.change.candidate_queue import EnqueueReport
     from flycam.pipeline.change.change_polygons import CommuneChanges
     from flycam.pipeline.change.comparison import ComparisonReport
 
+_KINDS: Mapping[str, Message] = {
+    ChangeKind.LANDSLIDE: pgettext("change", "landslide"),
+    ChangeKind.FLOOD: pgettext("change", "flood"),
+    ChangeKind.OTHER: pgettext("change", "other"),
+}
 
-def format_comparison(found: ComparisonReport, language: str = "en") -> Output:
+
+def format_comparison(found: ComparisonReport) -> Output:
     """Return registration{shift_m, rmse_m, ok}, looked_for, changes, and more.
 
     by_commune[]  numbers of candidates by commune
@@ -29,7 +33,6 @@ def format_comparison(found: ComparisonReport, language: str = "en") -> Output:
                   waiting ones of an older revision, and how many are known, and of these how many have
                   another outline now but were decided on (of the same two mosaics, kind and ground)
     """
-    remarks = found.remarks
     answer = {
         "path": str(found.path),
         "crs": found.crs,
@@ -53,11 +56,11 @@ def format_comparison(found: ComparisonReport, language: str = "en") -> Output:
             for row in found.by_commune
         ],
         "review": _review(found),
-        "warnings": [english for english, _ in remarks],
-        "warnings_vi": [vietnamese for _, vietnamese in remarks],
+        "warnings": [str(remark) for remark in found.remarks],
+        "warnings_vi": [remark.in_language("vi") for remark in found.remarks],
         "seconds": round(found.seconds, 2),
     }
-    return answer, _lines_vi(found) if language == "vi" else _lines_en(found)
+    return answer, _lines(found)
 
 
 def build_not_searched_error(name: str) -> ComparisonUnsuitable:
@@ -109,71 +112,66 @@ def _registration(registration: Registration) -> dict[str, Any]:
     }
 
 
-def _lines_en(found: ComparisonReport) -> list[str]:
-    registration, (east, north) = found.registration, found.registration.shift_m
+def _lines(found: ComparisonReport) -> list[Message]:
+    registration, (east_m, north_m) = found.registration, found.registration.shift_m
     lines = [
-        f"{found.path}: {_found_en(found)} on {_area(found.common_m2, 'en')} imaged on both dates",
-        f"  AFTER lay {east:+.2f} m east, {north:+.2f} m north of BEFORE; now ± {registration.rmse_m:.2f} m "
-        f"on stable ground ({int(registration.agreed.sum())} of {registration.found} windows found agree; "
-        f"95 % of all found within {registration.found_p95_m:.2f} m)",
+        _(
+            "{path}: {found} on {area} imaged on both dates",
+            path=found.path,
+            found=_count_kinds(found),
+            area=describe_area(found.common_m2),
+        ),
+        _(
+            "  AFTER lay {east_m:+.2f} m east, {north_m:+.2f} m north of BEFORE; now ± {rmse_m:.2f} m on "
+            "stable ground ({agreed} of {windows} windows found agree; 95 % of all found within "
+            "{found_p95_m:.2f} m)",
+            east_m=east_m,
+            north_m=north_m,
+            rmse_m=registration.rmse_m,
+            agreed=int(registration.agreed.sum()),
+            windows=registration.found,
+            found_p95_m=registration.found_p95_m,
+        ),
     ]
     if found.is_detected:
         lines.append(
-            "  looked for: landslides and floods alone; wrecked houses and other damage are not, and 'other' "
-            "is no measure of them"
+            _(
+                "  looked for: landslides and floods alone; wrecked houses and other damage are not, and "
+                "'other' is no measure of them"
+            )
         )
     for row in found.by_commune:
-        name = f"{row.name} ({row.code})" if row.code else "outside of known boundaries"
-        lines.append(f"  {name}: {_row_en(row)}")
+        name = f"{row.name} ({row.code})" if row.code else _("outside of known boundaries")
+        lines.append(join(("  ", name, ": ", _row(row)), ""))
     if (counted := _count_candidates(found)) > len(found.changes):
         lines.append(
-            f"  these add up to {counted}, not {len(found.changes)}: a candidate across a boundary counts in "
-            "each commune, with the ground that is its own"
+            _(
+                "  these add up to {counted}, not {candidates}: a candidate across a boundary counts in each "
+                "commune, with the ground that is its own",
+                counted=counted,
+                candidates=len(found.changes),
+            )
         )
-    if (kept := found.enqueued) is not None:
-        renewed = f"{kept.renewed} in the place of what waited, " if kept.renewed else ""
-        again = f", of which {kept.decided} decided on before, in other outlines" if kept.decided else ""
-        name = kept.event.name + (", which this began" if kept.is_new_event else "")
-        lines.append(f"  for review in {name}: {kept.new} new, {renewed}{kept.known} known already{again}")
+    if found.enqueued is not None:
+        lines.append(_describe_enqueued(found.enqueued))
     elif found.changes and not found.for_review:
-        lines.append("  not up for review on the map: --no-review was asked for")
+        lines.append(_("  not up for review on the map: --no-review was asked for"))
     elif found.changes and not found.is_unfit:
-        lines.append("  not up for review on the map: --event names whose analyst is to decide")
-    return [*lines, *(f"  ! {english}" for english, _ in found.remarks)]
+        lines.append(_("  not up for review on the map: --event names whose analyst is to decide"))
+    return [*lines, *(join(("  !", remark)) for remark in found.remarks)]
 
 
-def _lines_vi(found: ComparisonReport) -> list[str]:
-    registration, (east, north) = found.registration, found.registration.shift_m
-    agreed = int(registration.agreed.sum())
-    lines = [
-        f"{found.path}: {_found_vi(found)} trên {_area(found.common_m2, 'vi')} có ảnh ở cả hai ngày",
-        f"  ảnh sau lệch ảnh trước {_vi(east, 2)} m về đông, {_vi(north, 2)} m về bắc; nay còn ± "
-        f"{_vi(registration.rmse_m, 2)} m trên nền ổn định ({agreed} trong {registration.found} ô tìm thấy "
-        f"là khớp; 95 % số ô tìm thấy lệch không quá {_vi(registration.found_p95_m, 2)} m)",
-    ]
-    if found.is_detected:
-        lines.append(
-            "  chỉ dò sạt lở và ngập lụt; không dò nhà cửa hư hại hay thiệt hại khác, và “thay đổi khác” "
-            "không cho biết mức thiệt hại đó"
-        )
-    for row in found.by_commune:
-        name = f"{row.name} ({row.code})" if row.code else "ngoài ranh giới đã biết"
-        lines.append(f"  {name}: {_row_vi(row)}")
-    if (counted := _count_candidates(found)) > len(found.changes):
-        lines.append(
-            f"  cộng các dòng này được {counted}, không phải {len(found.changes)}: chỗ nằm trên ranh giới "
-            "được tính ở mỗi xã, diện tích chỉ là phần trong xã"
-        )
-    if (kept := found.enqueued) is not None:
-        renewed = f"{kept.renewed} thay chỗ đang chờ soát xét, " if kept.renewed else ""
-        again = f", trong đó {kept.decided} đã soát xét trước đây với đường bao khác" if kept.decided else ""
-        name = kept.event.name + (" (sự kiện vừa mở)" if kept.is_new_event else "")
-        lines.append(f"  chờ soát xét trong {name}: {kept.new} mới, {renewed}{kept.known} đã có{again}")
-    elif found.changes and not found.for_review:
-        lines.append("  không đưa lên bản đồ để soát xét, theo --no-review")
-    elif found.changes and not found.is_unfit:
-        lines.append("  chưa đưa lên bản đồ để soát xét: thêm --event để chọn sự kiện")
-    return [*lines, *(f"  ! {vietnamese}" for _, vietnamese in found.remarks)]
+def _describe_enqueued(kept: EnqueueReport) -> Message:
+    event: Message | str = kept.event.name
+    if kept.is_new_event:
+        event = _("{event}, which this began", event=event)
+    counts = [_("{count} new", count=kept.new)]
+    if kept.renewed:
+        counts.append(_("{count} in the place of what waited", count=kept.renewed))
+    counts.append(_("{count} known already", count=kept.known))
+    if kept.decided:
+        counts.append(_("of which {count} decided on before, in other outlines", count=kept.decided))
+    return _("  for review in {event}: {counts}", event=event, counts=join(counts, ", "))
 
 
 def _count_candidates(found: ComparisonReport) -> int:
@@ -181,50 +179,28 @@ def _count_candidates(found: ComparisonReport) -> int:
     return sum(row.changes for row in found.by_commune)
 
 
-def _found_en(found: ComparisonReport) -> str:
+def _count_kinds(found: ComparisonReport) -> Message:
     if not found.is_detected:
-        return "changes were NOT looked for"
+        return _("changes were NOT looked for")
     kinds = Counter(one.kind for one in found.changes)
-    named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    return correct_singular(f"{len(found.changes)} candidates{f' ({named})' if named else ''}")
+    counted = ngettext("{count} candidate", "{count} candidates", len(found.changes))
+    named = [join((str(count), _KINDS[kind])) for kind, count in kinds.most_common()]
+    return join((counted, " (", join(named, ", "), ")"), "") if named else counted
 
 
-def _found_vi(found: ComparisonReport) -> str:
-    if not found.is_detected:
-        return "KHÔNG dò thay đổi"
-    kinds = Counter(one.kind for one in found.changes)
-    named = ", ".join(
-        f"{count} {CHANGE_KIND_NAMES[ChangeKind(kind)][0].lower()}" for kind, count in kinds.most_common()
+def _row(row: CommuneChanges) -> Message:
+    if not row.changes and not row.compared_m2:
+        return _("not compared")
+    parts = [join((_KINDS[kind], describe_area(m2))) for kind, m2 in row.area_m2_by_kind.items()]
+    parts += [join((str(row.others), _KINDS[ChangeKind.OTHER]))] if row.others else []
+    said = join((" (", join(parts, ", "), ")"), "") if parts else ""
+    compared = describe_area(row.compared_m2)
+    if row.compared_pct is None:
+        return _("{count}{parts}; compared {area}", count=row.changes, parts=said, area=compared)
+    return _(
+        "{count}{parts}; compared {area}, {percent:.1f} % of it",
+        count=row.changes,
+        parts=said,
+        area=compared,
+        percent=row.compared_pct,
     )
-    return f"{len(found.changes)} chỗ nghi thay đổi{f' ({named})' if named else ''}"
-
-
-def _row_en(row: CommuneChanges) -> str:
-    if not row.changes and not row.compared_m2:
-        return "not compared"
-    share = "" if row.compared_pct is None else f", {row.compared_pct:.1f} % of it"
-    parts = [f"{kind} {_area(m2, 'en')}" for kind, m2 in row.area_m2_by_kind.items()]
-    parts += [f"{row.others} other"] if row.others else []
-    said = f" ({', '.join(parts)})" if parts else ""
-    return f"{row.changes}{said}; compared {_area(row.compared_m2, 'en')}{share}"
-
-
-def _row_vi(row: CommuneChanges) -> str:
-    if not row.changes and not row.compared_m2:
-        return "chưa so sánh"
-    share = "" if row.compared_pct is None else f", {_vi(row.compared_pct, 1)} % diện tích"
-    parts = [
-        f"{CHANGE_KIND_NAMES[ChangeKind(kind)][0].lower()} {_area(m2, 'vi')}"
-        for kind, m2 in row.area_m2_by_kind.items()
-    ]
-    parts += [f"{row.others} {CHANGE_KIND_NAMES[ChangeKind.OTHER][0].lower()}"] if row.others else []
-    said = f" ({', '.join(parts)})" if parts else ""
-    return f"{row.changes}{said}; đã so sánh {_area(row.compared_m2, 'vi')}{share}"
-
-
-def _area(square_metres: float, language: str) -> str:
-    return replace_no_break_spaces(format_area(square_metres, language))
-
-
-def _vi(value: float, places: int) -> str:
-    return format_decimal_comma(f"{value:.{places}f}")

@@ -6,8 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from flycam.answers.output import Output
-from flycam.frame.pluralization import correct_singular
-from flycam.report.number_format import format_number
+from flycam.messages import _, ngettext
 
 # for annotations only: output needs no processing libraries
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from flycam.pipeline.demo import DemoReport
 
 
-def format_drill(report: DrillReport, language: str = "en") -> Output:
+def format_drill(report: DrillReport) -> Output:
     """Return frames, dem, communes, truth and camera of a written exercise.
 
     camera  file for --camera where the shutter rolls, else null
@@ -30,19 +29,19 @@ def format_drill(report: DrillReport, language: str = "en") -> Output:
         "truth": str(report.truth),
         "camera": str(report.camera) if report.camera else None,
     }
-    vi = language == "vi"
-    lines = [f"{report.frames} {'ảnh trong' if vi else 'photos in'} {report.photos}"]
+    frames, folder = report.frames, report.photos
+    lines = [ngettext("{count} photo in {folder}", "{count} photos in {folder}", frames, folder=folder)]
     if report.camera:
-        why = (
-            "màn trập cuốn, ảnh không ghi thời gian đọc: hãy nạp với --camera"
-            if vi
-            else "rolling shutter, whose readout no photo states: ingest with --camera"
+        lines.append(
+            _(
+                "  rolling shutter, whose readout no photo states: ingest with --camera {camera}",
+                camera=report.camera,
+            )
         )
-        lines.append(f"  {why} {report.camera}")
     return answer, lines
 
 
-def format_video_drill(report: VideoDrillReport, language: str = "en") -> Output:
+def format_video_drill(report: VideoDrillReport) -> Output:
     """Return frames, dem, communes, truth, video, subtitles, telemetry, camera."""
     answer = {
         "frames": report.frames,
@@ -54,24 +53,26 @@ def format_video_drill(report: VideoDrillReport, language: str = "en") -> Output
         "communes": str(report.communes),
         "truth": str(report.truth),
     }
-    pictures = "khung hình trong" if language == "vi" else "pictures in"
-    return answer, [f"{report.frames} {pictures} {report.video}"]
+    video = report.video
+    return answer, [
+        ngettext("{count} picture in {video}", "{count} pictures in {video}", report.frames, video=video)
+    ]
 
 
-def format_stream(report: StreamReport, language: str = "en") -> Output:
+def format_stream(report: StreamReport) -> Output:
     """Return sent: packets, video_s, whole (false if it was stopped)."""
     answer = {
         "sent": {"packets": report.packets, "video_s": round(report.video_s, 1), "whole": report.complete}
     }
-    seconds = format_number(report.video_s, 0, language)
-    if language == "vi":
-        said = f"đã phát {seconds} giây video và {report.packets} gói MAVLink"
-        return answer, [said if report.complete else f"{said}, rồi dừng theo yêu cầu"]
-    said = f"sent {seconds} s of video and {report.packets} MAVLink packets"
-    return answer, [said if report.complete else f"{said}, then stopped as asked"]
+    sent = _(
+        "sent {seconds:,.0f} s of video and {packets} MAVLink packets",
+        seconds=report.video_s,
+        packets=report.packets,
+    )
+    return answer, [sent if report.complete else _("{sent}, then stopped as asked", sent=sent)]
 
 
-def format_demo(report: DemoReport, url: str, language: str = "en") -> Output:
+def format_demo(report: DemoReport, url: str) -> Output:
     """Return flights, changes[{kind, score, area_m2, commune}] and url.
 
     score is null where the terrain is unknown.
@@ -90,14 +91,17 @@ def format_demo(report: DemoReport, url: str, language: str = "en") -> Output:
         ],
         "url": url,
     }
-    vi = language == "vi"
-    frames, finished, seconds = ("ảnh", "hoàn thiện trong", "giây") if vi else ("frames", "finished in", "s")
-    found = len(report.compared.changes)
-    review = f"{found} thay đổi chờ soát xét" if vi else correct_singular(f"{found} changes wait for review")
     lines = [
-        f"{one.ingested.flight.name}: {one.ingested.used} {frames}, "
-        f"{format_number(one.ingested.seconds, 1, language)} {seconds}; "
-        f"{finished} {format_number(one.finished.seconds, 1, language)} {seconds}"
+        ngettext(
+            "{name}: {count} frame, {seconds:,.1f} s; finished in {finish_seconds:,.1f} s",
+            "{name}: {count} frames, {seconds:,.1f} s; finished in {finish_seconds:,.1f} s",
+            one.ingested.used,
+            name=one.ingested.flight.name,
+            seconds=one.ingested.seconds,
+            finish_seconds=one.finished.seconds,
+        )
         for one in flown
     ]
+    found = len(report.compared.changes)
+    review = ngettext("{count} change waits for review", "{count} changes wait for review", found)
     return answer, [*lines, review]

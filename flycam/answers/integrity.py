@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flycam.answers.output import Output
-from flycam.frame.text_normalization import format_decimal_comma
+from flycam.messages import Message, _, join, ngettext, pgettext
 
 # for annotations only: output needs no processing libraries
 if TYPE_CHECKING:
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from flycam.pipeline.operations.verify import Damage, VerifyReport
 
 _KINDS = {
-    "photo": ("photo", "ảnh gốc"),
-    "dem": ("terrain file", "tệp mô hình độ cao"),
-    "layer": ("layer's file", "tệp lớp dữ liệu"),
-    "mark_photo": ("photo of a mark", "ảnh của dấu thực địa"),
-    "recording": ("recorded video", "video đã ghi"),
-    "file": ("original file", "tệp gốc"),
-    "terrain": ("recorded terrain", "mô hình độ cao đã lưu"),
-    "given": ("what another box gave", "dữ liệu máy khác gửi"),
-    "tile": ("tile", "mảnh bản đồ"),
-    "clip": ("commune clip", "bản cắt theo xã"),
-    "report": ("quality report", "báo cáo chất lượng"),
-    "pack": ("meeting pack", "gói họp"),
+    "photo": pgettext("stored object", "photo"),
+    "dem": pgettext("stored object", "terrain file"),
+    "layer": pgettext("stored object", "layer's file"),
+    "mark_photo": pgettext("stored object", "photo of a mark"),
+    "recording": pgettext("stored object", "recorded video"),
+    "file": pgettext("stored object", "original file"),
+    "terrain": pgettext("stored object", "recorded terrain"),
+    "given": pgettext("stored object", "what another box gave"),
+    "tile": pgettext("stored object", "tile"),
+    "clip": pgettext("stored object", "commune clip"),
+    "report": pgettext("stored object", "quality report"),
+    "pack": pgettext("stored object", "meeting pack"),
 }
-_STATES = {"lost": ("lost", "bị mất"), "damaged": ("damaged", "bị hỏng")}
+_STATES = {"lost": pgettext("stored object", "lost"), "damaged": pgettext("stored object", "damaged")}
 _MAX_LINES = 50
 
 
-def format_verify(report: VerifyReport, language: str = "en") -> Output:
+def format_verify(report: VerifyReport) -> Output:
     """Return the result of a verification.
 
     Keys: whole, objects, bytes, parts, left, let_go, mended, standing, damaged[], catalogue[], audit,
@@ -57,29 +57,36 @@ def format_verify(report: VerifyReport, language: str = "en") -> Output:
         "audit": _audit(report.audit),
         "seconds": round(report.seconds, 1),
     }
-    vi = language == "vi"
-    size = _megabytes(report.size, vi=vi)
-    if vi:
-        first = f"đã đọc lại {report.objects} mục, {size}; {mended} mục đã dựng hoặc lấy lại, {standing} chưa"
-        left = f"còn {report.left} phần chưa đọc lần này"
-        let_go = f"{report.purged} bản gốc đã xoá theo thời hạn lưu giữ (không phải bị mất)"
-    else:
-        first = f"{report.objects} objects, {size} read back; mended: {mended}, not mended: {standing}"
-        left = f"{report.left} parts were not read this time"
-        let_go = f"{report.purged} originals were let go under the retention term, and are not lost"
+    lines = [
+        ngettext(
+            "{count} object, {size_mb:.1f} MB read back; mended: {mended}, not mended: {standing}",
+            "{count} objects, {size_mb:.1f} MB read back; mended: {mended}, not mended: {standing}",
+            report.objects,
+            size_mb=report.size / 1e6,
+            mended=mended,
+            standing=standing,
+        )
+    ]
+    if report.left:
+        lines.append(
+            ngettext(
+                "{count} part was not read this time", "{count} parts were not read this time", report.left
+            )
+        )
+    if report.purged:
+        lines.append(
+            ngettext(
+                "{count} original was let go under the retention term, and is not lost",
+                "{count} originals were let go under the retention term, and are not lost",
+                report.purged,
+            )
+        )
     # remaining damage comes first: a long list of mended tiles must not hide it
     ordered = [*report.unrepaired, *(one for one in report.damages if one.advice is None)]
-    told = [*([left] if report.left else []), *([let_go] if report.purged else [])]
-    lines = [first, *told, *(_line(one, vi=vi) for one in ordered[:_MAX_LINES])]
+    lines += [_line(one) for one in ordered[:_MAX_LINES]]
     if len(ordered) > _MAX_LINES:
-        more = len(ordered) - _MAX_LINES
-        lines.append(f"  … và {more} mục nữa (--json)" if vi else f"  … and {more} more (--json lists them)")
+        lines.append(_("  … and {count} more (--json lists them)", count=len(ordered) - _MAX_LINES))
     return answer, lines
-
-
-def _megabytes(size: int, *, vi: bool) -> str:
-    said = f"{size / 1e6:.1f} MB"
-    return format_decimal_comma(said) if vi else said
 
 
 def _damage(one: Damage) -> dict[str, Any]:
@@ -91,20 +98,17 @@ def _damage(one: Damage) -> dict[str, Any]:
         "flight_id": one.item.flight_id,
         "state": one.state.value,
         "mended": one.advice is None,
-        "cure": None if one.advice is None else one.advice.en,
-        "cure_vi": None if one.advice is None else one.advice.vi,
+        **({"cure": None, "cure_vi": None} if one.advice is None else one.advice.to_fields("cure")),
     }
 
 
-def _line(one: Damage, *, vi: bool) -> str:
-    kind, state = _KINDS[one.item.kind][vi], _STATES[one.state][vi]
+def _line(one: Damage) -> Message:
     name = " ".join(filter(None, (one.item.name, f"({one.flight})" if one.flight else ""))) or one.item.key
-    if one.advice is None:
-        return f"  ok {kind} {name} {state}: {'đã khôi phục' if vi else 'made whole again'}"
-    return f"  !! {kind} {name} {state}: {one.advice.vi if vi else one.advice.en}"
+    outcome = join([_STATES[one.state], one.advice or _("made whole again")], ": ")
+    return join(["  ok" if one.advice is None else "  !!", _KINDS[one.item.kind], name, outcome])
 
 
-def format_backup(report: BackupReport, language: str = "en") -> Output:
+def format_backup(report: BackupReport) -> Output:
     """Return the result of a backup.
 
     Keys: path, objects, bytes, new, new_bytes, removed, missing[], outside[], audit_head, seconds.
@@ -117,24 +121,25 @@ def format_backup(report: BackupReport, language: str = "en") -> Output:
         "removed": report.removed,
         "seconds": round(report.seconds, 1),
     }
-    vi = language == "vi"
-    whole, new = _megabytes(manifest.size, vi=vi), _megabytes(report.new_bytes, vi=vi)
-    if vi:
-        first = f"{report.folder}: {manifest.objects} mục, {whole}, trong đó mới {report.new} mục, {new}"
-    else:
-        first = f"{report.folder}: {manifest.objects} objects, {whole}; {report.new} of them new, {new}"
+    first = ngettext(
+        "{folder}: {count} object, {size_mb:.1f} MB; {new} of them new, {new_mb:.1f} MB",
+        "{folder}: {count} objects, {size_mb:.1f} MB; {new} of them new, {new_mb:.1f} MB",
+        manifest.objects,
+        folder=report.folder,
+        size_mb=manifest.size / 1e6,
+        new=report.new,
+        new_mb=report.new_bytes / 1e6,
+    )
     if report.removed:
-        gone = (
-            f"đã xoá ở đó {report.removed} mục không còn dùng" if vi else f"{report.removed} old ones removed"
-        )
-        first += f"; {gone}"
-    outside = "nằm ngoài kho nên không được sao lưu" if vi else "is used where it lies, and is not saved"
-    return answer, [first, *(f"  ! {path}: {outside}" for path in manifest.outside)]
+        gone = ngettext("{count} old one removed", "{count} old ones removed", report.removed)
+        first = join([first, gone], "; ")
+    outside = [
+        _("  ! {path}: is used where it lies, and is not saved", path=path) for path in manifest.outside
+    ]
+    return answer, [first, *outside]
 
 
-def format_backup_check(
-    folder: Path, manifest: BackupManifest, bad: Sequence[str], language: str = "en"
-) -> Output:
+def format_backup_check(folder: Path, manifest: BackupManifest, bad: Sequence[str]) -> Output:
     """Return the content of a backup.
 
     Keys: path, objects, bytes, flights, missing[], outside[], audit_head, damaged[].
@@ -142,14 +147,16 @@ def format_backup_check(
     answer = {**_manifest(folder, manifest), "damaged": list(bad)}
     if bad:
         return answer, _format_damaged_names(bad)
-    if language == "vi":
-        line = f"{folder}: bản sao lưu còn nguyên vẹn, {manifest.flights} chuyến bay, {manifest.objects} mục"
-    else:
-        line = f"{folder}: the backup is whole, {manifest.flights} flights, {manifest.objects} objects"
+    line = _(
+        "{folder}: the backup is whole, {flights}, {objects}",
+        folder=folder,
+        flights=_count_flights(manifest.flights),
+        objects=_count_objects(manifest.objects),
+    )
     return answer, [line]
 
 
-def format_restore(report: RestoreReport, language: str = "en") -> Output:
+def format_restore(report: RestoreReport) -> Output:
     """Return the result of a restore.
 
     Keys: path, objects, bytes, flights, missing[], outside[], audit_head, written, left_out[], seconds.
@@ -161,42 +168,55 @@ def format_restore(report: RestoreReport, language: str = "en") -> Output:
         "left_out": list(report.unreadable),
         "seconds": round(report.seconds, 1),
     }
-    objects = manifest.objects - len(report.unreadable)
-    if language == "vi":
-        line = f"đã khôi phục {manifest.flights} chuyến bay, {objects} mục từ {report.folder}"
-    else:
-        line = f"{manifest.flights} flights, {objects} objects restored from {report.folder}"
+    line = _(
+        "{flights}, {objects} restored from {folder}",
+        flights=_count_flights(manifest.flights),
+        objects=_count_objects(manifest.objects - len(report.unreadable)),
+        folder=report.folder,
+    )
     return answer, [line, *_format_damaged_names(report.unreadable)]
+
+
+def _count_flights(count: int) -> Message:
+    return ngettext("{count} flight", "{count} flights", count)
+
+
+def _count_objects(count: int) -> Message:
+    return ngettext("{count} object", "{count} objects", count)
 
 
 def _format_damaged_names(names: Sequence[str]) -> list[str]:
     return [*(f"  !! {name}" for name in names[:_MAX_LINES]), *(["  …"] if len(names) > _MAX_LINES else [])]
 
 
-def format_audit(proof: AuditVerification, language: str = "en") -> Output:
+def format_audit(proof: AuditVerification) -> Output:
     """Return the result of an audit log's verification.
 
     Keys: whole, lines, head, signature, key, signed_by[], first_bad, fault.
     """
-    vi = language == "vi"
     if proof.first_bad is not None:
         return _audit(proof), []
-    lines = 0 if proof.head is None else proof.head.seq
-    noted = "-" if proof.head is None else proof.head.head_argument
-    if vi:
-        said = [f"nhật ký {lines} dòng, không dòng nào bị sửa; dòng cuối (ghi lại nơi khác): {noted}"]
+    said = ngettext(
+        "{count} line, none was changed; the last (note it elsewhere): {noted}",
+        "{count} lines, none was changed; the last (note it elsewhere): {noted}",
+        0 if proof.head is None else proof.head.seq,
+        noted="-" if proof.head is None else proof.head.head_argument,
+    )
+    return _audit(proof), [said, *(_signed(one, proof.key) for one in proof.check.signed_by)]
+
+
+def _signed(one: SignedLines, own: str) -> Message:
+    if one.key == own:
+        whose = _("this box's key")
     else:
-        said = [f"{lines} lines, none was changed; the last (note it elsewhere): {noted}"]
-    return _audit(proof), [*said, *(_signed(one, proof.key, vi=vi) for one in proof.check.signed_by)]
-
-
-def _signed(one: SignedLines, own: str, *, vi: bool) -> str:
-    lines = f"{one.first}-{one.last}"
-    if vi:
-        whose = "khoá của máy này" if one.key == own else "khoá đã cho" if one.is_known else "khoá trước đây"
-        return f"  dòng {lines} ký bằng {whose}: {one.key}"
-    whose = "this box's key" if one.key == own else "a key given" if one.is_known else "an earlier key"
-    return f"  lines {lines} signed by {whose}: {one.key}"
+        whose = _("a key given") if one.is_known else _("an earlier key")
+    return _(
+        "  lines {first}-{last} signed by {whose}: {key}",
+        first=one.first,
+        last=one.last,
+        whose=whose,
+        key=one.key,
+    )
 
 
 def _audit(proof: AuditVerification) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flycam.answers.output import Output
 from flycam.answers.tokens import format_ending_lines
 from flycam.frame.secret_text import SecretText
+from flycam.messages import Message, _, join, ngettext, pgettext
 
 # for annotations only: output needs no processing libraries
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from flycam.pipeline.operations.health import HealthCheck
 
 
-def format_collect(report: CollectReport, *, dry_run: bool, language: str = "en") -> Output:
+def format_collect(report: CollectReport, *, dry_run: bool) -> Output:
     """Return tiles, clips, freed_bytes, local_bytes, waiting and busy."""
     answer = {
         "tiles": report.tiles,
@@ -29,26 +30,35 @@ def format_collect(report: CollectReport, *, dry_run: bool, language: str = "en"
         "busy": list(report.busy),
         "dry_run": dry_run,
     }
-    tiles, clips, waiting = report.tiles, report.clips, report.within_grace
-    freed, local = f"{report.freed_bytes / 1e6:.1f} MB", f"{report.local_bytes / 1e6:.1f} MB"
-    if language == "vi":
-        first = (
-            f"{'sẽ xoá' if dry_run else 'đã xoá'} {tiles} mảnh bản đồ cũ và {clips} bản cắt cũ, {freed}, "
-            f"cùng {local} bản sao cục bộ; {waiting} mục chưa hết hạn giữ"
+    values = {
+        "tiles": _count_tiles(report.tiles),
+        "clips": _count_clips(report.clips),
+        "freed_mb": report.freed_bytes / 1e6,
+        "local_mb": report.local_bytes / 1e6,
+        "waiting": ngettext(
+            "{count} is within the grace", "{count} are within the grace", report.within_grace
+        ),
+    }
+    if dry_run:
+        first = _(
+            "{tiles} and {clips} would be deleted, {freed_mb:.1f} MB, and {local_mb:.1f} MB of local copies; "
+            "{waiting}",
+            **values,
         )
-        busy = "đang được ghi; hãy dọn lại sau"
     else:
-        first = (
-            f"{tiles} old tile states and {clips} old clips {'would be' if dry_run else 'were'} deleted, "
-            f"{freed}, and {local} of local copies; {waiting} are within the grace"
+        first = _(
+            "{tiles} and {clips} were deleted, {freed_mb:.1f} MB, and {local_mb:.1f} MB of local copies; "
+            "{waiting}",
+            **values,
         )
-        busy = "is being written at this moment; collect again later"
-    return answer, [first, *(f"  ! {name}: {busy}" for name in report.busy)]
+    busy = [
+        _("  ! {name}: is being written at this moment; collect again later", name=name)
+        for name in report.busy
+    ]
+    return answer, [first, *busy]
 
 
-def format_freed_space(
-    freed: Freed, places: Sequence[DiskVolume], language: str = "en", *, dry_run: bool = False
-) -> Output:
+def format_freed_space(freed: Freed, places: Sequence[DiskVolume], *, dry_run: bool = False) -> Output:
     """Return what an eviction freed.
 
     Keys: tiles, clips, copies, freed_bytes, places[] (name, free_bytes), dry_run.
@@ -61,22 +71,35 @@ def format_freed_space(
         "places": [{"name": one.name, "free_bytes": one.free_bytes} for one in places],
         "dry_run": dry_run,
     }
-    mb = f"{freed.size_bytes / 1e6:.1f} MB"
-    if language == "vi":
-        first = (
-            f"{'có thể xoá' if dry_run else 'đã xoá'} {freed.tiles} mảnh bản đồ cũ, {freed.clips} bản cắt cũ "
-            f"và {freed.copies} bản sao cục bộ, {mb}: đều là thứ làm lại được"
+    values = {
+        "tiles": _count_tiles(freed.tiles),
+        "clips": _count_clips(freed.clips),
+        "copies": ngettext("{count} local copy", "{count} local copies", freed.copies),
+        "size_mb": freed.size_bytes / 1e6,
+    }
+    if dry_run:
+        first = _(
+            "{tiles}, {clips} and {copies} could be deleted, {size_mb:.1f} MB: all of it can be made again",
+            **values,
         )
-        told = [f"  {one.name}: còn trống {one.free_bytes / 1e9:.1f} GB" for one in places]
-        untold = "  không biết kho lưu trữ và cơ sở dữ liệu còn trống bao nhiêu"
     else:
-        first = (
-            f"{freed.tiles} old tile states, {freed.clips} old clips and {freed.copies} local copies "
-            f"{'could be' if dry_run else 'were'} deleted, {mb}: all of it can be made again"
+        first = _(
+            "{tiles}, {clips} and {copies} were deleted, {size_mb:.1f} MB: all of it can be made again",
+            **values,
         )
-        told = [f"  {one.name}: {one.free_bytes / 1e9:.1f} GB free" for one in places]
-        untold = "  how much is free where store and database lie, nobody can tell"
+    told = [
+        _("  {disk}: {size_gb:.1f} GB free", disk=one.name, size_gb=one.free_bytes / 1e9) for one in places
+    ]
+    untold = _("  how much is free where store and database lie, nobody can tell")
     return answer, [first, *(told or [untold])]
+
+
+def _count_tiles(count: int) -> Message:
+    return ngettext("{count} old tile state", "{count} old tile states", count)
+
+
+def _count_clips(count: int) -> Message:
+    return ngettext("{count} old clip", "{count} old clips", count)
 
 
 def format_account(account: Account, token: str, names: Mapping[str, str]) -> Output:
@@ -88,29 +111,29 @@ def format_account(account: Account, token: str, names: Mapping[str, str]) -> Ou
     return {**_account(account), "token": token}, [line]
 
 
-def format_accounts(accounts: Sequence[Account], names: Mapping[str, str], language: str = "en") -> Output:
+def format_accounts(accounts: Sequence[Account], names: Mapping[str, str]) -> Output:
     """Return accounts[]: name, role, communes[] (codes).
 
     names  of communes by code
     """
-    none = "chưa có tài khoản nào" if language == "vi" else "no accounts"
     lines = [_account_line(one, names) for one in accounts]
-    return {"accounts": [_account(one) for one in accounts]}, lines or [none]
+    return {"accounts": [_account(one) for one in accounts]}, lines or [_("no accounts")]
 
 
-def format_removed_account(account: Account, made: Descendants, language: str = "en") -> Output:
+def format_removed_account(account: Account, made: Descendants) -> Output:
     """Return name, role and communes[] of a removed account, and what ended with it.
 
     guest_links[], tokens[]: ids (tokens: of other accounts).
     """
-    links, vi = made.guest_ids, language == "vi"
-    ended = (
-        f"{account.name}: đã xoá tài khoản; mã, phiên đăng nhập và {len(links)} liên kết khách hết hiệu lực"
-        if vi
-        else f"{account.name}: removed; the tokens, the sessions and {len(links)} guest links end"
+    links = made.guest_ids
+    ended = ngettext(
+        "{name}: removed; the tokens, the sessions and {count} guest link end",
+        "{name}: removed; the tokens, the sessions and {count} guest links end",
+        len(links),
+        name=account.name,
     )
     said = {**_account(account), "guest_links": list(links), "tokens": made.ids["tokens"]}
-    return said, [ended, *format_ending_lines(made, language)]
+    return said, [ended, *format_ending_lines(made)]
 
 
 def _account(account: Account) -> dict[str, Any]:
@@ -122,22 +145,22 @@ def _account_line(account: Account, names: Mapping[str, str]) -> str:
     return f"{account.name} ({account.role.value}{where})"
 
 
-_NAMES_VI = {
-    "disk": "ổ đĩa",
-    "room": "chỗ trống",
-    "encryption": "mã hoá",
-    "privacy": "quyền đọc",
-    "power": "điện",
-    "clock": "đồng hồ",
-    "store": "kho lưu trữ",
-    "catalogue": "cơ sở dữ liệu",
-    "accounts": "tài khoản",
-    "terrain": "mô hình độ cao",
-    "communes": "ranh giới xã",
-    "film": "bộ nén video",
-    "readback": "đọc lại",
-    "backup": "sao lưu",
-    "unfinished": "việc dở dang",
+_CHECK_NAMES = {
+    "disk": pgettext("health check", "disk"),
+    "room": pgettext("health check", "room"),
+    "encryption": pgettext("health check", "encryption"),
+    "privacy": pgettext("health check", "privacy"),
+    "power": pgettext("health check", "power"),
+    "clock": pgettext("health check", "clock"),
+    "store": pgettext("health check", "store"),
+    "catalogue": pgettext("health check", "catalogue"),
+    "accounts": pgettext("health check", "accounts"),
+    "terrain": pgettext("health check", "terrain"),
+    "communes": pgettext("health check", "communes"),
+    "film": pgettext("health check", "film"),
+    "readback": pgettext("health check", "readback"),
+    "backup": pgettext("health check", "backup"),
+    "unfinished": pgettext("health check", "unfinished"),
 }
 
 
@@ -145,7 +168,7 @@ def _mark(check: HealthCheck) -> str:
     return "!!" if not check.ok else "!" if check.warns else "ok"
 
 
-def format_checks(checks: Sequence[HealthCheck], language: str = "en") -> Output:
+def format_checks(checks: Sequence[HealthCheck]) -> Output:
     """Return checks and ready.
 
     The last line says whether this machine is ready for a flight.
@@ -153,22 +176,13 @@ def format_checks(checks: Sequence[HealthCheck], language: str = "en") -> Output
     answer = {
         "ready": all(c.ok for c in checks),
         "checks": [
-            {
-                "name": c.name,
-                "ok": c.ok,
-                "warns": c.warns,
-                "sentence": c.sentence_en,
-                "sentence_vi": c.sentence_vi,
-            }
-            for c in checks
+            {"name": c.name, "ok": c.ok, "warns": c.warns, **c.sentence.to_fields("sentence")} for c in checks
         ],
     }
-    vi = language == "vi"
-    names = {c.name: _NAMES_VI[c.name] if vi else c.name for c in checks}
-    lines = [f"{_mark(c):2}  {names[c.name]}: {c.sentence_vi if vi else c.sentence_en}" for c in checks]
-    amiss = ", ".join(names[c.name] for c in checks if not c.ok)
-    if vi:
-        lines.append(f"CHƯA SẴN SÀNG: xem lại {amiss} ở trên" if amiss else "SẴN SÀNG cho chuyến bay")
+    lines = [join([f"{_mark(c):2}  ", _CHECK_NAMES[c.name], ": ", c.sentence], "") for c in checks]
+    amiss = [_CHECK_NAMES[c.name] for c in checks if not c.ok]
+    if amiss:
+        lines.append(_("NOT READY: see {checks} above", checks=join(amiss, ", ")))
     else:
-        lines.append(f"NOT READY: see {amiss} above" if amiss else "READY for a flight")
+        lines.append(_("READY for a flight"))
     return answer, lines

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flycam.answers.output import Output, format_warnings
-from flycam.frame.warning import format_warning
-from flycam.messages import Bilingual, _, join
+from flycam.frame.warning import describe_warning
+from flycam.messages import _, join
 
 # for annotations only: output needs no processing libraries
 if TYPE_CHECKING:
@@ -43,5 +43,5 @@ def format_pack(made: PackReport) -> Output:
     ]
     if made.is_draft:
         said.append(_("  a draft: once a leader has approved it, run again with --approved-by 'NAME'"))
-    notes = [join(("  !", Bilingual(format_warning(one), format_warning(one, "vi")))) for one in made.notes]
+    notes = [join(("  !", describe_warning(one))) for one in made.notes]
     return answer, [*said, *notes]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flycam.answers.output import Output
 from flycam.frame.retention import HoldStep, RetainedKind
 from flycam.frame.timestamp import format_day
+from flycam.messages import Message, _, join, ngettext, pgettext
 
 # for annotations only: output needs no processing libraries
 if TYPE_CHECKING:
@@ -15,84 +16,84 @@ if TYPE_CHECKING:
     from flycam.pipeline.operations.retention import DueList, DueOriginal, PurgeConfirmation
 
 _KINDS = {
-    RetainedKind.PHOTO: ("photos", "ảnh gốc"),
-    RetainedKind.VIDEO: ("recorded video", "video đã ghi"),
-    RetainedKind.MARK_PHOTO: ("photos of marks", "ảnh của dấu thực địa"),
-    RetainedKind.UPLOAD: ("films and photos of uploads", "video và ảnh tải lên"),
+    RetainedKind.PHOTO: pgettext("retained originals", "photos"),
+    RetainedKind.VIDEO: pgettext("retained originals", "recorded video"),
+    RetainedKind.MARK_PHOTO: pgettext("retained originals", "photos of marks"),
+    RetainedKind.UPLOAD: pgettext("retained originals", "films and photos of uploads"),
 }
-_STEPS = {HoldStep.HELD: ("held", "giữ lại"), HoldStep.RELEASED: ("released", "thôi giữ")}
+_STEPS = {
+    HoldStep.HELD: pgettext("retained originals", "held"),
+    HoldStep.RELEASED: pgettext("retained originals", "released"),
+}
 
 
 def format_terms(
     terms: Sequence[RetentionTerm],
     holds: Sequence[HoldRecord],
     names: Mapping[str, str],
-    language: str = "en",
 ) -> Output:
     """Return terms[], and holds[] in force.
 
     names  of flights and events, by id
     """
-    vi = language == "vi"
-    none = (
-        "chưa đặt thời hạn: mọi bản gốc được giữ mãi" if vi else "no terms: all originals are kept for ever"
-    )
-    lines = [_term_line(one, names, vi=vi) for one in terms] or [none]
-    lines += [_hold_line(one, names, vi=vi) for one in holds]
+    lines = [_term_line(one, names) for one in terms]
+    lines = lines or [_("no terms: all originals are kept for ever")]
+    lines += [_hold_line(one, names) for one in holds]
     return {"terms": [_term(one) for one in terms], "holds": [_hold(one) for one in holds]}, lines
 
 
-def format_hold(line: HoldRecord, names: Mapping[str, str], language: str = "en") -> Output:
+def format_hold(line: HoldRecord, names: Mapping[str, str]) -> Output:
     """Return hold_id, step, subject, reason, author and at_ns of a hold."""
-    return _hold(line), [_hold_line(line, names, vi=language == "vi")]
+    return _hold(line), [_hold_line(line, names)]
 
 
-def format_due(due: DueList, names: Mapping[str, str], language: str = "en") -> Output:
+def format_due(due: DueList, names: Mapping[str, str]) -> Output:
     """Return digest, originals, begun and groups[] of the due list."""
-    vi, groups = language == "vi", due.groups
+    groups = due.groups
     answer = {
         "digest": due.digest,
         "originals": len(due.originals),
         "begun": due.begun,
         "groups": [_group(some) for some in groups],
     }
-    lines = [_group_line(some, names, vi=vi) for some in groups]
+    lines = [_group_line(some, names) for some in groups]
     if due.begun:
-        begun = due.begun
-        lines.append(
-            f"{begun} bản gốc đã xác nhận mà chưa xoá xong" if vi else f"{begun} confirmed and not let go yet"
-        )
+        lines.append(_("{count} confirmed and not let go yet", count=due.begun))
     if lines:
-        how = f"flycam retention confirm {due.digest} --authority"
-        lines.append(f"xác nhận danh sách này: {how} TÊN" if vi else f"to confirm this list: {how} NAME")
-    return answer, lines or ["chưa có gì đến hạn" if vi else "nothing is due"]
+        lines.append(
+            _("to confirm this list: flycam retention confirm {digest} --authority NAME", digest=due.digest)
+        )
+    return answer, lines or [_("nothing is due")]
 
 
-def format_confirmed(done: PurgeConfirmation, language: str = "en") -> Output:
+def format_confirmed(done: PurgeConfirmation) -> Output:
     """Return digest, confirmed, let_go, bytes and waiting[]."""
-    let_go, size = done.purge.originals, f"{done.purge.size_bytes / 1e6:.1f} MB"
     answer = {
         "digest": done.digest,
         "confirmed": done.confirmed,
-        "let_go": let_go,
+        "let_go": done.purge.originals,
         "bytes": done.purge.size_bytes,
         "waiting": list(done.purge.waiting),
     }
-    vi = language == "vi"
-    lines = [f"đã xoá {let_go} bản gốc, {size}" if vi else f"{let_go} originals let go, {size}"]
-    waits = "còn chờ, hãy chạy lại sau" if vi else "waits: run the same again later"
-    return answer, [*lines, *(f"  ! {name}: {waits}" for name in done.purge.waiting)]
+    first = ngettext(
+        "{count} original let go, {size_mb:.1f} MB",
+        "{count} originals let go, {size_mb:.1f} MB",
+        done.purge.originals,
+        size_mb=done.purge.size_bytes / 1e6,
+    )
+    waiting = [_("  ! {name}: waits: run the same again later", name=name) for name in done.purge.waiting]
+    return answer, [first, *waiting]
 
 
-def format_lifted(lines: Sequence[PurgeRecord], language: str = "en") -> Output:
+def format_lifted(lines: Sequence[PurgeRecord]) -> Output:
     """Return originals, and sha256[] of each."""
     hashes = sorted({one.sha256 for one in lines})
-    count = len(hashes)
-    if language == "vi":
-        said = f"{count} bản gốc được phép lưu lại: flycam verify --from THẺ_NHỚ"
-    else:
-        said = f"{count} originals may come back: flycam verify --from CARD"
-    return {"originals": count, "sha256": hashes}, [said]
+    line = ngettext(
+        "{count} original may come back: flycam verify --from CARD",
+        "{count} originals may come back: flycam verify --from CARD",
+        len(hashes),
+    )
+    return {"originals": len(hashes), "sha256": hashes}, [line]
 
 
 def _term(term: RetentionTerm) -> dict[str, Any]:
@@ -105,14 +106,11 @@ def _term(term: RetentionTerm) -> dict[str, Any]:
     }
 
 
-def _term_line(term: RetentionTerm, names: Mapping[str, str], *, vi: bool) -> str:
-    kind = _KINDS[term.kind][vi]
-    if vi:
-        days = "giữ mãi" if term.days is None else f"{term.days} ngày"
-    else:
-        days = "for ever" if term.days is None else f"{term.days} days"
+def _term_line(term: RetentionTerm, names: Mapping[str, str]) -> Message:
+    days = _("for ever") if term.days is None else ngettext("{count} day", "{count} days", term.days)
     event = f" ({names.get(term.subject, term.subject)})" if term.subject else ""
-    return f"{kind}{event}: {days} ({term.author}, {format_day(term.at_ns, 'vi' if vi else 'en')})"
+    by = join([f"({term.author}, ", format_day(term.at_ns), ")"], "")
+    return join([_KINDS[term.kind], f"{event}: ", days, " ", by], "")
 
 
 def _hold(line: HoldRecord) -> dict[str, Any]:
@@ -126,11 +124,10 @@ def _hold(line: HoldRecord) -> dict[str, Any]:
     }
 
 
-def _hold_line(line: HoldRecord, names: Mapping[str, str], *, vi: bool) -> str:
-    step = _STEPS[line.step][vi]
+def _hold_line(line: HoldRecord, names: Mapping[str, str]) -> Message:
     name = names.get(line.subject, line.subject)
-    day = format_day(line.at_ns, "vi" if vi else "en")
-    return f"{line.hold_id}  {name}: {step}: {line.reason} ({line.author}, {day})"
+    by = join([f"({line.author}, ", format_day(line.at_ns), ")"], "")
+    return join([f"{line.hold_id}  {name}: ", _STEPS[line.step], f": {line.reason} ", by], "")
 
 
 def _group(some: Sequence[DueOriginal]) -> dict[str, Any]:
@@ -147,13 +144,18 @@ def _group(some: Sequence[DueOriginal]) -> dict[str, Any]:
     }
 
 
-def _group_line(some: Sequence[DueOriginal], names: Mapping[str, str], *, vi: bool) -> str:
-    first, count = some[0], len(some)
-    kind = _KINDS[first.claim.kind][vi]
+def _group_line(some: Sequence[DueOriginal], names: Mapping[str, str]) -> Message:
+    first = some[0]
     whose = names.get(first.claim.flight_id) or names.get(first.claim.event_id) or first.claim.name
-    since = format_day(min(one.since_ns for one in some), "vi" if vi else "en")
     if first.ordered_by:
-        why = f"máy {first.ordered_by} đã xoá" if vi else f"let go on {first.ordered_by}"
+        reason = _("let go on {box}", box=first.ordered_by)
     else:
-        why = f"quá {first.days} ngày" if vi else f"past {first.days} days"
-    return f"{whose}: {count} {kind}, {why}, " + (f"đến hạn {since}" if vi else f"due since {since}")
+        reason = ngettext("past {count} day", "past {count} days", first.days or 0)
+    return _(
+        "{name}: {count} {kind}, {reason}, due since {day}",
+        name=whose,
+        count=len(some),
+        kind=_KINDS[first.claim.kind],
+        reason=reason,
+        day=format_day(min(one.since_ns for one in some)),
+    )

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flycam.answers.output import Output
-from flycam.frame.pluralization import correct_singular
 from flycam.frame.settlement import Access, RoadStatus
+from flycam.messages import Message, _, join, ngettext
 from flycam.report.settlement_names import ACCESS_NAMES, ROADS_SAY_NAMES
 
 # for annotations only: output needs no processing libraries
@@ -16,39 +16,33 @@ if TYPE_CHECKING:
     from flycam.catalog.settlements import SettlementVersion
 
 
-def format_settlements(found: Sequence[Mapping[str, Any]], reach_m: float, language: str = "en") -> Output:
+def format_settlements(found: Sequence[Mapping[str, Any]], reach_m: float) -> Output:
     """Return reach_m and settlements[] (as `/api/settlements`)."""
-    which = 0 if language == "vi" else 1
-    lines = [_line(one, which) for one in found]
-    none = (
-        "chưa có lớp thôn, bản; thêm bằng 'flycam layers add TỆP --kind settlement'",
-        "no settlements yet; add a layer with 'flycam layers add FILE --kind settlement'",
-    )[which]
+    lines = [_line(one) for one in found]
+    none = _("no settlements yet; add a layer with 'flycam layers add FILE --kind settlement'")
     return {"reach_m": reach_m, "settlements": list(found)}, lines or [none]
 
 
-def format_settlement_access(line: SettlementVersion, language: str = "en") -> Output:
+def format_settlement_access(line: SettlementVersion) -> Output:
     """Return settlement_id, version, access and roads_said."""
-    which = 0 if language == "vi" else 1
     answer = {
         "settlement_id": line.settlement_id,
         "version": line.version,
         "access": line.access.value,
         "roads_said": line.roads_said.value,
     }
-    return answer, [f"{line.name}: {ACCESS_NAMES[line.access][which]} ({line.author})"]
+    access = join([ACCESS_NAMES[line.access], f"({line.author})"])
+    return answer, [join([line.name, access], ": ")]
 
 
-def format_exported_settlements(out: Path, count: int, language: str = "en") -> Output:
+def format_exported_settlements(out: Path, count: int) -> Output:
     """Return path and settlements, their number."""
-    said = (
-        f"{out}: {count} thôn, bản" if language == "vi" else correct_singular(f"{out}: {count} settlements")
-    )
-    return {"path": str(out), "settlements": count}, [said]
+    line = ngettext("{path}: {count} settlement", "{path}: {count} settlements", count, path=out)
+    return {"path": str(out), "settlements": count}, [line]
 
 
-def _line(one: Mapping[str, Any], which: int) -> str:
+def _line(one: Mapping[str, Any]) -> Message:
     place = f" ({one['commune_name']})" if one["commune_name"] else ""
     said = f", {one['said_by']}, {one['said']}" if one["said_by"] else ""
-    roads = ROADS_SAY_NAMES[RoadStatus(one["roads_say"])][which]
-    return f"{one['name']}{place}: {ACCESS_NAMES[Access(one['access'])][which]}{said}; {roads}"
+    roads = ROADS_SAY_NAMES[RoadStatus(one["roads_say"])]
+    return join([f"{one['name']}{place}: ", ACCESS_NAMES[Access(one["access"])], f"{said}; ", roads], "")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flycam.answers.output import Output
-from flycam.report.number_format import format_number
+from flycam.messages import Message, _, join, ngettext
 
 # for annotations only: output needs no processing libraries
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from flycam.geodata.dem_info import DemInfo
 
 
-def format_dem(record: DemRecord, info: DemInfo, language: str = "en") -> Output:
+def format_dem(record: DemRecord, info: DemInfo) -> Output:
     """Return dem_id, bounds and datum of a DEM."""
     answer = {
         "dem_id": record.dem_id,
@@ -24,23 +24,23 @@ def format_dem(record: DemRecord, info: DemInfo, language: str = "en") -> Output
         "datum_source": info.datum_source,
         "sigma_m": None if record.sigma_m is None else list(record.sigma_m),
         "hole_pct": round(100 * info.hole_fraction, 3),
-        "warnings": list(info.warnings),
-        "warnings_vi": list(info.warnings_vi),
+        "warnings": [one.in_language("en") for one in info.warnings],
+        "warnings_vi": [one.in_language("vi") for one in info.warnings],
     }
-    low, high = info.height_range_m
-    datum, spacing = f"{record.vertical_datum} ({info.datum_source})", info.post_spacing_m
-    if language == "vi":
-        warnings = info.warnings_vi
-        line = f"{record.name}: từ {low:.0f} đến {high:.0f} m, hệ độ cao {datum}, điểm cách "
-        line += f"{format_number(spacing, 1, 'vi')} m"
-    else:
-        warnings = info.warnings
-        line = f"{record.name}: {low:.0f} to {high:.0f} m, {datum}, posts every {spacing:.1f} m"
-    line += _format_sigma(record, language)
-    return answer, [line, *(f"  ! {warning}" for warning in warnings)]
+    low_m, high_m = info.height_range_m
+    line = _(
+        "{name}: {low_m:.0f} to {high_m:.0f} m, {datum} ({datum_source}), posts every {spacing_m:.1f} m",
+        name=record.name,
+        low_m=low_m,
+        high_m=high_m,
+        datum=record.vertical_datum,
+        datum_source=info.datum_source,
+        spacing_m=info.post_spacing_m,
+    )
+    return answer, [_append_sigma(line, record), *(join(("  !", one)) for one in info.warnings)]
 
 
-def format_dems(dems: Sequence[DemRecord], language: str = "en") -> Output:
+def format_dems(dems: Sequence[DemRecord]) -> Output:
     """Return dems[]: the registered ones, latest first."""
     answer = {
         "dems": [
@@ -56,47 +56,43 @@ def format_dems(dems: Sequence[DemRecord], language: str = "en") -> Output:
             for dem in dems
         ]
     }
-    vi = language == "vi"
-    apart = "điểm cách" if vi else "posts every"
     lines = [
-        f"{dem.dem_id}  {dem.name}: {dem.vertical_datum}, {apart} "
-        f"{format_number(dem.post_spacing_m[0], 1, language)} m" + _format_sigma(dem, language)
+        _append_sigma(
+            _(
+                "{dem_id}  {name}: {datum}, posts every {spacing_m:,.1f} m",
+                dem_id=dem.dem_id,
+                name=dem.name,
+                datum=dem.vertical_datum,
+                spacing_m=dem.post_spacing_m[0],
+            ),
+            dem,
+        )
         for dem in dems
     ]
-    none = (
-        "chưa có mô hình độ cao nào; thêm bằng 'flycam dem add TỆP'"
-        if vi
-        else "no terrain is registered; add it with 'flycam dem add FILE'"
-    )
-    return answer, lines or [none]
+    return answer, lines or [_("no terrain is registered; add it with 'flycam dem add FILE'")]
 
 
-def _format_sigma(dem: DemRecord, language: str) -> str:
-    """Format the accuracy that the operator stated; "" if none."""
+def _append_sigma(line: Message, dem: DemRecord) -> Message:
+    """Append the accuracy that the operator stated, if any."""
     if dem.sigma_m is None:
-        return ""
+        return line
     vertical_m, horizontal_m = dem.sigma_m
-    if language == "vi":
-        place = "" if horizontal_m is None else f", mặt bằng ± {format_number(horizontal_m, 2, 'vi')} m"
-        return f"; độ cao ± {format_number(vertical_m, 2, 'vi')} m{place}"
-    place = "" if horizontal_m is None else f", ± {horizontal_m:.2f} m in plan"
-    return f"; ± {vertical_m:.2f} m in height{place}"
+    sigmas = [_("± {sigma_m:.2f} m in height", sigma_m=vertical_m)]
+    if horizontal_m is not None:
+        sigmas.append(_("± {sigma_m:.2f} m in plan", sigma_m=horizontal_m))
+    return join((line, join(sigmas, ", ")), "; ")
 
 
-def format_removed_dem(dem: DemRecord, language: str = "en") -> Output:
+def format_removed_dem(dem: DemRecord) -> Output:
     """Return dem_id and name of a removed DEM."""
-    en = (
-        f"{dem.name} is off the list; what was laid on it stays as it is, and 'flycam dem add' registers it "
-        "again"
+    line = _(
+        "{name} is off the list; what was laid on it stays as it is, and 'flycam dem add' registers it again",
+        name=dem.name,
     )
-    vi = (
-        f"đã bỏ {dem.name} khỏi danh sách; bản đồ đã trải trên đó vẫn giữ nguyên; muốn dùng lại thì chạy "
-        "'flycam dem add'"
-    )
-    return {"dem_id": dem.dem_id, "name": dem.name}, [vi if language == "vi" else en]
+    return {"dem_id": dem.dem_id, "name": dem.name}, [line]
 
 
-def format_communes(found: CommuneImport, language: str = "en") -> Output:
+def format_communes(found: CommuneImport) -> Output:
     """Return added, repaired, overlaps_km2 and valid_from.
 
     valid_from  first day on which these boundaries hold
@@ -112,13 +108,16 @@ def format_communes(found: CommuneImport, language: str = "en") -> Output:
         "valid_from": since.isoformat() if since else None,
         "overlaps_left_km2": round(found.overlaps_left_km2, 6),
     }
-    count, repaired, contested = len(found.communes), len(found.repaired), found.overlaps_km2
-    if language == "vi":
-        first = f"{count} xã, phường; sửa hình {repaired}; "
-        first += f"{format_number(contested, 2, 'vi')} km² chồng lấn đã phân định"
-    else:
-        first = f"{count} communes, {repaired} repaired, {contested:.2f} km² claimed twice and settled"
+    line = ngettext(
+        "{count} commune, {repaired} repaired, {contested_km2:.2f} km² claimed twice and settled",
+        "{count} communes, {repaired} repaired, {contested_km2:.2f} km² claimed twice and settled",
+        len(found.communes),
+        repaired=len(found.repaired),
+        contested_km2=found.overlaps_km2,
+    )
     if since:
-        first += f"; hiệu lực từ {since:%d/%m/%Y}" if language == "vi" else f"; in force from {since}"
-    said = (*found.repaired, *found.removed, *found.remarks)
-    return answer, [first, *(f"  {sentence}" for sentence in said)]
+        line = _("{line}; in force from {since}", line=line, since=since)
+    return answer, [
+        line,
+        *(join(("", one), "  ") for one in (*found.repaired, *found.removed, *found.remarks)),
+    ]

@@ -12,9 +12,9 @@ from flycam.answers.flights import describe_problems, format_ingest, format_insp
 from flycam.answers.output import Answer, Output
 from flycam.errors import UploadIncomplete
 from flycam.frame.warning import format_warning
-from flycam.messages import _
+from flycam.messages import Bilingual, Message, _, from_fields, join, ngettext, verbatim
 from flycam.outcomes import format_error
-from flycam.report.number_format import format_area, format_centimetres, format_number
+from flycam.report.number_format import format_area, format_centimetres
 
 # for annotations only: output needs no processing libraries
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def format_upload_preview(looked: UploadPreview, smeared_px: float) -> Answer:
     """
     answer: Answer = _NO_PHOTOS
     if looked.inspection is not None:
-        answer, _ = format_inspection(looked.inspection)
+        answer, __ = format_inspection(looked.inspection)
     photos: list[dict[str, Any]] = []
     for one in looked.planned:
         ring = shapely.get_coordinates(one.view.outline_lonlat).round(6).tolist()
@@ -67,13 +67,8 @@ def format_upload_preview(looked: UploadPreview, smeared_px: float) -> Answer:
 def _describe_expected_video(film: str, log: str | None) -> Answer:
     from flycam.pipeline.upload.upload_videos import make_missing_log_error  # noqa: PLC0415  the look has no need of what lays films
 
-    missing = None if log else make_missing_log_error(film)
-    return {
-        "name": film,
-        "log": log,
-        "sentence": format_error(missing) if missing else "",
-        "sentence_vi": format_error(missing, "vi") if missing else "",
-    }
+    sentence = verbatim("") if log else format_error(make_missing_log_error(film))
+    return {"name": film, "log": log, **sentence.to_fields()}
 
 
 def format_photos_result(ingested: PhotosResult, catalog: Catalog) -> Answer:
@@ -82,13 +77,16 @@ def format_photos_result(ingested: PhotosResult, catalog: Catalog) -> Answer:
     doctor  findings in whole photos, as `problems` of `flycam inspect`: they settle what the preview of the
             heads alone could not
     """
-    answer, _ = format_ingest(ingested.report, catalog)
+    answer, __ = format_ingest(ingested.report, catalog)
     return {
         **answer,
         "doctor": describe_problems(ingested.report.preflight.diagnosis),
         **_describe_event(ingested.report.flight, catalog),
-        "warnings": [*answer["warnings"], *(format_error(one) for one in ingested.unreadable)],
-        "warnings_vi": [*answer["warnings_vi"], *(format_error(one, "vi") for one in ingested.unreadable)],
+        "warnings": [*answer["warnings"], *(str(format_error(one)) for one in ingested.unreadable)],
+        "warnings_vi": [
+            *answer["warnings_vi"],
+            *(format_error(one).in_language("vi") for one in ingested.unreadable),
+        ],
     }
 
 
@@ -125,112 +123,122 @@ def format_videos_result(ingested: VideosResult, photos: Answer | None, catalog:
 
 
 def _describe_video(one: VideoResult) -> Answer:
+    count, video = one.frames, one.video
+    on_map = ngettext(
+        "{video}: {count} picture on the map", "{video}: {count} pictures on the map", count, video=video
+    )
+    answer = {"name": video, "log": one.log, "frames": count}
     if one.error is not None or one.report is None:
-        said, said_vi = (format_error(one.error), format_error(one.error, "vi")) if one.error else ("", "")
-        if one.frames:  # frames on the map did not fail
-            cut, cut_vi = ("cut short, ", "bị cụt, ") if one.is_cut else ("", "")
-            said = f"{one.video}: {cut}{one.frames} pictures on the map; {said}"
-            said_vi = f"{one.video}: {cut_vi}{one.frames} khung hình trên bản đồ; {said_vi}"
-        return {
-            "name": one.video,
-            "log": one.log,
-            "frames": one.frames,
-            "new": 0,
-            "clock_sigma_s": None,
-            "sentence": said,
-            "sentence_vi": said_vi,
-        }
+        sentence = verbatim("") if one.error is None else format_error(one.error)
+        if count:  # frames on the map did not fail
+            if one.is_cut:
+                on_map = ngettext(
+                    "{video}: cut short, {count} picture on the map",
+                    "{video}: cut short, {count} pictures on the map",
+                    count,
+                    video=video,
+                )
+            sentence = join((on_map, sentence), "; ")
+        return {**answer, "new": 0, "clock_sigma_s": None, **sentence.to_fields()}
     report = one.report
-    named = f"{PurePosixPath(one.video).name}: "  # already in the sentence
-    remarks, remarks_vi = (
-        [said[which].removeprefix(named).removesuffix(".") for said in report.remarks] for which in (0, 1)
+    named = f"{PurePosixPath(video).name}: "  # already in the sentence
+    remarks = (
+        verbatim(
+            Bilingual(
+                *(
+                    said.in_language(language).removeprefix(named).removesuffix(".")
+                    for language in ("en", "vi")
+                )
+            )
+        )
+        for said in report.remarks
     )
     return {
-        "name": one.video,
-        "log": one.log,
-        "frames": one.frames,
+        **answer,
         "new": report.new,
         "clock_sigma_s": round(report.clock.sigma_s, 4),
-        "sentence": "; ".join([f"{one.video}: {one.frames} pictures on the map", *remarks]),
-        "sentence_vi": "; ".join([f"{one.video}: {one.frames} khung hình trên bản đồ", *remarks_vi]),
+        **join((on_map, *remarks), "; ").to_fields(),
     }
 
 
 def format_failure(error: BaseException) -> Answer:
     """Return an error's sentence in both languages."""
-    return {
-        "error": type(error).__name__,
-        "sentence": format_error(error),
-        "sentence_vi": format_error(error, "vi"),
-    }
+    return {"error": type(error).__name__, **format_error(error).to_fields()}
 
 
 _MAX_SENTENCES = 8
 
 
-def format_upload_preview_lines(look: Answer, language: str = "en") -> list[str]:
+def format_upload_preview_lines(look: Answer) -> list[Message]:
     """List what the heads show while the rest is on its way, for people.
 
     As on the upload's page; says so where there are no gaps or no motion blur.
     """
-    vi = language == "vi"
-    key = "sentence_vi" if vi else "sentence"
     if "error" in look:
-        return [look[key]]
-    lines = _format_facts(look, language) if look["frames"] else []
+        return [from_fields(look)]
+    lines = _format_facts(look) if look["frames"] else []
     said = [
-        *(one[key] for one in look["problems"] if one["severity"] != "info"),
-        *(one[key] for one in (*look["gaps"], *look["rejections"])),
+        *(one for one in look["problems"] if one["severity"] != "info"),
+        *look["gaps"],
+        *look["rejections"],
     ]
-    lines += [f"  {one}" for one in said[:_MAX_SENTENCES]]
-    if more := len(said) - _MAX_SENTENCES:
-        lines += [f"  và {more} điều nữa" if vi else f"  and {more} more"] if more > 0 else []
-    return lines + [f"  {one[key]}" for one in look.get("films", ()) if one[key]]
+    lines += map(_indent, said[:_MAX_SENTENCES])
+    if (more := len(said) - _MAX_SENTENCES) > 0:
+        lines.append(_("  and {more} more", more=more))
+    return lines + [_indent(one) for one in look.get("films", ()) if one["sentence"]]
 
 
-def _format_facts(look: Answer, language: str) -> list[str]:
+def _indent(said: Answer) -> Message:
+    return join(("", from_fields(said)), "  ")
+
+
+def _format_facts(look: Answer) -> list[Message]:
     """List photos placed, ground, gaps and motion blur."""
-    vi = language == "vi"
-    usable, frames, gaps = look["usable"], look["frames"], look["gaps"]
+    usable, gaps = look["usable"], look["gaps"]
     lines = [
-        f"Xem trước từ đầu ảnh: {usable} / {frames} ảnh định vị được"
-        if vi
-        else f"First look, from the heads: {usable} of {frames} photos can be placed"
+        ngettext(
+            "First look, from the heads: {usable} of {count} photo can be placed",
+            "First look, from the heads: {usable} of {count} photos can be placed",
+            look["frames"],
+            usable=usable,
+        )
     ]
     if look["ground_m2"] and look["photos"]:
-        seen = format_area(look["ground_m2"], language)
-        gsd = format_centimetres(median(one["gsd_m"] for one in look["photos"]), language)
+        gsd_m = median(one["gsd_m"] for one in look["photos"])
         lines.append(
-            f"  phạm vi chụp khoảng {seen}, GSD khoảng {gsd}"
-            if vi
-            else f"  ground: about {seen}, GSD about {gsd}"
+            _(
+                "  ground: about {ground}, GSD about {gsd}",
+                ground=_format_area(look["ground_m2"]),
+                gsd=Bilingual(format_centimetres(gsd_m, "en"), format_centimetres(gsd_m, "vi")),
+            )
         )
     if gaps:
-        missed = format_area(sum(one["area_m2"] for one in gaps), language)
+        missed = _format_area(sum(one["area_m2"] for one in gaps))
         lines.append(
-            f"  {len(gaps)} chỗ bị sót, tổng {missed}" if vi else f"  {len(gaps)} gaps, {missed} in all"
+            ngettext(
+                "  {count} gap, {missed} in all", "  {count} gaps, {missed} in all", len(gaps), missed=missed
+            )
         )
     elif usable:
-        lines.append("  không có chỗ sót" if vi else "  no gaps")
-    lines.append(_format_smear(look, language))
+        lines.append(_("  no gaps"))
+    lines.append(_format_smear(look))
     return lines
 
 
-def _format_smear(look: Answer, language: str) -> str:
-    vi = language == "vi"
+def _format_area(square_metres: float) -> Message:
+    return verbatim(Bilingual(format_area(square_metres, "en"), format_area(square_metres, "vi")))
+
+
+def _format_smear(look: Answer) -> Message:
     if not look["smear_known"]:
-        return (
-            "  ảnh không ghi đủ số liệu để tính nhoè"
-            if vi
-            else "  the photos do not say enough to tell smear"
-        )
+        return _("  the photos do not say enough to tell smear")
     if not look["smeared"]:
-        return "  không ảnh nào nhoè vì bay nhanh" if vi else "  no photo is smeared by the speed"
-    px = format_number(look["worst_smear_px"], 1, language)
-    return (
-        f"  {look['smeared']} ảnh nhoè vì bay nhanh (tới {px} điểm ảnh); hãy bay chậm hơn"
-        if vi
-        else f"  {look['smeared']} photos are smeared by the speed (up to {px} pixels); fly slower"
+        return _("  no photo is smeared by the speed")
+    return ngettext(
+        "  {count} photo is smeared by the speed (up to {smear_px:,.1f} pixels); fly slower",
+        "  {count} photos are smeared by the speed (up to {smear_px:,.1f} pixels); fly slower",
+        look["smeared"],
+        smear_px=look["worst_smear_px"],
     )
 
 
@@ -242,24 +250,25 @@ def build_left_on_card_error(sent: UploadReport) -> UploadIncomplete:
 
     People who wipe cards go by the exit code.
     """
-    count = sent.skipped_count
     return UploadIncomplete(
-        _(
+        ngettext(
+            "{count} file is on the card alone and named above: mend them and run the same "
+            "command again, or copy them elsewhere, before the card is wiped",
             "{count} files are on the card alone and named above: mend them and run the same "
             "command again, or copy them elsewhere, before the card is wiped",
-            count=count,
+            sent.skipped_count,
         )
     )
 
 
-def format_upload(sent: UploadReport, language: str = "en") -> Output:
+def format_upload(sent: UploadReport) -> Output:
     """Return the result of an upload.
 
     Keys: flight_id, name, event, upload_id, frames, films, files, bytes, sent_bytes, skipped; passed_over
     with passed_over_said[]: sentence, sentence_vi; look: the preview without its part about single photos
     (None: the server sent none).
     """
-    laid, vi = sent.result, language == "vi"
+    laid = sent.result
     answer = {
         "flight_id": laid.get("flight_id"),
         "name": laid.get("name"),
@@ -272,31 +281,30 @@ def format_upload(sent: UploadReport, language: str = "en") -> Output:
         "films": laid.get("films", []),
         "skipped": [{"path": str(path), "reason": reason} for path, reason in sent.skipped],
         "passed_over": sent.skipped_count,
-        "passed_over_said": [{"sentence": en, "sentence_vi": vn} for en, vn in sent.skipped_reasons],
+        "passed_over_said": [one.to_fields() for one in sent.skipped_reasons],
         **{key: laid.get(key, []) for key in ("notes", "notes_vi", "warnings", "warnings_vi")},
         "look": None
         if sent.preview is None
         else {key: value for key, value in sent.preview.items() if key not in _PER_PHOTO_KEYS},
         "seconds": round(sent.seconds, 3),
     }
-    used = (laid.get("frames") or {}).get("used", 0)
+    photos = (laid.get("frames") or {}).get("used", 0)
     lines = [
-        f"{sent.files} tệp đã lưu trên máy chủ; {used} ảnh lên bản đồ: {laid.get('name')} "
-        f"({laid.get('flight_id')})"
-        if vi
-        else f"{sent.files} files saved on the server; {used} photos on the map: {laid.get('name')} "
-        f"({laid.get('flight_id')})"
+        _(
+            "{files} saved on the server; {photos} on the map: {name} ({flight_id})",
+            files=ngettext("{count} file", "{count} files", sent.files),
+            photos=ngettext("{count} photo", "{count} photos", photos),
+            name=laid.get("name"),
+            flight_id=laid.get("flight_id"),
+        )
     ]
     if event := laid.get("event"):
-        lines.append(f"  sự kiện: {event}" if vi else f"  event: {event}")
+        lines.append(_("  event: {event}", event=event))
     if sent.skipped_count:
-        lines.append(
-            f"CHƯA LƯU, chỉ có trên thẻ nhớ ({sent.skipped_count} tệp):"
-            if vi
-            else f"NOT taken, on the card alone ({sent.skipped_count}):"
-        )
-        lines += [f"  {one[vi]}" for one in sent.skipped_reasons]
-    told = [*filter(None, [laid.get("photos")]), *laid.get("films", [])]
-    lines += [one["sentence_vi" if vi else "sentence"] for one in told]
-    lines += laid.get("notes_vi" if vi else "notes", [])
-    return answer, [*lines, *laid.get("warnings_vi" if vi else "warnings", [])]
+        lines.append(_("NOT taken, on the card alone ({count}):", count=sent.skipped_count))
+        lines += (join(("", one), "  ") for one in sent.skipped_reasons)
+    lines += map(from_fields, (*filter(None, [laid.get("photos")]), *laid.get("films", [])))
+    for key in ("notes", "warnings"):
+        pairs = zip(laid.get(key, []), laid.get(f"{key}_vi", []), strict=False)
+        lines += (verbatim(Bilingual(*pair)) for pair in pairs)
+    return answer, lines

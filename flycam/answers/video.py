@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from flycam.answers.output import Output, format_warnings
 from flycam.frame.rejection_reasons import format_rejection_counts, format_unregistered_counts
 from flycam.frame.timestamp import format_iso
 from flycam.frame.warning import format_warning
+from flycam.messages import Bilingual, Message, _, join, ngettext, verbatim
 
 # for annotations only: output needs no processing libraries
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ _DATED_NS = 10**18
 """2001: an earlier time stamp counts from the start of the log."""
 
 
-def format_video(seen: VideoSummary, language: str = "en") -> Output:
+def format_video(seen: VideoSummary) -> Output:
     """Return the facts of a video and its telemetry.
 
     Keys: film, width, height, fps, seconds of film, began, those of `_describe_log`, gimbal_pitch_deg,
@@ -41,33 +43,31 @@ def format_video(seen: VideoSummary, language: str = "en") -> Output:
         "hfov_deg": _round_or_none(seen.median("hfov_deg"), 2),
         "clock_sigma_s": _round_or_none(zero_sigma_s, 3),
     }
-    vi = language == "vi"
     places = [
-        _format_positions(seen, vi=vi) + _format_view_direction(seen, vi=vi),
-        _format_timing(seen, zero_sigma_s, vi=vi),
+        join([_format_positions(seen), *_format_view_direction(seen)], ""),
+        _format_timing(seen, zero_sigma_s),
     ]
-    return answer, [_format_video_line(seen, vi=vi), *_log_lines(seen, places, vi=vi)]
+    return answer, [_format_video_line(seen), *_log_lines(seen, places)]
 
 
-def format_flight_log(seen: FlightLogSummary, language: str = "en") -> Output:
+def format_flight_log(seen: FlightLogSummary) -> Output:
     """Return the facts of a flight log.
 
     Keys: log, first, last (null if its clock has no date), exposures, those of `_describe_log`.
     """
-    vi, log = language == "vi", seen.log
+    log = seen.log
     times = [one.t_utc_ns for one in seen.samples[:1] + seen.samples[-1:] if one.t_utc_ns > _DATED_NS]
     first, last = (format_iso(ns) for ns in times) if len(times) == 2 else (None, None)
     exposures = len(log.camera_events) if log is not None else 0
     answer = {"log": seen.name, "first": first, "last": last, "exposures": exposures, **_describe_log(seen)}
-    kind = "nhật ký bay" if vi else "flight log"
     if seen.error is not None:
-        return answer, [f"{seen.name}: {kind}", *_log_lines(seen, [], vi=vi)]
-    said = f"{seen.name}: {kind}, {_format_positions(seen, vi=vi)}"
+        return answer, [_("{name}: flight log", name=seen.name), *_log_lines(seen, [])]
+    said = [_("{name}: flight log, {positions}", name=seen.name, positions=_format_positions(seen))]
     if first and last:
-        said += f", {format_iso(times[0], 'seconds')} – {format_iso(times[1], 'seconds')}"
+        said.append(verbatim(f", {format_iso(times[0], 'seconds')} – {format_iso(times[1], 'seconds')}"))
     if exposures:
-        said += f"; {exposures} {'lần chụp' if vi else 'exposures'}"
-    return answer, [said, *_log_lines(seen, [], vi=vi)]
+        said.append(_("; {count} exposures", count=exposures))
+    return answer, [join(said, ""), *_log_lines(seen, [])]
 
 
 def _describe_log(seen: FlightLogSummary) -> dict[str, Any]:
@@ -81,81 +81,77 @@ def _describe_log(seen: FlightLogSummary) -> dict[str, Any]:
         "lon": _round_or_none(seen.median("lon_deg"), 6),
         "height_m": _round_or_none(seen.median("height_m"), 1),
         "height_datum": seen.samples[0].height_datum if seen.samples else None,
-        "remarks": [english for english, _ in seen.remarks],
-        "remarks_vi": [vietnamese for _, vietnamese in seen.remarks],
+        "remarks": [str(one) for one in seen.remarks],
+        "remarks_vi": [one.in_language("vi") for one in seen.remarks],
         "untold": None if seen.error is None else str(seen.error),
-        "untold_vi": None if seen.error is None else seen.error.vi,
+        "untold_vi": None if seen.error is None else seen.error.message.in_language("vi"),
         "seconds": round(seen.seconds, 3),
     }
 
 
-def _log_lines(seen: FlightLogSummary, places: list[str], *, vi: bool) -> list[str]:
+def _log_lines(seen: FlightLogSummary, places: list[Message]) -> list[Message]:
     """List what a log contains, or why nothing; then the remarks."""
     if seen.error is not None:
-        places = [f"! {(vi and seen.error.vi) or seen.error}"]
-    return [*(f"  {said}" for said in places), *(f"  * {said[vi]}" for said in seen.remarks)]
+        places = [join(["!", seen.error.message])]
+    return [*(join(["  ", said], "") for said in places), *(join(["  *", said]) for said in seen.remarks)]
 
 
-def _format_video_line(seen: VideoSummary, *, vi: bool) -> str:
+def _format_video_line(seen: VideoSummary) -> Message:
     """Describe a video in one line."""
     width, height = seen.size_px
-    said = f"{seen.name}: {'video' if vi else 'film'} {width}×{height}"
+    said = [_("{name}: film {width}×{height}", name=seen.name, width=width, height=height)]
     if seen.fps > 0.0:
-        said += f", {seen.fps:.0f} {'hình/giây' if vi else 'pictures a second'}"
+        said.append(_("{fps:.0f} pictures a second", fps=seen.fps))
     if seen.duration_s > 0.0:
-        said += f", {seen.duration_s:.0f} s"
+        said.append(verbatim(f"{seen.duration_s:.0f} s"))
     if seen.began_ns is not None:
-        said += f", {'bắt đầu' if vi else 'begun'} {format_iso(seen.began_ns, 'seconds')}"
-    return said
+        said.append(_("begun {time}", time=format_iso(seen.began_ns, "seconds")))
+    return join(said, ", ")
 
 
-def _format_positions(seen: FlightLogSummary, *, vi: bool) -> str:
+def _format_positions(seen: FlightLogSummary) -> Message:
     """Describe the place of a flight in one line."""
-    count, lat, lon = len(seen.samples), seen.median("lat_deg"), seen.median("lon_deg")
-    if not count:
-        return "không có vị trí nào" if vi else "no position"
-    return (
-        f"{count} vị trí, quanh vĩ độ {lat:.4f}, kinh độ {lon:.4f}"
-        if vi
-        else f"{count} positions, around latitude {lat:.4f}, longitude {lon:.4f}"
+    if not seen.samples:
+        return _("no position")
+    lat, lon = (f"{seen.median(of):.4f}" for of in ("lat_deg", "lon_deg"))
+    return _(
+        "{count} positions, around latitude {lat}, longitude {lon}",
+        count=len(seen.samples),
+        lat=lat,
+        lon=lon,
     )
 
 
-def _format_view_direction(seen: VideoSummary, *, vi: bool) -> str:
+def _format_view_direction(seen: VideoSummary) -> Iterator[Message]:
     """Describe the camera's viewing direction."""
     pitch, hfov = seen.median("gimbal_pitch_deg"), seen.median("hfov_deg")
-    if np.isfinite(pitch):
-        way = ("ngẩng" if vi else "above") if pitch > 0.0 else ("chúi" if vi else "below")
-        said = (
-            f"; máy ảnh {way} {abs(pitch):.0f}° so với chân trời"
-            if vi
-            else f"; the camera looks {abs(pitch):.0f}° {way} the horizon"
-        )
+    if not np.isfinite(pitch):
+        yield _("; nothing tells which way the camera looks")
+    elif pitch > 0.0:
+        yield _("; the camera looks {pitch_deg:.0f}° above the horizon", pitch_deg=pitch)
     else:
-        said = "; không ghi hướng máy ảnh" if vi else "; nothing tells which way the camera looks"
+        yield _("; the camera looks {pitch_deg:.0f}° below the horizon", pitch_deg=abs(pitch))
     if np.isfinite(hfov):
-        said += f", góc nhìn ngang {hfov:.0f}°" if vi else f", {hfov:.0f}° wide"
-    return said
+        yield _(", {hfov_deg:.0f}° wide", hfov_deg=hfov)
 
 
-def _format_timing(seen: VideoSummary, zero_sigma_s: float, *, vi: bool) -> str:
+def _format_timing(seen: VideoSummary, zero_sigma_s: float) -> Message:
     """Describe the clock offset between video and telemetry in one line."""
     if seen.video_log is not None and seen.video_log.is_shared:
-        return "đã khớp giờ với video" if vi else "in time with the film"
+        return _("in time with the film")
     if math.isfinite(zero_sigma_s):
-        return (
-            f"khớp giờ với video trong khoảng {zero_sigma_s:.1f} s; chuyển động trong video cho biết rõ hơn"
-            if vi
-            else f"in time with the film to {zero_sigma_s:.1f} s; its motion will tell more"
+        return _(
+            "in time with the film to {sigma_s:.1f} s; its motion will tell more",
+            sigma_s=zero_sigma_s,
         )
-    return "giờ của video sẽ tìm từ chuyển động" if vi else "its time in the film is found from the motion"
+    return _("its time in the film is found from the motion")
 
 
 def _round_or_none(value: float, decimals: int) -> float | None:
     return round(value, decimals) if math.isfinite(value) else None
 
 
-def format_live(report: VideoReport, language: str = "en") -> Output:
+def format_live(report: VideoReport) -> Output:
     """Return the result of a live video.
 
     Keys: flight_id, frames, latency_ms{p50,p95}, first_tile_s, first_ground_s, dropped{reason:n},
@@ -183,8 +179,8 @@ def format_live(report: VideoReport, language: str = "en") -> Output:
         "clock_drift": clock.drift,
         "gsd_m": round(flight.gsd_m, 4),
         **format_warnings(flight.warnings),
-        "remarks": [english for english, _ in report.remarks],
-        "remarks_vi": [vietnamese for _, vietnamese in report.remarks],
+        "remarks": [str(one) for one in report.remarks],
+        "remarks_vi": [one.in_language("vi") for one in report.remarks],
         "recorded": report.recorded
         and {
             "pieces": report.recorded.pieces,
@@ -200,48 +196,68 @@ def format_live(report: VideoReport, language: str = "en") -> Output:
         },
         "seconds": round(report.seconds, 3),
     }
-    return answer, _lines(report, language)
+    return answer, _lines(report)
 
 
-def _lines(report: VideoReport, language: str) -> list[str]:
-    vi, clock, flight = language == "vi", report.clock, report.flight
-    counts = (
-        f"{report.used} khung hình trên bản đồ, {report.new} mới, trong {report.decoded}"
-        if vi
-        else f"{report.used} frames on the map, {report.new} new, of {report.decoded} pictures"
-    )
+def _lines(report: VideoReport) -> list[Message]:
+    clock, flight = report.clock, report.flight
+    counts = [
+        ngettext(
+            "{count} frame on the map, {new} new, of {decoded} pictures",
+            "{count} frames on the map, {new} new, of {decoded} pictures",
+            report.used,
+            new=report.new,
+            decoded=report.decoded,
+        )
+    ]
     if report.reprocessed:
-        counts += f", {report.reprocessed} trải lại" if vi else f", {report.reprocessed} laid again"
-    lines = [f"{flight.name} ({flight.flight_id}): {counts}, {report.seconds:.1f} s"]
+        counts.append(_("{count} laid again", count=report.reprocessed))
+    lines = [
+        _(
+            "{name} ({flight_id}): {counts}, {seconds:.1f} s",
+            name=flight.name,
+            flight_id=flight.flight_id,
+            counts=join(counts, ", "),
+            seconds=report.seconds,
+        )
+    ]
     if clock.is_known:
-        said = "đồng hồ nhật ký trừ đồng hồ video" if vi else "log's clock minus video's"
-        lines.append(f"  {said}: {clock.offset_s:+.3f} ± {clock.sigma_s:.3f} s")
-    if report.recorded is not None:
-        kept, many = report.recorded, round(report.recorded.size_bytes / 1e6, 1)
         lines.append(
-            f"  video đã ghi: {kept.seconds:.0f} s, {many} MB"
-            if vi
-            else f"  video recorded: {kept.seconds:.0f} s, {many} MB"
+            _(
+                "  log's clock minus video's: {offset_s:+.3f} ± {sigma_s:.3f} s",
+                offset_s=clock.offset_s,
+                sigma_s=clock.sigma_s,
+            )
+        )
+    if report.recorded is not None:
+        lines.append(
+            _(
+                "  video recorded: {seconds:.0f} s, {size_mb:.1f} MB",
+                seconds=report.recorded.seconds,
+                size_mb=report.recorded.size_bytes / 1e6,
+            )
         )
     if report.new:
-        lines.append(f"  {_format_fitted(report, language)}")
-    lost = format_rejection_counts(report.dropped, language)
-    if lost:
-        lines.append(f"  {'bỏ qua' if vi else 'left out'}: {lost}")
-    lines += [f"  * {vietnamese if vi else english}" for english, vietnamese in report.remarks]
-    lines += [f"  ! {format_warning(one, language)}" for one in flight.warnings]
+        lines.append(join(["  ", _format_fitted(report)], ""))
+    if lost := format_rejection_counts(report.dropped):
+        lines.append(_("  left out: {reasons}", reasons=lost))
+    lines += [join(["  *", one]) for one in report.remarks]
+    lines += [
+        join(["  !", Bilingual(format_warning(one), format_warning(one, "vi"))]) for one in flight.warnings
+    ]
     return lines
 
 
-def _format_fitted(report: VideoReport, language: str) -> str:
+def _format_fitted(report: VideoReport) -> Message:
     """Describe how many frames were fitted to earlier ones, and why others were not."""
-    count = sum(report.by_log.values())
-    why = format_unregistered_counts(report.by_log, language)
-    if language == "vi":
-        said = f"{report.fitted} khung hình khớp với các khung hình trước"
-        return f"{said}, {count} đặt theo nhật ký: {why}" if count else said
-    said = f"{report.fitted} frames fitted to those before"
-    return f"{said}, {count} laid by the log: {why}" if count else said
+    said = ngettext(
+        "{count} frame fitted to those before", "{count} frames fitted to those before", report.fitted
+    )
+    if (why := format_unregistered_counts(report.by_log)) is None:
+        return said
+    return _(
+        "{fitted}, {count} laid by the log: {why}", fitted=said, count=sum(report.by_log.values()), why=why
+    )
 
 
 def _seconds(value: float) -> float | None:

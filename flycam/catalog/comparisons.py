@@ -21,6 +21,7 @@ from flycam.catalog.flights import require_in_event
 from flycam.catalog.image_reference import list_mosaic_ids, parse_source_pair
 from flycam.catalog.records import AuditEntry, BoundsLonLat
 from flycam.catalog.tables import audit_log
+from flycam.messages import Message, decode_message, encode_message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +49,7 @@ class Comparison:
     author                     who started the search, at `at_ns`
     wkb                        multipolygon, WGS 84; never more than was compared
     doubts                     why every change found by it is less sure than elsewhere: most windows
-                               disagree, a side was a live mosaic (each in English and in Vietnamese)
+                               disagree, a side was a live mosaic
     warnings                   what else a reviewer has to know; before schema 20 neither was recorded
     """
 
@@ -61,8 +62,8 @@ class Comparison:
     at_ns: int
     wkb: bytes
     bounds_lonlat_deg: BoundsLonLat
-    doubts: tuple[tuple[str, str], ...] = ()
-    warnings: tuple[tuple[str, str], ...] = ()
+    doubts: tuple[Message, ...] = ()
+    warnings: tuple[Message, ...] = ()
 
     @property
     def mosaics(self) -> tuple[str, ...]:
@@ -180,9 +181,13 @@ def _row(one: Comparison, windows: Sequence[ComparedWindow]) -> dict[str, Any]:
 
 def _remarks(one: Comparison) -> dict[str, str]:
     return {
-        "doubts": json.dumps(one.doubts, ensure_ascii=False),
-        "warnings": json.dumps(one.warnings, ensure_ascii=False),
+        "doubts": _encode(one.doubts),
+        "warnings": _encode(one.warnings),
     }
+
+
+def _encode(remarks: Sequence[Message]) -> str:
+    return json.dumps([encode_message(remark) for remark in remarks], ensure_ascii=False)
 
 
 def _windows(data: bytes) -> list[ComparedWindow]:
@@ -196,10 +201,10 @@ def _comparison(row: Row[Any]) -> Comparison:
     return Comparison(
         **{name: getattr(row, name) for name in _PLAIN},
         bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
-        doubts=_parse_pairs(row.doubts),
-        warnings=_parse_pairs(row.warnings),
+        doubts=_decode(row.doubts),
+        warnings=_decode(row.warnings),
     )
 
 
-def _parse_pairs(text: str) -> tuple[tuple[str, str], ...]:
-    return tuple((english, vietnamese) for english, vietnamese in json.loads(text))
+def _decode(text: str) -> tuple[Message, ...]:
+    return tuple(map(decode_message, json.loads(text)))

@@ -12,6 +12,7 @@ from flycam.catalog import tables
 from flycam.catalog.database import Database
 from flycam.frame.flight import FlightState
 from flycam.frame.live_flight import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport
+from flycam.messages import decode_message, encode_message
 
 _COLUMNS = ("flight_id", "event_id", "name", "run", "beat", "told_ns")
 
@@ -24,7 +25,9 @@ class LiveFlightReports:
 
     def put(self, report: LiveFlightReport) -> None:
         """Write a report. Raises CatalogUnavailable, DiskFull."""
-        values = asdict(report)
+        values = asdict(replace(report, remarks=(), failure=None))
+        values["remarks"] = [encode_message(one) for one in report.remarks]
+        values["failure"] = report.failure and encode_message(report.failure)
         row = {name: values.pop(name) for name in _COLUMNS}
         row["report"] = json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         with self._database.write() as connection:
@@ -75,11 +78,12 @@ def _airborne(row: Any) -> LiveFlightReport:
     """Convert a row and its JSON to a report; lists become tuples again."""
     said: dict[str, Any] = json.loads(row.report)
     said |= {name: getattr(row, name) for name in _COLUMNS}
-    said |= {name: tuple(tuple(one) for one in said[name]) for name in ("track", "footprint", "remarks")}
+    said |= {name: tuple(tuple(one) for one in said[name]) for name in ("track", "footprint")}
+    said["remarks"] = tuple(map(decode_message, said["remarks"]))
     said |= {name: LinkState(**said[name]) for name in ("video", "telemetry")}
     if said["aircraft"] is not None:
         aircraft: dict[str, Any] = said["aircraft"]
         said["aircraft"] = AircraftState(**{**aircraft, "lonlat_deg": tuple(aircraft["lonlat_deg"])})
     if said["failure"] is not None:
-        said["failure"] = tuple(said["failure"])
+        said["failure"] = decode_message(said["failure"])
     return LiveFlightReport(**{**said, "phase": LiveFlightPhase(said["phase"])})

@@ -171,7 +171,7 @@ class DemRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommuneRecord:
-    """One commune (xã, phường) with its boundary from a date on.
+    """One commune or ward with its boundary from a date on.
 
     name         NFC, as officials write it
     search_name  without accents, lower case; set by the catalogue, which searches by it

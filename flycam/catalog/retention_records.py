@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from flycam.errors import DueListChanged, NotFound, OriginalPurged
 from flycam.frame.retention import HoldStep, PurgeStep, RetainedKind
 from flycam.frame.timestamp import format_day
-from flycam.messages import Bilingual, _
+from flycam.messages import _
 from flycam.store import keys
 
 DEFAULT_SUBJECT = ""
@@ -144,7 +144,7 @@ def make_original_purged(line: PurgeRecord, what: str = "") -> OriginalPurged:
             "its record and the map stay. Whoever still has the file asks an administrator: "
             "'flycam retention lift', then 'flycam verify --from CARD'",
             name=name,
-            day=Bilingual(format_day(line.at_ns), format_day(line.at_ns, "vi")),
+            day=format_day(line.at_ns),
             who=who,
         )
     )

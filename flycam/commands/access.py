@@ -39,9 +39,7 @@ def add_restricted_area_command(
 
     with open_workspace(data_dir, creates=True) as (workspace, settings):
         who = get_operator_name(settings)
-        return format_area_record(
-            add_restricted_area(workspace, file, roles, name, who), get_terminal_language()
-        )
+        return format_area_record(add_restricted_area(workspace, file, roles, name, who))
 
 
 @restrictions_group.command("list")
@@ -51,7 +49,7 @@ def list_restricted_command(*, data_dir: str | None) -> CommandOutput:
     from flycam.answers.access_policy import format_areas
 
     with open_workspace(data_dir) as (workspace, _):
-        return format_areas(workspace.catalog.restrictions.areas(), get_terminal_language())
+        return format_areas(workspace.catalog.restrictions.areas())
 
 
 @restrictions_group.command("remove")
@@ -64,7 +62,7 @@ def remove_restricted_area_command(*, data_dir: str | None, ref: str) -> Command
 
     with open_workspace(data_dir) as (workspace, settings):
         area = remove_restricted_area(workspace, ref, get_operator_name(settings))
-        return format_removed_area(area, get_terminal_language())
+        return format_removed_area(area)
 
 
 @restrictions_group.command("mask")
@@ -89,9 +87,7 @@ def redact_photo_command(*, data_dir: str | None, photo: str, polygon: str, reas
             reason=RedactionReason(reason),
             corners=parse_corners(polygon),
         )
-        return format_redaction(
-            add_redaction(workspace, asked, get_operator_name(settings)), get_terminal_language()
-        )
+        return format_redaction(add_redaction(workspace, asked, get_operator_name(settings)))
 
 
 @restrictions_group.command("masks")
@@ -101,7 +97,7 @@ def list_redactions_command(*, data_dir: str | None) -> CommandOutput:
     from flycam.answers.access_policy import format_redactions
 
     with open_workspace(data_dir) as (workspace, _):
-        return format_redactions(workspace.catalog.redactions.lines(), get_terminal_language())
+        return format_redactions(workspace.catalog.redactions.lines())
 
 
 @restrictions_group.command("unmask")
@@ -114,7 +110,7 @@ def withdraw_photo_redaction_command(*, data_dir: str | None, mask_id: str) -> C
 
     with open_workspace(data_dir) as (workspace, settings):
         line = revoke_redaction(workspace, mask_id, get_operator_name(settings))
-        return format_redaction(line, get_terminal_language())
+        return format_redaction(line)
 
 
 @click.group()
@@ -146,9 +142,7 @@ def classify_flight_command(*, data_dir: str | None, ref: str, level: str) -> Co
     with open_workspace(data_dir) as (workspace, settings):
         who = get_operator_name(settings)
         flight = set_flight_classification(workspace, ref, Classification(level), who)
-        return format_classified(
-            flight.flight_id, flight.name, Classification(level), get_terminal_language()
-        )
+        return format_classified(flight.flight_id, flight.name, Classification(level))
 
 
 @flights_group.command("move")
@@ -163,9 +157,7 @@ def move_flight_command(*, data_dir: str | None, ref: str, event: str) -> Comman
     from flycam.pipeline.event_reassignment import move_flight
 
     with open_workspace(data_dir) as (workspace, settings):
-        return format_moved_flight(
-            move_flight(workspace, ref, event, get_operator_name(settings)), get_terminal_language()
-        )
+        return format_moved_flight(move_flight(workspace, ref, event, get_operator_name(settings)))
 
 
 @flights_group.command("rename")
@@ -178,9 +170,7 @@ def rename_flight_command(*, data_dir: str | None, ref: str, name: str) -> Comma
     from flycam.pipeline.flight_rename import rename_flight
 
     with open_workspace(data_dir) as (workspace, settings):
-        return format_renamed_flight(
-            rename_flight(workspace, ref, name, get_operator_name(settings)), get_terminal_language()
-        )
+        return format_renamed_flight(rename_flight(workspace, ref, name, get_operator_name(settings)))
 
 
 @click.group()
@@ -204,7 +194,7 @@ def add_guest_link_command(
         shown = resolve_guest_communes(workspace, communes)
         who = get_operator_name(settings)
         guest, secret = invite_guest(workspace, hours, event, who, shown)
-        return format_guest_link(guest, secret, get_terminal_language())
+        return format_guest_link(guest, secret)
 
 
 @guests_group.command("list")
@@ -214,9 +204,7 @@ def list_guests_command(*, data_dir: str | None) -> CommandOutput:
     from flycam.answers.access_policy import format_guest_links
 
     with open_workspace(data_dir) as (workspace, _):
-        return format_guest_links(
-            workspace.catalog.guests.all(), workspace.clock_ns(), get_terminal_language()
-        )
+        return format_guest_links(workspace.catalog.guests.all(), workspace.clock_ns())
 
 
 @guests_group.command("revoke")
@@ -229,4 +217,4 @@ def revoke_guest_command(*, data_dir: str | None, guest_id: str) -> CommandOutpu
 
     with open_workspace(data_dir) as (workspace, settings):
         guest = revoke_guest(workspace, guest_id, get_operator_name(settings))
-        return format_revoked_guest(guest, workspace.clock_ns(), get_terminal_language())
+        return format_revoked_guest(guest, workspace.clock_ns())

@@ -7,7 +7,7 @@ import click
 from flycam.catalog.access_records import Scope
 from flycam.catalog.records import ACCOUNT_ROLES
 from flycam.commands.workspace import CommandOutput, get_operator_name, open_workspace
-from flycam.console import get_terminal_language, wrap_command
+from flycam.console import wrap_command
 
 
 @click.group()
@@ -51,7 +51,7 @@ def list_accounts_command(*, data_dir: str | None) -> CommandOutput:
 
     with open_workspace(data_dir) as (workspace, _):
         names = workspace.catalog.boundaries.names()
-        return format_accounts(workspace.catalog.accounts.all(), names, get_terminal_language())
+        return format_accounts(workspace.catalog.accounts.all(), names)
 
 
 @click.command("remove")
@@ -64,7 +64,7 @@ def remove_account_command(*, data_dir: str | None, name: str) -> CommandOutput:
     from flycam.pipeline.access.accounts import remove_user
 
     with open_workspace(data_dir) as (workspace, _):
-        return format_removed_account(*remove_user(workspace, name), get_terminal_language())
+        return format_removed_account(*remove_user(workspace, name))
 
 
 @account_group.command("code")
@@ -81,7 +81,7 @@ def make_account_code_command(*, data_dir: str | None, name: str | None) -> Comm
             if name
             else make_setup_code(workspace)
         )
-        return format_code(code, name or "", get_terminal_language())
+        return format_code(code, name or "")
 
 
 @account_group.command("token")
@@ -107,7 +107,7 @@ def make_account_token_command(
     with open_workspace(data_dir) as (workspace, settings):
         who = get_operator_name(settings)
         made, secret = make_token(workspace, name, label, Scope(scope), None if for_ever else days, who)
-        return format_token(made, secret, get_terminal_language())
+        return format_token(made, secret)
 
 
 @account_group.command("tokens")
@@ -119,9 +119,7 @@ def show_account_tokens_command(*, data_dir: str | None, name: str | None) -> Co
     from flycam.pipeline.access.tokens import find_descendants, list_active_tokens
 
     with open_workspace(data_dir) as (workspace, _):
-        return format_tokens(
-            list_active_tokens(workspace, name), find_descendants(workspace), get_terminal_language()
-        )
+        return format_tokens(list_active_tokens(workspace, name), find_descendants(workspace))
 
 
 @account_group.command("revoke")
@@ -133,9 +131,7 @@ def revoke_account_token_command(*, data_dir: str | None, token_id: str) -> Comm
     from flycam.pipeline.access.tokens import revoke_token
 
     with open_workspace(data_dir) as (workspace, settings):
-        return format_revoked_token(
-            *revoke_token(workspace, token_id, get_operator_name(settings)), get_terminal_language()
-        )
+        return format_revoked_token(*revoke_token(workspace, token_id, get_operator_name(settings)))
 
 
 for _command in (add_account_command, list_accounts_command, remove_account_command):

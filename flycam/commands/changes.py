@@ -27,12 +27,12 @@ def export_changes_command(*, data_dir: str | None, out: Path, event: str) -> Co
     from flycam.pipeline.change.change_export import export_changes
     from flycam.pipeline.operations.audit_check import record_audit_entry
 
-    with open_workspace(data_dir, serves_originals=True) as (workspace, _):
+    with open_workspace(data_dir, serves_originals=True) as (workspace, __):
         count = export_changes(workspace, out, event, language=get_terminal_language())
         record_audit_entry(
             workspace, "export changes", workspace.catalog.flights.event(event).event_id, out.name
         )
-        return format_exported_changes(out, count, get_terminal_language())
+        return format_exported_changes(out, count)
 
 
 @changes_group.command("impact")
@@ -69,4 +69,4 @@ def show_changes_impact_command(
         if csv_out is not None:
             write_file_atomically(csv_out, format_commune_csv(report.communes))
         answer = serialize_impact(report.impact, report.communes, report.names, report.at_ns)
-        return format_impact(report, answer, csv_out, get_terminal_language())
+        return format_impact(report, answer, csv_out)

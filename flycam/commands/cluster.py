@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from flycam.commands.workspace import FILE_PATH, CommandOutput, create_private_folder, open_workspace
-from flycam.console import get_terminal_language, print_line, wrap_command
+from flycam.console import print_line, wrap_command
 from flycam.errors import OptionUnusable
-from flycam.messages import _
+from flycam.messages import Message, _, ngettext
 from flycam.settings import read_settings
 
 if TYPE_CHECKING:
@@ -96,18 +96,25 @@ def _make_certificate(data_dir: str | None, file: Path) -> CommandOutput:
     folder = read_settings(os.environ, data_dir).data_dir
     create_private_folder(folder)
     fingerprint = make_member_certificate(folder / _AUTHORITY, file)
-    line = (
-        f"{file}: copy it to every machine of the cluster and name it in FLYCAM_CLUSTER_CERTIFICATE; whoever "
+    line = _(
+        "{path}: copy it to every machine of the cluster and name it in FLYCAM_CLUSTER_CERTIFICATE; whoever "
+        "has it can run any program on all of them",
+        path=file,
     )
-    line += "has it can run any program on all of them"
-    if get_terminal_language() == "vi":
-        line = f"{file}: hãy chép sang mọi máy của cụm và ghi vào FLYCAM_CLUSTER_CERTIFICATE; ai có tệp này "
-        line += "cũng chạy được mọi chương trình trên các máy đó"
     return {"certificate": str(file), "authority": fingerprint}, [line]
 
 
-def _describe_worker(address: str, threads: int, is_scheduler: bool) -> str:
-    if get_terminal_language() == "vi":
-        also = "điều phối và " if is_scheduler else ""
-        return f"{address}: {also}làm việc với {threads} luồng; Ctrl-C để dừng"
-    return f"{address}: {'scheduler, ' if is_scheduler else ''}working in {threads} threads; Ctrl-C ends it"
+def _describe_worker(address: str, threads: int, is_scheduler: bool) -> Message:
+    if is_scheduler:
+        return ngettext(
+            "{address}: scheduler, working in {count} thread; Ctrl-C ends it",
+            "{address}: scheduler, working in {count} threads; Ctrl-C ends it",
+            threads,
+            address=address,
+        )
+    return ngettext(
+        "{address}: working in {count} thread; Ctrl-C ends it",
+        "{address}: working in {count} threads; Ctrl-C ends it",
+        threads,
+        address=address,
+    )

@@ -10,9 +10,9 @@ import click
 from click.core import ParameterSource
 
 from flycam.commands.workspace import FILE_PATH, CommandOutput
-from flycam.console import ProgressBar, get_terminal_language, watch_stop_requests, wrap_command
+from flycam.console import ProgressBar, watch_stop_requests, wrap_command
 from flycam.errors import OptionUnusable
-from flycam.messages import Bilingual, _
+from flycam.messages import _
 
 _FROM_COMMAND_LINE = ParameterSource.COMMANDLINE
 _PHOTO_ONLY = {
@@ -85,7 +85,7 @@ def drill_command(
         wrong = draw_typical_error(options["seed"], dem_error)
         options |= {"dem_shift_m": wrong.shift_m, "dem_error_m": wrong.sigma_m}
     report = write_drill(out, progress=lambda n, m: bar("render", n, m), **options)
-    return format_drill(report, get_terminal_language())
+    return format_drill(report)
 
 
 def _refuse_foreign(names: Mapping[str, str], *, video: bool) -> None:
@@ -93,15 +93,11 @@ def _refuse_foreign(names: Mapping[str, str], *, video: bool) -> None:
     context = click.get_current_context()
     given = [text for name, text in names.items() if context.get_parameter_source(name) is _FROM_COMMAND_LINE]
     if given:
-        kind, kind_vi = ("photos", "ảnh chụp") if video else ("a video", "video")
-        change = "leave" if video else "add"
+        options = " ".join(given)
         raise OptionUnusable(
-            _(
-                "{given}: belongs to a drill of {kind}: leave it, or {change} --video",
-                given=" ".join(given),
-                kind=Bilingual(kind, kind_vi),
-                change=Bilingual(change, "bỏ" if video else "thêm"),
-            )
+            _("{options}: belongs to a drill of photos: leave it, or leave --video", options=options)
+            if video
+            else _("{options}: belongs to a drill of a video: leave it, or add --video", options=options)
         )
 
 
@@ -134,12 +130,12 @@ def _write_video_drill(
             clock_offset_s=filmed["clock_offset_s"],
             **{name: options[name] for name in ("seed", "after", "relief_m", "noise", "photos")},
         )
-        answers.append(format_video_drill(report, get_terminal_language()))
+        answers.append(format_video_drill(report))
     if video_to or telemetry_to:
         with watch_stop_requests() as stopped:
             sent = stream_drill(
                 out, video_to, telemetry_to, progress=lambda n, m: bar("stream", n, m), stopped=stopped
             )
-        answers.append(format_stream(sent, get_terminal_language()))
-    told = {name: value for answer, _ in answers for name, value in answer.items()}
-    return told, [line for _, lines in answers for line in lines]
+        answers.append(format_stream(sent))
+    told = {name: value for answer, __ in answers for name, value in answer.items()}
+    return told, [line for __, lines in answers for line in lines]

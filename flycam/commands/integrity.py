@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from flycam.commands.workspace import FILE_PATH, CommandOutput, open_workspace
-from flycam.console import PartialFailure, ProgressBar, get_terminal_language, print_notice, wrap_command
+from flycam.console import PartialFailure, ProgressBar, print_notice, wrap_command
 from flycam.errors import FlycamError, OptionUnusable
 from flycam.messages import _
 
@@ -36,14 +36,14 @@ def verify_command(
         repair=not dry_run,
     )
     puts_back = source is not None and source.is_dir() and not dry_run
-    with open_workspace(data_dir, is_store_new=puts_back) as (workspace, _):
+    with open_workspace(data_dir, is_store_new=puts_back) as (workspace, __):
         report = retry_on_outage(
             workspace,
             lambda progress: verify_objects(workspace, request, progress),
             ProgressBar(),
             print_notice,
         )
-        return _raise_after(format_verify(report, get_terminal_language()), report.error)
+        return _raise_after(format_verify(report), report.error)
 
 
 @click.command()
@@ -66,7 +66,7 @@ def backup_command(*, data_dir: str | None, folder: Path) -> CommandOutput:
         report = retry_on_outage(
             workspace, lambda progress: save_backup(workspace, folder, progress), ProgressBar(), print_notice
         )
-        return _raise_after(format_backup(report, get_terminal_language()), report.error)
+        return _raise_after(format_backup(report), report.error)
 
 
 @click.command()
@@ -87,12 +87,12 @@ def restore_command(*, data_dir: str | None, folder: Path, check: bool) -> Comma
         manifest = require_manifest(folder)
         bad = verify_backup(folder, manifest, ProgressBar())
         return _raise_after(
-            format_backup_check(folder, manifest, bad, get_terminal_language()),
+            format_backup_check(folder, manifest, bad),
             make_backup_error(folder, bad),
         )
-    with open_workspace(data_dir, creates=True) as (workspace, _):
+    with open_workspace(data_dir, creates=True) as (workspace, __):
         report = restore_backup(workspace, folder, ProgressBar())
-        return _raise_after(format_restore(report, get_terminal_language()), report.error)
+        return _raise_after(format_restore(report), report.error)
 
 
 @click.group()
@@ -113,9 +113,9 @@ def verify_audit_log_command(
 
     kept = None if head is None else _parse_head(head)
     known = [_parse_key(key) for key in keys]
-    with open_workspace(data_dir) as (workspace, _):
+    with open_workspace(data_dir) as (workspace, __):
         proof = verify_audit_log(workspace, kept, known)
-        return _raise_after(format_audit(proof, get_terminal_language()), make_audit_error(proof))
+        return _raise_after(format_audit(proof), make_audit_error(proof))
 
 
 def _parse_head(text: str) -> tuple[int, str]:

@@ -11,7 +11,7 @@ from flycam.commands.workspace import (
     get_operator_name,
     open_workspace,
 )
-from flycam.console import get_terminal_language, wrap_command
+from flycam.console import wrap_command
 from flycam.errors import OptionUnusable
 from flycam.frame.classification import Classification
 from flycam.frame.specialist_layer import LayerKind
@@ -53,7 +53,7 @@ def add_layer_command(
         asked = LayerRequest(source=source, kind=LayerKind(kind), name=name, owner=owner, valid_ns=valid_ns)
         who = get_operator_name(settings)
         layer, found = add_layer(workspace, asked, who, settings.layer_hosts)
-        return format_layer(layer, found, workspace.clock_ns(), get_terminal_language())
+        return format_layer(layer, found, workspace.clock_ns())
 
 
 @layers_group.command("list")
@@ -63,7 +63,7 @@ def list_layers_command(*, data_dir: str | None) -> CommandOutput:
     from flycam.answers.layers import format_layers
 
     with open_workspace(data_dir) as (workspace, _):
-        return format_layers(workspace.catalog.layers.all(), workspace.clock_ns(), get_terminal_language())
+        return format_layers(workspace.catalog.layers.all(), workspace.clock_ns())
 
 
 @layers_group.command("refresh")
@@ -90,7 +90,7 @@ def refresh_layer_command(
             valid_ns=valid_ns,
             allowed_hosts=settings.layer_hosts,
         )
-        return format_layer(layer, found, workspace.clock_ns(), get_terminal_language())
+        return format_layer(layer, found, workspace.clock_ns())
 
 
 @layers_group.command("remove")
@@ -102,9 +102,7 @@ def remove_layer_command(*, data_dir: str | None, ref: str) -> CommandOutput:
     from flycam.pipeline.layer_registry import remove_layer
 
     with open_workspace(data_dir) as (workspace, settings):
-        return format_removed_layer(
-            remove_layer(workspace, ref, get_operator_name(settings)), get_terminal_language()
-        )
+        return format_removed_layer(remove_layer(workspace, ref, get_operator_name(settings)))
 
 
 @layers_group.command("classify")
@@ -119,7 +117,7 @@ def classify_layer_command(*, data_dir: str | None, ref: str, level: str) -> Com
     with open_workspace(data_dir) as (workspace, settings):
         who = get_operator_name(settings)
         layer = set_layer_classification(workspace, ref, Classification(level), who)
-        return format_classified(layer.layer_id, layer.name, Classification(level), get_terminal_language())
+        return format_classified(layer.layer_id, layer.name, Classification(level))
 
 
 def _parse_valid_time(text: str | None) -> int | None:

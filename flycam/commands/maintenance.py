@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from flycam.commands.workspace import CommandOutput, open_workspace
-from flycam.console import ProgressBar, get_terminal_language, wrap_command
+from flycam.console import ProgressBar, wrap_command
 
 
 @click.command()
@@ -32,11 +32,11 @@ def collect_command(
             freed = (
                 estimate_evictable(workspace) if dry_run else evict_derived(workspace, round(wanted_gb * 1e9))
             )
-            return format_freed_space(freed, workspace.list_disks(), get_terminal_language(), dry_run=dry_run)
+            return format_freed_space(freed, workspace.list_disks(), dry_run=dry_run)
         report = collect_garbage(
             workspace, grace_s=grace_days * DAY_S, dry_run=dry_run, progress=ProgressBar()
         )
-        return format_collect(report, dry_run=dry_run, language=get_terminal_language())
+        return format_collect(report, dry_run=dry_run)
 
 
 @click.command()
@@ -49,4 +49,4 @@ def doctor_command(*, data_dir: str | None) -> CommandOutput:
 
     with open_workspace(data_dir, creates=True) as (workspace, settings):
         checks = run_health_checks(workspace, settings.data_dir, parse_store_folder(settings.store_url))
-        return format_checks(checks, get_terminal_language())
+        return format_checks(checks)

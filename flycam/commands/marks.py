@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from flycam.commands.workspace import FILE_PATH, CommandOutput, open_workspace
-from flycam.console import get_terminal_language, wrap_command
+from flycam.console import wrap_command
 
 
 @click.group()
@@ -24,7 +24,7 @@ def list_marks_command(*, data_dir: str | None, event: str | None) -> CommandOut
     from flycam.pipeline.mark_export import list_event_marks
 
     with open_workspace(data_dir) as (workspace, _):
-        return format_marks(list_event_marks(workspace, event), get_terminal_language())
+        return format_marks(list_event_marks(workspace, event))
 
 
 @marks_group.command("export")
@@ -43,4 +43,4 @@ def export_marks_command(
     with open_workspace(data_dir, serves_originals=True) as (workspace, _):
         count = export_marks(workspace, out, event, history=history)
         record_audit_entry(workspace, "export marks", event or "all", f"{out.name}, {count}")
-        return format_exported_marks(out, count, get_terminal_language())
+        return format_exported_marks(out, count)

@@ -13,7 +13,6 @@ from flycam.commands.workspace import FILE_PATH, CommandOutput, open_workspace
 from flycam.console import (
     PartialFailure,
     ProgressBar,
-    get_terminal_language,
     print_notice,
     watch_stop_requests,
     wrap_command,
@@ -134,7 +133,7 @@ def export_command(
         record_audit_entry(
             workspace, "export", workspace.catalog.flights.flight(flight).flight_id, ", ".join(files)
         )
-        return format_export(exported, get_terminal_language())
+        return format_export(exported)
 
 
 @click.command()
@@ -169,7 +168,7 @@ def compare_command(
             begun,
             print_notice,
         )
-        answered = format_comparison(found, get_terminal_language())
+        answered = format_comparison(found)
     if not found.is_detected:
         raise PartialFailure(*answered, build_not_searched_error(found.path.name))
     return answered

@@ -7,7 +7,7 @@ import secrets
 import click
 
 from flycam.commands.workspace import CommandOutput, get_operator_name, open_workspace
-from flycam.console import get_terminal_language, wrap_command
+from flycam.console import wrap_command
 from flycam.errors import OptionUnusable
 from flycam.frame.retention import RetainedKind
 from flycam.messages import _
@@ -55,7 +55,6 @@ def set_retention_term_command(
             catalog.retention.terms(),
             list_active_holds(catalog),
             list_flight_and_event_names(catalog),
-            get_terminal_language(),
         )
 
 
@@ -66,13 +65,12 @@ def list_retention_command(*, data_dir: str | None) -> CommandOutput:
     from flycam.answers.retention import format_terms
     from flycam.pipeline.operations.retention import list_active_holds, list_flight_and_event_names
 
-    with open_workspace(data_dir) as (workspace, _):
+    with open_workspace(data_dir) as (workspace, __):
         catalog = workspace.catalog
         return format_terms(
             catalog.retention.terms(),
             list_active_holds(catalog),
             list_flight_and_event_names(catalog),
-            get_terminal_language(),
         )
 
 
@@ -83,11 +81,10 @@ def list_due_originals_command(*, data_dir: str | None) -> CommandOutput:
     from flycam.answers.retention import format_due
     from flycam.pipeline.operations.retention import list_due_originals, list_flight_and_event_names
 
-    with open_workspace(data_dir) as (workspace, _):
+    with open_workspace(data_dir) as (workspace, __):
         return format_due(
             list_due_originals(workspace),
             list_flight_and_event_names(workspace.catalog),
-            get_terminal_language(),
         )
 
 
@@ -103,7 +100,7 @@ def confirm_due_list_command(*, data_dir: str | None, digest: str, authority: st
     if not authority.strip():
         raise OptionUnusable(_("--authority: give the name of the administrator who confirms the list"))
     with open_workspace(data_dir) as (workspace, __):
-        return format_confirmed(confirm_purge(workspace, digest, authority.strip()), get_terminal_language())
+        return format_confirmed(confirm_purge(workspace, digest, authority.strip()))
 
 
 @retention_group.command("hold")
@@ -118,7 +115,7 @@ def hold_originals_command(*, data_dir: str | None, ref: str, reason: str) -> Co
     with open_workspace(data_dir) as (workspace, settings):
         who = get_operator_name(settings)
         line = place_hold(workspace, f"hold-{secrets.token_hex(8)}", ref, reason, who)
-        return format_hold(line, list_flight_and_event_names(workspace.catalog), get_terminal_language())
+        return format_hold(line, list_flight_and_event_names(workspace.catalog))
 
 
 @retention_group.command("release")
@@ -133,7 +130,7 @@ def release_hold_command(*, data_dir: str | None, hold_id: str, reason: str) -> 
     with open_workspace(data_dir) as (workspace, settings):
         who = get_operator_name(settings)
         line = release_hold(workspace, hold_id, reason, who)
-        return format_hold(line, list_flight_and_event_names(workspace.catalog), get_terminal_language())
+        return format_hold(line, list_flight_and_event_names(workspace.catalog))
 
 
 @retention_group.command("lift")
@@ -147,7 +144,7 @@ def lift_purge_command(*, data_dir: str | None, ref: str, reason: str) -> Comman
 
     with open_workspace(data_dir) as (workspace, settings):
         who = get_operator_name(settings)
-        return format_lifted(lift_purge(workspace, ref, reason, who), get_terminal_language())
+        return format_lifted(lift_purge(workspace, ref, reason, who))
 
 
 def _build_days_error(text: str) -> OptionUnusable:

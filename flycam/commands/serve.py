@@ -12,10 +12,10 @@ import click
 
 from flycam.commands.upload import UPLOADS_FOLDER
 from flycam.commands.workspace import FILE_PATH, SECRET_FILE, CommandOutput, open_workspace
-from flycam.console import ProgressBar, get_terminal_language, print_line, print_notice, wrap_command
+from flycam.console import ProgressBar, print_line, print_notice, wrap_command
 from flycam.errors import AccessDenied, OptionUnusable, StorageFailed
 from flycam.frame.loopback import is_loopback
-from flycam.messages import _
+from flycam.messages import Message, _
 from flycam.pipeline.server_trust import AUTHORITY_PATH
 from flycam.settings import Settings, TlsSettings
 
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 
 _ALL_NETWORKS = ("0.0.0.0", "::")  # noqa: S104  compared with, not listened on
-_NOT_ENCRYPTED = "not encrypted: who listens on this network reads tokens and pictures; --tls encrypts"
-_NOT_ENCRYPTED_VI = "không mã hoá: ai nghe trên mạng này đọc được mã truy cập và ảnh; thêm --tls để mã hoá"
+_NOT_ENCRYPTED = _("not encrypted: who listens on this network reads tokens and pictures; --tls encrypts")
 PORT = click.IntRange(1, 65_535)
 _PACKS_FOLDER = "packs"
 _UPLOADS_FOLDER = "arriving"
@@ -46,7 +45,7 @@ def demo_command(*, data_dir: str | None, port: int, no_serve: bool) -> CommandO
 
     with open_workspace(data_dir, creates=True) as (workspace, settings):
         url = f"http://127.0.0.1:{port}/"
-        answer, lines = format_demo(run_demo(workspace, ProgressBar()), url, get_terminal_language())
+        answer, lines = format_demo(run_demo(workspace, ProgressBar()), url)
         if not no_serve:
             for line in lines:
                 print_line(line)
@@ -103,25 +102,22 @@ def _load_certificate(tls: TlsSettings, data_dir: Path, host: str) -> TlsCertifi
     return OwnTlsCertificate(data_dir / _TLS_FOLDER, host, tls.names)
 
 
-def _list_addresses(host: str, port: int, encryption: TlsCertificate | None) -> list[str]:
+def _list_addresses(host: str, port: int, encryption: TlsCertificate | None) -> list[Message]:
     """List the map's addresses, and what proves to others that it is this node."""
-
-    vi = get_terminal_language() == "vi"
     scheme = "https" if encryption else "http"
     urls = [
         f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}" for name in _list_reachable_hosts(host)
     ]
-    url, word = urls[0], "bản đồ" if vi else "map"
-    said = [f"{word}: {url}/   ({'bấm Ctrl-C để dừng' if vi else 'Ctrl-C stops'})"]
-    said += [f"{word}: {one}/" for one in urls[1:]]
+    lines = [_("map: {url}/   (Ctrl-C stops)", url=urls[0])]
+    lines += [_("map: {url}/", url=one) for one in urls[1:]]
     if encryption is None:
-        return said if is_loopback(host) else [*said, _NOT_ENCRYPTED_VI if vi else _NOT_ENCRYPTED]
-    said.append(f"{'dấu vân tay' if vi else 'fingerprint'} SHA-256: {encryption.fingerprint}")
+        return lines if is_loopback(host) else [*lines, _NOT_ENCRYPTED]
+    lines.append(_("fingerprint SHA-256: {fingerprint}", fingerprint=encryption.fingerprint))
     if encryption.authority is not None:
-        word = "chứng chỉ để máy khác tin máy này" if vi else "certificate by which others believe this box"
-        said.append(f"{word}: {url}{AUTHORITY_PATH}")
-        said.append(f"{'dùng được dưới tên' if vi else 'good for'}: {', '.join(sorted(encryption.names))}")
-    return said
+        url = f"{urls[0]}{AUTHORITY_PATH}"
+        lines.append(_("certificate by which others believe this box: {url}", url=url))
+        lines.append(_("good for: {names}", names=", ".join(sorted(encryption.names))))
+    return lines
 
 
 def _list_reachable_hosts(host: str) -> list[str]:
@@ -193,10 +189,9 @@ def _print_unfinished(workspace: Workspace) -> None:
     """
     from flycam.pipeline.operations.interrupted_flights import list_interrupted_flights
 
-    vi = get_terminal_language() == "vi"
     with suppress(StorageFailed):
         for one in list_interrupted_flights(workspace):
-            print_line(one.sentence_vi if vi else one.sentence_en)
+            print_line(one.sentence)
 
 
 def _print_admission(workspace: Workspace, is_on_loopback: bool) -> None:
@@ -210,25 +205,25 @@ def _print_admission(workspace: Workspace, is_on_loopback: bool) -> None:
 
     accounts = len(workspace.catalog.accounts.all())
     if accounts or is_on_loopback:
-        print_line(format_admission(accounts, get_terminal_language()))
+        print_line(format_admission(accounts))
         return
     try:
-        print_line(format_setup_code(make_setup_code(workspace), get_terminal_language()))
+        print_line(format_setup_code(make_setup_code(workspace)))
     except StorageFailed as error:
         # the map is served all the same
-        print_line((get_terminal_language() == "vi" and error.vi) or str(error))
+        print_line(error.message)
     except AccessDenied:
         return  # another process made an account meanwhile
 
 
 def _print_completed(flight: Flight) -> None:
     """Print that the flight of an interrupted stream is complete now."""
-    said = (
-        f"{flight.name}: chương trình nhận luồng video đã bị ngắt; nay đã hoàn tất tới chỗ ghi được"
-        if get_terminal_language() == "vi"
-        else f"{flight.name}: the program that received its stream had died; completed as far as it was seen"
+    print_line(
+        _(
+            "{name}: the program that received its stream had died; completed as far as it was seen",
+            name=flight.name,
+        )
     )
-    print_line(said)
 
 
 def load_sign_in_service(settings: Settings) -> SignInService | None:

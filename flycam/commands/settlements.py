@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from flycam.commands.workspace import FILE_PATH, CommandOutput, get_operator_name, open_workspace
-from flycam.console import get_terminal_language, wrap_command
+from flycam.console import wrap_command
 from flycam.frame.settlement import Access
 
 _ACCESS = click.Choice([one.value for one in Access])
@@ -32,9 +32,7 @@ def list_settlements_command(*, data_dir: str | None, event: str, reach: float |
     with open_workspace(data_dir) as (workspace, _):
         metres = REACH_M if reach is None else reach
         found = list_event_settlements(workspace, workspace.catalog.flights.event(event), metres)
-        return format_settlements(
-            [serialize_settlement(one) for one in found], metres, get_terminal_language()
-        )
+        return format_settlements([serialize_settlement(one) for one in found], metres)
 
 
 @settlements_group.command("set")
@@ -54,7 +52,7 @@ def set_settlement_command(
     with open_workspace(data_dir) as (workspace, settings):
         asked = AccessReport(event=event, settlement=settlement, access=Access(access), note=note)
         line = report_access(workspace, asked, by or get_operator_name(settings))
-        return format_settlement_access(line, get_terminal_language())
+        return format_settlement_access(line)
 
 
 @settlements_group.command("export")
@@ -72,4 +70,4 @@ def export_settlements_command(
 
     with open_workspace(data_dir, serves_originals=True) as (workspace, _):
         count = export_settlements(workspace, out, event, REACH_M if reach is None else reach)
-        return format_exported_settlements(out, count, get_terminal_language())
+        return format_exported_settlements(out, count)

@@ -12,6 +12,7 @@ import click
 from flycam.commands.tls_options import add_tls_options, parse_trust, read_token_option
 from flycam.commands.workspace import FILE_PATH, CommandOutput, open_workspace
 from flycam.console import ProgressBar, get_terminal_language, print_line, print_notice, wrap_command
+from flycam.messages import Message, _
 
 if TYPE_CHECKING:
     from flycam.pipeline.workspace import Progress
@@ -71,7 +72,7 @@ def write_bundle_command(
     from flycam.sync.bundle import write_bundle
     from flycam.sync.bundle_parts import FAT32_BYTES
 
-    with open_workspace(data_dir, serves_originals=True) as (workspace, _):
+    with open_workspace(data_dir, serves_originals=True) as (workspace, __):
         written = write_bundle(
             workspace,
             path,
@@ -80,7 +81,7 @@ def write_bundle_command(
             includes_originals=originals,
             part_bytes=min(part_size, FAT32_BYTES),
         )
-        return format_bundle_written(written, path, get_terminal_language())
+        return format_bundle_written(written, path)
 
 
 @bundle_group.command("read")
@@ -93,9 +94,9 @@ def read_bundle_command(*, data_dir: str | None, path: Path) -> CommandOutput:
     from flycam.sync.bundle import read_bundle
 
     progress = ProgressBar()
-    with open_workspace(data_dir, creates=True) as (workspace, _):
+    with open_workspace(data_dir, creates=True) as (workspace, __):
         read = read_bundle(workspace, path, SyncApplyHooks(workspace, progress), progress)
-        return format_bundle_read(read, get_terminal_language())
+        return format_bundle_read(read)
 
 
 @bundle_group.command("wheels")
@@ -110,7 +111,7 @@ def write_wheels_command(*, data_dir: str | None, path: Path, found_in: Path | N
     from flycam.pipeline.installer import write_installer
 
     del data_dir  # an installer needs no data folder
-    return format_installer(write_installer(path, found_in, ProgressBar()), get_terminal_language())
+    return format_installer(write_installer(path, found_in, ProgressBar()))
 
 
 @click.command()
@@ -152,11 +153,11 @@ def sync_command(
     token, trust = read_token_option(url, token_file), parse_trust(ca, fingerprint)
     patient_s = patience_s if once else float("inf")
 
-    def note(why: str) -> None:
-        print_line(f"{'đang chờ' if get_terminal_language() == 'vi' else 'waiting'}: {why}")
+    def note(why: Message) -> None:
+        print_line(_("waiting: {why}", why=why))
 
     def passed_over(key: str) -> None:
-        print_line(format_skipped([key], get_terminal_language())[0])
+        print_line(format_skipped([key])[0])
 
     line = ServerConnection(url, token, patient_s, get_terminal_language(), note, is_thin=True, trust=trust)
     limits = TransferLimits(
@@ -165,7 +166,7 @@ def sync_command(
         metered=metered,
         originals=photos,
     )
-    with open_workspace(data_dir, creates=True) as (workspace, _):
+    with open_workspace(data_dir, creates=True) as (workspace, __):
         back = ReferenceFetcher(
             workspace, line, SyncApplyHooks(workspace), workspace.cache_dir / _INCOMING_FOLDER, limits
         )
@@ -197,4 +198,4 @@ def sync_command(
                     asked_s = time.monotonic()
 
         retry_on_outage(workspace, rounds, shown, print_notice)
-        return format_sync(sender.sent, back.got, url, get_terminal_language())
+        return format_sync(sender.sent, back.got, url)

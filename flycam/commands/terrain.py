@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from flycam.commands.workspace import DATUM_CHOICE, FILE_PATH, CommandOutput, open_workspace
-from flycam.console import get_terminal_language, wrap_command
+from flycam.console import wrap_command
 from flycam.errors import OptionUnusable
 from flycam.messages import _
 
@@ -37,7 +37,7 @@ def add_dem_command(
         record, info = register_dem(workspace, file, datum, _parse_sigmas(sigma))
         said = f"{record.name}, {record.vertical_datum}, SHA-256 {record.sha256}"
         record_audit_entry(workspace, "dem add", record.dem_id, said)
-        return format_dem(record, info, get_terminal_language())
+        return format_dem(record, info)
 
 
 def _parse_sigmas(text: str | None) -> tuple[float, float | None] | None:
@@ -70,7 +70,7 @@ def list_dem_command(*, data_dir: str | None) -> CommandOutput:
     from flycam.answers.terrain import format_dems
 
     with open_workspace(data_dir) as (workspace, _):
-        return format_dems(workspace.catalog.terrain.dems(), get_terminal_language())
+        return format_dems(workspace.catalog.terrain.dems())
 
 
 @dem_group.command("remove")
@@ -82,7 +82,7 @@ def remove_dem_command(*, data_dir: str | None, ref: str) -> CommandOutput:
     from flycam.pipeline.terrain import remove_dem
 
     with open_workspace(data_dir) as (workspace, _):
-        return format_removed_dem(remove_dem(workspace, ref), get_terminal_language())
+        return format_removed_dem(remove_dem(workspace, ref))
 
 
 @click.group()
@@ -103,4 +103,4 @@ def add_communes_command(*, data_dir: str | None, file: Path, valid_from: dateti
     with open_workspace(data_dir, creates=True) as (workspace, _):
         found = register_communes(workspace, file, valid_from.date() if valid_from else None)
         record_audit_entry(workspace, "communes add", file.name, f"{len(found.communes)} communes")
-        return format_communes(found, get_terminal_language())
+        return format_communes(found)

@@ -18,6 +18,7 @@ from flycam.console import (
     wrap_command,
 )
 from flycam.errors import FlycamError, StorageFailed
+from flycam.messages import Message, _
 
 if TYPE_CHECKING:
     from flycam.pipeline.workspace import Workspace
@@ -71,14 +72,14 @@ def upload_command(
     )
 
     def tell(look: Answer) -> None:
-        for said in format_upload_preview_lines(look, get_terminal_language()):
+        for said in format_upload_preview_lines(look):
             print_line(said)
 
-    def note(why: str) -> None:
-        print_line(f"{'đang chờ' if get_terminal_language() == 'vi' else 'waiting'}: {why}")
+    def note(why: Message) -> None:
+        print_line(_("waiting: {why}", why=why))
 
     sent = send_card(sending, ProgressBar(), tell, note)
-    answered = format_upload(sent, get_terminal_language())
+    answered = format_upload(sent)
     if sent.skipped_count:
         raise PartialFailure(*answered, build_left_on_card_error(sent))
     return answered

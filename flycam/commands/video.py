@@ -18,7 +18,7 @@ from flycam.commands.workspace import (
     CommandOutput,
     open_workspace,
 )
-from flycam.console import ProgressBar, get_terminal_language, print_notice, watch_stop_requests, wrap_command
+from flycam.console import ProgressBar, print_notice, watch_stop_requests, wrap_command
 from flycam.errors import OptionUnusable
 from flycam.frame.safe_url import strip_url_credentials
 from flycam.messages import _
@@ -137,7 +137,7 @@ def find_recordings(found: PhotoSearchResult, paths: Sequence[Path]) -> list[Pat
         return []
     return [
         path
-        for path, _ in found.skipped
+        for path, __ in found.skipped
         if path.is_file() and (path in paths or detect_file_kind(path.name) in (FileKind.FILM, FileKind.LOG))
     ]
 
@@ -154,15 +154,15 @@ def inspect_recordings(recordings: Sequence[Path], telemetry: Path | None) -> Co
     said = []
     for path in recordings:
         if detect_file_kind(path.name) is FileKind.FILM:
-            said.append(format_video(inspect_video(path, telemetry), get_terminal_language()))
+            said.append(format_video(inspect_video(path, telemetry)))
             continue
         log = inspect_log(path)
         if log.error is not None and len(recordings) == 1:
             raise log.error
-        said.append(format_flight_log(log, get_terminal_language()))
+        said.append(format_flight_log(log))
     if len(said) == 1:
         return said[0]
-    return {"recordings": [answer for answer, _ in said]}, [line for _, lines in said for line in lines]
+    return {"recordings": [answer for answer, __ in said]}, [line for __, lines in said for line in lines]
 
 
 def ingest_video(data_dir: str | None, film: Path, options: dict[str, Any]) -> CommandOutput:
@@ -218,7 +218,4 @@ def _ingest(
             from flycam.pipeline.commune_boundaries import register_communes
 
             register_communes(workspace, communes)
-        return format_live(
-            orthorectify_video(workspace, request, labels, progress, stopped, print_notice),
-            get_terminal_language(),
-        )
+        return format_live(orthorectify_video(workspace, request, labels, progress, stopped, print_notice))

@@ -11,17 +11,17 @@ from pathlib import Path
 
 from flycam.drill.ground_truth import TRUTH_FILE
 from flycam.errors import DiskFull, InputUnusable, StorageFailed
-from flycam.messages import Bilingual, _
+from flycam.messages import _, pgettext
 
 _FREE_MARGIN_BYTES = 1 << 20
-_WHY_VI = {
-    errno.ENOSPC: "ổ đĩa không còn chỗ",
-    errno.EEXIST: "trong đường dẫn có một tệp ở chỗ của thư mục",
-    errno.ENOTDIR: "trong đường dẫn có một tệp ở chỗ của thư mục",
-    errno.EACCES: "không có quyền ghi",
-    errno.EPERM: "không có quyền ghi",
-    errno.EROFS: "ổ đĩa chỉ cho đọc",
-    errno.ENAMETOOLONG: "tên quá dài",
+_REASONS = {
+    errno.ENOSPC: pgettext("folder of a drill", "No space left on device"),
+    errno.EEXIST: pgettext("folder of a drill", "File exists"),
+    errno.ENOTDIR: pgettext("folder of a drill", "Not a directory"),
+    errno.EACCES: pgettext("folder of a drill", "Permission denied"),
+    errno.EPERM: pgettext("folder of a drill", "Operation not permitted"),
+    errno.EROFS: pgettext("folder of a drill", "Read-only file system"),
+    errno.ENAMETOOLONG: pgettext("folder of a drill", "File name too long"),
 }
 
 
@@ -53,12 +53,12 @@ def stage_folder(out: Path) -> Iterator[Path]:
 
 def _unmade(out: Path, error: OSError) -> StorageFailed:
     kind = DiskFull if error.errno == errno.ENOSPC else StorageFailed
-    why_vi = _WHY_VI.get(error.errno or 0, "lỗi ổ đĩa")
+    other = pgettext("other trouble of the disk", "{strerror}", strerror=error.strerror)
     return kind(
         _(
             "{out}: cannot be made ({strerror}): choose another place",
             out=out,
-            strerror=Bilingual(error.strerror, why_vi),
+            strerror=_REASONS.get(error.errno or 0, other),
         )
     )
 

@@ -5,8 +5,10 @@ Names, and their order by strictness; who may see a level is decided in `catalog
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+
+from flycam.messages import Message, pgettext
 
 
 class Classification(StrEnum):
@@ -21,16 +23,11 @@ class Classification(StrEnum):
     RESTRICTED = "restricted"
 
 
-_NAMES_VI = {
-    Classification.OPEN: "công khai",
-    Classification.INTERNAL: "nội bộ",
-    Classification.RESTRICTED: "hạn chế",
+CLASSIFICATION_NAMES: Mapping[Classification, Message] = {
+    Classification.OPEN: pgettext("classification", "open"),
+    Classification.INTERNAL: pgettext("classification", "internal"),
+    Classification.RESTRICTED: pgettext("classification", "restricted"),
 }
-
-
-def format_classification(level: Classification, language: str = "vi") -> str:
-    """Return the name of a level in "vi" or another language."""
-    return _NAMES_VI[level] if language == "vi" else level.value
 
 
 def find_strictest(levels: Iterable[Classification]) -> Classification:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from flycam.messages import Message
+
 LonLat = tuple[float, float]
 
 
@@ -61,10 +63,10 @@ class LiveFlightReport:
                    none yet
     laid_ns        when the newest frame on the map was taken, None: none yet
     left_out       frames and samples not used, by reason
-    remarks        further remarks, (English, Vietnamese)
+    remarks        further remarks
     recorded_s     seconds of the stream that are recorded; None: it is not recorded
     picture_key    store key of its newest frame, reduced; None: none is shown
-    failure        why it ended, if abnormally, (English, Vietnamese)
+    failure        why it ended, if abnormally
     is_matching    the clock offset of video and log is still being estimated: frames are orthorectified
                    provisionally, and reprocessed
     """
@@ -87,8 +89,8 @@ class LiveFlightReport:
     video: LinkState = LinkState()
     telemetry: LinkState = LinkState()
     left_out: Mapping[str, int] = field(default_factory=dict)
-    remarks: tuple[tuple[str, str], ...] = ()
-    failure: tuple[str, str] | None = None
+    remarks: tuple[Message, ...] = ()
+    failure: Message | None = None
     recorded_s: float | None = None
     picture_key: str | None = None
     is_matching: bool = False

@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from flycam.messages import Message, _
+
 VIETNAM = timezone(timedelta(hours=7))
 VIETNAM_NAME = "Asia/Ho_Chi_Minh"
 EARLIEST_NS, LATEST_NS = 1_104_537_600_000_000_000, 4_102_444_800_000_000_000
@@ -91,10 +93,11 @@ def format_iso(ns: int, timespec: str = "milliseconds") -> str:
     return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
-def format_day(ns: int, language: str = "en") -> str:
-    """Format the local day of UTC nanoseconds: "2024-09-10", in "vi" "10/09/2024"."""
+def format_day(ns: int) -> Message:
+    """Format the local day of UTC nanoseconds: "2024-09-10", in Vietnamese "10/09/2024"."""
     moment = datetime.fromtimestamp(ns // _NS, _LocalZone.zone)
-    return f"{moment:%d/%m/%Y}" if language == "vi" else f"{moment:%Y-%m-%d}"
+    year, month, day = f"{moment:%Y-%m-%d}".split("-")
+    return _("{year}-{month}-{day}", year=year, month=month, day=day)
 
 
 def format_minute(ns: int) -> str:

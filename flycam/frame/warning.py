@@ -6,11 +6,11 @@ A warning is kept as `code` or `code?name=value&…`, and is formatted when it i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from string import Formatter
 from urllib.parse import parse_qsl, urlencode
 
-from flycam.frame.pluralization import correct_singular
-from flycam.messages import Message, _
+from flycam.messages import Message, _, ngettext, verbatim
 
 NO_TERRAIN = "no_terrain"
 TERRAIN_HOLES = "terrain_holes"
@@ -119,10 +119,17 @@ _WORDS: Mapping[str, WarningText] = {
         ),
     ),
     LAYER_MOVED: WarningText(
-        brief=_("{frames} photos moved to the {after} layer"),
-        sentence=_(
-            "{frames} photos moved from the {before} to the {after} layer: both maps were folded anew "
-            "from the photos; where they lay before is kept on record."
+        brief=ngettext(
+            "{frames} photo moved to the {after} layer",
+            "{frames} photos moved to the {after} layer",
+            1,
+        ),
+        sentence=ngettext(
+            "{frames} photo moved from the {before} to the {after} layer: both maps were folded anew from "
+            "the photos; where they lay before is kept on record.",
+            "{frames} photos moved from the {before} to the {after} layer: both maps were folded anew from "
+            "the photos; where they lay before is kept on record.",
+            1,
         ),
     ),
     CRS_OUTSIDE: WarningText(
@@ -151,38 +158,63 @@ _WORDS: Mapping[str, WarningText] = {
     SPACE_FREED: WarningText(
         brief=_("the disk is nearly full, {mb} MB were freed"),
         sentence=_(
-            "The disk is nearly full: {tiles} old states of tiles, {clips} old clips and {copies} "
-            "local copies were deleted, {mb} MB; all of it can be made again, originals and the map on "
-            "show were not touched. See to a larger disk, or run 'flycam collect'."
+            "The disk is nearly full: {tiles} old states of tiles, {clips} and {copies} were deleted, {mb} "
+            "MB; all of it can be made again, originals and the map on show were not touched. See to a "
+            "larger disk, or run 'flycam collect'."
         ),
     ),
     REPROCESSED: WarningText(
-        brief=_("{frames} frames re-laid on {files}"),
-        sentence=_(
-            "{frames} frames re-laid on {files}: heights and positions were settled again and the map "
-            "was folded anew from the photos; the old placements are kept on record."
+        brief=ngettext(
+            "{frames} frame re-laid on {files}",
+            "{frames} frames re-laid on {files}",
+            1,
+        ),
+        sentence=ngettext(
+            "{frames} frame re-laid on {files}: heights and positions were settled again and the map was "
+            "folded anew from the photos; the old placements are kept on record.",
+            "{frames} frames re-laid on {files}: heights and positions were settled again and the map was "
+            "folded anew from the photos; the old placements are kept on record.",
+            1,
         ),
     ),
     REPROCESSED_FLAT: WarningText(
-        brief=_("{frames} frames re-laid on a plane"),
-        sentence=_(
-            "{frames} frames re-laid on a plane at take-off height: positions were settled again and "
-            "the map was folded anew from the photos; the old placements are kept on record."
+        brief=ngettext(
+            "{frames} frame re-laid on a plane",
+            "{frames} frames re-laid on a plane",
+            1,
+        ),
+        sentence=ngettext(
+            "{frames} frame re-laid on a plane at take-off height: positions were settled again and the map "
+            "was folded anew from the photos; the old placements are kept on record.",
+            "{frames} frames re-laid on a plane at take-off height: positions were settled again and the "
+            "map was folded anew from the photos; the old placements are kept on record.",
+            1,
         ),
     ),
     FRAMES_SET_ASIDE: WarningText(
-        brief=_("{frames} frames cannot be laid on the new terrain"),
-        sentence=_(
-            "{names}: cannot be laid on the terrain that is known, so {frames} frames are off the map; "
-            "add terrain of that place with 'flycam dem add' and ingest again."
+        brief=ngettext(
+            "{frames} frame cannot be laid on the new terrain",
+            "{frames} frames cannot be laid on the new terrain",
+            1,
+        ),
+        sentence=ngettext(
+            "{names}: cannot be laid on the terrain that is known, so {frames} frame is off the map; add "
+            "terrain of that place with 'flycam dem add' and ingest again.",
+            "{names}: cannot be laid on the terrain that is known, so {frames} frames are off the map; add "
+            "terrain of that place with 'flycam dem add' and ingest again.",
+            1,
         ),
     ),
     TERRAIN_WAITS: WarningText(
         brief=_("there is newer terrain, not used yet"),
-        sentence=_(
-            "{files}: knows {percent} % of the ground photographed and {lost} frames would leave the "
-            "map, so the flight stays as it lies; add terrain of the rest, or run again with --relay "
-            "to lay it there all the same."
+        sentence=ngettext(
+            "{files}: knows {percent} % of the ground photographed and {lost} frame would leave the map, so "
+            "the flight stays as it lies; add terrain of the rest, or run again with --relay to lay it "
+            "there all the same.",
+            "{files}: knows {percent} % of the ground photographed and {lost} frames would leave the map, "
+            "so the flight stays as it lies; add terrain of the rest, or run again with --relay to lay it "
+            "there all the same.",
+            1,
         ),
     ),
     BOUNDARIES_LATER: WarningText(
@@ -194,12 +226,21 @@ _WORDS: Mapping[str, WarningText] = {
         ),
     ),
     READOUT_UNKNOWN: WarningText(
-        brief=_("rolling-shutter readout of {frames} photos unknown, not taken into account"),
-        sentence=_(
-            "The rolling-shutter readout of {frames} photos is not known and was not taken into "
-            "account: in fast flight their first and last rows may lie off along the course; if you "
-            "know it, write readout_s into a camera file (0 for a mechanical shutter), ingest again "
-            "with --camera FILE --relay and run 'flycam finish' again."
+        brief=ngettext(
+            "rolling-shutter readout of {frames} photo unknown, not taken into account",
+            "rolling-shutter readout of {frames} photos unknown, not taken into account",
+            1,
+        ),
+        sentence=ngettext(
+            "The rolling-shutter readout of {frames} photo is not known and was not taken into account: in "
+            "fast flight their first and last rows may lie off along the course; if you know it, write "
+            "readout_s into a camera file (0 for a mechanical shutter), ingest again with --camera FILE "
+            "--relay and run 'flycam finish' again.",
+            "The rolling-shutter readout of {frames} photos is not known and was not taken into account: in "
+            "fast flight their first and last rows may lie off along the course; if you know it, write "
+            "readout_s into a camera file (0 for a mechanical shutter), ingest again with --camera FILE "
+            "--relay and run 'flycam finish' again.",
+            1,
         ),
     ),
     GSD_KEPT: WarningText(
@@ -238,25 +279,47 @@ _WORDS: Mapping[str, WarningText] = {
         ),
     ),
     OPTIONS_IGNORED: WarningText(
-        brief=_("{frames} photos stay as they lay"),
-        sentence=_(
-            "{options}: {frames} photos are on the map already and stay as they were laid; run the "
-            "same command with --relay to lay them again by it."
+        brief=ngettext(
+            "{frames} photo stays as it lay",
+            "{frames} photos stay as they lay",
+            1,
+        ),
+        sentence=ngettext(
+            "{options}: {frames} photo is on the map already and stays as it was laid; run the same command "
+            "with --relay to lay it again by it.",
+            "{options}: {frames} photos are on the map already and stay as they were laid; run the same "
+            "command with --relay to lay them again by it.",
+            1,
         ),
     ),
     WITHDRAWN: WarningText(
-        brief=_("{frames} photos are withdrawn"),
-        sentence=_(
-            "{frames} photos were withdrawn and will not be laid again: {reason} ({authority}, {at}); "
-            "a withdrawal is never undone."
+        brief=ngettext(
+            "{frames} photo is withdrawn",
+            "{frames} photos are withdrawn",
+            1,
+        ),
+        sentence=ngettext(
+            "{frames} photo was withdrawn and will not be laid again: {reason} ({authority}, {at}); a "
+            "withdrawal is never undone.",
+            "{frames} photos were withdrawn and will not be laid again: {reason} ({authority}, {at}); a "
+            "withdrawal is never undone.",
+            1,
         ),
     ),
     ORIGINALS_PURGED: WarningText(
-        brief=_("{frames} originals were let go under the retention term"),
-        sentence=_(
-            "{frames} photos were let go under the retention term on {day} by {authority} ({box}): the "
-            "map stays, and they are not kept anew; to keep them, ask an administrator: 'flycam "
-            "retention lift', then 'flycam verify --from CARD'."
+        brief=ngettext(
+            "{frames} original was let go under the retention term",
+            "{frames} originals were let go under the retention term",
+            1,
+        ),
+        sentence=ngettext(
+            "{frames} photo was let go under the retention term on {day} by {authority} ({box}): the map "
+            "stays, and it is not kept anew; to keep it, ask an administrator: 'flycam retention lift', "
+            "then 'flycam verify --from CARD'.",
+            "{frames} photos were let go under the retention term on {day} by {authority} ({box}): the map "
+            "stays, and they are not kept anew; to keep them, ask an administrator: 'flycam retention "
+            "lift', then 'flycam verify --from CARD'.",
+            1,
         ),
     ),
     FINISHED_OLDER: WarningText(
@@ -268,23 +331,45 @@ _WORDS: Mapping[str, WarningText] = {
     ),
     TILES_REPAIRED: WarningText(
         brief=_("{tiles} lost or damaged tiles made again"),
-        sentence=_("{tiles} tiles that were lost or damaged in the store were made again from the photos."),
+        sentence=ngettext(
+            "{tiles} tile that was lost or damaged in the store was made again from the photos.",
+            "{tiles} tiles that were lost or damaged in the store were made again from the photos.",
+            1,
+        ),
     ),
     ORIGINALS_ADDED: WarningText(
-        brief=_("{photos} photos that were not in the store are kept now"),
-        sentence=_(
+        brief=ngettext(
+            "{photos} photo that was not in the store is kept now",
+            "{photos} photos that were not in the store are kept now",
+            1,
+        ),
+        sentence=ngettext(
+            "{photos} photo is on the map, but this house did not have it (lost, or on another box alone): "
+            "it is kept here now.",
             "{photos} photos are on the map, but this house did not have them (lost, or on another box "
-            "alone): they are kept here now."
+            "alone): they are kept here now.",
+            1,
         ),
     ),
     COMPLETED: WarningText(
         brief=_("an interrupted ingest was completed"),
-        sentence=_(
-            "An earlier ingest was interrupted when {frames} photos were recorded; the flight is "
-            "complete now."
+        sentence=ngettext(
+            "An earlier ingest was interrupted when {frames} photo was recorded; the flight is complete now.",
+            "An earlier ingest was interrupted when {frames} photos were recorded; the flight is complete "
+            "now.",
+            1,
         ),
     ),
 }
+
+_COUNTS = ("frames", "photos", "tiles", "lost")
+"""Values by which a warning with a plural is counted; it has one of them."""
+
+_COUNTED_NOUNS: Mapping[str, Message] = {
+    "clips": ngettext("{count} old clip", "{count} old clips", 1),
+    "copies": ngettext("{count} local copy", "{count} local copies", 1),
+}
+"""Values that are said with their noun."""
 
 
 def encode_warning(code: str, **values: object) -> str:
@@ -297,25 +382,35 @@ def encode_warning(code: str, **values: object) -> str:
     return f"{code}?{urlencode(kept)}" if kept else code
 
 
-def format_warning(kept: str, language: str = "en") -> str:
-    """Format the full sentence in "vi" or "en".
+def describe_warning(kept: str) -> Message:
+    """Return the full sentence.
 
-    Text that is no known code is returned unchanged; a value that a node of another version did not give
-    becomes an ellipsis.
+    Text that is no known code is said unchanged; a value that a node of another version did not give becomes
+    an ellipsis.
     """
     words, values = _read(kept)
-    return kept if words is None else _in_language(words.sentence, values, language)
+    return verbatim(kept) if words is None else _fill(words.sentence, values)
 
 
-def format_brief_warning(kept: str, language: str = "en", *, finished: bool = False) -> str:
-    """Format a few words for the map itself, live or finished.
+def describe_warning_briefly(kept: str, *, finished: bool = False) -> Message:
+    """Return a few words for the map itself, live or finished.
 
-    Text that is no known code is returned unchanged.
+    Text that is no known code is said unchanged.
     """
     words, values = _read(kept)
     if words is None:
-        return kept
-    return _in_language((finished and words.finished) or words.brief, values, language)
+        return verbatim(kept)
+    return _fill((finished and words.finished) or words.brief, values)
+
+
+def format_warning(kept: str, language: str = "en") -> str:
+    """Format the full sentence (`describe_warning`) in "vi" or "en"."""
+    return describe_warning(kept).in_language(language)
+
+
+def format_brief_warning(kept: str, language: str = "en", *, finished: bool = False) -> str:
+    """Format a few words for the map itself (`describe_warning_briefly`) in "vi" or "en"."""
+    return describe_warning_briefly(kept, finished=finished).in_language(language)
 
 
 def parse_warning_code(kept: str) -> str | None:
@@ -324,18 +419,24 @@ def parse_warning_code(kept: str) -> str | None:
     return code if code in _WORDS else None
 
 
-class _WarningValues(dict[str, str]):
-    """Values by name; a missing one becomes an ellipsis."""
-
-    def __missing__(self, name: str) -> str:
-        return "…"
-
-
-def _read(kept: str) -> tuple[WarningText | None, _WarningValues]:
+def _read(kept: str) -> tuple[WarningText | None, dict[str, str]]:
     code, __, query = kept.partition("?")
-    return _WORDS.get(code), _WarningValues(parse_qsl(query, keep_blank_values=True))
+    return _WORDS.get(code), dict(parse_qsl(query, keep_blank_values=True))
 
 
-def _in_language(message: Message, values: _WarningValues, language: str) -> str:
-    said = message.template(language).format_map(values)
-    return correct_singular(said) if language == "en" else said
+def _fill(message: Message, values: Mapping[str, str]) -> Message:
+    """Return the message with its values, counted by the one of `_COUNTS` that it has."""
+    templates = (message.text, message.template("vi"))
+    names = {name for one in templates for __, name, __, __ in Formatter().parse(one) if name is not None}
+    count = next((_to_count(values[name]) for name in _COUNTS if name in values), 0)
+    given = {name: _name_count(name, values.get(name, "…")) for name in names}
+    return replace(message, values=given, count=count)
+
+
+def _name_count(name: str, value: str) -> str | Message:
+    noun = _COUNTED_NOUNS.get(name)
+    return value if noun is None else replace(noun, values={"count": value}, count=_to_count(value))
+
+
+def _to_count(text: str) -> int:
+    return int(text) if text.isdecimal() else 0

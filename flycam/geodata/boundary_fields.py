@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flycam.errors import BoundaryInvalid
 from flycam.frame.text_normalization import to_search_key
 from flycam.geodata.vector_fields import has_text, read_texts, repair_mojibake, to_column_key
-from flycam.messages import Bilingual, _
+from flycam.messages import _, pgettext
 
 _CODE_COLUMNS = (
     "maxa", "maxaphuong", "maphuongxa", "madvhc", "macode", "code", "wardcode", "communecode", "adm3pcode",
@@ -48,12 +48,11 @@ def find_fields(columns: Mapping[str, NDArray[Any]], path: Path) -> BoundaryFiel
         code_column = by_key["id"]
     remarks: list[str] = []
     if code_column is None and name_column is None:
-        listed, listed_vi = ", ".join(columns) or "none", ", ".join(columns) or "không có cột nào"
         raise BoundaryInvalid(
             _(
                 "{name}: no column holds commune names, codes (columns: {listed}): call them code and name",
                 name=path.name,
-                listed=Bilingual(listed, listed_vi),
+                listed=", ".join(columns) or pgettext("columns", "none"),
             )
         )
     codes = read_texts(columns[code_column]) if code_column is not None else None

@@ -31,7 +31,7 @@ from flycam.geodata.dem_info import (
 from flycam.geodata.geoid import convert_height
 from flycam.geodata.interpolation import interpolate_bilinear, interpolate_cubic, take_at_posts
 from flycam.geometry.terrain import TerrainGrid
-from flycam.messages import Bilingual, _
+from flycam.messages import Message, _
 
 __all__ = [
     "DemInfo",
@@ -315,31 +315,29 @@ def _lonlat_box(bounds: Bounds, crs: str) -> Bounds:
 
 
 def _nothing_covers(dems: Sequence[DemInfo], crs: str, bounds: Bounds) -> TerrainMissing:
-    w, s, e, n = _lonlat_box(bounds, crs)
-    flight = f"{w:.4f} to {e:.4f} E, {s:.4f} to {n:.4f} N"
-    flight_vi = f"kinh độ {w:.4f} đến {e:.4f}, vĩ độ {s:.4f} đến {n:.4f}"
+    flight = _format_box(_lonlat_box(bounds, crs))
     if not dems:
         return TerrainMissing(
             _(
                 "no terrain is registered: the flight lies at {flight}: add a file with flycam dem add",
-                flight=Bilingual(flight, flight_vi),
+                flight=flight,
             )
         )
-    names = ", ".join(dem.path.name for dem in dems[:3]) + (" …" if len(dems) > 3 else "")
-    bw, bs, be, bn = dems[0].bounds_lonlat
     return TerrainMissing(
         _(
             "{names}: has no height under the flight, which lies at {flight} (the first file "
-            "covers {bw:.4f} to {be:.4f} E, {bs:.4f} to {bn:.4f} N): add terrain of that "
-            "place with flycam dem add",
-            names=names,
-            flight=Bilingual(flight, flight_vi),
-            bw=bw,
-            be=be,
-            bs=bs,
-            bn=bn,
+            "covers {covered}): add terrain of that place with flycam dem add",
+            names=", ".join(dem.path.name for dem in dems[:3]) + (" …" if len(dems) > 3 else ""),
+            flight=flight,
+            covered=_format_box(dems[0].bounds_lonlat),
         )
     )
+
+
+def _format_box(lonlat: Bounds) -> Message:
+    # points also in Vietnamese, to paste
+    west, south, east, north = (f"{side:.4f}" for side in lonlat)
+    return _("{west} to {east} E, {south} to {north} N", west=west, east=east, south=south, north=north)
 
 
 def _joint_id(dems: Sequence[DemInfo]) -> str:

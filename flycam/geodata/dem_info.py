@@ -25,7 +25,7 @@ from flycam.frame.flight import LOCAL_DATUM
 from flycam.geodata.crs import CrsInfo, choose_work_crs, describe_crs, to_lonlat, to_work
 from flycam.geodata.geoid import DATUMS
 from flycam.geodata.raster_source import list_raster_files, open_raster
-from flycam.messages import _
+from flycam.messages import Message, _, ngettext
 
 Bounds = tuple[float, float, float, float]
 
@@ -47,7 +47,6 @@ _NAMED_DATUMS = (
 )
 _DATUM_TAGS = ("VERTICAL_DATUM", "FLYCAM_VERTICAL_DATUM", "DATUM")
 _STRIP_POSTS = 1 << 22
-_BilingualText = tuple[str, str]  # English, Vietnamese
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +61,7 @@ class DemInfo:
     post_spacing_m  the narrower of the two steps, metres on the ground at the middle
     hole_fraction   share of posts without a height, 0..1
     height_range_m  (lowest, highest)
-    warnings        sentences for the user who adds it; warnings_vi the same in Vietnamese
+    warnings        sentences for the user who adds it
     trouble         error that keeps its file from being read; None: none is known
     """
 
@@ -76,8 +75,7 @@ class DemInfo:
     post_spacing_m: float
     hole_fraction: float
     height_range_m: tuple[float, float]
-    warnings: tuple[str, ...] = ()
-    warnings_vi: tuple[str, ...] = ()
+    warnings: tuple[Message, ...] = ()
     trouble: FlycamError | None = field(default=None, compare=False)
 
     def file(self) -> Path:
@@ -96,7 +94,7 @@ def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
     path = Path(path)
     with open_dem(path) as source:
         crs = _crs_of(source, path)
-        warnings: list[_BilingualText] = []
+        warnings: list[Message] = []
         resolved, datum_source = _datum_of(source, crs, path, datum, warnings)
         unit_m = _unit_of(source, crs, path, warnings)
         holes, strange, lowest, highest = _scan(source, unit_m)
@@ -104,15 +102,18 @@ def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
         if holes == posts:
             raise TerrainMissing(_("{name}: no post has a height: take another terrain file", name=path.name))
         if strange:
-            en = (
-                f"{path.name}: {strange} posts hold heights no mountain has (outside {LOWEST_M:g} to "
-                f"{HIGHEST_M:g} m) and count as unknown: set the file's nodata value"
+            warnings.append(
+                ngettext(
+                    "{name}: {count} post holds heights no mountain has (outside {lowest_m:g} to "
+                    "{highest_m:g} m) and counts as unknown: set the file's nodata value",
+                    "{name}: {count} posts hold heights no mountain has (outside {lowest_m:g} to "
+                    "{highest_m:g} m) and count as unknown: set the file's nodata value",
+                    strange,
+                    name=path.name,
+                    lowest_m=LOWEST_M,
+                    highest_m=HIGHEST_M,
+                )
             )
-            vi = (
-                f"{path.name}: {strange} điểm có độ cao vô lý (ngoài {LOWEST_M:g} đến {HIGHEST_M:g} m), coi "
-                "như không biết; hãy đặt giá trị nodata cho tệp"
-            )
-            warnings.append((en, vi))
         bounds, spacing = _extent(source, crs)
         return DemInfo(
             dem_id=_content_id(list_raster_files(source, path), resolved, path),
@@ -125,8 +126,7 @@ def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
             post_spacing_m=spacing,
             hole_fraction=holes / posts,
             height_range_m=(lowest, highest),
-            warnings=tuple(en for en, _ in warnings),
-            warnings_vi=tuple(vi for _, vi in warnings),
+            warnings=tuple(warnings),
         )
 
 
@@ -224,7 +224,7 @@ def _datum_of(
     crs: CrsInfo,
     path: Path,
     requested_datum: str | None,
-    warnings: list[_BilingualText],
+    warnings: list[Message],
 ) -> tuple[str, str]:
     if requested_datum is not None and requested_datum not in DATUMS:
         known = ", ".join(DATUMS)
@@ -248,18 +248,22 @@ def _datum_of(
             )
         return stated, stated_by
     if stated is not None and stated != requested_datum:
-        en = f"{path.name}: says {stated} ({stated_by}) but is used as {requested_datum}, as you asked"
-        vi = f"{path.name}: tệp ghi {stated} nhưng được dùng theo {requested_datum}, đúng như yêu cầu"
-        warnings.append((en, vi))
+        warnings.append(
+            _(
+                "{name}: says {stated} ({stated_by}) but is used as {requested}, as you asked",
+                name=path.name,
+                stated=stated,
+                stated_by=stated_by,
+                requested=requested_datum,
+            )
+        )
     if requested_datum == LOCAL_DATUM:
         warnings.append(
-            (
-                f"{path.name}: heights that nobody knows the zero of compare with no aircraft's: flights are "
-                "laid on a plane, as without terrain; once it is known, add it with --datum EGM96, EGM2008 "
-                "or ELLIPSOID",
-                f"{path.name}: độ cao không rõ mốc thì không so được với độ cao máy bay: ảnh vẫn được nắn "
-                "trên mặt phẳng như khi chưa có mô hình độ cao; khi biết mốc, hãy thêm lại với --datum "
-                "EGM96, EGM2008 hoặc ELLIPSOID",
+            _(
+                "{name}: heights that nobody knows the zero of compare with no aircraft's: flights are laid "
+                "on a plane, as without terrain; once it is known, add it with --datum EGM96, EGM2008 or "
+                "ELLIPSOID",
+                name=path.name,
             )
         )
     return requested_datum, "operator"
@@ -278,9 +282,7 @@ def _stated_datum(source: rasterio.DatasetReader, crs: CrsInfo, path: Path) -> t
     return None, ""
 
 
-def _unit_of(
-    source: rasterio.DatasetReader, crs: CrsInfo, path: Path, warnings: list[_BilingualText]
-) -> float:
+def _unit_of(source: rasterio.DatasetReader, crs: CrsInfo, path: Path, warnings: list[Message]) -> float:
     word = (source.units[0] or "").strip().lower()
     unit_m = _FEET.get(word, 1.0)
     if not word and crs.vertical_unit_m is not None:
@@ -288,19 +290,22 @@ def _unit_of(
     if word in ("cm", "centimetre", "centimeter"):
         unit_m = 0.01
     if unit_m != 1.0:
-        said = word or f"{unit_m:g} m"
-        en = f"{path.name}: heights are in {said} and are converted to metres"
-        warnings.append((en, f"{path.name}: độ cao tính bằng {said}, đã đổi sang mét"))
+        unit = word or f"{unit_m:g} m"
+        warnings.append(
+            _(
+                "{name}: heights are in {unit} and are converted to metres",
+                name=path.name,
+                unit=unit,
+            )
+        )
     elif not word and crs.unit_m is not None and abs(crs.unit_m - 0.3048) < 1e-3:
-        en = (
-            f"{path.name}: the map unit is feet but the unit of the heights is not stated, metres are "
-            "assumed: if they are feet, say so in the file, e.g. with gdal_edit -units ft"
+        warnings.append(
+            _(
+                "{name}: the map unit is feet but the unit of the heights is not stated, metres are assumed: "
+                "if they are feet, say so in the file, e.g. with gdal_edit -units ft",
+                name=path.name,
+            )
         )
-        vi = (
-            f"{path.name}: toạ độ tính bằng feet nhưng không ghi đơn vị độ cao, coi là mét; nếu là feet thì "
-            "ghi vào tệp, ví dụ gdal_edit -units ft"
-        )
-        warnings.append((en, vi))
     return unit_m
 
 

@@ -16,14 +16,13 @@ import shapely
 from numpy.typing import NDArray
 
 from flycam.errors import LayerInvalid
-from flycam.frame.pluralization import correct_singular
 from flycam.frame.specialist_layer import Condition, LayerKind, parse_condition
 from flycam.frame.text_normalization import strip_unprintable
 from flycam.frame.timestamp import parse_timestamp
 from flycam.geodata.vector_fields import has_text, read_texts, repair_mojibake, to_column_key
 from flycam.geodata.vector_file import Geometries, VectorLayer, read_vector_layers
 from flycam.geodata.vector_validation import has_network_link
-from flycam.messages import Bilingual, _
+from flycam.messages import Message, _, join, ngettext, pgettext
 
 MAX_FEATURES = 300_000
 """A province has some 250,000 houses; more is another country, or a broken file."""
@@ -55,12 +54,13 @@ _FITTING: Mapping[LayerKind, frozenset[str]] = {
     LayerKind.SETTLEMENT: frozenset({_POINT, _AREA}),
     LayerKind.ROAD: frozenset({_LINE, _AREA}),
 }
-"""Shapes as which features of a kind can be drawn; other kinds allow all."""
+"""The two shapes as which features of a kind can be drawn; other kinds allow all."""
 
-_SHAPES = {_POINT: ("points", "điểm"), _LINE: ("lines", "đường"), _AREA: ("areas", "vùng")}
-
-Remark = tuple[str, str]
-"""A remark on a file, in English and in Vietnamese."""
+_SHAPES = {
+    _POINT: pgettext("shape of a feature", "points"),
+    _LINE: pgettext("shape of a feature", "lines"),
+    _AREA: pgettext("shape of a feature", "areas"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +87,7 @@ class LayerImport:
     features: tuple[LayerFeature, ...]
     repaired: int
     removed: int
-    remarks: tuple[Remark, ...]
+    remarks: tuple[Message, ...]
 
 
 def read_layer(path: Path, kind: LayerKind, *, max_features: int = MAX_FEATURES) -> LayerImport:
@@ -96,37 +96,52 @@ def read_layer(path: Path, kind: LayerKind, *, max_features: int = MAX_FEATURES)
     Raises SourceUnreadable, CrsMissing, LayerInvalid (nothing in it, or nothing that can be of this kind).
     """
     path = Path(path)
-    remarks: list[Remark] = []
+    remarks: list[Message] = []
     features: list[LayerFeature] = []
     repaired: list[str] = []
     removed: list[str] = []
     layers = read_vector_layers(path, max_features=max_features)
     linked = has_network_link(path)  # after the checks: nothing is unpacked before them
     if linked:
-        en = f"{path.name}: points elsewhere (NetworkLink), which is not followed: what lies there is missing"
-        vi = f"{path.name}: tệp trỏ tới nơi khác (NetworkLink); flycam không tải theo, phần đó chưa có"
-        remarks.append((en, vi))
+        remarks.append(
+            _(
+                "{name}: points elsewhere (NetworkLink), which is not followed: what lies there is missing",
+                name=path.name,
+            )
+        )
     for layer in layers:
         features += _features_of(layer, path, repaired, removed, remarks)
     if not features:
         raise _empty(path, linked=linked)
     _check_kind(path, kind, features)
     if repaired:
-        remarks.append(_counted(repaired, "with edges that cross: repaired", "tự cắt, đã sửa hình"))
+        remarks.append(
+            ngettext(
+                "{count} feature with edges that cross: repaired ({names})",
+                "{count} features with edges that cross: repaired ({names})",
+                len(repaired),
+                names=_list_first(repaired),
+            )
+        )
     if removed:
         remarks.append(
-            _counted(removed, "without a usable geometry: left out", "không có hình dùng được, đã bỏ")
+            ngettext(
+                "{count} feature without a usable geometry: left out ({names})",
+                "{count} features without a usable geometry: left out ({names})",
+                len(removed),
+                names=_list_first(removed),
+            )
         )
     return LayerImport(
         features=tuple(features),
         repaired=len(repaired),
         removed=len(removed),
-        remarks=tuple(dict.fromkeys(remarks)),
+        remarks=tuple({str(one): one for one in remarks}.values()),
     )
 
 
 def _features_of(
-    layer: VectorLayer, path: Path, repaired: list[str], removed: list[str], remarks: list[Remark]
+    layer: VectorLayer, path: Path, repaired: list[str], removed: list[str], remarks: list[Message]
 ) -> list[LayerFeature]:
     said = _Columns(layer.fields, len(layer.geometries), path, remarks)
     geometries, was_repaired = _mended(layer.geometries)
@@ -167,7 +182,7 @@ class _Columns:
     """Name, owner, status and time of each feature of a layer."""
 
     def __init__(
-        self, fields: Mapping[str, NDArray[Any]], count: int, path: Path, remarks: list[Remark]
+        self, fields: Mapping[str, NDArray[Any]], count: int, path: Path, remarks: list[Message]
     ) -> None:
         self._by_key = {to_column_key(column): values for column, values in reversed(list(fields.items()))}
         self._count = count
@@ -178,9 +193,9 @@ class _Columns:
         self.moments = self._moments()
         if scrambled:
             remarks.append(
-                (
-                    f"{path.name}: text was UTF-8 although the file does not say so, and was read as such",
-                    f"{path.name}: chữ trong tệp là UTF-8 tuy tệp không ghi; đã đọc theo UTF-8",
+                _(
+                    "{name}: text was UTF-8 although the file does not say so, and was read as such",
+                    name=path.name,
                 )
             )
 
@@ -215,18 +230,16 @@ def _check_kind(path: Path, kind: LayerKind, features: list[LayerFeature]) -> No
     shapes = {_SHAPE_OF.get(int(one), _AREA) for one in shapely.get_type_id([f.geometry for f in features])}
     if shapes & fitting:
         return
-    held, held_vi = (", ".join(_SHAPES[shape][k] for shape in sorted(shapes)) for k in (0, 1))
-    wanted, wanted_vi = (
-        either.join(_SHAPES[shape][k] for shape in sorted(fitting))
-        for k, either in enumerate((" or ", " hoặc "))
-    )
+    one, other = sorted(fitting)
     raise LayerInvalid(
         _(
             "{name}: holds {held} only, but --kind {kind} is drawn as {wanted}: give the kind that it is",
             name=path.name,
-            held=Bilingual(held, held_vi),
+            held=join((_SHAPES[shape] for shape in sorted(shapes)), ", "),
             kind=kind,
-            wanted=Bilingual(wanted, wanted_vi),
+            wanted=pgettext(
+                "shapes of a feature", "{one} or {other}", one=_SHAPES[one], other=_SHAPES[other]
+            ),
         )
     )
 
@@ -244,10 +257,5 @@ def _empty(path: Path, *, linked: bool) -> LayerInvalid:
     )
 
 
-def _counted(labels: list[str], english: str, vietnamese: str) -> Remark:
-    """Return a remark with the count and the first few labels."""
-    more = ", …" if len(labels) > _NAMED else ""
-    first = ", ".join(labels[:_NAMED]) + more
-    return correct_singular(
-        f"{len(labels)} features {english} ({first})"
-    ), f"{len(labels)} đối tượng {vietnamese} ({first})"
+def _list_first(labels: list[str]) -> str:
+    return ", ".join(labels[:_NAMED]) + (", …" if len(labels) > _NAMED else "")

@@ -18,7 +18,7 @@ from flycam.errors import BoundaryInvalid, CrsMissing, SourceUnreadable
 from flycam.geodata.crs import WGS84, make_point_transform
 from flycam.geodata.gdal_drivers import NO_NETWORK, VECTOR_DRIVERS
 from flycam.geodata.vector_validation import open_checked_vector
-from flycam.messages import Bilingual, _
+from flycam.messages import _
 
 Geometries = NDArray[np.object_]
 _GEOJSON = (".geojson", ".json")
@@ -165,15 +165,15 @@ def _to_degrees(path: Path, geometries: Geometries, crs: str) -> Geometries:
 
 
 def _without_crs(path: Path) -> CrsMissing:
-    cure, cure_vi = "save it again", "lưu lại"
+    cure = _("save it again")
     if path.suffix.lower() == ".shp":
-        cure, cure_vi = f"add {path.stem}.prj, or save it", f"kèm tệp {path.stem}.prj, hoặc lưu lại"
+        cure = _("add {name}.prj, or save it", name=path.stem)
     return CrsMissing(
         _(
             "{name}: does not say which coordinate reference system it is in: {cure} as "
             "GeoPackage with its CRS",
             name=path.name,
-            cure=Bilingual(cure, cure_vi),
+            cure=cure,
         )
     )
 

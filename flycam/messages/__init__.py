@@ -106,11 +106,14 @@ def encode_message(message: Message) -> dict[str, Any]:
 
 def decode_message(record: Mapping[str, Any]) -> Message:
     """Decode what `encode_message` made."""
-    values = {
-        name: decode_message(one) if isinstance(one, dict) else one for name, one in record["values"].items()
-    }
+    values = {name: _decode(one) for name, one in record["values"].items()}
     counted = record.get("plural", ""), record.get("count", 1)
     return Message(record["text"], values, *counted, record.get("context", ""))
+
+
+def from_fields(record: Mapping[str, str], key: str = "sentence") -> Message:
+    """Return the message whose texts another process or node put into JSON by `Message.to_fields`."""
+    return verbatim(Bilingual(record[key], record[f"{key}_vi"]))
 
 
 def verbatim(text: str) -> Message:
@@ -152,7 +155,16 @@ _FORMATTERS: Mapping[str, string.Formatter] = {"en": string.Formatter(), "vi": _
 def _encode(value: Value) -> Any:
     if isinstance(value, Message):
         return encode_message(value)
+    if isinstance(value, Bilingual):
+        return {"en": str(value), "vi": value.vi}
     return value.isoformat() if isinstance(value, datetime.date | datetime.time) else value
+
+
+def _decode(value: Any) -> Value:
+    if not isinstance(value, dict):
+        plain: Value = value
+        return plain
+    return Bilingual(value["en"], value["vi"]) if "vi" in value else decode_message(value)
 
 
 def _plain(value: object) -> Value:

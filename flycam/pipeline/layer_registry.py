@@ -13,11 +13,11 @@ import shapely
 
 from flycam.catalog.records import AuditEntry, LayerFeatureRecord, LayerRecord
 from flycam.errors import NotFound
-from flycam.frame.pluralization import correct_singular
 from flycam.frame.safe_url import strip_url_credentials
 from flycam.frame.specialist_layer import MAX_CLOCK_DIFFERENCE_NS, LayerKind
 from flycam.frame.text_normalization import to_visible, validate_name
-from flycam.geodata.layer_file import LayerFeature, LayerImport, Remark, read_layer
+from flycam.geodata.layer_file import LayerFeature, LayerImport, read_layer
+from flycam.messages import Message, _, ngettext
 from flycam.pipeline.http_download import fetch_url, is_url
 from flycam.pipeline.original_store import store_original
 from flycam.pipeline.workspace import Workspace
@@ -174,7 +174,7 @@ def _shown(source: str) -> str:
     return strip_url_credentials(source) if is_url(source) else Path(source).name
 
 
-def _replaced(before: LayerRecord | None, layer: LayerRecord) -> Iterator[Remark]:
+def _replaced(before: LayerRecord | None, layer: LayerRecord) -> Iterator[Message]:
     """Report how a layer differs from the one it replaces.
 
     It may be another service's file.
@@ -182,38 +182,52 @@ def _replaced(before: LayerRecord | None, layer: LayerRecord) -> Iterator[Remark
     if before is None:
         return
     if before.kind is not layer.kind:
-        en = f"it was a layer of the kind {before.kind}, and is one of {layer.kind} now"
-        vi = f"trước là lớp loại {before.kind}, nay là {layer.kind}"
-        yield f"{layer.name}: {en}", f"{layer.name}: {vi}"
+        yield _(
+            "{name}: it was a layer of the kind {kind_before}, and is one of {kind} now",
+            name=layer.name,
+            kind_before=before.kind,
+            kind=layer.kind,
+        )
     if (before.features, before.troubles) != (layer.features, layer.troubles):
-        en = f"features {before.features} → {layer.features}, in trouble {before.troubles} → {layer.troubles}"
-        vi = f"đối tượng {before.features} → {layer.features}, sự cố {before.troubles} → {layer.troubles}"
-        yield f"{layer.name}: {en}", f"{layer.name}: {vi}"
+        yield _(
+            "{name}: features {features_before} → {features}, in trouble {troubles_before} → {troubles}",
+            name=layer.name,
+            features_before=before.features,
+            features=layer.features,
+            troubles_before=before.troubles,
+            troubles=layer.troubles,
+        )
 
 
 def _remarks(
     workspace: Workspace, layer: LayerRecord, features: Sequence[LayerFeatureRecord]
-) -> list[Remark]:
-    """List remarks about the time and place of a layer."""
-    said: list[Remark] = []
+) -> Iterator[Message]:
+    """Yield remarks about the time and place of a layer."""
+    name = layer.name
     if layer.valid_ns is None:
-        en = "nobody says when it stood so; the map shows it as old: give --valid-time"
-        vi = "không rõ số liệu ở thời điểm nào, bản đồ sẽ ghi là cũ; hãy ghi --valid-time"
-        said.append((f"{layer.name}: {en}", f"{layer.name}: {vi}"))
+        yield _("{name}: nobody says when it stood so; the map shows it as old: give --valid-time", name=name)
     elif undated := sum(one.valid_ns is None for one in features):
-        en = correct_singular(f"{undated} features do not say when they stood so; the map shows them as old")
-        vi = f"{undated} đối tượng không ghi thời điểm, bản đồ sẽ ghi là cũ; hãy ghi --valid-time"
-        said.append((f"{layer.name}: {en}: give --valid-time", f"{layer.name}: {vi}"))
+        yield ngettext(
+            "{name}: {count} feature does not say when they stood so; the map shows them as old: give "
+            "--valid-time",
+            "{name}: {count} features do not say when they stood so; the map shows them as old: give "
+            "--valid-time",
+            undated,
+            name=name,
+        )
     if layer.valid_ns is not None and layer.valid_ns - workspace.clock_ns() > MAX_CLOCK_DIFFERENCE_NS:
-        en = "says of a time that is still to come, and the map shows it as old: check the time and its zone"
-        vi = "ghi thời điểm chưa tới, bản đồ sẽ ghi là cũ; hãy kiểm tra giờ và múi giờ"
-        said.append((f"{layer.name}: {en}", f"{layer.name}: {vi}"))
+        yield _(
+            "{name}: says of a time that is still to come, and the map shows it as old: check the time and "
+            "its zone",
+            name=name,
+        )
     home = workspace.catalog.boundaries.extent()
     if home is not None and not _near(layer.bounds_lonlat_deg, home):
-        en = "lies far from the communes known here: is it of another place, or in another CRS than it says?"
-        vi = "nằm xa các xã đã nạp; có thể là tệp của nơi khác, hoặc sai hệ toạ độ"
-        said.append((f"{layer.name}: {en}", f"{layer.name}: {vi}"))
-    return said
+        yield _(
+            "{name}: lies far from the communes known here: is it of another place, or in another CRS than "
+            "it says?",
+            name=name,
+        )
 
 
 def _near(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:

@@ -157,7 +157,7 @@ def _shape(edit: MarkEdit) -> shapely.Geometry:
                 most_corners=MAX_MARK_CORNERS,
             )
         )
-    require_valid_locations(edit.places, "the mark", "dấu")
+    require_valid_locations(edit.places, _("the mark"))
     if not is_area:
         return shapely.Point(*edit.places[0])
     outline = shapely.Polygon(edit.places)

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from flycam.errors import CatalogUnavailable, PeerUnavailable, StoreUnavailable
 from flycam.frame.timestamp import VIETNAM
+from flycam.messages import Message, _
 from flycam.pipeline.live.retry_policy import TRANSIENT_ERRORS, RetryPolicy
 from flycam.pipeline.live.wait_notice import NoticeListener, ignore_notice
 from flycam.pipeline.store_probe import check_store_writable
@@ -62,13 +63,18 @@ def retry_on_outage(
             is_ours = not isinstance(error, PeerUnavailable)
             if not is_ours or not begun.is_so or in_vain >= _MAX_RETRIES or stopped():
                 raise
-            say(*_describe_outage(workspace.clock_ns(), error))
+            say(_describe_outage(workspace.clock_ns(), error))
         patience = RetryPolicy(workspace.clock_ns, stopped, MAX_OUTAGE_S)
         # a server that is shutting down may respond once more
         sleep(_PAUSE_S)
         patience(lambda: _probe_services(workspace))
         in_vain = 0 if patience.away_s else in_vain + 1
-        say(*_describe_recovery(patience.away_s + _PAUSE_S))
+        say(
+            _(
+                "store and database answer again after {seconds:.0f} s: it goes on",
+                seconds=patience.away_s + _PAUSE_S,
+            )
+        )
 
 
 class ProgressProbe:
@@ -90,19 +96,13 @@ def _probe_services(workspace: Workspace) -> None:
     check_store_writable(workspace)
 
 
-def _describe_outage(now_ns: int, error: StoreUnavailable | CatalogUnavailable) -> tuple[str, str]:
+def _describe_outage(now_ns: int, error: StoreUnavailable | CatalogUnavailable) -> Message:
     since = datetime.fromtimestamp(now_ns / 1e9, UTC)
-    since_vi = since.astimezone(VIETNAM)
-    return (
-        f"store or database away since {since:%H:%M:%S} UTC: what is done is kept, and it goes on once they "
-        f"are back ({error})",
-        f"kho lưu trữ hoặc cơ sở dữ liệu mất liên lạc từ {since_vi:%H:%M:%S}: phần đã làm được giữ "
-        f"lại, sẽ làm tiếp khi có lại ({error.vi or error})",
-    )
-
-
-def _describe_recovery(away_s: float) -> tuple[str, str]:
-    return (
-        f"store and database answer again after {away_s:.0f} s: it goes on",
-        f"kho lưu trữ và cơ sở dữ liệu đã trả lời lại sau {away_s:.0f} giây: làm tiếp",
+    utc, vietnam = f"{since:%H:%M:%S}", f"{since.astimezone(VIETNAM):%H:%M:%S}"
+    return _(
+        "store or database away since {since} UTC: what is done is kept, and it goes on once they are back "
+        "({error})",
+        since=utc,
+        since_vi=vietnam,
+        error=error.message,
     )

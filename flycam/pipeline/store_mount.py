@@ -70,7 +70,7 @@ def wait_for_store_mount(
             require_store_mounted(store_url, catalog)
         except StoreUnavailable as error:
             if not is_said:
-                say(f"waiting: {error}", f"đang chờ: {error.vi}")
+                say(_("waiting: {error}", error=error.message))
                 is_said = True
             sleep(_POLL_INTERVAL_S)
         else:

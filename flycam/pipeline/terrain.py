@@ -132,9 +132,13 @@ def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
             )
         if is_in_feet(theirs, ours):
             said.append(
-                f"{other.path.name}: its heights are 3.28 times those of {info.path.name}, so they "
-                "are in feet, but it does not say so; take it off the list: flycam dem remove "
-                f"{other.dem_id}"
+                _(
+                    "{name}: its heights are 3.28 times those of {other_name}, so they are in feet, but it "
+                    "does not say so; take it off the list: flycam dem remove {dem_id}",
+                    name=other.path.name,
+                    other_name=info.path.name,
+                    dem_id=other.dem_id,
+                )
             )
     return replace(info, warnings=tuple(said))
 

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flycam.errors import OptionUnusable, ServerUntrusted
-from flycam.messages import Bilingual, _
+from flycam.messages import _, join
 from flycam.pipeline.server_trust import AUTHORITY_PATH, ServerTrust
 
 _TIMEOUT_S = 60.0
@@ -189,23 +189,27 @@ def _make_refusal_error(url: str, cause: ssl.SSLCertVerificationError, trust: Se
         )
     if trust.fingerprint is not None:
         return _make_mismatch_error(url, trust.fingerprint, ())
-    believed = "this machine" if trust.ca is None else str(trust.ca)
     return ServerUntrusted(
         _(
             "{url}: {believed} does not know the authority of the server's certificate "
             "({verify_message}); give the fingerprint that the server prints at its start "
             "(--fingerprint), or its authority's file (--ca)",
             url=url,
-            believed=Bilingual(believed, "máy này" if trust.ca is None else trust.ca),
+            believed=_("this machine") if trust.ca is None else trust.ca,
             verify_message=cause.verify_message,
         )
     )
 
 
 def _make_mismatch_error(url: str, wanted: str, shown: list[str] | tuple[()]) -> ServerUntrusted:
-    whose = (("its certificate's", "của chứng chỉ"), ("its authority's", "của cơ quan cấp chứng chỉ"))
-    told = ", ".join(f"{one} ({en})" for one, (en, _) in zip(shown, whose, strict=False))
-    told_vi = ", ".join(f"{one} ({vi})" for one, (_, vi) in zip(shown, whose, strict=False))
+    owners = (_("its certificate's"), _("its authority's"))
+    told = join(
+        (
+            _("{fingerprint} ({owner})", fingerprint=one, owner=of)
+            for one, of in zip(shown, owners, strict=False)
+        ),
+        ", ",
+    )
     return ServerUntrusted(
         _(
             "{url}: does not show the fingerprint {wanted}{told}: it is another machine, or "
@@ -213,6 +217,6 @@ def _make_mismatch_error(url: str, wanted: str, shown: list[str] | tuple[()]) ->
             "server itself",
             url=url,
             wanted=wanted,
-            told=Bilingual(f" but {told}" if told else "", f" mà là {told_vi}" if told_vi else ""),
+            told=_(" but {told}", told=told) if shown else "",
         )
     )

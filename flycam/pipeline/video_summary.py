@@ -14,6 +14,7 @@ from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.ingest.video.video_log import VideoLog, read_video_log
 from flycam.ingest.video.video_source import VideoSource
+from flycam.messages import Message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,8 +35,8 @@ class FlightLogSummary:
         return self.log.track.samples if self.log is not None else ()
 
     @property
-    def remarks(self) -> tuple[tuple[str, str], ...]:
-        """Remarks of the log: (English, Vietnamese)."""
+    def remarks(self) -> tuple[Message, ...]:
+        """Remarks of the log."""
         return self.log.remarks if self.log is not None else ()
 
     def median(self, of: str) -> float:

@@ -17,10 +17,8 @@ from flycam.report.blocks import (
     Text,
     drop_empty_columns,
 )
-from flycam.report.pack_bridge import (
-    CHANGE_KIND_NAMES,
-    LAYER_KIND_NAMES,
-    VOLUME_BASIS,
+from flycam.report.change_names import CHANGE_KIND_NAMES, LAYER_KIND_NAMES, VOLUME_BASIS
+from flycam.report.number_format import (
     format_area,
     format_area_with_sigma,
     format_list,

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from flycam.frame.classification import Classification
 from flycam.frame.timestamp import format_minute, format_utc_offset, get_local_zone
+from flycam.frame.warning import describe_warning_briefly
 from flycam.messages import Message, _, join, pgettext
 from flycam.report.blocks import (
     Block,
@@ -23,15 +24,13 @@ from flycam.report.blocks import (
     put_block,
     put_text,
 )
-from flycam.report.number_format import format_period
-from flycam.report.pack_bridge import (
-    MARK_KIND_NAMES,
-    MARK_STATUS_NAMES,
+from flycam.report.mark_names import MARK_KIND_NAMES, MARK_STATUS_NAMES
+from flycam.report.number_format import (
     format_area,
-    format_brief_warning,
     format_centimetres,
     format_list,
     format_percent,
+    format_period,
 )
 from flycam.report.pack_changes import (
     build_changes_by_commune,
@@ -72,7 +71,7 @@ _CLASSIFICATION_NOTES = {
         "RESTRICTED: shows restricted ground or flights; for those alone who may see them."
     ),
 }
-_COVERED = _(
+COVERED = _(
     "Ground that is hatched or left empty may also be covered by masks (homes, victims): it was imaged."
 )
 
@@ -177,7 +176,7 @@ def build_pack_document(figures: PackFigures, language: str) -> PackDocument:
         page_word=put(_("Page")),
         approval=put_paragraph(build_approval(figures)),
         first=tuple(map(put_paragraph, first)),
-        covered=put(_COVERED) if figures.is_covered else "",
+        covered=put(COVERED) if figures.is_covered else "",
         made_ns=figures.made_ns,
         letterhead=filled,
         motto=tuple(put_text(line, language) for line in _heading(figures)),
@@ -229,7 +228,7 @@ def _blocks(figures: PackFigures) -> Iterator[_MessageBlock]:
     zone = format_utc_offset(find_first_ns(figures), find_last_ns(figures), figures.made_ns)
     yield Paragraph(text=_("All times in this pack are {zone}.", zone=zone), kind="small")
     if figures.is_covered:
-        yield Paragraph(text=_COVERED, kind="care")
+        yield Paragraph(text=COVERED, kind="care")
     kind = "care" if figures.waiting else "" if figures.changes else "small"
     yield Paragraph(text=format_changes_summary(figures), kind=kind)
     yield Heading(text=_("2. Overview map"))
@@ -244,7 +243,7 @@ def _blocks(figures: PackFigures) -> Iterator[_MessageBlock]:
             )
             yield Paragraph(text=said, kind="care")
         for kept in one.warnings:
-            brief = format_brief_warning(kept, finished=one.revision > 0)
+            brief = describe_warning_briefly(kept, finished=one.revision > 0)
             yield Paragraph(text=join([str(one.number), brief], ". "), kind="small")
     yield Heading(text=_("4. By commune"))
     yield _communes(figures)
@@ -256,7 +255,7 @@ def _blocks(figures: PackFigures) -> Iterator[_MessageBlock]:
     if sum(len(one.marks) for one in figures.communes) > len(_numbers_of_marks(figures)):
         yield Paragraph(text=_("A search sector over several communes counts in each."), kind="small")
     for kept in figures.remarks:
-        yield Paragraph(text=format_brief_warning(kept), kind="small")
+        yield Paragraph(text=describe_warning_briefly(kept), kind="small")
     yield from build_trouble_blocks(figures)
     yield from build_changes_by_commune(figures)
     yield from build_settlement_blocks(figures)

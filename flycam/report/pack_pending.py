@@ -12,7 +12,8 @@ from flycam.frame.change import ChangeKind
 from flycam.frame.mark import UNRESOLVED_STATUSES, MarkKind, MarkStatus
 from flycam.messages import Message, _, join, ngettext
 from flycam.report.blocks import Paragraph, Text
-from flycam.report.pack_bridge import MARK_KIND_NAMES, MARK_STATUS_NAMES, format_area
+from flycam.report.mark_names import MARK_KIND_NAMES, MARK_STATUS_NAMES
+from flycam.report.number_format import format_area
 from flycam.report.pack_figures import PackCommune, PackFigures, PackMark, PackWaiting
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flycam.frame.classification import Classification
 from flycam.messages import Message, _, join, ngettext
-from flycam.report.pack_bridge import format_area, format_number, format_percent
+from flycam.report.number_format import format_area, format_number, format_percent
 from flycam.report.pack_figures import PackFigures, PackFlight
 
 OVERVIEW, LOCATOR = "overview", "locator"

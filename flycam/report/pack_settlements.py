@@ -9,8 +9,8 @@ from flycam.frame.settlement import Access
 from flycam.frame.timestamp import format_minute
 from flycam.messages import _, join
 from flycam.report.blocks import BlockOf, Heading, Paragraph, Table, Text
-from flycam.report.pack_bridge import ACCESS_NAMES, ROADS_SAY_NAMES
 from flycam.report.pack_figures import PackFigures, PackSettlement
+from flycam.report.settlement_names import ACCESS_NAMES, ROADS_SAY_NAMES
 
 _MAX_ROWS = 60
 

@@ -10,7 +10,7 @@ from typing import Generic
 from flycam.frame.timestamp import VIETNAM, format_minute, format_utc_offset, get_local_zone
 from flycam.messages import Message, _, join, ngettext, pgettext
 from flycam.report.blocks import T_co, Text
-from flycam.report.pack_bridge import format_area, format_percent
+from flycam.report.number_format import format_area, format_percent
 from flycam.report.pack_changes import (
     format_change,
     format_cut_roads,

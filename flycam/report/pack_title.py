@@ -6,8 +6,7 @@ from flycam.frame.flight import is_unnamed
 from flycam.frame.timestamp import format_minute, format_utc_offset
 from flycam.messages import Message, _, join
 from flycam.report.blocks import Paragraph, Text
-from flycam.report.number_format import format_period
-from flycam.report.pack_bridge import format_list
+from flycam.report.number_format import format_list, format_period
 from flycam.report.pack_figures import PackFigures, has_one_signatory
 
 

@@ -9,7 +9,8 @@ from flycam.frame.mark import is_road_blocked
 from flycam.frame.timestamp import format_minute
 from flycam.messages import Message, _, join
 from flycam.report.blocks import BlockOf, Heading, Paragraph, Table, Text
-from flycam.report.pack_bridge import LAYER_KIND_NAMES, MARK_STATUS_NAMES
+from flycam.report.change_names import LAYER_KIND_NAMES
+from flycam.report.mark_names import MARK_STATUS_NAMES
 from flycam.report.pack_changes import format_layer_source
 from flycam.report.pack_figures import PackCommune, PackFigures, PackMark, PackTroubles
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flycam.messages import Message, _, from_fields
 from flycam.pipeline.power import Power
 
 FLYCAM = (sys.executable, "-P", "-m", "flycam")
@@ -24,10 +25,8 @@ TERMINATE_TIMEOUT_S = 5.0
 
 # a command that hangs must not bar the others
 _RUN_TIMEOUT_S = 3600.0
-ReasonBilingual = tuple[str, str]
-TIMED_OUT: ReasonBilingual = (
-    "it took longer than an hour and was ended; look what else keeps this machine busy, then ask again",
-    "làm quá một giờ nên đã bị dừng; hãy xem máy chủ đang bận việc gì khác, rồi yêu cầu lại",
+TIMED_OUT = _(
+    "it took longer than an hour and was ended; look what else keeps this machine busy, then ask again"
 )
 
 
@@ -52,8 +51,8 @@ class CommandResult:
             return {}
         return answer if isinstance(answer, dict) else {}
 
-    def describe_failure(self, ended: ReasonBilingual) -> ReasonBilingual:
-        """Return the message of a failed command, English and Vietnamese.
+    def describe_failure(self, ended: Message) -> Message:
+        """Return the message of a failed command.
 
         From its JSON and its messages for people; `ended` where there is none.
         """
@@ -63,7 +62,8 @@ class CommandResult:
         if english is None:
             return ended
         lines = [line for line in self.stderr.splitlines() if line.startswith("flycam: ")]
-        return str(english), lines[-1].removeprefix("flycam: ") if lines else str(english)
+        vietnamese = lines[-1].removeprefix("flycam: ") if lines else str(english)
+        return from_fields({"sentence": str(english), "sentence_vi": vietnamese})
 
 
 def run_command(

@@ -17,6 +17,8 @@ import httptools
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from flycam.messages import Message, _
+
 HEAD_TIMEOUT_S = 20.0
 """From the connection, or the answer before, to the last line of a head. Between requests idle connections
 are ended sooner (uvicorn's keep-alive, 5 s)."""
@@ -190,9 +192,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if len(self.url) > MAX_LINE_BYTES or self.url.count(b"&") > MAX_HEADER_FIELDS:
             self._refuse(
                 414,
-                f"the address is longer than {MAX_LINE_BYTES} bytes or names more than "
-                f"{MAX_HEADER_FIELDS} values",
-                f"địa chỉ dài quá {MAX_LINE_BYTES} byte hoặc có hơn {MAX_HEADER_FIELDS} giá trị",
+                _(
+                    "the address is longer than {max_bytes} bytes or names more than {max_values} values",
+                    max_bytes=MAX_LINE_BYTES,
+                    max_values=MAX_HEADER_FIELDS,
+                ),
             )
         self._count_head_bytes(url)
 
@@ -207,8 +211,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if value.count(b";") > MAX_COOKIES if is_cookie else len(value) > MAX_LINE_BYTES:
             self._refuse(
                 431,
-                f"a header is longer than {MAX_LINE_BYTES} bytes, or holds more than {MAX_COOKIES} cookies",
-                f"một dòng đầu yêu cầu dài quá {MAX_LINE_BYTES} byte hoặc có hơn {MAX_COOKIES} cookie",
+                _(
+                    "a header is longer than {max_bytes} bytes, or holds more than {max_cookies} cookies",
+                    max_bytes=MAX_LINE_BYTES,
+                    max_cookies=MAX_COOKIES,
+                ),
             )
 
     def on_headers_complete(self) -> None:
@@ -289,7 +296,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         The parser takes what follows for another request, its body too: another client that shares this
         connection by way of a proxy would get the answer to that.
         """
-        if any(name in (b"transfer-encoding", b"content-length") for name, _ in self.headers):
+        if any(name in (b"transfer-encoding", b"content-length") for name, __ in self.headers):
             self._exceed("upgrade with a body")
         self.cycle.keep_alive = False
         self._is_last = True
@@ -322,7 +329,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._head_bytes > MAX_HEAD_BYTES:
             self._exceed("large head")
 
-    def _refuse(self, status: int, english: str, vi: str) -> NoReturn:
+    def _refuse(self, status: int, message: Message) -> NoReturn:
         """End the connection from within the parser, with the reason as an answer.
 
         There is none where another answer is under way, whose place it would take.
@@ -330,7 +337,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if any(not one.response_complete for one in self._cycles):
             self._exceed("large head")
         ENDED_CONNECTIONS["large head"] += 1
-        said = f"{vi}\n{english}\n".encode()
+        said = f"{message.in_language('vi')}\n{message}\n".encode()
         lines = (
             (b"content-type", b"text/plain; charset=utf-8"),
             (b"content-length", b"%d" % len(said)),
@@ -340,7 +347,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.write(STATUS_LINE[status] + head + b"\r\n" + said)
         self.transport.close()
         self._await_reader()
-        raise _LimitExceeded(english)
+        raise _LimitExceeded(str(message))
 
     def _exceed(self, why: str) -> NoReturn:
         """End the connection from within the parser, which then reads no further."""

@@ -14,12 +14,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from flycam.errors import DiskFull, FeatureDisabled
-from flycam.messages import _
+from flycam.messages import Message, _, verbatim
 from flycam.pipeline.exercise_guard import require_no_real_data
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.auth.authenticator import Principal
 from flycam.serve.auth.guards import AdminPrincipal
-from flycam.serve.command_process import TERMINATE_TIMEOUT_S, ReasonBilingual, run_command
+from flycam.serve.command_process import TERMINATE_TIMEOUT_S, run_command
 from flycam.serve.http.json_values import Json
 from flycam.serve.http.same_origin import CROSS_SITE_REQUEST, require_same_origin
 from flycam.serve.services import Services
@@ -27,10 +27,8 @@ from flycam.store.disk_space import SPARE_BYTES
 
 router = APIRouter()
 
-_ENDED: ReasonBilingual = (
-    "the program that made the drill ended without a word; ask again, or run 'flycam demo --no-serve'",
-    "chương trình lập bản diễn tập dừng đột ngột; hãy thử lại, hoặc chạy 'flycam demo --no-serve'",
-)
+_ENDED = _("the program that made the drill ended without a word; ask again, or run 'flycam demo --no-serve'")
+_NO_REASON = verbatim("")
 DRILL_BYTES = 512 << 20
 """More than its photos, originals and mosaics take, also while it is made."""
 _LOG = logging.getLogger("flycam.serve")
@@ -51,7 +49,7 @@ class DrillState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class _DrillProgress:
     state: DrillState = DrillState.NONE
-    why: ReasonBilingual = ("", "")
+    why: Message = _NO_REASON
 
 
 class DrillService:
@@ -110,7 +108,7 @@ class DrillService:
             _DrillProgress(DrillState.MADE) if why is None else _DrillProgress(DrillState.FAILED, why)
         )
 
-    def _make_drill(self, operator: str) -> ReasonBilingual | None:
+    def _make_drill(self, operator: str) -> Message | None:
         ran = run_command(self._command, operator, self._workspace.power, self._stop)
         return None if ran.code == 0 else ran.describe_failure(_ENDED)
 
@@ -158,4 +156,4 @@ def get_drill_state(drilling: DrillServiceHere, _: AdminPrincipal) -> Json:
 
 def _describe_progress(drilling: DrillService) -> Json:
     standing = drilling.progress
-    return {"state": standing.state.value, "sentence": standing.why[0], "sentence_vi": standing.why[1]}
+    return {"state": standing.state.value, **standing.why.to_fields()}

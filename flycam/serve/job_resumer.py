@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from flycam.messages import Message, _
 from flycam.pipeline.job_journal import (
     RETRYABLE_ERRORS,
     InputState,
@@ -20,7 +21,7 @@ from flycam.pipeline.job_journal import (
     update_tries,
 )
 from flycam.pipeline.power import Power
-from flycam.serve.command_process import FLYCAM, CommandResult, ReasonBilingual, run_command
+from flycam.serve.command_process import FLYCAM, CommandResult, run_command
 
 MAX_TRIES = 3
 """Tries by itself of one command; one that was cut each time may be the cause."""
@@ -32,11 +33,8 @@ card be put in."""
 _NICENESS = 10
 """Lower priority than the map and live flights."""
 
-_COMMAND_ENDED: ReasonBilingual = (
-    "it ended without a word; give it again by hand to see why",
-    "lệnh dừng đột ngột; hãy chạy lại bằng tay để xem lý do",
-)
-Announce = Callable[[str, str], None]
+_COMMAND_ENDED = _("it ended without a word; give it again by hand to see why")
+Announce = Callable[[Message], None]
 
 
 @contextmanager
@@ -47,7 +45,7 @@ def resume_jobs(
 
     Each is a process of its own; what has not ended with the block is resumed at the next start.
 
-    announce  called in English and Vietnamese with each job and its result, from a thread of its own
+    announce  called with each job and its result, from a thread of its own
     done      called once all of them were tried, if the block is still open
     """
     resumed = _JobResumer(data_dir, power, announce)
@@ -68,7 +66,7 @@ class _JobResumer:
         self._data_dir = data_dir
         self._power = power
         self._say = say
-        self._announced: set[tuple[str, str]] = set()
+        self._announced: set[str] = set()
 
     def run(self, done: Callable[[], None]) -> None:
         """Resume until no job is left, or `stop` is set."""
@@ -85,10 +83,10 @@ class _JobResumer:
         if is_first and not self.stop.is_set():
             done()
 
-    def _tell(self, english: str, vi: str) -> None:
-        if (english, vi) not in self._announced:
-            self._announced.add((english, vi))
-            self._say(english, vi)
+    def _tell(self, message: Message) -> None:
+        if str(message) not in self._announced:
+            self._announced.add(str(message))
+            self._say(message)
 
     def _resume_job(self, one: InterruptedJob) -> None:
         command, place = str(one.command), one.command.working_dir
@@ -96,25 +94,30 @@ class _JobResumer:
         if one.command.tries >= MAX_TRIES:
             finish_job(one.entry)
             self._tell(
-                f"{command} was cut {MAX_TRIES} times more while it went on by itself; give it by hand, "
-                f"in {place}",
-                f"{command} đã bị ngắt thêm {MAX_TRIES} lần khi tự làm tiếp; hãy chạy bằng tay, trong "
-                f"{place}",
+                _(
+                    "{command} was cut {tries} times more while it went on by itself; give it by hand, "
+                    "in {place}",
+                    command=command,
+                    tries=MAX_TRIES,
+                    place=place,
+                )
             )
         elif given is InputState.OTHERS:
             finish_job(one.entry)
             self._tell(
-                f"{command} was cut off, and other files lie there now: it is not gone on with; give it "
-                "again where its files are",
-                f"{command} bị ngắt giữa chừng, nay ở đó là các tệp khác nên không làm tiếp; hãy chạy lại "
-                "ở nơi có đúng các tệp",
+                _(
+                    "{command} was cut off, and other files lie there now: it is not gone on with; give "
+                    "it again where its files are",
+                    command=command,
+                )
             )
         elif given is InputState.NOT_THERE or not place.is_dir():
             self._tell(
-                f"{command} was cut off, and its files are not there: put the card in, and it goes on by "
-                "itself",
-                f"{command} bị ngắt giữa chừng và không thấy các tệp của nó: hãy cắm lại thẻ, lệnh sẽ tự "
-                "làm tiếp",
+                _(
+                    "{command} was cut off, and its files are not there: put the card in, and it goes on "
+                    "by itself",
+                    command=command,
+                )
             )
         else:
             self._run_job(one)
@@ -126,10 +129,7 @@ class _JobResumer:
         except OSError:
             # a full disk: tried again later
             return
-        self._tell(
-            f"{command} was cut off (a kill, a power cut): going on with it",
-            f"{command} bị ngắt giữa chừng (mất điện hoặc bị dừng): đang làm tiếp",
-        )
+        self._tell(_("{command} was cut off (a kill, a power cut): going on with it", command=command))
         name, *words = one.command.words
         try:
             ran = run_command(
@@ -157,7 +157,7 @@ class _JobResumer:
         if self.stop.is_set():
             return
         if ran.code == 0:
-            self._tell(f"{command} is complete", f"{command} đã hoàn tất")
+            self._tell(_("{command} is complete", command=command))
         else:
-            english, vi = ran.describe_failure(_COMMAND_ENDED)
-            self._tell(f"{command} did not end well: {english}", f"{command} không xong: {vi}")
+            why = ran.describe_failure(_COMMAND_ENDED)
+            self._tell(_("{command} did not end well: {why}", command=command, why=why))

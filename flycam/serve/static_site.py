@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 
+from flycam.messages import _
 from flycam.serve.http.content_security_policy import MAP_POLICY
 
 Scope = MutableMapping[str, Any]
@@ -43,9 +44,11 @@ _COMPRESSED_TYPES = (
 _COMPRESSED = {".br": "br", ".gz": "gzip"}
 """Content encodings by suffix, the best first."""
 _ZERO_WEIGHTS = ("q=0", "q=0.0", "q=0.00", "q=0.000")
-_NOT_BUILT_PAGE = """<!doctype html><html lang="vi"><meta charset="utf-8"><title>flycam</title>
-<h1>Chưa dựng bản đồ / The map is not built</h1>
-<p>Chạy: <code>make map</code>. API: <a href="/api/docs">/api/docs</a></p></html>"""
+_NOT_BUILT = _("The map is not built")
+_RUN = _("Run: {command}", command="<code>make map</code>")
+_NOT_BUILT_PAGE = f"""<!doctype html><html lang="vi"><meta charset="utf-8"><title>flycam</title>
+<h1>{_NOT_BUILT.in_language("vi")} / {_NOT_BUILT}</h1>
+<p>{_RUN.in_language("vi")}. API: <a href="/api/docs">/api/docs</a></p></html>"""
 
 
 def mount_static_site(app: FastAPI, static_dir: Path) -> None:

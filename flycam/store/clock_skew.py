@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from minio import time as client_time
 from minio.error import S3Error
 
+from flycam.messages import Message, _
+
 MAX_CLOCK_SKEW = timedelta(minutes=15)
 """S3 accepts a signed request for this long, whichever of the two clocks is ahead."""
 
@@ -20,8 +22,8 @@ _NEARLY = timedelta(minutes=14)
 _DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3600, 60
 
 
-def describe_clock_skew(error: Exception, code: str) -> tuple[str, str] | None:
-    """Explain a denial by clock skew (English, Vietnamese), or return None.
+def describe_clock_skew(error: Exception, code: str) -> Message | None:
+    """Explain a denial by clock skew, or return None.
 
     code  of the error, "" where the server gave none. Wrong keys have a code of their own; "AccessDenied"
           is put down to the clock where the answer's Date is too far off the clock that signed.
@@ -29,20 +31,26 @@ def describe_clock_skew(error: Exception, code: str) -> tuple[str, str] | None:
     here = client_time.utcnow()
     there = _date_of(error)
     if code in _SKEWED and there is None:
-        return (
-            "this machine's clock and the store's differ too much; set this machine's clock and run again",
-            "giờ máy này và giờ kho lưu trữ lệch quá nhiều; hãy chỉnh giờ máy này rồi chạy lại",
+        return _(
+            "this machine's clock and the store's differ too much; set this machine's clock and run again"
         )
     if there is None or not (code in _SKEWED or (code in _AMBIGUOUS_CODES and abs(here - there) >= _NEARLY)):
         return None
-    off = here - there
-    times = f"({here:%d/%m/%Y %H:%M:%S}, {there:%d/%m/%Y %H:%M:%S} UTC)"
-    slow, slow_vi = ("behind", "chậm hơn") if off < timedelta(0) else ("ahead of", "nhanh hơn")
-    return (
-        f"this machine's clock is {_format_duration(off)} {slow} the store's {times}; set this machine's "
-        "clock, or the store's if that one is wrong, and run again",
-        f"giờ máy này {slow_vi} giờ kho lưu trữ {_format_duration(off, 'vi')} {times}; hãy chỉnh giờ máy "
-        "này, hoặc giờ máy chủ kho nếu máy đó sai, rồi chạy lại",
+    times = {
+        "difference": _format_duration(here - there),
+        "here": f"{here:%d/%m/%Y %H:%M:%S}",
+        "there": f"{there:%d/%m/%Y %H:%M:%S}",
+    }
+    if here < there:
+        return _(
+            "this machine's clock is {difference} behind the store's ({here}, {there} UTC); set this "
+            "machine's clock, or the store's if that one is wrong, and run again",
+            **times,
+        )
+    return _(
+        "this machine's clock is {difference} ahead of the store's ({here}, {there} UTC); set this "
+        "machine's clock, or the store's if that one is wrong, and run again",
+        **times,
     )
 
 
@@ -56,14 +64,12 @@ def _date_of(error: Exception) -> datetime | None:
         return None
 
 
-def _format_duration(off: timedelta, language: str = "en") -> str:
+def _format_duration(off: timedelta) -> Message:
     seconds = round(abs(off).total_seconds())
-    units = (
-        ((_DAY_S, "ngày"), (_HOUR_S, "giờ"), (_MINUTE_S, "phút"))
-        if language == "vi"
-        else ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "min"))
-    )
-    for size, name in units:
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {name}"
-    return f"{seconds} {'giây' if language == 'vi' else 's'}"
+    if seconds >= 2 * _DAY_S:
+        return _("{days:.0f} d", days=seconds / _DAY_S)
+    if seconds >= 2 * _HOUR_S:
+        return _("{hours:.0f} h", hours=seconds / _HOUR_S)
+    if seconds >= 2 * _MINUTE_S:
+        return _("{minutes:.0f} min", minutes=seconds / _MINUTE_S)
+    return _("{seconds} s", seconds=seconds)

@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flycam.errors import DiskFull
-from flycam.messages import _
+from flycam.messages import Message, _
 
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, an exhausted quota and a file system's largest file."""
@@ -91,12 +91,12 @@ def _hold(reserve: Path, size: int) -> None:
 
 
 def require_free_space(
-    place: Path, free: int, more_bytes: int, resume_hint_vi: str, min_free_bytes: int = SPARE_BYTES
+    place: Path, free: int, more_bytes: int, resume: Message, min_free_bytes: int = SPARE_BYTES
 ) -> None:
     """Raise DiskFull, with the cure, unless `more_bytes` fit into the free space.
 
     They do not fit if they leave less than `min_free_bytes` of the `free` bytes of another machine.
-    resume_hint_vi says in Vietnamese how the transfer resumes by itself.
+    resume: that the transfer goes on by itself.
     """
     if free - more_bytes >= min_free_bytes:
         return
@@ -104,10 +104,10 @@ def require_free_space(
     raise DiskFull(
         _(
             "{place}: the server has {gb:.1f} GB left, of which {gb_spare:.1f} GB stay free "
-            "for flights; free some there, then it goes on by itself from where it is",
+            "for flights; free some there, then it {resume} from where it is",
             place=place,
             gb=gb,
             gb_spare=gb_spare,
-            vi_goes_on=resume_hint_vi,
+            resume=resume,
         )
     )

@@ -30,7 +30,7 @@ from flycam.errors import (
     StoreDenied,
     StoreUnavailable,
 )
-from flycam.messages import Bilingual, _
+from flycam.messages import _
 from flycam.store.clock_skew import MAX_CLOCK_SKEW, describe_clock_skew
 from flycam.store.keys import check_key, check_prefix
 from flycam.store.regular_file import HashCheckedFile
@@ -268,7 +268,7 @@ class S3Store:
                 _("{place}: the bucket does not exist; create it, or name another", place=self._place)
             )
         if status in (400, 401, 403) and (said := describe_clock_skew(error, code)) is not None:
-            return StoreDenied(_("{place}: {said}", place=self._place, said=Bilingual(said[0], said[1])))
+            return StoreDenied(_("{place}: {said}", place=self._place, said=said))
         if code in _DENIED or status in (401, 403):
             return StoreDenied(
                 _(

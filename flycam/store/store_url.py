@@ -6,13 +6,12 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from flycam.errors import InputUnusable
-from flycam.messages import Bilingual, _
+from flycam.messages import _
 from flycam.store.base import ObjectStore
 from flycam.store.local import LocalStore
 from flycam.store.memory import MemoryStore
 
-_HOW = "write file:///FOLDER or s3://bucket/prefix?endpoint=http://HOST:PORT"
-_HOW_VI = "hãy ghi file:///THƯ_MỤC hoặc s3://bucket/tiền_tố?endpoint=http://MÁY:CỔNG"
+_HOW = _("write file:///FOLDER or s3://bucket/prefix?endpoint=http://HOST:PORT")
 
 
 def open_store(url: str) -> ObjectStore:
@@ -51,11 +50,9 @@ def parse_store_folder(url: str) -> Path | None:
 
 def _folder(url: str, parts: SplitResult) -> Path:
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-        raise InputUnusable(
-            _("{url}: the folder of a store is absolute; {how}", url=url, how=Bilingual(_HOW, _HOW_VI))
-        )
+        raise InputUnusable(_("{url}: the folder of a store is absolute; {how}", url=url, how=_HOW))
     return Path(unquote(parts.path))
 
 
 def _no_address(url: str) -> InputUnusable:
-    return InputUnusable(_("{url}: no address of a store; {how}", url=url, how=Bilingual(_HOW, _HOW_VI)))
+    return InputUnusable(_("{url}: no address of a store; {how}", url=url, how=_HOW))

@@ -17,6 +17,7 @@ from flycam.catalog.records import MosaicInfo
 from flycam.catalog.retention_records import HoldRecord
 from flycam.errors import NotFound
 from flycam.frame.flight import Flight, derive_live_mosaic_id
+from flycam.messages import Message, _
 from flycam.sync.conflict_reports import describe_conflict
 from flycam.sync.flight_records import FlightRecords
 
@@ -48,14 +49,13 @@ class FlightConflict:
     """
 
     records: FlightRecords
-    sentence: str
-    sentence_vi: str
+    sentence: Message
 
     @property
     def summary(self) -> dict[str, str]:
         """The report of it for answers and commands."""
         flight = self.records.flight
-        return describe_conflict(flight.flight_id, flight.name, self.sentence, self.sentence_vi)
+        return describe_conflict(flight.flight_id, flight.name, self.sentence)
 
 
 def match_flight(catalog: Catalog, received: FlightRecords) -> FlightMatch | FlightConflict:
@@ -64,15 +64,15 @@ def match_flight(catalog: Catalog, received: FlightRecords) -> FlightMatch | Fli
     holders = catalog.flights.find_by_frames(laid) | {received.flight.flight_id}
     here = [one for one in (find_flight_by_id(catalog, each) for each in sorted(holders)) if one is not None]
     if len(here) > 1:
-        return _make_conflict(received, here[0], *_explain_several_flights(received.flight, here))
+        return _make_conflict(received, here[0], _explain_several_flights(received.flight, here))
     target = here[0] if here else received.flight
     if target.work_crs != received.flight.work_crs:
-        return _make_conflict(received, target, *_explain_crs_mismatch(received.flight, target))
+        return _make_conflict(received, target, _explain_crs_mismatch(received.flight, target))
     live = {one.layer: one for one in catalog.tiles.mosaics(target.flight_id) if one.revision == 0}
     for mosaic in received.mosaics:
         known = live.get(mosaic.layer)
         if known is not None and known.base_zoom != mosaic.base_zoom:
-            return _make_conflict(received, target, *_explain_zoom_mismatch(received.flight, mosaic, known))
+            return _make_conflict(received, target, _explain_zoom_mismatch(received.flight, mosaic, known))
     mosaics = {one.mosaic_id: derive_live_mosaic_id(target.flight_id, one.layer) for one in received.mosaics}
     return FlightMatch(records=_relabel_records(received, target, mosaics), mosaics=mosaics)
 
@@ -123,42 +123,39 @@ def _rewrite_holds(received: FlightRecords, target: Flight) -> Iterator[HoldReco
                 yield replace(line, subject=target.flight_id)
 
 
-def _make_conflict(received: FlightRecords, here: Flight, sentence: str, vi: str) -> FlightConflict:
+def _make_conflict(received: FlightRecords, here: Flight, sentence: Message) -> FlightConflict:
     withdrawals = tuple(replace(one, flight_id=here.flight_id) for one in received.withdrawals)
-    return FlightConflict(
-        records=replace(received, withdrawals=withdrawals), sentence=sentence, sentence_vi=vi
+    return FlightConflict(records=replace(received, withdrawals=withdrawals), sentence=sentence)
+
+
+def _explain_several_flights(received: Flight, here: Sequence[Flight]) -> Message:
+    return _(
+        "{name}: its photos lie in {count} flights here ({names}), which cannot become one; it stays out, "
+        "but for what it withdraws: with an empty data folder (--data), read this box first and the others "
+        "after it",
+        name=received.name,
+        count=len(here),
+        names=", ".join(one.name for one in here[:_MAX_NAMES_SHOWN]),
     )
 
 
-def _explain_several_flights(received: Flight, here: Sequence[Flight]) -> tuple[str, str]:
-    names = ", ".join(one.name for one in here[:_MAX_NAMES_SHOWN])
-    return (
-        f"{received.name}: its photos lie in {len(here)} flights here ({names}), which cannot become one; it"
-        " stays out, but for what it withdraws: with an empty data folder (--data), read this box first and"
-        " the others after it",
-        f"{received.name}: ảnh của chuyến này nằm trong {len(here)} chuyến bay ở đây ({names}), không gộp "
-        "được; chỉ nhận các ảnh bị rút: hãy dùng thư mục dữ liệu trống (--data), đọc gói của máy này trước "
-        "rồi mới đến các máy khác",
+def _explain_crs_mismatch(received: Flight, here: Flight) -> Message:
+    return _(
+        "{name}: laid in {crs}, here in {crs_here}: they cannot be merged; it stays out, but for what it "
+        "withdraws: ingest its photos into an empty data folder (--data) with the same options as here, and "
+        "share that",
+        name=received.name,
+        crs=received.work_crs,
+        crs_here=here.work_crs,
     )
 
 
-def _explain_crs_mismatch(received: Flight, here: Flight) -> tuple[str, str]:
-    return (
-        f"{received.name}: laid in {received.work_crs}, here in {here.work_crs}: they cannot be merged; it "
-        "stays out, but for what it withdraws: ingest its photos into an empty data folder (--data) with "
-        "the same options as here, and share that",
-        f"{received.name}: nắn trong hệ {received.work_crs}, ở đây là {here.work_crs}, không ghép được; chỉ "
-        "nhận các ảnh bị rút: hãy nạp lại ảnh vào thư mục dữ liệu trống (--data) với cùng tuỳ chọn như ở "
-        "đây rồi chia sẻ lại",
-    )
-
-
-def _explain_zoom_mismatch(received: Flight, mosaic: MosaicInfo, known: MosaicInfo) -> tuple[str, str]:
-    return (
-        f"{received.name}: its map there has zoom {mosaic.base_zoom}, here {known.base_zoom}: pixels of two"
-        " sizes cannot be merged; it stays out, but for what it withdraws: on one of the boxes ingest its"
-        " photos into an empty data folder (--data) with the other's --gsd, and share that",
-        f"{received.name}: bản đồ bên kia ở mức phóng {mosaic.base_zoom}, ở đây là {known.base_zoom}, không "
-        "ghép được; chỉ nhận các ảnh bị rút: trên một trong hai máy hãy nạp lại ảnh vào thư mục dữ liệu "
-        "trống (--data) với --gsd của máy kia rồi chia sẻ lại",
+def _explain_zoom_mismatch(received: Flight, mosaic: MosaicInfo, known: MosaicInfo) -> Message:
+    return _(
+        "{name}: its map there has zoom {zoom}, here {zoom_here}: pixels of two sizes cannot be merged; it "
+        "stays out, but for what it withdraws: on one of the boxes ingest its photos into an empty data "
+        "folder (--data) with the other's --gsd, and share that",
+        name=received.name,
+        zoom=mosaic.base_zoom,
+        zoom_here=known.base_zoom,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from flycam.messages import Message
 from flycam.sync.transfer import SyncReport
 
 
@@ -49,10 +50,10 @@ class PeerConnection(Protocol):
     def call_with_retries(self, send: Callable[[], Any]) -> Any:
         """Call `send` until its answer is not "later"."""
 
-    def get_error_message(self, reply: Any) -> str:
+    def get_error_message(self, reply: Any) -> Message:
         """Return the peer's own message."""
 
-    def report_wait(self, why: str) -> None:
+    def report_wait(self, why: Message) -> None:
         """Report the reason for a wait."""
 
 

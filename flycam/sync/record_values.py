@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import math
+import re
+import string
 import types
 from collections.abc import Collection, Mapping
 from datetime import date
@@ -18,8 +20,13 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import shapely
 
+from flycam.messages import Message, decode_message, encode_message
+
 _T = TypeVar("_T")
 _MAX_INTEGER = 1 << 63  # of either database
+_FORMAT = re.compile(r"(?!.*\d{3})[^{}]{0,6}")
+"""How a message of another node may format a value: never hundreds of characters wide."""
+_MAX_NESTED = 4
 
 
 def to_values(record: Any) -> dict[str, Any]:
@@ -60,6 +67,8 @@ def _encode_value(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, frozenset):
         return sorted(_encode_value(one) for one in value)
+    if isinstance(value, Message):
+        return encode_message(value)
     if isinstance(value, tuple):
         return [_encode_value(one) for one in value]
     return value
@@ -80,7 +89,37 @@ def _decode_value(hint: Any, value: Any) -> Any:
     return _decode_plain(hint, value)
 
 
+def _decode_message(value: Any) -> Message:
+    """Return a message that can be put into words in either language; raise ValueError."""
+    try:
+        message = decode_message(value)
+        _require_plain_fields(message, _MAX_NESTED)
+        message.to_fields()
+    except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ValueError(f"{value!r:.40} is no message") from error
+    return message
+
+
+def _require_plain_fields(message: Message, max_nested: int) -> None:
+    """Raise ValueError for parameters that reach into a value or make a text of any length."""
+    parts = {name: one for name, one in message.values.items() if isinstance(one, Message)}
+    for text in (message.text, message.plural):
+        fields = [
+            (name, spec or "")
+            for _text, name, spec, _conversion in string.Formatter().parse(text)
+            if name is not None
+        ]
+        names = [name for name, __ in fields if name in parts]
+        is_plain = all(name.isidentifier() and _FORMAT.fullmatch(spec) for name, spec in fields)
+        if not is_plain or len(names) > len(set(names)) or (parts and not max_nested):
+            raise ValueError(f"{text!r:.40} is no message")
+    for part in parts.values():
+        _require_plain_fields(part, max_nested - 1)
+
+
 def _decode_plain(hint: Any, value: Any) -> Any:
+    if hint is Message:
+        return _decode_message(value)
     if hint is float and type(value) in (int, float) and math.isfinite(value):
         return float(value)
     if hint is int and type(value) is int and -_MAX_INTEGER <= value < _MAX_INTEGER:

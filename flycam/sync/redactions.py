@@ -12,6 +12,7 @@ from flycam.catalog.redacted_ground import load_redacted_ground
 from flycam.catalog.sharing_records import RedactionFootprint, RedactionRecord
 from flycam.frame.flight import Flight
 from flycam.frame.redaction import MAX_CORNERS
+from flycam.messages import _
 from flycam.sync.conflict_reports import describe_conflict
 
 
@@ -32,10 +33,12 @@ def explain_held_back(flight: Flight, peer: str) -> dict[str, str]:
     return describe_conflict(
         flight.flight_id,
         flight.name,
-        f"{flight.name}: shows what masks cover (homes, victims), and the flycam at {peer} is too"
-        " old to cover it: none of its pictures are sent; bring that one to the same version",
-        f"{flight.name}: có phần bị che (nhà dân, nạn nhân) mà flycam ở {peer} là phiên bản"
-        " cũ, không biết che: không gửi hình nào của chuyến bay này; hãy nâng cấp bên đó lên cùng phiên bản",
+        _(
+            "{name}: shows what masks cover (homes, victims), and the flycam at {peer} is too old to cover "
+            "it: none of its pictures are sent; bring that one to the same version",
+            name=flight.name,
+            peer=peer,
+        ),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flycam.errors import FlightBusy, InputUnusable, NotFound, StorageFailed, StoreUnavailable
+from flycam.messages import _
 from flycam.store import keys
 from flycam.store.disk_space import RESERVED_BYTES, SPARE_BYTES
 from flycam.sync.capabilities import CAPABILITIES_QUERY
@@ -124,7 +125,7 @@ class ReferenceFetcher:
             # of the connection, or of the store that sending reads from too
             raise
         except StorageFailed as error:
-            self.got.conflicts.append(ReferenceConflict(self._peer, str(error), error.vi or str(error)))
+            self.got.conflicts.append(ReferenceConflict(self._peer, error.message))
             self._missing, self._has_news = [], False
             return False
 
@@ -198,10 +199,16 @@ class ReferenceFetcher:
             self.got.conflicts.append(
                 ReferenceConflict(
                     thing.name,
-                    f"{thing.name}: {thing.kind} of {self._peer} waits for room: it takes {mb:.0f} MB free in"
-                    f" {self._folder}, and {mb_free:.0f} MB are; make room there",
-                    f"{thing.name}: dữ liệu từ {self._peer} chờ chỗ trống: cần {mb:.0f} MB trong"
-                    f" {self._folder}, chỉ còn {mb_free:.0f} MB; hãy giải phóng bớt",
+                    _(
+                        "{name}: {kind} of {peer} waits for room: it takes {mb:.0f} MB free in {folder}, and "
+                        "{mb_free:.0f} MB are; make room there",
+                        name=thing.name,
+                        kind=thing.kind,
+                        peer=self._peer,
+                        mb=mb,
+                        folder=self._folder,
+                        mb_free=mb_free,
+                    ),
                 )
             )
         return left
@@ -225,7 +232,7 @@ class ReferenceFetcher:
 
         False if nothing is to be fetched.
         """
-        for _ in range(_MAX_RESTARTS):
+        for __ in range(_MAX_RESTARTS):
             if not self._select_next(room):
                 return False
             reply = self._line.call_with_retries(lambda: self._attempt(ledger, room, sent))
@@ -326,7 +333,7 @@ class ReferenceFetcher:
         # FlightBusy: imported later, once the flight is not being written
         except (InputUnusable, FlightBusy) as error:
             self._has_unread = True
-            learner.kept.append(ReferenceConflict(things[0].name, str(error), error.vi or str(error)))
+            learner.kept.append(ReferenceConflict(things[0].name, error.message))
 
     def _clear_conflicts(self, names: set[str]) -> None:
         """Drop the conflicts that an earlier round reported for these names."""
@@ -371,10 +378,12 @@ class ReferenceFetcher:
             self.got.conflicts.append(
                 ReferenceConflict(
                     thing.name,
-                    f"{thing.name}: does not come whole from {self._peer}: it breaks off, or has other bytes"
-                    " than its SHA-256 says; run 'flycam verify' there",
-                    f"{thing.name}: dữ liệu từ {self._peer} bị đứt giữa chừng hoặc không khớp mã SHA-256; hãy"
-                    " chạy 'flycam verify' ở bên đó",
+                    _(
+                        "{name}: does not come whole from {peer}: it breaks off, or has other bytes than its "
+                        "SHA-256 says; run 'flycam verify' there",
+                        name=thing.name,
+                        peer=self._peer,
+                    ),
                 )
             )
 

@@ -24,7 +24,7 @@ from flycam.frame.classification import Classification, find_strictest
 from flycam.frame.flight import Event
 from flycam.frame.payload_decoding import parse_bounded_json
 from flycam.frame.redaction import RedactionStep
-from flycam.messages import _
+from flycam.messages import Message, _, pgettext
 from flycam.store import keys
 from flycam.sync.change_decisions import merge_change_histories
 from flycam.sync.decompression import decompress_bounded
@@ -62,8 +62,7 @@ class ReferenceConflict:
     """An item that was not imported, and why."""
 
     name: str
-    sentence: str
-    sentence_vi: str
+    sentence: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +118,12 @@ class ReferenceImporter:
                 self._ledger.note(_HIDDEN_LEVEL, layer.layer_id, layer.sha256)
                 self._report_conflict(
                     layer.name,
-                    f"{layer.name}: {self._peer} does not give this layer any more; it is shown to analysts"
-                    " and administrators only: 'flycam layers classify' changes that",
-                    f"{layer.name}: {self._peer} không còn cấp lớp này; chỉ còn phân tích viên và quản trị"
-                    " viên xem được, đổi lại bằng 'flycam layers classify'",
+                    _(
+                        "{name}: {peer} does not give this layer any more; it is shown to analysts and "
+                        "administrators only: 'flycam layers classify' changes that",
+                        name=layer.name,
+                        peer=self._peer,
+                    ),
                 )
 
     # -- one kind each ----------------------------------------------------------------------------
@@ -195,10 +196,12 @@ class ReferenceImporter:
     def _report_merged_area(self, name: str) -> None:
         self._report_conflict(
             name,
-            f"{name}: this box and {self._peer} each decided on this restricted area; what either of them"
-            " hides stays hidden here until somebody takes it away: 'flycam restricted remove'",
-            f"{name}: trạm này và {self._peer} đều quy định vùng hạn chế này; nơi nào một bên che thì ở đây"
-            " vẫn che cho đến khi có người gỡ bỏ: 'flycam restricted remove'",
+            _(
+                "{name}: this box and {peer} each decided on this restricted area; what either of them hides "
+                "stays hidden here until somebody takes it away: 'flycam restricted remove'",
+                name=name,
+                peer=self._peer,
+            ),
         )
 
     def _import_layer(self, thing: FeedItem) -> None:
@@ -208,7 +211,7 @@ class ReferenceImporter:
         level = Classification(values["level"])
         _require_name(thing, came.layer_id)
         here = map(_entered_layer, self._catalog.layers.all())
-        if not self._is_newer(thing, _entered_layer(came), here, "layer", "lớp dữ liệu"):
+        if not self._is_newer(thing, _entered_layer(came), here, pgettext("shared item", "layer")):
             return
         self._classify(came, level, "as there")  # before a feature of it is here
         self._catalog.layers.put(came, features)
@@ -225,7 +228,7 @@ class ReferenceImporter:
             if at not in here or _is_alike(here[at], one) or _is_alike(here[at], theirs.get(at)):
                 taken.append(one)
             else:
-                self._report_kept_local(f"{one.code} {one.name}", "boundary", "ranh giới")
+                self._report_kept_local(f"{one.code} {one.name}", pgettext("shared item", "boundary"))
         new = [one for one in taken if not _is_alike(here.get((one.code, one.valid_from)), one)]
         if new:
             self._catalog.boundaries.put_communes(new)
@@ -276,7 +279,7 @@ class ReferenceImporter:
             self._catalog.changes.append(new, [told])
         self._catalog.comparisons.add(grounds)
         for change_id in held:
-            self._report_kept_local(change_id, "change", "thay đổi")
+            self._report_kept_local(change_id, pgettext("shared item", "change"))
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -288,7 +291,7 @@ class ReferenceImporter:
             raise _build_unreadable_error(name, error) from error
 
     def _is_newer(
-        self, thing: FeedItem, came: _KnownLayer, here: Iterable[_KnownLayer], what: str, what_vi: str
+        self, thing: FeedItem, came: _KnownLayer, here: Iterable[_KnownLayer], what: Message
     ) -> bool:
         """Return True if an item replaces all that has its id or name here.
 
@@ -300,7 +303,7 @@ class ReferenceImporter:
             if one.sha256 == thing.sha256:
                 return False
             if one.id != came.id or not self._is_superseded_by(thing, one, came):
-                self._report_kept_local(came.name, what, what_vi)
+                self._report_kept_local(came.name, what)
                 return False
         return True
 
@@ -321,17 +324,20 @@ class ReferenceImporter:
         said = f"told by {self._peer}: {detail}, sha256 {thing.sha256}"
         self._catalog.audit.append(self._peer, what, subject, said, at_ns=self._node.clock_ns())
 
-    def _report_kept_local(self, name: str, what: str, what_vi: str) -> None:
+    def _report_kept_local(self, name: str, what: Message) -> None:
         self._report_conflict(
             name,
-            f"{name}: this box has a {what} of its own here and keeps it; {self._peer} has another. To take"
-            " that one, decide so here, or have it entered there again",
-            f"{name}: trạm này có {what_vi} riêng và giữ nguyên; bên {self._peer} khác. Muốn dùng bản bên đó,"
-            " hãy quyết định tại đây, hoặc nhập lại bên đó",
+            _(
+                "{name}: this box has a {what} of its own here and keeps it; {peer} has another. To take "
+                "that one, decide so here, or have it entered there again",
+                name=name,
+                what=what,
+                peer=self._peer,
+            ),
         )
 
-    def _report_conflict(self, name: str, sentence: str, sentence_vi: str) -> None:
-        self.kept.append(ReferenceConflict(name, sentence, sentence_vi))
+    def _report_conflict(self, name: str, sentence: Message) -> None:
+        self.kept.append(ReferenceConflict(name, sentence))
 
 
 _IMPORTERS = {

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from flycam.errors import FlightBusy, StorageFailed
-from flycam.messages import _
+from flycam.messages import _, pgettext
 from flycam.store.disk_space import RESERVED_BYTES, SPARE_BYTES, get_free_bytes, require_free_space
 from flycam.store.fsync import move_into_place
 
@@ -157,7 +157,9 @@ class Spool:
     def _require_room(self, more_bytes: int, left_free: int) -> None:
         if more_bytes > 0:
             free = get_free_bytes(self._folder)
-            require_free_space(self._folder, free, more_bytes, "tự gửi tiếp", left_free)
+            require_free_space(
+                self._folder, free, more_bytes, pgettext("sending", "goes on by itself"), left_free
+            )
 
     def _part(self, sha256: str) -> Path:
         return self._folder / f"{sha256}.part"

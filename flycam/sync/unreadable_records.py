@@ -7,6 +7,7 @@ from typing import Any
 
 from flycam.errors import SourceUnreadable
 from flycam.frame.text_normalization import to_visible
+from flycam.messages import Message, _
 from flycam.sync.conflict_reports import describe_conflict
 from flycam.sync.flight_records import read_record_labels
 
@@ -25,13 +26,12 @@ class UnreadableFlight:
     flight_id: str
     name: str
     mosaics: frozenset[str]
-    sentence: str
-    sentence_vi: str
+    sentence: Message
 
     @property
     def summary(self) -> dict[str, str]:
         """The report of it for answers and commands."""
-        return describe_conflict(self.flight_id, self.name, self.sentence, self.sentence_vi)
+        return describe_conflict(self.flight_id, self.name, self.sentence)
 
 
 def describe_unreadable_records(
@@ -45,14 +45,17 @@ def describe_unreadable_records(
     if labels is None:
         raise error
     flight_id, name, mosaics = labels
-    name, why = to_visible(name)[:_MAX_SHOWN_LETTERS], str(error.__cause__ or error)
+    name = to_visible(name)[:_MAX_SHOWN_LETTERS]
     return UnreadableFlight(
         sha256=sha256,
         flight_id=flight_id,
         name=name,
         mosaics=mosaics,
-        sentence=f"{name}: what {box} says of this flight does not read ({why}); it stays out: bring both "
-        "boxes to one version",
-        sentence_vi=f"{name}: không đọc được dữ liệu mà {box} gửi về chuyến bay này nên chưa nhận; hãy cài "
-        "cùng phiên bản cho hai máy",
+        sentence=_(
+            "{name}: what {box} says of this flight does not read ({why}); it stays out: bring both boxes to "
+            "one version",
+            name=name,
+            box=box,
+            why=str(error.__cause__ or error),
+        ),
     )

@@ -82,7 +82,7 @@ def test_the_card_tells_an_age_as_the_pack_does(open_page: OpenPage, world: Worl
     ):
         page.clock.set_fixed_time(captured + passed)
         page.reload()
-        said = format_age(then_ns, then_ns + int(passed.total_seconds()) * 10**9, "vi")
+        said = format_age(then_ns, then_ns + int(passed.total_seconds()) * 10**9).in_language("vi")
         taken = page.locator(".card dt", has_text="Giờ chụp").locator("xpath=following-sibling::dd[1]")
         expect(taken).to_contain_text(f"{said} trước")
 

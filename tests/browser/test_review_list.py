@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import shapely
 from playwright.sync_api import Page, expect
@@ -14,6 +16,7 @@ from playwright.sync_api import Page, expect
 from flycam.catalog.comparisons import ComparedWindow
 from flycam.frame.change import ChangeKind
 from flycam.frame.specialist_layer import LayerKind
+from flycam.pipeline.change.comparison_findings import describe_clouds, list_pair_doubts
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, settled_compare
@@ -197,11 +200,8 @@ def test_why_two_pictures_are_doubtful_stands_at_their_head_and_with_each_candid
 ) -> None:
     catalog = review.world.workspace.catalog
     (known,) = catalog.comparisons.list_for_event(REAL)
-    doubt = (
-        "only 267 of 650 windows found agree on how the pictures lie, the others are up to 4.12 m off",
-        "chỉ 267 trong 650 ô tìm thấy khớp vị trí, các ô khác lệch tới 4,12 m",
-    )
-    warning = ("clouds hide 12 % of the ground in common", "mây che 12 % phần chung của hai ảnh")
+    registration = SimpleNamespace(agreed_share=0.4, agreed=np.ones(267), found=650, found_p95_m=4.12)
+    (doubt,), (warning,) = list_pair_doubts((), registration), describe_clouds(0.12)  # type: ignore[arg-type]
     said = replace(known, comparison_id="compared-2", at_ns=known.at_ns + 1, warnings=(warning,))
     catalog.comparisons.add([said])
     page = enter(open_page, review)
@@ -215,7 +215,7 @@ def test_why_two_pictures_are_doubtful_stands_at_their_head_and_with_each_candid
     page = enter(open_page, review)
     head, rows = page.locator(".review-head details"), page.locator(".review-row")
     expect(head.locator("summary")).to_have_text("Cặp ảnh này kém chắc chắn")
-    expect(head.locator("li")).to_have_text([doubt[1], warning[1]])
+    expect(head.locator("li")).to_have_text([doubt.in_language("vi"), warning.in_language("vi")])
     expect(head.locator("li").first).to_be_visible()
     for number in range(rows.count()):
         expect(rows.nth(number)).to_contain_text("cặp ảnh kém chắc chắn")

@@ -164,7 +164,7 @@ def test_a_password_is_taken_from_where_postgresqls_own_programs_take_it(
     monkeypatch.setenv("PGPASSWORD", f"{GUARDED_PASSWORD}!")
     with pytest.raises(CatalogUnavailable) as caught:
         open_catalog(address)
-    assert GUARDED_PASSWORD not in str(caught.value) + str(caught.value.vi)
+    assert GUARDED_PASSWORD not in str(caught.value) + caught.value.message.in_language("vi")
 
 
 def test_a_database_that_does_not_exist(postgres_server: str) -> None:

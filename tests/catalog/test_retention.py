@@ -63,8 +63,8 @@ def test_a_lifting_takes_back_its_own_letting_go_alone(lines: list[PurgeRecord],
 def test_who_asks_for_it_is_told_when_and_by_whom_in_both_languages() -> None:
     error = make_original_purged(replace(GONE, at_ns=1_725_903_600 * 10**9))
     assert get_http_status(error) == 410
-    assert "DJI_0001.JPG" in format_error(error) and "2024-09-10 by Lan (box-1)" in format_error(error)
-    assert "10/09/2024, người xác nhận: Lan (box-1)" in format_error(error, "vi")
+    assert "DJI_0001.JPG" in str(format_error(error)) and "2024-09-10 by Lan (box-1)" in str(error)
+    assert "10/09/2024, người xác nhận: Lan (box-1)" in error.message.in_language("vi")
 
 
 def test_a_piece_of_video_lies_beside_the_evidence() -> None:

@@ -80,4 +80,6 @@ def test_no_room_for_a_copy(tmp_path: Path) -> None:
         catalog.frames.put([frame(1)])
         with pytest.raises((CatalogUnavailable, DiskFull)) as caught:
             catalog.save(tmp_path / "no such folder" / "copy.sqlite")
-        assert "no such folder" in str(caught.value) and caught.value.vi
+        assert "no such folder" in str(caught.value) and caught.value.message.in_language("vi") != str(
+            caught.value
+        )

@@ -128,7 +128,7 @@ def test_a_place_where_no_folder_can_be_made_is_said_in_both_languages(tmp_path:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StorageFailed, match="cannot be made") as caught:
         write_drill(tmp_path / "file" / "drill", **TINY)
-    assert "có một tệp ở chỗ của thư mục" in str(caught.value.vi)
+    assert "có một tệp ở chỗ của thư mục" in caught.value.message.in_language("vi")
 
 
 def test_a_failure_half_way_leaves_nothing(tmp_path: Path) -> None:
@@ -206,4 +206,4 @@ def test_a_rolling_shutter_is_in_the_truth_and_in_the_camera_file(tmp_path: Path
 def test_a_shutter_or_a_speed_that_is_none_is_refused_in_both_languages(option: str, value: float) -> None:
     with pytest.raises(OptionUnusable, match=r"readout|speed") as refused:
         drill_module.make_drill(**{option: value}, **TINY)
-    assert "diễn tập" in refused.value.vi
+    assert "diễn tập" in refused.value.message.in_language("vi")

@@ -56,7 +56,7 @@ def said(work: Callable[[], object]) -> FlycamError | None:
     try:
         work()
     except FlycamError as error:
-        assert str(error) and error.vi
+        assert str(error) and error.message.in_language("vi") != str(error)
         return error
     return None
 

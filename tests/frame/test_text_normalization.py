@@ -38,7 +38,7 @@ def test_a_hidden_sign_is_no_part_of_a_name_and_is_shown_as_its_escape(sign: str
     assert not is_printable(text)
     with pytest.raises(InputUnusable) as refused:
         validate_name(text)
-    assert is_printable(str(refused.value)) and is_printable(refused.value.vi or "\n")
+    assert is_printable(str(refused.value)) and is_printable(refused.value.message.in_language("vi"))
     shown = to_visible(text)
     assert is_printable(shown) and shown.isprintable() and shown.startswith("a\\") and shown.endswith("b")
     assert to_visible(shown) == shown

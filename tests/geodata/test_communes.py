@@ -184,7 +184,7 @@ def test_what_cannot_be_boundaries(tmp_path: Path) -> None:
     bare = geojson(tmp_path / "bare.geojson", [({}, SQUARES["90001"][1])])
     with pytest.raises(BoundaryInvalid, match="columns: none") as caught:
         read_communes(bare, SINCE)
-    assert "(các cột: không có cột nào)" in (caught.value.vi or "")
+    assert "(các cột: không có cột nào)" in caught.value.message.in_language("vi")
     with pytest.raises(BoundaryInvalid, match="YYYY-MM-DD"):
         read_communes(tmp_path / "a.geojson", "01/07/2025")
 

@@ -360,7 +360,9 @@ def test_what_is_none_of_the_formats_is_said_to_be_unreadable(tmp_path: Path, co
     (tmp_path / "a.geojson").write_bytes(content)
     with pytest.raises(SourceUnreadable, match=r"^a\.geojson") as failure:
         read_layer(tmp_path / "a.geojson", LayerKind.OTHER)
-    assert failure.value.vi and "không đọc được" in failure.value.vi
+    assert failure.value.message.in_language("vi") != str(
+        failure.value
+    ) and "không đọc được" in failure.value.message.in_language("vi")
 
 
 def geopackage(path: Path, *statements: str) -> Path:
@@ -402,7 +404,7 @@ def test_a_geopackage_that_would_run_is_refused(tmp_path: Path, name: str, zippe
         path = tmp_path / "a.zip"
     with pytest.raises(SourceUnreadable) as failure:
         check_vector_file(path)
-    assert failure.value.vi
+    assert failure.value.message.in_language("vi") != str(failure.value)
 
 
 def test_a_view_in_the_log_beside_a_geopackage_is_seen(tmp_path: Path) -> None:
@@ -599,7 +601,7 @@ def test_a_layer_whose_system_names_a_file_is_refused(tmp_path: Path, name: str)
                 archive.write(part, part.name)
     with pytest.raises(SourceUnreadable) as failure:
         check_vector_file(path)
-    assert failure.value.vi
+    assert failure.value.message.in_language("vi") != str(failure.value)
     assert ("a.gpkg" if name == "a.gpkg" else "a.prj") in str(failure.value)
 
 

@@ -106,7 +106,7 @@ def test_a_code_of_another_day_is_refused_with_its_date(drill: DrillReport, make
     code = boundaries.communes()[0].code
     with pytest.raises(NotFound, match="from 2025-07-01 on and not for 2024-09-10") as caught:
         boundaries.commune(code, date(2024, 9, 10))
-    assert "10/09/2024" in str(caught.value.vi)
+    assert "10/09/2024" in caught.value.message.in_language("vi")
     with pytest.raises(NotFound, match="no such commune"):
         boundaries.commune("99999", date(2024, 9, 10))
 
@@ -223,7 +223,10 @@ def test_photos_that_cannot_be_placed_are_told_by_reason(card: Path) -> None:
     with pytest.raises(PositionMissing) as caught:
         check_flight(PreflightRequest(paths=(card,)), [])
     count, (first, copy, *_) = len(photos), [path.name for path in photos]
-    english, vietnamese = str(caught.value).partition(": ")[2], (caught.value.vi or "").partition(": ")[2]
+    english, vietnamese = (
+        str(caught.value).partition(": ")[2],
+        caught.value.message.in_language("vi").partition(": ")[2],
+    )
     assert re.findall(r"(\d+) such as ([^:]+):", english) == [(str(count - 1), first), ("1", copy)]
     assert re.findall(r"(\d+) ảnh như ([^:]+):", vietnamese) == [(str(count - 1), first), ("1", copy)]
 
@@ -251,7 +254,7 @@ def test_a_log_of_another_flight_is_said_where_photos_hang_on_it(tmp_path: Path,
         check_flight(PreflightRequest(paths=(flight,), telemetry=log), [])
     said = str(caught.value)
     assert said.index("covers none of the 5 photos' times") < said.index("has no position")
-    assert "arducopter_2016.bin" in str(caught.value.vi)
+    assert "arducopter_2016.bin" in caught.value.message.in_language("vi")
 
 
 def test_a_photo_cut_off_is_refused_by_inspect_as_by_ingest(

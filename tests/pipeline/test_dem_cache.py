@@ -111,4 +111,4 @@ def test_of_a_lost_file_the_cure_is_told(house: Workspace) -> None:
     house.store.delete(keys.format_original_key(far.sha256))
     with pytest.raises(DataDamaged, match=f"verify --from .*dem remove {far.dem_id}") as caught:
         dem_cache.fetch_dem(house, far)
-    assert far.dem_id in str(caught.value.vi)
+    assert far.dem_id in caught.value.message.in_language("vi")

@@ -67,7 +67,7 @@ def test_what_is_reserved_for_the_catalogue_is_not_taken() -> None:
     watch.require_space(disk.look, 999)
     with pytest.raises(DiskFull, match=r"/ổ đĩa: no space left for flights.*free some.*run again") as caught:
         watch.require_space(disk.look, 1000)
-    assert "ổ đĩa không còn chỗ" in str(caught.value.vi)
+    assert "ổ đĩa không còn chỗ" in caught.value.message.in_language("vi")
     assert watch.freed == Freed()
 
 

@@ -18,7 +18,7 @@ from flycam.frame.redaction import RedactionReason, RedactionStep
 from flycam.frame.warning import MASKS_COVERED, encode_warning
 from flycam.pipeline.briefing_pack.workflow import PackRequest, write_briefing_pack
 from flycam.pipeline.mosaic_export import export_flight
-from flycam.report.pack_texts import format_pack_text
+from flycam.report.pack_content import COVERED
 from tests.geodata.test_pmtiles import _read
 from tests.serve.secret import BARRACKS, Secret, is_magenta, make_secret
 
@@ -81,7 +81,7 @@ def _export(secret: Secret, path: Path) -> tuple[int, int, tuple[str, ...]]:
 
 def _says_so(folder: Path) -> tuple[bool, bool]:
     """Whether the report, and the page, tell their reader of masks."""
-    said = format_pack_text("covered", "vi")
+    said = COVERED.in_language("vi")
     with zipfile.ZipFile(folder / "bao-cao-nhanh.docx") as word:
         report = unescape(word.read("word/document.xml").decode())
     return said in report, said in unescape((folder / "index.html").read_text(encoding="utf-8"))

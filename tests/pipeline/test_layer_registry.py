@@ -235,7 +235,7 @@ def refused(said: str) -> Iterator[None]:
     with pytest.raises(FlycamError, match=said) as failure:
         yield
     assert isinstance(failure.value, SourceUnreadable)
-    assert failure.value.vi
+    assert failure.value.message.in_language("vi") != str(failure.value)
 
 
 @pytest.mark.parametrize(

@@ -46,4 +46,6 @@ def test_an_area_of_lines_is_refused_in_words_of_its_own(tmp_path: Path, geometr
     path = drawn(tmp_path / "aoi.geojson", geometry)
     with pytest.raises(InputUnusable, match=r"^aoi\.geojson: .*polygon") as caught:
         read_area_of_interest(path)
-    assert "commune" not in str(caught.value) and caught.value.vi.startswith("aoi.geojson")
+    assert "commune" not in str(caught.value) and caught.value.message.in_language("vi").startswith(
+        "aoi.geojson"
+    )

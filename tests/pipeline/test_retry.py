@@ -59,7 +59,7 @@ def test_it_is_begun_again_and_said_in_both_languages(make_house: MakeHouse, err
     assert outlasted(make_house().workspace, work, told) == 2
     (gone, gone_vi), (back, back_vi) = told.said
     assert "away since" in gone and "what is done is kept" in gone and str(error) in gone
-    assert "mất liên lạc từ" in gone_vi and (error.vi or str(error)) in gone_vi
+    assert "mất liên lạc từ" in gone_vi and error.message.in_language("vi") in gone_vi
     assert "it goes on" in back and "làm tiếp" in back_vi
 
 

@@ -116,7 +116,7 @@ def test_a_house_without_roads_and_a_reach_that_is_none(tmp_path: Path) -> None:
     for reach in (0.0, -1.0, float("nan"), 6000.0):
         with pytest.raises(InputUnusable) as failure:
             of(bare, reach_m=reach)
-        assert failure.value.vi
+        assert failure.value.message.in_language("vi") != str(failure.value)
 
 
 def test_a_word_is_signed_kept_and_in_the_audit_log(workspace: Workspace) -> None:
@@ -145,7 +145,7 @@ def test_the_same_said_twice_is_written_once_and_nobody_overwrites_unseen(worksp
     assert workspace.catalog.settlements.stamp() == 1
     with pytest.raises(StoreConflict) as failure:
         says(workspace, "Bản Xa", Access.REACHABLE, "Minh", based_on=0)
-    assert failure.value.vi
+    assert failure.value.message.in_language("vi") != str(failure.value)
 
 
 def test_a_name_that_several_have_and_one_that_nobody_has(workspace: Workspace, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_name_that_several_have_and_one_that_nobody_has(workspace: Workspace, 
     for name, kind in (("Bản Xa", InputUnusable), ("Bản Nào", NotFound)):
         with pytest.raises(kind) as failure:
             says(workspace, name, Access.ISOLATED)
-        assert failure.value.vi
+        assert failure.value.message.in_language("vi") != str(failure.value)
 
 
 def test_what_was_said_outlives_the_layer(workspace: Workspace) -> None:

@@ -74,7 +74,7 @@ def test_a_server_that_speaks_tls_is_told_from_a_line_that_breaks(tmp_path: Path
             ServerUntrusted, match=rf"speaks HTTPS; write {url}, with --fingerprint"
         ) as caught:
             ServerConnection(plain, "secret", 600.0, "en", waits.append).request("GET", "/api/sync")
-        assert f"máy chủ dùng HTTPS; hãy ghi {url}" in (caught.value.vi or "") and waits == []
+        assert f"máy chủ dùng HTTPS; hãy ghi {url}" in caught.value.message.in_language("vi") and waits == []
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def hangs_up() -> None:
@@ -139,7 +139,7 @@ def test_what_does_not_hold_by_this_clock_is_said_to_be_that(
         pytest.raises(ServerUntrusted, match=f"by this machine's clock .*{why}; set the clock") as said,
     ):
         ask(url, ServerTrust(ca=certificate))
-    assert "hãy chỉnh đồng hồ" in str(said.value.vi)
+    assert "hãy chỉnh đồng hồ" in said.value.message.in_language("vi")
 
 
 def test_another_address_is_said_to_be_that(tmp_path: Path) -> None:

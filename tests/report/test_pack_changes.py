@@ -8,6 +8,7 @@ import pytest
 
 from flycam.frame.change import ChangeKind
 from flycam.frame.specialist_layer import LayerKind
+from flycam.report.blocks import put_text
 from flycam.report.pack_changes import _count, _table
 from flycam.report.pack_figures import PackChange, PackCount, PackRoad, PackSize
 
@@ -31,8 +32,8 @@ from flycam.report.pack_figures import PackChange, PackCount, PackRoad, PackSize
     ],
 )
 def test_none_at_the_least_is_never_said(count: PackCount | None, english: str, vietnamese: str) -> None:
-    assert _count(LayerKind.HOUSE, {LayerKind.HOUSE: count}, "en") == english
-    assert _count(LayerKind.HOUSE, {LayerKind.HOUSE: count}, "vi") == vietnamese
+    said = _count(LayerKind.HOUSE, {LayerKind.HOUSE: count})
+    assert (str(said), said.in_language("vi")) == (english, vietnamese)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,6 @@ def test_what_the_whole_change_touches_is_not_read_as_its_parts(
         layers=(),
     )
     part = replace(whole, size_in_commune=PackSize(area_m2=500.0, error_m2=20.0))
-    (of_all,), (of_part,) = (_table([one], language).rows for one in (whole, part))
-    assert road in of_all[4] and of_whole not in of_all[4]
-    assert of_part[4].startswith(of_whole) and road in of_part[4]
+    of_all, of_part = (put_text(_table([one]).rows[0][4], language) for one in (whole, part))
+    assert road in of_all and of_whole not in of_all
+    assert of_part.startswith(of_whole) and road in of_part

@@ -1,28 +1,20 @@
-"""What a meeting pack says, in both languages."""
+"""Ages in a meeting pack."""
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.report import pack_texts
 from flycam.report.pack_phrases import format_age
-
-
-def test_words_say_the_same_values_in_both_languages() -> None:
-    for key, said in pack_texts.PACK_TEXTS.items():
-        names = [set(re.findall(r"{(\w+)", text)) for text in said]
-        assert names[0] == names[1], key
 
 
 @given(st.integers(0, 10**8), st.integers(0, 10**6))
 def test_a_picture_never_grows_younger_nor_looks_newer_than_it_is(minutes: int, more: int) -> None:
     def said(count: int) -> tuple[int, str]:
-        number, unit = format_age(0, count * 60 * 10**9, "en").split()
+        number, unit = str(format_age(0, count * 60 * 10**9)).split()
         one = unit.removesuffix("s")
         return int(number) * {"minute": 1, "hour": 60, "day": 1440, "year": 525_600}[one], one
 
@@ -50,4 +42,4 @@ def test_a_picture_never_grows_younger_nor_looks_newer_than_it_is(minutes: int, 
     ],
 )
 def test_ages_are_rounded_up_as_on_the_page(passed: timedelta, told: str) -> None:
-    assert format_age(0, int(passed.total_seconds()) * 10**9, "en") == told
+    assert str(format_age(0, int(passed.total_seconds()) * 10**9)) == told

@@ -98,14 +98,17 @@ def test_packs_and_the_drill_are_told_to_end_before_either_is_waited_for(
 
 
 @pytest.mark.parametrize(
-    ("program", "sentences"),
-    [(FAILS, ("the disk is full", "đĩa đầy")), ("raise SystemExit(3)", _ENDED)],
+    ("program", "told"),
+    [
+        (FAILS, {"sentence": "the disk is full", "sentence_vi": "đĩa đầy"}),
+        ("raise SystemExit(3)", _ENDED.to_fields()),
+    ],
 )
-def test_why_it_was_not_made_is_told(workspace: Workspace, program: str, sentences: tuple[str, str]) -> None:
+def test_why_it_was_not_made_is_told(workspace: Workspace, program: str, told: dict[str, str]) -> None:
     with running(serving(workspace, program)) as url, as_(url) as client:
         client.post("/api/drill")
         said = ended(client)
-        assert (said["state"], said["sentence"], said["sentence_vi"]) == ("failed", *sentences)
+        assert said == {"state": "failed", **told}
         assert client.post("/api/drill").status_code == 202, "it may be tried again"
 
 

@@ -16,6 +16,7 @@ from flycam.catalog.records import FrameStatus
 from flycam.drill.photo_drill import DrillReport
 from flycam.frame.flight import FlightState
 from flycam.frame.text_normalization import format_shell_command
+from flycam.messages import Message
 from flycam.pipeline.job_journal import CommandRecord, list_interrupted_jobs, record_job
 from flycam.pipeline.power import Power, PowerMode
 from flycam.serve.command_process import FLYCAM, CommandResult
@@ -53,10 +54,10 @@ def told_by(data: Path, *ends: str) -> list[str]:
     said: list[str] = []
     heard = threading.Event()
 
-    def say(english: str, vi: str) -> None:
-        assert vi and vi != english
-        said.append(english)
-        if any(word in english for word in ends or _ENDS):
+    def say(message: Message) -> None:
+        assert message.in_language("vi") != str(message)
+        said.append(str(message))
+        if any(word in str(message) for word in ends or _ENDS):
             heard.set()
 
     with resume_jobs(data, Power(PowerMode.FULL), say):
@@ -187,7 +188,7 @@ def test_one_that_is_ended_with_the_server_is_gone_on_with_and_uses_up_no_try(tm
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("flycam.serve.job_resumer.run_command", ran)
         said: list[str] = []
-        with resume_jobs(tmp_path, Power(PowerMode.FULL), lambda english, _: said.append(english)):
+        with resume_jobs(tmp_path, Power(PowerMode.FULL), lambda message: said.append(str(message))):
             assert begun.wait(_LONGEST_S)
     (one,) = list_interrupted_jobs(tmp_path)
     assert one.command.tries == 0 and len(said) == 1

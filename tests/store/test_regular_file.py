@@ -51,4 +51,4 @@ def test_no_more_is_read_than_a_file_may_hold(tmp_path: Path) -> None:
     assert read_regular(tmp_path / "a", 3) == b"abc"
     with pytest.raises(SourceUnreadable) as failure:
         read_regular(tmp_path / "a", 2)
-    assert failure.value.vi
+    assert failure.value.message.in_language("vi") != str(failure.value)

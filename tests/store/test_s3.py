@@ -87,7 +87,9 @@ def test_a_wrong_clock_is_named_with_how_far_it_is_off(
             store.size("a/b")
     assert said in str(caught.value) and "set this machine's clock" in str(caught.value)
     assert "AWS_" not in str(caught.value)
-    assert said_vi in str(caught.value.vi) and "hãy chỉnh giờ máy này" in str(caught.value.vi)
+    assert said_vi in caught.value.message.in_language(
+        "vi"
+    ) and "hãy chỉnh giờ máy này" in caught.value.message.in_language("vi")
     assert store.get("a/b") == b"x"
 
 

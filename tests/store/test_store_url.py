@@ -48,4 +48,6 @@ def test_what_is_no_address_is_refused_with_the_cure(url: str) -> None:
 def test_a_bucket_or_server_that_cannot_be_is_refused_on_opening_in_both_languages(url: str) -> None:
     with pytest.raises(InputUnusable, match="write") as caught:
         open_store(url)
-    assert caught.value.vi is not None and "hãy ghi" in caught.value.vi and "write" not in caught.value.vi
+    assert "hãy ghi" in caught.value.message.in_language(
+        "vi"
+    ) and "write" not in caught.value.message.in_language("vi")

@@ -14,6 +14,7 @@ import shapely
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.comparisons import ComparedWindow, Comparison
 from flycam.catalog.records import AuditEntry
+from flycam.messages import _
 
 COMPARED = Comparison(
     comparison_id="compared-1",
@@ -26,7 +27,7 @@ COMPARED = Comparison(
     wkb=shapely.to_wkb(shapely.MultiPolygon([shapely.box(104.79, 21.89, 104.83, 21.93)])),
     bounds_lonlat_deg=(104.79, 21.89, 104.83, 21.93),
 )
-SAID = (("live", "trực tiếp"), ("no terrain", "không có độ cao"))
+SAID = _("live"), _("{name}: no terrain under {share:.1f} %", name="f1", share=12.5)
 WINDOWS = [
     ComparedWindow(lonlat_deg=(104.8, 21.9), state="agreed", residual_m=0.125),
     ComparedWindow(lonlat_deg=(104.81, 21.9), state="not found", residual_m=None),

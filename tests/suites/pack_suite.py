@@ -18,6 +18,7 @@ from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.packs import Pack, PackState
 from flycam.catalog.records import AuditEntry
 from flycam.errors import StoreConflict
+from flycam.messages import Message, verbatim
 
 ASKED = Pack(
     pack_id="00000000000000aa",
@@ -30,7 +31,7 @@ ASKED = Pack(
     paper="a3",
     rules="0123456789abcdef",
 )
-WHY = ("the disk is full", "đĩa đầy")
+WHY = Message("{name}: the disk is full", {"name": "a.tif"})
 DIES = """
 import os, signal, sys
 from tests.suites.pack_suite import ASKED, told
@@ -92,7 +93,7 @@ class PackSuite:
     def test_what_ended_stays_as_it_ended(self, catalog: Catalog) -> None:
         pack = catalog.packs.add(ASKED, told("pack asked"))
         catalog.packs.mark_failed(pack.pack_id, WHY, 8)
-        catalog.packs.mark_failed(pack.pack_id, ("another", "khác"), 9)
+        catalog.packs.mark_failed(pack.pack_id, verbatim("another"), 9)
         catalog.packs.mark_making(pack.pack_id)
         assert not catalog.packs.mark_made(replace(pack, sha256="z" * 64), told("pack kept"))
         assert catalog.packs.all() == [replace(pack, state=PackState.FAILED, ended_ns=8, why=WHY)]

@@ -10,12 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.catalog.change_version import ChangeVersion
+from flycam.catalog.comparisons import Comparison
 from flycam.catalog.records import CommuneRecord, LayerFeatureRecord, LayerRecord
 from flycam.catalog.sharing_records import RestrictedArea
 from flycam.frame.flight import Event
+from flycam.messages import _, encode_message, join
 from flycam.sync.record_values import from_values, to_values
 from tests.sync.boxes import EVENT
-from tests.sync.common_world import AREA, MASTS, STORM_FOUND, TA_PHIN, decision, mast
+from tests.sync.common_world import AREA, MASTS, STORM_COMPARED, STORM_FOUND, TA_PHIN, decision, mast
+
+DOUBT = _("live")
+SAID = encode_message(DOUBT)
+
+
+def nest_message(depth: int) -> Any:
+    said = SAID
+    for __ in range(depth):
+        said = {"text": "{part}", "values": {"part": said}}
+    return said
+
 
 RECORDS = [
     AREA,
@@ -27,6 +40,7 @@ RECORDS = [
     STORM_FOUND,
     replace(decision(STORM_FOUND, "step-1", 9), score=None, slope_deg=1.5, origins=("change-1", "change-2")),
     EVENT,
+    replace(STORM_COMPARED, doubts=(join([_("{count} of {size:,.1f}", count=2, size=3.5), DOUBT]),)),
 ]
 
 
@@ -54,6 +68,14 @@ def test_a_record_comes_back_as_it_was_and_equal_ones_are_equal_bytes(record: An
         (LayerFeatureRecord, mast(0, 1.0), "wkb", "!"),
         (ChangeVersion, STORM_FOUND, "origins", [1]),
         (Event, EVENT, "is_drill", 0),
+        (Comparison, STORM_COMPARED, "doubts", [["live", "trực tiếp"]]),
+        (Comparison, STORM_COMPARED, "doubts", [{"text": "{path.name}", "values": {"path": ""}}]),
+        (Comparison, STORM_COMPARED, "doubts", [{"text": "{path}", "values": {}}]),
+        (Comparison, STORM_COMPARED, "doubts", [{"text": "{size:>999999999}", "values": {"size": 1}}]),
+        (Comparison, STORM_COMPARED, "doubts", [{"text": "{size:.1f}", "values": {"size": "1"}}]),
+        (Comparison, STORM_COMPARED, "doubts", [{"text": "{part}{part}", "values": {"part": SAID}}]),
+        (Comparison, STORM_COMPARED, "doubts", [nest_message(9)]),
+        (Comparison, STORM_COMPARED, "doubts", [nest_message(9999)]),
     ],
 )
 def test_a_value_of_another_type_is_refused(kind: Any, record: Any, field: str, value: Any) -> None:

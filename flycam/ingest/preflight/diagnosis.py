@@ -63,7 +63,7 @@ class Rejection:
     @classmethod
     def from_error(cls, name: str, error: FrameRejected) -> Rejection:
         """Make a rejection; the photo's name is prepended if the sentence lacks it."""
-        sentence, vi = str(error), error.vi or error.reason_vi
+        sentence, vi = str(error), error.message.in_language("vi")
         return cls(
             name=name,
             reason=error.reason,

@@ -54,10 +54,10 @@ def fill_from_log(
         Problem(
             code="log_remark",
             severity=Severity.INFO,
-            sentence_en=f"{log.name}: {en}.",
-            sentence_vi=f"{log.name}: {vi}.",
+            sentence_en=f"{log.name}: {remark}.",
+            sentence_vi=f"{log.name}: {remark.in_language('vi')}.",
         )
-        for en, vi in log.remarks
+        for remark in log.remarks
     ]
     matched = _by_events(table, log, clock_offset_s) or _by_time(table, log, clock_offset_s)
     found = np.array([s is not None for s in matched.samples], dtype=bool)

@@ -84,7 +84,7 @@ def _posed(flight: ResolvedFlight, shown: Bools) -> tuple[Bools, list[Rejection]
                 code=refusal.code,
                 severity=Severity.ERROR if said.all() else Severity.WARNING,
                 sentence_en=f"{int(said.sum())} photos are left out, each {refusal.error}.",
-                sentence_vi=f"{int(said.sum())} ảnh bị loại vì {refusal.error.vi}.",
+                sentence_vi=f"{int(said.sum())} ảnh bị loại vì {refusal.error.message.in_language('vi')}.",
                 frames=flight.table.names_of(said),
             )
         )

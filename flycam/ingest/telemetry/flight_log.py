@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from flycam.errors import SourceUnreadable
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.telemetry.quaternions import is_in_gap
-from flycam.messages import _
+from flycam.messages import Message, _
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ class FlightLog:
     shift_other_ns  added to a main stamp it gives the log's other clock (e.g. the autopilot's own UTC); None
                     if there is none
     camera_events   one sample per exposure, in order
-    remarks         remarks made while reading: (English, Vietnamese)
+    remarks         remarks made while reading
     video_zero_ns   for a log read out of a video, the main stamp of the video's first frame, known to
                     video_zero_sigma_s seconds; None: another log, or not known
     """
@@ -52,7 +52,7 @@ class FlightLog:
     shift_other_ns: int | None = None
     camera_events: tuple[TelemetrySample, ...] = ()
     home: Home | None = None
-    remarks: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[Message, ...] = ()
     video_zero_ns: int | None = None
     video_zero_sigma_s: float = float("nan")
 

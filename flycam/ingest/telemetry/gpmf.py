@@ -26,7 +26,7 @@ from flycam.frame.mp4 import TrackSamples, find_box, parse_creation_s, parse_tra
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.frame.timestamp import EARLIEST_NS, LATEST_NS
 from flycam.ingest.telemetry.flight_log import FlightLog, require_bounded_log, sort_samples
-from flycam.messages import _
+from flycam.messages import Message, _
 from flycam.store.regular_file import make_unopenable
 
 Floats = NDArray[np.float64]
@@ -246,14 +246,14 @@ def _of_drone(name: str, streams: dict[str, GpmfStream], track: TrackSamples) ->
         for i in range(len(places))
         if _is_place(places[i, 2], places[i, 1])
     ]
-    remarks: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[Message, ...] = ()
     if np.isfinite(camera).any():
         remarks = (
-            (
-                f"{name}: the camera's tilt is told by its accelerometer and its direction by the drone's "
-                f"heading, each to about {_SIGMA_CAMERA_DEG:g}°",
-                f"{name}: độ nghiêng máy ảnh lấy từ gia tốc kế, hướng lấy theo hướng máy bay, mỗi thứ sai số "
-                f"khoảng {_SIGMA_CAMERA_DEG:g}°",
+            _(
+                "{name}: the camera's tilt is told by its accelerometer and its direction by the drone's "
+                "heading, each to about {sigma_deg:g}°",
+                name=name,
+                sigma_deg=_SIGMA_CAMERA_DEG,
             ),
         )
     sigma_s = math.hypot(_DRONE_SIGMA_S, apart_s)
@@ -343,7 +343,7 @@ def _log(
     clock: str,
     zero_s: float,
     sigma_s: float,
-    remarks: tuple[tuple[str, str], ...],
+    remarks: tuple[Message, ...],
 ) -> FlightLog | None:
     if not samples:
         return None

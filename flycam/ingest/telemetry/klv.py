@@ -13,7 +13,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from flycam.frame.timestamp import EARLIEST_NS, LATEST_NS
 from flycam.ingest.telemetry.flight_log import FlightLog, require_bounded_log, sort_samples
 from flycam.ingest.telemetry.klv_fields import TIME_TAG, KlvFields, decode_fields
 from flycam.ingest.telemetry.klv_universal import SET_KEY, decode_ber_length, to_local_tags
-from flycam.messages import _
+from flycam.messages import Message, _, join
 from flycam.store.regular_file import make_unopenable
 
 UNIVERSAL_KEY = bytes.fromhex("060e2b34020b01010e01030101000000")
@@ -42,22 +42,21 @@ One in 65,536 is right by chance.
 """
 
 _REASONS = {
-    "checksum": ("packets have a wrong checksum and are not used", "gói sai mã kiểm tra, không dùng"),
-    "no_checksum": ("packets have no checksum and are not used", "gói không có mã kiểm tra, không dùng"),
-    "checksum_used": (
-        "packets have a wrong checksum, as have next to all that tell a position, and are used unchecked",
-        "gói sai mã kiểm tra, như hầu hết các gói có vị trí, vẫn dùng mà không kiểm tra được",
+    "checksum": _("{count} packets have a wrong checksum and are not used"),
+    "no_checksum": _("{count} packets have no checksum and are not used"),
+    "checksum_used": _(
+        "{count} packets have a wrong checksum, as have next to all that tell a position, and are used "
+        "unchecked"
     ),
-    "no_checksum_used": (
-        "packets have no checksum, as next to none that tells a position, and are used unchecked",
-        "gói không có mã kiểm tra, như hầu hết các gói có vị trí, vẫn dùng mà không kiểm tra được",
+    "no_checksum_used": _(
+        "{count} packets have no checksum, as next to none that tells a position, and are used unchecked"
     ),
-    "malformed": ("packets are malformed", "gói sai cấu trúc"),
-    "too_long": ("packets claim to be longer than any packet", "gói tự nhận dài quá mức có thể"),
-    "truncated": ("packets are cut off at the end", "gói bị cụt ở cuối"),
-    "no_position": ("packets have no position", "gói không có vị trí"),
-    "no_time": ("packets have no time, or one before 2005", "gói không có thời gian hoặc trước năm 2005"),
-    "time_not_increasing": ("packets repeat a time", "gói lặp lại thời gian"),
+    "malformed": _("{count} packets are malformed"),
+    "too_long": _("{count} packets claim to be longer than any packet"),
+    "truncated": _("{count} packets are cut off at the end"),
+    "no_position": _("{count} packets have no position"),
+    "no_time": _("{count} packets have no time, or one before 2005"),
+    "time_not_increasing": _("{count} packets repeat a time"),
 }
 
 
@@ -254,15 +253,12 @@ def read_klv(path: Path) -> FlightLog:
         raise make_unopenable(path, error) from error
     ordered, counts = samples.finish()
     if not ordered:
-        why = (
-            "; ".join(english for english, _ in make_packet_remarks(counts))
-            or "no packet of ST 0601 or MISB 0104"
-        )
+        remarks = make_packet_remarks(counts)
         raise SourceUnreadable(
             _(
                 "{path}: holds no position ({why}): give the metadata stream of this flight",
                 path=path,
-                why=why,
+                why=join(remarks, "; ") if remarks else _("no packet of ST 0601 or MISB 0104"),
             )
         )
     return make_klv_log(path, ordered, make_packet_remarks(counts))
@@ -271,7 +267,7 @@ def read_klv(path: Path) -> FlightLog:
 def make_klv_log(
     path: Path,
     samples: tuple[TelemetrySample, ...],
-    remarks: Sequence[tuple[str, str]],
+    remarks: Sequence[Message],
     video_zero_ns: int | None = None,
     video_zero_sigma_s: float = math.nan,
 ) -> FlightLog:
@@ -289,13 +285,9 @@ def make_klv_log(
     )
 
 
-def make_packet_remarks(counts: Counter[str]) -> list[tuple[str, str]]:
-    """Return remarks on packets counted by reason, (English, Vietnamese)."""
-    return [
-        (f"{counts[why]} {english}", f"{counts[why]} {vietnamese}")
-        for why, (english, vietnamese) in _REASONS.items()
-        if counts[why]
-    ]
+def make_packet_remarks(counts: Counter[str]) -> list[Message]:
+    """Return remarks on packets counted by reason."""
+    return [replace(said, values={"count": n}) for why, said in _REASONS.items() if (n := counts[why])]
 
 
 def make_samples(fields: KlvFields, origin: str, counts: Counter[str]) -> list[TelemetrySample]:

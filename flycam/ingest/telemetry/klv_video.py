@@ -21,7 +21,7 @@ from flycam.frame.timestamp import EARLIEST_NS, LATEST_NS
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.klv import KlvSamples, make_klv_log, make_packet_remarks
 from flycam.ingest.telemetry.transport_stream import PesPacket, compute_pts_interval_s, read_pes_packets
-from flycam.messages import Bilingual, _
+from flycam.messages import Message, _, join
 from flycam.store.regular_file import make_unopenable
 
 _STAMP_NS = {
@@ -151,15 +151,15 @@ def _not_used(
     count: int,
     others: list[int],
     parsed: dict[int, tuple[tuple[TelemetrySample, ...], Counter[str]]],
-) -> list[tuple[str, str]]:
+) -> list[Message]:
     if not others:
         return []
-    english = ", ".join(f"PID {pid} ({len(parsed[pid][0])})" for pid in others)
-    vietnamese = ", ".join(f"PID {pid} ({len(parsed[pid][0])})" for pid in others)
     return [
-        (
-            f"of several metadata streams PID {best} ({count} positions) is used, not {english}",
-            f"tệp có nhiều luồng siêu dữ liệu: dùng PID {best} ({count} vị trí), không dùng {vietnamese}",
+        _(
+            "of several metadata streams PID {best} ({count} positions) is used, not {others}",
+            best=best,
+            count=count,
+            others=", ".join(f"PID {pid} ({len(parsed[pid][0])})" for pid in others),
         )
     ]
 
@@ -167,7 +167,7 @@ def _not_used(
 def _no_position(
     path: Path, parsed: dict[int, tuple[tuple[TelemetrySample, ...], Counter[str]]]
 ) -> SourceUnreadable:
-    counts = sum((counts for _, counts in parsed.values()), Counter[str]())
+    counts = sum((counts for __, counts in parsed.values()), Counter[str]())
     said = make_packet_remarks(counts)
     if not said and not counts["packets"]:
         return SourceUnreadable(
@@ -176,11 +176,10 @@ def _no_position(
                 path=path,
             )
         )
-    english, vietnamese = ("; ".join(words) for words in zip(*said, strict=True))
     return SourceUnreadable(
         _(
             "{path}: its metadata tell no position ({why}): give the flight's log beside it",
             path=path,
-            why=Bilingual(english, vietnamese),
+            why=join(said, "; "),
         )
     )

@@ -23,7 +23,7 @@ from pymavlink.dialects.v20 import ardupilotmega as mavlink
 from flycam.errors import SourceUnreadable
 from flycam.ingest.telemetry.flight_log import FlightLog, require_bounded_log
 from flycam.ingest.telemetry.mavlink_aircraft import EARLIEST_US, LATEST_US, WANTED, MavlinkAircraft
-from flycam.messages import _
+from flycam.messages import Message, _, join
 from flycam.store.regular_file import make_unopenable
 
 _DAY_S = 86_400.0
@@ -96,12 +96,7 @@ def read_tlog_aircraft(path: Path, max_count: int | None = None) -> dict[int, Fl
         if others:
             told.append(_others(aircraft, others))
         if corrupt:
-            told.append(
-                (
-                    f"{corrupt} records with an impossible time were skipped",
-                    f"bỏ qua {corrupt} bản ghi có thời gian vô lý",
-                )
-            )
+            told.append(_("{count} records with an impossible time were skipped", count=corrupt))
         logs[aircraft.system] = FlightLog(
             name=log.name,
             track=log.track,
@@ -201,10 +196,11 @@ def _size_and_number(data: mmap.mmap, at: int) -> tuple[int, int]:
     return _HEAD_BYTES + head[1] + 2 + signature, int.from_bytes(head[7:], "little")
 
 
-def _others(used: MavlinkAircraft, others: list[MavlinkAircraft]) -> tuple[str, str]:
-    names = ", ".join(f"{a.system} ({a.positions} positions)" for a in others)
-    ten = ", ".join(f"{a.system} ({a.positions} vị trí)" for a in others)
-    return (
-        f"{len(others) + 1} aircraft fly on this link: system {used.system} is used, not {names}",
-        f"có {len(others) + 1} máy bay trên cùng đường truyền: dùng máy số {used.system}, không dùng {ten}",
+def _others(used: MavlinkAircraft, others: list[MavlinkAircraft]) -> Message:
+    unused = [_("{system} ({count} positions)", system=a.system, count=a.positions) for a in others]
+    return _(
+        "{count} aircraft fly on this link: system {system} is used, not {unused}",
+        count=len(others) + 1,
+        system=used.system,
+        unused=join(unused, ", "),
     )

@@ -26,7 +26,6 @@ from flycam.ingest.telemetry.mavlink_camera import (
 )
 from flycam.ingest.telemetry.mavlink_clock import (
     BootClock,
-    Remark,
     Row,
     estimate_boot_clock,
     filter_sender,
@@ -35,7 +34,7 @@ from flycam.ingest.telemetry.mavlink_clock import (
     select_live_rows,
 )
 from flycam.ingest.telemetry.quaternions import to_yaw_pitch_roll
-from flycam.messages import _
+from flycam.messages import Message, _
 
 # Nothing is interpolated across more: a gimbal that falls silent is unknown, not frozen.
 MAX_GAP_S = 2.5
@@ -112,7 +111,7 @@ class MavlinkAircraft:
 
         Raises SourceUnreadable if no position was sent live.
         """
-        remarks: list[Remark] = []
+        remarks: list[Message] = []
         mine, voice_s = select_busiest_sender(self.rows["GLOBAL_POSITION_INT"])
         if voice_s is not None:
             remarks.append(_duplicate_system_remark(self.system, self.positions - len(mine)))
@@ -182,7 +181,7 @@ def _samples(
             fix=fix[i],
             origin=origin,
         )
-        for i, (_, m) in enumerate(positions)
+        for i, (__, m) in enumerate(positions)
         if m.lat or m.lon
     ]
 
@@ -191,7 +190,7 @@ def _autopilot_shift(times: list[Row], clock: BootClock) -> int | None:
     """Return the autopilot's own UTC minus the clock used, ns; None if it never knew."""
     known = [
         m.time_unix_usec / 1e6 - float(clock.to_utc(m.time_boot_ms / 1e3))
-        for _, m in times
+        for __, m in times
         if m.time_unix_usec > EARLIEST_US and clock.boot_s[0] <= m.time_boot_ms / 1e3 <= clock.boot_s[-1]
     ]
     return round(float(np.median(known)) * 1e9) if known else None
@@ -297,22 +296,20 @@ def _home(messages: list[Row]) -> Home | None:
     return None
 
 
-def _duplicate_system_remark(system: int, dropped: int) -> Remark:
-    return (
-        f"two aircraft answer as system {system}: {dropped} positions of the one that sends less are not "
-        "used; give each aircraft a number of its own (SYSID_THISMAV, MAV_SYS_ID)",
-        f"hai máy bay cùng mang số {system}: bỏ {dropped} vị trí của máy gửi ít hơn; hãy đặt cho mỗi máy "
-        "một số riêng (SYSID_THISMAV, MAV_SYS_ID)",
+def _duplicate_system_remark(system: int, dropped: int) -> Message:
+    return _(
+        "two aircraft answer as system {system}: {count} positions of the one that sends less are not used; "
+        "give each aircraft a number of its own (SYSID_THISMAV, MAV_SYS_ID)",
+        system=system,
+        count=dropped,
     )
 
 
-def _other_clock(other_ns: int) -> Remark:
-    seconds, days = other_ns / 1e9, other_ns / 1e9 / _DAY_S
-    far = abs(seconds) > _HOUR_S
-    apart, lech = (
-        (f"{days:+.2f} days", f"{days:+.2f} ngày") if far else (f"{seconds:+.1f} s", f"{seconds:+.1f} giây")
-    )
-    return (
-        f"the autopilot's UTC lies {apart} from the receiver's, which is used",
-        f"giờ UTC của máy bay lệch {lech} so với trạm mặt đất: dùng giờ trạm mặt đất",
-    )
+def _other_clock(other_ns: int) -> Message:
+    seconds = other_ns / 1e9
+    if abs(seconds) > _HOUR_S:
+        return _(
+            "the autopilot's UTC lies {days:+.2f} days from the receiver's, which is used",
+            days=seconds / _DAY_S,
+        )
+    return _("the autopilot's UTC lies {seconds:+.1f} s from the receiver's, which is used", seconds=seconds)

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.messages import Message, _
+
 Floats = NDArray[np.float64]
 Row = tuple[float, Any]  # arrival UTC in seconds, message
-Remark = tuple[str, str]
 
 _DELAY_WINDOW_S = 1.0
 _REBOOT_S = 5.0
@@ -48,7 +49,7 @@ class BootClock:
 
 def extract_boot_s(rows: list[Row]) -> Floats:
     """Return the messages' seconds since boot."""
-    return np.array([m.time_boot_ms for _, m in rows], dtype=np.float64) / 1e3
+    return np.array([m.time_boot_ms for __, m in rows], dtype=np.float64) / 1e3
 
 
 def estimate_boot_clock(positions: list[Row]) -> BootClock:
@@ -59,7 +60,7 @@ def estimate_boot_clock(positions: list[Row]) -> BootClock:
     positions  in order of time since boot
     """
     boot = extract_boot_s(positions)
-    delay = np.array([stamp for stamp, _ in positions]) - boot
+    delay = np.array([stamp for stamp, __ in positions]) - boot
     low = np.searchsorted(boot, boot - _DELAY_WINDOW_S)
     high = np.searchsorted(boot, boot + _DELAY_WINDOW_S, side="right")
     least = np.array([delay[a:b].min() for a, b in zip(low, high, strict=True)])
@@ -83,7 +84,7 @@ def select_busiest_sender(positions: list[Row]) -> tuple[list[Row], float | None
         else:
             mine.append(row)
     most = max(voices, key=len)
-    return most, float(np.median(np.array([stamp for stamp, _ in most]) - extract_boot_s(most)))
+    return most, float(np.median(np.array([stamp for stamp, __ in most]) - extract_boot_s(most)))
 
 
 def filter_sender(rows: list[Row], offset_s: float | None) -> list[Row]:
@@ -108,12 +109,12 @@ def select_last_boot(positions: list[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: row[1].time_boot_ms)
 
 
-def select_live_rows(rows: list[Row]) -> tuple[list[Row], list[Remark]]:
+def select_live_rows(rows: list[Row]) -> tuple[list[Row], list[Message]]:
     """Return the positions that arrived as fast as they were made; empty if none did.
 
     rows  in order of time since boot
     """
-    arrival, boot = np.array([stamp for stamp, _ in rows]), extract_boot_s(rows)
+    arrival, boot = np.array([stamp for stamp, __ in rows]), extract_boot_s(rows)
     k = min(_RATE_SPAN, max(len(rows) - 1, 1) // 2)
     if k < 1:
         return rows, []
@@ -128,10 +129,11 @@ def select_live_rows(rows: list[Row]) -> tuple[list[Row], list[Remark]]:
     took = float(arrival[~live].max() - arrival[~live].min())
     dropped = int((~live).sum())
     return [row for row, ok in zip(rows, live, strict=True) if ok], [
-        (
-            f"{dropped} positions that span {seconds:.0f} s of flight arrived within {took:.0f} s: "
-            "replayed from a buffer, they are not used",
-            f"{dropped} vị trí của {seconds:.0f} giây bay đến dồn trong {took:.0f} giây (phát lại từ bộ "
-            "đệm): không dùng",
+        _(
+            "{count} positions that span {flown_s:.0f} s of flight arrived within {took_s:.0f} s: replayed "
+            "from a buffer, they are not used",
+            count=dropped,
+            flown_s=seconds,
+            took_s=took,
         )
     ]

@@ -29,7 +29,7 @@ from flycam.ingest.telemetry.mavlink import AircraftRegistry
 from flycam.ingest.telemetry.serial_port import DEFAULT_BAUD, SerialPort, is_supported_baud
 from flycam.ingest.telemetry.steady_clock import SteadyClock
 from flycam.ingest.telemetry.tlog_writer import TlogWriter
-from flycam.messages import _
+from flycam.messages import Message, _
 
 _DATAGRAM_BYTES = 65_536
 _LOOK_S = 0.2
@@ -57,7 +57,7 @@ class LinkHealth:
     connections   times the link was opened
     last_packet_ns  monotonic time of the last accepted packet, None: never
     unwritten     accepted packets missing in the record
-    remarks       why they are missing, (English, Vietnamese)
+    remarks       why they are missing
     """
 
     messages: int = 0
@@ -65,7 +65,7 @@ class LinkHealth:
     connections: int = 0
     last_packet_ns: int | None = None
     unwritten: int = 0
-    remarks: list[tuple[str, str]] = field(default_factory=list)
+    remarks: list[Message] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class MavlinkLink:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *__: object) -> None:
         self._stopped.set()
         self._thread.join()
 
@@ -244,7 +244,7 @@ class MavlinkLink:
             for message in believed:
                 self._record.write(arrival_s, bytes(message.get_msgbuf()))
 
-    def _not_written(self, lost: int, reason: tuple[str, str] | None) -> None:
+    def _not_written(self, lost: int, reason: Message | None) -> None:
         self.health.unwritten = lost
         if reason is not None and reason not in self.health.remarks:
             self.health.remarks.append(reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from flycam.frame.timestamp import EARLIEST_NS
+from flycam.messages import Message, _
 
 _SET_NS = 2_000_000_000
 
@@ -28,25 +29,22 @@ class SteadyClock:
         """Return UTC seconds."""
         return self.now_ns() / 1e9
 
-    def remarks(self) -> tuple[tuple[str, str], ...]:
-        """Return remarks on the clock, (English, Vietnamese)."""
+    def remarks(self) -> tuple[Message, ...]:
+        """Return remarks on the clock."""
         if self.now_ns() < EARLIEST_NS:
             return (
-                (
+                _(
                     "this machine's clock is not set: the flight is dated before 2005; set the clock before "
-                    "the next flight",
-                    "máy này chưa đặt đồng hồ: chuyến bay bị ghi ngày trước năm 2005; hãy đặt đồng hồ trước "
-                    "chuyến sau",
+                    "the next flight"
                 ),
             )
         set_ns = time.time_ns() - self.now_ns()
         if abs(set_ns) < _SET_NS:
             return ()
         return (
-            (
-                f"this machine's clock was set by {set_ns / 1e9:+.0f} s in flight: the flight goes on by the "
-                "clock as it was",
-                f"đồng hồ máy này bị chỉnh {set_ns / 1e9:+.0f} s khi đang bay: chuyến bay vẫn tính theo đồng "
-                "hồ cũ",
+            _(
+                "this machine's clock was set by {seconds:+.0f} s in flight: the flight goes on by the clock "
+                "as it was",
+                seconds=set_ns / 1e9,
             ),
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from flycam.errors import SourceUnreadable
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.telemetry.flight_log import FlightLog, Home, require_bounded_log
 from flycam.ingest.telemetry.subtitle_cues import SubtitleCue, detect_order_evidence, is_lon_first, parse_cues
-from flycam.messages import _
+from flycam.messages import Message, _, join
 from flycam.store.regular_file import guard_foreign_reader, make_unopenable
 
 Floats = NDArray[np.float64]
@@ -35,12 +35,12 @@ _GAP_S, _GAP_STEPS = 1.0, 2.5
 _START = re.compile(r"\d\d:\d\d:\d\d[,.]\d{1,3}\s*-->|\A\s*\d+\s*\n\d{4}[.\-/]\d")
 
 _REASONS = {
-    "no_position": ("cues say nothing about a position", "phụ đề không ghi vị trí"),
-    "incomplete": ("cues break off before their position", "phụ đề bị cụt trước phần vị trí"),
-    "no_fix": ("cues were written without a GPS fix", "phụ đề được ghi khi chưa bắt được GPS"),
-    "impossible_position": ("cues name a place that does not exist", "phụ đề ghi toạ độ không tồn tại"),
-    "time_not_increasing": ("cues repeat or go back in time", "phụ đề lặp lại hoặc lùi thời gian"),
-    "no_time": ("cues have no readable time", "phụ đề không có thời gian đọc được"),
+    "no_position": _("{count} of {total} cues say nothing about a position"),
+    "incomplete": _("{count} of {total} cues break off before their position"),
+    "no_fix": _("{count} of {total} cues were written without a GPS fix"),
+    "impossible_position": _("{count} of {total} cues name a place that does not exist"),
+    "time_not_increasing": _("{count} of {total} cues repeat or go back in time"),
+    "no_time": _("{count} of {total} cues have no readable time"),
 }
 
 
@@ -130,28 +130,24 @@ class Subtitles:
             origin=self.name,
         )
 
-    def remarks(self) -> tuple[tuple[str, str], ...]:
-        """Return remarks on dropped cues and assumptions, (English, Vietnamese)."""
-        said = [
-            (f"{n} of {self.cues} {_REASONS[why][0]}", f"{n}/{self.cues} {_REASONS[why][1]}")
-            for why, n in self.dropped.items()
+    def describe_dropped(self) -> list[Message]:
+        """Return a remark for each reason for which cues were dropped."""
+        return [
+            replace(_REASONS[why], values={"count": n, "total": self.cues}) for why, n in self.dropped.items()
         ]
+
+    def remarks(self) -> tuple[Message, ...]:
+        """Return remarks on dropped cues and assumptions."""
+        said = self.describe_dropped()
         if self.order == "dialect":
             said.append(
-                (
+                _(
                     "nothing in the file proves which coordinate is the longitude: the first is taken, as "
-                    "this dialect has it wherever it can be checked",
-                    "không có gì trong tệp chứng minh số nào là kinh độ: lấy số đầu, như kiểu tệp này vẫn "
-                    "ghi",
+                    "this dialect has it wherever it can be checked"
                 )
             )
         if self.absolute_datum == "UNKNOWN" and np.isfinite(self.absolute_m).any():
-            said.append(
-                (
-                    "the file does not say above what its altitude is measured",
-                    "tệp không nói độ cao được tính từ đâu",
-                )
-            )
+            said.append(_("the file does not say above what its altitude is measured"))
         return tuple(said)
 
 
@@ -199,9 +195,12 @@ def read_subtitle_log(path: Path) -> FlightLog:
     """
     table = read_subtitles(path)
     if not len(table):
-        why = "; ".join(f"{n} of {table.cues} {_REASONS[reason][0]}" for reason, n in table.dropped.items())
         raise SourceUnreadable(
-            _("{path}: no cue has a position ({why}): give another log of this flight", path=path, why=why)
+            _(
+                "{path}: no cue has a position ({why}): give another log of this flight",
+                path=path,
+                why=join(table.describe_dropped(), "; "),
+            )
         )
     walled = bool((table.wall_ns > 0).all())
     return FlightLog(
@@ -249,14 +248,14 @@ def _table(cues: list[SubtitleCue], name: str) -> Subtitles:
             continue
         last_ms = ms
         rows.append((cue, (lon, lat), ms))
-    kept = [cue for cue, _, _ in rows]
+    kept = [cue for cue, __, __ in rows]
     stated = [cue.home for cue in cues if cue.home is not None]
     home = None if not stated else stated[-1] if first else stated[-1][::-1]
     return Subtitles(
         name=name,
-        video_ms=np.array([ms for _, _, ms in rows], dtype=np.int64),
+        video_ms=np.array([ms for __, __, ms in rows], dtype=np.int64),
         wall_ns=np.array([cue.wall_ns for cue in kept], dtype=np.int64),
-        lonlat=np.array([place for _, place, _ in rows], dtype=np.float64).reshape(-1, 2),
+        lonlat=np.array([place for __, place, __ in rows], dtype=np.float64).reshape(-1, 2),
         relative_m=_column([cue.relative_m for cue in kept]),
         absolute_m=_column([cue.absolute_m for cue in kept]),
         # only `abs_alt` is above sea level; `altitude` does not state its reference

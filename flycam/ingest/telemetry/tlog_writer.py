@@ -14,15 +14,17 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
+from flycam.messages import Message, _
+
 
 class TlogWriter:
     """Single-threaded writer; its file stays open from the first packet until closed.
 
     on_loss  called with the number of packets not written so far whenever it grows, and with a sentence about
-             trouble (English, Vietnamese), once until it is over
+             trouble, once until it is over
     """
 
-    def __init__(self, path: Path, on_loss: Callable[[int, tuple[str, str] | None], None]) -> None:
+    def __init__(self, path: Path, on_loss: Callable[[int, Message | None], None]) -> None:
         self._path, self._on_loss = path, on_loss
         self._file: FileIO | None = None
         self._whole_bytes = 0
@@ -71,10 +73,10 @@ class TlogWriter:
                 self._file.truncate(self._whole_bytes)
                 self._is_torn = False
 
-    def _loss_reason(self, error: OSError) -> tuple[str, str]:
-        folder, why = self._path.parent, error.strerror or str(error)
-        return (
-            f"{folder}: the telemetry is not recorded at this moment ({why}); the map goes on; make room "
+    def _loss_reason(self, error: OSError) -> Message:
+        return _(
+            "{folder}: the telemetry is not recorded at this moment ({why}); the map goes on; make room "
             "there",
-            f"{folder}: đang không ghi được dữ liệu bay; bản đồ vẫn chạy; hãy giải phóng chỗ ở đó",
+            folder=self._path.parent,
+            why=error.strerror or error,
         )

@@ -31,7 +31,7 @@ from flycam.ingest.telemetry.quaternions import (
     to_yaw_pitch_roll,
 )
 from flycam.ingest.telemetry.ulog_topics import Records, ULogTopics, is_number, read_topics
-from flycam.messages import _
+from flycam.messages import Message, _
 
 Floats = NDArray[np.float64]
 
@@ -215,7 +215,7 @@ def _fix_at(t: Floats, gps: Records) -> list[str]:
 
 def _events(
     topics: ULogTopics, offset_us: int, track: TelemetryTrack, origin: str
-) -> tuple[tuple[TelemetrySample, ...], list[tuple[str, str]]]:
+) -> tuple[tuple[TelemetrySample, ...], list[Message]]:
     """Return one camera event per sequence number, and remarks.
 
     From camera_capture (with its own position), else camera_trigger (position from the track).
@@ -224,7 +224,7 @@ def _events(
     if len(captures):
         good = captures[captures["result"] == 1]
         failed = len(captures) - len(good)
-        told = [(f"{failed} captures failed in the camera", f"{failed} lần chụp máy ảnh báo lỗi")]
+        told = [_("{count} captures failed in the camera", count=failed)]
         return _unique_sequences(
             good, [_captured(m, offset_us, track, origin) for m in good]
         ), told if failed else []
@@ -240,7 +240,7 @@ def _events(
         except TelemetryGap:
             continue
     lost = len(triggers) - len(placed)
-    told = [(f"{lost} triggers lie where the log has no position", f"{lost} lần chụp không có vị trí")]
+    told = [_("{count} triggers lie where the log has no position", count=lost)]
     return _unique_sequences(triggers[rows], placed), told if lost else []
 
 
@@ -278,7 +278,7 @@ def _unique_sequences(rows: Records, samples: list[TelemetrySample]) -> tuple[Te
     """Return the first sample of each sequence number, in order of the numbers."""
     if not len(rows):
         return ()
-    _, first = np.unique(rows["seq"], return_index=True)
+    __, first = np.unique(rows["seq"], return_index=True)
     return tuple(samples[i] for i in first)
 
 
@@ -294,28 +294,21 @@ def _home(rows: Records) -> Home | None:
     return Home(lon_deg=float(last["lon"]), lat_deg=float(last["lat"]), height_m=height)
 
 
-def _remarks(topics: ULogTopics) -> list[tuple[str, str]]:
+def _remarks(topics: ULogTopics) -> list[Message]:
     told = []
-    if topics.faults["damaged"]:
-        n = topics.faults["damaged"]
-        told.append((f"{n} damaged stretches were skipped", f"bỏ qua {n} đoạn bị hỏng"))
+    if n := topics.faults["damaged"]:
+        told.append(_("{count} damaged stretches were skipped", count=n))
     if topics.faults["truncated"]:
-        told.append(("the log breaks off in the middle of a message", "nhật ký bị cụt giữa chừng"))
+        told.append(_("the log breaks off in the middle of a message"))
     if n := sum(topics.faults[why] for why in ("odd_size", "odd_time", "undescribed")):
         told.append(
-            (
-                f"{n} records are too short, stamped impossibly or not described, and were skipped",
-                f"bỏ qua {n} bản ghi quá ngắn, thời gian vô lý hoặc không được mô tả",
+            _(
+                "{count} records are too short, stamped impossibly or not described, and were skipped",
+                count=n,
             )
         )
     if topics.dropout_ms:
-        s = topics.dropout_ms / 1e3
-        told.append((f"the logger lost {s:.2f} s in all", f"bộ ghi bị mất tổng cộng {s:.2f} giây"))
+        told.append(_("the logger lost {seconds:.2f} s in all", seconds=topics.dropout_ms / 1e3))
     if "vehicle_global_position" not in topics.records:
-        told.append(
-            (
-                "no estimated position is logged: the GPS receiver's own fixes are used",
-                "nhật ký không có vị trí ước lượng: dùng vị trí của bộ thu GPS",
-            )
-        )
+        told.append(_("no estimated position is logged: the GPS receiver's own fixes are used"))
     return told

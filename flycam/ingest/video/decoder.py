@@ -27,7 +27,7 @@ from flycam.ingest.video.stream_address import (
     to_open_arguments,
 )
 from flycam.ingest.video.stream_receiver import READ_TIMEOUT_MS
-from flycam.messages import _
+from flycam.messages import Message, _
 
 _MAX_SLOTS, _RING_BYTES = 4, 128 << 20
 _LOOK_S = 0.2
@@ -68,7 +68,7 @@ class Decoder:
     opened_ns        monotonic time at which the first frame came
     ending           why `frames` ended: "" at the video's own end or when `stopped` is set
     lost             frames lost so far before they were decoded, or recorded, by reason
-    remarks          remarks for the operator, (English, Vietnamese)
+    remarks          remarks for the operator
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Decoder:
         self.opened_ns = 0
         self.ending = ""
         self.lost: Counter[str] = Counter()
-        self.remarks: list[tuple[str, str]] = []
+        self.remarks: list[Message] = []
         context = multiprocessing.get_context("spawn")
         self._pipe, far = context.Pipe()
         self._process = context.Process(
@@ -120,7 +120,7 @@ class Decoder:
                 raise make_resolution_error(self._order.url, int(said[1]), int(said[2]))
             if said is None or said[0] != "opened":
                 raise make_open_error(self._order.url, self.ending or str(said[1]) if said else self.ending)
-            _, width, height, self.fps, self.duration_s, self.opened_ns = said
+            __, width, height, self.fps, self.duration_s, self.opened_ns = said
             self.size_px = (width, height)
             self._slots = count_fitting_frames(_MAX_SLOTS, _RING_BYTES, self.size_px)
             self._ring = SharedMemory(create=True, size=self._slots * width * height * 3)
@@ -184,7 +184,7 @@ class Decoder:
             self.ending = "its decoder died"
         return None
 
-    def _note(self, reason: str, count: int, sentence: tuple[str, str] | None) -> None:
+    def _note(self, reason: str, count: int, sentence: Message | None) -> None:
         self.lost[reason] = count
         if sentence is not None:
             self.remarks.append(sentence)

@@ -33,6 +33,7 @@ from flycam.ingest.video.stream_receiver import (
     StreamReceiver,
     open_receiver,
 )
+from flycam.messages import Message
 
 # FFmpeg's own messages would show addresses with their passwords on the operator's terminal.
 _QUIET = "-8"
@@ -74,7 +75,7 @@ class _Parent:
         with self._lock:
             self._pipe.send(words)
 
-    def send_loss(self, reason: str, count: int, sentence: tuple[str, str] | None) -> None:
+    def send_loss(self, reason: str, count: int, sentence: Message | None) -> None:
         """Report lost frames; ignore a parent that is gone.
 
         Called from any thread: one that finds the parent gone goes on to its own end.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flycam.messages import Message, _, ngettext
+
 _MIN_OUTAGE_S = 2.0
 _MIN_FRAMES_MISSED = 3.0  # for a stream of low frame rate
 
@@ -21,24 +23,27 @@ class Outages:
     seconds: float = 0.0
     last_s: float = 0.0
 
-    def remarks(self, name: str) -> tuple[tuple[str, str], ...]:
-        """Return remarks on the stream, (English, Vietnamese); none without outages."""
+    def remarks(self, name: str) -> tuple[Message, ...]:
+        """Return remarks on the stream; none without outages."""
         said = []
         if self.count:
-            times = "once" if self.count == 1 else f"{self.count} times"
             said.append(
-                (
-                    f"{name}: was lost {times}, {self.seconds:.0f} s without pictures in all: what was flown "
+                ngettext(
+                    "{name}: was lost once, {seconds:.0f} s without pictures in all: what was flown over "
+                    "meanwhile is missing",
+                    "{name}: was lost {count} times, {seconds:.0f} s without pictures in all: what was flown "
                     "over meanwhile is missing",
-                    f"{name}: mất hình {self.count} lần, tổng cộng {self.seconds:.0f} giây; phần bay qua "
-                    "trong lúc đó bị thiếu",
+                    self.count,
+                    name=name,
+                    seconds=self.seconds,
                 )
             )
         if self.last_s:
             said.append(
-                (
-                    f"{name}: no picture came in the last {self.last_s:.0f} s before it was stopped",
-                    f"{name}: không có hình trong {self.last_s:.0f} giây cuối trước khi dừng",
+                _(
+                    "{name}: no picture came in the last {seconds:.0f} s before it was stopped",
+                    name=name,
+                    seconds=self.last_s,
                 )
             )
         return tuple(said)

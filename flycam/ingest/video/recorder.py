@@ -22,6 +22,7 @@ from typing import BinaryIO
 from flycam.frame.fragmented_mp4 import TICKS_PER_S, CodedSample, encode_fragment, encode_head
 from flycam.ingest.video.packet_queue import PacketQueue, VideoPacket
 from flycam.ingest.video.stream_time import StreamTime
+from flycam.messages import Message, _, verbatim
 from flycam.store.disk_space import RECORDING_BYTES
 
 UNFINISHED, FINISHED = ".part", ".mp4"
@@ -66,14 +67,14 @@ class Recorder:
     """Thread that writes the frames of a stream until it is closed.
 
     on_loss  called with the number of frames not recorded so far whenever it grows, and with a sentence about
-             trouble (English, Vietnamese), once until it is over
+             trouble, once until it is over
     """
 
     def __init__(
         self,
         order: RecordingOptions,
         size_px: tuple[int, int],
-        on_loss: Callable[[int, tuple[str, str] | None], None],
+        on_loss: Callable[[int, Message | None], None],
     ) -> None:
         self._order, self._size_px, self._on_loss = order, size_px, on_loss
         self._packets = PacketQueue(_WAITING_BYTES, keeps_newest=False)
@@ -105,12 +106,12 @@ class Recorder:
                 self._add(packet)
             except OSError as error:
                 self._lost += 1
-                self._suspend(*_why(error))
+                self._suspend(_why(error))
             self._tell(None)
         try:
             self._end()
         except OSError as error:
-            self._suspend(*_why(error))
+            self._suspend(_why(error))
         self._tell(None)
         if self._lock_fd is not None:
             os.close(self._lock_fd)
@@ -188,8 +189,8 @@ class Recorder:
             # tells others that this recorder lives: a killed one's segments are closed by the next run
             fcntl.flock(self._lock_fd, fcntl.LOCK_SH)
         if shutil.disk_usage(order.folder).free < order.min_free_bytes:
-            gb = f"{order.min_free_bytes / (1 << 30):.0f} GB"
-            self._suspend(f"the disk is nearly full, under {gb} free", f"ổ đĩa sắp đầy, còn dưới {gb}")
+            free_gb = order.min_free_bytes / (1 << 30)
+            self._suspend(_("the disk is nearly full, under {free_gb:.0f} GB free", free_gb=free_gb))
             return False
         began_ns = self._dated(packet)
         while any((order.folder / f"{began_ns}{suffix}").exists() for suffix in (UNFINISHED, FINISHED)):
@@ -237,7 +238,7 @@ class Recorder:
         piece.file.close()
         piece.path.rename(piece.path.with_suffix(FINISHED))
 
-    def _suspend(self, why: str, why_vi: str) -> None:
+    def _suspend(self, why: Message) -> None:
         """Abandon the segment and pause recording.
 
         The pause spares a full disk a check with every frame.
@@ -250,27 +251,27 @@ class Recorder:
             self._piece = None
         if not self._in_trouble:
             self._in_trouble = True
-            folder = self._order.folder
             self._tell(
-                (
-                    f"{folder}: the video is not recorded at this moment ({why}); the map goes "
-                    "on; make room there",
-                    f"{folder}: đang không ghi được video ({why_vi}); bản đồ vẫn chạy; hãy giải phóng chỗ ở "
-                    "đó",
+                _(
+                    "{folder}: the video is not recorded at this moment ({why}); the map goes on; make room "
+                    "there",
+                    folder=self._order.folder,
+                    why=why,
                 )
             )
 
-    def _tell(self, trouble: tuple[str, str] | None) -> None:
+    def _tell(self, trouble: Message | None) -> None:
         lost = self._lost + self._packets.dropped
         if trouble is not None or lost != self._reported_lost:
             self._reported_lost = lost
             self._on_loss(lost, trouble)
 
 
-def _why(error: OSError) -> tuple[str, str]:
-    """Return the error's reason, (English, Vietnamese)."""
-    why = error.strerror or str(error)
-    return why, "ổ đĩa đã đầy" if error.errno == errno.ENOSPC else why
+def _why(error: OSError) -> Message:
+    """Return the error's reason."""
+    if error.errno == errno.ENOSPC:
+        return _("No space left on device")
+    return verbatim(error.strerror or str(error))
 
 
 def _ticks(ns: int) -> int:

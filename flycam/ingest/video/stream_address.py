@@ -13,7 +13,7 @@ import socket
 
 from flycam.errors import SourceUnreadable, StreamUnreadable
 from flycam.frame.safe_url import strip_url_credentials
-from flycam.messages import _
+from flycam.messages import Message, _
 
 OPEN_TIMEOUT_MS = 8_000
 LISTEN_TIMEOUT_S = 12 * 3600.0
@@ -49,7 +49,7 @@ def _is_rtmp_listen(url: str) -> bool:
 def _machine(url: str) -> tuple[str, str]:
     """Return (host, port) of an address, each "" where it names none."""
     authority = url.partition("://")[2].partition("/")[0].partition("?")[0].rpartition("@")[2]
-    name, _, port = authority.rpartition(":") if ":" in authority else (authority, "", "")
+    name, __, port = authority.rpartition(":") if ":" in authority else (authority, "", "")
     return name, port
 
 
@@ -57,7 +57,7 @@ def to_open_arguments(url: str) -> tuple[str, str, int]:
     """Return the address for the video library, its options and open timeout in ms."""
     # Packets read to probe the stream are kept (`fflags nobuffer` would lose the first key frame, and all up
     # to the next), and FFmpeg does not wait to measure the frame rate.
-    scheme, _, rest = url.partition("://")
+    scheme, __, rest = url.partition("://")
     options = _OPTIONS + (_RTMP_OPTIONS if scheme.lower().startswith("rtmp") else "")
     if not _is_rtmp_listen(url):
         return url, options, OPEN_TIMEOUT_MS
@@ -127,14 +127,14 @@ def make_resolution_error(url: str, width: int, height: int) -> SourceUnreadable
     )
 
 
-def make_waiting_remark(url: str) -> tuple[str, str]:
-    """Return the remark while an incoming stream has not come, (English, Vietnamese)."""
-    name, hours = strip_url_credentials(url), round(LISTEN_TIMEOUT_S / 3600.0)
-    kind = "RTMP" if _is_rtmp_listen(url) else "MPEG-TS"
-    return (
-        f"{name}: waiting for video ({kind}) that is sent to this machine; for {hours} hours at the most, "
+def make_waiting_remark(url: str) -> Message:
+    """Return the remark while an incoming stream has not come."""
+    return _(
+        "{name}: waiting for video ({kind}) that is sent to this machine; for {hours} hours at the most, "
         "Ctrl-C ends it",
-        f"{name}: đang chờ video ({kind}) gửi tới máy này; chờ tối đa {hours} giờ, bấm Ctrl-C để dừng",
+        name=strip_url_credentials(url),
+        kind="RTMP" if _is_rtmp_listen(url) else "MPEG-TS",
+        hours=round(LISTEN_TIMEOUT_S / 3600.0),
     )
 
 

@@ -37,6 +37,7 @@ from flycam.ingest.video.stream_address import (
     is_listen_address,
     to_open_arguments,
 )
+from flycam.messages import Message, _
 
 READ_TIMEOUT_MS = 6_000
 _PIPE_OPTIONS = "flags;low_delay|fpsprobesize;0"
@@ -57,8 +58,8 @@ _CLOSE_S = 3.0
 _AGAIN_S = 0.5
 _MAX_STEP_NS = 1_000_000_000
 
-OnStreamEvent = Callable[[str, int, tuple[str, str] | None], None]
-"""Reason, frames lost for it so far, and a sentence (English, Vietnamese) or None."""
+OnStreamEvent = Callable[[str, int, Message | None], None]
+"""Reason, frames lost for it so far, and a sentence or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +244,9 @@ def open_receiver(
             on_event(
                 "unrecorded",
                 0,
-                (
-                    f"the video is not recorded: its pictures are coded as {code}, not H.264 or H.265",
-                    f"không ghi được video này: mã hoá {code}, không phải H.264 hay H.265",
+                _(
+                    "the video is not recorded: its pictures are coded as {code}, not H.264 or H.265",
+                    code=code,
                 ),
             )
         return None

@@ -13,6 +13,7 @@ from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.ingest.telemetry.subtitles import Subtitles, is_subtitle_file, read_subtitles
 from flycam.ingest.video.clock_offset import REACH_S, ClockOffset, make_unknown_offset
+from flycam.messages import Message, _
 
 _HEAD_BYTES = 4096
 # Tolerance for one cue a second, the last one cut off.
@@ -55,34 +56,32 @@ class VideoLog:
         """
         return t_ns + (self.utc_base_ns or 0)
 
-    def describe_dating(self, video: str) -> tuple[str, str]:
-        """Return a remark on the dating of a video without creation time.
-
-        (English, Vietnamese).
-        """
+    def describe_dating(self, video: str) -> Message:
+        """Return a remark on the dating of a video without creation time."""
         if self.utc_base_ns is None:
-            return (
-                f"{video}: neither it nor {self.log.name} says on what day it was filmed: its pictures bear "
-                "no date; give the flight log",
-                f"{video}: cả video lẫn {self.log.name} đều không ghi ngày quay nên ảnh không có ngày giờ "
-                "đúng; hãy đưa nhật ký bay",
+            return _(
+                "{video}: neither it nor {log} says on what day it was filmed: its pictures bear no date; "
+                "give the flight log",
+                video=video,
+                log=self.log.name,
             )
         if self.is_shared:
-            return (
-                f"{video}: states no time of creation that can be: its pictures are dated by the aircraft's "
-                f"clock in {self.log.name}, which may be local time",
-                f"{video}: không ghi giờ quay hợp lý nên ảnh lấy giờ theo đồng hồ máy bay trong "
-                f"{self.log.name}, có thể là giờ địa phương",
+            return _(
+                "{video}: states no time of creation that can be: its pictures are dated by the aircraft's "
+                "clock in {log}, which may be local time",
+                video=video,
+                log=self.log.name,
             )
-        return (
-            f"{video}: states no time of creation that can be: its pictures are dated by {self.log.name}",
-            f"{video}: không ghi giờ quay hợp lý nên ảnh lấy giờ theo {self.log.name}",
+        return _(
+            "{video}: states no time of creation that can be: its pictures are dated by {log}",
+            video=video,
+            log=self.log.name,
         )
 
-    def find_doubts(self, video_s: float, created_ns: int | None) -> tuple[tuple[str, str], ...]:
+    def find_doubts(self, video_s: float, created_ns: int | None) -> tuple[Message, ...]:
         """Return reasons to doubt that these subtitles are this video's.
 
-        (English, Vietnamese); none for a log whose clock is searched for: the search reports its own doubts.
+        None for a log whose clock is searched for: the search reports its own doubts.
 
         video_s     length of the video, 0: not known
         created_ns  time of creation that the video states
@@ -93,9 +92,10 @@ class VideoLog:
         told_s = self.log.track.samples[-1].t_utc_ns / 1e9
         if video_s > 0.0 and abs(told_s - video_s) > _LENGTH_S + _LENGTH_SHARE * video_s:
             said.append(
-                (
-                    f"its cues reach to {told_s:.0f} s, the film to {video_s:.0f} s",
-                    f"phụ đề kéo dài đến giây {told_s:.0f}, video đến giây {video_s:.0f}",
+                _(
+                    "its cues reach to {cues_s:.0f} s, the film to {video_s:.0f} s",
+                    cues_s=told_s,
+                    video_s=video_s,
                 )
             )
         began_ns = self.utc_base_ns
@@ -103,11 +103,11 @@ class VideoLog:
             return tuple(said)
         shown, stated = (datetime.fromtimestamp(ns / 1e9, UTC) for ns in (began_ns, created_ns))
         said.append(
-            (
-                f"its clock showed {shown:%Y-%m-%d %H:%M:%S} as the film began, the film says "
-                f"{stated:%Y-%m-%d %H:%M:%S} UTC, which no time zone explains",
-                f"lúc bắt đầu quay, phụ đề ghi {shown:%H:%M:%S %d/%m/%Y} còn video ghi "
-                f"{stated:%H:%M:%S %d/%m/%Y} UTC, không múi giờ nào giải thích được",
+            _(
+                "its clock showed {shown:%Y-%m-%d %H:%M:%S} as the film began, the film says "
+                "{stated:%Y-%m-%d %H:%M:%S} UTC, which no time zone explains",
+                shown=shown,
+                stated=stated,
             )
         )
         return tuple(said)

@@ -34,7 +34,7 @@ from flycam.ingest.preflight.heading import SIGMA_BODY_YAW_DEG
 from flycam.ingest.preflight.takeoff import SIGMA_GNSS_HEIGHT_M, SIGMA_TERRAIN_M
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.video.image_motion import LoggedPoses
-from flycam.messages import Bilingual, _
+from flycam.messages import Message, _, pgettext
 
 Floats = NDArray[np.float64]
 
@@ -85,16 +85,15 @@ class VideoPoses:
         own = [_has_gimbal(s) for s in self.track.samples if _has_angles(s)]
         return sum(own) > len(own) / 2
 
-    def remarks(self, name: str) -> tuple[tuple[str, str], ...]:
-        """Return remarks on the log of this name, (English, Vietnamese)."""
+    def remarks(self, name: str) -> tuple[Message, ...]:
+        """Return remarks on the log of this name."""
         if any(_has_gimbal(sample) for sample in self.track.samples):
             return ()
         return (
-            (
-                f"{name}: says nothing of a gimbal: the camera is taken to look straight down out of the "
+            _(
+                "{name}: says nothing of a gimbal: the camera is taken to look straight down out of the "
                 "aircraft, and its places are worth less",
-                f"{name}: không ghi góc gimbal: coi như máy ảnh gắn cứng dưới bụng, nhìn thẳng xuống, nên vị "
-                "trí ảnh kém chính xác hơn",
+                name=name,
             ),
         )
 
@@ -147,11 +146,11 @@ class VideoPoses:
         settled = [_angles_of(s) for s in samples]
         lonlat = _places(samples)
         middle = lonlat[len(lonlat) // 2]
-        convergence, _ = compute_convergence_and_scale(self.work_crs, float(middle[0]), float(middle[1]))
+        convergence, __ = compute_convergence_and_scale(self.work_crs, float(middle[0]), float(middle[1]))
         attitude = Attitude(
-            angles_deg=np.array([angles for angles, _, _ in settled]),
-            sigma_deg=np.array([sigma for _, sigma, _ in settled]),
-            fixed_mount=np.array([fixed for _, _, fixed in settled]),
+            angles_deg=np.array([angles for angles, __, __ in settled]),
+            sigma_deg=np.array([sigma for __, sigma, __ in settled]),
+            fixed_mount=np.array([fixed for __, __, fixed in settled]),
             course_only=np.zeros(len(settled), dtype=bool),
         )
         heights = np.array([self._height_of(s)[0] for s in samples])
@@ -173,7 +172,7 @@ class VideoPoses:
 
         Samples rejected here are not counted: a longer stretch of the log may yet show them to be right.
         """
-        kept, _ = filter_believable(samples)
+        kept, __ = filter_believable(samples)
         newer: list[TelemetrySample] = []
         last = self.track.samples[-1]
         for sample in kept:
@@ -245,10 +244,7 @@ def resolve_video_poses(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPo
                 "the log of this flight, with a GNSS fix",
                 name=log.name,
                 count=len(log.track.samples),
-                left_out=Bilingual(
-                    format_rejection_counts(left_out) or "there are none",
-                    format_rejection_counts(left_out, "vi") or "không có mẫu nào",
-                ),
+                left_out=format_rejection_counts(left_out) or pgettext("samples", "there are none"),
             )
         )
     lonlat = _places(kept)
@@ -373,7 +369,7 @@ def _home(
         place = (kept[0].lon_deg, kept[0].lat_deg)
     else:
         return float("nan"), float("nan")
-    ground, _ = terrain_at(np.array([place]))
+    ground, __ = terrain_at(np.array([place]))
     return float(ground[0]), SIGMA_TERRAIN_M
 
 

@@ -29,7 +29,7 @@ from flycam.ingest.video.outages import OutageCounter, Outages
 from flycam.ingest.video.recorder import RecordingOptions
 from flycam.ingest.video.stream_address import is_listen_address
 from flycam.ingest.video.stream_time import StreamTime
-from flycam.messages import _
+from flycam.messages import Message, _
 from flycam.store.regular_file import make_unopenable
 
 _QUEUE, _QUEUE_BYTES = 8, 256 << 20
@@ -73,7 +73,7 @@ class VideoHealth:
     """
 
     dropped: Counter[str] = field(default_factory=Counter)
-    remarks: list[tuple[str, str]] = field(default_factory=list)
+    remarks: list[Message] = field(default_factory=list)
     connections: int = 0
     arrived_ns: int | None = None
 
@@ -143,8 +143,8 @@ class VideoSource:
         return self._outages.outages(self._stopped_ns) if self.is_stream else None
 
     @property
-    def remarks(self) -> tuple[tuple[str, str], ...]:
-        """Remarks so far, (English, Vietnamese)."""
+    def remarks(self) -> tuple[Message, ...]:
+        """Remarks so far."""
         outages = self.outages
         return (*self.health.remarks, *(outages.remarks(self.name) if outages else ()))
 
@@ -169,7 +169,7 @@ class VideoSource:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *__: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -277,11 +277,12 @@ class VideoSource:
         came_s = self._last_pts_ns / 1e9
         if self.duration_s - came_s > _CUT_S:
             self.health.remarks.append(
-                (
-                    f"{self.name}: cut short: its pictures end after {came_s:.0f} of {self.duration_s:.0f} "
-                    "s; copy it from the card again if it is whole there",
-                    f"{self.name}: bị cụt: chỉ có hình đến giây {came_s:.0f} trong {self.duration_s:.0f}; "
-                    "hãy chép lại từ thẻ nhớ nếu ở đó còn đủ",
+                _(
+                    "{name}: cut short: its pictures end after {came_s:.0f} of {duration_s:.0f} s; copy it "
+                    "from the card again if it is whole there",
+                    name=self.name,
+                    came_s=came_s,
+                    duration_s=self.duration_s,
                 )
             )
 
@@ -304,11 +305,10 @@ class VideoSource:
         )
 
     def _note_jumps(self, times: StreamTime) -> None:
-        said = (
-            f"{self.name}: the stream's own time jumped, or stood still; from there on pictures are timed by "
-            "when they came",
-            f"{self.name}: mốc thời gian trong luồng video bị nhảy hoặc đứng lại; từ đó ảnh lấy giờ theo lúc "
-            "nhận được",
+        said = _(
+            "{name}: the stream's own time jumped, or stood still; from there on pictures are timed by when "
+            "they came",
+            name=self.name,
         )
         if times.jumps and said not in self.health.remarks:
             self.health.remarks.append(said)
@@ -337,16 +337,13 @@ class VideoSource:
     def _remark(self, ending: str, count: int) -> None:
         if ending:
             self.health.remarks.append(
-                (
-                    f"{self.name}: after {count} pictures {ending}",
-                    f"{self.name}: sau {count} khung hình, luồng giải mã dừng",
-                )
+                _("{name}: after {count} pictures {ending}", name=self.name, count=count, ending=ending)
             )
 
 
 def is_stream(url: str) -> bool:
     """Return True if this is the address of a stream, not a file."""
-    scheme, found, _ = url.partition("://")
+    scheme, found, __ = url.partition("://")
     return bool(found) and scheme.lower() in STREAM_SCHEMES
 
 

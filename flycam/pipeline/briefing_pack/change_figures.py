@@ -21,7 +21,6 @@ from flycam.pipeline.change.comparison_store import make_comparison_reader, matc
 from flycam.pipeline.change.impact import ChangeImpact
 from flycam.pipeline.vn2000 import locate_in_vn2000
 from flycam.pipeline.workspace import Workspace
-from flycam.report.pack_bridge import read_doubts
 from flycam.report.pack_figures import (
     Counts,
     PackChange,
@@ -122,7 +121,7 @@ def _change(
         volume=_volume(impact),
         is_drawn=impact.line.is_drawn,
         seen=_seen(patch.pair),
-        doubts=read_doubts(found),
+        doubts=() if found is None else found.doubts,
         note=patch.attributed_note,
         author=patch.signature.decided_by,
         at_ns=patch.signature.decided_ns,

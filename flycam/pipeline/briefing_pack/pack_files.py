@@ -35,7 +35,8 @@ from flycam.pipeline.change.impact_tables import IMPACT_COLUMNS, build_impact_co
 from flycam.pipeline.settlement_export import build_settlement_layer
 from flycam.pipeline.tile_masks import MaskOverlay
 from flycam.pipeline.workspace import Progress, Workspace
-from flycam.report.pack_bridge import CHANGE_KIND_NAMES, MARK_KIND_NAMES, MARK_STATUS_NAMES
+from flycam.report.change_names import CHANGE_KIND_NAMES
+from flycam.report.mark_names import MARK_KIND_NAMES, MARK_STATUS_NAMES
 from flycam.report.pack_figures import PackFigures
 from flycam.report.texts import DRILL_MARK
 

@@ -15,8 +15,7 @@ from flycam.catalog.records import AuditEntry
 from flycam.errors import NotFound, OptionUnusable, StoreConflict
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event
-from flycam.frame.pluralization import correct_singular
-from flycam.messages import _
+from flycam.messages import _, ngettext
 from flycam.pipeline.change.candidate_matching import CandidateMatch, match_candidates
 from flycam.pipeline.change.change_outlines import derive_record_id, to_wgs84
 from flycam.pipeline.change.change_polygons import ChangePolygon
@@ -138,7 +137,7 @@ def enqueue_candidates(
 
     def told(count: int) -> AuditEntry:
         detail = (
-            correct_singular(f"{count} candidates")
+            str(ngettext("{count} candidate", "{count} candidates", count))
             + f": {shown[0]} to {shown[1]}, laid within {registration.rmse_m:.2f} m"
         )
         return AuditEntry(

@@ -21,6 +21,7 @@ from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
 from flycam.catalog.change_attribution import ChangeAttribution
 from flycam.catalog.change_version import ChangeVersion
 from flycam.catalog.comparisons import Comparison
+from flycam.drill.drill_mark import DRILL_MARK
 from flycam.errors import InputUnusable, OptionUnusable
 from flycam.frame.change import ChangeKind, ChangeStatus
 from flycam.frame.flight import Event
@@ -30,11 +31,16 @@ from flycam.geodata.cap_file import CapEvent, encode_cap_alert
 from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
 from flycam.geodata.feature_file import FeatureLayer, write_features
 from flycam.geodata.kmz_features import PolygonPlacemark, encode_kmz
-from flycam.messages import Bilingual, _
+from flycam.messages import Message, _, join
 from flycam.pipeline.atomic_file import write_file_atomically
 from flycam.pipeline.change.change_outlines import estimate_area_error
 from flycam.pipeline.change.comparison_store import make_comparison_reader, match_comparisons
-from flycam.pipeline.change.csv_columns import format_cells, list_column_names, list_flight_names
+from flycam.pipeline.change.csv_columns import (
+    BEYOND_BOUNDARIES,
+    COLUMN_NAMES,
+    format_cells,
+    list_flight_names,
+)
 from flycam.pipeline.change.image_dates import get_image_dates, read_flight_ends
 from flycam.pipeline.change.impact import ChangeImpact, compute_impact
 from flycam.pipeline.change.impact_tables import IMPACT_COLUMNS, build_impact_columns, build_impact_field
@@ -57,9 +63,8 @@ _OWN_COLUMNS = (
     *("note", "note_by", "decided_by", "decided", "event", "drill"),
 )
 _COLUMNS = (*_OWN_COLUMNS, *IMPACT_COLUMNS)
-_DRILL = "DIỄN TẬP"
-_CAP_NOTE = "Bản nháp từ ảnh bay chụp, chưa phải tin cảnh báo / draft from aerial pictures, not a warning"
-_CAP_DRILL = f"{_DRILL}: không phải tình huống thật / EXERCISE: not a real situation"
+_CAP_NOTE = _("draft from aerial pictures, not a warning")
+_CAP_DRILL = _("EXERCISE: not a real situation")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,13 +122,20 @@ def _make_empty_error(out: Path, event: str, policy: AccessPolicy) -> InputUnusa
     A table may be empty, but an empty message would be read as "nothing happened". For an account with a
     restricted policy the text refers to what it may see, whether or not anything is confirmed elsewhere.
     """
-    seen, seen_vi = ("", "") if policy.is_nothing else (" that you may see", " trong phạm vi được xem")
+    if policy.is_nothing:
+        return InputUnusable(
+            _(
+                "{name}: nothing is confirmed in {event}, and a CAP message has something to say; accept "
+                "changes on the map, then export again",
+                name=out.name,
+                event=event,
+            )
+        )
     return InputUnusable(
         _(
-            "{name}: nothing{seen} is confirmed in {event}, and a CAP message has something "
-            "to say; accept changes on the map, then export again",
+            "{name}: nothing that you may see is confirmed in {event}, and a CAP message has something to "
+            "say; accept changes on the map, then export again",
             name=out.name,
-            seen=Bilingual(seen, seen_vi),
             event=event,
         )
     )
@@ -197,21 +209,20 @@ def _row(line: ChangeVersion, content: _ExportContent) -> dict[str, str | float]
         "before": line.before_shown,
         "after": line.after_shown,
         **dict(zip(("before_time", "after_time"), map(_time, dates), strict=True)),
-        **dict(zip(("doubts", "doubts_vi"), _doubts(content.found_by[line.change_id]), strict=True)),
+        **_doubts(content.found_by[line.change_id]).to_fields("doubts"),
         "note": line.note,
         "note_by": sign.note_by,
         "decided_by": sign.decided_by,
         "decided": format_iso(sign.decided_ns, "seconds"),
         "event": content.event.name,
-        "drill": _DRILL if content.event.is_drill else "",
+        "drill": DRILL_MARK if content.event.is_drill else "",
         **build_impact_columns(content.impacts[line.change_id]),
     }
 
 
-def _doubts(found_by: Comparison | None) -> tuple[str, str]:
-    """Return the comparison's doubts about its changes, in English and in Vietnamese."""
-    said = found_by.doubts if found_by is not None else ()
-    return "; ".join(english for english, _ in said), "; ".join(vietnamese for _, vietnamese in said)
+def _doubts(found_by: Comparison | None) -> Message:
+    """Return the comparison's doubts about its changes."""
+    return join(found_by.doubts if found_by is not None else (), "; ")
 
 
 def _time(at_ns: int | None) -> str:
@@ -255,7 +266,8 @@ def _csv(content: _ExportContent) -> bytes:
     """
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow([*list_column_names(content.language), *_COLUMNS, "lon_deg", "lat_deg", "wkt"])
+    names = [one.in_language(content.language) for one in COLUMN_NAMES]
+    writer.writerow([*names, *_COLUMNS, "lon_deg", "lat_deg", "wkt"])
     for line in content.lines:
         shape = shapely.from_wkb(line.wkb)
         inside = shape.representative_point()
@@ -278,12 +290,13 @@ def _read(line: ChangeVersion, content: _ExportContent) -> list[str]:
 
 
 def _title(content: _ExportContent) -> str:
-    return f"{_DRILL}: {content.event.name}" if content.event.is_drill else content.event.name
+    return f"{DRILL_MARK}: {content.event.name}" if content.event.is_drill else content.event.name
 
 
 def _name(line: ChangeVersion, content: _ExportContent) -> str:
     place = content.names.get(line.commune, "")
-    return f"{CHANGE_KIND_NAMES[line.kind][0]} {replace_no_break_spaces(format_area(line.area_m2, 'vi'))}" + (
+    kind = CHANGE_KIND_NAMES[line.kind].in_language("vi")
+    return f"{kind} {replace_no_break_spaces(format_area(line.area_m2, 'vi'))}" + (
         f", {place}" if place else ""
     )
 
@@ -313,18 +326,23 @@ def _cap(content: _ExportContent) -> bytes:
     places = [
         CapEvent(
             shape=shapely.from_wkb(line.wkb),
-            event=CHANGE_KIND_NAMES[line.kind][0],
+            event=CHANGE_KIND_NAMES[line.kind].in_language("vi"),
             category=_CATEGORIES[line.kind],
             certainty="Observed",
             description=_name(line, content) + (f". {line.note}" if line.note else ""),
-            area=content.names.get(line.commune, "") or "ngoài ranh giới đã biết",
+            area=content.names.get(line.commune, "") or BEYOND_BOUNDARIES.in_language("vi"),
             geocode=line.commune,
         )
         for line in content.lines
     ]
     note = _CAP_DRILL if content.event.is_drill else _CAP_NOTE
     return encode_cap_alert(
-        f"flycam-{digest}", content.sender, content.at_ns, note, places, is_drill=content.event.is_drill
+        f"flycam-{digest}",
+        content.sender,
+        content.at_ns,
+        f"{note.in_language('vi')} / {note}",
+        places,
+        is_drill=content.event.is_drill,
     )
 
 

@@ -76,10 +76,10 @@ def _comparison(one: Comparison) -> dict[str, Any]:
         "after": one.after_shown,
         "rmse_m": round(one.rmse_m, 3),
         "time": format_iso(one.at_ns, "seconds"),
-        "doubts": [english for english, _ in one.doubts],
-        "doubts_vi": [vietnamese for _, vietnamese in one.doubts],
-        "warnings": [english for english, _ in one.warnings],
-        "warnings_vi": [vietnamese for _, vietnamese in one.warnings],
+        "doubts": [str(doubt) for doubt in one.doubts],
+        "doubts_vi": [doubt.in_language("vi") for doubt in one.doubts],
+        "warnings": [str(warning) for warning in one.warnings],
+        "warnings_vi": [warning.in_language("vi") for warning in one.warnings],
     }
 
 

@@ -104,7 +104,7 @@ def parse_outline(outline: Outline) -> BaseGeometry:
                 most_corners=MAX_OUTLINE_CORNERS,
             )
         )
-    require_valid_locations(corners, "the outline", "đường bao")
+    require_valid_locations(corners, _("the outline"))
     rounded = [[np.round(ring, DECIMALS) for ring in polygon] for polygon in outline]
     shape = shapely.MultiPolygon([shapely.Polygon(outer, holes) for outer, *holes in rounded])
     if not shape.is_valid or shape.area == 0.0:

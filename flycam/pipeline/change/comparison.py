@@ -29,6 +29,7 @@ from flycam.frame.flight import Event
 from flycam.geodata.feature_file import require_feature_file
 from flycam.geometry.height_raster import interpolate_heights_on_grid
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import Message
 from flycam.mosaic.output_grid import OutputGrid
 from flycam.pipeline.change.candidate_queue import EnqueueReport, choose_review_event, enqueue_candidates
 from flycam.pipeline.change.change_polygons import (
@@ -55,7 +56,7 @@ from flycam.pipeline.change.comparison_grid import build_common_grid, clip_to_ar
 from flycam.pipeline.change.comparison_store import PairWarnings, store_comparison
 from flycam.pipeline.change.comparison_terrain import load_comparison_terrain
 from flycam.pipeline.change.event_location import measure_event_distance
-from flycam.pipeline.change.image_sources import BilingualText, ImageSource, open_image_pair, read_source
+from flycam.pipeline.change.image_sources import ImageSource, open_image_pair, read_source
 from flycam.pipeline.mosaic_export import require_output_path
 from flycam.pipeline.preflight_report import read_area_of_interest
 from flycam.pipeline.terrain import compute_lonlat_bounds
@@ -94,7 +95,7 @@ class ComparisonReport:
     is_detected: bool
     changes: tuple[ChangePolygon, ...]
     by_commune: tuple[CommuneChanges, ...]
-    remarks: tuple[BilingualText, ...]
+    remarks: tuple[Message, ...]
     seconds: float
     enqueued: EnqueueReport | None = None
     for_review: bool = True
@@ -194,7 +195,7 @@ class _Detected:
     on_terrain: bool
     is_one_picture: bool
     without_heights: float
-    remarks: list[BilingualText]
+    remarks: list[Message]
 
 
 def _detect(
@@ -245,7 +246,7 @@ def _describe_other_location(
     sources: tuple[ImageSource, ImageSource],
     grid: OutputGrid,
     crs: str,
-) -> BilingualText | None:
+) -> Message | None:
     """Return a remark if the compared ground is too far off to be the event's."""
     if event is None:
         return None
@@ -300,7 +301,7 @@ def _read_both(
     return both
 
 
-def _colourless(sources: tuple[ImageSource, ImageSource], pair: ImagePair) -> list[BilingualText]:
+def _colourless(sources: tuple[ImageSource, ImageSource], pair: ImagePair) -> list[Message]:
     """Return a remark on each side without the colours that detection takes."""
     common = pair.both_seen
     faults = [find_colour_fault(rgb, common, pair.gsd_m) for rgb in (pair.before_rgb, pair.after_rgb)]

@@ -1,4 +1,4 @@
-"""Remarks on a comparison for its reader, in English and in Vietnamese."""
+"""Remarks on a comparison for its reader."""
 
 from __future__ import annotations
 
@@ -7,30 +7,24 @@ from collections.abc import Sequence
 from flycam.analysis.colour_check import ColourFault
 from flycam.analysis.coregistration import Registration
 from flycam.catalog.records import CommuneRecord
-from flycam.frame.text_normalization import format_decimal_comma, format_shell_command
-from flycam.pipeline.change.image_sources import BilingualText, ImageSource
+from flycam.frame.text_normalization import format_shell_command
+from flycam.messages import Message, _
+from flycam.pipeline.change.image_sources import ImageSource
 
-_COLOURS: dict[ColourFault, BilingualText] = {
-    ColourFault.GREY: (
-        "has no colours (grey, panchromatic or infrared)",
-        "không có màu (đen trắng, toàn sắc hoặc hồng ngoại)",
-    ),
-    ColourFault.UNREAL: (
-        "has not the colours of daylight (an infrared band?)",
-        "màu không phải màu ban ngày (có kênh hồng ngoại?)",
-    ),
-    ColourFault.DARK: ("is too dark to have colours (night?)", "quá tối nên không rõ màu (ban đêm?)"),
+_COLOURS: dict[ColourFault, Message] = {
+    ColourFault.GREY: _("has no colours (grey, panchromatic or infrared)"),
+    ColourFault.UNREAL: _("has not the colours of daylight (an infrared band?)"),
+    ColourFault.DARK: _("is too dark to have colours (night?)"),
 }
 
 
-def describe_missing_detection(name: str, fault: ColourFault) -> BilingualText:
+def describe_missing_detection(name: str, fault: ColourFault) -> Message:
     """Return the remark that the images were coregistered but changes not looked for."""
-    english, vietnamese = _COLOURS[fault]
-    return (
-        f"{name}: {english}: changes were not looked for, the pictures were only laid on each other; give a "
+    return _(
+        "{name}: {fault}: changes were not looked for, the pictures were only laid on each other; give a "
         "colour picture taken by day",
-        f"{name}: ảnh {vietnamese} nên không dò thay đổi, chỉ khớp hai ảnh với nhau; hãy đưa ảnh màu chụp "
-        "ban ngày",
+        name=name,
+        fault=_COLOURS[fault],
     )
 
 
@@ -38,21 +32,19 @@ _MIN_UNKNOWN_SHARE = 0.01
 _MIN_CLOUD_SHARE = 0.0005
 
 
-def describe_clouds(share: float) -> list[BilingualText]:
+def describe_clouds(share: float) -> list[Message]:
     """Return the remark that clouds hide a share (0 to 1) of common ground, if so.
 
     It also states which clouds are not recognised (`analysis.cloud_mask`).
     """
     if share < _MIN_CLOUD_SHARE:
         return []
-    percent = 100.0 * share
-    said = f"{percent:.0f}" if percent >= 1.0 else f"{percent:.1f}"
+    percent = 100.0 * float(share)
     return [
-        (
-            f"clouds hide {said} % of the ground in common on one of the dates: nothing is said of it; only "
-            "white clouds are recognised, look for grey ones yourself; fly there again under the clouds",
-            f"mây che {said.replace('.', ',')} % phần chung của hai ảnh ở một trong hai ngày: không kết luận "
-            "gì ở đó; chỉ nhận ra mây trắng, mây xám phải tự xem trên ảnh; hãy bay lại bên dưới mây",
+        _(
+            "clouds hide {percent} % of the ground in common on one of the dates: nothing is said of it; "
+            "only white clouds are recognised, look for grey ones yourself; fly there again under the clouds",
+            percent=Message("{value:.0f}" if percent >= 1.0 else "{value:.1f}", {"value": percent}),
         )
     ]
 
@@ -61,34 +53,29 @@ def describe_clouds(share: float) -> list[BilingualText]:
 _MIN_AGREEING_SHARE = 0.5
 
 
-def list_pair_doubts(
-    sources: tuple[ImageSource, ImageSource], registration: Registration
-) -> list[BilingualText]:
+def list_pair_doubts(sources: tuple[ImageSource, ImageSource], registration: Registration) -> list[Message]:
     """Return why every change between two sides is less sure than elsewhere.
 
     Most of the ground disagrees with the registration, or a side's photos are not adjusted.
     """
-    said: list[BilingualText] = []
+    said: list[Message] = []
     if registration.agreed_share < _MIN_AGREEING_SHARE:
-        agreed, windows = int(registration.agreed.sum()), registration.found
-        off = f"{registration.found_p95_m:.2f}"
         said.append(
-            (
-                f"only {agreed} of {windows} windows found agree on how the pictures lie, the others are up "
-                f"to {off} m off: most of the ground changed or does not fit; look at the registration layer "
-                "before you trust a change",
-                f"chỉ {agreed} trong {windows} ô tìm thấy khớp vị trí, các ô khác lệch tới "
-                f"{format_decimal_comma(off)} m: phần lớn mặt đất đã thay đổi hoặc không khớp; hãy xem lớp "
-                "registration trước khi tin một thay đổi",
+            _(
+                "only {agreed} of {windows} windows found agree on how the pictures lie, the others are up "
+                "to {off_m:.2f} m off: most of the ground changed or does not fit; look at the registration "
+                "layer before you trust a change",
+                agreed=int(registration.agreed.sum()),
+                windows=registration.found,
+                off_m=registration.found_p95_m,
             )
         )
     if live := " & ".join(side.name for side in sources if side.is_live):
         said.append(
-            (
-                f"{live}: not finished, its photos lie metres off each other, and so do changes at their "
+            _(
+                "{names}: not finished, its photos lie metres off each other, and so do changes at their "
                 "seams; run 'flycam finish' first",
-                f"{live}: chưa hoàn thiện, các ảnh lệch nhau hàng mét nên chỗ giáp ảnh dễ bị báo nhầm; hãy "
-                "chạy 'flycam finish' trước",
+                names=live,
             )
         )
     return said
@@ -100,17 +87,17 @@ _FAR_PX = 2.0
 
 def list_pair_remarks(
     sources: tuple[ImageSource, ImageSource],
-    unfit: BilingualText | None,
+    unfit: Message | None,
     came_off_px: float,
     without_heights: float,
-) -> list[BilingualText]:
+) -> list[Message]:
     """Return remarks on the two sides and the terrain.
 
     unfit            why the comparison is not recorded, if so
     came_off_px      offset of AFTER from BEFORE before coregistration
     without_heights  share of the common ground whose height is not known, 0 to 1
     """
-    said: list[BilingualText] = []
+    said: list[Message] = []
     if unfit is not None:
         said.append(unfit)
     elif came_off_px > _FAR_PX and (said_off := _to_be_tied(*sources)):
@@ -118,73 +105,59 @@ def list_pair_remarks(
     said += _without_terrain(without_heights)
     if not any(side.flight for side in sources):
         said.append(
-            (
-                "scores were fitted on drills of flights over mountains: of other pictures they are worth "
-                "less",
-                "điểm số được hiệu chỉnh trên các chuyến bay diễn tập vùng núi: với ảnh khác thì kém tin "
-                "cậy hơn",
-            )
+            _("scores were fitted on drills of flights over mountains: of other pictures they are worth less")
         )
     return said
 
 
-def list_commune_remarks(communes: Sequence[CommuneRecord]) -> list[BilingualText]:
+def list_commune_remarks(communes: Sequence[CommuneRecord]) -> list[Message]:
     """Return the remark that no boundaries are known there, if so.
 
     It concerns this node, not the two images.
     """
     if communes:
         return []
-    return [
-        (
-            "no boundaries here: changes have no commune; register them with flycam communes add",
-            "không có ranh giới ở đây nên chưa biết thuộc xã nào; hãy nạp bằng flycam communes add",
-        )
-    ]
+    return [_("no boundaries here: changes have no commune; register them with flycam communes add")]
 
 
-def _without_terrain(share: float) -> list[BilingualText]:
+def _without_terrain(share: float) -> list[Message]:
     """Return the remark on candidates without terrain, on a share (0-1) of ground.
 
     Slope distinguishes a landslide from a field and a flood from mud.
     """
     if share <= _MIN_UNKNOWN_SHARE:
         return []
-    cure = "register it with 'flycam dem add', or give it with --dem, and compare again"
-    cure_vi = "hãy nạp bằng 'flycam dem add', hoặc đưa bằng --dem, rồi so lại"
     if share > 1.0 - _MIN_UNKNOWN_SHARE / 2:
         return [
-            (
+            _(
                 "no terrain: landslide, flood and other cannot be told apart, each candidate may be any of "
-                f"them, and scores are no probabilities; {cure}",
-                "không có mô hình độ cao: không phân biệt được sạt lở, ngập lụt và loại khác, mỗi chỗ có thể "
-                f"là bất kỳ loại nào, điểm số không phải là xác suất; {cure_vi}",
+                "them, and scores are no probabilities; register it with 'flycam dem add', or give it with "
+                "--dem, and compare again"
             )
         ]
-    percent = f"{100.0 * share:.0f}"
     return [
-        (
-            f"no terrain is known under {percent} % of the ground: there landslide, flood and other cannot "
-            f"be told apart, and scores are no probabilities; {cure}",
-            f"{percent} % diện tích không có độ cao: ở đó không phân biệt được sạt lở, ngập lụt và loại "
-            f"khác, điểm số không phải là xác suất; {cure_vi}",
+        _(
+            "no terrain is known under {percent:.0f} % of the ground: there landslide, flood and other "
+            "cannot be told apart, and scores are no probabilities; register it with 'flycam dem add', or "
+            "give it with --dem, and compare again",
+            percent=100.0 * share,
         )
     ]
 
 
-def _to_be_tied(before: ImageSource, after: ImageSource) -> BilingualText | None:
+def _to_be_tied(before: ImageSource, after: ImageSource) -> Message | None:
     """Return the command that adjusts a finished flight to an earlier finished one."""
     if before.flight is None or after.flight is None or before.is_live or after.is_live:
         return None
-    told = format_shell_command("finish", after.name, "--reference", before.name)
-    return (
-        f"{after.name}: lay off {before.name} and was bent onto it; its photos are adjusted by: {told}",
-        f"{after.name}: lệch so với {before.name} nên đã được nắn lên; muốn bình sai các ảnh theo bản trước "
-        f"thay vì nắn, hãy chạy: {told}",
+    return _(
+        "{after}: lay off {before} and was bent onto it; its photos are adjusted by: {command}",
+        after=after.name,
+        before=before.name,
+        command=format_shell_command("finish", after.name, "--reference", before.name),
     )
 
 
-def explain_unreviewable(sources: tuple[ImageSource, ImageSource]) -> BilingualText | None:
+def explain_unreviewable(sources: tuple[ImageSource, ImageSource]) -> Message | None:
     """Return the reason why a comparison must not be recorded, or None.
 
     Both sides are one flight or file, or the second was flown first: there "nothing was found" would be
@@ -192,50 +165,47 @@ def explain_unreviewable(sources: tuple[ImageSource, ImageSource]) -> BilingualT
     """
     before, after = sources
     if is_same_source(before, after):
-        return (
-            f"{after.name}: stands as BEFORE and AFTER: nothing can have changed between the two; not put up "
+        return _(
+            "{name}: stands as BEFORE and AFTER: nothing can have changed between the two; not put up "
             "for review, and its ground is not on record as compared; give two dates",
-            f"{after.name}: vừa là ảnh trước vừa là ảnh sau nên không thể có thay đổi: không đưa lên để "
-            "soát xét và không ghi nhận là đã so sánh; hãy ghi hai chuyến khác ngày",
+            name=after.name,
         )
     if before.flight is None or after.flight is None or after.flight.first_ns >= before.flight.first_ns:
         return None
-    return (
-        f"{after.name}: was flown before {before.name}, yet stands as AFTER: what healed is taken for "
+    return _(
+        "{after}: was flown before {before}, yet stands as AFTER: what healed is taken for "
         "damage; not put up for review, and its ground is not on record as compared; give the older one "
         "first",
-        f"{after.name}: bay trước {before.name} mà lại là ảnh sau: chỗ đã hồi phục sẽ bị báo là hư hại; "
-        "không đưa lên để soát xét và không ghi nhận là đã so sánh; hãy ghi chuyến cũ hơn trước",
+        after=after.name,
+        before=before.name,
     )
 
 
-def describe_same_pixels(sources: tuple[ImageSource, ImageSource]) -> BilingualText:
+def describe_same_pixels(sources: tuple[ImageSource, ImageSource]) -> Message:
     """Return the remark that both sides are one image, which must not be recorded."""
     before, after = (side.name for side in sources)
-    return (
-        f"{before} and {after}: are alike to the pixel, one picture given twice: nothing can have changed "
+    return _(
+        "{before} and {after}: are alike to the pixel, one picture given twice: nothing can have changed "
         "between the two; not put up for review, and its ground is not on record as compared; give two dates",
-        f"{before} và {after}: giống nhau từng điểm ảnh, là một ảnh đưa hai lần nên không thể có thay đổi: "
-        "không đưa lên để soát xét và không ghi nhận là đã so sánh; hãy đưa ảnh của hai ngày",
+        before=before,
+        after=after,
     )
 
 
-def describe_other_location(
-    sources: tuple[ImageSource, ImageSource], event: str, off_m: float
-) -> BilingualText:
+def describe_other_location(sources: tuple[ImageSource, ImageSource], event: str, off_m: float) -> Message:
     """Return the remark that the ground is too far off to be the event's.
 
     So far from all that is known of the event, the images are not those that were meant.
     """
     before, after = (side.name for side in sources)
-    km = f"{off_m / 1e3:,.0f}"
-    return (
-        f"{before} and {after}: lie {km} km from every flight of {event} and every commune known here: not "
-        "put up for review, and their ground is not on record as compared; give pictures of that event, or "
-        "register the boundaries of their ground with flycam communes add",
-        f"{before} và {after}: cách mọi chuyến bay của {event} và mọi xã đã nạp {km.replace(',', '.')} km: "
-        "không đưa lên để soát xét và không ghi nhận là đã so sánh; hãy đưa ảnh của đúng sự kiện, hoặc nạp "
-        "ranh giới nơi đó bằng flycam communes add",
+    return _(
+        "{before} and {after}: lie {off_km:,.0f} km from every flight of {event} and every commune known "
+        "here: not put up for review, and their ground is not on record as compared; give pictures of that "
+        "event, or register the boundaries of their ground with flycam communes add",
+        before=before,
+        after=after,
+        off_km=off_m / 1e3,
+        event=event,
     )
 
 

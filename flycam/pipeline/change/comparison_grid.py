@@ -14,10 +14,10 @@ from flycam.analysis.window_matching import WINDOW_PX
 from flycam.errors import InputUnusable
 from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
 from flycam.geometry.planar_map import Bounds
-from flycam.messages import Bilingual, _
+from flycam.messages import Message, _
 from flycam.mosaic.output_grid import OutputGrid, transform_bounds
 from flycam.mosaic.polygon_mask import PolygonMask
-from flycam.pipeline.change.image_sources import BilingualText, ImageSource
+from flycam.pipeline.change.image_sources import ImageSource
 
 Mask = NDArray[np.bool_]
 
@@ -46,7 +46,7 @@ def select_comparison_crs(before: ImageSource, after: ImageSource) -> str:
 
 def build_common_grid(
     before: ImageSource, after: ImageSource, crs: str, area: BaseGeometry | None, area_name: str
-) -> tuple[OutputGrid, list[BilingualText]]:
+) -> tuple[OutputGrid, list[Message]]:
     """Return the pixels that both may show, and remarks on them.
 
     Corners are on multiples of the coarser GSD. The rim is as wide as AFTER may be off. Raises
@@ -64,7 +64,7 @@ def build_common_grid(
         raise coregistration_errors.make_resolution_mismatch_error(
             coarse.name, fine.name, times, least_m, is_file=is_file
         )
-    remarks = list(dict.fromkeys((*before.remarks, *after.remarks)))
+    remarks = [*before.remarks, *(one for one in after.remarks if one not in before.remarks)]
     share = _common_share(before, after, crs, bounds)
     if share < _LITTLE_SHARE:
         remarks.append(_make_little_overlap_note(share))
@@ -132,18 +132,19 @@ def clip_to_area(area: BaseGeometry, grid: OutputGrid, crs: str, *seen: Mask) ->
             mask[top : top + rows] &= inside
 
 
-def _make_little_overlap_note(share: float) -> BilingualText:
-    return (
-        f"only some {share:.0%} of the smaller picture has ground in common; nothing is said of the rest",
-        f"chỉ khoảng {share:.0%} của ảnh nhỏ hơn là đất chung; không kết luận về phần còn lại",
+def _make_little_overlap_note(share: float) -> Message:
+    return _(
+        "only some {share:.0%} of the smaller picture has ground in common; nothing is said of the rest",
+        share=share,
     )
 
 
-def _coarsened(ground_m2: float, gsd_m: float) -> BilingualText:
-    km2 = ground_m2 / 1e6
-    return (
-        f"{km2:.1f} km² are compared at {gsd_m:g} m a pixel; give a part with --aoi to compare it sharper",
-        f"{km2:.1f} km² được so ở {gsd_m:g} m mỗi điểm ảnh; hãy chọn một phần bằng --aoi để so nét hơn",
+def _coarsened(ground_m2: float, gsd_m: float) -> Message:
+    return _(
+        "{area_km2:.1f} km² are compared at {gsd_m:,g} m a pixel; give a part with --aoi to compare it "
+        "sharper",
+        area_km2=ground_m2 / 1e6,
+        gsd_m=gsd_m,
     )
 
 
@@ -154,20 +155,28 @@ def _make_no_overlap_error(
 
     area, common: in degrees; their positions tell a wrong place from a missing CRS.
     """
-    said, said_vi = "", ""
+    before, after = names
     # NaN: the bounds of an empty area
-    if not np.isnan(area).any():
-        said = f" (it lies around {_middle(area)}, they around {_middle(common)})"
-        said_vi = f" (vùng ở quanh {_middle(area)}, hai ảnh ở quanh {_middle(common)})"
+    if np.isnan(area).any():
+        return InputUnusable(
+            _(
+                "{area_name}: this area holds no ground that {before} and {after} have in common; draw it "
+                "over them; a file that does not name its coordinate reference system is read as degrees",
+                area_name=area_name,
+                before=before,
+                after=after,
+            )
+        )
     return InputUnusable(
         _(
-            "{area_name}: this area holds no ground that {before} and {after} have in "
-            "common{said}; draw it over them; a file that does not name its coordinate "
-            "reference system is read as degrees",
+            "{area_name}: this area holds no ground that {before} and {after} have in common (it lies around "
+            "{area_lat_lon}, they around {common_lat_lon}); draw it over them; a file that does not name its "
+            "coordinate reference system is read as degrees",
             area_name=area_name,
-            before=names[0],
-            after=names[1],
-            said=Bilingual(said, said_vi),
+            before=before,
+            after=after,
+            area_lat_lon=_middle(area),
+            common_lat_lon=_middle(common),
         )
     )
 

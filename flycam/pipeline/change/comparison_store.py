@@ -25,11 +25,12 @@ from flycam.catalog.records import AuditEntry
 from flycam.frame.change import POSITIVE_STATUSES
 from flycam.frame.flight import Event
 from flycam.geodata.crs import WGS84, make_point_transform
+from flycam.messages import Message
 from flycam.mosaic.output_grid import OutputGrid
 from flycam.pipeline.change.change_outlines import DECIMALS, derive_record_id, to_wgs84
 from flycam.pipeline.change.change_polygons import build_windows_layer
 from flycam.pipeline.change.commune_board import ComparedGround
-from flycam.pipeline.change.image_sources import BilingualText, ImageSource, select_event_flights
+from flycam.pipeline.change.image_sources import ImageSource, select_event_flights
 from flycam.pipeline.workspace import Workspace
 
 PairKey = tuple[str, str]
@@ -52,11 +53,11 @@ class PairWarnings:
     doubts: why every change found between its images is less sure than elsewhere; others: all else.
     """
 
-    doubts: Sequence[BilingualText] = ()
-    others: Sequence[BilingualText] = ()
+    doubts: Sequence[Message] = ()
+    others: Sequence[Message] = ()
 
     @property
-    def all(self) -> tuple[BilingualText, ...]:
+    def all(self) -> tuple[Message, ...]:
         return (*self.doubts, *self.others)
 
 
@@ -90,7 +91,7 @@ def store_comparison(
     alike = strip_location(shown[0]), strip_location(shown[1])
     west, south, east, north = (float(side) for side in shape.bounds)
     at_ns = workspace.clock_ns()
-    said = [english for english, _ in warnings.all]
+    said = map(str, warnings.all)
     record = Comparison(
         comparison_id=f"compared-{derive_record_id(event.event_id, *alike, wkb.hex(), *said)}",
         event_id=event.event_id,

@@ -11,33 +11,27 @@ from collections.abc import Mapping
 from flycam.catalog.change_version import ChangeVersion
 from flycam.catalog.image_reference import parse_image_reference
 from flycam.frame.timestamp import format_minute
+from flycam.messages import _
 from flycam.pipeline.change.change_outlines import estimate_area_error
 from flycam.pipeline.workspace import Workspace
 from flycam.report.change_names import CHANGE_KIND_NAMES, NO_SCORE_REASONS
 from flycam.report.number_format import format_area_with_sigma, format_percent, replace_no_break_spaces
 
-BilingualText = tuple[str, str]
-"""Vietnamese, English."""
-
-_HEAD: tuple[BilingualText, ...] = (
-    ("Loại thay đổi", "Kind of change"),
-    ("Diện tích", "Size"),
-    ("Xã, phường", "Commune or ward"),
-    ("Xác suất", "Probability"),
-    ("Ảnh trước", "Picture before"),
-    ("Ảnh trước chụp lúc (UTC+7)", "Taken before (UTC+7)"),
-    ("Ảnh sau", "Picture after"),
-    ("Ảnh sau chụp lúc (UTC+7)", "Taken after (UTC+7)"),
-    ("Người xác nhận", "Confirmed by"),
-    ("Xác nhận lúc (UTC+7)", "Confirmed (UTC+7)"),
+COLUMN_NAMES = (
+    _("Kind of change"),
+    _("Size"),
+    _("Commune or ward"),
+    _("Probability"),
+    _("Picture before"),
+    _("Taken before (UTC+7)"),
+    _("Picture after"),
+    _("Taken after (UTC+7)"),
+    _("Confirmed by"),
+    _("Confirmed (UTC+7)"),
 )
-_BEYOND: BilingualText = ("ngoài ranh giới đã biết", "outside of known boundaries")
-_GONE: BilingualText = ("chuyến bay không còn ở đây", "a flight that is not here")
-
-
-def list_column_names(language: str) -> list[str]:
-    """Return the column names; none equals that of a program's column in any case."""
-    return [said[_which(language)] for said in _HEAD]
+"""None equals that of a program's column, whatever the case of its letters."""
+BEYOND_BOUNDARIES = _("outside of known boundaries")
+_GONE = _("a flight that is not here")
 
 
 def format_cells(
@@ -48,20 +42,19 @@ def format_cells(
     flights: Mapping[str, str],
     language: str,
 ) -> list[str]:
-    """Return a change's cells under `list_column_names`; empty where not known.
+    """Return a change's cells under `COLUMN_NAMES`; empty where not known.
 
     decided   who confirmed it and when, UTC nanoseconds
     dates_ns  when its two images were taken
     commune   its name, "" outside of all boundaries
     flights   their names, by the ids of their mosaics
     """
-    which = _which(language)
-    before, after = (_pictures(shown, flights, which) for shown in (line.before_shown, line.after_shown))
+    before, after = (_pictures(shown, flights, language) for shown in (line.before_shown, line.after_shown))
     taken_before, taken_after = ("" if at_ns is None else format_minute(at_ns) for at_ns in dates_ns)
     return [
-        CHANGE_KIND_NAMES[line.kind][which],
+        CHANGE_KIND_NAMES[line.kind].in_language(language),
         replace_no_break_spaces(format_area_with_sigma(line.area_m2, estimate_area_error(line), language)),
-        commune or _BEYOND[which],
+        commune or BEYOND_BOUNDARIES.in_language(language),
         _probability(line, language),
         *(before, taken_before, after, taken_after),
         *(decided[0], format_minute(decided[1])),
@@ -78,13 +71,9 @@ def list_flight_names(workspace: Workspace) -> dict[str, str]:
 def _probability(line: ChangeVersion, language: str) -> str:
     if line.probability is not None:
         return replace_no_break_spaces(format_percent(100.0 * line.probability, language))
-    return NO_SCORE_REASONS[line.no_score][_which(language)] if line.no_score else ""
+    return NO_SCORE_REASONS[line.no_score].in_language(language) if line.no_score else ""
 
 
-def _pictures(shown: str, flights: Mapping[str, str], which: int) -> str:
+def _pictures(shown: str, flights: Mapping[str, str], language: str) -> str:
     one = parse_image_reference(shown)
-    return one.shown if one.revision is None else flights.get(one.source, _GONE[which])
-
-
-def _which(language: str) -> int:
-    return 0 if language == "vi" else 1
+    return one.shown if one.revision is None else flights.get(one.source, _GONE.in_language(language))

@@ -12,14 +12,13 @@ from flycam.catalog.image_reference import format_file_reference
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import NotFound, SourceUnreadable
 from flycam.frame.flight import Flight, is_flat_datum
-from flycam.frame.text_normalization import format_decimal_comma
 from flycam.frame.timestamp import format_minute
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, make_point_transform
 from flycam.geodata.raster_digest import compute_raster_digest
 from flycam.geodata.reference_raster import RASTER_SUFFIXES, ReferenceRaster
 from flycam.geometry.planar_map import Bounds
 from flycam.geometry.terrain import TerrainGrid
-from flycam.messages import _
+from flycam.messages import Message, _
 from flycam.mosaic.export import choose_source_zoom
 from flycam.mosaic.output_grid import OutputGrid, find_data_bounds, transform_bounds
 from flycam.mosaic.resampling import TileReader, resample_colours
@@ -28,8 +27,6 @@ from flycam.pipeline.terrain import load_recorded_terrain
 from flycam.pipeline.workspace import Workspace
 
 MaskedImage = tuple[NDArray[np.uint8], NDArray[np.bool_]]
-BilingualText = tuple[str, str]
-"""A remark in English and in Vietnamese."""
 
 _BLOCK_PX = 1024
 # share of an image: less is a few pixels, not worth a remark
@@ -54,7 +51,7 @@ class ImageSource(Protocol):
     file: Path | None
     is_live: bool
     is_drill: bool
-    remarks: tuple[BilingualText, ...]
+    remarks: tuple[Message, ...]
 
     def gsd_m(self, crs: str) -> float:
         """Return the pixel size, metres of a projected CRS."""
@@ -84,7 +81,7 @@ class FlightImageSource:
     """A flight's published revision: the finished one, else live."""
 
     file: Path | None = None
-    remarks: tuple[BilingualText, ...] = ()
+    remarks: tuple[Message, ...] = ()
 
     def __init__(self, workspace: Workspace, ref: str) -> None:
         self.flight: Flight | None = workspace.catalog.flights.flight(ref)
@@ -160,7 +157,7 @@ class FileImageSource:
             path.name, compute_raster_digest(path), self.file.parent.name, taken
         )
         collar = self._picture.collar
-        self.remarks: tuple[BilingualText, ...] = ()
+        self.remarks: tuple[Message, ...] = ()
         if collar is not None:
             rim = [_unseen_rim(self.name, collar.rim_share)] if collar.rim_share >= _MIN_COLLAR_SHARE else []
             holes = [_unseen_holes(self.name, collar.hole_share)] if collar.hole_share else []
@@ -232,25 +229,22 @@ def open_image_source(workspace: Workspace, ref: str) -> ImageSource:
         ) from error
 
 
-def _unseen_rim(name: str, share: float) -> BilingualText:
-    percent = f"{100.0 * share:.1f}"
-    return (
-        f"{name}: does not say where it has no data; its black or white rim ({percent} % of it) is taken for "
-        "ground that was not imaged",
-        f"{name}: tệp không ghi chỗ nào không có dữ liệu; viền đen hoặc trắng "
-        f"({format_decimal_comma(percent)} % ảnh) được coi là đất chưa chụp",
+def _unseen_rim(name: str, share: float) -> Message:
+    return _(
+        "{name}: does not say where it has no data; its black or white rim ({percent:.1f} % of it) is taken "
+        "for ground that was not imaged",
+        name=name,
+        percent=100.0 * share,
     )
 
 
-def _unseen_holes(name: str, share: float) -> BilingualText:
-    percent = f"{100.0 * share:.2g}"
-    return (
-        f"{name}: does not say where it has no data; what is exactly black or white inside it and larger "
-        f"than a roof ({percent} % of it) is taken for ground that was not imaged; if it is ground, write "
+def _unseen_holes(name: str, share: float) -> Message:
+    return _(
+        "{name}: does not say where it has no data; what is exactly black or white inside it and larger "
+        "than a roof ({percent:.2g} % of it) is taken for ground that was not imaged; if it is ground, write "
         "a mask or a nodata value into the file",
-        f"{name}: tệp không ghi chỗ nào không có dữ liệu; các mảng đen hoặc trắng tuyệt đối bên trong, rộng "
-        f"hơn một mái nhà ({format_decimal_comma(percent)} % ảnh), được coi là đất chưa chụp; nếu đó là mặt "
-        "đất, hãy ghi mặt nạ hoặc giá trị nodata vào tệp",
+        name=name,
+        percent=100.0 * share,
     )
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from flycam.errors import InputUnusable
 from flycam.frame.change import ChangeAction, ChangeKind
-from flycam.frame.pluralization import correct_singular
-from flycam.messages import Bilingual, _, verbatim
+from flycam.messages import _, ngettext
 from flycam.pipeline.change.change_outlines import Outline
 
 MAX_CHANGES_PER_STEP = 500
@@ -67,15 +66,18 @@ def require_valid_step(step: ReviewStep) -> None:
     changes, outlines = _COUNTS[step.action]
     if len(step.changes) not in changes or len(step.outlines) not in outlines:
         raise InputUnusable(
-            verbatim(
-                Bilingual(
-                    correct_singular(
-                        f"{step.action}: takes {_format_counts(changes)} changes and "
-                        f"{_format_counts(outlines)} outlines"
-                    ),
-                    f"{step.action}: cần {_format_counts(changes)} thay đổi và "
-                    f"{_format_counts(outlines)} đường bao",
-                )
+            _(
+                "{action}: takes {changes} and {outlines}",
+                action=step.action,
+                changes=ngettext(
+                    "{counts} change", "{counts} changes", changes.stop - 1, counts=_format_counts(changes)
+                ),
+                outlines=ngettext(
+                    "{counts} outline",
+                    "{counts} outlines",
+                    outlines.stop - 1,
+                    counts=_format_counts(outlines),
+                ),
             )
         )
     if bool(step.undoes) != (step.action is ChangeAction.UNDO):

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from flycam.errors import CalibrationMissing
-from flycam.frame.text_normalization import format_decimal_comma
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.preflight.takeoff import SIGMA_GNSS_HEIGHT_M
@@ -27,7 +26,7 @@ from flycam.ingest.video.focal_estimation import (
 )
 from flycam.ingest.video.image_motion import ImageMotion, ImageMotionEstimator
 from flycam.ingest.video.video_source import VideoFrame, VideoSource, make_video_name
-from flycam.messages import _
+from flycam.messages import Message, _
 from flycam.pipeline.live.clock import (
     ESTIMATE_INTERVAL_S,
     FIRST_ESTIMATE_S,
@@ -44,8 +43,6 @@ from flycam.pipeline.live.stream_stop import stop_stream_when
 from flycam.pipeline.terrain import TerrainLookup
 from flycam.pipeline.workspace import Progress
 
-Remarks = tuple[tuple[str, str], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class EstimatedInterior:
@@ -55,7 +52,7 @@ class EstimatedInterior:
     """
 
     interior: InteriorOrientation
-    remarks: Remarks = ()
+    remarks: tuple[Message, ...] = ()
     motions: Sequence[ImageMotion] = ()
 
 
@@ -208,14 +205,14 @@ class TimeSample:
             self.pictures.append(picture)
 
 
-def _describe_estimate(source: VideoSource, seen: FocalEstimate) -> tuple[str, str]:
+def _describe_estimate(source: VideoSource, seen: FocalEstimate) -> Message:
     degrees = seen.hfov_deg(source.size_px[0])
     half = np.radians(degrees) / 2.0
     sigma_deg = float(np.degrees(seen.sigma_rel * np.sin(2.0 * half)))
-    told = f"{degrees:.1f}° ± {sigma_deg:.1f}°"
-    return (
-        f"{source.name}: nothing says what lens filmed it: its field of view was estimated from the "
-        f"pictures' motion, {told} across; better give --camera or --hfov",
-        f"{source.name}: chưa biết ống kính nên góc nhìn ngang được ước lượng từ chuyển động của hình: "
-        f"{format_decimal_comma(told)}; nên cho --camera hoặc --hfov để chính xác hơn",
+    return _(
+        "{name}: nothing says what lens filmed it: its field of view was estimated from the pictures' "
+        "motion, {hfov_deg:.1f}° ± {sigma_deg:.1f}° across; better give --camera or --hfov",
+        name=source.name,
+        hfov_deg=degrees,
+        sigma_deg=sigma_deg,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from bisect import bisect_right
@@ -24,11 +23,9 @@ from flycam.ingest.video.clock_offset import REACH_S, ClockOffset, make_unknown_
 from flycam.ingest.video.image_motion import LoggedPoses
 from flycam.ingest.video.video_log import VideoLog
 from flycam.ingest.video.video_poses import VideoPoses, resolve_video_poses, trim_unfinished
-from flycam.messages import _
+from flycam.messages import Message, _
 
 _SETTLE_S, _FOLLOW_S = 2.0, 0.1
-# Remarks that differ in numbers alone are of one kind.
-_NUMBERS = re.compile(r"[\d.,]+")
 # The end of this span is as in the whole log: clocks settle within a second.
 _RECENT_S = 8.0
 _FIRST_POSITION_S = 30.0
@@ -85,17 +82,17 @@ class Telemetry(Protocol):
     def utc_ns(self, t_ns: int) -> int:
         """Convert a time of the log's clock to UTC."""
 
-    def describe_dating(self, video: str) -> tuple[str, str]:
-        """Describe how frames without a creation time are dated, (English, Vietnamese)."""
+    def describe_dating(self, video: str) -> Message:
+        """Describe how frames without a creation time are dated."""
 
-    def doubts(self, video_s: float, created_ns: int | None) -> tuple[tuple[str, str], ...]:
-        """Return why it may be of another video, (English, Vietnamese).
+    def doubts(self, video_s: float, created_ns: int | None) -> tuple[Message, ...]:
+        """Return why it may be of another video.
 
         See `VideoLog.find_doubts`.
         """
 
-    def remarks(self) -> tuple[tuple[str, str], ...]:
-        """Return remarks on the telemetry, (English, Vietnamese)."""
+    def remarks(self) -> tuple[Message, ...]:
+        """Return remarks on the telemetry."""
 
     def count_rejected_samples(self) -> Counter[str]:
         """Count rejected samples and packets by reason."""
@@ -150,7 +147,7 @@ class RecordedTelemetry:
             return LinkStatus(sample=track.samples[before - 1], age_s=age_s, silent_s=age_s, connections=1)
         return LinkStatus(sample=sample, age_s=0.0, silent_s=age_s, connections=1)
 
-    def remarks(self) -> tuple[tuple[str, str], ...]:
+    def remarks(self) -> tuple[Message, ...]:
         """Return the remarks of the reader and of its poses."""
         return self._remarks
 
@@ -182,9 +179,10 @@ class LinkedTelemetry:
         self._not_believed: Mapping[int, str] = {}
         # rejected samples that the link has dropped since
         self._forgotten: Counter[str] = Counter()
-        self._noticed: dict[str, tuple[str, str]] = {}
+        # by text: remarks that differ in values alone are of one kind
+        self._noticed: dict[str, Message] = {}
         self._home: Home | None = None
-        self._of_poses: tuple[tuple[str, str], ...] = ()
+        self._of_poses: tuple[Message, ...] = ()
         self.poses: VideoPoses
         self.log_poses: LoggedPoses
 
@@ -248,7 +246,7 @@ class LinkedTelemetry:
         """Return the offset unchanged."""
         return offset_s
 
-    def doubts(self, _video_s: float, _created_ns: int | None) -> tuple[tuple[str, str], ...]:
+    def doubts(self, _video_s: float, _created_ns: int | None) -> tuple[Message, ...]:
         """Return none: telemetry and video are both live."""
         return ()
 
@@ -256,11 +254,11 @@ class LinkedTelemetry:
         """Return the time unchanged: the receiver's clock is UTC."""
         return t_ns
 
-    def describe_dating(self, video: str) -> tuple[str, str]:
+    def describe_dating(self, video: str) -> Message:
         """Describe dating by the receiver's clock."""
-        return f"{video}: dated by this machine's clock", f"{video}: ảnh lấy giờ theo đồng hồ máy này"
+        return _("{video}: dated by this machine's clock", video=video)
 
-    def remarks(self) -> tuple[tuple[str, str], ...]:
+    def remarks(self) -> tuple[Message, ...]:
         """Return all remarks so far, of each kind the newest."""
         clock = self._clock.remarks()
         return (*dict(self._noticed).values(), *self._of_poses, *self._link.health.remarks, *clock)
@@ -306,6 +304,6 @@ class LinkedTelemetry:
         first_ns = samples[0].t_utc_ns
         self._forgotten.update(why for t_ns, why in self._not_believed.items() if t_ns < first_ns)
         self._not_believed = poses.rejected_samples
-        self._noticed.update((_NUMBERS.sub("#", english), (english, vi)) for english, vi in log.remarks)
+        self._noticed.update((one.text, one) for one in log.remarks)
         self.poses, self.log_poses, self._of_poses = poses, told, poses.remarks(log.name)
         return True

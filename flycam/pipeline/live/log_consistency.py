@@ -22,15 +22,13 @@ from flycam.frame.video_warnings import format_log_warning
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.ingest.video.turn_comparison import TurnComparison
 from flycam.ingest.video.video_source import VideoSource
-from flycam.messages import Bilingual, _
+from flycam.messages import Message, _, join
 from flycam.pipeline.live.clock import ESTIMATE_INTERVAL_S, LiveClock
 from flycam.pipeline.live.frame_pipeline import count_frames
 from flycam.pipeline.live.live_inputs import LiveRequest, format_log_name
 from flycam.pipeline.live.live_telemetry import Telemetry
 from flycam.pipeline.video_frames import VideoIdentity
 from flycam.pipeline.workspace import Progress
-
-BilingualText = tuple[str, str]
 
 _MAX_SIGMAS = 3.0
 
@@ -78,16 +76,13 @@ def list_log_doubts(
     why = (*telemetry.doubts(source.duration_s, source.created_ns), *list_turn_doubts(clock))
     if not why:
         return []
-    english, vietnamese = ("; ".join(said) for said in zip(*why, strict=True))
-    log, of = format_log_name(request.telemetry), video.stream_id
-    return [format_log_warning(video.name, of, log, english, vietnamese, is_stream=source.is_stream)]
+    said, log, of = join(why, "; "), format_log_name(request.telemetry), video.stream_id
+    both = said.in_language("en"), said.in_language("vi")
+    return [format_log_warning(video.name, of, log, *both, is_stream=source.is_stream)]
 
 
-def list_turn_doubts(clock: LiveClock) -> tuple[BilingualText, ...]:
-    """Return the doubt that frames turn otherwise than the log, if so.
-
-    (English, Vietnamese).
-    """
+def list_turn_doubts(clock: LiveClock) -> tuple[Message, ...]:
+    """Return the doubt that frames turn otherwise than the log, if so."""
     turns = clock.turns
     return (_counted(turns),) if turns.is_contradiction else ()
 
@@ -145,15 +140,15 @@ def _turned(before: Sequence[ExteriorOrientation], now: Sequence[ExteriorOrienta
     return turned
 
 
-def _counted(turns: TurnComparison) -> BilingualText:
-    return (
-        f"in {turns.differing} of {turns.count} turns the pictures turn otherwise than it says",
-        f"{turns.differing}/{turns.count} lần đổi hướng trong video khác với nhật ký",
+def _counted(turns: TurnComparison) -> Message:
+    return _(
+        "in {differing} of {count} turns the pictures turn otherwise than it says",
+        differing=turns.differing,
+        count=turns.count,
     )
 
 
 def _contradicted(video: str, log: str, turns: TurnComparison) -> FlightLogMismatch:
-    english, vietnamese = _counted(turns)
     return FlightLogMismatch(
         _(
             "{log}: is not the log of {video}: {why}; nothing was laid: give this film's "
@@ -161,6 +156,6 @@ def _contradicted(video: str, log: str, turns: TurnComparison) -> FlightLogMisma
             "bears a warning",
             log=log,
             video=video,
-            why=Bilingual(english, vietnamese),
+            why=_counted(turns),
         )
     )

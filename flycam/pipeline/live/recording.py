@@ -22,7 +22,7 @@ from flycam.catalog.video_segments import VideoSegment
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable
 from flycam.ingest.video.recorder import RecordingOptions
 from flycam.ingest.video.segments import close_unfinished_segments, list_finished_segments, read_segment
-from flycam.messages import _
+from flycam.messages import Message, _
 from flycam.pipeline.cache_layout import DAMAGED_RECORDINGS_DIR, RECORDINGS_DIR
 from flycam.pipeline.folder_lock import lock_folder, probe_folder_lock
 from flycam.pipeline.original_store import store_original
@@ -69,8 +69,8 @@ class StreamRecording:
         self._lock_fd = -1
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_on, name="recording", daemon=True)
-        self._trouble: tuple[str, str] | None = None
-        self._damaged: list[tuple[str, str]] = []
+        self._trouble: Message | None = None
+        self._damaged: list[Message] = []
         self.kept = RecordingSummary()
 
     def __enter__(self) -> Self:
@@ -96,7 +96,7 @@ class StreamRecording:
         return self.order is not None
 
     @property
-    def remarks(self) -> tuple[tuple[str, str], ...]:
+    def remarks(self) -> tuple[Message, ...]:
         """Damaged segments, and what prevents storing the rest now."""
         return (*self._damaged, *([] if self._trouble is None else [self._trouble]))
 
@@ -166,10 +166,10 @@ class StreamRecording:
         return len(too_much)
 
 
-def recover_recordings(workspace: Workspace, damaged: list[tuple[str, str]] | None = None) -> int:
+def recover_recordings(workspace: Workspace, damaged: list[Message] | None = None) -> int:
     """Store segments of killed programs; return their number. Failures wait.
 
-    damaged  gets a sentence (English, Vietnamese) on each damaged segment, which is set aside
+    damaged  gets a sentence on each damaged segment, which is set aside
     """
     count, said = 0, [] if damaged is None else damaged
     root = workspace.cache_dir / RECORDINGS_DIR
@@ -184,13 +184,13 @@ def recover_recordings(workspace: Workspace, damaged: list[tuple[str, str]] | No
                 if not flight_id:
                     _set_aside(workspace, folder, said)
                     continue
-                count += sum(1 for _ in _kept(workspace, folder, flight_id, said))
+                count += sum(1 for __ in _kept(workspace, folder, flight_id, said))
             _cleared(folder)
     return count
 
 
 def _kept(
-    workspace: Workspace, folder: Path, flight_id: str, damaged: list[tuple[str, str]]
+    workspace: Workspace, folder: Path, flight_id: str, damaged: list[Message]
 ) -> Iterator[VideoSegment]:
     for path in list_finished_segments(folder):
         try:
@@ -199,8 +199,7 @@ def _kept(
             aside = workspace.cache_dir / DAMAGED_RECORDINGS_DIR / f"{flight_id}-{path.name}"
             aside.parent.mkdir(parents=True, exist_ok=True)
             path.rename(aside)
-            english, vi = (one.replace(str(path), str(aside)) for one in (str(error), error.vi or str(error)))
-            damaged.append((english, vi))
+            damaged.append(replace(error.message, values={**error.message.values, "path": str(aside)}))
             continue
         if piece is not None:
             recorded = VideoSegment(
@@ -217,7 +216,7 @@ def _kept(
         path.unlink()
 
 
-def _set_aside(workspace: Workspace, folder: Path, damaged: list[tuple[str, str]]) -> None:
+def _set_aside(workspace: Workspace, folder: Path, damaged: list[Message]) -> None:
     """Set segments aside whose flight is unknown after a power cut, with a remark.
 
     They go beside the damaged ones.
@@ -227,10 +226,10 @@ def _set_aside(workspace: Workspace, folder: Path, damaged: list[tuple[str, str]
         aside.parent.mkdir(parents=True, exist_ok=True)
         path.rename(aside)
         damaged.append(
-            (
-                f"{aside}: nobody knows any more of which flight this video is; play it, and keep it if it "
-                "is of use",
-                f"{aside}: không còn biết video này thuộc chuyến bay nào; hãy mở xem và giữ lại nếu cần",
+            _(
+                "{path}: nobody knows any more of which flight this video is; play it, and keep it if it is "
+                "of use",
+                path=aside,
             )
         )
     _cleared(folder)
@@ -243,12 +242,9 @@ def _cleared(folder: Path) -> None:
     folder.rmdir()
 
 
-def _describe_error(error: Exception, folder: Path) -> tuple[str, str]:
-    if isinstance(error, FlycamError):
-        why, why_vi = str(error), error.vi or str(error)
-    else:
-        why = why_vi = str(error)
-    return (
-        f"the recorded video waits in {folder} and is not kept yet: {why}",
-        f"video đã ghi còn chờ trong {folder}, chưa lưu được: {why_vi}",
+def _describe_error(error: Exception, folder: Path) -> Message:
+    return _(
+        "the recorded video waits in {folder} and is not kept yet: {why}",
+        folder=folder,
+        why=error.message if isinstance(error, FlycamError) else error,
     )

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from flycam.errors import CatalogUnavailable, StoreUnavailable
 from flycam.frame.timestamp import VIETNAM
+from flycam.messages import Message, _, verbatim
 from flycam.pipeline.live.wait_notice import NoticeListener, ignore_notice
 
 MAX_LIVE_OUTAGE_S = 1800.0
@@ -54,7 +55,7 @@ class RetryPolicy:
         self._lock = threading.Lock()
         self._waiting = 0
         self._since_s = 0.0
-        self._why: tuple[str, str] = ("", "")
+        self._why = verbatim("")
         self.away_s = 0.0
         self._first_ns = 0
 
@@ -82,28 +83,29 @@ class RetryPolicy:
         return self._waiting > 0
 
     @property
-    def messages(self) -> tuple[tuple[str, str], ...]:
-        """Messages on the outage, (English, Vietnamese); empty if there was none."""
+    def messages(self) -> tuple[Message, ...]:
+        """Messages on the outage; empty if there was none."""
         with self._lock:
             if not self._first_ns:
                 return ()
             since = datetime.fromtimestamp(self._first_ns / 1e9, UTC)
-            at, at_vi = f"{since:%H:%M:%S} UTC", f"{since.astimezone(VIETNAM):%H:%M:%S}"
+            at, at_vi = f"{since:%H:%M:%S}", f"{since.astimezone(VIETNAM):%H:%M:%S}"
             if self._waiting:
                 return (
-                    (
-                        f"store or database away since {at}: pictures wait, the recording goes on "
-                        f"({self._why[0]})",
-                        f"kho lưu trữ hoặc cơ sở dữ liệu mất liên lạc từ {at_vi}: ảnh đang chờ, video vẫn "
-                        f"được ghi ({self._why[1]})",
+                    _(
+                        "store or database away since {at} UTC: pictures wait, the recording goes on ({why})",
+                        at=at,
+                        at_vi=at_vi,
+                        why=self._why,
                     ),
                 )
             return (
-                (
-                    f"store or database were away for {self.away_s:.0f} s, first at {at}; the flight went on "
+                _(
+                    "store or database were away for {seconds:.0f} s, first at {at} UTC; the flight went on "
                     "after",
-                    f"kho lưu trữ hoặc cơ sở dữ liệu đã mất liên lạc {self.away_s:.0f} giây, lần đầu lúc "
-                    f"{at_vi}; sau đó chuyến bay tiếp tục",
+                    seconds=self.away_s,
+                    at=at,
+                    at_vi=at_vi,
                 ),
             )
 
@@ -124,7 +126,7 @@ class RetryPolicy:
                     self._over.set()
                     raise
                 with self._lock:
-                    self._why = str(error), error.vi or str(error)
+                    self._why = error.message
             pause_s = min(2.0 * pause_s, _MAX_PAUSE_S)
 
     def _begin(self, error: StoreUnavailable | CatalogUnavailable) -> None:
@@ -134,7 +136,7 @@ class RetryPolicy:
             if not self._waiting:
                 self._since_s = self._clock_s()
             self._first_ns = self._first_ns or self._clock_ns()
-            self._why = str(error), error.vi or str(error)
+            self._why = error.message
             self._waiting += 1
             is_first = self._waiting == 1
         if is_first:
@@ -150,5 +152,5 @@ class RetryPolicy:
             self._tell()
 
     def _tell(self) -> None:
-        for english, vi in self.messages:
-            self._say(english, vi)
+        for message in self.messages:
+            self._say(message)

@@ -23,6 +23,7 @@ from flycam.frame.live_flight import AircraftState, LinkState, LiveFlightPhase, 
 from flycam.frame.telemetry import TelemetrySample
 from flycam.frame.warning import format_warning
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
+from flycam.messages import Bilingual, Message, _, verbatim
 from flycam.pipeline.live.clock import LiveClock
 from flycam.pipeline.live.frame_pipeline import FramePipeline, FrameTimes, compute_log_time, interpolate_pose
 from flycam.pipeline.live.live_orthorectifier import LiveOrthorectifier, TerrainSource
@@ -87,11 +88,11 @@ class StatusReporter:
         self._recording = recording
         self._flow: FramePipeline | None = None
         self._laying: LiveOrthorectifier | None = None
-        self._remarks: tuple[tuple[str, str], ...] = ()
+        self._remarks: tuple[Message, ...] = ()
         self._run, self._beat = secrets.token_hex(8), 0
         self._began_s = time.monotonic()
         self._phase = LiveFlightPhase.FLYING
-        self._failure: tuple[str, str] | None = None
+        self._failure: Message | None = None
         self._track = FlightPath()
         self._footprint: tuple[LonLat, ...] = ()
         self._outlined: FrameTimes | None = None
@@ -258,7 +259,7 @@ class StatusReporter:
             return newest.t_utc_ns
         return self._telemetry.utc_ns(compute_log_time(self._telemetry, self._clock.offset, newest.pts_ns))
 
-    def _all_remarks(self) -> tuple[tuple[str, str], ...]:
+    def _all_remarks(self) -> tuple[Message, ...]:
         opened = _sentences(self._laying.notes) if self._laying else ()
         said = (
             *self._remarks,
@@ -270,7 +271,7 @@ class StatusReporter:
             *self._recording.remarks,
             *_sentences(self._workspace.disk_space.notes),
         )
-        return tuple(dict.fromkeys(said))[-_REMARKS:]
+        return tuple({str(one): one for one in said}.values())[-_REMARKS:]
 
 
 def compute_frame_age(newest: FrameTimes, clock: LiveClock, *, is_stream: bool) -> float:
@@ -334,20 +335,19 @@ def _rounded(lon_deg: float, lat_deg: float) -> LonLat:
     return round(float(lon_deg), 6), round(float(lat_deg), 6)
 
 
-def _log_doubted(clock: LiveClock) -> tuple[tuple[str, str], ...]:
+def _log_doubted(clock: LiveClock) -> tuple[Message, ...]:
     return tuple(
-        (f"the telemetry may be of another aircraft: {english}", f"dữ liệu bay có thể của máy bay khác: {vi}")
-        for english, vi in list_turn_doubts(clock)
+        _("the telemetry may be of another aircraft: {why}", why=one) for one in list_turn_doubts(clock)
     )
 
 
-def _sentences(notes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((format_warning(one), format_warning(one, "vi")) for one in notes)
+def _sentences(notes: tuple[str, ...]) -> tuple[Message, ...]:
+    return tuple(verbatim(Bilingual(format_warning(one), format_warning(one, "vi"))) for one in notes)
 
 
-def _describe_error(error: BaseException) -> tuple[str, str]:
+def _describe_error(error: BaseException) -> Message:
     if isinstance(error, FlycamError):
-        return str(error), error.vi or str(error)
+        return error.message
     if isinstance(error, KeyboardInterrupt | SystemExit):
-        return "stopped by the operator", "người điều khiển đã dừng"
-    return "stopped by a fault of the program", "chương trình gặp lỗi và dừng"
+        return _("stopped by the operator")
+    return _("stopped by a fault of the program")

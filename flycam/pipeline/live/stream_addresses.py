@@ -8,7 +8,7 @@ from pathlib import Path
 from flycam.errors import OptionUnusable
 from flycam.frame.safe_url import strip_url_credentials
 from flycam.ingest.video.video_source import STREAM_SCHEMES
-from flycam.messages import Bilingual, _
+from flycam.messages import Message, _
 
 _LINKS = ("udp://", "tcp://", "serial:")
 _STREAMS = tuple(f"{scheme}://" for scheme in STREAM_SCHEMES)
@@ -26,9 +26,7 @@ def _check(option: str, address: str, known: tuple[str, ...], likely: str) -> No
     if address.lower().startswith(known):
         return
     if "://" in address:
-        raise _make_address_error(
-            option, strip_url_credentials(address), "unknown scheme", "không hỗ trợ kiểu địa chỉ này", known
-        )
+        raise _make_address_error(option, strip_url_credentials(address), _("unknown scheme"), known)
     if Path(address).is_file() or not (_MACHINE.fullmatch(address) or _LINE.fullmatch(address)):
         return
     bare = re.sub(r"^[a-z]+:(?=[^/]*:)", "", address.rpartition("@")[2], flags=re.IGNORECASE).partition("?")[
@@ -38,25 +36,22 @@ def _check(option: str, address: str, known: tuple[str, ...], likely: str) -> No
     raise _make_address_error(
         option,
         bare,
-        "no such file, and as an address its scheme is missing",
-        "không có tệp này; nếu là địa chỉ thì thiếu phần đầu",
+        _("no such file, and as an address its scheme is missing"),
         known,
         meant,
     )
 
 
 def _make_address_error(
-    option: str, address: str, why: str, why_vi: str, known: tuple[str, ...], meant: str | None = None
+    option: str, address: str, why: Message, known: tuple[str, ...], meant: str | None = None
 ) -> OptionUnusable:
-    listed = ", ".join(known)
-    cure, cure_vi = (f", such as {meant}", f", ví dụ {meant}") if meant else ("", "")
     return OptionUnusable(
         _(
             "{option} {given}: {why}: give a file, or an address that begins with one of {listed}{cure}",
             option=option,
             given=address,
-            why=Bilingual(why, why_vi),
-            listed=listed,
-            cure=Bilingual(cure, cure_vi),
+            why=why,
+            listed=", ".join(known),
+            cure=_(", such as {address}", address=meant) if meant else "",
         )
     )

@@ -10,19 +10,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from flycam.frame.safe_url import strip_url_credentials
+from flycam.messages import Message, _
 
-NoticeListener = Callable[[str, str], None]
-"""Gets a notice for the operator's terminal, (English, Vietnamese)."""
+NoticeListener = Callable[[Message], None]
+"""Gets a notice for the operator's terminal."""
 
 _SOON_S = 2.0
 
 
-def ignore_notice(_english: str, _vi: str) -> None:
+def ignore_notice(_message: Message) -> None:
     """Ignore the notice."""
 
 
 @contextmanager
-def announce_wait(message: tuple[str, str] | None, say: NoticeListener) -> Iterator[None]:
+def announce_wait(message: Message | None, say: NoticeListener) -> Iterator[None]:
     """Give the message if the block takes long; None: no message.
 
     None where a server is called, which answers or does not.
@@ -30,7 +31,7 @@ def announce_wait(message: tuple[str, str] | None, say: NoticeListener) -> Itera
     if message is None:
         yield
         return
-    timer = threading.Timer(_SOON_S, say, message)
+    timer = threading.Timer(_SOON_S, say, (message,))
     timer.daemon = True
     timer.start()
     try:
@@ -39,10 +40,9 @@ def announce_wait(message: tuple[str, str] | None, say: NoticeListener) -> Itera
         timer.cancel()
 
 
-def describe_telemetry_wait(url: str) -> tuple[str, str]:
+def describe_telemetry_wait(url: str) -> Message:
     """Return the notice that a link has sent no position yet."""
-    name = strip_url_credentials(url)
-    return (
-        f"{name}: the video is here, waiting for the aircraft's position (MAVLink) over this link",
-        f"{name}: đã có video, đang chờ vị trí máy bay (MAVLink) qua đường truyền này",
+    return _(
+        "{name}: the video is here, waiting for the aircraft's position (MAVLink) over this link",
+        name=strip_url_credentials(url),
     )

@@ -30,7 +30,7 @@ from flycam.ingest.video.clock_offset import ClockOffset
 from flycam.ingest.video.outages import Outages
 from flycam.ingest.video.video_poses import VideoPoses
 from flycam.ingest.video.video_source import VideoSource, is_stream, make_video_name
-from flycam.messages import Bilingual, _
+from flycam.messages import Bilingual, Message, _, verbatim
 from flycam.pipeline.eviction import enable_eviction
 from flycam.pipeline.live.clock import LiveClock
 from flycam.pipeline.live.existing_frames import ExistingFramesReport, reconcile_existing_frames
@@ -78,7 +78,7 @@ class VideoReport:
     first_ground_s      from the first frame that came, in doubt or not
     dropped             frames and samples left out, by reason
     clock               the offset as reported: against the video's own time
-    remarks             what was noticed on the way, (English, Vietnamese)
+    remarks             what was noticed on the way
     recorded            what is stored of a stream as it came; None: it was not recorded
     fitted              frames of this run registered to earlier ones by their own evidence
     by_log              those that were not, by reason (see `flycam.pipeline.live.registration`)
@@ -92,7 +92,7 @@ class VideoReport:
     latency_ms: tuple[float, float]
     dropped: dict[str, int]
     clock: ClockOffset
-    remarks: tuple[tuple[str, str], ...]
+    remarks: tuple[Message, ...]
     seconds: float
     first_tile_s: float = float("nan")
     first_ground_s: float = float("nan")
@@ -185,7 +185,7 @@ class _Opened:
     flight_id: str
     clock: LiveClock
     is_timely: bool
-    lens_remarks: tuple[tuple[str, str], ...]
+    lens_remarks: tuple[Message, ...]
 
     def flow_to(self, laying: LiveOrthorectifier, is_sparing: Callable[[], bool]) -> FramePipeline:
         """Return the pipeline of frames, through the clock, to orthorectification."""
@@ -329,8 +329,8 @@ def _audit(workspace: Workspace, request: LiveRequest, flight_id: str, new: int,
 
 def _remarks(
     workspace: Workspace, opened: _Opened, existing: ExistingFramesReport, laying: LiveOrthorectifier
-) -> tuple[tuple[str, str], ...]:
-    """Return what was noticed on the way, (English, Vietnamese)."""
+) -> tuple[Message, ...]:
+    """Return what was noticed on the way."""
     source, telemetry = opened.source, opened.telemetry
     withdrawn = list_withdrawal_warnings(workspace, opened.flight_id, laying.withdrawn)
     return (
@@ -375,23 +375,22 @@ def _warnings(video: VideoIdentity, clock: LiveClock, poses: VideoPoses) -> list
     return [format_clock_warning(video.name, video.stream_id, sigma_s, metres)]
 
 
-def _describe_notes(notes: Sequence[str]) -> list[tuple[str, str]]:
-    return [(format_warning(one), format_warning(one, "vi")) for one in dict.fromkeys(notes)]
+def _describe_notes(notes: Sequence[str]) -> list[Message]:
+    return [
+        verbatim(Bilingual(format_warning(one), format_warning(one, "vi"))) for one in dict.fromkeys(notes)
+    ]
 
 
 def _make_nothing_placed_error(
     request: LiveRequest, laying: LiveOrthorectifier, dropped: Counter[str]
 ) -> OutsideTerrain:
-    said, said_vi = format_rejection_counts(dropped), format_rejection_counts(dropped, "vi")
-    first = next((error for _, error in laying.rejections.errors), None)
-    why = f"; the first: {first}" if first else ""
-    name = make_video_name(request.video)
+    first = next((error for __, error in laying.rejections.errors), None)
     return OutsideTerrain(
         _(
             "{name}: none of its pictures can be laid ({said}){why}: check that the log is "
             "of this flight, and --clock-offset",
-            name=name,
-            said=Bilingual(said or "none was chosen", said_vi or "chưa chọn được hình nào"),
-            why=why,
+            name=make_video_name(request.video),
+            said=format_rejection_counts(dropped) or _("none was chosen"),
+            why=_("; the first: {error}", error=first.message) if first else "",
         )
     )

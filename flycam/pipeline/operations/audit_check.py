@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from flycam.catalog.audit_key import SignedHead
 from flycam.catalog.audit_verification import AuditCheck, AuditFault
 from flycam.errors import DataDamaged
-from flycam.messages import Bilingual, _
+from flycam.messages import _
 from flycam.pipeline.workspace import Workspace
 
 
@@ -59,30 +59,17 @@ def make_audit_error(proof: AuditVerification) -> DataDamaged | None:
     number, fault = proof.check.first_bad, proof.check.fault
     if number is None or fault is None:
         return None
-    english, vietnamese = _DESCRIPTIONS[fault]
-    return DataDamaged(_("audit log: line {number} {why}", number=number, why=Bilingual(english, vietnamese)))
+    return DataDamaged(_("audit log: line {number} {why}", number=number, why=_DESCRIPTIONS[fault]))
 
 
-_KEEP = (
-    "so nothing from there on is proven; keep this house as it is, and compare with the last backup",
-    "từ đó trở đi không còn bảo đảm; hãy giữ nguyên hiện trạng và so với bản sao lưu gần nhất",
-)
+_KEEP = _("so nothing from there on is proven; keep this house as it is, and compare with the last backup")
 _DESCRIPTIONS = {
-    AuditFault.CHANGED: (f"is missing or was changed, {_KEEP[0]}", f"bị mất hoặc đã bị sửa, {_KEEP[1]}"),
-    AuditFault.FORGED: (
-        f"is not what was signed: it was written anew, {_KEEP[0]}",
-        f"không khớp chữ ký: đã bị ghi lại, {_KEEP[1]}",
-    ),
-    AuditFault.UNSIGNED: (
-        f"is not signed, although this box signs every line, {_KEEP[0]}",
-        f"không có chữ ký dù máy này ký mọi dòng, {_KEEP[1]}",
-    ),
-    AuditFault.UNKNOWN: (
+    AuditFault.CHANGED: _("is missing or was changed, {keep}", keep=_KEEP),
+    AuditFault.FORGED: _("is not what was signed: it was written anew, {keep}", keep=_KEEP),
+    AuditFault.UNSIGNED: _("is not signed, although this box signs every line, {keep}", keep=_KEEP),
+    AuditFault.UNKNOWN: _(
         "is signed by a key that this box does not know; if another box writes into this database, name the "
         "key that it prints in FLYCAM_AUDIT_KEYS; if none does, keep this house as it is, and compare with "
-        "the last backup",
-        "được ký bằng khoá mà máy này không biết; nếu có máy khác cùng ghi vào cơ sở dữ liệu này, hãy ghi "
-        "khoá máy đó in ra vào FLYCAM_AUDIT_KEYS; nếu không, hãy giữ nguyên hiện trạng và so với bản sao "
-        "lưu gần nhất",
+        "the last backup"
     ),
 }

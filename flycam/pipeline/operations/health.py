@@ -14,9 +14,8 @@ from pathlib import Path
 
 from flycam.drill.video_encoder import PACKAGES, PROGRAM, has_encoder
 from flycam.errors import FlycamError
-from flycam.frame.pluralization import correct_singular
-from flycam.frame.text_normalization import format_decimal_comma
 from flycam.frame.timestamp import format_minute, format_utc_offset
+from flycam.messages import Message, _, join, ngettext
 from flycam.pipeline.eviction import estimate_evictable
 from flycam.pipeline.garbage_collection import DAY_S
 from flycam.pipeline.operations.disk_encryption import is_encrypted
@@ -42,12 +41,8 @@ class HealthCheck:
 
     name: str
     ok: bool
-    sentence_en: str
-    sentence_vi: str
+    sentence: Message
     warns: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sentence_en", correct_singular(self.sentence_en))
 
 
 def run_health_checks(
@@ -58,79 +53,71 @@ def run_health_checks(
     if store_dir is not None and store_dir.stat().st_dev != data_dir.stat().st_dev:
         places.append(store_dir)
     checks = [_disk(data_dir), check_encryption(places), _power(workspace.power), _clock(workspace)]
-    checks.append(_guarded("privacy", "quyền đọc", lambda: _privacy(workspace, data_dir, store_dir)))
-    checks.append(_guarded("store", "kho lưu trữ", lambda: _store(workspace)))
-    checks.append(_guarded("room", "chỗ trống", lambda: _room(workspace)))
-    checks.append(_guarded("catalogue", "cơ sở dữ liệu", lambda: _catalogue(workspace)))
-    checks.append(_guarded("accounts", "tài khoản", lambda: _accounts(workspace)))
-    checks.append(_guarded("terrain", "mô hình độ cao", lambda: _terrain(workspace)))
-    checks.append(_guarded("communes", "ranh giới xã", lambda: _communes(workspace)))
-    checks.append(_guarded("readback", "đọc lại", lambda: _readback(workspace)))
-    checks.append(_guarded("backup", "sao lưu", lambda: _backup(workspace)))
-    checks.append(_guarded("unfinished", "việc dở dang", lambda: _unfinished(workspace)))
+    checks.append(_guarded("privacy", lambda: _privacy(workspace, data_dir, store_dir)))
+    checks.append(_guarded("store", lambda: _store(workspace)))
+    checks.append(_guarded("room", lambda: _room(workspace)))
+    checks.append(_guarded("catalogue", lambda: _catalogue(workspace)))
+    checks.append(_guarded("accounts", lambda: _accounts(workspace)))
+    checks.append(_guarded("terrain", lambda: _terrain(workspace)))
+    checks.append(_guarded("communes", lambda: _communes(workspace)))
+    checks.append(_guarded("readback", lambda: _readback(workspace)))
+    checks.append(_guarded("backup", lambda: _backup(workspace)))
+    checks.append(_guarded("unfinished", lambda: _unfinished(workspace)))
     checks.append(_film())
     return checks
 
 
-def _guarded(name: str, name_vi: str, check: Callable[[], HealthCheck]) -> HealthCheck:
+def _guarded(name: str, check: Callable[[], HealthCheck]) -> HealthCheck:
     try:
         return check()
     except FlycamError as error:
-        return HealthCheck(
-            name=name, ok=False, sentence_en=str(error), sentence_vi=f"{name_vi}: {error.vi or error}"
-        )
+        return HealthCheck(name=name, ok=False, sentence=error.message)
 
 
 def _disk(data_dir: Path) -> HealthCheck:
     free = shutil.disk_usage(data_dir).free
     ok = free >= _BYTES_A_FLIGHT
-    more, more_vi = (
-        ("", "")
-        if ok
-        else ("; free some, a flight can need 20", "; cần giải phóng, một chuyến cần tới 20 GB")
-    )
-    return HealthCheck(
-        name="disk",
-        ok=ok,
-        sentence_en=f"{free / 1e9:.0f} GB free at {data_dir}{more}",
-        sentence_vi=f"còn trống {free / 1e9:.0f} GB tại {data_dir}{more_vi}",
-    )
+    sentence = _("{size_gb:.0f} GB free at {folder}", size_gb=free / 1e9, folder=data_dir)
+    if not ok:
+        sentence = join([sentence, _("free some, a flight can need 20")], "; ")
+    return HealthCheck(name="disk", ok=ok, sentence=sentence)
 
 
 def _room(workspace: Workspace) -> HealthCheck:
     """Check how much could be evicted, and report the catalogue's reserve."""
-    kept = f"{RESERVED_BYTES / 1e6:.0f} MB"
+    kept_mb = RESERVED_BYTES / 1e6
     if workspace.store.free_bytes() is None:
-        return HealthCheck(
-            name="room",
-            ok=True,
-            sentence_en="how much is free in the store, nobody can tell from here; ask whoever runs it. Of "
-            f"the catalogue's disk the last {kept} are kept for the catalogue",
-            sentence_vi="không biết được kho lưu trữ còn trống bao nhiêu; hãy hỏi người quản lý kho. Ổ đĩa "
-            f"của cơ sở dữ liệu luôn chừa {kept} cuối cho cơ sở dữ liệu",
+        sentence = _(
+            "how much is free in the store, nobody can tell from here; ask whoever runs it. Of "
+            "the catalogue's disk the last {kept_mb:.0f} MB are kept for the catalogue",
+            kept_mb=kept_mb,
         )
+        return HealthCheck(name="room", ok=True, sentence=sentence)
     found = estimate_evictable(workspace)
     scarcest = workspace.find_fullest_disk()
     ok = scarcest is None or scarcest.free_bytes >= LOW_SPACE_BYTES
-    mb, low = f"{found.size_bytes / 1e6:.1f} MB", f"{LOW_SPACE_BYTES / 1e9:.1f}"
-    said, said_vi = "nothing is here that could be freed", "chưa có gì giải phóng được"
+    freeable = _("nothing is here that could be freed")
     if found.size_bytes:
-        said = (
-            f"{mb} could be freed without losing anything: {found.tiles} old tile states, {found.clips} old "
-            f"clips, {found.copies} local copies ('flycam collect')"
+        freeable = _(
+            "{size_mb:.1f} MB could be freed without losing anything: {tiles}, {clips}, {copies} "
+            "('flycam collect')",
+            size_mb=found.size_bytes / 1e6,
+            tiles=ngettext("{count} old tile state", "{count} old tile states", found.tiles),
+            clips=ngettext("{count} old clip", "{count} old clips", found.clips),
+            copies=ngettext("{count} local copy", "{count} local copies", found.copies),
         )
-        said_vi = (
-            f"có thể giải phóng {format_decimal_comma(mb)} mà không mất gì: {found.tiles} mảnh bản đồ cũ, "
-            f"{found.clips} bản cắt cũ, {found.copies} bản sao cục bộ ('flycam collect')"
-        )
-    said += f"; flights free such things themselves below {low} GB"
-    said += f", and the last {kept} are kept for the catalogue"
-    said_vi += f"; dưới {format_decimal_comma(low)} GB thì chuyến bay tự giải phóng"
-    said_vi += f", {kept} cuối luôn chừa cho cơ sở dữ liệu"
+    parts = [
+        freeable,
+        _(
+            "flights free such things themselves below {low_gb:.1f} GB, and the last {kept_mb:.0f} MB are "
+            "kept for the catalogue",
+            low_gb=LOW_SPACE_BYTES / 1e9,
+            kept_mb=kept_mb,
+        ),
+    ]
     if not ok and scarcest is not None:
-        said += f"; {scarcest.name} is low: see to a larger disk"
-        said_vi += f"; {scarcest.name} sắp đầy: cần ổ đĩa lớn hơn"
-    return HealthCheck(name="room", ok=ok, sentence_en=said, sentence_vi=said_vi)
+        parts.append(_("{disk} is low: see to a larger disk", disk=scarcest.name))
+    return HealthCheck(name="room", ok=ok, sentence=join(parts, "; "))
 
 
 def check_encryption(
@@ -142,31 +129,22 @@ def check_encryption(
     be taken. Reports the worst known state of the node's data places.
     """
     found = [(place, probe(place)) for place in places]
-    clear = [str(place) for place, told in found if told is False]
-    unknown = [str(place) for place, told in found if told is None]
+    clear = ", ".join(str(place) for place, told in found if told is False)
+    unknown = ", ".join(str(place) for place, told in found if told is None)
     if clear:
-        sentence_en = (
-            f"the disk is NOT encrypted ({', '.join(clear)}): who takes this machine can read all pictures "
-            "and marks; encrypt it before it leaves the office"
-        )
-        sentence_vi = (
-            f"ổ đĩa CHƯA mã hoá ({', '.join(clear)}): ai lấy máy này sẽ đọc được mọi hình và dấu; hãy mã hoá "
-            "trước khi mang đi"
+        sentence = _(
+            "the disk is NOT encrypted ({places}): who takes this machine can read all pictures and marks; "
+            "encrypt it before it leaves the office",
+            places=clear,
         )
     elif unknown:
-        sentence_en = (
-            f"whether the disk is encrypted ({', '.join(unknown)}) cannot be told here; look in the system's "
-            "settings"
-        )
-        sentence_vi = (
-            f"không biết được ổ đĩa ({', '.join(unknown)}) có mã hoá hay không; hãy xem trong cài đặt hệ "
-            "thống"
+        sentence = _(
+            "whether the disk is encrypted ({places}) cannot be told here; look in the system's settings",
+            places=unknown,
         )
     else:
-        sentence_en, sentence_vi = "the disk is encrypted", "ổ đĩa có mã hoá"
-    return HealthCheck(
-        name="encryption", ok=True, sentence_en=sentence_en, sentence_vi=sentence_vi, warns=bool(clear)
-    )
+        sentence = _("the disk is encrypted")
+    return HealthCheck(name="encryption", ok=True, sentence=sentence, warns=bool(clear))
 
 
 def _privacy(workspace: Workspace, data_dir: Path, store_dir: Path | None) -> HealthCheck:
@@ -182,18 +160,15 @@ def _privacy(workspace: Workspace, data_dir: Path, store_dir: Path | None) -> He
     ]
     places = [data_dir, *(one for one in elsewhere if one and not one.is_relative_to(data_dir))]
     found = [place for place in places if _is_open(place)]
-    said, said_vi = "only this account can read what is kept", "chỉ tài khoản này đọc được dữ liệu"
+    sentence = _("only this account can read what is kept")
     if found:
-        where, cure = ", ".join(map(str, found)), shlex.join(("chmod", "-R", "go-rwx", *map(str, found)))
-        said = (
-            f"other accounts of this machine may read {where}: pictures, marks, hashes of tokens; unless "
-            f"that is meant: {cure}"
+        sentence = _(
+            "other accounts of this machine may read {places}: pictures, marks, hashes of tokens; unless "
+            "that is meant: {command}",
+            places=", ".join(map(str, found)),
+            command=shlex.join(("chmod", "-R", "go-rwx", *map(str, found))),
         )
-        said_vi = (
-            f"tài khoản khác trên máy này có thể đọc {where}: ảnh, dấu, mã băm của mã truy cập; nếu không "
-            f"cố ý, hãy chạy: {cure}"
-        )
-    return HealthCheck(name="privacy", ok=True, sentence_en=said, sentence_vi=said_vi, warns=bool(found))
+    return HealthCheck(name="privacy", ok=True, sentence=sentence, warns=bool(found))
 
 
 def _is_open(place: Path) -> bool:
@@ -214,64 +189,53 @@ def _power(power: Power) -> HealthCheck:
     told = power.battery
     ok = told is None or not told.is_in_use or told.percent >= SCARCE_PERCENT
     if told is None:
-        said, said_vi = "no battery is told of", "máy không báo có pin"
+        source = _("no battery is told of")
     elif not told.is_in_use:
-        said, said_vi = f"on mains, battery {told.percent:.0f} %", f"dùng điện lưới, pin {told.percent:.0f} %"
+        source = _("on mains, battery {percent:.0f} %", percent=told.percent)
+    elif told.remaining_s is None:
+        source = _("on battery, {percent:.0f} %", percent=told.percent)
     else:
-        said, said_vi = f"on battery, {told.percent:.0f} %", f"đang dùng pin, {told.percent:.0f} %"
-        if told.remaining_s is not None:
-            hours = f"{told.remaining_s / 3600:.1f}"
-            said, said_vi = (
-                f"{said}, {hours} h left",
-                f"{said_vi}, còn khoảng {format_decimal_comma(hours)} giờ",
-            )
+        source = _(
+            "on battery, {percent:.0f} %, {hours:.1f} h left",
+            percent=told.percent,
+            hours=told.remaining_s / 3600,
+        )
+    parts = [source]
     if power.is_low:
-        said, said_vi = f"{said}; low power is on: one core", f"{said_vi}; đang tiết kiệm điện: dùng một nhân"
+        parts.append(_("low power is on: one core"))
     if not ok:
-        said, said_vi = f"{said}; charge it", f"{said_vi}; hãy sạc"
-    return HealthCheck(name="power", ok=ok, sentence_en=said, sentence_vi=said_vi)
+        parts.append(_("charge it"))
+    return HealthCheck(name="power", ok=ok, sentence=join(parts, "; "))
 
 
 def _clock(workspace: Workspace) -> HealthCheck:
     ok = datetime.fromtimestamp(workspace.clock_ns() / 1e9, UTC) >= _RELEASED
     now, zone = format_minute(workspace.clock_ns()), format_utc_offset(workspace.clock_ns())
-    return HealthCheck(
-        name="clock",
-        ok=ok,
-        sentence_en=f"the clock says {now} ({zone})" + ("" if ok else "; it is wrong, set it"),
-        sentence_vi=f"giờ máy là {now} ({zone})" + ("" if ok else "; sai giờ, hãy chỉnh lại"),
-    )
+    sentence = _("the clock says {now} ({zone})", now=now, zone=zone)
+    if not ok:
+        sentence = join([sentence, _("it is wrong, set it")], "; ")
+    return HealthCheck(name="clock", ok=ok, sentence=sentence)
 
 
 def _store(workspace: Workspace) -> HealthCheck:
     check_store_writable(workspace)
-    return HealthCheck(
-        name="store",
-        ok=True,
-        sentence_en="the store keeps and returns what is written",
-        sentence_vi="kho lưu trữ ghi và đọc tốt",
-    )
+    return HealthCheck(name="store", ok=True, sentence=_("the store keeps and returns what is written"))
 
 
 def _catalogue(workspace: Workspace) -> HealthCheck:
-    count = len(workspace.catalog.flights.flights())
-    return HealthCheck(
-        name="catalogue",
-        ok=True,
-        sentence_en=f"the catalogue opens and holds {count} flights",
-        sentence_vi=f"cơ sở dữ liệu mở được, có {count} chuyến bay",
+    sentence = ngettext(
+        "the catalogue opens and holds {count} flight",
+        "the catalogue opens and holds {count} flights",
+        len(workspace.catalog.flights.flights()),
     )
+    return HealthCheck(name="catalogue", ok=True, sentence=sentence)
 
 
 def _unfinished(workspace: Workspace) -> HealthCheck:
     """List what a kill or a power cut left, each with the command that completes it."""
-    left = list_interrupted_flights(workspace)
-    return HealthCheck(
-        name="unfinished",
-        ok=not left,
-        sentence_en="; ".join(one.sentence_en for one in left) or "nothing was left half-done",
-        sentence_vi="; ".join(one.sentence_vi for one in left) or "không có việc nào dở dang",
-    )
+    left = [one.sentence for one in list_interrupted_flights(workspace)]
+    sentence = join(left, "; ") if left else _("nothing was left half-done")
+    return HealthCheck(name="unfinished", ok=not left, sentence=sentence)
 
 
 def _readback(workspace: Workspace) -> HealthCheck:
@@ -281,20 +245,18 @@ def _readback(workspace: Workspace) -> HealthCheck:
     times = [ns for part in parts if (ns := ledger.get_read_time(part))]
     since = format_minute(min(times, default=0))
     if not flights:
-        said, said_vi = "nothing is kept yet that could be read back", "chưa có gì cần đọc kiểm tra lại"
+        sentence = _("nothing is kept yet that could be read back")
     elif len(times) == len(parts):
-        said = f"all that is kept was read back whole since {since}"
-        said_vi = f"toàn bộ dữ liệu đã được đọc lại và còn nguyên vẹn, từ {since}"
+        sentence = _("all that is kept was read back whole since {since}", since=since)
     elif times:
-        share = 100 * len(times) // len(parts)
-        said = f"{share} % of what is kept was read back whole since {since}; the rest: flycam verify"
-        said_vi = (
-            f"{share} % dữ liệu đã được đọc lại và còn nguyên vẹn, từ {since}; phần còn lại: flycam verify"
+        sentence = _(
+            "{percent} % of what is kept was read back whole since {since}; the rest: flycam verify",
+            percent=100 * len(times) // len(parts),
+            since=since,
         )
     else:
-        said = "what is kept was never read back: flycam verify"
-        said_vi = "dữ liệu chưa được đọc kiểm tra lại lần nào: flycam verify"
-    return HealthCheck(name="readback", ok=True, sentence_en=said, sentence_vi=said_vi)
+        sentence = _("what is kept was never read back: flycam verify")
+    return HealthCheck(name="readback", ok=True, sentence=sentence)
 
 
 def _backup(workspace: Workspace) -> HealthCheck:
@@ -304,67 +266,53 @@ def _backup(workspace: Workspace) -> HealthCheck:
     """
     line = workspace.catalog.audit.last("backup")
     if line is not None:
-        said = f"last saved {format_minute(line.at_ns)} in {line.subject}"
-        said_vi = f"lần cuối {format_minute(line.at_ns)}, vào {line.subject}"
+        sentence = _("last saved {time} in {folder}", time=format_minute(line.at_ns), folder=line.subject)
         is_old = workspace.clock_ns() - line.at_ns > _OLD_BACKUP_S * 1e9
     else:
-        said, said_vi = "never saved", "chưa sao lưu lần nào"
+        sentence = _("never saved")
         is_old = bool(workspace.catalog.flights.flights())
     if is_old:
-        said += "; save it on another disk: flycam backup DIR"
-        said_vi += "; hãy sao lưu sang ổ đĩa khác: flycam backup THƯ_MỤC"
-    return HealthCheck(name="backup", ok=True, sentence_en=said, sentence_vi=said_vi, warns=is_old)
+        sentence = join([sentence, _("save it on another disk: flycam backup DIR")], "; ")
+    return HealthCheck(name="backup", ok=True, sentence=sentence, warns=is_old)
 
 
 def _accounts(workspace: Workspace) -> HealthCheck:
     """Count the accounts; a node without any is ready for flights all the same."""
     count = len(workspace.catalog.accounts.all())
-    said, said_vi = f"{count} accounts", f"có {count} tài khoản"
+    sentence = ngettext("{count} account", "{count} accounts", count)
     if not count:
-        said = "none yet: only this machine is let in; the first is made on the map: flycam account code"
-        said_vi = "chưa có: chỉ máy này xem được; tạo tài khoản đầu tiên trên bản đồ: flycam account code"
-    return HealthCheck(name="accounts", ok=True, sentence_en=said, sentence_vi=said_vi)
+        sentence = _(
+            "none yet: only this machine is let in; the first is made on the map: flycam account code"
+        )
+    return HealthCheck(name="accounts", ok=True, sentence=sentence)
 
 
 def _terrain(workspace: Workspace) -> HealthCheck:
     dems = workspace.catalog.terrain.dems()
-    names = ", ".join(sorted(dem.name for dem in dems))
-    return HealthCheck(
-        name="terrain",
-        ok=bool(dems),
-        sentence_en=f"{len(dems)} terrain files: {names}"
-        if dems
-        else "no terrain is registered, so slopes will be misplaced; add it with 'flycam dem add FILE'",
-        sentence_vi=f"{len(dems)} tệp độ cao: {names}"
-        if dems
-        else "chưa có mô hình độ cao, vị trí trên sườn dốc sẽ lệch; thêm bằng 'flycam dem add TỆP'",
-    )
+    sentence = _("no terrain is registered, so slopes will be misplaced; add it with 'flycam dem add FILE'")
+    if dems:
+        names = ", ".join(sorted(dem.name for dem in dems))
+        sentence = ngettext(
+            "{count} terrain file: {names}", "{count} terrain files: {names}", len(dems), names=names
+        )
+    return HealthCheck(name="terrain", ok=bool(dems), sentence=sentence)
 
 
 def _communes(workspace: Workspace) -> HealthCheck:
     count = len(workspace.catalog.boundaries.communes())
-    return HealthCheck(
-        name="communes",
-        ok=count > 0,
-        sentence_en=f"{count} communes"
-        if count
-        else "no commune boundaries; add them with 'flycam communes add FILE'",
-        sentence_vi=f"{count} xã, phường"
-        if count
-        else "chưa có ranh giới xã; thêm bằng 'flycam communes add TỆP'",
-    )
+    sentence = ngettext("{count} commune", "{count} communes", count)
+    if not count:
+        sentence = _("no commune boundaries; add them with 'flycam communes add FILE'")
+    return HealthCheck(name="communes", ok=count > 0, sentence=sentence)
 
 
 def _film() -> HealthCheck:
     """Look for the video encoder; only exercises need it, so the check never fails."""
-    here = has_encoder()
-    return HealthCheck(
-        name="film",
-        ok=True,
-        sentence_en=f"{PROGRAM} is here: 'flycam drill --video' can film"
-        if here
-        else f"no {PROGRAM}, which only 'flycam drill --video' needs: install {PACKAGES}",
-        sentence_vi=f"có {PROGRAM}: 'flycam drill --video' quay được"
-        if here
-        else f"chưa có {PROGRAM}, chỉ cần cho 'flycam drill --video': cài {PACKAGES}",
-    )
+    sentence = _("{program} is here: 'flycam drill --video' can film", program=PROGRAM)
+    if not has_encoder():
+        sentence = _(
+            "no {program}, which only 'flycam drill --video' needs: install {packages}",
+            program=PROGRAM,
+            packages=PACKAGES,
+        )
+    return HealthCheck(name="film", ok=True, sentence=sentence)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from flycam.catalog.records import FrameStatus
 from flycam.errors import FlightBusy
 from flycam.frame.flight import Flight, FlightState
+from flycam.messages import Message, _, ngettext
 from flycam.pipeline.cache_layout import STAGES_DIR
 from flycam.pipeline.orthorectification.tile_rebuild import has_original
 from flycam.pipeline.video_frames import is_stream_frame, is_video_frame
@@ -21,11 +22,10 @@ _MAX_FRAMES = 32
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InterruptedFlight:
-    """One sentence, English and Vietnamese, that names the flight and the command."""
+    """A sentence that names the flight and the command."""
 
     flight_id: str
-    sentence_en: str
-    sentence_vi: str
+    sentence: Message
 
 
 def list_interrupted_flights(workspace: Workspace) -> list[InterruptedFlight]:
@@ -39,10 +39,12 @@ def list_interrupted_flights(workspace: Workspace) -> list[InterruptedFlight]:
             found.append(
                 InterruptedFlight(
                     flight_id=flight.flight_id,
-                    sentence_en=f"{flight.name}: finishing it was interrupted; 'flycam finish "
-                    f"{flight.flight_id}' goes on where it stopped",
-                    sentence_vi=f"{flight.name}: lượt hoàn thiện bị ngắt giữa chừng; chạy 'flycam finish "
-                    f"{flight.flight_id}' để làm tiếp",
+                    sentence=_(
+                        "{name}: finishing it was interrupted; 'flycam finish {flight_id}' goes on where it "
+                        "stopped",
+                        name=flight.name,
+                        flight_id=flight.flight_id,
+                    ),
                 )
             )
     return found
@@ -53,22 +55,19 @@ def _of_ingest(workspace: Workspace, flight: Flight) -> list[InterruptedFlight]:
     if frames and not any(has_original(workspace, one) for one in frames[-_MAX_FRAMES:]):
         return []  # a peer ingests it, and reports its end
     if frames and all(map(is_stream_frame, frames)):
-        command, command_vi = "'flycam serve' completes it", "'flycam serve' sẽ tự hoàn tất"
+        command = _("'flycam serve' completes it")
     elif frames and all(map(is_video_frame, frames)):
-        command = "the same 'flycam live VIDEO' once more completes it"
-        command_vi = "chạy lại đúng lệnh 'flycam live VIDEO' để hoàn tất"
+        command = _("the same 'flycam live VIDEO' once more completes it")
     else:
-        command = "'flycam ingest CARD' of the same photos completes it"
-        command_vi = "chạy lại 'flycam ingest THẺ_NHỚ' với chính các ảnh đó để hoàn tất"
-    return [
-        InterruptedFlight(
-            flight_id=flight.flight_id,
-            sentence_en=f"{flight.name}: laying it was interrupted, {len(frames)} pictures are on the map; "
-            f"{command}",
-            sentence_vi=f"{flight.name}: bị ngắt giữa chừng, mới có {len(frames)} ảnh trên bản đồ; "
-            f"{command_vi}",
-        )
-    ]
+        command = _("'flycam ingest CARD' of the same photos completes it")
+    sentence = ngettext(
+        "{name}: laying it was interrupted, {count} picture is on the map; {command}",
+        "{name}: laying it was interrupted, {count} pictures are on the map; {command}",
+        len(frames),
+        name=flight.name,
+        command=command,
+    )
+    return [InterruptedFlight(flight_id=flight.flight_id, sentence=sentence)]
 
 
 def _is_free(workspace: Workspace, name: str) -> bool:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from flycam.errors import DataDamaged, NotFound, OptionUnusable
-from flycam.messages import _, ngettext
+from flycam.messages import Message, _, ngettext
 from flycam.pipeline.executor import count_workers, map_ordered
 from flycam.pipeline.garbage_collection import DAY_S
 from flycam.pipeline.operations.audit_check import AuditVerification, make_audit_error, verify_audit_log
@@ -31,7 +31,7 @@ from flycam.pipeline.operations.inventory import (
 from flycam.pipeline.operations.object_check import ObjectState, ReadResult, verify_object
 from flycam.pipeline.operations.original_repair import OriginalRepairer
 from flycam.pipeline.operations.progress_counter import ProgressCounter
-from flycam.pipeline.operations.repair_advice import RepairAdvice, choose_advice
+from flycam.pipeline.operations.repair_advice import choose_advice
 from flycam.pipeline.operations.verify_ledger import VerifyLedger
 from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
 from flycam.store import keys
@@ -66,7 +66,7 @@ class Damage:
     item: InventoryItem
     state: ObjectState
     flight: str
-    advice: RepairAdvice | None = None
+    advice: Message | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -141,9 +141,8 @@ def list_purge_warnings(workspace: Workspace, headers: Iterable[FrameHeader]) ->
     By author and day.
     """
     gone = find_purged(workspace, [one.provenance.source_sha256 for one in headers])
-    found = Counter(
-        (one.author, one.box, format_day(one.at_ns), format_day(one.at_ns, "vi")) for one in gone.values()
-    )
+    days = ((one, format_day(one.at_ns)) for one in gone.values())
+    found = Counter((one.author, one.box, day.in_language("en"), day.in_language("vi")) for one, day in days)
     return [
         encode_warning(ORIGINALS_PURGED, frames=count, authority=author, box=box, day=day, day_vi=day_vi)
         for (author, box, day, day_vi), count in found.items()

@@ -86,7 +86,7 @@ def make_outside_terrain_error(
             read=seen.photo_count,
             known=Bilingual(known, known_vi),
             source_name=header.provenance.source_name,
-            first=Bilingual(first, first.vi or first.reason_vi),
+            first=first.message,
         )
     )
 

@@ -125,7 +125,7 @@ def run_preflight(
             _(
                 "none of the {count} photos can be read; the first: {first}",
                 count=len(failed),
-                first=Bilingual(first, first.vi or first),
+                first=first.message,
             )
         ) from first
     camera = load_camera_file(request.camera) if request.camera else None

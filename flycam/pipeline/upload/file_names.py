@@ -7,7 +7,7 @@ import unicodedata
 from flycam.errors import InputUnusable
 from flycam.frame.text_normalization import is_printable, to_visible
 from flycam.ingest.photo.file_kinds import detect_file_kind
-from flycam.messages import Bilingual, _
+from flycam.messages import Message, _
 
 MAX_NAME_BYTES = 200
 MAX_DEPTH = 8
@@ -25,14 +25,14 @@ def validate_path(text: str) -> str:
     path = unicodedata.normalize("NFC", text)
     parts = path.split("/")
     if len(parts) > MAX_DEPTH or len(path.encode("utf-8", "replace")) > _MAX_PATH_BYTES:
-        raise make_name_error(text, "is too long or too deep", "quá dài hoặc nằm quá sâu")
+        raise make_name_error(text, _("is too long or too deep"))
     for part in parts:
         if not part or part.startswith(".") or part != part.strip():
-            raise make_name_error(text, "holds an empty or hidden part", "có phần trống hoặc ẩn")
+            raise make_name_error(text, _("holds an empty or hidden part"))
         if len(part.encode("utf-8", "replace")) > MAX_NAME_BYTES:
-            raise make_name_error(text, "is too long", "quá dài")
+            raise make_name_error(text, _("is too long"))
         if any(_is_unsafe(letter) for letter in part):
-            raise make_name_error(text, "holds a sign no file name may hold", "có ký tự không được phép")
+            raise make_name_error(text, _("holds a sign no file name may hold"))
     return path
 
 
@@ -45,8 +45,7 @@ def validate_card_path(text: str) -> str:
     if detect_file_kind(path) is None:
         raise make_name_error(
             text,
-            "is no photo (JPEG, PNG, TIFF), film (MP4, MOV) or flight log (archives are not unpacked)",
-            "không phải ảnh (JPEG, PNG, TIFF), video (MP4, MOV) hay nhật ký bay (không nhận tệp nén)",
+            _("is no photo (JPEG, PNG, TIFF), film (MP4, MOV) or flight log (archives are not unpacked)"),
         )
     return path
 
@@ -58,16 +57,10 @@ def format_label(text: str) -> str:
     return whole.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(". ")
 
 
-def make_name_error(text: str, why: str, why_vi: str) -> InputUnusable:
+def make_name_error(text: str, why: Message) -> InputUnusable:
     """Make the error for an invalid name, in printable form, with reason and cure."""
     shown = to_visible(text[:_SHOWN_CHARS])
-    return InputUnusable(
-        _(
-            "{shown}: this name {why}; rename the file or leave it out",
-            shown=shown,
-            why=Bilingual(why, why_vi),
-        )
-    )
+    return InputUnusable(_("{shown}: this name {why}; rename the file or leave it out", shown=shown, why=why))
 
 
 def _is_unsafe(letter: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from flycam.errors import InputUnusable
 from flycam.ingest.photo.file_kinds import FileKind, detect_file_kind
-from flycam.messages import _
+from flycam.messages import Message, _
 from flycam.pipeline.upload.file_names import make_name_error, validate_card_path, validate_path
 
 MAX_FILES = 5_000
@@ -31,17 +31,16 @@ class UploadFile:
 class SkippedFiles:
     """Files that an upload skips.
 
-    said: for the first of them a sentence (English, Vietnamese) that names the file and the cure.
+    said: for the first of them a sentence that names the file and the cure.
     """
 
     count: int = 0
-    said: tuple[tuple[str, str], ...] = ()
+    said: tuple[Message, ...] = ()
 
     @staticmethod
     def from_errors(errors: Sequence[InputUnusable]) -> SkippedFiles:
         """Make it from the errors of the skipped files."""
-        said = tuple((str(one), one.vi or str(one)) for one in errors[:MAX_REASONS])
-        return SkippedFiles(count=len(errors), said=said)
+        return SkippedFiles(count=len(errors), said=tuple(one.message for one in errors[:MAX_REASONS]))
 
     def combine(self, others: SkippedFiles) -> SkippedFiles:
         """Append other skipped files to these."""
@@ -111,9 +110,9 @@ def select_files(files: Sequence[UploadFile], telemetry: str | None = None) -> F
 def _check_fits(file: UploadFile, taken: dict[str, UploadFile], folders: set[str]) -> None:
     """Raise InputUnusable if a file would replace another or be its folder."""
     if file.path in taken:
-        raise make_name_error(file.path, "is named twice", "bị ghi hai lần")
+        raise make_name_error(file.path, _("is named twice"))
     if file.path in folders or any(str(parent) in taken for parent in PurePosixPath(file.path).parents):
-        raise make_name_error(file.path, "is a file and a folder", "vừa là tệp vừa là thư mục")
+        raise make_name_error(file.path, _("is a file and a folder"))
 
 
 def make_empty_file_error(name: str) -> InputUnusable:

@@ -18,7 +18,7 @@ from urllib3.exceptions import NameResolutionError
 
 from flycam.errors import AccessDenied, Cancelled, InputUnusable, NotFound, OptionUnusable, PeerUnavailable
 from flycam.frame.payload_decoding import parse_bounded_json
-from flycam.messages import Bilingual, _, verbatim
+from flycam.messages import Message, _, from_fields, join, verbatim
 from flycam.pipeline.server_trust import SYSTEM_TRUST, ServerTrust
 from flycam.pipeline.tls_client import build_pool_arguments, list_causes, require_plain, require_trusted
 
@@ -37,7 +37,7 @@ _CONNECTIONS = 8
 MAX_ANSWER_BYTES, MAX_VALUES = 64 << 20, 4 << 20
 _THIN_BUFFER = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 << 10)]
 
-Note = Callable[[str], None]
+Note = Callable[[Message], None]
 
 
 class ConnectionLost(Exception):
@@ -169,7 +169,7 @@ class ServerConnection:
         self._patience_s = patience_s
         self._language = language
         self._note = note
-        self._noted = ""
+        self._noted: Message | None = None
         self._stopped = threading.Event()
         self._has_answered = False
         self._heard_s = time.monotonic()
@@ -314,7 +314,6 @@ class ServerConnection:
         # an early reply to a request that it cannot serve does not count as service
         served_s = tried_s
         while True:
-            why = ""
             try:
                 reply = send()
                 if reply.status not in _RETRY_STATUSES:
@@ -323,7 +322,7 @@ class ServerConnection:
                 if reply.status not in _UNAVAILABLE_STATUSES:
                     served_s = time.monotonic()
             except ConnectionLost as error:
-                why, served_s = f"{self.url}: {self._cause(error)}", max(served_s, self._heard_s)
+                why, served_s = join((self.url, _find_cause(error)), ": "), max(served_s, self._heard_s)
             self.report_wait(why)
             now_s = time.monotonic()
             slept_s = max(now_s - tried_s - _MAX_ATTEMPT_S, 0.0)
@@ -334,33 +333,32 @@ class ServerConnection:
             self._stopped.wait(wait_s)
             wait_s = min(2.0 * wait_s, _MAX_WAIT_S)
 
-    def _make_timeout_error(self, why: str) -> PeerUnavailable:
-        said = f"{self.url}: no answer, or out of service, for {self._patience_s:.0f} s ({why}); "
-        vi = f"{self.url}: không trả lời hoặc ngừng phục vụ đã {self._patience_s:.0f} giây ({why}); "
+    def _make_timeout_error(self, why: Message) -> PeerUnavailable:
         if not self._has_answered:
-            said += (
-                "nothing was sent this time: check the address and the line, then run the same command again"
+            return PeerUnavailable(
+                _(
+                    "{url}: no answer, or out of service, for {seconds:.0f} s ({why}); nothing was sent this "
+                    "time: check the address and the line, then run the same command again",
+                    url=self.url,
+                    seconds=self._patience_s,
+                    why=why,
+                )
             )
-            vi += "lần này chưa gửi được gì: hãy kiểm tra địa chỉ và đường truyền rồi chạy lại cùng lệnh"
-        else:
-            said += "what was sent is kept there: run the same command again"
-            vi += "phần đã gửi vẫn được giữ ở đó: hãy chạy lại cùng lệnh"
-        return PeerUnavailable(verbatim(Bilingual(said, vi)))
-
-    def _cause(self, error: ConnectionLost) -> str:
-        """Return the root cause, without the objects that libraries name before it."""
-        if any(isinstance(one, socket.gaierror | NameResolutionError) for one in list_causes(error)):
-            if self._language == "vi":
-                return "không tìm ra máy chủ tên này"
-            return "no server of this name is found"
-        said = (str(one).rpartition(": ")[2].strip("\"') ") for one in reversed(list_causes(error)))
-        return next(filter(None, said), "no answer")
+        return PeerUnavailable(
+            _(
+                "{url}: no answer, or out of service, for {seconds:.0f} s ({why}); what was sent is kept "
+                "there: run the same command again",
+                url=self.url,
+                seconds=self._patience_s,
+                why=why,
+            )
+        )
 
     def stop(self) -> None:
         """Stop: no more requests are sent, and waiting ones raise Cancelled."""
         self._stopped.set()
 
-    def report_wait(self, why: str) -> None:
+    def report_wait(self, why: Message) -> None:
         """Report why it waits, unless that was the last report."""
         if why != self._noted:
             self._noted = why
@@ -369,12 +367,18 @@ class ServerConnection:
     def report_server_wait(self, state: Mapping[str, Any]) -> None:
         """Report what delays an upload on the server, if anything."""
         if waits_for := state["waits_for"]:
-            self.report_wait(
-                f"{self.url}: {waits_for['sentence_vi' if self._language == 'vi' else 'sentence']}"
-            )
+            self.report_wait(join((self.url, from_fields(waits_for)), ": "))
 
-    def get_error_message(self, reply: HttpReply) -> str:
-        """Return the server's own error message."""
+    def get_error_message(self, reply: HttpReply) -> Message:
+        """Return the server's own error message, in the language that it was asked in."""
         said = reply.json
         message = said.get("detail") or said.get("message") if isinstance(said, dict) else None
-        return f"{self.url}: {message or f'HTTP {reply.status}'}"
+        return verbatim(f"{self.url}: {message or f'HTTP {reply.status}'}")
+
+
+def _find_cause(error: ConnectionLost) -> Message:
+    """Return the root cause, without the objects that libraries name before it."""
+    if any(isinstance(one, socket.gaierror | NameResolutionError) for one in list_causes(error)):
+        return _("no server of this name is found")
+    said = (str(one).rpartition(": ")[2].strip("\"') ") for one in reversed(list_causes(error)))
+    return verbatim(next(filter(None, said), "no answer"))

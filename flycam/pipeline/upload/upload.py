@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flycam.ingest.photo.file_kinds import FileKind, detect_file_kind
+from flycam.messages import decode_message, encode_message
 from flycam.pipeline.upload.file_selection import (
     NO_SKIPPED_FILES,
     SkippedFiles,
@@ -74,7 +75,11 @@ class UploadManifest:
 
     def write(self, folder: Path) -> None:
         """Write the manifest durably and atomically. Raises OSError."""
-        write_json(folder / MANIFEST_FILE, asdict(self))
+        over = self.passed_over
+        said = [encode_message(one) for one in over.said]
+        write_json(
+            folder / MANIFEST_FILE, {**asdict(self), "passed_over": {"count": over.count, "said": said}}
+        )
 
     @staticmethod
     def read(folder: Path) -> UploadManifest:
@@ -85,7 +90,7 @@ class UploadManifest:
         said = _known(UploadManifest, json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8")))
         files = tuple(UploadFile(**_known(UploadFile, one)) for one in said["files"])
         over = said["passed_over"]
-        passed_over = SkippedFiles(count=over["count"], said=tuple((en, vi) for en, vi in over["said"]))
+        passed_over = SkippedFiles(count=over["count"], said=tuple(map(decode_message, over["said"])))
         return UploadManifest(**{**said, "files": files, "passed_over": passed_over})
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable
 from flycam.ingest.photo.file_kinds import FileKind
 from flycam.ingest.photo.photo_reader import compute_sha256
-from flycam.messages import Bilingual, _
+from flycam.messages import Message, _, from_fields
 from flycam.pipeline.upload.http_client import ConnectionLost, HttpReply, ServerConnection
 from flycam.pipeline.upload.memory_card import CardFile, JsonObject, MemoryCard, UploadRequest, pack_heads
 from flycam.pipeline.workspace import Progress, ignore_progress
@@ -39,7 +39,7 @@ class UploadReport:
     sent_bytes       acknowledged in this run
     skipped          files that are no photo, video or log, with the reason
     skipped_count    files that are on the card alone, for their name or size, or because they are unreadable
-    skipped_reasons  for the first of them a sentence (English, Vietnamese) that names the file and the cure
+    skipped_reasons  for the first of them a sentence that names the file and the cure
     result           as `flycam ingest` answers
     preview          as the server's `preview` answers, from the headers; None: there was none
     """
@@ -50,7 +50,7 @@ class UploadReport:
     sent_bytes: int
     skipped: tuple[tuple[Path, str], ...]
     skipped_count: int
-    skipped_reasons: tuple[tuple[str, str], ...]
+    skipped_reasons: tuple[Message, ...]
     result: JsonObject
     seconds: float
     preview: JsonObject | None = None
@@ -60,7 +60,7 @@ def send_card(
     sending: UploadRequest,
     progress: Progress = ignore_progress,
     on_preview: Callable[[JsonObject], None] = lambda _look: None,
-    on_note: Callable[[str], None] = lambda _why: None,
+    on_note: Callable[[Message], None] = lambda _why: None,
 ) -> UploadReport:
     """Send a card and wait until it is on the map of the server.
 
@@ -99,8 +99,8 @@ def send_card(
         skipped=card.skipped,
         skipped_count=len(card.passed_over) + said["passed_over"],
         skipped_reasons=(
-            *((str(one), one.vi or str(one)) for one in card.passed_over),
-            *((one["sentence"], one["sentence_vi"]) for one in said["passed_over_said"]),
+            *(one.message for one in card.passed_over),
+            *map(from_fields, said["passed_over_said"]),
         ),
         result=laid,
         seconds=time.monotonic() - began,
@@ -302,12 +302,7 @@ def _wait_for_map(
         if said["stage"] == "laid":
             return dict(laid or {})
         if said["stage"] == "failed":
-            raise InputUnusable(
-                _(
-                    "all files are safe on the server, but: {laid}",
-                    laid=Bilingual(laid["sentence"], laid["sentence_vi"]),
-                )
-            )
+            raise InputUnusable(_("all files are safe on the server, but: {laid}", laid=from_fields(laid)))
         if at := said["progress"]:
             progress(at["stage"], at["done"], at["total"])
         line.report_server_wait(said)

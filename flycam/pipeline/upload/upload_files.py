@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flycam.errors import DiskFull, NotFound, StorageFailed
-from flycam.messages import _
+from flycam.messages import _, pgettext
 from flycam.store.disk_space import DISK_FULL_ERRNOS, require_free_space
 from flycam.store.fsync import sync_path
 
@@ -95,7 +95,7 @@ def require_upload_space(place: Path, free: int, more: int) -> None:
 
     It is raised if `more` bytes would leave less of `free` than flights need.
     """
-    require_free_space(place, free, more, "tự tải tiếp")
+    require_free_space(place, free, more, pgettext("uploading", "goes on by itself"))
 
 
 def make_storage_error(place: Path, error: OSError) -> StorageFailed:

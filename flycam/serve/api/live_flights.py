@@ -25,7 +25,7 @@ from flycam.frame.live_flight import LinkState, LiveFlightPhase, LiveFlightRepor
 from flycam.frame.rejection_reasons import format_rejection_counts
 from flycam.frame.timestamp import format_iso
 from flycam.geometry.footprint import RANGE_PER_HEIGHT
-from flycam.messages import _
+from flycam.messages import _, verbatim
 from flycam.serve.auth.guards import AccessPolicyHere, ViewerPrincipal, require_viewer
 from flycam.serve.http.json_values import Json, format_iso_or_none
 from flycam.serve.services import CatalogHere, StoreHere
@@ -241,13 +241,12 @@ def describe_live_flight(sighted: LiveFlight, now_s: float) -> Json:
         "video": _link(told.video, since_s),
         "telemetry": _link(told.telemetry, since_s),
         "left_out": dict(told.left_out),
-        "left_out_said": format_rejection_counts(told.left_out),
-        "left_out_said_vi": format_rejection_counts(told.left_out, "vi"),
+        **(format_rejection_counts(told.left_out) or verbatim("")).to_fields("left_out_said"),
         "picture_url": None if sighted.is_withheld or sighted.is_barred else _picture_url(told),
         "recorded_s": told.recorded_s,
         "is_matching": told.is_matching,
-        "remarks": [{"sentence": english, "sentence_vi": vi} for english, vi in told.remarks],
-        "failure": told.failure and {"sentence": told.failure[0], "sentence_vi": told.failure[1]},
+        "remarks": [one.to_fields() for one in told.remarks],
+        "failure": told.failure and told.failure.to_fields(),
     }
 
 

@@ -33,7 +33,7 @@ from flycam.serve.auth.authenticator import Authenticator, Principal
 from flycam.serve.auth.guards import AdminPrincipal, ViewerPrincipal
 from flycam.serve.auth.routing import GuardedRoute
 from flycam.serve.auth.sign_in import SignInMethod, count_attempt, start_session
-from flycam.serve.http.errors import SignInRequired
+from flycam.serve.http.errors import BAD_TOKEN, SignInRequired
 from flycam.serve.http.json_values import Json, format_iso_or_none
 from flycam.serve.http.request_bodies import MAX_SIGN_IN_BYTES, limit_body
 from flycam.serve.http.same_origin import require_same_origin
@@ -107,7 +107,7 @@ def create_token(body: TokenRequest, request: Request, principal: ViewerPrincipa
     # revoked while the authenticator's cache still let them in (two seconds)
     if not _is_still_admitted(request, principal):
         revoke_token(workspace, made.token_id, principal.name)
-        raise SignInRequired("bad_token")
+        raise SignInRequired(BAD_TOKEN)
     return {**_describe_token(made, principal), "token": secret}
 
 
@@ -125,7 +125,7 @@ def create_sign_in_code(body: CodeRequest, request: Request, principal: ViewerPr
     administrators for anybody."""
     name = _resolve_account(request, body.account, principal)
     if not _is_still_admitted(request, principal):
-        raise SignInRequired("bad_token")
+        raise SignInRequired(BAD_TOKEN)
     made = make_sign_in_code(get_services(request).workspace, name, principal.name, principal.token_id)
     return {"account": name, "code": made, "seconds": 60 * SIGN_IN_CODE_TTL_MIN}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -10,19 +10,19 @@ from fastapi import Depends, Request
 from flycam.catalog.access_policy import AccessPolicy
 from flycam.catalog.records import Role
 from flycam.errors import AccessDenied
-from flycam.messages import Bilingual, _
+from flycam.messages import Message, _, pgettext
 from flycam.serve.auth.authenticator import Authenticator, Principal
 from flycam.serve.auth.scopes import build_scope_error
 from flycam.serve.http.errors import build_sign_in_error
 from flycam.serve.http.request_metrics import ACCOUNT_SCOPE_KEY
 
-_NAMES_VI = {
-    Role.BOX: "trạm dã chiến",
-    Role.GUEST: "khách",
-    Role.VIEWER: "người xem",
-    Role.OPERATOR: "người vận hành",
-    Role.ANALYST: "người phân tích",
-    Role.ADMIN: "quản trị",
+_ROLE_NAMES: Mapping[Role, Message] = {
+    Role.BOX: pgettext("role", "box"),
+    Role.GUEST: pgettext("role", "guest"),
+    Role.VIEWER: pgettext("role", "viewer"),
+    Role.OPERATOR: pgettext("role", "operator"),
+    Role.ANALYST: pgettext("role", "analyst"),
+    Role.ADMIN: pgettext("role", "admin"),
 }
 
 
@@ -53,7 +53,7 @@ def build_role_error(principal: Principal, role: Role) -> AccessDenied:
         _(
             "{name}: this needs the role {role}; ask an administrator for it",
             name=principal.name,
-            role=Bilingual(role.value, _NAMES_VI[role]),
+            role=_ROLE_NAMES[role],
         )
     )
 

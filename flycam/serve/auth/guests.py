@@ -31,7 +31,7 @@ from flycam.serve.auth.guards import OperatorPrincipal
 from flycam.serve.auth.routing import GuardedRoute
 from flycam.serve.auth.sessions import OPENID_SESSION_TTL_S
 from flycam.serve.auth.sign_in import SignInMethod, count_failure, get_client_address
-from flycam.serve.http.errors import SignInRequired
+from flycam.serve.http.errors import BAD_GUEST_LINK, BAD_TOKEN, SignInRequired
 from flycam.serve.http.json_values import Json
 from flycam.serve.http.same_origin import FORM_HEADERS, require_same_origin
 from flycam.serve.services import Services, ServicesHere
@@ -39,9 +39,7 @@ from flycam.serve.services import Services, ServicesHere
 router = APIRouter(route_class=GuardedRoute)
 
 
-_PAGE = render_button_page(
-    "Liên kết khách: chỉ xem bản đồ, có thời hạn. / Guest link: the map alone, for a while."
-)
+_PAGE = render_button_page(_("Guest link: the map alone, for a while."))
 
 
 class GuestInvitation(BaseModel):
@@ -102,7 +100,7 @@ def enter_as_guest(secret: str, request: Request, services: ServicesHere) -> Res
     openings: DownloadLog = request.app.state.openings
     guest = door.guest(secret)
     if guest is None:
-        raise count_failure(request, SignInMethod.GUEST_LINK, SignInRequired("bad_guest"))
+        raise count_failure(request, SignInMethod.GUEST_LINK, SignInRequired(BAD_GUEST_LINK))
     openings.note_guest(services.workspace.catalog.audit, guest.guest_id, get_client_address(request))
     response = RedirectResponse("/", status_code=303)
     is_secure = request.url.scheme == "https"
@@ -118,7 +116,7 @@ def _require_still_valid(services: Services, principal: Principal, guest: Guest)
     account = principal.account
     if account is not None and not services.workspace.catalog.accounts.is_valid(account):
         revoke_guest(services.workspace, guest.guest_id, account.name)
-        raise SignInRequired("bad_token")
+        raise SignInRequired(BAD_TOKEN)
 
 
 def _latest_end_ns(services: Services, principal: Principal) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from flycam.catalog.access_records import Scope
 from flycam.errors import AccessDenied
-from flycam.messages import Bilingual, _
+from flycam.messages import Message, _, pgettext
 
 _READ_METHODS = frozenset({"GET", "HEAD"})
 _SEARCH = "/stac/search"
@@ -25,10 +25,10 @@ _READABLE_PATHS: Mapping[Scope, frozenset[str]] = {
     Scope.UPLOADS: frozenset({"/api/session", "/api/events"}),
     Scope.SYNC: frozenset({"/api/session"}),
 }
-_SCOPE_MESSAGES: Mapping[Scope, tuple[str, str]] = {
-    Scope.MAP: ("looking at the map from a GIS program", "xem bản đồ từ phần mềm GIS"),
-    Scope.UPLOADS: ("uploads", "tải ảnh lên"),
-    Scope.SYNC: ("flycam sync", "lệnh flycam sync"),
+_SCOPE_PURPOSES: Mapping[Scope, Message] = {
+    Scope.MAP: pgettext("scope", "looking at the map from a GIS program"),
+    Scope.UPLOADS: pgettext("scope", "uploads"),
+    Scope.SYNC: pgettext("scope", "flycam sync"),
 }
 
 
@@ -44,12 +44,11 @@ def is_in_scope(scope: Scope, method: str, path: str) -> bool:
 
 def build_scope_error(name: str, scope: Scope) -> AccessDenied:
     """Return the error for a token that does not reach an address."""
-    said, said_vi = _SCOPE_MESSAGES[scope]
     return AccessDenied(
         _(
             "{name}: this token is for {said} only; take one for everything, or sign in as yourself",
             name=name,
-            said=Bilingual(said, said_vi),
+            said=_SCOPE_PURPOSES[scope],
         )
     )
 

@@ -26,7 +26,7 @@ from flycam.serve.auth.cookies import set_auth_cookie
 from flycam.serve.auth.guards import AdminPrincipal, GuestPrincipal
 from flycam.serve.auth.routing import GuardedRoute
 from flycam.serve.auth.scopes import build_scope_error, can_sign_in
-from flycam.serve.http.errors import SignInRequired, TooManyAttempts
+from flycam.serve.http.errors import BAD_LINK, BAD_TOKEN, SignInRequired, TooManyAttempts
 from flycam.serve.http.request_bodies import MAX_SIGN_IN_BYTES, limit_body
 from flycam.serve.http.request_metrics import ACCOUNT_SCOPE_KEY
 from flycam.serve.http.same_origin import CROSS_SITE_REQUEST, FORM_HEADERS, require_same_origin
@@ -34,7 +34,7 @@ from flycam.serve.services import Services, ServicesHere, get_services
 
 router = APIRouter(route_class=GuardedRoute)
 
-_PAGE = render_button_page("Liên kết này dùng được một lần. / This link works once.")
+_PAGE = render_button_page(_("This link works once."))
 
 
 class TokenBody(BaseModel):
@@ -78,7 +78,7 @@ def sign_in_visitor(token: TokenBody, request: Request, response: Response, serv
         with count_attempt(request, SignInMethod.CODE):
             account, how = consume_code(services.workspace, token.token), "login by code"
     else:
-        raise count_failure(request, SignInMethod.WORD, SignInRequired("bad_token"))
+        raise count_failure(request, SignInMethod.WORD, SignInRequired(BAD_TOKEN))
     if not can_sign_in(account.scope):
         raise build_scope_error(account.name, account.scope)
     start_session(request, response, account, how)
@@ -184,7 +184,7 @@ def use_sign_in_link(code: str, request: Request) -> Response:
     door: Authenticator = request.app.state.door
     account = door.use_link_code(code)
     if account is None:
-        raise SignInRequired("bad_link")
+        raise SignInRequired(BAD_LINK)
     response = RedirectResponse("/", status_code=303)
     start_session(request, response, account, "login by link")
     return response

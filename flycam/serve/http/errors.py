@@ -7,6 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -16,112 +17,97 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from flycam.errors import FlycamError
-from flycam.messages import Bilingual, verbatim
+from flycam.messages import Message, _, join, pgettext
 from flycam.outcomes import format_error, format_error_detail, get_http_status
 
-Message = dict[str, Any]
+AsgiMessage = dict[str, Any]
 
 _LOG = logging.getLogger("flycam.serve")
-_MESSAGES: Mapping[str, tuple[str, str]] = {
-    "sign_in": ("Chưa đăng nhập: hãy nhập mã truy cập", "Not signed in: enter an access token"),
-    "bad_token": ("Mã truy cập không đúng hoặc đã bị thu hồi", "The access token is wrong or was revoked"),
-    "bad_link": (
-        "Liên kết đã dùng hoặc hết hạn: hãy xin liên kết mới",
-        "The link is spent or expired: ask for a new one",
-    ),
-    "bad_guest": (
-        "Liên kết khách không đúng, hết hạn hoặc đã bị thu hồi: hãy xin liên kết mới",
-        "The guest link is wrong, expired or revoked: ask for a new one",
-    ),
-    "too_many": (
-        "Đăng nhập không thành công quá nhiều lần: hãy thử lại sau {minutes} phút",
-        "Too many failed sign-ins: try again in {minutes} min",
-    ),
-    "bad_request": ("Yêu cầu không hợp lệ", "The request is not valid"),
-    "no_page": ("Không có trang này", "There is no such page"),
-    "internal": (
-        "Lỗi bên trong phần mềm; đã ghi vào nhật ký máy chủ",
-        "Internal error; it is in the server's log",
-    ),
+_SIGN_IN = _("Not signed in: enter an access token")
+BAD_TOKEN = _("The access token is wrong or was revoked")
+BAD_LINK = _("The link is spent or expired: ask for a new one")
+BAD_GUEST_LINK = _("The guest link is wrong, expired or revoked: ask for a new one")
+_BAD_REQUEST = _("The request is not valid")
+
+_INVALID_VALUES: Mapping[str, Message] = {
+    "missing": pgettext("invalid value: missing", "{said}"),
+    "int_": pgettext("invalid value: an integer", "{said}"),
+    "float_": pgettext("invalid value: a number", "{said}"),
+    "finite_number": pgettext("invalid value: a finite number", "{said}"),
+    "date_": pgettext("invalid value: a date", "{said}"),
+    "bool_": pgettext("invalid value: true or false", "{said}"),
+    "greater_than_equal": pgettext("invalid value: from a minimum", "{said}"),
+    "greater_than": pgettext("invalid value: above a limit", "{said}"),
+    "less_than_equal": pgettext("invalid value: up to a maximum", "{said}"),
+    "less_than": pgettext("invalid value: below a limit", "{said}"),
+    "string_too_long": pgettext("invalid value: too long", "{said}"),
+    "string_too_short": pgettext("invalid value: too short", "{said}"),
+    "literal_error": pgettext("invalid value: of choices", "{said}"),
+    "enum": pgettext("invalid value: of choices", "{said}"),
+    "json_": pgettext("invalid value: JSON", "{said}"),
 }
+"""Messages for invalid values, by the beginning of pydantic's error type. English has pydantic's own."""
 
 
-_VALIDATION_MESSAGES_VI: Mapping[str, str] = {
-    "missing": "thiếu",
-    "int_": "phải là số nguyên",
-    "float_": "phải là số",
-    "finite_number": "phải là số hữu hạn",
-    "date_": "phải là ngày, ví dụ 2025-07-01",
-    "bool_": "phải là true hoặc false",
-    "greater_than_equal": "phải từ {ge} trở lên",
-    "greater_than": "phải lớn hơn {gt}",
-    "less_than_equal": "không được quá {le}",
-    "less_than": "phải nhỏ hơn {lt}",
-    "string_too_long": "dài quá {max_length} ký tự",
-    "string_too_short": "phải có ít nhất {min_length} ký tự",
-    "literal_error": "phải là một trong {expected}",
-    "enum": "phải là một trong {expected}",
-    "json_": "không phải JSON hợp lệ",
-}
-"""Messages for invalid values, by the beginning of pydantic's error type."""
-
-
-def _describe_invalid_value(one: Mapping[str, Any], language: str) -> str:
+def _describe_invalid_value(one: Mapping[str, Any]) -> Message:
     """Describe which value of a request is invalid, and why.
 
-    Kinds of errors without a message here are only named.
+    Kinds of errors without a message here are only named, except in English.
     """
-    if language != "vi":
-        return f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
-    said = next(
-        (words for kind, words in _VALIDATION_MESSAGES_VI.items() if one["type"].startswith(kind)),
-        "không dùng được",
+    problem = next(
+        (message for kind, message in _INVALID_VALUES.items() if one["type"].startswith(kind)),
+        pgettext("invalid value", "{said}"),
     )
-    limits = {name: str(value).replace(" or ", " hoặc ") for name, value in one.get("ctx", {}).items()}
-    return f"{one['loc'][-1]}: {said.format_map(limits)}"
+    limits: dict[str, str | Message] = {
+        f"vi_{name}": str(value) for name, value in one.get("ctx", {}).items()
+    }
+    others, __, last = str(limits.get("vi_expected", "")).rpartition(" or ")
+    if others:
+        limits["vi_expected"] = _("{others} or {last}", others=others, last=last)
+    return pgettext(
+        "invalid value",
+        "{place}: {problem}",
+        place=".".join(map(str, one["loc"])),
+        place_vi=one["loc"][-1],
+        problem=replace(problem, values={"said": one["msg"], **limits}),
+    )
 
 
 _STANDARDS = ("/ogc", "/stac")
 """Where the standards answer an unreadable parameter with 400 (OGC 17-069r4, 7.5.1)."""
 
 
-class SignInRequired(FlycamError):
-    """Sign-in is missing or wrong; `message_key` names the message."""
+class Refused(FlycamError):
+    """Error with a status of HTTP alone, as body too large or wrong upload offset."""
 
-    def __init__(self, word: str = "sign_in") -> None:
-        super().__init__(_MESSAGES[word][1])
-        self.message_key = word
+    def __init__(self, status: int, message: Message, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
 
 
-class TooManyAttempts(FlycamError):
+class SignInRequired(Refused):
+    """Sign-in is missing or wrong."""
+
+    def __init__(self, message: Message = _SIGN_IN) -> None:
+        super().__init__(401, message)
+
+
+class TooManyAttempts(Refused):
     """Sign-in failed too often; `wait_s` seconds until the next try."""
 
     def __init__(self, wait_s: float) -> None:
         self.wait_s = max(math.ceil(wait_s), 1)
-        super().__init__(self.format_message("en"))
-
-    def format_message(self, language: str) -> str:
-        """Format the message in "vi" or "en"."""
-        return get_message("too_many", language).format(minutes=-(-self.wait_s // 60))
-
-
-class Refused(FlycamError):
-    """Error with a status of HTTP alone, as body too large or wrong upload offset."""
-
-    def __init__(self, status: int, message: str, vi: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(verbatim(Bilingual(message, vi)))
-        self.status = status
-        self.headers = dict(headers or {})
+        super().__init__(
+            429,
+            _("Too many failed sign-ins: try again in {minutes} min", minutes=-(-self.wait_s // 60)),
+            {"Retry-After": str(self.wait_s)},
+        )
 
 
 def read_language(query_string: bytes) -> str:
     """Return "en" if the query says lang=en, else "vi"."""
     return "en" if parse_qs(query_string.decode("latin-1")).get("lang") == ["en"] else "vi"
-
-
-def get_message(key: str, language: str) -> str:
-    """Return a message of this module in one language."""
-    return _MESSAGES[key][0 if language == "vi" else 1]
 
 
 def build_error_payload(error: Exception, language: str) -> tuple[int, dict[str, str]]:
@@ -130,20 +116,19 @@ def build_error_payload(error: Exception, language: str) -> tuple[int, dict[str,
     message: for a person to read; detail: the same without its heading, for a program that puts a heading of
     its own before it.
     """
-    if isinstance(error, SignInRequired):
-        return 401, {"error": "SignInRequired", "message": get_message(error.message_key, language)}
-    if isinstance(error, TooManyAttempts):
-        return 429, {"error": "TooManyAttempts", "message": error.format_message(language)}
     if isinstance(error, Refused):
-        said = str(error) if language == "en" or not error.vi else error.vi
-        return error.status, {"error": type(error).__name__, "message": said}
+        return error.status, {"error": type(error).__name__, "message": error.message.in_language(language)}
     if isinstance(error, FlycamError):
-        sentences = {"message": format_error(error, language), "detail": format_error_detail(error, language)}
-        return get_http_status(error), {"error": type(error).__name__, **sentences}
-    return 500, {"error": "Internal", "message": get_message("internal", language)}
+        sentences = {"message": format_error(error), "detail": format_error_detail(error)}
+        said = {key: sentence.in_language(language) for key, sentence in sentences.items()}
+        return get_http_status(error), {"error": type(error).__name__, **said}
+    internal = _("Internal error; it is in the server's log")
+    return 500, {"error": "Internal", "message": internal.in_language(language)}
 
 
-def build_error_response(error: Exception, scope: MutableMapping[str, Any]) -> tuple[Message, Message]:
+def build_error_response(
+    error: Exception, scope: MutableMapping[str, Any]
+) -> tuple[AsgiMessage, AsgiMessage]:
     """Return ASGI messages for an error, for the tile route in front of FastAPI."""
     status, body = build_error_payload(error, read_language(scope["query_string"]))
     data = _encode_json(body)
@@ -160,10 +145,10 @@ def build_error_response(error: Exception, scope: MutableMapping[str, Any]) -> t
 
 def build_sign_in_error(headers: Iterable[tuple[bytes, bytes]]) -> SignInRequired:
     """Return the error for missing credentials, or for a wrong token if one was sent."""
-    return SignInRequired("bad_token" if any(name == b"authorization" for name, _ in headers) else "sign_in")
+    return SignInRequired(BAD_TOKEN if any(name == b"authorization" for name, __ in headers) else _SIGN_IN)
 
 
-def build_sign_in_response(scope: MutableMapping[str, Any]) -> tuple[Message, Message]:
+def build_sign_in_response(scope: MutableMapping[str, Any]) -> tuple[AsgiMessage, AsgiMessage]:
     """Return ASGI messages that ask for a sign-in."""
     return build_error_response(build_sign_in_error(scope["headers"]), scope)
 
@@ -179,7 +164,7 @@ def _encode_json(body: Mapping[str, str]) -> bytes:
 
 def _render_error_page(message: str, language: str) -> str:
     """Render an error as a page, for a person who followed a link."""
-    to_map = "Về bản đồ" if language == "vi" else "To the map"
+    to_map = _("To the map").in_language(language)
     said = html.escape(message).encode("utf-8", "backslashreplace").decode()
     return f"""<!doctype html><html lang="{language}"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>flycam</title>
@@ -197,20 +182,19 @@ def install_error_handlers(app: FastAPI) -> None:
     def respond(request: Request, error: Exception) -> Response:
         language = read_language(request.scope["query_string"])
         if isinstance(error, RequestValidationError):
-            where = "; ".join(_describe_invalid_value(one, language) for one in error.errors())
-            body = {"error": "BadRequest", "message": f"{get_message('bad_request', language)}: {where}"}
+            where = join(map(_describe_invalid_value, error.errors()), "; ")
+            message = join((_BAD_REQUEST, where), ": ")
+            body = {"error": "BadRequest", "message": message.in_language(language)}
             return _EscapedJsonResponse(body, 400 if request.url.path.startswith(_STANDARDS) else 422)
         if isinstance(error, HTTPException):
-            key = "no_page" if error.status_code == 404 else "bad_request"
+            message = _("There is no such page") if error.status_code == 404 else _BAD_REQUEST
             return _EscapedJsonResponse(
-                {"error": "Http", "message": get_message(key, language)}, error.status_code
+                {"error": "Http", "message": message.in_language(language)}, error.status_code
             )
         status, body = build_error_payload(error, language)
         if status == 500:
             _LOG.error("%s %s", request.method, request.url.path, exc_info=error)
         headers = {"Cache-Control": "no-store"}
-        if isinstance(error, TooManyAttempts):
-            headers["Retry-After"] = str(error.wait_s)
         if isinstance(error, Refused):
             headers.update(error.headers)
         if "text/html" in request.headers.get("accept", ""):

@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import Request
 
 from flycam.frame.payload_decoding import parse_bounded_json
+from flycam.messages import _
 from flycam.serve.http.errors import Refused
 
 Message = MutableMapping[str, Any]
@@ -44,15 +45,14 @@ class ClientDisconnected(Refused):
     """Client gone in the middle of its body; nobody reads the answer."""
 
     def __init__(self) -> None:
-        super().__init__(400, "the line was cut", "đường truyền bị đứt")
+        super().__init__(400, _("the line was cut"))
 
 
 def build_too_large_error(max_bytes: int) -> Refused:
     """Return the error 413."""
     return Refused(
         413,
-        f"the request is larger than the {max_bytes} bytes that fit here",
-        f"yêu cầu lớn hơn {max_bytes} byte cho phép",
+        _("the request is larger than the {max_bytes} bytes that fit here", max_bytes=max_bytes),
     )
 
 
@@ -60,10 +60,10 @@ def build_too_slow_error() -> Refused:
     """Return the error 408."""
     return Refused(
         408,
-        f"nothing, or next to nothing, came for {IDLE_TIMEOUT_S:.0f} s: ask where to go on, then send "
-        "the rest",
-        f"không nhận được gì, hoặc gần như không, trong {IDLE_TIMEOUT_S:.0f} giây: hãy hỏi lại vị trí "
-        "rồi gửi tiếp",
+        _(
+            "nothing, or next to nothing, came for {seconds:.0f} s: ask where to go on, then send the rest",
+            seconds=IDLE_TIMEOUT_S,
+        ),
     )
 
 
@@ -71,7 +71,7 @@ def read_byte_count_header(request: Request, name: str) -> int:
     """Read a number of bytes from a header. Raises Refused 400."""
     said = request.headers.get(name, "")
     if not (said.isascii() and said.isdigit() and len(said) < 16):
-        raise Refused(400, f"{name}: must be a whole number of bytes", f"{name}: phải là số byte nguyên")
+        raise Refused(400, _("{name}: must be a whole number of bytes", name=name))
     return int(said)
 
 

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from flycam.frame.timestamp import format_iso
+from flycam.messages import _
 from flycam.serve.http.errors import Refused, build_error_response
 from flycam.serve.http.request_bodies import App, Receive, Scope, Send
 from flycam.serve.http.request_log import RequestLog
@@ -160,12 +161,11 @@ def _find_host_error(scope: Scope) -> Refused | None:
         # RFC 9112, 3.2: a proxy may have authorised one Host line and forward the other
         return Refused(
             400,
-            "the request names no host, or two: send one Host line; a proxy must replace it, not add one",
-            "yêu cầu không có hoặc có hai dòng Host: chỉ gửi một dòng; máy trung gian phải thay, không thêm",
+            _("the request names no host, or two: send one Host line; a proxy must replace it, not add one"),
         )
     if _CONTROL.search(scope["path"]):
         # a route's pattern ends before a last line end, a proxy's rule for the address does not
-        return Refused(400, "the address holds control characters", "địa chỉ có ký tự điều khiển")
+        return Refused(400, _("the address holds control characters"))
     return None
 
 

@@ -13,31 +13,24 @@ from urllib.parse import urlsplit
 from fastapi import Request
 
 from flycam.errors import AccessDenied
-from flycam.messages import Bilingual, verbatim
+from flycam.messages import Message, _
 
 FORM_HEADERS = {"Referrer-Policy": "same-origin"}
 """Headers of a page whose form is checked: without it browsers send "null", as from another site's page."""
 
-CROSS_SITE_REQUEST = (
-    "this was asked by a page of another site: open this server's own page and press the button there",
-    "yêu cầu này do trang khác gửi: hãy mở trang của chính máy chủ này rồi bấm nút ở đó",
+CROSS_SITE_REQUEST = _(
+    "this was asked by a page of another site: open this server's own page and press the button there"
 )
 """Message where nobody signs in."""
 
-_SIGN_IN = (
-    "this sign-in was sent by a page of another site: open the link itself, and press its button",
-    "yêu cầu đăng nhập này do trang khác gửi: hãy mở chính liên kết rồi bấm nút trên trang đó",
-)
+_SIGN_IN = _("this sign-in was sent by a page of another site: open the link itself, and press its button")
 _SAME_ORIGIN_VALUES = ("same-origin", "none")
 
 
-def require_same_origin(request: Request, message: tuple[str, str] = _SIGN_IN) -> None:
-    """Raise AccessDenied for a request from a page of another site.
-
-    message: in English and Vietnamese.
-    """
+def require_same_origin(request: Request, message: Message = _SIGN_IN) -> None:
+    """Raise AccessDenied for a request from a page of another site."""
     if not is_same_origin(request.headers):
-        raise AccessDenied(verbatim(Bilingual(message[0], message[1])))
+        raise AccessDenied(message)
 
 
 def is_same_origin(headers: Mapping[str, str]) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flycam.catalog.packs import Pack
 from flycam.errors import StorageFailed
-from flycam.messages import Bilingual, Message, _, pgettext, verbatim
+from flycam.messages import Message, _, pgettext
 from flycam.outcomes import format_error
 from flycam.pipeline.power import Power
 from flycam.serve.command_process import run_command
@@ -43,7 +43,7 @@ def make_pack(
     options = [*command, *_build_options(pack, requested_by, out), "--", *pack.flights]
     ran = run_command(options, pack.owner, power, stop)
     if ran.code != 0:
-        return verbatim(Bilingual(*ran.describe_failure((str(PACK_ENDED), PACK_ENDED.in_language("vi")))))
+        return ran.describe_failure(PACK_ENDED)
     said = ran.json_answer
     return PackResult(
         manifest_sha256=str(said.get("manifest_sha256", "")),
@@ -76,7 +76,7 @@ def zip_folder(folder: Path, path: Path) -> None:
 def describe_pack_failure(error: Exception) -> Message:
     """Describe the error that kept a pack from being made or stored."""
     if isinstance(error, StorageFailed):
-        return verbatim(Bilingual(format_error(error), format_error(error, "vi")))
+        return format_error(error)
     if isinstance(error, OSError):
         return _(
             "the meeting pack could not be kept on the server ({reason}); make room there",

@@ -142,11 +142,14 @@ class PackQueue:
                 if _pack_identity(one) == _pack_identity(wanted):
                     return one
             if len(on_their_way) >= MAX_WAITING_PACKS:
-                said = _(
-                    "{count} meeting packs are waiting already: ask again when one is made",
-                    count=MAX_WAITING_PACKS,
+                raise Refused(
+                    429,
+                    _(
+                        "{count} meeting packs are waiting already: ask again when one is made",
+                        count=MAX_WAITING_PACKS,
+                    ),
+                    {"Retry-After": "30"},
                 )
-                raise Refused(429, str(said), said.in_language("vi"), {"Retry-After": "30"})
             require_pack_space(self._folder)
             pack = self._known.add(wanted, _build_request_entry(wanted, draft))
             self._waiting.put(pack)

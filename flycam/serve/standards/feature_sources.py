@@ -18,7 +18,7 @@ from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight, is_flat_datum
 from flycam.frame.mark import MarkStatus
 from flycam.frame.timestamp import VIETNAM, format_iso, to_utc_ns
-from flycam.messages import _
+from flycam.messages import Message, _, pgettext
 from flycam.pipeline.mark_geojson import build_mark_feature
 from flycam.serve.api.communes import build_commune_properties
 from flycam.serve.api.specialist_layers import build_feature_properties
@@ -86,11 +86,16 @@ class FeatureSource(Protocol):
         """Return the feature of this id. Raises NotFound."""
 
 
+def format_in_both(message: Message) -> str:
+    """Format a title for everyone, in Vietnamese and in English."""
+    return f"{message.in_language('vi')} / {message}"
+
+
 class FlightSource:
     """Flights on the map, newest first, with the footprint of their frames."""
 
     name = "flights"
-    title = "Chuyến bay / Flights"
+    title = format_in_both(pgettext("title", "Flights"))
     description = "The ground that each flight's pictures show, its times and its ground sample distance."
 
     def __init__(self, request: Request, catalog: Catalog) -> None:
@@ -153,7 +158,7 @@ class CommuneSource:
     """Communes whose boundaries are in force, by code."""
 
     name = "communes"
-    title = "Xã, phường / Communes"
+    title = format_in_both(pgettext("title", "Communes"))
     description = "Boundaries of communes and wards in force; the time of each is that since which it holds."
 
     def __init__(self, catalog: Catalog) -> None:
@@ -185,7 +190,7 @@ class MarkSource:
     """Field marks and search sectors in force, newest first."""
 
     name = "marks"
-    title = "Dấu thực địa, khu tìm kiếm / Field marks"
+    title = format_in_both(pgettext("title", "Field marks"))
     description = "Field marks and search sectors as they stand; those taken off the map are not among them."
 
     def __init__(self, catalog: Catalog, policy: AccessPolicy) -> None:

@@ -34,6 +34,7 @@ from flycam.serve.standards.feature_sources import (
     FeatureSource,
     SourceFeature,
     TimeSpan,
+    format_in_both,
     list_feature_sources,
 )
 from flycam.serve.standards.query_params import FeatureQueryHere, NamePath, create_standard_router
@@ -77,7 +78,7 @@ def get_ogc_landing(request: Request) -> Json:
     here_ = f"{base}ogc"
     return {
         "title": "flycam",
-        "description": "Bản đồ ảnh bay chụp / drone mosaics, flights, communes, field marks and layers.",
+        "description": format_in_both(_("drone mosaics, flights, communes, field marks and layers.")),
         "links": [
             build_link("self", here_),
             build_link("service-desc", f"{base}api/openapi.json", OPENAPI),

@@ -20,6 +20,7 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.records import BoundsLonLat
 from flycam.frame.timestamp import to_utc_ns
+from flycam.messages import Message, _
 from flycam.serve.auth.guards import require_viewer
 from flycam.serve.auth.routing import GuardedRoute
 from flycam.serve.http.errors import Refused
@@ -87,9 +88,9 @@ def create_standard_router(prefix: str, tag: str, *checks: Callable[..., None]) 
     )
 
 
-def build_bad_request(what: str, vi: str) -> Refused:
+def build_bad_request(message: Message) -> Refused:
     """Return the error 400."""
-    return Refused(400, what, vi)
+    return Refused(400, message)
 
 
 def require_known_parameters(request: Request) -> None:
@@ -102,8 +103,11 @@ def require_known_parameters(request: Request) -> None:
     for name in request.query_params:
         if name not in known and name != "lang":
             raise build_bad_request(
-                f"{name[:60]}: there is no such parameter here, only: {', '.join(sorted(known)) or '–'}",
-                f"{name[:60]}: không có tham số này, chỉ có: {', '.join(sorted(known)) or '–'}",
+                _(
+                    "{name}: there is no such parameter here, only: {known}",
+                    name=name[:60],
+                    known=", ".join(sorted(known)) or "–",
+                )
             )
 
 
@@ -207,15 +211,15 @@ def is_within_period(first_ns: int | None, last_ns: int | None, period: PeriodNs
 
 def _build_bbox_error(text: str) -> Refused:
     return build_bad_request(
-        f"bbox={text[:80]}: give west,south,east,north in degrees, none beyond the world's edge",
-        f"bbox={text[:80]}: hãy ghi tây,nam,đông,bắc bằng độ, không vượt quá mép thế giới",
+        _("bbox={bbox}: give west,south,east,north in degrees, none beyond the world's edge", bbox=text[:80])
     )
 
 
 def _build_datetime_error(text: str) -> Refused:
     return build_bad_request(
-        f"datetime={text[:80]}: give a moment such as 2024-09-10T03:15:00Z, or two with / between "
-        "(.. where it is open)",
-        f"datetime={text[:80]}: hãy ghi thời điểm như 2024-09-10T03:15:00Z, hoặc hai thời điểm cách "
-        "nhau bằng / (.. là để ngỏ)",
+        _(
+            "datetime={moment}: give a moment such as 2024-09-10T03:15:00Z, or two with / between "
+            "(.. where it is open)",
+            moment=text[:80],
+        )
     )

@@ -363,9 +363,7 @@ def _build_item_page(
 def _parse_shape(text: str, wanted: FeatureQuery) -> BaseGeometry:
     """Parse a GeoJSON geometry; 400 for anything else, and beside a bbox."""
     if wanted.bounds is not None:
-        raise build_bad_request(
-            "give bbox or intersects, not both", "chỉ dùng một trong hai: bbox hoặc intersects"
-        )
+        raise build_bad_request(_("give bbox or intersects, not both"))
     try:
         shape = shapely.from_geojson(text)
     except (shapely.errors.ShapelyError, UnicodeError) as error:
@@ -378,6 +376,5 @@ def _parse_shape(text: str, wanted: FeatureQuery) -> BaseGeometry:
 
 def _build_shape_error() -> Exception:
     return build_bad_request(
-        "intersects: give a GeoJSON geometry that is not empty and does not cross itself",
-        "intersects: hãy cho một hình GeoJSON không rỗng và không tự cắt",
+        _("intersects: give a GeoJSON geometry that is not empty and does not cross itself")
     )

@@ -14,6 +14,7 @@ from flycam.catalog.records import MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.frame.flight import Event, Flight
 from flycam.frame.timestamp import format_iso
+from flycam.messages import _
 from flycam.serve.http.json_values import Json, format_iso_or_none, to_geojson_geometry
 from flycam.serve.http.links import GEOJSON, JSON, build_link, quote_path_segment
 from flycam.serve.http.tile_matrix import iterate_tile_limits
@@ -194,10 +195,10 @@ def _reports(catalog: Catalog, one: OfferedRevision, base: str) -> Json:
         f"report-{language}": {
             "href": f"{address}?{asked}&language={language}",
             "type": "application/pdf",
-            "title": title,
+            "title": _("Quality report").in_language(language),
             "roles": ["metadata"],
         }
-        for language, title in (("vi", "Báo cáo chất lượng"), ("en", "Quality report"))
+        for language in ("vi", "en")
         if f"{language}.pdf" in record.reports
     }
 

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from flycam.catalog.access_policy import AccessPolicy
+from flycam.messages import _
 from flycam.serve.auth.guards import NodeOrAdminPrincipal
 from flycam.serve.http.errors import Refused
 from flycam.serve.services import ServicesHere
@@ -106,7 +107,7 @@ def fetch_reference_items(
     found = [by_name.get(name) for name in of.split(",")]
     wanted = [one for one in found if one is not None]
     if len(wanted) < len(found) or at >= wanted[0].size_bytes:
-        raise Refused(409, "the list is another by now: ask for it", "danh sách đã đổi: hãy hỏi lại")
+        raise Refused(409, _("the list is another by now: ask for it"))
     length = min(sum(one.size_bytes for one in wanted) - at, most, _MAX_RESPONSE_BYTES)
     body = _bytes(services.workspace, commons, wanted, at, length)
     headers = {"Content-Length": str(length), "Cache-Control": "no-store"}

@@ -18,7 +18,7 @@ from fastapi import APIRouter, Body, Request, Response
 from flycam import __version__
 from flycam.catalog.records import Role
 from flycam.errors import AccessDenied, FlightBusy, RecordsMissing, SourceUnreadable, StoreConflict
-from flycam.messages import _
+from flycam.messages import _, pgettext
 from flycam.pipeline.sync_hooks import SyncApplyHooks
 from flycam.serve.auth.authenticator import Principal
 from flycam.serve.auth.guards import NodeOrAdminPrincipal, require_node
@@ -78,7 +78,7 @@ class StepReceiver:
         """Return the sender's own spool. Raises Refused 404 where this server takes none."""
         folder = self._services.sync_dir
         if folder is None:
-            raise Refused(404, "this server takes in no steps", "máy chủ này không nhận đồng bộ")
+            raise Refused(404, _("this server takes in no steps"))
         return self._spools.setdefault(visitor.name, Spool(folder / keys.derive_node_id(visitor.name)))
 
     def require_node_name(self, visitor: Principal, name: str) -> None:
@@ -96,7 +96,7 @@ class StepReceiver:
         would leave less room than flights need.
         """
         workspace = self._services.workspace
-        manifest, _ = read_step_manifest(path, "line")
+        manifest, __ = read_step_manifest(path, "line")
         self.get_spool(visitor).require_free_bytes(
             sum(one.size_bytes for one in manifest.items if one.kind in _LARGE_KINDS)
         )
@@ -197,7 +197,7 @@ def _import_received_step(
         return said
     path = spool.find_complete(sha256)
     if path is None:
-        raise Refused(460, "the bytes came changed: send them again", "dữ liệu bị sai: hãy gửi lại")
+        raise Refused(460, pgettext("step", "the bytes came changed: send them again"))
     try:
         taken = arrivals.take(principal, path)
     except (AccessDenied, RecordsMissing, SourceUnreadable, StoreConflict):
@@ -216,8 +216,7 @@ def _import_received_step(
 def _build_offset_conflict(at: int) -> Refused:
     return Refused(
         409,
-        f"this step goes on at byte {at}",
-        f"cần gửi tiếp từ byte {at}",
+        _("this step goes on at byte {offset}", offset=at),
         {"Upload-Offset": str(at)},
     )
 
@@ -226,7 +225,7 @@ def _require_sha256(sha256: str) -> str:
     try:
         return require_hex_digits(sha256, 64)
     except ValueError as error:
-        raise Refused(400, "a step is named by its SHA-256", "tên bước phải là mã SHA-256") from error
+        raise Refused(400, _("a step is named by its SHA-256")) from error
 
 
 def _get_receiver(request: Request) -> StepReceiver:

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.frame.text_normalization import format_decimal_comma
 from flycam.frame.tile import MosaicTile
 from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import Message, _, ngettext
 from flycam.mosaic.dsm_share import mask_dsm_pixels
 from flycam.mosaic.pixel_attributes import HOUR_NS, compute_hours_since
 
@@ -40,16 +40,14 @@ class LegendClass:
 
     colour: str
     up_to: float | None
-    label_en: str
-    label_vi: str
+    label: Message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Legend:
     """Classes of a layer, best first."""
 
-    title_en: str
-    title_vi: str
+    title: Message
     classes: tuple[LegendClass, ...]
 
     @property
@@ -58,91 +56,44 @@ class Legend:
         return np.array([one.up_to for one in self.classes[:-1]], dtype=np.float64)
 
 
-def _build_legend(
-    colours: Sequence[str], bounds: Sequence[tuple[float, str, str]], last: tuple[str, str]
-) -> Legend:
-    classes = [
-        LegendClass(colour=colour, up_to=bound, label_en=f"up to {en}", label_vi=f"đến {vi}")
-        for colour, (bound, en, vi) in zip(colours, bounds, strict=False)
-    ]
-    over = LegendClass(colour=colours[-1], up_to=None, label_en=last[0], label_vi=last[1])
-    return Legend(title_en="", title_vi="", classes=(*classes, over))
-
-
-def _retitle(legend: Legend, title_en: str, title_vi: str) -> Legend:
-    return Legend(title_en=title_en, title_vi=title_vi, classes=legend.classes)
-
-
 # Blue to red through pale yellow (ColorBrewer RdYlBu): distinct to colour-blind eyes and in print.
 _SEVEN = ("#313695", "#4575b4", "#91bfdb", "#ffffbf", "#fdae61", "#f46d43", "#a50026")
 
+
+def _build_legend(title: Message, bounds: Sequence[tuple[float, Message | str]], last: Message) -> Legend:
+    classes = [
+        LegendClass(colour=colour, up_to=bound, label=_("up to {bound}", bound=said))
+        for colour, (bound, said) in zip(_SEVEN, bounds, strict=False)
+    ]
+    return Legend(title=title, classes=(*classes, LegendClass(colour=_SEVEN[-1], up_to=None, label=last)))
+
+
 LEGENDS: Mapping[DataLayer, Legend] = {
-    DataLayer.ERROR: _retitle(
-        _build_legend(
-            _SEVEN,
-            [(b, f"{b:g} m", format_decimal_comma(f"{b:g} m")) for b in (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)],
-            ("over 5 m, or not known", "trên 5 m, hoặc không rõ"),
-        ),
-        "Expected error (1 sigma)",
-        "Sai số dự kiến (1 sigma)",
+    DataLayer.ERROR: _build_legend(
+        _("Expected error (1 sigma)"),
+        [(bound, Message("{error_m:,g} m", {"error_m": bound})) for bound in (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)],
+        _("over 5 m, or not known"),
     ),
-    DataLayer.AGE: _retitle(
-        _build_legend(
-            _SEVEN,
-            [
-                (1.0, "1 hour", "1 giờ"),
-                (3.0, "3 hours", "3 giờ"),
-                (12.0, "12 hours", "12 giờ"),
-                (24.0, "1 day", "1 ngày"),
-                (72.0, "3 days", "3 ngày"),
-                (168.0, "7 days", "7 ngày"),
-            ],
-            ("over 7 days", "trên 7 ngày"),
-        ),
-        "Age of the picture",
-        "Tuổi của ảnh",
+    DataLayer.AGE: _build_legend(
+        _("Age of the picture"),
+        [
+            *((float(hours), ngettext("{count} hour", "{count} hours", hours)) for hours in (1, 3, 12)),
+            *((24.0 * days, ngettext("{count} day", "{count} days", days)) for days in (1, 3, 7)),
+        ],
+        _("over 7 days"),
     ),
-    DataLayer.GSD: _retitle(
-        _build_legend(
-            _SEVEN,
-            [
-                (0.03, "3 cm", "3 cm"),
-                (0.05, "5 cm", "5 cm"),
-                (0.1, "10 cm", "10 cm"),
-                (0.2, "20 cm", "20 cm"),
-                (0.5, "50 cm", "50 cm"),
-                (1.0, "1 m", "1 m"),
-            ],
-            ("over 1 m, or not known", "trên 1 m, hoặc không rõ"),
-        ),
-        "GSD of the photo",
-        "Độ phân giải mặt đất của ảnh",
+    DataLayer.GSD: _build_legend(
+        _("GSD of the photo"),
+        [(0.03, "3 cm"), (0.05, "5 cm"), (0.1, "10 cm"), (0.2, "20 cm"), (0.5, "50 cm"), (1.0, "1 m")],
+        _("over 1 m, or not known"),
     ),
     DataLayer.SURFACE: Legend(
-        title_en="Ground the pixels lie on",
-        title_vi="Bề mặt dùng để nắn ảnh",
+        title=_("Ground the pixels lie on"),
         classes=(
-            LegendClass(
-                colour="#1b7837",
-                up_to=None,
-                label_en="the flight's own surface",
-                label_vi="bề mặt đo từ chuyến bay",
-            ),
-            LegendClass(
-                colour="#a6dba0",
-                up_to=None,
-                label_en="carried on or corrected from the flight",
-                label_vi="suy ra hoặc hiệu chỉnh theo chuyến bay",
-            ),
-            LegendClass(
-                colour="#c2a5cf", up_to=None, label_en="terrain model (DEM)", label_vi="mô hình độ cao (DEM)"
-            ),
-            LegendClass(
-                colour="#f1b6da",
-                up_to=None,
-                label_en="a flat plane (no DEM)",
-                label_vi="mặt phẳng (không có DEM)",
-            ),
+            LegendClass(colour="#1b7837", up_to=None, label=_("the flight's own surface")),
+            LegendClass(colour="#a6dba0", up_to=None, label=_("carried on or corrected from the flight")),
+            LegendClass(colour="#c2a5cf", up_to=None, label=_("terrain model (DEM)")),
+            LegendClass(colour="#f1b6da", up_to=None, label=_("a flat plane (no DEM)")),
         ),
     ),
 }
@@ -200,10 +151,9 @@ def _bgra(colour: str) -> tuple[int, int, int, int]:
 def to_legend_json(legend: Legend) -> dict[str, object]:
     """Return a legend for the map: title and classes in both languages."""
     return {
-        "title": legend.title_en,
-        "title_vi": legend.title_vi,
+        **legend.title.to_fields("title"),
         "classes": [
-            {"colour": one.colour, "up_to": one.up_to, "label": one.label_en, "label_vi": one.label_vi}
+            {"colour": one.colour, "up_to": one.up_to, **one.label.to_fields("label")}
             for one in legend.classes
         ],
     }

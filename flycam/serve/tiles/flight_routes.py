@@ -37,7 +37,12 @@ from flycam.serve.http.json_values import Json, format_iso_or_none, to_geojson_c
 from flycam.serve.services import CatalogHere, ServicesHere
 from flycam.serve.tiles.coverage_gaps import find_coverage_gaps
 from flycam.serve.tiles.data_layers import LEGENDS, to_legend_json
-from flycam.serve.tiles.visible_flights import find_shown_revision, find_visible_flight, list_visible_flights
+from flycam.serve.tiles.visible_flights import (
+    find_shown_revision,
+    find_visible_flight,
+    format_title,
+    list_visible_flights,
+)
 
 # routes that guests must not reach ask for more
 router = APIRouter(route_class=GuardedRoute, dependencies=[Depends(require_guest)])
@@ -174,11 +179,10 @@ def get_tilejson(
     event = catalog.flights.event(found.event_id)
     base = str(request.base_url)
     named = "" if revision is None else f"?revision={revision}"
-    mark = "DIỄN TẬP – " if event.is_drill else ""
     return {
         "tilejson": "3.0.0",
-        "name": f"{mark}{found.name}",
-        "description": f"{mark}{event.name}",
+        "name": format_title(found.name, event),
+        "description": format_title(event.name, event),
         "scheme": "xyz",
         "tiles": [f"{base}tiles/{mosaic_id}/{{z}}/{{x}}/{{y}}{named}"],
         "minzoom": mosaic.min_zoom,

@@ -14,11 +14,12 @@ from flycam.catalog.flights import make_flight_not_found
 from flycam.catalog.records import BoundsLonLat, MosaicInfo, RevisionState
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.catalog.tiles import make_mosaic_not_found
+from flycam.drill.drill_mark import DRILL_MARK
 from flycam.errors import AccessDenied, NotFound
 from flycam.frame.flight import Event, Flight, FlightState
 from flycam.messages import _
 
-_DRILL_PREFIX = "DIỄN TẬP – "
+_DRILL_PREFIX = f"{DRILL_MARK} – "
 
 
 def list_visible_flights(

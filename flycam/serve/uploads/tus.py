@@ -16,7 +16,7 @@ from email.utils import formatdate
 from fastapi import APIRouter, Request, Response
 
 from flycam.errors import DiskFull, InputUnusable, StorageFailed
-from flycam.messages import _
+from flycam.messages import _, pgettext
 from flycam.pipeline.upload.file_selection import MAX_VIDEO_BYTES, UploadFile
 from flycam.pipeline.upload.upload import Upload, Writer
 from flycam.serve.auth.guards import OperatorPrincipal, require_operator
@@ -111,7 +111,7 @@ async def append_tus_bytes(
     423 while another adds."""
     _check_version(request)
     if request.headers.get("content-type") != TUS_BODY_TYPE:
-        raise Refused(415, f"send the bytes as {TUS_BODY_TYPE}", f"hãy gửi dữ liệu dạng {TUS_BODY_TYPE}")
+        raise Refused(415, _("send the bytes as {media_type}", media_type=TUS_BODY_TYPE))
     reception: UploadService = request.app.state.reception
     upload = await asyncio.to_thread(reception.find_upload, upload_id, principal)
     offset = read_byte_count_header(request, "upload-offset")
@@ -172,25 +172,22 @@ async def _receive(request: Request, writer: Writer, check: tuple[str, bytes] | 
     await _write(writer, held)
     if digest is not None and check is not None and digest.digest() != check[1]:
         await asyncio.to_thread(writer.drop)
-        raise Refused(
-            460, "the bytes came changed: send them again", "dữ liệu bị sai trên đường truyền: hãy gửi lại"
-        )
+        raise Refused(460, pgettext("file of an upload", "the bytes came changed: send them again"))
 
 
 async def _write(writer: Writer, held: bytearray) -> None:
     if held and not await asyncio.to_thread(writer.write, bytes(held)):
-        raise Refused(423, "another sends this file now", "nơi khác đang gửi tệp này", {"Retry-After": "3"})
+        raise Refused(423, _("another sends this file now"), {"Retry-After": "3"})
     held.clear()
 
 
 def _build_locked_error(upload: Upload, number: int) -> Refused:
     if upload.is_written(number):
-        return Refused(423, "another sends this file now", "nơi khác đang gửi tệp này", {"Retry-After": "3"})
+        return Refused(423, _("another sends this file now"), {"Retry-After": "3"})
     at = upload.offsets[number]
     return Refused(
         409,
-        f"this file goes on at byte {at}",
-        f"tệp này cần gửi tiếp từ byte {at}",
+        _("this file goes on at byte {offset}", offset=at),
         {"Upload-Offset": str(at)},
     )
 
@@ -204,8 +201,7 @@ def _check_version(request: Request) -> None:
     if request.headers.get("tus-resumable") != TUS_VERSION:
         raise Refused(
             412,
-            f"say the protocol's version: Tus-Resumable: {TUS_VERSION}",
-            f"hãy ghi phiên bản giao thức: Tus-Resumable: {TUS_VERSION}",
+            _("say the protocol's version: Tus-Resumable: {version}", version=TUS_VERSION),
             {"Tus-Version": TUS_VERSION},
         )
 
@@ -214,7 +210,7 @@ def _parse_checksum(text: str | None) -> tuple[str, bytes] | None:
     """Parse Upload-Checksum to (algorithm, digest). Raises Refused 400."""
     if text is None:
         return None
-    name, _, value = text.partition(" ")
+    name, __, value = text.partition(" ")
     try:
         digest = base64.b64decode(value, validate=True)
     except ValueError:
@@ -222,8 +218,7 @@ def _parse_checksum(text: str | None) -> tuple[str, bytes] | None:
     if name not in _ALGORITHMS or not digest:
         raise Refused(
             400,
-            f"Upload-Checksum: one of {', '.join(_ALGORITHMS)}, then the digest in base64",
-            f"Upload-Checksum: một trong {', '.join(_ALGORITHMS)}, rồi mã băm dạng base64",
+            _("Upload-Checksum: one of {names}, then the digest in base64", names=", ".join(_ALGORITHMS)),
         )
     return name, digest
 
@@ -232,15 +227,11 @@ def _parse_metadata(text: str) -> dict[str, str]:
     """Parse Upload-Metadata: `key base64, key base64, …`. Raises Refused 400."""
     said: dict[str, str] = {}
     for pair in filter(None, text.split(",")):
-        key, _, value = pair.strip().partition(" ")
+        key, __, value = pair.strip().partition(" ")
         try:
             said[key] = base64.b64decode(value, validate=True).decode()
         except ValueError as error:
-            raise Refused(
-                400,
-                "Upload-Metadata: values are base64 of UTF-8",
-                "Upload-Metadata: giá trị phải là base64 của UTF-8",
-            ) from error
+            raise Refused(400, _("Upload-Metadata: values are base64 of UTF-8")) from error
     return said
 
 

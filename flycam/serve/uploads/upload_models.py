@@ -149,9 +149,9 @@ def build_upload_status(
         looked=(upload.folder / PREVIEW_FILE).exists(),
         progress=get_upload_progress(upload),
         laid=get_upload_result_so_far(upload) if includes_result else None,
-        waits_for=None if trouble is None else BilingualSentence(sentence=trouble[0], sentence_vi=trouble[1]),
+        waits_for=None if trouble is None else BilingualSentence(**trouble.to_fields()),
         passed_over=on_card.count,
-        passed_over_said=[BilingualSentence(sentence=en, sentence_vi=vi) for en, vi in on_card.said],
+        passed_over_said=[BilingualSentence(**one.to_fields()) for one in on_card.said],
     )
 
 

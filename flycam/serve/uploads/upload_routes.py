@@ -112,9 +112,7 @@ async def put_upload_heads(
     file that has some already is left alone. `Content-Encoding: gzip` is understood.
     Answers `numbers` and `offsets` of all that were named."""
     if request.headers.get("content-type") != HEADS_MEDIA_TYPE:
-        raise Refused(
-            415, f"send the heads as {HEADS_MEDIA_TYPE}", f"hãy gửi phần đầu ảnh dạng {HEADS_MEDIA_TYPE}"
-        )
+        raise Refused(415, _("send the heads as {media_type}", media_type=HEADS_MEDIA_TYPE))
     reception = _get_upload_service(request)
     body = await read_body(request, MAX_LARGE_BYTES)
     # again: the token may have been revoked while the body came
@@ -140,7 +138,7 @@ def remove_upload(upload_id: str, request: Request, principal: OperatorPrincipal
     reception = _get_upload_service(request)
     found = reception.find_upload(upload_id, principal)
     if is_in_progress(found):
-        raise Refused(409, "it is being laid on the map", "đang được đưa lên bản đồ")
+        raise Refused(409, _("it is being laid on the map"))
     reception.remove(found, principal)
     return Response(status_code=204)
 
@@ -160,7 +158,7 @@ def _store_heads(
         if len(head) > found.size(number):
             raise _build_heads_error()
     found.add_heads(records)
-    numbers = [number for number, _ in records]
+    numbers = [number for number, __ in records]
     reception.wake()
     return {"numbers": numbers, "offsets": [found.offsets[number] for number in numbers]}
 
@@ -170,7 +168,7 @@ def _decompress_body(body: bytes, encoding: str | None) -> bytes:
     if encoding is None:
         return body
     if encoding != "gzip":
-        raise Refused(415, "heads may be packed with gzip only", "phần đầu ảnh chỉ được nén bằng gzip")
+        raise Refused(415, _("heads may be packed with gzip only"))
     unpacker = zlib.decompressobj(_GZIP)
     try:
         plain = unpacker.decompress(body, MAX_LARGE_BYTES)
@@ -203,6 +201,9 @@ def _parse_head_records(body: bytes) -> list[tuple[int, bytes]]:
 def _build_heads_error() -> Refused:
     return Refused(
         400,
-        f"heads: at most {_MAX_HEADS} records of number, length and as many bytes, {MAX_LARGE_BYTES} bytes",
-        f"phần đầu ảnh: nhiều nhất {_MAX_HEADS} mục gồm số, độ dài, dữ liệu, tổng {MAX_LARGE_BYTES} byte",
+        _(
+            "heads: at most {max_heads} records of number, length and as many bytes, {max_bytes} bytes",
+            max_heads=_MAX_HEADS,
+            max_bytes=MAX_LARGE_BYTES,
+        ),
     )

@@ -26,7 +26,7 @@ import psutil
 from flycam.catalog.records import Role
 from flycam.errors import FlycamError, StorageFailed
 from flycam.ingest.photo.file_kinds import FileKind
-from flycam.messages import _
+from flycam.messages import Message, _
 from flycam.outcomes import EXIT_STORAGE, format_error
 from flycam.pipeline.upload.file_selection import UploadFile
 from flycam.pipeline.upload.original_storage import store_upload_file
@@ -71,7 +71,7 @@ class _WorkBackoff:
 
     tries: int = 0
     not_before_s: float = 0.0
-    why: tuple[str, str] | None = None  # in English and Vietnamese
+    why: Message | None = None
 
 
 class UploadService:
@@ -188,8 +188,7 @@ class UploadService:
         if self._writers[visitor.name] >= MAX_WRITERS:
             raise Refused(
                 429,
-                f"{MAX_WRITERS} files are being sent at once already: send fewer at a time",
-                f"đang gửi {MAX_WRITERS} tệp cùng lúc: hãy gửi ít hơn",
+                _("{count} files are being sent at once already: send fewer at a time", count=MAX_WRITERS),
                 {"Retry-After": "2"},
             )
         self._writers[visitor.name] += 1
@@ -209,8 +208,8 @@ class UploadService:
             hold.not_before_s = 0.0
         self.wake()
 
-    def get_trouble(self, upload: Upload) -> tuple[str, str] | None:
-        """Return what delays an upload now, in English and Vietnamese; None: nothing."""
+    def get_trouble(self, upload: Upload) -> Message | None:
+        """Return what delays an upload now; None: nothing."""
         whys = (self._get_backoff(upload, name).why for name in ("lay", "film", "keep", "keep-films", "look"))
         return next(filter(None, whys), None)
 
@@ -242,7 +241,7 @@ class UploadService:
                         continue
                     if not isinstance(error, (FlycamError, OSError)):
                         _LOG.exception("upload %s, %s", upload.upload_id, name)
-                    self._postpone(upload, name, format_error(error), format_error(error, "vi"))
+                    self._postpone(upload, name, format_error(error))
             if not is_busy:
                 self._news[name].wait(_POLL_S)
 
@@ -251,8 +250,8 @@ class UploadService:
         audit, upload_id = self._services.workspace.catalog.audit, upload.upload_id
         self.uploads.remove(
             upload,
-            note=lambda _: audit.append(visitor.name, "upload removed", upload_id),
-            stays=lambda _: audit.append(visitor.name, "upload not removed", upload_id),
+            note=lambda __: audit.append(visitor.name, "upload removed", upload_id),
+            stays=lambda __: audit.append(visitor.name, "upload not removed", upload_id),
         )
 
     def _expire(self) -> None:
@@ -271,10 +270,10 @@ class UploadService:
         except Exception:  # noqa: BLE001  it is looked at again in an hour; what arrives must be kept meanwhile
             _LOG.exception("uploads that nobody went on with could not be forgotten")
 
-    def _postpone(self, upload: Upload, name: str, why: str, why_vi: str) -> None:
+    def _postpone(self, upload: Upload, name: str, why: Message) -> None:
         hold = self._get_backoff(upload, name)
         hold.not_before_s = time.monotonic() + _RETRY_S
-        hold.why = (why, why_vi)
+        hold.why = why
 
     def _store_files(self, upload: Upload) -> bool:
         """Store whole files, except videos, as evidence; return True if any waited."""
@@ -371,7 +370,7 @@ class UploadService:
 
     def _run_work_process(self, upload: Upload, what: str, result: str) -> bool:
         command = [*self._services.upload_work, upload.upload_id, what]
-        why: tuple[str, str] | None = None
+        why: Message | None = None
         with (upload.folder / "work.log").open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603  our own
             self._services.workspace.power.release_process(process.pid)
@@ -394,7 +393,7 @@ class UploadService:
         if upload.is_gone or self._stop.is_set() or (upload.folder / result).exists():
             return True
         if process.returncode == EXIT_STORAGE:
-            self._postpone(upload, what, *_STORAGE_REASON)
+            self._postpone(upload, what, _STORAGE_REASON)
             return False
         hold = self._get_backoff(upload, what)
         hold.tries += 1
@@ -405,10 +404,9 @@ class UploadService:
         if hold.tries >= _MAX_TRIES or (why is not None and ended[what] >= _MAX_TERMINATIONS):
             # failed: the upload is no longer delayed
             hold.why = None
-            said, said_vi = why or _ENDED_REASON
-            write_json(upload.folder / result, {"error": "Ended", "sentence": said, "sentence_vi": said_vi})
+            write_json(upload.folder / result, {"error": "Ended", **(why or _ENDED_REASON).to_fields()})
         else:
-            self._postpone(upload, what, *(why or _ENDED_REASON))
+            self._postpone(upload, what, why or _ENDED_REASON)
         return False
 
 
@@ -421,11 +419,8 @@ class _WorkWatchdog:
         self._last_signs: tuple[float, ...] = ()
         self._last_sign_s = self._looked_s = time.monotonic()
 
-    def find_trouble(self) -> tuple[str, str] | None:
-        """Return why it is to be ended, with the file it was reading; None: it works on.
-
-        In English and Vietnamese.
-        """
+    def find_trouble(self) -> Message | None:
+        """Return why it is to be ended, with the file it was reading; None: it works on."""
         now_s = time.monotonic()
         if now_s - self._looked_s < _POLL_S:
             return None
@@ -434,27 +429,33 @@ class _WorkWatchdog:
         if heard != self._last_signs:
             self._last_signs, self._last_sign_s = heard, now_s
         if now_s - self._last_sign_s > _SILENCE_TIMEOUT_S:
-            return self._describe_trouble(*_SILENT_REASON)
+            return self._describe_trouble(
+                _(
+                    "the program that read it got no further for {minutes} minutes",
+                    minutes=round(_SILENCE_TIMEOUT_S / 60),
+                )
+            )
         if _measure_memory(self._pid) > _MAX_MEMORY_SHARE * psutil.virtual_memory().total:
-            return self._describe_trouble(*_MEMORY_REASON)
+            return self._describe_trouble(
+                _("the program that read it took more memory than this machine can spare")
+            )
         return None
 
-    def _describe_trouble(self, why: str, why_vi: str) -> tuple[str, str]:
+    def _describe_trouble(self, why: Message) -> Message:
         """Format the reason with the file that was last read.
 
         The memory card's label where that file is unknown.
         """
-        read_s, minutes = _read_modified_s(self._upload, READING_FILE), round(_SILENCE_TIMEOUT_S / 60)
+        read_s = _read_modified_s(self._upload, READING_FILE)
         # photos' flight logs are read before the first progress, a video's while it is orthorectified
         later_s = 0.0 if self._what == "film" else _read_modified_s(self._upload, PROGRESS_FILE)
         file = (read_json_file(self._upload.folder, READING_FILE) or {}).get("file")
         is_known = bool(file) and read_s >= max(later_s, self._begun_s)
-        name = file if is_known else self._upload.manifest.label
-        cure, cure_vi = ("without this file", "mà không kèm tệp này") if is_known else _SMALLER_CURE
-        return (
-            f"{name}: {why.format(minutes)} and was ended; all files are kept: send the card again {cure}",
-            f"{name}: {why_vi.format(minutes)} nên đã bị dừng; mọi tệp vẫn được giữ: hãy gửi lại thẻ nhớ "
-            f"{cure_vi}",
+        return _(
+            "{name}: {why} and was ended; all files are kept: send the card again {cure}",
+            name=file if is_known else self._upload.manifest.label,
+            why=why,
+            cure=_("without this file") if is_known else _("in smaller parts"),
         )
 
 
@@ -490,22 +491,11 @@ def _truncate_log(log: int) -> None:
         os.truncate(log, _KEPT_LOG_BYTES)
 
 
-_SILENT_REASON = (
-    "the program that read it got no further for {} minutes",
-    "chương trình đọc không tiến triển trong {} phút",
+_STORAGE_REASON = _(
+    "store or database did not answer while the upload was worked on; it is tried again by itself"
 )
-_MEMORY_REASON = (
-    "the program that read it took more memory than this machine can spare",
-    "chương trình đọc chiếm quá nhiều bộ nhớ của máy",
-)
-_SMALLER_CURE = ("in smaller parts", "thành nhiều phần nhỏ hơn")
-_STORAGE_REASON = (
-    "store or database did not answer while the upload was worked on; it is tried again by itself",
-    "kho lưu trữ hoặc cơ sở dữ liệu không trả lời khi đang xử lý lượt tải lên; sẽ tự thử lại",
-)
-_ENDED_REASON = (
-    "the program that worked on it ended without a word; the files are safe: see work.log of the upload",
-    "chương trình xử lý dừng đột ngột; các tệp vẫn an toàn: xem work.log của lượt tải lên",
+_ENDED_REASON = _(
+    "the program that worked on it ended without a word; the files are safe: see work.log of the upload"
 )
 
 

@@ -184,7 +184,7 @@ def test_a_camera_that_no_tag_names_is_unknown_in_vietnamese_too() -> None:
     with pytest.raises(CalibrationMissing) as caught:
         resolve_interior(photo(maker="", model=""))
     assert "(an unknown camera)" in str(caught.value)
-    assert "(máy ảnh chưa rõ)" in str(caught.value.vi)
+    assert "(máy ảnh chưa rõ)" in caught.value.message.in_language("vi")
 
 
 @given(st.floats(15, 200), st.sampled_from([(4000, 3000), (3000, 4000), (6000, 4000), (4000, 2250)]))

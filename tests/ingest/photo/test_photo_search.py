@@ -30,7 +30,7 @@ def test_a_link_out_of_a_card_is_named_and_never_opened(card: Path, tmp_path: Pa
     found = search_photos([card])
     assert found.photos == (card / "a.jpg",) and not found.skipped
     assert {path.name for path, _ in found.refused} == {"shadow.JPG", "shadow", "twice.jpg"}
-    assert all(error.vi and path.name in str(error) for path, error in found.refused)
+    assert all(error.message.in_language("vi") and path.name in str(error) for path, error in found.refused)
 
 
 def test_a_link_to_what_was_given_too_is_that_photo(card: Path, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_name_that_is_not_utf8_holds_up_no_card(card: Path) -> None:
     assert found.photos == (card / "a.jpg",)
     assert len(found.refused) == 2
     for _, error in found.refused:
-        f"{error}{error.vi}".encode()
+        f"{error}{error.message.in_language('vi')}".encode()
 
 
 def test_the_walk_goes_by_names_and_apart_from_folders_of_systems(card: Path) -> None:

@@ -90,7 +90,7 @@ def test_vn_2000_without_a_zone_that_is_known_asks_for_its_code(tmp_path, header
     path.write_text(f"{header}\n498000.0 2401000.0 500.0 100 200 DJI_0001.JPG\n", encoding="utf-8")
     with pytest.raises(CrsMissing, match=r"khống chế\.txt: .*VN-2000 without a zone.*EPSG:9208") as said:
         read_ground_control(path)
-    assert "EPSG:9208" in said.value.vi
+    assert "EPSG:9208" in said.value.message.in_language("vi")
 
 
 def test_vn_2000_in_degrees_needs_no_zone(tmp_path):

@@ -417,5 +417,5 @@ def test_what_nobody_foresaw_in_a_log_is_said_of_the_log(tmp_path, monkeypatch):
         with pytest.raises(said) as caught:
             read_flight_log(path)
         if said is UnexpectedSource:
-            assert str(path) in str(caught.value) and str(path) in caught.value.vi
+            assert str(path) in str(caught.value) and str(path) in caught.value.message.in_language("vi")
             assert isinstance(caught.value.__cause__, KeyError)

@@ -32,11 +32,11 @@ from flycam.pipeline.briefing_pack.pair_maps import draw_image_pairs
 from flycam.pipeline.briefing_pack.workflow import PackRequest, write_briefing_pack
 from flycam.pipeline.tile_masks import MaskOverlay
 from flycam.report.blocks import FigureRow, Paragraph, Table
-from flycam.report.pack_content import PackDocument, build_pack_document
+from flycam.report.change_names import NO_VOLUME_REASONS
+from flycam.report.pack_content import COVERED, PackDocument, build_pack_document
 from flycam.report.pack_figures import Letterhead, PackFigures
 from flycam.report.pack_pdf import to_drill_band
 from flycam.report.pack_pictures import draw_pair, read_size_px
-from flycam.report.pack_texts import format_pack_text
 from flycam.report.texts import DRILL_MARK
 from flycam.store import keys
 from tests.pipeline.impacted import changed, square
@@ -70,7 +70,7 @@ def _line(world: World, name: str, west_m: float, south_m: float, **more: object
     return replace(changed(name, square(west_m, south_m, 80), **said), area_m2=area_m2)  # type: ignore[arg-type]
 
 
-DOUBT = ("live, finish it first", "trực tiếp")
+DOUBT = NO_VOLUME_REASONS["not_finished"]
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +157,8 @@ def test_what_lies_in_one_commune_whole_is_told_once_with_the_error_of_its_outli
 @pytest.mark.parametrize(
     ("language", "said", "first"),
     [
-        ("vi", "trực tiếp.", "Trong đó 1 thay đổi theo cặp ảnh kém chắc chắn."),
-        ("en", "live, finish it first.", "Of these 1 change is of two doubtful pictures."),
+        ("vi", f"{DOUBT.in_language('vi')}.", "Trong đó 1 thay đổi theo cặp ảnh kém chắc chắn."),
+        ("en", f"{DOUBT}.", "Of these 1 change is of two doubtful pictures."),
     ],
 )
 def test_why_two_pictures_are_doubtful_is_told_with_what_was_found_on_them(
@@ -348,7 +348,7 @@ def test_a_pair_from_which_masks_took_something_says_so_and_no_other(packed: Pac
         assert (pictures != {"change-1": packed.figures.pictures["change-2"]}) is is_covered
     said = [block.text for block in build_pack_document(replace(packed.figures, is_covered=True), "en").blocks
             if isinstance(block, Paragraph)]  # fmt: skip
-    assert format_pack_text("covered", "en") in said
+    assert str(COVERED) in said
 
 
 def test_tiles_that_are_missing_are_told_with_the_cure(tmp_path: Path) -> None:

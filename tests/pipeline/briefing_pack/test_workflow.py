@@ -30,6 +30,7 @@ from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.flight import Event, EventKind
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.timestamp import VIETNAM_NAME, set_local_zone
+from flycam.messages import Message
 from flycam.pipeline.briefing_pack.contents import gather_contents
 from flycam.pipeline.briefing_pack.maps import draw_maps
 from flycam.pipeline.briefing_pack.pack_figures import gather_pack_figures
@@ -38,7 +39,6 @@ from flycam.pipeline.briefing_pack.workflow import PackReport, PackRequest, writ
 from flycam.pipeline.change.commune_board import FlightCoverage, build_commune_board
 from flycam.pipeline.mark_edits import MarkEdit, write_mark
 from flycam.pipeline.tile_masks import MaskOverlay
-from flycam.report import pack_texts
 from flycam.report.blocks import Facts, Paragraph, Table
 from flycam.report.pack_content import PackDocument, build_pack_document
 from flycam.report.pack_docx import to_docx
@@ -133,7 +133,7 @@ def test_slides_facts_and_the_table_say_what_of_the_error_is_common(
     lines = [slide.line for slide in document.slides[1:]]
     tables = [one for one in document.blocks if isinstance(one, Table)]
     facts = [dict(one.rows) for one in document.blocks if isinstance(one, Facts)]
-    errors = [rows[pack_texts.format_pack_text("term_error", language)] for rows in facts]
+    errors = [rows[Message("Error on the ground (1 sigma)").in_language(language)] for rows in facts]
     for text in (*lines, tables[0].rows[0][-1], *errors):
         assert text.replace("\N{NO-BREAK SPACE}", " ").endswith(said), text
 
@@ -494,11 +494,10 @@ def test_a_flight_that_is_not_over_is_said_to_be_so(packed: Packed) -> None:
     figures = _figures(packed.world, packed.world.after)
     aloft = replace(figures, flights=(replace(figures.flights[0], is_complete=False),))
     for language in ("vi", "en"):
-        said = pack_texts.format_pack_text("not_complete", language, number="1")
         for told_of, expected in ((figures, False), (aloft, True)):
             blocks = build_pack_document(told_of, language).blocks
-            texts = [block.text for block in blocks if isinstance(block, Paragraph)]
-            assert (said in texts) == expected
+            cares = [one.text for one in blocks if isinstance(one, Paragraph) and one.kind == "care"]
+            assert any(text.startswith("1. ") for text in cares) == expected
 
 
 def test_communes_are_those_of_the_board(packed: Packed) -> None:

@@ -93,10 +93,10 @@ def test_candidates_wait_in_the_event_that_was_named(workspace, files, tmp_path)
         assert change.area_error_m2 == pytest.approx(change.polygon.length * rim_m)
         assert line.rmse_m == done.registration.rmse_m
         assert line.slope_deg is None, "no terrain is known"
-    answer, said = format_comparison(done, "vi")
+    answer, said = format_comparison(done)
     counts = {"new": 2, "renewed": 0, "known": 0, "decided": 0}
     assert answer["review"] == {"event_id": "e1", "begun": False, **counts}
-    assert any("chờ soát xét" in line for line in said)
+    assert any("for review" in str(line) for line in said)
     assert "changes found" in [one.what for one in workspace.catalog.audit.lines()]
 
 
@@ -136,8 +136,7 @@ def test_what_was_decided_on_is_not_put_up_again_in_another_outline(workspace, f
     assert (again.enqueued.new, again.enqueued.known, again.enqueued.decided) == (1, 3, 3)
     assert len(workspace.catalog.changes.current("e1", statuses=[ChangeStatus.PROPOSED])) == 1
     assert format_comparison(again)[0]["review"]["decided"] == 3
-    for language, said in (("en", "3 decided on before"), ("vi", "3 đã soát xét trước đây")):
-        assert any(said in line for line in format_comparison(again, language)[1])
+    assert any("3 decided on before" in str(line) for line in format_comparison(again)[1])
 
 
 def test_files_of_one_name_are_pictures_of_their_own(workspace, files, tmp_path):
@@ -342,9 +341,8 @@ def test_what_took_the_place_of_what_waited_is_said(workspace, files, tmp_path):
     done = compare_sources(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
     again = replace(done, enqueued=replace(done.enqueued, new=1, renewed=1))
     assert format_comparison(again)[0]["review"]["renewed"] == 1
-    for language, said in (("en", "1 new, 1 in the place of"), ("vi", "1 mới, 1 thay chỗ")):
-        assert any(said in line for line in format_comparison(again, language)[1])
-        assert not any(said[6:] in line for line in format_comparison(done, language)[1])
+    assert any("1 new, 1 in the place of" in str(line) for line in format_comparison(again)[1])
+    assert not any("in the place of" in str(line) for line in format_comparison(done)[1])
 
 
 def test_how_surely_a_part_lies_is_told_by_the_windows_on_record(workspace, files, tmp_path):
@@ -368,12 +366,11 @@ def test_pictures_of_no_event_are_put_up_for_nobody(workspace, files, tmp_path):
     assert done.enqueued is None
     answer, said = format_comparison(done)
     assert answer["review"] is None
-    assert any("--event" in line for line in said)
+    assert any("--event" in str(line) for line in said)
     unasked = compare_sources(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1", for_review=False)
     assert workspace.catalog.changes.stamp() == 0
-    for language in ("en", "vi"):
-        words = "\n".join(format_comparison(unasked, language)[1])
-        assert "--no-review" in words and "--event" not in words
+    words = "\n".join(map(str, format_comparison(unasked)[1]))
+    assert "--no-review" in words and "--event" not in words
 
 
 def test_a_flight_begins_no_event_by_a_name_that_was_mistyped(workspace):
@@ -409,7 +406,7 @@ def test_whose_changes_they_are(workspace, sides, asked, expected):
 def test_a_drills_changes_never_stand_beside_real_ones(workspace):
     with pytest.raises(OptionUnusable) as failure:
         choose_review_event(workspace, (_side(None), _side("e2")), "e1")
-    assert failure.value.vi
+    assert failure.value.message.in_language("vi") != str(failure.value)
 
 
 def test_pictures_of_a_drill_stay_a_drills(workspace, files, tmp_path):
@@ -451,8 +448,8 @@ def test_what_is_to_be_known_of_two_pictures_stays_with_them_as_it_holds_now(
     done = compare_sources(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
     (first,) = workspace.catalog.comparisons.list_for_event("e1")
     assert first.doubts == ()
-    assert any("no terrain" in english for english, _ in first.warnings)
-    assert not any("boundaries" in english for english, _ in first.warnings), "of the house, not of the two"
+    assert any("no terrain" in str(said) for said in first.warnings)
+    assert not any("boundaries" in str(said) for said in first.warnings), "of the house, not of the two"
     few = done.registration.agreed & (np.arange(len(done.registration.agreed)) % 4 == 0)
     doubted = replace(done.registration, agreed=few)
     monkeypatch.setattr("flycam.pipeline.change.comparison.coregister_images", lambda *_, **__: doubted)
@@ -467,8 +464,8 @@ def test_what_is_to_be_known_of_two_pictures_stays_with_them_as_it_holds_now(
         find_comparison_windows(workspace.catalog, lines[0])
         and find_comparison_windows(workspace.catalog, others[1]) == []
     )
-    ((english, vietnamese),) = found[0].doubts
-    assert english.startswith(f"only {few.sum()} of ") and vietnamese.startswith(f"chỉ {few.sum()} trong ")
+    (doubt,) = found[0].doubts
+    assert doubt.values["agreed"] == few.sum()
     assert found[0].warnings == first.warnings
 
 
@@ -487,10 +484,10 @@ def test_of_a_picture_beside_itself_nothing_is_kept_but_the_file(workspace, file
     assert done.enqueued is None
     assert workspace.catalog.changes.stamp() == 0
     assert workspace.catalog.comparisons.events() == set()
-    answer, said = format_comparison(done, "vi")
+    answer, said = format_comparison(done)
     assert answer["review"] is None
-    assert any("không đưa lên để soát xét" in line for line in said)
-    assert not any("--event" in line for line in said), "naming an event would not help"
+    assert any("not put up for review" in str(line) for line in said)
+    assert not any("--event" in str(line) for line in said), "naming an event would not help"
 
 
 @pytest.mark.parametrize("left_px", [0, 200], ids=["whole", "a part of it"])
@@ -501,9 +498,8 @@ def test_of_a_copy_under_another_name_nothing_is_kept_but_the_file(workspace, fi
     assert done.enqueued is None and done.is_unfit and len(done.changes) == 2
     assert workspace.catalog.changes.stamp() == 0
     assert workspace.catalog.comparisons.events() == set()
-    ((english, vietnamese),) = [said for said in done.remarks if "alike to the pixel" in said[0]]
-    assert english.startswith("before.tif and copy.tif: ") and "not put up for review" in english
-    assert vietnamese.startswith("before.tif và copy.tif: ") and "không ghi nhận là đã so sánh" in vietnamese
+    (said,) = [one for one in map(str, done.remarks) if "alike to the pixel" in one]
+    assert said.startswith("before.tif and copy.tif: ") and "not put up for review" in said
 
 
 def _commune_at(lon, lat):
@@ -551,14 +547,14 @@ def test_of_ground_far_from_all_that_is_known_of_an_event_nothing_is_kept_but_th
     assert done.enqueued is None and done.is_unfit
     assert workspace.catalog.changes.stamp() == 0
     assert workspace.catalog.comparisons.events() == set()
-    (said,) = (one for one, _ in done.remarks if "not put up for review" in one)
+    (said,) = (one for one in map(str, done.remarks) if "not put up for review" in one)
     assert said.startswith("before.tif and after.tif: lie ") and "Sự kiện e1" in said
     km = int(said.split(" km ")[0].split()[-1])
     assert km == pytest.approx(222, abs=3)
-    answer, lines = format_comparison(done, "vi")
+    answer, lines = format_comparison(done)
     assert answer["review"] is None
-    assert any("không đưa lên để soát xét" in line and "communes add" in line for line in lines)
-    assert not any("--event" in line for line in lines), "naming it again would not help"
+    assert any("not put up for review" in str(line) and "communes add" in str(line) for line in lines)
+    assert not any("--event" in str(line) for line in lines), "naming it again would not help"
 
 
 @pytest.mark.parametrize(
@@ -596,7 +592,7 @@ def test_of_flights_the_wrong_way_round_nothing_is_kept_but_the_file(workspace, 
     back = compare_sources(workspace, *files[::-1], tmp_path / "c.gpkg", finder())
     assert back.enqueued is None and len(back.changes) == 2 and (tmp_path / "c.gpkg").exists()
     assert workspace.catalog.changes.stamp() == 0 and workspace.catalog.comparisons.events() == set()
-    assert any(one.startswith("before.tif: was flown before after.tif") for one, _ in back.remarks)
+    assert any(str(one).startswith("before.tif: was flown before after.tif") for one in back.remarks)
     done = compare_sources(workspace, *files, tmp_path / "d.gpkg", finder())
     assert done.enqueued.new == 2 and workspace.catalog.comparisons.events() == {"e1"}
 

@@ -29,6 +29,7 @@ from flycam.pipeline.change.change_export import SUFFIXES, export_changes
 from flycam.pipeline.change.review import apply_review_step
 from flycam.pipeline.change.review_step import ReviewStep
 from flycam.pipeline.workspace import Workspace
+from flycam.report.change_names import NO_VOLUME_REASONS
 from flycam.settings import read_settings
 from tests.geodata.cap_schema import cap_faults
 from tests.serve.world import LAT, LON, add_communes, make_workspace, ns
@@ -165,7 +166,7 @@ def test_cap_names_who_sends(workspace: Workspace, tmp_path: Path) -> None:
 def test_a_sender_that_cap_forbids_is_refused(wrong: str) -> None:
     with pytest.raises(OptionUnusable, match="FLYCAM_CAP_SENDER") as refused:
         read_settings({"FLYCAM_CAP_SENDER": wrong})
-    assert "TÊN@TÊN-MIỀN" in str(refused.value.vi)
+    assert "TÊN@TÊN-MIỀN" in refused.value.message.in_language("vi")
     assert read_settings({"FLYCAM_CAP_SENDER": " pccr@laocai.gov.vn "}).cap_sender == "pccr@laocai.gov.vn"
 
 
@@ -265,7 +266,8 @@ def test_people_read_names_kinds_and_times_of_vietnam_first(workspace: Workspace
 def test_why_two_pictures_are_doubtful_goes_with_what_was_found_on_them(
     workspace: Workspace, tmp_path: Path, name: str
 ) -> None:
-    doubted = replace(COMPARED, doubts=(("live, finish it", "bản trực tiếp"), ("few agree", "ít ô khớp")))
+    doubts = NO_VOLUME_REASONS["picture"], NO_VOLUME_REASONS["not_finished"]
+    doubted = replace(COMPARED, doubts=doubts)
     workspace.catalog.comparisons.add([doubted])
     export_changes(workspace, tmp_path / name, "e1")
     if name.endswith((".csv", ".geojson")):
@@ -280,7 +282,8 @@ def test_why_two_pictures_are_doubtful_goes_with_what_was_found_on_them(
         )
         assert said[DRAWN.change_id] == ("", ""), "drawn over the same two"
         text = " ".join(said[ACCEPTED.change_id])
-    assert "live, finish it; few agree" in text and "bản trực tiếp; ít ô khớp" in text
+    for language in ("en", "vi"):
+        assert "; ".join(one.in_language(language) for one in doubts) in text
 
 
 def _flown(workspace: Workspace, name: str, at_ns: int) -> str:
@@ -343,22 +346,21 @@ def test_an_event_without_confirmed_changes_makes_an_empty_file_and_says_so(
     out = tmp_path / f"a{ending}"
     assert export_changes(workspace, out, "e2") == 0
     assert out.stat().st_size > 0
-    assert "not mean that nothing changed" in format_exported_changes(out, 0)[1][1]
-    assert "không có nghĩa" in format_exported_changes(out, 0, "vi")[1][1]
+    assert "not mean that nothing changed" in str(format_exported_changes(out, 0)[1][1])
     assert len(format_exported_changes(out, 1)[1]) == 1
 
 
 def test_a_message_of_nothing_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(InputUnusable, match="nothing is confirmed in Bão e2") as failure:
         export_changes(workspace, tmp_path / "a.xml", "e2")
-    assert "CAP" in failure.value.vi and not (tmp_path / "a.xml").exists()
+    assert "CAP" in failure.value.message.in_language("vi") and not (tmp_path / "a.xml").exists()
     withheld = AccessPolicy(areas=[shapely.to_wkb(shapely.box(LON - 1, LAT - 1, LON + 1, LAT + 1))])
     for event in ("e1", "e2"):  # something is confirmed in the first
         with pytest.raises(
             InputUnusable, match=f"nothing that you may see is confirmed in Bão {event}"
         ) as told:
             export_changes(workspace, tmp_path / "a.xml", event, withheld)
-        assert "chưa có thay đổi nào trong phạm vi được xem" in told.value.vi
+        assert "chưa có thay đổi nào trong phạm vi được xem" in told.value.message.in_language("vi")
 
 
 def test_what_cannot_be_written_is_said(workspace: Workspace, tmp_path: Path) -> None:
@@ -370,5 +372,5 @@ def test_what_cannot_be_written_is_said(workspace: Workspace, tmp_path: Path) ->
     ):
         with pytest.raises(kind) as failure:
             export_changes(workspace, out, event)
-        assert failure.value.vi
+        assert failure.value.message.in_language("vi") != str(failure.value)
         assert not out.exists()

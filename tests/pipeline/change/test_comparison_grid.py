@@ -23,7 +23,7 @@ def strip(path: Path, seen: np.ndarray) -> FileImageSource:
 def said(before: FileImageSource, after: FileImageSource) -> list[str]:
     grid, remarks = build_common_grid(before, after, CRS, None, "")
     assert grid.step_x == GSD_M and grid.west <= WEST and grid.north >= NORTH
-    return [english for english, _ in remarks if "only some" in english]
+    return [said for said in map(str, remarks) if "only some" in said]
 
 
 @pytest.mark.parametrize(("overlap_px", "little"), [(20, True), (200, False)])

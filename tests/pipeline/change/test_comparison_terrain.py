@@ -88,7 +88,7 @@ def test_pictures_are_judged_on_what_the_house_has_registered(workspace, tmp_pat
     assert np.isfinite(heights).all()
     assert np.diff(heights, axis=1).mean() / done.gsd_m == pytest.approx(0.5, rel=0.01)
     assert done.changes[0].slope_deg == 25.0
-    assert not any("terrain" in english for english, _ in done.remarks)
+    assert not any("terrain" in str(said) for said in done.remarks)
 
 
 def test_without_any_the_kinds_are_said_to_be_no_kinds_and_the_scores_no_probabilities(workspace, tmp_path):
@@ -99,11 +99,10 @@ def test_without_any_the_kinds_are_said_to_be_no_kinds_and_the_scores_no_probabi
     )
     register_dem(workspace, _dem(tmp_path / "dem.tif", 0.5, west=WEST + 5000.0), "EGM96")
     done = compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder())
-    answer, lines = format_comparison(done, "vi")
+    answer, lines = format_comparison(done)
     (english,) = [said for said in answer["warnings"] if said.startswith("no terrain")]
     assert "cannot be told apart" in english and "no probabilities" in english and "dem add" in english
-    (vietnamese,) = [line for line in lines if "mô hình độ cao" in line]
-    assert "không phân biệt được sạt lở, ngập lụt" in vietnamese and "không phải là xác suất" in vietnamese
+    assert sum(english in str(line) for line in lines) == 1
 
 
 def test_the_file_given_comes_first_and_what_was_flown_on_before_what_is_registered(workspace, tmp_path):

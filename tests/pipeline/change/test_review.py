@@ -118,7 +118,7 @@ def test_a_steps_id_is_taken_for_the_very_decision_only(
     assert {line.change_id: line for line in apply_review_step(workspace, asked, "Lan")} == first
     with pytest.raises(StoreConflict, match="another decision") as failure:
         apply_review_step(workspace, replace(asked, **other), "Lan")  # type: ignore[arg-type]
-    assert failure.value.vi
+    assert failure.value.message.in_language("vi") != str(failure.value)
     assert {line.change_id: line for line in workspace.catalog.changes.step(asked.step_id)} == first
 
 
@@ -126,7 +126,7 @@ def test_a_steps_id_is_taken_for_the_very_decision_only(
 def test_nobody_decides_on_what_was_not_seen(workspace: Workspace, seen: int) -> None:
     with pytest.raises(StoreConflict) as failure:
         apply_review_step(workspace, step(1, ChangeAction.REJECT, changes={TWO: 1, ONE: seen}), "Lan")
-    assert failure.value.vi
+    assert failure.value.message.in_language("vi") != str(failure.value)
     assert workspace.catalog.changes.stamp() == 2
 
 
@@ -244,7 +244,7 @@ def test_a_step_sent_again_with_other_changes_is_no_repetition(workspace: Worksp
     apply_review_step(workspace, ACCEPT, "Lan")
     with pytest.raises(StoreConflict) as failure:
         apply_review_step(workspace, replace(ACCEPT, changes={TWO: 1}), "Lan")
-    assert failure.value.vi
+    assert failure.value.message.in_language("vi") != str(failure.value)
     assert last(workspace, TWO).version == 1
 
 
@@ -298,7 +298,7 @@ def test_only_ones_own_decision_while_it_is_the_last_on_a_change_can_be_undone(w
     apply_review_step(workspace, step(2, ChangeAction.REJECT, changes={ONE: 2}), "Minh")
     with pytest.raises(StoreConflict) as failure:
         apply_review_step(workspace, step(3, ChangeAction.UNDO, undoes=ACCEPT.step_id), "Lan")
-    assert failure.value.vi
+    assert failure.value.message.in_language("vi") != str(failure.value)
     apply_review_step(workspace, step(5, ChangeAction.UNDO, undoes="step-00000002"), "Minh")
     with pytest.raises(StoreConflict):
         apply_review_step(workspace, step(3, ChangeAction.UNDO, undoes=ACCEPT.step_id), "Lan")
@@ -339,8 +339,8 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(
 ) -> None:
     with pytest.raises(InputUnusable) as failure:
         apply_review_step(workspace, replace(ACCEPT, **wrong), "Lan")  # type: ignore[arg-type]
-    assert failure.value.vi
+    assert failure.value.message.in_language("vi") != str(failure.value)
     names = ("outline", "changes", "kind", "note", "undoes", "before, after")
-    for said in (str(failure.value), failure.value.vi):
+    for said in (str(failure.value), failure.value.message.in_language("vi")):
         assert not said.startswith(tuple(f"{name}:" for name in names)), "the page's words, not the request's"
     assert workspace.catalog.changes.stamp() == 2

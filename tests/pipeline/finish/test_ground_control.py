@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from flycam.report.log_translation import translate_log_sentence
 
 from flycam.adjust.block import Accuracy, BlockFrame
 from flycam.errors import InputUnusable
@@ -173,7 +174,7 @@ def test_marks_made_on_pictures_of_another_size_are_refused(tmp_path, scale):
         InputUnusable, match=rf"gcp\.txt: its marks were made on pictures {scale:.2f} times"
     ) as said:
         resolve_ground_control(photographed(tmp_path, scale=scale), frames(), terrain())
-    assert "ảnh gốc" in said.value.vi
+    assert "ảnh gốc" in said.value.message.in_language("vi")
 
 
 def test_marks_where_the_photos_show_the_points_are_taken(tmp_path):

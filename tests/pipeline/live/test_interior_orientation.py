@@ -114,7 +114,7 @@ def test_a_stream_that_does_not_show_its_lens_is_refused_as_a_film_is(
     refused, stream, _ = looked_for(make_house(film), film, hovers)
     assert isinstance(refused, CalibrationMissing)
     assert "nothing says what lens filmed it, and its motion fits no lens by udp://:14550" in str(refused)
-    assert "--hfov" in (refused.vi or "") and not stream.back
+    assert "--hfov" in refused.message.in_language("vi") and not stream.back
 
 
 def test_where_the_motion_does_not_tell_the_clock_the_lens_is_looked_for_by_what_is_known_of_it(

@@ -42,7 +42,9 @@ def test_a_log_that_the_turns_contradict_is_refused_and_nothing_is_laid(
     said = f"{wrong.name}: is not the log of {long_film.video.name}"
     with pytest.raises(FlightLogMismatch, match=said) as refused:
         flown(house, long_film, telemetry=str(wrong))
-    assert "--clock-offset" in str(refused.value) and "--clock-offset" in str(refused.value.vi)
+    assert "--clock-offset" in str(refused.value) and "--clock-offset" in refused.value.message.in_language(
+        "vi"
+    )
     assert house.workspace.catalog.flights.flights() == []
     assert codes(flown(house, long_film, telemetry=str(getattr(long_film, log)))) == []
 
@@ -91,7 +93,7 @@ def test_the_log_of_a_like_flight_is_found_out_by_the_films_own_and_laid_over_on
     said = rf"flight\.srt: tells other places .* {wrong.used} pictures .* by 6\d m and 0°"
     with pytest.raises(FlightLogMismatch, match=said) as refused:
         flown(house, long_film)
-    assert "--relay" in str(refused.value) and "--relay" in str(refused.value.vi)
+    assert "--relay" in str(refused.value) and "--relay" in refused.value.message.in_language("vi")
     assert house.tiles(f"{flight_id}-colour") == tiles
     right = flown(house, long_film, relay=True)
     assert right.reprocessed == wrong.used and replays(house, flight_id)

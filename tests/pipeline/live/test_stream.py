@@ -164,7 +164,7 @@ def test_the_password_of_a_camera_that_does_not_answer_is_not_said(
         request = LiveRequest(video=video, telemetry=telemetry, camera=exact_film.camera)
         with pytest.raises(FlycamError, match=r"127\.0\.0\.1|live") as raised:
             orthorectify_video(house.workspace, request, FlightLabels())
-        assert _SECRET not in f"{raised.value} {raised.value.vi}"
+        assert _SECRET not in f"{raised.value} {raised.value.message.in_language('vi')}"
     assert _SECRET not in "".join(capfd.readouterr())
 
 

@@ -30,7 +30,9 @@ VIDEO, LINK = "udp://@:5600", "udp://:14550"
 def test_a_link_without_a_scheme_is_told_how_it_goes(telemetry: str, meant: str) -> None:
     with pytest.raises(OptionUnusable, match="its scheme is missing") as raised:
         check_addresses(VIDEO, telemetry)
-    assert f"such as {meant}" in str(raised.value) and f"ví dụ {meant}" in (raised.value.vi or "")
+    assert f"such as {meant}" in str(raised.value) and f"ví dụ {meant}" in raised.value.message.in_language(
+        "vi"
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ def test_a_stream_without_a_scheme_is_told_how_it_goes(video: str, meant: str) -
     with pytest.raises(OptionUnusable, match="its scheme is missing") as raised:
         check_addresses(video, LINK)
     assert f"such as {meant}" in str(raised.value) and "udp://, srt://" in str(raised.value)
-    assert _SECRET not in f"{raised.value} {raised.value.vi}"
+    assert _SECRET not in f"{raised.value} {raised.value.message.in_language('vi')}"
 
 
 @pytest.mark.parametrize(
@@ -54,8 +56,8 @@ def test_a_scheme_that_nobody_speaks_is_named_with_those_that_are_known(
     request = LiveRequest(video=video, telemetry=LINK)
     with pytest.raises(OptionUnusable, match=r"unknown scheme: give a file, or .* rtsp://, udp://") as raised:
         orthorectify_video(house.workspace, request, FlightLabels())
-    assert "không hỗ trợ kiểu địa chỉ này" in (raised.value.vi or "")
-    assert _SECRET not in f"{raised.value} {raised.value.vi}"
+    assert "không hỗ trợ kiểu địa chỉ này" in raised.value.message.in_language("vi")
+    assert _SECRET not in f"{raised.value} {raised.value.message.in_language('vi')}"
 
 
 def test_files_are_files_whatever_they_are_called(tmp_path: Path) -> None:

@@ -103,4 +103,4 @@ def test_no_position_is_not_said_of_photos_that_have_one(shared_data: Path) -> N
             [],
             check_photos=lambda photos: check_photos(photos, ignore_progress),
         )
-    assert "position" not in get_outcome(caught.value).heading_en
+    assert "position" not in get_outcome(caught.value).heading.text

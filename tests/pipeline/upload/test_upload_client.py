@@ -76,7 +76,9 @@ def test_a_card_with_names_as_disks_write_them(tmp_path: Path) -> None:
     (part,) = card.list_files({"parts": [{**announced, "number": 0, "offset": 0}]})
     assert part.path.name == "a\u0309nh.jpg"
     (why,) = card.passed_over
-    assert r"c\udcf4te.jpg: its name is not UTF-8" in str(why) and "không phải UTF-8" in str(why.vi)
+    assert r"c\udcf4te.jpg: its name is not UTF-8" in str(
+        why
+    ) and "không phải UTF-8" in why.message.in_language("vi")
 
 
 def test_a_name_that_is_there_twice_holds_up_no_card(tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_a_name_that_is_there_twice_holds_up_no_card(tmp_path: Path) -> None:
     announced = json.loads(card.build_announcement())["files"]
     assert sorted(one["path"] for one in announced) == ["b.jpg", "ảnh.jpg"]
     (why,) = card.passed_over
-    assert "another file has the same name" in str(why) and "trùng tên" in str(why.vi)
+    assert "another file has the same name" in str(why) and "trùng tên" in why.message.in_language("vi")
 
 
 def test_a_file_that_cannot_be_read_is_on_the_card_alone(tmp_path: Path) -> None:
@@ -169,7 +171,7 @@ def test_a_server_that_only_says_that_it_does_not_serve_is_as_one_that_does_not_
         line = ServerConnection(url, None, 0.3, "vi", noted.append)
         with pytest.raises(PeerUnavailable, match=r"out of service.*HTTP 503") as caught:
             line.request("GET", "/")
-    assert "ngừng phục vụ" in str(caught.value.vi)
+    assert "ngừng phục vụ" in caught.value.message.in_language("vi")
     assert noted == [f"{line.url}: HTTP 503"]
 
 
@@ -181,7 +183,7 @@ def test_a_name_that_stands_for_nothing_is_told_as_that(language: str, said: str
     line = ServerConnection("http://no-such-server.invalid:8000", None, 0.0, language, noted.append)
     with pytest.raises(PeerUnavailable, match="nothing was sent this time: check the address") as caught:
         line.request("GET", "/")
-    assert noted == [f"{line.url}: {said}"] and said in str(caught.value.vi)
+    assert noted == [f"{line.url}: {said}"] and said in caught.value.message.in_language("vi")
 
 
 def test_a_server_that_answers_what_goes_before_and_never_serves_ends_patience(

@@ -18,6 +18,7 @@ from flycam.frame.change import ChangeStatus
 from flycam.frame.flight import Event, EventKind
 from flycam.pipeline.change.overlapping_decisions import DECIDED
 from flycam.pipeline.workspace import Workspace
+from flycam.report.change_names import NO_VOLUME_REASONS
 from flycam.serve.services import Services
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, add_account, add_communes, make_workspace
@@ -77,13 +78,13 @@ def test_what_is_to_be_known_of_two_pictures_is_told_with_the_changes(
     nothing = client.get(asked, headers=by(Role.ANALYST)).json()
     assert nothing["comparisons"] == []
     assert {one["properties"]["comparison_id"] for one in nothing["features"]} == {None}
-    said = {"doubts": (("live", "trực tiếp"),), "warnings": (("no terrain", "không có độ cao"),)}
-    workspace.catalog.comparisons.add([replace(COMPARED, **said)])
+    doubt, warning = NO_VOLUME_REASONS["not_finished"], NO_VOLUME_REASONS["picture"]
+    workspace.catalog.comparisons.add([replace(COMPARED, doubts=(doubt,), warnings=(warning,))])
     told = client.get(asked, headers=by(Role.ANALYST)).json()
     (one,) = told["comparisons"]
     assert (one["before"], one["after"], one["rmse_m"]) == ("m1@2", "m2@1", 0.2)
-    assert (one["doubts"], one["doubts_vi"]) == (["live"], ["trực tiếp"])
-    assert (one["warnings"], one["warnings_vi"]) == (["no terrain"], ["không có độ cao"])
+    assert (one["doubts"], one["doubts_vi"]) == ([str(doubt)], [doubt.in_language("vi")])
+    assert (one["warnings"], one["warnings_vi"]) == ([str(warning)], [warning.in_language("vi")])
     assert {one["properties"]["comparison_id"] for one in told["features"]} == {"compared-1"}
     assert client.get(asked, headers=by(Role.VIEWER)).json()["comparisons"] == [], "of what is told only"
 

@@ -76,4 +76,4 @@ def test_sites_are_named_in_the_environment() -> None:
     ):
         with pytest.raises(OptionUnusable, match="FLYCAM_CORS_ORIGINS") as refused:
             read_settings({"FLYCAM_CORS_ORIGINS": wrong})
-        assert "hãy ghi các trang" in refused.value.vi
+        assert "hãy ghi các trang" in refused.value.message.in_language("vi")

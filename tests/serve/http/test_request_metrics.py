@@ -141,4 +141,4 @@ def test_what_cannot_be_written_is_counted_and_ends_nothing(tmp_path: Path) -> N
 def test_a_log_that_cannot_be_opened_is_refused_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(OptionUnusable, match="folder that is there") as refused:
         RequestLog(str(tmp_path / "none" / "requests.jsonl"))
-    assert "thư mục có sẵn" in refused.value.vi
+    assert "thư mục có sẵn" in refused.value.message.in_language("vi")
