@@ -13,8 +13,8 @@ from flycam.catalog.revision_stats import (
     list_notes,
     put_in_words,
 )
-from flycam.frame.warning import NO_TERRAIN, format_brief_warning, format_warning, parse_warning_code
-from flycam.messages import Bilingual, Message, _, decode_message, join, verbatim
+from flycam.frame.warning import NO_TERRAIN, describe_warning, describe_warning_briefly, parse_warning_code
+from flycam.messages import Message, _, decode_message, join
 from flycam.report.number_format import format_list, format_number
 
 # for annotations only: output needs no processing libraries
@@ -33,7 +33,7 @@ def format_finish(report: FinishReport) -> Output:
     stats: Mapping[str, Any] = main.stats if main else {}
     # what people should look into: doubts of control, and contradictions between the block and its metadata
     warnings = [*list_control_doubts(stats), *list_notes(stats), *_warnings(report)]
-    besides = [verbatim(Bilingual(format_warning(one), format_warning(one, "vi"))) for one in report.notes]
+    besides = [describe_warning(one) for one in report.notes]
     answer = {
         "flight_id": report.flight.flight_id,
         "name": report.flight.name,
@@ -213,15 +213,9 @@ def _warnings(report: FinishReport) -> list[Message]:
 
     ground = [one for one in report.flight.warnings if parse_warning_code(one) == NO_TERRAIN]
     readout = list_readout_warnings(report.main.stats) if report.main else ()
-    coded = [
-        *(
-            (format_brief_warning(one, finished=True), format_brief_warning(one, "vi", finished=True))
-            for one in ground
-        ),
-        *((format_warning(one), format_warning(one, "vi")) for one in readout),
-    ]
     return [
-        *(verbatim(Bilingual(*texts)) for texts in coded),
+        *(describe_warning_briefly(one, finished=True) for one in ground),
+        *(describe_warning(one) for one in readout),
         *(_misplaced(report.main.stats) if report.main else ()),
     ]
 

@@ -208,12 +208,12 @@ def _format_facts(look: Answer) -> list[Message]:
         lines.append(
             _(
                 "  ground: about {ground}, GSD about {gsd}",
-                ground=_format_area(look["ground_m2"]),
-                gsd=Bilingual(format_centimetres(gsd_m, "en"), format_centimetres(gsd_m, "vi")),
+                ground=format_area(look["ground_m2"]),
+                gsd=format_centimetres(gsd_m),
             )
         )
     if gaps:
-        missed = _format_area(sum(one["area_m2"] for one in gaps))
+        missed = format_area(sum(one["area_m2"] for one in gaps))
         lines.append(
             ngettext(
                 "  {count} gap, {missed} in all", "  {count} gaps, {missed} in all", len(gaps), missed=missed
@@ -223,10 +223,6 @@ def _format_facts(look: Answer) -> list[Message]:
         lines.append(_("  no gaps"))
     lines.append(_format_smear(look))
     return lines
-
-
-def _format_area(square_metres: float) -> Message:
-    return verbatim(Bilingual(format_area(square_metres, "en"), format_area(square_metres, "vi")))
 
 
 def _format_smear(look: Answer) -> Message:

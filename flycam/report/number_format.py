@@ -30,13 +30,9 @@ def format_number(value: float | None, decimals: int, language: str | None = Non
     return _put(Message(f"{{value:,.{decimals}f}}", values), language)
 
 
-@overload
-def format_metres(value: float | None) -> Message: ...
-@overload
-def format_metres(value: float | None, language: str) -> str: ...
-def format_metres(value: float | None, language: str | None = None) -> Message | str:
+def format_metres(value: float | None) -> Message:
     """Format metres as `format_quantity` does."""
-    return _put(format_quantity(value, "m"), language)
+    return format_quantity(value, "m")
 
 
 def format_quantity(value: float | None, unit: str) -> Message:
@@ -47,20 +43,16 @@ def format_quantity(value: float | None, unit: str) -> Message:
     return _join(format_number(value, decimals), unit)
 
 
-@overload
-def format_percent(value: float) -> Message: ...
-@overload
-def format_percent(value: float, language: str) -> str: ...
-def format_percent(value: float, language: str | None = None) -> Message | str:
+def format_percent(value: float) -> Message:
     """Format 0-100 as percent, with a decimal below one and above ninety-nine.
 
     So that no part looks whole or empty; beyond what a decimal can tell it is "<" or ">".
     """
     if value in (0.0, 100.0) or 1.0 <= value <= 99.0:
-        return _put(_join(format_number(value, 0), "%"), language)
+        return _join(format_number(value, 0), "%")
     least, most = 0.1, 99.9
     sign = ["<"] if value < least else [">"] if value > most else []
-    return _put(_join(*sign, format_number(min(max(value, least), most), 1), "%"), language)
+    return _join(*sign, format_number(min(max(value, least), most), 1), "%")
 
 
 @overload
@@ -79,32 +71,22 @@ def replace_no_break_spaces(text: str) -> str:
     return text.replace(_SPACE, " ")
 
 
-@overload
-def format_area_with_sigma(square_metres: float, error_m2: float | None) -> Message: ...
-@overload
-def format_area_with_sigma(square_metres: float, error_m2: float | None, language: str) -> str: ...
-def format_area_with_sigma(
-    square_metres: float, error_m2: float | None, language: str | None = None
-) -> Message | str:
+def format_area_with_sigma(square_metres: float, error_m2: float | None) -> Message:
     """Format an area with its 1-sigma error, if known.
 
     The error is never written as zero.
     """
     if error_m2 is None:
-        return _put(format_area(square_metres), language)
+        return format_area(square_metres)
     unit, decimals, of_unit = ("m²", 0, 1.0) if square_metres < _HECTARE_M2 / 10 else ("ha", 2, _HECTARE_M2)
     size = format_number(square_metres / of_unit, decimals)
     error = format_number(max(error_m2 / of_unit, 10.0**-decimals), decimals)
-    return _put(_join(size, "±", error, unit), language)
+    return _join(size, "±", error, unit)
 
 
-@overload
-def format_centimetres(value_m: float) -> Message: ...
-@overload
-def format_centimetres(value_m: float, language: str) -> str: ...
-def format_centimetres(value_m: float, language: str | None = None) -> Message | str:
+def format_centimetres(value_m: float) -> Message:
     """Format a GSD in centimetres."""
-    return _put(_join(format_number(100 * value_m, 1), "cm"), language)
+    return _join(format_number(100 * value_m, 1), "cm")
 
 
 def format_period(first_ns: int, last_ns: int) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 from flycam.catalog.revision_stats import get_refusal, list_control_notes, list_notes
 from flycam.frame.flight import is_flat_datum
 from flycam.frame.timestamp import format_minute, format_utc_offset
-from flycam.frame.warning import format_brief_warning
-from flycam.messages import Bilingual, Message, _, join, ngettext, verbatim
+from flycam.frame.warning import describe_warning_briefly
+from flycam.messages import Message, _, join, ngettext
 from flycam.report import report_pictures
 from flycam.report.blocks import (
     BlockOf,
@@ -206,7 +206,7 @@ def _facts(figures: ReportFigures) -> Iterator[tuple[Text, Text]]:
     if figures.operator:
         yield _("Operator"), figures.operator
     if figures.communes:
-        remarks = (join(["(", _format_brief_warning(one), ")"], "") for one in figures.boundaries)
+        remarks = (join(["(", describe_warning_briefly(one), ")"], "") for one in figures.boundaries)
         yield _("Communes"), join([format_list(figures.communes), *remarks])
     is_local = figures.vertical_datum == "LOCAL"
     datum = _("local heights, datum not known") if is_local else figures.vertical_datum
@@ -251,10 +251,6 @@ def _facts(figures: ReportFigures) -> Iterator[tuple[Text, Text]]:
     if seconds:
         total = sum(wall for stage, (wall, __) in seconds.items() if stage != "report")
         yield _("Time taken"), _("{minutes:,.1f} min", minutes=total / 60.0)
-
-
-def _format_brief_warning(kept: str) -> Message:
-    return verbatim(Bilingual(format_brief_warning(kept), format_brief_warning(kept, "vi")))
 
 
 def _held(figures: ReportFigures) -> Iterator[Message]:

@@ -296,7 +296,7 @@ def _title(content: _ExportContent) -> str:
 def _name(line: ChangeVersion, content: _ExportContent) -> str:
     place = content.names.get(line.commune, "")
     kind = CHANGE_KIND_NAMES[line.kind].in_language("vi")
-    return f"{kind} {replace_no_break_spaces(format_area(line.area_m2, 'vi'))}" + (
+    return f"{kind} {replace_no_break_spaces(format_area(line.area_m2).in_language('vi'))}" + (
         f", {place}" if place else ""
     )
 

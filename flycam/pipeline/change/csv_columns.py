@@ -50,10 +50,11 @@ def format_cells(
     flights   their names, by the ids of their mosaics
     """
     before, after = (_pictures(shown, flights, language) for shown in (line.before_shown, line.after_shown))
+    area = format_area_with_sigma(line.area_m2, estimate_area_error(line))
     taken_before, taken_after = ("" if at_ns is None else format_minute(at_ns) for at_ns in dates_ns)
     return [
         CHANGE_KIND_NAMES[line.kind].in_language(language),
-        replace_no_break_spaces(format_area_with_sigma(line.area_m2, estimate_area_error(line), language)),
+        replace_no_break_spaces(area.in_language(language)),
         commune or BEYOND_BOUNDARIES.in_language(language),
         _probability(line, language),
         *(before, taken_before, after, taken_after),
@@ -70,7 +71,7 @@ def list_flight_names(workspace: Workspace) -> dict[str, str]:
 
 def _probability(line: ChangeVersion, language: str) -> str:
     if line.probability is not None:
-        return replace_no_break_spaces(format_percent(100.0 * line.probability, language))
+        return replace_no_break_spaces(format_percent(100.0 * line.probability).in_language(language))
     return NO_SCORE_REASONS[line.no_score].in_language(language) if line.no_score else ""
 
 

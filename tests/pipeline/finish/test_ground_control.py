@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from flycam.report.log_translation import translate_log_sentence
 
 from flycam.adjust.block import Accuracy, BlockFrame
 from flycam.errors import InputUnusable
