@@ -13,12 +13,7 @@ from flycam.catalog.revision_stats import (
     list_notes,
     put_in_words,
 )
-from flycam.frame.warning import (
-    NO_TERRAIN,
-    describe_warning,
-    describe_warning_briefly,
-    parse_warning_code,
-)
+from flycam.frame.warning import NO_TERRAIN, describe_warning, describe_warning_briefly, parse_warning_code
 from flycam.messages import Message, _, decode_message, join
 from flycam.report.number_format import format_list, format_number
 
@@ -220,7 +215,7 @@ def _warnings(report: FinishReport) -> list[Message]:
     readout = list_readout_warnings(report.main.stats) if report.main else ()
     return [
         *(describe_warning_briefly(one, finished=True) for one in ground),
-        *map(describe_warning, readout),
+        *(describe_warning(one) for one in readout),
         *(_misplaced(report.main.stats) if report.main else ()),
     ]
 

@@ -203,12 +203,12 @@ def _format_facts(look: Answer) -> list[Message]:
         lines.append(
             _(
                 "  ground: about {ground}, GSD about {gsd}",
-                ground=_format_area(look["ground_m2"]),
+                ground=format_area(look["ground_m2"]),
                 gsd=format_centimetres(gsd_m),
             )
         )
     if gaps:
-        missed = _format_area(sum(one["area_m2"] for one in gaps))
+        missed = format_area(sum(one["area_m2"] for one in gaps))
         lines.append(
             ngettext(
                 "  {count} gap, {missed} in all", "  {count} gaps, {missed} in all", len(gaps), missed=missed
@@ -218,10 +218,6 @@ def _format_facts(look: Answer) -> list[Message]:
         lines.append(_("  no gaps"))
     lines.append(_format_smear(look))
     return lines
-
-
-def _format_area(square_metres: float) -> Message:
-    return format_area(square_metres)
 
 
 def _format_smear(look: Answer) -> Message:

@@ -732,8 +732,8 @@ def test_a_sliver_is_said_in_square_metres(open_page: OpenPage, tmp_path: Path) 
         expect(page.locator(".flight-detail")).to_contain_text("0,21 ha")
         assert not [cell for cell in cells if cell.startswith("0,0 ha")]
     assert (
-        replace_no_break_spaces(format_area(349.4, "vi")) == "349 m²"
-        and replace_no_break_spaces(format_area(2127.0, "vi")) == "0,21 ha"
+        replace_no_break_spaces(format_area(349.4).in_language("vi")) == "349 m²"
+        and replace_no_break_spaces(format_area(2127.0).in_language("vi")) == "0,21 ha"
     )
 
 

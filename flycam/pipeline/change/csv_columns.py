@@ -50,12 +50,11 @@ def format_cells(
     flights   their names, by the ids of their mosaics
     """
     before, after = (_pictures(shown, flights, language) for shown in (line.before_shown, line.after_shown))
+    area = format_area_with_sigma(line.area_m2, estimate_area_error(line))
     taken_before, taken_after = ("" if at_ns is None else format_minute(at_ns) for at_ns in dates_ns)
     return [
         CHANGE_KIND_NAMES[line.kind].in_language(language),
-        replace_no_break_spaces(
-            format_area_with_sigma(line.area_m2, estimate_area_error(line)).in_language(language)
-        ),
+        replace_no_break_spaces(area.in_language(language)),
         commune or BEYOND_BOUNDARIES.in_language(language),
         _probability(line, language),
         *(before, taken_before, after, taken_after),
