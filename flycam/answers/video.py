@@ -12,7 +12,7 @@ from flycam.answers.output import Output, format_warnings
 from flycam.frame.rejection_reasons import format_rejection_counts, format_unregistered_counts
 from flycam.frame.timestamp import format_iso
 from flycam.frame.warning import format_warning
-from flycam.messages import Bilingual, Message, _, join, ngettext, verbatim
+from flycam.messages import Bilingual, Message, _, join, ngettext, pgettext, verbatim
 
 # for annotations only: output needs no processing libraries
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _format_video_line(seen: VideoSummary) -> Message:
 def _format_positions(seen: FlightLogSummary) -> Message:
     """Describe the place of a flight in one line."""
     if not seen.samples:
-        return _("no position")
+        return pgettext("of a log", "no position")
     lat, lon = (f"{seen.median(of):.4f}" for of in ("lat_deg", "lon_deg"))
     return _(
         "{count} positions, around latitude {lat}, longitude {lon}",

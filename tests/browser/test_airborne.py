@@ -24,6 +24,7 @@ from flycam.catalog.catalog import Catalog
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.frame.flight import Event, EventKind
 from flycam.frame.live_flight import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport, LonLat
+from flycam.messages import Message
 from flycam.pipeline.live.live_inputs import LiveRequest
 from flycam.pipeline.live.workflow import orthorectify_video
 from flycam.pipeline.orthorectification.flight_session import FlightLabels
@@ -371,12 +372,12 @@ def test_notes_and_what_was_left_out_are_told_in_the_language_of_the_page(
     open_page: OpenPage, own_address: str, teller: Teller
 ) -> None:
     page = open_page(link=f"lang=vi&{HERE}", url=own_address)
-    note = ("the event is kept", "sự kiện được giữ nguyên")
+    note = Message("stopped by the operator")
     teller.say(told(left_out={"overrun": 12, "too_blurred": 3}, remarks=(note,), laid_ns=TAKEN_NS))
     card = card_of(page, "bay1")
     card.locator("summary").click()
     expect(card).to_contain_text("Không dùng: 12 đến nhanh hơn tốc độ xử lý, 3 quá mờ")
-    expect(card).to_contain_text("sự kiện được giữ nguyên")
+    expect(card).to_contain_text(note.in_language("vi"))
     expect(card).to_contain_text("Mới nhất trên bản đồ: 05/09/2026 09:13:00")
     page.wait_for_timeout(1500)
     expect(card.locator("details")).to_have_attribute("open", "")  # news do not close it

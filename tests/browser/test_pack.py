@@ -86,7 +86,7 @@ def test_a_pack_whose_server_stopped_is_told_on_the_page_of_the_next(
     with running(again) as url:
         page = open_page(link=f"event={REAL}&lang=vi", url=url)
         told = page.locator(".pack-desk .warning")
-        expect(told).to_have_text(f"Thung lũng Nậm Lúc – sau bão · A4: {PACK_STOPPED[1]}")
+        expect(told).to_have_text(f"Thung lũng Nậm Lúc – sau bão · A4: {PACK_STOPPED.in_language('vi')}")
         page.screenshot(path=screenshots / "pack-ended.png")
         card = page.locator(f'[data-flight="{world.after}"]')
         card.get_by_role("button", name="Gói họp").click()

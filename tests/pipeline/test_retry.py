@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from flycam.errors import CatalogUnavailable, DiskFull, FlycamError, PeerUnavailable, StoreUnavailable
-from flycam.messages import Bilingual, verbatim
+from flycam.messages import Bilingual, Message, verbatim
 from flycam.pipeline.retry import retry_on_outage
 from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
 from tests.houses import House
@@ -37,10 +37,10 @@ class Told:
     """What the operator was told."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[str, str]] = []
+        self.said: list[Message] = []
 
-    def __call__(self, english: str, vi: str) -> None:
-        self.said.append((english, vi))
+    def __call__(self, message: Message) -> None:
+        self.said.append(message)
 
 
 def outlasted(workspace: Workspace, work: Work, told: Told | None = None) -> int:
@@ -57,7 +57,7 @@ def away() -> StoreUnavailable:
 def test_it_is_begun_again_and_said_in_both_languages(make_house: MakeHouse, error: FlycamError) -> None:
     work, told = Work(error), Told()
     assert outlasted(make_house().workspace, work, told) == 2
-    (gone, gone_vi), (back, back_vi) = told.said
+    (gone, gone_vi), (back, back_vi) = (one.to_fields().values() for one in told.said)
     assert "away since" in gone and "what is done is kept" in gone and str(error) in gone
     assert "mất liên lạc từ" in gone_vi and error.message.in_language("vi") in gone_vi
     assert "it goes on" in back and "làm tiếp" in back_vi

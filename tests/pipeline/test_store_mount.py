@@ -12,6 +12,7 @@ import pytest
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import StoreUnavailable
+from flycam.messages import Message
 from flycam.pipeline.store_mount import require_store_mounted, wait_for_store_mount
 from flycam.store.local import LocalStore
 from flycam.store.store_marker import MARKER_NAME, has_marker
@@ -35,7 +36,7 @@ def test_refused_where_nothing_lies_there_and_waited_for(
     shutil.copytree(root / "store", disk)
     if is_mount_point_there:
         store.mkdir()
-    said: list[tuple[str, str]] = []
+    said: list[Message] = []
 
     def mount(_seconds: float) -> None:
         if is_mount_point_there:
@@ -50,8 +51,8 @@ def test_refused_where_nothing_lies_there_and_waited_for(
             and not any(store.glob("*"))
             and store.exists() == is_mount_point_there
         )
-        wait_for_store_mount(store.as_uri(), catalog, lambda *words: said.append(words), sleep=mount)
-        assert len(said) == 1 and str(store) in said[0][0] and str(store) in said[0][1]
+        wait_for_store_mount(store.as_uri(), catalog, said.append, sleep=mount)
+        assert len(said) == 1 and all(str(store) in text for text in said[0].to_fields().values())
         require_store_mounted(store.as_uri(), catalog)
         with closing(LocalStore(store)) as opened:
             assert list(opened.list("evidence/"))

@@ -70,6 +70,7 @@ from flycam.frame.tile import TileRecord
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.interior import InteriorOrientation, LensModel
+from flycam.messages import Message, verbatim
 from tests.waiting import until
 
 SECOND = 1_000_000_000
@@ -179,7 +180,7 @@ AIRBORNE = LiveFlightReport(
     video=LinkState(silent_s=0.1, connections=2),
     telemetry=LinkState(is_lost=True),
     left_out={"overrun": 3},
-    remarks=(("the stream ended", "luồng đã dừng"),),
+    remarks=(Message("{video}: dated by this machine's clock", {"video": "bay1"}),),
 )
 MOSAIC = MosaicInfo(mosaic_id="m1", flight_id="f1", layer=Layer.COLOUR, base_zoom=20, min_zoom=8)
 
@@ -666,7 +667,7 @@ class CatalogSuite(ABC):
             phase=LiveFlightPhase.ENDED,
             aircraft=None,
             footprint=(),
-            failure=("disk full", "đầy ổ đĩa"),
+            failure=verbatim("disk full"),
         )
         other = replace(AIRBORNE, flight_id="f2", name="Bay 2", told_ns=AIRBORNE.told_ns - SECOND)
         catalog.airborne.put(other)

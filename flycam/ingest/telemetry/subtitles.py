@@ -248,14 +248,14 @@ def _table(cues: list[SubtitleCue], name: str) -> Subtitles:
             continue
         last_ms = ms
         rows.append((cue, (lon, lat), ms))
-    kept = [cue for cue, __, __ in rows]
+    kept = [cue for cue, *__ in rows]
     stated = [cue.home for cue in cues if cue.home is not None]
     home = None if not stated else stated[-1] if first else stated[-1][::-1]
     return Subtitles(
         name=name,
-        video_ms=np.array([ms for __, __, ms in rows], dtype=np.int64),
+        video_ms=np.array([ms for *__, ms in rows], dtype=np.int64),
         wall_ns=np.array([cue.wall_ns for cue in kept], dtype=np.int64),
-        lonlat=np.array([place for __, place, __ in rows], dtype=np.float64).reshape(-1, 2),
+        lonlat=np.array([place for __, place, _ms in rows], dtype=np.float64).reshape(-1, 2),
         relative_m=_column([cue.relative_m for cue in kept]),
         absolute_m=_column([cue.absolute_m for cue in kept]),
         # only `abs_alt` is above sea level; `altitude` does not state its reference

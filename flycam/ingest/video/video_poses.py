@@ -148,9 +148,9 @@ class VideoPoses:
         middle = lonlat[len(lonlat) // 2]
         convergence, __ = compute_convergence_and_scale(self.work_crs, float(middle[0]), float(middle[1]))
         attitude = Attitude(
-            angles_deg=np.array([angles for angles, __, __ in settled]),
-            sigma_deg=np.array([sigma for __, sigma, __ in settled]),
-            fixed_mount=np.array([fixed for __, __, fixed in settled]),
+            angles_deg=np.array([angles for angles, *__ in settled]),
+            sigma_deg=np.array([sigma for __, sigma, _fixed in settled]),
+            fixed_mount=np.array([fixed for *__, fixed in settled]),
             course_only=np.zeros(len(settled), dtype=bool),
         )
         heights = np.array([self._height_of(s)[0] for s in samples])

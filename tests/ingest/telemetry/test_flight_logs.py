@@ -98,7 +98,7 @@ def test_a_jittering_link_does_not_move_positions(tmp_path, mavlink):
 def test_replayed_packets_are_not_used(tmp_path, mavlink):
     rows = flight(mavlink, delay=lambda k: 0.05 + (25.0 - k * 0.24 if k < 100 else 0.05))
     log = read_flight_log(write_tlog(tmp_path / "a.tlog", rows))
-    assert any("replayed" in english for english, _ in log.remarks)
+    assert any("replayed" in str(one) for one in log.remarks)
     with pytest.raises(TelemetryGap):
         log.track.pose_at(round((T0 + 10) * 1e9))
     assert log.track.pose_at(round((T0 + 45.1) * 1e9)).lon_deg == pytest.approx(east(45.0), abs=2e-5)
@@ -110,7 +110,7 @@ def test_a_corrupt_stamp_and_other_systems_are_left_out(tmp_path, mavlink):
     rows.insert(40, (4.6e12, position(mavlink, 110.0), 1))
     rows += [(T0 + k, position(other, 500.0 + k), 7) for k in range(20)]
     log = read_flight_log(write_tlog(tmp_path / "a.tlog", rows))
-    assert any("impossible time" in english for english, _ in log.remarks)
+    assert any("impossible time" in str(one) for one in log.remarks)
     assert max(s.lon_deg for s in log.track.samples) < east(61.0)
 
 
@@ -369,7 +369,7 @@ def test_no_damage_breaks_the_dataflash_reader(tmp_path, spoils):
 @pytest.mark.real
 def test_the_awkward_tlog_agrees_with_the_photos_that_know_their_place(shared_data):
     log = read_flight_log(shared_data / "flights" / "canberra_tlog" / "flight.tlog")
-    said = " ".join(english for english, _ in log.remarks)
+    said = " ".join(str(one) for one in log.remarks)
     assert "-66.9" in said
     assert "replayed" in said
     # every one of its 32078 packets follows the one before with a checksum that holds, and all were stamped

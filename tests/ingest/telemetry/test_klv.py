@@ -133,8 +133,8 @@ def test_one_standard_example_has_a_wrong_checksum_and_is_read_all_the_same(shar
     assert (counts["packets"], counts["checksum"]) == (0, 1)
     log = read_flight_log(path)
     assert len(log.track.samples) == 1
-    ((english, _),) = log.remarks
-    assert "1 packets have a wrong checksum" in english and "unchecked" in english
+    (said,) = map(str, log.remarks)
+    assert "1 packets have a wrong checksum" in said and "unchecked" in said
 
 
 @pytest.mark.parametrize("state", ["right", "absent", "wrong"])
@@ -146,7 +146,7 @@ def test_packets_of_any_checksum_state_are_read_where_all_are_alike(tmp_path, st
     path.write_bytes(b"".join(packets))
     log = read_flight_log(path)
     assert len(log.track.samples) == 50
-    assert ("unchecked" in str(log.remarks)) == (state != "right")
+    assert any("unchecked" in str(one) for one in log.remarks) == (state != "right")
 
 
 def test_one_checksum_right_by_chance_does_not_cast_out_the_others(tmp_path):
@@ -175,7 +175,7 @@ def test_bad_packets_are_counted_and_the_rest_is_kept(tmp_path):
     path.write_bytes(b"".join(stream))
     log = read_flight_log(path)
     assert len(log.track.samples) == 5
-    told = " · ".join(english for english, _ in log.remarks)
+    told = " · ".join(str(one) for one in log.remarks)
     for sentence in (
         "1 packets have a wrong checksum",
         "1 packets claim to be longer",

@@ -221,4 +221,4 @@ def test_a_disk_that_takes_nothing_does_not_stop_the_link(tmp_path: Path) -> Non
             until(lambda k=k: link.health.messages == k + 1)
         assert link.aircraft == [1]
         until(lambda: link.health.unwritten == 3)
-    assert len(link.health.remarks) == 1 and str(tmp_path) in link.health.remarks[0][1]
+    assert len(link.health.remarks) == 1 and str(tmp_path) in link.health.remarks[0].in_language("vi")

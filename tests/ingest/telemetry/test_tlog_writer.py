@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from flycam.ingest.telemetry.tlog_writer import TlogWriter
+from flycam.messages import Message
 
 
 class Told:
@@ -21,9 +22,9 @@ class Told:
 
     def __init__(self) -> None:
         self.lost = 0
-        self.said: list[tuple[str, str]] = []
+        self.said: list[Message] = []
 
-    def __call__(self, lost: int, said: tuple[str, str] | None) -> None:
+    def __call__(self, lost: int, said: Message | None) -> None:
         self.lost = lost
         self.said += [said] if said else []
 
@@ -79,7 +80,9 @@ def test_a_disk_that_fills_up_loses_whole_packets_and_it_goes_on_once_there_is_r
         record.write(7.0, packet(7))
     record.close()
     assert [data[0] for _, data in written(path)] == [0, 1, 5, 6] and told.lost == 4
-    assert len(told.said) == 2 and all(str(tmp_path) in words for one in told.said for words in one)
+    assert len(told.said) == 2 and all(
+        str(tmp_path) in words for one in told.said for words in one.to_fields().values()
+    )
 
 
 def test_a_torn_packet_that_cannot_be_taken_back_now_is_before_the_next(

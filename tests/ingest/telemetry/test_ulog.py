@@ -140,7 +140,7 @@ def test_without_estimates_the_receivers_fixes_are_used_in_both_dialects(tmp_pat
     for writer, count, fix in ((old, 100, "3d"), (new, 45, "rtk_fixed")):
         log = read_ulog(writer.save(tmp_path / "a.ulg"))
         assert len(log.track.samples) == count
-        assert any("receiver's own fixes" in english for english, _ in log.remarks)
+        assert any("receiver's own fixes" in str(one) for one in log.remarks)
         sample = log.track.pose_at((T0_US + 5_100_000) * 1000)
         assert sample.lon_deg == pytest.approx(east(5.1), abs=1e-7)
         assert (sample.height_m, sample.fix) == (420.0, fix)
@@ -193,7 +193,7 @@ def test_captures_are_events_failed_and_repeated_ones_are_not(tmp_path):
     event = log.camera_events[0]
     assert (event.height_m, event.relative_height_m) == (421.0, 121.0)
     assert abs(event.yaw_deg) > 178.0  # the aircraft's as logged, not the capture's own idea
-    assert any("1 captures failed" in english for english, _ in log.remarks)
+    assert any("1 captures failed" in str(one) for one in log.remarks)
 
 
 def test_triggers_take_their_place_from_the_track_and_the_shutter_beats_the_command(tmp_path):
@@ -206,7 +206,7 @@ def test_triggers_take_their_place_from_the_track_and_the_shutter_beats_the_comm
     log = read_ulog(writer.save(tmp_path / "a.ulg"))
     assert len(log.camera_events) == 5
     assert log.camera_events[1].lon_deg == pytest.approx(east(4.08), abs=1e-9)
-    assert any("1 triggers lie where" in english for english, _ in log.remarks)
+    assert any("1 triggers lie where" in str(one) for one in log.remarks)
 
 
 def test_other_instances_nested_topics_and_strangers_are_passed_over(tmp_path):
@@ -230,7 +230,7 @@ def test_a_damaged_stretch_is_skipped_to_the_next_sync_and_counted(tmp_path):
         writer.row("vehicle_global_position", BOOT_US + k * 100_000, LAT, east(k / 10), 420.0, 390.0)
     log = read_ulog(writer.save(tmp_path / "a.ulg"))
     assert len(log.track.samples) == 200
-    assert any("1 damaged" in english for english, _ in log.remarks)
+    assert any("1 damaged" in str(one) for one in log.remarks)
 
 
 def test_what_was_appended_after_a_crash_is_read(tmp_path):
@@ -248,7 +248,7 @@ def test_what_was_appended_after_a_crash_is_read(tmp_path):
         writer.row("vehicle_global_position", BOOT_US + k * 100_000, LAT, east(k / 10), 420.0, 390.0)
     log = read_ulog(writer.save(tmp_path / "a.ulg"))
     assert len(log.track.samples) == 119
-    assert any("breaks off" in english for english, _ in log.remarks)
+    assert any("breaks off" in str(one) for one in log.remarks)
 
 
 @pytest.mark.parametrize("left", [0.3, 0.5, 0.77, 0.999])
@@ -344,7 +344,7 @@ def overgrown(formats: list[str], seconds: int = 2) -> Writer:
 def test_a_description_that_no_message_can_hold_costs_its_topic_and_nothing_else(tmp_path, formats):
     log = read_ulog(overgrown(formats).save(tmp_path / "a.ulg"))
     assert len(log.track.samples) == 10  # the receiver's own fixes
-    assert any("1 records are too short" in english for english, _ in log.remarks)
+    assert any("1 records are too short" in str(one) for one in log.remarks)
 
 
 def test_padding_that_the_file_leaves_out_takes_no_room(tmp_path):
@@ -374,7 +374,7 @@ def test_impossible_stamps_are_left_out_and_counted(tmp_path):
     writer.row("vehicle_gps_position", BOOT_US, 2**64 - 1, 0, 0, 0, 0, 0.0, 3)
     log = read_ulog(writer.save(tmp_path / "a.ulg"))
     assert len(log.track.samples) == 50
-    assert any("1 records are too short, stamped impossibly" in english for english, _ in log.remarks)
+    assert any("1 records are too short, stamped impossibly" in str(one) for one in log.remarks)
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -409,7 +409,7 @@ def test_the_real_logs(shared_data):
     assert first.t_utc_ns == 1_618_986_658_613_318_000  # 2021-04-21, Trondheim
     assert (first.lon_deg, first.lat_deg) == pytest.approx((10.4082151, 63.4170622), abs=1e-9)
     assert (first.height_m, first.ellipsoid_height_m) == pytest.approx((66.814, 106.766))
-    assert [english for english, _ in rover.remarks] == [
+    assert [str(one) for one in rover.remarks] == [
         "the logger lost 0.03 s in all",
         "no estimated position is logged: the GPS receiver's own fixes are used",
     ]

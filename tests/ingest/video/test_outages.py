@@ -78,7 +78,7 @@ def test_a_lost_stream_is_as_old_as_its_last_picture_and_its_loss_is_counted(
     then.join(ENOUGH_S)
     outages = source.outages
     assert outages is not None and outages.count == 1 and outages.seconds > 5.0
-    (english, vi), *_ = source.remarks
+    english, vi = source.remarks[0].to_fields().values()
     assert "was lost once" in english and f"{outages.seconds:.0f} s without pictures" in english
     assert "mất hình 1 lần" in vi
 
@@ -90,7 +90,7 @@ def test_what_ends_a_stream_is_no_outage_and_is_said() -> None:
     assert count.outages() == count.outages(stopped_ns=45 * SECOND) == Outages(2, 40.0)
     told = count.outages(stopped_ns=54 * SECOND)
     assert told == Outages(2, 40.0, 10.0)
-    (lost, lost_vi), (last, last_vi) = told.remarks("udp://@:5600")
+    (lost, lost_vi), (last, last_vi) = (one.to_fields().values() for one in told.remarks("udp://@:5600"))
     assert "2 times, 40 s" in lost and "2 lần, tổng cộng 40 giây" in lost_vi
     assert "last 10 s" in last and "10 giây cuối" in last_vi
     assert Outages().remarks("udp://@:5600") == ()

@@ -29,6 +29,7 @@ from flycam.ingest.video.segments import (
     read_segment,
 )
 from flycam.ingest.video.video_source import VideoSource
+from flycam.messages import Message
 from tests.ingest import streaming
 from tests.ports import free_port
 from tests.waiting import ENOUGH_S, until
@@ -198,7 +199,7 @@ def test_a_disk_that_is_nearly_full_is_left_to_the_map(film: Path, tmp_path: Pat
     ):
         count = sum(1 for _, _ in zip(source.frames(), range(60), strict=False))
     assert count == 60 and source.health.dropped["unrecorded"] >= 50
-    assert [english for english, _ in source.health.remarks if "nearly full" in english]
+    assert [str(one) for one in source.health.remarks if "nearly full" in str(one)]
     assert len(source.health.remarks) == 1 and pieces_in(tmp_path / "rec") == []
 
 
@@ -209,9 +210,9 @@ class Told:
         self.lost = 0
         self.said: list[str] = []
 
-    def __call__(self, lost: int, said: tuple[str, str] | None) -> None:
+    def __call__(self, lost: int, said: Message | None) -> None:
         self.lost = lost
-        self.said += [said[0]] if said else []
+        self.said += [str(said)] if said else []
 
 
 def test_a_disk_that_fills_up_ends_the_piece_and_it_goes_on_once_there_is_room(
@@ -398,12 +399,12 @@ def test_a_stream_that_is_torn_on_the_way_is_recorded_as_it_came(film: Path, tmp
 
 
 def test_why_nothing_is_recorded_is_said_in_both_languages(film: Path, tmp_path: Path) -> None:
-    said: list[tuple[str, str]] = []
+    said: list[Message] = []
     order = RecordingOptions(folder=tmp_path, min_free_bytes=1 << 60)
     recorder = Recorder(order, streaming.SIZE_PX, lambda _, one: said.extend([one] if one else []))
     for one in packets_of(film, 30):
         recorder.put(one)
     recorder.close(10.0)
-    ((english, vi),) = said
+    ((english, vi),) = (one.to_fields().values() for one in said)
     free = f"{1 << 30} GB"
     assert f"nearly full, under {free} free" in english and f"ổ đĩa sắp đầy, còn dưới {free}" in vi

@@ -153,8 +153,8 @@ def test_a_clock_that_is_set_moves_nothing_and_is_said(monkeypatch: pytest.Monke
     real = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: real() + 3600 * SECOND)
     assert 0 <= clock.now_ns() - before_ns < 60 * SECOND
-    ((english, vietnamese),) = clock.remarks()
+    ((english, vietnamese),) = (one.to_fields().values() for one in clock.remarks())
     assert "set by +3600 s" in english and "+3600" in vietnamese
     monkeypatch.setattr(time, "time_ns", lambda: 86_400 * SECOND)
-    ((english, vietnamese),) = SteadyClock().remarks()
+    ((english, vietnamese),) = (one.to_fields().values() for one in SteadyClock().remarks())
     assert "not set" in english and "chưa đặt đồng hồ" in vietnamese

@@ -153,7 +153,7 @@ def test_a_decoder_that_dies_ends_the_film_and_is_said(tmp_path: Path) -> None:
             if len(got) == 20:
                 os.kill(source.decoder_pid, signal.SIGKILL)
     assert 20 <= len(got) < 240 and got == list(range(len(got)))
-    assert "died" in source.health.remarks[0][0]
+    assert "died" in str(source.health.remarks[0])
 
 
 def test_leaving_early_leaves_no_process(film: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_stream_whose_time_goes_back_is_timed_by_its_arrival_from_there_on(fil
         assert len(times) == 180 and source.health.connections == 1
     assert source.health.dropped["pts_backwards"] < 10
     assert (np.diff(times) > 0).all() and np.diff(times).max() < 60e9
-    assert any("jumped" in english for english, _ in source.health.remarks)
+    assert any("jumped" in str(one) for one in source.health.remarks)
 
 
 @pytest.mark.slow
@@ -286,7 +286,7 @@ def _since_timed_again(seen: list[VideoFrame]) -> int:
 
 
 def _stood_still(source: VideoSource) -> bool:
-    return any("stood still" in english for english, _ in source.health.remarks)
+    return any("stood still" in str(one) for one in source.health.remarks)
 
 
 def test_a_stream_is_called_by_its_address_without_what_opens_it() -> None:

@@ -104,7 +104,7 @@ def test_what_keeps_an_address_from_being_listened_at_is_told() -> None:
 def test_what_is_waited_for_is_said_with_where_and_how_long() -> None:
     for url in ("udp://@:5600", "udp://127.0.0.1:5600", "rtmp://:1935/live/khoa"):
         assert is_listen_address(url)
-        english, vi = make_waiting_remark(url)
+        english, vi = make_waiting_remark(url).to_fields().values()
         assert "12 hours" in english and "Ctrl-C" in english and "12 giờ" in vi and "khoa" not in english
     assert "nobody sent video here" in str(make_open_error("udp://@:5600", "why"))
     assert not is_listen_address("rtsp://127.0.0.1:554/live") and not is_listen_address(

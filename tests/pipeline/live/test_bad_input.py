@@ -107,7 +107,7 @@ def test_a_log_silent_for_half_a_second_is_bridged_for_five_it_is_counted(
     report = flown(house, film, gap)
     assert 40 <= report.dropped["telemetry_gap"] <= 55  # ten pictures a second
     assert 0.5 * whole.used < report.used < whole.used
-    assert any("the log says nothing of" in line for line in format_live(report)[1])
+    assert any("the log says nothing of" in str(line) for line in format_live(report)[1])
     assert max(laid_s(house, report)) > BAD_TO_S  # and goes on behind it
 
 
@@ -120,7 +120,7 @@ def test_a_gimbal_that_sweeps_to_the_horizon_is_counted_and_comes_back(
     house = make_house(film)
     report = flown(house, film, subtitles(film, tmp_path / "up.srt", up))
     assert 3 <= report.dropped["horizon_in_view"] <= 8  # tried once a second, not thirty times
-    assert "look at the horizon" in " ".join(format_live(report)[1])
+    assert "look at the horizon" in " ".join(map(str, format_live(report)[1]))
     assert max(laid_s(house, report)) > BAD_TO_S
     refused = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id)
     assert sum(one.reason == "horizon_in_view" for one in refused) == report.dropped["horizon_in_view"]
@@ -133,8 +133,8 @@ def test_without_a_gimbal_s_word_the_camera_looks_out_of_the_belly_which_is_said
     log = tlog(tmp_path / "bare.tlog", bare)
     report = flown(make_house(film), film, log)
     assert report.used >= 8
-    assert any("says nothing of a gimbal" in english for english, _ in report.remarks)
-    assert any("không ghi góc gimbal" in vietnamese for _, vietnamese in report.remarks)
+    assert any("says nothing of a gimbal" in str(one) for one in report.remarks)
+    assert any("không ghi góc gimbal" in one.in_language("vi") for one in report.remarks)
 
 
 @pytest.mark.parametrize("reason", ["no_fix", "jump", "frozen"])
@@ -182,7 +182,7 @@ def test_two_aircraft_of_one_number_are_told_apart_and_named(
             both.append((stamp + 20_000, mavlink.MAVLink_global_position_int_message(**fields)))
     alone = flown(make_house(film, "alone"), film, film.telemetry)
     report = flown(make_house(film, "both"), film, tlog(tmp_path / "both.tlog", both))
-    assert any("two aircraft answer as system 1" in english for english, _ in report.remarks)
+    assert any("two aircraft answer as system 1" in str(one) for one in report.remarks)
     assert report.used == alone.used
 
 
@@ -195,5 +195,5 @@ def test_what_is_noticed_of_the_log_is_on_the_screen_while_it_flies(
     airborne = house.workspace.catalog.airborne
     flown(house, film, log, lambda: any(one.remarks for one in airborne.list_since(0)), is_realtime=True)
     (told,) = airborne.list_since(0)
-    assert any("says nothing of a gimbal" in english for english, _ in told.remarks)
-    assert any("không ghi góc gimbal" in vietnamese for _, vietnamese in told.remarks)
+    assert any("says nothing of a gimbal" in str(one) for one in told.remarks)
+    assert any("không ghi góc gimbal" in one.in_language("vi") for one in told.remarks)

@@ -111,7 +111,7 @@ def test_what_is_unsigned_or_repeated_is_counted_and_moves_no_frame(
     assert "jump" not in report.dropped
     (told,) = house.workspace.catalog.airborne.list_since(0)
     assert 0.5 * false <= told.left_out["bad_signature"] <= false  # the link is counted until it is closed
-    assert "packets without a valid signature" in format_rejection_counts(told.left_out)
+    assert "packets without a valid signature" in str(format_rejection_counts(told.left_out))
     frames = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.USED)
     north = np.array([one.exterior.projection_centre_m[1] for one in frames if one.exterior is not None])
     assert len(north) == report.used and np.ptp(north) < 2_000.0

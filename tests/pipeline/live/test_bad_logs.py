@@ -68,7 +68,7 @@ def by_klv(house: House, film: VideoDrillReport, log: Path) -> VideoReport:
 
 def said_of(report: VideoReport) -> str:
     """All that an operator reads."""
-    return "\n".join((*format_live(report)[1], *format_live(report, "vi")[1]))
+    return "\n".join(one for line in format_live(report)[1] for one in line.to_fields().values())
 
 
 def test_packets_of_a_wrong_checksum_or_of_1970_are_counted_and_the_others_believed(

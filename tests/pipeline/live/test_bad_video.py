@@ -55,15 +55,18 @@ def with_green(film: VideoDrillReport, path: Path) -> Path:
     return path
 
 
+def in_both_languages(report: VideoReport) -> str:
+    return "\n".join(text for line in format_live(report)[1] for text in line.to_fields().values())
+
+
 def test_green_pictures_are_counted_as_torn_and_their_neighbours_are_laid(
     film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
 ) -> None:
     house = make_house(film)
     report = flown(house, film, with_green(film, tmp_path / "green.mp4"))
     assert report.dropped["torn"] >= 10
-    assert "torn" in "\n".join(format_live(report)[1]) and "bị vỡ hình" in "\n".join(
-        format_live(report, "vi")[1]
-    )
+    said = in_both_languages(report)
+    assert "torn" in said and "bị vỡ hình" in said
     laid = laid_numbers(house, report)
     assert not set(laid) & set(SPOILED)
     assert min(laid) < SPOILED[0] and sum(number > SPOILED[-1] for number in laid) >= 4
@@ -84,7 +87,7 @@ def test_a_card_that_lost_bytes_of_the_film_keeps_what_can_be_decoded(
     house = make_house(film)
     report = flown(house, film, torn)
     assert 180 < report.decoded <= 200 and report.dropped["broken"] == 200 - report.decoded
-    said = "\n".join((*format_live(report)[1], *format_live(report, "vi")[1]))
+    said = in_both_languages(report)
     assert "could not be decoded" in said and "không giải mã được" in said
     assert report.used >= 8 and max(laid_numbers(house, report)) > 170
 
@@ -102,10 +105,10 @@ def test_a_film_that_lost_its_end_is_said_to_be_cut_short(
     house = make_house(film)
     report = flown(house, film, torn)
     assert report.used >= 4 and report.decoded < 150
-    (said,) = [one for one in report.remarks if "cut short" in one[0]]
-    assert said[0].startswith("torn.mp4: cut short") and "bị cụt" in said[1]
+    (said,) = [one for one in report.remarks if "cut short" in str(one)]
+    assert str(said).startswith("torn.mp4: cut short") and "bị cụt" in said.in_language("vi")
     whole = flown(make_house(film, "whole"), film, film.video)
-    assert not [one for one in whole.remarks if "cut short" in one[0]]
+    assert not [one for one in whole.remarks if "cut short" in str(one)]
 
 
 def test_a_film_whose_times_go_back_is_laid_once_and_the_rest_counted(
@@ -118,7 +121,7 @@ def test_a_film_whose_times_go_back_is_laid_once_and_the_rest_counted(
     house = make_house(film, "twice")
     report = flown(house, film, twice)
     assert report.dropped["pts_backwards"] >= 190
-    said = "\n".join((*format_live(report)[1], *format_live(report, "vi")[1]))
+    said = in_both_languages(report)
     assert "bear a time that goes backwards" in said and "mốc thời gian lùi lại" in said
     assert abs(report.used - alone.used) <= 1
     assert len(set(laid_numbers(house, report))) == report.used

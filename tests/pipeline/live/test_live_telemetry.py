@@ -15,6 +15,7 @@ from flycam.errors import PositionMissing
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.mavlink_link import LinkHealth, MavlinkLink
+from flycam.messages import Message
 from flycam.pipeline.live import live_telemetry as live_telemetry
 from flycam.pipeline.live.live_telemetry import LinkedTelemetry
 from tests.ingest.video.test_video_poses import GROUND_M, samples, terrain
@@ -119,7 +120,7 @@ def test_what_the_link_forgets_still_counts() -> None:
 
     def log(last_s: float = 10.0) -> FlightLog:
         track = TelemetryTrack(samples=tuple(every[max(0, at - round(10 * min(last_s, 10.0))) : at]))
-        said = ((f"{at} packets late", f"{at} gói trễ"),)
+        said = (Message("{count} packets late", {"count": at}),)
         return FlightLog(name="udp", track=track, clock="test", remarks=said)
 
     link = SimpleNamespace(log=log, health=LinkHealth(), silent_s=0.0)
@@ -129,7 +130,7 @@ def test_what_the_link_forgets_still_counts() -> None:
     assert telemetry.poses.track.samples[0].relative_height_m == 80.0
     assert telemetry.poses.home_m == pytest.approx(GROUND_M)
     assert telemetry.count_rejected_samples() == {"no_fix": 10}
-    assert telemetry.remarks() == (("400 packets late", "400 gói trễ"),)  # of a kind the newest
+    assert [str(one) for one in telemetry.remarks()] == ["400 packets late"]  # of a kind the newest
 
 
 def test_a_link_that_says_nothing_is_given_up_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from flycam.errors import Cancelled, NameTaken
 from flycam.frame.flight import Flight, FlightState
 from flycam.ingest.video.clock_offset import ClockOffset
 from flycam.ingest.video.outages import Outages
+from flycam.messages import Message, verbatim
 from flycam.outcomes import get_exit_code
 from flycam.pipeline.live.live_inputs import LiveRequest
 from flycam.pipeline.live.wait_notice import announce_wait
@@ -38,9 +39,9 @@ def test_a_room_that_waits_for_video_says_so_once_and_is_stopped_at_once(make_ho
             FlightLabels(),
             ignore_progress,
             lambda: bool(said),
-            lambda *one: said.append(one),
+            said.append,
         )
-    ((english, vi),) = said
+    ((english, vi),) = (one.to_fields().values() for one in said)
     assert f"udp://:{port}: waiting for video" in english and "đang chờ video" in vi
     assert "geheim" not in f"{english}{vi}{raised.value}{raised.value.message.in_language('vi')}"
     assert get_exit_code(raised.value) == 130 and house.workspace.catalog.flights.flights() == []
@@ -60,9 +61,9 @@ def test_a_link_that_tells_no_position_yet_is_said_to_be_waited_for(
             FlightLabels(),
             ignore_progress,
             lambda: bool(said),
-            lambda *one: said.append(one),
+            said.append,
         )
-    ((english, vi),) = said
+    ((english, vi),) = (one.to_fields().values() for one in said)
     assert f"{link}: the video is here, waiting for the aircraft's position" in english
     assert "đang chờ vị trí máy bay" in vi
     assert "position" in str(raised.value) and get_exit_code(raised.value) == 130
@@ -70,10 +71,10 @@ def test_a_link_that_tells_no_position_yet_is_said_to_be_waited_for(
 
 def test_what_comes_soon_or_is_not_waited_for_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flycam.pipeline.live.wait_notice._SOON_S", 3600.0)
-    said: list[tuple[str, str]] = []
-    with announce_wait(("video", "video"), lambda *one: said.append(one)):
+    said: list[Message] = []
+    with announce_wait(verbatim("video"), said.append):
         pass
-    with announce_wait(None, lambda *one: said.append(one)):
+    with announce_wait(None, said.append):
         pass
     assert said == []
 
@@ -107,8 +108,8 @@ def test_outages_are_in_the_answer() -> None:
     answer, lines = format_live(report)
     assert answer["outages"] == {"count": 3, "seconds": 49.0, "last_s": 12.0}
     assert len(answer["remarks"]) == len(answer["remarks_vi"]) == 2
-    assert any("lost 3 times, 49 s" in line for line in lines)
-    assert any("mất hình 3 lần, tổng cộng 49 giây" in line for line in format_live(report, "vi")[1])
+    assert any("lost 3 times, 49 s" in str(line) for line in lines)
+    assert any("mất hình 3 lần, tổng cộng 49 giây" in line.in_language("vi") for line in lines)
 
 
 def test_a_name_that_another_flight_has_is_refused_before_the_stream_is_opened(

@@ -15,6 +15,7 @@ from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.redacted_ground import RedactedGround
 from flycam.frame.live_flight import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport
+from flycam.messages import Message
 from flycam.pipeline.access.accounts import add_user
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.api.live_flights import (
@@ -159,12 +160,13 @@ def test_a_run_that_begins_anew_is_heard_though_it_counts_from_one(watch: Watch)
 
 
 def test_reasons_are_said_in_both_languages() -> None:
-    failed = replace(TOLD, failure=("disk full", "đầy ổ đĩa"), remarks=(("it ended", "đã dừng"),))
+    stopped, fault = Message("stopped by the operator"), Message("stopped by a fault of the program")
+    failed = replace(TOLD, failure=fault, remarks=(stopped,))
     said = describe_live_flight(LiveFlight(failed, 10.0), 10.0)
     assert said["left_out_said"] == "3 came faster than they could be laid"
     assert said["left_out_said_vi"] == "3 đến nhanh hơn tốc độ xử lý"
-    assert said["remarks"] == [{"sentence": "it ended", "sentence_vi": "đã dừng"}]
-    assert said["failure"] == {"sentence": "disk full", "sentence_vi": "đầy ổ đĩa"}
+    assert said["remarks"] == [{"sentence": str(stopped), "sentence_vi": "người điều khiển đã dừng"}]
+    assert said["failure"] == {"sentence": str(fault), "sentence_vi": "chương trình gặp lỗi và dừng"}
 
 
 def test_a_screen_is_told_of_a_flight_and_of_its_silence(tmp_path: Path) -> None:

@@ -534,7 +534,7 @@ def test_a_server_that_was_killed_before_its_record_leaves_a_pack_that_ended_and
     assert len(list(workspace.store.list(keys.format_pack_prefix("0123456789abcdef")))) == 1
     with served(own, tmp_path / "packs") as client:
         said = client.get("/api/packs/0123456789abcdef", headers=by("Lan")).json()
-        assert (said["state"], said["sentence"]) == ("failed", pack_making.PACK_STOPPED[0])
+        assert (said["state"], said["sentence"]) == ("failed", str(pack_making.PACK_STOPPED))
         until(lambda: list(workspace.store.list(keys.format_pack_prefix())) == [strange])
 
 
