@@ -55,16 +55,9 @@ def told_by(data: Path, *ends: str) -> list[str]:
     heard = threading.Event()
 
     def say(message: Message) -> None:
-<<<<<<< HEAD
         assert message.in_language("vi") != str(message)
         said.append(str(message))
         if any(word in str(message) for word in ends or _ENDS):
-=======
-        english, vi = message.to_fields().values()
-        assert vi and vi != english
-        said.append(english)
-        if any(word in english for word in ends or _ENDS):
->>>>>>> m-core
             heard.set()
 
     with resume_jobs(data, Power(PowerMode.FULL), say):
@@ -194,13 +187,8 @@ def test_one_that_is_ended_with_the_server_is_gone_on_with_and_uses_up_no_try(tm
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("flycam.serve.job_resumer.run_command", ran)
-<<<<<<< HEAD
         said: list[str] = []
         with resume_jobs(tmp_path, Power(PowerMode.FULL), lambda message: said.append(str(message))):
-=======
-        said: list[Message] = []
-        with resume_jobs(tmp_path, Power(PowerMode.FULL), said.append):
->>>>>>> m-core
             assert begun.wait(_LONGEST_S)
     (one,) = list_interrupted_jobs(tmp_path)
     assert one.command.tries == 0 and len(said) == 1
