@@ -19,9 +19,8 @@ from flycam.console import (
 )
 from flycam.errors import OptionUnusable
 from flycam.frame.frame import Layer
-from flycam.messages import _
+from flycam.messages import LANGUAGES, _
 from flycam.report.pack_figures import PAPERS, Letterhead
-from flycam.report.texts import LANGUAGES
 
 
 @click.command()
@@ -59,6 +58,7 @@ def finish_command(
 ) -> CommandOutput:
     """A new revision to measure on: adjusted, even, without seams. Stopped or killed, run it again."""
     from flycam.answers.finish import format_finish
+    from flycam.pipeline.finish.quality_report import make_reports
     from flycam.pipeline.finish.reference_source import read_reference_sigma, resolve_reference_map
     from flycam.pipeline.finish.workflow import FinishRequest, finish_flight
     from flycam.pipeline.retry import retry_on_outage
@@ -75,7 +75,9 @@ def finish_command(
         request = FinishRequest(reference=tied_to, **options)
         report = retry_on_outage(
             workspace,
-            lambda progress: finish_flight(workspace, flight, request, progress, asked_to_stop),
+            lambda progress: finish_flight(
+                workspace, flight, request, progress, asked_to_stop, make_reports=make_reports
+            ),
             begun,
             print_notice,
             asked_to_stop,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from flycam.frame.text_normalization import to_visible
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
+from flycam.messages import Message, _, verbatim
 
 
 class Layer(StrEnum):
@@ -21,6 +23,14 @@ class Layer(StrEnum):
     INFRARED = "infrared"
     THERMAL = "thermal"
     NIGHT = "night"
+
+
+_LAYER_IMAGES: Mapping[str, Message] = {"colour": _("colour"), "thermal": _("thermal")}
+
+
+def name_layer(layer: str) -> Message:
+    """Name a layer as pictures of it are called; one without a name of its own by its key."""
+    return _LAYER_IMAGES.get(layer) or verbatim(layer)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

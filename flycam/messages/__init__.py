@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 DOMAIN = "flycam"
+LANGUAGES = ("vi", "en")
 LOCALES = Path(__file__).parent
 
 Value: TypeAlias = "str | int | float | datetime.date | datetime.time | Message"

@@ -15,6 +15,7 @@ from flycam.pipeline.change.comparison import ComparisonReport, compare_sources
 from flycam.pipeline.commune_boundaries import register_communes
 from flycam.pipeline.exercise_guard import require_no_real_data
 from flycam.pipeline.finish.finish_report import FinishReport
+from flycam.pipeline.finish.quality_report import make_reports
 from flycam.pipeline.finish.workflow import finish_flight
 from flycam.pipeline.orthorectification.flight_session import FlightLabels
 from flycam.pipeline.orthorectification.preflight import PreflightRequest
@@ -84,5 +85,8 @@ def _fly(workspace: Workspace, folder: Path, label: str, *, after: bool, progres
         progress,
     )
     return DemoFlight(
-        ingested=ingested, finished=finish_flight(workspace, ingested.flight.flight_id, progress=progress)
+        ingested=ingested,
+        finished=finish_flight(
+            workspace, ingested.flight.flight_id, progress=progress, make_reports=make_reports
+        ),
     )

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from flycam.frame.timestamp import format_minute, format_utc_offset
 from flycam.messages import Message, _, join
-from flycam.report.blocks import Text
 
 _SPACE = "\N{NO-BREAK SPACE}"
 _HECTARE_M2 = 10_000.0
@@ -88,7 +87,7 @@ def format_period(first_ns: int, last_ns: int) -> str:
     return f"{first} – {until} ({zone})" if first != last else f"{first} ({zone})"
 
 
-def format_list(parts: Sequence[Text], max_parts: int = 6) -> Message:
+def format_list(parts: Sequence[Message | str], max_parts: int = 6) -> Message:
     """Join parts with commas; beyond `max_parts` give only the number of the rest."""
     some = join(parts[:max_parts], ", ")
     if len(parts) <= max_parts:
@@ -96,6 +95,6 @@ def format_list(parts: Sequence[Text], max_parts: int = 6) -> Message:
     return _("{parts} and {count} more", parts=some, count=len(parts) - max_parts)
 
 
-def _join(*parts: Text) -> Message:
+def _join(*parts: Message | str) -> Message:
     """Join what must stand on one line."""
     return join(parts, _SPACE)

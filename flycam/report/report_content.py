@@ -8,6 +8,7 @@ from typing import Any
 
 from flycam.catalog.revision_stats import get_refusal, list_control_notes, list_notes
 from flycam.frame.flight import DRILL_MARK, is_flat_datum
+from flycam.frame.frame import name_layer
 from flycam.frame.timestamp import format_minute, format_utc_offset
 from flycam.frame.warning import describe_warning_briefly
 from flycam.messages import Message, _, join, ngettext
@@ -51,7 +52,6 @@ from flycam.report.report_figures import (
     Verdict,
     WindowFigures,
 )
-from flycam.report.texts import name_layer
 
 _VERDICT_STYLES = {Verdict.MEASURE: "good", Verdict.PARTLY: "good", Verdict.CARE: "care", Verdict.LOOK: "bad"}
 _VERDICTS: Mapping[Verdict, Message] = {

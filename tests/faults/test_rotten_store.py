@@ -15,11 +15,11 @@ from flycam.errors import FlycamError
 from flycam.mosaic.tile_log import read_tile
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.commune_boundaries import register_communes
-from flycam.pipeline.finish.workflow import finish_flight
 from flycam.pipeline.orthorectification.flight_session import FlightLabels
 from flycam.pipeline.orthorectification.preflight import PreflightRequest
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Workspace
+from tests.finishing import finish_flight
 from tests.pipeline.finished_house import NAME, QUICK, Finished, make_finished, open_workspace, tiles_of
 from tests.unreliable_stores import CorruptingStore, SlowStore
 

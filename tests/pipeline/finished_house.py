@@ -12,12 +12,13 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.commune_boundaries import register_communes
 from flycam.pipeline.finish.finish_report import FinishReport
-from flycam.pipeline.finish.workflow import FinishRequest, finish_flight
+from flycam.pipeline.finish.workflow import FinishRequest
 from flycam.pipeline.orthorectification.flight_session import FlightLabels
 from flycam.pipeline.orthorectification.preflight import PreflightRequest
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
 from flycam.store.store_url import open_store
+from tests.finishing import finish_flight
 
 NAME = "Bản Lầu"
 WHOLE, QUICK = FinishRequest(), FinishRequest(surface=False)

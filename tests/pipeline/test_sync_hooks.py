@@ -22,7 +22,7 @@ from flycam.frame.terrain_codec import parse_source_dem_id
 from flycam.frame.tile import MosaicTile, TileRecord
 from flycam.frame.warning import NO_TERRAIN, ORIGINALS_ADDED, parse_warning_code
 from flycam.mosaic.tile_log import read_tile
-from flycam.pipeline.finish.workflow import FinishRequest, finish_flight
+from flycam.pipeline.finish.workflow import FinishRequest
 from flycam.pipeline.live.workflow import VideoReport
 from flycam.pipeline.operations.backup import save_backup
 from flycam.pipeline.operations.verify import VerifyRequest, verify_objects
@@ -35,6 +35,7 @@ from flycam.sync.bundle import BundleReadReport, read_bundle, write_bundle
 from flycam.sync.missing_objects import INVENTORY_KEYS, parse_missing_objects
 from flycam.sync.server import answer_inventory_query, import_step
 from flycam.sync.step_planner import StepPlanner
+from tests.finishing import finish_flight
 from tests.houses import House
 
 MakeHouse = Callable[..., House]

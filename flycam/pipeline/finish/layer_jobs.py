@@ -11,7 +11,7 @@ import numpy as np
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import InputUnusable
 from flycam.frame.flight import Flight
-from flycam.frame.frame import Layer
+from flycam.frame.frame import Layer, name_layer
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.grid import TILE_SIZE_PX, choose_zoom, compute_ground_pixel_m
 from flycam.messages import Message, _, ngettext
@@ -22,7 +22,6 @@ from flycam.pipeline.orthorectification.rectification import get_recorded_pose
 from flycam.pipeline.orthorectification.tile_rebuild import list_live_mosaics
 from flycam.pipeline.terrain import find_stated_sigma
 from flycam.pipeline.workspace import Workspace
-from flycam.report.texts import name_layer
 
 _MIN_FRAMES = 2
 

@@ -35,7 +35,7 @@ from flycam.frame.terrain_codec import decode_terrain
 from flycam.frame.text_normalization import format_shell_command
 from flycam.geometry.grid import compute_ground_pixel_m
 from flycam.geometry.relief_displacement import MAX_BEND_PX
-from flycam.messages import Message, _, verbatim
+from flycam.messages import LANGUAGES, Message, _, verbatim
 from flycam.pipeline.atomic_file import write_file_atomically
 from flycam.pipeline.coverage import (
     get_flight_date,
@@ -59,7 +59,6 @@ from flycam.report.report_figures import (
     WindowFigures,
 )
 from flycam.report.report_pictures import draw_report_pictures
-from flycam.report.texts import LANGUAGES
 from flycam.store import keys
 
 REPORT_WRITERS = {"html": to_html, "pdf": to_pdf}

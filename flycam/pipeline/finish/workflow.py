@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from flycam.adjust.ties import apply_tie_turns
-from flycam.catalog.records import Coverage, FrameStatus, RevisionRecord
+from flycam.catalog.records import Coverage, FrameStatus, MosaicInfo, RevisionRecord
 from flycam.catalog.retention_records import make_original_purged
 from flycam.catalog.revision_stats import get_refusal
 from flycam.errors import InputUnusable
@@ -44,7 +45,6 @@ from flycam.pipeline.finish.layer_jobs import LayerJob, plan_layer_jobs
 from flycam.pipeline.finish.photo_cache import PhotoCache
 from flycam.pipeline.finish.placement import place_frames
 from flycam.pipeline.finish.progress import FinishProgress, estimate_commune_cost
-from flycam.pipeline.finish.quality_report import make_reports
 from flycam.pipeline.finish.revision_inputs import (
     RevisionInputs,
     build_support_grid,
@@ -66,6 +66,7 @@ from flycam.pipeline.orthorectification.tile_rebuild import find_remote_photos
 from flycam.pipeline.store_probe import check_store_writable
 from flycam.pipeline.terrain import load_recorded_terrain, store_terrain
 from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
+from flycam.report.report_figures import ReportFigures
 from flycam.store import keys
 
 __all__ = ["FinishRequest", "finish_flight"]
@@ -75,6 +76,11 @@ _FRAME_BYTES, _RUN_BYTES = 3_000_000, 300_000_000
 
 
 DEFAULTS = FinishRequest()
+
+ReportMaker: TypeAlias = Callable[
+    [Workspace, Flight, MosaicInfo, RevisionRecord, Progress], tuple[dict[str, str], ReportFigures]
+]
+"""Makes and stores the quality reports of a revision: their store keys by language and kind, and the figures."""
 
 
 def _never() -> bool:
@@ -87,11 +93,14 @@ def finish_flight(
     request: FinishRequest = DEFAULTS,
     progress: Progress = ignore_progress,
     cancelled: Callable[[], bool] = _never,
+    *,
+    make_reports: ReportMaker,
 ) -> FinishReport:
     """Finish a flight (id or name); idempotent and resumable.
 
-    progress   gets the stage and the percent of the whole
-    cancelled  asked often; once it is true the run stops cleanly and can be continued
+    progress      gets the stage and the percent of the whole
+    cancelled     asked often; once it is true the run stops cleanly and can be continued
+    make_reports  makes the quality reports of a revision before it is published
 
     Raises NotFound, OriginalPurged, InputUnusable (nothing to finish, or invalid options), FlightBusy,
     StorageFailed (run again to continue), Cancelled.
@@ -112,7 +121,7 @@ def finish_flight(
         done = 0.0
         for job in jobs:
             told = FinishProgress(progress, job.costs, cancelled, before=done, whole=whole)
-            layers.append(_finish_layer(workspace, job, told))
+            layers.append(_finish_layer(workspace, job, told, make_reports))
             done += job.cost
         if all(one.record is None for one in layers):
             raise InputUnusable(_("{name}: {why}", name=flight.name, why=layers[0].why))
@@ -150,7 +159,9 @@ def _require_photos(workspace: Workspace, flight: Flight) -> None:
         )
 
 
-def _finish_layer(workspace: Workspace, job: LayerJob, progress: FinishProgress) -> LayerReport:
+def _finish_layer(
+    workspace: Workspace, job: LayerJob, progress: FinishProgress, make_reports: ReportMaker
+) -> LayerReport:
     """Return one layer's new or existing revision, or the reason why there is none."""
     layer = job.mosaic.layer.value
     if job.skip_reason:
@@ -162,7 +173,7 @@ def _finish_layer(workspace: Workspace, job: LayerJob, progress: FinishProgress)
         # of a run that was killed after it published
         _stages(workspace, job).remove()
         return LayerReport(layer=layer, record=standing, repaired=mended, instead_of=instead_of)
-    record = _make_revision(workspace, job, _prepare(workspace, job, progress))
+    record = _make_revision(workspace, job, _prepare(workspace, job, progress), make_reports)
     return LayerReport(layer=layer, record=record, new=True)
 
 
@@ -203,7 +214,9 @@ def _stages(workspace: Workspace, job: LayerJob) -> StageFolder:
     return StageFolder(workspace.cache_dir / STAGES_DIR / job.flight.flight_id / name, job.digest)
 
 
-def _make_revision(workspace: Workspace, job: LayerJob, run: FinishRun) -> RevisionRecord:
+def _make_revision(
+    workspace: Workspace, job: LayerJob, run: FinishRun, make_reports: ReportMaker
+) -> RevisionRecord:
     """Run all stages of one layer, up to the published revision."""
     made = _make_stages(run, job.request)
     revisions = workspace.catalog.revisions

@@ -154,7 +154,7 @@ class FlightRepairer:
             on_show = workspace.catalog.tiles.mosaic(job.mosaic.mosaic_id).revision
             if not job.skip_reason and (standing is None or standing.revision != on_show):
                 return
-        finish_flight(workspace, self._flight.flight_id, request, self._progress)
+        finish_flight(workspace, self._flight.flight_id, request, self._progress, make_reports=make_reports)
 
     def _clips(self, communes: Sequence[str]) -> None:
         if communes:

@@ -30,7 +30,6 @@ from flycam.pipeline.cluster.dask_cluster import build_security, connect_cluster
 from flycam.pipeline.cluster.fence import Fence
 from flycam.pipeline.cluster.tile_blocks import choose_block_zoom
 from flycam.pipeline.commune_boundaries import register_communes
-from flycam.pipeline.finish.workflow import finish_flight
 from flycam.pipeline.orthorectification.flight_session import FlightLabels
 from flycam.pipeline.orthorectification.preflight import PreflightRequest
 from flycam.pipeline.terrain import register_dem
@@ -38,6 +37,7 @@ from flycam.pipeline.workspace import Progress, Workspace, ignore_progress
 from flycam.store import keys
 from flycam.store.store_url import open_store
 from tests.clusters import RunningCluster, running_cluster
+from tests.finishing import finish_flight
 from tests.pipeline.finished_house import NAME, QUICK, open_workspace, tiles_of
 
 

@@ -15,10 +15,11 @@ from flycam.pipeline.cluster import tile_blocks
 from flycam.pipeline.cluster.fence import TaskAttempt, note_attempt
 from flycam.pipeline.cluster.worker import JobOrder, run_task
 from flycam.pipeline.finish.tile_blending import TileBlockBlender
-from flycam.pipeline.finish.workflow import FinishRequest, finish_flight
+from flycam.pipeline.finish.workflow import FinishRequest
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.clusters import InThisProcess
+from tests.finishing import finish_flight
 from tests.pipeline.finished_house import NAME, make_finished, tiles_of
 
 _REQUEST = FinishRequest(report=False)

@@ -16,10 +16,10 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.finish.reference_source import read_reference_sigma, resolve_reference_map
-from flycam.pipeline.finish.workflow import finish_flight
 from flycam.pipeline.orthorectification.flight_session import FlightLabels
 from flycam.pipeline.orthorectification.preflight import PreflightRequest
 from flycam.pipeline.workspace import Workspace
+from tests.finishing import finish_flight
 from tests.pipeline.finished_house import NAME, QUICK, ingested
 
 LATER = "Bản Lầu sau bão"

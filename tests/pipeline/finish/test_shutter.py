@@ -17,12 +17,13 @@ from flycam.frame.warning import READOUT_UNKNOWN, parse_warning_code
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.finish.photo_cache import PhotoCache
 from flycam.pipeline.finish.readout_warnings import collect_readout_warnings
-from flycam.pipeline.finish.workflow import FinishRequest, finish_flight
+from flycam.pipeline.finish.workflow import FinishRequest
 from flycam.pipeline.orthorectification.flight_session import FlightLabels
 from flycam.pipeline.orthorectification.preflight import PreflightRequest
 from flycam.pipeline.orthorectification.rectification import orthorectify_frame
 from flycam.pipeline.terrain import load_recorded_terrain, register_dem
 from flycam.pipeline.workspace import Workspace
+from tests.finishing import finish_flight
 from tests.pipeline.finished_house import NAME, QUICK, open_workspace
 
 OFF = replace(QUICK, rolling_shutter=False)

@@ -46,13 +46,14 @@ from flycam.pipeline.finish import workflow as recipe
 from flycam.pipeline.finish.layer_jobs import plan_layer_jobs
 from flycam.pipeline.finish.progress import FinishProgress, WorkAhead, estimate_costs
 from flycam.pipeline.finish.stage_folder import StageFolder
-from flycam.pipeline.finish.workflow import FinishRequest, finish_flight
+from flycam.pipeline.finish.workflow import FinishRequest
 from flycam.pipeline.mosaic_export import export_contours, export_flight, export_surface
 from flycam.pipeline.orthorectification.redaction import RedactionRequest, add_redaction
 from flycam.pipeline.terrain import load_recorded_terrain, register_dem
 from flycam.pipeline.withdrawal import withdraw_by_reference
 from flycam.pipeline.workspace import Workspace
 from tests.clips import cut_all
+from tests.finishing import finish_flight
 from tests.pipeline.finished_house import (
     NAME,
     QUICK,

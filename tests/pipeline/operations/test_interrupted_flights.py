@@ -9,11 +9,11 @@ import pytest
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import StorageFailed
 from flycam.pipeline.finish import stages as finish_stages
-from flycam.pipeline.finish.workflow import finish_flight
 from flycam.pipeline.operations.health import run_health_checks
 from flycam.pipeline.operations.interrupted_flights import list_interrupted_flights
 from flycam.pipeline.orthorectification.frame_merge import FrameRecordBuffer
 from flycam.pipeline.workspace import ignore_progress
+from tests.finishing import finish_flight
 from tests.houses import House
 
 MakeHouse = Callable[..., House]

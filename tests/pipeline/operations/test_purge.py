@@ -16,7 +16,6 @@ from flycam.frame.retention import RetainedKind
 from flycam.frame.warning import ORIGINALS_PURGED
 from flycam.mosaic.tile_log import read_tile
 from flycam.pipeline.batch import ingest
-from flycam.pipeline.finish.workflow import finish_flight
 from flycam.pipeline.operations.backup import save_backup
 from flycam.pipeline.operations.backup_folder import OBJECTS
 from flycam.pipeline.operations.object_check import ObjectState
@@ -33,6 +32,7 @@ from flycam.pipeline.orthorectification.preflight import PreflightRequest
 from flycam.pipeline.withdrawal import withdraw_by_reference
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
+from tests.finishing import finish_flight
 from tests.pipeline.finished_house import NAME, ingested, open_workspace, tiles_of
 from tests.pipeline.spoiled import close, copy_of, objects, spoil
 

@@ -16,13 +16,13 @@ from flycam.frame.flight import EventKind, Flight, FlightState
 from flycam.frame.warning import FINER_PHOTOS, format_warning, parse_warning_code
 from flycam.pipeline.batch import IngestReport, ingest
 from flycam.pipeline.finish.finish_request import FinishRequest
-from flycam.pipeline.finish.workflow import finish_flight
 from flycam.pipeline.live.live_inputs import LiveRequest
 from flycam.pipeline.live.workflow import VideoReport, orthorectify_video
 from flycam.pipeline.orthorectification.flight_session import FlightLabels, resolve_flight_event
 from flycam.pipeline.orthorectification.preflight import PreflightRequest
 from flycam.pipeline.video_frames import is_video_frame
 from flycam.pipeline.withdrawal import withdraw_by_reference
+from tests.finishing import finish_flight
 from tests.houses import House
 
 MakeHouse = Callable[..., House]

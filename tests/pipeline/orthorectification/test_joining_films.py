@@ -22,13 +22,13 @@ from flycam.ingest.photo.photo_reader import compute_sha256
 from flycam.pipeline import terrain as terrain_module
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.finish.finish_request import FinishRequest
-from flycam.pipeline.finish.workflow import finish_flight
 from flycam.pipeline.live.live_inputs import LiveRequest
 from flycam.pipeline.live.workflow import VideoReport, orthorectify_video
 from flycam.pipeline.orthorectification.flight_session import FlightLabels
 from flycam.pipeline.orthorectification.preflight import PreflightRequest
 from flycam.pipeline.terrain import load_recorded_terrain, register_dem
 from flycam.pipeline.video_frames import is_video_frame, select_video_frames
+from tests.finishing import finish_flight
 from tests.houses import House, drilled, filmed_drill
 
 MakeHouse = Callable[..., House]

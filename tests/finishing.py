@@ -1,0 +1,10 @@
+"""`finish` as commands run it: with quality reports."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from flycam.pipeline.finish import workflow
+from flycam.pipeline.finish.quality_report import make_reports
+
+finish_flight = partial(workflow.finish_flight, make_reports=make_reports)
