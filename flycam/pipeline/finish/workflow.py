@@ -80,7 +80,7 @@ DEFAULTS = FinishRequest()
 ReportMaker: TypeAlias = Callable[
     [Workspace, Flight, MosaicInfo, RevisionRecord, Progress], tuple[dict[str, str], ReportFigures]
 ]
-"""Makes and stores the quality reports of a revision: their store keys by language and kind, and the figures."""
+"""Makes and stores a revision's quality reports: store keys by language and kind, and the figures."""
 
 
 def _never() -> bool:
